@@ -1,0 +1,35 @@
+"""The model families: one table each. The first that can say a configuration is the one that it is saved as."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from lmcraft.errors import UserError
+from lmcraft.model.config import TransformerConfig
+from lmcraft.model.families.family import Family
+from lmcraft.model.families.gpt2 import GPT2
+from lmcraft.model.families.native import NATIVE
+from lmcraft.model.families.qwen3 import QWEN3
+
+FAMILIES: dict[str, Family] = {family.model_type: family for family in (QWEN3, GPT2, NATIVE)}
+
+
+def family_of(hf_config: Mapping[str, Any]) -> Family:
+    """The family that a config.json names.
+
+    Raises:
+        UserError: it names none that we know.
+    """
+    model_type = str(hf_config.get("model_type"))
+    if model_type not in FAMILIES:
+        near = get_close_matches(model_type, FAMILIES, n=1, cutoff=0.0)
+        raise UserError(
+            f"config.json: model_type={model_type!r} is not a family that lmcraft knows ({', '.join(FAMILIES)}); "
+            f"the nearest name is {near[0]!r}"
+        )
+    return FAMILIES[model_type]
+
+
+def family_for(config: TransformerConfig) -> Family:
+    """The family to save a configuration as: the first of `FAMILIES` that can say all of it."""
+    return next(family for family in FAMILIES.values() if not family.misfits(config))

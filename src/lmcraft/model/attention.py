@@ -1,0 +1,101 @@
+"""Causal self-attention, softmax(Q K^T / sqrt(d)) V (Vaswani et al. 2017, eq. 1).
+
+The softmax normalises over the keys, for each query by itself. Some texts print the exponential normalised over the query
+index instead: that is a misprint.
+
+Shapes: B batch, T new tokens, S tokens attended to, H query heads, K key-value heads, G = H / K, D head width.
+"""
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lmcraft.model.config import TransformerConfig
+from lmcraft.model.linear import Linear
+from lmcraft.model.norm import RMSNorm
+from lmcraft.model.position import rotate
+
+# Up to this many keys, plain matrix products beat torch's fused attention on CPUs in training: its bfloat16 backward is slow
+# there (benchmarks/pretrain.md).
+MATMUL_UP_TO = 512
+
+
+class Cache(Protocol):
+    """What attention asks of a key-value cache; `lmcraft.infer.cache` has ours."""
+
+    @property
+    def length(self) -> int:
+        """Number of tokens held."""
+
+    def update(self, layer: int, k_BKTD: Tensor, v_BKTD: Tensor) -> tuple[Tensor, Tensor]:
+        """Append one layer's new keys and values; returns all of them, (B, K, S, D)."""
+
+
+class Attention(nn.Module):
+    """Multi-head attention with grouped key-value heads; biases, QK norm and rotary positions by configuration."""
+
+    def __init__(self, config: TransformerConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.num_heads, self.num_kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.head_dim = config.head_dim
+        self.dropout = config.attention_dropout
+        width, bias = config.hidden_size, config.attention_bias
+        self.q_proj = Linear(width, self.num_heads * self.head_dim, bias=bias)
+        self.k_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
+        self.v_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
+        self.o_proj = Linear(self.num_heads * self.head_dim, width, bias=bias)
+        self.q_norm = RMSNorm(self.head_dim, config.norm_eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(self.head_dim, config.norm_eps) if config.qk_norm else None
+
+    def forward(
+        self, x_BTC: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: Cache | None
+    ) -> Tensor:
+        """`mask` is added to the scores, (B or 1, T, S); None means causal. `rotary` as in `position.rotate`."""
+        B, T, _ = x_BTC.shape
+        q_BTHD = self.q_proj(x_BTC).view(B, T, self.num_heads, self.head_dim)
+        k_BTKD = self.k_proj(x_BTC).view(B, T, self.num_kv_heads, self.head_dim)
+        v_BTKD = self.v_proj(x_BTC).view(B, T, self.num_kv_heads, self.head_dim)
+        if self.q_norm is not None and self.k_norm is not None:
+            q_BTHD, k_BTKD = self.q_norm(q_BTHD), self.k_norm(k_BTKD)
+        if rotary is not None:
+            q_BTHD, k_BTKD = rotate(q_BTHD, *rotary), rotate(k_BTKD, *rotary)
+        q_BHTD, k_BKSD, v_BKSD = q_BTHD.transpose(1, 2), k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)
+        if cache is not None:
+            k_BKSD, v_BKSD = cache.update(self.layer, k_BKSD, v_BKSD)
+        y_BHTD = attend(q_BHTD, k_BKSD, v_BKSD, mask, self.dropout if self.training else 0.0)
+        y_BTC: Tensor = self.o_proj(y_BHTD.transpose(1, 2).reshape(B, T, -1))
+        return y_BTC
+
+
+def attend(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    """softmax(q k^T / sqrt(D) + mask) v, (B, H, T, D); without a mask it is causal. Picks the faster of two ways."""
+    if mask is not None and use_matmul(q_BHTD.device, k_BKSD.shape[2]):
+        return _attend_by_matmul(q_BHTD, k_BKSD, v_BKSD, mask, dropout)
+    return F.scaled_dot_product_attention(
+        q_BHTD,
+        k_BKSD,
+        v_BKSD,
+        attn_mask=None if mask is None else mask[:, None],
+        is_causal=mask is None,
+        dropout_p=dropout,
+        enable_gqa=q_BHTD.shape[1] != k_BKSD.shape[1],
+    )
+
+
+def use_matmul(device: torch.device, keys: int) -> bool:
+    """Whether `attend` takes plain matrix products for this many keys."""
+    return device.type == "cpu" and keys <= MATMUL_UP_TO
+
+
+def _attend_by_matmul(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor, dropout: float) -> Tensor:
+    B, H, T, D = q_BHTD.shape
+    K, S = k_BKSD.shape[1], k_BKSD.shape[2]
+    q = q_BHTD.reshape(B * K, H // K * T, D)  # the queries of a group share their keys
+    k, v = k_BKSD.reshape(B * K, S, D), v_BKSD.reshape(B * K, S, D)
+    scores = torch.bmm(q, k.transpose(1, 2)).view(B, H, T, S)
+    scores = torch.add(mask[:, None], scores, alpha=D**-0.5)
+    weights = F.dropout(scores.softmax(dim=-1), dropout, training=dropout > 0)
+    return torch.bmm(weights.view(B * K, H // K * T, S), v).view(B, H, T, D)

@@ -1,0 +1,54 @@
+"""Initialisation by name.
+
+A matrix with `in` inputs and `out` outputs starts as
+
+| scheme | distribution | source |
+|---|---|---|
+| gpt2 | normal, std; projections into the residual stream std / sqrt(2 layers) | Radford et al. 2019, section 2.3 |
+| xavier_uniform | uniform within sqrt(6 / (in + out)) | Glorot and Bengio 2010, eq. 16 |
+| xavier_normal | normal, variance 2 / (in + out) | Glorot and Bengio 2010, eq. 12 |
+| he_uniform | uniform within sqrt(6 / in) | He et al. 2015 (arXiv 1502.01852), eq. 10 |
+| he_normal | normal, variance 2 / in | the same |
+
+Embeddings are normal with `std` under every scheme, norms one, biases zero.
+"""
+
+from math import sqrt
+
+from torch import Tensor, nn
+
+from lmcraft.model.config import InitConfig
+from lmcraft.model.linear import Linear
+from lmcraft.model.transformer import Transformer
+
+
+def initialise(model: Transformer, config: InitConfig) -> None:
+    """Draw every weight of `model` afresh from torch's global generator."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=config.std)
+        elif isinstance(module, Linear):
+            into_residual = name.endswith(("o_proj", "down_proj"))
+            if into_residual and config.zero_output_projections:
+                nn.init.zeros_(module.weight)
+            else:
+                std = config.std / sqrt(2 * model.config.num_hidden_layers) if into_residual else config.std
+                _draw(module.weight, config.scheme, std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _draw(weight: Tensor, scheme: str, std: float) -> None:
+    match scheme:
+        case "gpt2":
+            nn.init.normal_(weight, std=std)
+        case "xavier_uniform":
+            nn.init.xavier_uniform_(weight)
+        case "xavier_normal":
+            nn.init.xavier_normal_(weight)
+        case "he_uniform":
+            nn.init.kaiming_uniform_(weight, nonlinearity="relu")
+        case "he_normal":
+            nn.init.kaiming_normal_(weight, nonlinearity="relu")
+        case _:
+            raise AssertionError(scheme)

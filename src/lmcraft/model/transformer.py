@@ -1,0 +1,160 @@
+"""The Transformer (arXiv 1706.03762), decoder only, norms before the sub-layers; `TransformerConfig` switches its parts.
+
+Shapes: B batch, T new tokens, S tokens attended to (cached and new), C width, V vocabulary.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lmcraft.errors import UserError
+from lmcraft.model.attention import Attention, Cache, use_matmul
+from lmcraft.model.config import TransformerConfig
+from lmcraft.model.feedforward import FeedForward
+from lmcraft.model.linear import Linear
+from lmcraft.model.norm import make_norm
+from lmcraft.model.position import rotary_table
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + feed_forward(norm(x))."""
+
+    def __init__(self, config: TransformerConfig, layer: int) -> None:
+        super().__init__()
+        self.attention_norm = make_norm(config)
+        self.attention = Attention(config, layer)
+        self.feed_forward_norm = make_norm(config)
+        self.feed_forward = FeedForward(config)
+        self.dropout = config.residual_dropout
+
+    def forward(
+        self, x_BTC: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: Cache | None
+    ) -> Tensor:
+        x_BTC = x_BTC + self._drop(self.attention(self.attention_norm(x_BTC), rotary, mask, cache))
+        return x_BTC + self._drop(self.feed_forward(self.feed_forward_norm(x_BTC)))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x
+
+
+class Transformer(nn.Module):
+    """Token ids to next-token logits.
+
+    `compute_dtype` is the type of the activations; the weights may be kept in another (float32 weights, bfloat16
+    activations is how training runs where that is faster).
+
+    Raises:
+        UserError: the configuration lacks a size or contradicts itself.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        config.check()
+        self.config = config
+        self.compute_dtype = torch.get_default_dtype()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        learned = config.position == "learned"
+        self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size) if learned else None
+        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
+        self.norm = make_norm(config)
+        tied = config.tie_word_embeddings
+        self.lm_head = None if tied else Linear(config.hidden_size, config.vocab_size, bias=False)
+        self._rotary: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.embed_tokens.weight.device
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        *,
+        document_ids: Tensor | None = None,
+        cache: Cache | None = None,
+        last_only: bool = False,
+    ) -> Tensor:
+        """Logits of each position's next token, (B, T, V), in `compute_dtype`.
+
+        Args:
+            input_ids: (B, T) token ids.
+            document_ids: (B, T) which document of its row each token belongs to; attention stays inside a document and
+                learned positions start again with it. None: each row is one document.
+            cache: keys and values of the tokens before these; the new ones are appended.
+            last_only: give the logits of the last position alone, (B, 1, V).
+
+        Raises:
+            UserError: the sequence is longer than the model's positions.
+        """
+        x_BTC = self.hidden_states(input_ids, document_ids=document_ids, cache=cache)
+        return self.logits(x_BTC[:, -1:] if last_only else x_BTC)
+
+    def hidden_states(
+        self, input_ids: Tensor, *, document_ids: Tensor | None = None, cache: Cache | None = None
+    ) -> Tensor:
+        """The residual stream after the last norm, (B, T, C); arguments as in `forward`."""
+        T = input_ids.shape[1]
+        past = cache.length if cache is not None else 0
+        if past + T > self.config.max_position_embeddings:
+            raise UserError(
+                f"a sequence of {past + T} tokens is longer than the model's "
+                f"max_position_embeddings={self.config.max_position_embeddings}: shorten it"
+            )
+        mask = self._mask(T, past, document_ids)
+        x_BTC = self.embed_tokens(input_ids)
+        if self.embed_positions is not None:
+            x_BTC = x_BTC + self.embed_positions(self._positions(T, past, document_ids))
+        x_BTC = F.dropout(x_BTC.to(self.compute_dtype), self.config.embedding_dropout, self.training)
+        rotary = self._rotary_slice(past, past + T) if self.config.position == "rotary" else None
+        for layer in self.layers:
+            x_BTC = layer(x_BTC, rotary, mask, cache)
+        return self.norm(x_BTC)  # type: ignore[no-any-return]
+
+    def logits(self, x_BTC: Tensor) -> Tensor:
+        """Project normed hidden states onto the vocabulary, (B, T, V)."""
+        head = self.embed_tokens if self.lm_head is None else self.lm_head
+        return F.linear(x_BTC, head.weight.to(x_BTC.dtype))
+
+    def num_parameters(self, *, embeddings: bool = True) -> int:
+        """How many numbers are trained; a tied matrix counts once. Without `embeddings`: the blocks and norms alone."""
+        total = sum(p.numel() for p in self.parameters())
+        if embeddings:
+            return total
+        outside = (self.embed_tokens, self.embed_positions, self.lm_head)
+        return total - sum(m.weight.numel() for m in outside if m is not None)
+
+    def flops_per_token(self, sequence_length: int) -> int:
+        """Floating-point operations of training on one token, forward and backward.
+
+        6 for each weight of a matrix product and 12 x width x length for each layer's attention (PaLM, arXiv
+        2204.02311, appendix B; like it, this does not halve the attention for the causal mask).
+        """
+        c = self.config
+        weights = self.num_parameters(embeddings=False) + c.vocab_size * c.hidden_size
+        return 6 * weights + 12 * c.num_hidden_layers * c.num_attention_heads * c.head_dim * sequence_length
+
+    def _positions(self, T: int, past: int, document_ids: Tensor | None) -> Tensor:
+        positions = torch.arange(past, past + T, device=self.device)
+        if document_ids is None:
+            return positions
+        begins = torch.ones_like(document_ids, dtype=torch.bool)
+        begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
+        return positions - torch.where(begins, positions, 0).cummax(dim=1).values
+
+    def _mask(self, T: int, past: int, document_ids: Tensor | None) -> Tensor | None:
+        """(B or 1, T, S), 0 where a query may look and -inf elsewhere; None where the attention needs no telling."""
+        S = past + T
+        if document_ids is None and past == 0 and not use_matmul(self.device, S):
+            return None
+        allowed = torch.ones(T, S, dtype=torch.bool, device=self.device).tril(past)[None]
+        if document_ids is not None:
+            allowed = allowed & (document_ids[:, :, None] == document_ids[:, None, :])
+        blank = torch.zeros(allowed.shape, dtype=self.compute_dtype, device=self.device)
+        return blank.masked_fill_(~allowed, -torch.inf)
+
+    def _rotary_slice(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        c = self.config
+        if self._rotary is None or self._rotary[0].dtype != self.compute_dtype or self._rotary[0].device != self.device:
+            cos, sin = rotary_table(c.max_position_embeddings, c.head_dim, c.rope_theta)
+            self._rotary = cos.to(self.device, self.compute_dtype), sin.to(self.device, self.compute_dtype)
+        cos, sin = self._rotary
+        return cos[None, start:stop, None], sin[None, start:stop, None]
