@@ -88,9 +88,7 @@ class Transformer(nn.Module):
         x_BTC = self.hidden_states(input_ids, document_ids=document_ids, cache=cache)
         return self.logits(x_BTC[:, -1:] if last_only else x_BTC)
 
-    def hidden_states(
-        self, input_ids: Tensor, *, document_ids: Tensor | None = None, cache: Cache | None = None
-    ) -> Tensor:
+    def hidden_states(self, input_ids: Tensor, *, document_ids: Tensor | None = None, cache: Cache | None = None) -> Tensor:
         """The residual stream after the last norm, (B, T, C); arguments as in `forward`."""
         T = input_ids.shape[1]
         past = cache.length if cache is not None else 0

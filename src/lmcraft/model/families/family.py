@@ -39,9 +39,7 @@ class Field:
         if not self.values:
             return value
         if value not in self.values:
-            raise UserError(
-                f"config.json: {self.hf}={value!r} is not supported here: one of {', '.join(self.values)} is"
-            )
+            raise UserError(f"config.json: {self.hf}={value!r} is not supported here: one of {', '.join(self.values)} is")
         return self.values[value]
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:

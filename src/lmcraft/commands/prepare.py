@@ -1,0 +1,155 @@
+"""`lmcraft prepare`: text becomes a dataset folder of token shards."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cyclopts import Parameter
+
+from lmcraft.config import Config, as_dict
+from lmcraft.errors import UserError
+from lmcraft.folder import DatasetFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lmcraft.data import Document
+    from lmcraft.tokenizer import Tokenizer
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PrepareConfig(Config):
+    """What to read, how to cut it into tokens, and where to put them."""
+
+    sources: tuple[str, ...]
+    """Files (text, code, .jsonl, .json, .parquet; .gz and .zst too), folders, patterns, or hf:owner/name."""
+
+    _: KW_ONLY
+
+    out: Path
+    """The dataset folder to write."""
+
+    tokenizer: Path | None = None
+    """A tokenizer or model folder to use; without it, one is trained on the text first."""
+
+    tokenizer_type: Literal["bpe", "characters"] = "bpe"
+    """What to train: byte-level BPE, or one token for each character."""
+
+    vocab_size: int = 8192
+    """How many tokens to train (BPE)."""
+
+    digits: int = 1
+    """The longest run of digits that can be one token (BPE); 0 for no limit."""
+
+    validation: float = 0.05
+    """The share of the text that is kept for validation."""
+
+    split: Literal["hash", "tail"] | None = None
+    """How to choose it: by a hash of each document, or the end of the text. Left out: "tail" for one text file."""
+
+    document_chars: int = 1_000_000
+    """Longer texts are cut into documents of at most this many characters."""
+
+    text_field: str = "text"
+    """Where the rows of .jsonl, .json, .parquet and datasets have their text."""
+
+    malformed: Literal["skip", "fail"] = "skip"
+    """What to do with a row that cannot be used: count it and go on, or stop."""
+
+    include: tuple[str, ...] = ()
+    """Which files of folders to read, such as "*.py"; left out, all text files."""
+
+    exclude: tuple[str, ...] = ()
+    """Which files of folders to leave out."""
+
+    overwrite: bool = False
+    """Replace the dataset folder if there is one."""
+
+    def resolved(self) -> PrepareConfig:
+        if self.split is not None:
+            return self
+        from lmcraft.data.formats import has_rows
+
+        # Of one text the end is what was not seen yet; a hash would need it cut into many documents first.
+        only = Path(self.sources[0]).expanduser() if len(self.sources) == 1 else None
+        return replace(self, split="tail" if only and only.is_file() and not has_rows(only) else "hash")
+
+
+def prepare(config: PrepareConfig) -> DatasetFolder:
+    """Turn text into token shards that can be trained on.
+
+    Raises:
+        UserError: a source cannot be read, the folder exists already, or a split would be empty.
+    """
+    from lmcraft.data import read_documents, write_dataset
+
+    config = config.resolved()
+    assert config.split is not None
+    _check_out(config)
+    read = partial(
+        read_documents,
+        config.sources,
+        text_field=config.text_field,
+        malformed=config.malformed,
+        document_chars=config.document_chars,
+        include=config.include,
+        exclude=config.exclude,
+    )
+    tokenizer = _tokenizer(config, read)
+    dataset = write_dataset(
+        config.out,
+        lambda reading: read(reading=reading),
+        encode_batch=tokenizer.encode_batch,
+        save_tokenizer=tokenizer.save,
+        vocab_size=tokenizer.vocab_size,
+        eos_token_id=tokenizer.eos_token_id,
+        validation=config.validation,
+        split=config.split,
+        settings=as_dict(config),
+    )
+    _print_summary(dataset)
+    return dataset
+
+
+def _check_out(config: PrepareConfig) -> None:
+    out = config.out
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not config.overwrite:
+        raise UserError(f"out '{out}' exists already: name another folder, or replace it with `--overwrite`")
+    if not DatasetFolder(out).manifest_file.is_file():
+        raise UserError(f"out '{out}' is not a dataset folder, so it is not overwritten: name another folder")
+
+
+def _tokenizer(config: PrepareConfig, read: Callable[..., Iterator[Document]]) -> Tokenizer:
+    from lmcraft.data import Reading, with_progress
+    from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
+
+    if config.tokenizer is not None:
+        return Tokenizer.load(config.tokenizer)
+    reading = Reading()
+    texts = (document.text for document in with_progress(read(reading=reading), reading, "training a tokenizer"))
+    if config.tokenizer_type == "characters":
+        return train_characters(texts)
+    return train_bpe(texts, vocab_size=config.vocab_size, digits=config.digits)
+
+
+def _print_summary(dataset: DatasetFolder) -> None:
+    manifest: dict[str, Any] = dataset.manifest()
+    print(f"{dataset.path}: vocabulary of {manifest['vocab_size']:,} tokens")
+    for name, split in manifest["splits"].items():
+        rate = split["bytes"] / max(split["tokens"], 1)
+        print(f"  {name}: {split['documents']:,} documents, {split['tokens']:,} tokens, {rate:.2f} bytes per token")
+    if manifest["invalid_bytes"]:
+        print(f"  {manifest['invalid_bytes']:,} bytes were not UTF-8 and became U+FFFD")
+    malformed = manifest["malformed"]
+    if malformed["count"]:
+        print(f"  {malformed['count']:,} malformed rows were left out:")
+        for row in malformed["first"]:
+            print(f"    {row['file']}:{row['line']}: {row['reason']}")
+        if malformed["count"] > len(malformed["first"]):
+            print("    ...")

@@ -1,0 +1,192 @@
+"""`lmcraft pretrain`: next-token training of a Transformer from scratch."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cyclopts import Parameter
+
+from lmcraft.config import Config
+from lmcraft.errors import UserError
+from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage, write_text
+from lmcraft.model.config import InitConfig, TransformerConfig
+from lmcraft.train import dial
+from lmcraft.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from lmcraft.language_model import LanguageModel
+    from lmcraft.machine import Machine
+    from lmcraft.train.loop import Trainer
+
+# Shares of the time that `max_time` grants that go to the steps themselves; the rest is for validation and samples.
+FOR_STEPS = 0.85
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PretrainConfig(TrainConfig, Config):
+    """Train a Transformer from scratch on a dataset folder. Every number that is left at 0 follows from --depth."""
+
+    data: Path
+    """Dataset folder, made by `lmcraft prepare`."""
+    _: KW_ONLY
+    out: Path = Path("models/model")
+    """Model folder to write."""
+    depth: int = 4
+    """The one dial: number of blocks, and by rule every size, rate and length."""
+    model: TransformerConfig = field(default_factory=TransformerConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+    sequence_length: int = 0
+    """Tokens in a row of a batch."""
+    document_mask: bool = True
+    """Attention stays within a document where several share a row."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over the whole vocabulary."""
+    z_loss: float = 0.0
+    """Weight of log(Z)^2, which keeps the logits from drifting."""
+    sample_prompt: str = ""
+    """How the samples on the way begin; empty: where a document begins."""
+
+    def resolved(self) -> PretrainConfig:
+        """Every 0 filled in by the depth rule (`lmcraft.train.dial`)."""
+        if self.depth < 1:
+            raise UserError(f"depth={self.depth} must be at least 1")
+        for name in ("batch_size", "micro_batch_size", "max_steps", "max_tokens", "max_time", "sequence_length"):
+            if (value := getattr(self, name)) < 0:
+                raise UserError(f"{name}={value} must not be negative: 0 leaves it to the depth rule")
+        vocab_size = DatasetFolder(self.data).manifest()["vocab_size"]
+        length = self.sequence_length or self.model.max_position_embeddings or dial.sequence_length_for(self.depth)
+        model = dial.resolve_model(self.model, self.depth, vocab_size, length)
+        model.check()
+        self._check(model, vocab_size, length)
+        optimizer = dial.resolve_optimizer(self.optimizer, model.hidden_size)
+        config = replace(self, model=model, depth=model.num_hidden_layers, sequence_length=length, optimizer=optimizer)
+        return dial.resolve_length(config, model, length)
+
+    def _check(self, model: TransformerConfig, vocab_size: int, length: int) -> None:
+        if model.vocab_size < vocab_size:
+            raise UserError(f"model.vocab_size={model.vocab_size} is smaller than the dataset's {vocab_size}: leave it out")
+        if model.max_position_embeddings < length:
+            raise UserError(
+                f"model.max_position_embeddings={model.max_position_embeddings} is smaller than "
+                f"sequence_length={length}: raise it, or shorten the sequences"
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"label_smoothing={self.label_smoothing} must be at least 0 and less than 1")
+
+
+def pretrain(config: PretrainConfig) -> ModelFolder:
+    """Train, and leave a model folder with the weights of the lowest validation loss.
+
+    Raises:
+        UserError: the configuration cannot run, or `out` already holds a run that is not resumed.
+        InterruptedRunError: a signal asked for a stop; resume continues exactly there.
+        RunError: the loss is not a number, or the disk is full.
+    """
+    from rich.console import Console
+
+    from lmcraft.machine import choose_machine
+    from lmcraft.report.page import write_report
+
+    config = config.resolved()
+    folder = ModelFolder(config.out)
+    step = _checkpoint_to_resume(config, folder)
+    say = partial(Console(stderr=True, highlight=False).print, markup=False, soft_wrap=True)
+    machine = choose_machine(config.device, config.precision)
+    say(f"computing in {machine.why}")
+    if not config.max_steps:
+        trainer = build_trainer(dial.with_steps(config, 1, config.sequence_length), machine, folder)
+        steps = int(60 * FOR_STEPS * config.max_time / trainer.seconds_per_step())
+        config = dial.with_steps(config, max(1, steps), config.sequence_length)
+        say(f"{config.max_time:g} minutes are {config.max_steps} steps, measured")
+    if step is None:
+        write_text(folder.config_toml, config.to_toml())
+    trainer = build_trainer(config, machine, folder, step)
+    tokens = config.max_steps * config.batch_size * config.sequence_length
+    say(
+        f"{trainer.model.num_parameters():,} parameters, {tokens:,} tokens in {config.max_steps} steps of "
+        f"{config.batch_size} x {config.sequence_length}, on {len(trainer.training.split):,} tokens of text"
+    )
+    progress = trainer.run()
+    write_lineage(folder, parent=None, data=DatasetFolder(config.data))
+    write_report(folder)
+    say(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the model is in {folder.path}")
+    say(f"curves and samples: {folder.report}")
+    return folder
+
+
+def _checkpoint_to_resume(config: PretrainConfig, folder: ModelFolder) -> int | None:
+    """The last checkpoint's step, or None for a run from the start.
+
+    Raises:
+        UserError: the folder holds a run and resume is not asked for, or the other way round.
+    """
+    from lmcraft.train.checkpoint import Checkpoints
+
+    steps = Checkpoints(folder.checkpoints).steps()
+    if steps and not config.resume:
+        raise UserError(f"out='{config.out}' already holds a run: add --resume to continue it, or choose another --out")
+    if config.resume and not steps:
+        raise UserError(f"resume=true, but out='{config.out}' holds no checkpoint: leave --resume out to start")
+    return steps[-1] if steps else None
+
+
+def build_trainer(config: PretrainConfig, machine: Machine, folder: ModelFolder, step: int | None = None) -> Trainer:
+    """The run that `config` describes, at its start or at a checkpoint.
+
+    Args:
+        config: resolved.
+        machine: where it computes.
+        folder: the model folder that it writes.
+        step: the checkpoint to continue from.
+    """
+    import torch
+
+    from lmcraft.data.loader import Batches, TokenSplit
+    from lmcraft.infer.config import GenerationConfig
+    from lmcraft.language_model import LanguageModel
+    from lmcraft.model.init import initialise
+    from lmcraft.model.storage import load_model
+    from lmcraft.model.transformer import Transformer
+    from lmcraft.tokenizer.tokenizer import Tokenizer
+    from lmcraft.train.checkpoint import Checkpoints
+    from lmcraft.train.loop import Trainer
+    from lmcraft.train.objective import NextToken
+
+    torch.manual_seed(config.seed)
+    if step is None:
+        model = Transformer(config.model).to(machine.device)
+        initialise(model, config.init)
+    else:
+        model = load_model(Checkpoints(folder.checkpoints).path(step), device=machine.device)
+    model.compute_dtype = machine.dtype
+    if config.compile:
+        for block in model.layers:
+            block.compile()
+    data = DatasetFolder(config.data)
+    validation = TokenSplit(data, "validation")
+    language_model = LanguageModel(model, Tokenizer.load(config.data), GenerationConfig())
+    trainer = Trainer(
+        model,
+        NextToken(config.label_smoothing, config.z_loss, config.document_mask),
+        Batches(TokenSplit(data, "train"), config.sequence_length, config.seed),
+        Batches(validation, config.sequence_length),
+        config,
+        machine,
+        folder,
+        save_model=language_model.save,
+        sample=lambda: _sample(language_model, config.sample_prompt),
+        bytes_per_token=validation.bytes / len(validation),
+    )
+    if step is not None:
+        trainer.restore(step)
+    return trainer
+
+
+def _sample(model: LanguageModel, prompt: str) -> str:
+    """A text of the model's; its generator is its own, so that sampling does not touch the run's randomness."""
+    model.transformer.eval()
+    return prompt + model.complete(prompt, max_new_tokens=80, temperature=0.8, top_p=0.95, seed=1)

@@ -1,0 +1,154 @@
+"""Readers of file formats: each takes an open file and yields (line, text), in bounded memory."""
+
+import codecs
+import gzip
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lmcraft.data.reading import Reading
+from lmcraft.errors import UserError
+
+COMPRESSED = (".gz", ".zst")
+BLOCK = 1 << 20  # bytes read at a time
+ROWS = 1024  # rows of a Parquet file decoded at a time
+Row = tuple[int, str]
+
+
+def optional(module: str, extra: str, what: str) -> Any:
+    """Import an optional dependency.
+
+    Raises:
+        UserError: it is not installed; the message names the extra.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(f"{what} needs the package '{module}': install it with `pip install 'lmcraft[{extra}]'`") from error
+
+
+def open_decompressed(path: Path, raw: BinaryIO) -> BinaryIO:
+    """The content of `raw`, decompressed as the name of `path` says."""
+    if path.suffix == ".gz":
+        return gzip.open(raw)  # type: ignore[return-value]  # binary mode is the default
+    if path.suffix == ".zst":
+        reader: BinaryIO = (
+            optional("zstandard", "zstd", f"'{path}'").ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        )
+        return reader
+    return raw
+
+
+def read_text(file: BinaryIO, document_chars: int, reading: Reading) -> Iterator[Row]:
+    """A text in pieces of at most `document_chars` characters; together they are the text, less a byte-order mark."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+    buffer, line, final = "", 1, False
+    while not final:
+        block = file.read(BLOCK)
+        final = not block
+        buffer += reading.clean(decoder.decode(block, final))
+        start = 0
+        while len(buffer) - start > document_chars or (final and start < len(buffer)):
+            end = _cut(buffer, start, document_chars)
+            piece = buffer[start:end]
+            yield line, piece
+            line += piece.count("\n")
+            start = end
+        buffer = buffer[start:]
+
+
+def _cut(text: str, start: int, limit: int) -> int:
+    """Where the piece that begins at `start` ends: after a blank line in its second half, else a line, else a word."""
+    if len(text) - start <= limit:
+        return len(text)
+    for separator in ("\n\n", "\n\r\n", "\n", " "):
+        found = text.rfind(separator, start + limit // 2, start + limit)
+        if found >= 0:
+            return found + len(separator)
+    return start + limit
+
+
+def read_json_lines(file: BinaryIO, name: str, text_field: str, reading: Reading) -> Iterator[Row]:
+    """The text of each row; a blank line is no row."""
+    for number, line in enumerate(iter(file.readline, b""), start=1):
+        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            reading.malformed(name, number, "not valid UTF-8")
+        except (ValueError, RecursionError) as error:
+            reading.malformed(name, number, f"not valid JSON: {error}")
+        else:
+            yield from _text_of(row, name, number, text_field, reading)
+
+
+def read_json(file: BinaryIO, name: str, text_field: str, reading: Reading) -> Iterator[Row]:
+    """The rows of one JSON value, a list of rows or a single row; it is held in memory as a whole."""
+    try:
+        rows = json.loads(file.read().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        reading.malformed(name, 1, f"not valid JSON: {error}")
+        return
+    for number, row in enumerate(rows if isinstance(rows, list) else [rows], start=1):
+        yield from _text_of(row, name, number, text_field, reading)
+
+
+def _text_of(row: Any, name: str, number: int, text_field: str, reading: Reading) -> Iterator[Row]:
+    """The text of a row: its text field, or the row itself where that is a string."""
+    value = row.get(text_field) if isinstance(row, dict) else row
+    if isinstance(value, str) and value.strip():
+        yield number, reading.clean(value)
+    elif isinstance(row, dict) and text_field not in row:
+        chat = " (it has `messages`: that is chat data, for fine-tuning)" if "messages" in row else ""
+        reading.malformed(name, number, f"no field '{text_field}'{chat}")
+    else:
+        reading.malformed(name, number, "the text is empty" if isinstance(value, str) else "the text is not a string")
+
+
+def read_parquet(file: BinaryIO, name: str, text_field: str, reading: Reading) -> Iterator[Row]:
+    """The text column of a Parquet file."""
+    parquet = optional("pyarrow.parquet", "parquet", f"'{name}'")
+    table = parquet.ParquetFile(file)
+    if text_field not in table.schema_arrow.names:
+        names = ", ".join(table.schema_arrow.names)
+        raise UserError(f"'{name}' has no column '{text_field}': set text_field to one of {names}")
+    number = 0
+    for batch in table.iter_batches(batch_size=ROWS, columns=[text_field]):
+        for value in batch.column(0).to_pylist():
+            number += 1
+            yield from _text_of({text_field: value}, name, number, text_field, reading)
+
+
+def read_hugging_face(name: str, text_field: str, reading: Reading) -> Iterator[Row]:
+    """The training split of a Hugging Face dataset, streamed; `name` is owner/name or owner/name:configuration."""
+    datasets = optional("datasets", "hf", f"'hf:{name}'")
+    path, _, configuration = name.partition(":")
+    try:
+        rows = datasets.load_dataset(path, configuration or None, split="train", streaming=True)
+    except Exception as error:  # the library raises many kinds, for a wrong name as for a lost connection
+        raise UserError(f"the dataset 'hf:{name}' cannot be loaded ({error}): check its name and the network") from error
+    for number, row in enumerate(rows, start=1):
+        yield from _text_of(dict(row), f"hf:{name}", number, text_field, reading)
+
+
+ReadRows = Callable[[BinaryIO, str, str, Reading], Iterator[Row]]
+ROW_FORMATS: dict[str, ReadRows] = {
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".json": read_json,
+    ".parquet": read_parquet,
+}
+
+
+def inner_suffix(path: Path) -> str:
+    """The suffix that says the format, below that of the compression."""
+    return (Path(path.stem) if path.suffix in COMPRESSED else path).suffix.lower()
+
+
+def has_rows(path: Path) -> bool:
+    """Whether a file is read as rows, by its name; any other is one text."""
+    return inner_suffix(path) in ROW_FORMATS

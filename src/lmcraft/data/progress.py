@@ -1,0 +1,28 @@
+"""A progress bar over documents as they are read."""
+
+import sys
+from collections.abc import Iterable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from lmcraft.data.reading import Document, Reading
+
+
+def with_progress(documents: Iterable[Document], reading: Reading, what: str) -> Iterator[Document]:
+    """The same documents; while they pass, rate and time left are shown when stderr is a terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(what, total=None, rate="")
+        characters = 0
+        for document in documents:
+            yield document
+            characters += len(document.text)
+            rate = f"{characters / (progress.tasks[0].elapsed or 1e-9) / 1e6:.1f}M characters/s"
+            progress.update(task, completed=reading.position, total=reading.total, rate=rate)

@@ -1,0 +1,133 @@
+"""How a text is continued: limits, sampling, search. Names are Hugging Face's; those it lacks are OpenAI's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from lmcraft.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig:
+    """The settings of one generation. Defaults draw from the model's distribution as it is."""
+
+    max_new_tokens: int = 128
+    """Most tokens to add; 0: no limit but max_length and the model's context."""
+    max_length: int = 0
+    """Most tokens of prompt and continuation together; 0: no such limit. Where both limits are set, both hold."""
+    do_sample: bool = True
+    """Draw each token at random; false takes the likeliest (greedy), or searches with beams."""
+    temperature: float = 1.0
+    """Divides the logits: below 1 the likely becomes likelier; 0 is greedy."""
+    top_k: int = 0
+    """Draw among the k likeliest tokens; 0: all."""
+    top_p: float = 1.0
+    """Draw among the fewest likeliest tokens whose probabilities reach this sum (nucleus, arXiv 1904.09751)."""
+    min_p: float = 0.0
+    """Draw among tokens at least this share as likely as the likeliest (arXiv 2407.01082)."""
+    repetition_penalty: float = 1.0
+    """Above 1: makes tokens of the prompt and the continuation less likely (CTRL, arXiv 1909.05858, section 4.1)."""
+    presence_penalty: float = 0.0
+    """Subtracted from the logit of every token that the continuation holds already (OpenAI's definition)."""
+    frequency_penalty: float = 0.0
+    """Subtracted from a token's logit for each time that the continuation holds it (OpenAI's definition)."""
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    """Added to the logits: token id to bias."""
+    stop: tuple[str, ...] = ()
+    """Texts that end the continuation; they are not part of it."""
+    seed: int | None = None
+    """Same seed, same text; unset: a different one each time."""
+    num_beams: int = 1
+    """Above 1: beam search that keeps this many candidates."""
+    length_penalty: float = 1.0
+    """Beam search ranks by log-probability / length ** length_penalty."""
+    early_stopping: bool | Literal["never"] = False
+    """Beam search ends when num_beams candidates are done (true), when a better one is unlikely (false), or cannot be
+    ("never")."""
+    num_return_sequences: int = 1
+    """How many continuations of each prompt."""
+
+    @property
+    def greedy(self) -> bool:
+        """Whether each token is simply the likeliest."""
+        return not self.do_sample or self.temperature == 0
+
+    def check(self) -> None:
+        """Raise UserError for a value that makes no sense."""
+        at_least = {"max_new_tokens": 0, "max_length": 0, "top_k": 0, "temperature": 0, "num_beams": 1}
+        for name, least in (at_least | {"num_return_sequences": 1}).items():
+            if not getattr(self, name) >= least:
+                raise UserError(f"{name}={getattr(self, name)} must be at least {least}")
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise UserError(f"seed={self.seed} must be at least 0 and less than 2**63: choose another")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"top_p={self.top_p} must be above 0 and at most 1: it is a sum of probabilities")
+        if not 0 <= self.min_p <= 1:
+            raise UserError(f"min_p={self.min_p} must be between 0 and 1: it is a share of the highest probability")
+        if not self.repetition_penalty > 0:
+            raise UserError(f"repetition_penalty={self.repetition_penalty} must be above 0: 1 changes nothing")
+        if "" in self.stop:
+            raise UserError("stop='' would end every text before it begins: name a text, or leave it out")
+        if self.num_beams > 1 and self.do_sample:
+            raise UserError(f"num_beams={self.num_beams} searches and do_sample=true draws: set one of them, not both")
+        if self.num_return_sequences > self.num_beams and self.num_beams > 1:
+            raise UserError(
+                f"num_return_sequences={self.num_return_sequences} is more than num_beams={self.num_beams} can find: "
+                "raise num_beams"
+            )
+
+    def updated(self, settings: Mapping[str, Any]) -> "GenerationConfig":
+        """This configuration with `settings` in place, checked.
+
+        Two settings move others that are not given with them: of `max_new_tokens` and `max_length`, the one that is
+        given holds alone; `num_beams` above 1 turns `do_sample` off.
+
+        Raises:
+            UserError: a name is unknown (the nearest is named), or a value does not fit.
+        """
+        values = {name: _fitting(name, value) for name, value in settings.items()}
+        limits = {"max_new_tokens", "max_length"}
+        if len(limits & values.keys()) == 1:
+            values |= dict.fromkeys(limits - values.keys(), 0)
+        if values.get("num_beams", 1) > 1:
+            values.setdefault("do_sample", False)
+        config = replace(self, **values)
+        config.check()
+        return config
+
+
+_TYPES: dict[str, Any] = {f.name: f.type for f in fields(GenerationConfig)}
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _fitting(name: str, value: Any) -> Any:
+    """`value` in the type of the setting `name`: JSON, TOML and people write floats as ints and tuples as lists."""
+    if name not in _TYPES:
+        near = get_close_matches(name, _TYPES, n=1, cutoff=0.0)
+        raise UserError(f"there is no setting {name!r}: the nearest is {near[0]!r}")
+    kind = _TYPES[name]
+    if name == "stop":
+        return _texts(value)
+    if name == "logit_bias":
+        return _biases(value)
+    if (name, value) in (("seed", None), ("early_stopping", "never")):
+        return value
+    kind = {"seed": int, "early_stopping": bool}.get(name, kind)
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise UserError(f"{name}={value!r} is not {_WORDS[kind]}: give one")
+    return kind(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"stop={value!r} is not a text or a list of texts: give one")
+    return tuple(texts)
+
+
+def _biases(value: Any) -> dict[int, float]:
+    try:
+        return {int(token): float(bias) for token, bias in value.items()}  # JSON's and TOML's keys are strings
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"logit_bias={value!r} is not a table of token ids and numbers: give one") from error

@@ -1,0 +1,71 @@
+"""What this machine computes with: its device, its number type and its peak, each measured rather than assumed."""
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import torch
+
+from lmcraft.errors import UserError
+
+Precision = Literal["auto", "bf16", "fp32"]
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+# bfloat16 halves the digits of every activation; it has to be clearly faster to be worth that.
+WORTHWHILE = 1.4
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a run computes."""
+
+    device: torch.device
+    dtype: torch.dtype
+    """Type of the activations; weights train in float32."""
+    peak_flops: float
+    """Floating-point operations a second of a large matrix product in `dtype`, measured."""
+    why: str
+    """The choice in one sentence, to be said aloud."""
+
+
+def choose_machine(device: str = "auto", precision: Precision = "auto") -> Machine:
+    """Pick the device and the number type.
+
+    Raises:
+        UserError: the device that is asked for is not there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device='{device}', but torch sees no GPU here: use --device cpu")
+    bf16, fp32 = (matmul_flops(device, dtype) for dtype in (torch.bfloat16, torch.float32))
+    if precision == "auto":
+        precision = "bf16" if bf16 > WORTHWHILE * fp32 else "fp32"
+    measured = f"matrix products reach {bf16 / 1e12:.2f} TFLOP/s in bf16 and {fp32 / 1e12:.2f} in fp32"
+    peak = bf16 if precision == "bf16" else fp32
+    return Machine(torch.device(device), DTYPES[precision], peak, f"{precision} on {device} ({measured})")
+
+
+@cache
+def matmul_flops(device: str, dtype: torch.dtype, size: int = 1024) -> float:
+    """Operations a second of a square matrix product, the best of several."""
+    if device != "cpu":
+        size = 8 * size
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(6):
+        start = time.perf_counter()
+        a @ b
+        if device != "cpu":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held so far, in bytes (resident, on the CPU)."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,74 @@
+"""Line charts as SVG text, and a curve in one line of a terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from math import ceil, floor, log10
+
+WIDTH, HEIGHT = 720, 300
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
+MOST_POINTS = 600
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve: its name, its CSS class and its points (x, y)."""
+
+    name: str
+    style: str
+    points: Sequence[tuple[float, float]]
+
+
+def line_chart(series: Sequence[Series], *, x_label: str, y_label: str) -> str:
+    """An SVG element with axes, a legend and one line for each series."""
+    series = [Series(s.name, s.style, _thinned(s.points)) for s in series if s.points]
+    xs = [x for s in series for x, _ in s.points]
+    ys = [y for s in series for _, y in s.points]
+    if not xs:
+        return "<p>No points yet.</p>"
+    x_ticks, y_ticks = ticks(min(xs), max(xs)), ticks(min(ys), max(ys))
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
+        up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
+        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
+
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y_label)}">']
+    for tick in y_ticks:
+        x, y = place(x_ticks[0], tick)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{x - 6:.1f}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for tick in x_ticks:
+        x, y = place(tick, y_ticks[0])
+        parts.append(f'<text x="{x:.1f}" y="{y + 16:.1f}" text-anchor="middle">{tick:,g}</text>')
+    parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
+    for row, s in enumerate(series):
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in s.points))
+        parts.append(f'<polyline class="{s.style}" points="{line}"/>')
+        y = TOP + 14 + 18 * row
+        parts.append(f'<line class="key {s.style}" x1="{WIDTH - 170}" x2="{WIDTH - 146}" y1="{y - 4}" y2="{y - 4}"/>')
+        parts.append(f'<text x="{WIDTH - 140}" y="{y}">{escape(s.name)}</text>')
+    return "".join([*parts, "</svg>"])
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers from at or below `low` to at or above `high`, about so many."""
+    span = (high - low) or abs(high) or 1.0
+    power: float = 10 ** floor(log10(span / about))
+    step = next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= about)
+    first, last = floor(low / step), ceil(high / step)
+    return [round(i * step, 12) for i in range(first, max(last, first + 1) + 1)]
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """The values as a row of block characters, the largest highest."""
+    low, high = min(values), max(values)
+    return "".join(BLOCKS[round((len(BLOCKS) - 1) * (v - low) / ((high - low) or 1.0))] for v in values)
+
+
+def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """At most about `MOST_POINTS` of them: the mean of each stretch of neighbours."""
+    size = ceil(len(points) / MOST_POINTS)
+    stretches = [points[i : i + size] for i in range(0, len(points), size)]
+    return [(sum(x for x, _ in s) / len(s), sum(y for _, y in s) / len(s)) for s in stretches]

@@ -1,0 +1,71 @@
+"""A run's page: one HTML file that needs nothing else, so it opens offline and can be sent to a friend."""
+
+import json
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from lmcraft.errors import UserError
+from lmcraft.folder import ModelFolder, write_text
+from lmcraft.report.chart import Series, line_chart
+from lmcraft.train.metrics import read_jsonl
+
+PAGE = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+
+
+def write_report(folder: ModelFolder) -> Path:
+    """Write `lmcraft/report.html` of a model folder from its metrics, samples and configuration.
+
+    Raises:
+        UserError: the folder holds no run.
+    """
+    rows = list(read_jsonl(folder.metrics))
+    if not rows:
+        raise UserError(f"'{folder.path}' holds no run to report on: it has no {folder.metrics.relative_to(folder.path)}")
+    lineage = json.loads(folder.lineage.read_text(encoding="utf-8")) if folder.lineage.exists() else {}
+    page = PAGE.substitute(
+        title=escape(folder.path.resolve().name),
+        facts=_table(_facts(rows)),
+        loss=line_chart(
+            [_series("training", "a", rows, "loss"), _series("validation", "b", rows, "validation_loss")],
+            x_label="step",
+            y_label="loss, nats a token",
+        ),
+        speed=line_chart([_series("tokens a second", "a", rows, "tokens_per_second")], x_label="step", y_label="speed"),
+        rate=line_chart([_series("learning rate", "a", rows, "learning_rate")], x_label="step", y_label="learning rate"),
+        samples="".join(
+            f"<h3>step {row['step']}</h3><pre>{escape(row['text'])}</pre>" for row in read_jsonl(folder.samples)
+        ),
+        config=escape(folder.config_toml.read_text(encoding="utf-8")),
+        lineage=_table({name: str(value) for name, value in lineage.items()}),
+    )
+    write_text(folder.report, page)
+    return folder.report
+
+
+def _series(name: str, style: str, rows: list[dict[str, Any]], key: str) -> Series:
+    return Series(name, style, [(row["step"], row[key]) for row in rows if key in row])
+
+
+def _facts(rows: list[dict[str, Any]]) -> dict[str, str]:
+    steps = [row for row in rows if "loss" in row]
+    measured = [row for row in rows if "validation_loss" in row]
+    facts = {
+        "steps": f"{steps[-1]['step']:,}",
+        "tokens": f"{steps[-1]['tokens']:,}",
+        "time in training": f"{steps[-1]['seconds']:.0f} s",
+        "speed": f"{steps[-1]['tokens'] / steps[-1]['seconds']:,.0f} tokens/s",
+        "share of the machine's peak": f"{sum(row['share_of_peak'] for row in steps) / len(steps):.0%}",
+        "peak memory": f"{max(row['peak_memory'] for row in steps) / 2**30:.2f} GiB",
+    }
+    if measured:
+        best = min(measured, key=lambda row: row["validation_loss"])
+        facts["best validation loss"] = f"{best['validation_loss']:.4f} nats a token, at step {best['step']}"
+        if "bits_per_byte" in best:
+            facts["bits per byte"] = f"{best['bits_per_byte']:.4f}"
+    return facts
+
+
+def _table(rows: dict[str, str]) -> str:
+    return "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())

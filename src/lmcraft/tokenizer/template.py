@@ -1,0 +1,57 @@
+"""Chat templates: Jinja programs that come with a tokenizer and turn messages into one text.
+
+A template is code by a stranger, so it runs in Jinja's immutable sandbox. Its surroundings are those of transformers'
+`apply_chat_template`, which is what the authors of templates test against.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, NoReturn
+
+from lmcraft.errors import UserError
+
+
+def render(template: str, messages: Sequence[Mapping[str, Any]], **variables: object) -> str:
+    """The text that `template` makes of `messages`.
+
+    Raises:
+        UserError: the template is broken, or refuses these messages (say, roles that do not alternate).
+    """
+    from jinja2 import TemplateError  # here, since most uses of a tokenizer have no chat
+
+    try:
+        text: str = _environment().from_string(template).render(messages=messages, **variables)
+    except (TemplateError, TypeError, ArithmeticError, LookupError, ValueError) as error:
+        raise UserError(f"the chat template cannot render these messages: {error}") from error
+    return text
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import TemplateError, nodes
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.parser import Parser
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        """`{% generation %}` marks what the assistant says, for training; here its body is rendered as it is."""
+
+        tags = {"generation"}  # noqa: RUF012 - Jinja reads the attribute from the class
+
+        def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    def raise_exception(message: str) -> NoReturn:
+        raise TemplateError(message)
+
+    def to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+    environment.filters["tojson"] = to_json  # Jinja's own escapes <, > and & for HTML
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment

@@ -1,0 +1,136 @@
+"""Training a tokenizer: byte-level BPE, or one token per character."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer as HFTokenizer
+
+from lmcraft.errors import UserError
+from lmcraft.tokenizer.tokenizer import Tokenizer
+
+END_OF_TEXT = "<|endoftext|>"
+
+# How a text is cut into the pieces that BPE merges within: Qwen2's pattern, which is GPT-4's with single digits.
+# {digits} stands for the longest run of digits that is one piece: "" is Qwen2, "{{1,3}}" is Llama 3 and GPT-4.
+PIECES = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
+    r"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# The unit of sampling: up to 8000 characters, where possible up to a space.
+_CHUNK = re.compile(r"(?s).{1,8000}(?!\S)|.{1,8000}")
+
+
+def train_bpe(
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    digits: int = 1,
+    special_tokens: Sequence[str] = (END_OF_TEXT,),
+    max_bytes: int = 50_000_000,
+) -> Tokenizer:
+    """Learn a byte-level BPE vocabulary, which can spell any text.
+
+    Memory is bounded for a text of any length: training sees at most about `max_bytes` of it, evenly sampled.
+
+    Args:
+        texts: read once, never held as a whole.
+        vocab_size: how many tokens, special ones included; fewer come out when the text has too few repeated pieces.
+        digits: the longest run of digits that is one piece; 0 for no limit.
+        special_tokens: they get the first ids; the first of them ends a document.
+        max_bytes: of UTF-8 text that training sees. Text without spaces, such as Chinese, has few equal pieces: there
+            training takes about 60 bytes of memory for each.
+
+    Raises:
+        UserError: `vocab_size` leaves no room for the 256 bytes, `digits` is negative, or there is no text.
+    """
+    smallest = 256 + len(special_tokens)
+    if vocab_size < smallest:
+        raise UserError(
+            f"vocab_size {vocab_size} is too small for byte-level BPE: the 256 bytes and {len(special_tokens)} special "
+            f"tokens need at least {smallest}"
+        )
+    if digits < 0:
+        raise UserError(f"digits {digits} is negative: give the longest run of digits in one piece, 0 for no limit")
+    sample = sample_evenly(texts, max_bytes)
+    if not sample:
+        raise UserError("there is no text to train the tokenizer on: check the sources")
+
+    pattern = PIECES.format(digits={0: "+", 1: ""}.get(digits, f"{{1,{digits}}}"))
+    split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    # Chinese has no spaces, so a piece can be a whole sentence; base64 is one long piece. The trainer walks through a
+    # piece at each of its merges: short pieces keep that cheap, and no useful token is as long as this.
+    short = pre_tokenizers.Split(Regex(r"[\s\S]{1,32}"), behavior="isolated")
+
+    hf = HFTokenizer(models.BPE())
+    hf.decoder = decoders.ByteLevel()
+    hf.pre_tokenizer = pre_tokenizers.Sequence([split, short, to_bytes])
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,  # a pair seen once teaches nothing
+        special_tokens=_added(special_tokens),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    hf.train_from_iterator(sample, trainer)
+    hf.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
+    return Tokenizer(hf, _config(special_tokens))
+
+
+def train_characters(texts: Iterable[str], *, special_tokens: Sequence[str] = ()) -> Tokenizer:
+    """One token for each distinct character of the texts, in the order of their code points, after the special tokens.
+
+    Raises:
+        UserError: there is no text.
+    """
+    characters: set[str] = set()
+    for text in texts:
+        characters.update(text)
+    if not characters:
+        raise UserError("there is no text to take characters from: check the sources")
+    # BPE without merges is one token per character, in a form that every reader of tokenizer.json knows.
+    spelled = [*special_tokens, *sorted(characters)]
+    hf = HFTokenizer(models.BPE({token: token_id for token_id, token in enumerate(spelled)}, []))
+    hf.decoder = decoders.Fuse()  # concatenation; without a decoder the library puts spaces between tokens
+    hf.add_special_tokens(_added(special_tokens))
+    return Tokenizer(hf, _config(special_tokens))
+
+
+def sample_evenly(texts: Iterable[str], max_bytes: int) -> list[str]:
+    """At most `max_bytes` of the texts in UTF-8, spread evenly over all of them; all of them when they fit.
+
+    The number of texts is not known in advance: when the sample is full every second chunk of it is dropped, and from
+    then on every second chunk is left out. The same texts give the same sample.
+    """
+    sample: list[str] = []
+    size = 0
+    stride = 1
+    for number, chunk in enumerate(_chunks(texts)):
+        if number % stride:
+            continue
+        sample.append(chunk)
+        size += _size(chunk)
+        while size > max_bytes and len(sample) > 1:
+            del sample[1::2]
+            size = sum(map(_size, sample))
+            stride *= 2
+    return sample
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        for match in _CHUNK.finditer(text):
+            yield match[0]
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _added(tokens: Sequence[str]) -> list[AddedToken]:
+    return [AddedToken(token, special=True, normalized=False) for token in tokens]
+
+
+def _config(special_tokens: Sequence[str]) -> dict[str, str]:
+    return {"eos_token": special_tokens[0]} if special_tokens else {}

@@ -1,0 +1,92 @@
+"""The settings of the training loop, shared by every objective. A number of 0 is left to the depth rule (`dial`)."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How a gradient becomes a step. Weights fall in four groups, each with its own learning rate."""
+
+    name: Literal["muon", "adamw", "adam", "sgd"] = "muon"
+    """Rule for the blocks' matrices; with muon, AdamW takes the other groups."""
+    learning_rate: float = 0.0
+    """Of the blocks' matrices."""
+    embedding_learning_rate: float = 0.0
+    """Of the embeddings (and so of a tied output projection)."""
+    head_learning_rate: float = 0.0
+    """Of an untied output projection."""
+    scalar_learning_rate: float = 0.0
+    """Of norms and biases."""
+    momentum: float = 0.95
+    """Of muon and sgd."""
+    nesterov: bool = True
+    """Look ahead along the momentum (muon, sgd)."""
+    beta1: float = 0.9
+    """Decay of Adam's mean of gradients."""
+    beta2: float = 0.99
+    """Decay of Adam's mean of squared gradients."""
+    eps: float = 1e-8
+    """Added to Adam's denominator."""
+    weight_decay: float = 0.0
+    """Decoupled decay of matrices and embeddings, w -= lr * weight_decay * w (arXiv 1711.05101)."""
+    l2: float = 0.0
+    """Coupled L2 penalty: l2 * w joins the gradient of matrices and embeddings."""
+    l1: float = 0.0
+    """L1 penalty: l1 * sign(w) joins the gradient of matrices and embeddings."""
+    gradient_clip: float = 1.0
+    """Largest norm of the whole gradient; 0: no limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """How the learning rates move over the run; they are multiplied by a factor between 0 and 1."""
+
+    name: Literal["constant", "linear", "cosine", "wsd"] = "wsd"
+    """wsd is warmup, stable, decay (arXiv 2404.06395, section 4)."""
+    warmup: float = 0.02
+    """Share of the steps in which the factor rises from 0 to 1."""
+    decay: float = 0.5
+    """wsd: share of the steps in which it falls, at the end."""
+    final: float = 0.0
+    """The factor at the last step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run, whatever its objective."""
+
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+
+    batch_size: int = 0
+    """Sequences per step."""
+    micro_batch_size: int = 0
+    """Sequences per forward pass; gradients accumulate over the rest of the batch with the same result."""
+    max_steps: int = 0
+    """Length of the run; else it follows from max_time, from max_tokens or, with neither, from the depth rule."""
+    max_tokens: int = 0
+    """Length of the run in tokens."""
+    max_time: float = 0.0
+    """Length of the run in minutes: turned into steps by a short measurement before the first one."""
+    eval_every: int = 0
+    """Steps between measurements of the validation loss."""
+    eval_tokens: int = 0
+    """How many validation tokens are measured each time, from the start of the split."""
+    save_every: int = 0
+    """Steps between checkpoints; the last one and the best one are kept."""
+    sample_every: int = 0
+    """Steps between samples."""
+
+    seed: int = 1
+    """Of the weights, the order of the data and the dropout."""
+    device: str = "auto"
+    """cpu, cuda or auto."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Type of the activations; auto takes bf16 where a measurement shows it to be clearly faster."""
+    compile: bool = False
+    """Compile each block with torch.compile: faster steps, after a minute or so of compiling."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (needs lmcraft[tensorboard])."""
+    resume: bool = False
+    """Continue the run in `out` from its last checkpoint."""

@@ -1,0 +1,74 @@
+"""Muon: momentum whose matrix updates are made orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
+
+torch.optim.Muon takes one matrix at a time; this one takes all matrices of a shape in one batched product, which on a CPU
+is what its cost depends on (benchmarks/pretrain.md).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Coefficients of the quintic iteration: steep at zero, so that small singular values grow fast.
+A, B, C = 3.4445, -4.7750, 2.0315
+ITERATIONS = 5
+
+
+class Muon(torch.optim.Optimizer):
+    """w <- w - lr * sqrt(max(1, out / in)) * orthogonal(momentum).
+
+    Args:
+        params: matrices (out, in) only.
+        compute_dtype: the type of the Newton-Schulz products; bfloat16 is enough for them.
+    """
+
+    def __init__(
+        self,
+        params: list[dict[str, Any]],
+        *,
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        compute_dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov})
+        self.compute_dtype = compute_dtype
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One step for every matrix that has a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            for p in group["params"]:
+                if p.grad is not None:
+                    by_shape[p.shape].append(p)
+            for shape, params in by_shape.items():
+                updates = torch.stack([self._direction(p, group) for p in params])
+                updates = orthogonalise(updates.to(self.compute_dtype)).to(params[0].dtype)
+                scale = max(1.0, shape[0] / shape[1]) ** 0.5
+                torch._foreach_add_(params, list(updates.unbind()), alpha=-group["lr"] * scale)
+
+    def _direction(self, p: Tensor, group: dict[str, Any]) -> Tensor:
+        assert p.grad is not None
+        state = self.state[p]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(p)
+        buffer: Tensor = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
+        return p.grad.lerp(buffer, group["momentum"]) if group["nesterov"] else buffer
+
+
+def orthogonalise(x: Tensor) -> Tensor:
+    """The nearest matrices with equal singular values, approximately: those of the result lie near 1.
+
+    A quintic Newton-Schulz iteration on a batch of matrices (n, out, in).
+    """
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT.contiguous() if tall else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(ITERATIONS):
+        gram = torch.bmm(x, x.mT)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
+    return x.mT if tall else x

@@ -1,0 +1,134 @@
+"""Optimisers: which weights are in which group, with which rule and rate."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lmcraft.errors import UserError
+from lmcraft.model.transformer import Transformer
+from lmcraft.train.config import OptimizerConfig
+from lmcraft.train.muon import Muon
+
+
+@dataclass
+class Group:
+    """Weights that share a rule and a base learning rate."""
+
+    params: list[Tensor]
+    lr: float
+    decayed: bool
+    """Whether weight decay and the penalties apply: not to norms and biases."""
+
+
+class Optimizer:
+    """One step over every group: penalties, clipping, the rule, decoupled decay.
+
+    Raises:
+        UserError: the rates or decays cannot be.
+    """
+
+    def __init__(self, model: Transformer, config: OptimizerConfig, compute_dtype: torch.dtype) -> None:
+        check_optimizer(config)
+        self.config = config
+        self.names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
+        self.groups = parameter_groups(model, config)
+        self.rules = list(self._rules(compute_dtype))
+        self._base_rates = [[float(group["lr"]) for group in rule.param_groups] for rule in self.rules]
+
+    def step(self, learning_rate_factor: float) -> float:
+        """Apply the gradients that the parameters hold and clear them; returns the gradient's norm before clipping."""
+        params = [p for group in self.groups for p in group.params if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in params if p.grad is not None])
+        if self.config.gradient_clip:
+            torch.nn.utils.clip_grads_with_norm_(params, self.config.gradient_clip, norm)
+        self._add_penalties()
+        for rule, rates in zip(self.rules, self._base_rates, strict=True):
+            for group, rate in zip(rule.param_groups, rates, strict=True):
+                group["lr"] = rate * learning_rate_factor
+                if group["decayed"] and self.config.weight_decay:  # decoupled (arXiv 1711.05101, algorithm 2)
+                    with torch.no_grad():
+                        torch._foreach_mul_(group["params"], 1 - group["lr"] * self.config.weight_decay)
+            rule.step()
+            rule.zero_grad()
+        return float(norm)
+
+    def state(self) -> dict[str, Tensor]:
+        """Every number that the next step depends on, as "parameter/what"."""
+        return {
+            f"{self.names[p]}/{key}": torch.as_tensor(value)
+            for rule in self.rules
+            for p, state in rule.state.items()
+            for key, value in state.items()
+            if value is not None
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Put back what `state` gave."""
+        rules = {p: rule for rule in self.rules for group in rule.param_groups for p in group["params"]}
+        params = {name: p for p, name in self.names.items()}
+        for name, tensor in state.items():
+            owner, _, key = name.rpartition("/")
+            rules[params[owner]].state[params[owner]][key] = tensor
+
+    def _add_penalties(self) -> None:
+        """The gradients of l1 * |w| and l2 / 2 * w^2, added after clipping, as torch's own weight decay is."""
+        for group in self.groups:
+            weights: list[Tensor] = [p for p in group.params if p.grad is not None and group.decayed]
+            gradients = [p.grad for p in weights if p.grad is not None]
+            if weights and self.config.l2:
+                torch._foreach_add_(gradients, weights, alpha=self.config.l2)
+            if weights and self.config.l1:
+                torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=self.config.l1)
+
+    def _rules(self, compute_dtype: torch.dtype) -> Iterator[torch.optim.Optimizer]:
+        c = self.config
+        matrices, *others = self.groups
+        momentum: dict[str, Any] = {"momentum": c.momentum, "nesterov": c.nesterov and c.momentum > 0}
+        adam: dict[str, Any] = {"betas": (c.beta1, c.beta2), "eps": c.eps, "fused": True}
+        match c.name:
+            case "muon":
+                yield Muon(_tables([matrices]), compute_dtype=compute_dtype, **momentum)
+                yield torch.optim.Adam(_tables(others), **adam)
+            case "adamw" | "adam":
+                yield torch.optim.Adam(_tables(self.groups), **adam)
+            case "sgd":
+                yield torch.optim.SGD(_tables(self.groups), **momentum)
+
+
+def _tables(groups: list[Group]) -> list[dict[str, Any]]:
+    return [{"params": group.params, "lr": group.lr, "decayed": group.decayed} for group in groups if group.params]
+
+
+def parameter_groups(model: Transformer, config: OptimizerConfig) -> list[Group]:
+    """The four groups, in the order: blocks' matrices, embeddings, output projection, norms and biases."""
+    head: list[Tensor] = [] if model.lm_head is None else [model.lm_head.weight]
+    embeddings: list[Tensor] = [m.weight for m in (model.embed_tokens, model.embed_positions) if m is not None]
+    matrices: list[Tensor] = [p for p in model.layers.parameters() if p.ndim == 2]
+    placed = {*head, *embeddings, *matrices}
+    return [
+        Group(matrices, config.learning_rate, decayed=True),
+        Group(embeddings, config.embedding_learning_rate, decayed=True),
+        Group(head, config.head_learning_rate, decayed=True),
+        Group([p for p in model.parameters() if p not in placed], config.scalar_learning_rate, decayed=False),
+    ]
+
+
+def check_optimizer(config: OptimizerConfig) -> None:
+    """Raise UserError for rates that cannot be."""
+    for name in ("learning_rate", "embedding_learning_rate", "head_learning_rate", "scalar_learning_rate"):
+        if not 0 < (rate := getattr(config, name)) < float("inf"):
+            raise UserError(f"optimizer.{name}={rate} must be greater than 0: leave it out to have it set by rule")
+    for name in ("momentum", "beta1", "beta2"):
+        if not 0 <= (value := getattr(config, name)) < 1:
+            raise UserError(f"optimizer.{name}={value} must be at least 0 and less than 1")
+    for name in ("weight_decay", "l1", "l2", "gradient_clip"):
+        if (value := getattr(config, name)) < 0:
+            raise UserError(f"optimizer.{name}={value} must not be negative: 0 turns it off")
+    if config.name == "adam" and config.weight_decay:
+        raise UserError(
+            f"optimizer.weight_decay={config.weight_decay} is decoupled, which makes Adam AdamW: "
+            "use --optimizer.name adamw, or --optimizer.l2 for a coupled penalty"
+        )
