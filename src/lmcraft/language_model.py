@@ -1,4 +1,93 @@
 """A model and its tokenizer together: what a script, a command or a server holds."""
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, overload
+
+import torch
+
+from lmcraft.errors import UserError
+from lmcraft.folder import write_json
+from lmcraft.infer import files
+from lmcraft.infer.config import GenerationConfig
+from lmcraft.infer.generate import Token, generate
+from lmcraft.model.storage import load_model, save_model
+from lmcraft.model.transformer import Transformer
+from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
+class LanguageModel:
+    """A `Transformer` in `eval` mode, its tokenizer, and how it continues texts unless a call says otherwise.
+
+    Settings of a call are the fields of `GenerationConfig`, by name.
+    """
+
+    def __init__(
+        self,
+        transformer: Transformer,
+        tokenizer: Tokenizer,
+        generation_config: GenerationConfig | None = None,
+        *,
+        eos_token_ids: Sequence[int] = (),
+    ) -> None:
+        """`eos_token_ids` end a text; without any, the tokenizer's does.
+
+        Raises:
+            UserError: the tokenizer has more tokens than the model.
+        """
+        if tokenizer.vocab_size > transformer.config.vocab_size:
+            raise UserError(
+                f"the tokenizer has {tokenizer.vocab_size} tokens and the model vocab_size="
+                f"{transformer.config.vocab_size}: they are not of one model"
+            )
+        self.transformer = transformer.eval()
+        self.tokenizer = tokenizer
+        self.generation_config = generation_config or GenerationConfig()
+        end = tokenizer.eos_token_id
+        self.eos_token_ids = tuple(eos_token_ids) or (() if end is None else (end,))
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+    ) -> "LanguageModel":
+        """Read a model folder.
+
+        Args:
+            folder: weights, tokenizer, and generation_config.json if it has one.
+            dtype: the type of weights and activations; None keeps the file's.
+            device: where the model runs.
+
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        folder = Path(folder)
+        transformer = load_model(folder, dtype=dtype, device=device)
+        config, eos_token_ids = files.read_generation_config(folder)
+        return cls(transformer, Tokenizer.load(folder), config, eos_token_ids=eos_token_ids)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a model folder that lmcraft, transformers and vLLM open.
+
+        The folder's files change when all new ones are on the disk, and others in it stay.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        roles = {"bos_token_id": self.tokenizer.bos_token_id, "pad_token_id": self.tokenizer.pad_token_id}
+        ends = {"eos_token_id": self.tokenizer.eos_token_id}
+        with TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
+            new = Path(temporary)
+            save_model(self.transformer, new, roles | ends)
+            self.tokenizer.save(new)
+            write_json(new / files.NAME, files.generation_config_json(self.generation_config, self.eos_token_ids, roles))
+            for file in new.iterdir():
+                file.replace(folder / file.name)
+
+    @overload
+    def generate(self, input_ids: list[int] | list[list[int]], **settings: Any) -> list[list[int]]: ...
+    @overload
+    def generate(self, input_ids: Sequence[int] | Sequence[Sequence[int]], **settings: Any) -> list[list[int]]: ...
+    def generate(self, input_ids: Any, **settings: Any) -> list[list[int]]:
+        """Continue token ids, as transformers' `generate` does: the result begins with the prompt.
+        """
+        raise NotImplementedError
