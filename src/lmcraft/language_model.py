@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, overload
+from typing import Any
 
 import torch
 
@@ -83,11 +83,64 @@ class LanguageModel:
             for file in new.iterdir():
                 file.replace(folder / file.name)
 
-    @overload
-    def generate(self, input_ids: list[int] | list[list[int]], **settings: Any) -> list[list[int]]: ...
-    @overload
-    def generate(self, input_ids: Sequence[int] | Sequence[Sequence[int]], **settings: Any) -> list[list[int]]: ...
-    def generate(self, input_ids: Any, **settings: Any) -> list[list[int]]:
-        """Continue token ids, as transformers' `generate` does: the result begins with the prompt.
+    def generate(self, input_ids: Sequence[int] | Sequence[Sequence[int]], **settings: Any) -> list[list[int]]:
+        """Continue token ids, as transformers' `generate` does.
+
+        Args:
+            input_ids: one prompt, or several of any lengths.
+            settings: fields of `GenerationConfig`.
+
+        Returns:
+            Prompt and continuation, with the end token if it came: `num_return_sequences` for the first prompt, then for
+            the second, and so on. Rows are as long as they are, without padding. Each prompt is continued by itself, with
+            the seed afresh, so a row does not depend on its neighbours.
+
+        Raises:
+            UserError: a setting is unknown or impossible, a prompt is empty or too long.
         """
-        raise NotImplementedError
+        config = self.generation_config.updated(settings)
+        prompts: Any = [input_ids] if not input_ids or isinstance(input_ids[0], int) else input_ids
+        tokenizer = self.tokenizer if config.stop else None  # text is made only where a stop string needs it
+        rows = []
+        for prompt in prompts:
+            continued = [list(prompt) for _ in range(config.num_return_sequences)]
+            for token in generate(self.transformer, prompt, config, eos_token_ids=self.eos_token_ids, tokenizer=tokenizer):
+                continued[token.row].append(token.id)
+            rows += continued
+        return rows
+
+    def tokens(self, prompt: str | Sequence[int], **settings: Any) -> Iterator[Token]:
+        """The tokens of the continuation as they are found, with text, log-probability and the reason for the end.
+
+        Raises:
+            UserError: as in `generate`.
+        """
+        config = self.generation_config.updated(settings)
+        prompt_ids = self._encoded(prompt) if isinstance(prompt, str) else prompt
+        return generate(self.transformer, prompt_ids, config, eos_token_ids=self.eos_token_ids, tokenizer=self.tokenizer)
+
+    def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
+        """The text that follows `prompt`, in pieces as they are found; no piece is half a character.
+
+        Raises:
+            UserError: as in `generate`; num_return_sequences is not 1.
+        """
+        if (wanted := settings.get("num_return_sequences", self.generation_config.num_return_sequences)) != 1:
+            raise UserError(f"num_return_sequences={wanted} cannot be one text: use `generate` or `tokens`, or set it to 1")
+        return (token.text for token in self.tokens(prompt, **settings) if token.text)
+
+    def complete(self, prompt: str, **settings: Any) -> str:
+        """The text that follows `prompt`, without it and without the stop string that ended it.
+
+        Raises:
+            UserError: as in `stream`.
+        """
+        return "".join(self.stream(prompt, **settings))
+
+    def _encoded(self, prompt: str) -> list[int]:
+        """The prompt's tokens; an empty prompt becomes the token that stands between texts."""
+        if ids := self.tokenizer.encode(prompt):
+            return ids
+        begin = self.tokenizer.bos_token_id
+        begin = self.tokenizer.eos_token_id if begin is None else begin
+        return [] if begin is None else [begin]

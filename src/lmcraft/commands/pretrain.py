@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -25,20 +25,25 @@ if TYPE_CHECKING:
 FOR_STEPS = 0.85
 
 
-@Parameter(name="*")
 @dataclass(frozen=True)
-class PretrainConfig(TrainConfig, Config):
-    """Train a Transformer from scratch on a dataset folder. Every number that is left at 0 follows from --depth."""
+class DataArgument(Config):
+    """The one positional argument; a class of its own because a dataclass puts its parents' fields first."""
 
     data: Path
     """Dataset folder, made by `lmcraft prepare`."""
-    _: KW_ONLY
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(TrainConfig, DataArgument):
+    """Train a Transformer from scratch on a dataset folder. Every number that is left at 0 follows from --depth."""
+
     out: Path = Path("models/model")
     """Model folder to write."""
     depth: int = 4
     """The one dial: number of blocks, and by rule every size, rate and length."""
-    model: TransformerConfig = field(default_factory=TransformerConfig)
-    init: InitConfig = field(default_factory=InitConfig)
+    model: Annotated[TransformerConfig, Parameter(group="Model")] = field(default_factory=TransformerConfig)
+    init: Annotated[InitConfig, Parameter(group="Initialisation")] = field(default_factory=InitConfig)
     sequence_length: int = 0
     """Tokens in a row of a batch."""
     document_mask: bool = True

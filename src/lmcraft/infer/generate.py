@@ -84,11 +84,13 @@ def generate(
         use_cache: False computes every token's keys and values again at each step: slow, for comparison.
 
     Raises:
-        UserError: the prompt is empty, or longer than a limit; stop strings without a tokenizer.
+        UserError: the prompt is empty, too long or of another vocabulary; stop strings without a tokenizer.
     """
     room = room_for(model, len(prompt_ids), config)
     if config.stop and tokenizer is None:
         raise UserError(f"stop={config.stop!r} needs a tokenizer: give one, or leave stop out")
+    if outside := [i for i in prompt_ids if not 0 <= i < model.config.vocab_size]:
+        raise UserError(f"the prompt has token {outside[0]}, but the model's are 0 to {model.config.vocab_size - 1}")
     rows = [
         Row(row, room, eos_token_ids, TextStream(tokenizer, config.stop) if tokenizer else None)
         for row in range(config.num_return_sequences)

@@ -1,7 +1,9 @@
 """The settings of the training loop, shared by every objective. A number of 0 is left to the depth rule (`dial`)."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +58,8 @@ class ScheduleConfig:
 class TrainConfig:
     """One training run, whatever its objective."""
 
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    optimizer: Annotated[OptimizerConfig, Parameter(group="Optimiser")] = field(default_factory=OptimizerConfig)
+    schedule: Annotated[ScheduleConfig, Parameter(group="Schedule")] = field(default_factory=ScheduleConfig)
 
     batch_size: int = 0
     """Sequences per step."""
