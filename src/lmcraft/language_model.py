@@ -144,3 +144,6 @@ class LanguageModel:
         begin = self.tokenizer.bos_token_id
         begin = self.tokenizer.eos_token_id if begin is None else begin
         return [] if begin is None else [begin]
+
+
+load = LanguageModel.load

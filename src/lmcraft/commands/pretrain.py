@@ -194,4 +194,6 @@ def build_trainer(config: PretrainConfig, machine: Machine, folder: ModelFolder,
 def _sample(model: LanguageModel, prompt: str) -> str:
     """A text of the model's; its generator is its own, so that sampling does not touch the run's randomness."""
     model.transformer.eval()
+    if not prompt and model.tokenizer.eos_token_id is None:
+        prompt = "\n"  # a tokenizer without a token between texts has no other way to begin
     return prompt + model.complete(prompt, max_new_tokens=80, temperature=0.8, top_p=0.95, seed=1)

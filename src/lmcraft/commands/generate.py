@@ -1,0 +1,172 @@
+"""`lmcraft generate`: continue a text."""
+
+import os
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from lmcraft.config import Config
+from lmcraft.errors import UserError
+from lmcraft.infer.config import GenerationConfig
+
+if TYPE_CHECKING:
+    from lmcraft.infer.generate import Token
+    from lmcraft.language_model import LanguageModel
+
+_OPTION = re.compile(r"--\w[\w.-]*(=.*)?")
+# A terminal would obey these rather than show them, and a model can write anything.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class _Positional(Config):
+    model: Path
+    """Model folder."""
+    prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    """The text to continue; left out or "-": standard input."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig(Config):
+    """`GenerationConfig` for the command line, where None leaves a setting to the model's generation_config.json."""
+
+    max_new_tokens: int | None = None
+    """Most tokens to add (128)."""
+    max_length: int | None = None
+    """Most tokens of prompt and continuation together; stands in for --max-new-tokens."""
+    do_sample: bool | None = None
+    """Draw each token at random (the default), or take the likeliest."""
+    temperature: float | None = None
+    """Below 1 makes likely tokens likelier, above 1 less so; 0 takes the likeliest (1)."""
+    top_k: int | None = None
+    """Draw among the k likeliest tokens (0: all)."""
+    top_p: float | None = None
+    """Draw among the fewest likeliest tokens whose probabilities reach this sum (1: all)."""
+    min_p: float | None = None
+    """Draw among tokens at least this share as likely as the likeliest (0: all)."""
+    repetition_penalty: float | None = None
+    """Above 1 makes tokens of the prompt and the continuation less likely (1)."""
+    presence_penalty: float | None = None
+    """Subtracted from the logit of every token in the continuation (0)."""
+    frequency_penalty: float | None = None
+    """Subtracted from a token's logit for each time it is in the continuation (0)."""
+    logit_bias: dict[str, float] | None = None
+    """Added to a token's logit: `--logit-bias.198 -5` for the token id 198."""
+    stop: Annotated[tuple[str, ...] | None, Parameter(negative="")] = None
+    """A text that ends the continuation, `\\n` for a new line; may be given several times."""
+    seed: int | None = None
+    """Same seed, same text; left out, a different one each time."""
+    num_beams: int | None = None
+    """Above 1: beam search that keeps this many candidates, instead of drawing (1)."""
+    length_penalty: float | None = None
+    """Beam search ranks by log-probability / length ** length_penalty (1)."""
+    early_stopping: bool | Literal["never"] | None = None
+    """Beam search ends with num_beams candidates (true), when a better one is unlikely (false) or cannot be (never)."""
+    num_return_sequences: int | None = None
+    """How many continuations (1)."""
+
+    device: str = "auto"
+    """"cpu", "cuda" or a GPU's name such as "cuda:1"; auto takes a GPU if there is one."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Number type of weights and activations; auto keeps the file's."""
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that were given, for `GenerationConfig.updated`."""
+        given = {f.name: value for f in fields(GenerationConfig) if (value := getattr(self, f.name)) is not None}
+        if self.stop is not None:  # a shell makes it hard to type these
+            given["stop"] = tuple(text.replace("\\n", "\n").replace("\\t", "\t") for text in self.stop)
+        return given
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class GenerateConfig(SamplingConfig, _Positional):
+    """Continue a text. Settings that are left out are the model's own, from its generation_config.json."""
+
+    def resolved(self) -> "GenerateConfig":
+        # "-" can be a prompt only where anything with a hyphen can, so a mistyped option arrives as one.
+        if self.prompt and _OPTION.fullmatch(self.prompt):
+            near = get_close_matches(self.prompt, [f"--{f.name.replace('_', '-')}" for f in fields(self)], n=1, cutoff=0)
+            raise UserError(f"there is no option {self.prompt}: the nearest is {near[0]} (a text goes in on standard input)")
+        GenerationConfig().updated(self.settings())
+        return self
+
+
+def generate(config: GenerateConfig) -> str:
+    """Print the prompt and its continuation as it comes; returns both.
+
+    Several continuations (`num_return_sequences`) are printed when all are done, one after another.
+
+    Raises:
+        UserError: there is no such model, or a setting does not fit.
+    """
+    config = config.resolved()
+    prompt = _read_prompt() if config.prompt in (None, "-") else str(config.prompt)
+    model = load_model(config.model, config)
+    tokens = model.tokens(prompt, **config.settings())
+    count = model.generation_config.updated(config.settings()).num_return_sequences
+    if count > 1:
+        return _print_all(prompt, tokens, count)
+    text = prompt
+    try:
+        show(prompt, dim=True)
+        for token in tokens:
+            show(token.text)
+            text += token.text
+    finally:  # Ctrl-C too leaves the terminal at the beginning of a line
+        show("\n")
+    return text
+
+
+def _print_all(prompt: str, tokens: "Iterable[Token]", count: int) -> str:
+    texts = [prompt] * count
+    for token in tokens:
+        texts[token.row] += token.text
+    whole = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, start=1))
+    show(whole + "\n")
+    return whole
+
+
+def _read_prompt() -> str:
+    """Standard input, without the newline at its end: `echo` puts it there, and no text goes on after it."""
+    if sys.stdin.isatty():
+        print("Type the text to continue, then Ctrl-D on a line of its own.", file=sys.stderr)
+    try:
+        return sys.stdin.read().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"the prompt on standard input is not {error.encoding} text: convert it first") from error
+
+
+def show(text: str, *, dim: bool = False) -> None:
+    """Write to standard output at once; a terminal never sees control characters, and no encoding fails."""
+    if sys.stdout.isatty():
+        text = _CONTROL.sub("\ufffd", text)
+        if dim and "NO_COLOR" not in os.environ:
+            text = f"\x1b[2m{text}\x1b[0m"
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding), end="", flush=True)
+
+
+def load_model(folder: Path, config: SamplingConfig) -> "LanguageModel":
+    """The model, where and in the number type that the configuration says.
+
+    Raises:
+        UserError: there is no such model or device.
+    """
+    import torch
+
+    from lmcraft.language_model import LanguageModel
+    from lmcraft.machine import DTYPES
+
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device='{device}', but torch sees no GPU here: use --device cpu")
+    return LanguageModel.load(folder, dtype=DTYPES.get(config.precision), device=device)

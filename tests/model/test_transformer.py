@@ -1,0 +1,92 @@
+"""The Transformer against its definition."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from lmcraft.errors import UserError
+from lmcraft.model.attention import attend
+from lmcraft.model.transformer import Transformer
+from tests.tiny import tiny_config, tiny_model
+
+
+def by_definition(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v one query at a time, in float64; the keys of a query are those up to it."""
+    out = torch.zeros(*q.shape, dtype=torch.float64)
+    group = q.shape[1] // k.shape[1]
+    for b in range(q.shape[0]):
+        for h in range(q.shape[1]):
+            for t in range(q.shape[2]):
+                keys, values = k[b, h // group, : t + 1].double(), v[b, h // group, : t + 1].double()
+                weights = torch.exp(keys @ q[b, h, t].double() / q.shape[-1] ** 0.5)
+                out[b, h, t] = (weights / weights.sum()) @ values
+    return out
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["fused", "matmul"])
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+def test_attention_is_the_formula(masked: bool, kv_heads: int) -> None:
+    q, k, v = torch.randn(2, 4, 7, 8), torch.randn(2, kv_heads, 7, 8), torch.randn(2, kv_heads, 7, 8)
+    causal = torch.full((7, 7), -torch.inf).triu(1)[None] if masked else None
+    torch.testing.assert_close(attend(q, k, v, causal, 0.0).double(), by_definition(q, k, v), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
+@pytest.mark.parametrize("position", ["learned", "rotary"])
+@pytest.mark.parametrize("feed_forward", ["gelu", "gelu_tanh", "swiglu", "relu2"])
+def test_every_switch_is_causal_and_trains(norm: str, position: str, feed_forward: str) -> None:
+    model = tiny_model(norm=norm, position=position, feed_forward=feed_forward, qk_norm=norm == "rmsnorm", mlp_bias=True)
+    ids = torch.randint(0, 96, (2, 20))
+    changed = ids.clone()
+    changed[:, 10] = (changed[:, 10] + 1) % 96
+    before, after = model(ids), model(changed)
+    torch.testing.assert_close(before[:, :10], after[:, :10])
+    assert not torch.allclose(before[:, 10:], after[:, 10:])
+    model(ids).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("position", ["learned", "rotary"])
+def test_a_packed_document_does_not_see_its_neighbours(position: str) -> None:
+    model = tiny_model(position=position)
+    first, second = torch.randint(0, 96, (1, 12)), torch.randint(0, 96, (1, 9))
+    packed = model(torch.cat((first, second), 1), document_ids=torch.tensor([[0] * 12 + [1] * 9]))
+    torch.testing.assert_close(packed[:, :12], model(first), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(packed[:, 12:], model(second), atol=1e-5, rtol=1e-5)
+
+
+def test_dropout_acts_in_training_alone_and_everywhere() -> None:
+    ids = torch.randint(0, 96, (1, 16))
+    for where in ("embedding_dropout", "attention_dropout", "residual_dropout"):
+        model = tiny_model(**{where: 0.5})
+        assert torch.equal(model(ids), model(ids))
+        model.train()
+        assert not torch.equal(model(ids), model(ids)), where
+
+
+def test_tied_embeddings_are_one_matrix() -> None:
+    tied, untied = Transformer(tiny_config()), Transformer(tiny_config(tie_word_embeddings=False))
+    assert untied.num_parameters() - tied.num_parameters() == 96 * 32
+    assert tied.num_parameters(embeddings=False) == untied.num_parameters(embeddings=False)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"hidden_size": 0}, {"num_key_value_heads": 3}, {"head_dim": 7}, {"residual_dropout": 1.0}]
+)
+def test_a_config_that_cannot_be_built_names_the_setting(settings: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=f"model.{next(iter(settings))}"):
+        Transformer(tiny_config(**settings))
+
+
+def test_a_sequence_longer_than_the_positions_is_refused() -> None:
+    with pytest.raises(UserError, match="max_position_embeddings=64"):
+        tiny_model()(torch.zeros(1, 65, dtype=torch.long))
+
+
+def test_bfloat16_activations_stay_close_to_float32() -> None:
+    model = tiny_model()
+    ids = torch.randint(0, 96, (2, 30))
+    exact = model(ids)
+    model.compute_dtype = torch.bfloat16
+    assert model(ids).dtype == torch.bfloat16
+    assert ((model(ids).float() - exact).norm() / exact.norm()).item() < 0.05
