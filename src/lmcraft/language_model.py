@@ -99,7 +99,7 @@ class LanguageModel:
             UserError: a setting is unknown or impossible, a prompt is empty or too long.
         """
         config = self.generation_config.updated(settings)
-        prompts: Any = [input_ids] if not input_ids or isinstance(input_ids[0], int) else input_ids
+        prompts: Any = input_ids if input_ids and isinstance(input_ids[0], Sequence) else [input_ids]
         tokenizer = self.tokenizer if config.stop else None  # text is made only where a stop string needs it
         rows = []
         for prompt in prompts:

@@ -63,6 +63,8 @@ def chat(config: ChatConfig) -> None:
             line = input("> " if interactive else "").strip()
         except EOFError:
             return
+        except UnicodeDecodeError as error:
+            raise UserError(f"a line on standard input is not {error.encoding} text: convert it first") from error
         if line == "/quit":
             return
         if line.startswith("/"):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Shares of the time that `max_time` grants that go to the steps themselves; the rest is for validation and samples.
 FOR_STEPS = 0.85
+MEASURED_TOKENS = 4096  # in a step of the measurement that turns `max_time` into steps, unless the batch is given
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,10 @@ class PretrainConfig(TrainConfig, DataArgument):
                 f"model.max_position_embeddings={model.max_position_embeddings} is smaller than "
                 f"sequence_length={length}: raise it, or shorten the sequences"
             )
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise UserError(
+                f"micro_batch_size={self.micro_batch_size} must divide batch_size={self.batch_size}: change one of them"
+            )
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"label_smoothing={self.label_smoothing} must be at least 0 and less than 1")
 
@@ -103,9 +108,8 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
     machine = choose_machine(config.device, config.precision)
     say(f"computing in {machine.why}")
     if not config.max_steps:
-        trainer = build_trainer(dial.with_steps(config, 1, config.sequence_length), machine, folder)
-        steps = int(60 * FOR_STEPS * config.max_time / trainer.seconds_per_step())
-        config = dial.with_steps(config, max(1, steps), config.sequence_length)
+        tokens = int(60 * FOR_STEPS * config.max_time * _tokens_per_second(config, machine, folder))
+        config = dial.resolve_length(config, config.model, config.sequence_length, tokens)
         say(f"{config.max_time:g} minutes are {config.max_steps} steps, measured")
     if step is None:
         write_text(folder.config_toml, config.to_toml())
@@ -121,6 +125,13 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
     say(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the model is in {folder.path}")
     say(f"curves and samples: {folder.report}")
     return folder
+
+
+def _tokens_per_second(config: PretrainConfig, machine: Machine, folder: ModelFolder) -> float:
+    batch_size = config.batch_size or max(1, MEASURED_TOKENS // config.sequence_length)
+    config = replace(config, batch_size=batch_size, max_steps=1)
+    trainer = build_trainer(dial.resolve_length(config, config.model, config.sequence_length), machine, folder)
+    return batch_size * config.sequence_length / trainer.seconds_per_step()
 
 
 def _checkpoint_to_resume(config: PretrainConfig, folder: ModelFolder) -> int | None:

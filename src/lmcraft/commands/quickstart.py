@@ -35,7 +35,7 @@ class QuickstartConfig(Config):
     """Begin again where `out` holds an earlier quickstart."""
 
 
-def quickstart(config: QuickstartConfig) -> ModelFolder:
+def quickstart(config: QuickstartConfig = QuickstartConfig()) -> ModelFolder:
     """From text to talk.
 
     Raises:
@@ -51,9 +51,7 @@ def quickstart(config: QuickstartConfig) -> ModelFolder:
     _say(f"2. Training a Transformer for about {config.minutes:g} minutes (Ctrl-C saves and stops)")
     prompt = "" if config.text else CODE_PROMPT
     pretrain(
-        PretrainConfig(
-            data=data.path, out=model.path, depth=config.depth, max_time=config.minutes, sample_prompt=prompt, eval_every=0
-        )
+        PretrainConfig(data=data.path, out=model.path, depth=config.depth, max_time=config.minutes, sample_prompt=prompt)
     )
     _say("3. The curve of the validation loss, and what the model writes now")
     print(_curve(model))
@@ -84,7 +82,7 @@ def _curve(model: ModelFolder) -> str:
 def _write_sample(model: ModelFolder, prompt: str) -> None:
     from lmcraft.commands.generate import GenerateConfig, generate
 
-    generate(GenerateConfig(model.path, prompt or None, temperature=0.6, top_p=0.95, max_new_tokens=150, seed=1))
+    generate(GenerateConfig(model.path, prompt or "\n", temperature=0.6, top_p=0.95, max_new_tokens=150, seed=1))
 
 
 def _say(text: str) -> None:

@@ -69,7 +69,7 @@ class GenerationConfig:
             raise UserError(f"repetition_penalty={self.repetition_penalty} must be above 0: 1 changes nothing")
         if "" in self.stop:
             raise UserError("stop='' would end every text before it begins: name a text, or leave it out")
-        if self.num_beams > 1 and self.do_sample:
+        if self.num_beams > 1 and not self.greedy:
             raise UserError(f"num_beams={self.num_beams} searches and do_sample=true draws: set one of them, not both")
         if self.num_return_sequences > self.num_beams and self.num_beams > 1:
             raise UserError(
@@ -80,8 +80,9 @@ class GenerationConfig:
     def updated(self, settings: Mapping[str, Any]) -> "GenerationConfig":
         """This configuration with `settings` in place, checked.
 
-        Two settings move others that are not given with them: of `max_new_tokens` and `max_length`, the one that is
-        given holds alone; `num_beams` above 1 turns `do_sample` off.
+        Some settings move others that are not given with them: of `max_new_tokens` and `max_length`, the one that is
+        given holds alone; `num_beams` above 1 turns `do_sample` off; what shapes a draw (`temperature`, `top_k`, `top_p`,
+        `min_p`) turns it on.
 
         Raises:
             UserError: a name is unknown (the nearest is named), or a value does not fit.
@@ -92,6 +93,8 @@ class GenerationConfig:
             values |= dict.fromkeys(limits - values.keys(), 0)
         if values.get("num_beams", 1) > 1:
             values.setdefault("do_sample", False)
+        elif values.keys() & {"temperature", "top_k", "top_p", "min_p"}:
+            values.setdefault("do_sample", True)
         config = replace(self, **values)
         config.check()
         return config

@@ -49,8 +49,9 @@ def generation_config_json(
     plain = GenerationConfig()
     values = {f.name: getattr(config, f.name) for f in fields(config) if f.name != "seed"}
     values = {name: value for name, value in values.items() if value != getattr(plain, name)}
+    for name in ("temperature", "max_new_tokens"):  # transformers refuses 0 for these; do_sample says the first
+        if getattr(config, name) == 0:
+            del values[name]
     values |= {"do_sample": not config.greedy, "top_k": config.top_k}  # transformers means others where these are missing
-    if config.temperature == 0:  # which transformers refuses; do_sample says it
-        del values["temperature"]
     ends = {"eos_token_id": eos_token_ids[0] if len(eos_token_ids) == 1 else list(eos_token_ids)} if eos_token_ids else {}
     return {THEIRS.get(name, name): value for name, value in values.items()} | dict(token_ids) | ends

@@ -78,21 +78,19 @@ def count_parameters(model: TransformerConfig) -> int:
     return model.hidden_size * (model.num_hidden_layers * (attention + feed_forward) + vocabulary)
 
 
-def resolve_length(config: T, model: TransformerConfig, sequence_length: int) -> T:
+def resolve_length(config: T, model: TransformerConfig, sequence_length: int, tokens: int = 0) -> T:
     """Fill in the batch, the number of steps and the intervals.
 
-    A run bounded by `max_time` keeps `max_steps` at 0 until its speed has been measured (`with_steps` sets it then).
+    `tokens` is what `max_time` allows, once the speed has been measured; until then a run bounded by it is left as it is.
     """
-    tokens = config.max_tokens or TOKENS_PER_PARAMETER * count_parameters(model)
-    if config.max_steps and config.batch_size:
-        tokens = config.max_steps * config.batch_size * sequence_length
+    if config.max_time and not config.max_steps and not tokens:
+        return config
+    tokens = tokens or config.max_tokens or TOKENS_PER_PARAMETER * count_parameters(model)
     batch_tokens = 1 << round(log2(4 * tokens**0.5))
     batch_size = config.batch_size or max(1, batch_tokens // sequence_length)
     micro_batch_size = config.micro_batch_size or micro_batch(batch_size, sequence_length, model.vocab_size)
-    config = replace(config, batch_size=batch_size, micro_batch_size=micro_batch_size)
-    if config.max_time and not config.max_steps:
-        return config
     steps = config.max_steps or max(1, tokens // (batch_size * sequence_length))
+    config = replace(config, batch_size=batch_size, micro_batch_size=micro_batch_size)
     return with_steps(config, steps, sequence_length)
 
 

@@ -1,0 +1,201 @@
+"""Runs from the start to the end, and what becomes of them when they are broken off."""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lmcraft import LanguageModel, PretrainConfig, pretrain
+from lmcraft.commands.pretrain import build_trainer
+from lmcraft.errors import RunError, UserError
+from lmcraft.folder import ModelFolder
+from lmcraft.machine import Machine
+from lmcraft.model.config import TransformerConfig
+from lmcraft.train.config import OptimizerConfig
+from tests.tiny import tiny_dataset
+
+SIZES = TransformerConfig(hidden_size=32, num_attention_heads=2, residual_dropout=0.1)
+MACHINE = Machine(torch.device("cpu"), torch.float32, 1e12, "")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+def config_of(data: Path, out: Path, **settings: Any) -> PretrainConfig:
+    common: dict[str, Any] = {"depth": 2, "model": SIZES, "sequence_length": 32, "batch_size": 8, "precision": "fp32"}
+    return PretrainConfig(data, out=out, **(common | {"max_steps": 30, "eval_every": 10, "save_every": 5} | settings))
+
+
+def losses(out: Path) -> dict[int, float]:
+    rows = [json.loads(line) for line in ModelFolder(out).metrics.read_text().splitlines()]
+    return {row["step"]: row["loss"] for row in rows if "loss" in row}
+
+
+def started(config: PretrainConfig, *flags: str, **options: Any) -> "subprocess.Popen[str]":
+    """The run in a process of its own."""
+    run = config.out.with_suffix(".toml")
+    run.write_text(config.to_toml())
+    command = [sys.executable, "-m", "lmcraft", "pretrain", str(run), *flags]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+
+
+def wait_for_step(out: Path, step: int, process: "subprocess.Popen[str]") -> None:
+    while not (ModelFolder(out).metrics.exists() and step in losses(out)):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
+    """The losses of a run that nothing disturbs."""
+    out = tmp_path_factory.mktemp("whole") / "model"
+    assert started(config_of(data, out, max_steps=120)).wait() == 0
+    return losses(out)
+
+
+def test_a_run_learns_and_leaves_a_model_folder(data: Path, tmp_path: Path) -> None:
+    folder = pretrain(config_of(data, tmp_path / "model"))
+    curve = losses(folder.path)
+    assert curve[30] < curve[1] - 0.5
+    assert LanguageModel.load(folder.path).complete("Line 1: ", max_new_tokens=5, temperature=0)
+    names = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "lmcraft"}
+    assert {path.name for path in folder.path.iterdir()} == names
+    assert "<polyline" in folder.report.read_text() and "http" not in folder.report.read_text().split("run.toml")[0]
+    assert len(list(folder.samples.read_text().splitlines())) == 5
+
+
+def test_transformers_opens_the_folder(data: Path, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = pretrain(config_of(data, tmp_path / "model", max_steps=5))
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder.path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder.path)
+    ours = LanguageModel.load(folder.path)
+    ids = tokenizer("Line 12: the quick", return_tensors="pt").input_ids
+    assert ids[0].tolist() == ours.tokenizer.encode("Line 12: the quick")
+    torch.testing.assert_close(theirs(ids).logits, ours.transformer(ids), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_bit_for_bit(data: Path, whole: dict[int, float], tmp_path: Path) -> None:
+    config = config_of(data, tmp_path / "model", max_steps=120)
+    killed = random.randrange(7, 80)
+    process = started(config)
+    wait_for_step(config.out, killed, process)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert started(config, "--resume").wait() == 0
+    assert losses(config.out) == whole, f"killed at step {killed}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_saves_says_how_to_go_on_and_goes_on(
+    data: Path, whole: dict[int, float], tmp_path: Path, number: signal.Signals
+) -> None:
+    config = config_of(data, tmp_path / "model", max_steps=120, save_every=1000, eval_every=1000)
+    process = started(config)
+    wait_for_step(config.out, 3, process)
+    process.send_signal(number)
+    message = process.communicate()[1]
+    assert process.returncode == 128 + number and "--resume" in message and "Traceback" not in message
+    assert started(config, "--resume").wait() == 0
+    assert losses(config.out) == whole
+
+
+def limit_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint(data: Path, tmp_path: Path) -> None:
+    config = config_of(data, tmp_path / "model", max_steps=10)
+    assert started(config).wait() == 0
+    before = sorted(path.name for path in ModelFolder(config.out).checkpoints.iterdir())
+    longer = replace(config, max_steps=20, resume=True)
+    process = started(longer, preexec_fn=limit_files)  # a file over 200 kB cannot be written, as if the disk were full
+    message = process.communicate()[1]
+    assert process.returncode == 1 and "intact" in message and "Traceback" not in message
+    assert sorted(path.name for path in ModelFolder(config.out).checkpoints.iterdir()) == before
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(data: Path, tmp_path: Path) -> None:
+    rates = OptimizerConfig(name="sgd", learning_rate=1e30, gradient_clip=0.0)
+    with pytest.raises(RunError, match="not a number; the checkpoint of step 0 is intact"):
+        pretrain(config_of(data, tmp_path / "model", optimizer=rates))
+    assert ModelFolder(tmp_path / "model").checkpoints.joinpath("step-000000", "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 2, 4])
+def test_accumulated_gradients_equal_the_whole_batch(data: Path, tmp_path: Path, micro_batch_size: int) -> None:
+    sizes = replace(SIZES, residual_dropout=0.0)
+    results = []
+    for size in (8, micro_batch_size):
+        config = config_of(data, tmp_path, micro_batch_size=size, model=sizes).resolved()
+        trainer = build_trainer(config, MACHINE, ModelFolder(tmp_path))
+        loss, _ = trainer.gradients(3)
+        results.append((loss, [p.grad for p in trainer.model.parameters()]))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-6)
+    for whole, split in zip(results[0][1], results[1][1], strict=True):
+        torch.testing.assert_close(whole, split, atol=1e-6, rtol=1e-4)
+
+
+def test_compiled_blocks_give_the_same_losses(data: Path, tmp_path: Path) -> None:
+    results = []
+    for compiled in (False, True):
+        config = config_of(data, tmp_path, compile=compiled, model=replace(SIZES, residual_dropout=0.0)).resolved()
+        results.append(build_trainer(config, MACHINE, ModelFolder(tmp_path)).gradients(0)[0])
+    assert results[0] == pytest.approx(results[1], rel=1e-5)
+
+
+def test_file_flags_and_python_give_the_same_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from lmcraft.cli import main
+
+    config = config_of(data, tmp_path / "model", optimizer=OptimizerConfig(name="adamw", weight_decay=0.1))
+    (tmp_path / "run.toml").write_text(config.to_toml())
+    assert PretrainConfig.from_toml(tmp_path / "run.toml") == config
+    assert main(["pretrain", str(tmp_path / "run.toml"), "--print-config"]) == 0
+    from_file = capsys.readouterr().out
+    flags = "--depth 2 --model.hidden-size 32 --model.num-attention-heads 2 --model.residual-dropout 0.1 --max-steps 30"
+    flags += " --sequence-length 32 --batch-size 8 --precision fp32 --eval-every 10 --save-every 5"
+    flags += " --optimizer.name adamw --optimizer.weight-decay 0.1"
+    assert main(["pretrain", str(data), "--out", str(config.out), *flags.split(), "--print-config"]) == 0
+    assert capsys.readouterr().out == from_file == config.resolved().to_toml()
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, tmp_path: Path) -> None:
+    config = config_of(data, tmp_path / "model", max_steps=2)
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        pretrain(replace(config, resume=True))
+    pretrain(config)
+    with pytest.raises(UserError, match="--resume"):
+        pretrain(config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": 0}, "depth=0"),
+        ({"batch_size": -1}, "batch_size=-1"),
+        ({"batch_size": 8, "micro_batch_size": 3}, "micro_batch_size=3"),
+        ({"device": "cuda:9"}, "cuda:9"),
+        ({"sequence_length": 64, "model": replace(SIZES, max_position_embeddings=32)}, "sequence_length=64"),
+    ],
+)
+def test_bad_settings_are_named(data: Path, tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    if "device" in settings and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(UserError, match=message):
+        pretrain(config_of(data, tmp_path / "model", **settings))
+    assert not os.listdir(tmp_path)

@@ -1,0 +1,149 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import lmcraft
+from lmcraft.errors import UserError
+from lmcraft.infer.config import GenerationConfig
+from lmcraft.language_model import LanguageModel
+from tests.infer.models import language_model, tokenizer
+from tests.tiny import tiny_model
+
+PROMPT = "从前 there was"
+
+
+def test_the_script_of_the_readme(tmp_path: Path) -> None:
+    language_model().save(tmp_path / "my-model")
+
+    model = lmcraft.load(tmp_path / "my-model")
+    input_ids = model.tokenizer.encode("Once upon a time")
+    output = model.generate(input_ids, max_length=100, do_sample=True, top_p=0.95, temperature=0.7)
+    text = model.tokenizer.decode(output[0], skip_special_tokens=True)
+
+    assert text.startswith("Once upon a time") and len(input_ids) < len(output[0]) <= 100
+
+
+def test_same_seed_same_text() -> None:
+    model = language_model()
+    texts = [model.complete(PROMPT, seed=seed, max_new_tokens=40) for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+    assert model.complete(PROMPT) != model.complete(PROMPT)
+
+
+def test_every_way_gives_the_same_text() -> None:
+    model = language_model()
+    settings: dict[str, Any] = {"seed": 3, "max_new_tokens": 120}
+    pieces = list(model.stream(PROMPT, **settings))
+    ids = model.tokenizer.encode(PROMPT)
+    whole = model.generate(ids, **settings)[0]
+    assert whole[: len(ids)] == ids
+    assert "".join(pieces) == model.complete(PROMPT, **settings) == model.tokenizer.decode(whole[len(ids) :])
+    assert all(pieces)
+
+
+def test_a_batch_is_its_rows() -> None:
+    model = language_model()
+    prompts = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
+    settings: dict[str, Any] = {"seed": 3, "max_new_tokens": 10, "num_return_sequences": 2}
+    rows = model.generate(prompts, **settings)
+    assert rows == [row for prompt in prompts for row in model.generate(prompt, **settings)]
+    assert rows[0] != rows[1] and len(rows) == 6
+    assert model.generate(prompts[0], **settings) == rows[:2]
+
+
+def test_stop_strings_end_token_ids_too() -> None:
+    model = language_model()
+    text = model.complete(PROMPT, seed=5)
+    ids = model.tokenizer.encode(PROMPT)
+    stopped = model.generate(ids, seed=5, stop=text[10:13])[0]
+    assert text[10:13] in model.tokenizer.decode(stopped) and len(stopped) < len(ids) + 128
+    assert model.complete(PROMPT, seed=5, stop=text[10:13]) == text[: text.index(text[10:13])]
+
+
+def test_an_empty_prompt_begins_a_text() -> None:
+    model = language_model()
+    assert model.complete("", seed=0) == model.tokenizer.decode(model.generate([tokenizer().eos_token_id or 0], seed=0)[0])
+    with pytest.raises(UserError, match="no tokens"):
+        model.generate([])
+
+
+def test_impossible_requests_are_one_sentence(tmp_path: Path) -> None:
+    model = language_model()
+    with pytest.raises(UserError, match="no setting 'max_tokens': the nearest is 'max_new_tokens'"):
+        model.complete(PROMPT, max_tokens=3)
+    with pytest.raises(UserError, match="num_return_sequences=2 cannot be one text"):
+        model.stream(PROMPT, num_return_sequences=2)
+    with pytest.raises(UserError, match="not of one model"):
+        LanguageModel(tiny_model(), tokenizer())
+    model.save(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match="no tokenizer at"):
+        LanguageModel.load(tmp_path)
+
+
+def test_the_folder_keeps_how_to_generate(tmp_path: Path) -> None:
+    config = GenerationConfig(temperature=0.6, top_k=20, stop=("\n\n",), logit_bias={3: -1.0}, presence_penalty=0.5, seed=1)
+    LanguageModel(language_model().transformer, tokenizer(), config, eos_token_ids=(0, 7)).save(tmp_path)
+    loaded = LanguageModel.load(tmp_path, dtype=torch.bfloat16)
+    assert loaded.generation_config == GenerationConfig(**{**vars(config), "seed": None})
+    assert loaded.eos_token_ids == (0, 7)
+    assert loaded.transformer.compute_dtype == torch.bfloat16
+    assert isinstance(loaded.complete(PROMPT), str)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        GenerationConfig(),
+        GenerationConfig(temperature=0),
+        GenerationConfig(top_p=0.9, repetition_penalty=1.1),
+        GenerationConfig(max_new_tokens=0, max_length=200),
+        GenerationConfig(do_sample=False, num_beams=3, early_stopping="never"),
+    ],
+)
+def test_transformers_reads_it(config: GenerationConfig, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    LanguageModel(language_model().transformer, tokenizer(), config).save(tmp_path)
+    theirs = transformers.GenerationConfig.from_pretrained(tmp_path)
+    assert (theirs.do_sample, theirs.top_k, theirs.eos_token_id) == (not config.greedy, 0, tokenizer().eos_token_id)
+    assert "max_new_tokens" not in json.loads((tmp_path / "generation_config.json").read_text())
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert model.generate(torch.tensor([[5, 6]]), max_new_tokens=3).shape[1] <= 5
+
+
+def test_the_defaults_of_a_foreign_folder(tmp_path: Path) -> None:
+    model = language_model()
+    model.save(tmp_path)
+    file = tmp_path / "generation_config.json"
+    file.write_text('{"temperature": 0.6, "top_k": 20, "eos_token_id": [4, 5], "pad_token_id": 9, "unknown": {}}')
+    loaded = LanguageModel.load(tmp_path)
+    assert loaded.generation_config == GenerationConfig(temperature=0.6, top_k=20)
+    assert loaded.eos_token_ids == (4, 5)
+    file.write_text('{"top_p": 3}')
+    with pytest.raises(UserError, match=r"generation_config\.json': top_p=3"):
+        LanguageModel.load(tmp_path)
+    file.write_text("[")
+    with pytest.raises(UserError, match="damaged"):
+        LanguageModel.load(tmp_path)
+    file.unlink()
+    assert LanguageModel.load(tmp_path).eos_token_ids == (tokenizer().eos_token_id,)
+
+
+def test_saving_is_whole_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = language_model()
+    model.save(tmp_path)
+    (tmp_path / "README.md").write_text("stays")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def full_disk(folder: Path) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(model.tokenizer, "save", full_disk)
+    with torch.no_grad():
+        model.transformer.embed_tokens.weight.add_(1)
+    with pytest.raises(OSError, match="no space"):
+        model.save(tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
