@@ -38,5 +38,7 @@ def tiny_dataset(folder: Path) -> Path:
     """A dataset folder of characters, made from `TEXT`."""
     text = folder / "text.txt"
     text.write_text(TEXT, encoding="utf-8")
-    prepare(PrepareConfig((str(text),), out=folder / "data", tokenizer_type="characters", validation=0.1, document_chars=500))
+    prepare(
+        PrepareConfig((str(text),), out=folder / "data", tokenizer_type="characters", validation=0.1, document_chars=500)
+    )
     return folder / "data"

@@ -1,4 +1,4 @@
-"""Folders are what commands exchange: a model folder, a dataset folder, and writing them so that nothing is left half done."""
+"""Folders are what commands exchange: a model folder, a dataset folder; and writing them whole or not at all."""
 
 import hashlib
 import json

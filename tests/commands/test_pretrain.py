@@ -1,7 +1,6 @@
 """Runs from the start to the end, and what becomes of them when they are broken off."""
 
 import json
-import os
 import random
 import resource
 import signal
@@ -70,9 +69,16 @@ def test_a_run_learns_and_leaves_a_model_folder(data: Path, tmp_path: Path) -> N
     curve = losses(folder.path)
     assert curve[30] < curve[1] - 0.5
     assert LanguageModel.load(folder.path).complete("Line 1: ", max_new_tokens=5, temperature=0)
-    names = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "lmcraft"}
+    names = {
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "lmcraft",
+    }
     assert {path.name for path in folder.path.iterdir()} == names
-    assert "<polyline" in folder.report.read_text() and "http" not in folder.report.read_text().split("run.toml")[0]
+    assert "<polyline" in folder.report.read_text() and "src=" not in folder.report.read_text()
     assert len(list(folder.samples.read_text().splitlines())) == 5
 
 
@@ -114,8 +120,11 @@ def test_a_stopped_run_saves_says_how_to_go_on_and_goes_on(
     assert losses(config.out) == whole
 
 
+FULL = 40_000  # bytes: less than the weights take, more than anything else here
+
+
 def limit_files() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, FULL))
 
 
 @pytest.mark.slow
@@ -124,7 +133,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint(data: Path, 
     assert started(config).wait() == 0
     before = sorted(path.name for path in ModelFolder(config.out).checkpoints.iterdir())
     longer = replace(config, max_steps=20, resume=True)
-    process = started(longer, preexec_fn=limit_files)  # a file over 200 kB cannot be written, as if the disk were full
+    process = started(longer, preexec_fn=limit_files)  # no larger file can be written, as if the disk were full
     message = process.communicate()[1]
     assert process.returncode == 1 and "intact" in message and "Traceback" not in message
     assert sorted(path.name for path in ModelFolder(config.out).checkpoints.iterdir()) == before
@@ -198,4 +207,4 @@ def test_bad_settings_are_named(data: Path, tmp_path: Path, settings: dict[str, 
         pytest.skip("this machine has a GPU")
     with pytest.raises(UserError, match=message):
         pretrain(config_of(data, tmp_path / "model", **settings))
-    assert not os.listdir(tmp_path)
+    assert not any(tmp_path.iterdir())

@@ -83,6 +83,13 @@ def test_a_sequence_longer_than_the_positions_is_refused() -> None:
         tiny_model()(torch.zeros(1, 65, dtype=torch.long))
 
 
+def test_inference_first_does_not_spoil_training() -> None:
+    model, ids = tiny_model(), torch.randint(0, 96, (1, 8))
+    with torch.inference_mode():
+        model(ids)
+    model(ids).sum().backward()
+
+
 def test_bfloat16_activations_stay_close_to_float32() -> None:
     model = tiny_model()
     ids = torch.randint(0, 96, (2, 30))

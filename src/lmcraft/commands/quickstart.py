@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cyclopts import Parameter
 
-from lmcraft.commands.pretrain import PretrainConfig, pretrain
 from lmcraft.commands.prepare import PrepareConfig, prepare
+from lmcraft.commands.pretrain import PretrainConfig, pretrain
 from lmcraft.config import Config
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, remove
@@ -19,7 +19,7 @@ FEW_DOCUMENTS = 200
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class QuickstartConfig(Config):
-    """Prepare text, train a tokenizer and a model on it, and let the model write; Python's own library if you name no text."""
+    """Prepare text, train a tokenizer and a model on it, and let the model write."""
 
     text: Path | None = None
     """Your own text: a file or a folder. Left out: Python's standard library, which every machine has."""

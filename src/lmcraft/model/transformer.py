@@ -152,7 +152,8 @@ class Transformer(nn.Module):
     def _rotary_slice(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         c = self.config
         if self._rotary is None or self._rotary[0].dtype != self.compute_dtype or self._rotary[0].device != self.device:
-            cos, sin = rotary_table(c.max_position_embeddings, c.head_dim, c.rope_theta)
-            self._rotary = cos.to(self.device, self.compute_dtype), sin.to(self.device, self.compute_dtype)
+            with torch.inference_mode(False):  # the table outlives this call, and training must be able to use it
+                cos, sin = rotary_table(c.max_position_embeddings, c.head_dim, c.rope_theta)
+                self._rotary = cos.to(self.device, self.compute_dtype), sin.to(self.device, self.compute_dtype)
         cos, sin = self._rotary
         return cos[None, start:stop, None], sin[None, start:stop, None]

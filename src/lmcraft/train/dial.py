@@ -4,7 +4,7 @@
 |---|---|---|
 | width | 64 x depth, heads of 64 | nanochat's aspect ratio; depth and width grow together (arXiv 2001.08361, section 3.1) |
 | key-value heads | the heads up to 8 of them, then half as many | arXiv 2305.13245 |
-| feed-forward | 8/3 x width, rounded up to a multiple of 64 | SwiGLU at the cost of 4 x width (arXiv 2002.05202, section 2) |
+| feed-forward | 8/3 x width, rounded up to a multiple of 64 | SwiGLU at the cost of 4 x width (arXiv 2002.05202) |
 | sequence length | 64 x depth, as a power of two from 256 to 2048 | longer costs more and pays only in larger models |
 | length of the run | 20 tokens per parameter | compute-optimal (arXiv 2203.15556, table 3) |
 | batch | 4 x tokens^0.5, as a power of two | the useful batch grows with the data (arXiv 2505.13738); fitted here |
