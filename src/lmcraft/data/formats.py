@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import importlib
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,10 +35,8 @@ def open_decompressed(path: Path, raw: BinaryIO) -> BinaryIO:
     if path.suffix == ".gz":
         return gzip.open(raw)  # type: ignore[return-value]  # binary mode is the default
     if path.suffix == ".zst":
-        reader: BinaryIO = (
-            optional("zstandard", "zstd", f"'{path}'").ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        )
-        return reader
+        zstandard = optional("zstandard", "zstd", f"'{path}'")
+        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))  # has lines
     return raw
 
 

@@ -58,7 +58,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     power: float = 10 ** floor(log10(span / about))
     step = next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= about)
     first, last = floor(low / step), ceil(high / step)
-    return [round(i * step, 12) for i in range(first, max(last, first + 1) + 1)]
+    return [i * step for i in range(first, max(last, first + 1) + 1)]
 
 
 def sparkline(values: Sequence[float]) -> str:

@@ -1,0 +1,102 @@
+"""From sources to a dataset folder."""
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmcraft import PrepareConfig, prepare
+from lmcraft.data.loader import TokenSplit
+from lmcraft.data.sources import read_documents
+from lmcraft.errors import UserError
+from lmcraft.tokenizer.tokenizer import Tokenizer
+from tests.tiny import TEXT
+
+
+def manifest_of(tmp_path: Path, *sources: Path, **settings: Any) -> dict[str, Any]:
+    config = PrepareConfig(tuple(map(str, sources)), out=tmp_path / "out", **({"vocab_size": 300} | settings))
+    return prepare(config).manifest()
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "jsonl.zst", "json", "parquet"])
+def test_every_kind_of_rows_is_read(kind: str, tmp_path: Path) -> None:
+    rows = [{"text": f"row {n}\n第{n}行"} for n in range(50)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path = tmp_path / f"a.{kind}"
+    match kind:
+        case "jsonl":
+            path.write_bytes(lines)
+        case "jsonl.gz":
+            path.write_bytes(gzip.compress(lines))
+        case "jsonl.zst":
+            path.write_bytes(pytest.importorskip("zstandard").compress(lines))
+        case "json":
+            path.write_text(json.dumps(rows))
+        case "parquet":
+            pa = pytest.importorskip("pyarrow")
+            pytest.importorskip("pyarrow.parquet").write_table(pa.Table.from_pylist(rows), path)
+    assert [document.text for document in read_documents([str(path)])] == [row["text"] for row in rows]
+
+
+def test_a_folder_is_read_in_order_without_what_is_hidden_or_binary(tmp_path: Path) -> None:
+    for name in ("b.md", "a.txt", "sub/c.py", ".hidden/d.txt", "skip.log"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "image.bin").write_bytes(b"\x00\x01")
+    assert [d.text for d in read_documents([str(tmp_path)], exclude=["*.log"])] == ["a.txt", "b.md", "sub/c.py"]
+    assert [d.text for d in read_documents([str(tmp_path / "*.md")])] == ["b.md"]
+
+
+@pytest.mark.parametrize("size", [50, 1000, 10**6])
+def test_the_pieces_of_a_long_text_are_the_text(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    pieces = [document.text for document in read_documents([str(path)], document_chars=size)]
+    assert "".join(pieces) == TEXT and max(map(len, pieces)) <= size
+
+
+def test_malformed_rows_are_counted_with_file_and_line_or_fatal(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    good = "".join(json.dumps({"text": f"good row {n}"}) + "\n" for n in range(40))
+    path.write_text(good + '{"text": 5}\nnot json\n{"other": "x"}\n')
+    malformed = manifest_of(tmp_path, path, validation=0.3)["malformed"]
+    assert malformed["count"] == 3 and [row["line"] for row in malformed["first"]] == [41, 42, 43]
+    with pytest.raises(UserError, match=r"a\.jsonl:41"):
+        manifest_of(tmp_path, path, malformed="fail", overwrite=True)
+
+
+def test_no_document_is_in_both_splits_and_the_counts_add_up(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": f"text {n % 90}"}) + "\n" for n in range(120)))  # 30 of them twice
+    manifest = manifest_of(tmp_path, path, validation=0.3)
+    tokenizer = Tokenizer.load(tmp_path / "out")
+    texts: dict[str, set[str]] = {}
+    for name in ("train", "validation"):
+        split = TokenSplit(tmp_path / "out", name)
+        texts[name] = set(
+            tokenizer.decode(split.slice(0, len(split)).tolist(), skip_special_tokens=False).split("<|endoftext|>")
+        )
+    assert texts["train"] & texts["validation"] == {""} and len(texts["train"] | texts["validation"]) == 91
+    assert sum(split["documents"] for split in manifest["splits"].values()) == 120
+    for split in manifest["splits"].values():
+        for shard in split["shards"]:
+            assert hashlib.sha256((tmp_path / "out" / shard["file"]).read_bytes()).hexdigest() == shard["sha256"]
+
+
+def test_the_tail_is_the_end_of_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    manifest_of(tmp_path, path, tokenizer_type="characters", split="tail", validation=0.1)
+    split, tokenizer = TokenSplit(tmp_path / "out", "validation"), Tokenizer.load(tmp_path / "out")
+    assert tokenizer.decode(split.slice(0, len(split)).tolist()) == TEXT[int(0.9 * len(TEXT)) :]
+
+
+def test_an_existing_dataset_is_kept_unless_asked(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    manifest_of(tmp_path, path)
+    with pytest.raises(UserError, match="overwrite"):
+        manifest_of(tmp_path, path)

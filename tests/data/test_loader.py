@@ -1,0 +1,67 @@
+"""sample = f(seed, index): every token of an epoch once, whatever the workers, the batches or the shards."""
+
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmcraft import PrepareConfig, prepare
+from lmcraft.data.loader import IGNORE, Batches, TokenSplit
+from lmcraft.data.permutation import permute
+from lmcraft.errors import UserError
+from lmcraft.folder import DatasetFolder
+
+
+@given(st.integers(1, 300), st.integers(0, 2**64 - 1))
+def test_the_permutation_is_one(size: int, key: int) -> None:
+    assert sorted(permute(i, size, key) for i in range(size)) == list(range(size))
+
+
+def dataset(folder: Path, lines: int) -> TokenSplit:
+    (folder / "a.jsonl").write_text("".join(f'{{"text": "{chr(97 + n % 26) * (1 + n % 7)}{n}"}}\n' for n in range(lines)))
+    out = folder / "data"
+    prepare(PrepareConfig((str(folder / "a.jsonl"),), out=out, vocab_size=300, validation=0.3, overwrite=True))
+    return TokenSplit(DatasetFolder(out), "train")
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> TokenSplit:
+    return dataset(tmp_path_factory.mktemp("data"), 200)
+
+
+@given(length=st.integers(1, 90), seed=st.integers(0, 9), epoch=st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_every_token_of_an_epoch_is_a_target_once(split: TokenSplit, length: int, seed: int, epoch: int) -> None:
+    batches = Batches(split, length, seed)
+    first = epoch * batches.samples_per_epoch
+    samples = [batches.sample(first + i) for i in range(batches.samples_per_epoch)]
+    pairs = Counter((int(a), int(b)) for s in samples for a, b in zip(s.input_ids, s.targets, strict=True) if b != IGNORE)
+    tokens = split.slice(0, len(split))
+    assert pairs == Counter(zip(tokens[:-1].tolist(), tokens[1:].tolist(), strict=True))
+
+
+def test_samples_do_not_depend_on_batches_or_workers(split: TokenSplit) -> None:
+    batches = Batches(split, 16, seed=3)
+    whole = batches.batch(range(24))
+    by_workers = [batches.batch(range(worker, 24, 3)) for worker in range(3)]
+    for worker, part in enumerate(by_workers):
+        assert np.array_equal(part.input_ids, whole.input_ids[worker::3])
+        assert np.array_equal(part.targets, whole.targets[worker::3])
+    assert not np.array_equal(whole.input_ids, Batches(split, 16, seed=4).batch(range(24)).input_ids)
+
+
+def test_document_ids_rise_where_a_document_begins(split: TokenSplit) -> None:
+    end = split.slice(0, len(split))[-1]  # a split ends with the token that every document ends with
+    for sample in list(Batches(split, 32).ordered())[:-1]:
+        rises = np.flatnonzero(np.diff(sample.document_ids)) + 1
+        ends = np.flatnonzero(sample.input_ids[:-1] == end) + 1
+        assert rises.tolist() == ends.tolist()
+
+
+def test_too_little_text_is_an_error() -> None:
+    with TemporaryDirectory() as folder, pytest.raises(UserError):
+        dataset(Path(folder), 1)

@@ -1,0 +1,78 @@
+"""The command line: quick help, one-sentence errors, and a package whose every module imports with the core alone."""
+
+import pkgutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import lmcraft
+from lmcraft.cli import COMMANDS, main
+
+EXTRAS = ("pyarrow", "zstandard", "datasets", "tensorboard", "transformers", "accelerate", "tiktoken")
+
+
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_help_imports_neither_torch_nor_a_command() -> None:
+    code = "import sys; from lmcraft.cli import main; main(['--help']); print([m for m in sys.modules if m in "
+    loaded = python(code + "('torch', 'numpy', 'tokenizers', 'lmcraft.commands.pretrain')])")
+    assert loaded.rstrip().endswith("[]") and all(name.split()[0] in loaded for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_does_not_import_torch(command: str) -> None:
+    code = f"import sys; from lmcraft.cli import main; main({[*command.split(), '--help']!r}); print('torch' in sys.modules)"
+    assert python(code).rstrip().endswith("False")
+
+
+def test_the_public_names_are_these_and_all_there() -> None:
+    assert dir(lmcraft) == sorted(lmcraft.PUBLIC)
+    assert all(getattr(lmcraft, name).__name__ in (name, "load") for name in lmcraft.PUBLIC)
+    names = "ChatConfig GenerateConfig LanguageModel LmcraftError PrepareConfig PretrainConfig QuickstartConfig Tokenizer "
+    names += "TokenizerTrainConfig Transformer TransformerConfig UserError "
+    assert sorted(lmcraft.PUBLIC) == (names + "chat generate load prepare pretrain quickstart train_tokenizer").split()
+
+
+def test_every_module_imports_with_the_core_dependencies_alone() -> None:
+    modules = [m.name for m in pkgutil.walk_packages(lmcraft.__path__, "lmcraft.") if not m.name.endswith("__main__")]
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({EXTRAS!r})); from importlib import import_module; "
+    python(blocked + f"[import_module(name) for name in {modules!r}]")
+    assert all(import_module(name) for name in modules)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pretrian"], "pretrain"),
+        (["pretrain", "nowhere"], "is not a dataset folder"),
+        (["pretrain", "nowhere", "--dept", "4"], "--depth"),
+        (["pretrain", "nowhere", "--depth", "four"], "--depth"),
+        (["pretrain", "nowhere.toml"], "nowhere.toml"),
+        (["generate", "nowhere", "Hello"], "nowhere"),
+        (["prepare", "nowhere.txt", "--out", "data"], "nowhere.txt"),
+        (["report", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("lmcraft") and message in error and error.count("\n") == 1
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_unknown_key_of_a_file_names_the_nearest(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('data = "x"\n[optimizer]\nlearning_rat = 1.0\n')
+    assert main(["pretrain", str(tmp_path / "run.toml")]) == 2
+    assert "--optimizer.learning-rate" in capsys.readouterr().err
