@@ -82,6 +82,14 @@ def test_a_run_learns_and_leaves_a_model_folder(data: Path, tmp_path: Path) -> N
     assert len(list(folder.samples.read_text().splitlines())) == 5
 
 
+def test_tensorboard_gets_the_curves(data: Path, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder = pretrain(config_of(data, tmp_path / "model", max_steps=3, tensorboard=True))
+    events = accumulator.EventAccumulator(str(folder.run / "tensorboard"))
+    events.Reload()
+    assert [event.value for event in events.Scalars("loss")] == pytest.approx(list(losses(folder.path).values()))
+
+
 def test_transformers_opens_the_folder(data: Path, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     folder = pretrain(config_of(data, tmp_path / "model", max_steps=5))

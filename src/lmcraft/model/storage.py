@@ -29,6 +29,7 @@ def save_model(model: Transformer, folder: Path, token_ids: Mapping[str, int | N
     write_json(folder / "config.json", family.write_config(model.config) | dict(token_ids) | {"dtype": dtype})
     with written_whole(folder / WEIGHTS) as temporary:
         save_file(family.to_hf(model.config, model.state_dict()), temporary, metadata={"format": "pt"})
+        temporary.chmod(0o644)  # safetensors makes files that only their owner can read
 
 
 def load_model(folder: Path, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> Transformer:

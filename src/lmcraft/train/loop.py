@@ -102,11 +102,7 @@ class Trainer:
         loss, targets = self.gradients(p.step)
         norm = self.optimizer.step(factor) if math.isfinite(loss) else math.nan
         if not math.isfinite(norm):
-            raise RunError(
-                f"the {'gradient' if math.isfinite(loss) else 'loss'} of step {p.step + 1} is not a number; "
-                f"the checkpoint of step {self.checkpoints.steps()[-1]} is intact: "
-                f"lower optimizer.learning_rate (now {config.optimizer.learning_rate:g}) and start again"
-            )
+            raise self._not_a_number("gradient" if math.isfinite(loss) else "loss", p.step + 1)
         seconds = time.perf_counter() - begun
         p.step, p.tokens, p.seconds = p.step + 1, p.tokens + targets, p.seconds + seconds
         speed = targets / seconds
@@ -124,6 +120,12 @@ class Trainer:
         )
         left = (config.max_steps - p.step) * p.seconds / p.step
         display.update(p.step, loss=loss, tokens_per_second=speed, share_of_peak=share, left=left)
+
+    def _not_a_number(self, what: str, step: int) -> RunError:
+        return RunError(
+            f"the {what} of step {step} is not a number; the checkpoint of step {self.checkpoints.steps()[-1]} is intact: "
+            f"lower optimizer.learning_rate (now {self.config.optimizer.learning_rate:g}) and start again"
+        )
 
     def gradients(self, step: int) -> tuple[float, int]:
         """Leave the gradient of a step's mean loss in the parameters; returns that loss and the number of targets.
@@ -195,11 +197,13 @@ class Trainer:
         loss = self.validate(stop)
         if math.isnan(loss) and stop:
             return False
+        if not math.isfinite(loss):
+            raise self._not_a_number("validation loss", p.step)
         bits = {"bits_per_byte": loss / math.log(2) / self.bytes_per_token} if self.bytes_per_token else {}
         metrics.log(p.step, validation_loss=loss, seconds=p.seconds, **bits)
         also = "".join(f"  {value:.3f} bits per byte" for value in bits.values())
         display.say(f"step {p.step}: validation loss {loss:.4f}{also}")
-        if not math.isfinite(loss) or loss >= p.best_loss:
+        if loss >= p.best_loss:
             return False
         p.best_step, p.best_loss = p.step, loss
         return True
