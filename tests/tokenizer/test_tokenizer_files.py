@@ -1,0 +1,104 @@
+"""Reading tokenizers from files, and chat templates."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lmcraft.errors import UserError
+from lmcraft.tokenizer import Tokenizer, train_bpe
+
+TEMPLATE = """{% for message in messages %}
+{% if message.role not in ("user", "assistant") %}
+{{ raise_exception("no role " + message.role) }}
+{% endif %}
+<{{ message.role }}>{% generation %}{{ message.content | tojson }}{% endgeneration %}
+
+{% endfor %}
+{% if add_generation_prompt %}<assistant>{% endif %}"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    train_bpe(["some text " * 20], vocab_size=270).save(tmp_path)
+    return tmp_path
+
+
+def configure(folder: Path, **values: object) -> Tokenizer:
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    return Tokenizer.load(folder)
+
+
+def test_a_folder_or_its_file(folder: Path) -> None:
+    ids = Tokenizer.load(folder).encode("some text")
+    assert Tokenizer.load(folder / "tokenizer.json").encode("some text") == ids
+    assert Tokenizer.load(str(folder)).eos_token_id == 0
+
+
+@pytest.mark.parametrize("broken", ["{", "{}", "[]"])
+def test_damaged_files_are_user_errors(folder: Path, broken: str) -> None:
+    (folder / "tokenizer.json").write_text(broken)
+    with pytest.raises(UserError, match="cannot be read"):
+        Tokenizer.load(folder)
+
+
+def test_no_tokenizer_is_a_user_error(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "absent", tmp_path / "absent.json"):
+        with pytest.raises(UserError, match="no tokenizer at"):
+            Tokenizer.load(path)
+
+
+def test_roles_of_tokens(folder: Path) -> None:
+    tokenizer = configure(folder, eos_token={"content": "<|endoftext|>"}, pad_token="!", bos_token=None)
+    assert (tokenizer.eos_token_id, tokenizer.bos_token_id) == (0, None)
+    assert tokenizer.pad_token_id == tokenizer.id_of("!")
+
+
+def test_truncation_and_padding_in_a_file_do_not_change_ids(folder: Path) -> None:
+    tokenizer = Tokenizer.load(folder)
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["truncation"] = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    assert Tokenizer.load(folder).encode("text " * 9) == tokenizer.encode("text " * 9)
+
+
+def test_chat_template_renders_as_in_transformers(folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    ours = configure(folder, chat_template=TEMPLATE)
+    theirs = AutoTokenizer.from_pretrained(folder)
+    messages = [{"role": "user", "content": '<你好> & "bye"'}, {"role": "assistant", "content": "x"}]
+    for prompt in (True, False):
+        expected = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
+        assert ours.apply_chat_template(messages, add_generation_prompt=prompt) == expected
+    ours.save(folder / "copy")
+    assert Tokenizer.load(folder / "copy").apply_chat_template(messages) == ours.apply_chat_template(messages)
+
+
+def test_a_template_file_wins_and_a_list_has_a_default(folder: Path) -> None:
+    named = [{"name": "tools", "template": "t"}, {"name": "default", "template": "d"}]
+    assert configure(folder, chat_template=named).apply_chat_template([]) == "d"
+    (folder / "chat_template.jinja").write_text("j")
+    assert Tokenizer.load(folder).apply_chat_template([]) == "j"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",  # the way out of a template that is not in a sandbox
+        "{{ messages.append(1) }}",
+        "{% broken",
+        "{{ raise_exception('roles must alternate') }}",
+        "{{ 1 / 0 }}",
+    ],
+)
+def test_templates_that_fail_or_attack_are_user_errors(folder: Path, template: str) -> None:
+    tokenizer = configure(folder, chat_template=template)
+    with pytest.raises(UserError, match="chat template"):
+        tokenizer.apply_chat_template([{"role": "user", "content": "x"}])
+
+
+def test_without_a_template(folder: Path) -> None:
+    with pytest.raises(UserError, match="no chat template"):
+        Tokenizer.load(folder).apply_chat_template([])
