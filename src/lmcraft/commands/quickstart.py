@@ -1,5 +1,8 @@
 """`lmcraft quickstart`: all of a model's life on this machine, in minutes, on text that is already there."""
 
+import os
+import shutil
+import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +60,10 @@ def quickstart(config: QuickstartConfig = QuickstartConfig()) -> ModelFolder:
     print(_curve(model))
     _write_sample(model, prompt)
     _say("4. What to try next")
-    print(f"lmcraft generate {model.path} {prompt.strip()!r} --temperature 0.7")
-    print(f"lmcraft chat {model.path}")
-    print(f"lmcraft pretrain {data.path} --depth {config.depth + 2} --max-time 30 --out models/larger")
+    program = "lmcraft" if shutil.which("lmcraft") else os.path.relpath(sys.argv[0])  # not on the path: in .venv/bin
+    print(f"{program} generate {model.path} {prompt.strip()!r} --temperature 0.7")
+    print(f"{program} chat {model.path}")
+    print(f"{program} pretrain {data.path} --depth {config.depth + 2} --max-time 30 --out models/larger")
     return model
 
 

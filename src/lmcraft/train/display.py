@@ -40,7 +40,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def update(self, step: int, *, loss: float, tokens_per_second: float, share_of_peak: float, left: float) -> None:
         """Show the state after `step`; `left` is in seconds."""
