@@ -61,7 +61,7 @@ def quickstart(config: QuickstartConfig = QuickstartConfig()) -> ModelFolder:
     _write_sample(model, prompt)
     _say("4. What to try next")
     program = "lmcraft" if shutil.which("lmcraft") else os.path.relpath(sys.argv[0])  # not on the path: in .venv/bin
-    print(f"{program} generate {model.path} {prompt.strip()!r} --temperature 0.7")
+    print(f"{program} generate {model.path} {prompt.strip() or '...'!r} --temperature 0.7")
     print(f"{program} chat {model.path}")
     print(f"{program} pretrain {data.path} --depth {config.depth + 2} --max-time 30 --out models/larger")
     return model
