@@ -1,9 +1,20 @@
-"""Fixtures that many tests share."""
+"""Fixtures that many tests share, and one thread for all.
 
+Tiny models gain nothing from two threads, and threads that wait for each other on a busy machine cost minutes.
+"""
+
+import os
 from pathlib import Path
 
 import pytest
-from assets import fetch
+
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start, and for torch, which is imported after this
+
+import torch
+
+from tests.assets import fetch
+
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
