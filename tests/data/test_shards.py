@@ -1,0 +1,131 @@
+"""Shards: their borders, their types, the two ways to split, and folders that are whole or not there."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmcraft.data import Batches, Document, Reading, TokenSplit, write_dataset
+from lmcraft.errors import UserError
+from lmcraft.folder import DatasetFolder
+
+END = 255
+
+
+def code_points(texts: Sequence[str]) -> list[list[int]]:
+    return [[ord(character) for character in text] for text in texts]
+
+
+def save_nothing(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+
+
+def write(out: Path, texts: Sequence[str], **settings: Any) -> DatasetFolder:
+    def read(reading: Reading) -> Iterator[Document]:
+        yield from (Document(text, "memory", number) for number, text in enumerate(texts))
+
+    defaults: dict[str, Any] = {"vocab_size": 256, "eos_token_id": END, "validation": 0}
+    encode: Callable[[Sequence[str]], list[list[int]]] = code_points
+    return write_dataset(out, read, encode_batch=encode, save_tokenizer=save_nothing, **(defaults | settings))
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=9), min_size=1, max_size=12), st.integers(1, 30), st.integers(1, 8))
+@settings(max_examples=60, deadline=None)
+def test_shards_are_one_sequence(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], shard_tokens: int, length: int
+) -> None:
+    out = tmp_path_factory.mktemp("shards") / "data"
+    split = TokenSplit(write(out, texts, shard_tokens=shard_tokens), "train")
+    expected = [token for ids in code_points(texts) for token in [*ids, END]]
+    begins = [position for position in range(len(expected)) if position == 0 or expected[position - 1] == END]
+    for start in range(len(expected)):
+        stop = min(start + 7, len(expected))
+        assert split.slice(start, stop).tolist() == expected[start:stop]
+        assert split.document_starts(start, stop).tolist() == [begin for begin in begins if start <= begin < stop]
+    rows = list(Batches(split, length).ordered())
+    targets = np.concatenate([row.targets for row in rows])
+    assert targets[: len(expected) - 1].tolist() == expected[1:]
+    assert set(targets[len(expected) - 1 :].tolist()) <= {-100}
+
+
+@pytest.mark.parametrize(("vocab_size", "dtype"), [(65_536, "uint16"), (65_537, "uint32")])
+def test_the_type_follows_from_the_vocabulary(tmp_path: Path, vocab_size: int, dtype: str) -> None:
+    folder = write(tmp_path / "data", [chr(vocab_size - 1)], vocab_size=vocab_size)
+    assert folder.manifest()["dtype"] == dtype
+    assert TokenSplit(folder, "train").slice(0, 2).tolist() == [vocab_size - 1, END]
+
+
+@given(st.lists(st.text("abc", max_size=9), min_size=1, max_size=9), st.floats(0.05, 0.9))
+@settings(max_examples=60, deadline=None)
+def test_the_tail_is_a_share_of_all_characters(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], validation: float
+) -> None:
+    whole = "".join(texts)
+    cut = int((1 - validation) * len(whole))
+    out = tmp_path_factory.mktemp("tail") / "data"
+    if not 0 < cut < len(whole):
+        with pytest.raises(UserError):
+            write(out, texts, split="tail", validation=validation, eos_token_id=None)
+        assert not out.exists()
+        return
+    folder = write(out, texts, split="tail", validation=validation, eos_token_id=None)
+    for name, part in (("train", whole[:cut]), ("validation", whole[cut:])):
+        split = TokenSplit(folder, name)
+        assert "".join(map(chr, split.slice(0, len(split)))) == part
+
+
+def test_the_share_of_the_hash_split(tmp_path: Path) -> None:
+    splits = write(tmp_path / "data", [f"text {n}" for n in range(4000)], validation=0.1).manifest()["splits"]
+    assert 300 < splits["validation"]["documents"] < 500
+    assert splits["train"]["documents"] + splits["validation"]["documents"] == 4000
+
+
+def test_new_documents_do_not_move_old_ones(tmp_path: Path) -> None:
+    few = write(tmp_path / "few", [f"{n} " for n in range(100)], validation=0.3)
+    more = write(tmp_path / "more", [f"{n} " for n in range(200)], validation=0.3)
+    old, new = TokenSplit(few, "validation"), TokenSplit(more, "validation")
+    assert new.slice(0, len(old)).tolist() == old.slice(0, len(old)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "words"),
+    [
+        (["one"], {"validation": 0.1}, "--document-chars 4000"),
+        ([], {"validation": 0.1}, "hold no text"),
+        (["one"], {"validation": 1}, "validation 1"),
+    ],
+)
+def test_impossible_splits_are_user_errors_and_leave_nothing(
+    tmp_path: Path, texts: list[str], options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        write(tmp_path / "data", texts, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_or_absent_split_is_a_user_error(tmp_path: Path) -> None:
+    folder = write(tmp_path / "data", ["some text"])
+    with pytest.raises(UserError, match="no split 'validation'"):
+        TokenSplit(folder, "validation")
+    file = folder.path / "train-00000.npy"
+    np.save(file, np.zeros(3, np.uint16))
+    with pytest.raises(UserError, match="has 3 tokens, not 10"):
+        TokenSplit(folder, "train")
+    file.write_bytes(b"short")
+    with pytest.raises(UserError, match="cannot be read"):
+        TokenSplit(folder, "train")
+
+
+def test_a_row_across_the_seam_begins_a_document(tmp_path: Path) -> None:
+    split = TokenSplit(write(tmp_path / "data", ["abcdefghij"], eos_token_id=None), "train")
+    batches = Batches(split, 4, seed=1)
+    for index in range(batches.samples_per_epoch * 20):
+        row = batches.sample(index)
+        counted = row.targets >= 0
+        jumps = np.flatnonzero(np.diff(row.input_ids[counted]) != 1) + 1
+        assert np.flatnonzero(np.diff(row.document_ids[counted])).tolist() == (jumps - 1).tolist()
+        assert (row.targets[counted] == row.input_ids[counted] + 1).all()
