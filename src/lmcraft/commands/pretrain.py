@@ -204,7 +204,10 @@ def build_trainer(config: PretrainConfig, machine: Machine, folder: ModelFolder,
 
 def _sample(model: LanguageModel, prompt: str) -> str:
     """A text of the model's; its generator is its own, so that sampling does not touch the run's randomness."""
+    import torch
+
     model.transformer.eval()
     if not prompt and model.tokenizer.eos_token_id is None:
         prompt = "\n"  # a tokenizer without a token between texts has no other way to begin
-    return prompt + model.complete(prompt, max_new_tokens=80, temperature=0.8, top_p=0.95, seed=1)
+    with torch.compiler.set_stance("force_eager"):  # a cache that grows would have compiled blocks compiled anew
+        return prompt + model.complete(prompt, max_new_tokens=80, temperature=0.8, top_p=0.95, seed=1)

@@ -12,7 +12,7 @@ import torch
 from lmcraft.errors import UserError
 from lmcraft.infer.beam import beam_search
 from lmcraft.infer.config import GenerationConfig
-from lmcraft.infer.sampler import log_probabilities, next_tokens
+from lmcraft.infer.sampler import check_bias, log_probabilities, next_tokens
 from lmcraft.infer.sequences import Sequences
 from lmcraft.infer.text import TextStream
 from lmcraft.model.transformer import Transformer
@@ -91,6 +91,7 @@ def generate(
         raise UserError(f"stop={config.stop!r} needs a tokenizer: give one, or leave stop out")
     if outside := [i for i in prompt_ids if not 0 <= i < model.config.vocab_size]:
         raise UserError(f"the prompt has token {outside[0]}, but the model's are 0 to {model.config.vocab_size - 1}")
+    check_bias(config.logit_bias, model.config.vocab_size)
     rows = [
         Row(row, room, eos_token_ids, TextStream(tokenizer, config.stop) if tokenizer else None)
         for row in range(config.num_return_sequences)

@@ -83,15 +83,16 @@ def log_probabilities(logits_BV: Tensor, ids_B: Tensor) -> Tensor:
     return logits_BV.gather(1, ids_B[:, None]).squeeze(1) - logits_BV.logsumexp(dim=-1)
 
 
-def add_bias(logits_BV: Tensor, bias: Mapping[int, float]) -> Tensor:
-    """Add each bias to its token's logit.
+def check_bias(bias: Mapping[int, float], vocab_size: int) -> None:
+    """Raise UserError if a bias is for a token outside the vocabulary."""
+    if outside := [token for token in bias if not 0 <= token < vocab_size]:
+        raise UserError(
+            f"logit_bias names the token {outside[0]}, but the model's token ids are 0 to {vocab_size - 1}: remove it"
+        )
 
-    Raises:
-        UserError: a token id is outside the vocabulary.
-    """
-    V = logits_BV.shape[-1]
-    if outside := [token for token in bias if not 0 <= token < V]:
-        raise UserError(f"logit_bias names the token {outside[0]}, but the model's token ids are 0 to {V - 1}: remove it")
+
+def add_bias(logits_BV: Tensor, bias: Mapping[int, float]) -> Tensor:
+    """Add each bias to its token's logit."""
     ids = torch.tensor(list(bias), device=logits_BV.device)
     values = torch.tensor(list(bias.values()), dtype=logits_BV.dtype, device=logits_BV.device)
     return logits_BV.index_add(1, ids, values.expand(len(logits_BV), -1))
