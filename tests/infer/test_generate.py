@@ -88,6 +88,7 @@ def test_a_prompt_that_does_not_fit_is_one_sentence() -> None:
         ([1] * 64, GenerationConfig(), "max_position_embeddings=64"),
         (PROMPT, GenerationConfig(max_length=5), "max_length=5 counts the prompt"),
         ([1, 96], GenerationConfig(), "the prompt has token 96"),
+        (PROMPT, GenerationConfig(logit_bias={96: 1.0}), "token 96, but the model's token ids are 0 to 95"),
         (PROMPT, GenerationConfig(stop=("a",)), "needs a tokenizer"),
     ):
         with pytest.raises(UserError, match=words):

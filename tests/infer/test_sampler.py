@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lmcraft.errors import UserError
 from lmcraft.infer import sampler
 from lmcraft.infer.config import GenerationConfig
 
@@ -140,8 +139,3 @@ def test_log_probabilities_are_the_models_own() -> None:
     logits, ids = random_logits(2), torch.tensor([4, 0, 49])
     expected = logits.log_softmax(-1)[torch.arange(3), ids]
     torch.testing.assert_close(sampler.log_probabilities(logits, ids), expected)
-
-
-def test_a_bias_outside_the_vocabulary_is_named() -> None:
-    with pytest.raises(UserError, match="token 50, but the model's token ids are 0 to 49"):
-        sampler.add_bias(random_logits(0), {50: 1.0})
