@@ -19,7 +19,7 @@ GPT2: dict[str, Any] = {
     "position": "learned",
     "feed_forward": "gelu_tanh",
     "qk_norm": False,
-    "attention_bias": True,
+    "attention_bias": "all",
     "mlp_bias": True,
     "num_key_value_heads": 4,
 }

@@ -23,7 +23,7 @@ BOUND = {"xavier_uniform": sqrt(6 / (IN + OUT)), "he_uniform": sqrt(6 / IN)}
 
 def drawn(**settings: object) -> Transformer:
     torch.manual_seed(0)
-    model = Transformer(tiny_config(hidden_size=IN, intermediate_size=OUT, num_hidden_layers=3, attention_bias=True))
+    model = Transformer(tiny_config(hidden_size=IN, intermediate_size=OUT, num_hidden_layers=3, attention_bias="all"))
     initialise(model, InitConfig(**settings))  # type: ignore[arg-type]
     return model
 
@@ -50,7 +50,7 @@ def test_zero_output_projections_make_each_block_the_identity() -> None:
     model = drawn().eval()
     x = torch.randn(1, 5, IN)
     causal = torch.zeros(1, 5, 5).masked_fill(torch.ones(5, 5).triu(1).bool(), -torch.inf)
-    assert torch.equal(model.layers[0](x, model._rotary_slice(0, 5), causal, None), x)
+    assert torch.equal(model.layers[0](x, model._rotary_rows(0, 5, False), causal, None), x)
 
 
 def test_norms_are_one_biases_zero_embeddings_std() -> None:

@@ -28,7 +28,7 @@ def by_definition(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def test_attention_is_the_formula(masked: bool, kv_heads: int) -> None:
     q, k, v = torch.randn(2, 4, 7, 8), torch.randn(2, kv_heads, 7, 8), torch.randn(2, kv_heads, 7, 8)
     causal = torch.full((7, 7), -torch.inf).triu(1)[None] if masked else None
-    torch.testing.assert_close(attend(q, k, v, causal, 0.0).double(), by_definition(q, k, v), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(attend(q, k, v, causal, 8**-0.5).double(), by_definition(q, k, v), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.linear import Linear
-from lmcraft.model.norm import RMSNorm
+from lmcraft.model.norm import make_rms_norm
 from lmcraft.model.position import rotate
 
 # Up to this many keys, plain matrix products beat torch's fused attention on CPUs in training: its bfloat16 backward is slow
@@ -41,14 +41,15 @@ class Attention(nn.Module):
         self.layer = layer
         self.num_heads, self.num_kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = config.head_dim
+        self.scale = (config.query_pre_attn_scalar or config.head_dim) ** -0.5
         self.dropout = config.attention_dropout
-        width, bias = config.hidden_size, config.attention_bias
+        width, bias = config.hidden_size, config.attention_bias != "none"
         self.q_proj = Linear(width, self.num_heads * self.head_dim, bias=bias)
         self.k_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
         self.v_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
-        self.o_proj = Linear(self.num_heads * self.head_dim, width, bias=bias)
-        self.q_norm = RMSNorm(self.head_dim, config.norm_eps) if config.qk_norm else None
-        self.k_norm = RMSNorm(self.head_dim, config.norm_eps) if config.qk_norm else None
+        self.o_proj = Linear(self.num_heads * self.head_dim, width, bias=config.attention_bias == "all")
+        self.q_norm = make_rms_norm(config, self.head_dim) if config.qk_norm else None
+        self.k_norm = make_rms_norm(config, self.head_dim) if config.qk_norm else None
 
     def forward(
         self, x_BTC: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: Cache | None
@@ -65,15 +66,17 @@ class Attention(nn.Module):
         q_BHTD, k_BKSD, v_BKSD = q_BTHD.transpose(1, 2), k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)
         if cache is not None:
             k_BKSD, v_BKSD = cache.update(self.layer, k_BKSD, v_BKSD)
-        y_BHTD = attend(q_BHTD, k_BKSD, v_BKSD, mask, self.dropout if self.training else 0.0)
+        y_BHTD = attend(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, self.dropout if self.training else 0.0)
         y_BTC: Tensor = self.o_proj(y_BHTD.transpose(1, 2).reshape(B, T, -1))
         return y_BTC
 
 
-def attend(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-    """softmax(q k^T / sqrt(D) + mask) v, (B, H, T, D); without a mask it is causal. Picks the faster of two ways."""
+def attend(
+    q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor | None, scale: float, dropout: float = 0.0
+) -> Tensor:
+    """softmax(scale q k^T + mask) v, (B, H, T, D); without a mask it is causal. Picks the faster of two ways."""
     if mask is not None and use_matmul(q_BHTD.device, k_BKSD.shape[2]):
-        return _attend_by_matmul(q_BHTD, k_BKSD, v_BKSD, mask, dropout)
+        return _attend_by_matmul(q_BHTD, k_BKSD, v_BKSD, mask, scale, dropout)
     return F.scaled_dot_product_attention(
         q_BHTD,
         k_BKSD,
@@ -81,6 +84,7 @@ def attend(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor | None, 
         attn_mask=None if mask is None else mask[:, None],
         is_causal=mask is None,
         dropout_p=dropout,
+        scale=scale,
         enable_gqa=q_BHTD.shape[1] != k_BKSD.shape[1],
     )
 
@@ -90,12 +94,12 @@ def use_matmul(device: torch.device, keys: int) -> bool:
     return device.type == "cpu" and keys <= MATMUL_UP_TO
 
 
-def _attend_by_matmul(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor, dropout: float) -> Tensor:
+def _attend_by_matmul(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
     B, H, T, D = q_BHTD.shape
     K, S = k_BKSD.shape[1], k_BKSD.shape[2]
     q = q_BHTD.reshape(B * K, H // K * T, D)  # the queries of a group share their keys
     k, v = k_BKSD.reshape(B * K, S, D), v_BKSD.reshape(B * K, S, D)
     scores = torch.bmm(q, k.transpose(1, 2)).view(B, H, T, S)
-    scores = torch.add(mask[:, None], scores, alpha=D**-0.5)
+    scores = torch.add(mask[:, None], scores, alpha=scale)
     weights = F.dropout(scores.softmax(dim=-1), dropout, training=dropout > 0)
     return torch.bmm(weights.view(B * K, H // K * T, S), v).view(B, H, T, D)

@@ -1,5 +1,9 @@
-"""The feed-forward layer: two projections with a nonlinearity between, or three with a gate."""
+"""The feed-forward layer: two projections with a nonlinearity between, or three with a gate; or a choice of several.
 
+Shapes: B batch, T tokens, N = B * T, C width, K experts of a token.
+"""
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -8,13 +12,13 @@ from lmcraft.model.linear import Linear
 
 
 class FeedForward(nn.Module):
-    """down(act(up(x))), or down(silu(gate(x)) * up(x)) for SwiGLU (arXiv 2002.05202, eq. 6)."""
+    """down(act(up(x))), or with a gate down(act(gate(x)) * up(x)) (SwiGLU, arXiv 2002.05202, eq. 6)."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, intermediate_size: int) -> None:
         super().__init__()
         self.kind = config.feed_forward
-        width, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
-        self.gate_proj = Linear(width, inner, bias=bias) if self.kind == "swiglu" else None
+        width, inner, bias = config.hidden_size, intermediate_size, config.mlp_bias
+        self.gate_proj = Linear(width, inner, bias=bias) if config.gated else None
         self.up_proj = Linear(width, inner, bias=bias)
         self.down_proj = Linear(inner, width, bias=bias)
 
@@ -25,7 +29,39 @@ class FeedForward(nn.Module):
         """The activations between the projections, (..., intermediate_size)."""
         up: Tensor = self.up_proj(x)
         if self.gate_proj is not None:
-            return F.silu(self.gate_proj(x)) * up
+            gate = self.gate_proj(x)
+            return (F.silu(gate) if self.kind == "swiglu" else F.gelu(gate, approximate="tanh")) * up
         if self.kind == "relu2":
             return F.relu(up).square()
         return F.gelu(up, approximate="tanh" if self.kind == "gelu_tanh" else "none")
+
+
+class MixtureOfExperts(nn.Module):
+    """Each token goes through the k feed-forward layers that a router thinks fit best (arXiv 1701.06538, eq. 2 to 5).
+
+    As in Qwen3 the router's softmax, in float32, is over all experts, before the choice. There is no loss that balances the
+    experts' loads.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.chosen, self.normalised = config.num_experts_per_tok, config.norm_topk_prob
+        self.router = Linear(config.hidden_size, config.num_experts, bias=False)
+        self.experts = nn.ModuleList(FeedForward(config, config.moe_intermediate_size) for _ in range(config.num_experts))
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        x_NC = x_BTC.flatten(0, -2)
+        shares_NK, experts_NK = self.router(x_NC).softmax(dim=-1, dtype=torch.float32).topk(self.chosen, dim=-1)
+        if self.normalised:
+            shares_NK = shares_NK / shares_NK.sum(dim=-1, keepdim=True)
+        shares_NK = shares_NK.to(x_NC.dtype)
+        y_NC = torch.zeros_like(x_NC)
+        for number in experts_NK.unique().tolist():
+            tokens, place = (experts_NK == number).nonzero(as_tuple=True)
+            y_NC = y_NC.index_add(0, tokens, self.experts[number](x_NC[tokens]) * shares_NK[tokens, place, None])
+        return y_NC.view_as(x_BTC)
+
+
+def make_feed_forward(config: TransformerConfig, layer: int) -> nn.Module:
+    """The feed-forward part of a layer."""
+    return MixtureOfExperts(config) if config.has_experts(layer) else FeedForward(config, config.intermediate_size)

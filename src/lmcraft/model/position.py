@@ -1,25 +1,132 @@
-"""Rotary positions (RoPE, arXiv 2104.09864).
+"""Rotary positions (RoPE, arXiv 2104.09864) and their scaling to longer sequences.
 
-Shapes: B batch, T new tokens, H heads, D head width.
+Shapes: B batch, T new tokens, H heads, D head width, R rotated part of it.
 """
+
+import math
 
 import torch
 from torch import Tensor
 
+from lmcraft.model.config import TransformerConfig
 
-def rotary_table(length: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosines and signed sines of every position's angles, each (length, D), float32.
+FIRST_LENGTH = 4096  # positions of the first table; it grows when a sequence does
+
+
+class RotaryTables:
+    """Cosines and signed sines of a model's positions, made when they are needed and as long as they are needed.
+
+    There is one table, or two where sliding layers have a base of their own, and again where LongRoPE has other factors
+    for long sequences.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        self._config = config
+        self._tables: dict[tuple[bool, bool], tuple[Tensor, Tensor]] = {}
+
+    def rows(
+        self, start: int, stop: int, *, sliding: bool, device: torch.device, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """What `rotate` takes for the positions from `start` to `stop`: two of (1, T, 1, R)."""
+        config = self._config
+        local = sliding and config.rope_local_theta > 0
+        long = (
+            not local
+            and config.rope_scaling.rope_type == "longrope"
+            and stop > config.rope_scaling.original_max_position_embeddings
+        )
+        cos, sin = self._tables.get((local, long), (torch.empty(0), torch.empty(0)))
+        if len(cos) < stop or cos.dtype != dtype or cos.device != device:
+            length = min(max(2 * len(cos), FIRST_LENGTH, stop), max(config.max_position_embeddings, stop))
+            with torch.inference_mode(False):  # the table outlives this call, and training must be able to use it
+                cos, sin = (part.to(device, dtype) for part in rotary_table(length, config, local=local, long=long))
+            self._tables[local, long] = cos, sin
+        return cos[None, start:stop, None], sin[None, start:stop, None]
+
+
+def rotary_table(
+    length: int, config: TransformerConfig, *, local: bool = False, long: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Cosines and signed sines of every position's angles, each (length, R), float32.
 
     The halves of a head are the two coordinates (Hugging Face's convention), so the table repeats each angle once and
     carries the minus sign of the rotation in the first half of the sines (section 3.4.2, eq. 34).
+
+    Args:
+        length: number of positions.
+        config: dimensions, base and scaling.
+        local: take the sliding layers' base, without scaling.
+        long: take LongRoPE's factors for long sequences.
     """
-    frequencies = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
+    scale = 1.0
+    if local:
+        frequencies = _frequencies(config.rope_local_theta, config.rotary_dim)
+    else:
+        frequencies = scaled_frequencies(config, long=long)
+        scale = attention_factor(config)
     angles = torch.outer(torch.arange(length, dtype=torch.float32), frequencies)
-    sines = angles.sin()
-    return angles.cos().repeat(1, 2), torch.cat((-sines, sines), dim=-1)
+    cos, sin = angles.cos() * scale, angles.sin() * scale
+    return cos.repeat(1, 2), torch.cat((-sin, sin), dim=-1)
+
+
+def scaled_frequencies(config: TransformerConfig, *, long: bool = False) -> Tensor:
+    """Radians per position of each pair of coordinates after scaling, (R / 2,)."""
+    scaling, factor = config.rope_scaling, config.rope_scaling.factor
+    frequencies = _frequencies(config.rope_theta, config.rotary_dim)
+    match scaling.rope_type:
+        case "linear":  # position interpolation, arXiv 2306.15595, eq. 4
+            return frequencies / factor
+        case "llama3":
+            turns = scaling.original_max_position_embeddings * frequencies / (2 * math.pi)
+            low, high = scaling.low_freq_factor, scaling.high_freq_factor
+            kept = ((turns - low) / (high - low)).clamp(0, 1)
+            return (1 - kept) * frequencies / factor + kept * frequencies
+        case "yarn":  # arXiv 2309.00071, section 3.2, eq. 19
+            kept = 1 - _yarn_ramp(config)
+            return (1 - kept) * frequencies / factor + kept * frequencies
+        case "longrope":  # arXiv 2402.13753, eq. 2
+            return frequencies / torch.tensor(scaling.long_factor if long else scaling.short_factor, dtype=torch.float32)
+    return frequencies
+
+
+def attention_factor(config: TransformerConfig) -> float:
+    """What YaRN (section 3.4, eq. 22) and LongRoPE multiply queries and keys by."""
+    scaling, factor = config.rope_scaling, config.rope_scaling.factor
+    if scaling.rope_type not in ("yarn", "longrope"):
+        return 1.0
+    if scaling.attention_factor or factor <= 1:
+        return scaling.attention_factor or 1.0
+    if scaling.rope_type == "longrope":
+        return math.sqrt(1 + math.log(factor) / math.log(scaling.original_max_position_embeddings))
+    if scaling.mscale and scaling.mscale_all_dim:
+        return (0.1 * scaling.mscale * math.log(factor) + 1) / (0.1 * scaling.mscale_all_dim * math.log(factor) + 1)
+    return 0.1 * math.log(factor) + 1
 
 
 def rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate each head by its position's angles; `cos` and `sin` broadcast against x as (B or 1, T, 1, D)."""
-    swapped = x_BTHD.roll(x_BTHD.shape[-1] // 2, dims=-1)  # (x2, x1)
+    """Rotate each head by its position's angles; `cos` and `sin` broadcast against its first R as (B or 1, T, 1, R)."""
+    R = cos.shape[-1]
+    if x_BTHD.shape[-1] > R:
+        return torch.cat((rotate(x_BTHD[..., :R], cos, sin), x_BTHD[..., R:]), dim=-1)
+    swapped = x_BTHD.roll(R // 2, dims=-1)  # (x2, x1)
     return torch.addcmul(x_BTHD * cos, swapped, sin)
+
+
+def _frequencies(theta: float, dim: int) -> Tensor:
+    return 1.0 / theta ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim)
+
+
+def _yarn_ramp(config: TransformerConfig) -> Tensor:
+    """0 for the dimensions that turn often over the original length, 1 for those that turn seldom, (R / 2,)."""
+    scaling, dim = config.rope_scaling, config.rotary_dim
+
+    def dimension(turns: float) -> float:
+        length = scaling.original_max_position_embeddings
+        return dim * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(config.rope_theta))
+
+    low, high = dimension(scaling.beta_fast), dimension(scaling.beta_slow)
+    if scaling.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, dim - 1)
+    width = high - low if high != low else 0.001
+    return ((torch.arange(dim // 2, dtype=torch.float32) - low) / width).clamp(0, 1)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json, written_whole
+from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.transformer import Transformer
 
@@ -52,10 +53,6 @@ def load_model(folder: Path, *, dtype: torch.dtype | None = None, device: str | 
         raise UserError(f"'{config_file}' is not JSON: {error}") from error
     family = family_of(hf_config)
     config = family.read_config(hf_config)
-    with torch.device("meta"):
-        model = Transformer(config)
-    state = model.state_dict()
-    shapes = {name: tensor.shape for name, tensor in state.items()}
     with ExitStack() as stack:
         files = []
         for path in _weight_files(folder):
@@ -64,6 +61,11 @@ def load_model(folder: Path, *, dtype: torch.dtype | None = None, device: str | 
             except (SafetensorError, OSError) as error:
                 raise UserError(f"'{path}' cannot be read as safetensors ({error}): fetch or save it again") from error
         where = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
+        _check_number(config, len(where), folder)
+        with torch.device("meta"):
+            model = Transformer(config)
+        state = model.state_dict()
+        shapes = {name: tensor.shape for name, tensor in state.items()}
 
         def read(name: str) -> Tensor | None:
             return where[name].get_tensor(name) if name in where else None
@@ -73,6 +75,16 @@ def load_model(folder: Path, *, dtype: torch.dtype | None = None, device: str | 
     model.load_state_dict(state, assign=True)
     model.compute_dtype = model.embed_tokens.weight.dtype
     return model.eval()
+
+
+def _check_number(config: TransformerConfig, tensors: int, folder: Path) -> None:
+    """Raise UserError if a damaged config.json asks for far more layers than there are tensors: before they are built."""
+    layers = config.num_hidden_layers
+    if layers > tensors or config.num_experts * sum(map(config.has_experts, range(layers))) > tensors:
+        raise UserError(
+            f"'{folder}' has {tensors} tensors, too few for num_hidden_layers={layers} (num_experts={config.num_experts}): "
+            "config.json and the weights are not of one model"
+        )
 
 
 def _weight_files(folder: Path) -> list[Path]:

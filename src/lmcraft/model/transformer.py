@@ -1,4 +1,4 @@
-"""The Transformer (arXiv 1706.03762), decoder only, norms before the sub-layers; `TransformerConfig` switches its parts.
+"""The Transformer (arXiv 1706.03762), decoder only; `TransformerConfig` switches its parts.
 
 Shapes: B batch, T new tokens, S tokens attended to (cached and new), C width, V vocabulary.
 """
@@ -10,28 +10,34 @@ from torch import Tensor, nn
 from lmcraft.errors import UserError
 from lmcraft.model.attention import Attention, Cache, use_matmul
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.feedforward import FeedForward
+from lmcraft.model.feedforward import make_feed_forward
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_norm
-from lmcraft.model.position import rotary_table
+from lmcraft.model.position import RotaryTables
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + feed_forward(norm(x))."""
+    """x + attention(norm(x)), then x + feed_forward(norm(x)); the norms' places, and one step or two, by configuration."""
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
-        self.attention_norm = make_norm(config)
+        before, after = config.norm_placement != "after", config.norm_placement != "before"
+        self.attention_norm = make_norm(config) if before else nn.Identity()
         self.attention = Attention(config, layer)
-        self.feed_forward_norm = make_norm(config)
-        self.feed_forward = FeedForward(config)
+        self.attention_post_norm = make_norm(config) if after else nn.Identity()
+        self.feed_forward_norm = make_norm(config) if before else nn.Identity()
+        self.feed_forward = make_feed_forward(config, layer)
+        self.feed_forward_post_norm = make_norm(config) if after else nn.Identity()
         self.dropout = config.residual_dropout
+        self.parallel = config.parallel_residual
 
     def forward(
         self, x_BTC: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: Cache | None
     ) -> Tensor:
-        x_BTC = x_BTC + self._drop(self.attention(self.attention_norm(x_BTC), rotary, mask, cache))
-        return x_BTC + self._drop(self.feed_forward(self.feed_forward_norm(x_BTC)))
+        attended = self.attention(self.attention_norm(x_BTC), rotary, mask, cache)
+        y_BTC = x_BTC + self._drop(self.attention_post_norm(attended))
+        fed = self.feed_forward(self.feed_forward_norm(x_BTC if self.parallel else y_BTC))
+        return y_BTC + self._drop(self.feed_forward_post_norm(fed))
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
@@ -59,7 +65,7 @@ class Transformer(nn.Module):
         self.norm = make_norm(config)
         tied = config.tie_word_embeddings
         self.lm_head = None if tied else Linear(config.hidden_size, config.vocab_size, bias=False)
-        self._rotary: tuple[Tensor, Tensor] | None = None
+        self._rotary = RotaryTables(config)
 
     @property
     def device(self) -> torch.device:
@@ -78,7 +84,7 @@ class Transformer(nn.Module):
         Args:
             input_ids: (B, T) token ids.
             document_ids: (B, T) which document of its row each token belongs to; attention stays inside a document and
-                learned positions start again with it. None: each row is one document.
+                learned positions start again with it. None: each row is one document. (Padding is a document too.)
             cache: keys and values of the tokens before these; the new ones are appended.
             last_only: give the logits of the last position alone, (B, 1, V).
 
@@ -97,14 +103,21 @@ class Transformer(nn.Module):
                 f"a sequence of {past + T} tokens is longer than the model's "
                 f"max_position_embeddings={self.config.max_position_embeddings}: shorten it"
             )
-        mask = self._mask(T, past, document_ids)
+        config = self.config
         x_BTC = self.embed_tokens(input_ids)
         if self.embed_positions is not None:
             x_BTC = x_BTC + self.embed_positions(self._positions(T, past, document_ids))
-        x_BTC = F.dropout(x_BTC.to(self.compute_dtype), self.config.embedding_dropout, self.training)
-        rotary = self._rotary_slice(past, past + T) if self.config.position == "rotary" else None
-        for layer in self.layers:
-            x_BTC = layer(x_BTC, rotary, mask, cache)
+        x_BTC = x_BTC.to(self.compute_dtype)
+        if config.scale_embeddings:
+            x_BTC = x_BTC * x_BTC.new_tensor(config.hidden_size**0.5)  # rounded to the type first, as Gemma was trained
+        x_BTC = F.dropout(x_BTC, config.embedding_dropout, self.training)
+        kinds = [config.is_sliding(number) for number in range(config.num_hidden_layers)]
+        seen = {
+            sliding: self._mask(T, past, document_ids, config.sliding_window if sliding else 0) for sliding in set(kinds)
+        }
+        turned = {sliding: self._rotary_rows(past, past + T, sliding) for sliding in set(kinds)}
+        for layer, sliding in zip(self.layers, kinds, strict=True):
+            x_BTC = layer(x_BTC, turned[sliding], seen[sliding], cache)
         return self.norm(x_BTC)  # type: ignore[no-any-return]
 
     def logits(self, x_BTC: Tensor) -> Tensor:
@@ -123,12 +136,18 @@ class Transformer(nn.Module):
     def flops_per_token(self, sequence_length: int) -> int:
         """Floating-point operations of training on one token, forward and backward.
 
-        6 for each weight of a matrix product and 12 x width x length for each layer's attention (PaLM, arXiv
-        2204.02311, appendix B; like it, this does not halve the attention for the causal mask).
+        6 for each weight of a matrix product that the token meets and 12 x width x length for each layer's attention (PaLM,
+        arXiv 2204.02311, appendix B; like it, this does not halve the attention for the causal mask).
         """
         c = self.config
         weights = self.num_parameters(embeddings=False) + c.vocab_size * c.hidden_size
-        return 6 * weights + 12 * c.num_hidden_layers * c.num_attention_heads * c.head_dim * sequence_length
+        keys = 0
+        for number in range(c.num_hidden_layers):
+            keys += min(sequence_length, c.sliding_window) if c.is_sliding(number) else sequence_length
+            if c.has_experts(number):
+                idle = c.num_experts - c.num_experts_per_tok
+                weights -= idle * (3 if c.gated else 2) * c.hidden_size * c.moe_intermediate_size
+        return 6 * weights + 12 * c.num_attention_heads * c.head_dim * keys
 
     def _positions(self, T: int, past: int, document_ids: Tensor | None) -> Tensor:
         positions = torch.arange(past, past + T, device=self.device)
@@ -138,22 +157,21 @@ class Transformer(nn.Module):
         begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
         return positions - torch.where(begins, positions, 0).cummax(dim=1).values
 
-    def _mask(self, T: int, past: int, document_ids: Tensor | None) -> Tensor | None:
+    def _mask(self, T: int, past: int, document_ids: Tensor | None, window: int) -> Tensor | None:
         """(B or 1, T, S), 0 where a query may look and -inf elsewhere; None where the attention needs no telling."""
         S = past + T
-        if document_ids is None and past == 0 and not use_matmul(self.device, S):
+        slides = 0 < window < S
+        if document_ids is None and past == 0 and not slides and not use_matmul(self.device, S):
             return None
         allowed = torch.ones(T, S, dtype=torch.bool, device=self.device).tril(past)[None]
+        if slides:
+            allowed = allowed.triu(past - window + 1)
         if document_ids is not None:
             allowed = allowed & (document_ids[:, :, None] == document_ids[:, None, :])
         blank = torch.zeros(allowed.shape, dtype=self.compute_dtype, device=self.device)
         return blank.masked_fill_(~allowed, -torch.inf)
 
-    def _rotary_slice(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        c = self.config
-        if self._rotary is None or self._rotary[0].dtype != self.compute_dtype or self._rotary[0].device != self.device:
-            with torch.inference_mode(False):  # the table outlives this call, and training must be able to use it
-                cos, sin = rotary_table(c.max_position_embeddings, c.head_dim, c.rope_theta)
-                self._rotary = cos.to(self.device, self.compute_dtype), sin.to(self.device, self.compute_dtype)
-        cos, sin = self._rotary
-        return cos[None, start:stop, None], sin[None, start:stop, None]
+    def _rotary_rows(self, start: int, stop: int, sliding: bool) -> tuple[Tensor, Tensor] | None:
+        if self.config.position != "rotary":
+            return None
+        return self._rotary.rows(start, stop, sliding=sliding, device=self.device, dtype=self.compute_dtype)

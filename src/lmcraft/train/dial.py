@@ -33,7 +33,6 @@ def resolve_model(model: TransformerConfig, depth: int, vocab_size: int, sequenc
     depth = model.num_hidden_layers or depth
     width = model.hidden_size or HEAD_DIM * depth
     heads = model.num_attention_heads or max(1, width // (model.head_dim or HEAD_DIM))
-    gated = model.feed_forward == "swiglu"
     return replace(
         model,
         vocab_size=model.vocab_size or vocab_size,
@@ -43,7 +42,7 @@ def resolve_model(model: TransformerConfig, depth: int, vocab_size: int, sequenc
         num_attention_heads=heads,
         num_key_value_heads=model.num_key_value_heads or (heads // 2 if heads > 8 and heads % 2 == 0 else heads),
         head_dim=model.head_dim or max(1, width // heads),
-        intermediate_size=model.intermediate_size or (64 * ceil(width / 24) if gated else 4 * width),
+        intermediate_size=model.intermediate_size or (64 * ceil(width / 24) if model.gated else 4 * width),
     )
 
 
@@ -73,7 +72,7 @@ def resolve_optimizer(optimizer: OptimizerConfig, width: int) -> OptimizerConfig
 def count_parameters(model: TransformerConfig) -> int:
     """The matrices' share of the parameters, from the sizes alone: blocks, embeddings and output projection."""
     attention = 2 * model.head_dim * (model.num_attention_heads + model.num_key_value_heads)
-    feed_forward = (3 if model.feed_forward == "swiglu" else 2) * model.intermediate_size
+    feed_forward = (3 if model.gated else 2) * model.intermediate_size
     vocabulary = model.vocab_size * (1 if model.tie_word_embeddings else 2)
     return model.hidden_size * (model.num_hidden_layers * (attention + feed_forward) + vocabulary)
 

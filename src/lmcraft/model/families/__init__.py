@@ -7,11 +7,16 @@ from typing import Any
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.family import Family
+from lmcraft.model.families.gemma3 import GEMMA3
 from lmcraft.model.families.gpt2 import GPT2
+from lmcraft.model.families.gpt_neox import GPT_NEOX
+from lmcraft.model.families.llama import LLAMA, MISTRAL
 from lmcraft.model.families.native import NATIVE
-from lmcraft.model.families.qwen3 import QWEN3
+from lmcraft.model.families.phi3 import PHI3
+from lmcraft.model.families.qwen import QWEN2, QWEN3, QWEN3_MOE
 
-FAMILIES: dict[str, Family] = {family.model_type: family for family in (QWEN3, GPT2, NATIVE)}
+IN_ORDER = (QWEN3, LLAMA, MISTRAL, QWEN2, GPT2, GPT_NEOX, GEMMA3, PHI3, QWEN3_MOE, NATIVE)
+FAMILIES: dict[str, Family] = {family.model_type: family for family in IN_ORDER}
 
 
 def family_of(hf_config: Mapping[str, Any]) -> Family:
@@ -25,11 +30,12 @@ def family_of(hf_config: Mapping[str, Any]) -> Family:
         near = get_close_matches(model_type, FAMILIES, n=1, cutoff=0.0)
         raise UserError(
             f"config.json: model_type={model_type!r} is not a family that lmcraft knows ({', '.join(FAMILIES)}); "
-            f"the nearest name is {near[0]!r}"
+            f"the nearest name is {near[0]!r}, and docs/add-a-family.md shows how to add one"
         )
     return FAMILIES[model_type]
 
 
 def family_for(config: TransformerConfig) -> Family:
-    """The family to save a configuration as: the first of `FAMILIES` that can say all of it."""
-    return next(family for family in FAMILIES.values() if not family.misfits(config))
+    """The family to save a configuration as: the one it names, if that can say all of it, else the first that can."""
+    named = FAMILIES.get(config.family)
+    return next(family for family in (named, *IN_ORDER) if family is not None and not family.misfits(config))

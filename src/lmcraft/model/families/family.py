@@ -1,12 +1,12 @@
 """A family is one table: how a Hugging Face model type says what `TransformerConfig` says, and what it calls our weights.
 
-The table is read in both directions, so loading and saving cannot drift apart.
+The table is read in both directions, so loading and saving cannot drift apart; docs/add-a-family.md shows how to write one.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,53 +15,60 @@ from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 
 
+class Entry(Protocol):
+    """A part of config.json: one key (`Field`), or several that belong together (`families.parts`)."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Our fields and their values."""
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        """Add the keys to config.json's contents."""
+
+
 @dataclass(frozen=True)
 class Field:
     """One key of config.json, the field of ours that it stands for, and how its values are spelled there."""
 
     hf: str
-    """Their key; "a.b" is the key b of the table a."""
+    """Their key."""
     ours: str
     default: Any = None
     """What the family takes a missing key, or a null, to mean; a function gets the fields read so far."""
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[Any, Any] = field(default_factory=dict)
     """Their spelling of a value: ours; empty where they are the same."""
-    older: str = ""
-    """The key that earlier releases of transformers use for it: read where `hf` is missing, and written too."""
+    other: str = ""
+    """The key in other releases of transformers: read where `hf` is missing."""
 
-    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Any:
-        table, _, key = self.hf.rpartition(".")
-        value = ((hf_config.get(table) or {}) if table else hf_config).get(key)
-        if value is None and self.older:
-            value = hf_config.get(self.older)
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        value = hf_config.get(self.hf)
+        if value is None and self.other:
+            value = hf_config.get(self.other)
         if value is None:
-            return self.default(read_so_far) if callable(self.default) else self.default
-        if not self.values:
-            return value
-        if value not in self.values:
-            raise UserError(f"config.json: {self.hf}={value!r} is not supported here: one of {', '.join(self.values)} is")
-        return self.values[value]
+            value = self.default(read_so_far) if callable(self.default) else self.default
+            return {self.ours: value if not self.values else self.values.get(value, value)}
+        if self.values and value not in self.values:
+            known = ", ".join(map(str, self.values))
+            raise UserError(f"config.json: {self.hf}={value!r} is not supported here: {known} is")
+        return {self.ours: self.values.get(value, value) if self.values else value}
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
         value = getattr(config, self.ours)
-        value = next((theirs for theirs, ours in self.values.items() if ours == value), value)
-        table, _, key = self.hf.rpartition(".")
-        (hf_config.setdefault(table, {}) if table else hf_config)[key] = value
-        if self.older:
-            hf_config[self.older] = value
+        hf_config[self.hf] = next((theirs for theirs, ours in self.values.items() if ours == value), value)
 
 
 @dataclass(frozen=True)
 class Weight:
-    """One tensor of the checkpoint and what it is called here; `{i}` is the layer."""
+    """One tensor of the checkpoint and what it is called here; `{i}` is the layer, `{e}` the expert."""
 
     hf: str
     ours: tuple[str, ...]
     """More than one: they are stacked along the output dimension there."""
     transposed: bool = False
     """Kept there as (in, out)."""
-    when: Callable[[TransformerConfig], bool] = lambda config: True
-    """Whether a model of this configuration has it."""
+    by_head: bool = False
+    """Stacked there head by head: each head's rows of every one of `ours`, then the next head's."""
+    when: Callable[[TransformerConfig, int], bool] = lambda config, layer: True
+    """Whether a layer of a model of this configuration has it."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Family:
 
     model_type: str
     architecture: str
-    fields: tuple[Field, ...]
+    fields: tuple[Entry, ...]
     implied: Callable[[TransformerConfig], Mapping[str, Any]]
     """What config.json does not say because the model type means it: our fields and their values."""
     weights: tuple[Weight, ...]
@@ -85,14 +92,21 @@ class Family:
         """Translate the contents of a config.json.
 
         Raises:
-            UserError: it asks for something that this family cannot do here.
+            UserError: it asks for something that this family cannot do here, or is damaged.
         """
         if reason := self.refuse(hf_config):
             raise UserError(f"config.json: {reason} is not supported for model_type {self.model_type!r}")
-        ours: dict[str, Any] = {}
-        for entry in self.fields:
-            ours[entry.ours] = entry.read(hf_config, ours)
-        return TransformerConfig(**(ours | dict(self.implied(TransformerConfig(**ours)))))
+        try:
+            ours: dict[str, Any] = {"family": self.model_type}
+            for entry in self.fields:
+                ours |= entry.read(hf_config, ours)
+            config = TransformerConfig(**(ours | dict(self.implied(TransformerConfig(**ours)))))
+            config.check()
+        except UserError:
+            raise
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            raise UserError(f"config.json does not describe a {self.model_type} model ({error}): it is damaged") from error
+        return config
 
     def write_config(self, config: TransformerConfig) -> dict[str, Any]:
         """The contents of config.json."""
@@ -106,18 +120,22 @@ class Family:
         return written
 
     def misfits(self, config: TransformerConfig) -> list[str]:
-        """What of `config` this family's format cannot say; empty: it fits."""
-        implied = self.implied(config).items()
-        wrong = [name for name, value in implied if getattr(config, name) != value]
-        wrong += [e.ours for e in self.fields if e.values and getattr(config, e.ours) not in e.values.values()]
-        return [f"{name}={getattr(config, name)!r}" for name in wrong]
+        """What of `config` is lost in this family's config.json; empty: it fits."""
+        try:
+            said = self.read_config(self.write_config(config))
+        except UserError as error:
+            return [str(error)]
+        names = (name for name in vars(config) if name != "family")
+        return [f"{name}={getattr(config, name)!r}" for name in names if getattr(said, name) != getattr(config, name)]
 
     def to_hf(self, config: TransformerConfig, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Our weights under the family's names, contiguous."""
         written = {}
-        for weight, layer in self._each(config):
-            tensor = torch.cat([state[name.format(i=layer)] for name in weight.ours])
-            written[weight.hf.format(i=layer)] = (tensor.t() if weight.transposed else tensor).contiguous()
+        for weight, place in self._each(config):
+            tensor = torch.cat([state[name.format(**place)] for name in weight.ours])
+            if weight.by_head:
+                tensor = _regrouped(tensor, len(weight.ours), config.num_attention_heads)
+            written[weight.hf.format(**place)] = (tensor.t() if weight.transposed else tensor).contiguous()
         return written
 
     def from_hf(
@@ -128,8 +146,8 @@ class Family:
         Raises:
             UserError: a tensor is missing or has another shape than the configuration says.
         """
-        for weight, layer in self._each(config):
-            name = weight.hf.format(i=layer)
+        for weight, place in self._each(config):
+            name = weight.hf.format(**place)
             tensor = read(name)
             if tensor is None and self.optional_prefix:
                 tensor = read(name.removeprefix(self.optional_prefix))
@@ -137,7 +155,7 @@ class Family:
                 raise UserError(f"the checkpoint has no tensor '{name}': it is not a whole {self.model_type} model")
             if weight.transposed:
                 tensor = tensor.t()
-            names = [ours.format(i=layer) for ours in weight.ours]
+            names = [ours.format(**place) for ours in weight.ours]
             rows = [shapes[ours][0] for ours in names]
             expected = (sum(rows), *shapes[names[0]][1:])
             if tuple(tensor.shape) != expected:
@@ -145,9 +163,19 @@ class Family:
                     f"the checkpoint's '{name}' has shape {tuple(tensor.shape)}, config.json says {expected}: "
                     "the two files are not of one model"
                 )
+            if weight.by_head:
+                tensor = _regrouped(tensor, config.num_attention_heads, len(names))
             yield from zip(names, torch.split(tensor, rows), strict=True)
 
-    def _each(self, config: TransformerConfig) -> Iterator[tuple[Weight, int]]:
+    def _each(self, config: TransformerConfig) -> Iterator[tuple[Weight, dict[str, int]]]:
         for weight in self.weights:
-            if weight.when(config):
-                yield from ((weight, i) for i in range(config.num_hidden_layers if "{i}" in weight.hf else 1))
+            for layer in range(config.num_hidden_layers if "{i}" in weight.hf else 1):
+                if weight.when(config, layer):
+                    yield from (
+                        (weight, {"i": layer, "e": e}) for e in range(config.num_experts if "{e}" in weight.hf else 1)
+                    )
+
+
+def _regrouped(tensor: Tensor, outer: int, inner: int) -> Tensor:
+    """Rows in `outer` groups of `inner` blocks, put into `inner` groups of `outer`."""
+    return tensor.reshape(outer, inner, -1, *tensor.shape[1:]).transpose(0, 1).reshape(tensor.shape)

@@ -5,6 +5,7 @@ from typing import Any
 
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.family import Family, Field, Weight
+from lmcraft.model.families.parts import is_untied
 
 
 def _implied(config: TransformerConfig) -> Mapping[str, Any]:
@@ -15,7 +16,7 @@ def _implied(config: TransformerConfig) -> Mapping[str, Any]:
         "norm": "layernorm",
         "position": "learned",
         "qk_norm": False,
-        "attention_bias": True,
+        "attention_bias": "all",
         "mlp_bias": True,
     }
 
@@ -72,7 +73,7 @@ GPT2 = Family(
         *_projection("mlp.c_fc", "feed_forward.up_proj"),
         *_projection("mlp.c_proj", "feed_forward.down_proj"),
         *_norm("transformer.ln_f", "norm"),
-        Weight("lm_head.weight", ("lm_head.weight",), when=lambda config: not config.tie_word_embeddings),
+        Weight("lm_head.weight", ("lm_head.weight",), when=is_untied),
     ),
     optional_prefix="transformer.",
 )

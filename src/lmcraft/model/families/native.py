@@ -4,14 +4,26 @@ lmcraft opens it; transformers does not.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.model.config import TransformerConfig
-from lmcraft.model.families.family import Family, Field
+from lmcraft.model.config import RopeScaling, TransformerConfig
+from lmcraft.model.families.family import Family
+
+
+class NativeFields:
+    """All of them."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        said = {f.name: hf_config[f.name] for f in fields(TransformerConfig) if f.name in hf_config}
+        return _tuples(said | {"rope_scaling": RopeScaling(**_tuples(said.get("rope_scaling", {})))})
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        hf_config |= asdict(config)
 
 
 class NativeFamily(Family):
@@ -30,10 +42,14 @@ class NativeFamily(Family):
             yield name, tensor
 
 
+def _tuples(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+
+
 NATIVE = NativeFamily(
     model_type="lmcraft",
     architecture="Transformer",
-    fields=tuple(Field(f.name, f.name, f.default) for f in fields(TransformerConfig)),
+    fields=(NativeFields(),),
     implied=lambda config: {},
     weights=(),
 )

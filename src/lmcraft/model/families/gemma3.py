@@ -1,0 +1,52 @@
+"""Gemma 3's text models (arXiv 2503.19786): norms around sub-layers, windows in five layers of six, scaled embeddings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lmcraft.model.families import parts
+from lmcraft.model.families.family import Family, Field
+
+
+def _layer_types(hf_config: Mapping[str, Any], layers: int) -> list[str]:
+    every = hf_config.get("sliding_window_pattern", 6)
+    return ["sliding_attention" if (layer + 1) % every else "full_attention" for layer in range(layers)]
+
+
+def _refuse(hf_config: Mapping[str, Any]) -> str | None:
+    wanted = ("final_logit_softcapping", "attn_logit_softcapping", "use_bidirectional_attention")
+    return next((f"{key}={hf_config[key]}" for key in wanted if hf_config.get(key)), None)
+
+
+GEMMA3 = Family(
+    model_type="gemma3_text",
+    architecture="Gemma3ForCausalLM",
+    fields=(
+        *parts.sizes(262208, 131072, 2304, 9216, 26, 8, num_key_value_heads=4, head_dim=256),
+        Field("rms_norm_eps", "norm_eps", 1e-6),
+        Field("hidden_activation", "feed_forward", "gelu_pytorch_tanh", parts.SILU),
+        Field("query_pre_attn_scalar", "query_pre_attn_scalar", 256),
+        Field("attention_bias", "attention_bias", False, parts.BIAS),
+        Field("tie_word_embeddings", "tie_word_embeddings", True),
+        parts.LocalRotary(),
+        parts.LayeredWindow(4096, _layer_types),
+        *parts.DROPOUTS,
+    ),
+    implied=lambda config: {
+        "norm": "gemma_rmsnorm",
+        "norm_placement": "both",
+        "position": "rotary",
+        "qk_norm": True,
+        "scale_embeddings": True,
+    },
+    refuse=_refuse,
+    optional_prefix="model.",
+    weights=(
+        *parts.OUTSIDE,
+        *parts.ATTENTION,
+        *parts.MLP,
+        parts.layer_weight("input_layernorm.weight", "attention_norm.weight"),
+        parts.layer_weight("post_attention_layernorm.weight", "attention_post_norm.weight"),
+        parts.layer_weight("pre_feedforward_layernorm.weight", "feed_forward_norm.weight"),
+        parts.layer_weight("post_feedforward_layernorm.weight", "feed_forward_post_norm.weight"),
+    ),
+)

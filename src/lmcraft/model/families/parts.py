@@ -1,0 +1,264 @@
+"""What the tables of many families share: the groups of keys for rotary positions and windows, and Llama's names."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lmcraft.errors import UserError
+from lmcraft.model.config import RopeScaling, TransformerConfig
+from lmcraft.model.families.family import Field, Weight
+
+BIAS = {True: "all", False: "none"}
+SILU = {"silu": "swiglu", "swish": "swiglu", "gelu_pytorch_tanh": "geglu_tanh"}
+# What each type of scaling reads; the rest of `RopeScaling` is not written for it.
+SCALING_KEYS = {
+    "default": (),
+    "linear": ("factor",),
+    "llama3": ("factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor"),
+    "yarn": (
+        "factor",
+        "original_max_position_embeddings",
+        "attention_factor",
+        "beta_fast",
+        "beta_slow",
+        "mscale",
+        "mscale_all_dim",
+        "truncate",
+    ),
+    "longrope": ("factor", "original_max_position_embeddings", "attention_factor", "short_factor", "long_factor"),
+}
+REQUIRED = ("factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor")
+# What earlier releases called a type.
+OLDER_TYPES = {"su": "longrope"}
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """The base of the wavelengths and their scaling.
+
+    Transformers 5 keeps them in `rope_parameters`, earlier releases in `rope_theta`, `rope_scaling` and the like: both are
+    read, and both are written.
+    """
+
+    theta: float = 10000.0
+    """What a missing base means."""
+    types: tuple[str, ...] = ("default", "linear", "llama3", "yarn", "longrope")
+    """The types of scaling that the family has."""
+    theta_key: str = "rope_theta"
+    """Earlier releases' key for the base."""
+    partial_key: str = "partial_rotary_factor"
+    """Earlier releases' key for the rotated share."""
+    partial: float = 1.0
+    """What a missing share means."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        said = self._said(hf_config)
+        theta = said.get("rope_theta", hf_config.get(self.theta_key))
+        share = said.get("partial_rotary_factor", hf_config.get(self.partial_key))
+        return {
+            "rope_theta": self.theta if theta is None else theta,
+            "partial_rotary_factor": self.partial if share is None else share,
+            "rope_scaling": self._scaling(said, hf_config, read_so_far["max_position_embeddings"]),
+        }
+
+    def _said(self, hf_config: Mapping[str, Any]) -> Mapping[str, Any]:
+        said: Mapping[str, Any] = hf_config.get("rope_scaling") or hf_config.get("rope_parameters") or {}
+        return said
+
+    def _scaling(self, said: Mapping[str, Any], hf_config: Mapping[str, Any], max_position_embeddings: int) -> RopeScaling:
+        kind: Any = said.get("rope_type", said.get("type")) or "default"
+        kind = OLDER_TYPES.get(kind, kind)
+        if kind not in self.types:
+            raise UserError(
+                f"config.json: rotary scaling of type {kind!r} is not supported for this family: {', '.join(self.types)} are"
+            )
+        known = {key: said[key] for key in SCALING_KEYS[kind] if said.get(key) is not None}
+        if "original_max_position_embeddings" in SCALING_KEYS[kind]:
+            length = hf_config.get("original_max_position_embeddings")  # outside `rope_scaling` in Phi 3, and wins there
+            length = length or known.get("original_max_position_embeddings") or max_position_embeddings
+            known["original_max_position_embeddings"] = length
+            known.setdefault("factor", max_position_embeddings / length)
+        for key in ("short_factor", "long_factor"):
+            if key in known:
+                known[key] = tuple(known[key])
+        return RopeScaling(rope_type=kind, **known)
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        scaling = self._scaling_json(config)
+        hf_config[self.theta_key] = config.rope_theta
+        hf_config["rope_scaling"] = scaling if config.rope_scaling.rope_type != "default" else None
+        hf_config["rope_parameters"] = scaling | {"rope_theta": config.rope_theta}
+        if self.partial != 1.0 or config.partial_rotary_factor != 1.0:
+            hf_config[self.partial_key] = config.partial_rotary_factor
+            hf_config["rope_parameters"]["partial_rotary_factor"] = config.partial_rotary_factor
+
+    def _scaling_json(self, config: TransformerConfig) -> dict[str, Any]:
+        scaling, plain = config.rope_scaling, RopeScaling()
+        written: dict[str, Any] = {"rope_type": scaling.rope_type}
+        for key in SCALING_KEYS[scaling.rope_type]:
+            value = getattr(scaling, key)
+            if value != getattr(plain, key) or key in REQUIRED:
+                written[key] = list(value) if isinstance(value, tuple) else value
+        return written
+
+
+@dataclass(frozen=True)
+class LocalRotary(Rotary):
+    """Gemma 3's: full layers have one base, with scaling, and sliding layers another."""
+
+    theta: float = 1_000_000.0
+    local_theta: float = 10_000.0
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        local = (hf_config.get("rope_parameters") or {}).get("sliding_attention") or {}
+        theta = local.get("rope_theta", hf_config.get("rope_local_base_freq"))
+        return {**super().read(hf_config, read_so_far), "rope_local_theta": self.local_theta if theta is None else theta}
+
+    def _said(self, hf_config: Mapping[str, Any]) -> Mapping[str, Any]:
+        full = (hf_config.get("rope_parameters") or {}).get("full_attention") or {}
+        return {**full, **(hf_config.get("rope_scaling") or {})}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        super().write(config, hf_config)
+        hf_config["rope_local_base_freq"] = config.rope_local_theta
+        hf_config["rope_parameters"] = {
+            "full_attention": hf_config["rope_parameters"],
+            "sliding_attention": {"rope_type": "default", "rope_theta": config.rope_local_theta},
+        }
+
+
+@dataclass(frozen=True)
+class Window:
+    """`sliding_window` for all layers, null for none."""
+
+    default: int = 0
+    """What a missing key means."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"sliding_window": hf_config.get("sliding_window", self.default) or 0}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        hf_config["sliding_window"] = config.sliding_window or None
+
+
+@dataclass(frozen=True)
+class LayeredWindow:
+    """`sliding_window` for the layers that `layer_types` names."""
+
+    default: int
+    """What a missing window means."""
+    layer_types: Callable[[Mapping[str, Any], int], list[str]]
+    """What missing layer types mean, for so many layers."""
+    switch: str = ""
+    """A key that has to be true for any layer to slide."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        window = hf_config.get("sliding_window", self.default) or 0
+        if self.switch and not hf_config.get(self.switch):
+            window = 0
+        types = hf_config.get("layer_types") or self.layer_types(hf_config, read_so_far["num_hidden_layers"])
+        if not window or "sliding_attention" not in types:
+            return {"sliding_window": 0, "layer_types": ()}
+        return {"sliding_window": window, "layer_types": () if set(types) == {"sliding_attention"} else tuple(types)}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        sliding = [config.is_sliding(layer) for layer in range(config.num_hidden_layers)]
+        hf_config["sliding_window"] = config.sliding_window or None
+        hf_config["layer_types"] = ["sliding_attention" if slides else "full_attention" for slides in sliding]
+        if self.switch:
+            hf_config[self.switch] = any(sliding)
+            hf_config["max_window_layers"] = sliding.index(True) if any(sliding) else config.num_hidden_layers
+
+
+def by_max_window_layers(hf_config: Mapping[str, Any], layers: int) -> list[str]:
+    """Qwen's: the first `max_window_layers` see everything."""
+    full = hf_config.get("max_window_layers", 28)
+    return ["full_attention" if layer < full else "sliding_attention" for layer in range(layers)]
+
+
+def sizes(
+    vocab_size: int,
+    max_position_embeddings: int,
+    hidden_size: int,
+    intermediate_size: int,
+    num_hidden_layers: int,
+    num_attention_heads: int,
+    num_key_value_heads: int | None = None,
+    head_dim: int | None = None,
+) -> tuple[Field, ...]:
+    """The sizes under Llama's keys, with what missing ones mean; no default for heads: as many, or as wide, as fit."""
+    return (
+        Field("vocab_size", "vocab_size", vocab_size),
+        Field("max_position_embeddings", "max_position_embeddings", max_position_embeddings),
+        Field("hidden_size", "hidden_size", hidden_size),
+        Field("intermediate_size", "intermediate_size", intermediate_size),
+        Field("num_hidden_layers", "num_hidden_layers", num_hidden_layers),
+        Field("num_attention_heads", "num_attention_heads", num_attention_heads),
+        Field(
+            "num_key_value_heads", "num_key_value_heads", num_key_value_heads or (lambda read: read["num_attention_heads"])
+        ),
+        Field("head_dim", "head_dim", head_dim or head_width),
+    )
+
+
+def head_width(read: Mapping[str, Any]) -> int:
+    """hidden_size / num_attention_heads."""
+    return int(read["hidden_size"] // read["num_attention_heads"])
+
+
+# Not of these families; transformers carries the first two along unread.
+DROPOUTS = (
+    Field("embd_pdrop", "embedding_dropout", 0.0),
+    Field("resid_pdrop", "residual_dropout", 0.0),
+    Field("attention_dropout", "attention_dropout", 0.0),
+)
+
+
+def is_untied(config: TransformerConfig, layer: int) -> bool:
+    return not config.tie_word_embeddings
+
+
+def has_qkv_bias(config: TransformerConfig, layer: int) -> bool:
+    return config.attention_bias != "none"
+
+
+def has_output_bias(config: TransformerConfig, layer: int) -> bool:
+    return config.attention_bias == "all"
+
+
+def has_mlp_bias(config: TransformerConfig, layer: int) -> bool:
+    return config.mlp_bias
+
+
+def is_dense(config: TransformerConfig, layer: int) -> bool:
+    return not config.has_experts(layer)
+
+
+def has_qk_norm(config: TransformerConfig, layer: int) -> bool:
+    return config.qk_norm
+
+
+def layer_weight(hf: str, ours: str, **options: Any) -> Weight:
+    """One tensor of each layer under Llama's names."""
+    return Weight(f"model.layers.{{i}}.{hf}", (f"layers.{{i}}.{ours}",), **options)
+
+
+OUTSIDE = (
+    Weight("model.embed_tokens.weight", ("embed_tokens.weight",)),
+    Weight("model.norm.weight", ("norm.weight",)),
+    Weight("lm_head.weight", ("lm_head.weight",), when=is_untied),
+)
+ATTENTION = (
+    *(layer_weight(f"self_attn.{p}_proj.weight", f"attention.{p}_proj.weight") for p in "qkvo"),
+    *(layer_weight(f"self_attn.{p}_proj.bias", f"attention.{p}_proj.bias", when=has_qkv_bias) for p in "qkv"),
+    layer_weight("self_attn.o_proj.bias", "attention.o_proj.bias", when=has_output_bias),
+    *(layer_weight(f"self_attn.{p}_norm.weight", f"attention.{p}_norm.weight", when=has_qk_norm) for p in "qk"),
+)
+MLP = (
+    *(layer_weight(f"mlp.{p}_proj.weight", f"feed_forward.{p}_proj.weight", when=is_dense) for p in ("gate", "up", "down")),
+    *(layer_weight(f"mlp.{p}_proj.bias", f"feed_forward.{p}_proj.bias", when=has_mlp_bias) for p in ("gate", "up", "down")),
+)
+NORMS = (
+    layer_weight("input_layernorm.weight", "attention_norm.weight"),
+    layer_weight("post_attention_layernorm.weight", "feed_forward_norm.weight"),
+)
