@@ -1,9 +1,11 @@
 """Models on disk: config.json and safetensors in Hugging Face's names. Pickled weights are never opened."""
 
 import json
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,24 +19,69 @@ from lmcraft.model.families import family_for, family_of
 from lmcraft.model.transformer import Transformer
 
 WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+MAX_SHARD_SIZE = 5_000_000_000  # bytes
 
 
-def save_model(model: Transformer, folder: Path, token_ids: Mapping[str, int | None]) -> None:
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model as Hugging Face describes it, wherever it comes from."""
+
+    source: str
+    """Where it is, for messages."""
+    hf_config: Mapping[str, Any]
+    """The contents of config.json."""
+    names: frozenset[str]
+    """The tensors that there are."""
+    read: Callable[[str], Tensor]
+    """One of them."""
+
+    def config(self) -> TransformerConfig:
+        """What it is made of, in our words.
+
+        Raises:
+            UserError: it is of no family that we know, or damaged.
+        """
+        config = family_of(self.hf_config).read_config(self.hf_config)
+        layers = config.num_hidden_layers
+        # Before so many are built: the numbers may be a stranger's.
+        if layers > len(self.names) or config.num_experts * sum(map(config.has_experts, range(layers))) > len(self.names):
+            raise UserError(
+                f"'{self.source}' has {len(self.names)} tensors, too few for num_hidden_layers={layers} "
+                f"(num_experts={config.num_experts}): config.json and the weights are not of one model"
+            )
+        return config
+
+
+def save_model(
+    model: Transformer, folder: Path, token_ids: Mapping[str, Any], *, max_shard_size: int = MAX_SHARD_SIZE
+) -> None:
     """Write config.json and model.safetensors, each whole or not at all; the weights keep their type.
 
-    `token_ids` are the tokenizer's special ids for config.json: "eos_token_id" and the like.
+    Args:
+        model: what to save.
+        folder: where; made if it is not there.
+        token_ids: the tokenizer's special ids for config.json: "eos_token_id" and the like.
+        max_shard_size: in bytes; a larger model is written in several files with an index.
     """
+    from huggingface_hub import split_torch_state_dict_into_shards
+
     folder.mkdir(parents=True, exist_ok=True)
     family = family_for(model.config)
     dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
     write_json(folder / "config.json", family.write_config(model.config) | dict(token_ids) | {"dtype": dtype})
-    with written_whole(folder / WEIGHTS) as temporary:
-        save_file(family.to_hf(model.config, model.state_dict()), temporary, metadata={"format": "pt"})
-        temporary.chmod(0o644)  # safetensors makes files that only their owner can read
+    tensors = family.to_hf(model.config, model.state_dict())
+    split = split_torch_state_dict_into_shards(tensors, max_shard_size=max_shard_size)
+    for name, members in split.filename_to_tensors.items():
+        with written_whole(folder / name) as temporary:
+            save_file({member: tensors[member] for member in members}, temporary, metadata={"format": "pt"})
+            temporary.chmod(0o644)  # safetensors makes files that only their owner can read
+    if split.is_sharded:
+        write_json(folder / INDEX, {"metadata": split.metadata, "weight_map": split.tensor_to_filename})
 
 
 def load_model(folder: Path, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> Transformer:
-    """Read a model folder, ready for inference (`eval` mode).
+    """Read a model folder, ready for inference (`eval` mode). On a CPU the weights stay in the file until they are used.
 
     Args:
         folder: holds config.json, and model.safetensors or its shards with their index.
@@ -44,56 +91,82 @@ def load_model(folder: Path, *, dtype: torch.dtype | None = None, device: str | 
     Raises:
         UserError: a file is missing, damaged or of another model; the weights are pickled.
     """
-    config_file = folder / "config.json"
-    if not config_file.is_file():
-        raise UserError(f"'{folder}' is not a model folder: it has no config.json")
-    try:
-        hf_config = json.loads(config_file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"'{config_file}' is not JSON: {error}") from error
-    family = family_of(hf_config)
-    config = family.read_config(hf_config)
-    with ExitStack() as stack:
-        files = []
-        for path in _weight_files(folder):
-            try:
-                files.append(stack.enter_context(safe_open(path, framework="pt", device=str(device))))
-            except (SafetensorError, OSError) as error:
-                raise UserError(f"'{path}' cannot be read as safetensors ({error}): fetch or save it again") from error
-        where = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
-        _check_number(config, len(where), folder)
-        with torch.device("meta"):
-            model = Transformer(config)
-        state = model.state_dict()
-        shapes = {name: tensor.shape for name, tensor in state.items()}
+    with open_checkpoint(folder) as checkpoint:
+        return build_model(checkpoint, dtype=dtype, device=device)
 
-        def read(name: str) -> Tensor | None:
-            return where[name].get_tensor(name) if name in where else None
 
-        for name, tensor in family.from_hf(config, read, shapes):
-            state[name] = tensor.to(dtype) if dtype else tensor.contiguous()
+def build_model(
+    checkpoint: Checkpoint, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+) -> Transformer:
+    """The model of a checkpoint, as `load_model` gives it.
+
+    Raises:
+        UserError: a tensor is missing, or config.json and the weights do not fit together.
+    """
+    config = checkpoint.config()
+    with torch.device("meta"):
+        model = Transformer(config)
+    state = model.state_dict()
+    shapes = {name: tensor.shape for name, tensor in state.items()}
+
+    def read(name: str) -> Tensor | None:
+        return checkpoint.read(name) if name in checkpoint.names else None
+
+    for name, tensor in family_of(checkpoint.hf_config).from_hf(config, read, shapes):
+        state[name] = tensor.to(device, dtype or tensor.dtype).contiguous()
     model.load_state_dict(state, assign=True)
     model.compute_dtype = model.embed_tokens.weight.dtype
     return model.eval()
 
 
-def _check_number(config: TransformerConfig, tensors: int, folder: Path) -> None:
-    """Raise UserError if a damaged config.json asks for far more layers than there are tensors: before they are built."""
-    layers = config.num_hidden_layers
-    if layers > tensors or config.num_experts * sum(map(config.has_experts, range(layers))) > tensors:
-        raise UserError(
-            f"'{folder}' has {tensors} tensors, too few for num_hidden_layers={layers} (num_experts={config.num_experts}): "
-            "config.json and the weights are not of one model"
-        )
+@contextmanager
+def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
+    """A model folder's configuration and weights, which are mapped into memory, not read.
+
+    Raises:
+        UserError: a file is missing or damaged; the weights are pickled.
+    """
+    hf_config = read_hf_config(folder)
+    family_of(hf_config)  # an unknown family is the more telling error where the weights cannot be opened either
+    with ExitStack() as stack:
+        files = []
+        for path in _weight_files(folder):
+            try:
+                files.append(stack.enter_context(safe_open(path, framework="pt")))
+            except (SafetensorError, OSError) as error:
+                raise UserError(f"'{path}' cannot be read as safetensors ({error}): fetch or save it again") from error
+        where = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
+        yield Checkpoint(str(folder), hf_config, frozenset(where), lambda name: where[name].get_tensor(name))
+
+
+def read_hf_config(folder: Path) -> dict[str, Any]:
+    """The contents of a folder's config.json.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    file = folder / "config.json"
+    if not file.is_file():
+        raise UserError(f"'{folder}' is not a model folder: it has no config.json")
+    try:
+        hf_config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{file}' is not JSON: {error}") from error
+    if not isinstance(hf_config, dict):
+        raise UserError(f"'{file}' is not a JSON object: fetch or save it again")
+    return hf_config
 
 
 def _weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
-    index = folder / f"{WEIGHTS}.index.json"
+    index = folder / INDEX
     if index.is_file():
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        if any(Path(name).name != name for name in names):
+        try:
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UserError(f"'{index}' cannot be read ({error}): fetch or save it again") from error
+        if any(Path(str(name)).name != name for name in names):
             raise UserError(f"'{index}' names a file outside its folder: it is damaged or hostile")
         return [folder / name for name in sorted(names)]
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):

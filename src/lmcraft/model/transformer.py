@@ -58,9 +58,9 @@ class Transformer(nn.Module):
         config.check()
         self.config = config
         self.compute_dtype = torch.get_default_dtype()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens = _embedding(config.vocab_size, config.hidden_size)
         learned = config.position == "learned"
-        self.embed_positions = nn.Embedding(config.max_position_embeddings, config.hidden_size) if learned else None
+        self.embed_positions = _embedding(config.max_position_embeddings, config.hidden_size) if learned else None
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = make_norm(config)
         tied = config.tie_word_embeddings
@@ -175,3 +175,10 @@ class Transformer(nn.Module):
         if self.config.position != "rotary":
             return None
         return self._rotary.rows(start, stop, sliding=sliding, device=self.device, dtype=self.compute_dtype)
+
+
+def _embedding(rows: int, width: int) -> nn.Embedding:
+    weight = torch.empty(rows, width)
+    if not weight.is_meta:  # where a model is only its shapes, torch would import its whole compiler for this
+        nn.init.normal_(weight, std=0.02)
+    return nn.Embedding(rows, width, _weight=weight)
