@@ -19,6 +19,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pretrain": ("lmcraft.commands.pretrain:pretrain", "Train a Transformer to predict the next token."),
     "generate": ("lmcraft.commands.generate:generate", "Continue a text."),
     "chat": ("lmcraft.commands.chat:chat", "Talk with a model in the terminal."),
+    "pull": ("lmcraft.commands.pull:pull", "Fetch a model into a folder."),
+    "inspect": ("lmcraft.commands.inspect:inspect", "Show what a model is made of, and where it comes from."),
+    "export": ("lmcraft.commands.export:export", "Write a model in another type or format, and check the result."),
     "report": ("lmcraft.commands.report:report", "Write a run's page again: curves, samples, configuration."),
 }
 GROUPS = {"tokenizer": "Train and inspect tokenizers."}

@@ -121,15 +121,25 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def write_lineage(folder: ModelFolder, *, parent: str | None, data: DatasetFolder | None) -> None:
-    """Record what this model was made of: the hashes of its parent's lineage, its data, its settings and its weights."""
-    write_json(
-        folder.lineage,
-        {
-            "lmcraft": version("lmcraft"),
-            "parent": parent,
-            "data": sha256_of(data.manifest_file) if data else None,
-            "run": sha256_of(folder.config_toml),
-            "weights": sha256_of(folder.path / "model.safetensors"),
-        },
-    )
+def write_lineage(
+    folder: ModelFolder, *, parent: str = "", data: DatasetFolder | None = None, source: str = "", licence: str = ""
+) -> None:
+    """Record what a model was made of, as hashes where it can be.
+
+    Args:
+        folder: has its weights, and its settings if a run made it.
+        parent: the hash of the lineage or the weights of the model that it began from.
+        data: what it was trained on.
+        source: the address that it was fetched from.
+        licence: of the weights.
+    """
+    said = {
+        "lmcraft": version("lmcraft"),
+        "source": source,
+        "licence": licence,
+        "parent": parent,
+        "data": sha256_of(data.manifest_file) if data else "",
+        "run": sha256_of(folder.config_toml) if folder.config_toml.is_file() else "",
+        "weights": {file.name: sha256_of(file) for file in sorted(folder.path.glob("*.safetensors"))},
+    }
+    write_json(folder.lineage, {name: value for name, value in said.items() if value})

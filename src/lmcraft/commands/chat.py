@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import Parameter
@@ -27,8 +26,8 @@ HELP = """\
 
 @dataclass(frozen=True)
 class _Positional(Config):
-    model: Path
-    """Model folder."""
+    model: str
+    """Model folder, GGUF file or address (hf:owner/name)."""
 
 
 @Parameter(name="*")

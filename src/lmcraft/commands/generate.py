@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -26,8 +25,8 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True)
 class _Positional(Config):
-    model: Path
-    """Model folder."""
+    model: str
+    """Model folder, GGUF file or address (hf:owner/name)."""
     prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     """The text to continue; left out or "-": standard input."""
 
@@ -153,7 +152,7 @@ def show(text: str, *, dim: bool = False) -> None:
     print(text.encode(encoding, "replace").decode(encoding), end="", flush=True)
 
 
-def load_model(folder: Path, config: SamplingConfig) -> "LanguageModel":
+def load_model(address: str, config: SamplingConfig) -> "LanguageModel":
     """The model, where and in the number type that the configuration says.
 
     Raises:
@@ -169,4 +168,4 @@ def load_model(folder: Path, config: SamplingConfig) -> "LanguageModel":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"device='{device}', but torch sees no GPU here: use --device cpu")
-    return LanguageModel.load(folder, dtype=DTYPES.get(config.precision), device=device)
+    return LanguageModel.load(address, dtype=DTYPES.get(config.precision), device=device)

@@ -120,7 +120,7 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
         f"{config.batch_size} x {config.sequence_length}, on {len(trainer.training.split):,} tokens of text"
     )
     progress = trainer.run()
-    write_lineage(folder, parent=None, data=DatasetFolder(config.data))
+    write_lineage(folder, data=DatasetFolder(config.data))
     write_report(folder)
     say(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the model is in {folder.path}")
     say(f"curves and samples: {folder.report}")

@@ -86,7 +86,7 @@ def _curve(model: ModelFolder) -> str:
 def _write_sample(model: ModelFolder, prompt: str) -> None:
     from lmcraft.commands.generate import GenerateConfig, generate
 
-    generate(GenerateConfig(model.path, prompt or "\n", temperature=0.6, top_p=0.95, max_new_tokens=150, seed=1))
+    generate(GenerateConfig(str(model.path), prompt or "\n", temperature=0.6, top_p=0.95, max_new_tokens=150, seed=1))
 
 
 def _say(text: str) -> None:

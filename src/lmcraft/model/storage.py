@@ -157,6 +157,11 @@ def read_hf_config(folder: Path) -> dict[str, Any]:
     return hf_config
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """All files of a folder that hold weights, or say which does."""
+    return [*folder.glob("model*.safetensors"), *folder.glob(INDEX)]
+
+
 def _weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]

