@@ -1,0 +1,117 @@
+"""Addresses of models, as a person types them: what each form may hold, and what is wrong with one that cannot be."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lmcraft.errors import UserError
+
+FORMS = (
+    "a model is a folder, a .gguf file, hf:owner/name[@revision][/file.gguf], "
+    "pypi:package==version[/path/in/the/package][#sha256=HEX] or a short name"
+)
+COMMIT = re.compile("[0-9a-f]{40}")
+
+_REPOSITORY = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?P<rest>[@/].*)?", re.ASCII)
+# The hub's own references have slashes; in front of a file, no other revision may.
+_REVISION_AND_FILE = re.compile(r"@(?P<revision>refs/(?:pr|convert)/[\w.-]+|[\w.+-]+)/(?P<file>.+\.gguf)", re.ASCII)
+_REVISION = re.compile(r"[\w.+-]+(/[\w.+-]+)*", re.ASCII)
+_PACKAGE = re.compile(
+    r"(?P<package>[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?)==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*)"
+    r"(?P<member>/[^#]*)?(?:#sha256=(?P<sha256>[0-9A-Fa-f]{64}))?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class LocalAddress:
+    """A model folder or a GGUF file on this disk."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """A repository of the Hugging Face hub at a branch, tag or commit (None: main), or one GGUF file of it."""
+
+    repository: str
+    revision: str | None = None
+    file: str | None = None
+
+    def __str__(self) -> str:
+        return f"hf:{self.repository}{f'@{self.revision}' if self.revision else ''}{f'/{self.file}' if self.file else ''}"
+
+
+@dataclass(frozen=True)
+class PackageAddress:
+    """A GGUF file or a model folder inside a wheel; `sha256` is the file's or the wheel's."""
+
+    package: str
+    version: str
+    member: str | None = None
+    sha256: str | None = None
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.package}=={self.version}"
+
+    def __str__(self) -> str:
+        member = f"/{self.member}" if self.member else ""
+        return f"pypi:{self.requirement}{member}{f'#sha256={self.sha256}' if self.sha256 else ''}"
+
+
+Address = LocalAddress | HubAddress | PackageAddress
+
+
+def parse_hub(text: str) -> HubAddress:
+    """What follows `hf:`.
+
+    Raises:
+        UserError: it names no repository, or a file that is not a .gguf.
+    """
+    if not (found := _REPOSITORY.fullmatch(text)):
+        raise UserError(f"'hf:{text}' names no repository: write hf:owner/name, as in hf:Qwen/Qwen3-0.6B")
+    repository, rest = found["repository"], found["rest"] or ""
+    if picked := _REVISION_AND_FILE.fullmatch(rest):
+        revision, file = picked["revision"], picked["file"]
+    elif rest.startswith("@"):
+        revision, file = rest[1:], None
+    else:
+        revision, file = None, rest.removeprefix("/") or None
+    if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
+        raise UserError(f"'{revision}' in 'hf:{text}' is not a revision: write a branch, a tag or a commit after the @")
+    if file is not None and (not file.endswith(".gguf") or not is_inside(file)):
+        raise UserError(
+            f"'{file}' in 'hf:{text}' is not a .gguf file of the repository: name one, or leave it out for the model folder"
+        )
+    return HubAddress(repository, revision, file)
+
+
+def parse_package(text: str) -> PackageAddress:
+    """What follows `pypi:`.
+
+    Raises:
+        UserError: it names no package, no version, or a path that leads out of the package.
+    """
+    if not (found := _PACKAGE.fullmatch(text)):
+        if "==" not in text:
+            raise UserError(
+                f"'pypi:{text}' has no version, and a model has to be one that does not change: "
+                f"write pypi:package==version, as in pypi:{text.split('/')[0].split('#')[0] or 'package'}==1.0"
+            )
+        raise UserError(f"'pypi:{text}' is not pypi:package==version[/path/in/the/package][#sha256=64 hexadecimal digits]")
+    member = (found["member"] or "").strip("/") or None
+    if member and not is_inside(member):
+        raise UserError(f"'{member}' in 'pypi:{text}' leads out of the package: name a .gguf file or a folder inside it")
+    package = re.sub(r"[-_.]+", "-", found["package"]).lower()  # one name for all spellings, as the index has it (PEP 503)
+    return PackageAddress(package, found["version"], member, found["sha256"].lower() if found["sha256"] else None)
+
+
+def is_inside(path: str) -> bool:
+    """Whether a path of an archive or a repository stays inside the folder that it is laid in, on every system."""
+    # A colon would be a drive on Windows, or a stream behind a file.
+    parts = path.split("/")
+    return not any(part in ("", ".", "..") for part in parts) and not re.search(r"[\\:\x00-\x1f]", path)
