@@ -67,9 +67,7 @@ class LanguageModel:
             return cls.of(source, dtype=dtype, device=device)
 
     @classmethod
-    def of(
-        cls, source: Source, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
-    ) -> "LanguageModel":
+    def of(cls, source: Source, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> "LanguageModel":
         """The model of an open source; arguments and errors as in `load`."""
         transformer = build_model(source.checkpoint, dtype=dtype, device=device)
         return cls(transformer, source.tokenizer, source.generation_config, eos_token_ids=source.eos_token_ids)
@@ -77,7 +75,7 @@ class LanguageModel:
     def save(self, folder: str | Path, *, max_shard_size: int = MAX_SHARD_SIZE) -> None:
         """Write a model folder that lmcraft, transformers and vLLM open.
 
-        The folder's files change when all new ones are on the disk; others in it stay, but for weights that are no longer its.
+        The folder's files change when all new ones are on the disk. Others in it stay, but for older weights.
 
         Args:
             folder: made if it is not there.

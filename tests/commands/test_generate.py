@@ -107,7 +107,7 @@ def test_mistakes_are_one_sentence(folder: Path, capsys: pytest.CaptureFixture[s
         ([str(folder), PROMPT, "--temperature", "-1"], "temperature=-1.0 must be at least 0"),
         ([str(folder), PROMPT, "--temprature", "1"], "--temperature"),
         ([str(folder), "--temprature=1"], "the nearest is --temperature"),
-        ([str(folder / "none"), PROMPT], "is not a model folder"),
+        ([str(folder / "none"), PROMPT], "there is no model"),
     ):
         assert main(["generate", *arguments]) == 2
         error = capsys.readouterr().err

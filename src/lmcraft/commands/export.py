@@ -83,14 +83,15 @@ def export(config: ExportConfig) -> Path:
         raise UserError(f"out='{config.out}' already exists: add --overwrite to replace it, or choose another name")
     with open_source(config.model) as source:
         original = LanguageModel.of(source, dtype=torch.float32)
-        ids = (original.tokenizer.encode(PROBE) or [0])[: min(PROBE_TOKENS, original.transformer.config.max_position_embeddings)]
+        ids = (original.tokenizer.encode(PROBE) or [0])[
+            : min(PROBE_TOKENS, original.transformer.config.max_position_embeddings)
+        ]
         expected, conversation = _logits(original, ids), _conversation(original)
         model = LanguageModel.of(source)
         if config.dtype in ("float32", "bfloat16", "float16"):
             model.transformer.to(getattr(torch, config.dtype))
-        dtype = config.dtype
-        if dtype == "keep":
-            dtype = str(model.transformer.embed_tokens.weight.dtype).removeprefix("torch.")
+        dtype = str(model.transformer.embed_tokens.weight.dtype).removeprefix("torch.")
+        dtype = "q8_0" if config.dtype == "q8_0" else dtype
         with written_whole(config.out) as temporary:
             if config.kind == "gguf":
                 _write_gguf(model, source, temporary, GGUF_TYPES[dtype])
@@ -115,12 +116,15 @@ def _write_folder(model: "LanguageModel", source: "Source", folder: Path, max_sh
 
 def _write_gguf(model: "LanguageModel", source: "Source", file: Path, kind: str) -> None:
     from lmcraft.gguf import write_gguf
-    from lmcraft.model.families import NATIVE, family_for
+    from lmcraft.model.families import family_for
+    from lmcraft.model.families.native import NATIVE
 
     config = model.transformer.config
     family = family_for(config)
     if family is NATIVE:
-        raise UserError("no Hugging Face family can say this model's architecture, so GGUF cannot either: export --format hf")
+        raise UserError(
+            "no Hugging Face family can say this model's architecture, so GGUF cannot either: export --format hf"
+        )
     tensors = family.to_hf(config, model.transformer.state_dict())
     write_gguf(
         file,
@@ -137,7 +141,8 @@ def _logits(model: "LanguageModel", ids: list[int]) -> "torch.Tensor":
     import torch
 
     with torch.inference_mode():
-        return model.transformer(torch.tensor([ids]))[0]
+        logits: torch.Tensor = model.transformer(torch.tensor([ids]))
+    return logits[0]
 
 
 def _conversation(model: "LanguageModel") -> str | None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import Parameter
 
 from lmcraft.config import Config
-from lmcraft.folder import ModelFolder
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -65,8 +64,8 @@ def describe(address: str | Path) -> dict[str, Any]:
     """
     import torch
 
-    from lmcraft.source import open_source
     from lmcraft.model.transformer import Transformer
+    from lmcraft.source import open_source
 
     with open_source(address) as source:
         config = source.checkpoint.config()
