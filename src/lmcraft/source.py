@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lmcraft.folder import ModelFolder, sha256_of
 from lmcraft.hub import fetch
 from lmcraft.infer.config import GenerationConfig
 from lmcraft.infer.files import read_generation_config
+from lmcraft.model.adapter import CONFIG, Adapter, is_adapter, read_adapter
 from lmcraft.model.storage import Checkpoint, open_checkpoint
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
@@ -36,6 +37,8 @@ class Source:
     """As its publisher says it; empty: not said."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """What it was made of, if it is known."""
+    adapter: Adapter | None = None
+    """What was merged into `checkpoint` on the way."""
 
     @property
     def name(self) -> str:
@@ -81,6 +84,19 @@ def open_source(address: str | Path, *, offline: bool = False) -> Iterator[Sourc
                 licence=fetched.licence or file.licence,
             )
         return
+    if is_adapter(path):
+        adapter = read_adapter(path)
+        with open_source(_address_of_base(adapter), offline=offline) as base:
+            yield replace(
+                base,
+                path=path,
+                address=fetched.source,
+                checkpoint=adapter.merged(base.checkpoint),
+                tokenizer=Tokenizer.load(path) if (path / "tokenizer.json").is_file() else base.tokenizer,
+                lineage={"parent": base.fingerprint},
+                adapter=adapter,
+            )
+        return
     config, eos_token_ids = read_generation_config(path)
     lineage = read_lineage(path)
     with open_checkpoint(path) as checkpoint:
@@ -110,6 +126,15 @@ def read_lineage(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"'{file}' is not JSON ({error}): it is damaged") from error
     return lineage if isinstance(lineage, dict) else {}
+
+
+def _address_of_base(adapter: Adapter) -> str:
+    """PEFT names a folder or, without a prefix, a repository of the hub."""
+    if not adapter.base:
+        raise UserError(f"the adapter '{adapter.folder}' does not name its base_model_name_or_path: add it to {CONFIG}")
+    if adapter.base.count("/") == 1 and not Path(adapter.base).exists():
+        return f"hf:{adapter.base}"
+    return adapter.base
 
 
 def _licence_of_card(folder: Path) -> str:

@@ -49,12 +49,18 @@ class ExportConfig(Config):
     """Gigabytes; a larger folder is written in several files."""
     tolerance: float = 0.0
     """Most that the logits may differ, as a share of their spread; 0: what the type's rounding explains."""
+    keep_adapter: bool = False
+    """Of an adapter's folder: write the adapter alone, rather than merge it into its base model."""
     overwrite: bool = False
     """Replace `out` where it exists."""
 
     def resolved(self) -> "ExportConfig":
         if self.dtype == "q8_0" and self.kind == "hf":
             raise UserError("dtype='q8_0' is a type of GGUF: choose float32, bfloat16 or float16, or --format gguf")
+        if self.keep_adapter and self.kind == "gguf":
+            raise UserError(
+                "keep_adapter=true is not for GGUF: leave --keep-adapter out to merge, or choose a folder for out"
+            )
         if not self.max_shard_size > 0:
             raise UserError(f"max_shard_size={self.max_shard_size:g} must be more than 0: it is in gigabytes")
         if self.tolerance < 0:
@@ -93,7 +99,9 @@ def export(config: ExportConfig) -> Path:
         dtype = str(model.transformer.embed_tokens.weight.dtype).removeprefix("torch.")
         dtype = "q8_0" if config.dtype == "q8_0" else dtype
         with written_whole(config.out) as temporary:
-            if config.kind == "gguf":
+            if config.keep_adapter:
+                _write_adapter(source, temporary, None if config.dtype == "keep" else getattr(torch, config.dtype))
+            elif config.kind == "gguf":
                 _write_gguf(model, source, temporary, GGUF_TYPES[dtype])
             else:
                 _write_folder(model, source, temporary, int(config.max_shard_size * 1e9))
@@ -111,6 +119,15 @@ def _write_folder(model: "LanguageModel", source: "Source", folder: Path, max_sh
         for pattern in CARD:
             for file in source.path.glob(pattern):
                 shutil.copy(file, folder)
+    write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, licence=source.licence)
+
+
+def _write_adapter(source: "Source", folder: Path, dtype: "torch.dtype | None") -> None:
+    from lmcraft.model.adapter import save_adapter
+
+    if source.adapter is None:
+        raise UserError(f"'{source.path}' is not an adapter's folder: leave --keep-adapter out")
+    save_adapter(source.adapter, folder, dtype)
     write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, licence=source.licence)
 
 

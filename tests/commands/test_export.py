@@ -1,0 +1,125 @@
+"""`pull`, `inspect` and `export`, as a person types them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmcraft.cli import main
+from lmcraft.commands import export as export_module
+from lmcraft.language_model import LanguageModel, load
+from tests.infer.models import language_model, tokenizer
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    language_model().save(folder)
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": CHATML}))
+    return folder
+
+
+def same(a: LanguageModel, b: LanguageModel) -> bool:
+    before, after = a.transformer.state_dict(), b.transformer.state_dict()
+    return before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_inspect_shows_what_a_model_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    model = load(folder)
+    assert found["parameters"]["total"] == found["parameters"]["active"] == model.transformer.num_parameters()
+    assert found["bytes"]["bfloat16"] == 2 * model.transformer.num_parameters()
+    assert (found["licence"], found["tokenizer"]["chat_template"]) == ("apache-2.0", CHATML)
+    assert found["architecture"]["family"] == "qwen3"
+    assert main(["inspect", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "2 of keys and values" in shown and "apache-2.0" in shown and "embeddings" in shown
+
+
+def test_pull_copies_a_folder_and_says_where_it_came_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pulled"
+    assert main(["pull", str(folder), "--out", str(out)]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    assert (out / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    lineage = json.loads((out / "lmcraft/lineage.json").read_text())
+    assert (lineage["source"], lineage["licence"]) == (str(folder), "apache-2.0")
+    assert main(["pull", str(folder), "--out", str(out)]) == 2
+    assert "already exists" in capsys.readouterr().err
+    assert main(["pull", str(folder), "--out", str(out), "--overwrite", "--dtype", "bfloat16"]) == 0
+    assert load(out).transformer.compute_dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", ["keep", "float32", "bfloat16", "float16"])
+def test_export_to_a_folder(folder: Path, tmp_path: Path, dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["export", str(folder), str(out), "--dtype", dtype]) == 0
+    assert "checked: logits differ by" in capsys.readouterr().out
+    exported = load(out)
+    assert str(exported.transformer.embed_tokens.weight.dtype) == f"torch.{'float32' if dtype == 'keep' else dtype}"
+    assert same(exported, load(folder)) == (dtype in ("keep", "float32"))
+    assert (out / "README.md").exists()
+    if dtype == "keep":
+        from transformers import AutoModelForCausalLM
+
+        theirs = AutoModelForCausalLM.from_pretrained(out)
+        ids = tokenizer().encode("Once upon a time")
+        expected = theirs(torch.tensor([ids])).logits
+        torch.testing.assert_close(exported.transformer(torch.tensor([ids])), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_an_export_in_shards_is_whole_and_replaces_its_other_form(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["export", str(folder), str(out), "--max-shard-size", "0.00002"]) == 0
+    index = json.loads((out / "model.safetensors.index.json").read_text())
+    assert len(set(index["weight_map"].values())) > 2 and not (out / "model.safetensors").exists()
+    model = load(out)
+    assert same(model, load(folder))
+    model.save(out)
+    assert [file.name for file in out.glob("model*")] == ["model.safetensors"]
+    assert same(load(out), model)
+
+
+def test_what_is_not_the_same_model_is_not_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["export", str(folder), str(out), "--dtype", "bfloat16", "--tolerance", "1e-9"]) == 1
+    assert "not the same model" in capsys.readouterr().err
+    write = export_module._write_folder
+
+    def spoil(model: LanguageModel, *arguments: object) -> None:
+        model.tokenizer._config["chat_template"] = "another"
+        write(model, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(export_module, "_write_folder", spoil)
+    assert main(["export", str(folder), str(out)]) == 1
+    assert "chat template" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_are_one_sentence(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "out")
+    for arguments, words in (
+        (["export", str(folder), out, "--dtype", "q8_0"], "is a type of GGUF"),
+        (["export", str(folder), out, "--dtype", "int3"], "int3"),
+        (["export", str(folder), str(folder)], "already exists"),
+        (["export", str(folder), out, "--keep-adapter"], "is not an adapter"),
+        (["export", str(tmp_path / "none"), out], "there is no model"),
+        (["pull", "no-such-model"], "there is no model"),
+        (["inspect", str(tmp_path)], "no config.json"),
+    ):
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1, error
+    assert list(tmp_path.iterdir()) == []

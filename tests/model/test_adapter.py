@@ -1,0 +1,91 @@
+"""LoRA adapters against PEFT, which wrote them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lmcraft.cli import main
+from lmcraft.errors import UserError
+from lmcraft.folder import write_json
+from lmcraft.language_model import LanguageModel
+from lmcraft.tokenizer.train import train_bpe
+from tests.parity.test_families import theirs
+from tests.tiny import TEXT
+
+peft = pytest.importorskip("peft")
+transformers = pytest.importorskip("transformers")
+
+LORA: dict[str, dict[str, Any]] = {
+    "llama": {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj", "down_proj"]},
+    "qwen3": {"r": 3, "lora_alpha": 5, "target_modules": "all-linear", "use_rslora": True, "rank_pattern": {"k_proj": 2}},
+    "gpt2": {"r": 2, "lora_alpha": 4, "target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True},
+    "gemma3": {"r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], "alpha_pattern": {"layers.1.self_attn.q_proj": 9}},
+    "phi3": {"r": 2, "lora_alpha": 4, "target_modules": ["qkv_proj"], "modules_to_save": ["lm_head"]},
+}
+
+
+def adapted(name: str, folder: Path) -> tuple[Any, Path]:
+    """PEFT's model, and the folder of its adapter beside that of its base."""
+    base = theirs(name)
+    base.config.pad_token_id = None
+    base.save_pretrained(folder / "base")
+    train_bpe([TEXT], vocab_size=256 + 1).save(folder / "base")
+    base.name_or_path = str(folder / "base")
+    model = peft.get_peft_model(base, peft.LoraConfig(**LORA[name])).eval()
+    for key, parameter in model.named_parameters():
+        if "lora_" in key or "modules_to_save" in key:
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(folder / "adapter")
+    return model, folder / "adapter"
+
+
+@pytest.fixture(autouse=True)
+def large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.parity import test_families
+
+    sizes = {name: (kind, {**arguments, "vocab_size": 260}) for name, (kind, arguments) in test_families.CASES.items()}
+    monkeypatch.setattr(test_families, "CASES", sizes)
+
+
+@pytest.mark.parametrize("name", LORA)
+@torch.inference_mode()
+def test_a_merged_adapter_is_that_of_peft(name: str, tmp_path: Path) -> None:
+    model, folder = adapted(name, tmp_path)
+    ids = torch.randint(0, 260, (1, 30))
+    ours = LanguageModel.load(folder)
+    expected = model(ids).logits
+    assert not torch.allclose(LanguageModel.load(tmp_path / "base").transformer(ids), expected)
+    torch.testing.assert_close(ours.transformer(ids), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_an_adapter_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
+    _, folder = adapted("llama", tmp_path)
+    config = peft.LoraConfig.from_pretrained(folder).to_dict()
+    for change, words in (
+        ({"base_model_name_or_path": None}, "does not name its base"),
+        ({"use_dora": True}, "use_dora"),
+        ({"peft_type": "IA3"}, "IA3"),
+        ({"base_model_name_or_path": str(tmp_path / "none")}, "there is no model"),
+    ):
+        write_json(folder / "adapter_config.json", {**config, "target_modules": ["q_proj"], **change})
+        with pytest.raises(UserError, match=words):
+            LanguageModel.load(folder)
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(UserError, match="pickled"):
+        LanguageModel.load(folder)
+
+
+@torch.inference_mode()
+def test_an_adapter_is_exported_merged_or_as_it_is(tmp_path: Path) -> None:
+    model, folder = adapted("llama", tmp_path)
+    ids = torch.randint(0, 260, (1, 30))
+    for arguments in ([], ["--keep-adapter"]):
+        out = tmp_path / f"out{len(arguments)}"
+        assert main(["export", str(folder), str(out), *arguments]) == 0
+        torch.testing.assert_close(LanguageModel.load(out).transformer(ids), model(ids).logits, atol=1e-4, rtol=1e-4)
+    assert not (out / "config.json").exists()
+    base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    opened = peft.PeftModel.from_pretrained(base, out)
+    torch.testing.assert_close(opened(ids).logits, model(ids).logits, atol=1e-5, rtol=1e-5)
