@@ -5,7 +5,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
 from pathlib import Path
 from types import TracebackType
 
@@ -98,7 +98,7 @@ class Wheel:
         names = [n for n in self._members if n.count("/") == 1 and n.endswith(".dist-info/METADATA")]
         if len(names) != 1 or self._members[names[0]].file_size > _CHUNK:
             return None
-        headers = BytesHeaderParser().parsebytes(self._text(names[0]).encode())
+        headers = HeaderParser().parsestr(self._text(names[0]))
         stated = str(headers["License-Expression"] or headers["License"] or "").strip()
         return stated.splitlines()[0][:100] if stated else None  # some put the whole text there
 
