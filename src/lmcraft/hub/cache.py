@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from lmcraft.errors import RunError
-from lmcraft.folder import sha256_of, write_json
+from lmcraft.folder import sha256_of, write_text
+
+_WRITING = Lock()  # temporary names tell processes apart, and threads not
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,17 @@ class Record:
             return None
 
     def write(self, path: Path) -> None:
-        write_json(path, asdict(self))
+        write_note(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
     @property
     def hashes(self) -> dict[str, str]:
         return {name: checked.sha256 for name, checked in self.files.items()} | self.package
+
+
+def write_note(path: Path, text: str) -> None:
+    """Write a small file whole or not at all, also when threads of one process write it at once."""
+    with _WRITING:
+        write_text(path, text)
 
 
 def cache_folder() -> Path:

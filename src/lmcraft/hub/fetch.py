@@ -60,7 +60,7 @@ def parse(address: str | Path) -> Address:
         return parse_package(rest)
     if colon and scheme == "gguf":
         return _local(Path(rest), is_gguf=True)
-    if address and Path(address).expanduser().exists():
+    if address and _on_disk(Path(address)).exists():
         return _local(Path(address))
     if known := NAMES.get(address.lower()):
         return known
@@ -68,7 +68,7 @@ def parse(address: str | Path) -> Address:
 
 
 def _local(path: Path, *, is_gguf: bool = False) -> LocalAddress:
-    path = path.expanduser()
+    path = _on_disk(path)
     if path.is_dir() and not is_gguf:
         return LocalAddress(path)
     if not path.is_file():
@@ -78,6 +78,16 @@ def _local(path: Path, *, is_gguf: bool = False) -> LocalAddress:
             f"'{path}' is neither a folder nor a .gguf file: write gguf:{path} if it is a GGUF file all the same"
         )
     return LocalAddress(path)
+
+
+def _on_disk(path: Path) -> Path:
+    """The path with `~` resolved; raises UserError where the system takes no such name."""
+    try:
+        path = path.expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"'{path}' cannot be a path here ({getattr(error, 'strerror', None) or error}): {FORMS}") from error
+    return path
 
 
 def _nothing_at(address: str) -> str:

@@ -18,11 +18,10 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # the httpx that this version of the library uses
 
 from lmcraft.errors import LmcraftError, RunError, UserError
-from lmcraft.folder import write_text
 from lmcraft.hub.address import COMMIT, HubAddress, is_inside
-from lmcraft.hub.cache import Checked, Fetched, Record, disk_errors_explained
+from lmcraft.hub.cache import Checked, Fetched, Record, disk_errors_explained, write_note
 from lmcraft.hub.contents import INDEX, model_files, plainest
-from lmcraft.hub.repository import RemoteFile, Repository
+from lmcraft.hub.repository import RemoteFile, Repository, is_passing
 
 _TIMEOUT = 20.0  # seconds for the list of files
 
@@ -69,7 +68,7 @@ def fetch_repository(address: HubAddress, *, offline: bool, recheck: bool) -> Fe
         if new != record:
             new.write(repository.record(commit))
         if listing.online and address.revision != commit:
-            write_text(repository.ref(), commit)
+            write_note(repository.ref(), commit)
     exact = HubAddress(address.repository, commit, address.file)
     return Fetched(repository.snapshot(commit) / (address.file or ""), str(exact), new.hashes, new.licence)
 
@@ -98,10 +97,7 @@ def _listing(repository: Repository, *, offline: bool) -> _Listing:
     try:
         return _listing_of_hub(address)
     except (httpx.TransportError, HfHubHTTPError) as error:
-        busy = (
-            not isinstance(error, HfHubHTTPError) or error.response.status_code >= 500 or error.response.status_code == 429
-        )
-        if here is None or not busy:
+        if here is None or not is_passing(error):
             raise
         print(f"The hub cannot be reached: taking {address} as it is on this disk, at {here.commit}.", file=sys.stderr)
         return here

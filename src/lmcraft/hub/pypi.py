@@ -66,7 +66,8 @@ def _fetch_into(entry: Path, address: PackageAddress) -> Record:
         try:
             new.rename(entry)
         except OSError:
-            if found := Record.read(entry / _RECORD):  # another process was quicker, with the same
+            if found := Record.read(entry / _RECORD):  # another process was quicker
+                _require_hash(found, address)
                 return found
             remove(entry)  # what is there is no whole entry
             new.rename(entry)

