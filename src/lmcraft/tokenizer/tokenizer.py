@@ -66,6 +66,11 @@ class Tokenizer:
         write_text(folder / "tokenizer.json", self._hf.to_str(pretty=True))
         write_json(folder / "tokenizer_config.json", config)
 
+    def to_json(self) -> dict[str, Any]:
+        """The contents of tokenizer.json."""
+        contents: dict[str, Any] = json.loads(self._hf.to_str())
+        return contents
+
     # Encoding
 
     def encode(self, text: str | bytes, *, parse_special: bool = False) -> list[int]:

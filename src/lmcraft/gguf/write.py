@@ -1,0 +1,115 @@
+"""Write a Hugging Face checkpoint as a GGUF file, as llama.cpp's converter does."""
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lmcraft.errors import UserError
+from lmcraft.folder import written_whole
+from lmcraft.gguf.architectures import architecture_for
+from lmcraft.gguf.config import write_config
+from lmcraft.gguf.package import gguf_package
+from lmcraft.gguf.tensors import to_gguf
+from lmcraft.gguf.vocabulary import write_tokenizer
+from lmcraft.tokenizer import Tokenizer
+
+Quantisation = Literal["f32", "f16", "bf16", "q8_0"]
+FILE_TYPES = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0"}
+Q8_0_BLOCK = 32
+# Matrices that stay float32 all the same: llama.cpp's kernels want it.
+FULL_PRECISION = ("_norm.weight", ".ffn_gate_inp.weight", "position_embd.weight")
+
+
+def write_gguf(
+    path: str | Path,
+    hf_config: Mapping[str, Any],
+    tensors: Iterable[tuple[str, Tensor]],
+    tokenizer: Tokenizer,
+    quantisation: Quantisation = "f16",
+    *,
+    name: str = "",
+    license: str = "",
+) -> None:
+    """Write a GGUF file that llama.cpp, Ollama and LM Studio open, whole or not at all.
+
+    Norms, biases and other vectors stay float32. The tensors are taken one at a time and wait on the disk, beside the
+    temporary files of the system, until the file's head is written.
+
+    Args:
+        path: the file; an older one is replaced.
+        hf_config: the contents of a config.json.
+        tensors: names and tensors of a Hugging Face checkpoint.
+        tokenizer: the model's.
+        quantisation: the type of the matrices; "q8_0" keeps 8 bits and a scale for every 32 numbers of a row, and rows that
+            do not divide by 32 become F16.
+        name: `general.name`; empty: the file's.
+        license: `general.license`, an SPDX identifier; empty: none is written.
+
+    Raises:
+        UserError: llama.cpp has no such model or tokenizer, a number is too large for F16, or the package `gguf` is not
+            installed.
+    """
+    path = Path(path)
+    if quantisation not in get_args(Quantisation):
+        raise UserError(f"quantisation={quantisation!r} is unknown: choose one of {', '.join(get_args(Quantisation))}")
+    package = gguf_package()
+    arch = architecture_for(hf_config)
+    settings, further = write_config(hf_config, arch)
+    vocabulary = write_tokenizer(tokenizer, int(hf_config["vocab_size"]), hf_config.get("bos_token_id"))
+    with written_whole(path) as temporary:
+        writer = package.GGUFWriter(temporary, arch.name, use_temp_file=True)
+        try:
+            writer.add_type(package.GGUFType.MODEL)
+            writer.add_name(name or path.stem)
+            if license:
+                writer.add_license(license)
+            for key, value in settings.items():
+                _add(writer, f"{arch.name}.{key}", value)
+            writer.add_file_type(package.LlamaFileType[FILE_TYPES[quantisation]])
+            for key, value in vocabulary.items():
+                _add(writer, key, value)
+            writer.add_quantization_version(package.GGML_QUANT_VERSION)
+            for tensor_name, tensor in chain(further.items(), to_gguf(tensors, arch, hf_config)):
+                kind = _type_of(tensor_name, tensor, quantisation)
+                data = package.quantize(_numbers(tensor_name, tensor, kind), package.GGMLQuantizationType[kind])
+                writer.add_tensor(tensor_name, data, raw_dtype=package.GGMLQuantizationType[kind])
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+        finally:
+            writer.close()
+
+
+def _add(writer: Any, key: str, value: Any) -> None:
+    """Add one key; whole numbers are unsigned, and token types signed, as llama.cpp wants them."""
+    if isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, int):
+        writer.add_uint32(key, value)
+    elif isinstance(value, float):
+        writer.add_float32(key, value)
+    elif isinstance(value, str):
+        writer.add_string(key, value)
+    else:
+        writer.add_array(key, [int(entry) if type(entry) is not bool and isinstance(entry, int) else entry for entry in value])
+
+
+def _type_of(name: str, tensor: Tensor, quantisation: Quantisation) -> str:
+    if tensor.ndim == 1 or not name.endswith(".weight") or name.endswith(FULL_PRECISION):
+        return "F32"
+    if quantisation == "q8_0" and tensor.shape[-1] % Q8_0_BLOCK:
+        return "F16"
+    return quantisation.upper()
+
+
+def _numbers(name: str, tensor: Tensor, kind: str) -> np.ndarray[Any, Any]:
+    numbers = tensor.detach().to("cpu", torch.float32).contiguous()
+    if kind == "F16" and not bool(torch.isfinite(numbers.to(torch.float16)).all()):
+        raise UserError(f"the tensor '{name}' has numbers that F16 cannot hold: choose the quantisation bf16 or f32")
+    array: np.ndarray[Any, Any] = numbers.numpy()
+    return array
