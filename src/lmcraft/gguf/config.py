@@ -146,9 +146,7 @@ def _read_gemma(file: GGUFFile, config: Mapping[str, Any]) -> dict[str, Any]:
         "query_pre_attn_scalar": gemma_query_scalar(config),
         "final_logit_softcapping": metadata.number("gemma3.final_logit_softcapping") or None,
         "sliding_window": window or None,
-        "layer_types": [
-            "sliding_attention" if window and slides else "full_attention" for slides in sliding[:layers]
-        ],
+        "layer_types": ["sliding_attention" if window and slides else "full_attention" for slides in sliding[:layers]],
         "rope_local_base_freq": local,
         "rope_parameters": {
             "full_attention": config["rope_parameters"],
@@ -177,7 +175,9 @@ def write_config(hf_config: Mapping[str, Any], arch: Architecture) -> tuple[dict
         value = hf_config.get(key)
         value = MISSING.get(key, implied) if value is None else value
         if value != implied:
-            raise UserError(f"config.json: {key}={value!r} cannot be said in GGUF for {arch.model_types[0]}: only {implied!r}")
+            raise UserError(
+                f"config.json: {key}={value!r} cannot be said in GGUF for {arch.model_types[0]}: only {implied!r}"
+            )
     written = {key.gguf: key.write(hf_config) for key in arch.keys}
     hidden, heads = int(hf_config[arch.hidden]), int(hf_config[arch.heads])
     head_dim = int(hf_config.get("head_dim") or arch.head_dim or hidden // heads) if arch.has_head_dim else hidden // heads

@@ -225,7 +225,9 @@ def _read_header(cursor: _Cursor) -> tuple[int, int]:
     if version not in VERSIONS:
         swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
         what = "big-endian GGUF" if swapped in (1, *VERSIONS) else f"GGUF version {version}"
-        raise UserError(f"'{cursor.path}' is {what}, and little-endian versions 2 and 3 can be read: convert the model again")
+        raise UserError(
+            f"'{cursor.path}' is {what}, and little-endian versions 2 and 3 can be read: convert the model again"
+        )
     tensors, keys = cursor.u64("the number of tensors"), cursor.u64("the number of keys")
     # A tensor takes at least its name's length, its dimensions, type and offset; a key its name's length, type and value.
     if tensors * 32 + keys * 13 > cursor.size - cursor.position:

@@ -70,7 +70,9 @@ class Metadata(Mapping[str, Any]):
 
     def wrong(self, key: str, what: str) -> UserError:
         """The error for a value that makes no sense."""
-        return UserError(f"'{self.path}' cannot be read: its key '{key}' is wrong ({what}); fetch or convert the model again")
+        return UserError(
+            f"'{self.path}' cannot be read: its key '{key}' is wrong ({what}); fetch or convert the model again"
+        )
 
     def _of(self, key: str, kind: type, name: str) -> Any:
         value = self._values.get(key)

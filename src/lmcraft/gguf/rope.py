@@ -172,9 +172,7 @@ def said_of(hf_config: Mapping[str, Any], arch: Architecture) -> dict[str, Any]:
     return said
 
 
-def write_rope(
-    hf_config: Mapping[str, Any], arch: Architecture, head_dim: int
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def write_rope(hf_config: Mapping[str, Any], arch: Architecture, head_dim: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The metadata, without the architecture's name, and the tensors of factors.
 
     Raises:

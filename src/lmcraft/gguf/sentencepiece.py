@@ -75,7 +75,9 @@ def is_sentencepiece(tokenizer_json: Mapping[str, Any]) -> bool:
     """Whether a tokenizer.json is BPE with the bytes as tokens and spaces written as SentencePiece does."""
     decoder = tokenizer_json["decoder"] or {}
     steps = [step["type"] for step in decoder.get("decoders", [])]
-    return tokenizer_json["model"]["type"] == "BPE" and bool(tokenizer_json["model"].get("byte_fallback")) and "Fuse" in steps
+    return (
+        tokenizer_json["model"]["type"] == "BPE" and bool(tokenizer_json["model"].get("byte_fallback")) and "Fuse" in steps
+    )
 
 
 def write_sentencepiece(tokenizer_json: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any]:

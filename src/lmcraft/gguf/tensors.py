@@ -56,7 +56,9 @@ def _interleaved(heads: str) -> Rearranged:
 
 def _regrouped(tensor: Tensor, first: int, second: int) -> Tensor:
     if tensor.shape[0] % (first * second):
-        raise UserError(f"a projection of {tensor.shape[0]} rows is not queries, keys and values of equal heads: it is damaged")
+        raise UserError(
+            f"a projection of {tensor.shape[0]} rows is not queries, keys and values of equal heads: it is damaged"
+        )
     return tensor.reshape(first, second, -1, *tensor.shape[1:]).transpose(0, 1).reshape(tensor.shape)
 
 

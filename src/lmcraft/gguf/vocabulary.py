@@ -42,7 +42,9 @@ def read_tokenizer(metadata: Metadata) -> Tokenizer:
     """
     tokens, types = _tokens(metadata)
     spelled = [_spelling(metadata, token, kind) for token, kind in zip(tokens, types, strict=True)]
-    vocab = {token: i for i, (token, kind) in enumerate(zip(spelled, types, strict=True)) if token and kind != TokenType.UNUSED}
+    vocab = {
+        token: i for i, (token, kind) in enumerate(zip(spelled, types, strict=True)) if token and kind != TokenType.UNUSED
+    }
     if len(vocab) != sum(bool(token) and kind != TokenType.UNUSED for token, kind in zip(spelled, types, strict=True)):
         raise metadata.wrong("tokenizer.ggml.tokens", "a token comes twice")
     config = _roles(metadata, spelled)
@@ -155,7 +157,9 @@ def write_tokenizer(tokenizer: Tokenizer, vocab_size: int, bos_token_id: int | N
     """
     contents = tokenizer.to_json()
     if tokenizer.vocab_size > vocab_size:
-        raise UserError(f"the tokenizer has {tokenizer.vocab_size} tokens, the model {vocab_size}: they are not of one model")
+        raise UserError(
+            f"the tokenizer has {tokenizer.vocab_size} tokens, the model {vocab_size}: they are not of one model"
+        )
     if tokenizer.eos_token_id is None:
         raise UserError("the tokenizer has no end token, and llama.cpp would take another for it: set its eos_token")
     tokens, types = _typed_tokens(contents, vocab_size)

@@ -96,7 +96,9 @@ def _add(writer: Any, key: str, value: Any) -> None:
     elif isinstance(value, str):
         writer.add_string(key, value)
     else:
-        writer.add_array(key, [int(entry) if type(entry) is not bool and isinstance(entry, int) else entry for entry in value])
+        writer.add_array(
+            key, [int(entry) if type(entry) is not bool and isinstance(entry, int) else entry for entry in value]
+        )
 
 
 def _type_of(name: str, tensor: Tensor, quantisation: Quantisation) -> str:
