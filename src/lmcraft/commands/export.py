@@ -14,6 +14,7 @@ from lmcraft.folder import ModelFolder, write_lineage, written_whole
 if TYPE_CHECKING:
     import torch
 
+    from lmcraft.gguf import Quantisation
     from lmcraft.language_model import LanguageModel
     from lmcraft.source import Source
 
@@ -25,7 +26,7 @@ CONVERSATION = ({"role": "user", "content": "Hello! 你好"}, {"role": "assistan
 PROBE_TOKENS = 128
 # How far the logits may be from the original's, as a share of their spread. A type's own rounding stays well below.
 TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 6e-2, "q8_0": 1e-1}
-GGUF_TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "q8_0": "q8_0"}
+GGUF_TYPES: dict[str, "Quantisation"] = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "q8_0": "q8_0"}
 CARD = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")
 
 
@@ -131,7 +132,7 @@ def _write_adapter(source: "Source", folder: Path, dtype: "torch.dtype | None") 
     write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, licence=source.licence)
 
 
-def _write_gguf(model: "LanguageModel", source: "Source", file: Path, kind: str) -> None:
+def _write_gguf(model: "LanguageModel", source: "Source", file: Path, kind: "Quantisation") -> None:
     from lmcraft.gguf import write_gguf
     from lmcraft.model.families import family_for
     from lmcraft.model.families.native import NATIVE

@@ -1,6 +1,11 @@
-"""GGUF, llama.cpp's file format: a model, its settings and its tokenizer in one file."""
+"""GGUF, llama.cpp's file format: a model, its settings and its tokenizer in one file.
 
-from lmcraft.gguf.read import Checkpoint, read_gguf
+`file` reads the container, `config`, `rope` and `tensors` translate to and from a Hugging Face checkpoint by the table in
+`architectures`, `vocabulary` does so for the tokenizer. A new architecture is an entry of that table, and of
+`tensors.REARRANGED` if llama.cpp's converter changes its tensors.
+"""
+
+from lmcraft.gguf.read import GGUFModel, open_gguf, read_gguf
 from lmcraft.gguf.write import Quantisation, write_gguf
 
-__all__ = ["Checkpoint", "Quantisation", "read_gguf", "write_gguf"]
+__all__ = ["GGUFModel", "Quantisation", "open_gguf", "read_gguf", "write_gguf"]

@@ -46,8 +46,9 @@ class Key:
         value = hf_config.get(self.hf)
         if value is None and self.default is not None:
             value = self.default(hf_config)
-        kinds: dict[Kind, type | tuple[type, ...]] = {"count": int, "number": (int, float), "flag": bool}
-        if not isinstance(value, kinds[self.kind]) or (isinstance(value, bool) and self.kind != "flag"):
+        if self.kind == "flag" and isinstance(value, bool):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int if self.kind == "count" else int | float):
             raise UserError(f"config.json: {self.hf}={value!r} is not a {self.kind}: it is damaged")
         return float(value) if self.kind == "number" else value
 

@@ -108,8 +108,8 @@ def write_bpe(tokenizer_json: Mapping[str, Any]) -> dict[str, Any]:
     cut = next((cut for cut in CUTS if (cut.steps, cut.ignore_merges) == (steps, ignore_merges)), None)
     if cut is None:
         raise UserError(
-            "llama.cpp has no name for the way that this tokenizer cuts texts into pieces: a tokenizer trained with digits=1 "
-            "(Qwen's way) or digits=3 (Llama 3's) has one"
+            "llama.cpp has no name for the way that this tokenizer cuts texts into pieces: for one that was trained with "
+            "digits=1 (Qwen's way) or digits=3 (Llama 3's) it has"
         )
     if not model["merges"]:
         raise UserError("a tokenizer without merges cannot be said in GGUF: train one with more tokens")

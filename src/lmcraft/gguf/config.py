@@ -87,7 +87,10 @@ def _check(file: GGUFFile, arch: Architecture, config: Mapping[str, Any], head_d
     length = config[arch.hf("context_length")]
     if length > LONGEST_CONTEXT:
         raise file.metadata.wrong(f"{arch.name}.context_length", f"{length} is more than {LONGEST_CONTEXT}")
-    expected = {EMBEDDING: (config["vocab_size"], hidden), "blk.0.attn_output.weight": (hidden, heads * head_dim)}
+    expected: dict[str, tuple[int, ...]] = {
+        EMBEDDING: (config["vocab_size"], hidden),
+        "blk.0.attn_output.weight": (hidden, heads * head_dim),
+    }
     if "num_experts" in config:
         experts, inner = config["num_experts"], config["moe_intermediate_size"]
         if config["num_experts_per_tok"] > experts:
@@ -102,8 +105,8 @@ def _check(file: GGUFFile, arch: Architecture, config: Mapping[str, Any], head_d
     for name, shape in expected.items():
         if _shape(file, name, len(shape)) != shape:
             raise UserError(
-                f"'{file.path}': the tensor '{name}' has shape {file.tensors[name].shape}, its metadata say {shape}: the file "
-                "is damaged; fetch it again"
+                f"'{file.path}': the tensor '{name}' has shape {file.tensors[name].shape} and the metadata say {shape}: the "
+                "file is damaged; fetch it again"
             )
 
 

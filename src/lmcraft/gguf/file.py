@@ -56,8 +56,8 @@ TYPES = {
     14: TensorType("Q6_K", 256, 210),
     30: TensorType("BF16", 1, 2),
 }
-PLAIN = {"F32": (np.dtype("<f4"), torch.float32), "F16": (np.dtype("<f2"), torch.float16)}
-PLAIN["BF16"] = (np.dtype("<i2"), torch.bfloat16)
+# How NumPy reads the types that torch has too; it knows no bfloat16.
+PLAIN = {"F32": ("<f4", torch.float32), "F16": ("<f2", torch.float16), "BF16": ("<i2", torch.bfloat16)}
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,11 @@ class GGUFFile:
             shape = shape[1:]
         if entry.type.name in PLAIN:
             stored, dtype = PLAIN[entry.type.name]
-            return torch.from_numpy(np.frombuffer(self._map, stored, math.prod(shape), start)).view(dtype).reshape(shape)
+            return (
+                torch.from_numpy(np.frombuffer(self._map, np.dtype(stored), math.prod(shape), start))
+                .view(dtype)
+                .reshape(shape)
+            )
         package = gguf_package()
         rows = np.frombuffer(self._map, np.uint8, length, start).reshape(*shape[:-1], -1)
         with np.errstate(all="ignore"):  # a damaged file's scales may be infinite

@@ -34,14 +34,16 @@ class Metadata(Mapping[str, Any]):
         Raises:
             UserError: the value is something else; so with the others.
         """
-        return self._of(key, str, "a text")
+        value: str | None = self._of(key, str, "a text")
+        return value
 
     def flag(self, key: str) -> bool | None:
-        return self._of(key, bool, "true or false")
+        value: bool | None = self._of(key, bool, "true or false")
+        return value
 
     def count(self, key: str, *, least: int = 0) -> int | None:
         """A whole number of at least `least` and at most 2**31 - 1."""
-        value = self._of(key, int, "a whole number")
+        value: int | None = self._of(key, int, "a whole number")
         if value is not None and not least <= value <= LARGEST:
             raise self.wrong(key, f"{value} is outside {least} to {LARGEST}")
         return value
@@ -56,14 +58,14 @@ class Metadata(Mapping[str, Any]):
         return float(str(value)) if isinstance(value, np.float32) else float(value)
 
     def texts(self, key: str) -> list[str] | None:
-        value = self._of(key, list, "a list of texts")
+        value: list[str] | None = self._of(key, list, "a list of texts")
         if value is not None and not all(isinstance(entry, str) for entry in value):
             raise self.wrong(key, "it is not a list of texts")
         return value
 
     def numbers(self, key: str) -> np.ndarray[Any, Any] | None:
         """An array of finite numbers."""
-        value = self._of(key, np.ndarray, "an array of numbers")
+        value: np.ndarray[Any, Any] | None = self._of(key, np.ndarray, "an array of numbers")
         if value is not None and (value.dtype == bool or not np.isfinite(value).all()):
             raise self.wrong(key, "it is not an array of finite numbers")
         return value

@@ -133,8 +133,8 @@ def llama3_of(factors: np.ndarray[Any, Any], theta: float, dim: int, file: GGUFF
                 "original_max_position_embeddings": original,
             }
     raise UserError(
-        f"'{file.path}': the factors in the tensor '{LLAMA3_FACTORS}' are not those of Llama 3's rotary scaling, and no other "
-        "scaling is known for them"
+        f"'{file.path}': the factors in the tensor '{LLAMA3_FACTORS}' are not those of Llama 3's rotary scaling, and no "
+        "other scaling is known for them"
     )
 
 

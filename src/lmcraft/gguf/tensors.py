@@ -1,7 +1,7 @@
 """The tensors of a model: Hugging Face's names and layout, and GGUF's.
 
-Names come from the `gguf` package (`TensorNameMap`). What llama.cpp's converter does to some tensors is undone on the way out
-of a file and done on the way into one.
+Names come from the `gguf` package (`TensorNameMap`). What llama.cpp's converter does to some tensors is undone on the way
+out of a file and done on the way into one.
 
 Shapes: H heads, D head width, C model width, E experts.
 """
@@ -107,8 +107,20 @@ class HFTensors:
     def __init__(self, file: GGUFFile, arch: Architecture, config: Mapping[str, Any]) -> None:
         self._file = file
         self._config = config
+        self._layers = arch.layers
         self._names = Names(arch, config[arch.layers])
         self._rearranged = REARRANGED.get(arch.name, ())
+
+    def names(self, templates: Iterable[str]) -> frozenset[str]:
+        """Which names there are tensors for; in the templates {i} stands for a layer and {e} for an expert."""
+        found = set()
+        for template in templates:
+            for layer in range(self._config[self._layers] if "{i}" in template else 1):
+                for expert in range(self._config.get("num_experts", 0) if "{e}" in template else 1):
+                    name = template.format(i=layer, e=expert)
+                    if (place := self._names.gguf(name)) is not None and place[0] in self._file.tensors:
+                        found.add(name)
+        return frozenset(found)
 
     def read(self, hf_name: str) -> Tensor | None:
         """A tensor as Hugging Face's checkpoints have it, None if there is none of this name.

@@ -1,5 +1,6 @@
 """The tokenizer in a GGUF file: its metadata as a `Tokenizer`, and back."""
 
+import math
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
@@ -26,6 +27,7 @@ class TokenType(IntEnum):
 
 
 ROLES = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
+NO_TOKEN = (-1, 2**32 - 1)  # what converters write for none
 # Tokens that end a turn, by their spelling: llama.cpp stops at them whatever the metadata say.
 ENDS_OF_TURN = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>")
 
@@ -87,9 +89,9 @@ def _model(metadata: Metadata, vocab: dict[str, int], types: list[int], unk_toke
     scores = metadata.numbers("tokenizer.ggml.scores")
     if scores is None or len(scores) < len(types):
         raise metadata.wrong("tokenizer.ggml.scores", f"there is not one for each of {len(types)} tokens")
+    mergeable = {token: float(scores[i]) for token, i in vocab.items() if types[i] == TokenType.NORMAL}
     # What a user defined is found before anything is merged, so these merges come first.
-    score_of = {TokenType.NORMAL: lambda i: float(scores[i]), TokenType.USER_DEFINED: lambda i: float("inf")}
-    mergeable = {token: score_of[types[i]](i) for token, i in vocab.items() if types[i] in score_of}
+    mergeable |= {token: math.inf for token, i in vocab.items() if types[i] == TokenType.USER_DEFINED}
     if unk_token is None:
         unk_token = next((token for token, i in vocab.items() if types[i] == TokenType.UNKNOWN), None)
     return read_sentencepiece(metadata, vocab, mergeable, unk_token)
@@ -97,18 +99,25 @@ def _model(metadata: Metadata, vocab: dict[str, int], types: list[int], unk_toke
 
 def _roles(metadata: Metadata, tokens: list[str]) -> dict[str, Any]:
     """What tokenizer_config.json would say."""
-    config: dict[str, Any] = {}
-    for role, name in ROLES.items():
-        key = f"tokenizer.ggml.{name}_token_id"
-        number = metadata.get(key)
-        if number in (None, -1, 2**32 - 1):  # what converters write for none
-            continue
-        token_id = metadata.count(key)
-        if token_id is None or token_id >= len(tokens) or not tokens[token_id]:
-            raise metadata.wrong(key, f"{token_id} of {len(tokens)} tokens")
-        config[role] = tokens[token_id]
+    ids = {role: token_id_of(metadata, name) for role, name in ROLES.items()}
+    config: dict[str, Any] = {role: tokens[i] for role, i in ids.items() if i is not None and tokens[i]}
     template = metadata.text("tokenizer.chat_template")
     return config if template is None else config | {"chat_template": template}
+
+
+def token_id_of(metadata: Metadata, name: str) -> int | None:
+    """The id of a special token, such as "bos"; None where there is none.
+
+    Raises:
+        UserError: it is none of the tokens'.
+    """
+    key = f"tokenizer.ggml.{name}_token_id"
+    if metadata.get(key) in (None, *NO_TOKEN):
+        return None
+    token_id, tokens = metadata.count(key), metadata.texts("tokenizer.ggml.tokens") or []
+    if token_id is None or token_id >= len(tokens):
+        raise metadata.wrong(key, f"{token_id} is none of {len(tokens)} tokens")
+    return token_id
 
 
 def _add_tokens(hf: HFTokenizer, tokens: list[str], types: list[int]) -> None:
@@ -135,13 +144,17 @@ def _add_post_processor(hf: HFTokenizer, metadata: Metadata, config: Mapping[str
         hf.post_processor = processors.TemplateProcessing(single=[*first, "$A", *last], special_tokens=ids)
 
 
-def end_token_ids(metadata: Metadata) -> list[int]:
-    """The tokens that end a text: the end token, and the ends of a turn where there is a chat template."""
-    tokens, types = _tokens(metadata)
-    found = [metadata.count(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
+def end_token_ids(metadata: Metadata) -> tuple[int, ...]:
+    """The tokens that end a text: the end token, and the ends of a turn where there is a chat template.
+
+    Raises:
+        UserError: the metadata name a token that there is not.
+    """
+    found = [token_id_of(metadata, name) for name in ("eos", "eot", "eom")]
     if metadata.text("tokenizer.chat_template") is not None:
+        tokens, types = _tokens(metadata)
         found += [i for i, token in enumerate(tokens) if token in ENDS_OF_TURN and types[i] == TokenType.CONTROL]
-    return list(dict.fromkeys(token_id for token_id in found if token_id is not None and token_id < len(tokens)))
+    return tuple(dict.fromkeys(token_id for token_id in found if token_id is not None))
 
 
 def write_tokenizer(tokenizer: Tokenizer, vocab_size: int, bos_token_id: int | None = None) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def write_gguf(
     quantisation: Quantisation = "f16",
     *,
     name: str = "",
-    license: str = "",
+    licence: str = "",
 ) -> None:
     """Write a GGUF file that llama.cpp, Ollama and LM Studio open, whole or not at all.
 
@@ -48,7 +48,7 @@ def write_gguf(
         quantisation: the type of the matrices; "q8_0" keeps 8 bits and a scale for every 32 numbers of a row, and rows that
             do not divide by 32 become F16.
         name: `general.name`; empty: the file's.
-        license: `general.license`, an SPDX identifier; empty: none is written.
+        licence: `general.license`, an SPDX identifier; empty: none is written.
 
     Raises:
         UserError: llama.cpp has no such model or tokenizer, a number is too large for F16, or the package `gguf` is not
@@ -66,8 +66,8 @@ def write_gguf(
         try:
             writer.add_type(package.GGUFType.MODEL)
             writer.add_name(name or path.stem)
-            if license:
-                writer.add_license(license)
+            if licence:
+                writer.add_license(licence)
             for key, value in settings.items():
                 _add(writer, f"{arch.name}.{key}", value)
             writer.add_file_type(package.LlamaFileType[FILE_TYPES[quantisation]])
