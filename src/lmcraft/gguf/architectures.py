@@ -24,6 +24,8 @@ class Key:
     default: Callable[[Mapping[str, Any]], Any] | None = None
     """What a missing key means, from the settings read so far; None: it must be there."""
     positive: bool = True
+    other: str = ""
+    """The key of config.json in other releases of transformers: written from where `hf` is missing."""
 
     def read(self, file: GGUFFile, prefix: str, config: Mapping[str, Any]) -> Any:
         name, metadata = f"{prefix}.{self.gguf}", file.metadata
@@ -44,6 +46,7 @@ class Key:
 
     def write(self, hf_config: Mapping[str, Any]) -> Any:
         value = hf_config.get(self.hf)
+        value = hf_config.get(self.other) if value is None else value
         if value is None and self.default is not None:
             value = self.default(hf_config)
         if self.kind == "flag" and isinstance(value, bool):
@@ -144,7 +147,7 @@ QWEN3_MOE = Architecture(
     hf_class="Qwen3MoeForCausalLM",
     keys=(
         *LLAMA_KEYS,
-        Key("expert_count", "num_experts"),
+        Key("expert_count", "num_experts", other="num_local_experts"),
         Key("expert_used_count", "num_experts_per_tok"),
         Key("expert_feed_forward_length", "moe_intermediate_size"),
     ),

@@ -60,15 +60,15 @@ class GGUFModel:
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The same as what a model folder opens as: every tensor in the model's one `dtype`."""
+        """The same as what a model folder opens as."""
         names = self._tensors.names(weight.hf for weight in family_of(self.config).weights)
 
         def read(name: str) -> Tensor:
             tensor = self.read(name)
             assert tensor is not None, name
-            return tensor.to(self.dtype)
+            return tensor
 
-        return Checkpoint(str(self.file.path), self.config, names, read)
+        return Checkpoint(str(self.file.path), self.config, names, read, self.dtype)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

@@ -172,7 +172,7 @@ def to_gguf(
         if part is not None:
             waiting = experts.setdefault(name, {})
             waiting[part] = tensor
-            if len(waiting) < int(hf_config["num_experts"]):
+            if len(waiting) < int(hf_config.get("num_experts") or hf_config["num_local_experts"]):
                 continue
             tensor = torch.stack([waiting[number] for number in sorted(waiting)])
             del experts[name]

@@ -157,18 +157,18 @@ def end_token_ids(metadata: Metadata) -> tuple[int, ...]:
     return tuple(dict.fromkeys(token_id for token_id in found if token_id is not None))
 
 
-def write_tokenizer(tokenizer: Tokenizer, vocab_size: int, bos_token_id: int | None = None) -> dict[str, Any]:
+def write_tokenizer(tokenizer: Tokenizer, hf_config: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata that llama.cpp reads the tokenizer from.
 
     Args:
         tokenizer: byte-level BPE or SentencePiece.
-        vocab_size: rows of the embedding; more than the tokenizer has are filled up.
-        bos_token_id: begins a text where the tokenizer itself does not say.
+        hf_config: the contents of config.json: of `vocab_size`, what the tokenizer does not have is filled up, and
+            `bos_token_id` and `pad_token_id` count where the tokenizer itself does not say.
 
     Raises:
         UserError: llama.cpp has no such tokenizer, or the tokenizer has no end token or too many tokens.
     """
-    contents = tokenizer.to_json()
+    contents, vocab_size = tokenizer.to_json(), int(hf_config["vocab_size"])
     if tokenizer.vocab_size > vocab_size:
         raise UserError(
             f"the tokenizer has {tokenizer.vocab_size} tokens, the model {vocab_size}: they are not of one model"
@@ -187,12 +187,11 @@ def write_tokenizer(tokenizer: Tokenizer, vocab_size: int, bos_token_id: int | N
             "llama.cpp has no name for this kind of tokenizer: byte-level BPE (`lmcraft tokenizer train`) and SentencePiece "
             "can be said in GGUF, one token per character cannot"
         )
-    begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else bos_token_id
     ids = {
-        "bos": tokenizer.eos_token_id if begin is None else begin,  # without one, llama.cpp takes token 11
+        "bos": _first(tokenizer.vocab_size, tokenizer.bos_token_id, hf_config.get("bos_token_id"), tokenizer.eos_token_id),
         "eos": tokenizer.eos_token_id,
         "unknown": contents["model"]["vocab"].get(contents["model"].get("unk_token")),
-        "padding": tokenizer.pad_token_id,
+        "padding": _first(tokenizer.vocab_size, tokenizer.pad_token_id, hf_config.get("pad_token_id")),
     }
     written |= {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types}
     written |= {f"tokenizer.ggml.{role}_token_id": value for role, value in ids.items() if value is not None}
@@ -201,6 +200,11 @@ def write_tokenizer(tokenizer: Tokenizer, vocab_size: int, bos_token_id: int | N
     if tokenizer.chat_template is not None:
         written["tokenizer.chat_template"] = tokenizer.chat_template
     return written
+
+
+def _first(tokens: int, *ids: int | None) -> int | None:
+    """The first that is a token. There must be one that begins a text: without, llama.cpp takes token 11."""
+    return next((token_id for token_id in ids if token_id is not None and 0 <= token_id < tokens), None)
 
 
 def _typed_tokens(contents: Mapping[str, Any], vocab_size: int) -> tuple[list[str], list[int]]:

@@ -60,7 +60,7 @@ def write_gguf(
     package = gguf_package()
     arch = architecture_for(hf_config)
     settings, further = write_config(hf_config, arch)
-    vocabulary = write_tokenizer(tokenizer, int(hf_config["vocab_size"]), hf_config.get("bos_token_id"))
+    vocabulary = write_tokenizer(tokenizer, hf_config)
     with written_whole(path) as temporary:
         writer = package.GGUFWriter(temporary, arch.name, use_temp_file=True)
         try:

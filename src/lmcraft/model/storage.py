@@ -35,6 +35,8 @@ class Checkpoint:
     """The tensors that there are."""
     read: Callable[[str], Tensor]
     """One of them."""
+    dtype: torch.dtype | None = None
+    """The type to load all of them in, where they have several; None: each in its own."""
 
     def config(self) -> TransformerConfig:
         """What it is made of, in our words.
@@ -103,7 +105,7 @@ def build_model(
     Raises:
         UserError: a tensor is missing, or config.json and the weights do not fit together.
     """
-    config = checkpoint.config()
+    config, dtype = checkpoint.config(), dtype or checkpoint.dtype
     with torch.device("meta"):
         model = Transformer(config)
     state = model.state_dict()

@@ -1,0 +1,297 @@
+"""Each architecture, on tiny random models: written by us, opened by us and by transformers, the logits are the original's."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lmcraft.errors import UserError
+from lmcraft.gguf import read_gguf, write_gguf
+from lmcraft.gguf.package import gguf_package
+from lmcraft.language_model import LanguageModel
+from lmcraft.model.storage import build_model, open_checkpoint
+from tests.infer.models import tokenizer
+
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("gguf")
+
+VOCABULARY = 384
+SIZES: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 96,
+    "max_position_embeddings": 128,
+    "tie_word_embeddings": False,
+}
+WIDE = {**SIZES, "head_dim": 128}  # transformers reads neither this nor the width of experts (768) from a GGUF file
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 32}
+LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 3.0}
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "short_factor": [1.0 + n / 10 for n in range(8)],
+    "long_factor": [2.0 + n for n in range(8)],
+    "original_max_position_embeddings": 64,
+}
+GEMMA = {**SIZES, "head_dim": 256, "num_hidden_layers": 7, "sliding_window": 8, "tie_word_embeddings": True}
+GEMMA_ROPE = {
+    "full_attention": {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 20000.0},
+}
+NEOX = {**SIZES, "num_key_value_heads": None, "rotary_pct": 0.25, "max_position_embeddings": 128}
+GPT2 = {"vocab_size": VOCABULARY, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 1024}
+MOE = {**WIDE, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 768, "norm_topk_prob": True}
+# Name: transformers' configuration, and what is different when transformers reads the file (None: nothing).
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("Llama", {**SIZES, "rms_norm_eps": 1e-5, "rope_theta": 50000.0}),
+    "llama-bias": ("Llama", {**SIZES, "attention_bias": True, "mlp_bias": True, "num_key_value_heads": 4}),
+    "llama-tied-wide": ("Llama", {**SIZES, "head_dim": 24, "tie_word_embeddings": True}),
+    "llama3": ("Llama", {**SIZES, "head_dim": 64, "rope_parameters": LLAMA3}),
+    "llama-yarn": ("Llama", {**SIZES, "rope_parameters": YARN}),
+    "llama-linear": ("Llama", {**SIZES, "rope_parameters": LINEAR}),
+    "mistral": ("Mistral", {**SIZES, "sliding_window": None}),
+    "qwen2": ("Qwen2", {**SIZES, "tie_word_embeddings": True}),
+    "qwen3": ("Qwen3", WIDE),
+    "gemma3": ("Gemma3Text", GEMMA),
+    "gemma3-scaled": (
+        "Gemma3Text",
+        {
+            **GEMMA,
+            "head_dim": 32,
+            "query_pre_attn_scalar": 32,
+            "rope_parameters": GEMMA_ROPE,
+            "layer_types": ["full_attention", "sliding_attention"] * 3 + ["full_attention"],
+        },
+    ),
+    "phi3": ("Phi3", {**SIZES, "pad_token_id": 0}),
+    "phi3-longrope": (
+        "Phi3",
+        {
+            **SIZES,
+            "rope_parameters": LONGROPE,
+            "original_max_position_embeddings": 64,
+            "sliding_window": 50,
+            "pad_token_id": 0,
+        },
+    ),
+    "gpt_neox": ("GPTNeoX", NEOX),
+    "gpt_neox-sequential": ("GPTNeoX", {**NEOX, "use_parallel_residual": False, "tie_word_embeddings": True}),
+    "gpt2": ("GPT2", GPT2),
+    "gpt2-untied": ("GPT2", {**GPT2, "tie_word_embeddings": False, "n_inner": 80}),
+    "qwen3_moe": ("Qwen3Moe", MOE),
+}
+# What transformers' own reader of GGUF leaves out: the architecture, the scaling, biases, the width of heads or n_inner.
+NOT_IN_TRANSFORMERS = (
+    "llama-bias",
+    "llama3",
+    "llama-yarn",
+    "llama-linear",
+    "gemma3-scaled",
+    "phi3-longrope",
+    "gpt_neox",
+)
+NOT_IN_TRANSFORMERS += ("gpt_neox-sequential", "gpt2-untied")
+
+
+def original(name: str) -> Any:
+    kind, arguments = CASES[name]
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**arguments)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    model.tie_weights()
+    return model
+
+
+def written(model: Any, folder: Path, quantisation: Any = "f32") -> Path:
+    """The model as a GGUF file, by way of the folder that transformers writes."""
+    model.save_pretrained(folder / "hf")
+    with open_checkpoint(folder / "hf") as checkpoint:
+        tensors = ((name, checkpoint.read(name)) for name in sorted(checkpoint.names, key=_by_layer))
+        write_gguf(folder / "model.gguf", checkpoint.hf_config, tensors, tokenizer(), quantisation, licence="mit")
+    return folder / "model.gguf"
+
+
+def _by_layer(name: str) -> tuple[Any, ...]:
+    return tuple(int(part) if part.isdigit() else -1 for part in name.split(".")), name
+
+
+def ids(length: int = 40) -> torch.Tensor:
+    return torch.randint(0, 340, (2, length), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", CASES)
+@torch.inference_mode()
+def test_we_read_what_we_write(name: str, tmp_path: Path) -> None:
+    model = original(name)
+    file = read_gguf(written(model, tmp_path))
+    assert (file.licence, file.dtype, file.name) == ("mit", torch.float32, "model")
+    ours = build_model(file.checkpoint)
+    for length in (40, 100):  # below and above LongRoPE's original length
+        torch.testing.assert_close(ours(ids(length)), model(ids(length)).logits, atol=1e-4, rtol=1e-4)
+    assert ours.config.vocab_size == VOCABULARY
+    assert file.tokenizer.encode("Once 从前 🙂") == tokenizer().encode("Once 从前 🙂")
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in NOT_IN_TRANSFORMERS])
+@torch.inference_mode()
+def test_transformers_reads_what_we_write(name: str, tmp_path: Path) -> None:
+    model = original(name)
+    path = written(model, tmp_path)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    torch.testing.assert_close(theirs(ids()).logits, model(ids()).logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "qwen3_moe"])  # which keeps its experts stacked
+@torch.inference_mode()
+def test_the_names_and_settings_are_transformers(name: str, tmp_path: Path) -> None:
+    """config.json and the tensors, without any family of ours."""
+    model = original(name)
+    file = read_gguf(written(model, tmp_path))
+    config = transformers.AutoConfig.for_model(**file.config)
+    theirs = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    state = {key: file.read(key) for key in theirs.state_dict()}
+    state = {key: tensor for key, tensor in state.items() if tensor is not None}
+    missing, unexpected = theirs.load_state_dict(state, strict=False)
+    assert unexpected == [] and set(missing) <= {"lm_head.weight"}
+    theirs.tie_weights()
+    for length in (40, 100):
+        torch.testing.assert_close(theirs(ids(length)).logits, model(ids(length)).logits, atol=1e-4, rtol=1e-4)
+    for key, tensor in model.state_dict().items():
+        torch.testing.assert_close(theirs.state_dict()[key], tensor, atol=1e-6, rtol=0, msg=key)
+
+
+@pytest.mark.parametrize("quantisation", ["f16", "bf16", "q8_0"])
+@torch.inference_mode()
+def test_smaller_types_are_near(quantisation: str, tmp_path: Path) -> None:
+    model = original("qwen3")
+    path = written(model, tmp_path, quantisation)
+    file = read_gguf(path)
+    kinds = {name: entry.type.name for name, entry in file.file.tensors.items()}
+    wanted = quantisation.upper()
+    assert kinds["token_embd.weight"] == kinds["blk.1.ffn_down.weight"] == wanted
+    assert kinds["blk.1.attn_norm.weight"] == kinds["output_norm.weight"] == "F32"
+    assert file.dtype == {"f16": torch.float16, "bf16": torch.bfloat16, "q8_0": torch.float32}[quantisation]
+    assert {parameter.dtype for parameter in build_model(file.checkpoint).parameters()} == {file.dtype}
+    package, weight = gguf_package(), model.model.layers[1].mlp.down_proj.weight
+    expected = package.quantize(weight.numpy(), package.GGMLQuantizationType[wanted])
+    stored = np.asarray(package.dequantize(expected, package.GGMLQuantizationType[wanted]))
+    found = file.read("model.layers.1.mlp.down_proj.weight")
+    assert found is not None and (found.float().numpy() == stored).all()
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    ours = build_model(file.checkpoint, dtype=torch.float32)
+    torch.testing.assert_close(ours(ids()), theirs(ids()).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_rows_that_q8_0_cannot_divide_become_f16(tmp_path: Path) -> None:
+    kind, arguments = CASES["llama"]
+    CASES["narrow"] = kind, {**arguments, "intermediate_size": 40}
+    file = read_gguf(written(original("narrow"), tmp_path, "q8_0")).file
+    assert file.tensors["blk.0.ffn_down.weight"].type.name == "F16"
+    assert file.tensors["blk.0.ffn_up.weight"].type.name == "Q8_0"
+
+
+def test_the_header_is_what_the_converter_writes(tmp_path: Path) -> None:
+    metadata = read_gguf(written(original("llama"), tmp_path, "f16")).file.metadata
+    expected = {
+        "general.architecture": "llama",
+        "general.type": "model",
+        "general.file_type": 1,
+        "general.quantization_version": 2,
+        "llama.block_count": 2,
+        "llama.context_length": 128,
+        "llama.embedding_length": 64,
+        "llama.feed_forward_length": 96,
+        "llama.attention.head_count": 4,
+        "llama.attention.head_count_kv": 2,
+        "llama.rope.freq_base": 50000.0,
+        "llama.rope.dimension_count": 16,
+        "llama.vocab_size": VOCABULARY,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "qwen2",
+        "tokenizer.ggml.eos_token_id": 0,
+        "tokenizer.ggml.add_bos_token": False,
+    }
+    assert {key: metadata[key] for key in expected} == expected
+    assert metadata.number("llama.attention.layer_norm_rms_epsilon") == 1e-5
+    assert len(metadata["tokenizer.ggml.tokens"]) == VOCABULARY
+
+
+def test_a_language_model_opens_a_file(tmp_path: Path) -> None:
+    path = written(original("qwen2"), tmp_path)
+    assert isinstance(LanguageModel.load(path).complete("Once", seed=1, max_new_tokens=5), str)
+
+
+def test_a_whole_file_or_none(tmp_path: Path) -> None:
+    model = original("llama")
+    path = written(model, tmp_path)
+    before = path.read_bytes()
+    with open_checkpoint(tmp_path / "hf") as checkpoint:
+        names = sorted(checkpoint.names)[:-1]
+        tensors = [*((name, checkpoint.read(name)) for name in names), ("unheard.of", torch.zeros(2))]
+        with pytest.raises(UserError, match=r"'unheard\.of' has no name"):
+            write_gguf(path, checkpoint.hf_config, tensors, tokenizer())
+    assert path.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == ["hf", "model.gguf"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("llama", {"hidden_act": "gelu"}, "hidden_act='gelu' cannot be said in GGUF for llama"),
+        ("llama", {"model_type": "lmcraft"}, "no architecture of GGUF's"),
+        ("llama", {"num_hidden_layers": None}, "num_hidden_layers=None is not a count"),
+        ("llama", {"rope_parameters": {**YARN, "attention_factor": 3.0}}, "attention_factor=3.0 cannot"),
+        ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "type 'dynamic' cannot"),
+        ("llama", {"rope_parameters": {"rope_type": "linear"}}, "lacks 'factor'"),
+        ("qwen2", {"head_dim": 32}, "4 heads of 32 in a qwen2 of 64"),
+        ("qwen3", {"attention_bias": True}, "attention_bias=True"),
+        ("qwen3_moe", {"norm_topk_prob": False}, "norm_topk_prob=False"),
+        ("gemma3", {"query_pre_attn_scalar": 99}, "query_pre_attn_scalar=99"),
+        ("gpt2", {"activation_function": "relu"}, "activation_function='relu'"),
+        ("llama", {"vocab_size": 260}, "not of one model"),
+    ],
+)
+def test_what_gguf_cannot_say_is_one_sentence(name: str, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    written(original(name), tmp_path)
+    with open_checkpoint(tmp_path / "hf") as checkpoint, pytest.raises(UserError, match=message):
+        tensors = ((key, checkpoint.read(key)) for key in checkpoint.names)
+        write_gguf(tmp_path / "other.gguf", {**checkpoint.hf_config, **changes}, tensors, tokenizer())
+    assert not (tmp_path / "other.gguf").exists()
+
+
+def test_numbers_too_large_for_f16_are_refused(tmp_path: Path) -> None:
+    model = original("llama")
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight[0, 0] = 1e6
+    with pytest.raises(UserError, match="F16 cannot hold"):
+        written(model, tmp_path, "f16")
+    assert read_gguf(written(model, tmp_path, "bf16")).dtype == torch.bfloat16
+
+
+def test_a_mistral_with_a_window_gets_its_context(tmp_path: Path) -> None:
+    CASES["windowed"] = ("Mistral", {**SIZES, "sliding_window": 24})
+    file = read_gguf(written(original("windowed"), tmp_path))
+    assert (file.config["model_type"], file.config["max_position_embeddings"]) == ("llama", 24)
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = written(original("llama"), tmp_path)
+    monkeypatch.setitem(__import__("sys").modules, "gguf", None)
+    with pytest.raises(UserError, match=r"pip install 'lmcraft\[gguf\]'"):
+        read_gguf(path)
+    with pytest.raises(UserError, match=r"pip install 'lmcraft\[gguf\]'"):
+        write_gguf(path, {}, [], tokenizer())
