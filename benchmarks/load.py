@@ -1,6 +1,6 @@
 """Seconds and memory to open a 135M model and take its first step, beside transformers, in fresh processes taking turns.
 
-    python benchmarks/load.py [FOLDER]
+python benchmarks/load.py [FOLDER]
 """
 
 import json

@@ -159,8 +159,8 @@ class LanguageModel:
         return "".join(self.stream(prompt, **settings))
 
     def _encoded(self, prompt: str) -> list[int]:
-        """The prompt's tokens; an empty prompt becomes the token that stands between texts."""
-        if ids := self.tokenizer.encode(prompt):
+        """The prompt's tokens after those that begin a text; nothing at all becomes the token that stands between texts."""
+        if ids := [*self.tokenizer.begin_ids, *self.tokenizer.encode(prompt)]:
             return ids
         begin = self.tokenizer.bos_token_id
         begin = self.tokenizer.eos_token_id if begin is None else begin

@@ -40,9 +40,7 @@ def test_greedy_texts_are_those_of_transformers(file: object) -> None:
     theirs.generation_config = transformers.GenerationConfig()
     end = set(ours.eos_token_ids)
     for prompt in PROMPTS:
-        ids = ours.tokenizer.encode(prompt)
-        if "gemma" in path.name.lower():
-            ids = [2, *ids]  # this model was trained on texts that all begin with <bos>
+        ids = [*ours.tokenizer.begin_ids, *ours.tokenizer.encode(prompt)]
         expected = theirs.generate(torch.tensor([ids]), max_new_tokens=64, do_sample=False)[0].tolist()
         found = ours.generate(ids, max_new_tokens=64, do_sample=False)[0]
         length = next((n for n, token in enumerate(expected) if n >= len(ids) and token in end), len(expected)) + 1

@@ -102,3 +102,17 @@ def test_templates_that_fail_or_attack_are_user_errors(folder: Path, template: s
 def test_without_a_template(folder: Path) -> None:
     with pytest.raises(UserError, match="no chat template"):
         Tokenizer.load(folder).apply_chat_template([])
+
+
+def test_what_begins_every_text_is_known_and_not_added(folder: Path) -> None:
+    from tokenizers import processors
+
+    tokenizer = Tokenizer.load(folder)
+    assert tokenizer.begin_ids == ()
+    end = tokenizer.eos_token_id
+    content = json.loads((folder / "tokenizer.json").read_text())
+    bos = processors.TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", end)])
+    content["post_processor"] = json.loads(bos.__getstate__())
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    begun = Tokenizer.load(folder)
+    assert begun.begin_ids == (end,) and begun.encode("text") == tokenizer.encode("text")

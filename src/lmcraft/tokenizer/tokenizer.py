@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,16 @@ class Tokenizer:
             elif part:
                 ids.extend(hf.encode_batch_fast([part], add_special_tokens=False)[0].ids)
         return ids
+
+    @cached_property
+    def begin_ids(self) -> tuple[int, ...]:
+        """What stands before every text that the model was trained on (Llama's and Gemma's <bos>); mostly nothing.
+
+        `encode` does not add it; `LanguageModel` does, where it continues a text. A chat template has its own.
+        """
+        encoding = self._hf.encode("a")
+        marked = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+        return tuple(token_id for token_id, _ in takewhile(lambda pair: pair[1] == 1, marked))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text, on all cores."""
