@@ -9,7 +9,9 @@ import torch
 from lmcraft.cli import main
 from lmcraft.commands import export as export_module
 from lmcraft.language_model import LanguageModel, load
-from tests.infer.models import language_model, tokenizer
+from lmcraft.tokenizer.train import train_characters
+from tests.infer.models import TEXT, language_model, tokenizer
+from tests.tiny import tiny_model
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -88,6 +90,32 @@ def test_an_export_in_shards_is_whole_and_replaces_its_other_form(folder: Path, 
     model.save(out)
     assert [file.name for file in out.glob("model*")] == ["model.safetensors"]
     assert same(load(out), model)
+
+
+@pytest.mark.parametrize("dtype", ["keep", "float16", "bfloat16", "q8_0"])
+def test_export_to_gguf_and_back(folder: Path, tmp_path: Path, dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("gguf")
+    file, out = tmp_path / "tiny.gguf", tmp_path / "again"
+    assert main(["export", str(folder), str(file), "--dtype", dtype]) == 0
+    assert main(["pull", str(file), "--out", str(out)]) == 0
+    original, again = load(folder), load(out)
+    assert same(original, again) == (dtype == "keep")
+    assert again.tokenizer.chat_template == CHATML and again.eos_token_ids == original.eos_token_ids
+    text = "Once upon 从前 12345 🙂\n  x"
+    assert again.tokenizer.encode(text) == original.tokenizer.encode(text)
+    assert json.loads((out / "lmcraft/lineage.json").read_text())["licence"] == "apache-2.0"
+    assert main(["generate", f"gguf:{file}", "Once", "--max-new-tokens", "3", "--seed", "1"]) == 0
+
+
+def test_what_gguf_cannot_say_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("gguf")
+    language_model(norm="layernorm").save(tmp_path / "native")
+    LanguageModel(tiny_model(vocab_size=len(set(TEXT))), train_characters([TEXT])).save(tmp_path / "characters")
+    for name, words in (("native", "no Hugging Face family"), ("characters", "tokenizer")):
+        assert main(["export", str(tmp_path / name), str(tmp_path / "x.gguf")]) == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1, error
+    assert not list(tmp_path.glob("*gguf*"))
 
 
 def test_what_is_not_the_same_model_is_not_written(
