@@ -11,7 +11,8 @@ from lmcraft.errors import UserError
 from lmcraft.folder import write_json
 from lmcraft.infer import files
 from lmcraft.infer.config import GenerationConfig
-from lmcraft.infer.generate import Token, generate
+from lmcraft.infer.generate import generate
+from lmcraft.infer.tokens import Token
 from lmcraft.model.storage import MAX_SHARD_SIZE, build_model, save_model, weight_files
 from lmcraft.model.transformer import Transformer
 from lmcraft.source import Source, open_source

@@ -6,7 +6,8 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.infer.config import GenerationConfig
-from lmcraft.infer.generate import Token, generate
+from lmcraft.infer.generate import generate
+from lmcraft.infer.tokens import Token
 from tests.infer.models import FAMILIES, in_transformers, language_model, tokenizer
 from tests.tiny import tiny_model
 

@@ -15,7 +15,7 @@ from lmcraft.errors import UserError
 from lmcraft.infer.config import GenerationConfig
 
 if TYPE_CHECKING:
-    from lmcraft.infer.generate import Token
+    from lmcraft.infer.tokens import Token
     from lmcraft.language_model import LanguageModel
 
 _OPTION = re.compile(r"--\w[\w.-]*(=.*)?")

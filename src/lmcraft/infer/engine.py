@@ -1,0 +1,266 @@
+"""The engine: many requests, one model, one step at a time (continuous batching, Orca, OSDI 2022).
+
+A step computes at most one piece of one prompt, in plain PyTorch, and one token or a few of every sequence that grows: in
+the native operation where it covers the model, else row by row in PyTorch. The numbers of a sequence do not depend on what
+else is in the batch: prompts are always cut at the same places, and a row's arithmetic is its own.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from collections.abc import Sequence as Ids
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lmcraft.errors import UserError
+from lmcraft.infer.blocks import BlockPool
+from lmcraft.infer.lookup import guess
+from lmcraft.infer.native import NativeDecoder, reason_against
+from lmcraft.infer.native.decoder import MOST_ROWS, DecodeRow, Weights
+from lmcraft.infer.paged import PagedCache
+from lmcraft.infer.request import Batch, Request, Sequence
+from lmcraft.infer.sampler import check_bias, log_probabilities, next_tokens
+from lmcraft.infer.threads import ThreadChoice
+from lmcraft.infer.tokens import Token, room_for
+from lmcraft.model.transformer import Transformer
+
+# Prompts are computed in pieces of so many tokens, cut at multiples of it, and shared in no smaller ones: the products of
+# another length may be rounded otherwise.
+PIECE = 256
+MOST_BYTES = 4 * 2**30  # of keys and values, unless one context alone needs more
+DEFAULT_TOKENS = 32_768
+
+Tier = Literal["auto", "native", "eager"]
+
+
+class Engine:
+    """Continues requests; `submit` some and take `step`s, or iterate over `run`.
+
+    Not safe for several threads at once: a server gives it one of its own.
+
+    Args:
+        model: in `eval` mode.
+        weights: what the native operation reads; None: the model's own type, as near as it has one.
+        tier: "native" compiles and packs, and fails where it cannot; "eager" is plain PyTorch; "auto" takes what there is.
+        cache_tokens: room for keys and values, in tokens; 0: by a rule.
+        most_running: how many sequences may grow at once.
+        lookup: guess tokens of greedy continuations from what the text said before (exact; native tier only).
+
+    Raises:
+        UserError: the native tier is asked for and cannot be had.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        *,
+        weights: Weights | None = None,
+        tier: Tier = "auto",
+        cache_tokens: int = 0,
+        most_running: int = 32,
+        lookup: bool = True,
+    ) -> None:
+        self.model = model
+        self.most_running = most_running
+        against = reason_against(model) if tier != "eager" else "eager was asked for"
+        if against and (tier == "native" or (weights in ("int8", "int4") and tier != "eager")):
+            raise UserError(f"the native decode step cannot run this model here: {against}; use tier='eager'")
+        self.tier: Literal["native", "eager"] = "eager" if against else "native"
+        self.weights: Weights = weights or ("float32" if model.compute_dtype == torch.float32 else "bfloat16")
+        exact = self.tier == "eager" or self.weights == "float32"
+        cache_dtype = model.compute_dtype if exact else torch.float16
+        self.pool = BlockPool(
+            model.config, tokens=cache_tokens or _cache_tokens(model, cache_dtype), dtype=cache_dtype, device=model.device
+        )
+        self._native = None
+        if self.tier == "native":
+            most = torch.get_num_threads()
+            self._threads = {rows: ThreadChoice(most) for rows in range(1, MOST_ROWS + 1)}
+            self._native = NativeDecoder(model, self.pool, self.weights, most_threads=most)
+        self._lookup = lookup and self._native is not None
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+
+    def submit(self, request: Request) -> Sequence:
+        """Queue a request; its tokens come out of `step`. Set `cancelled` of what is returned to give up.
+
+        Raises:
+            UserError: the prompt is empty, too long or of another vocabulary; a setting does not fit.
+        """
+        config, prompt_ids, vocab_size = request.config, request.prompt_ids, self.model.config.vocab_size
+        if config.num_beams > 1:
+            raise UserError(f"num_beams={config.num_beams} is not for the engine, which samples: use `generate`")
+        if config.stop and request.tokenizer is None:
+            raise UserError(f"stop={config.stop!r} needs a tokenizer: give one, or leave stop out")
+        if outside := [i for i in prompt_ids if not 0 <= i < vocab_size]:
+            raise UserError(f"the prompt has token {outside[0]}, but the model's are 0 to {vocab_size - 1}")
+        check_bias(config.logit_bias, vocab_size)
+        context = min(self.model.config.max_position_embeddings, self.pool.places)
+        sequence = Sequence(request, room_for(context, len(prompt_ids), config))
+        self.waiting.append(sequence)
+        return sequence
+
+    def run(self) -> Iterator[tuple[Sequence, Token]]:
+        """Step until nothing is left to do."""
+        while self.waiting or self.running:
+            yield from self.step()
+
+    @torch.inference_mode()
+    def step(self) -> list[tuple[Sequence, Token]]:
+        """Compute one batch; returns the tokens that it found, in order within each sequence."""
+        self._drop_expired()
+        batch = self._next_batch()
+        found: list[tuple[Sequence, Token]] = []
+        if batch.prefill is not None:
+            found += self._prefill(*batch.prefill)
+        if batch.decode:
+            found += self._decode(batch.decode)
+        for sequence in [sequence for sequence in self.running if sequence.finished]:
+            self._remove(sequence)
+        return found
+
+    # What to compute
+
+    def _drop_expired(self) -> None:
+        for sequence in [sequence for sequence in self.running if sequence.expired]:
+            self._remove(sequence)
+        for sequence in [sequence for sequence in self.waiting if sequence.expired]:
+            self.waiting.remove(sequence)
+
+    def _remove(self, sequence: Sequence) -> None:
+        self.running.remove(sequence)
+        self.pool.release(sequence.holding)
+
+    def _next_batch(self) -> Batch:
+        self._admit()
+        growing = [sequence for sequence in self.running if sequence.computed >= sequence.prompt_length]
+        decode = []
+        for sequence in growing:
+            if sequence in self.running:  # it had not to make room
+                ids = self._ids_of(sequence, alone=len(growing) == 1)
+                if self._make_room(sequence, sequence.computed + len(ids)):
+                    decode.append((sequence, ids))
+        prefill = None
+        for sequence in self.running:  # the oldest prompt first
+            if sequence.computed < sequence.prompt_length:
+                prefill = sequence, min((sequence.computed // PIECE + 1) * PIECE, sequence.prompt_length)
+                break
+        return Batch(prefill, [pair for pair in decode if pair[0] in self.running])
+
+    def _admit(self) -> None:
+        """Let sequences in while there is room for all of their tokens so far and one more."""
+        while self.waiting and len(self.running) < self.most_running:
+            sequence = self.waiting[0]
+            prompt = sequence.tokens[: sequence.prompt_length]
+            found = self.pool.find(sequence.holding, prompt, sequence.salt, PIECE // self.pool.block_size)
+            if not self.pool.extend(sequence.holding, len(sequence.tokens) + 1):
+                self.pool.release(sequence.holding)
+                if not self.running:  # one sequence alone always fits: `submit` saw to that
+                    raise AssertionError("an empty pool has no room")
+                return
+            self.waiting.popleft()
+            sequence.computed = found
+            self.running.append(sequence)
+
+    def _ids_of(self, sequence: Sequence, *, alone: bool) -> Ids[int]:
+        """The tokens to compute next: those that are known and not computed, or the last one and guesses after it."""
+        known = sequence.tokens[sequence.computed :]
+        if len(known) > 1:
+            return known[:MOST_ROWS]
+        if not (self._lookup and alone and sequence.request.config.greedy):
+            return known
+        context = min(self.model.config.max_position_embeddings, self.pool.places)
+        room = min(MOST_ROWS - 1, context - len(sequence.tokens) - 1)
+        return known + guess(sequence.tokens, room)
+
+    def _make_room(self, sequence: Sequence, tokens: int) -> bool:
+        """Take blocks for a sequence, from the youngest others if there are none; False if it had to go itself."""
+        while not self.pool.extend(sequence.holding, tokens):
+            youngest = self.running[-1]
+            self._remove(youngest)
+            youngest.computed = 0
+            self.waiting.appendleft(youngest)
+            if youngest is sequence:
+                return False
+        return True
+
+    # Computing it
+
+    def _prefill(self, sequence: Sequence, stop: int) -> list[tuple[Sequence, Token]]:
+        logits_1V = self._forward(sequence, sequence.tokens[sequence.computed : stop])
+        sequence.computed = stop
+        self.pool.publish(sequence.holding, sequence.tokens[:stop], sequence.salt)
+        if stop < sequence.prompt_length or len(sequence.tokens) > sequence.prompt_length:
+            return []
+        return [self._sample(sequence, logits_1V)]
+
+    def _forward(self, sequence: Sequence, ids: Ids[int]) -> Tensor:
+        """The logits after some tokens, (1, V), float32; their keys and values are stored."""
+        cache = PagedCache(self.pool, sequence.holding, sequence.computed)
+        input_ids = torch.tensor([ids], device=self.model.device)
+        logits_11V: Tensor = self.model(input_ids, cache=cache, last_only=True)
+        return logits_11V[:, 0].float()
+
+    def _decode(self, work: list[tuple[Sequence, Ids[int]]]) -> list[tuple[Sequence, Token]]:
+        found: list[tuple[Sequence, Token]] = []
+        if self._native is None:
+            for sequence, ids in work:
+                logits_1V = self._forward(sequence, ids[:1])
+                found += self._accept(sequence, ids[:1], logits_1V)
+            return found
+        group: list[tuple[Sequence, Ids[int]]] = []
+        for sequence, ids in work:
+            if sum(len(other) for _, other in group) + len(ids) > MOST_ROWS:
+                found += self._decode_native(self._native, group)
+                group = []
+            group.append((sequence, ids))
+        return found + self._decode_native(self._native, group)
+
+    def _decode_native(self, native: NativeDecoder, work: list[tuple[Sequence, Ids[int]]]) -> list[tuple[Sequence, Token]]:
+        rows = []
+        for sequence, ids in work:
+            blocks = torch.tensor(sequence.holding.blocks, dtype=torch.int32)
+            replayed = len(sequence.tokens) - sequence.computed > len(ids)
+            rows += [DecodeRow(i, sequence.computed + n, blocks, not replayed) for n, i in enumerate(ids)]
+        with self._threads[len(rows)].measured() as threads:
+            logits_RV = native.step(rows, threads)
+        found, start = [], 0
+        for sequence, ids in work:
+            found += self._accept(sequence, ids, logits_RV[start : start + len(ids)])
+            start += len(ids)
+        return found
+
+    def _accept(self, sequence: Sequence, ids: Ids[int], logits_NV: Tensor) -> list[tuple[Sequence, Token]]:
+        """Take what the logits after `ids` say: a guess is right if the token before it says the same."""
+        found = []
+        for n, token_id in enumerate(ids):
+            place = sequence.computed
+            if place < len(sequence.tokens):
+                if sequence.tokens[place] != token_id:  # a wrong guess; all after it are worth nothing
+                    break
+            elif sequence.finished:
+                break
+            sequence.computed += 1
+            if sequence.computed == len(sequence.tokens) and not sequence.finished:
+                found.append(self._sample(sequence, logits_NV[n : n + 1]))
+        return found
+
+    def _sample(self, sequence: Sequence, logits_1V: Tensor) -> tuple[Sequence, Token]:
+        tokens_1T = torch.tensor([sequence.tokens])
+        ids_1 = next_tokens(
+            logits_1V.cpu(),
+            tokens_1T,
+            sequence.request.config,
+            prompt_length=sequence.prompt_length,
+            generator=sequence.generator,
+        )
+        logprob = float(log_probabilities(logits_1V.cpu(), ids_1))
+        return sequence, sequence.accept(int(ids_1), logprob)
+
+
+def _cache_tokens(model: Transformer, dtype: torch.dtype) -> int:
+    """Room for 32,768 tokens in at most 4 GiB, but at least for one context."""
+    c = model.config
+    each = 2 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * torch.empty(0, dtype=dtype).element_size()
+    return max(c.max_position_embeddings, min(DEFAULT_TOKENS, MOST_BYTES // each))

@@ -1,0 +1,255 @@
+"""Packing a Transformer for the native decode step, and calling it. The structures are those of `decode.cpp`.
+
+Shapes: R rows, V vocabulary, C width.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lmcraft.infer.blocks import BlockPool
+from lmcraft.infer.native.build import BuildError, library
+from lmcraft.infer.quantise import quantise_groups, quantise_rows
+from lmcraft.model.norm import GemmaRMSNorm, LayerNorm
+from lmcraft.model.position import rotary_table
+from lmcraft.model.transformer import Transformer
+
+Weights = Literal["float32", "bfloat16", "int8", "int4"]
+KINDS = {"float32": 0, "bfloat16": 1, "int8": 2, "int4": 3, "float16": 4}
+ACTIVATIONS = {"swiglu": 0, "geglu_tanh": 1, "gelu": 2, "gelu_tanh": 3, "relu2": 4}
+NO_NORM, RMSNORM, LAYERNORM = range(3)
+MOST_ROWS = 8
+LINE = 64  # bytes of a cache line, which the kernels load at once
+
+
+class _Matrix(Structure):
+    _fields_ = [
+        *((name, c_void_p) for name in ("data", "scale", "sum", "bias")),
+        *((name, c_int32) for name in ("kind", "rows", "columns", "stride")),
+    ]
+
+
+class _Norm(Structure):
+    _fields_ = [("weight", c_void_p), ("bias", c_void_p), ("kind", c_int32)]
+
+
+class _Layer(Structure):
+    _fields_ = [
+        *((f"{name}_norm", _Norm) for name in ("attention", "attention_post", "feed_forward", "feed_forward_post")),
+        *((name, c_void_p) for name in ("q_norm", "k_norm")),
+        *((name, _Matrix) for name in ("qkv", "output", "gate_up", "down")),
+        *((name, c_int32) for name in ("window", "rotary")),
+    ]
+
+
+class _Plan(Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("width", "heads", "kv_heads", "head_dim", "rotary_dim", "inner", "vocabulary")),
+        *((name, c_int32) for name in ("layers", "activation", "parallel_residual", "block", "embedding_kind")),
+        *((name, c_float) for name in ("norm_eps", "embedding_scale", "attention_scale", "reserved")),
+        ("embedding", c_void_p),
+        ("embedding_stride", c_int64),
+        ("positions", c_void_p),
+        ("rotary", c_void_p * 4),
+        ("layer", POINTER(_Layer)),
+        ("norm", _Norm),
+        ("head", _Matrix),
+        ("cache", c_void_p),
+        ("places", c_int64),
+        ("cache_kind", c_int32),
+        ("most_threads", c_int32),
+    ]
+
+
+class _Row(Structure):
+    _fields_ = [("token", c_int32), ("position", c_int32), ("blocks", c_void_p), ("logits", c_void_p)]
+
+
+@dataclass(frozen=True)
+class DecodeRow:
+    """One token of one sequence."""
+
+    token: int
+    position: int
+    blocks: Tensor
+    """The sequence's blocks in the pool, in order, int32; they reach to `position`."""
+    wanted: bool = True
+    """Whether its logits are asked for."""
+
+
+def reason_against(model: Transformer) -> str:
+    """Why the native step cannot run a model here; empty if it can."""
+    config = model.config
+    if model.device.type != "cpu":
+        return f"the model is on {model.device.type}"
+    if config.num_experts:
+        return "a mixture of experts is not covered"
+    if config.rope_scaling.rope_type == "longrope":
+        return "LongRoPE is not covered"
+    if config.parallel_residual and config.norm_placement != "before":
+        return "parallel sub-layers with norms of their outputs are not covered"
+    try:
+        library()
+    except BuildError as error:
+        return str(error)
+    return ""
+
+
+class NativeDecoder:
+    """A Transformer's decode step over the keys and values in a pool.
+
+    Args:
+        model: on the CPU, in `eval` mode; its tensors are used where they are, or packed.
+        pool: of keys and values, which prefill fills too.
+        weights: the type that the matrices are read in; int8 and int4 are quantised here.
+        most_threads: of which each step may use as many as it is told.
+        target: the CPU to build for; only tests say another than this one.
+
+    Raises:
+        BuildError: it cannot be built here.
+    """
+
+    def __init__(
+        self, model: Transformer, pool: BlockPool, weights: Weights, *, most_threads: int, target: str = "native"
+    ) -> None:
+        self._library = library(target)
+        self._library.lmcraft_open.restype = c_void_p
+        self._library.lmcraft_open.argtypes = [c_void_p]
+        self._library.lmcraft_step.argtypes = [c_void_p, c_void_p, c_int32, c_int32]
+        self._library.lmcraft_close.argtypes = [c_void_p]
+        self._kept: list[object] = [model, pool]  # the plan holds addresses of what these hold
+        self._weights: Weights = weights
+        self._vocab_size = model.config.vocab_size
+        self._engine = self._library.lmcraft_open(ctypes.byref(self._plan(model, pool, most_threads)))
+
+    def __del__(self) -> None:
+        if getattr(self, "_engine", None):
+            self._library.lmcraft_close(self._engine)
+
+    def step(self, rows: Sequence[DecodeRow], threads: int) -> Tensor:
+        """Take one token in each row, store its keys and values, and give the next token's logits, (R, V), float32.
+
+        Rows may be of one sequence at following positions. A row's numbers do not depend on the others, nor on `threads`.
+        """
+        assert 1 <= len(rows) <= MOST_ROWS
+        logits_RV = torch.empty(len(rows), self._vocab_size)
+        packed = (_Row * len(rows))()
+        for place, row in zip(packed, rows, strict=True):
+            place.token, place.position, place.blocks = row.token, row.position, row.blocks.data_ptr()
+        for number, row in enumerate(rows):
+            if row.wanted:
+                packed[number].logits = logits_RV[number].data_ptr()
+        self._library.lmcraft_step(self._engine, packed, len(rows), threads)
+        return logits_RV
+
+    def _plan(self, model: Transformer, pool: BlockPool, most_threads: int) -> _Plan:
+        c = model.config
+        plan = _Plan()
+        plan.width, plan.heads, plan.kv_heads, plan.head_dim = (
+            c.hidden_size,
+            c.num_attention_heads,
+            c.num_key_value_heads,
+            c.head_dim,
+        )
+        plan.inner, plan.vocabulary, plan.layers = c.intermediate_size, c.vocab_size, c.num_hidden_layers
+        plan.activation, plan.parallel_residual = ACTIVATIONS[c.feed_forward], c.parallel_residual
+        plan.norm_eps, plan.attention_scale = c.norm_eps, (c.query_pre_attn_scalar or c.head_dim) ** -0.5
+        plan.embedding_scale = c.hidden_size**0.5 if c.scale_embeddings else 1.0
+        embedding = self._plain(model.embed_tokens.weight)
+        plan.embedding, plan.embedding_stride = embedding.data_ptr(), embedding.stride(0) * embedding.element_size()
+        plan.embedding_kind = KINDS[str(embedding.dtype).removeprefix("torch.")]
+        if model.embed_positions is not None:
+            plan.positions = self._floats(model.embed_positions.weight)
+        if c.position == "rotary":
+            plan.rotary_dim = c.rotary_dim
+            for local in range(2 if c.rope_local_theta else 1):
+                for which, table in enumerate(
+                    rotary_table(min(c.max_position_embeddings, pool.places), c, local=bool(local))
+                ):
+                    plan.rotary[2 * local + which] = self._floats(table)
+        layers = (_Layer * c.num_hidden_layers)()
+        for number, block in enumerate(model.layers):
+            layers[number] = self._layer(model, number, block)
+        self._kept.append(layers)
+        plan.layer, plan.norm = layers, self._norm(model.norm)
+        plan.head = self._matrix(model.embed_tokens if model.lm_head is None else model.lm_head)
+        plan.cache, plan.places = pool.storage.data_ptr(), pool.storage.shape[3]
+        plan.block, plan.cache_kind = pool.block_size, KINDS[str(pool.storage.dtype).removeprefix("torch.")]
+        plan.most_threads = most_threads
+        return plan
+
+    def _layer(self, model: Transformer, number: int, block: nn.Module) -> _Layer:
+        attention: Any = block.attention
+        feed: Any = block.feed_forward
+        layer = _Layer()
+        for name in ("attention_norm", "attention_post_norm", "feed_forward_norm", "feed_forward_post_norm"):
+            setattr(layer, name, self._norm(getattr(block, name)))
+        if attention.q_norm is not None:
+            layer.q_norm, layer.k_norm = self._norm(attention.q_norm).weight, self._norm(attention.k_norm).weight
+        layer.qkv = self._matrix(attention.q_proj, attention.k_proj, attention.v_proj)
+        layer.output = self._matrix(attention.o_proj)
+        layer.gate_up = self._matrix(*([feed.gate_proj] if feed.gate_proj is not None else []), feed.up_proj)
+        layer.down = self._matrix(feed.down_proj)
+        sliding = model.config.is_sliding(number)
+        layer.window = model.config.sliding_window if sliding else 0
+        layer.rotary = int(sliding and model.config.rope_local_theta > 0)
+        return layer
+
+    def _norm(self, norm: nn.Module) -> _Norm:
+        if isinstance(norm, nn.Identity):
+            return _Norm(None, None, NO_NORM)
+        weight: Tensor = norm.weight  # type: ignore[assignment]
+        if isinstance(norm, GemmaRMSNorm):
+            weight = weight.float() + 1
+        if isinstance(norm, LayerNorm):
+            return _Norm(self._floats(weight), self._floats(norm.bias), LAYERNORM)
+        return _Norm(self._floats(weight), None, RMSNORM)
+
+    def _matrix(self, *parts: nn.Module) -> _Matrix:
+        """The weights of one or more layers as one matrix, row after row."""
+        weights: list[Tensor] = [part.weight for part in parts]  # type: ignore[misc]
+        biases = [bias for part in parts if (bias := getattr(part, "bias", None)) is not None]
+        rows, columns = sum(len(weight) for weight in weights), weights[0].shape[1]
+        bias = self._floats(torch.cat(biases)) if biases else None
+        kind = KINDS[self._weights]
+        if self._weights in ("float32", "bfloat16"):
+            joined = weights[0] if len(weights) == 1 else torch.cat(weights)
+            plain = self._plain(joined.to(getattr(torch, self._weights)))
+            return _Matrix(plain.data_ptr(), None, None, bias, kind, rows, columns, columns * plain.element_size())
+        padded = -(-columns // LINE) * LINE
+        wide = nn.functional.pad(torch.cat([weight.float() for weight in weights]), (0, padded - columns))
+        if self._weights == "int8":
+            numbers, scales = quantise_rows(wide)
+            sums = self._kept_alive(numbers.sum(dim=1, dtype=torch.int32))
+            data = self._aligned(numbers)
+            return _Matrix(data, self._floats(scales), sums.data_ptr(), bias, kind, rows, columns, padded)
+        numbers, scales = quantise_groups(wide)
+        groups = (numbers + 8).to(torch.uint8).view(rows, padded // 32, 2, 16)  # byte j: columns j and j + 16
+        packed = groups[:, :, 0] | groups[:, :, 1] << 4
+        data = self._aligned(packed.reshape(rows, padded // 2))
+        return _Matrix(data, self._floats(scales), None, bias, kind, rows, columns, padded // 2)
+
+    def _plain(self, tensor: Tensor) -> Tensor:
+        """Contiguous and of a type that the kernels read, in place where it can be."""
+        dtype = tensor.dtype if tensor.dtype in (torch.float32, torch.bfloat16) else torch.float32
+        return self._kept_alive(tensor.detach().to(dtype).contiguous())
+
+    def _floats(self, tensor: Tensor) -> int:
+        return self._kept_alive(tensor.detach().float().contiguous()).data_ptr()
+
+    def _aligned(self, tensor: Tensor) -> int:
+        """The address of a copy that begins at a cache line."""
+        size = tensor.numel() * tensor.element_size()
+        room = torch.empty(size + LINE, dtype=torch.uint8)
+        start = -room.data_ptr() % LINE
+        room[start : start + size] = tensor.contiguous().view(torch.uint8).flatten()
+        return self._kept_alive(room).data_ptr() + start
+
+    def _kept_alive(self, tensor: Tensor) -> Tensor:
+        self._kept.append(tensor)
+        return tensor

@@ -1,0 +1,84 @@
+"""The three things that an engine works with: what is asked for, how far it has come, and what one step computes."""
+
+import secrets
+import time
+from collections.abc import Sequence as Ids
+from dataclasses import dataclass, field
+from math import inf
+from uuid import uuid4
+
+import torch
+
+from lmcraft.infer.blocks import Holding
+from lmcraft.infer.config import GenerationConfig
+from lmcraft.infer.text import TextStream
+from lmcraft.infer.tokens import Row, Token
+from lmcraft.tokenizer.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A prompt, and how it is to be continued once."""
+
+    prompt_ids: tuple[int, ...]
+    config: GenerationConfig = field(default_factory=GenerationConfig)
+    eos_token_ids: frozenset[int] = frozenset()
+    """Tokens that end the continuation; the one that does is its last."""
+    tokenizer: Tokenizer | None = None
+    """Fills in `Token.text`; needed for `config.stop`."""
+    row: int = 0
+    """Which of `config.num_return_sequences`."""
+    owner: str = ""
+    """Keys and values are shared among requests of one owner only."""
+    deadline: float = inf
+    """When to give up, by `time.monotonic()`."""
+    id: str = field(default_factory=lambda: uuid4().hex)
+    seed: int = field(default_factory=lambda: secrets.randbits(63))
+    """Of its draws, whatever else is in the batch; `config.seed` if that is set. Same request and seed, same text."""
+
+
+class Sequence:
+    """A request on its way: its tokens, and for how many of them keys and values are in the pool."""
+
+    def __init__(self, request: Request, room: int) -> None:
+        """`room` is how many tokens may follow the prompt."""
+        self.request = request
+        self.tokens = list(request.prompt_ids)
+        self.computed = 0
+        self.holding = Holding()
+        self.cancelled = False
+        seed = request.seed if request.config.seed is None else request.config.seed + request.row
+        self.generator = torch.Generator().manual_seed(seed)
+        text = TextStream(request.tokenizer, request.config.stop) if request.tokenizer else None
+        self._row = Row(request.row, room, request.eos_token_ids, text)
+        self.finished = False
+
+    @property
+    def prompt_length(self) -> int:
+        return len(self.request.prompt_ids)
+
+    @property
+    def salt(self) -> bytes:
+        return self.request.owner.encode()
+
+    @property
+    def expired(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.cancelled or time.monotonic() > self.request.deadline
+
+    def accept(self, token_id: int, logprob: float) -> Token:
+        """Append the next token."""
+        self.tokens.append(token_id)
+        token = self._row.accept(token_id, logprob)
+        self.finished = token.finish_reason is not None
+        return token
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step computes: at most one piece of a prompt, and some tokens of sequences that grow."""
+
+    prefill: tuple[Sequence, int] | None
+    """The sequence, and up to which of its tokens."""
+    decode: list[tuple[Sequence, Ids[int]]]
+    """Each with its next tokens to compute: the last one, and guesses of what follows, or several that are known."""

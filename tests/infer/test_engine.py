@@ -1,0 +1,176 @@
+"""The engine: a text is the same alone and in company, on a full pool, after a replay; both tiers."""
+
+import time
+from typing import Any
+
+import pytest
+import torch
+
+from lmcraft.errors import UserError
+from lmcraft.infer import engine as engine_module
+from lmcraft.infer.config import GenerationConfig
+from lmcraft.infer.engine import Engine
+from lmcraft.infer.generate import generate
+from lmcraft.infer.lookup import guess
+from lmcraft.infer.native import reason_against
+from lmcraft.infer.request import Request, Sequence
+from lmcraft.model.transformer import Transformer
+from tests.tiny import tiny_model
+
+TIERS = ["eager", pytest.param("native", marks=pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler"))]
+
+
+@pytest.fixture(autouse=True)
+def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "PIECE", 32)
+
+
+def model() -> Transformer:
+    return tiny_model(1, max_position_embeddings=256)
+
+
+def prompt(length: int, seed: int = 0) -> tuple[int, ...]:
+    return tuple(torch.randint(0, 96, (length,), generator=torch.Generator().manual_seed(seed)).tolist())
+
+
+def request(length: int, seed: int = 0, **settings: Any) -> Request:
+    config = GenerationConfig(**{"max_new_tokens": 20, "seed": seed, **settings})
+    return Request(prompt_ids=prompt(length, seed), config=config, eos_token_ids=frozenset([7]))
+
+
+def texts(engine: Engine, requests: list[Request]) -> list[list[int]]:
+    sequences = [engine.submit(request) for request in requests]
+    for _ in engine.run():
+        engine.pool.check([sequence.holding for sequence in engine.running])
+    assert engine.pool.available == engine.pool.count
+    return [sequence.tokens for sequence in sequences]
+
+
+REQUESTS = [
+    request(length, seed, do_sample=seed % 2 == 0, temperature=1.5)
+    for seed, length in enumerate((3, 40, 1, 70, 33, 64, 5, 100, 31, 32, 65, 20))
+]
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_greedy_is_that_of_plain_generation(tier: Any) -> None:
+    network = model()
+    config = GenerationConfig(do_sample=False, max_new_tokens=60)
+    expected = [token.id for token in generate(network, prompt(50), config)]
+    engine = Engine(network, tier=tier)
+    assert engine.tier == tier
+    (found,) = texts(engine, [Request(prompt_ids=prompt(50), config=config)])
+    assert found[50:] == expected
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+def test_a_text_is_the_same_alone_in_company_and_in_a_small_pool(tier: Any, weights: Any) -> None:
+    network = model()
+    alone = [texts(Engine(network, tier=tier, weights=weights), [one])[0] for one in REQUESTS]
+    assert len({len(text) for text in alone}) > 3
+    together = Engine(network, tier=tier, weights=weights)
+    assert texts(together, REQUESTS) == alone
+    assert texts(together, REQUESTS) == alone  # prefixes are found now
+    small = Engine(network, tier=tier, weights=weights, cache_tokens=160)
+    assert texts(small, REQUESTS[:9]) == alone[:9]
+
+
+def test_a_small_pool_makes_the_youngest_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(model(), tier="eager", cache_tokens=96)
+    for seed in range(3):
+        engine.submit(request(20, seed, max_new_tokens=40, do_sample=False))
+    waited = 0
+    for _ in engine.run():
+        waited += bool(engine.waiting) and engine.waiting[0].computed == 0 and len(engine.waiting[0].tokens) > 20
+    assert waited
+
+
+def test_a_shared_beginning_is_computed_once_for_each_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(model(), tier="eager")
+    lengths: list[int] = []
+    forward = engine._forward
+    monkeypatch.setattr(engine, "_forward", lambda sequence, ids: lengths.append(len(ids)) or forward(sequence, ids))
+    for owner, expected in (("a", [32, 32, 6]), ("a", [6]), ("b", [32, 32, 6])):
+        config = GenerationConfig(max_new_tokens=1, seed=0)
+        lengths.clear()
+        texts(engine, [Request(prompt_ids=prompt(70), config=config, owner=owner)])
+        assert lengths == expected
+
+
+def test_guesses_change_nothing_but_the_number_of_steps() -> None:
+    network = model()
+    if reason_against(network):
+        pytest.skip("no compiler")
+    repeated = (prompt(12) * 6)[:70]
+    ask = Request(prompt_ids=repeated, config=GenerationConfig(do_sample=False, max_new_tokens=100))
+    results, steps = [], []
+    for lookup in (False, True):
+        engine = Engine(network, tier="native", lookup=lookup)
+        sequence = engine.submit(ask)
+        count = 0
+        while engine.waiting or engine.running:
+            engine.step()
+            count += 1
+        results.append(sequence.tokens)
+        steps.append(count)
+    assert results[0] == results[1] and steps[1] < steps[0]
+
+
+def test_guess_is_what_followed_last_time() -> None:
+    assert guess([1, 2, 3, 4, 5, 9, 2, 3], 3) == [4, 5, 9]
+    assert guess([1, 2, 3, 4], 3) == [] and guess([], 3) == [] and guess([5], 3) == []
+    assert guess([1, 2, 7, 1, 2, 8, 1, 2], 2) == [8, 1]
+    assert guess([1, 2, 7, 1, 2], 0) == []
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_cancelled_and_late_requests_leave_at_every_step(tier: Any) -> None:
+    network = model()
+    for stop_after in range(1, 8):
+        engine = Engine(network, tier=tier)
+        doomed = engine.submit(request(70, 1))
+        other = engine.submit(request(40, 2))
+        for _ in range(stop_after):
+            engine.step()
+        doomed.cancelled = True
+        list(engine.run())
+        assert other.finished and not doomed.finished and engine.pool.available == engine.pool.count
+    engine.submit(Request(prompt_ids=prompt(5), deadline=time.monotonic() - 1))
+    assert list(engine.run()) == []
+
+
+def test_a_request_replays() -> None:
+    engine = Engine(model(), tier="eager")
+    ask = Request(prompt_ids=prompt(9), config=GenerationConfig(temperature=2, max_new_tokens=30))
+    first, again = texts(engine, [ask]), texts(engine, [ask])
+    assert first == again
+    different = Request(prompt_ids=ask.prompt_ids, config=ask.config)
+    assert texts(engine, [different]) != first
+
+
+def test_mistakes_are_one_sentence() -> None:
+    engine = Engine(model(), tier="eager", cache_tokens=64)
+    for ask, words in (
+        (Request(prompt_ids=()), "no tokens"),
+        (Request(prompt_ids=prompt(64)), "max_position_embeddings=64|context"),
+        (Request(prompt_ids=(96,)), "token 96"),
+        (Request(prompt_ids=(1,), config=GenerationConfig(num_beams=2, do_sample=False)), "num_beams=2"),
+        (Request(prompt_ids=(1,), config=GenerationConfig(stop=("x",))), "tokenizer"),
+        (Request(prompt_ids=(1,), config=GenerationConfig(logit_bias={200: 1.0})), "token 200"),
+    ):
+        with pytest.raises(UserError, match=words):
+            engine.submit(ask)
+    moe = tiny_model(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8)
+    with pytest.raises(UserError, match="experts"):
+        Engine(moe, tier="native")
+    assert Engine(moe).tier == "eager"
+
+
+def test_order_within_a_sequence_is_kept() -> None:
+    engine = Engine(model(), tier="eager")
+    asked = [engine.submit(one) for one in REQUESTS[:5]]
+    seen: dict[Sequence, list[int]] = {sequence: list(sequence.request.prompt_ids) for sequence in asked}
+    for sequence, token in engine.run():
+        seen[sequence].append(token.id)
+    assert all(tokens == sequence.tokens for sequence, tokens in seen.items())
