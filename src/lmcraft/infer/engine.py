@@ -106,6 +106,27 @@ class Engine:
         while self.waiting or self.running:
             yield from self.step()
 
+    def stream(self, requests: Ids[Request]) -> Iterator[Token]:
+        """The tokens of some requests as they are found, whoever else steps; leaving early cancels them.
+
+        Raises:
+            UserError: as in `submit`.
+        """
+        sequences = [self.submit(request) for request in requests]
+        given = [0] * len(sequences)
+        try:
+            while True:
+                for n, sequence in enumerate(sequences):
+                    new = sequence.found[given[n] :]
+                    given[n] += len(new)
+                    yield from new
+                if all(sequence.finished for sequence in sequences):
+                    return
+                self.step()
+        finally:
+            for sequence in sequences:
+                sequence.cancelled = True
+
     @torch.inference_mode()
     def step(self) -> list[tuple[Sequence, Token]]:
         """Compute one batch; returns the tokens that it found, in order within each sequence."""

@@ -51,6 +51,7 @@ class Sequence:
         self.generator = torch.Generator().manual_seed(seed)
         text = TextStream(request.tokenizer, request.config.stop) if request.tokenizer else None
         self._row = Row(request.row, room, request.eos_token_ids, text)
+        self.found: list[Token] = []
         self.finished = False
 
     @property
@@ -70,6 +71,7 @@ class Sequence:
         """Append the next token."""
         self.tokens.append(token_id)
         token = self._row.accept(token_id, logprob)
+        self.found.append(token)
         self.finished = token.finish_reason is not None
         return token
 
