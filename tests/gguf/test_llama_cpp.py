@@ -1,0 +1,93 @@
+"""llama.cpp opens our files and computes what we compute. It is not in `lmcraft[test]`: pip install 'lmcraft[llama-cpp]'."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lmcraft.gguf import read_gguf, write_gguf
+from lmcraft.language_model import LanguageModel
+from lmcraft.model.storage import build_model
+from tests.assets import gemma3_gguf, smollm2_gguf
+from tests.gguf.test_models import CASES, original, written
+from tests.gguf.texts import TEXTS
+
+llama_cpp = pytest.importorskip("llama_cpp")
+pytestmark = pytest.mark.slow
+
+CONTEXT = 128
+NEW_TOKENS = 32
+F32 = 0  # of keys and values
+# llama.cpp looks GELU up in a table of 16-bit floats, and multiplies Q8_0 by activations of 8 bits.
+TOLERANCE = {"f32": 5e-3, "f16": 2e-2, "q8_0": 1e-1}
+PROMPTS = ("The capital of France is", "def read(path):\n", "Once upon a time", "人工智能", "1, 2, 3,")
+
+
+def opened(path: Path, **options: Any) -> Any:
+    plain = {"n_ctx": CONTEXT, "n_batch": CONTEXT, "n_threads": 1, "n_threads_batch": 1, "verbose": False}
+    return llama_cpp.Llama(str(path), **{**plain, "type_k": F32, "type_v": F32, "flash_attn": False, **options})
+
+
+@pytest.mark.parametrize("quantisation", TOLERANCE)
+@pytest.mark.parametrize("name", [name for name in CASES if name != "phi3-window"])  # llama.cpp has none for Phi
+@torch.inference_mode()
+def test_the_logits_agree(name: str, quantisation: str, tmp_path: Path) -> None:
+    path = written(original(name), tmp_path, quantisation)
+    # llama.cpp takes LongRoPE's long factors by the context and we by the text, so that is a long one.
+    ids = torch.randint(0, 340, (100,), generator=torch.Generator().manual_seed(1)).tolist()
+    model = opened(path, logits_all=True)
+    model.eval(ids)
+    expected = build_model(read_gguf(path).checkpoint, dtype=torch.float32)(torch.tensor([ids]))[0].numpy()
+    difference = np.abs(model.scores[: len(ids)] - expected).max(axis=1)
+    # By a rounding, a token may go to another expert.
+    farthest = np.quantile(difference, 0.95) if name == "qwen3_moe" else difference.max()
+    assert farthest < TOLERANCE[quantisation] * expected.std()
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("quantisation", ["f16", "q8_0"])
+@pytest.mark.parametrize("file", [smollm2_gguf, gemma3_gguf])
+@torch.inference_mode()
+def test_real_models_written_again_say_the_same(file: Any, quantisation: Any, tmp_path: Path) -> None:
+    source = read_gguf(file())
+    names = sorted(source.checkpoint.names)
+    path = tmp_path / "again.gguf"
+    tensors = ((name, source.checkpoint.read(name)) for name in names)
+    write_gguf(path, source.config, tensors, source.tokenizer, quantisation)
+    ours = LanguageModel.load(path, dtype=torch.float32)
+    theirs = opened(path)
+    begin = [ours.tokenizer.bos_token_id] if theirs.metadata["tokenizer.ggml.add_bos_token"] == "true" else []
+    for prompt in PROMPTS:
+        ids = [*begin, *ours.tokenizer.encode(prompt)]
+        assert theirs.tokenize(prompt.encode()) == ids
+        theirs.reset()
+        found = list(islice(theirs.generate(ids, temp=0), NEW_TOKENS))
+        if quantisation == "f16":
+            mine = ours.generate(ids, max_new_tokens=NEW_TOKENS, do_sample=False)[0][len(ids) :]
+            assert found[: len(mine)] == mine, prompt
+        # llama.cpp rounds activations to 8 bits for Q8_0, so it may choose the second best where two are nearly as good.
+        logits = ours.transformer(torch.tensor([[*ids, *found]]))[0, len(ids) - 1 : -1]
+        chosen = logits.gather(1, torch.tensor(found)[:, None])[:, 0]
+        assert float((logits.max(1).values - chosen).max()) < 0.5, prompt
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("file", [smollm2_gguf, gemma3_gguf])
+def test_real_tokenizers_give_its_ids(file: Any) -> None:
+    ours, theirs = read_gguf(file()).tokenizer, opened(file(), vocab_only=True)
+    for text in TEXTS:
+        assert ours.encode(text) == theirs.tokenize(text.encode(), add_bos=False, special=False), text
+
+
+@pytest.mark.assets
+def test_a_sentencepiece_tokenizer_written_again_gives_its_ids(tmp_path: Path) -> None:
+    """Its merges become scores, and llama.cpp merges by those."""
+    source = read_gguf(gemma3_gguf())
+    tensors = ((name, source.checkpoint.read(name)) for name in sorted(source.checkpoint.names))
+    write_gguf(tmp_path / "again.gguf", source.config, tensors, source.tokenizer, "q8_0")
+    theirs = opened(tmp_path / "again.gguf", vocab_only=True)
+    for text in TEXTS:
+        assert source.tokenizer.encode(text) == theirs.tokenize(text.encode(), add_bos=False, special=False), text
