@@ -1,13 +1,14 @@
 """Chat templates: Jinja programs that come with a tokenizer and turn messages into one text.
 
-A template is code by a stranger, so it runs in Jinja's immutable sandbox. Its surroundings are those of transformers'
+A template is code by a stranger, so it runs in Jinja's immutable sandbox, with limits on time and size (`sandbox.py`). Its
+surroundings are those of transformers'
 `apply_chat_template`, which is what the authors of templates test against.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NoReturn
 
 from lmcraft.errors import UserError
@@ -21,11 +22,23 @@ def render(template: str, messages: Sequence[Mapping[str, Any]], **variables: ob
     """
     from jinja2 import TemplateError  # here, since most uses of a tokenizer have no chat
 
+    from lmcraft.tokenizer.sandbox import BUDGET, Budget
+
+    before = BUDGET.set(Budget())
     try:
-        text: str = _environment().from_string(template).render(messages=messages, **variables)
-    except (TemplateError, TypeError, ArithmeticError, LookupError, ValueError) as error:
+        text: str = _compiled(template).render(messages=messages, **variables)
+    except RecursionError as error:
+        raise UserError("the chat template cannot render these messages: it calls itself too deeply") from error
+    except (TemplateError, TypeError, ArithmeticError, LookupError, ValueError, AttributeError, MemoryError) as error:
         raise UserError(f"the chat template cannot render these messages: {error}") from error
+    finally:
+        BUDGET.reset(before)
     return text
+
+
+@lru_cache(maxsize=16)
+def _compiled(template: str) -> Any:
+    return _environment().from_string(template)
 
 
 @cache
@@ -33,7 +46,8 @@ def _environment() -> Any:
     from jinja2 import TemplateError, nodes
     from jinja2.ext import Extension, loopcontrols
     from jinja2.parser import Parser
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from lmcraft.tokenizer.sandbox import LimitedEnvironment
 
     class Generation(Extension):
         """`{% generation %}` marks what the assistant says, for training; here its body is rendered as it is."""
@@ -50,8 +64,12 @@ def _environment() -> Any:
     def to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
-    environment.filters["tojson"] = to_json  # Jinja's own escapes <, > and & for HTML
+    environment = LimitedEnvironment(
+        {"tojson": to_json},  # Jinja's own escapes <, > and & for HTML
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[Generation, loopcontrols],
+    )
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     return environment
