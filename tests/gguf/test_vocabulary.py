@@ -92,7 +92,7 @@ def sentencepiece(prefix: bool) -> Tokenizer:
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, "<think>"]
     vocab = {token: i for i, token in enumerate(tokens)}
     mergeable = {piece: -float(i) for i, piece in enumerate(pieces)}
-    hf = HFTokenizer(models.BPE(vocab, merges_of(vocab, mergeable), unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    hf = HFTokenizer(models.BPE(vocab, merges_of(mergeable), unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     steps: list[Any] = [normalizers.Replace(" ", "▁")]
     to_text: list[Any] = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     if prefix:
@@ -204,6 +204,12 @@ def test_what_is_damaged_is_one_sentence(changes: dict[str, Any], message: str) 
     assert read_tokenizer(metadata(GOOD)).encode("ab c") == [256, *read_tokenizer(metadata(GOOD)).encode(" c")]
     with pytest.raises(UserError, match=message):
         read_tokenizer(metadata(GOOD | changes))
+
+
+def test_tokens_made_to_have_many_merges_are_refused() -> None:
+    runs = {letter * length: 0.0 for letter in "abcdefghij" for length in range(1, 300)}
+    with pytest.raises(UserError, match="2990 tokens have more than 21960 merges"):
+        merges_of(runs)
 
 
 # Real ones

@@ -23,18 +23,18 @@ class Key:
     kind: Kind = "count"
     default: Callable[[Mapping[str, Any]], Any] | None = None
     """What a missing key means, from the settings read so far; None: it must be there."""
-    positive: bool = True
     other: str = ""
     """The key of config.json in other releases of transformers: written from where `hf` is missing."""
 
     def read(self, file: GGUFFile, prefix: str, config: Mapping[str, Any]) -> Any:
+        """The value: a count of at least 1, a number above 0, or a flag."""
         name, metadata = f"{prefix}.{self.gguf}", file.metadata
         value: Any
         if self.kind == "count":
-            value = metadata.count(name, least=1 if self.positive else 0)
+            value = metadata.count(name, least=1)
         elif self.kind == "number":
             value = metadata.number(name)
-            if value is not None and self.positive and value <= 0:
+            if value is not None and value <= 0:
                 raise metadata.wrong(name, f"{value} is not more than 0")
         else:
             value = metadata.flag(name)
@@ -45,6 +45,7 @@ class Key:
         return self.default(config)
 
     def write(self, hf_config: Mapping[str, Any]) -> Any:
+        """The value that config.json has."""
         value = hf_config.get(self.hf)
         value = hf_config.get(self.other) if value is None else value
         if value is None and self.default is not None:
@@ -223,8 +224,14 @@ def architecture_of(file: GGUFFile) -> Architecture:
     """The architecture that a file names.
 
     Raises:
-        UserError: it names none, or one that has no family here.
+        UserError: it names none, or one that has no family here; the file is no whole model.
     """
+    if (kind := file.metadata.text("general.type") or "model") != "model":
+        raise UserError(f"'{file.path}' holds no model ({kind}): name the model's own file")
+    if (parts := file.metadata.count("split.count") or 1) > 1:
+        raise UserError(
+            f"'{file.path}' is one of {parts} parts of a model: join them first (llama-gguf-split --merge FIRST_PART WHOLE)"
+        )
     name = file.metadata.text("general.architecture")
     if name not in ARCHITECTURES:
         raise UserError(

@@ -43,20 +43,36 @@ class Cut:
     """Patterns, each applied within the pieces of the one before."""
     ignore_merges: bool = False
     """A piece that is a token becomes it, whatever the merges say."""
+    adds_bos: bool = False
+    """A text begins with a token for that unless the file says otherwise."""
 
 
 CUTS = (
     Cut(("gpt-2", "phi-2", "olmo", "mpt", "jais", "mellum", "gigachat"), (_GPT2,)),
     Cut(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"), (_DIGIT, _GPT2)),
     Cut(("qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "hunyuan"), (_QWEN2,)),
-    Cut(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "lfm2"), (_LLAMA3,), ignore_merges=True),
+    Cut(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "lfm2"), (_LLAMA3,), ignore_merges=True, adds_bos=True),
     Cut(("smaug-bpe", "dbrx"), (_LLAMA3,)),
     Cut(("qwen35",), (_QWEN35,)),
-    Cut(("tekken",), (_TEKKEN,), ignore_merges=True),
+    Cut(("tekken",), (_TEKKEN,), ignore_merges=True, adds_bos=True),
     Cut(("gpt-4o", "llama4"), (_GPT4O,)),
     Cut(("default",), (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", r"[0-9][0-9][0-9]")),
 )
 NORMALIZERS_LEFT_OUT = ("NFC",)  # Qwen's; llama.cpp and its converter know none
+
+
+def cut_of(metadata: Metadata) -> Cut:
+    """The way that a file names; none is "default", as in llama.cpp.
+
+    Raises:
+        UserError: it is not known here.
+    """
+    name = metadata.text("tokenizer.ggml.pre") or "default"
+    cut = next((cut for cut in CUTS if name in cut.names), None)
+    if cut is None:
+        known = ", ".join(name for cut in CUTS for name in cut.names)
+        raise metadata.wrong("tokenizer.ggml.pre", f"the way {name[:60]!r} of cutting texts is not known, only {known}")
+    return cut
 
 
 def read_bpe(metadata: Metadata, vocab: Mapping[str, int]) -> HFTokenizer:
@@ -65,11 +81,7 @@ def read_bpe(metadata: Metadata, vocab: Mapping[str, int]) -> HFTokenizer:
     Raises:
         UserError: the way it cuts texts is unknown, or its merges do not fit its tokens.
     """
-    name = metadata.text("tokenizer.ggml.pre") or "default"
-    cut = next((cut for cut in CUTS if name in cut.names), None)
-    if cut is None:
-        known = ", ".join(name for cut in CUTS for name in cut.names)
-        raise metadata.wrong("tokenizer.ggml.pre", f"the way {name[:60]!r} of cutting texts is not known, only {known}")
+    cut = cut_of(metadata)
     merges = []
     for merge in metadata.texts("tokenizer.ggml.merges") or []:
         first, space, second = merge.partition(" ")

@@ -5,6 +5,7 @@ Llama 3's scaling is stored as one factor per wavelength, without the four numbe
 
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def _read_scaling(file: GGUFFile, arch: Architecture, length: int, theta: float,
         raise metadata.wrong(f"{key}.factor", f"{factor} is negative")
     original = metadata.count(f"{key}.original_context_length", least=1) or length
     if LLAMA3_FACTORS in file.tensors:
-        return llama3_of(_factors(file, LLAMA3_FACTORS, dim), theta, dim, file)
+        return llama3_of(_factors(file, LLAMA3_FACTORS, dim), theta, dim, file.path)
     if LONG_FACTORS in file.tensors or SHORT_FACTORS in file.tensors:
         return _read_longrope(file, metadata.number(f"{key}.attn_factor"), original, length, dim)
     if kind == "none" or (kind == "linear" and factor == 1):
@@ -114,7 +115,7 @@ def llama3_factors(theta: float, dim: int, factor: float, low: float, high: floa
     return 1 / ((1 - kept) / factor + kept)
 
 
-def llama3_of(factors: np.ndarray[Any, Any], theta: float, dim: int, file: GGUFFile) -> dict[str, Any]:
+def llama3_of(factors: np.ndarray[Any, Any], theta: float, dim: int, path: Path) -> dict[str, Any]:
     """The numbers that `llama3_factors` gives these factors for; of the equivalent ones those with low_freq_factor=1.
 
     Raises:
@@ -133,7 +134,7 @@ def llama3_of(factors: np.ndarray[Any, Any], theta: float, dim: int, file: GGUFF
                 "original_max_position_embeddings": original,
             }
     raise UserError(
-        f"'{file.path}': the factors in the tensor '{LLAMA3_FACTORS}' are not those of Llama 3's rotary scaling, and no "
+        f"'{path}': the factors in the tensor '{LLAMA3_FACTORS}' are not those of Llama 3's rotary scaling, and no "
         "other scaling is known for them"
     )
 

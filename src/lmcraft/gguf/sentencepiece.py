@@ -16,6 +16,7 @@ from lmcraft.gguf.metadata import Metadata
 
 SPACE = "▁"
 LONGEST_TOKEN = 512  # no real token is longer, and a token has as many splits as characters
+MOST_MERGES = 4  # for each token; real vocabularies have two
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
@@ -40,7 +41,7 @@ def read_sentencepiece(
     hf = HFTokenizer(
         models.BPE(
             vocab=dict(vocab),
-            merges=merges_of(vocab, mergeable),
+            merges=merges_of(mergeable),
             unk_token=unk_token,
             fuse_unk=True,
             byte_fallback=has_bytes,
@@ -57,16 +58,23 @@ def read_sentencepiece(
     return hf
 
 
-def merges_of(vocab: Mapping[str, int], mergeable: Mapping[str, float]) -> list[tuple[str, str]]:
-    """Every way to make a token of two: the highest score first, then the longest first half, then the longest second."""
-    found = []
-    for token, score in mergeable.items():
-        if len(token) > LONGEST_TOKEN:
-            continue
-        for place in range(1, len(token)):
-            first, second = token[:place], token[place:]
-            if first in mergeable and second in mergeable:
-                found.append((-score, -place, place - len(token), first, second))
+def merges_of(tokens: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Every way to make a token of two: the highest score first, then the longest first half, then the longest second.
+
+    Raises:
+        UserError: there are so many that these are no tokens of a language.
+    """
+    spelled = {token: token for token in tokens}  # so that no merge keeps strings of its own
+    most = 10_000 + MOST_MERGES * len(tokens)
+    found: list[tuple[float, int, int, str, str]] = []
+    for token, score in tokens.items():
+        rank = -score
+        for place in range(1, len(token) if len(token) <= LONGEST_TOKEN else 0):
+            first, second = spelled.get(token[:place]), spelled.get(token[place:])
+            if first is not None and second is not None:
+                found.append((rank, -place, place - len(token), first, second))
+        if len(found) > most:
+            raise UserError(f"the {len(tokens)} tokens have more than {most} merges: they are of no real vocabulary")
     found.sort(key=lambda entry: entry[:3])
     return [(first, second) for *_, first, second in found]
 

@@ -9,7 +9,7 @@ from tokenizers import AddedToken, processors
 from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
-from lmcraft.gguf.bpe import is_bpe, read_bpe, write_bpe
+from lmcraft.gguf.bpe import cut_of, is_bpe, read_bpe, write_bpe
 from lmcraft.gguf.metadata import Metadata
 from lmcraft.gguf.sentencepiece import SPACE, is_sentencepiece, read_sentencepiece, write_sentencepiece
 from lmcraft.tokenizer import Tokenizer
@@ -135,7 +135,7 @@ def _add_post_processor(hf: HFTokenizer, metadata: Metadata, config: Mapping[str
     """What other programs add around a text when they open the tokenizer; lmcraft's adds nothing."""
     begin = metadata.flag("tokenizer.ggml.add_bos_token")
     if begin is None:  # llama.cpp's rule for what does not say
-        begin = metadata.get("tokenizer.ggml.model") == "llama" or metadata.get("tokenizer.ggml.pre") == "llama-bpe"
+        begin = metadata.get("tokenizer.ggml.model") == "llama" or cut_of(metadata).adds_bos
     around = [config.get("bos_token") if begin else None]
     around.append(config.get("eos_token") if metadata.flag("tokenizer.ggml.add_eos_token") else None)
     if any(around):

@@ -59,6 +59,8 @@ def write_gguf(
         raise UserError(f"quantisation={quantisation!r} is unknown: choose one of {', '.join(get_args(Quantisation))}")
     package = gguf_package()
     arch = architecture_for(hf_config)
+    if not isinstance(hf_config.get("vocab_size"), int):
+        raise UserError(f"config.json: vocab_size={hf_config.get('vocab_size')!r} is not a count: it is damaged")
     settings, further = write_config(hf_config, arch)
     vocabulary = write_tokenizer(tokenizer, hf_config)
     with written_whole(path) as temporary:
@@ -78,6 +80,7 @@ def write_gguf(
                 kind = _type_of(tensor_name, tensor, quantisation)
                 data = package.quantize(_numbers(tensor_name, tensor, kind), package.GGMLQuantizationType[kind])
                 writer.add_tensor(tensor_name, data, raw_dtype=package.GGMLQuantizationType[kind])
+            writer.add_size_label(package.size_label(*writer.get_total_parameter_count()))
             writer.write_header_to_file()
             writer.write_kv_data_to_file()
             writer.write_tensors_to_file()

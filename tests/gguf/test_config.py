@@ -1,0 +1,151 @@
+"""Settings: what metadata mean, and what of them is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lmcraft.errors import UserError
+from lmcraft.gguf import read_gguf
+from lmcraft.gguf.config import read_config
+from lmcraft.gguf.file import GGUFFile
+from lmcraft.gguf.metadata import Metadata
+from lmcraft.gguf.rope import LLAMA3_FACTORS, llama3_factors, llama3_of
+from tests.gguf.test_models import original, written
+
+pytest.importorskip("gguf")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], GGUFFile]:
+    """A fresh look at one file of each architecture."""
+    paths: dict[str, Path] = {}
+
+    def opened(name: str) -> GGUFFile:
+        if name not in paths:
+            paths[name] = written(original(name), tmp_path_factory.mktemp(name))
+        return GGUFFile(paths[name])
+
+    return opened
+
+
+def with_keys(file: GGUFFile, changes: dict[str, Any]) -> GGUFFile:
+    values = {**file.metadata, **changes}
+    file.metadata = Metadata(file.path, {key: value for key, value in values.items() if value is not None})
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("llama", {"general.architecture": "mamba"}, "architecture 'mamba', which lmcraft does not have"),
+        ("llama", {"general.architecture": None}, "architecture None"),
+        ("llama", {"general.type": "adapter"}, "holds no model .adapter."),
+        ("llama", {"split.count": 3}, "one of 3 parts"),
+        ("llama", {"llama.expert_count": 8}, "Mixtral"),
+        ("llama", {"llama.embedding_length": None}, r"no key 'llama\.embedding_length'"),
+        ("llama", {"llama.embedding_length": 65}, "has shape"),
+        ("llama", {"llama.attention.head_count": np.array([4, 4])}, "ndarray of 2 is not a whole number"),
+        ("llama", {"llama.attention.head_count": 0}, "0 is outside 1"),
+        ("llama", {"llama.attention.head_count": 6}, "2 does not divide|has shape|cannot be rotated"),
+        ("llama", {"llama.attention.head_count_kv": 3}, "3 does not divide 4"),
+        ("llama", {"llama.attention.value_length": 99}, "16 for keys and 99 for values"),
+        ("llama", {"llama.feed_forward_length": 2**31 - 1}, r"\(64, 96\) and the metadata say \(64, 2147483647\)"),
+        ("llama", {"llama.context_length": 2**31 - 1}, "is more than 67108864"),
+        ("llama", {"llama.block_count": 1}, "1, the tensors are those of 2 layers"),
+        ("llama", {"llama.attention.layer_norm_rms_epsilon": -1.0}, "not more than 0"),
+        ("llama", {"llama.rope.freq_base": 0.0}, "not more than 0"),
+        ("llama", {"llama.rope.dimension_count": 18}, "18 of a head of 16"),
+        ("llama", {"llama.rope.scaling.type": "longrope"}, "'longrope' is no scaling, or its factors are missing"),
+        ("llama", {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.yarn_log_multiplier": 0.1}, "YaRN with the value"),
+        (
+            "gemma3",
+            {"gemma3.rope.scaling.type": "yarn", "gemma3.rope.scaling.factor": 2.0},
+            "not known for the architecture",
+        ),
+        ("gemma3", {"gemma3.attention.sliding_window_pattern": np.array([True])}, "for 1 layers of 7"),
+        ("phi3-longrope", {"phi3.rope.dimension_count": 14}, "one positive factor for each of 7"),
+        ("qwen3_moe", {"qwen3moe.expert_used_count": 5}, "5 of 4"),
+        ("qwen3_moe", {"qwen3moe.expert_count": 2}, "has shape"),
+        ("gpt2", {"gpt2.attention.head_count": 3}, "3 heads of 21"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(
+    files: Callable[[str], GGUFFile], name: str, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        read_config(with_keys(files(name), changes))
+    assert "model.gguf" in str(error.value)
+
+
+def test_what_older_files_leave_out(files: Callable[[str], GGUFFile]) -> None:
+    file = with_keys(files("llama"), dict.fromkeys(("llama.rope.freq_base", "llama.rope.dimension_count")))
+    assert read_config(file)["rope_theta"] == 10000.0
+    linear = read_config(with_keys(files("llama"), {"llama.rope.scale_linear": 2.0}))
+    assert linear["rope_scaling"] == {"rope_type": "linear", "factor": 2.0}
+    missing = with_keys(files("gemma3"), {"gemma3.rope.freq_base_swa": None})
+    assert read_config(missing)["rope_local_base_freq"] == 10000.0
+    every = read_config(with_keys(files("gemma3"), {"gemma3.attention.sliding_window_pattern": 2}))
+    assert every["layer_types"] == ["sliding_attention", "full_attention"] * 3 + ["sliding_attention"]
+    none = read_config(with_keys(files("gemma3"), {"gemma3.attention.sliding_window": None}))
+    assert (none["sliding_window"], set(none["layer_types"])) == (None, {"full_attention"})
+
+
+def test_gemma_27b_scales_its_queries_otherwise() -> None:
+    from lmcraft.gguf.config import gemma_query_scalar
+
+    config = {"hidden_size": 5376, "num_attention_heads": 32, "head_dim": 128}
+    assert gemma_query_scalar(config | {"num_hidden_layers": 62}) == 168
+    assert gemma_query_scalar(config | {"num_hidden_layers": 48}) == 128
+
+
+def test_heads_that_are_not_pairs_are_refused(files: Callable[[str], GGUFFile]) -> None:
+    file = read_gguf(files("llama").path)
+    file.config["num_attention_heads"] = 48
+    with pytest.raises(UserError, match="64 rows does not have 48 heads of pairs"):
+        file.read("model.layers.0.self_attn.q_proj.weight")
+    file = read_gguf(files("gpt_neox").path)
+    file.config["num_attention_heads"] = 5
+    with pytest.raises(UserError, match="not queries, keys and values of equal heads"):
+        file.read("gpt_neox.layers.0.attention.query_key_value.weight")
+    assert file.read("no.such.tensor") is None and file.read("gpt_neox.layers.9.attention.dense.weight") is None
+    experts = read_gguf(files("qwen3_moe").path)
+    with pytest.raises(UserError, match="has no slice 4"):
+        experts.read("model.layers.0.mlp.experts.4.up_proj.weight")
+
+
+@pytest.mark.parametrize(
+    ("theta", "dim", "factor", "low", "high", "original"),
+    [
+        (500000.0, 128, 8.0, 1.0, 4.0, 8192),  # Llama 3.1
+        (500000.0, 64, 32.0, 1.0, 4.0, 8192),  # Llama 3.2 1B
+        (500000.0, 128, 16.0, 1.0, 1.5, 4096),
+        (10000.0, 128, 4.0, 1.0, 8.0, 3000),
+        (10000.0, 8, 4.0, 1.0, 4.0, 32),
+    ],
+)
+def test_llama3s_numbers_are_found_again(
+    theta: float, dim: int, factor: float, low: float, high: float, original: int, tmp_path: Path
+) -> None:
+    factors = llama3_factors(theta, dim, factor, low, high, original)
+    found = llama3_of(factors.double().numpy(), theta, dim, tmp_path)
+    again = llama3_factors(
+        theta,
+        dim,
+        *(found[key] for key in ("factor", "low_freq_factor", "high_freq_factor")),
+        found["original_max_position_embeddings"],
+    )
+    torch.testing.assert_close(again, factors, rtol=1e-4, atol=0)
+    if dim >= 64:
+        assert list(found.values()) == ["llama3", factor, low, high, original]
+
+
+def test_factors_that_are_nobodys_are_refused(files: Callable[[str], GGUFFile], tmp_path: Path) -> None:
+    assert llama3_of(np.ones(32), 10000.0, 64, tmp_path) == {"rope_type": "default"}
+    for strange in (np.linspace(1, 9, 32), np.linspace(9, 1, 32), np.full(32, 0.5), np.r_[np.ones(31), 1e30]):
+        with pytest.raises(UserError, match=f"'{LLAMA3_FACTORS}' are not those of Llama 3"):
+            llama3_of(strange, 10000.0, 64, tmp_path)
+    assert read_config(files("llama3"))["rope_scaling"]["original_max_position_embeddings"] == 8192
