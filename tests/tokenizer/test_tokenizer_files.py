@@ -78,7 +78,9 @@ def test_chat_template_renders_as_in_transformers(folder: Path) -> None:
 
 def test_a_template_file_wins_and_a_list_has_a_default(folder: Path) -> None:
     named = [{"name": "tools", "template": "t"}, {"name": "default", "template": "d"}]
+    named.append({"name": "tool_use", "template": "u"})
     assert configure(folder, chat_template=named).apply_chat_template([]) == "d"
+    assert configure(folder, chat_template=named).apply_chat_template([], tools=[{}]) == "u"
     (folder / "chat_template.jinja").write_text("j")
     assert Tokenizer.load(folder).apply_chat_template([]) == "j"
 

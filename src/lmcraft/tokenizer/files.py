@@ -61,11 +61,12 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def chat_template_of(config: Mapping[str, Any]) -> str | None:
-    """The chat template; of several by name, the one called "default"."""
+def chat_template_of(config: Mapping[str, Any], name: str = "default") -> str | None:
+    """The chat template; of several by name, the one called `name`, or else "default"."""
     template = config.get("chat_template")
     if isinstance(template, list):
-        template = next((entry["template"] for entry in template if entry.get("name") == "default"), None)
+        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+        template = named.get(name, named.get("default"))
     return template if isinstance(template, str) else None
 
 

@@ -63,7 +63,7 @@ class Tokenizer:
         if "model_max_length" in self._config:
             config["model_max_length"] = self._config["model_max_length"]
         if self.chat_template is not None:
-            config["chat_template"] = self.chat_template
+            config["chat_template"] = self._config["chat_template"]
         write_text(folder / "tokenizer.json", self._hf.to_str(pretty=True))
         write_json(folder / "tokenizer_config.json", config)
 
@@ -218,26 +218,34 @@ class Tokenizer:
         return files.chat_template_of(self._config)
 
     def apply_chat_template(
-        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True, **variables: object
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool = True,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **variables: object,
     ) -> str:
         """The text of a conversation; `encode(text, parse_special=True)` gives its ids.
 
         Args:
-            messages: each with `role` ("system", "user", "assistant") and `content`.
+            messages: each with `role` ("system", "user", "assistant", "tool") and `content`, or `tool_calls`.
             add_generation_prompt: end with the words that open the assistant's answer.
+            tools: the functions that the model may call, as JSON schemas in OpenAI's form; a tokenizer that has another
+                template for them ("tool_use") uses that.
             variables: what else the template reads, such as Qwen3's `enable_thinking`.
 
         Raises:
             UserError: the tokenizer has no template, or the template refuses these messages.
         """
-        if self.chat_template is None:
+        chosen = files.chat_template_of(self._config, "tool_use" if tools else "default")
+        if chosen is None:
             raise UserError(
                 "this tokenizer has no chat template: set `chat_template` in its tokenizer_config.json, or use a model "
                 "that was tuned for chat"
             )
         roles = {key: token for key in ROLES if (token := self._role(key)) is not None}
-        names: dict[str, Any] = {"tools": None, "documents": None, **roles, **variables}
-        return template.render(self.chat_template, messages, add_generation_prompt=add_generation_prompt, **names)
+        names: dict[str, Any] = {"tools": tools, "documents": None, **roles, **variables}
+        return template.render(chosen, messages, add_generation_prompt=add_generation_prompt, **names)
 
 
 class TokenStream:

