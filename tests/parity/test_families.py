@@ -78,6 +78,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "GPTNeoX",
         {**NEOX, "use_parallel_residual": False, "attention_bias": False, "hidden_act": "gelu_new"},
     ),
+    "olmo2": ("Olmo2", SIZES),
+    "olmo2-tied-bias": ("Olmo2", {**SIZES, "tie_word_embeddings": True, "attention_bias": True}),
     "qwen3_moe": ("Qwen3Moe", MOE),
     "qwen3_moe-mixed": (
         "Qwen3Moe",

@@ -48,8 +48,10 @@ class Attention(nn.Module):
         self.k_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
         self.v_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
         self.o_proj = Linear(self.num_heads * self.head_dim, width, bias=config.attention_bias == "all")
-        self.q_norm = make_rms_norm(config, self.head_dim) if config.qk_norm else None
-        self.k_norm = make_rms_norm(config, self.head_dim) if config.qk_norm else None
+        self.norm_over_projection = config.qk_norm_over == "projection"
+        heads = (self.num_heads, self.num_kv_heads) if self.norm_over_projection else (1, 1)
+        self.q_norm = make_rms_norm(config, heads[0] * self.head_dim) if config.qk_norm else None
+        self.k_norm = make_rms_norm(config, heads[1] * self.head_dim) if config.qk_norm else None
 
     def forward(
         self, x_BTC: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: Cache | None
@@ -60,7 +62,9 @@ class Attention(nn.Module):
         k_BTKD = self.k_proj(x_BTC).view(B, T, self.num_kv_heads, self.head_dim)
         v_BTKD = self.v_proj(x_BTC).view(B, T, self.num_kv_heads, self.head_dim)
         if self.q_norm is not None and self.k_norm is not None:
-            q_BTHD, k_BTKD = self.q_norm(q_BTHD), self.k_norm(k_BTKD)
+            spans = -2 if self.norm_over_projection else -1  # the first of the dimensions that one norm spans
+            q_BTHD = self.q_norm(q_BTHD.flatten(spans)).view_as(q_BTHD)
+            k_BTKD = self.k_norm(k_BTKD.flatten(spans)).view_as(k_BTKD)
         if rotary is not None:
             q_BTHD, k_BTKD = rotate(q_BTHD, *rotary), rotate(k_BTKD, *rotary)
         q_BHTD, k_BKSD, v_BKSD = q_BTHD.transpose(1, 2), k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)

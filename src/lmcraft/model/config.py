@@ -93,7 +93,9 @@ class TransformerConfig:
     parallel_residual: bool = False
     """Attention and feed-forward layer both read the block's input, and their outputs are added to it together."""
     qk_norm: bool = True
-    """RMSNorm of each query and key head (arXiv 2302.05442)."""
+    """RMSNorm of queries and keys (arXiv 2302.05442)."""
+    qk_norm_over: Literal["head", "projection"] = "head"
+    """What that norm spans: each head by itself, or all heads of a token together (OLMo 2)."""
     query_pre_attn_scalar: float = 0.0
     """Attention scores are divided by its square root; 0: head_dim."""
     attention_bias: Literal["none", "qkv", "all"] = "none"

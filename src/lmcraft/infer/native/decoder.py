@@ -91,6 +91,8 @@ def reason_against(model: Transformer) -> str:
         return "a mixture of experts is not covered"
     if config.rope_scaling.rope_type == "longrope":
         return "LongRoPE is not covered"
+    if config.qk_norm and config.qk_norm_over == "projection":
+        return "a QK norm over all heads is not covered"
     if config.parallel_residual and config.norm_placement != "before":
         return "parallel sub-layers with norms of their outputs are not covered"
     try:
