@@ -36,7 +36,7 @@ def quantise_groups(weight: Tensor) -> tuple[Tensor, Tensor]:
     """
     groups = weight.view(len(weight), -1, GROUP)
     largest = groups.gather(2, groups.abs().argmax(dim=2, keepdim=True))
-    scale = largest / -8
+    scale = (largest / -8).half().float()  # as it is kept
     numbers = (groups / _not_zero(scale)).round().clamp(-8, 7)
     return numbers.flatten(1).to(torch.int8), scale.squeeze(2)
 

@@ -96,29 +96,41 @@ class Transformer(nn.Module):
 
     def hidden_states(self, input_ids: Tensor, *, document_ids: Tensor | None = None, cache: Cache | None = None) -> Tensor:
         """The residual stream after the last norm, (B, T, C); arguments as in `forward`."""
+        x_BTC = self.embedded(input_ids, document_ids=document_ids, past=cache.length if cache is not None else 0)
+        for layer, surroundings in zip(self.layers, self.surroundings(input_ids.shape[1], document_ids, cache), strict=True):
+            x_BTC = layer(x_BTC, *surroundings, cache)
+        return self.norm(x_BTC)  # type: ignore[no-any-return]
+
+    def embedded(self, input_ids: Tensor, *, document_ids: Tensor | None = None, past: int = 0) -> Tensor:
+        """The residual stream before the first block, (B, T, C); `past` tokens came before."""
         T = input_ids.shape[1]
-        past = cache.length if cache is not None else 0
         if past + T > self.config.max_position_embeddings:
             raise UserError(
                 f"a sequence of {past + T} tokens is longer than the model's "
                 f"max_position_embeddings={self.config.max_position_embeddings}: shorten it"
             )
-        config = self.config
         x_BTC = self.embed_tokens(input_ids)
         if self.embed_positions is not None:
             x_BTC = x_BTC + self.embed_positions(self._positions(T, past, document_ids))
         x_BTC = x_BTC.to(self.compute_dtype)
-        if config.scale_embeddings:
-            x_BTC = x_BTC * x_BTC.new_tensor(config.hidden_size**0.5)  # rounded to the type first, as Gemma was trained
-        x_BTC = F.dropout(x_BTC, config.embedding_dropout, self.training)
-        kinds = [config.is_sliding(number) for number in range(config.num_hidden_layers)]
-        seen = {
-            sliding: self._mask(T, past, document_ids, config.sliding_window if sliding else 0) for sliding in set(kinds)
+        if self.config.scale_embeddings:
+            x_BTC = x_BTC * x_BTC.new_tensor(self.config.hidden_size**0.5)  # rounded to the type first, as Gemma was trained
+        return F.dropout(x_BTC, self.config.embedding_dropout, self.training)
+
+    def surroundings(
+        self, T: int, document_ids: Tensor | None = None, cache: Cache | None = None
+    ) -> list[tuple[tuple[Tensor, Tensor] | None, Tensor | None]]:
+        """What each block needs beside the residual stream: its rotary table's rows and its mask."""
+        past, window = cache.length if cache is not None else 0, self.config.sliding_window
+        kinds = [self.config.is_sliding(number) for number in range(self.config.num_hidden_layers)]
+        of = {
+            sliding: (
+                self._rotary_rows(past, past + T, sliding),
+                self._mask(T, past, document_ids, window if sliding else 0),
+            )
+            for sliding in set(kinds)
         }
-        turned = {sliding: self._rotary_rows(past, past + T, sliding) for sliding in set(kinds)}
-        for layer, sliding in zip(self.layers, kinds, strict=True):
-            x_BTC = layer(x_BTC, turned[sliding], seen[sliding], cache)
-        return self.norm(x_BTC)  # type: ignore[no-any-return]
+        return [of[sliding] for sliding in kinds]
 
     def logits(self, x_BTC: Tensor) -> Tensor:
         """Project normed hidden states onto the vocabulary, (B, T, V)."""

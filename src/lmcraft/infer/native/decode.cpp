@@ -36,7 +36,7 @@ extern "C" {
 
 struct Matrix {          // rows x columns, one row after another
   const void* data;      // int8: columns padded to 64 bytes; int4: two columns a byte, groups of 32 columns
-  const float* scale;    // int8: one for each row; int4: one for each group
+  const void* scale;     // int8: a float32 for each row; int4: a float16 for each group
   const int32_t* sum;    // int8: of each row's weights
   const float* bias;     // or null
   int32_t kind, rows, columns, stride;  // stride: bytes from one row to the next
@@ -182,7 +182,7 @@ inline void dots_int8(const int8_t* w, const Quantised* x, int n, int32_t* out) 
 
 // int4, groups of 32 columns: byte j of a group holds columns j and j + 16, each weight + 8; a scale for each group.
 template <int R>
-inline void dots_int4(const uint8_t* w, const float* scale, const Quantised* x, int n, float* out) {
+inline void dots_int4(const uint8_t* w, const _Float16* scale, const Quantised* x, int n, float* out) {
 #if defined(__AVX512VNNI__)
   const __m512i low_bits = _mm512_set1_epi8(15), eights = _mm512_set1_epi8(8);
   __m512 s[R];
@@ -193,7 +193,7 @@ inline void dots_int4(const uint8_t* w, const float* scale, const Quantised* x, 
                                              _mm512_castsi256_si512(packed));
     __m512i nibbles = _mm512_mask_blend_epi64(0b11001100, both, _mm512_srli_epi16(both, 4));
     __m512i weights = _mm512_sub_epi8(_mm512_and_si512(nibbles, low_bits), eights);
-    __m512 scales = _mm512_insertf32x8(_mm512_set1_ps(scale[i / 32]), _mm256_set1_ps(scale[i / 32 + 1]), 1);
+    __m512 scales = _mm512_insertf32x8(_mm512_set1_ps(float(scale[i / 32])), _mm256_set1_ps(float(scale[i / 32 + 1])), 1);
     for (int r = 0; r < R; r++) {
       // (byte - 128) * weight: the 128 comes off through the weights' own sum
       __m512i bytes = _mm512_xor_si512(_mm512_load_si512(x[r].data + i), _mm512_set1_epi8(-128));  // signed now
@@ -215,7 +215,7 @@ inline void dots_int4(const uint8_t* w, const float* scale, const Quantised* x, 
         products += ((byte & 15) - 8) * (int32_t(x[r].data[g * 32 + j]) - 128);
         products += ((byte >> 4) - 8) * (int32_t(x[r].data[g * 32 + j + 16]) - 128);
       }
-      total += float(products) * scale[g];
+      total += float(products) * float(scale[g]);
     }
     out[r] = total;
   }
@@ -411,7 +411,7 @@ class Engine : public Steps {
         for (int r = 0; r < count_; r++) put(r, i, finish_int8(m, i, sums[r], s.x[r].scale));
       } else if (m.kind == INT4) {
         float sums[MOST_ROWS];
-        const float* scale = m.scale + int64_t(i) * (padded / 32);
+        const _Float16* scale = static_cast<const _Float16*>(m.scale) + int64_t(i) * (padded / 32);
         by_rows([&](auto rows) { dots_int4<rows.value>(reinterpret_cast<const uint8_t*>(w), scale, s.x, padded, sums); });
         for (int r = 0; r < count_; r++) put(r, i, sums[r] * s.x[r].scale + bias);
       } else {
@@ -426,7 +426,7 @@ class Engine : public Steps {
   }
 
   static float finish_int8(const Matrix& m, int i, int32_t sum, float scale) {
-    return float(sum - 128 * m.sum[i]) * (m.scale[i] * scale) + (m.bias ? m.bias[i] : 0);
+    return float(sum - 128 * m.sum[i]) * (static_cast<const float*>(m.scale)[i] * scale) + (m.bias ? m.bias[i] : 0);
   }
 
   template <typename F>

@@ -234,7 +234,8 @@ class NativeDecoder:
         groups = (numbers + 8).to(torch.uint8).view(rows, padded // 32, 2, 16)  # byte j: columns j and j + 16
         packed = groups[:, :, 0] | groups[:, :, 1] << 4
         data = self._aligned(packed.reshape(rows, padded // 2))
-        return _Matrix(data, self._floats(scales), None, bias, kind, rows, columns, padded // 2)
+        halves = self._kept_alive(scales.to(torch.float16).contiguous())
+        return _Matrix(data, halves.data_ptr(), None, bias, kind, rows, columns, padded // 2)
 
     def _plain(self, tensor: Tensor) -> Tensor:
         """Contiguous and of a type that the kernels read, in place where it can be."""
