@@ -14,6 +14,7 @@ from lmcraft.infer import files
 from lmcraft.infer.config import GenerationConfig
 from lmcraft.infer.engine import Engine, Tier
 from lmcraft.infer.generate import generate
+from lmcraft.infer.grammar import structure_of
 from lmcraft.infer.native.decoder import Weights
 from lmcraft.infer.request import Request
 from lmcraft.infer.tokens import Token
@@ -169,11 +170,16 @@ class LanguageModel:
         """
         config = self.generation_config.updated(settings)
         prompts: Any = input_ids if input_ids and isinstance(input_ids[0], Sequence) else [input_ids]
-        tokenizer = self.tokenizer if config.stop else None  # text is made only where a stop string needs it
+        tokenizer = (
+            self.tokenizer if config.stop or structure_of(config)[0] else None
+        )  # text is made only where it is needed
         if self._uses_engine(config):
             sequences = [self.engine.submit(r) for prompt in prompts for r in self._requests(prompt, config, tokenizer)]
             while not all(sequence.finished for sequence in sequences):
                 self.engine.step()
+            for sequence in sequences:
+                if sequence.error is not None:
+                    raise sequence.error
             return [sequence.tokens for sequence in sequences]
         rows = []
         for prompt in prompts:
@@ -196,8 +202,10 @@ class LanguageModel:
         return generate(self.transformer, prompt_ids, config, eos_token_ids=self.eos_token_ids, tokenizer=self.tokenizer)
 
     def _uses_engine(self, config: GenerationConfig) -> bool:
-        """The native step is an engine's; beam search, and models that it does not cover, are computed in one batch."""
-        return config.num_beams == 1 and self._tier != "eager" and self.engine.tier == "native"
+        """The native step and structured output are an engine's; the rest is computed in one batch."""
+        if config.num_beams > 1:
+            return False
+        return bool(structure_of(config)[0]) or (self._tier != "eager" and self.engine.tier == "native")
 
     def _requests(self, prompt_ids: Sequence[int], config: GenerationConfig, tokenizer: Tokenizer | None) -> list[Request]:
         ends, ids = frozenset(self.eos_token_ids), tuple(prompt_ids)

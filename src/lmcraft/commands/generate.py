@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -59,6 +60,12 @@ class SamplingConfig(Config):
     """Added to a token's logit: `--logit-bias.198 -5` for the token id 198."""
     stop: Annotated[tuple[str, ...] | None, Parameter(negative="")] = None
     """A text that ends the continuation, `\\n` for a new line; may be given several times."""
+    json_schema: str | None = None
+    """The continuation is JSON that fits this schema: its text, or @FILE."""
+    regex: str | None = None
+    """The continuation matches this regular expression, the whole of it."""
+    grammar: str | None = None
+    """The continuation is a sentence of this grammar (llguidance's form of Lark): its text, or @FILE."""
     seed: int | None = None
     """Same seed, same text; left out, a different one each time."""
     num_beams: int | None = None
@@ -82,6 +89,9 @@ class SamplingConfig(Config):
         given = {f.name: value for f in fields(GenerationConfig) if (value := getattr(self, f.name)) is not None}
         if self.stop is not None:  # a shell makes it hard to type these
             given["stop"] = tuple(text.replace("\\n", "\n").replace("\\t", "\t") for text in self.stop)
+        for name in ("json_schema", "grammar"):
+            if given.get(name, "").startswith("@"):
+                given[name] = _read(name, Path(given[name][1:]))
         return given
 
 
@@ -132,6 +142,13 @@ def _print_all(prompt: str, tokens: "Iterable[Token]", count: int) -> str:
     whole = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, start=1))
     show(whole + "\n")
     return whole
+
+
+def _read(name: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{name}='@{path}' cannot be read: {error}") from error
 
 
 def _read_prompt() -> str:

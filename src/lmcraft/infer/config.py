@@ -36,6 +36,12 @@ class GenerationConfig:
     """Added to the logits: token id to bias."""
     stop: tuple[str, ...] = ()
     """Texts that end the continuation; they are not part of it."""
+    json_schema: str = ""
+    """The continuation is JSON that fits this schema."""
+    regex: str = ""
+    """The continuation matches this regular expression (Rust's syntax, the whole of it)."""
+    grammar: str = ""
+    """The continuation is a sentence of this grammar, in llguidance's form of Lark."""
     seed: int | None = None
     """Same seed, same text; unset: a different one each time."""
     num_beams: int = 1

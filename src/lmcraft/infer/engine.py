@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.infer.blocks import BlockPool
+from lmcraft.infer.grammar import Constraint, structure_of
 from lmcraft.infer.lookup import guess
 from lmcraft.infer.native import NativeDecoder, reason_against
 from lmcraft.infer.native.decoder import MOST_ROWS, DecodeRow, Weights
@@ -97,9 +98,18 @@ class Engine:
             raise UserError(f"the prompt has token {outside[0]}, but the model's are 0 to {vocab_size - 1}")
         check_bias(config.logit_bias, vocab_size)
         context = min(self.model.config.max_position_embeddings, self.pool.places)
-        sequence = Sequence(request, room_for(context, len(prompt_ids), config))
+        room = room_for(context, len(prompt_ids), config)
+        sequence = Sequence(request, room, self._constraint(request))
         self.waiting.append(sequence)
         return sequence
+
+    def _constraint(self, request: Request) -> Constraint | None:
+        name, _ = structure_of(request.config)
+        if not name:
+            return None
+        if request.tokenizer is None:
+            raise UserError(f"{name} needs a tokenizer: give one, or leave {name} out")
+        return Constraint(request.config, request.tokenizer, self.model.config.vocab_size, request.eos_token_ids)
 
     def run(self) -> Iterator[tuple[Sequence, Token]]:
         """Step until nothing is left to do."""
@@ -121,8 +131,11 @@ class Engine:
                     given[n] += len(new)
                     yield from new
                 if all(sequence.finished for sequence in sequences):
-                    return
+                    break
                 self.step()
+            for sequence in sequences:
+                if sequence.error is not None:
+                    raise sequence.error
         finally:
             for sequence in sequences:
                 sequence.cancelled = True
@@ -214,7 +227,7 @@ class Engine:
         self.pool.publish(sequence.holding, sequence.tokens[:stop], sequence.salt)
         if stop < sequence.prompt_length or len(sequence.tokens) > sequence.prompt_length:
             return []
-        return [self._sample(sequence, logits_1V)]
+        return self._sample(sequence, logits_1V)
 
     def _forward(self, sequence: Sequence, ids: Ids[int]) -> Tensor:
         """The logits after some tokens, (1, V), float32; their keys and values are stored."""
@@ -264,20 +277,26 @@ class Engine:
                 break
             sequence.computed += 1
             if sequence.computed == len(sequence.tokens) and not sequence.finished:
-                found.append(self._sample(sequence, logits_NV[n : n + 1]))
+                found += self._sample(sequence, logits_NV[n : n + 1])
         return found
 
-    def _sample(self, sequence: Sequence, logits_1V: Tensor) -> tuple[Sequence, Token]:
-        tokens_1T = torch.tensor([sequence.tokens])
-        ids_1 = next_tokens(
-            logits_1V.cpu(),
-            tokens_1T,
-            sequence.request.config,
-            prompt_length=sequence.prompt_length,
-            generator=sequence.generator,
-        )
-        logprob = float(log_probabilities(logits_1V.cpu(), ids_1))
-        return sequence, sequence.accept(int(ids_1), logprob)
+    def _sample(self, sequence: Sequence, logits_1V: Tensor) -> list[tuple[Sequence, Token]]:
+        """The next token; none where the sequence's grammar has failed, which ends it and no other."""
+        config, logits_1V = sequence.request.config, logits_1V.cpu()
+        try:
+            allowed_1V = logits_1V if sequence.constraint is None else sequence.constraint.masked(logits_1V)
+            ids_1 = next_tokens(
+                allowed_1V,
+                torch.tensor([sequence.tokens]),
+                config,
+                prompt_length=sequence.prompt_length,
+                generator=sequence.generator,
+            )
+            token = sequence.accept(int(ids_1), float(log_probabilities(logits_1V, ids_1)))
+        except UserError as error:
+            sequence.error, sequence.finished = error, True
+            return []
+        return [(sequence, token)]
 
 
 def _cache_tokens(model: Transformer, dtype: torch.dtype) -> int:

@@ -10,6 +10,7 @@ import torch
 from lmcraft.errors import UserError
 from lmcraft.infer.beam import beam_search
 from lmcraft.infer.config import GenerationConfig
+from lmcraft.infer.grammar import structure_of
 from lmcraft.infer.sampler import check_bias, log_probabilities, next_tokens
 from lmcraft.infer.sequences import Sequences
 from lmcraft.infer.text import TextStream
@@ -48,6 +49,8 @@ def generate(
     if outside := [i for i in prompt_ids if not 0 <= i < model.config.vocab_size]:
         raise UserError(f"the prompt has token {outside[0]}, but the model's are 0 to {model.config.vocab_size - 1}")
     check_bias(config.logit_bias, model.config.vocab_size)
+    if name := structure_of(config)[0]:
+        raise UserError(f"{name} is not for beam search: leave it out, or set num_beams=1")
     rows = [
         Row(row, room, eos_token_ids, TextStream(tokenizer, config.stop) if tokenizer else None)
         for row in range(config.num_return_sequences)

@@ -9,8 +9,10 @@ from uuid import uuid4
 
 import torch
 
+from lmcraft.errors import UserError
 from lmcraft.infer.blocks import Holding
 from lmcraft.infer.config import GenerationConfig
+from lmcraft.infer.grammar import Constraint
 from lmcraft.infer.text import TextStream
 from lmcraft.infer.tokens import Row, Token
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -40,8 +42,8 @@ class Request:
 class Sequence:
     """A request on its way: its tokens, and for how many of them keys and values are in the pool."""
 
-    def __init__(self, request: Request, room: int) -> None:
-        """`room` is how many tokens may follow the prompt."""
+    def __init__(self, request: Request, room: int, constraint: Constraint | None = None) -> None:
+        """`room` is how many tokens may follow the prompt, `constraint` what they may say."""
         self.request = request
         self.tokens = list(request.prompt_ids)
         self.computed = 0
@@ -51,8 +53,11 @@ class Sequence:
         self.generator = torch.Generator().manual_seed(seed)
         text = TextStream(request.tokenizer, request.config.stop) if request.tokenizer else None
         self._row = Row(request.row, room, request.eos_token_ids, text)
+        self.constraint = constraint
         self.found: list[Token] = []
         self.finished = False
+        self.error: UserError | None = None
+        """Why it ended before its time: its grammar costs too much to follow."""
 
     @property
     def prompt_length(self) -> int:
@@ -70,7 +75,9 @@ class Sequence:
     def accept(self, token_id: int, logprob: float) -> Token:
         """Append the next token."""
         self.tokens.append(token_id)
-        token = self._row.accept(token_id, logprob)
+        if self.constraint is not None:
+            self.constraint.accept(token_id)
+        token = self._row.accept(token_id, logprob, last=self.constraint is not None and self.constraint.finished)
         self.found.append(token)
         self.finished = token.finish_reason is not None
         return token

@@ -35,8 +35,8 @@ class Row:
         self._eos_token_ids = eos_token_ids
         self._text = text
 
-    def accept(self, token_id: int, logprob: float) -> Token:
-        """Take the next token."""
+    def accept(self, token_id: int, logprob: float, *, last: bool = False) -> Token:
+        """Take the next token; `last` if nothing may follow it."""
         self._room -= 1
         text = ""
         reason: FinishReason | None = None
@@ -44,8 +44,8 @@ class Row:
             reason = "stop"
         elif self._text is not None:
             text = self._text.put(token_id)
-        if reason is None and self._room == 0:
-            reason = "length"
+        if reason is None and (last or self._room == 0):
+            reason = "stop" if last else "length"
         if self._text is not None:
             text += self._text.end() if reason else ""
             reason = "stop" if self._text.stopped else reason
