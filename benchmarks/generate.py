@@ -144,7 +144,7 @@ PEERS: dict[str, tuple[str, Measure]] = {
     "CTranslate2 int8": ("ctranslate2", ctranslate2),
     "llama.cpp F16": ("llama_cpp", llama_cpp("float16")),
     "llama.cpp Q8_0": ("llama_cpp", llama_cpp("q8_0")),
-    "llama.cpp Q4_0": ("llama_cpp", llama_cpp("q4_0")),
+    "llama.cpp Q4_1": ("llama_cpp", llama_cpp("q4_1")),
 }
 
 
