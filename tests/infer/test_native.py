@@ -82,23 +82,19 @@ def test_a_row_depends_on_neither_its_neighbours_nor_the_threads(name: str, weig
 @pytest.mark.parametrize("weights", ["int8", "int4"])
 def test_quantised_weights_are_what_they_say(weights: Weights) -> None:
     """Against the same network with weights that were rounded in PyTorch: what is left is the activations' rounding."""
-    from lmcraft.infer.quantise import quantise_groups, quantise_rows
+    from lmcraft.model.quantised import quantise_groups, quantise_rows
 
-    model, rounded = tiny_model(5, head_dim=16), tiny_model(5, head_dim=16)
+    def rounded(weight: Tensor) -> Tensor:
+        wide = torch.nn.functional.pad(weight, (0, -weight.shape[1] % 64))
+        return (quantise_rows if weights == "int8" else quantise_groups)(wide).dense()[:, : weight.shape[1]]
+
+    model, copy = tiny_model(5, head_dim=16), tiny_model(5, head_dim=16)
     with torch.no_grad():
-        for name, weight in rounded.named_parameters():
+        for name, weight in copy.named_parameters():
             if weight.ndim == 2 and "embed" not in name:
-                wide = torch.nn.functional.pad(weight, (0, -weight.shape[1] % 64))
-                numbers, scales = (quantise_rows if weights == "int8" else quantise_groups)(wide)
-                spread = scales[:, None] if weights == "int8" else scales.repeat_interleave(32, dim=1)
-                weight.copy_((numbers * spread)[:, : weight.shape[1]])
+                weight.copy_(rounded(weight))
         ids = torch.randint(0, 96, (TOKENS,)).tolist()
-        expected = rounded.hidden_states(torch.tensor([ids]))
-        numbers, scales = (quantise_rows if weights == "int8" else quantise_groups)(
-            torch.nn.functional.pad(model.embed_tokens.weight, (0, 32))
-        )
-        spread = scales[:, None] if weights == "int8" else scales.repeat_interleave(32, dim=1)
-        logits = expected[0] @ (numbers * spread)[:, :32].T
+        logits = copy.hidden_states(torch.tensor([ids]))[0] @ rounded(model.embed_tokens.weight).T
     assert error(decoded(model, weights, ids), logits) < 0.03
 
 

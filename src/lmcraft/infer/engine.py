@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.infer.blocks import BlockPool
+from lmcraft.infer.config import GenerationConfig
 from lmcraft.infer.grammar import Constraint, structure_of
 from lmcraft.infer.lookup import guess
 from lmcraft.infer.native import NativeDecoder, reason_against
@@ -24,6 +25,7 @@ from lmcraft.infer.request import Batch, Request, Sequence
 from lmcraft.infer.sampler import check_bias, log_probabilities, next_tokens
 from lmcraft.infer.threads import ThreadChoice
 from lmcraft.infer.tokens import Token, room_for
+from lmcraft.model.quantised import Quantised
 from lmcraft.model.transformer import Transformer
 
 # Prompts are computed in pieces of so many tokens, cut at multiples of it, and shared in no smaller ones: the products of
@@ -68,7 +70,7 @@ class Engine:
         if against and (tier == "native" or (weights in ("int8", "int4") and tier != "eager")):
             raise UserError(f"the native decode step cannot run this model here: {against}; use tier='eager'")
         self.tier: Literal["native", "eager"] = "eager" if against else "native"
-        self.weights: Weights = weights or ("float32" if model.compute_dtype == torch.float32 else "bfloat16")
+        self.weights: Weights = weights or _stored_weights(model)
         exact = self.tier == "eager" or self.weights == "float32"
         cache_dtype = model.compute_dtype if exact else torch.float16
         self.pool = BlockPool(
@@ -139,6 +141,33 @@ class Engine:
         finally:
             for sequence in sequences:
                 sequence.cancelled = True
+
+    @torch.inference_mode()
+    def score(self, ids: Ids[int]) -> Tensor:
+        """The logits after each token of a text, (T, V), float32, in the arithmetic of decoding.
+
+        Raises:
+            UserError: the text is empty, too long or of another vocabulary.
+        """
+        ask = Request(prompt_ids=tuple(ids), config=GenerationConfig(max_new_tokens=1))
+        sequence = self.submit(ask)
+        self.waiting.remove(sequence)
+        if not self.pool.extend(sequence.holding, len(ids)):
+            raise UserError(f"a text of {len(ids)} tokens finds no room beside the running requests: wait for them")
+        try:
+            if self._native is None:
+                cache = PagedCache(self.pool, sequence.holding, 0)
+                logits_1TV: Tensor = self.model(torch.tensor([ids], device=self.model.device), cache=cache)
+                return logits_1TV[0].float().cpu()
+            blocks = torch.tensor(sequence.holding.blocks, dtype=torch.int32)
+            logits = []
+            for start in range(0, len(ids), MOST_ROWS):
+                rows = [DecodeRow(i, start + n, blocks) for n, i in enumerate(ids[start : start + MOST_ROWS])]
+                with self._threads[len(rows)].measured() as threads:
+                    logits.append(self._native.step(rows, threads))
+            return torch.cat(logits)
+        finally:
+            self.pool.release(sequence.holding)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[Sequence, Token]]:
@@ -297,6 +326,14 @@ class Engine:
             sequence.error, sequence.finished = error, True
             return []
         return [(sequence, token)]
+
+
+def _stored_weights(model: Transformer) -> Weights:
+    """As near to what the model's folder holds as the native operation has it."""
+    stored: Quantised | None = model.layers[0].attention.o_proj.quantised  # type: ignore[union-attr, assignment]
+    if stored is not None:
+        return "int8" if stored.bits == 8 else "int4"
+    return "float32" if model.compute_dtype == torch.float32 else "bfloat16"
 
 
 def _cache_tokens(model: Transformer, dtype: torch.dtype) -> int:

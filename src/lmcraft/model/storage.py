@@ -16,6 +16,9 @@ from lmcraft.errors import UserError
 from lmcraft.folder import write_json, written_whole
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
+from lmcraft.model.families.family import Family
+from lmcraft.model.linear import Linear
+from lmcraft.model.quantised import Bits, Quantised, bits_of, from_tensors, quantisation_config, to_tensors
 from lmcraft.model.transformer import Transformer
 
 WEIGHTS = "model.safetensors"
@@ -37,6 +40,8 @@ class Checkpoint:
     """One of them."""
     dtype: torch.dtype | None = None
     """The type to load all of them in, where they have several; None: each in its own."""
+    read_quantised: Callable[[str], Quantised | None] | None = None
+    """What `read` made one of, where it is quantised in the folder."""
 
     def config(self) -> TransformerConfig:
         """What it is made of, in our words.
@@ -71,8 +76,12 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     family = family_for(model.config)
     dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
-    write_json(folder / "config.json", family.write_config(model.config) | dict(token_ids) | {"dtype": dtype})
+    hf_config = family.write_config(model.config) | dict(token_ids) | {"dtype": dtype}
     tensors = family.to_hf(model.config, model.state_dict())
+    if quantised := {f"{name}.weight": m.quantised for name, m in model.named_modules() if getattr(m, "quantised", None)}:
+        hf_config["quantization_config"] = quantisation_config(next(iter(quantised.values())).bits)
+        tensors = _with_quantised(tensors, family, model.config, quantised)
+    write_json(folder / "config.json", hf_config)
     split = split_torch_state_dict_into_shards(tensors, max_shard_size=max_shard_size)
     for name, members in split.filename_to_tensors.items():
         with written_whole(folder / name) as temporary:
@@ -80,6 +89,18 @@ def save_model(
             temporary.chmod(0o644)  # safetensors makes files that only their owner can read
     if split.is_sharded:
         write_json(folder / INDEX, {"metadata": split.metadata, "weight_map": split.tensor_to_filename})
+
+
+def _with_quantised(
+    tensors: dict[str, Tensor], family: Family, config: TransformerConfig, quantised: Mapping[str, Quantised]
+) -> dict[str, Tensor]:
+    numbers = family.to_hf(config, {name: matrix.numbers for name, matrix in quantised.items()})
+    scales = family.to_hf(config, {name: matrix.scales for name, matrix in quantised.items()})
+    bits = next(iter(quantised.values())).bits
+    plain = {name: tensor for name, tensor in tensors.items() if name not in numbers}
+    for name in numbers:
+        plain |= to_tensors(name, Quantised(numbers[name], scales[name], bits))
+    return plain
 
 
 def load_model(folder: Path, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> Transformer:
@@ -117,6 +138,12 @@ def build_model(
     for name, tensor in family_of(checkpoint.hf_config).from_hf(config, read, shapes):
         state[name] = tensor.to(device, dtype or tensor.dtype).contiguous()
     model.load_state_dict(state, assign=True)
+    if checkpoint.read_quantised is not None:
+        family = family_of(checkpoint.hf_config)
+        for name, quantised in family.quantised_from_hf(config, checkpoint.read_quantised, shapes):
+            module = model.get_submodule(name.removesuffix(".weight"))
+            assert isinstance(module, Linear)
+            module.quantised = quantised
     model.compute_dtype = model.embed_tokens.weight.dtype
     return model.eval()
 
@@ -138,7 +165,30 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
             except (SafetensorError, OSError) as error:
                 raise UserError(f"'{path}' cannot be read as safetensors ({error}): fetch or save it again") from error
         where = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
-        yield Checkpoint(str(folder), hf_config, frozenset(where), lambda name: where[name].get_tensor(name))
+        plain = Checkpoint(str(folder), hf_config, frozenset(where), lambda name: where[name].get_tensor(name))
+        bits = bits_of(hf_config)
+        yield _dequantised(plain, bits) if bits else plain
+
+
+def _dequantised(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
+    """A checkpoint whose quantised matrices are read as what they stand for."""
+    quantised = {name.removesuffix("_scale") for name in checkpoint.names if name.endswith("weight_scale")}
+
+    def read_quantised(name: str) -> Quantised | None:
+        if name not in quantised:
+            return None
+        try:
+            return from_tensors(name, bits, checkpoint.read)
+        except (SafetensorError, RuntimeError, LookupError) as error:
+            raise UserError(f"'{checkpoint.source}': the quantised '{name}' is damaged ({error}): fetch it again") from error
+
+    def read(name: str) -> Tensor:
+        matrix = read_quantised(name)
+        return matrix.dense() if matrix else checkpoint.read(name)
+
+    dtype = getattr(torch, str(checkpoint.hf_config.get("dtype")), torch.bfloat16)
+    names = checkpoint.names | quantised
+    return Checkpoint(checkpoint.source, checkpoint.hf_config, names, read, dtype, read_quantised)
 
 
 def read_hf_config(folder: Path) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from lmcraft.infer.blocks import BlockPool
 from lmcraft.infer.native.build import BuildError, library
-from lmcraft.infer.quantise import quantise_groups, quantise_rows
 from lmcraft.model.norm import GemmaRMSNorm, LayerNorm
 from lmcraft.model.position import rotary_table
+from lmcraft.model.quantised import GROUP, Bits, Quantised, quantise_groups, quantise_rows
 from lmcraft.model.transformer import Transformer
 
 Weights = Literal["float32", "bfloat16", "int8", "int4"]
@@ -224,18 +224,30 @@ class NativeDecoder:
             plain = self._plain(joined.to(getattr(torch, self._weights)))
             return _Matrix(plain.data_ptr(), None, None, bias, kind, rows, columns, columns * plain.element_size())
         padded = -(-columns // LINE) * LINE
-        wide = nn.functional.pad(torch.cat([weight.float() for weight in weights]), (0, padded - columns))
-        if self._weights == "int8":
-            numbers, scales = quantise_rows(wide)
+        bits: Bits = 8 if self._weights == "int8" else 4
+        ready = [self._quantised(part, padded, bits) for part in parts]
+        numbers, scales = torch.cat([matrix.numbers for matrix in ready]), torch.cat([matrix.scales for matrix in ready])
+        if bits == 8:
             sums = self._kept_alive(numbers.sum(dim=1, dtype=torch.int32))
             data = self._aligned(numbers)
             return _Matrix(data, self._floats(scales), sums.data_ptr(), bias, kind, rows, columns, padded)
-        numbers, scales = quantise_groups(wide)
         groups = (numbers + 8).to(torch.uint8).view(rows, padded // 32, 2, 16)  # byte j: columns j and j + 16
         packed = groups[:, :, 0] | groups[:, :, 1] << 4
         data = self._aligned(packed.reshape(rows, padded // 2))
         halves = self._kept_alive(scales.to(torch.float16).contiguous())
         return _Matrix(data, halves.data_ptr(), None, bias, kind, rows, columns, padded // 2)
+
+    @staticmethod
+    def _quantised(part: nn.Module, padded: int, bits: Bits) -> Quantised:
+        """A layer's matrix in integers, its columns padded: as its folder has it, or quantised now."""
+        stored: Quantised | None = getattr(part, "quantised", None)
+        weight: Tensor = part.weight  # type: ignore[assignment]
+        more = padded - weight.shape[1]
+        if stored is None or stored.bits != bits:
+            wide = nn.functional.pad(weight.float(), (0, more))
+            return quantise_rows(wide) if bits == 8 else quantise_groups(wide)
+        groups = padded // GROUP - stored.scales.shape[1] if bits == 4 else 0
+        return Quantised(nn.functional.pad(stored.numbers, (0, more)), nn.functional.pad(stored.scales, (0, groups)), bits)
 
     def _plain(self, tensor: Tensor) -> Tensor:
         """Contiguous and of a type that the kernels read, in place where it can be."""

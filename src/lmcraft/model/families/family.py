@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.quantised import Quantised
 
 
 class Entry(Protocol):
@@ -129,9 +130,11 @@ class Family:
         return [f"{name}={getattr(config, name)!r}" for name in names if getattr(said, name) != getattr(config, name)]
 
     def to_hf(self, config: TransformerConfig, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Our weights under the family's names, contiguous."""
+        """Our weights under the family's names, contiguous; of a `state` that lacks some, those that it has."""
         written = {}
         for weight, place in self._each(config):
+            if weight.ours[0].format(**place) not in state:
+                continue
             tensor = torch.cat([state[name.format(**place)] for name in weight.ours])
             if weight.by_head:
                 tensor = _regrouped(tensor, len(weight.ours), config.num_attention_heads)
@@ -163,9 +166,32 @@ class Family:
                     f"the checkpoint's '{name}' has shape {tuple(tensor.shape)}, config.json says {expected}: "
                     "the two files are not of one model"
                 )
-            if weight.by_head:
-                tensor = _regrouped(tensor, config.num_attention_heads, len(names))
-            yield from zip(names, torch.split(tensor, rows), strict=True)
+            yield from self._parts(config, weight, names, rows, tensor)
+
+    def quantised_from_hf(
+        self, config: TransformerConfig, read: Callable[[str], Quantised | None], shapes: Mapping[str, torch.Size]
+    ) -> Iterator[tuple[str, Quantised]]:
+        """Our names and matrices of those that `read` gives."""
+        for weight, place in self._each(config):
+            if (matrix := read(weight.hf.format(**place))) is not None:
+                names = [ours.format(**place) for ours in weight.ours]
+                rows = [shapes[ours][0] for ours in names]
+                numbers = self._parts(config, weight, names, rows, matrix.numbers)
+                scales = self._parts(config, weight, names, rows, matrix.scales)
+                for (name, some), (_, theirs) in zip(numbers, scales, strict=True):
+                    yield name, Quantised(some, theirs, matrix.bits)
+
+    def _parts(
+        self, config: TransformerConfig, weight: Weight, names: list[str], rows: list[int], tensor: Tensor
+    ) -> Iterator[tuple[str, Tensor]]:
+        if weight.by_head:
+            tensor = _regrouped(tensor, config.num_attention_heads, len(names))
+        yield from zip(names, torch.split(tensor, rows), strict=True)
+
+    @property
+    def transposes(self) -> bool:
+        """Whether it keeps matrices as (in, out)."""
+        return any(weight.transposed for weight in self.weights)
 
     def _each(self, config: TransformerConfig) -> Iterator[tuple[Weight, dict[str, int]]]:
         for weight in self.weights:

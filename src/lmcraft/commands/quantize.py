@@ -1,0 +1,138 @@
+"""`lmcraft quantize`: fewer bits for a model's weights, and the price told in figures."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from cyclopts import Parameter
+
+from lmcraft.config import Config
+from lmcraft.errors import UserError
+from lmcraft.folder import ModelFolder, write_json, write_lineage, written_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lmcraft.tokenizer.tokenizer import Tokenizer
+
+PIECE = 256  # tokens that are calibrated and measured together
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class QuantizeConfig(Config):
+    """Write a model with 8 or 4 bits a weight, and say what that costs on a text of yours.
+
+    The first half of the text calibrates (4 bits), the second half measures: perplexity, KL divergence, and how often both
+    models would go on with the same token. Embeddings and output projection keep their type.
+    """
+
+    model: str
+    """Model folder, GGUF file or address."""
+    out: Path
+    """Model folder to write."""
+    text: Path
+    """A text file like what the model will read and write."""
+    bits: Literal[8, 4] = 8
+    """8: a scale for each row; 4: a scale for each 32 weights of a row."""
+    method: Literal["gptq", "nearest"] = "gptq"
+    """How 4 bits are found: gptq makes up for each rounding error by the weights to come; nearest only rounds."""
+    tokens: int = 8192
+    """How many of the text's tokens are used, half to calibrate and half to measure."""
+    overwrite: bool = False
+    """Replace `out` where it exists."""
+
+    def resolved(self) -> "QuantizeConfig":
+        if self.tokens < 4 * PIECE:
+            raise UserError(f"tokens={self.tokens} is too few to calibrate and measure on: give at least {4 * PIECE}")
+        return self
+
+
+def quantize(config: QuantizeConfig) -> ModelFolder:
+    """Write the folder, print the price, and keep it in `lmcraft/quantization.json`.
+
+    Raises:
+        UserError: there is no such model or text, the text is too short, or `out` exists.
+    """
+    import torch
+
+    from lmcraft.infer.calibrate import price, quantise_model
+    from lmcraft.infer.engine import Engine
+    from lmcraft.language_model import LanguageModel
+    from lmcraft.model.families import family_for
+    from lmcraft.source import open_source
+
+    config = config.resolved()
+    if config.out.exists() and not config.overwrite:
+        raise UserError(f"out='{config.out}' already exists: add --overwrite to replace it, or choose another --out")
+    with open_source(config.model) as source:
+        before = LanguageModel.of(source, dtype=torch.float32)
+        if family_for(before.transformer.config).transposes:
+            raise UserError(
+                f"models of type {before.transformer.config.family!r} keep their matrices the other way round, which the "
+                "format of quantised folders cannot say: use --weights int8 of `lmcraft generate`, or export to GGUF"
+            )
+        pieces_NT = _pieces(config, before.tokenizer)
+        half = len(pieces_NT) // 2
+        after = LanguageModel.of(source, dtype=torch.float32)
+        for parameter in after.transformer.parameters():  # the weights of both lie in one memory map
+            parameter.data = parameter.data.clone()
+        with _bar("quantising") as report:
+            quantise_model(after.transformer, config.bits, pieces_NT[:half], calibrated=config.method == "gptq", report=report)
+        with _bar("measuring") as report:
+            found = price(Engine(before.transformer), Engine(after.transformer), pieces_NT[half:], report)
+        dtype = source.checkpoint.dtype or LanguageModel.of(source).transformer.compute_dtype
+        after.transformer.to(torch.bfloat16 if dtype == torch.float32 else dtype)
+        with written_whole(config.out) as temporary:
+            after.save(temporary)
+            folder = ModelFolder(temporary)
+            write_lineage(folder, parent=source.fingerprint, source=source.address, licence=source.licence)
+            settings = {"bits": config.bits, "method": config.method if config.bits == 4 else "nearest"}
+            write_json(folder.run / "quantization.json", {**settings, "text": str(config.text), **asdict(found)})
+    print(
+        f"perplexity {found.perplexity_before:.2f} -> {found.perplexity_after:.2f} "
+        f"({found.perplexity_after / found.perplexity_before - 1:+.1%}), KL divergence {found.kl_divergence:.4f} nats a token, "
+        f"the same likeliest token {found.agreement:.1%} of {found.tokens:,} times"
+    )
+    print(config.out)
+    return ModelFolder(config.out)
+
+
+def _pieces(config: QuantizeConfig, tokenizer: "Tokenizer") -> "Tensor":
+    """The text's tokens in pieces of equal length."""
+    import torch
+
+    try:
+        text = config.text.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"text='{config.text}' cannot be read: {error}") from error
+    ids = tokenizer.encode(text[: 16 * config.tokens])[: config.tokens]
+    count = len(ids) // PIECE
+    if count < 4:
+        raise UserError(f"text='{config.text}' has {len(ids)} tokens: give a text of at least {4 * PIECE}")
+    return torch.tensor(ids[: count * PIECE]).view(count, PIECE)
+
+
+def _bar(title: str) -> "_Bar":
+    return _Bar(title)
+
+
+class _Bar:
+    """A progress bar on standard error with the time left."""
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._progress = Progress(console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task(title, total=None)
+
+    def __enter__(self) -> "_Bar":
+        self._progress.start()
+        return self
+
+    def __call__(self, done: int, of: int) -> None:
+        self._progress.update(self._task, completed=done, total=of)
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
