@@ -78,7 +78,9 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
         for parameter in after.transformer.parameters():  # the weights of both lie in one memory map
             parameter.data = parameter.data.clone()
         with _bar("quantising") as report:
-            quantise_model(after.transformer, config.bits, pieces_NT[:half], calibrated=config.method == "gptq", report=report)
+            quantise_model(
+                after.transformer, config.bits, pieces_NT[:half], calibrated=config.method == "gptq", report=report
+            )
         with _bar("measuring") as report:
             found = price(Engine(before.transformer), Engine(after.transformer), pieces_NT[half:], report)
         dtype = source.checkpoint.dtype or LanguageModel.of(source).transformer.compute_dtype
@@ -91,8 +93,8 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
             write_json(folder.run / "quantization.json", {**settings, "text": str(config.text), **asdict(found)})
     print(
         f"perplexity {found.perplexity_before:.2f} -> {found.perplexity_after:.2f} "
-        f"({found.perplexity_after / found.perplexity_before - 1:+.1%}), KL divergence {found.kl_divergence:.4f} nats a token, "
-        f"the same likeliest token {found.agreement:.1%} of {found.tokens:,} times"
+        f"({found.perplexity_after / found.perplexity_before - 1:+.1%}), "
+        f"KL divergence {found.kl_divergence:.4f} nats a token, the same likeliest token {found.agreement:.1%} of {found.tokens:,} times"
     )
     print(config.out)
     return ModelFolder(config.out)

@@ -8,6 +8,7 @@ else is in the batch: prompts are always cut at the same places, and a row's ari
 from collections import deque
 from collections.abc import Iterator
 from collections.abc import Sequence as Ids
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
@@ -23,7 +24,7 @@ from lmcraft.infer.native.decoder import MOST_ROWS, DecodeRow, Weights
 from lmcraft.infer.paged import PagedCache
 from lmcraft.infer.request import Batch, Request, Sequence
 from lmcraft.infer.sampler import check_bias, log_probabilities, next_tokens
-from lmcraft.infer.threads import ThreadChoice
+from lmcraft.infer.threads import ThreadChoice, one_thread
 from lmcraft.infer.tokens import Token, room_for
 from lmcraft.model.quantised import Quantised
 from lmcraft.model.transformer import Transformer
@@ -178,7 +179,8 @@ class Engine:
         if batch.prefill is not None:
             found += self._prefill(*batch.prefill)
         if batch.decode:
-            found += self._decode(batch.decode)
+            with one_thread() if self._native is not None else nullcontext():
+                found += self._decode(batch.decode)
         for sequence in [sequence for sequence in self.running if sequence.finished]:
             self._remove(sequence)
         return found

@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 LEARN = 3  # steps with each number of threads before one is chosen
 AGAIN = 200  # steps after which the others are tried again
 SLOWER = 1.5  # a step that takes so many times the usual is a sign of another program on our cores
@@ -56,3 +58,14 @@ class ThreadChoice:
         self._slow = self._slow + 1 if slow else 0
         if self._slow >= LEARN or self._since >= AGAIN:
             self._begin()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch with one thread: its waiting threads spin, and would take the cores that the native step is about to use."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
