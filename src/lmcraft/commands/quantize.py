@@ -94,7 +94,8 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
     print(
         f"perplexity {found.perplexity_before:.2f} -> {found.perplexity_after:.2f} "
         f"({found.perplexity_after / found.perplexity_before - 1:+.1%}), "
-        f"KL divergence {found.kl_divergence:.4f} nats a token, the same likeliest token {found.agreement:.1%} of {found.tokens:,} times"
+        f"KL divergence {found.kl_divergence:.4f} nats a token, "
+        f"the same likeliest token {found.agreement:.1%} of {found.tokens:,} times"
     )
     print(config.out)
     return ModelFolder(config.out)
