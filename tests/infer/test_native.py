@@ -41,7 +41,7 @@ def decoded(
 ) -> Tensor:
     """Every token's logits, `rows` of them at a time."""
     dtype = torch.float32 if weights == "float32" else torch.float16
-    pool = BlockPool(model.config, tokens=2 * TOKENS, dtype=dtype, block_size=8)
+    pool = BlockPool(model.config, tokens=2 * TOKENS, dtype=dtype, block_size=16)
     decoder = NativeDecoder(model, pool, weights, most_threads=2, target=target)
     other, holding = Holding(), Holding()
     pool.extend(other, 9)  # so that the blocks are not the first ones

@@ -36,7 +36,7 @@ class BlockPool:
         tokens: how many tokens there is room for.
         dtype: of keys and values.
         device: where they are.
-        block_size: tokens of a block.
+        block_size: tokens of a block; the native operation wants a multiple of 16.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
 """The engine: many requests, one model, one step at a time (continuous batching, Orca, OSDI 2022).
 
-A step computes at most one piece of one prompt, in plain PyTorch, and one token or a few of every sequence that grows: in
-the native operation where it covers the model, else row by row in PyTorch. The numbers of a sequence do not depend on what
-else is in the batch: prompts are always cut at the same places, and a row's arithmetic is its own.
+A step computes at most one piece of one prompt and one token or a few of every sequence that grows: in the native
+operation where it covers the model, else row by row in PyTorch. Prompts of weights that are not quantised are for PyTorch
+too, whose products of many rows are faster there. The numbers of a sequence do not depend on what else is in the batch:
+prompts are always cut at the same places, and a row's arithmetic is its own.
 """
 
 from collections import deque
@@ -32,6 +33,7 @@ from lmcraft.model.transformer import Transformer
 # Prompts are computed in pieces of so many tokens, cut at multiples of it, and shared in no smaller ones: the products of
 # another length may be rounded otherwise.
 PIECE = 256
+GUESSES = 7  # tokens guessed at most: eight rows are multiplied together, and cost little more than one
 MOST_BYTES = 4 * 2**30  # of keys and values, unless one context alone needs more
 DEFAULT_TOKENS = 32_768
 
@@ -236,7 +238,7 @@ class Engine:
         if not (self._lookup and alone and sequence.request.config.greedy):
             return known
         context = min(self.model.config.max_position_embeddings, self.pool.places)
-        room = min(MOST_ROWS - 1, context - len(sequence.tokens) - 1)
+        room = min(GUESSES, context - len(sequence.tokens) - 1)
         return known + guess(sequence.tokens, room)
 
     def _make_room(self, sequence: Sequence, tokens: int) -> bool:
@@ -253,7 +255,11 @@ class Engine:
     # Computing it
 
     def _prefill(self, sequence: Sequence, stop: int) -> list[tuple[Sequence, Token]]:
-        logits_1V = self._forward(sequence, sequence.tokens[sequence.computed : stop])
+        ids = sequence.tokens[sequence.computed : stop]
+        if self._native is not None and self.weights in ("int8", "int4"):
+            logits_1V = self._read(self._native, sequence, ids)
+        else:
+            logits_1V = self._forward(sequence, ids)
         sequence.computed = stop
         self.pool.publish(sequence.holding, sequence.tokens[:stop], sequence.salt)
         if stop < sequence.prompt_length or len(sequence.tokens) > sequence.prompt_length:
@@ -266,6 +272,17 @@ class Engine:
         input_ids = torch.tensor([ids], device=self.model.device)
         logits_11V: Tensor = self.model(input_ids, cache=cache, last_only=True)
         return logits_11V[:, 0].float()
+
+    def _read(self, native: NativeDecoder, sequence: Sequence, ids: Ids[int]) -> Tensor:
+        """The same in the native operation, as many tokens a step as it takes."""
+        blocks = torch.tensor(sequence.holding.blocks, dtype=torch.int32)
+        with one_thread():
+            for start in range(0, len(ids), MOST_ROWS):
+                places = range(start, min(start + MOST_ROWS, len(ids)))
+                rows = [DecodeRow(ids[n], sequence.computed + n, blocks, n == len(ids) - 1) for n in places]
+                with self._threads[len(rows)].measured() as threads:
+                    logits_RV = native.step(rows, threads)
+        return logits_RV[-1:]
 
     def _decode(self, work: list[tuple[Sequence, Ids[int]]]) -> list[tuple[Sequence, Token]]:
         found: list[tuple[Sequence, Token]] = []

@@ -15,7 +15,7 @@ from lmcraft.hub.cache import cache_folder
 
 SOURCE = Path(__file__).with_name("decode.cpp")
 # -ffp-contract=off: a sum must not be rounded otherwise in one place than in another, or texts would depend on the batch.
-FLAGS = ("-O3", "-std=c++20", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-ffp-contract=off")
+FLAGS = ("-O3", "-std=c++20", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-ffp-contract=off", "-Wno-psabi")
 COMPILERS = ("c++", "g++", "clang++")
 TIMEOUT = 300  # seconds
 

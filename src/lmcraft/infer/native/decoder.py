@@ -23,14 +23,15 @@ Weights = Literal["float32", "bfloat16", "int8", "int4"]
 KINDS = {"float32": 0, "bfloat16": 1, "int8": 2, "int4": 3, "float16": 4}
 ACTIVATIONS = {"swiglu": 0, "geglu_tanh": 1, "gelu": 2, "gelu_tanh": 3, "relu2": 4}
 NO_NORM, RMSNORM, LAYERNORM = range(3)
-MOST_ROWS = 8
-LINE = 64  # bytes of a cache line, which the kernels load at once
+MOST_ROWS = 64
+LANES = 16  # rows of a tile of weights; places of the cache that are looked at together
+LINE = 64  # bytes of a cache line
 
 
 class _Matrix(Structure):
     _fields_ = [
-        *((name, c_void_p) for name in ("data", "scale", "sum", "bias")),
-        *((name, c_int32) for name in ("kind", "rows", "columns", "stride")),
+        *((name, c_void_p) for name in ("data", "scale", "bias")),
+        *((name, c_int32) for name in ("kind", "rows", "columns", "padded")),
     ]
 
 
@@ -42,7 +43,7 @@ class _Layer(Structure):
     _fields_ = [
         *((f"{name}_norm", _Norm) for name in ("attention", "attention_post", "feed_forward", "feed_forward_post")),
         *((name, c_void_p) for name in ("q_norm", "k_norm")),
-        *((name, _Matrix) for name in ("qkv", "output", "gate_up", "down")),
+        *((name, _Matrix) for name in ("qkv", "output", "gate", "up", "down")),
         *((name, c_int32) for name in ("window", "rotary")),
     ]
 
@@ -82,6 +83,24 @@ class DecodeRow:
     """Whether its logits are asked for."""
 
 
+def tiles_int8(numbers: Tensor) -> Tensor:
+    """Weights as the step reads them, bytes: in each tile of 16 rows the first four columns of all, then the next four.
+
+    Each is moved up by 128. `numbers` is (rows, columns), int8; rows divide by 16, columns by 4.
+    """
+    tiles = (numbers.to(torch.int16) + 128).to(torch.uint8).view(len(numbers) // LANES, LANES, -1, 4)
+    return tiles.transpose(1, 2)
+
+
+def tiles_int4(numbers: Tensor) -> Tensor:
+    """The same for -8 to 7, moved up by 8: in 64 bytes four of a group's first 16 columns, and above them four of its last.
+
+    `numbers` is (rows, columns), int8; rows divide by 16, columns by 32.
+    """
+    tiles = (numbers + 8).to(torch.uint8).view(len(numbers) // LANES, LANES, -1, 2, 4, 4)
+    return (tiles[:, :, :, 0] | tiles[:, :, :, 1] << 4).permute(0, 2, 3, 1, 4)
+
+
 def reason_against(model: Transformer) -> str:
     """Why the native step cannot run a model here; empty if it can."""
     config = model.config
@@ -107,7 +126,7 @@ class NativeDecoder:
 
     Args:
         model: on the CPU, in `eval` mode; its tensors are used where they are, or packed.
-        pool: of keys and values, which prefill fills too.
+        pool: of keys and values, which prefill fills too; its blocks hold a multiple of 16 tokens.
         weights: the type that the matrices are read in; int8 and int4 are quantised here.
         most_threads: of which each step may use as many as it is told.
         target: the CPU to build for; only tests say another than this one.
@@ -119,6 +138,7 @@ class NativeDecoder:
     def __init__(
         self, model: Transformer, pool: BlockPool, weights: Weights, *, most_threads: int, target: str = "native"
     ) -> None:
+        assert pool.block_size % LANES == 0, pool.block_size
         self._library = library(target)
         self._library.lmcraft_open.restype = c_void_p
         self._library.lmcraft_open.argtypes = [c_void_p]
@@ -195,7 +215,9 @@ class NativeDecoder:
             layer.q_norm, layer.k_norm = self._norm(attention.q_norm).weight, self._norm(attention.k_norm).weight
         layer.qkv = self._matrix(attention.q_proj, attention.k_proj, attention.v_proj)
         layer.output = self._matrix(attention.o_proj)
-        layer.gate_up = self._matrix(*([feed.gate_proj] if feed.gate_proj is not None else []), feed.up_proj)
+        layer.gate = self._matrix(feed.up_proj if feed.gate_proj is None else feed.gate_proj)
+        if feed.gate_proj is not None:
+            layer.up = self._matrix(feed.up_proj)
         layer.down = self._matrix(feed.down_proj)
         sliding = model.config.is_sliding(number)
         layer.window = model.config.sliding_window if sliding else 0
@@ -217,25 +239,23 @@ class NativeDecoder:
         weights: list[Tensor] = [part.weight for part in parts]  # type: ignore[misc]
         biases = [bias for part in parts if (bias := getattr(part, "bias", None)) is not None]
         rows, columns = sum(len(weight) for weight in weights), weights[0].shape[1]
-        bias = self._floats(torch.cat(biases)) if biases else None
+        missing = -rows % LANES
+        bias = self._floats(nn.functional.pad(torch.cat(biases), (0, missing))) if biases else None
         kind = KINDS[self._weights]
         if self._weights in ("float32", "bfloat16"):
             joined = weights[0] if len(weights) == 1 else torch.cat(weights)
             plain = self._plain(joined.to(getattr(torch, self._weights)))
-            return _Matrix(plain.data_ptr(), None, None, bias, kind, rows, columns, columns * plain.element_size())
-        padded = -(-columns // LINE) * LINE
+            return _Matrix(plain.data_ptr(), None, bias, kind, rows, columns, columns)
         bits: Bits = 8 if self._weights == "int8" else 4
+        padded = -(-columns // GROUP) * GROUP
         ready = [self._quantised(part, padded, bits) for part in parts]
-        numbers, scales = torch.cat([matrix.numbers for matrix in ready]), torch.cat([matrix.scales for matrix in ready])
+        numbers = nn.functional.pad(torch.cat([matrix.numbers for matrix in ready]), (0, 0, 0, missing))
+        scales = nn.functional.pad(torch.cat([matrix.scales for matrix in ready]), (0, 0, 0, missing))
+        scales = scales.view(-1, LANES, scales.shape[1]).transpose(1, 2)  # (tiles, groups, 16)
         if bits == 8:
-            sums = self._kept_alive(numbers.sum(dim=1, dtype=torch.int32))
-            data = self._aligned(numbers)
-            return _Matrix(data, self._floats(scales), sums.data_ptr(), bias, kind, rows, columns, padded)
-        groups = (numbers + 8).to(torch.uint8).view(rows, padded // 32, 2, 16)  # byte j: columns j and j + 16
-        packed = groups[:, :, 0] | groups[:, :, 1] << 4
-        data = self._aligned(packed.reshape(rows, padded // 2))
+            return _Matrix(self._aligned(tiles_int8(numbers)), self._floats(scales), bias, kind, rows, columns, padded)
         halves = self._kept_alive(scales.to(torch.float16).contiguous())
-        return _Matrix(data, halves.data_ptr(), None, bias, kind, rows, columns, padded // 2)
+        return _Matrix(self._aligned(tiles_int4(numbers)), halves.data_ptr(), bias, kind, rows, columns, padded)
 
     @staticmethod
     def _quantised(part: nn.Module, padded: int, bits: Bits) -> Quantised:
