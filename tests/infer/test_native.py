@@ -9,7 +9,7 @@ from torch import Tensor
 from lmcraft.infer.blocks import BlockPool, Holding
 from lmcraft.infer.native import NativeDecoder, reason_against
 from lmcraft.infer.native.build import BuildError, library
-from lmcraft.infer.native.decoder import DecodeRow, Weights
+from lmcraft.infer.native.decoder import DecodeRow, Scores, Weights
 from lmcraft.model.config import RopeScaling
 from lmcraft.model.transformer import Transformer
 from tests.tiny import tiny_config, tiny_model
@@ -50,7 +50,7 @@ def decoded(
     out = []
     for start in range(0, len(ids), rows):
         some = ids[start : start + rows]
-        out.append(decoder.step([DecodeRow(t, start + n, blocks) for n, t in enumerate(some)], threads))
+        out.append(decoder.step([DecodeRow(t, start + n, blocks) for n, t in enumerate(some)], threads).logits)
     return torch.cat(out)
 
 
@@ -110,6 +110,19 @@ def test_other_cpus_compute_the_same_integers(target: str) -> None:
     for weights in ("float32", "int8", "int4"):
         here, there = (decoded(model, weights, ids, 3, 1, t) for t in ("native", target))  # type: ignore[arg-type]
         assert error(there, here) < 2e-2, weights
+
+
+def test_the_likeliest_token_and_the_sum_come_with_the_logits() -> None:
+    model = tiny_model(3, vocab_size=101)
+    pool = BlockPool(model.config, tokens=64)
+    holding = Holding()
+    pool.extend(holding, 3)
+    rows = [DecodeRow(n, n, torch.tensor(holding.blocks, dtype=torch.int32), wanted=n != 1) for n in range(3)]
+    found = NativeDecoder(model, pool, "float32", most_threads=2).step(rows, 2)
+    expected = Scores.of(found.logits)
+    for row in (0, 2):
+        assert found.best[row] == expected.best[row]
+        assert found.log_sums[row] == pytest.approx(expected.log_sums[row], abs=1e-5)
 
 
 def test_what_it_does_not_cover_is_said() -> None:

@@ -59,6 +59,12 @@ class GenerationConfig:
         """Whether each token is simply the likeliest."""
         return not self.do_sample or self.temperature == 0
 
+    @property
+    def takes_likeliest(self) -> bool:
+        """Whether the model's likeliest token is the next one, no bias or penalty in between."""
+        changed = self.logit_bias or self.presence_penalty or self.frequency_penalty or self.repetition_penalty != 1
+        return self.greedy and not changed
+
     def check(self) -> None:
         """Raise UserError for a value that makes no sense."""
         at_least = {"max_new_tokens": 0, "max_length": 0, "top_k": 0, "temperature": 0, "num_beams": 1}

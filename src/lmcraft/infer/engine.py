@@ -21,10 +21,10 @@ from lmcraft.infer.config import GenerationConfig
 from lmcraft.infer.grammar import Constraint, structure_of
 from lmcraft.infer.lookup import guess
 from lmcraft.infer.native import NativeDecoder, reason_against
-from lmcraft.infer.native.decoder import MOST_ROWS, DecodeRow, Weights
+from lmcraft.infer.native.decoder import MOST_ROWS, DecodeRow, Scores, Weights
 from lmcraft.infer.paged import PagedCache
 from lmcraft.infer.request import Batch, Request, Sequence
-from lmcraft.infer.sampler import check_bias, log_probabilities, next_tokens
+from lmcraft.infer.sampler import check_bias, next_tokens
 from lmcraft.infer.threads import ThreadChoice, one_thread
 from lmcraft.infer.tokens import Token, room_for
 from lmcraft.model.quantised import Quantised
@@ -167,7 +167,7 @@ class Engine:
             for start in range(0, len(ids), MOST_ROWS):
                 rows = [DecodeRow(i, start + n, blocks) for n, i in enumerate(ids[start : start + MOST_ROWS])]
                 with self._threads[len(rows)].measured() as threads:
-                    logits.append(self._native.step(rows, threads))
+                    logits.append(self._native.step(rows, threads).logits)
             return torch.cat(logits)
         finally:
             self.pool.release(sequence.holding)
@@ -257,39 +257,38 @@ class Engine:
     def _prefill(self, sequence: Sequence, stop: int) -> list[tuple[Sequence, Token]]:
         ids = sequence.tokens[sequence.computed : stop]
         if self._native is not None and self.weights in ("int8", "int4"):
-            logits_1V = self._read(self._native, sequence, ids)
+            scores = self._read(self._native, sequence, ids)
         else:
-            logits_1V = self._forward(sequence, ids)
+            scores = self._forward(sequence, ids)
         sequence.computed = stop
         self.pool.publish(sequence.holding, sequence.tokens[:stop], sequence.salt)
         if stop < sequence.prompt_length or len(sequence.tokens) > sequence.prompt_length:
             return []
-        return self._sample(sequence, logits_1V)
+        return self._sample(sequence, scores, len(scores.best) - 1)
 
-    def _forward(self, sequence: Sequence, ids: Ids[int]) -> Tensor:
-        """The logits after some tokens, (1, V), float32; their keys and values are stored."""
+    def _forward(self, sequence: Sequence, ids: Ids[int]) -> Scores:
+        """What follows some tokens, in one row; their keys and values are stored."""
         cache = PagedCache(self.pool, sequence.holding, sequence.computed)
         input_ids = torch.tensor([ids], device=self.model.device)
         logits_11V: Tensor = self.model(input_ids, cache=cache, last_only=True)
-        return logits_11V[:, 0].float()
+        return Scores.of(logits_11V[:, 0].float().cpu())
 
-    def _read(self, native: NativeDecoder, sequence: Sequence, ids: Ids[int]) -> Tensor:
-        """The same in the native operation, as many tokens a step as it takes."""
+    def _read(self, native: NativeDecoder, sequence: Sequence, ids: Ids[int]) -> Scores:
+        """The same in the native operation, as many tokens a step as it takes; the last row counts."""
         blocks = torch.tensor(sequence.holding.blocks, dtype=torch.int32)
         with one_thread():
             for start in range(0, len(ids), MOST_ROWS):
                 places = range(start, min(start + MOST_ROWS, len(ids)))
                 rows = [DecodeRow(ids[n], sequence.computed + n, blocks, n == len(ids) - 1) for n in places]
                 with self._threads[len(rows)].measured() as threads:
-                    logits_RV = native.step(rows, threads)
-        return logits_RV[-1:]
+                    scores = native.step(rows, threads)
+        return scores
 
     def _decode(self, work: list[tuple[Sequence, Ids[int]]]) -> list[tuple[Sequence, Token]]:
         found: list[tuple[Sequence, Token]] = []
         if self._native is None:
             for sequence, ids in work:
-                logits_1V = self._forward(sequence, ids[:1])
-                found += self._accept(sequence, ids[:1], logits_1V)
+                found += self._accept(sequence, ids[:1], self._forward(sequence, ids[:1]), 0)
             return found
         group: list[tuple[Sequence, Ids[int]]] = []
         for sequence, ids in work:
@@ -306,15 +305,15 @@ class Engine:
             replayed = len(sequence.tokens) - sequence.computed > len(ids)
             rows += [DecodeRow(i, sequence.computed + n, blocks, not replayed) for n, i in enumerate(ids)]
         with self._threads[len(rows)].measured() as threads:
-            logits_RV = native.step(rows, threads)
+            scores = native.step(rows, threads)
         found, start = [], 0
         for sequence, ids in work:
-            found += self._accept(sequence, ids, logits_RV[start : start + len(ids)])
+            found += self._accept(sequence, ids, scores, start)
             start += len(ids)
         return found
 
-    def _accept(self, sequence: Sequence, ids: Ids[int], logits_NV: Tensor) -> list[tuple[Sequence, Token]]:
-        """Take what the logits after `ids` say: a guess is right if the token before it says the same."""
+    def _accept(self, sequence: Sequence, ids: Ids[int], scores: Scores, start: int) -> list[tuple[Sequence, Token]]:
+        """Take what the rows of `ids`, from `start`, say: a guess is right if the token before it says the same."""
         found = []
         for n, token_id in enumerate(ids):
             place = sequence.computed
@@ -325,22 +324,25 @@ class Engine:
                 break
             sequence.computed += 1
             if sequence.computed == len(sequence.tokens) and not sequence.finished:
-                found += self._sample(sequence, logits_NV[n : n + 1])
+                found += self._sample(sequence, scores, start + n)
         return found
 
-    def _sample(self, sequence: Sequence, logits_1V: Tensor) -> list[tuple[Sequence, Token]]:
+    def _sample(self, sequence: Sequence, scores: Scores, row: int) -> list[tuple[Sequence, Token]]:
         """The next token; none where the sequence's grammar has failed, which ends it and no other."""
-        config, logits_1V = sequence.request.config, logits_1V.cpu()
+        config, constraint = sequence.request.config, sequence.constraint
         try:
-            allowed_1V = logits_1V if sequence.constraint is None else sequence.constraint.masked(logits_1V)
-            ids_1 = next_tokens(
-                allowed_1V,
-                torch.tensor([sequence.tokens]),
-                config,
-                prompt_length=sequence.prompt_length,
-                generator=sequence.generator,
-            )
-            token = sequence.accept(int(ids_1), float(log_probabilities(logits_1V, ids_1)))
+            token_id = scores.best[row]
+            if constraint is not None or not config.takes_likeliest:
+                logits_1V = scores.logits[row : row + 1]
+                ids_1 = next_tokens(
+                    logits_1V if constraint is None else constraint.masked(logits_1V),
+                    torch.tensor([sequence.tokens]),
+                    config,
+                    prompt_length=sequence.prompt_length,
+                    generator=sequence.generator,
+                )
+                token_id = int(ids_1)
+            token = sequence.accept(token_id, float(scores.logits[row, token_id]) - scores.log_sums[row])
         except UserError as error:
             sequence.error, sequence.finished = error, True
             return []

@@ -82,6 +82,8 @@ struct Row {
   int32_t token, position;
   const int32_t* blocks;       // of the sequence's cache, in order
   float* logits;               // V, or null where they are not wanted
+  int32_t best;                // given back where they are: the likeliest token, and the logarithm of the sum of e^logits
+  float log_sum;
 };
 }
 
@@ -149,6 +151,10 @@ inline float largest(Floats v) {
   return v[0];
 }
 
+inline void copy(const float* from, int n, float* to) {
+  if (n == LANES) return save(to, load(from));
+  std::copy(from, from + n, to);
+}
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 inline Floats magnitude(Floats v) { return Floats(Ints(v) & 0x7fffffff); }
 
@@ -449,7 +455,7 @@ inline _Float16 narrow_to(float value, _Float16) { return _Float16(std::clamp(va
 
 struct Steps {
   virtual ~Steps() = default;
-  virtual void step(const Row* rows, int count, int threads) = 0;
+  virtual void step(Row* rows, int count, int threads) = 0;
 };
 
 template <typename T>  // of the cached keys and values
@@ -476,7 +482,7 @@ class Engine : public Steps {
     for (std::thread& thread : threads_) thread.join();
   }
 
-  void step(const Row* rows, int count, int threads) override {
+  void step(Row* rows, int count, int threads) override {
     rows_ = rows;
     count_ = count;
     members_ = threads;
@@ -648,7 +654,7 @@ class Engine : public Steps {
     prepare(layer.qkv, input, count_, s);
     int step = layer.qkv.rows;
     multiply(layer.qkv, input, count_, s, part(step, LANES, member), [&](int r, int i, const float* y, int n) {
-      std::copy(y, y + n, &qkv_[r * step + i]);
+      copy(y, n, &qkv_[r * step + i]);
     });
   }
 
@@ -837,7 +843,7 @@ class Engine : public Steps {
     bool gated = p.activation == SWIGLU || p.activation == GEGLU_TANH;
     auto put = [&](int r, int i, float* y, int n) {
       save(y, activate(p.activation, load(y)));
-      std::copy(y, y + n, &inner_[r * p.inner + i]);
+      copy(y, n, &inner_[r * p.inner + i]);
     };
     Part mine = part(p.inner, LANES, member);
     multiply(layer.gate, input, count_, s, mine, put);
@@ -850,16 +856,33 @@ class Engine : public Steps {
   // The rows whose logits are wanted: of a piece of a prompt only the last.
   void head(Scratch& s, int member) {
     const Plan& p = plan_;
-    float* wanted[MOST_ROWS];
+    Row* wanted[MOST_ROWS];
     int count = 0;
     for (int r = 0; r < count_; r++) {
       if (!rows_[r].logits) continue;
       normalise(p.norm, p.norm_eps, &x_[r * p.width], p.width, &s.floats[count * p.width]);
-      wanted[count++] = rows_[r].logits;
+      wanted[count++] = &rows_[r];
     }
     prepare(p.head, s.floats.data(), count, s);
     multiply(p.head, s.floats.data(), count, s, part(p.vocabulary, LANES, member),
-             [&](int r, int i, const float* y, int n) { std::copy(y, y + n, wanted[r] + i); });
+             [&](int r, int i, const float* y, int n) { copy(y, n, wanted[r]->logits + i); });
+    meeting_.wait();
+    Part mine = part(count, 1, member);
+    for (int r = mine.begin; r < mine.end; r++) sum_up(*wanted[r]);
+  }
+
+  void sum_up(Row& row) const {
+    int V = plan_.vocabulary, whole = V / LANES * LANES;
+    const float* logits = row.logits;
+    Floats most = all(-INFINITY), total{};
+    for (int i = 0; i < whole; i += LANES) most = larger(most, load(logits + i));
+    float top = largest(most);
+    for (int i = whole; i < V; i++) top = std::max(top, logits[i]);
+    for (int i = 0; i < whole; i += LANES) total += exponential(load(logits + i) - top);
+    float rest = sum(total);
+    for (int i = whole; i < V; i++) rest += std::exp(logits[i] - top);
+    row.best = std::min(V - 1, int(std::find(logits, logits + V, top) - logits));  // the first of several
+    row.log_sum = top + std::log(rest);
   }
 
   Plan plan_;
@@ -871,7 +894,7 @@ class Engine : public Steps {
   std::atomic<uint32_t> begin_{0};  // the number of the step, and in the last 8 bits its threads
   std::atomic<int> sleepers_{0};
   std::atomic<bool> stop_{false};
-  const Row* rows_ = nullptr;
+  Row* rows_ = nullptr;
   std::vector<Part> runs_;  // of rows that follow one another in one sequence
   int count_ = 0, members_ = 1;
 };
@@ -884,7 +907,7 @@ void* lmcraft_open(const Plan* plan) {
   if (plan->cache_kind == FLOAT16) return static_cast<Steps*>(new Engine<_Float16>(*plan));
   return static_cast<Steps*>(new Engine<float>(*plan));
 }
-void lmcraft_step(void* engine, const Row* rows, int count, int threads) {
+void lmcraft_step(void* engine, Row* rows, int count, int threads) {
   static_cast<Steps*>(engine)->step(rows, count, threads);
 }
 void lmcraft_close(void* engine) { delete static_cast<Steps*>(engine); }

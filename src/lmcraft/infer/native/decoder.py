@@ -69,6 +69,7 @@ class _Plan(Structure):
 
 class _Row(Structure):
     _fields_ = [("token", c_int32), ("position", c_int32), ("blocks", c_void_p), ("logits", c_void_p)]
+    _fields_ += [("best", c_int32), ("log_sum", c_float)]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,22 @@ class DecodeRow:
     """The sequence's blocks in the pool, in order, int32; they reach to `position`."""
     wanted: bool = True
     """Whether its logits are asked for."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What some rows say of the next token; nothing of those where it was not wanted."""
+
+    logits: Tensor
+    """(R, V), float32."""
+    best: Sequence[int]
+    """The likeliest token."""
+    log_sums: Sequence[float]
+    """The logarithm of the sum of e to the logits: a logit less it is a log-probability."""
+
+    @classmethod
+    def of(cls, logits_RV: Tensor) -> "Scores":
+        return cls(logits_RV, logits_RV.argmax(dim=-1).tolist(), logits_RV.logsumexp(dim=-1).tolist())
 
 
 def tiles_int8(numbers: Tensor) -> Tensor:
@@ -153,8 +170,8 @@ class NativeDecoder:
         if getattr(self, "_engine", None):
             self._library.lmcraft_close(self._engine)
 
-    def step(self, rows: Sequence[DecodeRow], threads: int) -> Tensor:
-        """Take one token in each row, store its keys and values, and give the next token's logits, (R, V), float32.
+    def step(self, rows: Sequence[DecodeRow], threads: int) -> Scores:
+        """Take one token in each row, store its keys and values, and score the next one.
 
         Rows may be of one sequence at following positions. A row's numbers do not depend on the others, nor on `threads`.
         """
@@ -167,7 +184,7 @@ class NativeDecoder:
             if row.wanted:
                 packed[number].logits = logits_RV[number].data_ptr()
         self._library.lmcraft_step(self._engine, packed, len(rows), threads)
-        return logits_RV
+        return Scores(logits_RV, [row.best for row in packed], [row.log_sum for row in packed])
 
     def _plan(self, model: Transformer, pool: BlockPool, most_threads: int) -> _Plan:
         c = model.config
