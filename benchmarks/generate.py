@@ -21,7 +21,8 @@ from pathlib import Path
 NEW = 128
 PROMPT = "The history of the city begins with a river. "
 LONG = 1024
-REPEATS = "Rewrite the list with every name in capitals: " + ", ".join(f"name number {n}" for n in range(40)) + "\n" * 2
+CODE = "".join(f"def area_{n}(width, height):\n    return {n} * width * height\n\n" for n in (3, 1, 4, 1, 5, 9, 2, 6))
+REPEATS = f"# shapes.py\n{CODE}# shapes.py, the same file again\n{CODE[:40]}"
 
 Measure = Callable[[Path, int], dict[str, float]]
 

@@ -50,7 +50,7 @@ def decoded(
     out = []
     for start in range(0, len(ids), rows):
         some = ids[start : start + rows]
-        out.append(decoder.step([DecodeRow(t, start + n, blocks) for n, t in enumerate(some)], threads).logits)
+        out.append(decoder.step([DecodeRow(t, start + n, blocks) for n, t in enumerate(some)], threads).logits.clone())
     return torch.cat(out)
 
 

@@ -167,7 +167,7 @@ class Engine:
             for start in range(0, len(ids), MOST_ROWS):
                 rows = [DecodeRow(i, start + n, blocks) for n, i in enumerate(ids[start : start + MOST_ROWS])]
                 with self._threads[len(rows)].measured() as threads:
-                    logits.append(self._native.step(rows, threads).logits)
+                    logits.append(self._native.step(rows, threads).logits.clone())
             return torch.cat(logits)
         finally:
             self.pool.release(sequence.holding)

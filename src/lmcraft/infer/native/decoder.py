@@ -86,7 +86,7 @@ class DecodeRow:
 
 @dataclass(frozen=True)
 class Scores:
-    """What some rows say of the next token; nothing of those where it was not wanted."""
+    """What some rows say of the next token; nothing of those where it was not wanted. Read before the next step."""
 
     logits: Tensor
     """(R, V), float32."""
@@ -163,7 +163,7 @@ class NativeDecoder:
         self._library.lmcraft_close.argtypes = [c_void_p]
         self._kept: list[object] = [model, pool]  # the plan holds addresses of what these hold
         self._weights: Weights = weights
-        self._vocab_size = model.config.vocab_size
+        self._logits = torch.empty(MOST_ROWS, model.config.vocab_size)  # new memory would cost the kernel's clearing it
         self._engine = self._library.lmcraft_open(ctypes.byref(self._plan(model, pool, most_threads)))
 
     def __del__(self) -> None:
@@ -176,7 +176,7 @@ class NativeDecoder:
         Rows may be of one sequence at following positions. A row's numbers do not depend on the others, nor on `threads`.
         """
         assert 1 <= len(rows) <= MOST_ROWS
-        logits_RV = torch.empty(len(rows), self._vocab_size)
+        logits_RV = self._logits[: len(rows)]
         packed = (_Row * len(rows))()
         for place, row in zip(packed, rows, strict=True):
             place.token, place.position, place.blocks = row.token, row.position, row.blocks.data_ptr()
