@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pull": ("lmcraft.commands.pull:pull", "Fetch a model into a folder."),
     "inspect": ("lmcraft.commands.inspect:inspect", "Show what a model is made of, and where it comes from."),
     "export": ("lmcraft.commands.export:export", "Write a model in another type or format, and check the result."),
+    "quantize": ("lmcraft.commands.quantize:quantize", "Write a model with 8 or 4 bits a weight, and tell the price."),
     "report": ("lmcraft.commands.report:report", "Write a run's page again: curves, samples, configuration."),
 }
 GROUPS = {"tokenizer": "Train and inspect tokenizers."}

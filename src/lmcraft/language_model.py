@@ -83,7 +83,7 @@ class LanguageModel:
             dtype: the type of weights and activations; None keeps the file's, or float32 where those are quantised.
             device: where the model runs.
             tier: how tokens are decoded: natively where that covers the model, or in plain PyTorch ("eager").
-            weights: "int8" and "int4" read fewer bits for each token; prompts are still read in `dtype`.
+            weights: "int8" and "int4" read fewer bits: natively, so not with tier="eager".
 
         Raises:
             UserError: there is no such model, or its files are damaged.

@@ -1,5 +1,8 @@
 """`lmcraft quantize`: fewer bits for a model's weights, and the price told in figures."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,9 +16,10 @@ from lmcraft.folder import ModelFolder, write_json, write_lineage, written_whole
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lmcraft.infer.calibrate import Report
     from lmcraft.tokenizer.tokenizer import Tokenizer
 
-PIECE = 256  # tokens that are calibrated and measured together
+PIECE = 256  # tokens that are calibrated and measured together, fewer where the model's context is shorter
 
 
 @Parameter(name="*")
@@ -52,7 +56,8 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
     """Write the folder, print the price, and keep it in `lmcraft/quantization.json`.
 
     Raises:
-        UserError: there is no such model or text, the text is too short, or `out` exists.
+        UserError: there is no such model or text, the text is too short, the model's matrices do not fit the format, or
+            `out` exists.
     """
     import torch
 
@@ -72,7 +77,8 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
                 f"models of type {before.transformer.config.family!r} keep their matrices the other way round, which the "
                 "format of quantised folders cannot say: use --weights int8 of `lmcraft generate`, or export to GGUF"
             )
-        pieces_NT = _pieces(config, before.tokenizer)
+        context = before.transformer.config.max_position_embeddings
+        pieces_NT = _pieces(config, before.tokenizer, min(PIECE, context - 1))
         half = len(pieces_NT) // 2
         after = LanguageModel.of(source, dtype=torch.float32)
         for parameter in after.transformer.parameters():  # the weights of both lie in one memory map
@@ -101,8 +107,8 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
     return ModelFolder(config.out)
 
 
-def _pieces(config: QuantizeConfig, tokenizer: "Tokenizer") -> "Tensor":
-    """The text's tokens in pieces of equal length."""
+def _pieces(config: QuantizeConfig, tokenizer: "Tokenizer", length: int) -> "Tensor":
+    """The text's tokens in pieces of `length`."""
     import torch
 
     try:
@@ -110,32 +116,18 @@ def _pieces(config: QuantizeConfig, tokenizer: "Tokenizer") -> "Tensor":
     except OSError as error:
         raise UserError(f"text='{config.text}' cannot be read: {error}") from error
     ids = tokenizer.encode(text[: 16 * config.tokens])[: config.tokens]
-    count = len(ids) // PIECE
+    count = len(ids) // length
     if count < 4:
-        raise UserError(f"text='{config.text}' has {len(ids)} tokens: give a text of at least {4 * PIECE}")
-    return torch.tensor(ids[: count * PIECE]).view(count, PIECE)
+        raise UserError(f"text='{config.text}' has {len(ids)} tokens: give a text of at least {4 * length}")
+    return torch.tensor(ids[: count * length]).view(count, length)
 
 
-def _bar(title: str) -> "_Bar":
-    return _Bar(title)
+@contextmanager
+def _bar(what: str) -> "Iterator[Report]":
+    """Gives a function that shows how much is done, and the time left; shown when stderr is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
 
-
-class _Bar:
-    """A progress bar on standard error with the time left."""
-
-    def __init__(self, title: str) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self._progress = Progress(console=Console(stderr=True), transient=True)
-        self._task = self._progress.add_task(title, total=None)
-
-    def __enter__(self) -> "_Bar":
-        self._progress.start()
-        return self
-
-    def __call__(self, done: int, of: int) -> None:
-        self._progress.update(self._task, completed=done, total=of)
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lmcraft.errors import UserError
 from lmcraft.infer.engine import Engine
 from lmcraft.model.linear import Linear
 from lmcraft.model.quantised import GROUP, Bits, quantise_groups, quantise_groups_gptq, quantise_rows
@@ -33,7 +34,14 @@ def quantise_model(
         pieces_NT: token ids of the calibration text.
         calibrated: False rounds 4 bits to nearest, too.
         report: called with the number of blocks done, and of all.
+
+    Raises:
+        UserError: a matrix does not divide into groups; nothing has been changed.
     """
+    for name, layer in model.layers.named_modules():
+        if bits == 4 and isinstance(layer, Linear) and layer.weight.shape[1] % GROUP:
+            columns = layer.weight.shape[1]
+            raise UserError(f"bits=4 takes {GROUP} columns together, and 'layers.{name}' has {columns}: use bits=8")
     gptq = bits == 4 and calibrated
     pieces = [model.embedded(piece[None]) for piece in pieces_NT] if gptq else []
     surroundings = model.surroundings(pieces_NT.shape[1])
@@ -54,8 +62,6 @@ def _quantise(layer: Linear, bits: Bits, hessian: Tensor | None) -> None:
     weight = layer.weight.float()
     if bits == 8:
         layer.quantised = quantise_rows(weight)
-    elif weight.shape[1] % GROUP:
-        return  # a row that does not divide into groups stays as it is
     elif hessian is None or not bool(hessian.any()):
         layer.quantised = quantise_groups(weight)
     else:

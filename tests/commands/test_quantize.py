@@ -1,0 +1,128 @@
+"""`quantize`, as a person types it, and the integers that it writes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmcraft.cli import main
+from lmcraft.commands import quantize as quantize_module
+from lmcraft.infer import calibrate
+from lmcraft.infer.engine import Engine
+from lmcraft.infer.native import NativeDecoder, reason_against
+from lmcraft.language_model import load
+from lmcraft.model.linear import Linear
+from lmcraft.model.quantised import Bits, quantise_groups, quantise_groups_gptq, quantise_rows
+from lmcraft.model.transformer import Transformer
+from tests.infer.models import GPT2, TEXT, language_model
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("quantize")
+    language_model(intermediate_size=64).save(home / "model")
+    (home / "text.txt").write_text(TEXT * 200)
+    return home
+
+
+def command(home: Path, out: Path, *more: str) -> list[str]:
+    return ["quantize", str(home / "model"), "--out", str(out), "--text", str(home / "text.txt"), "--tokens", "1100", *more]
+
+
+def matrices(model: Transformer) -> dict[str, Linear]:
+    return {name: layer for name, layer in model.layers.named_modules() if isinstance(layer, Linear)}
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_quantised_folder_holds_the_integers_and_their_price(
+    home: Path, tmp_path: Path, bits: Bits, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(command(home, out, "--bits", str(bits), "--method", "nearest")) == 0
+    assert "perplexity" in capsys.readouterr().out
+    price = json.loads((out / "lmcraft/quantization.json").read_text())
+    assert price["bits"] == bits
+    assert price["perplexity_after"] == pytest.approx(price["perplexity_before"], rel=0.02 if bits == 8 else 0.5)
+    assert 0 < price["kl_divergence"] < (0.01 if bits == 8 else 1)
+    before, after = load(home / "model"), load(out)
+    stored = matrices(after.transformer)
+    for name, layer in matrices(before.transformer).items():
+        made = (quantise_rows if bits == 8 else quantise_groups)(layer.weight.float())
+        found = stored[name].quantised
+        assert found is not None and torch.equal(found.numbers, made.numbers), name
+        torch.testing.assert_close(found.scales, made.scales, rtol=1e-3, atol=0)
+        assert torch.equal(NativeDecoder._quantised(stored[name], layer.weight.shape[1], bits).numbers, found.numbers)
+    after.save(tmp_path / "again")
+    for name, layer in matrices(load(tmp_path / "again").transformer).items():
+        assert layer.quantised is not None and stored[name].quantised is not None
+        assert torch.equal(layer.quantised.numbers, stored[name].quantised.numbers)
+        assert torch.equal(layer.quantised.scales, stored[name].quantised.scales)
+
+
+def test_what_is_stored_is_what_decodes(home: Path, tmp_path: Path) -> None:
+    assert main(command(home, tmp_path / "out", "--bits", "4")) == 0
+    model = load(tmp_path / "out")
+    if reason := reason_against(model.transformer):
+        pytest.skip(reason)
+    assert model.engine.tier == "native" and model.engine.weights == "int4"
+    assert main(["generate", str(tmp_path / "out"), "Once", "--max-new-tokens", "4"]) == 0
+
+
+def test_a_model_costs_nothing_against_itself() -> None:
+    engine = Engine(language_model().transformer)
+    price = calibrate.price(engine, engine, torch.randint(0, 200, (2, 50)))
+    assert (price.kl_divergence, price.agreement, price.tokens) == (0, 1, 98)
+    assert price.perplexity_before == price.perplexity_after
+
+
+def test_gptq_is_nearer_than_rounding_on_inputs_that_depend_on_one_another() -> None:
+    torch.manual_seed(0)
+    weight, inputs = torch.randn(48, 64), torch.randn(500, 8) @ torch.randn(8, 64) + 0.1 * torch.randn(500, 64)
+
+    def lost(dense: torch.Tensor) -> float:
+        return float((inputs @ (dense - weight).T).norm())
+
+    assert lost(quantise_groups_gptq(weight, inputs.T @ inputs).dense()) < 0.7 * lost(quantise_groups(weight).dense())
+
+
+def test_transformers_opens_the_folder(home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("compressed_tensors")
+    import transformers
+
+    assert main(command(home, tmp_path / "out", "--bits", "4")) == 0
+    ids = torch.tensor([[1, 2, 3, 4, 5]])
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    with torch.no_grad():
+        expected = load(tmp_path / "out", dtype=torch.float32).transformer(ids)
+        torch.testing.assert_close(theirs(ids).logits, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_bad_input_is_one_sentence(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(model: Path, text: Path, *more: str, expected: str) -> None:
+        assert main(["quantize", str(model), "--out", str(tmp_path / "out"), "--text", str(text), *more]) == 2
+        error = capsys.readouterr().err
+        assert expected in error and "Traceback" not in error
+        assert list(tmp_path.glob("*out*")) == []
+
+    (tmp_path / "short.txt").write_text(TEXT)
+    language_model(intermediate_size=48).save(tmp_path / "48")
+    language_model(intermediate_size=64, **GPT2).save(tmp_path / "gpt2")
+    model, text = home / "model", home / "text.txt"
+    refused(model, tmp_path / "none.txt", expected="none.txt' cannot be read")
+    refused(model, tmp_path / "short.txt", expected="give a text of at least")
+    refused(model, text, "--tokens", "10", expected="tokens=10 is too few")
+    refused(tmp_path / "48", text, "--bits", "4", expected="has 48: use bits=8")
+    refused(tmp_path / "gpt2", text, expected="the other way round")
+    (tmp_path / "there").mkdir()
+    assert main(command(home, tmp_path / "there")) == 2
+    assert "already exists" in capsys.readouterr().err
+
+
+def test_an_interrupt_leaves_nothing(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **settings: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quantize_module, "write_lineage", interrupted)
+    assert main(command(home, tmp_path / "out")) == 130
+    assert list(tmp_path.iterdir()) == []
