@@ -39,6 +39,7 @@ class LanguageModel:
         eos_token_ids: Sequence[int] = (),
         tier: Tier = "eager",
         weights: Weights | None = None,
+        draft: "LanguageModel | None" = None,
     ) -> None:
         """Hold a model.
 
@@ -49,9 +50,10 @@ class LanguageModel:
             eos_token_ids: what ends a text; without any, the tokenizer's end token does.
             tier: how tokens are decoded (`lmcraft.infer.engine`); "eager" sees every change of the weights.
             weights: what the native tier reads; "int8" and "int4" are quantised when the first text is asked for.
+            draft: a smaller model of the same vocabulary, which guesses tokens; the text stays the same.
 
         Raises:
-            UserError: the tokenizer has more tokens than the model.
+            UserError: the tokenizer has more tokens than the model; the draft's tokenizer is another one.
         """
         if tokenizer.vocab_size > transformer.config.vocab_size:
             raise UserError(
@@ -59,12 +61,15 @@ class LanguageModel:
                 f"{transformer.config.vocab_size}: they are not of one model"
             )
         self.transformer = transformer.eval()
-        self.tokenizer = tokenizer
+        self.tokenizer: Tokenizer = tokenizer
+        if draft is not None and draft.tokenizer.vocabulary != tokenizer.vocabulary:
+            raise UserError("the draft's tokenizer has other tokens than the model's: choose a draft of the same vocabulary")
         self.generation_config = generation_config or GenerationConfig()
         end = tokenizer.eos_token_id
         self.eos_token_ids = tuple(eos_token_ids) or (() if end is None else (end,))
         self._tier: Tier = tier
         self._weights = weights
+        self._draft = draft
 
     @classmethod
     def load(
@@ -75,6 +80,7 @@ class LanguageModel:
         device: str | torch.device = "cpu",
         tier: Tier = "auto",
         weights: Weights | None = None,
+        draft: "LanguageModel | None" = None,
     ) -> "LanguageModel":
         """Open a model, and fetch it first where it is not on this disk.
 
@@ -84,13 +90,14 @@ class LanguageModel:
             device: where the model runs.
             tier: how tokens are decoded: natively where that covers the model, or in plain PyTorch ("eager").
             weights: "int8" and "int4" read fewer bits: natively, so not with tier="eager".
+            draft: a smaller model of the same vocabulary, which guesses tokens; the text stays the same.
 
         Raises:
             UserError: there is no such model, or its files are damaged.
             RunError: it could not be fetched.
         """
         with open_source(address) as source:
-            return cls.of(source, dtype=dtype, device=device, tier=tier, weights=weights)
+            return cls.of(source, dtype=dtype, device=device, tier=tier, weights=weights, draft=draft)
 
     @classmethod
     def of(
@@ -101,6 +108,7 @@ class LanguageModel:
         device: str | torch.device = "cpu",
         tier: Tier = "auto",
         weights: Weights | None = None,
+        draft: "LanguageModel | None" = None,
     ) -> "LanguageModel":
         """The model of an open source; arguments and errors as in `load`."""
         return cls(
@@ -110,6 +118,7 @@ class LanguageModel:
             eos_token_ids=source.eos_token_ids,
             tier=tier,
             weights=weights,
+            draft=draft,
         )
 
     @cached_property
@@ -119,7 +128,8 @@ class LanguageModel:
         Raises:
             UserError: the native tier is asked for and cannot be had.
         """
-        return Engine(self.transformer, tier=self._tier, weights=self._weights)
+        draft = None if self._draft is None else self._draft.transformer
+        return Engine(self.transformer, tier=self._tier, weights=self._weights, draft=draft)
 
     def save(self, folder: str | Path, *, max_shard_size: int = MAX_SHARD_SIZE) -> None:
         """Write a model folder that lmcraft, transformers and vLLM open.

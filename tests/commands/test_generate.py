@@ -30,7 +30,7 @@ def test_the_command_line_knows_every_setting() -> None:
         if name != "logit_bias":  # whose keys are strings on a command line
             assert here[name] == kind | None, name
         assert getattr(GenerateConfig(Path("m")), name) is None
-    assert {f.name for f in fields(SamplingConfig)} - there.keys() == {"device", "precision", "weights"}
+    assert {f.name for f in fields(SamplingConfig)} - there.keys() == {"device", "precision", "weights", "draft"}
 
 
 def test_it_prints_the_prompt_and_what_follows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,7 +90,7 @@ def test_a_shared_beginning_is_computed_once_for_each_owner(monkeypatch: pytest.
     engine = Engine(model(), tier="eager")
     lengths: list[int] = []
     forward = engine._forward
-    monkeypatch.setattr(engine, "_forward", lambda sequence, ids: lengths.append(len(ids)) or forward(sequence, ids))
+    monkeypatch.setattr(engine, "_forward", lambda *given: lengths.append(len(given[2])) or forward(*given))
     for owner, expected in (("a", [32, 32, 6]), ("a", [6]), ("b", [32, 32, 6])):
         config = GenerationConfig(max_new_tokens=1, seed=0)
         lengths.clear()
@@ -174,3 +174,31 @@ def test_order_within_a_sequence_is_kept() -> None:
     for sequence, token in engine.run():
         seen[sequence].append(token.id)
     assert all(tokens == sequence.tokens for sequence, tokens in seen.items())
+
+
+@pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler")
+@pytest.mark.parametrize("settings", [{"do_sample": False}, {"temperature": 0.8, "top_k": 20}, {"repetition_penalty": 1.3}])
+def test_a_draft_changes_no_text_and_saves_steps(settings: dict[str, Any]) -> None:
+    """Whatever guesses: the tokens are the model's own draws, so their distribution is, too."""
+    requests = [request(length, seed, **settings) for length, seed in ((5, 1), (40, 2), (40, 3))]
+    network, other = model(), tiny_model(2, max_position_embeddings=64)
+    steps, found = {}, {}
+    for name, draft in (("none", None), ("another", other), ("itself", network)):
+        engine = Engine(network, tier="native", lookup=False, draft=draft)
+        found[name], steps[name] = [], 0
+        for ask in requests:
+            sequence = engine.submit(ask)
+            while not sequence.finished:
+                engine.step()
+                steps[name] += 1
+            found[name].append(sequence.tokens)
+    assert found["none"] == found["another"] == found["itself"]
+    assert steps["itself"] < steps["none"] / 2
+    assert engine.pool.available == engine.pool.count
+
+
+def test_a_draft_that_cannot_be_one_is_refused() -> None:
+    with pytest.raises(UserError, match="vocab_size=50 and the model 96"):
+        Engine(model(), draft=tiny_model(vocab_size=50))
+    with pytest.raises(UserError, match="leave draft out"):
+        Engine(model(), tier="eager", draft=model())

@@ -82,7 +82,9 @@ class SamplingConfig(Config):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Number type of weights and activations; auto keeps the file's."""
     weights: Literal["keep", "int8", "int4"] = "keep"
-    """Read the weights in fewer bits for each token: faster, and a little less exact."""
+    """Read the weights in fewer bits: faster, and a little less exact."""
+    draft: str | None = None
+    """Folder or address of a smaller model of the same vocabulary that guesses tokens: faster, the same text."""
 
     def settings(self) -> dict[str, Any]:
         """The settings that were given, for `GenerationConfig.updated`."""
@@ -188,6 +190,6 @@ def load_model(address: str, config: SamplingConfig) -> "LanguageModel":
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"device='{device}', but torch sees no GPU here: use --device cpu")
     dtype = DTYPES.get(config.precision)
-    return LanguageModel.load(
-        address, dtype=dtype, device=device, weights=None if config.weights == "keep" else config.weights
-    )
+    weights = None if config.weights == "keep" else config.weights
+    draft = None if config.draft is None else LanguageModel.load(config.draft, dtype=dtype, device=device)
+    return LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft)

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.infer.blocks import BlockPool
+from lmcraft.infer.blocks import BlockPool, Holding
 from lmcraft.infer.config import GenerationConfig
+from lmcraft.infer.draft import Draft
 from lmcraft.infer.grammar import Constraint, structure_of
 from lmcraft.infer.lookup import guess
 from lmcraft.infer.native import NativeDecoder, reason_against
@@ -52,9 +53,10 @@ class Engine:
         cache_tokens: room for keys and values, in tokens; 0: by a rule.
         most_running: how many sequences may grow at once.
         lookup: guess tokens of greedy continuations from what the text said before (exact; native tier only).
+        draft: a smaller model of the same vocabulary that guesses for a sequence that grows alone (exact; native tier only).
 
     Raises:
-        UserError: the native tier is asked for and cannot be had.
+        UserError: the native tier is asked for and cannot be had; the draft is of another vocabulary.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Engine:
         cache_tokens: int = 0,
         most_running: int = 32,
         lookup: bool = True,
+        draft: Transformer | None = None,
     ) -> None:
         self.model = model
         self.most_running = most_running
@@ -85,8 +88,22 @@ class Engine:
             self._threads = {rows: ThreadChoice(most) for rows in range(1, MOST_ROWS + 1)}
             self._native = NativeDecoder(model, self.pool, self.weights, most_threads=most)
         self._lookup = lookup and self._native is not None
+        self._draft = None if draft is None else self._drafted_by(draft)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
+
+    def _drafted_by(self, draft: Transformer) -> Draft:
+        mine, theirs = self.model.config.vocab_size, draft.config.vocab_size
+        if mine != theirs:
+            raise UserError(f"the draft has vocab_size={theirs} and the model {mine}: choose a draft of the same vocabulary")
+        if self._native is None:
+            raise UserError("a draft needs the native decode step, and this model is decoded in PyTorch: leave draft out")
+        return Draft(Engine(draft, lookup=False))
+
+    @property
+    def context(self) -> int:
+        """Most tokens that a sequence may have."""
+        return min(self.model.config.max_position_embeddings, self.pool.places)
 
     def submit(self, request: Request) -> Sequence:
         """Queue a request; its tokens come out of `step`. Set `cancelled` of what is returned to give up.
@@ -102,8 +119,7 @@ class Engine:
         if outside := [i for i in prompt_ids if not 0 <= i < vocab_size]:
             raise UserError(f"the prompt has token {outside[0]}, but the model's are 0 to {vocab_size - 1}")
         check_bias(config.logit_bias, vocab_size)
-        context = min(self.model.config.max_position_embeddings, self.pool.places)
-        room = room_for(context, len(prompt_ids), config)
+        room = room_for(self.context, len(prompt_ids), config)
         sequence = Sequence(request, room, self._constraint(request))
         self.waiting.append(sequence)
         return sequence
@@ -235,11 +251,13 @@ class Engine:
         known = sequence.tokens[sequence.computed :]
         if len(known) > 1:
             return known[:MOST_ROWS]
-        if not (self._lookup and alone and sequence.request.config.greedy):
-            return known
-        context = min(self.model.config.max_position_embeddings, self.pool.places)
-        room = min(GUESSES, context - len(sequence.tokens) - 1)
-        return known + guess(sequence.tokens, room)
+        guesses: list[int] = []
+        room = min(GUESSES, self.context - len(sequence.tokens) - 1)
+        if alone and self._lookup and sequence.request.config.greedy:
+            guesses = guess(sequence.tokens, room)
+        if alone and self._draft is not None and not guesses:
+            guesses = self._draft.guess(sequence, room)
+        return known + guesses
 
     def _make_room(self, sequence: Sequence, tokens: int) -> bool:
         """Take blocks for a sequence, from the youngest others if there are none; False if it had to go itself."""
@@ -255,31 +273,34 @@ class Engine:
     # Computing it
 
     def _prefill(self, sequence: Sequence, stop: int) -> list[tuple[Sequence, Token]]:
-        ids = sequence.tokens[sequence.computed : stop]
-        if self._native is not None and self.weights in ("int8", "int4"):
-            scores = self._read(self._native, sequence, ids)
-        else:
-            scores = self._forward(sequence, ids)
+        scores = self.compute(sequence.holding, sequence.computed, sequence.tokens[sequence.computed : stop])
         sequence.computed = stop
         self.pool.publish(sequence.holding, sequence.tokens[:stop], sequence.salt)
         if stop < sequence.prompt_length or len(sequence.tokens) > sequence.prompt_length:
             return []
         return self._sample(sequence, scores, len(scores.best) - 1)
 
-    def _forward(self, sequence: Sequence, ids: Ids[int]) -> Scores:
-        """What follows some tokens, in one row; their keys and values are stored."""
-        cache = PagedCache(self.pool, sequence.holding, sequence.computed)
+    @torch.inference_mode()
+    def compute(self, holding: Holding, held: int, ids: Ids[int]) -> Scores:
+        """Take some tokens after the first `held`, which are computed, and score what follows in the last row."""
+        if self._native is not None and (len(ids) == 1 or self.weights in ("int8", "int4")):
+            return self._read(self._native, holding, held, ids)
+        return self._forward(holding, held, ids)
+
+    def _forward(self, holding: Holding, held: int, ids: Ids[int]) -> Scores:
+        """In PyTorch."""
+        cache = PagedCache(self.pool, holding, held)
         input_ids = torch.tensor([ids], device=self.model.device)
         logits_11V: Tensor = self.model(input_ids, cache=cache, last_only=True)
         return Scores.of(logits_11V[:, 0].float().cpu())
 
-    def _read(self, native: NativeDecoder, sequence: Sequence, ids: Ids[int]) -> Scores:
-        """The same in the native operation, as many tokens a step as it takes; the last row counts."""
-        blocks = torch.tensor(sequence.holding.blocks, dtype=torch.int32)
+    def _read(self, native: NativeDecoder, holding: Holding, held: int, ids: Ids[int]) -> Scores:
+        """In the native operation, as many tokens a step as it takes."""
+        blocks = torch.tensor(holding.blocks, dtype=torch.int32)
         with one_thread():
             for start in range(0, len(ids), MOST_ROWS):
                 places = range(start, min(start + MOST_ROWS, len(ids)))
-                rows = [DecodeRow(ids[n], sequence.computed + n, blocks, n == len(ids) - 1) for n in places]
+                rows = [DecodeRow(ids[n], held + n, blocks, n == len(ids) - 1) for n in places]
                 with self._threads[len(rows)].measured() as threads:
                     scores = native.step(rows, threads)
         return scores
@@ -288,7 +309,8 @@ class Engine:
         found: list[tuple[Sequence, Token]] = []
         if self._native is None:
             for sequence, ids in work:
-                found += self._accept(sequence, ids[:1], self._forward(sequence, ids[:1]), 0)
+                scores = self._forward(sequence.holding, sequence.computed, ids[:1])
+                found += self._accept(sequence, ids[:1], scores, 0)
             return found
         group: list[tuple[Sequence, Ids[int]]] = []
         for sequence, ids in work:

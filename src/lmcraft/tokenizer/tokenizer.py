@@ -167,6 +167,11 @@ class Tokenizer:
 
     # What the vocabulary holds
 
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """All tokens, spelled as the vocabulary spells them, and their ids."""
+        return self._hf.get_vocab()
+
     @cached_property
     def vocab_size(self) -> int:
         """One more than the largest token id."""
