@@ -1,6 +1,7 @@
 """The engine: a text is the same alone and in company, on a full pool, after a replay; both tiers."""
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ from lmcraft.infer import engine as engine_module
 from lmcraft.infer.config import GenerationConfig
 from lmcraft.infer.engine import Engine
 from lmcraft.infer.generate import generate
-from lmcraft.infer.lookup import guess
+from lmcraft.infer.lookup import Lookup
 from lmcraft.infer.native import reason_against
-from lmcraft.infer.request import Request, Sequence
+from lmcraft.infer.request import Batch, Luck, Request, Sequence
 from lmcraft.model.transformer import Transformer
 from tests.tiny import tiny_model
 
@@ -98,7 +99,8 @@ def test_a_shared_beginning_is_computed_once_for_each_owner(monkeypatch: pytest.
         assert lengths == expected
 
 
-def test_guesses_change_nothing_but_the_number_of_steps() -> None:
+def test_guesses_change_nothing_but_the_number_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "_worthwhile", lambda engine, sequence: 7)
     network = model()
     if reason_against(network):
         pytest.skip("no compiler")
@@ -118,10 +120,72 @@ def test_guesses_change_nothing_but_the_number_of_steps() -> None:
 
 
 def test_guess_is_what_followed_last_time() -> None:
-    assert guess([1, 2, 3, 4, 5, 9, 2, 3], 3) == [4, 5, 9]
-    assert guess([1, 2, 3, 4], 3) == [] and guess([], 3) == [] and guess([5], 3) == []
-    assert guess([1, 2, 7, 1, 2, 8, 1, 2], 2) == [8, 1]
-    assert guess([1, 2, 7, 1, 2], 0) == []
+    assert Lookup().guess([1, 2, 3, 4, 5, 9, 2, 3], 3) == [4, 5, 9]
+    assert Lookup().guess([1, 2, 3, 4], 3) == [] and Lookup().guess([], 3) == [] and Lookup().guess([5], 3) == []
+    assert Lookup().guess([1, 2, 7, 1, 2, 8, 1, 2], 2) == [8, 1]
+    assert Lookup().guess([1, 2, 7, 1, 2], 0) == []
+    grows, text = Lookup(), list(prompt(200) * 2)
+    for length in range(len(text)):
+        assert grows.guess(text[:length], 5) == Lookup().guess(text[:length], 5)
+
+
+def test_luck_follows_what_the_guesses_were_worth() -> None:
+    luck = Luck()
+    hope = luck.chance
+    assert luck.tokens(0) == 1 and 2.9 < luck.tokens(3) < 4
+    for _ in range(10):
+        luck.learn(7, 0)
+    assert luck.chance < 0.3
+    for _ in range(100):
+        luck.learn(0, 0)
+    assert luck.chance == pytest.approx(hope, abs=1e-3)
+    for _ in range(10):
+        luck.learn(7, 7)
+    assert luck.chance > 0.95
+
+
+def test_guesses_are_made_where_they_pay() -> None:
+    network = model()
+    if reason_against(network):
+        pytest.skip("no compiler")
+    engine = Engine(network, tier="native")
+    sequence = engine.submit(request(5))
+    seconds = dict.fromkeys(engine._threads, 1.0)
+    engine._threads = {rows: SimpleNamespace(usual=seconds[rows]) for rows in seconds}
+    assert engine._worthwhile(sequence) == 15  # rows cost nothing
+    engine._threads = {rows: SimpleNamespace(usual=1.0 * rows) for rows in seconds}
+    assert engine._worthwhile(sequence) == 0  # a row costs as much as a step
+    engine._threads = {rows: SimpleNamespace(usual=1 + max(0, rows - 4)) for rows in seconds}
+    assert engine._worthwhile(sequence) == 3
+    for _ in range(20):
+        sequence.luck.learn(3, 0)
+    engine._threads = {rows: SimpleNamespace(usual=1 + rows / 4) for rows in seconds}
+    assert engine._worthwhile(sequence) == 0  # they are always wrong
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("budget", [0, 36, 200])
+def test_no_step_computes_more_than_its_budget(tier: Any, budget: int) -> None:
+    network = model()
+    engine = Engine(network, tier=tier, max_num_seqs=4, max_num_batched_tokens=budget, cache_tokens=512)
+    next_batch, sizes, prompts = engine._next_batch, [], []
+
+    def counted() -> Batch:
+        batch = next_batch()
+        pieces = [stop - sequence.computed for sequence, stop in batch.prefill]
+        sizes.append(sum(pieces) + sum(len(ids) for _, ids in batch.decode))
+        prompts.append(len(pieces))
+        return batch
+
+    engine._next_batch = counted  # type: ignore[method-assign]
+    assert texts(engine, REQUESTS) == texts(Engine(network, tier=tier), REQUESTS)
+    assert max(sizes) <= (budget or 32 + 4)
+    assert budget < 100 or max(prompts) == 4
+
+
+def test_a_budget_that_would_let_a_prompt_starve_is_refused() -> None:
+    with pytest.raises(UserError, match="max_num_batched_tokens=35 is less"):
+        Engine(model(), tier="eager", max_num_seqs=4, max_num_batched_tokens=35)
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -178,8 +242,9 @@ def test_order_within_a_sequence_is_kept() -> None:
 
 @pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler")
 @pytest.mark.parametrize("settings", [{"do_sample": False}, {"temperature": 0.8, "top_k": 20}, {"repetition_penalty": 1.3}])
-def test_a_draft_changes_no_text_and_saves_steps(settings: dict[str, Any]) -> None:
+def test_a_draft_changes_no_text_and_saves_steps(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever guesses: the tokens are the model's own draws, so their distribution is, too."""
+    monkeypatch.setattr(Engine, "_worthwhile", lambda engine, sequence: 7)
     requests = [request(length, seed, **settings) for length, seed in ((5, 1), (40, 2), (40, 3))]
     network, other = model(), tiny_model(2, max_position_embeddings=64)
     steps, found = {}, {}

@@ -3,7 +3,7 @@
 A block that is full can be found again by what it holds: its tokens, all before them, and the salt of its owner. A later
 sequence that begins the same takes it over instead of computing it. Nobody finds what another owner's salt went into.
 
-Shapes: L layers, K key-value heads, P places (tokens) of the pool, D head width.
+Shapes: L layers, K key-value heads, P places (tokens) of the pool in tiles of 16, D head width.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from torch import Tensor
 from lmcraft.model.config import TransformerConfig
 
 BLOCK_SIZE = 32
+LANES = 16  # places whose keys lie together, number by number, since they are looked at together
 
 
 @dataclass
@@ -36,7 +37,7 @@ class BlockPool:
         tokens: how many tokens there is room for.
         dtype: of keys and values.
         device: where they are.
-        block_size: tokens of a block; the native operation wants a multiple of 16.
+        block_size: tokens of a block, a multiple of 16.
     """
 
     def __init__(
@@ -50,8 +51,12 @@ class BlockPool:
     ) -> None:
         self.block_size = block_size
         self.count = max(1, -(-tokens // block_size))
-        shape = (config.num_hidden_layers, 2, config.num_key_value_heads, self.count * block_size, config.head_dim)
-        self.storage: Tensor = torch.empty(shape, dtype=dtype, device=device)  # (L, 2, K, P, D)
+        heads, width = (config.num_hidden_layers, config.num_key_value_heads), config.head_dim
+        wide = -(-width // LANES) * LANES
+        self.keys: Tensor = torch.empty(*heads, self.places // LANES, width, LANES, dtype=dtype, device=device)
+        """(L, K, P / 16, D, 16)."""
+        self.values: Tensor = torch.empty(*heads, self.places, wide, dtype=dtype, device=device)
+        """(L, K, P, D), with room after each for a multiple of 16 numbers."""
         self._users = [0] * self.count
         self._free = list(range(self.count - 1, -1, -1))
         self._published: dict[bytes, int] = {}

@@ -4,6 +4,7 @@ Unlike there, a guess is kept where the model's own draw says the same, and the 
 so that both agree often. The text is that of the model alone, at every temperature.
 """
 
+import time
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,10 +29,12 @@ class Draft:
         self._holding = Holding()
         self._held: list[int] = []
         """The tokens whose keys and values are there."""
+        self.seconds = 0.0
+        """What a guess took, the last time."""
 
     def guess(self, sequence: Sequence, most: int) -> list[int]:
         """Up to `most` tokens that may follow."""
-        tokens = list(sequence.tokens)
+        tokens, begun = list(sequence.tokens), time.perf_counter()
         most = min(most, self._engine.context - len(tokens) + 1)
         same = 0
         while same < min(len(self._held), len(tokens) - 1) and self._held[same] == tokens[same]:
@@ -54,4 +57,6 @@ class Draft:
             )
             guesses.append(int(token_ids))
             tokens.append(guesses[-1])
+        if guesses:
+            self.seconds = (time.perf_counter() - begun) / len(guesses)
         return guesses

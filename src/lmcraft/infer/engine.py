@@ -1,6 +1,6 @@
 """The engine: many requests, one model, one step at a time (continuous batching, Orca, OSDI 2022).
 
-A step computes at most one piece of one prompt and one token or a few of every sequence that grows: in the native
+A step computes pieces of prompts, within a budget, and one token or a few of every sequence that grows: in the native
 operation where it covers the model, else row by row in PyTorch. Prompts of weights that are not quantised are for PyTorch
 too, whose products of many rows are faster there. The numbers of a sequence do not depend on what else is in the batch:
 prompts are always cut at the same places, and a row's arithmetic is its own.
@@ -20,7 +20,6 @@ from lmcraft.infer.blocks import BlockPool, Holding
 from lmcraft.infer.config import GenerationConfig
 from lmcraft.infer.draft import Draft
 from lmcraft.infer.grammar import Constraint, structure_of
-from lmcraft.infer.lookup import guess
 from lmcraft.infer.native import NativeDecoder, reason_against
 from lmcraft.infer.native.decoder import MOST_ROWS, DecodeRow, Scores, Weights
 from lmcraft.infer.paged import PagedCache
@@ -34,7 +33,7 @@ from lmcraft.model.transformer import Transformer
 # Prompts are computed in pieces of so many tokens, cut at multiples of it, and shared in no smaller ones: the products of
 # another length may be rounded otherwise.
 PIECE = 256
-GUESSES = 7  # tokens guessed at most: eight rows are multiplied together, and cost little more than one
+GUESSES = (15, 7, 3)  # tokens guessed: rows are multiplied four together, and cost little more than one
 MOST_BYTES = 4 * 2**30  # of keys and values, unless one context alone needs more
 DEFAULT_TOKENS = 32_768
 
@@ -51,12 +50,15 @@ class Engine:
         weights: what the native operation reads; None: the model's own type, as near as it has one.
         tier: "native" compiles and packs, and fails where it cannot; "eager" is plain PyTorch; "auto" takes what there is.
         cache_tokens: room for keys and values, in tokens; 0: by a rule.
-        most_running: how many sequences may grow at once.
+        max_num_seqs: how many sequences may run at once.
+        max_num_batched_tokens: how many tokens a step computes at most; 0: one piece of a prompt and a token of every other
+            sequence. More lets several prompts in at once, and makes those that grow wait longer.
         lookup: guess tokens of greedy continuations from what the text said before (exact; native tier only).
         draft: a smaller model of the same vocabulary that guesses for a sequence that grows alone (exact; native tier only).
 
     Raises:
-        UserError: the native tier is asked for and cannot be had; the draft is of another vocabulary.
+        UserError: the native tier is asked for and cannot be had; the draft is of another vocabulary; the budget is too
+            small.
     """
 
     def __init__(
@@ -66,12 +68,20 @@ class Engine:
         weights: Weights | None = None,
         tier: Tier = "auto",
         cache_tokens: int = 0,
-        most_running: int = 32,
+        max_num_seqs: int = 32,
+        max_num_batched_tokens: int = 0,
         lookup: bool = True,
         draft: Transformer | None = None,
     ) -> None:
         self.model = model
-        self.most_running = most_running
+        self.max_num_seqs = max_num_seqs
+        least = PIECE + max_num_seqs
+        if 0 < max_num_batched_tokens < least:
+            raise UserError(
+                f"max_num_batched_tokens={max_num_batched_tokens} is less than a piece of {PIECE} tokens and one of each of "
+                f"max_num_seqs={max_num_seqs}: set at least {least}"
+            )
+        self.max_num_batched_tokens = max_num_batched_tokens or least
         against = reason_against(model) if tier != "eager" else "eager was asked for"
         if against and (tier == "native" or (weights in ("int8", "int4") and tier != "eager")):
             raise UserError(f"the native decode step cannot run this model here: {against}; use tier='eager'")
@@ -194,8 +204,8 @@ class Engine:
         self._drop_expired()
         batch = self._next_batch()
         found: list[tuple[Sequence, Token]] = []
-        if batch.prefill is not None:
-            found += self._prefill(*batch.prefill)
+        for sequence, stop in batch.prefill:
+            found += self._prefill(sequence, stop)
         if batch.decode:
             with one_thread() if self._native is not None else nullcontext():
                 found += self._decode(batch.decode)
@@ -218,22 +228,27 @@ class Engine:
     def _next_batch(self) -> Batch:
         self._admit()
         growing = [sequence for sequence in self.running if sequence.computed >= sequence.prompt_length]
-        decode = []
+        decode: list[tuple[Sequence, Ids[int]]] = []
+        room = self.max_num_batched_tokens - len(growing)  # beside one token of each
         for sequence in growing:
             if sequence in self.running:  # it had not to make room
-                ids = self._ids_of(sequence, alone=len(growing) == 1)
+                ids = self._ids_of(sequence, room + 1, alone=len(growing) == 1)
                 if self._make_room(sequence, sequence.computed + len(ids)):
                     decode.append((sequence, ids))
-        prefill = None
+                    room -= len(ids) - 1
+        prefill = []
         for sequence in self.running:  # the oldest prompt first
             if sequence.computed < sequence.prompt_length:
-                prefill = sequence, min((sequence.computed // PIECE + 1) * PIECE, sequence.prompt_length)
-                break
+                stop = min((sequence.computed // PIECE + 1) * PIECE, sequence.prompt_length)
+                room -= stop - sequence.computed
+                if room < 0:
+                    break
+                prefill.append((sequence, stop))
         return Batch(prefill, [pair for pair in decode if pair[0] in self.running])
 
     def _admit(self) -> None:
         """Let sequences in while there is room for all of their tokens so far and one more."""
-        while self.waiting and len(self.running) < self.most_running:
+        while self.waiting and len(self.running) < self.max_num_seqs:
             sequence = self.waiting[0]
             prompt = sequence.tokens[: sequence.prompt_length]
             found = self.pool.find(sequence.holding, prompt, sequence.salt, PIECE // self.pool.block_size)
@@ -246,18 +261,33 @@ class Engine:
             sequence.computed = found
             self.running.append(sequence)
 
-    def _ids_of(self, sequence: Sequence, *, alone: bool) -> Ids[int]:
+    def _ids_of(self, sequence: Sequence, room: int, *, alone: bool) -> Ids[int]:
         """The tokens to compute next: those that are known and not computed, or the last one and guesses after it."""
         known = sequence.tokens[sequence.computed :]
         if len(known) > 1:
-            return known[:MOST_ROWS]
+            return known[: min(room, MOST_ROWS)]
+        most = min(self._worthwhile(sequence), room - 1, self.context - len(sequence.tokens) - 1)
         guesses: list[int] = []
-        room = min(GUESSES, self.context - len(sequence.tokens) - 1)
         if alone and self._lookup and sequence.request.config.greedy:
-            guesses = guess(sequence.tokens, room)
+            guesses = sequence.lookup.guess(sequence.tokens, most)
         if alone and self._draft is not None and not guesses:
-            guesses = self._draft.guess(sequence, room)
+            guesses = self._draft.guess(sequence, most)
         return known + guesses
+
+    def _worthwhile(self, sequence: Sequence) -> int:
+        """How many guesses give the most tokens a second, by its luck so far and the time that steps took."""
+        if self._native is None:
+            return 0
+        best, most = 0, 0.0
+        for guesses in (*GUESSES, 0):
+            seconds = self._threads[guesses + 1].usual
+            if not seconds:
+                return guesses  # to learn what it takes
+            if self._draft is not None:
+                seconds += guesses * self._draft.seconds
+            if (rate := sequence.luck.tokens(guesses) / seconds) > most:
+                best, most = guesses, rate
+        return best
 
     def _make_room(self, sequence: Sequence, tokens: int) -> bool:
         """Take blocks for a sequence, from the youngest others if there are none; False if it had to go itself."""
@@ -336,7 +366,7 @@ class Engine:
 
     def _accept(self, sequence: Sequence, ids: Ids[int], scores: Scores, start: int) -> list[tuple[Sequence, Token]]:
         """Take what the rows of `ids`, from `start`, say: a guess is right if the token before it says the same."""
-        found = []
+        found, known = [], len(sequence.tokens) - sequence.computed
         for n, token_id in enumerate(ids):
             place = sequence.computed
             if place < len(sequence.tokens):
@@ -347,6 +377,8 @@ class Engine:
             sequence.computed += 1
             if sequence.computed == len(sequence.tokens) and not sequence.finished:
                 found += self._sample(sequence, scores, start + n)
+        if known == 1:
+            sequence.luck.learn(len(ids) - 1, max(0, len(found) - 1))
         return found
 
     def _sample(self, sequence: Sequence, scores: Scores, row: int) -> list[tuple[Sequence, Token]]:

@@ -7,17 +7,23 @@ where the model says the same, so the text is the same.
 from collections.abc import Sequence
 
 LONGEST, SHORTEST = 4, 2  # tokens that have to agree
-WINDOW = 4096  # tokens looked back
 
 
-def guess(tokens: Sequence[int], most: int) -> list[int]:
-    """Up to `most` tokens that followed the last occurrence of the text's end."""
-    if most < 1:
+class Lookup:
+    """Where each few tokens of one text, which only grows, were last followed by others."""
+
+    def __init__(self) -> None:
+        self._after: dict[tuple[int, ...], int] = {}
+        self._seen = SHORTEST
+
+    def guess(self, tokens: Sequence[int], most: int) -> list[int]:
+        """Up to `most` tokens that followed the last occurrence of the text's end."""
+        for end in range(self._seen, len(tokens)):
+            for length in range(SHORTEST, min(LONGEST, end) + 1):
+                self._after[tuple(tokens[end - length : end])] = end
+        self._seen = max(self._seen, len(tokens))
+        for length in range(min(LONGEST, len(tokens)), SHORTEST - 1, -1):
+            after = self._after.get(tuple(tokens[-length:]))
+            if after is not None:
+                return list(tokens[after : after + max(0, most)])
         return []
-    text = tokens[-WINDOW:]
-    for length in range(min(LONGEST, len(text) - 1), SHORTEST - 1, -1):
-        end = list(text[-length:])
-        for start in range(len(text) - length - 1, -1, -1):
-            if text[start] == end[0] and list(text[start : start + length]) == end:
-                return list(text[start + length : start + length + most])
-    return []

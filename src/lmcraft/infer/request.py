@@ -13,6 +13,7 @@ from lmcraft.errors import UserError
 from lmcraft.infer.blocks import Holding
 from lmcraft.infer.config import GenerationConfig
 from lmcraft.infer.grammar import Constraint
+from lmcraft.infer.lookup import Lookup
 from lmcraft.infer.text import TextStream
 from lmcraft.infer.tokens import Row, Token
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -39,6 +40,31 @@ class Request:
     """Of its draws, whatever else is in the batch; `config.seed` if that is set. Same request and seed, same text."""
 
 
+class Luck:
+    """How often the guesses of one sequence were right, of late; before there were any, and after long without, hopeful."""
+
+    HOPE = (2.0, 0.5)  # guesses that count as if they had been right, and wrong
+    FADING = 0.9  # of what was, at each step
+
+    def __init__(self) -> None:
+        self._right = self._wrong = 0.0
+
+    def learn(self, guesses: int, right: int) -> None:
+        """Of some guesses after one another so many were right; those after the first wrong one say nothing."""
+        self._right = self.FADING * self._right + right
+        self._wrong = self.FADING * self._wrong + (right < guesses)
+
+    @property
+    def chance(self) -> float:
+        """That a guess is right, if those before it are."""
+        right, wrong = self._right + self.HOPE[0], self._wrong + self.HOPE[1]
+        return right / (right + wrong)
+
+    def tokens(self, guesses: int) -> float:
+        """How many tokens a step with so many guesses is expected to give: arXiv 2211.17192, equation 1."""
+        return sum(self.chance**n for n in range(guesses + 1))
+
+
 class Sequence:
     """A request on its way: its tokens, and for how many of them keys and values are in the pool."""
 
@@ -54,6 +80,8 @@ class Sequence:
         text = TextStream(request.tokenizer, request.config.stop) if request.tokenizer else None
         self._row = Row(request.row, room, request.eos_token_ids, text)
         self.constraint = constraint
+        self.lookup = Lookup()
+        self.luck = Luck()
         self.found: list[Token] = []
         self.finished = False
         self.error: UserError | None = None
@@ -85,9 +113,9 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step computes: at most one piece of a prompt, and some tokens of sequences that grow."""
+    """What one step computes: pieces of prompts, and some tokens of sequences that grow."""
 
-    prefill: tuple[Sequence, int] | None
-    """The sequence, and up to which of its tokens."""
+    prefill: list[tuple[Sequence, int]]
+    """Each sequence, and up to which of its tokens."""
     decode: list[tuple[Sequence, Ids[int]]]
     """Each with its next tokens to compute: the last one, and guesses of what follows, or several that are known."""

@@ -29,6 +29,11 @@ class ThreadChoice:
         """For the next step."""
         return self._trials[0] if self._trials else self._best
 
+    @property
+    def usual(self) -> float:
+        """Seconds of a step, as far as is known; 0 before the first."""
+        return self._usual or min((min(times) for times in self._times.values() if times), default=0.0)
+
     @contextmanager
     def measured(self) -> Iterator[int]:
         """The number of threads for one step, whose time is taken."""
@@ -44,8 +49,6 @@ class ThreadChoice:
         self._usual = 0.0
 
     def _learn(self, threads: int, seconds: float) -> None:
-        if len(self._candidates) == 1:
-            return
         if self._trials:
             self._trials.pop(0)
             self._times[threads].append(seconds)

@@ -47,7 +47,9 @@ def library(target: str = "native") -> ctypes.CDLL:
                 run = [*command, str(SOURCE), "-o", str(temporary)]
                 subprocess.run(run, check=True, capture_output=True, text=True, timeout=TIMEOUT)
         except subprocess.CalledProcessError as error:
-            raise BuildError(f"{compiler} refuses decode.cpp: {error.stderr.strip()[:200]}") from error
+            lines = error.stderr.strip().splitlines()
+            reason = next((line for line in lines if "error" in line), lines[0] if lines else "it says nothing")
+            raise BuildError(f"{compiler} refuses decode.cpp: {reason[:200]}") from error
         except (OSError, subprocess.TimeoutExpired) as error:
             raise BuildError(f"{compiler} cannot be run: {error}") from error
     try:

@@ -24,9 +24,11 @@
 namespace {
 
 constexpr int MOST_ROWS = 64;  // of a step
-constexpr int BLOCK = 8;       // rows that are multiplied together, their sums in registers
-constexpr int LANES = 16;      // numbers of a vector, rows of a tile of weights, places of the cache looked at together
-constexpr int GROUP = 32;      // columns with one scale in int4
+constexpr int LANES = 16;      // numbers of a vector, places of the cache whose keys lie together
+constexpr int TILE = 32;       // rows of weights that lie together
+constexpr int GROUP = 32;      // columns of weights with one scale in int4
+constexpr int SPAN = 64;       // activations with one scale
+constexpr int RUN = 16;        // rows of one sequence that look at its keys and values together
 constexpr int LINE = 64;       // bytes of a cache line
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -41,8 +43,8 @@ enum NormKind : int32_t { NO_NORM = 0, RMSNORM = 1, LAYERNORM = 2 };
 extern "C" {
 
 struct Matrix {          // rows x columns
-  const void* data;      // float32, bfloat16: row after row; int8, int4: tiles of 16 rows, see multiply_int8 and _int4
-  const void* scale;     // int8: a float32 for each row; int4: a float16 for each group of each row, 16 rows together
+  const void* data;      // float32, bfloat16: row after row; int8, int4: tiles of 32 rows, see multiply_int8 and _int4
+  const void* scale;     // int8: a float32 for each row; int4: a float16 for each group of each row, 32 rows together
   const float* bias;     // or null; 16 rows at a time can be read
   int32_t kind, rows, columns, padded;  // padded: columns that are stored
 };
@@ -72,7 +74,8 @@ struct Plan {
   const Layer* layer;
   Norm norm;
   Matrix head;
-  void* cache;                 // keys and values: layers x 2 x K x places x D
+  void* keys;                  // of the cache: layers x K x places / 16 x D x 16
+  void* values;                // layers x K x places x D, up to the next multiple of 16
   int64_t places;
   int32_t cache_kind;          // float32 or float16
   int32_t most_threads;
@@ -94,6 +97,7 @@ namespace {
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef int32_t Ints __attribute__((vector_size(64)));
+typedef int8_t Bytes __attribute__((vector_size(16)));
 
 inline Floats all(float x) { return x - Floats{}; }
 inline Floats load(const float* p) {
@@ -139,16 +143,49 @@ inline float from_bf16(uint16_t bits) {
   return value;
 }
 
-inline float sum(Floats v) {
-  for (int width = LANES / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) v[i] += v[i + width];
-  return v[0];
+// Up to 16 numbers, zeros after them.
+template <typename T>
+inline Floats some(const T* p, int n) {
+  if (n >= LANES) return load(p);
+  T numbers[LANES]{};
+  if (n > 0) std::copy_n(p, n, numbers);
+  return load(numbers);
 }
 
-inline float largest(Floats v) {
-  for (int width = LANES / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) v[i] = std::max(v[i], v[i + width]);
-  return v[0];
+// The number S places further on, around the end.
+template <int S, typename V, size_t... I>
+inline V turned(V v, std::index_sequence<I...>) {
+  return __builtin_shufflevector(v, v, (I + S) % LANES...);
+}
+
+template <typename V, typename F>
+inline auto fold(V v, F both) {
+  constexpr auto numbers = std::make_index_sequence<LANES>();
+  v = both(v, turned<8>(v, numbers));
+  v = both(v, turned<4>(v, numbers));
+  v = both(v, turned<2>(v, numbers));
+  return both(v, turned<1>(v, numbers))[0];
+}
+
+template <typename V>
+inline auto sum(V v) {
+  return fold(v, [](V a, V b) { return a + b; });
+}
+
+// The sum of each of 16 vectors.
+template <int S, size_t... I>
+inline Floats halve(Floats a, Floats b, std::index_sequence<I...>) {
+  Floats first = __builtin_shufflevector(a, b, (I & S ? LANES + (I - S) : I)...);
+  return first + __builtin_shufflevector(a, b, (I & S ? LANES + I : I + S)...);
+}
+template <int S = LANES / 2>
+inline Floats sums(Floats* v) {
+  for (int i = 0; i < S; i++) v[i] = halve<S>(v[i], v[i + S], std::make_index_sequence<LANES>());
+  if constexpr (S > 1) {
+    return sums<S / 2>(v);
+  } else {
+    return v[0];
+  }
 }
 
 inline void copy(const float* from, int n, float* to) {
@@ -156,14 +193,16 @@ inline void copy(const float* from, int n, float* to) {
   std::copy(from, from + n, to);
 }
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+inline float largest(Floats v) { return fold(v, larger); }
 inline Floats magnitude(Floats v) { return Floats(Ints(v) & 0x7fffffff); }
+
+const Floats MAGIC = all(12582912.0f);  // adding it rounds to a whole number
 
 // e to the power of x, to 2 units in the last place: 2 to a whole power, and a polynomial for what is left (Cephes' expf).
 inline Floats exponential(Floats x) {
-  const Floats magic = all(12582912.0f);  // adding it rounds to a whole number
   x = larger(x, all(-87.3f));
   x = x > all(88.3f) ? all(88.3f) : x;
-  Floats whole = fma(x, all(1.44269504f), magic) - magic;
+  Floats whole = fma(x, all(1.44269504f), MAGIC) - MAGIC;
   Floats left = fma(whole, all(2.12194440e-4f), fma(whole, all(-0.693359375f), x));
   Floats p = all(1.9875691500e-4f);
   p = fma(p, left, all(1.3981999507e-3f));
@@ -175,51 +214,41 @@ inline Floats exponential(Floats x) {
   return Floats(Ints(p) + (__builtin_convertvector(whole, Ints) << 23));
 }
 
-// In place: vector i has then what was number i of each.
-template <int S, size_t... I>
-inline void swap_blocks(Floats& a, Floats& b, std::index_sequence<I...>) {
-  Floats low = __builtin_shufflevector(a, b, (I & S ? int(LANES + (I ^ S)) : int(I))...);
-  b = __builtin_shufflevector(a, b, (I & S ? int(LANES + I) : int(I ^ S))...);
-  a = low;
-}
-template <int S>
-inline void transpose_step(Floats* v) {
-  for (int i = 0; i < LANES; i++)
-    if (!(i & S)) swap_blocks<S>(v[i], v[i + S], std::make_index_sequence<LANES>());
-}
-inline void transpose(Floats* v) {
-  transpose_step<8>(v);
-  transpose_step<4>(v);
-  transpose_step<2>(v);
-  transpose_step<1>(v);
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Products
 
-struct Quantised {  // activations of a row: value = byte * scale
+struct Quantised {  // activations of a row: value = byte * scale of its 64 columns
   int8_t* data;
-  int32_t* offset;  // int8: one, -128 times the sum of the bytes; int4: -8 times the sum of each group
-  float scale;
+  int32_t* offset;  // int8: -128 times the sum of each 64 bytes; int4: -8 times the sum of each 32
+  float* scale;
 };
 
-void quantise(const float* x, int n, int padded, int32_t kind, Quantised& out) {
-  float most = 0;
-  int i = 0;
-  Floats greatest{};
-  for (; i + LANES <= n; i += LANES) greatest = larger(greatest, magnitude(load(x + i)));
-  most = largest(greatest);
-  for (; i < n; i++) most = std::max(most, std::fabs(x[i]));
-  out.scale = most / 127;
-  float inverse = most > 0 ? 127 / most : 0;
-  for (i = 0; i < n; i++) out.data[i] = int8_t(int32_t(std::nearbyint(x[i] * inverse)));
-  for (; i < padded; i++) out.data[i] = 0;
-  int group = kind == INT8 ? padded : GROUP, zero = kind == INT8 ? -128 : -8;
-  for (int g = 0; g < padded / group; g++) {
-    int32_t total = 0;
-    for (i = 0; i < group; i++) total += out.data[g * group + i];
-    out.offset[g] = zero * total;
+void quantise(const float* x, int n, int padded, int32_t kind, const Quantised& out) {
+  for (int g = 0; g < padded / SPAN; g++) {
+    Floats v[4];
+    Ints whole[4];
+    for (int i = 0; i < 4; i++) v[i] = some(x + g * SPAN + i * LANES, n - g * SPAN - i * LANES);
+    Floats most = larger(larger(magnitude(v[0]), magnitude(v[1])), larger(magnitude(v[2]), magnitude(v[3])));
+    float top = largest(most), inverse = top > 0 ? 127 / top : 0;
+    out.scale[g] = top / 127;
+    for (int i = 0; i < 4; i++) {
+      whole[i] = __builtin_convertvector(fma(v[i], all(inverse), MAGIC) - MAGIC, Ints);
+      Bytes bytes = __builtin_convertvector(whole[i], Bytes);
+      std::memcpy(out.data + g * SPAN + i * LANES, &bytes, sizeof bytes);
+    }
+    if (kind == INT8) {
+      out.offset[g] = -128 * sum(whole[0] + whole[1] + whole[2] + whole[3]);
+    } else {
+      out.offset[2 * g] = -8 * sum(whole[0] + whole[1]);
+      out.offset[2 * g + 1] = -8 * sum(whole[2] + whole[3]);
+    }
   }
+}
+
+inline uint16_t to_bf16(float value) {  // to nearest, of two as near to the even one
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 #if defined(__AVX512VNNI__)
@@ -236,70 +265,88 @@ inline __m256i four(const int8_t* p) {
 }
 #endif
 
-// 16 rows of weights with R rows of activations. Each 64 bytes have four columns of 16 rows, each weight + 128.
+// 32 rows of weights with R rows of activations. Each 128 bytes have four columns of 32 rows, each weight + 128.
 template <int R>
-inline void multiply_int8(const uint8_t* w, const Quantised* x, int columns, Ints* out) {
+inline void multiply_int8(const uint8_t* w, const Quantised* x, int columns, Floats (*out)[2]) {
+  for (int g = 0; g < columns / SPAN; g++, w += TILE * SPAN) {
+    Ints sums[R][2];
 #if defined(__AVX512VNNI__)
-  __m512i s[R];
-  for (int r = 0; r < R; r++) s[r] = _mm512_set1_epi32(x[r].offset[0]);
-  for (int i = 0; i < columns; i += 4) {
-    __m512i weights = _mm512_load_si512(w + LANES * i);
-    for (int r = 0; r < R; r++) s[r] = _mm512_dpbusd_epi32(s[r], weights, four(x[r].data + i));
-  }
-  for (int r = 0; r < R; r++) out[r] = Ints(s[r]);
-#elif defined(__AVX2__)
-  const __m256i ones = _mm256_set1_epi16(1), middle = _mm256_set1_epi8(-128);
-  for (int half = 0; half < 2; half++) {  // 8 rows of weights
-    __m256i s[R];
-    for (int r = 0; r < R; r++) s[r] = _mm256_setzero_si256();
-    for (int i = 0; i < columns; i += 4) {
-      __m256i bytes = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + LANES * i + 32 * half));
-      __m256i weights = _mm256_xor_si256(bytes, middle), magnitudes = _mm256_abs_epi8(weights);  // signed again
-      for (int r = 0; r < R; r++) {  // 127 * 127 * 2 does not saturate 16 bits
-        __m256i products = _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(four(x[r].data + i), weights));
-        s[r] = _mm256_add_epi32(s[r], _mm256_madd_epi16(products, ones));
+    __m512i s[R][2];
+    for (int r = 0; r < R; r++) s[r][0] = s[r][1] = _mm512_set1_epi32(x[r].offset[g]);
+#pragma GCC unroll 16  // as a loop, the compiler copies every sum
+    for (int i = 0; i < SPAN; i += 4) {
+      __m512i first = _mm512_load_si512(w + TILE * i), second = _mm512_load_si512(w + TILE * i + 64);
+      for (int r = 0; r < R; r++) {
+        __m512i bytes = four(x[r].data + g * SPAN + i);
+        s[r][0] = _mm512_dpbusd_epi32(s[r][0], first, bytes);
+        s[r][1] = _mm512_dpbusd_epi32(s[r][1], second, bytes);
       }
     }
-    for (int r = 0; r < R; r++) std::memcpy(reinterpret_cast<char*>(out + r) + 32 * half, &s[r], 32);
-  }
+    for (int r = 0; r < R; r++)
+      for (int half = 0; half < 2; half++) sums[r][half] = Ints(s[r][half]);
+#elif defined(__AVX2__)
+    const __m256i ones = _mm256_set1_epi16(1), middle = _mm256_set1_epi8(-128);
+    for (int quarter = 0; quarter < 4; quarter++) {  // 8 rows of weights
+      __m256i s[R];
+      for (int r = 0; r < R; r++) s[r] = _mm256_setzero_si256();
+      for (int i = 0; i < SPAN; i += 4) {
+        __m256i bytes = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + TILE * i + 32 * quarter));
+        __m256i weights = _mm256_xor_si256(bytes, middle), magnitudes = _mm256_abs_epi8(weights);  // signed again
+        for (int r = 0; r < R; r++) {  // 127 * 127 * 2 does not saturate 16 bits
+          __m256i products = _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(four(x[r].data + g * SPAN + i), weights));
+          s[r] = _mm256_add_epi32(s[r], _mm256_madd_epi16(products, ones));
+        }
+      }
+      for (int r = 0; r < R; r++) std::memcpy(reinterpret_cast<char*>(sums[r]) + 32 * quarter, &s[r], 32);
+    }
 #else
-  for (int r = 0; r < R; r++) {
-    Ints s = x[r].offset[0] - Ints{};
-    for (int i = 0; i < columns; i += 4)
-      for (int row = 0; row < LANES; row++)
-        for (int c = 0; c < 4; c++) s[row] += int32_t(w[LANES * i + 4 * row + c]) * x[r].data[i + c];
-    out[r] = s;
-  }
+    for (int r = 0; r < R; r++) {
+      int32_t rows[TILE];
+      std::fill(rows, rows + TILE, x[r].offset[g]);
+      for (int i = 0; i < SPAN; i += 4)
+        for (int row = 0; row < TILE; row++)
+          for (int c = 0; c < 4; c++) rows[row] += int32_t(w[TILE * i + 4 * row + c]) * x[r].data[g * SPAN + i + c];
+      std::memcpy(sums[r], rows, sizeof rows);
+    }
 #endif
+    for (int r = 0; r < R; r++)
+      for (int half = 0; half < 2; half++)
+        out[r][half] = fma(__builtin_convertvector(sums[r][half], Floats), all(x[r].scale[g]), out[r][half]);
+  }
 }
 
-// The same for 4 bits: 256 bytes have 32 columns of 16 rows; the lower halves of each 64 bytes are four of the first 16
+// The same for 4 bits: 512 bytes have 32 columns of 32 rows; the lower halves of each 128 bytes are four of the first 16
 // columns, the upper halves four of the last 16, each weight + 8.
 template <int R>
-inline void multiply_int4(const uint8_t* w, const _Float16* scale, const Quantised* x, int columns, Floats* out) {
-  for (int r = 0; r < R; r++) out[r] = Floats{};
-  for (int g = 0; g < columns / GROUP; g++, w += 256, scale += LANES) {
-    Ints sums[R];
+inline void multiply_int4(const uint8_t* w, const _Float16* scale, const Quantised* x, int columns, Floats (*out)[2]) {
+  for (int g = 0; g < columns / GROUP; g++, w += TILE * GROUP / 2, scale += TILE) {
+    Ints sums[R][2];
 #if defined(__AVX512VNNI__)
     const __m512i mask = _mm512_set1_epi8(15);
-    __m512i s[R];
-    for (int r = 0; r < R; r++) s[r] = _mm512_set1_epi32(x[r].offset[g]);
+    __m512i s[R][2];
+    for (int r = 0; r < R; r++) s[r][0] = s[r][1] = _mm512_set1_epi32(x[r].offset[g]);
     for (int i = 0; i < 16; i += 4) {
-      __m512i both = _mm512_load_si512(w + LANES * i);
-      __m512i low = _mm512_and_si512(both, mask), high = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
-      for (int r = 0; r < R; r++) {
-        s[r] = _mm512_dpbusd_epi32(s[r], low, four(x[r].data + g * GROUP + i));
-        s[r] = _mm512_dpbusd_epi32(s[r], high, four(x[r].data + g * GROUP + 16 + i));
+      __m512i first = _mm512_load_si512(w + TILE * i), second = _mm512_load_si512(w + TILE * i + 64);
+      for (int upper = 0; upper < 2; upper++) {
+        __m512i a = _mm512_and_si512(first, mask), b = _mm512_and_si512(second, mask);
+        for (int r = 0; r < R; r++) {
+          __m512i bytes = four(x[r].data + g * GROUP + 16 * upper + i);
+          s[r][0] = _mm512_dpbusd_epi32(s[r][0], a, bytes);
+          s[r][1] = _mm512_dpbusd_epi32(s[r][1], b, bytes);
+        }
+        first = _mm512_srli_epi16(first, 4);
+        second = _mm512_srli_epi16(second, 4);
       }
     }
-    for (int r = 0; r < R; r++) sums[r] = Ints(s[r]);
+    for (int r = 0; r < R; r++)
+      for (int half = 0; half < 2; half++) sums[r][half] = Ints(s[r][half]);
 #elif defined(__AVX2__)
     const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
-    for (int half = 0; half < 2; half++) {
+    for (int quarter = 0; quarter < 4; quarter++) {
       __m256i s[R];
       for (int r = 0; r < R; r++) s[r] = _mm256_setzero_si256();
       for (int i = 0; i < 16; i += 4) {  // 15 * 127 * 2 * 8 does not saturate 16 bits
-        __m256i both = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + LANES * i + 32 * half));
+        __m256i both = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + TILE * i + 32 * quarter));
         __m256i low = _mm256_and_si256(both, mask), high = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
         for (int r = 0; r < R; r++) {
           s[r] = _mm256_add_epi16(s[r], _mm256_maddubs_epi16(low, four(x[r].data + g * GROUP + i)));
@@ -308,48 +355,67 @@ inline void multiply_int4(const uint8_t* w, const _Float16* scale, const Quantis
       }
       for (int r = 0; r < R; r++) {
         __m256i wide = _mm256_add_epi32(_mm256_madd_epi16(s[r], ones), _mm256_set1_epi32(x[r].offset[g]));
-        std::memcpy(reinterpret_cast<char*>(sums + r) + 32 * half, &wide, 32);
+        std::memcpy(reinterpret_cast<char*>(sums[r]) + 32 * quarter, &wide, 32);
       }
     }
 #else
     for (int r = 0; r < R; r++) {
       const int8_t* bytes = x[r].data + g * GROUP;
-      sums[r] = x[r].offset[g] - Ints{};
+      int32_t rows[TILE];
+      std::fill(rows, rows + TILE, x[r].offset[g]);
       for (int i = 0; i < 16; i += 4)
-        for (int row = 0; row < LANES; row++)
+        for (int row = 0; row < TILE; row++)
           for (int c = 0; c < 4; c++) {
-            int32_t both = w[LANES * i + 4 * row + c];
-            sums[r][row] += (both & 15) * bytes[i + c] + (both >> 4) * bytes[16 + i + c];
+            int32_t both = w[TILE * i + 4 * row + c];
+            rows[row] += (both & 15) * bytes[i + c] + (both >> 4) * bytes[16 + i + c];
           }
+      std::memcpy(sums[r], rows, sizeof rows);
     }
 #endif
-    Floats scales = load(scale);
-    for (int r = 0; r < R; r++) out[r] = fma(__builtin_convertvector(sums[r], Floats), scales, out[r]);
+    for (int half = 0; half < 2; half++) {
+      Floats scales = load(scale + half * LANES);
+      for (int r = 0; r < R; r++)
+        out[r][half] =
+            fma(__builtin_convertvector(sums[r][half], Floats), scales * x[r].scale[g * GROUP / SPAN], out[r][half]);
+    }
   }
 }
 
-// One row of weights, float32 or bfloat16, with R rows of activations, `step` numbers apart.
-template <int R, typename W>
-inline void multiply_plain(const W* w, const float* x, int step, int columns, float* out) {
-  Floats s[R][2]{};
-  int i = 0;
-  for (; i + 2 * LANES <= columns; i += 2 * LANES) {
-    Floats first = load(w + i), second = load(w + i + LANES);
+// 32 numbers' products, added up in 16 sums.
+inline Floats add_products(const float* a, const float* b, Floats s) {
+  return fma(load(a + LANES), load(b + LANES), fma(load(a), load(b), s));
+}
+inline Floats add_products(const uint16_t* a, const uint16_t* b, Floats s) {
+#if defined(__AVX512BF16__)
+  return Floats(_mm512_dpbf16_ps(__m512(s), __m512bh(_mm512_loadu_si512(a)), __m512bh(_mm512_loadu_si512(b))));
+#else
+  return fma(load(a + LANES), load(b + LANES), fma(load(a), load(b), s));
+#endif
+}
+
+// W rows of weights, float32 or bfloat16, with R rows of activations of the same type: out[row of weights + TILE * r]. One
+// row of weights after the other: to read from several places at once is slower than the arithmetic that it would save.
+template <int R, int W, typename N>
+inline void multiply_plain(const N* w, const N* x, int columns, float* out) {
+  Floats v[LANES]{};
+  int whole = columns / (2 * LANES) * 2 * LANES, rest = columns - whole;
+  for (int j = 0; j < W; j++, w += columns) {
+    Floats s[R]{};
+    for (int i = 0; i < whole; i += 2 * LANES)
+      for (int r = 0; r < R; r++) s[r] = add_products(w + i, x + r * columns + i, s[r]);
     for (int r = 0; r < R; r++) {
-      s[r][0] = fma(first, load(x + r * step + i), s[r][0]);
-      s[r][1] = fma(second, load(x + r * step + i + LANES), s[r][1]);
-    }
-  }
-  for (int r = 0; r < R; r++) {
-    out[r] = sum(s[r][0] + s[r][1]);
-    for (int j = i; j < columns; j++) {
-      if constexpr (sizeof(W) == 2) {
-        out[r] += from_bf16(w[j]) * x[r * step + j];
-      } else {
-        out[r] += w[j] * x[r * step + j];
+      if (rest) {
+        N a[2 * LANES]{}, b[2 * LANES]{};
+        std::copy_n(w + whole, rest, a);
+        std::copy_n(x + r * columns + whole, rest, b);
+        s[r] = add_products(a, b, s[r]);
       }
+      v[r * W + j] = s[r];
     }
   }
+  float y[LANES];
+  save(y, sums(v));
+  for (int r = 0; r < R; r++) std::copy_n(y + r * W, W, out + TILE * r);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -461,7 +527,7 @@ struct Steps {
 template <typename T>  // of the cached keys and values
 class Engine : public Steps {
  public:
-  explicit Engine(const Plan& plan) : plan_(plan) {
+  explicit Engine(const Plan& plan) : plan_(plan), wide_((plan.head_dim + LANES - 1) / LANES * LANES) {
     const Plan& p = plan_;
     int threads = p.most_threads, longest = std::max({p.width, p.heads * p.head_dim, p.inner});
     int query_rows = (p.heads + 2 * p.kv_heads) * p.head_dim;
@@ -488,7 +554,7 @@ class Engine : public Steps {
     members_ = threads;
     runs_.clear();
     for (int r = 0; r < count; r++) {
-      bool follows = !runs_.empty() && r - runs_.back().begin < BLOCK && rows[r].blocks == rows[r - 1].blocks &&
+      bool follows = !runs_.empty() && r - runs_.back().begin < RUN && rows[r].blocks == rows[r - 1].blocks &&
                      rows[r].position == rows[r - 1].position + 1;
       if (!follows) runs_.push_back({r, r});
       runs_.back().end = r + 1;
@@ -501,24 +567,25 @@ class Engine : public Steps {
 
  private:
   struct Scratch {  // a thread's own
-    Scratch(int longest, int group, int head_dim) : floats(MOST_ROWS * longest) {
-      int padded = (longest + LINE - 1) / LINE * LINE, wide = (head_dim + LANES - 1) / LANES * LANES;
-      bytes.resize(MOST_ROWS * padded);
-      offsets.resize(MOST_ROWS * padded / GROUP);
-      for (int r = 0; r < MOST_ROWS; r++) {
-        x[r].data = bytes.data() + r * padded;
-        x[r].offset = offsets.data() + r * padded / GROUP;
-      }
-      queries.resize(BLOCK * group * wide);
-      sums.resize(BLOCK * group * wide);
-      tile.resize(LANES * wide);
+    Scratch(int longest, int group, int head_dim) : floats(MOST_ROWS * longest), halves(MOST_ROWS * longest) {
+      int spans = (longest + SPAN - 1) / SPAN;
+      bytes.resize(MOST_ROWS * spans * SPAN);
+      offsets.resize(MOST_ROWS * spans * (SPAN / GROUP));
+      scales.resize(MOST_ROWS * spans);
+      for (int r = 0; r < MOST_ROWS; r++)
+        x[r] = {&bytes[r * spans * SPAN], &offsets[r * spans * (SPAN / GROUP)], &scales[r * spans]};
+      queries.resize(RUN * group * head_dim);
+      totals.resize(RUN * group);
     }
     std::vector<float> floats;
+    // The input of a product: in bfloat16, or in bytes.
+    std::vector<uint16_t> halves;
     std::vector<int8_t> bytes;
     std::vector<int32_t> offsets;
+    std::vector<float> scales;
     Quantised x[MOST_ROWS];
-    // Of attention: the queries of some rows and heads, what they make of the values, all scores, 16 keys or values.
-    std::vector<float> queries, sums, scores, tile;
+    // Of attention: the queries of some rows and heads, all their scores, and the sums of e^score.
+    std::vector<float> queries, scores, totals;
   };
 
   void work(int member) {
@@ -533,6 +600,7 @@ class Engine : public Steps {
 
   // Brings `count` rows of numbers into the form that a matrix of this kind is multiplied with.
   void prepare(const Matrix& m, const float* input, int count, Scratch& s) {
+    if (m.kind == BFLOAT16) std::transform(input, input + count * m.columns, s.halves.begin(), to_bf16);
     if (m.kind != INT8 && m.kind != INT4) return;
     for (int r = 0; r < count; r++) quantise(input + r * m.columns, m.columns, m.padded, m.kind, s.x[r]);
   }
@@ -540,14 +608,29 @@ class Engine : public Steps {
   // put(r, i, y, n): rows i to i + n of the matrix with row r of `input`, which `prepare` was given; n is at most 16.
   template <typename Put>
   void multiply(const Matrix& m, const float* input, int count, const Scratch& s, Part part, Put put) {
-    for (int i = part.begin; i < part.end; i += LANES) {
+    if (m.kind == INT8 || m.kind == INT4) return multiply_by<4>(m, input, count, s, part, put);
+    multiply_by<8>(m, input, count, s, part, put);
+  }
+
+  // BLOCK rows are multiplied together, so many that their sums fill the registers.
+  template <int BLOCK, typename Put>
+  void multiply_by(const Matrix& m, const float* input, int count, const Scratch& s, Part part, Put put) {
+    for (int i = part.begin; i < part.end; i += TILE) {
       for (int r = 0; r < count; r += BLOCK) {
-        by_rows(std::min(BLOCK, count - r), [&](auto rows) {
-          alignas(64) float y[rows.value][LANES];
-          products<rows.value>(m, input + r * m.columns, s.x + r, i, y);
+        by_rows<BLOCK>(count - r, [&](auto rows) {
+          float y[rows.value][TILE];
+          if constexpr (BLOCK == 4) {
+            quantised_products<rows.value>(m, s.x + r, i, y);
+          } else if (m.kind == FLOAT32) {
+            plain_products<rows.value>(static_cast<const float*>(m.data), input + r * m.columns, m, i, y);
+          } else {
+            plain_products<rows.value>(static_cast<const uint16_t*>(m.data), &s.halves[r * m.columns], m, i, y);
+          }
           for (int n = 0; n < rows.value; n++) {
-            if (m.bias) save(y[n], load(y[n]) + load(m.bias + i));
-            put(r + n, i, y[n], std::min(LANES, m.rows - i));
+            for (int j = 0; j < TILE && i + j < m.rows; j += LANES) {
+              if (m.bias) save(y[n] + j, load(y[n] + j) + load(m.bias + i + j));
+              put(r + n, i + j, y[n] + j, std::min(LANES, m.rows - i - j));
+            }
           }
         });
       }
@@ -555,43 +638,39 @@ class Engine : public Steps {
   }
 
   template <int R>
-  static void products(const Matrix& m, const float* input, const Quantised* x, int i, float (*y)[LANES]) {
+  static void quantised_products(const Matrix& m, const Quantised* x, int i, float (*y)[TILE]) {
+    int64_t begin = int64_t(i) * m.padded;
+    Floats sums[R][2]{};
     if (m.kind == INT8) {
-      Ints sums[R];
-      multiply_int8<R>(static_cast<const uint8_t*>(m.data) + int64_t(i) * m.padded, x, m.padded, sums);
-      Floats scales = load(static_cast<const float*>(m.scale) + i);
-      for (int r = 0; r < R; r++) save(y[r], __builtin_convertvector(sums[r], Floats) * (scales * x[r].scale));
-    } else if (m.kind == INT4) {
-      Floats sums[R];
-      const _Float16* scale = static_cast<const _Float16*>(m.scale) + int64_t(i) * (m.padded / GROUP);
-      multiply_int4<R>(static_cast<const uint8_t*>(m.data) + int64_t(i) * m.padded / 2, scale, x, m.padded, sums);
-      for (int r = 0; r < R; r++) save(y[r], sums[r] * x[r].scale);
+      multiply_int8<R>(static_cast<const uint8_t*>(m.data) + begin, x, m.padded, sums);
     } else {
-      float sums[R];
-      for (int j = 0; j < std::min(LANES, m.rows - i); j++) {
-        int64_t begin = int64_t(i + j) * m.columns;
-        if (m.kind == FLOAT32) {
-          multiply_plain<R>(static_cast<const float*>(m.data) + begin, input, m.columns, m.columns, sums);
-        } else {
-          multiply_plain<R>(static_cast<const uint16_t*>(m.data) + begin, input, m.columns, m.columns, sums);
-        }
-        for (int r = 0; r < R; r++) y[r][j] = sums[r];
-      }
+      const _Float16* scale = static_cast<const _Float16*>(m.scale) + begin / GROUP;
+      multiply_int4<R>(static_cast<const uint8_t*>(m.data) + begin / 2, scale, x, m.padded, sums);
+    }
+    for (int half = 0; half < 2; half++) {
+      Floats scales = m.kind == INT8 ? load(static_cast<const float*>(m.scale) + i + half * LANES) : all(1.0f);
+      for (int n = 0; n < R; n++) save(y[n] + half * LANES, sums[n][half] * scales);
     }
   }
 
-  template <typename F>
-  static void by_rows(int count, F f) {
-    switch (count) {
-      case 1: return f(std::integral_constant<int, 1>());
-      case 2: return f(std::integral_constant<int, 2>());
-      case 3: return f(std::integral_constant<int, 3>());
-      case 4: return f(std::integral_constant<int, 4>());
-      case 5: return f(std::integral_constant<int, 5>());
-      case 6: return f(std::integral_constant<int, 6>());
-      case 7: return f(std::integral_constant<int, 7>());
-      default: return f(std::integral_constant<int, 8>());
+  template <int R, typename N>
+  static void plain_products(const N* w, const N* x, const Matrix& m, int i, float (*y)[TILE]) {
+    int rows = std::min(TILE, m.rows - i);
+    constexpr int together = LANES / R;  // rows of weights: the sums of 16 products are found together
+    for (int j = 0; j < rows; j += together) {
+      by_rows<together>(rows - j, [&](auto some) {
+        multiply_plain<R, some.value>(w + int64_t(i + j) * m.columns, x, m.columns, &y[0][j]);
+      });
     }
+  }
+
+  // f(a constant), of `count` or MOST, whichever is less.
+  template <int MOST, typename F>
+  static void by_rows(int count, F f) {
+    if constexpr (MOST > 1) {
+      if (count < MOST) return by_rows<MOST - 1>(count, f);
+    }
+    f(std::integral_constant<int, MOST>());
   }
 
   Part part(int count, int unit, int member) const { return part_of(count, unit, member, members_); }
@@ -599,7 +678,7 @@ class Engine : public Steps {
   void run(int member) {
     const Plan& p = plan_;
     Scratch& s = *scratch_[member];
-    embed(part(p.width, LANES, member));
+    embed(part(p.width, TILE, member));
     meeting_.wait();
     for (int n = 0; n < p.layers; n++) {
       const Layer& layer = p.layer[n];
@@ -615,7 +694,7 @@ class Engine : public Steps {
       meeting_.wait();
       add_matrix(layer.down, inner_.data(), layer.feed_forward_post_norm, s, member, false);
       if (p.parallel_residual) {
-        Part columns = part(p.width, LANES, member);
+        Part columns = part(p.width, TILE, member);
         for (int r = 0; r < count_; r++)
           for (int i = columns.begin; i < columns.end; i++) x_[r * p.width + i] += other_[r * p.width + i];
         meeting_.wait();
@@ -653,15 +732,26 @@ class Engine : public Steps {
     const float* input = normed(layer.attention_norm, s);
     prepare(layer.qkv, input, count_, s);
     int step = layer.qkv.rows;
-    multiply(layer.qkv, input, count_, s, part(step, LANES, member), [&](int r, int i, const float* y, int n) {
+    multiply(layer.qkv, input, count_, s, part(step, TILE, member), [&](int r, int i, const float* y, int n) {
       copy(y, n, &qkv_[r * step + i]);
     });
   }
 
-  T* cached(int block, int layer, int which, int kv_head, int place) const {
+  // Of the 16 places that this one is among: D times 16 numbers.
+  T* keys(const int32_t* blocks, int layer, int kv_head, int place) const {
     const Plan& p = plan_;
-    int64_t run = (int64_t(layer) * 2 + which) * p.kv_heads + kv_head;
-    return static_cast<T*>(p.cache) + (run * p.places + int64_t(block) * p.block + place) * p.head_dim;
+    int64_t tile = (int64_t(layer) * p.kv_heads + kv_head) * (p.places / LANES) + where(blocks, place) / LANES;
+    return static_cast<T*>(p.keys) + tile * LANES * p.head_dim;
+  }
+
+  T* values(const int32_t* blocks, int layer, int kv_head, int place) const {
+    const Plan& p = plan_;
+    int64_t number = (int64_t(layer) * p.kv_heads + kv_head) * p.places + where(blocks, place);
+    return static_cast<T*>(p.values) + number * wide_;
+  }
+
+  int64_t where(const int32_t* blocks, int place) const {
+    return int64_t(blocks[place / plan_.block]) * plan_.block + place % plan_.block;
   }
 
   const float* table(const Layer& layer, int which, int position) const {
@@ -684,16 +774,15 @@ class Engine : public Steps {
       float* key = &qkv_[r * step + (p.heads + k) * p.head_dim];
       const float* value = &qkv_[r * step + (p.heads + p.kv_heads + k) * p.head_dim];
       turn(layer, layer.k_norm, position, key);
-      int block = rows_[r].blocks[position / p.block], place = position % p.block;
-      T *to_key = cached(block, n, 0, k, place), *to_value = cached(block, n, 1, k, place);
+      T *to_key = keys(rows_[r].blocks, n, k, position) + position % LANES, *to_value = values(rows_[r].blocks, n, k, position);
       for (int i = 0; i < p.head_dim; i++) {
-        to_key[i] = narrow_to(key[i], T());
+        to_key[i * LANES] = narrow_to(key[i], T());
         to_value[i] = narrow_to(value[i], T());
       }
     }
   }
 
-  // The heads of one key-value head look together, with some rows of one sequence: its keys are brought into form once.
+  // The heads of one key-value head look together, with some rows of one sequence.
   void attend(const Layer& layer, int n, Scratch& s, int member) {
     const Plan& p = plan_;
     int group = p.heads / p.kv_heads, pairs = int(runs_.size()) * p.kv_heads;
@@ -708,120 +797,103 @@ class Engine : public Steps {
 
   void attend_together(const Layer& layer, int n, Part rows, int k, Part heads, Scratch& s) {
     const Plan& p = plan_;
-    int D = p.head_dim, wide = (D + LANES - 1) / LANES * LANES, many = heads.end - heads.begin;
-    int count = (rows.end - rows.begin) * many, last = rows_[rows.end - 1].position;
-    int start = first_seen(layer, rows_[rows.begin].position) / LANES * LANES, span = last / LANES * LANES + LANES - start;
-    s.scores.resize(size_t(count) * span);
-    for (int q = 0; q < count; q++) {
-      int r = rows.begin + q / many, h = heads.begin + q % many;
-      float* query = &qkv_[r * layer.qkv.rows + h * D];
-      turn(layer, layer.q_norm, rows_[r].position, query);
-      for (int i = 0; i < D; i++) s.queries[q * wide + i] = query[i] * p.attention_scale;
-    }
+    int D = p.head_dim, many = heads.end - heads.begin, count = (rows.end - rows.begin) * many;
+    int start = first_seen(layer, rows_[rows.begin].position) / LANES * LANES;
+    int span = (rows_[rows.end - 1].position - start) / LANES * LANES + LANES;
     const int32_t* blocks = rows_[rows.begin].blocks;
-    for (int t = start; t <= last; t += LANES) {
-      bring_keys(cached(blocks[t / p.block], n, 0, k, t % p.block), s);
-      for (int q = 0; q < count; q += 4) {
-        by_rows(std::min(4, count - q), [&](auto four) {
-          Floats sums[four.value]{};
-          for (int i = 0; i < D; i++)
-            for (int j = 0; j < four.value; j++)
-              sums[j] = fma(all(s.queries[(q + j) * wide + i]), load(&s.tile[i * LANES]), sums[j]);
-          for (int j = 0; j < four.value; j++) save(&s.scores[size_t(q + j) * span + t - start], sums[j]);
+    auto row_of = [&](int q) { return rows.begin + q / many; };
+    auto head_of = [&](int q) { return heads.begin + q % many; };
+    if (s.scores.size() < size_t(count) * span) s.scores.resize(size_t(count) * span);
+    for (int q = 0; q < count; q++) {
+      float* query = &qkv_[row_of(q) * layer.qkv.rows + head_of(q) * D];
+      turn(layer, layer.q_norm, rows_[row_of(q)].position, query);
+      for (int i = 0; i < D; i++) s.queries[q * D + i] = query[i] * p.attention_scale;
+    }
+    for (int t = 0; t < span; t += LANES) {
+      const T* tile = keys(blocks, n, k, start + t);
+      for (int q = 0; q < count; q += 8) {
+        by_rows<8>(count - q, [&](auto some) {
+          Floats sums[some.value]{};
+          const float* queries = &s.queries[q * D];
+          for (int i = 0; i < D; i++) {
+            Floats key = load(tile + i * LANES);
+            for (int j = 0; j < some.value; j++) sums[j] = fma(all(queries[j * D + i]), key, sums[j]);
+          }
+          for (int j = 0; j < some.value; j++) save(&s.scores[size_t(q + j) * span + t], sums[j]);
         });
       }
     }
     for (int q = 0; q < count; q++) {
-      int position = rows_[rows.begin + q / many].position;
-      float total = weights_of(&s.scores[size_t(q) * span], start, first_seen(layer, position), position);
-      for (int i = 0; i < span; i += LANES) {
-        float* w = &s.scores[size_t(q) * span + i];
-        if (start + i <= position) save(w, load(w) / total);
+      int position = rows_[row_of(q)].position;
+      s.totals[q] = weights_of(&s.scores[size_t(q) * span], span, first_seen(layer, position) - start, position - start);
+    }
+    for (int q = 0; q < count; q += 4) {
+      by_rows<4>(count - q, [&](auto some) {
+        int last = rows_[row_of(q + some.value - 1)].position - start;
+        for (int i = 0; i < D; i += 4 * LANES) {
+          by_rows<4>((D - i + LANES - 1) / LANES, [&](auto vectors) {
+            float sums[some.value][vectors.value * LANES];
+            add_values<some.value, vectors.value>(&s.scores[size_t(q) * span], span, last, blocks, n, k, start, i, sums);
+            for (int j = 0; j < some.value; j++) {
+              float* to = &attended_[(row_of(q + j) * p.heads + head_of(q + j)) * D + i];
+              for (int d = 0; d < std::min(vectors.value * LANES, D - i); d++) to[d] = sums[j][d] / s.totals[q + j];
+            }
+          });
+        }
+      });
+    }
+  }
+
+  // The sums over places of weight * value, of Q queries and V vectors of a value from number i on.
+  template <int Q, int V>
+  void add_values(const float* weights, int span, int last, const int32_t* blocks, int layer, int kv_head, int start, int i,
+                  float (*sums)[V * LANES]) const {
+    Floats s[Q][V]{};
+    for (int t = 0; t <= last; t += LANES) {
+      const T* value = values(blocks, layer, kv_head, start + t) + i;
+      int end = std::min(t + LANES, last + 1);
+      for (int place = t; place < end; place++, value += wide_) {
+        Floats v[V];
+        for (int j = 0; j < V; j++) v[j] = load(value + j * LANES);
+        for (int q = 0; q < Q; q++) {
+          Floats weight = all(weights[size_t(q) * span + place]);
+          for (int j = 0; j < V; j++) s[q][j] = fma(weight, v[j], s[q][j]);
+        }
       }
     }
-    std::fill(s.sums.begin(), s.sums.end(), 0.0f);
-    for (int t = start; t <= last; t += LANES) {
-      bring_values(cached(blocks[t / p.block], n, 1, k, t % p.block), s);
-      for (int q = 0; q < count; q++) {
-        int position = rows_[rows.begin + q / many].position;
-        int begin = std::max(0, first_seen(layer, position) - t), end = std::min(LANES, position + 1 - t);
-        add_values(&s.scores[size_t(q) * span + t - start], begin, end, wide, s.tile.data(), &s.sums[q * wide]);
-      }
-    }
-    for (int q = 0; q < count; q++) {
-      int r = rows.begin + q / many, h = heads.begin + q % many;
-      std::copy_n(&s.sums[q * wide], D, &attended_[(r * p.heads + h) * D]);
-    }
+    for (int q = 0; q < Q; q++)
+      for (int j = 0; j < V; j++) save(&sums[q][j * LANES], s[q][j]);
   }
 
   static int first_seen(const Layer& layer, int position) {
     return layer.window ? std::max(0, position - layer.window + 1) : 0;
   }
 
-  // From scores of the places from `start` to e^(score - the largest) of those that are seen; returns their sum.
-  static float weights_of(float* scores, int start, int first, int position) {
+  // From scores to e^(score - the largest) of the places from `first` to `position`, zeros elsewhere; returns their sum.
+  static float weights_of(float* scores, int span, int first, int position) {
     const Ints lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     Floats most = all(-INFINITY), total{};
-    for (int t = start; t <= position; t += LANES) {
+    for (int t = 0; t < span; t += LANES) {
       Ints seen = (lane + t >= first) & (lane + t <= position);
-      Floats score = seen ? load(scores + t - start) : all(-INFINITY);
-      save(scores + t - start, score);
+      Floats score = seen ? load(scores + t) : all(-INFINITY);
+      save(scores + t, score);
       most = larger(most, score);
     }
     most = all(largest(most));
-    for (int t = start; t <= position; t += LANES) {
-      Floats score = load(scores + t - start), weight = exponential(score - most);
+    for (int t = 0; t < span; t += LANES) {
+      Floats score = load(scores + t), weight = exponential(score - most);
       weight = score == -INFINITY ? Floats{} : weight;
-      save(scores + t - start, weight);
+      save(scores + t, weight);
       total += weight;
     }
     return sum(total);
-  }
-
-  // 16 keys as D vectors of one number of each.
-  void bring_keys(const T* keys, Scratch& s) const {
-    int D = plan_.head_dim;
-    for (int i = 0; i < D; i += LANES) {
-      Floats v[LANES];
-      for (int t = 0; t < LANES; t++) v[t] = some(keys + t * D + i, D - i);
-      transpose(v);
-      for (int j = 0; j < std::min(LANES, D - i); j++) save(&s.tile[(i + j) * LANES], v[j]);
-    }
-  }
-
-  void bring_values(const T* values, Scratch& s) const {
-    int D = plan_.head_dim, wide = (D + LANES - 1) / LANES * LANES;
-    for (int t = 0; t < LANES; t++)
-      for (int i = 0; i < D; i += LANES) save(&s.tile[t * wide + i], some(values + t * D + i, D - i));
-  }
-
-  // Up to 16 numbers, zeros after them.
-  static Floats some(const T* p, int n) {
-    if (n >= LANES) return load(p);
-    T numbers[LANES]{};
-    std::copy_n(p, n, numbers);
-    return load(numbers);
-  }
-
-  // out += the sum over places of weight * value.
-  static void add_values(const float* weights, int begin, int end, int wide, const float* values, float* out) {
-    for (int i = 0; i < wide; i += 4 * LANES) {
-      by_rows(std::min(4, (wide - i) / LANES), [&](auto four) {
-        Floats sums[four.value];
-        for (int j = 0; j < four.value; j++) sums[j] = load(out + i + j * LANES);
-        for (int t = begin; t < end; t++)
-          for (int j = 0; j < four.value; j++)
-            sums[j] = fma(all(weights[t]), load(values + t * wide + i + j * LANES), sums[j]);
-        for (int j = 0; j < four.value; j++) save(out + i + j * LANES, sums[j]);
-      });
-    }
   }
 
   // x += norm(matrix * input), or aside into `other_`; ends with a meeting, so that every thread sees the sum.
   void add_matrix(const Matrix& m, const float* input, const Norm& post, Scratch& s, int member, bool aside) {
     const Plan& p = plan_;
     prepare(m, input, count_, s);
-    Part mine = part(p.width, LANES, member);
+    Part mine = part(p.width, TILE, member);
     bool direct = !aside && post.kind == NO_NORM;
     multiply(m, input, count_, s, mine, [&](int r, int i, const float* y, int n) {
       float* to = direct ? &x_[r * p.width + i] : &other_[r * p.width + i];
@@ -845,7 +917,7 @@ class Engine : public Steps {
       save(y, activate(p.activation, load(y)));
       copy(y, n, &inner_[r * p.inner + i]);
     };
-    Part mine = part(p.inner, LANES, member);
+    Part mine = part(p.inner, TILE, member);
     multiply(layer.gate, input, count_, s, mine, put);
     if (!gated) return;
     multiply(layer.up, input, count_, s, mine, [&](int r, int i, const float* y, int n) {
@@ -864,7 +936,7 @@ class Engine : public Steps {
       wanted[count++] = &rows_[r];
     }
     prepare(p.head, s.floats.data(), count, s);
-    multiply(p.head, s.floats.data(), count, s, part(p.vocabulary, LANES, member),
+    multiply(p.head, s.floats.data(), count, s, part(p.vocabulary, TILE, member),
              [&](int r, int i, const float* y, int n) { copy(y, n, wanted[r]->logits + i); });
     meeting_.wait();
     Part mine = part(count, 1, member);
@@ -886,6 +958,7 @@ class Engine : public Steps {
   }
 
   Plan plan_;
+  int wide_;  // D, up to the next multiple of 16
   Meeting meeting_;
   std::vector<float> x_, other_, qkv_, attended_, inner_;  // R rows each
   std::vector<std::unique_ptr<Scratch>> scratch_;

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lmcraft.infer.blocks import BlockPool
+from lmcraft.infer.blocks import LANES, BlockPool
 from lmcraft.infer.native.build import BuildError, library
 from lmcraft.model.norm import GemmaRMSNorm, LayerNorm
 from lmcraft.model.position import rotary_table
@@ -24,7 +24,8 @@ KINDS = {"float32": 0, "bfloat16": 1, "int8": 2, "int4": 3, "float16": 4}
 ACTIVATIONS = {"swiglu": 0, "geglu_tanh": 1, "gelu": 2, "gelu_tanh": 3, "relu2": 4}
 NO_NORM, RMSNORM, LAYERNORM = range(3)
 MOST_ROWS = 64
-LANES = 16  # rows of a tile of weights; places of the cache that are looked at together
+SPAN = 64  # activations with one scale
+TILE = 32  # rows of weights that lie together
 LINE = 64  # bytes of a cache line
 
 
@@ -60,7 +61,8 @@ class _Plan(Structure):
         ("layer", POINTER(_Layer)),
         ("norm", _Norm),
         ("head", _Matrix),
-        ("cache", c_void_p),
+        ("keys", c_void_p),
+        ("values", c_void_p),
         ("places", c_int64),
         ("cache_kind", c_int32),
         ("most_threads", c_int32),
@@ -101,20 +103,20 @@ class Scores:
 
 
 def tiles_int8(numbers: Tensor) -> Tensor:
-    """Weights as the step reads them, bytes: in each tile of 16 rows the first four columns of all, then the next four.
+    """Weights as the step reads them, bytes: in each tile of 32 rows the first four columns of all, then the next four.
 
-    Each is moved up by 128. `numbers` is (rows, columns), int8; rows divide by 16, columns by 4.
+    Each is moved up by 128. `numbers` is (rows, columns), int8; rows divide by 32, columns by 4.
     """
-    tiles = (numbers.to(torch.int16) + 128).to(torch.uint8).view(len(numbers) // LANES, LANES, -1, 4)
+    tiles = (numbers.to(torch.int16) + 128).to(torch.uint8).view(len(numbers) // TILE, TILE, -1, 4)
     return tiles.transpose(1, 2)
 
 
 def tiles_int4(numbers: Tensor) -> Tensor:
     """The same for -8 to 7, moved up by 8: in 64 bytes four of a group's first 16 columns, and above them four of its last.
 
-    `numbers` is (rows, columns), int8; rows divide by 16, columns by 32.
+    `numbers` is (rows, columns), int8; rows divide by 32, columns by 32.
     """
-    tiles = (numbers + 8).to(torch.uint8).view(len(numbers) // LANES, LANES, -1, 2, 4, 4)
+    tiles = (numbers + 8).to(torch.uint8).view(len(numbers) // TILE, TILE, -1, 2, 4, 4)
     return (tiles[:, :, :, 0] | tiles[:, :, :, 1] << 4).permute(0, 2, 3, 1, 4)
 
 
@@ -217,8 +219,8 @@ class NativeDecoder:
         self._kept.append(layers)
         plan.layer, plan.norm = layers, self._norm(model.norm)
         plan.head = self._matrix(model.embed_tokens if model.lm_head is None else model.lm_head)
-        plan.cache, plan.places = pool.storage.data_ptr(), pool.storage.shape[3]
-        plan.block, plan.cache_kind = pool.block_size, KINDS[str(pool.storage.dtype).removeprefix("torch.")]
+        plan.keys, plan.values, plan.places = pool.keys.data_ptr(), pool.values.data_ptr(), pool.places
+        plan.block, plan.cache_kind = pool.block_size, KINDS[str(pool.values.dtype).removeprefix("torch.")]
         plan.most_threads = most_threads
         return plan
 
@@ -256,7 +258,7 @@ class NativeDecoder:
         weights: list[Tensor] = [part.weight for part in parts]  # type: ignore[misc]
         biases = [bias for part in parts if (bias := getattr(part, "bias", None)) is not None]
         rows, columns = sum(len(weight) for weight in weights), weights[0].shape[1]
-        missing = -rows % LANES
+        missing = -rows % TILE
         bias = self._floats(nn.functional.pad(torch.cat(biases), (0, missing))) if biases else None
         kind = KINDS[self._weights]
         if self._weights in ("float32", "bfloat16"):
@@ -264,11 +266,11 @@ class NativeDecoder:
             plain = self._plain(joined.to(getattr(torch, self._weights)))
             return _Matrix(plain.data_ptr(), None, bias, kind, rows, columns, columns)
         bits: Bits = 8 if self._weights == "int8" else 4
-        padded = -(-columns // GROUP) * GROUP
+        padded = -(-columns // SPAN) * SPAN
         ready = [self._quantised(part, padded, bits) for part in parts]
         numbers = nn.functional.pad(torch.cat([matrix.numbers for matrix in ready]), (0, 0, 0, missing))
         scales = nn.functional.pad(torch.cat([matrix.scales for matrix in ready]), (0, 0, 0, missing))
-        scales = scales.view(-1, LANES, scales.shape[1]).transpose(1, 2)  # (tiles, groups, 16)
+        scales = scales.view(-1, TILE, scales.shape[1]).transpose(1, 2)  # (tiles, groups, 32)
         if bits == 8:
             return _Matrix(self._aligned(tiles_int8(numbers)), self._floats(scales), bias, kind, rows, columns, padded)
         halves = self._kept_alive(scales.to(torch.float16).contiguous())
