@@ -1,6 +1,7 @@
 """Tokens a second of generation beside transformers, CTranslate2 and llama.cpp: 1 stream, 8, a prompt, a text that repeats.
 
     python benchmarks/generate.py MODEL_FOLDER            # lmcraft pull smollm2-135m-instruct
+    python benchmarks/generate.py MODEL_FOLDER --grow OUT  # the same with 0.5B parameters, at random, and GGUF files beside it
 
 Every measurement runs in a process of its own, the peers taking turns; the median of the rounds is shown. Peers that are
 not installed are left out (`pip install ctranslate2`, and llama-cpp-python built from source, on machines with AMX with
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 NEW = 128
@@ -158,17 +160,44 @@ def bandwidth(threads: int) -> float:
     return 2**29 / min(clocked(numbers.sum) for _ in range(8))
 
 
+def grow(folder: Path, out: Path) -> None:
+    """A Llama of 0.5B parameters and the vocabulary of the model in `folder`; what it says is noise, and as fast as sense."""
+    import torch
+
+    import lmcraft
+    from lmcraft.cli import main as command
+    from lmcraft.language_model import LanguageModel
+    from lmcraft.model.transformer import Transformer
+
+    small = lmcraft.load(folder)
+    config = replace(
+        small.transformer.config,
+        hidden_size=1152,
+        num_hidden_layers=24,
+        num_attention_heads=18,
+        num_key_value_heads=6,
+        intermediate_size=4608,
+    )
+    torch.manual_seed(0)
+    LanguageModel(Transformer(config).to(torch.bfloat16), small.tokenizer).save(out)
+    for dtype in ("float16", "q8_0"):
+        command(["export", str(out), str(out.parent / f"{out.name}.{dtype}.gguf"), "--dtype", dtype])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="peers whose names begin so")
+    parser.add_argument("--grow", type=Path, metavar="OUT", help="make the larger model, and end")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         print(json.dumps(PEERS[args.one][1](args.folder, args.threads)))
         return
+    if args.grow:
+        return grow(args.folder, args.grow)
     there = [n for n, (package, _) in PEERS.items() if importlib.util.find_spec(package) and n.startswith(args.only)]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in there}
     print(f"reading memory: {bandwidth(args.threads) / 1e9:.1f} GB/s on {args.threads} threads")

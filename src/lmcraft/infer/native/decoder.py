@@ -218,7 +218,9 @@ class NativeDecoder:
             layers[number] = self._layer(model, number, block)
         self._kept.append(layers)
         plan.layer, plan.norm = layers, self._norm(model.norm)
-        plan.head = self._matrix(model.embed_tokens if model.lm_head is None else model.lm_head)
+        head = model.embed_tokens if model.lm_head is None else model.lm_head
+        # 4 bits of it would cost more than those of all other matrices together (docs/quantize.md).
+        plan.head = self._matrix(head, weights="int8" if self._weights == "int4" else self._weights)
         plan.keys, plan.values, plan.places = pool.keys.data_ptr(), pool.values.data_ptr(), pool.places
         plan.block, plan.cache_kind = pool.block_size, KINDS[str(pool.values.dtype).removeprefix("torch.")]
         plan.most_threads = most_threads
@@ -253,19 +255,20 @@ class NativeDecoder:
             return _Norm(self._floats(weight), self._floats(norm.bias), LAYERNORM)
         return _Norm(self._floats(weight), None, RMSNORM)
 
-    def _matrix(self, *parts: nn.Module) -> _Matrix:
+    def _matrix(self, *parts: nn.Module, weights: Weights | None = None) -> _Matrix:
         """The weights of one or more layers as one matrix, row after row."""
-        weights: list[Tensor] = [part.weight for part in parts]  # type: ignore[misc]
+        kept = weights or self._weights
+        dense: list[Tensor] = [part.weight for part in parts]  # type: ignore[misc]
         biases = [bias for part in parts if (bias := getattr(part, "bias", None)) is not None]
-        rows, columns = sum(len(weight) for weight in weights), weights[0].shape[1]
+        rows, columns = sum(len(weight) for weight in dense), dense[0].shape[1]
         missing = -rows % TILE
         bias = self._floats(nn.functional.pad(torch.cat(biases), (0, missing))) if biases else None
-        kind = KINDS[self._weights]
-        if self._weights in ("float32", "bfloat16"):
-            joined = weights[0] if len(weights) == 1 else torch.cat(weights)
-            plain = self._plain(joined.to(getattr(torch, self._weights)))
+        kind = KINDS[kept]
+        if kept in ("float32", "bfloat16"):
+            joined = dense[0] if len(dense) == 1 else torch.cat(dense)
+            plain = self._plain(joined.to(getattr(torch, kept)))
             return _Matrix(plain.data_ptr(), None, bias, kind, rows, columns, columns)
-        bits: Bits = 8 if self._weights == "int8" else 4
+        bits: Bits = 8 if kept == "int8" else 4
         padded = -(-columns // SPAN) * SPAN
         ready = [self._quantised(part, padded, bits) for part in parts]
         numbers = nn.functional.pad(torch.cat([matrix.numbers for matrix in ready]), (0, 0, 0, missing))
