@@ -1,7 +1,7 @@
 """Tokens a second of generation beside transformers, CTranslate2 and llama.cpp: 1 stream, 8, a prompt, a text that repeats.
 
     python benchmarks/generate.py MODEL_FOLDER            # lmcraft pull smollm2-135m-instruct
-    python benchmarks/generate.py MODEL_FOLDER --grow OUT  # the same with 0.5B parameters, at random, and GGUF files beside it
+    python benchmarks/generate.py MODEL_FOLDER --grow OUT  # makes a larger one, 0.5B, and GGUF files of it
 
 Every measurement runs in a process of its own, the peers taking turns; the median of the rounds is shown. Peers that are
 not installed are left out (`pip install ctranslate2`, and llama-cpp-python built from source, on machines with AMX with
@@ -161,7 +161,7 @@ def bandwidth(threads: int) -> float:
 
 
 def grow(folder: Path, out: Path) -> None:
-    """A Llama of 0.5B parameters and the vocabulary of the model in `folder`; what it says is noise, and as fast as sense."""
+    """Make a Llama of 0.5B parameters with the vocabulary of `folder`: what it says is noise, and as fast as sense."""
     import torch
 
     import lmcraft

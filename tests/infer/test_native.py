@@ -84,17 +84,17 @@ def test_quantised_weights_are_what_they_say(weights: Weights) -> None:
     """Against the same network with weights that were rounded in PyTorch: what is left is the activations' rounding."""
     from lmcraft.model.quantised import quantise_groups, quantise_rows
 
-    def rounded(weight: Tensor) -> Tensor:
+    def rounded(weight: Tensor, bits: int) -> Tensor:
         wide = torch.nn.functional.pad(weight, (0, -weight.shape[1] % 64))
-        return (quantise_rows if weights == "int8" else quantise_groups)(wide).dense()[:, : weight.shape[1]]
+        return (quantise_rows if bits == 8 else quantise_groups)(wide).dense()[:, : weight.shape[1]]
 
     model, copy = tiny_model(5, head_dim=16), tiny_model(5, head_dim=16)
     with torch.no_grad():
         for name, weight in copy.named_parameters():
             if weight.ndim == 2 and "embed" not in name:
-                weight.copy_(rounded(weight))
+                weight.copy_(rounded(weight, 8 if weights == "int8" else 4))
         ids = torch.randint(0, 96, (TOKENS,)).tolist()
-        logits = copy.hidden_states(torch.tensor([ids]))[0] @ rounded(model.embed_tokens.weight).T
+        logits = copy.hidden_states(torch.tensor([ids]))[0] @ rounded(model.embed_tokens.weight, 8).T
     assert error(decoded(model, weights, ids), logits) < 0.03
 
 
