@@ -129,6 +129,14 @@ def test_guess_is_what_followed_last_time() -> None:
         assert grows.guess(text[:length], 5) == Lookup().guess(text[:length], 5)
 
 
+def test_an_id_replays_its_text() -> None:
+    network, config = model(), GenerationConfig(max_new_tokens=20)
+    asks = [Request(prompt_ids=prompt(10), config=config, id=name) for name in ("one", "two", "one")]
+    one, two, again = texts(Engine(network, tier="eager"), asks)
+    assert one == again != two
+    assert texts(Engine(network, tier="eager"), asks[2:]) == [one]
+
+
 def test_luck_follows_what_the_guesses_were_worth() -> None:
     luck = Luck()
     hope = luck.chance

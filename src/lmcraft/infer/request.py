@@ -1,6 +1,6 @@
 """The three things that an engine works with: what is asked for, how far it has come, and what one step computes."""
 
-import secrets
+import hashlib
 import time
 from collections.abc import Sequence as Ids
 from dataclasses import dataclass, field
@@ -36,8 +36,14 @@ class Request:
     deadline: float = inf
     """When to give up, by `time.monotonic()`."""
     id: str = field(default_factory=lambda: uuid4().hex)
-    seed: int = field(default_factory=lambda: secrets.randbits(63))
-    """Of its draws, whatever else is in the batch; `config.seed` if that is set. Same request and seed, same text."""
+    """Says its draws too, where no seed does: the same prompt, settings and id give the same text, whatever else runs."""
+
+    @property
+    def seed(self) -> int:
+        """Of its draws."""
+        if self.config.seed is not None:
+            return self.config.seed + self.row
+        return int.from_bytes(hashlib.sha256(self.id.encode()).digest()[:7]) + self.row
 
 
 class Luck:
@@ -75,8 +81,7 @@ class Sequence:
         self.computed = 0
         self.holding = Holding()
         self.cancelled = False
-        seed = request.seed if request.config.seed is None else request.config.seed + request.row
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(request.seed)
         text = TextStream(request.tokenizer, request.config.stop) if request.tokenizer else None
         self._row = Row(request.row, room, request.eos_token_ids, text)
         self.constraint = constraint
