@@ -206,7 +206,8 @@ def main() -> None:
             command = [sys.executable, __file__, str(args.folder), "--one", name, "--threads", str(args.threads)]
             run = subprocess.run(command, capture_output=True, text=True)
             if run.returncode:
-                print(f"{name}: {run.stderr.strip().splitlines()[-1][:150]}", file=sys.stderr)
+                said = run.stderr.strip().splitlines() or [f"ended with status {run.returncode}"]
+                print(f"{name}: {said[-1][:150]}", file=sys.stderr)
                 continue
             found[name].append(json.loads(run.stdout.splitlines()[-1]))
     columns = ("1 stream", "8 streams", "prompt", "lookup")
