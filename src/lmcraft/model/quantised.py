@@ -15,6 +15,7 @@ from torch import Tensor
 from lmcraft.errors import UserError
 
 GROUP = 32
+TOGETHER = 1024  # groups that are looked at together: what is computed of them stays in a core's cache
 CUTS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # shares of a group's largest number that may stand for -8
 METHOD = "compressed-tensors"
 Bits = Literal[4, 8]
@@ -56,14 +57,16 @@ def group_scales(groups: Tensor) -> Tensor:
     The number of largest size becomes -8, whatever its sign, so that all 16 values are used (as ggml's Q4_0 does it), or is
     cut off a little where that brings the group nearer.
     """
+    some = groups.flatten(0, -2).split(TOGETHER)
+    return torch.cat([_nearest_scales(part) for part in some]).view(groups.shape[:-1])
+
+
+def _nearest_scales(groups: Tensor) -> Tensor:
     largest = groups.gather(-1, groups.abs().argmax(dim=-1, keepdim=True)).squeeze(-1)
-    scales = largest.new_zeros(len(CUTS), *largest.shape)
-    errors = torch.empty_like(scales)
-    for number, cut in enumerate(CUTS):
-        scales[number] = (cut * largest / -8).half().float()
-        numbers = (groups / _not_zero(scales[number])[..., None]).round().clamp(-8, 7)
-        errors[number] = (numbers * scales[number][..., None] - groups).square().sum(dim=-1)
-    return scales.gather(0, errors.argmin(dim=0, keepdim=True)).squeeze(0)
+    candidates = torch.stack([(cut * largest / -8).half().float() for cut in CUTS])
+    divisors = _not_zero(candidates)[..., None]
+    errors = ((groups / divisors).round().clamp(-8, 7) * divisors - groups).square().sum(dim=-1)
+    return candidates.gather(0, errors.argmin(dim=0, keepdim=True)).squeeze(0)
 
 
 def quantise_groups_gptq(weight: Tensor, hessian: Tensor, *, damping: float = 0.01) -> Quantised:
