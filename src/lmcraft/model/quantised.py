@@ -57,7 +57,7 @@ def group_scales(groups: Tensor) -> Tensor:
     The number of largest size becomes -8, whatever its sign, so that all 16 values are used (as ggml's Q4_0 does it), or is
     cut off a little where that brings the group nearer.
     """
-    some = groups.flatten(0, -2).split(TOGETHER)
+    some = torch.split(groups.flatten(0, -2), TOGETHER)
     return torch.cat([_nearest_scales(part) for part in some]).view(groups.shape[:-1])
 
 
