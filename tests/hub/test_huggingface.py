@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import namedtuple
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -187,20 +188,24 @@ def test_a_run_that_is_stopped_goes_on_in_the_next(hub: FakeHub, tmp_path: Path,
     hub.cuts, hub.stall = [400_000], threading.Event()
     code = "from lmcraft.hub import fetch; print(fetch('hf:some/model').path)"
     environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)
+    heed = partial(
+        signal.signal, signal.SIGINT, signal.SIG_DFL
+    )  # tests in the background of a shell ignore it, as do theirs
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     assert hub.cut_reached.wait(60)
-    partial = Path(constants.HF_HUB_CACHE) / PARTIAL
-    while not partial.exists() or partial.stat().st_size < 200_000:
+    kept_file = Path(constants.HF_HUB_CACHE) / PARTIAL
+    while not kept_file.exists() or kept_file.stat().st_size < 200_000:
         assert process.poll() is None
     process.send_signal(how)
     process.communicate(timeout=60)
     hub.stall.set()
-    kept = partial.stat().st_size
+    kept = kept_file.stat().st_size
     assert 200_000 <= kept <= 400_000 and not (blobs() / sha256(WEIGHTS)).exists()
     hub.requests.clear()
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert (Path(done.stdout.strip()) / "model.safetensors").read_bytes() == WEIGHTS
-    assert hub.ranges_asked() == [f"bytes={kept}-"] and not partial.exists()
+    assert hub.ranges_asked() == [f"bytes={kept}-"] and not kept_file.exists()
 
 
 def test_threads_at_once_fetch_a_file_once(hub: FakeHub) -> None:
