@@ -156,8 +156,8 @@ def bandwidth(threads: int) -> float:
     import torch
 
     torch.set_num_threads(threads)
-    numbers = torch.ones(2**27)
-    return 2**29 / min(clocked(numbers.sum) for _ in range(8))
+    numbers = torch.ones(2**26, dtype=torch.int64)
+    return 2**29 / min(clocked(numbers.sum) for _ in range(16))
 
 
 def grow(folder: Path, out: Path) -> None:
@@ -200,8 +200,8 @@ def main() -> None:
         return grow(args.folder, args.grow)
     there = [n for n, (package, _) in PEERS.items() if importlib.util.find_spec(package) and n.startswith(args.only)]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in there}
-    print(f"reading memory: {bandwidth(args.threads) / 1e9:.1f} GB/s on {args.threads} threads")
     for _ in range(args.rounds):
+        print(f"reading memory: {bandwidth(args.threads) / 1e9:.1f} GB/s on {args.threads} threads", flush=True)
         for name in there:
             command = [sys.executable, __file__, str(args.folder), "--one", name, "--threads", str(args.threads)]
             run = subprocess.run(command, capture_output=True, text=True)

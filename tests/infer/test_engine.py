@@ -1,6 +1,7 @@
 """The engine: a text is the same alone and in company, on a full pool, after a replay; both tiers."""
 
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,10 @@ from lmcraft.infer import engine as engine_module
 from lmcraft.infer.config import GenerationConfig
 from lmcraft.infer.engine import Engine
 from lmcraft.infer.generate import generate
-from lmcraft.infer.lookup import Lookup
+from lmcraft.infer.guess import Guesser
+from lmcraft.infer.lookup import Lookup, Luck
 from lmcraft.infer.native import reason_against
-from lmcraft.infer.request import Batch, Luck, Request, Sequence
+from lmcraft.infer.request import Batch, Request, Sequence
 from lmcraft.model.transformer import Transformer
 from tests.tiny import tiny_model
 
@@ -100,7 +102,7 @@ def test_a_shared_beginning_is_computed_once_for_each_owner(monkeypatch: pytest.
 
 
 def test_guesses_change_nothing_but_the_number_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Engine, "_worthwhile", lambda engine, sequence: 7)
+    monkeypatch.setattr(Guesser, "worthwhile", lambda guesser, sequence: 7)
     network = model()
     if reason_against(network):
         pytest.skip("no compiler")
@@ -153,22 +155,19 @@ def test_luck_follows_what_the_guesses_were_worth() -> None:
 
 
 def test_guesses_are_made_where_they_pay() -> None:
-    network = model()
-    if reason_against(network):
-        pytest.skip("no compiler")
-    engine = Engine(network, tier="native")
-    sequence = engine.submit(request(5))
-    seconds = dict.fromkeys(engine._threads, 1.0)
-    engine._threads = {rows: SimpleNamespace(usual=seconds[rows]) for rows in seconds}
-    assert engine._worthwhile(sequence) == 15  # rows cost nothing
-    engine._threads = {rows: SimpleNamespace(usual=1.0 * rows) for rows in seconds}
-    assert engine._worthwhile(sequence) == 0  # a row costs as much as a step
-    engine._threads = {rows: SimpleNamespace(usual=1 + max(0, rows - 4)) for rows in seconds}
-    assert engine._worthwhile(sequence) == 3
+    sequence = Sequence(request(5), room=20)
+
+    def worthwhile(seconds: Callable[[int], float]) -> int:
+        steps: Any = {rows: SimpleNamespace(usual=seconds(rows)) for rows in range(1, 17)}
+        return Guesser(steps, True, None).worthwhile(sequence)
+
+    assert worthwhile(lambda rows: 1) == 15  # rows cost nothing
+    assert worthwhile(lambda rows: rows) == 0  # a row costs as much as a step
+    assert worthwhile(lambda rows: 1 + max(0, rows - 4)) == 3
+    assert worthwhile(lambda rows: 0) == 15  # nobody knows yet
     for _ in range(20):
         sequence.luck.learn(3, 0)
-    engine._threads = {rows: SimpleNamespace(usual=1 + rows / 4) for rows in seconds}
-    assert engine._worthwhile(sequence) == 0  # they are always wrong
+    assert worthwhile(lambda rows: 1 + rows / 4) == 0  # they are always wrong
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -252,7 +251,7 @@ def test_order_within_a_sequence_is_kept() -> None:
 @pytest.mark.parametrize("settings", [{"do_sample": False}, {"temperature": 0.8, "top_k": 20}, {"repetition_penalty": 1.3}])
 def test_a_draft_changes_no_text_and_saves_steps(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever guesses: the tokens are the model's own draws, so their distribution is, too."""
-    monkeypatch.setattr(Engine, "_worthwhile", lambda engine, sequence: 7)
+    monkeypatch.setattr(Guesser, "worthwhile", lambda guesser, sequence: 7)
     requests = [request(length, seed, **settings) for length, seed in ((5, 1), (40, 2), (40, 3))]
     network, other = model(), tiny_model(2, max_position_embeddings=64)
     steps, found = {}, {}

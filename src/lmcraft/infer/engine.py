@@ -20,6 +20,7 @@ from lmcraft.infer.blocks import BlockPool, Holding
 from lmcraft.infer.config import GenerationConfig
 from lmcraft.infer.draft import Draft
 from lmcraft.infer.grammar import Constraint, structure_of
+from lmcraft.infer.guess import Guesser
 from lmcraft.infer.native import NativeDecoder, reason_against
 from lmcraft.infer.native.decoder import MOST_ROWS, DecodeRow, Scores, Weights
 from lmcraft.infer.paged import PagedCache
@@ -33,7 +34,6 @@ from lmcraft.model.transformer import Transformer
 # Prompts are computed in pieces of so many tokens, cut at multiples of it, and shared in no smaller ones: the products of
 # another length may be rounded otherwise.
 PIECE = 256
-GUESSES = (15, 7, 3)  # tokens guessed: rows are multiplied four together, and cost little more than one
 MOST_BYTES = 4 * 2**30  # of keys and values, unless one context alone needs more
 DEFAULT_TOKENS = 32_768
 
@@ -97,8 +97,9 @@ class Engine:
             most = torch.get_num_threads()
             self._threads = {rows: ThreadChoice(most) for rows in range(1, MOST_ROWS + 1)}
             self._native = NativeDecoder(model, self.pool, self.weights, most_threads=most)
-        self._lookup = lookup and self._native is not None
-        self._draft = None if draft is None else self._drafted_by(draft)
+            self._guesser = Guesser(self._threads, lookup, None if draft is None else self._drafted_by(draft))
+        elif draft is not None:
+            raise UserError("a draft needs the native decode step, and this model is decoded in PyTorch: leave draft out")
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
 
@@ -106,8 +107,6 @@ class Engine:
         mine, theirs = self.model.config.vocab_size, draft.config.vocab_size
         if mine != theirs:
             raise UserError(f"the draft has vocab_size={theirs} and the model {mine}: choose a draft of the same vocabulary")
-        if self._native is None:
-            raise UserError("a draft needs the native decode step, and this model is decoded in PyTorch: leave draft out")
         return Draft(Engine(draft, lookup=False))
 
     @property
@@ -266,28 +265,9 @@ class Engine:
         known = sequence.tokens[sequence.computed :]
         if len(known) > 1:
             return known[: min(room, MOST_ROWS)]
-        most = min(self._worthwhile(sequence), room - 1, self.context - len(sequence.tokens) - 1)
-        guesses: list[int] = []
-        if alone and self._lookup and sequence.request.config.greedy:
-            guesses = sequence.lookup.guess(sequence.tokens, most)
-        if alone and self._draft is not None and not guesses:
-            guesses = self._draft.guess(sequence, most)
-        return known + guesses
-
-    def _worthwhile(self, sequence: Sequence) -> int:
-        """How many guesses give the most tokens a second, by its luck so far and the time that steps took."""
-        if self._native is None:
-            return 0
-        best, most = 0, 0.0
-        for guesses in (*GUESSES, 0):
-            seconds = self._threads[guesses + 1].usual
-            if not seconds:
-                return guesses  # to learn what it takes
-            if self._draft is not None:
-                seconds += guesses * self._draft.seconds
-            if (rate := sequence.luck.tokens(guesses) / seconds) > most:
-                best, most = guesses, rate
-        return best
+        if self._native is None or not alone:
+            return known
+        return known + self._guesser.guess(sequence, min(room - 1, self.context - len(sequence.tokens) - 1))
 
     def _make_room(self, sequence: Sequence, tokens: int) -> bool:
         """Take blocks for a sequence, from the youngest others if there are none; False if it had to go itself."""

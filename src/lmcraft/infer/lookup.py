@@ -27,3 +27,28 @@ class Lookup:
             if after is not None:
                 return list(tokens[after : after + max(0, most)])
         return []
+
+
+class Luck:
+    """How often the guesses of one sequence were right, of late; before there were any, and after long without, hopeful."""
+
+    HOPE = (2.0, 0.5)  # guesses that count as if they had been right, and wrong
+    FADING = 0.9  # of what was, at each step
+
+    def __init__(self) -> None:
+        self._right = self._wrong = 0.0
+
+    def learn(self, guesses: int, right: int) -> None:
+        """Of some guesses after one another so many were right; those after the first wrong one say nothing."""
+        self._right = self.FADING * self._right + right
+        self._wrong = self.FADING * self._wrong + (right < guesses)
+
+    @property
+    def chance(self) -> float:
+        """That a guess is right, if those before it are."""
+        right, wrong = self._right + self.HOPE[0], self._wrong + self.HOPE[1]
+        return right / (right + wrong)
+
+    def tokens(self, guesses: int) -> float:
+        """How many tokens a step with so many guesses is expected to give: arXiv 2211.17192, equation 1."""
+        return sum(self.chance**n for n in range(guesses + 1))

@@ -13,7 +13,7 @@ from lmcraft.errors import UserError
 from lmcraft.infer.blocks import Holding
 from lmcraft.infer.config import GenerationConfig
 from lmcraft.infer.grammar import Constraint
-from lmcraft.infer.lookup import Lookup
+from lmcraft.infer.lookup import Lookup, Luck
 from lmcraft.infer.text import TextStream
 from lmcraft.infer.tokens import Row, Token
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -44,31 +44,6 @@ class Request:
         if self.config.seed is not None:
             return self.config.seed + self.row
         return int.from_bytes(hashlib.sha256(self.id.encode()).digest()[:7]) + self.row
-
-
-class Luck:
-    """How often the guesses of one sequence were right, of late; before there were any, and after long without, hopeful."""
-
-    HOPE = (2.0, 0.5)  # guesses that count as if they had been right, and wrong
-    FADING = 0.9  # of what was, at each step
-
-    def __init__(self) -> None:
-        self._right = self._wrong = 0.0
-
-    def learn(self, guesses: int, right: int) -> None:
-        """Of some guesses after one another so many were right; those after the first wrong one say nothing."""
-        self._right = self.FADING * self._right + right
-        self._wrong = self.FADING * self._wrong + (right < guesses)
-
-    @property
-    def chance(self) -> float:
-        """That a guess is right, if those before it are."""
-        right, wrong = self._right + self.HOPE[0], self._wrong + self.HOPE[1]
-        return right / (right + wrong)
-
-    def tokens(self, guesses: int) -> float:
-        """How many tokens a step with so many guesses is expected to give: arXiv 2211.17192, equation 1."""
-        return sum(self.chance**n for n in range(guesses + 1))
 
 
 class Sequence:

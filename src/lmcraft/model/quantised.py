@@ -15,7 +15,7 @@ from torch import Tensor
 from lmcraft.errors import UserError
 
 GROUP = 32
-TOGETHER = 1024  # groups that are looked at together: what is computed of them stays in a core's cache
+TOGETHER = 4096  # groups that are looked at together: what is computed of them stays in the cores' caches
 CUTS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # shares of a group's largest number that may stand for -8
 METHOD = "compressed-tensors"
 Bits = Literal[4, 8]

@@ -1,4 +1,4 @@
-"""Compiling `decode.cpp` for this machine, once."""
+"""Compiling `decode.cpp` and what it includes for this machine, once."""
 
 import ctypes
 import hashlib
@@ -38,7 +38,8 @@ def library(target: str = "native") -> ctypes.CDLL:
     if compiler is None:
         raise BuildError("there is no C++ compiler (install g++ or clang, or set CXX)")
     command = [compiler, *FLAGS, f"-march={target}"]
-    wanted = hashlib.sha256("\0".join([*command, _cpu(), SOURCE.read_text(encoding="utf-8")]).encode()).hexdigest()[:20]
+    sources = [file.read_text(encoding="utf-8") for file in (SOURCE, *sorted(SOURCE.parent.glob("*.h")))]
+    wanted = hashlib.sha256("\0".join([*command, _cpu(), *sources]).encode()).hexdigest()[:20]
     file = cache_folder() / "native" / f"decode-{wanted}.so"
     if not file.is_file():
         print("building the decode step for this machine (once, a few seconds) ...", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Packing a Transformer for the native decode step, and calling it. The structures are those of `decode.cpp`.
+"""Packing a Transformer for the native decode step, and calling it. The structures are those of `plan.h`.
 
 Shapes: R rows, V vocabulary, C width.
 """
@@ -219,7 +219,7 @@ class NativeDecoder:
         self._kept.append(layers)
         plan.layer, plan.norm = layers, self._norm(model.norm)
         head = model.embed_tokens if model.lm_head is None else model.lm_head
-        # 4 bits of it would cost more than those of all other matrices together (docs/quantize.md).
+        # 4 bits of it would cost about as much as those of all other matrices together (docs/quantize.md).
         plan.head = self._matrix(head, weights="int8" if self._weights == "int4" else self._weights)
         plan.keys, plan.values, plan.places = pool.keys.data_ptr(), pool.values.data_ptr(), pool.places
         plan.block, plan.cache_kind = pool.block_size, KINDS[str(pool.values.dtype).removeprefix("torch.")]
