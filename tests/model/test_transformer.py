@@ -97,3 +97,16 @@ def test_bfloat16_activations_stay_close_to_float32() -> None:
     model.compute_dtype = torch.bfloat16
     assert model(ids).dtype == torch.bfloat16
     assert ((model(ids).float() - exact).norm() / exact.norm()).item() < 0.05
+
+
+def test_checkpointing_changes_no_gradient() -> None:
+    model = tiny_model(0, residual_dropout=0.1)
+    model.train()
+    ids, gradients = torch.arange(24).view(2, 12), []
+    for model.checkpointing in (False, True):
+        torch.manual_seed(0)
+        model.zero_grad()
+        model(ids).square().sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    for plain, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, again, rtol=0, atol=0)

@@ -1,11 +1,9 @@
 """`lmcraft pretrain`: next-token training of a Transformer from scratch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 
 from cyclopts import Parameter
 
@@ -56,7 +54,7 @@ class PretrainConfig(TrainConfig, DataArgument):
     sample_prompt: str = ""
     """How the samples on the way begin; empty: where a document begins."""
 
-    def resolved(self) -> PretrainConfig:
+    def resolved(self) -> Self:
         """Every 0 filled in by the depth rule (`lmcraft.train.dial`)."""
         if self.depth < 1:
             raise UserError(f"depth={self.depth} must be at least 1")
@@ -88,6 +86,9 @@ class PretrainConfig(TrainConfig, DataArgument):
             raise UserError(f"label_smoothing={self.label_smoothing} must be at least 0 and less than 1")
 
 
+C = TypeVar("C", bound=PretrainConfig)
+
+
 def pretrain(config: PretrainConfig) -> ModelFolder:
     """Train, and leave a model folder with the weights of the lowest validation loss.
 
@@ -108,8 +109,7 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
     machine = choose_machine(config.device, config.precision)
     say(f"computing in {machine.why}")
     if not config.max_steps:
-        tokens = int(60 * FOR_STEPS * config.max_time * _tokens_per_second(config, machine, folder))
-        config = dial.resolve_length(config, config.model, config.sequence_length, tokens)
+        config = in_time(config, machine, folder)
         say(f"{config.max_time:g} minutes are {config.max_steps} steps, measured")
     if step is None:
         write_text(folder.config_toml, config.to_toml())
@@ -127,11 +127,14 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
     return folder
 
 
-def _tokens_per_second(config: PretrainConfig, machine: Machine, folder: ModelFolder) -> float:
+def in_time(config: C, machine: "Machine", folder: ModelFolder) -> C:
+    """As many steps as `max_time` has room for, by a short measurement of the speed."""
     batch_size = config.batch_size or max(1, MEASURED_TOKENS // config.sequence_length)
-    config = replace(config, batch_size=batch_size, max_steps=1)
-    trainer = build_trainer(dial.resolve_length(config, config.model, config.sequence_length), machine, folder)
-    return batch_size * config.sequence_length / trainer.seconds_per_step()
+    short = replace(config, batch_size=batch_size, max_steps=1)
+    trainer = build_trainer(dial.resolve_length(short, config.model, config.sequence_length), machine, folder)
+    tokens_per_second = batch_size * config.sequence_length / trainer.seconds_per_step()
+    tokens = int(60 * FOR_STEPS * config.max_time * tokens_per_second)
+    return dial.resolve_length(config, config.model, config.sequence_length, tokens)
 
 
 def _checkpoint_to_resume(config: PretrainConfig, folder: ModelFolder) -> int | None:
@@ -150,7 +153,7 @@ def _checkpoint_to_resume(config: PretrainConfig, folder: ModelFolder) -> int | 
     return steps[-1] if steps else None
 
 
-def build_trainer(config: PretrainConfig, machine: Machine, folder: ModelFolder, step: int | None = None) -> Trainer:
+def build_trainer(config: PretrainConfig, machine: "Machine", folder: ModelFolder, step: int | None = None) -> "Trainer":
     """The run that `config` describes, at its start or at a checkpoint.
 
     Args:
@@ -178,7 +181,7 @@ def build_trainer(config: PretrainConfig, machine: Machine, folder: ModelFolder,
         initialise(model, config.init)
     else:
         model = load_model(Checkpoints(folder.checkpoints).path(step), device=machine.device)
-    model.compute_dtype = machine.dtype
+    model.compute_dtype, model.checkpointing = machine.dtype, config.activation_checkpointing
     if config.compile:
         for block in model.layers:
             block.compile()
@@ -202,7 +205,7 @@ def build_trainer(config: PretrainConfig, machine: Machine, folder: ModelFolder,
     return trainer
 
 
-def _sample(model: LanguageModel, prompt: str) -> str:
+def _sample(model: "LanguageModel", prompt: str) -> str:
     """A text of the model's; its generator is its own, so that sampling does not touch the run's randomness."""
     import torch
 

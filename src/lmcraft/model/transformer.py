@@ -6,6 +6,7 @@ Shapes: B batch, T new tokens, S tokens attended to (cached and new), C width, V
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lmcraft.errors import UserError
 from lmcraft.model.attention import Attention, Cache, use_matmul
@@ -47,7 +48,8 @@ class Transformer(nn.Module):
     """Token ids to next-token logits.
 
     `compute_dtype` is the type of the activations; the weights may be kept in another (float32 weights, bfloat16
-    activations is how training runs where that is faster).
+    activations is how training runs where that is faster). With `checkpointing` only the blocks' inputs are kept for the
+    backward pass, which computes the rest again (arXiv 1604.06174).
 
     Raises:
         UserError: the configuration lacks a size or contradicts itself.
@@ -58,6 +60,7 @@ class Transformer(nn.Module):
         config.check()
         self.config = config
         self.compute_dtype = torch.get_default_dtype()
+        self.checkpointing = False
         self.embed_tokens = _embedding(config.vocab_size, config.hidden_size)
         learned = config.position == "learned"
         self.embed_positions = _embedding(config.max_position_embeddings, config.hidden_size) if learned else None
@@ -98,7 +101,10 @@ class Transformer(nn.Module):
         """The residual stream after the last norm, (B, T, C); arguments as in `forward`."""
         x_BTC = self.embedded(input_ids, document_ids=document_ids, past=cache.length if cache is not None else 0)
         for layer, surroundings in zip(self.layers, self.surroundings(input_ids.shape[1], document_ids, cache), strict=True):
-            x_BTC = layer(x_BTC, *surroundings, cache)
+            if self.checkpointing and torch.is_grad_enabled():
+                x_BTC = checkpoint(layer, x_BTC, *surroundings, cache, use_reentrant=False)
+            else:
+                x_BTC = layer(x_BTC, *surroundings, cache)
         return self.norm(x_BTC)  # type: ignore[no-any-return]
 
     def embedded(self, input_ids: Tensor, *, document_ids: Tensor | None = None, past: int = 0) -> Tensor:
@@ -134,8 +140,12 @@ class Transformer(nn.Module):
 
     def logits(self, x_BTC: Tensor) -> Tensor:
         """Project normed hidden states onto the vocabulary, (B, T, V)."""
-        head = self.embed_tokens if self.lm_head is None else self.lm_head
-        return F.linear(x_BTC, head.weight.to(x_BTC.dtype))
+        return F.linear(x_BTC, self.output_weight.to(x_BTC.dtype))
+
+    @property
+    def output_weight(self) -> Tensor:
+        """The output projection, (V, C): the embedding where they are tied."""
+        return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
 
     def num_parameters(self, *, embeddings: bool = True) -> int:
         """How many numbers are trained; a tied matrix counts once. Without `embeddings`: the blocks and norms alone."""

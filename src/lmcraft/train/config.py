@@ -88,6 +88,8 @@ class TrainConfig:
     """Type of the activations; auto takes bf16 where a measurement shows it to be clearly faster."""
     compile: bool = False
     """Compile each block with torch.compile: faster steps, after a minute or so of compiling."""
+    activation_checkpointing: bool = False
+    """Keep only each block's input, and compute the rest again in the backward pass: slower by a third, far less memory."""
     tensorboard: bool = False
     """Also write TensorBoard events (needs lmcraft[tensorboard])."""
     resume: bool = False

@@ -6,11 +6,10 @@ Shapes: B batch, T tokens, V vocabulary.
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from lmcraft.data.loader import IGNORE
 from lmcraft.model.transformer import Transformer
+from lmcraft.train.cross_entropy import linear_cross_entropy
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,7 @@ class Objective(Protocol):
 class NextToken:
     """Cross-entropy of the next token, in nats.
 
-    With label smoothing e the target is 1 - e on the token and e spread evenly over the vocabulary (arXiv 1512.00567,
-    section 7); z-loss adds z * log(Z)^2, Z the softmax's denominator (arXiv 2204.02311, section 5). Validation measures
-    the plain cross-entropy.
+    Label smoothing and z-loss as in `linear_cross_entropy`; validation measures the plain cross-entropy.
     """
 
     label_smoothing: float = 0.0
@@ -49,20 +46,12 @@ class NextToken:
     """Attention stays within a document where several share a row."""
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        logits = self._logits(model, batch)
-        targets = batch.targets.flatten()
-        loss = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum", label_smoothing=self.label_smoothing)
-        if self.z_loss:
-            log_z = logits.logsumexp(dim=-1)[targets != IGNORE]
-            loss = loss + self.z_loss * log_z.square().sum()
-        return loss
+        return self._sum(model, batch, label_smoothing=self.label_smoothing, z_loss=self.z_loss)
 
     def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        logits = self._logits(model, batch)
-        return F.cross_entropy(logits, batch.targets.flatten(), ignore_index=IGNORE, reduction="sum")
+        return self._sum(model, batch)
 
-    def _logits(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        """(B * T, V), float32: a softmax over a vocabulary needs the digits."""
+    def _sum(self, model: Transformer, batch: TensorBatch, **settings: float) -> Tensor:
         document_ids = batch.document_ids if self.document_mask else None
-        logits: Tensor = model(batch.input_ids, document_ids=document_ids)
-        return logits.flatten(0, 1).float()
+        x_BTC = model.hidden_states(batch.input_ids, document_ids=document_ids)
+        return linear_cross_entropy(x_BTC.flatten(0, 1), model.output_weight, batch.targets.flatten(), **settings)

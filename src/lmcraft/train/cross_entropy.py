@@ -1,0 +1,86 @@
+"""The output projection and its cross-entropy in one, a few rows at a time.
+
+The logits of a batch are its largest tensor, and a float32 copy, a softmax and their gradients make five of them. Here each
+part of the logits becomes its own gradient while it is still in the cache, and nothing else of its size is ever there.
+
+Shapes: N targets, C width, V vocabulary.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lmcraft.data.loader import IGNORE
+
+TOGETHER = 2**26  # logits that are there at once
+IN_CACHE = 2**20  # and that are in float32 at once, on a CPU
+
+
+def linear_cross_entropy(
+    x_NC: Tensor,
+    weight_VC: Tensor,
+    targets_N: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+) -> Tensor:
+    """The sum over targets of the cross-entropy of softmax(x W^T), a scalar in float32; targets of -100 do not count.
+
+    The products are computed in x's type, the softmax in float32. With label smoothing e the target is 1 - e on the token
+    and e spread evenly over the vocabulary (arXiv 1512.00567, section 7); z-loss adds z * log(Z)^2, Z the softmax's
+    denominator (arXiv 2204.02311, section 5).
+    """
+    found: Tensor = _LinearCrossEntropy.apply(x_NC, weight_VC, targets_N, label_smoothing, z_loss, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
+    return found
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Finds the gradients on the way forward, since every logit is at hand then and none is kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, smoothing: float, z_loss: float, trains: bool
+    ) -> Tensor:
+        V = len(weight_VC)
+        w_VC = weight_VC.to(x_NC.dtype)
+        grad_x_NC, grad_w_VC = torch.empty_like(x_NC), torch.zeros_like(weight_VC)
+        total = torch.zeros((), device=x_NC.device)
+        many = max(1, TOGETHER // V)
+        few = max(1, IN_CACHE // V) if x_NC.device.type == "cpu" else many
+        for start in range(0, len(x_NC), many):
+            x, targets = x_NC[start : start + many], targets_N[start : start + many]
+            logits = x @ w_VC.T
+            for part in range(0, len(x), few):
+                total += _to_gradient(logits[part : part + few], targets[part : part + few], smoothing, z_loss)
+            if trains:
+                torch.mm(logits, w_VC, out=grad_x_NC[start : start + many])
+                grad_w_VC += logits.T @ x
+        if trains:
+            ctx.save_for_backward(grad_x_NC, grad_w_VC)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        grad_x_NC, grad_w_VC = ctx.saved_tensors
+        return grad_x_NC * scale, grad_w_VC.mul_(scale), None, None, None, None
+
+
+def _to_gradient(logits: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> Tensor:
+    """The loss of some rows' logits, which become its gradient in place."""
+    V = logits.shape[1]
+    counts = (targets != IGNORE)[:, None]
+    token = targets.clamp(min=0)[:, None]
+    exact = logits.float()
+    log_z = exact.logsumexp(dim=-1, keepdim=True)
+    loss = log_z - (1 - smoothing) * exact.gather(1, token) + z_loss * log_z.square()
+    if smoothing:
+        loss = loss - smoothing * exact.mean(dim=-1, keepdim=True)
+    gradient = (exact - log_z).exp_()
+    if z_loss:
+        gradient *= 1 + 2 * z_loss * log_z
+    if smoothing:
+        gradient -= smoothing / V
+    gradient.scatter_add_(1, token, torch.full_like(log_z, smoothing - 1))
+    logits.copy_(gradient.mul_(counts))
+    return torch.where(counts, loss, 0).sum()
