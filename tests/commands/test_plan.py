@@ -74,7 +74,7 @@ def test_activations_are_what_a_forward_pass_keeps(dtype: torch.dtype) -> None:
 
 def test_time_and_energy_follow_from_a_given_speed(data: Path) -> None:
     plan = make_plan(config_of(data, tflops=1.0, watts=100.0, batch_size=4, eval_every=10, eval_tokens=1280))
-    assert plan.tokens == 30 * 4 * 32 and plan.steps == 30 and not plan.measured
+    assert plan.tokens == 30 * 4 * 32 and plan.steps == 30 and not plan.computing
     assert plan.flops == plan.flops_per_token * plan.tokens
     assert plan.seconds["steps"] == pytest.approx(plan.flops / 1e12)
     assert plan.seconds["validation"] == pytest.approx(plan.seconds["steps"] / 3)
@@ -86,7 +86,7 @@ def test_the_command_measures_and_writes_nothing(data: Path, tmp_path: Path, cap
     arguments = [str(data), "--out", str(out), "--depth", "2", "--model.hidden-size", "32", "--sequence-length", "32"]
     assert cli.main(["plan", *arguments, "--max-steps", "10", "--batch-size", "4", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["measured"] and all(value > 0 for value in (*found["seconds"].values(), *found["memory"].values()))
+    assert found["computing"] and all(value > 0 for value in (*found["seconds"].values(), *found["memory"].values()))
     assert cli.main(["plan", *arguments, "--max-time", "0.05"]) == 0
     assert "together" in capsys.readouterr().out
     assert not out.exists()

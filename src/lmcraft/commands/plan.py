@@ -63,8 +63,8 @@ class Plan:
     flops_per_token: int
     flops: float
     tokens_per_second: float
-    measured: bool
-    """Whether the speed was; else it follows from `tflops`."""
+    computing: str
+    """In which type on which device, where the speed was measured; empty: it follows from `tflops`."""
     share_of_peak: float | None
     """Of a large matrix product's speed on this machine, where that was measured."""
     memory: dict[str, int]
@@ -157,7 +157,7 @@ def make_plan(config: PlanConfig) -> Plan:
         flops_per_token=flops_per_token,
         flops=float(flops_per_token) * tokens,
         tokens_per_second=speed,
-        measured=machine is not None,
+        computing=machine.why if machine else "",
         share_of_peak=speed * flops_per_token / machine.peak_flops if machine else None,
         memory=memory,
         memory_there=_memory_there(machine),
@@ -225,9 +225,8 @@ def _tables(found: Plan, watts: float) -> Group:
         rows = [(name, f"{show(value)}  ({value / total:.0%})") for name, value in parts.items()]
         return [*rows, ("together", show(total))]
 
-    speed = f"{found.tokens_per_second:,.0f} tokens/s, " + ("measured" if found.measured else "by --tflops")
-    if found.share_of_peak is not None:
-        speed += f", {found.share_of_peak:.0%} of the machine's peak"
+    how = "by --tflops" if found.share_of_peak is None else f"measured: {found.share_of_peak:.0%} of the machine's peak"
+    speed = f"{found.tokens_per_second:,.0f} tokens/s, {how}"
     optimal = found.tokens / found.compute_optimal_tokens
     run = [
         ("parameters", f"{found.parameters:,} ({found.embedding_parameters:,} in embeddings)"),
@@ -236,6 +235,7 @@ def _tables(found: Plan, watts: float) -> Group:
         ("compute-optimal", f"{found.compute_optimal_tokens:,} tokens; this run has {optimal:.2g} of them"),
         ("the text is read", f"{found.epochs:.2g} times"),
         ("operations", f"{found.flops:.3g} FLOP, {found.flops_per_token:.3g} a token"),
+        *([("computing in", found.computing)] if found.computing else []),
         ("speed", speed),
         ("energy", f"{found.energy_kwh:.3g} kWh at {watts:g} W (--watts)"),
     ]

@@ -1,6 +1,6 @@
 """`lmcraft pretrain`: next-token training of a Transformer from scratch."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self, TypeVar
@@ -54,6 +54,9 @@ class PretrainConfig(TrainConfig, DataArgument):
     sample_prompt: str = ""
     """How the samples on the way begin; empty: where a document begins."""
 
+    find_lr: bool = False
+    """Train nothing: try rising learning rates for a hundred steps, and draw what the loss does (arXiv 1506.01186)."""
+
     def resolved(self) -> Self:
         """Every 0 filled in by the depth rule (`lmcraft.train.dial`)."""
         if self.depth < 1:
@@ -104,13 +107,15 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
 
     config = config.resolved()
     folder = ModelFolder(config.out)
-    step = _checkpoint_to_resume(config, folder)
+    step = None if config.find_lr else _checkpoint_to_resume(config, folder)
     say = partial(Console(stderr=True, highlight=False).print, markup=False, soft_wrap=True)
     machine = choose_machine(config.device, config.precision)
     say(f"computing in {machine.why}")
     if not config.max_steps:
         config = in_time(config, machine, folder)
         say(f"{config.max_time:g} minutes are {config.max_steps} steps, measured")
+    if config.find_lr:
+        return _find_learning_rate(config, machine, folder)
     if step is None:
         write_text(folder.config_toml, config.to_toml())
     trainer = build_trainer(config, machine, folder, step)
@@ -124,6 +129,22 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
     write_report(folder)
     say(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the model is in {folder.path}")
     say(f"curves and samples: {folder.report}")
+    return folder
+
+
+def _find_learning_rate(config: PretrainConfig, machine: "Machine", folder: ModelFolder) -> ModelFolder:
+    from lmcraft.report.page import write_range_test
+    from lmcraft.train.range_test import range_test
+
+    test = range_test(build_trainer(config, machine, folder))
+    rates = {name: rate for name, rate in asdict(config.optimizer).items() if name.endswith("learning_rate")}
+    page = write_range_test(folder, test, rates)
+    print(
+        f"the loss falls fastest at {test.steepest:.2g} times the learning rates, and rises from {test.lowest:.2g} times on:"
+    )
+    for name, rate in rates.items():
+        print(f"  --optimizer.{name.replace('_', '-')} {test.steepest * rate:.3g}")
+    print(page)
     return folder
 
 

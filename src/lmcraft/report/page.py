@@ -1,17 +1,23 @@
 """A run's page: one HTML file that needs nothing else, so it opens offline and can be sent to a friend."""
 
 import json
+import math
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_text
 from lmcraft.report.chart import Series, line_chart
 from lmcraft.train.metrics import read_jsonl
 
-PAGE = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+if TYPE_CHECKING:
+    from lmcraft.train.range_test import RangeTest
+
+HERE = Path(__file__).parent
+STYLE = (HERE / "page.css").read_text(encoding="utf-8")
+PAGE, RANGE_TEST = (Template((HERE / name).read_text(encoding="utf-8")) for name in ("page.html", "range_test.html"))
 
 
 def write_report(folder: ModelFolder) -> Path:
@@ -25,6 +31,7 @@ def write_report(folder: ModelFolder) -> Path:
         raise UserError(f"'{folder.path}' holds no run to report on: it has no {folder.metrics.relative_to(folder.path)}")
     lineage = json.loads(folder.lineage.read_text(encoding="utf-8")) if folder.lineage.exists() else {}
     page = PAGE.substitute(
+        style=STYLE,
         title=escape(folder.path.resolve().name),
         facts=_table(_facts(rows)),
         loss=line_chart(
@@ -42,6 +49,25 @@ def write_report(folder: ModelFolder) -> Path:
     )
     write_text(folder.report, page)
     return folder.report
+
+
+def write_range_test(folder: ModelFolder, test: "RangeTest", rates: dict[str, float]) -> Path:
+    """Write `lmcraft/range_test.html`: the loss over the learning rates, and what the test makes of each of `rates`."""
+    points = [(math.log10(factor), loss) for factor, loss in test.points]
+    page = RANGE_TEST.substitute(
+        style=STYLE,
+        title=escape(folder.path.resolve().name),
+        steps=len(points),
+        steepest=f"{test.steepest:.2g}",
+        lowest=f"{test.lowest:.2g}",
+        chart=line_chart(
+            [Series("training", "a", points)], x_label="the run's rates times 10^x", y_label="loss, nats a token"
+        ),
+        rates=_table({name: f"{rate:.3g} → {test.steepest * rate:.3g}" for name, rate in rates.items()}),
+    )
+    path = folder.run / "range_test.html"
+    write_text(path, page)
+    return path
 
 
 def _series(name: str, style: str, rows: list[dict[str, Any]], key: str) -> Series:

@@ -42,9 +42,8 @@ class Display:
         """A line that stays."""
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def update(self, step: int, *, loss: float, tokens_per_second: float, share_of_peak: float, left: float) -> None:
+    def update(self, step: int, status: str, *, left: float) -> None:
         """Show the state after `step`; `left` is in seconds."""
-        status = f"loss {loss:.3f}  {tokens_per_second:,.0f} tok/s  {share_of_peak:.0%} of peak"
         if self.console.is_terminal:
             self._bar.update(self._task, completed=step, status=status)
         elif step == self._max_steps or monotonic() - self._last_line > SECONDS_BETWEEN_LINES:

@@ -120,7 +120,7 @@ class Trainer:
             peak_memory=peak_memory(),
         )
         left = (config.max_steps - p.step) * p.seconds / p.step
-        display.update(p.step, loss=loss, tokens_per_second=speed, share_of_peak=share, left=left)
+        display.update(p.step, f"loss {loss:.3f}  {speed:,.0f} tok/s  {share:.0%} of peak", left=left)
 
     def _not_a_number(self, what: str, step: int) -> RunError:
         return RunError(
