@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             call()
     except LmcraftError as error:
-        print(f"lmcraft{command and ' ' + command}: {error}", file=sys.stderr)
+        if str(error):  # of the processes of a run, one speaks
+            print(f"lmcraft{command and ' ' + command}: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         return 130

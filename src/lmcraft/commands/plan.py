@@ -176,7 +176,7 @@ def _measured(config: PlanConfig, machine: Machine, folder: ModelFolder) -> dict
         for what in (
             trainer.validate,
             trainer.sample,
-            lambda: trainer.checkpoints.save(trainer.progress, trainer.optimizer.state(), trainer.save_model),
+            trainer.save,
         )
     )
     validations = -(-config.max_steps // config.eval_every)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lmcraft.language_model import LanguageModel
     from lmcraft.machine import Machine
     from lmcraft.train.loop import Trainer
+    from lmcraft.train.processes import Processes
 
 # Shares of the time that `max_time` grants that go to the steps themselves; the rest is for validation and samples.
 FOR_STEPS = 0.85
@@ -95,48 +96,71 @@ C = TypeVar("C", bound=PretrainConfig)
 def pretrain(config: PretrainConfig) -> ModelFolder:
     """Train, and leave a model folder with the weights of the lowest validation loss.
 
+    Started by torchrun in many processes, they share the run (docs/many-processes.md).
+
     Raises:
         UserError: the configuration cannot run, or `out` already holds a run that is not resumed.
         InterruptedRunError: a signal asked for a stop; resume continues exactly there.
-        RunError: the loss is not a number, or the disk is full.
+        RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
+    from lmcraft.train.processes import joined
+
+    with joined(config.device, config.tensor_parallel) as processes:
+        return _pretrain(config.resolved(), processes)
+
+
+def _pretrain(config: PretrainConfig, processes: "Processes") -> ModelFolder:
     from rich.console import Console
 
     from lmcraft.machine import choose_machine
     from lmcraft.report.page import write_report
 
-    config = config.resolved()
+    if config.batch_size % processes.data_count:
+        raise UserError(
+            f"batch_size={config.batch_size} must be a multiple of the {processes.data_count} processes that share it: "
+            "change one of them"
+        )
     folder = ModelFolder(config.out)
     step = None if config.find_lr else _checkpoint_to_resume(config, folder)
-    say = partial(Console(stderr=True, highlight=False).print, markup=False, soft_wrap=True)
-    machine = choose_machine(config.device, config.precision)
+    say = partial(Console(stderr=True, highlight=False, quiet=not processes.is_main).print, markup=False, soft_wrap=True)
+    machine = processes.agree(choose_machine(config.device, config.precision))
     say(f"computing in {machine.why}")
+    if processes.count > 1:
+        say(
+            f"in {processes.count} processes: {processes.data_count} share the rows of a batch, "
+            f"{processes.tensor_count} the work on a row"
+        )
     if not config.max_steps:
-        config = in_time(config, machine, folder)
+        config = in_time(config, machine, folder, processes)
         say(f"{config.max_time:g} minutes are {config.max_steps} steps, measured")
     if config.find_lr:
-        return _find_learning_rate(config, machine, folder)
-    if step is None:
+        return _find_learning_rate(config, machine, folder, processes)
+    if step is None and processes.is_main:
         write_text(folder.config_toml, config.to_toml())
-    trainer = build_trainer(config, machine, folder, step)
+    trainer = build_trainer(config, machine, folder, step, processes)
     tokens = config.max_steps * config.batch_size * config.sequence_length
     say(
         f"{trainer.model.num_parameters():,} parameters, {tokens:,} tokens in {config.max_steps} steps of "
         f"{config.batch_size} x {config.sequence_length}, on {len(trainer.training.split):,} tokens of text"
     )
     progress = trainer.run()
-    write_lineage(folder, data=DatasetFolder(config.data))
-    write_report(folder)
+    if processes.is_main:
+        write_lineage(folder, data=DatasetFolder(config.data))
+        write_report(folder)
     say(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the model is in {folder.path}")
     say(f"curves and samples: {folder.report}")
     return folder
 
 
-def _find_learning_rate(config: PretrainConfig, machine: "Machine", folder: ModelFolder) -> ModelFolder:
+def _find_learning_rate(
+    config: PretrainConfig, machine: "Machine", folder: ModelFolder, processes: "Processes"
+) -> ModelFolder:
     from lmcraft.report.page import write_range_test
     from lmcraft.train.range_test import range_test
 
-    test = range_test(build_trainer(config, machine, folder))
+    test = range_test(build_trainer(config, machine, folder, processes=processes))
+    if not processes.is_main:
+        return folder
     rates = {name: rate for name, rate in asdict(config.optimizer).items() if name.endswith("learning_rate")}
     page = write_range_test(folder, test, rates)
     print(
@@ -148,13 +172,15 @@ def _find_learning_rate(config: PretrainConfig, machine: "Machine", folder: Mode
     return folder
 
 
-def in_time(config: C, machine: "Machine", folder: ModelFolder) -> C:
+def in_time(config: C, machine: "Machine", folder: ModelFolder, processes: "Processes | None" = None) -> C:
     """As many steps as `max_time` has room for, by a short measurement of the speed."""
-    batch_size = config.batch_size or max(1, MEASURED_TOKENS // config.sequence_length)
-    short = replace(config, batch_size=batch_size, max_steps=1)
-    trainer = build_trainer(dial.resolve_length(short, config.model, config.sequence_length), machine, folder)
-    tokens_per_second = batch_size * config.sequence_length / trainer.seconds_per_step()
-    tokens = int(60 * FOR_STEPS * config.max_time * tokens_per_second)
+    from lmcraft.train.processes import Processes
+
+    processes = processes or Processes()
+    batch_size = config.batch_size or max(1, MEASURED_TOKENS // config.sequence_length) * processes.data_count
+    short = dial.resolve_length(replace(config, batch_size=batch_size, max_steps=1), config.model, config.sequence_length)
+    seconds = processes.agree(build_trainer(short, machine, folder, processes=processes).seconds_per_step())
+    tokens = int(60 * FOR_STEPS * config.max_time * batch_size * config.sequence_length / seconds)
     return dial.resolve_length(config, config.model, config.sequence_length, tokens)
 
 
@@ -174,7 +200,13 @@ def _checkpoint_to_resume(config: PretrainConfig, folder: ModelFolder) -> int | 
     return steps[-1] if steps else None
 
 
-def build_trainer(config: PretrainConfig, machine: "Machine", folder: ModelFolder, step: int | None = None) -> "Trainer":
+def build_trainer(
+    config: PretrainConfig,
+    machine: "Machine",
+    folder: ModelFolder,
+    step: int | None = None,
+    processes: "Processes | None" = None,
+) -> "Trainer":
     """The run that `config` describes, at its start or at a checkpoint.
 
     Args:
@@ -182,6 +214,7 @@ def build_trainer(config: PretrainConfig, machine: "Machine", folder: ModelFolde
         machine: where it computes.
         folder: the model folder that it writes.
         step: the checkpoint to continue from.
+        processes: those that share it; None: this one alone.
     """
     import torch
 
@@ -195,6 +228,7 @@ def build_trainer(config: PretrainConfig, machine: "Machine", folder: ModelFolde
     from lmcraft.train.checkpoint import Checkpoints
     from lmcraft.train.loop import Trainer
     from lmcraft.train.objective import NextToken
+    from lmcraft.train.processes import Processes
 
     torch.manual_seed(config.seed)
     if step is None:
@@ -208,18 +242,21 @@ def build_trainer(config: PretrainConfig, machine: "Machine", folder: ModelFolde
             block.compile()
     data = DatasetFolder(config.data)
     validation = TokenSplit(data, "validation")
-    language_model = LanguageModel(model, Tokenizer.load(config.data), GenerationConfig())
+    tokenizer = Tokenizer.load(config.data)
+    processes = processes or Processes()
+    tensor_mesh = processes.mesh["tensor"] if processes.mesh and processes.tensor_count > 1 else None
     trainer = Trainer(
         model,
-        NextToken(config.label_smoothing, config.z_loss, config.document_mask),
+        NextToken(config.label_smoothing, config.z_loss, config.document_mask, tensor_mesh),
         Batches(TokenSplit(data, "train"), config.sequence_length, config.seed),
         Batches(validation, config.sequence_length),
         config,
         machine,
         folder,
-        save_model=language_model.save,
-        sample=lambda: _sample(language_model, config.sample_prompt),
+        save_model=lambda model, path: LanguageModel(model, tokenizer, GenerationConfig()).save(path),
+        sample=lambda model: _sample(LanguageModel(model, tokenizer, GenerationConfig()), config.sample_prompt),
         bytes_per_token=validation.bytes / len(validation),
+        processes=processes,
     )
     if step is not None:
         trainer.restore(step)

@@ -6,7 +6,7 @@ Shapes: B rows, T positions in a row.
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -105,6 +105,10 @@ class Batch:
         """Stack rows of equal length."""
         names = ("input_ids", "targets", "document_ids")
         return cls(*(np.stack([getattr(sample, name) for sample in samples]) for name in names))
+
+    def without_targets(self) -> "Batch":
+        """The same rows, of which nothing is to be predicted."""
+        return replace(self, targets=np.full_like(self.targets, IGNORE))
 
 
 class Batches:

@@ -58,9 +58,9 @@ class Attention(nn.Module):
     ) -> Tensor:
         """`mask` is added to the scores, (B or 1, T, S); None means causal. `rotary` as in `position.rotate`."""
         B, T, _ = x_BTC.shape
-        q_BTHD = self.q_proj(x_BTC).view(B, T, self.num_heads, self.head_dim)
-        k_BTKD = self.k_proj(x_BTC).view(B, T, self.num_kv_heads, self.head_dim)
-        v_BTKD = self.v_proj(x_BTC).view(B, T, self.num_kv_heads, self.head_dim)
+        q_BTHD = self.q_proj(x_BTC).view(B, T, -1, self.head_dim)
+        k_BTKD = self.k_proj(x_BTC).view(B, T, -1, self.head_dim)
+        v_BTKD = self.v_proj(x_BTC).view(B, T, -1, self.head_dim)
         if self.q_norm is not None and self.k_norm is not None:
             spans = -2 if self.norm_over_projection else -1  # the first of the dimensions that one norm spans
             q_BTHD = self.q_norm(q_BTHD.flatten(spans)).view_as(q_BTHD)

@@ -90,6 +90,8 @@ class TrainConfig:
     """Compile each block with torch.compile: faster steps, after a minute or so of compiling."""
     activation_checkpointing: bool = False
     """Keep only each block's input, and compute the rest again in the backward pass: slower by a third, far less memory."""
+    tensor_parallel: int = 1
+    """Processes that share the work on the same rows, of those that torchrun starts; the others share the rows (FSDP)."""
     tensorboard: bool = False
     """Also write TensorBoard events (needs lmcraft[tensorboard])."""
     resume: bool = False

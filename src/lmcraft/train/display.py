@@ -12,8 +12,8 @@ SECONDS_BETWEEN_LINES = 10.0
 class Display:
     """Progress of a run on stderr; `say` prints above the bar."""
 
-    def __init__(self, *, max_steps: int, step: int) -> None:
-        self.console = Console(stderr=True, highlight=False)
+    def __init__(self, *, max_steps: int, step: int, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=quiet)
         self._max_steps = max_steps
         self._last_line = float("-inf")
         self._bar = Progress(
@@ -25,7 +25,7 @@ class Display:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=quiet or not self.console.is_terminal,
         )
         self._task = self._bar.add_task("", total=max_steps, completed=step, status="")
 

@@ -1,15 +1,19 @@
-"""The training loop, for every objective.
+"""The training loop, for every objective and any number of processes.
 
 A step trains on the samples `step * batch_size` to `(step + 1) * batch_size` of a loader that is a function of the index,
-so a run that stops and resumes sees what an uninterrupted one sees, number for number.
+and draws its dropout from a generator that is seeded by the step; so a run that stops and resumes sees what an uninterrupted
+one sees, number for number, and many processes see the same batches as one.
 """
 
+import hashlib
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
-from math import ceil
+from math import ceil, gcd
 from pathlib import Path
 
 import torch
@@ -22,10 +26,12 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.train.checkpoint import Checkpoints, Progress
 from lmcraft.train.config import TrainConfig
 from lmcraft.train.display import Display
-from lmcraft.train.metrics import Metrics
+from lmcraft.train.metrics import Metrics, NoMetrics
 from lmcraft.train.objective import Objective, TensorBatch
 from lmcraft.train.optimizer import Optimizer
+from lmcraft.train.processes import Processes
 from lmcraft.train.schedule import check_schedule, learning_rate_factor
+from lmcraft.train.sharding import shard, whole_copy
 from lmcraft.train.signals import StopRequest, stop_on_signals
 
 MEASURED_STEPS = 3
@@ -42,9 +48,10 @@ class Trainer:
         config: with every 0 filled in.
         machine: where the run computes.
         folder: gets metrics, samples, checkpoints and, at the end, the model with the lowest validation loss.
-        save_model: writes the model folder's own files to a path.
-        sample: a text that the model writes, to be shown now and then.
+        save_model: writes a model's folder to a path.
+        sample: a text that a model writes, to be shown now and then.
         bytes_per_token: of the validation text, to give the loss in bits per byte; 0: not known.
+        processes: those that share the run; the model's weights are cut over them here.
     """
 
     def __init__(
@@ -57,21 +64,30 @@ class Trainer:
         machine: Machine,
         folder: ModelFolder,
         *,
-        save_model: Callable[[Path], None],
-        sample: Callable[[], str],
+        save_model: Callable[[Transformer, Path], None],
+        sample: Callable[[Transformer], str],
         bytes_per_token: float,
+        processes: Processes,
     ) -> None:
         check_schedule(config.schedule)
+        shard(model, processes)
         self.model, self.objective, self.training, self.validation = model, objective, training, validation
         self.config, self.machine, self.folder = config, machine, folder
-        self.save_model, self.sample, self.bytes_per_token = save_model, sample, bytes_per_token
+        self.save_model, self.sample_of, self.bytes_per_token, self.processes = (
+            save_model,
+            sample,
+            bytes_per_token,
+            processes,
+        )
         self.optimizer = Optimizer(model, config.optimizer, machine.dtype)
-        self.checkpoints = Checkpoints(folder.checkpoints)
+        self.checkpoints = Checkpoints(folder.checkpoints, processes)
         self.progress = Progress()
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._loaded: tuple[int, Future[list[Batch]]] | None = None
 
     def restore(self, step: int) -> None:
         """Continue from a checkpoint, whose weights the model already has."""
-        self.progress, state = self.checkpoints.load(step)
+        self.progress, state = self.checkpoints.load(step, self.optimizer.blank_state)
         self.optimizer.load_state(state)
 
     def run(self) -> Progress:
@@ -83,20 +99,24 @@ class Trainer:
         """
         start, last = self.progress.step, self.config.max_steps
         if start == 0 and not self.checkpoints.steps():
-            self._save()  # so that there is always one to go back to
+            self.save()  # so that there is always one to go back to
+            self.checkpoints.wait()
+        main = self.processes.is_main
         events = self.folder.run / "tensorboard" if self.config.tensorboard else None
-        metrics = Metrics(self.folder.metrics, self.folder.samples, step=start, tensorboard=events)
+        metrics = Metrics(self.folder.metrics, self.folder.samples, step=start, tensorboard=events) if main else NoMetrics()
         try:
-            with stop_on_signals() as stop, Display(max_steps=last, step=start) as display:
+            with stop_on_signals() as stop, Display(max_steps=last, step=start, quiet=not main) as display:
                 while self.progress.step < last:
                     self._step(metrics, display)
                     self._between_steps(metrics, display, stop)
         finally:
             metrics.close()
-        self.checkpoints.copy_model(self.progress.best_step, self.folder.path)
+        self.checkpoints.wait()
+        if main:
+            self.checkpoints.copy_model(self.progress.best_step, self.folder.path)
         return self.progress
 
-    def _step(self, metrics: Metrics, display: Display) -> None:
+    def _step(self, metrics: Metrics | NoMetrics, display: Display) -> None:
         begun = time.perf_counter()
         p, config = self.progress, self.config
         factor = learning_rate_factor(config.schedule, p.step, config.max_steps)
@@ -134,18 +154,34 @@ class Trainer:
         Each micro-batch is divided by the targets of the whole batch, so that the result does not depend on the split.
         """
         self.model.train()
-        first, size = step * self.config.batch_size, self.config.micro_batch_size
-        micro_batches = [
-            self.training.batch(range(first + start, first + start + size))
-            for start in range(0, self.config.batch_size, size)
-        ]
-        targets = max(1, sum(int((batch.targets != IGNORE).sum()) for batch in micro_batches))
+        torch.manual_seed(_seed_of(self.config.seed, step, self.processes.data_rank))
+        micro_batches = self._micro_batches(step)
+        targets = max(1, self._targets(micro_batches))
         total = 0.0
         for batch in micro_batches:
             loss = self.objective.loss(self.model, self._to_device(batch)) / targets
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
-        return total, targets
+        return self.processes.total(total)[0], targets
+
+    def _micro_batches(self, step: int) -> list[Batch]:
+        """This process's rows of a step, read while the step before was computed; begins to read the next ones."""
+        if self._loaded is None or self._loaded[0] != step:
+            self._loaded = step, self._loader.submit(self._read, step)
+        batches = self._loaded[1].result()
+        self._loaded = step + 1, self._loader.submit(self._read, step + 1)
+        return batches
+
+    def _read(self, step: int) -> list[Batch]:
+        rows = self.config.batch_size // self.processes.data_count
+        size = gcd(rows, self.config.micro_batch_size)
+        first = step * self.config.batch_size + self.processes.data_rank * rows
+        return [self.training.batch(range(start, start + size)) for start in range(first, first + rows, size)]
+
+    def _targets(self, batches: Sequence[Batch]) -> int:
+        """The targets of the batches of all processes."""
+        mine = sum(int((batch.targets != IGNORE).sum()) for batch in batches) if self.processes.tensor_rank == 0 else 0
+        return int(self.processes.total(mine)[0])
 
     def seconds_per_step(self) -> float:
         """Measure the speed by taking a few steps; the trainer is spent afterwards."""
@@ -157,46 +193,55 @@ class Trainer:
             times.append(time.perf_counter() - begun)
         return statistics.median(times)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # FSDP cannot compute in inference_mode
     def validate(self, stop: StopRequest | None = None) -> float:
         """Mean loss per target over the first `eval_tokens` of the validation split; NaN if asked to stop meanwhile."""
         self.model.eval()
         total, targets = 0.0, 0
         for batch in self._validation_batches():
-            if stop:
+            if self._stop_signal(stop):
                 return math.nan
             total += self.objective.measure(self.model, self._to_device(batch)).item()
-            targets += int((batch.targets != IGNORE).sum())
-        return total / max(1, targets)
+            targets += self._targets([batch])
+        return self.processes.total(total)[0] / max(1, targets)
 
     def _validation_batches(self) -> Iterator[Batch]:
+        """This process's share: all have as many batches, and what is lacking in the last ones has no targets."""
         rows = islice(self.validation.ordered(), ceil(self.config.eval_tokens / self.validation.sequence_length))
-        while some := list(islice(rows, self.config.micro_batch_size)):
-            yield Batch.of(some)
+        size, ranks = self.config.micro_batch_size, self.processes.data_count
+        while some := list(islice(rows, size * ranks)):
+            mine = some[self.processes.data_rank :: ranks]
+            yield Batch.of(mine) if mine else Batch.of(some[:1]).without_targets()
 
-    def _between_steps(self, metrics: Metrics, display: Display, stop: StopRequest) -> None:
+    def _stop_signal(self, stop: StopRequest | None) -> int:
+        """The signal that asks for a stop, to whichever process it came; 0: none."""
+        return int(self.processes.most(stop.signal_number if stop else 0))
+
+    def _between_steps(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> None:
         p, config = self.progress, self.config
         done = p.step == config.max_steps
         better = False
-        if (p.step % config.eval_every == 0 or done) and not stop:
+        if (p.step % config.eval_every == 0 or done) and not self._stop_signal(stop):
             better = self._validate_and_log(metrics, display, stop)
-        if (p.step % config.sample_every == 0 or done) and not stop:
+        if (p.step % config.sample_every == 0 or done) and not self._stop_signal(stop):
             text = self.sample()
             metrics.sample(p.step, text)
             display.say(f"--- sample at step {p.step} ---\n{text}\n---")
-        if better or done or stop or p.step % config.save_every == 0:
-            self._save()
-        if stop and not done:
+        signal_number = self._stop_signal(stop)
+        if better or done or signal_number or p.step % config.save_every == 0:
+            self.save()
+        if signal_number and not done:
+            self.checkpoints.wait()
             raise InterruptedRunError(
                 f"stopped by a signal after step {p.step} of {config.max_steps}, and saved; "
                 f"continue with: lmcraft pretrain {self.folder.config_toml} --resume",
-                stop.signal_number,
+                signal_number,
             )
 
-    def _validate_and_log(self, metrics: Metrics, display: Display, stop: StopRequest) -> bool:
+    def _validate_and_log(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> bool:
         p = self.progress
         loss = self.validate(stop)
-        if math.isnan(loss) and stop:
+        if math.isnan(loss) and self._stop_signal(stop):
             return False
         if not math.isfinite(loss):
             raise self._not_a_number("validation loss", p.step)
@@ -209,11 +254,23 @@ class Trainer:
         p.best_step, p.best_loss = p.step, loss
         return True
 
-    def _save(self) -> None:
-        self.checkpoints.save(self.progress, self.optimizer.state(), self.save_model)
+    def sample(self) -> str:
+        """A text that the model writes; an empty one in all processes but the main one."""
+        model = whole_copy(self.model) if self.processes.mesh else self.model
+        return self.sample_of(model) if self.processes.is_main else ""
+
+    def save(self) -> None:
+        """Begin to write a checkpoint (`Checkpoints.save`)."""
+        model = whole_copy(self.model)
+        self.checkpoints.save(self.progress, self.optimizer.state(), partial(self.save_model, model))
 
     def _to_device(self, batch: Batch) -> TensorBatch:
         return to_device(batch, self.machine.device)
+
+
+def _seed_of(seed: int, step: int, data_rank: int) -> int:
+    """Of a step's dropout: other numbers in each step and data rank, the same in tensor ranks, which have the same rows."""
+    return int.from_bytes(hashlib.blake2b(f"dropout {seed} {step} {data_rank}".encode(), digest_size=8).digest())
 
 
 def to_device(batch: Batch, device: torch.device) -> TensorBatch:

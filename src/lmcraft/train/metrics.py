@@ -53,6 +53,16 @@ class Metrics:
             self._writer.close()
 
 
+class NoMetrics:
+    """Writes nothing: in every process of a run but the main one."""
+
+    def log(self, step: int, **values: float) -> None: ...
+
+    def sample(self, step: int, text: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
 def _summary_writer(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter

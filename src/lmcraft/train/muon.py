@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lmcraft.train.sharding import all_matrices, cut_like, my_matrices
+
 # Coefficients of the quintic iteration: steep at zero, so that small singular values grow fast.
 A, B, C = 3.4445, -4.7750, 2.0315
 ITERATIONS = 5
@@ -46,10 +48,11 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is not None:
                     by_shape[p.shape].append(p)
             for shape, params in by_shape.items():
-                updates = torch.stack([self._direction(p, group) for p in params])
-                updates = orthogonalise(updates.to(self.compute_dtype)).to(params[0].dtype)
+                mine = my_matrices([self._direction(p, group).to(self.compute_dtype) for p in params])
+                updates = all_matrices(orthogonalise(mine), like=params)
+                updates = [cut_like(update.to(p.dtype), p) for p, update in zip(params, updates, strict=True)]
                 scale = max(1.0, shape[0] / shape[1]) ** 0.5
-                torch._foreach_add_(params, list(updates.unbind()), alpha=-group["lr"] * scale)
+                torch._foreach_add_(params, updates, alpha=-group["lr"] * scale)
 
     def _direction(self, p: Tensor, group: dict[str, Any]) -> Tensor:
         assert p.grad is not None

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 
 from lmcraft.model.transformer import Transformer
 from lmcraft.train.cross_entropy import linear_cross_entropy
+from lmcraft.train.sharding import share_tokens
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class NextToken:
     z_loss: float = 0.0
     document_mask: bool = True
     """Attention stays within a document where several share a row."""
+    tensor_mesh: DeviceMesh | None = None
+    """The processes that share the work on the same rows: each then finds its share of the sum."""
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
         return self._sum(model, batch, label_smoothing=self.label_smoothing, z_loss=self.z_loss)
@@ -54,4 +58,7 @@ class NextToken:
     def _sum(self, model: Transformer, batch: TensorBatch, **settings: float) -> Tensor:
         document_ids = batch.document_ids if self.document_mask else None
         x_BTC = model.hidden_states(batch.input_ids, document_ids=document_ids)
-        return linear_cross_entropy(x_BTC.flatten(0, 1), model.output_weight, batch.targets.flatten(), **settings)
+        x_NC, weight_VC, targets_N = x_BTC.flatten(0, 1), model.output_weight, batch.targets.flatten()
+        if self.tensor_mesh is not None:
+            x_NC, weight_VC, targets_N = share_tokens(self.tensor_mesh, x_NC, weight_VC, targets_N)
+        return linear_cross_entropy(x_NC, weight_VC, targets_N, **settings)

@@ -1,5 +1,6 @@
 """Optimisers: which weights are in which group, with which rule and rate."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from lmcraft.errors import UserError
 from lmcraft.model.transformer import Transformer
 from lmcraft.train.config import OptimizerConfig
 from lmcraft.train.muon import Muon
+from lmcraft.train.sharding import blank_like, local, total_norm
 
 
 @dataclass
@@ -40,10 +42,11 @@ class Optimizer:
 
     def step(self, learning_rate_factor: float) -> float:
         """Apply the gradients that the parameters hold and clear them; returns the gradient's norm before clipping."""
-        params = [p for group in self.groups for p in group.params if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm([p.grad for p in params if p.grad is not None])
+        gradients = [p.grad for group in self.groups for p in group.params if p.grad is not None]
+        norm = total_norm(gradients)
         if self.config.gradient_clip:
-            torch.nn.utils.clip_grads_with_norm_(params, self.config.gradient_clip, norm)
+            shrink = (self.config.gradient_clip / (norm + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_([local(gradient) for gradient in gradients], shrink)
         self._add_penalties()
         for rule, rates in zip(self.rules, self._base_rates, strict=True):
             for group, rate in zip(rule.param_groups, rates, strict=True):
@@ -64,6 +67,11 @@ class Optimizer:
             for key, value in state.items()
             if value is not None
         }
+
+    def blank_state(self, name: str, size: torch.Size, dtype: torch.dtype) -> Tensor:
+        """Room for one of the tensors of `state`, cut as its parameter is."""
+        params = {name: p for p, name in self.names.items()}
+        return blank_like(params[name.rpartition("/")[0]], size, dtype)
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Put back what `state` gave."""
@@ -99,7 +107,15 @@ class Optimizer:
 
 
 def _tables(groups: list[Group]) -> list[dict[str, Any]]:
-    return [{"params": group.params, "lr": group.lr, "decayed": group.decayed} for group in groups if group.params]
+    """torch's parameter groups; one for each mesh, since its operations on lists of tensors do not mix them."""
+    by_mesh: dict[tuple[int, object], list[Tensor]] = defaultdict(list)
+    for number, group in enumerate(groups):
+        for p in group.params:
+            by_mesh[number, getattr(p, "device_mesh", None)].append(p)
+    return [
+        {"params": params, "lr": groups[number].lr, "decayed": groups[number].decayed}
+        for (number, _), params in by_mesh.items()
+    ]
 
 
 def parameter_groups(model: Transformer, config: OptimizerConfig) -> list[Group]:
