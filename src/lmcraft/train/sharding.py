@@ -147,9 +147,9 @@ def all_matrices(mine: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     """The matrices of which each process has `mine`, all of them, whole; there are as many as of `like`."""
     if not isinstance(like[0], DTensor):
         return list(mine.unbind())
-    everyone = mine.new_empty(dist.get_world_size() * len(mine), *mine.shape[1:])
-    dist.all_gather_into_tensor(everyone, mine.contiguous())
-    return list(everyone[: len(like)].unbind())
+    everyone = mine.new_empty(dist.get_world_size(), *mine.shape)
+    dist.all_gather(list(everyone.unbind()), mine.contiguous())
+    return list(everyone.flatten(0, 1)[: len(like)].unbind())
 
 
 def cut_like(whole: Tensor, p: Tensor) -> Tensor:
