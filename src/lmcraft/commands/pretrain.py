@@ -15,9 +15,12 @@ from lmcraft.train import dial
 from lmcraft.train.config import TrainConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmcraft.language_model import LanguageModel
     from lmcraft.machine import Machine
     from lmcraft.train.loop import Trainer
+    from lmcraft.train.objective import NextToken
 
 # Shares of the time that `max_time` grants that go to the steps themselves; the rest is for validation and samples.
 FOR_STEPS = 0.85
@@ -104,21 +107,26 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
 
     from lmcraft.machine import choose_machine
     from lmcraft.report.page import write_report
+    from lmcraft.train.allocator import keep_memory
+    from lmcraft.train.compiling import clocked
 
+    keep_memory()
     config = config.resolved()
     folder = ModelFolder(config.out)
     step = None if config.find_lr else _checkpoint_to_resume(config, folder)
     say = partial(Console(stderr=True, highlight=False).print, markup=False, soft_wrap=True)
     machine = choose_machine(config.device, config.precision)
     say(f"computing in {machine.why}")
-    if not config.max_steps:
-        config = in_time(config, machine, folder)
-        say(f"{config.max_time:g} minutes are {config.max_steps} steps, measured")
+    if step is not None:
+        config = _as_before(config, folder)
+    config = settled(config, machine, folder, say)
     if config.find_lr:
         return _find_learning_rate(config, machine, folder)
     if step is None:
         write_text(folder.config_toml, config.to_toml())
     trainer = build_trainer(config, machine, folder, step)
+    if config.compile == "on":
+        say(clocked(trainer))
     tokens = config.max_steps * config.batch_size * config.sequence_length
     say(
         f"{trainer.model.num_parameters():,} parameters, {tokens:,} tokens in {config.max_steps} steps of "
@@ -148,7 +156,26 @@ def _find_learning_rate(config: PretrainConfig, machine: "Machine", folder: Mode
     return folder
 
 
-def in_time(config: C, machine: "Machine", folder: ModelFolder) -> C:
+def settled(config: C, machine: "Machine", folder: ModelFolder, say: "Callable[[str], object]" = str) -> C:
+    """What follows from this machine filled in and said aloud: kernels, the number of steps in `max_time`, micro-batch.
+
+    Raises:
+        UserError: a single row does not fit in memory.
+    """
+    from lmcraft.data.loader import Batches, TokenSplit
+    from lmcraft.train.settle import settle_attention, settle_compile, settle_micro_batch
+
+    model, length = config.model, config.sequence_length
+    training = Batches(TokenSplit(DatasetFolder(config.data), "train"), length, config.seed)
+    config = settle_attention(config, model, training, machine, say, document_mask=config.document_mask)
+    config = settle_compile(config, model, length, machine, say)
+    if not config.max_steps:
+        config = _in_time(config, machine, folder)
+        say(f"{config.max_time:g} minutes are {config.max_steps} steps, measured")
+    return settle_micro_batch(config, model, _objective(config), length, machine, say)
+
+
+def _in_time(config: C, machine: "Machine", folder: ModelFolder) -> C:
     """As many steps as `max_time` has room for, by a short measurement of the speed."""
     batch_size = config.batch_size or max(1, MEASURED_TOKENS // config.sequence_length)
     short = replace(config, batch_size=batch_size, max_steps=1)
@@ -174,11 +201,23 @@ def _checkpoint_to_resume(config: PretrainConfig, folder: ModelFolder) -> int | 
     return steps[-1] if steps else None
 
 
+def _as_before(config: PretrainConfig, folder: ModelFolder) -> PretrainConfig:
+    """What was settled when the run began, where this call leaves it open: measured anew it might differ."""
+    before = PretrainConfig.from_toml(folder.config_toml)
+    rows = config.micro_batch_size or before.micro_batch_size
+    return replace(
+        config,
+        attention=before.attention if config.attention == "auto" else config.attention,
+        compile=before.compile if config.compile == "auto" else config.compile,
+        micro_batch_size=rows if rows and config.batch_size % rows == 0 else 0,
+    )
+
+
 def build_trainer(config: PretrainConfig, machine: "Machine", folder: ModelFolder, step: int | None = None) -> "Trainer":
     """The run that `config` describes, at its start or at a checkpoint.
 
     Args:
-        config: resolved.
+        config: resolved; what is not `settled` is left as it is wherever a model computes, or chosen silently.
         machine: where it computes.
         folder: the model folder that it writes.
         step: the checkpoint to continue from.
@@ -193,9 +232,12 @@ def build_trainer(config: PretrainConfig, machine: "Machine", folder: ModelFolde
     from lmcraft.model.transformer import Transformer
     from lmcraft.tokenizer.tokenizer import Tokenizer
     from lmcraft.train.checkpoint import Checkpoints
+    from lmcraft.train.compiling import compile_blocks
     from lmcraft.train.loop import Trainer
-    from lmcraft.train.objective import NextToken
+    from lmcraft.train.settle import settle_micro_batch
 
+    objective = _objective(config)
+    config = settle_micro_batch(config, config.model, objective, config.sequence_length, machine, str)
     torch.manual_seed(config.seed)
     if step is None:
         model = Transformer(config.model).to(machine.device)
@@ -203,15 +245,15 @@ def build_trainer(config: PretrainConfig, machine: "Machine", folder: ModelFolde
     else:
         model = load_model(Checkpoints(folder.checkpoints).path(step), device=machine.device)
     model.compute_dtype, model.checkpointing = machine.dtype, config.activation_checkpointing
-    if config.compile:
-        for block in model.layers:
-            block.compile()
+    model.use_attention(config.attention)
+    if config.compile == "on":
+        compile_blocks(model)
     data = DatasetFolder(config.data)
     validation = TokenSplit(data, "validation")
     language_model = LanguageModel(model, Tokenizer.load(config.data), GenerationConfig())
     trainer = Trainer(
         model,
-        NextToken(config.label_smoothing, config.z_loss, config.document_mask),
+        objective,
         Batches(TokenSplit(data, "train"), config.sequence_length, config.seed),
         Batches(validation, config.sequence_length),
         config,
@@ -226,12 +268,15 @@ def build_trainer(config: PretrainConfig, machine: "Machine", folder: ModelFolde
     return trainer
 
 
+def _objective(config: PretrainConfig) -> "NextToken":
+    from lmcraft.train.objective import NextToken
+
+    return NextToken(config.label_smoothing, config.z_loss, config.document_mask)
+
+
 def _sample(model: "LanguageModel", prompt: str) -> str:
     """A text of the model's; its generator is its own, so that sampling does not touch the run's randomness."""
-    import torch
-
     model.transformer.eval()
     if not prompt and model.tokenizer.eos_token_id is None:
         prompt = "\n"  # a tokenizer without a token between texts has no other way to begin
-    with torch.compiler.set_stance("force_eager"):  # a cache that grows would have compiled blocks compiled anew
-        return prompt + model.complete(prompt, max_new_tokens=80, temperature=0.8, top_p=0.95, seed=1)
+    return prompt + model.complete(prompt, max_new_tokens=80, temperature=0.8, top_p=0.95, seed=1)
