@@ -1,10 +1,12 @@
 """What this machine computes with: its device, its number type and its peak, each measured rather than assumed."""
 
+import os
 import resource
 import sys
 import time
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -73,3 +75,34 @@ def peak_memory() -> int:
     """The most memory that this process has held so far, in bytes (resident, on the CPU)."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be had on a device; on the CPU within the limits of this process's control groups."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:  # not Linux
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    free = next(1024 * int(line.split()[1]) for line in meminfo.splitlines() if line.startswith("MemAvailable"))
+    return min([free, *_free_in_groups(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))])
+
+
+def _free_in_groups(root: Path, membership: Path) -> list[int]:
+    """What each control group of this process that has a limit (version 2) leaves it; cached files count as free."""
+    found = []
+    try:
+        own = next(line.split("::")[1] for line in membership.read_text().splitlines() if "::" in line)
+        group = root / own.strip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(root) or not (folder / "memory.max").is_file():
+                continue
+            limit = (folder / "memory.max").read_text().strip()
+            if limit != "max":
+                cached = next(line for line in (folder / "memory.stat").read_text().splitlines() if "inactive_file" in line)
+                used = int((folder / "memory.current").read_text()) - int(cached.split()[1])
+                found.append(max(0, int(limit) - used))
+    except (OSError, StopIteration, ValueError, IndexError):
+        pass  # no groups, or not ours to read: then nothing is known to limit this process
+    return found

@@ -170,7 +170,7 @@ def test_accumulated_gradients_equal_the_whole_batch(data: Path, tmp_path: Path,
 
 def test_compiled_blocks_give_the_same_losses(data: Path, tmp_path: Path) -> None:
     results = []
-    for compiled in (False, True):
+    for compiled in ("off", "on"):
         config = config_of(data, tmp_path, compile=compiled, model=replace(SIZES, residual_dropout=0.0)).resolved()
         results.append(build_trainer(config, MACHINE, ModelFolder(tmp_path)).gradients(0)[0])
     assert results[0] == pytest.approx(results[1], rel=1e-5)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
-from lmcraft.commands.pretrain import PretrainConfig, build_trainer, in_time
+from lmcraft.commands.pretrain import PretrainConfig, build_trainer, settled
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder
 from lmcraft.train import dial
@@ -99,7 +99,9 @@ def make_plan(config: PlanConfig) -> Plan:
     from lmcraft.data.loader import TokenSplit
     from lmcraft.machine import choose_machine, peak_memory
     from lmcraft.model.transformer import Transformer
+    from lmcraft.train.allocator import keep_memory
     from lmcraft.train.memory import FLOAT, activation_bytes, state_bytes
+    from lmcraft.train.micro_batch import fast_rows
     from lmcraft.train.objective import NextToken
 
     config = config.resolved()
@@ -110,12 +112,15 @@ def make_plan(config: PlanConfig) -> Plan:
         raise UserError(
             f"max_time={config.max_time:g} is turned into steps by measuring: leave --tflops out, or give --max-steps"
         )
+    keep_memory()
     program = peak_memory()
     with TemporaryDirectory() as temporary:
         folder = ModelFolder(Path(temporary))
         machine = None if config.tflops else choose_machine(config.device, config.precision)
-        if machine is not None and not config.max_steps:
-            config = in_time(config, machine, folder)
+        if machine is not None:
+            config = settled(config, machine, folder)
+        elif not config.micro_batch_size:
+            config = replace(config, micro_batch_size=fast_rows(config.batch_size, config.sequence_length))
         with torch.device("meta"):
             model = Transformer(config.model)
         flops_per_token = model.flops_per_token(config.sequence_length)
@@ -172,12 +177,8 @@ def _measured(config: PlanConfig, machine: Machine, folder: ModelFolder) -> dict
     trainer = build_trainer(short, machine, folder)
     step = trainer.seconds_per_step()
     validation, sample, save = (
-        statistics.median(_clocked(what) for _ in range(2))
-        for what in (
-            trainer.validate,
-            trainer.sample,
-            trainer.save,
-        )
+        statistics.median(_clocked(what, trainer.checkpoints.wait) for _ in range(2))
+        for what in (trainer.validate, trainer.sample, trainer.save)
     )
     validations = -(-config.max_steps // config.eval_every)
     return {
@@ -196,10 +197,12 @@ def _reckoned(config: PlanConfig, flops_per_token: int) -> dict[str, float]:
     return {"steps": tokens / speed, "validation": validations * config.eval_tokens / (3 * speed)}
 
 
-def _clocked(what: Callable[[], object]) -> float:
+def _clocked(what: Callable[[], object], then: Callable[[], object]) -> float:
     begun = time.perf_counter()
     what()
-    return time.perf_counter() - begun
+    seconds = time.perf_counter() - begun
+    then()
+    return seconds
 
 
 def _memory_there(machine: Machine | None) -> int:

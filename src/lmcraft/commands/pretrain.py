@@ -15,9 +15,12 @@ from lmcraft.train import dial
 from lmcraft.train.config import TrainConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmcraft.language_model import LanguageModel
     from lmcraft.machine import Machine
     from lmcraft.train.loop import Trainer
+    from lmcraft.train.objective import NextToken
     from lmcraft.train.processes import Processes
 
 # Shares of the time that `max_time` grants that go to the steps themselves; the rest is for validation and samples.
@@ -114,7 +117,10 @@ def _pretrain(config: PretrainConfig, processes: "Processes") -> ModelFolder:
 
     from lmcraft.machine import choose_machine
     from lmcraft.report.page import write_report
+    from lmcraft.train.allocator import keep_memory
+    from lmcraft.train.compiling import clocked
 
+    keep_memory()
     if config.batch_size % processes.data_count:
         raise UserError(
             f"batch_size={config.batch_size} must be a multiple of the {processes.data_count} processes that share it: "
@@ -130,14 +136,16 @@ def _pretrain(config: PretrainConfig, processes: "Processes") -> ModelFolder:
             f"in {processes.count} processes: {processes.data_count} share the rows of a batch, "
             f"{processes.tensor_count} the work on a row"
         )
-    if not config.max_steps:
-        config = in_time(config, machine, folder, processes)
-        say(f"{config.max_time:g} minutes are {config.max_steps} steps, measured")
+    if step is not None:
+        config = _as_before(config, folder)
+    config = settled(config, machine, folder, processes, say)
     if config.find_lr:
         return _find_learning_rate(config, machine, folder, processes)
     if step is None and processes.is_main:
         write_text(folder.config_toml, config.to_toml())
     trainer = build_trainer(config, machine, folder, step, processes)
+    if config.compile == "on":
+        say(clocked(trainer))
     tokens = config.max_steps * config.batch_size * config.sequence_length
     say(
         f"{trainer.model.num_parameters():,} parameters, {tokens:,} tokens in {config.max_steps} steps of "
@@ -172,13 +180,44 @@ def _find_learning_rate(
     return folder
 
 
-def in_time(config: C, machine: "Machine", folder: ModelFolder, processes: "Processes | None" = None) -> C:
-    """As many steps as `max_time` has room for, by a short measurement of the speed."""
+def settled(
+    config: C,
+    machine: "Machine",
+    folder: ModelFolder,
+    processes: "Processes | None" = None,
+    say: "Callable[[str], object]" = str,
+) -> C:
+    """What follows from this machine filled in and said aloud: kernels, the number of steps in `max_time`, micro-batch.
+
+    Every process measures, and takes what the main one found.
+
+    Raises:
+        UserError: a single row does not fit in memory.
+    """
+    from lmcraft.data.loader import Batches, TokenSplit
     from lmcraft.train.processes import Processes
+    from lmcraft.train.settle import settle_attention, settle_compile, settle_micro_batch
 
     processes = processes or Processes()
+    model, length = config.model, config.sequence_length
+    training = Batches(TokenSplit(DatasetFolder(config.data), "train"), length, config.seed)
+    config = processes.agree(settle_attention(config, model, training, machine, say, document_mask=config.document_mask))
+    config = processes.agree(settle_compile(config, model, length, machine, say))
+    if not config.max_steps:
+        config = _in_time(config, machine, folder, processes)
+        say(f"{config.max_time:g} minutes are {config.max_steps} steps, measured")
+    return processes.agree(settle_micro_batch(config, model, _objective(config), length, machine, say))
+
+
+def _in_time(config: C, machine: "Machine", folder: ModelFolder, processes: "Processes") -> C:
+    """As many steps as `max_time` has room for, by a short measurement of the speed."""
+    from lmcraft.train.settle import settle_micro_batch
+
     batch_size = config.batch_size or max(1, MEASURED_TOKENS // config.sequence_length) * processes.data_count
     short = dial.resolve_length(replace(config, batch_size=batch_size, max_steps=1), config.model, config.sequence_length)
+    short = processes.agree(
+        settle_micro_batch(short, config.model, _objective(config), config.sequence_length, machine, str)
+    )
     seconds = processes.agree(build_trainer(short, machine, folder, processes=processes).seconds_per_step())
     tokens = int(60 * FOR_STEPS * config.max_time * batch_size * config.sequence_length / seconds)
     return dial.resolve_length(config, config.model, config.sequence_length, tokens)
@@ -200,6 +239,18 @@ def _checkpoint_to_resume(config: PretrainConfig, folder: ModelFolder) -> int | 
     return steps[-1] if steps else None
 
 
+def _as_before(config: PretrainConfig, folder: ModelFolder) -> PretrainConfig:
+    """What was settled when the run began, where this call leaves it open: measured anew it might differ."""
+    before = PretrainConfig.from_toml(folder.config_toml)
+    rows = config.micro_batch_size or before.micro_batch_size
+    return replace(
+        config,
+        attention=before.attention if config.attention == "auto" else config.attention,
+        compile=before.compile if config.compile == "auto" else config.compile,
+        micro_batch_size=rows if rows and config.batch_size % rows == 0 else 0,
+    )
+
+
 def build_trainer(
     config: PretrainConfig,
     machine: "Machine",
@@ -210,7 +261,7 @@ def build_trainer(
     """The run that `config` describes, at its start or at a checkpoint.
 
     Args:
-        config: resolved.
+        config: resolved; what is not `settled` is left as it is wherever a model computes, or chosen silently.
         machine: where it computes.
         folder: the model folder that it writes.
         step: the checkpoint to continue from.
@@ -226,10 +277,13 @@ def build_trainer(
     from lmcraft.model.transformer import Transformer
     from lmcraft.tokenizer.tokenizer import Tokenizer
     from lmcraft.train.checkpoint import Checkpoints
+    from lmcraft.train.compiling import compile_blocks
     from lmcraft.train.loop import Trainer
-    from lmcraft.train.objective import NextToken
     from lmcraft.train.processes import Processes
+    from lmcraft.train.settle import settle_micro_batch
 
+    objective = _objective(config)
+    config = settle_micro_batch(config, config.model, objective, config.sequence_length, machine, str)
     torch.manual_seed(config.seed)
     if step is None:
         model = Transformer(config.model).to(machine.device)
@@ -237,17 +291,18 @@ def build_trainer(
     else:
         model = load_model(Checkpoints(folder.checkpoints).path(step), device=machine.device)
     model.compute_dtype, model.checkpointing = machine.dtype, config.activation_checkpointing
-    if config.compile:
-        for block in model.layers:
-            block.compile()
+    model.use_attention(config.attention)
+    if config.compile == "on":
+        compile_blocks(model)
     data = DatasetFolder(config.data)
     validation = TokenSplit(data, "validation")
     tokenizer = Tokenizer.load(config.data)
     processes = processes or Processes()
-    tensor_mesh = processes.mesh["tensor"] if processes.mesh and processes.tensor_count > 1 else None
+    if processes.mesh and processes.tensor_count > 1:
+        objective = replace(objective, tensor_mesh=processes.mesh["tensor"])
     trainer = Trainer(
         model,
-        NextToken(config.label_smoothing, config.z_loss, config.document_mask, tensor_mesh),
+        objective,
         Batches(TokenSplit(data, "train"), config.sequence_length, config.seed),
         Batches(validation, config.sequence_length),
         config,
@@ -263,12 +318,15 @@ def build_trainer(
     return trainer
 
 
+def _objective(config: PretrainConfig) -> "NextToken":
+    from lmcraft.train.objective import NextToken
+
+    return NextToken(config.label_smoothing, config.z_loss, config.document_mask)
+
+
 def _sample(model: "LanguageModel", prompt: str) -> str:
     """A text of the model's; its generator is its own, so that sampling does not touch the run's randomness."""
-    import torch
-
     model.transformer.eval()
     if not prompt and model.tokenizer.eos_token_id is None:
         prompt = "\n"  # a tokenizer without a token between texts has no other way to begin
-    with torch.compiler.set_stance("force_eager"):  # a cache that grows would have compiled blocks compiled anew
-        return prompt + model.complete(prompt, max_new_tokens=80, temperature=0.8, top_p=0.95, seed=1)
+    return prompt + model.complete(prompt, max_new_tokens=80, temperature=0.8, top_p=0.95, seed=1)

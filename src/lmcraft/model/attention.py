@@ -6,7 +6,8 @@ index instead: that is a misprint.
 Shapes: B batch, T new tokens, S tokens attended to, H query heads, K key-value heads, G = H / K, D head width.
 """
 
-from typing import Protocol
+from math import ceil
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +18,12 @@ from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_rms_norm
 from lmcraft.model.position import rotate
 
-# Up to this many keys, plain matrix products beat torch's fused attention on CPUs in training: its bfloat16 backward is slow
-# there (benchmarks/pretrain.md).
+AttentionKind = Literal["auto", "matmul", "sdpa"]
+
+# Up to this many keys "auto" takes plain matrix products on CPUs. Training measures instead (`lmcraft.train.kernels`).
 MATMUL_UP_TO = 512
+# Queries are taken in so many parts, each without the keys after it, but no fewer than these together.
+PARTS, TOGETHER = 4, 128
 
 
 class Cache(Protocol):
@@ -39,6 +43,7 @@ class Attention(nn.Module):
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
         self.layer = layer
+        self.kind: AttentionKind = "auto"
         self.num_heads, self.num_kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = config.head_dim
         self.scale = (config.query_pre_attn_scalar or config.head_dim) ** -0.5
@@ -70,16 +75,23 @@ class Attention(nn.Module):
         q_BHTD, k_BKSD, v_BKSD = q_BTHD.transpose(1, 2), k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)
         if cache is not None:
             k_BKSD, v_BKSD = cache.update(self.layer, k_BKSD, v_BKSD)
-        y_BHTD = attend(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, self.dropout if self.training else 0.0)
+        dropout = self.dropout if self.training else 0.0
+        y_BHTD = attend(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout, self.kind)
         y_BTC: Tensor = self.o_proj(y_BHTD.transpose(1, 2).reshape(B, T, -1))
         return y_BTC
 
 
 def attend(
-    q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor | None, scale: float, dropout: float = 0.0
+    q_BHTD: Tensor,
+    k_BKSD: Tensor,
+    v_BKSD: Tensor,
+    mask: Tensor | None,
+    scale: float,
+    dropout: float = 0.0,
+    kind: AttentionKind = "auto",
 ) -> Tensor:
-    """softmax(scale q k^T + mask) v, (B, H, T, D); without a mask it is causal. Picks the faster of two ways."""
-    if mask is not None and use_matmul(q_BHTD.device, k_BKSD.shape[2]):
+    """softmax(scale q k^T + mask) v, (B, H, T, D); no query looks at a later key, whatever the mask lets it see."""
+    if mask is not None and use_matmul(q_BHTD.device, k_BKSD.shape[2], kind):
         return _attend_by_matmul(q_BHTD, k_BKSD, v_BKSD, mask, scale, dropout)
     return F.scaled_dot_product_attention(
         q_BHTD,
@@ -93,12 +105,25 @@ def attend(
     )
 
 
-def use_matmul(device: torch.device, keys: int) -> bool:
-    """Whether `attend` takes plain matrix products for this many keys."""
-    return device.type == "cpu" and keys <= MATMUL_UP_TO
+def use_matmul(device: torch.device, keys: int, kind: AttentionKind = "auto") -> bool:
+    """Whether `attend` takes plain matrix products for this many keys (it needs a mask then)."""
+    return kind == "matmul" or (kind == "auto" and device.type == "cpu" and keys <= MATMUL_UP_TO)
 
 
 def _attend_by_matmul(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
+    T, S = q_BHTD.shape[2], k_BKSD.shape[2]
+    size = max(TOGETHER, ceil(T / PARTS))
+    if T != S or size >= T:
+        return _attend_to_all(q_BHTD, k_BKSD, v_BKSD, mask, scale, dropout)
+    parts = []
+    for start in range(0, T, size):  # the first queries leave out the keys that are later than all of them
+        stop = min(start + size, T)
+        q, k, v = q_BHTD[:, :, start:stop], k_BKSD[:, :, :stop], v_BKSD[:, :, :stop]
+        parts.append(_attend_to_all(q, k, v, mask[:, start:stop, :stop], scale, dropout))
+    return torch.cat(parts, dim=2)
+
+
+def _attend_to_all(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
     B, H, T, D = q_BHTD.shape
     K, S = k_BKSD.shape[1], k_BKSD.shape[2]
     q = q_BHTD.reshape(B * K, H // K * T, D)  # the queries of a group share their keys

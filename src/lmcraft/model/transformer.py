@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lmcraft.errors import UserError
-from lmcraft.model.attention import Attention, Cache, use_matmul
+from lmcraft.model.attention import Attention, AttentionKind, Cache, use_matmul
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.feedforward import make_feed_forward
 from lmcraft.model.linear import Linear
@@ -61,6 +61,7 @@ class Transformer(nn.Module):
         self.config = config
         self.compute_dtype = torch.get_default_dtype()
         self.checkpointing = False
+        self.attention_kind: AttentionKind = "auto"
         self.embed_tokens = _embedding(config.vocab_size, config.hidden_size)
         learned = config.position == "learned"
         self.embed_positions = _embedding(config.max_position_embeddings, config.hidden_size) if learned else None
@@ -73,6 +74,13 @@ class Transformer(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.embed_tokens.weight.device
+
+    def use_attention(self, kind: AttentionKind) -> None:
+        """Say how every layer computes its attention."""
+        self.attention_kind = kind
+        for module in self.modules():
+            if isinstance(module, Attention):
+                module.kind = kind
 
     def forward(
         self,
@@ -183,7 +191,7 @@ class Transformer(nn.Module):
         """(B or 1, T, S), 0 where a query may look and -inf elsewhere; None where the attention needs no telling."""
         S = past + T
         slides = 0 < window < S
-        if document_ids is None and past == 0 and not slides and not use_matmul(self.device, S):
+        if document_ids is None and past == 0 and not slides and not use_matmul(self.device, S, self.attention_kind):
             return None
         allowed = torch.ones(T, S, dtype=torch.bool, device=self.device).tril(past)[None]
         if slides:

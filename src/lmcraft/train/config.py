@@ -64,7 +64,8 @@ class TrainConfig:
     batch_size: int = 0
     """Sequences per step."""
     micro_batch_size: int = 0
-    """Sequences per forward pass; gradients accumulate over the rest of the batch with the same result."""
+    """Sequences per forward pass; 0: as many as fit in memory and are fast. Gradients accumulate over the rest of the batch
+    with the same result."""
     max_steps: int = 0
     """Length of the run; else it follows from max_time, from max_tokens or, with neither, from the depth rule."""
     max_tokens: int = 0
@@ -86,8 +87,10 @@ class TrainConfig:
     """cpu, cuda or auto."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Type of the activations; auto takes bf16 where a measurement shows it to be clearly faster."""
-    compile: bool = False
-    """Compile each block with torch.compile: faster steps, after a minute or so of compiling."""
+    attention: Literal["auto", "matmul", "sdpa"] = "auto"
+    """Matrix products and a softmax, or torch's fused attention; auto takes what a measurement shows to be faster."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile each block with torch.compile: steps a tenth faster, after a minute or so; auto does so in long runs."""
     activation_checkpointing: bool = False
     """Keep only each block's input, and compute the rest again in the backward pass: slower by a third, far less memory."""
     tensor_parallel: int = 1

@@ -78,7 +78,7 @@ def count_parameters(model: TransformerConfig) -> int:
 
 
 def resolve_length(config: T, model: TransformerConfig, sequence_length: int, tokens: int = 0) -> T:
-    """Fill in the batch, the number of steps and the intervals.
+    """Fill in the batch, the number of steps and the intervals; the micro-batch follows from the memory that is free.
 
     `tokens` is what `max_time` allows, once the speed has been measured; until then a run bounded by it is left as it is.
     """
@@ -87,10 +87,8 @@ def resolve_length(config: T, model: TransformerConfig, sequence_length: int, to
     tokens = tokens or config.max_tokens or TOKENS_PER_PARAMETER * count_parameters(model)
     batch_tokens = 1 << round(log2(4 * tokens**0.5))
     batch_size = config.batch_size or max(1, batch_tokens // sequence_length)
-    micro_batch_size = config.micro_batch_size or micro_batch(batch_size, sequence_length, model.vocab_size)
     steps = config.max_steps or max(1, tokens // (batch_size * sequence_length))
-    config = replace(config, batch_size=batch_size, micro_batch_size=micro_batch_size)
-    return with_steps(config, steps, sequence_length)
+    return with_steps(replace(config, batch_size=batch_size), steps, sequence_length)
 
 
 def with_steps(config: T, max_steps: int, sequence_length: int) -> T:
@@ -105,9 +103,3 @@ def with_steps(config: T, max_steps: int, sequence_length: int) -> T:
         save_every=config.save_every or eval_every,
         sample_every=config.sample_every or ceil(max_steps / SAMPLES),
     )
-
-
-def micro_batch(batch_size: int, sequence_length: int, vocab_size: int) -> int:
-    """The largest divisor of the batch whose logits stay under 64 Mi numbers (three copies: 0.75 GiB in float32)."""
-    fits = max(1, 2**26 // (sequence_length * vocab_size))
-    return next(size for size in range(min(batch_size, fits), 0, -1) if batch_size % size == 0)

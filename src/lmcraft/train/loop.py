@@ -82,6 +82,7 @@ class Trainer:
         self.optimizer = Optimizer(model, config.optimizer, machine.dtype)
         self.checkpoints = Checkpoints(folder.checkpoints, processes)
         self.progress = Progress()
+        self.micro_batch_size = gcd(config.batch_size // processes.data_count, config.micro_batch_size)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._loaded: tuple[int, Future[list[Batch]]] | None = None
 
@@ -173,8 +174,7 @@ class Trainer:
         return batches
 
     def _read(self, step: int) -> list[Batch]:
-        rows = self.config.batch_size // self.processes.data_count
-        size = gcd(rows, self.config.micro_batch_size)
+        rows, size = self.config.batch_size // self.processes.data_count, self.micro_batch_size
         first = step * self.config.batch_size + self.processes.data_rank * rows
         return [self.training.batch(range(start, start + size)) for start in range(first, first + rows, size)]
 
@@ -208,7 +208,7 @@ class Trainer:
     def _validation_batches(self) -> Iterator[Batch]:
         """This process's share: all have as many batches, and what is lacking in the last ones has no targets."""
         rows = islice(self.validation.ordered(), ceil(self.config.eval_tokens / self.validation.sequence_length))
-        size, ranks = self.config.micro_batch_size, self.processes.data_count
+        size, ranks = self.micro_batch_size, self.processes.data_count
         while some := list(islice(rows, size * ranks)):
             mine = some[self.processes.data_rank :: ranks]
             yield Batch.of(mine) if mine else Batch.of(some[:1]).without_targets()

@@ -3,8 +3,8 @@
 Along "tensor", each block's projections are split (arXiv 1909.08053, section 3): queries, keys, values, gate and up by their
 outputs, whose heads and channels one process computes alone; the two projections back into the residual stream by their
 inputs, whose products are summed over the processes. What is left (embeddings, norms of the residual stream) is whole in
-each, and the loss shares out the tokens. Along "data", every weight is cut once more, and gathered when its block computes (FSDP,
-arXiv 2304.11277).
+each, and the loss shares out the tokens. Along "data", every weight is cut once more, and gathered when its block computes
+(FSDP, arXiv 2304.11277).
 
 Shapes: N tokens, C width, V vocabulary.
 """
