@@ -129,7 +129,8 @@ def make_plan(config: PlanConfig) -> Plan:
         memory = {
             "weights": FLOAT * parameters,
             "gradients": FLOAT * parameters,
-            "optimiser state": state_bytes(model, config.optimizer),
+            "optimiser state": (state := state_bytes(model, config.optimizer)),
+            "checkpoint, while it is written": FLOAT * parameters + state,
             "activations": activation_bytes(
                 config.model,
                 NextToken(config.label_smoothing, config.z_loss, config.document_mask),
