@@ -34,7 +34,7 @@ def config_of(data: Path, **settings: Any) -> PlanConfig:
     return PlanConfig(data, **(common | {"max_steps": 30} | settings))
 
 
-@pytest.mark.parametrize("name", ["muon", "adamw", "sgd"])
+@pytest.mark.parametrize("name", ["normuon", "muon", "adamw", "sgd"])
 def test_weights_and_state_are_those_of_a_run(data: Path, tmp_path: Path, name: Any) -> None:
     config = config_of(data, tflops=1.0, optimizer=OptimizerConfig(name=name))
     plan = make_plan(config)

@@ -10,8 +10,8 @@ from cyclopts import Parameter
 class OptimizerConfig:
     """How a gradient becomes a step. Weights fall in four groups, each with its own learning rate."""
 
-    name: Literal["muon", "adamw", "adam", "sgd"] = "muon"
-    """Rule for the blocks' matrices; with muon, AdamW takes the other groups."""
+    name: Literal["normuon", "muon", "adamw", "adam", "sgd"] = "normuon"
+    """Rule for the blocks' matrices; with normuon and muon, AdamW takes the other groups."""
     learning_rate: float = 0.0
     """Of the blocks' matrices."""
     embedding_learning_rate: float = 0.0
@@ -21,9 +21,11 @@ class OptimizerConfig:
     scalar_learning_rate: float = 0.0
     """Of norms and biases."""
     momentum: float = 0.95
-    """Of muon and sgd."""
+    """Of normuon, muon and sgd."""
     nesterov: bool = True
-    """Look ahead along the momentum (muon, sgd)."""
+    """Look ahead along the momentum (normuon, muon, sgd)."""
+    row_beta2: float = 0.95
+    """Decay of normuon's mean of squares of each row (arXiv 2510.05491)."""
     beta1: float = 0.9
     """Decay of Adam's mean of gradients."""
     beta2: float = 0.99
@@ -32,6 +34,8 @@ class OptimizerConfig:
     """Added to Adam's denominator."""
     weight_decay: float = 0.0
     """Decoupled decay of matrices and embeddings, w -= lr * weight_decay * w (arXiv 1711.05101)."""
+    cautious_decay: bool = True
+    """Decay a weight only where the step makes it smaller too (arXiv 2510.12402)."""
     l2: float = 0.0
     """Coupled L2 penalty: l2 * w joins the gradient of matrices and embeddings."""
     l1: float = 0.0

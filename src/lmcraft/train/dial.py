@@ -53,11 +53,11 @@ def sequence_length_for(depth: int) -> int:
 
 def resolve_optimizer(optimizer: OptimizerConfig, width: int) -> OptimizerConfig:
     """Fill in the learning rates that are 0; given only `learning_rate`, sgd and adam use it for every group."""
-    if optimizer.name != "muon" and optimizer.learning_rate:
+    if optimizer.name not in ("normuon", "muon") and optimizer.learning_rate:
         rates = (optimizer.learning_rate,) * 4
     else:
         adam = (width / 256) ** -0.5
-        matrix = {"muon": 0.02, "adamw": 0.003 * adam, "adam": 0.003 * adam, "sgd": 0.1}[optimizer.name]
+        matrix = {"normuon": 0.02, "muon": 0.02, "adamw": 0.003 * adam, "adam": 0.003 * adam, "sgd": 0.1}[optimizer.name]
         rates = (matrix, 0.01 * adam, 0.004 * adam, 0.01 * adam)
         rates = (0.1,) * 4 if optimizer.name == "sgd" else rates
     return replace(

@@ -17,9 +17,12 @@ FLOAT = 4  # bytes: weights, gradients and the optimiser's state are float32
 
 
 def state_bytes(model: Transformer, config: OptimizerConfig) -> int:
-    """Of the optimiser: Adam keeps two numbers a weight, muon and sgd with momentum one."""
-    matrices, *others = (sum(p.numel() for p in group.params) for group in parameter_groups(model, config))
+    """Of the optimiser: Adam keeps two numbers a weight, muon and sgd with momentum one (normuon one more a row)."""
+    groups = parameter_groups(model, config)
+    matrices, *others = (sum(p.numel() for p in group.params) for group in groups)
     match config.name:
+        case "normuon":
+            return FLOAT * (matrices + sum(len(p) for p in groups[0].params) + 2 * sum(others))
         case "muon":
             return FLOAT * (matrices + 2 * sum(others))
         case "sgd":

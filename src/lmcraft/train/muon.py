@@ -1,5 +1,8 @@
 """Muon: momentum whose matrix updates are made orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
 
+NorMuon (arXiv 2510.05491, algorithm 1) then evens out the rows of an update, which are a layer's neurons: each is divided by
+the root of its mean square over the steps so far.
+
 torch.optim.Muon takes one matrix at a time; this one takes all matrices of a shape in one batched product, which on a CPU
 is what its cost depends on (benchmarks/pretrain.md).
 """
@@ -13,9 +16,17 @@ from torch import Tensor
 
 from lmcraft.train.sharding import all_matrices, cut_like, my_matrices
 
-# Coefficients of the quintic iteration: steep at zero, so that small singular values grow fast.
-A, B, C = 3.4445, -4.7750, 2.0315
-ITERATIONS = 5
+# Coefficients of the quintic iterations, one triple each: the best for what the iterations before leave
+# (Polar Express, arXiv 2505.16932, section 4.4).
+COEFFICIENTS = (
+    (8.156554524902461, -22.48329292557795, 15.878769915207462),
+    (4.042929935166739, -2.808917465908714, 0.5000178451051316),
+    (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
+    (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
+    (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
+)
+SAFETY = 1.02  # rounding to bfloat16 must not lift a singular value above 1, which the coefficients were made for
+EPS = 1e-7  # in denominators
 
 
 class Muon(torch.optim.Optimizer):
@@ -23,6 +34,7 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         params: matrices (out, in) only.
+        beta2: decay of NorMuon's mean of squares, one number a row; 0: Muon without it.
         compute_dtype: the type of the Newton-Schulz products; bfloat16 is enough for them.
     """
 
@@ -33,9 +45,10 @@ class Muon(torch.optim.Optimizer):
         lr: float = 0.02,
         momentum: float = 0.95,
         nesterov: bool = True,
+        beta2: float = 0.0,
         compute_dtype: torch.dtype = torch.bfloat16,
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov})
+        super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "beta2": beta2})
         self.compute_dtype = compute_dtype
 
     @torch.no_grad()
@@ -49,10 +62,12 @@ class Muon(torch.optim.Optimizer):
                     by_shape[p.shape].append(p)
             for shape, params in by_shape.items():
                 mine = my_matrices([self._direction(p, group).to(self.compute_dtype) for p in params])
-                updates = all_matrices(orthogonalise(mine), like=params)
-                updates = [cut_like(update.to(p.dtype), p) for p, update in zip(params, updates, strict=True)]
+                updates = all_matrices(orthogonalise(mine), like=params).to(params[0].dtype)
+                if group["beta2"]:
+                    updates = self._normalise(updates, params, group["beta2"])
+                cut = [cut_like(update, p) for p, update in zip(params, updates.unbind(), strict=True)]
                 scale = max(1.0, shape[0] / shape[1]) ** 0.5
-                torch._foreach_add_(params, updates, alpha=-group["lr"] * scale)
+                torch._foreach_add_(params, cut, alpha=-group["lr"] * scale)
 
     def _direction(self, p: Tensor, group: dict[str, Any]) -> Tensor:
         assert p.grad is not None
@@ -62,6 +77,19 @@ class Muon(torch.optim.Optimizer):
         buffer: Tensor = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
         return p.grad.lerp(buffer, group["momentum"]) if group["nesterov"] else buffer
 
+    def _normalise(self, updates: Tensor, params: list[Tensor], beta2: float) -> Tensor:
+        """Updates (n, out, in) with even rows and the same norm as before."""
+        squares = updates.square().mean(dim=-1, keepdim=True)
+        for p, now in zip(params, squares.unbind(), strict=True):
+            state = self.state[p]
+            if "row_squares" not in state:
+                state["row_squares"] = torch.zeros_like(now)
+            state["row_squares"].lerp_(now, 1 - beta2)
+        means = torch.stack([self.state[p]["row_squares"] for p in params])
+        even = updates / (means.sqrt() + EPS)
+        norms = [x.norm(dim=(-2, -1), keepdim=True) for x in (updates, even)]
+        return even * (norms[0] / (norms[1] + EPS))
+
 
 def orthogonalise(x: Tensor) -> Tensor:
     """The nearest matrices with equal singular values, approximately: those of the result lie near 1.
@@ -70,8 +98,8 @@ def orthogonalise(x: Tensor) -> Tensor:
     """
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT.contiguous() if tall else x
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(ITERATIONS):
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) * SAFETY + EPS)
+    for a, b, c in COEFFICIENTS:
         gram = torch.bmm(x, x.mT)
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x

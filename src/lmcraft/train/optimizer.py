@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +52,27 @@ class Optimizer:
         for rule, rates in zip(self.rules, self._base_rates, strict=True):
             for group, rate in zip(rule.param_groups, rates, strict=True):
                 group["lr"] = rate * learning_rate_factor
-                if group["decayed"] and self.config.weight_decay:  # decoupled (arXiv 1711.05101, algorithm 2)
-                    with torch.no_grad():
-                        torch._foreach_mul_(group["params"], 1 - group["lr"] * self.config.weight_decay)
-            rule.step()
+            with self._decay(rule):
+                rule.step()
             rule.zero_grad()
         return float(norm)
+
+    @contextmanager
+    def _decay(self, rule: torch.optim.Optimizer) -> Iterator[None]:
+        """Decoupled decay around a step: w -= lr * weight_decay * w, w as it was before (arXiv 1711.05101, algorithm 2).
+
+        Cautious, only where the step makes the weight smaller too (arXiv 2510.12402, algorithm 1).
+        """
+        decayed = [group for group in rule.param_groups if group["decayed"] and self.config.weight_decay]
+        before = [[p.detach().clone() for p in group["params"]] for group in decayed if self.config.cautious_decay]
+        with torch.no_grad():
+            if not self.config.cautious_decay:
+                for group in decayed:
+                    torch._foreach_mul_(group["params"], 1 - group["lr"] * self.config.weight_decay)
+            yield
+            for group, weights in zip(decayed, before, strict=False):
+                for p, w in zip(group["params"], weights, strict=True):
+                    p.sub_(w * ((w - p) * w > 0), alpha=group["lr"] * self.config.weight_decay)
 
     def state(self) -> dict[str, Tensor]:
         """Every number that the next step depends on, as "parameter/what"."""
@@ -97,8 +113,9 @@ class Optimizer:
         momentum: dict[str, Any] = {"momentum": c.momentum, "nesterov": c.nesterov and c.momentum > 0}
         adam: dict[str, Any] = {"betas": (c.beta1, c.beta2), "eps": c.eps, "fused": True}
         match c.name:
-            case "muon":
-                yield Muon(_tables([matrices]), compute_dtype=compute_dtype, **momentum)
+            case "muon" | "normuon":
+                beta2 = c.row_beta2 if c.name == "normuon" else 0.0
+                yield Muon(_tables([matrices]), compute_dtype=compute_dtype, beta2=beta2, **momentum)
                 yield torch.optim.Adam(_tables(others), **adam)
             case "adamw" | "adam":
                 yield torch.optim.Adam(_tables(self.groups), **adam)
@@ -137,7 +154,7 @@ def check_optimizer(config: OptimizerConfig) -> None:
     for name in ("learning_rate", "embedding_learning_rate", "head_learning_rate", "scalar_learning_rate"):
         if not 0 < (rate := getattr(config, name)) < float("inf"):
             raise UserError(f"optimizer.{name}={rate} must be greater than 0: leave it out to have it set by rule")
-    for name in ("momentum", "beta1", "beta2"):
+    for name in ("momentum", "beta1", "beta2", "row_beta2"):
         if not 0 <= (value := getattr(config, name)) < 1:
             raise UserError(f"optimizer.{name}={value} must be at least 0 and less than 1")
     for name in ("weight_decay", "l1", "l2", "gradient_clip"):

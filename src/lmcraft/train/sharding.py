@@ -143,13 +143,13 @@ def my_matrices(matrices: Sequence[Tensor]) -> Tensor:
     return torch.stack([*mine, *blanks])
 
 
-def all_matrices(mine: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """The matrices of which each process has `mine`, all of them, whole; there are as many as of `like`."""
+def all_matrices(mine: Tensor, like: Sequence[Tensor]) -> Tensor:
+    """All the matrices of which each process has `mine`, whole (n, out, in); there are as many as of `like`."""
     if not isinstance(like[0], DTensor):
-        return list(mine.unbind())
+        return mine
     everyone = mine.new_empty(dist.get_world_size(), *mine.shape)
     dist.all_gather(list(everyone.unbind()), mine.contiguous())
-    return list(everyone.flatten(0, 1)[: len(like)].unbind())
+    return everyone.flatten(0, 1)[: len(like)]
 
 
 def cut_like(whole: Tensor, p: Tensor) -> Tensor:
