@@ -37,7 +37,10 @@ def test_what_happened_is_shown_beside_it(scaling: Scaling, tmp_path: Path) -> N
     charts = page.split("<svg")[1:]
     assert len(charts) == 2 and "$" not in page and "src=" not in page
     dots = [len(ET.fromstring("<svg" + chart.split("</svg>")[0] + "</svg>").findall("circle")) for chart in charts]
-    assert dots == [
-        15,
-        14,
-    ]  # the runs, the prediction and what happened; among the tokens' lines it is a run of its size, too
+    assert dots == [12 + 1 + 2 + 2, 12 + 2 + 4 + 2]  # runs, the new one among its size; prediction, what happened; legend
+
+
+def test_a_law_that_the_runs_do_not_keep_to_is_not_to_be_relied_on(scaling: Scaling) -> None:
+    assert "rely" not in scaling.trust()
+    points = points_of(LAW, noise=0.05)
+    assert "raise --tokens-per-parameter" in replace(scaling, fit=fit_scaling_law(points)).trust()

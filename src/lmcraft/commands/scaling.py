@@ -43,8 +43,8 @@ class ScalingConfig(PretrainConfig):
 
     out: Path = Path("models/scaling")
     """Folder to write: the runs, scaling.toml, scaling.json and scaling.html."""
-    depths: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 2, 3, 4)
-    """Numbers of blocks of the family's models."""
+    depths: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (2, 3, 4)
+    """Numbers of blocks of the family's models. One block alone learns in another way (arXiv 2209.11895)."""
     width_per_depth: int = 16
     """Width of a model for each of its blocks. The rule of pretrain has 64: this family is to be trained in minutes."""
     tokens_per_parameter: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (5.0, 10.0, 20.0)
@@ -144,7 +144,7 @@ def scaling(config: ScalingConfig) -> Scaling:
         points.append(_trained(config, member, f"run {number} of {len(family) + 1}", say))
     found = Scaling(points, fit_scaling_law(points), target.point(float("nan")))
     write_scaling(config.out, found)  # so that the prediction is on the disk before its run begins
-    say(found.sentence())
+    say(f"{found.sentence()}\n{found.trust()}")
     found = replace(found, target=_trained(config, target, f"run {len(family) + 1} of {len(family) + 1}", say))
     page = write_scaling(config.out, found)
     Console(highlight=False).print(_tables(found))
@@ -168,7 +168,10 @@ def member_of(config: ScalingConfig, depth: int, length: float) -> Member:
     with torch.device("meta"):
         model = Transformer(single.resolved().model)
     parameters = model.num_parameters()
-    run = replace(single, max_steps=0, max_tokens=max(1, int(length * parameters))).resolved()
+    tokens = max(1, int(length * parameters))
+    # Not the power of two that pretrain takes: where that doubles, the losses leave the law by some percent.
+    rows = config.batch_size or max(1, round(dial.batch_tokens(tokens) / config.sequence_length))
+    run = replace(single, max_steps=0, max_tokens=tokens, batch_size=rows).resolved()
     run = replace(
         run,
         eval_every=config.eval_every or run.max_steps,
@@ -263,6 +266,7 @@ def _tables(found: Scaling) -> Group:
         table("The best use of a budget, by the law", "operations, parameters, tokens, loss", best),
         table("The predicted run", columns, [point_cells(found.target, found.fit.law)]),
         found.sentence(),
+        found.trust(),
     )
 
 

@@ -6,7 +6,7 @@ from html import escape
 from math import ceil, floor, log10
 
 WIDTH, HEIGHT = 720, 300
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 56, 20, 12, 40
 MOST_POINTS = 600
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -58,7 +58,8 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: b
             parts.append(f'<polyline class="{s.style}" points="{line}"/>')
     for row, s in enumerate(s for s in series if s.name):
         y = TOP + 14 + 18 * row
-        parts.append(f'<line class="key {s.style}" x1="{WIDTH - 170}" x2="{WIDTH - 146}" y1="{y - 4}" y2="{y - 4}"/>')
+        key = f'<line class="key {s.style}" x1="{WIDTH - 170}" x2="{WIDTH - 146}" y1="{y - 4}" y2="{y - 4}"/>'
+        parts.append(f'<circle class="{s.style}" cx="{WIDTH - 158}" cy="{y - 4}" r="4"/>' if s.dots else key)
         parts.append(f'<text x="{WIDTH - 140}" y="{y}">{escape(s.name)}</text>')
     return "".join([*parts, "</svg>"])
 

@@ -17,6 +17,7 @@ from lmcraft.train.scaling_law import INTERVAL, Fit, Point, Prediction, ScalingL
 PAGE = Template((Path(__file__).parent / "scaling.html").read_text(encoding="utf-8"))
 COLOURS = "abcdef"
 LINE = 40  # points of a drawn law
+WITHIN = 0.01  # deviation of the runs from their law up to which it can be relied on
 BUDGETS = (1, 10, 100)  # times the predicted run's operations
 
 
@@ -74,6 +75,7 @@ class Scaling:
         return {
             "points": [asdict(p) | {"law": self.fit.law.loss(p.parameters, p.tokens)} for p in self.points],
             "law": {name: {"value": v, "low": low, "high": high} for name, (v, low, high) in self.coefficients().items()},
+            "deviation": self.fit.deviation,
             "prediction": target | prediction,
             "happened": {"loss": happened, "error": self.error} if self.made else None,
             "optimal": [asdict(optimum) for optimum in self.optimal],
@@ -91,6 +93,16 @@ class Scaling:
         within = "within" if said.low <= self.target.loss <= said.high else "outside"
         return f"{promise}; happened {self.target.loss:.4f}, {within} the interval, off by {self.error:+.2%}"
 
+    def trust(self) -> str:
+        """How well the runs keep to the law, and what to do where they do not."""
+        said = f"the runs miss the law by {self.fit.deviation:.2%} (standard deviation)"
+        if self.fit.deviation <= WITHIN:
+            return said
+        return (
+            f"{said}, so do not rely on it: short runs and small models do not keep to such a law; "
+            "raise --tokens-per-parameter, or leave out the smallest of --depths"
+        )
+
 
 def write_scaling(folder: Path, scaling: Scaling) -> Path:
     """Write `scaling.json` and `scaling.html`; returns the page."""
@@ -100,6 +112,7 @@ def write_scaling(folder: Path, scaling: Scaling) -> Path:
         style=STYLE,
         title=escape(folder.resolve().name),
         said=escape(scaling.sentence()),
+        trust=escape(scaling.trust()),
         tokens=_over_tokens(scaling),
         operations=_over_operations(scaling),
         law=table(law),
@@ -125,7 +138,7 @@ def _over_tokens(scaling: Scaling) -> str:
     for number, (depth, group) in enumerate(_by_size([*scaling.points, scaling.target]).items()):
         parameters, colour = group[0].parameters, COLOURS[number % len(COLOURS)]
         line = [(float(tokens), law.loss(parameters, tokens)) for tokens in np.geomspace(first, last, LINE)]
-        series.append(Series(f"{depth} blocks, {short(parameters)}", colour, line))
+        series.append(Series(f"{_blocks(depth)}, {short(parameters)}", colour, line))
         series.append(Series("", colour, [(p.tokens, p.loss) for p in group if p.loss == p.loss], dots=True))
     series += _prediction(scaling, scaling.target.tokens)
     return line_chart(series, x_label="tokens", y_label="loss, nats a token", log_x=True)
@@ -135,7 +148,7 @@ def _over_operations(scaling: Scaling) -> str:
     series, last = [], 6 * scaling.target.parameters * scaling.target.tokens
     for number, (depth, group) in enumerate(_by_size(scaling.points).items()):
         dots = [(6 * p.parameters * p.tokens, p.loss) for p in group]
-        series.append(Series(f"{depth} blocks", COLOURS[number % len(COLOURS)], dots, dots=True))
+        series.append(Series(_blocks(depth), COLOURS[number % len(COLOURS)], dots, dots=True))
     first = min(6 * p.parameters * p.tokens for p in scaling.points)
     best = [(float(flops), _optimum(scaling.fit.law, flops).loss) for flops in np.geomspace(first, last, LINE)]
     series.append(Series("best, by the law", "ink dashed", best))
@@ -148,6 +161,10 @@ def _prediction(scaling: Scaling, x: float) -> list[Series]:
     bar = Series("", "ink", [(x, said.low), (x, said.high)])
     happened = [Series("happened", "ink full", [(x, scaling.target.loss)], dots=True)] if scaling.made else []
     return [bar, Series("predicted", "ink", [(x, said.loss)], dots=True), *happened]
+
+
+def _blocks(depth: int) -> str:
+    return "1 block" if depth == 1 else f"{depth} blocks"
 
 
 def _by_size(points: Sequence[Point]) -> dict[int, list[Point]]:
