@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.pretrain import pretrain as pretrain
     from lmcraft.commands.quickstart import QuickstartConfig as QuickstartConfig
     from lmcraft.commands.quickstart import quickstart as quickstart
+    from lmcraft.commands.scaling import ScalingConfig as ScalingConfig
+    from lmcraft.commands.scaling import scaling as scaling
     from lmcraft.commands.tokenizer import TokenizerTrainConfig as TokenizerTrainConfig
     from lmcraft.commands.tokenizer import train_tokenizer as train_tokenizer
     from lmcraft.errors import LmcraftError as LmcraftError
@@ -32,6 +34,7 @@ PUBLIC = {
     "PrepareConfig": "commands.prepare",
     "PretrainConfig": "commands.pretrain",
     "QuickstartConfig": "commands.quickstart",
+    "ScalingConfig": "commands.scaling",
     "Tokenizer": "tokenizer.tokenizer",
     "TokenizerTrainConfig": "commands.tokenizer",
     "Transformer": "model.transformer",
@@ -43,6 +46,7 @@ PUBLIC = {
     "prepare": "commands.prepare",
     "pretrain": "commands.pretrain",
     "quickstart": "commands.quickstart",
+    "scaling": "commands.scaling",
     "train_tokenizer": "commands.tokenizer",
 }
 

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tokenizer inspect": ("lmcraft.commands.tokenizer:inspect_tokenizer", "Show what a tokenizer makes of a text."),
     "pretrain": ("lmcraft.commands.pretrain:pretrain", "Train a Transformer to predict the next token."),
     "plan": ("lmcraft.commands.plan:plan", "Tell what a training run would take: memory, time, energy."),
+    "scaling": ("lmcraft.commands.scaling:scaling", "Train small models, predict the loss of the next size, and check it."),
     "generate": ("lmcraft.commands.generate:generate", "Continue a text."),
     "chat": ("lmcraft.commands.chat:chat", "Talk with a model in the terminal."),
     "pull": ("lmcraft.commands.pull:pull", "Fetch a model into a folder."),

@@ -33,7 +33,7 @@ def write_report(folder: ModelFolder) -> Path:
     page = PAGE.substitute(
         style=STYLE,
         title=escape(folder.path.resolve().name),
-        facts=_table(_facts(rows)),
+        facts=table(_facts(rows)),
         loss=line_chart(
             [_series("training", "a", rows, "loss"), _series("validation", "b", rows, "validation_loss")],
             x_label="step",
@@ -45,7 +45,7 @@ def write_report(folder: ModelFolder) -> Path:
             f"<h3>step {row['step']}</h3><pre>{escape(row['text'])}</pre>" for row in read_jsonl(folder.samples)
         ),
         config=escape(folder.config_toml.read_text(encoding="utf-8")),
-        lineage=_table({name: str(value) for name, value in lineage.items()}),
+        lineage=table({name: str(value) for name, value in lineage.items()}),
     )
     write_text(folder.report, page)
     return folder.report
@@ -63,7 +63,7 @@ def write_range_test(folder: ModelFolder, test: "RangeTest", rates: dict[str, fl
         chart=line_chart(
             [Series("training", "a", points)], x_label="the run's rates times 10^x", y_label="loss, nats a token"
         ),
-        rates=_table({name: f"{rate:.3g} → {test.steepest * rate:.3g}" for name, rate in rates.items()}),
+        rates=table({name: f"{rate:.3g} → {test.steepest * rate:.3g}" for name, rate in rates.items()}),
     )
     path = folder.run / "range_test.html"
     write_text(path, page)
@@ -93,5 +93,6 @@ def _facts(rows: list[dict[str, Any]]) -> dict[str, str]:
     return facts
 
 
-def _table(rows: dict[str, str]) -> str:
+def table(rows: dict[str, str]) -> str:
+    """The rows of an HTML table with a heading and a value each."""
     return "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())

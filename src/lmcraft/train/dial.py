@@ -12,7 +12,7 @@
 """
 
 from dataclasses import replace
-from math import ceil, log2
+from math import ceil, log2, sqrt
 from typing import TypeVar
 
 from lmcraft.model.config import TransformerConfig
@@ -85,10 +85,14 @@ def resolve_length(config: T, model: TransformerConfig, sequence_length: int, to
     if config.max_time and not config.max_steps and not tokens:
         return config
     tokens = tokens or config.max_tokens or TOKENS_PER_PARAMETER * count_parameters(model)
-    batch_tokens = 1 << round(log2(4 * tokens**0.5))
-    batch_size = config.batch_size or max(1, batch_tokens // sequence_length)
+    batch_size = config.batch_size or max(1, (1 << round(log2(batch_tokens(tokens)))) // sequence_length)
     steps = config.max_steps or max(1, tokens // (batch_size * sequence_length))
     return with_steps(replace(config, batch_size=batch_size), steps, sequence_length)
+
+
+def batch_tokens(tokens: int) -> float:
+    """The rule's batch for a run of so many tokens, in tokens, before it is rounded."""
+    return 4 * sqrt(tokens)
 
 
 def with_steps(config: T, max_steps: int, sequence_length: int) -> T:

@@ -88,7 +88,8 @@ class Muon(torch.optim.Optimizer):
         means = torch.stack([self.state[p]["row_squares"] for p in params])
         even = updates / (means.sqrt() + EPS)
         norms = [x.norm(dim=(-2, -1), keepdim=True) for x in (updates, even)]
-        return even * (norms[0] / (norms[1] + EPS))
+        scaled: Tensor = even * (norms[0] / (norms[1] + EPS))
+        return scaled
 
 
 def orthogonalise(x: Tensor) -> Tensor:

@@ -1,0 +1,141 @@
+"""A family from its settings to its page, and what becomes of it when it is broken off."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmcraft import ScalingConfig, cli, scaling
+from lmcraft.commands import scaling as command
+from lmcraft.commands.scaling import Member, member_of
+from lmcraft.errors import UserError
+from lmcraft.folder import ModelFolder
+from lmcraft.model.config import TransformerConfig
+from lmcraft.train import scaling_law
+from tests.tiny import tiny_dataset
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaling_law, "REPLICATES", 20)
+
+
+def config_of(data: Path, out: Path, **settings: Any) -> ScalingConfig:
+    common: dict[str, Any] = {"depths": (1, 2, 3), "tokens_per_parameter": (0.2, 0.4), "sequence_length": 32}
+    return ScalingConfig(data, out=out, **(common | {"eval_tokens": 512, "precision": "fp32"} | settings))
+
+
+def family_of(config: ScalingConfig) -> list[Member]:
+    config = config.resolved()
+    return [member_of(config, depth, length) for depth in config.depths for length in config.tokens_per_parameter]
+
+
+def test_the_runs_of_a_family_are_pretrains(data: Path, tmp_path: Path) -> None:
+    config = config_of(data, tmp_path, depths=(3, 1, 2), tokens_per_parameter=(20.0, 5.0))
+    members = family_of(config)
+    assert [(m.config.depth, m.folder.path.name) for m in members[:3]] == [
+        (1, "depth-1-5x"),
+        (1, "depth-1-20x"),
+        (2, "depth-2-5x"),
+    ]
+    for member in members:
+        run = member.config
+        assert run.model.hidden_size == 16 * run.depth and run.model.num_hidden_layers == run.depth
+        assert run.eval_every == run.max_steps and (run.eval_tokens, run.sequence_length) == (512, 32)
+        length = float(member.folder.path.name.split("-")[2].removesuffix("x"))
+        assert member.tokens == pytest.approx(length * member.parameters, rel=0.06)
+    assert config.resolved().predict == 4
+    wide = member_of(config_of(data, tmp_path, width_per_depth=64).resolved(), 3, 1.0).config.model
+    assert (wide.hidden_size, wide.num_attention_heads, wide.head_dim) == (192, 3, 64)
+    odd = member_of(config_of(data, tmp_path).resolved(), 13, 1.0).config.model
+    assert odd.hidden_size == 208 and odd.head_dim % 2 == 0 and odd.head_dim * odd.num_attention_heads == 208
+
+
+def test_what_all_runs_share_follows_from_the_largest(data: Path, tmp_path: Path) -> None:
+    config = config_of(data, tmp_path, depths=(2, 4, 6), predict=12, sequence_length=0, eval_tokens=0).resolved()
+    assert config.sequence_length == 1024
+    assert config.eval_tokens == json.loads((data / "manifest.json").read_text())["splits"]["validation"]["tokens"] - 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depths": (1, 2)}, "depths=1 2 must be at least three different"),
+        ({"depths": (1, 2, 2)}, "depths=1 2 2"),
+        ({"depths": (0, 1, 2)}, "depths=0 1 2"),
+        ({"depths": ()}, "depths="),
+        ({"tokens_per_parameter": (5.0,)}, "tokens_per_parameter=5 must be at least two"),
+        ({"tokens_per_parameter": (0.0, 5.0)}, "tokens_per_parameter=0 5"),
+        ({"predict": 3}, "predict=3 must be more than 3"),
+        ({"width_per_depth": 24}, "width_per_depth=24 must be a multiple of 16"),
+        ({"max_steps": 10}, "max_steps=10 is a single run's"),
+        ({"find_lr": True}, "find_lr=True is a single run's"),
+        ({"model": TransformerConfig(num_hidden_layers=2)}, "model.num_hidden_layers=2 makes all models equal"),
+        ({"resume": True}, "holds no scaling.toml"),
+    ],
+)
+def test_bad_settings_are_named(data: Path, tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        scaling(config_of(data, tmp_path / "out", **settings))
+    assert not (tmp_path / "out").exists()
+
+
+def test_flags_give_the_family(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = "--depths 1 2 3 --tokens-per-parameter 0.2 0.4 --sequence-length 32 --eval-tokens 512 --precision fp32"
+    assert cli.main(["scaling", str(data), "--out", str(tmp_path / "out"), *flags.split(), "--print-config"]) == 0
+    assert capsys.readouterr().out == config_of(data, tmp_path / "out").resolved().to_toml()
+
+
+@pytest.mark.slow
+def test_a_family_is_trained_broken_off_and_gone_on_with(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = scaling(config_of(data, tmp_path / "whole"))
+    assert len(whole.points) == 6 and whole.made and "The predicted run" in capsys.readouterr().out
+    found = json.loads((tmp_path / "whole" / "scaling.json").read_text())
+    assert found["happened"]["loss"] == whole.target.loss and "<circle" in (tmp_path / "whole" / "scaling.html").read_text()
+    assert found["points"][-1]["loss"] < found["points"][0]["loss"]
+
+    config = config_of(data, tmp_path / "broken")
+    process = started(config)
+    wait_for_step(ModelFolder(config.out / "runs" / "depth-3-0.4x"), process)
+    process.send_signal(signal.SIGTERM)
+    message = process.communicate()[1]
+    assert process.returncode == 128 + signal.SIGTERM and "Traceback" not in message
+    assert f"lmcraft scaling {config.out / 'scaling.toml'} --resume" in message
+    first = config.out / "runs" / "depth-1-0.2x" / "model.safetensors"
+    written = first.stat().st_mtime_ns
+    with pytest.raises(UserError, match="add --resume"):
+        scaling(config)
+    again = scaling(replace(config, resume=True))
+    assert (again.points, again.target) == (whole.points, whole.target) and first.stat().st_mtime_ns == written
+
+    monkeypatch.setattr(command, "pretrain", None)  # nothing is left to train
+    smaller = scaling(replace(ScalingConfig.from_toml(config.out / "scaling.toml"), resume=True))
+    assert smaller.points == whole.points
+    with pytest.raises(UserError, match=r"seed=2 differs from the 1 of the runs"):
+        scaling(replace(config, resume=True, seed=2))
+
+
+def started(config: ScalingConfig) -> "subprocess.Popen[str]":
+    file = config.out.with_suffix(".toml")
+    file.write_text(config.to_toml())
+    arguments = [sys.executable, "-m", "lmcraft", "scaling", str(file)]
+    return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_step(folder: ModelFolder, process: "subprocess.Popen[str]") -> None:
+    while not (folder.metrics.exists() and folder.metrics.read_text()):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
