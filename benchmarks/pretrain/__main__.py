@@ -19,10 +19,9 @@ from typing import Any
 import side
 
 LARGE_BATCH = 65_536  # tokens, of which the optimiser's step is a smaller part than of the steps measured here
-# Ours stands between the peers, twice each, so that a disturbance of the machine does not fall on one side alone.
-CPU_SIDES = ("trainer", "ours", "litgpt", "ours-compile", "nanochat")
-CPU_SIDES += ("trainer-hand", "ours", "litgpt-hand", "ours-compile", "nanochat-hand")
-GPU_SIDES = ("nanochat", "ours-compile", "nanochat", "ours-compile")
+# Ours stands between the peers, so that a disturbance of the machine does not fall on one side alone.
+CPU_SIDES = ("trainer", "litgpt", "ours", "nanochat", "trainer-hand", "ours-compile", "litgpt-hand", "nanochat-hand")
+GPU_SIDES = ("nanochat", "ours-compile")
 NAMES = {"trainer": "transformers' Trainer", "litgpt": "litgpt", "nanochat": "nanochat", "ours": "**lmcraft**"}
 
 
@@ -60,7 +59,7 @@ def speed(arguments: argparse.Namespace) -> None:
         for shape in arguments.shapes.split(","):
             for length in map(int, arguments.lengths.split(",")):
                 measured: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
-                for name in sides:
+                for name in [*sides] * arguments.rounds:
                     measured[name].append(run_side(name, arguments, shape, length))
                 print_table(shape, length, arguments, measured)
 
@@ -144,8 +143,8 @@ def run_as_side(arguments: argparse.Namespace) -> None:
 
 def parse() -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--steps", type=int, default=3, help="steps that count, after the first and one to warm up")
-    common.add_argument("--tokens", type=int, default=0, help="tokens a step; 0: 8,192 for 17M, 4,096 for 124M")
+    common.add_argument("--steps", type=int, default=2, help="steps that count, after one to warm up")
+    common.add_argument("--tokens", type=int, default=0, help="tokens a step; 0: 8,192 for 17M, 2,048 for 124M")
     common.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     common.add_argument("--clock", choices=("wall", "processor"), default="wall")
     common.add_argument("--nanochat", default="", metavar="DIR", help="a checkout of nanochat")
@@ -160,7 +159,9 @@ def parse() -> argparse.Namespace:
         command.add_argument("--shapes", default=",".join(side.SHAPES))
         command.add_argument("--lengths", default="256,1024")
         command.add_argument("--sides", default="", help=f"of {','.join(dict.fromkeys(CPU_SIDES))}")
-        command.add_argument("--rounds", type=int, default=2, help="checkpoints: how many are written while the clock runs")
+        command.add_argument(
+            "--rounds", type=int, default=1, help="speed: how often each side runs; checkpoints: how many are written"
+        )
     commands.choices["checkpoints"].set_defaults(save_every=20)
     characters = commands.add_parser("characters")
     characters.add_argument("text")

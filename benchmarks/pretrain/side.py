@@ -40,9 +40,9 @@ class Shape:
 
 SHAPES = {
     "17M": Shape(8192, 384, 6, 6, 1024, tied=False, tokens=8192),
-    "124M": Shape(50_304, 768, 12, 12, 2048, tied=True, tokens=4096),
+    "124M": Shape(50_304, 768, 12, 12, 2048, tied=True, tokens=2048),
 }
-WARMUP = 1  # steps after the first one, which compiles, that are not counted
+WARMUP = 1  # steps that are not counted: the first compiles, and makes the optimiser's state
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Task:
 
     @property
     def all_steps(self) -> int:
-        """Steps to take: the first, the warm-up and those that count."""
-        return 1 + WARMUP + self.steps
+        """Steps to take: the warm-up and those that count."""
+        return WARMUP + self.steps
 
     def ids(self) -> torch.Tensor:
         """Random token ids for all steps, (steps * rows, length + 1)."""
