@@ -55,7 +55,7 @@ def run_side(
 def speed(arguments: argparse.Namespace) -> None:
     sides = arguments.sides.split(",") if arguments.sides else CPU_SIDES if arguments.device == "cpu" else GPU_SIDES
     with TemporaryDirectory() as cache:  # nobody finds what an earlier run has compiled
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.environ["XDG_CACHE_HOME"] = cache
+        os.environ.update(TORCHINDUCTOR_CACHE_DIR=cache, XDG_CACHE_HOME=cache, LMCRAFT_CACHE=cache)
         for shape in arguments.shapes.split(","):
             for length in map(int, arguments.lengths.split(",")):
                 measured: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
