@@ -1,0 +1,92 @@
+"""lmcraft, by the command that its users run: `lmcraft pretrain` on a dataset folder of random ids."""
+
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from side import Clock, Task, report
+
+
+class EnoughError(Exception):
+    """The last step that counts has been logged; what follows it (validation, the model folder) is not measured."""
+
+
+def write_random_dataset(path: Path, task: Task) -> Path:
+    """One long document for training, so that no row has two, and one for validation."""
+    from lmcraft.data.reading import Document
+    from lmcraft.data.shards import write_dataset
+    from lmcraft.tokenizer.train import train_characters
+
+    tokenizer = train_characters(["0123456789"])
+    ids = task.ids().flatten().tolist()
+    data = write_dataset(
+        path,
+        lambda _: (Document(text, "random", 1) for text in ("0" * 90, "1" * 10)),
+        encode_batch=lambda texts: [ids if text[0] == "0" else ids[: 4 * task.length] for text in texts],
+        save_tokenizer=tokenizer.save,
+        vocab_size=task.shape.vocab_size,
+        eos_token_id=None,
+        validation=0.1,
+        split="tail",
+    )
+    return data.path
+
+
+def follow(clock: Clock, steps: int) -> None:
+    """Let the clock follow lmcraft's own loop: a step ends when its row of metrics is written."""
+    from lmcraft.train.metrics import Metrics
+    from lmcraft.train.optimizer import Optimizer
+
+    optimizer_step, log = Optimizer.step, Metrics.log
+
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        clock.watch()
+        result = optimizer_step(self, *args, **kwargs)
+        clock.watched()
+        return result
+
+    def logged(self: Any, *args: Any, **values: Any) -> None:
+        log(self, *args, **values)
+        if "loss" in values:
+            clock.tick()
+            if len(clock.steps) == steps:
+                raise EnoughError
+
+    Optimizer.step, Metrics.log = step, logged  # type: ignore[method-assign]
+
+
+def run(task: Task, *, compile: bool) -> None:
+    """Pretrain for the task's steps, and report."""
+    from lmcraft import PretrainConfig, pretrain
+    from lmcraft.model.config import TransformerConfig
+
+    shape, never = task.shape, 10**9
+    with TemporaryDirectory() as folder:
+        model = TransformerConfig(
+            hidden_size=shape.hidden_size,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.heads,
+            intermediate_size=shape.intermediate_size,
+            tie_word_embeddings=shape.tied,
+        )
+        config = PretrainConfig(
+            write_random_dataset(Path(folder) / "data", task),
+            out=Path(folder) / "model",
+            model=model,
+            sequence_length=task.length,
+            batch_size=task.rows,
+            max_steps=task.all_steps + 1,
+            eval_every=never,
+            sample_every=never,
+            save_every=task.save_every or never,
+            device="auto" if task.device == "cpu" else task.device,
+            **({"compile": "on"} if compile else {}),
+        )
+        clock = Clock(task)
+        follow(clock, task.all_steps)
+        with suppress(EnoughError):
+            pretrain(config)
+        parameters = shape.matrices + shape.vocab_size * shape.hidden_size * (1 if shape.tied else 2)
+        report(task, clock, "--compile" if compile else "defaults", parameters)
