@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Self
 from cyclopts import Parameter
 
 from lmcraft.commands.pretrain import PretrainConfig, build_trainer, pretrain
+from lmcraft.data.loader import TokenSplit
 from lmcraft.errors import InterruptedRunError, UserError
-from lmcraft.folder import DatasetFolder, ModelFolder, write_text
+from lmcraft.folder import ModelFolder, write_text
 from lmcraft.report.chart import short
 from lmcraft.report.scaling import Scaling, point_cells, write_scaling
 from lmcraft.train import dial
@@ -31,6 +32,7 @@ MOST_EPOCHS = 4  # up to these, text that is read again teaches nearly as much a
 UNUSED = ("depth", "max_steps", "max_tokens", "max_time", "find_lr")
 MAY_CHANGE = (*UNUSED, "out", "resume", "depths", "tokens_per_parameter", "predict")
 Hidden = Parameter(show=False)
+Several = Parameter(consume_multiple=True, negative="")
 
 
 @Parameter(name="*")
@@ -43,11 +45,11 @@ class ScalingConfig(PretrainConfig):
 
     out: Path = Path("models/scaling")
     """Folder to write: the runs, scaling.toml, scaling.json and scaling.html."""
-    depths: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (2, 3, 4)
+    depths: Annotated[tuple[int, ...], Several] = (2, 3, 4)
     """Numbers of blocks of the family's models. One block alone learns in another way (arXiv 2209.11895)."""
     width_per_depth: int = 16
     """Width of a model for each of its blocks. The rule of pretrain has 64: this family is to be trained in minutes."""
-    tokens_per_parameter: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (5.0, 10.0, 20.0)
+    tokens_per_parameter: Annotated[tuple[float, ...], Several] = (5.0, 10.0, 20.0)
     """Lengths of the runs of each model; each is a run of its own, with its own decay of the learning rate."""
     predict: int = 0
     """Number of blocks of the model to predict, trained for the longest length; 0: one more than the family's largest."""
@@ -66,7 +68,7 @@ class ScalingConfig(PretrainConfig):
         depths, lengths = tuple(sorted(self.depths)), tuple(sorted(self.tokens_per_parameter))
         predict = self.predict or max(depths, default=0) + 1
         self._check_family(depths, lengths, predict)
-        tokens = DatasetFolder(self.data).manifest()["splits"]["validation"]["tokens"] - 1
+        tokens = len(TokenSplit(self.data, "validation")) - 1
         return replace(
             self,
             depths=depths,
@@ -218,7 +220,7 @@ def _announce(config: ScalingConfig, members: Sequence[Member], say: Callable[[s
         validations = -(-run.max_steps // run.eval_every)
         seconds += (member.tokens + validations * run.eval_tokens / 3) / speeds[run.depth]
     say(f"about {seconds / 60:.1f} minutes, from {time.strftime('%H:%M')} on; Ctrl-C saves and stops")
-    epochs = max(member.tokens for member in members) / DatasetFolder(config.data).manifest()["splits"]["train"]["tokens"]
+    epochs = max(member.tokens for member in members) / len(TokenSplit(config.data, "train"))
     if epochs > MOST_EPOCHS:
         say(f"the longest run reads the text {epochs:.1f} times: the law is of new text, so more than {MOST_EPOCHS} bend it")
 
