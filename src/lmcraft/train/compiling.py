@@ -29,6 +29,7 @@ def choose_compile(seconds: float, device: torch.device) -> tuple[bool, str]:
 
 def compiler_missing(device: torch.device) -> str:
     """What torch.compile lacks here, in words; empty: nothing."""
+    _use_cache()
     if device.type == "cuda":
         from torch.utils._triton import has_triton
 
@@ -49,9 +50,13 @@ def compile_blocks(model: Transformer) -> None:
     Without gradients the blocks run as they are: validation and samples come in other shapes, each of which would be
     compiled anew.
     """
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
+    _use_cache()
     for block in model.layers:
         block.forward = _InTraining(block.forward)
+
+
+def _use_cache() -> None:
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))  # which inductor's import would set
 
 
 class _InTraining:
