@@ -94,12 +94,14 @@ def plan(config: PlanConfig) -> Plan:
 
 def make_plan(config: PlanConfig) -> Plan:
     """What `plan` prints."""
+    from lmcraft.train import environment
+
+    environment.set_up()
     import torch
 
     from lmcraft.data.loader import TokenSplit
     from lmcraft.machine import choose_machine, peak_memory
     from lmcraft.model.transformer import Transformer
-    from lmcraft.train.allocator import keep_memory
     from lmcraft.train.memory import FLOAT, activation_bytes, state_bytes
     from lmcraft.train.micro_batch import fast_rows
     from lmcraft.train.objective import NextToken
@@ -112,7 +114,6 @@ def make_plan(config: PlanConfig) -> Plan:
         raise UserError(
             f"max_time={config.max_time:g} is turned into steps by measuring: leave --tflops out, or give --max-steps"
         )
-    keep_memory()
     program = peak_memory()
     with TemporaryDirectory() as temporary:
         folder = ModelFolder(Path(temporary))

@@ -106,6 +106,9 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
         InterruptedRunError: a signal asked for a stop; resume continues exactly there.
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
+    from lmcraft.train import environment
+
+    environment.set_up()
     from lmcraft.train.processes import joined
 
     with joined(config.device, config.tensor_parallel) as processes:
@@ -117,10 +120,8 @@ def _pretrain(config: PretrainConfig, processes: "Processes") -> ModelFolder:
 
     from lmcraft.machine import choose_machine
     from lmcraft.report.page import write_report
-    from lmcraft.train.allocator import keep_memory
     from lmcraft.train.compiling import clocked
 
-    keep_memory()
     if config.batch_size % processes.data_count:
         raise UserError(
             f"batch_size={config.batch_size} must be a multiple of the {processes.data_count} processes that share it: "

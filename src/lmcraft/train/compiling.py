@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from lmcraft.errors import UserError
-from lmcraft.hub.cache import cache_folder
 from lmcraft.model.transformer import Transformer
 from lmcraft.train.loop import Trainer, to_device
 
@@ -44,12 +43,11 @@ def compiler_missing(device: torch.device) -> str:
 
 
 def compile_blocks(model: Transformer) -> None:
-    """Have each block compiled when it is first trained on; what was compiled stays in lmcraft's cache for later runs.
+    """Have each block compiled when it is first trained on; `environment.set_up` says where the result is kept.
 
     Without gradients the blocks run as they are: validation and samples come in other shapes, each of which would be
     compiled anew.
     """
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
     for block in model.layers:
         block.forward = _InTraining(block.forward)
 

@@ -44,7 +44,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         V = len(weight_VC)
         w_VC = weight_VC.to(x_NC.dtype)
-        grad_x_NC, grad_w_VC = torch.empty_like(x_NC), torch.zeros_like(weight_VC)
+        grad_x_NC, grad_w_VC = (torch.empty_like(like) if trains else None for like in (x_NC, weight_VC))
         total = torch.zeros((), device=x_NC.device)
         many = max(1, TOGETHER // V)
         few = max(1, IN_CACHE // V) if x_NC.device.type == "cpu" else many
@@ -53,9 +53,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
             logits = x @ w_VC.T
             for part in range(0, len(x), few):
                 total += _to_gradient(logits[part : part + few], targets[part : part + few], smoothing, z_loss)
-            if trains:
+            if grad_x_NC is not None and grad_w_VC is not None:
                 torch.mm(logits, w_VC, out=grad_x_NC[start : start + many])
-                grad_w_VC += logits.T @ x
+                grad_w_VC = grad_w_VC.add_(logits.T @ x) if start else grad_w_VC.copy_(logits.T @ x)
         if trains:
             ctx.save_for_backward(grad_x_NC, grad_w_VC)
         return total
@@ -69,18 +69,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def _to_gradient(logits: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> Tensor:
     """The loss of some rows' logits, which become its gradient in place."""
     V = logits.shape[1]
-    counts = (targets != IGNORE)[:, None]
+    counts = (targets != IGNORE)[:, None].float()
     token = targets.clamp(min=0)[:, None]
     exact = logits.float()
-    log_z = exact.logsumexp(dim=-1, keepdim=True)
-    loss = log_z - (1 - smoothing) * exact.gather(1, token) + z_loss * log_z.square()
+    top, chosen = exact.amax(dim=-1, keepdim=True), exact.gather(1, token)
+    gradient = exact.softmax(dim=-1)  # of all ways to Z the one with the fewest passes: exp(top) / Z is its largest number
+    log_z = top - gradient.amax(dim=-1, keepdim=True).log()
+    loss = log_z - (1 - smoothing) * chosen + z_loss * log_z.square()
     if smoothing:
         loss = loss - smoothing * exact.mean(dim=-1, keepdim=True)
-    gradient = (exact - log_z).exp_()
-    if z_loss:
-        gradient *= 1 + 2 * z_loss * log_z
+    gradient *= counts * (1 + 2 * z_loss * log_z)
     if smoothing:
-        gradient -= smoothing / V
-    gradient.scatter_add_(1, token, torch.full_like(log_z, smoothing - 1))
-    logits.copy_(gradient.mul_(counts))
-    return torch.where(counts, loss, 0).sum()
+        gradient -= counts * (smoothing / V)
+    gradient.scatter_add_(1, token, counts * (smoothing - 1))
+    logits.copy_(gradient)
+    return torch.where(counts > 0, loss, 0).sum()
