@@ -144,7 +144,7 @@ def _find_learning_rate(config: PretrainConfig, machine: "Machine", folder: Mode
     from lmcraft.report.page import write_range_test
     from lmcraft.train.range_test import range_test
 
-    test = range_test(build_trainer(config, machine, folder))
+    test = range_test(build_trainer(replace(config, compile="off"), machine, folder))  # too short for compiling to pay
     rates = {name: rate for name, rate in asdict(config.optimizer).items() if name.endswith("learning_rate")}
     page = write_range_test(folder, test, rates)
     print(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.hub.cache import cache_folder
@@ -60,14 +61,18 @@ def _use_cache() -> None:
 
 
 class _InTraining:
-    """A function that is compiled where gradients are taken."""
+    """A block's function that is compiled where gradients are taken."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Tensor]) -> None:
         self.plain = function
         self.compiled = torch.compile(function, dynamic=False)
 
-    def __call__(self, *args: Any) -> Any:
-        return self.compiled(*args) if torch.is_grad_enabled() else self.plain(*args)
+    def __call__(self, x_BTC: Tensor, rotary: Any, mask: Tensor | None, cache: Any) -> Tensor:
+        if not torch.is_grad_enabled():
+            return self.plain(x_BTC, rotary, mask, cache)
+        if mask is not None:  # one mask for all rows would be another shape, to be compiled again
+            mask = mask.expand(len(x_BTC), -1, -1).contiguous()
+        return self.compiled(x_BTC, rotary, mask, cache)
 
 
 def clocked(trainer: Trainer) -> str:
