@@ -20,6 +20,7 @@ from lmcraft.errors import RunError, UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
+from lmcraft.train.compiling import clocked
 from lmcraft.train.config import OptimizerConfig
 from tests.tiny import tiny_dataset
 
@@ -168,11 +169,17 @@ def test_accumulated_gradients_equal_the_whole_batch(data: Path, tmp_path: Path,
         torch.testing.assert_close(whole, split, atol=1e-6, rtol=1e-4)
 
 
-def test_compiled_blocks_give_the_same_losses(data: Path, tmp_path: Path) -> None:
+def test_compiled_blocks_give_the_same_losses(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     results = []
     for compiled in ("off", "on"):
         config = config_of(data, tmp_path, compile=compiled, model=replace(SIZES, residual_dropout=0.0)).resolved()
-        results.append(build_trainer(config, MACHINE, ModelFolder(tmp_path)).gradients(0)[0])
+        trainer = build_trainer(config, MACHINE, ModelFolder(tmp_path))
+        if compiled == "on":
+            assert "compiled" in clocked(trainer)
+            assert all(p.grad is None for p in trainer.model.parameters())
+        with torch.compiler.set_stance("fail_on_recompile" if compiled == "on" else "default"):
+            results.append((trainer.gradients(0)[0], trainer.validate()))
     assert results[0] == pytest.approx(results[1], rel=1e-5)
 
 

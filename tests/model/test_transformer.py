@@ -31,6 +31,22 @@ def test_attention_is_the_formula(masked: bool, kv_heads: int) -> None:
     torch.testing.assert_close(attend(q, k, v, causal, 8**-0.5).double(), by_definition(q, k, v), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("documents", [False, True])
+@pytest.mark.parametrize("window", [0, 150])
+def test_both_ways_of_attention_agree_where_queries_come_in_parts(documents: bool, window: int) -> None:
+    model = tiny_model(max_position_embeddings=300, sliding_window=window)
+    ids, found = torch.randint(0, 96, (2, 300)), []
+    document_ids = torch.arange(300).ge(111).long().expand(2, 300) if documents else None
+    for kind in ("matmul", "sdpa"):
+        model.use_attention(kind)
+        model.zero_grad()
+        logits = model(ids, document_ids=document_ids)
+        logits.square().mean().backward()
+        found.append([logits.detach(), *(p.grad for p in model.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
 @pytest.mark.parametrize("position", ["learned", "rotary"])
 @pytest.mark.parametrize("feed_forward", ["gelu", "gelu_tanh", "swiglu", "relu2"])

@@ -167,6 +167,7 @@ def _find_learning_rate(
     from lmcraft.report.page import write_range_test
     from lmcraft.train.range_test import range_test
 
+    config = replace(config, compile="off")  # too short for compiling to pay
     test = range_test(build_trainer(config, machine, folder, processes=processes))
     if not processes.is_main:
         return folder

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.model.transformer import Transformer
 from lmcraft.train.loop import Trainer, to_device
 
-# A compiled step takes about a tenth less, and compiling about a minute (docs/lab-notes.md).
+# A compiled step takes up to an eighth less, and compiling up to a minute (docs/lab-notes.md).
 PAYS_FROM = 20 * 60  # seconds of eager training
 USUAL_SHARE = 0.6  # of the machine's peak, that training reaches
 
@@ -53,14 +54,18 @@ def compile_blocks(model: Transformer) -> None:
 
 
 class _InTraining:
-    """A function that is compiled where gradients are taken."""
+    """A block's function that is compiled where gradients are taken."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Tensor]) -> None:
         self.plain = function
         self.compiled = torch.compile(function, dynamic=False)
 
-    def __call__(self, *args: Any) -> Any:
-        return self.compiled(*args) if torch.is_grad_enabled() else self.plain(*args)
+    def __call__(self, x_BTC: Tensor, rotary: Any, mask: Tensor | None, cache: Any) -> Tensor:
+        if not torch.is_grad_enabled():
+            return self.plain(x_BTC, rotary, mask, cache)
+        if mask is not None:  # one mask for all rows would be another shape, to be compiled again
+            mask = mask.expand(len(x_BTC), -1, -1).contiguous()
+        return self.compiled(x_BTC, rotary, mask, cache)
 
 
 def clocked(trainer: Trainer) -> str:

@@ -64,7 +64,7 @@ def _bytes_of_rows(
     config: TransformerConfig, objective: Objective, length: int, dtype: torch.dtype, *, checkpointing: bool
 ) -> Callable[[int], int]:
     """What a number of rows leaves for the backward pass: so much for each, and something that all share."""
-    if config.num_experts:  # which experts compute is not known beforehand; reckoned as one feed-forward layer of them all
+    if config.num_experts:  # how many tokens an expert gets is not known without numbers: nothing is reckoned
         return lambda rows: 0
     one, two = (activation_bytes(config, objective, rows, length, dtype, checkpointing=checkpointing) for rows in (1, 2))
     return lambda rows: one + (rows - 1) * (two - one)
