@@ -55,7 +55,7 @@ def test_sgd_momentum(nesterov: bool) -> None:
 
 
 def test_adamw_first_step_and_decoupled_decay() -> None:
-    model, optimizer, weights, gradients = with_gradients(name="adamw", weight_decay=0.1, cautious_decay=False)
+    model, optimizer, weights, gradients = with_gradients(name="adamw", weight_decay=0.1)
     optimizer.step(1.0)
     for name, p in model.named_parameters():
         rate, g = rate_of(name), gradients[name]
@@ -65,7 +65,7 @@ def test_adamw_first_step_and_decoupled_decay() -> None:
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_cautious_decay_only_where_the_step_makes_the_weight_smaller(name: str) -> None:
-    model, optimizer, weights, gradients = with_gradients(name=name, momentum=0.0, weight_decay=0.1)
+    model, optimizer, weights, gradients = with_gradients(name=name, momentum=0.0, weight_decay=0.1, cautious_decay=True)
     optimizer.step(1.0)
     for name_of, p in model.named_parameters():
         rate, w, g = rate_of(name_of), weights[name_of], gradients[name_of]

@@ -83,9 +83,9 @@ class Muon(torch.optim.Optimizer):
                 state["row_squares"] = torch.zeros_like(now)
             state["row_squares"].lerp_(now, 1 - beta2)
         means = torch.stack([self.state[p]["row_squares"] for p in params])
-        even = updates / (means.sqrt() + EPS)
-        norms = [x.norm(dim=(-2, -1), keepdim=True) for x in (updates, even)]
-        return even * (norms[0] / (norms[1] + EPS))
+        even: Tensor = updates / (means.sqrt() + EPS)
+        before, after = (x.norm(dim=(-2, -1), keepdim=True) for x in (updates, even))
+        return even.mul_(before / (after + EPS))
 
 
 def orthogonalise(x: Tensor) -> Tensor:
