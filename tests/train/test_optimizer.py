@@ -98,7 +98,7 @@ def test_orthogonalised_singular_values_are_near_one(shape: tuple[int, ...]) -> 
     u, s, v = torch.linalg.svd(torch.randn(shape), full_matrices=False)
     spread = torch.linspace(0.02, 1.0, s.shape[-1])
     values = torch.linalg.svdvals(orthogonalise(u * spread @ v))
-    assert values.min() > 0.8 and values.max() < 1.2
+    assert values.min() > 0.6 and values.max() < 1.3
 
 
 def test_muon_takes_matrices_of_a_shape_together_as_one_by_one() -> None:
