@@ -30,6 +30,8 @@ from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import tomli_w
+
 from lmcraft import PretrainConfig
 from lmcraft.commands.pretrain import build_trainer
 from lmcraft.folder import ModelFolder
@@ -62,8 +64,6 @@ def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 def train(variant: str, settings: dict[str, Any], seed: int, evaluations: int, machine: Machine) -> Result:
     """One run, measured `evaluations` times; validation is not part of its seconds."""
-    import tomli_w
-
     with TemporaryDirectory() as folder:
         file = Path(folder) / "run.toml"
         file.write_text(tomli_w.dumps(settings | {"seed": seed}))

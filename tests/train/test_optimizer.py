@@ -55,7 +55,7 @@ def test_sgd_momentum(nesterov: bool) -> None:
 
 
 def test_adamw_first_step_and_decoupled_decay() -> None:
-    model, optimizer, weights, gradients = with_gradients(name="adamw", weight_decay=0.1, cautious_decay=False)
+    model, optimizer, weights, gradients = with_gradients(name="adamw", weight_decay=0.1)
     optimizer.step(1.0)
     for name, p in model.named_parameters():
         rate, g = rate_of(name), gradients[name]
@@ -65,7 +65,7 @@ def test_adamw_first_step_and_decoupled_decay() -> None:
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_cautious_decay_only_where_the_step_makes_the_weight_smaller(name: str) -> None:
-    model, optimizer, weights, gradients = with_gradients(name=name, momentum=0.0, weight_decay=0.1)
+    model, optimizer, weights, gradients = with_gradients(name=name, momentum=0.0, weight_decay=0.1, cautious_decay=True)
     optimizer.step(1.0)
     for name_of, p in model.named_parameters():
         rate, w, g = rate_of(name_of), weights[name_of], gradients[name_of]
@@ -98,7 +98,7 @@ def test_orthogonalised_singular_values_are_near_one(shape: tuple[int, ...]) -> 
     u, s, v = torch.linalg.svd(torch.randn(shape), full_matrices=False)
     spread = torch.linspace(0.02, 1.0, s.shape[-1])
     values = torch.linalg.svdvals(orthogonalise(u * spread @ v))
-    assert values.min() > 0.8 and values.max() < 1.2
+    assert values.min() > 0.6 and values.max() < 1.3
 
 
 def test_muon_takes_matrices_of_a_shape_together_as_one_by_one() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lmcraft.train.allocator import keep_memory
 
 from lmcraft import PretrainConfig, pretrain
 from lmcraft.errors import UserError
@@ -14,7 +15,6 @@ from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine, _free_in_groups, free_memory
 from lmcraft.model.config import TransformerConfig
 from lmcraft.train import kernels, micro_batch, settle
-from lmcraft.train.allocator import keep_memory
 from lmcraft.train.compiling import choose_compile
 from lmcraft.train.config import OptimizerConfig, TrainConfig
 from lmcraft.train.kernels import choose_attention

@@ -34,7 +34,7 @@ class OptimizerConfig:
     """Added to Adam's denominator."""
     weight_decay: float = 0.0
     """Decoupled decay of matrices and embeddings, w -= lr * weight_decay * w (arXiv 1711.05101)."""
-    cautious_decay: bool = True
+    cautious_decay: bool = False
     """Decay a weight only where the step makes it smaller too (arXiv 2510.12402)."""
     l2: float = 0.0
     """Coupled L2 penalty: l2 * w joins the gradient of matrices and embeddings."""

@@ -8,7 +8,7 @@
 | sequence length | 64 x depth, as a power of two from 256 to 2048 | longer costs more and pays only in larger models |
 | length of the run | 20 tokens per parameter | compute-optimal (arXiv 2203.15556, table 3) |
 | batch | 4 x tokens^0.5, as a power of two | the useful batch grows with the data (arXiv 2505.13738); fitted here |
-| learning rates | matrices 0.02 (muon); Adam's groups fall with width^-0.5 | nanochat; docs/lab-notes.md |
+| learning rates | matrices 0.02 (normuon, muon); Adam's groups fall with width^-0.5 | nanochat; docs/lab-notes.md |
 """
 
 from dataclasses import replace

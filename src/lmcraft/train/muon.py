@@ -16,16 +16,9 @@ from torch import Tensor
 
 from lmcraft.train.sharding import all_matrices, cut_like, my_matrices
 
-# Coefficients of the quintic iterations, one triple each: the best for what the iterations before leave
-# (Polar Express, arXiv 2505.16932, section 4.4).
-COEFFICIENTS = (
-    (8.156554524902461, -22.48329292557795, 15.878769915207462),
-    (4.042929935166739, -2.808917465908714, 0.5000178451051316),
-    (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
-    (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
-    (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
-)
-SAFETY = 1.02  # rounding to bfloat16 must not lift a singular value above 1, which the coefficients were made for
+# Coefficients of the quintic iteration: steep at zero, so that small singular values grow fast.
+A, B, C = 3.4445, -4.7750, 2.0315
+ITERATIONS = 5
 EPS = 1e-7  # in denominators
 
 
@@ -86,10 +79,9 @@ class Muon(torch.optim.Optimizer):
                 state["row_squares"] = torch.zeros_like(now)
             state["row_squares"].lerp_(now, 1 - beta2)
         means = torch.stack([self.state[p]["row_squares"] for p in params])
-        even = updates / (means.sqrt() + EPS)
-        norms = [x.norm(dim=(-2, -1), keepdim=True) for x in (updates, even)]
-        scaled: Tensor = even * (norms[0] / (norms[1] + EPS))
-        return scaled
+        even: Tensor = updates / (means.sqrt() + EPS)
+        before, after = (x.norm(dim=(-2, -1), keepdim=True) for x in (updates, even))
+        return even.mul_(before / (after + EPS))
 
 
 def orthogonalise(x: Tensor) -> Tensor:
@@ -99,8 +91,8 @@ def orthogonalise(x: Tensor) -> Tensor:
     """
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT.contiguous() if tall else x
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) * SAFETY + EPS)
-    for a, b, c in COEFFICIENTS:
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + EPS)
+    for _ in range(ITERATIONS):
         gram = torch.bmm(x, x.mT)
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
     return x.mT if tall else x
