@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from lmcraft.train.allocator import keep_memory
 
 from lmcraft import PretrainConfig, pretrain
 from lmcraft.errors import UserError
@@ -17,6 +16,7 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.train import kernels, micro_batch, settle
 from lmcraft.train.compiling import choose_compile
 from lmcraft.train.config import OptimizerConfig, TrainConfig
+from lmcraft.train.environment import set_up
 from lmcraft.train.kernels import choose_attention
 from lmcraft.train.micro_batch import choose_micro_batch
 from lmcraft.train.objective import NextToken
@@ -111,6 +111,6 @@ def test_what_was_settled_is_kept_for_a_resumed_run(tmp_path: Path, monkeypatch:
 
 
 def test_keeping_memory_is_harmless() -> None:
-    keep_memory()
+    set_up()
     assert torch.ones(2**22).sum().item() == 2**22
     assert os.environ.get("THP_MEM_ALLOC_ENABLE") or not sys.platform.startswith("linux")
