@@ -12,7 +12,7 @@ from lmcraft.errors import UserError
 from lmcraft.model.transformer import Transformer
 from lmcraft.train.loop import Trainer, to_device
 
-# A compiled step takes up to an eighth less, and compiling up to a minute (docs/lab-notes.md).
+# Compiled steps were 3 to 18% faster, and compiling took one to three minutes on a crowded machine (docs/lab-notes.md).
 PAYS_FROM = 20 * 60  # seconds of eager training
 USUAL_SHARE = 0.6  # of the machine's peak, that training reaches
 

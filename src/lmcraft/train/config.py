@@ -94,7 +94,7 @@ class TrainConfig:
     attention: Literal["auto", "matmul", "sdpa"] = "auto"
     """Matrix products and a softmax, or torch's fused attention; auto takes what a measurement shows to be faster."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Compile each block with torch.compile: steps up to an eighth faster, after a minute; auto does so in long runs."""
+    """Compile each block with torch.compile: faster steps, after a minute or more; auto does so in long runs."""
     activation_checkpointing: bool = False
     """Keep only each block's input, and compute the rest again in the backward pass: slower by a third, far less memory."""
     tensor_parallel: int = 1
