@@ -5,6 +5,7 @@ whose entries change it:
 
     seeds = [1, 2, 3]
     evaluations = 10
+    unit = "nats"           # a token; "bits" a byte, where variants have other tokenizers
 
     [base]
     data = "datasets/characters"
@@ -25,6 +26,7 @@ import json
 import time
 import tomllib
 from dataclasses import dataclass, replace
+from math import log
 from pathlib import Path
 from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
@@ -62,8 +64,8 @@ def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     return base | change | tables
 
 
-def train(variant: str, settings: dict[str, Any], seed: int, evaluations: int, machine: Machine) -> Result:
-    """One run, measured `evaluations` times; validation is not part of its seconds."""
+def train(variant: str, settings: dict[str, Any], seed: int, evaluations: int, bits: bool, machine: Machine) -> Result:
+    """One run, measured `evaluations` times, in bits per byte or nats per token; validation is not part of its seconds."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "run.toml"
         file.write_text(tomli_w.dumps(settings | {"seed": seed}))
@@ -71,6 +73,7 @@ def train(variant: str, settings: dict[str, Any], seed: int, evaluations: int, m
         config = replace(config, out=Path(folder) / "model").resolved()
         trainer = build_trainer(config, machine, ModelFolder(config.out))
         every = -(-config.max_steps // evaluations)
+        unit = log(2) * trainer.bytes_per_token if bits else 1.0
         tokens, seconds, curve = 0, 0.0, []
         for step in range(config.max_steps):
             begun = time.process_time()
@@ -78,7 +81,7 @@ def train(variant: str, settings: dict[str, Any], seed: int, evaluations: int, m
             trainer.optimizer.step(learning_rate_factor(config.schedule, step, config.max_steps))
             seconds, tokens = seconds + time.process_time() - begun, tokens + targets
             if (step + 1) % every == 0 or step + 1 == config.max_steps:
-                curve.append((tokens, trainer.validate()))
+                curve.append((tokens, trainer.validate() / unit))
     print(f"{variant}, seed {seed}: {curve[-1][1]:.4f} after {seconds:.1f} s and {tokens:,} tokens", flush=True)
     return Result(variant, seed, round(seconds, 2), curve)
 
@@ -131,12 +134,12 @@ def main() -> None:
     log = arguments.experiment.with_suffix(".jsonl")
     rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     results = [Result(**row) for row in rows]
-    machine = choose_machine()
+    machine, bits = choose_machine(), experiment.get("unit") == "bits"
     for variant in [name for name in arguments.only.split(",") if name] or list(variants):
         settings = merged(experiment["base"], variants[variant])
         for seed in seeds:
             if not any((r.variant, r.seed) == (variant, seed) for r in results):
-                result = train(variant, settings, seed, experiment.get("evaluations", 10), machine)
+                result = train(variant, settings, seed, experiment.get("evaluations", 10), bits, machine)
                 results.append(result)
                 with log.open("a") as file:
                     print(json.dumps(vars(result)), file=file)
