@@ -33,11 +33,10 @@ def test_the_help_of_a_command_does_not_import_torch(command: str) -> None:
 def test_the_public_names_are_these_and_all_there() -> None:
     assert dir(lmcraft) == sorted(lmcraft.PUBLIC)
     assert all(getattr(lmcraft, name).__name__ in (name, "load") for name in lmcraft.PUBLIC)
-    names = "ChatConfig GenerateConfig LanguageModel LmcraftError PrepareConfig PretrainConfig QuickstartConfig "
-    names += "ScalingConfig Tokenizer TokenizerTrainConfig Transformer TransformerConfig UserError "
-    assert (
-        sorted(lmcraft.PUBLIC) == (names + "chat generate load prepare pretrain quickstart scaling train_tokenizer").split()
-    )
+    names = "ChatConfig Classifier FinetuneConfig GenerateConfig LanguageModel LmcraftError PrepareConfig PretrainConfig "
+    names += "QuickstartConfig ScalingConfig Tokenizer TokenizerTrainConfig Transformer TransformerConfig UserError "
+    names += "chat finetune generate load prepare pretrain quickstart scaling train_tokenizer"
+    assert sorted(lmcraft.PUBLIC) == names.split()
 
 
 def test_every_module_imports_with_the_core_dependencies_alone() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lmcraft.commands.chat import ChatConfig as ChatConfig
     from lmcraft.commands.chat import chat as chat
+    from lmcraft.commands.finetune import finetune as finetune
     from lmcraft.commands.generate import GenerateConfig as GenerateConfig
     from lmcraft.commands.generate import generate as generate
     from lmcraft.commands.prepare import PrepareConfig as PrepareConfig
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
     from lmcraft.model.config import TransformerConfig as TransformerConfig
     from lmcraft.model.transformer import Transformer as Transformer
     from lmcraft.tokenizer.tokenizer import Tokenizer as Tokenizer
+    from lmcraft.tune.classifier import Classifier as Classifier
+    from lmcraft.tune.config import FinetuneConfig as FinetuneConfig
 
 PUBLIC = {
     "ChatConfig": "commands.chat",
+    "Classifier": "tune.classifier",
+    "FinetuneConfig": "tune.config",
     "GenerateConfig": "commands.generate",
     "LanguageModel": "language_model",
     "LmcraftError": "errors",
@@ -41,6 +46,7 @@ PUBLIC = {
     "TransformerConfig": "model.config",
     "UserError": "errors",
     "chat": "commands.chat",
+    "finetune": "commands.finetune",
     "generate": "commands.generate",
     "load": "language_model",
     "prepare": "commands.prepare",

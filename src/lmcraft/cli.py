@@ -17,6 +17,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tokenizer train": ("lmcraft.commands.tokenizer:train_tokenizer", "Train a tokenizer on text."),
     "tokenizer inspect": ("lmcraft.commands.tokenizer:inspect_tokenizer", "Show what a tokenizer makes of a text."),
     "pretrain": ("lmcraft.commands.pretrain:pretrain", "Train a Transformer to predict the next token."),
+    "finetune": ("lmcraft.commands.finetune:finetune", "Tune a model on examples of one task, and show what changed."),
+    "classify": ("lmcraft.commands.classify:classify", "Say which label a text has."),
     "plan": ("lmcraft.commands.plan:plan", "Tell what a training run would take: memory, time, energy."),
     "scaling": ("lmcraft.commands.scaling:scaling", "Train small models, predict the loss of the next size, and check it."),
     "generate": ("lmcraft.commands.generate:generate", "Continue a text."),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import cyclopts
 import tomli_w
@@ -81,8 +81,19 @@ def toml_source(path: Path) -> "cyclopts.config.Dict":
 
 
 def as_dict(config: Any) -> dict[str, Any]:
-    """A dataclass tree as plain dicts, lists and scalars; None is left out."""
-    return {f.name: _plain(v) for f in fields(config) if (v := getattr(config, f.name)) is not None}
+    """A dataclass tree as plain dicts, lists and scalars, by the names of the flags; None is left out."""
+    hints = get_type_hints(type(config), include_extras=True)
+    found: dict[str, Any] = {}
+    for f in fields(config):
+        if (value := getattr(config, f.name)) is not None:
+            found |= _plain(value) if _is_flat(hints[f.name]) else {f.name: _plain(value)}
+    return found
+
+
+def _is_flat(hint: Any) -> bool:
+    """Whether the fields of a part are named without the part: Annotated[Part, Parameter(name="*")]."""
+    said = getattr(hint, "__metadata__", ())
+    return any(isinstance(some, cyclopts.Parameter) and some.name == ("*",) for some in said)
 
 
 def _plain(value: Any) -> Any:

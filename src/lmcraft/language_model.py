@@ -1,6 +1,6 @@
 """A model and its tokenizer together: what a script, a command or a server holds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,16 +18,19 @@ from lmcraft.infer.grammar import structure_of
 from lmcraft.infer.native.decoder import Weights
 from lmcraft.infer.request import Request
 from lmcraft.infer.tokens import Token
+from lmcraft.model.adapter import Adapter
+from lmcraft.model.low_rank import by_name, with_adapter
 from lmcraft.model.storage import MAX_SHARD_SIZE, build_model, save_model, weight_files
 from lmcraft.model.transformer import Transformer
-from lmcraft.source import Source, open_source
+from lmcraft.source import Source, open_adapter, open_source
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
 class LanguageModel:
     """A `Transformer` in `eval` mode, its tokenizer, and how it continues texts unless a call says otherwise.
 
-    Settings of a call are the fields of `GenerationConfig`, by name.
+    Settings of a call are the fields of `GenerationConfig`, by name, and `adapter`, which names one of those that the model
+    was loaded with.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class LanguageModel:
         tier: Tier = "eager",
         weights: Weights | None = None,
         draft: "LanguageModel | None" = None,
+        adapters: Mapping[str, Adapter] | None = None,
     ) -> None:
         """Hold a model.
 
@@ -51,9 +55,11 @@ class LanguageModel:
             tier: how tokens are decoded (`lmcraft.infer.engine`); "eager" sees every change of the weights.
             weights: what the native tier reads; "int8" and "int4" are quantised when the first text is asked for.
             draft: a smaller model of the same vocabulary, which guesses tokens; the text stays the same.
+            adapters: what a call may name; kept beside the weights, which all of them share.
 
         Raises:
-            UserError: the tokenizer has more tokens than the model; the draft's tokenizer is another one.
+            UserError: the tokenizer has more tokens than the model; the draft's tokenizer is another one; an adapter is
+                not of this model.
         """
         if tokenizer.vocab_size > transformer.config.vocab_size:
             raise UserError(
@@ -61,6 +67,8 @@ class LanguageModel:
                 f"{transformer.config.vocab_size}: they are not of one model"
             )
         self.transformer = transformer.eval()
+        self.adapters = {name: with_adapter(transformer, adapter) for name, adapter in (adapters or {}).items()}
+        """The model with each adapter, by its name."""
         self.tokenizer: Tokenizer = tokenizer
         if draft is not None and draft.tokenizer.vocabulary != tokenizer.vocabulary:
             raise UserError("the draft's tokenizer has other tokens than the model's: choose a draft of the same vocabulary")
@@ -81,6 +89,7 @@ class LanguageModel:
         tier: Tier = "auto",
         weights: Weights | None = None,
         draft: "LanguageModel | None" = None,
+        adapters: Mapping[str, str | Path] | None = None,
     ) -> "LanguageModel":
         """Open a model, and fetch it first where it is not on this disk.
 
@@ -91,13 +100,16 @@ class LanguageModel:
             tier: how tokens are decoded: natively where that covers the model, or in plain PyTorch ("eager").
             weights: "int8" and "int4" read fewer bits: natively, so not with tier="eager".
             draft: a smaller model of the same vocabulary, which guesses tokens; the text stays the same.
+            adapters: folders or addresses of adapters in PEFT's format, by the names that calls give them. A text
+                without one is what it would be without any.
 
         Raises:
-            UserError: there is no such model, or its files are damaged.
+            UserError: there is no such model, its files are damaged, or an adapter is not of this model.
             RunError: it could not be fetched.
         """
         with open_source(address) as source:
-            return cls.of(source, dtype=dtype, device=device, tier=tier, weights=weights, draft=draft)
+            opened = {name: open_adapter(address) for name, address in (adapters or {}).items()}
+            return cls.of(source, dtype=dtype, device=device, tier=tier, weights=weights, draft=draft, adapters=opened)
 
     @classmethod
     def of(
@@ -109,6 +121,7 @@ class LanguageModel:
         tier: Tier = "auto",
         weights: Weights | None = None,
         draft: "LanguageModel | None" = None,
+        adapters: Mapping[str, Adapter] | None = None,
     ) -> "LanguageModel":
         """The model of an open source; arguments and errors as in `load`."""
         return cls(
@@ -119,6 +132,7 @@ class LanguageModel:
             tier=tier,
             weights=weights,
             draft=draft,
+            adapters=adapters,
         )
 
     @cached_property
@@ -129,7 +143,7 @@ class LanguageModel:
             UserError: the native tier is asked for and cannot be had.
         """
         draft = None if self._draft is None else self._draft.transformer
-        return Engine(self.transformer, tier=self._tier, weights=self._weights, draft=draft)
+        return Engine(self.transformer, tier=self._tier, weights=self._weights, draft=draft, adapters=self.adapters)
 
     def save(self, folder: str | Path, *, max_shard_size: int = MAX_SHARD_SIZE) -> None:
         """Write a model folder that lmcraft, transformers and vLLM open.
@@ -163,11 +177,14 @@ class LanguageModel:
             "pad_token_id": self.tokenizer.pad_token_id,
         }
 
-    def generate(self, input_ids: Sequence[int] | Sequence[Sequence[int]], **settings: Any) -> list[list[int]]:
+    def generate(
+        self, input_ids: Sequence[int] | Sequence[Sequence[int]], *, adapter: str = "", **settings: Any
+    ) -> list[list[int]]:
         """Continue token ids, as transformers' `generate` does.
 
         Args:
             input_ids: one prompt, or several of any lengths.
+            adapter: name of one of those that the model was loaded with; empty: none.
             settings: fields of `GenerationConfig`.
 
         Returns:
@@ -176,7 +193,7 @@ class LanguageModel:
             the seed afresh, so a row does not depend on its neighbours.
 
         Raises:
-            UserError: a setting is unknown or impossible, a prompt is empty or too long.
+            UserError: a setting is unknown or impossible, a prompt is empty or too long, there is no such adapter.
         """
         config = self.generation_config.updated(settings)
         prompts: Any = input_ids if input_ids and isinstance(input_ids[0], Sequence) else [input_ids]
@@ -184,7 +201,9 @@ class LanguageModel:
             self.tokenizer if config.stop or structure_of(config)[0] else None
         )  # text is made only where it is needed
         if self._uses_engine(config):
-            sequences = [self.engine.submit(r) for prompt in prompts for r in self._requests(prompt, config, tokenizer)]
+            sequences = [
+                self.engine.submit(r) for prompt in prompts for r in self._requests(prompt, config, tokenizer, adapter)
+            ]
             while not all(sequence.finished for sequence in sequences):
                 self.engine.step()
             for sequence in sequences:
@@ -194,12 +213,12 @@ class LanguageModel:
         rows = []
         for prompt in prompts:
             continued = [list(prompt) for _ in range(config.num_return_sequences)]
-            for token in generate(self.transformer, prompt, config, eos_token_ids=self.eos_token_ids, tokenizer=tokenizer):
+            for token in self._plain(prompt, config, tokenizer, adapter):
                 continued[token.row].append(token.id)
             rows += continued
         return rows
 
-    def tokens(self, prompt: str | Sequence[int], **settings: Any) -> Iterator[Token]:
+    def tokens(self, prompt: str | Sequence[int], *, adapter: str = "", **settings: Any) -> Iterator[Token]:
         """The tokens of the continuation as they are found, with text, log-probability and the reason for the end.
 
         Raises:
@@ -208,8 +227,14 @@ class LanguageModel:
         config = self.generation_config.updated(settings)
         prompt_ids = self._encoded(prompt) if isinstance(prompt, str) else prompt
         if self._uses_engine(config):
-            return self.engine.stream(self._requests(prompt_ids, config, self.tokenizer))
-        return generate(self.transformer, prompt_ids, config, eos_token_ids=self.eos_token_ids, tokenizer=self.tokenizer)
+            return self.engine.stream(self._requests(prompt_ids, config, self.tokenizer, adapter))
+        return self._plain(prompt_ids, config, self.tokenizer, adapter)
+
+    def _plain(
+        self, prompt_ids: Sequence[int], config: GenerationConfig, tokenizer: Tokenizer | None, adapter: str
+    ) -> Iterator[Token]:
+        model = by_name({**self.adapters, "": self.transformer}, adapter)
+        return generate(model, prompt_ids, config, eos_token_ids=self.eos_token_ids, tokenizer=tokenizer)
 
     def _uses_engine(self, config: GenerationConfig) -> bool:
         """The native step and structured output are an engine's; the rest is computed in one batch."""
@@ -217,10 +242,12 @@ class LanguageModel:
             return False
         return bool(structure_of(config)[0]) or (self._tier != "eager" and self.engine.tier == "native")
 
-    def _requests(self, prompt_ids: Sequence[int], config: GenerationConfig, tokenizer: Tokenizer | None) -> list[Request]:
+    def _requests(
+        self, prompt_ids: Sequence[int], config: GenerationConfig, tokenizer: Tokenizer | None, adapter: str
+    ) -> list[Request]:
         ends, ids = frozenset(self.eos_token_ids), tuple(prompt_ids)
         return [
-            Request(prompt_ids=ids, config=config, eos_token_ids=ends, tokenizer=tokenizer, row=row)
+            Request(prompt_ids=ids, config=config, eos_token_ids=ends, tokenizer=tokenizer, row=row, adapter=adapter)
             for row in range(config.num_return_sequences)
         ]
 

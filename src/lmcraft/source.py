@@ -39,6 +39,8 @@ class Source:
     """What it was made of, if it is known."""
     adapter: Adapter | None = None
     """What was merged into `checkpoint` on the way."""
+    base: "Source | None" = None
+    """What the adapter was merged into."""
 
     @property
     def name(self) -> str:
@@ -95,6 +97,7 @@ def open_source(address: str | Path, *, offline: bool = False) -> Iterator[Sourc
                 tokenizer=Tokenizer.load(path) if (path / "tokenizer.json").is_file() else base.tokenizer,
                 lineage={"parent": base.fingerprint},
                 adapter=adapter,
+                base=base,
             )
         return
     config, eos_token_ids = read_generation_config(path)
@@ -110,6 +113,19 @@ def open_source(address: str | Path, *, offline: bool = False) -> Iterator[Sourc
             fetched.licence or lineage.get("licence") or _licence_of_card(path),
             lineage,
         )
+
+
+def open_adapter(address: str | Path, *, offline: bool = False) -> Adapter:
+    """The adapter at an address, without its base model; arguments as in `open_source`.
+
+    Raises:
+        UserError: there is none, it is damaged, or of a kind that is not supported.
+        RunError: it could not be fetched.
+    """
+    path = fetch(address, offline=offline).path
+    if not is_adapter(path):
+        raise UserError(f"'{address}' is no adapter: it has no {CONFIG}, or is a whole model (open that by itself)")
+    return read_adapter(path)
 
 
 def read_lineage(folder: Path) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """`lmcraft chat`: talk with a model in the terminal."""
 
-import re
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from lmcraft.commands.generate import SamplingConfig, load_model, show
 from lmcraft.config import Config
 from lmcraft.errors import UserError
 from lmcraft.infer.config import GenerationConfig
+from lmcraft.tokenizer.template import without
 
 if TYPE_CHECKING:
     from lmcraft.language_model import LanguageModel
@@ -124,20 +124,6 @@ class Conversation:
         special = tokenizer.special_tokens
         clean = [{"role": role, "content": without(special, content)} for role, content in messages]
         return tokenizer.encode(tokenizer.apply_chat_template(clean), parse_special=True)
-
-
-def without(special_tokens: Collection[str], text: str) -> str:
-    """`text` with the spellings of special tokens removed, so that nobody can end a turn or speak as the system.
-
-    The alternative, encoding the template's and the speakers' parts each by themselves, would keep the spellings, but gives
-    other tokens where a template's words and a speaker's meet than the model was tuned on.
-    """
-    if not special_tokens:
-        return text
-    spellings = re.compile("|".join(map(re.escape, special_tokens)))
-    while (removed := spellings.sub("", text)) != text:  # what a removal joins may spell one again
-        text = removed
-    return text
 
 
 def _obey(line: str, conversation: Conversation) -> None:

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -102,6 +102,9 @@ class SamplingConfig(Config):
 class GenerateConfig(SamplingConfig, _Positional):
     """Continue a text. Settings that are left out are the model's own, from its generation_config.json."""
 
+    adapter: str | None = None
+    """Folder or address of an adapter (LoRA or DoRA in PEFT's format) of this model, kept beside its weights."""
+
     def resolved(self) -> "GenerateConfig":
         # "-" can be a prompt only where anything with a hyphen can, so a mistyped option arrives as one.
         if self.prompt and _OPTION.fullmatch(self.prompt):
@@ -121,8 +124,9 @@ def generate(config: GenerateConfig) -> str:
     """
     config = config.resolved()
     prompt = _read_prompt() if config.prompt in (None, "-") else str(config.prompt)
-    model = load_model(config.model, config)
-    tokens = model.tokens(prompt, **config.settings())
+    adapters = {} if config.adapter is None else {config.adapter: config.adapter}
+    model = load_model(config.model, config, adapters)
+    tokens = model.tokens(prompt, adapter=config.adapter or "", **config.settings())
     count = model.generation_config.updated(config.settings()).num_return_sequences
     if count > 1:
         return _print_all(prompt, tokens, count)
@@ -173,11 +177,11 @@ def show(text: str, *, dim: bool = False) -> None:
     print(text.encode(encoding, "replace").decode(encoding), end="", flush=True)
 
 
-def load_model(address: str, config: SamplingConfig) -> "LanguageModel":
-    """The model, where and in the number type that the configuration says.
+def load_model(address: str, config: SamplingConfig, adapters: Mapping[str, str | Path] | None = None) -> "LanguageModel":
+    """The model, where and in the number type that the configuration says; `adapters` as in `LanguageModel.load`.
 
     Raises:
-        UserError: there is no such model or device.
+        UserError: there is no such model, adapter or device.
     """
     import torch
 
@@ -192,4 +196,4 @@ def load_model(address: str, config: SamplingConfig) -> "LanguageModel":
     dtype = DTYPES.get(config.precision)
     weights = None if config.weights == "keep" else config.weights
     draft = None if config.draft is None else LanguageModel.load(config.draft, dtype=dtype, device=device)
-    return LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft)
+    return LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft, adapters=adapters)

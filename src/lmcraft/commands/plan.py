@@ -103,7 +103,7 @@ def make_plan(config: PlanConfig) -> Plan:
     from lmcraft.machine import choose_machine, peak_memory
     from lmcraft.model.transformer import Transformer
     from lmcraft.train.memory import FLOAT, activation_bytes, state_bytes
-    from lmcraft.train.micro_batch import fast_rows
+    from lmcraft.train.micro_batch import FAST_TOKENS, fast_rows
     from lmcraft.train.objective import NextToken
 
     config = config.resolved()
@@ -121,7 +121,7 @@ def make_plan(config: PlanConfig) -> Plan:
         if machine is not None:
             config = settled(config, machine, folder)
         elif not config.micro_batch_size:
-            config = replace(config, micro_batch_size=fast_rows(config.batch_size, config.sequence_length))
+            config = replace(config, micro_batch_size=fast_rows(config.batch_size, config.sequence_length, FAST_TOKENS))
         with torch.device("meta"):
             model = Transformer(config.model)
         flops_per_token = model.flops_per_token(config.sequence_length)

@@ -118,8 +118,10 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
 def _pretrain(config: PretrainConfig, processes: "Processes") -> ModelFolder:
     from rich.console import Console
 
+    from lmcraft.data.loader import TokenSplit
     from lmcraft.machine import choose_machine
     from lmcraft.report.page import write_report
+    from lmcraft.train.checkpoint import step_to_resume
     from lmcraft.train.compiling import clocked
 
     if config.batch_size % processes.data_count:
@@ -128,7 +130,7 @@ def _pretrain(config: PretrainConfig, processes: "Processes") -> ModelFolder:
             "change one of them"
         )
     folder = ModelFolder(config.out)
-    step = None if config.find_lr else _checkpoint_to_resume(config, folder)
+    step = None if config.find_lr else step_to_resume(config.out, folder.checkpoints, resume=config.resume)
     say = partial(Console(stderr=True, highlight=False, quiet=not processes.is_main).print, markup=False, soft_wrap=True)
     machine = processes.agree(choose_machine(config.device, config.precision))
     say(f"computing in {machine.why}")
@@ -148,9 +150,10 @@ def _pretrain(config: PretrainConfig, processes: "Processes") -> ModelFolder:
     if config.compile == "on":
         say(clocked(trainer))
     tokens = config.max_steps * config.batch_size * config.sequence_length
+    text = len(TokenSplit(DatasetFolder(config.data), "train"))
     say(
         f"{trainer.model.num_parameters():,} parameters, {tokens:,} tokens in {config.max_steps} steps of "
-        f"{config.batch_size} x {config.sequence_length}, on {len(trainer.training.split):,} tokens of text"
+        f"{config.batch_size} x {config.sequence_length}, on {text:,} tokens of text"
     )
     progress = trainer.run()
     if processes.is_main:
@@ -225,22 +228,6 @@ def _in_time(config: C, machine: "Machine", folder: ModelFolder, processes: "Pro
     return dial.resolve_length(config, config.model, config.sequence_length, tokens)
 
 
-def _checkpoint_to_resume(config: PretrainConfig, folder: ModelFolder) -> int | None:
-    """The last checkpoint's step, or None for a run from the start.
-
-    Raises:
-        UserError: the folder holds a run and resume is not asked for, or the other way round.
-    """
-    from lmcraft.train.checkpoint import Checkpoints
-
-    steps = Checkpoints(folder.checkpoints).steps()
-    if steps and not config.resume:
-        raise UserError(f"out='{config.out}' already holds a run: add --resume to continue it, or choose another --out")
-    if config.resume and not steps:
-        raise UserError(f"resume=true, but out='{config.out}' holds no checkpoint: leave --resume out to start")
-    return steps[-1] if steps else None
-
-
 def _as_before(config: PretrainConfig, folder: ModelFolder) -> PretrainConfig:
     """What was settled when the run began, where this call leaves it open: measured anew it might differ."""
     before = PretrainConfig.from_toml(folder.config_toml)
@@ -283,6 +270,7 @@ def build_trainer(
     from lmcraft.train.loop import Trainer
     from lmcraft.train.processes import Processes
     from lmcraft.train.settle import settle_micro_batch
+    from lmcraft.train.sharding import whole_copy
 
     objective = _objective(config)
     config = settle_micro_batch(config, config.model, objective, config.sequence_length, machine, str)
@@ -310,7 +298,7 @@ def build_trainer(
         config,
         machine,
         folder,
-        save_model=lambda model, path: LanguageModel(model, tokenizer, GenerationConfig()).save(path),
+        snapshot=lambda model: LanguageModel(whole_copy(model), tokenizer, GenerationConfig()).save,
         sample=lambda model: _sample(LanguageModel(model, tokenizer, GenerationConfig()), config.sample_prompt),
         bytes_per_token=validation.bytes / len(validation),
         processes=processes,

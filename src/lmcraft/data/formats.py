@@ -1,11 +1,13 @@
 """Readers of file formats: each takes an open file and yields (line, text), in bounded memory."""
 
 import codecs
+import csv
 import gzip
 import importlib
 import io
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,8 +71,8 @@ def _cut(text: str, start: int, limit: int) -> int:
     return start + limit
 
 
-def read_json_lines(file: BinaryIO, name: str, text_field: str, reading: Reading) -> Iterator[Row]:
-    """The text of each row; a blank line is no row."""
+def json_lines(file: BinaryIO, name: str, reading: Reading) -> Iterator[tuple[int, Any]]:
+    """The JSON value of each line; a blank line is no row."""
     for number, line in enumerate(iter(file.readline, b""), start=1):
         line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if not line.strip():
@@ -82,17 +84,51 @@ def read_json_lines(file: BinaryIO, name: str, text_field: str, reading: Reading
         except (ValueError, RecursionError) as error:
             reading.malformed(name, number, f"not valid JSON: {error}")
         else:
-            yield from _text_of(row, name, number, text_field, reading)
+            yield number, row
 
 
-def read_json(file: BinaryIO, name: str, text_field: str, reading: Reading) -> Iterator[Row]:
+def json_values(file: BinaryIO, name: str, reading: Reading) -> Iterator[tuple[int, Any]]:
     """The rows of one JSON value, a list of rows or a single row; it is held in memory as a whole."""
     try:
         rows = json.loads(file.read().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         reading.malformed(name, 1, f"not valid JSON: {error}")
         return
-    for number, row in enumerate(rows if isinstance(rows, list) else [rows], start=1):
+    yield from enumerate(rows if isinstance(rows, list) else [rows], start=1)
+
+
+def separated_values(file: BinaryIO, name: str, reading: Reading, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
+    """The rows of a table whose first line names its columns, as dicts."""
+    lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        for number, row in enumerate(csv.DictReader(lines, delimiter=delimiter, strict=True), start=2):
+            if None in row or None in row.values():
+                reading.malformed(name, number, "it has more or fewer columns than the first line")
+            else:
+                yield number, {column: reading.clean(value) for column, value in row.items()}
+    except csv.Error as error:
+        reading.malformed(name, 1, f"not a table of values: {error}")
+
+
+def parquet_rows(file: BinaryIO, name: str, reading: Reading) -> Iterator[tuple[int, Any]]:
+    """The rows of a Parquet file, as dicts."""
+    parquet = optional("pyarrow.parquet", "parquet", f"'{name}'")
+    number = 0
+    for batch in parquet.ParquetFile(file).iter_batches(batch_size=ROWS):
+        for row in batch.to_pylist():
+            number += 1
+            yield number, row
+
+
+def read_json_lines(file: BinaryIO, name: str, text_field: str, reading: Reading) -> Iterator[Row]:
+    """The text of each row of `json_lines`."""
+    for number, row in json_lines(file, name, reading):
+        yield from _text_of(row, name, number, text_field, reading)
+
+
+def read_json(file: BinaryIO, name: str, text_field: str, reading: Reading) -> Iterator[Row]:
+    """The text of each row of `json_values`."""
+    for number, row in json_values(file, name, reading):
         yield from _text_of(row, name, number, text_field, reading)
 
 
@@ -140,6 +176,17 @@ ROW_FORMATS: dict[str, ReadRows] = {
     ".ndjson": read_json_lines,
     ".json": read_json,
     ".parquet": read_parquet,
+}
+
+
+ReadTable = Callable[[BinaryIO, str, Reading], Iterator[tuple[int, Any]]]
+TABLES: dict[str, ReadTable] = {
+    ".jsonl": json_lines,
+    ".ndjson": json_lines,
+    ".json": json_values,
+    ".csv": separated_values,
+    ".tsv": partial(separated_values, delimiter="\t"),
+    ".parquet": parquet_rows,
 }
 
 

@@ -3,23 +3,22 @@
 Shapes: B rows, T positions in a row.
 """
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmcraft.data.permutation import permute
+from lmcraft.data.permutation import epoch_secrets, permute
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 
 IGNORE = -100  # a target that does not count, as in torch's cross-entropy
+MULTIPLE = 32  # a batch that is trimmed is as long as its longest row, rounded up to this
 Int64 = NDArray[np.int64]
 
 
@@ -90,6 +89,7 @@ class Sample:
     input_ids: Int64
     targets: Int64  # the token that follows; IGNORE where there is none
     document_ids: Int64  # 0, 1, 2, ... within the row: one more where a document begins
+    values: NDArray[np.float32] | None = None  # (K,) what else an objective knows of the row
 
 
 @dataclass(frozen=True)
@@ -99,16 +99,44 @@ class Batch:
     input_ids: Int64
     targets: Int64
     document_ids: Int64
+    values: NDArray[np.float32] | None = None  # (B, K)
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> "Batch":
         """Stack rows of equal length."""
         names = ("input_ids", "targets", "document_ids")
-        return cls(*(np.stack([getattr(sample, name) for sample in samples]) for name in names))
+        values = [sample.values for sample in samples if sample.values is not None]
+        stacked = {name: np.stack([getattr(sample, name) for sample in samples]) for name in names}
+        return cls(**stacked, values=np.stack(values) if values else None)
+
+    def trimmed(self) -> "Batch":
+        """Without the positions at the end that no row uses: those of the last document, whose targets do not count.
+
+        A row that is one document to its end, such as a prompt of full length, has none of these.
+        """
+        last = (self.document_ids == self.document_ids[:, -1:]) & (self.document_ids > 0)
+        padding = last & (self.targets == IGNORE)
+        unused = np.logical_and.accumulate(padding[:, ::-1], axis=1).sum(axis=1).min()
+        T = self.targets.shape[1]
+        length = min(T, -(-(T - int(unused)) // MULTIPLE) * MULTIPLE) or min(T, MULTIPLE)
+        names = ("input_ids", "targets", "document_ids")
+        return replace(self, **{name: getattr(self, name)[:, :length] for name in names})
 
     def without_targets(self) -> "Batch":
         """The same rows, of which nothing is to be predicted."""
         return replace(self, targets=np.full_like(self.targets, IGNORE))
+
+
+class Rows(Protocol):
+    """What training reads: rows by a global index, and all of them in order."""
+
+    sequence_length: int
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """The rows with these global indices, in this order."""
+
+    def ordered(self) -> Iterator[Sample]:
+        """All rows once."""
 
 
 class Batches:
@@ -139,7 +167,7 @@ class Batches:
         """The row with a global index: epoch index // samples_per_epoch, and its place within the epoch."""
         assert index >= 0, index
         epoch, place = divmod(index, self.samples_per_epoch)
-        offset, key = _epoch_secrets(self.seed, epoch)
+        offset, key = epoch_secrets(self.seed, epoch)
         return self._row(permute(place, self.samples_per_epoch, key), offset % self.targets_per_epoch)
 
     def batch(self, indices: Sequence[int]) -> Batch:
@@ -169,10 +197,3 @@ class Batches:
         begins[length:][:1] = 1  # padding is a document of its own
         begins[0] = 0
         return Sample(inputs, targets, np.cumsum(begins))
-
-
-@lru_cache(maxsize=4)
-def _epoch_secrets(seed: int, epoch: int) -> tuple[int, int]:
-    """Two 64-bit numbers: where the circle of an epoch is cut (to be reduced), and the key of the order of its rows."""
-    digest = hashlib.blake2b(f"lmcraft {seed} {epoch}".encode(), digest_size=16).digest()
-    return int.from_bytes(digest[:8]), int.from_bytes(digest[8:])

@@ -1,5 +1,8 @@
 """A shuffled order of any length that takes no memory: a keyed permutation, computed place by place."""
 
+import hashlib
+from functools import lru_cache
+
 _MASK = (1 << 64) - 1
 ROUNDS = 6
 
@@ -28,3 +31,10 @@ def _mix(key: int, round_number: int, value: int) -> int:
     x = ((x ^ x >> 30) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ x >> 27) * 0x94D049BB133111EB) & _MASK
     return x ^ x >> 31
+
+
+@lru_cache(maxsize=4)
+def epoch_secrets(seed: int, epoch: int) -> tuple[int, int]:
+    """Two 64-bit numbers: where an epoch begins (to be reduced), and the key of its order."""
+    digest = hashlib.blake2b(f"lmcraft {seed} {epoch}".encode(), digest_size=16).digest()
+    return int.from_bytes(digest[:8]), int.from_bytes(digest[8:])

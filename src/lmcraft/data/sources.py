@@ -5,16 +5,17 @@ import hashlib
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lmcraft.data import formats
 from lmcraft.data.reading import Document, Reading, SourceAccount
 from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of
 
-__all__ = ["Document", "Reading", "read_documents"]
+__all__ = ["Document", "Reading", "read_documents", "read_table"]
 
 HUGGING_FACE = "hf:"
 HEAD = 8192  # bytes looked at to tell a binary file from text
@@ -99,18 +100,35 @@ def _read_files(
 
 def _read_file(path: Path, text_field: str, document_chars: int, reading: Reading) -> Iterator[Document]:
     name, start = str(path), reading.position
+    with _telling_damage(path), path.open("rb") as raw:
+        file = formats.open_decompressed(path, raw)
+        read_rows = formats.ROW_FORMATS.get(formats.inner_suffix(path))
+        rows = read_rows(file, name, text_field, reading) if read_rows else formats.read_text(file, document_chars, reading)
+        for line, text in rows:
+            if not raw.closed:  # pyarrow closes a file at its end
+                reading.position = start + raw.tell()
+            yield Document(text, name, line)
+    reading.position = start + path.stat().st_size
+
+
+def read_table(path: Path, reading: Reading) -> Iterator[tuple[int, Any]]:
+    """The rows of a .jsonl, .json, .csv, .tsv or .parquet file, each with its line or number; it may be compressed.
+
+    Raises:
+        UserError: there is no such file, it is of another kind or damaged, or a row is malformed and that is fatal.
+    """
+    read = formats.TABLES.get(formats.inner_suffix(path))
+    if not path.is_file() or read is None:
+        what = "does not exist: check the path" if read else f"has no rows: give one of {', '.join(formats.TABLES)}"
+        raise UserError(f"data '{path}' {what}")
+    with _telling_damage(path), path.open("rb") as raw:
+        yield from read(formats.open_decompressed(path, raw), str(path), reading)
+
+
+@contextmanager
+def _telling_damage(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as raw:
-            file = formats.open_decompressed(path, raw)
-            read_rows = formats.ROW_FORMATS.get(formats.inner_suffix(path))
-            rows = (
-                read_rows(file, name, text_field, reading) if read_rows else formats.read_text(file, document_chars, reading)
-            )
-            for line, text in rows:
-                if not raw.closed:  # pyarrow closes a file at its end
-                    reading.position = start + raw.tell()
-                yield Document(text, name, line)
-        reading.position = start + path.stat().st_size
+        yield
     except UserError:
         raise
     except (OSError, EOFError, zlib.error) as error:

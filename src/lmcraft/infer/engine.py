@@ -3,13 +3,12 @@
 A step computes pieces of prompts, within a budget, and one token or a few of every sequence that grows: in the native
 operation where it covers the model, else row by row in PyTorch. Prompts of weights that are not quantised are for PyTorch
 too, whose products of many rows are faster there. The numbers of a sequence do not depend on what else is in the batch:
-prompts are always cut at the same places, and a row's arithmetic is its own.
+prompts are always cut at the same places, and a row's arithmetic is its own. Each may have an adapter of its own.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Ids
-from contextlib import nullcontext
 from typing import Literal
 
 import torch
@@ -28,6 +27,7 @@ from lmcraft.infer.request import Batch, Request, Sequence
 from lmcraft.infer.sampler import check_bias, next_tokens
 from lmcraft.infer.threads import ThreadChoice, one_thread
 from lmcraft.infer.tokens import Token, room_for
+from lmcraft.model.low_rank import by_name
 from lmcraft.model.quantised import Quantised
 from lmcraft.model.transformer import Transformer
 
@@ -55,6 +55,8 @@ class Engine:
             sequence. More lets several prompts in at once, and makes those that grow wait longer.
         lookup: guess tokens of greedy continuations from what the text said before (exact; native tier only).
         draft: a smaller model of the same vocabulary that guesses for a sequence that grows alone (exact; native tier only).
+        adapters: what a request may name: models that share the weights of `model` (`lmcraft.model.low_rank.with_adapter`).
+            Those that were trained beside weights in other bits than `weights` are decoded in PyTorch, without guesses.
 
     Raises:
         UserError: the native tier is asked for and cannot be had; the draft is of another vocabulary; the budget is too
@@ -72,8 +74,10 @@ class Engine:
         max_num_batched_tokens: int = 0,
         lookup: bool = True,
         draft: Transformer | None = None,
+        adapters: Mapping[str, Transformer] | None = None,
     ) -> None:
         self.model = model
+        self.models = {**(adapters or {}), "": model}
         self.max_num_seqs = max_num_seqs
         least = PIECE + max_num_seqs
         if 0 < max_num_batched_tokens < least:
@@ -96,12 +100,15 @@ class Engine:
         if self.tier == "native":
             most = torch.get_num_threads()
             self._threads = {rows: ThreadChoice(most) for rows in range(1, MOST_ROWS + 1)}
-            self._native = NativeDecoder(model, self.pool, self.weights, most_threads=most)
+            self._native = NativeDecoder(model, self.pool, self.weights, most_threads=most, adapters=adapters)
             self._guesser = Guesser(self._threads, lookup, None if draft is None else self._drafted_by(draft))
         elif draft is not None:
             raise UserError("a draft needs the native decode step, and this model is decoded in PyTorch: leave draft out")
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
+
+    def _native_for(self, adapter: str) -> NativeDecoder | None:
+        return self._native if self._native is not None and adapter in self._native.adapters else None
 
     def _drafted_by(self, draft: Transformer) -> Draft:
         mine, theirs = self.model.config.vocab_size, draft.config.vocab_size
@@ -118,8 +125,10 @@ class Engine:
         """Queue a request; its tokens come out of `step`. Set `cancelled` of what is returned to give up.
 
         Raises:
-            UserError: the prompt is empty, too long or of another vocabulary; a setting does not fit.
+            UserError: the prompt is empty, too long or of another vocabulary; a setting does not fit; there is no such
+                adapter.
         """
+        by_name(self.models, request.adapter)
         config, prompt_ids, vocab_size = request.config, request.prompt_ids, self.model.config.vocab_size
         if config.num_beams > 1:
             raise UserError(f"num_beams={config.num_beams} is not for the engine, which samples: use `generate`")
@@ -171,28 +180,30 @@ class Engine:
                 sequence.cancelled = True
 
     @torch.inference_mode()
-    def score(self, ids: Ids[int]) -> Tensor:
+    def score(self, ids: Ids[int], adapter: str = "") -> Tensor:
         """The logits after each token of a text, (T, V), float32, in the arithmetic of decoding.
 
         Raises:
-            UserError: the text is empty, too long or of another vocabulary.
+            UserError: the text is empty, too long or of another vocabulary; there is no such adapter.
         """
-        ask = Request(prompt_ids=tuple(ids), config=GenerationConfig(max_new_tokens=1))
+        ask = Request(prompt_ids=tuple(ids), config=GenerationConfig(max_new_tokens=1), adapter=adapter)
         sequence = self.submit(ask)
         self.waiting.remove(sequence)
         if not self.pool.extend(sequence.holding, len(ids)):
             raise UserError(f"a text of {len(ids)} tokens finds no room beside the running requests: wait for them")
         try:
-            if self._native is None:
+            native = self._native_for(adapter)
+            if native is None:
                 cache = PagedCache(self.pool, sequence.holding, 0)
-                logits_1TV: Tensor = self.model(torch.tensor([ids], device=self.model.device), cache=cache)
+                logits_1TV: Tensor = self.models[adapter](torch.tensor([ids], device=self.model.device), cache=cache)
                 return logits_1TV[0].float().cpu()
             blocks = torch.tensor(sequence.holding.blocks, dtype=torch.int32)
             logits = []
             for start in range(0, len(ids), MOST_ROWS):
-                rows = [DecodeRow(i, start + n, blocks) for n, i in enumerate(ids[start : start + MOST_ROWS])]
+                some = ids[start : start + MOST_ROWS]
+                rows = [DecodeRow(i, start + n, blocks, adapter=adapter) for n, i in enumerate(some)]
                 with self._threads[len(rows)].measured() as threads:
-                    logits.append(self._native.step(rows, threads).logits.clone())
+                    logits.append(native.step(rows, threads).logits.clone())
             return torch.cat(logits)
         finally:
             self.pool.release(sequence.holding)
@@ -205,9 +216,7 @@ class Engine:
         found: list[tuple[Sequence, Token]] = []
         for sequence, stop in batch.prefill:
             found += self._prefill(sequence, stop)
-        if batch.decode:
-            with one_thread() if self._native is not None else nullcontext():
-                found += self._decode(batch.decode)
+        found += self._decode(batch.decode)
         for sequence in [sequence for sequence in self.running if sequence.finished]:
             self._remove(sequence)
         return found
@@ -265,7 +274,7 @@ class Engine:
         known = sequence.tokens[sequence.computed :]
         if len(known) > 1:
             return known[: min(room, MOST_ROWS)]
-        if self._native is None or not alone:
+        if self._native_for(sequence.request.adapter) is None or not alone:
             return known
         return known + self._guesser.guess(sequence, min(room - 1, self.context - len(sequence.tokens) - 1))
 
@@ -283,7 +292,8 @@ class Engine:
     # Computing it
 
     def _prefill(self, sequence: Sequence, stop: int) -> list[tuple[Sequence, Token]]:
-        scores = self.compute(sequence.holding, sequence.computed, sequence.tokens[sequence.computed : stop])
+        ids = sequence.tokens[sequence.computed : stop]
+        scores = self.compute(sequence.holding, sequence.computed, ids, sequence.request.adapter)
         sequence.computed = stop
         self.pool.publish(sequence.holding, sequence.tokens[:stop], sequence.salt)
         if stop < sequence.prompt_length or len(sequence.tokens) > sequence.prompt_length:
@@ -291,51 +301,55 @@ class Engine:
         return self._sample(sequence, scores, len(scores.best) - 1)
 
     @torch.inference_mode()
-    def compute(self, holding: Holding, held: int, ids: Ids[int]) -> Scores:
+    def compute(self, holding: Holding, held: int, ids: Ids[int], adapter: str = "") -> Scores:
         """Take some tokens after the first `held`, which are computed, and score what follows in the last row."""
-        if self._native is not None and (len(ids) == 1 or self.weights in ("int8", "int4")):
-            return self._read(self._native, holding, held, ids)
-        return self._forward(holding, held, ids)
+        native = self._native_for(adapter)
+        if native is not None and (len(ids) == 1 or self.weights in ("int8", "int4")):
+            return self._read(native, holding, held, ids, adapter)
+        return self._forward(holding, held, ids, adapter)
 
-    def _forward(self, holding: Holding, held: int, ids: Ids[int]) -> Scores:
+    def _forward(self, holding: Holding, held: int, ids: Ids[int], adapter: str) -> Scores:
         """In PyTorch."""
         cache = PagedCache(self.pool, holding, held)
         input_ids = torch.tensor([ids], device=self.model.device)
-        logits_11V: Tensor = self.model(input_ids, cache=cache, last_only=True)
+        logits_11V: Tensor = self.models[adapter](input_ids, cache=cache, last_only=True)
         return Scores.of(logits_11V[:, 0].float().cpu())
 
-    def _read(self, native: NativeDecoder, holding: Holding, held: int, ids: Ids[int]) -> Scores:
+    def _read(self, native: NativeDecoder, holding: Holding, held: int, ids: Ids[int], adapter: str) -> Scores:
         """In the native operation, as many tokens a step as it takes."""
         blocks = torch.tensor(holding.blocks, dtype=torch.int32)
         with one_thread():
             for start in range(0, len(ids), MOST_ROWS):
                 places = range(start, min(start + MOST_ROWS, len(ids)))
-                rows = [DecodeRow(ids[n], held + n, blocks, n == len(ids) - 1) for n in places]
+                rows = [DecodeRow(ids[n], held + n, blocks, n == len(ids) - 1, adapter) for n in places]
                 with self._threads[len(rows)].measured() as threads:
                     scores = native.step(rows, threads)
         return scores
 
     def _decode(self, work: list[tuple[Sequence, Ids[int]]]) -> list[tuple[Sequence, Token]]:
         found: list[tuple[Sequence, Token]] = []
-        if self._native is None:
-            for sequence, ids in work:
-                scores = self._forward(sequence.holding, sequence.computed, ids[:1])
-                found += self._accept(sequence, ids[:1], scores, 0)
-            return found
-        group: list[tuple[Sequence, Ids[int]]] = []
+        groups: list[list[tuple[Sequence, Ids[int]]]] = []
         for sequence, ids in work:
-            if sum(len(other) for _, other in group) + len(ids) > MOST_ROWS:
-                found += self._decode_native(self._native, group)
-                group = []
-            group.append((sequence, ids))
-        return found + self._decode_native(self._native, group)
+            if self._native_for(sequence.request.adapter) is None:
+                scores = self._forward(sequence.holding, sequence.computed, ids[:1], sequence.request.adapter)
+                found += self._accept(sequence, ids[:1], scores, 0)
+            elif groups and sum(len(other) for _, other in groups[-1]) + len(ids) <= MOST_ROWS:
+                groups[-1].append((sequence, ids))
+            else:
+                groups.append([(sequence, ids)])
+        if self._native is not None:
+            with one_thread():
+                for group in groups:
+                    found += self._decode_native(self._native, group)
+        return found
 
     def _decode_native(self, native: NativeDecoder, work: list[tuple[Sequence, Ids[int]]]) -> list[tuple[Sequence, Token]]:
         rows = []
         for sequence, ids in work:
             blocks = torch.tensor(sequence.holding.blocks, dtype=torch.int32)
             replayed = len(sequence.tokens) - sequence.computed > len(ids)
-            rows += [DecodeRow(i, sequence.computed + n, blocks, not replayed) for n, i in enumerate(ids)]
+            adapter = sequence.request.adapter
+            rows += [DecodeRow(i, sequence.computed + n, blocks, not replayed, adapter) for n, i in enumerate(ids)]
         with self._threads[len(rows)].measured() as threads:
             scores = native.step(rows, threads)
         found, start = [], 0

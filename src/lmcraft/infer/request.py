@@ -31,8 +31,10 @@ class Request:
     """Fills in `Token.text`; needed for `config.stop`."""
     row: int = 0
     """Which of `config.num_return_sequences`."""
+    adapter: str = ""
+    """Name of one of the engine's adapters; empty: the base model alone."""
     owner: str = ""
-    """Keys and values are shared among requests of one owner only."""
+    """Keys and values are shared among requests of one owner, and of one adapter, only."""
     deadline: float = inf
     """When to give up, by `time.monotonic()`."""
     id: str = field(default_factory=lambda: uuid4().hex)
@@ -73,7 +75,7 @@ class Sequence:
 
     @property
     def salt(self) -> bytes:
-        return self.request.owner.encode()
+        return repr((self.request.owner, self.request.adapter)).encode()
 
     @property
     def expired(self) -> bool:

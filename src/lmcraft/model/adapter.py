@@ -1,4 +1,4 @@
-"""Adapters in PEFT's format: low-rank changes to a base model's matrices (LoRA, arXiv 2106.09685), merged as it opens."""
+"""Adapters in PEFT's format, merged as their base model opens: LoRA (arXiv 2106.09685) and DoRA (arXiv 2402.09353)."""
 
 import json
 from collections.abc import Mapping
@@ -14,14 +14,17 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json, written_whole
+from lmcraft.model.quantised import quantise_groups, quantise_rows
 from lmcraft.model.storage import Checkpoint
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
+MAGNITUDE = ".lora_magnitude_vector"
+HEAD = "score.weight"  # of a classifier, which a language model has not
+BASE_WEIGHTS = "lmcraft_base_weights"  # our own key of the configuration: "int8" or "int4", what the base was trained as
 # What PEFT can do with LoRA and we do not; each is off where its key is missing.
 UNSUPPORTED = (
-    "use_dora",
     "lora_bias",
     "use_qalora",
     "megatron_config",
@@ -32,7 +35,10 @@ UNSUPPORTED = (
 
 @dataclass(frozen=True)
 class Adapter:
-    """W + scale * B A for some of a base model's matrices W, and whole new tensors for others (PEFT's modules_to_save)."""
+    """W + scale * B A for some of a base model's matrices W, and whole new tensors for others (PEFT's modules_to_save).
+
+    Of DoRA each row of that sum has the length that the adapter says.
+    """
 
     folder: Path
     config: Mapping[str, Any]
@@ -51,14 +57,28 @@ class Adapter:
         alpha = _by_name(self.config.get("alpha_pattern"), module, self.config.get("lora_alpha"))
         return float(alpha / (sqrt(rank) if self.config.get("use_rslora") else rank))
 
+    @property
+    def modules(self) -> list[str]:
+        """The base model's layers that are changed by a low-rank matrix."""
+        return sorted(name.partition(".lora_A")[0] for name in self.tensors if ".lora_A" in name)
+
+    @property
+    def whole(self) -> list[str]:
+        """The base model's tensors that are replaced."""
+        return sorted(name for name in self.tensors if ".lora_" not in name and name != HEAD)
+
+    def low_rank(self, module: str) -> tuple[Tensor, Tensor, Tensor | None]:
+        """A (r, in), B (out, r) and, of DoRA, the rows' lengths (out,)."""
+        lengths = self.tensors.get(module + MAGNITUDE)
+        return self.tensors[f"{module}.lora_A.weight"], self.tensors[f"{module}.lora_B.weight"], lengths
+
     def merged(self, checkpoint: Checkpoint) -> Checkpoint:
         """The base model's checkpoint with the adapter applied to each tensor as it is read.
 
         Raises:
             UserError: the adapter changes a tensor that the base model does not have.
         """
-        changed = {name.rpartition(".lora_A")[0] + ".weight" for name in self.tensors if ".lora_A" in name}
-        changed |= {name for name in self.tensors if ".lora_" not in name}
+        changed = {f"{module}.weight" for module in self.modules} | set(self.whole)
         if strange := sorted(changed - checkpoint.names):
             raise UserError(
                 f"the adapter '{self.folder}' changes '{strange[0]}', which its base model '{checkpoint.source}' lacks: "
@@ -74,15 +94,30 @@ class Adapter:
         return replace(checkpoint, read=read)
 
     def _changed(self, module: str, weight: Tensor) -> Tensor:
-        low_in, low_out = self.tensors[f"{module}.lora_A.weight"], self.tensors[f"{module}.lora_B.weight"]
+        low_in, low_out, lengths = self.low_rank(module)
         change = self.scale(module) * (low_out.float() @ low_in.float())
-        change = change.t() if self.config.get("fan_in_fan_out") else change
+        transposed = bool(self.config.get("fan_in_fan_out"))
+        change = change.t() if transposed else change
         if change.shape != weight.shape:
             raise UserError(
                 f"the adapter '{self.folder}' changes '{module}' by a matrix of {tuple(change.shape)}, but the base model's "
                 f"is {tuple(weight.shape)}: they are not of one model"
             )
-        return (weight.float() + change).to(weight.dtype)
+        sum_ = self._as_trained(weight.float(), transposed=transposed) + change
+        if lengths is not None:
+            rows = 1 if transposed else 0
+            shape = (1, -1) if transposed else (-1, 1)
+            sum_ *= lengths.float().view(shape) / sum_.norm(dim=1 - rows, keepdim=True)
+        return sum_.to(weight.dtype)
+
+    def _as_trained(self, weight: Tensor, *, transposed: bool) -> Tensor:
+        """The base model's matrix in the few bits that the adapter was trained beside."""
+        bits = self.config.get(BASE_WEIGHTS)
+        if bits is None:
+            return weight
+        rows = weight.t().contiguous() if transposed else weight
+        dense = (quantise_rows(rows) if bits == "int8" else quantise_groups(rows)).dense()
+        return dense.t() if transposed else dense
 
 
 def is_adapter(folder: Path) -> bool:
@@ -112,6 +147,8 @@ def read_adapter(folder: Path) -> Adapter:
         raise UserError(
             f"the adapter '{folder}' has {what}, which is not supported here: merge it with PEFT's merge_and_unload"
         )
+    if config.get("use_dora") and not any(name.endswith(MAGNITUDE) for name in tensors):
+        raise UserError(f"the adapter '{folder}' says use_dora and has no lora_magnitude_vector: fetch or save it again")
     return Adapter(folder, config, tensors)
 
 

@@ -4,12 +4,15 @@ import json
 import math
 from html import escape
 from pathlib import Path
+from statistics import median
 from string import Template
 from typing import TYPE_CHECKING, Any
 
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_text
 from lmcraft.report.chart import Series, line_chart
+from lmcraft.report.table import table
+from lmcraft.report.tuning import tuning
 from lmcraft.train.metrics import read_jsonl
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ def write_report(folder: ModelFolder) -> Path:
         style=STYLE,
         title=escape(folder.path.resolve().name),
         facts=table(_facts(rows)),
+        tuning=tuning(folder),
         loss=line_chart(
             [_series("training", "a", rows, "loss"), _series("validation", "b", rows, "validation_loss")],
             x_label="step",
@@ -81,18 +85,14 @@ def _facts(rows: list[dict[str, Any]]) -> dict[str, str]:
         "steps": f"{steps[-1]['step']:,}",
         "tokens": f"{steps[-1]['tokens']:,}",
         "time in training": f"{steps[-1]['seconds']:.0f} s",
-        "speed": f"{steps[-1]['tokens'] / steps[-1]['seconds']:,.0f} tokens/s",
-        "share of the machine's peak": f"{sum(row['share_of_peak'] for row in steps) / len(steps):.0%}",
+        "speed": f"{median(row['tokens_per_second'] for row in steps):,.0f} tokens/s",
         "peak memory": f"{max(row['peak_memory'] for row in steps) / 2**30:.2f} GiB",
     }
+    if shares := [row["share_of_peak"] for row in steps if "share_of_peak" in row]:
+        facts["share of the machine's peak"] = f"{sum(shares) / len(shares):.0%}"
     if measured:
         best = min(measured, key=lambda row: row["validation_loss"])
         facts["best validation loss"] = f"{best['validation_loss']:.4f} nats a token, at step {best['step']}"
         if "bits_per_byte" in best:
             facts["bits per byte"] = f"{best['bits_per_byte']:.4f}"
     return facts
-
-
-def table(rows: dict[str, str]) -> str:
-    """The rows of an HTML table with a heading and a value each."""
-    return "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())

@@ -11,7 +11,8 @@ import numpy as np
 
 from lmcraft.folder import write_json, write_text
 from lmcraft.report.chart import Series, line_chart, short
-from lmcraft.report.page import STYLE, table
+from lmcraft.report.page import STYLE
+from lmcraft.report.table import table
 from lmcraft.train.scaling_law import INTERVAL, Fit, Point, Prediction, ScalingLaw, interval
 
 PAGE = Template((Path(__file__).parent / "scaling.html").read_text(encoding="utf-8"))

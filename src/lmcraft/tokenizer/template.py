@@ -6,7 +6,8 @@ surroundings are those of transformers'
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, NoReturn
@@ -33,6 +34,20 @@ def render(template: str, messages: Sequence[Mapping[str, Any]], **variables: ob
         raise UserError(f"the chat template cannot render these messages: {error}") from error
     finally:
         BUDGET.reset(before)
+    return text
+
+
+def without(special_tokens: Collection[str], text: str) -> str:
+    """`text` with the spellings of special tokens removed, so that nobody can end a turn or speak as the system.
+
+    The alternative, encoding the template's and the speakers' parts each by themselves, would keep the spellings, but gives
+    other tokens where a template's words and a speaker's meet than the model was tuned on.
+    """
+    if not special_tokens:
+        return text
+    spellings = re.compile("|".join(map(re.escape, special_tokens)))
+    while (removed := spellings.sub("", text)) != text:  # what a removal joins may spell one again
+        text = removed
     return text
 
 

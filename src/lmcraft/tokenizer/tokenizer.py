@@ -222,6 +222,10 @@ class Tokenizer:
         """The Jinja template that turns messages into text, if the tokenizer has one."""
         return files.chat_template_of(self._config)
 
+    def with_chat_template(self, chat_template: str) -> "Tokenizer":
+        """The same tokenizer with another template for all messages."""
+        return Tokenizer(self._hf, {**self._config, "chat_template": chat_template})
+
     def apply_chat_template(
         self,
         messages: Sequence[Mapping[str, Any]],

@@ -23,7 +23,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from lmcraft.errors import RunError
+from lmcraft.errors import RunError, UserError
 from lmcraft.folder import remove, written_whole
 from lmcraft.train.processes import Processes
 
@@ -43,6 +43,8 @@ class Progress:
     """Targets trained on."""
     seconds: float = 0.0
     """Time spent in training, over all sittings."""
+    measured_step: int = -1
+    """The last step after which the validation loss was measured."""
     best_step: int = -1
     best_loss: float = float("inf")
     """Lowest validation loss so far, and the step after which it was measured."""
@@ -148,6 +150,20 @@ class Checkpoints:
             if file.name not in (STATE, PROGRESS):
                 with written_whole(target / file.name) as temporary:
                     shutil.copyfile(file, temporary)
+
+
+def step_to_resume(out: Path, checkpoints: Path, *, resume: bool) -> int | None:
+    """The last checkpoint's step, or None for a run from the start.
+
+    Raises:
+        UserError: the folder holds a run and resume is not asked for, or the other way round.
+    """
+    steps = Checkpoints(checkpoints).steps()
+    if steps and not resume:
+        raise UserError(f"out='{out}' already holds a run: add --resume to continue it, or choose another --out")
+    if resume and not steps:
+        raise UserError(f"resume=true, but out='{out}' holds no checkpoint: leave --resume out to start")
+    return steps[-1] if steps else None
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -44,7 +44,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         V = len(weight_VC)
         w_VC = weight_VC.to(x_NC.dtype)
-        grad_x_NC, grad_w_VC = (torch.empty_like(like) if trains else None for like in (x_NC, weight_VC))
+        # A weight that is not trained has no gradient, which is a third of the work.
+        wanted = [trains and needed for needed in ctx.needs_input_grad[:2]]
+        grad_x_NC, grad_w_VC = (
+            torch.empty_like(like) if want else None for like, want in zip((x_NC, weight_VC), wanted, strict=True)
+        )
         total = torch.zeros((), device=x_NC.device)
         many = max(1, TOGETHER // V)
         few = max(1, IN_CACHE // V) if x_NC.device.type == "cpu" else many
@@ -53,8 +57,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
             logits = x @ w_VC.T
             for part in range(0, len(x), few):
                 total += _to_gradient(logits[part : part + few], targets[part : part + few], smoothing, z_loss)
-            if grad_x_NC is not None and grad_w_VC is not None:
+            if grad_x_NC is not None:
                 torch.mm(logits, w_VC, out=grad_x_NC[start : start + many])
+            if grad_w_VC is not None:
                 grad_w_VC = grad_w_VC.add_(logits.T @ x) if start else grad_w_VC.copy_(logits.T @ x)
         if trains:
             ctx.save_for_backward(grad_x_NC, grad_w_VC)
@@ -63,7 +68,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         grad_x_NC, grad_w_VC = ctx.saved_tensors
-        return grad_x_NC * scale, grad_w_VC.mul_(scale), None, None, None, None
+        by_x = None if grad_x_NC is None else grad_x_NC * scale
+        by_w = None if grad_w_VC is None else grad_w_VC.mul_(scale)
+        return by_x, by_w, None, None, None, None
 
 
 def _to_gradient(logits: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> Tensor:

@@ -26,6 +26,7 @@ EVAL_SHARE = 0.15  # validation tokens per token trained on: a forward pass cost
 EVAL_TOKENS = 8192  # and no fewer than these
 
 T = TypeVar("T", bound=TrainConfig)
+Settings = TypeVar("Settings", bound=OptimizerConfig)
 
 
 def resolve_model(model: TransformerConfig, depth: int, vocab_size: int, sequence_length: int) -> TransformerConfig:
@@ -51,7 +52,7 @@ def sequence_length_for(depth: int) -> int:
     return min(2048, max(256, 1 << round(log2(64 * depth))))
 
 
-def resolve_optimizer(optimizer: OptimizerConfig, width: int) -> OptimizerConfig:
+def resolve_optimizer(optimizer: Settings, width: int) -> Settings:
     """Fill in the learning rates that are 0; given only `learning_rate`, sgd and adam use it for every group."""
     if optimizer.name not in ("normuon", "muon") and optimizer.learning_rate:
         rates = (optimizer.learning_rate,) * 4

@@ -11,14 +11,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from itertools import islice
 from math import ceil, gcd
 from pathlib import Path
 
 import torch
 
-from lmcraft.data.loader import IGNORE, Batch, Batches
+from lmcraft.data.loader import Batch, Rows
 from lmcraft.errors import InterruptedRunError, RunError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine, peak_memory
@@ -28,7 +27,7 @@ from lmcraft.train.config import TrainConfig
 from lmcraft.train.display import Display
 from lmcraft.train.metrics import Metrics, NoMetrics
 from lmcraft.train.objective import Objective, TensorBatch
-from lmcraft.train.optimizer import Optimizer
+from lmcraft.train.optimizer import Group, Optimizer
 from lmcraft.train.processes import Processes
 from lmcraft.train.schedule import check_schedule, learning_rate_factor
 from lmcraft.train.sharding import shard, whole_copy
@@ -48,43 +47,45 @@ class Trainer:
         config: with every 0 filled in.
         machine: where the run computes.
         folder: gets metrics, samples, checkpoints and, at the end, the model with the lowest validation loss.
-        save_model: writes a model's folder to a path.
-        sample: a text that a model writes, to be shown now and then.
+        snapshot: copies a model as it is now, and gives a function that writes the copy's folder to a path.
+        sample: a text that a model writes, to be shown now and then; None: there are no samples.
         bytes_per_token: of the validation text, to give the loss in bits per byte; 0: not known.
         processes: those that share the run; the model's weights are cut over them here.
+        groups: finds the weights that are trained, and their rates; None: all, by the configuration.
+        command: of the command line, to continue the run with.
     """
 
     def __init__(
         self,
         model: Transformer,
         objective: Objective,
-        training: Batches,
-        validation: Batches,
+        training: Rows,
+        validation: Rows,
         config: TrainConfig,
         machine: Machine,
         folder: ModelFolder,
         *,
-        save_model: Callable[[Transformer, Path], None],
-        sample: Callable[[Transformer], str],
+        snapshot: Callable[[Transformer], Callable[[Path], None]],
+        sample: Callable[[Transformer], str] | None,
         bytes_per_token: float,
         processes: Processes,
+        groups: Callable[[Transformer], list[Group]] | None = None,
+        command: str = "pretrain",
     ) -> None:
         check_schedule(config.schedule)
         shard(model, processes)
         self.model, self.objective, self.training, self.validation = model, objective, training, validation
         self.config, self.machine, self.folder = config, machine, folder
-        self.save_model, self.sample_of, self.bytes_per_token, self.processes = (
-            save_model,
-            sample,
-            bytes_per_token,
-            processes,
-        )
-        self.optimizer = Optimizer(model, config.optimizer, machine.dtype)
+        self.snapshot, self.sample_of, self.bytes_per_token = snapshot, sample, bytes_per_token
+        self.processes, self.command = processes, command
+        self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model))
         self.checkpoints = Checkpoints(folder.checkpoints, processes)
         self.progress = Progress()
         self.micro_batch_size = gcd(config.batch_size // processes.data_count, config.micro_batch_size)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._loaded: tuple[int, Future[list[Batch]]] | None = None
+        self.all_trained = groups is None
+        self.positions = 0  # of the last step, in all processes, with those that have no target
 
     def restore(self, step: int) -> None:
         """Continue from a checkpoint, whose weights the model already has."""
@@ -107,6 +108,7 @@ class Trainer:
         metrics = Metrics(self.folder.metrics, self.folder.samples, step=start, tensorboard=events) if main else NoMetrics()
         try:
             with stop_on_signals() as stop, Display(max_steps=last, step=start, quiet=not main) as display:
+                self._catch_up(metrics, display, stop)
                 while self.progress.step < last:
                     self._step(metrics, display)
                     self._between_steps(metrics, display, stop)
@@ -127,8 +129,11 @@ class Trainer:
             raise self._not_a_number("gradient" if math.isfinite(loss) else "loss", p.step + 1)
         seconds = time.perf_counter() - begun
         p.step, p.tokens, p.seconds = p.step + 1, p.tokens + targets, p.seconds + seconds
-        speed = targets / seconds
-        share = speed * self.model.flops_per_token(self.training.sequence_length) / self.machine.peak_flops
+        speed = self.positions / seconds
+        extra, said = {}, ""
+        if self.all_trained:  # what frozen weights save depends on where they are
+            share = speed * self.model.flops_per_token(self.training.sequence_length) / self.machine.peak_flops
+            extra, said = {"share_of_peak": share}, f"  {share:.0%} of peak"
         metrics.log(
             p.step,
             loss=loss,
@@ -136,12 +141,12 @@ class Trainer:
             gradient_norm=norm,
             tokens=p.tokens,
             tokens_per_second=speed,
-            share_of_peak=share,
             seconds=p.seconds,
             peak_memory=peak_memory(),
+            **extra,
         )
         left = (config.max_steps - p.step) * p.seconds / p.step
-        display.update(p.step, f"loss {loss:.3f}  {speed:,.0f} tok/s  {share:.0%} of peak", left=left)
+        display.update(p.step, f"loss {loss:.3f}  {speed:,.0f} tok/s{said}", left=left)
 
     def _not_a_number(self, what: str, step: int) -> RunError:
         return RunError(
@@ -158,6 +163,7 @@ class Trainer:
         torch.manual_seed(_seed_of(self.config.seed, step, self.processes.data_rank))
         micro_batches = self._micro_batches(step)
         targets = max(1, self._targets(micro_batches))
+        self.positions = self.processes.data_count * sum(batch.input_ids.size for batch in micro_batches)
         total = 0.0
         for batch in micro_batches:
             loss = self.objective.loss(self.model, self._to_device(batch)) / targets
@@ -180,7 +186,7 @@ class Trainer:
 
     def _targets(self, batches: Sequence[Batch]) -> int:
         """The targets of the batches of all processes."""
-        mine = sum(int((batch.targets != IGNORE).sum()) for batch in batches) if self.processes.tensor_rank == 0 else 0
+        mine = sum(self.objective.count(batch) for batch in batches) if self.processes.tensor_rank == 0 else 0
         return int(self.processes.total(mine)[0])
 
     def seconds_per_step(self) -> float:
@@ -211,7 +217,7 @@ class Trainer:
         size, ranks = self.micro_batch_size, self.processes.data_count
         while some := list(islice(rows, size * ranks)):
             mine = some[self.processes.data_rank :: ranks]
-            yield Batch.of(mine) if mine else Batch.of(some[:1]).without_targets()
+            yield (Batch.of(mine) if mine else Batch.of(some[:1]).without_targets()).trimmed()
 
     def _stop_signal(self, stop: StopRequest | None) -> int:
         """The signal that asks for a stop, to whichever process it came; 0: none."""
@@ -223,7 +229,7 @@ class Trainer:
         better = False
         if (p.step % config.eval_every == 0 or done) and not self._stop_signal(stop):
             better = self._validate_and_log(metrics, display, stop)
-        if (p.step % config.sample_every == 0 or done) and not self._stop_signal(stop):
+        if self.sample_of and (p.step % config.sample_every == 0 or done) and not self._stop_signal(stop):
             text = self.sample()
             metrics.sample(p.step, text)
             display.say(f"--- sample at step {p.step} ---\n{text}\n---")
@@ -234,9 +240,16 @@ class Trainer:
             self.checkpoints.wait()
             raise InterruptedRunError(
                 f"stopped by a signal after step {p.step} of {config.max_steps}, and saved; "
-                f"continue with: lmcraft pretrain {self.folder.config_toml} --resume",
+                f"continue with: lmcraft {self.command} {self.folder.config_toml} --resume",
                 signal_number,
             )
+
+    def _catch_up(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> None:
+        """Measure what a signal kept from being measured, so that a resumed run has the same best step."""
+        p = self.progress
+        due = 0 < p.step < self.config.max_steps and p.step % self.config.eval_every == 0
+        if due and p.measured_step < p.step and self._validate_and_log(metrics, display, stop):
+            self.save()
 
     def _validate_and_log(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> bool:
         p = self.progress
@@ -245,6 +258,7 @@ class Trainer:
             return False
         if not math.isfinite(loss):
             raise self._not_a_number("validation loss", p.step)
+        p.measured_step = p.step
         bits = {"bits_per_byte": loss / math.log(2) / self.bytes_per_token} if self.bytes_per_token else {}
         metrics.log(p.step, validation_loss=loss, seconds=p.seconds, **bits)
         also = "".join(f"  {value:.3f} bits per byte" for value in bits.values())
@@ -257,12 +271,11 @@ class Trainer:
     def sample(self) -> str:
         """A text that the model writes; an empty one in all processes but the main one."""
         model = whole_copy(self.model) if self.processes.mesh else self.model
-        return self.sample_of(model) if self.processes.is_main else ""
+        return self.sample_of(model) if self.sample_of and self.processes.is_main else ""
 
     def save(self) -> None:
         """Begin to write a checkpoint (`Checkpoints.save`)."""
-        model = whole_copy(self.model)
-        self.checkpoints.save(self.progress, self.optimizer.state(), partial(self.save_model, model))
+        self.checkpoints.save(self.progress, self.optimizer.state(), self.snapshot(self.model))
 
     def _to_device(self, batch: Batch) -> TensorBatch:
         return to_device(batch, self.machine.device)
@@ -280,4 +293,5 @@ def to_device(batch: Batch, device: torch.device) -> TensorBatch:
         torch.from_numpy(batch.input_ids).to(device, non_blocking=True),
         torch.from_numpy(batch.targets).to(device, non_blocking=True),
         None if one_document else torch.from_numpy(batch.document_ids).to(device, non_blocking=True),
+        None if batch.values is None else torch.from_numpy(batch.values).to(device, non_blocking=True),
     )

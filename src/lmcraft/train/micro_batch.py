@@ -39,7 +39,7 @@ def choose_micro_batch(
     free = free_memory(device)
     weights = 2 * FLOAT * model.num_parameters() + state_bytes(model, optimizer)  # with gradients
     needed = _bytes_of_rows(config, objective, length, dtype, checkpointing=checkpointing)
-    most = fast_rows(batch_size, length) if device.type == "cpu" else batch_size
+    most = fast_rows(batch_size, length, FAST_TOKENS) if device.type == "cpu" else batch_size
     rows = next((rows for rows in _divisors(batch_size, most) if weights + needed(rows) <= SHARE * free), 0)
     if not rows:
         raise UserError(
@@ -51,9 +51,9 @@ def choose_micro_batch(
     return rows, f"micro-batches of {rows} x {length} tokens: {size:.1f} GiB of {free / 2**30:.1f} GiB free"
 
 
-def fast_rows(batch_size: int, length: int) -> int:
-    """The largest divisor of the batch that a CPU computes fast."""
-    return next(_divisors(batch_size, max(1, FAST_TOKENS // length)))
+def fast_rows(batch_size: int, length: int, tokens: int) -> int:
+    """The largest divisor of the batch that has at most so many tokens."""
+    return next(_divisors(batch_size, max(1, tokens // length)))
 
 
 def _divisors(batch_size: int, most: int) -> Iterator[int]:

@@ -9,6 +9,7 @@ from typing import Protocol
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
+from lmcraft.data.loader import IGNORE, Batch
 from lmcraft.model.transformer import Transformer
 from lmcraft.train.cross_entropy import linear_cross_entropy
 from lmcraft.train.sharding import share_tokens
@@ -23,6 +24,8 @@ class TensorBatch:
     """The token to predict at each position; -100: none."""
     document_ids: Tensor | None
     """Which document of its row a token belongs to; None: every row is one."""
+    values: Tensor | None = None
+    """(B, K) float32, what else an objective knows of a row."""
 
 
 class Objective(Protocol):
@@ -34,9 +37,13 @@ class Objective(Protocol):
     def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
         """The sum that is reported on validation data, a scalar."""
 
+    def count(self, batch: Batch) -> int:
+        """How many terms the sums have: the targets, unless an objective counts something else."""
+        return int((batch.targets != IGNORE).sum())
+
 
 @dataclass(frozen=True)
-class NextToken:
+class NextToken(Objective):
     """Cross-entropy of the next token, in nats.
 
     Label smoothing and z-loss as in `linear_cross_entropy`; validation measures the plain cross-entropy.

@@ -24,6 +24,8 @@ class Group:
     lr: float
     decayed: bool
     """Whether weight decay and the penalties apply: not to norms and biases."""
+    matrices: bool = False
+    """The blocks' matrices, which normuon and muon take."""
 
 
 class Optimizer:
@@ -33,11 +35,17 @@ class Optimizer:
         UserError: the rates or decays cannot be.
     """
 
-    def __init__(self, model: Transformer, config: OptimizerConfig, compute_dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: Transformer,
+        config: OptimizerConfig,
+        compute_dtype: torch.dtype,
+        groups: list[Group] | None = None,
+    ) -> None:
         check_optimizer(config)
         self.config = config
         self.names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
-        self.groups = parameter_groups(model, config)
+        self.groups = parameter_groups(model, config) if groups is None else groups
         self.rules = list(self._rules(compute_dtype))
         self._base_rates = [[float(group["lr"]) for group in rule.param_groups] for rule in self.rules]
 
@@ -109,13 +117,14 @@ class Optimizer:
 
     def _rules(self, compute_dtype: torch.dtype) -> Iterator[torch.optim.Optimizer]:
         c = self.config
-        matrices, *others = self.groups
+        matrices = [group for group in self.groups if group.matrices]
+        others = [group for group in self.groups if not group.matrices]
         momentum: dict[str, Any] = {"momentum": c.momentum, "nesterov": c.nesterov and c.momentum > 0}
         adam: dict[str, Any] = {"betas": (c.beta1, c.beta2), "eps": c.eps, "fused": True}
         match c.name:
             case "muon" | "normuon":
                 beta2 = c.row_beta2 if c.name == "normuon" else 0.0
-                yield Muon(_tables([matrices]), compute_dtype=compute_dtype, beta2=beta2, **momentum)
+                yield Muon(_tables(matrices), compute_dtype=compute_dtype, beta2=beta2, **momentum)
                 yield torch.optim.Adam(_tables(others), **adam)
             case "adamw" | "adam":
                 yield torch.optim.Adam(_tables(self.groups), **adam)
@@ -142,7 +151,7 @@ def parameter_groups(model: Transformer, config: OptimizerConfig) -> list[Group]
     matrices: list[Tensor] = [p for p in model.layers.parameters() if p.ndim == 2]
     placed = {*head, *embeddings, *matrices}
     return [
-        Group(matrices, config.learning_rate, decayed=True),
+        Group(matrices, config.learning_rate, decayed=True, matrices=True),
         Group(embeddings, config.embedding_learning_rate, decayed=True),
         Group(head, config.head_learning_rate, decayed=True),
         Group([p for p in model.parameters() if p not in placed], config.scalar_learning_rate, decayed=False),

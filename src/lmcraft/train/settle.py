@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from lmcraft.data.loader import Batches
+from lmcraft.data.loader import Rows
 from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.transformer import Transformer
@@ -25,13 +25,13 @@ Say = Callable[[str], object]
 
 
 def settle_attention(
-    config: T, model: TransformerConfig, training: Batches, machine: Machine, say: Say, *, document_mask: bool
+    config: T, model: TransformerConfig, training: Rows, machine: Machine, say: Say, *, document_mask: bool
 ) -> T:
     """The faster way at the run's length, on the first of its rows."""
     if config.attention != "auto":
         return config
-    length = training.sequence_length
-    batch = to_device(training.batch(range(max(1, ENOUGH // length))), machine.device)
+    batch = to_device(training.batch(range(max(1, ENOUGH // training.sequence_length))), machine.device)
+    length = batch.input_ids.shape[1]  # which may be shorter than a row can be
     documents = batch.document_ids if document_mask else None
     kind, why = choose_attention(model, documents, length, machine.device, machine.dtype)
     say(why)

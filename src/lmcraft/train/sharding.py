@@ -107,10 +107,14 @@ def whole_copy(model: Transformer) -> Transformer:
     """A copy of `model` in one piece, on its device; every process has to ask for it."""
     with torch.device("meta"):
         copy = Transformer(model.config)
-    weights = {name: t.full_tensor() if isinstance(t, DTensor) else t.clone() for name, t in model.state_dict().items()}
-    copy.load_state_dict(weights, assign=True)
+    copy.load_state_dict({name: whole(tensor) for name, tensor in model.state_dict().items()}, assign=True)
     copy.compute_dtype = model.compute_dtype
     return copy.eval()
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A copy of a tensor in one piece; every process has to ask for it."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.clone()
 
 
 def total_norm(tensors: Sequence[Tensor]) -> Tensor:

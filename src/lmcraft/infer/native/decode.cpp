@@ -148,6 +148,7 @@ class Engine : public Steps {
     Quantised x[MOST_ROWS];
     // Of attention: the queries of some rows and heads, all their scores, and the sums of e^score.
     std::vector<float> queries, scores, totals;
+    std::vector<float> low[MOST_ROWS];  // A x of each row's adapter
   };
 
   void work(int member) {
@@ -169,7 +170,13 @@ class Engine : public Steps {
 
   // put(r, i, y, n): rows i to i + n of the matrix with row r of `input`, which `prepare` was given; n is at most 16.
   template <typename Put>
-  void multiply(const Matrix& m, const float* input, int count, const Scratch& s, Part part, Put put) {
+  void multiply(const Matrix& m, const float* input, int count, Scratch& s, Part part, Put put) {
+    for (int r = 0; r < count; r++) {  // A x of an adapter; every thread finds all of it
+      const Change* change = change_of(m, r);
+      s.low[r].resize(change ? (change->rank + LANES - 1) / LANES * LANES : 0);
+      for (int k = 0; k < int(s.low[r].size()); k += LANES)
+        multiply_plain<1, LANES>(change->a + int64_t(k) * m.columns, input + r * m.columns, m.columns, &s.low[r][k]);
+    }
     if (m.kind == INT8 || m.kind == INT4) return multiply_by<4>(m, input, count, s, part, put);
     multiply_by<8>(m, input, count, s, part, put);
   }
@@ -190,6 +197,7 @@ class Engine : public Steps {
           }
           for (int n = 0; n < rows.value; n++) {
             for (int j = 0; j < TILE && i + j < m.rows; j += LANES) {
+              if (const Change* change = change_of(m, r + n)) adapt(*change, s.low[r + n].data(), i + j, y[n] + j);
               if (m.bias) save(y[n] + j, load(y[n] + j) + load(m.bias + i + j));
               put(r + n, i + j, y[n] + j, std::min(LANES, m.rows - i - j));
             }
@@ -197,6 +205,17 @@ class Engine : public Steps {
         });
       }
     }
+  }
+
+  const Change* change_of(const Matrix& m, int r) const {
+    const Change* changes = m.number < 0 ? nullptr : rows_[r].changes;
+    return changes && changes[m.number].rank ? &changes[m.number] : nullptr;
+  }
+
+  static void adapt(const Change& change, const float* low, int i, float* y) {
+    Floats sum = load(y) * load(change.share + i);
+    for (int k = 0; k < change.rank; k++) sum = fma(all(low[k]), load(change.b + int64_t(k) * change.padded + i), sum);
+    save(y, sum);
   }
 
   template <int R>

@@ -4,7 +4,7 @@ Shapes: R rows, V vocabulary, C width.
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from lmcraft.infer.blocks import LANES, BlockPool
 from lmcraft.infer.native.build import BuildError, library
+from lmcraft.model.linear import Linear
+from lmcraft.model.low_rank import AdaptedLinear, folded
 from lmcraft.model.norm import GemmaRMSNorm, LayerNorm
 from lmcraft.model.position import rotary_table
 from lmcraft.model.quantised import GROUP, Bits, Quantised, quantise_groups, quantise_rows
@@ -24,6 +26,7 @@ KINDS = {"float32": 0, "bfloat16": 1, "int8": 2, "int4": 3, "float16": 4}
 ACTIVATIONS = {"swiglu": 0, "geglu_tanh": 1, "gelu": 2, "gelu_tanh": 3, "relu2": 4}
 NO_NORM, RMSNORM, LAYERNORM = range(3)
 MOST_ROWS = 64
+MATRICES = 5  # of a block
 SPAN = 64  # activations with one scale
 TILE = 32  # rows of weights that lie together
 LINE = 64  # bytes of a cache line
@@ -32,7 +35,7 @@ LINE = 64  # bytes of a cache line
 class _Matrix(Structure):
     _fields_ = [
         *((name, c_void_p) for name in ("data", "scale", "bias")),
-        *((name, c_int32) for name in ("kind", "rows", "columns", "padded")),
+        *((name, c_int32) for name in ("kind", "rows", "columns", "padded", "number")),
     ]
 
 
@@ -69,8 +72,13 @@ class _Plan(Structure):
     ]
 
 
+class _Change(Structure):
+    _fields_ = [("a", c_void_p), ("b", c_void_p), ("share", c_void_p), ("rank", c_int32), ("padded", c_int32)]
+
+
 class _Row(Structure):
     _fields_ = [("token", c_int32), ("position", c_int32), ("blocks", c_void_p), ("logits", c_void_p)]
+    _fields_ += [("changes", POINTER(_Change))]
     _fields_ += [("best", c_int32), ("log_sum", c_float)]
 
 
@@ -84,6 +92,8 @@ class DecodeRow:
     """The sequence's blocks in the pool, in order, int32; they reach to `position`."""
     wanted: bool = True
     """Whether its logits are asked for."""
+    adapter: str = ""
+    """One of `NativeDecoder.adapters`."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +150,16 @@ def reason_against(model: Transformer) -> str:
     return ""
 
 
+def _matrices(block: nn.Module) -> dict[str, list[Any]]:
+    """The linear layers of a block, those together that are one matrix in the plan."""
+    attention: Any = block.attention
+    feed: Any = block.feed_forward
+    gate, up = ([feed.up_proj], []) if feed.gate_proj is None else ([feed.gate_proj], [feed.up_proj])
+    qkv = [attention.q_proj, attention.k_proj, attention.v_proj]
+    parts = {"qkv": qkv, "output": [attention.o_proj], "gate": gate, "up": up, "down": [feed.down_proj]}
+    return {name: some for name, some in parts.items() if some}
+
+
 class NativeDecoder:
     """A Transformer's decode step over the keys and values in a pool.
 
@@ -148,6 +168,7 @@ class NativeDecoder:
         pool: of keys and values, which prefill fills too; its blocks hold a multiple of 16 tokens.
         weights: the type that the matrices are read in; int8 and int4 are quantised here.
         most_threads: of which each step may use as many as it is told.
+        adapters: models that share the weights of `model`, by the names that rows say.
         target: the CPU to build for; only tests say another than this one.
 
     Raises:
@@ -155,7 +176,14 @@ class NativeDecoder:
     """
 
     def __init__(
-        self, model: Transformer, pool: BlockPool, weights: Weights, *, most_threads: int, target: str = "native"
+        self,
+        model: Transformer,
+        pool: BlockPool,
+        weights: Weights,
+        *,
+        most_threads: int,
+        adapters: Mapping[str, Transformer] | None = None,
+        target: str = "native",
     ) -> None:
         assert pool.block_size % LANES == 0, pool.block_size
         self._library = library(target)
@@ -166,6 +194,10 @@ class NativeDecoder:
         self._kept: list[object] = [model, pool]  # the plan holds addresses of what these hold
         self._weights: Weights = weights
         self._logits = torch.empty(MOST_ROWS, model.config.vocab_size)  # new memory would cost the kernel's clearing it
+        self.adapters = {name: self._changes(one) for name, one in (adapters or {}).items() if self._covers(one)} | {
+            "": None
+        }
+        """Those that it can decode, and none."""
         self._engine = self._library.lmcraft_open(ctypes.byref(self._plan(model, pool, most_threads)))
 
     def __del__(self) -> None:
@@ -182,6 +214,7 @@ class NativeDecoder:
         packed = (_Row * len(rows))()
         for place, row in zip(packed, rows, strict=True):
             place.token, place.position, place.blocks = row.token, row.position, row.blocks.data_ptr()
+            place.changes = self.adapters[row.adapter]
         for number, row in enumerate(rows):
             if row.wanted:
                 packed[number].logits = logits_RV[number].data_ptr()
@@ -221,6 +254,7 @@ class NativeDecoder:
         head = model.embed_tokens if model.lm_head is None else model.lm_head
         # 4 bits of it would cost about as much as those of all other matrices together (docs/quantize.md).
         plan.head = self._matrix(head, weights="int8" if self._weights == "int4" else self._weights)
+        plan.head.number = -1
         plan.keys, plan.values, plan.places = pool.keys.data_ptr(), pool.values.data_ptr(), pool.places
         plan.block, plan.cache_kind = pool.block_size, KINDS[str(pool.values.dtype).removeprefix("torch.")]
         plan.most_threads = most_threads
@@ -228,22 +262,47 @@ class NativeDecoder:
 
     def _layer(self, model: Transformer, number: int, block: nn.Module) -> _Layer:
         attention: Any = block.attention
-        feed: Any = block.feed_forward
         layer = _Layer()
         for name in ("attention_norm", "attention_post_norm", "feed_forward_norm", "feed_forward_post_norm"):
             setattr(layer, name, self._norm(getattr(block, name)))
         if attention.q_norm is not None:
             layer.q_norm, layer.k_norm = self._norm(attention.q_norm).weight, self._norm(attention.k_norm).weight
-        layer.qkv = self._matrix(attention.q_proj, attention.k_proj, attention.v_proj)
-        layer.output = self._matrix(attention.o_proj)
-        layer.gate = self._matrix(feed.up_proj if feed.gate_proj is None else feed.gate_proj)
-        if feed.gate_proj is not None:
-            layer.up = self._matrix(feed.up_proj)
-        layer.down = self._matrix(feed.down_proj)
+        for place, (name, parts) in enumerate(_matrices(block).items()):
+            matrix = self._matrix(*parts)
+            matrix.number = number * MATRICES + place
+            setattr(layer, name, matrix)
         sliding = model.config.is_sliding(number)
         layer.window = model.config.sliding_window if sliding else 0
         layer.rotary = int(sliding and model.config.rope_local_theta > 0)
         return layer
+
+    def _covers(self, model: Transformer) -> bool:
+        """Whether an adapter is for the weights as they are read here, or was trained beside such in fewer bits."""
+        bases = [module.base for module in model.modules() if isinstance(module, AdaptedLinear)]
+        return all(isinstance(base, Linear) or self._weights == f"int{base.bits}" for base in bases)
+
+    def _changes(self, model: Transformer) -> "ctypes.Array[_Change]":
+        """What an adapter changes in each matrix, by its number."""
+        changes = (_Change * (MATRICES * len(model.layers)))()
+        for number, block in enumerate(model.layers):
+            for place, parts in enumerate(_matrices(block).values()):
+                changes[number * MATRICES + place] = self._change(parts)
+        return changes
+
+    def _change(self, parts: Sequence[Linear | AdaptedLinear]) -> _Change:
+        """Of several layers' changes one: their A above each other, their B along a diagonal."""
+        if not any(isinstance(part, AdaptedLinear) for part in parts):
+            return _Change()
+        a, b, share = zip(*(folded(part) for part in parts), strict=True)
+        a_rI, b_Or = torch.cat(a), torch.block_diag(*b)  # type: ignore[no-untyped-call]
+        rank, missing = len(a_rI), -len(b_Or) % LANES
+        return _Change(
+            self._floats(nn.functional.pad(a_rI, (0, 0, 0, -rank % LANES))),
+            self._floats(nn.functional.pad(b_Or.t(), (0, missing))),
+            self._floats(nn.functional.pad(torch.cat(share), (0, missing))),
+            rank,
+            len(b_Or) + missing,
+        )
 
     def _norm(self, norm: nn.Module) -> _Norm:
         if isinstance(norm, nn.Identity):

@@ -25,6 +25,7 @@ struct Matrix {          // rows x columns
   const void* scale;     // int8: a float32 for each row; int4: a float16 for each group of each row, 32 rows together
   const float* bias;     // or null; 16 rows at a time can be read
   int32_t kind, rows, columns, padded;  // padded: columns that are stored
+  int32_t number;        // which of the blocks' matrices it is, for `Row::changes`; -1: of none
 };
 
 struct Norm {
@@ -59,10 +60,18 @@ struct Plan {
   int32_t most_threads;
 };
 
+struct Change {          // what an adapter makes of W x: share * W x + B A x
+  const float* a;        // rank x columns, and zeros up to a multiple of 16 rows
+  const float* b;        // B transposed: rank x padded
+  const float* share;    // padded
+  int32_t rank, padded;  // rank 0: nothing is changed; padded: rows of W, up to a multiple of 16
+};
+
 struct Row {
   int32_t token, position;
   const int32_t* blocks;       // of the sequence's cache, in order
   float* logits;               // V, or null where they are not wanted
+  const Change* changes;       // of each matrix in the blocks, by its number, or null
   int32_t best;                // given back where they are: the likeliest token, and the logarithm of the sum of e^logits
   float log_sum;
 };

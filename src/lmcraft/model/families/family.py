@@ -188,6 +188,27 @@ class Family:
             tensor = _regrouped(tensor, config.num_attention_heads, len(names))
         yield from zip(names, torch.split(tensor, rows), strict=True)
 
+    def stacks(self, config: TransformerConfig) -> Iterator[tuple[str, list[str]]]:
+        """Every tensor of theirs, and those of ours that lie in it."""
+        for weight, place in self._each(config):
+            yield weight.hf.format(**place), [name.format(**place) for name in weight.ours]
+
+    def split(
+        self, config: TransformerConfig, hf_name: str, tensor: Tensor, shapes: Mapping[str, torch.Size]
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Our names and parts of something that has the rows of one of their matrices, as (out, ...).
+
+        Args:
+            config: of the model.
+            hf_name: their name of the matrix.
+            tensor: (out, ...), whatever way they keep the matrix itself.
+            shapes: of our weights.
+        """
+        for weight, place in self._each(config):
+            if weight.hf.format(**place) == hf_name:
+                names = [name.format(**place) for name in weight.ours]
+                yield from self._parts(config, weight, names, [shapes[name][0] for name in names], tensor)
+
     @property
     def transposes(self) -> bool:
         """Whether it keeps matrices as (in, out)."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.model.config import RopeScaling, TransformerConfig
 from lmcraft.model.families.family import Family
+from lmcraft.model.transformer import Transformer
 
 
 class NativeFields:
@@ -40,6 +41,16 @@ class NativeFamily(Family):
             if tensor is None:
                 raise UserError(f"the checkpoint has no tensor '{name}': it is not a whole model")
             yield name, tensor
+
+    def stacks(self, config: TransformerConfig) -> Iterator[tuple[str, list[str]]]:
+        with torch.device("meta"):
+            names = list(Transformer(config).state_dict())
+        yield from ((name, [name]) for name in names)
+
+    def split(
+        self, config: TransformerConfig, hf_name: str, tensor: Tensor, shapes: Mapping[str, torch.Size]
+    ) -> Iterator[tuple[str, Tensor]]:
+        yield hf_name, tensor
 
 
 def _tuples(said: Mapping[str, Any]) -> dict[str, Any]:

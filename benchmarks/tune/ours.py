@@ -1,0 +1,54 @@
+"""lmcraft's side: `lmcraft finetune` as it is; leaves the adapter that it began with for the peer."""
+
+import argparse
+import json
+import statistics
+from itertools import pairwise
+from pathlib import Path
+
+from lmcraft import FinetuneConfig, finetune
+from lmcraft.train.checkpoint import Progress
+from lmcraft.train.config import ScheduleConfig
+from lmcraft.train.loop import Trainer
+from lmcraft.train.metrics import read_jsonl
+from lmcraft.tune.config import FinetuneOptimizerConfig
+
+parser = argparse.ArgumentParser()
+parser.add_argument("model")
+parser.add_argument("data", type=Path)
+parser.add_argument("adapter", type=Path)
+parser.add_argument("--steps", type=int)
+parser.add_argument("--length", type=int)
+parser.add_argument("--out", type=Path)
+arguments = parser.parse_args()
+steps = arguments.steps + 1
+config = FinetuneConfig(
+    arguments.model,
+    (arguments.data,),
+    validation_data=(arguments.data,),
+    out=arguments.out,
+    sequence_length=arguments.length,
+    batch_size=sum(1 for _ in arguments.data.open()),
+    max_steps=steps,
+    eval_every=steps,
+    sample_every=steps,
+    save_every=steps,
+    answers_shown=1,
+    optimizer=FinetuneOptimizerConfig(learning_rate=2e-4),
+    schedule=ScheduleConfig(name="constant", warmup=0.0),
+)
+run = Trainer.run
+
+
+def run_from_first(trainer: Trainer) -> Progress:
+    """Leave the first adapter, then run."""
+    trainer.snapshot(trainer.model)(arguments.adapter)
+    return run(trainer)
+
+
+Trainer.run = run_from_first  # type: ignore[method-assign]
+folder = finetune(config)
+rows = [row for row in read_jsonl(folder.metrics) if "loss" in row]
+times = [after["seconds"] - before["seconds"] for before, after in pairwise(rows)]
+memory = max(row["peak_memory"] for row in rows)
+print(json.dumps({"seconds": statistics.median(times), "memory": memory, "losses": [row["loss"] for row in rows]}))

@@ -1,0 +1,61 @@
+"""Frozen weights in 8 or 4 bits, which an adapter is trained beside: read as what they stand for, and never changed."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lmcraft.model.linear import Linear
+from lmcraft.model.quantised import Bits, Quantised, quantise_groups, quantise_rows
+
+
+class FrozenLinear(nn.Module):
+    """x W^T + b of a W in few bits; gradients go to x alone.
+
+    4 bits lie two in a byte; W is made anew for each product, forward and backward, and not kept between them.
+    """
+
+    def __init__(self, linear: Linear, bits: Bits) -> None:
+        super().__init__()
+        self.out_features, self.in_features, self.bits = linear.out_features, linear.in_features, bits
+        self.bias = linear.bias
+        found = linear.quantised
+        if found is None or found.bits != bits:
+            weight = linear.weight.detach().float()
+            found = quantise_rows(weight) if bits == 8 else quantise_groups(weight)
+        self.numbers: Tensor
+        self.scales: Tensor
+        self.register_buffer("numbers", found.numbers if bits == 8 else _packed(found.numbers), persistent=False)
+        self.register_buffer("scales", found.scales.clone(), persistent=False)
+
+    @property
+    def weight(self) -> Tensor:
+        """What the numbers stand for, (out, in), float32."""
+        numbers = self.numbers if self.bits == 8 else _unpacked(self.numbers)
+        return Quantised(numbers, self.scales, self.bits).dense()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = _Product.apply(x, self)  # type: ignore[no-untyped-call]
+        return y if self.bias is None else y + self.bias.to(x.dtype)
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, linear: FrozenLinear) -> Tensor:
+        ctx.linear = linear
+        return F.linear(x, linear.weight.to(x.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor, None]:
+        return grad_y @ ctx.linear.weight.to(grad_y.dtype), None
+
+
+def _packed(numbers: Tensor) -> Tensor:
+    shifted = (numbers + 8).to(torch.uint8)
+    return shifted[:, 0::2] | (shifted[:, 1::2] << 4)
+
+
+def _unpacked(packed: Tensor) -> Tensor:
+    both = torch.stack([packed & 15, packed >> 4], dim=-1).flatten(1)
+    return both.to(torch.int8) - 8
