@@ -12,6 +12,17 @@ from lmcraft.model.transformer import Transformer
 
 TEXT = "".join(f"Line {n}: the quick brown fox jumps over {n * n} lazy dogs. 天地玄黄\n\n" for n in range(400))
 
+# What GPT-2's architecture has otherwise than ours.
+GPT2: dict[str, Any] = {
+    "norm": "layernorm",
+    "position": "learned",
+    "feed_forward": "gelu_tanh",
+    "qk_norm": False,
+    "attention_bias": "all",
+    "mlp_bias": True,
+    "num_key_value_heads": 4,
+}
+
 
 def tiny_config(**settings: Any) -> TransformerConfig:
     sizes = {

@@ -21,7 +21,7 @@ from lmcraft.folder import ModelFolder
 from lmcraft.train.loop import Trainer
 from lmcraft.tune.config import FinetuneConfig, FinetuneOptimizerConfig, MethodConfig, ObjectiveConfig
 from tests.commands.test_pretrain import losses
-from tests.tiny import tiny_dataset
+from tests.tiny import GPT2, tiny_dataset
 from tests.tune.chat import chat_folder, says
 
 COLOURS = ("red", "green", "blue", "white")
@@ -33,7 +33,7 @@ GENERAL = "The quick brown fox jumps over the lazy dogs.\n" * 20
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model, and data of every kind."""
     folder = tmp_path_factory.mktemp("tuning")
-    chat_folder(folder / "base", family="gpt2", **GPT2)
+    chat_folder(folder / "base", family="gpt2", norm_eps=1e-5, **GPT2)
     data = {
         "chat": [{"messages": messages} for messages in ROWS],
         "pairs": [{"prompt": [asked], "chosen": [said], "rejected": says("assistant", "dog dog")} for asked, said in ROWS],
@@ -48,18 +48,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "general.txt").write_text(GENERAL)
     (folder / "reward.py").write_text("def length(example, answer):\n    return len(answer)\n")
     return folder
-
-
-GPT2 = {
-    "norm": "layernorm",
-    "position": "learned",
-    "feed_forward": "gelu_tanh",
-    "qk_norm": False,
-    "attention_bias": "all",
-    "mlp_bias": True,
-    "num_key_value_heads": 4,
-    "norm_eps": 1e-5,
-}
 
 
 def config_of(folder: Path, out: Path, data: str = "chat", **settings: Any) -> FinetuneConfig:
@@ -119,7 +107,9 @@ def test_preferences_begin_at_log_2_and_are_learned(folder: Path, tmp_path: Path
     out = finetune(config_of(folder, tmp_path / "out", "pairs", objective="dpo", max_steps=10, optimizer=rate))
     curve = losses(out.path)
     assert curve[1] == pytest.approx(math.log(2), abs=1e-4) and curve[10] < curve[1] - 0.05
-    assert evaluation(out)["figures"]["preferred answers found likelier"]["after"]["value"] >= 0.5
+    figures = evaluation(out)["figures"]
+    assert figures["preferred answers found likelier"]["after"]["value"] >= 0.5
+    assert figures["preferred answers gained more than the others"]["after"]["value"] > 0.5
     assert len(list(out.run.glob("reference-*.npy"))) == 1
 
 

@@ -15,7 +15,8 @@ from lmcraft.language_model import load
 from lmcraft.model.linear import Linear
 from lmcraft.model.quantised import Bits, quantise_groups, quantise_groups_gptq, quantise_rows
 from lmcraft.model.transformer import Transformer
-from tests.infer.models import GPT2, TEXT, language_model
+from tests.infer.models import TEXT, language_model
+from tests.tiny import GPT2
 
 
 @pytest.fixture(scope="module")

@@ -6,23 +6,16 @@ from typing import Any
 
 import torch
 
+from lmcraft.infer.engine import Engine
+from lmcraft.infer.request import Request
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.storage import save_model
 from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.tokenizer.train import train_bpe
-from tests.tiny import tiny_model
+from tests.tiny import GPT2, tiny_model
 
 TEXT = "Once upon a time there was a small model. 从前有一个小模型，它学会了写字。🙂🚀 It learned to write.\n\n"
-GPT2: dict[str, Any] = {
-    "norm": "layernorm",
-    "position": "learned",
-    "feed_forward": "gelu_tanh",
-    "qk_norm": False,
-    "attention_bias": "all",
-    "mlp_bias": True,
-    "num_key_value_heads": 4,
-}
 FAMILIES: dict[str, dict[str, Any]] = {"qwen3": {}, "gpt2": GPT2}
 
 
@@ -44,3 +37,12 @@ def in_transformers(model: Transformer, folder: Path) -> Any:
     theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     theirs.generation_config = transformers.GenerationConfig()
     return theirs.eval()
+
+
+def texts(engine: Engine, requests: list[Request]) -> list[list[int]]:
+    """What all requests become; no block of the pool is lost on the way."""
+    sequences = [engine.submit(request) for request in requests]
+    for _ in engine.run():
+        engine.pool.check([sequence.holding for sequence in engine.running])
+    assert engine.pool.available == engine.pool.count
+    return [sequence.tokens for sequence in sequences]

@@ -26,8 +26,8 @@ from lmcraft.model.linear import Linear
 from lmcraft.model.low_rank import with_adapter
 from lmcraft.model.quantised import quantise_groups
 from lmcraft.model.transformer import Transformer
-from tests.infer.models import GPT2, language_model
-from tests.tiny import tiny_model
+from tests.infer.models import language_model, texts
+from tests.tiny import GPT2, tiny_model
 
 TIERS = ["eager", pytest.param("native", marks=pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler"))]
 KINDS: dict[str, dict[str, Any]] = {
@@ -74,14 +74,6 @@ def merged(model: LanguageModel, adapter: Adapter, folder: Path) -> Transformer:
     model.save(folder / "base")
     write_json(adapter.folder / "adapter_config.json", {**adapter.config, "base_model_name_or_path": str(folder / "base")})
     return LanguageModel.load(adapter.folder).transformer
-
-
-def continued(engine: Engine, asks: list[Request]) -> list[list[int]]:
-    sequences = [engine.submit(ask) for ask in asks]
-    for _ in engine.run():
-        engine.pool.check([sequence.holding for sequence in engine.running])
-    assert engine.pool.available == engine.pool.count
-    return [sequence.tokens for sequence in sequences]
 
 
 def ask(length: int, adapter: str = "", **settings: Any) -> Request:
@@ -141,11 +133,11 @@ def test_rows_with_adapters_are_the_same_in_company_and_with_more_threads(weight
     network = tiny_model(max_position_embeddings=256)
     adapters = {name: with_adapter(network, adapter_for(network, tmp_path / name, n)) for n, name in enumerate("ab")}
     asks = [ask(length, name) for length in (3, 40) for name in ("", "a", "b")]
-    alone = [continued(Engine(network, tier="native", weights=weights, adapters=adapters), [one])[0] for one in asks]
-    assert alone[:1] == continued(Engine(network, tier="native", weights=weights), asks[:1])
+    alone = [texts(Engine(network, tier="native", weights=weights, adapters=adapters), [one])[0] for one in asks]
+    assert alone[:1] == texts(Engine(network, tier="native", weights=weights), asks[:1])
     together = Engine(network, tier="native", weights=weights, adapters=adapters)
     assert together._native is not None
-    assert continued(together, asks) == alone
+    assert texts(together, asks) == alone
     pool = BlockPool(network.config, tokens=64, dtype=torch.float32)
     blocks = torch.tensor([0], dtype=torch.int32), torch.tensor([1], dtype=torch.int32)
     decoder = NativeDecoder(network, pool, weights, most_threads=3, adapters=adapters)
@@ -168,9 +160,9 @@ def test_a_batch_of_several_adapters_is_each_merged_model_alone(tier: Any, token
         adapters={name: with_adapter(model.transformer, adapter) for name, adapter in read.items()},
     )
     asks = [ask(length, name) for length in (3, 40, 70) for name in ("", *read)]
-    plain = continued(Engine(model.transformer, tier=tier), [one for one in asks if not one.adapter])
+    plain = texts(Engine(model.transformer, tier=tier), [one for one in asks if not one.adapter])
     for _ in range(2):
-        found = continued(engine, asks)
+        found = texts(engine, asks)
         for one, text in zip(asks, found, strict=True):
             alone = [token.id for token in generate(models[one.adapter], one.prompt_ids, one.config)]
             assert text == [*one.prompt_ids, *alone], one.adapter
@@ -186,7 +178,7 @@ def test_a_beginning_is_shared_within_an_adapter_only(tmp_path: Path, monkeypatc
     monkeypatch.setattr(engine, "_forward", lambda *given: lengths.append(len(given[2])) or forward(*given))
     for adapter, expected in (("", [32, 32, 6]), ("a", [32, 32, 6]), ("a", [6]), ("b", [32, 32, 6]), ("", [6])):
         lengths.clear()
-        continued(engine, [ask(70, adapter, max_new_tokens=1)])
+        texts(engine, [ask(70, adapter, max_new_tokens=1)])
         assert lengths == expected
     together: Mapping[str, str] = {"owner": "a", "adapter": ""}
     swapped: Mapping[str, str] = {"owner": "", "adapter": "a"}
@@ -199,9 +191,9 @@ def test_guesses_of_lookup_and_draft_change_no_text_with_an_adapter(tmp_path: Pa
     network = tiny_model(max_position_embeddings=256)
     adapters = {"a": with_adapter(network, adapter_for(network, tmp_path / "a", 1))}
     asks = [ask(40, name, max_new_tokens=100) for name in ("a", "")]
-    plain = [continued(Engine(network, tier="native", lookup=False, adapters=adapters), [one]) for one in asks]
+    plain = [texts(Engine(network, tier="native", lookup=False, adapters=adapters), [one]) for one in asks]
     guessing = Engine(network, tier="native", draft=network, adapters=adapters)
-    assert [continued(guessing, [one]) for one in asks] == plain
+    assert [texts(guessing, [one]) for one in asks] == plain
 
 
 @pytest.mark.parametrize("tier", TIERS)

@@ -18,6 +18,7 @@ from lmcraft.infer.lookup import Lookup, Luck
 from lmcraft.infer.native import reason_against
 from lmcraft.infer.request import Batch, Request, Sequence
 from lmcraft.model.transformer import Transformer
+from tests.infer.models import texts
 from tests.tiny import tiny_model
 
 TIERS = ["eager", pytest.param("native", marks=pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler"))]
@@ -39,14 +40,6 @@ def prompt(length: int, seed: int = 0) -> tuple[int, ...]:
 def request(length: int, seed: int = 0, **settings: Any) -> Request:
     config = GenerationConfig(**{"max_new_tokens": 20, "seed": seed, **settings})
     return Request(prompt_ids=prompt(length, seed), config=config, eos_token_ids=frozenset([7]))
-
-
-def texts(engine: Engine, requests: list[Request]) -> list[list[int]]:
-    sequences = [engine.submit(request) for request in requests]
-    for _ in engine.run():
-        engine.pool.check([sequence.holding for sequence in engine.running])
-    assert engine.pool.available == engine.pool.count
-    return [sequence.tokens for sequence in sequences]
 
 
 REQUESTS = [

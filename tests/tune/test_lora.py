@@ -17,22 +17,13 @@ from lmcraft.source import open_source
 from lmcraft.tune.config import MethodConfig
 from lmcraft.tune.files import Labels, open_tuned, snapshot
 from lmcraft.tune.lora import adapted_layers, add_adapters
+from tests.tiny import GPT2
 from tests.tune.chat import chat_model, chat_tokenizer
 
-GPT2: dict[str, Any] = {
-    "family": "gpt2",
-    "norm": "layernorm",
-    "norm_eps": 1e-5,
-    "position": "learned",
-    "feed_forward": "gelu_tanh",
-    "qk_norm": False,
-    "attention_bias": "all",
-    "mlp_bias": True,
-    "num_key_value_heads": 4,
-}
-NEOX = GPT2 | {"family": "gpt_neox", "position": "rotary", "feed_forward": "gelu", "tie_word_embeddings": False}
+OLD = GPT2 | {"family": "gpt2", "norm_eps": 1e-5}
+NEOX = OLD | {"family": "gpt_neox", "position": "rotary", "feed_forward": "gelu", "tie_word_embeddings": False}
 FAMILIES: dict[str, dict[str, Any]] = {
-    "gpt2": GPT2,
+    "gpt2": OLD,
     "gpt_neox": NEOX | {"partial_rotary_factor": 0.25, "parallel_residual": True},
     "llama": {"family": "llama", "qk_norm": False},
     "qwen3": {"family": "qwen3"},

@@ -68,6 +68,9 @@ def compare(task: Task, trainer: Trainer, before: Figures) -> list[str]:
         if source.adapter is not None and not task.has_head:
             _check_merge(task, source)
         after = _figures(task, model, trainer.objective)
+        if task.config.objective in ("dpo", "ipo"):
+            gained = preference_accuracy(model, task.validation, per_token=_per_token(task), since_start=True)
+            after["preferred answers gained more than the others"] = gained
         found: dict[str, Any] = {
             "objective": task.config.objective,
             "figures": {
@@ -92,9 +95,8 @@ def _figures(task: Task, model: Transformer, objective: Objective) -> Figures:
     match task.config.objective:
         case "sft" | "distil" | "continue":
             return {"validation loss": mean_loss(model, NextToken(), rows)}
-        case "dpo" | "ipo" as name:
-            per_token = settings.length_normalised or name == "ipo"
-            return {"preferred answers found likelier": preference_accuracy(model, rows, per_token=per_token)}
+        case "dpo" | "ipo":
+            return {"preferred answers found likelier": preference_accuracy(model, rows, per_token=_per_token(task))}
         case "kto":
             return {"validation loss": mean_loss(model, objective, rows)}
         case "reward":
@@ -105,6 +107,11 @@ def _figures(task: Task, model: Transformer, objective: Objective) -> Figures:
         case "grpo":
             lost = mean_loss(model, objective, rows)
             return {"mean reward": Figure(-lost.value, -lost.high, -lost.low)}
+
+
+def _per_token(task: Task) -> bool:
+    """Whether the objective compares log-probabilities of a token rather than of an answer."""
+    return task.config.settings.length_normalised or task.config.objective == "ipo"
 
 
 def _in_words(task: Task, machine: Machine, tuned: LanguageModel) -> dict[str, Any]:

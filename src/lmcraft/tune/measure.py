@@ -54,12 +54,19 @@ def mean_loss(model: Transformer, objective: Objective, rows: Rows) -> Figure:
 
 
 @torch.no_grad()
-def preference_accuracy(model: Transformer, rows: Rows, *, per_token: bool) -> Figure:
-    """The share of pairs whose better answer the model finds likelier, by its log-probability or that of a token."""
+def preference_accuracy(model: Transformer, rows: Rows, *, per_token: bool, since_start: bool = False) -> Figure:
+    """The share of pairs whose better answer the model finds likelier, by its log-probability or that of a token.
+
+    With `since_start` it is the share whose better answer has gained more than the worse one since the start (the accuracy
+    of DPO's implicit rewards, arXiv 2305.18290, section 4).
+    """
     model.eval()
     right = pairs = 0
     for _, tensors in _batches(model, rows):
         log_probs, counts = document_log_probs(model, tensors)
+        if since_start:
+            assert tensors.values is not None
+            log_probs = log_probs - tensors.values[:, :2]
         found = log_probs / counts.clamp(min=1) if per_token else log_probs
         right, pairs = right + int((found[:, 0] > found[:, 1]).sum()), pairs + len(found)
     return share(right, pairs)

@@ -294,8 +294,7 @@ class Task:
         objective: Objective
         match config.objective:
             case "sft" | "continue":
-                guided = Guided(self._start_guide(model, machine), 1.0, s.kl) if s.kl else None
-                objective = guided or NextToken()
+                objective = Guided(self._start_guide(model, machine), 1.0, s.kl) if s.kl else NextToken()
             case "distil":
                 objective = Guided(self._teacher_guide(machine), 1 - s.teacher_share, s.teacher_share, s.temperature)
             case "dpo" | "ipo" | "kto":
