@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scaling": ("lmcraft.commands.scaling:scaling", "Train small models, predict the loss of the next size, and check it."),
     "generate": ("lmcraft.commands.generate:generate", "Continue a text."),
     "chat": ("lmcraft.commands.chat:chat", "Talk with a model in the terminal."),
+    "serve": ("lmcraft.commands.serve:serve", "Serve models: OpenAI's endpoints, and a chat page."),
     "pull": ("lmcraft.commands.pull:pull", "Fetch a model into a folder."),
     "inspect": ("lmcraft.commands.inspect:inspect", "Show what a model is made of, and where it comes from."),
     "export": ("lmcraft.commands.export:export", "Write a model in another type or format, and check the result."),

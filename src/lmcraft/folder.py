@@ -51,7 +51,7 @@ class ModelFolder:
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """Token shards, the tokenizer that made them and `manifest.json`, which says where every token came from."""
+    """Token shards and the tokenizer that made them, or examples; and `manifest.json`, which says where each came from."""
 
     path: Path
 
@@ -71,6 +71,17 @@ class DatasetFolder:
                 f"make one with `lmcraft prepare {self.path} --out DATASET`"
             )
         manifest: dict[str, Any] = json.loads(self.manifest_file.read_text(encoding="utf-8"))
+        return manifest
+
+    def token_manifest(self) -> dict[str, Any]:
+        """The manifest of a folder that has token shards.
+
+        Raises:
+            UserError: this is not a dataset folder, or one of examples.
+        """
+        manifest = self.manifest()
+        if "splits" not in manifest:
+            raise UserError(f"'{self.path}' has no tokens but examples: give its files to `lmcraft finetune`")
         return manifest
 
 

@@ -142,8 +142,21 @@ class LanguageModel:
         Raises:
             UserError: the native tier is asked for and cannot be had.
         """
+        return self.new_engine()
+
+    def new_engine(self, **settings: Any) -> Engine:
+        """Another engine for this model.
+
+        Args:
+            settings: what `Engine` takes beside the model and what it is read with, such as `max_num_seqs`.
+
+        Raises:
+            UserError: as in `engine`.
+        """
         draft = None if self._draft is None else self._draft.transformer
-        return Engine(self.transformer, tier=self._tier, weights=self._weights, draft=draft, adapters=self.adapters)
+        return Engine(
+            self.transformer, tier=self._tier, weights=self._weights, draft=draft, adapters=self.adapters, **settings
+        )
 
     def save(self, folder: str | Path, *, max_shard_size: int = MAX_SHARD_SIZE) -> None:
         """Write a model folder that lmcraft, transformers and vLLM open.

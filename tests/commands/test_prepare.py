@@ -3,12 +3,14 @@
 import gzip
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lmcraft import PrepareConfig, prepare
+from lmcraft.cli import main
 from lmcraft.data.loader import TokenSplit
 from lmcraft.data.sources import read_documents
 from lmcraft.errors import UserError
@@ -100,3 +102,49 @@ def test_an_existing_dataset_is_kept_unless_asked(tmp_path: Path) -> None:
     manifest_of(tmp_path, path)
     with pytest.raises(UserError, match="overwrite"):
         manifest_of(tmp_path, path)
+
+
+def test_a_store_of_conversations_becomes_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sqlalchemy")
+    from lmcraft.serve.store import Store
+
+    path, out = tmp_path / "chats.sqlite", tmp_path / "out"
+    store = Store.open(path)
+    spoken = [{"id": "1", "role": "user", "content": "why?"}]
+    answers = [{"id": "2", "parent": "1", "role": "assistant", "content": "because", "rating": 1}]
+    store.load("", [{"messages": spoken + answers}])
+    assert main(["prepare", "--from-store", str(path), "--out", str(out)]) == 0  # while the server has it open
+    said = capsys.readouterr().out.splitlines()
+    assert (
+        said[0] == f"{out / 'sft.jsonl'}: 1 conversations"
+        and said[-1] == f"next: lmcraft finetune MODEL {out / 'sft.jsonl'}"
+    )
+    assert main(["prepare", "--from-store", str(path), "--out", str(out)]) == 2
+    folder = prepare(PrepareConfig(out=out, from_store=str(path), overwrite=True))
+    assert folder.manifest()["files"]["sft.jsonl"]["rows"] == 1
+    with pytest.raises(UserError, match="no tokens but examples"):
+        TokenSplit(out, "train")
+    store.delete("", store.find("")[0][0]["id"])
+    store.close()
+    with pytest.raises(UserError, match="has no examples"):
+        prepare(PrepareConfig(out=tmp_path / "none", from_store=str(path)))
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "sources is empty"),
+        ({"sources": ("a.txt",), "from_store": "chats.sqlite"}, "exclude each other"),
+        ({"from_store": "nowhere.sqlite"}, "'nowhere.sqlite' does not exist"),
+    ],
+)
+def test_text_or_a_store_is_prepared_and_not_both(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        prepare(PrepareConfig(out=tmp_path / "out", **settings))
+
+
+def test_without_sqlalchemy_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    with pytest.raises(UserError, match=r"pip install 'lmcraft\[serve\]'"):
+        prepare(PrepareConfig(out=tmp_path / "out", from_store="chats.sqlite"))

@@ -1,16 +1,20 @@
 """`lmcraft chat`: talk with a model in the terminal."""
 
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import Parameter
 
+from lmcraft.commands.conversation import Backend, Conversation, Message, Piece, Say, Spoken, TooLongError, notice
 from lmcraft.commands.generate import SamplingConfig, load_model, show
+from lmcraft.commands.remote import SETTINGS, RemoteBackend, is_remote
 from lmcraft.config import Config
-from lmcraft.errors import UserError
+from lmcraft.errors import RunError, UserError
 from lmcraft.infer.config import GenerationConfig
 from lmcraft.tokenizer.template import without
 
@@ -18,16 +22,22 @@ if TYPE_CHECKING:
     from lmcraft.language_model import LanguageModel
 
 HELP = """\
+/regenerate   another answer to the last message; the one before stays a branch
+/back         take the last message back, to say another; it stays a branch
+/branch N     go to branch N; without N, list the branches
+/save FILE    append this branch to a JSONL file, which lmcraft finetune reads
 /system TEXT  tell the model who it is; without TEXT, take that back
 /reset        begin a new conversation
 /quit         leave (Ctrl-D does, too; Ctrl-C stops an answer)
 /help         this list"""
+FIRST_WORDS = 36  # characters of a message in the list of branches
 
 
 @dataclass(frozen=True)
 class _Positional(Config):
     model: str
-    """Model folder, GGUF file or address (hf:owner/name)."""
+    """Model folder, GGUF file, address (hf:owner/name), or a running server's http://HOST:PORT, with #NAME for a model
+    other than its first; the server's key, if any, is in LMCRAFT_API_KEY."""
 
 
 @Parameter(name="*")
@@ -37,10 +47,25 @@ class ChatConfig(SamplingConfig, _Positional):
 
     system: str = ""
     """What the model is told before the conversation."""
+    adapter: str | None = None
+    """Folder or address of an adapter (LoRA or DoRA in PEFT's format) of this model, kept beside its weights."""
+    json: bool = False
+    """Write each answer as a line of JSON, with the reason for its end and the count of tokens, when it is complete."""
 
     def resolved(self) -> "ChatConfig":
         GenerationConfig().updated(self.settings())
+        if is_remote(self.model):
+            self._check_remote()
         return self
+
+    def _check_remote(self) -> None:
+        """Raise UserError for a setting that is of no use with a server."""
+        known = {"model", "system", "json", *SETTINGS}
+        for f in fields(self):
+            if f.name not in known and getattr(self, f.name) != f.default:
+                base = self.model.partition("#")[0]
+                remedy = f"name it as the model, {base}#NAME" if f.name == "adapter" else "leave it out"
+                raise UserError(f"--{f.name.replace('_', '-')} is nothing that a server can be asked for: {remedy}")
 
 
 def chat(config: ChatConfig) -> None:
@@ -48,113 +73,158 @@ def chat(config: ChatConfig) -> None:
 
     Raises:
         UserError: there is no such model, or a setting does not fit.
+        RunError: the server does not answer; in a terminal, that is a notice, once the conversation has begun.
     """
     config = config.resolved()
-    conversation = Conversation(load_model(config.model, config), config.settings(), config.system)
-    if conversation.model.tokenizer.chat_template is None:
-        _notice("This model has no chat template, so it continues the conversation as plain text.")
     interactive = sys.stdin.isatty()
+    session = _Session(Conversation(_open(config, interactive), config.system), interactive, config.json)
     if interactive:
         _enable_line_editing()
-        _notice("/help lists the commands.")
+        notice("/help lists the commands.")
     while True:
         try:
-            line = input("> " if interactive else "").strip()
+            line = input("> " if interactive and not config.json else "").strip()
         except EOFError:
             return
         except UnicodeDecodeError as error:
             raise UserError(f"a line on standard input is not {error.encoding} text: convert it first") from error
         if line == "/quit":
             return
-        if line.startswith("/"):
-            _obey(line, conversation)
-        elif line:
-            _answer(line, conversation, interactive)
+        if line:
+            session.take(line)
 
 
-class Conversation:
-    """Messages so far, and what the model answers."""
+def _open(config: ChatConfig, interactive: bool) -> Backend:
+    if is_remote(config.model):
+        remote = RemoteBackend(config.model, config.settings())
+        if interactive:
+            notice(f"{remote.name} answers.")
+        return remote
+    adapters = {} if config.adapter is None else {config.adapter: config.adapter}
+    model = load_model(config.model, config, adapters)
+    if model.tokenizer.chat_template is None:
+        notice("This model has no chat template, so it continues the conversation as plain text.")
+    return LocalBackend(model, config.settings(), adapter=config.adapter or "")
 
-    def __init__(self, model: "LanguageModel", settings: dict[str, Any], system: str = "") -> None:
+
+class LocalBackend:
+    """A model that is opened here."""
+
+    def __init__(self, model: "LanguageModel", settings: dict[str, Any], *, adapter: str = "") -> None:
         self.model = model
-        self.system = system
-        self.turns: list[tuple[str, str]] = []
-        """(user, assistant), oldest first."""
+        self.context: int = model.transformer.config.max_position_embeddings
         self._settings = settings | {"num_return_sequences": 1}
-        self._context = model.transformer.config.max_position_embeddings
+        self._adapter = adapter
         # An answer shall have max_new_tokens, but leave half of the context to what was said before.
         wanted = model.generation_config.updated(self._settings).max_new_tokens
-        self._longest_prompt = self._context - min(wanted or self._context, self._context // 2)
+        self._longest_prompt = self.context - min(wanted or self.context, self.context // 2)
 
-    def answer(self, text: str, say: Callable[[str], None]) -> None:
-        """Answer `text`, piece by piece; what is said when an interrupt comes is remembered as the answer.
+    def stream(self, messages: Spoken, draw: int) -> Generator[Piece, None, None]:
+        """The answer to the last message, as `lmcraft.commands.conversation.Backend` has it."""
+        ids = self.prompt_ids(messages)
+        if len(ids) > self._longest_prompt and any(message["role"] == "assistant" for message in messages):
+            raise TooLongError(f"the conversation has {len(ids)} tokens: forget a turn")
+        settings = dict(self._settings)
+        if settings.get("seed") is not None:
+            settings["seed"] = (settings["seed"] + draw) % 2**63
+        for count, token in enumerate(self.model.tokens(ids, adapter=self._adapter, **settings), start=1):
+            yield Piece(token.text, token.finish_reason, {"prompt_tokens": len(ids), "completion_tokens": count})
 
-        Raises:
-            UserError: `text` alone is longer than the model's context.
-        """
-        tokens = self.model.tokens(self._prompt_ids(text), **self._settings)
-        answer = ""
-        try:
-            for token in tokens:
-                answer += token.text
-                say(token.text)
-        finally:
-            self.turns.append((text, answer))
-
-    def _prompt_ids(self, text: str) -> list[int]:
-        """The conversation up to the answer to `text`, without its oldest turns where it grows too long."""
-        turns = len(self.turns)
-        while len(prompt_ids := self._encoded(text)) > self._longest_prompt and self.turns:
-            del self.turns[0]
-        if forgotten := turns - len(self.turns):
-            _notice(
-                f"The conversation is too long for the model's context of {self._context} tokens: "
-                f"its oldest {'turn is' if forgotten == 1 else f'{forgotten} turns are'} forgotten."
-            )
-        return prompt_ids
-
-    def _encoded(self, text: str) -> list[int]:
-        messages = [("system", self.system)] if self.system else []
-        for user, assistant in self.turns:
-            messages += [("user", user), ("assistant", assistant)]
-        messages.append(("user", text))
+    def prompt_ids(self, messages: Spoken) -> list[int]:
+        """The conversation up to the answer to its last message."""
         tokenizer = self.model.tokenizer
         if tokenizer.chat_template is None:
-            return tokenizer.encode("".join(content + "\n" for _, content in messages))
+            return tokenizer.encode("".join(message["content"] + "\n" for message in messages))
         special = tokenizer.special_tokens
-        clean = [{"role": role, "content": without(special, content)} for role, content in messages]
+        clean = [message | {"content": without(special, message["content"])} for message in messages]
         return tokenizer.encode(tokenizer.apply_chat_template(clean), parse_special=True)
 
 
-def _obey(line: str, conversation: Conversation) -> None:
-    command, _, argument = line.partition(" ")
-    if command == "/reset":
-        conversation.turns.clear()
-        _notice("A new conversation begins.")
-    elif command == "/system":
-        conversation.system = argument.strip()
-    elif command == "/help":
-        _notice(HELP)
-    else:
-        _notice(f"There is no command {command}: /help lists those there are.")
+@dataclass(frozen=True)
+class _Session:
+    """What is typed, and what comes of it."""
 
+    conversation: Conversation
+    interactive: bool
+    as_json: bool
 
-def _answer(line: str, conversation: Conversation, interactive: bool) -> None:
-    try:
-        conversation.answer(line, show)
-    except UserError as error:
-        _notice(str(error))
-    except KeyboardInterrupt:
-        if not interactive:
+    def take(self, line: str) -> None:
+        """Obey a command, or answer."""
+        try:
+            if line.startswith("/"):
+                self._obey(*line.split(maxsplit=1))
+            else:
+                self._show(lambda say: self.conversation.answer(line, say))
+        except UserError as error:
+            notice(str(error))
+        except RunError as error:
+            if not self.interactive:  # a script shall learn of it
+                raise
+            notice(str(error))
+
+    def _obey(self, command: str, argument: str = "") -> None:
+        conversation = self.conversation
+        if command == "/regenerate":
+            self._show(conversation.regenerate)
+        elif command == "/back":
+            notice(f"Taken back, and kept as a branch: {_first_words(conversation.back())}")
+        elif command == "/branch":
+            self._branch(argument)
+        elif command == "/save":
+            if not argument:
+                raise UserError("/save needs the name of a file: /save FILE")
+            conversation.save(Path(argument))
+            notice(f"This branch is appended to {argument}.")
+        elif command == "/reset":
+            conversation.messages.clear()
+            conversation.last = None
+            notice("A new conversation begins.")
+        elif command == "/system":
+            conversation.system = argument
+        elif command == "/help":
+            notice(HELP)
+        else:
+            notice(f"There is no command {command}: /help lists those there are.")
+
+    def _branch(self, number: str) -> None:
+        """List the branches, or go to one."""
+        conversation, branches = self.conversation, self.conversation.branches
+        if not branches:
+            raise UserError("there are no branches yet: ask something first")
+        if number:
+            known = [str(n) for n in range(1, len(branches) + 1)]
+            if number not in known:
+                raise UserError(f"there is no branch {number}: /branch lists those there are")
+            conversation.last = branches[known.index(number)]
+        for n, last in enumerate(branches, start=1):
+            if not number or last is conversation.last:
+                assert last.parent is not None
+                here = "*" if last is conversation.last else " "
+                notice(f"{here} {n}  {_first_words(last.parent)} -> {_first_words(last)}")
+
+    def _show(self, answer: Callable[[Say], None]) -> None:
+        try:
+            answer((lambda piece: None) if self.as_json else show)
+        except UserError as error:
+            if self.as_json:  # so that each line that is asked has one that answers
+                show(json.dumps({"error": {"message": str(error)}}, ensure_ascii=False) + "\n")
             raise
-    finally:
-        show("\n")
+        except KeyboardInterrupt:
+            if not self.interactive:
+                raise
+        finally:
+            if not self.as_json:
+                show("\n")
+        if self.as_json and (last := self.conversation.last) is not None:
+            said = {"role": last.role, "content": last.content, "finish_reason": last.finish_reason, "usage": last.usage}
+            show(json.dumps(said, ensure_ascii=False) + "\n")
+
+
+def _first_words(message: Message) -> str:
+    text = " ".join(message.content.split())
+    return text if len(text) <= FIRST_WORDS else text[:FIRST_WORDS] + "..."
 
 
 def _enable_line_editing() -> None:
     with suppress(ImportError):  # some builds of Python have none; then the terminal's own editing must do
         import readline  # noqa: F401 - importing it gives `input` its editing and history
-
-
-def _notice(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

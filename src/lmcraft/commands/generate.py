@@ -16,12 +16,14 @@ from lmcraft.errors import UserError
 from lmcraft.infer.config import GenerationConfig
 
 if TYPE_CHECKING:
+    import torch
+
     from lmcraft.infer.tokens import Token
     from lmcraft.language_model import LanguageModel
 
 _OPTION = re.compile(r"--\w[\w.-]*(=.*)?")
 # A terminal would obey these rather than show them, and a model can write anything.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def _read_prompt() -> str:
 def show(text: str, *, dim: bool = False) -> None:
     """Write to standard output at once; a terminal never sees control characters, and no encoding fails."""
     if sys.stdout.isatty():
-        text = _CONTROL.sub("\ufffd", text)
+        text = CONTROL.sub("\ufffd", text)
         if dim and "NO_COLOR" not in os.environ:
             text = f"\x1b[2m{text}\x1b[0m"
     encoding = sys.stdout.encoding or "utf-8"
@@ -183,17 +185,26 @@ def load_model(address: str, config: SamplingConfig, adapters: Mapping[str, str 
     Raises:
         UserError: there is no such model, adapter or device.
     """
+    from lmcraft.language_model import LanguageModel
+
+    dtype, device = place_of(config.device, config.precision)
+    weights = None if config.weights == "keep" else config.weights
+    draft = None if config.draft is None else LanguageModel.load(config.draft, dtype=dtype, device=device)
+    return LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft, adapters=adapters)
+
+
+def place_of(device: str, precision: str) -> "tuple[torch.dtype | None, str]":
+    """The number type of weights and activations, None for the file's, and the device.
+
+    Raises:
+        UserError: the device is not there.
+    """
     import torch
 
-    from lmcraft.language_model import LanguageModel
     from lmcraft.machine import DTYPES
 
-    device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"device='{device}', but torch sees no GPU here: use --device cpu")
-    dtype = DTYPES.get(config.precision)
-    weights = None if config.weights == "keep" else config.weights
-    draft = None if config.draft is None else LanguageModel.load(config.draft, dtype=dtype, device=device)
-    return LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft, adapters=adapters)
+    return DTYPES.get(precision), device

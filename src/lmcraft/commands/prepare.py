@@ -1,4 +1,4 @@
-"""`lmcraft prepare`: text becomes a dataset folder of token shards."""
+"""`lmcraft prepare`: text becomes a dataset folder of token shards, or what people said in a chat a folder of examples."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 class PrepareConfig(Config):
     """What to read, how to cut it into tokens, and where to put them."""
 
-    sources: tuple[str, ...]
+    sources: tuple[str, ...] = ()
     """Files (text, code, .jsonl, .json, .parquet; .gz and .zst too), folders, patterns, or hf:owner/name."""
 
     _: KW_ONLY
 
     out: Path
     """The dataset folder to write."""
+
+    from_store: str | None = None
+    """Instead of sources: the conversations of `lmcraft serve` (chats.sqlite, or postgresql://...), as data for finetune."""
 
     tokenizer: Path | None = None
     """A tokenizer or model folder to use; without it, one is trained on the text first."""
@@ -70,7 +73,11 @@ class PrepareConfig(Config):
     """Replace the dataset folder if there is one."""
 
     def resolved(self) -> PrepareConfig:
-        if self.split is not None:
+        if self.from_store is not None and self.sources:
+            raise UserError(f"sources ({', '.join(self.sources)}) and from_store exclude each other: give one of them")
+        if self.from_store is None and not self.sources:
+            raise UserError("sources is empty, so there is nothing to read: give files or folders, or `--from-store STORE`")
+        if self.split is not None or self.from_store is not None:
             return self
         from lmcraft.data.formats import has_rows
 
@@ -80,16 +87,44 @@ class PrepareConfig(Config):
 
 
 def prepare(config: PrepareConfig) -> DatasetFolder:
-    """Turn text into token shards that can be trained on.
+    """Turn text into token shards that can be trained on, or a store of conversations into examples to tune on.
+
+    Returns:
+        The folder that was written. One of examples has files for `lmcraft finetune`, which its manifest counts; no tokens.
 
     Raises:
         UserError: a source cannot be read, the folder exists already, or a split would be empty.
     """
+    config = config.resolved()
+    _check_out(config)
+    return _from_store(config.from_store, config.out) if config.from_store is not None else _from_text(config)
+
+
+def _from_store(where: str, out: Path) -> DatasetFolder:
+    from lmcraft.data.formats import optional
+
+    optional("sqlalchemy", "serve", "from_store")
+    from lmcraft.serve.export import KINDS, export_examples
+    from lmcraft.serve.store import Store
+
+    store = Store.open(where, create=False)
+    try:
+        counts = export_examples(store, out)
+    finally:
+        store.close()
+    for name, rows in counts.items():
+        print(f"{out / name}: {rows:,} {KINDS[name]}")
+    left_out = DatasetFolder(out).manifest()["left_out"]
+    for why, rows in left_out.items():
+        print(f"  left out: {rows:,} ({why})")
+    print(f"next: lmcraft finetune MODEL {out / next(iter(counts))}")
+    return DatasetFolder(out)
+
+
+def _from_text(config: PrepareConfig) -> DatasetFolder:
     from lmcraft.data import read_documents, write_dataset
 
-    config = config.resolved()
     assert config.split is not None
-    _check_out(config)
     read = partial(
         read_documents,
         config.sources,

@@ -68,7 +68,7 @@ class PretrainConfig(TrainConfig, DataArgument):
         for name in ("batch_size", "micro_batch_size", "max_steps", "max_tokens", "max_time", "sequence_length"):
             if (value := getattr(self, name)) < 0:
                 raise UserError(f"{name}={value} must not be negative: 0 leaves it to the depth rule")
-        vocab_size = DatasetFolder(self.data).manifest()["vocab_size"]
+        vocab_size = DatasetFolder(self.data).token_manifest()["vocab_size"]
         length = self.sequence_length or self.model.max_position_embeddings or dial.sequence_length_for(self.depth)
         model = dial.resolve_model(self.model, self.depth, vocab_size, length)
         model.check()

@@ -32,7 +32,7 @@ class TokenSplit:
             UserError: it is not a dataset folder, has no such split, or a shard is missing or damaged.
         """
         folder = folder if isinstance(folder, DatasetFolder) else DatasetFolder(Path(folder))
-        splits = folder.manifest()["splits"]
+        splits = folder.token_manifest()["splits"]
         if split not in splits:
             raise UserError(f"dataset '{folder.path}' has no split '{split}': it has {', '.join(splits)}")
         self.name = split

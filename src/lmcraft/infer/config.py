@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from lmcraft.errors import UserError
 
+LEAST_TEMPERATURE = 1e-5  # below, logits over temperature overflow; as in vLLM, that is greedy
+
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
@@ -57,7 +59,7 @@ class GenerationConfig:
     @property
     def greedy(self) -> bool:
         """Whether each token is simply the likeliest."""
-        return not self.do_sample or self.temperature == 0
+        return not self.do_sample or self.temperature < LEAST_TEMPERATURE
 
     @property
     def takes_likeliest(self) -> bool:

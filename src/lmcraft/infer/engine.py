@@ -125,6 +125,16 @@ class Engine:
         """Queue a request; its tokens come out of `step`. Set `cancelled` of what is returned to give up.
 
         Raises:
+            UserError: as in `prepare`.
+        """
+        sequence = self.prepare(request)
+        self.waiting.append(sequence)
+        return sequence
+
+    def prepare(self, request: Request) -> Sequence:
+        """What `waiting` takes: the request checked, its grammar compiled. Any thread may do this.
+
+        Raises:
             UserError: the prompt is empty, too long or of another vocabulary; a setting does not fit; there is no such
                 adapter.
         """
@@ -138,9 +148,7 @@ class Engine:
             raise UserError(f"the prompt has token {outside[0]}, but the model's are 0 to {vocab_size - 1}")
         check_bias(config.logit_bias, vocab_size)
         room = room_for(self.context, len(prompt_ids), config)
-        sequence = Sequence(request, room, self._constraint(request))
-        self.waiting.append(sequence)
-        return sequence
+        return Sequence(request, room, self._constraint(request))
 
     def _constraint(self, request: Request) -> Constraint | None:
         name, _ = structure_of(request.config)
@@ -187,8 +195,7 @@ class Engine:
             UserError: the text is empty, too long or of another vocabulary; there is no such adapter.
         """
         ask = Request(prompt_ids=tuple(ids), config=GenerationConfig(max_new_tokens=1), adapter=adapter)
-        sequence = self.submit(ask)
-        self.waiting.remove(sequence)
+        sequence = self.prepare(ask)
         if not self.pool.extend(sequence.holding, len(ids)):
             raise UserError(f"a text of {len(ids)} tokens finds no room beside the running requests: wait for them")
         try:
@@ -390,7 +397,8 @@ class Engine:
                     generator=sequence.generator,
                 )
                 token_id = int(ids_1)
-            token = sequence.accept(token_id, float(scores.logits[row, token_id]) - scores.log_sums[row])
+            logprob = float(scores.logits[row, token_id]) - scores.log_sums[row]
+            token = sequence.accept(token_id, logprob, scores.likeliest(row, sequence.request.top_logprobs))
         except UserError as error:
             sequence.error, sequence.finished = error, True
             return []

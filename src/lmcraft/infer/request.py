@@ -33,6 +33,8 @@ class Request:
     """Which of `config.num_return_sequences`."""
     adapter: str = ""
     """Name of one of the engine's adapters; empty: the base model alone."""
+    top_logprobs: int = 0
+    """How many of the likeliest tokens to tell in each place (`Token.alternatives`)."""
     owner: str = ""
     """Keys and values are shared among requests of one owner, and of one adapter, only."""
     deadline: float = inf
@@ -60,6 +62,7 @@ class Sequence:
         self.cancelled = False
         self.generator = torch.Generator().manual_seed(request.seed)
         text = TextStream(request.tokenizer, request.config.stop) if request.tokenizer else None
+        self.room = room
         self._row = Row(request.row, room, request.eos_token_ids, text)
         self.constraint = constraint
         self.lookup = Lookup()
@@ -82,12 +85,13 @@ class Sequence:
         """Whether nobody waits for it any more."""
         return self.cancelled or time.monotonic() > self.request.deadline
 
-    def accept(self, token_id: int, logprob: float) -> Token:
+    def accept(self, token_id: int, logprob: float, alternatives: tuple[tuple[int, float], ...] = ()) -> Token:
         """Append the next token."""
         self.tokens.append(token_id)
         if self.constraint is not None:
             self.constraint.accept(token_id)
-        token = self._row.accept(token_id, logprob, last=self.constraint is not None and self.constraint.finished)
+        last = self.constraint is not None and self.constraint.finished
+        token = self._row.accept(token_id, logprob, last=last, alternatives=alternatives)
         self.found.append(token)
         self.finished = token.finish_reason is not None
         return token

@@ -71,8 +71,15 @@ def draw(probs_BV: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
     One random number a row, where torch.multinomial draws one for every token: 3 ms for a vocabulary of 150,000. Sums
     are in float64, or their rounding would outweigh rare tokens.
+
+    Raises:
+        UserError: the probabilities are not numbers, since settings have made the logits overflow.
     """
     cumulative_BV = probs_BV.double().cumsum(dim=-1)
+    if not bool(cumulative_BV[:, -1].isfinite().all()):
+        raise UserError(
+            "the logits overflow: set repetition_penalty and temperature nearer to 1, and logit_bias nearer to 0"
+        )
     point_B1 = torch.rand(len(probs_BV), 1, dtype=torch.float64, device=probs_BV.device, generator=generator)
     # right=True: the first sum above the point, which is never that of a token with probability zero
     return torch.searchsorted(cumulative_BV, point_B1 * cumulative_BV[:, -1:], right=True).squeeze(1)

@@ -24,6 +24,8 @@ class Token:
     """The text that it makes certain; "" without a tokenizer."""
     finish_reason: FinishReason | None
     """Set on the last token: an end token or a stop string, or a limit."""
+    alternatives: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens in its place, each with its log-probability, as many as the request asked for."""
 
 
 class Row:
@@ -35,7 +37,9 @@ class Row:
         self._eos_token_ids = eos_token_ids
         self._text = text
 
-    def accept(self, token_id: int, logprob: float, *, last: bool = False) -> Token:
+    def accept(
+        self, token_id: int, logprob: float, *, last: bool = False, alternatives: tuple[tuple[int, float], ...] = ()
+    ) -> Token:
         """Take the next token; `last` if nothing may follow it."""
         self._room -= 1
         text = ""
@@ -49,7 +53,7 @@ class Row:
         if self._text is not None:
             text += self._text.end() if reason else ""
             reason = "stop" if self._text.stopped else reason
-        return Token(self.row, token_id, logprob, text, reason)
+        return Token(self.row, token_id, logprob, text, reason, alternatives)
 
 
 def room_for(context: int, prompt_length: int, config: GenerationConfig) -> int:

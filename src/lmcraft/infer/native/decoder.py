@@ -111,6 +111,13 @@ class Scores:
     def of(cls, logits_RV: Tensor) -> "Scores":
         return cls(logits_RV, logits_RV.argmax(dim=-1).tolist(), logits_RV.logsumexp(dim=-1).tolist())
 
+    def likeliest(self, row: int, count: int) -> tuple[tuple[int, float], ...]:
+        """The `count` likeliest tokens of a row, each with its log-probability."""
+        if not count:
+            return ()
+        top = self.logits[row].topk(min(count, self.logits.shape[1]))
+        return tuple(zip(top.indices.tolist(), (top.values - self.log_sums[row]).tolist(), strict=True))
+
 
 def tiles_int8(numbers: Tensor) -> Tensor:
     """Weights as the step reads them, bytes: in each tile of 32 rows the first four columns of all, then the next four.

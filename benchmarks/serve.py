@@ -1,0 +1,148 @@
+"""Load on OpenAI-compatible servers, one after another in the same run: 1 client, then 8, all streaming.
+
+Each server is a command that has {port} in it, started here and ended here, by its process group. Tokens are what the
+servers count themselves (usage), else the pieces that they send.
+
+python benchmarks/serve.py --model smol --server "lmcraft=lmcraft serve smol=models/smollm2 --weights int8 --port {port}" \
+    --server "llama.cpp=llama-server -m smol.gguf --parallel 8 --ctx-size 16384 --port {port}"
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx2
+
+TOPICS = ("the sea", "a small dog", "an old clock", "the moon", "a long train", "winter", "a garden", "a letter")
+PORT = 8765
+
+
+@dataclass
+class Run:
+    """What some clients saw."""
+
+    tokens: int = 0
+    seconds: float = 0.0
+    first: list[float] = field(default_factory=list)
+    """Seconds to the first token, of each request."""
+
+    @property
+    def rate(self) -> float:
+        return self.tokens / self.seconds
+
+    def p95(self) -> float:
+        ordered = sorted(self.first)
+        return ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+
+
+@contextmanager
+def started(command: str) -> Iterator[float]:
+    """A server, for as long as the context lasts; gives the seconds until it was ready."""
+    began = time.monotonic()
+    process = subprocess.Popen(
+        shlex.split(command.replace("{port}", str(PORT))),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+    try:
+        while True:
+            try:
+                if httpx2.get(f"http://127.0.0.1:{PORT}/health", timeout=1).status_code == 200:
+                    break
+            except httpx2.TransportError:
+                if process.poll() is not None:
+                    sys.exit(f"ended before it was ready: {command}")
+            time.sleep(0.02)
+        yield time.monotonic() - began
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+async def ask(client: httpx2.AsyncClient, model: str, topic: str, tokens: int, run: Run) -> None:
+    prompt = f"Write a very long story about {topic}, with many people in it and much talk. Do not stop early."
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": tokens,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    began, pieces, counted = time.monotonic(), 0, 0
+    async with client.stream("POST", "/v1/chat/completions", json=body) as answer:
+        if answer.status_code != 200:
+            sys.exit((await answer.aread()).decode())
+        async for line in answer.aiter_lines():
+            if not line.startswith("data: {"):
+                continue
+            part = json.loads(line[6:])
+            if any(choice.get("delta", {}).get("content") for choice in part["choices"]):
+                pieces += 1
+                if pieces == 1:
+                    run.first.append(time.monotonic() - began)
+            counted = (part.get("usage") or {}).get("completion_tokens", counted)
+    run.tokens += counted or pieces
+
+
+async def load(model: str, clients: int, requests: int, tokens: int) -> Run:
+    """`clients` at once, each with `requests` one after another."""
+    run = Run()
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{PORT}", timeout=600) as client:
+
+        async def one(n: int) -> None:
+            for r in range(requests):
+                await ask(client, model, TOPICS[(n + r) % len(TOPICS)], tokens, run)
+
+        began = time.monotonic()
+        await asyncio.gather(*(one(n) for n in range(clients)))
+        run.seconds = time.monotonic() - began
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument(
+        "--server", action="append", required=True, help="NAME=COMMAND or NAME|MODEL=COMMAND, with {port} in it"
+    )
+    parser.add_argument("--model", default="smol", help="the name that requests give")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--requests", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=1)
+    given = parser.parse_args()
+    found: dict[str, list[Run]] = {}
+    ready: dict[str, float] = {}
+    for _ in range(given.rounds):
+        for said, _, command in (server.partition("=") for server in given.server):
+            name, _, model = said.partition("|")
+            model = model or given.model
+            with started(command) as seconds:
+                ready[name] = min(seconds, ready.get(name, seconds))
+                asyncio.run(load(model, 2, 1, 16))  # warm
+                for clients in given.clients:
+                    run = asyncio.run(load(model, clients, given.requests, given.tokens))
+                    found.setdefault(f"{name}|{clients}", []).append(run)
+    print("| server | clients | tokens/s | times one client | first token, median | p95 | ready |")
+    print("|---|---|---|---|---|---|---|")
+    for key, runs in found.items():
+        name, clients = key.split("|")
+        best, one = max(runs, key=lambda run: run.rate), max(found[f"{name}|{given.clients[0]}"], key=lambda run: run.rate)
+        first = f"{statistics.median(best.first):.3f} s | {best.p95():.3f} s"
+        print(f"| {name} | {clients} | {best.rate:.1f} | {best.rate / one.rate:.2f} | {first} | {ready[name]:.1f} s |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from lmcraft.cli import main
+from lmcraft.commands.serve import ServeConfig, _keys
+from lmcraft.errors import UserError
+from lmcraft.serve.limits import Limits
+from tests.tune.chat import chat_folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "model is empty"),
+        ({"model": ("m",), "port": 70_000}, "port=70000"),
+        ({"model": ("m",), "upstream": "http://x"}, "give --engine vllm and --upstream URL"),
+        ({"model": ("m",), "upstream": "http://x", "engine": "vllm"}, "cannot both be served"),
+        ({"model": ("m",), "limits": Limits(max_queue=0)}, "max_queue=0 must be greater than 0"),
+        ({"new_api_key": "ada"}, "--api-keys"),
+        ({"model_root": Path("r"), "adapters": {"a": "b"}}, "adapters need the model"),
+    ],
+)
+def test_what_cannot_be_served(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        ServeConfig(**settings).resolved()
+
+
+def test_a_key_is_needed_where_others_can_ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LMCRAFT_API_KEY", raising=False)
+    for host in ("127.0.0.1", "localhost", "::1"):
+        assert not _keys(ServeConfig(("m",), host=host))
+    assert capsys.readouterr().err == ""
+    keys = _keys(ServeConfig(("m",), host="0.0.0.0"))
+    key = capsys.readouterr().err.split()[-1]
+    assert keys.identify({"authorization": f"Bearer {key}"}) == "default"
+    assert _keys(ServeConfig(("m",), host="0.0.0.0", api_key=("lmc-mine",)))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_new_key_is_kept_by_its_hash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "keys.toml"
+    assert main(["serve", "--api-keys", str(file), "--new-api-key", "ada"]) == 0
+    key = capsys.readouterr().out.strip()
+    assert key not in file.read_text()
+    keys = _keys(ServeConfig(("m",), api_keys=file))
+    assert keys.identify({"authorization": f"Bearer {key}"}) == "ada"
+
+
+@pytest.mark.slow
+def test_a_signal_lets_what_runs_end(tmp_path: Path) -> None:
+    """Started as a user would; SIGTERM comes in the middle of an answer, which is finished, and the process ends well."""
+    folder = chat_folder(tmp_path / "tiny", max_position_embeddings=2048, num_hidden_layers=8)
+    command = [
+        sys.executable,
+        "-m",
+        "lmcraft",
+        "serve",
+        str(folder),
+        "--port",
+        "0",
+        "--store",
+        str(tmp_path / "chats.sqlite"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"LMCRAFT_API_KEY": "lmc-k"})
+    watch = threading.Timer(120, process.kill)
+    watch.start()
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        body = {"messages": [{"role": "user", "content": "the fox"}], "max_tokens": 1500, "ignore_eos": True, "stream": True}
+        headers = {"Authorization": "Bearer lmc-k"}
+        with httpx.stream("POST", url + "/v1/chat/completions", json=body, headers=headers, timeout=60) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            process.send_signal(signal.SIGTERM)
+            rest = [line for line in lines if line]
+        assert rest[-1] == "data: [DONE]"
+        last = json.loads(rest[-2].removeprefix("data: "))
+        assert last["choices"][0]["finish_reason"] == "length"
+        assert process.wait(60) == 0
+    finally:
+        watch.cancel()
+        process.kill()
