@@ -104,7 +104,7 @@ def test_a_long_conversation_forgets_its_oldest_turns(
     answered(tuned, "Once upon a time\n" * 9, monkeypatch, "--system", "S")
     err = capsys.readouterr().err
     assert "its oldest turn is forgotten" in err and "context of 256 tokens" in err
-    backend = LocalBackend(LanguageModel.load(tuned), {"max_new_tokens": 20})
+    backend = LocalBackend(LanguageModel.load(tuned), {"max_new_tokens": 20, "seed": 1})
     conversation = Conversation(backend, system="S")
     for _ in range(9):
         conversation.answer("Once upon a time", lambda piece: None)
@@ -112,7 +112,8 @@ def test_a_long_conversation_forgets_its_oldest_turns(
         assert answer is not None and answer.parent is not None
         ids = backend.prompt_ids(conversation.spoken(answer.parent, answer.parent.forgotten))
         assert len(ids) <= 236 and "S" in backend.model.tokenizer.decode(ids)
-        assert answer.usage == {"prompt_tokens": len(ids), "completion_tokens": 20}
+        assert answer.usage is not None and answer.usage["prompt_tokens"] == len(ids)
+        assert 0 < answer.usage["completion_tokens"] <= 20  # fewer where the end token is drawn
         forgotten = answer.parent.forgotten
     assert 0 < forgotten < 8
     assert len(conversation.messages) == 18  # what the model forgets is still there to be saved
