@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
@@ -17,6 +18,9 @@ from lmcraft.serve.registry import Registry, Served
 from lmcraft.serve.worker import Stream
 
 R = TypeVar("R")
+# So that hostile grammars, which take a second and 100 MB to compile, can have neither all cores nor all memory: each thread
+# keeps what it has once needed.
+ASKING = 2
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Serving:
     quotas: Quotas
     moderator: str = ""
     """Name of the classifier that moderates; empty: none."""
+    asking: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(ASKING))
+    """Threads that make of requests what the engine takes."""
 
     async def model(self, name: str) -> Served:
         """The model of a name, opened if need be.
@@ -93,7 +99,8 @@ async def begin(request: Request, name: str, ask: Callable[[Served], Asked]) -> 
 
     async def work() -> Answer:
         served = await serving_of(request).model(name)
-        answer = Answer(request, served, await run_in_threadpool(ask, served))
+        asked = await to_thread.run_sync(ask, served, limiter=serving_of(request).asking)
+        answer = Answer(request, served, asked)
         await answer.begin()
         return answer
 
