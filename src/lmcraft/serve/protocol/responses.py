@@ -19,35 +19,36 @@ from lmcraft.serve.protocol.chat import (
 from lmcraft.serve.protocol.sampling import JsonSchema, Name, ResponseFormat, StreamOptions, Strict, Text
 
 
-class InputMessage(Strict):
+class _Item(Strict):
+    """What every item of an input list may have; nothing here needs it."""
+
+    id: Name | None = None
+    status: Name | None = None
+
+
+class InputMessage(_Item):
     """A message, as OpenAI's input lists hold it."""
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
     content: Text | list[TextPart]
-    id: Name | None = None
-    status: Name | None = None
 
 
-class InputCall(Strict):
+class InputCall(_Item):
     """A call that the model made before."""
 
     type: Literal["function_call"]
     call_id: Name
     name: Name
     arguments: Text
-    id: Name | None = None
-    status: Name | None = None
 
 
-class InputResult(Strict):
+class InputResult(_Item):
     """What the call came to."""
 
     type: Literal["function_call_output"]
     call_id: Name
     output: Text
-    id: Name | None = None
-    status: Name | None = None
 
 
 class FlatTool(Strict):
