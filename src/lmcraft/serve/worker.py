@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from lmcraft.errors import UserError
@@ -27,8 +27,6 @@ log = logging.getLogger("lmcraft.serve")
 WITHIN = 120.0  # seconds in which failures count
 PAUSE, MOST_DOUBLINGS = 1.0, 5  # seconds before an engine is made again: none, then 1, 3, ... 31
 State = Literal["starting", "ready", "failed"]
-
-
 Piece = dict[int, list[Token]]
 """Tokens that are passed on together, by the number of their text."""
 
@@ -106,11 +104,9 @@ class _Call:
     """A function of the engine, for between two steps."""
 
     function: Callable[[Any], Any]
-    owner: str
     loop: asyncio.AbstractEventLoop
     answer: "asyncio.Future[Any]"
     deadline: float
-    arrived: float = field(default_factory=time.monotonic)
 
     def settle(self, value: Any, error: Exception | None) -> None:
         def put() -> None:
@@ -198,7 +194,7 @@ class Worker:
         """
         loop = asyncio.get_running_loop()
         deadline = time.monotonic() + self._limits.request_timeout
-        call = _Call(function, owner, loop, loop.create_future(), deadline)
+        call = _Call(function, loop, loop.create_future(), deadline)
         self._enqueue(owner, call)
         answer: R = await call.answer
         return answer
