@@ -115,6 +115,16 @@ def test_stop_keeps_what_arrived(page: Any) -> None:
     expect(page.locator(f"{LAST} .body")).to_contain_text("word word")
 
 
+def test_leaving_the_page_keeps_what_arrived(page: Any) -> None:
+    page.evaluate("window.endless = true")
+    page.fill("#input", "a long story")
+    page.press("#input", "Enter")
+    expect(page.locator("#messages .live .body")).to_contain_text("word word")
+    page.reload()
+    expect(page.locator(f"{LAST} .body")).to_contain_text("word word")
+    expect(page.locator(f"{LAST} .note")).to_have_text("Stopped.")
+
+
 def test_an_answer_with_nul_is_kept(page: Any) -> None:
     canned(page, "a\\u0000b", 1)
     send(page, "one")

@@ -3,7 +3,9 @@
 import ipaddress
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -97,11 +99,8 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
         UserError: there is no such model, a setting does not fit, or the port is taken.
     """
     config = config.resolved()
-    try:
-        import fastapi  # noqa: F401 - here for its message
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise UserError("the server needs some packages: pip install 'lmcraft[serve]'") from error
+    if not (find_spec("fastapi") and find_spec("uvicorn")):
+        raise UserError("the server needs some packages: pip install 'lmcraft[serve]'")
     if config.new_api_key:
         _add_key(config)
         return
@@ -150,15 +149,18 @@ def _add_key(config: ServeConfig) -> None:
 
 def _application(config: ServeConfig, keys: "Keys") -> "ASGIApp":
     from lmcraft.serve.access import Quotas
-    from lmcraft.serve.app import build_app
     from lmcraft.serve.metrics import Metrics
-    from lmcraft.serve.serving import Serving
-    from lmcraft.serve.store import Store
-    from lmcraft.serve.upstream import Upstream
 
-    store = None if config.store == "none" else Store.open(_database(config.store))
     metrics = Metrics()
-    registry = _open_models(config, metrics)
+    with ThreadPoolExecutor(1) as beside:  # what is imported here takes half a second, and reading a model leaves a core free
+        opening = beside.submit(_open_models, config, metrics)
+        from lmcraft.serve.app import build_app
+        from lmcraft.serve.serving import Serving
+        from lmcraft.serve.store import Store
+        from lmcraft.serve.upstream import Upstream
+
+        store = None if config.store == "none" else Store.open(_database(config.store))
+        registry = opening.result()
     serving = Serving(registry, config.limits, metrics, keys, Quotas(keys), moderator=MODERATOR if config.moderation else "")
     upstream = None
     if config.upstream:

@@ -4,6 +4,7 @@ import { stream } from "./api.js";
 
 const SHORTEST = 0.05; // seconds; tokens that come in one packet say nothing of the speed
 const MOST_DETAILS = 1_000_000; // bytes of a message's details that the store takes, less some room
+const MOST_LEAVING = 10_000; // and of one that is sent by a page that is being left
 
 /**
  * plan: {path, body} of the request, and what a branch starts from: `content` and `tokens` that are kept, the
@@ -14,12 +15,19 @@ export class Answer {
     Object.assign(this, { path, body, content, prefix, promptIds, usage: null, finish: null, problem: null, stopped: false });
     this.tokens = [...tokens];
     this.kept = tokens.length;
+    this.mostDetails = MOST_DETAILS;
     this.controller = new AbortController();
   }
 
   stop() {
     this.stopped = true;
     this.controller.abort();
+  }
+
+  /** Stops since the page is being left. */
+  leave() {
+    this.mostDetails = MOST_LEAVING;
+    this.stop();
   }
 
   /** Runs to the end, to an error or to a stop; what arrived stays in any case. */
@@ -67,7 +75,7 @@ export class Answer {
   /** What the store keeps of an answer beside its text. */
   details() {
     const { model: _, messages: __, prompt: ___, ...settings } = this.body;
-    return fitted({
+    const details = {
       seed: this.body.seed,
       settings,
       tokens: this.tokens,
@@ -78,7 +86,8 @@ export class Answer {
       timings: this.timings(),
       finish: this.stopped ? "stopped" : this.finish,
       problem: this.problem,
-    });
+    };
+    return fitted(details, this.mostDetails);
   }
 }
 
@@ -105,11 +114,11 @@ function completionAlternatives({ top_logprobs: top }, i, chosen, id) {
   return Object.entries(top?.[i] ?? {}).map(([text, logprob]) => ({ id: text === chosen ? id : null, text, logprob: round(logprob) }));
 }
 
-/** Fewer alternatives, and at last no tokens, until the details fit into the store. */
-function fitted(details) {
+/** Fewer alternatives, and at last no tokens, until the details have less than `limit` bytes. */
+function fitted(details, limit) {
   for (const most of [5, 2, 0]) {
     const tokens = details.tokens.map((token) => ({ ...token, alternatives: token.alternatives.slice(0, most) }));
-    if (bytes({ ...details, tokens }) < MOST_DETAILS) return { ...details, tokens };
+    if (bytes({ ...details, tokens }) < limit) return { ...details, tokens };
   }
   return { ...details, tokens: [], prompt_ids: null };
 }

@@ -3,6 +3,7 @@
 import { t } from "./strings.js";
 
 const KEY = "lmcraft-key";
+const MOST_KEPT_ALIVE = 30_000; // bytes: a browser lets requests of 64 KiB in all outlive their page
 
 /** What went wrong, worded for people. */
 export class Problem extends Error {
@@ -66,7 +67,9 @@ async function problemOf(response) {
 }
 
 export async function request(method, path, body) {
-  const response = await send(path, { method, body: body === undefined ? undefined : JSON.stringify(body) });
+  const sent = body === undefined ? undefined : JSON.stringify(body);
+  const keepalive = sent !== undefined && new Blob([sent]).size <= MOST_KEPT_ALIVE; // also when the page is left at once
+  const response = await send(path, { method, body: sent, keepalive });
   const text = await response.text();
   return text ? JSON.parse(text) : null;
 }

@@ -65,6 +65,7 @@ export class App {
     this.composer.showModels(this.models);
     byId("new").addEventListener("click", () => this.#begin());
     byId("help").addEventListener("click", () => showHelp(this.version));
+    addEventListener("pagehide", () => controller.live.forEach((chat) => chat.leave()));
     listenToKeys({
       escape: () => this.drawers.close() || controller.chat.stop(),
       search: () => (this.drawers.showSidebar(), byId("search").focus()),

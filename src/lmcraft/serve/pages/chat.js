@@ -23,6 +23,11 @@ export class Chat {
     for (const answer of this.answers.values()) answer.stop();
   }
 
+  /** Lets what has arrived of an answer be kept while the page is being left. */
+  leave() {
+    for (const answer of this.answers.values()) answer.leave();
+  }
+
   /** Puts another message in the place of one: in the tree, as the leaf and in the pair. */
   replace(id, message) {
     this.tree.replace(id, message);
