@@ -104,12 +104,14 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
     if config.new_api_key:
         _add_key(config)
         return
-    from lmcraft.serve.server import listen, make_server
+    from lmcraft.serve.listening import listen
 
     keys = _keys(config)
     socket = listen(config.host, config.port)
     try:
         app = _application(config, keys)
+        from lmcraft.serve.server import make_server
+
         host, port = socket.getsockname()[:2]
         print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
         make_server(app, config.limits, config.log_level).run(sockets=[socket])
@@ -152,15 +154,16 @@ def _application(config: ServeConfig, keys: "Keys") -> "ASGIApp":
     from lmcraft.serve.metrics import Metrics
 
     metrics = Metrics()
-    with ThreadPoolExecutor(1) as beside:  # what is imported here takes half a second, and reading a model leaves a core free
-        opening = beside.submit(_open_models, config, metrics)
+    registry = _registry(config, metrics)
+    with ThreadPoolExecutor(1) as beside:  # these imports take half a second, and opening a model leaves a core free
+        opening = beside.submit(_open_models, registry, config)
         from lmcraft.serve.app import build_app
         from lmcraft.serve.serving import Serving
         from lmcraft.serve.store import Store
         from lmcraft.serve.upstream import Upstream
 
         store = None if config.store == "none" else Store.open(_database(config.store))
-        registry = opening.result()
+        opening.result()
     serving = Serving(registry, config.limits, metrics, keys, Quotas(keys), moderator=MODERATOR if config.moderation else "")
     upstream = None
     if config.upstream:
@@ -170,17 +173,21 @@ def _application(config: ServeConfig, keys: "Keys") -> "ASGIApp":
     return build_app(serving, store, upstream=upstream, hosts=names, origins=config.allowed_origins)
 
 
-def _open_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
+def _registry(config: ServeConfig, metrics: "Metrics") -> "Registry":
     from lmcraft.commands.generate import place_of
-    from lmcraft.serve.registry import How, Registry, named
+    from lmcraft.serve.registry import How, Registry
 
     how = How(*place_of(config.device, config.precision), None if config.weights == "keep" else config.weights)
-    registry = Registry(config.limits, metrics, how, config.model_root)
+    return Registry(config.limits, metrics, how, config.model_root)
+
+
+def _open_models(registry: "Registry", config: ServeConfig) -> None:
+    from lmcraft.serve.registry import named
+
     for n, (name, address) in enumerate(named(config.model).items()):
         registry.open(name, address, config.adapters if n == 0 else {})
     if config.moderation:
         registry.open(MODERATOR, config.moderation)
-    return registry
 
 
 def _database(store: str) -> str:

@@ -124,8 +124,8 @@ def tiles_int8(numbers: Tensor) -> Tensor:
 
     Each is moved up by 128. `numbers` is (rows, columns), int8; rows divide by 32, columns by 4.
     """
-    tiles = (numbers.to(torch.int16) + 128).to(torch.uint8).view(len(numbers) // TILE, TILE, -1, 4)
-    return tiles.transpose(1, 2)
+    moved = numbers.contiguous().view(torch.uint8) ^ 128
+    return moved.view(len(numbers) // TILE, TILE, -1, 4).transpose(1, 2)
 
 
 def tiles_int4(numbers: Tensor) -> Tensor:
@@ -370,7 +370,7 @@ class NativeDecoder:
         size = tensor.numel() * tensor.element_size()
         room = torch.empty(size + LINE, dtype=torch.uint8)
         start = -room.data_ptr() % LINE
-        room[start : start + size] = tensor.contiguous().view(torch.uint8).flatten()
+        room[start : start + size].view(tensor.dtype).view(tensor.shape).copy_(tensor)
         return self._kept_alive(room).data_ptr() + start
 
     def _kept_alive(self, tensor: Tensor) -> Tensor:
