@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 CLEAN = {200, 400, 408, 413, 422, 429, 503, 504}
 REFUSALS = {429, 503, 504}
+REST = 15.0  # seconds in which a server may put its memory in order
 HELLO = [{"role": "user", "content": "hello"}]
 VALID: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": HELLO, "max_tokens": 2},
@@ -208,6 +209,7 @@ class Abuse:
             text = (await self.client.get("/metrics")).text
             gauges = [line for line in text.splitlines() if line.startswith(("vllm:num_requests", "vllm:kv_cache"))]
             if all(float(line.rpartition(" ")[2]) == 0 for line in gauges):
+                await asyncio.sleep(REST)
                 return ""
             await asyncio.sleep(0.1)
         return f"it still holds something: {' '.join(gauges)}"
@@ -232,9 +234,22 @@ def resident(pid: int) -> float:
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
+async def fill(port: int, pid: int) -> None:
+    """Long prompts, until all room for keys and values has been used once: it becomes memory where it is first used."""
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=600) as client:
+        length = (await client.get("/v1/models")).json()["data"][0]["max_model_len"] - 1
+        for token in range(100, 200):
+            before = resident(pid)
+            answer = await client.post("/v1/completions", json={"prompt": [token] * length, "max_tokens": 1})
+            answer.raise_for_status()
+            if resident(pid) < 1.01 * before:
+                break
+
+
 async def scene(port: int, pid: int, minutes: float, clients: int, requests: int) -> int:
     warnings.simplefilter("ignore")
     bodies = made_up(requests)
+    await fill(port, pid)
     warm = Abuse(port, min(60.0, 60 * minutes / 4))  # so that what grows once has grown: caches, threads' stacks
     await warm.run(clients, bodies[:100])
     await warm.settled()

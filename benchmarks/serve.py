@@ -71,13 +71,13 @@ def started(command: str) -> Iterator[float]:
         process.wait(30)
 
 
-async def ask(client: httpx2.AsyncClient, model: str, topic: str, tokens: int, run: Run) -> None:
+async def ask(client: httpx2.AsyncClient, model: str, topic: str, given: argparse.Namespace, run: Run) -> None:
     prompt = f"Write a very long story about {topic}, with many people in it and much talk. Do not stop early."
     body = {
         "model": model,
         "messages": [{"role": "user", "content": prompt}],
-        "max_tokens": tokens,
-        "temperature": 0,
+        "max_tokens": given.tokens,
+        "temperature": given.temperature,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
@@ -97,14 +97,15 @@ async def ask(client: httpx2.AsyncClient, model: str, topic: str, tokens: int, r
     run.tokens += counted or pieces
 
 
-async def load(model: str, clients: int, requests: int, tokens: int) -> Run:
+async def load(model: str, clients: int, requests: int, given: argparse.Namespace) -> Run:
     """`clients` at once, each with `requests` one after another."""
     run = Run()
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{PORT}", timeout=600) as client:
+    alone = httpx2.Limits(max_keepalive_connections=0)  # llama-server closes connections as they are used again
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{PORT}", timeout=600, limits=alone) as client:
 
         async def one(n: int) -> None:
             for r in range(requests):
-                await ask(client, model, TOPICS[(n + r) % len(TOPICS)], tokens, run)
+                await ask(client, model, TOPICS[(n + r) % len(TOPICS)], given, run)
 
         began = time.monotonic()
         await asyncio.gather(*(one(n) for n in range(clients)))
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--requests", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--temperature", type=float, default=0.8, help="at 0, lmcraft guesses ahead for one client alone")
     parser.add_argument("--rounds", type=int, default=1)
     given = parser.parse_args()
     found: dict[str, list[Run]] = {}
@@ -131,9 +133,9 @@ def main() -> None:
             model = model or given.model
             with started(command) as seconds:
                 ready[name] = min(seconds, ready.get(name, seconds))
-                asyncio.run(load(model, 2, 1, 16))  # warm
+                asyncio.run(load(model, 2, 1, given))  # warm
                 for clients in given.clients:
-                    run = asyncio.run(load(model, clients, given.requests, given.tokens))
+                    run = asyncio.run(load(model, clients, given.requests, given))
                     found.setdefault(f"{name}|{clients}", []).append(run)
     print("| server | clients | tokens/s | times one client | first token, median | p95 | ready |")
     print("|---|---|---|---|---|---|---|")
