@@ -76,7 +76,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _give_back_memory() -> None:
-    """What was freed and the allocator keeps, now and then: hostile grammars take 100 MB each while they are compiled."""
+    """What was freed and the allocator keeps, now and then: hostile grammars take up to 100 MB each to compile."""
     trim = getattr(CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None  # not every C library has it
     while trim is not None:
         await asyncio.sleep(TRIM_INTERVAL)
