@@ -13,10 +13,9 @@ import uvicorn
 from lmcraft.serve.access import Keys, Quotas
 from lmcraft.serve.app import build_app
 from lmcraft.serve.limits import Limits
-from lmcraft.serve.listening import listen
 from lmcraft.serve.metrics import Metrics
 from lmcraft.serve.registry import How, Registry
-from lmcraft.serve.server import make_server
+from lmcraft.serve.server import listen, make_server
 from lmcraft.serve.serving import Serving
 from lmcraft.serve.store import Store
 from lmcraft.serve.upstream import Upstream

@@ -3,9 +3,7 @@
 import ipaddress
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -99,19 +97,20 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
         UserError: there is no such model, a setting does not fit, or the port is taken.
     """
     config = config.resolved()
-    if not (find_spec("fastapi") and find_spec("uvicorn")):
-        raise UserError("the server needs some packages: pip install 'lmcraft[serve]'")
+    try:
+        import fastapi  # noqa: F401 - here for its message
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise UserError("the server needs some packages: pip install 'lmcraft[serve]'") from error
     if config.new_api_key:
         _add_key(config)
         return
-    from lmcraft.serve.listening import listen
+    from lmcraft.serve.server import listen, make_server
 
     keys = _keys(config)
     socket = listen(config.host, config.port)
     try:
         app = _application(config, keys)
-        from lmcraft.serve.server import make_server
-
         host, port = socket.getsockname()[:2]
         print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
         make_server(app, config.limits, config.log_level).run(sockets=[socket])
@@ -151,19 +150,15 @@ def _add_key(config: ServeConfig) -> None:
 
 def _application(config: ServeConfig, keys: "Keys") -> "ASGIApp":
     from lmcraft.serve.access import Quotas
+    from lmcraft.serve.app import build_app
     from lmcraft.serve.metrics import Metrics
+    from lmcraft.serve.serving import Serving
+    from lmcraft.serve.store import Store
+    from lmcraft.serve.upstream import Upstream
 
+    store = None if config.store == "none" else Store.open(_database(config.store))
     metrics = Metrics()
-    registry = _registry(config, metrics)
-    with ThreadPoolExecutor(1) as beside:  # these imports take half a second, and opening a model leaves a core free
-        opening = beside.submit(_open_models, registry, config)
-        from lmcraft.serve.app import build_app
-        from lmcraft.serve.serving import Serving
-        from lmcraft.serve.store import Store
-        from lmcraft.serve.upstream import Upstream
-
-        store = None if config.store == "none" else Store.open(_database(config.store))
-        opening.result()
+    registry = _open_models(config, metrics)
     serving = Serving(registry, config.limits, metrics, keys, Quotas(keys), moderator=MODERATOR if config.moderation else "")
     upstream = None
     if config.upstream:
@@ -173,21 +168,17 @@ def _application(config: ServeConfig, keys: "Keys") -> "ASGIApp":
     return build_app(serving, store, upstream=upstream, hosts=names, origins=config.allowed_origins)
 
 
-def _registry(config: ServeConfig, metrics: "Metrics") -> "Registry":
+def _open_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
     from lmcraft.commands.generate import place_of
-    from lmcraft.serve.registry import How, Registry
+    from lmcraft.serve.registry import How, Registry, named
 
     how = How(*place_of(config.device, config.precision), None if config.weights == "keep" else config.weights)
-    return Registry(config.limits, metrics, how, config.model_root)
-
-
-def _open_models(registry: "Registry", config: ServeConfig) -> None:
-    from lmcraft.serve.registry import named
-
+    registry = Registry(config.limits, metrics, how, config.model_root)
     for n, (name, address) in enumerate(named(config.model).items()):
         registry.open(name, address, config.adapters if n == 0 else {})
     if config.moderation:
         registry.open(MODERATOR, config.moderation)
+    return registry
 
 
 def _database(store: str) -> str:

@@ -1,12 +1,29 @@
-"""The process: uvicorn, with our bounds."""
+"""The socket and the process: uvicorn, with our bounds."""
 
+import socket
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from lmcraft.errors import UserError
 from lmcraft.serve.guard import protocol
 from lmcraft.serve.limits import Limits
+
+BACKLOG = 1024
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens, before the models are opened: a taken port is told at once.
+
+    Raises:
+        UserError: the address or the port cannot be had.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise UserError(f"host={host} port={port} cannot be listened on ({error}): choose another") from error
 
 
 class _Server(uvicorn.Server):
