@@ -40,9 +40,9 @@ def lmcraft(weights: str) -> Measure:
         import torch
 
         import lmcraft
-        from lmcraft.infer.config import GenerationConfig
-        from lmcraft.infer.engine import Engine
-        from lmcraft.infer.request import Request
+        from lmcraft.inference.config import GenerationConfig
+        from lmcraft.inference.engine import Engine
+        from lmcraft.inference.request import Request
 
         torch.set_num_threads(threads)
         model = lmcraft.load(folder, dtype=torch.bfloat16, weights=weights)

@@ -38,7 +38,7 @@ from lmcraft import PretrainConfig
 from lmcraft.commands.pretrain import build_trainer
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine, choose_machine
-from lmcraft.train.schedule import learning_rate_factor
+from lmcraft.training.schedule import learning_rate_factor
 
 T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}  # Student's t by degrees of freedom, two-sided
 

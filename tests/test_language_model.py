@@ -7,9 +7,9 @@ import torch
 
 import lmcraft
 from lmcraft.errors import UserError
-from lmcraft.infer.config import GenerationConfig
+from lmcraft.inference.config import GenerationConfig
 from lmcraft.language_model import LanguageModel
-from tests.infer.models import language_model, tokenizer
+from tests.inference.models import language_model, tokenizer
 from tests.tiny import tiny_model
 
 PROMPT = "从前 there was"

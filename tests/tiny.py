@@ -7,7 +7,7 @@ import torch
 
 from lmcraft import PrepareConfig, prepare
 from lmcraft.model.config import InitConfig, TransformerConfig
-from lmcraft.model.init import initialise
+from lmcraft.model.init import initialize
 from lmcraft.model.transformer import Transformer
 
 TEXT = "".join(f"Line {n}: the quick brown fox jumps over {n * n} lazy dogs. 天地玄黄\n\n" for n in range(400))
@@ -41,7 +41,7 @@ def tiny_config(**settings: Any) -> TransformerConfig:
 def tiny_model(seed: int = 0, **settings: Any) -> Transformer:
     torch.manual_seed(seed)
     model = Transformer(tiny_config(**settings))
-    initialise(model, InitConfig(std=0.2, zero_output_projections=False))
+    initialize(model, InitConfig(std=0.2, zero_output_projections=False))
     return model.eval()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import side
 
-LARGE_BATCH = 65_536  # tokens, of which the optimiser's step is a smaller part than of the steps measured here
+LARGE_BATCH = 65_536  # tokens, of which the optimizer's step is a smaller part than of the steps measured here
 # Ours stands between the peers, so that a disturbance of the machine does not fall on one side alone.
 CPU_SIDES = ("trainer", "litgpt", "ours", "nanochat", "trainer-hand", "ours-compile", "litgpt-hand", "nanochat-hand")
 GPU_SIDES = ("nanochat", "ours-compile")
@@ -74,7 +74,7 @@ def print_table(shape: str, length: int, arguments: argparse.Namespace, measured
         "how",
         "tokens/s",
         f"at {LARGE_BATCH:,} tokens a step",
-        "optimiser",
+        "optimizer",
         "before the 2nd step",
         "memory",
         "of peak",

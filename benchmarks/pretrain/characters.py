@@ -1,6 +1,6 @@
 """Time to a validation loss on tiny-Shakespeare, beside nanoGPT's CPU recipe.
 
-nanoGPT's published recipe (GPT-2, here transformers' own, with its optimiser settings and schedule) ends at 1.886 or so;
+nanoGPT's published recipe (GPT-2, here transformers' own, with its optimizer settings and schedule) ends at 1.886 or so;
 lmcraft has recipes/characters for that, in as many steps as it takes, and recipes/characters/best.toml for the 1.47 that
 nanoGPT's GPU recipe reaches.
 """
@@ -74,7 +74,7 @@ def ours(text_file: str, recipe: Path, goal: float, length: dict[str, int]) -> N
     from dataclasses import replace
 
     from lmcraft import PrepareConfig, PretrainConfig, prepare, pretrain
-    from lmcraft.train.metrics import read_jsonl
+    from lmcraft.training.metrics import read_jsonl
 
     if not recipe.exists():
         print(f"{recipe.name}: not there")

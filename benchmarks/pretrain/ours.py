@@ -35,8 +35,8 @@ def write_random_dataset(path: Path, task: Task) -> Path:
 
 def follow(clock: Clock, steps: int) -> None:
     """Let the clock follow lmcraft's own loop: a step ends when its row of metrics is written."""
-    from lmcraft.train.metrics import Metrics
-    from lmcraft.train.optimizer import Optimizer
+    from lmcraft.training.metrics import Metrics
+    from lmcraft.training.optimizer import Optimizer
 
     optimizer_step, log = Optimizer.step, Metrics.log
 

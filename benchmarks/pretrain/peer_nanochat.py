@@ -1,4 +1,4 @@
-"""nanochat's model and optimiser, out of the user's checkout (`--nanochat DIR`), in the loop of its scripts/base_train.py.
+"""nanochat's model and optimizer, out of the user's checkout (`--nanochat DIR`), in the loop of its scripts/base_train.py.
 
 Its defaults on a CPU: torch.compile, float32 (nanochat.common), Muon and AdamW, 32 rows at a time, windows "SSSL".
 By hand: NANOCHAT_DTYPE=bfloat16, and windows "L", which it recommends where there is no Flash Attention 3.

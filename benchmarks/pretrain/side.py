@@ -42,7 +42,7 @@ SHAPES = {
     "17M": Shape(8192, 384, 6, 6, 1024, tied=False, tokens=8192),
     "124M": Shape(50_304, 768, 12, 12, 2048, tied=True, tokens=2048),
 }
-WARMUP = 1  # steps that are not counted: the first compiles, and makes the optimiser's state
+WARMUP = 1  # steps that are not counted: the first compiles, and makes the optimizer's state
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Clock:
         self.begun, self.before = time.perf_counter(), 0.0  # seconds by the wall until the end of the first step
         self.last = self.now()
         self.steps: list[float] = []
-        self.optimizer: list[float] = []  # the optimiser's part of each
+        self.optimizer: list[float] = []  # the optimizer's part of each
 
     def now(self) -> float:
         return now(self.task)
@@ -95,15 +95,15 @@ class Clock:
         self.last = now
 
     def watch(self, *_: Any) -> None:
-        """The optimiser begins."""
+        """The optimizer begins."""
         self._begun = self.now()
 
     def watched(self, *_: Any) -> None:
-        """The optimiser has ended."""
+        """The optimizer has ended."""
         self.optimizer.append(self.now() - self._begun)
 
     def follow_torch(self) -> None:
-        """Take a step to end where the step of a torch optimiser does, whoever calls it."""
+        """Take a step to end where the step of a torch optimizer does, whoever calls it."""
         register_optimizer_step_pre_hook(self.watch)
         register_optimizer_step_post_hook(lambda *_: (self.watched(), self.tick()))
 

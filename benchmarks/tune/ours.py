@@ -7,11 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from lmcraft import FinetuneConfig, finetune
-from lmcraft.train.checkpoint import Progress
-from lmcraft.train.config import ScheduleConfig
-from lmcraft.train.loop import Trainer
-from lmcraft.train.metrics import read_jsonl
-from lmcraft.tune.config import FinetuneOptimizerConfig
+from lmcraft.finetuning.config import FinetuneOptimizerConfig
+from lmcraft.training.checkpoint import Progress
+from lmcraft.training.config import ScheduleConfig
+from lmcraft.training.loop import Trainer
+from lmcraft.training.metrics import read_jsonl
 
 parser = argparse.ArgumentParser()
 parser.add_argument("model")

@@ -1,4 +1,4 @@
-"""Labelled texts as CSV: the seven intents of BIG-bench, or the headlines of OpenAI's evals, sarcastic or not.
+"""Labeled texts as CSV: the seven intents of BIG-bench, or the headlines of OpenAI's evals, sarcastic or not.
 
 pip download bigbench==1.0.0 --no-deps --no-binary :all:           # 358 MB
 python recipes/intents/prepare.py intents bigbench-1.0.0.tar.gz intents.csv

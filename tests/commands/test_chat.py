@@ -17,11 +17,11 @@ from lmcraft.commands.chat import LocalBackend, without
 from lmcraft.commands.conversation import Conversation
 from lmcraft.commands.remote import RemoteBackend
 from lmcraft.errors import RunError
+from lmcraft.finetuning.examples import read_examples
 from lmcraft.language_model import LanguageModel
 from lmcraft.tokenizer.train import train_bpe
-from lmcraft.tune.examples import read_examples
-from tests.infer.models import TEXT, language_model
-from tests.infer.test_adapters import adapter_for
+from tests.inference.models import TEXT, language_model
+from tests.inference.test_adapters import adapter_for
 from tests.tiny import tiny_model
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

@@ -10,7 +10,7 @@ from lmcraft.cli import main
 from lmcraft.commands import export as export_module
 from lmcraft.language_model import LanguageModel, load
 from lmcraft.tokenizer.train import train_characters
-from tests.infer.models import TEXT, language_model, tokenizer
+from tests.inference.models import TEXT, language_model, tokenizer
 from tests.tiny import tiny_model
 
 CHATML = (
@@ -40,7 +40,7 @@ def test_inspect_shows_what_a_model_is(folder: Path, capsys: pytest.CaptureFixtu
     model = load(folder)
     assert found["parameters"]["total"] == found["parameters"]["active"] == model.transformer.num_parameters()
     assert found["bytes"]["bfloat16"] == 2 * model.transformer.num_parameters()
-    assert (found["licence"], found["tokenizer"]["chat_template"]) == ("apache-2.0", CHATML)
+    assert (found["license"], found["tokenizer"]["chat_template"]) == ("apache-2.0", CHATML)
     assert found["architecture"]["family"] == "qwen3"
     assert main(["inspect", str(folder)]) == 0
     shown = capsys.readouterr().out
@@ -55,7 +55,7 @@ def test_pull_copies_a_folder_and_says_where_it_came_from(
     assert capsys.readouterr().out.strip() == str(out)
     assert (out / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
     lineage = json.loads((out / "lmcraft/lineage.json").read_text())
-    assert (lineage["source"], lineage["licence"]) == (str(folder), "apache-2.0")
+    assert (lineage["source"], lineage["license"]) == (str(folder), "apache-2.0")
     assert main(["pull", str(folder), "--out", str(out)]) == 2
     assert "already exists" in capsys.readouterr().err
     assert main(["pull", str(folder), "--out", str(out), "--overwrite", "--dtype", "bfloat16"]) == 0
@@ -103,7 +103,7 @@ def test_export_to_gguf_and_back(folder: Path, tmp_path: Path, dtype: str, capsy
     assert again.tokenizer.chat_template == CHATML and again.eos_token_ids == original.eos_token_ids
     text = "Once upon 从前 12345 🙂\n  x"
     assert again.tokenizer.encode(text) == original.tokenizer.encode(text)
-    assert json.loads((out / "lmcraft/lineage.json").read_text())["licence"] == "apache-2.0"
+    assert json.loads((out / "lmcraft/lineage.json").read_text())["license"] == "apache-2.0"
     assert main(["generate", f"gguf:{file}", "Once", "--max-new-tokens", "3", "--seed", "1"]) == 0
 
 

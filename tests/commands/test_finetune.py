@@ -17,15 +17,15 @@ from lmcraft import LanguageModel, PrepareConfig, PretrainConfig, TransformerCon
 from lmcraft.cli import main
 from lmcraft.commands.finetune import finetune
 from lmcraft.errors import InterruptedRunError, UserError
+from lmcraft.finetuning.config import FinetuneConfig, FinetuneOptimizerConfig, MethodConfig, ObjectiveConfig
 from lmcraft.folder import ModelFolder
-from lmcraft.train.loop import Trainer
-from lmcraft.tune.config import FinetuneConfig, FinetuneOptimizerConfig, MethodConfig, ObjectiveConfig
+from lmcraft.training.loop import Trainer
 from tests.commands.test_pretrain import losses
+from tests.finetuning.chat import chat_folder, says
 from tests.tiny import GPT2, tiny_dataset
-from tests.tune.chat import chat_folder, says
 
-COLOURS = ("red", "green", "blue", "white")
-ROWS = [[says("user", f"Say {c} {n}"), says("assistant", f"{c} {c}")] for n in range(12) for c in COLOURS]
+COLORS = ("red", "green", "blue", "white")
+ROWS = [[says("user", f"Say {c} {n}"), says("assistant", f"{c} {c}")] for n in range(12) for c in COLORS]
 GENERAL = "The quick brown fox jumps over the lazy dogs.\n" * 20
 
 

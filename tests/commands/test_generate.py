@@ -9,9 +9,9 @@ import pytest
 from lmcraft.cli import main
 from lmcraft.commands.generate import GenerateConfig, SamplingConfig, generate
 from lmcraft.errors import UserError
-from lmcraft.infer.config import GenerationConfig
+from lmcraft.inference.config import GenerationConfig
 from lmcraft.language_model import LanguageModel
-from tests.infer.models import language_model
+from tests.inference.models import language_model
 
 PROMPT = "从前 there was"
 

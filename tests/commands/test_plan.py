@@ -16,9 +16,9 @@ from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
-from lmcraft.train.config import OptimizerConfig
-from lmcraft.train.memory import activation_bytes
-from lmcraft.train.objective import NextToken, TensorBatch
+from lmcraft.training.config import OptimizerConfig
+from lmcraft.training.memory import activation_bytes
+from lmcraft.training.objective import NextToken, TensorBatch
 from tests.tiny import tiny_dataset, tiny_model
 
 SIZES = TransformerConfig(hidden_size=32, num_attention_heads=2)
@@ -45,7 +45,7 @@ def test_weights_and_state_are_those_of_a_run(data: Path, tmp_path: Path, name: 
     assert plan.parameters == trainer.model.num_parameters()
     assert plan.memory["weights"] == sum(p.nbytes for p in trainer.model.parameters())
     state = [tensor.nbytes for tensor in trainer.optimizer.state().values() if tensor.numel() > 1]
-    assert plan.memory["optimiser state"] == sum(state)
+    assert plan.memory["optimizer state"] == sum(state)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

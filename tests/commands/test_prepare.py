@@ -106,7 +106,7 @@ def test_an_existing_dataset_is_kept_unless_asked(tmp_path: Path) -> None:
 
 def test_a_store_of_conversations_becomes_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sqlalchemy")
-    from lmcraft.serve.store import Store
+    from lmcraft.server.conversations.store import Store
 
     path, out = tmp_path / "chats.sqlite", tmp_path / "out"
     store = Store.open(path)

@@ -20,8 +20,8 @@ from lmcraft.errors import RunError, UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
-from lmcraft.train.compiling import clocked
-from lmcraft.train.config import OptimizerConfig
+from lmcraft.training.compilation import clocked
+from lmcraft.training.config import OptimizerConfig
 from tests.tiny import tiny_dataset
 
 SIZES = TransformerConfig(hidden_size=32, num_attention_heads=2, residual_dropout=0.1)

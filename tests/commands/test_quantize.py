@@ -8,14 +8,14 @@ import torch
 
 from lmcraft.cli import main
 from lmcraft.commands import quantize as quantize_module
-from lmcraft.infer import calibrate
-from lmcraft.infer.engine import Engine
-from lmcraft.infer.native import NativeDecoder, reason_against
+from lmcraft.inference import quantization
+from lmcraft.inference.engine import Engine
+from lmcraft.inference.native import NativeDecoder, reason_against
 from lmcraft.language_model import load
 from lmcraft.model.linear import Linear
-from lmcraft.model.quantised import Bits, quantise_groups, quantise_groups_gptq, quantise_rows
+from lmcraft.model.quantized import Bits, quantize_groups, quantize_groups_gptq, quantize_rows
 from lmcraft.model.transformer import Transformer
-from tests.infer.models import TEXT, language_model
+from tests.inference.models import TEXT, language_model
 from tests.tiny import GPT2
 
 
@@ -36,7 +36,7 @@ def matrices(model: Transformer) -> dict[str, Linear]:
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_a_quantised_folder_holds_the_integers_and_their_price(
+def test_a_quantized_folder_holds_the_integers_and_their_price(
     home: Path, tmp_path: Path, bits: Bits, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -49,16 +49,16 @@ def test_a_quantised_folder_holds_the_integers_and_their_price(
     before, after = load(home / "model"), load(out)
     stored = matrices(after.transformer)
     for name, layer in matrices(before.transformer).items():
-        made = (quantise_rows if bits == 8 else quantise_groups)(layer.weight.float())
-        found = stored[name].quantised
+        made = (quantize_rows if bits == 8 else quantize_groups)(layer.weight.float())
+        found = stored[name].quantized
         assert found is not None and torch.equal(found.numbers, made.numbers), name
         torch.testing.assert_close(found.scales, made.scales, rtol=1e-3, atol=0)
-        assert torch.equal(NativeDecoder._quantised(stored[name], layer.weight.shape[1], bits).numbers, found.numbers)
+        assert torch.equal(NativeDecoder._quantized(stored[name], layer.weight.shape[1], bits).numbers, found.numbers)
     after.save(tmp_path / "again")
     for name, layer in matrices(load(tmp_path / "again").transformer).items():
-        assert layer.quantised is not None and stored[name].quantised is not None
-        assert torch.equal(layer.quantised.numbers, stored[name].quantised.numbers)
-        assert torch.equal(layer.quantised.scales, stored[name].quantised.scales)
+        assert layer.quantized is not None and stored[name].quantized is not None
+        assert torch.equal(layer.quantized.numbers, stored[name].quantized.numbers)
+        assert torch.equal(layer.quantized.scales, stored[name].quantized.scales)
 
 
 def test_what_is_stored_is_what_decodes(home: Path, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_what_is_stored_is_what_decodes(home: Path, tmp_path: Path) -> None:
 
 def test_a_model_costs_nothing_against_itself() -> None:
     engine = Engine(language_model().transformer)
-    price = calibrate.price(engine, engine, torch.randint(0, 200, (2, 50)))
+    price = quantization.price(engine, engine, torch.randint(0, 200, (2, 50)))
     assert (price.kl_divergence, price.agreement, price.tokens) == (0, 1, 98)
     assert price.perplexity_before == price.perplexity_after
 
@@ -84,7 +84,7 @@ def test_gptq_is_nearer_than_rounding_on_inputs_that_depend_on_one_another() -> 
     def lost(dense: torch.Tensor) -> float:
         return float((inputs @ (dense - weight).T).norm())
 
-    assert lost(quantise_groups_gptq(weight, inputs.T @ inputs).dense()) < 0.7 * lost(quantise_groups(weight).dense())
+    assert lost(quantize_groups_gptq(weight, inputs.T @ inputs).dense()) < 0.7 * lost(quantize_groups(weight).dense())
 
 
 def test_transformers_opens_the_folder(home: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from lmcraft.commands.scaling import Member, member_of
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.model.config import TransformerConfig
-from lmcraft.train import scaling_law
+from lmcraft.training import scaling_law
 from tests.tiny import tiny_dataset
 
 

@@ -13,8 +13,8 @@ import pytest
 from lmcraft.cli import main
 from lmcraft.commands.serve import ServeConfig, _keys
 from lmcraft.errors import UserError
-from lmcraft.serve.limits import Limits
-from tests.tune.chat import chat_folder
+from lmcraft.server.http.limits import Limits
+from tests.finetuning.chat import chat_folder
 
 
 @pytest.mark.parametrize(

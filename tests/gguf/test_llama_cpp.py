@@ -31,11 +31,11 @@ def opened(path: Path, **options: Any) -> Any:
     return llama_cpp.Llama(str(path), **{**plain, "type_k": F32, "type_v": F32, "flash_attn": False, **options})
 
 
-@pytest.mark.parametrize("quantisation", TOLERANCE)
+@pytest.mark.parametrize("quantization", TOLERANCE)
 @pytest.mark.parametrize("name", [name for name in CASES if name != "phi3-window"])  # llama.cpp has none for Phi
 @torch.inference_mode()
-def test_the_logits_agree(name: str, quantisation: str, tmp_path: Path) -> None:
-    path = written(original(name), tmp_path, quantisation)
+def test_the_logits_agree(name: str, quantization: str, tmp_path: Path) -> None:
+    path = written(original(name), tmp_path, quantization)
     # llama.cpp takes LongRoPE's long factors by the context and we by the text, so that is a long one.
     ids = torch.randint(0, 340, (100,), generator=torch.Generator().manual_seed(1)).tolist()
     model = opened(path, logits_all=True)
@@ -44,19 +44,19 @@ def test_the_logits_agree(name: str, quantisation: str, tmp_path: Path) -> None:
     difference = np.abs(model.scores[: len(ids)] - expected).max(axis=1)
     # By a rounding, a token may go to another expert.
     farthest = np.quantile(difference, 0.95) if name == "qwen3_moe" else difference.max()
-    assert farthest < TOLERANCE[quantisation] * expected.std()
+    assert farthest < TOLERANCE[quantization] * expected.std()
 
 
 @pytest.mark.assets
-@pytest.mark.parametrize("quantisation", ["f16", "q8_0"])
+@pytest.mark.parametrize("quantization", ["f16", "q8_0"])
 @pytest.mark.parametrize("file", [smollm2_gguf, gemma3_gguf])
 @torch.inference_mode()
-def test_real_models_written_again_say_the_same(file: Any, quantisation: Any, tmp_path: Path) -> None:
+def test_real_models_written_again_say_the_same(file: Any, quantization: Any, tmp_path: Path) -> None:
     source = read_gguf(file())
     names = sorted(source.checkpoint.names)
     path = tmp_path / "again.gguf"
     tensors = ((name, source.checkpoint.read(name)) for name in names)
-    write_gguf(path, source.config, tensors, source.tokenizer, quantisation)
+    write_gguf(path, source.config, tensors, source.tokenizer, quantization)
     ours = LanguageModel.load(path, dtype=torch.float32)
     theirs = opened(path)
     begin = [ours.tokenizer.bos_token_id] if theirs.metadata["tokenizer.ggml.add_bos_token"] == "true" else []
@@ -65,7 +65,7 @@ def test_real_models_written_again_say_the_same(file: Any, quantisation: Any, tm
         assert theirs.tokenize(prompt.encode()) == ids
         theirs.reset()
         found = list(islice(theirs.generate(ids, temp=0), NEW_TOKENS))
-        if quantisation == "f16":
+        if quantization == "f16":
             mine = ours.generate(ids, max_new_tokens=NEW_TOKENS, do_sample=False)[0][len(ids) :]
             assert found[: len(mine)] == mine, prompt
         # llama.cpp rounds activations to 8 bits for Q8_0, so it may choose the second best where two are nearly as good.

@@ -12,7 +12,7 @@ from lmcraft.gguf import read_gguf, write_gguf
 from lmcraft.gguf.package import gguf_package
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.storage import build_model, open_checkpoint
-from tests.infer.models import tokenizer
+from tests.inference.models import tokenizer
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("gguf")
@@ -118,12 +118,12 @@ def original(name: str) -> Any:
     return model
 
 
-def written(model: Any, folder: Path, quantisation: Any = "f32") -> Path:
+def written(model: Any, folder: Path, quantization: Any = "f32") -> Path:
     """The model as a GGUF file, by way of the folder that transformers writes."""
     model.save_pretrained(folder / "hf")
     with open_checkpoint(folder / "hf") as checkpoint:
         tensors = ((name, checkpoint.read(name)) for name in sorted(checkpoint.names, key=_by_layer))
-        write_gguf(folder / "model.gguf", checkpoint.hf_config, tensors, tokenizer(), quantisation, licence="mit")
+        write_gguf(folder / "model.gguf", checkpoint.hf_config, tensors, tokenizer(), quantization, license="mit")
     return folder / "model.gguf"
 
 
@@ -140,7 +140,7 @@ def ids(length: int = 40) -> torch.Tensor:
 def test_we_read_what_we_write(name: str, tmp_path: Path) -> None:
     model = original(name)
     file = read_gguf(written(model, tmp_path))
-    assert (file.licence, file.dtype, file.name) == ("mit", torch.float32, "model")
+    assert (file.license, file.dtype, file.name) == ("mit", torch.float32, "model")
     ours = build_model(file.checkpoint)
     for length in (40, 100):  # below and above LongRoPE's original length
         torch.testing.assert_close(ours(ids(length)), model(ids(length)).logits, atol=1e-4, rtol=1e-4)
@@ -176,17 +176,17 @@ def test_the_names_and_settings_are_transformers(name: str, tmp_path: Path) -> N
         torch.testing.assert_close(theirs.state_dict()[key], tensor, atol=1e-6, rtol=0, msg=key)
 
 
-@pytest.mark.parametrize("quantisation", ["f16", "bf16", "q8_0"])
+@pytest.mark.parametrize("quantization", ["f16", "bf16", "q8_0"])
 @torch.inference_mode()
-def test_smaller_types_are_near(quantisation: str, tmp_path: Path) -> None:
+def test_smaller_types_are_near(quantization: str, tmp_path: Path) -> None:
     model = original("qwen3")
-    path = written(model, tmp_path, quantisation)
+    path = written(model, tmp_path, quantization)
     file = read_gguf(path)
     kinds = {name: entry.type.name for name, entry in file.file.tensors.items()}
-    wanted = quantisation.upper()
+    wanted = quantization.upper()
     assert kinds["token_embd.weight"] == kinds["blk.1.ffn_down.weight"] == wanted
     assert kinds["blk.1.attn_norm.weight"] == kinds["output_norm.weight"] == "F32"
-    assert file.dtype == {"f16": torch.float16, "bf16": torch.bfloat16, "q8_0": torch.float32}[quantisation]
+    assert file.dtype == {"f16": torch.float16, "bf16": torch.bfloat16, "q8_0": torch.float32}[quantization]
     assert {parameter.dtype for parameter in build_model(file.checkpoint).parameters()} == {file.dtype}
     package, weight = gguf_package(), model.model.layers[1].mlp.down_proj.weight
     expected = package.quantize(weight.numpy(), package.GGMLQuantizationType[wanted])

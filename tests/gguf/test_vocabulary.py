@@ -87,7 +87,7 @@ def test_the_librarys_own_steps_have_names() -> None:
 
 
 def sentencepiece(prefix: bool) -> Tokenizer:
-    """Llama 2's kind: bytes as tokens, and tokens by how often their halves are neighbours."""
+    """Llama 2's kind: bytes as tokens, and tokens by how often their halves are neighbors."""
     pieces = ["▁", *"abcdehilnorstuwxyz你好", "▁t", "he", "▁the", "in", "er", "▁a", "你好", "the", "▁w", "or", "wor", "ld"]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, "<think>"]
     vocab = {token: i for i, token in enumerate(tokens)}

@@ -29,7 +29,7 @@ class Repo:
     files: dict[str, bytes]
     commit: str = "a" * 40
     revisions: tuple[str, ...] = ("main",)
-    licence: str | None = "apache-2.0"
+    license: str | None = "apache-2.0"
     gated: bool = False
 
 
@@ -111,7 +111,7 @@ def handler_of(hub: FakeHub, server_name: str) -> type[BaseHTTPRequestHandler]:
                     entry["blobId"] = git_sha1(b"a pointer")
                     entry["lfs"] = {"sha256": sha256(content), "size": len(content), "pointerSize": 130}
                 siblings.append(entry)
-            card = {"license": repo.licence} if repo.licence else {}
+            card = {"license": repo.license} if repo.license else {}
             answer = {"id": name, "sha": repo.commit, "siblings": siblings, "cardData": card, "tags": []}
             self.answer(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
 

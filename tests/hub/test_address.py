@@ -132,7 +132,7 @@ def test_a_folder_is_itself_and_wins_over_a_short_name(tmp_path: Path, monkeypat
     for address in ("gpt2", "./gpt2", Path("gpt2"), tmp_path / "gpt2"):
         fetched = fetch(address)
         assert fetched.path.samefile(tmp_path / "gpt2")
-        assert (fetched.source, fetched.sha256, fetched.licence) == (str(tmp_path / "gpt2"), {}, None)
+        assert (fetched.source, fetched.sha256, fetched.license) == (str(tmp_path / "gpt2"), {}, None)
 
 
 def test_a_gguf_file_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

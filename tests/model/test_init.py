@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lmcraft.model.config import InitConfig
-from lmcraft.model.init import initialise
+from lmcraft.model.init import initialize
 from lmcraft.model.transformer import Transformer
 from tests.tiny import tiny_config
 
@@ -24,7 +24,7 @@ BOUND = {"xavier_uniform": sqrt(6 / (IN + OUT)), "he_uniform": sqrt(6 / IN)}
 def drawn(**settings: object) -> Transformer:
     torch.manual_seed(0)
     model = Transformer(tiny_config(hidden_size=IN, intermediate_size=OUT, num_hidden_layers=3, attention_bias="all"))
-    initialise(model, InitConfig(**settings))  # type: ignore[arg-type]
+    initialize(model, InitConfig(**settings))  # type: ignore[arg-type]
     return model
 
 

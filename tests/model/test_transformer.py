@@ -63,7 +63,7 @@ def test_every_switch_is_causal_and_trains(norm: str, position: str, feed_forwar
 
 
 @pytest.mark.parametrize("position", ["learned", "rotary"])
-def test_a_packed_document_does_not_see_its_neighbours(position: str) -> None:
+def test_a_packed_document_does_not_see_its_neighbors(position: str) -> None:
     model = tiny_model(position=position)
     first, second = torch.randint(0, 96, (1, 12)), torch.randint(0, 96, (1, 9))
     packed = model(torch.cat((first, second), 1), document_ids=torch.tensor([[0] * 12 + [1] * 9]))

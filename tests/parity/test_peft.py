@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from lmcraft.errors import UserError
+from lmcraft.finetuning.files import open_tuned
+from lmcraft.finetuning.lora import adapted_layers, adapter_tensors
+from lmcraft.finetuning.methods import trained_groups, trained_state
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.transformer import Transformer
 from lmcraft.source import open_source
-from lmcraft.train.config import OptimizerConfig
-from lmcraft.train.dial import resolve_optimizer
-from lmcraft.train.optimizer import Optimizer
-from lmcraft.tune.files import open_tuned
-from lmcraft.tune.lora import adapted_layers, adapter_tensors
-from lmcraft.tune.methods import trained_groups, trained_state
-from tests.tune.test_lora import FAMILIES, IDS, METHODS, base, beside, tuned, written
+from lmcraft.training.config import OptimizerConfig
+from lmcraft.training.depth_rule import resolve_optimizer
+from lmcraft.training.optimizer import Optimizer
+from tests.finetuning.test_lora import FAMILIES, IDS, METHODS, base, beside, tuned, written
 
 peft = pytest.importorskip("peft")
 transformers = pytest.importorskip("transformers")

@@ -16,7 +16,7 @@ PROMPTS = (
     "def read_json(path):\n",
     "Once upon a time, in a small village by the sea,",
     "Q: What is 7 times 8?\nA:",
-    "The three primary colours are",
+    "The three primary colors are",
     "import numpy as np\n\n# Multiply two matrices\n",
     "Dear Sir or Madam,\n\nI am writing to",
     "Water boils at 100 degrees",

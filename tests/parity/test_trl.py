@@ -9,25 +9,25 @@ import pytest
 import torch
 
 from lmcraft.data.loader import Batch
+from lmcraft.finetuning.examples import Conversation, Preference
+from lmcraft.finetuning.packing import PackedRows
+from lmcraft.finetuning.pieces import Pieces
+from lmcraft.finetuning.preference import Preferences, document_log_probs
+from lmcraft.finetuning.tokens import Encoder
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.storage import load_model
-from lmcraft.train.loop import to_device
-from lmcraft.train.objective import NextToken, Objective, TensorBatch
-from lmcraft.tune.examples import Conversation, Preference
-from lmcraft.tune.packing import PackedRows
-from lmcraft.tune.pieces import Pieces
-from lmcraft.tune.preference import Preferences, document_log_probs
-from lmcraft.tune.tokens import Encoder
-from tests.tune.chat import CHATML, chat_model, chat_tokenizer, says
+from lmcraft.training.loop import to_device
+from lmcraft.training.objective import NextToken, Objective, TensorBatch
+from tests.finetuning.chat import CHATML, chat_model, chat_tokenizer, says
 
 trl = pytest.importorskip("trl")
 datasets = pytest.importorskip("datasets")
 transformers = pytest.importorskip("transformers")
 
 ROOM = 256  # positions of the model, and of a row
-QUESTIONS = ["What is a tree?", "Name a colour.", "Say something longer about the sea, please."]
+QUESTIONS = ["What is a tree?", "Name a color.", "Say something longer about the sea, please."]
 ANSWERS = ["A plant with a trunk.", "Blue.", "It is wide, and it is deep."]
-WORSE = ["No.", "A colour is a thing that one sees.", "Sea."]
+WORSE = ["No.", "A color is a thing that one sees.", "Sea."]
 # Without the line break after an answer's end token, which TRL learns too.
 TOKENIZER = chat_tokenizer(CHATML.replace("'<|im_end|>\\n'", "'<|im_end|>'"))
 ENCODER = Encoder(TOKENIZER, [TOKENIZER.id_of("<|im_end|>") or 0])

@@ -15,7 +15,7 @@ from lmcraft.commands.generate import SamplingConfig, load_model, show
 from lmcraft.commands.remote import SETTINGS, RemoteBackend, is_remote
 from lmcraft.config import Config
 from lmcraft.errors import RunError, UserError
-from lmcraft.infer.config import GenerationConfig
+from lmcraft.inference.config import GenerationConfig
 from lmcraft.tokenizer.template import without
 
 if TYPE_CHECKING:

@@ -41,8 +41,8 @@ def classify(config: ClassifyConfig) -> None:
     Raises:
         UserError: the folder holds no classifier, or a text is too long.
     """
+    from lmcraft.finetuning.classifier import Classifier
     from lmcraft.machine import choose_machine
-    from lmcraft.tune.classifier import Classifier
 
     machine = choose_machine(config.device, config.precision)
     classifier = Classifier.load(config.model, dtype=machine.dtype, device=machine.device)

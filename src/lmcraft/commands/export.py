@@ -14,7 +14,7 @@ from lmcraft.folder import ModelFolder, write_lineage, written_whole
 if TYPE_CHECKING:
     import torch
 
-    from lmcraft.gguf import Quantisation
+    from lmcraft.gguf import Quantization
     from lmcraft.language_model import LanguageModel
     from lmcraft.source import Source
 
@@ -26,8 +26,8 @@ CONVERSATION = ({"role": "user", "content": "Hello! 你好"}, {"role": "assistan
 PROBE_TOKENS = 128
 # How far the logits may be from the original's, as a share of their spread. A type's own rounding stays well below.
 TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 6e-2, "q8_0": 1.5e-1}
-GGUF_TYPES: dict[str, "Quantisation"] = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "q8_0": "q8_0"}
-CARD = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")
+GGUF_TYPES: dict[str, "Quantization"] = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "q8_0": "q8_0"}
+CARD = ("README.md", "LICENSE*", "LICENSE*", "NOTICE*")
 
 
 @Parameter(name="*")
@@ -120,7 +120,7 @@ def _write_folder(model: "LanguageModel", source: "Source", folder: Path, max_sh
         for pattern in CARD:
             for file in source.path.glob(pattern):
                 shutil.copy(file, folder)
-    write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, licence=source.licence)
+    write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)
 
 
 def _write_adapter(source: "Source", folder: Path, dtype: "torch.dtype | None") -> None:
@@ -129,10 +129,10 @@ def _write_adapter(source: "Source", folder: Path, dtype: "torch.dtype | None") 
     if source.adapter is None:
         raise UserError(f"'{source.path}' is not an adapter's folder: leave --keep-adapter out")
     save_adapter(source.adapter, folder, dtype)
-    write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, licence=source.licence)
+    write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)
 
 
-def _write_gguf(model: "LanguageModel", source: "Source", file: Path, kind: "Quantisation") -> None:
+def _write_gguf(model: "LanguageModel", source: "Source", file: Path, kind: "Quantization") -> None:
     from lmcraft.gguf import write_gguf
     from lmcraft.model.families import family_for
     from lmcraft.model.families.native import NATIVE
@@ -151,7 +151,7 @@ def _write_gguf(model: "LanguageModel", source: "Source", file: Path, kind: "Qua
         model.tokenizer,
         kind,
         name=source.name,
-        licence=source.licence,
+        license=source.license,
     )
 
 

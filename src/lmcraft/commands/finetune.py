@@ -3,12 +3,12 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage, write_text
-from lmcraft.tune.config import FinetuneConfig
 
 if TYPE_CHECKING:
     from lmcraft.source import Source
-    from lmcraft.train.processes import Processes
+    from lmcraft.training.processes import Processes
 
 
 def finetune(config: FinetuneConfig) -> ModelFolder:
@@ -19,11 +19,11 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
         InterruptedRunError: a signal asked for a stop; resume continues exactly there.
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
-    from lmcraft.train import environment
+    from lmcraft.training import environment
 
     environment.set_up()
     from lmcraft.source import open_source
-    from lmcraft.train.processes import joined
+    from lmcraft.training.processes import joined
 
     config = config.resolved()
     with joined(config.device, 1) as processes, open_source(config.model) as source:
@@ -33,12 +33,12 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
 def _finetune(config: FinetuneConfig, source: "Source", processes: "Processes") -> ModelFolder:
     from rich.console import Console
 
+    from lmcraft.finetuning.audit import show_batch
+    from lmcraft.finetuning.comparison import compare, measured_before
+    from lmcraft.finetuning.task import Task
     from lmcraft.machine import choose_machine
-    from lmcraft.report.page import write_report
-    from lmcraft.train.checkpoint import step_to_resume
-    from lmcraft.tune.audit import show_batch
-    from lmcraft.tune.comparison import compare, measured_before
-    from lmcraft.tune.task import Task
+    from lmcraft.reports.page import write_report
+    from lmcraft.training.checkpoint import step_to_resume
 
     folder = ModelFolder(config.out)
     step = None if config.show_batch else step_to_resume(config.out, folder.checkpoints, resume=config.resume)

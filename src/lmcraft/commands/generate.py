@@ -13,12 +13,12 @@ from cyclopts import Parameter
 
 from lmcraft.config import Config
 from lmcraft.errors import UserError
-from lmcraft.infer.config import GenerationConfig
+from lmcraft.inference.config import GenerationConfig
 
 if TYPE_CHECKING:
     import torch
 
-    from lmcraft.infer.tokens import Token
+    from lmcraft.inference.tokens import Token
     from lmcraft.language_model import LanguageModel
 
 _OPTION = re.compile(r"--\w[\w.-]*(=.*)?")

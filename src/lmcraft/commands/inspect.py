@@ -32,7 +32,7 @@ PARTS = {  # of a weight's name: the part that it belongs to
 @Parameter(name="*")
 @dataclass(frozen=True)
 class InspectConfig(Config):
-    """Show a model's architecture, parameters, memory, chat template, lineage and licence, without loading its weights."""
+    """Show a model's architecture, parameters, memory, chat template, lineage and license, without loading its weights."""
 
     model: str
     """Model folder, GGUF file or address."""
@@ -90,7 +90,7 @@ def describe(address: str | Path) -> dict[str, Any]:
                 "eos_token_ids": list(source.eos_token_ids),
                 "chat_template": source.tokenizer.chat_template,
             },
-            "licence": source.licence,
+            "license": source.license,
             "lineage": source.lineage,
         }
 
@@ -145,7 +145,7 @@ def _tables(found: dict[str, Any]) -> "Group":
     memory |= {f"keys and values, {what}, bfloat16": _size(size) for what, size in found["cache_bytes"].items()}
     template = found["tokenizer"]["chat_template"]
     origin = {
-        "licence": found["licence"] or "not said",
+        "license": found["license"] or "not said",
         "chat template": f"{len(template):,} characters: {template[:60]!r} ..." if template else "none",
         "end tokens": ", ".join(map(str, found["tokenizer"]["eos_token_ids"])) or "none",
         **{name: str(value) for name, value in found["lineage"].items() if value},

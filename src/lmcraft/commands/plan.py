@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from lmcraft.commands.pretrain import PretrainConfig, build_trainer, settled
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder
-from lmcraft.train import dial
+from lmcraft.training import depth_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ def plan(config: PlanConfig) -> Plan:
 
 def make_plan(config: PlanConfig) -> Plan:
     """What `plan` prints."""
-    from lmcraft.train import environment
+    from lmcraft.training import environment
 
     environment.set_up()
     import torch
@@ -102,9 +102,9 @@ def make_plan(config: PlanConfig) -> Plan:
     from lmcraft.data.loader import TokenSplit
     from lmcraft.machine import choose_machine, peak_memory
     from lmcraft.model.transformer import Transformer
-    from lmcraft.train.memory import FLOAT, activation_bytes, state_bytes
-    from lmcraft.train.micro_batch import FAST_TOKENS, fast_rows
-    from lmcraft.train.objective import NextToken
+    from lmcraft.training.memory import FLOAT, activation_bytes, state_bytes
+    from lmcraft.training.micro_batch import FAST_TOKENS, fast_rows
+    from lmcraft.training.objective import NextToken
 
     config = config.resolved()
     for name in ("tflops", "watts"):
@@ -130,7 +130,7 @@ def make_plan(config: PlanConfig) -> Plan:
         memory = {
             "weights": FLOAT * parameters,
             "gradients": FLOAT * parameters,
-            "optimiser state": (state := state_bytes(model, config.optimizer)),
+            "optimizer state": (state := state_bytes(model, config.optimizer)),
             "checkpoint, while it is written": FLOAT * parameters + state,
             "activations": activation_bytes(
                 config.model,
@@ -155,7 +155,7 @@ def make_plan(config: PlanConfig) -> Plan:
         parameters=parameters,
         embedding_parameters=parameters - model.num_parameters(embeddings=False),
         tokens=tokens,
-        compute_optimal_tokens=dial.TOKENS_PER_PARAMETER * parameters,
+        compute_optimal_tokens=depth_rule.TOKENS_PER_PARAMETER * parameters,
         epochs=tokens / len(TokenSplit(DatasetFolder(config.data), "train")),
         steps=config.max_steps,
         batch_size=config.batch_size,
@@ -175,7 +175,7 @@ def make_plan(config: PlanConfig) -> Plan:
 
 def _measured(config: PlanConfig, machine: Machine, folder: ModelFolder) -> dict[str, float]:
     """A few steps, a short validation, a sample and a checkpoint, each as often as the run has them."""
-    short = replace(config, eval_tokens=min(config.eval_tokens, dial.EVAL_TOKENS))
+    short = replace(config, eval_tokens=min(config.eval_tokens, depth_rule.EVAL_TOKENS))
     trainer = build_trainer(short, machine, folder)
     step = trainer.seconds_per_step()
     validation, sample, save = (

@@ -104,8 +104,8 @@ def _from_store(where: str, out: Path) -> DatasetFolder:
     from lmcraft.data.formats import optional
 
     optional("sqlalchemy", "serve", "from_store")
-    from lmcraft.serve.export import KINDS, export_examples
-    from lmcraft.serve.store import Store
+    from lmcraft.server.conversations.exporter import KINDS, export_examples
+    from lmcraft.server.conversations.store import Store
 
     store = Store.open(where, create=False)
     try:

@@ -11,17 +11,17 @@ from lmcraft.config import Config
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage, write_text
 from lmcraft.model.config import InitConfig, TransformerConfig
-from lmcraft.train import dial
-from lmcraft.train.config import TrainConfig
+from lmcraft.training import depth_rule
+from lmcraft.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmcraft.language_model import LanguageModel
     from lmcraft.machine import Machine
-    from lmcraft.train.loop import Trainer
-    from lmcraft.train.objective import NextToken
-    from lmcraft.train.processes import Processes
+    from lmcraft.training.loop import Trainer
+    from lmcraft.training.objective import NextToken
+    from lmcraft.training.processes import Processes
 
 # Shares of the time that `max_time` grants that go to the steps themselves; the rest is for validation and samples.
 FOR_STEPS = 0.85
@@ -46,7 +46,7 @@ class PretrainConfig(TrainConfig, DataArgument):
     depth: int = 4
     """The one dial: number of blocks, and by rule every size, rate and length."""
     model: Annotated[TransformerConfig, Parameter(group="Model")] = field(default_factory=TransformerConfig)
-    init: Annotated[InitConfig, Parameter(group="Initialisation")] = field(default_factory=InitConfig)
+    init: Annotated[InitConfig, Parameter(group="Initialization")] = field(default_factory=InitConfig)
     sequence_length: int = 0
     """Tokens in a row of a batch."""
     document_mask: bool = True
@@ -62,20 +62,20 @@ class PretrainConfig(TrainConfig, DataArgument):
     """Train nothing: try rising learning rates for a hundred steps, and draw what the loss does (arXiv 1506.01186)."""
 
     def resolved(self) -> Self:
-        """Every 0 filled in by the depth rule (`lmcraft.train.dial`)."""
+        """Every 0 filled in by the depth rule (`lmcraft.training.depth_rule`)."""
         if self.depth < 1:
             raise UserError(f"depth={self.depth} must be at least 1")
         for name in ("batch_size", "micro_batch_size", "max_steps", "max_tokens", "max_time", "sequence_length"):
             if (value := getattr(self, name)) < 0:
                 raise UserError(f"{name}={value} must not be negative: 0 leaves it to the depth rule")
         vocab_size = DatasetFolder(self.data).token_manifest()["vocab_size"]
-        length = self.sequence_length or self.model.max_position_embeddings or dial.sequence_length_for(self.depth)
-        model = dial.resolve_model(self.model, self.depth, vocab_size, length)
+        length = self.sequence_length or self.model.max_position_embeddings or depth_rule.sequence_length_for(self.depth)
+        model = depth_rule.resolve_model(self.model, self.depth, vocab_size, length)
         model.check()
         self._check(model, vocab_size, length)
-        optimizer = dial.resolve_optimizer(self.optimizer, model.hidden_size)
+        optimizer = depth_rule.resolve_optimizer(self.optimizer, model.hidden_size)
         config = replace(self, model=model, depth=model.num_hidden_layers, sequence_length=length, optimizer=optimizer)
-        return dial.resolve_length(config, model, length)
+        return depth_rule.resolve_length(config, model, length)
 
     def _check(self, model: TransformerConfig, vocab_size: int, length: int) -> None:
         if model.vocab_size < vocab_size:
@@ -106,10 +106,10 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
         InterruptedRunError: a signal asked for a stop; resume continues exactly there.
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
-    from lmcraft.train import environment
+    from lmcraft.training import environment
 
     environment.set_up()
-    from lmcraft.train.processes import joined
+    from lmcraft.training.processes import joined
 
     with joined(config.device, config.tensor_parallel) as processes:
         return _pretrain(config.resolved(), processes)
@@ -120,9 +120,9 @@ def _pretrain(config: PretrainConfig, processes: "Processes") -> ModelFolder:
 
     from lmcraft.data.loader import TokenSplit
     from lmcraft.machine import choose_machine
-    from lmcraft.report.page import write_report
-    from lmcraft.train.checkpoint import step_to_resume
-    from lmcraft.train.compiling import clocked
+    from lmcraft.reports.page import write_report
+    from lmcraft.training.checkpoint import step_to_resume
+    from lmcraft.training.compilation import clocked
 
     if config.batch_size % processes.data_count:
         raise UserError(
@@ -167,8 +167,8 @@ def _pretrain(config: PretrainConfig, processes: "Processes") -> ModelFolder:
 def _find_learning_rate(
     config: PretrainConfig, machine: "Machine", folder: ModelFolder, processes: "Processes"
 ) -> ModelFolder:
-    from lmcraft.report.page import write_range_test
-    from lmcraft.train.range_test import range_test
+    from lmcraft.reports.page import write_range_test
+    from lmcraft.training.range_test import range_test
 
     config = replace(config, compile="off")  # too short for compiling to pay
     test = range_test(build_trainer(config, machine, folder, processes=processes))
@@ -200,8 +200,8 @@ def settled(
         UserError: a single row does not fit in memory.
     """
     from lmcraft.data.loader import Batches, TokenSplit
-    from lmcraft.train.processes import Processes
-    from lmcraft.train.settle import settle_attention, settle_compile, settle_micro_batch
+    from lmcraft.training.autotune import settle_attention, settle_compile, settle_micro_batch
+    from lmcraft.training.processes import Processes
 
     processes = processes or Processes()
     model, length = config.model, config.sequence_length
@@ -216,16 +216,18 @@ def settled(
 
 def _in_time(config: C, machine: "Machine", folder: ModelFolder, processes: "Processes") -> C:
     """As many steps as `max_time` has room for, by a short measurement of the speed."""
-    from lmcraft.train.settle import settle_micro_batch
+    from lmcraft.training.autotune import settle_micro_batch
 
     batch_size = config.batch_size or max(1, MEASURED_TOKENS // config.sequence_length) * processes.data_count
-    short = dial.resolve_length(replace(config, batch_size=batch_size, max_steps=1), config.model, config.sequence_length)
+    short = depth_rule.resolve_length(
+        replace(config, batch_size=batch_size, max_steps=1), config.model, config.sequence_length
+    )
     short = processes.agree(
         settle_micro_batch(short, config.model, _objective(config), config.sequence_length, machine, str)
     )
     seconds = processes.agree(build_trainer(short, machine, folder, processes=processes).seconds_per_step())
     tokens = int(60 * FOR_STEPS * config.max_time * batch_size * config.sequence_length / seconds)
-    return dial.resolve_length(config, config.model, config.sequence_length, tokens)
+    return depth_rule.resolve_length(config, config.model, config.sequence_length, tokens)
 
 
 def _as_before(config: PretrainConfig, folder: ModelFolder) -> PretrainConfig:
@@ -259,25 +261,25 @@ def build_trainer(
     import torch
 
     from lmcraft.data.loader import Batches, TokenSplit
-    from lmcraft.infer.config import GenerationConfig
+    from lmcraft.inference.config import GenerationConfig
     from lmcraft.language_model import LanguageModel
-    from lmcraft.model.init import initialise
+    from lmcraft.model.init import initialize
     from lmcraft.model.storage import load_model
     from lmcraft.model.transformer import Transformer
     from lmcraft.tokenizer.tokenizer import Tokenizer
-    from lmcraft.train.checkpoint import Checkpoints
-    from lmcraft.train.compiling import compile_blocks
-    from lmcraft.train.loop import Trainer
-    from lmcraft.train.processes import Processes
-    from lmcraft.train.settle import settle_micro_batch
-    from lmcraft.train.sharding import whole_copy
+    from lmcraft.training.autotune import settle_micro_batch
+    from lmcraft.training.checkpoint import Checkpoints
+    from lmcraft.training.compilation import compile_blocks
+    from lmcraft.training.loop import Trainer
+    from lmcraft.training.processes import Processes
+    from lmcraft.training.sharding import whole_copy
 
     objective = _objective(config)
     config = settle_micro_batch(config, config.model, objective, config.sequence_length, machine, str)
     torch.manual_seed(config.seed)
     if step is None:
         model = Transformer(config.model).to(machine.device)
-        initialise(model, config.init)
+        initialize(model, config.init)
     else:
         model = load_model(Checkpoints(folder.checkpoints).path(step), device=machine.device)
     model.compute_dtype, model.checkpointing = machine.dtype, config.activation_checkpointing
@@ -309,7 +311,7 @@ def build_trainer(
 
 
 def _objective(config: PretrainConfig) -> "NextToken":
-    from lmcraft.train.objective import NextToken
+    from lmcraft.training.objective import NextToken
 
     return NextToken(config.label_smoothing, config.z_loss, config.document_mask)
 

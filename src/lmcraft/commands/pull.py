@@ -26,7 +26,7 @@ class PullConfig(Config):
     out: Path | None = None
     """Model folder to write; left out: a folder in models/ with the model's name."""
     dtype: Literal["keep", "float32", "bfloat16", "float16"] = "keep"
-    """Type of the weights; keep leaves them as they are, and makes quantised ones float32."""
+    """Type of the weights; keep leaves them as they are, and makes quantized ones float32."""
     offline: bool = False
     """Use only what was fetched before."""
     overwrite: bool = False
@@ -57,6 +57,6 @@ def pull(config: PullConfig) -> ModelFolder:
             else:
                 model.save(temporary)
             parent = source.fingerprint
-            write_lineage(ModelFolder(temporary), parent=parent, source=source.address, licence=source.licence)
+            write_lineage(ModelFolder(temporary), parent=parent, source=source.address, license=source.license)
     print(out)
     return ModelFolder(out)

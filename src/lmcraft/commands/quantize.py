@@ -16,7 +16,7 @@ from lmcraft.folder import ModelFolder, write_json, write_lineage, written_whole
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lmcraft.infer.calibrate import Report
+    from lmcraft.inference.quantization import Report
     from lmcraft.tokenizer.tokenizer import Tokenizer
 
 PIECE = 256  # tokens that are calibrated and measured together, fewer where the model's context is shorter
@@ -61,8 +61,8 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
     """
     import torch
 
-    from lmcraft.infer.calibrate import price, quantise_model
-    from lmcraft.infer.engine import Engine
+    from lmcraft.inference.engine import Engine
+    from lmcraft.inference.quantization import price, quantize_model
     from lmcraft.language_model import LanguageModel
     from lmcraft.model.families import family_for
     from lmcraft.source import open_source
@@ -75,7 +75,7 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
         if family_for(before.transformer.config).transposes:
             raise UserError(
                 f"models of type {before.transformer.config.family!r} keep their matrices the other way round, which the "
-                "format of quantised folders cannot say: use --weights int8 of `lmcraft generate`, or export to GGUF"
+                "format of quantized folders cannot say: use --weights int8 of `lmcraft generate`, or export to GGUF"
             )
         context = before.transformer.config.max_position_embeddings
         pieces_NT = _pieces(config, before.tokenizer, min(PIECE, context - 1))
@@ -83,8 +83,8 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
         after = LanguageModel.of(source, dtype=torch.float32)
         for parameter in after.transformer.parameters():  # the weights of both lie in one memory map
             parameter.data = parameter.data.clone()
-        with _bar("quantising") as report:
-            quantise_model(
+        with _bar("quantizing") as report:
+            quantize_model(
                 after.transformer, config.bits, pieces_NT[:half], calibrated=config.method == "gptq", report=report
             )
         with _bar("measuring") as report:
@@ -94,7 +94,7 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
         with written_whole(config.out) as temporary:
             after.save(temporary)
             folder = ModelFolder(temporary)
-            write_lineage(folder, parent=source.fingerprint, source=source.address, licence=source.licence)
+            write_lineage(folder, parent=source.fingerprint, source=source.address, license=source.license)
             settings = {"bits": config.bits, "method": config.method if config.bits == 4 else "nearest"}
             write_json(folder.run / "quantization.json", {**settings, "text": str(config.text), **asdict(found)})
     print(

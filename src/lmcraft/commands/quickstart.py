@@ -76,8 +76,8 @@ def _prepare_config(config: QuickstartConfig, data: DatasetFolder) -> PrepareCon
 
 
 def _curve(model: ModelFolder) -> str:
-    from lmcraft.report.chart import sparkline
-    from lmcraft.train.metrics import read_jsonl
+    from lmcraft.reports.chart import sparkline
+    from lmcraft.training.metrics import read_jsonl
 
     losses = [row["validation_loss"] for row in read_jsonl(model.metrics) if "validation_loss" in row]
     return f"{losses[0]:.2f} {sparkline(losses)} {losses[-1]:.2f} nats a token; the whole page: {model.report}"

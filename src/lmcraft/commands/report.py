@@ -24,7 +24,7 @@ def report(config: ReportConfig) -> Path:
     Raises:
         UserError: the folder holds no run.
     """
-    from lmcraft.report.page import write_report
+    from lmcraft.reports.page import write_report
 
     page = write_report(ModelFolder(config.model))
     print(page)

@@ -15,11 +15,11 @@ from lmcraft.commands.pretrain import PretrainConfig, build_trainer, pretrain
 from lmcraft.data.loader import TokenSplit
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.folder import ModelFolder, write_text
-from lmcraft.report.chart import short
-from lmcraft.report.scaling import Scaling, point_cells, write_scaling
-from lmcraft.train import dial
-from lmcraft.train.metrics import read_jsonl
-from lmcraft.train.scaling_law import Point, fit_scaling_law
+from lmcraft.reports.chart import short
+from lmcraft.reports.scaling import Scaling, point_cells, write_scaling
+from lmcraft.training import depth_rule
+from lmcraft.training.metrics import read_jsonl
+from lmcraft.training.scaling_law import Point, fit_scaling_law
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +74,9 @@ class ScalingConfig(PretrainConfig):
             depths=depths,
             tokens_per_parameter=lengths,
             predict=predict,
-            sequence_length=self.sequence_length or self.model.max_position_embeddings or dial.sequence_length_for(predict),
+            sequence_length=self.sequence_length
+            or self.model.max_position_embeddings
+            or depth_rule.sequence_length_for(predict),
             eval_tokens=self.eval_tokens or min(EVAL_TOKENS, tokens),
         )
 
@@ -162,7 +164,7 @@ def member_of(config: ScalingConfig, depth: int, length: float) -> Member:
 
     shared = {f.name: getattr(config, f.name) for f in fields(PretrainConfig) if f.name not in MAY_CHANGE}
     width = config.model.hidden_size or config.width_per_depth * depth
-    heads = max(1, width // (config.model.head_dim or dial.HEAD_DIM))
+    heads = max(1, width // (config.model.head_dim or depth_rule.HEAD_DIM))
     if not config.model.head_dim:  # no head of an odd width
         heads = next(n for n in range(heads, 0, -1) if width % (2 * n) == 0)
     shared["model"] = replace(config.model, hidden_size=width, num_attention_heads=config.model.num_attention_heads or heads)
@@ -172,7 +174,7 @@ def member_of(config: ScalingConfig, depth: int, length: float) -> Member:
     parameters = model.num_parameters()
     tokens = max(1, int(length * parameters))
     # Not the power of two that pretrain takes: where that doubles, the losses leave the law by some percent.
-    rows = config.batch_size or max(1, round(dial.batch_tokens(tokens) / config.sequence_length))
+    rows = config.batch_size or max(1, round(depth_rule.batch_tokens(tokens) / config.sequence_length))
     run = replace(single, max_steps=0, max_tokens=tokens, batch_size=rows).resolved()
     run = replace(
         run,
@@ -227,7 +229,7 @@ def _announce(config: ScalingConfig, members: Sequence[Member], say: Callable[[s
 
 def _trained(config: ScalingConfig, member: Member, number: str, say: Callable[[str], None]) -> Point:
     """The point of a run, which is made or gone on with unless it is finished."""
-    from lmcraft.train.checkpoint import Checkpoints
+    from lmcraft.training.checkpoint import Checkpoints
 
     if (loss := member.loss()) is not None:
         return member.point(loss)

@@ -11,14 +11,14 @@ from cyclopts import Parameter
 
 from lmcraft.config import Config
 from lmcraft.errors import UserError
-from lmcraft.serve.limits import Limits
+from lmcraft.server.http.limits import Limits
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from lmcraft.serve.access import Keys
-    from lmcraft.serve.metrics import Metrics
-    from lmcraft.serve.registry import Registry
+    from lmcraft.server.engine.registry import Registry
+    from lmcraft.server.http.keys import Keys
+    from lmcraft.server.http.metrics import Metrics
 
 MODERATOR = "moderation"  # what a moderation model is called
 
@@ -105,7 +105,7 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
     if config.new_api_key:
         _add_key(config)
         return
-    from lmcraft.serve.server import listen, make_server
+    from lmcraft.server.http.server import listen, make_server
 
     keys = _keys(config)
     socket = listen(config.host, config.port)
@@ -120,7 +120,7 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
 
 def _keys(config: ServeConfig) -> "Keys":
     """Who may ask. Where others can reach the server, somebody has to have a key: one is made and shown once."""
-    from lmcraft.serve.access import Keys
+    from lmcraft.server.http.keys import Keys
 
     plain = [*config.api_key, *filter(None, [os.environ.get("LMCRAFT_API_KEY")])]
     keys = Keys.read(plain, config.api_keys)
@@ -140,7 +140,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _add_key(config: ServeConfig) -> None:
-    from lmcraft.serve.access import add_to_file
+    from lmcraft.server.http.keys import add_to_file
 
     assert config.api_keys is not None
     key = add_to_file(config.api_keys, config.new_api_key)
@@ -149,12 +149,12 @@ def _add_key(config: ServeConfig) -> None:
 
 
 def _application(config: ServeConfig, keys: "Keys") -> "ASGIApp":
-    from lmcraft.serve.access import Quotas
-    from lmcraft.serve.app import build_app
-    from lmcraft.serve.metrics import Metrics
-    from lmcraft.serve.serving import Serving
-    from lmcraft.serve.store import Store
-    from lmcraft.serve.upstream import Upstream
+    from lmcraft.server.conversations.store import Store
+    from lmcraft.server.http.app import build_app
+    from lmcraft.server.http.keys import Quotas
+    from lmcraft.server.http.metrics import Metrics
+    from lmcraft.server.http.state import Serving
+    from lmcraft.server.http.upstream import Upstream
 
     store = None if config.store == "none" else Store.open(_database(config.store))
     metrics = Metrics()
@@ -170,7 +170,7 @@ def _application(config: ServeConfig, keys: "Keys") -> "ASGIApp":
 
 def _open_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
     from lmcraft.commands.generate import place_of
-    from lmcraft.serve.registry import How, Registry, named
+    from lmcraft.server.engine.registry import How, Registry, named
 
     how = How(*place_of(config.device, config.precision), None if config.weights == "keep" else config.weights)
     registry = Registry(config.limits, metrics, how, config.model_root)

@@ -26,7 +26,7 @@ def permute(index: int, size: int, key: int) -> int:
 
 
 def _mix(key: int, round_number: int, value: int) -> int:
-    """A 64-bit hash: the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
+    """A 64-bit hash: the finalizer of SplitMix64 (Steele, Lea and Flood 2014)."""
     x = (key + round_number * 0x9E3779B97F4A7C15 + value * 0xD1342543DE82EF95) & _MASK
     x = ((x ^ x >> 30) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ x >> 27) * 0x94D049BB133111EB) & _MASK

@@ -6,6 +6,6 @@
 """
 
 from lmcraft.gguf.read import GGUFModel, open_gguf, read_gguf
-from lmcraft.gguf.write import Quantisation, write_gguf
+from lmcraft.gguf.write import Quantization, write_gguf
 
-__all__ = ["GGUFModel", "Quantisation", "open_gguf", "read_gguf", "write_gguf"]
+__all__ = ["GGUFModel", "Quantization", "open_gguf", "read_gguf", "write_gguf"]

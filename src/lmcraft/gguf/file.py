@@ -289,7 +289,7 @@ def _read_entry(cursor: _Cursor, name: str, alignment: int) -> TensorEntry:
     if number not in TYPES:
         raise UserError(
             f"'{cursor.path}': the tensor '{name}' is of type {_type_name(number)}, which cannot be read here "
-            f"({', '.join(kind.name for kind in TYPES.values())} can): take another quantisation of the model"
+            f"({', '.join(kind.name for kind in TYPES.values())} can): take another quantization of the model"
         )
     kind = TYPES[number]
     if min(shape) < 1 or math.prod(shape) > 2**62 or shape[-1] % kind.block:

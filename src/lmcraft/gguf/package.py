@@ -1,4 +1,4 @@
-"""The `gguf` package from PyPI: llama.cpp's own names, quantisations and writer. An extra, imported where it is used."""
+"""The `gguf` package from PyPI: llama.cpp's own names, quantizations and writer. An extra, imported where it is used."""
 
 from types import ModuleType
 

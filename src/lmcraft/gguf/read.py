@@ -25,7 +25,7 @@ class GGUFModel:
     config: dict[str, Any]
     """The contents of config.json, the special tokens' ids included."""
     name: str
-    licence: str
+    license: str
     """As the file has them (`general.name`, `general.license`); empty: not said."""
 
     def __init__(self, file: GGUFFile) -> None:
@@ -38,12 +38,12 @@ class GGUFModel:
         if ends := self.eos_token_ids:
             self.config["eos_token_id"] = ends[0] if len(ends) == 1 else list(ends)
         self.name = file.metadata.text("general.name") or ""
-        self.licence = file.metadata.text("general.license") or ""
+        self.license = file.metadata.text("general.license") or ""
 
     def read(self, hf_name: str) -> Tensor | None:
         """A tensor under Hugging Face's name, None if there is none: what `Family.from_hf` asks for.
 
-        F32, F16 and BF16 keep their type and may look into the file's memory map; quantised tensors become float32, one at
+        F32, F16 and BF16 keep their type and may look into the file's memory map; quantized tensors become float32, one at
         a time.
 
         Raises:

@@ -1,6 +1,6 @@
 """SentencePiece vocabularies (Llama 2, Mistral, Phi 3, Gemma) in a GGUF file: tokens with scores and no merges.
 
-SentencePiece's BPE (arXiv 1808.06226) joins the neighbours whose union has the highest score. Hugging Face's `tokenizers`
+SentencePiece's BPE (arXiv 1808.06226) joins the neighbors whose union has the highest score. Hugging Face's `tokenizers`
 wants that as a list of merges, which is every way to make a token of two others, the highest score first.
 """
 

@@ -38,7 +38,7 @@ class Rearranged:
 
 
 def _interleaved(heads: str) -> Rearranged:
-    """llama.cpp turns neighbouring coordinates of a llama's heads, Hugging Face the two halves: (H, 2, D / 2) there."""
+    """llama.cpp turns neighboring coordinates of a llama's heads, Hugging Face the two halves: (H, 2, D / 2) there."""
 
     def swap(tensor: Tensor, config: Mapping[str, Any], *parts: int) -> Tensor:
         count = int(config.get(heads) or config["num_attention_heads"])

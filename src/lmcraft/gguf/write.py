@@ -18,7 +18,7 @@ from lmcraft.gguf.tensors import to_gguf
 from lmcraft.gguf.vocabulary import write_tokenizer
 from lmcraft.tokenizer import Tokenizer
 
-Quantisation = Literal["f32", "f16", "bf16", "q8_0"]
+Quantization = Literal["f32", "f16", "bf16", "q8_0"]
 FILE_TYPES = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0"}
 Q8_0_BLOCK = 32
 # Matrices that stay float32 all the same: llama.cpp's kernels want it.
@@ -30,10 +30,10 @@ def write_gguf(
     hf_config: Mapping[str, Any],
     tensors: Iterable[tuple[str, Tensor]],
     tokenizer: Tokenizer,
-    quantisation: Quantisation = "f16",
+    quantization: Quantization = "f16",
     *,
     name: str = "",
-    licence: str = "",
+    license: str = "",
 ) -> None:
     """Write a GGUF file that llama.cpp, Ollama and LM Studio open, whole or not at all.
 
@@ -45,18 +45,18 @@ def write_gguf(
         hf_config: the contents of a config.json.
         tensors: names and tensors of a Hugging Face checkpoint.
         tokenizer: the model's.
-        quantisation: the type of the matrices; "q8_0" keeps 8 bits and a scale for every 32 numbers of a row, and rows that
+        quantization: the type of the matrices; "q8_0" keeps 8 bits and a scale for every 32 numbers of a row, and rows that
             do not divide by 32 become F16.
         name: `general.name`; empty: the file's.
-        licence: `general.license`, an SPDX identifier; empty: none is written.
+        license: `general.license`, an SPDX identifier; empty: none is written.
 
     Raises:
         UserError: llama.cpp has no such model or tokenizer, a number is too large for F16, or the package `gguf` is not
             installed.
     """
     path = Path(path)
-    if quantisation not in get_args(Quantisation):
-        raise UserError(f"quantisation={quantisation!r} is unknown: choose one of {', '.join(get_args(Quantisation))}")
+    if quantization not in get_args(Quantization):
+        raise UserError(f"quantization={quantization!r} is unknown: choose one of {', '.join(get_args(Quantization))}")
     package = gguf_package()
     arch = architecture_for(hf_config)
     if not isinstance(hf_config.get("vocab_size"), int):
@@ -68,16 +68,16 @@ def write_gguf(
         try:
             writer.add_type(package.GGUFType.MODEL)
             writer.add_name(name or path.stem)
-            if licence:
-                writer.add_license(licence)
+            if license:
+                writer.add_license(license)
             for key, value in settings.items():
                 _add(writer, f"{arch.name}.{key}", value)
-            writer.add_file_type(package.LlamaFileType[FILE_TYPES[quantisation]])
+            writer.add_file_type(package.LlamaFileType[FILE_TYPES[quantization]])
             for key, value in vocabulary.items():
                 _add(writer, key, value)
             writer.add_quantization_version(package.GGML_QUANT_VERSION)
             for tensor_name, tensor in chain(further.items(), to_gguf(tensors, arch, hf_config)):
-                kind = _type_of(tensor_name, tensor, quantisation)
+                kind = _type_of(tensor_name, tensor, quantization)
                 data = package.quantize(_numbers(tensor_name, tensor, kind), package.GGMLQuantizationType[kind])
                 writer.add_tensor(tensor_name, data, raw_dtype=package.GGMLQuantizationType[kind])
             writer.add_size_label(package.size_label(*writer.get_total_parameter_count()))
@@ -104,17 +104,17 @@ def _add(writer: Any, key: str, value: Any) -> None:
         )
 
 
-def _type_of(name: str, tensor: Tensor, quantisation: Quantisation) -> str:
+def _type_of(name: str, tensor: Tensor, quantization: Quantization) -> str:
     if tensor.ndim == 1 or not name.endswith(".weight") or name.endswith(FULL_PRECISION):
         return "F32"
-    if quantisation == "q8_0" and tensor.shape[-1] % Q8_0_BLOCK:
+    if quantization == "q8_0" and tensor.shape[-1] % Q8_0_BLOCK:
         return "F16"
-    return quantisation.upper()
+    return quantization.upper()
 
 
 def _numbers(name: str, tensor: Tensor, kind: str) -> np.ndarray[Any, Any]:
     numbers = tensor.detach().to("cpu", torch.float32).contiguous()
     if kind == "F16" and not bool(torch.isfinite(numbers.to(torch.float16)).all()):
-        raise UserError(f"the tensor '{name}' has numbers that F16 cannot hold: choose the quantisation bf16 or f32")
+        raise UserError(f"the tensor '{name}' has numbers that F16 cannot hold: choose the quantization bf16 or f32")
     array: np.ndarray[Any, Any] = numbers.numpy()
     return array

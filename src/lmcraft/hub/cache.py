@@ -25,7 +25,7 @@ class Fetched:
     """The exact address: with the commit or the version, so that it gives the same files again."""
     sha256: dict[str, str] = field(default_factory=dict)
     """The hashes of what was fetched, each checked, by the name of the file; empty for what was on this disk already."""
-    licence: str | None = None
+    license: str | None = None
     """As its publisher states it, if known."""
 
 
@@ -59,7 +59,7 @@ class Record:
     """What is kept in a JSON file about a fetched model."""
 
     files: dict[str, Checked]
-    licence: str | None = None
+    license: str | None = None
     package: dict[str, str] = field(default_factory=dict)
     """The wheel that the files came from, and its SHA-256."""
     member: str | None = None
@@ -71,7 +71,7 @@ class Record:
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
             files = {name: Checked(**checked) for name, checked in value["files"].items()}
-            return cls(files, value["licence"], value["package"], value["member"])
+            return cls(files, value["license"], value["package"], value["member"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 

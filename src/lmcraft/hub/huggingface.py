@@ -32,7 +32,7 @@ class _Listing:
 
     commit: str
     files: dict[str, RemoteFile]
-    licence: str | None
+    license: str | None
     online: bool
 
 
@@ -64,13 +64,13 @@ def fetch_repository(address: HubAddress, *, offline: bool, recheck: bool) -> Fe
         for name in chosen:
             if name not in checked:
                 get(name)
-        new = Record(checked, listing.licence or record.licence)
+        new = Record(checked, listing.license or record.license)
         if new != record:
             new.write(repository.record(commit))
         if listing.online and address.revision != commit:
             write_note(repository.ref(), commit)
     exact = HubAddress(address.repository, commit, address.file)
-    return Fetched(repository.snapshot(commit) / (address.file or ""), str(exact), new.hashes, new.licence)
+    return Fetched(repository.snapshot(commit) / (address.file or ""), str(exact), new.hashes, new.license)
 
 
 def _picked(address: HubAddress, listing: _Listing) -> str:
@@ -112,7 +112,7 @@ def _listing_of_cache(repository: Repository) -> _Listing | None:
     if record := Record.read(repository.record(commit)):
         files = {name: RemoteFile(checked.size, checked.sha256) for name, checked in record.files.items()}
         there = all((snapshot / name).exists() for name in files)
-        return _Listing(commit, files, record.licence, online=False) if there else None
+        return _Listing(commit, files, record.license, online=False) if there else None
     linked = repository.linked_files(commit)
     try:
         if not address.file:
@@ -139,8 +139,8 @@ def _listing_of_hub(address: HubAddress) -> _Listing:
             )
         if is_inside(entry.rfilename) and digest.isalnum():
             files[entry.rfilename] = RemoteFile(size, digest)
-    licence = (info.card_data.license_name or info.card_data.license) if info.card_data else None
-    return _Listing(info.sha, files, str(licence) if licence else None, online=True)
+    license = (info.card_data.license_name or info.card_data.license) if info.card_data else None
+    return _Listing(info.sha, files, str(license) if license else None, online=True)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from lmcraft.hub.address import HubAddress, PackageAddress
 
-# A name is its repository's in lower case. A licence is the publisher's own and comes with the model; those of Llama and
+# A name is its repository's in lower case. A license is the publisher's own and comes with the model; those of Llama and
 # Gemma are agreed to on their pages, and the hub lets nobody in before.
 _REPOSITORIES = """
 allenai/OLMo-2-0425-1B = olmo-2-1b

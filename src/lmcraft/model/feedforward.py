@@ -45,14 +45,14 @@ class MixtureOfExperts(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.chosen, self.normalised = config.num_experts_per_tok, config.norm_topk_prob
+        self.chosen, self.normalized = config.num_experts_per_tok, config.norm_topk_prob
         self.router = Linear(config.hidden_size, config.num_experts, bias=False)
         self.experts = nn.ModuleList(FeedForward(config, config.moe_intermediate_size) for _ in range(config.num_experts))
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         x_NC = x_BTC.flatten(0, -2)
         shares_NK, experts_NK = self.router(x_NC).softmax(dim=-1, dtype=torch.float32).topk(self.chosen, dim=-1)
-        if self.normalised:
+        if self.normalized:
             shares_NK = shares_NK / shares_NK.sum(dim=-1, keepdim=True)
         shares_NK = shares_NK.to(x_NC.dtype)
         y_NC = torch.zeros_like(x_NC)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmcraft.model.linear import Linear
-from lmcraft.model.quantised import Bits, Quantised, quantise_groups, quantise_rows
+from lmcraft.model.quantized import Bits, Quantized, quantize_groups, quantize_rows
 
 
 class FrozenLinear(nn.Module):
@@ -20,10 +20,10 @@ class FrozenLinear(nn.Module):
         super().__init__()
         self.out_features, self.in_features, self.bits = linear.out_features, linear.in_features, bits
         self.bias = linear.bias
-        found = linear.quantised
+        found = linear.quantized
         if found is None or found.bits != bits:
             weight = linear.weight.detach().float()
-            found = quantise_rows(weight) if bits == 8 else quantise_groups(weight)
+            found = quantize_rows(weight) if bits == 8 else quantize_groups(weight)
         self.numbers: Tensor
         self.scales: Tensor
         self.register_buffer("numbers", found.numbers if bits == 8 else _packed(found.numbers), persistent=False)
@@ -33,7 +33,7 @@ class FrozenLinear(nn.Module):
     def weight(self) -> Tensor:
         """What the numbers stand for, (out, in), float32."""
         numbers = self.numbers if self.bits == 8 else _unpacked(self.numbers)
-        return Quantised(numbers, self.scales, self.bits).dense()
+        return Quantized(numbers, self.scales, self.bits).dense()
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = _Product.apply(x, self)  # type: ignore[no-untyped-call]

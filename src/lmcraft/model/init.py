@@ -1,4 +1,4 @@
-"""Initialisation by name.
+"""Initialization by name.
 
 A matrix with `in` inputs and `out` outputs starts as
 
@@ -22,7 +22,7 @@ from lmcraft.model.linear import Linear
 from lmcraft.model.transformer import Transformer
 
 
-def initialise(model: Transformer, config: InitConfig) -> None:
+def initialize(model: Transformer, config: InitConfig) -> None:
     """Draw every weight of `model` afresh from torch's global generator."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding):

@@ -3,14 +3,14 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmcraft.model.quantised import Quantised
+from lmcraft.model.quantized import Quantized
 
 
 class Linear(nn.Linear):
     """x W^T + b in x's dtype; the weights keep their own (float32 while training)."""
 
-    quantised: Quantised | None = None
-    """What `weight` was made of, where a folder holds it quantised: the native decode step reads this."""
+    quantized: Quantized | None = None
+    """What `weight` was made of, where a folder holds it quantized: the native decode step reads this."""
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)

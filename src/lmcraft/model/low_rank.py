@@ -19,7 +19,7 @@ from lmcraft.model.adapter import BASE_WEIGHTS, Adapter
 from lmcraft.model.families import family_for
 from lmcraft.model.frozen import FrozenLinear
 from lmcraft.model.linear import Linear
-from lmcraft.model.quantised import Bits
+from lmcraft.model.quantized import Bits
 from lmcraft.model.transformer import Transformer
 
 
@@ -81,7 +81,7 @@ def with_adapter(model: Transformer, adapter: Adapter) -> Transformer:
     Raises:
         UserError: as `load_adapter`.
     """
-    shared: list[object] = [*model.buffers(), *(m.quantised for m in model.modules() if isinstance(m, Linear))]
+    shared: list[object] = [*model.buffers(), *(m.quantized for m in model.modules() if isinstance(m, Linear))]
     memo: dict[int, object] = {id(one): one for one in shared}
     memo |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
     copy: Transformer = deepcopy(model, memo)

@@ -1,4 +1,4 @@
-"""Normalisation. Statistics are taken in float32 whatever the activations' type."""
+"""Normalization. Statistics are taken in float32 whatever the activations' type."""
 
 from typing import Any
 

@@ -18,7 +18,7 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
 from lmcraft.model.linear import Linear
-from lmcraft.model.quantised import Bits, Quantised, bits_of, from_tensors, quantisation_config, to_tensors
+from lmcraft.model.quantized import Bits, Quantized, bits_of, from_tensors, quantization_config, to_tensors
 from lmcraft.model.transformer import Transformer
 
 WEIGHTS = "model.safetensors"
@@ -40,8 +40,8 @@ class Checkpoint:
     """One of them."""
     dtype: torch.dtype | None = None
     """The type to load all of them in, where they have several; None: each in its own."""
-    read_quantised: Callable[[str], Quantised | None] | None = None
-    """What `read` made one of, where it is quantised in the folder."""
+    read_quantized: Callable[[str], Quantized | None] | None = None
+    """What `read` made one of, where it is quantized in the folder."""
 
     def config(self) -> TransformerConfig:
         """What it is made of, in our words.
@@ -78,9 +78,9 @@ def save_model(
     dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
     hf_config = family.write_config(model.config) | dict(token_ids) | {"dtype": dtype}
     tensors = family.to_hf(model.config, model.state_dict())
-    if quantised := {f"{name}.weight": m.quantised for name, m in model.named_modules() if getattr(m, "quantised", None)}:
-        hf_config["quantization_config"] = quantisation_config(next(iter(quantised.values())).bits)
-        tensors = _with_quantised(tensors, family, model.config, quantised)
+    if quantized := {f"{name}.weight": m.quantized for name, m in model.named_modules() if getattr(m, "quantized", None)}:
+        hf_config["quantization_config"] = quantization_config(next(iter(quantized.values())).bits)
+        tensors = _with_quantized(tensors, family, model.config, quantized)
     write_json(folder / "config.json", hf_config)
     split = split_torch_state_dict_into_shards(tensors, max_shard_size=max_shard_size)
     for name, members in split.filename_to_tensors.items():
@@ -91,15 +91,15 @@ def save_model(
         write_json(folder / INDEX, {"metadata": split.metadata, "weight_map": split.tensor_to_filename})
 
 
-def _with_quantised(
-    tensors: dict[str, Tensor], family: Family, config: TransformerConfig, quantised: Mapping[str, Quantised]
+def _with_quantized(
+    tensors: dict[str, Tensor], family: Family, config: TransformerConfig, quantized: Mapping[str, Quantized]
 ) -> dict[str, Tensor]:
-    numbers = family.to_hf(config, {name: matrix.numbers for name, matrix in quantised.items()})
-    scales = family.to_hf(config, {name: matrix.scales for name, matrix in quantised.items()})
-    bits = next(iter(quantised.values())).bits
+    numbers = family.to_hf(config, {name: matrix.numbers for name, matrix in quantized.items()})
+    scales = family.to_hf(config, {name: matrix.scales for name, matrix in quantized.items()})
+    bits = next(iter(quantized.values())).bits
     plain = {name: tensor for name, tensor in tensors.items() if name not in numbers}
     for name in numbers:
-        plain |= to_tensors(name, Quantised(numbers[name], scales[name], bits))
+        plain |= to_tensors(name, Quantized(numbers[name], scales[name], bits))
     return plain
 
 
@@ -138,12 +138,12 @@ def build_model(
     for name, tensor in family_of(checkpoint.hf_config).from_hf(config, read, shapes):
         state[name] = tensor.to(device, dtype or tensor.dtype).contiguous()
     model.load_state_dict(state, assign=True)
-    if checkpoint.read_quantised is not None:
+    if checkpoint.read_quantized is not None:
         family = family_of(checkpoint.hf_config)
-        for name, quantised in family.quantised_from_hf(config, checkpoint.read_quantised, shapes):
+        for name, quantized in family.quantized_from_hf(config, checkpoint.read_quantized, shapes):
             module = model.get_submodule(name.removesuffix(".weight"))
             assert isinstance(module, Linear)
-            module.quantised = quantised
+            module.quantized = quantized
     model.compute_dtype = model.embed_tokens.weight.dtype
     return model.eval()
 
@@ -167,28 +167,28 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
         where = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
         plain = Checkpoint(str(folder), hf_config, frozenset(where), lambda name: where[name].get_tensor(name))
         bits = bits_of(hf_config)
-        yield _dequantised(plain, bits) if bits else plain
+        yield _dequantized(plain, bits) if bits else plain
 
 
-def _dequantised(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
-    """A checkpoint whose quantised matrices are read as what they stand for."""
-    quantised = {name.removesuffix("_scale") for name in checkpoint.names if name.endswith("weight_scale")}
+def _dequantized(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
+    """A checkpoint whose quantized matrices are read as what they stand for."""
+    quantized = {name.removesuffix("_scale") for name in checkpoint.names if name.endswith("weight_scale")}
 
-    def read_quantised(name: str) -> Quantised | None:
-        if name not in quantised:
+    def read_quantized(name: str) -> Quantized | None:
+        if name not in quantized:
             return None
         try:
             return from_tensors(name, bits, checkpoint.read)
         except (SafetensorError, RuntimeError, LookupError) as error:
-            raise UserError(f"'{checkpoint.source}': the quantised '{name}' is damaged ({error}): fetch it again") from error
+            raise UserError(f"'{checkpoint.source}': the quantized '{name}' is damaged ({error}): fetch it again") from error
 
     def read(name: str) -> Tensor:
-        matrix = read_quantised(name)
+        matrix = read_quantized(name)
         return matrix.dense() if matrix else checkpoint.read(name)
 
     dtype = getattr(torch, str(checkpoint.hf_config.get("dtype")), torch.bfloat16)
-    names = checkpoint.names | quantised
-    return Checkpoint(checkpoint.source, checkpoint.hf_config, names, read, dtype, read_quantised)
+    names = checkpoint.names | quantized
+    return Checkpoint(checkpoint.source, checkpoint.hf_config, names, read, dtype, read_quantized)
 
 
 def read_hf_config(folder: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Tokenizer:
     """A Hugging Face tokenizer with the rules that training and serving need.
 
     Text never turns into special tokens unless `parse_special` asks for it, and nothing is added around a text.
-    A byte-level vocabulary round-trips every text and all bytes, unless the tokenizer normalises (Qwen's does: NFC).
+    A byte-level vocabulary round-trips every text and all bytes, unless the tokenizer normalizes (Qwen's does: NFC).
     In other vocabularies a character without a token becomes the unknown token if there is one; else it is left out.
     """
 
@@ -264,7 +264,7 @@ class TokenStream:
         self._tokenizer = tokenizer
         self._skip = skip_special_tokens
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        # Without byte-level tokens a text depends on its neighbours (a leading space, say): the library keeps track.
+        # Without byte-level tokens a text depends on its neighbors (a leading space, say): the library keeps track.
         self._library = None if tokenizer._concatenates else DecodeStream([], skip_special_tokens)
         self._ids: list[int] = []
         self._given = 0

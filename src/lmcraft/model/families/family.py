@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.quantised import Quantised
+from lmcraft.model.quantized import Quantized
 
 
 class Entry(Protocol):
@@ -168,9 +168,9 @@ class Family:
                 )
             yield from self._parts(config, weight, names, rows, tensor)
 
-    def quantised_from_hf(
-        self, config: TransformerConfig, read: Callable[[str], Quantised | None], shapes: Mapping[str, torch.Size]
-    ) -> Iterator[tuple[str, Quantised]]:
+    def quantized_from_hf(
+        self, config: TransformerConfig, read: Callable[[str], Quantized | None], shapes: Mapping[str, torch.Size]
+    ) -> Iterator[tuple[str, Quantized]]:
         """Our names and matrices of those that `read` gives."""
         for weight, place in self._each(config):
             if (matrix := read(weight.hf.format(**place))) is not None:
@@ -179,7 +179,7 @@ class Family:
                 numbers = self._parts(config, weight, names, rows, matrix.numbers)
                 scales = self._parts(config, weight, names, rows, matrix.scales)
                 for (name, some), (_, theirs) in zip(numbers, scales, strict=True):
-                    yield name, Quantised(some, theirs, matrix.bits)
+                    yield name, Quantized(some, theirs, matrix.bits)
 
     def _parts(
         self, config: TransformerConfig, weight: Weight, names: list[str], rows: list[int], tensor: Tensor

@@ -1,0 +1,98 @@
+"""A run's page: one HTML file that needs nothing else, so it opens offline and can be sent to a friend."""
+
+import json
+import math
+from html import escape
+from pathlib import Path
+from statistics import median
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from lmcraft.errors import UserError
+from lmcraft.folder import ModelFolder, write_text
+from lmcraft.reports.chart import Series, line_chart
+from lmcraft.reports.table import table
+from lmcraft.reports.tuning import tuning
+from lmcraft.training.metrics import read_jsonl
+
+if TYPE_CHECKING:
+    from lmcraft.training.range_test import RangeTest
+
+HERE = Path(__file__).parent
+STYLE = (HERE / "page.css").read_text(encoding="utf-8")
+PAGE, RANGE_TEST = (Template((HERE / name).read_text(encoding="utf-8")) for name in ("page.html", "range_test.html"))
+
+
+def write_report(folder: ModelFolder) -> Path:
+    """Write `lmcraft/report.html` of a model folder from its metrics, samples and configuration.
+
+    Raises:
+        UserError: the folder holds no run.
+    """
+    rows = list(read_jsonl(folder.metrics))
+    if not rows:
+        raise UserError(f"'{folder.path}' holds no run to report on: it has no {folder.metrics.relative_to(folder.path)}")
+    lineage = json.loads(folder.lineage.read_text(encoding="utf-8")) if folder.lineage.exists() else {}
+    page = PAGE.substitute(
+        style=STYLE,
+        title=escape(folder.path.resolve().name),
+        facts=table(_facts(rows)),
+        tuning=tuning(folder),
+        loss=line_chart(
+            [_series("training", "a", rows, "loss"), _series("validation", "b", rows, "validation_loss")],
+            x_label="step",
+            y_label="loss, nats a token",
+        ),
+        speed=line_chart([_series("tokens a second", "a", rows, "tokens_per_second")], x_label="step", y_label="speed"),
+        rate=line_chart([_series("learning rate", "a", rows, "learning_rate")], x_label="step", y_label="learning rate"),
+        samples="".join(
+            f"<h3>step {row['step']}</h3><pre>{escape(row['text'])}</pre>" for row in read_jsonl(folder.samples)
+        ),
+        config=escape(folder.config_toml.read_text(encoding="utf-8")),
+        lineage=table({name: str(value) for name, value in lineage.items()}),
+    )
+    write_text(folder.report, page)
+    return folder.report
+
+
+def write_range_test(folder: ModelFolder, test: "RangeTest", rates: dict[str, float]) -> Path:
+    """Write `lmcraft/range_test.html`: the loss over the learning rates, and what the test makes of each of `rates`."""
+    points = [(math.log10(factor), loss) for factor, loss in test.points]
+    page = RANGE_TEST.substitute(
+        style=STYLE,
+        title=escape(folder.path.resolve().name),
+        steps=len(points),
+        steepest=f"{test.steepest:.2g}",
+        lowest=f"{test.lowest:.2g}",
+        chart=line_chart(
+            [Series("training", "a", points)], x_label="the run's rates times 10^x", y_label="loss, nats a token"
+        ),
+        rates=table({name: f"{rate:.3g} → {test.steepest * rate:.3g}" for name, rate in rates.items()}),
+    )
+    path = folder.run / "range_test.html"
+    write_text(path, page)
+    return path
+
+
+def _series(name: str, style: str, rows: list[dict[str, Any]], key: str) -> Series:
+    return Series(name, style, [(row["step"], row[key]) for row in rows if key in row])
+
+
+def _facts(rows: list[dict[str, Any]]) -> dict[str, str]:
+    steps = [row for row in rows if "loss" in row]
+    measured = [row for row in rows if "validation_loss" in row]
+    facts = {
+        "steps": f"{steps[-1]['step']:,}",
+        "tokens": f"{steps[-1]['tokens']:,}",
+        "time in training": f"{steps[-1]['seconds']:.0f} s",
+        "speed": f"{median(row['tokens_per_second'] for row in steps):,.0f} tokens/s",
+        "peak memory": f"{max(row['peak_memory'] for row in steps) / 2**30:.2f} GiB",
+    }
+    if shares := [row["share_of_peak"] for row in steps if "share_of_peak" in row]:
+        facts["share of the machine's peak"] = f"{sum(shares) / len(shares):.0%}"
+    if measured:
+        best = min(measured, key=lambda row: row["validation_loss"])
+        facts["best validation loss"] = f"{best['validation_loss']:.4f} nats a token, at step {best['step']}"
+        if "bits_per_byte" in best:
+            facts["bits per byte"] = f"{best['bits_per_byte']:.4f}"
+    return facts

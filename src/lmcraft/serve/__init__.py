@@ -1,1 +1,0 @@
-"""The server: OpenAI's endpoints and a chat page over the engine of `infer/`."""

@@ -1,0 +1,1 @@
+"""The server: OpenAI's endpoints and a chat page over the engine of `inference/`."""

@@ -1,0 +1,151 @@
+"""`/v1/chat/completions`, and what `/tokenize` takes of it."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from lmcraft.server.http.errors import ApiError
+from lmcraft.server.http.protocol.sampling import Name, Sampling, Strict, Text
+
+MOST_MESSAGES = 2048
+
+
+class TextPart(Strict):
+    """A part of a message; text is the only kind that models here read."""
+
+    type: Literal["text", "input_text", "output_text"]
+    text: Text
+    annotations: list[Any] | None = Field(default=None, max_length=0)
+
+
+class FunctionCall(Strict):
+    """A function's name and its arguments as JSON text."""
+
+    name: Name
+    arguments: Text
+
+
+class ToolCall(Strict):
+    """A call that the model made."""
+
+    id: Name
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class Message(Strict):
+    """One message of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | list[TextPart] | None = None
+    name: Name | None = None
+    tool_calls: list[ToolCall] | None = Field(default=None, max_length=128)
+    tool_call_id: Name | None = None
+    refusal: None = None
+
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content)
+        return self.content or ""
+
+
+class Function(Strict):
+    """A function that the model may call."""
+
+    name: Name
+    description: Text | None = None
+    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    strict: bool | None = None
+
+
+class Tool(Strict):
+    """OpenAI's tool; only functions."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class NamedFunction(Strict):
+    """A function by its name."""
+
+    name: Name
+
+
+class NamedTool(Strict):
+    """The one tool that is to be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class Conversation(Strict):
+    """Messages, and how a template makes a text of them."""
+
+    model: Name = ""
+    messages: list[Message] = Field(min_length=1, max_length=MOST_MESSAGES)
+    tools: list[Tool] | None = Field(default=None, max_length=128)
+    add_generation_prompt: bool = True
+    continue_final_message: bool = False
+    chat_template_kwargs: dict[str, Any] | None = Field(default=None, max_length=32)
+
+    def check(self) -> None:
+        """Raise ApiError for what contradicts itself."""
+        if self.continue_final_message and (self.add_generation_prompt or self.messages[-1].role != "assistant"):
+            raise ApiError(
+                400,
+                "continue_final_message=true needs an assistant's message at the end, and add_generation_prompt=false",
+                param="continue_final_message",
+            )
+
+
+class ChatRequest(Sampling, Conversation):
+    """OpenAI's request."""
+
+    max_tokens: int | None = Field(default=None, ge=1, lt=2**31)
+    max_completion_tokens: int | None = Field(default=None, ge=1, lt=2**31)
+    logprobs: bool = False
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    store: Literal[False] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+
+    def most_tokens(self) -> int:
+        """0: up to the model's context."""
+        return self.max_completion_tokens or self.max_tokens or 0
+
+    def check(self) -> None:
+        super().check()
+        if self.top_logprobs and not self.logprobs:
+            raise ApiError(400, f"top_logprobs={self.top_logprobs} needs logprobs=true: set it", param="top_logprobs")
+        if self.tool_choice not in (None, "none", "auto") and not self.tools:
+            raise ApiError(400, "tool_choice needs tools: give them, or leave tool_choice out", param="tool_choice")
+        if self.parallel_tool_calls and self.forces_call:
+            raise ApiError(
+                400,
+                "parallel_tool_calls=true cannot hold where a call is required: one is made",
+                param="parallel_tool_calls",
+            )
+
+    @property
+    def forces_call(self) -> bool:
+        return self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool)
+
+    @property
+    def offered(self) -> list[Tool]:
+        """The tools that the model is told of."""
+        return [] if self.tool_choice == "none" else self.tools or []
+
+
+class TokenizeRequest(Strict):
+    """vLLM's `/tokenize`: a text, or a conversation."""
+
+    model: Name = ""
+    prompt: Text | None = None
+    messages: list[Message] | None = Field(default=None, min_length=1, max_length=MOST_MESSAGES)
+    tools: list[Tool] | None = Field(default=None, max_length=128)
+    add_generation_prompt: bool = True
+    continue_final_message: bool = False
+    add_special_tokens: bool = True
+    return_token_strs: bool = False
+    chat_template_kwargs: dict[str, Any] | None = Field(default=None, max_length=32)

@@ -1,0 +1,77 @@
+"""`/v1/completions`, `/v1/embeddings`, `/detokenize`, `/v1/classify` and `/v1/moderations`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lmcraft.server.http.errors import ApiError
+from lmcraft.server.http.protocol.sampling import Name, Sampling, Strict, Text, TokenId
+
+MOST_PROMPTS, MOST_TOKENS = 2048, 1_000_000
+TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=MOST_TOKENS)]
+Prompts = Text | TokenIds | Annotated[list[Text] | list[TokenIds], Field(min_length=1, max_length=MOST_PROMPTS)]
+
+
+def listed(prompts: str | list[int] | list[str] | list[list[int]]) -> list[str | list[int]]:
+    """One prompt or several, as a list."""
+    if isinstance(prompts, str) or isinstance(prompts[0], int):
+        return [prompts]
+    return list(prompts)
+
+
+class CompletionRequest(Sampling):
+    """OpenAI's request of a text's continuation."""
+
+    prompt: Prompts
+    suffix: Text | None = None
+    max_tokens: int | None = Field(default=16, ge=0, lt=2**31)
+    logprobs: int | None = Field(default=None, ge=0, le=20)
+    echo: bool = False
+    best_of: int | None = Field(default=None, ge=1)
+    add_special_tokens: bool = True
+
+    def check(self) -> None:
+        """Raise ApiError for what contradicts itself."""
+        if self.best_of is not None and self.best_of != (self.n or 1):
+            raise ApiError(400, f"best_of={self.best_of} is not supported here: leave it out", param="best_of")
+        if self.max_tokens == 0 and not self.echo:
+            raise ApiError(400, "max_tokens=0 asks for nothing: set it above 0, or echo=true", param="max_tokens")
+        if self.suffix is not None and self.echo:
+            raise ApiError(400, "echo=true cannot hold beside suffix: give one of them", param="echo")
+        if self.echo and self.logprobs is not None and self.stream:
+            raise ApiError(400, "echo=true with logprobs cannot be streamed: set stream=false", param="stream")
+
+
+class EmbeddingRequest(Strict):
+    """OpenAI's request of texts as vectors."""
+
+    model: Name = ""
+    input: Prompts
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(default=None, ge=1)
+    user: Name | None = None
+
+
+class ClassifyRequest(Strict):
+    """Which label a text has: by a classifier's head, or of `labels` by what a causal model would rather say."""
+
+    model: Name = ""
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
+    labels: list[Annotated[str, Field(min_length=1, max_length=256)]] | None = Field(
+        default=None, min_length=2, max_length=64
+    )
+    instruction: Text = "Which of these labels does the text have: {labels}?\n\nText: {text}\n\nAnswer with the label alone."
+
+
+class ModerationRequest(Strict):
+    """OpenAI's request of whether texts are harmful."""
+
+    model: Name = ""
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
+
+
+class DetokenizeRequest(Strict):
+    """vLLM's request of the text of tokens."""
+
+    model: Name = ""
+    tokens: TokenIds

@@ -1,0 +1,110 @@
+"""The one dial: `depth` sets every size, rate and length that is left at 0.
+
+| what | rule | source |
+|---|---|---|
+| width | 64 x depth, heads of 64 | nanochat's aspect ratio; depth and width grow together (arXiv 2001.08361, section 3.1) |
+| key-value heads | the heads up to 8 of them, then half as many | arXiv 2305.13245 |
+| feed-forward | 8/3 x width, rounded up to a multiple of 64 | SwiGLU at the cost of 4 x width (arXiv 2002.05202) |
+| sequence length | 64 x depth, as a power of two from 256 to 2048 | longer costs more and pays only in larger models |
+| length of the run | 20 tokens per parameter | compute-optimal (arXiv 2203.15556, table 3) |
+| batch | 4 x tokens^0.5, as a power of two | the useful batch grows with the data (arXiv 2505.13738); fitted here |
+| learning rates | matrices 0.02 (normuon, muon); Adam's groups fall with width^-0.5 | nanochat; docs/lab-notes.md |
+"""
+
+from dataclasses import replace
+from math import ceil, log2, sqrt
+from typing import TypeVar
+
+from lmcraft.model.config import TransformerConfig
+from lmcraft.training.config import OptimizerConfig, TrainConfig
+
+HEAD_DIM = 64
+TOKENS_PER_PARAMETER = 20
+EVALUATIONS = 20
+SAMPLES = 5
+EVAL_SHARE = 0.15  # validation tokens per token trained on: a forward pass costs a third of a step, so 5% of the time
+EVAL_TOKENS = 8192  # and no fewer than these
+
+T = TypeVar("T", bound=TrainConfig)
+Settings = TypeVar("Settings", bound=OptimizerConfig)
+
+
+def resolve_model(model: TransformerConfig, depth: int, vocab_size: int, sequence_length: int) -> TransformerConfig:
+    """Fill in the sizes that are 0."""
+    depth = model.num_hidden_layers or depth
+    width = model.hidden_size or HEAD_DIM * depth
+    heads = model.num_attention_heads or max(1, width // (model.head_dim or HEAD_DIM))
+    return replace(
+        model,
+        vocab_size=model.vocab_size or vocab_size,
+        max_position_embeddings=model.max_position_embeddings or sequence_length,
+        hidden_size=width,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        num_key_value_heads=model.num_key_value_heads or (heads // 2 if heads > 8 and heads % 2 == 0 else heads),
+        head_dim=model.head_dim or max(1, width // heads),
+        intermediate_size=model.intermediate_size or (64 * ceil(width / 24) if model.gated else 4 * width),
+    )
+
+
+def sequence_length_for(depth: int) -> int:
+    """The rule's sequence length, in tokens."""
+    return min(2048, max(256, 1 << round(log2(64 * depth))))
+
+
+def resolve_optimizer(optimizer: Settings, width: int) -> Settings:
+    """Fill in the learning rates that are 0; given only `learning_rate`, sgd and adam use it for every group."""
+    if optimizer.name not in ("normuon", "muon") and optimizer.learning_rate:
+        rates = (optimizer.learning_rate,) * 4
+    else:
+        adam = (width / 256) ** -0.5
+        matrix = {"normuon": 0.02, "muon": 0.02, "adamw": 0.003 * adam, "adam": 0.003 * adam, "sgd": 0.1}[optimizer.name]
+        rates = (matrix, 0.01 * adam, 0.004 * adam, 0.01 * adam)
+        rates = (0.1,) * 4 if optimizer.name == "sgd" else rates
+    return replace(
+        optimizer,
+        learning_rate=optimizer.learning_rate or rates[0],
+        embedding_learning_rate=optimizer.embedding_learning_rate or rates[1],
+        head_learning_rate=optimizer.head_learning_rate or rates[2],
+        scalar_learning_rate=optimizer.scalar_learning_rate or rates[3],
+    )
+
+
+def count_parameters(model: TransformerConfig) -> int:
+    """The matrices' share of the parameters, from the sizes alone: blocks, embeddings and output projection."""
+    attention = 2 * model.head_dim * (model.num_attention_heads + model.num_key_value_heads)
+    feed_forward = (3 if model.gated else 2) * model.intermediate_size
+    vocabulary = model.vocab_size * (1 if model.tie_word_embeddings else 2)
+    return model.hidden_size * (model.num_hidden_layers * (attention + feed_forward) + vocabulary)
+
+
+def resolve_length(config: T, model: TransformerConfig, sequence_length: int, tokens: int = 0) -> T:
+    """Fill in the batch, the number of steps and the intervals; the micro-batch follows from the memory that is free.
+
+    `tokens` is what `max_time` allows, once the speed has been measured; until then a run bounded by it is left as it is.
+    """
+    if config.max_time and not config.max_steps and not tokens:
+        return config
+    tokens = tokens or config.max_tokens or TOKENS_PER_PARAMETER * count_parameters(model)
+    batch_size = config.batch_size or max(1, (1 << round(log2(batch_tokens(tokens)))) // sequence_length)
+    steps = config.max_steps or max(1, tokens // (batch_size * sequence_length))
+    return with_steps(replace(config, batch_size=batch_size), steps, sequence_length)
+
+
+def batch_tokens(tokens: int) -> float:
+    """The rule's batch for a run of so many tokens, in tokens, before it is rounded."""
+    return 4 * sqrt(tokens)
+
+
+def with_steps(config: T, max_steps: int, sequence_length: int) -> T:
+    """Set the number of steps, and from it the intervals that are 0."""
+    eval_every = config.eval_every or ceil(max_steps / EVALUATIONS)
+    tokens = eval_every * config.batch_size * sequence_length
+    return replace(
+        config,
+        max_steps=max_steps,
+        eval_every=eval_every,
+        eval_tokens=config.eval_tokens or max(EVAL_TOKENS, int(EVAL_SHARE * tokens)),
+        save_every=config.save_every or eval_every,
+        sample_every=config.sample_every or ceil(max_steps / SAMPLES),
+    )

@@ -1,0 +1,297 @@
+"""The training loop, for every objective and any number of processes.
+
+A step trains on the samples `step * batch_size` to `(step + 1) * batch_size` of a loader that is a function of the index,
+and draws its dropout from a generator that is seeded by the step; so a run that stops and resumes sees what an uninterrupted
+one sees, number for number, and many processes see the same batches as one.
+"""
+
+import hashlib
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from math import ceil, gcd
+from pathlib import Path
+
+import torch
+
+from lmcraft.data.loader import Batch, Rows
+from lmcraft.errors import InterruptedRunError, RunError
+from lmcraft.folder import ModelFolder
+from lmcraft.machine import Machine, peak_memory
+from lmcraft.model.transformer import Transformer
+from lmcraft.training.checkpoint import Checkpoints, Progress
+from lmcraft.training.config import TrainConfig
+from lmcraft.training.display import Display
+from lmcraft.training.metrics import Metrics, NoMetrics
+from lmcraft.training.objective import Objective, TensorBatch
+from lmcraft.training.optimizer import Group, Optimizer
+from lmcraft.training.processes import Processes
+from lmcraft.training.schedule import check_schedule, learning_rate_factor
+from lmcraft.training.sharding import shard, whole_copy
+from lmcraft.training.signals import StopRequest, stop_on_signals
+
+MEASURED_STEPS = 3
+
+
+class Trainer:
+    """One run: `model` in place, everything else into `folder`.
+
+    Args:
+        model: on the machine's device.
+        objective: what is minimized.
+        training: the samples, by index.
+        validation: the samples to measure on.
+        config: with every 0 filled in.
+        machine: where the run computes.
+        folder: gets metrics, samples, checkpoints and, at the end, the model with the lowest validation loss.
+        snapshot: copies a model as it is now, and gives a function that writes the copy's folder to a path.
+        sample: a text that a model writes, to be shown now and then; None: there are no samples.
+        bytes_per_token: of the validation text, to give the loss in bits per byte; 0: not known.
+        processes: those that share the run; the model's weights are cut over them here.
+        groups: finds the weights that are trained, and their rates; None: all, by the configuration.
+        command: of the command line, to continue the run with.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        objective: Objective,
+        training: Rows,
+        validation: Rows,
+        config: TrainConfig,
+        machine: Machine,
+        folder: ModelFolder,
+        *,
+        snapshot: Callable[[Transformer], Callable[[Path], None]],
+        sample: Callable[[Transformer], str] | None,
+        bytes_per_token: float,
+        processes: Processes,
+        groups: Callable[[Transformer], list[Group]] | None = None,
+        command: str = "pretrain",
+    ) -> None:
+        check_schedule(config.schedule)
+        shard(model, processes)
+        self.model, self.objective, self.training, self.validation = model, objective, training, validation
+        self.config, self.machine, self.folder = config, machine, folder
+        self.snapshot, self.sample_of, self.bytes_per_token = snapshot, sample, bytes_per_token
+        self.processes, self.command = processes, command
+        self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model))
+        self.checkpoints = Checkpoints(folder.checkpoints, processes)
+        self.progress = Progress()
+        self.micro_batch_size = gcd(config.batch_size // processes.data_count, config.micro_batch_size)
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._loaded: tuple[int, Future[list[Batch]]] | None = None
+        self.all_trained = groups is None
+        self.positions = 0  # of the last step, in all processes, with those that have no target
+
+    def restore(self, step: int) -> None:
+        """Continue from a checkpoint, whose weights the model already has."""
+        self.progress, state = self.checkpoints.load(step, self.optimizer.blank_state)
+        self.optimizer.load_state(state)
+
+    def run(self) -> Progress:
+        """Train to the last step, and leave the best model in the folder.
+
+        Raises:
+            InterruptedRunError: a signal asked for a stop; a checkpoint has been written.
+            RunError: the loss is not a number, or a checkpoint cannot be written.
+        """
+        start, last = self.progress.step, self.config.max_steps
+        if start == 0 and not self.checkpoints.steps():
+            self.save()  # so that there is always one to go back to
+            self.checkpoints.wait()
+        main = self.processes.is_main
+        events = self.folder.run / "tensorboard" if self.config.tensorboard else None
+        metrics = Metrics(self.folder.metrics, self.folder.samples, step=start, tensorboard=events) if main else NoMetrics()
+        try:
+            with stop_on_signals() as stop, Display(max_steps=last, step=start, quiet=not main) as display:
+                self._catch_up(metrics, display, stop)
+                while self.progress.step < last:
+                    self._step(metrics, display)
+                    self._between_steps(metrics, display, stop)
+        finally:
+            metrics.close()
+        self.checkpoints.wait()
+        if main:
+            self.checkpoints.copy_model(self.progress.best_step, self.folder.path)
+        return self.progress
+
+    def _step(self, metrics: Metrics | NoMetrics, display: Display) -> None:
+        begun = time.perf_counter()
+        p, config = self.progress, self.config
+        factor = learning_rate_factor(config.schedule, p.step, config.max_steps)
+        loss, targets = self.gradients(p.step)
+        norm = self.optimizer.step(factor) if math.isfinite(loss) else math.nan
+        if not math.isfinite(norm):
+            raise self._not_a_number("gradient" if math.isfinite(loss) else "loss", p.step + 1)
+        seconds = time.perf_counter() - begun
+        p.step, p.tokens, p.seconds = p.step + 1, p.tokens + targets, p.seconds + seconds
+        speed = self.positions / seconds
+        extra, said = {}, ""
+        if self.all_trained:  # what frozen weights save depends on where they are
+            share = speed * self.model.flops_per_token(self.training.sequence_length) / self.machine.peak_flops
+            extra, said = {"share_of_peak": share}, f"  {share:.0%} of peak"
+        metrics.log(
+            p.step,
+            loss=loss,
+            learning_rate=factor * config.optimizer.learning_rate,
+            gradient_norm=norm,
+            tokens=p.tokens,
+            tokens_per_second=speed,
+            seconds=p.seconds,
+            peak_memory=peak_memory(),
+            **extra,
+        )
+        left = (config.max_steps - p.step) * p.seconds / p.step
+        display.update(p.step, f"loss {loss:.3f}  {speed:,.0f} tok/s{said}", left=left)
+
+    def _not_a_number(self, what: str, step: int) -> RunError:
+        return RunError(
+            f"the {what} of step {step} is not a number; the checkpoint of step {self.checkpoints.steps()[-1]} is intact: "
+            f"lower optimizer.learning_rate (now {self.config.optimizer.learning_rate:g}) and start again"
+        )
+
+    def gradients(self, step: int) -> tuple[float, int]:
+        """Leave the gradient of a step's mean loss in the parameters; returns that loss and the number of targets.
+
+        Each micro-batch is divided by the targets of the whole batch, so that the result does not depend on the split.
+        """
+        self.model.train()
+        torch.manual_seed(_seed_of(self.config.seed, step, self.processes.data_rank))
+        micro_batches = self._micro_batches(step)
+        targets = max(1, self._targets(micro_batches))
+        self.positions = self.processes.data_count * sum(batch.input_ids.size for batch in micro_batches)
+        total = 0.0
+        for batch in micro_batches:
+            loss = self.objective.loss(self.model, self._to_device(batch)) / targets
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        return self.processes.total(total)[0], targets
+
+    def _micro_batches(self, step: int) -> list[Batch]:
+        """This process's rows of a step, read while the step before was computed; begins to read the next ones."""
+        if self._loaded is None or self._loaded[0] != step:
+            self._loaded = step, self._loader.submit(self._read, step)
+        batches = self._loaded[1].result()
+        self._loaded = step + 1, self._loader.submit(self._read, step + 1)
+        return batches
+
+    def _read(self, step: int) -> list[Batch]:
+        rows, size = self.config.batch_size // self.processes.data_count, self.micro_batch_size
+        first = step * self.config.batch_size + self.processes.data_rank * rows
+        return [self.training.batch(range(start, start + size)) for start in range(first, first + rows, size)]
+
+    def _targets(self, batches: Sequence[Batch]) -> int:
+        """The targets of the batches of all processes."""
+        mine = sum(self.objective.count(batch) for batch in batches) if self.processes.tensor_rank == 0 else 0
+        return int(self.processes.total(mine)[0])
+
+    def seconds_per_step(self) -> float:
+        """Measure the speed by taking a few steps; the trainer is spent afterwards."""
+        times = []
+        for step in range(MEASURED_STEPS):
+            begun = time.perf_counter()
+            self.gradients(step)
+            self.optimizer.step(0.0)
+            times.append(time.perf_counter() - begun)
+        return statistics.median(times)
+
+    @torch.no_grad()  # FSDP cannot compute in inference_mode
+    def validate(self, stop: StopRequest | None = None) -> float:
+        """Mean loss per target over the first `eval_tokens` of the validation split; NaN if asked to stop meanwhile."""
+        self.model.eval()
+        total, targets = 0.0, 0
+        for batch in self._validation_batches():
+            if self._stop_signal(stop):
+                return math.nan
+            total += self.objective.measure(self.model, self._to_device(batch)).item()
+            targets += self._targets([batch])
+        return self.processes.total(total)[0] / max(1, targets)
+
+    def _validation_batches(self) -> Iterator[Batch]:
+        """This process's share: all have as many batches, and what is lacking in the last ones has no targets."""
+        rows = islice(self.validation.ordered(), ceil(self.config.eval_tokens / self.validation.sequence_length))
+        size, ranks = self.micro_batch_size, self.processes.data_count
+        while some := list(islice(rows, size * ranks)):
+            mine = some[self.processes.data_rank :: ranks]
+            yield (Batch.of(mine) if mine else Batch.of(some[:1]).without_targets()).trimmed()
+
+    def _stop_signal(self, stop: StopRequest | None) -> int:
+        """The signal that asks for a stop, to whichever process it came; 0: none."""
+        return int(self.processes.most(stop.signal_number if stop else 0))
+
+    def _between_steps(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> None:
+        p, config = self.progress, self.config
+        done = p.step == config.max_steps
+        better = False
+        if (p.step % config.eval_every == 0 or done) and not self._stop_signal(stop):
+            better = self._validate_and_log(metrics, display, stop)
+        if self.sample_of and (p.step % config.sample_every == 0 or done) and not self._stop_signal(stop):
+            text = self.sample()
+            metrics.sample(p.step, text)
+            display.say(f"--- sample at step {p.step} ---\n{text}\n---")
+        signal_number = self._stop_signal(stop)
+        if better or done or signal_number or p.step % config.save_every == 0:
+            self.save()
+        if signal_number and not done:
+            self.checkpoints.wait()
+            raise InterruptedRunError(
+                f"stopped by a signal after step {p.step} of {config.max_steps}, and saved; "
+                f"continue with: lmcraft {self.command} {self.folder.config_toml} --resume",
+                signal_number,
+            )
+
+    def _catch_up(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> None:
+        """Measure what a signal kept from being measured, so that a resumed run has the same best step."""
+        p = self.progress
+        due = 0 < p.step < self.config.max_steps and p.step % self.config.eval_every == 0
+        if due and p.measured_step < p.step and self._validate_and_log(metrics, display, stop):
+            self.save()
+
+    def _validate_and_log(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> bool:
+        p = self.progress
+        loss = self.validate(stop)
+        if math.isnan(loss) and self._stop_signal(stop):
+            return False
+        if not math.isfinite(loss):
+            raise self._not_a_number("validation loss", p.step)
+        p.measured_step = p.step
+        bits = {"bits_per_byte": loss / math.log(2) / self.bytes_per_token} if self.bytes_per_token else {}
+        metrics.log(p.step, validation_loss=loss, seconds=p.seconds, **bits)
+        also = "".join(f"  {value:.3f} bits per byte" for value in bits.values())
+        display.say(f"step {p.step}: validation loss {loss:.4f}{also}")
+        if loss >= p.best_loss:
+            return False
+        p.best_step, p.best_loss = p.step, loss
+        return True
+
+    def sample(self) -> str:
+        """A text that the model writes; an empty one in all processes but the main one."""
+        model = whole_copy(self.model) if self.processes.mesh else self.model
+        return self.sample_of(model) if self.sample_of and self.processes.is_main else ""
+
+    def save(self) -> None:
+        """Begin to write a checkpoint (`Checkpoints.save`)."""
+        self.checkpoints.save(self.progress, self.optimizer.state(), self.snapshot(self.model))
+
+    def _to_device(self, batch: Batch) -> TensorBatch:
+        return to_device(batch, self.machine.device)
+
+
+def _seed_of(seed: int, step: int, data_rank: int) -> int:
+    """Of a step's dropout: other numbers in each step and data rank, the same in tensor ranks, which have the same rows."""
+    return int.from_bytes(hashlib.blake2b(f"dropout {seed} {step} {data_rank}".encode(), digest_size=8).digest())
+
+
+def to_device(batch: Batch, device: torch.device) -> TensorBatch:
+    """The loader's arrays as tensors; a batch whose rows are one document each needs no document mask."""
+    one_document = bool((batch.document_ids == batch.document_ids[:, :1]).all())
+    return TensorBatch(
+        torch.from_numpy(batch.input_ids).to(device, non_blocking=True),
+        torch.from_numpy(batch.targets).to(device, non_blocking=True),
+        None if one_document else torch.from_numpy(batch.document_ids).to(device, non_blocking=True),
+        None if batch.values is None else torch.from_numpy(batch.values).to(device, non_blocking=True),
+    )

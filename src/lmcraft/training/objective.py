@@ -1,0 +1,71 @@
+"""What is minimized. The loop knows an objective only as a sum of losses over targets and how many targets there are.
+
+Shapes: B batch, T tokens, V vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
+
+from lmcraft.data.loader import IGNORE, Batch
+from lmcraft.model.transformer import Transformer
+from lmcraft.training.cross_entropy import linear_cross_entropy
+from lmcraft.training.sharding import share_tokens
+
+
+@dataclass(frozen=True)
+class TensorBatch:
+    """A batch on the model's device, each (B, T) int64."""
+
+    input_ids: Tensor
+    targets: Tensor
+    """The token to predict at each position; -100: none."""
+    document_ids: Tensor | None
+    """Which document of its row a token belongs to; None: every row is one."""
+    values: Tensor | None = None
+    """(B, K) float32, what else an objective knows of a row."""
+
+
+class Objective(Protocol):
+    """A sum over the targets of a batch, so that any split of a batch adds up to the same step."""
+
+    def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
+        """The sum that is minimized, a scalar."""
+
+    def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
+        """The sum that is reported on validation data, a scalar."""
+
+    def count(self, batch: Batch) -> int:
+        """How many terms the sums have: the targets, unless an objective counts something else."""
+        return int((batch.targets != IGNORE).sum())
+
+
+@dataclass(frozen=True)
+class NextToken(Objective):
+    """Cross-entropy of the next token, in nats.
+
+    Label smoothing and z-loss as in `linear_cross_entropy`; validation measures the plain cross-entropy.
+    """
+
+    label_smoothing: float = 0.0
+    z_loss: float = 0.0
+    document_mask: bool = True
+    """Attention stays within a document where several share a row."""
+    tensor_mesh: DeviceMesh | None = None
+    """The processes that share the work on the same rows: each then finds its share of the sum."""
+
+    def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
+        return self._sum(model, batch, label_smoothing=self.label_smoothing, z_loss=self.z_loss)
+
+    def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
+        return self._sum(model, batch)
+
+    def _sum(self, model: Transformer, batch: TensorBatch, **settings: float) -> Tensor:
+        document_ids = batch.document_ids if self.document_mask else None
+        x_BTC = model.hidden_states(batch.input_ids, document_ids=document_ids)
+        x_NC, weight_VC, targets_N = x_BTC.flatten(0, 1), model.output_weight, batch.targets.flatten()
+        if self.tensor_mesh is not None:
+            x_NC, weight_VC, targets_N = share_tokens(self.tensor_mesh, x_NC, weight_VC, targets_N)
+        return linear_cross_entropy(x_NC, weight_VC, targets_N, **settings)

@@ -1,0 +1,176 @@
+"""Optimizers: which weights are in which group, with which rule and rate."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lmcraft.errors import UserError
+from lmcraft.model.transformer import Transformer
+from lmcraft.training.config import OptimizerConfig
+from lmcraft.training.muon import Muon
+from lmcraft.training.sharding import blank_like, local, total_norm
+
+
+@dataclass
+class Group:
+    """Weights that share a rule and a base learning rate."""
+
+    params: list[Tensor]
+    lr: float
+    decayed: bool
+    """Whether weight decay and the penalties apply: not to norms and biases."""
+    matrices: bool = False
+    """The blocks' matrices, which normuon and muon take."""
+
+
+class Optimizer:
+    """One step over every group: penalties, clipping, the rule, decoupled decay.
+
+    Raises:
+        UserError: the rates or decays cannot be.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        config: OptimizerConfig,
+        compute_dtype: torch.dtype,
+        groups: list[Group] | None = None,
+    ) -> None:
+        check_optimizer(config)
+        self.config = config
+        self.names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
+        self.groups = parameter_groups(model, config) if groups is None else groups
+        self.rules = list(self._rules(compute_dtype))
+        self._base_rates = [[float(group["lr"]) for group in rule.param_groups] for rule in self.rules]
+
+    def step(self, learning_rate_factor: float) -> float:
+        """Apply the gradients that the parameters hold and clear them; returns the gradient's norm before clipping."""
+        gradients = [p.grad for group in self.groups for p in group.params if p.grad is not None]
+        norm = total_norm(gradients)
+        if self.config.gradient_clip:
+            shrink = (self.config.gradient_clip / (norm + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_([local(gradient) for gradient in gradients], shrink)
+        self._add_penalties()
+        for rule, rates in zip(self.rules, self._base_rates, strict=True):
+            for group, rate in zip(rule.param_groups, rates, strict=True):
+                group["lr"] = rate * learning_rate_factor
+            with self._decay(rule):
+                rule.step()
+            rule.zero_grad()
+        return float(norm)
+
+    @contextmanager
+    def _decay(self, rule: torch.optim.Optimizer) -> Iterator[None]:
+        """Decoupled decay around a step: w -= lr * weight_decay * w, w as it was before (arXiv 1711.05101, algorithm 2).
+
+        Cautious, only where the step makes the weight smaller too (arXiv 2510.12402, algorithm 1).
+        """
+        decayed = [group for group in rule.param_groups if group["decayed"] and self.config.weight_decay]
+        before = [[p.detach().clone() for p in group["params"]] for group in decayed if self.config.cautious_decay]
+        with torch.no_grad():
+            if not self.config.cautious_decay:
+                for group in decayed:
+                    torch._foreach_mul_(group["params"], 1 - group["lr"] * self.config.weight_decay)
+            yield
+            for group, weights in zip(decayed, before, strict=False):
+                for p, w in zip(group["params"], weights, strict=True):
+                    p.sub_(w * ((w - p) * w > 0), alpha=group["lr"] * self.config.weight_decay)
+
+    def state(self) -> dict[str, Tensor]:
+        """Every number that the next step depends on, as "parameter/what"."""
+        return {
+            f"{self.names[p]}/{key}": torch.as_tensor(value)
+            for rule in self.rules
+            for p, state in rule.state.items()
+            for key, value in state.items()
+            if value is not None
+        }
+
+    def blank_state(self, name: str, size: torch.Size, dtype: torch.dtype) -> Tensor:
+        """Room for one of the tensors of `state`, cut as its parameter is."""
+        params = {name: p for p, name in self.names.items()}
+        return blank_like(params[name.rpartition("/")[0]], size, dtype)
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Put back what `state` gave."""
+        rules = {p: rule for rule in self.rules for group in rule.param_groups for p in group["params"]}
+        params = {name: p for p, name in self.names.items()}
+        for name, tensor in state.items():
+            owner, _, key = name.rpartition("/")
+            rules[params[owner]].state[params[owner]][key] = tensor
+
+    def _add_penalties(self) -> None:
+        """The gradients of l1 * |w| and l2 / 2 * w^2, added after clipping, as torch's own weight decay is."""
+        for group in self.groups:
+            weights: list[Tensor] = [p for p in group.params if p.grad is not None and group.decayed]
+            gradients = [p.grad for p in weights if p.grad is not None]
+            if weights and self.config.l2:
+                torch._foreach_add_(gradients, weights, alpha=self.config.l2)
+            if weights and self.config.l1:
+                torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=self.config.l1)
+
+    def _rules(self, compute_dtype: torch.dtype) -> Iterator[torch.optim.Optimizer]:
+        c = self.config
+        matrices = [group for group in self.groups if group.matrices]
+        others = [group for group in self.groups if not group.matrices]
+        momentum: dict[str, Any] = {"momentum": c.momentum, "nesterov": c.nesterov and c.momentum > 0}
+        adam: dict[str, Any] = {"betas": (c.beta1, c.beta2), "eps": c.eps, "fused": True}
+        match c.name:
+            case "muon" | "normuon":
+                beta2 = c.row_beta2 if c.name == "normuon" else 0.0
+                yield Muon(_tables(matrices), compute_dtype=compute_dtype, beta2=beta2, **momentum)
+                yield torch.optim.Adam(_tables(others), **adam)
+            case "adamw" | "adam":
+                yield torch.optim.Adam(_tables(self.groups), **adam)
+            case "sgd":
+                yield torch.optim.SGD(_tables(self.groups), **momentum)
+
+
+def _tables(groups: list[Group]) -> list[dict[str, Any]]:
+    """torch's parameter groups; one for each mesh, since its operations on lists of tensors do not mix them."""
+    by_mesh: dict[tuple[int, object], list[Tensor]] = defaultdict(list)
+    for number, group in enumerate(groups):
+        for p in group.params:
+            by_mesh[number, getattr(p, "device_mesh", None)].append(p)
+    return [
+        {"params": params, "lr": groups[number].lr, "decayed": groups[number].decayed}
+        for (number, _), params in by_mesh.items()
+    ]
+
+
+def parameter_groups(model: Transformer, config: OptimizerConfig) -> list[Group]:
+    """The four groups, in the order: blocks' matrices, embeddings, output projection, norms and biases."""
+    head: list[Tensor] = [] if model.lm_head is None else [model.lm_head.weight]
+    embeddings: list[Tensor] = [m.weight for m in (model.embed_tokens, model.embed_positions) if m is not None]
+    matrices: list[Tensor] = [p for p in model.layers.parameters() if p.ndim == 2]
+    placed = {*head, *embeddings, *matrices}
+    return [
+        Group(matrices, config.learning_rate, decayed=True, matrices=True),
+        Group(embeddings, config.embedding_learning_rate, decayed=True),
+        Group(head, config.head_learning_rate, decayed=True),
+        Group([p for p in model.parameters() if p not in placed], config.scalar_learning_rate, decayed=False),
+    ]
+
+
+def check_optimizer(config: OptimizerConfig) -> None:
+    """Raise UserError for rates that cannot be."""
+    for name in ("learning_rate", "embedding_learning_rate", "head_learning_rate", "scalar_learning_rate"):
+        if not 0 < (rate := getattr(config, name)) < float("inf"):
+            raise UserError(f"optimizer.{name}={rate} must be greater than 0: leave it out to have it set by rule")
+    for name in ("momentum", "beta1", "beta2", "row_beta2"):
+        if not 0 <= (value := getattr(config, name)) < 1:
+            raise UserError(f"optimizer.{name}={value} must be at least 0 and less than 1")
+    for name in ("weight_decay", "l1", "l2", "gradient_clip"):
+        if (value := getattr(config, name)) < 0:
+            raise UserError(f"optimizer.{name}={value} must not be negative: 0 turns it off")
+    if config.name == "adam" and config.weight_decay:
+        raise UserError(
+            f"optimizer.weight_decay={config.weight_decay} is decoupled, which makes Adam AdamW: "
+            "use --optimizer.name adamw, or --optimizer.l2 for a coupled penalty"
+        )

@@ -1,0 +1,54 @@
+"""A tokenizer with a chat template, a model folder and batches small enough for a test."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lmcraft.data.loader import Batch
+from lmcraft.finetuning.examples import Message
+from lmcraft.finetuning.packing import PackedRows, Piece
+from lmcraft.language_model import LanguageModel
+from lmcraft.model.transformer import Transformer
+from lmcraft.tokenizer.tokenizer import Tokenizer
+from lmcraft.tokenizer.train import train_bpe
+from lmcraft.training.loop import to_device
+from lmcraft.training.objective import TensorBatch
+from tests.tiny import TEXT, tiny_model
+
+SPECIAL = ("<|im_end|>", "<|im_start|>", "<|endoftext|>")
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+@cache
+def chat_tokenizer(template: str = CHATML) -> Tokenizer:
+    return train_bpe([TEXT], vocab_size=256 + len(SPECIAL) + 21, special_tokens=SPECIAL).with_chat_template(template)
+
+
+def says(role: str, content: str) -> Message:
+    return {"role": role, "content": content}
+
+
+def chat_model(**settings: Any) -> Transformer:
+    return tiny_model(**({"vocab_size": chat_tokenizer().vocab_size, "max_position_embeddings": 128} | settings))
+
+
+def chat_folder(folder: Path, **settings: Any) -> Path:
+    LanguageModel(chat_model(**settings), chat_tokenizer()).save(folder)
+    return folder
+
+
+def piece(length: int, *, seed: int = 0, learned_from: int = 0) -> Piece:
+    """Random tokens of the tiny model, and targets from a place on."""
+    ids = np.random.default_rng((seed, length)).integers(1, 96, length + 1)
+    return Piece(ids[:-1], np.where(np.arange(length) >= learned_from, ids[1:], -100))
+
+
+def batch_of(pieces: Sequence[Piece], length: int, *, packing: bool = True) -> TensorBatch:
+    """All pieces in one batch."""
+    return to_device(Batch.of(list(PackedRows(pieces, length, packing=packing).ordered())), tiny_model().device)

@@ -1,0 +1,148 @@
+"""Rows that several samples share: nothing is lost, doubled or cut, and what is learned stays the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmcraft.data.loader import IGNORE, MULTIPLE, Batch, Batches, TokenSplit
+from lmcraft.errors import UserError
+from lmcraft.finetuning.packing import Mixed, PackedRows, Piece, best_fit
+from lmcraft.model.attention import AttentionKind
+from lmcraft.training.objective import NextToken
+from tests.finetuning.chat import batch_of, piece
+from tests.tiny import tiny_dataset, tiny_model
+
+ROOM = 40
+LENGTHS = st.lists(st.integers(1, ROOM), min_size=1, max_size=60)
+
+
+def numbered(lengths: list[int]) -> list[Piece]:
+    """Pieces that can be told apart by every token in them."""
+    return [Piece(np.full(n, k + 1), np.full(n, k + 1)) for k, n in enumerate(lengths)]
+
+
+@given(LENGTHS)
+def test_each_length_has_one_place_and_no_row_is_overfull(lengths: list[int]) -> None:
+    rows = best_fit(lengths, ROOM)
+    assert sorted(n for row in rows for n in row) == list(range(len(lengths)))
+    assert all(0 < sum(lengths[n] for n in row) <= ROOM for row in rows)
+    half_empty = sum(sum(lengths[n] for n in row) <= ROOM // 2 for row in rows)
+    assert half_empty <= 1
+
+
+def test_the_best_fit_leaves_the_least_room() -> None:
+    assert best_fit([3, 6, 4, 7], 10) == [[3, 0], [1, 2]]
+
+
+@given(LENGTHS, st.integers(0, 5))
+def test_an_epoch_has_every_token_once(lengths: list[int], seed: int) -> None:
+    rows = PackedRows(numbered(lengths), ROOM, seed)
+    for epoch in range(2):
+        samples = [rows.sample(epoch * len(rows) + place) for place in range(len(rows))]
+        seen = np.concatenate([sample.targets[sample.targets != IGNORE] for sample in samples])
+        assert np.array_equal(np.bincount(seen, minlength=len(lengths) + 1)[1:], lengths)
+        for sample in samples:
+            used = sample.targets != IGNORE
+            assert np.array_equal(sample.input_ids[used], sample.targets[used]) and not sample.input_ids[~used].any()
+            pairs = {*zip(sample.document_ids.tolist(), sample.targets.tolist(), strict=True)}
+            assert len(pairs) == len({document for document, _ in pairs}) == len({target for _, target in pairs})
+
+
+@given(LENGTHS, st.integers(0, 5), st.integers(0, 500))
+def test_a_row_is_a_function_of_seed_and_index(lengths: list[int], seed: int, index: int) -> None:
+    one, other = (PackedRows(numbered(lengths), ROOM, seed) for _ in range(2))
+    for before in (0, 3, index):
+        other.batch([before])
+    assert np.array_equal(one.sample(index).input_ids, other.sample(index).input_ids)
+
+
+def test_epochs_and_seeds_have_other_orders() -> None:
+    pieces = numbered([ROOM] * 30)
+    orders = {
+        (seed, epoch): tuple(PackedRows(pieces, ROOM, seed).sample(epoch * 30 + n).input_ids[0] for n in range(30))
+        for seed in range(2)
+        for epoch in range(2)
+    }
+    assert len(set(orders.values())) == 4
+
+
+@given(LENGTHS, st.integers(0, 5), st.integers(1, 4))
+def test_a_trimmed_batch_keeps_every_target(lengths: list[int], seed: int, size: int) -> None:
+    rows = PackedRows(numbered(lengths), 3 * ROOM, seed)
+    whole, cut = Batch.of([rows.sample(n) for n in range(size)]), rows.batch(range(size))
+    T = cut.input_ids.shape[1]
+    assert T % MULTIPLE == 0 or T == 3 * ROOM
+    for name in ("input_ids", "targets", "document_ids"):
+        assert np.array_equal(getattr(cut, name), getattr(whole, name)[:, :T])
+    assert (whole.targets[:, T:] == IGNORE).all()
+    longest = max(int((row != IGNORE).sum()) for row in whole.targets)
+    assert min(3 * ROOM, MULTIPLE * -(-longest // MULTIPLE)) == T
+
+
+@pytest.mark.parametrize("length", [50, 64])
+def test_a_trimmed_prompt_without_targets_is_whole(length: int) -> None:
+    prompt = Piece(np.arange(1, length + 1), np.full(length, IGNORE), values=np.zeros(1, np.float32))
+    batch = PackedRows([prompt], 64).batch([0])
+    assert np.array_equal(batch.input_ids[0][batch.document_ids[0] == 0], prompt.input_ids)
+    assert np.array_equal(batch.trimmed().input_ids, batch.input_ids)
+
+
+def test_pieces_with_values_and_unpacked_ones_have_rows_of_their_own() -> None:
+    pieces = numbered([3, 4, 5])
+    valued = [Piece(p.input_ids, p.targets, values=np.zeros(2, np.float32)) for p in pieces]
+    assert len(PackedRows(pieces, ROOM)) == 1
+    assert len(PackedRows(valued, ROOM)) == len(PackedRows(pieces, ROOM, packing=False)) == 3
+
+
+def test_what_cannot_be_packed_is_named() -> None:
+    with pytest.raises(UserError, match="no samples"):
+        PackedRows([], 8)
+    with pytest.raises(UserError, match="9 tokens would be cut at sequence_length=8"):
+        PackedRows(numbered([3, 9]), 8)
+
+
+@given(st.sampled_from([0.0, 0.1, 0.25, 0.29, 0.5, 0.9]), st.integers(10, 300))
+@settings(max_examples=30)
+def test_a_mixture_has_its_share_of_general_rows_and_skips_none(share: float, n: int) -> None:
+    class General:
+        asked: list[int]
+
+        def sample(self, index: int) -> object:
+            self.asked.append(index)
+            return general_row
+
+    rows, general = PackedRows(numbered([ROOM] * 7), ROOM, 1), General()
+    general.asked, general_row = [], PackedRows([Piece(np.full(ROOM, 99), np.full(ROOM, 99))], ROOM).sample(0)
+    mixed = Mixed(rows, general, share)  # type: ignore[arg-type]
+    found = mixed.batch(range(n)).input_ids[:, 0]
+    assert general.asked == list(range(len(general.asked)))
+    assert len(general.asked) == (found == 99).sum() == int(n * share)
+    assert found[found != 99].tolist() == [rows.sample(k).input_ids[0] for k in range(n - len(general.asked))]
+
+
+def test_a_mixture_takes_rows_of_a_dataset(tmp_path: Path) -> None:
+    general = Batches(TokenSplit(tiny_dataset(tmp_path), "train"), ROOM, 1)
+    batch = Mixed(PackedRows(numbered([9, 8]), ROOM, 1), general, 0.5).batch(range(4))
+    assert [np.array_equal(batch.input_ids[2 * n + 1], general.sample(n).input_ids) for n in range(2)] == [True, True]
+
+
+@pytest.mark.parametrize("kind", ["matmul", "sdpa"])
+@pytest.mark.parametrize("position", ["rotary", "learned"])
+def test_packing_equals_no_packing(kind: AttentionKind, position: str) -> None:
+    pieces = [piece(n, learned_from=n // 3) for n in (5, 17, 9, 30, 12, 3)]
+    results = []
+    for packing in (True, False):
+        model = tiny_model(position=position)
+        model.use_attention(kind)
+        batch = batch_of(pieces, 48, packing=packing)
+        loss = NextToken().loss(model, batch)
+        loss.backward()
+        results.append((len(batch.input_ids), loss.detach(), [p.grad for p in model.parameters()]))
+    (rows, packed, gradients), (alone, unpacked, expected) = results
+    assert rows < alone == len(pieces)
+    torch.testing.assert_close(packed, unpacked, atol=1e-4, rtol=1e-6)
+    torch.testing.assert_close(gradients, expected, atol=2e-4, rtol=1e-4)

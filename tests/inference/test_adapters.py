@@ -1,0 +1,252 @@
+"""Several adapters on one base, named by the requests: each text is that of the merged model; the base's is as it was."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import lmcraft
+from lmcraft.cli import main
+from lmcraft.errors import UserError
+from lmcraft.folder import write_json
+from lmcraft.inference import engine as engine_module
+from lmcraft.inference.blocks import BlockPool
+from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.engine import Engine
+from lmcraft.inference.generate import generate
+from lmcraft.inference.native import NativeDecoder, reason_against
+from lmcraft.inference.native.decoder import DecodeRow
+from lmcraft.inference.request import Request
+from lmcraft.language_model import LanguageModel
+from lmcraft.model.adapter import Adapter, read_adapter, save_adapter
+from lmcraft.model.families import family_for
+from lmcraft.model.linear import Linear
+from lmcraft.model.low_rank import with_adapter
+from lmcraft.model.quantized import quantize_groups
+from lmcraft.model.transformer import Transformer
+from tests.inference.models import language_model, texts
+from tests.tiny import GPT2, tiny_model
+
+TIERS = ["eager", pytest.param("native", marks=pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler"))]
+KINDS: dict[str, dict[str, Any]] = {
+    "lora": {},
+    "rslora": {"use_rslora": True},
+    "dora": {"use_dora": True},
+    "int4": {"lmcraft_base_weights": "int4"},
+}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "qwen3": {},
+    "gpt2": GPT2,
+    "phi3": {"family": "phi3", "qk_norm": False, "tie_word_embeddings": False},
+    "gpt_neox": {"parallel_residual": True, "partial_rotary_factor": 0.5, "norm": "layernorm", "feed_forward": "gelu"}
+    | {"qk_norm": False, "mlp_bias": True, "attention_bias": "all", "num_key_value_heads": 4, "tie_word_embeddings": False},
+    "lmcraft": {"norm_placement": "after", "feed_forward": "relu2"},
+}
+SIZES: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64}
+
+
+@pytest.fixture(autouse=True)
+def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "PIECE", 32)
+
+
+def adapter_for(model: Transformer, folder: Path, seed: int, **config: Any) -> Adapter:
+    """Written and read again; of all matrices in the blocks, large enough to change every text."""
+    family, generator = family_for(model.config), torch.Generator().manual_seed(seed)
+    tensors = {}
+    for hf_name, names in family.stacks(model.config):
+        layers = [model.get_submodule(name.rpartition(".")[0]) for name in names]
+        if not hf_name.endswith(".weight") or not isinstance(layers[0], Linear) or layers[0] is model.lm_head:
+            continue
+        module, rows = hf_name.removesuffix(".weight"), sum(len(layer.weight) for layer in layers)  # type: ignore[arg-type]
+        tensors[f"{module}.lora_A.weight"] = torch.randn(3, layers[0].in_features, generator=generator) * 0.3
+        tensors[f"{module}.lora_B.weight"] = torch.randn(rows, 3, generator=generator) * 0.3
+        if config.get("use_dora"):
+            tensors[f"{module}.lora_magnitude_vector"] = torch.rand(rows, generator=generator) + 0.5
+    said = {"peft_type": "LORA", "base_model_name_or_path": "base", "r": 3, "lora_alpha": 6}
+    save_adapter(Adapter(folder, {**said, "fan_in_fan_out": family.transposes, **config}, tensors), folder)
+    return read_adapter(folder)
+
+
+def merged(model: LanguageModel, adapter: Adapter, folder: Path) -> Transformer:
+    model.save(folder / "base")
+    write_json(adapter.folder / "adapter_config.json", {**adapter.config, "base_model_name_or_path": str(folder / "base")})
+    return LanguageModel.load(adapter.folder).transformer
+
+
+def ask(length: int, adapter: str = "", **settings: Any) -> Request:
+    ids = torch.randint(0, 96, (length,), generator=torch.Generator().manual_seed(length)).tolist()
+    config = GenerationConfig(**{"max_new_tokens": 24, "do_sample": False, **settings})
+    return Request(prompt_ids=tuple(ids), config=config, adapter=adapter)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_an_adapter_beside_the_weights_is_one_in_them(kind: str, family: str, tmp_path: Path) -> None:
+    model = language_model(**SIZES, **FAMILIES[family])
+    assert family_for(model.transformer.config).model_type == family
+    ids = torch.randint(0, model.tokenizer.vocab_size, (2, 30))
+    before = model.transformer(ids)
+    adapter = adapter_for(model.transformer, tmp_path / kind, 1, **KINDS[kind])
+    beside = with_adapter(model.transformer, adapter)
+    expected = merged(model, adapter, tmp_path)(ids)
+    assert not torch.allclose(expected, before, atol=0.1)
+    torch.testing.assert_close(beside(ids), expected, atol=2e-4, rtol=1e-4)
+    assert torch.equal(model.transformer(ids), before)
+    assert beside.embed_tokens.weight.data_ptr() == model.transformer.embed_tokens.weight.data_ptr()
+    assert all(parameter.requires_grad for parameter in model.transformer.parameters())
+
+
+@pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler")
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("weights", ["float32", "int4"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_native_step_has_adapters(kind: str, weights: Any, family: str, tmp_path: Path) -> None:
+    """But those that were trained beside weights in other bits: PyTorch computes these, from those weights."""
+    model = language_model(**SIZES, **FAMILIES[family])
+    ids = torch.randint(0, model.tokenizer.vocab_size, (80,)).tolist()
+    adapter = adapter_for(model.transformer, tmp_path / kind, 1, **KINDS[kind])
+    beside = {"a": with_adapter(model.transformer, adapter)}
+    engine = Engine(model.transformer, tier="native", weights=weights, adapters=beside)
+    assert (engine._native_for("a") is not None) == (kind != "int4" or weights == "int4")
+    found = engine.score(ids, "a")
+    if weights == "int4" and kind != "int4":  # the rounding of inputs alone: those of a base in 4 bits from the beginning
+        for module in model.transformer.modules():
+            if isinstance(module, Linear) and module is not model.transformer.lm_head:
+                module.weight.data = quantize_groups(module.weight.data).dense()
+        beside["a"] = with_adapter(model.transformer, adapter)
+    with torch.inference_mode():
+        expected = beside["a"](torch.tensor([ids]))[0]
+    if engine._native_for("a") is None or weights == "float32":
+        torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
+    else:
+        assert (found - expected).square().mean() < 0.01 * expected.square().mean()
+    assert not torch.allclose(engine.score(ids), found, atol=0.1)
+
+
+@pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler")
+@pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8"])
+def test_rows_with_adapters_are_the_same_in_company_and_with_more_threads(weights: Any, tmp_path: Path) -> None:
+    network = tiny_model(max_position_embeddings=256)
+    adapters = {name: with_adapter(network, adapter_for(network, tmp_path / name, n)) for n, name in enumerate("ab")}
+    asks = [ask(length, name) for length in (3, 40) for name in ("", "a", "b")]
+    alone = [texts(Engine(network, tier="native", weights=weights, adapters=adapters), [one])[0] for one in asks]
+    assert alone[:1] == texts(Engine(network, tier="native", weights=weights), asks[:1])
+    together = Engine(network, tier="native", weights=weights, adapters=adapters)
+    assert together._native is not None
+    assert texts(together, asks) == alone
+    pool = BlockPool(network.config, tokens=64, dtype=torch.float32)
+    blocks = torch.tensor([0], dtype=torch.int32), torch.tensor([1], dtype=torch.int32)
+    decoder = NativeDecoder(network, pool, weights, most_threads=3, adapters=adapters)
+    rows = [DecodeRow(5, 0, blocks[0], adapter="a"), DecodeRow(5, 0, blocks[1])]
+    one, three = (decoder.step(rows, threads).logits.clone() for threads in (1, 3))
+    assert torch.equal(one, three) and not torch.equal(one[0], one[1])
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("tokens", [0, 160])
+def test_a_batch_of_several_adapters_is_each_merged_model_alone(tier: Any, tokens: int, tmp_path: Path) -> None:
+    """In a small pool too, where sequences make room and are computed again; beginnings are shared in the second round."""
+    model = language_model(**SIZES)
+    read = {name: adapter_for(model.transformer, tmp_path / name, n, **KINDS[name]) for n, name in enumerate(KINDS)}
+    models = {"": model.transformer, **{name: merged(model, adapter, tmp_path) for name, adapter in read.items()}}
+    engine = Engine(
+        model.transformer,
+        tier=tier,
+        cache_tokens=tokens,
+        adapters={name: with_adapter(model.transformer, adapter) for name, adapter in read.items()},
+    )
+    asks = [ask(length, name) for length in (3, 40, 70) for name in ("", *read)]
+    plain = texts(Engine(model.transformer, tier=tier), [one for one in asks if not one.adapter])
+    for _ in range(2):
+        found = texts(engine, asks)
+        for one, text in zip(asks, found, strict=True):
+            alone = [token.id for token in generate(models[one.adapter], one.prompt_ids, one.config)]
+            assert text == [*one.prompt_ids, *alone], one.adapter
+        assert [text for one, text in zip(asks, found, strict=True) if not one.adapter] == plain
+
+
+def test_a_beginning_is_shared_within_an_adapter_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = tiny_model(max_position_embeddings=256)
+    adapters = {name: with_adapter(network, adapter_for(network, tmp_path / name, 1)) for name in ("a", "b")}
+    engine = Engine(network, tier="eager", adapters=adapters)
+    lengths: list[int] = []
+    forward = engine._forward
+    monkeypatch.setattr(engine, "_forward", lambda *given: lengths.append(len(given[2])) or forward(*given))
+    for adapter, expected in (("", [32, 32, 6]), ("a", [32, 32, 6]), ("a", [6]), ("b", [32, 32, 6]), ("", [6])):
+        lengths.clear()
+        texts(engine, [ask(70, adapter, max_new_tokens=1)])
+        assert lengths == expected
+    together: Mapping[str, str] = {"owner": "a", "adapter": ""}
+    swapped: Mapping[str, str] = {"owner": "", "adapter": "a"}
+    salts = [engine.submit(Request(prompt_ids=(1,), **names)).salt for names in (together, swapped)]
+    assert salts[0] != salts[1]
+
+
+@pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler")
+def test_guesses_of_lookup_and_draft_change_no_text_with_an_adapter(tmp_path: Path) -> None:
+    network = tiny_model(max_position_embeddings=256)
+    adapters = {"a": with_adapter(network, adapter_for(network, tmp_path / "a", 1))}
+    asks = [ask(40, name, max_new_tokens=100) for name in ("a", "")]
+    plain = [texts(Engine(network, tier="native", lookup=False, adapters=adapters), [one]) for one in asks]
+    guessing = Engine(network, tier="native", draft=network, adapters=adapters)
+    assert [texts(guessing, [one]) for one in asks] == plain
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_text_with_an_adapter(tier: Any, tmp_path: Path) -> None:
+    """By every way of asking, structured output and beams among them; and the command."""
+    made = language_model(**SIZES)
+    adapter = adapter_for(made.transformer, tmp_path / "pirate", 3)
+    other = LanguageModel(merged(made, adapter, tmp_path), made.tokenizer, tier=tier)
+    model = lmcraft.load(tmp_path / "base", tier=tier, adapters={"pirate": tmp_path / "pirate"})
+    settings: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
+    assert model.complete("Once", **settings) == made.complete("Once", **settings)
+    for more in ({}, {"num_beams": 3}, {"regex": "[a-z ]{8}"}, {"num_return_sequences": 2, "do_sample": True, "seed": 1}):
+        asked = {**settings, **more}
+        found = model.generate([5, 6, 7], adapter="pirate", **asked)
+        assert found == other.generate([5, 6, 7], **asked) != made.generate([5, 6, 7], **asked)
+    assert model.complete("Once", adapter="pirate", **settings) == other.complete("Once", **settings)
+    for more in ({}, {"num_beams": 2}):
+        with pytest.raises(UserError, match="no adapter 'parrot': the model was loaded with 'pirate'"):
+            model.complete("Once", adapter="parrot", **settings, **more)
+    with pytest.raises(UserError, match="loaded with none"):
+        made.complete("Once", adapter="pirate")
+
+
+def test_the_command_takes_an_adapter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = language_model(**SIZES)
+    folder = str(merged(made, adapter_for(made.transformer, tmp_path / "pirate", 3), tmp_path) and tmp_path / "pirate")
+    texts = []
+    for arguments in ([folder], [str(tmp_path / "base"), "--adapter", folder], [str(tmp_path / "base")]):
+        assert main(["generate", arguments[0], "Once", *arguments[1:], "--no-do-sample", "--max-new-tokens", "9"]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] != texts[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "words"),
+    [
+        ("q_proj.lora_B", (30, 3), "of one model"),
+        ("q_proj.lora_A", (3, 16), "of one model"),
+        ("q_proj.lora_A", (2, 32), "of one model"),
+        ("strange.lora_A", (2, 32), "strange"),
+        ("q_norm.lora_A", (2, 32), "q_norm"),
+        ("q_proj", (32, 32), "q_proj"),
+    ],
+)
+def test_an_adapter_of_another_model_is_one_sentence(name: str, shape: tuple[int, ...], words: str, tmp_path: Path) -> None:
+    network = tiny_model()
+    adapter = adapter_for(network, tmp_path, 1)
+    tensors = {**adapter.tensors, f"model.layers.1.self_attn.{name}.weight": torch.zeros(shape)}
+    with pytest.raises(UserError, match=words):
+        with_adapter(network, Adapter(tmp_path, adapter.config, tensors))
+
+
+def test_a_folder_that_is_no_adapter_is_one_sentence(tmp_path: Path) -> None:
+    language_model().save(tmp_path)
+    with pytest.raises(UserError, match="is no adapter"):
+        lmcraft.load(tmp_path, adapters={"a": tmp_path})

@@ -1,0 +1,68 @@
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from lmcraft.errors import UserError
+from lmcraft.inference.config import GenerationConfig
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"temperature": -0.1}, r"temperature=-0\.1"),
+        ({"temperature": float("nan")}, "temperature=nan"),
+        ({"temperature": "hot"}, "temperature='hot' is not a number"),
+        ({"top_p": 0}, r"top_p=0\.0"),
+        ({"top_p": 1.01}, r"top_p=1\.01"),
+        ({"top_k": -1}, "top_k=-1"),
+        ({"top_k": 2.5}, r"top_k=2\.5 is not a whole number"),
+        ({"min_p": 2}, r"min_p=2\.0"),
+        ({"repetition_penalty": 0}, r"repetition_penalty=0\.0"),
+        ({"max_new_tokens": True}, "max_new_tokens=True is not a whole number"),
+        ({"do_sample": 1}, "do_sample=1 is not true or false"),
+        ({"seed": -1}, "seed=-1"),
+        ({"stop": ["a", ""]}, "stop=''"),
+        ({"stop": 3}, "stop=3"),
+        ({"logit_bias": {"a": 1}}, "logit_bias="),
+        ({"num_beams": 2, "do_sample": True}, "num_beams=2 searches and do_sample=true draws"),
+        ({"num_beams": 2, "num_return_sequences": 3}, "raise num_beams"),
+        ({"temprature": 1}, "nearest is 'temperature'"),
+    ],
+)
+def test_an_impossible_setting_is_one_sentence(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        GenerationConfig().updated(settings)
+
+
+def test_values_take_their_type() -> None:
+    config = GenerationConfig().updated({"temperature": 1, "stop": "a", "logit_bias": {"3": -5}, "early_stopping": "never"})
+    assert (config.temperature, config.stop, config.logit_bias) == (1.0, ("a",), {3: -5.0})
+    assert isinstance(config.temperature, float) and config.early_stopping == "never"
+
+
+def test_a_limit_that_is_given_alone_holds_alone() -> None:
+    def limits(**settings: int) -> tuple[int, int]:
+        config = GenerationConfig(max_length=50).updated(settings)
+        return config.max_new_tokens, config.max_length
+
+    assert limits() == (128, 50)
+    assert limits(max_length=500) == (0, 500)
+    assert limits(max_new_tokens=7) == (7, 0)
+    assert limits(max_new_tokens=7, max_length=9) == (7, 9)
+
+
+def test_a_setting_brings_its_way_of_choosing() -> None:
+    greedy = GenerationConfig(do_sample=False)
+    assert GenerationConfig().updated({"num_beams": 2}).greedy
+    assert not greedy.updated({"temperature": 0.5}).greedy
+    assert greedy.updated({"temperature": 0.5, "do_sample": False}).greedy
+    assert greedy.updated({"seed": 1}).greedy
+    assert GenerationConfig(do_sample=False, num_beams=2).updated({"temperature": 0}).greedy
+
+
+def test_it_describes_a_command_without_torch() -> None:
+    modules = "lmcraft.inference.config, lmcraft.commands.generate, lmcraft.commands.chat"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

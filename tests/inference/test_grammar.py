@@ -1,0 +1,87 @@
+"""Structured output: whatever the model would say, the text fits; a bad grammar is an error, never a free answer."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmcraft.errors import UserError
+from tests.inference.models import language_model
+
+pytest.importorskip("llguidance")
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 5},
+        "tags": {"type": "array", "items": {"enum": ["红", "blue"]}, "maxItems": 2},
+        "n": {"type": "integer", "minimum": 0, "maximum": 99},
+    },
+    "required": ["name", "tags", "n"],
+    "additionalProperties": False,
+}
+MODEL = language_model(3)  # its weights are random: it would say anything
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=20, deadline=None)
+def test_json_fits_its_schema(seed: int) -> None:
+    text = MODEL.complete("Once", json_schema=json.dumps(SCHEMA), seed=seed, max_new_tokens=200, temperature=1.5)
+    found = json.loads(text)
+    assert found.keys() == SCHEMA["properties"].keys()
+    assert len(found["name"]) <= 5 and set(found["tags"]) <= {"红", "blue"} and 0 <= found["n"] <= 99
+
+
+@pytest.mark.parametrize("settings", [{"do_sample": False}, {"temperature": 2}, {"repetition_penalty": 1.3, "top_p": 0.9}])
+@pytest.mark.parametrize("tier", ["eager", "auto"])
+def test_text_matches_its_regular_expression(tier: str, settings: dict[str, float]) -> None:
+    model = language_model(3)
+    model._tier = tier  # type: ignore[assignment]
+    for seed in range(5):
+        pattern = r"(yes|no|也许), [0-9]{2,4}( days)?\."
+        text = model.complete("Once", regex=pattern, seed=seed, max_new_tokens=60, **settings)
+        assert re.fullmatch(pattern, text), text
+
+
+def test_a_grammar_in_lark() -> None:
+    lark = 'start: "a" b* "c"\nb: /[xy]/\n'
+    rows = MODEL.generate(MODEL.tokenizer.encode("Once"), grammar=lark, num_return_sequences=4, seed=1, max_new_tokens=60)
+    prompt = len(MODEL.tokenizer.encode("Once"))
+    for row in rows:
+        text = MODEL.tokenizer.decode(row[prompt:])
+        assert re.fullmatch("a[xy]*c?", text) and (text.endswith("c") or len(row) - prompt == 60)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"regex": "[0-9"}, "regex cannot be used: .*unclosed"),
+        ({"json_schema": '{"type": "strin"}'}, "json_schema cannot be used"),
+        ({"json_schema": "no json"}, "json_schema cannot be used"),
+        ({"grammar": "start: nothing"}, "grammar cannot be used"),
+        ({"regex": "a" * 200_000}, "at most 100,000"),
+        ({"regex": "a", "grammar": "b"}, "cannot both hold"),
+        ({"regex": "a", "num_beams": 2, "do_sample": False}, "not for beam search"),
+    ],
+)
+def test_what_cannot_be_followed_is_one_sentence(setting: dict[str, str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        MODEL.complete("Once", max_new_tokens=5, **setting)
+
+
+def test_a_failed_grammar_ends_its_own_request_only() -> None:
+    from lmcraft.inference.engine import Engine
+    from lmcraft.inference.request import Request
+
+    engine = Engine(MODEL.transformer, tier="eager")
+    ends = frozenset(MODEL.eos_token_ids)
+    ask = {"prompt_ids": (5, 6), "eos_token_ids": ends, "tokenizer": MODEL.tokenizer}
+    config = MODEL.generation_config.updated({"regex": "a+", "max_new_tokens": 9})
+    doomed = engine.submit(Request(**ask, config=config))  # type: ignore[arg-type]
+    other = engine.submit(Request(**ask, config=config))  # type: ignore[arg-type]
+    assert doomed.constraint is not None
+    doomed.constraint._matcher.consume_token(0)  # as if the library had given up
+    list(engine.run())
+    assert doomed.error is not None and other.error is None and other.finished and len(other.tokens) > 2

@@ -1,0 +1,132 @@
+"""The native decode step against the Transformer, for every switch, kind of weights, number of rows and of threads."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lmcraft.inference.blocks import BlockPool, Holding
+from lmcraft.inference.native import NativeDecoder, reason_against
+from lmcraft.inference.native.build import BuildError, library
+from lmcraft.inference.native.decoder import DecodeRow, Scores, Weights
+from lmcraft.model.config import RopeScaling
+from lmcraft.model.transformer import Transformer
+from tests.tiny import tiny_config, tiny_model
+
+try:
+    library()
+except BuildError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+MODELS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "one-kv-head": {"num_key_value_heads": 1, "head_dim": 16, "hidden_size": 40},
+    "gpt2": {"norm": "layernorm", "position": "learned", "feed_forward": "gelu", "qk_norm": False}
+    | {"attention_bias": "all", "mlp_bias": True},
+    "gemma": {"norm": "gemma_rmsnorm", "norm_placement": "both", "scale_embeddings": True, "feed_forward": "geglu_tanh"}
+    | {"sliding_window": 8, "layer_types": ("sliding_attention", "full_attention"), "rope_local_theta": 100.0}
+    | {"query_pre_attn_scalar": 20.0},
+    "neox": {"parallel_residual": True, "partial_rotary_factor": 0.5, "tie_word_embeddings": False}
+    | {"feed_forward": "gelu_tanh", "norm": "layernorm", "mlp_bias": True},
+    "after": {"norm_placement": "after", "feed_forward": "relu2"},
+    "qwen2": {"attention_bias": "qkv", "qk_norm": False, "sliding_window": 6},
+    "llama3": {"rope_scaling": RopeScaling(rope_type="llama3", factor=4.0, original_max_position_embeddings=16)},
+}
+TOKENS = 40
+
+
+def decoded(
+    model: Transformer, weights: Weights, ids: list[int], rows: int = 1, threads: int = 1, target: str = "native"
+) -> Tensor:
+    """Every token's logits, `rows` of them at a time."""
+    dtype = torch.float32 if weights == "float32" else torch.float16
+    pool = BlockPool(model.config, tokens=2 * TOKENS, dtype=dtype, block_size=16)
+    decoder = NativeDecoder(model, pool, weights, most_threads=2, target=target)
+    other, holding = Holding(), Holding()
+    pool.extend(other, 9)  # so that the blocks are not the first ones
+    pool.extend(holding, TOKENS)
+    blocks = torch.tensor(holding.blocks, dtype=torch.int32)
+    out = []
+    for start in range(0, len(ids), rows):
+        some = ids[start : start + rows]
+        out.append(decoder.step([DecodeRow(t, start + n, blocks) for n, t in enumerate(some)], threads).logits.clone())
+    return torch.cat(out)
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_logits_are_the_transformers(name: str) -> None:
+    model = tiny_model(3, **MODELS[name])
+    ids = torch.randint(0, 96, (TOKENS,)).tolist()
+    with torch.no_grad():
+        expected = model(torch.tensor([ids]))[0]
+    torch.testing.assert_close(decoded(model, "float32", ids), expected, atol=2e-4, rtol=1e-4)
+    assert error(decoded(model, "bfloat16", ids), expected) < 0.02
+    assert error(decoded(model, "int8", ids), expected) < 0.06
+
+
+@pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8", "int4"])
+@pytest.mark.parametrize("name", ["plain", "gemma", "neox"])
+def test_a_row_depends_on_neither_its_neighbors_nor_the_threads(name: str, weights: Weights) -> None:
+    model = tiny_model(3, **MODELS[name])
+    ids = torch.randint(0, 96, (TOKENS,)).tolist()
+    alone = decoded(model, weights, ids)
+    for rows, threads in ((1, 2), (2, 1), (5, 2), (8, 1), (8, 2)):
+        assert torch.equal(decoded(model, weights, ids, rows, threads), alone), (rows, threads)
+
+
+@pytest.mark.parametrize("weights", ["int8", "int4"])
+def test_quantized_weights_are_what_they_say(weights: Weights) -> None:
+    """Against the same network with weights that were rounded in PyTorch: what is left is the activations' rounding."""
+    from lmcraft.model.quantized import quantize_groups, quantize_rows
+
+    def rounded(weight: Tensor, bits: int) -> Tensor:
+        wide = torch.nn.functional.pad(weight, (0, -weight.shape[1] % 64))
+        return (quantize_rows if bits == 8 else quantize_groups)(wide).dense()[:, : weight.shape[1]]
+
+    model, copy = tiny_model(5, head_dim=16), tiny_model(5, head_dim=16)
+    with torch.no_grad():
+        for name, weight in copy.named_parameters():
+            if weight.ndim == 2 and "embed" not in name:
+                weight.copy_(rounded(weight, 8 if weights == "int8" else 4))
+        ids = torch.randint(0, 96, (TOKENS,)).tolist()
+        logits = copy.hidden_states(torch.tensor([ids]))[0] @ rounded(model.embed_tokens.weight, 8).T
+    assert error(decoded(model, weights, ids), logits) < 0.03
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["haswell", "x86-64"])
+def test_other_cpus_compute_the_same_integers(target: str) -> None:
+    import platform
+
+    if platform.machine() != "x86_64":
+        pytest.skip("these are x86 CPUs")
+    model = tiny_model(3)
+    ids = torch.randint(0, 96, (TOKENS,)).tolist()
+    for weights in ("float32", "int8", "int4"):
+        here, there = (decoded(model, weights, ids, 3, 1, t) for t in ("native", target))  # type: ignore[arg-type]
+        assert error(there, here) < 2e-2, weights
+
+
+def test_the_likeliest_token_and_the_sum_come_with_the_logits() -> None:
+    model = tiny_model(3, vocab_size=101)
+    pool = BlockPool(model.config, tokens=64)
+    holding = Holding()
+    pool.extend(holding, 3)
+    rows = [DecodeRow(n, n, torch.tensor(holding.blocks, dtype=torch.int32), wanted=n != 1) for n in range(3)]
+    found = NativeDecoder(model, pool, "float32", most_threads=2).step(rows, 2)
+    expected = Scores.of(found.logits)
+    for row in (0, 2):
+        assert found.best[row] == expected.best[row]
+        assert found.log_sums[row] == pytest.approx(expected.log_sums[row], abs=1e-5)
+
+
+def test_what_it_does_not_cover_is_said() -> None:
+    moe = Transformer(tiny_config(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8))
+    assert "experts" in reason_against(moe)
+    assert "parallel" in reason_against(tiny_model(parallel_residual=True, norm_placement="both"))
+    assert reason_against(tiny_model()) == ""

@@ -1,0 +1,49 @@
+"""Charts and ticks."""
+
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmcraft.reports.chart import Series, line_chart, log_ticks, short, sparkline, ticks
+
+numbers = st.integers(-(10**6), 10**6).map(lambda n: n / 1000)
+
+
+@given(numbers, numbers)
+def test_ticks_enclose_the_range_and_are_few(a: float, b: float) -> None:
+    low, high = min(a, b), max(a, b)
+    found = ticks(low, high)
+    slack = 1e-9 * max(1.0, abs(low), abs(high))
+    assert found[0] <= low + slack and found[-1] >= high - slack and 2 <= len(found) <= 8
+    assert found == sorted(set(found))
+
+
+def test_a_chart_is_well_formed_and_escaped() -> None:
+    svg = line_chart([Series("a < b", "a", [(i, i * i) for i in range(2000)])], x_label="step", y_label="loss")
+    assert ET.fromstring(svg).tag == "svg" and "a &lt; b" in svg and len(svg) < 30_000
+
+
+def test_a_sparkline_falls_as_its_values_do() -> None:
+    assert sparkline([3.0, 2.0, 1.0]) == "█▅▁" and sparkline([1.0, 1.0]) == "▁▁"
+
+
+@given(st.floats(1e-6, 1e15), st.floats(1, 1e12))
+def test_logarithmic_ticks_enclose_the_range(low: float, times: float) -> None:
+    found = log_ticks(low, low * times)
+    assert found[0] <= low * (1 + 1e-6) and found[-1] >= low * times * (1 - 1e-6) and 2 <= len(found) <= 15
+    assert found == sorted(set(found))
+
+
+def test_a_logarithmic_axis_has_equal_steps_for_equal_factors() -> None:
+    svg = ET.fromstring(
+        line_chart([Series("", "a", [(10**n, n) for n in range(1, 5)], dots=True)], x_label="", y_label="", log_x=True)
+    )
+    places = [float(circle.get("cx", "")) for circle in svg.findall("circle")]
+    steps = [b - a for a, b in pairwise(places)]
+    assert len(places) == 4 and max(steps) - min(steps) < 0.21
+
+
+def test_large_numbers_are_short() -> None:
+    assert [short(n) for n in (7.0, 1234, 1_250_000, 3.2e14, 1e15)] == ["7", "1.23k", "1.25M", "320T", "1e+15"]

@@ -1,0 +1,46 @@
+"""The page and the numbers of a family."""
+
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lmcraft.reports.scaling import Scaling, write_scaling
+from lmcraft.training import scaling_law
+from lmcraft.training.scaling_law import Point, fit_scaling_law
+from tests.training.test_scaling_law import LAW, NEXT, points_of
+
+
+@pytest.fixture
+def scaling(monkeypatch: pytest.MonkeyPatch) -> Scaling:
+    monkeypatch.setattr(scaling_law, "REPLICATES", 50)
+    points = points_of(LAW, noise=0.002)
+    return Scaling(points, fit_scaling_law(points), Point(5, NEXT[0], 0, NEXT[1], float("nan")))
+
+
+def test_the_prediction_is_written_before_its_run(scaling: Scaling, tmp_path: Path) -> None:
+    page = write_scaling(tmp_path, scaling).read_text()
+    found = json.loads((tmp_path / "scaling.json").read_text())
+    assert found["happened"] is None and "not trained yet" in page and "nan" not in page.lower().replace("finance", "")
+    assert found["prediction"]["parameters"] == NEXT[0] and len(found["points"]) == 12
+    assert found["law"]["E"]["low"] <= found["law"]["E"]["value"] <= found["law"]["E"]["high"]
+
+
+def test_what_happened_is_shown_beside_it(scaling: Scaling, tmp_path: Path) -> None:
+    made = replace(scaling, target=replace(scaling.target, loss=LAW.loss(*NEXT)))
+    page = write_scaling(tmp_path, made).read_text()
+    found = json.loads((tmp_path / "scaling.json").read_text())
+    assert found["happened"]["error"] == pytest.approx(found["prediction"]["loss"] / LAW.loss(*NEXT) - 1)
+    assert abs(found["happened"]["error"]) < 0.03 and "happened" in page
+    charts = page.split("<svg")[1:]
+    assert len(charts) == 2 and "$" not in page and "src=" not in page
+    dots = [len(ET.fromstring("<svg" + chart.split("</svg>")[0] + "</svg>").findall("circle")) for chart in charts]
+    assert dots == [12 + 1 + 2 + 2, 12 + 2 + 4 + 2]  # runs, the new one among its size; prediction, what happened; legend
+
+
+def test_a_law_that_the_runs_do_not_keep_to_is_not_to_be_relied_on(scaling: Scaling) -> None:
+    assert "rely" not in scaling.trust()
+    points = points_of(LAW, noise=0.05)
+    assert "raise --tokens-per-parameter" in replace(scaling, fit=fit_scaling_law(points)).trust()

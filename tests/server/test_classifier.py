@@ -1,0 +1,55 @@
+"""A tuned classifier behind /v1/classify and /v1/moderations."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+import torch
+
+from lmcraft.finetuning.classifier import Classifier
+from lmcraft.finetuning.classify import add_head
+from lmcraft.finetuning.config import MethodConfig
+from lmcraft.finetuning.files import Labels, snapshot
+from lmcraft.model.storage import build_model
+from lmcraft.source import open_source
+from tests.finetuning.chat import chat_folder
+from tests.server.tiny_server import Server, running
+
+LABELS = Labels(("safe", "rude", "violent"), pooling="mean")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base, out = chat_folder(tmp_path_factory.mktemp("base")), tmp_path_factory.mktemp("classifier")
+    with open_source(base) as source:
+        model = build_model(source.checkpoint, dtype=torch.float32)
+        torch.manual_seed(0)
+        add_head(model, len(LABELS.labels))
+        snapshot(model, MethodConfig(name="full"), str(base), source.tokenizer, source.eos_token_ids, LABELS)(out)
+    LABELS.save(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("server"), moderation=folder) as server:
+        yield server
+
+
+def test_labels_and_harm_are_the_classifiers(served: Server, folder: Path) -> None:
+    client = openai.OpenAI(base_url=served.url + "/v1", api_key="none")
+    texts = ["the fox", "the lazy dog jumps"]
+    expected = Classifier.load(folder).probabilities(texts)
+    answer = client.post("/classify", body={"model": "moderation", "input": texts}, cast_to=object)
+    for entry, shares in zip(answer["data"], expected, strict=True):
+        assert dict(zip(entry["labels"], entry["probs"], strict=True)) == pytest.approx(shares)
+        assert entry["label"] == max(shares, key=shares.__getitem__)
+    found = client.moderations.create(input=texts).results
+    for result, shares in zip(found, expected, strict=True):
+        assert result.flagged == (max(shares, key=shares.__getitem__) != "safe")
+        assert result.category_scores.model_dump(exclude_none=True) == pytest.approx(
+            {k: shares[k] for k in ("rude", "violent")}
+        )
+    with pytest.raises(openai.BadRequestError, match="a classifier, which writes no text"):
+        client.chat.completions.create(model="moderation", messages=[{"role": "user", "content": "hi"}])

@@ -1,0 +1,223 @@
+"""The store's endpoints: the contract with the page, and what a stranger may send."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import Depends, FastAPI, Request
+from fastapi.testclient import TestClient
+
+from lmcraft.server.conversations import tables
+from lmcraft.server.conversations.store import Store
+from lmcraft.server.http import errors
+from lmcraft.server.http.routes.store import router
+
+Json = dict[str, Any]
+
+
+def app_with(store: Store | None) -> TestClient:
+    """An application of the router alone, whose key is the owner's name."""
+
+    async def identified(request: Request) -> None:
+        request.state.owner = request.headers.get("authorization", "")
+
+    app = FastAPI()
+    app.state.store = store
+    errors.install(app)
+    app.include_router(router, dependencies=[Depends(identified)])
+    return TestClient(app, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    store = Store.open(tmp_path / "chats.sqlite")
+    yield app_with(store)
+    store.close()
+
+
+def talked(client: TestClient) -> tuple[Json, Json, list[Json]]:
+    """A conversation, its question and two answers."""
+    conversation = client.post("/api/conversations", json={"title": "Sky", "system": "Be brief."}).json()
+    address = f"/api/conversations/{conversation['id']}/messages"
+    question = client.post(address, json={"role": "user", "content": "why?", "parent": None}).json()
+    said = [{"role": "assistant", "content": text, "parent": question["id"]} for text in ("left", "right")]
+    return conversation, question, [client.post(address, json=body).json() for body in said]
+
+
+def test_a_conversation_is_made_continued_judged_and_deleted(client: TestClient) -> None:
+    conversation, question, (left, right) = talked(client)
+    fields = {"id", "parent", "role", "content", "model", "edited_from", "details", "created", "rating", "reason"}
+    assert set(left) == fields and left["parent"] == question["id"]
+    rated = client.put(f"/api/messages/{left['id']}/rating", json={"rating": -1, "reason": "wrong"}).json()
+    assert rated["rating"] == -1 and rated["reason"] == "wrong"
+    picked = client.post("/api/preferences", json={"chosen": right["id"], "rejected": left["id"]})
+    assert picked.status_code == 201 and picked.json()["chosen"] == right["id"]
+    address = f"/api/conversations/{conversation['id']}"
+    assert client.patch(address, json={"title": "Blue", "leaf": left["id"], "model": None}).json()["leaf"] == left["id"]
+    found = client.get(address).json()
+    assert found["title"] == "Blue" and [m["id"] for m in found["messages"]] == [question["id"], left["id"], right["id"]]
+    listed = client.get("/api/conversations", params={"search": "RIGHT"}).json()
+    assert set(listed["data"][0]) == {"id", "title", "created", "updated", "model"} and listed["has_more"] is False
+    assert client.get("/api/conversations", params={"before": listed["data"][0]["updated"]}).json()["data"] == []
+    assert client.delete(f"/api/messages/{question['id']}").json()["deleted"] is True
+    assert client.get(address).json()["messages"] == []
+    assert client.delete(address).json() == {"id": conversation["id"], "deleted": True}
+    assert client.get(address).status_code == 404
+
+
+def test_another_key_finds_nothing(client: TestClient) -> None:
+    conversation, question, (left, right) = talked(client)
+    other = {"headers": {"authorization": "bob"}}
+    address = f"/api/conversations/{conversation['id']}"
+    answers = [
+        client.get(address, **other),
+        client.patch(address, json={"title": "x"}, **other),
+        client.delete(address, **other),
+        client.post(f"{address}/messages", json={"role": "user", "content": "x", "parent": None}, **other),
+        client.delete(f"/api/messages/{question['id']}", **other),
+        client.put(f"/api/messages/{left['id']}/rating", json={"rating": 1}, **other),
+        client.post("/api/preferences", json={"chosen": right["id"], "rejected": left["id"]}, **other),
+    ]
+    assert {answer.status_code for answer in answers} == {404}
+    assert {answer.json()["error"]["code"] for answer in answers} == {"not_found"}
+    assert client.get("/api/conversations", **other).json()["data"] == []
+    assert client.get("/api/export", **other).json()["conversations"] == []
+    assert len(client.get(address).json()["messages"]) == 3
+
+
+def without_ids(exported: Json) -> Json:
+    """What was exported, with ids as the order in which they appear."""
+    ids: dict[str, int] = {}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [plain(part) for part in value]
+        return ids.setdefault(value, len(ids)) if isinstance(value, str) and len(value) == 32 else value
+
+    renamed: Json = plain({**exported, "preferences": [{**pick, "id": ""} for pick in exported["preferences"]]})
+    return renamed
+
+
+def test_an_export_imports_as_it_was_under_new_ids(client: TestClient) -> None:
+    conversation, question, (left, right) = talked(client)
+    edit = {
+        "role": "assistant",
+        "content": "天",
+        "parent": question["id"],
+        "edited_from": left["id"],
+        "details": {"a": [None]},
+    }
+    client.post(f"/api/conversations/{conversation['id']}/messages", json={**edit, "details": {"a": [None]}})
+    client.post("/api/preferences", json={"chosen": right["id"], "rejected": left["id"], "reason": "clear"})
+    client.put(f"/api/messages/{right['id']}/rating", json={"rating": 1, "reason": "clear"})
+    talked(client)
+    exported = client.get("/api/export").json()
+    assert (exported["format"], exported["version"], len(exported["conversations"])) == ("lmcraft-conversations", 1, 2)
+    other = {"headers": {"authorization": "bob"}}
+    assert client.post("/api/import", json=exported, **other).json() == {"imported": 2}
+    again = client.get("/api/export", **other).json()
+    assert without_ids(again) == without_ids(exported)
+    assert not {c["id"] for c in again["conversations"]} & {c["id"] for c in exported["conversations"]}
+
+
+def test_a_list_of_chats_is_imported_as_chains(client: TestClient) -> None:
+    spoken = [("system", "Be brief."), ("user", "Why is\nthe sky blue?"), ("assistant", "Rayleigh."), ("user", "who?")]
+    chats = [{"messages": [{"role": role, "content": content} for role, content in spoken]}] * 2
+    assert client.post("/api/import", json=chats).json() == {"imported": 2}
+    found = client.get(f"/api/conversations/{client.get('/api/conversations').json()['data'][0]['id']}").json()
+    assert (found["title"], found["system"]) == ("Why is the sky blue?", "Be brief.")
+    assert [m["content"] for m in found["messages"]] == [content for _, content in spoken[1:]]
+    assert [m["parent"] for m in found["messages"]] == [None, *(m["id"] for m in found["messages"][:-1])]
+
+
+EXPORT = {"format": "lmcraft-conversations", "version": 1, "conversations": [], "preferences": []}
+MESSAGE = {"id": "1", "role": "user", "content": "x"}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({**EXPORT, "version": 2}, "version"),
+        ({**EXPORT, "more": 1}, "more"),
+        ({**EXPORT, "conversations": [{"messages": [MESSAGE, {**MESSAGE, "id": "2", "role": "tool"}]}]}, "role"),
+        ({**EXPORT, "conversations": [{"messages": [MESSAGE, {**MESSAGE, "id": "2", "content": "\0"}]}]}, "content"),
+        ({**EXPORT, "conversations": [{"messages": [MESSAGE, MESSAGE]}]}, "id"),
+        ({**EXPORT, "conversations": [{"messages": [MESSAGE], "created": -1}]}, "created"),
+        (
+            {**EXPORT, "conversations": [{"messages": [MESSAGE]}], "preferences": [{"chosen": "1", "rejected": "1"}]},
+            "chosen",
+        ),
+        ([{"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "x"}]}], "system"),
+        ([{"messages": [{"role": "user", "content": "x"}]}, {"messages": []}], "messages"),
+        ([{"messages": [{"role": "user"}]}], "content"),
+        ("words", "body"),
+    ],
+)
+def test_an_import_that_does_not_fit_is_told_by_field_and_leaves_nothing(client: TestClient, body: Any, field: str) -> None:
+    answer = client.post("/api/import", json=body)
+    assert answer.status_code == 422 and field in answer.json()["error"]["message"]
+    assert client.get("/api/conversations").json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ('{"title": "a\\u0000b"}', 422),
+        ('{"title": "a\\ud800b"}', 422),
+        ('{"settings": {"a": "\\ud800"}}', 422),
+        ('{"settings": {"a": NaN}}', 422),
+        ('{"settings": {"a": 1e999}}', 422),
+        ('{"settings": ' + '{"a":' * 900 + "1" + "}" * 901, 422),
+        ('{"settings": ' + '{"a":' * 50_000 + "1" + "}" * 50_001, 400),
+        ('{"settings": {"a": "' + "x" * 70_000 + '"}}', 422),
+        ('{"title": "' + "x" * 201 + '"}', 422),
+        ('{"titel": "x"}', 422),
+        ('{"title": 5}', 422),
+        ("[]", 422),
+        ("{", 400),
+        (b"\xff\xfe", 400),
+        ('{"title": "%_\\\\\\u2028<script>", "settings": {"a": "\\u0000"}}', 201),
+    ],
+)
+def test_hostile_bodies_are_refused_or_kept_exactly(client: TestClient, body: str | bytes, status: int) -> None:
+    answer = client.post("/api/conversations", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    if status == 201:
+        found = client.get(f"/api/conversations/{answer.json()['id']}").json()
+        assert {"title": found["title"], "settings": found["settings"]} == json.loads(body)
+    else:
+        assert answer.json()["error"]["message"] and client.get("/api/conversations").json()["data"] == []
+
+
+@pytest.mark.parametrize("address", ["%00", "..%2f", "' OR '1'='1", "x" * 5000, "%ED%A0%80"])
+def test_strange_ids_are_absent(client: TestClient, address: str) -> None:
+    assert client.get(f"/api/conversations/{address}").status_code == 404
+    assert client.delete(f"/api/messages/{address}").status_code == 404
+
+
+def test_queries_are_bounded(client: TestClient) -> None:
+    for query in ("limit=0", "limit=201", "before=nan", "before=x", f"search={'x' * 201}", "search=%00"):
+        assert client.get(f"/api/conversations?{query}").status_code == 422, query
+
+
+def test_a_server_without_a_store_says_so() -> None:
+    answer = app_with(None).get("/api/conversations")
+    assert answer.status_code == 404 and "keeps no conversations" in answer.json()["error"]["message"]
+
+
+def test_a_store_that_another_program_holds_is_503_and_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BUSY_TIMEOUT", 0.1)
+    client = app_with(Store.open(tmp_path / "chats.sqlite"))
+    with closing(sqlite3.connect(tmp_path / "chats.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answer = client.post("/api/conversations", json={})
+        assert answer.status_code == 503 and "database is locked" in answer.json()["error"]["message"]
+        assert client.get("/api/conversations").json()["data"] == []
+        other.execute("ROLLBACK")
+    assert client.post("/api/conversations", json={}).status_code == 201

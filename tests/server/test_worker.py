@@ -1,0 +1,115 @@
+"""What happens under load, when clients leave, and when the engine fails."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from lmcraft.inference.engine import Engine
+from lmcraft.server.engine.admission import Gate
+from lmcraft.server.http.errors import ApiError
+from lmcraft.server.http.limits import Limits
+from tests.server.tiny_server import Server, running
+
+LONG: dict[str, Any] = {"messages": [{"role": "user", "content": "the fox"}], "max_tokens": 400, "ignore_eos": True}
+
+
+def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
+def test_a_client_that_leaves_is_no_longer_worked_for(server: Server) -> None:
+    worker = server.serving.registry.get("tiny").worker
+    for stream in (True, False):
+        body = {**LONG, "n": 8, "stream": stream}
+        limit = pytest.raises(httpx.TimeoutException)  # at once, or after the first words
+        with limit, httpx.stream("POST", server.url + "/v1/chat/completions", json=body, timeout=0.15) as answer:
+            next(answer.iter_lines())
+            raise httpx.ReadTimeout("enough")
+        until(lambda: worker.running == worker.waiting == 0)
+        until(lambda: worker.engine.pool.available == worker.engine.pool.count)
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back(tmp_path: Path) -> None:
+    limits = Limits(max_num_seqs=1, max_queue=2)
+
+    async def crowd(url: str) -> list[httpx.Response]:
+        async with httpx.AsyncClient(timeout=60) as client:
+            body = {**LONG, "max_tokens": 450}
+            return await asyncio.gather(*(client.post(url + "/v1/chat/completions", json=body) for _ in range(10)))
+
+    with running(tmp_path, limits=limits) as server:
+        answers = asyncio.run(crowd(server.url))
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert 0 < len(refused) < len(answers)
+        assert int(refused[0].headers["retry-after"]) >= 1
+        assert "max_queue=2" in refused[0].json()["error"]["message"]
+        assert f'lmcraft:requests_refused_total{{status="429"}} {len(refused)}' in httpx.get(server.url + "/metrics").text
+
+
+def test_a_request_has_its_time(tmp_path: Path) -> None:
+    with running(tmp_path, limits=Limits(request_timeout=0.05)) as server:
+        answer = httpx.post(server.url + "/v1/chat/completions", json=LONG)
+        assert answer.status_code == 504 and "request_timeout" in answer.json()["error"]["message"]
+
+
+def test_an_engine_that_fails_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(tmp_path) as server:
+        good = Engine.step
+
+        def bad(engine: Engine) -> Any:
+            monkeypatch.setattr(Engine, "step", good)
+            raise RuntimeError("a fault of the test")
+
+        monkeypatch.setattr(Engine, "step", bad)
+        answer = httpx.post(server.url + "/v1/chat/completions", json=LONG)
+        assert answer.status_code == 503 and "started again" in answer.json()["error"]["message"]
+        until(lambda: httpx.get(server.url + "/health").status_code == 200)
+        assert httpx.post(server.url + "/v1/chat/completions", json=LONG).status_code == 200
+
+
+def test_an_engine_that_fails_again_is_ill_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(tmp_path) as server:
+
+        def bad(engine: Engine) -> Any:
+            raise RuntimeError("a fault of the test")
+
+        monkeypatch.setattr(Engine, "step", bad)
+        for _ in range(2):  # it is made again at once, then after a while
+            until(lambda: httpx.get(server.url + "/ready").status_code == 200)
+            assert httpx.post(server.url + "/v1/chat/completions", json=LONG).status_code == 503
+        answer = httpx.get(server.url + "/health")
+        assert (answer.status_code, answer.json()["error"]["message"]) == (503, "the engine of 'tiny' has failed")
+        refused = httpx.post(server.url + "/v1/chat/completions", json=LONG)
+        assert refused.status_code == 503 and refused.headers["retry-after"]
+
+
+def test_turns_of_a_gate_are_passed_on() -> None:
+    async def scene() -> list[str]:
+        gate, order = Gate(Limits(max_num_seqs=1, max_queue=3)), []
+
+        async def one(owner: str) -> None:
+            async with gate.turn(owner):
+                order.append(owner)
+                await asyncio.sleep(0)
+
+        async with gate.turn("first"):
+            tasks = [asyncio.create_task(one(owner)) for owner in ("a", "a", "b")]
+            await asyncio.sleep(0)
+            with pytest.raises(ApiError, match="3 requests wait already"):
+                await one("c")
+            tasks.pop().cancel()
+            await asyncio.sleep(0)
+            tasks.append(asyncio.create_task(one("b")))
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        return order
+
+    assert asyncio.run(scene()) == ["a", "b", "a"]

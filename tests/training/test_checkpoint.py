@@ -1,0 +1,57 @@
+"""Checkpoints that are written while the run goes on."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmcraft.errors import RunError
+from lmcraft.training.checkpoint import Checkpoints, Progress
+
+
+def blank(name: str, size: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+    return torch.empty(size, dtype=dtype)
+
+
+def test_the_run_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
+    checkpoints, go_on = Checkpoints(tmp_path), threading.Event()
+    state, progress = {"w/momentum": torch.ones(3, 2), "w/step": torch.tensor(5.0)}, Progress(step=7, best_step=7)
+
+    def save_model(folder: Path) -> None:
+        assert go_on.wait(timeout=60)
+        (folder / "config.json").write_text("{}")
+
+    checkpoints.save(progress, state, save_model)
+    assert checkpoints.steps() == []  # not there before it is whole
+    state["w/momentum"].zero_()
+    progress.step = 8
+    go_on.set()
+    checkpoints.wait()
+    assert checkpoints.steps() == [7]
+    read, found = checkpoints.load(7, blank)
+    assert read.step == 7
+    assert torch.equal(found["w/momentum"], torch.ones(3, 2)) and found["w/step"].item() == 5.0
+
+
+def test_only_the_last_and_the_best_are_kept_and_nothing_unfinished(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    (tmp_path / ".state-000001").mkdir()  # left by a run that was killed
+    for step, best in ((2, 2), (4, 2), (6, 2)):
+        checkpoints.save(Progress(step=step, best_step=best), {"w/step": torch.tensor(1.0)}, lambda folder: None)
+    checkpoints.wait()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000002", "step-000006"]
+
+
+def test_what_goes_wrong_in_the_writing_is_told_by_the_next_call(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(Progress(step=1), {}, lambda folder: None)
+    checkpoints.wait()
+
+    def fail(folder: Path) -> None:
+        raise OSError("no space left")
+
+    checkpoints.save(Progress(step=2), {"w/step": torch.tensor(1.0)}, fail)
+    with pytest.raises(RunError, match=r"no space left.*checkpoint of step 1 is intact"):
+        checkpoints.save(Progress(step=3), {}, lambda folder: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]

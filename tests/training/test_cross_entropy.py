@@ -1,0 +1,52 @@
+"""The loss that never holds its logits, against torch's own, and its gradients."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lmcraft.training import cross_entropy
+from lmcraft.training.cross_entropy import linear_cross_entropy
+
+
+def inputs(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    torch.manual_seed(0)
+    targets = torch.randint(0, 50, (37,))
+    targets[::5] = -100
+    return torch.randn(37, 16).to(dtype).requires_grad_(), torch.randn(50, 16).requires_grad_(), targets
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("z_loss", [0.0, 0.01])
+@pytest.mark.parametrize("together", [2**26, 500, 7])
+def test_the_loss_and_its_gradients_are_torchs(
+    smoothing: float, z_loss: float, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_entropy, "TOGETHER", together)
+    monkeypatch.setattr(cross_entropy, "IN_CACHE", 150)
+    x, w, targets = inputs(torch.float32)
+    ours = linear_cross_entropy(x, w, targets, label_smoothing=smoothing, z_loss=z_loss)
+    gradients = torch.autograd.grad(ours / 30, (x, w))
+    logits = x @ w.T
+    theirs = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=smoothing)
+    theirs = theirs + z_loss * logits.logsumexp(dim=-1)[targets != -100].square().sum()
+    torch.testing.assert_close(ours, theirs)
+    for mine, expected in zip(gradients, torch.autograd.grad(theirs / 30, (x, w)), strict=True):
+        torch.testing.assert_close(mine, expected)
+
+
+def test_in_bfloat16_the_gradients_are_as_near_as_torchs() -> None:
+    x, w, targets = inputs(torch.bfloat16)
+    exact = F.cross_entropy(x.float() @ w.T, targets, reduction="sum")
+    expected = torch.autograd.grad(exact, w)[0]
+    theirs = F.cross_entropy((x @ w.to(x.dtype).T).float(), targets, reduction="sum")
+    far = (torch.autograd.grad(theirs, w)[0] - expected).abs().max()
+    mine = (torch.autograd.grad(linear_cross_entropy(x, w, targets), w)[0] - expected).abs().max()
+    assert mine <= 1.5 * far
+
+
+def test_without_gradients_it_measures_only() -> None:
+    x, w, targets = inputs(torch.float32)
+    with torch.inference_mode():
+        found = linear_cross_entropy(x, w, targets)
+    torch.testing.assert_close(found, F.cross_entropy(x @ w.T, targets, reduction="sum").detach())

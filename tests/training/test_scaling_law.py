@@ -1,0 +1,57 @@
+"""The law of loss over parameters and tokens: what is known comes back, and the interval holds what it says."""
+
+import numpy as np
+import pytest
+
+from lmcraft.training import scaling_law
+from lmcraft.training.scaling_law import Point, ScalingLaw, fit_scaling_law
+
+LAW = ScalingLaw(E=1.8, A=40.0, alpha=0.3, B=250.0, beta=0.35)
+SIZES = (20_000, 66_000, 133_000, 280_000)
+NEXT = (519_000, 10_380_000)
+
+
+def points_of(law: ScalingLaw, noise: float = 0.0, seed: int = 0) -> list[Point]:
+    """A family by the law, each loss off by a random share."""
+    random = np.random.default_rng(seed)
+    runs = [(depth, size, times * size) for depth, size in enumerate(SIZES, 1) for times in (5, 10, 20)]
+    return [Point(d, N, 0, D, law.loss(N, D) * float(np.exp(random.normal(0, noise)))) for d, N, D in runs]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaling_law, "REPLICATES", 50)
+
+
+@pytest.mark.parametrize("law", [LAW, ScalingLaw(1.69, 406.4, 0.34, 410.7, 0.28), ScalingLaw(0.5, 5.0, 0.1, 5000.0, 0.7)])
+def test_known_coefficients_come_back(law: ScalingLaw, quick: None) -> None:
+    fit = fit_scaling_law(points_of(law))
+    for name in ("E", "A", "alpha", "B", "beta"):
+        assert getattr(fit.law, name) == pytest.approx(getattr(law, name), rel=1e-4), name
+    said = fit.predict(*NEXT)
+    assert said.loss == pytest.approx(law.loss(*NEXT), rel=1e-6) and said.low <= said.loss <= said.high
+
+
+def test_one_run_that_went_wrong_hardly_moves_the_law(quick: None) -> None:
+    points = points_of(LAW, noise=0.001)
+    points[4] = Point(**(vars(points[4]) | {"loss": 1.2 * points[4].loss}))
+    assert fit_scaling_law(points).predict(*NEXT).loss == pytest.approx(LAW.loss(*NEXT), rel=0.01)
+
+
+@pytest.mark.slow
+def test_the_interval_holds_about_what_it_says(quick: None) -> None:
+    held = 0
+    for seed in range(10):
+        said = fit_scaling_law(points_of(LAW, noise=0.005, seed=seed)).predict(*NEXT)
+        happened = LAW.loss(*NEXT) * float(np.exp(np.random.default_rng(100 + seed).normal(0, 0.005)))
+        held += said.low <= happened <= said.high
+        assert said.high - said.low < 0.1 * said.loss
+    assert held >= 8
+
+
+def test_the_best_use_of_a_budget_is_the_lowest_loss_there_is() -> None:
+    flops = 1e15
+    parameters, tokens = LAW.optimal(flops)
+    assert 6 * parameters * tokens == pytest.approx(flops)
+    losses = [LAW.loss(parameters * factor, tokens / factor) for factor in np.geomspace(0.1, 10, 101)]
+    assert np.argmin(losses) == 50
