@@ -1,22 +1,22 @@
 // Puts the parts together: what people do goes to the controller, what it tells goes to the views.
 
-import { inAddress, toAddress } from "./address.js";
-import { Composer } from "./composer.js";
-import { Controller } from "./controller.js";
-import { byId } from "./dom.js";
-import { Drawers } from "./drawers.js";
-import { Header } from "./header.js";
-import { showHelp } from "./help.js";
-import { listenToKeys } from "./keyboard.js";
-import { talking } from "./models.js";
-import { Panel } from "./panel.js";
-import { showPrompt } from "./prompt_dialog.js";
-import { Scroller } from "./scroller.js";
-import { Sidebar } from "./sidebar.js";
-import { MemoryStore, ServerStore } from "./store.js";
+import { inAddress, toAddress } from "./chat/url.js";
+import { Composer } from "./views/composer.js";
+import { Controller } from "./chat/controller.js";
+import { byId } from "./views/dom.js";
+import { Drawers } from "./views/drawers.js";
+import { Header } from "./views/header.js";
+import { showHelp } from "./views/help_dialog.js";
+import { listenToKeys } from "./views/keyboard.js";
+import { talking } from "./chat/models.js";
+import { Panel } from "./views/panel.js";
+import { showPrompt } from "./views/prompt_dialog.js";
+import { Scroller } from "./views/scroller.js";
+import { Sidebar } from "./views/sidebar.js";
+import { MemoryStore, ServerStore } from "./net/store.js";
 import { t } from "./strings.js";
-import { toast } from "./toasts.js";
-import { Transcript } from "./transcript.js";
+import { toast } from "./views/toasts.js";
+import { Transcript } from "./views/transcript.js";
 
 const SAID = 500; // characters of an answer that are read out when it is finished
 

@@ -1,10 +1,10 @@
 // Starts the page.
 
-import { onKeyNeeded, request } from "./api.js";
+import { onKeyNeeded, request } from "./net/api.js";
 import { App } from "./app.js";
-import { askKey } from "./dialogs.js";
-import { byId, el } from "./dom.js";
-import { drawIcons } from "./header.js";
+import { askKey } from "./views/dialogs.js";
+import { byId, el } from "./views/dom.js";
+import { drawIcons } from "./views/header.js";
 import { t } from "./strings.js";
 
 /** What the server says of itself; asks for a key where it wants one. */

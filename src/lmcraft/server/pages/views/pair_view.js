@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { MessageView } from "./message_view.js";
-import { t } from "./strings.js";
+import { t } from "../strings.js";
 
 export class PairView {
   constructor(controller, does) {

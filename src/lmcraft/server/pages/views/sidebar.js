@@ -2,7 +2,7 @@
 
 import { askTitle, confirmRemoval } from "./dialogs.js";
 import { byId, el, iconButton } from "./dom.js";
-import { t } from "./strings.js";
+import { t } from "../strings.js";
 import { toast } from "./toasts.js";
 
 const WAIT = 200; // ms between a keystroke or a change, and the request

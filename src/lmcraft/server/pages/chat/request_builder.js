@@ -1,7 +1,7 @@
 // The requests for answers: plans that an Answer runs.
 
-import { Problem, request } from "./api.js";
-import { t } from "./strings.js";
+import { Problem, request } from "../net/api.js";
+import { t } from "../strings.js";
 
 const ALTERNATIVES = 5;
 const COMMON = { stream: true, stream_options: { include_usage: true }, return_token_ids: true };

@@ -1,8 +1,8 @@
 // An answer token by token, colored by how likely each one was.
 
-import { showAlternatives } from "./alternatives.js";
+import { showAlternatives } from "./token_alternatives.js";
 import { el, visible } from "./dom.js";
-import { number, t } from "./strings.js";
+import { number, t } from "../strings.js";
 
 const SHADES = 9;
 

@@ -1,6 +1,6 @@
 // One answer while it is written: its text, its tokens, and how fast they came.
 
-import { stream } from "./api.js";
+import { stream } from "../net/api.js";
 
 const SHORTEST = 0.05; // seconds; tokens that come in one packet say nothing of the speed
 const MOST_DETAILS = 1_000_000; // bytes of a message's details that the store takes, less some room

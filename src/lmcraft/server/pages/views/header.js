@@ -1,8 +1,8 @@
 // The top of the page: the title and which model answers; and the buttons for theme and language.
 
 import { byId, el, setIcon } from "./dom.js";
-import { nameOf } from "./models.js";
-import { switchLanguage, t, wordPage } from "./strings.js";
+import { nameOf } from "../chat/models.js";
+import { switchLanguage, t, wordPage } from "../strings.js";
 import { nextTheme, theme } from "./theme.js";
 
 const THEME_ICONS = { auto: "auto", light: "sun", dark: "moon" };

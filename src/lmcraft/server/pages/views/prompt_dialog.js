@@ -1,9 +1,9 @@
 // What exactly a model read before it answered.
 
-import { renderedPrompt } from "./asking.js";
+import { renderedPrompt } from "../chat/request_builder.js";
 import { openDialog } from "./dialogs.js";
 import { copy, el, visible } from "./dom.js";
-import { number, t } from "./strings.js";
+import { number, t } from "../strings.js";
 import { spelled } from "./token_view.js";
 
 export async function showPrompt(chat, message, model) {

@@ -1,4 +1,4 @@
-// Shortcuts of the whole page; help.js lists them.
+// Shortcuts of the whole page; help_dialog.js lists them.
 
 import { byId } from "./dom.js";
 

@@ -1,9 +1,9 @@
 // What people can do with a conversation. Shows through `view`, keeps through `store`.
 
-import { answerPlan, anySeed, branchPlan, goOnPlan } from "./asking.js";
+import { answerPlan, anySeed, branchPlan, goOnPlan } from "./request_builder.js";
 import { Answer } from "./answer.js";
-import { Chat } from "./chat.js";
-import { t } from "./strings.js";
+import { Chat } from "./conversation.js";
+import { t } from "../strings.js";
 
 const TITLE = 60; // characters of the first message
 

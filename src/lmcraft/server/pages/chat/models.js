@@ -1,6 +1,6 @@
 // The models that people can talk to.
 
-import { t } from "./strings.js";
+import { t } from "../strings.js";
 
 /** Map of id -> model, in the server's order. */
 export const talking = (models) => new Map(models.filter(({ kind }) => kind !== "classifier").map((model) => [model.id, model]));

@@ -1,7 +1,7 @@
 // Questions and explanations in front of the page.
 
 import { el, iconButton, visible } from "./dom.js";
-import { t } from "./strings.js";
+import { t } from "../strings.js";
 
 /** Opens a dialog that takes itself away again; `onclose` runs then. */
 export function openDialog(title, children, { small = false, onclose = () => {} } = {}) {
@@ -11,7 +11,7 @@ export function openDialog(title, children, { small = false, onclose = () => {} 
     dialog.remove();
     onclose();
   };
-  const given = { class: small ? "small" : null, "aria-labeledby": "dialog-title", onclose: closed };
+  const given = { class: small ? "small" : null, "aria-labelledby": "dialog-title", onclose: closed };
   const dialog = el("dialog", given, el("div", { class: "row" }, heading, close), ...children);
   document.body.append(dialog);
   dialog.showModal();

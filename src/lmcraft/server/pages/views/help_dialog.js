@@ -2,7 +2,7 @@
 
 import { openDialog } from "./dialogs.js";
 import { el } from "./dom.js";
-import { t } from "./strings.js";
+import { t } from "../strings.js";
 
 const APPLE = /Mac|iPhone|iPad/.test(navigator.platform);
 const CTRL = APPLE ? "⌘" : "Ctrl";

@@ -1,7 +1,7 @@
 // The settings: what the model is told first, and how its tokens are drawn.
 
 import { byId, el } from "./dom.js";
-import { number, t } from "./strings.js";
+import { number, t } from "../strings.js";
 
 // name: [least, most, step]; with a slider where a range is worth seeing.
 const SLIDERS = {

@@ -1,10 +1,10 @@
 // One message of the conversation.
 
-import { actionsOf, statsOf } from "./actions.js";
+import { actionsOf, statsOf } from "./message_actions.js";
 import { el, icon, visible } from "./dom.js";
-import { editor } from "./editing.js";
+import { editor } from "./message_editor.js";
 import { patch } from "./markdown.js";
-import { t } from "./strings.js";
+import { t } from "../strings.js";
 import { TokenView } from "./token_view.js";
 
 export class MessageView {

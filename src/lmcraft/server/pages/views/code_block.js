@@ -1,7 +1,7 @@
 // A block of code, with a button that copies it.
 
 import { copy, el, iconButton, visible } from "./dom.js";
-import { t } from "./strings.js";
+import { t } from "../strings.js";
 
 export function codeBlock(language, text) {
   const button = iconButton("copy", t("copyCode"), () => copy(text, button));

@@ -1,6 +1,6 @@
 // The server: requests with the API key, errors worth showing, and streams of server-sent events.
 
-import { t } from "./strings.js";
+import { t } from "../strings.js";
 
 const KEY = "lmcraft-key";
 const MOST_KEPT_ALIVE = 30_000; // bytes: a browser lets requests of 64 KiB in all outlive their page

@@ -1,7 +1,7 @@
 // Short notices in a corner, for what has no better place.
 
 import { byId, el, iconButton } from "./dom.js";
-import { t } from "./strings.js";
+import { t } from "../strings.js";
 
 const SECONDS = 8;
 

@@ -2,7 +2,7 @@
 
 import { isComposing } from "./composer.js";
 import { el } from "./dom.js";
-import { t } from "./strings.js";
+import { t } from "../strings.js";
 
 /** does: {save(text, goOn) -> whether it was kept, cancel()}. An answer can be saved, or saved and continued. */
 export function editor({ role, content }, does) {

@@ -2,8 +2,8 @@
 // nesting is bounded, and every step is close to linear in the text.
 
 import { el, visible } from "./dom.js";
-import { codeBlock } from "./code.js";
-import { inline } from "./inline.js";
+import { codeBlock } from "./code_block.js";
+import { inline } from "./markdown_inline.js";
 
 const DEEPEST = 8;
 

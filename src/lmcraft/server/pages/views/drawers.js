@@ -2,7 +2,7 @@
 
 import { byId } from "./dom.js";
 
-const NARROW = matchMedia("(max-width: 62rem)"); // chat.css has the same width
+const NARROW = matchMedia("(max-width: 62rem)"); // narrow.css has the same width
 
 export class Drawers {
   constructor() {

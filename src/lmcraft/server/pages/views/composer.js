@@ -1,8 +1,8 @@
 // The message box with its buttons, and how full the context is.
 
 import { byId, el } from "./dom.js";
-import { nameOf } from "./models.js";
-import { number, t } from "./strings.js";
+import { nameOf } from "../chat/models.js";
+import { number, t } from "../strings.js";
 
 const GROWS = CSS.supports("field-sizing", "content"); // elsewhere the height is set here
 const WARN = 0.9; // of the context

@@ -1,6 +1,6 @@
 // One conversation as the page holds it.
 
-import { Tree } from "./tree.js";
+import { Tree } from "./message_tree.js";
 
 export class Chat {
   constructor({ id = null, title = "", system = "", model = "", settings = {}, messages = [], leaf = null } = {}) {

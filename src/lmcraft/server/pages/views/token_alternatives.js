@@ -1,7 +1,7 @@
 // The small window at a token with what else was likely there.
 
 import { byId, el } from "./dom.js";
-import { t } from "./strings.js";
+import { t } from "../strings.js";
 import { percent, spelled } from "./token_view.js";
 
 const GAP = 6; // pixels

@@ -2,7 +2,7 @@
 
 import { askReason } from "./dialogs.js";
 import { copy, el, iconButton } from "./dom.js";
-import { number, t } from "./strings.js";
+import { number, t } from "../strings.js";
 
 /**
  * place: {siblings, last, tokens, paired}; does: {edit(), toggleTokens(), prompt(), answer()}.
