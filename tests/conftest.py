@@ -1,6 +1,7 @@
-"""Fixtures that many tests share, and one thread for all.
+"""Fixtures that many tests share, and one torch thread for every test process.
 
-Tiny models gain nothing from two threads, and threads that wait for each other on a busy machine cost minutes.
+`scripts/test` starts a test process per core. Tiny models gain nothing from a second thread, and threads that wait for
+each other on a busy machine cost minutes.
 """
 
 import os
@@ -8,13 +9,27 @@ from pathlib import Path
 
 import pytest
 
-os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start, and for torch, which is imported after this
+os.environ["OMP_NUM_THREADS"] = "1"  # read by torch at its import below, and by the processes that tests start
 
 import torch
 
 from tests.assets import fetch
 
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI, fail if every test on real models and tokenizers was skipped: the registries should be reachable there."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("CI"):  # the processes of pytest-xdist have no reporter
+        return
+    passed, skipped = (
+        sum("assets" in report.keywords for report in reporter.stats.get(outcome, ())) for outcome in ("passed", "skipped")
+    )
+    if skipped and not passed:
+        reporter.write_line(f"all {skipped} tests marked `assets` were skipped: none ran on a real model", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
