@@ -12,12 +12,12 @@ from lmcraft.errors import UserError
 from lmcraft.folder import write_json
 from lmcraft.inference import files
 from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.continuation import Token
+from lmcraft.inference.eager import generate
 from lmcraft.inference.engine import Engine, Tier
-from lmcraft.inference.generate import generate
 from lmcraft.inference.grammar import structure_of
 from lmcraft.inference.native.decoder import Weights
 from lmcraft.inference.request import Request
-from lmcraft.inference.tokens import Token
 from lmcraft.model.adapter import Adapter
 from lmcraft.model.low_rank import by_name, with_adapter
 from lmcraft.model.storage import MAX_SHARD_SIZE, build_model, save_model, weight_files

@@ -11,12 +11,12 @@ import torch
 from lmcraft.errors import UserError
 from lmcraft.inference import engine as engine_module
 from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.eager import generate
 from lmcraft.inference.engine import Engine
-from lmcraft.inference.generate import generate
-from lmcraft.inference.guess import Guesser
-from lmcraft.inference.lookup import Lookup, Luck
 from lmcraft.inference.native import reason_against
 from lmcraft.inference.request import Batch, Request, Sequence
+from lmcraft.inference.speculation.prompt_lookup import Lookup, Luck
+from lmcraft.inference.speculation.proposer import Guesser
 from lmcraft.model.transformer import Transformer
 from tests.inference.models import texts
 from tests.tiny import tiny_model

@@ -18,7 +18,7 @@ from lmcraft.inference.config import GenerationConfig
 if TYPE_CHECKING:
     import torch
 
-    from lmcraft.inference.tokens import Token
+    from lmcraft.inference.continuation import Token
     from lmcraft.language_model import LanguageModel
 
 _OPTION = re.compile(r"--\w[\w.-]*(=.*)?")

@@ -15,18 +15,18 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.inference.blocks import BlockPool, Holding
+from lmcraft.inference.block_pool import BlockPool, Holding
 from lmcraft.inference.config import GenerationConfig
-from lmcraft.inference.draft import Draft
+from lmcraft.inference.continuation import Token, room_for
 from lmcraft.inference.grammar import Constraint, structure_of
-from lmcraft.inference.guess import Guesser
 from lmcraft.inference.native import NativeDecoder, reason_against
 from lmcraft.inference.native.decoder import MOST_ROWS, DecodeRow, Scores, Weights
-from lmcraft.inference.paged import PagedCache
+from lmcraft.inference.paged_cache import PagedCache
 from lmcraft.inference.request import Batch, Request, Sequence
 from lmcraft.inference.sampler import check_bias, next_tokens
+from lmcraft.inference.speculation.draft import Draft
+from lmcraft.inference.speculation.proposer import Guesser
 from lmcraft.inference.threads import ThreadChoice, one_thread
-from lmcraft.inference.tokens import Token, room_for
 from lmcraft.model.low_rank import by_name
 from lmcraft.model.quantized import Quantized
 from lmcraft.model.transformer import Transformer

@@ -10,12 +10,12 @@ from uuid import uuid4
 import torch
 
 from lmcraft.errors import UserError
-from lmcraft.inference.blocks import Holding
+from lmcraft.inference.block_pool import Holding
 from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.continuation import Row, Token
 from lmcraft.inference.grammar import Constraint
-from lmcraft.inference.lookup import Lookup, Luck
-from lmcraft.inference.text import TextStream
-from lmcraft.inference.tokens import Row, Token
+from lmcraft.inference.speculation.prompt_lookup import Lookup, Luck
+from lmcraft.inference.text_stream import TextStream
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 

@@ -27,7 +27,7 @@ PARTS, TOGETHER = 4, 128
 
 
 class Cache(Protocol):
-    """What attention asks of a key-value cache; `lmcraft.inference.cache` has ours."""
+    """What attention asks of a key-value cache; `lmcraft.inference.kv_cache` has ours."""
 
     @property
     def length(self) -> int:

@@ -5,8 +5,8 @@
 // are, so a text does not depend on what else is in the batch. Shapes in comments: C width, D head width, H query heads,
 // K key-value heads, I inner width, V vocabulary, R rows.
 //
-// Built for the CPU that it runs on (-march=native), as one unit: the other files say what a model is (plan.h), how its
-// matrices are multiplied (products.h, on vectors.h) and how threads wait for each other (meeting.h).
+// Built for the CPU that it runs on (-march=native), as one unit: the other files say what a model is (model_layout.h), how its
+// matrices are multiplied (products.h, on vectors.h) and how threads wait for each other (barrier.h).
 
 #include <algorithm>
 #include <atomic>
@@ -17,8 +17,8 @@
 #include <thread>
 #include <vector>
 
-#include "meeting.h"
-#include "plan.h"
+#include "barrier.h"
+#include "model_layout.h"
 #include "products.h"
 
 namespace {

@@ -1,4 +1,4 @@
-"""Packing a Transformer for the native decode step, and calling it. The structures are those of `plan.h`.
+"""Packing a Transformer for the native decode step, and calling it. The structures are those of `model_layout.h`.
 
 Shapes: R rows, V vocabulary, C width.
 """
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lmcraft.inference.blocks import LANES, BlockPool
+from lmcraft.inference.block_pool import LANES, BlockPool
 from lmcraft.inference.native.build import BuildError, library
 from lmcraft.model.linear import Linear
 from lmcraft.model.low_rank import AdaptedLinear, folded

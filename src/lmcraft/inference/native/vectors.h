@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #endif
 
-#include "plan.h"
+#include "model_layout.h"
 
 namespace {
 

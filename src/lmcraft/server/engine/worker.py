@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from lmcraft.errors import UserError
+from lmcraft.inference.continuation import Token
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.request import Sequence as Growing
-from lmcraft.inference.tokens import Token
 from lmcraft.server.engine.admission import queue_full
 from lmcraft.server.engine.queue import FairQueue, QueueFull
 from lmcraft.server.http.errors import ApiError

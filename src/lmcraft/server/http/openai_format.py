@@ -9,7 +9,7 @@ from uuid import uuid4
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from lmcraft.inference.tokens import Token
+from lmcraft.inference.continuation import Token
 from lmcraft.server.http.errors import ApiError, body
 from lmcraft.server.http.state import Answer
 from lmcraft.tokenizer.tokenizer import Tokenizer

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from lmcraft.inference.text import overlap
+from lmcraft.inference.text_stream import overlap
 from lmcraft.server.http.errors import ApiError
 from lmcraft.server.http.protocol.chat import Tool
 

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from lmcraft.inference.tokens import Token
+from lmcraft.inference.continuation import Token
 from lmcraft.server.http.openai_format import Streamed, chat_logprob, event, head
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import ask_chat

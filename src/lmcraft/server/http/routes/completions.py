@@ -8,8 +8,8 @@ import torch
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from lmcraft.inference.continuation import Token
 from lmcraft.inference.engine import Engine
-from lmcraft.inference.tokens import Token
 from lmcraft.server.engine.registry import Served
 from lmcraft.server.http.openai_format import Streamed, event, finite, head, spelled
 from lmcraft.server.http.protocol.completions import CompletionRequest, listed

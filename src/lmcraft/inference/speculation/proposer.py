@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from lmcraft.inference.draft import Draft
 from lmcraft.inference.request import Sequence
+from lmcraft.inference.speculation.draft import Draft
 from lmcraft.inference.threads import ThreadChoice
 
 SIZES = (15, 7, 3)  # rows are multiplied four together, and cost little more than one

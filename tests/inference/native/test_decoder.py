@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lmcraft.inference.blocks import BlockPool, Holding
+from lmcraft.inference.block_pool import BlockPool, Holding
 from lmcraft.inference.native import NativeDecoder, reason_against
 from lmcraft.inference.native.build import BuildError, library
 from lmcraft.inference.native.decoder import DecodeRow, Scores, Weights

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from lmcraft.inference.blocks import BlockPool, Holding
+from lmcraft.inference.block_pool import BlockPool, Holding
 from tests.tiny import tiny_config
 
 SIZE, COUNT = 4, 12

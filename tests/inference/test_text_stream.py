@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmcraft.inference.text import TextStream
+from lmcraft.inference.text_stream import TextStream
 from tests.inference.models import TEXT, tokenizer
 
 

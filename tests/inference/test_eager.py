@@ -6,8 +6,8 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.inference.config import GenerationConfig
-from lmcraft.inference.generate import generate
-from lmcraft.inference.tokens import Token
+from lmcraft.inference.continuation import Token
+from lmcraft.inference.eager import generate
 from tests.inference.models import FAMILIES, in_transformers, language_model, tokenizer
 from tests.tiny import tiny_model
 

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmcraft.inference.cache import SMALLEST, KVCache
+from lmcraft.inference.kv_cache import SMALLEST, KVCache
 from tests.tiny import tiny_config
 
 

@@ -6,7 +6,7 @@ Shapes: K key-value heads, T new tokens, S tokens held, D head width.
 import torch
 from torch import Tensor
 
-from lmcraft.inference.blocks import LANES, BlockPool, Holding
+from lmcraft.inference.block_pool import LANES, BlockPool, Holding
 
 
 class PagedCache:

@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterator, Sequence
 import torch
 
 from lmcraft.errors import UserError
-from lmcraft.inference.beam import beam_search
+from lmcraft.inference.beam_search import beam_search
 from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.continuation import Row, Token, room_for
 from lmcraft.inference.grammar import structure_of
 from lmcraft.inference.sampler import check_bias, log_probabilities, next_tokens
-from lmcraft.inference.sequences import Sequences
-from lmcraft.inference.text import TextStream
-from lmcraft.inference.tokens import Row, Token, room_for
+from lmcraft.inference.sequence_batch import Sequences
+from lmcraft.inference.text_stream import TextStream
 from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.tokenizer import Tokenizer
 

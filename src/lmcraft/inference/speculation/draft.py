@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lmcraft.inference.blocks import Holding
+from lmcraft.inference.block_pool import Holding
 from lmcraft.inference.request import Sequence
 from lmcraft.inference.sampler import next_tokens
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lmcraft.inference.cache import KVCache
+from lmcraft.inference.kv_cache import KVCache
 from lmcraft.model.transformer import Transformer
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lmcraft.inference.config import GenerationConfig
-from lmcraft.inference.generate import generate
+from lmcraft.inference.eager import generate
 from tests.inference.models import FAMILIES, in_transformers
 from tests.tiny import tiny_model
 

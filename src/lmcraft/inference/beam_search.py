@@ -12,7 +12,7 @@ import torch
 
 from lmcraft.inference.config import GenerationConfig
 from lmcraft.inference.sampler import penalized
-from lmcraft.inference.sequences import Sequences
+from lmcraft.inference.sequence_batch import Sequences
 
 
 @dataclass(frozen=True, slots=True)

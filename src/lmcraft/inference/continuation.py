@@ -6,7 +6,7 @@ from typing import Literal
 
 from lmcraft.errors import UserError
 from lmcraft.inference.config import GenerationConfig
-from lmcraft.inference.text import TextStream
+from lmcraft.inference.text_stream import TextStream
 
 FinishReason = Literal["stop", "length"]
 
