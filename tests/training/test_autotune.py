@@ -11,7 +11,7 @@ import torch
 from lmcraft import PretrainConfig, pretrain
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
-from lmcraft.machine import Machine, _free_in_groups, free_memory
+from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
 from lmcraft.training import autotune, kernels, micro_batch
 from lmcraft.training.compilation import choose_compile
@@ -60,20 +60,6 @@ def test_the_micro_batch_fits_and_divides_the_batch(monkeypatch: pytest.MonkeyPa
     assert micro(2**40, monkeypatch, batch_size=1024) == micro_batch.FAST_TOKENS // 64
     with pytest.raises(UserError, match=r"one row of 64 tokens takes .*--activation-checkpointing"):
         micro(2**18, monkeypatch)
-
-
-def test_free_memory_honors_control_groups(tmp_path: Path) -> None:
-    assert 0 < free_memory(CPU) < 2**50
-    group = tmp_path / "outer" / "inner"
-    group.mkdir(parents=True)
-    for folder, limit in ((group, "max"), (group.parent, "1000000")):
-        (folder / "memory.max").write_text(f"{limit}\n")
-        (folder / "memory.current").write_text("700000\n")
-        (folder / "memory.stat").write_text("anon 400000\ninactive_file 300000\n")
-    membership = tmp_path / "cgroup"
-    membership.write_text("0::/outer/inner\n")
-    assert _free_in_groups(tmp_path, membership) == [600_000]
-    assert _free_in_groups(tmp_path, tmp_path / "missing") == []
 
 
 def test_compiling_is_for_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,12 +199,6 @@ def place_of(device: str, precision: str) -> "tuple[torch.dtype | None, str]":
     Raises:
         UserError: the device is not there.
     """
-    import torch
+    from lmcraft.machine import DTYPES, choose_device
 
-    from lmcraft.machine import DTYPES
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device='{device}', but torch sees no GPU here: use --device cpu")
-    return DTYPES.get(precision), device
+    return DTYPES.get(precision), choose_device(device)

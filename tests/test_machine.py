@@ -1,0 +1,151 @@
+"""The choice of device and number type, and the measurement behind it."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmcraft import machine
+from lmcraft.errors import UserError
+from lmcraft.machine import MatmulSpeed, choose_device, choose_machine, free_memory, has_bf16, matmul_speed
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def empty_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("LMCRAFT_CACHE", str(tmp_path / "cache"))
+    matmul_speed.cache_clear()
+    yield
+    matmul_speed.cache_clear()
+
+
+def count_measurements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    devices: list[str] = []
+
+    def measure(device: str) -> MatmulSpeed:
+        devices.append(device)
+        return MatmulSpeed(3e12, 1e12)
+
+    monkeypatch.setattr(machine, "_measure_matmul_speed", measure)
+    return devices
+
+
+@pytest.mark.parametrize(("bf16", "dtype"), [(2.0e12, torch.bfloat16), (1.3e12, torch.float32)])
+def test_bf16_is_chosen_only_where_it_is_clearly_faster(
+    bf16: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_measure_matmul_speed", lambda device: MatmulSpeed(bf16, 1e12))
+    chosen = choose_machine("cpu")
+    assert chosen.dtype == dtype and chosen.peak_flops == (bf16 if dtype == torch.bfloat16 else 1e12)
+    assert f"{bf16 / 1e12:.2f} TFLOP/s in bf16 and 1.00 in fp32" in chosen.why
+    assert choose_machine("cpu", "bf16").peak_flops == bf16
+
+
+def test_the_measurement_takes_no_longer_than_its_limit() -> None:
+    begin = time.perf_counter()
+    speed = matmul_speed("cpu")
+    assert time.perf_counter() - begin < 10 * machine.MAX_MEASURE_SECONDS  # the machine may be busy
+    assert speed.bf16 > 0 and speed.fp32 > 0
+
+
+def test_a_slow_number_type_is_measured_on_small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    largest = {torch.bfloat16: 0, torch.float32: 0}
+
+    def emulate(a: torch.Tensor, b: torch.Tensor) -> float:
+        """1 GFLOP/s in bf16, as processors without instructions for it have, and 200 in fp32."""
+        seconds = 2 * len(a) ** 3 / (1e9 if a.dtype == torch.bfloat16 else 200e9)
+        largest[a.dtype] = max(largest[a.dtype], len(a))
+        clock[0] += seconds
+        return seconds
+
+    monkeypatch.setattr(machine, "_time_product", emulate)
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: clock[0])
+    flops = machine._measure_flops("cpu", dict.fromkeys(("bf16", "fp32"), machine.MATRIX_SIZES["cpu"]))
+    assert flops == pytest.approx({"bf16": 1e9, "fp32": 200e9})
+    assert largest[torch.bfloat16] <= 256 and largest[torch.float32] >= 512
+    assert clock[0] < 1.2 * machine.MAX_MEASURE_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_bf16", True),
+        ("flags\t\t: fpu avx2 amx_bf16", True),
+        ("flags\t\t: fpu avx2 avx512f", False),
+        ("Features\t: fp asimd bf16", True),
+        ("Features\t: fp asimd", False),
+        ("Processor\t: unknown", True),
+    ],
+)
+def test_bf16_instructions_are_read_from_the_processors_flags(
+    flags: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\n\nprocessor\t: 1\n")
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "cpuinfo")
+    assert has_bf16() is expected
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "missing")
+    assert has_bf16()
+
+
+def test_a_cpu_is_measured_once_for_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = count_measurements(monkeypatch)
+    assert matmul_speed("cpu") == matmul_speed("cpu")
+    matmul_speed.cache_clear()  # as a new process has it
+    assert matmul_speed("cpu") == MatmulSpeed(3e12, 1e12) and devices == ["cpu"]
+    matmul_speed.cache_clear()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
+    matmul_speed("cpu")
+    assert devices == ["cpu", "cpu"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"bf16": 1}', '{"bf16": "x", "fp32": 1}', '{"bf16": 0, "fp32": NaN}'])
+def test_a_damaged_cache_is_measured_again(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = count_measurements(monkeypatch)
+    file = machine._cache_file()
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    assert matmul_speed("cpu") == MatmulSpeed(3e12, 1e12) and devices == ["cpu"]
+    assert json.loads(file.read_text()) == {"bf16": 3e12, "fp32": 1e12}
+
+
+def test_a_cache_that_cannot_be_written_is_harmless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count_measurements(monkeypatch)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LMCRAFT_CACHE", str(tmp_path / "file" / "cache"))
+    assert matmul_speed("cpu") == MatmulSpeed(3e12, 1e12)
+
+
+def test_a_device_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == "cpu" == choose_device("cpu")
+    with pytest.raises(UserError, match="device='cuda:1', but torch sees no GPU here: use --device cpu"):
+        choose_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == "cuda" and choose_device("cuda:1") == "cuda:1"
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_measured_in_each_process() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    chosen = choose_machine("cuda")
+    assert chosen.device.type == "cuda" and chosen.peak_flops > 1e12 and not machine._cache_file().exists()
+
+
+def test_free_memory_honors_control_groups(tmp_path: Path) -> None:
+    assert 0 < free_memory(CPU) < 2**50
+    group = tmp_path / "outer" / "inner"
+    group.mkdir(parents=True)
+    for folder, limit in ((group, "max"), (group.parent, "1000000")):
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text("700000\n")
+        (folder / "memory.stat").write_text("anon 400000\ninactive_file 300000\n")
+    membership = tmp_path / "cgroup"
+    membership.write_text("0::/outer/inner\n")
+    assert machine._free_in_groups(tmp_path, membership) == [600_000]
+    assert machine._free_in_groups(tmp_path, tmp_path / "missing") == []
