@@ -36,8 +36,8 @@ CPU_INFO = Path("/proc/cpuinfo")
 # Flags of processors that multiply bfloat16 matrices, x86 first, then ARM. All others emulate it, a hundred times slower.
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
 # Lines of /proc/cpuinfo that say which processor this is; others change while it runs.
-CPU_IDENTITY = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")
-CPU_IDENTITY += ("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features")
+CPU_IDENTITY = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags"}
+CPU_IDENTITY |= {"CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features"}
 
 
 @dataclass(frozen=True)
