@@ -1,12 +1,12 @@
 """Configurations: frozen dataclasses that flags, a TOML file and Python fill in the same way.
 
-A command's configuration derives from `Config`; the docstring under each field is its help text on the command line.
-cyclopts does the reading, the conversion and the errors, for flags and files alike.
+A command's configuration derives from `Config` and is decorated with `command_config`; the docstring under each field is its
+help text on the command line. cyclopts does the reading, the conversion and the errors, for flags and files alike.
 """
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -19,11 +19,29 @@ from lmcraft.errors import UserError
 C = TypeVar("C", bound="Config")
 
 
+def command_config(cls: type[C]) -> type[C]:
+    """Class decorator above `@dataclass` for the configuration of a command.
+
+    Flags have the names of the fields alone, and positional fields (those before `_: KW_ONLY`) come first. A dataclass puts
+    inherited fields before its own, and cyclopts takes no positional argument after a field that needs a flag.
+    """
+    all_fields: dict[str, Field[Any]] = cls.__dict__["__dataclass_fields__"]
+    ordered = sorted(all_fields.items(), key=lambda item: item[1].kw_only)
+    all_fields.clear()
+    all_fields.update(ordered)
+    return cyclopts.Parameter(name="*")(cls)
+
+
+def automatic(rule: str) -> cyclopts.Parameter:
+    """For the annotation of a field whose default of 0 stands for a rule: the help shows `[default: RULE]` instead of 0."""
+    return cyclopts.Parameter(show_default=lambda value: value or rule)
+
+
 class Config:
-    """What every command's configuration can do."""
+    """Base class of the commands' configurations."""
 
     def resolved(self: C) -> C:
-        """This configuration with every value that is left to a rule filled in: what would run.
+        """A copy with every automatic value filled in, ready to run.
 
         Raises:
             UserError: a value is impossible; the message names it and the remedy.
@@ -39,7 +57,7 @@ class Config:
         """Read a configuration from a TOML file.
 
         Raises:
-            UserError: the file cannot be read, a key is unknown (the nearest known one is named), a value does not fit.
+            UserError: the file cannot be read, a key is unknown (the nearest one is named), or a value does not fit.
         """
 
         def read(config: C) -> C:
@@ -53,7 +71,7 @@ class Config:
 
 
 def parse(app: cyclopts.App, tokens: Sequence[str]) -> "partial[Any]":
-    """The call that `tokens` ask of `app`, not yet made.
+    """The command that `tokens` name and its arguments, bound but not called.
 
     Raises:
         UserError: a token or a key does not fit.
@@ -83,17 +101,17 @@ def toml_source(path: Path) -> "cyclopts.config.Dict":
 def as_dict(config: Any) -> dict[str, Any]:
     """A dataclass tree as plain dicts, lists and scalars, by the names of the flags; None is left out."""
     hints = get_type_hints(type(config), include_extras=True)
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for f in fields(config):
         if (value := getattr(config, f.name)) is not None:
-            found |= _plain(value) if _is_flat(hints[f.name]) else {f.name: _plain(value)}
-    return found
+            values |= _plain(value) if _is_flat(hints[f.name]) else {f.name: _plain(value)}
+    return values
 
 
 def _is_flat(hint: Any) -> bool:
-    """Whether the fields of a part are named without the part: Annotated[Part, Parameter(name="*")]."""
-    said = getattr(hint, "__metadata__", ())
-    return any(isinstance(some, cyclopts.Parameter) and some.name == ("*",) for some in said)
+    """Whether the flags of a nested dataclass omit its name: Annotated[Part, Parameter(name="*")]."""
+    metadata = getattr(hint, "__metadata__", ())
+    return any(isinstance(item, cyclopts.Parameter) and item.name == ("*",) for item in metadata)
 
 
 def _plain(value: Any) -> Any:

@@ -4,16 +4,14 @@ import json
 import sys
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from cyclopts import Parameter
 
 from lmcraft.commands.conversation import Backend, Conversation, Message, Piece, Say, Spoken, TooLongError, notice
 from lmcraft.commands.generate import SamplingConfig, load_model, show
 from lmcraft.commands.remote import SETTINGS, RemoteBackend, is_remote
-from lmcraft.config import Config
+from lmcraft.config import command_config
 from lmcraft.errors import RunError, UserError
 from lmcraft.inference.config import GenerationConfig
 from lmcraft.tokenizer.template import without
@@ -33,17 +31,16 @@ HELP = """\
 FIRST_WORDS = 36  # characters of a message in the list of branches
 
 
+@command_config
 @dataclass(frozen=True)
-class _Positional(Config):
+class ChatConfig(SamplingConfig):
+    """Talk with a model; /help in the conversation lists what it obeys. Without a terminal, each line is answered."""
+
     model: str
     """Model folder, GGUF file, address (hf:owner/name), or a running server's http://HOST:PORT, with #NAME for a model
     other than its first; the server's key, if any, is in LMCRAFT_API_KEY."""
 
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class ChatConfig(SamplingConfig, _Positional):
-    """Talk with a model; /help in the conversation lists what it obeys. Without a terminal, each line is answered."""
+    _: KW_ONLY
 
     system: str = ""
     """What the model is told before the conversation."""

@@ -2,30 +2,29 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from lmcraft.config import Config
+from lmcraft.config import Config, command_config
 
 TOGETHER = 256  # lines that are read before the first is answered
 
 
+@command_config
 @dataclass(frozen=True)
-class _Positional(Config):
+class ClassifyConfig(Config):
+    """Say which label each text has, and how likely it is: a line each, separated by tabs."""
+
     model: Path
     """Folder that `lmcraft finetune --objective classify` has written."""
     text: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True)] = ()
     """Texts; without any, each line of standard input is one."""
 
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class ClassifyConfig(_Positional):
-    """Say which label each text has, and how likely it is: a line each, separated by tabs."""
+    _: KW_ONLY
 
     all_labels: bool = False
     """Show the probability of every label."""

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cyclopts import Parameter
-
-from lmcraft.config import Config
+from lmcraft.config import Config, command_config
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import ModelFolder, write_lineage, written_whole
 
@@ -30,7 +28,7 @@ GGUF_TYPES: dict[str, "Quantization"] = {"float32": "f32", "float16": "f16", "bf
 CARD = ("README.md", "LICENSE*", "LICENSE*", "NOTICE*")
 
 
-@Parameter(name="*")
+@command_config
 @dataclass(frozen=True)
 class ExportConfig(Config):
     """Write a model in another type or format, load it again, and compare it with the original on a probe text.

@@ -4,14 +4,14 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from lmcraft.config import Config
+from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
 from lmcraft.inference.config import GenerationConfig
 
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 _OPTION = re.compile(r"--\w[\w.-]*(=.*)?")
 # A terminal would obey these rather than show them, and a model can write anything.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-@dataclass(frozen=True)
-class _Positional(Config):
-    model: str
-    """Model folder, GGUF file or address (hf:owner/name)."""
-    prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
-    """The text to continue; left out or "-": standard input."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +91,17 @@ class SamplingConfig(Config):
         return given
 
 
-@Parameter(name="*")
+@command_config
 @dataclass(frozen=True)
-class GenerateConfig(SamplingConfig, _Positional):
+class GenerateConfig(SamplingConfig):
     """Continue a text. Settings that are left out are the model's own, from its generation_config.json."""
+
+    model: str
+    """Model folder, GGUF file or address (hf:owner/name)."""
+    prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    """The text to continue; left out or "-": standard input."""
+
+    _: KW_ONLY
 
     adapter: str | None = None
     """Folder or address of an adapter (LoRA or DoRA in PEFT's format) of this model, kept beside its weights."""

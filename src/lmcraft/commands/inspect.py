@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cyclopts import Parameter
-
-from lmcraft.config import Config
+from lmcraft.config import Config, command_config
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -29,7 +27,7 @@ PARTS = {  # of a weight's name: the part that it belongs to
 }
 
 
-@Parameter(name="*")
+@command_config
 @dataclass(frozen=True)
 class InspectConfig(Config):
     """Show a model's architecture, parameters, memory, chat template, lineage and license, without loading its weights."""

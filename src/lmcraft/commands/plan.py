@@ -11,9 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
 from lmcraft.commands.pretrain import PretrainConfig, build_trainer, settled
+from lmcraft.config import command_config
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder
 from lmcraft.training import depth_rule
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 JOULES_PER_KWH = 3.6e6
 
 
-@Parameter(name="*")
+@command_config
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig(PretrainConfig):
     """Tell parameters, operations, memory, time and energy of a run of `lmcraft pretrain` with the same settings.

@@ -7,9 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cyclopts import Parameter
-
-from lmcraft.config import Config, as_dict
+from lmcraft.config import Config, as_dict, command_config
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from lmcraft.tokenizer import Tokenizer
 
 
-@Parameter(name="*")
+@command_config
 @dataclass(frozen=True)
 class PrepareConfig(Config):
     """What to read, how to cut it into tokens, and where to put them."""

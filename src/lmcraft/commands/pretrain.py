@@ -1,13 +1,13 @@
 """`lmcraft pretrain`: next-token training of a Transformer from scratch."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 
 from cyclopts import Parameter
 
-from lmcraft.config import Config
+from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage, write_text
 from lmcraft.model.config import InitConfig, TransformerConfig
@@ -28,18 +28,15 @@ FOR_STEPS = 0.85
 MEASURED_TOKENS = 4096  # in a step of the measurement that turns `max_time` into steps, unless the batch is given
 
 
+@command_config
 @dataclass(frozen=True)
-class DataArgument(Config):
-    """The one positional argument; a class of its own because a dataclass puts its parents' fields first."""
+class PretrainConfig(TrainConfig, Config):
+    """Train a Transformer from scratch on a dataset folder. Every number that is left at 0 follows from --depth."""
 
     data: Path
     """Dataset folder, made by `lmcraft prepare`."""
 
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class PretrainConfig(TrainConfig, DataArgument):
-    """Train a Transformer from scratch on a dataset folder. Every number that is left at 0 follows from --depth."""
+    _: KW_ONLY
 
     out: Path = Path("models/model")
     """Model folder to write."""

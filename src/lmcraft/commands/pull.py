@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cyclopts import Parameter
-
-from lmcraft.config import Config
+from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_lineage, written_whole
 
 
-@Parameter(name="*")
+@command_config
 @dataclass(frozen=True)
 class PullConfig(Config):
     """Fetch a model, check it and write it as a model folder. A GGUF file becomes safetensors, which can be trained further.

@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cyclopts import Parameter
-
-from lmcraft.config import Config
+from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_json, write_lineage, written_whole
 
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 PIECE = 256  # tokens that are calibrated and measured together, fewer where the model's context is shorter
 
 
-@Parameter(name="*")
+@command_config
 @dataclass(frozen=True)
 class QuantizeConfig(Config):
     """Write a model with 8 or 4 bits a weight, and say what that costs on a text of yours.

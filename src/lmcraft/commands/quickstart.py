@@ -7,11 +7,9 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from cyclopts import Parameter
-
 from lmcraft.commands.prepare import PrepareConfig, prepare
 from lmcraft.commands.pretrain import PretrainConfig, pretrain
-from lmcraft.config import Config
+from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, remove
 
@@ -19,7 +17,7 @@ CODE_PROMPT = "def read_json(path):\n"
 FEW_DOCUMENTS = 200
 
 
-@Parameter(name="*")
+@command_config
 @dataclass(frozen=True, kw_only=True)
 class QuickstartConfig(Config):
     """Prepare text, train a tokenizer and a model on it, and let the model write."""

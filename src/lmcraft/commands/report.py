@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cyclopts import Parameter
-
-from lmcraft.config import Config
+from lmcraft.config import Config, command_config
 from lmcraft.folder import ModelFolder
 
 
-@Parameter(name="*")
+@command_config
 @dataclass(frozen=True)
 class ReportConfig(Config):
     """Write `lmcraft/report.html` of a model folder: curves, samples, configuration."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from cyclopts import Parameter
 
 from lmcraft.commands.pretrain import PretrainConfig, build_trainer, pretrain
+from lmcraft.config import command_config
 from lmcraft.data.loader import TokenSplit
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.folder import ModelFolder, write_text
@@ -35,7 +36,7 @@ Hidden = Parameter(show=False)
 Several = Parameter(consume_multiple=True, negative="")
 
 
-@Parameter(name="*")
+@command_config
 @dataclass(frozen=True, kw_only=True)
 class ScalingConfig(PretrainConfig):
     """Train a family of small models, fit the law of their loss, predict the next size, train that, and tell the error.

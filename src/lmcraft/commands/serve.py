@@ -3,13 +3,13 @@
 import ipaddress
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from lmcraft.config import Config
+from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
 from lmcraft.server.http.limits import Limits
 
@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 MODERATOR = "moderation"  # what a moderation model is called
 
 
+@command_config
 @dataclass(frozen=True)
-class _Positional(Config):
+class ServeConfig(Config):
+    """Serve models: OpenAI's endpoints under /v1, and a chat page. Only this machine reaches it, unless --host says more."""
+
     model: tuple[str, ...] = ()
     """Model folders, GGUF files or addresses (hf:owner/name); NAME=ADDRESS gives one a name."""
 
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class ServeConfig(_Positional):
-    """Serve models: OpenAI's endpoints under /v1, and a chat page. Only this machine reaches it, unless --host says more."""
+    _: KW_ONLY
 
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0: all of this machine's, and then a key is needed."""

@@ -7,13 +7,11 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal
 
-from cyclopts import Parameter
-
-from lmcraft.config import Config
+from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
 
 
-@Parameter(name="*")
+@command_config
 @dataclass(frozen=True)
 class TokenizerTrainConfig(Config):
     """What to learn a vocabulary from, and of which kind."""
@@ -54,7 +52,7 @@ class TokenizerTrainConfig(Config):
     """Replace a tokenizer that is in the folder."""
 
 
-@Parameter(name="*")
+@command_config
 @dataclass(frozen=True)
 class TokenizerInspectConfig(Config):
     """Which tokenizer to look at, and on what text."""

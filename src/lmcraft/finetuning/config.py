@@ -1,12 +1,12 @@
 """The settings of a tuning run: what of a model is trained, how an objective is set, what it learns from."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from cyclopts import Parameter
 
-from lmcraft.config import Config
+from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
 from lmcraft.training import depth_rule
 from lmcraft.training.config import OptimizerConfig, TrainConfig
@@ -149,18 +149,17 @@ OWNERS = {
 ObjectiveName = Literal["sft", "distil", "dpo", "ipo", "kto", "reward", "classify", "grpo", "continue"]
 
 
+@command_config
 @dataclass(frozen=True)
-class _Positional(Config):
+class FinetuneConfig(TrainConfig, Config):
+    """Tune a model on examples of one task. What the examples are is shown before the first step."""
+
     model: str
     """Model folder, GGUF file or address (hf:owner/name)."""
     data: tuple[Path, ...]
     """Files of examples (.jsonl, .json, .csv, .tsv, .parquet), whose kind is recognized; of continue, a dataset folder."""
 
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class FinetuneConfig(TrainConfig, _Positional):
-    """Tune a model on examples of one task. What the examples are is shown before the first step."""
+    _: KW_ONLY
 
     out: Path = Path("models/tuned")
     """Folder to write: an adapter (lora, dora) or a whole model."""
