@@ -26,7 +26,7 @@ def command_config(cls: type[C]) -> type[C]:
     inherited fields before its own, and cyclopts takes no positional argument after a field that needs a flag.
     """
     all_fields: dict[str, Field[Any]] = cls.__dict__["__dataclass_fields__"]
-    ordered = sorted(all_fields.items(), key=lambda item: item[1].kw_only)
+    ordered = sorted(all_fields.items(), key=lambda item: item[1].kw_only is True)
     all_fields.clear()
     all_fields.update(ordered)
     return cyclopts.Parameter(name="*")(cls)
