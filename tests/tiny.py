@@ -7,7 +7,7 @@ import torch
 
 from lmcraft import PrepareConfig, prepare
 from lmcraft.model.config import InitConfig, TransformerConfig
-from lmcraft.model.init import initialize
+from lmcraft.model.initialization import initialize
 from lmcraft.model.transformer import Transformer
 
 TEXT = "".join(f"Line {n}: the quick brown fox jumps over {n * n} lazy dogs. 天地玄黄\n\n" for n in range(400))

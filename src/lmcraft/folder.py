@@ -86,14 +86,14 @@ class DatasetFolder:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; what stands there at the end is renamed to `path`, at an error it is removed.
 
     Works for a file and for a folder (make the folder at the path that is given). An older file or folder is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    remove(temporary)
+    remove_path(temporary)
     try:
         yield temporary
         for file in temporary.rglob("*") if temporary.is_dir() else [temporary]:
@@ -101,14 +101,14 @@ def written_whole(path: Path) -> Iterator[Path]:
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
         if temporary.is_dir():
-            remove(path)
+            remove_path(path)
         temporary.replace(path)
     except BaseException:
-        remove(temporary)
+        remove_path(temporary)
         raise
 
 
-def remove(path: Path) -> None:
+def remove_path(path: Path) -> None:
     """Remove a file or a folder, if there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
@@ -118,7 +118,7 @@ def remove(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -19,10 +19,10 @@ from lmcraft.inference.grammar import structure_of
 from lmcraft.inference.native.decoder import Weights
 from lmcraft.inference.request import Request
 from lmcraft.model.adapter import Adapter
-from lmcraft.model.low_rank import by_name, with_adapter
+from lmcraft.model.lora_linear import select_adapter, with_adapter
 from lmcraft.model.storage import MAX_SHARD_SIZE, build_model, save_model, weight_files
 from lmcraft.model.transformer import Transformer
-from lmcraft.source import Source, open_adapter, open_source
+from lmcraft.model_source import ModelSource, open_adapter, open_model
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
@@ -107,14 +107,14 @@ class LanguageModel:
             UserError: there is no such model, its files are damaged, or an adapter is not of this model.
             RunError: it could not be fetched.
         """
-        with open_source(address) as source:
+        with open_model(address) as source:
             opened = {name: open_adapter(address) for name, address in (adapters or {}).items()}
             return cls.of(source, dtype=dtype, device=device, tier=tier, weights=weights, draft=draft, adapters=opened)
 
     @classmethod
     def of(
         cls,
-        source: Source,
+        source: ModelSource,
         *,
         dtype: torch.dtype | None = None,
         device: str | torch.device = "cpu",
@@ -246,7 +246,7 @@ class LanguageModel:
     def _plain(
         self, prompt_ids: Sequence[int], config: GenerationConfig, tokenizer: Tokenizer | None, adapter: str
     ) -> Iterator[Token]:
-        model = by_name({**self.adapters, "": self.transformer}, adapter)
+        model = select_adapter({**self.adapters, "": self.transformer}, adapter)
         return generate(model, prompt_ids, config, eos_token_ids=self.eos_token_ids, tokenizer=tokenizer)
 
     def _uses_engine(self, config: GenerationConfig) -> bool:

@@ -13,7 +13,7 @@ from lmcraft.inference.engine import Engine
 from lmcraft.inference.native import NativeDecoder, reason_against
 from lmcraft.language_model import load
 from lmcraft.model.linear import Linear
-from lmcraft.model.quantized import Bits, quantize_groups, quantize_groups_gptq, quantize_rows
+from lmcraft.model.quantized_matrix import Bits, quantize_groups, quantize_groups_gptq, quantize_rows
 from lmcraft.model.transformer import Transformer
 from tests.inference.models import TEXT, language_model
 from tests.tiny import GPT2
@@ -84,7 +84,7 @@ def test_gptq_is_nearer_than_rounding_on_inputs_that_depend_on_one_another() -> 
     def lost(dense: torch.Tensor) -> float:
         return float((inputs @ (dense - weight).T).norm())
 
-    assert lost(quantize_groups_gptq(weight, inputs.T @ inputs).dense()) < 0.7 * lost(quantize_groups(weight).dense())
+    assert lost(quantize_groups_gptq(weight, inputs.T @ inputs).dequantize()) < 0.7 * lost(quantize_groups(weight).dequantize())
 
 
 def test_transformers_opens_the_folder(home: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmcraft import PrepareConfig, prepare
-from lmcraft.data.loader import IGNORE, Batches, TokenSplit
+from lmcraft.data.loader import IGNORE_INDEX, TokenDataset, TokenSplit
 from lmcraft.data.permutation import permute
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
@@ -36,27 +36,27 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> TokenSplit:
 @given(length=st.integers(1, 90), seed=st.integers(0, 9), epoch=st.integers(0, 3))
 @settings(max_examples=40, deadline=None)
 def test_every_token_of_an_epoch_is_a_target_once(split: TokenSplit, length: int, seed: int, epoch: int) -> None:
-    batches = Batches(split, length, seed)
+    batches = TokenDataset(split, length, seed)
     first = epoch * batches.samples_per_epoch
     samples = [batches.sample(first + i) for i in range(batches.samples_per_epoch)]
-    pairs = Counter((int(a), int(b)) for s in samples for a, b in zip(s.input_ids, s.targets, strict=True) if b != IGNORE)
+    pairs = Counter((int(a), int(b)) for s in samples for a, b in zip(s.input_ids, s.targets, strict=True) if b != IGNORE_INDEX)
     tokens = split.slice(0, len(split))
     assert pairs == Counter(zip(tokens[:-1].tolist(), tokens[1:].tolist(), strict=True))
 
 
 def test_samples_do_not_depend_on_batches_or_workers(split: TokenSplit) -> None:
-    batches = Batches(split, 16, seed=3)
+    batches = TokenDataset(split, 16, seed=3)
     whole = batches.batch(range(24))
     by_workers = [batches.batch(range(worker, 24, 3)) for worker in range(3)]
     for worker, part in enumerate(by_workers):
         assert np.array_equal(part.input_ids, whole.input_ids[worker::3])
         assert np.array_equal(part.targets, whole.targets[worker::3])
-    assert not np.array_equal(whole.input_ids, Batches(split, 16, seed=4).batch(range(24)).input_ids)
+    assert not np.array_equal(whole.input_ids, TokenDataset(split, 16, seed=4).batch(range(24)).input_ids)
 
 
 def test_document_ids_rise_where_a_document_begins(split: TokenSplit) -> None:
     end = split.slice(0, len(split))[-1]  # a split ends with the token that every document ends with
-    for sample in list(Batches(split, 32).ordered())[:-1]:
+    for sample in list(TokenDataset(split, 32).ordered())[:-1]:
         rises = np.flatnonzero(np.diff(sample.document_ids)) + 1
         ends = np.flatnonzero(sample.input_ids[:-1] == end) + 1
         assert rises.tolist() == ends.tolist()

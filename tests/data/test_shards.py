@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmcraft.data import Batches, Document, Reading, TokenSplit, write_dataset
+from lmcraft.data import TokenDataset, Document, ReadStats, TokenSplit, write_dataset
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 
@@ -25,7 +25,7 @@ def save_nothing(folder: Path) -> None:
 
 
 def write(out: Path, texts: Sequence[str], **settings: Any) -> DatasetFolder:
-    def read(reading: Reading) -> Iterator[Document]:
+    def read(stats: ReadStats) -> Iterator[Document]:
         yield from (Document(text, "memory", number) for number, text in enumerate(texts))
 
     defaults: dict[str, Any] = {"vocab_size": 256, "eos_token_id": END, "validation": 0}
@@ -46,7 +46,7 @@ def test_shards_are_one_sequence(
         stop = min(start + 7, len(expected))
         assert split.slice(start, stop).tolist() == expected[start:stop]
         assert split.document_starts(start, stop).tolist() == [begin for begin in begins if start <= begin < stop]
-    rows = list(Batches(split, length).ordered())
+    rows = list(TokenDataset(split, length).ordered())
     targets = np.concatenate([row.targets for row in rows])
     assert targets[: len(expected) - 1].tolist() == expected[1:]
     assert set(targets[len(expected) - 1 :].tolist()) <= {-100}
@@ -122,7 +122,7 @@ def test_a_damaged_or_absent_split_is_a_user_error(tmp_path: Path) -> None:
 
 def test_a_row_across_the_seam_begins_a_document(tmp_path: Path) -> None:
     split = TokenSplit(write(tmp_path / "data", ["abcdefghij"], eos_token_id=None), "train")
-    batches = Batches(split, 4, seed=1)
+    batches = TokenDataset(split, 4, seed=1)
     for index in range(batches.samples_per_epoch * 20):
         row = batches.sample(index)
         counted = row.targets >= 0

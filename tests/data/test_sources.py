@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmcraft.data import Reading, formats, read_documents
+from lmcraft.data import ReadStats, formats, read_documents
 from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of
 
@@ -47,9 +47,9 @@ def test_a_text_is_cut_at_blank_lines_then_lines_then_words(tmp_path: Path) -> N
 
 def test_invalid_utf8_is_replaced_and_counted(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfok \xff\xfe \xe4\xbd")
-    reading = Reading()
-    assert texts_of(tmp_path / "a.txt", reading=reading) == ["ok \ufffd\ufffd \ufffd\ufffd"]
-    assert reading.invalid_bytes == 4
+    stats = ReadStats()
+    assert texts_of(tmp_path / "a.txt", stats=stats) == ["ok \ufffd\ufffd \ufffd\ufffd"]
+    assert stats.invalid_bytes == 4
 
 
 def test_every_kind_of_malformed_row(tmp_path: Path) -> None:
@@ -66,17 +66,17 @@ def test_every_kind_of_malformed_row(tmp_path: Path) -> None:
     ]
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\n".join(rows))
-    reading = Reading()
-    assert texts_of(path, reading=reading) == ["good", "half a pair \ufffd"]
-    assert [(row["file"], row["line"]) for row in reading.malformed_first] == [(str(path), n) for n in range(3, 9)]
-    assert "fine-tuning" in reading.malformed_first[0]["reason"]
+    stats = ReadStats()
+    assert texts_of(path, stats=stats) == ["good", "half a pair \ufffd"]
+    assert [(row["file"], row["line"]) for row in stats.malformed_first] == [(str(path), n) for n in range(3, 9)]
+    assert "fine-tuning" in stats.malformed_first[0]["reason"]
 
 
 def test_all_malformed_rows_are_counted_and_the_first_are_kept(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("broken\n" * 1000)
-    reading = Reading()
-    assert texts_of(tmp_path / "a.jsonl", reading=reading) == []
-    assert (reading.malformed_count, len(reading.malformed_first)) == (1000, 20)
+    stats = ReadStats()
+    assert texts_of(tmp_path / "a.jsonl", stats=stats) == []
+    assert (stats.malformed_count, len(stats.malformed_first)) == (1000, 20)
 
 
 def test_the_account_of_a_source(tmp_path: Path) -> None:
@@ -84,12 +84,12 @@ def test_the_account_of_a_source(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / "f" / name).write_text("你好")
     (tmp_path / "c.txt.gz").write_bytes(gzip.compress(b"text"))
-    reading = Reading()
-    assert texts_of(tmp_path / "f", tmp_path / "c.txt.gz", reading=reading) == ["你好", "你好", "text"]
-    folder, file = reading.sources
+    stats = ReadStats()
+    assert texts_of(tmp_path / "f", tmp_path / "c.txt.gz", stats=stats) == ["你好", "你好", "text"]
+    folder, file = stats.sources
     assert (folder.files, folder.documents, folder.bytes) == (2, 2, 12)
     assert file.sha256 == sha256_of(tmp_path / "c.txt.gz") != folder.sha256
-    assert reading.position == reading.total
+    assert stats.position == stats.total
 
 
 def test_include_and_exclude_match_names_and_paths(tmp_path: Path) -> None:
@@ -150,10 +150,10 @@ def test_hugging_face_datasets_are_streamed(monkeypatch: pytest.MonkeyPatch) -> 
         return [{"text": "a"}, {"other": "b"}]
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))  # an extra, not in tests
-    reading = Reading()
-    assert texts_of("hf:owner/name:en", reading=reading) == ["a"]
+    stats = ReadStats()
+    assert texts_of("hf:owner/name:en", stats=stats) == ["a"]
     assert asked == [("owner/name", "en", {"split": "train", "streaming": True})]
-    assert (reading.malformed_count, reading.total) == (1, None)
+    assert (stats.malformed_count, stats.total) == (1, None)
 
 
 def test_json_may_be_a_list_of_texts(tmp_path: Path) -> None:

@@ -51,4 +51,4 @@ def piece(length: int, *, seed: int = 0, learned_from: int = 0) -> Piece:
 
 def batch_of(pieces: Sequence[Piece], length: int, *, packing: bool = True) -> TensorBatch:
     """All pieces in one batch."""
-    return to_device(Batch.of(list(PackedRows(pieces, length, packing=packing).ordered())), tiny_model().device)
+    return to_device(Batch.stack(list(PackedRows(pieces, length, packing=packing).ordered())), tiny_model().device)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lmcraft.data.loader import IGNORE
+from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import UserError
 from lmcraft.finetuning.classify import Classification, Pooling, add_head, assess, bits, scores
 from lmcraft.finetuning.examples import Example, Labeled
@@ -32,7 +32,7 @@ def classifier(labels: int = 3, **settings: str) -> Transformer:
 def texts(targets: tuple[int, ...] = TARGETS) -> list[Piece]:
     found = []
     for length, target in zip(LENGTHS, targets, strict=True):
-        ends = np.full(length, IGNORE)
+        ends = np.full(length, IGNORE_INDEX)
         ends[-1] = target
         found.append(Piece(piece(length).input_ids, ends))
     return found
@@ -136,7 +136,7 @@ def test_rare_labels_weigh_more() -> None:
 def test_a_label_stands_at_the_end_token_of_its_text() -> None:
     encoder = Encoder(chat_tokenizer(), [0])
     one = Pieces(encoder, "classify", ("a", "b", "c")).of(labeled(("c",)))[0]
-    assert one.input_ids[-1] == 0 and one.targets.tolist() == [IGNORE] * (len(one) - 1) + [2]
+    assert one.input_ids[-1] == 0 and one.targets.tolist() == [IGNORE_INDEX] * (len(one) - 1) + [2]
     several = Pieces(encoder, "classify", ("a", "b", "c"), several=True).of(labeled(("c", "a"), ()))
     assert [some.targets[-1] for some in several] == [0b101, 0]
     with pytest.raises(UserError, match="example 1: its label 'd' is not among"):

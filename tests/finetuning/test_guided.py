@@ -105,7 +105,7 @@ def loss_of_a_step(objective: NearStart, model: Transformer, parts: list[Batch])
 def test_a_penalty_pulls_to_the_start_whatever_the_micro_batches(split: int) -> None:
     samples = list(PackedRows(PIECES, 40, packing=False).ordered())
     size = len(samples) // split
-    parts = [Batch.of(samples[n : n + size]) for n in range(0, len(samples), size)]
+    parts = [Batch.stack(samples[n : n + size]) for n in range(0, len(samples), size)]
     model, start = tiny_model(seed=1), {name: p.detach() for name, p in tiny_model().named_parameters()}
     loss_of_a_step(NearStart(NextToken(), 0.0, start), model, parts)
     plain = {name: p.grad for name, p in model.named_parameters()}

@@ -12,11 +12,11 @@ from lmcraft.finetuning.files import Labels, open_tuned, snapshot
 from lmcraft.finetuning.lora import adapted_layers, add_adapters
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.adapter import read_adapter
-from lmcraft.model.frozen import FrozenLinear
+from lmcraft.model.frozen_linear import FrozenLinear
 from lmcraft.model.linear import Linear
-from lmcraft.model.low_rank import AdaptedLinear
+from lmcraft.model.lora_linear import LoraLinear
 from lmcraft.model.transformer import Transformer
-from lmcraft.source import open_source
+from lmcraft.model_source import open_model
 from tests.finetuning.chat import chat_model, chat_tokenizer
 from tests.tiny import GPT2
 
@@ -62,7 +62,7 @@ def written(model: Transformer, method: MethodConfig, folder: Path, out: Path) -
 
 
 def beside(folder: Path) -> Transformer:
-    with open_source(folder) as source:
+    with open_model(folder) as source:
         return open_tuned(source, torch.float32, torch.device("cpu")).eval()
 
 
@@ -77,7 +77,7 @@ def test_adapters_start_as_the_identity(name: str, bits: Any) -> None:
     if bits != "keep":
         assert all(isinstance(layer.base, FrozenLinear) for layer in adapted_layers(model))
         for key, module in model.named_modules():
-            if isinstance(module, AdaptedLinear):
+            if isinstance(module, LoraLinear):
                 plain.get_submodule(key).weight.copy_(module.base.weight)
     torch.testing.assert_close(model(IDS), plain(IDS), atol=1e-4, rtol=1e-4)
 

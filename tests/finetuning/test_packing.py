@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmcraft.data.loader import IGNORE, MULTIPLE, Batch, Batches, TokenSplit
+from lmcraft.data.loader import IGNORE_INDEX, LENGTH_MULTIPLE, Batch, TokenDataset, TokenSplit
 from lmcraft.errors import UserError
 from lmcraft.finetuning.packing import Mixed, PackedRows, Piece, best_fit
 from lmcraft.model.attention import AttentionKind
@@ -43,10 +43,10 @@ def test_an_epoch_has_every_token_once(lengths: list[int], seed: int) -> None:
     rows = PackedRows(numbered(lengths), ROOM, seed)
     for epoch in range(2):
         samples = [rows.sample(epoch * len(rows) + place) for place in range(len(rows))]
-        seen = np.concatenate([sample.targets[sample.targets != IGNORE] for sample in samples])
+        seen = np.concatenate([sample.targets[sample.targets != IGNORE_INDEX] for sample in samples])
         assert np.array_equal(np.bincount(seen, minlength=len(lengths) + 1)[1:], lengths)
         for sample in samples:
-            used = sample.targets != IGNORE
+            used = sample.targets != IGNORE_INDEX
             assert np.array_equal(sample.input_ids[used], sample.targets[used]) and not sample.input_ids[~used].any()
             pairs = {*zip(sample.document_ids.tolist(), sample.targets.tolist(), strict=True)}
             assert len(pairs) == len({document for document, _ in pairs}) == len({target for _, target in pairs})
@@ -73,22 +73,22 @@ def test_epochs_and_seeds_have_other_orders() -> None:
 @given(LENGTHS, st.integers(0, 5), st.integers(1, 4))
 def test_a_trimmed_batch_keeps_every_target(lengths: list[int], seed: int, size: int) -> None:
     rows = PackedRows(numbered(lengths), 3 * ROOM, seed)
-    whole, cut = Batch.of([rows.sample(n) for n in range(size)]), rows.batch(range(size))
+    whole, cut = Batch.stack([rows.sample(n) for n in range(size)]), rows.batch(range(size))
     T = cut.input_ids.shape[1]
-    assert T % MULTIPLE == 0 or T == 3 * ROOM
+    assert T % LENGTH_MULTIPLE == 0 or T == 3 * ROOM
     for name in ("input_ids", "targets", "document_ids"):
         assert np.array_equal(getattr(cut, name), getattr(whole, name)[:, :T])
-    assert (whole.targets[:, T:] == IGNORE).all()
-    longest = max(int((row != IGNORE).sum()) for row in whole.targets)
-    assert min(3 * ROOM, MULTIPLE * -(-longest // MULTIPLE)) == T
+    assert (whole.targets[:, T:] == IGNORE_INDEX).all()
+    longest = max(int((row != IGNORE_INDEX).sum()) for row in whole.targets)
+    assert min(3 * ROOM, LENGTH_MULTIPLE * -(-longest // LENGTH_MULTIPLE)) == T
 
 
 @pytest.mark.parametrize("length", [50, 64])
 def test_a_trimmed_prompt_without_targets_is_whole(length: int) -> None:
-    prompt = Piece(np.arange(1, length + 1), np.full(length, IGNORE), values=np.zeros(1, np.float32))
+    prompt = Piece(np.arange(1, length + 1), np.full(length, IGNORE_INDEX), values=np.zeros(1, np.float32))
     batch = PackedRows([prompt], 64).batch([0])
     assert np.array_equal(batch.input_ids[0][batch.document_ids[0] == 0], prompt.input_ids)
-    assert np.array_equal(batch.trimmed().input_ids, batch.input_ids)
+    assert np.array_equal(batch.trim_padding().input_ids, batch.input_ids)
 
 
 def test_pieces_with_values_and_unpacked_ones_have_rows_of_their_own() -> None:
@@ -125,7 +125,7 @@ def test_a_mixture_has_its_share_of_general_rows_and_skips_none(share: float, n:
 
 
 def test_a_mixture_takes_rows_of_a_dataset(tmp_path: Path) -> None:
-    general = Batches(TokenSplit(tiny_dataset(tmp_path), "train"), ROOM, 1)
+    general = TokenDataset(TokenSplit(tiny_dataset(tmp_path), "train"), ROOM, 1)
     batch = Mixed(PackedRows(numbered([9, 8]), ROOM, 1), general, 0.5).batch(range(4))
     assert [np.array_equal(batch.input_ids[2 * n + 1], general.sample(n).input_ids) for n in range(2)] == [True, True]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lmcraft.data.loader import IGNORE, Batch
+from lmcraft.data.loader import IGNORE_INDEX, Batch
 from lmcraft.finetuning.classify import add_head
 from lmcraft.finetuning.packing import PackedRows, Piece
 from lmcraft.finetuning.preference import (
@@ -94,7 +94,7 @@ PAIRS = [pair(7, 12), pair(20, 5)]
 
 
 def rows(pieces: list[Piece]) -> Batch:
-    return Batch.of(list(PackedRows(pieces, 40).ordered()))
+    return Batch.stack(list(PackedRows(pieces, 40).ordered()))
 
 
 def alone(model: Transformer, pieces: list[Piece]) -> tuple[Tensor, Tensor]:
@@ -106,7 +106,7 @@ def alone(model: Transformer, pieces: list[Piece]) -> tuple[Tensor, Tensor]:
             here = some.document_ids == document
             targets = torch.from_numpy(some.targets[here])
             log_probs = model(torch.from_numpy(some.input_ids[here])[None])[0].log_softmax(-1)
-            learned = targets != IGNORE
+            learned = targets != IGNORE_INDEX
             sums.append(log_probs[learned].gather(1, targets[learned][:, None]).sum())
             counts.append(learned.sum().float())
     return torch.stack(sums).view(-1, 2), torch.stack(counts).view(-1, 2)
@@ -177,7 +177,7 @@ def test_a_reward_is_of_the_last_tokens_of_both_answers() -> None:
     for some in PAIRS:
         assert some.document_ids is not None
         ends = np.append(some.document_ids[1:] != some.document_ids[:-1], True)
-        pieces.append(Piece(some.input_ids, np.where(ends, 0, IGNORE), some.document_ids, some.values))
+        pieces.append(Piece(some.input_ids, np.where(ends, 0, IGNORE_INDEX), some.document_ids, some.values))
     head = model.get_submodule("score")
     expected = []
     for some in pieces:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lmcraft.data.loader import IGNORE
+from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import UserError
 from lmcraft.finetuning.audit import check_learned, check_pieces, show_batch
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.packing import PackedRows, Piece
 from lmcraft.finetuning.task import Task
-from lmcraft.source import open_source
+from lmcraft.model_source import open_model
 from tests.finetuning.chat import chat_folder, chat_tokenizer, piece, says
 
 TOOLS = [{"type": "function", "function": {"name": "clock"}}]
@@ -42,7 +42,7 @@ def task_of(base: Path, tmp_path: Path) -> Make:
             str(base), (tmp_path / "data.jsonl",), validation_data=(tmp_path / "held.jsonl",), sequence_length=96, **settings
         ).resolved()
         lines: list[str] = []
-        with open_source(base) as source:
+        with open_model(base) as source:
             return Task(config, source, lines.append), lines
 
     return make
@@ -115,7 +115,7 @@ def test_pieces_that_cannot_be_learned_are_named() -> None:
 
 def test_a_batch_is_shown_with_its_documents_and_what_is_learned() -> None:
     a, b, c, d = (chat_tokenizer().encode(letter)[0] for letter in "abcd")
-    first = Piece(np.array([a, b]), np.array([IGNORE, c]))
+    first = Piece(np.array([a, b]), np.array([IGNORE_INDEX, c]))
     second = Piece(np.array([d, a]), np.array([a, b]))
     batch = PackedRows([first, second], 6).batch([0])
     assert show_batch(batch, chat_tokenizer()).splitlines() == [

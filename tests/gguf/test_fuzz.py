@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lmcraft.errors import UserError
 from lmcraft.gguf import read_gguf, write_gguf
-from lmcraft.gguf.file import GGUFFile
+from lmcraft.gguf.container import GGUFFile
 from lmcraft.model.families import FAMILIES
 from lmcraft.model.storage import build_model
 from lmcraft.tokenizer import Tokenizer

@@ -9,7 +9,7 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.gguf import read_gguf, write_gguf
-from lmcraft.gguf.package import gguf_package
+from lmcraft.gguf.dependency import gguf_package
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.storage import build_model, open_checkpoint
 from tests.inference.models import tokenizer

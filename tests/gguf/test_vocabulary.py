@@ -15,7 +15,7 @@ from lmcraft.gguf.metadata import Metadata
 from lmcraft.gguf.sentencepiece import merges_of
 from lmcraft.gguf.vocabulary import TokenType, end_token_ids, read_tokenizer, write_tokenizer
 from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
-from lmcraft.tokenizer.bytelevel import byte_of_character
+from lmcraft.tokenizer.byte_level import byte_of_character
 from tests.assets import fetch, gemma3_gguf, smollm2_gguf
 from tests.gguf.texts import TEXTS
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmcraft.errors import UserError
-from lmcraft.hub import fetch
+from lmcraft.hub import fetch_model
 from lmcraft.hub.address import HubAddress, LocalAddress, PackageAddress, is_inside
 from lmcraft.hub.fetch import parse
-from lmcraft.hub.names import NAMES
+from lmcraft.hub.short_names import NAMES
 
 HASH = "0123456789abcdef" * 4
 COMMIT = "0123456789" * 4
@@ -130,7 +130,7 @@ def test_a_folder_is_itself_and_wins_over_a_short_name(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gpt2").mkdir()
     for address in ("gpt2", "./gpt2", Path("gpt2"), tmp_path / "gpt2"):
-        fetched = fetch(address)
+        fetched = fetch_model(address)
         assert fetched.path.samefile(tmp_path / "gpt2")
         assert (fetched.source, fetched.sha256, fetched.license) == (str(tmp_path / "gpt2"), {}, None)
 
@@ -140,7 +140,7 @@ def test_a_gguf_file_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for name in ("x.gguf", "other"):
         (tmp_path / name).write_bytes(b"GGUF")
     assert parse("x.gguf") == parse("gguf:x.gguf") == LocalAddress(Path("x.gguf"))
-    assert fetch("gguf:other").path.samefile(tmp_path / "other")
+    assert fetch_model("gguf:other").path.samefile(tmp_path / "other")
     for address, words in [("other", "write gguf:other"), ("gguf:.", "no GGUF file"), (Path("no"), "no model folder 'no'")]:
         with pytest.raises(UserError, match=words):
             parse(address)
@@ -152,6 +152,6 @@ def test_paths_that_lead_elsewhere_are_known(path: str) -> None:
 
 
 def test_a_folder_is_found_without_torch_and_without_the_library_of_the_hub(tmp_path: Path) -> None:
-    code = f"import sys; from lmcraft.hub import fetch; fetch({str(tmp_path)!r}); "
+    code = f"import sys; from lmcraft.hub import fetch_model; fetch_model({str(tmp_path)!r}); "
     code += "print([m for m in ('torch', 'huggingface_hub', 'rich') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

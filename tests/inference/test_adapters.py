@@ -23,8 +23,8 @@ from lmcraft.language_model import LanguageModel
 from lmcraft.model.adapter import Adapter, read_adapter, save_adapter
 from lmcraft.model.families import family_for
 from lmcraft.model.linear import Linear
-from lmcraft.model.low_rank import with_adapter
-from lmcraft.model.quantized import quantize_groups
+from lmcraft.model.lora_linear import with_adapter
+from lmcraft.model.quantized_matrix import quantize_groups
 from lmcraft.model.transformer import Transformer
 from tests.inference.models import language_model, texts
 from tests.tiny import GPT2, tiny_model
@@ -116,7 +116,7 @@ def test_the_native_step_has_adapters(kind: str, weights: Any, family: str, tmp_
     if weights == "int4" and kind != "int4":  # the rounding of inputs alone: those of a base in 4 bits from the beginning
         for module in model.transformer.modules():
             if isinstance(module, Linear) and module is not model.transformer.lm_head:
-                module.weight.data = quantize_groups(module.weight.data).dense()
+                module.weight.data = quantize_groups(module.weight.data).dequantize()
         beside["a"] = with_adapter(model.transformer, adapter)
     with torch.inference_mode():
         expected = beside["a"](torch.tensor([ids]))[0]

@@ -13,7 +13,7 @@ from lmcraft.finetuning.lora import adapted_layers, adapter_tensors
 from lmcraft.finetuning.methods import trained_groups, trained_state
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.transformer import Transformer
-from lmcraft.source import open_source
+from lmcraft.model_source import open_model
 from lmcraft.training.config import OptimizerConfig
 from lmcraft.training.depth_rule import resolve_optimizer
 from lmcraft.training.optimizer import Optimizer
@@ -89,7 +89,7 @@ def test_what_lies_outside_the_blocks_is_refused_beside_the_weights(settings: di
     family = "phi3" if "lm_head" in settings["target_modules"] else "llama"
     settings = settings | ({"target_modules": ["qkv_proj", "lm_head"]} if family == "phi3" else {})
     adapted(family, "lora", tmp_path / "base", **settings).save_pretrained(tmp_path / "out", save_embedding_layers=False)
-    with open_source(tmp_path / "out") as source, pytest.raises(UserError, match=r"only be merged.*lmcraft export"):
+    with open_model(tmp_path / "out") as source, pytest.raises(UserError, match=r"only be merged.*lmcraft export"):
         open_tuned(source, torch.float32, torch.device("cpu"))
 
 

@@ -70,7 +70,7 @@ def test_sft(tmp_path: Path) -> None:
     data = datasets.Dataset.from_list([{"prompt": prompt, "completion": answer} for prompt, answer in pairs])
     found = first_loss(trl.SFTTrainer(theirs(folder), trl.SFTConfig(**settings(tmp_path)), train_dataset=data))
     pieces = Pieces(ENCODER, "sft").of([Conversation((*prompt, *answer)) for prompt, answer in pairs])
-    assert found == pytest.approx(mean(NextToken(), folder, Batch.of(list(PackedRows(pieces, ROOM).ordered()))), rel=1e-4)
+    assert found == pytest.approx(mean(NextToken(), folder, Batch.stack(list(PackedRows(pieces, ROOM).ordered()))), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["dpo", "ipo"])
@@ -88,8 +88,8 @@ def test_preferences(name: Any, tmp_path: Path) -> None:
     found = first_loss(trl.DPOTrainer(theirs(folder), theirs(reference), config, train_dataset=data))
     start, known = load_model(reference), []
     for piece in Pieces(ENCODER, name).of(rows):
-        batch = Batch.of(list(PackedRows([piece], ROOM).ordered()))
+        batch = Batch.stack(list(PackedRows([piece], ROOM).ordered()))
         log_probs, _ = document_log_probs(start, to_device(batch, start.device))
         known.append(replace(piece, values=log_probs[0].detach().numpy().astype(np.float32)))
-    batch = Batch.of(list(PackedRows(known, ROOM).ordered()))
+    batch = Batch.stack(list(PackedRows(known, ROOM).ordered()))
     assert found == pytest.approx(mean(Preferences(name, beta=0.1), folder, batch), rel=1e-4)

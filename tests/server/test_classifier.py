@@ -12,7 +12,7 @@ from lmcraft.finetuning.classify import add_head
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.finetuning.files import Labels, snapshot
 from lmcraft.model.storage import build_model
-from lmcraft.source import open_source
+from lmcraft.model_source import open_model
 from tests.finetuning.chat import chat_folder
 from tests.server.tiny_server import Server, running
 
@@ -22,7 +22,7 @@ LABELS = Labels(("safe", "rude", "violent"), pooling="mean")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base, out = chat_folder(tmp_path_factory.mktemp("base")), tmp_path_factory.mktemp("classifier")
-    with open_source(base) as source:
+    with open_model(base) as source:
         model = build_model(source.checkpoint, dtype=torch.float32)
         torch.manual_seed(0)
         add_head(model, len(LABELS.labels))

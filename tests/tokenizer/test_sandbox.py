@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.tokenizer.template import render
+from lmcraft.tokenizer.chat_template import render
 
 DOUBLE = "{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = "
 HOSTILE = {

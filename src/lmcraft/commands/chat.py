@@ -14,7 +14,7 @@ from lmcraft.commands.remote import SETTINGS, RemoteBackend, is_remote
 from lmcraft.config import command_config
 from lmcraft.errors import RunError, UserError
 from lmcraft.inference.config import GenerationConfig
-from lmcraft.tokenizer.template import without
+from lmcraft.tokenizer.chat_template import without
 
 if TYPE_CHECKING:
     from lmcraft.language_model import LanguageModel

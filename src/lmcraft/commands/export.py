@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 from lmcraft.config import Config, command_config
 from lmcraft.errors import RunError, UserError
-from lmcraft.folder import ModelFolder, write_lineage, written_whole
+from lmcraft.folder import ModelFolder, write_lineage, atomic_write
 
 if TYPE_CHECKING:
     import torch
 
     from lmcraft.gguf import Quantization
     from lmcraft.language_model import LanguageModel
-    from lmcraft.source import Source
+    from lmcraft.model_source import ModelSource
 
 PROBE = (
     "The capital of France is Paris. In 2026, 7 x 8 = 56.\n\ndef read(path):\n    with open(path) as file:\n"
@@ -81,12 +81,12 @@ def export(config: ExportConfig) -> Path:
     import torch
 
     from lmcraft.language_model import LanguageModel
-    from lmcraft.source import open_source
+    from lmcraft.model_source import open_model
 
     config = config.resolved()
     if config.out.exists() and not config.overwrite:
         raise UserError(f"out='{config.out}' already exists: add --overwrite to replace it, or choose another name")
-    with open_source(config.model) as source:
+    with open_model(config.model) as source:
         original = LanguageModel.of(source, dtype=torch.float32)
         ids = (original.tokenizer.encode(PROBE) or [0])[
             : min(PROBE_TOKENS, original.transformer.config.max_position_embeddings)
@@ -97,7 +97,7 @@ def export(config: ExportConfig) -> Path:
             model.transformer.to(getattr(torch, config.dtype))
         dtype = str(model.transformer.embed_tokens.weight.dtype).removeprefix("torch.")
         dtype = "q8_0" if config.dtype == "q8_0" else dtype
-        with written_whole(config.out) as temporary:
+        with atomic_write(config.out) as temporary:
             if config.keep_adapter:
                 _write_adapter(source, temporary, None if config.dtype == "keep" else getattr(torch, config.dtype))
             elif config.kind == "gguf":
@@ -112,7 +112,7 @@ def export(config: ExportConfig) -> Path:
     return config.out
 
 
-def _write_folder(model: "LanguageModel", source: "Source", folder: Path, max_shard_size: int) -> None:
+def _write_folder(model: "LanguageModel", source: "ModelSource", folder: Path, max_shard_size: int) -> None:
     model.save(folder, max_shard_size=max_shard_size)
     if source.path.is_dir():
         for pattern in CARD:
@@ -121,7 +121,7 @@ def _write_folder(model: "LanguageModel", source: "Source", folder: Path, max_sh
     write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)
 
 
-def _write_adapter(source: "Source", folder: Path, dtype: "torch.dtype | None") -> None:
+def _write_adapter(source: "ModelSource", folder: Path, dtype: "torch.dtype | None") -> None:
     from lmcraft.model.adapter import save_adapter
 
     if source.adapter is None:
@@ -130,14 +130,14 @@ def _write_adapter(source: "Source", folder: Path, dtype: "torch.dtype | None") 
     write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)
 
 
-def _write_gguf(model: "LanguageModel", source: "Source", file: Path, kind: "Quantization") -> None:
+def _write_gguf(model: "LanguageModel", source: "ModelSource", file: Path, kind: "Quantization") -> None:
     from lmcraft.gguf import write_gguf
     from lmcraft.model.families import family_for
-    from lmcraft.model.families.native import NATIVE
+    from lmcraft.model.families.lmcraft import LMCRAFT
 
     config = model.transformer.config
     family = family_for(config)
-    if family is NATIVE:
+    if family is LMCRAFT:
         raise UserError(
             "no Hugging Face family can say this model's architecture, so GGUF cannot either: export --format hf"
         )

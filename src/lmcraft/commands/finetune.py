@@ -7,7 +7,7 @@ from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage, write_text
 
 if TYPE_CHECKING:
-    from lmcraft.source import Source
+    from lmcraft.model_source import ModelSource
     from lmcraft.training.processes import Processes
 
 
@@ -22,15 +22,15 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
     from lmcraft.training import environment
 
     environment.set_up()
-    from lmcraft.source import open_source
+    from lmcraft.model_source import open_model
     from lmcraft.training.processes import joined
 
     config = config.resolved()
-    with joined(config.device, 1) as processes, open_source(config.model) as source:
+    with joined(config.device, 1) as processes, open_model(config.model) as source:
         return _finetune(config, source, processes)
 
 
-def _finetune(config: FinetuneConfig, source: "Source", processes: "Processes") -> ModelFolder:
+def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Processes") -> ModelFolder:
     from rich.console import Console
 
     from lmcraft.finetuning.audit import show_batch

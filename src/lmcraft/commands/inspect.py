@@ -63,9 +63,9 @@ def describe(address: str | Path) -> dict[str, Any]:
     import torch
 
     from lmcraft.model.transformer import Transformer
-    from lmcraft.source import open_source
+    from lmcraft.model_source import open_model
 
-    with open_source(address) as source:
+    with open_model(address) as source:
         config = source.checkpoint.config()
         with torch.device("meta"):
             model = Transformer(config)
@@ -103,7 +103,7 @@ def _part(name: str) -> str:
 def _active(config: "TransformerConfig", total: int) -> int:
     """The parameters that one token meets: all but the experts that are not chosen."""
     idle = config.num_experts - config.num_experts_per_tok
-    expert = (3 if config.gated else 2) * config.hidden_size * config.moe_intermediate_size
+    expert = (3 if config.is_gated else 2) * config.hidden_size * config.moe_intermediate_size
     return total - sum(map(config.has_experts, range(config.num_hidden_layers))) * idle * expert
 
 

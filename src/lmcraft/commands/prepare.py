@@ -99,9 +99,9 @@ def prepare(config: PrepareConfig) -> DatasetFolder:
 
 
 def _from_store(where: str, out: Path) -> DatasetFolder:
-    from lmcraft.data.formats import optional
+    from lmcraft.data.formats import import_optional
 
-    optional("sqlalchemy", "serve", "from_store")
+    import_optional("sqlalchemy", "serve", "from_store")
     from lmcraft.server.conversations.exporter import KINDS, export_examples
     from lmcraft.server.conversations.store import Store
 
@@ -135,7 +135,7 @@ def _from_text(config: PrepareConfig) -> DatasetFolder:
     tokenizer = _tokenizer(config, read)
     dataset = write_dataset(
         config.out,
-        lambda reading: read(reading=reading),
+        lambda reading: read(stats=stats),
         encode_batch=tokenizer.encode_batch,
         save_tokenizer=tokenizer.save,
         vocab_size=tokenizer.vocab_size,
@@ -159,13 +159,13 @@ def _check_out(config: PrepareConfig) -> None:
 
 
 def _tokenizer(config: PrepareConfig, read: Callable[..., Iterator[Document]]) -> Tokenizer:
-    from lmcraft.data import Reading, with_progress
+    from lmcraft.data import ReadStats, show_progress
     from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
 
     if config.tokenizer is not None:
         return Tokenizer.load(config.tokenizer)
-    reading = Reading()
-    texts = (document.text for document in with_progress(read(reading=reading), reading, "training a tokenizer"))
+    stats = ReadStats()
+    texts = (document.text for document in show_progress(read(stats=stats), stats, "training a tokenizer"))
     if config.tokenizer_type == "characters":
         return train_characters(texts)
     return train_bpe(texts, vocab_size=config.vocab_size, digits=config.digits)

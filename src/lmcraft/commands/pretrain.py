@@ -196,13 +196,13 @@ def settled(
     Raises:
         UserError: a single row does not fit in memory.
     """
-    from lmcraft.data.loader import Batches, TokenSplit
+    from lmcraft.data.loader import TokenDataset, TokenSplit
     from lmcraft.training.autotune import settle_attention, settle_compile, settle_micro_batch
     from lmcraft.training.processes import Processes
 
     processes = processes or Processes()
     model, length = config.model, config.sequence_length
-    training = Batches(TokenSplit(DatasetFolder(config.data), "train"), length, config.seed)
+    training = TokenDataset(TokenSplit(DatasetFolder(config.data), "train"), length, config.seed)
     config = processes.agree(settle_attention(config, model, training, machine, say, document_mask=config.document_mask))
     config = processes.agree(settle_compile(config, model, length, machine, say))
     if not config.max_steps:
@@ -257,10 +257,10 @@ def build_trainer(
     """
     import torch
 
-    from lmcraft.data.loader import Batches, TokenSplit
+    from lmcraft.data.loader import TokenDataset, TokenSplit
     from lmcraft.inference.config import GenerationConfig
     from lmcraft.language_model import LanguageModel
-    from lmcraft.model.init import initialize
+    from lmcraft.model.initialization import initialize
     from lmcraft.model.storage import load_model
     from lmcraft.model.transformer import Transformer
     from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -292,8 +292,8 @@ def build_trainer(
     trainer = Trainer(
         model,
         objective,
-        Batches(TokenSplit(data, "train"), config.sequence_length, config.seed),
-        Batches(validation, config.sequence_length),
+        TokenDataset(TokenSplit(data, "train"), config.sequence_length, config.seed),
+        TokenDataset(validation, config.sequence_length),
         config,
         machine,
         folder,

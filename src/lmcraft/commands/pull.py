@@ -7,7 +7,7 @@ from typing import Literal
 
 from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder, write_lineage, written_whole
+from lmcraft.folder import ModelFolder, write_lineage, atomic_write
 
 
 @command_config
@@ -41,15 +41,15 @@ def pull(config: PullConfig) -> ModelFolder:
     import torch
 
     from lmcraft.language_model import LanguageModel
-    from lmcraft.source import open_source
+    from lmcraft.model_source import open_model
 
-    with open_source(config.address, offline=config.offline) as source:
+    with open_model(config.address, offline=config.offline) as source:
         out = config.out or Path("models") / source.name
         if out.exists() and not config.overwrite:
             raise UserError(f"out='{out}' already exists: add --overwrite to replace it, or choose another --out")
         dtype = None if config.dtype == "keep" else getattr(torch, config.dtype)
         model = LanguageModel.of(source, dtype=dtype)
-        with written_whole(out) as temporary:
+        with atomic_write(out) as temporary:
             if source.path.is_dir() and dtype is None:
                 shutil.copytree(source.path, temporary, ignore=shutil.ignore_patterns(".*", "lmcraft"))
             else:

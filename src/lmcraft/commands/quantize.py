@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder, write_json, write_lineage, written_whole
+from lmcraft.folder import ModelFolder, write_json, write_lineage, atomic_write
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,12 +63,12 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
     from lmcraft.inference.quantization import price, quantize_model
     from lmcraft.language_model import LanguageModel
     from lmcraft.model.families import family_for
-    from lmcraft.source import open_source
+    from lmcraft.model_source import open_model
 
     config = config.resolved()
     if config.out.exists() and not config.overwrite:
         raise UserError(f"out='{config.out}' already exists: add --overwrite to replace it, or choose another --out")
-    with open_source(config.model) as source:
+    with open_model(config.model) as source:
         before = LanguageModel.of(source, dtype=torch.float32)
         if family_for(before.transformer.config).transposes:
             raise UserError(
@@ -89,7 +89,7 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
             found = price(Engine(before.transformer), Engine(after.transformer), pieces_NT[half:], report)
         dtype = source.checkpoint.dtype or LanguageModel.of(source).transformer.compute_dtype
         after.transformer.to(torch.bfloat16 if dtype == torch.float32 else dtype)
-        with written_whole(config.out) as temporary:
+        with atomic_write(config.out) as temporary:
             after.save(temporary)
             folder = ModelFolder(temporary)
             write_lineage(folder, parent=source.fingerprint, source=source.address, license=source.license)

@@ -11,7 +11,7 @@ from lmcraft.commands.prepare import PrepareConfig, prepare
 from lmcraft.commands.pretrain import PretrainConfig, pretrain
 from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
-from lmcraft.folder import DatasetFolder, ModelFolder, remove
+from lmcraft.folder import DatasetFolder, ModelFolder, remove_path
 
 CODE_PROMPT = "def read_json(path):\n"
 FEW_DOCUMENTS = 200
@@ -45,7 +45,7 @@ def quickstart(config: QuickstartConfig = QuickstartConfig()) -> ModelFolder:
     if config.out.exists():
         if not config.overwrite:
             raise UserError(f"out='{config.out}' already exists: add --overwrite to begin again, or choose another --out")
-        remove(config.out)
+        remove_path(config.out)
     data, model = DatasetFolder(config.out / "data"), ModelFolder(config.out / "model")
     _say(f"1. From text to tokens: {config.text or 'the standard library of this Python'}")
     prepare(_prepare_config(config, data))

@@ -70,17 +70,17 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     Raises:
         UserError: a source cannot be read, the vocabulary is too small, or there is a tokenizer at `out` already.
     """
-    from lmcraft.data import Reading, read_documents, with_progress
+    from lmcraft.data import ReadStats, read_documents, show_progress
     from lmcraft.tokenizer import train_bpe, train_characters
     from lmcraft.tokenizer.train import END_OF_TEXT
 
     if (config.out / "tokenizer.json").exists() and not config.overwrite:
         raise UserError(f"out '{config.out}' has a tokenizer already: name another folder, or add `--overwrite`")
-    reading = Reading()
+    stats = ReadStats()
     documents = read_documents(
-        config.sources, text_field=config.text_field, include=config.include, exclude=config.exclude, reading=reading
+        config.sources, text_field=config.text_field, include=config.include, exclude=config.exclude, stats=stats
     )
-    texts = (document.text for document in with_progress(documents, reading, "reading"))
+    texts = (document.text for document in show_progress(documents, stats, "reading"))
     if config.tokenizer_type == "characters":
         tokenizer = train_characters(texts, special_tokens=config.special_tokens or ())
     else:
@@ -93,8 +93,8 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
         )
     tokenizer.save(config.out)
     print(f"{config.out}: {tokenizer.vocab_size:,} tokens")
-    if reading.malformed_count:
-        print(f"  {reading.malformed_count:,} malformed rows were left out")
+    if stats.malformed_count:
+        print(f"  {stats.malformed_count:,} malformed rows were left out")
     return config.out
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lmcraft.data.reading import Reading
+from lmcraft.data.documents import ReadStats
 from lmcraft.errors import UserError
 
 COMPRESSED = (".gz", ".zst")
@@ -20,7 +20,7 @@ ROWS = 1024  # rows of a Parquet file decoded at a time
 Row = tuple[int, str]
 
 
-def optional(module: str, extra: str, what: str) -> Any:
+def import_optional(module: str, extra: str, what: str) -> Any:
     """Import an optional dependency.
 
     Raises:
@@ -37,19 +37,19 @@ def open_decompressed(path: Path, raw: BinaryIO) -> BinaryIO:
     if path.suffix == ".gz":
         return gzip.open(raw)  # type: ignore[return-value]  # binary mode is the default
     if path.suffix == ".zst":
-        zstandard = optional("zstandard", "zstd", f"'{path}'")
+        zstandard = import_optional("zstandard", "zstd", f"'{path}'")
         return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))  # has lines
     return raw
 
 
-def read_text(file: BinaryIO, document_chars: int, reading: Reading) -> Iterator[Row]:
+def read_text(file: BinaryIO, document_chars: int, stats: ReadStats) -> Iterator[Row]:
     """A text in pieces of at most `document_chars` characters; together they are the text, less a byte-order mark."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
     buffer, line, final = "", 1, False
     while not final:
         block = file.read(BLOCK)
         final = not block
-        buffer += reading.clean(decoder.decode(block, final))
+        buffer += stats.clean(decoder.decode(block, final))
         start = 0
         while len(buffer) - start > document_chars or (final and start < len(buffer)):
             end = _cut(buffer, start, document_chars)
@@ -71,7 +71,7 @@ def _cut(text: str, start: int, limit: int) -> int:
     return start + limit
 
 
-def json_lines(file: BinaryIO, name: str, reading: Reading) -> Iterator[tuple[int, Any]]:
+def json_lines(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
     """The JSON value of each line; a blank line is no row."""
     for number, line in enumerate(iter(file.readline, b""), start=1):
         line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
@@ -80,39 +80,39 @@ def json_lines(file: BinaryIO, name: str, reading: Reading) -> Iterator[tuple[in
         try:
             row = json.loads(line.decode("utf-8"))
         except UnicodeDecodeError:
-            reading.malformed(name, number, "not valid UTF-8")
+            stats.malformed(name, number, "not valid UTF-8")
         except (ValueError, RecursionError) as error:
-            reading.malformed(name, number, f"not valid JSON: {error}")
+            stats.malformed(name, number, f"not valid JSON: {error}")
         else:
             yield number, row
 
 
-def json_values(file: BinaryIO, name: str, reading: Reading) -> Iterator[tuple[int, Any]]:
+def json_values(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
     """The rows of one JSON value, a list of rows or a single row; it is held in memory as a whole."""
     try:
         rows = json.loads(file.read().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        reading.malformed(name, 1, f"not valid JSON: {error}")
+        stats.malformed(name, 1, f"not valid JSON: {error}")
         return
     yield from enumerate(rows if isinstance(rows, list) else [rows], start=1)
 
 
-def separated_values(file: BinaryIO, name: str, reading: Reading, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
+def separated_values(file: BinaryIO, name: str, stats: ReadStats, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
     """The rows of a table whose first line names its columns, as dicts."""
     lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
         for number, row in enumerate(csv.DictReader(lines, delimiter=delimiter, strict=True), start=2):
             if None in row or None in row.values():
-                reading.malformed(name, number, "it has more or fewer columns than the first line")
+                stats.malformed(name, number, "it has more or fewer columns than the first line")
             else:
-                yield number, {column: reading.clean(value) for column, value in row.items()}
+                yield number, {column: stats.clean(value) for column, value in row.items()}
     except csv.Error as error:
-        reading.malformed(name, 1, f"not a table of values: {error}")
+        stats.malformed(name, 1, f"not a table of values: {error}")
 
 
-def parquet_rows(file: BinaryIO, name: str, reading: Reading) -> Iterator[tuple[int, Any]]:
+def parquet_rows(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
     """The rows of a Parquet file, as dicts."""
-    parquet = optional("pyarrow.parquet", "parquet", f"'{name}'")
+    parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
     number = 0
     for batch in parquet.ParquetFile(file).iter_batches(batch_size=ROWS):
         for row in batch.to_pylist():
@@ -120,33 +120,33 @@ def parquet_rows(file: BinaryIO, name: str, reading: Reading) -> Iterator[tuple[
             yield number, row
 
 
-def read_json_lines(file: BinaryIO, name: str, text_field: str, reading: Reading) -> Iterator[Row]:
+def read_json_lines(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
     """The text of each row of `json_lines`."""
-    for number, row in json_lines(file, name, reading):
-        yield from _text_of(row, name, number, text_field, reading)
+    for number, row in json_lines(file, name, stats):
+        yield from _text_of(row, name, number, text_field, stats)
 
 
-def read_json(file: BinaryIO, name: str, text_field: str, reading: Reading) -> Iterator[Row]:
+def read_json(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
     """The text of each row of `json_values`."""
-    for number, row in json_values(file, name, reading):
-        yield from _text_of(row, name, number, text_field, reading)
+    for number, row in json_values(file, name, stats):
+        yield from _text_of(row, name, number, text_field, stats)
 
 
-def _text_of(row: Any, name: str, number: int, text_field: str, reading: Reading) -> Iterator[Row]:
+def _text_of(row: Any, name: str, number: int, text_field: str, stats: ReadStats) -> Iterator[Row]:
     """The text of a row: its text field, or the row itself where that is a string."""
     value = row.get(text_field) if isinstance(row, dict) else row
     if isinstance(value, str) and value.strip():
-        yield number, reading.clean(value)
+        yield number, stats.clean(value)
     elif isinstance(row, dict) and text_field not in row:
         chat = " (it has `messages`: that is chat data, for fine-tuning)" if "messages" in row else ""
-        reading.malformed(name, number, f"no field '{text_field}'{chat}")
+        stats.malformed(name, number, f"no field '{text_field}'{chat}")
     else:
-        reading.malformed(name, number, "the text is empty" if isinstance(value, str) else "the text is not a string")
+        stats.malformed(name, number, "the text is empty" if isinstance(value, str) else "the text is not a string")
 
 
-def read_parquet(file: BinaryIO, name: str, text_field: str, reading: Reading) -> Iterator[Row]:
+def read_parquet(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
     """The text column of a Parquet file."""
-    parquet = optional("pyarrow.parquet", "parquet", f"'{name}'")
+    parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
     table = parquet.ParquetFile(file)
     if text_field not in table.schema_arrow.names:
         names = ", ".join(table.schema_arrow.names)
@@ -155,22 +155,22 @@ def read_parquet(file: BinaryIO, name: str, text_field: str, reading: Reading) -
     for batch in table.iter_batches(batch_size=ROWS, columns=[text_field]):
         for value in batch.column(0).to_pylist():
             number += 1
-            yield from _text_of({text_field: value}, name, number, text_field, reading)
+            yield from _text_of({text_field: value}, name, number, text_field, stats)
 
 
-def read_hugging_face(name: str, text_field: str, reading: Reading) -> Iterator[Row]:
+def read_hugging_face(name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
     """The training split of a Hugging Face dataset, streamed; `name` is owner/name or owner/name:configuration."""
-    datasets = optional("datasets", "hf", f"'hf:{name}'")
+    datasets = import_optional("datasets", "hf", f"'hf:{name}'")
     path, _, configuration = name.partition(":")
     try:
         rows = datasets.load_dataset(path, configuration or None, split="train", streaming=True)
     except Exception as error:  # the library raises many kinds, for a wrong name as for a lost connection
         raise UserError(f"the dataset 'hf:{name}' cannot be loaded ({error}): check its name and the network") from error
     for number, row in enumerate(rows, start=1):
-        yield from _text_of(dict(row), f"hf:{name}", number, text_field, reading)
+        yield from _text_of(dict(row), f"hf:{name}", number, text_field, stats)
 
 
-ReadRows = Callable[[BinaryIO, str, str, Reading], Iterator[Row]]
+ReadRows = Callable[[BinaryIO, str, str, ReadStats], Iterator[Row]]
 ROW_FORMATS: dict[str, ReadRows] = {
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
@@ -179,7 +179,7 @@ ROW_FORMATS: dict[str, ReadRows] = {
 }
 
 
-ReadTable = Callable[[BinaryIO, str, Reading], Iterator[tuple[int, Any]]]
+ReadTable = Callable[[BinaryIO, str, ReadStats], Iterator[tuple[int, Any]]]
 TABLES: dict[str, ReadTable] = {
     ".jsonl": json_lines,
     ".ndjson": json_lines,

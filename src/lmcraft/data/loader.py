@@ -17,8 +17,8 @@ from lmcraft.data.permutation import epoch_secrets, permute
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 
-IGNORE = -100  # a target that does not count, as in torch's cross-entropy
-MULTIPLE = 32  # a batch that is trimmed is as long as its longest row, rounded up to this
+IGNORE_INDEX = -100  # a target that does not count, as in torch's cross-entropy
+LENGTH_MULTIPLE = 32  # a batch that is trimmed is as long as its longest row, rounded up to this
 Int64 = NDArray[np.int64]
 
 
@@ -87,7 +87,7 @@ class Sample:
     """One row, each array (T,) of int64."""
 
     input_ids: Int64
-    targets: Int64  # the token that follows; IGNORE where there is none
+    targets: Int64  # the token that follows; IGNORE_INDEX where there is none
     document_ids: Int64  # 0, 1, 2, ... within the row: one more where a document begins
     values: NDArray[np.float32] | None = None  # (K,) what else an objective knows of the row
 
@@ -102,32 +102,32 @@ class Batch:
     values: NDArray[np.float32] | None = None  # (B, K)
 
     @classmethod
-    def of(cls, samples: Sequence[Sample]) -> "Batch":
+    def stack(cls, samples: Sequence[Sample]) -> "Batch":
         """Stack rows of equal length."""
         names = ("input_ids", "targets", "document_ids")
         values = [sample.values for sample in samples if sample.values is not None]
         stacked = {name: np.stack([getattr(sample, name) for sample in samples]) for name in names}
         return cls(**stacked, values=np.stack(values) if values else None)
 
-    def trimmed(self) -> "Batch":
+    def trim_padding(self) -> "Batch":
         """Without the positions at the end that no row uses: those of the last document, whose targets do not count.
 
         A row that is one document to its end, such as a prompt of full length, has none of these.
         """
         last = (self.document_ids == self.document_ids[:, -1:]) & (self.document_ids > 0)
-        padding = last & (self.targets == IGNORE)
+        padding = last & (self.targets == IGNORE_INDEX)
         unused = np.logical_and.accumulate(padding[:, ::-1], axis=1).sum(axis=1).min()
         T = self.targets.shape[1]
-        length = min(T, -(-(T - int(unused)) // MULTIPLE) * MULTIPLE) or min(T, MULTIPLE)
+        length = min(T, -(-(T - int(unused)) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE) or min(T, LENGTH_MULTIPLE)
         names = ("input_ids", "targets", "document_ids")
         return replace(self, **{name: getattr(self, name)[:, :length] for name in names})
 
     def without_targets(self) -> "Batch":
         """The same rows, of which nothing is to be predicted."""
-        return replace(self, targets=np.full_like(self.targets, IGNORE))
+        return replace(self, targets=np.full_like(self.targets, IGNORE_INDEX))
 
 
-class Rows(Protocol):
+class Dataset(Protocol):
     """What training reads: rows by a global index, and all of them in order."""
 
     sequence_length: int
@@ -139,7 +139,7 @@ class Rows(Protocol):
         """All rows once."""
 
 
-class Batches:
+class TokenDataset:
     """Rows of `sequence_length` tokens for training: every token but the first is the target once in each epoch.
 
     The n = len(split) - 1 targets lie on a circle. Each epoch cuts it into rows from another random place, and visits
@@ -172,7 +172,7 @@ class Batches:
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The rows with these global indices, in this order."""
-        return Batch.of([self.sample(index) for index in indices])
+        return Batch.stack([self.sample(index) for index in indices])
 
     def ordered(self) -> Iterator[Sample]:
         """All rows once, from the first token to the last: for evaluation."""
@@ -183,7 +183,7 @@ class Batches:
         """Row number `row` of the circle that is cut at `offset`."""
         T, n = self.sequence_length, self.targets_per_epoch
         length = min(T, n - row * T)  # shorter than T in the circle's last row
-        inputs, targets, begins = np.zeros(T, np.int64), np.full(T, IGNORE, np.int64), np.zeros(T, np.int64)
+        inputs, targets, begins = np.zeros(T, np.int64), np.full(T, IGNORE_INDEX, np.int64), np.zeros(T, np.int64)
         start = (row * T + offset) % n
         filled = 0
         while filled < length:  # twice where the row crosses the seam

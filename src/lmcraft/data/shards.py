@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lmcraft.data.progress import with_progress
-from lmcraft.data.reading import Document, Reading
+from lmcraft.data.document_progress import show_progress
+from lmcraft.data.documents import Document, ReadStats
 from lmcraft.errors import UserError
-from lmcraft.folder import DatasetFolder, sha256_of, write_json, written_whole
+from lmcraft.folder import DatasetFolder, sha256_of, write_json, atomic_write
 
 FORMAT_VERSION = 1
 TRAIN, VALIDATION = "train", "validation"
@@ -22,7 +22,7 @@ Placed = tuple[str, Document]  # the name of a split, and a document in it
 
 def write_dataset(
     out: Path,
-    read: Callable[[Reading], Iterable[Document]],
+    read: Callable[[ReadStats], Iterable[Document]],
     *,
     encode_batch: Callable[[Sequence[str]], Sequence[Sequence[int]]],
     save_tokenizer: Callable[[Path], None],
@@ -56,12 +56,12 @@ def write_dataset(
     """
     if not 0 <= validation < 1:
         raise UserError(f"validation {validation} is not a share of the text: give a number from 0 up to, not with, 1")
-    reading = Reading()
+    stats = ReadStats()
     dtype = np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
-    with written_whole(out) as folder:
+    with atomic_write(out) as folder:
         folder.mkdir()
         writers = {name: _SplitWriter(folder, name, dtype, eos_token_id, shard_tokens) for name in (TRAIN, VALIDATION)}
-        documents = with_progress(read(reading), reading, "encoding")
+        documents = show_progress(read(stats), stats, "encoding")
         if split == "tail":
             placed = _split_tail(documents, int((1 - validation) * _count_chars(read)))
         else:
@@ -72,7 +72,7 @@ def write_dataset(
                 writers[name].add(document, ids)
         for writer in writers.values():
             writer.flush()
-        _check_splits(writers, validation, reading)
+        _check_splits(writers, validation, stats)
         save_tokenizer(folder)
         manifest = {
             "format_version": FORMAT_VERSION,
@@ -81,23 +81,23 @@ def write_dataset(
             "eos_token_id": eos_token_id,
             "tokenizer_sha256": sha256_of(folder / "tokenizer.json"),
             "splits": {name: writer.account() for name, writer in writers.items() if writer.tokens},
-            "sources": [asdict(source) for source in reading.sources],
-            "invalid_bytes": reading.invalid_bytes,
-            "malformed": {"count": reading.malformed_count, "first": reading.malformed_first},
+            "sources": [asdict(source) for source in stats.sources],
+            "invalid_bytes": stats.invalid_bytes,
+            "malformed": {"count": stats.malformed_count, "first": stats.malformed_first},
             "settings": dict(settings or {}),
         }
         write_json(folder / "manifest.json", manifest)
     return DatasetFolder(out)
 
 
-def _count_chars(read: Callable[[Reading], Iterable[Document]]) -> int:
-    reading = Reading()
-    return sum(len(document.text) for document in with_progress(read(reading), reading, "measuring"))
+def _count_chars(read: Callable[[ReadStats], Iterable[Document]]) -> int:
+    stats = ReadStats()
+    return sum(len(document.text) for document in show_progress(read(stats), stats, "measuring"))
 
 
-def _check_splits(writers: Mapping[str, "_SplitWriter"], validation: float, reading: Reading) -> None:
+def _check_splits(writers: Mapping[str, "_SplitWriter"], validation: float, stats: ReadStats) -> None:
     if not any(writer.tokens for writer in writers.values()):
-        malformed = f" ({reading.malformed_count} rows were malformed)" if reading.malformed_count else ""
+        malformed = f" ({stats.malformed_count} rows were malformed)" if stats.malformed_count else ""
         raise UserError(f"the sources hold no text{malformed}: check their paths and text_field")
     needed = (TRAIN, VALIDATION) if validation else (TRAIN,)
     empty = next((name for name in needed if not writers[name].tokens), None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lmcraft.data import formats
-from lmcraft.data.reading import Document, Reading, SourceAccount
+from lmcraft.data.documents import Document, ReadStats, SourceStats
 from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of
 
@@ -29,7 +29,7 @@ def read_documents(
     document_chars: int = 1_000_000,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
-    reading: Reading | None = None,
+    stats: ReadStats | None = None,
 ) -> Iterator[Document]:
     """The documents of all sources, in order and in bounded memory.
 
@@ -55,24 +55,24 @@ def read_documents(
         raise UserError("no sources are given: name at least one file, folder or dataset")
     if document_chars < 1:
         raise UserError(f"document_chars {document_chars} is too small: give at least 1")
-    reading = reading if reading is not None else Reading()
-    reading.malformed_action = malformed
+    stats = stats if stats is not None else ReadStats()
+    stats.malformed_action = malformed
     files = {source: _files(source, include, exclude) for source in sources if not source.startswith(HUGGING_FACE)}
     if len(files) == len(set(sources)):
-        reading.total = sum(file.stat().st_size for paths in files.values() for file in paths)
-    return _read_all(sources, files, text_field, document_chars, reading)
+        stats.total = sum(file.stat().st_size for paths in files.values() for file in paths)
+    return _read_all(sources, files, text_field, document_chars, stats)
 
 
 def _read_all(
-    sources: Sequence[str], files: dict[str, list[Path]], text_field: str, document_chars: int, reading: Reading
+    sources: Sequence[str], files: dict[str, list[Path]], text_field: str, document_chars: int, stats: ReadStats
 ) -> Iterator[Document]:
     for source in sources:
-        account = SourceAccount(source)
-        reading.sources.append(account)
+        account = SourceStats(source)
+        stats.sources.append(account)
         documents = (
-            _read_files(files[source], account, text_field, document_chars, reading)
+            _read_files(files[source], account, text_field, document_chars, stats)
             if source in files
-            else _read_dataset(source, text_field, reading)
+            else _read_dataset(source, text_field, stats)
         )
         for document in documents:
             account.documents += 1
@@ -80,17 +80,17 @@ def _read_all(
             yield document
 
 
-def _read_dataset(source: str, text_field: str, reading: Reading) -> Iterator[Document]:
-    for row, text in formats.read_hugging_face(source.removeprefix(HUGGING_FACE), text_field, reading):
+def _read_dataset(source: str, text_field: str, stats: ReadStats) -> Iterator[Document]:
+    for row, text in formats.read_hugging_face(source.removeprefix(HUGGING_FACE), text_field, stats):
         yield Document(text, source, row)
 
 
 def _read_files(
-    paths: Sequence[Path], account: SourceAccount, text_field: str, document_chars: int, reading: Reading
+    paths: Sequence[Path], account: SourceStats, text_field: str, document_chars: int, stats: ReadStats
 ) -> Iterator[Document]:
     hashes = []
     for path in paths:
-        yield from _read_file(path, text_field, document_chars, reading)
+        yield from _read_file(path, text_field, document_chars, stats)
         hashes.append((sha256_of(path), path))
     account.files = len(hashes)
     # Of several files: the hash of what `sha256sum` prints for them.
@@ -98,20 +98,20 @@ def _read_files(
     account.sha256 = hashes[0][0] if len(hashes) == 1 else hashlib.sha256(lines.encode("utf-8", "replace")).hexdigest()
 
 
-def _read_file(path: Path, text_field: str, document_chars: int, reading: Reading) -> Iterator[Document]:
-    name, start = str(path), reading.position
+def _read_file(path: Path, text_field: str, document_chars: int, stats: ReadStats) -> Iterator[Document]:
+    name, start = str(path), stats.position
     with _telling_damage(path), path.open("rb") as raw:
         file = formats.open_decompressed(path, raw)
         read_rows = formats.ROW_FORMATS.get(formats.inner_suffix(path))
-        rows = read_rows(file, name, text_field, reading) if read_rows else formats.read_text(file, document_chars, reading)
+        rows = read_rows(file, name, text_field, stats) if read_rows else formats.read_text(file, document_chars, stats)
         for line, text in rows:
             if not raw.closed:  # pyarrow closes a file at its end
-                reading.position = start + raw.tell()
+                stats.position = start + raw.tell()
             yield Document(text, name, line)
-    reading.position = start + path.stat().st_size
+    stats.position = start + path.stat().st_size
 
 
-def read_table(path: Path, reading: Reading) -> Iterator[tuple[int, Any]]:
+def read_table(path: Path, stats: ReadStats) -> Iterator[tuple[int, Any]]:
     """The rows of a .jsonl, .json, .csv, .tsv or .parquet file, each with its line or number; it may be compressed.
 
     Raises:
@@ -122,7 +122,7 @@ def read_table(path: Path, reading: Reading) -> Iterator[tuple[int, Any]]:
         what = "does not exist: check the path" if read else f"has no rows: give one of {', '.join(formats.TABLES)}"
         raise UserError(f"data '{path}' {what}")
     with _telling_damage(path), path.open("rb") as raw:
-        yield from read(formats.open_decompressed(path, raw), str(path), reading)
+        yield from read(formats.open_decompressed(path, raw), str(path), stats)
 
 
 @contextmanager

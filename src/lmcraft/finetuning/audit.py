@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lmcraft.data.loader import IGNORE, Batch
+from lmcraft.data.loader import IGNORE_INDEX, Batch
 from lmcraft.errors import UserError
 from lmcraft.finetuning.packing import Piece
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -29,7 +29,7 @@ def check_pieces(pieces: Sequence[Piece], longest: int, *, skip: bool) -> tuple[
 
 def check_learned(pieces: Sequence[Piece]) -> None:
     """Raise UserError where a sample has no token that is learned."""
-    nothing = next((n for n, piece in enumerate(pieces) if not (piece.targets != IGNORE).any()), None)
+    nothing = next((n for n, piece in enumerate(pieces) if not (piece.targets != IGNORE_INDEX).any()), None)
     if nothing is not None:
         raise UserError(f"sample {nothing + 1} has no token to learn: its answer is empty; take it out of the data")
 
@@ -47,7 +47,7 @@ def show_batch(batch: Batch, tokenizer: Tokenizer, *, of_texts: bool = True) -> 
     for number, (ids, targets, documents) in enumerate(rows, start=1):
         for document in range(documents[-1] + 1):
             places = (documents == document).nonzero()[0]
-            learned = targets[places] != IGNORE
+            learned = targets[places] != IGNORE_INDEX
             if document == documents[-1] > 0 and not learned.any():
                 lines.append(f"row {number}: {len(places)} positions are padding")
                 continue

@@ -13,7 +13,7 @@ from lmcraft.finetuning.packing import PackedRows
 from lmcraft.finetuning.pieces import at_the_end
 from lmcraft.finetuning.tokens import Encoder
 from lmcraft.model.transformer import Transformer
-from lmcraft.source import open_source
+from lmcraft.model_source import open_model
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training.loop import to_device
 
@@ -41,7 +41,7 @@ class Classifier:
             UserError: there is none, or its files are damaged.
         """
         labels = Labels.load(Path(address))
-        with open_source(address) as source:
+        with open_model(address) as source:
             model = open_tuned(source, dtype, torch.device(device), head=len(labels.labels))
             return cls(model, source.tokenizer, labels)
 
@@ -61,7 +61,7 @@ class Classifier:
         rows = PackedRows(pieces, max(longest, min(ROW, most)))
         found: dict[int, dict[str, float]] = {}
         for sample, numbers in zip(rows.ordered(), rows.rows, strict=True):
-            batch = to_device(Batch.of([sample]).trimmed(), self.transformer.device)
+            batch = to_device(Batch.stack([sample]).trim_padding(), self.transformer.device)
             logits, _ = scores(self.transformer, batch, self.labels.pooling)
             shares = logits.sigmoid() if self.labels.several else logits.softmax(dim=1)
             found |= {

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmcraft.data.loader import IGNORE
+from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.finetuning.methods import HEAD
 from lmcraft.model.linear import Linear
 from lmcraft.model.transformer import Transformer
@@ -37,7 +37,7 @@ def scores(model: Transformer, batch: TensorBatch, pooling: Pooling = "last") ->
     A text's target stands at its last token.
     """
     x_BTC = model.hidden_states(batch.input_ids, document_ids=batch.document_ids)
-    ends = batch.targets != IGNORE
+    ends = batch.targets != IGNORE_INDEX
     pooled = x_BTC[ends] if pooling == "last" else _means(x_BTC, batch.document_ids)[ends]
     return model.get_submodule(HEAD)(pooled).float(), batch.targets[ends]
 

@@ -26,7 +26,7 @@ from lmcraft.language_model import LanguageModel
 from lmcraft.machine import Machine
 from lmcraft.model.storage import build_model
 from lmcraft.model.transformer import Transformer
-from lmcraft.source import Source, open_source
+from lmcraft.model_source import ModelSource, open_model
 from lmcraft.training.loop import Trainer, to_device
 from lmcraft.training.objective import NextToken, Objective
 
@@ -60,7 +60,7 @@ def compare(task: Task, trainer: Trainer, before: Figures) -> list[str]:
         RunError: merged into its base, the adapter is another model than beside it.
     """
     machine, folder = trainer.machine, trainer.folder
-    with open_source(folder.path) as source:
+    with open_model(folder.path) as source:
         model = open_tuned(
             source, machine.dtype, machine.device, head=max(1, len(task.labels.labels)) if task.has_head else 0
         )
@@ -152,14 +152,14 @@ def _labels_found(task: Task, model: Transformer) -> Iterator[dict[str, str]]:
     model.eval()
     texts = [example for example in task.held_out if isinstance(example, Labeled)]
     for example, piece in zip(texts[: task.config.answers_shown], task.pieces[1], strict=False):
-        batch = Batch.of([next(PackedRows([piece], task.sequence_length).ordered())]).trimmed()
+        batch = Batch.stack([next(PackedRows([piece], task.sequence_length).ordered())]).trim_padding()
         with torch.no_grad():
             logits, _ = scores(model, to_device(batch, model.device), task.labels.pooling)
         yield {"asked": example.text, "wanted": ", ".join(example.labels), "before": "", "after": task.labels.of(logits[0])}
 
 
 @torch.no_grad()
-def _check_merge(task: Task, source: Source) -> None:
+def _check_merge(task: Task, source: ModelSource) -> None:
     """Raise RunError where the logits of the adapter and of the merged model differ by more than rounding."""
     beside = open_tuned(source, torch.float32, torch.device("cpu")).eval()
     merged = build_model(source.checkpoint, dtype=torch.float32)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lmcraft.data.reading import Reading
+from lmcraft.data.documents import ReadStats
 from lmcraft.data.sources import read_table
 from lmcraft.errors import UserError
 
@@ -86,9 +86,9 @@ def read_examples(paths: Sequence[Path], variables: Mapping[str, str] | None = N
     Raises:
         UserError: a file cannot be read, a row is of no known kind, the rows are of several, or a {{name}} has no value.
     """
-    reading, found = Reading("fail"), []
+    stats, found = ReadStats("fail"), []
     for path in paths:
-        for line, row in read_table(path, reading):
+        for line, row in read_table(path, stats):
             try:
                 found.append(_filled(example_of(row), variables or {}))
             except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -17,14 +17,14 @@ from lmcraft.finetuning.classify import Pooling, add_head
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.finetuning.lora import adapter_config, adapter_tensors
 from lmcraft.finetuning.methods import HEAD, trained_state
-from lmcraft.folder import ModelFolder, write_json, written_whole
+from lmcraft.folder import ModelFolder, write_json, atomic_write
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.adapter import HEAD as HEAD_WEIGHT
 from lmcraft.model.adapter import Adapter, is_adapter, read_adapter, save_adapter
-from lmcraft.model.low_rank import load_adapter
+from lmcraft.model.lora_linear import load_adapter
 from lmcraft.model.storage import WEIGHTS, build_model
 from lmcraft.model.transformer import Transformer
-from lmcraft.source import Source
+from lmcraft.model_source import ModelSource
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 CLASSIFIER = "ForSequenceClassification"
@@ -127,12 +127,12 @@ def _add_head_to(folder: Path, head: Tensor, labels: Labels) -> None:
         config["problem_type"] = "multi_label_classification"
     write_json(folder / "config.json", config)
     tensors = load_file(folder / WEIGHTS) | {HEAD_WEIGHT: head.contiguous()}
-    with written_whole(folder / WEIGHTS) as temporary:
+    with atomic_write(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
         temporary.chmod(0o644)
 
 
-def open_tuned(source: Source, dtype: torch.dtype, device: torch.device, *, head: int = 0) -> Transformer:
+def open_tuned(source: ModelSource, dtype: torch.dtype, device: torch.device, *, head: int = 0) -> Transformer:
     """The model of a source with its adapter beside its weights rather than in them, and its head.
 
     Args:

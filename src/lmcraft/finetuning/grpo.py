@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lmcraft.data.loader import IGNORE, Batch
+from lmcraft.data.loader import IGNORE_INDEX, Batch
 from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.examples import Conversation
 from lmcraft.finetuning.guided import Guide
@@ -118,13 +118,13 @@ class GroupRelative(Objective):
         length = len(prompt) + max(map(len, answers))
         device = advantages_G.device
         ids = torch.zeros(len(answers), length, dtype=torch.int64, device=device)
-        targets = torch.full_like(ids, IGNORE)
+        targets = torch.full_like(ids, IGNORE_INDEX)
         for number, answer in enumerate(answers):
             whole = torch.tensor([*prompt, *answer], device=device)
             ids[number, : len(whole)] = whole
             targets[number, len(prompt) - 1 : len(whole) - 1] = whole[len(prompt) :]
         batch = TensorBatch(ids, targets, None)
-        learned = targets != IGNORE
+        learned = targets != IGNORE_INDEX
         x_BTC = model.hidden_states(ids)
         log_probs = token_log_probs(x_BTC[learned], model.output_weight, targets[learned])
         row, _ = learned.nonzero(as_tuple=True)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from lmcraft.data.loader import IGNORE, Batch
+from lmcraft.data.loader import IGNORE_INDEX, Batch
 from lmcraft.finetuning.lora import adapted_layers
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.objective import NextToken, Objective, TensorBatch
@@ -34,7 +34,7 @@ class Guided(Objective):
     temperature: float = 1.0
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        learned = batch.targets != IGNORE
+        learned = batch.targets != IGNORE_INDEX
         with torch.no_grad():
             theirs_BTC, their_weight = self.guide(batch)
         x_NC = model.hidden_states(batch.input_ids, document_ids=batch.document_ids)[learned]

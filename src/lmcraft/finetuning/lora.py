@@ -13,10 +13,10 @@ from lmcraft.model.adapter import BASE_WEIGHTS
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for
 from lmcraft.model.families.family import Family
-from lmcraft.model.frozen import FrozenLinear
+from lmcraft.model.frozen_linear import FrozenLinear
 from lmcraft.model.linear import Linear
-from lmcraft.model.low_rank import AdaptedLinear
-from lmcraft.model.quantized import GROUP, Bits
+from lmcraft.model.lora_linear import LoraLinear
+from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits
 from lmcraft.model.transformer import Transformer
 
 ALL = "all-linear"
@@ -43,11 +43,11 @@ def add_adapters(model: Transformer, method: MethodConfig) -> None:
                 f"method.target_modules={','.join(sorted(wanted))} takes a part of '{hf_name}', which holds "
                 f"{', '.join(map(_last, names))}: name all of these"
             )
-    uneven = [name for name in chosen if method.base_weights == "int4" and linear[name].in_features % GROUP]
+    uneven = [name for name in chosen if method.base_weights == "int4" and linear[name].in_features % GROUP_SIZE]
     if uneven:
         name = min(uneven)
         raise UserError(
-            f"method.base_weights=int4 takes {GROUP} inputs of a matrix together, and {name} has "
+            f"method.base_weights=int4 takes {GROUP_SIZE} inputs of a matrix together, and {name} has "
             f"{linear[name].in_features}: choose int8"
         )
     model.requires_grad_(False)
@@ -55,13 +55,13 @@ def add_adapters(model: Transformer, method: MethodConfig) -> None:
     for name in chosen:
         base = linear[name] if method.base_weights == "keep" else FrozenLinear(linear[name], bits)
         model.set_submodule(
-            name, AdaptedLinear(base, method.rank, scale_of(method), method.dropout, dora=method.name == "dora")
+            name, LoraLinear(base, method.rank, scale_of(method), method.dropout, dora=method.name == "dora")
         )
 
 
-def adapted_layers(model: nn.Module) -> list[AdaptedLinear]:
+def adapted_layers(model: nn.Module) -> list[LoraLinear]:
     """All adapters of a model."""
-    return [module for module in model.modules() if isinstance(module, AdaptedLinear)]
+    return [module for module in model.modules() if isinstance(module, LoraLinear)]
 
 
 def scale_of(method: MethodConfig) -> float:
@@ -120,7 +120,7 @@ def _stacks(model: Transformer) -> Iterator[tuple[str, list[str]]]:
     """Their matrices that have adapters, and the names of ours in each."""
     for hf_name, ours in family_for(model.config).stacks(model.config):
         names = [name.removesuffix(".weight") for name in ours]
-        if isinstance(_module(model, names[0]), AdaptedLinear):
+        if isinstance(_module(model, names[0]), LoraLinear):
             yield hf_name, names
 
 

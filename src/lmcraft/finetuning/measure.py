@@ -9,7 +9,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from lmcraft.data.loader import IGNORE, Batch, Rows
+from lmcraft.data.loader import IGNORE_INDEX, Batch, Dataset
 from lmcraft.finetuning.classify import Pooling, Report, assess, scores
 from lmcraft.finetuning.preference import document_log_probs
 from lmcraft.finetuning.reward import margins
@@ -39,7 +39,7 @@ def share(right: int, of: int) -> Figure:
 
 
 @torch.no_grad()
-def mean_loss(model: Transformer, objective: Objective, rows: Rows) -> Figure:
+def mean_loss(model: Transformer, objective: Objective, rows: Dataset) -> Figure:
     """The objective on held-out rows, as training measures it; the interval is that of a ratio of sums over rows."""
     model.eval()
     sums, counts = [], []
@@ -54,7 +54,7 @@ def mean_loss(model: Transformer, objective: Objective, rows: Rows) -> Figure:
 
 
 @torch.no_grad()
-def preference_accuracy(model: Transformer, rows: Rows, *, per_token: bool, since_start: bool = False) -> Figure:
+def preference_accuracy(model: Transformer, rows: Dataset, *, per_token: bool, since_start: bool = False) -> Figure:
     """The share of pairs whose better answer the model finds likelier, by its log-probability or that of a token.
 
     With `since_start` it is the share whose better answer has gained more than the worse one since the start (the accuracy
@@ -73,7 +73,7 @@ def preference_accuracy(model: Transformer, rows: Rows, *, per_token: bool, sinc
 
 
 @torch.no_grad()
-def reward_accuracy(model: Transformer, rows: Rows) -> Figure:
+def reward_accuracy(model: Transformer, rows: Dataset) -> Figure:
     """The share of pairs whose better answer has the larger reward."""
     model.eval()
     found = torch.cat([margins(model, tensors) for _, tensors in _batches(model, rows)])
@@ -81,7 +81,7 @@ def reward_accuracy(model: Transformer, rows: Rows) -> Figure:
 
 
 @torch.no_grad()
-def classification(model: Transformer, rows: Rows, labels: tuple[str, ...], pooling: Pooling, *, several: bool) -> Report:
+def classification(model: Transformer, rows: Dataset, labels: tuple[str, ...], pooling: Pooling, *, several: bool) -> Report:
     """How well the model's head finds the labels of held-out texts."""
     model.eval()
     found: list[Tensor] = []
@@ -93,8 +93,8 @@ def classification(model: Transformer, rows: Rows, labels: tuple[str, ...], pool
     return assess(torch.cat(found), torch.cat(true), labels, several=several)
 
 
-def _batches(model: Transformer, rows: Rows, most: int = MOST_ROWS) -> Iterator[tuple[Batch, TensorBatch]]:
+def _batches(model: Transformer, rows: Dataset, most: int = MOST_ROWS) -> Iterator[tuple[Batch, TensorBatch]]:
     for sample in islice(rows.ordered(), most):
-        batch = Batch.of([sample]).trimmed()
-        if (batch.targets != IGNORE).any() or batch.values is not None:
+        batch = Batch.stack([sample]).trim_padding()
+        if (batch.targets != IGNORE_INDEX).any() or batch.values is not None:
             yield batch, to_device(batch, model.device)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lmcraft.data.loader import IGNORE, Batch, Batches, Int64, Sample
+from lmcraft.data.loader import IGNORE_INDEX, Batch, TokenDataset, Int64, Sample
 from lmcraft.data.permutation import epoch_secrets, permute
 from lmcraft.errors import UserError
 
@@ -22,7 +22,7 @@ class Piece:
     input_ids: Int64
     """(n,)"""
     targets: Int64
-    """(n,), IGNORE where nothing is learned."""
+    """(n,), IGNORE_INDEX where nothing is learned."""
     document_ids: Int64 | None = None
     """(n,), 0, 1, ... where it is several documents; None: one."""
     values: NDArray[np.float32] | None = None
@@ -61,7 +61,7 @@ class PackedRows:
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The rows with these global indices, in this order, as long as the longest of them."""
-        return Batch.of([self.sample(index) for index in indices]).trimmed()
+        return Batch.stack([self.sample(index) for index in indices]).trim_padding()
 
     def sample(self, index: int) -> Sample:
         """The row with a global index."""
@@ -77,7 +77,7 @@ class PackedRows:
 
     def _row(self, number: int) -> Sample:
         T = self.sequence_length
-        inputs, targets, documents = np.zeros(T, np.int64), np.full(T, IGNORE, np.int64), np.zeros(T, np.int64)
+        inputs, targets, documents = np.zeros(T, np.int64), np.full(T, IGNORE_INDEX, np.int64), np.zeros(T, np.int64)
         at, document, values = 0, 0, None
         for piece in (self.pieces[n] for n in self.rows[number]):
             end = at + len(piece)
@@ -91,12 +91,12 @@ class PackedRows:
 class Mixed:
     """Rows of two kinds: of each hundred, so many are `general` ones, at even distances."""
 
-    def __init__(self, rows: PackedRows, general: Batches, share: float) -> None:
+    def __init__(self, rows: PackedRows, general: TokenDataset, share: float) -> None:
         self.rows, self.general, self.share, self.sequence_length = rows, general, share, rows.sequence_length
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The rows with these global indices, in this order."""
-        return Batch.of([self._sample(index) for index in indices]).trimmed()
+        return Batch.stack([self._sample(index) for index in indices]).trim_padding()
 
     def ordered(self) -> Iterator[Sample]:
         """The rows that are no general ones, once."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lmcraft.data.loader import IGNORE, Int64
+from lmcraft.data.loader import IGNORE_INDEX, Int64
 from lmcraft.errors import UserError
 from lmcraft.finetuning.classify import MOST_LABELS
 from lmcraft.finetuning.examples import KINDS, Conversation, Example, Judgment, Labeled, Preference
@@ -125,7 +125,7 @@ class Pieces:
     def _prompt(self, example: Conversation, place: int) -> Piece:
         tokens = self.encoder.conversation(example, last_answer_only=True)
         ids = tokens.ids[: int(tokens.learned.argmax())]
-        targets = np.full_like(ids, IGNORE)
+        targets = np.full_like(ids, IGNORE_INDEX)
         return Piece(ids, targets, values=np.array([place], np.float32))
 
     def _labeled(self, example: Labeled) -> Piece:
@@ -181,6 +181,6 @@ def _pair(both: Sequence[Tokens], *, whole: bool = False) -> Piece:
 
 def at_the_end(ids: Int64, target: int) -> Piece:
     """A text of which `target` is to be found at its last token."""
-    targets = np.full_like(ids, IGNORE)
+    targets = np.full_like(ids, IGNORE_INDEX)
     targets[-1] = target
     return Piece(ids, targets)

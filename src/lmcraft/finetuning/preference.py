@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from lmcraft.data.loader import IGNORE, Batch
+from lmcraft.data.loader import IGNORE_INDEX, Batch
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.objective import Objective, TensorBatch
 
@@ -26,7 +26,7 @@ def document_log_probs(model: Transformer, batch: TensorBatch) -> tuple[Tensor, 
     """log p of the learned tokens of each row's two documents, and their number, each (B, 2) in float32."""
     assert batch.document_ids is not None
     x_BTC = model.hidden_states(batch.input_ids, document_ids=batch.document_ids)
-    learned = batch.targets != IGNORE
+    learned = batch.targets != IGNORE_INDEX
     row, _ = learned.nonzero(as_tuple=True)
     place = 2 * row + batch.document_ids[learned]
     log_probs = token_log_probs(x_BTC[learned], model.output_weight, batch.targets[learned])
@@ -107,7 +107,7 @@ class Preferences(Objective):
         return self._losses(model, batch).sum()
 
     def count(self, batch: Batch) -> int:
-        return int((batch.targets != IGNORE).any(axis=1).sum())
+        return int((batch.targets != IGNORE_INDEX).any(axis=1).sum())
 
     def _losses(self, model: Transformer, batch: TensorBatch) -> Tensor:
         assert batch.values is not None

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from lmcraft.data.loader import IGNORE, MULTIPLE, Batch
+from lmcraft.data.loader import IGNORE_INDEX, LENGTH_MULTIPLE, Batch
 from lmcraft.finetuning.packing import Piece
 from lmcraft.finetuning.preference import document_log_probs
-from lmcraft.folder import ModelFolder, written_whole
+from lmcraft.folder import ModelFolder, atomic_write
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.loop import to_device
 
@@ -39,7 +39,7 @@ def with_reference(
         found = np.load(file, allow_pickle=False)
     else:
         found = _log_probs(start(), pieces)
-        with written_whole(file) as temporary, temporary.open("wb") as handle:
+        with atomic_write(file) as temporary, temporary.open("wb") as handle:
             np.save(handle, found)
     numbered = iter(found)
     return [[_known(piece, next(numbered)) for piece in some] for some in splits]
@@ -60,10 +60,10 @@ def _log_probs(model: Transformer, pieces: Sequence[Piece]) -> NDArray[np.float3
 def _alone(piece: Piece) -> Batch:
     """A batch of one piece."""
     assert piece.document_ids is not None
-    room = -len(piece) % MULTIPLE
+    room = -len(piece) % LENGTH_MULTIPLE
     return Batch(
         np.pad(piece.input_ids, (0, room))[None],
-        np.pad(piece.targets, (0, room), constant_values=IGNORE)[None],
+        np.pad(piece.targets, (0, room), constant_values=IGNORE_INDEX)[None],
         np.pad(piece.document_ids, (0, room), constant_values=piece.documents)[None],
     )
 

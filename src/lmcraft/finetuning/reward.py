@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lmcraft.data.loader import IGNORE, Batch
+from lmcraft.data.loader import IGNORE_INDEX, Batch
 from lmcraft.finetuning.classify import scores
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.objective import Objective, TensorBatch
@@ -26,7 +26,7 @@ class Reward(Objective):
         return self.loss(model, batch)
 
     def count(self, batch: Batch) -> int:
-        return int((batch.targets != IGNORE).any(axis=1).sum())
+        return int((batch.targets != IGNORE_INDEX).any(axis=1).sum())
 
 
 def margins(model: Transformer, batch: TensorBatch) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lmcraft.data.loader import Batch, Batches, Rows, TokenSplit
+from lmcraft.data.loader import Batch, TokenDataset, Dataset, TokenSplit
 from lmcraft.errors import UserError
 from lmcraft.finetuning.audit import check_learned, check_pieces
 from lmcraft.finetuning.classify import Classification, add_head, scores
@@ -38,10 +38,10 @@ from lmcraft.inference.config import GenerationConfig
 from lmcraft.language_model import LanguageModel
 from lmcraft.machine import Machine
 from lmcraft.model.adapter import read_adapter
-from lmcraft.model.low_rank import load_adapter
+from lmcraft.model.lora_linear import load_adapter
 from lmcraft.model.storage import build_model, load_model
 from lmcraft.model.transformer import Transformer
-from lmcraft.source import Source, open_source
+from lmcraft.model_source import ModelSource, open_model
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training import depth_rule
 from lmcraft.training.autotune import settle_attention
@@ -70,7 +70,7 @@ class Task:
         UserError: the model or the data cannot be used as asked.
     """
 
-    def __init__(self, config: FinetuneConfig, source: Source, say: Callable[[str], object]) -> None:
+    def __init__(self, config: FinetuneConfig, source: ModelSource, say: Callable[[str], object]) -> None:
         if source.adapter is not None and config.method.adapts:
             raise UserError(
                 f"model={config.model} is an adapter, which cannot be the base of another: write it as a whole model first "
@@ -85,8 +85,8 @@ class Task:
         self.eos_token_ids = source.eos_token_ids or (() if end is None else (end,))
         self.encoder = Encoder(self.tokenizer, self.eos_token_ids)
         self.held_out: list[Example] = []
-        self.training: Rows
-        self.validation: Rows
+        self.training: Dataset
+        self.validation: Dataset
         if config.objective == "continue":
             self._read_dataset()
         else:
@@ -105,8 +105,8 @@ class Task:
             raise UserError(f"data={', '.join(map(str, config.data))}: objective=continue takes one dataset folder")
         splits = [_split_for(self.tokenizer, config.data[0], split) for split in ("train", "validation")]
         self.sequence_length = self._row_length(ROW)
-        training = Batches(splits[0], self.sequence_length, config.seed)
-        self.training, self.validation = training, Batches(splits[1], self.sequence_length)
+        training = TokenDataset(splits[0], self.sequence_length, config.seed)
+        self.training, self.validation = training, TokenDataset(splits[1], self.sequence_length)
         self.rows_per_epoch = self.examples = training.samples_per_epoch
         self.validation_rows = ceil(len(splits[1]) / self.sequence_length)
         self.say(f"{len(splits[0]):,} tokens of text to learn, {len(splits[1]):,} to measure on")
@@ -166,7 +166,7 @@ class Task:
         self.training, self.validation = packed, held
         self.rows_per_epoch, self.validation_rows = len(packed), len(held)
         if config.settings.general is not None:
-            general = Batches(
+            general = TokenDataset(
                 _split_for(self.tokenizer, config.settings.general, "train"), self.sequence_length, config.seed
             )
             self.training = Mixed(packed, general, config.settings.general_share)
@@ -328,7 +328,7 @@ class Task:
 
     def _teacher_guide(self, machine: Machine) -> Guide:
         name = self.config.settings.teacher
-        with open_source(name) as source:
+        with open_model(name) as source:
             if source.tokenizer.vocabulary != self.tokenizer.vocabulary:
                 raise UserError(f"teacher={name} has another vocabulary than the model: choose one of the same family")
             teacher = build_model(source.checkpoint, dtype=machine.dtype, device=machine.device).requires_grad_(False)
@@ -356,7 +356,7 @@ class Task:
     def _sample(self, model: Transformer) -> str:
         if self.has_head:
             model.eval()
-            batch = Batch.of([next(self.validation.ordered())]).trimmed()
+            batch = Batch.stack([next(self.validation.ordered())]).trim_padding()
             with torch.no_grad():
                 logits, _ = scores(model, to_device(batch, model.device), self.labels.pooling)
             return "outputs of the head: " + " ".join(f"{value:.2f}" for value in logits[0].tolist())
@@ -369,7 +369,7 @@ class Task:
         return f"{asked}\n-> {self.tokenizer.decode(answer)}"
 
 
-def _lasting(model: str, source: Source) -> str:
+def _lasting(model: str, source: ModelSource) -> str:
     """The address of the base model, as it is from any folder."""
     return str(Path(model).resolve()) if Path(model).exists() else source.address
 

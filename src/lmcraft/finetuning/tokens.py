@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lmcraft.data.loader import IGNORE, Int64
+from lmcraft.data.loader import IGNORE_INDEX, Int64
 from lmcraft.errors import UserError
 from lmcraft.finetuning.examples import Conversation, Message
-from lmcraft.tokenizer.template import without
+from lmcraft.tokenizer.chat_template import without
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 # For a model that was never tuned for chat: plain words, and its own end token after an answer.
@@ -32,9 +32,9 @@ class Tokens:
     """Which of them are to be predicted."""
 
     def targets(self) -> Int64:
-        """The token after each, where it is to be learned; else IGNORE."""
-        following = np.full_like(self.ids, IGNORE)
-        following[:-1] = np.where(self.learned[1:], self.ids[1:], IGNORE)
+        """The token after each, where it is to be learned; else IGNORE_INDEX."""
+        following = np.full_like(self.ids, IGNORE_INDEX)
+        following[:-1] = np.where(self.learned[1:], self.ids[1:], IGNORE_INDEX)
         return following
 
 

@@ -5,7 +5,7 @@
 `tensors.REARRANGED` if llama.cpp's converter changes its tensors.
 """
 
-from lmcraft.gguf.read import GGUFModel, open_gguf, read_gguf
-from lmcraft.gguf.write import Quantization, write_gguf
+from lmcraft.gguf.reader import GGUFModel, open_gguf, read_gguf
+from lmcraft.gguf.writer import Quantization, write_gguf
 
 __all__ = ["GGUFModel", "Quantization", "open_gguf", "read_gguf", "write_gguf"]

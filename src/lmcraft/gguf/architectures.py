@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lmcraft.errors import UserError
-from lmcraft.gguf.file import GGUFFile
+from lmcraft.gguf.container import GGUFFile
 
 Kind = Literal["count", "number", "flag"]
 

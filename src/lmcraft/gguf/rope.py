@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.gguf.architectures import Architecture
-from lmcraft.gguf.file import GGUFFile
+from lmcraft.gguf.container import GGUFFile
 
 LLAMA3_FACTORS = "rope_freqs.weight"
 LONG_FACTORS = "rope_factors_long.weight"

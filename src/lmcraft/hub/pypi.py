@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lmcraft.errors import RunError, UserError
-from lmcraft.folder import remove, sha256_of
+from lmcraft.folder import remove_path, sha256_of
 from lmcraft.hub.address import PackageAddress
-from lmcraft.hub.cache import Checked, Fetched, Record, cache_folder, disk_errors_explained
+from lmcraft.hub.download_cache import Checked, Fetched, Record, cache_folder, disk_errors_explained
 from lmcraft.hub.wheel import Wheel
 
 _RECORD = ".lmcraft.json"
@@ -49,7 +49,7 @@ def _fetch_into(entry: Path, address: PackageAddress) -> Record:
     entry.parent.mkdir(parents=True, exist_ok=True)
     for old in entry.parent.glob(".fetching-*"):  # of a process that was killed
         if time.time() - old.stat().st_mtime > _A_WEEK:
-            remove(old)
+            remove_path(old)
     with TemporaryDirectory(dir=entry.parent, prefix=".fetching-", ignore_cleanup_errors=True) as temporary:
         new = Path(temporary) / "entry"
         new.mkdir()
@@ -69,7 +69,7 @@ def _fetch_into(entry: Path, address: PackageAddress) -> Record:
             if found := Record.read(entry / _RECORD):  # another process was quicker
                 _require_hash(found, address)
                 return found
-            remove(entry)  # what is there is no whole entry
+            remove_path(entry)  # what is there is no whole entry
             new.rename(entry)
     return record
 
@@ -79,7 +79,7 @@ def _check(entry: Path, record: Record, address: PackageAddress, *, recheck: boo
     for name, checked in record.files.items():
         path = entry / name
         if not path.is_file() or not checked.holds(path, recheck=recheck):
-            remove(entry)
+            remove_path(entry)
             raise RunError(f"'{name}' of {address} was damaged on this disk, so it was removed: fetch it again")
     _require_hash(record, address)
 

@@ -27,8 +27,8 @@ from lmcraft.inference.sampler import check_bias, next_tokens
 from lmcraft.inference.speculation.draft import Draft
 from lmcraft.inference.speculation.proposer import Guesser
 from lmcraft.inference.threads import ThreadChoice, one_thread
-from lmcraft.model.low_rank import by_name
-from lmcraft.model.quantized import Quantized
+from lmcraft.model.lora_linear import select_adapter
+from lmcraft.model.quantized_matrix import QuantizedMatrix
 from lmcraft.model.transformer import Transformer
 
 # Prompts are computed in pieces of so many tokens, cut at multiples of it, and shared in no smaller ones: the products of
@@ -55,7 +55,7 @@ class Engine:
             sequence. More lets several prompts in at once, and makes those that grow wait longer.
         lookup: guess tokens of greedy continuations from what the text said before (exact; native tier only).
         draft: a smaller model of the same vocabulary that guesses for a sequence that grows alone (exact; native tier only).
-        adapters: what a request may name: models that share the weights of `model` (`lmcraft.model.low_rank.with_adapter`).
+        adapters: what a request may name: models that share the weights of `model` (`lmcraft.model.lora_linear.with_adapter`).
             Those that were trained beside weights in other bits than `weights` are decoded in PyTorch, without guesses.
 
     Raises:
@@ -138,7 +138,7 @@ class Engine:
             UserError: the prompt is empty, too long or of another vocabulary; a setting does not fit; there is no such
                 adapter.
         """
-        by_name(self.models, request.adapter)
+        select_adapter(self.models, request.adapter)
         config, prompt_ids, vocab_size = request.config, request.prompt_ids, self.model.config.vocab_size
         if config.num_beams > 1:
             raise UserError(f"num_beams={config.num_beams} is not for the engine, which samples: use `generate`")
@@ -407,7 +407,7 @@ class Engine:
 
 def _stored_weights(model: Transformer) -> Weights:
     """As near to what the model's folder holds as the native operation has it."""
-    stored: Quantized | None = model.layers[0].attention.o_proj.quantized  # type: ignore[union-attr, assignment]
+    stored: QuantizedMatrix | None = model.layers[0].attention.o_proj.quantized  # type: ignore[union-attr, assignment]
     if stored is not None:
         return "int8" if stored.bits == 8 else "int4"
     return "float32" if model.compute_dtype == torch.float32 else "bfloat16"

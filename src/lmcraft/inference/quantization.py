@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lmcraft.errors import UserError
 from lmcraft.inference.engine import Engine
 from lmcraft.model.linear import Linear
-from lmcraft.model.quantized import GROUP, Bits, quantize_groups, quantize_groups_gptq, quantize_rows
+from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits, quantize_groups, quantize_groups_gptq, quantize_rows
 from lmcraft.model.transformer import Transformer
 
 Report = Callable[[int, int], None]
@@ -39,22 +39,22 @@ def quantize_model(
         UserError: a matrix does not divide into groups; nothing has been changed.
     """
     for name, layer in model.layers.named_modules():
-        if bits == 4 and isinstance(layer, Linear) and layer.weight.shape[1] % GROUP:
+        if bits == 4 and isinstance(layer, Linear) and layer.weight.shape[1] % GROUP_SIZE:
             columns = layer.weight.shape[1]
-            raise UserError(f"bits=4 takes {GROUP} columns together, and 'layers.{name}' has {columns}: use bits=8")
+            raise UserError(f"bits=4 takes {GROUP_SIZE} columns together, and 'layers.{name}' has {columns}: use bits=8")
     gptq = bits == 4 and calibrated
-    pieces = [model.embedded(piece[None]) for piece in pieces_NT] if gptq else []
-    surroundings = model.surroundings(pieces_NT.shape[1])
+    pieces = [model.embed(piece[None]) for piece in pieces_NT] if gptq else []
+    layer_inputs = model.layer_inputs(pieces_NT.shape[1])
     for number, block in enumerate(model.layers):
         hessians: dict[Linear, Tensor] = {}
         if gptq:
             with _watched(block, hessians):
                 for x_1TC in pieces:
-                    block(x_1TC, *surroundings[number], None)
+                    block(x_1TC, *layer_inputs[number], None)
         for layer in block.modules():
             if isinstance(layer, Linear):
                 _quantize(layer, bits, hessians.get(layer))
-        pieces = [block(x_1TC, *surroundings[number], None) for x_1TC in pieces]
+        pieces = [block(x_1TC, *layer_inputs[number], None) for x_1TC in pieces]
         report(number + 1, len(model.layers))
 
 
@@ -66,7 +66,7 @@ def _quantize(layer: Linear, bits: Bits, hessian: Tensor | None) -> None:
         layer.quantized = quantize_groups(weight)
     else:
         layer.quantized = quantize_groups_gptq(weight, hessian)
-    layer.weight.copy_(layer.quantized.dense())
+    layer.weight.copy_(layer.quantized.dequantize())
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import write_json, written_whole
-from lmcraft.model.quantized import quantize_groups, quantize_rows
+from lmcraft.folder import write_json, atomic_write
+from lmcraft.model.quantized_matrix import quantize_groups, quantize_rows
 from lmcraft.model.storage import Checkpoint
 
 CONFIG = "adapter_config.json"
@@ -72,7 +72,7 @@ class Adapter:
         lengths = self.tensors.get(module + MAGNITUDE)
         return self.tensors[f"{module}.lora_A.weight"], self.tensors[f"{module}.lora_B.weight"], lengths
 
-    def merged(self, checkpoint: Checkpoint) -> Checkpoint:
+    def merge_into(self, checkpoint: Checkpoint) -> Checkpoint:
         """The base model's checkpoint with the adapter applied to each tensor as it is read.
 
         Raises:
@@ -116,7 +116,7 @@ class Adapter:
         if bits is None:
             return weight
         rows = weight.t().contiguous() if transposed else weight
-        dense = (quantize_rows(rows) if bits == "int8" else quantize_groups(rows)).dense()
+        dense = (quantize_rows(rows) if bits == "int8" else quantize_groups(rows)).dequantize()
         return dense.t() if transposed else dense
 
 
@@ -157,7 +157,7 @@ def save_adapter(adapter: Adapter, folder: Path, dtype: torch.dtype | None = Non
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG, dict(adapter.config))
     tensors = {PREFIX + name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in adapter.tensors.items()}
-    with written_whole(folder / WEIGHTS) as temporary:
+    with atomic_write(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
         temporary.chmod(0o644)
 

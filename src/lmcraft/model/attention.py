@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_rms_norm
-from lmcraft.model.position import rotate
+from lmcraft.model.rotary import rotate
 
 AttentionKind = Literal["auto", "matmul", "sdpa"]
 

@@ -11,7 +11,7 @@ LayerType = Literal["full_attention", "sliding_attention"]
 
 @dataclass(frozen=True, kw_only=True)
 class RopeScaling:
-    """How rotary positions reach beyond the length that they were trained on; the formulas are in `lmcraft.model.position`.
+    """How rotary positions reach beyond the length that they were trained on; the formulas are in `lmcraft.model.rotary`.
 
     Names are Hugging Face's. What the type does not use is left at its default.
     """
@@ -220,14 +220,14 @@ class TransformerConfig:
         return self.num_experts > 0 and layer not in self.mlp_only_layers
 
     @property
-    def gated(self) -> bool:
+    def is_gated(self) -> bool:
         """Whether the feed-forward layer has a gate."""
         return self.feed_forward in ("swiglu", "geglu_tanh")
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitConfig:
-    """How weights start; the formulas are in `lmcraft.model.init`."""
+    """How weights start; the formulas are in `lmcraft.model.initialization`."""
 
     scheme: Literal["gpt2", "xavier_uniform", "xavier_normal", "he_uniform", "he_normal"] = "gpt2"
     """Distribution of the blocks' matrices."""

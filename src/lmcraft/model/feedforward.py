@@ -18,7 +18,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.kind = config.feed_forward
         width, inner, bias = config.hidden_size, intermediate_size, config.mlp_bias
-        self.gate_proj = Linear(width, inner, bias=bias) if config.gated else None
+        self.gate_proj = Linear(width, inner, bias=bias) if config.is_gated else None
         self.up_proj = Linear(width, inner, bias=bias)
         self.down_proj = Linear(inner, width, bias=bias)
 

@@ -3,13 +3,13 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmcraft.model.quantized import Quantized
+from lmcraft.model.quantized_matrix import QuantizedMatrix
 
 
 class Linear(nn.Linear):
     """x W^T + b in x's dtype; the weights keep their own (float32 while training)."""
 
-    quantized: Quantized | None = None
+    quantized: QuantizedMatrix | None = None
     """What `weight` was made of, where a folder holds it quantized: the native decode step reads this."""
 
     def forward(self, x: Tensor) -> Tensor:

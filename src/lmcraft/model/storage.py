@@ -13,12 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import write_json, written_whole
+from lmcraft.folder import write_json, atomic_write
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
 from lmcraft.model.linear import Linear
-from lmcraft.model.quantized import Bits, Quantized, bits_of, from_tensors, quantization_config, to_tensors
+from lmcraft.model.quantized_matrix import Bits, QuantizedMatrix, quantization_bits, from_tensors, quantization_config, to_tensors
 from lmcraft.model.transformer import Transformer
 
 WEIGHTS = "model.safetensors"
@@ -40,7 +40,7 @@ class Checkpoint:
     """One of them."""
     dtype: torch.dtype | None = None
     """The type to load all of them in, where they have several; None: each in its own."""
-    read_quantized: Callable[[str], Quantized | None] | None = None
+    read_quantized: Callable[[str], QuantizedMatrix | None] | None = None
     """What `read` made one of, where it is quantized in the folder."""
 
     def config(self) -> TransformerConfig:
@@ -84,7 +84,7 @@ def save_model(
     write_json(folder / "config.json", hf_config)
     split = split_torch_state_dict_into_shards(tensors, max_shard_size=max_shard_size)
     for name, members in split.filename_to_tensors.items():
-        with written_whole(folder / name) as temporary:
+        with atomic_write(folder / name) as temporary:
             save_file({member: tensors[member] for member in members}, temporary, metadata={"format": "pt"})
             temporary.chmod(0o644)  # safetensors makes files that only their owner can read
     if split.is_sharded:
@@ -92,14 +92,14 @@ def save_model(
 
 
 def _with_quantized(
-    tensors: dict[str, Tensor], family: Family, config: TransformerConfig, quantized: Mapping[str, Quantized]
+    tensors: dict[str, Tensor], family: Family, config: TransformerConfig, quantized: Mapping[str, QuantizedMatrix]
 ) -> dict[str, Tensor]:
     numbers = family.to_hf(config, {name: matrix.numbers for name, matrix in quantized.items()})
     scales = family.to_hf(config, {name: matrix.scales for name, matrix in quantized.items()})
     bits = next(iter(quantized.values())).bits
     plain = {name: tensor for name, tensor in tensors.items() if name not in numbers}
     for name in numbers:
-        plain |= to_tensors(name, Quantized(numbers[name], scales[name], bits))
+        plain |= to_tensors(name, QuantizedMatrix(numbers[name], scales[name], bits))
     return plain
 
 
@@ -166,7 +166,7 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
                 raise UserError(f"'{path}' cannot be read as safetensors ({error}): fetch or save it again") from error
         where = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
         plain = Checkpoint(str(folder), hf_config, frozenset(where), lambda name: where[name].get_tensor(name))
-        bits = bits_of(hf_config)
+        bits = quantization_bits(hf_config)
         yield _dequantized(plain, bits) if bits else plain
 
 
@@ -174,7 +174,7 @@ def _dequantized(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
     """A checkpoint whose quantized matrices are read as what they stand for."""
     quantized = {name.removesuffix("_scale") for name in checkpoint.names if name.endswith("weight_scale")}
 
-    def read_quantized(name: str) -> Quantized | None:
+    def read_quantized(name: str) -> QuantizedMatrix | None:
         if name not in quantized:
             return None
         try:
@@ -184,7 +184,7 @@ def _dequantized(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
 
     def read(name: str) -> Tensor:
         matrix = read_quantized(name)
-        return matrix.dense() if matrix else checkpoint.read(name)
+        return matrix.dequantize() if matrix else checkpoint.read(name)
 
     dtype = getattr(torch, str(checkpoint.hf_config.get("dtype")), torch.bfloat16)
     names = checkpoint.names | quantized

@@ -14,7 +14,7 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.feedforward import make_feed_forward
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_norm
-from lmcraft.model.position import RotaryTables
+from lmcraft.model.rotary import RotaryTables
 
 
 class Block(nn.Module):
@@ -107,15 +107,15 @@ class Transformer(nn.Module):
 
     def hidden_states(self, input_ids: Tensor, *, document_ids: Tensor | None = None, cache: Cache | None = None) -> Tensor:
         """The residual stream after the last norm, (B, T, C); arguments as in `forward`."""
-        x_BTC = self.embedded(input_ids, document_ids=document_ids, past=cache.length if cache is not None else 0)
-        for layer, surroundings in zip(self.layers, self.surroundings(input_ids.shape[1], document_ids, cache), strict=True):
+        x_BTC = self.embed(input_ids, document_ids=document_ids, past=cache.length if cache is not None else 0)
+        for layer, layer_inputs in zip(self.layers, self.layer_inputs(input_ids.shape[1], document_ids, cache), strict=True):
             if self.checkpointing and torch.is_grad_enabled():
-                x_BTC = checkpoint(layer, x_BTC, *surroundings, cache, use_reentrant=False)
+                x_BTC = checkpoint(layer, x_BTC, *layer_inputs, cache, use_reentrant=False)
             else:
-                x_BTC = layer(x_BTC, *surroundings, cache)
+                x_BTC = layer(x_BTC, *layer_inputs, cache)
         return self.norm(x_BTC)  # type: ignore[no-any-return]
 
-    def embedded(self, input_ids: Tensor, *, document_ids: Tensor | None = None, past: int = 0) -> Tensor:
+    def embed(self, input_ids: Tensor, *, document_ids: Tensor | None = None, past: int = 0) -> Tensor:
         """The residual stream before the first block, (B, T, C); `past` tokens came before."""
         T = input_ids.shape[1]
         if past + T > self.config.max_position_embeddings:
@@ -131,7 +131,7 @@ class Transformer(nn.Module):
             x_BTC = x_BTC * x_BTC.new_tensor(self.config.hidden_size**0.5)  # rounded to the type first, as Gemma was trained
         return F.dropout(x_BTC, self.config.embedding_dropout, self.training)
 
-    def surroundings(
+    def layer_inputs(
         self, T: int, document_ids: Tensor | None = None, cache: Cache | None = None
     ) -> list[tuple[tuple[Tensor, Tensor] | None, Tensor | None]]:
         """What each block needs beside the residual stream: its rotary table's rows and its mask."""
@@ -176,7 +176,7 @@ class Transformer(nn.Module):
             keys += min(sequence_length, c.sliding_window) if c.is_sliding(number) else sequence_length
             if c.has_experts(number):
                 idle = c.num_experts - c.num_experts_per_tok
-                weights -= idle * (3 if c.gated else 2) * c.hidden_size * c.moe_intermediate_size
+                weights -= idle * (3 if c.is_gated else 2) * c.hidden_size * c.moe_intermediate_size
         return 6 * weights + 12 * c.num_attention_heads * c.head_dim * keys
 
     def _positions(self, T: int, past: int, document_ids: Tensor | None) -> Tensor:

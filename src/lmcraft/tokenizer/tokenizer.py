@@ -14,8 +14,8 @@ from tokenizers.decoders import DecodeStream
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json, write_text
-from lmcraft.tokenizer import files, template
-from lmcraft.tokenizer.bytelevel import byte_of_character, token_to_bytes
+from lmcraft.tokenizer import chat_template, loading
+from lmcraft.tokenizer.byte_level import byte_of_character, token_to_bytes
 
 ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
 # What a `str` holds where there was no character: Python keeps an invalid byte 0xNN as U+DCNN ("surrogateescape").
@@ -50,7 +50,7 @@ class Tokenizer:
         Raises:
             UserError: there is none at `path`, or its files are damaged.
         """
-        return cls(*files.read(Path(path)))
+        return cls(*loading.read(Path(path)))
 
     def save(self, folder: str | Path) -> None:
         """Write tokenizer.json and tokenizer_config.json, which transformers' AutoTokenizer opens."""
@@ -206,9 +206,9 @@ class Tokenizer:
         return token_id
 
     def _role(self, key: str) -> str | None:
-        token = files.token_of(self._config, key)
-        if token is None and key == "eos_token" and files.GPT2_END_OF_TEXT in self.special_tokens:
-            token = files.GPT2_END_OF_TEXT  # older GPT-2 folders leave it to the class
+        token = loading.special_token(self._config, key)
+        if token is None and key == "eos_token" and loading.GPT2_END_OF_TEXT in self.special_tokens:
+            token = loading.GPT2_END_OF_TEXT  # older GPT-2 folders leave it to the class
         return token
 
     def _role_id(self, key: str) -> int | None:
@@ -220,7 +220,7 @@ class Tokenizer:
     @property
     def chat_template(self) -> str | None:
         """The Jinja template that turns messages into text, if the tokenizer has one."""
-        return files.chat_template_of(self._config)
+        return loading.chat_template_of(self._config)
 
     def with_chat_template(self, chat_template: str) -> "Tokenizer":
         """The same tokenizer with another template for all messages."""
@@ -246,7 +246,7 @@ class Tokenizer:
         Raises:
             UserError: the tokenizer has no template, or the template refuses these messages.
         """
-        chosen = files.chat_template_of(self._config, "tool_use" if tools else "default")
+        chosen = loading.chat_template_of(self._config, "tool_use" if tools else "default")
         if chosen is None:
             raise UserError(
                 "this tokenizer has no chat template: set `chat_template` in its tokenizer_config.json, or use a model "
@@ -254,7 +254,7 @@ class Tokenizer:
             )
         roles = {key: token for key in ROLES if (token := self._role(key)) is not None}
         names: dict[str, Any] = {"tools": tools, "documents": None, **roles, **variables}
-        return template.render(chosen, messages, add_generation_prompt=add_generation_prompt, **names)
+        return chat_template.render(chosen, messages, add_generation_prompt=add_generation_prompt, **names)
 
 
 class TokenStream:

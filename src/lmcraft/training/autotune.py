@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from lmcraft.data.loader import Rows
+from lmcraft.data.loader import Dataset
 from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.transformer import Transformer
@@ -25,7 +25,7 @@ Say = Callable[[str], object]
 
 
 def settle_attention(
-    config: T, model: TransformerConfig, training: Rows, machine: Machine, say: Say, *, document_mask: bool
+    config: T, model: TransformerConfig, training: Dataset, machine: Machine, say: Say, *, document_mask: bool
 ) -> T:
     """The faster way at the run's length, on the first of its rows."""
     if config.attention != "auto":

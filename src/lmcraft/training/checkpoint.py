@@ -24,7 +24,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from lmcraft.errors import RunError, UserError
-from lmcraft.folder import remove, written_whole
+from lmcraft.folder import remove_path, atomic_write
 from lmcraft.training.processes import Processes
 
 STATE, PROGRESS = "training_state", "progress.json"
@@ -106,12 +106,12 @@ class Checkpoints:
         target, parts = self.path(progress.step), self.folder / f".state-{progress.step:06d}"
         if self.processes.is_main:
             for unfinished in self.folder.glob(".*"):  # what a run that was killed has left
-                remove(unfinished)
+                remove_path(unfinished)
         if state:
             self._write_state(state, parts)
         if not self.processes.is_main:
             return
-        with written_whole(target) as temporary:
+        with atomic_write(target) as temporary:
             temporary.mkdir()
             if state:
                 parts.replace(temporary / STATE)
@@ -119,14 +119,14 @@ class Checkpoints:
             (temporary / PROGRESS).write_text(json.dumps(asdict(progress)), encoding="utf-8")
         for step in self.steps():
             if step not in (progress.step, progress.best_step):
-                remove(self.path(step))
+                remove_path(self.path(step))
 
     def _write_state(self, state: dict[str, Tensor], parts: Path) -> None:
         try:
             writer = HuggingFaceStorageWriter(str(parts), save_distributed=True)
             save(state, storage_writer=writer, process_group=self._group)
         except BaseException:
-            remove(parts)
+            remove_path(parts)
             raise
 
     def load(self, step: int, blank: Callable[[str, torch.Size, torch.dtype], Tensor]) -> tuple[Progress, dict[str, Tensor]]:
@@ -148,7 +148,7 @@ class Checkpoints:
         """Copy a checkpoint's model folder, without the training state."""
         for file in self.path(step).iterdir():
             if file.name not in (STATE, PROGRESS):
-                with written_whole(target / file.name) as temporary:
+                with atomic_write(target / file.name) as temporary:
                     shutil.copyfile(file, temporary)
 
 

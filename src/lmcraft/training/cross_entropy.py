@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lmcraft.data.loader import IGNORE
+from lmcraft.data.loader import IGNORE_INDEX
 
 TOGETHER = 2**26  # logits that are there at once
 IN_CACHE = 2**20  # and that are in float32 at once, on a CPU
@@ -76,7 +76,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def _to_gradient(logits: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> Tensor:
     """The loss of some rows' logits, which become its gradient in place."""
     V = logits.shape[1]
-    counts = (targets != IGNORE)[:, None].float()
+    counts = (targets != IGNORE_INDEX)[:, None].float()
     token = targets.clamp(min=0)[:, None]
     exact = logits.float()
     top, chosen = exact.amax(dim=-1, keepdim=True), exact.gather(1, token)

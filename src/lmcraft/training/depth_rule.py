@@ -43,7 +43,7 @@ def resolve_model(model: TransformerConfig, depth: int, vocab_size: int, sequenc
         num_attention_heads=heads,
         num_key_value_heads=model.num_key_value_heads or (heads // 2 if heads > 8 and heads % 2 == 0 else heads),
         head_dim=model.head_dim or max(1, width // heads),
-        intermediate_size=model.intermediate_size or (64 * ceil(width / 24) if model.gated else 4 * width),
+        intermediate_size=model.intermediate_size or (64 * ceil(width / 24) if model.is_gated else 4 * width),
     )
 
 
@@ -73,7 +73,7 @@ def resolve_optimizer(optimizer: Settings, width: int) -> Settings:
 def count_parameters(model: TransformerConfig) -> int:
     """The matrices' share of the parameters, from the sizes alone: blocks, embeddings and output projection."""
     attention = 2 * model.head_dim * (model.num_attention_heads + model.num_key_value_heads)
-    feed_forward = (3 if model.gated else 2) * model.intermediate_size
+    feed_forward = (3 if model.is_gated else 2) * model.intermediate_size
     vocabulary = model.vocab_size * (1 if model.tie_word_embeddings else 2)
     return model.hidden_size * (model.num_hidden_layers * (attention + feed_forward) + vocabulary)
 

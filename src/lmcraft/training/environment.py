@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 
-from lmcraft.hub.cache import cache_folder
+from lmcraft.hub.download_cache import cache_folder
 
 # Names of glibc's malloc.h (mallopt).
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4

@@ -59,6 +59,6 @@ def choose_attention(
 def _seconds(model: Transformer, kind: Kind, x_BTC: Tensor, document_ids_BT: Tensor | None) -> float:
     model.use_attention(kind)
     begun = time.perf_counter()
-    rotary, mask = model.surroundings(x_BTC.shape[1], document_ids_BT)[0]
+    rotary, mask = model.layer_inputs(x_BTC.shape[1], document_ids_BT)[0]
     model.get_submodule("layers.0.attention")(x_BTC, rotary, mask, None).sum().backward()
     return time.perf_counter() - begun

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from lmcraft.data.loader import Batch, Rows
+from lmcraft.data.loader import Batch, Dataset
 from lmcraft.errors import InterruptedRunError, RunError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine, peak_memory
@@ -59,8 +59,8 @@ class Trainer:
         self,
         model: Transformer,
         objective: Objective,
-        training: Rows,
-        validation: Rows,
+        training: Dataset,
+        validation: Dataset,
         config: TrainConfig,
         machine: Machine,
         folder: ModelFolder,
@@ -217,7 +217,7 @@ class Trainer:
         size, ranks = self.micro_batch_size, self.processes.data_count
         while some := list(islice(rows, size * ranks)):
             mine = some[self.processes.data_rank :: ranks]
-            yield (Batch.of(mine) if mine else Batch.of(some[:1]).without_targets()).trimmed()
+            yield (Batch.stack(mine) if mine else Batch.stack(some[:1]).without_targets()).trim_padding()
 
     def _stop_signal(self, stop: StopRequest | None) -> int:
         """The signal that asks for a stop, to whichever process it came; 0: none."""

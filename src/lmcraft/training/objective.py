@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
-from lmcraft.data.loader import IGNORE, Batch
+from lmcraft.data.loader import IGNORE_INDEX, Batch
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.cross_entropy import linear_cross_entropy
 from lmcraft.training.sharding import share_tokens
@@ -39,7 +39,7 @@ class Objective(Protocol):
 
     def count(self, batch: Batch) -> int:
         """How many terms the sums have: the targets, unless an objective counts something else."""
-        return int((batch.targets != IGNORE).sum())
+        return int((batch.targets != IGNORE_INDEX).sum())
 
 
 @dataclass(frozen=True)

@@ -82,11 +82,11 @@ def test_a_row_depends_on_neither_its_neighbors_nor_the_threads(name: str, weigh
 @pytest.mark.parametrize("weights", ["int8", "int4"])
 def test_quantized_weights_are_what_they_say(weights: Weights) -> None:
     """Against the same network with weights that were rounded in PyTorch: what is left is the activations' rounding."""
-    from lmcraft.model.quantized import quantize_groups, quantize_rows
+    from lmcraft.model.quantized_matrix import quantize_groups, quantize_rows
 
     def rounded(weight: Tensor, bits: int) -> Tensor:
         wide = torch.nn.functional.pad(weight, (0, -weight.shape[1] % 64))
-        return (quantize_rows if bits == 8 else quantize_groups)(wide).dense()[:, : weight.shape[1]]
+        return (quantize_rows if bits == 8 else quantize_groups)(wide).dequantize()[:, : weight.shape[1]]
 
     model, copy = tiny_model(5, head_dim=16), tiny_model(5, head_dim=16)
     with torch.no_grad():

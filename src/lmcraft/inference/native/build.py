@@ -10,8 +10,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from lmcraft.folder import written_whole
-from lmcraft.hub.cache import cache_folder
+from lmcraft.folder import atomic_write
+from lmcraft.hub.download_cache import cache_folder
 
 SOURCE = Path(__file__).with_name("decode.cpp")
 # -ffp-contract=off: a sum must not be rounded otherwise in one place than in another, or texts would depend on the batch.
@@ -44,7 +44,7 @@ def library(target: str = "native") -> ctypes.CDLL:
     if not file.is_file():
         print("building the decode step for this machine (once, a few seconds) ...", file=sys.stderr, flush=True)
         try:
-            with written_whole(file) as temporary:
+            with atomic_write(file) as temporary:
                 run = [*command, str(SOURCE), "-o", str(temporary)]
                 subprocess.run(run, check=True, capture_output=True, text=True, timeout=TIMEOUT)
         except subprocess.CalledProcessError as error:

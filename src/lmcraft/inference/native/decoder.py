@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from lmcraft.inference.block_pool import LANES, BlockPool
 from lmcraft.inference.native.build import BuildError, library
 from lmcraft.model.linear import Linear
-from lmcraft.model.low_rank import AdaptedLinear, folded
+from lmcraft.model.lora_linear import LoraLinear, lora_factors
 from lmcraft.model.norm import GemmaRMSNorm, LayerNorm
-from lmcraft.model.position import rotary_table
-from lmcraft.model.quantized import GROUP, Bits, Quantized, quantize_groups, quantize_rows
+from lmcraft.model.rotary import rotary_table
+from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits, QuantizedMatrix, quantize_groups, quantize_rows
 from lmcraft.model.transformer import Transformer
 
 Weights = Literal["float32", "bfloat16", "int8", "int4"]
@@ -285,7 +285,7 @@ class NativeDecoder:
 
     def _covers(self, model: Transformer) -> bool:
         """Whether an adapter is for the weights as they are read here, or was trained beside such in fewer bits."""
-        bases = [module.base for module in model.modules() if isinstance(module, AdaptedLinear)]
+        bases = [module.base for module in model.modules() if isinstance(module, LoraLinear)]
         return all(isinstance(base, Linear) or self._weights == f"int{base.bits}" for base in bases)
 
     def _changes(self, model: Transformer) -> "ctypes.Array[_Change]":
@@ -296,11 +296,11 @@ class NativeDecoder:
                 changes[number * MATRICES + place] = self._change(parts)
         return changes
 
-    def _change(self, parts: Sequence[Linear | AdaptedLinear]) -> _Change:
+    def _change(self, parts: Sequence[Linear | LoraLinear]) -> _Change:
         """Of several layers' changes one: their A above each other, their B along a diagonal."""
-        if not any(isinstance(part, AdaptedLinear) for part in parts):
+        if not any(isinstance(part, LoraLinear) for part in parts):
             return _Change()
-        a, b, share = zip(*(folded(part) for part in parts), strict=True)
+        a, b, share = zip(*(lora_factors(part) for part in parts), strict=True)
         a_rI, b_Or = torch.cat(a), torch.block_diag(*b)  # type: ignore[no-untyped-call]
         rank, missing = len(a_rI), -len(b_Or) % LANES
         return _Change(
@@ -346,16 +346,16 @@ class NativeDecoder:
         return _Matrix(self._aligned(tiles_int4(numbers)), halves.data_ptr(), bias, kind, rows, columns, padded)
 
     @staticmethod
-    def _quantized(part: nn.Module, padded: int, bits: Bits) -> Quantized:
+    def _quantized(part: nn.Module, padded: int, bits: Bits) -> QuantizedMatrix:
         """A layer's matrix in integers, its columns padded: as its folder has it, or quantized now."""
-        stored: Quantized | None = getattr(part, "quantized", None)
+        stored: QuantizedMatrix | None = getattr(part, "quantized", None)
         weight: Tensor = part.weight  # type: ignore[assignment]
         more = padded - weight.shape[1]
         if stored is None or stored.bits != bits:
             wide = nn.functional.pad(weight.float(), (0, more))
             return quantize_rows(wide) if bits == 8 else quantize_groups(wide)
-        groups = padded // GROUP - stored.scales.shape[1] if bits == 4 else 0
-        return Quantized(nn.functional.pad(stored.numbers, (0, more)), nn.functional.pad(stored.scales, (0, groups)), bits)
+        groups = padded // GROUP_SIZE - stored.scales.shape[1] if bits == 4 else 0
+        return QuantizedMatrix(nn.functional.pad(stored.numbers, (0, more)), nn.functional.pad(stored.scales, (0, groups)), bits)
 
     def _plain(self, tensor: Tensor) -> Tensor:
         """Contiguous and of a type that the kernels read, in place where it can be."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.quantized import Quantized
+from lmcraft.model.quantized_matrix import QuantizedMatrix
 
 
 class Entry(Protocol):
@@ -169,8 +169,8 @@ class Family:
             yield from self._parts(config, weight, names, rows, tensor)
 
     def quantized_from_hf(
-        self, config: TransformerConfig, read: Callable[[str], Quantized | None], shapes: Mapping[str, torch.Size]
-    ) -> Iterator[tuple[str, Quantized]]:
+        self, config: TransformerConfig, read: Callable[[str], QuantizedMatrix | None], shapes: Mapping[str, torch.Size]
+    ) -> Iterator[tuple[str, QuantizedMatrix]]:
         """Our names and matrices of those that `read` gives."""
         for weight, place in self._each(config):
             if (matrix := read(weight.hf.format(**place))) is not None:
@@ -179,7 +179,7 @@ class Family:
                 numbers = self._parts(config, weight, names, rows, matrix.numbers)
                 scales = self._parts(config, weight, names, rows, matrix.scales)
                 for (name, some), (_, theirs) in zip(numbers, scales, strict=True):
-                    yield name, Quantized(some, theirs, matrix.bits)
+                    yield name, QuantizedMatrix(some, theirs, matrix.bits)
 
     def _parts(
         self, config: TransformerConfig, weight: Weight, names: list[str], rows: list[int], tensor: Tensor

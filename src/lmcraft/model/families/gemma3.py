@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lmcraft.model.families import parts
+from lmcraft.model.families import common
 from lmcraft.model.families.family import Family, Field
 
 
@@ -21,15 +21,15 @@ GEMMA3 = Family(
     model_type="gemma3_text",
     architecture="Gemma3ForCausalLM",
     fields=(
-        *parts.sizes(262208, 131072, 2304, 9216, 26, 8, num_key_value_heads=4, head_dim=256),
+        *common.sizes(262208, 131072, 2304, 9216, 26, 8, num_key_value_heads=4, head_dim=256),
         Field("rms_norm_eps", "norm_eps", 1e-6),
-        Field("hidden_activation", "feed_forward", "gelu_pytorch_tanh", parts.SILU),
+        Field("hidden_activation", "feed_forward", "gelu_pytorch_tanh", common.SILU),
         Field("query_pre_attn_scalar", "query_pre_attn_scalar", 256),
-        Field("attention_bias", "attention_bias", False, parts.BIAS),
+        Field("attention_bias", "attention_bias", False, common.BIAS),
         Field("tie_word_embeddings", "tie_word_embeddings", True),
-        parts.LocalRotary(),
-        parts.LayeredWindow(4096, _layer_types),
-        *parts.DROPOUTS,
+        common.LocalRotary(),
+        common.LayeredWindow(4096, _layer_types),
+        *common.DROPOUTS,
     ),
     implied=lambda config: {
         "norm": "gemma_rmsnorm",
@@ -41,12 +41,12 @@ GEMMA3 = Family(
     refuse=_refuse,
     optional_prefix="model.",
     weights=(
-        *parts.OUTSIDE,
-        *parts.ATTENTION,
-        *parts.MLP,
-        parts.layer_weight("input_layernorm.weight", "attention_norm.weight"),
-        parts.layer_weight("post_attention_layernorm.weight", "attention_post_norm.weight"),
-        parts.layer_weight("pre_feedforward_layernorm.weight", "feed_forward_norm.weight"),
-        parts.layer_weight("post_feedforward_layernorm.weight", "feed_forward_post_norm.weight"),
+        *common.OUTSIDE,
+        *common.ATTENTION,
+        *common.MLP,
+        common.layer_weight("input_layernorm.weight", "attention_norm.weight"),
+        common.layer_weight("post_attention_layernorm.weight", "attention_post_norm.weight"),
+        common.layer_weight("pre_feedforward_layernorm.weight", "feed_forward_norm.weight"),
+        common.layer_weight("post_feedforward_layernorm.weight", "feed_forward_post_norm.weight"),
     ),
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.family import Family, Field, Weight
-from lmcraft.model.families.parts import is_untied
+from lmcraft.model.families.common import is_untied
 
 
 def _implied(config: TransformerConfig) -> Mapping[str, Any]:

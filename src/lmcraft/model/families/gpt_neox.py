@@ -1,6 +1,6 @@
 """GPT-NeoX (arXiv 2204.06745) and Pythia (arXiv 2304.01373): parallel sub-layers, a quarter of each head rotated."""
 
-from lmcraft.model.families import parts
+from lmcraft.model.families import common
 from lmcraft.model.families.family import Family, Field, Weight
 
 GELU = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
@@ -23,17 +23,17 @@ GPT_NEOX = Family(
         Field("layer_norm_eps", "norm_eps", 1e-5),
         Field("hidden_act", "feed_forward", "gelu", GELU),
         Field("use_parallel_residual", "parallel_residual", True),
-        Field("attention_bias", "attention_bias", True, parts.BIAS),
+        Field("attention_bias", "attention_bias", True, common.BIAS),
         Field("tie_word_embeddings", "tie_word_embeddings", False),
         Field("hidden_dropout", "residual_dropout", 0.0),
         Field("attention_dropout", "attention_dropout", 0.0),
-        parts.Rotary(
+        common.Rotary(
             types=("default", "linear", "yarn"), theta_key="rotary_emb_base", partial_key="rotary_pct", partial=0.25
         ),
     ),
     implied=lambda config: {
         "num_key_value_heads": config.num_attention_heads,
-        "head_dim": parts.head_width(vars(config)),
+        "head_dim": common.head_width(vars(config)),
         "norm": "layernorm",
         "position": "rotary",
         "qk_norm": False,
@@ -53,16 +53,16 @@ GPT_NEOX = Family(
             "gpt_neox.layers.{i}.attention.query_key_value.bias",
             tuple(f"layers.{{i}}.attention.{p}_proj.bias" for p in "qkv"),
             by_head=True,
-            when=parts.has_qkv_bias,
+            when=common.has_qkv_bias,
         ),
         Weight("gpt_neox.layers.{i}.attention.dense.weight", ("layers.{i}.attention.o_proj.weight",)),
         Weight(
-            "gpt_neox.layers.{i}.attention.dense.bias", ("layers.{i}.attention.o_proj.bias",), when=parts.has_output_bias
+            "gpt_neox.layers.{i}.attention.dense.bias", ("layers.{i}.attention.o_proj.bias",), when=common.has_output_bias
         ),
         *_both("layers.{i}.mlp.dense_h_to_4h", "layers.{i}.feed_forward.up_proj"),
         *_both("layers.{i}.mlp.dense_4h_to_h", "layers.{i}.feed_forward.down_proj"),
         *_both("final_layer_norm", "norm"),
-        Weight("embed_out.weight", ("lm_head.weight",), when=parts.is_untied),
+        Weight("embed_out.weight", ("lm_head.weight",), when=common.is_untied),
     ),
     optional_prefix="gpt_neox.",
 )

@@ -1,6 +1,6 @@
 """Llama 1 to 3 (arXiv 2302.13971, 2407.21783), what is built like it (SmolLM2, TinyLlama), and Mistral (2310.06825)."""
 
-from lmcraft.model.families import parts
+from lmcraft.model.families import common
 from lmcraft.model.families.family import Family, Field
 
 PLAIN = {"norm": "rmsnorm", "position": "rotary", "qk_norm": False}
@@ -9,33 +9,33 @@ LLAMA = Family(
     model_type="llama",
     architecture="LlamaForCausalLM",
     fields=(
-        *parts.sizes(32000, 2048, 4096, 11008, 32, 32),
+        *common.sizes(32000, 2048, 4096, 11008, 32, 32),
         Field("rms_norm_eps", "norm_eps", 1e-6),
-        Field("hidden_act", "feed_forward", "silu", parts.SILU),
-        Field("attention_bias", "attention_bias", False, parts.BIAS),
+        Field("hidden_act", "feed_forward", "silu", common.SILU),
+        Field("attention_bias", "attention_bias", False, common.BIAS),
         Field("mlp_bias", "mlp_bias", False),
         Field("tie_word_embeddings", "tie_word_embeddings", False),
-        parts.Rotary(types=("default", "linear", "llama3", "yarn")),
-        *parts.DROPOUTS,
+        common.Rotary(types=("default", "linear", "llama3", "yarn")),
+        *common.DROPOUTS,
     ),
     implied=lambda config: PLAIN,
     optional_prefix="model.",
-    weights=(*parts.OUTSIDE, *parts.ATTENTION, *parts.MLP, *parts.NORMS),
+    weights=(*common.OUTSIDE, *common.ATTENTION, *common.MLP, *common.NORMS),
 )
 
 MISTRAL = Family(
     model_type="mistral",
     architecture="MistralForCausalLM",
     fields=(
-        *parts.sizes(32000, 131072, 4096, 14336, 32, 32, num_key_value_heads=8),
+        *common.sizes(32000, 131072, 4096, 14336, 32, 32, num_key_value_heads=8),
         Field("rms_norm_eps", "norm_eps", 1e-6),
-        Field("hidden_act", "feed_forward", "silu", parts.SILU),
+        Field("hidden_act", "feed_forward", "silu", common.SILU),
         Field("tie_word_embeddings", "tie_word_embeddings", False),
-        parts.Rotary(types=("default", "linear", "llama3", "yarn")),
-        parts.Window(default=4096),
-        *parts.DROPOUTS,
+        common.Rotary(types=("default", "linear", "llama3", "yarn")),
+        common.Window(default=4096),
+        *common.DROPOUTS,
     ),
     implied=lambda config: PLAIN,
     optional_prefix="model.",
-    weights=(*parts.OUTSIDE, *parts.ATTENTION, *parts.MLP, *parts.NORMS),
+    weights=(*common.OUTSIDE, *common.ATTENTION, *common.MLP, *common.NORMS),
 )

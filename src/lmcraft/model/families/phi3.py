@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.families import parts
+from lmcraft.model.families import common
 from lmcraft.model.families.family import Family, Field, Weight
 
 
-class Phi3Rotary(parts.Rotary):
+class Phi3Rotary(common.Rotary):
     """Writes the original length outside `rope_scaling`, where transformers looks for it first."""
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
@@ -26,27 +26,27 @@ PHI3 = Family(
     model_type="phi3",
     architecture="Phi3ForCausalLM",
     fields=(
-        *parts.sizes(32064, 4096, 3072, 8192, 32, 32),
+        *common.sizes(32064, 4096, 3072, 8192, 32, 32),
         Field("rms_norm_eps", "norm_eps", 1e-5),
-        Field("hidden_act", "feed_forward", "silu", parts.SILU),
+        Field("hidden_act", "feed_forward", "silu", common.SILU),
         Field("tie_word_embeddings", "tie_word_embeddings", False),
         Phi3Rotary(types=("default", "longrope")),
-        parts.Window(),
-        *parts.DROPOUTS,
+        common.Window(),
+        *common.DROPOUTS,
     ),
     implied=lambda config: {"norm": "rmsnorm", "position": "rotary", "qk_norm": False},
     optional_prefix="model.",
     weights=(
-        *parts.OUTSIDE,
+        *common.OUTSIDE,
         Weight(
             "model.layers.{i}.self_attn.qkv_proj.weight", tuple(f"layers.{{i}}.attention.{p}_proj.weight" for p in "qkv")
         ),
-        parts.layer_weight("self_attn.o_proj.weight", "attention.o_proj.weight"),
+        common.layer_weight("self_attn.o_proj.weight", "attention.o_proj.weight"),
         Weight(
             "model.layers.{i}.mlp.gate_up_proj.weight",
             ("layers.{i}.feed_forward.gate_proj.weight", "layers.{i}.feed_forward.up_proj.weight"),
         ),
-        parts.layer_weight("mlp.down_proj.weight", "feed_forward.down_proj.weight"),
-        *parts.NORMS,
+        common.layer_weight("mlp.down_proj.weight", "feed_forward.down_proj.weight"),
+        *common.NORMS,
     ),
 )

@@ -4,40 +4,40 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.families import parts
+from lmcraft.model.families import common
 from lmcraft.model.families.family import Family, Field, Weight
 
 PLAIN = {"norm": "rmsnorm", "position": "rotary"}
 COMMON = (
     Field("rms_norm_eps", "norm_eps", 1e-6),
-    Field("hidden_act", "feed_forward", "silu", parts.SILU),
+    Field("hidden_act", "feed_forward", "silu", common.SILU),
     Field("tie_word_embeddings", "tie_word_embeddings", False),
-    parts.Rotary(types=("default", "linear", "llama3", "yarn")),
-    *parts.DROPOUTS,
+    common.Rotary(types=("default", "linear", "llama3", "yarn")),
+    *common.DROPOUTS,
 )
-WINDOW = parts.LayeredWindow(4096, parts.by_max_window_layers, switch="use_sliding_window")
+WINDOW = common.LayeredWindow(4096, common.by_max_window_layers, switch="use_sliding_window")
 
 QWEN2 = Family(
     model_type="qwen2",
     architecture="Qwen2ForCausalLM",
-    fields=(*parts.sizes(151936, 32768, 4096, 22016, 32, 32, num_key_value_heads=32), *COMMON, WINDOW),
+    fields=(*common.sizes(151936, 32768, 4096, 22016, 32, 32, num_key_value_heads=32), *COMMON, WINDOW),
     implied=lambda config: PLAIN | {"qk_norm": False, "attention_bias": "qkv"},
     optional_prefix="model.",
-    weights=(*parts.OUTSIDE, *parts.ATTENTION, *parts.MLP, *parts.NORMS),
+    weights=(*common.OUTSIDE, *common.ATTENTION, *common.MLP, *common.NORMS),
 )
 
 QWEN3 = Family(
     model_type="qwen3",
     architecture="Qwen3ForCausalLM",
     fields=(
-        *parts.sizes(151936, 32768, 4096, 22016, 32, 32, num_key_value_heads=32, head_dim=128),
-        Field("attention_bias", "attention_bias", False, parts.BIAS),
+        *common.sizes(151936, 32768, 4096, 22016, 32, 32, num_key_value_heads=32, head_dim=128),
+        Field("attention_bias", "attention_bias", False, common.BIAS),
         *COMMON,
         WINDOW,
     ),
     implied=lambda config: PLAIN | {"qk_norm": True},
     optional_prefix="model.",
-    weights=(*parts.OUTSIDE, *parts.ATTENTION, *parts.MLP, *parts.NORMS),
+    weights=(*common.OUTSIDE, *common.ATTENTION, *common.MLP, *common.NORMS),
 )
 
 
@@ -54,7 +54,7 @@ class DenseLayers:
         hf_config |= {"decoder_sparse_step": 1, "mlp_only_layers": list(config.mlp_only_layers)}
 
 
-class SwitchedWindow(parts.Window):
+class SwitchedWindow(common.Window):
     """A window for all layers, if `use_sliding_window` is true."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -73,8 +73,8 @@ QWEN3_MOE = Family(
     model_type="qwen3_moe",
     architecture="Qwen3MoeForCausalLM",
     fields=(
-        *parts.sizes(151936, 32768, 2048, 6144, 24, 32, num_key_value_heads=4),
-        Field("attention_bias", "attention_bias", False, parts.BIAS),
+        *common.sizes(151936, 32768, 2048, 6144, 24, 32, num_key_value_heads=4),
+        Field("attention_bias", "attention_bias", False, common.BIAS),
         Field("num_experts", "num_experts", 128, other="num_local_experts"),
         Field("num_experts_per_tok", "num_experts_per_tok", 8),
         Field("moe_intermediate_size", "moe_intermediate_size", 768),
@@ -86,11 +86,11 @@ QWEN3_MOE = Family(
     implied=lambda config: PLAIN | {"qk_norm": True},
     optional_prefix="model.",
     weights=(
-        *parts.OUTSIDE,
-        *parts.ATTENTION,
-        *parts.MLP,
-        *parts.NORMS,
-        parts.layer_weight("mlp.gate.weight", "feed_forward.router.weight", when=_has_experts),
+        *common.OUTSIDE,
+        *common.ATTENTION,
+        *common.MLP,
+        *common.NORMS,
+        common.layer_weight("mlp.gate.weight", "feed_forward.router.weight", when=_has_experts),
         *(
             Weight(
                 f"model.layers.{{i}}.mlp.experts.{{e}}.{p}_proj.weight",

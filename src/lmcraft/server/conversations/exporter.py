@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.folder import sha256_of, write_json, written_whole
+from lmcraft.folder import sha256_of, write_json, atomic_write
 from lmcraft.server.conversations.store import Store
 
 Json = dict[str, Any]
@@ -50,7 +50,7 @@ def export_examples(store: Store, out: Path) -> dict[str, int]:
     """
     read: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
-    with written_whole(out) as folder:
+    with atomic_write(out) as folder:
         folder.mkdir()
         with ExitStack() as stack:
             files = {name: stack.enter_context(_Rows(folder / name)) for name in KINDS}

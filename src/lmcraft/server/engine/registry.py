@@ -11,7 +11,7 @@ import torch
 
 from lmcraft.errors import LmcraftError, UserError
 from lmcraft.folder import ModelFolder
-from lmcraft.hub import fetch
+from lmcraft.hub import fetch_model
 from lmcraft.inference.native.decoder import Weights
 from lmcraft.language_model import LanguageModel
 from lmcraft.server.engine.worker import Worker
@@ -100,7 +100,7 @@ class Registry:
         for new in (name, *adapters):
             if new in self._served:
                 raise UserError(f"two models are called '{new}': give one another name, NAME=ADDRESS")
-        path = fetch(address).path
+        path = fetch_model(address).path
         model: LanguageModel | Classifier
         kind: Kind = "classifier"
         if (ModelFolder(path).run / "labels.json").is_file():

@@ -17,7 +17,7 @@ from typing import Any
 import tomli_w
 
 from lmcraft.errors import UserError
-from lmcraft.folder import written_whole
+from lmcraft.folder import atomic_write
 from lmcraft.server.http.errors import ApiError
 
 PLAIN = "default"
@@ -179,7 +179,7 @@ def add_to_file(
     _parse(path, text)
     try:
         with (
-            written_whole(path) as temporary,
+            atomic_write(path) as temporary,
             os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file,
         ):
             file.write(text)

@@ -16,7 +16,7 @@ from lmcraft.server.http.protocol.chat import ChatRequest, Conversation, Message
 from lmcraft.server.http.protocol.completions import CompletionRequest
 from lmcraft.server.http.protocol.sampling import Sampling
 from lmcraft.server.http.tool_calls import call_schema
-from lmcraft.tokenizer.template import without
+from lmcraft.tokenizer.chat_template import without
 
 MIDDLES = (  # how vocabularies spell prefix, suffix and middle
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),

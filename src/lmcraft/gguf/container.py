@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.gguf.metadata import Metadata
-from lmcraft.gguf.package import gguf_package
+from lmcraft.gguf.dependency import gguf_package
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)

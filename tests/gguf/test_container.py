@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lmcraft.errors import UserError
-from lmcraft.gguf.file import TYPES, GGUFFile
+from lmcraft.gguf.container import TYPES, GGUFFile
 from tests.gguf.handmade import container, file, tensor, value
 
 gguf = pytest.importorskip("gguf")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmcraft.model.linear import Linear
-from lmcraft.model.quantized import Bits, Quantized, quantize_groups, quantize_rows
+from lmcraft.model.quantized_matrix import Bits, QuantizedMatrix, quantize_groups, quantize_rows
 
 
 class FrozenLinear(nn.Module):
@@ -33,7 +33,7 @@ class FrozenLinear(nn.Module):
     def weight(self) -> Tensor:
         """What the numbers stand for, (out, in), float32."""
         numbers = self.numbers if self.bits == 8 else _unpacked(self.numbers)
-        return Quantized(numbers, self.scales, self.bits).dense()
+        return QuantizedMatrix(numbers, self.scales, self.bits).dequantize()
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = _Product.apply(x, self)  # type: ignore[no-untyped-call]

@@ -20,7 +20,7 @@ class Document:
 
 
 @dataclass
-class SourceAccount:
+class SourceStats:
     """What came of one source as it was named; `sha256` is the hash of a file, or of a folder's hashes and paths."""
 
     source: str
@@ -31,11 +31,11 @@ class SourceAccount:
 
 
 @dataclass
-class Reading:
+class ReadStats:
     """The account of a pass; `read_documents` fills it in while it goes on."""
 
     malformed_action: Literal["skip", "fail"] = "skip"
-    sources: list[SourceAccount] = field(default_factory=list)
+    sources: list[SourceStats] = field(default_factory=list)
     malformed_count: int = 0
     malformed_first: list[dict[str, Any]] = field(default_factory=list)
     invalid_bytes: int = 0

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from lmcraft.data.reading import Document, Reading
+from lmcraft.data.documents import Document, ReadStats
 
 
-def with_progress(documents: Iterable[Document], reading: Reading, what: str) -> Iterator[Document]:
+def show_progress(documents: Iterable[Document], stats: ReadStats, what: str) -> Iterator[Document]:
     """The same documents; while they pass, rate and time left are shown when stderr is a terminal."""
     columns = (
         TextColumn("{task.description}"),
@@ -25,4 +25,4 @@ def with_progress(documents: Iterable[Document], reading: Reading, what: str) ->
             yield document
             characters += len(document.text)
             rate = f"{characters / (progress.tasks[0].elapsed or 1e-9) / 1e6:.1f}M characters/s"
-            progress.update(task, completed=reading.position, total=reading.total, rate=rate)
+            progress.update(task, completed=stats.position, total=stats.total, rate=rate)

@@ -57,7 +57,7 @@ def _tuples(said: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
 
 
-NATIVE = NativeFamily(
+LMCRAFT = NativeFamily(
     model_type="lmcraft",
     architecture="Transformer",
     fields=(NativeFields(),),

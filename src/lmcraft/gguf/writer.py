@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import written_whole
+from lmcraft.folder import atomic_write
 from lmcraft.gguf.architectures import architecture_for
-from lmcraft.gguf.config import write_config
-from lmcraft.gguf.package import gguf_package
+from lmcraft.gguf.hf_config import write_config
+from lmcraft.gguf.dependency import gguf_package
 from lmcraft.gguf.tensors import to_gguf
 from lmcraft.gguf.vocabulary import write_tokenizer
 from lmcraft.tokenizer import Tokenizer
@@ -63,7 +63,7 @@ def write_gguf(
         raise UserError(f"config.json: vocab_size={hf_config.get('vocab_size')!r} is not a count: it is damaged")
     settings, further = write_config(hf_config, arch)
     vocabulary = write_tokenizer(tokenizer, hf_config)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         writer = package.GGUFWriter(temporary, arch.name, use_temp_file=True)
         try:
             writer.add_type(package.GGUFType.MODEL)

@@ -10,8 +10,8 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.gguf import read_gguf
-from lmcraft.gguf.config import read_config
-from lmcraft.gguf.file import GGUFFile
+from lmcraft.gguf.hf_config import read_config
+from lmcraft.gguf.container import GGUFFile
 from lmcraft.gguf.metadata import Metadata
 from lmcraft.gguf.rope import LLAMA3_FACTORS, llama3_factors, llama3_of
 from tests.gguf.test_models import original, written
@@ -95,7 +95,7 @@ def test_what_older_files_leave_out(files: Callable[[str], GGUFFile]) -> None:
 
 
 def test_gemma_27b_scales_its_queries_otherwise() -> None:
-    from lmcraft.gguf.config import gemma_query_scalar
+    from lmcraft.gguf.hf_config import gemma_query_scalar
 
     config = {"hidden_size": 5376, "num_attention_heads": 32, "head_dim": 128}
     assert gemma_query_scalar(config | {"num_hidden_layers": 62}) == 168

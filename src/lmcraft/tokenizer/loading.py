@@ -70,7 +70,7 @@ def chat_template_of(config: Mapping[str, Any], name: str = "default") -> str | 
     return template if isinstance(template, str) else None
 
 
-def token_of(config: Mapping[str, Any], key: str) -> str | None:
+def special_token(config: Mapping[str, Any], key: str) -> str | None:
     """A token that tokenizer_config.json names, such as `eos_token`: a string, or an object with `content`."""
     value = config.get(key)
     content = value.get("content") if isinstance(value, dict) else value

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.gguf.architectures import Architecture, architecture_of
-from lmcraft.gguf.file import GGUFFile
+from lmcraft.gguf.container import GGUFFile
 from lmcraft.gguf.rope import read_rope, write_rope
 
 EMBEDDING = "token_embd.weight"

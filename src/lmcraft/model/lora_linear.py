@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from lmcraft.errors import UserError
 from lmcraft.model.adapter import BASE_WEIGHTS, Adapter
 from lmcraft.model.families import family_for
-from lmcraft.model.frozen import FrozenLinear
+from lmcraft.model.frozen_linear import FrozenLinear
 from lmcraft.model.linear import Linear
-from lmcraft.model.quantized import Bits
+from lmcraft.model.quantized_matrix import Bits
 from lmcraft.model.transformer import Transformer
 
 
-class AdaptedLinear(nn.Module):
+class LoraLinear(nn.Module):
     """A linear layer that is frozen, and a low-rank change beside it.
 
     Args:
@@ -61,7 +61,7 @@ class AdaptedLinear(nn.Module):
         scaled: Tensor = y + (share - 1) * plain + share * change
         return scaled
 
-    def settle(self) -> None:
+    def cache_row_norms(self) -> None:
         """Find what is the same in every pass, once and for all: the weights will not change."""
         if self.magnitude is not None:
             self._settled = self._lengths()
@@ -87,12 +87,12 @@ def with_adapter(model: Transformer, adapter: Adapter) -> Transformer:
     copy: Transformer = deepcopy(model, memo)
     load_adapter(copy, adapter)
     for module in copy.modules():
-        if isinstance(module, AdaptedLinear):
-            module.settle()
+        if isinstance(module, LoraLinear):
+            module.cache_row_norms()
     return copy.eval()
 
 
-def folded(layer: Linear | AdaptedLinear) -> tuple[Tensor, Tensor, Tensor]:
+def lora_factors(layer: Linear | LoraLinear) -> tuple[Tensor, Tensor, Tensor]:
     """A (r, I), B (O, r) and share (O,), float32: the layer is share * W x + B A x, and its bias."""
     if isinstance(layer, Linear):
         weight = layer.weight.float()
@@ -102,7 +102,7 @@ def folded(layer: Linear | AdaptedLinear) -> tuple[Tensor, Tensor, Tensor]:
     return layer.lora_A, layer.scale * share[:, None] * layer.lora_B, share
 
 
-def by_name(models: Mapping[str, Transformer], name: str) -> Transformer:
+def select_adapter(models: Mapping[str, Transformer], name: str) -> Transformer:
     """What a request for an adapter means, or for none ("").
 
     Raises:
@@ -146,7 +146,7 @@ def load_adapter(model: Transformer, adapter: Adapter) -> None:
             m_parts = [part[:, 0] for _, part in family.split(model.config, place, lengths[:, None], shapes)]
         blocks = _blocks(a, [part for _, part in b_parts])
         for base, (weight, _), low_in, low_out, magnitude in zip(linear, b_parts, *blocks, m_parts, strict=True):
-            adapted = AdaptedLinear(
+            adapted = LoraLinear(
                 base if bits is None else FrozenLinear(base, bits),
                 len(low_in),
                 adapter.scale(module),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lmcraft.model.config import InitConfig
-from lmcraft.model.init import initialize
+from lmcraft.model.initialization import initialize
 from lmcraft.model.transformer import Transformer
 from tests.tiny import tiny_config
 
