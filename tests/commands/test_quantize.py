@@ -84,7 +84,9 @@ def test_gptq_is_nearer_than_rounding_on_inputs_that_depend_on_one_another() -> 
     def lost(dense: torch.Tensor) -> float:
         return float((inputs @ (dense - weight).T).norm())
 
-    assert lost(quantize_groups_gptq(weight, inputs.T @ inputs).dequantize()) < 0.7 * lost(quantize_groups(weight).dequantize())
+    assert lost(quantize_groups_gptq(weight, inputs.T @ inputs).dequantize()) < 0.7 * lost(
+        quantize_groups(weight).dequantize()
+    )
 
 
 def test_transformers_opens_the_folder(home: Path, tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ def test_every_token_of_an_epoch_is_a_target_once(split: TokenSplit, length: int
     batches = TokenDataset(split, length, seed)
     first = epoch * batches.samples_per_epoch
     samples = [batches.sample(first + i) for i in range(batches.samples_per_epoch)]
-    pairs = Counter((int(a), int(b)) for s in samples for a, b in zip(s.input_ids, s.targets, strict=True) if b != IGNORE_INDEX)
+    pairs = Counter(
+        (int(a), int(b)) for s in samples for a, b in zip(s.input_ids, s.targets, strict=True) if b != IGNORE_INDEX
+    )
     tokens = split.slice(0, len(split))
     assert pairs == Counter(zip(tokens[:-1].tolist(), tokens[1:].tolist(), strict=True))
 

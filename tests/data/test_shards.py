@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmcraft.data import TokenDataset, Document, ReadStats, TokenSplit, write_dataset
+from lmcraft.data import Document, ReadStats, TokenDataset, TokenSplit, write_dataset
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 

@@ -10,8 +10,8 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.gguf import read_gguf
-from lmcraft.gguf.hf_config import read_config
 from lmcraft.gguf.container import GGUFFile
+from lmcraft.gguf.hf_config import read_config
 from lmcraft.gguf.metadata import Metadata
 from lmcraft.gguf.rope import LLAMA3_FACTORS, llama3_factors, llama3_of
 from tests.gguf.test_models import original, written

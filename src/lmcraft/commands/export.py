@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lmcraft.config import Config, command_config
 from lmcraft.errors import RunError, UserError
-from lmcraft.folder import ModelFolder, write_lineage, atomic_write
+from lmcraft.folder import ModelFolder, atomic_write, write_lineage
 
 if TYPE_CHECKING:
     import torch

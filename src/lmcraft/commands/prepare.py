@@ -135,7 +135,7 @@ def _from_text(config: PrepareConfig) -> DatasetFolder:
     tokenizer = _tokenizer(config, read)
     dataset = write_dataset(
         config.out,
-        lambda reading: read(stats=stats),
+        lambda stats: read(stats=stats),
         encode_batch=tokenizer.encode_batch,
         save_tokenizer=tokenizer.save,
         vocab_size=tokenizer.vocab_size,

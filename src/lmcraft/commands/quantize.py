@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder, write_json, write_lineage, atomic_write
+from lmcraft.folder import ModelFolder, atomic_write, write_json, write_lineage
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ import numpy as np
 from lmcraft.data.document_progress import show_progress
 from lmcraft.data.documents import Document, ReadStats
 from lmcraft.errors import UserError
-from lmcraft.folder import DatasetFolder, sha256_of, write_json, atomic_write
+from lmcraft.folder import DatasetFolder, atomic_write, sha256_of, write_json
 
 FORMAT_VERSION = 1
 TRAIN, VALIDATION = "train", "validation"

@@ -15,7 +15,7 @@ from lmcraft.data.documents import Document, ReadStats, SourceStats
 from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of
 
-__all__ = ["Document", "Reading", "read_documents", "read_table"]
+__all__ = ["Document", "ReadStats", "read_documents", "read_table"]
 
 HUGGING_FACE = "hf:"
 HEAD = 8192  # bytes looked at to tell a binary file from text

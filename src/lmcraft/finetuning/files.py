@@ -17,7 +17,7 @@ from lmcraft.finetuning.classify import Pooling, add_head
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.finetuning.lora import adapter_config, adapter_tensors
 from lmcraft.finetuning.methods import HEAD, trained_state
-from lmcraft.folder import ModelFolder, write_json, atomic_write
+from lmcraft.folder import ModelFolder, atomic_write, write_json
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.adapter import HEAD as HEAD_WEIGHT
 from lmcraft.model.adapter import Adapter, is_adapter, read_adapter, save_adapter

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lmcraft.data.loader import IGNORE_INDEX, Batch, TokenDataset, Int64, Sample
+from lmcraft.data.loader import IGNORE_INDEX, Batch, Int64, Sample, TokenDataset
 from lmcraft.data.permutation import epoch_secrets, permute
 from lmcraft.errors import UserError
 

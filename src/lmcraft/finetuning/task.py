@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lmcraft.data.loader import Batch, TokenDataset, Dataset, TokenSplit
+from lmcraft.data.loader import Batch, Dataset, TokenDataset, TokenSplit
 from lmcraft.errors import UserError
 from lmcraft.finetuning.audit import check_learned, check_pieces
 from lmcraft.finetuning.classify import Classification, add_head, scores

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.gguf.metadata import Metadata
 from lmcraft.gguf.dependency import gguf_package
+from lmcraft.gguf.metadata import Metadata
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lmcraft.gguf.architectures import architecture_of
-from lmcraft.gguf.hf_config import read_config
 from lmcraft.gguf.container import PLAIN, GGUFFile
+from lmcraft.gguf.hf_config import read_config
 from lmcraft.gguf.tensors import HFTensors
 from lmcraft.gguf.vocabulary import end_token_ids, read_tokenizer, token_id_of
 from lmcraft.model.families import family_of

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.gguf.architectures import Architecture
-from lmcraft.gguf.hf_config import EMBEDDING, OUTPUT
 from lmcraft.gguf.container import GGUFFile
 from lmcraft.gguf.dependency import gguf_package
+from lmcraft.gguf.hf_config import EMBEDDING, OUTPUT
 
 Change = Callable[[Tensor, Mapping[str, Any]], Tensor]
 SUFFIXES = (".weight", ".bias")

@@ -12,8 +12,8 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.folder import atomic_write
 from lmcraft.gguf.architectures import architecture_for
-from lmcraft.gguf.hf_config import write_config
 from lmcraft.gguf.dependency import gguf_package
+from lmcraft.gguf.hf_config import write_config
 from lmcraft.gguf.tensors import to_gguf
 from lmcraft.gguf.vocabulary import write_tokenizer
 from lmcraft.tokenizer import Tokenizer

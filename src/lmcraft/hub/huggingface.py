@@ -20,8 +20,8 @@ from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # the htt
 from lmcraft.errors import LmcraftError, RunError, UserError
 from lmcraft.hub.address import COMMIT, HubAddress, is_inside
 from lmcraft.hub.download_cache import Checked, Fetched, Record, disk_errors_explained, write_note
-from lmcraft.hub.model_files import INDEX, model_files, plainest
 from lmcraft.hub.huggingface_download import RemoteFile, Repository, is_passing
+from lmcraft.hub.model_files import INDEX, model_files, plainest
 
 _TIMEOUT = 20.0  # seconds for the list of files
 

@@ -11,8 +11,8 @@ from types import TracebackType
 
 from lmcraft.errors import RunError, UserError
 from lmcraft.hub.address import is_inside
-from lmcraft.hub.model_files import CONFIG, INDEX, WEIGHTS, model_files, plainest
 from lmcraft.hub.download_progress import byte_bar
+from lmcraft.hub.model_files import CONFIG, INDEX, WEIGHTS, model_files, plainest
 
 _CHUNK = 1 << 20
 _MOST_SHRINKING = 100  # weights shrink by a tenth and JSON tenfold; what shrinks more is made to fill disks

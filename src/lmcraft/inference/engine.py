@@ -55,7 +55,7 @@ class Engine:
             sequence. More lets several prompts in at once, and makes those that grow wait longer.
         lookup: guess tokens of greedy continuations from what the text said before (exact; native tier only).
         draft: a smaller model of the same vocabulary that guesses for a sequence that grows alone (exact; native tier only).
-        adapters: what a request may name: models that share the weights of `model` (`lmcraft.model.lora_linear.with_adapter`).
+        adapters: what a request may name: models that share the weights of `model` (`lora_linear.with_adapter`).
             Those that were trained beside weights in other bits than `weights` are decoded in PyTorch, without guesses.
 
     Raises:

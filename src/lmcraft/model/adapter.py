@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import write_json, atomic_write
+from lmcraft.folder import atomic_write, write_json
 from lmcraft.model.quantized_matrix import quantize_groups, quantize_rows
 from lmcraft.model.storage import Checkpoint
 

@@ -13,12 +13,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import write_json, atomic_write
+from lmcraft.folder import atomic_write, write_json
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
 from lmcraft.model.linear import Linear
-from lmcraft.model.quantized_matrix import Bits, QuantizedMatrix, quantization_bits, from_tensors, quantization_config, to_tensors
+from lmcraft.model.quantized_matrix import (
+    Bits,
+    QuantizedMatrix,
+    from_tensors,
+    quantization_bits,
+    quantization_config,
+    to_tensors,
+)
 from lmcraft.model.transformer import Transformer
 
 WEIGHTS = "model.safetensors"

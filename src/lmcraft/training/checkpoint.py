@@ -24,7 +24,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from lmcraft.errors import RunError, UserError
-from lmcraft.folder import remove_path, atomic_write
+from lmcraft.folder import atomic_write, remove_path
 from lmcraft.training.processes import Processes
 
 STATE, PROGRESS = "training_state", "progress.json"

@@ -17,8 +17,8 @@ from lmcraft.inference.native.build import BuildError, library
 from lmcraft.model.linear import Linear
 from lmcraft.model.lora_linear import LoraLinear, lora_factors
 from lmcraft.model.norm import GemmaRMSNorm, LayerNorm
-from lmcraft.model.rotary import rotary_table
 from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits, QuantizedMatrix, quantize_groups, quantize_rows
+from lmcraft.model.rotary import rotary_table
 from lmcraft.model.transformer import Transformer
 
 Weights = Literal["float32", "bfloat16", "int8", "int4"]
@@ -355,7 +355,9 @@ class NativeDecoder:
             wide = nn.functional.pad(weight.float(), (0, more))
             return quantize_rows(wide) if bits == 8 else quantize_groups(wide)
         groups = padded // GROUP_SIZE - stored.scales.shape[1] if bits == 4 else 0
-        return QuantizedMatrix(nn.functional.pad(stored.numbers, (0, more)), nn.functional.pad(stored.scales, (0, groups)), bits)
+        return QuantizedMatrix(
+            nn.functional.pad(stored.numbers, (0, more)), nn.functional.pad(stored.scales, (0, groups)), bits
+        )
 
     def _plain(self, tensor: Tensor) -> Tensor:
         """Contiguous and of a type that the kernels read, in place where it can be."""

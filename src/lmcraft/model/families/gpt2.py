@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.families.family import Family, Field, Weight
 from lmcraft.model.families.common import is_untied
+from lmcraft.model.families.family import Family, Field, Weight
 
 
 def _implied(config: TransformerConfig) -> Mapping[str, Any]:

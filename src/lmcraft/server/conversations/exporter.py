@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.folder import sha256_of, write_json, atomic_write
+from lmcraft.folder import atomic_write, sha256_of, write_json
 from lmcraft.server.conversations.store import Store
 
 Json = dict[str, Any]
