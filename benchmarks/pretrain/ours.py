@@ -14,7 +14,7 @@ class EnoughError(Exception):
 
 def write_random_dataset(path: Path, task: Task) -> Path:
     """One long document for training, so that no row has two, and one for validation."""
-    from lmcraft.data.reading import Document
+    from lmcraft.data.documents import Document
     from lmcraft.data.shards import write_dataset
     from lmcraft.tokenizer.train import train_characters
 
