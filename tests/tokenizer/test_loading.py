@@ -1,4 +1,4 @@
-"""Reading tokenizers from files, and chat templates."""
+"""Loading tokenizers from files, and their chat templates."""
 
 import json
 from pathlib import Path
