@@ -14,7 +14,7 @@ from tokenizers.decoders import DecodeStream
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json, write_text
-from lmcraft.tokenizer import loading
+from lmcraft.tokenizer import chat_template, loading
 from lmcraft.tokenizer.byte_level import byte_of_character, token_to_bytes
 
 ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
