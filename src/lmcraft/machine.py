@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json
-from lmcraft.hub.cache import cache_folder
+from lmcraft.hub.download_cache import cache_folder
 
 Precision = Literal["auto", "bf16", "fp32"]
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
