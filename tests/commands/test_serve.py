@@ -13,7 +13,7 @@ import pytest
 from lmcraft.cli import main
 from lmcraft.commands.serve import ServeConfig, _keys
 from lmcraft.errors import UserError
-from lmcraft.server.http.limits import Limits
+from lmcraft.server.limits import Limits
 from tests.finetuning.chat import chat_folder
 
 

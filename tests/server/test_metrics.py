@@ -3,7 +3,7 @@
 import re
 import threading
 
-from lmcraft.server.http.metrics import Metrics
+from lmcraft.server.metrics import Metrics
 
 LINE = re.compile(r'[a-z]+:[a-z0-9_]+\{[a-z_]+="(?:[^"\\\n]|\\.)*"(?:,[a-z_]+="(?:[^"\\\n]|\\.)*")*\} (?:[0-9.e+-]+|\+Inf)')
 

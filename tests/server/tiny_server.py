@@ -13,12 +13,13 @@ import uvicorn
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.engine.registry import How, Registry
 from lmcraft.server.http.app import build_app
-from lmcraft.server.http.keys import Keys, Quotas
-from lmcraft.server.http.limits import Limits
-from lmcraft.server.http.metrics import Metrics
+from lmcraft.server.http.keys import Keys
+from lmcraft.server.http.quotas import Quotas
 from lmcraft.server.http.server import listen, make_server
 from lmcraft.server.http.state import Serving
 from lmcraft.server.http.upstream import Upstream
+from lmcraft.server.limits import Limits
+from lmcraft.server.metrics import Metrics
 from tests.finetuning.chat import chat_folder
 
 CONTEXT = 512

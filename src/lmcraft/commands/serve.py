@@ -11,14 +11,14 @@ from cyclopts import Parameter
 
 from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
-from lmcraft.server.http.limits import Limits
+from lmcraft.server.limits import Limits
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from lmcraft.server.engine.registry import Registry
     from lmcraft.server.http.keys import Keys
-    from lmcraft.server.http.metrics import Metrics
+    from lmcraft.server.metrics import Metrics
 
 MODERATOR = "moderation"  # what a moderation model is called
 
@@ -150,10 +150,10 @@ def _add_key(config: ServeConfig) -> None:
 def _application(config: ServeConfig, keys: "Keys") -> "ASGIApp":
     from lmcraft.server.conversations.store import Store
     from lmcraft.server.http.app import build_app
-    from lmcraft.server.http.keys import Quotas
-    from lmcraft.server.http.metrics import Metrics
+    from lmcraft.server.http.quotas import Quotas
     from lmcraft.server.http.state import Serving
     from lmcraft.server.http.upstream import Upstream
+    from lmcraft.server.metrics import Metrics
 
     store = None if config.store == "none" else Store.open(_database(config.store))
     metrics = Metrics()

@@ -117,6 +117,16 @@ class Engine:
         return Draft(Engine(draft, lookup=False))
 
     @property
+    def has_work(self) -> bool:
+        """Whether a step would compute or drop anything."""
+        return bool(self.running or self.waiting)
+
+    @property
+    def cache_usage(self) -> float:
+        """The share of the KV cache that is in use, 0 to 1."""
+        return 1 - self.pool.available / self.pool.count
+
+    @property
     def context(self) -> int:
         """Most tokens that a sequence may have."""
         return min(self.model.config.max_position_embeddings, self.pool.places)
@@ -128,8 +138,12 @@ class Engine:
             UserError: as in `prepare`.
         """
         sequence = self.prepare(request)
-        self.waiting.append(sequence)
+        self.enqueue(sequence)
         return sequence
+
+    def enqueue(self, state: Sequence) -> None:
+        """Queue what `prepare` returned."""
+        self.waiting.append(state)
 
     def prepare(self, request: Request) -> Sequence:
         """What `waiting` takes: the request checked, its grammar compiled. Any thread may do this.

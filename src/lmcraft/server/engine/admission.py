@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from lmcraft.server.engine.queue import FairQueue, QueueFull
-from lmcraft.server.http.errors import ApiError
-from lmcraft.server.http.limits import Limits
+from lmcraft.server.errors import ApiError
+from lmcraft.server.limits import Limits
 
 
 class Gate:

@@ -15,9 +15,9 @@ from lmcraft.hub import fetch_model
 from lmcraft.inference.native.decoder import Weights
 from lmcraft.language_model import LanguageModel
 from lmcraft.server.engine.worker import Worker
-from lmcraft.server.http.errors import ApiError
-from lmcraft.server.http.limits import Limits
-from lmcraft.server.http.metrics import Metrics
+from lmcraft.server.errors import ApiError
+from lmcraft.server.limits import Limits
+from lmcraft.server.metrics import Metrics
 
 if TYPE_CHECKING:
     from lmcraft.finetuning.classifier import Classifier

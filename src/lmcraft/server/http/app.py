@@ -15,9 +15,20 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from lmcraft.server.conversations.store import Store
-from lmcraft.server.http import errors
-from lmcraft.server.http.middleware import Guard
-from lmcraft.server.http.routes import about, chat, completions, gateway, responses, store, texts
+from lmcraft.server.http import error_handlers
+from lmcraft.server.http.middleware.security import Guard
+from lmcraft.server.http.routes import (
+    chat,
+    classify,
+    completions,
+    conversations,
+    embeddings,
+    gateway,
+    moderations,
+    responses,
+    status,
+    tokenize,
+)
 from lmcraft.server.http.state import Serving, serving_of
 from lmcraft.server.http.upstream import Upstream
 
@@ -27,7 +38,7 @@ TRIM_INTERVAL = 10.0  # seconds
 
 def build_app(
     serving: Serving,
-    conversations: Store | None = None,
+    store: Store | None = None,
     *,
     upstream: Upstream | None = None,
     hosts: Sequence[str] = (),
@@ -37,18 +48,18 @@ def build_app(
 
     Args:
         serving: models, bounds, keys.
-        conversations: where the chat page keeps what was said; None: nowhere.
+        store: where the chat page keeps what was said; None: nowhere.
         upstream: an engine elsewhere, which answers in place of models of our own.
         hosts: names that this server is asked under, beside those of this machine alone (loopback).
         origins: pages elsewhere that may use it from a browser.
     """
     app = FastAPI(title="lmcraft", version=version("lmcraft"), docs_url=None, redoc_url=None, lifespan=_lifespan)
-    app.state.serving, app.state.store, app.state.upstream = serving, conversations, upstream
-    errors.install(app)
-    app.include_router(about.public if upstream is None else gateway.public)
-    ours = [chat.router, completions.router, responses.router, texts.router, texts.moderating, about.router]
-    for router in [*(ours if upstream is None else [gateway.router, texts.moderating]), store.router]:
-        app.include_router(router, dependencies=[Depends(_identified)])
+    app.state.serving, app.state.store, app.state.upstream = serving, store, upstream
+    error_handlers.install(app)
+    app.include_router(status.public if upstream is None else gateway.public)
+    served_here = (chat, completions, responses, tokenize, embeddings, classify, moderations, status)
+    for module in (*(served_here if upstream is None else (gateway, moderations)), conversations):
+        app.include_router(module.router, dependencies=[Depends(_identified)])
     page = (PAGES / "index.html").read_text(encoding="utf-8")
     app.get("/", include_in_schema=False)(lambda: HTMLResponse(page))
     app.mount("/pages", StaticFiles(directory=str(PAGES)))

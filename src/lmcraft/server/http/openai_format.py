@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lmcraft.inference.continuation import Token
-from lmcraft.server.http.errors import ApiError, body
+from lmcraft.server.errors import ApiError, body
 from lmcraft.server.http.state import Answer
 from lmcraft.tokenizer.tokenizer import Tokenizer
 

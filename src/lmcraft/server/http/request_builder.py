@@ -10,12 +10,13 @@ from lmcraft.inference.request import Request
 from lmcraft.inference.request import Sequence as Growing
 from lmcraft.language_model import LanguageModel
 from lmcraft.server.engine.registry import Served
-from lmcraft.server.http.errors import ApiError
-from lmcraft.server.http.limits import Limits
-from lmcraft.server.http.protocol.chat import ChatRequest, Conversation, Message, NamedTool, TokenizeRequest, Tool
+from lmcraft.server.errors import ApiError
+from lmcraft.server.http.protocol.chat import ChatRequest, Conversation, Message, NamedTool, Tool
 from lmcraft.server.http.protocol.completions import CompletionRequest
 from lmcraft.server.http.protocol.sampling import Sampling
+from lmcraft.server.http.protocol.tokenize import TokenizeRequest
 from lmcraft.server.http.tool_calls import call_schema
+from lmcraft.server.limits import Limits
 from lmcraft.tokenizer.chat_template import without
 
 MIDDLES = (  # how vocabularies spell prefix, suffix and middle

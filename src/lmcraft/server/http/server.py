@@ -7,8 +7,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lmcraft.errors import UserError
-from lmcraft.server.http.limits import Limits
-from lmcraft.server.http.middleware import protocol
+from lmcraft.server.http.connection import protocol
+from lmcraft.server.limits import Limits
 
 BACKLOG = 1024
 

@@ -10,12 +10,13 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from lmcraft.server.engine.registry import Registry, Served
-from lmcraft.server.engine.worker import Stream
-from lmcraft.server.http.errors import ApiError
-from lmcraft.server.http.keys import Keys, Quotas
-from lmcraft.server.http.limits import Limits
-from lmcraft.server.http.metrics import Metrics
+from lmcraft.server.engine.stream import Stream
+from lmcraft.server.errors import ApiError
+from lmcraft.server.http.keys import Keys
+from lmcraft.server.http.quotas import Quotas
 from lmcraft.server.http.request_builder import Asked
+from lmcraft.server.limits import Limits
+from lmcraft.server.metrics import Metrics
 
 R = TypeVar("R")
 # So that hostile grammars, which take a second and 100 MB to compile, can have neither all cores nor all memory: each thread

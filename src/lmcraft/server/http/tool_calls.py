@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from lmcraft.inference.text_stream import overlap
-from lmcraft.server.http.errors import ApiError
+from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.chat import Tool
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"

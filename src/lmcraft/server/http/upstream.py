@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 
 from lmcraft.server.engine.admission import Gate
-from lmcraft.server.http.errors import ApiError
-from lmcraft.server.http.limits import Limits
+from lmcraft.server.errors import ApiError
+from lmcraft.server.limits import Limits
 
 CONNECT_TIMEOUT = 5.0  # seconds
 TELLS = ("content-type", "retry-after")  # headers that pass

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lmcraft.server.http.errors import ApiError
+from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.sampling import Name, Sampling, Strict, Text
 
 MOST_MESSAGES = 2048
@@ -135,17 +135,3 @@ class ChatRequest(Sampling, Conversation):
     def offered(self) -> list[Tool]:
         """The tools that the model is told of."""
         return [] if self.tool_choice == "none" else self.tools or []
-
-
-class TokenizeRequest(Strict):
-    """vLLM's `/tokenize`: a text, or a conversation."""
-
-    model: Name = ""
-    prompt: Text | None = None
-    messages: list[Message] | None = Field(default=None, min_length=1, max_length=MOST_MESSAGES)
-    tools: list[Tool] | None = Field(default=None, max_length=128)
-    add_generation_prompt: bool = True
-    continue_final_message: bool = False
-    add_special_tokens: bool = True
-    return_token_strs: bool = False
-    chat_template_kwargs: dict[str, Any] | None = Field(default=None, max_length=32)

@@ -1,14 +1,18 @@
-"""`/v1/completions`, `/v1/embeddings`, `/detokenize`, `/v1/classify` and `/v1/moderations`."""
+"""The request of `/v1/completions`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from lmcraft.server.http.errors import ApiError
-from lmcraft.server.http.protocol.sampling import Name, Sampling, Strict, Text, TokenId
+from lmcraft.server.errors import ApiError
+from lmcraft.server.http.protocol.sampling import Sampling, Text, TokenId
 
 MOST_PROMPTS, MOST_TOKENS = 2048, 1_000_000
+
+
 TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=MOST_TOKENS)]
+
+
 Prompts = Text | TokenIds | Annotated[list[Text] | list[TokenIds], Field(min_length=1, max_length=MOST_PROMPTS)]
 
 
@@ -40,38 +44,3 @@ class CompletionRequest(Sampling):
             raise ApiError(400, "echo=true cannot hold beside suffix: give one of them", param="echo")
         if self.echo and self.logprobs is not None and self.stream:
             raise ApiError(400, "echo=true with logprobs cannot be streamed: set stream=false", param="stream")
-
-
-class EmbeddingRequest(Strict):
-    """OpenAI's request of texts as vectors."""
-
-    model: Name = ""
-    input: Prompts
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = Field(default=None, ge=1)
-    user: Name | None = None
-
-
-class ClassifyRequest(Strict):
-    """Which label a text has: by a classifier's head, or of `labels` by what a causal model would rather say."""
-
-    model: Name = ""
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
-    labels: list[Annotated[str, Field(min_length=1, max_length=256)]] | None = Field(
-        default=None, min_length=2, max_length=64
-    )
-    instruction: Text = "Which of these labels does the text have: {labels}?\n\nText: {text}\n\nAnswer with the label alone."
-
-
-class ModerationRequest(Strict):
-    """OpenAI's request of whether texts are harmful."""
-
-    model: Name = ""
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
-
-
-class DetokenizeRequest(Strict):
-    """vLLM's request of the text of tokens."""
-
-    model: Name = ""
-    tokens: TokenIds

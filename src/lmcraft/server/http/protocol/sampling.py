@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from lmcraft.server.http.errors import ApiError
+from lmcraft.server.errors import ApiError
 
 MOST_TEXT = 1_000_000  # characters of any text
 Text = Annotated[str, StringConstraints(max_length=MOST_TEXT)]

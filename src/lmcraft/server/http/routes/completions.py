@@ -4,12 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lmcraft.inference.continuation import Token
-from lmcraft.inference.engine import Engine
+from lmcraft.inference.scoring import score
 from lmcraft.server.engine.registry import Served
 from lmcraft.server.http.openai_format import Streamed, event, finite, head, spelled
 from lmcraft.server.http.protocol.completions import CompletionRequest, listed
@@ -149,17 +148,6 @@ async def _begun(request: Request, served: Served, body: CompletionRequest, prom
         choice.text += text
     choice.text += pieces.end()
     return choice
-
-
-def score(
-    engine: Engine, ids: Sequence[int], adapter: str, count: int
-) -> list[tuple[float | None, tuple[tuple[int, float], ...]]]:
-    """The log-probability of each token of a text after those before it, and the `count` likeliest in its place."""
-    logprobs_TV = engine.score(ids, adapter).log_softmax(dim=-1)[:-1]
-    own = logprobs_TV.gather(1, torch.tensor(ids[1:])[:, None]).squeeze(1).tolist()
-    top = logprobs_TV.topk(min(count, logprobs_TV.shape[1]), dim=-1)
-    others = [tuple(zip(i, v, strict=True)) for i, v in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
-    return [(None, ()), *zip(own, others, strict=True)]
 
 
 def _copy(choice: _Choice) -> _Choice:

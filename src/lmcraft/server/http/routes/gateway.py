@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from lmcraft.server.http.errors import ApiError
-from lmcraft.server.http.routes.about import about_json
+from lmcraft.server.errors import ApiError
+from lmcraft.server.http.routes.status import about_json
 from lmcraft.server.http.state import serving_of, until_gone
 from lmcraft.server.http.upstream import TELLS, Upstream
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from lmcraft.errors import UserError
+from lmcraft.server.errors import ApiError
 from lmcraft.server.http import keys
-from lmcraft.server.http.errors import ApiError
-from lmcraft.server.http.keys import PLAIN, Key, Keys, Quotas, add_to_file
+from lmcraft.server.http.keys import PLAIN, Key, Keys, add_to_file
+from lmcraft.server.http.quotas import Quotas
 
 
 def bearer(key: str) -> Headers:

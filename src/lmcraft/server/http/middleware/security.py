@@ -13,25 +13,36 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 
-import h11
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from lmcraft.server.http.errors import ApiError, body
-from lmcraft.server.http.limits import Limits
+from lmcraft.server.errors import ApiError, body
+from lmcraft.server.limits import Limits
 
 log = logging.getLogger("lmcraft.server")
 
+
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(\d{1,5}))?")
+
+
 FIELD_NAMES = re.compile(r"[A-Za-z0-9-]+(?:, ?[A-Za-z0-9-]+)*")
+
+
 IMPORT = "/api/import"
+
+
 LINGER = 5.0  # seconds in which the rest of a refused body is read and dropped: a closed door would lose the answer
+
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+
 SECURITY = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -39,7 +50,11 @@ SECURITY = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+
+
 PORTS = {"http": "80", "https": "443"}
+
+
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 
 
@@ -293,49 +308,3 @@ def _is_same(origin: str, scheme: str, host: str) -> bool:
     if not port or ours is None or said is None or (scheme, theirs) == ("https", "http"):
         return False
     return (ours[0], ours[1] or port) == (said[0], said[1] or port)
-
-
-def protocol(limits: Limits) -> type[H11Protocol]:
-    """uvicorn's HTTP with bounds of time, for `uvicorn.Config(http=...)`."""
-    return type("GuardedProtocol", (GuardedProtocol,), {"limits": limits})
-
-
-class GuardedProtocol(H11Protocol):
-    """Ends a connection whose request headers take too long (slow loris), or that does not take what it is sent."""
-
-    limits = Limits()
-    _headers_timer: asyncio.TimerHandle | None = None
-    _write_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # so `pause_writing` tells of every byte that is not taken
-        self._headers_timer = self.loop.call_later(self.limits.header_timeout, transport.abort)
-
-    def handle_events(self) -> None:
-        super().handle_events()
-        # Between requests uvicorn's own timer runs, which the first byte of a request stops.
-        incomplete = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
-        if not incomplete:
-            _stop(self._headers_timer)
-            self._headers_timer = None
-        elif self._headers_timer is None:
-            self._headers_timer = self.loop.call_later(self.limits.header_timeout, self.transport.abort)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._write_timer = self.loop.call_later(self.limits.write_timeout, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        _stop(self._write_timer)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        _stop(self._headers_timer)
-        _stop(self._write_timer)
-        super().connection_lost(exc)
-
-
-def _stop(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()

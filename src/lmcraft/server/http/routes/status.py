@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from lmcraft.language_model import LanguageModel
 from lmcraft.server.engine.registry import Served
-from lmcraft.server.http.errors import ApiError
+from lmcraft.server.errors import ApiError
 from lmcraft.server.http.state import serving_of
 
 router = APIRouter()

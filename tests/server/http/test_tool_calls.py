@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmcraft.server.http.errors import ApiError
+from lmcraft.server.errors import ApiError
 from lmcraft.server.http.request_builder import middle_ids
 from lmcraft.server.http.tool_calls import ToolParser
 from lmcraft.tokenizer.train import train_bpe

@@ -14,8 +14,17 @@ from fastapi.routing import APIRoute
 from lmcraft.errors import RunError, UserError
 from lmcraft.server.conversations import importer, validation
 from lmcraft.server.conversations.store import AbsentError, Store
-from lmcraft.server.http.errors import ApiError
-from lmcraft.server.http.protocol.store import Changes, Exported, Import, NewConversation, NewMessage, NewRating, Pick, Time
+from lmcraft.server.errors import ApiError
+from lmcraft.server.http.protocol.conversations import (
+    Changes,
+    Exported,
+    Import,
+    NewConversation,
+    NewMessage,
+    NewRating,
+    Pick,
+    Time,
+)
 
 Json = dict[str, Any]
 

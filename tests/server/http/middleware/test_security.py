@@ -15,8 +15,9 @@ import uvicorn
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lmcraft.server.http.limits import Limits
-from lmcraft.server.http.middleware import Guard, protocol
+from lmcraft.server.http.connection import protocol
+from lmcraft.server.http.middleware.security import Guard
+from lmcraft.server.limits import Limits
 
 QUICK = Limits(max_body_bytes=100, body_timeout=0.05, write_timeout=0.05, header_timeout=0.1)
 

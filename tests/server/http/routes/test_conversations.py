@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 
 from lmcraft.server.conversations import tables
 from lmcraft.server.conversations.store import Store
-from lmcraft.server.http import errors
-from lmcraft.server.http.routes.store import router
+from lmcraft.server.http import error_handlers
+from lmcraft.server.http.routes.conversations import router
 
 Json = dict[str, Any]
 
@@ -27,7 +27,7 @@ def app_with(store: Store | None) -> TestClient:
 
     app = FastAPI()
     app.state.store = store
-    errors.install(app)
+    error_handlers.install(app)
     app.include_router(router, dependencies=[Depends(identified)])
     return TestClient(app, raise_server_exceptions=False)
 

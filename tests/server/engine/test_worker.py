@@ -11,8 +11,8 @@ import pytest
 
 from lmcraft.inference.engine import Engine
 from lmcraft.server.engine.admission import Gate
-from lmcraft.server.http.errors import ApiError
-from lmcraft.server.http.limits import Limits
+from lmcraft.server.errors import ApiError
+from lmcraft.server.limits import Limits
 from tests.server.tiny_server import Server, running
 
 LONG: dict[str, Any] = {"messages": [{"role": "user", "content": "the fox"}], "max_tokens": 400, "ignore_eos": True}

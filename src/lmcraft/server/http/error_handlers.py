@@ -1,4 +1,4 @@
-"""Errors as OpenAI's clients read them: `{"error": {"message", "type", "param", "code"}}`, each message one sentence."""
+"""Turns every error of the application into OpenAI's form: `{"error": {"message", "type", "param", "code"}}`."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -10,41 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from lmcraft.errors import UserError
-
-KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-
-
-class ApiError(Exception):
-    """A refusal.
-
-    Args:
-        status: of HTTP.
-        message: one sentence that names the field, the value and the remedy.
-        code: a word for programs.
-        param: the field of the request.
-        kind: of OpenAI's types of errors; None: by the status.
-        headers: of the answer.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        code: str | None = None,
-        param: str | None = None,
-        kind: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code, self.param = status, message, code, param
-        self.kind = kind or KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
-        self.headers = dict(headers or {})
-
-
-def body(error: ApiError) -> dict[str, Any]:
-    """What is sent."""
-    return {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
+from lmcraft.server.errors import ApiError, body
 
 
 def response(error: ApiError) -> JSONResponse:

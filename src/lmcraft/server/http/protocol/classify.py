@@ -1,0 +1,25 @@
+"""The requests of `/v1/classify` and `/v1/moderations`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from lmcraft.server.http.protocol.sampling import Name, Strict, Text
+
+
+class ClassifyRequest(Strict):
+    """Which label a text has: by a classifier's head, or of `labels` by what a causal model would rather say."""
+
+    model: Name = ""
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
+    labels: list[Annotated[str, Field(min_length=1, max_length=256)]] | None = Field(
+        default=None, min_length=2, max_length=64
+    )
+    instruction: Text = "Which of these labels does the text have: {labels}?\n\nText: {text}\n\nAnswer with the label alone."
+
+
+class ModerationRequest(Strict):
+    """OpenAI's request of whether texts are harmful."""
+
+    model: Name = ""
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]

@@ -1,0 +1,18 @@
+"""The request of `/v1/embeddings`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from lmcraft.server.http.protocol.completions import Prompts
+from lmcraft.server.http.protocol.sampling import Name, Strict
+
+
+class EmbeddingRequest(Strict):
+    """OpenAI's request of texts as vectors."""
+
+    model: Name = ""
+    input: Prompts
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(default=None, ge=1)
+    user: Name | None = None
