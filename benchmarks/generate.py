@@ -40,8 +40,8 @@ def lmcraft(weights: str) -> Measure:
         import torch
 
         import lmcraft
-        from lmcraft.inference.config import GenerationConfig
         from lmcraft.inference.engine import Engine
+        from lmcraft.inference.generation_config import GenerationConfig
         from lmcraft.inference.request import Request
 
         torch.set_num_threads(threads)

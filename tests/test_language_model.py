@@ -7,7 +7,7 @@ import torch
 
 import lmcraft
 from lmcraft.errors import UserError
-from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
 from tests.inference.models import language_model, tokenizer
 from tests.tiny import tiny_model

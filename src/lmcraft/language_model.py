@@ -10,11 +10,10 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json
-from lmcraft.inference import files
-from lmcraft.inference.config import GenerationConfig
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.eager import generate
 from lmcraft.inference.engine import Engine, Tier
+from lmcraft.inference.generation_config import GENERATION_CONFIG_FILE, GenerationConfig, generation_config_json
 from lmcraft.inference.grammar import structure_of
 from lmcraft.inference.native.decoder import Weights
 from lmcraft.inference.request import Request
@@ -174,7 +173,7 @@ class LanguageModel:
             new = Path(temporary)
             save_model(self.transformer, new, token_ids, max_shard_size=max_shard_size)
             self.tokenizer.save(new)
-            write_json(new / files.NAME, files.generation_config_json(self.generation_config, token_ids))
+            write_json(new / GENERATION_CONFIG_FILE, generation_config_json(self.generation_config, token_ids))
             older = set(weight_files(folder)) - {folder / file.name for file in new.iterdir()}
             for file in new.iterdir():
                 file.replace(folder / file.name)

@@ -12,8 +12,7 @@ from typing import Any
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, sha256_of
 from lmcraft.hub import fetch_model
-from lmcraft.inference.config import GenerationConfig
-from lmcraft.inference.files import read_generation_config
+from lmcraft.inference.generation_config import GenerationConfig, read_generation_config
 from lmcraft.model.adapter import CONFIG, Adapter, is_adapter, read_adapter
 from lmcraft.model.storage import Checkpoint, open_checkpoint
 from lmcraft.tokenizer.tokenizer import Tokenizer

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmcraft.cli import main
-from lmcraft.commands.chat import LocalBackend, without
-from lmcraft.commands.conversation import Conversation
-from lmcraft.commands.remote import RemoteBackend
+from lmcraft.conversation.local import LocalBackend
+from lmcraft.conversation.remote import RemoteBackend
+from lmcraft.conversation.tree import Conversation
 from lmcraft.errors import RunError
 from lmcraft.finetuning.examples import read_examples
 from lmcraft.language_model import LanguageModel
+from lmcraft.tokenizer.chat_template import without
 from lmcraft.tokenizer.train import train_bpe
 from tests.inference.models import TEXT, language_model
 from tests.inference.test_adapters import adapter_for

@@ -9,7 +9,7 @@ import pytest
 from lmcraft.cli import main
 from lmcraft.commands.generate import GenerateConfig, SamplingConfig, generate
 from lmcraft.errors import UserError
-from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
 from tests.inference.models import language_model
 

@@ -14,7 +14,7 @@ from lmcraft.finetuning.guided import guide_of
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.finetuning.pieces import Pieces
 from lmcraft.finetuning.tokens import Encoder
-from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.training.loop import to_device
 from lmcraft.training.objective import TensorBatch
 from tests.finetuning.chat import chat_model, chat_tokenizer, says

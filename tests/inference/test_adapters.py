@@ -13,9 +13,9 @@ from lmcraft.errors import UserError
 from lmcraft.folder import write_json
 from lmcraft.inference import engine as engine_module
 from lmcraft.inference.block_pool import BlockPool
-from lmcraft.inference.config import GenerationConfig
 from lmcraft.inference.eager import generate
 from lmcraft.inference.engine import Engine
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.native import NativeDecoder, reason_against
 from lmcraft.inference.native.decoder import DecodeRow
 from lmcraft.inference.request import Request

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from lmcraft.inference.config import GenerationConfig
 from lmcraft.inference.eager import generate
+from lmcraft.inference.generation_config import GenerationConfig
 from tests.inference.models import FAMILIES, in_transformers
 from tests.tiny import tiny_model
 

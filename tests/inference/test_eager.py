@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from lmcraft.errors import UserError
-from lmcraft.inference.config import GenerationConfig
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.eager import generate
+from lmcraft.inference.generation_config import GenerationConfig
 from tests.inference.models import FAMILIES, in_transformers, language_model, tokenizer
 from tests.tiny import tiny_model
 

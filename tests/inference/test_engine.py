@@ -10,9 +10,9 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.inference import engine as engine_module
-from lmcraft.inference.config import GenerationConfig
 from lmcraft.inference.eager import generate
 from lmcraft.inference.engine import Engine
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.native import reason_against
 from lmcraft.inference.request import Batch, Request, Sequence
 from lmcraft.inference.speculation.prompt_lookup import Lookup, Luck

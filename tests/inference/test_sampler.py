@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lmcraft.inference import sampler
-from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.generation_config import GenerationConfig
 
 SETTINGS = st.fixed_dictionaries(
     {

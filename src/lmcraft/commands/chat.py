@@ -2,22 +2,18 @@
 
 import json
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from lmcraft.commands.conversation import Backend, Conversation, Message, Piece, Say, Spoken, TooLongError, notice
-from lmcraft.commands.generate import SamplingConfig, load_model, show
-from lmcraft.commands.remote import SETTINGS, RemoteBackend, is_remote
+from lmcraft.commands.generate import SamplingConfig, load_model
 from lmcraft.config import command_config
+from lmcraft.console import print_notice, write_text
+from lmcraft.conversation.remote import SETTINGS, RemoteBackend, is_remote
+from lmcraft.conversation.tree import Backend, Conversation, Message, Say
 from lmcraft.errors import RunError, UserError
-from lmcraft.inference.config import GenerationConfig
-from lmcraft.tokenizer.chat_template import without
-
-if TYPE_CHECKING:
-    from lmcraft.language_model import LanguageModel
+from lmcraft.inference.generation_config import GenerationConfig
 
 HELP = """\
 /regenerate   another answer to the last message; the one before stays a branch
@@ -77,7 +73,7 @@ def chat(config: ChatConfig) -> None:
     session = _Session(Conversation(_open(config, interactive), config.system), interactive, config.json)
     if interactive:
         _enable_line_editing()
-        notice("/help lists the commands.")
+        print_notice("/help lists the commands.")
     while True:
         try:
             line = input("> " if interactive and not config.json else "").strip()
@@ -95,46 +91,15 @@ def _open(config: ChatConfig, interactive: bool) -> Backend:
     if is_remote(config.model):
         remote = RemoteBackend(config.model, config.settings())
         if interactive:
-            notice(f"{remote.name} answers.")
+            print_notice(f"{remote.name} answers.")
         return remote
+    from lmcraft.conversation.local import LocalBackend
+
     adapters = {} if config.adapter is None else {config.adapter: config.adapter}
     model = load_model(config.model, config, adapters)
     if model.tokenizer.chat_template is None:
-        notice("This model has no chat template, so it continues the conversation as plain text.")
+        print_notice("This model has no chat template, so it continues the conversation as plain text.")
     return LocalBackend(model, config.settings(), adapter=config.adapter or "")
-
-
-class LocalBackend:
-    """A model that is opened here."""
-
-    def __init__(self, model: "LanguageModel", settings: dict[str, Any], *, adapter: str = "") -> None:
-        self.model = model
-        self.context: int = model.transformer.config.max_position_embeddings
-        self._settings = settings | {"num_return_sequences": 1}
-        self._adapter = adapter
-        # An answer shall have max_new_tokens, but leave half of the context to what was said before.
-        wanted = model.generation_config.updated(self._settings).max_new_tokens
-        self._longest_prompt = self.context - min(wanted or self.context, self.context // 2)
-
-    def stream(self, messages: Spoken, draw: int) -> Generator[Piece, None, None]:
-        """The answer to the last message, as `lmcraft.commands.conversation.Backend` has it."""
-        ids = self.prompt_ids(messages)
-        if len(ids) > self._longest_prompt and any(message["role"] == "assistant" for message in messages):
-            raise TooLongError(f"the conversation has {len(ids)} tokens: forget a turn")
-        settings = dict(self._settings)
-        if settings.get("seed") is not None:
-            settings["seed"] = (settings["seed"] + draw) % 2**63
-        for count, token in enumerate(self.model.tokens(ids, adapter=self._adapter, **settings), start=1):
-            yield Piece(token.text, token.finish_reason, {"prompt_tokens": len(ids), "completion_tokens": count})
-
-    def prompt_ids(self, messages: Spoken) -> list[int]:
-        """The conversation up to the answer to its last message."""
-        tokenizer = self.model.tokenizer
-        if tokenizer.chat_template is None:
-            return tokenizer.encode("".join(message["content"] + "\n" for message in messages))
-        special = tokenizer.special_tokens
-        clean = [message | {"content": without(special, message["content"])} for message in messages]
-        return tokenizer.encode(tokenizer.apply_chat_template(clean), parse_special=True)
 
 
 @dataclass(frozen=True)
@@ -153,35 +118,35 @@ class _Session:
             else:
                 self._show(lambda say: self.conversation.answer(line, say))
         except UserError as error:
-            notice(str(error))
+            print_notice(str(error))
         except RunError as error:
             if not self.interactive:  # a script shall learn of it
                 raise
-            notice(str(error))
+            print_notice(str(error))
 
     def _obey(self, command: str, argument: str = "") -> None:
         conversation = self.conversation
         if command == "/regenerate":
             self._show(conversation.regenerate)
         elif command == "/back":
-            notice(f"Taken back, and kept as a branch: {_first_words(conversation.back())}")
+            print_notice(f"Taken back, and kept as a branch: {_first_words(conversation.back())}")
         elif command == "/branch":
             self._branch(argument)
         elif command == "/save":
             if not argument:
                 raise UserError("/save needs the name of a file: /save FILE")
             conversation.save(Path(argument))
-            notice(f"This branch is appended to {argument}.")
+            print_notice(f"This branch is appended to {argument}.")
         elif command == "/reset":
             conversation.messages.clear()
             conversation.last = None
-            notice("A new conversation begins.")
+            print_notice("A new conversation begins.")
         elif command == "/system":
             conversation.system = argument
         elif command == "/help":
-            notice(HELP)
+            print_notice(HELP)
         else:
-            notice(f"There is no command {command}: /help lists those there are.")
+            print_notice(f"There is no command {command}: /help lists those there are.")
 
     def _branch(self, number: str) -> None:
         """List the branches, or go to one."""
@@ -197,24 +162,24 @@ class _Session:
             if not number or last is conversation.last:
                 assert last.parent is not None
                 here = "*" if last is conversation.last else " "
-                notice(f"{here} {n}  {_first_words(last.parent)} -> {_first_words(last)}")
+                print_notice(f"{here} {n}  {_first_words(last.parent)} -> {_first_words(last)}")
 
     def _show(self, answer: Callable[[Say], None]) -> None:
         try:
-            answer((lambda piece: None) if self.as_json else show)
+            answer((lambda piece: None) if self.as_json else write_text)
         except UserError as error:
             if self.as_json:  # so that each line that is asked has one that answers
-                show(json.dumps({"error": {"message": str(error)}}, ensure_ascii=False) + "\n")
+                write_text(json.dumps({"error": {"message": str(error)}}, ensure_ascii=False) + "\n")
             raise
         except KeyboardInterrupt:
             if not self.interactive:
                 raise
         finally:
             if not self.as_json:
-                show("\n")
+                write_text("\n")
         if self.as_json and (last := self.conversation.last) is not None:
             said = {"role": last.role, "content": last.content, "finish_reason": last.finish_reason, "usage": last.usage}
-            show(json.dumps(said, ensure_ascii=False) + "\n")
+            write_text(json.dumps(said, ensure_ascii=False) + "\n")
 
 
 def _first_words(message: Message) -> str:

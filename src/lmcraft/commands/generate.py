@@ -1,6 +1,5 @@
 """`lmcraft generate`: continue a text."""
 
-import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from lmcraft.config import Config, command_config
+from lmcraft.console import write_text
 from lmcraft.errors import UserError
-from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from lmcraft.language_model import LanguageModel
 
 _OPTION = re.compile(r"--\w[\w.-]*(=.*)?")
-# A terminal would obey these rather than show them, and a model can write anything.
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,12 +131,12 @@ def generate(config: GenerateConfig) -> str:
         return _print_all(prompt, tokens, count)
     text = prompt
     try:
-        show(prompt, dim=True)
+        write_text(prompt, dim=True)
         for token in tokens:
-            show(token.text)
+            write_text(token.text)
             text += token.text
     finally:  # Ctrl-C too leaves the terminal at the beginning of a line
-        show("\n")
+        write_text("\n")
     return text
 
 
@@ -147,7 +145,7 @@ def _print_all(prompt: str, tokens: "Iterable[Token]", count: int) -> str:
     for token in tokens:
         texts[token.row] += token.text
     whole = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, start=1))
-    show(whole + "\n")
+    write_text(whole + "\n")
     return whole
 
 
@@ -166,16 +164,6 @@ def _read_prompt() -> str:
         return sys.stdin.read().removesuffix("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"the prompt on standard input is not {error.encoding} text: convert it first") from error
-
-
-def show(text: str, *, dim: bool = False) -> None:
-    """Write to standard output at once; a terminal never sees control characters, and no encoding fails."""
-    if sys.stdout.isatty():
-        text = CONTROL.sub("\ufffd", text)
-        if dim and "NO_COLOR" not in os.environ:
-            text = f"\x1b[2m{text}\x1b[0m"
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), end="", flush=True)
 
 
 def load_model(address: str, config: SamplingConfig, adapters: Mapping[str, str | Path] | None = None) -> "LanguageModel":

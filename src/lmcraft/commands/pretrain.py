@@ -258,7 +258,7 @@ def build_trainer(
     import torch
 
     from lmcraft.data.loader import TokenDataset, TokenSplit
-    from lmcraft.inference.config import GenerationConfig
+    from lmcraft.inference.generation_config import GenerationConfig
     from lmcraft.language_model import LanguageModel
     from lmcraft.model.initialization import initialize
     from lmcraft.model.storage import load_model

@@ -19,8 +19,8 @@ from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.examples import Conversation
 from lmcraft.finetuning.guided import Guide
 from lmcraft.finetuning.preference import token_log_probs
-from lmcraft.inference.config import GenerationConfig
 from lmcraft.inference.eager import generate
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training.objective import Objective, TensorBatch

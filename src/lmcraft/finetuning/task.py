@@ -34,7 +34,7 @@ from lmcraft.finetuning.reference import with_reference
 from lmcraft.finetuning.reward import Reward
 from lmcraft.finetuning.tokens import PLAIN_TEMPLATE, Encoder
 from lmcraft.folder import DatasetFolder, ModelFolder
-from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
 from lmcraft.machine import Machine
 from lmcraft.model.adapter import read_adapter

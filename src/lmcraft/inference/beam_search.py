@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.sampler import penalized
 from lmcraft.inference.sequence_batch import Sequences
 

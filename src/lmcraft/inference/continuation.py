@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lmcraft.errors import UserError
-from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.text_stream import TextStream
 
 FinishReason = Literal["stop", "length"]

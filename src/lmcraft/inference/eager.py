@@ -9,8 +9,8 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.inference.beam_search import beam_search
-from lmcraft.inference.config import GenerationConfig
 from lmcraft.inference.continuation import Row, Token, room_for
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import structure_of
 from lmcraft.inference.sampler import check_bias, log_probabilities, next_tokens
 from lmcraft.inference.sequence_batch import Sequences

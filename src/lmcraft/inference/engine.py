@@ -16,8 +16,8 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.inference.block_pool import BlockPool, Holding
-from lmcraft.inference.config import GenerationConfig
 from lmcraft.inference.continuation import Token, room_for
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import Constraint, structure_of
 from lmcraft.inference.native import NativeDecoder, reason_against
 from lmcraft.inference.native.decoder import MOST_ROWS, DecodeRow, Scores, Weights

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:

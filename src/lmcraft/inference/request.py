@@ -11,8 +11,8 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.inference.block_pool import Holding
-from lmcraft.inference.config import GenerationConfig
 from lmcraft.inference.continuation import Row, Token
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import Constraint
 from lmcraft.inference.speculation.prompt_lookup import Lookup, Luck
 from lmcraft.inference.text_stream import TextStream

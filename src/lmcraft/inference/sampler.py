@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.inference.config import GenerationConfig
+from lmcraft.inference.generation_config import GenerationConfig
 
 # So many of the likeliest tokens are tried first for top_p: sorting a vocabulary of 150,000 takes 13 ms on one core,
 # finding its first thousand 0.7 ms.

@@ -1,7 +1,6 @@
 """A conversation as a tree of messages, of which one branch is current, and what answers in it."""
 
 import json
-import sys
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from os import SEEK_END
 from pathlib import Path
 from typing import Literal, Protocol
 
-from lmcraft.commands.generate import CONTROL
+from lmcraft.console import print_notice
 from lmcraft.errors import LmcraftError, UserError
 
 Spoken = list[dict[str, str]]
@@ -182,7 +181,7 @@ class Conversation:
             return
         question.forgotten = forgotten
         context = "" if self._backend.context is None else f" of {self._backend.context} tokens"
-        notice(
+        print_notice(
             f"The conversation is too long for the model's context{context}: "
             f"its oldest {'turn is' if more == 1 else f'{more} turns are'} forgotten."
         )
@@ -191,13 +190,3 @@ class Conversation:
     def _question(answer: Message) -> Message:
         assert answer.parent is not None
         return answer.parent
-
-
-def printable(text: str) -> str:
-    """`text` without what a terminal would obey rather than show."""
-    return CONTROL.sub("\ufffd", text)
-
-
-def notice(text: str) -> None:
-    """Say something beside the conversation, on standard error."""
-    print(printable(text), file=sys.stderr, flush=True)

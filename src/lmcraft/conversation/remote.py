@@ -8,7 +8,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import urlsplit
 
-from lmcraft.commands.conversation import Piece, Spoken, TooLongError, printable
+from lmcraft.console import replace_control_characters
+from lmcraft.conversation.tree import Piece, Spoken, TooLongError
 from lmcraft.errors import LmcraftError, RunError, UserError
 
 KEY = "LMCRAFT_API_KEY"  # the environment variable
@@ -60,7 +61,7 @@ class RemoteBackend:
         self.name, self.context = self._chosen(name)
 
     def stream(self, messages: Spoken, draw: int) -> Generator[Piece, None, None]:
-        """The answer to the last message, as `lmcraft.commands.conversation.Backend` has it."""
+        """The answer to the last message, as `lmcraft.conversation.tree.Backend` has it."""
         fields = dict(self._fields)
         if self._seed is not None:
             fields["seed"] = (self._seed + draw) % 2**63
@@ -200,4 +201,4 @@ def _parsed(text: str | bytes) -> Any:
 
 def _sentence(text: str) -> str:
     """A server's own words on one line."""
-    return printable(" ".join(text[:MOST_SAID].split()))
+    return replace_control_characters(" ".join(text[:MOST_SAID].split()))
