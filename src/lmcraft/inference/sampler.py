@@ -1,6 +1,9 @@
-"""From logits to a token. Pure functions of float32 logits; the order is that of transformers' `generate`:
+"""From logits to a token.
 
-bias, penalties, temperature, top_k, top_p, min_p, then a draw. A token that is ruled out has the logit -inf.
+Order, as in transformers' `generate`: logit_bias, repetition_penalty, presence_penalty and frequency_penalty, dry_*,
+top_n_sigma, temperature, top_k, top_p, min_p, then a random draw. DRY and top_n_sigma stand where llama.cpp has them, between
+penalties and top_k; top_n_sigma would rule out the same tokens after temperature. Of the others, llama.cpp applies temperature
+last, and vLLM min_p before top_k. A token that is ruled out has the logit -inf.
 
 Shapes: B rows, V vocabulary, T tokens of a row so far, N of them generated.
 """
@@ -11,50 +14,74 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
+from lmcraft.inference.dry import SequenceBreakers, find_breakers, penalize_dry
 from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.tokenizer.tokenizer import Tokenizer
 
-# So many of the likeliest tokens are tried first for top_p: sorting a vocabulary of 150,000 takes 13 ms on one core,
-# finding its first thousand 0.7 ms.
-NUCLEUS = 1024
+# top_p looks at this many of the most likely tokens first: sorting a vocabulary of 150,000 takes 13 ms on one core, finding
+# its top 1024 takes 0.7 ms.
+TOP_P_CANDIDATES = 1024
 
 
-def next_tokens(
-    logits_BV: Tensor,
-    tokens_BT: Tensor,
-    config: GenerationConfig,
-    *,
-    prompt_length: int,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """One token id for each row, (B,): the likeliest if `config.greedy`, else drawn.
+class Sampler:
+    """Chooses the next tokens of the sequences of one request. It keeps no state of any sequence.
 
     Args:
-        logits_BV: the model's, float32.
-        tokens_BT: prompt and continuation so far; the penalties count in them.
-        config: what to apply.
-        prompt_length: how many of `tokens_BT` are the prompt.
-        generator: on the logits' device; None is torch's global one.
+        config: the settings to apply.
+        vocab_size: of the model.
+        tokenizer: of the model; needed for the DRY penalty's sequence breakers.
+
+    Raises:
+        UserError: a bias is for a token outside the vocabulary, or a tokenizer is needed and there is none.
     """
-    logits_BV = penalized(logits_BV, tokens_BT, config, prompt_length=prompt_length)
-    if config.greedy:
-        return logits_BV.argmax(dim=-1)
-    return draw(probabilities(logits_BV, config), generator)
 
+    def __init__(self, config: GenerationConfig, *, vocab_size: int, tokenizer: Tokenizer | None = None) -> None:
+        check_bias(config.logit_bias, vocab_size)
+        self.config = config
+        self._breakers = SequenceBreakers()
+        if config.uses_dry and config.dry_sequence_breakers:
+            if tokenizer is None:
+                raise UserError("dry_sequence_breakers needs a tokenizer: pass one, or set dry_sequence_breakers=()")
+            self._breakers = find_breakers(tokenizer, config.dry_sequence_breakers)
 
-def penalized(logits_BV: Tensor, tokens_BT: Tensor, config: GenerationConfig, *, prompt_length: int) -> Tensor:
-    """Logits after bias and penalties, (B, V): the part that greedy choice and beam search have too."""
-    if config.logit_bias:
-        logits_BV = add_bias(logits_BV, config.logit_bias)
-    if config.repetition_penalty != 1:
-        logits_BV = penalize_repetition(logits_BV, tokens_BT, config.repetition_penalty)
-    if config.presence_penalty or config.frequency_penalty:
-        generated_BN = tokens_BT[:, prompt_length:]
-        logits_BV = penalize_counts(logits_BV, generated_BN, config.presence_penalty, config.frequency_penalty)
-    return logits_BV
+    def next_tokens(
+        self, logits_BV: Tensor, tokens_BT: Tensor, *, prompt_length: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """One token id for each row, (B,): the most likely one if `config.greedy`, else drawn at random.
+
+        Args:
+            logits_BV: the model's, float32.
+            tokens_BT: prompt and continuation so far; the penalties depend on them.
+            prompt_length: number of prompt tokens at the start of `tokens_BT`.
+            generator: on the device of the logits; None is torch's global one.
+        """
+        logits_BV = self.penalize(logits_BV, tokens_BT, prompt_length=prompt_length)
+        if self.config.greedy:
+            return logits_BV.argmax(dim=-1)
+        return draw(probabilities(logits_BV, self.config), generator)
+
+    def penalize(self, logits_BV: Tensor, tokens_BT: Tensor, *, prompt_length: int) -> Tensor:
+        """Logits after bias and penalties, (B, V), which apply to greedy decoding and beam search too."""
+        config = self.config
+        if config.logit_bias:
+            logits_BV = add_bias(logits_BV, config.logit_bias)
+        if config.repetition_penalty != 1:
+            logits_BV = penalize_repetition(logits_BV, tokens_BT, config.repetition_penalty)
+        if config.presence_penalty or config.frequency_penalty:
+            generated_BN = tokens_BT[:, prompt_length:]
+            logits_BV = penalize_counts(logits_BV, generated_BN, config.presence_penalty, config.frequency_penalty)
+        if config.uses_dry:
+            logits_BV = penalize_dry(logits_BV, tokens_BT, config, self._breakers)
+        return logits_BV
 
 
 def probabilities(logits_BV: Tensor, config: GenerationConfig) -> Tensor:
-    """The distribution that a draw is made from, (B, V): temperature, top_k, top_p, min_p. Not for temperature 0."""
+    """The distribution that a token is drawn from, (B, V): top_n_sigma, temperature, top_k, top_p, min_p.
+
+    Temperature must not be 0.
+    """
+    if config.top_n_sigma:
+        logits_BV = keep_top_n_sigma(logits_BV, config.top_n_sigma)
     if config.temperature != 1:
         logits_BV = logits_BV / config.temperature
     if config.top_k:
@@ -69,11 +96,11 @@ def probabilities(logits_BV: Tensor, config: GenerationConfig) -> Tensor:
 def draw(probs_BV: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """One token id for each row, (B,), by inverting the cumulative distribution.
 
-    One random number a row, where torch.multinomial draws one for every token: 3 ms for a vocabulary of 150,000. Sums
-    are in float64, or their rounding would outweigh rare tokens.
+    This takes one random number per row, where torch.multinomial takes one per token: 3 ms for a vocabulary of 150,000. Sums
+    are in float64: float32 rounding errors are larger than the probabilities of rare tokens.
 
     Raises:
-        UserError: the probabilities are not numbers, since settings have made the logits overflow.
+        UserError: the probabilities are not finite, because settings have made the logits overflow.
     """
     cumulative_BV = probs_BV.double().cumsum(dim=-1)
     if not bool(cumulative_BV[:, -1].isfinite().all()):
@@ -86,7 +113,7 @@ def draw(probs_BV: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 def log_probabilities(logits_BV: Tensor, ids_B: Tensor) -> Tensor:
-    """The model's own log-probability of each row's token, (B,): before bias, penalties, temperature and filters."""
+    """The model's own log-probability of each row's token, (B,), before bias, penalties, temperature and filters."""
     return logits_BV.gather(1, ids_B[:, None]).squeeze(1) - logits_BV.logsumexp(dim=-1)
 
 
@@ -108,7 +135,7 @@ def add_bias(logits_BV: Tensor, bias: Mapping[int, float]) -> Tensor:
 def penalize_repetition(logits_BV: Tensor, tokens_BT: Tensor, penalty: float) -> Tensor:
     """Divide the logits of tokens that have occurred by `penalty`, or multiply where they are negative.
 
-    CTRL (arXiv 1909.05858, section 4.1) divides throughout, which rewards a negative logit; transformers mends that.
+    CTRL (arXiv 1909.05858, section 4.1) divides throughout, which rewards a negative logit; this is the form of transformers.
     """
     seen_BT = logits_BV.gather(1, tokens_BT)
     return logits_BV.scatter(1, tokens_BT, torch.where(seen_BT < 0, seen_BT * penalty, seen_BT / penalty))
@@ -121,25 +148,38 @@ def penalize_counts(logits_BV: Tensor, generated_BN: Tensor, presence: float, fr
     return logits_BV - counts_BV * frequency - (counts_BV > 0) * presence
 
 
+def keep_top_n_sigma(logits_BV: Tensor, n: float) -> Tensor:
+    """Rule out tokens whose logit is more than `n` standard deviations below the largest (arXiv 2411.07641).
+
+    As in llama.cpp, tokens that are ruled out already do not count, and the variance is divided by the number of tokens.
+    """
+    excluded_BV = logits_BV.isneginf()
+    count_B1 = (~excluded_BV).sum(dim=-1, keepdim=True)
+    mean_B1 = logits_BV.masked_fill(excluded_BV, 0).sum(dim=-1, keepdim=True) / count_B1
+    variance_B1 = (logits_BV - mean_B1).masked_fill(excluded_BV, 0).square().sum(dim=-1, keepdim=True) / count_B1
+    threshold_B1 = logits_BV.amax(dim=-1, keepdim=True) - n * variance_B1.sqrt()
+    return logits_BV.masked_fill(logits_BV < threshold_B1, -torch.inf)
+
+
 def keep_top_k(logits_BV: Tensor, k: int) -> Tensor:
-    """Rule out all but the `k` largest logits, and what equals the last of them."""
-    least_B1 = logits_BV.topk(min(k, logits_BV.shape[-1])).values[:, -1:]
-    return logits_BV.masked_fill(logits_BV < least_B1, -torch.inf)
+    """Rule out all but the `k` largest logits; ties with the last of them stay."""
+    threshold_B1 = logits_BV.topk(min(k, logits_BV.shape[-1])).values[:, -1:]
+    return logits_BV.masked_fill(logits_BV < threshold_B1, -torch.inf)
 
 
 def keep_top_p(logits_BV: Tensor, p: float) -> Tensor:
-    """Rule out all but the nucleus: the fewest likeliest tokens whose probabilities sum to at least `p`."""
+    """Rule out all but the nucleus: the smallest set of tokens whose probabilities add up to at least `p`."""
     probs_BV = logits_BV.softmax(dim=-1)
-    top, ids = probs_BV.topk(min(NUCLEUS, probs_BV.shape[-1]))
+    top, ids = probs_BV.topk(min(TOP_P_CANDIDATES, probs_BV.shape[-1]))
     if top.shape[-1] < probs_BV.shape[-1] and bool((top.sum(dim=-1) < p).any()):
         top, ids = probs_BV.sort(dim=-1, descending=True)
-    before = top.cumsum(dim=-1) - top  # the sum of all likelier tokens
-    before[:, 0] = 0  # rounding must not rule out the likeliest
+    before = top.cumsum(dim=-1) - top  # the sum over all more likely tokens
+    before[:, 0] = 0  # rounding must not rule out the most likely token
     kept = logits_BV.gather(1, ids).masked_fill(before >= p, -torch.inf)
     return torch.full_like(logits_BV, -torch.inf).scatter(1, ids, kept)
 
 
 def keep_min_p(logits_BV: Tensor, share: float) -> Tensor:
-    """Rule out tokens whose probability is less than `share` of the likeliest token's."""
+    """Rule out tokens less than `share` times as likely as the most likely one."""
     probs_BV = logits_BV.softmax(dim=-1)
     return logits_BV.masked_fill(probs_BV < share * probs_BV.amax(dim=-1, keepdim=True), -torch.inf)
