@@ -209,9 +209,7 @@ class LanguageModel:
         """
         config = self.generation_config.updated(settings)
         prompts: Any = input_ids if input_ids and isinstance(input_ids[0], Sequence) else [input_ids]
-        tokenizer = (
-            self.tokenizer if config.stop or structure_of(config)[0] else None
-        )  # text is made only where it is needed
+        tokenizer = self.tokenizer if config.needs_tokenizer else None  # decoding to text takes time
         if self._uses_engine(config):
             sequences = [
                 self.engine.submit(r) for prompt in prompts for r in self._requests(prompt, config, tokenizer, adapter)

@@ -389,7 +389,7 @@ def test_what_a_server_will_not_do_is_one_sentence(
     assert f"--adapter is nothing that a server can be asked for: name it as the model, {server.url}#NAME" in refused(
         server.url, "--adapter", "x"
     )
-    assert "--num-beams is nothing" in refused(server.url, "--num-beams", "2")
+    assert "--max-length is nothing" in refused(server.url, "--max-length", "20")
     assert "--weights is nothing" in refused(server.url, "--weights", "int4")
     assert "write http://HOST:PORT" in refused("http://me:secret@127.0.0.1")
     assert "write http://HOST:PORT" in refused("http://127.0.0.1:99999")

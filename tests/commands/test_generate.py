@@ -7,8 +7,9 @@ from typing import Any, get_type_hints
 import pytest
 
 from lmcraft.cli import main
-from lmcraft.commands.generate import GenerateConfig, SamplingConfig, generate
+from lmcraft.commands.generate import GenerateConfig, generate
 from lmcraft.errors import UserError
+from lmcraft.generation_flags import GenerationFlags
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
 from tests.inference.models import language_model
@@ -24,13 +25,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_line_knows_every_setting() -> None:
-    """`SamplingConfig` repeats `GenerationConfig`'s fields, since here None means "as the model's folder says"."""
-    here, there = get_type_hints(SamplingConfig), get_type_hints(GenerationConfig)
+    """`GenerationFlags` repeats `GenerationConfig`'s fields, since here None means "as the model's folder says"."""
+    here, there = get_type_hints(GenerationFlags), get_type_hints(GenerationConfig)
     for name, kind in there.items():
         if name != "logit_bias":  # whose keys are strings on a command line
             assert here[name] == kind | None, name
         assert getattr(GenerateConfig(Path("m")), name) is None
-    assert {f.name for f in fields(SamplingConfig)} - there.keys() == {"device", "precision", "weights", "draft"}
+    assert {f.name for f in fields(GenerationFlags)} - there.keys() == {"device", "precision", "weights", "draft"}
 
 
 def test_it_prints_the_prompt_and_what_follows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

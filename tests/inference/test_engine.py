@@ -15,6 +15,7 @@ from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.native import reason_against
 from lmcraft.inference.request import Batch, Request, Sequence
+from lmcraft.inference.sampler import Sampler
 from lmcraft.inference.speculation.prompt_lookup import Lookup, Luck
 from lmcraft.inference.speculation.proposer import Guesser
 from lmcraft.model.transformer import Transformer
@@ -148,7 +149,7 @@ def test_luck_follows_what_the_guesses_were_worth() -> None:
 
 
 def test_guesses_are_made_where_they_pay() -> None:
-    sequence = Sequence(request(5), room=20)
+    sequence = Sequence(request(5), room=20, sampler=Sampler(GenerationConfig(), vocab_size=96))
 
     def worthwhile(seconds: Callable[[int], float]) -> int:
         steps: Any = {rows: SimpleNamespace(usual=seconds(rows)) for rows in range(1, 17)}

@@ -26,7 +26,7 @@ from lmcraft.inference.generation_config import GenerationConfig
         ({"stop": ["a", ""]}, "stop=''"),
         ({"stop": 3}, "stop=3"),
         ({"logit_bias": {"a": 1}}, "logit_bias="),
-        ({"num_beams": 2, "do_sample": True}, "num_beams=2 searches and do_sample=true draws"),
+        ({"num_beams": 2, "do_sample": True}, "num_beams=2 and do_sample=true exclude each other"),
         ({"num_beams": 2, "num_return_sequences": 3}, "raise num_beams"),
         ({"temprature": 1}, "nearest is 'temperature'"),
     ],
@@ -63,6 +63,6 @@ def test_a_setting_brings_its_way_of_choosing() -> None:
 
 
 def test_it_describes_a_command_without_torch() -> None:
-    modules = "lmcraft.inference.generation_config, lmcraft.commands.generate, lmcraft.commands.chat"
+    modules = "lmcraft.inference.generation_config, lmcraft.commands.generate, lmcraft.commands.chat, lmcraft.generation_flags"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lmcraft.inference import sampler
 from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.sampler import Sampler
 
 SETTINGS = st.fixed_dictionaries(
     {
@@ -61,7 +62,8 @@ def by_definition(logits: Tensor, tokens: list[int], prompt_length: int, c: Gene
 
 
 def ours(logits: Tensor, tokens: Tensor, config: GenerationConfig, prompt_length: int) -> Tensor:
-    return sampler.probabilities(sampler.penalized(logits, tokens, config, prompt_length=prompt_length), config)
+    chooser = Sampler(config, vocab_size=logits.shape[1])
+    return sampler.probabilities(chooser.penalize(logits, tokens, prompt_length=prompt_length), config)
 
 
 @given(SETTINGS, st.integers(0, 10_000))
@@ -99,11 +101,11 @@ def test_the_distribution_is_that_of_transformers(values: dict[str, Any], seed: 
 
 @pytest.mark.parametrize("spread", [0.01, 3.0])
 def test_a_nucleus_in_a_large_vocabulary(spread: float) -> None:
-    """Both ways of `keep_top_p`: a flat distribution has a nucleus of more than NUCLEUS tokens."""
+    """Both ways of `keep_top_p`: a flat distribution has a nucleus of more than TOP_P_CANDIDATES tokens."""
     logits = spread * torch.randn(2, 6000, generator=torch.Generator().manual_seed(0))
     config = GenerationConfig(top_p=0.9)
     got = sampler.probabilities(logits, config)
-    assert (int((got[0] > 0).sum()) > sampler.NUCLEUS) == (spread < 1)
+    assert (int((got[0] > 0).sum()) > sampler.TOP_P_CANDIDATES) == (spread < 1)
     for row in range(2):
         # A nucleus of thousands ends where float32 sums say; one token more or less is not a difference.
         np.testing.assert_allclose(got[row], by_definition(logits[row], [], 0, config), atol=3e-4)
@@ -114,8 +116,8 @@ def test_draws_follow_the_probabilities() -> None:
     probs = by_definition(random_logits(0, V=20)[0], [], 0, config := GenerationConfig(temperature=1.5, top_k=12))
     n = 20_000
     logits = random_logits(0, V=20)[:1].expand(n, -1)
-    ids = sampler.next_tokens(
-        logits, torch.zeros(n, 1, dtype=torch.long), config, prompt_length=1, generator=torch.Generator().manual_seed(0)
+    ids = Sampler(config, vocab_size=20).next_tokens(
+        logits, torch.zeros(n, 1, dtype=torch.long), prompt_length=1, generator=torch.Generator().manual_seed(0)
     )
     counts = np.bincount(ids.numpy(), minlength=20)
     assert counts[probs == 0].sum() == 0
@@ -132,7 +134,7 @@ def test_a_token_without_probability_is_never_drawn() -> None:
 def test_temperature_zero_takes_the_likeliest() -> None:
     logits, tokens = random_logits(1), torch.zeros(3, 1, dtype=torch.long)
     for config in (GenerationConfig(temperature=0), GenerationConfig(do_sample=False)):
-        assert torch.equal(sampler.next_tokens(logits, tokens, config, prompt_length=1), logits.argmax(-1))
+        assert torch.equal(Sampler(config, vocab_size=50).next_tokens(logits, tokens, prompt_length=1), logits.argmax(-1))
 
 
 def test_log_probabilities_are_the_models_own() -> None:

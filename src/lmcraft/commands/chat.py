@@ -7,13 +7,12 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
 
-from lmcraft.commands.generate import SamplingConfig, load_model
 from lmcraft.config import command_config
-from lmcraft.console import print_notice, write_text
 from lmcraft.conversation.remote import SETTINGS, RemoteBackend, is_remote
 from lmcraft.conversation.tree import Backend, Conversation, Message, Say
 from lmcraft.errors import RunError, UserError
-from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.generation_flags import ConversationFlags, load_model
+from lmcraft.text_output import print_notice, write_text
 
 HELP = """\
 /regenerate   another answer to the last message; the one before stays a branch
@@ -29,7 +28,7 @@ FIRST_WORDS = 36  # characters of a message in the list of branches
 
 @command_config
 @dataclass(frozen=True)
-class ChatConfig(SamplingConfig):
+class ChatConfig(ConversationFlags):
     """Talk with a model; /help in the conversation lists what it obeys. Without a terminal, each line is answered."""
 
     model: str
@@ -46,7 +45,7 @@ class ChatConfig(SamplingConfig):
     """Write each answer as a line of JSON, with the reason for its end and the count of tokens, when it is complete."""
 
     def resolved(self) -> "ChatConfig":
-        GenerationConfig().updated(self.settings())
+        self.check_settings()
         if is_remote(self.model):
             self._check_remote()
         return self

@@ -168,10 +168,12 @@ def _application(config: ServeConfig, keys: "Keys") -> "ASGIApp":
 
 
 def _open_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
-    from lmcraft.commands.generate import place_of
+    from lmcraft.machine import DTYPES, choose_device
     from lmcraft.server.engine.registry import How, Registry, named
 
-    how = How(*place_of(config.device, config.precision), None if config.weights == "keep" else config.weights)
+    how = How(
+        DTYPES.get(config.precision), choose_device(config.device), None if config.weights == "keep" else config.weights
+    )
     registry = Registry(config.limits, metrics, how, config.model_root)
     for n, (name, address) in enumerate(named(config.model).items()):
         registry.open(name, address, config.adapters if n == 0 else {})

@@ -8,9 +8,9 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import urlsplit
 
-from lmcraft.console import replace_control_characters
 from lmcraft.conversation.tree import Piece, Spoken, TooLongError
 from lmcraft.errors import LmcraftError, RunError, UserError
+from lmcraft.text_output import replace_control_characters
 
 KEY = "LMCRAFT_API_KEY"  # the environment variable
 PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")

@@ -8,8 +8,8 @@ from os import SEEK_END
 from pathlib import Path
 from typing import Literal, Protocol
 
-from lmcraft.console import print_notice
 from lmcraft.errors import LmcraftError, UserError
+from lmcraft.text_output import print_notice
 
 Spoken = list[dict[str, str]]
 """What is said to a model: {"role", "content"}, the system's first."""

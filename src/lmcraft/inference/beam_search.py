@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from lmcraft.inference.generation_config import GenerationConfig
-from lmcraft.inference.sampler import penalized
+from lmcraft.inference.sampler import Sampler
 from lmcraft.inference.sequence_batch import Sequences
 
 
@@ -33,17 +33,17 @@ class Candidate:
         return Candidate([*self.ids, token_id], [*self.logprobs, total - self.total], total)
 
 
-def beam_search(
-    sequences: Sequences, config: GenerationConfig, *, room: int, eos_token_ids: Collection[int]
-) -> list[Candidate]:
+def beam_search(sequences: Sequences, sampler: Sampler, *, room: int, eos_token_ids: Collection[int]) -> list[Candidate]:
     """The best continuations, best first; at most `num_beams`.
 
     Args:
         sequences: one, the prompt.
-        config: num_beams, length_penalty, early_stopping; bias and penalties change the log-probabilities.
+        sampler: its bias and penalties change the log-probabilities; its config has num_beams, length_penalty and
+            early_stopping.
         room: longest continuation, in tokens.
         eos_token_ids: tokens that finish a candidate.
     """
+    config = sampler.config
     width = config.num_beams
     looked_at = width * (1 + max(1, len(eos_token_ids)))  # enough that `width` go on if every beam's best tokens are ends
     beams = [Candidate([], [], 0.0)]
@@ -54,7 +54,7 @@ def beam_search(
 
     for length in range(1, room + 1):
         going: list[tuple[int, Candidate]] = []  # parent, candidate
-        for rank, (parent, candidate) in enumerate(_best(sequences, config, beams, looked_at)):
+        for rank, (parent, candidate) in enumerate(_best(sequences, sampler, beams, looked_at)):
             if candidate.ids[-1] not in eos_token_ids and length < room:
                 going.append((parent, candidate))
             elif rank < width:  # those below are only there to keep the beams going
@@ -68,10 +68,10 @@ def beam_search(
     return finished
 
 
-def _best(sequences: Sequences, config: GenerationConfig, beams: list[Candidate], count: int) -> list[tuple[int, Candidate]]:
+def _best(sequences: Sequences, sampler: Sampler, beams: list[Candidate], count: int) -> list[tuple[int, Candidate]]:
     """The `count` likeliest extensions by one token of any beam, and which beam each extends."""
     logprobs_BV = sequences.next_logits().log_softmax(dim=-1)
-    logprobs_BV = penalized(logprobs_BV, sequences.tokens_BT, config, prompt_length=sequences.prompt_length)
+    logprobs_BV = sampler.penalize(logprobs_BV, sequences.tokens_BT, prompt_length=sequences.prompt_length)
     totals_B1 = torch.tensor([[beam.total] for beam in beams], device=logprobs_BV.device)
     totals_BV = totals_B1 + logprobs_BV
     best = totals_BV.flatten().topk(min(count, totals_BV.numel()))

@@ -124,7 +124,7 @@ def repetitions(tokens_W: Ids) -> tuple[Ids, Ids]:
 
 
 def z_function(sequence: Sequence[int]) -> list[int]:
-    """For each position, the length of the longest common prefix of the sequence and its suffix from there, in linear time."""
+    """For each position, the length of the longest common prefix of the sequence and its suffix from there. Linear time."""
     lengths = [len(sequence)] + [0] * (len(sequence) - 1)
     left = right = 0  # the match that reaches furthest to the right is sequence[left:right]
     for start in range(1, len(sequence)):

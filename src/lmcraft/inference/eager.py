@@ -12,7 +12,7 @@ from lmcraft.inference.beam_search import beam_search
 from lmcraft.inference.continuation import Row, Token, room_for
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import structure_of
-from lmcraft.inference.sampler import check_bias, log_probabilities, next_tokens
+from lmcraft.inference.sampler import Sampler, log_probabilities
 from lmcraft.inference.sequence_batch import Sequences
 from lmcraft.inference.text_stream import TextStream
 from lmcraft.model.transformer import Transformer
@@ -48,7 +48,7 @@ def generate(
         raise UserError(f"stop={config.stop!r} needs a tokenizer: give one, or leave stop out")
     if outside := [i for i in prompt_ids if not 0 <= i < model.config.vocab_size]:
         raise UserError(f"the prompt has token {outside[0]}, but the model's are 0 to {model.config.vocab_size - 1}")
-    check_bias(config.logit_bias, model.config.vocab_size)
+    sampler = Sampler(config, vocab_size=model.config.vocab_size, tokenizer=tokenizer)
     if name := structure_of(config)[0]:
         raise UserError(f"{name} is not for beam search: leave it out, or set num_beams=1")
     rows = [
@@ -56,19 +56,19 @@ def generate(
         for row in range(config.num_return_sequences)
     ]
     if config.num_beams == 1:
-        return _sample(Sequences(model, prompt_ids, len(rows), use_cache=use_cache), config, rows)
-    return _search(Sequences(model, prompt_ids, 1, use_cache=use_cache), config, rows, room, eos_token_ids)
+        return _sample(Sequences(model, prompt_ids, len(rows), use_cache=use_cache), sampler, rows)
+    return _search(Sequences(model, prompt_ids, 1, use_cache=use_cache), sampler, rows, room, eos_token_ids)
 
 
 @torch.inference_mode()
-def _sample(sequences: Sequences, config: GenerationConfig, rows: list[Row]) -> Iterator[Token]:
+def _sample(sequences: Sequences, sampler: Sampler, rows: list[Row]) -> Iterator[Token]:
     generator = None
-    if config.seed is not None:
-        generator = torch.Generator(sequences.tokens_BT.device).manual_seed(config.seed)
+    if sampler.config.seed is not None:
+        generator = torch.Generator(sequences.tokens_BT.device).manual_seed(sampler.config.seed)
     while True:
         logits_BV = sequences.next_logits()
-        ids_B = next_tokens(
-            logits_BV, sequences.tokens_BT, config, prompt_length=sequences.prompt_length, generator=generator
+        ids_B = sampler.next_tokens(
+            logits_BV, sequences.tokens_BT, prompt_length=sequences.prompt_length, generator=generator
         )
         ids, logprobs = ids_B.tolist(), log_probabilities(logits_BV, ids_B).tolist()
         tokens = [row.accept(*step) for row, *step in zip(rows, ids, logprobs, strict=True)]
@@ -82,9 +82,9 @@ def _sample(sequences: Sequences, config: GenerationConfig, rows: list[Row]) -> 
 
 @torch.inference_mode()
 def _search(
-    sequences: Sequences, config: GenerationConfig, rows: list[Row], room: int, eos_token_ids: Collection[int]
+    sequences: Sequences, sampler: Sampler, rows: list[Row], room: int, eos_token_ids: Collection[int]
 ) -> Iterator[Token]:
-    found = beam_search(sequences, config, room=room, eos_token_ids=eos_token_ids)
+    found = beam_search(sequences, sampler, room=room, eos_token_ids=eos_token_ids)
     for row, candidate in zip(rows, found, strict=False):
         for step in zip(candidate.ids, candidate.logprobs, strict=True):
             token = row.accept(*step)

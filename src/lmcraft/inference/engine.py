@@ -23,7 +23,7 @@ from lmcraft.inference.native import NativeDecoder, reason_against
 from lmcraft.inference.native.decoder import MOST_ROWS, DecodeRow, Scores, Weights
 from lmcraft.inference.paged_cache import PagedCache
 from lmcraft.inference.request import Batch, Request, Sequence
-from lmcraft.inference.sampler import check_bias, next_tokens
+from lmcraft.inference.sampler import Sampler
 from lmcraft.inference.speculation.draft import Draft
 from lmcraft.inference.speculation.proposer import Guesser
 from lmcraft.inference.threads import ThreadChoice, one_thread
@@ -160,9 +160,9 @@ class Engine:
             raise UserError(f"stop={config.stop!r} needs a tokenizer: give one, or leave stop out")
         if outside := [i for i in prompt_ids if not 0 <= i < vocab_size]:
             raise UserError(f"the prompt has token {outside[0]}, but the model's are 0 to {vocab_size - 1}")
-        check_bias(config.logit_bias, vocab_size)
+        sampler = Sampler(config, vocab_size=vocab_size, tokenizer=request.tokenizer)
         room = room_for(self.context, len(prompt_ids), config)
-        return Sequence(request, room, self._constraint(request))
+        return Sequence(request, room, sampler, self._constraint(request))
 
     def _constraint(self, request: Request) -> Constraint | None:
         name, _ = structure_of(request.config)
@@ -401,12 +401,11 @@ class Engine:
         config, constraint = sequence.request.config, sequence.constraint
         try:
             token_id = scores.best[row]
-            if constraint is not None or not config.takes_likeliest:
+            if constraint is not None or not config.is_model_argmax:
                 logits_1V = scores.logits[row : row + 1]
-                ids_1 = next_tokens(
+                ids_1 = sequence.sampler.next_tokens(
                     logits_1V if constraint is None else constraint.masked(logits_1V),
                     torch.tensor([sequence.tokens]),
-                    config,
                     prompt_length=sequence.prompt_length,
                     generator=sequence.generator,
                 )

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from lmcraft.inference.setting import Setting, build_table
 
+
 @dataclass(frozen=True, kw_only=True)
 class GenerationSettings:
     """The settings of one generation; the defaults sample from the model's own distribution."""
@@ -34,7 +35,7 @@ class GenerationSettings:
     """Maximum number of tokens of prompt and continuation together; 0: no such limit. Given alone, it replaces the default
     of max_new_tokens; given both, both apply."""
     do_sample: Annotated[bool, Setting(group="sampling")] = True
-    """Sample each token at random; false: take the most likely one (greedy), or run beam search."""
+    """Sample each token at random; false: take the most likely one (greedy decoding)."""
     temperature: Annotated[
         float,
         Setting(
@@ -183,7 +184,7 @@ class GenerationSettings:
             changes_logits=True,
             label="DRY multiplier",
             label_zh="DRY 强度",
-            help_zh="DRY 惩罚：会使重复片段变长的词元，其 logit 减去 强度 × 底数^(重复长度 − 允许长度)；0 为关闭，常用 0.8。",
+            help_zh="会使重复片段变长的词元，其 logit 减去 强度 × 底数^(重复长度 − 允许长度)；0 为关闭，常用 0.8。",
             slider=(0, 2, 0.05),
             advanced=True,
         ),

@@ -14,6 +14,7 @@ from lmcraft.inference.block_pool import Holding
 from lmcraft.inference.continuation import Row, Token
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import Constraint
+from lmcraft.inference.sampler import Sampler
 from lmcraft.inference.speculation.prompt_lookup import Lookup, Luck
 from lmcraft.inference.text_stream import TextStream
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -53,8 +54,8 @@ class Request:
 class Sequence:
     """A request on its way: its tokens, and for how many of them keys and values are in the pool."""
 
-    def __init__(self, request: Request, room: int, constraint: Constraint | None = None) -> None:
-        """`room` is how many tokens may follow the prompt, `constraint` what they may say."""
+    def __init__(self, request: Request, room: int, sampler: Sampler, constraint: Constraint | None = None) -> None:
+        """`room` is the maximum number of new tokens; `sampler` chooses them, among those that `constraint` allows."""
         self.request = request
         self.tokens = list(request.prompt_ids)
         self.computed = 0
@@ -64,6 +65,7 @@ class Sequence:
         text = TextStream(request.tokenizer, request.config.stop) if request.tokenizer else None
         self.room = room
         self._row = Row(request.row, room, request.eos_token_ids, text)
+        self.sampler = sampler
         self.constraint = constraint
         self.lookup = Lookup()
         self.luck = Luck()

@@ -1,9 +1,9 @@
 """From logits to a token.
 
-Order, as in transformers' `generate`: logit_bias, repetition_penalty, presence_penalty and frequency_penalty, dry_*,
-top_n_sigma, temperature, top_k, top_p, min_p, then a random draw. DRY and top_n_sigma stand where llama.cpp has them, between
-penalties and top_k; top_n_sigma would rule out the same tokens after temperature. Of the others, llama.cpp applies temperature
-last, and vLLM min_p before top_k. A token that is ruled out has the logit -inf.
+Samplers apply in this order: logit_bias, repetition_penalty, presence_penalty and frequency_penalty, dry_*, top_n_sigma,
+temperature, top_k, top_p, min_p, then a random draw. It is the order of transformers' `generate`; DRY and top_n_sigma come
+where llama.cpp has them, between the other penalties and top_k. For the rest, llama.cpp differs in that temperature is last,
+vLLM in that min_p comes before top_k. A token that is ruled out has the logit -inf.
 
 Shapes: B rows, V vocabulary, T tokens of a row so far, N of them generated.
 """
@@ -135,7 +135,7 @@ def add_bias(logits_BV: Tensor, bias: Mapping[int, float]) -> Tensor:
 def penalize_repetition(logits_BV: Tensor, tokens_BT: Tensor, penalty: float) -> Tensor:
     """Divide the logits of tokens that have occurred by `penalty`, or multiply where they are negative.
 
-    CTRL (arXiv 1909.05858, section 4.1) divides throughout, which rewards a negative logit; this is the form of transformers.
+    CTRL (arXiv 1909.05858, section 4.1) divides in both cases, which rewards negative logits; transformers multiplies too.
     """
     seen_BT = logits_BV.gather(1, tokens_BT)
     return logits_BV.scatter(1, tokens_BT, torch.where(seen_BT < 0, seen_BT * penalty, seen_BT / penalty))

@@ -9,14 +9,14 @@ from textwrap import dedent
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 MAX_SAFE_INTEGER = 2**53 - 1  # the largest that JavaScript represents exactly
-Group = Literal["length", "sampling", "penalties", "stopping", "structure", "beams"]
+SettingGroup = Literal["length", "sampling", "penalties", "stopping", "structure", "beams"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """The bounds of one setting and the interfaces that offer it."""
 
-    group: Group
+    group: SettingGroup
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None

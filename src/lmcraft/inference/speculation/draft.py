@@ -11,7 +11,6 @@ import torch
 
 from lmcraft.inference.block_pool import Holding
 from lmcraft.inference.request import Sequence
-from lmcraft.inference.sampler import next_tokens
 
 if TYPE_CHECKING:
     from lmcraft.inference.engine import Engine
@@ -48,10 +47,9 @@ class Draft:
             new = tokens[len(self._held) :]
             scores = self._engine.compute(self._holding, len(self._held), new)
             self._held += new
-            token_ids = next_tokens(
+            token_ids = sequence.sampler.next_tokens(
                 scores.logits[-1:],
                 torch.tensor([tokens]),
-                sequence.request.config,
                 prompt_length=sequence.prompt_length,
                 generator=generator,
             )

@@ -1,0 +1,129 @@
+"""Command-line flags for generating text: a flag for each generation setting, and those that say how the model is loaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, make_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
+
+from cyclopts import Group, Parameter
+
+from lmcraft.config import Config
+from lmcraft.errors import UserError
+from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
+from lmcraft.inference.setting import Setting, SettingGroup
+
+if TYPE_CHECKING:
+    from lmcraft.language_model import LanguageModel
+
+GROUP_TITLES: dict[SettingGroup, str] = {
+    "length": "Length",
+    "sampling": "Sampling",
+    "penalties": "Penalties",
+    "stopping": "Stop strings",
+    "structure": "Structured output",
+    "beams": "Beam search",
+}
+"""The sections of the help."""
+FLAG_NOTES = {
+    "logit_bias": "`--logit-bias.198 -5` is for the token id 198.",
+    "stop": "`\\n` is a new line; may be given several times.",
+    "dry_sequence_breakers": "`\\n` is a new line; may be given several times.",
+    "json_schema": "Its text, or @FILE.",
+    "grammar": "Its text, or @FILE.",
+}
+"""What only the command line adds to the help of a setting."""
+
+
+def _flag(setting: Setting) -> tuple[str, Any, None]:
+    """A dataclass field for a setting: its name, type and default; None leaves the setting to the model's folder."""
+    notes = [setting.help, FLAG_NOTES.get(setting.name, "")]
+    if isinstance(setting.default, bool | int | float):
+        notes.append(f"[default: {str(setting.default).lower()}]")
+    is_texts = get_origin(setting.type) is tuple
+    # The keys of a table are strings in TOML and on the command line.
+    value_type = dict[str, float] if isinstance(setting.default, Mapping) else setting.type
+    group = Group(GROUP_TITLES[setting.group], sort_key=list(GROUP_TITLES).index(setting.group))
+    parameter = Parameter(help=" ".join(filter(None, notes)), negative="" if is_texts else None, group=group)
+    return setting.name, Annotated[value_type | None, parameter], None
+
+
+def _flags_for(name: str, *, without: tuple[SettingGroup, ...] = ()) -> type:
+    flags = [_flag(setting) for setting in SETTINGS.values() if setting.group not in without]
+    return make_dataclass(name, [(n, kind, default) for n, kind, default in flags], frozen=True, kw_only=True)
+
+
+if TYPE_CHECKING:  # the same fields; at run time each may also be None
+
+    class _AllFlags(GenerationSettings):
+        pass
+
+    class _FlagsWithoutBeams(GenerationSettings):
+        pass
+else:
+    _AllFlags = _flags_for("_AllFlags")
+    _FlagsWithoutBeams = _flags_for("_FlagsWithoutBeams", without=("beams",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadingFlags(Config):
+    """How a command loads the model that it generates with."""
+
+    device: str = "auto"
+    """cpu, cuda, or one GPU such as cuda:1; auto: a GPU if there is one."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Number type of weights and activations; auto: that of the model's files."""
+    weights: Literal["keep", "int8", "int4"] = "keep"
+    """Quantize the weights to 8 or 4 bits while loading: faster, slightly less accurate."""
+    draft: str | None = None
+    """Draft model for speculative decoding, with the same vocabulary: faster, same text."""
+
+    def settings(self) -> dict[str, Any]:
+        """The generation settings given on the command line, for `GenerationConfig.updated`.
+
+        Raises:
+            UserError: a file given as @FILE cannot be read.
+        """
+        values = {name: value for name in SETTINGS if (value := getattr(self, name, None)) is not None}
+        for name, value in values.items():
+            if isinstance(value, tuple):  # newlines and tabs are hard to type in a shell
+                values[name] = tuple(text.replace("\\n", "\n").replace("\\t", "\t") for text in value)
+            elif name in ("json_schema", "grammar") and value.startswith("@"):
+                values[name] = _read_file(name, Path(value[1:]))
+        return values
+
+    def check_settings(self) -> None:
+        """Raise UserError for a setting with an impossible value."""
+        GenerationConfig().updated(self.settings())
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationFlags(LoadingFlags, _AllFlags):
+    """All generation settings; None leaves a setting to the model's generation_config.json."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversationFlags(LoadingFlags, _FlagsWithoutBeams):
+    """The generation settings of a conversation: those of `GenerationFlags` without beam search."""
+
+
+def load_model(address: str, flags: LoadingFlags, adapters: Mapping[str, str | Path] | None = None) -> "LanguageModel":
+    """Load a model as the flags say; `adapters` as in `LanguageModel.load`.
+
+    Raises:
+        UserError: there is no such model, adapter or device.
+    """
+    from lmcraft.language_model import LanguageModel
+    from lmcraft.machine import DTYPES, choose_device
+
+    dtype, device = DTYPES.get(flags.precision), choose_device(flags.device)
+    weights = None if flags.weights == "keep" else flags.weights
+    draft = None if flags.draft is None else LanguageModel.load(flags.draft, dtype=dtype, device=device)
+    return LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft, adapters=adapters)
+
+
+def _read_file(name: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{name}='@{path}' cannot be read: {error}") from error
