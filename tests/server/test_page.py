@@ -49,7 +49,7 @@ def page(browser: Any, served: str, wrong: list[str]) -> Iterator[Any]:
     context.add_init_script(WATCH)
     page = context.new_page()
     page.set_default_timeout(15_000)
-    page.on("text_output", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(served)
     expect(page.locator("#model option")).not_to_have_count(0)
