@@ -1,123 +1,127 @@
-// Puts the parts together: what people do goes to the controller, what it tells goes to the views.
+// Connects the controller to the views: user actions go to the controller, and its updates come back to the views.
 
-import { inAddress, toAddress } from "./chat/url.js";
-import { Composer } from "./views/composer.js";
 import { Controller } from "./chat/controller.js";
+import { selectChatModels } from "./chat/models.js";
+import { readConversationId, writeConversationId } from "./chat/url.js";
+import { MemoryStore } from "./net/memory_store.js";
+import { ServerStore } from "./net/server_store.js";
+import { t } from "./strings.js";
+import { Composer } from "./views/composer.js";
 import { byId } from "./views/dom.js";
 import { Drawers } from "./views/drawers.js";
 import { Header } from "./views/header.js";
 import { showHelp } from "./views/help_dialog.js";
-import { listenToKeys } from "./views/keyboard.js";
-import { talking } from "./chat/models.js";
+import { listenForShortcuts } from "./views/keyboard.js";
 import { Panel } from "./views/panel.js";
 import { showPrompt } from "./views/prompt_dialog.js";
 import { Scroller } from "./views/scroller.js";
 import { Sidebar } from "./views/sidebar.js";
-import { MemoryStore, ServerStore } from "./net/store.js";
-import { t } from "./strings.js";
-import { toast } from "./views/toasts.js";
+import { showToast } from "./views/toasts.js";
 import { Transcript } from "./views/transcript.js";
 
-const SAID = 500; // characters of an answer that are read out when it is finished
+const MAX_ANNOUNCED_CHARACTERS = 500; // of a finished answer, for screen readers
 
 export class App {
   constructor() {
     this.models = new Map();
     this.header = new Header({
-      choose: (model) => this.controller.change({ model }).then(() => this.show(this.controller.chat)),
-      worded: () => this.#word(),
+      selectModel: (model) => this.controller.update({ model }).then(() => this.showConversation(this.controller.conversation)),
+      languageChanged: () => this.#redrawAll(),
     });
-    this.header.word();
+    this.header.translate();
     this.drawers = new Drawers();
   }
 
-  /** info: what /api/info says. */
+  /** Takes the fields of /api/info. */
   async start({ models, store, version }) {
     this.version = version;
-    this.models = talking(models);
-    this.keeps = store;
+    this.models = selectChatModels(models);
+    this.hasStore = store;
     this.controller = new Controller(store ? new ServerStore() : new MemoryStore(), this.models, this);
-    this.#makeViews();
+    this.#createViews();
     byId("memory-only").hidden = store;
-    if (!this.models.size) toast(t("noModels"));
-    await this.#openAddressed();
-    this.sidebar.changed();
-    addEventListener("popstate", () => this.#openAddressed());
+    if (!this.models.size) showToast(t("noModels"));
+    await this.#openFromUrl();
+    this.sidebar.scheduleReload();
+    addEventListener("popstate", () => this.#openFromUrl());
   }
 
-  #makeViews() {
+  #createViews() {
     const { controller } = this;
-    this.composer = new Composer({ send: (text) => controller.send(text), stop: () => controller.chat.stop(), editLast: () => this.transcript.editLast() });
-    this.transcript = new Transcript(controller, new Scroller(), {
-      prompt: (message) => this.#showPrompt(message),
-      answer: ({ id }) => controller.answer(id),
-      branch: ({ id }, index, alternative) => controller.branch(id, index, alternative),
-      drawn: () => this.#showContext(),
+    this.composer = new Composer({
+      send: (text) => controller.send(text),
+      stop: () => controller.conversation.stop(),
+      editLast: () => this.transcript.editLast(),
     });
-    this.panel = new Panel((fields) => controller.change(fields));
+    this.transcript = new Transcript(controller, new Scroller(), {
+      showPrompt: (message) => this.#showPrompt(message),
+      branch: ({ id }, index, alternative) => controller.branch(id, index, alternative),
+      progressDrawn: () => this.#showContextUsage(),
+    });
+    this.panel = new Panel((fields) => controller.update(fields));
     this.sidebar = new Sidebar(controller.store, {
       open: (id) => this.#open(id),
-      renamed: (id, title) => this.#renamed(id, title),
-      removed: (id) => id === controller.chat.id && this.#begin(),
-      isLive: (id) => controller.live.has(id),
+      renamed: (id, title) => this.#renameConversation(id, title),
+      removed: (id) => id === controller.conversation.id && this.#startConversation(),
+      isLive: (id) => controller.liveConversations.has(id),
     });
     this.header.showModels(this.models);
     this.composer.showModels(this.models);
-    byId("new").addEventListener("click", () => this.#begin());
+    byId("new").addEventListener("click", () => this.#startConversation());
     byId("help").addEventListener("click", () => showHelp(this.version));
-    addEventListener("pagehide", () => controller.live.forEach((chat) => chat.leave()));
-    listenToKeys({
-      escape: () => this.drawers.close() || controller.chat.stop(),
+    addEventListener("pagehide", () => controller.liveConversations.forEach((conversation) => conversation.stopForUnload()));
+    listenForShortcuts({
+      escape: () => this.drawers.close() || controller.conversation.stop(),
       search: () => (this.drawers.showSidebar(), byId("search").focus()),
-      begin: () => this.#begin(),
+      newChat: () => this.#startConversation(),
       settings: () => this.drawers.togglePanel(),
       help: () => showHelp(this.version),
     });
   }
 
-  // What the controller tells
+  // Called by the controller
 
-  show(chat) {
-    if (!this.models.has(chat.model)) chat.model = this.models.keys().next().value ?? "";
-    const model = this.models.get(chat.model);
-    this.header.show(chat);
-    this.transcript.show(chat);
-    this.composer.show(chat.busy, chat.used(), model?.context);
-    this.panel.show(chat, model);
-    this.sidebar.mark(chat.id);
-    if (this.keeps) toAddress(chat.id);
+  showConversation(conversation) {
+    if (!this.models.has(conversation.model)) conversation.model = this.models.keys().next().value ?? "";
+    const model = this.models.get(conversation.model);
+    this.header.show(conversation);
+    this.transcript.show(conversation);
+    this.composer.show(conversation.busy, conversation.countUsedTokens(), model?.context);
+    this.panel.show(conversation, model);
+    this.sidebar.markCurrent(conversation.id);
+    if (this.hasStore) writeConversationId(conversation.id);
   }
 
-  stream(message) {
-    this.transcript.stream(message);
+  showProgress(message) {
+    this.transcript.scheduleProgress(message);
   }
 
-  rename(id, saved) {
-    this.transcript.rename(id, saved);
+  renameMessage(id, savedId) {
+    this.transcript.renameMessage(id, savedId);
   }
 
-  finished(text) {
-    byId("status").textContent = t("finished", { text: text.slice(0, SAID) });
+  announceAnswer(text) {
+    byId("status").textContent = t("answerComplete", { text: text.slice(0, MAX_ANNOUNCED_CHARACTERS) });
   }
 
-  listChanged() {
-    this.sidebar.changed();
+  refreshSidebar() {
+    this.sidebar.scheduleReload();
   }
 
-  complain(text) {
-    toast(text);
+  showError(text) {
+    showToast(text);
   }
 
-  /** The model that gives a second answer, or undefined. */
-  compare() {
-    return this.models.get(this.composer.compares());
+  /** The model that writes a second answer, or undefined. */
+  getSecondModel() {
+    return this.models.get(this.composer.getSecondModelId());
   }
 
-  // What people do
+  // Called by the views
 
-  #begin() {
+  #startConversation() {
     this.drawers.close();
-    this.controller.begin(this.controller.chat.model);
+    this.controller.startConversation(this.controller.conversation.model);
     byId("input").focus();
   }
 
@@ -127,45 +131,47 @@ export class App {
       await this.controller.open(id);
       return true;
     } catch (error) {
-      toast(error.message);
+      showToast(error.message);
       return false;
     }
   }
 
-  async #openAddressed() {
-    const id = this.keeps ? inAddress() : null;
-    if (id !== null && id === this.controller.chat.id) return;
-    if (id === null || !(await this.#open(id))) this.controller.begin(this.controller.chat.model);
+  async #openFromUrl() {
+    const { conversation } = this.controller;
+    const id = this.hasStore ? readConversationId() : null;
+    if (id !== null && id === conversation.id) return;
+    if (id === null || !(await this.#open(id))) this.controller.startConversation(this.controller.conversation.model);
   }
 
-  #renamed(id, title) {
-    const chat = this.controller.chat.id === id ? this.controller.chat : this.controller.live.get(id);
-    if (!chat) return;
-    chat.title = title;
-    this.header.show(this.controller.chat);
+  #renameConversation(id, title) {
+    const { conversation: current, liveConversations } = this.controller;
+    const renamed = current.id === id ? current : liveConversations.get(id);
+    if (!renamed) return;
+    renamed.title = title;
+    this.header.show(current);
   }
 
   async #showPrompt(message) {
-    const { chat } = this.controller;
-    const model = this.models.get(message.model) ?? this.models.get(chat.model);
+    const { conversation } = this.controller;
+    const model = this.models.get(message.model) ?? this.models.get(conversation.model);
     try {
-      await showPrompt(chat, message, model);
+      await showPrompt(conversation, message, model);
     } catch (error) {
-      toast(error.message);
+      showToast(error.message);
     }
   }
 
-  #showContext() {
-    const { chat } = this.controller;
-    this.composer.showContext(chat.used(), this.models.get(chat.model)?.context);
+  #showContextUsage() {
+    const { conversation } = this.controller;
+    this.composer.showContextUsage(conversation.countUsedTokens(), this.models.get(conversation.model)?.context);
   }
 
-  #word() {
+  #redrawAll() {
     if (!this.controller) return;
     this.header.showModels(this.models);
     this.composer.showModels(this.models);
     this.panel.draw();
     this.sidebar.draw();
-    this.show(this.controller.chat);
+    this.showConversation(this.controller.conversation);
   }
 }

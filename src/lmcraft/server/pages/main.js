@@ -1,30 +1,30 @@
-// Starts the page.
+// Entry point: reads /api/info and starts the application.
 
-import { onKeyNeeded, request } from "./net/api.js";
 import { App } from "./app.js";
+import { fetchJson, setKeyPrompt } from "./net/api.js";
+import { t } from "./strings.js";
 import { askKey } from "./views/dialogs.js";
 import { byId, el } from "./views/dom.js";
-import { drawIcons } from "./views/header.js";
-import { t } from "./strings.js";
+import { drawButtonIcons } from "./views/icons.js";
 
-/** What the server says of itself; asks for a key where it wants one. */
-async function askServer() {
-  const info = await request("GET", "/api/info");
+/** The server's /api/info. Without a valid key it lists no models, so that the person is asked for a key first. */
+async function fetchInfo() {
+  const info = await fetchJson("GET", "/api/info");
   if (info.models) return info;
-  await request("GET", "/v1/models"); // refused until there is a good key: api.js asks for it
-  return request("GET", "/api/info");
+  await fetchJson("GET", "/v1/models"); // answers 401 until there is a valid key; net/api.js asks for it
+  return fetchJson("GET", "/api/info");
 }
 
 async function start(app) {
   try {
-    await app.start(await askServer());
+    await app.start(await fetchInfo());
   } catch (error) {
-    const again = el("button", { type: "button", class: "quiet", onclick: () => (notice.remove(), start(app)) }, t("retry"));
-    const notice = el("div", { class: "notice", role: "alert" }, el("span", {}, error.message), again);
+    const retry = el("button", { type: "button", class: "quiet", onclick: () => (notice.remove(), start(app)) }, t("retry"));
+    const notice = el("div", { class: "notice", role: "alert" }, el("span", {}, error.message), retry);
     byId("scroll").prepend(notice);
   }
 }
 
-drawIcons();
-onKeyNeeded(askKey);
+drawButtonIcons();
+setKeyPrompt(askKey);
 start(new App());

@@ -1,159 +1,169 @@
-// What the page says, in English and Chinese.
+// The text of the page, in English and Chinese.
 
-const KEY = "lmcraft-language";
+const LANGUAGES = ["en", "zh"];
+const LANGUAGE_ITEM = "lmcraft-language"; // in the local storage
 
-// name: [English, Chinese]
+// key: [English, Chinese]
 const STRINGS = {
-  skip: ["Skip to the message box", "跳到输入框"],
-  conversations: ["Conversations", "对话"],
+  // Page
+  skipToInput: ["Go to the message box", "跳到输入框"],
   close: ["Close", "关闭"],
   cancel: ["Cancel", "取消"],
   ok: ["OK", "确定"],
   save: ["Save", "保存"],
-  new: ["New chat", "新对话"],
-  untitled: ["New chat", "新对话"],
-  search: ["Search", "搜索"],
-  more: ["Show more", "显示更多"],
-  none: ["No conversations", "没有对话"],
-  memoryOnly: ["This server keeps no conversations: they last until you close this page.", "此服务器不保存对话：关闭页面后即消失。"],
-  rename: ["Rename", "重命名"],
-  renameMore: ["Title of the conversation", "对话标题"],
-  remove: ["Delete", "删除"],
-  removeMore: ["Delete “{title}” for good?", "永久删除“{title}”吗？"],
-  import: ["Import conversations", "导入对话"],
-  imported: ["Imported: {n}", "已导入：{n}"],
-  notJson: ["{name} is not a JSON file of conversations.", "{name} 不是对话的 JSON 文件。"],
-  export: ["Export all conversations", "导出全部对话"],
-  themeauto: ["Theme: as the system", "主题：跟随系统"],
-  themelight: ["Theme: light", "主题：浅色"],
-  themedark: ["Theme: dark", "主题：深色"],
+  help: ["Help", "帮助"],
+  themeSystem: ["Theme: system", "主题：跟随系统"],
+  themeLight: ["Theme: light", "主题：浅色"],
+  themeDark: ["Theme: dark", "主题：深色"],
   otherLanguage: ["中文", "English"],
   otherLanguageShort: ["中", "En"],
-  help: ["Help", "帮助"],
+  introduction: ["Edit any message, branch anywhere, compare answers, and inspect every token.", "每条消息都能编辑，随处都能分支，还可以对比回答、查看每个词元。"],
+  // Sidebar
+  chats: ["Chats", "对话"],
+  newChat: ["New chat", "新对话"],
+  search: ["Search chats", "搜索对话"],
+  showMore: ["Show more", "显示更多"],
+  noChats: ["No chats", "暂无对话"],
+  memoryOnly: ["This server does not save chats. They are lost when you close this page.", "此服务器不保存对话，关闭页面后对话会丢失。"],
+  rename: ["Rename", "重命名"],
+  chatTitle: ["Chat title", "对话标题"],
+  delete: ["Delete", "删除"],
+  confirmDeletion: ["Delete “{title}”? This cannot be undone.", "确定删除“{title}”吗？删除后无法恢复。"],
+  import: ["Import chats", "导入对话"],
+  imported: ["Chats imported: {n}", "已导入 {n} 个对话"],
+  notJson: ["{name} is not a valid JSON file.", "{name} 不是有效的 JSON 文件。"],
+  export: ["Export all chats", "导出全部对话"],
+  // Models
   model: ["Model", "模型"],
-  noModels: ["The server has no model to talk to.", "服务器上没有可对话的模型。"],
-  adapterOf: ["{name} (adapter of {base})", "{name}（{base} 的适配器）"],
-  completes: ["{name} (continues text)", "{name}（续写文本）"],
-  settings: ["Settings", "设置"],
-  messages: ["Messages", "消息"],
-  welcome: ["What is on your mind?", "想聊点什么？"],
-  welcomeMore: ["Edit either side, branch anywhere, compare answers, and look at every token.", "双方的话都能改，处处可分支，可比较回答，可细看每个词元。"],
-  message: ["Message", "输入消息"],
-  compare: ["Two answers", "两个回答"],
-  rival: ["Second model", "第二个模型"],
+  noModels: ["This server has no chat models.", "此服务器上没有可用的对话模型。"],
+  adapterModel: ["{name} (adapter for {base})", "{name}（{base} 的适配器）"],
+  completionModel: ["{name} (text completion)", "{name}（文本续写）"],
+  // Message box
+  welcome: ["What’s on your mind?", "想聊点什么？"],
+  message: ["Type a message", "输入消息"],
+  compare: ["Compare", "对比回答"],
+  secondModel: ["Second model", "对比模型"],
   context: ["Context used", "已用上下文"],
   contextText: ["{used} of {context} tokens", "{used} / {context} 词元"],
   send: ["Send", "发送"],
-  stop: ["Stop", "停止"],
-  toEnd: ["To the end", "到末尾"],
-  careful: ["A model's answers can be wrong.", "模型的回答可能有误。"],
+  stop: ["Stop", "停止生成"],
+  scrollToEnd: ["Scroll to the bottom", "回到底部"],
+  disclaimer: ["Answers can be wrong. Check important information.", "内容由模型生成，可能有误，请注意核实。"],
+  // Messages
+  messages: ["Messages", "消息"],
   you: ["You", "你"],
   answer: ["Answer", "回答"],
   edited: ["edited", "已编辑"],
-  thinking: ["Waiting for the first token", "等待第一个词元"],
-  finished: ["Answer finished: {text}", "回答完毕：{text}"],
+  waiting: ["Waiting for the first token", "正在等待第一个词元"],
+  answerComplete: ["Answer complete: {text}", "回答完成：{text}"],
+  stats: ["{rate} tokens/s · first token in {first} s · {n} tokens", "{rate} 词元/秒 · 首词元 {first} 秒 · 共 {n} 词元"],
+  cutByLength: ["Stopped at the token limit.", "已达词元上限，回答被截断。"],
+  stopped: ["Stopped.", "已停止。"],
+  emptyAnswer: ["The model returned an empty answer.", "模型没有生成任何内容。"],
+  notSaved: ["Could not save: {reason}", "保存失败：{reason}"],
+  // Message buttons
   copy: ["Copy", "复制"],
   edit: ["Edit", "编辑"],
-  again: ["Regenerate", "重新生成"],
-  good: ["Good answer", "好回答"],
-  bad: ["Bad answer", "差回答"],
-  why: ["Why? (optional)", "为什么？（可不填）"],
+  regenerate: ["Regenerate", "重新生成"],
+  continue: ["Continue", "继续生成"],
+  good: ["Good answer", "回答得好"],
+  bad: ["Bad answer", "回答得不好"],
+  reason: ["Why? (optional)", "原因（选填）"],
   tokens: ["Tokens", "词元"],
-  prompt: ["Exact prompt", "完整提示"],
-  go: ["Continue", "继续"],
+  prompt: ["Exact prompt", "完整提示词"],
   previous: ["Previous version", "上一个版本"],
   next: ["Next version", "下一个版本"],
   version: ["Version {n} of {count}", "第 {n} 个版本，共 {count} 个"],
-  editLabel: ["Edit the message", "编辑消息"],
-  saveAndSend: ["Send", "发送"],
-  saveAndGo: ["Save and continue it", "保存并续写"],
-  stats: ["{rate} tokens/s · first after {first} s · {n} tokens", "{rate} 词元/秒 · 首个 {first} 秒 · {n} 词元"],
-  cutByLength: ["Stopped at the token limit.", "已达词元上限。"],
-  stopped: ["Stopped.", "已停止。"],
   retry: ["Retry", "重试"],
-  unreachable: ["The server cannot be reached.", "无法连接服务器。"],
-  cutOff: ["The connection broke before the answer was complete.", "回答未完成时连接中断。"],
-  retryAfter: ["Try again in {seconds} s.", "请在 {seconds} 秒后重试。"],
-  notSaved: ["Not saved: {why}", "未保存：{why}"],
-  nothingSaid: ["The model ended its answer at once.", "模型直接结束了回答。"],
-  prefer: ["I prefer this one", "我更喜欢这个"],
-  preferWhy: ["Why? (optional, before you pick)", "为什么？（可不填，先填后选）"],
-  neither: ["Skip", "跳过"],
-  pair: ["Two answers side by side", "两个回答并排"],
-  tokensHelp: ["The stronger the color, the less likely. Click a token, or press Enter on it, for what else was likely.", "颜色越深，可能性越低。点按词元或按回车，可看其他可能。"],
-  tokensList: ["Tokens: arrow keys move, Enter shows alternatives", "词元：方向键移动，回车看其他可能"],
-  alternatives: ["Alternatives", "其他可能"],
-  branchHere: ["Pick another token to branch from here.", "选另一个词元，由此分支。"],
+  editMessage: ["Edit message", "编辑消息"],
+  saveAndContinue: ["Save and continue", "保存并续写"],
+  // Two answers
+  pair: ["Two answers side by side", "并排对比两个回答"],
+  prefer: ["I prefer this answer", "这个回答更好"],
+  preferReason: ["Why? (optional, before you choose)", "原因（选填，选择前填写）"],
+  skipPreference: ["Skip", "跳过"],
+  // Tokens
+  tokensHelp: [
+    "The stronger the color, the less likely the token. Click a token, or press Enter on it, to see the alternatives.",
+    "颜色越深，词元的概率越低。点击词元或按回车键，可查看备选词元。",
+  ],
+  tokensList: ["Tokens: arrow keys to move, Enter for alternatives", "词元：方向键移动，回车键查看备选词元"],
+  alternatives: ["Alternatives", "备选词元"],
+  branchHere: ["Pick another token to branch from here.", "选择其他词元，即可从此处分支。"],
   chosen: ["chosen", "已选"],
-  noAlternatives: ["No alternatives were kept.", "没有保存其他可能。"],
-  noTokenId: ["This token cannot be written alone, so there is no branching from it.", "此词元无法单独写出，不能由此分支。"],
-  promptMore: ["{n} tokens, as the model {model} reads them", "{n} 个词元，即模型 {model} 所读"],
+  noAlternatives: ["No alternatives were saved.", "未保存备选词元。"],
+  noTokenId: ["This token cannot be sent on its own, so you cannot branch from it.", "此词元无法单独发送，不能从此处分支。"],
+  promptNote: ["{n} tokens, exactly as {model} reads them", "共 {n} 个词元，与模型 {model} 读到的完全一致"],
   promptText: ["Text", "文本"],
-  promptTokens: ["Tokens and ids", "词元与编号"],
-  copyIds: ["Copy ids", "复制编号"],
+  promptTokens: ["Tokens and IDs", "词元与 ID"],
+  copyIds: ["Copy IDs", "复制 ID"],
   copyText: ["Copy text", "复制文本"],
   copyCode: ["Copy code", "复制代码"],
   code: ["Code", "代码"],
+  // Connection
+  unreachable: ["Cannot reach the server.", "无法连接服务器。"],
+  connectionLost: ["The connection was lost before the answer was complete.", "连接中断，回答不完整。"],
+  retryAfter: ["Try again in {seconds} s.", "请在 {seconds} 秒后重试。"],
   key: ["API key", "API 密钥"],
-  keyMore: ["This server asks for an API key. It is kept until you close this tab.", "此服务器需要 API 密钥。密钥保留到关闭此标签页为止。"],
-  system: ["System prompt", "系统提示"],
-  systemMore: ["What the model is told before the conversation.", "对话开始前告诉模型的话。"],
-  reset: ["Use the model's defaults", "使用模型默认值"],
-  off: ["off", "关"],
+  keyHelp: ["This server requires an API key. It is kept until you close this tab.", "此服务器需要 API 密钥。密钥仅保留到关闭此标签页为止。"],
+  // Settings
+  settings: ["Settings", "设置"],
+  system: ["System prompt", "系统提示词"],
+  systemMore: ["Instructions that the model reads before the chat.", "对话开始前提供给模型的指令。"],
+  reset: ["Reset to the model’s defaults", "恢复模型默认值"],
   random: ["random", "随机"],
   temperature: ["Temperature", "温度"],
-  temperatureMore: ["0 takes the likeliest token; higher is more varied.", "0 总取最可能的词元；越高越多样。"],
+  temperatureMore: ["0 always picks the most likely token; higher values vary more.", "0 表示总是选择概率最高的词元；值越大，回答越多样。"],
   top_p: ["Top p", "Top p"],
-  top_pMore: ["Of the likeliest tokens that together reach this probability.", "只取累计概率达到此值的最可能词元。"],
+  top_pMore: ["Keeps the most likely tokens whose probabilities add up to this value.", "只保留累计概率达到此值的最可能词元。"],
   top_k: ["Top k", "Top k"],
-  top_kMore: ["Of so many likeliest tokens; 0 is off.", "只取最可能的若干词元；0 为关。"],
+  top_kMore: ["Keeps this many of the most likely tokens; 0 is off.", "只保留概率最高的 k 个词元；0 表示关闭。"],
   min_p: ["Min p", "Min p"],
-  min_pMore: ["Of tokens at least this likely, relative to the likeliest.", "只取相对最可能者不低于此值的词元。"],
+  min_pMore: ["Keeps tokens at least this likely, relative to the most likely one.", "只保留概率不低于最高概率乘以此值的词元。"],
   repetition_penalty: ["Repetition penalty", "重复惩罚"],
-  repetition_penaltyMore: ["Above 1: less of what was already said; 1 is off.", "大于 1 时少重复；1 为关。"],
+  repetition_penaltyMore: ["Above 1: makes tokens that already occurred less likely; 1 is off.", "大于 1 时降低已出现词元的概率；1 表示关闭。"],
   presence_penalty: ["Presence penalty", "存在惩罚"],
-  presence_penaltyMore: ["Above 0: new tokens rather than used ones.", "大于 0 时偏向新词元。"],
+  presence_penaltyMore: ["Above 0: favors tokens that have not been used yet.", "大于 0 时更倾向于尚未出现的词元。"],
   frequency_penalty: ["Frequency penalty", "频率惩罚"],
-  frequency_penaltyMore: ["Above 0: the oftener used, the less likely.", "大于 0 时用得越多越不可能。"],
-  max_tokens: ["Most tokens", "最多词元"],
-  max_tokensMore: ["Of one answer; empty: as many as fit.", "每个回答；留空则不超过上下文即可。"],
-  stopTexts: ["Stop at", "停止文本"],
-  stopTextsMore: ["An answer ends before any of these; one per line, \\n for a new line.", "遇到任一文本即止；每行一个，\\n 表示换行。"],
+  frequency_penaltyMore: ["Above 0: the more often a token was used, the less likely it becomes.", "大于 0 时，词元出现次数越多，概率降得越低。"],
+  max_tokens: ["Max tokens", "最大词元数"],
+  max_tokensMore: ["Limit for one answer; empty: as many as fit in the context.", "单个回答的上限；留空则以上下文长度为限。"],
+  stopTexts: ["Stop strings", "停止字符串"],
+  stopTextsMore: ["The answer ends before any of these. One per line, \\n for a line break.", "遇到任意一个即停止。每行一个，\\n 表示换行。"],
   seed: ["Seed", "随机种子"],
-  seedMore: ["The same seed gives the same answer; empty: a new one each time.", "相同种子得相同回答；留空则每次不同。"],
-  helpKeys: ["Keyboard", "键盘"],
-  keySend: ["Send", "发送"],
-  keyNewline: ["New line", "换行"],
-  keyStop: ["Stop, or close", "停止或关闭"],
-  keyEditLast: ["In an empty message box: edit your last message", "输入框为空时：编辑上一条消息"],
-  keyFocus: ["To the message box", "到输入框"],
-  keySearch: ["Search conversations", "搜索对话"],
-  keyNew: ["New chat", "新对话"],
-  keySettings: ["Settings", "设置"],
-  keyHelp: ["This help", "本帮助"],
-  version_: ["lmcraft {version}", "lmcraft {version}"],
+  seedMore: ["The same seed gives the same answer; empty: a new seed each time.", "种子相同则回答相同；留空则每次随机。"],
+  // Keyboard shortcuts
+  shortcuts: ["Keyboard shortcuts", "键盘快捷键"],
+  newLine: ["New line", "换行"],
+  stopOrClose: ["Stop the answer, or close a panel", "停止生成或关闭面板"],
+  editLast: ["In an empty message box: edit your last message", "输入框为空时：编辑上一条消息"],
 };
 
-const known = ["en", "zh"];
-const kept = localStorage.getItem(KEY);
-let language = known.includes(kept) ? kept : navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
+let language = loadLanguage();
 
-export function t(name, values = {}) {
-  const text = STRINGS[name][known.indexOf(language)];
-  return text.replace(/\{(\w+)\}/g, (_, value) => values[value]);
+function loadLanguage() {
+  const saved = localStorage.getItem(LANGUAGE_ITEM);
+  if (LANGUAGES.includes(saved)) return saved;
+  return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 
-export function switchLanguage() {
+/** The text of a key in the page's language, with the values in place of {name}. */
+export function t(key, values = {}) {
+  const text = STRINGS[key][LANGUAGES.indexOf(language)];
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+export function toggleLanguage() {
   language = language === "en" ? "zh" : "en";
-  localStorage.setItem(KEY, language);
+  localStorage.setItem(LANGUAGE_ITEM, language);
 }
 
-export function number(value, digits = 0) {
+export function formatNumber(value, digits = 0) {
   return value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** Words everything that index.html marks with data-t, data-t-label or data-t-placeholder. */
-export function wordPage() {
+/** Translates the elements of index.html that have data-t, data-t-label or data-t-placeholder. */
+export function translatePage() {
   document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
   for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
   for (const node of document.querySelectorAll("[data-t-placeholder]")) node.placeholder = t(node.dataset.tPlaceholder);

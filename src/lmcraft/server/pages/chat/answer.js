@@ -1,41 +1,42 @@
-// One answer while it is written: its text, its tokens, and how fast they came.
+// One answer while it is generated: its text, its tokens and its speed.
 
-import { stream } from "../net/api.js";
+import { fetchEvents } from "../net/stream.js";
 
-const SHORTEST = 0.05; // seconds; tokens that come in one packet say nothing of the speed
-const MOST_DETAILS = 1_000_000; // bytes of a message's details that the store takes, less some room
-const MOST_LEAVING = 10_000; // and of one that is sent by a page that is being left
+const MIN_RATE_SECONDS = 0.05; // tokens that arrive in a single packet do not show a speed
+const MAX_DETAILS_BYTES = 1_000_000; // just below the store's limit for the details of a message
+const MAX_UNLOAD_DETAILS_BYTES = 10_000; // while the page unloads; see MAX_KEEPALIVE_BYTES in net/api.js
+const ALTERNATIVES_KEPT = [5, 2, 0]; // per token, until the details are small enough
 
-/**
- * plan: {path, body} of the request, and what a branch starts from: `content` and `tokens` that are kept, the
- * `promptIds` before them, and `prefix`: how many characters stand before the first token that we know.
- */
+/** The answer to a request of request_builder.js. */
 export class Answer {
+  /**
+   * path, body: the HTTP request. A continuation or a branch also has what it starts from: `content`, the `tokens`
+   * of it that are known, the `promptIds` before them, and `prefix`, the number of characters before the first token.
+   */
   constructor({ path, body, content = "", tokens = [], promptIds = null, prefix = 0 }) {
     Object.assign(this, { path, body, content, prefix, promptIds, usage: null, finish: null, problem: null, stopped: false });
     this.tokens = [...tokens];
-    this.kept = tokens.length;
-    this.mostDetails = MOST_DETAILS;
-    this.controller = new AbortController();
+    this.initialTokenCount = tokens.length;
+    this.maxDetailsBytes = MAX_DETAILS_BYTES;
+    this.abortController = new AbortController();
   }
 
   stop() {
     this.stopped = true;
-    this.controller.abort();
+    this.abortController.abort();
   }
 
-  /** Stops since the page is being left. */
-  leave() {
-    this.mostDetails = MOST_LEAVING;
+  stopForUnload() {
+    this.maxDetailsBytes = MAX_UNLOAD_DETAILS_BYTES;
     this.stop();
   }
 
-  /** Runs to the end, to an error or to a stop; what arrived stays in any case. */
+  /** Generates until the end, an error or a stop. The text so far stays in all three cases. */
   async run(onChange) {
-    this.began = performance.now();
+    this.startTime = performance.now();
     try {
-      for await (const event of stream(this.path, this.body, this.controller.signal)) {
-        this.#take(event);
+      for await (const event of fetchEvents(this.path, this.body, this.abortController.signal)) {
+        this.#append(event);
         onChange();
       }
     } catch (error) {
@@ -43,36 +44,38 @@ export class Answer {
     }
   }
 
-  #take(event) {
+  #append(event) {
     this.usage = event.usage ?? this.usage;
     const choice = event.choices?.[0];
     this.promptIds ??= event.prompt_token_ids ?? choice?.prompt_token_ids ?? null;
     if (!choice) return;
     const text = choice.text ?? choice.delta?.content ?? "";
-    const tokens = tokensOf(choice);
+    const tokens = parseTokens(choice);
     if (text || tokens.length) {
-      this.last = performance.now();
-      this.first ??= this.last;
+      this.lastTokenTime = performance.now();
+      this.firstTokenTime ??= this.lastTokenTime;
     }
     this.content += text;
     this.tokens.push(...tokens);
     this.finish = choice.finish_reason ?? this.finish;
   }
 
-  /** Tokens of prompt and answer so far: the server's count once it is there. */
-  used() {
+  /** Tokens of prompt and answer so far, as counted by the server once it has said so. */
+  countUsedTokens() {
     if (this.usage) return this.usage.prompt_tokens + this.usage.completion_tokens;
     return (this.promptIds?.length ?? 0) + this.tokens.length;
   }
 
+  /** {tokens, first: seconds until the first token, rate: tokens per second, or 0}; null before the first token. */
   timings() {
-    if (!this.first) return null;
-    const tokens = this.usage?.completion_tokens ?? this.tokens.length - this.kept;
-    const seconds = (this.last - this.first) / 1000;
-    return { tokens, first: round((this.first - this.began) / 1000), rate: seconds > SHORTEST ? round((tokens - 1) / seconds) : 0 };
+    if (!this.firstTokenTime) return null;
+    const tokens = this.usage?.completion_tokens ?? this.tokens.length - this.initialTokenCount;
+    const seconds = (this.lastTokenTime - this.firstTokenTime) / 1000;
+    const rate = seconds > MIN_RATE_SECONDS ? round((tokens - 1) / seconds) : 0;
+    return { tokens, first: round((this.firstTokenTime - this.startTime) / 1000), rate };
   }
 
-  /** What the store keeps of an answer beside its text. */
+  /** The data that the store keeps with the answer's text. */
   details() {
     const { model: _, messages: __, prompt: ___, ...settings } = this.body;
     const details = {
@@ -82,46 +85,47 @@ export class Answer {
       prompt_ids: this.promptIds,
       prefix: this.prefix,
       usage: this.usage,
-      used: this.used(),
+      used: this.countUsedTokens(),
       timings: this.timings(),
       finish: this.stopped ? "stopped" : this.finish,
       problem: this.problem,
     };
-    return fitted(details, this.mostDetails);
+    return trimDetails(details, this.maxDetailsBytes);
   }
 }
 
 const round = (value) => Math.round(value * 1e4) / 1e4;
 
-/** Entries of either endpoint as {id, text, logprob, alternatives}. */
-function tokensOf({ logprobs, token_ids: ids }) {
+/** The tokens of either endpoint's log-probabilities as {id, text, logprob, alternatives}. */
+function parseTokens({ logprobs, token_ids: ids }) {
   if (!logprobs) return [];
   if (logprobs.content) {
-    return logprobs.content.map((entry) => ({ ...tokenOf(entry), alternatives: entry.top_logprobs.map(tokenOf) }));
+    return logprobs.content.map((entry) => ({ ...parseToken(entry), alternatives: entry.top_logprobs.map(parseToken) }));
   }
   return (logprobs.tokens ?? []).map((text, i) => ({
     id: ids[i],
     text,
     logprob: round(logprobs.token_logprobs[i]),
-    alternatives: completionAlternatives(logprobs, i, text, ids[i]),
+    alternatives: parseAlternatives(logprobs, i, text, ids[i]),
   }));
 }
 
-const tokenOf = ({ token, token_id, logprob }) => ({ id: token_id, text: token, logprob: round(logprob) });
+const parseToken = ({ token, token_id, logprob }) => ({ id: token_id, text: token, logprob: round(logprob) });
 
-/** OpenAI's old form names alternatives by their text alone; their ids are looked up when one is picked. */
-function completionAlternatives({ top_logprobs: top }, i, chosen, id) {
-  return Object.entries(top?.[i] ?? {}).map(([text, logprob]) => ({ id: text === chosen ? id : null, text, logprob: round(logprob) }));
+/** The completions endpoint names alternatives by text only. Their ids are fetched when one is picked. */
+function parseAlternatives({ top_logprobs: top }, i, chosenText, chosenId) {
+  const entries = Object.entries(top?.[i] ?? {});
+  return entries.map(([text, logprob]) => ({ id: text === chosenText ? chosenId : null, text, logprob: round(logprob) }));
 }
 
-/** Fewer alternatives, and at last no tokens, until the details have less than `limit` bytes. */
-function fitted(details, limit) {
-  for (const most of [5, 2, 0]) {
-    const tokens = details.tokens.map((token) => ({ ...token, alternatives: token.alternatives.slice(0, most) }));
-    if (bytes({ ...details, tokens }) < limit) return { ...details, tokens };
+/** Drops alternatives, and in the end all tokens, until the details have fewer than `limit` bytes. */
+function trimDetails(details, limit) {
+  for (const count of ALTERNATIVES_KEPT) {
+    const tokens = details.tokens.map((token) => ({ ...token, alternatives: token.alternatives.slice(0, count) }));
+    if (countJsonBytes({ ...details, tokens }) < limit) return { ...details, tokens };
   }
   return { ...details, tokens: [], prompt_ids: null };
 }
 
-/** As JSON with \u escapes, the longest form a server could count. */
-const bytes = (value) => JSON.stringify(value).replace(/[^\x00-\x7f]/g, "\\uXXXX").length;
+/** Bytes of the JSON with \u escapes, the longest form that a server may count. */
+const countJsonBytes = (value) => JSON.stringify(value).replace(/[^\x00-\x7f]/g, "\\uXXXX").length;

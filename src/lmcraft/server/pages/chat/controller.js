@@ -1,248 +1,267 @@
-// What people can do with a conversation. Shows through `view`, keeps through `store`.
+// The actions on a conversation. The results go to the page, and to the store.
 
-import { answerPlan, anySeed, branchPlan, goOnPlan } from "./request_builder.js";
-import { Answer } from "./answer.js";
-import { Chat } from "./conversation.js";
 import { t } from "../strings.js";
+import { Answer } from "./answer.js";
+import { Conversation } from "./conversation.js";
+import { buildAnswerRequest, buildBranchRequest, buildContinuationRequest, drawSeed } from "./request_builder.js";
 
-const TITLE = 60; // characters of the first message
+const MAX_TITLE_CHARACTERS = 60; // of the first message
 
 export class Controller {
-  /** models: Map of id -> model; page: {show, stream, rename, finished, listChanged, complain, compare}. */
+  /**
+   * store: a ServerStore or a MemoryStore; models: Map of id -> model; page: {showConversation, showProgress,
+   * renameMessage, announceAnswer, refreshSidebar, showError, getSecondModel}.
+   */
   constructor(store, models, page) {
     Object.assign(this, { store, models, page });
-    this.chat = new Chat();
-    this.live = new Map(); // conversations in which an answer is being written, also when another one is shown
-    this.count = 0;
+    this.conversation = new Conversation();
+    this.liveConversations = new Map(); // id -> conversation with an answer in progress, whether or not it is on screen
+    this.answerCount = 0;
   }
 
   // Conversations
 
-  begin(model) {
-    this.chat = new Chat({ model });
-    this.page.show(this.chat);
+  startConversation(model) {
+    this.conversation = new Conversation({ model });
+    this.page.showConversation(this.conversation);
   }
 
   async open(id) {
-    const chat = this.live.get(id) ?? new Chat(await this.store.get(id));
-    this.chat = chat;
-    this.page.show(chat);
+    const conversation = this.liveConversations.get(id) ?? new Conversation(await this.store.get(id));
+    this.conversation = conversation;
+    this.page.showConversation(conversation);
   }
 
-  /** Keeps changed fields of the conversation, if it was saved at all. */
-  async change(fields, chat = this.chat) {
-    Object.assign(chat, fields);
-    if (chat.id) await this.#try(() => this.store.change(chat.id, fields));
+  /** Sets fields of the conversation, and saves them if the store has the conversation. */
+  async update(fields, conversation = this.conversation) {
+    Object.assign(conversation, fields);
+    if (conversation.id) await this.#attempt(() => this.store.update(conversation.id, fields));
   }
 
   // Messages
 
-  /** False if the message could not be kept: the text then stays in the box. */
+  /** Saves a question and answers it. False if it could not be saved: the text then stays in the message box. */
   async send(text, parent) {
-    const chat = this.chat;
-    if (chat.busy || this.sending) return false;
+    const { conversation } = this;
+    if (conversation.busy || this.sending) return false;
     this.sending = true;
     try {
-      chat.endPair();
-      chat.dropUnsaved();
-      await this.#create(chat, text);
-      await this.#add(chat, { role: "user", content: text, parent: parent === undefined ? chat.leaf : parent });
+      conversation.endPair();
+      conversation.dropUnsavedLeaf();
+      await this.#create(conversation, text);
+      await this.#addMessage(conversation, { role: "user", content: text, parent: parent === undefined ? conversation.leaf : parent });
     } catch (error) {
-      this.page.complain(error.message);
+      this.page.showError(error.message);
       return false;
     } finally {
       this.sending = false;
     }
-    this.#answer(chat, chat.leaf);
+    this.#answer(conversation, conversation.leaf);
     return true;
   }
 
   /** Answers a message that has no answer yet. */
   answer(id) {
-    if (!this.chat.busy) this.#answer(this.chat, id);
+    if (!this.conversation.busy) this.#answer(this.conversation, id);
   }
 
   regenerate(id) {
-    const { chat } = this;
-    if (chat.busy) return;
-    const { parent, unsaved } = chat.tree.get(id);
-    if (unsaved) chat.tree.remove(id);
-    chat.leaf = parent;
-    this.#answer(chat, parent);
+    const { conversation } = this;
+    if (conversation.busy) return;
+    const { parent, unsaved } = conversation.tree.get(id);
+    if (unsaved) conversation.tree.remove(id);
+    conversation.leaf = parent;
+    this.#answer(conversation, parent);
   }
 
-  async edit(id, text, goOn = false) {
-    const { chat } = this;
-    if (chat.busy) return false;
-    const message = chat.tree.get(id);
-    if (message.role === "user") return this.send(text, message.parent);
-    const { parent, model } = message;
-    const kept = await this.#try(() => this.#add(chat, { role: "assistant", content: text, parent, model, edited_from: id }));
-    if (kept && goOn) this.#run(chat, parent, goOnPlan(chat, kept, this.#modelOf(kept)));
-    return Boolean(kept);
+  /** Saves a new version of a message; `thenContinue` lets the model continue an edited answer. Returns whether it was saved. */
+  async edit(id, text, thenContinue = false) {
+    const { conversation } = this;
+    if (conversation.busy) return false;
+    const { role, parent, model } = conversation.tree.get(id);
+    if (role === "user") return this.send(text, parent);
+    const version = { role: "assistant", content: text, parent, model, edited_from: id };
+    const message = await this.#attempt(() => this.#addMessage(conversation, version));
+    if (message && thenContinue) this.#continue(conversation, message);
+    return Boolean(message);
   }
 
-  goOn(id) {
-    const { chat } = this;
-    if (chat.busy) return;
-    const message = chat.tree.get(id);
-    this.#run(chat, message.parent, goOnPlan(chat, message, this.#modelOf(message)));
+  continueAnswer(id) {
+    const { conversation } = this;
+    if (!conversation.busy) this.#continue(conversation, conversation.tree.get(id));
   }
 
+  /** Starts a new version of an answer from its first `count` tokens and an alternative next token. */
   async branch(id, count, alternative) {
-    const { chat } = this;
-    if (chat.busy) return;
-    if (chat.pair?.includes(id)) chat.endPair(id); // goes on with this one, without a preference
-    const message = chat.tree.get(id);
-    const plan = await this.#try(() => branchPlan(chat, message, this.#modelOf(message), count, alternative));
-    if (plan) this.#run(chat, message.parent, plan);
+    const { conversation } = this;
+    if (conversation.busy) return;
+    if (conversation.pair?.includes(id)) conversation.endPair(id); // records no preference
+    const message = conversation.tree.get(id);
+    const model = this.#findModel(message);
+    const request = await this.#attempt(() => buildBranchRequest(conversation, message, model, count, alternative));
+    if (request) this.#generate(conversation, message.parent, request);
   }
 
-  step(id, by) {
-    const { chat } = this;
-    const siblings = chat.tree.siblings(id);
-    const next = siblings[siblings.indexOf(id) + by];
-    if (!next) return;
-    chat.leaf = chat.tree.deepest(next);
-    this.#turned(chat);
+  /** Shows the version `offset` places after this one. */
+  switchVersion(id, offset) {
+    const { conversation } = this;
+    const siblings = conversation.tree.siblings(id);
+    const version = siblings[siblings.indexOf(id) + offset];
+    if (!version) return;
+    conversation.leaf = conversation.tree.newestLeaf(version);
+    this.#showAndSaveLeaf(conversation);
   }
 
   async rate(id, rating, reason) {
-    const message = this.chat.tree.get(id);
+    const message = this.conversation.tree.get(id);
     Object.assign(message, { rating, reason });
-    this.page.show(this.chat);
-    await this.#try(() => this.store.rate(id, rating, reason));
+    this.page.showConversation(this.conversation);
+    await this.#attempt(() => this.store.rate(id, rating, reason));
   }
 
-  async pick(id, reason) {
-    const { chat } = this;
-    const rejected = chat.pair.find((one) => one !== id);
-    const done = await this.#try(async () => (await this.store.prefer(id, rejected, reason), true));
-    if (!done) return;
-    chat.endPair(id);
-    this.#turned(chat);
+  /** Records a preference for one answer of the pair, and continues from it. */
+  async prefer(id, reason) {
+    const { conversation } = this;
+    const rejected = conversation.pair.find((member) => member !== id);
+    const saved = await this.#attempt(async () => (await this.store.addPreference(id, rejected, reason), true));
+    if (!saved) return;
+    conversation.endPair(id);
+    this.#showAndSaveLeaf(conversation);
   }
 
-  skip() {
-    this.chat.endPair();
-    this.#turned(this.chat);
+  skipPreference() {
+    const { conversation } = this;
+    conversation.endPair();
+    this.#showAndSaveLeaf(conversation);
   }
 
-  /** Runs a failed request again, or saves again what could not be saved. */
+  /** Repeats a failed request, or saves again an answer that could not be saved. */
   retry(id) {
-    const { chat } = this;
-    const message = chat.tree.get(id);
+    const { conversation } = this;
+    const message = conversation.tree.get(id);
     if (!message.unsaved) return this.regenerate(id);
-    if (message.written) return this.#keep(chat, message);
-    const { parent, plan } = message;
-    const place = chat.pair?.indexOf(id);
-    chat.tree.remove(id);
-    return this.#run(chat, parent, plan, place);
+    if (message.complete) return this.#saveAnswer(conversation, message);
+    const pairIndex = conversation.pair?.indexOf(id);
+    conversation.tree.remove(id);
+    return this.#generate(conversation, message.parent, message.request, pairIndex);
   }
 
   // Answers
 
-  #answer(chat, parent) {
-    const model = this.models.get(chat.model);
-    if (!model) return this.page.complain(t("noModels"));
-    const rival = this.page.compare();
-    if (!rival) return this.#run(chat, parent, answerPlan(chat, parent, model));
-    const seed = chat.settings.seed ?? anySeed();
-    chat.pair = [null, null];
-    this.#run(chat, parent, answerPlan(chat, parent, model, seed), 0);
-    // The same model again needs another seed; two models are best compared with the same one.
-    this.#run(chat, parent, answerPlan(chat, parent, rival, rival === model ? seed + 1 : seed), 1);
+  #answer(conversation, parent) {
+    const model = this.models.get(conversation.model);
+    if (!model) return this.page.showError(t("noModels"));
+    const secondModel = this.page.getSecondModel();
+    if (!secondModel) return this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, model));
+    const seed = conversation.settings.seed ?? drawSeed();
+    // Two answers of one model need two seeds. Two models are best compared with the same one.
+    const secondSeed = secondModel === model ? seed + 1 : seed;
+    conversation.pair = [null, null];
+    this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, model, seed), 0);
+    this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, secondModel, secondSeed), 1);
   }
 
-  async #run(chat, parent, plan, place) {
-    const answer = new Answer(plan);
-    const message = { id: `live-${++this.count}`, parent, role: "assistant", content: answer.content, model: plan.model };
-    Object.assign(message, { rating: 0, reason: "", details: {}, live: answer, plan, unsaved: true });
-    chat.tree.add(message);
-    chat.answers.set(message.id, answer);
-    this.live.set(chat.id, chat);
-    if (place >= 0) {
-      chat.pair[place] = message.id;
+  #continue(conversation, message) {
+    this.#generate(conversation, message.parent, buildContinuationRequest(conversation, message, this.#findModel(message)));
+  }
+
+  /** pairIndex: 0 or 1 for an answer of a pair. */
+  async #generate(conversation, parent, request, pairIndex) {
+    const answer = new Answer(request);
+    const message = { id: `live-${++this.answerCount}`, parent, role: "assistant", content: answer.content, model: request.model };
+    Object.assign(message, { rating: 0, reason: "", details: {}, live: answer, request, unsaved: true });
+    conversation.tree.add(message);
+    conversation.answers.set(message.id, answer);
+    this.liveConversations.set(conversation.id, conversation);
+    if (pairIndex >= 0) {
+      conversation.pair[pairIndex] = message.id;
     } else {
-      chat.pair = null;
-      chat.leaf = message.id;
+      conversation.pair = null;
+      conversation.leaf = message.id;
     }
-    if (!chat.pair?.includes(null)) this.#show(chat);
+    if (!conversation.pair?.includes(null)) this.#show(conversation);
     await answer.run(() => {
       message.content = answer.content;
-      this.page.stream(message);
+      this.page.showProgress(message);
     });
-    chat.answers.delete(message.id);
-    if (!chat.busy) this.live.delete(chat.id);
-    await this.#ended(chat, message, answer);
+    conversation.answers.delete(message.id);
+    if (!conversation.busy) this.liveConversations.delete(conversation.id);
+    await this.#finishAnswer(conversation, message, answer);
   }
 
-  async #ended(chat, message, answer) {
+  async #finishAnswer(conversation, message, answer) {
     Object.assign(message, { live: null, details: answer.details(), problem: answer.problem });
-    if (answer.stopped && !message.content && !chat.pair) {
-      chat.tree.remove(message.id);
-      if (chat.leaf === message.id) chat.leaf = message.parent;
-      return this.#shown(chat);
+    if (answer.stopped && !message.content && !conversation.pair) {
+      conversation.tree.remove(message.id);
+      if (conversation.leaf === message.id) conversation.leaf = message.parent;
+      return this.#showAndRefresh(conversation);
     }
-    message.written = Boolean(message.content) || !answer.problem;
-    if (message.written) await this.#keep(chat, message);
-    else this.#show(chat);
-    if (chat === this.chat) this.page.finished(message.problem || message.content || t("nothingSaid"));
+    message.complete = Boolean(message.content) || !answer.problem;
+    if (message.complete) await this.#saveAnswer(conversation, message);
+    else this.#show(conversation);
+    if (conversation === this.conversation) this.page.announceAnswer(message.problem || message.content || t("emptyAnswer"));
   }
 
-  async #keep(chat, { id, parent, role, content, model, details }) {
+  async #saveAnswer(conversation, { id, parent, role, content, model, details }) {
     try {
-      const saved = await this.store.addMessage(chat.id, { role, content, parent, model, details });
-      chat.replace(id, { ...saved, details });
-      this.page.rename(id, saved.id);
+      const saved = await this.store.addMessage(conversation.id, { role, content, parent, model, details });
+      conversation.replace(id, { ...saved, details });
+      this.page.renameMessage(id, saved.id);
+      // The store now has this answer as its leaf, but another branch may have been opened since it was started.
+      if (!conversation.pair && conversation.leaf !== saved.id) this.#saveLeaf(conversation);
     } catch (error) {
-      chat.tree.get(id).problem = t("notSaved", { why: error.message });
+      conversation.tree.get(id).problem = t("notSaved", { reason: error.message });
     }
-    this.#shown(chat);
+    this.#showAndRefresh(conversation);
   }
 
-  async #create(chat, text) {
-    if (chat.id) return;
-    chat.title = text.trim().split("\n")[0].slice(0, TITLE);
-    const { title, system, model, settings } = chat;
-    chat.id = (await this.store.create({ title, system, model, settings })).id;
-    this.page.listChanged();
+  async #create(conversation, text) {
+    if (conversation.id) return;
+    conversation.title = text.trim().split("\n")[0].slice(0, MAX_TITLE_CHARACTERS);
+    const { title, system, model, settings } = conversation;
+    conversation.id = (await this.store.create({ title, system, model, settings })).id;
+    this.page.refreshSidebar();
   }
 
-  async #add(chat, message) {
-    const saved = await this.store.addMessage(chat.id, message);
-    chat.tree.add(saved);
-    chat.leaf = saved.id;
-    this.#shown(chat);
+  async #addMessage(conversation, message) {
+    const saved = await this.store.addMessage(conversation.id, message);
+    conversation.tree.add(saved);
+    conversation.leaf = saved.id;
+    this.#showAndRefresh(conversation);
     return saved;
   }
 
-  /** Token ids and wording belong to the model that gave the answer, as long as the server has it. */
-  #modelOf(message) {
-    return this.models.get(message.model) ?? this.models.get(this.chat.model);
+  /** The model that wrote a message, or the conversation's model if the server no longer has it. */
+  #findModel(message) {
+    return this.models.get(message.model) ?? this.models.get(this.conversation.model);
   }
 
-  #show(chat) {
-    if (chat === this.chat) this.page.show(chat);
+  #show(conversation) {
+    if (conversation === this.conversation) this.page.showConversation(conversation);
   }
 
-  #shown(chat) {
-    this.#show(chat);
-    this.page.listChanged();
+  #showAndRefresh(conversation) {
+    this.#show(conversation);
+    this.page.refreshSidebar();
   }
 
-  /** Shows, and lets the store know which branch is shown, so that a reload finds it: it only knows of new messages. */
-  #turned(chat) {
-    this.#shown(chat);
-    const leaf = chat.tree.get(chat.leaf);
-    if (leaf && !leaf.unsaved) this.#try(() => this.store.change(chat.id, { leaf: leaf.id }));
+  #showAndSaveLeaf(conversation) {
+    this.#showAndRefresh(conversation);
+    this.#saveLeaf(conversation);
   }
 
-  async #try(action) {
+  /** Saves which branch is open, so that a reload opens it. The store itself only follows new messages. */
+  #saveLeaf(conversation) {
+    const leaf = conversation.tree.get(conversation.leaf);
+    if (leaf && !leaf.unsaved) this.#attempt(() => this.store.update(conversation.id, { leaf: leaf.id }));
+  }
+
+  /** The action's result, or null after showing its error. */
+  async #attempt(action) {
     try {
       return await action();
     } catch (error) {
-      this.page.complain(error.message);
+      this.page.showError(error.message);
       return null;
     }
   }

@@ -1,14 +1,14 @@
-// One conversation as the page holds it.
+// One conversation as the page holds it: its fields, its message tree, and the answers that are being written.
 
-import { Tree } from "./message_tree.js";
+import { MessageTree } from "./message_tree.js";
 
-export class Chat {
+export class Conversation {
   constructor({ id = null, title = "", system = "", model = "", settings = {}, messages = [], leaf = null } = {}) {
     Object.assign(this, { id, title, system, model, settings: { ...settings } });
-    this.tree = new Tree(messages);
+    this.tree = new MessageTree(messages);
     this.leaf = this.tree.get(leaf) ? leaf : (messages.at(-1)?.id ?? null);
-    this.answers = new Map(); // id of a message that is being written -> its Answer
-    this.pair = null; // ids of two answers to the leaf that stand side by side
+    this.answers = new Map(); // message id -> the Answer that is being written
+    this.pair = null; // ids of the two answers to the leaf that are compared side by side
   }
 
   get busy() {
@@ -23,36 +23,36 @@ export class Chat {
     for (const answer of this.answers.values()) answer.stop();
   }
 
-  /** Lets what has arrived of an answer be kept while the page is being left. */
-  leave() {
-    for (const answer of this.answers.values()) answer.leave();
+  /** Stops the answers in a way that lets their text be saved while the page unloads. */
+  stopForUnload() {
+    for (const answer of this.answers.values()) answer.stopForUnload();
   }
 
-  /** Puts another message in the place of one: in the tree, as the leaf and in the pair. */
+  /** Replaces a message in the tree, as the leaf and in the pair. */
   replace(id, message) {
     this.tree.replace(id, message);
     if (this.leaf === id) this.leaf = message.id;
-    if (this.pair) this.pair = this.pair.map((one) => (one === id ? message.id : one));
+    if (this.pair) this.pair = this.pair.map((member) => (member === id ? message.id : member));
   }
 
-  /** Ends the comparison; the first answer that was saved goes on unless one was chosen. */
+  /** Ends the comparison. The conversation continues from the chosen answer, or else from the first one that was saved. */
   endPair(chosen = null) {
     if (!this.pair) return;
     this.leaf = chosen ?? this.pair.find((id) => !this.tree.get(id).unsaved) ?? this.leaf;
     this.pair = null;
   }
 
-  /** Where the next message hangs: never on one that the store does not have. */
-  dropUnsaved() {
+  /** Removes an unsaved leaf: the parent of a new message must be in the store. */
+  dropUnsavedLeaf() {
     const message = this.tree.get(this.leaf);
     if (!message?.unsaved) return;
     this.tree.remove(message.id);
     this.leaf = message.parent;
   }
 
-  /** Tokens in use at the end of what is shown, or 0 where nobody counted. */
-  used() {
-    const last = this.path().findLast(({ role }) => role === "assistant");
-    return last?.live?.used() ?? last?.details?.used ?? 0;
+  /** Tokens of the context in use at the leaf; 0 if unknown. */
+  countUsedTokens() {
+    const answer = this.path().findLast(({ role }) => role === "assistant");
+    return answer?.live?.countUsedTokens() ?? answer?.details?.used ?? 0;
   }
 }

@@ -1,6 +1,6 @@
-// A conversation's messages: a tree, because every edit and every second answer is a branch.
+// The messages of a conversation. They form a tree, because each edit and each regenerated answer starts a branch.
 
-export class Tree {
+export class MessageTree {
   constructor(messages = []) {
     this.messages = new Map();
     this.children = new Map([[null, []]]);
@@ -16,7 +16,7 @@ export class Tree {
     this.#childrenOf(message.parent).push(message.id);
   }
 
-  /** Puts the saved message where the one that was still being written stood. */
+  /** Puts a saved message where its unsaved version was. */
   replace(id, message) {
     const siblings = this.#childrenOf(message.parent);
     siblings[siblings.indexOf(id)] = message.id;
@@ -36,16 +36,16 @@ export class Tree {
     return this.#childrenOf(this.get(id).parent);
   }
 
-  /** From the first message to this one. */
+  /** The messages from the root to this one. */
   path(id) {
     const path = [];
     for (let message = this.get(id); message; message = this.get(message.parent)) path.push(message);
     return path.reverse();
   }
 
-  /** Down from a message along the newest answers. */
-  deepest(id) {
-    for (let below = this.#childrenOf(id); below.length; below = this.#childrenOf(id)) id = below.at(-1);
+  /** The leaf below a message, along the newest child of each message. */
+  newestLeaf(id) {
+    for (let children = this.#childrenOf(id); children.length; children = this.#childrenOf(id)) id = children.at(-1);
     return id;
   }
 

@@ -1,84 +1,87 @@
-// The requests for answers: plans that an Answer runs.
+// Builds the requests for answers, which answer.js runs.
 
-import { Problem, request } from "../net/api.js";
+import { ApiError, fetchJson } from "../net/api.js";
 import { t } from "../strings.js";
 
-const ALTERNATIVES = 5;
-const COMMON = { stream: true, stream_options: { include_usage: true }, return_token_ids: true };
-const CHAT = "/v1/chat/completions";
-const TEXT = "/v1/completions";
+const MAX_ALTERNATIVES = 5; // per token
+const COMMON_FIELDS = { stream: true, stream_options: { include_usage: true }, return_token_ids: true };
+const CHAT_PATH = "/v1/chat/completions";
+const COMPLETION_PATH = "/v1/completions";
 
-/** A seed is always sent, so that every answer can be had again. 2^31 is safe for every server. */
-export const anySeed = () => crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
-
-/** The messages up to and with `id`, as the chat endpoints take them. */
-export function messagesTo(chat, id) {
-  const said = chat.tree.path(id).map(({ role, content }) => ({ role, content }));
-  return chat.system ? [{ role: "system", content: chat.system }, ...said] : said;
-}
+/** Every request has a seed, so that every answer can be reproduced. Below 2^31 all servers accept it. */
+export const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
 
 /** An answer to the message `parent`. */
-export function answerPlan(chat, parent, model, seed) {
-  if (model.kind === "completion") return textPlan(chat, model, textTo(chat, parent), seed);
-  const body = { ...chatBody(chat, model, seed), messages: messagesTo(chat, parent) };
-  return { path: CHAT, model: model.id, body };
+export function buildAnswerRequest(conversation, parent, model, seed) {
+  if (model.kind === "completion") return buildCompletion(conversation, model, joinText(conversation, parent), seed);
+  return buildChat(conversation, model, seed, { messages: listMessages(conversation, parent) });
 }
 
-/** The continuation of an answer that was cut off, or that a person rewrote. */
-export function goOnPlan(chat, message, model, seed) {
+/** The continuation of an answer that was cut off or edited. */
+export function buildContinuationRequest(conversation, message, model) {
   const start = { content: message.content, prefix: message.content.length };
-  if (model.kind === "completion") return { ...textPlan(chat, model, textTo(chat, message.id), seed), ...start };
-  const messages = messagesTo(chat, message.id);
-  const body = { ...chatBody(chat, model, seed), messages, continue_final_message: true, add_generation_prompt: false };
-  return { path: CHAT, model: model.id, body, ...start };
+  if (model.kind === "completion") return { ...buildCompletion(conversation, model, joinText(conversation, message.id)), ...start };
+  const messages = listMessages(conversation, message.id);
+  const fields = { messages, continue_final_message: true, add_generation_prompt: false };
+  return { ...buildChat(conversation, model, undefined, fields), ...start };
 }
 
-/** What follows the first `count` tokens of an answer, and `alternative` in the place of the next one. */
-export async function branchPlan(chat, message, model, count, alternative, seed) {
-  const { tokens: all, prompt_ids: promptIds, prefix } = message.details;
-  const old = all[count];
-  const id = alternative.id ?? (await idOf(alternative.text, model));
-  const tokens = [...all.slice(0, count), { ...alternative, id, alternatives: old.alternatives }];
+/** The continuation of the first `count` tokens of an answer and `alternative` as the next token. */
+export async function buildBranchRequest(conversation, message, model, count, alternative) {
+  const { tokens: original, prompt_ids: promptIds, prefix } = message.details;
+  const id = alternative.id ?? (await fetchTokenId(alternative.text, model));
+  const tokens = [...original.slice(0, count), { ...alternative, id, alternatives: original[count].alternatives }];
   const ids = tokens.map((token) => token.id);
-  const content = message.content.slice(0, prefix) + (await textOf(tokens, ids, model));
-  return { ...textPlan(chat, model, [...promptIds, ...ids], seed), content, tokens, promptIds, prefix };
+  const content = message.content.slice(0, prefix) + (await joinTokens(tokens, ids, model));
+  return { ...buildCompletion(conversation, model, [...promptIds, ...ids]), content, tokens, promptIds, prefix };
 }
 
-/** What a model reads before an answer: the text, and its tokens. */
-export async function renderedPrompt(chat, message, model) {
-  const said = model.kind === "completion" ? { prompt: textTo(chat, message.parent) } : { messages: messagesTo(chat, message.parent) };
-  const found = await request("POST", "/tokenize", { model: model.id, ...said, return_token_strs: true });
-  const tokens = found.token_strs.map((text) => ({ text }));
-  return { text: await textOf(tokens, found.tokens, model), ids: found.tokens, strings: found.token_strs };
+/** The prompt of an answer: its text, its token ids and the token's strings. */
+export async function fetchPrompt(conversation, message, model) {
+  const { parent } = message;
+  const input = model.kind === "completion" ? { prompt: joinText(conversation, parent) } : { messages: listMessages(conversation, parent) };
+  const { tokens: ids, token_strs: strings } = await fetchJson("POST", "/tokenize", { model: model.id, ...input, return_token_strs: true });
+  const tokens = strings.map((text) => ({ text }));
+  return { text: await joinTokens(tokens, ids, model), ids, strings };
 }
 
-const textTo = (chat, id) => chat.tree.path(id).map(({ content }) => content).join("");
-
-function chatBody(chat, model, seed) {
-  return { ...settingsOf(chat, seed), ...COMMON, model: model.id, logprobs: true, top_logprobs: ALTERNATIVES };
+/** The messages up to and including `id`, in the form of the chat endpoint. */
+function listMessages(conversation, id) {
+  const messages = conversation.tree.path(id).map(({ role, content }) => ({ role, content }));
+  return conversation.system ? [{ role: "system", content: conversation.system }, ...messages] : messages;
 }
 
-function textPlan(chat, model, prompt, seed) {
-  const settings = settingsOf(chat, seed);
-  // This endpoint stops after 16 tokens unless told; a text's own length in tokens is only known to the server.
-  const room = Math.max(1, model.context - (typeof prompt === "string" ? 2 * prompt.length : prompt.length));
-  const body = { max_tokens: room, ...settings, ...COMMON, model: model.id, prompt, logprobs: ALTERNATIVES };
-  return { path: TEXT, model: model.id, body };
+/** The text up to and including the message `id`, for models without a chat template. */
+const joinText = (conversation, id) => conversation.tree.path(id).map(({ content }) => content).join("");
+
+function buildChat(conversation, model, seed, fields) {
+  const settings = mergeSettings(conversation, seed);
+  const body = { ...settings, ...COMMON_FIELDS, model: model.id, logprobs: true, top_logprobs: MAX_ALTERNATIVES, ...fields };
+  return { path: CHAT_PATH, model: model.id, body };
 }
 
-function settingsOf(chat, seed) {
-  return { ...chat.settings, seed: seed ?? chat.settings.seed ?? anySeed() };
+function buildCompletion(conversation, model, prompt, seed) {
+  // The endpoint's default is 16 tokens. Only the server knows how many tokens a text has: assume two per character at most.
+  const promptTokens = typeof prompt === "string" ? 2 * prompt.length : prompt.length;
+  const maxTokens = Math.max(1, model.context - promptTokens);
+  const settings = { max_tokens: maxTokens, ...mergeSettings(conversation, seed) };
+  const body = { ...settings, ...COMMON_FIELDS, model: model.id, prompt, logprobs: MAX_ALTERNATIVES };
+  return { path: COMPLETION_PATH, model: model.id, body };
 }
 
-async function idOf(text, model) {
-  const found = await request("POST", "/tokenize", { model: model.id, prompt: text, add_special_tokens: false });
-  if (found.tokens.length !== 1) throw new Problem(t("noTokenId"));
-  return found.tokens[0];
+function mergeSettings({ settings }, seed) {
+  return { ...settings, seed: seed ?? settings.seed ?? drawSeed() };
 }
 
-/** Tokens that hold part of a character only make sense together: the server joins those. */
-async function textOf(tokens, ids, model) {
+async function fetchTokenId(text, model) {
+  const { tokens } = await fetchJson("POST", "/tokenize", { model: model.id, prompt: text, add_special_tokens: false });
+  if (tokens.length !== 1) throw new ApiError(t("noTokenId"));
+  return tokens[0];
+}
+
+/** The text of tokens. The server joins tokens that hold parts of a character. */
+async function joinTokens(tokens, ids, model) {
   const text = tokens.map((token) => token.text).join("");
   if (!text.includes("\ufffd")) return text;
-  return (await request("POST", "/detokenize", { model: model.id, tokens: ids })).prompt;
+  return (await fetchJson("POST", "/detokenize", { model: model.id, tokens: ids })).prompt;
 }

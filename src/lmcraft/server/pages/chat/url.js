@@ -1,12 +1,15 @@
-// Which conversation is shown stands in the address, so that a reload or a bookmark finds it.
+// The open conversation's id in the page's URL, so that reloads and bookmarks open it again.
 
-const MARK = "#c-";
+const HASH_PREFIX = "#c-";
 
-export const inAddress = () => (location.hash.startsWith(MARK) ? decodeURIComponent(location.hash.slice(MARK.length)) : null);
+export function readConversationId() {
+  return location.hash.startsWith(HASH_PREFIX) ? decodeURIComponent(location.hash.slice(HASH_PREFIX.length)) : null;
+}
 
-export function toAddress(id) {
-  if (inAddress() === id) return;
-  const address = id === null ? location.pathname : `${MARK}${encodeURIComponent(id)}`;
-  // Coming back from a conversation to the empty page is no step to go back to.
-  history[inAddress() === null ? "replaceState" : "pushState"](null, "", address);
+export function writeConversationId(id) {
+  const current = readConversationId();
+  if (current === id) return;
+  const url = id === null ? location.pathname : `${HASH_PREFIX}${encodeURIComponent(id)}`;
+  // An empty new chat gets no history entry of its own.
+  history[current === null ? "replaceState" : "pushState"](null, "", url);
 }

@@ -1,40 +1,33 @@
-// The server: requests with the API key, errors worth showing, and streams of server-sent events.
+// Requests to the server: the API key, JSON, and errors with messages for people.
 
 import { t } from "../strings.js";
 
-const KEY = "lmcraft-key";
-const MOST_KEPT_ALIVE = 30_000; // bytes: a browser lets requests of 64 KiB in all outlive their page
+const KEY_ITEM = "lmcraft-key"; // in the session storage
+const MAX_KEEPALIVE_BYTES = 30_000; // browsers let 64 KiB of requests in total outlive their page
 
-/** What went wrong, worded for people. */
-export class Problem extends Error {
-  constructor(message, status = 0, retryAfter = 0) {
-    super(message);
-    this.status = status;
-    this.retryAfter = retryAfter;
-  }
-}
+/** An error whose message is for the person at the page. */
+export class ApiError extends Error {}
 
 let askForKey = async () => null;
-let asking = null;
+let pendingKey = null;
 
-/** `ask(message)` resolves to a key, or to null where the person gives none. */
-export function onKeyNeeded(ask) {
+/** `ask(message)` resolves to a key, or to null if the person enters none. */
+export function setKeyPrompt(ask) {
   askForKey = ask;
 }
 
-/** Asks for a key, once for all requests that wait for it; false if none was given. */
-export async function demandKey(message = "") {
-  asking ??= askForKey(message).finally(() => (asking = null));
-  const given = await asking;
-  if (given) sessionStorage.setItem(KEY, given);
-  return Boolean(given);
+/** Asks for a key, once for all requests that need one. Returns whether there is one now. */
+async function obtainKey(message) {
+  pendingKey ??= askForKey(message).finally(() => (pendingKey = null));
+  const key = await pendingKey;
+  if (key) sessionStorage.setItem(KEY_ITEM, key);
+  return Boolean(key);
 }
 
-export const hasKey = () => Boolean(sessionStorage.getItem(KEY));
-
-async function send(path, options) {
+/** The response, if the server accepted the request. Throws an ApiError otherwise, and an AbortError if aborted. */
+export async function sendRequest(path, options) {
   for (;;) {
-    const key = sessionStorage.getItem(KEY);
+    const key = sessionStorage.getItem(KEY_ITEM);
     const headers = {};
     if (options.body !== undefined) headers["Content-Type"] = "application/json";
     if (key) headers.Authorization = `Bearer ${key}`;
@@ -43,62 +36,33 @@ async function send(path, options) {
       response = await fetch(path, { ...options, headers, cache: "no-store" });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Problem(t("unreachable"));
+      throw new ApiError(t("unreachable"));
     }
     if (response.ok) return response;
-    const problem = await problemOf(response);
-    if (response.status !== 401) throw problem;
-    const changed = sessionStorage.getItem(KEY) !== key; // another request got one meanwhile
-    if (!changed && !(await demandKey(key ? problem.message : ""))) throw problem;
+    const error = await readError(response);
+    if (response.status !== 401) throw error;
+    const hasNewKey = sessionStorage.getItem(KEY_ITEM) !== key; // another request obtained one in the meantime
+    if (!hasNewKey && !(await obtainKey(key ? error.message : ""))) throw error;
   }
 }
 
-async function problemOf(response) {
-  const wait = Number(response.headers.get("Retry-After")) || 0;
+async function readError(response) {
+  const seconds = Number(response.headers.get("Retry-After")) || 0;
   let message = `${response.status} ${response.statusText}`.trim();
   try {
     const { error } = await response.json();
     message = error.message || message;
   } catch {
-    // not JSON: a proxy's page, say; the status has to do
+    // The body is not JSON, for example because a proxy wrote it. The status has to do.
   }
-  if (wait) message += ` ${t("retryAfter", { seconds: wait })}`;
-  return new Problem(message, response.status, wait);
+  if (seconds) message += ` ${t("retryAfter", { seconds })}`;
+  return new ApiError(message);
 }
 
-export async function request(method, path, body) {
-  const sent = body === undefined ? undefined : JSON.stringify(body);
-  const keepalive = sent !== undefined && new Blob([sent]).size <= MOST_KEPT_ALIVE; // also when the page is left at once
-  const response = await send(path, { method, body: sent, keepalive });
+export async function fetchJson(method, path, data) {
+  const body = data === undefined ? undefined : JSON.stringify(data);
+  const keepalive = body !== undefined && new Blob([body]).size <= MAX_KEEPALIVE_BYTES; // finishes even if the page unloads
+  const response = await sendRequest(path, { method, body, keepalive });
   const text = await response.text();
   return text ? JSON.parse(text) : null;
-}
-
-/** The events of a streamed answer. Our server writes one `data:` line per event and ends with `[DONE]`. */
-export async function* stream(path, body, signal) {
-  const response = await send(path, { method: "POST", body: JSON.stringify(body), signal });
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  try {
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      const lines = (rest + value).split("\n");
-      rest = lines.pop();
-      for (const line of lines) {
-        if (!line.startsWith("data:")) continue;
-        const data = line.slice(5).trim();
-        if (data === "[DONE]") return;
-        const event = JSON.parse(data);
-        if (event.error) throw new Problem(event.error.message);
-        yield event;
-      }
-    }
-  } catch (error) {
-    if (error.name === "AbortError" || error instanceof Problem) throw error;
-    throw new Problem(t("cutOff"));
-  } finally {
-    reader.cancel().catch(() => {});
-  }
-  throw new Problem(t("cutOff"));
 }

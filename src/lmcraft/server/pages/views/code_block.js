@@ -1,15 +1,17 @@
-// A block of code, with a button that copies it.
+// A block of code with a copy button.
 
-import { copy, el, iconButton, visible } from "./dom.js";
 import { t } from "../strings.js";
+import { copyText } from "./clipboard.js";
+import { el, escapeControls } from "./dom.js";
+import { buildIconButton } from "./icons.js";
 
-export function codeBlock(language, text) {
-  const button = iconButton("copy", t("copyCode"), () => copy(text, button));
+export function buildCodeBlock(language, text) {
+  const button = buildIconButton("copy", t("copyCode"), () => copyText(text, button));
   const label = language || t("code");
   return el(
     "figure",
     { class: "code" },
-    el("figcaption", {}, el("span", {}, visible(label)), button),
-    el("pre", { tabindex: "0", dir: "ltr", "aria-label": label }, el("code", {}, visible(text))),
+    el("figcaption", {}, el("span", {}, escapeControls(label)), button),
+    el("pre", { tabindex: "0", dir: "ltr", "aria-label": label }, el("code", {}, escapeControls(text))),
   );
 }

@@ -1,54 +1,57 @@
-// The message box with its buttons, and how full the context is.
+// The message box with its buttons, and the context meter.
 
+import { formatModelName } from "../chat/models.js";
+import { formatNumber, t } from "../strings.js";
 import { byId, el } from "./dom.js";
-import { nameOf } from "../chat/models.js";
-import { number, t } from "../strings.js";
+import { isComposing } from "./keyboard.js";
 
-const GROWS = CSS.supports("field-sizing", "content"); // elsewhere the height is set here
-const WARN = 0.9; // of the context
+const GROWS_WITH_TEXT = CSS.supports("field-sizing", "content"); // otherwise this module sets the height
+const CONTEXT_WARNING = 0.9; // fraction of the context
 
 export class Composer {
-  /** does: {send(text) -> whether it was kept, stop(), editLast()}. */
-  constructor(does) {
-    this.does = does;
+  /** handlers: {send(text) -> whether it was saved, stop(), editLast() -> whether there was a message to edit}. */
+  constructor(handlers) {
+    this.handlers = handlers;
     this.input = byId("input");
-    this.rival = byId("rival");
+    this.secondModel = byId("second-model");
     byId("composer").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
     });
-    byId("stop").addEventListener("click", () => does.stop());
-    byId("compare").addEventListener("click", () => this.#toggleCompare());
-    this.input.addEventListener("keydown", (event) => this.#key(event));
-    this.input.addEventListener("input", () => this.#fit());
+    byId("stop").addEventListener("click", () => handlers.stop());
+    byId("compare").addEventListener("click", () => this.#toggleComparison());
+    this.input.addEventListener("keydown", (event) => this.#handleKey(event));
+    this.input.addEventListener("input", () => this.#fitHeight());
   }
 
   showModels(models) {
-    const chosen = this.rival.value;
-    this.rival.replaceChildren(...[...models.values()].map((model) => el("option", { value: model.id }, nameOf(model))));
-    if (models.has(chosen)) this.rival.value = chosen;
+    const selected = this.secondModel.value;
+    const options = [...models.values()].map((model) => el("option", { value: model.id }, formatModelName(model)));
+    this.secondModel.replaceChildren(...options);
+    if (models.has(selected)) this.secondModel.value = selected;
   }
 
-  /** The id of the model that gives a second answer, or null. */
-  compares() {
-    return byId("compare").getAttribute("aria-pressed") === "true" ? this.rival.value : null;
+  /** The id of the model that writes a second answer; null without a comparison. */
+  getSecondModelId() {
+    return byId("compare").getAttribute("aria-pressed") === "true" ? this.secondModel.value : null;
   }
 
-  show(busy, used, context) {
+  show(busy, usedTokens, context) {
     const hadFocus = [byId("send"), byId("stop")].includes(document.activeElement);
     byId("send").hidden = busy;
     byId("stop").hidden = !busy;
     if (hadFocus) this.input.focus();
-    this.showContext(used, context);
+    this.showContextUsage(usedTokens, context);
   }
 
-  showContext(used, context) {
+  /** Both in tokens. */
+  showContextUsage(used, context) {
     byId("context").hidden = !used || !context;
     if (!used || !context) return;
     const meter = byId("context-meter");
     meter.value = Math.min(1, used / context);
-    byId("context").classList.toggle("full", used / context > WARN);
-    const text = t("contextText", { used: number(used), context: number(context) });
+    byId("context").classList.toggle("full", used / context > CONTEXT_WARNING);
+    const text = t("contextText", { used: formatNumber(used), context: formatNumber(context) });
     byId("context-text").textContent = text;
     meter.title = `${t("context")}: ${text}`;
   }
@@ -56,38 +59,35 @@ export class Composer {
   async #send() {
     const text = this.input.value;
     if (!text.trim() || !byId("stop").hidden) return;
-    this.#set("");
-    if (!(await this.does.send(text)) && !this.input.value) this.#set(text);
+    this.#setText("");
+    if (!(await this.handlers.send(text)) && !this.input.value) this.#setText(text);
   }
 
-  #set(text) {
+  #setText(text) {
     this.input.value = text;
-    this.#fit();
+    this.#fitHeight();
   }
 
-  #fit() {
-    if (GROWS) return;
+  #fitHeight() {
+    if (GROWS_WITH_TEXT) return;
     this.input.style.height = "auto";
     this.input.style.height = `${this.input.scrollHeight}px`;
   }
 
-  #key(event) {
+  #handleKey(event) {
     if (isComposing(event)) return;
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       this.#send();
-    } else if (event.key === "ArrowUp" && !this.input.value && this.does.editLast()) {
+    } else if (event.key === "ArrowUp" && !this.input.value && this.handlers.editLast()) {
       event.preventDefault();
     }
   }
 
-  #toggleCompare() {
+  #toggleComparison() {
     const button = byId("compare");
     const pressed = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(pressed));
-    byId("rival-box").hidden = !pressed;
+    byId("second-model-box").hidden = !pressed;
   }
 }
-
-/** Enter that ends a composition belongs to the input method; Safari says 229 after isComposing is over. */
-export const isComposing = (event) => event.isComposing || event.keyCode === 229;

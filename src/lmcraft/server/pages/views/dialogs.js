@@ -1,58 +1,59 @@
-// Questions and explanations in front of the page.
+// Modal dialogs: questions to the person.
 
-import { el, iconButton, visible } from "./dom.js";
 import { t } from "../strings.js";
+import { el, escapeControls } from "./dom.js";
+import { buildIconButton } from "./icons.js";
 
-/** Opens a dialog that takes itself away again; `onclose` runs then. */
+/** Opens a dialog that removes itself when it is closed; `onclose` runs then. */
 export function openDialog(title, children, { small = false, onclose = () => {} } = {}) {
   const heading = el("h2", { id: "dialog-title" }, title);
-  const close = iconButton("close", t("close"), () => dialog.close());
-  const closed = () => {
+  const closeButton = buildIconButton("close", t("close"), () => dialog.close());
+  const remove = () => {
     dialog.remove();
     onclose();
   };
-  const given = { class: small ? "small" : null, "aria-labelledby": "dialog-title", onclose: closed };
-  const dialog = el("dialog", given, el("div", { class: "row" }, heading, close), ...children);
+  const attributes = { class: small ? "small" : null, "aria-labelledby": "dialog-title", onclose: remove };
+  const dialog = el("dialog", attributes, el("div", { class: "row" }, heading, closeButton), ...children);
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
 }
 
-/** Resolves to `answer()` once the form is confirmed, and to null where the dialog is closed otherwise. */
-function ask(title, children, confirm, answer, look = "main") {
+/** Resolves to `getResult()` when the form is submitted, and to null when the dialog is closed in any other way. */
+function askForm(title, children, { submitLabel, getResult, buttonClass = "main" }) {
   return new Promise((resolve) => {
-    let given = null;
+    let result = null;
     const submit = (event) => {
-      event.preventDefault(); // there is nowhere to send a form to
-      given = answer();
+      event.preventDefault();
+      result = getResult();
       dialog.close();
     };
     const cancel = el("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, t("cancel"));
-    const buttons = el("div", { class: "row buttons" }, cancel, el("button", { class: look }, confirm));
+    const buttons = el("div", { class: "row buttons" }, cancel, el("button", { class: buttonClass }, submitLabel));
     const form = el("form", { onsubmit: submit }, ...children, buttons);
-    const dialog = openDialog(title, [form], { small: true, onclose: () => resolve(given) });
+    const dialog = openDialog(title, [form], { small: true, onclose: () => resolve(result) });
   });
 }
 
-function askText(title, { note = null, value = "", type = "text", most = 1000 }) {
-  const input = el("input", { type, value, maxlength: most, autofocus: true, autocomplete: "off", dir: "auto", "aria-label": note ?? title });
-  return ask(title, [note && el("p", { class: "note" }, note), input], t("ok"), () => input.value);
+function askText(title, { label, value = "", type = "text", maxlength = 1000 }) {
+  const input = el("input", { type, value, maxlength, autofocus: true, autocomplete: "off", dir: "auto", "aria-label": label });
+  return askForm(title, [el("p", { class: "note" }, label), input], { submitLabel: t("ok"), getResult: () => input.value });
 }
 
 export function askTitle(title) {
-  return askText(t("rename"), { note: t("renameMore"), value: title, most: 200 });
+  return askText(t("rename"), { label: t("chatTitle"), value: title, maxlength: 200 });
 }
 
-export function askReason(rating, reason) {
-  return askText(t(rating > 0 ? "good" : "bad"), { note: t("why"), value: reason });
+export function askReason(rating) {
+  return askText(t(rating > 0 ? "good" : "bad"), { label: t("reason") });
 }
 
-/** `message`: why the last key was refused, if one was. */
+/** `message`: why the server refused the previous key, if there was one. */
 export function askKey(message) {
-  return askText(t("key"), { note: message || t("keyMore"), type: "password", most: 4096 });
+  return askText(t("key"), { label: message || t("keyHelp"), type: "password", maxlength: 4096 });
 }
 
-export function confirmRemoval(title) {
-  const question = el("p", { dir: "auto" }, visible(t("removeMore", { title })));
-  return ask(t("remove"), [question], t("remove"), () => true, "danger");
+export function confirmDeletion(title) {
+  const question = el("p", { dir: "auto" }, escapeControls(t("confirmDeletion", { title })));
+  return askForm(t("delete"), [question], { submitLabel: t("delete"), getResult: () => true, buttonClass: "danger" });
 }

@@ -1,15 +1,15 @@
-// The sidebar and the settings: columns of a wide window, drawers over a narrow one.
+// The sidebar and the settings panel: columns in a wide window, drawers over the page in a narrow one.
 
 import { byId } from "./dom.js";
 
-const NARROW = matchMedia("(max-width: 62rem)"); // narrow.css has the same width
+const NARROW = matchMedia("(max-width: 62rem)"); // the same width as in style/narrow.css
 
 export class Drawers {
   constructor() {
     this.sidebar = byId("sidebar");
     this.panel = byId("panel");
-    this.open = null; // the drawer that lies over the page
-    byId("open-sidebar").addEventListener("click", () => this.#cover(this.sidebar));
+    this.openDrawer = null; // in a narrow window
+    byId("open-sidebar").addEventListener("click", () => this.#open(this.sidebar));
     byId("close-sidebar").addEventListener("click", () => this.close());
     byId("open-panel").addEventListener("click", () => this.togglePanel());
     byId("close-panel").addEventListener("click", () => this.togglePanel());
@@ -18,41 +18,40 @@ export class Drawers {
   }
 
   togglePanel() {
-    if (NARROW.matches) return this.open === this.panel ? this.close() : this.#cover(this.panel);
-    this.#showPanel(this.panel.hidden);
-    if (!this.panel.hidden) byId("close-panel").focus();
-    else byId("open-panel").focus();
+    if (NARROW.matches) return this.openDrawer === this.panel ? this.close() : this.#open(this.panel);
+    this.#setPanelVisible(this.panel.hidden);
+    byId(this.panel.hidden ? "open-panel" : "close-panel").focus();
   }
 
   showSidebar() {
-    if (NARROW.matches) this.#cover(this.sidebar);
+    if (NARROW.matches) this.#open(this.sidebar);
   }
 
-  /** Closes what lies over the page; says whether anything did. */
+  /** Closes the open drawer. Returns whether there was one. */
   close() {
-    const drawer = this.open;
+    const drawer = this.openDrawer;
     if (!drawer) return false;
-    this.open = null;
+    this.openDrawer = null;
     drawer.classList.remove("open");
-    if (drawer === this.panel) this.#showPanel(false);
+    if (drawer === this.panel) this.#setPanelVisible(false);
     byId("main").inert = false;
     byId("scrim").hidden = true;
     byId(drawer === this.panel ? "open-panel" : "open-sidebar").focus();
     return true;
   }
 
-  #cover(drawer) {
+  #open(drawer) {
     this.close();
-    this.open = drawer;
-    if (drawer === this.panel) this.#showPanel(true);
+    this.openDrawer = drawer;
+    if (drawer === this.panel) this.#setPanelVisible(true);
     drawer.classList.add("open");
     byId("main").inert = true;
     byId("scrim").hidden = false;
     drawer.querySelector("button").focus();
   }
 
-  #showPanel(shown) {
-    this.panel.hidden = !shown;
-    byId("open-panel").setAttribute("aria-expanded", String(shown));
+  #setPanelVisible(visible) {
+    this.panel.hidden = !visible;
+    byId("open-panel").setAttribute("aria-expanded", String(visible));
   }
 }

@@ -1,55 +1,56 @@
-// The top of the page: the title and which model answers; and the buttons for theme and language.
+// The top of the page (title and model), and the buttons for theme and language.
 
-import { byId, el, setIcon } from "./dom.js";
-import { nameOf } from "../chat/models.js";
-import { switchLanguage, t, wordPage } from "../strings.js";
-import { nextTheme, theme } from "./theme.js";
+import { formatModelName } from "../chat/models.js";
+import { t, toggleLanguage, translatePage } from "../strings.js";
+import { byId, el } from "./dom.js";
+import { setIcon } from "./icons.js";
+import { cycleTheme, getTheme } from "./theme.js";
 
-const THEME_ICONS = { auto: "auto", light: "sun", dark: "moon" };
+const THEMES = {
+  auto: { icon: "system", label: "themeSystem" },
+  light: { icon: "sun", label: "themeLight" },
+  dark: { icon: "moon", label: "themeDark" },
+};
 
 export class Header {
-  /** does: {choose(model id), worded(): after a change of the language}. */
-  constructor(does) {
+  /** handlers: {selectModel(id), languageChanged()}. */
+  constructor(handlers) {
     this.model = byId("model");
-    this.model.addEventListener("change", () => does.choose(this.model.value));
+    this.model.addEventListener("change", () => handlers.selectModel(this.model.value));
     byId("theme").addEventListener("click", () => {
-      nextTheme();
-      this.#drawTheme();
+      cycleTheme();
+      this.#drawThemeButton();
     });
     byId("language").addEventListener("click", () => {
-      switchLanguage();
-      this.word();
-      does.worded();
+      toggleLanguage();
+      this.translate();
+      handlers.languageChanged();
     });
   }
 
-  /** Words all that stands in index.html. */
-  word() {
-    wordPage();
-    this.#drawTheme();
+  /** Translates index.html. */
+  translate() {
+    translatePage();
+    this.#drawThemeButton();
   }
 
   showModels(models) {
-    const options = [...models.values()].map((model) => el("option", { value: model.id }, nameOf(model)));
+    const options = [...models.values()].map((model) => el("option", { value: model.id }, formatModelName(model)));
     this.model.replaceChildren(...options);
     this.model.disabled = !options.length;
   }
 
   show({ title, model }) {
-    byId("title").textContent = title || t("untitled");
+    byId("title").textContent = title || t("newChat");
     document.title = title ? `${title} · lmcraft` : "lmcraft";
     this.model.value = model;
   }
 
-  #drawTheme() {
+  #drawThemeButton() {
     const button = byId("theme");
-    const label = t(`theme${theme()}`);
-    setIcon(button, THEME_ICONS[theme()]);
-    button.setAttribute("aria-label", label);
-    button.title = label;
+    const { icon, label } = THEMES[getTheme()];
+    setIcon(button, icon);
+    button.setAttribute("aria-label", t(label));
+    button.title = t(label);
   }
-}
-
-export function drawIcons() {
-  for (const button of document.querySelectorAll("button[data-icon]")) setIcon(button, button.dataset.icon);
 }

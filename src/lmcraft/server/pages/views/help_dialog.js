@@ -1,35 +1,35 @@
 // The help dialog.
 
+import { t } from "../strings.js";
 import { openDialog } from "./dialogs.js";
 import { el } from "./dom.js";
-import { t } from "../strings.js";
 
-const APPLE = /Mac|iPhone|iPad/.test(navigator.platform);
-const CTRL = APPLE ? "⌘" : "Ctrl";
+const IS_APPLE = /Mac|iPhone|iPad/.test(navigator.platform);
+const CTRL = IS_APPLE ? "⌘" : "Ctrl";
 
-// What each shortcut does; keyboard.js acts on them.
-const KEYS = [
-  ["keySend", ["Enter"]],
-  ["keyNewline", ["Shift", "Enter"]],
-  ["keyStop", ["Esc"]],
-  ["keyEditLast", ["↑"]],
-  ["keyFocus", ["Shift", "Esc"]],
-  ["keySearch", [CTRL, "K"]],
-  ["keyNew", [CTRL, "Shift", "O"]],
-  ["keySettings", [CTRL, "."]],
-  ["keyHelp", [CTRL, "/"]],
+// The shortcuts, handled by keyboard.js and composer.js.
+const SHORTCUTS = [
+  ["send", ["Enter"]],
+  ["newLine", ["Shift", "Enter"]],
+  ["stopOrClose", ["Esc"]],
+  ["editLast", ["↑"]],
+  ["skipToInput", ["Shift", "Esc"]],
+  ["search", [CTRL, "K"]],
+  ["newChat", [CTRL, "Shift", "O"]],
+  ["settings", [CTRL, "."]],
+  ["help", [CTRL, "/"]],
 ];
 
 export function showHelp(version) {
-  const keys = KEYS.flatMap(([name, parts]) => [
-    el("dt", {}, ...parts.map((part) => el("kbd", {}, part))),
+  const shortcuts = SHORTCUTS.flatMap(([name, keys]) => [
+    el("dt", {}, ...keys.map((key) => el("kbd", {}, key))),
     el("dd", {}, t(name)),
   ]);
   openDialog(t("help"), [
-    el("p", {}, t("welcomeMore")),
+    el("p", {}, t("introduction")),
     el("p", {}, t("tokensHelp")),
-    el("h3", {}, t("helpKeys")),
-    el("dl", { class: "keys" }, ...keys),
-    el("p", { class: "note" }, t("version_", { version })),
+    el("h3", {}, t("shortcuts")),
+    el("dl", { class: "keys" }, ...shortcuts),
+    el("p", { class: "note" }, `lmcraft ${version}`),
   ]);
 }

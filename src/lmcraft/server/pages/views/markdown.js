@@ -1,11 +1,11 @@
-// Markdown to DOM nodes. The text is a model's, so it may be hostile: HTML stays text, links are http(s) or mailto,
-// nesting is bounded, and every step is close to linear in the text.
+// Markdown to DOM nodes. The text comes from a model and may be hostile: HTML stays text, links are http(s) or mailto,
+// nesting is bounded, and the time is close to linear in the length of the text.
 
-import { el, visible } from "./dom.js";
-import { codeBlock } from "./code_block.js";
-import { inline } from "./markdown_inline.js";
+import { buildCodeBlock } from "./code_block.js";
+import { el, escapeControls } from "./dom.js";
+import { renderInline } from "./markdown_inline.js";
 
-const DEEPEST = 8;
+const MAX_DEPTH = 8;
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^`\s]{0,40})[^`]*$/;
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/;
@@ -14,64 +14,65 @@ const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( *)([-*+]|\d{1,9}[.)])(\s+)(?=\S)/;
 const TABLE_RULE = /^ {0,3}\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)+\|?\s*$/;
 
-/** Makes `container` show `text`. Blocks that did not change keep their nodes: a growing answer only redraws its last one. */
-export function patch(container, text) {
-  const blocks = split(text.replace(/\r\n?/g, "\n").split("\n"));
-  const shown = container.blocks ?? [];
-  let same = 0;
-  while (same < shown.length && same < blocks.length && shown[same] === blocks[same].source) same += 1;
-  while (container.childNodes.length > same) container.lastChild.remove();
-  for (const block of blocks.slice(same)) container.append(draw(block, 0));
+/** Shows `text` in `container`. Unchanged blocks keep their nodes, so that a growing answer only redraws its last block. */
+export function renderMarkdown(container, text) {
+  const blocks = parseBlocks(text.replace(/\r\n?/g, "\n").split("\n"));
+  const drawn = container.blocks ?? [];
+  let unchanged = 0;
+  while (unchanged < drawn.length && unchanged < blocks.length && drawn[unchanged] === blocks[unchanged].source) unchanged += 1;
+  while (container.childNodes.length > unchanged) container.lastChild.remove();
+  for (const block of blocks.slice(unchanged)) container.append(renderBlock(block, 0));
   container.blocks = blocks.map(({ source }) => source);
 }
 
-/** Top-level blocks: {kind, lines, source, …}. */
-function split(lines) {
+/** The top-level blocks: {kind, source, end, ...}. */
+function parseBlocks(lines) {
   const blocks = [];
   for (let i = 0; i < lines.length; ) {
     const start = i;
-    const block = lines[i].trim() ? blockAt(lines, i) : null;
+    const block = lines[i].trim() ? parseBlock(lines, i) : null;
     i = block ? block.end : i + 1;
     if (block) blocks.push({ ...block, source: `${block.kind}\n${lines.slice(start, i).join("\n")}` });
   }
   return blocks;
 }
 
-function blockAt(lines, i) {
+function parseBlock(lines, i) {
   const line = lines[i];
-  let found;
-  if ((found = FENCE.exec(line))) return fenceAt(lines, i, found);
-  if ((found = HEADING.exec(line))) return { kind: "heading", level: found[1].length, text: found[2], end: i + 1 };
+  let match;
+  if ((match = FENCE.exec(line))) return parseFence(lines, i, match);
+  if ((match = HEADING.exec(line))) return { kind: "heading", level: match[1].length, text: match[2], end: i + 1 };
   if (RULE.test(line)) return { kind: "rule", end: i + 1 };
   if (QUOTE.test(line)) {
-    const end = runOf(lines, i, (one) => QUOTE.test(one));
-    return { kind: "quote", lines: lines.slice(i, end).map((one) => one.replace(QUOTE, "")), end };
+    const end = findRunEnd(lines, i, (text) => QUOTE.test(text));
+    return { kind: "quote", lines: lines.slice(i, end).map((text) => text.replace(QUOTE, "")), end };
   }
-  if ((found = ITEM.exec(line)) && found[1].length < 4) return listAt(lines, i, found[1].length);
+  if ((match = ITEM.exec(line)) && match[1].length < 4) return parseList(lines, i, match[1].length);
   if (line.includes("|") && TABLE_RULE.test(lines[i + 1] ?? "")) {
-    const end = runOf(lines, i, (one) => one.includes("|"));
+    const end = findRunEnd(lines, i, (text) => text.includes("|"));
     return { kind: "table", lines: lines.slice(i, end), end };
   }
-  const end = runOf(lines, i + 1, (one) => one.trim() && !startsBlock(one));
+  const end = findRunEnd(lines, i + 1, (text) => text.trim() && !startsBlock(text));
   return { kind: "paragraph", text: lines.slice(i, end).join("\n"), end };
 }
 
-const startsBlock = (line) => [FENCE, HEADING, QUOTE, RULE, ITEM].some((start) => start.test(line));
+const startsBlock = (line) => [FENCE, HEADING, QUOTE, RULE, ITEM].some((pattern) => pattern.test(line));
 
-function runOf(lines, i, belongs) {
-  while (i < lines.length && belongs(lines[i])) i += 1;
+/** The index of the first line from `i` on that does not match. */
+function findRunEnd(lines, i, matches) {
+  while (i < lines.length && matches(lines[i])) i += 1;
   return i;
 }
 
-function fenceAt(lines, i, [, fence, language]) {
+function parseFence(lines, i, [, fence, language]) {
   const closes = (line) => line.trim().startsWith(fence) && !line.trim().replaceAll(fence[0], "");
   let end = i + 1;
-  while (end < lines.length && !closes(lines[end])) end += 1; // a fence that is still open runs to the end
+  while (end < lines.length && !closes(lines[end])) end += 1; // an open fence runs to the end of the text
   return { kind: "code", language, text: lines.slice(i + 1, end).join("\n"), end: Math.min(end + 1, lines.length) };
 }
 
-/** A list goes on over blank lines as long as what follows is indented or another item. */
-function listAt(lines, i, indent) {
+/** A list continues across blank lines if the next line is indented or another item. */
+function parseList(lines, i, indent) {
   const first = ITEM.exec(lines[i])[2];
   const ordered = /\d/.test(first);
   const items = [];
@@ -97,38 +98,38 @@ function listAt(lines, i, indent) {
   return { kind: "list", ordered, start: parseInt(first, 10), items, end };
 }
 
-function draw(block, depth) {
-  if (depth > DEEPEST) return el("p", { dir: "auto" }, visible(block.source.slice(block.kind.length + 1)));
-  return DRAW[block.kind](block, depth);
+function renderBlock(block, depth) {
+  if (depth > MAX_DEPTH) return el("p", { dir: "auto" }, escapeControls(block.source.slice(block.kind.length + 1)));
+  return RENDERERS[block.kind](block, depth);
 }
 
-const drawAll = (lines, depth) => split(lines).map((block) => draw(block, depth + 1));
+const renderNested = (lines, depth) => parseBlocks(lines).map((block) => renderBlock(block, depth + 1));
 
-const DRAW = {
-  paragraph: ({ text }) => inline(el("p", { dir: "auto" }), text),
-  // The page has h1 and h2 of its own; an answer's headings hang below them.
-  heading: ({ level, text }) => inline(el(`h${Math.min(level + 2, 6)}`, { dir: "auto", class: `h${level}` }), text),
+const RENDERERS = {
+  paragraph: ({ text }) => renderInline(el("p", { dir: "auto" }), text),
+  // The page itself uses h1 and h2, so the headings of an answer start at h3.
+  heading: ({ level, text }) => renderInline(el(`h${Math.min(level + 2, 6)}`, { dir: "auto", class: `h${level}` }), text),
   rule: () => el("hr"),
-  code: ({ language, text }) => codeBlock(language, text),
-  quote: ({ lines }, depth) => el("blockquote", { dir: "auto" }, ...drawAll(lines, depth)),
+  code: ({ language, text }) => buildCodeBlock(language, text),
+  quote: ({ lines }, depth) => el("blockquote", { dir: "auto" }, ...renderNested(lines, depth)),
   list: ({ ordered, start, items }, depth) =>
-    el(ordered ? "ol" : "ul", { dir: "auto", start: ordered && start !== 1 ? start : null }, ...items.map((lines) => item(lines, depth))),
-  table: ({ lines }) => table(lines),
+    el(ordered ? "ol" : "ul", { dir: "auto", start: ordered && start !== 1 ? start : null }, ...items.map((lines) => renderItem(lines, depth))),
+  table: ({ lines }) => renderTable(lines),
 };
 
-function item(lines, depth) {
-  const blocks = split(lines);
+function renderItem(lines, depth) {
+  const blocks = parseBlocks(lines);
   const node = el("li", { dir: "auto" });
-  const tight = blocks[0]?.kind === "paragraph" && !lines.includes("");
-  if (tight) inline(node, blocks.shift().text);
-  node.append(...blocks.map((block) => draw(block, depth + 1)));
+  const isTight = blocks[0]?.kind === "paragraph" && !lines.includes("");
+  if (isTight) renderInline(node, blocks.shift().text);
+  node.append(...blocks.map((block) => renderBlock(block, depth + 1)));
   return node;
 }
 
-const cells = (line) => line.trim().replace(/^\|/, "").replace(/\|$/, "").split("|").map((cell) => cell.trim());
+const splitCells = (line) => line.trim().replace(/^\|/, "").replace(/\|$/, "").split("|").map((cell) => cell.trim());
 
-function table([head, , ...rows]) {
-  const row = (line, tag) => el("tr", {}, ...cells(line).map((cell) => inline(el(tag, { dir: "auto" }), cell)));
-  const body = rows.map((line) => row(line, "td"));
-  return el("div", { class: "wide-table" }, el("table", {}, el("thead", {}, row(head, "th")), el("tbody", {}, ...body)));
+function renderTable([head, , ...rows]) {
+  const renderRow = (line, tag) => el("tr", {}, ...splitCells(line).map((cell) => renderInline(el(tag, { dir: "auto" }), cell)));
+  const body = rows.map((line) => renderRow(line, "td"));
+  return el("div", { class: "wide-table" }, el("table", {}, el("thead", {}, renderRow(head, "th")), el("tbody", {}, ...body)));
 }

@@ -1,99 +1,104 @@
-// The inside of a paragraph: code, emphasis and links.
+// Markdown inside a paragraph: code, emphasis, links and escapes.
 
-import { el, visible } from "./dom.js";
+import { el, escapeControls } from "./dom.js";
 
-const LONGEST = 20_000; // characters; a longer paragraph is shown as it is, so that no text can make this slow
-const DEEPEST = 6;
+const MAX_CHARACTERS = 20_000; // longer paragraphs stay plain text, which bounds the time for any input
+const MAX_DEPTH = 6;
 const SPECIAL = /[\\`*_~[]|https?:\/\//g;
 const LINK = /\[([^[\]\n]{1,1000})\]\(<?((?:[^()\s<>]|\([^()\s<>]{0,500}\)){1,2000})>?(?:\s+"[^"\n]{0,500}")?\)/y;
 const BARE_LINK = /https?:\/\/[^\s<>"'`)\]}]{1,2000}/y;
-const MARKS = [["**", "strong"], ["__", "strong"], ["~~", "del"], ["*", "em"], ["_", "em"]];
+const EMPHASIS = [["**", "strong"], ["__", "strong"], ["~~", "del"], ["*", "em"], ["_", "em"]];
+const SAFE_PROTOCOLS = ["http:", "https:", "mailto:"];
 
-/** Fills `parent` with `text`, and gives it back. */
-export function inline(parent, text, depth = 0) {
-  if (text.length > LONGEST || depth > DEEPEST) {
-    parent.append(visible(text));
+/** Appends the text to `parent`, and returns `parent`. */
+export function renderInline(parent, text, depth = 0) {
+  if (text.length > MAX_CHARACTERS || depth > MAX_DEPTH) {
+    parent.append(escapeControls(text));
     return parent;
   }
-  const missing = new Set(); // marks that nothing further on closes: looked for once
-  let plainFrom = 0;
-  for (let i = 0; (i = nextSpecial(text, i)) < text.length; ) {
-    const found = escaped(text, i) ?? code(text, i, missing) ?? emphasis(text, i, missing, depth) ?? link(text, i);
-    if (!found) {
+  const unclosed = new Set(); // marks without a closing mark in the remaining text, so that each is searched for once
+  let plainStart = 0;
+  for (let i = 0; (i = findSpecial(text, i)) < text.length; ) {
+    const span = parseEscape(text, i) ?? parseCode(text, i, unclosed) ?? parseEmphasis(text, i, unclosed, depth) ?? parseLink(text, i);
+    if (!span) {
       i += 1;
       continue;
     }
-    parent.append(visible(text.slice(plainFrom, i)), found.node);
-    i = plainFrom = found.end;
+    parent.append(escapeControls(text.slice(plainStart, i)), span.node);
+    i = plainStart = span.end;
   }
-  parent.append(visible(text.slice(plainFrom)));
+  parent.append(escapeControls(text.slice(plainStart)));
   return parent;
 }
 
-function nextSpecial(text, from) {
-  SPECIAL.lastIndex = from;
+function findSpecial(text, start) {
+  SPECIAL.lastIndex = start;
   return SPECIAL.exec(text)?.index ?? text.length;
 }
 
-function escaped(text, i) {
+// Each parser returns {node, end} for the span that begins at `i`, or null.
+
+function parseEscape(text, i) {
   if (text[i] !== "\\" || !/[!-/:-@[-`{-~]/.test(text[i + 1] ?? "")) return null;
   return { node: text[i + 1], end: i + 2 };
 }
 
-function code(text, i, missing) {
+function parseCode(text, i, unclosed) {
   if (text[i] !== "`") return null;
-  let ticks = i;
-  while (text[ticks] === "`") ticks += 1;
-  const mark = text.slice(i, ticks);
-  const close = missing.has(mark) ? -1 : text.indexOf(mark, ticks);
+  let start = i;
+  while (text[start] === "`") start += 1;
+  const mark = text.slice(i, start);
+  const close = unclosed.has(mark) ? -1 : text.indexOf(mark, start);
   if (close < 0) {
-    missing.add(mark);
-    return { node: mark, end: ticks };
+    unclosed.add(mark);
+    return { node: mark, end: start };
   }
-  return { node: el("code", {}, visible(text.slice(ticks, close).replace(/^ (.+) $/, "$1"))), end: close + mark.length };
+  return { node: el("code", {}, escapeControls(text.slice(start, close).replace(/^ (.+) $/, "$1"))), end: close + mark.length };
 }
 
-function emphasis(text, i, missing, depth) {
-  const [mark, tag] = MARKS.find(([one]) => text.startsWith(one, i)) ?? [];
-  if (!mark || missing.has(mark) || /\s|^$/.test(text[i + mark.length] ?? "")) return null;
-  const word = mark[0] === "_"; // snake_case is no emphasis
-  if (word && /[\p{L}\p{N}]/u.test(text[i - 1] ?? "")) return null;
+function parseEmphasis(text, i, unclosed, depth) {
+  const [mark, tag] = EMPHASIS.find(([candidate]) => text.startsWith(candidate, i)) ?? [];
+  if (!mark || unclosed.has(mark) || /\s|^$/.test(text[i + mark.length] ?? "")) return null;
+  const isUnderscore = mark[0] === "_"; // no emphasis inside words, such as snake_case
+  if (isUnderscore && isLetter(text[i - 1])) return null;
   for (let close = i + mark.length; (close = text.indexOf(mark, close + 1)) > 0; ) {
-    if (/\s/.test(text[close - 1]) || (word && /[\p{L}\p{N}]/u.test(text[close + mark.length] ?? ""))) continue;
+    if (/\s/.test(text[close - 1]) || (isUnderscore && isLetter(text[close + mark.length]))) continue;
     if (mark.length === 1 && (text[close + 1] === mark || text[close - 1] === mark)) {
-      close += 1; // part of a double mark
+      close += 1; // half of a double mark
       continue;
     }
-    return { node: inline(el(tag), text.slice(i + mark.length, close), depth + 1), end: close + mark.length };
+    return { node: renderInline(el(tag), text.slice(i + mark.length, close), depth + 1), end: close + mark.length };
   }
-  missing.add(mark);
+  unclosed.add(mark);
   return null;
 }
 
-function link(text, i) {
+function parseLink(text, i) {
   if (text[i] === "[") {
     LINK.lastIndex = i;
-    const found = LINK.exec(text);
-    const href = found && safe(found[2]);
-    return href ? { node: anchor(href, visible(found[1])), end: LINK.lastIndex } : null;
+    const match = LINK.exec(text);
+    const href = match && checkUrl(match[2]);
+    return href ? { node: buildLink(href, match[1]), end: LINK.lastIndex } : null;
   }
-  if (text[i] !== "h" || /[\p{L}\p{N}]/u.test(text[i - 1] ?? "")) return null;
+  if (text[i] !== "h" || isLetter(text[i - 1])) return null;
   BARE_LINK.lastIndex = i;
-  const address = BARE_LINK.exec(text)?.[0].replace(/[.,:;!?*_~。,、;:!?]+$/, "");
-  const href = address && safe(address);
-  return href ? { node: anchor(href, visible(address)), end: i + address.length } : null;
+  const url = BARE_LINK.exec(text)?.[0].replace(/[.,:;!?*_~。，、；：！？]+$/, "");
+  const href = url && checkUrl(url);
+  return href ? { node: buildLink(href, url), end: i + url.length } : null;
 }
 
-/** The address, if it is absolute and of a harmless kind. */
-function safe(address) {
+const isLetter = (character = "") => /[\p{L}\p{N}]/u.test(character);
+
+/** The URL if it is absolute and has a safe protocol, or null. */
+function checkUrl(url) {
   try {
-    const { protocol, href } = new URL(address);
-    return ["http:", "https:", "mailto:"].includes(protocol) ? href : null;
+    const { protocol, href } = new URL(url);
+    return SAFE_PROTOCOLS.includes(protocol) ? href : null;
   } catch {
     return null;
   }
 }
 
-function anchor(href, ...children) {
-  return el("a", { href, title: href, target: "_blank", rel: "noopener noreferrer" }, ...children);
+function buildLink(href, text) {
+  return el("a", { href, title: href, target: "_blank", rel: "noopener noreferrer" }, escapeControls(text));
 }

@@ -1,74 +1,81 @@
 // The row of buttons under a message.
 
+import { formatNumber, t } from "../strings.js";
+import { copyText } from "./clipboard.js";
 import { askReason } from "./dialogs.js";
-import { copy, el, iconButton } from "./dom.js";
-import { number, t } from "../strings.js";
+import { el } from "./dom.js";
+import { buildIconButton } from "./icons.js";
+
+const IDLE_ONLY = { class: "icon idle-only" }; // disabled while the conversation has an answer in progress
 
 /**
- * place: {siblings, last, tokens, paired}; does: {edit(), toggleTokens(), prompt(), answer()}.
- * `rests` marks what has to wait while an answer of the conversation is being written; `data-act` finds a button
- * again after the row was drawn anew.
+ * display: {siblings, isLast, showTokens, isPaired}; handlers: {edit(), toggleTokens(), showPrompt()}.
+ * `data-act` identifies a button across redraws.
  */
-export function actionsOf(message, place, controller, does) {
+export function buildActions(message, display, controller, handlers) {
   const { id, role } = message;
-  const button = (act, name, run, given = {}) => iconButton(name, t(act), run, { "data-act": act, ...given });
-  const copier = button("copy", "copy", (event) => copy(message.content, event.currentTarget));
+  const versions = buildVersionSwitcher(message, display, controller);
+  if (message.live) return [versions];
   const saved = !message.unsaved;
-  const rests = { class: "icon rests" };
-  if (message.live) return [switcher(message, place, controller)];
+  const copy = buildButton("copy", (event) => copyText(message.content, event.currentTarget));
+  const edit = saved && buildButton("edit", handlers.edit, IDLE_ONLY);
   if (role === "user") {
-    const unanswered = place.last && button("again", "again", () => does.answer(), rests);
-    return [switcher(message, place, controller), copier, saved && button("edit", "edit", does.edit, rests), unanswered];
+    const answer = display.isLast && buildButton("regenerate", () => controller.answer(id), IDLE_ONLY);
+    return [versions, copy, edit, answer];
   }
-  const looks = [
-    message.details?.tokens?.length > 0 && button("tokens", "tokens", does.toggleTokens, { "aria-pressed": String(place.tokens) }),
-    button("prompt", "prompt", does.prompt),
+  const inspection = [
+    message.details?.tokens?.length > 0 && buildButton("tokens", handlers.toggleTokens, { "aria-pressed": String(display.showTokens) }),
+    buildButton("prompt", handlers.showPrompt),
   ];
-  if (place.paired) return [copier, ...looks];
-  const goesOn = saved && place.last && message.details?.finish !== "stop";
+  if (display.isPaired) return [copy, ...inspection];
+  const canContinue = saved && display.isLast && message.details?.finish !== "stop";
   return [
-    switcher(message, place, controller),
-    copier,
-    saved && button("edit", "edit", does.edit, rests),
-    button("again", "again", () => controller.regenerate(id), rests),
-    goesOn && button("go", "go", () => controller.goOn(id), rests),
-    saved && thumb(message, 1, controller),
-    saved && thumb(message, -1, controller),
-    ...looks,
+    versions,
+    copy,
+    edit,
+    buildButton("regenerate", () => controller.regenerate(id), IDLE_ONLY),
+    canContinue && buildButton("continue", () => controller.continueAnswer(id), IDLE_ONLY),
+    saved && buildRatingButton(message, 1, controller),
+    saved && buildRatingButton(message, -1, controller),
+    ...inspection,
   ];
 }
 
-function thumb(message, rating, controller) {
-  const name = rating > 0 ? "good" : "bad";
-  const set = message.rating === rating;
-  const label = set && message.reason ? `${t(name)}: ${message.reason}` : t(name);
-  const run = async () => {
-    if (set) return controller.rate(message.id, 0, "");
-    await controller.rate(message.id, rating, ""); // counts even if the question below is dismissed
-    const reason = (await askReason(rating, ""))?.trim();
+/** A button whose icon and label both have the action's name. */
+function buildButton(action, onclick, attributes = {}) {
+  return buildIconButton(action, t(action), onclick, { "data-act": action, ...attributes });
+}
+
+function buildRatingButton(message, rating, controller) {
+  const action = rating > 0 ? "good" : "bad";
+  const isSet = message.rating === rating;
+  const label = isSet && message.reason ? `${t(action)}: ${message.reason}` : t(action);
+  const rate = async () => {
+    if (isSet) return controller.rate(message.id, 0, "");
+    await controller.rate(message.id, rating, ""); // counts even if the person closes the dialog
+    const reason = (await askReason(rating))?.trim();
     if (reason) await controller.rate(message.id, rating, reason);
   };
-  return iconButton(name, label, run, { "data-act": name, "aria-pressed": String(set) });
+  return buildIconButton(action, label, rate, { "data-act": action, "aria-pressed": String(isSet) });
 }
 
-function switcher({ id }, { siblings }, controller) {
+function buildVersionSwitcher({ id }, { siblings }, controller) {
   if (siblings.length < 2) return null;
   const n = siblings.indexOf(id) + 1;
   const count = siblings.length;
-  const step = (act, name, by, end) => iconButton(name, t(act), () => controller.step(id, by), { "data-act": act, disabled: end });
   return el(
     "span",
     { class: "switcher", role: "group", "aria-label": t("version", { n, count }) },
-    step("previous", "left", -1, n === 1),
+    buildButton("previous", () => controller.switchVersion(id, -1), { disabled: n === 1 }),
     el("span", {}, `${n}/${count}`),
-    step("next", "right", 1, n === count),
+    buildButton("next", () => controller.switchVersion(id, 1), { disabled: n === count }),
   );
 }
 
-/** How fast an answer came, or null where nobody measured. */
-export function statsOf({ live, details }) {
+/** The speed of an answer; empty if it was not measured. */
+export function formatStats({ live, details }) {
   const timings = live?.timings() ?? details?.timings;
   if (!timings) return "";
   const { rate, first, tokens } = timings;
-  return t("stats", { rate: rate ? number(rate, 1) : "–", first: number(first, 2), n: number(tokens) });
+  return t("stats", { rate: rate ? formatNumber(rate, 1) : "–", first: formatNumber(first, 2), n: formatNumber(tokens) });
 }

@@ -1,36 +1,33 @@
-// The form in the place of a message that is being rewritten.
+// The form that replaces a message while it is edited.
 
-import { isComposing } from "./composer.js";
-import { el } from "./dom.js";
 import { t } from "../strings.js";
+import { el } from "./dom.js";
+import { isComposing } from "./keyboard.js";
 
-/** does: {save(text, goOn) -> whether it was kept, cancel()}. An answer can be saved, or saved and continued. */
-export function editor({ role, content }, does) {
-  const area = el("textarea", { value: content, dir: "auto", maxlength: "1000000", "aria-label": t("editLabel"), rows: Math.min(16, content.split("\n").length + 1) });
-  const button = (label, kind, action) => el("button", { type: "button", class: kind, onclick: action }, label);
-  const save = async (goOn) => {
+const MAX_ROWS = 16;
+
+/** handlers: {save(text, thenContinue) -> whether it was saved, cancel()}. Answers can be saved, or saved and continued. */
+export function buildEditor({ role, content }, handlers) {
+  const rows = Math.min(MAX_ROWS, content.split("\n").length + 1);
+  const area = el("textarea", { value: content, dir: "auto", maxlength: "1000000", "aria-label": t("editMessage"), rows });
+  const buildButton = (label, kind, onclick) => el("button", { type: "button", class: kind, onclick }, label);
+  const save = async (thenContinue) => {
     if (!area.value.trim() || area.disabled) return;
-    area.disabled = true; // a second Enter must not save twice
-    if (!(await does.save(area.value, goOn))) area.disabled = false;
+    area.disabled = true; // so that a second Enter does not save again
+    if (!(await handlers.save(area.value, thenContinue))) area.disabled = false;
   };
-  const asked = role === "user";
+  const isUser = role === "user";
   area.addEventListener("keydown", (event) => {
     if (isComposing(event)) return;
-    if (event.key === "Escape") does.cancel();
-    else if (event.key === "Enter" && (asked ? !event.shiftKey : event.ctrlKey || event.metaKey)) save(false);
+    if (event.key === "Escape") handlers.cancel();
+    else if (event.key === "Enter" && (isUser ? !event.shiftKey : event.ctrlKey || event.metaKey)) save(false);
     else return;
     event.preventDefault();
   });
-  return el(
-    "div",
-    { class: "editor" },
-    area,
-    el(
-      "div",
-      { class: "row buttons" },
-      button(t("cancel"), "quiet", () => does.cancel()),
-      !asked && button(t("saveAndGo"), "quiet", () => save(true)),
-      button(t(asked ? "saveAndSend" : "save"), "main", () => save(false)),
-    ),
-  );
+  const buttons = [
+    buildButton(t("cancel"), "quiet", () => handlers.cancel()),
+    !isUser && buildButton(t("saveAndContinue"), "quiet", () => save(true)),
+    buildButton(t(isUser ? "send" : "save"), "main", () => save(false)),
+  ];
+  return el("div", { class: "editor" }, area, el("div", { class: "row buttons" }, ...buttons));
 }

@@ -1,136 +1,144 @@
 // One message of the conversation.
 
-import { actionsOf, statsOf } from "./message_actions.js";
-import { el, icon, visible } from "./dom.js";
-import { editor } from "./message_editor.js";
-import { patch } from "./markdown.js";
 import { t } from "../strings.js";
+import { el, escapeControls } from "./dom.js";
+import { buildIcon } from "./icons.js";
+import { renderMarkdown } from "./markdown.js";
+import { buildActions, formatStats } from "./message_actions.js";
+import { buildEditor } from "./message_editor.js";
 import { TokenView } from "./token_view.js";
 
 export class MessageView {
-  /** does: {toggleTokens(message), prompt(message), answer(message)}. */
-  constructor(controller, does) {
-    Object.assign(this, { controller, does, editing: false, drawnFrom: [] });
+  /** handlers: {toggleTokens(message), showPrompt(message), branch(message, index, alternative)}. */
+  constructor(controller, handlers) {
+    Object.assign(this, { controller, handlers, isEditing: false, drawnState: [] });
     this.head = el("header");
     this.body = el("div", { class: "body" });
     this.foot = el("footer");
     this.node = el("li", { tabindex: "-1" }, this.head, this.body, this.foot);
   }
 
-  /** place: {siblings, last, tokens: whether they are shown, paired}. Draws only what changed. */
-  show(message, place) {
-    Object.assign(this, { message, place });
+  /** display: {siblings, isLast, showTokens, isPaired}. Redraws only if something changed. */
+  show(message, display) {
+    Object.assign(this, { message, display });
     const { content, rating, reason, live, problem, id } = message;
-    const { siblings, last, tokens, paired } = place;
-    const language = document.documentElement.lang;
-    const from = [id, content, rating, reason, live, problem, siblings.indexOf(id), siblings.length, last, tokens, paired, language, this.editing];
-    if (from.every((fact, i) => fact === this.drawnFrom[i])) return;
-    this.drawnFrom = from;
+    const { siblings, isLast, showTokens, isPaired } = display;
+    const version = [siblings.indexOf(id), siblings.length];
+    const { lang } = document.documentElement;
+    const state = [id, content, rating, reason, live, problem, ...version, isLast, showTokens, isPaired, lang, this.isEditing];
+    if (state.every((value, i) => value === this.drawnState[i])) return;
+    this.drawnState = state;
     this.#draw();
   }
 
-  /** While the answer grows: its text and its speed, nothing else. */
-  stream() {
+  /** Draws the text and the speed of an answer in progress, nothing else. */
+  drawProgress() {
     this.#drawBody();
-    this.stats.textContent = statsOf(this.message);
+    this.stats.textContent = formatStats(this.message);
   }
 
   edit() {
-    this.editing = true;
-    this.#again();
+    this.isEditing = true;
+    this.#redraw();
     const area = this.body.querySelector("textarea");
     area.focus();
     area.setSelectionRange(area.value.length, area.value.length);
   }
 
-  #again() {
-    this.show(this.message, this.place);
+  #redraw() {
+    this.show(this.message, this.display);
   }
 
   #draw() {
-    const { message, place } = this;
-    this.node.className = `message ${message.role}${message.live ? " live" : ""}${place.last ? " last" : ""}`;
+    const { message, display } = this;
+    this.node.className = `message ${message.role}${message.live ? " live" : ""}${display.isLast ? " last" : ""}`;
     this.node.dataset.id = message.id;
-    this.head.replaceChildren(...this.#heading());
+    this.head.replaceChildren(...this.#buildHead());
     this.tokenView = null;
     this.body.replaceChildren();
-    this.body.blocks = null; // what markdown.js remembers of it
+    this.body.blocks = null; // the cache of renderMarkdown
     this.#drawBody();
-    this.stats = el("span", { class: "stats" }, statsOf(message));
+    this.stats = el("span", { class: "stats" }, formatStats(message));
     if (message.details?.seed !== undefined) this.stats.title = `${t("seed")}: ${message.details.seed}`;
-    const does = {
+    const handlers = {
       edit: () => this.edit(),
-      toggleTokens: () => this.does.toggleTokens(this.message),
-      prompt: () => this.does.prompt(this.message),
-      answer: () => this.does.answer(this.message),
+      toggleTokens: () => this.handlers.toggleTokens(this.message),
+      showPrompt: () => this.handlers.showPrompt(this.message),
     };
-    const buttons = this.editing ? [] : actionsOf(message, place, this.controller, does);
-    const row = el("div", { class: "actions" }, ...buttons.filter(Boolean), this.stats);
-    this.foot.replaceChildren(...this.#notices(), row);
+    const buttons = this.isEditing ? [] : buildActions(message, display, this.controller, handlers);
+    const actions = el("div", { class: "actions" }, ...buttons.filter(Boolean), this.stats);
+    this.foot.replaceChildren(...this.#buildNotices(), actions);
   }
 
-  #heading() {
-    const { role, model, edited_from: edited } = this.message;
-    const marked = edited && el("span", { class: "tag" }, t("edited"));
-    if (role === "user") return [el("h2", { class: "hidden" }, t("you"))];
-    return [el("h2", { class: "hidden" }, t("answer")), el("span", { class: "by" }, model), marked].filter(Boolean);
+  #buildHead() {
+    const { role, model, edited_from: editedFrom } = this.message;
+    if (role === "user") return [el("h2", { class: "visually-hidden" }, t("you"))];
+    const parts = [el("h2", { class: "visually-hidden" }, t("answer")), el("span", { class: "model-name" }, model)];
+    return editedFrom ? [...parts, el("span", { class: "tag" }, t("edited"))] : parts;
   }
 
   #drawBody() {
     const { message, body } = this;
-    if (this.editing) return this.#drawEditor();
-    body.classList.toggle("waiting", Boolean(message.live) && !message.content);
+    if (this.isEditing) return this.#drawEditor();
+    const isWaiting = Boolean(message.live) && !message.content;
+    body.classList.toggle("waiting", isWaiting);
     body.setAttribute("aria-busy", String(Boolean(message.live)));
-    if (message.live && !message.content) return body.replaceChildren(...waiting());
+    if (isWaiting) return body.replaceChildren(...buildWaitingDots());
     if (body.querySelector(".dot")) body.replaceChildren();
-    if (message.role === "user") return body.replaceChildren(el("p", { class: "plain", dir: "auto" }, visible(message.content)));
-    const { tokens = [], prefix = 0, prompt_ids: ids } = message.details ?? {};
-    if (!this.place.tokens || !(message.live?.tokens ?? tokens).length) return patch(body, message.content);
+    if (message.role === "user") return body.replaceChildren(el("p", { class: "plain", dir: "auto" }, escapeControls(message.content)));
+    const tokens = message.live?.tokens ?? message.details?.tokens ?? [];
+    if (this.display.showTokens && tokens.length) this.#drawTokens(tokens);
+    else renderMarkdown(body, message.content);
+  }
+
+  #drawTokens(tokens) {
+    const { live, content, details, unsaved } = this.message;
     if (!this.tokenView) {
-      this.tokenView = new TokenView((index, other) => this.does.branch(this.message, index, other));
-      body.replaceChildren(this.tokenView.node);
+      this.tokenView = new TokenView((index, alternative) => this.handlers.branch(this.message, index, alternative));
+      this.body.replaceChildren(this.tokenView.node);
     }
-    const { live } = message;
-    this.tokenView.show(message.content.slice(0, live?.prefix ?? prefix), live?.tokens ?? tokens, !live && Boolean(ids) && !message.unsaved);
+    const prefix = content.slice(0, live?.prefix ?? details?.prefix ?? 0);
+    this.tokenView.show(prefix, tokens, !live && Boolean(details?.prompt_ids) && !unsaved);
   }
 
   #drawEditor() {
-    if (this.body.querySelector(".editor")) return; // what was typed stays
-    const stop = () => {
-      this.editing = false;
-      this.#again();
+    if (this.body.querySelector(".editor")) return; // keeps the text typed so far
+    const close = () => {
+      this.isEditing = false;
+      this.#redraw();
     };
-    const form = editor(this.message, {
-      save: async (text, goOn) => {
-        const kept = await this.controller.edit(this.message.id, text, goOn);
-        if (kept) stop();
-        return kept;
+    const editor = buildEditor(this.message, {
+      save: async (text, thenContinue) => {
+        const saved = await this.controller.edit(this.message.id, text, thenContinue);
+        if (saved) close();
+        return saved;
       },
       cancel: () => {
-        stop();
+        close();
         this.node.querySelector('[data-act="edit"]')?.focus();
       },
     });
-    this.body.replaceChildren(form);
+    this.body.replaceChildren(editor);
   }
 
-  #notices() {
-    const { message } = this;
-    if (message.role !== "assistant" || message.live) return [];
-    const problem = message.problem ?? message.details?.problem;
-    if (problem) return [this.#problem(problem)];
-    const finish = message.details?.finish;
-    const said = !message.content ? t("nothingSaid") : finish === "length" ? t("cutByLength") : finish === "stopped" ? t("stopped") : "";
-    return said ? [el("p", { class: "note" }, said)] : [];
+  #buildNotices() {
+    const { role, live, content, details } = this.message;
+    if (role !== "assistant" || live) return [];
+    const problem = this.message.problem ?? details?.problem;
+    if (problem) return [this.#buildProblem(problem)];
+    const finish = { length: t("cutByLength"), stopped: t("stopped") };
+    const note = content ? finish[details?.finish] : t("emptyAnswer");
+    return note ? [el("p", { class: "note" }, note)] : [];
   }
 
-  #problem(text) {
-    const again = el("button", { type: "button", class: "quiet rests", "data-act": "retry", onclick: () => this.controller.retry(this.message.id) }, t("retry"));
-    return el("div", { class: "notice", role: "group" }, icon("alert"), el("span", { dir: "auto" }, text), again);
+  #buildProblem(text) {
+    const retry = () => this.controller.retry(this.message.id);
+    const button = el("button", { type: "button", class: "quiet idle-only", "data-act": "retry", onclick: retry }, t("retry"));
+    return el("div", { class: "notice", role: "group" }, buildIcon("alert"), el("span", { dir: "auto" }, text), button);
   }
 }
 
-function waiting() {
-  const dot = () => el("span", { class: "dot", "aria-hidden": "true" });
-  return [el("span", { class: "hidden" }, t("thinking")), dot(), dot(), dot()];
+function buildWaitingDots() {
+  const buildDot = () => el("span", { class: "dot", "aria-hidden": "true" });
+  return [el("span", { class: "visually-hidden" }, t("waiting")), buildDot(), buildDot(), buildDot()];
 }

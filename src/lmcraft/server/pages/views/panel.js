@@ -1,7 +1,7 @@
 // The settings: what the model is told first, and how its tokens are drawn.
 
 import { byId, el } from "./dom.js";
-import { number, t } from "../strings.js";
+import { formatNumber, t } from "../strings.js";
 
 // name: [least, most, step]; with a slider where a range is worth seeing.
 const SLIDERS = {
@@ -45,7 +45,7 @@ export class Panel {
     setUnlessFocused(this.stops, [chat.settings.stop ?? []].flat().map((text) => text.replaceAll("\n", "\\n")).join("\n"));
     for (const [name, { input, slider }] of Object.entries(this.inputs)) {
       const preset = model?.defaults[name];
-      input.placeholder = preset !== undefined ? number(preset, digitsOf(preset)) : name === "seed" ? t("random") : "";
+      input.placeholder = preset !== undefined ? formatNumber(preset, digitsOf(preset)) : name === "seed" ? t("random") : "";
       setUnlessFocused(input, chat.settings[name] ?? "");
       if (slider) slider.value = chat.settings[name] ?? preset ?? 1;
     }

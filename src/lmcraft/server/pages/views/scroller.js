@@ -1,37 +1,37 @@
-// Keeps the end in sight while it is written, unless the person scrolled up to read.
+// Follows the end of the conversation while an answer grows, unless the person has scrolled up.
 
 import { byId } from "./dom.js";
 
-const NEAR = 80; // pixels from the end that still count as the end
-const FRAMES = 4; // messages off screen have guessed heights: the end moves as the first ones become real
+const END_DISTANCE_PX = 80; // positions this close to the end count as the end
+const SETTLE_FRAMES = 4; // heights of messages off screen are estimates until they are drawn, which moves the end
 
 export class Scroller {
   constructor() {
     this.box = byId("scroll");
     this.button = byId("to-end");
-    this.pinned = true;
-    this.box.addEventListener("scroll", () => this.#moved(), { passive: true });
-    this.button.addEventListener("click", () => this.toEnd());
+    this.isAtEnd = true;
+    this.box.addEventListener("scroll", () => this.#updatePosition(), { passive: true });
+    this.button.addEventListener("click", () => this.scrollToEnd());
     new ResizeObserver(() => this.follow()).observe(this.box);
   }
 
-  toEnd(frames = FRAMES) {
-    this.pinned = true;
+  scrollToEnd(frames = SETTLE_FRAMES) {
+    this.isAtEnd = true;
     this.#jump();
-    if (frames > 0) requestAnimationFrame(() => this.pinned && this.toEnd(frames - 1));
+    if (frames > 0) requestAnimationFrame(() => this.isAtEnd && this.scrollToEnd(frames - 1));
   }
 
   follow() {
-    if (this.pinned) this.#jump();
+    if (this.isAtEnd) this.#jump();
   }
 
   #jump() {
     this.box.scrollTop = this.box.scrollHeight;
   }
 
-  #moved() {
+  #updatePosition() {
     const { scrollTop, scrollHeight, clientHeight } = this.box;
-    this.pinned = scrollHeight - scrollTop - clientHeight < NEAR;
-    this.button.hidden = this.pinned;
+    this.isAtEnd = scrollHeight - scrollTop - clientHeight < END_DISTANCE_PX;
+    this.button.hidden = this.isAtEnd;
   }
 }

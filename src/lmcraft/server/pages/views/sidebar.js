@@ -1,70 +1,73 @@
-// The list of conversations: search, open, rename, delete, import, export.
+// The list of conversations: search, open, rename, delete, import and export.
 
-import { askTitle, confirmRemoval } from "./dialogs.js";
-import { byId, el, iconButton } from "./dom.js";
 import { t } from "../strings.js";
-import { toast } from "./toasts.js";
+import { askTitle, confirmDeletion } from "./dialogs.js";
+import { byId, el } from "./dom.js";
+import { buildIconButton } from "./icons.js";
+import { showToast } from "./toasts.js";
 
-const WAIT = 200; // ms between a keystroke or a change, and the request
+const RELOAD_DELAY_MS = 200; // several changes in a row make one request
+const URL_LIFETIME_MS = 60_000; // of an export, until its download has started
 
 export class Sidebar {
-  /** does: {open(id), renamed(id, title), removed(id), isLive(id)}. */
-  constructor(store, does) {
-    Object.assign(this, { store, does, entries: [], current: null, asked: 0, timer: null });
+  /** handlers: {open(id), renamed(id, title), removed(id), isLive(id)}. */
+  constructor(store, handlers) {
+    Object.assign(this, { store, handlers, entries: [], current: null, requestCount: 0, timer: null, shouldReset: false });
     this.list = byId("conversations");
-    byId("search").addEventListener("input", () => this.changed(true));
+    byId("search").addEventListener("input", () => this.scheduleReload({ reset: true }));
     byId("more").addEventListener("click", () => this.#load(this.entries.at(-1).updated));
     byId("import").addEventListener("click", () => byId("file").click());
     byId("file").addEventListener("change", () => this.#import());
     byId("export").addEventListener("click", () => this.#export());
   }
 
-  /** Asks the store again, soon: many changes make one request. */
-  changed(anew = false) {
-    this.anew ||= anew;
+  /** Loads the first page again. `reset`: drops the pages after it. */
+  scheduleReload({ reset = false } = {}) {
+    this.shouldReset ||= reset;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.#load(), WAIT);
+    this.timer = setTimeout(() => this.#load(), RELOAD_DELAY_MS);
   }
 
-  mark(id) {
+  markCurrent(id) {
     this.current = id;
     for (const row of this.list.querySelectorAll("li[data-id]")) this.#markRow(row);
   }
 
+  /** `before`: the `updated` time of the last entry, to load the page after it. */
   async #load(before = null) {
-    const number = ++this.asked;
-    let found;
+    const requestNumber = ++this.requestCount;
+    let page;
     try {
-      found = await this.store.list(byId("search").value.trim(), before);
+      page = await this.store.list(byId("search").value.trim(), before);
     } catch (error) {
-      return toast(error.message);
+      return showToast(error.message);
     }
-    if (number !== this.asked) return; // a later question is under way
-    const fresh = new Set(found.data.map(({ id }) => id));
-    const older = this.entries.filter(({ id }) => !fresh.has(id));
-    if (before !== null) this.entries = [...older, ...found.data];
-    else if (this.anew || !found.has_more) this.entries = found.data;
-    else this.entries = [...found.data, ...older]; // pages that "Show more" brought stay
-    this.anew = false;
-    byId("more").hidden = !found.has_more;
+    if (requestNumber !== this.requestCount) return; // a newer request is on its way
+    const ids = new Set(page.data.map(({ id }) => id));
+    const otherEntries = this.entries.filter(({ id }) => !ids.has(id));
+    if (before !== null) this.entries = [...otherEntries, ...page.data];
+    else if (this.shouldReset || !page.has_more) this.entries = page.data;
+    else this.entries = [...page.data, ...otherEntries]; // keeps the pages after the first one
+    this.shouldReset = false;
+    byId("more").hidden = !page.has_more;
     this.draw();
   }
 
   draw() {
-    const focused = document.activeElement?.closest("#conversations li")?.dataset.id;
-    this.list.replaceChildren(...this.entries.map((entry) => this.#row(entry)));
-    if (!this.entries.length) this.list.append(el("li", { class: "note" }, t("none")));
-    if (focused) this.list.querySelector(`li[data-id="${CSS.escape(focused)}"] button`)?.focus();
+    const focusedId = document.activeElement?.closest("#conversations li")?.dataset.id;
+    this.list.replaceChildren(...this.entries.map((entry) => this.#buildRow(entry)));
+    if (!this.entries.length) this.list.append(el("li", { class: "note" }, t("noChats")));
+    if (focusedId) this.list.querySelector(`li[data-id="${CSS.escape(focusedId)}"] button`)?.focus();
   }
 
-  #row({ id, title }) {
-    const name = title || t("untitled");
+  #buildRow({ id, title }) {
+    const name = title || t("newChat");
     const row = el(
       "li",
       { "data-id": id },
-      el("button", { type: "button", class: "open", dir: "auto", title: name, onclick: () => this.does.open(id) }, name),
-      iconButton("edit", `${t("rename")}: ${name}`, () => this.#rename(id, title)),
-      iconButton("trash", `${t("remove")}: ${name}`, () => this.#remove(id, name)),
+      el("button", { type: "button", class: "open", dir: "auto", title: name, onclick: () => this.handlers.open(id) }, name),
+      buildIconButton("edit", `${t("rename")}: ${name}`, () => this.#rename(id, title)),
+      buildIconButton("trash", `${t("delete")}: ${name}`, () => this.#remove(id, name)),
     );
     this.#markRow(row);
     return row;
@@ -72,62 +75,62 @@ export class Sidebar {
 
   #markRow(row) {
     const { id } = row.dataset;
-    row.classList.toggle("live", this.does.isLive(id));
+    row.classList.toggle("live", this.handlers.isLive(id));
     if (id === this.current) row.firstChild.setAttribute("aria-current", "page");
     else row.firstChild.removeAttribute("aria-current");
   }
 
-  async #rename(id, title) {
-    const given = (await askTitle(title))?.trim();
-    if (!given || given === title) return;
-    await this.#try(async () => {
-      await this.store.change(id, { title: given });
-      this.entries.find((entry) => entry.id === id).title = given;
+  async #rename(id, oldTitle) {
+    const title = (await askTitle(oldTitle))?.trim();
+    if (!title || title === oldTitle) return;
+    await this.#attempt(async () => {
+      await this.store.update(id, { title });
+      this.entries.find((entry) => entry.id === id).title = title;
       this.draw();
-      this.does.renamed(id, given);
+      this.handlers.renamed(id, title);
     });
   }
 
   async #remove(id, name) {
-    if (!(await confirmRemoval(name))) return;
-    await this.#try(async () => {
+    if (!(await confirmDeletion(name))) return;
+    await this.#attempt(async () => {
       await this.store.remove(id);
       this.entries = this.entries.filter((entry) => entry.id !== id);
       this.draw();
-      this.does.removed(id);
+      this.handlers.removed(id);
     });
   }
 
   async #import() {
     const file = byId("file").files[0];
-    byId("file").value = ""; // the same file may be chosen again
+    byId("file").value = ""; // so that choosing the same file again is a change, too
     if (!file) return;
-    await this.#try(async () => {
-      const { imported } = await this.store.importAll(await conversationsIn(file));
-      toast(t("imported", { n: imported }), "done");
-      this.changed(true);
+    await this.#attempt(async () => {
+      const { imported } = await this.store.importAll(await readJson(file));
+      showToast(t("imported", { n: imported }), "done");
+      this.scheduleReload({ reset: true });
     });
   }
 
   #export() {
-    return this.#try(async () => {
+    return this.#attempt(async () => {
       const text = JSON.stringify(await this.store.exportAll(), null, 2);
       const href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
       el("a", { href, download: "lmcraft-conversations.json" }).click();
-      setTimeout(() => URL.revokeObjectURL(href), 60_000);
+      setTimeout(() => URL.revokeObjectURL(href), URL_LIFETIME_MS);
     });
   }
 
-  async #try(action) {
+  async #attempt(action) {
     try {
       await action();
     } catch (error) {
-      toast(error.message);
+      showToast(error.message);
     }
   }
 }
 
-async function conversationsIn(file) {
+async function readJson(file) {
   try {
     return JSON.parse(await file.text());
   } catch {

@@ -1,22 +1,21 @@
-// Light, dark, or as the system says.
+// The theme: light, dark, or the system's ("auto"). index.html loads this module before the first paint.
 
 const THEMES = ["auto", "light", "dark"];
-const KEY = "lmcraft-theme";
+const THEME_ITEM = "lmcraft-theme"; // in the local storage
 
-export function theme() {
-  const kept = localStorage.getItem(KEY);
-  return THEMES.includes(kept) ? kept : "auto";
+export function getTheme() {
+  const saved = localStorage.getItem(THEME_ITEM);
+  return THEMES.includes(saved) ? saved : "auto";
 }
 
-export function nextTheme() {
-  const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
-  localStorage.setItem(KEY, next);
-  apply();
-  return next;
+export function cycleTheme() {
+  const next = THEMES[(THEMES.indexOf(getTheme()) + 1) % THEMES.length];
+  localStorage.setItem(THEME_ITEM, next);
+  applyTheme();
 }
 
-function apply() {
-  document.documentElement.dataset.theme = theme();
+function applyTheme() {
+  document.documentElement.dataset.theme = getTheme();
 }
 
-apply();
+applyTheme();

@@ -1,14 +1,15 @@
-// Short notices in a corner, for what has no better place.
+// Short messages in a corner of the page.
 
-import { byId, el, iconButton } from "./dom.js";
 import { t } from "../strings.js";
+import { byId, el } from "./dom.js";
+import { buildIconButton } from "./icons.js";
 
-const SECONDS = 8;
+const LIFETIME_MS = 8000;
 
-export function toast(text, kind = "problem") {
-  const node = el("div", { class: `toast ${kind}` }, el("span", { dir: "auto" }, text));
-  const away = () => node.remove();
-  node.append(iconButton("close", t("close"), away));
-  byId("toasts").append(node);
-  setTimeout(away, SECONDS * 1000);
+export function showToast(text, kind = "problem") {
+  const toast = el("div", { class: `toast ${kind}` }, el("span", { dir: "auto" }, text));
+  const remove = () => toast.remove();
+  toast.append(buildIconButton("close", t("close"), remove));
+  byId("toasts").append(toast);
+  setTimeout(remove, LIFETIME_MS);
 }

@@ -1,55 +1,61 @@
-// The small window at a token with what else was likely there.
+// The popover with the alternatives to a token.
 
-import { byId, el } from "./dom.js";
 import { t } from "../strings.js";
-import { percent, spelled } from "./token_view.js";
+import { byId, el } from "./dom.js";
+import { formatProbability, formatToken } from "./token_text.js";
 
-const GAP = 6; // pixels
+const GAP_PX = 6;
 
-/** pick(alternative) branches; null where there is no branching. */
-export function showAlternatives(anchor, token, pick) {
+/** `onPick(alternative)` branches; null if branching is not possible. */
+export function showAlternatives(anchor, token, onPick) {
   const popover = byId("alternatives");
-  const given = token.alternatives ?? [];
-  const others = given.some((one) => same(one, token)) ? given : [...given, token]; // what was drawn may be none of the likeliest
-  const hint = given.length ? (pick ? t("branchHere") : "") : t("noAlternatives");
+  const alternatives = token.alternatives ?? [];
+  const hasToken = alternatives.some((alternative) => isSameToken(alternative, token)); // not if it was an unlikely one
+  const choices = hasToken ? alternatives : [...alternatives, token];
+  const hint = !alternatives.length ? t("noAlternatives") : onPick && t("branchHere");
   popover.replaceChildren(
     el("h2", {}, t("alternatives")),
-    hint && el("p", { class: "note" }, hint),
-    el("ol", {}, ...others.map((one) => el("li", {}, choice(one, same(one, token), pick, popover)))),
+    hint ? el("p", { class: "note" }, hint) : "",
+    el("ol", {}, ...choices.map((choice) => el("li", {}, buildChoice(choice, isSameToken(choice, token), onPick, popover)))),
   );
-  popover.onkeydown = (event) => moveWithin(popover, event);
+  popover.onkeydown = (event) => moveFocus(popover, event);
   popover.ontoggle = ({ newState }) => newState === "closed" && popover.contains(document.activeElement) && anchor.focus();
   popover.showPopover();
-  place(popover, anchor);
+  positionPopover(popover, anchor);
   (popover.querySelector("button:enabled") ?? popover).focus();
 }
 
-const same = (one, other) => (one.id !== null && one.id !== undefined ? one.id === other.id : one.text === other.text);
+const isSameToken = (a, b) => (a.id !== null && a.id !== undefined ? a.id === b.id : a.text === b.text);
 
-function choice(one, chosen, pick, popover) {
-  const bar = el("meter", { min: "0", max: "1", value: Math.exp(one.logprob), "aria-hidden": "true" });
-  const act = () => {
+function buildChoice(choice, isChosen, onPick, popover) {
+  const pick = () => {
     popover.hidePopover();
-    pick(one);
+    onPick(choice);
   };
-  const label = chosen ? `${percent(one.logprob)} ${t("chosen")}` : percent(one.logprob);
-  return el("button", { type: "button", disabled: chosen || !pick, onclick: act }, el("code", {}, spelled(one.text)), bar, el("span", {}, label));
+  const probability = formatProbability(choice.logprob);
+  return el(
+    "button",
+    { type: "button", disabled: isChosen || !onPick, onclick: pick },
+    el("code", {}, formatToken(choice.text)),
+    el("meter", { min: "0", max: "1", value: Math.exp(choice.logprob), "aria-hidden": "true" }),
+    el("span", {}, isChosen ? `${probability} ${t("chosen")}` : probability),
+  );
 }
 
-function moveWithin(popover, event) {
-  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (!by) return;
+function moveFocus(popover, event) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!step) return;
   event.preventDefault();
   const buttons = [...popover.querySelectorAll("button:enabled")];
-  const next = buttons.indexOf(document.activeElement) + by;
+  const next = buttons.indexOf(document.activeElement) + step;
   buttons[(next + buttons.length) % buttons.length]?.focus();
 }
 
-/** Below the token, or above where there is no room. */
-function place(popover, anchor) {
-  const at = anchor.getClientRects()[0];
+/** Below the token, or above it where there is no room below. */
+function positionPopover(popover, anchor) {
+  const token = anchor.getClientRects()[0];
   const { width, height } = popover.getBoundingClientRect();
-  const below = at.bottom + GAP + height <= innerHeight;
-  popover.style.left = `${Math.max(GAP, Math.min(at.left, innerWidth - width - GAP))}px`;
-  popover.style.top = `${below ? at.bottom + GAP : Math.max(GAP, at.top - GAP - height)}px`;
+  const fitsBelow = token.bottom + GAP_PX + height <= innerHeight;
+  popover.style.left = `${Math.max(GAP_PX, Math.min(token.left, innerWidth - width - GAP_PX))}px`;
+  popover.style.top = `${fitsBelow ? token.bottom + GAP_PX : Math.max(GAP_PX, token.top - GAP_PX - height)}px`;
 }

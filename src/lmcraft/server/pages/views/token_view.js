@@ -1,51 +1,48 @@
-// An answer token by token, colored by how likely each one was.
+// An answer token by token, colored by probability.
 
+import { t } from "../strings.js";
+import { el, escapeControls } from "./dom.js";
 import { showAlternatives } from "./token_alternatives.js";
-import { el, visible } from "./dom.js";
-import { number, t } from "../strings.js";
+import { formatProbability, formatToken } from "./token_text.js";
 
-const SHADES = 9;
-
-export const percent = (logprob) => `${number(100 * Math.exp(logprob), 1)}%`;
-
-/** A token's text with its spaces and breaks to be seen. */
-export const spelled = (text) => visible(text.replace(/\n/g, "⏎").replace(/\t/g, "⇥").replace(/ /g, "·")) || "∅";
+const MAX_SHADE = 9; // classes p0 to p9 in style/tokens.css
 
 export class TokenView {
-  /** pick(index, alternative) branches. */
-  constructor(pick) {
-    this.pick = pick;
+  /** `onPick(index, alternative)` branches. */
+  constructor(onPick) {
+    this.onPick = onPick;
     this.tokens = [];
-    this.before = el("span", { class: "before" });
-    this.list = el("div", { class: "token-list", role: "group", "aria-label": t("tokensList"), dir: "auto" }, this.before);
-    this.node = el("div", { class: "token-view" }, el("p", { class: "note" }, t("tokensHelp")), this.list);
+    this.prefix = el("span");
+    this.list = el("div", { class: "token-list", role: "group", "aria-label": t("tokensList"), dir: "auto" }, this.prefix);
+    this.node = el("div", {}, el("p", { class: "note" }, t("tokensHelp")), this.list);
     this.list.addEventListener("click", (event) => this.#open(event.target));
-    this.list.addEventListener("keydown", (event) => this.#key(event));
+    this.list.addEventListener("keydown", (event) => this.#handleKey(event));
   }
 
-  /** Tokens only ever join at the end, so that what stands there stays. */
-  show(before, tokens, mayBranch) {
-    this.mayBranch = mayBranch;
-    if (this.before.textContent !== before) this.before.textContent = visible(before);
-    this.list.append(...tokens.slice(this.tokens.length).map((token, i) => this.#token(token, this.tokens.length + i)));
+  /** Appends new tokens; those on screen never change. `prefix`: the text before the first token. */
+  show(prefix, tokens, canBranch) {
+    this.canBranch = canBranch;
+    if (this.prefix.textContent !== prefix) this.prefix.textContent = escapeControls(prefix);
+    const count = this.tokens.length;
+    this.list.append(...tokens.slice(count).map((token, i) => this.#buildToken(token, count + i)));
     this.tokens = tokens;
   }
 
-  #token({ text, logprob }, index) {
-    const shade = Math.min(SHADES, Math.max(0, Math.round((1 - Math.exp(logprob)) * SHADES)));
-    const label = `${spelled(text)} ${percent(logprob)}`;
-    const shown = visible(text).replace(/\n/g, "⏎\n") || "∅";
-    return el("span", { role: "button", class: `token p${shade}`, tabindex: index ? "-1" : "0", "aria-label": label, title: label, "data-index": index }, shown);
+  #buildToken({ text, logprob }, index) {
+    const shade = Math.min(MAX_SHADE, Math.max(0, Math.round((1 - Math.exp(logprob)) * MAX_SHADE)));
+    const label = `${formatToken(text)} ${formatProbability(logprob)}`;
+    const attributes = { role: "button", class: `token p${shade}`, tabindex: index ? "-1" : "0", "aria-label": label, title: label };
+    return el("span", { ...attributes, "data-index": index }, escapeControls(text).replace(/\n/g, "⏎\n") || "∅");
   }
 
   #open(node) {
     if (!node.matches(".token")) return;
     this.#focus(node);
     const index = Number(node.dataset.index);
-    showAlternatives(node, this.tokens[index], this.mayBranch ? (alternative) => this.pick(index, alternative) : null);
+    showAlternatives(node, this.tokens[index], this.canBranch ? (alternative) => this.onPick(index, alternative) : null);
   }
 
-  #key(event) {
+  #handleKey(event) {
     if (!event.target.matches(".token")) return;
     const { previousElementSibling: previous, nextElementSibling: next } = event.target;
     const ends = { Home: this.list.querySelector(".token"), End: this.list.lastElementChild };
@@ -57,7 +54,7 @@ export class TokenView {
     event.preventDefault();
   }
 
-  /** One token is in the order of the Tab key; the arrows move which. */
+  /** The Tab key reaches one token; the arrow keys move it to another (roving tabindex). */
   #focus(node) {
     if (!node?.matches(".token")) return;
     this.list.querySelector('.token[tabindex="0"]')?.setAttribute("tabindex", "-1");

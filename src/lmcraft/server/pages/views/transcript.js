@@ -1,122 +1,123 @@
-// The messages of the conversation, from the first to the last of the branch that is shown.
+// The messages of the open conversation, from the first one to the leaf.
 
 import { byId } from "./dom.js";
 import { MessageView } from "./message_view.js";
 import { PairView } from "./pair_view.js";
 
 export class Transcript {
-  /** does: {prompt(message), answer(message), branch(message, index, alternative), drawn()}. */
-  constructor(controller, scroller, does) {
-    Object.assign(this, { controller, scroller, chat: null, streaming: new Set() });
-    this.does = { ...does, toggleTokens: (message) => this.#toggleTokens(message) };
+  /** handlers: {showPrompt(message), branch(message, index, alternative), progressDrawn()}. */
+  constructor(controller, scroller, handlers) {
+    Object.assign(this, { controller, scroller, conversation: null, messagesInProgress: new Set() });
+    this.handlers = { ...handlers, toggleTokens: (message) => this.#toggleTokens(message) };
     this.list = byId("messages");
   }
 
-  show(chat) {
-    const another = chat !== this.chat;
-    if (another) this.#begin(chat);
-    const focus = this.#focused();
-    const path = chat.path();
-    const nodes = path.map((message, i) => this.#message(message, i === path.length - 1 && !chat.pair));
-    if (chat.pair) nodes.push(this.#pair(chat.pair.map((id) => chat.tree.get(id))));
+  show(conversation) {
+    const isOther = conversation !== this.conversation;
+    if (isOther) this.#reset(conversation);
+    const focus = this.#saveFocus();
+    const path = conversation.path();
+    const nodes = path.map((message, i) => this.#showMessage(message, i === path.length - 1 && !conversation.pair));
+    if (conversation.pair) nodes.push(this.#showPair(conversation.pair.map((id) => conversation.tree.get(id))));
     else this.pair = null;
     this.#arrange(nodes);
-    this.#rest(chat.busy);
+    this.#setButtonsDisabled(conversation.busy);
     byId("welcome").hidden = nodes.length > 0;
-    this.#refocus(focus);
-    const grew = nodes.length && nodes.at(-1) !== this.lastNode && chat.busy;
+    this.#restoreFocus(focus);
+    const hasNewAnswer = nodes.length && nodes.at(-1) !== this.lastNode && conversation.busy;
     this.lastNode = nodes.at(-1);
-    if (another || grew) this.scroller.toEnd();
+    if (isOther || hasNewAnswer) this.scroller.scrollToEnd();
     else this.scroller.follow();
   }
 
-  /** Draws a growing answer once per frame, however many tokens came. */
-  stream(message) {
-    if (!this.streaming.size) requestAnimationFrame(() => this.#drawStreams());
-    this.streaming.add(message.id);
+  /** Draws an answer in progress in the next frame, however many tokens arrive until then. */
+  scheduleProgress(message) {
+    if (!this.messagesInProgress.size) requestAnimationFrame(() => this.#drawProgress());
+    this.messagesInProgress.add(message.id);
   }
 
-  rename(id, saved) {
+  renameMessage(id, savedId) {
     const view = this.views.get(id);
     if (!view) return;
     this.views.delete(id);
-    this.views.set(saved, view);
+    this.views.set(savedId, view);
   }
 
+  /** Opens the last question for editing. Returns whether there was one. */
   editLast() {
-    const last = this.chat.busy ? null : this.chat.path().findLast(({ role }) => role === "user");
-    if (!last) return false;
-    this.views.get(last.id).edit();
+    const question = this.conversation.busy ? null : this.conversation.path().findLast(({ role }) => role === "user");
+    if (!question) return false;
+    this.views.get(question.id).edit();
     return true;
   }
 
-  #begin(chat) {
-    this.chat = chat;
-    this.views = new Map(); // id -> MessageView
+  #reset(conversation) {
+    this.conversation = conversation;
+    this.views = new Map(); // message id -> MessageView
     this.pair = null;
     this.lastNode = null;
-    this.tokensAt = new Set(); // ids of messages whose answers are shown by token: siblings share it
+    this.tokenParents = new Set(); // ids of questions whose answers are shown as tokens, in all versions
   }
 
-  #message(message, last) {
-    if (!this.views.has(message.id)) this.views.set(message.id, new MessageView(this.controller, this.does));
+  #showMessage(message, isLast) {
+    if (!this.views.has(message.id)) this.views.set(message.id, new MessageView(this.controller, this.handlers));
     const view = this.views.get(message.id);
-    view.show(message, { ...this.#place(message), last, paired: false });
+    view.show(message, { ...this.#displayOptions(message), isLast, isPaired: false });
     return view.node;
   }
 
-  #pair(messages) {
-    this.pair ??= new PairView(this.controller, this.does);
-    this.pair.show(messages, this.#place(messages[0]));
+  #showPair(messages) {
+    this.pair ??= new PairView(this.controller, this.handlers);
+    this.pair.show(messages, this.#displayOptions(messages[0]));
     return this.pair.node;
   }
 
-  #place({ id, parent }) {
-    return { siblings: this.chat.tree.siblings(id), tokens: this.tokensAt.has(parent) };
+  #displayOptions({ id, parent }) {
+    return { siblings: this.conversation.tree.siblings(id), showTokens: this.tokenParents.has(parent) };
   }
 
   #toggleTokens({ parent }) {
-    if (!this.tokensAt.delete(parent)) this.tokensAt.add(parent);
-    this.show(this.chat);
+    if (!this.tokenParents.delete(parent)) this.tokenParents.add(parent);
+    this.show(this.conversation);
   }
 
-  #drawStreams() {
-    for (const id of this.streaming) (this.pair?.viewOf(id) ?? this.views.get(id))?.stream();
-    this.streaming.clear();
-    this.does.drawn();
+  #drawProgress() {
+    for (const id of this.messagesInProgress) (this.pair?.findView(id) ?? this.views.get(id))?.drawProgress();
+    this.messagesInProgress.clear();
+    this.handlers.progressDrawn();
     this.scroller.follow();
   }
 
-  /** Nodes that stay are not touched: moving one would make the browser lay it out again. */
+  /** Puts the nodes into the list. Nodes that stay are not moved, because that would lay them out again. */
   #arrange(nodes) {
-    let at = this.list.firstChild;
+    let current = this.list.firstChild;
     for (const node of nodes) {
-      if (at === node) at = at.nextSibling;
-      else this.list.insertBefore(node, at);
+      if (current === node) current = current.nextSibling;
+      else this.list.insertBefore(node, current);
     }
-    while (at) {
-      const next = at.nextSibling;
-      at.remove();
-      at = next;
+    while (current) {
+      const next = current.nextSibling;
+      current.remove();
+      current = next;
     }
   }
 
-  #rest(busy) {
-    for (const button of this.list.querySelectorAll("button.rests")) button.disabled = busy;
+  #setButtonsDisabled(busy) {
+    for (const button of this.list.querySelectorAll("button.idle-only")) button.disabled = busy;
   }
 
-  /** Which button of which message has the focus. */
-  #focused() {
+  /** The action and the position of the focused button, or null. */
+  #saveFocus() {
     const button = document.activeElement?.closest("#messages [data-act]");
     if (!button) return null;
-    return { act: button.dataset.act, index: [...this.list.children].indexOf(button.closest("#messages > li")) };
+    return { action: button.dataset.act, index: [...this.list.children].indexOf(button.closest("#messages > li")) };
   }
 
-  /** People who use the keyboard go on where they were, also when that button was drawn anew. */
-  #refocus(focus) {
+  /** Focuses the same button again if it was redrawn, so that keyboard users keep their position. */
+  #restoreFocus(focus) {
     if (!focus || this.list.contains(document.activeElement)) return;
     const item = this.list.children[focus.index];
-    const button = item?.querySelector(`[data-act="${focus.act}"]:enabled`) ?? item?.querySelector(".switcher button:enabled");
+    const button = item?.querySelector(`[data-act="${focus.action}"]:enabled`) ?? item?.querySelector(".switcher button:enabled");
     (button ?? item)?.focus({ preventScroll: true });
   }
 }

@@ -1,0 +1,87 @@
+// Conversations in this page's memory, for a server that keeps none. The methods are those of ServerStore.
+
+const MAX_TITLE_CHARACTERS = 60;
+
+const createId = () => crypto.getRandomValues(new Uint32Array(4)).reduce((text, n) => text + n.toString(16).padStart(8, "0"), "");
+const now = () => Date.now() / 1000;
+
+export class MemoryStore {
+  constructor() {
+    this.conversations = new Map();
+    this.preferences = [];
+  }
+
+  async list(search = "") {
+    const query = search.toLowerCase();
+    const matches = ({ title, messages }) => [title, ...messages.map(({ content }) => content)].some((text) => text.toLowerCase().includes(query));
+    const data = [...this.conversations.values()].filter(matches).sort((a, b) => b.updated - a.updated);
+    return { data, has_more: false };
+  }
+
+  async create({ title = "", system = "", model = "", settings = {} }) {
+    const conversation = { id: createId(), title, system, model, settings, leaf: null, created: now(), updated: now(), messages: [] };
+    this.conversations.set(conversation.id, conversation);
+    return conversation;
+  }
+
+  async get(id) {
+    return this.conversations.get(id);
+  }
+
+  async update(id, fields) {
+    Object.assign(this.conversations.get(id), fields, { updated: now() });
+  }
+
+  async remove(id) {
+    this.conversations.delete(id);
+  }
+
+  async addMessage(id, fields) {
+    const message = createMessage(fields);
+    const conversation = this.conversations.get(id);
+    if (!conversation) return message; // deleted while it was being answered
+    conversation.messages.push(message);
+    conversation.leaf = message.id;
+    conversation.updated = now();
+    return message;
+  }
+
+  async rate(id, rating, reason) {
+    for (const { messages } of this.conversations.values()) {
+      const message = messages.find((candidate) => candidate.id === id);
+      if (message) Object.assign(message, { rating, reason });
+    }
+  }
+
+  async addPreference(chosen, rejected, reason) {
+    this.preferences.push({ chosen, rejected, reason, created: now() });
+  }
+
+  async exportAll() {
+    const conversations = [...this.conversations.values()];
+    return { format: "lmcraft-conversations", version: 1, conversations, preferences: this.preferences };
+  }
+
+  /** Takes an export, or a list of {messages: [{role, content}]}. */
+  async importAll(data) {
+    const conversations = Array.isArray(data) ? data.map(createConversation) : data.conversations;
+    for (const conversation of conversations) this.conversations.set(conversation.id, conversation);
+    if (!Array.isArray(data)) this.preferences.push(...(data.preferences ?? []));
+    return { imported: conversations.length };
+  }
+}
+
+function createMessage({ role, content, parent, model = "", edited_from = null, details = {} }) {
+  return { id: createId(), parent, role, content, model, edited_from, details, created: now(), rating: 0, reason: "" };
+}
+
+function createConversation({ messages }) {
+  const system = messages.find(({ role }) => role === "system")?.content ?? "";
+  const chain = [];
+  for (const { role, content } of messages) {
+    if (role === "user" || role === "assistant") chain.push(createMessage({ role, content, parent: chain.at(-1)?.id ?? null }));
+  }
+  const title = (chain[0]?.content ?? "").slice(0, MAX_TITLE_CHARACTERS);
+  const leaf = chain.at(-1)?.id ?? null;
+  return { id: createId(), title, system, model: "", settings: {}, leaf, created: now(), updated: now(), messages: chain };
+}

@@ -1,0 +1,33 @@
+// Streamed answers: server-sent events.
+
+import { t } from "../strings.js";
+import { ApiError, sendRequest } from "./api.js";
+
+/** The events of a streamed answer. The server writes one `data:` line per event, and `[DONE]` at the end. */
+export async function* fetchEvents(path, body, signal) {
+  const response = await sendRequest(path, { method: "POST", body: JSON.stringify(body), signal });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let incompleteLine = "";
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      const lines = (incompleteLine + value).split("\n");
+      incompleteLine = lines.pop();
+      for (const line of lines) {
+        if (!line.startsWith("data:")) continue;
+        const data = line.slice(5).trim();
+        if (data === "[DONE]") return;
+        const event = JSON.parse(data);
+        if (event.error) throw new ApiError(event.error.message);
+        yield event;
+      }
+    }
+  } catch (error) {
+    if (error.name === "AbortError" || error instanceof ApiError) throw error;
+    throw new ApiError(t("connectionLost"));
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+  throw new ApiError(t("connectionLost"));
+}

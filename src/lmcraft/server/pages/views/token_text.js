@@ -1,0 +1,9 @@
+// How a token and its probability are written.
+
+import { formatNumber } from "../strings.js";
+import { escapeControls } from "./dom.js";
+
+export const formatProbability = (logprob) => `${formatNumber(100 * Math.exp(logprob), 1)}%`;
+
+/** A token's text with visible spaces, tabs and line breaks. */
+export const formatToken = (text) => escapeControls(text.replace(/\n/g, "⏎").replace(/\t/g, "⇥").replace(/ /g, "·")) || "∅";

@@ -1,0 +1,120 @@
+"""The chat page's ES modules and styles, without a browser: syntax, imports, rooms, strings and how they are served."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from tests.server.tiny_server import Server
+
+PAGES = Path(__file__).parents[2] / "src" / "lmcraft" / "server" / "pages"
+MODULES = sorted(PAGES.rglob("*.js"))
+# Parses and links every module without running it, and prints the imports. Linking checks that imported names are exported.
+LINK = """
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import vm from "node:vm";
+
+const modules = new Map();
+const load = (path) => {
+  if (!modules.has(path)) modules.set(path, new vm.SourceTextModule(readFileSync(path, "utf8"), { identifier: path }));
+  return modules.get(path);
+};
+const imports = {};
+const link = (specifier, parent) => load(resolve(dirname(parent.identifier), specifier));
+for (const path of process.argv.slice(2)) {
+  const module = load(path);
+  imports[path] = module.dependencySpecifiers.map((specifier) => resolve(dirname(path), specifier));
+  if (module.status === "unlinked") await module.link(link);
+}
+console.log(JSON.stringify(imports));
+"""
+# Which rooms a module may import from.
+ROOMS = {
+    "net": {"net", "."},
+    "chat": {"chat", "net", "."},
+    "views": {"views", "chat", "."},
+}
+EXPORT = re.compile(r"^export (?:async )?(?:function\*?|class|const|let) (\w+)", re.MULTILINE)
+IMPORT = re.compile(r"^import \{([^}]+)\} from", re.MULTILINE)
+STRING_KEY = re.compile(r"^  (\w+): \[", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def imports(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, list[Path]]:
+    """The modules that each module imports."""
+    if (node := shutil.which("node")) is None:
+        pytest.skip("node is not installed")
+    script = tmp_path_factory.mktemp("node") / "link.mjs"
+    script.write_text(LINK, encoding="utf-8")
+    command = [node, "--experimental-vm-modules", "--no-warnings", str(script), *map(str, MODULES)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    return {Path(path): [Path(target) for target in targets] for path, targets in json.loads(result.stdout).items()}
+
+
+def test_every_module_parses_and_every_import_resolves(imports: dict[Path, list[Path]]) -> None:
+    assert sorted(imports) == MODULES
+
+
+def test_imports_have_no_cycles(imports: dict[Path, list[Path]]) -> None:
+    remaining = dict(imports)
+    while leaves := [path for path, targets in remaining.items() if not remaining.keys() & set(targets)]:
+        for path in leaves:
+            del remaining[path]
+    assert not remaining, f"import cycle among {sorted(path.name for path in remaining)}"
+
+
+def test_imports_stay_within_the_allowed_rooms(imports: dict[Path, list[Path]]) -> None:
+    for path, targets in imports.items():
+        if path.parent != PAGES:
+            for target in targets:
+                room = str(target.parent.relative_to(PAGES))
+                assert room in ROOMS[path.parent.name], f"{path.name} may not import {target.name}"
+
+
+def test_every_export_is_imported_somewhere() -> None:
+    code = "\n".join(path.read_text("utf-8") for path in MODULES)
+    imported = {name.strip() for names in IMPORT.findall(code) for name in names.split(",")}
+    assert set(EXPORT.findall(code)) - imported == set()
+
+
+def test_strings_are_defined_and_used() -> None:
+    strings, html = (PAGES / "strings.js").read_text("utf-8"), (PAGES / "index.html").read_text("utf-8")
+    code = "\n".join(path.read_text("utf-8") for path in MODULES if path.name != "strings.js")
+    keys = STRING_KEY.findall(strings)
+    literal = set(re.findall(r'\bt\("(\w+)"', code)) | set(re.findall(r'data-t(?:-\w+)?="(\w+)"', html))
+    assert literal <= set(keys)
+    # Keys in templates, such as t(`${name}More`), and in tables, such as {label: "themeDark"}.
+    templates = [re.sub(r"\$\{[^}]*\}", r"\\w+", template) for template in re.findall(r"\bt\(`([^`]*)`", code)]
+    unused = set(keys) - literal - set(re.findall(r'"(\w+)"', code))
+    assert [key for key in unused if not any(re.fullmatch(template, key) for template in templates)] == []
+    assert len(keys) == len(set(keys))
+
+
+def test_every_class_and_id_in_the_styles_is_used() -> None:
+    markup = "\n".join(path.read_text("utf-8") for path in [*MODULES, PAGES / "index.html"])
+    for path in PAGES.rglob("*.css"):
+        selectors = re.sub(r"/\*.*?\*/|\{[^{}]*\}", "", path.read_text("utf-8"), flags=re.DOTALL)
+        for name in re.findall(r"[.#]([a-z][\w-]*)", selectors):
+            stem = name.rstrip("0123456789")  # numbered classes, such as h1 and p9, are put together
+            assert re.search(rf"\b{stem}(?:\b|\$\{{)", markup), f"{path.name}: {name}"
+
+
+def test_files_that_the_page_loads_exist() -> None:
+    html = (PAGES / "index.html").read_text("utf-8")
+    loaded = re.findall(r'(?:src|href)="/pages/([^"]+)"', html)
+    assert {PAGES / name for name in loaded} >= set(PAGES.rglob("*.css"))
+    assert all((PAGES / name).is_file() for name in loaded)
+
+
+def test_files_are_served_with_their_media_type(server: Server) -> None:
+    media_types = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
+    for path in PAGES.rglob("*.*"):
+        with urlopen(f"{server.url}/pages/{path.relative_to(PAGES)}", timeout=10) as response:
+            assert response.headers.get_content_type() == media_types[path.suffix]
+            assert response.read() == path.read_bytes()
