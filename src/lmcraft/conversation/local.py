@@ -3,36 +3,42 @@
 from collections.abc import Generator
 from typing import Any
 
-from lmcraft.conversation.tree import Piece, Spoken, TooLongError
+from lmcraft.conversation.tree import AnswerChunk, ChatMessages, TooLongError
 from lmcraft.language_model import LanguageModel
 from lmcraft.tokenizer.chat_template import without
 
 
 class LocalBackend:
-    """A model that is opened here."""
+    """Answers conversations with a loaded model.
+
+    Args:
+        model: also one without a chat template, which continues the messages as plain text.
+        settings: fields of `GenerationConfig`.
+        adapter: name of one of the model's adapters; empty: none.
+    """
 
     def __init__(self, model: LanguageModel, settings: dict[str, Any], *, adapter: str = "") -> None:
         self.model = model
         self.context: int = model.transformer.config.max_position_embeddings
         self._settings = settings | {"num_return_sequences": 1}
         self._adapter = adapter
-        # An answer shall have max_new_tokens, but leave half of the context to what was said before.
-        wanted = model.generation_config.updated(self._settings).max_new_tokens
-        self._longest_prompt = self.context - min(wanted or self.context, self.context // 2)
+        # Reserve max_new_tokens for the answer, but at most half of the context.
+        max_new_tokens = model.generation_config.updated(self._settings).max_new_tokens
+        self._max_prompt_length = self.context - min(max_new_tokens or self.context, self.context // 2)
 
-    def stream(self, messages: Spoken, draw: int) -> Generator[Piece, None, None]:
-        """The answer to the last message, as `lmcraft.conversation.tree.Backend` has it."""
+    def stream(self, messages: ChatMessages, attempt: int) -> Generator[AnswerChunk, None, None]:
+        """Answer the last message; see `lmcraft.conversation.tree.Backend`."""
         ids = self.prompt_ids(messages)
-        if len(ids) > self._longest_prompt and any(message["role"] == "assistant" for message in messages):
-            raise TooLongError(f"the conversation has {len(ids)} tokens: forget a turn")
+        if len(ids) > self._max_prompt_length and any(message["role"] == "assistant" for message in messages):
+            raise TooLongError(f"the conversation has {len(ids)} tokens: drop the oldest turn")
         settings = dict(self._settings)
         if settings.get("seed") is not None:
-            settings["seed"] = (settings["seed"] + draw) % 2**63
+            settings["seed"] = (settings["seed"] + attempt) % 2**63
         for count, token in enumerate(self.model.tokens(ids, adapter=self._adapter, **settings), start=1):
-            yield Piece(token.text, token.finish_reason, {"prompt_tokens": len(ids), "completion_tokens": count})
+            yield AnswerChunk(token.text, token.finish_reason, {"prompt_tokens": len(ids), "completion_tokens": count})
 
-    def prompt_ids(self, messages: Spoken) -> list[int]:
-        """The conversation up to the answer to its last message."""
+    def prompt_ids(self, messages: ChatMessages) -> list[int]:
+        """The tokens of the conversation up to the start of the next answer."""
         tokenizer = self.model.tokenizer
         if tokenizer.chat_template is None:
             return tokenizer.encode("".join(message["content"] + "\n" for message in messages))

@@ -1,4 +1,4 @@
-"""A conversation as a tree of messages, of which one branch is current, and what answers in it."""
+"""A conversation as a tree of messages with one current branch, and the protocol of the backends that answer it."""
 
 import json
 from collections.abc import Callable, Generator
@@ -11,15 +11,15 @@ from typing import Literal, Protocol
 from lmcraft.errors import LmcraftError, UserError
 from lmcraft.text_output import print_notice
 
-Spoken = list[dict[str, str]]
-"""What is said to a model: {"role", "content"}, the system's first."""
-Say = Callable[[str], None]
-"""Takes an answer, piece by piece."""
+ChatMessages = list[dict[str, str]]
+"""Messages as models read them: {"role", "content"}, the system prompt first."""
+OnText = Callable[[str], None]
+"""Called with each piece of an answer's text."""
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A part of an answer."""
+class AnswerChunk:
+    """A piece of an answer."""
 
     text: str
     finish_reason: str | None = None
@@ -28,57 +28,57 @@ class Piece:
 
 
 class TooLongError(UserError):
-    """The conversation leaves too little of the model's context to an answer."""
+    """The conversation leaves too little of the model's context for an answer."""
 
 
 class Backend(Protocol):
-    """A model, here or at a server."""
+    """A model that answers, in this process or behind a server."""
 
     @property
     def context(self) -> int | None:
-        """The most tokens of prompt and answer; None: not known."""
+        """The maximum number of tokens of prompt and answer; None: unknown."""
 
-    def stream(self, messages: Spoken, draw: int) -> Generator[Piece, None, None]:
-        """The answer to the last message; a seed that was given is moved on by `draw`.
+    def stream(self, messages: ChatMessages, attempt: int) -> Generator[AnswerChunk, None, None]:
+        """Answer the last message; `attempt` is added to the seed, if one is set.
 
         Raises:
-            TooLongError: before the first piece, where fewer messages may fit.
+            TooLongError: before the first chunk, if fewer messages might fit.
             UserError, RunError: there is no answer.
         """
 
 
 @dataclass(eq=False)
 class Message:
-    """One message; those with the same parent are branches."""
+    """One message; messages with the same parent are branches."""
 
     role: Literal["user", "assistant"]
     content: str
     parent: "Message | None"
-    forgotten: int = 0
-    """A question's: the turns before it that no longer fit the context, oldest first."""
+    dropped_turns: int = 0
+    """Of a question: how many of the oldest turns before it no longer fit into the context."""
     finish_reason: str | None = None
-    """An answer's; None: it was interrupted."""
+    """Of an answer; None: it was interrupted."""
     usage: dict[str, int] | None = None
 
     def path(self) -> "list[Message]":
         """All messages from the first to this one."""
-        found: list[Message] = []
+        messages: list[Message] = []
         message: Message | None = self
         while message is not None:
-            found.append(message)
+            messages.append(message)
             message = message.parent
-        return found[::-1]
+        return messages[::-1]
 
 
 class Conversation:
-    """Messages so far, and what the model answers."""
+    """All messages so far, the current branch, and the backend that answers."""
 
     def __init__(self, backend: Backend, system: str = "") -> None:
         self.system = system
         self.messages: list[Message] = []
-        """Those of all branches, oldest first; each question has an answer."""
+        """Of all branches, oldest first; every question has an answer."""
         self.last: Message | None = None
-        """The answer that the next question follows; None: it is the first."""
+        """The answer that the next question follows; None at the beginning."""
         self._backend = backend
 
     @property
@@ -87,28 +87,28 @@ class Conversation:
         parents = {message.parent for message in self.messages}
         return [message for message in self.messages if message not in parents]
 
-    def answer(self, text: str, say: Say) -> None:
-        """Answer `text`, piece by piece; what is said when it breaks off is remembered as the answer.
+    def answer(self, text: str, on_text: OnText) -> None:
+        """Ask `text` and stream the answer; an answer that breaks off is kept as far as it came.
 
         Raises:
             UserError: `text` alone is longer than the model's context.
             RunError: the server does not answer.
         """
-        forgotten = self._question(self.last).forgotten if self.last is not None else 0
-        self._answer(Message("user", text, self.last, forgotten), say)
+        dropped_turns = self._question(self.last).dropped_turns if self.last is not None else 0
+        self._answer(Message("user", text, self.last, dropped_turns), on_text)
 
-    def regenerate(self, say: Say) -> None:
-        """Answer the last question once more, with another draw: a new branch.
+    def regenerate(self, on_text: OnText) -> None:
+        """Answer the last question again, in a new branch.
 
         Raises:
             UserError, RunError: as in `answer`, or there is no question yet.
         """
         if self.last is None:
-            raise UserError("there is no answer yet to find again: ask something first")
-        self._answer(self._question(self.last), say)
+            raise UserError("there is no answer yet to regenerate: ask something first")
+        self._answer(self._question(self.last), on_text)
 
     def back(self) -> Message:
-        """Go to where the last question was asked; it is returned, and stays a branch.
+        """Return to the point before the last question, and return that question; it stays in the tree.
 
         Raises:
             UserError: there is none.
@@ -119,71 +119,71 @@ class Conversation:
         self.last = question.parent
         return question
 
-    def spoken(self, message: Message, forgotten: int = 0) -> Spoken:
-        """The branch up to `message` as a model is told it, without its oldest turns."""
+    def chat_messages(self, message: Message, dropped_turns: int = 0) -> ChatMessages:
+        """The branch up to `message` as models read it, without its oldest turns."""
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return system + [{"role": one.role, "content": one.content} for one in message.path()[2 * forgotten :]]
+        return system + [{"role": m.role, "content": m.content} for m in message.path()[2 * dropped_turns :]]
 
     def save(self, path: Path) -> None:
-        """Append the current branch, a line of JSON that `lmcraft finetune` reads.
+        """Append the current branch to a file, as a line of JSON that `lmcraft finetune` reads.
 
         Raises:
             UserError: there is nothing to write, or the file cannot be written.
         """
         if self.last is None:
             raise UserError("there is nothing to save yet: ask something first")
-        line = json.dumps({"messages": self.spoken(self.last)}, ensure_ascii=False).encode("utf-8", "replace")
+        line = json.dumps({"messages": self.chat_messages(self.last)}, ensure_ascii=False).encode("utf-8", "replace")
         try:
             with path.expanduser().open("a+b") as file:
-                if file.seek(0, SEEK_END):  # a line that another program left without its end stays a line
+                if file.seek(0, SEEK_END):  # the file may lack the newline at its end
                     file.seek(-1, SEEK_END)
                     line = line if file.read(1) == b"\n" else b"\n" + line
                 file.write(line + b"\n")
-        except (OSError, ValueError, RuntimeError) as error:  # a name may hold a NUL or a home that is nobody's
+        except (OSError, ValueError, RuntimeError) as error:  # NUL in the name; ~user of an unknown user
             raise UserError(f"'{path}' cannot be written ({error}): choose another file") from error
 
-    def _answer(self, question: Message, say: Say) -> None:
+    def _answer(self, question: Message, on_text: OnText) -> None:
         answer = Message("assistant", "", question)
-        draw = sum(message.parent is question for message in self.messages)
+        attempt = sum(message.parent is question for message in self.messages)
         failed = False
         try:
-            with closing(self._pieces(question, draw)) as pieces:
-                for piece in pieces:
-                    answer.content += piece.text
-                    answer.finish_reason = piece.finish_reason or answer.finish_reason
-                    answer.usage = piece.usage or answer.usage
-                    say(piece.text)
+            with closing(self._chunks(question, attempt)) as chunks:
+                for chunk in chunks:
+                    answer.content += chunk.text
+                    answer.finish_reason = chunk.finish_reason or answer.finish_reason
+                    answer.usage = chunk.usage or answer.usage
+                    on_text(chunk.text)
         except LmcraftError:
             failed = True
             raise
         finally:
             if answer.content or not failed:
-                self.messages += [answer] if draw else [question, answer]
+                self.messages += [answer] if attempt else [question, answer]
                 self.last = answer
 
-    def _pieces(self, question: Message, draw: int) -> Generator[Piece, None, None]:
-        """The answer to the branch up to `question`, without its oldest turns where it grows too long."""
-        forgotten, turns = question.forgotten, len(question.path()) // 2
+    def _chunks(self, question: Message, attempt: int) -> Generator[AnswerChunk, None, None]:
+        """Stream the answer to `question`, dropping the oldest turns of its branch until the rest fits."""
+        dropped_turns, turns = question.dropped_turns, len(question.path()) // 2
         while True:
             try:
-                with closing(self._backend.stream(self.spoken(question, forgotten), draw)) as pieces:
-                    for piece in pieces:
-                        self._forget(question, forgotten)
-                        yield piece
+                with closing(self._backend.stream(self.chat_messages(question, dropped_turns), attempt)) as chunks:
+                    for chunk in chunks:
+                        self._record_dropped(question, dropped_turns)
+                        yield chunk
                 return
             except TooLongError:
-                if forgotten == turns:
+                if dropped_turns == turns:
                     raise
-                forgotten += 1
+                dropped_turns += 1
 
-    def _forget(self, question: Message, forgotten: int) -> None:
-        if (more := forgotten - question.forgotten) == 0:
+    def _record_dropped(self, question: Message, dropped_turns: int) -> None:
+        if (count := dropped_turns - question.dropped_turns) == 0:
             return
-        question.forgotten = forgotten
+        question.dropped_turns = dropped_turns
         context = "" if self._backend.context is None else f" of {self._backend.context} tokens"
         print_notice(
             f"The conversation is too long for the model's context{context}: "
-            f"its oldest {'turn is' if more == 1 else f'{more} turns are'} forgotten."
+            f"its oldest {'turn is' if count == 1 else f'{count} turns are'} forgotten."
         )
 
     @staticmethod

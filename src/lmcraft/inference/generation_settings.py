@@ -27,7 +27,8 @@ class GenerationSettings:
             request_maximum=2**31 - 1,
             label="Maximum tokens",
             label_zh="最大词元数",
-            help_zh="一个回答最多新增的词元数；留空则只受上下文长度限制。",
+            page_help="Maximum number of tokens of an answer; empty: as many as the context has room for.",
+            help_zh="每个回答的最大词元数；留空则只受上下文长度限制。",
         ),
     ] = 128
     """Maximum number of new tokens; 0: limited only by max_length and the model's context."""
@@ -246,6 +247,7 @@ class GenerationSettings:
             in_vllm=False,
             label="DRY sequence breakers",
             label_zh="DRY 分隔文本",
+            page_help="Texts that end a repetition and are never penalized; one per line, \\n for a new line.",
             help_zh="重复片段不会跨过这些文本，它们也从不受惩罚；每行一个，\\n 表示换行。",
             advanced=True,
         ),
@@ -272,6 +274,7 @@ class GenerationSettings:
             hugging_face="stop_strings",
             label="Stop strings",
             label_zh="停止文本",
+            page_help="Texts that end an answer, without being part of it; one per line, \\n for a new line.",
             help_zh="遇到其中任一文本即停止，该文本不属于回答；每行一个，\\n 表示换行。",
         ),
     ] = ()

@@ -39,6 +39,8 @@ class Setting:
     label: str = ""
     """Its name on the chat page; empty: the page does not show it."""
     label_zh: str = ""
+    page_help: str = ""
+    """The help on the chat page; empty: `help`."""
     help_zh: str = ""
     slider: tuple[float, float, float] | None = None
     """Minimum, maximum and step of its slider on the chat page."""
@@ -86,7 +88,7 @@ class Setting:
             "name": self.request_field,
             "kind": kind,
             "label": {"en": self.label, "zh": self.label_zh},
-            "help": {"en": self.help, "zh": self.help_zh},
+            "help": {"en": self.page_help or self.help, "zh": self.help_zh},
             "minimum": max(lower, default=None),
             "maximum": min(upper, default=None),
             "slider": self.slider,

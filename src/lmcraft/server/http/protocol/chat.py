@@ -1,11 +1,11 @@
 """`/v1/chat/completions`, and what `/tokenize` takes of it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.sampling import Name, Sampling, Strict, Text
+from lmcraft.server.http.protocol.sampling import Name, Sampling, Strict, Text, request_field
 
 MOST_MESSAGES = 2048
 
@@ -101,8 +101,8 @@ class Conversation(Strict):
 class ChatRequest(Sampling, Conversation):
     """OpenAI's request."""
 
-    max_tokens: int | None = Field(default=None, ge=1, lt=2**31)
-    max_completion_tokens: int | None = Field(default=None, ge=1, lt=2**31)
+    max_tokens: Annotated[int | None, request_field("max_new_tokens")] = None
+    max_completion_tokens: Annotated[int | None, request_field("max_new_tokens")] = None
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None

@@ -16,7 +16,15 @@ from lmcraft.server.http.protocol.chat import (
     Tool,
     ToolCall,
 )
-from lmcraft.server.http.protocol.sampling import JsonSchema, Name, ResponseFormat, StreamOptions, Strict, Text
+from lmcraft.server.http.protocol.sampling import (
+    JsonSchema,
+    Name,
+    ResponseFormat,
+    StreamOptions,
+    Strict,
+    Text,
+    request_field,
+)
 
 
 class _Item(Strict):
@@ -91,8 +99,8 @@ class ResponsesRequest(Strict):
     input: Text | Annotated[list[InputCall | InputResult | InputMessage], Field(min_length=1, max_length=MOST_MESSAGES)]
     instructions: Text | None = None
     max_output_tokens: int | None = Field(default=None, ge=1, lt=2**31)
-    temperature: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
-    top_p: float | None = Field(default=None, gt=0, le=1)
+    temperature: Annotated[float | None, request_field("temperature")] = None
+    top_p: Annotated[float | None, request_field("top_p")] = None
     stream: bool = False
     text: TextSettings | None = None
     tools: list[FlatTool] | None = Field(default=None, max_length=128)
@@ -110,12 +118,12 @@ class ResponsesRequest(Strict):
             if isinstance(chosen, NamedFlatTool)
             else None
         )
+        sampling: dict[str, Any] = {"temperature": self.temperature, "top_p": self.top_p}
         return ChatRequest(
             model=self.model,
             messages=self._messages(),
             max_tokens=self.max_output_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
+            **sampling,
             stream=self.stream,
             stream_options=StreamOptions(include_usage=True) if self.stream else None,
             response_format=self._format(),

@@ -1,14 +1,20 @@
-"""What every generating request may say of how texts are continued; OpenAI's names, and vLLM's for what OpenAI has not."""
+"""The fields that all requests for generated text share, built from the table of generation settings.
+
+Names are OpenAI's; where OpenAI has none, vLLM's, then llama.cpp's.
+"""
 
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
 
+from lmcraft.inference.generation_settings import SETTINGS
+from lmcraft.inference.setting import Setting
 from lmcraft.server.errors import ApiError
 
-MOST_TEXT = 1_000_000  # characters of any text
-Text = Annotated[str, StringConstraints(max_length=MOST_TEXT)]
+MAX_TEXT_LENGTH = 1_000_000  # characters
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
 Name = Annotated[str, StringConstraints(max_length=256)]
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
@@ -43,7 +49,7 @@ class ResponseFormat(Strict):
 
 
 class StructuredOutputs(Strict):
-    """vLLM's `structured_outputs`: one of them."""
+    """vLLM's `structured_outputs`: exactly one of these fields."""
 
     json_: dict[str, Any] | Text | None = Field(default=None, alias="json")
     regex: Text | None = None
@@ -51,23 +57,55 @@ class StructuredOutputs(Strict):
     grammar: Text | None = None
 
 
-class Sampling(Strict):
-    """The common part of chat completions and completions."""
+def request_field(name: str) -> Any:
+    """The bounds and the description of a setting, as metadata of a pydantic field."""
+    setting = SETTINGS[name]
+    return Field(
+        description=setting.help,
+        gt=setting.above,
+        ge=setting.minimum if setting.request_minimum is None else setting.request_minimum,
+        le=setting.maximum if setting.request_maximum is None else setting.request_maximum,
+        allow_inf_nan=False if setting.type is float else None,
+    )
+
+
+def _optional_field(setting: Setting) -> Any:
+    """The type of a setting in a request, where null and absence leave it to the model."""
+    if get_origin(setting.type) is tuple:
+        texts: Any = StopText | Annotated[list[StopText], Field(max_length=setting.max_items)] | None
+        return Annotated[texts, Field(description=setting.help)]
+    if isinstance(setting.default, Mapping):
+        value = Annotated[float, Field(ge=setting.request_minimum, le=setting.request_maximum)]
+        return Annotated[dict[str, value] | None, Field(description=setting.help, max_length=setting.max_items)]
+    return Annotated[setting.type | None, request_field(setting.name)]
+
+
+SAMPLING_SETTINGS = [
+    setting
+    for setting in SETTINGS.values()
+    if setting.request_field == setting.name and setting.group in ("sampling", "penalties", "stopping")
+]
+"""The settings that are fields of every request; the others have fields of their own, and other names."""
+
+if TYPE_CHECKING:
+
+    class _SamplingFields(Strict):
+        pass
+else:
+    _SamplingFields = create_model(
+        "_SamplingFields",
+        __base__=Strict,
+        **{setting.name: (_optional_field(setting), None) for setting in SAMPLING_SETTINGS},
+    )
+
+
+class Sampling(_SamplingFields):
+    """The fields that chat completions and completions share."""
 
     model: Name = ""
     stream: bool = False
     stream_options: StreamOptions | None = None
-    n: int | None = Field(default=None, ge=1, le=128)
-    temperature: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=-1, lt=2**31)
-    min_p: float | None = Field(default=None, ge=0, le=1)
-    repetition_penalty: float | None = Field(default=None, gt=0, le=100)
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = Field(default=None, max_length=1024)
-    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
-    stop: StopText | Annotated[list[StopText], Field(max_length=16)] | None = None
+    n: Annotated[int | None, request_field("num_return_sequences")] = None
     ignore_eos: bool = False
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
@@ -76,53 +114,54 @@ class Sampling(Strict):
     cache_salt: Name | None = None
 
     def settings(self) -> dict[str, Any]:
-        """The fields of `GenerationConfig` that the request gives."""
-        names = ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
-        given = {name: value for name in names if (value := getattr(self, name)) is not None}
-        given |= {"num_return_sequences": 1, "num_beams": 1}
-        if self.logit_bias:
-            given["logit_bias"] = self.logit_bias
-        if self.top_k is not None:
-            given["top_k"] = max(0, self.top_k)
-        if self.seed is not None:
-            given["seed"] = self.seed % 2**62
-        if self.stop is not None:
-            given["stop"] = self.stop
-        return given | self._structure()
+        """The fields of `GenerationConfig` that the request sets."""
+        values: dict[str, Any] = {"num_return_sequences": 1, "num_beams": 1}
+        for setting in SAMPLING_SETTINGS:
+            value = getattr(self, setting.name)
+            if value is None or value == {}:
+                continue
+            if setting.name == "seed":
+                value %= 2**62  # room for the row numbers that are added to it
+            elif setting.minimum is not None and value < setting.minimum:
+                value = setting.minimum  # -1 is 0, off: clients of vLLM and llama.cpp send it
+            values[setting.name] = value
+        return values | self._structure()
 
     def _structure(self) -> dict[str, str]:
-        form, said = self.response_format, self.structured_outputs
-        if form is not None and form.type != "text" and said is not None:
-            raise _refused("structured_outputs", "it cannot hold beside response_format: give one of them")
-        if form is not None and form.type == "json_object":
+        response_format, structured_outputs = self.response_format, self.structured_outputs
+        if response_format is not None and response_format.type != "text" and structured_outputs is not None:
+            raise _invalid("structured_outputs", "it excludes response_format: give one of them")
+        if response_format is not None and response_format.type == "json_object":
             return {"json_schema": '{"type": "object"}'}
-        if form is not None and form.type == "json_schema":
-            if form.json_schema is None:
-                raise _refused("response_format.json_schema", "it is missing: give {name, schema}")
-            return {"json_schema": json.dumps(form.json_schema.schema_)}
-        return {} if said is None else _structured(said)
+        if response_format is not None and response_format.type == "json_schema":
+            if response_format.json_schema is None:
+                raise _invalid("response_format.json_schema", "it is missing: give {name, schema}")
+            return {"json_schema": json.dumps(response_format.json_schema.schema_)}
+        return {} if structured_outputs is None else _structure_settings(structured_outputs)
 
     @property
     def includes_usage(self) -> bool:
         if self.stream_options is not None and not self.stream:
-            raise _refused("stream_options", "it is for stream=true: leave it out")
+            raise _invalid("stream_options", "it needs stream=true: leave it out")
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-def _structured(said: StructuredOutputs) -> dict[str, str]:
-    if len(given := said.model_fields_set) != 1:
-        raise _refused("structured_outputs", f"it has {len(given)} of json, regex, choice and grammar: give one")
-    if said.choice is not None:
-        return {"json_schema": "", "regex": "|".join(map(_escaped, said.choice))}
-    if said.json_ is not None:
-        return {"json_schema": said.json_ if isinstance(said.json_, str) else json.dumps(said.json_)}
-    return {"regex": said.regex} if said.regex is not None else {"grammar": said.grammar or ""}
+def _structure_settings(structured_outputs: StructuredOutputs) -> dict[str, str]:
+    if len(names := structured_outputs.model_fields_set) != 1:
+        raise _invalid("structured_outputs", f"it has {len(names)} of json, regex, choice and grammar: give one")
+    if structured_outputs.choice is not None:
+        return {"json_schema": "", "regex": "|".join(map(_escape_regex, structured_outputs.choice))}
+    if (schema := structured_outputs.json_) is not None:
+        return {"json_schema": schema if isinstance(schema, str) else json.dumps(schema)}
+    if structured_outputs.regex is not None:
+        return {"regex": structured_outputs.regex}
+    return {"grammar": structured_outputs.grammar or ""}
 
 
-def _escaped(text: str) -> str:
-    """A text as a regular expression of Rust's that matches it alone."""
+def _escape_regex(text: str) -> str:
+    """A regular expression (Rust's syntax) that matches exactly this text."""
     return "".join("\\" + c if c in r"\.+*?()|[]{}^$#&-~" else c for c in text)
 
 
-def _refused(field: str, why: str) -> ApiError:
+def _invalid(field: str, why: str) -> ApiError:
     return ApiError(400, f"{field}: {why}", code="invalid_value", param=field)

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from lmcraft.inference.generation_settings import panel_settings
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.routes.status import about_json
 from lmcraft.server.http.state import serving_of, until_gone
@@ -117,7 +118,7 @@ async def info(request: Request) -> dict[str, Any]:
         }
         for one in listed
     ]
-    return found | {"models": described}
+    return found | {"models": described, "settings": panel_settings(vllm=True)}
 
 
 @public.get("/health")

@@ -6,16 +6,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
+from lmcraft.inference.generation_settings import panel_settings
 from lmcraft.language_model import LanguageModel
 from lmcraft.server.engine.registry import Served
 from lmcraft.server.errors import ApiError
+from lmcraft.server.http.protocol.sampling import SAMPLING_SETTINGS
 from lmcraft.server.http.state import serving_of
 
 router = APIRouter()
 public = APIRouter()
 """What is open without a key: whether the server lives, and whether it wants one."""
-
-DEFAULTS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
 
 
 @router.get("/v1/models")
@@ -48,7 +48,8 @@ async def info(request: Request) -> dict[str, Any]:
         serving.keys.identify(request.headers)
     except ApiError:
         return found
-    return found | {"models": [_described(served) for served in serving.registry.opened()]}
+    models = [_described(served) for served in serving.registry.opened()]
+    return found | {"models": models, "settings": panel_settings()}
 
 
 def about_json(request: Request) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def _described(served: Served) -> dict[str, Any]:
     defaults = {}
     if isinstance(served.model, LanguageModel):
         config = served.model.generation_config
-        defaults = {name: getattr(config, name) for name in DEFAULTS}
+        defaults = {setting.name: getattr(config, setting.name) for setting in SAMPLING_SETTINGS if setting.label}
         defaults["temperature"] = 0.0 if config.greedy else config.temperature
     parent = served.worker.name if served.adapter else None
     return {"id": served.name, "kind": served.kind, "context": served.context, "adapter_of": parent, "defaults": defaults}

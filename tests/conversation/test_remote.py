@@ -1,0 +1,206 @@
+import io
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from lmcraft.cli import main
+from lmcraft.conversation.remote import RemoteBackend
+from lmcraft.conversation.tree import Conversation
+from lmcraft.errors import RunError
+
+
+@dataclass
+class FakeServer:
+    """Answers chat requests as `lmcraft serve` does; its context has room for `fits` messages."""
+
+    url: str = ""
+    pieces: list[str] = field(default_factory=lambda: ["Hel", "lo\x1b[2J 从前"])
+    fits: int = 100
+    endless: bool = False
+    broken: bool = False
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    disconnected: threading.Event = field(default_factory=threading.Event)
+    """Set when a client disconnects before the end."""
+
+    def info(self, key: str | None) -> dict[str, Any]:
+        models = [{"id": name, "kind": kind, "context": 64} for name, kind in (("base", "completion"), ("talks", "chat"))]
+        return {"key_required": True} | ({"models": models} if key == "Bearer secret" else {})
+
+    def refusal(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        if body["model"] != "talks":
+            return {"message": "there is no\nmodel\x07 of that name", "code": "model_not_found"}
+        if len(body["messages"]) > self.fits:
+            return {"message": "too long: shorten it", "code": "context_length_exceeded"}
+        return None
+
+    def events(self) -> Iterator[bytes]:
+        yield b": a comment\n\n"
+        for text in self.pieces * (10**6 if self.endless else 1):
+            chunk = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}], "usage": None}
+            yield b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n"
+        if not self.broken:
+            yield b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+            yield b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}\n\n'
+            yield b"data: [DONE]\n\n"
+
+
+def handler_of(fake: FakeServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path == "/api/info"
+            self.send_whole(200, fake.info(self.headers["Authorization"]))
+
+        def do_POST(self) -> None:
+            assert self.path == "/v1/chat/completions" and self.headers["Authorization"] == "Bearer secret"
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            fake.requests.append(body)
+            if (error := fake.refusal(body)) is not None:
+                self.send_whole(404 if error["code"] == "model_not_found" else 400, {"error": error})
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+            self.end_headers()
+            try:
+                for event in fake.events():
+                    self.wfile.write(event)
+            except ConnectionError:
+                fake.disconnected.set()
+
+        def send_whole(self, status: int, value: dict[str, Any]) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(value).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    monkeypatch.setenv("LMCRAFT_API_KEY", "secret\n")
+    fake = FakeServer()
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler_of(fake)) as listening:
+        fake.url = f"http://127.0.0.1:{listening.server_port}"
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield fake
+        listening.shutdown()
+        thread.join()
+
+
+def chat_with_server(address: str, lines: str, monkeypatch: pytest.MonkeyPatch, *flags: str) -> int:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    return main(["chat", address, *flags])
+
+
+def test_a_server_answers(server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--seed", "7", "--max-new-tokens", "9", "--top-k", "3", "--stop", "\\n", "--regex", "a+", "--system", "S")
+    assert chat_with_server(server.url + "/v1/", "Hi\n/regenerate\nMore\n", monkeypatch, *flags) == 0
+    assert capsys.readouterr() == ("Hello\x1b[2J 从前\n" * 3, "")
+    first, second, third = server.requests
+    assert first == {
+        "model": "talks",
+        "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "Hi"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "seed": 7,
+        "max_tokens": 9,
+        "top_k": 3,
+        "stop": ["\n"],
+        "structured_outputs": {"regex": "a+"},
+    }
+    assert second == first | {"seed": 8}
+    assert third["seed"] == 7 and [message["role"] for message in third["messages"]] == [
+        "system",
+        "user",
+        "assistant",
+        "user",
+    ]
+
+
+def test_a_remote_answer_as_json_has_token_counts(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert chat_with_server(server.url + "#talks", "Hi\n", monkeypatch, "--json") == 0
+    usage = {"prompt_tokens": 5, "completion_tokens": 2}
+    content = "".join(server.pieces)
+    expected = {"role": "assistant", "content": content, "finish_reason": "stop", "usage": usage}
+    out = capsys.readouterr().out
+    assert json.loads(out) == expected and out.count("\n") == 1 and "max_tokens" not in server.requests[0]
+
+
+def test_turns_are_dropped_when_the_server_reports_a_full_context(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.fits = 3
+    assert chat_with_server(server.url, "a\nb\nc\nd\n", monkeypatch) == 0
+    assert [len(body["messages"]) for body in server.requests] == [1, 3, 5, 3, 5, 3]
+    assert [body.get("max_tokens") for body in server.requests[:2]] == [None, 32]  # half of the context is for the answer
+    assert capsys.readouterr().err.count("context of 64 tokens: its oldest turn is forgotten") == 2
+    server.fits = 0
+    assert chat_with_server(server.url, "a\n/branch\n", monkeypatch) == 0
+    assert capsys.readouterr() == ("\n", "too long: shorten it\nthere are no branches yet: ask something first\n")
+
+
+def test_ctrl_c_closes_the_connection(server: FakeServer) -> None:
+    server.endless = True
+    conversation = Conversation(RemoteBackend(server.url, {}))
+
+    def on_text(text: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:  # held, so that what closes it is not the end of the frame
+        conversation.answer("Hi", on_text)
+    assert server.disconnected.wait(5), caught
+    assert conversation.last is not None and conversation.last.content == "Hel"
+
+
+def test_an_interrupted_answer_is_kept(server: FakeServer) -> None:
+    server.broken = True
+    conversation = Conversation(RemoteBackend(server.url, {}))
+    with pytest.raises(RunError, match="broke off"):
+        conversation.answer("Hi", lambda text: None)
+    assert conversation.last is not None and conversation.last.content == "".join(server.pieces)
+
+
+def test_errors_of_a_server_are_one_sentence(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def error_of(address: str, *flags: str) -> str:
+        assert chat_with_server(address, "Hi\n", monkeypatch, *flags) in (1, 2)
+        error = capsys.readouterr().err
+        assert error.startswith("lmcraft chat: ") and error.count("\n") == 1
+        return error
+
+    assert "there is no model\ufffd of that name" in error_of(server.url + "#other")
+    assert f"--adapter does not apply to a model behind a server: name it as the model, {server.url}#NAME" in error_of(
+        server.url, "--adapter", "x"
+    )
+    assert "--max-length does not apply" in error_of(server.url, "--max-length", "20")
+    assert "--weights does not apply" in error_of(server.url, "--weights", "int4")
+    assert "write http://HOST:PORT" in error_of("http://me:secret@127.0.0.1")
+    assert "write http://HOST:PORT" in error_of("http://127.0.0.1:99999")
+    monkeypatch.setenv("LMCRAFT_API_KEY", "wrong")
+    assert "put it into the environment variable LMCRAFT_API_KEY" in error_of(server.url)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
+        port = closed.server_port
+    assert f"no server listens at http://127.0.0.1:{port}: start one with `lmcraft serve MODEL`" in error_of(
+        f"http://127.0.0.1:{port}"
+    )
+
+
+def test_text_from_a_server_cannot_control_the_terminal(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert chat_with_server(server.url, "Hi\n/branch\n", monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err and "Hello\ufffd[2J" in out and "Hello\ufffd[2J" in err
