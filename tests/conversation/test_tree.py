@@ -84,5 +84,5 @@ def test_a_question_without_an_answer_is_not_kept() -> None:
         conversation.back,
         lambda: conversation.save(Path("x")),
     ):
-        with pytest.raises(UserError, match="nothing|no answer"):
+        with pytest.raises(UserError, match=r"nothing|no answer"):
             method()
