@@ -11,14 +11,14 @@ import httpx2 as httpx
 import pytest
 
 from lmcraft.cli import main
-from lmcraft.commands.serve import ServeConfig, _keys
+from lmcraft.commands.serve import ServeConfig, _read_keys
 from lmcraft.errors import UserError
 from lmcraft.server.limits import Limits
 from tests.finetuning.chat import chat_folder
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({}, "model is empty"),
         ({"model": ("m",), "port": 70_000}, "port=70000"),
@@ -29,34 +29,36 @@ from tests.finetuning.chat import chat_folder
         ({"model_root": Path("r"), "adapters": {"a": "b"}}, "adapters need the model"),
     ],
 )
-def test_what_cannot_be_served(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_contradicting_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         ServeConfig(**settings).resolved()
 
 
-def test_a_key_is_needed_where_others_can_ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_generated_unless_the_host_is_loopback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("LMCRAFT_API_KEY", raising=False)
     for host in ("127.0.0.1", "localhost", "::1"):
-        assert not _keys(ServeConfig(("m",), host=host))
+        assert not _read_keys(ServeConfig(("m",), host=host))
     assert capsys.readouterr().err == ""
-    keys = _keys(ServeConfig(("m",), host="0.0.0.0"))
+    keys = _read_keys(ServeConfig(("m",), host="0.0.0.0"))
     key = capsys.readouterr().err.split()[-1]
     assert keys.identify({"authorization": f"Bearer {key}"}) == "default"
-    assert _keys(ServeConfig(("m",), host="0.0.0.0", api_key=("lmc-mine",)))
+    assert _read_keys(ServeConfig(("m",), host="0.0.0.0", api_key=("lmc-mine",)))
     assert capsys.readouterr().err == ""
 
 
-def test_a_new_key_is_kept_by_its_hash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_new_key_is_stored_as_a_hash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "keys.toml"
     assert main(["serve", "--api-keys", str(file), "--new-api-key", "ada"]) == 0
     key = capsys.readouterr().out.strip()
     assert key not in file.read_text()
-    keys = _keys(ServeConfig(("m",), api_keys=file))
+    keys = _read_keys(ServeConfig(("m",), api_keys=file))
     assert keys.identify({"authorization": f"Bearer {key}"}) == "ada"
 
 
 @pytest.mark.slow
-def test_a_signal_lets_what_runs_end(tmp_path: Path) -> None:
+def test_sigterm_lets_a_running_request_finish(tmp_path: Path) -> None:
     """Started as a user would; SIGTERM comes in the middle of an answer, which is finished, and the process ends well."""
     folder = chat_folder(tmp_path / "tiny", max_position_embeddings=2048, num_hidden_layers=8)
     command = [

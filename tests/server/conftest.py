@@ -1,4 +1,4 @@
-"""A running server and a browser, for the tests of this folder."""
+"""A running server for the tests of this folder, and its address for a browser."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from tests.server.tiny_server import Server, running
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests of a file."""
-    with running(tmp_path_factory.mktemp("server")) as found:
-        yield found
+    """One server for all tests of a file."""
+    with running(tmp_path_factory.mktemp("server")) as running_server:
+        yield running_server
 
 
 @pytest.fixture(scope="module")
 def served(server: Server) -> str:
-    """The address of a server, for a browser; skips where there is none."""
+    """The address of a server, for a browser; skips if there is no browser."""
     if shutil.which("chromium") is None:
-        pytest.skip("there is no chromium here")
+        pytest.skip("chromium is not installed")
     pytest.importorskip("playwright")
     return server.url

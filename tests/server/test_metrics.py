@@ -14,18 +14,18 @@ class Engine:
 
 
 def value(text: str, name: str, labels: str = 'model_name="tiny"') -> float:
-    found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{name}{{{labels}}} ")]
-    assert len(found) == 1, (name, labels, text)
-    return float(found[0])
+    values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{name}{{{labels}}} ")]
+    assert len(values) == 1, (name, labels, text)
+    return float(values[0])
 
 
 def bucket(text: str, name: str, bound: str) -> float:
     return value(text, f"{name}_bucket", f'model_name="tiny",le="{bound}"')
 
 
-def test_gauges_are_read_when_they_are_asked() -> None:
+def test_gauges_are_read_at_every_scrape() -> None:
     metrics, engine = Metrics(), Engine()
-    metrics.watch(engine)
+    metrics.add_source(engine)
     engine.running, engine.waiting, engine.cache_usage = 3, 2, 0.25
     text = metrics.render()
     assert value(text, "vllm:num_requests_running") == 3
@@ -33,21 +33,21 @@ def test_gauges_are_read_when_they_are_asked() -> None:
     assert value(text, "vllm:kv_cache_usage_perc") == 0.25
 
 
-def test_counters_are_there_from_the_start() -> None:
+def test_counters_start_at_zero() -> None:
     metrics = Metrics()
-    metrics.watch(Engine())
+    metrics.add_source(Engine())
     text = metrics.render()
     assert value(text, "vllm:prompt_tokens_total") == 0
     assert value(text, "vllm:request_success_total", 'finished_reason="stop",model_name="tiny"') == 0
     assert value(text, "vllm:time_to_first_token_seconds_count") == 0
 
 
-def test_a_request_is_counted_everywhere() -> None:
+def test_a_request_updates_every_metric() -> None:
     metrics = Metrics()
-    metrics.first_token("tiny", 0.05)
-    metrics.inter_token("tiny", 0.25, 3)
-    metrics.finished("tiny", "length", 7, 4, 0.8)
-    metrics.refused(429)
+    metrics.record_first_token("tiny", 0.05)
+    metrics.record_inter_token("tiny", 0.25, 3)
+    metrics.record_finish("tiny", "length", 7, 4, 0.8)
+    metrics.record_refusal(429)
     text = metrics.render()
     assert value(text, "vllm:prompt_tokens_total") == 7
     assert value(text, "vllm:generation_tokens_total") == 4
@@ -60,19 +60,19 @@ def test_a_request_is_counted_everywhere() -> None:
     assert value(text, "vllm:request_generation_tokens_count") == 1
 
 
-def test_buckets_add_up_and_hold_their_bound() -> None:
+def test_histogram_buckets_are_cumulative_and_include_their_bound() -> None:
     metrics = Metrics()
     for seconds in (0.05, 0.051, 1e9):
-        metrics.first_token("tiny", seconds)
+        metrics.record_first_token("tiny", seconds)
     text = metrics.render()
-    found = [bucket(text, "vllm:time_to_first_token_seconds", bound) for bound in ("0.02", "0.05", "0.1", "640.0", "+Inf")]
-    assert found == [0, 1, 2, 2, 3]
+    values = [bucket(text, "vllm:time_to_first_token_seconds", bound) for bound in ("0.02", "0.05", "0.1", "640.0", "+Inf")]
+    assert values == [0, 1, 2, 2, 3]
 
 
-def test_every_line_is_prometheus_text_whatever_a_model_is_called() -> None:
+def test_every_line_is_prometheus_text_whatever_the_models_name() -> None:
     metrics = Metrics()
-    metrics.finished('a"b\\c\nd', "stop", 1, 1, 1.0)
-    metrics.refused(401)
+    metrics.record_finish('a"b\\c\nd', "stop", 1, 1, 1.0)
+    metrics.record_refusal(401)
     text = metrics.render()
     assert text.endswith("\n")
     lines = text.splitlines()
@@ -82,13 +82,13 @@ def test_every_line_is_prometheus_text_whatever_a_model_is_called() -> None:
     assert r'model_name="a\"b\\c\nd"' in text
 
 
-def test_threads_lose_no_count_while_it_is_rendered() -> None:
+def test_no_count_is_lost_between_threads() -> None:
     metrics = Metrics()
 
     def work() -> None:
         for n in range(500):
-            metrics.finished(f"model {n % 50}", "stop", 2, 1, 0.1)
-            metrics.inter_token("tiny", 0.01)
+            metrics.record_finish(f"model {n % 50}", "stop", 2, 1, 0.1)
+            metrics.record_inter_token("tiny", 0.01)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""A server around tiny random models, in a thread of this process."""
+"""A server of tiny random models in a thread of the test process."""
 
 import threading
 import time
@@ -11,12 +11,12 @@ from typing import Any
 import uvicorn
 
 from lmcraft.server.conversations.store import Store
-from lmcraft.server.engine.registry import How, Registry
+from lmcraft.server.engine.registry import LoadOptions, Registry
 from lmcraft.server.http.app import build_app
 from lmcraft.server.http.keys import Keys
 from lmcraft.server.http.quotas import Quotas
 from lmcraft.server.http.server import listen, make_server
-from lmcraft.server.http.state import Serving
+from lmcraft.server.http.state import ServerState
 from lmcraft.server.http.upstream import Upstream
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
@@ -30,7 +30,7 @@ class Server:
     """A running server."""
 
     url: str
-    serving: Serving
+    state: ServerState
     uvicorn: uvicorn.Server
 
 
@@ -45,27 +45,27 @@ def running(
     moderation: Path | None = None,
     **model: Any,
 ) -> Iterator[Server]:
-    """A server of the model `tiny`, made in `folder` with settings of its shape, or a gateway; it ends with the context."""
+    """A server of the model `tiny`, which is built in `folder` with the settings `model`; or a gateway to `upstream`."""
     limits, keys = limits or Limits(), keys or Keys()
     metrics = Metrics()
-    registry = Registry(limits, metrics, How())
+    registry = Registry(limits, metrics, LoadOptions())
     if not upstream:
         registry.open("tiny", chat_folder(folder / "tiny", **({"max_position_embeddings": CONTEXT} | model)))
     if moderation is not None:
         registry.open("moderation", moderation)
-    serving = Serving(registry, limits, metrics, keys, Quotas(keys), moderator="moderation" if moderation else "")
-    behind = Upstream(upstream, "", limits) if upstream else None
-    app = build_app(serving, Store.open(str(folder / "chats.sqlite")), upstream=behind, origins=origins)
-    listening = listen("127.0.0.1", 0)
+    state = ServerState(registry, limits, metrics, keys, Quotas(keys), moderator="moderation" if moderation else "")
+    engine = Upstream(upstream, "", limits) if upstream else None
+    app = build_app(state, Store.open(str(folder / "chats.sqlite")), upstream=engine, origins=origins)
+    socket = listen("127.0.0.1", 0)
     server = make_server(app, limits, "warning")
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
     thread.start()
     try:
         while not server.started and thread.is_alive():
             time.sleep(0.005)
-        yield Server(f"http://127.0.0.1:{listening.getsockname()[1]}", serving, server)
+        yield Server(f"http://127.0.0.1:{socket.getsockname()[1]}", state, server)
     finally:
         server.should_exit = True
         thread.join(30)
-        listening.close()
+        socket.close()
     assert not thread.is_alive()

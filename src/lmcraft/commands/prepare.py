@@ -102,7 +102,7 @@ def _from_store(where: str, out: Path) -> DatasetFolder:
     from lmcraft.data.formats import import_optional
 
     import_optional("sqlalchemy", "serve", "from_store")
-    from lmcraft.server.conversations.exporter import KINDS, export_examples
+    from lmcraft.server.conversations.exporter import FILE_KINDS, export_examples
     from lmcraft.server.conversations.store import Store
 
     store = Store.open(where, create=False)
@@ -111,7 +111,7 @@ def _from_store(where: str, out: Path) -> DatasetFolder:
     finally:
         store.close()
     for name, rows in counts.items():
-        print(f"{out / name}: {rows:,} {KINDS[name]}")
+        print(f"{out / name}: {rows:,} {FILE_KINDS[name]}")
     left_out = DatasetFolder(out).manifest()["left_out"]
     for why, rows in left_out.items():
         print(f"  left out: {rows:,} ({why})")

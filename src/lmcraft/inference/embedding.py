@@ -1,4 +1,7 @@
-"""A text as one vector: the mean of the model's last hidden states."""
+"""Text embeddings: the mean of the model's last hidden states.
+
+Shapes: T tokens, C hidden size.
+"""
 
 from collections.abc import Sequence
 
@@ -9,9 +12,9 @@ from lmcraft.inference.engine import Engine
 
 
 @torch.inference_mode()
-def embed(engine: Engine, ids: Sequence[int], adapter: str) -> list[float]:
-    """The mean of a text's last hidden states, after the final norm, scaled to length 1; (C,) as a list."""
+def embed(engine: Engine, ids: Sequence[int], adapter: str = "") -> list[float]:
+    """The mean of a text's last hidden states, after the final norm, scaled to length 1; C numbers."""
     model = engine.models[adapter]
-    x_1TC = model.hidden_states(torch.tensor([list(ids)], device=model.device))
-    vector: list[float] = F.normalize(x_1TC[0].float().mean(dim=0), dim=0).tolist()
+    hidden_1TC = model.hidden_states(torch.tensor([list(ids)], device=model.device))
+    vector: list[float] = F.normalize(hidden_1TC[0].float().mean(dim=0), dim=0).tolist()
     return vector

@@ -1,28 +1,50 @@
-"""How likely a model finds a text that exists already: the log-probability of each token, or of whole answers."""
+"""Log-probabilities of text that exists already: of each token of a text, or of answers to a prompt.
+
+Shapes: T tokens, V vocabulary.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 from lmcraft.inference.engine import Engine
 
 
-def answer_logprobs(engine: Engine, prompt: Sequence[int], answers: Sequence[Sequence[int]], adapter: str) -> list[float]:
-    """The log-probability of each answer after a prompt, a mean over its tokens so that long ones are not worse off."""
-    found = []
-    for answer in answers:
-        logprobs_TV = engine.score([*prompt, *answer], adapter).log_softmax(dim=-1)
-        own = logprobs_TV[len(prompt) - 1 : -1].gather(1, torch.tensor(list(answer))[:, None])
-        found.append(float(own.mean()))
-    return found
+@dataclass(frozen=True)
+class TokenScore:
+    """A token's log-probability after the tokens before it."""
+
+    logprob: float | None
+    """None for the first token, which has nothing before it."""
+    alternatives: tuple[tuple[int, float], ...] = ()
+    """The most likely tokens at this position, each with its log-probability."""
 
 
-def score(
-    engine: Engine, ids: Sequence[int], adapter: str, count: int
-) -> list[tuple[float | None, tuple[tuple[int, float], ...]]]:
-    """The log-probability of each token of a text after those before it, and the `count` likeliest in its place."""
+def score_tokens(engine: Engine, ids: Sequence[int], adapter: str = "", *, top_logprobs: int = 0) -> list[TokenScore]:
+    """Score each token of a text, with the `top_logprobs` most likely tokens at its position.
+
+    Raises:
+        UserError: as in `Engine.score`.
+    """
     logprobs_TV = engine.score(ids, adapter).log_softmax(dim=-1)[:-1]
-    own = logprobs_TV.gather(1, torch.tensor(ids[1:])[:, None]).squeeze(1).tolist()
-    top = logprobs_TV.topk(min(count, logprobs_TV.shape[1]), dim=-1)
-    others = [tuple(zip(i, v, strict=True)) for i, v in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
-    return [(None, ()), *zip(own, others, strict=True)]
+    logprobs = logprobs_TV.gather(1, torch.tensor(ids[1:], dtype=torch.long)[:, None]).squeeze(1).tolist()
+    top = logprobs_TV.topk(min(top_logprobs, logprobs_TV.shape[1]), dim=-1)
+    alternatives = [tuple(zip(*pair, strict=True)) for pair in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
+    return [TokenScore(None), *map(TokenScore, logprobs, alternatives)]
+
+
+def score_answers(
+    engine: Engine, prompt_ids: Sequence[int], answers: Sequence[Sequence[int]], adapter: str = ""
+) -> list[float]:
+    """The log-probability of each answer to a prompt: the mean over its tokens, so that length does not count against it.
+
+    Raises:
+        UserError: as in `Engine.score`.
+    """
+    scores = []
+    for answer in answers:
+        logprobs_TV = engine.score([*prompt_ids, *answer], adapter).log_softmax(dim=-1)
+        logprobs = logprobs_TV[len(prompt_ids) - 1 : -1].gather(1, torch.tensor(list(answer), dtype=torch.long)[:, None])
+        scores.append(float(logprobs.mean()))
+    return scores

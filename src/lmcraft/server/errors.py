@@ -1,21 +1,21 @@
-"""The error that every part of the server raises, in the form that OpenAI's clients read."""
+"""`ApiError`: an error with an HTTP status, in the form that OpenAI's clients read."""
 
 from collections.abc import Mapping
 from typing import Any
 
-KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 class ApiError(Exception):
-    """A refusal.
+    """A request that cannot be served.
 
     Args:
-        status: of HTTP.
+        status: HTTP status.
         message: one sentence that names the field, the value and the remedy.
-        code: a word for programs.
-        param: the field of the request.
-        kind: of OpenAI's types of errors; None: by the status.
-        headers: of the answer.
+        code: a word that programs can test for.
+        param: the request's field that is to blame.
+        error_type: one of OpenAI's error types; None: derived from the status.
+        headers: extra headers of the response.
     """
 
     def __init__(
@@ -25,15 +25,15 @@ class ApiError(Exception):
         *,
         code: str | None = None,
         param: str | None = None,
-        kind: str | None = None,
+        error_type: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status, self.message, self.code, self.param = status, message, code, param
-        self.kind = kind or KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
+        default_type = "server_error" if status >= 500 else "invalid_request_error"
+        self.error_type = error_type or ERROR_TYPES.get(status, default_type)
         self.headers = dict(headers or {})
 
-
-def body(error: ApiError) -> dict[str, Any]:
-    """What is sent."""
-    return {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
+    def as_json(self) -> dict[str, Any]:
+        """The response's body."""
+        return {"error": {"message": self.message, "type": self.error_type, "param": self.param, "code": self.code}}

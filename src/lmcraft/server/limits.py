@@ -1,4 +1,4 @@
-"""The bounds of everything that a client can ask of the server."""
+"""Bounds on everything that a client can send or ask for."""
 
 from dataclasses import dataclass, fields
 
@@ -7,35 +7,35 @@ from lmcraft.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds of requests; beyond one, a request is refused with the figure."""
+    """Bounds on requests. A request beyond one is refused with an error that states the bound."""
 
     max_queue: int = 32
-    """Requests that wait for a place among those that run; more are refused with status 429."""
+    """Maximum number of queued requests; further ones get status 429."""
     max_num_seqs: int = 32
-    """Texts that grow at once."""
+    """Maximum number of sequences generated concurrently."""
     max_texts: int = 16
-    """Texts of one request: its prompts times n."""
+    """Maximum number of texts per request: its prompts times n."""
     request_timeout: float = 600.0
-    """Seconds after which a request is given up."""
+    """Seconds before a request times out."""
     drain_timeout: float = 30.0
-    """Seconds that running requests have to end after SIGTERM."""
+    """Seconds that running requests have to finish after SIGTERM."""
     stream_interval: float = 0.05
-    """Seconds between two pieces of a stream at least, of which the first comes at once: fewer pieces leave the model more
-    of the machine."""
+    """Minimum seconds between two chunks of a stream; the first is sent at once. Fewer chunks leave the model more of the
+    CPU."""
     max_body_bytes: int = 4 * 2**20
-    """Bytes of a request's body."""
+    """Maximum size of a request's body, in bytes."""
     body_timeout: float = 30.0
-    """Seconds in which a body must have arrived."""
+    """Seconds within which a request's body must arrive."""
     header_timeout: float = 10.0
-    """Seconds in which a request's headers must have arrived."""
+    """Seconds within which a request's headers must arrive."""
     write_timeout: float = 30.0
-    """Seconds in which a client must take what it is sent."""
+    """Seconds within which a client must accept each part of a response."""
     max_header_bytes: int = 32 * 2**10
-    """Bytes of a request's headers."""
+    """Maximum size of a request's headers, in bytes."""
     max_requests: int = 512
-    """Requests that are open at once, whatever they ask; more are refused with status 503."""
+    """Maximum number of open requests of any kind; further ones get status 503."""
     max_import_bytes: int = 64 * 2**20
-    """Bytes of a file of conversations that is imported."""
+    """Maximum size of an imported file of conversations, in bytes."""
 
     def check(self) -> None:
         """Raise UserError for a bound that is not above 0."""

@@ -1,38 +1,36 @@
-"""What the server does, in numbers: Prometheus' text format (version 0.0.4) with vLLM's names, so its dashboards fit."""
+"""Metrics in Prometheus' text format (version 0.0.4), under vLLM's names, so that vLLM's dashboards work."""
 
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-PROMPT, GENERATED, SUCCESS = "vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:request_success_total"
-REFUSED = "lmcraft:requests_refused_total"
+PROMPT_TOKENS, GENERATION_TOKENS = "vllm:prompt_tokens_total", "vllm:generation_tokens_total"
+FINISHED_REQUESTS, REFUSED_REQUESTS = "vllm:request_success_total", "lmcraft:requests_refused_total"
 COUNTERS = {
-    PROMPT: "Tokens of the prompts of texts that have ended.",
-    GENERATED: "Tokens found for texts that have ended.",
-    SUCCESS: "Texts that have ended, by the reason.",
-    REFUSED: "Answers that were errors, by the status.",
+    PROMPT_TOKENS: "Prompt tokens of finished sequences.",
+    GENERATION_TOKENS: "Generated tokens of finished sequences.",
+    FINISHED_REQUESTS: "Finished sequences, by reason.",
+    REFUSED_REQUESTS: "Responses that were errors, by status.",
 }
 FINISH_REASONS = ("stop", "length", "abort")
-FIRST, BETWEEN, WHOLE = (
-    "vllm:time_to_first_token_seconds",
-    "vllm:inter_token_latency_seconds",
-    "vllm:e2e_request_latency_seconds",
-)
-PROMPT_LENGTH, ANSWER_LENGTH = "vllm:request_prompt_tokens", "vllm:request_generation_tokens"
-SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640)
-TOKENS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
+TIME_TO_FIRST_TOKEN = "vllm:time_to_first_token_seconds"
+INTER_TOKEN_LATENCY = "vllm:inter_token_latency_seconds"
+END_TO_END_LATENCY = "vllm:e2e_request_latency_seconds"
+PROMPT_LENGTH, GENERATION_LENGTH = "vllm:request_prompt_tokens", "vllm:request_generation_tokens"
+SECONDS_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640)
+TOKEN_BUCKETS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
-    FIRST: ("Seconds until a request's first token.", (0.001, 0.002, *SECONDS)),
-    BETWEEN: ("Seconds between two tokens of a text.", (0.001, 0.002, *SECONDS[:-4])),
-    WHOLE: ("Seconds until a text has ended.", (*SECONDS, 1280, 2560, 5120)),
-    PROMPT_LENGTH: ("Tokens of a text's prompt.", TOKENS),
-    ANSWER_LENGTH: ("Tokens found for a text.", TOKENS),
+    TIME_TO_FIRST_TOKEN: ("Seconds from a request to its first token.", (0.001, 0.002, *SECONDS_BUCKETS)),
+    INTER_TOKEN_LATENCY: ("Seconds between two tokens of a sequence.", (0.001, 0.002, *SECONDS_BUCKETS[:-4])),
+    END_TO_END_LATENCY: ("Seconds from a request to the end of a sequence.", (*SECONDS_BUCKETS, 1280, 2560, 5120)),
+    PROMPT_LENGTH: ("Prompt tokens per sequence.", TOKEN_BUCKETS),
+    GENERATION_LENGTH: ("Generated tokens per sequence.", TOKEN_BUCKETS),
 }
 
 
-class Watched(Protocol):
-    """An engine, as the gauges read it when they are asked."""
+class GaugeSource(Protocol):
+    """Whatever the gauges read when the metrics are scraped: a worker."""
 
     @property
     def name(self) -> str: ...
@@ -44,10 +42,10 @@ class Watched(Protocol):
     def cache_usage(self) -> float: ...
 
 
-GAUGES: dict[str, tuple[str, Callable[[Watched], float]]] = {
-    "vllm:num_requests_running": ("Texts that grow.", lambda engine: engine.running),
-    "vllm:num_requests_waiting": ("Requests that wait for their turn.", lambda engine: engine.waiting),
-    "vllm:kv_cache_usage_perc": ("Share of the room for keys and values that is held, 0 to 1.", lambda e: e.cache_usage),
+GAUGES: dict[str, tuple[str, Callable[[GaugeSource], float]]] = {
+    "vllm:num_requests_running": ("Sequences being generated.", lambda source: source.running),
+    "vllm:num_requests_waiting": ("Queued requests.", lambda source: source.waiting),
+    "vllm:kv_cache_usage_perc": ("Share of the KV cache in use, 0 to 1.", lambda source: source.cache_usage),
 }
 
 
@@ -61,86 +59,90 @@ class _Histogram:
 
 
 class Metrics:
-    """Counts what happens; from any thread."""
+    """Counters, histograms and gauges; safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._watched: dict[str, Watched] = {}
+        self._sources: dict[str, GaugeSource] = {}
         self._counters: dict[str, dict[str, float]] = {name: {} for name in COUNTERS}  # by labels
         self._histograms: dict[str, dict[str, _Histogram]] = {name: {} for name in HISTOGRAMS}
 
-    def watch(self, engine: Watched) -> None:
-        """Read the gauges of an engine from now on. Its counters are there from the start, as 0: rates need that."""
+    def add_source(self, source: GaugeSource) -> None:
+        """Read the gauges of a worker from now on, and start its counters at 0: Prometheus' rates need a first value."""
         with self._lock:
-            self._watched[engine.name] = engine
+            self._sources[source.name] = source
             for reason in FINISH_REASONS:
-                self._finish(engine.name, reason, 0, 0, 0.0, texts=0)
-            for name in (FIRST, BETWEEN):
-                self._observe(name, engine.name, 0.0, 0)
+                self._record_finish(source.name, reason, 0, 0, 0.0, sequences=0)
+            for name in (TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY):
+                self._observe(name, source.name, 0.0, 0)
 
-    def first_token(self, model: str, seconds: float) -> None:
-        """A request's first token came, so long after the request."""
+    def record_first_token(self, model: str, seconds: float) -> None:
+        """Record a request's first token, `seconds` after the request arrived."""
         with self._lock:
-            self._observe(FIRST, model, seconds, 1)
+            self._observe(TIME_TO_FIRST_TOKEN, model, seconds, 1)
 
-    def inter_token(self, model: str, seconds: float, count: int = 1) -> None:
-        """So many more tokens came, each so long after the one before."""
+    def record_inter_token(self, model: str, seconds: float, count: int = 1) -> None:
+        """Record `count` further tokens, each `seconds` after the one before."""
         with self._lock:
-            self._observe(BETWEEN, model, seconds, count)
+            self._observe(INTER_TOKEN_LATENCY, model, seconds, count)
 
-    def finished(self, model: str, reason: str, prompt_tokens: int, generated: int, seconds: float) -> None:
-        """A text has ended, so long after its request; for a reason of `FINISH_REASONS`."""
+    def record_finish(self, model: str, reason: str, prompt_tokens: int, generated: int, seconds: float) -> None:
+        """Record the end of a sequence, `seconds` after its request arrived; `reason` is one of `FINISH_REASONS`."""
         with self._lock:
-            self._finish(model, reason, prompt_tokens, generated, seconds, texts=1)
+            self._record_finish(model, reason, prompt_tokens, generated, seconds, sequences=1)
 
-    def refused(self, status: int) -> None:
-        """A request was answered with an error."""
+    def record_refusal(self, status: int) -> None:
+        """Record a response that was an error."""
         with self._lock:
-            self._count(REFUSED, {"status": str(status)}, 1)
+            self._count(REFUSED_REQUESTS, {"status": str(status)}, 1)
 
-    def _finish(self, model: str, reason: str, prompt_tokens: int, generated: int, seconds: float, *, texts: int) -> None:
-        of_model = {"model_name": model}
-        self._count(SUCCESS, {"finished_reason": reason, **of_model}, texts)
-        self._count(PROMPT, of_model, prompt_tokens)
-        self._count(GENERATED, of_model, generated)
-        for name, value in ((PROMPT_LENGTH, prompt_tokens), (ANSWER_LENGTH, generated), (WHOLE, seconds)):
-            self._observe(name, model, value, texts)
+    def _record_finish(
+        self, model: str, reason: str, prompt_tokens: int, generated: int, seconds: float, *, sequences: int
+    ) -> None:
+        labels = {"model_name": model}
+        self._count(FINISHED_REQUESTS, {"finished_reason": reason, **labels}, sequences)
+        self._count(PROMPT_TOKENS, labels, prompt_tokens)
+        self._count(GENERATION_TOKENS, labels, generated)
+        values = ((PROMPT_LENGTH, prompt_tokens), (GENERATION_LENGTH, generated), (END_TO_END_LATENCY, seconds))
+        for name, value in values:
+            self._observe(name, model, value, sequences)
 
     def _count(self, name: str, labels: Mapping[str, str], count: int) -> None:
-        values, key = self._counters[name], _labels(labels)
+        values, key = self._counters[name], _format_labels(labels)
         values[key] = values.get(key, 0) + count
 
     def _observe(self, name: str, model: str, value: float, count: int) -> None:
-        key = _labels({"model_name": model})
+        key = _format_labels({"model_name": model})
         self._histograms[name].setdefault(key, _Histogram(HISTOGRAMS[name][1])).observe(value, count)
 
     def render(self) -> str:
-        """All of it, as text."""
+        """All metrics as Prometheus' text."""
         with self._lock:
-            watched = list(self._watched.values())
+            sources = list(self._sources.values())
             lines = _counter_lines(self._counters) + _histogram_lines(self._histograms)
-        return "\n".join([*_gauge_lines(watched), *lines, ""])  # engines have locks of their own: not within ours
+        # Reading a gauge takes the worker's lock: not inside ours.
+        return "\n".join([*_gauge_lines(sources), *lines, ""])
 
 
-def _gauge_lines(watched: list[Watched]) -> list[str]:
+def _gauge_lines(sources: list[GaugeSource]) -> list[str]:
     lines = []
-    for name, (about, read) in GAUGES.items():
-        values = {_labels({"model_name": engine.name}): read(engine) for engine in watched}
-        lines += _head(name, about, "gauge") + [f"{name}{{{key}}} {value}" for key, value in values.items()]
+    for name, (description, read) in GAUGES.items():
+        values = {_format_labels({"model_name": source.name}): read(source) for source in sources}
+        lines += _header_lines(name, description, "gauge") + [f"{name}{{{key}}} {value}" for key, value in values.items()]
     return lines
 
 
 def _counter_lines(counters: Mapping[str, Mapping[str, float]]) -> list[str]:
     lines = []
     for name, values in counters.items():
-        lines += _head(name, COUNTERS[name], "counter") + [f"{name}{{{key}}} {value}" for key, value in values.items()]
+        lines += _header_lines(name, COUNTERS[name], "counter") + [f"{name}{{{key}}} {n}" for key, n in values.items()]
     return lines
 
 
 def _histogram_lines(histograms: Mapping[str, Mapping[str, _Histogram]]) -> list[str]:
     lines = []
     for name, values in histograms.items():
-        lines += _head(name, HISTOGRAMS[name][0], "histogram")
+        lines += _header_lines(name, HISTOGRAMS[name][0], "histogram")
         for key, histogram in values.items():
             total = 0
             for bound, count in zip([*map(float, histogram.bounds), "+Inf"], histogram.counts, strict=True):
@@ -150,10 +152,10 @@ def _histogram_lines(histograms: Mapping[str, Mapping[str, _Histogram]]) -> list
     return lines
 
 
-def _head(name: str, about: str, kind: str) -> list[str]:
-    return [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
+def _header_lines(name: str, description: str, kind: str) -> list[str]:
+    return [f"# HELP {name} {description}", f"# TYPE {name} {kind}"]
 
 
-def _labels(labels: Mapping[str, str]) -> str:
+def _format_labels(labels: Mapping[str, str]) -> str:
     escaped = {name: value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") for name, value in labels.items()}
     return ",".join(f'{name}="{value}"' for name, value in escaped.items())

@@ -1,7 +1,6 @@
-"""From what people said of answers to files that `lmcraft finetune` reads."""
+"""From what people chosen of answers to files that `lmcraft finetune` reads."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,8 @@ import pytest
 
 from lmcraft.errors import UserError
 from lmcraft.finetuning.examples import Conversation, Judgment, Labeled, Preference, read_examples
-from lmcraft.server.conversations.exporter import LONGEST_FIELD, export_examples
+from lmcraft.server.conversations.exporter import MAX_CSV_FIELD_CHARS, export_examples
 from lmcraft.server.conversations.store import Store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "chats.sqlite")
-    yield opened
-    opened.close()
 
 
 class Chat:
@@ -42,22 +34,22 @@ def texts(path: Path) -> list[str]:
     return [" ".join(m["content"] for m in example.messages) for example in read_examples([path])]  # type: ignore[union-attr]
 
 
-def test_every_file_is_read_as_what_it_is(store: Store, tmp_path: Path) -> None:
+def test_finetune_detects_the_kind_of_every_file(store: Store, tmp_path: Path) -> None:
     chat = Chat(store, system="Be brief.")
     question = chat.user("Why is the sky blue?")
-    good = chat.answer('Rayleigh\r\nscattering,\r "said" 天.', question, 1, " clear\nand short ")
+    good = chat.answer('Rayleigh\r\nscattering,\r "chosen" 天.', question, 1, " clear\nand short ")
     bad = chat.answer("Magic.", question, -1, "untrue")
     store.prefer("ann", good, bad)
     counts = export_examples(store, tmp_path / "out")
     assert counts == {"sft.jsonl": 1, "preferences.jsonl": 1, "judgments.jsonl": 2, "labels.csv": 2}
-    asked = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why is the sky blue?"})
-    said, worse = ({"role": "assistant", "content": m["content"]} for m in store.get("ann", chat.id)["messages"][1:])
+    prompt = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why is the sky blue?"})
+    chosen, rejected = ({"role": "assistant", "content": m["content"]} for m in store.get("ann", chat.id)["messages"][1:])
     read = {name: read_examples([tmp_path / "out" / name]) for name in counts}
-    assert read["sft.jsonl"] == [Conversation((*asked, said))]
-    assert read["preferences.jsonl"] == [Preference(asked, said, worse)]
-    assert read["judgments.jsonl"] == [Judgment((*asked, said), True), Judgment((*asked, worse), False)]
+    assert read["sft.jsonl"] == [Conversation((*prompt, chosen))]
+    assert read["preferences.jsonl"] == [Preference(prompt, chosen, rejected)]
+    assert read["judgments.jsonl"] == [Judgment((*prompt, chosen), True), Judgment((*prompt, rejected), False)]
     assert read["labels.csv"] == [
-        Labeled(said["content"], ("clear and short",)),
+        Labeled(chosen["content"], ("clear and short",)),
         Labeled("Magic.", ("untrue",)),
     ]
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
@@ -65,7 +57,7 @@ def test_every_file_is_read_as_what_it_is(store: Store, tmp_path: Path) -> None:
     assert manifest["read"] == {"owners": 1, "conversations": 1, "messages": 3} and manifest["store"] == store.name
 
 
-def test_a_persons_wording_wins_over_what_it_was_before(store: Store, tmp_path: Path) -> None:
+def test_an_edit_is_preferred_to_the_original(store: Store, tmp_path: Path) -> None:
     chat = Chat(store)
     question = chat.user("why?")
     first = chat.answer("draft", question, 1)
@@ -84,18 +76,18 @@ def test_a_persons_wording_wins_over_what_it_was_before(store: Store, tmp_path: 
     ]
 
 
-def test_a_pick_of_the_original_wins_over_what_its_edit_implies(store: Store, tmp_path: Path) -> None:
+def test_an_explicit_preference_overrides_an_edit(store: Store, tmp_path: Path) -> None:
     chat = Chat(store)
     question = chat.user("why?")
     first = chat.answer("plain", question)
-    edit = chat.answer("worse", question, edited_from=first)
+    edit = chat.answer("rejected", question, edited_from=first)
     store.prefer("ann", first, edit)
     export_examples(store, tmp_path / "out")
     [pair] = read_examples([tmp_path / "out/preferences.jsonl"])
     assert isinstance(pair, Preference) and pair.chosen["content"] == "plain"
 
 
-def test_a_conversation_is_taken_once_and_never_through_a_bad_answer(store: Store, tmp_path: Path) -> None:
+def test_sft_takes_the_longest_branches_and_none_through_a_bad_answer(store: Store, tmp_path: Path) -> None:
     chat = Chat(store)
     good = chat.answer("1", chat.user("a"), 1)
     chat.answer("2", chat.user("b", good), 1)
@@ -110,7 +102,7 @@ def test_a_conversation_is_taken_once_and_never_through_a_bad_answer(store: Stor
     assert "rated down" in why and rows == 1
 
 
-def test_no_row_is_there_twice_whoever_said_it(store: Store, tmp_path: Path) -> None:
+def test_rows_are_distinct_across_owners(store: Store, tmp_path: Path) -> None:
     for owner in ("ann", "ann", "bob"):
         chat = Chat(store, owner)
         question = chat.user("why?")
@@ -121,7 +113,7 @@ def test_no_row_is_there_twice_whoever_said_it(store: Store, tmp_path: Path) -> 
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted([*counts, "manifest.json"])
 
 
-def test_blank_and_unasked_answers_are_nothing_to_learn(store: Store, tmp_path: Path) -> None:
+def test_blank_answers_and_answers_without_a_question_are_dropped(store: Store, tmp_path: Path) -> None:
     chat = Chat(store)
     question = chat.user("why?")
     chat.answer(" \n", question, 1)
@@ -132,11 +124,11 @@ def test_blank_and_unasked_answers_are_nothing_to_learn(store: Store, tmp_path: 
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
 
 
-def test_a_label_of_a_text_longer_than_a_table_reads_is_left_out_and_counted(store: Store, tmp_path: Path) -> None:
+def test_texts_longer_than_a_csv_field_get_no_label_row(store: Store, tmp_path: Path) -> None:
     chat = Chat(store)
     question = chat.user("why?")
-    chat.answer("x" * LONGEST_FIELD, question, 1, "long")
-    chat.answer("x" * (LONGEST_FIELD + 1), question, 1, "long")
+    chat.answer("x" * MAX_CSV_FIELD_CHARS, question, 1, "long")
+    chat.answer("x" * (MAX_CSV_FIELD_CHARS + 1), question, 1, "long")
     assert export_examples(store, tmp_path / "out")["labels.csv"] == 1
     assert len(read_examples([tmp_path / "out/labels.csv"])) == 1
     assert sum(json.loads((tmp_path / "out/manifest.json").read_text())["left_out"].values()) == 1

@@ -29,7 +29,7 @@ def is_in(item: Item, items: list[Item]) -> bool:
 
 @settings(deadline=None)
 @given(st.lists(st.one_of(PUT, PUT, GET, REMOVE), max_size=60), st.integers(1, 8))
-def test_every_item_leaves_once_in_order_and_the_bound_holds(actions: list[tuple[str, object]], bound: int) -> None:
+def test_every_item_is_served_once_in_order_and_the_bound_holds(actions: list[tuple[str, object]], bound: int) -> None:
     queue: FairQueue[Item] = FairQueue(bound)
     waiting: list[Item] = []
     for action, value in actions:
@@ -60,7 +60,7 @@ def test_every_item_leaves_once_in_order_and_the_bound_holds(actions: list[tuple
 
 @settings(deadline=None)
 @given(st.lists(st.one_of(PUT, PUT, GET), max_size=80))
-def test_who_waits_is_passed_once_by_each_other_owner_at_most(actions: list[tuple[str, str]]) -> None:
+def test_each_other_owner_overtakes_at_most_once(actions: list[tuple[str, str]]) -> None:
     queue: FairQueue[str] = FairQueue(1000)
     counts = dict.fromkeys("abcd", 0)
     passed: dict[str, list[str]] = {}  # by who waits: whose turn it was since the wait for a turn began
@@ -94,7 +94,7 @@ def test_a_long_line_of_one_owner_delays_another_by_one_item() -> None:
     assert [queue.get() for _ in range(6)] == ["a1", "b1", "c1", "a2", "b2", "a3"]
 
 
-def test_leaving_and_coming_back_does_not_jump_the_line() -> None:
+def test_leaving_and_rejoining_does_not_jump_the_line() -> None:
     queue: FairQueue[str] = FairQueue(8)
     for item in ("a1", "b1"):
         queue.put(item[0], item)

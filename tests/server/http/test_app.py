@@ -7,17 +7,22 @@ from types import SimpleNamespace
 import pytest
 from fastapi import FastAPI
 
+from lmcraft.server.engine.registry import LoadOptions, Registry
 from lmcraft.server.http import app
+from lmcraft.server.http.backend import LocalBackend
+from lmcraft.server.limits import Limits
+from lmcraft.server.metrics import Metrics
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there is it known how")
-def test_freed_memory_is_given_back_while_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_freed_memory_is_returned_while_serving(monkeypatch: pytest.MonkeyPatch) -> None:
     pads: list[int] = []
-    monkeypatch.setattr(app, "TRIM_INTERVAL", 0.01)
+    monkeypatch.setattr(app, "TRIM_INTERVAL_SECONDS", 0.01)
     monkeypatch.setattr(app, "CDLL", lambda _: SimpleNamespace(malloc_trim=pads.append))
     serving = FastAPI()
-    serving.state.serving = SimpleNamespace(registry=SimpleNamespace(workers=list))
-    serving.state.upstream = None
+    registry = Registry(Limits(), Metrics(), LoadOptions())
+    serving.state.server = SimpleNamespace(registry=registry)
+    serving.state.backend = LocalBackend(registry)
 
     async def live() -> None:
         async with app._lifespan(serving):

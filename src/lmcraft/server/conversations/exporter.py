@@ -1,14 +1,14 @@
-"""From what people said of answers to data for `lmcraft finetune`.
+"""Exports people's feedback on answers as training data for `lmcraft finetune`.
 
-| file | has | out of |
+| file | fields | source |
 |---|---|---|
-| sft.jsonl | `messages` | the way from the root to an answer that was rated up or is a person's wording |
-| preferences.jsonl | `prompt`, `chosen`, `rejected` | picks of two answers, and a person's wording over what it was before |
-| judgments.jsonl | `messages`, `label` | answers that were rated up (true) or down (false) |
-| labels.csv | `text`, `label` | answers, by the reason that was given with the rating |
+| sft.jsonl | `messages` | the branch up to an answer that was rated up or written by a person |
+| preferences.jsonl | `prompt`, `chosen`, `rejected` | preferences between two answers; a person's edit over the original |
+| judgments.jsonl | `messages`, `label` | answers rated up (true) or down (false) |
+| labels.csv | `text`, `label` | answers, labeled with the reason given for the rating |
 
-Fine-tuning learns every answer of a conversation. So sft.jsonl has the longest of several wanted ways along one branch, and
-none that leads through an answer that was rated down or reworded.
+Fine-tuning learns every answer of a conversation. So sft.jsonl has only the longest of several good branches along one path,
+and none that passes through an answer that was rated down or edited.
 """
 
 import csv
@@ -26,61 +26,64 @@ from lmcraft.folder import atomic_write, sha256_of, write_json
 from lmcraft.server.conversations.store import Store
 
 Json = dict[str, Any]
-KINDS = {
+FILE_KINDS = {
     "sft.jsonl": "conversations",
     "preferences.jsonl": "preferences",
     "judgments.jsonl": "judgments",
     "labels.csv": "labels",
 }
-LONGEST_FIELD = 131_072  # characters of a field that Python's csv reads
+MAX_CSV_FIELD_CHARS = 131_072  # the longest field that Python's csv module reads
 
 
 def export_examples(store: Store, out: Path) -> dict[str, int]:
-    """Write what all owners of a store said of its answers as a folder of examples, whole or not at all.
+    """Write the feedback of all owners as a folder of examples; the folder appears only when it is complete.
 
     Args:
-        store: is read one conversation at a time.
-        out: the folder; an older one is replaced.
+        store: read one conversation at a time.
+        out: the folder; an existing one is replaced.
 
     Returns:
-        The rows of each file; one without rows is left out.
+        The number of rows of each file; files without rows are not written.
 
     Raises:
-        UserError: nobody has said anything of an answer.
+        UserError: the store has no feedback.
     """
-    read: Counter[str] = Counter()
-    left_out: Counter[str] = Counter()
+    rows_read: Counter[str] = Counter()
+    rows_dropped: Counter[str] = Counter()
     with atomic_write(out) as folder:
         folder.mkdir()
         with ExitStack() as stack:
-            files = {name: stack.enter_context(_Rows(folder / name)) for name in KINDS}
+            files = {name: stack.enter_context(_RowFile(folder / name)) for name in FILE_KINDS}
             for owner in store.owners():
-                read["owners"] += 1
-                for conversation, picks in store.export(owner):
-                    read["conversations"] += 1
-                    read["messages"] += len(conversation["messages"])
-                    for name, row in _Tree(conversation, picks, left_out).rows():
+                rows_read["owners"] += 1
+                for conversation, preferences in store.export(owner):
+                    rows_read["conversations"] += 1
+                    rows_read["messages"] += len(conversation["messages"])
+                    for name, row in _ConversationTree(conversation, preferences, rows_dropped).rows():
                         files[name].add(row)
-        counts = {name: rows.count for name, rows in files.items() if rows.count}
+        counts = {name: file.count for name, file in files.items() if file.count}
         if not counts:
             raise UserError(
-                f"store '{store.name}' has no examples (no answer of its {read['conversations']:,} conversations is rated, "
-                "edited or picked): rate some on the page of `lmcraft serve` first"
+                f"store '{store.name}' has no examples (no answer of its {rows_read['conversations']:,} conversations is "
+                "rated, edited or preferred); rate some on the page of `lmcraft serve` first"
             )
-        said = {name: {"kind": KINDS[name], "rows": n, "sha256": sha256_of(folder / name)} for name, n in counts.items()}
-        manifest = {"kind": "examples", "lmcraft": version("lmcraft"), "store": store.name, "read": dict(read)}
-        write_json(folder / "manifest.json", manifest | {"files": said, "left_out": dict(left_out)})
+        file_entries = {
+            name: {"kind": FILE_KINDS[name], "rows": count, "sha256": sha256_of(folder / name)}
+            for name, count in counts.items()
+        }
+        manifest = {"kind": "examples", "lmcraft": version("lmcraft"), "store": store.name, "read": dict(rows_read)}
+        write_json(folder / "manifest.json", manifest | {"files": file_entries, "left_out": dict(rows_dropped)})
     return counts
 
 
-class _Rows:
-    """A file of rows, none of them twice; there is none before the first row."""
+class _RowFile:
+    """A file of distinct rows, created with the first one."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._stack, self._seen = path, ExitStack(), set[bytes]()
+        self._path, self._stack, self._digests = path, ExitStack(), set[bytes]()
         self._file: Any = None
 
-    def __enter__(self) -> "_Rows":
+    def __enter__(self) -> "_RowFile":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,91 +91,91 @@ class _Rows:
 
     @property
     def count(self) -> int:
-        return len(self._seen)
+        return len(self._digests)
 
     def add(self, row: Json) -> None:
         line = json.dumps(row, ensure_ascii=False)
         digest = sha256(line.encode()).digest()
-        if digest in self._seen:
+        if digest in self._digests:
             return
-        table = self._path.suffix == ".csv"
+        is_csv = self._path.suffix == ".csv"
         if self._file is None:
             self._file = self._stack.enter_context(self._path.open("w", encoding="utf-8", newline=""))
-            if table:
+            if is_csv:
                 csv.writer(self._file).writerow(row)
-        if table:
+        if is_csv:
             csv.writer(self._file).writerow(row.values())
         else:
             self._file.write(line + "\n")
-        self._seen.add(digest)
+        self._digests.add(digest)
 
 
-class _Tree:
-    """A conversation, its picks, and what they come to."""
+class _ConversationTree:
+    """A conversation with its preferences, and the rows that follow from them."""
 
-    def __init__(self, conversation: Json, picks: list[Json], left_out: Counter[str]) -> None:
+    def __init__(self, conversation: Json, preferences: list[Json], rows_dropped: Counter[str]) -> None:
         self._system = [{"role": "system", "content": conversation["system"]}] if conversation["system"].strip() else []
         self._messages: dict[str, Json] = {message["id"]: message for message in conversation["messages"]}
-        self._picks, self._left_out = picks, left_out
-        said = [m for m in self._messages.values() if m["role"] == "assistant" and m["content"].strip()]
-        self._answers = [answer for answer in said if any(m["role"] == "user" for m in self._way(answer))]
+        self._preferences, self._rows_dropped = preferences, rows_dropped
+        candidates = [m for m in self._messages.values() if m["role"] == "assistant" and m["content"].strip()]
+        self._answers = [a for a in candidates if any(message["role"] == "user" for message in self._branch(a))]
         self._edits = [a for a in self._answers if a["edited_from"] in self._messages and a["rating"] >= 0]
-        self._reworded = {edit["edited_from"] for edit in self._edits}
+        self._edited_ids = {edit["edited_from"] for edit in self._edits}
 
     def rows(self) -> Iterator[tuple[str, Json]]:
         """Each row, and the file it belongs to."""
-        for answer in self._wanted():
-            yield "sft.jsonl", {"messages": self._told(answer)}
+        for answer in self._sft_answers():
+            yield "sft.jsonl", {"messages": self._chat(answer)}
         for chosen, rejected in self._pairs():
-            *prompt, better = self._told(chosen)
-            worse = {"role": "assistant", "content": rejected["content"]}
-            yield "preferences.jsonl", {"prompt": prompt, "chosen": [better], "rejected": [worse]}
+            *prompt, chosen_message = self._chat(chosen)
+            rejected_message = {"role": "assistant", "content": rejected["content"]}
+            yield "preferences.jsonl", {"prompt": prompt, "chosen": [chosen_message], "rejected": [rejected_message]}
         for answer in self._answers:
             if answer["rating"]:
-                yield "judgments.jsonl", {"messages": self._told(answer), "label": answer["rating"] > 0}
-                yield from self._label(answer)
+                yield "judgments.jsonl", {"messages": self._chat(answer), "label": answer["rating"] > 0}
+                yield from self._label_rows(answer)
 
-    def _label(self, answer: Json) -> Iterator[tuple[str, Json]]:
+    def _label_rows(self, answer: Json) -> Iterator[tuple[str, Json]]:
         reason = " ".join(answer["reason"].split())
-        if reason and len(answer["content"]) > LONGEST_FIELD:
-            self._left_out["labels: longer than a field of a table can be"] += 1
+        if reason and len(answer["content"]) > MAX_CSV_FIELD_CHARS:
+            self._rows_dropped["labels: longer than a CSV field can be"] += 1
         elif reason:
             yield "labels.csv", {"text": answer["content"], "label": reason}
 
-    def _wanted(self) -> list[Json]:
-        """The answers that a conversation to learn from ends with."""
-        found: dict[str, Json] = {}
-        within: set[str] = set()
+    def _sft_answers(self) -> list[Json]:
+        """The answers that end a conversation worth learning."""
+        good_answers: dict[str, Json] = {}
+        ids_on_branches: set[str] = set()
         for answer in self._answers:
-            good = answer["rating"] > 0 or (answer["rating"] == 0 and answer["edited_from"] is not None)
-            if not good or answer["id"] in self._reworded:
+            is_good = answer["rating"] > 0 or (answer["rating"] == 0 and answer["edited_from"] is not None)
+            if not is_good or answer["id"] in self._edited_ids:
                 continue
-            *before, _ = self._way(answer)
-            if any(message["rating"] < 0 or message["id"] in self._reworded for message in before):
-                self._left_out["sft: after an answer that was rated down or reworded"] += 1
+            *earlier, _ = self._branch(answer)
+            if any(message["rating"] < 0 or message["id"] in self._edited_ids for message in earlier):
+                self._rows_dropped["sft: after an answer that was rated down or edited"] += 1
                 continue
-            found[answer["id"]] = answer
-            within.update(message["id"] for message in before)
-        return [answer for name, answer in found.items() if name not in within]
+            good_answers[answer["id"]] = answer
+            ids_on_branches.update(message["id"] for message in earlier)
+        return [answer for id_, answer in good_answers.items() if id_ not in ids_on_branches]
 
     def _pairs(self) -> Iterator[tuple[Json, Json]]:
-        """The better and the worse answer of each pick; what was picked wins over what an edit implies."""
-        known = {answer["id"]: answer for answer in self._answers}
-        picked = [(pick["chosen"], pick["rejected"]) for pick in self._picks]
-        settled = {frozenset(pair) for pair in picked}
-        edits = [(edit["id"], edit["edited_from"]) for edit in self._edits]
-        for better, worse in picked + [pair for pair in edits if frozenset(pair) not in settled]:
-            pair = known.get(better), known.get(worse)
-            if pair[0] and pair[1] and pair[0]["content"] != pair[1]["content"]:
-                yield pair[0], pair[1]
+        """The better and the worse answer of each pair; an explicit preference overrides what an edit implies."""
+        answers = {answer["id"]: answer for answer in self._answers}
+        explicit_pairs = [(preference["chosen"], preference["rejected"]) for preference in self._preferences]
+        decided = {frozenset(pair) for pair in explicit_pairs}
+        edit_pairs = [(edit["id"], edit["edited_from"]) for edit in self._edits]
+        for chosen_id, rejected_id in explicit_pairs + [pair for pair in edit_pairs if frozenset(pair) not in decided]:
+            chosen, rejected = answers.get(chosen_id), answers.get(rejected_id)
+            if chosen and rejected and chosen["content"] != rejected["content"]:
+                yield chosen, rejected
 
-    def _way(self, message: Json) -> list[Json]:
+    def _branch(self, message: Json) -> list[Json]:
         """The messages from the root to this one."""
-        way = [message]
-        while (parent := way[-1]["parent"]) is not None:
-            way.append(self._messages[parent])
-        return way[::-1]
+        branch = [message]
+        while (parent := branch[-1]["parent"]) is not None:
+            branch.append(self._messages[parent])
+        return branch[::-1]
 
-    def _told(self, answer: Json) -> list[Json]:
-        spoken = [{"role": message["role"], "content": message["content"]} for message in self._way(answer)]
-        return [*self._system, *spoken]
+    def _chat(self, answer: Json) -> list[Json]:
+        """The branch up to an answer as chat messages, with the system prompt in front."""
+        return [*self._system, *({"role": m["role"], "content": m["content"]} for m in self._branch(answer))]

@@ -1,4 +1,4 @@
-"""Conversations from elsewhere, as rows of a store's tables under new ids."""
+"""Imported conversations as rows of the store's tables, under new ids."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -7,102 +7,107 @@ from uuid import uuid4
 
 from lmcraft.errors import UserError
 from lmcraft.server.conversations import validation
-from lmcraft.server.conversations.rows import check_edit, check_pick, conversation_row, message_row
+from lmcraft.server.conversations.rows import check_edit, check_preference, conversation_row, message_row
 
-Given = Mapping[str, Any]
-Rows = list[dict[str, Any]]
+Json = Mapping[str, Any]
+Row = dict[str, Any]
 FORMAT, VERSION = "lmcraft-conversations", 1
-TITLE = 60  # characters of the first question that stand for a title
+TITLE_CHARS = 60  # of the first question, which becomes the title
 
 
-def rows_of(owner: str, given: Sequence[Given], picks: Sequence[Given]) -> tuple[Rows, Rows, Rows]:
+def import_rows(
+    owner: str, conversations: Sequence[Json], preferences: Sequence[Json]
+) -> tuple[list[Row], list[Row], list[Row]]:
     """The rows of conversations, messages and preferences.
 
     Args:
-        owner: whose they will be.
-        given: conversations in the form of `Store.export`; what is left out has the value of a new one.
-        picks: of two answers among them.
+        owner: who will own them.
+        conversations: in the form of `Store.export`; missing values get the defaults of a new conversation.
+        preferences: between answers in these conversations.
 
     Raises:
-        UserError: a value cannot be kept, or names a message that is not there.
+        UserError: a value cannot be stored, or refers to a message that is not there.
     """
-    now, known = time.time(), dict[str, dict[str, Any]]()
-    conversations: Rows = []
-    messages: Rows = []
-    for place, one in enumerate(given):
+    now, rows_by_old_id = time.time(), dict[str, Row]()
+    conversation_rows: list[Row] = []
+    message_rows: list[Row] = []
+    for n, conversation in enumerate(conversations):
         try:
-            row, added = _conversation(owner, one, now, known)
+            row, rows = _import_conversation(owner, conversation, now, rows_by_old_id)
         except UserError as error:
-            raise UserError(f"conversations.{place}: {error}") from error
-        conversations.append(row)
-        messages += added
-    return conversations, messages, [_pick(place, one, now, known) for place, one in enumerate(picks)]
+            raise UserError(f"conversations.{n}: {error}") from error
+        conversation_rows.append(row)
+        message_rows += rows
+    preference_rows = [_import_preference(n, values, now, rows_by_old_id) for n, values in enumerate(preferences)]
+    return conversation_rows, message_rows, preference_rows
 
 
-def from_messages(spoken: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """A conversation out of {"role", "content"} alone, each of which answers the one before.
+def from_transcript(transcript: Sequence[Mapping[str, str]]) -> Row:
+    """A conversation made of {"role", "content"} messages, each of which follows the one before.
 
     Raises:
-        UserError: a system prompt that does not stand first.
+        UserError: a system prompt is not the first message.
     """
-    system = spoken[0]["content"] if spoken and spoken[0]["role"] == "system" else ""
-    said = spoken[1:] if spoken and spoken[0]["role"] == "system" else spoken
-    if any(one["role"] == "system" for one in said):
-        raise UserError("a system prompt stands after other messages: put it first, or leave it out")
-    first = next((one["content"] for one in said if one["role"] == "user"), "")
-    ids = [uuid4().hex for _ in said]
-    chain = [{**one, "id": ids[n], "parent": ids[n - 1] if n else None} for n, one in enumerate(said)]
-    return {"title": " ".join(first[:1000].split())[:TITLE], "system": system, "messages": chain}
+    has_system = bool(transcript) and transcript[0]["role"] == "system"
+    system, messages = (transcript[0]["content"], transcript[1:]) if has_system else ("", transcript)
+    if any(message["role"] == "system" for message in messages):
+        raise UserError("a system prompt follows other messages; put it first, or remove it")
+    question = next((message["content"] for message in messages if message["role"] == "user"), "")
+    title = " ".join(question[:1000].split())[:TITLE_CHARS]
+    ids = [uuid4().hex for _ in messages]
+    chain = [{**message, "id": ids[n], "parent": ids[n - 1] if n else None} for n, message in enumerate(messages)]
+    return {"title": title, "system": system, "messages": chain}
 
 
-def _conversation(owner: str, given: Given, now: float, known: dict[str, dict[str, Any]]) -> tuple[dict[str, Any], Rows]:
-    """A conversation's row and those of its messages, which `known` gets by the ids they had."""
-    spoken = given["messages"]
-    if len(spoken) > validation.MESSAGES:
-        raise UserError(f"it has {len(spoken):,} messages: give at most {validation.MESSAGES:,}")
-    row = {"title": "", "system": "", "model": ""} | conversation_row({"settings": {}, **given})
-    created = given.get("created", now)
-    row |= {"id": uuid4().hex, "owner": owner, "created": created, "updated": given.get("updated", created)}
-    here: dict[str, dict[str, Any]] = {}
-    present = {one["id"] for one in spoken}
-    for one in spoken:
-        if one["id"] in here or one["id"] in known:
-            raise UserError(f"the id {one['id']!a} is that of two messages: give each its own")
-        here[one["id"]] = _message(one, row, here, present)
-    leaf = given.get("leaf")
-    row["leaf"] = _named(here, "leaf", leaf)["id"] if leaf else None
-    known.update(here)
-    return row, list(here.values())
+def _import_conversation(
+    owner: str, conversation: Json, now: float, rows_by_old_id: dict[str, Row]
+) -> tuple[Row, list[Row]]:
+    """A conversation's row and its messages' rows, which are also added to `rows_by_old_id`."""
+    messages = conversation["messages"]
+    if len(messages) > validation.MAX_MESSAGES:
+        raise UserError(f"it has {len(messages):,} messages; give at most {validation.MAX_MESSAGES:,}")
+    row = {"title": "", "system": "", "model": ""} | conversation_row({"settings": {}, **conversation})
+    created = conversation.get("created", now)
+    row |= {"id": uuid4().hex, "owner": owner, "created": created, "updated": conversation.get("updated", created)}
+    message_rows: dict[str, Row] = {}
+    old_ids = {message["id"] for message in messages}
+    for message in messages:
+        if message["id"] in message_rows or message["id"] in rows_by_old_id:
+            raise UserError(f"two messages have the id {message['id']!a}; give each its own")
+        message_rows[message["id"]] = _import_message(message, row, message_rows, old_ids)
+    leaf = conversation.get("leaf")
+    row["leaf"] = _look_up(message_rows, "leaf", leaf)["id"] if leaf else None
+    rows_by_old_id.update(message_rows)
+    return row, list(message_rows.values())
 
 
-def _message(
-    given: Given, conversation: Given, here: Mapping[str, dict[str, Any]], present: Collection[str]
-) -> dict[str, Any]:
-    row = message_row(given) | {"id": uuid4().hex, "conversation": conversation["id"], "parent": None, "edited_from": None}
-    row["created"] = given.get("created", conversation["created"])
-    if (parent := given.get("parent")) is not None:
-        row["parent"] = _named(here, "parent", parent)["id"]
-    if (original := given.get("edited_from")) is not None and original not in present:
-        row["edited_from"] = uuid4().hex  # it was deleted; what is left of it is that this is a person's wording
+def _import_message(message: Json, conversation: Json, earlier_rows: Mapping[str, Row], old_ids: Collection[str]) -> Row:
+    row = message_row(message)
+    row |= {"id": uuid4().hex, "conversation": conversation["id"], "parent": None, "edited_from": None}
+    row["created"] = message.get("created", conversation["created"])
+    if (parent := message.get("parent")) is not None:
+        row["parent"] = _look_up(earlier_rows, "parent", parent)["id"]
+    if (original := message.get("edited_from")) is not None and original not in old_ids:
+        row["edited_from"] = uuid4().hex  # the original was deleted, but the message still counts as a person's edit
     elif original is not None:
-        found = _named(here, "edited_from", original)
-        row["edited_from"] = found["id"]
-        check_edit(row, found)
+        original_row = _look_up(earlier_rows, "edited_from", original)
+        row["edited_from"] = original_row["id"]
+        check_edit(row, original_row)
     return row
 
 
-def _pick(place: int, given: Given, now: float, known: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _import_preference(n: int, preference: Json, now: float, rows_by_old_id: Mapping[str, Row]) -> Row:
     try:
-        chosen, rejected = (_named(known, name, given[name]) for name in ("chosen", "rejected"))
-        check_pick(chosen, rejected)
-        reason = validation.text("reason", given.get("reason", ""), validation.REASON)
+        chosen, rejected = (_look_up(rows_by_old_id, name, preference[name]) for name in ("chosen", "rejected"))
+        check_preference(chosen, rejected)
+        reason = validation.check_text("reason", preference.get("reason", ""), validation.MAX_REASON_CHARS)
     except UserError as error:
-        raise UserError(f"preferences.{place}: {error}") from error
+        raise UserError(f"preferences.{n}: {error}") from error
     ids = {"id": uuid4().hex, "chosen": chosen["id"], "rejected": rejected["id"]}
-    return ids | {"reason": reason, "created": given.get("created", now)}
+    return ids | {"reason": reason, "created": preference.get("created", now)}
 
 
-def _named(found: Mapping[str, dict[str, Any]], field: str, name: str) -> dict[str, Any]:
-    if name not in found:
-        raise UserError(f"{field}={name!a} is none of the messages before it: put messages after those they name")
-    return found[name]
+def _look_up(rows: Mapping[str, Row], field: str, old_id: str) -> Row:
+    if old_id not in rows:
+        raise UserError(f"{field}={old_id!a} is not an earlier message; put each message after those it refers to")
+    return rows[old_id]

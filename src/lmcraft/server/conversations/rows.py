@@ -1,4 +1,4 @@
-"""What is told of a conversation or a message, and the row of the tables that keeps it; and what must hold between rows."""
+"""Conversations and messages as rows of the tables and back, and the rules that hold between rows."""
 
 import json
 from collections.abc import Mapping
@@ -11,64 +11,70 @@ ROLES = ("user", "assistant")
 Row = Mapping[str, Any]
 
 
-def conversation_row(given: Row) -> dict[str, Any]:
-    """The columns of those values of a conversation that are given.
+def conversation_row(values: Row) -> dict[str, Any]:
+    """The columns of a conversation's values; values that are missing have no column.
 
     Raises:
-        UserError: one is too long, or cannot be kept.
+        UserError: a value is too long, or cannot be stored.
     """
     row: dict[str, Any] = {}
-    for name, most in (("title", validation.TITLE), ("system", validation.CONTENT), ("model", validation.NAME)):
-        if name in given:
-            row[name] = validation.text(name, given[name], most)
-    if "settings" in given:
-        row["settings"] = validation.packed("settings", given["settings"], validation.SETTINGS)
+    bounds = {
+        "title": validation.MAX_TITLE_CHARS,
+        "system": validation.MAX_CONTENT_CHARS,
+        "model": validation.MAX_NAME_CHARS,
+    }
+    for name, max_chars in bounds.items():
+        if name in values:
+            row[name] = validation.check_text(name, values[name], max_chars)
+    if "settings" in values:
+        row["settings"] = validation.to_json("settings", values["settings"], validation.MAX_SETTINGS_BYTES)
     return row
 
 
-def message_row(given: Row) -> dict[str, Any]:
+def message_row(values: Row) -> dict[str, Any]:
     """The columns of a message's role, content, model, details, rating and reason.
 
     Raises:
-        UserError: one is too long, cannot be kept or is not allowed.
+        UserError: a value is too long, cannot be stored or is not allowed.
     """
-    role, rating = given["role"], given.get("rating", 0)
+    role, rating = values["role"], values.get("rating", 0)
     if role not in ROLES:
-        raise UserError(f"role={role[:40]!a} is none: give 'user' or 'assistant' (the system prompt is the conversation's)")
+        raise UserError(f"role={role[:40]!a} is not supported; use 'user' or 'assistant' (the system prompt is a field of "
+                        "the conversation)")  # fmt: skip
     if rating not in (-1, 0, 1):
-        raise UserError(f"rating={rating} is none: give 1, -1 or 0")
+        raise UserError(f"rating={rating} is invalid; use 1, -1 or 0")
     if role != "assistant" and rating:
-        raise UserError(f"rating={rating} is of a {role}'s message: rate an answer of the assistant")
+        raise UserError(f"rating={rating} is for a {role} message; only the assistant's messages can be rated")
     return {
         "role": role,
-        "content": validation.text("content", given["content"], validation.CONTENT),
-        "model": validation.text("model", given.get("model", ""), validation.NAME),
-        "details": validation.packed("details", given.get("details", {}), validation.DETAILS),
+        "content": validation.check_text("content", values["content"], validation.MAX_CONTENT_CHARS),
+        "model": validation.check_text("model", values.get("model", ""), validation.MAX_NAME_CHARS),
+        "details": validation.to_json("details", values.get("details", {}), validation.MAX_DETAILS_BYTES),
         "rating": rating,
-        "reason": validation.text("reason", given.get("reason", ""), validation.REASON),
+        "reason": validation.check_text("reason", values.get("reason", ""), validation.MAX_REASON_CHARS),
     }
 
 
-def conversation_of(row: Row) -> dict[str, Any]:
-    """A conversation as it is told, without its messages."""
+def conversation_json(row: Row) -> dict[str, Any]:
+    """A conversation as clients see it, without its messages."""
     names = ("id", "title", "system", "model", "leaf", "created", "updated")
     return {name: row[name] for name in names} | {"settings": json.loads(row["settings"])}
 
 
-def message_of(row: Row) -> dict[str, Any]:
-    """A message as it is told."""
+def message_json(row: Row) -> dict[str, Any]:
+    """A message as clients see it."""
     names = ("id", "parent", "role", "content", "model", "edited_from", "created", "rating", "reason")
     return {name: row[name] for name in names} | {"details": json.loads(row["details"])}
 
 
 def check_edit(edit: Row, original: Row) -> None:
-    """Raise UserError unless `edit` can be a person's wording of `original`."""
+    """Raise UserError unless `edit` can be a person's revision of `original`."""
     if {edit["role"], original["role"]} != {"assistant"} or edit["parent"] != original["parent"]:
-        raise UserError("edited_from must name an answer of the assistant that has the same parent as its new wording")
+        raise UserError("edited_from must name a message of the assistant that has the same parent as the edit")
 
 
-def check_pick(chosen: Row, rejected: Row) -> None:
+def check_preference(chosen: Row, rejected: Row) -> None:
     """Raise UserError unless these are two answers to one prompt."""
-    same = all(chosen[name] == rejected[name] for name in ("conversation", "parent"))
-    if chosen["id"] == rejected["id"] or not same or {chosen["role"], rejected["role"]} != {"assistant"}:
+    same_prompt = all(chosen[name] == rejected[name] for name in ("conversation", "parent"))
+    if chosen["id"] == rejected["id"] or not same_prompt or {chosen["role"], rejected["role"]} != {"assistant"}:
         raise UserError("chosen and rejected must name two messages of the assistant that have the same parent")

@@ -1,4 +1,4 @@
-"""What a store takes: texts and JSON that are bounded, and that every database and every reader of JSON can hold."""
+"""The values that a store accepts: bounded texts and JSON that every database and every JSON reader can hold."""
 
 import json
 import re
@@ -7,65 +7,65 @@ from typing import Any
 
 from lmcraft.errors import UserError
 
-TITLE = 200  # characters, as the next ones
-SEARCH = 200
-NAME = 200  # of a model
-REASON = 2_000
-CONTENT = 1_000_000
-SETTINGS = 64 * 2**10  # bytes of JSON
-DETAILS = 2**20
-DEPTH = 16  # objects and lists in each other
-MESSAGES = 10_000  # of a conversation
-CONVERSATIONS = 10_000  # of one import
-LATEST = 1e11  # seconds since 1970
+MAX_TITLE_CHARS = 200
+MAX_SEARCH_CHARS = 200
+MAX_NAME_CHARS = 200  # of a model
+MAX_REASON_CHARS = 2_000
+MAX_CONTENT_CHARS = 1_000_000
+MAX_SETTINGS_BYTES = 64 * 2**10  # of JSON
+MAX_DETAILS_BYTES = 2**20
+MAX_DEPTH = 16  # of nested objects and lists
+MAX_MESSAGES = 10_000  # of a conversation
+MAX_CONVERSATIONS = 10_000  # of one import
+MAX_TIME = 1e11  # seconds since 1970
 
-_NOT_KEPT = re.compile("[\0\ud800-\udfff]")  # PostgreSQL has no NUL, UTF-8 no surrogates
-_ID = re.compile("[0-9a-f]{32}")
+_INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")  # PostgreSQL cannot hold NUL, nor UTF-8 surrogates
+_ID_PATTERN = re.compile("[0-9a-f]{32}")
 
 
-def text(name: str, value: str, most: int) -> str:
-    """`value`, which is kept exactly.
+def check_text(name: str, value: str, max_chars: int) -> str:
+    """Return `value` unchanged.
 
     Raises:
-        UserError: it has more than `most` characters, or one that cannot be kept.
+        UserError: it has more than `max_chars` characters, or one that cannot be stored.
     """
-    if len(value) > most:
-        raise UserError(f"{name} has {len(value):,} characters: give at most {most:,}")
-    if found := _NOT_KEPT.search(value):
-        what = "NUL" if found[0] == "\0" else "half of a surrogate pair"
-        raise UserError(f"{name} has {what} ({found[0]!a}) at character {found.start()}: leave it out")
+    if len(value) > max_chars:
+        raise UserError(f"{name} has {len(value):,} characters; give at most {max_chars:,}")
+    if match := _INVALID_CHARACTERS.search(value):
+        character = "NUL" if match[0] == "\0" else "half of a surrogate pair"
+        raise UserError(f"{name} has {character} ({match[0]!a}) at character {match.start()}; remove it")
     return value
 
 
-def packed(name: str, value: Mapping[str, Any], most: int) -> str:
+def to_json(name: str, value: Mapping[str, Any], max_bytes: int) -> str:
     """`value` as JSON.
 
     Raises:
-        UserError: it is not JSON, nested too deep, or takes more than `most` bytes.
+        UserError: it is not JSON, nested too deep, or takes more than `max_bytes` bytes.
     """
-    if _deeper(value, DEPTH):
-        raise UserError(f"{name} is nested more than {DEPTH} deep: make it flatter")
+    if _is_deeper(value, MAX_DEPTH):
+        raise UserError(f"{name} is nested more than {MAX_DEPTH} deep; flatten it")
     try:
-        found = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        size = len(found.encode())
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(text.encode())
     except (TypeError, ValueError) as error:  # a number that is not finite, a surrogate
-        raise UserError(f"{name} cannot be kept as JSON ({error}): give finite numbers and whole characters") from error
-    if size > most:
-        raise UserError(f"{name} takes {size:,} bytes of JSON: give at most {most:,}")
-    return found
+        raise UserError(f"{name} cannot be stored as JSON ({error}); use finite numbers and whole characters") from error
+    if size > max_bytes:
+        raise UserError(f"{name} takes {size:,} bytes of JSON; give at most {max_bytes:,}")
+    return text
 
 
 def is_id(value: str) -> bool:
-    """Whether it could be an id at all."""
-    return _ID.fullmatch(value) is not None
+    """Whether a text has the form of an id."""
+    return _ID_PATTERN.fullmatch(value) is not None
 
 
-def _deeper(value: Any, most: int) -> bool:
+def _is_deeper(value: Any, depth: int) -> bool:
     level = [value]
-    for _ in range(most):
-        level = [part for whole in level if isinstance(whole, dict | list) for part in _parts(whole)]
-    return any(isinstance(part, dict | list) for part in level)
+    for _ in range(depth):
+        level = [child for parent in level if isinstance(parent, dict | list) for child in _children(parent)]
+    return any(isinstance(item, dict | list) for item in level)
 
 
-def _parts(whole: dict[str, Any] | list[Any]) -> list[Any]:
-    return list(whole.values()) if isinstance(whole, dict) else whole
+def _children(parent: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(parent.values()) if isinstance(parent, dict) else parent

@@ -1,4 +1,4 @@
-"""Turns on the event loop: so many requests at once, the rest in a queue that is bounded and fair among owners."""
+"""Admission on the event loop: a limit on concurrent requests, with a bounded queue that is fair among owners."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,54 +8,57 @@ from lmcraft.server.engine.queue import FairQueue, QueueFull
 from lmcraft.server.errors import ApiError
 from lmcraft.server.limits import Limits
 
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 1, 60
 
-class Gate:
-    """Lets `limits.max_num_seqs` requests pass at once."""
+
+class AdmissionGate:
+    """Admits `limits.max_num_seqs` requests at a time."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._free = limits.max_num_seqs
+        self._free_slots = limits.max_num_seqs
         self._queue: FairQueue[asyncio.Future[None]] = FairQueue(limits.max_queue)
 
     @asynccontextmanager
-    async def turn(self, owner: str) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it.
+    async def slot(self, owner: str) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it while in the context.
 
         Raises:
-            ApiError: too many wait already (429).
+            ApiError: the queue is full (429).
         """
-        if self._free:
-            self._free -= 1
+        if self._free_slots:
+            self._free_slots -= 1
         else:
             await self._wait(owner)
         try:
             yield
         finally:
-            self._pass_on()
+            self._release()
 
     async def _wait(self, owner: str) -> None:
-        ours: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put(owner, ours)
+            self._queue.put(owner, admitted)
         except QueueFull as error:
-            raise queue_full(len(self._queue), self._limits, 1) from error
+            raise queue_full_error(len(self._queue), self._limits, MIN_RETRY_SECONDS) from error
         try:
-            await ours
+            await admitted
         except asyncio.CancelledError:
-            if not self._queue.remove(ours) and ours.done() and not ours.cancelled():
-                self._pass_on()  # the turn came as its owner left
+            if not self._queue.remove(admitted) and admitted.done() and not admitted.cancelled():
+                self._release()  # the slot was granted at the moment of the cancellation
             raise
 
-    def _pass_on(self) -> None:
-        while (following := self._queue.get()) is not None:
-            if not following.done():
-                following.set_result(None)
+    def _release(self) -> None:
+        """Hand the slot to the next request in the queue, or free it."""
+        while (admitted := self._queue.get()) is not None:
+            if not admitted.done():
+                admitted.set_result(None)
                 return
-        self._free += 1
+        self._free_slots += 1
 
 
-def queue_full(waiting: int, limits: Limits, seconds: float) -> ApiError:
-    """The refusal of a request for which there is no place left; `seconds` are what it is advised to wait."""
-    after = str(max(1, min(60, round(seconds))))
-    said = f"{waiting} requests wait already (max_queue={limits.max_queue}): try again in {after} s"
-    return ApiError(429, said, code="queue_full", headers={"Retry-After": after})
+def queue_full_error(waiting: int, limits: Limits, wait_seconds: float) -> ApiError:
+    """The error for a request that finds the queue full; `wait_seconds` is the estimated wait."""
+    retry_after = str(max(MIN_RETRY_SECONDS, min(MAX_RETRY_SECONDS, round(wait_seconds))))
+    message = f"{waiting} requests are queued already (max_queue={limits.max_queue}); try again in {retry_after} s"
+    return ApiError(429, message, code="queue_full", headers={"Retry-After": retry_after})

@@ -1,4 +1,4 @@
-"""A queue, bounded over all owners and fair among them: round robin between owners, within one first come first served."""
+"""A bounded queue that is fair among owners: round robin between owners, first come first served within one."""
 
 from collections import OrderedDict, deque
 from typing import Generic, TypeVar
@@ -6,41 +6,41 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class QueueFull(Exception):  # noqa: N818 - as asyncio and queue name theirs
-    """As many items wait as may."""
+class QueueFull(Exception):  # noqa: N818 - asyncio and queue use this name
+    """The queue holds as many items as it may."""
 
 
 class FairQueue(Generic[T]):
-    """Items that wait for their turn. A data structure only: whoever shares it between threads holds a lock.
+    """A queue of items by owner. It has no lock: callers that share it between threads hold one.
 
-    Two promises, while nothing is removed:
-    1. Whoever waits is passed by each other owner at most once: an owner whose turn it was goes behind all who wait.
-    2. Between two turns of one owner, every other owner that waited all that time has had one.
+    Two guarantees, while nothing is removed:
+    1. Each other owner is served at most once before a waiting owner is: a served owner goes to the back.
+    2. Between two items of one owner, every other owner that waited all that time is served at least once.
 
-    So the next item of an owner comes after at most as many others as there were other owners when its wait began, however
-    many items those have.
+    So an owner's next item waits for at most as many others as there were other owners when its wait began, no matter how
+    many items they have queued.
     """
 
-    def __init__(self, bound: int) -> None:
-        """`bound` is the most items that may wait, of all owners together."""
-        self.bound = bound
-        self._lines: OrderedDict[str, deque[T]] = OrderedDict()  # by owner, whose turn is next first; none is empty
+    def __init__(self, max_items: int) -> None:
+        """`max_items` bounds the items of all owners together."""
+        self.max_items = max_items
+        self._lines: OrderedDict[str, deque[T]] = OrderedDict()  # by owner, the next one to be served first; none is empty
 
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
 
     def put(self, owner: str, item: T) -> None:
-        """Let an item wait, behind the owner's other items.
+        """Queue an item behind the owner's other items.
 
         Raises:
-            QueueFull: `bound` items wait already.
+            QueueFull: `max_items` are queued already.
         """
-        if len(self) >= self.bound:
-            raise QueueFull(f"{self.bound} items wait already")
+        if len(self) >= self.max_items:
+            raise QueueFull(f"{self.max_items} items are queued already")
         self._lines.setdefault(owner, deque()).append(item)
 
     def get(self) -> T | None:
-        """The item whose turn it is, which waits no more; None if none waits."""
+        """Take the next item out of the queue; None if the queue is empty."""
         if not self._lines:
             return None
         owner, line = self._lines.popitem(last=False)
@@ -50,11 +50,11 @@ class FairQueue(Generic[T]):
         return item
 
     def remove(self, item: T) -> bool:
-        """Take this very object (`is`) out of its line; whether it was waiting."""
+        """Take this very object (`is`) out of the queue; returns whether it was queued."""
         for owner, line in self._lines.items():
-            for place, waiting in enumerate(line):
-                if waiting is item:
-                    del line[place]
+            for n, queued in enumerate(line):
+                if queued is item:
+                    del line[n]
                     if not line:
                         del self._lines[owner]
                     return True

@@ -1,4 +1,4 @@
-"""The models that are served, by name: opened when the server starts, or when one of the model root is first asked for."""
+"""The served models by name: opened when the server starts, or on the first request for a model of the model root."""
 
 import threading
 import time
@@ -12,8 +12,10 @@ import torch
 from lmcraft.errors import LmcraftError, UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.hub import fetch_model
+from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.decoder import Weights
 from lmcraft.language_model import LanguageModel
+from lmcraft.server.engine.interface import CallOnlyEngine
 from lmcraft.server.engine.worker import Worker
 from lmcraft.server.errors import ApiError
 from lmcraft.server.limits import Limits
@@ -26,18 +28,19 @@ Kind = Literal["chat", "completion", "classifier"]
 
 
 @dataclass(frozen=True)
-class How:
-    """How models are opened."""
+class LoadOptions:
+    """How models are loaded."""
 
     dtype: torch.dtype | None = None
-    """Of weights and activations; None: the file's."""
+    """Number type of weights and activations; None: the file's."""
     device: str = "cpu"
     weights: Weights | None = None
+    """Number type in which decoding reads the weights; None: as near to `dtype` as there is one."""
 
 
 @dataclass(frozen=True)
-class Served:
-    """A model under a name, or one of its adapters."""
+class ServedModel:
+    """A model under its name, or one of its adapters under the adapter's name."""
 
     name: str
     worker: Worker
@@ -48,29 +51,47 @@ class Served:
 
     @property
     def context(self) -> int:
-        """Most tokens of prompt and answer together."""
-        most = self.model.transformer.config.max_position_embeddings
-        return min(most, getattr(self.worker.engine, "context", most))
+        """Maximum number of tokens of prompt and answer together."""
+        model_context, engine = self.model.transformer.config.max_position_embeddings, self.worker.engine
+        return model_context if engine is None else min(model_context, engine.context)
 
+    @property
     def language_model(self) -> LanguageModel:
-        """The model as one that continues texts.
+        """The model as one that generates text.
 
         Raises:
-            ApiError: it only classifies.
+            ApiError: it is a classifier.
         """
         if not isinstance(self.model, LanguageModel):
-            raise ApiError(400, f"'{self.name}' is a classifier, which writes no text: see /v1/classify", param="model")
+            raise ApiError(400, f"'{self.name}' is a classifier, which writes no text; use /v1/classify", param="model")
         return self.model
 
+    @property
     def classifier(self) -> "Classifier":
-        """The model as one that says what a text is.
+        """The model as a classifier.
 
         Raises:
-            ApiError: it has no head for that.
+            ApiError: it has no classification head.
         """
         if isinstance(self.model, LanguageModel):
-            raise ApiError(400, f"'{self.name}' has no classification head: see `lmcraft finetune`", param="model")
+            message = f"'{self.name}' has no classification head; train one with `lmcraft finetune --objective classify`"
+            raise ApiError(400, message, param="model")
         return self.model
+
+    @property
+    def text_engine(self) -> Engine:
+        """The engine that generates text.
+
+        Raises:
+            ApiError: the model is a classifier (400), or the engine is restarting (503).
+        """
+        engine = self.worker.engine
+        if engine is None:
+            message = f"the engine of '{self.name}' is restarting; try again"
+            raise ApiError(503, message, headers={"Retry-After": "2"})
+        if not isinstance(engine, Engine):
+            raise ApiError(400, f"'{self.name}' generates no text; use /v1/classify", param="model")
+        return engine
 
 
 class Registry:
@@ -78,94 +99,100 @@ class Registry:
 
     Args:
         limits: bounds of each worker.
-        metrics: told of every request.
-        how: how models are opened.
-        root: a folder whose model folders may be asked for by their names.
+        metrics: records every request.
+        options: how models are loaded.
+        root: a folder whose models can be requested by their folders' names.
     """
 
-    def __init__(self, limits: Limits, metrics: Metrics, how: How, root: Path | None = None) -> None:
-        self._limits, self._metrics, self._how = limits, metrics, how
-        self._served: dict[str, Served] = {}
-        self._root = {} if root is None else _folders(root)
-        self._opening = threading.Lock()
+    def __init__(self, limits: Limits, metrics: Metrics, options: LoadOptions, root: Path | None = None) -> None:
+        self._limits, self._metrics, self._options = limits, metrics, options
+        self._models: dict[str, ServedModel] = {}
+        self._root_models = {} if root is None else _list_models(root)
+        self._lock = threading.Lock()
 
-    def open(self, name: str, address: str | Path, adapters: Mapping[str, str | Path] | None = None) -> Served:
-        """Open a model and start its engine.
+    def open(self, name: str, address: str | Path, adapters: Mapping[str, str | Path] | None = None) -> ServedModel:
+        """Load a model and start its engine.
 
         Raises:
-            UserError: there is no such model, an adapter is not of it, or a name is taken.
-            RunError: it could not be fetched.
+            UserError: there is no such model, an adapter does not belong to it, or a name is taken.
+            RunError: it could not be downloaded.
         """
         adapters = adapters or {}
-        for new in (name, *adapters):
-            if new in self._served:
-                raise UserError(f"two models are called '{new}': give one another name, NAME=ADDRESS")
+        for new_name in (name, *adapters):
+            if new_name in self._models:
+                raise _duplicate_name_error(new_name)
         path = fetch_model(address).path
         model: LanguageModel | Classifier
         kind: Kind = "classifier"
         if (ModelFolder(path).run / "labels.json").is_file():
             if adapters:
-                raise UserError(f"'{address}' is a classifier, which takes no adapters: leave them out")
-            model, worker = self._classifier(name, path)
+                raise UserError(f"'{address}' is a classifier, which takes no adapters; remove them")
+            model, worker = self._load_classifier(name, path)
         else:
-            model, worker = self._language_model(name, path, adapters)
+            model, worker = self._load_language_model(name, path, adapters)
             kind = "completion" if model.tokenizer.chat_template is None else "chat"
         worker.start()
-        self._metrics.watch(worker)
-        self._served |= {name: Served(name, worker, model, kind)}
-        self._served |= {adapter: Served(adapter, worker, model, kind, adapter) for adapter in adapters}
-        return self._served[name]
+        self._metrics.add_source(worker)
+        self._models |= {name: ServedModel(name, worker, model, kind)}
+        self._models |= {adapter: ServedModel(adapter, worker, model, kind, adapter) for adapter in adapters}
+        return self._models[name]
 
-    def _classifier(self, name: str, path: Path) -> tuple["Classifier", Worker]:
-        from lmcraft.finetuning.classifier import Classifier  # here, since it brings all of training: a second
+    def _load_classifier(self, name: str, path: Path) -> tuple["Classifier", Worker]:
+        from lmcraft.finetuning.classifier import Classifier  # importing it imports all of training, which takes a second
 
-        model = Classifier.load(path, dtype=self._how.dtype or torch.float32, device=self._how.device)
-        return model, Worker(name, lambda: model, self._limits, self._metrics)
+        options = self._options
+        model = Classifier.load(path, dtype=options.dtype or torch.float32, device=options.device)
+        context = model.transformer.config.max_position_embeddings
+        return model, Worker(name, lambda: CallOnlyEngine(context), self._limits, self._metrics)
 
-    def _language_model(self, name: str, path: Path, adapters: Mapping[str, str | Path]) -> tuple[LanguageModel, Worker]:
-        how, most = self._how, self._limits.max_num_seqs
-        model = LanguageModel.load(path, dtype=how.dtype, device=how.device, weights=how.weights, adapters=adapters)
-        return model, Worker(name, lambda: model.new_engine(max_num_seqs=most), self._limits, self._metrics)
+    def _load_language_model(
+        self, name: str, path: Path, adapters: Mapping[str, str | Path]
+    ) -> tuple[LanguageModel, Worker]:
+        options, max_num_seqs = self._options, self._limits.max_num_seqs
+        model = LanguageModel.load(
+            path, dtype=options.dtype, device=options.device, weights=options.weights, adapters=adapters
+        )
+        return model, Worker(name, lambda: model.new_engine(max_num_seqs=max_num_seqs), self._limits, self._metrics)
 
-    def get(self, name: str = "") -> Served:
-        """The model of a name; without one, the first. Opens one of the root that is not open yet: not on an event loop.
+    def get(self, name: str = "") -> ServedModel:
+        """The model of a name, or the first one without a name. May load a model, so not for the event loop.
 
         Raises:
-            ApiError: there is no such model (404), or it cannot be opened (503).
+            ApiError: there is no such model (404), or it cannot be loaded (503).
         """
-        served = next(iter(self._served.values()), None) if not name else self._served.get(name)
+        served = next(iter(self._models.values()), None) if not name else self._models.get(name)
         if served is not None:
             return served
-        if name not in self._root:
-            known = ", ".join(self.names()) or "none"
-            raise ApiError(
-                404, f"there is no model '{name[:80]}' here: there is {known}", code="model_not_found", param="model"
-            )
-        with self._opening:
-            if name not in self._served:
+        if name not in self._root_models:
+            available = ", ".join(self.names()) or "none"
+            message = f"there is no model '{name[:80]}' here; available: {available}"
+            raise ApiError(404, message, code="model_not_found", param="model")
+        with self._lock:
+            if name not in self._models:
                 try:
-                    self.open(name, self._root[name])
+                    self.open(name, self._root_models[name])
                 except LmcraftError as error:
-                    raise ApiError(503, f"the model '{name}' cannot be opened: {error}", param="model") from error
-            return self._served[name]
+                    raise ApiError(503, f"the model '{name}' cannot be loaded: {error}", param="model") from error
+            return self._models[name]
 
     def names(self) -> list[str]:
-        """Of all models that may be asked for."""
-        return [*self._served, *(name for name in self._root if name not in self._served)]
+        """The names of all models that can be requested."""
+        return [*self._models, *(name for name in self._root_models if name not in self._models)]
 
-    def opened(self) -> list[Served]:
-        return list(self._served.values())
+    def loaded(self) -> list[ServedModel]:
+        """The models that are loaded, in the order of loading."""
+        return list(self._models.values())
 
     def workers(self) -> list[Worker]:
-        """Each engine once."""
-        return list({id(served.worker): served.worker for served in self.opened()}.values())
+        """The workers of all loaded models, each once."""
+        return list({id(served.worker): served.worker for served in self.loaded()}.values())
 
 
-def _folders(root: Path) -> dict[str, Path]:
+def _list_models(root: Path) -> dict[str, Path]:
     try:
         return {path.name: path for path in sorted(root.iterdir()) if is_model(path)}
     except OSError as error:
-        raise UserError(f"model_root={root} cannot be read ({error.strerror}): give a folder of model folders") from error
+        raise UserError(f"model_root={root} cannot be read ({error.strerror}); give a folder of model folders") from error
 
 
 def is_model(path: Path) -> bool:
@@ -173,19 +200,23 @@ def is_model(path: Path) -> bool:
     return path.suffix == ".gguf" or (path / "config.json").is_file() or (path / "adapter_config.json").is_file()
 
 
-def named(addresses: Iterable[str]) -> dict[str, str]:
-    """Addresses by the names that they are served under: of NAME=ADDRESS the name, else the last part of the address.
+def parse_model_arguments(arguments: Iterable[str]) -> dict[str, str]:
+    """Addresses by served name: in NAME=ADDRESS the name stands before the sign, else it is the address's last part.
 
     Raises:
-        UserError: two have one name.
+        UserError: two models have the same name.
     """
-    found: dict[str, str] = {}
-    for said in addresses:
-        name, equals, address = said.partition("=")
+    addresses: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, address = argument.partition("=")
         if not equals or "/" in name or ":" in name:
-            address = said
-            name = Path(said.partition("@")[0].rstrip("/")).name.removesuffix(".gguf")
-        if name in found:
-            raise UserError(f"two models are called '{name}': give one another name, NAME=ADDRESS")
-        found[name] = address
-    return found
+            address = argument
+            name = Path(argument.partition("@")[0].rstrip("/")).name.removesuffix(".gguf")
+        if name in addresses:
+            raise _duplicate_name_error(name)
+        addresses[name] = address
+    return addresses
+
+
+def _duplicate_name_error(name: str) -> UserError:
+    return UserError(f"two models are named '{name}'; rename one with NAME=ADDRESS")

@@ -1,106 +1,105 @@
-"""What the event loop holds of work in the engine's thread: a stream of tokens, or the answer to a call."""
+"""What the event loop holds of work in the engine's thread: a stream of tokens, or the result of a call."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from lmcraft.inference.continuation import Token
-from lmcraft.inference.request import Sequence as Growing
+from lmcraft.inference.request import Sequence as SequenceState
 from lmcraft.server.errors import ApiError
 
-R = TypeVar("R")
-
-
-Piece = dict[int, list[Token]]
-"""Tokens that are passed on together, by the number of their text."""
+Chunk = dict[int, list[Token]]
+"""Tokens that are passed on together, by the number of their sequence."""
 
 
 @dataclass(frozen=True)
 class _End:
-    """The last thing that a stream gives: nothing more, or an error."""
+    """The last item of a stream; with an error if the stream broke off."""
 
     error: ApiError | None = None
 
 
-class Stream:
-    """The tokens of texts that were asked for together, each with the number of its text."""
+class TokenStream:
+    """The tokens of one request's sequences, each with the number of its sequence."""
 
     def __init__(
-        self, sequences: Sequence[Growing], loop: asyncio.AbstractEventLoop, leave: Callable[["Stream"], None]
+        self,
+        sequences: Sequence[SequenceState],
+        loop: asyncio.AbstractEventLoop,
+        remove_from_queue: Callable[["TokenStream"], None],
     ) -> None:
-        """`leave` takes it out of the queue, if it is there."""
         self.sequences = sequences
-        self._leave = leave
-        self.arrived = time.monotonic()
+        self._remove_from_queue = remove_from_queue
+        self.arrival_time = time.monotonic()
         self.admitted = asyncio.Event()
-        """Set when it leaves the queue, or ends there."""
+        """Set when the request leaves the queue, in whatever way."""
         self._loop = loop
-        self._given: asyncio.Queue[Piece | _End] = asyncio.Queue()
-        # Of the engine's thread:
-        self.read = [0] * len(sequences)
-        """How many tokens of each text have been seen."""
-        self.piece: Piece = {}
-        """What is to be passed on next."""
-        self.passed = 0.0
-        """When a piece was last passed on."""
+        self._items: asyncio.Queue[Chunk | _End] = asyncio.Queue()
+        # Only the engine's thread uses these:
+        self.tokens_read = [0] * len(sequences)
+        """How many tokens of each sequence have been taken."""
+        self.pending: Chunk = {}
+        """Tokens that the next `flush` passes on."""
+        self.flush_time = 0.0
         self.ended = [False] * len(sequences)
-        self.last = 0.0
-        """When its last token came."""
+        self.last_token_time = 0.0
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, list[Token]]]:
-        """The next tokens of one of the texts; leaving early gives all of them up."""
+        """The next tokens of one of the sequences; leaving the loop early cancels all of them."""
         try:
-            while not isinstance(item := await self._given.get(), _End):
-                for text in item.items():
-                    yield text
+            while not isinstance(item := await self._items.get(), _End):
+                for numbered_tokens in item.items():
+                    yield numbered_tokens
             if item.error is not None:
                 raise item.error
         finally:
             self.cancel()
 
     def cancel(self) -> None:
-        """Give up what has not been found yet."""
+        """Stop generating; harmless after the end."""
         for sequence in self.sequences:
             sequence.cancelled = True
-        self._leave(self)
+        self._remove_from_queue(self)
 
-    def pass_on(self, now: float) -> None:
-        """Pass on what has come; from any thread."""
-        piece, self.piece, self.passed = self.piece, {}, now
-        if piece:
-            self._loop.call_soon_threadsafe(self._given.put_nowait, piece)
+    def flush(self, now: float) -> None:
+        """Pass the pending tokens on to the event loop; callable from any thread."""
+        chunk, self.pending, self.flush_time = self.pending, {}, now
+        if chunk:
+            self._loop.call_soon_threadsafe(self._items.put_nowait, chunk)
 
     def end(self, error: ApiError | None = None) -> None:
-        """Say that there is no more; from any thread."""
+        """Mark the end of the stream; callable from any thread."""
         self._loop.call_soon_threadsafe(self._end, _End(error))
 
     def admit(self) -> None:
-        """Say that its turn has come; from any thread."""
+        """Signal that the request has left the queue; callable from any thread."""
         self._loop.call_soon_threadsafe(self.admitted.set)
 
     def _end(self, end: _End) -> None:
-        self._given.put_nowait(end)
+        self._items.put_nowait(end)
         self.admitted.set()
 
 
 @dataclass(eq=False)
-class _Call:
-    """A function of the engine, for between two steps."""
+class EngineCall:
+    """A function to run between two steps of the engine."""
 
-    function: Callable[[Any], Any]
+    function: Callable[[], Any]
     loop: asyncio.AbstractEventLoop
-    answer: "asyncio.Future[Any]"
+    result: "asyncio.Future[Any]"
     deadline: float
 
-    def settle(self, value: Any, error: Exception | None) -> None:
-        def put() -> None:
-            if self.answer.done():  # whoever asked has gone
+    def resolve(self, value: Any, error: Exception | None) -> None:
+        """Set the result; callable from any thread."""
+
+        def set_result() -> None:
+            if self.result.done():  # the caller was cancelled
                 return
             if error is None:
-                self.answer.set_result(value)
+                self.result.set_result(value)
             else:
-                self.answer.set_exception(error)
+                self.result.set_exception(error)
 
-        self.loop.call_soon_threadsafe(put)
+        self.loop.call_soon_threadsafe(set_result)

@@ -1,7 +1,7 @@
-"""Runs an engine in a thread of its own, and starts it again when it fails.
+"""Runs an engine in a thread of its own, and restarts it after a failure.
 
-Work waits in a queue that is bounded and fair among owners (`queue.py`), not in the engine's own, which is first come first
-served.
+Requests wait in a queue that is bounded and fair among owners (`queue.py`), not in the engine's own queue, which is first
+come, first served.
 """
 
 import asyncio
@@ -9,68 +9,65 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from lmcraft.errors import UserError
-from lmcraft.inference.engine import Engine
-from lmcraft.inference.request import Sequence as Growing
-from lmcraft.server.engine.admission import queue_full
+from lmcraft.inference.request import Sequence as SequenceState
+from lmcraft.server.engine.admission import queue_full_error
+from lmcraft.server.engine.interface import ServingEngine
 from lmcraft.server.engine.queue import FairQueue, QueueFull
-from lmcraft.server.engine.stream import Stream, _Call
+from lmcraft.server.engine.stream import EngineCall, TokenStream
 from lmcraft.server.errors import ApiError
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 
 R = TypeVar("R")
-
-
 log = logging.getLogger("lmcraft.server")
-
-
-WITHIN = 120.0  # seconds in which failures count
-
-
-PAUSE, MOST_DOUBLINGS = 1.0, 5  # seconds before an engine is made again: none, then 1, 3, ... 31
-
-
+FAILURE_WINDOW_SECONDS = 120.0
+RESTART_PAUSE_SECONDS, MAX_PAUSE_DOUBLINGS = (
+    1.0,
+    5,
+)  # pauses before a restart: none after the first failure, then 1, 3, ... 31
+LATENCY_SMOOTHING = 0.2  # weight of the newest request in the moving average
 State = Literal["starting", "ready", "failed"]
 
 
 class Worker:
-    """Runs an engine, or anything else that answers calls, in a thread.
+    """Runs one model's engine in a thread.
 
     Args:
-        name: of the model, for the log and the metrics.
-        make: makes the engine; called again, in the thread, after a failure.
-        limits: bounds of the queue and of what runs.
-        metrics: told of every request.
+        name: the model's name, for the log and the metrics.
+        make_engine: makes the engine; called again, in the thread, after a failure.
+        limits: bounds of the queue and of running requests.
+        metrics: records every request.
     """
 
-    def __init__(self, name: str, make: Callable[[], Any], limits: Limits, metrics: Metrics) -> None:
-        self.name, self._make, self._limits, self._metrics = name, make, limits, metrics
+    def __init__(self, name: str, make_engine: Callable[[], ServingEngine], limits: Limits, metrics: Metrics) -> None:
+        self.name, self._make_engine, self._limits, self._metrics = name, make_engine, limits, metrics
         self.state: State = "starting"
-        self.engine: Any = None
-        self._queue: FairQueue[Stream | _Call] = FairQueue(limits.max_queue)
-        self._live: list[Stream] = []
+        self.engine: ServingEngine | None = None
+        """None while a failed engine is being restarted."""
+        self._queue: FairQueue[TokenStream | EngineCall] = FairQueue(limits.max_queue)
+        self._streams: list[TokenStream] = []
         self._changed = threading.Condition()
         self._stopping = False
-        self._failures: list[float] = []
-        self._seconds = 1.0  # that a request takes, by the recent ones
+        self._failure_times: list[float] = []
+        self._mean_request_seconds = 1.0
         self._thread = threading.Thread(target=self._run, name=f"engine {name}", daemon=True)
 
-    # For the event loop
+    # Called by the event loop
 
     def start(self) -> None:
-        """Make the engine and begin.
+        """Make the engine and start the thread.
 
         Raises:
-            UserError: it cannot be made.
+            UserError: the engine cannot be made.
         """
-        self.engine = self._make()
+        self.engine = self._make_engine()
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; what still runs is given up. Waits for the step that is being computed."""
+        """Cancel all work and end the thread, after the step that it is computing."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -78,56 +75,56 @@ class Worker:
 
     @property
     def running(self) -> int:
-        """Texts that grow."""
-        return sum(len(stream.sequences) - sum(stream.ended) for stream in self._live)
+        """Number of sequences being generated."""
+        return sum(len(stream.sequences) - sum(stream.ended) for stream in self._streams)
 
     @property
     def waiting(self) -> int:
-        """Requests in the queue."""
+        """Number of queued requests."""
         return len(self._queue)
 
     @property
     def cache_usage(self) -> float:
-        """The share of the room for keys and values that is held, 0 to 1."""
-        pool = getattr(self.engine, "pool", None)
-        return 0.0 if pool is None else 1 - pool.available / pool.count
+        """The share of the KV cache in use, 0 to 1."""
+        engine = self.engine
+        return 0.0 if engine is None else engine.cache_usage
 
-    def submit(self, sequences: Sequence[Growing], owner: str) -> Stream:
-        """Queue texts that the engine has prepared.
+    def submit(self, sequences: Sequence[SequenceState], owner: str) -> TokenStream:
+        """Queue sequences that the engine has prepared.
 
         Raises:
-            ApiError: the queue is full (429), or the engine does not run (503).
+            ApiError: the queue is full (429), or the engine is not running (503).
         """
-        stream = Stream(sequences, asyncio.get_running_loop(), self._forget)
-        self._enqueue(owner, stream)
+        stream = TokenStream(sequences, asyncio.get_running_loop(), self._remove_from_queue)
+        self._put(owner, stream)
         return stream
 
-    async def call(self, function: Callable[[Any], R], owner: str) -> R:
-        """What `function` says of the engine, which does nothing else meanwhile.
+    async def call(self, function: Callable[[], R], owner: str) -> R:
+        """Queue a function, run it in the thread between two steps, and return its result.
 
         Raises:
-            ApiError: as in `submit`; or the time is over (504).
+            ApiError: as in `submit`; or the request timed out (504).
         """
         loop = asyncio.get_running_loop()
         deadline = time.monotonic() + self._limits.request_timeout
-        call = _Call(function, loop, loop.create_future(), deadline)
-        self._enqueue(owner, call)
-        answer: R = await call.answer
-        return answer
+        call = EngineCall(function, loop, loop.create_future(), deadline)
+        self._put(owner, call)
+        result: R = await call.result
+        return result
 
-    def _enqueue(self, owner: str, item: Stream | _Call) -> None:
+    def _put(self, owner: str, item: TokenStream | EngineCall) -> None:
         with self._changed:
             if self.state != "ready" or self._stopping:
-                raise ApiError(503, f"the engine of '{self.name}' is {self.state}: try again", headers={"Retry-After": "2"})
+                message = f"the engine of '{self.name}' is {self.state}; try again"
+                raise ApiError(503, message, headers={"Retry-After": "2"})
             try:
                 self._queue.put(owner, item)
             except QueueFull as error:
-                raise queue_full(
-                    self.waiting, self._limits, self._seconds * self.waiting / self._limits.max_num_seqs
-                ) from error
+                wait_seconds = self._mean_request_seconds * self.waiting / self._limits.max_num_seqs
+                raise queue_full_error(self.waiting, self._limits, wait_seconds) from error
             self._changed.notify()
 
-    def _forget(self, stream: Stream) -> None:
+    def _remove_from_queue(self, stream: TokenStream) -> None:
         with self._changed:
             self._queue.remove(stream)
 
@@ -136,135 +133,138 @@ class Worker:
     def _run(self) -> None:
         while not self._stopping:
             try:
-                if self.engine is None:
-                    self.engine = self._make()
+                engine = self.engine
+                if engine is None:
+                    engine = self.engine = self._make_engine()
                 self.state = "ready"
-                self._work()
+                self._serve(engine)
             except Exception:
                 log.exception("the engine of '%s' failed", self.name)
-                self._fail()
-        self._end_all(ApiError(503, "the server is stopping: ask another, or later"))
+                self._handle_failure()
+        self._abort_all(ApiError(503, "the server is shutting down; try again later"))
 
-    def _fail(self) -> None:
-        """After a failure: end what ran, and wait the longer the more often that has happened of late."""
+    def _handle_failure(self) -> None:
+        """Abort all work, then pause before the restart: longer after each further failure within the window."""
         now = time.monotonic()
-        self._failures = [then for then in self._failures if now - then < WITHIN] + [now]
+        self._failure_times = [then for then in self._failure_times if now - then < FAILURE_WINDOW_SECONDS] + [now]
         with self._changed:
             self.state, self.engine = "failed", None
-        self._end_all(ApiError(503, "the engine failed and is started again: send the request again"))
+        self._abort_all(ApiError(503, "the engine failed and is restarting; send the request again"))
+        doublings = min(len(self._failure_times) - 1, MAX_PAUSE_DOUBLINGS)
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping, PAUSE * (2 ** min(len(self._failures) - 1, MOST_DOUBLINGS) - 1))
+            self._changed.wait_for(lambda: self._stopping, RESTART_PAUSE_SECONDS * (2**doublings - 1))
 
-    def _end_all(self, error: ApiError) -> None:
-        for stream in self._live:
+    def _abort_all(self, error: ApiError) -> None:
+        for stream in self._streams:
             stream.cancel()
             stream.end(error)
-        self._live.clear()
-        while (item := self._next()) is not None:
-            if isinstance(item, Stream):
+        self._streams.clear()
+        while (item := self._take()) is not None:
+            if isinstance(item, TokenStream):
                 item.end(error)
             else:
-                item.settle(None, error)
+                item.resolve(None, error)
 
-    def _next(self) -> Stream | _Call | None:
+    def _take(self) -> TokenStream | EngineCall | None:
         with self._changed:
-            item: Stream | _Call | None = self._queue.get()
+            item: TokenStream | EngineCall | None = self._queue.get()
             return item
 
-    def _work(self) -> None:
+    def _serve(self, engine: ServingEngine) -> None:
+        """Admit requests and compute steps until the worker stops."""
         while True:
+            # An engine with canceled sequences has work too: the step that drops them frees their cache.
             with self._changed:
-                self._changed.wait_for(lambda: self._stopping or self._busy() or len(self._queue))
+                self._changed.wait_for(lambda: self._stopping or self._streams or engine.has_work or len(self._queue))
                 if self._stopping:
                     return
-            self._admit()
-            if self._busy():
-                self.engine.step()
-                self._pass_on()
+            self._admit(engine)
+            if self._streams or engine.has_work:
+                engine.step()
+                self._deliver()
 
-    def _busy(self) -> bool:
-        """Whether there is a step to compute; one too for what was given up, so that it holds no more room."""
-        engine = self.engine
-        return bool(self._live) or (isinstance(engine, Engine) and bool(engine.running or engine.waiting))
-
-    def _admit(self) -> None:
-        """Take what waits while there is a place for it, and answer calls on the way: each between two steps."""
+    def _admit(self, engine: ServingEngine) -> None:
+        """Take requests out of the queue while there are free slots. Calls run at once, but only one per step."""
         while True:
             with self._changed:
                 if self.running >= self._limits.max_num_seqs or (item := self._queue.get()) is None:
                     return
-            if isinstance(item, _Call):
-                self._answer(item)
-                if self._live:
-                    return  # texts go on before the next call
+            if isinstance(item, EngineCall):
+                self._run_call(item)
+                if self._streams:
+                    return  # running sequences get a step before the next call
                 continue
-            self._live.append(item)
+            self._streams.append(item)
             item.admit()
             for sequence in item.sequences:
-                self.engine.waiting.append(sequence)
+                engine.enqueue(sequence)
 
-    def _answer(self, call: _Call) -> None:
-        if call.answer.cancelled():
+    def _run_call(self, call: EngineCall) -> None:
+        if call.result.cancelled():
             return
         if time.monotonic() > call.deadline:
-            call.settle(None, _too_late(self._limits))
+            call.resolve(None, _timeout_error(self._limits))
             return
         try:
-            call.settle(call.function(self.engine), None)
-        except UserError as error:
-            call.settle(None, error)
+            call.resolve(call.function(), None)
+        except (UserError, ApiError) as error:
+            call.resolve(None, error)
         except Exception as error:
-            call.settle(None, ApiError(500, "the model could not compute this: see the server's log", code="internal_error"))
+            message = "the model could not compute this; see the server's log"
+            call.resolve(None, ApiError(500, message, code="internal_error"))
             log.exception("a call of '%s' failed", self.name, exc_info=error)
 
-    def _pass_on(self) -> None:
+    def _deliver(self) -> None:
+        """Pass the step's tokens on to their streams, and end the streams that are complete."""
         now = time.monotonic()
-        for stream in list(self._live):
-            error = self._take(stream, now)
+        for stream in list(self._streams):
+            error = self._collect(stream, now)
             done = all(stream.ended) or error is not None
-            if done or now - stream.passed >= self._limits.stream_interval:
-                stream.pass_on(now)
+            if done or now - stream.flush_time >= self._limits.stream_interval:
+                stream.flush(now)
             if done:
                 stream.cancel()
-                self._live.remove(stream)
-                self._ended(stream, now)
+                self._streams.remove(stream)
+                self._record_end(stream, now)
                 stream.end(error)
 
-    def _take(self, stream: Stream, now: float) -> ApiError | None:
-        """Look at what a step has found for a stream; the reason if one of its texts has ended before its time."""
+    def _collect(self, stream: TokenStream, now: float) -> ApiError | None:
+        """Take a stream's new tokens; returns an error if one of its sequences broke off."""
         error = None
         for n, sequence in enumerate(stream.sequences):
-            if new := sequence.found[stream.read[n] :]:
-                stream.piece.setdefault(n, []).extend(new)
-                self._observe(stream, n, len(new), now)
+            if tokens := sequence.found[stream.tokens_read[n] :]:
+                stream.pending.setdefault(n, []).extend(tokens)
+                self._record_tokens(stream, n, len(tokens), now)
             if not stream.ended[n] and (sequence.finished or sequence.expired):
                 stream.ended[n] = True
                 error = error or self._error_of(sequence)
         return error
 
-    def _error_of(self, sequence: Growing) -> ApiError | None:
+    def _error_of(self, sequence: SequenceState) -> ApiError | None:
         if sequence.error is not None:
             return ApiError(400, str(sequence.error), code="invalid_value")
         if sequence.finished or sequence.cancelled:
             return None
-        return _too_late(self._limits)
+        return _timeout_error(self._limits)
 
-    def _observe(self, stream: Stream, n: int, new: int, now: float) -> None:
-        if not any(stream.read):
-            self._metrics.first_token(self.name, now - stream.arrived)
-        elif stream.read[n]:
-            self._metrics.inter_token(self.name, (now - stream.last) / new, new)
-        stream.read[n] += new
-        stream.last = now
+    def _record_tokens(self, stream: TokenStream, n: int, count: int, now: float) -> None:
+        if not any(stream.tokens_read):
+            self._metrics.record_first_token(self.name, now - stream.arrival_time)
+        elif stream.tokens_read[n]:
+            self._metrics.record_inter_token(self.name, (now - stream.last_token_time) / count, count)
+        stream.tokens_read[n] += count
+        stream.last_token_time = now
 
-    def _ended(self, stream: Stream, now: float) -> None:
-        took = now - stream.arrived
-        self._seconds += 0.2 * (took - self._seconds)
+    def _record_end(self, stream: TokenStream, now: float) -> None:
+        seconds = now - stream.arrival_time
+        self._mean_request_seconds += LATENCY_SMOOTHING * (seconds - self._mean_request_seconds)
         for n, sequence in enumerate(stream.sequences):
             reason = (sequence.found[-1].finish_reason if sequence.found else None) or "abort"
-            self._metrics.finished(self.name, reason, sequence.prompt_length, stream.read[n], took)
+            self._metrics.record_finish(self.name, reason, sequence.prompt_length, stream.tokens_read[n], seconds)
 
 
-def _too_late(limits: Limits) -> ApiError:
-    said = f"the request was not done after {limits.request_timeout:g} s (request_timeout): ask for less, or later"
-    return ApiError(504, said, code="timeout")
+def _timeout_error(limits: Limits) -> ApiError:
+    message = (
+        f"the request was not finished after {limits.request_timeout:g} s (request_timeout); lower max_tokens, or retry"
+    )
+    return ApiError(504, message, code="timeout")

@@ -1,4 +1,4 @@
-"""The application: endpoints, pages, keys and guard put together."""
+"""The application: routes, pages, API keys and middleware put together."""
 
 import asyncio
 import sys
@@ -16,7 +16,8 @@ from starlette.types import ASGIApp
 
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.http import error_handlers
-from lmcraft.server.http.middleware.security import Guard
+from lmcraft.server.http.backend import LocalBackend
+from lmcraft.server.http.middleware.security import SecurityMiddleware
 from lmcraft.server.http.routes import (
     chat,
     classify,
@@ -24,71 +25,74 @@ from lmcraft.server.http.routes import (
     conversations,
     embeddings,
     gateway,
+    models,
     moderations,
     responses,
     status,
     tokenize,
 )
-from lmcraft.server.http.state import Serving, serving_of
+from lmcraft.server.http.state import ServerState, server_state
 from lmcraft.server.http.upstream import Upstream
 
 PAGES = files("lmcraft.server") / "pages"
-TRIM_INTERVAL = 10.0  # seconds
+TRIM_INTERVAL_SECONDS = 10.0
+SHARED_ROUTES = (models, status, moderations, conversations)
+LOCAL_ROUTES = (chat, completions, responses, embeddings, classify, tokenize)
 
 
 def build_app(
-    serving: Serving,
+    state: ServerState,
     store: Store | None = None,
     *,
     upstream: Upstream | None = None,
     hosts: Sequence[str] = (),
     origins: Sequence[str] = (),
 ) -> ASGIApp:
-    """The application around the models that are open.
+    """The application around the loaded models.
 
     Args:
-        serving: models, bounds, keys.
-        store: where the chat page keeps what was said; None: nowhere.
-        upstream: an engine elsewhere, which answers in place of models of our own.
-        hosts: names that this server is asked under, beside those of this machine alone (loopback).
-        origins: pages elsewhere that may use it from a browser.
+        state: models, limits, keys.
+        store: where the chat page keeps conversations; None: nowhere.
+        upstream: an engine at another address that answers in place of local models.
+        hosts: names of this server, in addition to the loopback ones.
+        origins: origins of other sites whose pages may use the server.
     """
     app = FastAPI(title="lmcraft", version=version("lmcraft"), docs_url=None, redoc_url=None, lifespan=_lifespan)
-    app.state.serving, app.state.store, app.state.upstream = serving, store, upstream
+    app.state.server, app.state.store = state, store
+    app.state.backend = LocalBackend(state.registry) if upstream is None else upstream
     error_handlers.install(app)
-    app.include_router(status.public if upstream is None else gateway.public)
-    served_here = (chat, completions, responses, tokenize, embeddings, classify, moderations, status)
-    for module in (*(served_here if upstream is None else (gateway, moderations)), conversations):
-        app.include_router(module.router, dependencies=[Depends(_identified)])
+    app.include_router(status.public_router)
+    for module in (*SHARED_ROUTES, *(LOCAL_ROUTES if upstream is None else (gateway,))):
+        app.include_router(module.router, dependencies=[Depends(_identify)])
     page = (PAGES / "index.html").read_text(encoding="utf-8")
     app.get("/", include_in_schema=False)(lambda: HTMLResponse(page))
     app.mount("/pages", StaticFiles(directory=str(PAGES)))
-    return Guard(app, hosts=hosts, origins=origins, limits=serving.limits, refused=serving.metrics.refused)
+    record_refusal = state.metrics.record_refusal
+    return SecurityMiddleware(app, hosts=hosts, origins=origins, limits=state.limits, on_error=record_refusal)
 
 
-async def _identified(request: Request) -> None:
-    """Whose key the request has, as `request.state.owner`.
+async def _identify(request: Request) -> None:
+    """Set `request.state.owner` to the name of the request's API key.
 
     Raises:
-        ApiError: it has none and needs one (401).
+        ApiError: a key is needed and the request has no valid one (401).
     """
-    request.state.owner = serving_of(request).keys.identify(request.headers)
+    request.state.owner = server_state(request).keys.identify(request.headers)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    trimming = asyncio.create_task(_give_back_memory())
+    trimming = asyncio.create_task(_trim_memory())
     yield
     trimming.cancel()
-    for worker in app.state.serving.registry.workers():
+    for worker in app.state.server.registry.workers():
         worker.stop()
-    if app.state.upstream is not None:
-        await app.state.upstream.close()
+    await app.state.backend.close()
 
 
-async def _give_back_memory() -> None:
-    """What was freed and the allocator keeps, now and then: hostile grammars take up to 100 MB each to compile."""
-    trim = getattr(CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None  # not every C library has it
+async def _trim_memory() -> None:
+    """Return freed memory to the system now and then: compiling a hostile grammar takes up to 100 MB."""
+    trim = getattr(CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None  # glibc has it, others may not
     while trim is not None:
-        await asyncio.sleep(TRIM_INTERVAL)
+        await asyncio.sleep(TRIM_INTERVAL_SECONDS)
         await to_thread.run_sync(trim, 0)

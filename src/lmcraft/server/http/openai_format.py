@@ -1,4 +1,4 @@
-"""Tokens as OpenAI's answers tell them, and the parts that several endpoints' answers share."""
+"""Pieces of OpenAI's response format that several endpoints share, and streams of server-sent events."""
 
 import json
 import time
@@ -10,64 +10,70 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lmcraft.inference.continuation import Token
-from lmcraft.server.errors import ApiError, body
-from lmcraft.server.http.state import Answer
+from lmcraft.server.errors import ApiError
+from lmcraft.server.http.state import Generation
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
-
-def head(prefix: str, kind: str, model: str) -> dict[str, Any]:
-    """What every answer begins with."""
-    return {"id": f"{prefix}-{uuid4().hex}", "object": kind, "created": int(time.time()), "model": model}
+MIN_LOGPROB = -9999.0  # what OpenAI writes for minus infinity, which JSON has no number for
 
 
-def spelled(tokenizer: Tokenizer, token_id: int) -> str:
-    """A token by itself; bytes that are half a character become U+FFFD."""
+def response_fields(id_prefix: str, object_type: str, model: str) -> dict[str, Any]:
+    """The fields that every response begins with."""
+    return {"id": f"{id_prefix}-{uuid4().hex}", "object": object_type, "created": int(time.time()), "model": model}
+
+
+def token_text(tokenizer: Tokenizer, token_id: int) -> str:
+    """A token by itself; bytes that are only part of a character become U+FFFD."""
     return tokenizer.token_bytes(token_id).decode("utf-8", "replace")
 
 
-def chat_logprob(tokenizer: Tokenizer, token: Token, *, ids: bool) -> dict[str, Any]:
-    """One entry of a chat completion's `logprobs.content`, with token ids if `ids`."""
+def chat_logprob(tokenizer: Tokenizer, token: Token, *, with_ids: bool) -> dict[str, Any]:
+    """One entry of a chat completion's `logprobs.content`."""
     return {
-        **_one(tokenizer, token.id, token.logprob, ids=ids),
-        "top_logprobs": [_one(tokenizer, other, logprob, ids=ids) for other, logprob in token.alternatives],
+        **_logprob_entry(tokenizer, token.id, token.logprob, with_ids=with_ids),
+        "top_logprobs": [
+            _logprob_entry(tokenizer, other_id, logprob, with_ids=with_ids) for other_id, logprob in token.alternatives
+        ],
     }
 
 
-def _one(tokenizer: Tokenizer, token_id: int, logprob: float, *, ids: bool) -> dict[str, Any]:
-    spelling = tokenizer.token_bytes(token_id)
-    entry = {"token": spelling.decode("utf-8", "replace"), "logprob": finite(logprob), "bytes": list(spelling)}
-    return {**entry, "token_id": token_id} if ids else entry
+def _logprob_entry(tokenizer: Tokenizer, token_id: int, logprob: float, *, with_ids: bool) -> dict[str, Any]:
+    token_bytes = tokenizer.token_bytes(token_id)
+    text = token_bytes.decode("utf-8", "replace")
+    entry = {"token": text, "logprob": clamp_logprob(logprob), "bytes": list(token_bytes)}
+    return {**entry, "token_id": token_id} if with_ids else entry
 
 
-def finite(logprob: float) -> float:
-    """JSON has no infinity: OpenAI writes -9999."""
-    return max(logprob, -9999.0)
+def clamp_logprob(logprob: float) -> float:
+    """A log-probability that JSON can hold."""
+    return max(logprob, MIN_LOGPROB)
 
 
-def event(value: Mapping[str, Any], name: str = "") -> bytes:
+def sse_event(value: Mapping[str, Any], name: str = "") -> bytes:
     """One server-sent event."""
     data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     return (f"event: {name}\n".encode() if name else b"") + b"data: " + data + b"\n\n"
 
 
-class Streamed(StreamingResponse):
-    """Server-sent events as an answer, which is given up with the client; an error on the way is the last event but one."""
+class EventStreamResponse(StreamingResponse):
+    """Server-sent events that end with `[DONE]`. The generation ends with the response, even if the client disconnects."""
 
-    def __init__(self, events: AsyncIterator[bytes], answer: Answer) -> None:
-        super().__init__(_closed(events), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
-        self._answer = answer
+    def __init__(self, events: AsyncIterator[bytes], generation: Generation) -> None:
+        super().__init__(_terminate(events), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        self._generation = generation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._answer.end()
+            self._generation.finish()
 
 
-async def _closed(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _terminate(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The events, an error as a further event if one occurs, and the end mark."""
     try:
-        async for some in events:
-            yield some
+        async for event in events:
+            yield event
     except ApiError as error:
-        yield event(body(error))
+        yield sse_event(error.as_json())
     yield b"data: [DONE]\n\n"

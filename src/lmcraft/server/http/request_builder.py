@@ -1,17 +1,19 @@
-"""From a request's words to what the engine takes. It may take long, so it runs in threads, not on the event loop."""
+"""From a request body to sequences that the engine can generate: template, tokens, settings, checks.
+
+This can take long (a grammar to compile, a long text to tokenize), so it runs in threads, not on the event loop.
+"""
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lmcraft.inference.request import Request
-from lmcraft.inference.request import Sequence as Growing
-from lmcraft.language_model import LanguageModel
-from lmcraft.server.engine.registry import Served
+from lmcraft.inference.request import Sequence as SequenceState
+from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.chat import ChatRequest, Conversation, Message, NamedTool, Tool
+from lmcraft.server.http.protocol.chat import ChatInput, ChatRequest, Message, NamedTool, Tool
 from lmcraft.server.http.protocol.completions import CompletionRequest
 from lmcraft.server.http.protocol.sampling import Sampling
 from lmcraft.server.http.protocol.tokenize import TokenizeRequest
@@ -19,225 +21,212 @@ from lmcraft.server.http.tool_calls import call_schema
 from lmcraft.server.limits import Limits
 from lmcraft.tokenizer.chat_template import without
 
-MIDDLES = (  # how vocabularies spell prefix, suffix and middle
+FILL_IN_MIDDLE_TOKENS = (  # prefix, suffix and middle, as vocabularies spell them
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
     ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
     ("▁<PRE>", "▁<SUF>", "▁<MID>"),
 )
+RESERVED_TEMPLATE_VARIABLES = {"messages", "tools", "add_generation_prompt", "documents"}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Texts that are to grow, ready for the engine."""
+class PreparedRequest:
+    """A request's sequences, ready for the engine."""
 
     prompts: tuple[tuple[int, ...], ...]
-    sequences: tuple[Growing, ...]
-    """Of the first prompt n, then of the second n, and so on."""
+    sequences: tuple[SequenceState, ...]
+    """n for the first prompt, then n for the second, and so on."""
     n: int
 
     @property
     def prompt_tokens(self) -> int:
-        """Of all prompts; each counts once, however often it is continued."""
+        """Tokens of all prompts; each prompt counts once, even if it is continued n times."""
         return sum(map(len, self.prompts))
 
     @property
-    def most_tokens(self) -> int:
-        """Of prompts and all that may be added."""
+    def max_total_tokens(self) -> int:
+        """Tokens of all prompts and the most that can be generated."""
         return self.prompt_tokens + sum(sequence.room for sequence in self.sequences)
 
 
-def ask_chat(served: Served, request: ChatRequest, owner: str, limits: Limits) -> Asked:
-    """A conversation's answer.
+def build_chat(served: ServedModel, request: ChatRequest, owner: str, limits: Limits) -> PreparedRequest:
+    """The sequences of a chat completion.
 
     Raises:
-        ApiError, UserError: the request does not fit the model.
+        ApiError, UserError: the request is invalid for this model.
     """
     request.check()
-    model = served.language_model()
-    prompt = tuple(conversation_ids(served, request, request.offered))
-    settings = {"max_new_tokens": request.most_tokens(), **request.settings()}
+    prompt = encode_conversation(served, request, request.offered_tools)
+    settings = {"max_new_tokens": request.max_new_tokens, **request.settings()}
     if request.forces_call:
-        named = request.tool_choice.function.name if isinstance(request.tool_choice, NamedTool) else None
-        settings["json_schema"] = call_schema(request.offered, named)
-    return _asked(served, model, [prompt], request, settings, owner, limits, (request.top_logprobs or 0))
+        name = request.tool_choice.function.name if isinstance(request.tool_choice, NamedTool) else None
+        settings["json_schema"] = call_schema(request.offered_tools, name)
+    return _prepare(served, [prompt], request, settings, owner, limits, request.top_logprobs or 0)
 
 
-def ask_completion(
-    served: Served, request: CompletionRequest, prompts: Sequence[Sequence[int]], owner: str, limits: Limits
-) -> Asked:
-    """The continuations of prompts that are tokens already (`prompt_ids`).
+def build_completion(
+    served: ServedModel, request: CompletionRequest, prompts: Sequence[Sequence[int]], owner: str, limits: Limits
+) -> PreparedRequest:
+    """The sequences of a text completion, whose prompts are encoded already.
 
     Raises:
-        ApiError, UserError: the request does not fit the model.
+        ApiError, UserError: the request is invalid for this model.
     """
     settings = {"max_new_tokens": request.max_tokens or 0, **request.settings()}
-    return _asked(served, served.language_model(), prompts, request, settings, owner, limits, request.logprobs or 0)
+    return _prepare(served, prompts, request, settings, owner, limits, request.logprobs or 0)
 
 
-def _asked(
-    served: Served,
-    model: LanguageModel,
+def _prepare(
+    served: ServedModel,
     prompts: Sequence[Sequence[int]],
     request: Sampling,
     settings: dict[str, Any],
     owner: str,
     limits: Limits,
     top_logprobs: int,
-) -> Asked:
+) -> PreparedRequest:
     n = request.n or 1
     if (texts := n * len(prompts)) > limits.max_texts:
-        raise ApiError(
-            400, f"{len(prompts)} prompts times n={n} are {texts} texts: ask for at most {limits.max_texts}", param="n"
-        )
+        message = f"{len(prompts)} prompts times n={n} are {texts} texts; ask for at most {limits.max_texts}"
+        raise ApiError(400, message, param="n")
+    model = served.language_model
     config = model.generation_config.updated(settings)
-    engine, deadline = served.worker.engine, time.monotonic() + limits.request_timeout
-    if engine is None:
-        raise ApiError(503, f"the engine of '{served.name}' is being started again: try again", headers={"Retry-After": "2"})
-    ends = frozenset() if request.ignore_eos else frozenset(model.eos_token_ids)
-    salt = "\0".join((owner, request.user or "", request.cache_salt or ""))
+    engine, deadline = served.text_engine, time.monotonic() + limits.request_timeout
+    eos_token_ids = frozenset() if request.ignore_eos else frozenset(model.eos_token_ids)
+    cache_owner = "\0".join((owner, request.user or "", request.cache_salt or ""))
     sequences = []
     for prompt in prompts:
-        check_length(served, len(prompt), settings["max_new_tokens"])
-        for row in range(n):
-            sequences.append(
-                engine.prepare(
-                    Request(
-                        prompt_ids=tuple(prompt),
-                        config=config,
-                        eos_token_ids=ends,
-                        tokenizer=model.tokenizer,
-                        row=row,
-                        adapter=served.adapter,
-                        top_logprobs=top_logprobs,
-                        owner=salt,
-                        deadline=deadline,
-                    )
+        check_context(served, len(prompt), settings["max_new_tokens"])
+        sequences += [
+            engine.prepare(
+                Request(
+                    prompt_ids=tuple(prompt),
+                    config=config,
+                    eos_token_ids=eos_token_ids,
+                    tokenizer=model.tokenizer,
+                    row=row,
+                    adapter=served.adapter,
+                    top_logprobs=top_logprobs,
+                    owner=cache_owner,
+                    deadline=deadline,
                 )
             )
-    return Asked(tuple(map(tuple, prompts)), tuple(sequences), n)
+            for row in range(n)
+        ]
+    return PreparedRequest(tuple(map(tuple, prompts)), tuple(sequences), n)
 
 
-def check_length(served: Served, prompt_tokens: int, max_tokens: int) -> None:
-    """Raise ApiError, with both numbers, where a prompt and what is asked for do not fit the context."""
+def check_context(served: ServedModel, prompt_tokens: int, max_tokens: int) -> None:
+    """Raise ApiError, with both numbers, if the prompt and the requested tokens do not fit the model's context."""
     if prompt_tokens + max(1, max_tokens) > served.context:
-        wanted = f" and max_tokens={max_tokens} more are asked for" if max_tokens else ""
+        requested = f" and max_tokens is {max_tokens}" if max_tokens else ""
         raise ApiError(
             400,
-            f"the model's context is {served.context} tokens, but the prompt has {prompt_tokens}{wanted}: shorten "
+            f"the model's context is {served.context} tokens, but the prompt has {prompt_tokens}{requested}; shorten "
             f"{'one of them' if max_tokens else 'it'}",
             code="context_length_exceeded",
             param="max_tokens" if max_tokens and prompt_tokens < served.context else "messages",
         )
 
 
-def conversation_ids(served: Served, said: Conversation | TokenizeRequest, tools: Sequence[Tool] = ()) -> list[int]:
-    """The tokens of a conversation as the model's template puts it.
+def encode_conversation(served: ServedModel, body: ChatInput | TokenizeRequest, tools: Sequence[Tool] = ()) -> list[int]:
+    """The tokens of a conversation in the model's chat template.
 
     Raises:
-        ApiError: the model has no template, or this one continues no message.
-        UserError: the template refuses these messages.
+        ApiError: the model has no chat template, or the template cannot continue the last message.
+        UserError: the template rejects these messages.
     """
-    tokenizer = served.language_model().tokenizer
+    tokenizer = served.language_model.tokenizer
     if tokenizer.chat_template is None:
-        raise ApiError(
-            400,
-            f"'{served.name}' has no chat template: use /v1/completions, or a model that was tuned for chat",
-            param="model",
-        )
-    special, messages = tokenizer.special_tokens, said.messages or []
-    clean = [_plain(message, special) for message in messages]
-    variables: dict[str, Any] = dict(said.chat_template_kwargs or {})
-    if reserved := variables.keys() & {"messages", "tools", "add_generation_prompt", "documents"}:
-        name = min(reserved)
-        raise ApiError(
-            400, f"chat_template_kwargs cannot set '{name}': use the field of that name", param="chat_template_kwargs"
-        )
-    offered = [tool.model_dump(exclude_none=True) for tool in tools] or None
-    if not said.continue_final_message:
-        text = tokenizer.apply_chat_template(clean, said.add_generation_prompt, tools=offered, **variables)
+        message = f"'{served.name}' has no chat template; use /v1/completions, or a model that was tuned for chat"
+        raise ApiError(400, message, param="model")
+    messages = [_template_message(message, tokenizer.special_tokens) for message in body.messages or []]
+    variables: dict[str, Any] = dict(body.chat_template_kwargs or {})
+    if reserved := variables.keys() & RESERVED_TEMPLATE_VARIABLES:
+        message = f"chat_template_kwargs cannot set '{min(reserved)}'; use the field of that name"
+        raise ApiError(400, message, param="chat_template_kwargs")
+    tool_objects = [tool.model_dump(exclude_none=True) for tool in tools] or None
+    if not body.continue_final_message:
+        text = tokenizer.apply_chat_template(messages, body.add_generation_prompt, tools=tool_objects, **variables)
         return tokenizer.encode(text, parse_special=True)
-    begun = clean[-1]["content"]
-    text = tokenizer.apply_chat_template(clean, False, tools=offered, **variables)
-    if not begun.strip() or (at := text.rfind(begun.strip())) < 0:
-        raise ApiError(400, "continue_final_message=true needs words to go on from, kept by the template", param="messages")
-    return tokenizer.encode(text[:at] + begun.lstrip(), parse_special=True)
+    final = messages[-1]["content"]
+    text = tokenizer.apply_chat_template(messages, False, tools=tool_objects, **variables)
+    if not final.strip() or (start := text.rfind(final.strip())) < 0:
+        message = "continue_final_message=true needs text to continue, which the template must keep"
+        raise ApiError(400, message, param="messages")
+    return tokenizer.encode(text[:start] + final.lstrip(), parse_special=True)
 
 
-def _plain(message: Message, special: Sequence[str] | dict[str, int]) -> dict[str, Any]:
-    """A message as templates read it, without the spellings of special tokens."""
-    found: dict[str, Any] = {
+def _template_message(message: Message, special_tokens: Collection[str]) -> dict[str, Any]:
+    """A message as templates read it, without text that spells a special token."""
+    entry: dict[str, Any] = {
         "role": "system" if message.role == "developer" else message.role,
-        "content": without(special, message.text()),
+        "content": without(special_tokens, message.text()),
     }
     if message.tool_calls:
-        found["tool_calls"] = [
+        entry["tool_calls"] = [
             {
                 "id": call.id,
                 "type": "function",
                 "function": {
-                    "name": without(special, call.function.name),
-                    "arguments": _arguments(call.function.arguments, special),
+                    "name": without(special_tokens, call.function.name),
+                    "arguments": _template_arguments(call.function.arguments, special_tokens),
                 },
             }
             for call in message.tool_calls
         ]
     if message.tool_call_id is not None:
-        found["tool_call_id"] = without(special, message.tool_call_id)
+        entry["tool_call_id"] = without(special_tokens, message.tool_call_id)
     if message.name is not None:
-        found["name"] = without(special, message.name)
-    return found
+        entry["name"] = without(special_tokens, message.name)
+    return entry
 
 
-def _arguments(text: str, special: Sequence[str] | dict[str, int]) -> Any:
-    """A call's arguments: templates expect the object itself, and render its JSON."""
-    clean = without(special, text)
+def _template_arguments(text: str, special_tokens: Collection[str]) -> Any:
+    """A call's arguments as an object: templates render it to JSON themselves."""
+    clean_text = without(special_tokens, text)
     try:
-        return json.loads(clean)
+        return json.loads(clean_text)
     except ValueError:
-        return clean
+        return clean_text
 
 
-def prompt_ids(served: Served, prompt: str | Sequence[int], *, begin: bool = True) -> list[int]:
-    """A prompt's tokens, after those that begin a text (`begin`).
+def encode_prompt(served: ServedModel, prompt: str | Sequence[int], *, add_special_tokens: bool = True) -> list[int]:
+    """A prompt's tokens, with the tokens that begin a text in front.
 
     Raises:
-        ApiError: it is empty.
+        ApiError: it is empty, or has token ids outside of the vocabulary.
     """
     tokenizer = served.model.tokenizer
     if not isinstance(prompt, str):
-        most = served.model.transformer.config.vocab_size
-        if outside := [token for token in prompt if token >= most]:
-            raise ApiError(400, f"the prompt has token {outside[0]}, but the model's are 0 to {most - 1}", param="prompt")
+        vocab_size = served.model.transformer.config.vocab_size
+        if invalid_ids := [token_id for token_id in prompt if token_id >= vocab_size]:
+            message = f"the prompt has token {invalid_ids[0]}, but the model's are 0 to {vocab_size - 1}"
+            raise ApiError(400, message, param="prompt")
         return list(prompt)
-    ids = [*(tokenizer.begin_ids if begin else ()), *tokenizer.encode(prompt)]
+    ids = [*(tokenizer.begin_ids if add_special_tokens else ()), *tokenizer.encode(prompt)]
     if not ids:
-        start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        ids = [] if start is None else [start]
+        start_id = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+        ids = [] if start_id is None else [start_id]
     if not ids:
-        raise ApiError(
-            400, "the prompt is empty, and the model has no token that begins a text: give some words", param="prompt"
-        )
+        message = "the prompt is empty, and the model has no token that begins a text; give some text"
+        raise ApiError(400, message, param="prompt")
     return ids
 
 
-def middle_ids(served: Served, prefix: str | Sequence[int], suffix: str) -> list[int]:
-    """The tokens of fill-in-the-middle: what comes before and after, and the token that asks for what is between.
-
-    Source: arXiv 2207.14255, in the order prefix, suffix, middle.
+def encode_fill_in_middle(served: ServedModel, prefix: str | Sequence[int], suffix: str) -> list[int]:
+    """The tokens of a fill-in-the-middle prompt, in the order prefix, suffix, middle (arXiv 2207.14255).
 
     Raises:
         ApiError: the model's vocabulary has no tokens for it.
     """
     tokenizer = served.model.tokenizer
-    for names in MIDDLES:
-        marks = [tokenizer.id_of(name) for name in names]
-        if None not in marks:
-            before = tokenizer.encode(prefix) if isinstance(prefix, str) else list(prefix)
-            first, second, third = (mark for mark in marks if mark is not None)
-            return [first, *before, second, *tokenizer.encode(suffix), third]
-    raise ApiError(
-        400,
-        f"'{served.name}' cannot fill in the middle: it has no tokens for that; leave suffix out, or use a code model",
-        param="suffix",
-    )
+    for names in FILL_IN_MIDDLE_TOKENS:
+        marker_ids = [tokenizer.id_of(name) for name in names]
+        if None not in marker_ids:
+            prefix_ids = tokenizer.encode(prefix) if isinstance(prefix, str) else list(prefix)
+            prefix_id, suffix_id, middle_id = (marker_id for marker_id in marker_ids if marker_id is not None)
+            return [prefix_id, *prefix_ids, suffix_id, *tokenizer.encode(suffix), middle_id]
+    message = f"'{served.name}' cannot fill in the middle: it has no tokens for it; leave suffix out, or use a code model"
+    raise ApiError(400, message, param="suffix")

@@ -1,4 +1,4 @@
-"""The socket and the process: uvicorn, with our bounds."""
+"""The listening socket, and uvicorn with our limits."""
 
 import socket
 from types import FrameType
@@ -7,27 +7,28 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lmcraft.errors import UserError
-from lmcraft.server.http.connection import protocol
+from lmcraft.server.http.connection import connection_class
 from lmcraft.server.limits import Limits
 
-BACKLOG = 1024
+MAX_PENDING_CONNECTIONS = 1024
+KEEP_ALIVE_SECONDS = 30
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens, before the models are opened: a taken port is told at once.
+    """Open the listening socket; before the models load, so that a taken port is reported at once.
 
     Raises:
-        UserError: the address or the port cannot be had.
+        UserError: the address or the port is not available.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=MAX_PENDING_CONNECTIONS)
     except (OSError, OverflowError) as error:
-        raise UserError(f"host={host} port={port} cannot be listened on ({error}): choose another") from error
+        raise UserError(f"cannot listen on host={host} port={port} ({error}); choose another") from error
 
 
 class _Server(uvicorn.Server):
-    """A second signal ends it at once; the first lets what runs end."""
+    """The first signal drains running requests, the second ends the process at once."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
@@ -36,13 +37,13 @@ class _Server(uvicorn.Server):
 
 
 def make_server(app: ASGIApp, limits: Limits, log_level: str = "info") -> uvicorn.Server:
-    """What serves an application; `run(sockets=[...])` of it does until SIGTERM or SIGINT.
+    """A uvicorn server for the application; `run(sockets=[...])` serves until SIGTERM or SIGINT.
 
-    Then no more is taken, and what runs has `drain_timeout` seconds to end.
+    After the signal it accepts no more requests, and gives running ones `drain_timeout` seconds to finish.
     """
     config = uvicorn.Config(
         app,
-        http=protocol(limits),
+        http=connection_class(limits),
         ws="none",
         loop="asyncio",
         log_level=log_level,
@@ -50,7 +51,7 @@ def make_server(app: ASGIApp, limits: Limits, log_level: str = "info") -> uvicor
         server_header=False,
         date_header=True,
         proxy_headers=False,
-        timeout_keep_alive=30,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(limits.drain_timeout),
         h11_max_incomplete_event_size=limits.max_header_bytes,
     )

@@ -1,7 +1,7 @@
-"""What every endpoint works with, and how it waits: for its turn, for the engine, and for a client that may leave."""
+"""The server's parts as routes see them, and one request's generation: queued, streamed, cancelled with its client."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -9,24 +9,25 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from lmcraft.server.engine.registry import Registry, Served
-from lmcraft.server.engine.stream import Stream
+from lmcraft.inference.continuation import Token
+from lmcraft.server.engine.registry import Registry, ServedModel
+from lmcraft.server.engine.stream import TokenStream
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.keys import Keys
 from lmcraft.server.http.quotas import Quotas
-from lmcraft.server.http.request_builder import Asked
+from lmcraft.server.http.request_builder import PreparedRequest
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 
 R = TypeVar("R")
-# So that hostile grammars, which take a second and 100 MB to compile, can have neither all cores nor all memory: each thread
-# keeps what it has once needed.
-ASKING = 2
+# Compiling a hostile grammar takes a second and 100 MB, and a thread keeps the memory that it once needed: two threads bound
+# both the cores and the memory that such requests can take.
+PREPARATION_THREADS = 2
 
 
 @dataclass(frozen=True)
-class Serving:
-    """The parts of a server; `request.app.state.serving`."""
+class ServerState:
+    """The parts of a server; `request.app.state.server`."""
 
     registry: Registry
     limits: Limits
@@ -34,12 +35,12 @@ class Serving:
     keys: Keys
     quotas: Quotas
     moderator: str = ""
-    """Name of the classifier that moderates; empty: none."""
-    asking: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(ASKING))
-    """Threads that make of requests what the engine takes."""
+    """Name of the classifier behind /v1/moderations; empty: none."""
+    preparation_limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PREPARATION_THREADS))
+    """Bounds the threads that turn request bodies into sequences."""
 
-    async def model(self, name: str) -> Served:
-        """The model of a name, opened if need be.
+    async def get_model(self, name: str) -> ServedModel:
+        """The model of a name; loads it if it is not loaded yet.
 
         Raises:
             ApiError: there is no such model.
@@ -47,96 +48,105 @@ class Serving:
         return await run_in_threadpool(self.registry.get, name)
 
 
-def serving_of(request: Request) -> Serving:
-    serving: Serving = request.app.state.serving
-    return serving
+def server_state(request: Request) -> ServerState:
+    """The state of the server that received the request."""
+    state: ServerState = request.app.state.server
+    return state
 
 
-class Answer:
-    """Texts on their way to a client: use it as an asynchronous context, which settles the quota at its end."""
+class Generation:
+    """One request's sequences from the queue to the last token; whoever starts it calls `finish`."""
 
-    def __init__(self, request: Request, served: Served, asked: Asked) -> None:
-        self.serving, self.served, self.asked = serving_of(request), served, asked
-        self.owner: str = request.state.owner
-        self.generated = 0
-        """Tokens so far."""
-        self._taken = 0
-        self.stream: Stream | None = None
+    def __init__(self, request: Request, served: ServedModel, prepared: PreparedRequest) -> None:
+        self.served, self.prepared = served, prepared
+        self._state, self._owner = server_state(request), str(request.state.owner)
+        self.generated_tokens = 0
+        self._charged_tokens = 0
+        self._stream: TokenStream | None = None
 
-    async def begin(self) -> None:
-        """Queue it, and wait until its turn has come.
+    async def start(self) -> None:
+        """Charge the quota, queue the sequences, and wait until they are admitted.
 
         Raises:
-            ApiError: the quota is used up or the queue full (429), the engine does not run (503).
+            ApiError: the quota is used up or the queue full (429), or the engine is not running (503).
         """
-        self._taken = self.asked.most_tokens
-        self.serving.quotas.take(self.owner, self._taken)
+        self._charged_tokens = self.prepared.max_total_tokens
+        self._state.quotas.take(self._owner, self._charged_tokens)
         try:
-            self.stream = self.served.worker.submit(self.asked.sequences, self.owner)
-            await self.stream.admitted.wait()
+            self._stream = self.served.worker.submit(self.prepared.sequences, self._owner)
+            await self._stream.admitted.wait()
         except BaseException:
-            self.end()
+            self.finish()
             raise
 
-    def end(self) -> None:
-        """Give up what is not found yet, and give back the part of the quota that was not used. Once is enough."""
-        if self.stream is not None:
-            self.stream.cancel()
-        self.serving.quotas.give_back(self.owner, max(0, self._taken - self.asked.prompt_tokens - self.generated))
-        self._taken = 0
+    async def __aiter__(self) -> AsyncIterator[tuple[int, list[Token]]]:
+        """The next tokens of one of the sequences, with the sequence's number."""
+        assert self._stream is not None, "start the generation first"
+        async for n, tokens in self._stream:
+            self.generated_tokens += len(tokens)
+            yield n, tokens
+
+    def finish(self) -> None:
+        """Cancel what is not generated yet, and refund the unused part of the quota; may be called more than once."""
+        if self._stream is not None:
+            self._stream.cancel()
+        used_tokens = self.prepared.prompt_tokens + self.generated_tokens
+        self._state.quotas.refund(self._owner, max(0, self._charged_tokens - used_tokens))
+        self._charged_tokens = 0
 
     def usage(self) -> dict[str, int]:
-        """OpenAI's count of tokens."""
-        prompt = self.asked.prompt_tokens
-        return {"prompt_tokens": prompt, "completion_tokens": self.generated, "total_tokens": prompt + self.generated}
+        """OpenAI's `usage`."""
+        prompt, generated = self.prepared.prompt_tokens, self.generated_tokens
+        return {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
 
 
-async def begin(request: Request, name: str, ask: Callable[[Served], Asked]) -> Answer:
-    """Find the model, make of the request what the engine takes, queue it and wait for its turn.
+async def start_generation(request: Request, model: str, prepare: Callable[[ServedModel], PreparedRequest]) -> Generation:
+    """Get the model, prepare the sequences in a thread, and start generating.
 
     Raises:
-        ApiError, UserError: as its parts do.
+        ApiError, UserError: as in `ServerState.get_model`, `prepare` and `Generation.start`; the client disconnected.
     """
 
-    async def work() -> Answer:
-        served = await serving_of(request).model(name)
-        asked = await to_thread.run_sync(ask, served, limiter=serving_of(request).asking)
-        answer = Answer(request, served, asked)
-        await answer.begin()
-        return answer
+    async def start() -> Generation:
+        state = server_state(request)
+        served = await state.get_model(model)
+        prepared = await to_thread.run_sync(prepare, served, limiter=state.preparation_limiter)
+        generation = Generation(request, served, prepared)
+        await generation.start()
+        return generation
 
-    return await until_gone(request, work())
+    return await cancel_on_disconnect(request, start())
 
 
-async def call(request: Request, served: Served, function: Callable[[Any], R], tokens: int) -> R:
-    """What `function` says of the model's engine; `tokens` are taken from the quota.
+async def call_engine(request: Request, served: ServedModel, function: Callable[[], R], tokens: int) -> R:
+    """Charge `tokens` to the quota, and run a function in the thread of the model's engine, between two steps.
 
     Raises:
-        ApiError: as in `Worker.call`, or the quota is used up.
+        ApiError: as in `Worker.call`; the quota is used up; the client disconnected.
     """
     owner: str = request.state.owner
-    serving_of(request).quotas.take(owner, tokens)
-    return await until_gone(request, served.worker.call(function, owner))
+    server_state(request).quotas.take(owner, tokens)
+    return await cancel_on_disconnect(request, served.worker.call(function, owner))
 
 
-async def until_gone(request: Request, work: Coroutine[Any, Any, R]) -> R:
-    """What `work` comes to, which is given up when the client leaves.
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, R]) -> R:
+    """Await `work`, and cancel it if the client disconnects first.
 
     Raises:
-        ApiError: it has left.
+        ApiError: the client disconnected (499, nginx's status for it).
     """
     task: asyncio.Task[R] = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_gone(request.receive))
+    disconnect = asyncio.ensure_future(_wait_for_disconnect(request.receive))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise ApiError(499, "the client has left", code="client_closed_request")
+            raise ApiError(499, "the client disconnected", code="client_closed_request")
         return task.result()
     finally:
-        gone.cancel()
+        disconnect.cancel()
         task.cancel()
 
 
-async def _gone(receive: Callable[[], Awaitable[Any]]) -> None:
+async def _wait_for_disconnect(receive: Callable[[], Awaitable[Any]]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

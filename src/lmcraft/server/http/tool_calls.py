@@ -1,7 +1,7 @@
-"""Tool calls: parsed out of what a model writes, and forced where a request says that one must be made.
+"""Tool calls: parsed from generated text, and enforced by a JSON schema when a request demands one.
 
-The server runs none: it returns what the model would call. Known spellings: `<tool_call>{...}</tool_call>` of Hermes and
-Qwen, Mistral's `[TOOL_CALLS][...]`, and the bare object of Llama 3.
+The server runs no tools; it returns the calls. It knows these formats: `<tool_call>{...}</tool_call>` (Hermes and Qwen),
+`[TOOL_CALLS][...]` (Mistral), and a bare JSON object (Llama 3).
 """
 
 import json
@@ -14,14 +14,14 @@ from lmcraft.inference.text_stream import overlap
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.chat import Tool
 
-OPEN, CLOSE = "<tool_call>", "</tool_call>"
-MISTRAL = "[TOOL_CALLS]"
-MARKS = (OPEN, MISTRAL)
+OPEN_TAG, CLOSE_TAG = "<tool_call>", "</tool_call>"
+MISTRAL_TAG = "[TOOL_CALLS]"
+START_TAGS = (OPEN_TAG, MISTRAL_TAG)
 
 
 @dataclass(frozen=True)
 class Call:
-    """A function that the model would call."""
+    """A function that the model calls."""
 
     name: str
     arguments: str
@@ -33,66 +33,66 @@ class Call:
 
 
 def call_schema(tools: Sequence[Tool], name: str | None = None) -> str:
-    """The JSON schema of a call of one of the tools, or of the one with a name; what is said then is one.
+    """The JSON schema of a call of any of the tools, or of the tool called `name`.
 
     Raises:
         ApiError: there is no such tool.
     """
-    chosen = [tool.function for tool in tools if name in (None, tool.function.name)]
-    if not chosen:
-        raise ApiError(400, f"tool_choice names '{name}', which is not among the tools: add it", param="tool_choice")
-    forms = [
+    functions = [tool.function for tool in tools if name in (None, tool.function.name)]
+    if not functions:
+        raise ApiError(400, f"tool_choice names '{name}', which is not among the tools; add it", param="tool_choice")
+    schemas = [
         {
             "type": "object",
             "properties": {"name": {"const": function.name}, "arguments": function.parameters},
             "required": ["name", "arguments"],
             "additionalProperties": False,
         }
-        for function in chosen
+        for function in functions
     ]
-    return json.dumps(forms[0] if len(forms) == 1 else {"anyOf": forms})
+    return json.dumps(schemas[0] if len(schemas) == 1 else {"anyOf": schemas})
 
 
 class ToolParser:
-    """Splits a text that comes in pieces into what is said and what is called.
+    """Splits text that arrives in pieces into prose and tool calls.
 
     Args:
-        bare: the whole text is a call, or begins like one (Llama 3's form): it is held back until it ends.
+        bare: the whole text is a call without tags (Llama 3's format), so all of it is held back until the end.
     """
 
     def __init__(self, *, bare: bool = False) -> None:
         self._bare = bare
         self._held = ""
-        self._said = False
+        self._in_prose = False
+        """Whether prose or a call has come, so that a `{` no longer begins a bare call."""
         self.calls: list[Call] = []
 
     def put(self, piece: str) -> tuple[str, list[Call]]:
-        """The text that is certain now, and the calls that ended with this piece."""
+        """Add a piece; returns the prose that is certain by now, and the calls that the piece completes."""
         self._held += piece
         text, calls = "", []
-        if not self._said and (self._bare or self._held.lstrip()[:1] in ("", "{")):
+        if not self._in_prose and (self._bare or self._held.lstrip()[:1] in ("", "{")):
             return "", []
-        while (at := self._held.find(OPEN)) >= 0 and (end := self._held.find(CLOSE, at)) >= 0:
-            inside = self._held[at + len(OPEN) : end]
-            found = parse_calls(inside)
-            text += self._held[:at] if found else self._held[: end + len(CLOSE)]
-            calls += found
-            self._held = self._held[end + len(CLOSE) :]
-        if not any(mark in self._held for mark in MARKS):
-            keep = max(overlap(self._held, mark) for mark in MARKS)
-            cut = len(self._held) - keep
-            text, self._held = text + self._held[:cut], self._held[cut:]
-        self._said = self._said or bool(text.strip()) or bool(calls)
+        while (start := self._held.find(OPEN_TAG)) >= 0 and (end := self._held.find(CLOSE_TAG, start)) >= 0:
+            new_calls = parse_calls(self._held[start + len(OPEN_TAG) : end])
+            after = end + len(CLOSE_TAG)
+            text += self._held[:start] if new_calls else self._held[:after]
+            calls += new_calls
+            self._held = self._held[after:]
+        if not any(tag in self._held for tag in START_TAGS):
+            certain = len(self._held) - max(overlap(self._held, tag) for tag in START_TAGS)
+            text, self._held = text + self._held[:certain], self._held[certain:]
+        self._in_prose = self._in_prose or bool(text.strip()) or bool(calls)
         self.calls += calls
         return (text if text.strip() or not self.calls else ""), calls
 
     def end(self) -> tuple[str, list[Call]]:
-        """What was held back."""
+        """End the text; returns the prose and the calls that were held back."""
         held, self._held = self._held, ""
-        before, mark, after = held.partition(MISTRAL)
-        if not mark:
-            before, mark, after = held.partition(OPEN)
-        if not mark and not self._said:
+        before, tag, after = held.partition(MISTRAL_TAG)
+        if not tag:
+            before, tag, after = held.partition(OPEN_TAG)
+        if not tag and not self._in_prose:
             before, after = "", held
         calls = parse_calls(after) if after else []
         self.calls += calls
@@ -100,17 +100,17 @@ class ToolParser:
 
 
 def parse_calls(text: str) -> list[Call]:
-    """The calls that a JSON text spells: one object or several; none where it is something else."""
+    """The calls in a JSON text, which holds one object or a list of them; empty if it holds anything else."""
     try:
         value = json.loads(text)
     except ValueError:
         return []
     calls = []
-    for one in value if isinstance(value, list) else [value]:
-        if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+    for call in value if isinstance(value, list) else [value]:
+        if not isinstance(call, dict) or not isinstance(call.get("name"), str):
             return []
-        arguments = one.get("arguments", one.get("parameters", {}))
+        arguments = call.get("arguments", call.get("parameters", {}))
         calls.append(
-            Call(one["name"], arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False))
+            Call(call["name"], arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False))
         )
     return calls

@@ -1,4 +1,4 @@
-"""Another engine behind this gateway: any server with OpenAI's endpoints, such as vLLM's."""
+"""The engine behind a gateway: any server with OpenAI's endpoints, such as vLLM."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -6,69 +6,96 @@ from typing import Any
 
 import httpx2
 
-from lmcraft.server.engine.admission import Gate
+from lmcraft.inference.generation_settings import panel_settings
+from lmcraft.server.engine.admission import AdmissionGate
 from lmcraft.server.errors import ApiError
 from lmcraft.server.limits import Limits
 
-CONNECT_TIMEOUT = 5.0  # seconds
-TELLS = ("content-type", "retry-after")  # headers that pass
+CONNECT_TIMEOUT_SECONDS = 5.0
+RETRY_SECONDS = 5
 
 
 class Upstream:
-    """A connection to the other engine.
+    """A connection to another engine; a `lmcraft.server.http.backend.Backend`.
 
     Args:
         url: its address, with or without /v1.
-        key: what it is asked with; empty: nothing.
-        limits: how many requests it gets at once, and for how long.
+        key: the API key to send; empty: none.
+        limits: the concurrent requests and the timeout.
     """
 
     def __init__(self, url: str, key: str, limits: Limits) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        timeout = httpx2.Timeout(limits.request_timeout, connect=CONNECT_TIMEOUT)
+        timeout = httpx2.Timeout(limits.request_timeout, connect=CONNECT_TIMEOUT_SECONDS)
         self._client = httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=timeout, follow_redirects=False)
-        self.gate = Gate(limits)
+        self._gate = AdmissionGate(limits)
+
+    async def list_models(self) -> list[dict[str, Any]]:
+        async with self.send("GET", "/v1/models", b"") as response:
+            await response.aread()
+            if response.status_code >= 400:
+                message = f"the engine at {self.url} answered /v1/models with status {response.status_code}"
+                raise ApiError(503, message)
+            models: list[dict[str, Any]] = response.json()["data"]
+            return models
+
+    async def get_model(self, name: str) -> dict[str, Any]:
+        models = {model["id"]: model for model in await self.list_models()}
+        if name not in models:
+            message = f"there is no model '{name[:80]}' here; available: {', '.join(models)}"
+            raise ApiError(404, message, code="model_not_found", param="model")
+        return models[name]
+
+    async def describe_models(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": model["id"],
+                "kind": "chat",
+                "context": model.get("max_model_len"),
+                "adapter_of": model.get("parent"),
+                "defaults": {},
+            }
+            for model in await self.list_models()
+        ]
+
+    def panel_settings(self) -> list[dict[str, Any]]:
+        return panel_settings(vllm=True)
+
+    async def check_health(self) -> None:
+        await self.list_models()
+
+    async def check_ready(self) -> None:
+        await self.list_models()
 
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def get(self, path: str) -> Any:
-        """The JSON that is at a path.
-
-        Raises:
-            ApiError: the other engine cannot be reached, or refuses.
-        """
-        async with self.asked("GET", path, b"") as answer:
-            await answer.aread()
-            if answer.status_code >= 400:
-                raise ApiError(503, f"the engine at {self.url} answered {path} with status {answer.status_code}")
-            return answer.json()
-
     @asynccontextmanager
-    async def asked(self, method: str, path: str, content: bytes) -> AsyncIterator[httpx2.Response]:
-        """Its answer, whose body is not read yet.
+    async def send(self, method: str, path: str, content: bytes) -> AsyncIterator[httpx2.Response]:
+        """Send a request; gives the response before its body is read.
 
         Raises:
-            ApiError: the other engine cannot be reached (503), or took too long (504).
+            ApiError: the engine cannot be reached (503), or took too long (504).
         """
         headers = {"Content-Type": "application/json"} if content else {}
         try:
-            async with self._client.stream(method, path, content=content, headers=headers) as answer:
-                yield answer
+            async with self._client.stream(method, path, content=content, headers=headers) as response:
+                yield response
         except httpx2.TimeoutException as error:
-            raise ApiError(504, f"the engine at {self.url} took too long: ask for less, or later", code="timeout") from error
+            message = f"the engine at {self.url} took too long; lower max_tokens, or retry later"
+            raise ApiError(504, message, code="timeout") from error
         except httpx2.TransportError as error:
-            said = f"the engine at {self.url} cannot be reached: start it, or try later"
-            raise ApiError(503, said, headers={"Retry-After": "5"}) from error
+            message = f"the engine at {self.url} cannot be reached; start it, or retry later"
+            raise ApiError(503, message, headers={"Retry-After": str(RETRY_SECONDS)}) from error
 
-    async def opened(self, owner: str, path: str, content: bytes) -> tuple[httpx2.Response, AsyncExitStack]:
-        """Wait for a turn, and ask; whoever takes the answer closes the stack, which ends the turn.
+    async def forward(self, owner: str, path: str, content: bytes) -> tuple[httpx2.Response, AsyncExitStack]:
+        """Wait for a slot, and post a request. The caller reads the response, then closes the stack, which frees the slot.
 
         Raises:
-            ApiError: as in `asked` and `Gate.turn`.
+            ApiError: as in `send` and `AdmissionGate.slot`.
         """
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.gate.turn(owner))
-            answer = await stack.enter_async_context(self.asked("POST", path, content))
-            return answer, stack.pop_all()
+            await stack.enter_async_context(self._gate.slot(owner))
+            response = await stack.enter_async_context(self.send("POST", path, content))
+            return response, stack.pop_all()

@@ -39,17 +39,17 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
     store.close()
 
 
-def talked(client: TestClient) -> tuple[Json, Json, list[Json]]:
+def create_conversation(client: TestClient) -> tuple[Json, Json, list[Json]]:
     """A conversation, its question and two answers."""
     conversation = client.post("/api/conversations", json={"title": "Sky", "system": "Be brief."}).json()
     address = f"/api/conversations/{conversation['id']}/messages"
     question = client.post(address, json={"role": "user", "content": "why?", "parent": None}).json()
-    said = [{"role": "assistant", "content": text, "parent": question["id"]} for text in ("left", "right")]
-    return conversation, question, [client.post(address, json=body).json() for body in said]
+    answers = [{"role": "assistant", "content": text, "parent": question["id"]} for text in ("left", "right")]
+    return conversation, question, [client.post(address, json=body).json() for body in answers]
 
 
-def test_a_conversation_is_made_continued_judged_and_deleted(client: TestClient) -> None:
-    conversation, question, (left, right) = talked(client)
+def test_the_life_of_a_conversation(client: TestClient) -> None:
+    conversation, question, (left, right) = create_conversation(client)
     fields = {"id", "parent", "role", "content", "model", "edited_from", "details", "created", "rating", "reason"}
     assert set(left) == fields and left["parent"] == question["id"]
     rated = client.put(f"/api/messages/{left['id']}/rating", json={"rating": -1, "reason": "wrong"}).json()
@@ -58,8 +58,12 @@ def test_a_conversation_is_made_continued_judged_and_deleted(client: TestClient)
     assert picked.status_code == 201 and picked.json()["chosen"] == right["id"]
     address = f"/api/conversations/{conversation['id']}"
     assert client.patch(address, json={"title": "Blue", "leaf": left["id"], "model": None}).json()["leaf"] == left["id"]
-    found = client.get(address).json()
-    assert found["title"] == "Blue" and [m["id"] for m in found["messages"]] == [question["id"], left["id"], right["id"]]
+    conversation = client.get(address).json()
+    assert conversation["title"] == "Blue" and [m["id"] for m in conversation["messages"]] == [
+        question["id"],
+        left["id"],
+        right["id"],
+    ]
     listed = client.get("/api/conversations", params={"search": "RIGHT"}).json()
     assert set(listed["data"][0]) == {"id", "title", "created", "updated", "model"} and listed["has_more"] is False
     assert client.get("/api/conversations", params={"before": listed["data"][0]["updated"]}).json()["data"] == []
@@ -69,8 +73,8 @@ def test_a_conversation_is_made_continued_judged_and_deleted(client: TestClient)
     assert client.get(address).status_code == 404
 
 
-def test_another_key_finds_nothing(client: TestClient) -> None:
-    conversation, question, (left, right) = talked(client)
+def test_another_owner_sees_nothing(client: TestClient) -> None:
+    conversation, question, (left, right) = create_conversation(client)
     other = {"headers": {"authorization": "bob"}}
     address = f"/api/conversations/{conversation['id']}"
     answers = [
@@ -104,8 +108,8 @@ def without_ids(exported: Json) -> Json:
     return renamed
 
 
-def test_an_export_imports_as_it_was_under_new_ids(client: TestClient) -> None:
-    conversation, question, (left, right) = talked(client)
+def test_export_and_import_round_trip_under_new_ids(client: TestClient) -> None:
+    conversation, question, (left, right) = create_conversation(client)
     edit = {
         "role": "assistant",
         "content": "天",
@@ -116,7 +120,7 @@ def test_an_export_imports_as_it_was_under_new_ids(client: TestClient) -> None:
     client.post(f"/api/conversations/{conversation['id']}/messages", json={**edit, "details": {"a": [None]}})
     client.post("/api/preferences", json={"chosen": right["id"], "rejected": left["id"], "reason": "clear"})
     client.put(f"/api/messages/{right['id']}/rating", json={"rating": 1, "reason": "clear"})
-    talked(client)
+    create_conversation(client)
     exported = client.get("/api/export").json()
     assert (exported["format"], exported["version"], len(exported["conversations"])) == ("lmcraft-conversations", 1, 2)
     other = {"headers": {"authorization": "bob"}}
@@ -126,14 +130,14 @@ def test_an_export_imports_as_it_was_under_new_ids(client: TestClient) -> None:
     assert not {c["id"] for c in again["conversations"]} & {c["id"] for c in exported["conversations"]}
 
 
-def test_a_list_of_chats_is_imported_as_chains(client: TestClient) -> None:
+def test_transcripts_are_imported_as_chains(client: TestClient) -> None:
     spoken = [("system", "Be brief."), ("user", "Why is\nthe sky blue?"), ("assistant", "Rayleigh."), ("user", "who?")]
     chats = [{"messages": [{"role": role, "content": content} for role, content in spoken]}] * 2
     assert client.post("/api/import", json=chats).json() == {"imported": 2}
-    found = client.get(f"/api/conversations/{client.get('/api/conversations').json()['data'][0]['id']}").json()
-    assert (found["title"], found["system"]) == ("Why is the sky blue?", "Be brief.")
-    assert [m["content"] for m in found["messages"]] == [content for _, content in spoken[1:]]
-    assert [m["parent"] for m in found["messages"]] == [None, *(m["id"] for m in found["messages"][:-1])]
+    conversation = client.get(f"/api/conversations/{client.get('/api/conversations').json()['data'][0]['id']}").json()
+    assert (conversation["title"], conversation["system"]) == ("Why is the sky blue?", "Be brief.")
+    assert [m["content"] for m in conversation["messages"]] == [content for _, content in spoken[1:]]
+    assert [m["parent"] for m in conversation["messages"]] == [None, *(m["id"] for m in conversation["messages"][:-1])]
 
 
 EXPORT = {"format": "lmcraft-conversations", "version": 1, "conversations": [], "preferences": []}
@@ -159,7 +163,7 @@ MESSAGE = {"id": "1", "role": "user", "content": "x"}
         ("words", "body"),
     ],
 )
-def test_an_import_that_does_not_fit_is_told_by_field_and_leaves_nothing(client: TestClient, body: Any, field: str) -> None:
+def test_an_invalid_import_names_the_field_and_stores_nothing(client: TestClient, body: Any, field: str) -> None:
     answer = client.post("/api/import", json=body)
     assert answer.status_code == 422 and field in answer.json()["error"]["message"]
     assert client.get("/api/conversations").json()["data"] == []
@@ -189,14 +193,14 @@ def test_hostile_bodies_are_refused_or_kept_exactly(client: TestClient, body: st
     answer = client.post("/api/conversations", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == status
     if status == 201:
-        found = client.get(f"/api/conversations/{answer.json()['id']}").json()
-        assert {"title": found["title"], "settings": found["settings"]} == json.loads(body)
+        conversation = client.get(f"/api/conversations/{answer.json()['id']}").json()
+        assert {"title": conversation["title"], "settings": conversation["settings"]} == json.loads(body)
     else:
         assert answer.json()["error"]["message"] and client.get("/api/conversations").json()["data"] == []
 
 
 @pytest.mark.parametrize("address", ["%00", "..%2f", "' OR '1'='1", "x" * 5000, "%ED%A0%80"])
-def test_strange_ids_are_absent(client: TestClient, address: str) -> None:
+def test_malformed_ids_are_not_found(client: TestClient, address: str) -> None:
     assert client.get(f"/api/conversations/{address}").status_code == 404
     assert client.delete(f"/api/messages/{address}").status_code == 404
 
@@ -206,13 +210,13 @@ def test_queries_are_bounded(client: TestClient) -> None:
         assert client.get(f"/api/conversations?{query}").status_code == 422, query
 
 
-def test_a_server_without_a_store_says_so() -> None:
+def test_a_server_without_a_store() -> None:
     answer = app_with(None).get("/api/conversations")
     assert answer.status_code == 404 and "keeps no conversations" in answer.json()["error"]["message"]
 
 
-def test_a_store_that_another_program_holds_is_503_and_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "BUSY_TIMEOUT", 0.1)
+def test_a_locked_store_is_503_for_writers_and_still_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BUSY_TIMEOUT_SECONDS", 0.1)
     client = app_with(Store.open(tmp_path / "chats.sqlite"))
     with closing(sqlite3.connect(tmp_path / "chats.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2 as httpx
 import openai
 import pytest
 import torch
@@ -37,7 +38,7 @@ def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield server
 
 
-def test_labels_and_harm_are_the_classifiers(served: Server, folder: Path) -> None:
+def test_labels_and_categories_are_the_classifiers(served: Server, folder: Path) -> None:
     client = openai.OpenAI(base_url=served.url + "/v1", api_key="none")
     texts = ["the fox", "the lazy dog jumps"]
     expected = Classifier.load(folder).probabilities(texts)
@@ -45,11 +46,18 @@ def test_labels_and_harm_are_the_classifiers(served: Server, folder: Path) -> No
     for entry, shares in zip(answer["data"], expected, strict=True):
         assert dict(zip(entry["labels"], entry["probs"], strict=True)) == pytest.approx(shares)
         assert entry["label"] == max(shares, key=shares.__getitem__)
-    found = client.moderations.create(input=texts).results
-    for result, shares in zip(found, expected, strict=True):
+    results = client.moderations.create(input=texts).results
+    for result, shares in zip(results, expected, strict=True):
         assert result.flagged == (max(shares, key=shares.__getitem__) != "safe")
         assert result.category_scores.model_dump(exclude_none=True) == pytest.approx(
             {k: shares[k] for k in ("rude", "violent")}
         )
     with pytest.raises(openai.BadRequestError, match="a classifier, which writes no text"):
         client.chat.completions.create(model="moderation", messages=[{"role": "user", "content": "hi"}])
+
+
+def test_a_server_without_a_moderation_model(server: Server) -> None:
+    answer = httpx.post(server.url + "/v1/moderations", json={"input": "a"})
+    assert answer.status_code == 404 and "--moderation" in answer.json()["error"]["message"]
+    answer = httpx.post(server.url + "/v1/moderations", json={"input": "a", "model": "tiny"})
+    assert answer.status_code == 400 and "no classification head" in answer.json()["error"]["message"]

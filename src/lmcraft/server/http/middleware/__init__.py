@@ -1,1 +1,5 @@
-"""Middleware: what every request passes before it reaches a route."""
+"""What every request passes through before it reaches a route.
+
+`security.py` is the ASGI middleware. It calls the other files in this order: `trustedhost.py` (the Host header), `cors.py`
+(the Origin header), `body.py` (bounds on the body); `response.py` is the way back to the client.
+"""

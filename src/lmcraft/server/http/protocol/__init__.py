@@ -1,1 +1,5 @@
-"""What requests hold, field by field: every field is bounded, and one that is not known is refused."""
+"""Request bodies as frozen pydantic models, one file per family of endpoints. Every field is bounded; unknown fields are
+errors.
+
+`sampling.py` has the fields that all generating requests share; the other files are named after their endpoints.
+"""

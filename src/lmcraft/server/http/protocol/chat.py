@@ -1,4 +1,4 @@
-"""`/v1/chat/completions`, and what `/tokenize` takes of it."""
+"""The request of `/v1/chat/completions`."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,11 +7,11 @@ from pydantic import Field
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.sampling import Name, Sampling, Strict, Text, request_field
 
-MOST_MESSAGES = 2048
+MAX_MESSAGES = 2048
 
 
 class TextPart(Strict):
-    """A part of a message; text is the only kind that models here read."""
+    """A part of a message; only text parts are supported."""
 
     type: Literal["text", "input_text", "output_text"]
     text: Text
@@ -26,7 +26,7 @@ class FunctionCall(Strict):
 
 
 class ToolCall(Strict):
-    """A call that the model made."""
+    """A call that the model made earlier."""
 
     id: Name
     type: Literal["function"] = "function"
@@ -44,6 +44,7 @@ class Message(Strict):
     refusal: None = None
 
     def text(self) -> str:
+        """The content as one text."""
         if isinstance(self.content, list):
             return "".join(part.text for part in self.content)
         return self.content or ""
@@ -59,47 +60,47 @@ class Function(Strict):
 
 
 class Tool(Strict):
-    """OpenAI's tool; only functions."""
+    """A tool; only functions are supported."""
 
     type: Literal["function"]
     function: Function
 
 
 class NamedFunction(Strict):
-    """A function by its name."""
+    """The name of a function."""
 
     name: Name
 
 
 class NamedTool(Strict):
-    """The one tool that is to be called."""
+    """`tool_choice`: the tool that the model must call."""
 
     type: Literal["function"]
     function: NamedFunction
 
 
-class Conversation(Strict):
-    """Messages, and how a template makes a text of them."""
+class ChatInput(Strict):
+    """Messages, and how the chat template renders them."""
 
     model: Name = ""
-    messages: list[Message] = Field(min_length=1, max_length=MOST_MESSAGES)
+    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
     tools: list[Tool] | None = Field(default=None, max_length=128)
     add_generation_prompt: bool = True
     continue_final_message: bool = False
     chat_template_kwargs: dict[str, Any] | None = Field(default=None, max_length=32)
 
     def check(self) -> None:
-        """Raise ApiError for what contradicts itself."""
+        """Raise ApiError for fields that contradict each other."""
         if self.continue_final_message and (self.add_generation_prompt or self.messages[-1].role != "assistant"):
             raise ApiError(
                 400,
-                "continue_final_message=true needs an assistant's message at the end, and add_generation_prompt=false",
+                "continue_final_message=true needs an assistant message at the end, and add_generation_prompt=false",
                 param="continue_final_message",
             )
 
 
-class ChatRequest(Sampling, Conversation):
-    """OpenAI's request."""
+class ChatRequest(Sampling, ChatInput):
+    """OpenAI's request of a chat completion, with vLLM's extra fields."""
 
     max_tokens: Annotated[int | None, request_field("max_new_tokens")] = None
     max_completion_tokens: Annotated[int | None, request_field("max_new_tokens")] = None
@@ -110,28 +111,30 @@ class ChatRequest(Sampling, Conversation):
     store: Literal[False] | None = None
     service_tier: Literal["auto", "default"] | None = None
 
-    def most_tokens(self) -> int:
-        """0: up to the model's context."""
+    @property
+    def max_new_tokens(self) -> int:
+        """Maximum number of generated tokens; 0: up to the model's context."""
         return self.max_completion_tokens or self.max_tokens or 0
 
     def check(self) -> None:
         super().check()
         if self.top_logprobs and not self.logprobs:
-            raise ApiError(400, f"top_logprobs={self.top_logprobs} needs logprobs=true: set it", param="top_logprobs")
+            raise ApiError(400, f"top_logprobs={self.top_logprobs} needs logprobs=true", param="top_logprobs")
         if self.tool_choice not in (None, "none", "auto") and not self.tools:
-            raise ApiError(400, "tool_choice needs tools: give them, or leave tool_choice out", param="tool_choice")
+            raise ApiError(400, "tool_choice needs tools; give them, or leave tool_choice out", param="tool_choice")
         if self.parallel_tool_calls and self.forces_call:
             raise ApiError(
                 400,
-                "parallel_tool_calls=true cannot hold where a call is required: one is made",
+                "parallel_tool_calls=true does not work with a required call, which is a single one",
                 param="parallel_tool_calls",
             )
 
     @property
     def forces_call(self) -> bool:
+        """Whether the answer must be a tool call."""
         return self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool)
 
     @property
-    def offered(self) -> list[Tool]:
-        """The tools that the model is told of."""
+    def offered_tools(self) -> list[Tool]:
+        """The tools that the prompt lists."""
         return [] if self.tool_choice == "none" else self.tools or []

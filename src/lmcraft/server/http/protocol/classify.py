@@ -8,7 +8,7 @@ from lmcraft.server.http.protocol.sampling import Name, Strict, Text
 
 
 class ClassifyRequest(Strict):
-    """Which label a text has: by a classifier's head, or of `labels` by what a causal model would rather say."""
+    """A request of labels for texts; `labels` and `instruction` are for models without a classification head."""
 
     model: Name = ""
     input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
@@ -19,7 +19,7 @@ class ClassifyRequest(Strict):
 
 
 class ModerationRequest(Strict):
-    """OpenAI's request of whether texts are harmful."""
+    """OpenAI's request of a moderation."""
 
     model: Name = ""
     input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]

@@ -7,24 +7,24 @@ from pydantic import Field
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.sampling import Sampling, Text, TokenId
 
-MOST_PROMPTS, MOST_TOKENS = 2048, 1_000_000
+MAX_PROMPTS, MAX_TOKENS = 2048, 1_000_000
 
 
-TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=MOST_TOKENS)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_TOKENS)]
 
 
-Prompts = Text | TokenIds | Annotated[list[Text] | list[TokenIds], Field(min_length=1, max_length=MOST_PROMPTS)]
+Prompts = Text | TokenIds | Annotated[list[Text] | list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
 
 
-def listed(prompts: str | list[int] | list[str] | list[list[int]]) -> list[str | list[int]]:
-    """One prompt or several, as a list."""
+def as_prompt_list(prompts: str | list[int] | list[str] | list[list[int]]) -> list[str | list[int]]:
+    """One prompt, or several, as a list."""
     if isinstance(prompts, str) or isinstance(prompts[0], int):
         return [prompts]
     return list(prompts)
 
 
 class CompletionRequest(Sampling):
-    """OpenAI's request of a text's continuation."""
+    """OpenAI's request of a text completion, with vLLM's extra fields."""
 
     prompt: Prompts
     suffix: Text | None = None
@@ -35,12 +35,12 @@ class CompletionRequest(Sampling):
     add_special_tokens: bool = True
 
     def check(self) -> None:
-        """Raise ApiError for what contradicts itself."""
+        """Raise ApiError for fields that contradict each other."""
         if self.best_of is not None and self.best_of != (self.n or 1):
-            raise ApiError(400, f"best_of={self.best_of} is not supported here: leave it out", param="best_of")
+            raise ApiError(400, f"best_of={self.best_of} is not supported; leave it out", param="best_of")
         if self.max_tokens == 0 and not self.echo:
-            raise ApiError(400, "max_tokens=0 asks for nothing: set it above 0, or echo=true", param="max_tokens")
+            raise ApiError(400, "max_tokens=0 generates nothing; raise it, or set echo=true", param="max_tokens")
         if self.suffix is not None and self.echo:
-            raise ApiError(400, "echo=true cannot hold beside suffix: give one of them", param="echo")
+            raise ApiError(400, "echo=true does not work with suffix; leave one of them out", param="echo")
         if self.echo and self.logprobs is not None and self.stream:
-            raise ApiError(400, "echo=true with logprobs cannot be streamed: set stream=false", param="stream")
+            raise ApiError(400, "echo=true with logprobs cannot be streamed; set stream=false", param="stream")

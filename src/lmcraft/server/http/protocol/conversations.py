@@ -1,4 +1,4 @@
-"""Bodies of the store's endpoints. What a text may hold beyond its length, `validation` says."""
+"""The request bodies of the conversation endpoints. `validation` checks the texts beyond their length."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,23 +6,23 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from lmcraft.server.conversations import validation
 
-Title = Annotated[str, Field(max_length=validation.TITLE)]
-Name = Annotated[str, Field(max_length=validation.NAME)]
-Reason = Annotated[str, Field(max_length=validation.REASON)]
-Content = Annotated[str, Field(max_length=validation.CONTENT)]
+Title = Annotated[str, Field(max_length=validation.MAX_TITLE_CHARS)]
+Name = Annotated[str, Field(max_length=validation.MAX_NAME_CHARS)]
+Reason = Annotated[str, Field(max_length=validation.MAX_REASON_CHARS)]
+Content = Annotated[str, Field(max_length=validation.MAX_CONTENT_CHARS)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
-Time = Annotated[float, Field(ge=0, le=validation.LATEST, allow_inf_nan=False)]
+Time = Annotated[float, Field(ge=0, le=validation.MAX_TIME, allow_inf_nan=False)]
 Rating = Literal[1, -1, 0]
 Role = Literal["user", "assistant"]
 
 
 class Body(BaseModel):
-    """A body without unknown fields; null is as good as leaving a field out."""
+    """A body without unknown fields; null means the same as leaving a field out."""
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    def given(self) -> dict[str, Any]:
-        """The fields that were given."""
+    def set_fields(self) -> dict[str, Any]:
+        """The fields that are not null."""
         return {name: value for name, value in self if value is not None}
 
 
@@ -33,7 +33,7 @@ class NewConversation(Body):
     settings: dict[str, Any] | None = None
 
 
-class Changes(NewConversation):
+class ConversationChanges(NewConversation):
     leaf: Id | None = None
 
 
@@ -51,7 +51,7 @@ class NewRating(Body):
     reason: Reason = ""
 
 
-class Pick(Body):
+class NewPreference(Body):
     chosen: Id
     rejected: Id
     reason: Reason = ""
@@ -64,43 +64,43 @@ class ImportedMessage(NewMessage):
     reason: Reason = ""
 
 
-class ImportedConversation(Changes):
-    id: Id | None = None  # it gets a new one
+class ImportedConversation(ConversationChanges):
+    id: Id | None = None  # ignored: the store assigns a new one
     created: Time | None = None
     updated: Time | None = None
-    messages: Annotated[list[ImportedMessage], Field(max_length=validation.MESSAGES)]
+    messages: Annotated[list[ImportedMessage], Field(max_length=validation.MAX_MESSAGES)]
 
-    def given(self) -> dict[str, Any]:
-        return super().given() | {"messages": [message.given() for message in self.messages]}
+    def set_fields(self) -> dict[str, Any]:
+        return super().set_fields() | {"messages": [message.set_fields() for message in self.messages]}
 
 
-class ImportedPick(Pick):
+class ImportedPreference(NewPreference):
     id: Id | None = None
     created: Time | None = None
 
 
-class Exported(Body):
-    """What /api/export gives."""
+class ExportFile(Body):
+    """What /api/export returns."""
 
     format: Literal["lmcraft-conversations"]
     version: Literal[1]
-    conversations: Annotated[list[ImportedConversation], Field(max_length=validation.CONVERSATIONS)]
-    preferences: Annotated[list[ImportedPick], Field(max_length=validation.CONVERSATIONS)] = []
+    conversations: Annotated[list[ImportedConversation], Field(max_length=validation.MAX_CONVERSATIONS)]
+    preferences: Annotated[list[ImportedPreference], Field(max_length=validation.MAX_CONVERSATIONS)] = []
 
 
-class Spoken(Body):
+class ChatMessage(Body):
     role: Literal["system", "user", "assistant"]
     content: Content
 
 
-class Conversation(Body):
-    """A conversation as data for fine-tuning has it."""
+class ChatTranscript(Body):
+    """A conversation in the format of fine-tuning data."""
 
-    messages: Annotated[list[Spoken], Field(min_length=1, max_length=validation.MESSAGES)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=validation.MAX_MESSAGES)]
 
 
-Import = Annotated[
-    Annotated[Exported, Tag("tagged-export")]
-    | Annotated[list[Conversation], Field(max_length=validation.CONVERSATIONS), Tag("tagged-list")],
-    Discriminator(lambda given: "tagged-list" if isinstance(given, list) else "tagged-export"),
+ImportBody = Annotated[
+    Annotated[ExportFile, Tag("tagged-export")]
+    | Annotated[list[ChatTranscript], Field(max_length=validation.MAX_CONVERSATIONS), Tag("tagged-list")],
+    Discriminator(lambda value: "tagged-list" if isinstance(value, list) else "tagged-export"),
 ]

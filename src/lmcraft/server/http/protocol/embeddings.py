@@ -9,7 +9,7 @@ from lmcraft.server.http.protocol.sampling import Name, Strict
 
 
 class EmbeddingRequest(Strict):
-    """OpenAI's request of texts as vectors."""
+    """OpenAI's request of embeddings."""
 
     model: Name = ""
     input: Prompts

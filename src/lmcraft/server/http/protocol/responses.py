@@ -1,11 +1,11 @@
-"""`/v1/responses`: the part of OpenAI's newer endpoint that a server without memory can keep."""
+"""The request of `/v1/responses`: the part of OpenAI's newer endpoint that needs no stored state."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from lmcraft.server.http.protocol.chat import (
-    MOST_MESSAGES,
+    MAX_MESSAGES,
     ChatRequest,
     Function,
     FunctionCall,
@@ -28,14 +28,14 @@ from lmcraft.server.http.protocol.sampling import (
 
 
 class _Item(Strict):
-    """What every item of an input list may have; nothing here needs it."""
+    """The fields that every item of an input list may have; they are ignored."""
 
     id: Name | None = None
     status: Name | None = None
 
 
 class InputMessage(_Item):
-    """A message, as OpenAI's input lists hold it."""
+    """A message."""
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
@@ -43,7 +43,7 @@ class InputMessage(_Item):
 
 
 class InputCall(_Item):
-    """A call that the model made before."""
+    """A call that the model made earlier."""
 
     type: Literal["function_call"]
     call_id: Name
@@ -52,7 +52,7 @@ class InputCall(_Item):
 
 
 class InputResult(_Item):
-    """What the call came to."""
+    """The result of a call."""
 
     type: Literal["function_call_output"]
     call_id: Name
@@ -60,7 +60,7 @@ class InputResult(_Item):
 
 
 class FlatTool(Strict):
-    """A function, without the level that chat completions have."""
+    """A function tool; flat, unlike in chat completions."""
 
     type: Literal["function"]
     name: Name
@@ -70,7 +70,7 @@ class FlatTool(Strict):
 
 
 class NamedFlatTool(Strict):
-    """The one tool that is to be called."""
+    """`tool_choice`: the tool that the model must call."""
 
     type: Literal["function"]
     name: Name
@@ -93,10 +93,10 @@ class TextSettings(Strict):
 
 
 class ResponsesRequest(Strict):
-    """OpenAI's request. `store` and `previous_response_id` need a memory, which this server's API has not."""
+    """OpenAI's request of a response. The server stores no responses: no `store`, no `previous_response_id`."""
 
     model: Name = ""
-    input: Text | Annotated[list[InputCall | InputResult | InputMessage], Field(min_length=1, max_length=MOST_MESSAGES)]
+    input: Text | Annotated[list[InputCall | InputResult | InputMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
     instructions: Text | None = None
     max_output_tokens: int | None = Field(default=None, ge=1, lt=2**31)
     temperature: Annotated[float | None, request_field("temperature")] = None
@@ -112,12 +112,11 @@ class ResponsesRequest(Strict):
 
     def as_chat(self) -> ChatRequest:
         """The same request as a chat completion."""
-        chosen = self.tool_choice
-        named = (
-            NamedTool(type="function", function=NamedFunction(name=chosen.name))
-            if isinstance(chosen, NamedFlatTool)
-            else None
-        )
+        tool_choice: Literal["none", "auto", "required"] | NamedTool | None
+        if isinstance(self.tool_choice, NamedFlatTool):
+            tool_choice = NamedTool(type="function", function=NamedFunction(name=self.tool_choice.name))
+        else:
+            tool_choice = self.tool_choice
         sampling: dict[str, Any] = {"temperature": self.temperature, "top_p": self.top_p}
         return ChatRequest(
             model=self.model,
@@ -126,9 +125,9 @@ class ResponsesRequest(Strict):
             **sampling,
             stream=self.stream,
             stream_options=StreamOptions(include_usage=True) if self.stream else None,
-            response_format=self._format(),
+            response_format=self._response_format(),
             tools=[_tool(tool) for tool in self.tools] if self.tools else None,
-            tool_choice=named or (chosen if isinstance(chosen, str) else None),
+            tool_choice=tool_choice,
             parallel_tool_calls=self.parallel_tool_calls,
             user=self.user,
         )
@@ -148,13 +147,16 @@ class ResponsesRequest(Strict):
                     messages.append(Message(role="tool", content=item.output, tool_call_id=item.call_id))
         return messages
 
-    def _format(self) -> ResponseFormat | None:
-        form = self.text.format if self.text is not None else None
-        if form is None or form.type != "json_schema":
-            return None if form is None else ResponseFormat(type=form.type)
-        return ResponseFormat(type="json_schema", json_schema=JsonSchema(name=form.name, schema=form.schema_ or {}))
+    def _response_format(self) -> ResponseFormat | None:
+        text_format = self.text.format if self.text is not None else None
+        if text_format is None:
+            return None
+        if text_format.type != "json_schema":
+            return ResponseFormat(type=text_format.type)
+        schema = JsonSchema(name=text_format.name, schema=text_format.schema_ or {})
+        return ResponseFormat(type="json_schema", json_schema=schema)
 
 
 def _tool(tool: FlatTool) -> Tool:
-    said = tool.model_dump(include={"name", "description", "parameters"}, exclude_none=True)
-    return Tool(type="function", function=Function(**said))
+    fields = tool.model_dump(include={"name", "description", "parameters"}, exclude_none=True)
+    return Tool(type="function", function=Function(**fields))

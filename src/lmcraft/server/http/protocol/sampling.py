@@ -23,7 +23,7 @@ TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 class Strict(BaseModel):
     """A request whose unknown fields are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=False, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", strict=False, frozen=True, protected_namespaces=())
 
 
 class StreamOptions(Strict):

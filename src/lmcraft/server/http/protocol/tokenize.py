@@ -4,17 +4,17 @@ from typing import Any
 
 from pydantic import Field
 
-from lmcraft.server.http.protocol.chat import MOST_MESSAGES, Message, Tool
+from lmcraft.server.http.protocol.chat import MAX_MESSAGES, Message, Tool
 from lmcraft.server.http.protocol.completions import TokenIds
 from lmcraft.server.http.protocol.sampling import Name, Strict, Text
 
 
 class TokenizeRequest(Strict):
-    """vLLM's `/tokenize`: a text, or a conversation."""
+    """vLLM's request of the tokens of a text or of a conversation."""
 
     model: Name = ""
     prompt: Text | None = None
-    messages: list[Message] | None = Field(default=None, min_length=1, max_length=MOST_MESSAGES)
+    messages: list[Message] | None = Field(default=None, min_length=1, max_length=MAX_MESSAGES)
     tools: list[Tool] | None = Field(default=None, max_length=128)
     add_generation_prompt: bool = True
     continue_final_message: bool = False

@@ -1,1 +1,10 @@
-"""The endpoints, a file for each family."""
+"""The endpoints, one file per family, named after its address.
+
+| file | addresses |
+|---|---|
+| `chat.py`, `completions.py`, `responses.py` | OpenAI's endpoints that generate text |
+| `embeddings.py`, `classify.py`, `moderations.py`, `tokenize.py` | endpoints that read text |
+| `models.py`, `status.py` | the served models; /api/info, health and metrics |
+| `conversations.py` | /api/...: the chat page's conversations, ratings and preferences |
+| `gateway.py` | the endpoints that forward to an upstream engine |
+"""

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lmcraft.inference.continuation import Token
-from lmcraft.server.http.openai_format import Streamed, chat_logprob, event, head
+from lmcraft.server.http.openai_format import EventStreamResponse, chat_logprob, response_fields, sse_event
 from lmcraft.server.http.protocol.chat import ChatRequest
-from lmcraft.server.http.request_builder import ask_chat
-from lmcraft.server.http.state import Answer, begin, serving_of, until_gone
+from lmcraft.server.http.request_builder import build_chat
+from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
 from lmcraft.server.http.tool_calls import Call, ToolParser
 
 router = APIRouter()
@@ -20,34 +20,35 @@ router = APIRouter()
 
 @router.post("/v1/chat/completions")
 async def chat_completions(body: ChatRequest, request: Request) -> Response:
-    """Answer a conversation; streamed if asked for."""
-    usage = body.includes_usage
-    limits, owner = serving_of(request).limits, request.state.owner
-    answer = await begin(request, body.model, lambda served: ask_chat(served, body, owner, limits))
+    """Answer a conversation; streamed if `stream` is set."""
+    include_usage = body.includes_usage
+    limits, owner = server_state(request).limits, request.state.owner
+    generation = await start_generation(request, body.model, lambda served: build_chat(served, body, owner, limits))
     if body.stream:
-        return Streamed(_events(answer, body, usage), answer)
+        return EventStreamResponse(_events(generation, body, include_usage=include_usage), generation)
     try:
-        return await until_gone(request, _whole(answer, body))
+        return await cancel_on_disconnect(request, _collect(generation, body))
     finally:
-        answer.end()
+        generation.finish()
 
 
 @dataclass
-class Choice:
-    """One of the answers as it grows."""
+class ChatChoice:
+    """One of the answers while it is generated."""
 
     parser: ToolParser | None
+    """None if the request has no tools."""
     text: str = ""
     logprobs: list[dict[str, Any]] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str | None = None
 
     @classmethod
-    def of(cls, body: ChatRequest) -> "Choice":
-        return cls(ToolParser(bare=body.forces_call) if body.offered else None)
+    def start(cls, body: ChatRequest) -> "ChatChoice":
+        return cls(ToolParser(bare=body.forces_call) if body.offered_tools else None)
 
-    def take(self, tokens: Sequence[Token]) -> tuple[str, list[Call]]:
-        """The text and the calls that became certain with some tokens."""
+    def add(self, tokens: Sequence[Token]) -> tuple[str, list[Call]]:
+        """Add tokens; returns the text and the calls that they complete."""
         text = "".join(token.text for token in tokens)
         calls: list[Call] = []
         if self.parser is not None:
@@ -55,8 +56,8 @@ class Choice:
         if tokens[-1].finish_reason is not None:
             self.finish_reason = tokens[-1].finish_reason
             if self.parser is not None:
-                rest, more = self.parser.end()
-                text, calls = text + rest, calls + more
+                last_text, last_calls = self.parser.end()
+                text, calls = text + last_text, calls + last_calls
                 if self.parser.calls:
                     self.finish_reason = "tool_calls"
         self.text += text
@@ -64,62 +65,65 @@ class Choice:
         return text, calls
 
 
-async def _whole(answer: Answer, body: ChatRequest) -> JSONResponse:
-    """All choices at once."""
-    assert answer.stream is not None
-    tokenizer = answer.served.model.tokenizer
-    choices = [Choice.of(body) for _ in answer.asked.sequences]
-    async for n, tokens in answer.stream:
-        answer.generated += len(tokens)
-        choices[n].take(tokens)
+async def _collect(generation: Generation, body: ChatRequest) -> JSONResponse:
+    """All choices in one response."""
+    tokenizer = generation.served.model.tokenizer
+    choices = [ChatChoice.start(body) for _ in generation.prepared.sequences]
+    async for n, tokens in generation:
+        choices[n].add(tokens)
         if body.logprobs:
-            choices[n].logprobs += [chat_logprob(tokenizer, token, ids=body.return_token_ids) for token in tokens]
-    said = [_choice(n, choice, body) for n, choice in enumerate(choices)]
-    more = {"prompt_token_ids": list(answer.asked.prompts[0])} if body.return_token_ids else {}
-    whole = {**head("chatcmpl", "chat.completion", answer.served.name), "choices": said, "usage": answer.usage(), **more}
-    return JSONResponse(whole)
+            choices[n].logprobs += [chat_logprob(tokenizer, token, with_ids=body.return_token_ids) for token in tokens]
+    return JSONResponse(
+        {
+            **response_fields("chatcmpl", "chat.completion", generation.served.name),
+            "choices": [_choice_json(n, choice, body) for n, choice in enumerate(choices)],
+            "usage": generation.usage(),
+            **_prompt_ids(generation, body),
+        }
+    )
 
 
-def _choice(n: int, choice: Choice, body: ChatRequest) -> dict[str, Any]:
+def _prompt_ids(generation: Generation, body: ChatRequest) -> dict[str, Any]:
+    return {"prompt_token_ids": list(generation.prepared.prompts[0])} if body.return_token_ids else {}
+
+
+def _choice_json(n: int, choice: ChatChoice, body: ChatRequest) -> dict[str, Any]:
     calls = choice.parser.calls if choice.parser is not None else []
     message: dict[str, Any] = {"role": "assistant", "content": choice.text if choice.text or not calls else None}
     if calls:
         message["tool_calls"] = [call.as_json() for call in calls]
-    found = {"index": n, "message": message, "finish_reason": choice.finish_reason}
-    found["logprobs"] = {"content": choice.logprobs} if body.logprobs else None
-    return {**found, "token_ids": choice.token_ids} if body.return_token_ids else found
+    fields = {"index": n, "message": message, "finish_reason": choice.finish_reason}
+    fields["logprobs"] = {"content": choice.logprobs} if body.logprobs else None
+    return {**fields, "token_ids": choice.token_ids} if body.return_token_ids else fields
 
 
-async def _events(answer: Answer, body: ChatRequest, usage: bool) -> AsyncIterator[bytes]:
-    assert answer.stream is not None
-    tokenizer = answer.served.model.tokenizer
-    start = head("chatcmpl", "chat.completion.chunk", answer.served.name)
-    chunk = partial(_chunk, start | ({"usage": None} if usage else {}))
-    choices = [Choice.of(body) for _ in answer.asked.sequences]
-    more = {"prompt_token_ids": list(answer.asked.prompts[0])} if body.return_token_ids else {}
+async def _events(generation: Generation, body: ChatRequest, *, include_usage: bool) -> AsyncIterator[bytes]:
+    tokenizer = generation.served.model.tokenizer
+    fields = response_fields("chatcmpl", "chat.completion.chunk", generation.served.name)
+    chunk = partial(_chunk, fields | ({"usage": None} if include_usage else {}))
+    choices = [ChatChoice.start(body) for _ in generation.prepared.sequences]
     for n in range(len(choices)):
-        yield event(chunk(n, {"role": "assistant", "content": ""}) | more)
-    async for n, tokens in answer.stream:
-        answer.generated += len(tokens)
+        yield sse_event(chunk(n, {"role": "assistant", "content": ""}) | _prompt_ids(generation, body))
+    async for n, tokens in generation:
         choice = choices[n]
-        before = len(choice.parser.calls) if choice.parser is not None else 0
-        text, calls = choice.take(tokens)
+        calls_before = len(choice.parser.calls) if choice.parser is not None else 0
+        text, calls = choice.add(tokens)
         delta: dict[str, Any] = {"content": text} if text else {}
         if calls:
-            delta["tool_calls"] = [{"index": before + i, **call.as_json()} for i, call in enumerate(calls)]
+            delta["tool_calls"] = [{"index": calls_before + i, **call.as_json()} for i, call in enumerate(calls)]
         extra: dict[str, Any] = {}
         if body.logprobs:
-            content = [chat_logprob(tokenizer, token, ids=body.return_token_ids) for token in tokens]
+            content = [chat_logprob(tokenizer, token, with_ids=body.return_token_ids) for token in tokens]
             extra["logprobs"] = {"content": content}
         if body.return_token_ids:
             extra["token_ids"] = [token.id for token in tokens]
         if delta or extra or choice.finish_reason:
-            yield event(chunk(n, delta, choice.finish_reason, **extra))
-    if usage:
-        yield event({**start, "choices": [], "usage": answer.usage()})
+            yield sse_event(chunk(n, delta, choice.finish_reason, **extra))
+    if include_usage:
+        yield sse_event({**fields, "choices": [], "usage": generation.usage()})
 
 
 def _chunk(
-    start: dict[str, Any], n: int, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any
+    fields: dict[str, Any], n: int, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any
 ) -> dict[str, Any]:
-    return {**start, "choices": [{"index": n, "delta": delta, "logprobs": None, "finish_reason": finish_reason, **extra}]}
+    return {**fields, "choices": [{"index": n, "delta": delta, "logprobs": None, "finish_reason": finish_reason, **extra}]}

@@ -1,76 +1,90 @@
-"""`POST /v1/classify`."""
+"""`POST /v1/classify`: labels by a classifier, or by a language model that is asked for one."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
-from lmcraft.inference.scoring import answer_logprobs
-from lmcraft.server.engine.registry import Served
+from lmcraft.inference.scoring import score_answers
+from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.openai_format import head
-from lmcraft.server.http.protocol.chat import Conversation, Message
+from lmcraft.server.http.openai_format import response_fields
+from lmcraft.server.http.protocol.chat import ChatInput, Message
 from lmcraft.server.http.protocol.classify import ClassifyRequest
-from lmcraft.server.http.request_builder import check_length, conversation_ids, prompt_ids
-from lmcraft.server.http.state import call, serving_of
+from lmcraft.server.http.request_builder import check_context, encode_conversation, encode_prompt
+from lmcraft.server.http.state import call_engine, server_state
 
 router = APIRouter()
+Probabilities = dict[str, float]
+"""By label."""
 
 
 @router.post("/v1/classify")
 async def classify(body: ClassifyRequest, request: Request) -> dict[str, Any]:
-    """Which label each text has: by a classifier's head, or of the given labels by what the model would rather answer."""
-    served = await serving_of(request).model(body.model)
+    """The label of each text: by a classifier's head, or the one of `labels` that the model would most likely answer."""
+    served = await server_state(request).get_model(body.model)
     texts = [body.input] if isinstance(body.input, str) else body.input
     if served.kind == "classifier":
         if body.labels is not None:
-            raise ApiError(400, f"'{served.name}' has labels of its own: leave labels out", param="labels")
-        found, count = await _by_head(request, served, texts)
-        decided = [served.classifier().decided(shares) for shares in found]
+            raise ApiError(400, f"'{served.name}' has labels of its own; leave labels out", param="labels")
+        probabilities, token_count = await classify_with_head(request, served, texts)
+        labels = [served.classifier.decided(by_label) for by_label in probabilities]
     else:
         if body.labels is None:
-            raise ApiError(400, f"'{served.name}' has no labels of its own: give them in labels", param="labels")
-        found, count = await _by_answer(request, served, texts, body)
-        decided = [max(shares, key=lambda label: shares[label]) for shares in found]
+            raise ApiError(400, f"'{served.name}' has no labels of its own; give them in labels", param="labels")
+        probabilities, token_count = await _classify_with_answers(request, served, texts, body)
+        labels = [max(by_label, key=lambda label: by_label[label]) for by_label in probabilities]
     data = [
-        {"index": n, "label": label, "probs": list(shares.values()), "labels": list(shares), "num_classes": len(shares)}
-        for n, (shares, label) in enumerate(zip(found, decided, strict=True))
+        {
+            "index": n,
+            "label": label,
+            "probs": list(by_label.values()),
+            "labels": list(by_label),
+            "num_classes": len(by_label),
+        }
+        for n, (by_label, label) in enumerate(zip(probabilities, labels, strict=True))
     ]
-    usage = {"prompt_tokens": count, "completion_tokens": 0, "total_tokens": count}
-    return {**head("classify", "list", served.name), "data": data, "usage": usage}
+    usage = {"prompt_tokens": token_count, "completion_tokens": 0, "total_tokens": token_count}
+    return {**response_fields("classify", "list", served.name), "data": data, "usage": usage}
 
 
-async def _by_head(request: Request, served: Served, texts: Sequence[str]) -> tuple[list[dict[str, float]], int]:
-    count = sum(map(len, await run_in_threadpool(served.model.tokenizer.encode_batch, list(texts))))
-    found = await call(request, served, lambda classifier: classifier.probabilities(texts), count)
-    return found, count
+async def classify_with_head(request: Request, served: ServedModel, texts: Sequence[str]) -> tuple[list[Probabilities], int]:
+    """The probability of each label for each text by the classifier's head, and the number of tokens.
+
+    Raises:
+        ApiError: the model has no classification head.
+    """
+    classifier = served.classifier
+    token_count = sum(map(len, await run_in_threadpool(classifier.tokenizer.encode_batch, list(texts))))
+    probabilities = await call_engine(request, served, lambda: classifier.probabilities(texts), token_count)
+    return probabilities, token_count
 
 
-async def _by_answer(
-    request: Request, served: Served, texts: Sequence[str], body: ClassifyRequest
-) -> tuple[list[dict[str, float]], int]:
-    """The probability of each label as the answer to a question, among those labels."""
-    labels, tokenizer = body.labels or [], served.language_model().tokenizer
-    found, count = [], 0
+async def _classify_with_answers(
+    request: Request, served: ServedModel, texts: Sequence[str], body: ClassifyRequest
+) -> tuple[list[Probabilities], int]:
+    """The probability of each label as the answer to a question, relative to the other labels."""
+    labels, tokenizer = body.labels or [], served.language_model.tokenizer
+    probabilities, token_count = [], 0
     for text in texts:
-        asked = body.instruction.replace("{labels}", ", ".join(labels)).replace("{text}", text)
+        question = body.instruction.replace("{labels}", ", ".join(labels)).replace("{text}", text)
         if tokenizer.chat_template is None:
-            ids = await run_in_threadpool(prompt_ids, served, asked + "\nLabel: ")
+            ids = await run_in_threadpool(encode_prompt, served, question + "\nLabel: ")
         else:
-            said = Conversation(messages=[Message(role="user", content=asked)])
-            ids = await run_in_threadpool(conversation_ids, served, said)
+            conversation = ChatInput(messages=[Message(role="user", content=question)])
+            ids = await run_in_threadpool(encode_conversation, served, conversation)
         answers = [tokenizer.encode(label) for label in labels]
-        check_length(served, len(ids), max(map(len, answers)))
+        check_context(served, len(ids), max(map(len, answers)))
         tokens = sum(len(ids) + len(answer) for answer in answers)
-        logprobs = await call(
-            request,
-            served,
-            lambda engine, ids=ids, answers=answers: answer_logprobs(engine, ids, answers, served.adapter),  # type: ignore[misc]
-            tokens,
-        )
+        logprobs = await call_engine(request, served, partial(_score, served, ids, answers), tokens)
         shares = torch.tensor(logprobs).softmax(dim=0).tolist()
-        found.append(dict(zip(labels, shares, strict=True)))
-        count += tokens
-    return found, count
+        probabilities.append(dict(zip(labels, shares, strict=True)))
+        token_count += tokens
+    return probabilities, token_count
+
+
+def _score(served: ServedModel, prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> list[float]:
+    return score_answers(served.text_engine, prompt, answers, served.adapter)

@@ -2,18 +2,19 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lmcraft.inference.continuation import Token
-from lmcraft.inference.scoring import score
-from lmcraft.server.engine.registry import Served
-from lmcraft.server.http.openai_format import Streamed, event, finite, head, spelled
-from lmcraft.server.http.protocol.completions import CompletionRequest, listed
-from lmcraft.server.http.request_builder import ask_completion, check_length, middle_ids, prompt_ids
-from lmcraft.server.http.state import Answer, begin, call, serving_of, until_gone
+from lmcraft.inference.scoring import TokenScore, score_tokens
+from lmcraft.server.engine.registry import ServedModel
+from lmcraft.server.http.openai_format import EventStreamResponse, clamp_logprob, response_fields, sse_event, token_text
+from lmcraft.server.http.protocol.completions import CompletionRequest, as_prompt_list
+from lmcraft.server.http.request_builder import build_completion, check_context, encode_fill_in_middle, encode_prompt
+from lmcraft.server.http.state import Generation, call_engine, cancel_on_disconnect, server_state, start_generation
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 router = APIRouter()
@@ -21,52 +22,59 @@ router = APIRouter()
 
 @router.post("/v1/completions")
 async def completions(body: CompletionRequest, request: Request) -> Response:
-    """Continue texts; streamed if asked for."""
+    """Continue texts; streamed if `stream` is set."""
     body.check()
-    usage = body.includes_usage
+    include_usage = body.includes_usage
     if body.max_tokens == 0:
-        return await _scored(body, request)
-    limits, owner = serving_of(request).limits, request.state.owner
-    answer = await begin(
-        request, body.model, lambda served: ask_completion(served, body, _prompts(served, body), owner, limits)
+        return await _score_prompts(body, request)
+    limits, owner = server_state(request).limits, request.state.owner
+    generation = await start_generation(
+        request,
+        body.model,
+        lambda served: build_completion(served, body, _encode_prompts(served, body), owner, limits),
     )
     if body.stream:
-        return Streamed(_events(answer, body, usage), answer)
+        return EventStreamResponse(_events(generation, body, include_usage=include_usage), generation)
     try:
-        return await _whole(answer, body, request)
+        return await _collect(generation, body, request)
     finally:
-        answer.end()
+        generation.finish()
 
 
-def _prompts(served: Served, body: CompletionRequest) -> list[list[int]]:
+def _encode_prompts(served: ServedModel, body: CompletionRequest) -> list[list[int]]:
+    prompts = as_prompt_list(body.prompt)
     if body.suffix is not None:
-        return [middle_ids(served, prompt, body.suffix) for prompt in listed(body.prompt)]
-    return [prompt_ids(served, prompt, begin=body.add_special_tokens) for prompt in listed(body.prompt)]
+        return [encode_fill_in_middle(served, prompt, body.suffix) for prompt in prompts]
+    return [encode_prompt(served, prompt, add_special_tokens=body.add_special_tokens) for prompt in prompts]
 
 
 @dataclass
-class Logprobs:
-    """OpenAI's old form: what each token is, how likely it was, what else was likely, and where it begins in the text."""
+class CompletionLogprobs:
+    """OpenAI's `logprobs` of completions: each token, its log-probability, the alternatives, and its offset in the text."""
 
     tokenizer: Tokenizer
-    offset: int = 0
+    next_offset: int = 0
     tokens: list[str] = field(default_factory=list)
     token_logprobs: list[float | None] = field(default_factory=list)
     top_logprobs: list[dict[str, float] | None] = field(default_factory=list)
     text_offset: list[int] = field(default_factory=list)
 
-    def add(self, token_id: int, logprob: float | None, alternatives: Sequence[tuple[int, float]], length: int) -> None:
-        """`length` is how many characters the token made certain."""
-        self.tokens.append(spelled(self.tokenizer, token_id))
-        self.token_logprobs.append(None if logprob is None else finite(logprob))
-        others = {spelled(self.tokenizer, other): finite(likely) for other, likely in alternatives}
-        self.top_logprobs.append(None if logprob is None else others)
-        self.text_offset.append(self.offset)
-        self.offset += length
+    def add(self, token_id: int, logprob: float | None, alternatives: Sequence[tuple[int, float]], text_length: int) -> None:
+        """Add a token; `text_length` is the number of characters that it completes."""
+        self.tokens.append(token_text(self.tokenizer, token_id))
+        self.token_logprobs.append(None if logprob is None else clamp_logprob(logprob))
+        top = {token_text(self.tokenizer, other_id): clamp_logprob(other) for other_id, other in alternatives}
+        self.top_logprobs.append(None if logprob is None else top)
+        self.text_offset.append(self.next_offset)
+        self.next_offset += text_length
 
     def extend(self, tokens: Sequence[Token]) -> None:
         for token in tokens:
             self.add(token.id, token.logprob, token.alternatives, len(token.text))
+
+    def copy(self) -> "CompletionLogprobs":
+        lists = (self.tokens, self.token_logprobs, self.top_logprobs, self.text_offset)
+        return CompletionLogprobs(self.tokenizer, self.next_offset, *map(list, lists))  # type: ignore[arg-type]
 
     def as_json(self) -> dict[str, Any]:
         names = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
@@ -75,110 +83,118 @@ class Logprobs:
 
 @dataclass
 class _Choice:
+    """One of the texts while it is generated."""
+
     text: str
-    logprobs: Logprobs
+    logprobs: CompletionLogprobs
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str | None = None
 
-    def take(self, tokens: Sequence[Token]) -> None:
+    def add(self, tokens: Sequence[Token]) -> None:
         self.logprobs.extend(tokens)
         self.text += "".join(token.text for token in tokens)
         self.token_ids += [token.id for token in tokens]
         self.finish_reason = tokens[-1].finish_reason
 
-    def as_json(self, n: int, body: CompletionRequest, prompt: Sequence[int]) -> dict[str, Any]:
-        found = {"index": n, "text": self.text, "finish_reason": self.finish_reason}
-        found["logprobs"] = None if body.logprobs is None else self.logprobs.as_json()
-        ids = {"token_ids": self.token_ids, "prompt_token_ids": list(prompt)}
-        return found | ids if body.return_token_ids else found
+    def copy(self) -> "_Choice":
+        return _Choice(self.text, self.logprobs.copy())
+
+    def as_json(self, n: int, body: CompletionRequest, prompt_ids: Sequence[int]) -> dict[str, Any]:
+        fields = {"index": n, "text": self.text, "finish_reason": self.finish_reason}
+        fields["logprobs"] = None if body.logprobs is None else self.logprobs.as_json()
+        ids = {"token_ids": self.token_ids, "prompt_token_ids": list(prompt_ids)}
+        return fields | ids if body.return_token_ids else fields
 
 
-async def _whole(answer: Answer, body: CompletionRequest, request: Request) -> JSONResponse:
-    served, asked = answer.served, answer.asked
+async def _collect(generation: Generation, body: CompletionRequest, request: Request) -> JSONResponse:
+    """All choices in one response."""
+    served, prepared = generation.served, generation.prepared
     choices = []
-    for prompt in asked.prompts:
-        begun = await _begun(request, served, body, prompt)
-        choices += [_copy(begun) for _ in range(asked.n)]
+    for prompt_ids in prepared.prompts:
+        first_choice = await _start_choice(request, served, body, prompt_ids)
+        choices += [first_choice.copy() for _ in range(prepared.n)]
 
-    async def work() -> None:
-        assert answer.stream is not None
-        async for n, tokens in answer.stream:
-            answer.generated += len(tokens)
-            choices[n].take(tokens)
+    async def generate() -> None:
+        async for n, tokens in generation:
+            choices[n].add(tokens)
 
-    await until_gone(request, work())
-    return _answered(served, body, asked.prompts, choices, answer.usage())
+    await cancel_on_disconnect(request, generate())
+    return _respond(served, body, prepared.prompts, choices, generation.usage())
 
 
-def _answered(
-    served: Served, body: CompletionRequest, prompts: Sequence[Sequence[int]], choices: list[_Choice], usage: dict[str, int]
+def _respond(
+    served: ServedModel,
+    body: CompletionRequest,
+    prompts: Sequence[Sequence[int]],
+    choices: list[_Choice],
+    usage: dict[str, int],
 ) -> JSONResponse:
     n = len(choices) // len(prompts)
-    said = [choice.as_json(i, body, prompts[i // n]) for i, choice in enumerate(choices)]
-    return JSONResponse({**head("cmpl", "text_completion", served.name), "choices": said, "usage": usage})
+    fields = response_fields("cmpl", "text_completion", served.name)
+    choices_json = [choice.as_json(i, body, prompts[i // n]) for i, choice in enumerate(choices)]
+    return JSONResponse({**fields, "choices": choices_json, "usage": usage})
 
 
-async def _scored(body: CompletionRequest, request: Request) -> Response:
-    """The prompts themselves with their log-probabilities: max_tokens=0 and echo."""
-    served = await serving_of(request).model(body.model)
-    prompts = _prompts(served, body)
-    choices = [await _begun(request, served, body, prompt) for prompt in prompts]
+async def _score_prompts(body: CompletionRequest, request: Request) -> Response:
+    """The prompts themselves, with their log-probabilities: max_tokens=0 and echo=true."""
+    served = await server_state(request).get_model(body.model)
+    prompts = _encode_prompts(served, body)
+    choices = [await _start_choice(request, served, body, prompt_ids) for prompt_ids in prompts]
     for choice in choices:
         choice.finish_reason = "length"
-    count = sum(map(len, prompts))
-    usage = {"prompt_tokens": count, "completion_tokens": 0, "total_tokens": count}
-    return _answered(served, body, prompts, choices, usage)
+    token_count = sum(map(len, prompts))
+    usage = {"prompt_tokens": token_count, "completion_tokens": 0, "total_tokens": token_count}
+    return _respond(served, body, prompts, choices, usage)
 
 
-async def _begun(request: Request, served: Served, body: CompletionRequest, prompt: Sequence[int]) -> _Choice:
-    """A choice before its first token: with the prompt in it, if that is to be echoed."""
-    tokenizer = served.language_model().tokenizer
-    choice = _Choice("", Logprobs(tokenizer))
+async def _start_choice(
+    request: Request, served: ServedModel, body: CompletionRequest, prompt_ids: Sequence[int]
+) -> _Choice:
+    """A choice before its first token; if `echo` is set, with the prompt in it."""
+    tokenizer = served.language_model.tokenizer
+    choice = _Choice("", CompletionLogprobs(tokenizer))
     if not body.echo:
         return choice
     if body.logprobs is None:
-        return _Choice(tokenizer.decode(prompt), Logprobs(tokenizer))
-    check_length(served, len(prompt), 0)
-    count = body.logprobs
-    scores = await call(request, served, lambda engine: score(engine, prompt, served.adapter, count), len(prompt))
-    pieces = tokenizer.stream()
-    for token_id, (logprob, alternatives) in zip(prompt, scores, strict=True):
-        text = pieces.put(token_id)
-        choice.logprobs.add(token_id, logprob, alternatives, len(text))
+        return _Choice(tokenizer.decode(prompt_ids), CompletionLogprobs(tokenizer))
+    check_context(served, len(prompt_ids), 0)
+    scores = await call_engine(request, served, partial(_score, served, prompt_ids, body.logprobs), len(prompt_ids))
+    decoder = tokenizer.stream()
+    for token_id, score in zip(prompt_ids, scores, strict=True):
+        text = decoder.put(token_id)
+        choice.logprobs.add(token_id, score.logprob, score.alternatives, len(text))
         choice.text += text
-    choice.text += pieces.end()
+    choice.text += decoder.end()
     return choice
 
 
-def _copy(choice: _Choice) -> _Choice:
-    old = choice.logprobs
-    lists = (list(old.tokens), list(old.token_logprobs), list(old.top_logprobs), list(old.text_offset))
-    return _Choice(choice.text, Logprobs(old.tokenizer, old.offset, *lists))
+def _score(served: ServedModel, ids: Sequence[int], top_logprobs: int) -> list[TokenScore]:
+    return score_tokens(served.text_engine, ids, served.adapter, top_logprobs=top_logprobs)
 
 
-async def _events(answer: Answer, body: CompletionRequest, usage: bool) -> AsyncIterator[bytes]:
-    assert answer.stream is not None
-    asked, tokenizer = answer.asked, answer.served.language_model().tokenizer
-    start: dict[str, Any] = head("cmpl", "text_completion", answer.served.name) | ({"usage": None} if usage else {})
-    offsets = [0] * len(asked.sequences)
-    for n in range(len(asked.sequences)):
-        prompt = asked.prompts[n // asked.n]
+async def _events(generation: Generation, body: CompletionRequest, *, include_usage: bool) -> AsyncIterator[bytes]:
+    prepared, tokenizer = generation.prepared, generation.served.language_model.tokenizer
+    fields = response_fields("cmpl", "text_completion", generation.served.name)
+    fields |= {"usage": None} if include_usage else {}
+    offsets = [0] * len(prepared.sequences)
+    for n in range(len(prepared.sequences)):
+        prompt_ids = prepared.prompts[n // prepared.n]
         if body.echo or body.return_token_ids:
-            text = tokenizer.decode(prompt) if body.echo else ""
-            ids = {"prompt_token_ids": list(prompt), "token_ids": []} if body.return_token_ids else {}
-            yield event({**start, "choices": [{"index": n, "text": text, "logprobs": None, "finish_reason": None, **ids}]})
+            text = tokenizer.decode(prompt_ids) if body.echo else ""
+            ids = {"prompt_token_ids": list(prompt_ids), "token_ids": []} if body.return_token_ids else {}
+            choice: dict[str, Any] = {"index": n, "text": text, "logprobs": None, "finish_reason": None, **ids}
+            yield sse_event({**fields, "choices": [choice]})
             offsets[n] = len(text)
-    async for n, tokens in answer.stream:
-        answer.generated += len(tokens)
-        text, reason = "".join(token.text for token in tokens), tokens[-1].finish_reason
-        choice: dict[str, Any] = {"index": n, "text": text, "logprobs": None, "finish_reason": reason}
+    async for n, tokens in generation:
+        text, finish_reason = "".join(token.text for token in tokens), tokens[-1].finish_reason
+        choice = {"index": n, "text": text, "logprobs": None, "finish_reason": finish_reason}
         if body.logprobs is not None:
-            logprobs = Logprobs(tokenizer, offsets[n])
+            logprobs = CompletionLogprobs(tokenizer, offsets[n])
             logprobs.extend(tokens)
-            choice["logprobs"], offsets[n] = logprobs.as_json(), logprobs.offset
+            choice["logprobs"], offsets[n] = logprobs.as_json(), logprobs.next_offset
         if body.return_token_ids:
             choice["token_ids"] = [token.id for token in tokens]
-        if text or choice["logprobs"] or body.return_token_ids or reason:
-            yield event({**start, "choices": [choice]})
-    if usage:
-        yield event({**start, "choices": [], "usage": answer.usage()})
+        if text or choice["logprobs"] or body.return_token_ids or finish_reason:
+            yield sse_event({**fields, "choices": [choice]})
+    if include_usage:
+        yield sse_event({**fields, "choices": [], "usage": generation.usage()})

@@ -1,6 +1,6 @@
-"""/api/...: conversations, what people say of them, and everything out and in again.
+"""`/api/...`: conversations, ratings and preferences of the chat page, and their export and import.
 
-The routes are plain functions, so FastAPI runs them in threads: the store waits for the disk.
+The routes are plain functions, which FastAPI runs in threads, because the store waits for the disk.
 """
 
 import json
@@ -13,45 +13,47 @@ from fastapi.routing import APIRoute
 
 from lmcraft.errors import RunError, UserError
 from lmcraft.server.conversations import importer, validation
-from lmcraft.server.conversations.store import AbsentError, Store
+from lmcraft.server.conversations.store import NotFoundError, Store
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.conversations import (
-    Changes,
-    Exported,
-    Import,
+    ConversationChanges,
+    ExportFile,
+    ImportBody,
     NewConversation,
     NewMessage,
+    NewPreference,
     NewRating,
-    Pick,
     Time,
 )
 
 Json = dict[str, Any]
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
 
 
 class StoreRoute(APIRoute):
-    """A route whose errors of the store become answers."""
+    """A route that turns the store's exceptions into error responses."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def told(request: Request) -> Response:
+        async def handle_with_errors(request: Request) -> Response:
             try:
                 return await handle(request)
-            except AbsentError as error:
+            except NotFoundError as error:
                 raise ApiError(404, str(error), code="not_found") from error
             except UserError as error:
                 raise ApiError(422, str(error), code="invalid_value") from error
             except RunError as error:
                 raise ApiError(503, str(error), code="store_failed", headers={"Retry-After": "1"}) from error
 
-        return told
+        return handle_with_errors
 
 
 def _store(request: Request) -> Store:
     store: Store | None = request.app.state.store
     if store is None:
-        raise ApiError(404, "this server keeps no conversations: start it with --store chats.sqlite", code="no_store")
+        message = "this server keeps no conversations; start it with --store chats.sqlite"
+        raise ApiError(404, message, code="no_store")
     return store
 
 
@@ -60,95 +62,97 @@ def _owner(request: Request) -> str:
     return owner
 
 
-Kept = Annotated[Store, Depends(_store)]
+StoreOfServer = Annotated[Store, Depends(_store)]
 Owner = Annotated[str, Depends(_owner)]
 router = APIRouter(prefix="/api", route_class=StoreRoute, tags=["conversations"])
 
 
 @router.get("/conversations")
 def list_conversations(
-    store: Kept,
+    store: StoreOfServer,
     owner: Owner,
-    search: Annotated[str, Query(max_length=validation.SEARCH)] = "",
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    search: Annotated[str, Query(max_length=validation.MAX_SEARCH_CHARS)] = "",
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
     before: Time | None = None,
 ) -> Json:
-    """Conversations, the latest first; `before` is the `updated` of the last one that is known."""
-    found, more = store.find(owner, search=search, limit=limit, before=before)
-    return {"data": found, "has_more": more}
+    """Conversations, newest first. For the next page, `before` is the `updated` of the last one on this page."""
+    conversations, has_more = store.find(owner, search=search, limit=limit, before=before)
+    return {"data": conversations, "has_more": has_more}
 
 
 @router.post("/conversations", status_code=201)
-def new_conversation(store: Kept, owner: Owner, body: NewConversation) -> Json:
-    """A conversation without messages."""
-    return store.create(owner, **body.given())
+def new_conversation(store: StoreOfServer, owner: Owner, body: NewConversation) -> Json:
+    """Create a conversation without messages."""
+    return store.create(owner, **body.set_fields())
 
 
 @router.get("/conversations/{conversation}")
-def one_conversation(store: Kept, owner: Owner, conversation: str) -> Json:
-    """A conversation with all its messages, the oldest first."""
+def get_conversation(store: StoreOfServer, owner: Owner, conversation: str) -> Json:
+    """A conversation with all its messages, oldest first."""
     return store.get(owner, conversation)
 
 
 @router.patch("/conversations/{conversation}")
-def change_conversation(store: Kept, owner: Owner, conversation: str, body: Changes) -> Json:
-    """Set what is given; `settings` as a whole. The answer has no messages."""
-    return store.change(owner, conversation, body.given())
+def change_conversation(store: StoreOfServer, owner: Owner, conversation: str, body: ConversationChanges) -> Json:
+    """Change some fields; `settings` is replaced as a whole. The response has no messages."""
+    return store.change(owner, conversation, body.set_fields())
 
 
 @router.delete("/conversations/{conversation}")
-def delete_conversation(store: Kept, owner: Owner, conversation: str) -> Json:
+def delete_conversation(store: StoreOfServer, owner: Owner, conversation: str) -> Json:
     """Delete a conversation with all its messages."""
     store.delete(owner, conversation)
     return {"id": conversation, "deleted": True}
 
 
 @router.post("/conversations/{conversation}/messages", status_code=201)
-def new_message(store: Kept, owner: Owner, conversation: str, body: NewMessage) -> Json:
-    """A message after `parent`; it becomes the conversation's leaf."""
-    return store.add(owner, conversation, **{"parent": None, **body.given()})
+def new_message(store: StoreOfServer, owner: Owner, conversation: str, body: NewMessage) -> Json:
+    """Add a message after `parent`; it becomes the conversation's leaf."""
+    return store.add(owner, conversation, **{"parent": None, **body.set_fields()})
 
 
 @router.delete("/messages/{message}")
-def delete_message(store: Kept, owner: Owner, message: str) -> Json:
-    """Delete a message and what hangs on it."""
+def delete_message(store: StoreOfServer, owner: Owner, message: str) -> Json:
+    """Delete a message and all its descendants."""
     store.delete_message(owner, message)
     return {"id": message, "deleted": True}
 
 
 @router.put("/messages/{message}/rating")
-def rate_message(store: Kept, owner: Owner, message: str, body: NewRating) -> Json:
-    """Say that an answer is good (1), bad (-1) or neither (0), and why."""
+def rate_message(store: StoreOfServer, owner: Owner, message: str, body: NewRating) -> Json:
+    """Rate an answer: 1 good, -1 bad, 0 no rating."""
     return store.rate(owner, message, body.rating, body.reason)
 
 
 @router.post("/preferences", status_code=201)
-def new_preference(store: Kept, owner: Owner, body: Pick) -> Json:
-    """Say which of two answers to one prompt is better; it replaces an earlier pick of the two."""
+def new_preference(store: StoreOfServer, owner: Owner, body: NewPreference) -> Json:
+    """Record which of two answers to one prompt is better; it replaces an earlier preference between the two."""
     return store.prefer(owner, body.chosen, body.rejected, body.reason)
 
 
 @router.get("/export")
-def export_all(store: Kept, owner: Owner) -> StreamingResponse:
-    """Everything of this owner, in the form that /api/import takes; one conversation at a time is in memory."""
-    return StreamingResponse(_exported(store, owner), media_type="application/json")
+def export_all(store: StoreOfServer, owner: Owner) -> StreamingResponse:
+    """Everything of this owner, as a file that /api/import accepts; streamed one conversation at a time."""
+    return StreamingResponse(_export_chunks(store, owner), media_type="application/json")
 
 
 @router.post("/import", status_code=201)
-def import_all(store: Kept, owner: Owner, body: Annotated[Import, Body()]) -> Json:
-    """Add what /api/export gave, or a list of {"messages": [{"role", "content"}...]}, under new ids: all or nothing."""
-    if isinstance(body, Exported):
-        given, picks = [one.given() for one in body.conversations], [pick.given() for pick in body.preferences]
+def import_all(store: StoreOfServer, owner: Owner, body: Annotated[ImportBody, Body()]) -> Json:
+    """Import a file of /api/export, or a list of {"messages": [{"role", "content"}...]}, under new ids: all or nothing."""
+    if isinstance(body, ExportFile):
+        conversations = [conversation.set_fields() for conversation in body.conversations]
+        preferences = [preference.set_fields() for preference in body.preferences]
     else:
-        given, picks = [importer.from_messages([one.given() for one in said.messages]) for said in body], []
-    return {"imported": store.load(owner, given, picks)}
+        transcripts = [[message.set_fields() for message in transcript.messages] for transcript in body]
+        conversations, preferences = [importer.from_transcript(transcript) for transcript in transcripts], []
+    return {"imported": store.load(owner, conversations, preferences)}
 
 
-def _exported(store: Store, owner: str) -> Iterator[str]:
-    head = json.dumps({"format": importer.FORMAT, "version": importer.VERSION})
-    yield f'{head[:-1]}, "conversations": ['
-    picks: list[Json] = []
-    for place, (conversation, its_picks) in enumerate(store.export(owner)):
-        picks += its_picks
-        yield (",\n" if place else "\n") + json.dumps(conversation, ensure_ascii=False)
-    yield f'\n], "preferences": {json.dumps(picks, ensure_ascii=False)}}}\n'
+def _export_chunks(store: Store, owner: str) -> Iterator[str]:
+    header = json.dumps({"format": importer.FORMAT, "version": importer.VERSION})
+    yield f'{header[:-1]}, "conversations": ['
+    all_preferences: list[Json] = []
+    for n, (conversation, preferences) in enumerate(store.export(owner)):
+        all_preferences += preferences
+        yield (",\n" if n else "\n") + json.dumps(conversation, ensure_ascii=False)
+    yield f'\n], "preferences": {json.dumps(all_preferences, ensure_ascii=False)}}}\n'

@@ -1,4 +1,4 @@
-"""The endpoints of a gateway: keys, quotas, queue and pages are ours, the answers another engine's."""
+"""The endpoints of a gateway: it checks keys, quotas and the queue, and forwards the request to the upstream engine."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,80 +7,78 @@ from typing import Any
 
 import httpx2
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from lmcraft.inference.generation_settings import panel_settings
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.routes.status import about_json
-from lmcraft.server.http.state import serving_of, until_gone
-from lmcraft.server.http.upstream import TELLS, Upstream
+from lmcraft.server.http.state import cancel_on_disconnect, server_state
+from lmcraft.server.http.upstream import Upstream
 
 router = APIRouter()
-public = APIRouter()
-PASSED = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/tokenize", "/detokenize")
-BYTES_A_TOKEN, TOKENS = 4, 512  # what a request is taken to need, until its answer says what it was
+FORWARDED_PATHS = (
+    "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/tokenize", "/detokenize",
+)  # fmt: skip
+FORWARDED_HEADERS = ("content-type", "retry-after")  # of the response
+MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+# The quota is charged by an estimate until the response reports its usage:
+BYTES_PER_TOKEN = 4
+DEFAULT_MAX_TOKENS = 512
 
 
-def upstream_of(request: Request) -> Upstream:
-    upstream: Upstream = request.app.state.upstream
-    return upstream
-
-
-def _passing(path: str) -> Callable[[Request], Awaitable[Response]]:
+def _forwarder(path: str) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        return await _pass(request, path)
+        return await _forward(request, path)
 
     return endpoint
 
 
-for _path in PASSED:
-    router.post(_path)(_passing(_path))
+for _path in FORWARDED_PATHS:
+    router.post(_path)(_forwarder(_path))
 
 
-async def _pass(request: Request, path: str) -> Response:
-    """Ask the other engine the same, when its turn has come and the quota allows."""
+async def _forward(request: Request, path: str) -> Response:
+    """Charge the quota, wait for a slot, and send the same request to the upstream engine."""
     content = await request.body()
     try:
         body = json.loads(content)
     except ValueError as error:
-        raise ApiError(400, f"the body is not JSON ({error}): send one JSON object", code="json") from error
+        raise ApiError(400, f"the body is not JSON ({error}); send one JSON object", code="json") from error
     if not isinstance(body, dict):
-        raise ApiError(422, "the body is not a JSON object: send one")
-    quotas, owner = serving_of(request).quotas, request.state.owner
-    taken = len(content) // BYTES_A_TOKEN + _most(body)
-    quotas.take(owner, taken)
-    answer, stack = await until_gone(request, upstream_of(request).opened(owner, path, content))
-    headers = {name: answer.headers[name] for name in TELLS if name in answer.headers}
+        raise ApiError(422, "the body is not a JSON object; send one")
+    upstream: Upstream = request.app.state.backend
+    quotas, owner = server_state(request).quotas, request.state.owner
+    charged_tokens = len(content) // BYTES_PER_TOKEN + _max_tokens(body)
+    quotas.take(owner, charged_tokens)
+    response, stack = await cancel_on_disconnect(request, upstream.forward(owner, path, content))
+    headers = {name: response.headers[name] for name in FORWARDED_HEADERS if name in response.headers}
     if headers.get("content-type", "").startswith("text/event-stream"):
-        return _Passed(answer, stack, headers)
+        return _ForwardedStream(response, stack, headers)
     async with stack:
-        whole = await until_gone(request, answer.aread())
-    quotas.give_back(owner, max(0, taken - _used(whole, taken)))
-    return Response(whole, answer.status_code, headers)
+        response_body = await cancel_on_disconnect(request, response.aread())
+    quotas.refund(owner, max(0, charged_tokens - _used_tokens(response_body, charged_tokens)))
+    return Response(response_body, response.status_code, headers)
 
 
-def _most(body: dict[str, Any]) -> int:
-    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
+def _max_tokens(body: dict[str, Any]) -> int:
+    for name in MAX_TOKENS_FIELDS:
         if isinstance(body.get(name), int):
             return max(0, int(body[name]))
-    return TOKENS
+    return DEFAULT_MAX_TOKENS
 
 
-def _used(whole: bytes, taken: int) -> int:
-    """The tokens that an answer says it took; all of them where it says nothing."""
+def _used_tokens(response_body: bytes, charged_tokens: int) -> int:
+    """The tokens that a response reports; `charged_tokens` if it reports none."""
     try:
-        return int(json.loads(whole)["usage"]["total_tokens"])
+        return int(json.loads(response_body)["usage"]["total_tokens"])
     except (ValueError, KeyError, TypeError):
-        return taken
+        return charged_tokens
 
 
-class _Passed(StreamingResponse):
-    """A stream from the other engine, closed there when the client leaves."""
+class _ForwardedStream(StreamingResponse):
+    """A stream from the upstream engine, which is closed there when the client disconnects."""
 
-    def __init__(self, answer: httpx2.Response, stack: AsyncExitStack, headers: dict[str, str]) -> None:
-        super().__init__(_parts(answer), answer.status_code, headers)
+    def __init__(self, response: httpx2.Response, stack: AsyncExitStack, headers: dict[str, str]) -> None:
+        super().__init__(_chunks(response), response.status_code, headers)
         self._stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,48 +86,6 @@ class _Passed(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _parts(answer: httpx2.Response) -> AsyncIterator[bytes]:
-    async for part in answer.aiter_raw():
-        yield part
-
-
-@router.get("/v1/models")
-async def models(request: Request) -> Any:
-    """The other engine's models."""
-    return await upstream_of(request).get("/v1/models")
-
-
-@public.get("/api/info")
-async def info(request: Request) -> dict[str, Any]:
-    """What the chat page shows."""
-    found = about_json(request)
-    try:
-        serving_of(request).keys.identify(request.headers)
-    except ApiError:
-        return found
-    listed = (await upstream_of(request).get("/v1/models"))["data"]
-    described = [
-        {
-            "id": one["id"],
-            "kind": "chat",
-            "context": one.get("max_model_len"),
-            "adapter_of": one.get("parent"),
-            "defaults": {},
-        }
-        for one in listed
-    ]
-    return found | {"models": described, "settings": panel_settings(vllm=True)}
-
-
-@public.get("/health")
-@public.get("/ready")
-async def health(request: Request) -> Response:
-    """200 while the other engine answers."""
-    await upstream_of(request).get("/v1/models")
-    return JSONResponse({"status": "ok"})
-
-
-@router.get("/metrics")
-async def metrics(request: Request) -> Response:
-    """This gateway's counts; the engine has its own."""
-    return PlainTextResponse(serving_of(request).metrics.render(), media_type="text/plain; version=0.0.4")
+async def _chunks(response: httpx2.Response) -> AsyncIterator[bytes]:
+    async for chunk in response.aiter_raw():
+        yield chunk

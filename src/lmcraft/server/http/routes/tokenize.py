@@ -1,4 +1,4 @@
-"""`POST /tokenize` and `POST /detokenize`."""
+"""`POST /tokenize` and `POST /detokenize`, as vLLM has them."""
 
 from typing import Any
 
@@ -6,31 +6,30 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.openai_format import spelled
+from lmcraft.server.http.openai_format import token_text
 from lmcraft.server.http.protocol.tokenize import DetokenizeRequest, TokenizeRequest
-from lmcraft.server.http.request_builder import conversation_ids, prompt_ids
-from lmcraft.server.http.state import serving_of
+from lmcraft.server.http.request_builder import encode_conversation, encode_prompt
+from lmcraft.server.http.state import server_state
 
 router = APIRouter()
 
 
 @router.post("/tokenize")
 async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
-    """The tokens of a text, or of a conversation as the model's template puts it."""
-    served = await serving_of(request).model(body.model)
+    """The tokens of a text, or of a conversation in the model's chat template."""
+    served = await server_state(request).get_model(body.model)
     if (body.prompt is None) == (body.messages is None):
-        raise ApiError(400, "give prompt or messages, one of them", param="prompt")
+        raise ApiError(400, "give either prompt or messages", param="prompt")
     if body.prompt is not None:
-        ids = await run_in_threadpool(lambda: prompt_ids(served, body.prompt or "", begin=body.add_special_tokens))
+        ids = await run_in_threadpool(encode_prompt, served, body.prompt, add_special_tokens=body.add_special_tokens)
     else:
-        ids = await run_in_threadpool(conversation_ids, served, body, body.tools or [])
-    found: dict[str, Any] = {"count": len(ids), "max_model_len": served.context, "tokens": ids}
-    strings = [spelled(served.model.tokenizer, i) for i in ids] if body.return_token_strs else None
-    return {**found, "token_strs": strings}
+        ids = await run_in_threadpool(encode_conversation, served, body, body.tools or [])
+    texts = [token_text(served.model.tokenizer, token_id) for token_id in ids] if body.return_token_strs else None
+    return {"count": len(ids), "max_model_len": served.context, "tokens": ids, "token_strs": texts}
 
 
 @router.post("/detokenize")
 async def detokenize(body: DetokenizeRequest, request: Request) -> dict[str, str]:
-    """The text of tokens, special ones spelled out."""
-    served = await serving_of(request).model(body.model)
+    """The text of tokens, with special tokens spelled out."""
+    served = await server_state(request).get_model(body.model)
     return {"prompt": await run_in_threadpool(served.model.tokenizer.decode, body.tokens, skip_special_tokens=False)}

@@ -1,0 +1,43 @@
+"""What a worker needs of an engine, and the engine of a model that generates no text."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from lmcraft.inference.request import Sequence as SequenceState
+
+
+class ServingEngine(Protocol):
+    """Generates sequences one step at a time; `lmcraft.inference.engine.Engine` does."""
+
+    @property
+    def context(self) -> int:
+        """Maximum number of tokens in a sequence, prompt included."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a step would do anything."""
+
+    @property
+    def cache_usage(self) -> float:
+        """The share of the KV cache in use, 0 to 1."""
+
+    def enqueue(self, state: SequenceState) -> None:
+        """Queue a sequence that the engine has prepared."""
+
+    def step(self) -> object:
+        """Compute one batch."""
+
+
+@dataclass(frozen=True)
+class CallOnlyEngine:
+    """The engine of a model that generates nothing, such as a classifier: its worker only runs calls."""
+
+    context: int
+    has_work: bool = False
+    cache_usage: float = 0.0
+
+    def enqueue(self, state: SequenceState) -> None:
+        raise TypeError("this model generates no text")
+
+    def step(self) -> object:
+        return None

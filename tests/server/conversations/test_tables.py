@@ -1,0 +1,82 @@
+"""Opening a store: files and URLs that are refused, and files that are damaged."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmcraft.errors import UserError
+from lmcraft.server.conversations.store import Store
+
+
+def _foreign(path: Path) -> None:
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE messages (id)")
+    other.close()
+
+
+def _statement(path: Path, statement: str) -> None:
+    Store.open(path).close()
+    with sqlite3.connect(path) as own:
+        own.execute(statement)
+    own.close()
+
+
+def _damaged(path: Path) -> None:
+    store = Store.open(path)
+    store.load("ann", [{"messages": [{"id": str(n), "role": "user", "content": "x" * 3000} for n in range(50)]}])
+    store.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20_000] + b"\xff" * (len(whole) - 40_000) + whole[-20_000:])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.write_bytes(b"not a database at all" * 100), "cannot be opened"),
+        (_damaged, "damaged|cannot be opened"),
+        (_foreign, "has tables of another program"),
+        (lambda path: _statement(path, "UPDATE lmcraft_store SET version = 99"), "newer lmcraft.*99"),
+        (lambda path: _statement(path, "DROP TABLE preferences"), "tables are missing"),
+        (lambda path: path.mkdir(), "is a folder"),
+    ],
+)
+def test_a_file_that_is_not_a_store_is_refused_and_unchanged(make: Any, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "chats.sqlite"
+    make(path)
+    before = path.read_bytes() if path.is_file() else b""
+    with pytest.raises(UserError, match=rf"store '.*chats\.sqlite'.*({message})") as raised:
+        Store.open(path)
+    assert "\n" not in str(raised.value)
+    assert (path.read_bytes() if path.is_file() else b"") == before and [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("mysql://h/d", "unknown database type 'mysql'"),
+        ("sqlite://", "name a file"),
+        ("postgresql+psycopg://u:secret@127.0.0.1:1/d", "needs the package|cannot be opened"),
+        ("postgresql://u:secret@h:notaport/d", "not a valid URL"),
+        ("nowhere/chats.sqlite", "no folder 'nowhere'"),
+    ],
+)
+def test_errors_about_a_url_hide_its_password(
+    where: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message) as raised:
+        Store.open(where)
+    assert "store" in str(raised.value) and "secret" not in str(raised.value)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_store_is_created_only_on_request(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        Store.open(tmp_path / "chats.sqlite", create=False)
+    Store.open(tmp_path / "chats.sqlite").close()
+    Store.open(f"sqlite:///{tmp_path / 'chats.sqlite'}", create=False).close()
+    with sqlite3.connect(tmp_path / "chats.sqlite") as own:
+        assert own.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    own.close()

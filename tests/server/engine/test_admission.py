@@ -1,0 +1,33 @@
+"""The gate in front of an upstream engine."""
+
+import asyncio
+
+import pytest
+
+from lmcraft.server.engine.admission import AdmissionGate
+from lmcraft.server.errors import ApiError
+from lmcraft.server.limits import Limits
+
+
+def test_slots_are_handed_on_fairly() -> None:
+    async def scene() -> list[str]:
+        gate, order = AdmissionGate(Limits(max_num_seqs=1, max_queue=3)), []
+
+        async def one(owner: str) -> None:
+            async with gate.slot(owner):
+                order.append(owner)
+                await asyncio.sleep(0)
+
+        async with gate.slot("first"):
+            tasks = [asyncio.create_task(one(owner)) for owner in ("a", "a", "b")]
+            await asyncio.sleep(0)
+            with pytest.raises(ApiError, match="3 requests are queued already"):
+                await one("c")
+            tasks.pop().cancel()
+            await asyncio.sleep(0)
+            tasks.append(asyncio.create_task(one("b")))
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        return order
+
+    assert asyncio.run(scene()) == ["a", "b", "a"]

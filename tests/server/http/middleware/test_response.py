@@ -1,0 +1,57 @@
+"""Headers of responses, and clients that do not read."""
+
+import asyncio
+import time
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from lmcraft.server.http.middleware.security import SecurityMiddleware
+from tests.server.http.middleware.asgi import QUICK, ask
+
+
+@pytest.mark.parametrize("headers", [{}, {"host": "evil.example"}, {"content-length": "101"}])
+def test_every_answer_has_the_security_headers(headers: dict[str, str]) -> None:
+    names = ask(headers=headers).headers
+    assert names["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
+    assert names["x-content-type-options"] == "nosniff"
+    assert names["referrer-policy"] == "no-referrer"
+    assert names["cross-origin-opener-policy"] == names["cross-origin-resource-policy"] == "same-origin"
+    assert names["cache-control"] == "no-store"
+
+
+def test_pages_are_revalidated_and_other_headers_stay() -> None:
+    for path in ("/", "/pages/main.js"):
+        assert ask(path=path).headers["cache-control"] == "no-cache"
+    assert ask().headers["x-own"] == "1"
+
+
+def test_head_is_get_without_the_body() -> None:
+    exchange = ask("HEAD")
+    assert exchange.calls == [("GET", b"")]
+    assert (exchange.status, exchange.body) == (200, b"")
+
+
+def test_a_client_that_does_not_read_is_dropped() -> None:
+    begun, failures = time.monotonic(), []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        for _ in range(3):
+            try:
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            except ConnectionError as error:  # an application that tries again does not wait again
+                failures.append(error)
+        raise RuntimeError("what comes of it is not told as a mistake")
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(10)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "headers": [(b"host", b"localhost")]}
+    asyncio.run(SecurityMiddleware(app, limits=QUICK)(scope, receive, send))
+    assert len(failures) == 3
+    assert time.monotonic() - begun < 1

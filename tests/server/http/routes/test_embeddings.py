@@ -1,0 +1,15 @@
+"""Embeddings through OpenAI's client."""
+
+import math
+
+import openai
+import pytest
+
+
+def test_embeddings(client: openai.OpenAI) -> None:
+    data = client.embeddings.create(model="tiny", input=["the fox", "the dog", "the fox"]).data
+    vectors = [entry.embedding for entry in data]
+    assert vectors[0] == pytest.approx(vectors[2]) and vectors[0] != pytest.approx(vectors[1])
+    assert math.hypot(*vectors[0]) == pytest.approx(1, abs=1e-4)
+    short = client.embeddings.create(model="tiny", input="the fox", dimensions=4, encoding_format="float").data[0].embedding
+    assert len(short) == 4 and math.hypot(*short) == pytest.approx(1, abs=1e-4)

@@ -1,0 +1,40 @@
+"""Every error is one sentence in OpenAI's form."""
+
+import httpx2 as httpx
+import pytest
+
+from tests.server.tiny_server import CONTEXT, Server
+
+HELLO = [{"role": "user", "content": "the quick brown fox"}]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status", "message"),
+    [
+        ("temperature", -1, 422, "temperature=-1 is invalid"),
+        ("functions", [], 422, "'functions' is not supported; leave it out"),
+        ("messages", [], 422, "messages=[] is invalid"),
+        ("model", "../../etc", 404, "there is no model '../../etc' here"),
+        ("n", 99, 400, "ask for at most 16"),
+        ("max_tokens", 10_000, 400, f"context is {CONTEXT} tokens, but the prompt has"),
+        ("logit_bias", {"99999": 1}, 400, "logit_bias names the token 99999"),
+        ("tool_choice", "required", 400, "tool_choice needs tools"),
+        ("store", True, 422, "store=True is invalid"),
+        ("repetition_penalty", 1e-44, 400, "the logits overflow"),
+    ],
+)
+def test_an_invalid_request_is_one_sentence(server: Server, field: str, value: object, status: int, message: str) -> None:
+    body = {"model": "tiny", "messages": HELLO, field: value}
+    answer = httpx.post(server.url + "/v1/chat/completions", json=body)
+    error = answer.json()["error"]
+    assert (answer.status_code, set(error)) == (status, {"message", "type", "param", "code"})
+    assert message in error["message"] and "\n" not in error["message"]
+
+
+def test_a_body_that_is_not_json(server: Server) -> None:
+    for content in (b"{", b"\xff\xfe", b"[]", b'"a"'):
+        answer = httpx.post(
+            server.url + "/v1/chat/completions", content=content, headers={"content-type": "application/json"}
+        )
+        assert answer.status_code in (400, 422) and answer.json()["error"]["message"]
+    assert httpx.get(server.url + "/v1/nothing").json()["error"]["message"].startswith("there is no such address")
