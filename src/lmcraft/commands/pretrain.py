@@ -96,7 +96,7 @@ C = TypeVar("C", bound=PretrainConfig)
 def pretrain(config: PretrainConfig) -> ModelFolder:
     """Train, and leave a model folder with the weights of the lowest validation loss.
 
-    Started by torchrun in many processes, they share the run (docs/many-processes.md).
+    Started by torchrun in many processes, they share the run (docs/distributed-training.md).
 
     Raises:
         UserError: the configuration cannot run, or `out` already holds a run that is not resumed.

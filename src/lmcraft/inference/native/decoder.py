@@ -259,7 +259,7 @@ class NativeDecoder:
         self._kept.append(layers)
         plan.layer, plan.norm = layers, self._norm(model.norm)
         head = model.embed_tokens if model.lm_head is None else model.lm_head
-        # 4 bits of it would cost about as much as those of all other matrices together (docs/quantize.md).
+        # 4 bits of it would cost about as much as those of all other matrices together (docs/quantization.md).
         plan.head = self._matrix(head, weights="int8" if self._weights == "int4" else self._weights)
         plan.head.number = -1
         plan.keys, plan.values, plan.places = pool.keys.data_ptr(), pool.values.data_ptr(), pool.places

@@ -1,6 +1,6 @@
 """LoRA tuning of a chat model beside TRL with PEFT: speed, memory and losses, each side in a process of its own.
 
-    python benchmarks/tune MODEL_FOLDER alpaca.json --peer PYTHON_WITH_TRL
+    python benchmarks/finetune MODEL_FOLDER alpaca.json --peer PYTHON_WITH_TRL
 
 Both learn the same answers of the same conversations, each of about 512 tokens, from the same first adapter: every step has
 all of them, so that no order of samples has to be agreed on. `--rounds` repeats both in turns, and the best counts.
