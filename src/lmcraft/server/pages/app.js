@@ -33,12 +33,12 @@ export class App {
   }
 
   /** Takes the fields of /api/info. */
-  async start({ models, store, version }) {
+  async start({ models, settings, store, version }) {
     this.version = version;
     this.models = selectChatModels(models);
     this.hasStore = store;
     this.controller = new Controller(store ? new ServerStore() : new MemoryStore(), this.models, this);
-    this.#createViews();
+    this.#createViews(settings);
     byId("memory-only").hidden = store;
     if (!this.models.size) showToast(t("noModels"));
     await this.#openFromUrl();
@@ -46,7 +46,7 @@ export class App {
     addEventListener("popstate", () => this.#openFromUrl());
   }
 
-  #createViews() {
+  #createViews(settings) {
     const { controller } = this;
     this.composer = new Composer({
       send: (text) => controller.send(text),
@@ -58,7 +58,7 @@ export class App {
       branch: ({ id }, index, alternative) => controller.branch(id, index, alternative),
       progressDrawn: () => this.#showContextUsage(),
     });
-    this.panel = new Panel((fields) => controller.update(fields));
+    this.panel = new Panel(settings, (fields) => controller.update(fields));
     this.sidebar = new Sidebar(controller.store, {
       open: (id) => this.#open(id),
       renamed: (id, title) => this.#renameConversation(id, title),

@@ -111,27 +111,9 @@ const STRINGS = {
   system: ["System prompt", "系统提示词"],
   systemMore: ["Instructions that the model reads before the chat.", "对话开始前提供给模型的指令。"],
   reset: ["Reset to the model’s defaults", "恢复模型默认值"],
+  moreSettings: ["More settings", "更多设置"],
   random: ["random", "随机"],
-  temperature: ["Temperature", "温度"],
-  temperatureMore: ["0 always picks the most likely token; higher values vary more.", "0 表示总是选择概率最高的词元；值越大，回答越多样。"],
-  top_p: ["Top p", "Top p"],
-  top_pMore: ["Keeps the most likely tokens whose probabilities add up to this value.", "只保留累计概率达到此值的最可能词元。"],
-  top_k: ["Top k", "Top k"],
-  top_kMore: ["Keeps this many of the most likely tokens; 0 is off.", "只保留概率最高的 k 个词元；0 表示关闭。"],
-  min_p: ["Min p", "Min p"],
-  min_pMore: ["Keeps tokens at least this likely, relative to the most likely one.", "只保留概率不低于最高概率乘以此值的词元。"],
-  repetition_penalty: ["Repetition penalty", "重复惩罚"],
-  repetition_penaltyMore: ["Above 1: makes tokens that already occurred less likely; 1 is off.", "大于 1 时降低已出现词元的概率；1 表示关闭。"],
-  presence_penalty: ["Presence penalty", "存在惩罚"],
-  presence_penaltyMore: ["Above 0: favors tokens that have not been used yet.", "大于 0 时更倾向于尚未出现的词元。"],
-  frequency_penalty: ["Frequency penalty", "频率惩罚"],
-  frequency_penaltyMore: ["Above 0: the more often a token was used, the less likely it becomes.", "大于 0 时，词元出现次数越多，概率降得越低。"],
-  max_tokens: ["Max tokens", "最大词元数"],
-  max_tokensMore: ["Limit for one answer; empty: as many as fit in the context.", "单个回答的上限；留空则以上下文长度为限。"],
-  stopTexts: ["Stop strings", "停止字符串"],
-  stopTextsMore: ["The answer ends before any of these. One per line, \\n for a line break.", "遇到任意一个即停止。每行一个，\\n 表示换行。"],
   seed: ["Seed", "随机种子"],
-  seedMore: ["The same seed gives the same answer; empty: a new seed each time.", "种子相同则回答相同；留空则每次随机。"],
   // Keyboard shortcuts
   shortcuts: ["Keyboard shortcuts", "键盘快捷键"],
   newLine: ["New line", "换行"],
@@ -151,6 +133,11 @@ function loadLanguage() {
 export function t(key, values = {}) {
   const text = STRINGS[key][LANGUAGES.indexOf(language)];
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+/** The text in the page's language, of texts by language as the server sends them. */
+export function pick(texts) {
+  return texts[language];
 }
 
 export function toggleLanguage() {

@@ -1,99 +1,108 @@
-// The settings: what the model is told first, and how its tokens are drawn.
+// The settings panel: the system prompt and a field for each generation setting that /api/info describes.
 
 import { byId, el } from "./dom.js";
-import { formatNumber, t } from "../strings.js";
-
-// name: [least, most, step]; with a slider where a range is worth seeing.
-const SLIDERS = {
-  temperature: [0, 2, 0.05],
-  top_p: [0.01, 1, 0.01],
-  min_p: [0, 1, 0.01],
-  repetition_penalty: [0.5, 2, 0.01],
-  presence_penalty: [-2, 2, 0.1],
-  frequency_penalty: [-2, 2, 0.1],
-};
-const NUMBERS = { top_k: [0, 1_000_000, 1], max_tokens: [1, 1_000_000, 1], seed: [0, 2 ** 31 - 1, 1] };
-const ORDER = ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "max_tokens", "seed"];
-const MOST_STOPS = 16;
+import { formatNumber, pick, t } from "../strings.js";
 
 export class Panel {
-  /** change(fields) keeps {settings} or {system} of the conversation. */
-  constructor(change) {
+  /**
+   * settings: the descriptions of /api/info, {name, kind, label, help, minimum, maximum, slider, max_items, advanced}.
+   * change(fields) saves {settings} or {system} of the conversation.
+   */
+  constructor(settings, change) {
+    this.settings = settings;
     this.change = change;
     this.draw();
   }
 
   /** Builds all fields, in the language of the page. */
   draw() {
-    this.inputs = {};
     this.system = el("textarea", { id: "f-system", rows: "4", maxlength: "1000000", dir: "auto", "aria-describedby": "f-system-more" });
     this.system.addEventListener("change", () => this.change({ system: this.system.value }));
-    this.stops = el("textarea", { id: "f-stop", rows: "2", spellcheck: "false", "aria-describedby": "f-stop-more" });
-    this.stops.addEventListener("change", () => this.#set("stop", stopsOf(this.stops.value)));
+    const controls = this.settings.map((setting) => [setting, this.#control(setting)]);
+    this.controls = controls.map(([, control]) => control);
+    const fields = (advanced) => controls.filter(([setting]) => setting.advanced === advanced).map(([, control]) => control.field);
+    const more = fields(true);
     byId("fields").replaceChildren(
       field("f-system", t("system"), t("systemMore"), this.system),
-      ...ORDER.map((name) => this.#number(name)),
-      field("f-stop", t("stopTexts"), t("stopTextsMore"), this.stops),
-      el("button", { type: "button", class: "quiet", onclick: () => this.#reset() }, t("reset")),
+      ...fields(false),
+      ...(more.length ? [el("details", { open: byId("fields").querySelector("details")?.open }, el("summary", {}, t("moreSettings")), ...more)] : []),
+      el("button", { type: "button", class: "quiet", onclick: () => this.#save({}) }, t("reset")),
     );
-    if (this.chat) this.show(this.chat, this.model);
+    if (this.conversation) this.show(this.conversation, this.model);
   }
 
-  show(chat, model) {
-    Object.assign(this, { chat, model });
-    setUnlessFocused(this.system, chat.system);
-    setUnlessFocused(this.stops, [chat.settings.stop ?? []].flat().map((text) => text.replaceAll("\n", "\\n")).join("\n"));
-    for (const [name, { input, slider }] of Object.entries(this.inputs)) {
-      const preset = model?.defaults[name];
-      input.placeholder = preset !== undefined ? formatNumber(preset, digitsOf(preset)) : name === "seed" ? t("random") : "";
-      setUnlessFocused(input, chat.settings[name] ?? "");
-      if (slider) slider.value = chat.settings[name] ?? preset ?? 1;
-    }
+  show(conversation, model) {
+    Object.assign(this, { conversation, model });
+    setUnlessFocused(this.system, conversation.system);
+    for (const control of this.controls) control.show(conversation.settings[control.name], model?.defaults[control.name]);
   }
 
-  #number(name) {
-    const [min, max, step] = SLIDERS[name] ?? NUMBERS[name];
-    const id = `f-${name}`;
-    const input = el("input", { type: "number", id, min, max, step: SLIDERS[name] ? "any" : step, "aria-describedby": `${id}-more`, inputmode: "decimal" });
-    // The slider says nothing that the number does not: it is for pointers alone.
-    const slider = SLIDERS[name] && el("input", { type: "range", min, max, step, tabindex: "-1", "aria-hidden": "true" });
-    input.addEventListener("change", () => {
-      if (!input.checkValidity()) return; // its border says so
-      this.#set(name, input.value === "" ? undefined : Number(input.value));
-    });
-    slider?.addEventListener("input", () => (input.value = slider.value));
-    slider?.addEventListener("change", () => this.#set(name, Number(slider.value)));
-    this.inputs[name] = { input, slider };
-    return field(id, t(name), t(`${name}More`), input, slider);
+  #control(setting) {
+    const build = setting.kind === "texts" ? textsControl : numberControl;
+    return { name: setting.name, ...build(setting, (value) => this.#set(setting.name, value)) };
   }
 
   #set(name, value) {
-    const settings = { ...this.chat.settings, [name]: value };
+    const settings = { ...this.conversation.settings, [name]: value };
     if (value === undefined) delete settings[name];
-    this.#keep(settings);
+    this.#save(settings);
   }
 
-  #reset() {
-    this.#keep({});
-  }
-
-  #keep(settings) {
+  #save(settings) {
     this.change({ settings });
-    this.show(this.chat, this.model);
+    this.show(this.conversation, this.model);
   }
 }
 
-function field(id, label, more, input, slider) {
+/** A control is {field, show(value, preset)}; preset is the model's default, shown where there is no value. */
+function numberControl({ name, kind, label, help, minimum, maximum, slider }, set) {
+  const id = `f-${name}`;
+  const step = kind === "integer" ? 1 : "any";
+  const input = el("input", { type: "number", id, min: minimum, max: maximum, step, "aria-describedby": `${id}-more`, inputmode: "decimal" });
+  input.addEventListener("change", () => {
+    if (!input.checkValidity()) return; // its border shows that the number is invalid
+    set(input.value === "" ? undefined : Number(input.value));
+  });
+  // The slider repeats the number for mice and touch screens; keyboards and screen readers use the number.
+  const range = slider && el("input", { type: "range", min: slider[0], max: slider[1], step: slider[2], tabindex: "-1", "aria-hidden": "true" });
+  range?.addEventListener("input", () => (input.value = range.value));
+  range?.addEventListener("change", () => set(Number(range.value)));
+  return {
+    field: field(id, pick(label), pick(help), input, range),
+    show(value, preset) {
+      input.placeholder = typeof preset === "number" ? formatNumber(preset, digitsOf(preset)) : name === "seed" ? t("random") : "";
+      setUnlessFocused(input, value ?? "");
+      if (range) range.value = value ?? preset ?? 1;
+    },
+  };
+}
+
+function textsControl({ name, label, help, max_items: maxItems }, set) {
+  const id = `f-${name}`;
+  const input = el("textarea", { id, rows: "2", spellcheck: "false", "aria-describedby": `${id}-more` });
+  input.addEventListener("change", () => set(parseTexts(input.value, maxItems)));
+  return {
+    field: field(id, pick(label), pick(help), input),
+    show(value, preset) {
+      input.placeholder = formatTexts(preset);
+      setUnlessFocused(input, formatTexts(value));
+    },
+  };
+}
+
+function field(id, label, help, input, range) {
   const head = el("label", { for: id }, label);
   const long = input.tagName === "TEXTAREA";
-  return el("div", { class: long ? "field long" : "field" }, head, input, slider, el("small", { id: `${id}-more` }, more));
+  return el("div", { class: long ? "field long" : "field" }, head, input, range, el("small", { id: `${id}-more` }, help));
 }
 
-/** A line each; "\n" written out is a new line. */
-function stopsOf(text) {
-  const stops = text.split("\n").filter(Boolean).map((line) => line.replaceAll("\\n", "\n"));
-  return stops.length ? stops.slice(0, MOST_STOPS) : undefined;
+/** One text per line, with "\n" for a line break. */
+function parseTexts(lines, maxItems) {
+  const texts = lines.split("\n").filter(Boolean).map((line) => line.replaceAll("\\n", "\n"));
+  return texts.length ? texts.slice(0, maxItems) : undefined;
 }
+
+const formatTexts = (texts) => [texts ?? []].flat().map((text) => text.replaceAll("\n", "\\n")).join("\n");
 
 function setUnlessFocused(input, value) {
   if (document.activeElement !== input) input.value = value;
