@@ -3,6 +3,7 @@
 The model's answers are meaningless, so no test depends on their text.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -327,3 +328,43 @@ def test_on_a_phone_the_sidebar_is_a_drawer(page: Any) -> None:
     page.keyboard.press("Escape")
     expect(page.locator("#new")).not_to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_without_a_store_chats_last_as_long_as_the_page(page: Any) -> None:
+    page.route("**/api/info", lambda route: route.fulfill(json=route.fetch().json() | {"store": False}))
+    page.reload()
+    expect(page.locator("#memory-only")).to_be_visible()
+    send(page, "one")
+    page.click("#new")
+    send(page, "two")
+    expect(page.locator("#conversations li")).to_have_count(2)
+    page.locator("#conversations .open", has_text="one").click()
+    expect(page.locator(f"{USER} .body")).to_have_text("one")
+    conversation = [{"messages": [{"role": "user", "content": "three"}, {"role": "assistant", "content": "four"}]}]
+    file = {"name": "chats.json", "mimeType": "application/json", "buffer": json.dumps(conversation).encode()}
+    page.set_input_files("#file", file)
+    page.locator("#conversations .open", has_text="three").click()
+    expect(page.locator(f"{LAST} .body")).to_have_text("four")
+
+
+def test_an_api_key_is_requested_until_it_is_right(page: Any, console_errors: list[str]) -> None:
+    def require_key(route: Any) -> None:
+        has_key = route.request.headers.get("authorization") == "Bearer secret"
+        if route.request.url.endswith("/api/info"):
+            info = route.fetch().json()
+            route.fulfill(json=info if has_key else {"version": info["version"]})
+        elif has_key:
+            route.fallback()
+        else:
+            route.fulfill(status=401, json={"error": {"message": "the key is wrong"}})
+
+    page.route("**/api/info", require_key)
+    page.route("**/v1/models", require_key)
+    page.reload()
+    page.fill("dialog input", "guess")
+    page.press("dialog input", "Enter")
+    expect(page.locator("dialog .note")).to_have_text("the key is wrong")
+    page.fill("dialog input", "secret")
+    page.press("dialog input", "Enter")
+    expect(page.locator("#model option")).not_to_have_count(0)
+    console_errors.clear()
