@@ -1,4 +1,11 @@
-// Entry point: reads /api/info and starts the application.
+// Entry point of the chat page: reads /api/info and starts the application.
+//
+// chat/   conversations, answers, and the requests for them; no DOM
+// views/  everything on the screen
+// net/    the server's API, streams, and the stores of conversations
+// style/  CSS
+//
+// app.js connects chat/ and views/; strings.js has the text of the page in English and Chinese.
 
 import { App } from "./app.js";
 import { fetchJson, setKeyPrompt } from "./net/api.js";

@@ -56,7 +56,7 @@ const STRINGS = {
   edited: ["edited", "已编辑"],
   waiting: ["Waiting for the first token", "正在等待第一个词元"],
   answerComplete: ["Answer complete: {text}", "回答完成：{text}"],
-  stats: ["{rate} tokens/s · first token in {first} s · {n} tokens", "{rate} 词元/秒 · 首词元 {first} 秒 · 共 {n} 词元"],
+  stats: ["{rate} tokens/s · first token in {first} s · {n} tokens", "{rate} 词元/秒 · 首个词元 {first} 秒 · 共 {n} 词元"],
   cutByLength: ["Stopped at the token limit.", "已达词元上限，回答被截断。"],
   stopped: ["Stopped.", "已停止。"],
   emptyAnswer: ["The model returned an empty answer.", "模型没有生成任何内容。"],

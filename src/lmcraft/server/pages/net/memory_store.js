@@ -13,7 +13,10 @@ export class MemoryStore {
 
   async list(search = "") {
     const query = search.toLowerCase();
-    const matches = ({ title, messages }) => [title, ...messages.map(({ content }) => content)].some((text) => text.toLowerCase().includes(query));
+    const matches = ({ title, messages }) => {
+      const texts = [title, ...messages.map(({ content }) => content)];
+      return texts.some((text) => text.toLowerCase().includes(query));
+    };
     const data = [...this.conversations.values()].filter(matches).sort((a, b) => b.updated - a.updated);
     return { data, has_more: false };
   }
