@@ -11,7 +11,7 @@ import pytest
 
 from tests.server.tiny_server import Server
 
-PAGES = Path(__file__).parents[2] / "src" / "lmcraft" / "server" / "pages"
+PAGES = Path(__file__).parents[3] / "src" / "lmcraft" / "server" / "pages"
 MODULES = sorted(PAGES.rglob("*.js"))
 # Parses and links every module without running it, and prints the imports. Linking checks that imported names are exported.
 LINK = """
