@@ -135,8 +135,8 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
-/** The text in the page's language, of texts by language as the server sends them. */
-export function pick(texts) {
+/** The text in the page's language from the server's {en, zh}. */
+export function localize(texts) {
   return texts[language];
 }
 

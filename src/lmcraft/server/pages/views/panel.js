@@ -1,7 +1,7 @@
 // The settings panel: the system prompt and a field for each generation setting that /api/info describes.
 
 import { byId, el } from "./dom.js";
-import { formatNumber, pick, t } from "../strings.js";
+import { formatNumber, localize, t } from "../strings.js";
 
 export class Panel {
   /**
@@ -68,7 +68,7 @@ function numberControl({ name, kind, label, help, minimum, maximum, slider }, se
   range?.addEventListener("input", () => (input.value = range.value));
   range?.addEventListener("change", () => set(Number(range.value)));
   return {
-    field: field(id, pick(label), pick(help), input, range),
+    field: field(id, localize(label), localize(help), input, range),
     show(value, preset) {
       input.placeholder = typeof preset === "number" ? formatNumber(preset, digitsOf(preset)) : name === "seed" ? t("random") : "";
       setUnlessFocused(input, value ?? "");
@@ -82,7 +82,7 @@ function textsControl({ name, label, help, max_items: maxItems }, set) {
   const input = el("textarea", { id, rows: "2", spellcheck: "false", "aria-describedby": `${id}-more` });
   input.addEventListener("change", () => set(parseTexts(input.value, maxItems)));
   return {
-    field: field(id, pick(label), pick(help), input),
+    field: field(id, localize(label), localize(help), input),
     show(value, preset) {
       input.placeholder = formatTexts(preset);
       setUnlessFocused(input, formatTexts(value));
