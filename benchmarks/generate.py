@@ -47,14 +47,19 @@ def lmcraft(weights: str) -> Measure:
         torch.set_num_threads(threads)
         model = lmcraft.load(folder, dtype=torch.bfloat16, weights=weights)
         ids = model.tokenizer.encode(PROMPT)
-        engines = {lookup: Engine(model.transformer, weights=weights, lookup=lookup) for lookup in (False, True)}  # type: ignore[arg-type]
+        engines = {lookup: Engine(model.transformer, weights=weights, prompt_lookup=lookup) for lookup in (False, True)}  # type: ignore[arg-type]
 
         def text(prompt: list[int], new: int, streams: int = 1, lookup: bool = False) -> float:
             config = GenerationConfig(do_sample=False, max_new_tokens=new)
             engine = engines[lookup]
             for n in range(streams):
                 engine.submit(Request(prompt_ids=(*prompt, n), config=config))
-            return clocked(lambda: list(engine.run()))
+
+            def run() -> None:
+                while engine.has_unfinished_requests:
+                    engine.step()
+
+            return clocked(run)
 
         text(ids, 16)
         one, eight = text(ids, NEW) - text(ids, 1), text(ids, NEW, 8) - text(ids, 1, 8)

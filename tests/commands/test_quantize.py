@@ -10,12 +10,13 @@ from lmcraft.cli import main
 from lmcraft.commands import quantize as quantize_module
 from lmcraft.inference import quantization
 from lmcraft.inference.engine import Engine
-from lmcraft.inference.native import NativeDecoder, reason_against
+from lmcraft.inference.native.decoder import unsupported_reason
+from lmcraft.inference.native.packing import ModelPacker
 from lmcraft.language_model import load
 from lmcraft.model.linear import Linear
 from lmcraft.model.quantized_matrix import Bits, quantize_groups, quantize_groups_gptq, quantize_rows
 from lmcraft.model.transformer import Transformer
-from tests.inference.models import TEXT, language_model
+from tests.inference.helpers import TEXT, language_model
 from tests.tiny import GPT2
 
 
@@ -53,7 +54,7 @@ def test_a_quantized_folder_holds_the_integers_and_their_price(
         found = stored[name].quantized
         assert found is not None and torch.equal(found.numbers, made.numbers), name
         torch.testing.assert_close(found.scales, made.scales, rtol=1e-3, atol=0)
-        assert torch.equal(NativeDecoder._quantized(stored[name], layer.weight.shape[1], bits).numbers, found.numbers)
+        assert torch.equal(ModelPacker._quantize(stored[name], layer.weight.shape[1], bits).numbers, found.numbers)
     after.save(tmp_path / "again")
     for name, layer in matrices(load(tmp_path / "again").transformer).items():
         assert layer.quantized is not None and stored[name].quantized is not None
@@ -64,7 +65,7 @@ def test_a_quantized_folder_holds_the_integers_and_their_price(
 def test_what_is_stored_is_what_decodes(home: Path, tmp_path: Path) -> None:
     assert main(command(home, tmp_path / "out", "--bits", "4")) == 0
     model = load(tmp_path / "out")
-    if reason := reason_against(model.transformer):
+    if reason := unsupported_reason(model.transformer):
         pytest.skip(reason)
     assert model.engine.tier == "native" and model.engine.weights == "int4"
     assert main(["generate", str(tmp_path / "out"), "Once", "--max-new-tokens", "4"]) == 0
@@ -72,9 +73,9 @@ def test_what_is_stored_is_what_decodes(home: Path, tmp_path: Path) -> None:
 
 def test_a_model_costs_nothing_against_itself() -> None:
     engine = Engine(language_model().transformer)
-    price = quantization.price(engine, engine, torch.randint(0, 200, (2, 50)))
-    assert (price.kl_divergence, price.agreement, price.tokens) == (0, 1, 98)
-    assert price.perplexity_before == price.perplexity_after
+    loss = quantization.measure_quality_loss(engine, engine, torch.randint(0, 200, (2, 50)))
+    assert (loss.kl_divergence, loss.agreement, loss.tokens) == (0, 1, 98)
+    assert loss.perplexity_before == loss.perplexity_after
 
 
 def test_gptq_is_nearer_than_rounding_on_inputs_that_depend_on_one_another() -> None:

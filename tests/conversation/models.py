@@ -7,7 +7,7 @@ import pytest
 
 from lmcraft.language_model import LanguageModel
 from lmcraft.tokenizer.train import train_bpe
-from tests.inference.models import TEXT, language_model
+from tests.inference.helpers import TEXT, language_model
 from tests.tiny import tiny_model
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

@@ -19,7 +19,7 @@ from lmcraft.model.families import FAMILIES
 from lmcraft.model.storage import build_model
 from lmcraft.tokenizer import Tokenizer
 from tests.gguf.test_vocabulary import sentencepiece
-from tests.inference.models import tokenizer
+from tests.inference.helpers import tokenizer
 from tests.tiny import tiny_model
 
 pytest.importorskip("gguf")

@@ -12,7 +12,7 @@ from lmcraft.gguf import read_gguf, write_gguf
 from lmcraft.gguf.dependency import gguf_package
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.storage import build_model, open_checkpoint
-from tests.inference.models import tokenizer
+from tests.inference.helpers import tokenizer
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("gguf")

@@ -11,13 +11,11 @@ import lmcraft
 from lmcraft.cli import main
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json
-from lmcraft.inference import engine as engine_module
 from lmcraft.inference.block_pool import BlockPool
 from lmcraft.inference.eager import generate
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GenerationConfig
-from lmcraft.inference.native import NativeDecoder, reason_against
-from lmcraft.inference.native.decoder import DecodeRow
+from lmcraft.inference.native.decoder import DecodeRow, NativeDecoder
 from lmcraft.inference.request import Request
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.adapter import Adapter, read_adapter, save_adapter
@@ -26,10 +24,9 @@ from lmcraft.model.linear import Linear
 from lmcraft.model.lora_linear import with_adapter
 from lmcraft.model.quantized_matrix import quantize_groups
 from lmcraft.model.transformer import Transformer
-from tests.inference.models import language_model, texts
+from tests.inference.helpers import NATIVE_ONLY, TIERS, language_model, texts
 from tests.tiny import GPT2, tiny_model
 
-TIERS = ["eager", pytest.param("native", marks=pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler"))]
 KINDS: dict[str, dict[str, Any]] = {
     "lora": {},
     "rslora": {"use_rslora": True},
@@ -44,12 +41,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     | {"qk_norm": False, "mlp_bias": True, "attention_bias": "all", "num_key_value_heads": 4, "tie_word_embeddings": False},
     "lmcraft": {"norm_placement": "after", "feed_forward": "relu2"},
 }
+pytestmark = pytest.mark.usefixtures("short_chunks")
 SIZES: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64}
-
-
-@pytest.fixture(autouse=True)
-def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "PIECE", 32)
 
 
 def adapter_for(model: Transformer, folder: Path, seed: int, **config: Any) -> Adapter:
@@ -100,7 +93,7 @@ def test_an_adapter_beside_the_weights_is_one_in_them(kind: str, family: str, tm
     assert all(parameter.requires_grad for parameter in model.transformer.parameters())
 
 
-@pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler")
+@NATIVE_ONLY
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("weights", ["float32", "int4"])
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,7 +104,7 @@ def test_the_native_step_has_adapters(kind: str, weights: Any, family: str, tmp_
     adapter = adapter_for(model.transformer, tmp_path / kind, 1, **KINDS[kind])
     beside = {"a": with_adapter(model.transformer, adapter)}
     engine = Engine(model.transformer, tier="native", weights=weights, adapters=beside)
-    assert (engine._native_for("a") is not None) == (kind != "int4" or weights == "int4")
+    assert engine.runner.can_verify("a") == (kind != "int4" or weights == "int4")
     found = engine.score(ids, "a")
     if weights == "int4" and kind != "int4":  # the rounding of inputs alone: those of a base in 4 bits from the beginning
         for module in model.transformer.modules():
@@ -120,14 +113,14 @@ def test_the_native_step_has_adapters(kind: str, weights: Any, family: str, tmp_
         beside["a"] = with_adapter(model.transformer, adapter)
     with torch.inference_mode():
         expected = beside["a"](torch.tensor([ids]))[0]
-    if engine._native_for("a") is None or weights == "float32":
+    if not engine.runner.can_verify("a") or weights == "float32":
         torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
     else:
         assert (found - expected).square().mean() < 0.01 * expected.square().mean()
     assert not torch.allclose(engine.score(ids), found, atol=0.1)
 
 
-@pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler")
+@NATIVE_ONLY
 @pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8"])
 def test_rows_with_adapters_are_the_same_in_company_and_with_more_threads(weights: Any, tmp_path: Path) -> None:
     network = tiny_model(max_position_embeddings=256)
@@ -136,11 +129,11 @@ def test_rows_with_adapters_are_the_same_in_company_and_with_more_threads(weight
     alone = [texts(Engine(network, tier="native", weights=weights, adapters=adapters), [one])[0] for one in asks]
     assert alone[:1] == texts(Engine(network, tier="native", weights=weights), asks[:1])
     together = Engine(network, tier="native", weights=weights, adapters=adapters)
-    assert together._native is not None
+    assert together.tier == "native"
     assert texts(together, asks) == alone
-    pool = BlockPool(network.config, tokens=64, dtype=torch.float32)
+    pool = BlockPool(network.config, num_tokens=64, dtype=torch.float32)
     blocks = torch.tensor([0], dtype=torch.int32), torch.tensor([1], dtype=torch.int32)
-    decoder = NativeDecoder(network, pool, weights, most_threads=3, adapters=adapters)
+    decoder = NativeDecoder(network, pool, weights, max_threads=3, adapters=adapters)
     rows = [DecodeRow(5, 0, blocks[0], adapter="a"), DecodeRow(5, 0, blocks[1])]
     one, three = (decoder.step(rows, threads).logits.clone() for threads in (1, 3))
     assert torch.equal(one, three) and not torch.equal(one[0], one[1])
@@ -174,8 +167,8 @@ def test_a_beginning_is_shared_within_an_adapter_only(tmp_path: Path, monkeypatc
     adapters = {name: with_adapter(network, adapter_for(network, tmp_path / name, 1)) for name in ("a", "b")}
     engine = Engine(network, tier="eager", adapters=adapters)
     lengths: list[int] = []
-    forward = engine._forward
-    monkeypatch.setattr(engine, "_forward", lambda *given: lengths.append(len(given[2])) or forward(*given))
+    prefill = engine.runner.prefill
+    monkeypatch.setattr(engine.runner, "prefill", lambda *args: lengths.append(len(args[2])) or prefill(*args))
     for adapter, expected in (("", [32, 32, 6]), ("a", [32, 32, 6]), ("a", [6]), ("b", [32, 32, 6]), ("", [6])):
         lengths.clear()
         texts(engine, [ask(70, adapter, max_new_tokens=1)])
@@ -186,12 +179,12 @@ def test_a_beginning_is_shared_within_an_adapter_only(tmp_path: Path, monkeypatc
     assert salts[0] != salts[1]
 
 
-@pytest.mark.skipif(bool(reason_against(tiny_model())), reason="no compiler")
+@NATIVE_ONLY
 def test_guesses_of_lookup_and_draft_change_no_text_with_an_adapter(tmp_path: Path) -> None:
     network = tiny_model(max_position_embeddings=256)
     adapters = {"a": with_adapter(network, adapter_for(network, tmp_path / "a", 1))}
     asks = [ask(40, name, max_new_tokens=100) for name in ("a", "")]
-    plain = [texts(Engine(network, tier="native", lookup=False, adapters=adapters), [one]) for one in asks]
+    plain = [texts(Engine(network, tier="native", prompt_lookup=False, adapters=adapters), [one]) for one in asks]
     guessing = Engine(network, tier="native", draft=network, adapters=adapters)
     assert [texts(guessing, [one]) for one in asks] == plain
 

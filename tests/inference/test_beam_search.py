@@ -8,7 +8,7 @@ import torch
 
 from lmcraft.inference.eager import generate
 from lmcraft.inference.generation_config import GenerationConfig
-from tests.inference.models import FAMILIES, in_transformers
+from tests.inference.helpers import FAMILIES, in_transformers
 from tests.tiny import tiny_model
 
 PROMPT = [5, 9, 2, 40, 7]

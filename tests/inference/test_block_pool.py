@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from lmcraft.inference.block_pool import BlockPool, Holding
+from lmcraft.inference.block_pool import BlockPool, BlockTable
 from tests.tiny import tiny_config
 
 SIZE, COUNT = 4, 12
@@ -18,50 +18,50 @@ class Pool(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool = BlockPool(tiny_config(), tokens=SIZE * COUNT, block_size=SIZE)
-        self.held: dict[int, tuple[Holding, list[int], bytes]] = {}
+        self.pool = BlockPool(tiny_config(), num_tokens=SIZE * COUNT, block_tokens=SIZE)
+        self.held: dict[int, tuple[BlockTable, list[int], bytes]] = {}
         self.truth: dict[int, tuple[bytes, tuple[int, ...]]] = {}  # what was written into each block, and before it
 
     @rule(target=growing, tokens=TEXTS, salt=st.sampled_from([b"a", b"b"]), unit=st.sampled_from([1, 2]))
     def begin(self, tokens: list[int], salt: bytes, unit: int) -> object:
-        holding = Holding()
-        found = self.pool.find(holding, tokens, salt, unit)
+        table = BlockTable()
+        found = self.pool.match_prefix(table, tokens, salt, unit)
         assert found < len(tokens) and found % (unit * SIZE) == 0
-        for number, block in enumerate(holding.blocks):  # it holds what this text says, for this owner
+        for number, block in enumerate(table.blocks):  # it holds what this text says, for this owner
             assert self.truth[block] == (salt, tuple(tokens[: (number + 1) * SIZE]))
-        if not self.pool.extend(holding, len(tokens)):
-            self.pool.release(holding)
+        if not self.pool.allocate(table, len(tokens)):
+            self.pool.free(table)
             return multiple()
         for number in range(found // SIZE, len(tokens) // SIZE):
-            self.truth[holding.blocks[number]] = (salt, tuple(tokens[: (number + 1) * SIZE]))
-        self.pool.publish(holding, tokens, salt)
-        self.held[id(holding)] = holding, tokens, salt
-        return holding
+            self.truth[table.blocks[number]] = (salt, tuple(tokens[: (number + 1) * SIZE]))
+        self.pool.publish(table, tokens, salt)
+        self.held[id(table)] = table, tokens, salt
+        return table
 
-    @rule(holding=growing, more=st.integers(1, 9))
-    def grow(self, holding: Holding, more: int) -> None:
-        if id(holding) not in self.held:
+    @rule(table=growing, more=st.integers(1, 9))
+    def grow(self, table: BlockTable, more: int) -> None:
+        if id(table) not in self.held:
             return
-        _, tokens, _ = self.held[id(holding)]
-        before, free = list(holding.blocks), self.pool.available
-        if not self.pool.extend(holding, len(tokens) + more):
-            assert (holding.blocks, self.pool.available) == (before, free)
+        _, tokens, _ = self.held[id(table)]
+        before, free = list(table.blocks), self.pool.num_free_blocks
+        if not self.pool.allocate(table, len(tokens) + more):
+            assert (table.blocks, self.pool.num_free_blocks) == (before, free)
 
-    @rule(holding=consumes(growing))
-    def end(self, holding: Holding) -> None:
-        self.held.pop(id(holding))
-        self.pool.release(holding)
-        assert not holding.blocks
+    @rule(table=consumes(growing))
+    def end(self, table: BlockTable) -> None:
+        self.held.pop(id(table))
+        self.pool.free(table)
+        assert not table.blocks
 
     @invariant()
     def the_books_are_right(self) -> None:
-        self.pool.check([holding for holding, _, _ in self.held.values()])
+        self.pool.check([table for table, _, _ in self.held.values()])
 
     def teardown(self) -> None:
-        for holding, _, _ in self.held.values():
-            self.pool.release(holding)
+        for table, _, _ in self.held.values():
+            self.pool.free(table)
         self.pool.check([])
-        assert self.pool.available == COUNT
+        assert self.pool.num_free_blocks == COUNT
 
 
 Pool.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -8,7 +8,9 @@ from lmcraft.errors import UserError
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.eager import generate
 from lmcraft.inference.generation_config import GenerationConfig
-from tests.inference.models import FAMILIES, in_transformers, language_model, tokenizer
+from lmcraft.inference.kv_cache import KVCache
+from lmcraft.inference.sequence_batch import SequenceBatch
+from tests.inference.helpers import FAMILIES, in_transformers, language_model, tokenizer
 from tests.tiny import tiny_model
 
 PROMPT = [5, 9, 2, 40, 7]
@@ -33,11 +35,13 @@ def test_greedy_is_that_of_transformers(family: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("settings", [{}, {"num_return_sequences": 3}, {"num_beams": 3, "do_sample": False}])
-def test_cached_is_uncached(family: str, settings: dict[str, int]) -> None:
+def test_the_cache_changes_nothing(family: str, settings: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model(1, max_position_embeddings=128, **FAMILIES[family])
     config = GenerationConfig(seed=4, max_new_tokens=80, repetition_penalty=1.2, frequency_penalty=0.1, **settings)
     cached = list(generate(model, PROMPT, config, eos_token_ids=[11]))
-    uncached = list(generate(model, PROMPT, config, eos_token_ids=[11], use_cache=False))
+    monkeypatch.setattr(SequenceBatch, "next_logits", lambda batch: model(batch.tokens_BT, last_only=True)[:, 0].float())
+    monkeypatch.setattr(KVCache, "reorder", lambda cache, rows: None)
+    uncached = list(generate(model, PROMPT, config, eos_token_ids=[11]))
     assert [(t.row, t.id) for t in cached] == [(t.row, t.id) for t in uncached]
     for one, other in zip(cached, uncached, strict=True):
         assert one.logprob == pytest.approx(other.logprob, abs=1e-4)

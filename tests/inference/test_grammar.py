@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmcraft.errors import UserError
-from tests.inference.models import language_model
+from tests.inference.helpers import language_model, run
 
 pytest.importorskip("llguidance")
 
@@ -62,8 +62,8 @@ def test_a_grammar_in_lark() -> None:
         ({"json_schema": "no json"}, "json_schema cannot be used"),
         ({"grammar": "start: nothing"}, "grammar cannot be used"),
         ({"regex": "a" * 200_000}, "at most 100,000"),
-        ({"regex": "a", "grammar": "b"}, "cannot both hold"),
-        ({"regex": "a", "num_beams": 2, "do_sample": False}, "not for beam search"),
+        ({"regex": "a", "grammar": "b"}, "are both set"),
+        ({"regex": "a", "num_beams": 2, "do_sample": False}, "not supported in beam search"),
     ],
 )
 def test_what_cannot_be_followed_is_one_sentence(setting: dict[str, str], words: str) -> None:
@@ -83,5 +83,5 @@ def test_a_failed_grammar_ends_its_own_request_only() -> None:
     other = engine.submit(Request(**ask, config=config))  # type: ignore[arg-type]
     assert doomed.constraint is not None
     doomed.constraint._matcher.consume_token(0)  # as if the library had given up
-    list(engine.run())
+    list(run(engine))
     assert doomed.error is not None and other.error is None and other.finished and len(other.tokens) > 2

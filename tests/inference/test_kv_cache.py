@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmcraft.inference.kv_cache import SMALLEST, KVCache
+from lmcraft.inference.kv_cache import INITIAL_CAPACITY_TOKENS, KVCache
 from tests.tiny import tiny_config
 
 
@@ -42,4 +42,9 @@ def test_memory_grows_with_the_text_up_to_the_context() -> None:
             keys, _ = cache.update(layer, torch.zeros(1, 2, tokens, 8), torch.zeros(1, 2, tokens, 8))
         return keys.untyped_storage().nbytes() // (4 * 2 * 8)
 
-    assert [put(10), put(54), put(1), put(100)] == [SMALLEST, SMALLEST, 2 * SMALLEST, 200]
+    assert [put(10), put(54), put(1), put(100)] == [
+        INITIAL_CAPACITY_TOKENS,
+        INITIAL_CAPACITY_TOKENS,
+        2 * INITIAL_CAPACITY_TOKENS,
+        200,
+    ]

@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmcraft.inference.text_stream import TextStream
-from tests.inference.models import TEXT, tokenizer
+from tests.inference.helpers import TEXT, tokenizer
 
 
 def pieces_of(ids: list[int], stop: tuple[str, ...] = ()) -> list[str]:

@@ -14,7 +14,7 @@ from lmcraft.folder import ModelFolder, atomic_write, write_json, write_lineage
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lmcraft.inference.quantization import Report
+    from lmcraft.inference.quantization import ProgressCallback
     from lmcraft.tokenizer.tokenizer import Tokenizer
 
 PIECE = 256  # tokens that are calibrated and measured together, fewer where the model's context is shorter
@@ -60,7 +60,7 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
     import torch
 
     from lmcraft.inference.engine import Engine
-    from lmcraft.inference.quantization import price, quantize_model
+    from lmcraft.inference.quantization import measure_quality_loss, quantize_model
     from lmcraft.language_model import LanguageModel
     from lmcraft.model.families import family_for
     from lmcraft.model_source import open_model
@@ -86,7 +86,7 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
                 after.transformer, config.bits, pieces_NT[:half], calibrated=config.method == "gptq", report=report
             )
         with _bar("measuring") as report:
-            found = price(Engine(before.transformer), Engine(after.transformer), pieces_NT[half:], report)
+            found = measure_quality_loss(Engine(before.transformer), Engine(after.transformer), pieces_NT[half:], report)
         dtype = source.checkpoint.dtype or LanguageModel.of(source).transformer.compute_dtype
         after.transformer.to(torch.bfloat16 if dtype == torch.float32 else dtype)
         with atomic_write(config.out) as temporary:
@@ -121,7 +121,7 @@ def _pieces(config: QuantizeConfig, tokenizer: "Tokenizer", length: int) -> "Ten
 
 
 @contextmanager
-def _bar(what: str) -> "Iterator[Report]":
+def _bar(what: str) -> "Iterator[ProgressCallback]":
     """Gives a function that shows how much is done, and the time left; shown when stderr is a terminal."""
     from rich.console import Console
     from rich.progress import Progress

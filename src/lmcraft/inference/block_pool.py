@@ -1,9 +1,9 @@
-"""The pool of keys and values that all sequences share, in blocks of a few tokens each (PagedAttention, arXiv 2309.06180).
+"""The pool of keys and values that all requests share, in blocks of a few tokens (PagedAttention, arXiv 2309.06180).
 
-A block that is full can be found again by what it holds: its tokens, all before them, and the salt of its owner. A later
-sequence that begins the same takes it over instead of computing it. Nobody finds what another owner's salt went into.
+A full block can be found again by a hash of its tokens, all tokens before them, and the salt of its owner. A later request
+with the same prefix reuses the block instead of computing it. Blocks are never shared across salts.
 
-Shapes: L layers, K key-value heads, P places (tokens) of the pool in tiles of 16, D head width.
+Shapes: L layers, K key-value heads, P slots (one per token) of the pool, D head width.
 """
 
 import hashlib
@@ -16,158 +16,163 @@ from torch import Tensor
 
 from lmcraft.model.config import TransformerConfig
 
-BLOCK_SIZE = 32
-LANES = 16  # places whose keys lie together, number by number, since they are looked at together
+BLOCK_TOKENS = 32
+SLOTS_PER_TILE = 16  # keys of this many tokens are interleaved number by number: attention reads them as one vector
 
 
 @dataclass
-class Holding:
-    """The blocks of one sequence, in order."""
+class BlockTable:
+    """The blocks of one request, in the order of its tokens."""
 
     blocks: list[int] = field(default_factory=list)
-    keys: list[bytes] = field(default_factory=list)
-    """Of the first full blocks, those that have been published."""
+    hashes: list[bytes] = field(default_factory=list)
+    """Of the leading full blocks that have been published."""
 
 
 class BlockPool:
-    """Storage for keys and values, and the book-keeping of who uses which block.
+    """Storage for keys and values, and the bookkeeping of which request uses which block.
 
     Args:
         config: of the model.
-        tokens: how many tokens there is room for.
+        num_tokens: capacity, in tokens; rounded up to whole blocks.
         dtype: of keys and values.
-        device: where they are.
-        block_size: tokens of a block, a multiple of 16.
+        device: where they are stored.
+        block_tokens: tokens per block, a multiple of 16.
     """
 
     def __init__(
         self,
         config: TransformerConfig,
         *,
-        tokens: int,
+        num_tokens: int,
         dtype: torch.dtype = torch.float16,
         device: str | torch.device = "cpu",
-        block_size: int = BLOCK_SIZE,
+        block_tokens: int = BLOCK_TOKENS,
     ) -> None:
-        self.block_size = block_size
-        self.count = max(1, -(-tokens // block_size))
+        self.block_tokens = block_tokens
+        self.num_blocks = max(1, -(-num_tokens // block_tokens))
         heads, width = (config.num_hidden_layers, config.num_key_value_heads), config.head_dim
-        wide = -(-width // LANES) * LANES
-        self.keys: Tensor = torch.empty(*heads, self.places // LANES, width, LANES, dtype=dtype, device=device)
+        padded = -(-width // SLOTS_PER_TILE) * SLOTS_PER_TILE
+        shape = (*heads, self.num_slots // SLOTS_PER_TILE, width, SLOTS_PER_TILE)
+        self.keys: Tensor = torch.empty(*shape, dtype=dtype, device=device)
         """(L, K, P / 16, D, 16)."""
-        self.values: Tensor = torch.empty(*heads, self.places, wide, dtype=dtype, device=device)
-        """(L, K, P, D), with room after each for a multiple of 16 numbers."""
-        self._users = [0] * self.count
-        self._free = list(range(self.count - 1, -1, -1))
-        self._published: dict[bytes, int] = {}
-        self._key_of: dict[int, bytes] = {}
-        self._idle: OrderedDict[int, None] = OrderedDict()  # published blocks without a user, the oldest first
+        self.values: Tensor = torch.empty(*heads, self.num_slots, padded, dtype=dtype, device=device)
+        """(L, K, P, D rounded up to a multiple of 16)."""
+        self._num_users = [0] * self.num_blocks
+        self._free = list(range(self.num_blocks - 1, -1, -1))
+        self._block_of: dict[bytes, int] = {}
+        self._hash_of: dict[int, bytes] = {}
+        self._idle: OrderedDict[int, None] = OrderedDict()  # published blocks without a user, oldest first
 
     @property
-    def places(self) -> int:
-        """How many tokens there is room for."""
-        return self.count * self.block_size
+    def num_slots(self) -> int:
+        """Capacity in tokens."""
+        return self.num_blocks * self.block_tokens
 
     @property
-    def available(self) -> int:
-        """How many blocks can be taken."""
+    def num_free_blocks(self) -> int:
+        """How many blocks can be allocated; includes published blocks without a user."""
         return len(self._free) + len(self._idle)
 
-    def blocks_for(self, tokens: int) -> int:
-        """How many blocks hold so many tokens."""
-        return -(-tokens // self.block_size)
+    @property
+    def usage(self) -> float:
+        """Share of the blocks that requests hold, 0 to 1."""
+        return 1 - self.num_free_blocks / self.num_blocks
 
-    def extend(self, holding: Holding, tokens: int) -> bool:
-        """Give a sequence room for `tokens` in all; False, and nothing is taken, if there is not enough."""
-        needed = self.blocks_for(tokens) - len(holding.blocks)
-        if needed > self.available:
+    def allocate(self, table: BlockTable, num_tokens: int) -> bool:
+        """Extend a table to hold `num_tokens` in total; if there are too few free blocks, change nothing, return False."""
+        missing = -(-num_tokens // self.block_tokens) - len(table.blocks)
+        if missing > self.num_free_blocks:
             return False
-        holding.blocks += [self._take() for _ in range(needed)]
+        table.blocks += [self._take() for _ in range(missing)]
         return True
 
-    def find(self, holding: Holding, tokens: Sequence[int], salt: bytes, unit: int = 1) -> int:
-        """Let a new sequence begin with what is there already; returns how many of its tokens that are.
+    def match_prefix(self, table: BlockTable, tokens: Sequence[int], salt: bytes, block_multiple: int = 1) -> int:
+        """Start a new request with the published blocks that match its prefix.
 
         Args:
-            holding: empty.
-            tokens: of the sequence; the last is never found, since its logits are wanted.
+            table: of the request, empty.
+            tokens: of the request. The last one is never matched, because its logits are needed.
             salt: of the owner.
-            unit: only a multiple of so many blocks is taken.
+            block_multiple: only a multiple of this many blocks is reused.
+
+        Returns:
+            The number of tokens whose keys and values the table now holds.
         """
-        assert not holding.blocks
-        found: list[tuple[bytes, int]] = []
-        for key in self._keys(tokens[:-1], salt):
-            if key not in self._published:
+        assert not table.blocks
+        matches: list[tuple[bytes, int]] = []
+        for block_hash in self._hashes(tokens[:-1], salt):
+            if block_hash not in self._block_of:
                 break
-            found.append((key, self._published[key]))
-        found = found[: len(found) // unit * unit]
-        for key, block in found:
-            self._users[block] += 1
+            matches.append((block_hash, self._block_of[block_hash]))
+        matches = matches[: len(matches) // block_multiple * block_multiple]
+        for block_hash, block in matches:
+            self._num_users[block] += 1
             self._idle.pop(block, None)
-            holding.blocks.append(block)
-            holding.keys.append(key)
-        return len(found) * self.block_size
+            table.blocks.append(block)
+            table.hashes.append(block_hash)
+        return len(matches) * self.block_tokens
 
-    def publish(self, holding: Holding, tokens: Sequence[int], salt: bytes) -> None:
-        """Let later sequences find the full blocks that `tokens`, all computed, are in."""
-        start = len(holding.keys)
-        if len(tokens) // self.block_size <= start:
+    def publish(self, table: BlockTable, tokens: Sequence[int], salt: bytes) -> None:
+        """Let later requests match the full blocks of `tokens`, all of which have been computed."""
+        first, last = len(table.hashes), len(tokens) // self.block_tokens
+        if last <= first:
             return
-        parent = holding.keys[-1] if holding.keys else _first(salt)
-        for number in range(start, len(tokens) // self.block_size):
-            parent = _next(parent, tokens[number * self.block_size : (number + 1) * self.block_size])
-            holding.keys.append(parent)
-            block = holding.blocks[number]
-            if parent not in self._published and block not in self._key_of:
-                self._published[parent] = block
-                self._key_of[block] = parent
+        block_hash = table.hashes[-1] if table.hashes else _root_hash(salt)
+        for number in range(first, last):
+            block_hash = _chained_hash(block_hash, tokens[number * self.block_tokens : (number + 1) * self.block_tokens])
+            table.hashes.append(block_hash)
+            block = table.blocks[number]
+            if block_hash not in self._block_of and block not in self._hash_of:
+                self._block_of[block_hash] = block
+                self._hash_of[block] = block_hash
 
-    def release(self, holding: Holding) -> None:
-        """Give a sequence's blocks back; published ones can still be found until their room is needed."""
-        for block in holding.blocks:
-            self._users[block] -= 1
-            if self._users[block] == 0:
-                if block in self._key_of:
+    def free(self, table: BlockTable) -> None:
+        """Return a request's blocks; published ones can still be matched until they are needed for something else."""
+        for block in table.blocks:
+            self._num_users[block] -= 1
+            if self._num_users[block] == 0:
+                if block in self._hash_of:
                     self._idle[block] = None
                 else:
                     self._free.append(block)
-        holding.blocks, holding.keys = [], []
+        table.blocks, table.hashes = [], []
 
-    def check(self, holdings: Sequence[Holding]) -> None:
-        """Raise AssertionError unless the books are right: nothing overlaps but what is shared, nothing is lost."""
-        users = [0] * self.count
-        for holding in holdings:
-            assert len(set(holding.blocks)) == len(holding.blocks)
-            for block in holding.blocks:
-                users[block] += 1
-        assert users == self._users
+    def check(self, tables: Sequence[BlockTable]) -> None:
+        """Raise AssertionError unless the bookkeeping fits `tables`, all tables in use: no block is lost or used twice."""
+        num_users = [0] * self.num_blocks
+        for table in tables:
+            assert len(set(table.blocks)) == len(table.blocks)
+            for block in table.blocks:
+                num_users[block] += 1
+        assert num_users == self._num_users
         free, idle = set(self._free), set(self._idle)
         assert len(free) == len(self._free) and not free & idle
-        assert free | idle == {block for block in range(self.count) if not users[block]}
-        assert {block: key for key, block in self._published.items()} == self._key_of
-        assert idle <= self._key_of.keys() and not free & self._key_of.keys()
+        assert free | idle == {block for block in range(self.num_blocks) if not num_users[block]}
+        assert {block: block_hash for block_hash, block in self._block_of.items()} == self._hash_of
+        assert idle <= self._hash_of.keys() and not free & self._hash_of.keys()
 
     def _take(self) -> int:
         if self._free:
             block = self._free.pop()
         else:
             block, _ = self._idle.popitem(last=False)
-            del self._published[self._key_of.pop(block)]
-        self._users[block] = 1
+            del self._block_of[self._hash_of.pop(block)]
+        self._num_users[block] = 1
         return block
 
-    def _keys(self, tokens: Sequence[int], salt: bytes) -> "list[bytes]":
-        keys, parent = [], _first(salt)
-        for start in range(0, len(tokens) - self.block_size + 1, self.block_size):
-            parent = _next(parent, tokens[start : start + self.block_size])
-            keys.append(parent)
-        return keys
+    def _hashes(self, tokens: Sequence[int], salt: bytes) -> list[bytes]:
+        hashes, block_hash = [], _root_hash(salt)
+        for start in range(0, len(tokens) - self.block_tokens + 1, self.block_tokens):
+            block_hash = _chained_hash(block_hash, tokens[start : start + self.block_tokens])
+            hashes.append(block_hash)
+        return hashes
 
 
-def _first(salt: bytes) -> bytes:
+def _root_hash(salt: bytes) -> bytes:
     return hashlib.sha256(b"lmcraft" + salt).digest()
 
 
-def _next(parent: bytes, tokens: Sequence[int]) -> bytes:
-    # A hash that nobody can aim at: a collision would show one person another's text.
+def _chained_hash(parent: bytes, tokens: Sequence[int]) -> bytes:
+    # A cryptographic hash: with one that can be attacked, a crafted prompt could read another user's text.
     return hashlib.sha256(parent + b"".join(token.to_bytes(4, "little") for token in tokens)).digest()

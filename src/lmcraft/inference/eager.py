@@ -1,4 +1,4 @@
-"""Continue a prompt: `Sequences` gives logits, the sampler or the beam search chooses tokens, `Row` says when to end.
+"""Continue one prompt in plain PyTorch, without an engine: all samples in one batch, or a beam search.
 
 Shapes: B continuations that still run, V vocabulary.
 """
@@ -9,11 +9,12 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.inference.beam_search import beam_search
-from lmcraft.inference.continuation import Row, Token, room_for
+from lmcraft.inference.continuation import Continuation, Token
 from lmcraft.inference.generation_config import GenerationConfig
-from lmcraft.inference.grammar import structure_of
+from lmcraft.inference.grammar import structured_output
+from lmcraft.inference.prompt import check_prompt
 from lmcraft.inference.sampler import Sampler, log_probabilities
-from lmcraft.inference.sequence_batch import Sequences
+from lmcraft.inference.sequence_batch import SequenceBatch
 from lmcraft.inference.text_stream import TextStream
 from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -26,42 +27,43 @@ def generate(
     *,
     eos_token_ids: Collection[int] = (),
     tokenizer: Tokenizer | None = None,
-    use_cache: bool = True,
 ) -> Iterator[Token]:
-    """The tokens of the continuations as they are found; those of `num_return_sequences` take turns.
+    """The tokens of the `num_return_sequences` continuations as they are generated, one of each in turn.
 
-    Under beam search the tokens come when the search is over, the best continuation first.
+    In beam search the tokens come after the search, the best continuation first.
 
     Args:
         model: in `eval` mode.
         prompt_ids: at least one token.
-        config: what `check` accepts.
-        eos_token_ids: tokens that end a continuation; the one that does is its last.
+        config: valid by its `check`.
+        eos_token_ids: tokens that end a continuation, and are its last token.
         tokenizer: fills in `Token.text`; needed for `config.stop`.
-        use_cache: False computes every token's keys and values again at each step: slow, for comparison.
 
     Raises:
-        UserError: the prompt is empty, too long or of another vocabulary; stop strings without a tokenizer.
+        UserError: the prompt is empty, too long or outside the vocabulary; stop strings without a tokenizer; structured
+            output, which needs the engine.
     """
-    room = room_for(model.config.max_position_embeddings, len(prompt_ids), config)
-    if config.stop and tokenizer is None:
-        raise UserError(f"stop={config.stop!r} needs a tokenizer: give one, or leave stop out")
-    if outside := [i for i in prompt_ids if not 0 <= i < model.config.vocab_size]:
-        raise UserError(f"the prompt has token {outside[0]}, but the model's are 0 to {model.config.vocab_size - 1}")
+    max_new_tokens = check_prompt(
+        prompt_ids,
+        config,
+        vocab_size=model.config.vocab_size,
+        context_length=model.config.max_position_embeddings,
+        tokenizer=tokenizer,
+    )
     sampler = Sampler(config, vocab_size=model.config.vocab_size, tokenizer=tokenizer)
-    if name := structure_of(config)[0]:
-        raise UserError(f"{name} is not for beam search: leave it out, or set num_beams=1")
-    rows = [
-        Row(row, room, eos_token_ids, TextStream(tokenizer, config.stop) if tokenizer else None)
+    if name := structured_output(config)[0]:
+        raise UserError(f"{name} is not supported in beam search: leave it out, or set num_beams=1")
+    continuations = [
+        Continuation(row, max_new_tokens, eos_token_ids, TextStream(tokenizer, config.stop) if tokenizer else None)
         for row in range(config.num_return_sequences)
     ]
     if config.num_beams == 1:
-        return _sample(Sequences(model, prompt_ids, len(rows), use_cache=use_cache), sampler, rows)
-    return _search(Sequences(model, prompt_ids, 1, use_cache=use_cache), sampler, rows, room, eos_token_ids)
+        return _sample(SequenceBatch(model, prompt_ids, len(continuations)), sampler, continuations)
+    return _search(SequenceBatch(model, prompt_ids, 1), sampler, continuations, max_new_tokens, eos_token_ids)
 
 
 @torch.inference_mode()
-def _sample(sequences: Sequences, sampler: Sampler, rows: list[Row]) -> Iterator[Token]:
+def _sample(sequences: SequenceBatch, sampler: Sampler, continuations: list[Continuation]) -> Iterator[Token]:
     generator = None
     if sampler.config.seed is not None:
         generator = torch.Generator(sequences.tokens_BT.device).manual_seed(sampler.config.seed)
@@ -71,23 +73,27 @@ def _sample(sequences: Sequences, sampler: Sampler, rows: list[Row]) -> Iterator
             logits_BV, sequences.tokens_BT, prompt_length=sequences.prompt_length, generator=generator
         )
         ids, logprobs = ids_B.tolist(), log_probabilities(logits_BV, ids_B).tolist()
-        tokens = [row.accept(*step) for row, *step in zip(rows, ids, logprobs, strict=True)]
+        tokens = [continuation.append(*step) for continuation, *step in zip(continuations, ids, logprobs, strict=True)]
         yield from tokens
-        going = [n for n, token in enumerate(tokens) if token.finish_reason is None]
-        if not going:
+        unfinished = [n for n, token in enumerate(tokens) if token.finish_reason is None]
+        if not unfinished:
             return
-        rows = [rows[n] for n in going]
-        sequences.extend(going, [ids[n] for n in going])
+        continuations = [continuations[n] for n in unfinished]
+        sequences.extend(unfinished, [ids[n] for n in unfinished])
 
 
 @torch.inference_mode()
 def _search(
-    sequences: Sequences, sampler: Sampler, rows: list[Row], room: int, eos_token_ids: Collection[int]
+    sequences: SequenceBatch,
+    sampler: Sampler,
+    continuations: list[Continuation],
+    max_new_tokens: int,
+    eos_token_ids: Collection[int],
 ) -> Iterator[Token]:
-    found = beam_search(sequences, sampler, room=room, eos_token_ids=eos_token_ids)
-    for row, candidate in zip(rows, found, strict=False):
+    candidates = beam_search(sequences, sampler, max_new_tokens=max_new_tokens, eos_token_ids=eos_token_ids)
+    for continuation, candidate in zip(continuations, candidates, strict=False):
         for step in zip(candidate.ids, candidate.logprobs, strict=True):
-            token = row.accept(*step)
+            token = continuation.append(*step)
             yield token
-            if token.finish_reason is not None:  # a stop string comes before the end that the search found
+            if token.finish_reason is not None:  # a stop string may end the text before the candidate's end
                 break

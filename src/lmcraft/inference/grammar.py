@@ -1,6 +1,6 @@
-"""Structured output: a text that fits a JSON schema, a regular expression or a grammar, whatever the model would say.
+"""Structured output: text that is guaranteed to match a JSON schema, a regular expression or a grammar.
 
-The library llguidance says which tokens may come next; all others get the logit -inf.
+At each position the library llguidance computes the set of allowed tokens; all others get the logit -inf.
 """
 
 import json
@@ -19,10 +19,10 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from llguidance import LLTokenizer
 
-MOST_CHARACTERS = 100_000  # of a grammar
-# JSON as Python's json.dumps writes it: a small model that may put spaces anywhere puts them for ever.
+MAX_GRAMMAR_CHARACTERS = 100_000
+# JSON as Python's json.dumps writes it: a small model that may insert spaces anywhere never stops inserting them.
 JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-# What compiling and following one may cost; llguidance's numbers, see its LLParserLimits.
+# Limits on the cost of compiling and following a grammar, in llguidance's units; see its LLParserLimits.
 LIMITS = {
     "max_grammar_size": 100_000,
     "initial_lexer_fuel": 1_000_000,
@@ -31,17 +31,17 @@ LIMITS = {
 }
 
 
-class Constraint:
-    """What one continuation may say, as far as it has come.
+class GrammarConstraint:
+    """The grammar of one continuation, and how far the text has come in it.
 
     Args:
-        config: says the schema, the regular expression or the grammar.
+        config: holds the schema, the regular expression or the grammar.
         tokenizer: of the model.
         vocab_size: of the model.
-        eos_token_ids: what may come when the text is whole.
+        eos_token_ids: tokens that may follow a complete text.
 
     Raises:
-        UserError: llguidance is not installed, there is no end token, or the grammar is wrong or costs too much.
+        UserError: llguidance is not installed, there is no end token, or the grammar is invalid or too expensive.
     """
 
     def __init__(
@@ -51,34 +51,35 @@ class Constraint:
             from llguidance import LLMatcher, LLParserLimits
         except ImportError as error:
             raise UserError("structured output needs the package llguidance: pip install 'lmcraft[grammar]'") from error
-        name, text = structure_of(config)
+        name, text = structured_output(config)
         if not eos_token_ids:
-            raise UserError(f"{name} needs a model with an end token, so that the text can end when it is whole")
-        if len(text) > MOST_CHARACTERS:
-            raise UserError(f"{name} has {len(text):,} characters: give at most {MOST_CHARACTERS:,}")
+            raise UserError(f"{name} needs a model with an end token: set eos_token_id in its generation_config.json")
+        if len(text) > MAX_GRAMMAR_CHARACTERS:
+            raise UserError(f"{name} has {len(text):,} characters: give at most {MAX_GRAMMAR_CHARACTERS:,}")
         compile_grammar: dict[str, Callable[[str], str]] = {
             "json_schema": lambda schema: LLMatcher.grammar_from_json_schema(schema, defaults=JSON_STYLE),  # type: ignore[arg-type]
             "regex": LLMatcher.grammar_from_regex,
             "grammar": LLMatcher.grammar_from_lark,
         }
-        known = _llguidance_tokenizer(tokenizer, vocab_size, tuple(sorted(eos_token_ids)))
+        mask_tokenizer = _llguidance_tokenizer(tokenizer, vocab_size, tuple(sorted(eos_token_ids)))
+        limits = LLParserLimits(**LIMITS)  # type: ignore[arg-type]
         self._name = name
         try:
-            self._matcher = LLMatcher(known, compile_grammar[name](text), log_level=0, limits=LLParserLimits(**LIMITS))  # type: ignore[arg-type]
+            self._matcher = LLMatcher(mask_tokenizer, compile_grammar[name](text), log_level=0, limits=limits)
         except ValueError as error:
             raise UserError(f"{name} cannot be used: {error}") from error
         self._check()
 
     @property
     def finished(self) -> bool:
-        """Whether the text is whole and nothing may follow."""
+        """Whether the text is complete and nothing may follow."""
         return bool(self._matcher.is_stopped())
 
-    def masked(self, logits_1V: Tensor) -> Tensor:
-        """The logits, (1, V), of the tokens that may come next; -inf for all others.
+    def mask_logits(self, logits_1V: Tensor) -> Tensor:
+        """The logits, (1, V), with -inf for tokens that may not come next.
 
         Raises:
-            UserError: what comes next costs too much to find out.
+            UserError: the set of allowed tokens is too expensive to compute.
         """
         mask = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         self._check()
@@ -86,7 +87,7 @@ class Constraint:
         return logits_1V.masked_fill(torch.from_numpy(~allowed), -torch.inf)
 
     def accept(self, token_id: int) -> None:
-        """Take the token that was chosen."""
+        """Advance by the chosen token."""
         self._matcher.consume_token(token_id)
         self._check()
 
@@ -96,16 +97,16 @@ class Constraint:
             raise UserError(f"{self._name} cannot be used: {message[:300]}")
 
 
-def structure_of(config: GenerationConfig) -> tuple[str, str]:
-    """The name and text of the structure that a configuration asks for; both empty if it asks for none.
+def structured_output(config: GenerationConfig) -> tuple[str, str]:
+    """The name and text of the setting that asks for structured output; both empty if none does.
 
     Raises:
-        UserError: it asks for several.
+        UserError: several settings do.
     """
-    said = [(name, text) for name in ("json_schema", "regex", "grammar") if (text := getattr(config, name))]
-    if len(said) > 1:
-        raise UserError(f"{said[0][0]} and {said[1][0]} cannot both hold: give one of them")
-    return said[0] if said else ("", "")
+    requested = [(name, text) for name in ("json_schema", "regex", "grammar") if (text := getattr(config, name))]
+    if len(requested) > 1:
+        raise UserError(f"{requested[0][0]} and {requested[1][0]} are both set: set only one of them")
+    return requested[0] if requested else ("", "")
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""One sequence's keys and values in the pool, as attention wants to see them.
+"""One request's keys and values in the block pool, in the form that attention takes.
 
 Shapes: K key-value heads, T new tokens, S tokens held, D head width.
 """
@@ -6,18 +6,23 @@ Shapes: K key-value heads, T new tokens, S tokens held, D head width.
 import torch
 from torch import Tensor
 
-from lmcraft.inference.block_pool import LANES, BlockPool, Holding
+from lmcraft.inference.block_pool import SLOTS_PER_TILE, BlockPool, BlockTable
 
 
 class PagedCache:
-    """`lmcraft.model.attention.Cache` for a batch of one."""
+    """`lmcraft.model.attention.Cache` for a batch of one.
 
-    def __init__(self, pool: BlockPool, holding: Holding, length: int) -> None:
-        """`length` tokens are held; the holding has room for those that will come."""
+    Args:
+        pool: holds the keys and values.
+        table: the request's blocks, enough for the tokens held and the new ones.
+        length: number of tokens held.
+    """
+
+    def __init__(self, pool: BlockPool, table: BlockTable, length: int) -> None:
         self._pool = pool
         self._length = length
-        first = torch.tensor(holding.blocks, device=pool.values.device) * pool.block_size
-        self._places = (first[:, None] + torch.arange(pool.block_size, device=first.device)).flatten()
+        first = torch.tensor(table.blocks, device=pool.values.device) * pool.block_tokens
+        self._slots = (first[:, None] + torch.arange(pool.block_tokens, device=first.device)).flatten()
 
     @property
     def length(self) -> int:
@@ -27,8 +32,8 @@ class PagedCache:
         """Store one layer's new keys and values; returns all of them, (1, K, S, D), in the type of the new ones."""
         stop = self._length + k_BKTD.shape[2]
         keys, values = self._pool.keys[layer], self._pool.values[layer, ..., : v_BKTD.shape[3]]
-        new, held = self._places[self._length : stop], self._places[:stop]
-        keys[:, new // LANES, :, new % LANES] = k_BKTD[0].transpose(0, 1).to(keys.dtype)
+        new, held = self._slots[self._length : stop], self._slots[:stop]
+        keys[:, new // SLOTS_PER_TILE, :, new % SLOTS_PER_TILE] = k_BKTD[0].transpose(0, 1).to(keys.dtype)
         values[:, new] = v_BKTD[0].to(values.dtype)
-        tiles = keys[:, held[::LANES] // LANES].transpose(2, 3).flatten(1, 2)
+        tiles = keys[:, held[::SLOTS_PER_TILE] // SLOTS_PER_TILE].transpose(2, 3).flatten(1, 2)
         return tiles[None, :, :stop].to(k_BKTD.dtype), values[None, :, held].to(v_BKTD.dtype)

@@ -1,6 +1,6 @@
-"""Quantizing a whole model, and what it costs: both on a text that is like those it will see.
+"""Quantizing a whole model, and measuring the loss in quality, on text like that which the model is for.
 
-Shapes: N pieces of T tokens, C width, V vocabulary.
+Shapes: N samples of T tokens, C width, V vocabulary.
 """
 
 import math
@@ -17,23 +17,29 @@ from lmcraft.model.linear import Linear
 from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits, quantize_groups, quantize_groups_gptq, quantize_rows
 from lmcraft.model.transformer import Transformer
 
-Report = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
+"""Called with the number of items done and the total."""
 
 
 @torch.no_grad()
 def quantize_model(
-    model: Transformer, bits: Bits, pieces_NT: Tensor, *, calibrated: bool = True, report: Report = lambda done, of: None
+    model: Transformer,
+    bits: Bits,
+    samples_NT: Tensor,
+    *,
+    calibrated: bool = True,
+    report: ProgressCallback = lambda done, total: None,
 ) -> None:
     """Quantize the matrices of all blocks in place; embeddings and output projection stay.
 
-    With 4 bits each block is calibrated on what the blocks before it, quantized already, make of the text (GPTQ).
+    With 4 bits each block is calibrated with GPTQ (arXiv 2210.17323), on the outputs of the quantized blocks before it.
 
     Args:
-        model: changed: its weights become what the integers stand for.
+        model: changed in place: its weights become the dequantized ones.
         bits: 8 or 4.
-        pieces_NT: token ids of the calibration text.
-        calibrated: False rounds 4 bits to nearest, too.
-        report: called with the number of blocks done, and of all.
+        samples_NT: token ids of the calibration text.
+        calibrated: False rounds 4-bit weights to nearest instead. 8-bit weights always are.
+        report: called after each block.
 
     Raises:
         UserError: a matrix does not divide into groups; nothing has been changed.
@@ -41,20 +47,20 @@ def quantize_model(
     for name, layer in model.layers.named_modules():
         if bits == 4 and isinstance(layer, Linear) and layer.weight.shape[1] % GROUP_SIZE:
             columns = layer.weight.shape[1]
-            raise UserError(f"bits=4 takes {GROUP_SIZE} columns together, and 'layers.{name}' has {columns}: use bits=8")
+            raise UserError(f"bits=4 needs a multiple of {GROUP_SIZE} columns, 'layers.{name}' has {columns}: use bits=8")
     gptq = bits == 4 and calibrated
-    pieces = [model.embed(piece[None]) for piece in pieces_NT] if gptq else []
-    layer_inputs = model.layer_inputs(pieces_NT.shape[1])
+    hidden = [model.embed(sample[None]) for sample in samples_NT] if gptq else []
+    layer_inputs = model.layer_inputs(samples_NT.shape[1])
     for number, block in enumerate(model.layers):
         hessians: dict[Linear, Tensor] = {}
         if gptq:
-            with _watched(block, hessians):
-                for x_1TC in pieces:
+            with _collect_hessians(block, hessians):
+                for x_1TC in hidden:
                     block(x_1TC, *layer_inputs[number], None)
         for layer in block.modules():
             if isinstance(layer, Linear):
                 _quantize(layer, bits, hessians.get(layer))
-        pieces = [block(x_1TC, *layer_inputs[number], None) for x_1TC in pieces]
+        hidden = [block(x_1TC, *layer_inputs[number], None) for x_1TC in hidden]
         report(number + 1, len(model.layers))
 
 
@@ -70,8 +76,8 @@ def _quantize(layer: Linear, bits: Bits, hessian: Tensor | None) -> None:
 
 
 @contextmanager
-def _watched(block: nn.Module, hessians: dict[Linear, Tensor]) -> Iterator[None]:
-    """Add up X^T X of the inputs of each linear layer."""
+def _collect_hessians(block: nn.Module, hessians: dict[Linear, Tensor]) -> Iterator[None]:
+    """Add X^T X of the inputs of each linear layer to `hessians`, for every pass inside the context."""
 
     def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(layer, Linear)
@@ -87,30 +93,33 @@ def _watched(block: nn.Module, hessians: dict[Linear, Tensor]) -> Iterator[None]
 
 
 @dataclass(frozen=True)
-class Price:
-    """What a text is to the quantized model, and to the one that it was made of."""
+class QualityLoss:
+    """A quantized model compared with the original on a text."""
 
     perplexity_before: float
     perplexity_after: float
     kl_divergence: float
-    """Mean over tokens of KL(before || after), in nats."""
+    """Mean over tokens of KL(original || quantized), in nats."""
     agreement: float
-    """Share of tokens at which both find the same next token likeliest."""
+    """Share of positions at which both predict the same most likely token."""
     tokens: int
+    """How many positions were compared."""
 
 
 @torch.inference_mode()
-def price(before: Engine, after: Engine, pieces_NT: Tensor, report: Report = lambda done, of: None) -> Price:
+def measure_quality_loss(
+    original: Engine, quantized: Engine, samples_NT: Tensor, report: ProgressCallback = lambda done, total: None
+) -> QualityLoss:
     """Compare two models on a text, in the arithmetic that they generate with."""
-    losses, divergence, agreed, count = [0.0, 0.0], 0.0, 0, 0
-    for number, piece in enumerate(pieces_NT):
-        ids = piece.tolist()
-        logs = [engine.score(ids)[:-1].log_softmax(dim=-1) for engine in (before, after)]
-        for which, log_TV in enumerate(logs):
-            losses[which] -= float(log_TV.gather(1, piece[1:, None]).sum())
-        divergence += float((logs[0].exp() * (logs[0] - logs[1])).sum())
-        agreed += int((logs[0].argmax(dim=-1) == logs[1].argmax(dim=-1)).sum())
-        count += len(ids) - 1
-        report(number + 1, len(pieces_NT))
-    first, second = (math.exp(loss / count) for loss in losses)
-    return Price(first, second, divergence / count, agreed / count, count)
+    losses, divergence, num_agreed, num_tokens = [0.0, 0.0], 0.0, 0, 0
+    for number, sample in enumerate(samples_NT):
+        ids = sample.tolist()
+        logprobs = [engine.score(ids)[:-1].log_softmax(dim=-1) for engine in (original, quantized)]
+        for which, logprobs_TV in enumerate(logprobs):
+            losses[which] -= float(logprobs_TV.gather(1, sample[1:, None]).sum())
+        divergence += float((logprobs[0].exp() * (logprobs[0] - logprobs[1])).sum())
+        num_agreed += int((logprobs[0].argmax(dim=-1) == logprobs[1].argmax(dim=-1)).sum())
+        num_tokens += len(ids) - 1
+        report(number + 1, len(samples_NT))
+    before, after = (math.exp(loss / num_tokens) for loss in losses)
+    return QualityLoss(before, after, divergence / num_tokens, num_agreed / num_tokens, num_tokens)

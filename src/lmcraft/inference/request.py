@@ -1,8 +1,7 @@
-"""The three things that an engine works with: what is asked for, how far it has come, and what one step computes."""
+"""A request for one continuation, and its state while the engine works on it."""
 
 import hashlib
 import time
-from collections.abc import Sequence as Ids
 from dataclasses import dataclass, field
 from math import inf
 from uuid import uuid4
@@ -10,69 +9,75 @@ from uuid import uuid4
 import torch
 
 from lmcraft.errors import UserError
-from lmcraft.inference.block_pool import Holding
-from lmcraft.inference.continuation import Row, Token
+from lmcraft.inference.block_pool import BlockTable
+from lmcraft.inference.continuation import Continuation, Token
 from lmcraft.inference.generation_config import GenerationConfig
-from lmcraft.inference.grammar import Constraint
+from lmcraft.inference.grammar import GrammarConstraint
 from lmcraft.inference.sampler import Sampler
-from lmcraft.inference.speculation.prompt_lookup import Lookup, Luck
 from lmcraft.inference.text_stream import TextStream
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A prompt, and how it is to be continued once."""
+    """A prompt, and how it is to be continued, once."""
 
     prompt_ids: tuple[int, ...]
     config: GenerationConfig = field(default_factory=GenerationConfig)
     eos_token_ids: frozenset[int] = frozenset()
-    """Tokens that end the continuation; the one that does is its last."""
+    """Tokens that end the continuation, and are its last token."""
     tokenizer: Tokenizer | None = None
     """Fills in `Token.text`; needed for `config.stop`."""
     row: int = 0
-    """Which of `config.num_return_sequences`."""
+    """Index among the `config.num_return_sequences` continuations of the prompt."""
     adapter: str = ""
-    """Name of one of the engine's adapters; empty: the base model alone."""
+    """Name of one of the engine's adapters; empty: the base model."""
     top_logprobs: int = 0
-    """How many of the likeliest tokens to tell in each place (`Token.alternatives`)."""
+    """How many of the most likely tokens to report at each position (`Token.alternatives`)."""
     owner: str = ""
-    """Keys and values are shared among requests of one owner, and of one adapter, only."""
+    """Cached prefixes are shared only among requests with the same owner and adapter."""
     deadline: float = inf
-    """When to give up, by `time.monotonic()`."""
+    """When the request expires, by `time.monotonic()`."""
     id: str = field(default_factory=lambda: uuid4().hex)
-    """Says its draws too, where no seed does: the same prompt, settings and id give the same text, whatever else runs."""
+    """Seeds the sampling if `config.seed` is unset: same prompt, settings and id, same text, whatever else is running."""
 
     @property
     def seed(self) -> int:
-        """Of its draws."""
+        """Of the random numbers that draw its tokens."""
         if self.config.seed is not None:
             return self.config.seed + self.row
         return int.from_bytes(hashlib.sha256(self.id.encode()).digest()[:7]) + self.row
 
 
-class Sequence:
-    """A request on its way: its tokens, and for how many of them keys and values are in the pool."""
+class SequenceState:
+    """A request in the engine: its tokens so far, and how many of them have keys and values in the pool.
 
-    def __init__(self, request: Request, room: int, sampler: Sampler, constraint: Constraint | None = None) -> None:
-        """`room` is the maximum number of new tokens; `sampler` chooses them, among those that `constraint` allows."""
+    Args:
+        request: the request.
+        max_new_tokens: maximum number of tokens after the prompt.
+        sampler: chooses them.
+        constraint: restricts the choice; None: any token.
+    """
+
+    def __init__(
+        self, request: Request, max_new_tokens: int, sampler: Sampler, constraint: GrammarConstraint | None = None
+    ) -> None:
         self.request = request
         self.tokens = list(request.prompt_ids)
-        self.computed = 0
-        self.holding = Holding()
+        self.num_computed = 0
+        self.block_table = BlockTable()
         self.cancelled = False
+        """Set it to give the request up."""
         self.generator = torch.Generator().manual_seed(request.seed)
         text = TextStream(request.tokenizer, request.config.stop) if request.tokenizer else None
-        self.room = room
-        self._row = Row(request.row, room, request.eos_token_ids, text)
+        self.max_new_tokens = max_new_tokens
+        self._continuation = Continuation(request.row, max_new_tokens, request.eos_token_ids, text)
         self.sampler = sampler
         self.constraint = constraint
-        self.lookup = Lookup()
-        self.luck = Luck()
-        self.found: list[Token] = []
+        self.generated: list[Token] = []
         self.finished = False
         self.error: UserError | None = None
-        """Why it ended before its time: its grammar costs too much to follow."""
+        """Why the request failed: its grammar is too expensive to follow."""
 
     @property
     def prompt_length(self) -> int:
@@ -80,6 +85,7 @@ class Sequence:
 
     @property
     def salt(self) -> bytes:
+        """Separates its cached blocks from those of other owners and adapters."""
         return repr((self.request.owner, self.request.adapter)).encode()
 
     @property
@@ -87,23 +93,13 @@ class Sequence:
         """Whether nobody waits for it any more."""
         return self.cancelled or time.monotonic() > self.request.deadline
 
-    def accept(self, token_id: int, logprob: float, alternatives: tuple[tuple[int, float], ...] = ()) -> Token:
+    def append(self, token_id: int, logprob: float, alternatives: tuple[tuple[int, float], ...] = ()) -> Token:
         """Append the next token."""
         self.tokens.append(token_id)
         if self.constraint is not None:
             self.constraint.accept(token_id)
         last = self.constraint is not None and self.constraint.finished
-        token = self._row.accept(token_id, logprob, last=last, alternatives=alternatives)
-        self.found.append(token)
+        token = self._continuation.append(token_id, logprob, last=last, alternatives=alternatives)
+        self.generated.append(token)
         self.finished = token.finish_reason is not None
         return token
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step computes: pieces of prompts, and some tokens of sequences that grow."""
-
-    prefill: list[tuple[Sequence, int]]
-    """Each sequence, and up to which of its tokens."""
-    decode: list[tuple[Sequence, Ids[int]]]
-    """Each with its next tokens to compute: the last one, and guesses of what follows, or several that are known."""

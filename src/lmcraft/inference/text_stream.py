@@ -1,4 +1,4 @@
-"""Tokens to text, piece by piece, up to the first stop string."""
+"""Detokenize a continuation token by token, and end its text at the first stop string."""
 
 from collections.abc import Sequence
 
@@ -6,44 +6,44 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
 class TextStream:
-    """The text of one continuation as its tokens come.
+    """The text of one continuation, released as its tokens arrive.
 
-    The pieces joined are the whole text, whatever the tokens: it ends before the stop string that is completed first,
-    and no piece shows a beginning of one that may yet be completed. No piece is half a character.
+    The released pieces add up to the whole text, which ends before the first complete stop string. Text that may be the
+    beginning of a stop string is held back, and so are incomplete characters.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
         self._decoder = tokenizer.stream()
         self._stop = stop
-        self._held = ""
+        self._pending = ""
         self.stopped = False
-        """Whether a stop string has come."""
+        """Whether a stop string is complete."""
 
     def put(self, token_id: int) -> str:
-        """The text that is certain now."""
-        return self._take(self._decoder.put(token_id))
+        """Add a token; returns the text that can be released."""
+        return self._release(self._decoder.put(token_id))
 
     def end(self) -> str:
-        """The rest, when there are no more tokens."""
-        text = self._take(self._decoder.end())
-        held, self._held = self._held, ""
-        return text + held
+        """The remaining text, after the last token."""
+        text = self._release(self._decoder.end())
+        pending, self._pending = self._pending, ""
+        return text + pending
 
-    def _take(self, piece: str) -> str:
+    def _release(self, piece: str) -> str:
         if self.stopped:
             return ""
         if not self._stop:
             return piece
-        text = self._held + piece
-        found = [(at + len(stop), at) for stop in self._stop if (at := text.find(stop)) >= 0]
-        if found:
-            self.stopped, self._held = True, ""
-            return text[: min(found)[1]]
-        certain = len(text) - max(overlap(text, stop) for stop in self._stop)
-        self._held = text[certain:]
-        return text[:certain]
+        text = self._pending + piece
+        matches = [(start + len(stop), start) for stop in self._stop if (start := text.find(stop)) >= 0]
+        if matches:
+            self.stopped, self._pending = True, ""
+            return text[: min(matches)[1]]
+        released = len(text) - max(overlap(text, stop) for stop in self._stop)
+        self._pending = text[released:]
+        return text[:released]
 
 
 def overlap(text: str, stop: str) -> int:
-    """How many characters at the end of `text` begin `stop`."""
+    """Length of the longest suffix of `text` that is a proper prefix of `stop`, in characters."""
     return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

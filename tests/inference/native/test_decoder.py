@@ -6,16 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from lmcraft.inference.block_pool import BlockPool, Holding
-from lmcraft.inference.native import NativeDecoder, reason_against
-from lmcraft.inference.native.build import BuildError, library
-from lmcraft.inference.native.decoder import DecodeRow, Scores, Weights
+from lmcraft.inference.block_pool import BlockPool, BlockTable
+from lmcraft.inference.native.build import BuildError, load_library
+from lmcraft.inference.native.decoder import DecodeRow, NativeDecoder, unsupported_reason
+from lmcraft.inference.native.packing import Weights
+from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.model.config import RopeScaling
 from lmcraft.model.transformer import Transformer
 from tests.tiny import tiny_config, tiny_model
 
 try:
-    library()
+    load_library()
 except BuildError as error:
     pytest.skip(str(error), allow_module_level=True)
 
@@ -41,12 +42,12 @@ def decoded(
 ) -> Tensor:
     """Every token's logits, `rows` of them at a time."""
     dtype = torch.float32 if weights == "float32" else torch.float16
-    pool = BlockPool(model.config, tokens=2 * TOKENS, dtype=dtype, block_size=16)
-    decoder = NativeDecoder(model, pool, weights, most_threads=2, target=target)
-    other, holding = Holding(), Holding()
-    pool.extend(other, 9)  # so that the blocks are not the first ones
-    pool.extend(holding, TOKENS)
-    blocks = torch.tensor(holding.blocks, dtype=torch.int32)
+    pool = BlockPool(model.config, num_tokens=2 * TOKENS, dtype=dtype, block_tokens=16)
+    decoder = NativeDecoder(model, pool, weights, max_threads=2, target=target)
+    other, table = BlockTable(), BlockTable()
+    pool.allocate(other, 9)  # so that the blocks are not the first ones
+    pool.allocate(table, TOKENS)
+    blocks = torch.tensor(table.blocks, dtype=torch.int32)
     out = []
     for start in range(0, len(ids), rows):
         some = ids[start : start + rows]
@@ -114,19 +115,19 @@ def test_other_cpus_compute_the_same_integers(target: str) -> None:
 
 def test_the_likeliest_token_and_the_sum_come_with_the_logits() -> None:
     model = tiny_model(3, vocab_size=101)
-    pool = BlockPool(model.config, tokens=64)
-    holding = Holding()
-    pool.extend(holding, 3)
-    rows = [DecodeRow(n, n, torch.tensor(holding.blocks, dtype=torch.int32), wanted=n != 1) for n in range(3)]
-    found = NativeDecoder(model, pool, "float32", most_threads=2).step(rows, 2)
-    expected = Scores.of(found.logits)
+    pool = BlockPool(model.config, num_tokens=64)
+    table = BlockTable()
+    pool.allocate(table, 3)
+    rows = [DecodeRow(n, n, torch.tensor(table.blocks, dtype=torch.int32), needs_logits=n != 1) for n in range(3)]
+    found = NativeDecoder(model, pool, "float32", max_threads=2).step(rows, 2)
+    expected = NextTokenLogits.of(found.logits)
     for row in (0, 2):
-        assert found.best[row] == expected.best[row]
-        assert found.log_sums[row] == pytest.approx(expected.log_sums[row], abs=1e-5)
+        assert found.argmax[row] == expected.argmax[row]
+        assert found.logsumexp[row] == pytest.approx(expected.logsumexp[row], abs=1e-5)
 
 
 def test_what_it_does_not_cover_is_said() -> None:
     moe = Transformer(tiny_config(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8))
-    assert "experts" in reason_against(moe)
-    assert "parallel" in reason_against(tiny_model(parallel_residual=True, norm_placement="both"))
-    assert reason_against(tiny_model()) == ""
+    assert "experts" in unsupported_reason(moe)
+    assert "parallel" in unsupported_reason(tiny_model(parallel_residual=True, norm_placement="both"))
+    assert unsupported_reason(tiny_model()) == ""

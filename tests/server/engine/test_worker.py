@@ -32,7 +32,7 @@ def test_a_disconnect_cancels_the_sequences(server: Server) -> None:
             next(answer.iter_lines())
             raise httpx.ReadTimeout("enough")
         until(lambda: worker.running == worker.waiting == 0)
-        until(lambda: worker.engine.pool.available == worker.engine.pool.count)
+        until(lambda: worker.engine.pool.num_free_blocks == worker.engine.pool.num_blocks)
 
 
 def test_a_full_queue_refuses_requests_with_retry_after(tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
-"""The decode step as one native operation: built once for this machine, loaded with ctypes."""
+"""The native tier: the decode step as one C++ operation, compiled once for this machine and called with ctypes.
 
-from lmcraft.inference.native.decoder import NativeDecoder, reason_against
-
-__all__ = ["NativeDecoder", "reason_against"]
+build           compiles and loads the library
+structs         the C structures and constants, checked at load
+packing         a Transformer's tensors as pointers in those structures
+decoder         one decode step
+runner          the tier that the engine uses
+decode.cpp      the decode step itself; its header comment lists the .h files
+"""

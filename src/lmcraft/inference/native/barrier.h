@@ -1,4 +1,4 @@
-// Where threads meet after every phase; a waiting one polls, then yields, then sleeps.
+// A barrier for the threads of a step. A waiting thread polls, then yields, then sleeps.
 #pragma once
 
 #include <atomic>
@@ -10,22 +10,22 @@
 
 namespace {
 
-class Meeting {
+class Barrier {
  public:
-  void expect(int members) { members_ = members; }
+  void set_threads(int count) { num_threads_ = count; }
 
   void wait() {
-    if (members_ == 1) return;
+    if (num_threads_ == 1) return;
     uint32_t round = round_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == num_threads_) {
       arrived_.store(0, std::memory_order_relaxed);
       round_.store(round + 1, std::memory_order_seq_cst);
       if (sleepers_.load(std::memory_order_seq_cst) > 0) round_.notify_all();
       return;
     }
-    wait_for(round_, round, sleepers_);
+    wait_for_change(round_, round, sleepers_);
   }
-  static void wait_for(std::atomic<uint32_t>& value, uint32_t old, std::atomic<int>& sleepers) {
+  static void wait_for_change(std::atomic<uint32_t>& value, uint32_t old, std::atomic<int>& sleepers) {
     for (int i = 0; i < 4000; i++) {
       if (value.load(std::memory_order_acquire) != old) return;
 #if defined(__x86_64__)
@@ -42,7 +42,7 @@ class Meeting {
   }
 
  private:
-  int members_ = 1;
+  int num_threads_ = 1;
   std::atomic<int> arrived_{0}, sleepers_{0};
   std::atomic<uint32_t> round_{0};
 };

@@ -1,4 +1,4 @@
-"""Compiling `decode.cpp` and what it includes for this machine, once."""
+"""Compiles `decode.cpp` and its headers for this machine, once, and loads the library."""
 
 import ctypes
 import hashlib
@@ -12,55 +12,59 @@ from pathlib import Path
 
 from lmcraft.folder import atomic_write
 from lmcraft.hub.download_cache import cache_folder
+from lmcraft.inference.native.structs import check_struct_sizes
 
 SOURCE = Path(__file__).with_name("decode.cpp")
-# -ffp-contract=off: a sum must not be rounded otherwise in one place than in another, or texts would depend on the batch.
+# -ffp-contract=off: the compiler must round the same sum the same way everywhere, or texts would depend on the batch.
 FLAGS = ("-O3", "-std=c++20", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-ffp-contract=off", "-Wno-psabi")
 COMPILERS = ("c++", "g++", "clang++")
-TIMEOUT = 300  # seconds
+COMPILE_TIMEOUT_SECONDS = 300
 
 
 class BuildError(Exception):
-    """There is no compiler, or it refused; the message says which."""
+    """There is no compiler, or it failed; the message says which."""
 
 
 @cache
-def library(target: str = "native") -> ctypes.CDLL:
-    """The compiled decode step; compiled on the first call on a machine, which takes a few seconds and is announced.
+def load_library(target: str = "native") -> ctypes.CDLL:
+    """The compiled decode step. The first call on a machine compiles it, which takes a few seconds and prints a line.
 
     Args:
         target: the CPU to compile for, as the compiler's -march names it.
 
     Raises:
-        BuildError: it cannot be built here.
+        BuildError: it cannot be compiled or loaded.
+        RuntimeError: its structures differ from those of `structs.py`.
     """
     compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, COMPILERS)), None)
     if compiler is None:
         raise BuildError("there is no C++ compiler (install g++ or clang, or set CXX)")
     command = [compiler, *FLAGS, f"-march={target}"]
     sources = [file.read_text(encoding="utf-8") for file in (SOURCE, *sorted(SOURCE.parent.glob("*.h")))]
-    wanted = hashlib.sha256("\0".join([*command, _cpu(), *sources]).encode()).hexdigest()[:20]
-    file = cache_folder() / "native" / f"decode-{wanted}.so"
+    digest = hashlib.sha256("\0".join([*command, _cpu(), *sources]).encode()).hexdigest()[:20]
+    file = cache_folder() / "native" / f"decode-{digest}.so"
     if not file.is_file():
-        print("building the decode step for this machine (once, a few seconds) ...", file=sys.stderr, flush=True)
+        print("compiling the decode step for this machine (once, a few seconds) ...", file=sys.stderr, flush=True)
         try:
             with atomic_write(file) as temporary:
                 run = [*command, str(SOURCE), "-o", str(temporary)]
-                subprocess.run(run, check=True, capture_output=True, text=True, timeout=TIMEOUT)
+                subprocess.run(run, check=True, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_SECONDS)
         except subprocess.CalledProcessError as error:
             lines = error.stderr.strip().splitlines()
-            reason = next((line for line in lines if "error" in line), lines[0] if lines else "it says nothing")
-            raise BuildError(f"{compiler} refuses decode.cpp: {reason[:200]}") from error
+            reason = next((line for line in lines if "error" in line), lines[0] if lines else "no message")
+            raise BuildError(f"{compiler} could not compile decode.cpp: {reason[:200]}") from error
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise BuildError(f"{compiler} cannot be run: {error}") from error
+            raise BuildError(f"{compiler} could not be run: {error}") from error
     try:
-        return ctypes.CDLL(str(file))
+        library = ctypes.CDLL(str(file))
     except OSError as error:
         raise BuildError(f"'{file}' cannot be loaded ({error}): remove it") from error
+    check_struct_sizes(library)
+    return library
 
 
 def _cpu() -> str:
-    """What tells this CPU's instructions from another's, since a home folder may be shared between machines."""
+    """Identifies this CPU's instruction sets: machines with different CPUs may share the cache folder."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         lines = info.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,20 +1,22 @@
-// The plan of a model, filled in by Python through ctypes: plain structures of pointers and sizes, never owned here.
+// The memory layout of a model, filled in by Python through ctypes (structs.py): pointers and sizes, owned by Python.
+// Names of sizes: C width, D head width, K key-value heads, V vocabulary.
 #pragma once
 
 #include <cstdint>
 
 namespace {
 
-constexpr int MOST_ROWS = 64;  // of a step
-constexpr int LANES = 16;      // numbers of a vector, places of the cache whose keys lie together
-constexpr int TILE = 32;       // rows of weights that lie together
-constexpr int GROUP = 32;      // columns of weights with one scale in int4
-constexpr int SPAN = 64;       // activations with one scale
-constexpr int RUN = 16;        // rows of one sequence that look at its keys and values together
+constexpr int FLOATS_PER_VECTOR = 16;
+constexpr int SLOTS_PER_TILE = FLOATS_PER_VECTOR;  // tokens of the cache whose keys are interleaved
+constexpr int MAX_ROWS_PER_STEP = 64;
+constexpr int MAX_ROWS_PER_RUN = 16;     // rows of one request that attend to its keys and values together
+constexpr int ROWS_PER_TILE = 32;        // rows of quantized weights that are interleaved
+constexpr int COLUMNS_PER_GROUP = 32;    // int4 weights that share a scale
+constexpr int COLUMNS_PER_SPAN = 64;     // activations that share a scale
 
-enum Kind : int32_t { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, INT4 = 3, FLOAT16 = 4 };
+enum NumberType : int32_t { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, INT4 = 3, FLOAT16 = 4 };
 enum Activation : int32_t { SWIGLU = 0, GEGLU_TANH = 1, GELU = 2, GELU_TANH = 3, RELU2 = 4 };
-enum NormKind : int32_t { NO_NORM = 0, RMSNORM = 1, LAYERNORM = 2 };
+enum NormType : int32_t { NO_NORM = 0, RMSNORM = 1, LAYERNORM = 2 };
 
 }  // namespace
 
@@ -22,57 +24,57 @@ extern "C" {
 
 struct Matrix {          // rows x columns
   const void* data;      // float32, bfloat16: row after row; int8, int4: tiles of 32 rows, see multiply_int8 and _int4
-  const void* scale;     // int8: a float32 for each row; int4: a float16 for each group of each row, 32 rows together
-  const float* bias;     // or null; 16 rows at a time can be read
-  int32_t kind, rows, columns, padded;  // padded: columns that are stored
-  int32_t number;        // which of the blocks' matrices it is, for `Row::changes`; -1: of none
+  const void* scale;     // int8: a float32 per row; int4: a float16 per group of each row, 32 rows interleaved
+  const float* bias;     // or null; padded to a multiple of 32 rows
+  int32_t type, rows, columns, padded_columns;
+  int32_t number;        // index into Row::deltas; -1: a matrix without deltas
 };
 
 struct Norm {
-  const float* weight;   // Gemma's with its one added
+  const float* weight;   // Gemma's includes the added 1
   const float* bias;     // or null
-  int32_t kind;
+  int32_t type;
 };
 
 struct Layer {
   Norm attention_norm, attention_post_norm, feed_forward_norm, feed_forward_post_norm;
   const float *q_norm, *k_norm;  // or null
-  Matrix qkv, output, gate, up, down;  // without a gate, up is in its place
-  int32_t window;        // 0: sees all
-  int32_t rotary;        // which of the two tables
+  Matrix qkv, output, gate, up, down;  // without gating, `gate` holds the up projection
+  int32_t window;        // of sliding attention; 0: full attention
+  int32_t rotary_table;  // which of the two
 };
 
-struct Plan {
-  int32_t width, heads, kv_heads, head_dim, rotary_dim, inner, vocabulary, layers;
-  int32_t activation, parallel_residual, block, embedding_kind;
+struct ModelLayout {
+  int32_t width, heads, kv_heads, head_dim, rotary_dim, inner, vocabulary, num_layers;
+  int32_t activation, parallel_residual, block_tokens, embedding_type;
   float norm_eps, embedding_scale, attention_scale, reserved;
-  const void* embedding;       // V x C
-  int64_t embedding_stride;    // bytes
-  const float* positions;      // learned, or null
-  const float* rotary[2][2];   // cosines and signed sines, positions x rotary_dim
-  const Layer* layer;
+  const void* embedding;            // V x C
+  int64_t embedding_stride_bytes;
+  const float* position_embedding;  // learned, or null
+  const float* rotary[2][2];        // of each table the cosines and the signed sines, positions x rotary_dim
+  const Layer* layers;
   Norm norm;
   Matrix head;
-  void* keys;                  // of the cache: layers x K x places / 16 x D x 16
-  void* values;                // layers x K x places x D, up to the next multiple of 16
-  int64_t places;
-  int32_t cache_kind;          // float32 or float16
-  int32_t most_threads;
+  void* keys;                       // layers x K x slots / 16 x D x 16
+  void* values;                     // layers x K x slots x D rounded up to a multiple of 16
+  int64_t num_slots;
+  int32_t cache_type;               // FLOAT32 or FLOAT16
+  int32_t max_threads;
 };
 
-struct Change {          // what an adapter makes of W x: share * W x + B A x
-  const float* a;        // rank x columns, and zeros up to a multiple of 16 rows
-  const float* b;        // B transposed: rank x padded
-  const float* share;    // padded
-  int32_t rank, padded;  // rank 0: nothing is changed; padded: rows of W, up to a multiple of 16
+struct LoraDelta {             // an adapter turns W x into row_scale * W x + B A x
+  const float* a;              // rank x columns, with zero rows up to a multiple of 16
+  const float* b;              // B transposed: rank x padded_rows
+  const float* row_scale;      // padded_rows
+  int32_t rank, padded_rows;   // rank 0: no change; padded_rows: rows of W rounded up to a multiple of 16
 };
 
-struct Row {
+struct Row {                   // one token of one request
   int32_t token, position;
-  const int32_t* blocks;       // of the sequence's cache, in order
-  float* logits;               // V, or null where they are not wanted
-  const Change* changes;       // of each matrix in the blocks, by its number, or null
-  int32_t best;                // given back where they are: the likeliest token, and the logarithm of the sum of e^logits
-  float log_sum;
+  const int32_t* blocks;       // of the request's cache, in order
+  float* logits;               // V numbers, or null if they are not needed
+  const LoraDelta* deltas;     // one for each matrix of the layers, by Matrix::number; or null
+  int32_t argmax;              // set where there are logits: the most likely token ...
+  float logsumexp;             // ... and log(sum(exp(logits)))
 };
 }

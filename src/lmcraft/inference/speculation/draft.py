@@ -1,60 +1,60 @@
-"""Guessing what comes next with a smaller model of the same vocabulary (speculative decoding, arXiv 2211.17192).
+"""Draft-model speculation: a smaller model of the same vocabulary proposes tokens (speculative decoding, arXiv 2211.17192).
 
-Unlike there, a guess is kept where the model's own draw says the same, and the draft draws with the same random numbers,
-so that both agree often. The text is that of the model alone, at every temperature.
+Unlike the paper's rejection sampling, a proposal is accepted where the model's own sample is the same token. The draft
+samples with the same random numbers, so the two often agree. The text is exactly that of the model alone, at every
+temperature.
 """
 
 import time
-from typing import TYPE_CHECKING
 
 import torch
 
-from lmcraft.inference.block_pool import Holding
-from lmcraft.inference.request import Sequence
-
-if TYPE_CHECKING:
-    from lmcraft.inference.engine import Engine
+from lmcraft.inference.block_pool import BlockTable
+from lmcraft.inference.request import SequenceState
+from lmcraft.inference.runner import Runner
 
 
-class Draft:
-    """The smaller model, which follows one sequence at a time.
+class DraftProposer:
+    """A smaller model that follows one sequence at a time.
 
     Args:
-        engine: of the smaller model; nobody else uses it.
+        runner: of the smaller model, used by nothing else.
     """
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
-        self._holding = Holding()
-        self._held: list[int] = []
-        """The tokens whose keys and values are there."""
-        self.seconds = 0.0
-        """What a guess took, the last time."""
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._block_table = BlockTable()
+        self._computed: list[int] = []
+        """The tokens whose keys and values are in the runner's pool."""
+        self.seconds_per_token = 0.0
 
-    def guess(self, sequence: Sequence, most: int) -> list[int]:
-        """Up to `most` tokens that may follow."""
-        tokens, begun = list(sequence.tokens), time.perf_counter()
-        most = min(most, self._engine.context - len(tokens) + 1)
-        same = 0
-        while same < min(len(self._held), len(tokens) - 1) and self._held[same] == tokens[same]:
-            same += 1
-        del self._held[same:]
+    def supports(self, sequence: SequenceState) -> bool:
+        return True
+
+    @torch.inference_mode()
+    def propose(self, sequence: SequenceState, max_tokens: int) -> list[int]:
+        tokens, start = list(sequence.tokens), time.perf_counter()
+        max_tokens = min(max_tokens, self._runner.context_length - len(tokens) + 1)
+        num_shared = 0
+        while num_shared < min(len(self._computed), len(tokens) - 1) and self._computed[num_shared] == tokens[num_shared]:
+            num_shared += 1
+        del self._computed[num_shared:]
         generator = torch.Generator()
         generator.set_state(sequence.generator.get_state())
-        guesses: list[int] = []
-        while len(guesses) < most and not (guesses and guesses[-1] in sequence.request.eos_token_ids):
-            self._engine.pool.extend(self._holding, len(tokens))
-            new = tokens[len(self._held) :]
-            scores = self._engine.compute(self._holding, len(self._held), new)
-            self._held += new
+        proposal: list[int] = []
+        while len(proposal) < max_tokens and not (proposal and proposal[-1] in sequence.request.eos_token_ids):
+            self._runner.pool.allocate(self._block_table, len(tokens))
+            new = tokens[len(self._computed) :]
+            scores = self._runner.prefill(self._block_table, len(self._computed), new, "")
+            self._computed += new
             token_ids = sequence.sampler.next_tokens(
                 scores.logits[-1:],
                 torch.tensor([tokens]),
                 prompt_length=sequence.prompt_length,
                 generator=generator,
             )
-            guesses.append(int(token_ids))
-            tokens.append(guesses[-1])
-        if guesses:
-            self.seconds = (time.perf_counter() - begun) / len(guesses)
-        return guesses
+            proposal.append(int(token_ids))
+            tokens.append(proposal[-1])
+        if proposal:
+            self.seconds_per_token = (time.perf_counter() - start) / len(proposal)
+        return proposal

@@ -1,54 +1,49 @@
-"""Guessing what comes next from what the text said before (prompt lookup decoding, Saxena 2023).
+"""Prompt lookup decoding (Saxena 2023): propose what followed the last occurrence of the same few tokens in the text.
 
-Summaries, edits and code repeat their prompt. A guess costs a row of a step that reads every weight anyway, and is kept only
-where the model says the same, so the text is the same.
+Summaries, edits and code repeat their prompt. The model keeps a proposal only where it agrees, so the text is unchanged.
 """
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
-LONGEST, SHORTEST = 4, 2  # tokens that have to agree
+from lmcraft.inference.request import SequenceState
+
+MIN_NGRAM_TOKENS, MAX_NGRAM_TOKENS = 2, 4
 
 
-class Lookup:
-    """Where each few tokens of one text, which only grows, were last followed by others."""
+class NgramIndex:
+    """The last position after each n-gram of a text that only grows."""
 
     def __init__(self) -> None:
-        self._after: dict[tuple[int, ...], int] = {}
-        self._seen = SHORTEST
+        self._position_after: dict[tuple[int, ...], int] = {}
+        self._num_indexed = MIN_NGRAM_TOKENS
 
-    def guess(self, tokens: Sequence[int], most: int) -> list[int]:
-        """Up to `most` tokens that followed the last occurrence of the text's end."""
-        for end in range(self._seen, len(tokens)):
-            for length in range(SHORTEST, min(LONGEST, end) + 1):
-                self._after[tuple(tokens[end - length : end])] = end
-        self._seen = max(self._seen, len(tokens))
-        for length in range(min(LONGEST, len(tokens)), SHORTEST - 1, -1):
-            after = self._after.get(tuple(tokens[-length:]))
-            if after is not None:
-                return list(tokens[after : after + max(0, most)])
+    def continuation(self, tokens: Sequence[int], max_tokens: int) -> list[int]:
+        """Up to `max_tokens` tokens that followed the longest n-gram at the end of `tokens`, where it occurred last."""
+        for end in range(self._num_indexed, len(tokens)):
+            for length in range(MIN_NGRAM_TOKENS, min(MAX_NGRAM_TOKENS, end) + 1):
+                self._position_after[tuple(tokens[end - length : end])] = end
+        self._num_indexed = max(self._num_indexed, len(tokens))
+        for length in range(min(MAX_NGRAM_TOKENS, len(tokens)), MIN_NGRAM_TOKENS - 1, -1):
+            position = self._position_after.get(tuple(tokens[-length:]))
+            if position is not None:
+                return list(tokens[position : position + max(0, max_tokens)])
         return []
 
 
-class Luck:
-    """How often the guesses of one sequence were right, of late; before there were any, and after long without, hopeful."""
+class PromptLookupProposer:
+    """Proposes tokens for greedy requests from an index of each sequence's own text."""
 
-    HOPE = (2.0, 0.5)  # guesses that count as if they had been right, and wrong
-    FADING = 0.9  # of what was, at each step
+    seconds_per_token = 0.0
 
     def __init__(self) -> None:
-        self._right = self._wrong = 0.0
+        self._indexes: WeakKeyDictionary[SequenceState, NgramIndex] = WeakKeyDictionary()
 
-    def learn(self, guesses: int, right: int) -> None:
-        """Of some guesses after one another so many were right; those after the first wrong one say nothing."""
-        self._right = self.FADING * self._right + right
-        self._wrong = self.FADING * self._wrong + (right < guesses)
+    def supports(self, sequence: SequenceState) -> bool:
+        return sequence.request.config.greedy
 
-    @property
-    def chance(self) -> float:
-        """That a guess is right, if those before it are."""
-        right, wrong = self._right + self.HOPE[0], self._wrong + self.HOPE[1]
-        return right / (right + wrong)
-
-    def tokens(self, guesses: int) -> float:
-        """How many tokens a step with so many guesses is expected to give: arXiv 2211.17192, equation 1."""
-        return sum(self.chance**n for n in range(guesses + 1))
+    def propose(self, sequence: SequenceState, max_tokens: int) -> list[int]:
+        index = self._indexes.get(sequence)
+        if index is None:
+            index = self._indexes[sequence] = NgramIndex()
+        return index.continuation(sequence.tokens, max_tokens)

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from lmcraft.inference.request import Sequence as SequenceState
+from lmcraft.inference.request import SequenceState
 
 
 class ServingEngine(Protocol):
     """Generates sequences one step at a time; `lmcraft.inference.engine.Engine` does."""
 
     @property
-    def context(self) -> int:
+    def context_length(self) -> int:
         """Maximum number of tokens in a sequence, prompt included."""
 
     @property
@@ -21,7 +21,7 @@ class ServingEngine(Protocol):
     def cache_usage(self) -> float:
         """The share of the KV cache in use, 0 to 1."""
 
-    def enqueue(self, state: SequenceState) -> None:
+    def enqueue(self, sequence: SequenceState) -> None:
         """Queue a sequence that the engine has prepared."""
 
     def step(self) -> object:
@@ -32,11 +32,11 @@ class ServingEngine(Protocol):
 class CallOnlyEngine:
     """The engine of a model that generates nothing, such as a classifier: its worker only runs calls."""
 
-    context: int
+    context_length: int
     has_work: bool = False
     cache_usage: float = 0.0
 
-    def enqueue(self, state: SequenceState) -> None:
+    def enqueue(self, sequence: SequenceState) -> None:
         raise TypeError("this model generates no text")
 
     def step(self) -> object:

@@ -13,7 +13,7 @@ from lmcraft.errors import LmcraftError, UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.hub import fetch_model
 from lmcraft.inference.engine import Engine
-from lmcraft.inference.native.decoder import Weights
+from lmcraft.inference.native.packing import Weights
 from lmcraft.language_model import LanguageModel
 from lmcraft.server.engine.interface import CallOnlyEngine
 from lmcraft.server.engine.worker import Worker
@@ -53,7 +53,7 @@ class ServedModel:
     def context(self) -> int:
         """Maximum number of tokens of prompt and answer together."""
         model_context, engine = self.model.transformer.config.max_position_embeddings, self.worker.engine
-        return model_context if engine is None else min(model_context, engine.context)
+        return model_context if engine is None else min(model_context, engine.context_length)
 
     @property
     def language_model(self) -> LanguageModel:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmcraft.inference.continuation import Token
-from lmcraft.inference.request import Sequence as SequenceState
+from lmcraft.inference.request import SequenceState
 from lmcraft.server.errors import ApiError
 
 Chunk = dict[int, list[Token]]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
 from lmcraft.errors import UserError
-from lmcraft.inference.request import Sequence as SequenceState
+from lmcraft.inference.request import SequenceState
 from lmcraft.server.engine.admission import queue_full_error
 from lmcraft.server.engine.interface import ServingEngine
 from lmcraft.server.engine.queue import FairQueue, QueueFull
@@ -232,7 +232,7 @@ class Worker:
         """Take a stream's new tokens; returns an error if one of its sequences broke off."""
         error = None
         for n, sequence in enumerate(stream.sequences):
-            if tokens := sequence.found[stream.tokens_read[n] :]:
+            if tokens := sequence.generated[stream.tokens_read[n] :]:
                 stream.pending.setdefault(n, []).extend(tokens)
                 self._record_tokens(stream, n, len(tokens), now)
             if not stream.ended[n] and (sequence.finished or sequence.expired):
@@ -259,7 +259,7 @@ class Worker:
         seconds = now - stream.arrival_time
         self._mean_request_seconds += LATENCY_SMOOTHING * (seconds - self._mean_request_seconds)
         for n, sequence in enumerate(stream.sequences):
-            reason = (sequence.found[-1].finish_reason if sequence.found else None) or "abort"
+            reason = (sequence.generated[-1].finish_reason if sequence.generated else None) or "abort"
             self._metrics.record_finish(self.name, reason, sequence.prompt_length, stream.tokens_read[n], seconds)
 
 

@@ -9,8 +9,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lmcraft.inference.request import Request
-from lmcraft.inference.request import Sequence as SequenceState
+from lmcraft.errors import UserError
+from lmcraft.inference.prompt import check_token_ids
+from lmcraft.inference.prompt import encode_prompt as encode_text
+from lmcraft.inference.request import Request, SequenceState
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.chat import ChatInput, ChatRequest, Message, NamedTool, Tool
@@ -47,7 +49,7 @@ class PreparedRequest:
     @property
     def max_total_tokens(self) -> int:
         """Tokens of all prompts and the most that can be generated."""
-        return self.prompt_tokens + sum(sequence.room for sequence in self.sequences)
+        return self.prompt_tokens + sum(sequence.max_new_tokens for sequence in self.sequences)
 
 
 def build_chat(served: ServedModel, request: ChatRequest, owner: str, limits: Limits) -> PreparedRequest:
@@ -198,21 +200,13 @@ def encode_prompt(served: ServedModel, prompt: str | Sequence[int], *, add_speci
     Raises:
         ApiError: it is empty, or has token ids outside of the vocabulary.
     """
-    tokenizer = served.model.tokenizer
-    if not isinstance(prompt, str):
-        vocab_size = served.model.transformer.config.vocab_size
-        if invalid_ids := [token_id for token_id in prompt if token_id >= vocab_size]:
-            message = f"the prompt has token {invalid_ids[0]}, but the model's are 0 to {vocab_size - 1}"
-            raise ApiError(400, message, param="prompt")
+    try:
+        if isinstance(prompt, str):
+            return encode_text(served.model.tokenizer, prompt, add_special_tokens=add_special_tokens)
+        check_token_ids(prompt, served.model.transformer.config.vocab_size)
         return list(prompt)
-    ids = [*(tokenizer.begin_ids if add_special_tokens else ()), *tokenizer.encode(prompt)]
-    if not ids:
-        start_id = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        ids = [] if start_id is None else [start_id]
-    if not ids:
-        message = "the prompt is empty, and the model has no token that begins a text; give some text"
-        raise ApiError(400, message, param="prompt")
-    return ids
+    except UserError as error:
+        raise ApiError(400, str(error), param="prompt") from error
 
 
 def encode_fill_in_middle(served: ServedModel, prefix: str | Sequence[int], suffix: str) -> list[int]:

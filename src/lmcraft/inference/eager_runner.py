@@ -1,0 +1,61 @@
+"""The eager tier: one sequence after the other in plain PyTorch, on any device.
+
+Shapes: T tokens, V vocabulary.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lmcraft.inference.block_pool import BlockPool, BlockTable
+from lmcraft.inference.next_token_logits import NextTokenLogits
+from lmcraft.inference.paged_cache import PagedCache
+from lmcraft.inference.request import SequenceState
+from lmcraft.model.transformer import Transformer
+
+
+class EagerRunner:
+    """Runs a model, or one of its adapters, over the keys and values in a pool; a `lmcraft.inference.runner.Runner`.
+
+    Args:
+        models: by the name of their adapter; "" is the base model.
+        pool: of keys and values.
+    """
+
+    tier: Literal["eager", "native"] = "eager"
+    max_tokens_per_request = 64
+
+    def __init__(self, models: Mapping[str, Transformer], pool: BlockPool) -> None:
+        self.pool = pool
+        self._models = models
+
+    @property
+    def context_length(self) -> int:
+        return min(self._models[""].config.max_position_embeddings, self.pool.num_slots)
+
+    def can_verify(self, adapter: str) -> bool:
+        return False
+
+    def step_seconds(self, num_rows: int) -> float:
+        return 0.0
+
+    def prefill(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> NextTokenLogits:
+        cache = PagedCache(self.pool, table, num_computed)
+        model = self._models[adapter]
+        logits_11V: Tensor = model(torch.tensor([ids], device=model.device), cache=cache, last_only=True)
+        return NextTokenLogits.of(logits_11V[:, 0].float().cpu())
+
+    def decode(
+        self, work: Sequence[tuple[SequenceState, Sequence[int]]]
+    ) -> Iterator[tuple[SequenceState, Sequence[int], NextTokenLogits, int]]:
+        for sequence, ids in work:
+            scores = self.prefill(sequence.block_table, sequence.num_computed, ids[:1], sequence.request.adapter)
+            yield sequence, ids[:1], scores, 0
+
+    def all_logits(self, table: BlockTable, ids: Sequence[int], adapter: str) -> Tensor:
+        model = self._models[adapter]
+        input_ids = torch.tensor([ids], device=model.device)
+        logits_1TV: Tensor = model(input_ids, cache=PagedCache(self.pool, table, 0))
+        return logits_1TV[0].float().cpu()

@@ -1,0 +1,193 @@
+// Attention over the paged cache of keys and values.
+#pragma once
+
+#include "decoder.h"
+#include "matmul.h"
+
+namespace {
+
+void rotate(float* x, const float* cosines, const float* sines, int n) {
+  int half = n / 2;
+  for (int i = 0; i < half; i++) {
+    float a = x[i], b = x[i + half];
+    x[i] = a * cosines[i] + b * sines[i];  // the sines of the first half include the minus
+    x[i + half] = b * cosines[i + half] + a * sines[i + half];
+  }
+}
+
+inline float convert(float value, float) { return value; }
+inline _Float16 convert(float value, _Float16) { return _Float16(std::clamp(value, -65504.0f, 65504.0f)); }
+
+// The first position that a token at `position` attends to.
+inline int first_visible(const Layer& layer, int position) {
+  return layer.window ? std::max(0, position - layer.window + 1) : 0;
+}
+
+// Replaces scores by exp(score - maximum) for positions `first` to `last`, by zeros elsewhere; returns their sum.
+inline float softmax_numerators(float* scores, int span, int first, int last) {
+  const Ints lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  Floats tops = broadcast(-INFINITY), total{};
+  for (int t = 0; t < span; t += FLOATS_PER_VECTOR) {
+    Ints visible = (lane + t >= first) & (lane + t <= last);
+    Floats score = visible ? load(scores + t) : broadcast(-INFINITY);
+    store(scores + t, score);
+    tops = maximum(tops, score);
+  }
+  tops = broadcast(reduce_max(tops));
+  for (int t = 0; t < span; t += FLOATS_PER_VECTOR) {
+    Floats score = load(scores + t), weight = exponential(score - tops);
+    weight = score == -INFINITY ? Floats{} : weight;
+    store(scores + t, weight);
+    total += weight;
+  }
+  return sum(total);
+}
+
+template <typename T>
+inline void Decoder<T>::project_qkv(const Layer& layer, Scratch& s, int thread) {
+  const float* input = normalize_rows(layer.attention_norm, s);
+  quantize_input(layer.qkv, input, count_, s);
+  int stride = layer.qkv.rows;
+  multiply(layer.qkv, input, count_, s, range(stride, ROWS_PER_TILE, thread), [&](int r, int i, const float* y, int n) {
+    store_partial(y, n, &qkv_[r * stride + i]);
+  });
+}
+
+template <typename T>
+inline int64_t Decoder<T>::slot(const int32_t* blocks, int position) const {
+  return int64_t(blocks[position / model_.block_tokens]) * model_.block_tokens + position % model_.block_tokens;
+}
+
+// The keys of the 16 tokens around `position`: D times 16 numbers.
+template <typename T>
+inline T* Decoder<T>::key_tile(const int32_t* blocks, int layer, int kv_head, int position) const {
+  const ModelLayout& m = model_;
+  int64_t head = int64_t(layer) * m.kv_heads + kv_head;
+  int64_t tile = head * (m.num_slots / SLOTS_PER_TILE) + slot(blocks, position) / SLOTS_PER_TILE;
+  return static_cast<T*>(m.keys) + tile * SLOTS_PER_TILE * m.head_dim;
+}
+
+template <typename T>
+inline T* Decoder<T>::value_row(const int32_t* blocks, int layer, int kv_head, int position) const {
+  const ModelLayout& m = model_;
+  int64_t row = (int64_t(layer) * m.kv_heads + kv_head) * m.num_slots + slot(blocks, position);
+  return static_cast<T*>(m.values) + row * padded_head_dim_;
+}
+
+template <typename T>
+inline void Decoder<T>::norm_and_rotate(const Layer& layer, const float* norm, int position, float* x) const {
+  const ModelLayout& m = model_;
+  if (norm) normalize({norm, nullptr, RMSNORM}, m.norm_eps, x, m.head_dim, x);
+  if (!m.rotary_dim) return;
+  int64_t offset = int64_t(position) * m.rotary_dim;
+  rotate(x, m.rotary[layer.rotary_table][0] + offset, m.rotary[layer.rotary_table][1] + offset, m.rotary_dim);
+}
+
+// All new keys and values are stored before any row attends: rows may be consecutive tokens of one request.
+template <typename T>
+inline void Decoder<T>::store_keys_and_values(const Layer& layer, int n, int thread) {
+  const ModelLayout& m = model_;
+  int stride = layer.qkv.rows;
+  Range units = range(count_ * m.kv_heads, 1, thread);
+  for (int unit = units.begin; unit < units.end; unit++) {
+    int r = unit / m.kv_heads, k = unit % m.kv_heads, position = rows_[r].position;
+    float* key = &qkv_[r * stride + (m.heads + k) * m.head_dim];
+    const float* value = &qkv_[r * stride + (m.heads + m.kv_heads + k) * m.head_dim];
+    norm_and_rotate(layer, layer.k_norm, position, key);
+    T* key_to = key_tile(rows_[r].blocks, n, k, position) + position % SLOTS_PER_TILE;
+    T* value_to = value_row(rows_[r].blocks, n, k, position);
+    for (int i = 0; i < m.head_dim; i++) {
+      key_to[i * SLOTS_PER_TILE] = convert(key[i], T());
+      value_to[i] = convert(value[i], T());
+    }
+  }
+}
+
+// The query heads of one key-value head attend together, for all rows of a run.
+template <typename T>
+inline void Decoder<T>::attend(const Layer& layer, int n, Scratch& s, int thread) {
+  const ModelLayout& m = model_;
+  int group = m.heads / m.kv_heads, pairs = int(runs_.size()) * m.kv_heads;
+  int parts = std::min(group, (threads_ + pairs - 1) / pairs);  // a group is split if some threads would have no work
+  Range units = range(pairs * parts, 1, thread);
+  for (int unit = units.begin; unit < units.end; unit++) {
+    Range heads = split_range(group, 1, unit % parts, parts);
+    int pair = unit / parts, k = pair % m.kv_heads;
+    attend_run(layer, n, runs_[pair / m.kv_heads], k, {k * group + heads.begin, k * group + heads.end}, s);
+  }
+}
+
+template <typename T>
+inline void Decoder<T>::attend_run(const Layer& layer, int n, Range rows, int k, Range heads, Scratch& s) {
+  const ModelLayout& m = model_;
+  int D = m.head_dim, num_heads = heads.end - heads.begin, count = (rows.end - rows.begin) * num_heads;
+  int start = first_visible(layer, rows_[rows.begin].position) / SLOTS_PER_TILE * SLOTS_PER_TILE;
+  int span = (rows_[rows.end - 1].position - start) / SLOTS_PER_TILE * SLOTS_PER_TILE + SLOTS_PER_TILE;
+  const int32_t* blocks = rows_[rows.begin].blocks;
+  auto row_of = [&](int q) { return rows.begin + q / num_heads; };
+  auto head_of = [&](int q) { return heads.begin + q % num_heads; };
+  if (s.scores.size() < size_t(count) * span) s.scores.resize(size_t(count) * span);
+  for (int q = 0; q < count; q++) {
+    float* query = &qkv_[row_of(q) * layer.qkv.rows + head_of(q) * D];
+    norm_and_rotate(layer, layer.q_norm, rows_[row_of(q)].position, query);
+    for (int i = 0; i < D; i++) s.queries[q * D + i] = query[i] * m.attention_scale;
+  }
+  for (int t = 0; t < span; t += SLOTS_PER_TILE) {
+    const T* tile = key_tile(blocks, n, k, start + t);
+    for (int q = 0; q < count; q += 8) {
+      dispatch<8>(count - q, [&](auto Q) {
+        Floats sums[Q.value]{};
+        const float* queries = &s.queries[q * D];
+        for (int i = 0; i < D; i++) {
+          Floats key = load(tile + i * SLOTS_PER_TILE);
+          for (int j = 0; j < Q.value; j++) sums[j] = fma(broadcast(queries[j * D + i]), key, sums[j]);
+        }
+        for (int j = 0; j < Q.value; j++) store(&s.scores[size_t(q + j) * span + t], sums[j]);
+      });
+    }
+  }
+  for (int q = 0; q < count; q++) {
+    int position = rows_[row_of(q)].position;
+    float* scores = &s.scores[size_t(q) * span];
+    s.totals[q] = softmax_numerators(scores, span, first_visible(layer, position) - start, position - start);
+  }
+  for (int q = 0; q < count; q += 4) {
+    dispatch<4>(count - q, [&](auto Q) {
+      int last = rows_[row_of(q + Q.value - 1)].position - start;
+      for (int i = 0; i < D; i += 4 * FLOATS_PER_VECTOR) {
+        dispatch<4>((D - i + FLOATS_PER_VECTOR - 1) / FLOATS_PER_VECTOR, [&](auto V) {
+          float sums[Q.value][V.value * FLOATS_PER_VECTOR];
+          weighted_values<Q.value, V.value>(&s.scores[size_t(q) * span], span, last, blocks, n, k, start, i, sums);
+          for (int j = 0; j < Q.value; j++) {
+            float* to = &attended_[(row_of(q + j) * m.heads + head_of(q + j)) * D + i];
+            for (int d = 0; d < std::min(V.value * FLOATS_PER_VECTOR, D - i); d++) to[d] = sums[j][d] / s.totals[q + j];
+          }
+        });
+      }
+    });
+  }
+}
+
+// The sums over positions of weight * value, for Q queries and V vectors of each value from its number i on.
+template <typename T>
+template <int Q, int V>
+inline void Decoder<T>::weighted_values(const float* weights, int span, int last, const int32_t* blocks, int layer,
+                                        int kv_head, int start, int i, float (*sums)[V * FLOATS_PER_VECTOR]) const {
+  Floats s[Q][V]{};
+  for (int t = 0; t <= last; t += SLOTS_PER_TILE) {
+    const T* value = value_row(blocks, layer, kv_head, start + t) + i;
+    int end = std::min(t + SLOTS_PER_TILE, last + 1);
+    for (int position = t; position < end; position++, value += padded_head_dim_) {
+      Floats v[V];
+      for (int j = 0; j < V; j++) v[j] = load(value + j * FLOATS_PER_VECTOR);
+      for (int q = 0; q < Q; q++) {
+        Floats weight = broadcast(weights[size_t(q) * span + position]);
+        for (int j = 0; j < V; j++) s[q][j] = fma(weight, v[j], s[q][j]);
+      }
+    }
+  }
+  for (int q = 0; q < Q; q++)
+    for (int j = 0; j < V; j++) store(&sums[q][j * FLOATS_PER_VECTOR], s[q][j]);
+}
+
+}  // namespace

@@ -1,0 +1,201 @@
+// The decoder: its threads, its buffers, and the order of a step. The parts of a step are in the headers named below.
+// Names of sizes: C width, D head width, H query heads, K key-value heads, I inner width, V vocabulary, R rows.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "barrier.h"
+#include "model_layout.h"
+#include "norm.h"
+#include "products.h"
+
+namespace {
+
+struct Range {  // of a matrix's rows, or of other units of work
+  int begin, end;
+};
+
+// The share of one thread of `count` units, cut at multiples of `unit`.
+Range split_range(int count, int unit, int thread, int threads) {
+  int units = (count + unit - 1) / unit;
+  int begin = int(int64_t(units) * thread / threads), end = int(int64_t(units) * (thread + 1) / threads);
+  return {std::min(count, begin * unit), std::min(count, end * unit)};
+}
+
+// Calls f with a constant: `count` or MAX, whichever is less.
+template <int MAX, typename F>
+static void dispatch(int count, F f) {
+  if constexpr (MAX > 1) {
+    if (count < MAX) return dispatch<MAX - 1>(count, f);
+  }
+  f(std::integral_constant<int, MAX>());
+}
+
+struct Scratch {  // buffers of one thread
+  Scratch(int longest, int group, int head_dim)
+      : floats(MAX_ROWS_PER_STEP * longest), halves(MAX_ROWS_PER_STEP * longest) {
+    int spans = (longest + COLUMNS_PER_SPAN - 1) / COLUMNS_PER_SPAN;
+    bytes.resize(MAX_ROWS_PER_STEP * spans * COLUMNS_PER_SPAN);
+    offsets.resize(MAX_ROWS_PER_STEP * spans * (COLUMNS_PER_SPAN / COLUMNS_PER_GROUP));
+    scales.resize(MAX_ROWS_PER_STEP * spans);
+    for (int r = 0; r < MAX_ROWS_PER_STEP; r++)
+      x[r] = {&bytes[r * spans * COLUMNS_PER_SPAN], &offsets[r * spans * (COLUMNS_PER_SPAN / COLUMNS_PER_GROUP)],
+              &scales[r * spans]};
+    queries.resize(MAX_ROWS_PER_RUN * group * head_dim);
+    totals.resize(MAX_ROWS_PER_RUN * group);
+  }
+  std::vector<float> floats;
+  // The input of a product, in bfloat16 or quantized.
+  std::vector<uint16_t> halves;
+  std::vector<int8_t> bytes;
+  std::vector<int32_t> offsets;
+  std::vector<float> scales;
+  QuantizedRow x[MAX_ROWS_PER_STEP];
+  // Of attention: the scaled queries of a run's rows and heads, their scores, and the sums of exp(score).
+  std::vector<float> queries, scores, totals;
+  std::vector<float> low_rank[MAX_ROWS_PER_STEP];  // A x of each row's adapter
+};
+
+struct DecoderBase {
+  virtual ~DecoderBase() = default;
+  virtual void step(Row* rows, int count, int threads) = 0;
+};
+
+template <typename T>  // type of the cached keys and values
+class Decoder : public DecoderBase {
+ public:
+  explicit Decoder(const ModelLayout& model)
+      : model_(model), padded_head_dim_((model.head_dim + FLOATS_PER_VECTOR - 1) / FLOATS_PER_VECTOR * FLOATS_PER_VECTOR) {
+    const ModelLayout& m = model_;
+    int threads = m.max_threads, longest = std::max({m.width, m.heads * m.head_dim, m.inner});
+    int qkv_columns = (m.heads + 2 * m.kv_heads) * m.head_dim;
+    x_.resize(MAX_ROWS_PER_STEP * m.width);
+    sublayer_.resize(MAX_ROWS_PER_STEP * m.width);
+    qkv_.resize(MAX_ROWS_PER_STEP * qkv_columns);
+    attended_.resize(MAX_ROWS_PER_STEP * m.heads * m.head_dim);
+    inner_.resize(MAX_ROWS_PER_STEP * m.inner);
+    for (int thread = 0; thread < threads; thread++)
+      scratch_.push_back(std::make_unique<Scratch>(longest, m.heads / m.kv_heads, m.head_dim));
+    for (int thread = 1; thread < threads; thread++) workers_.emplace_back([this, thread] { work(thread); });
+  }
+
+  ~Decoder() override {
+    stop_.store(true);
+    signal_.fetch_add(1, std::memory_order_seq_cst);
+    signal_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  void step(Row* rows, int count, int threads) override {
+    rows_ = rows;
+    count_ = count;
+    threads_ = threads;
+    runs_.clear();
+    for (int r = 0; r < count; r++) {
+      bool follows = !runs_.empty() && r - runs_.back().begin < MAX_ROWS_PER_RUN && rows[r].blocks == rows[r - 1].blocks &&
+                     rows[r].position == rows[r - 1].position + 1;
+      if (!follows) runs_.push_back({r, r});
+      runs_.back().end = r + 1;
+    }
+    barrier_.set_threads(threads);
+    signal_.store((++steps_ << 8) | uint32_t(threads), std::memory_order_seq_cst);
+    if (sleepers_.load(std::memory_order_seq_cst) > 0) signal_.notify_all();
+    run(0);
+  }
+
+ private:
+  void work(int thread) {
+    uint32_t seen = 0;
+    for (;;) {
+      Barrier::wait_for_change(signal_, seen, sleepers_);
+      seen = signal_.load(std::memory_order_acquire);
+      if (stop_.load()) return;
+      if (thread < int(seen % 256)) run(thread);  // the number of threads is in the signal itself, so all agree on it
+    }
+  }
+
+  void run(int thread) {
+    const ModelLayout& m = model_;
+    Scratch& s = *scratch_[thread];
+    embed(range(m.width, ROWS_PER_TILE, thread));
+    barrier_.wait();
+    for (int n = 0; n < m.num_layers; n++) {
+      const Layer& layer = m.layers[n];
+      project_qkv(layer, s, thread);
+      barrier_.wait();
+      store_keys_and_values(layer, n, thread);
+      barrier_.wait();
+      attend(layer, n, s, thread);
+      barrier_.wait();
+      // With a parallel residual the feed-forward layer reads x as it was before attention.
+      add_projection(layer.output, attended_.data(), layer.attention_post_norm, s, thread, m.parallel_residual != 0);
+      feed_forward(layer, s, thread);
+      barrier_.wait();
+      add_projection(layer.down, inner_.data(), layer.feed_forward_post_norm, s, thread, false);
+      if (m.parallel_residual) {
+        Range columns = range(m.width, ROWS_PER_TILE, thread);
+        for (int r = 0; r < count_; r++)
+          for (int i = columns.begin; i < columns.end; i++) x_[r * m.width + i] += sublayer_[r * m.width + i];
+        barrier_.wait();
+      }
+    }
+    output_logits(s, thread);
+    barrier_.wait();
+  }
+
+  Range range(int count, int unit, int thread) const { return split_range(count, unit, thread, threads_); }
+
+  // embedding_and_logits.h
+  void embed(Range columns);
+  void output_logits(Scratch& s, int thread);
+  void set_argmax_and_logsumexp(Row& row) const;
+
+  // matmul.h
+  const float* normalize_rows(const Norm& norm, Scratch& s);
+  void quantize_input(const Matrix& m, const float* input, int count, Scratch& s);
+  template <typename Put>
+  void multiply(const Matrix& m, const float* input, int count, Scratch& s, Range rows, Put put);
+  template <int BLOCK, typename Put>
+  void multiply_blocks(const Matrix& m, const float* input, int count, const Scratch& s, Range rows, Put put);
+  void add_projection(const Matrix& m, const float* input, const Norm& post, Scratch& s, int thread, bool keep_separate);
+
+  // lora.h
+  const LoraDelta* delta_of(const Matrix& m, int r) const;
+  void multiply_lora_a(const Matrix& m, const float* input, int count, Scratch& s);
+
+  // attention.h
+  void project_qkv(const Layer& layer, Scratch& s, int thread);
+  void store_keys_and_values(const Layer& layer, int n, int thread);
+  void attend(const Layer& layer, int n, Scratch& s, int thread);
+  void attend_run(const Layer& layer, int n, Range rows, int k, Range heads, Scratch& s);
+  template <int Q, int V>
+  void weighted_values(const float* weights, int span, int last, const int32_t* blocks, int layer, int kv_head, int start,
+                       int i, float (*sums)[V * FLOATS_PER_VECTOR]) const;
+  void norm_and_rotate(const Layer& layer, const float* norm, int position, float* x) const;
+  int64_t slot(const int32_t* blocks, int position) const;
+  T* key_tile(const int32_t* blocks, int layer, int kv_head, int position) const;
+  T* value_row(const int32_t* blocks, int layer, int kv_head, int position) const;
+
+  // feed_forward.h
+  void feed_forward(const Layer& layer, Scratch& s, int thread);
+
+  ModelLayout model_;
+  int padded_head_dim_;
+  Barrier barrier_;
+  std::vector<float> x_, sublayer_, qkv_, attended_, inner_;  // R rows each; sublayer_: an output not yet added to x_
+  std::vector<std::unique_ptr<Scratch>> scratch_;
+  std::vector<std::thread> workers_;
+  uint32_t steps_ = 0;
+  std::atomic<uint32_t> signal_{0};  // the number of the step, and in the lowest 8 bits its number of threads
+  std::atomic<int> sleepers_{0};
+  std::atomic<bool> stop_{false};
+  Row* rows_ = nullptr;
+  std::vector<Range> runs_;  // of rows that are consecutive tokens of one request
+  int count_ = 0, threads_ = 1;
+};
+
+}  // namespace

@@ -1,0 +1,34 @@
+// Adapters: row_scale * W x + B A x, different for each row.
+#pragma once
+
+#include "decoder.h"
+
+namespace {
+
+template <typename T>
+inline const LoraDelta* Decoder<T>::delta_of(const Matrix& m, int r) const {
+  const LoraDelta* deltas = m.number < 0 ? nullptr : rows_[r].deltas;
+  return deltas && deltas[m.number].rank ? &deltas[m.number] : nullptr;
+}
+
+// A x of each row's adapter; every thread computes all of it.
+template <typename T>
+inline void Decoder<T>::multiply_lora_a(const Matrix& m, const float* input, int count, Scratch& s) {
+  for (int r = 0; r < count; r++) {
+    const LoraDelta* delta = delta_of(m, r);
+    s.low_rank[r].resize(delta ? (delta->rank + FLOATS_PER_VECTOR - 1) / FLOATS_PER_VECTOR * FLOATS_PER_VECTOR : 0);
+    for (int k = 0; k < int(s.low_rank[r].size()); k += FLOATS_PER_VECTOR)
+      multiply_dense<1, FLOATS_PER_VECTOR>(delta->a + int64_t(k) * m.columns, input + r * m.columns, m.columns,
+                                           &s.low_rank[r][k]);
+  }
+}
+
+// 16 numbers of W x, from row i of W on.
+inline void add_delta(const LoraDelta& delta, const float* low_rank, int i, float* y) {
+  Floats sum = load(y) * load(delta.row_scale + i);
+  for (int k = 0; k < delta.rank; k++)
+    sum = fma(broadcast(low_rank[k]), load(delta.b + int64_t(k) * delta.padded_rows + i), sum);
+  store(y, sum);
+}
+
+}  // namespace

@@ -1,0 +1,241 @@
+"""Packing a Transformer for the native decode step: its tensors as pointers in a `ModelLayout`.
+
+Shapes: O rows (outputs) and I columns (inputs) of a matrix, r rank.
+"""
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lmcraft.inference.block_pool import BlockPool
+from lmcraft.inference.native.structs import (
+    ACTIVATIONS,
+    COLUMNS_PER_SPAN,
+    FLOATS_PER_VECTOR,
+    LAYERNORM,
+    MATRICES_PER_LAYER,
+    NO_NORM,
+    NUMBER_TYPES,
+    RMSNORM,
+    ROWS_PER_TILE,
+    Layer,
+    LoraDelta,
+    Matrix,
+    ModelLayout,
+    Norm,
+)
+from lmcraft.model.linear import Linear
+from lmcraft.model.lora_linear import LoraLinear, lora_factors
+from lmcraft.model.norm import GemmaRMSNorm, LayerNorm
+from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits, QuantizedMatrix, quantize_groups, quantize_rows
+from lmcraft.model.rotary import rotary_table
+from lmcraft.model.transformer import Transformer
+
+Weights = Literal["float32", "bfloat16", "int8", "int4"]
+BYTES_PER_CACHE_LINE = 64
+
+
+def tile_int8(numbers: Tensor) -> Tensor:
+    """Int8 weights in the order that the step reads them: per tile of 32 rows, four columns of each row, then the next four.
+
+    128 is added to each weight. `numbers` is (rows, columns), int8; rows divide by 32, columns by 4.
+    """
+    unsigned = numbers.contiguous().view(torch.uint8) ^ 128
+    return unsigned.view(len(numbers) // ROWS_PER_TILE, ROWS_PER_TILE, -1, 4).transpose(1, 2)
+
+
+def tile_int4(numbers: Tensor) -> Tensor:
+    """The same for int4 weights, -8 to 7, after adding 8. Bytes hold a group's first 16 columns low, its last 16 high.
+
+    `numbers` is (rows, columns), int8; rows divide by 32, columns by 32.
+    """
+    tiles = (numbers + 8).to(torch.uint8).view(len(numbers) // ROWS_PER_TILE, ROWS_PER_TILE, -1, 2, 4, 4)
+    return (tiles[:, :, :, 0] | tiles[:, :, :, 1] << 4).permute(0, 2, 3, 1, 4)
+
+
+def matrices_of(block: nn.Module) -> dict[str, list[Any]]:
+    """The linear layers of a block by the name of the matrix in `Layer` that holds them; q, k and v are one matrix."""
+    attention: Any = block.attention
+    feed_forward: Any = block.feed_forward
+    ungated = feed_forward.gate_proj is None
+    matrices = {
+        "qkv": [attention.q_proj, attention.k_proj, attention.v_proj],
+        "output": [attention.o_proj],
+        "gate": [feed_forward.up_proj if ungated else feed_forward.gate_proj],
+        "up": [] if ungated else [feed_forward.up_proj],
+        "down": [feed_forward.down_proj],
+    }
+    return {name: parts for name, parts in matrices.items() if parts}
+
+
+class ModelPacker:
+    """Packs a model and its adapters. Keep it as long as what it returned: it owns the memory that this points to.
+
+    Args:
+        weights: the type that matrices are packed in; int8 and int4 are quantized here unless the model is already.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights: Weights = weights
+        self._owned: list[object] = []
+
+    def pack_model(self, model: Transformer, pool: BlockPool, max_threads: int) -> ModelLayout:
+        """A model over the keys and values of a pool; its tensors are used in place where their type fits."""
+        self._owned += [model, pool]
+        c = model.config
+        layout = ModelLayout()
+        layout.width, layout.heads, layout.kv_heads = c.hidden_size, c.num_attention_heads, c.num_key_value_heads
+        layout.head_dim, layout.inner, layout.vocabulary = c.head_dim, c.intermediate_size, c.vocab_size
+        layout.num_layers = c.num_hidden_layers
+        layout.activation, layout.parallel_residual = ACTIVATIONS[c.feed_forward], c.parallel_residual
+        layout.norm_eps, layout.attention_scale = c.norm_eps, (c.query_pre_attn_scalar or c.head_dim) ** -0.5
+        layout.embedding_scale = c.hidden_size**0.5 if c.scale_embeddings else 1.0
+        embedding = self._dense(model.embed_tokens.weight)
+        layout.embedding = embedding.data_ptr()
+        layout.embedding_stride_bytes = embedding.stride(0) * embedding.element_size()
+        layout.embedding_type = NUMBER_TYPES[str(embedding.dtype).removeprefix("torch.")]
+        if model.embed_positions is not None:
+            layout.position_embedding = self._floats(model.embed_positions.weight)
+        if c.position == "rotary":
+            layout.rotary_dim = c.rotary_dim
+            for local in range(2 if c.rope_local_theta else 1):
+                tables = rotary_table(min(c.max_position_embeddings, pool.num_slots), c, local=bool(local))
+                for number, table in enumerate(tables):
+                    layout.rotary[2 * local + number] = self._floats(table)
+        layers = (Layer * c.num_hidden_layers)()
+        for number, block in enumerate(model.layers):
+            layers[number] = self._layer(model, number, block)
+        self._owned.append(layers)
+        layout.layers, layout.norm = layers, self._norm(model.norm)
+        head = model.embed_tokens if model.lm_head is None else model.lm_head
+        # With int4 the output projection stays int8: it would cost about as much accuracy as all other matrices together
+        # (docs/quantization.md).
+        layout.head = self._matrix(head, weights="int8" if self._weights == "int4" else self._weights)
+        layout.head.number = -1
+        layout.keys, layout.values, layout.num_slots = pool.keys.data_ptr(), pool.values.data_ptr(), pool.num_slots
+        layout.block_tokens = pool.block_tokens
+        layout.cache_type = NUMBER_TYPES[str(pool.values.dtype).removeprefix("torch.")]
+        layout.max_threads = max_threads
+        return layout
+
+    def pack_adapters(self, adapters: Mapping[str, Transformer]) -> "dict[str, ctypes.Array[LoraDelta]]":
+        """The changes of each adapter to each matrix, by the number of the matrix; without unsupported adapters.
+
+        An adapter that was trained over weights in other bits is unsupported: its base weights are not the packed ones.
+        """
+        return {name: self._deltas(model) for name, model in adapters.items() if self._supports(model)}
+
+    def _layer(self, model: Transformer, number: int, block: nn.Module) -> Layer:
+        attention: Any = block.attention
+        layer = Layer()
+        for name in ("attention_norm", "attention_post_norm", "feed_forward_norm", "feed_forward_post_norm"):
+            setattr(layer, name, self._norm(getattr(block, name)))
+        if attention.q_norm is not None:
+            layer.q_norm, layer.k_norm = self._norm(attention.q_norm).weight, self._norm(attention.k_norm).weight
+        for index, (name, parts) in enumerate(matrices_of(block).items()):
+            matrix = self._matrix(*parts)
+            matrix.number = number * MATRICES_PER_LAYER + index
+            setattr(layer, name, matrix)
+        sliding = model.config.is_sliding(number)
+        layer.window = model.config.sliding_window if sliding else 0
+        layer.rotary_table = int(sliding and model.config.rope_local_theta > 0)
+        return layer
+
+    def _supports(self, model: Transformer) -> bool:
+        bases = [module.base for module in model.modules() if isinstance(module, LoraLinear)]
+        return all(isinstance(base, Linear) or self._weights == f"int{base.bits}" for base in bases)
+
+    def _deltas(self, model: Transformer) -> "ctypes.Array[LoraDelta]":
+        deltas = (LoraDelta * (MATRICES_PER_LAYER * len(model.layers)))()
+        for number, block in enumerate(model.layers):
+            for index, parts in enumerate(matrices_of(block).values()):
+                deltas[number * MATRICES_PER_LAYER + index] = self._delta(parts)
+        return deltas
+
+    def _delta(self, parts: Sequence[Linear | LoraLinear]) -> LoraDelta:
+        """The changes of several layers as one: their A stacked, their B on a block diagonal."""
+        if not any(isinstance(part, LoraLinear) for part in parts):
+            return LoraDelta()
+        a, b, row_scale = zip(*(lora_factors(part) for part in parts), strict=True)
+        a_rI, b_Or = torch.cat(a), torch.block_diag(*b)  # type: ignore[no-untyped-call]
+        rank, padding = len(a_rI), -len(b_Or) % FLOATS_PER_VECTOR
+        return LoraDelta(
+            self._floats(nn.functional.pad(a_rI, (0, 0, 0, -rank % FLOATS_PER_VECTOR))),
+            self._floats(nn.functional.pad(b_Or.t(), (0, padding))),
+            self._floats(nn.functional.pad(torch.cat(row_scale), (0, padding))),
+            rank,
+            len(b_Or) + padding,
+        )
+
+    def _norm(self, norm: nn.Module) -> Norm:
+        if isinstance(norm, nn.Identity):
+            return Norm(None, None, NO_NORM)
+        weight: Tensor = norm.weight  # type: ignore[assignment]
+        if isinstance(norm, GemmaRMSNorm):
+            weight = weight.float() + 1
+        if isinstance(norm, LayerNorm):
+            return Norm(self._floats(weight), self._floats(norm.bias), LAYERNORM)
+        return Norm(self._floats(weight), None, RMSNORM)
+
+    def _matrix(self, *parts: nn.Module, weights: Weights | None = None) -> Matrix:
+        """The weights of one or more layers as one matrix, row after row."""
+        weights = weights or self._weights
+        parts_OI: list[Tensor] = [part.weight for part in parts]  # type: ignore[misc]
+        biases = [bias for part in parts if (bias := getattr(part, "bias", None)) is not None]
+        rows, columns = sum(len(weight_OI) for weight_OI in parts_OI), parts_OI[0].shape[1]
+        padding = -rows % ROWS_PER_TILE
+        bias = self._floats(nn.functional.pad(torch.cat(biases), (0, padding))) if biases else None
+        number_type = NUMBER_TYPES[weights]
+        if weights in ("float32", "bfloat16"):
+            weight_OI = parts_OI[0] if len(parts_OI) == 1 else torch.cat(parts_OI)
+            dense = self._dense(weight_OI.to(getattr(torch, weights)))
+            return Matrix(dense.data_ptr(), None, bias, number_type, rows, columns, columns)
+        bits: Bits = 8 if weights == "int8" else 4
+        padded_columns = -(-columns // COLUMNS_PER_SPAN) * COLUMNS_PER_SPAN
+        quantized = [self._quantize(part, padded_columns, bits) for part in parts]
+        numbers = nn.functional.pad(torch.cat([part.numbers for part in quantized]), (0, 0, 0, padding))
+        scales = nn.functional.pad(torch.cat([part.scales for part in quantized]), (0, 0, 0, padding))
+        scales = scales.view(-1, ROWS_PER_TILE, scales.shape[1]).transpose(1, 2)  # (tiles, groups, 32)
+        if bits == 8:
+            data, scale = self._aligned(tile_int8(numbers)), self._floats(scales)
+        else:
+            data = self._aligned(tile_int4(numbers))
+            scale = self._own(scales.to(torch.float16).contiguous()).data_ptr()
+        return Matrix(data, scale, bias, number_type, rows, columns, padded_columns)
+
+    @staticmethod
+    def _quantize(part: nn.Module, padded_columns: int, bits: Bits) -> QuantizedMatrix:
+        """A layer's matrix in integers, with padded columns: the stored integers, or quantized now."""
+        stored: QuantizedMatrix | None = getattr(part, "quantized", None)
+        weight: Tensor = part.weight  # type: ignore[assignment]
+        padding = padded_columns - weight.shape[1]
+        if stored is None or stored.bits != bits:
+            padded = nn.functional.pad(weight.float(), (0, padding))
+            return quantize_rows(padded) if bits == 8 else quantize_groups(padded)
+        groups = padded_columns // GROUP_SIZE - stored.scales.shape[1] if bits == 4 else 0
+        numbers, scales = nn.functional.pad(stored.numbers, (0, padding)), nn.functional.pad(stored.scales, (0, groups))
+        return QuantizedMatrix(numbers, scales, bits)
+
+    def _dense(self, tensor: Tensor) -> Tensor:
+        """The tensor, contiguous and in a type that the step reads; itself where it can be."""
+        dtype = tensor.dtype if tensor.dtype in (torch.float32, torch.bfloat16) else torch.float32
+        return self._own(tensor.detach().to(dtype).contiguous())
+
+    def _floats(self, tensor: Tensor) -> int:
+        """The address of the tensor in float32."""
+        return self._own(tensor.detach().float().contiguous()).data_ptr()
+
+    def _aligned(self, tensor: Tensor) -> int:
+        """The address of a copy that is aligned to cache lines."""
+        size = tensor.numel() * tensor.element_size()
+        buffer = torch.empty(size + BYTES_PER_CACHE_LINE, dtype=torch.uint8)
+        start = -buffer.data_ptr() % BYTES_PER_CACHE_LINE
+        buffer[start : start + size].view(tensor.dtype).view(tensor.shape).copy_(tensor)
+        return self._own(buffer).data_ptr() + start
+
+    def _own(self, tensor: Tensor) -> Tensor:
+        self._owned.append(tensor)
+        return tensor

@@ -1,0 +1,117 @@
+"""The native tier: decode steps in the compiled operation, and what it is slower at in PyTorch.
+
+Prompts of models whose weights are not quantized run in PyTorch, which multiplies many rows faster; so do adapters that the
+compiled operation does not support.
+
+Shapes: T tokens, V vocabulary.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lmcraft.inference.block_pool import BlockPool, BlockTable
+from lmcraft.inference.eager_runner import EagerRunner
+from lmcraft.inference.native.decoder import DecodeRow, NativeDecoder
+from lmcraft.inference.native.packing import Weights
+from lmcraft.inference.native.structs import MAX_ROWS_PER_STEP
+from lmcraft.inference.next_token_logits import NextTokenLogits
+from lmcraft.inference.request import SequenceState
+from lmcraft.inference.thread_tuner import ThreadTuner, one_torch_thread
+from lmcraft.model.transformer import Transformer
+
+Work = list[tuple[SequenceState, Sequence[int]]]
+
+
+class NativeRunner:
+    """Runs a model natively over the keys and values in a pool; a `lmcraft.inference.runner.Runner`.
+
+    Args:
+        eager: of the same model, adapters and pool.
+        model: the base model, on the CPU.
+        weights: the type that the native step reads.
+        adapters: models with adapters, by name.
+    """
+
+    tier: Literal["eager", "native"] = "native"
+    max_tokens_per_request = MAX_ROWS_PER_STEP
+
+    def __init__(
+        self, eager: EagerRunner, model: Transformer, weights: Weights, adapters: Mapping[str, Transformer]
+    ) -> None:
+        self._eager = eager
+        self._prefills_natively = weights in ("int8", "int4")
+        max_threads = torch.get_num_threads()
+        self._tuners = {rows: ThreadTuner(max_threads) for rows in range(1, MAX_ROWS_PER_STEP + 1)}
+        self._decoder = NativeDecoder(model, eager.pool, weights, max_threads=max_threads, adapters=adapters)
+
+    @property
+    def pool(self) -> BlockPool:
+        return self._eager.pool
+
+    @property
+    def context_length(self) -> int:
+        return self._eager.context_length
+
+    def can_verify(self, adapter: str) -> bool:
+        return adapter in self._decoder.adapters
+
+    def step_seconds(self, num_rows: int) -> float:
+        return self._tuners[num_rows].step_seconds
+
+    def prefill(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> NextTokenLogits:
+        if adapter not in self._decoder.adapters or not (len(ids) == 1 or self._prefills_natively):
+            return self._eager.prefill(table, num_computed, ids, adapter)
+        blocks = torch.tensor(table.blocks, dtype=torch.int32)
+        last = len(ids) - 1
+        with one_torch_thread():
+            for start in range(0, len(ids), MAX_ROWS_PER_STEP):
+                numbers = range(start, min(start + MAX_ROWS_PER_STEP, len(ids)))
+                logits = self._step([DecodeRow(ids[n], num_computed + n, blocks, n == last, adapter) for n in numbers])
+        return logits
+
+    def decode(
+        self, work: Sequence[tuple[SequenceState, Sequence[int]]]
+    ) -> Iterator[tuple[SequenceState, Sequence[int], NextTokenLogits, int]]:
+        steps: list[Work] = []
+        for sequence, ids in work:
+            if sequence.request.adapter not in self._decoder.adapters:
+                yield from self._eager.decode([(sequence, ids)])
+            elif steps and sum(len(other) for _, other in steps[-1]) + len(ids) <= MAX_ROWS_PER_STEP:
+                steps[-1].append((sequence, ids))
+            else:
+                steps.append([(sequence, ids)])
+        if steps:
+            with one_torch_thread():
+                for step in steps:
+                    yield from self._decode_step(step)
+
+    def _decode_step(self, work: Work) -> Iterator[tuple[SequenceState, Sequence[int], NextTokenLogits, int]]:
+        rows = []
+        for sequence, ids in work:
+            blocks = torch.tensor(sequence.block_table.blocks, dtype=torch.int32)
+            needs_logits = len(sequence.tokens) - sequence.num_computed <= len(ids)  # false while a preempted one catches up
+            adapter, first = sequence.request.adapter, sequence.num_computed
+            rows += [DecodeRow(i, first + n, blocks, needs_logits, adapter) for n, i in enumerate(ids)]
+        logits = self._step(rows)
+        first_row = 0
+        for sequence, ids in work:
+            yield sequence, ids, logits, first_row
+            first_row += len(ids)
+
+    def all_logits(self, table: BlockTable, ids: Sequence[int], adapter: str) -> Tensor:
+        if adapter not in self._decoder.adapters:
+            return self._eager.all_logits(table, ids, adapter)
+        blocks = torch.tensor(table.blocks, dtype=torch.int32)
+        logits = []
+        for start in range(0, len(ids), MAX_ROWS_PER_STEP):
+            chunk = ids[start : start + MAX_ROWS_PER_STEP]
+            rows = [DecodeRow(i, start + n, blocks, adapter=adapter) for n, i in enumerate(chunk)]
+            logits.append(self._step(rows).logits.clone())
+        return torch.cat(logits)
+
+    def _step(self, rows: list[DecodeRow]) -> NextTokenLogits:
+        with self._tuners[len(rows)].measure_step() as threads:
+            return self._decoder.step(rows, threads)

@@ -1,0 +1,88 @@
+"""The structures and constants of `model_layout.h`, for ctypes. `check_struct_sizes` compares the two at load."""
+
+import ctypes
+from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
+
+FLOATS_PER_VECTOR = 16
+MAX_ROWS_PER_STEP = 64
+ROWS_PER_TILE = 32  # rows of quantized weights that are interleaved
+COLUMNS_PER_SPAN = 64  # activations that share a scale
+MATRICES_PER_LAYER = 5
+
+NUMBER_TYPES = {"float32": 0, "bfloat16": 1, "int8": 2, "int4": 3, "float16": 4}
+ACTIVATIONS = {"swiglu": 0, "geglu_tanh": 1, "gelu": 2, "gelu_tanh": 3, "relu2": 4}
+NO_NORM, RMSNORM, LAYERNORM = range(3)
+
+
+class Matrix(Structure):
+    _fields_ = [
+        *((name, c_void_p) for name in ("data", "scale", "bias")),
+        *((name, c_int32) for name in ("type", "rows", "columns", "padded_columns", "number")),
+    ]
+
+
+class Norm(Structure):
+    _fields_ = [("weight", c_void_p), ("bias", c_void_p), ("type", c_int32)]
+
+
+class Layer(Structure):
+    _fields_ = [
+        *((f"{name}_norm", Norm) for name in ("attention", "attention_post", "feed_forward", "feed_forward_post")),
+        *((name, c_void_p) for name in ("q_norm", "k_norm")),
+        *((name, Matrix) for name in ("qkv", "output", "gate", "up", "down")),
+        *((name, c_int32) for name in ("window", "rotary_table")),
+    ]
+
+
+class ModelLayout(Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("width", "heads", "kv_heads", "head_dim", "rotary_dim", "inner", "vocabulary")),
+        *((name, c_int32) for name in ("num_layers", "activation", "parallel_residual", "block_tokens")),
+        ("embedding_type", c_int32),
+        *((name, c_float) for name in ("norm_eps", "embedding_scale", "attention_scale", "reserved")),
+        ("embedding", c_void_p),
+        ("embedding_stride_bytes", c_int64),
+        ("position_embedding", c_void_p),
+        ("rotary", c_void_p * 4),
+        ("layers", POINTER(Layer)),
+        ("norm", Norm),
+        ("head", Matrix),
+        ("keys", c_void_p),
+        ("values", c_void_p),
+        ("num_slots", c_int64),
+        ("cache_type", c_int32),
+        ("max_threads", c_int32),
+    ]
+
+
+class LoraDelta(Structure):
+    _fields_ = [
+        *((name, c_void_p) for name in ("a", "b", "row_scale")),
+        *((name, c_int32) for name in ("rank", "padded_rows")),
+    ]
+
+
+class Row(Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("token", "position")),
+        *((name, c_void_p) for name in ("blocks", "logits")),
+        ("deltas", POINTER(LoraDelta)),
+        ("argmax", c_int32),
+        ("logsumexp", c_float),
+    ]
+
+
+STRUCTS: tuple[type[Structure], ...] = (Matrix, Norm, Layer, ModelLayout, LoraDelta, Row)
+
+
+def check_struct_sizes(library: ctypes.CDLL) -> None:
+    """Raise RuntimeError unless every structure has the same size here and in the compiled library."""
+    library.lmcraft_sizeof.argtypes = [ctypes.c_char_p]
+    library.lmcraft_sizeof.restype = c_int64
+    for struct in STRUCTS:
+        native, python = library.lmcraft_sizeof(struct.__name__.encode()), ctypes.sizeof(struct)
+        if native != python:
+            raise RuntimeError(
+                f"struct {struct.__name__} has {native} bytes in model_layout.h but {python} in structs.py: "
+                "declare the same fields in both"
+            )

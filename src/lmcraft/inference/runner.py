@@ -1,0 +1,113 @@
+"""What computes the logits: a `Runner` for each tier, and the choice between them.
+
+Shapes: T tokens, V vocabulary.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from lmcraft.errors import UserError
+from lmcraft.inference.block_pool import BlockPool, BlockTable
+from lmcraft.inference.eager_runner import EagerRunner
+from lmcraft.inference.native.decoder import unsupported_reason
+from lmcraft.inference.native.packing import Weights
+from lmcraft.inference.native.runner import NativeRunner
+from lmcraft.inference.next_token_logits import NextTokenLogits
+from lmcraft.inference.request import SequenceState
+from lmcraft.model.quantized_matrix import QuantizedMatrix
+from lmcraft.model.transformer import Transformer
+
+MAX_CACHE_BYTES = 4 * 2**30  # of keys and values, unless one context alone needs more
+DEFAULT_CACHE_TOKENS = 32_768
+
+Tier = Literal["auto", "native", "eager"]
+
+
+class Runner(Protocol):
+    """Runs a model over the keys and values in a pool. Called by one thread at a time, in inference mode."""
+
+    @property
+    def tier(self) -> Literal["eager", "native"]: ...
+
+    @property
+    def pool(self) -> BlockPool: ...
+
+    @property
+    def context_length(self) -> int:
+        """Maximum number of tokens of a sequence, prompt included."""
+        ...
+
+    @property
+    def max_tokens_per_request(self) -> int:
+        """Maximum number of tokens of one sequence in a decode step."""
+        ...
+
+    def can_verify(self, adapter: str) -> bool:
+        """Whether a decode step computes several tokens of a sequence at once, so that proposals save steps."""
+        ...
+
+    def step_seconds(self, num_rows: int) -> float:
+        """Usual duration of a decode step of `num_rows` tokens; 0 if unknown."""
+        ...
+
+    def prefill(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> NextTokenLogits:
+        """Compute tokens after the first `num_computed`; the last row scores the token after them."""
+        ...
+
+    def decode(
+        self, work: Sequence[tuple[SequenceState, Sequence[int]]]
+    ) -> Iterator[tuple[SequenceState, Sequence[int], NextTokenLogits, int]]:
+        """Compute the next tokens of several requests.
+
+        Yields each sequence with those of its tokens that were computed, the logits, and the row of the first token. The
+        logits are valid until the next item.
+        """
+        ...
+
+    def all_logits(self, table: BlockTable, ids: Sequence[int], adapter: str) -> Tensor:
+        """The logits after every token of a text, (T, V), float32, on the CPU; `table` has room for it."""
+        ...
+
+
+def build_runner(
+    model: Transformer,
+    *,
+    tier: Tier = "auto",
+    weights: Weights | None = None,
+    cache_tokens: int = 0,
+    adapters: Mapping[str, Transformer] | None = None,
+) -> Runner:
+    """A runner with its own pool of keys and values; arguments as in `Engine`.
+
+    Raises:
+        UserError: the native tier is required and does not support the model.
+    """
+    reason = unsupported_reason(model) if tier != "eager" else ""
+    if reason and (tier == "native" or weights in ("int8", "int4")):
+        raise UserError(f"the native decode step does not support this model: {reason}; use tier='eager'")
+    native = tier != "eager" and not reason
+    weights = weights or stored_weights(model)
+    dtype = torch.float16 if native and weights != "float32" else model.compute_dtype
+    num_tokens = cache_tokens or default_cache_tokens(model, dtype)
+    pool = BlockPool(model.config, num_tokens=num_tokens, dtype=dtype, device=model.device)
+    eager = EagerRunner({**(adapters or {}), "": model}, pool)
+    return NativeRunner(eager, model, weights, adapters or {}) if native else eager
+
+
+def stored_weights(model: Transformer) -> Weights:
+    """The native weight type nearest to that of the model's folder."""
+    stored: QuantizedMatrix | None = model.layers[0].attention.o_proj.quantized  # type: ignore[union-attr, assignment]
+    if stored is not None:
+        return "int8" if stored.bits == 8 else "int4"
+    return "float32" if model.compute_dtype == torch.float32 else "bfloat16"
+
+
+def default_cache_tokens(model: Transformer, dtype: torch.dtype) -> int:
+    """Room for 32,768 tokens in at most 4 GiB, but at least for one context."""
+    c = model.config
+    numbers_per_token = 2 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim
+    max_tokens = MAX_CACHE_BYTES // (numbers_per_token * torch.empty(0, dtype=dtype).element_size())
+    return max(c.max_position_embeddings, min(DEFAULT_CACHE_TOKENS, max_tokens))

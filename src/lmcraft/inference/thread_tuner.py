@@ -1,0 +1,73 @@
+"""How many threads a decode step uses: measured, because on a busy core two threads are far slower than one."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+TRIAL_STEPS_PER_CANDIDATE = 3
+STEPS_BETWEEN_TRIALS = 200
+SLOW_STEP_RATIO = 1.5  # a step this many times slower than usual suggests that another program uses our cores
+
+
+class ThreadTuner:
+    """Tries one thread and all of them, keeps the faster, and tries again regularly, or as soon as steps become slow.
+
+    Args:
+        max_threads: the larger candidate.
+    """
+
+    def __init__(self, max_threads: int) -> None:
+        self._candidates = sorted({1, max(1, max_threads)})
+        self._seconds: dict[int, list[float]] = {}
+        self._start_trials()
+
+    @property
+    def threads(self) -> int:
+        """For the next step."""
+        return self._trials[0] if self._trials else self._best
+
+    @property
+    def step_seconds(self) -> float:
+        """Usual duration of a step; 0 before the first."""
+        return self._usual or min((min(seconds) for seconds in self._seconds.values() if seconds), default=0.0)
+
+    @contextmanager
+    def measure_step(self) -> Iterator[int]:
+        """The number of threads for one step; measures how long it takes."""
+        threads, start = self.threads, time.perf_counter()
+        yield threads
+        self._record(threads, time.perf_counter() - start)
+
+    def _start_trials(self) -> None:
+        self._trials = [threads for threads in self._candidates for _ in range(TRIAL_STEPS_PER_CANDIDATE)]
+        self._seconds = {threads: [] for threads in self._candidates}
+        self._best = self._candidates[-1]
+        self._num_steps = self._num_slow = 0
+        self._usual = 0.0
+
+    def _record(self, threads: int, seconds: float) -> None:
+        if self._trials:
+            self._trials.pop(0)
+            self._seconds[threads].append(seconds)
+            if not self._trials:
+                self._best = min(self._candidates, key=lambda count: min(self._seconds[count]))
+                self._usual = min(self._seconds[self._best])
+            return
+        self._num_steps += 1
+        slow = self._best > 1 and seconds > SLOW_STEP_RATIO * self._usual
+        self._num_slow = self._num_slow + 1 if slow else 0
+        if self._num_slow >= TRIAL_STEPS_PER_CANDIDATE or self._num_steps >= STEPS_BETWEEN_TRIALS:
+            self._start_trials()
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Limit PyTorch to one thread: its idle threads spin on the cores that the native step needs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,29 @@
+from lmcraft.inference.speculation.prompt_lookup import NgramIndex, PromptLookupProposer
+from tests.inference.helpers import prompt, request_of, sequence_of
+
+
+def test_it_continues_the_last_occurrence_of_the_longest_ngram() -> None:
+    assert NgramIndex().continuation([1, 2, 3, 4, 5, 9, 2, 3], 3) == [4, 5, 9]
+    assert NgramIndex().continuation([1, 2, 7, 1, 2, 8, 1, 2], 2) == [8, 1]
+    assert NgramIndex().continuation([1, 2, 7, 1, 2], 0) == []
+    for tokens in ([1, 2, 3, 4], [], [5]):
+        assert NgramIndex().continuation(tokens, 3) == []
+
+
+def test_a_growing_index_equals_a_new_one() -> None:
+    index, tokens = NgramIndex(), list(prompt(200) * 2)
+    for length in range(len(tokens)):
+        assert index.continuation(tokens[:length], 5) == NgramIndex().continuation(tokens[:length], 5)
+
+
+def test_each_request_has_its_own_index_as_long_as_it_lives() -> None:
+    proposer = PromptLookupProposer()
+    requests = [sequence_of(request_of(12, seed, do_sample=False)) for seed in range(2)]
+    for request in requests:
+        request.tokens += request.tokens
+        assert proposer.supports(request)
+        assert proposer.propose(request, 3) == request.tokens[:3]
+    assert not proposer.supports(sequence_of(request_of(12, do_sample=True)))
+    assert len(proposer._indexes) == 2
+    del request, requests
+    assert len(proposer._indexes) == 0
