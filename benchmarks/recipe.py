@@ -35,9 +35,9 @@ from typing import Any
 import tomli_w
 
 from lmcraft import PretrainConfig
-from lmcraft.commands.pretrain import build_trainer
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine, choose_machine
+from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.training.schedule import learning_rate_factor
 
 T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}  # Student's t by degrees of freedom, two-sided
@@ -71,7 +71,7 @@ def train(variant: str, settings: dict[str, Any], seed: int, evaluations: int, b
         file.write_text(tomli_w.dumps(settings | {"seed": seed}))
         config = PretrainConfig.from_toml(file)
         config = replace(config, out=Path(folder) / "model").resolved()
-        trainer = build_trainer(config, machine, ModelFolder(config.out))
+        trainer = PretrainingRun.open(config, machine, ModelFolder(config.out)).autotuned(str).build_trainer()
         every = -(-config.max_steps // evaluations)
         unit = log(2) * trainer.bytes_per_token if bits else 1.0
         tokens, seconds, curve = 0, 0.0, []

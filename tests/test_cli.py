@@ -1,5 +1,7 @@
 """The command line: quick help, one-sentence errors, and a package whose every module imports with the core alone."""
 
+import ast
+import inspect
 import pkgutil
 import subprocess
 import sys
@@ -9,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import lmcraft
-from lmcraft.cli import COMMANDS, main
+from lmcraft.cli import main
+from lmcraft.commands import COMMANDS
+from lmcraft.config import Config
 
 EXTRAS = ("pyarrow", "zstandard", "datasets", "tensorboard", "transformers", "accelerate", "tiktoken")
 
@@ -30,13 +34,28 @@ def test_the_help_of_a_command_does_not_import_torch(command: str) -> None:
     assert python(code).rstrip().endswith("False")
 
 
-def test_the_public_names_are_these_and_all_there() -> None:
+def test_every_command_is_a_public_function_with_a_configuration() -> None:
     assert dir(lmcraft) == sorted(lmcraft.PUBLIC)
     assert all(getattr(lmcraft, name).__name__ in (name, "load") for name in lmcraft.PUBLIC)
-    names = "ChatConfig Classifier FinetuneConfig GenerateConfig LanguageModel LmcraftError PrepareConfig PretrainConfig "
-    names += "QuickstartConfig ScalingConfig Tokenizer TokenizerTrainConfig Transformer TransformerConfig UserError "
-    names += "chat finetune generate load prepare pretrain quickstart scaling train_tokenizer"
-    assert sorted(lmcraft.PUBLIC) == names.split()
+    names = "Classifier LanguageModel LmcraftError Tokenizer Transformer TransformerConfig UserError load"
+    assert sorted(lmcraft.OTHER_NAMES) == names.split()
+    for name, command in COMMANDS.items():
+        annotation = inspect.signature(getattr(lmcraft, command.function)).parameters["config"].annotation
+        config = getattr(lmcraft, command.config)
+        assert annotation in (config, config.__name__) and issubclass(config, Config), name
+        assert command.function.split("_")[0] in name
+    folders = {path.stem for path in Path(lmcraft.__path__[0]).iterdir()}
+    assert not folders & {command.function for command in COMMANDS.values()}  # no module hides a function
+
+
+def test_the_names_for_type_checkers_are_the_public_names() -> None:
+    tree = ast.parse(Path(lmcraft.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert sorted(alias.name for node in imports for alias in node.names) == dir(lmcraft)
+    assert all(alias.asname == alias.name for node in imports for alias in node.names)
+    for node in imports:
+        assert all(hasattr(import_module(str(node.module)), alias.name) for alias in node.names)
 
 
 def test_every_module_imports_with_the_core_dependencies_alone() -> None:

@@ -1,23 +1,52 @@
-"""The whole craft of a language model in one place. Names are imported when they are first used."""
+"""Train, fine-tune, run and serve small language models. Names are imported when they are first used.
+
+| package | contents |
+|---|---|
+| `cli`, `commands` | the command line: one file per command |
+| `server` | the OpenAI-compatible server and its pages |
+| `finetuning`, `pretraining` | training a model on examples, and from scratch |
+| `reports` | HTML reports of runs |
+| `language_model`, `inference` | loading a model and generating text |
+| `training` | the training loop |
+| `model`, `tokenizer`, `data` | the Transformer, tokenizers, datasets |
+| `gguf`, `hub` | GGUF files, downloads |
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lmcraft.commands import COMMANDS
+
 if TYPE_CHECKING:
     from lmcraft.commands.chat import ChatConfig as ChatConfig
     from lmcraft.commands.chat import chat as chat
+    from lmcraft.commands.classify import ClassifyConfig as ClassifyConfig
+    from lmcraft.commands.classify import classify as classify
+    from lmcraft.commands.export import ExportConfig as ExportConfig
+    from lmcraft.commands.export import export as export
     from lmcraft.commands.finetune import finetune as finetune
     from lmcraft.commands.generate import GenerateConfig as GenerateConfig
     from lmcraft.commands.generate import generate as generate
+    from lmcraft.commands.inspect import InspectConfig as InspectConfig
+    from lmcraft.commands.inspect import inspect as inspect
+    from lmcraft.commands.plan import plan as plan
     from lmcraft.commands.prepare import PrepareConfig as PrepareConfig
     from lmcraft.commands.prepare import prepare as prepare
-    from lmcraft.commands.pretrain import PretrainConfig as PretrainConfig
     from lmcraft.commands.pretrain import pretrain as pretrain
+    from lmcraft.commands.pull import PullConfig as PullConfig
+    from lmcraft.commands.pull import pull as pull
+    from lmcraft.commands.quantize import QuantizeConfig as QuantizeConfig
+    from lmcraft.commands.quantize import quantize as quantize
     from lmcraft.commands.quickstart import QuickstartConfig as QuickstartConfig
     from lmcraft.commands.quickstart import quickstart as quickstart
-    from lmcraft.commands.scaling import ScalingConfig as ScalingConfig
+    from lmcraft.commands.report import ReportConfig as ReportConfig
+    from lmcraft.commands.report import report as report
     from lmcraft.commands.scaling import scaling as scaling
+    from lmcraft.commands.serve import ServeConfig as ServeConfig
+    from lmcraft.commands.serve import serve as serve
+    from lmcraft.commands.tokenizer import TokenizerInspectConfig as TokenizerInspectConfig
     from lmcraft.commands.tokenizer import TokenizerTrainConfig as TokenizerTrainConfig
+    from lmcraft.commands.tokenizer import inspect_tokenizer as inspect_tokenizer
     from lmcraft.commands.tokenizer import train_tokenizer as train_tokenizer
     from lmcraft.errors import LmcraftError as LmcraftError
     from lmcraft.errors import UserError as UserError
@@ -27,33 +56,24 @@ if TYPE_CHECKING:
     from lmcraft.language_model import load as load
     from lmcraft.model.config import TransformerConfig as TransformerConfig
     from lmcraft.model.transformer import Transformer as Transformer
+    from lmcraft.pretraining.config import PlanConfig as PlanConfig
+    from lmcraft.pretraining.config import PretrainConfig as PretrainConfig
+    from lmcraft.pretraining.config import ScalingConfig as ScalingConfig
     from lmcraft.tokenizer.tokenizer import Tokenizer as Tokenizer
 
-PUBLIC = {
-    "ChatConfig": "commands.chat",
+# The public names beside the commands and their configurations, and the modules that define them.
+OTHER_NAMES = {
     "Classifier": "finetuning.classifier",
-    "FinetuneConfig": "finetuning.config",
-    "GenerateConfig": "commands.generate",
     "LanguageModel": "language_model",
     "LmcraftError": "errors",
-    "PrepareConfig": "commands.prepare",
-    "PretrainConfig": "commands.pretrain",
-    "QuickstartConfig": "commands.quickstart",
-    "ScalingConfig": "commands.scaling",
     "Tokenizer": "tokenizer.tokenizer",
-    "TokenizerTrainConfig": "commands.tokenizer",
     "Transformer": "model.transformer",
     "TransformerConfig": "model.config",
     "UserError": "errors",
-    "chat": "commands.chat",
-    "finetune": "commands.finetune",
-    "generate": "commands.generate",
     "load": "language_model",
-    "prepare": "commands.prepare",
-    "pretrain": "commands.pretrain",
-    "quickstart": "commands.quickstart",
-    "scaling": "commands.scaling",
-    "train_tokenizer": "commands.tokenizer",
+}
+PUBLIC = OTHER_NAMES | {
+    name: f"commands.{command.module}" for command in COMMANDS.values() for name in (command.function, command.config)
 }
 
 

@@ -1,4 +1,4 @@
-"""The table of commands. Nothing of a command is imported until it is chosen, so `--help` answers at once."""
+"""The command line. A command's module is imported only when the command is chosen, so `--help` answers at once."""
 
 import sys
 from collections.abc import Sequence
@@ -7,47 +7,26 @@ from pathlib import Path
 
 import cyclopts
 
+from lmcraft.commands import COMMANDS, GROUPS
 from lmcraft.config import Config, parse, toml_source
 from lmcraft.errors import LmcraftError
 
-# command: (the function, what it does). A name of two words is a command of a group.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "quickstart": ("lmcraft.commands.quickstart:quickstart", "All of a model's life on this machine, in minutes."),
-    "prepare": ("lmcraft.commands.prepare:prepare", "Turn text into token shards that can be trained on."),
-    "tokenizer train": ("lmcraft.commands.tokenizer:train_tokenizer", "Train a tokenizer on text."),
-    "tokenizer inspect": ("lmcraft.commands.tokenizer:inspect_tokenizer", "Show what a tokenizer makes of a text."),
-    "pretrain": ("lmcraft.commands.pretrain:pretrain", "Train a Transformer to predict the next token."),
-    "finetune": ("lmcraft.commands.finetune:finetune", "Tune a model on examples of one task, and show what changed."),
-    "classify": ("lmcraft.commands.classify:classify", "Say which label a text has."),
-    "plan": ("lmcraft.commands.plan:plan", "Tell what a training run would take: memory, time, energy."),
-    "scaling": ("lmcraft.commands.scaling:scaling", "Train small models, predict the loss of the next size, and check it."),
-    "generate": ("lmcraft.commands.generate:generate", "Continue a text."),
-    "chat": ("lmcraft.commands.chat:chat", "Talk with a model in the terminal."),
-    "serve": ("lmcraft.commands.serve:serve", "Serve models: OpenAI's endpoints, and a chat page."),
-    "pull": ("lmcraft.commands.pull:pull", "Fetch a model into a folder."),
-    "inspect": ("lmcraft.commands.inspect:inspect", "Show what a model is made of, and where it comes from."),
-    "export": ("lmcraft.commands.export:export", "Write a model in another type or format, and check the result."),
-    "quantize": ("lmcraft.commands.quantize:quantize", "Write a model with 8 or 4 bits a weight, and tell the price."),
-    "report": ("lmcraft.commands.report:report", "Write a run's page again: curves, samples, configuration."),
-}
-GROUPS = {"tokenizer": "Train and inspect tokenizers."}
+HELP = """Train, fine-tune, run and serve small language models.
 
-HELP = """The whole craft of a language model in one place.
-
-Start with `lmcraft quickstart`. Every command also reads its settings from a TOML file
-(`lmcraft pretrain run.toml --depth 6`; flags win), and `--print-config` shows what would run.
+Start with `lmcraft quickstart`. Settings come from flags, a TOML file or both (`lmcraft pretrain run.toml --depth 6`; flags
+win). `--print-config` prints the complete settings instead of running the command.
 """
 
 
 def build_app() -> cyclopts.App:
-    """The command-line program, with every command still a string."""
+    """The command-line program, its commands not imported yet."""
     app = cyclopts.App(name="lmcraft", help=HELP, version=lambda: version("lmcraft"), help_format="markdown")
     for group, help_text in GROUPS.items():
         app.command(cyclopts.App(name=group, help=help_text))
-    for name, (target, help_text) in COMMANDS.items():
+    for name, command in COMMANDS.items():
         *group_name, word = name.split()
         parent = app[group_name[0]] if group_name else app
-        parent.command(target, name=word, help=help_text)
+        parent.command(f"lmcraft.commands.{command.module}:{command.function}", name=word, help=command.help)
     return app
 
 
@@ -70,12 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             call()
     except LmcraftError as error:
-        if str(error):  # of the processes of a run, one speaks
+        if str(error):  # empty in all processes of a run but one
             print(f"lmcraft{command and ' ' + command}: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output has gone; there is no one left to tell
+    except BrokenPipeError:  # the reader of standard output has closed it
         sys.stderr.close()
         return 141
     return 0

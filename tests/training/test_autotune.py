@@ -1,39 +1,54 @@
-"""What is left to the machine: chosen, said aloud, and the same when a run resumes."""
+"""The decisions that a run leaves to the machine: how they are made, printed, and kept for a resumed run."""
 
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from lmcraft import PretrainConfig, pretrain
-from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
-from lmcraft.training import autotune, kernels, micro_batch
-from lmcraft.training.compilation import choose_compile
-from lmcraft.training.config import OptimizerConfig, TrainConfig
-from lmcraft.training.environment import set_up
-from lmcraft.training.kernels import choose_attention
-from lmcraft.training.micro_batch import choose_micro_batch
-from lmcraft.training.objective import NextToken
+from lmcraft.pretraining.run import PretrainingRun
+from lmcraft.training import autotune, micro_batch
+from lmcraft.training.autotune import Autotuned, choose_attention
+from lmcraft.training.config import TrainConfig
 from tests.tiny import tiny_config, tiny_dataset
 
 CPU = torch.device("cpu")
 MACHINE = Machine(CPU, torch.float32, 1e12, "")
+SIZES = TransformerConfig(hidden_size=32, num_attention_heads=2)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+def make_sdpa_fast(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.1) -> None:
+    monkeypatch.setattr(autotune, "_time_attention", lambda model, kind, x, ids: 1.0 if kind == "matmul" else seconds)
+
+
+def open_run(data: Path, out: Path, **settings: Any) -> PretrainingRun:
+    config = PretrainConfig(data, **({"depth": 1, "model": SIZES, "sequence_length": 256, "compile": "off"} | settings))
+    return PretrainingRun.open(config.resolved(), MACHINE, ModelFolder(out))
 
 
 @pytest.mark.parametrize("sdpa_seconds", [0.1, 0.95, 2.0])
-def test_attention_is_torchs_own_only_where_that_is_clearly_faster(
+def test_fused_attention_is_chosen_only_where_it_is_clearly_faster(
     sdpa_seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "_seconds", lambda model, kind, x, documents: 1.0 if kind == "matmul" else sdpa_seconds)
+    make_sdpa_fast(monkeypatch, sdpa_seconds)
     kind, why = choose_attention(tiny_config(), None, 256, CPU, torch.float32)
     assert kind == ("sdpa" if sdpa_seconds < 0.5 else "matmul")
-    assert "measured" in why and kernels.NAMES[kind] in why
+    assert f"attention: {autotune.ATTENTION_NAMES[kind]} (one layer, forward and backward" in why
+
+
+def test_short_rows_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "_time_attention", None)
+    assert choose_attention(tiny_config(), None, 128, CPU, torch.float32)[0] == "matmul"
 
 
 @pytest.mark.parametrize("documents", [False, True])
@@ -43,60 +58,76 @@ def test_attention_is_measured_forward_and_backward(documents: bool) -> None:
     assert choose_attention(config, ids, 160, CPU, torch.bfloat16)[0] in ("matmul", "sdpa")
 
 
-def micro(free: int, monkeypatch: pytest.MonkeyPatch, batch_size: int = 12, length: int = 64) -> int:
-    monkeypatch.setattr(micro_batch, "free_memory", lambda device: free)
-    optimizer = OptimizerConfig()
-    rows, why = choose_micro_batch(
-        tiny_config(), NextToken(), optimizer, batch_size, length, CPU, torch.float32, checkpointing=False
+def test_each_decision_is_made_and_printed_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_sdpa_fast(monkeypatch)
+    monkeypatch.setattr(micro_batch, "CPU_TOKENS_PER_MICRO_BATCH", 512)
+    estimates = []
+    estimate = autotune.estimate_step_memory
+    monkeypatch.setattr(autotune, "estimate_step_memory", lambda *a, **k: estimates.append(1) or estimate(*a, **k))
+    lines: list[str] = []
+    run = open_run(data, tmp_path, batch_size=4, max_time=0.02, compile="auto")
+    decisions = run.autotune(lines.append)
+    assert decisions == Autotuned("sdpa", "off", 4, 2, decisions.max_steps) and decisions.max_steps > 0
+    assert [line.split()[0] for line in lines] == ["attention:", "blocks", "0.02", "micro-batches"]
+    assert len(estimates) == 1
+    config = decisions.apply(run.config, 256)
+    assert (config.attention, config.compile, config.micro_batch_size) == ("sdpa", "off", 2)
+    assert config.max_steps == decisions.max_steps and config.eval_every > 0
+
+
+def test_settings_that_are_given_are_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("choose_run_attention", "choose_micro_batch", "estimate_step_memory"):
+        monkeypatch.setattr(autotune, name, None)
+    run = open_run(data, tmp_path, batch_size=4, micro_batch_size=1, max_steps=7, attention="matmul")
+    lines: list[str] = []
+    assert run.autotune(lines.append) == Autotuned("matmul", "off", 4, 1, 7) and not lines
+
+
+def test_the_time_that_is_left_becomes_steps(data: Path, tmp_path: Path) -> None:
+    run = open_run(data, tmp_path, batch_size=4, attention="matmul", micro_batch_size=4, max_time=2.0)
+    timed: list[TrainConfig] = []
+
+    def seconds_per_step(config: PretrainConfig) -> float:
+        timed.append(config)
+        return 0.5
+
+    decisions = autotune.autotune(
+        run.config,
+        run.config.model,
+        run.objective,
+        run.data.training,
+        MACHINE,
+        run.processes,
+        str,
+        document_mask=True,
+        minutes=2.0,
+        seconds_per_step=seconds_per_step,
     )
-    assert f"micro-batches of {rows} x {length} tokens" in why
-    return rows
+    assert decisions.max_steps == int(0.85 * 120 / 0.5) and len(timed) == 1 and timed[0].batch_size == 4
 
 
-def test_the_micro_batch_fits_and_divides_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [micro(mebibytes * 2**20, monkeypatch) for mebibytes in (3, 5, 8, 1024)]
-    assert rows == sorted(rows) and rows[0] < rows[-1] == 12
-    assert all(12 % size == 0 for size in rows)
-    assert micro(2**40, monkeypatch, batch_size=1024) == micro_batch.FAST_TOKENS // 64
-    with pytest.raises(UserError, match=r"one row of 64 tokens takes .*--activation-checkpointing"):
-        micro(2**18, monkeypatch)
-
-
-def test_compiling_is_for_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "unused")
-    assert not choose_compile(60, CPU)[0]
-    monkeypatch.setattr("lmcraft.training.compilation.compiler_missing", lambda device: "")
-    assert choose_compile(3600, CPU)[0]
-    monkeypatch.setattr("lmcraft.training.compilation.compiler_missing", lambda device: "there is no C++ compiler")
-    chosen, why = choose_compile(3600, CPU)
-    assert not chosen and "no C++ compiler" in why
-
-
-def test_compiling_without_a_compiler_falls_back_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(autotune, "compiler_missing", lambda device: "there is no C++ compiler")
-    config = autotune.settle_compile(TrainConfig(compile="on"), tiny_config(), 32, MACHINE, said.append)
-    assert config.compile == "off" and said == ["blocks are not compiled: there is no C++ compiler"]
-
-
-def test_what_was_settled_is_kept_for_a_resumed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = TransformerConfig(hidden_size=32, num_attention_heads=2)
+def test_a_resumed_run_keeps_the_decisions(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = PretrainConfig(
-        tiny_dataset(tmp_path), out=tmp_path / "model", depth=1, model=sizes, sequence_length=256, batch_size=4, max_steps=2
+        data, out=tmp_path / "model", depth=1, model=SIZES, sequence_length=256, batch_size=4, max_steps=2
     )
-    monkeypatch.setattr(kernels, "_seconds", lambda model, kind, x, documents: 1.0 if kind == "matmul" else 0.1)
-    monkeypatch.setattr(micro_batch, "FAST_TOKENS", 512)
+    make_sdpa_fast(monkeypatch)
+    monkeypatch.setattr(micro_batch, "CPU_TOKENS_PER_MICRO_BATCH", 512)
     pretrain(config)
-    run = ModelFolder(config.out).config_toml
-    kept = PretrainConfig.from_toml(run)
-    assert (kept.attention, kept.micro_batch_size, kept.compile) == ("sdpa", 2, "off")
+    file = ModelFolder(config.out).config_toml
+    saved = PretrainConfig.from_toml(file)
+    assert (saved.attention, saved.micro_batch_size, saved.compile) == ("sdpa", 2, "off")
     monkeypatch.undo()
     pretrain(replace(config, max_steps=4, resume=True))
-    again = PretrainConfig.from_toml(run)
+    again = PretrainConfig.from_toml(file)
     assert (again.attention, again.micro_batch_size, again.compile) == ("sdpa", 2, "off")
 
 
-def test_keeping_memory_is_harmless() -> None:
-    set_up()
-    assert torch.ones(2**22).sum().item() == 2**22
-    assert os.environ.get("THP_MEM_ALLOC_ENABLE") or not sys.platform.startswith("linux")
+def test_a_run_bounded_in_time_resumes_with_its_number_of_steps(data: Path, tmp_path: Path) -> None:
+    config = PretrainConfig(
+        data, out=tmp_path / "model", depth=1, model=SIZES, sequence_length=32, batch_size=4, max_time=0.005
+    )
+    pretrain(config)
+    steps = PretrainConfig.from_toml(ModelFolder(config.out).config_toml).max_steps
+    rows = ModelFolder(config.out).metrics.read_text()
+    pretrain(replace(config, resume=True))  # has nothing left to do
+    assert ModelFolder(config.out).metrics.read_text() == rows and rows.count('"gradient_norm"') == steps

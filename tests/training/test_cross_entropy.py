@@ -18,12 +18,12 @@ def inputs(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("z_loss", [0.0, 0.01])
-@pytest.mark.parametrize("together", [2**26, 500, 7])
+@pytest.mark.parametrize("logits_per_chunk", [2**26, 500, 7])
 def test_the_loss_and_its_gradients_are_torchs(
-    smoothing: float, z_loss: float, together: int, monkeypatch: pytest.MonkeyPatch
+    smoothing: float, z_loss: float, logits_per_chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cross_entropy, "TOGETHER", together)
-    monkeypatch.setattr(cross_entropy, "IN_CACHE", 150)
+    monkeypatch.setattr(cross_entropy, "LOGITS_PER_CHUNK", logits_per_chunk)
+    monkeypatch.setattr(cross_entropy, "CPU_LOGITS_PER_SOFTMAX", 150)
     x, w, targets = inputs(torch.float32)
     ours = linear_cross_entropy(x, w, targets, label_smoothing=smoothing, z_loss=z_loss)
     gradients = torch.autograd.grad(ours / 30, (x, w))

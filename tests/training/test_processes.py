@@ -17,7 +17,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.model.config import TransformerConfig
 from lmcraft.training.config import OptimizerConfig
-from lmcraft.training.processes import joined
+from lmcraft.training.processes import join_processes
 from tests.tiny import tiny_dataset
 
 pytestmark = pytest.mark.slow
@@ -37,11 +37,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config_of(data: Path, out: Path, **settings: Any) -> PretrainConfig:
     common: dict[str, Any] = {"depth": 2, "model": SIZES, "sequence_length": 32, "batch_size": 8, "precision": "fp32"}
-    rest = {"max_steps": 20, "eval_every": 10, "save_every": 10, "device": "cpu"}
-    return PretrainConfig(data, out=out, **(common | rest | settings))
+    schedule = {"max_steps": 20, "eval_every": 10, "save_every": 10, "device": "cpu"}
+    return PretrainConfig(data, out=out, **(common | schedule | settings))
 
 
-def started(config: PretrainConfig, processes: int, *flags: str) -> "subprocess.Popen[str]":
+def start_processes(config: PretrainConfig, processes: int, *flags: str) -> "subprocess.Popen[str]":
     run = config.out.with_suffix(".toml")
     run.write_text(config.to_toml())
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
@@ -50,8 +50,8 @@ def started(config: PretrainConfig, processes: int, *flags: str) -> "subprocess.
 
 
 def run(config: PretrainConfig, processes: int, *flags: str) -> str:
-    """What a run that has to succeed says."""
-    process = started(config, processes, *flags)
+    """The messages of a run that has to succeed."""
+    process = start_processes(config, processes, *flags)
     message = process.communicate()[1]
     assert process.returncode == 0, message
     return message
@@ -92,11 +92,11 @@ def test_many_processes_give_the_losses_of_one(
     config = config_of(data, tmp_path / "model", optimizer=OptimizerConfig(name=name, **RATES), **settings)
     message = run(config, processes)
     assert "Traceback" not in message and message.count("computing in") == 1
-    expected, found, rounding = curve(alone[name]), curve(config.out), ROUNDING[name]
-    assert len(found) == 20
+    expected, losses, rounding = curve(alone[name]), curve(config.out), ROUNDING[name]
+    assert len(losses) == 20
     for step, (loss, norm) in expected.items():
-        assert found[step][0] == pytest.approx(loss, rel=rounding), f"step {step}"
-        assert found[step][1] == pytest.approx(norm, rel=20 * rounding), f"step {step}"
+        assert losses[step][0] == pytest.approx(loss, rel=rounding), f"step {step}"
+        assert losses[step][1] == pytest.approx(norm, rel=20 * rounding), f"step {step}"
     assert validation(config.out) == pytest.approx(validation(alone[name]), rel=rounding)
     assert not list(ModelFolder(config.out).checkpoints.glob(".*"))
 
@@ -124,7 +124,7 @@ def test_a_lost_process_ends_the_run_with_one_message(
     data: Path, tmp_path: Path, victim: int, uninterrupted_curve: dict[int, tuple[float, float]]
 ) -> None:
     config = config_of(data, tmp_path / "model", max_steps=60, eval_every=60)
-    process = started(config, 2)
+    process = start_processes(config, 2)
     kill_at(25, victim, config.out, process)
     message = process.communicate(timeout=120)[1]
     assert process.returncode != 0
@@ -149,7 +149,7 @@ def _rank(pid: str) -> int:
 
 def test_a_signal_to_one_process_stops_all_and_saves(data: Path, tmp_path: Path) -> None:
     config = config_of(data, tmp_path / "model", max_steps=5000, eval_every=5000, save_every=5000)
-    process = started(config, 2)
+    process = start_processes(config, 2)
     while not (ModelFolder(config.out).metrics.exists() and 3 in curve(config.out)):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
@@ -167,12 +167,14 @@ def test_a_signal_to_one_process_stops_all_and_saves(data: Path, tmp_path: Path)
         ({"batch_size": 7}, "batch_size=7"),
     ],
 )
-def test_what_cannot_be_shared_is_said_once(data: Path, tmp_path: Path, settings: dict[str, Any], message: str) -> None:
-    process = started(config_of(data, tmp_path / "model", **settings), 2)
-    said = process.communicate(timeout=120)[1]
-    assert said.count("lmcraft pretrain:") == 1 and message in said
+def test_a_run_that_cannot_be_shared_is_one_error(
+    data: Path, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    process = start_processes(config_of(data, tmp_path / "model", **settings), 2)
+    errors = process.communicate(timeout=120)[1]
+    assert errors.count("lmcraft pretrain:") == 1 and message in errors
 
 
 def test_tensor_parallel_needs_torchrun() -> None:
-    with pytest.raises(UserError, match="tensor_parallel=2"), joined("cpu", 2):
+    with pytest.raises(UserError, match="tensor_parallel=2"), join_processes("cpu", 2):
         pass

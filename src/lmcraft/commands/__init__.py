@@ -1,0 +1,55 @@
+"""The commands: one file each, with its function and, unless a package needs it too, its configuration.
+
+`COMMANDS` lists them for the command line (`lmcraft.cli`) and for Python (`lmcraft`). Nothing is imported until it is used.
+"""
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A command, and where its parts are."""
+
+    module: str
+    """In `lmcraft.commands`; has the function and the configuration."""
+    function: str
+    """The public function, `lmcraft.FUNCTION`."""
+    config: str
+    """The class of its configuration, `lmcraft.CONFIG`."""
+    help: str
+    """What it does, in one sentence."""
+
+
+# By the name on the command line. A name of two words is a command of a group.
+COMMANDS = {
+    "quickstart": Command(
+        "quickstart", "quickstart", "QuickstartConfig", "Run the whole pipeline in five minutes: tokenizer, training, text."
+    ),
+    "prepare": Command("prepare", "prepare", "PrepareConfig", "Turn text into token shards for training."),
+    "tokenizer train": Command("tokenizer", "train_tokenizer", "TokenizerTrainConfig", "Train a tokenizer on text."),
+    "tokenizer inspect": Command(
+        "tokenizer", "inspect_tokenizer", "TokenizerInspectConfig", "Show how a tokenizer splits a text."
+    ),
+    "pretrain": Command(
+        "pretrain", "pretrain", "PretrainConfig", "Train a Transformer from scratch on next-token prediction."
+    ),
+    "finetune": Command("finetune", "finetune", "FinetuneConfig", "Fine-tune a model on examples, and show what changed."),
+    "classify": Command("classify", "classify", "ClassifyConfig", "Label texts with a fine-tuned classifier."),
+    "plan": Command("plan", "plan", "PlanConfig", "Estimate the memory, time and energy of a training run."),
+    "scaling": Command(
+        "scaling", "scaling", "ScalingConfig", "Fit a scaling law on small models, predict the next size, and check it."
+    ),
+    "generate": Command("generate", "generate", "GenerateConfig", "Continue a text."),
+    "chat": Command("chat", "chat", "ChatConfig", "Chat with a model in the terminal."),
+    "serve": Command("serve", "serve", "ServeConfig", "Serve models: an OpenAI-compatible API and a chat page."),
+    "pull": Command("pull", "pull", "PullConfig", "Download a model into a folder."),
+    "inspect": Command("inspect", "inspect", "InspectConfig", "Show what a model is made of, and where it comes from."),
+    "export": Command("export", "export", "ExportConfig", "Convert a model to another number type or format, and check it."),
+    "quantize": Command(
+        "quantize",
+        "quantize",
+        "QuantizeConfig",
+        "Quantize a model to 8 or 4 bits per weight, and measure the loss in quality.",
+    ),
+    "report": Command("report", "report", "ReportConfig", "Regenerate a run's HTML report."),
+}
+GROUPS = {"tokenizer": "Train and inspect tokenizers."}

@@ -19,14 +19,14 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
         InterruptedRunError: a signal asked for a stop; resume continues exactly there.
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
-    from lmcraft.training import environment
+    from lmcraft.training.environment import set_up_environment
 
-    environment.set_up()
+    set_up_environment()
     from lmcraft.model_source import open_model
-    from lmcraft.training.processes import joined
+    from lmcraft.training.processes import join_processes
 
     config = config.resolved()
-    with joined(config.device, 1) as processes, open_model(config.model) as source:
+    with join_processes(config.device, 1) as processes, open_model(config.model) as source:
         return _finetune(config, source, processes)
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lmcraft.commands.prepare import PrepareConfig, prepare
-from lmcraft.commands.pretrain import PretrainConfig, pretrain
+from lmcraft.commands.pretrain import pretrain
 from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, remove_path
+from lmcraft.pretraining.config import PretrainConfig
 
 CODE_PROMPT = "def read_json(path):\n"
 FEW_DOCUMENTS = 200

@@ -206,14 +206,10 @@ class FinetuneConfig(TrainConfig, Config):
         for name in ("batch_size", "micro_batch_size", "max_steps", "sequence_length", "answers_shown"):
             if (value := getattr(self, name)) < 0:
                 raise UserError(f"{name}={value} must not be negative: 0 leaves it to a rule")
-        if self.max_tokens or self.max_time:
-            raise UserError("max_tokens and max_time are for pretraining: give --epochs or --max-steps")
         if self.epochs <= 0:
             raise UserError(f"epochs={self.epochs:g} must be greater than 0")
         if not 0 < self.validation < 1:
             raise UserError(f"validation={self.validation:g} must be a share between 0 and 1, such as 0.1")
-        if self.tensor_parallel > 1:
-            raise UserError(f"tensor_parallel={self.tensor_parallel} is for pretraining: set it to 1")
         rate = self.optimizer.learning_rate or RATES[self.method.name]
         optimizer = replace(self.optimizer, learning_rate=rate)
         if optimizer.name in ("adamw", "adam", "sgd"):

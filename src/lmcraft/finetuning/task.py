@@ -44,7 +44,7 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource, open_model
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training import depth_rule
-from lmcraft.training.autotune import settle_attention
+from lmcraft.training.autotune import choose_run_attention
 from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.compilation import compile_blocks
 from lmcraft.training.loop import Trainer, to_device
@@ -206,14 +206,17 @@ class Task:
         usual = min(rows, ceil(EXAMPLES_A_STEP * rows / self.examples))
         batch = config.batch_size or max(1, usual // ranks) * ranks
         steps = config.max_steps or max(1, ceil(config.epochs * rows / batch))
-        config = depth_rule.with_steps(replace(config, batch_size=batch, sequence_length=length), steps, length)
+        config = depth_rule.resolve_intervals(replace(config, batch_size=batch, sequence_length=length), steps, length)
         if config.objective != "continue" and not self.config.eval_tokens:
             config = replace(config, eval_tokens=length * self.validation_rows)
         if not config.micro_batch_size:
             config = replace(config, micro_batch_size=fast_rows(max(1, batch // ranks), length, AT_ONCE))
         if config.compile == "auto":
             config = replace(config, compile="off")  # these are runs of minutes
-        config = settle_attention(config, self.model_config, self.training, machine, self.say, document_mask=True)
+        if config.attention == "auto":
+            kind, why = choose_run_attention(self.model_config, self.training, machine, document_mask=True)
+            self.say(why)
+            config = replace(config, attention=kind)
         self.config = processes.agree(config)
         self.say(f"{steps} steps of {batch} rows of {length} tokens; {rows} rows are an epoch")
         return self.config

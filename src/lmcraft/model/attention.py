@@ -20,7 +20,7 @@ from lmcraft.model.rotary import rotate
 
 AttentionKind = Literal["auto", "matmul", "sdpa"]
 
-# Up to this many keys "auto" takes plain matrix products on CPUs. Training measures instead (`lmcraft.training.kernels`).
+# Up to this many keys "auto" takes plain matrix products on CPUs. Training measures instead (`lmcraft.training.autotune`).
 MATMUL_UP_TO = 512
 # Queries are taken in so many parts, each without the keys after it, but no fewer than these together.
 PARTS, TOGETHER = 4, 128

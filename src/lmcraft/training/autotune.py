@@ -1,83 +1,190 @@
-"""What is left to the machine, settled before the first step and said aloud.
+"""Attention, compiling, length and micro-batch of a run, decided once by measurements before the first step.
 
-The answers are kept in run.toml: a resumed run measures nothing anew, and so computes the same numbers.
+The decisions are kept in run.toml, so a resumed run measures nothing and computes the same numbers.
+
+Shapes: B batch, T tokens, C width.
 """
 
+import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 import torch
+from torch import Tensor
 
 from lmcraft.data.loader import Dataset
 from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.compilation import USUAL_SHARE, choose_compile, compiler_missing
+from lmcraft.terminal import PrintLine
+from lmcraft.training import depth_rule
+from lmcraft.training.compilation import USUAL_SHARE_OF_PEAK, choose_compile
 from lmcraft.training.config import TrainConfig
-from lmcraft.training.kernels import ENOUGH, choose_attention
 from lmcraft.training.loop import to_device
-from lmcraft.training.micro_batch import choose_micro_batch
+from lmcraft.training.micro_batch import StepMemory, choose_micro_batch, estimate_step_memory
 from lmcraft.training.objective import Objective
+from lmcraft.training.processes import Processes
 
+MEASUREMENTS = 3  # of each kind of attention, in turns; the first is to warm up
+TOKENS_PER_MEASUREMENT = 1024  # or one row
+MAX_UNMEASURED_LENGTH = 128  # tokens in a row: attention is a small part of a step up to here
+MIN_SDPA_SPEEDUP = 1.2  # over matrix products: a choice that noise decides would differ from run to run
+STEPS_SHARE_OF_TIME = 0.85  # of a run that is bounded in time; the rest is for validation and samples
+TOKENS_PER_TIMED_STEP = 4096  # unless the batch is given
+
+AttentionKind = Literal["matmul", "sdpa"]
+ATTENTION_NAMES: dict[AttentionKind, str] = {"matmul": "matrix products", "sdpa": "torch's fused attention"}
 T = TypeVar("T", bound=TrainConfig)
-Say = Callable[[str], object]
 
 
-def settle_attention(
-    config: T, model: TransformerConfig, training: Dataset, machine: Machine, say: Say, *, document_mask: bool
-) -> T:
-    """The faster way at the run's length, on the first of its rows."""
-    if config.attention != "auto":
-        return config
-    batch = to_device(training.batch(range(max(1, ENOUGH // training.sequence_length))), machine.device)
-    length = batch.input_ids.shape[1]  # which may be shorter than a row can be
-    documents = batch.document_ids if document_mask else None
-    kind, why = choose_attention(model, documents, length, machine.device, machine.dtype)
-    say(why)
-    return replace(config, attention=kind)
+@dataclass(frozen=True)
+class Autotuned:
+    """The decisions of `autotune`."""
+
+    attention: AttentionKind
+    compile: Literal["on", "off"]
+    batch_size: int
+    micro_batch_size: int
+    max_steps: int
+
+    def apply(self, config: T, sequence_length: int) -> T:
+        """The configuration with these decisions, and the intervals that follow from the number of steps."""
+        config = replace(
+            config,
+            attention=self.attention,
+            compile=self.compile,
+            batch_size=self.batch_size,
+            micro_batch_size=self.micro_batch_size,
+        )
+        return depth_rule.resolve_intervals(config, self.max_steps, sequence_length)
 
 
-def settle_compile(config: T, model: TransformerConfig, length: int, machine: Machine, say: Say) -> T:
-    """Whether to compile: by the time that the run has, or will take."""
-    if config.compile == "off":
-        return config
-    if config.compile == "on":
-        if not (missing := compiler_missing(machine.device)):
-            return config
-        say(f"blocks are not compiled: {missing}")
-        return replace(config, compile="off")
-    if config.max_steps:
-        with torch.device("meta"):
-            flops = Transformer(model).flops_per_token(length)
-        tokens = config.max_steps * config.batch_size * length
-        seconds = flops * tokens / (USUAL_SHARE * machine.peak_flops)
-    else:
-        seconds = 60 * config.max_time
-    compiles, why = choose_compile(seconds, machine.device)
-    say(why)
-    return replace(config, compile="on" if compiles else "off")
+def autotune(
+    config: T,
+    model: TransformerConfig,
+    objective: Objective,
+    training: Dataset,
+    machine: Machine,
+    processes: Processes,
+    print_line: PrintLine,
+    *,
+    document_mask: bool,
+    minutes: float,
+    seconds_per_step: Callable[[T], float],
+) -> Autotuned:
+    """Decide what the configuration leaves open, and print a sentence about each decision.
 
+    Every process measures, and all take the decisions of the main one.
 
-def settle_micro_batch(
-    config: T, model: TransformerConfig, objective: Objective, length: int, machine: Machine, say: Say
-) -> T:
-    """As many rows as fit in memory and are fast.
+    Args:
+        config: resolved, but for the settings of `Autotuned`.
+        model: its sizes.
+        objective: for the memory of its activations.
+        training: the rows of the run; attention is measured on the first ones.
+        machine: where the run computes.
+        processes: those that share the run.
+        print_line: shows a sentence.
+        document_mask: whether attention stays within a document.
+        minutes: length of a run without `max_steps`.
+        seconds_per_step: measures a step of a configuration, for a run without `max_steps`.
 
     Raises:
-        UserError: a single row does not fit.
+        UserError: a single row does not fit in memory.
     """
-    if config.micro_batch_size:
-        return config
-    rows, why = choose_micro_batch(
-        model,
-        objective,
-        config.optimizer,
-        config.batch_size,
-        length,
-        machine.device,
-        machine.dtype,
-        checkpointing=config.activation_checkpointing,
+    length = training.sequence_length
+    if config.attention == "auto":
+        kind, why = choose_run_attention(model, training, machine, document_mask=document_mask)
+        print_line(why)
+        config = replace(config, attention=kind)
+    seconds = 60 * minutes if not config.max_steps else _estimate_seconds(config, model, length, machine)
+    compiles, why = choose_compile(config.compile, seconds, machine.device)
+    if why:
+        print_line(why)
+    config = processes.agree(replace(config, compile="on" if compiles else "off"))
+    memory = None if config.micro_batch_size else _estimate_memory(config, model, objective, length, machine)
+
+    def with_micro_batch(config: T, print_line: PrintLine) -> T:
+        if memory is None:
+            return config
+        rows, why = choose_micro_batch(memory, config.batch_size, length, machine.device)
+        print_line(why)
+        return processes.agree(replace(config, micro_batch_size=rows))
+
+    if not config.max_steps:
+        batch_size = config.batch_size or max(1, TOKENS_PER_TIMED_STEP // length) * processes.data_count
+        timed = depth_rule.resolve_intervals(replace(config, batch_size=batch_size), 1, length)
+        seconds = processes.agree(seconds_per_step(with_micro_batch(timed, str)))
+        tokens = int(60 * STEPS_SHARE_OF_TIME * minutes * batch_size * length / seconds)
+        config = depth_rule.resolve_length(config, length, tokens)
+        print_line(f"{minutes:g} minutes allow {config.max_steps} steps, measured")
+    config = with_micro_batch(config, print_line)
+    assert config.attention != "auto" and config.compile != "auto"
+    return Autotuned(config.attention, config.compile, config.batch_size, config.micro_batch_size, config.max_steps)
+
+
+def _estimate_seconds(config: TrainConfig, model: TransformerConfig, length: int, machine: Machine) -> float:
+    """The time of all steps, from their operations and the usual speed."""
+    with torch.device("meta"):
+        flops = Transformer(model).flops_per_token(length)
+    return flops * config.max_steps * config.batch_size * length / (USUAL_SHARE_OF_PEAK * machine.peak_flops)
+
+
+def _estimate_memory(
+    config: TrainConfig, model: TransformerConfig, objective: Objective, length: int, machine: Machine
+) -> StepMemory:
+    return estimate_step_memory(
+        model, objective, config.optimizer, length, machine.dtype, checkpointing=config.activation_checkpointing
     )
-    say(why)
-    return replace(config, micro_batch_size=rows)
+
+
+def choose_run_attention(
+    model: TransformerConfig, training: Dataset, machine: Machine, *, document_mask: bool
+) -> tuple[AttentionKind, str]:
+    """The faster attention for a run, measured on the first of its rows, and one sentence that explains the choice."""
+    rows = range(max(1, TOKENS_PER_MEASUREMENT // training.sequence_length))
+    batch = to_device(training.batch(rows), machine.device)
+    length = batch.input_ids.shape[1]  # a batch may be shorter than `sequence_length`
+    return choose_attention(model, batch.document_ids if document_mask else None, length, machine.device, machine.dtype)
+
+
+def choose_attention(
+    config: TransformerConfig, document_ids_BT: Tensor | None, length: int, device: torch.device, dtype: torch.dtype
+) -> tuple[AttentionKind, str]:
+    """The faster attention for rows of this length, and one sentence that explains the choice.
+
+    Args:
+        config: of the whole model; one layer is measured, forward and backward.
+        document_ids_BT: of some rows that the run trains on; None: each row is one document.
+        length: T.
+        device: a GPU is not measured; its fused attention never keeps the scores.
+        dtype: of the activations.
+    """
+    if device.type != "cpu":
+        return "sdpa", f"attention: {ATTENTION_NAMES['sdpa']}, as on every GPU"
+    if length <= MAX_UNMEASURED_LENGTH:
+        return "matmul", f"attention: {ATTENTION_NAMES['matmul']}, as for all short rows"
+    one = replace(config, num_hidden_layers=1, vocab_size=1, layer_types=config.layer_types[:1], tie_word_embeddings=True)
+    model = Transformer(one)
+    model.compute_dtype = dtype
+    rows = max(1, TOKENS_PER_MEASUREMENT // length)
+    if document_ids_BT is not None:
+        document_ids_BT = document_ids_BT[:rows]
+        rows = len(document_ids_BT)
+    x_BTC = torch.randn(rows, length, config.hidden_size, dtype=dtype, requires_grad=True)
+    seconds: dict[AttentionKind, float] = {}
+    for _ in range(MEASUREMENTS):
+        for kind in ATTENTION_NAMES:
+            latest = _time_attention(model, kind, x_BTC, document_ids_BT)
+            seconds[kind] = min(latest, seconds.get(kind, latest))
+    best: AttentionKind = "sdpa" if MIN_SDPA_SPEEDUP * seconds["sdpa"] < seconds["matmul"] else "matmul"
+    measured = ", ".join(f"{ATTENTION_NAMES[kind]} {1e3 * seconds[kind]:.1f} ms" for kind in ATTENTION_NAMES)
+    return best, f"attention: {ATTENTION_NAMES[best]} (one layer, forward and backward: {measured})"
+
+
+def _time_attention(model: Transformer, kind: AttentionKind, x_BTC: Tensor, document_ids_BT: Tensor | None) -> float:
+    model.use_attention(kind)
+    begin = time.perf_counter()
+    rotary, mask = model.layer_inputs(x_BTC.shape[1], document_ids_BT)[0]
+    model.get_submodule("layers.0.attention")(x_BTC, rotary, mask, None).sum().backward()
+    return time.perf_counter() - begin

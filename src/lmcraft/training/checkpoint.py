@@ -1,8 +1,8 @@
-"""Checkpoints: a model folder with, beside the model, every number that the next step depends on.
+"""Checkpoints: a model folder, and beside the model every number that the next step depends on.
 
-No pickles: tensors are safetensors, the rest is JSON. A checkpoint is written under a temporary name and renamed, so it is
-whole or not there. It is copied in memory first and written while the run goes on; every process writes the part of the
-optimizer's state that it holds, and any number of processes can read it.
+There are no pickles: tensors are safetensors, everything else is JSON. A checkpoint is written under a temporary name and
+renamed, so it is complete or absent. It is copied in memory first and written while the run continues. Every process writes
+its shard of the optimizer's state, and any number of processes can read it.
 """
 
 import json
@@ -29,34 +29,34 @@ from lmcraft.training.processes import Processes
 
 STATE, PROGRESS = "training_state", "progress.json"
 
-NO_FAULT = "torch.distributed is disabled, unavailable or uninitialized"  # what torch warns of where there is one process
-warnings.filterwarnings("ignore", NO_FAULT)
+SINGLE_PROCESS_WARNING = "torch.distributed is disabled, unavailable or uninitialized"
+warnings.filterwarnings("ignore", SINGLE_PROCESS_WARNING)
 
 
 @dataclass
 class Progress:
-    """How far a run has come."""
+    """The progress of a run."""
 
     step: int = 0
     """Steps done."""
     tokens: int = 0
     """Targets trained on."""
     seconds: float = 0.0
-    """Time spent in training, over all sittings."""
+    """Time spent in training steps, before and after interruptions."""
     measured_step: int = -1
-    """The last step after which the validation loss was measured."""
+    """The latest step with a validation loss."""
     best_step: int = -1
     best_loss: float = float("inf")
-    """Lowest validation loss so far, and the step after which it was measured."""
+    """Lowest validation loss so far, at `best_step`."""
 
 
 class Checkpoints:
-    """The checkpoints of one run: the last and the best are kept."""
+    """The checkpoints of one run. The latest and the best are kept."""
 
     def __init__(self, folder: Path, processes: Processes | None = None) -> None:
         self.folder = folder
         self.processes = processes or Processes()
-        # The writing has collectives of its own, beside those of the steps that go on meanwhile.
+        # The writer thread needs its own process group, since the training steps use the other one at the same time.
         self._group = dist.new_group(backend="gloo") if self.processes.mesh else None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
@@ -69,27 +69,25 @@ class Checkpoints:
         return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
 
     def save(self, progress: Progress, state: dict[str, Tensor], save_model: Callable[[Path], None]) -> None:
-        """Begin to write a checkpoint; one that is still being written is waited for.
-
-        When it is there, those that are neither the last nor the best are removed.
+        """Wait for the previous checkpoint, then start to write one; afterwards, remove all but the latest and the best.
 
         Args:
-            progress: copied here.
-            state: copied here. A `DTensor`'s parts are written by the processes that hold them.
-            save_model: writes the model folder's files, later and in another thread; called in the main process.
+            progress: copied before this returns.
+            state: copied before this returns. Each process writes its shards of a `DTensor`.
+            save_model: writes the model folder's files; called later, in another thread of the main process.
 
         Raises:
-            RunError: the one before could not be written.
+            RunError: the previous checkpoint could not be written.
         """
         self.wait()
         copied = {name: tensor.detach().clone() for name, tensor in state.items()}
         self._writing = self._writer.submit(self._write, replace(progress), copied, save_model)
 
     def wait(self) -> None:
-        """Until what was begun is on the disk.
+        """Wait until the checkpoint is on the disk.
 
         Raises:
-            RunError: it could not be written (a full disk, say); the older checkpoints are as they were.
+            RunError: it could not be written (the disk is full, say); the older checkpoints are intact.
         """
         if self._writing is None:
             return
@@ -97,15 +95,15 @@ class Checkpoints:
         try:
             writing.result()
         except (OSError, SafetensorError, CheckpointException) as error:
-            left = f"the checkpoint of step {self.steps()[-1]} is intact" if self.steps() else "there is none before it"
+            older = f"the checkpoint of step {self.steps()[-1]} is intact" if self.steps() else "there is no older one"
             raise RunError(
-                f"a checkpoint in '{self.folder}' could not be written ({_cause(error)}); {left}: make room"
+                f"a checkpoint in '{self.folder}' could not be written ({_cause(error)}); {older}: free some disk space"
             ) from error
 
     def _write(self, progress: Progress, state: dict[str, Tensor], save_model: Callable[[Path], None]) -> None:
         target, parts = self.path(progress.step), self.folder / f".state-{progress.step:06d}"
         if self.processes.is_main:
-            for unfinished in self.folder.glob(".*"):  # what a run that was killed has left
+            for unfinished in self.folder.glob(".*"):  # left by a run that was killed
                 remove_path(unfinished)
         if state:
             self._write_state(state, parts)
@@ -130,22 +128,22 @@ class Checkpoints:
             raise
 
     def load(self, step: int, blank: Callable[[str, torch.Size, torch.dtype], Tensor]) -> tuple[Progress, dict[str, Tensor]]:
-        """The progress and the optimizer's state at a step; `blank` gives each tensor's room, by name, size and type."""
+        """The progress and the optimizer's state at a step; `blank` allocates each tensor, by name, size and type."""
         folder = self.path(step) / STATE
         progress = Progress(**json.loads((self.path(step) / PROGRESS).read_text(encoding="utf-8")))
         if not folder.exists():  # there is none before the first step
             return progress, {}
-        there = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
+        saved = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
         state = {
-            name: blank(name, found.size, found.properties.dtype)
-            for name, found in there.items()
-            if isinstance(found, TensorStorageMetadata)
+            name: blank(name, metadata.size, metadata.properties.dtype)
+            for name, metadata in saved.items()
+            if isinstance(metadata, TensorStorageMetadata)
         }
         load(state, storage_reader=HuggingFaceStorageReader(str(folder)), process_group=self._group)
         return progress, state
 
     def copy_model(self, step: int, target: Path) -> None:
-        """Copy a checkpoint's model folder, without the training state."""
+        """Copy the model folder of a checkpoint, without the training state."""
         for file in self.path(step).iterdir():
             if file.name not in (STATE, PROGRESS):
                 with atomic_write(target / file.name) as temporary:
@@ -153,10 +151,10 @@ class Checkpoints:
 
 
 def step_to_resume(out: Path, checkpoints: Path, *, resume: bool) -> int | None:
-    """The last checkpoint's step, or None for a run from the start.
+    """The step of the latest checkpoint, or None for a run from the start.
 
     Raises:
-        UserError: the folder holds a run and resume is not asked for, or the other way round.
+        UserError: the folder holds a run and `resume` is false, or it holds none and `resume` is true.
     """
     steps = Checkpoints(checkpoints).steps()
     if steps and not resume:
@@ -167,5 +165,5 @@ def step_to_resume(out: Path, checkpoints: Path, *, resume: bool) -> int | None:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What went wrong in the process where something did."""
+    """The error of the process that failed."""
     return next(iter(error.failures.values()))[0] if isinstance(error, CheckpointException) else error

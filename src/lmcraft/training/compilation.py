@@ -1,9 +1,9 @@
-"""Blocks compiled by torch: whether that pays, where the results are kept, and how long it took."""
+"""Blocks compiled by torch.compile: whether that pays, where the results are kept, and how long it took."""
 
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,26 +13,29 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.training.loop import Trainer, to_device
 
 # Compiled steps were 3 to 18% faster, and compiling took one to three minutes on a crowded machine (docs/lab-notes.md).
-PAYS_FROM = 20 * 60  # seconds of eager training
-USUAL_SHARE = 0.6  # of the machine's peak, that training reaches
+MIN_SECONDS_TO_COMPILE = 20 * 60  # of training without compiling
+USUAL_SHARE_OF_PEAK = 0.6  # of the machine's peak speed, that training reaches
 
 
-def choose_compile(seconds: float, device: torch.device) -> tuple[bool, str]:
-    """Whether a run of so many seconds should be compiled, and why in one sentence."""
-    minutes = f"about {seconds / 60:.0f} minutes"
-    if seconds < PAYS_FROM:
-        return False, f"blocks are not compiled: that pays from {PAYS_FROM // 60} minutes on, and this run takes {minutes}"
-    if missing := compiler_missing(device):
-        return False, f"blocks are not compiled: {missing}"
-    return True, f"blocks are compiled, which pays in a run of {minutes}"
+def choose_compile(requested: Literal["auto", "on", "off"], seconds: float, device: torch.device) -> tuple[bool, str]:
+    """Whether to compile a run of `seconds`, and one sentence that explains the choice; empty where it was requested."""
+    if requested == "off":
+        return False, ""
+    run = f"this run takes about {seconds / 60:.0f} minutes"
+    if requested == "auto" and seconds < MIN_SECONDS_TO_COMPILE:
+        return False, f"blocks are not compiled: {run}, and compiling pays from {MIN_SECONDS_TO_COMPILE // 60} minutes on"
+    if reason := missing_compiler(device):
+        return False, f"blocks are not compiled: {reason}"
+    return True, "" if requested == "on" else f"blocks are compiled: {run}, and compiling pays in a run that long"
 
 
-def compiler_missing(device: torch.device) -> str:
-    """What torch.compile lacks here, in words; empty: nothing."""
+def missing_compiler(device: torch.device) -> str:
+    """What torch.compile lacks on this machine, in words; empty: nothing."""
     if device.type == "cuda":
         from torch.utils._triton import has_triton
 
         return "" if has_triton() else "Triton is not installed"
+    # torch's compiler takes 1.5 s to import, so only runs that may be compiled do that.
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
@@ -44,17 +47,16 @@ def compiler_missing(device: torch.device) -> str:
 
 
 def compile_blocks(model: Transformer) -> None:
-    """Have each block compiled when it is first trained on; `environment.set_up` says where the result is kept.
+    """Have each block compiled at its first training step; `environment.set_up_environment` says where the result is kept.
 
-    Without gradients the blocks run as they are: validation and samples come in other shapes, each of which would be
-    compiled anew.
+    Without gradients the blocks run as they are: validation and samples have other shapes, and each would be compiled anew.
     """
     for block in model.layers:
-        block.forward = _InTraining(block.forward)
+        block.forward = _CompiledInTraining(block.forward)
 
 
-class _InTraining:
-    """A block's function that is compiled where gradients are taken."""
+class _CompiledInTraining:
+    """A block's forward function, compiled for calls that take gradients."""
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
         self.plain = function
@@ -63,20 +65,20 @@ class _InTraining:
     def __call__(self, x_BTC: Tensor, rotary: Any, mask: Tensor | None, cache: Any) -> Tensor:
         if not torch.is_grad_enabled():
             return self.plain(x_BTC, rotary, mask, cache)
-        if mask is not None:  # one mask for all rows would be another shape, to be compiled again
+        if mask is not None:  # one mask for all rows has another shape, which would be compiled again
             mask = mask.expand(len(x_BTC), -1, -1).contiguous()
         return self.compiled(x_BTC, rotary, mask, cache)
 
 
-def clocked(trainer: Trainer) -> str:
-    """Compile, by training on one micro-batch, and say in one sentence how long it took; the trainer is as before.
+def compile_ahead(trainer: Trainer) -> str:
+    """Compile by training on one micro-batch, and return a sentence that says how long it took; the trainer is unchanged.
 
     Raises:
         UserError: the compiler does not work.
     """
     from torch._dynamo.utils import counters
 
-    begun = time.perf_counter()
+    begin = time.perf_counter()
     batch = trainer.training.batch(range(trainer.micro_batch_size))
     trainer.model.train()
     try:
@@ -86,7 +88,7 @@ def clocked(trainer: Trainer) -> str:
         reason = str(error).strip().splitlines()[0][:200]
         raise UserError(f"compile='on', but torch cannot compile here ({reason}): use --compile off") from error
     trainer.model.zero_grad()
-    seconds, where = time.perf_counter() - begun, os.environ["TORCHINDUCTOR_CACHE_DIR"]
+    seconds, cache = time.perf_counter() - begin, os.environ["TORCHINDUCTOR_CACHE_DIR"]
     if counters["inductor"]["fxgraph_cache_miss"]:
-        return f"compiled in {seconds:.0f} s; the next run finds the result in '{where}'"
-    return f"compiled before: ready after {seconds:.0f} s, from '{where}'"
+        return f"compiled in {seconds:.0f} s; the next run reads the result from '{cache}'"
+    return f"compiled blocks read from '{cache}' in {seconds:.0f} s"

@@ -1,105 +1,102 @@
-"""The settings of the training loop, shared by every objective. A number of 0 is left to the depth rule (`dial`)."""
+"""The settings of the training loop, shared by every objective. A 0 is automatic (`lmcraft.training.depth_rule`)."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from lmcraft.config import automatic
+
+BY_DEPTH = automatic("set by --depth")
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """How a gradient becomes a step. Weights fall in four groups, each with its own learning rate."""
+    """The update rule. Weights form four groups, each with its own learning rate."""
 
     name: Literal["normuon", "muon", "adamw", "adam", "sgd"] = "normuon"
-    """Rule for the blocks' matrices; with normuon and muon, AdamW takes the other groups."""
-    learning_rate: float = 0.0
-    """Of the blocks' matrices."""
-    embedding_learning_rate: float = 0.0
-    """Of the embeddings (and so of a tied output projection)."""
-    head_learning_rate: float = 0.0
-    """Of an untied output projection."""
-    scalar_learning_rate: float = 0.0
-    """Of norms and biases."""
+    """Optimizer of the blocks' weight matrices; with normuon and muon, AdamW updates the other groups."""
+    learning_rate: Annotated[float, BY_DEPTH] = 0.0
+    """Learning rate of the blocks' weight matrices."""
+    embedding_learning_rate: Annotated[float, BY_DEPTH] = 0.0
+    """Learning rate of the embeddings (and so of a tied output projection)."""
+    head_learning_rate: Annotated[float, BY_DEPTH] = 0.0
+    """Learning rate of an untied output projection."""
+    scalar_learning_rate: Annotated[float, BY_DEPTH] = 0.0
+    """Learning rate of norms and biases."""
     momentum: float = 0.95
-    """Of normuon, muon and sgd."""
+    """Momentum of normuon, muon and sgd."""
     nesterov: bool = True
-    """Look ahead along the momentum (normuon, muon, sgd)."""
+    """Nesterov momentum (normuon, muon, sgd)."""
     row_beta2: float = 0.95
-    """Decay of normuon's mean of squares of each row (arXiv 2510.05491)."""
+    """NorMuon's decay of the mean square of each row (arXiv 2510.05491)."""
     beta1: float = 0.9
-    """Decay of Adam's mean of gradients."""
+    """Adam's decay of the mean gradient."""
     beta2: float = 0.99
-    """Decay of Adam's mean of squared gradients."""
+    """Adam's decay of the mean squared gradient."""
     eps: float = 1e-8
-    """Added to Adam's denominator."""
+    """Adam's epsilon, added to the denominator."""
     weight_decay: float = 0.0
-    """Decoupled decay of matrices and embeddings, w -= lr * weight_decay * w (arXiv 1711.05101)."""
+    """Decoupled weight decay of matrices and embeddings, w -= lr * weight_decay * w (arXiv 1711.05101)."""
     cautious_decay: bool = False
-    """Decay a weight only where the step makes it smaller too (arXiv 2510.12402)."""
+    """Decay a weight only if the step makes it smaller too (arXiv 2510.12402)."""
     l2: float = 0.0
-    """Coupled L2 penalty: l2 * w joins the gradient of matrices and embeddings."""
+    """Coupled L2 penalty: l2 * w is added to the gradient of matrices and embeddings."""
     l1: float = 0.0
-    """L1 penalty: l1 * sign(w) joins the gradient of matrices and embeddings."""
+    """L1 penalty: l1 * sign(w) is added to the gradient of matrices and embeddings."""
     gradient_clip: float = 1.0
-    """Largest norm of the whole gradient; 0: no limit."""
+    """Maximum norm of the whole gradient; 0: no limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """How the learning rates move over the run; they are multiplied by a factor between 0 and 1."""
+    """The learning-rate schedule: a factor between 0 and 1 for all learning rates."""
 
     name: Literal["constant", "linear", "cosine", "wsd"] = "wsd"
-    """wsd is warmup, stable, decay (arXiv 2404.06395, section 4)."""
+    """Shape of the schedule; wsd is warmup, stable, decay (arXiv 2404.06395, section 4)."""
     warmup: float = 0.02
-    """Share of the steps in which the factor rises from 0 to 1."""
+    """Share of the steps spent warming up from 0 to 1."""
     decay: float = 0.5
-    """wsd: share of the steps in which it falls, at the end."""
+    """wsd: share of the steps spent decaying, at the end of the run."""
     final: float = 0.0
-    """The factor at the last step."""
+    """Factor at the last step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run, whatever its objective."""
+    """The settings that every training run has."""
 
     optimizer: Annotated[OptimizerConfig, Parameter(group="Optimizer")] = field(default_factory=OptimizerConfig)
     schedule: Annotated[ScheduleConfig, Parameter(group="Schedule")] = field(default_factory=ScheduleConfig)
 
-    batch_size: int = 0
+    batch_size: Annotated[int, automatic("automatic")] = 0
     """Sequences per step."""
-    micro_batch_size: int = 0
-    """Sequences per forward pass; 0: as many as fit in memory and are fast. Gradients accumulate over the rest of the batch
-    with the same result."""
-    max_steps: int = 0
-    """Length of the run; else it follows from max_time, from max_tokens or, with neither, from the depth rule."""
-    max_tokens: int = 0
-    """Length of the run in tokens."""
-    max_time: float = 0.0
-    """Length of the run in minutes: turned into steps by a short measurement before the first one."""
-    eval_every: int = 0
-    """Steps between measurements of the validation loss."""
-    eval_tokens: int = 0
-    """How many validation tokens are measured each time, from the start of the split."""
-    save_every: int = 0
+    micro_batch_size: Annotated[int, automatic("as many as fit in memory and are fast")] = 0
+    """Sequences per forward pass. Gradients accumulate over the batch, with the same result."""
+    max_steps: Annotated[int, automatic("automatic")] = 0
+    """Length of the run in steps."""
+    eval_every: Annotated[int, automatic("20 times per run")] = 0
+    """Steps between evaluations on the validation split."""
+    eval_tokens: Annotated[int, automatic("automatic")] = 0
+    """Validation tokens per evaluation, from the start of the split."""
+    save_every: Annotated[int, automatic("at each evaluation")] = 0
     """Steps between checkpoints; the last one and the best one are kept."""
-    sample_every: int = 0
-    """Steps between samples."""
+    sample_every: Annotated[int, automatic("5 times per run")] = 0
+    """Steps between text samples."""
 
     seed: int = 1
-    """Of the weights, the order of the data and the dropout."""
+    """Random seed for weights, data order and dropout."""
     device: str = "auto"
-    """cpu, cuda or auto."""
+    """Device: cpu, cuda or auto."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Type of the activations; auto takes bf16 where a measurement shows it to be clearly faster."""
+    """Number type of the activations; auto: bf16 if it is clearly faster on this machine, measured."""
     attention: Literal["auto", "matmul", "sdpa"] = "auto"
-    """Matrix products and a softmax, or torch's fused attention; auto takes what a measurement shows to be faster."""
+    """Attention by matrix products and a softmax, or torch's fused attention; auto: the faster one, measured."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Compile each block with torch.compile: faster steps, after a minute or more; auto does so in long runs."""
+    """Compile each block with torch.compile: faster steps, after a minute or more of compiling; auto: in long runs."""
     activation_checkpointing: bool = False
-    """Keep only each block's input, and compute the rest again in the backward pass: slower by a third, far less memory."""
-    tensor_parallel: int = 1
-    """Processes that share the work on the same rows, of those that torchrun starts; the others share the rows (FSDP)."""
+    """Keep only the input of each block and recompute the rest in the backward pass: a third slower, far less memory."""
     tensorboard: bool = False
     """Also write TensorBoard events (needs lmcraft[tensorboard])."""
     resume: bool = False
-    """Continue the run in `out` from its last checkpoint."""
+    """Continue the run in --out from its last checkpoint."""

@@ -1,7 +1,8 @@
-"""The output projection and its cross-entropy in one, a few rows at a time.
+"""Output projection and cross-entropy in one operation, a few rows at a time.
 
-The logits of a batch are its largest tensor, and a float32 copy, a softmax and their gradients make five of them. Here each
-part of the logits becomes its own gradient while it is still in the cache, and nothing else of its size is ever there.
+The logits are the largest tensor of a batch, and a float32 copy, a softmax and their gradients make five of them. Here each
+chunk of the logits is turned into its gradient in place, while it is still in the cache, and no other tensor of that size
+exists.
 
 Shapes: N targets, C width, V vocabulary.
 """
@@ -13,8 +14,8 @@ from torch import Tensor
 
 from lmcraft.data.loader import IGNORE_INDEX
 
-TOGETHER = 2**26  # logits that are there at once
-IN_CACHE = 2**20  # and that are in float32 at once, on a CPU
+LOGITS_PER_CHUNK = 2**26  # in memory at once
+CPU_LOGITS_PER_SOFTMAX = 2**20  # in float32 at once, so that they stay in the cache
 
 
 def linear_cross_entropy(
@@ -25,18 +26,18 @@ def linear_cross_entropy(
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
 ) -> Tensor:
-    """The sum over targets of the cross-entropy of softmax(x W^T), a scalar in float32; targets of -100 do not count.
+    """The sum over targets of the cross-entropy of softmax(x W^T), a float32 scalar; targets of -100 are ignored.
 
-    The products are computed in x's type, the softmax in float32. With label smoothing e the target is 1 - e on the token
-    and e spread evenly over the vocabulary (arXiv 1512.00567, section 7); z-loss adds z * log(Z)^2, Z the softmax's
-    denominator (arXiv 2204.02311, section 5).
+    The products are computed in x's type, the softmax in float32. With label smoothing e, the target distribution is 1 - e
+    on the token plus e spread evenly over the vocabulary (arXiv 1512.00567, section 7). Z-loss adds z * log(Z)^2, where Z is
+    the softmax's denominator (arXiv 2204.02311, section 5).
     """
-    found: Tensor = _LinearCrossEntropy.apply(x_NC, weight_VC, targets_N, label_smoothing, z_loss, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
-    return found
+    loss: Tensor = _LinearCrossEntropy.apply(x_NC, weight_VC, targets_N, label_smoothing, z_loss, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
+    return loss
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Finds the gradients on the way forward, since every logit is at hand then and none is kept."""
+    """Computes the gradients in the forward pass, since no logits are kept for the backward pass."""
 
     @staticmethod
     def forward(
@@ -44,21 +45,22 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         V = len(weight_VC)
         w_VC = weight_VC.to(x_NC.dtype)
-        # A weight that is not trained has no gradient, which is a third of the work.
-        wanted = [trains and needed for needed in ctx.needs_input_grad[:2]]
+        # A weight that is not trained needs no gradient, which saves a third of the work.
         grad_x_NC, grad_w_VC = (
-            torch.empty_like(like) if want else None for like, want in zip((x_NC, weight_VC), wanted, strict=True)
+            torch.empty_like(tensor) if trains and needed else None
+            for tensor, needed in zip((x_NC, weight_VC), ctx.needs_input_grad[:2], strict=True)
         )
         total = torch.zeros((), device=x_NC.device)
-        many = max(1, TOGETHER // V)
-        few = max(1, IN_CACHE // V) if x_NC.device.type == "cpu" else many
-        for start in range(0, len(x_NC), many):
-            x, targets = x_NC[start : start + many], targets_N[start : start + many]
+        chunk = max(1, LOGITS_PER_CHUNK // V)
+        softmax_rows = max(1, CPU_LOGITS_PER_SOFTMAX // V) if x_NC.device.type == "cpu" else chunk
+        for start in range(0, len(x_NC), chunk):
+            x, targets = x_NC[start : start + chunk], targets_N[start : start + chunk]
             logits = x @ w_VC.T
-            for part in range(0, len(x), few):
-                total += _to_gradient(logits[part : part + few], targets[part : part + few], smoothing, z_loss)
+            for part in range(0, len(x), softmax_rows):
+                rows = slice(part, part + softmax_rows)
+                total += _loss_and_gradient(logits[rows], targets[rows], smoothing, z_loss)
             if grad_x_NC is not None:
-                torch.mm(logits, w_VC, out=grad_x_NC[start : start + many])
+                torch.mm(logits, w_VC, out=grad_x_NC[start : start + chunk])
             if grad_w_VC is not None:
                 grad_w_VC = grad_w_VC.add_(logits.T @ x) if start else grad_w_VC.copy_(logits.T @ x)
         if trains:
@@ -73,14 +75,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return by_x, by_w, None, None, None, None
 
 
-def _to_gradient(logits: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> Tensor:
-    """The loss of some rows' logits, which become its gradient in place."""
+def _loss_and_gradient(logits: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> Tensor:
+    """The loss of rows of logits, which are replaced by the loss's gradient."""
     V = logits.shape[1]
     counts = (targets != IGNORE_INDEX)[:, None].float()
     token = targets.clamp(min=0)[:, None]
     exact = logits.float()
     top, chosen = exact.amax(dim=-1, keepdim=True), exact.gather(1, token)
-    gradient = exact.softmax(dim=-1)  # of all ways to Z the one with the fewest passes: exp(top) / Z is its largest number
+    gradient = exact.softmax(dim=-1)  # the cheapest way to Z: the largest probability is exp(top) / Z
     log_z = top - gradient.amax(dim=-1, keepdim=True).log()
     loss = log_z - (1 - smoothing) * chosen + z_loss * log_z.square()
     if smoothing:

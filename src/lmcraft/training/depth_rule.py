@@ -1,6 +1,6 @@
-"""The one dial: `depth` sets every size, rate and length that is left at 0.
+"""The depth rule: `depth` sets every size, rate and length that is left at 0.
 
-| what | rule | source |
+| setting | rule | source |
 |---|---|---|
 | width | 64 x depth, heads of 64 | nanochat's aspect ratio; depth and width grow together (arXiv 2001.08361, section 3.1) |
 | key-value heads | the heads up to 8 of them, then half as many | arXiv 2305.13245 |
@@ -20,10 +20,10 @@ from lmcraft.training.config import OptimizerConfig, TrainConfig
 
 HEAD_DIM = 64
 TOKENS_PER_PARAMETER = 20
-EVALUATIONS = 20
-SAMPLES = 5
-EVAL_SHARE = 0.15  # validation tokens per token trained on: a forward pass costs a third of a step, so 5% of the time
-EVAL_TOKENS = 8192  # and no fewer than these
+EVALUATIONS = 20  # per run
+SAMPLES = 5  # per run
+EVAL_TOKENS_PER_TOKEN = 0.15  # a forward pass costs a third of a step, so validation takes 5% of the time
+MIN_EVAL_TOKENS = 8192
 
 T = TypeVar("T", bound=TrainConfig)
 Settings = TypeVar("Settings", bound=OptimizerConfig)
@@ -48,12 +48,12 @@ def resolve_model(model: TransformerConfig, depth: int, vocab_size: int, sequenc
 
 
 def sequence_length_for(depth: int) -> int:
-    """The rule's sequence length, in tokens."""
+    """The sequence length for a depth, in tokens."""
     return min(2048, max(256, 1 << round(log2(64 * depth))))
 
 
 def resolve_optimizer(optimizer: Settings, width: int) -> Settings:
-    """Fill in the learning rates that are 0; given only `learning_rate`, sgd and adam use it for every group."""
+    """Fill in the learning rates that are 0; if only `learning_rate` is set, sgd and adam use it for every group."""
     if optimizer.name not in ("normuon", "muon") and optimizer.learning_rate:
         rates = (optimizer.learning_rate,) * 4
     else:
@@ -71,40 +71,39 @@ def resolve_optimizer(optimizer: Settings, width: int) -> Settings:
 
 
 def count_parameters(model: TransformerConfig) -> int:
-    """The matrices' share of the parameters, from the sizes alone: blocks, embeddings and output projection."""
+    """Parameters of all matrices (blocks, embeddings, output projection), computed from the sizes."""
     attention = 2 * model.head_dim * (model.num_attention_heads + model.num_key_value_heads)
     feed_forward = (3 if model.is_gated else 2) * model.intermediate_size
     vocabulary = model.vocab_size * (1 if model.tie_word_embeddings else 2)
     return model.hidden_size * (model.num_hidden_layers * (attention + feed_forward) + vocabulary)
 
 
-def resolve_length(config: T, model: TransformerConfig, sequence_length: int, tokens: int = 0) -> T:
-    """Fill in the batch, the number of steps and the intervals; the micro-batch follows from the memory that is free.
-
-    `tokens` is what `max_time` allows, once the speed has been measured; until then a run bounded by it is left as it is.
-    """
-    if config.max_time and not config.max_steps and not tokens:
-        return config
-    tokens = tokens or config.max_tokens or TOKENS_PER_PARAMETER * count_parameters(model)
+def resolve_length(config: T, sequence_length: int, tokens: int) -> T:
+    """Fill in the batch, the number of steps and the intervals of a run of `tokens`."""
     batch_size = config.batch_size or max(1, (1 << round(log2(batch_tokens(tokens)))) // sequence_length)
     steps = config.max_steps or max(1, tokens // (batch_size * sequence_length))
-    return with_steps(replace(config, batch_size=batch_size), steps, sequence_length)
+    return resolve_intervals(replace(config, batch_size=batch_size), steps, sequence_length)
+
+
+def optimal_tokens(model: TransformerConfig) -> int:
+    """The compute-optimal length of a run, in tokens."""
+    return TOKENS_PER_PARAMETER * count_parameters(model)
 
 
 def batch_tokens(tokens: int) -> float:
-    """The rule's batch for a run of so many tokens, in tokens, before it is rounded."""
+    """The batch for a run of `tokens`, in tokens, before it is rounded."""
     return 4 * sqrt(tokens)
 
 
-def with_steps(config: T, max_steps: int, sequence_length: int) -> T:
-    """Set the number of steps, and from it the intervals that are 0."""
+def resolve_intervals(config: T, max_steps: int, sequence_length: int) -> T:
+    """Set the number of steps, and fill in the intervals that are 0."""
     eval_every = config.eval_every or ceil(max_steps / EVALUATIONS)
     tokens = eval_every * config.batch_size * sequence_length
     return replace(
         config,
         max_steps=max_steps,
         eval_every=eval_every,
-        eval_tokens=config.eval_tokens or max(EVAL_TOKENS, int(EVAL_SHARE * tokens)),
+        eval_tokens=config.eval_tokens or max(MIN_EVAL_TOKENS, int(EVAL_TOKENS_PER_TOKEN * tokens)),
         save_every=config.save_every or eval_every,
         sample_every=config.sample_every or ceil(max_steps / SAMPLES),
     )

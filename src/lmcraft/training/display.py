@@ -1,19 +1,20 @@
-"""The run on the screen: a bar on a terminal, a line now and then elsewhere."""
+"""The progress of a run: a bar on a terminal, a line every ten seconds elsewhere."""
 
 from time import monotonic
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from lmcraft.terminal import stderr_console
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
 class Display:
-    """Progress of a run on stderr; `say` prints above the bar."""
+    """Progress of a run on standard error."""
 
     def __init__(self, *, max_steps: int, step: int, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, highlight=False, quiet=quiet)
+        self.console = stderr_console(quiet=quiet)
         self._max_steps = max_steps
         self._last_line = float("-inf")
         self._bar = Progress(
@@ -38,14 +39,14 @@ class Display:
     ) -> None:
         self._bar.stop()
 
-    def say(self, text: str) -> None:
-        """A line that stays."""
+    def print_line(self, text: str) -> None:
+        """Print a line above the bar."""
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def update(self, step: int, status: str, *, left: float) -> None:
-        """Show the state after `step`; `left` is in seconds."""
+    def update(self, step: int, status: str, *, seconds_left: float) -> None:
+        """Show the state after `step`."""
         if self.console.is_terminal:
             self._bar.update(self._task, completed=step, status=status)
         elif step == self._max_steps or monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = monotonic()
-            self.say(f"step {step}/{self._max_steps}  {status}  {left:.0f} s left")
+            self.print_line(f"step {step}/{self._max_steps}  {status}  {seconds_left:.0f} s left")

@@ -1,4 +1,4 @@
-"""What a process that trains asks of its environment, before torch is imported or makes its first tensor."""
+"""Environment variables and malloc settings of a process that trains, set before torch makes its first tensor."""
 
 import ctypes
 import os
@@ -6,27 +6,27 @@ import sys
 
 from lmcraft.hub.download_cache import cache_folder
 
-# Names of glibc's malloc.h (mallopt).
+# Parameters of mallopt, from glibc's malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-PIECE = 2**26  # bytes that the heap grows by
+HEAP_GROWTH_BYTES = 2**26
 
 
-def set_up() -> None:
-    """Keep memory that is freed, and what torch.compile made, for later."""
-    _keep_memory()
+def set_up_environment() -> None:
+    """Keep freed memory in the process, and torch.compile's results in the cache folder."""
+    _keep_freed_memory()
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
 
 
-def _keep_memory() -> None:
-    """Have this process keep what it frees, in large pages, where the C library is glibc.
+def _keep_freed_memory() -> None:
+    """Have glibc keep freed memory for the next allocation, in huge pages.
 
-    glibc gives every large array back to the kernel, which clears it page by page when the next one is asked for: a sixth
-    of a step of a model of 0.1B parameters (docs/lab-notes.md).
+    By default glibc returns every large array to the kernel, which clears it page by page at the next allocation. That takes
+    a sixth of a step of a model with 0.1B parameters (docs/lab-notes.md).
     """
     if not sys.platform.startswith("linux"):
         return
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch reads it at its first large tensor
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # musl has none
-        for parameter, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, PIECE)):
+        for parameter, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, HEAP_GROWTH_BYTES)):
             mallopt(parameter, value)

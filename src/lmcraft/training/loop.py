@@ -1,8 +1,8 @@
 """The training loop, for every objective and any number of processes.
 
 A step trains on the samples `step * batch_size` to `(step + 1) * batch_size` of a loader that is a function of the index,
-and draws its dropout from a generator that is seeded by the step; so a run that stops and resumes sees what an uninterrupted
-one sees, number for number, and many processes see the same batches as one.
+and its dropout comes from a generator seeded by the step. A run that stops and resumes therefore computes the same numbers
+as an uninterrupted one, and many processes see the same batches as one.
 """
 
 import hashlib
@@ -33,26 +33,26 @@ from lmcraft.training.schedule import check_schedule, learning_rate_factor
 from lmcraft.training.sharding import shard, whole_copy
 from lmcraft.training.signals import StopRequest, stop_on_signals
 
-MEASURED_STEPS = 3
+TIMED_STEPS = 3
 
 
 class Trainer:
-    """One run: `model` in place, everything else into `folder`.
+    """One run: trains `model` in place and writes everything else to `folder`.
 
     Args:
         model: on the machine's device.
-        objective: what is minimized.
+        objective: the loss.
         training: the samples, by index.
-        validation: the samples to measure on.
-        config: with every 0 filled in.
+        validation: the samples of the validation loss.
+        config: resolved.
         machine: where the run computes.
         folder: gets metrics, samples, checkpoints and, at the end, the model with the lowest validation loss.
-        snapshot: copies a model as it is now, and gives a function that writes the copy's folder to a path.
-        sample: a text that a model writes, to be shown now and then; None: there are no samples.
-        bytes_per_token: of the validation text, to give the loss in bits per byte; 0: not known.
-        processes: those that share the run; the model's weights are cut over them here.
-        groups: finds the weights that are trained, and their rates; None: all, by the configuration.
-        command: of the command line, to continue the run with.
+        snapshot: copies a model as it is now, and returns a function that writes the copy to a folder.
+        sample: generates a text from a model, at each `config.sample_every` steps; None: no samples.
+        bytes_per_token: of the validation text, for the loss in bits per byte; 0: unknown.
+        processes: those that share the run; the model's weights are sharded over them here.
+        groups: the parameter groups of a model that trains only a part of its weights; None: all weights, by `config`.
+        command: the command that continues the run, for the message after a signal.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Trainer:
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._loaded: tuple[int, Future[list[Batch]]] | None = None
         self.all_trained = groups is None
-        self.positions = 0  # of the last step, in all processes, with those that have no target
+        self.positions = 0  # tokens of the latest step in all processes, with or without a target
 
     def restore(self, step: int) -> None:
         """Continue from a checkpoint, whose weights the model already has."""
@@ -93,10 +93,10 @@ class Trainer:
         self.optimizer.load_state(state)
 
     def run(self) -> Progress:
-        """Train to the last step, and leave the best model in the folder.
+        """Train to the last step, and write the best model to the folder.
 
         Raises:
-            InterruptedRunError: a signal asked for a stop; a checkpoint has been written.
+            InterruptedRunError: a signal stopped the run; a checkpoint has been written.
             RunError: the loss is not a number, or a checkpoint cannot be written.
         """
         start, last = self.progress.step, self.config.max_steps
@@ -120,20 +120,20 @@ class Trainer:
         return self.progress
 
     def _step(self, metrics: Metrics | NoMetrics, display: Display) -> None:
-        begun = time.perf_counter()
+        begin = time.perf_counter()
         p, config = self.progress, self.config
         factor = learning_rate_factor(config.schedule, p.step, config.max_steps)
         loss, targets = self.gradients(p.step)
         norm = self.optimizer.step(factor) if math.isfinite(loss) else math.nan
         if not math.isfinite(norm):
-            raise self._not_a_number("gradient" if math.isfinite(loss) else "loss", p.step + 1)
-        seconds = time.perf_counter() - begun
+            raise self._not_finite_error("gradient" if math.isfinite(loss) else "loss", p.step + 1)
+        seconds = time.perf_counter() - begin
         p.step, p.tokens, p.seconds = p.step + 1, p.tokens + targets, p.seconds + seconds
         speed = self.positions / seconds
-        extra, said = {}, ""
-        if self.all_trained:  # what frozen weights save depends on where they are
+        share_of_peak, status = {}, f"loss {loss:.3f}  {speed:,.0f} tok/s"
+        if self.all_trained:  # the operations that frozen weights save depend on where they are
             share = speed * self.model.flops_per_token(self.training.sequence_length) / self.machine.peak_flops
-            extra, said = {"share_of_peak": share}, f"  {share:.0%} of peak"
+            share_of_peak, status = {"share_of_peak": share}, f"{status}  {share:.0%} of peak"
         metrics.log(
             p.step,
             loss=loss,
@@ -143,24 +143,23 @@ class Trainer:
             tokens_per_second=speed,
             seconds=p.seconds,
             peak_memory=peak_memory(),
-            **extra,
+            **share_of_peak,
         )
-        left = (config.max_steps - p.step) * p.seconds / p.step
-        display.update(p.step, f"loss {loss:.3f}  {speed:,.0f} tok/s{said}", left=left)
+        display.update(p.step, status, seconds_left=(config.max_steps - p.step) * p.seconds / p.step)
 
-    def _not_a_number(self, what: str, step: int) -> RunError:
+    def _not_finite_error(self, quantity: str, step: int) -> RunError:
         return RunError(
-            f"the {what} of step {step} is not a number; the checkpoint of step {self.checkpoints.steps()[-1]} is intact: "
-            f"lower optimizer.learning_rate (now {self.config.optimizer.learning_rate:g}) and start again"
+            f"the {quantity} of step {step} is not a number; the checkpoint of step {self.checkpoints.steps()[-1]} is "
+            f"intact: lower optimizer.learning_rate (now {self.config.optimizer.learning_rate:g}) and start again"
         )
 
     def gradients(self, step: int) -> tuple[float, int]:
-        """Leave the gradient of a step's mean loss in the parameters; returns that loss and the number of targets.
+        """Set the parameters' gradients to that of a step's mean loss; returns the loss and the number of targets.
 
         Each micro-batch is divided by the targets of the whole batch, so that the result does not depend on the split.
         """
         self.model.train()
-        torch.manual_seed(_seed_of(self.config.seed, step, self.processes.data_rank))
+        torch.manual_seed(_dropout_seed(self.config.seed, step, self.processes.data_rank))
         micro_batches = self._micro_batches(step)
         targets = max(1, self._targets(micro_batches))
         self.positions = self.processes.data_count * sum(batch.input_ids.size for batch in micro_batches)
@@ -190,18 +189,18 @@ class Trainer:
         return int(self.processes.total(mine)[0])
 
     def seconds_per_step(self) -> float:
-        """Measure the speed by taking a few steps; the trainer is spent afterwards."""
+        """The time of a step, the median of a few; the trainer must not be used afterwards."""
         times = []
-        for step in range(MEASURED_STEPS):
-            begun = time.perf_counter()
+        for step in range(TIMED_STEPS):
+            begin = time.perf_counter()
             self.gradients(step)
             self.optimizer.step(0.0)
-            times.append(time.perf_counter() - begun)
+            times.append(time.perf_counter() - begin)
         return statistics.median(times)
 
     @torch.no_grad()  # FSDP cannot compute in inference_mode
     def validate(self, stop: StopRequest | None = None) -> float:
-        """Mean loss per target over the first `eval_tokens` of the validation split; NaN if asked to stop meanwhile."""
+        """Mean loss per target over the first `eval_tokens` of the validation split; NaN if a signal stops it."""
         self.model.eval()
         total, targets = 0.0, 0
         for batch in self._validation_batches():
@@ -212,16 +211,16 @@ class Trainer:
         return self.processes.total(total)[0] / max(1, targets)
 
     def _validation_batches(self) -> Iterator[Batch]:
-        """This process's share: all have as many batches, and what is lacking in the last ones has no targets."""
+        """This process's share of the batches. All processes have the same number; surplus batches have no targets."""
         rows = islice(self.validation.ordered(), ceil(self.config.eval_tokens / self.validation.sequence_length))
         size, ranks = self.micro_batch_size, self.processes.data_count
-        while some := list(islice(rows, size * ranks)):
-            mine = some[self.processes.data_rank :: ranks]
-            yield (Batch.stack(mine) if mine else Batch.stack(some[:1]).without_targets()).trim_padding()
+        while samples := list(islice(rows, size * ranks)):
+            mine = samples[self.processes.data_rank :: ranks]
+            yield (Batch.stack(mine) if mine else Batch.stack(samples[:1]).without_targets()).trim_padding()
 
     def _stop_signal(self, stop: StopRequest | None) -> int:
-        """The signal that asks for a stop, to whichever process it came; 0: none."""
-        return int(self.processes.most(stop.signal_number if stop else 0))
+        """The number of the signal that any process has received; 0: none."""
+        return int(self.processes.maximum(stop.signal_number if stop else 0))
 
     def _between_steps(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> None:
         p, config = self.progress, self.config
@@ -232,7 +231,7 @@ class Trainer:
         if self.sample_of and (p.step % config.sample_every == 0 or done) and not self._stop_signal(stop):
             text = self.sample()
             metrics.sample(p.step, text)
-            display.say(f"--- sample at step {p.step} ---\n{text}\n---")
+            display.print_line(f"--- sample at step {p.step} ---\n{text}\n---")
         signal_number = self._stop_signal(stop)
         if better or done or signal_number or p.step % config.save_every == 0:
             self.save()
@@ -245,7 +244,7 @@ class Trainer:
             )
 
     def _catch_up(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> None:
-        """Measure what a signal kept from being measured, so that a resumed run has the same best step."""
+        """Evaluate the step that a signal kept from being evaluated, so that a resumed run has the same best step."""
         p = self.progress
         due = 0 < p.step < self.config.max_steps and p.step % self.config.eval_every == 0
         if due and p.measured_step < p.step and self._validate_and_log(metrics, display, stop):
@@ -257,19 +256,19 @@ class Trainer:
         if math.isnan(loss) and self._stop_signal(stop):
             return False
         if not math.isfinite(loss):
-            raise self._not_a_number("validation loss", p.step)
+            raise self._not_finite_error("validation loss", p.step)
         p.measured_step = p.step
         bits = {"bits_per_byte": loss / math.log(2) / self.bytes_per_token} if self.bytes_per_token else {}
         metrics.log(p.step, validation_loss=loss, seconds=p.seconds, **bits)
-        also = "".join(f"  {value:.3f} bits per byte" for value in bits.values())
-        display.say(f"step {p.step}: validation loss {loss:.4f}{also}")
+        suffix = "".join(f"  {value:.3f} bits per byte" for value in bits.values())
+        display.print_line(f"step {p.step}: validation loss {loss:.4f}{suffix}")
         if loss >= p.best_loss:
             return False
         p.best_step, p.best_loss = p.step, loss
         return True
 
     def sample(self) -> str:
-        """A text that the model writes; an empty one in all processes but the main one."""
+        """A text that the model generates; empty in all processes but the main one."""
         model = whole_copy(self.model) if self.processes.mesh else self.model
         return self.sample_of(model) if self.sample_of and self.processes.is_main else ""
 
@@ -281,13 +280,13 @@ class Trainer:
         return to_device(batch, self.machine.device)
 
 
-def _seed_of(seed: int, step: int, data_rank: int) -> int:
-    """Of a step's dropout: other numbers in each step and data rank, the same in tensor ranks, which have the same rows."""
+def _dropout_seed(seed: int, step: int, data_rank: int) -> int:
+    """The seed of a step's dropout: different in each step and data rank, equal in tensor ranks, which share rows."""
     return int.from_bytes(hashlib.blake2b(f"dropout {seed} {step} {data_rank}".encode(), digest_size=8).digest())
 
 
 def to_device(batch: Batch, device: torch.device) -> TensorBatch:
-    """The loader's arrays as tensors; a batch whose rows are one document each needs no document mask."""
+    """The loader's arrays as tensors, without document ids if each row is a single document."""
     one_document = bool((batch.document_ids == batch.document_ids[:, :1]).all())
     return TensorBatch(
         torch.from_numpy(batch.input_ids).to(device, non_blocking=True),

@@ -1,4 +1,4 @@
-"""What a run writes down: one JSON object a line, and TensorBoard's events where they are asked for."""
+"""The metrics and samples of a run: one JSON object per line, and optionally TensorBoard events."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from lmcraft.folder import write_text
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file; a last line that was cut off by a crash is left out."""
+    """The rows of a file, without a last line that a crash cut off."""
     if not path.exists():
         return
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -21,10 +21,10 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class Metrics:
-    """Appends to metrics.jsonl and samples.jsonl; rows after `step` are dropped, since a resumed run writes them again.
+    """Appends to metrics.jsonl and samples.jsonl. Rows after `step` are dropped, since a resumed run writes them again.
 
     Raises:
-        UserError: TensorBoard is asked for and not installed.
+        UserError: `tensorboard` is a folder, and TensorBoard is not installed.
     """
 
     def __init__(self, metrics: Path, samples: Path, *, step: int, tensorboard: Path | None) -> None:
@@ -35,14 +35,14 @@ class Metrics:
         self._writer = _summary_writer(tensorboard, step) if tensorboard else None
 
     def log(self, step: int, **values: float) -> None:
-        """One row of metrics, on disk when this returns."""
+        """Write one row of metrics to the disk."""
         print(json.dumps({"step": step, **values}), file=self._metrics, flush=True)
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
 
     def sample(self, step: int, text: str) -> None:
-        """One sample of what the model writes."""
+        """Write one text that the model generated."""
         print(json.dumps({"step": step, "text": text}, ensure_ascii=False), file=self._samples, flush=True)
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class Metrics:
 
 
 class NoMetrics:
-    """Writes nothing: in every process of a run but the main one."""
+    """Writes nothing: for every process of a run but the main one."""
 
     def log(self, step: int, **values: float) -> None: ...
 

@@ -1,6 +1,7 @@
-"""The micro-batch: the largest that fits in memory, and on a CPU no larger than is fast."""
+"""The micro-batch: the most rows that fit in memory, and on a CPU no more than are fast."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
@@ -8,63 +9,75 @@ from lmcraft.errors import UserError
 from lmcraft.machine import free_memory
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.transformer import Transformer
+from lmcraft.terminal import format_bytes
 from lmcraft.training.config import OptimizerConfig
-from lmcraft.training.memory import FLOAT, activation_bytes, state_bytes
+from lmcraft.training.memory import BYTES_PER_FLOAT, activation_bytes, state_bytes
 from lmcraft.training.objective import Objective
 
-# On a CPU fewer tokens at once read the weights more often than the arithmetic hides, and more gain nothing: so many
+# On a CPU fewer tokens read the weights more often than the arithmetic hides, and more tokens gain nothing: this many
 # were as fast as any other number, in models of 14M and 117M parameters (docs/lab-notes.md).
-FAST_TOKENS = 4096
-SHARE = 0.8  # of the free memory: the rest is for logits, validation and what the estimate does not know
+CPU_TOKENS_PER_MICRO_BATCH = 4096
+MAX_SHARE_OF_FREE_MEMORY = 0.8  # the rest is for logits, validation and what the estimate does not know
 
 
-def choose_micro_batch(
+@dataclass(frozen=True)
+class StepMemory:
+    """Bytes that a training step holds, by the rows of its micro-batch."""
+
+    weights: int
+    """Weights, gradients and optimizer state."""
+    first_row: int
+    """Activations of a micro-batch of one row."""
+    next_row: int
+    """Activations of each further row."""
+
+    def bytes(self, rows: int) -> int:
+        return self.weights + self.first_row + (rows - 1) * self.next_row
+
+
+def estimate_step_memory(
     config: TransformerConfig,
     objective: Objective,
     optimizer: OptimizerConfig,
-    batch_size: int,
     length: int,
-    device: torch.device,
     dtype: torch.dtype,
     *,
     checkpointing: bool,
-) -> tuple[int, str]:
-    """Rows of a micro-batch, a divisor of the batch, and the choice in one sentence.
-
-    Raises:
-        UserError: the weights alone do not fit, or a single row does not.
-    """
+) -> StepMemory:
+    """The memory of a step on rows of `length` tokens; activations count as 0 with experts, where they depend on routing."""
     with torch.device("meta"):
         model = Transformer(config)
+    weights = 2 * BYTES_PER_FLOAT * model.num_parameters() + state_bytes(model, optimizer)
+    if config.num_experts:
+        return StepMemory(weights, 0, 0)
+    one, two = (activation_bytes(config, objective, rows, length, dtype, checkpointing=checkpointing) for rows in (1, 2))
+    return StepMemory(weights, one, two - one)
+
+
+def choose_micro_batch(memory: StepMemory, batch_size: int, length: int, device: torch.device) -> tuple[int, str]:
+    """Rows of a micro-batch, a divisor of the batch, and one sentence that explains the choice.
+
+    Raises:
+        UserError: not even a single row fits.
+    """
     free = free_memory(device)
-    weights = 2 * FLOAT * model.num_parameters() + state_bytes(model, optimizer)  # with gradients
-    needed = _bytes_of_rows(config, objective, length, dtype, checkpointing=checkpointing)
-    most = fast_rows(batch_size, length, FAST_TOKENS) if device.type == "cpu" else batch_size
-    rows = next((rows for rows in _divisors(batch_size, most) if weights + needed(rows) <= SHARE * free), 0)
+    max_rows = max(1, CPU_TOKENS_PER_MICRO_BATCH // length) if device.type == "cpu" else batch_size
+    fitting = (n for n in _divisors(batch_size, max_rows) if memory.bytes(n) <= MAX_SHARE_OF_FREE_MEMORY * free)
+    rows = next(fitting, 0)
     if not rows:
         raise UserError(
-            f"a training step of one row of {length} tokens takes {(weights + needed(1)) / 2**30:.1f} GiB, and "
-            f"{SHARE * free / 2**30:.1f} GiB may be used: choose a smaller depth or sequence_length, "
+            f"a training step of one row of {length} tokens takes {format_bytes(memory.bytes(1))}, and "
+            f"{format_bytes(MAX_SHARE_OF_FREE_MEMORY * free)} may be used: choose a smaller depth or sequence_length, "
             "or add --activation-checkpointing"
         )
-    size = (weights + needed(rows)) / 2**30
-    return rows, f"micro-batches of {rows} x {length} tokens: {size:.1f} GiB of {free / 2**30:.1f} GiB free"
+    used = f"{format_bytes(memory.bytes(rows))} of {format_bytes(free)} free"
+    return rows, f"micro-batches of {rows} x {length} tokens: {used}"
 
 
 def fast_rows(batch_size: int, length: int, tokens: int) -> int:
-    """The largest divisor of the batch that has at most so many tokens."""
+    """The largest divisor of the batch whose rows of `length` have at most `tokens` tokens."""
     return next(_divisors(batch_size, max(1, tokens // length)))
 
 
-def _divisors(batch_size: int, most: int) -> Iterator[int]:
-    return (rows for rows in range(min(batch_size, most), 0, -1) if batch_size % rows == 0)
-
-
-def _bytes_of_rows(
-    config: TransformerConfig, objective: Objective, length: int, dtype: torch.dtype, *, checkpointing: bool
-) -> Callable[[int], int]:
-    """What a number of rows leaves for the backward pass: so much for each, and something that all share."""
-    if config.num_experts:  # how many tokens an expert gets is not known without numbers: nothing is reckoned
-        return lambda rows: 0
-    one, two = (activation_bytes(config, objective, rows, length, dtype, checkpointing=checkpointing) for rows in (1, 2))
-    return lambda rows: one + (rows - 1) * (two - one)
+def _divisors(batch_size: int, largest: int) -> Iterator[int]:
+    return (rows for rows in range(min(batch_size, largest), 0, -1) if batch_size % rows == 0)

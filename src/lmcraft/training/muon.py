@@ -1,10 +1,10 @@
-"""Muon: momentum whose matrix updates are made orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
+"""Muon: momentum with orthogonalized matrix updates (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
 
-NorMuon (arXiv 2510.05491, algorithm 1) then evens out the rows of an update, which are a layer's neurons: each is divided by
-the root of its mean square over the steps so far.
+NorMuon (arXiv 2510.05491, algorithm 1) then normalizes the rows of an update, which are a layer's neurons: each is divided
+by the root of the running mean of its square.
 
-torch.optim.Muon takes one matrix at a time; this one takes all matrices of a shape in one batched product, which on a CPU
-is what its cost depends on (benchmarks/pretrain.md).
+torch.optim.Muon updates one matrix at a time; this one multiplies all matrices of a shape in one batched product, which
+decides its cost on a CPU (benchmarks/pretrain.md).
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lmcraft.training.sharding import all_matrices, cut_like, my_matrices
+from lmcraft.training.sharding import all_matrices, my_matrices, shard_like
 
 # Coefficients of the quintic iteration: steep at zero, so that small singular values grow fast.
 A, B, C = 3.4445, -4.7750, 2.0315
@@ -27,8 +27,8 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         params: matrices (out, in) only.
-        beta2: decay of NorMuon's mean of squares, one number a row; 0: Muon without it.
-        compute_dtype: the type of the Newton-Schulz products; bfloat16 is enough for them.
+        beta2: decay of NorMuon's mean of squares, one number per row; 0: plain Muon.
+        compute_dtype: the type of the Newton-Schulz products, for which bfloat16 is precise enough.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Muon(torch.optim.Optimizer):
                 updates = all_matrices(orthogonalize(mine), like=params).to(params[0].dtype)
                 if group["beta2"]:
                     updates = self._normalize(updates, params, group["beta2"])
-                cut = [cut_like(update, p) for p, update in zip(params, updates.unbind(), strict=True)]
+                shards = [shard_like(update, p) for p, update in zip(params, updates.unbind(), strict=True)]
                 scale = max(1.0, shape[0] / shape[1]) ** 0.5
-                torch._foreach_add_(params, cut, alpha=-group["lr"] * scale)
+                torch._foreach_add_(params, shards, alpha=-group["lr"] * scale)
 
     def _direction(self, p: Tensor, group: dict[str, Any]) -> Tensor:
         assert p.grad is not None
@@ -71,17 +71,17 @@ class Muon(torch.optim.Optimizer):
         return p.grad.lerp(buffer, group["momentum"]) if group["nesterov"] else buffer
 
     def _normalize(self, updates: Tensor, params: list[Tensor], beta2: float) -> Tensor:
-        """Updates (n, out, in) with even rows and the same norm as before."""
+        """Updates (n, out, in) with normalized rows and an unchanged norm."""
         squares = updates.square().mean(dim=-1, keepdim=True)
-        for p, now in zip(params, squares.unbind(), strict=True):
+        for p, mean in zip(params, squares.unbind(), strict=True):
             state = self.state[p]
             if "row_squares" not in state:
-                state["row_squares"] = torch.zeros_like(now)
-            state["row_squares"].lerp_(now, 1 - beta2)
+                state["row_squares"] = torch.zeros_like(mean)
+            state["row_squares"].lerp_(mean, 1 - beta2)
         means = torch.stack([self.state[p]["row_squares"] for p in params])
-        even: Tensor = updates / (means.sqrt() + EPS)
-        before, after = (x.norm(dim=(-2, -1), keepdim=True) for x in (updates, even))
-        return even.mul_(before / (after + EPS))
+        normalized: Tensor = updates / (means.sqrt() + EPS)
+        before, after = (x.norm(dim=(-2, -1), keepdim=True) for x in (updates, normalized))
+        return normalized.mul_(before / (after + EPS))
 
 
 def orthogonalize(x: Tensor) -> Tensor:

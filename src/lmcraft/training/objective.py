@@ -1,4 +1,4 @@
-"""What is minimized. The loop knows an objective only as a sum of losses over targets and how many targets there are.
+"""Objectives. To the loop, an objective is a sum of losses over targets, and the number of targets.
 
 Shapes: B batch, T tokens, V vocabulary.
 """
@@ -23,13 +23,13 @@ class TensorBatch:
     targets: Tensor
     """The token to predict at each position; -100: none."""
     document_ids: Tensor | None
-    """Which document of its row a token belongs to; None: every row is one."""
+    """The document of its row that a token belongs to; None: each row is one document."""
     values: Tensor | None = None
-    """(B, K) float32, what else an objective knows of a row."""
+    """(B, K) float32, further values per row that an objective needs."""
 
 
 class Objective(Protocol):
-    """A sum over the targets of a batch, so that any split of a batch adds up to the same step."""
+    """A sum over the targets of a batch, so that the micro-batches of a batch add up to the same step."""
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
         """The sum that is minimized, a scalar."""
@@ -38,7 +38,7 @@ class Objective(Protocol):
         """The sum that is reported on validation data, a scalar."""
 
     def count(self, batch: Batch) -> int:
-        """How many terms the sums have: the targets, unless an objective counts something else."""
+        """The number of terms in the sums: the targets, unless an objective counts something else."""
         return int((batch.targets != IGNORE_INDEX).sum())
 
 
@@ -54,7 +54,7 @@ class NextToken(Objective):
     document_mask: bool = True
     """Attention stays within a document where several share a row."""
     tensor_mesh: DeviceMesh | None = None
-    """The processes that share the work on the same rows: each then finds its share of the sum."""
+    """The processes that share the work on the same rows; each then computes its share of the sum."""
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
         return self._sum(model, batch, label_smoothing=self.label_smoothing, z_loss=self.z_loss)

@@ -1,4 +1,4 @@
-"""Optimizers: which weights are in which group, with which rule and rate."""
+"""Optimizers: the groups of weights, and the rule and the learning rate of each."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,16 +23,16 @@ class Group:
     params: list[Tensor]
     lr: float
     decayed: bool
-    """Whether weight decay and the penalties apply: not to norms and biases."""
+    """Whether weight decay and the penalties apply, as they do to all but norms and biases."""
     matrices: bool = False
-    """The blocks' matrices, which normuon and muon take."""
+    """Whether these are the blocks' matrices, which normuon and muon update."""
 
 
 class Optimizer:
-    """One step over every group: penalties, clipping, the rule, decoupled decay.
+    """Steps over every group: clipping, penalties, the rule, decoupled decay.
 
     Raises:
-        UserError: the rates or decays cannot be.
+        UserError: a setting is out of its range.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Optimizer:
         self._base_rates = [[float(group["lr"]) for group in rule.param_groups] for rule in self.rules]
 
     def step(self, learning_rate_factor: float) -> float:
-        """Apply the gradients that the parameters hold and clear them; returns the gradient's norm before clipping."""
+        """Apply and clear the parameters' gradients; returns the gradient's norm before clipping."""
         gradients = [p.grad for group in self.groups for p in group.params if p.grad is not None]
         norm = total_norm(gradients)
         if self.config.gradient_clip:
@@ -67,9 +67,9 @@ class Optimizer:
 
     @contextmanager
     def _decay(self, rule: torch.optim.Optimizer) -> Iterator[None]:
-        """Decoupled decay around a step: w -= lr * weight_decay * w, w as it was before (arXiv 1711.05101, algorithm 2).
+        """Decoupled decay around a step: w -= lr * weight_decay * w, w from before the step (arXiv 1711.05101, algorithm 2).
 
-        Cautious, only where the step makes the weight smaller too (arXiv 2510.12402, algorithm 1).
+        Cautious decay: only where the step makes the weight smaller too (arXiv 2510.12402, algorithm 1).
         """
         decayed = [group for group in rule.param_groups if group["decayed"] and self.config.weight_decay]
         before = [[p.detach().clone() for p in group["params"]] for group in decayed if self.config.cautious_decay]
@@ -83,7 +83,7 @@ class Optimizer:
                     p.sub_(w * ((w - p) * w > 0), alpha=group["lr"] * self.config.weight_decay)
 
     def state(self) -> dict[str, Tensor]:
-        """Every number that the next step depends on, as "parameter/what"."""
+        """Every number that the next step depends on, under "parameter/name"."""
         return {
             f"{self.names[p]}/{key}": torch.as_tensor(value)
             for rule in self.rules
@@ -93,17 +93,17 @@ class Optimizer:
         }
 
     def blank_state(self, name: str, size: torch.Size, dtype: torch.dtype) -> Tensor:
-        """Room for one of the tensors of `state`, cut as its parameter is."""
+        """An empty tensor for one of `state`, sharded as its parameter is."""
         params = {name: p for p, name in self.names.items()}
         return blank_like(params[name.rpartition("/")[0]], size, dtype)
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Put back what `state` gave."""
+        """Load what `state` returned."""
         rules = {p: rule for rule in self.rules for group in rule.param_groups for p in group["params"]}
         params = {name: p for p, name in self.names.items()}
         for name, tensor in state.items():
-            owner, _, key = name.rpartition("/")
-            rules[params[owner]].state[params[owner]][key] = tensor
+            parameter, _, key = name.rpartition("/")
+            rules[params[parameter]].state[params[parameter]][key] = tensor
 
     def _add_penalties(self) -> None:
         """The gradients of l1 * |w| and l2 / 2 * w^2, added after clipping, as torch's own weight decay is."""
@@ -124,16 +124,16 @@ class Optimizer:
         match c.name:
             case "muon" | "normuon":
                 beta2 = c.row_beta2 if c.name == "normuon" else 0.0
-                yield Muon(_tables(matrices), compute_dtype=compute_dtype, beta2=beta2, **momentum)
-                yield torch.optim.Adam(_tables(others), **adam)
+                yield Muon(_torch_groups(matrices), compute_dtype=compute_dtype, beta2=beta2, **momentum)
+                yield torch.optim.Adam(_torch_groups(others), **adam)
             case "adamw" | "adam":
-                yield torch.optim.Adam(_tables(self.groups), **adam)
+                yield torch.optim.Adam(_torch_groups(self.groups), **adam)
             case "sgd":
-                yield torch.optim.SGD(_tables(self.groups), **momentum)
+                yield torch.optim.SGD(_torch_groups(self.groups), **momentum)
 
 
-def _tables(groups: list[Group]) -> list[dict[str, Any]]:
-    """torch's parameter groups; one for each mesh, since its operations on lists of tensors do not mix them."""
+def _torch_groups(groups: list[Group]) -> list[dict[str, Any]]:
+    """torch's parameter groups, one for each mesh, since its operations on lists of tensors do not mix meshes."""
     by_mesh: dict[tuple[int, object], list[Tensor]] = defaultdict(list)
     for number, group in enumerate(groups):
         for p in group.params:
@@ -159,10 +159,10 @@ def parameter_groups(model: Transformer, config: OptimizerConfig) -> list[Group]
 
 
 def check_optimizer(config: OptimizerConfig) -> None:
-    """Raise UserError for rates that cannot be."""
+    """Raise UserError for a setting out of its range."""
     for name in ("learning_rate", "embedding_learning_rate", "head_learning_rate", "scalar_learning_rate"):
         if not 0 < (rate := getattr(config, name)) < float("inf"):
-            raise UserError(f"optimizer.{name}={rate} must be greater than 0: leave it out to have it set by rule")
+            raise UserError(f"optimizer.{name}={rate} must be greater than 0: leave it out to set it by --depth")
     for name in ("momentum", "beta1", "beta2", "row_beta2"):
         if not 0 <= (value := getattr(config, name)) < 1:
             raise UserError(f"optimizer.{name}={value} must be at least 0 and less than 1")

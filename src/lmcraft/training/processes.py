@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Processes:
-    """What a run asks of the processes that share it. Without a mesh there is one, and every answer is its own."""
+    """The processes that share a run and what they exchange. Without a mesh there is one, and nothing is exchanged."""
 
     def __init__(self, mesh: DeviceMesh | None = None) -> None:
         """`mesh` has the dimensions "data" and "tensor"."""
@@ -36,34 +36,34 @@ class Processes:
 
     def total(self, *values: float) -> list[float]:
         """The sum over all processes of each value."""
-        return self._reduced(values, dist.ReduceOp.SUM)
+        return self._reduce(values, dist.ReduceOp.SUM)
 
-    def most(self, value: float) -> float:
-        """The largest value of all processes."""
-        return self._reduced((value,), dist.ReduceOp.MAX)[0]
+    def maximum(self, value: float) -> float:
+        """The maximum over all processes."""
+        return self._reduce((value,), dist.ReduceOp.MAX)[0]
 
     def agree(self, value: T) -> T:
-        """The main process's value, in all of them: for what each has measured or drawn for itself."""
+        """The main process's value, in all of them: for values that each has measured for itself."""
         if self.mesh is None:
             return value
-        held = [value]
-        dist.broadcast_object_list(held)
-        return held[0]
+        values = [value]
+        dist.broadcast_object_list(values)
+        return values[0]
 
-    def _reduced(self, values: tuple[float, ...], how: "dist.ReduceOp.RedOpType") -> list[float]:
+    def _reduce(self, values: tuple[float, ...], operation: "dist.ReduceOp.RedOpType") -> list[float]:
         if self.mesh is None:
             return list(values)
         numbers = torch.tensor(values, dtype=torch.float64)  # on the CPU: its backend is always there
-        dist.all_reduce(numbers, how)
+        dist.all_reduce(numbers, operation)
         return numbers.tolist()
 
 
 @contextmanager
-def joined(device: str = "auto", tensor_parallel: int = 1) -> Iterator[Processes]:
-    """The processes that torchrun started this one among; this one alone where there is no torchrun.
+def join_processes(device: str = "auto", tensor_parallel: int = 1) -> Iterator[Processes]:
+    """Join the processes that torchrun started; without torchrun, this process alone.
 
-    An error that a person has to see keeps its message in the first process that meets it; the others leave with the same
-    exit status and say nothing.
+    An `LmcraftError` keeps its message in the first process that raises it; the others exit with the same status and no
+    message.
 
     Args:
         device: as in the configuration.
@@ -71,13 +71,13 @@ def joined(device: str = "auto", tensor_parallel: int = 1) -> Iterator[Processes
 
     Raises:
         UserError: `tensor_parallel` does not divide the number of processes.
-        RunError: within, where another process was lost.
+        RunError: another process was lost.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if tensor_parallel < 1 or count % tensor_parallel:
         raise UserError(
             f"tensor_parallel={tensor_parallel} must divide the number of processes, which is {count}: "
-            f"start so many with torchrun --nproc-per-node, or change it"
+            f"start a multiple of {tensor_parallel} with torchrun --nproc-per-node, or change it"
         )
     if count == 1:
         yield Processes()
@@ -96,12 +96,12 @@ def joined(device: str = "auto", tensor_parallel: int = 1) -> Iterator[Processes
         shape = (count // tensor_parallel, tensor_parallel)
         yield Processes(init_device_mesh("cuda" if gpu else "cpu", shape, mesh_dim_names=("data", "tensor")))
     except LmcraftError as error:
-        raise _said_once(error, store) from error
+        raise _report_once(error, store) from error
     except RuntimeError as error:
         if not _is_lost(error):
             raise
-        lost = RunError("another process of the run was lost; what has been saved is intact: start again with --resume")
-        raise _said_once(lost, store) from error
+        lost = RunError("another process of the run was lost; what has been saved is intact: continue with --resume")
+        raise _report_once(lost, store) from error
     dist.destroy_process_group()
 
 
@@ -109,8 +109,8 @@ def _is_lost(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
-def _said_once(error: LmcraftError, store: Store) -> LmcraftError:
-    """The error for the first process that asks, an empty one for the others."""
+def _report_once(error: LmcraftError, store: Store) -> LmcraftError:
+    """The error in the first process that calls this, with an empty message in the others."""
     try:
         first = store.add("lmcraft/errors", 1) == 1
     except RuntimeError:  # the process that holds the store has gone

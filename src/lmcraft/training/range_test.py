@@ -1,4 +1,4 @@
-"""The learning-rate range test: rates that rise step by step, and what the loss does (arXiv 1506.01186, section 3.3)."""
+"""The learning-rate range test: the loss while the learning rates rise at every step (arXiv 1506.01186, section 3.3)."""
 
 import math
 import time
@@ -11,9 +11,10 @@ from lmcraft.training.display import Display
 from lmcraft.training.loop import Trainer
 
 STEPS = 100
-LOWEST, HIGHEST = 1e-3, 1e2  # factors of the run's base rates
-SMOOTHING = 0.8  # of the mean of the losses so far, at each step
-LOST = 1.3  # the test ends where the loss is so many times its lowest
+MIN_FACTOR, MAX_FACTOR = 1e-3, 1e2  # of the run's base rates
+SMOOTHING = 0.8  # decay of the running mean of the loss
+MAX_LOSS_RATIO = 1.3  # over the lowest loss: the test ends where the loss has diverged
+MIN_POINTS = 10
 
 
 @dataclass(frozen=True)
@@ -30,32 +31,33 @@ class RangeTest:
 
     @property
     def lowest(self) -> float:
-        """The factor from which on the loss rises."""
+        """The factor above which the loss rises."""
         return min(self.points, key=lambda point: point[1])[0]
 
 
 def range_test(trainer: Trainer) -> RangeTest:
-    """Take steps at factors that rise evenly in their logarithm, until the loss is lost; the trainer is spent afterwards.
+    """Take steps at factors that rise evenly in their logarithm, until the loss diverges; uses the trainer up.
 
     Raises:
-        RunError: the loss is lost within a few steps.
+        RunError: the loss diverges within a few steps.
     """
     points: list[tuple[float, float]] = []
     weighted = weight = 0.0
-    begun = time.perf_counter()
+    begin = time.perf_counter()
     with Display(max_steps=STEPS, step=0) as display:
         for step in range(STEPS):
-            factor = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
+            factor = MIN_FACTOR * (MAX_FACTOR / MIN_FACTOR) ** (step / (STEPS - 1))
             loss, _ = trainer.gradients(step)
             weighted = SMOOTHING * weighted + (1 - SMOOTHING) * loss
             weight = SMOOTHING * weight + 1 - SMOOTHING
             smooth = weighted / weight
-            if not math.isfinite(smooth) or (points and smooth > LOST * min(lowest for _, lowest in points)):
+            if not math.isfinite(smooth) or (points and smooth > MAX_LOSS_RATIO * min(loss for _, loss in points)):
                 break
             points.append((factor, smooth))
             trainer.optimizer.step(factor)
-            each = (time.perf_counter() - begun) / (step + 1)
-            display.update(step + 1, f"loss {smooth:.3f} at {factor:.3g} times the rates", left=(STEPS - step - 1) * each)
-    if len(points) < 10:
-        raise RunError("the loss is lost at a thousandth of the learning rates already: lower optimizer.learning_rate")
+            seconds = (time.perf_counter() - begin) / (step + 1)
+            status = f"loss {smooth:.3f} at {factor:.3g} times the rates"
+            display.update(step + 1, status, seconds_left=(STEPS - step - 1) * seconds)
+    if len(points) < MIN_POINTS:
+        raise RunError("the loss diverges at a thousandth of the learning rates: lower optimizer.learning_rate")
     return RangeTest(points)

@@ -27,7 +27,7 @@ def learning_rate_factor(config: ScheduleConfig, step: int, max_steps: int) -> f
 
 
 def check_schedule(config: ScheduleConfig) -> None:
-    """Raise UserError for shares that cannot be."""
+    """Raise UserError for a share outside 0 to 1."""
     for name in ("warmup", "decay", "final"):
         if not 0 <= (value := getattr(config, name)) <= 1:
-            raise UserError(f"schedule.{name}={value} is not a share: give a number from 0 to 1")
+            raise UserError(f"schedule.{name}={value} must be a share from 0 to 1")

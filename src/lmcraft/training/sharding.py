@@ -1,10 +1,10 @@
-"""A model over many processes, from outside: the model knows nothing of this.
+"""Tensor parallelism and FSDP, applied to a model from outside: the model knows nothing of this.
 
 Along "tensor", each block's projections are split (arXiv 1909.08053, section 3): queries, keys, values, gate and up by their
-outputs, whose heads and channels one process computes alone; the two projections back into the residual stream by their
-inputs, whose products are summed over the processes. What is left (embeddings, norms of the residual stream) is whole in
-each, and the loss shares out the tokens. Along "data", every weight is cut once more, and gathered when its block computes
-(FSDP, arXiv 2304.11277).
+outputs, so that each process computes its own heads and channels; the two projections back into the residual stream by their
+inputs, and their products are summed over the processes. Embeddings and the norms of the residual stream are replicated, and
+the tokens of the loss are divided among the processes. Along "data", every weight is sharded once more, and gathered when
+its block computes (FSDP, arXiv 2304.11277).
 
 Shapes: N tokens, C width, V vocabulary.
 """
@@ -32,15 +32,15 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.processes import Processes
 
-# torch warns that gathering a matrix that is cut twice takes two steps; it does.
+# torch warns that gathering a matrix that is sharded twice takes two steps, which is intended.
 logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)
 
 
 def shard(model: Transformer, processes: Processes) -> None:
-    """Cut `model`, which is whole and the same in every process, in place; its parameters become `DTensor`s.
+    """Shard `model` in place; its parameters, which are whole and equal in every process, become `DTensor`s.
 
     Raises:
-        UserError: a size does not divide into the tensor ranks, or a part cannot be split.
+        UserError: a size is not a multiple of the tensor ranks, or a part cannot be split.
     """
     if processes.mesh is None:
         return
@@ -64,7 +64,7 @@ def _plan(block: nn.Module) -> dict[str, ParallelStyle]:
             plan[name] = ColwiseParallel()
         elif last in by_inputs:
             plan[name] = RowwiseParallel()
-        elif last in ("q_norm", "k_norm"):  # one weight for all heads, of which each process has some
+        elif last in ("q_norm", "k_norm"):  # one weight for all heads, which are spread over the processes
             plan[name] = SequenceParallel(sequence_dim=2, use_local_output=True)
     return plan
 
@@ -74,14 +74,14 @@ def _check(config: TransformerConfig, ranks: int) -> None:
         if (size := getattr(config, name)) % ranks:
             raise UserError(f"tensor_parallel={ranks} must divide model.{name}={size}: change one of them")
     if config.num_experts or (config.qk_norm and config.qk_norm_over == "projection"):
-        what = f"model.num_experts={config.num_experts}" if config.num_experts else "model.qk_norm_over='projection'"
-        raise UserError(f"tensor_parallel={ranks} cannot split {what}: set it to 1, all processes then share the data")
+        setting = f"model.num_experts={config.num_experts}" if config.num_experts else "model.qk_norm_over='projection'"
+        raise UserError(f"tensor_parallel={ranks} cannot split {setting}: set it to 1, and all processes share the data")
 
 
 def share_tokens(mesh: DeviceMesh, x_NC: Tensor, weight_VC: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """This tensor rank's share of the tokens of a loss; the gradients come back whole.
+    """This tensor rank's share of the tokens of a loss; the gradients are whole again.
 
-    The arguments are whole and the same in every rank of `mesh`; the sum of the ranks' losses is the loss.
+    The arguments are whole and equal in every rank of `mesh`; the sum of the ranks' losses is the loss.
     """
 
     def part(whole: Tensor) -> Tensor:
@@ -92,19 +92,19 @@ def share_tokens(mesh: DeviceMesh, x_NC: Tensor, weight_VC: Tensor, targets_N: T
 
 
 def local(tensor: Tensor) -> Tensor:
-    """What this process holds of a tensor."""
+    """The shard of a tensor that this process holds."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def blank_like(p: Tensor, size: torch.Size, dtype: torch.dtype) -> Tensor:
-    """An empty tensor of a size: cut as `p` is where it has p's size, else whole."""
+    """An empty tensor of a size: sharded as `p` is if it has p's size, else whole."""
     if size == p.shape:
         return torch.empty_like(p, dtype=dtype, requires_grad=False)
     return torch.empty(size, dtype=dtype, device=p.device)
 
 
 def whole_copy(model: Transformer) -> Transformer:
-    """A copy of `model` in one piece, on its device; every process has to ask for it."""
+    """An unsharded copy of `model` on its device; every process must call this."""
     with torch.device("meta"):
         copy = Transformer(model.config)
     copy.load_state_dict({name: whole(tensor) for name, tensor in model.state_dict().items()}, assign=True)
@@ -113,42 +113,42 @@ def whole_copy(model: Transformer) -> Transformer:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A copy of a tensor in one piece; every process has to ask for it."""
+    """An unsharded copy of a tensor; every process must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.clone()
 
 
 def total_norm(tensors: Sequence[Tensor]) -> Tensor:
-    """The Euclidean norm of all numbers of the tensors, wherever they are; what several processes hold counts once."""
+    """The Euclidean norm of all tensors over all processes; replicated numbers count once."""
     if not any(isinstance(t, DTensor) for t in tensors):
         return torch.nn.utils.get_total_norm(tensors)
     norms = torch.stack(torch._foreach_norm([local(t) for t in tensors]))
     count = dist.get_world_size()
-    squares = norms.square() * norms.new_tensor([_pieces(t) / count for t in tensors])
+    squares = norms.square() * norms.new_tensor([_shard_count(t) / count for t in tensors])
     total = squares.sum()
     dist.all_reduce(total)
     return total.sqrt()
 
 
-def _pieces(tensor: Tensor) -> int:
-    """Into how many parts it is cut."""
+def _shard_count(tensor: Tensor) -> int:
+    """The number of shards of a tensor."""
     assert isinstance(tensor, DTensor)
     dimensions = zip(tensor.placements, tensor.device_mesh.shape, strict=True)
     return prod(size for placement, size in dimensions if not isinstance(placement, Replicate))
 
 
 def my_matrices(matrices: Sequence[Tensor]) -> Tensor:
-    """Some of the matrices, whole, stacked (n, out, in): each process has others, so that they share the work on them."""
+    """This process's share of the matrices, unsharded and stacked (n, out, in)."""
     if not isinstance(matrices[0], DTensor):
         return torch.stack(list(matrices))
     wholes = [m.full_tensor() for m in matrices if isinstance(m, DTensor)]
-    rank, each = dist.get_rank(), _each(len(wholes))
-    mine = wholes[rank * each : (rank + 1) * each]
-    blanks = [torch.zeros_like(wholes[0])] * (each - len(mine))
+    rank, share = dist.get_rank(), _matrices_per_process(len(wholes))
+    mine = wholes[rank * share : (rank + 1) * share]
+    blanks = [torch.zeros_like(wholes[0])] * (share - len(mine))
     return torch.stack([*mine, *blanks])
 
 
 def all_matrices(mine: Tensor, like: Sequence[Tensor]) -> Tensor:
-    """All the matrices of which each process has `mine`, whole (n, out, in); there are as many as of `like`."""
+    """All matrices (n, out, in), gathered from the processes' shares `mine`; n is the length of `like`."""
     if not isinstance(like[0], DTensor):
         return mine
     everyone = mine.new_empty(dist.get_world_size(), *mine.shape)
@@ -156,13 +156,13 @@ def all_matrices(mine: Tensor, like: Sequence[Tensor]) -> Tensor:
     return everyone.flatten(0, 1)[: len(like)]
 
 
-def cut_like(whole: Tensor, p: Tensor) -> Tensor:
-    """What `p` is cut as, out of a tensor that is whole in every process."""
+def shard_like(whole: Tensor, p: Tensor) -> Tensor:
+    """A tensor that is whole in every process, sharded as `p` is."""
     if not isinstance(p, DTensor):
         return whole
     everywhere = [Replicate()] * p.device_mesh.ndim
     return DTensor.from_local(whole, p.device_mesh, everywhere, run_check=False).redistribute(placements=p.placements)
 
 
-def _each(count: int) -> int:
+def _matrices_per_process(count: int) -> int:
     return -(-count // dist.get_world_size())

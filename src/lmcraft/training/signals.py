@@ -1,4 +1,4 @@
-"""Stopping at a person's or a scheduler's word: finish the step, save, leave."""
+"""Stopping on SIGINT or SIGTERM: finish the step, save a checkpoint, exit."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class StopRequest:
-    """The first SIGINT or SIGTERM is noted here; a second SIGINT interrupts at once."""
+    """Records the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
 
     def __init__(self) -> None:
         self.signal_number = 0
@@ -16,7 +16,7 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signal_number != 0
 
-    def _note(self, signal_number: int, frame: FrameType | None) -> None:
+    def _record(self, signal_number: int, frame: FrameType | None) -> None:
         if self and signal_number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal_number = signal_number
@@ -24,12 +24,12 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Within, SIGINT and SIGTERM ask for a stop. Off the main thread, where Python allows no handlers, it does nothing."""
+    """Record SIGINT and SIGTERM as requests to stop. Outside the main thread, Python allows no handlers: nothing happens."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, request._note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request._record) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield request
     finally:

@@ -1,4 +1,4 @@
-"""Runs from the start to the end, and what becomes of them when they are broken off."""
+"""Runs from start to end, and interrupted runs that resume."""
 
 import json
 import random
@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from lmcraft import LanguageModel, PretrainConfig, pretrain
-from lmcraft.commands.pretrain import build_trainer
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
-from lmcraft.training.compilation import clocked
+from lmcraft.pretraining.run import PretrainingRun
+from lmcraft.training.compilation import compile_ahead
 from lmcraft.training.config import OptimizerConfig
 from tests.tiny import tiny_dataset
 
@@ -43,7 +43,7 @@ def losses(out: Path) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in rows if "loss" in row}
 
 
-def started(config: PretrainConfig, *flags: str, **options: Any) -> "subprocess.Popen[str]":
+def start_process(config: PretrainConfig, *flags: str, **options: Any) -> "subprocess.Popen[str]":
     """The run in a process of its own."""
     run = config.out.with_suffix(".toml")
     run.write_text(config.to_toml())
@@ -61,11 +61,11 @@ def wait_for_step(out: Path, step: int, process: "subprocess.Popen[str]") -> Non
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
     """The losses of a run that nothing disturbs."""
     out = tmp_path_factory.mktemp("whole") / "model"
-    assert started(config_of(data, out, max_steps=120)).wait() == 0
+    assert start_process(config_of(data, out, max_steps=120)).wait() == 0
     return losses(out)
 
 
-def test_a_run_learns_and_leaves_a_model_folder(data: Path, tmp_path: Path) -> None:
+def test_a_run_learns_and_writes_a_model_folder(data: Path, tmp_path: Path) -> None:
     folder = pretrain(config_of(data, tmp_path / "model"))
     curve = losses(folder.path)
     assert curve[30] < curve[1] - 0.5
@@ -94,55 +94,55 @@ def test_tensorboard_gets_the_curves(data: Path, tmp_path: Path) -> None:
 def test_transformers_opens_the_folder(data: Path, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     folder = pretrain(config_of(data, tmp_path / "model", max_steps=5))
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder.path)
+    reference = transformers.AutoModelForCausalLM.from_pretrained(folder.path)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder.path)
-    ours = LanguageModel.load(folder.path)
+    model = LanguageModel.load(folder.path)
     ids = tokenizer("Line 12: the quick", return_tensors="pt").input_ids
-    assert ids[0].tolist() == ours.tokenizer.encode("Line 12: the quick")
-    torch.testing.assert_close(theirs(ids).logits, ours.transformer(ids), atol=1e-5, rtol=1e-5)
+    assert ids[0].tolist() == model.tokenizer.encode("Line 12: the quick")
+    torch.testing.assert_close(reference(ids).logits, model.transformer(ids), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_bit_for_bit(data: Path, whole: dict[int, float], tmp_path: Path) -> None:
     config = config_of(data, tmp_path / "model", max_steps=120)
     killed = random.randrange(7, 80)
-    process = started(config)
+    process = start_process(config)
     wait_for_step(config.out, killed, process)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert started(config, "--resume").wait() == 0
+    assert start_process(config, "--resume").wait() == 0
     assert losses(config.out) == whole, f"killed at step {killed}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_saves_says_how_to_go_on_and_goes_on(
+def test_a_stopped_run_saves_names_the_command_to_continue_and_continues(
     data: Path, whole: dict[int, float], tmp_path: Path, number: signal.Signals
 ) -> None:
     config = config_of(data, tmp_path / "model", max_steps=120, save_every=1000, eval_every=1000)
-    process = started(config)
+    process = start_process(config)
     wait_for_step(config.out, 3, process)
     process.send_signal(number)
     message = process.communicate()[1]
     assert process.returncode == 128 + number and "--resume" in message and "Traceback" not in message
-    assert started(config, "--resume").wait() == 0
+    assert start_process(config, "--resume").wait() == 0
     assert losses(config.out) == whole
 
 
-FULL = 40_000  # bytes: less than the weights take, more than anything else here
+MAX_FILE_BYTES = 40_000  # less than the weights take, more than any other file here
 
 
 def limit_files() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FULL, FULL))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
 
 
 @pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint(data: Path, tmp_path: Path) -> None:
     config = config_of(data, tmp_path / "model", max_steps=10)
-    assert started(config).wait() == 0
+    assert start_process(config).wait() == 0
     before = sorted(path.name for path in ModelFolder(config.out).checkpoints.iterdir())
     longer = replace(config, max_steps=20, resume=True)
-    process = started(longer, preexec_fn=limit_files)  # no larger file can be written, as if the disk were full
+    process = start_process(longer, preexec_fn=limit_files)  # no larger file can be written, as if the disk were full
     message = process.communicate()[1]
     assert process.returncode == 1 and "intact" in message and "Traceback" not in message
     assert sorted(path.name for path in ModelFolder(config.out).checkpoints.iterdir()) == before
@@ -161,7 +161,7 @@ def test_accumulated_gradients_equal_the_whole_batch(data: Path, tmp_path: Path,
     results = []
     for size in (8, micro_batch_size):
         config = config_of(data, tmp_path, micro_batch_size=size, model=sizes).resolved()
-        trainer = build_trainer(config, MACHINE, ModelFolder(tmp_path))
+        trainer = PretrainingRun.open(config, MACHINE, ModelFolder(tmp_path)).build_trainer()
         loss, _ = trainer.gradients(3)
         results.append((loss, [p.grad for p in trainer.model.parameters()]))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-6)
@@ -174,9 +174,9 @@ def test_compiled_blocks_give_the_same_losses(data: Path, tmp_path: Path, monkey
     results = []
     for compiled in ("off", "on"):
         config = config_of(data, tmp_path, compile=compiled, model=replace(SIZES, residual_dropout=0.0)).resolved()
-        trainer = build_trainer(config, MACHINE, ModelFolder(tmp_path))
+        trainer = PretrainingRun.open(config, MACHINE, ModelFolder(tmp_path)).build_trainer()
         if compiled == "on":
-            assert "compiled" in clocked(trainer)
+            assert "compiled" in compile_ahead(trainer)
             assert all(p.grad is None for p in trainer.model.parameters())
         with torch.compiler.set_stance("fail_on_recompile" if compiled == "on" else "default"):
             results.append((trainer.gradients(0)[0], trainer.validate()))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lmcraft.training import scaling_law
-from lmcraft.training.scaling_law import Point, ScalingLaw, fit_scaling_law
+from lmcraft.pretraining import scaling_law
+from lmcraft.pretraining.scaling_law import Point, ScalingLaw, fit_scaling_law
 
 LAW = ScalingLaw(E=1.8, A=40.0, alpha=0.3, B=250.0, beta=0.35)
 SIZES = (20_000, 66_000, 133_000, 280_000)

@@ -1,4 +1,4 @@
-"""A family from its settings to its page, and what becomes of it when it is broken off."""
+"""A family from its settings to its page, and an interrupted one that resumes."""
 
 import json
 import signal
@@ -13,11 +13,11 @@ import pytest
 
 from lmcraft import ScalingConfig, cli, scaling
 from lmcraft.commands import scaling as command
-from lmcraft.commands.scaling import Member, member_of
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.model.config import TransformerConfig
-from lmcraft.training import scaling_law
+from lmcraft.pretraining import scaling_law
+from lmcraft.pretraining.scaling import Member, build_member
 from tests.tiny import tiny_dataset
 
 
@@ -38,7 +38,7 @@ def config_of(data: Path, out: Path, **settings: Any) -> ScalingConfig:
 
 def family_of(config: ScalingConfig) -> list[Member]:
     config = config.resolved()
-    return [member_of(config, depth, length) for depth in config.depths for length in config.tokens_per_parameter]
+    return [build_member(config, depth, length) for depth in config.depths for length in config.tokens_per_parameter]
 
 
 def test_the_runs_of_a_family_are_pretrains(data: Path, tmp_path: Path) -> None:
@@ -56,13 +56,13 @@ def test_the_runs_of_a_family_are_pretrains(data: Path, tmp_path: Path) -> None:
         length = float(member.folder.path.name.split("-")[2].removesuffix("x"))
         assert member.tokens == pytest.approx(length * member.parameters, rel=0.06)
     assert config.resolved().predict == 4
-    wide = member_of(config_of(data, tmp_path, width_per_depth=64).resolved(), 3, 1.0).config.model
+    wide = build_member(config_of(data, tmp_path, width_per_depth=64).resolved(), 3, 1.0).config.model
     assert (wide.hidden_size, wide.num_attention_heads, wide.head_dim) == (192, 3, 64)
-    odd = member_of(config_of(data, tmp_path).resolved(), 13, 1.0).config.model
+    odd = build_member(config_of(data, tmp_path).resolved(), 13, 1.0).config.model
     assert odd.hidden_size == 208 and odd.head_dim % 2 == 0 and odd.head_dim * odd.num_attention_heads == 208
 
 
-def test_what_all_runs_share_follows_from_the_largest(data: Path, tmp_path: Path) -> None:
+def test_settings_shared_by_all_runs_follow_from_the_largest(data: Path, tmp_path: Path) -> None:
     config = config_of(data, tmp_path, depths=(2, 4, 6), predict=12, sequence_length=0, eval_tokens=0).resolved()
     assert config.sequence_length == 1024
     assert config.eval_tokens == json.loads((data / "manifest.json").read_text())["splits"]["validation"]["tokens"] - 1
@@ -79,8 +79,8 @@ def test_what_all_runs_share_follows_from_the_largest(data: Path, tmp_path: Path
         ({"tokens_per_parameter": (0.0, 5.0)}, "tokens_per_parameter=0 5"),
         ({"predict": 3}, "predict=3 must be more than 3"),
         ({"width_per_depth": 24}, "width_per_depth=24 must be a multiple of 16"),
-        ({"max_steps": 10}, "max_steps=10 is a single run's"),
-        ({"find_lr": True}, "find_lr=True is a single run's"),
+        ({"max_steps": 10}, "max_steps=10 is for a single run"),
+        ({"find_lr": True}, "find_lr=True is for a single run"),
         ({"model": TransformerConfig(num_hidden_layers=2)}, "model.num_hidden_layers=2 makes all models equal"),
         ({"resume": True}, "holds no scaling.toml"),
     ],
@@ -98,17 +98,17 @@ def test_flags_give_the_family(data: Path, tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.slow
-def test_a_family_is_trained_broken_off_and_gone_on_with(
+def test_an_interrupted_family_resumes_to_the_same_result(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = scaling(config_of(data, tmp_path / "whole"))
-    assert len(whole.points) == 6 and whole.made and "The predicted run" in capsys.readouterr().out
-    found = json.loads((tmp_path / "whole" / "scaling.json").read_text())
-    assert found["happened"]["loss"] == whole.target.loss and "<circle" in (tmp_path / "whole" / "scaling.html").read_text()
-    assert found["points"][-1]["loss"] < found["points"][0]["loss"]
+    assert len(whole.points) == 6 and whole.trained and "The predicted run" in capsys.readouterr().out
+    result = json.loads((tmp_path / "whole" / "scaling.json").read_text())
+    assert result["actual"]["loss"] == whole.target.loss and "<circle" in (tmp_path / "whole" / "scaling.html").read_text()
+    assert result["points"][-1]["loss"] < result["points"][0]["loss"]
 
     config = config_of(data, tmp_path / "broken")
-    process = started(config)
+    process = start_process(config)
     wait_for_step(ModelFolder(config.out / "runs" / "depth-3-0.4x"), process)
     process.send_signal(signal.SIGTERM)
     message = process.communicate()[1]
@@ -124,11 +124,11 @@ def test_a_family_is_trained_broken_off_and_gone_on_with(
     monkeypatch.setattr(command, "pretrain", None)  # nothing is left to train
     smaller = scaling(replace(ScalingConfig.from_toml(config.out / "scaling.toml"), resume=True))
     assert smaller.points == whole.points
-    with pytest.raises(UserError, match=r"seed=2 differs from the 1 of the runs"):
+    with pytest.raises(UserError, match=r"seed=2 differs from seed=1 of the runs"):
         scaling(replace(config, resume=True, seed=2))
 
 
-def started(config: ScalingConfig) -> "subprocess.Popen[str]":
+def start_process(config: ScalingConfig) -> "subprocess.Popen[str]":
     file = config.out.with_suffix(".toml")
     file.write_text(config.to_toml())
     arguments = [sys.executable, "-m", "lmcraft", "scaling", str(file)]

@@ -1,0 +1,188 @@
+"""The settings of `lmcraft pretrain`, and of `plan` and `scaling`, which have them too."""
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Self
+
+from cyclopts import Parameter
+
+from lmcraft.config import Config, automatic, command_config
+from lmcraft.errors import UserError
+from lmcraft.folder import DatasetFolder
+from lmcraft.model.config import InitConfig, TransformerConfig
+from lmcraft.training import depth_rule
+from lmcraft.training.config import BY_DEPTH, TrainConfig
+
+# Evaluation of a family of runs: the same tokens for every run, so that their losses can be compared.
+SCALING_EVAL_TOKENS = 2**17
+SINGLE_RUN_SETTINGS = ("depth", "max_steps", "max_tokens", "max_time", "find_lr")  # which a family sets itself
+HIDDEN = Parameter(show=False)
+SEVERAL_VALUES = Parameter(consume_multiple=True, negative="")
+
+
+@command_config
+@dataclass(frozen=True)
+class PretrainConfig(TrainConfig, Config):
+    """Train a Transformer from scratch on a dataset folder. Sizes, rates and lengths follow from --depth unless given."""
+
+    data: Path
+    """Dataset folder, made by `lmcraft prepare`."""
+
+    _: KW_ONLY
+
+    out: Path = Path("models/model")
+    """Model folder to write."""
+    depth: int = 4
+    """Number of blocks; every setting left at 0 follows from it."""
+    model: Annotated[TransformerConfig, Parameter(group="Model")] = field(default_factory=TransformerConfig)
+    init: Annotated[InitConfig, Parameter(group="Initialization")] = field(default_factory=InitConfig)
+    sequence_length: Annotated[int, BY_DEPTH] = 0
+    """Tokens per row of a batch."""
+    batch_size: Annotated[int, automatic("set by the length of the run")] = 0
+    """Rows per step."""
+    max_steps: Annotated[int, automatic("set by --max-time, --max-tokens or --depth")] = 0
+    """Length of the run in steps."""
+    max_tokens: Annotated[int, automatic("20 per parameter")] = 0
+    """Length of the run in tokens."""
+    max_time: Annotated[float, automatic("no limit")] = 0.0
+    """Length of the run in minutes, turned into steps by measuring a few before the first one."""
+    eval_tokens: Annotated[int, automatic("15% of the tokens since the last one")] = 0
+    """Validation tokens per evaluation, from the start of the split."""
+    document_mask: bool = True
+    """Restrict attention to the document that a token belongs to, where several share a row."""
+    label_smoothing: float = 0.0
+    """Share of the target probability that is spread over the whole vocabulary."""
+    z_loss: float = 0.0
+    """Weight of log(Z)^2, which keeps the logits from drifting."""
+    sample_prompt: str = ""
+    """Prompt of the samples during training; empty: the start of a document."""
+    tensor_parallel: int = 1
+    """Number of torchrun's processes that share the work on the same rows; the others share the rows (FSDP)."""
+
+    find_lr: bool = False
+    """Do not train: raise the learning rates for a hundred steps, and plot the loss (arXiv 1506.01186)."""
+
+    def resolved(self) -> Self:
+        """Every 0 filled in by the depth rule; a run that is bounded in time keeps its length for `autotune`."""
+        if self.depth < 1:
+            raise UserError(f"depth={self.depth} must be at least 1")
+        for name in ("batch_size", "micro_batch_size", "max_steps", "max_tokens", "max_time", "sequence_length"):
+            if (value := getattr(self, name)) < 0:
+                raise UserError(f"{name}={value} must not be negative; 0 sets it automatically")
+        vocab_size = DatasetFolder(self.data).token_manifest()["vocab_size"]
+        length = self.sequence_length or self.model.max_position_embeddings or depth_rule.sequence_length_for(self.depth)
+        model = depth_rule.resolve_model(self.model, self.depth, vocab_size, length)
+        model.check()
+        self._check(model, vocab_size, length)
+        optimizer = depth_rule.resolve_optimizer(self.optimizer, model.hidden_size)
+        config = replace(self, model=model, depth=model.num_hidden_layers, sequence_length=length, optimizer=optimizer)
+        if self.max_time and not self.max_steps:
+            return config
+        return depth_rule.resolve_length(config, length, self.max_tokens or depth_rule.optimal_tokens(model))
+
+    def _check(self, model: TransformerConfig, vocab_size: int, length: int) -> None:
+        if model.vocab_size < vocab_size:
+            raise UserError(f"model.vocab_size={model.vocab_size} is smaller than the dataset's {vocab_size}: leave it out")
+        if model.max_position_embeddings < length:
+            raise UserError(
+                f"model.max_position_embeddings={model.max_position_embeddings} is smaller than "
+                f"sequence_length={length}: raise it, or shorten the sequences"
+            )
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise UserError(
+                f"micro_batch_size={self.micro_batch_size} must divide batch_size={self.batch_size}: change one of them"
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"label_smoothing={self.label_smoothing} must be at least 0 and less than 1")
+
+
+@command_config
+@dataclass(frozen=True, kw_only=True)
+class PlanConfig(PretrainConfig):
+    """Estimate the parameters, operations, memory, time and energy of `lmcraft pretrain` with the same settings.
+
+    Measures a few training steps, unless --tflops gives the speed. Writes nothing.
+    """
+
+    tflops: Annotated[float, automatic("measured on this machine")] = 0.0
+    """Speed of training in TFLOP/s, for a run on another machine."""
+    watts: float = 65.0
+    """Power that the machine draws during training."""
+    json: bool = False
+    """Print JSON instead of tables."""
+
+    def resolved(self) -> Self:
+        config = super().resolved()
+        for name in ("tflops", "watts"):
+            if (value := getattr(self, name)) < 0:
+                raise UserError(f"{name}={value} must not be negative")
+        if config.tflops and not config.max_steps:
+            raise UserError(
+                f"max_time={config.max_time:g} is turned into steps by measuring: leave --tflops out, or give --max-steps"
+            )
+        return config
+
+
+@command_config
+@dataclass(frozen=True, kw_only=True)
+class ScalingConfig(PretrainConfig):
+    """Train a family of small models, fit a scaling law, predict the loss of the next size, then train that and compare.
+
+    Every run is one of `lmcraft pretrain` with the other settings given here, and a model folder under OUT/runs.
+    """
+
+    out: Path = Path("models/scaling")
+    """Folder to write: the runs, scaling.toml, scaling.json and scaling.html."""
+    depths: Annotated[tuple[int, ...], SEVERAL_VALUES] = (2, 3, 4)
+    """Numbers of blocks of the family's models. A single block learns differently (arXiv 2209.11895)."""
+    width_per_depth: int = 16
+    """Width of a model per block; pretrain has 64, but this family is to be trained in minutes."""
+    tokens_per_parameter: Annotated[tuple[float, ...], SEVERAL_VALUES] = (5.0, 10.0, 20.0)
+    """Lengths of each model's runs; each is a run of its own, with its own decay of the learning rate."""
+    predict: Annotated[int, automatic("one more than the largest of --depths")] = 0
+    """Number of blocks of the model to predict, trained for the longest of the lengths."""
+
+    depth: Annotated[int, HIDDEN] = 0
+    max_steps: Annotated[int, HIDDEN] = 0
+    max_tokens: Annotated[int, HIDDEN] = 0
+    max_time: Annotated[float, HIDDEN] = 0.0
+    find_lr: Annotated[bool, HIDDEN] = False
+
+    def resolved(self) -> Self:
+        """The family in order, and the settings that all of its runs share: row length and validation tokens."""
+        for name in SINGLE_RUN_SETTINGS:
+            if value := getattr(self, name):
+                raise UserError(f"{name}={value} is for a single run: use --depths and --tokens-per-parameter for a family")
+        from lmcraft.data.loader import TokenSplit  # imports numpy, which --help does without
+
+        depths, lengths = tuple(sorted(self.depths)), tuple(sorted(self.tokens_per_parameter))
+        predict = self.predict or max(depths, default=0) + 1
+        self._check_family(depths, lengths, predict)
+        tokens = len(TokenSplit(self.data, "validation")) - 1
+        return replace(
+            self,
+            depths=depths,
+            tokens_per_parameter=lengths,
+            predict=predict,
+            sequence_length=self.sequence_length
+            or self.model.max_position_embeddings
+            or depth_rule.sequence_length_for(predict),
+            eval_tokens=self.eval_tokens or min(SCALING_EVAL_TOKENS, tokens),
+        )
+
+    def _check_family(self, depths: tuple[int, ...], lengths: tuple[float, ...], predict: int) -> None:
+        if len(set(depths)) < max(3, len(depths)) or depths[0] < 1:
+            raise UserError(f"depths={_spaced(depths)} must be at least three different numbers, all at least 1")
+        if len(set(lengths)) < max(2, len(lengths)) or not 0 < lengths[0] <= lengths[-1] < float("inf"):
+            raise UserError(f"tokens_per_parameter={_spaced(lengths)} must be at least two different positive numbers")
+        if predict <= depths[-1]:
+            raise UserError(f"predict={predict} must be more than {depths[-1]}, the largest of --depths")
+        if self.width_per_depth < 16 or self.width_per_depth % 16:
+            raise UserError(f"width_per_depth={self.width_per_depth} must be a multiple of 16")
+        if self.model.num_hidden_layers:
+            raise UserError(f"model.num_hidden_layers={self.model.num_hidden_layers} makes all models equal: leave it out")
+
+
+def _spaced(values: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)

@@ -1,0 +1,145 @@
+"""Estimates a run: memory from its sizes, time from a few measured steps or a speed in TFLOP/s."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from lmcraft.data.loader import TokenSplit
+from lmcraft.folder import DatasetFolder, ModelFolder
+from lmcraft.machine import Machine, choose_machine, peak_memory, total_memory
+from lmcraft.model.transformer import Transformer
+from lmcraft.pretraining.config import PlanConfig
+from lmcraft.pretraining.plan import Plan
+from lmcraft.pretraining.run import PretrainingRun
+from lmcraft.training import depth_rule
+from lmcraft.training.memory import BYTES_PER_FLOAT, activation_bytes, state_bytes
+from lmcraft.training.micro_batch import CPU_TOKENS_PER_MICRO_BATCH, fast_rows
+from lmcraft.training.objective import NextToken
+
+JOULES_PER_KWH = 3.6e6
+REPETITIONS = 2  # of a measured validation, sample and checkpoint
+
+
+def make_plan(config: PlanConfig) -> Plan:
+    """Estimate a run, from a few of its steps unless `tflops` gives the speed.
+
+    Raises:
+        UserError: the configuration cannot run.
+    """
+    config = config.resolved()
+    program_bytes = peak_memory()
+    if config.tflops:
+        if not config.micro_batch_size:
+            rows = fast_rows(config.batch_size, config.sequence_length, CPU_TOKENS_PER_MICRO_BATCH)
+            config = replace(config, micro_batch_size=rows)
+        dtype = torch.float32 if config.precision == "fp32" else torch.bfloat16
+        model = _meta_model(config)
+        memory = _estimate_memory(config, model, dtype) | {"program": program_bytes}
+        seconds = _estimate_seconds(config, model.flops_per_token(config.sequence_length))
+        return _build_plan(config, model, None, memory, seconds)
+    machine = choose_machine(config.device, config.precision)
+    with TemporaryDirectory() as temporary:
+        run = PretrainingRun.open(config, machine, ModelFolder(Path(temporary)))
+        config = run.autotune(str).apply(config, config.sequence_length)
+        model = _meta_model(config)
+        memory = _estimate_memory(config, model, machine.dtype)
+        seconds = _measure_seconds(replace(run, config=config))
+    most = torch.cuda.max_memory_allocated() if machine.device.type == "cuda" else peak_memory()
+    memory["program and buffers"] = max(0, most - sum(memory.values()))
+    return _build_plan(config, model, machine, memory, seconds)
+
+
+def _meta_model(config: PlanConfig) -> Transformer:
+    with torch.device("meta"):
+        return Transformer(config.model)
+
+
+def _build_plan(
+    config: PlanConfig, model: Transformer, machine: Machine | None, memory: dict[str, int], seconds: dict[str, float]
+) -> Plan:
+    parameters, flops_per_token = model.num_parameters(), model.flops_per_token(config.sequence_length)
+    tokens = config.max_steps * config.batch_size * config.sequence_length
+    tokens_per_second = tokens / seconds["steps"]
+    return Plan(
+        parameters=parameters,
+        embedding_parameters=parameters - model.num_parameters(embeddings=False),
+        tokens=tokens,
+        compute_optimal_tokens=depth_rule.TOKENS_PER_PARAMETER * parameters,
+        epochs=tokens / len(TokenSplit(DatasetFolder(config.data), "train")),
+        steps=config.max_steps,
+        batch_size=config.batch_size,
+        micro_batch_size=config.micro_batch_size,
+        sequence_length=config.sequence_length,
+        flops_per_token=flops_per_token,
+        flops=float(flops_per_token) * tokens,
+        tokens_per_second=tokens_per_second,
+        computing=machine.why if machine else "",
+        share_of_peak=tokens_per_second * flops_per_token / machine.peak_flops if machine else None,
+        memory=memory,
+        total_memory=total_memory(machine.device if machine else torch.device("cpu")),
+        seconds=seconds,
+        energy_kwh=config.watts * sum(seconds.values()) / JOULES_PER_KWH,
+    )
+
+
+def _estimate_memory(config: PlanConfig, model: Transformer, dtype: torch.dtype) -> dict[str, int]:
+    weights, state = BYTES_PER_FLOAT * model.num_parameters(), state_bytes(model, config.optimizer)
+    activations = activation_bytes(
+        config.model,
+        NextToken(config.label_smoothing, config.z_loss, config.document_mask),
+        config.micro_batch_size,
+        config.sequence_length,
+        dtype,
+        checkpointing=config.activation_checkpointing,
+    )
+    return {
+        "weights": weights,
+        "gradients": weights,
+        "optimizer state": state,
+        "checkpoint, while it is written": weights + state,
+        "activations": activations,
+    }
+
+
+def _measure_seconds(run: PretrainingRun) -> dict[str, float]:
+    """The time of a step, a short validation, a sample and a checkpoint, each times its number in the run."""
+    config = run.config
+    short = replace(config, eval_tokens=min(config.eval_tokens, depth_rule.MIN_EVAL_TOKENS))
+    trainer = replace(run, config=short).build_trainer()
+    step = trainer.seconds_per_step()
+    validation, sample, save = (
+        statistics.median(_time_call(action, trainer.checkpoints.wait) for _ in range(REPETITIONS))
+        for action in (trainer.validate, trainer.sample, trainer.save)
+    )
+    validations = -(-config.max_steps // config.eval_every)
+    return {
+        "steps": config.max_steps * step,
+        "validation": validations * validation * config.eval_tokens / short.eval_tokens,
+        "samples": -(-config.max_steps // config.sample_every) * sample,
+        "checkpoints": max(validations, config.max_steps // config.save_every) * save,
+    }
+
+
+def _estimate_seconds(config: PlanConfig, flops_per_token: int) -> dict[str, float]:
+    """The time at a speed of `tflops`; a forward pass is a third of a step's work."""
+    tokens_per_second = config.tflops * 1e12 / flops_per_token
+    validations = -(-config.max_steps // config.eval_every)
+    tokens = config.max_steps * config.batch_size * config.sequence_length
+    return {
+        "steps": tokens / tokens_per_second,
+        "validation": validations * config.eval_tokens / (3 * tokens_per_second),
+    }
+
+
+def _time_call(action: Callable[[], object], wait: Callable[[], object]) -> float:
+    """Seconds of a call, without the work that it leaves to a thread; that is done when this returns."""
+    begin = time.perf_counter()
+    action()
+    seconds = time.perf_counter() - begin
+    wait()
+    return seconds

@@ -1,0 +1,35 @@
+"""A plan: the memory, time and energy of a run, before it starts (`lmcraft.pretraining.estimation`)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The estimate for a run. Memory is in bytes, time in seconds."""
+
+    parameters: int
+    embedding_parameters: int
+    """Those of `parameters` in the embeddings and the output projection."""
+    tokens: int
+    compute_optimal_tokens: int
+    """20 per parameter (arXiv 2203.15556, table 3)."""
+    epochs: float
+    """Passes over the training text."""
+    steps: int
+    batch_size: int
+    micro_batch_size: int
+    sequence_length: int
+    flops_per_token: int
+    flops: float
+    tokens_per_second: float
+    computing: str
+    """Number type and device of the measurement; empty: the speed follows from `tflops`."""
+    share_of_peak: float | None
+    """The speed relative to a large matrix product on this machine, if that was measured."""
+    memory: dict[str, int]
+    """By part; the sum is the most that the run holds at once."""
+    total_memory: int
+    """Of this machine."""
+    seconds: dict[str, float]
+    """By part."""
+    energy_kwh: float

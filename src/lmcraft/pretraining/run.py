@@ -1,0 +1,227 @@
+"""A pretraining run: its data, its trainer, and the run from the first line on the terminal to the last checkpoint."""
+
+from dataclasses import asdict, dataclass, field, replace
+
+import torch
+
+from lmcraft.data.loader import TokenDataset, TokenSplit
+from lmcraft.errors import UserError
+from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage, write_text
+from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.language_model import LanguageModel
+from lmcraft.machine import Machine, choose_machine
+from lmcraft.model.initialization import initialize
+from lmcraft.model.storage import load_model
+from lmcraft.model.transformer import Transformer
+from lmcraft.pretraining.config import PretrainConfig
+from lmcraft.terminal import PrintLine
+from lmcraft.tokenizer.tokenizer import Tokenizer
+from lmcraft.training.autotune import Autotuned, autotune
+from lmcraft.training.checkpoint import Checkpoints, step_to_resume
+from lmcraft.training.compilation import compile_ahead, compile_blocks
+from lmcraft.training.loop import Trainer
+from lmcraft.training.objective import NextToken
+from lmcraft.training.processes import Processes
+from lmcraft.training.range_test import RangeTest, range_test
+from lmcraft.training.sharding import whole_copy
+
+SAMPLE_TOKENS = 80
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The dataset of a run."""
+
+    training: TokenDataset
+    validation: TokenDataset
+    tokenizer: Tokenizer
+
+    @classmethod
+    def open(cls, config: PretrainConfig) -> "RunData":
+        """Open the dataset folder of a resolved configuration.
+
+        Raises:
+            UserError: it has no such split, or a shard is missing or damaged.
+        """
+        training, validation = (TokenSplit(DatasetFolder(config.data), name) for name in ("train", "validation"))
+        return cls(
+            TokenDataset(training, config.sequence_length, config.seed),
+            TokenDataset(validation, config.sequence_length),
+            Tokenizer.load(config.data),
+        )
+
+
+@dataclass(frozen=True)
+class PretrainingRun:
+    """A run put together, before it has a model."""
+
+    config: PretrainConfig
+    """Resolved."""
+    data: RunData
+    machine: Machine
+    folder: ModelFolder
+    """Where the run writes."""
+    processes: Processes = field(default_factory=Processes)
+
+    @classmethod
+    def open(
+        cls, config: PretrainConfig, machine: Machine, folder: ModelFolder, processes: Processes | None = None
+    ) -> "PretrainingRun":
+        """The run of a resolved configuration, with its data opened."""
+        return cls(config, RunData.open(config), machine, folder, processes or Processes())
+
+    @property
+    def objective(self) -> NextToken:
+        config = self.config
+        mesh = self.processes.mesh["tensor"] if self.processes.mesh and self.processes.tensor_count > 1 else None
+        return NextToken(config.label_smoothing, config.z_loss, config.document_mask, mesh)
+
+    def autotuned(self, print_line: PrintLine) -> "PretrainingRun":
+        """The same run with attention, compiling, length and micro-batch decided (`lmcraft.training.autotune`).
+
+        Raises:
+            UserError: a single row does not fit in memory.
+        """
+        return replace(self, config=self.autotune(print_line).apply(self.config, self.config.sequence_length))
+
+    def autotune(self, print_line: PrintLine) -> Autotuned:
+        """The decisions of `autotuned`."""
+        return autotune(
+            self.config,
+            self.config.model,
+            replace(self.objective, tensor_mesh=None),
+            self.data.training,
+            self.machine,
+            self.processes,
+            print_line,
+            document_mask=self.config.document_mask,
+            minutes=self.config.max_time,
+            seconds_per_step=lambda config: replace(self, config=config).build_trainer().seconds_per_step(),
+        )
+
+    def build_trainer(self, step: int | None = None) -> Trainer:
+        """The run's trainer, at its start or at the checkpoint of a step.
+
+        Settings that `autotuned` has not decided take their simplest value: the whole batch at once, nothing compiled.
+        """
+        torch.manual_seed(self.config.seed)
+        model = self._build_model(step)
+        validation, tokenizer = self.data.validation, self.data.tokenizer
+        trainer = Trainer(
+            model,
+            self.objective,
+            self.data.training,
+            validation,
+            self.config,
+            self.machine,
+            self.folder,
+            snapshot=lambda model: LanguageModel(whole_copy(model), tokenizer, GenerationConfig()).save,
+            sample=self._sample,
+            bytes_per_token=validation.split.bytes / len(validation.split),
+            processes=self.processes,
+        )
+        if step is not None:
+            trainer.restore(step)
+        return trainer
+
+    def _build_model(self, step: int | None) -> Transformer:
+        config = self.config
+        if step is None:
+            model = Transformer(config.model).to(self.machine.device)
+            initialize(model, config.init)
+        else:
+            model = load_model(Checkpoints(self.folder.checkpoints).path(step), device=self.machine.device)
+        model.compute_dtype, model.checkpointing = self.machine.dtype, config.activation_checkpointing
+        model.use_attention(config.attention)
+        if config.compile == "on":
+            compile_blocks(model)
+        return model
+
+    def _sample(self, transformer: Transformer) -> str:
+        """A text that the model generates, with a generator of its own so that the run's random numbers stay the same."""
+        model = LanguageModel(transformer.eval(), self.data.tokenizer, GenerationConfig())
+        prompt = self.config.sample_prompt
+        if not prompt and model.tokenizer.eos_token_id is None:
+            prompt = "\n"  # a tokenizer without a token between documents has no other start
+        return prompt + model.complete(prompt, max_new_tokens=SAMPLE_TOKENS, temperature=0.8, top_p=0.95, seed=1)
+
+
+def run_pretraining(config: PretrainConfig, processes: Processes, print_line: PrintLine) -> ModelFolder:
+    """Train, and write a model folder with the weights of the lowest validation loss.
+
+    Args:
+        config: resolved.
+        processes: those that share the run.
+        print_line: shows a line of progress.
+
+    Raises:
+        UserError: the configuration cannot run, or `out` already holds a run and `resume` is false.
+        InterruptedRunError: a signal stopped the run; resume continues it exactly.
+        RunError: the loss is not a number, the disk is full, or another process of the run was lost.
+    """
+    folder = ModelFolder(config.out)
+    step = step_to_resume(config.out, folder.checkpoints, resume=config.resume)
+    if step is not None:
+        config = _with_earlier_decisions(config, PretrainConfig.from_toml(folder.config_toml))
+    run = _prepare_run(config, folder, processes, print_line)
+    config = run.config
+    if step is None and processes.is_main:
+        write_text(folder.config_toml, config.to_toml())
+    trainer = run.build_trainer(step)
+    if config.compile == "on":
+        print_line(compile_ahead(trainer))
+    tokens = config.max_steps * config.batch_size * config.sequence_length
+    print_line(
+        f"{trainer.model.num_parameters():,} parameters, {tokens:,} tokens in {config.max_steps} steps of "
+        f"{config.batch_size} x {config.sequence_length}; the training text has {len(run.data.training.split):,} tokens"
+    )
+    progress = trainer.run()
+    if processes.is_main:
+        write_lineage(folder, data=DatasetFolder(config.data))
+    print_line(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the model is in {folder.path}")
+    return folder
+
+
+def find_learning_rate(
+    config: PretrainConfig, processes: Processes, print_line: PrintLine
+) -> tuple[RangeTest, dict[str, float]]:
+    """Run the learning-rate range test; returns its curve and the run's learning rates by name.
+
+    Raises:
+        UserError: the configuration cannot run.
+        RunError: the loss diverges within a few steps.
+    """
+    run = _prepare_run(config, ModelFolder(config.out), processes, print_line)
+    run = replace(run, config=replace(run.config, compile="off"))  # too short for compiling to pay
+    rates = {name: rate for name, rate in asdict(config.optimizer).items() if name.endswith("learning_rate")}
+    return range_test(run.build_trainer()), rates
+
+
+def _prepare_run(config: PretrainConfig, folder: ModelFolder, processes: Processes, print_line: PrintLine) -> PretrainingRun:
+    """The run of a configuration on this machine, autotuned."""
+    if config.batch_size % processes.data_count:
+        raise UserError(
+            f"batch_size={config.batch_size} must be a multiple of the {processes.data_count} processes that share it: "
+            "change one of them"
+        )
+    machine = processes.agree(choose_machine(config.device, config.precision))
+    print_line(f"computing in {machine.why}")
+    if processes.count > 1:
+        print_line(
+            f"{processes.count} processes: {processes.data_count} share the rows of a batch, "
+            f"{processes.tensor_count} the work on each row"
+        )
+    return PretrainingRun.open(config, machine, folder, processes).autotuned(print_line)
+
+
+def _with_earlier_decisions(config: PretrainConfig, before: PretrainConfig) -> PretrainConfig:
+    """A resumed configuration with the decisions of the run's start, since new measurements could decide otherwise."""
+    if config.max_time and not config.max_steps and config.max_time == before.max_time:
+        config = replace(config, batch_size=config.batch_size or before.batch_size, max_steps=before.max_steps).resolved()
+    rows = config.micro_batch_size or before.micro_batch_size
+    return replace(
+        config,
+        attention=before.attention if config.attention == "auto" else config.attention,
+        compile=before.compile if config.compile == "auto" else config.compile,
+        micro_batch_size=rows if rows and config.batch_size % rows == 0 else 0,
+    )

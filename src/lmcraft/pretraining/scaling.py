@@ -1,0 +1,175 @@
+"""A family of small runs and the larger run that they predict: building, timing and training them."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from lmcraft.data.loader import TokenSplit
+from lmcraft.errors import InterruptedRunError, UserError
+from lmcraft.folder import ModelFolder, write_text
+from lmcraft.machine import choose_machine
+from lmcraft.model.transformer import Transformer
+from lmcraft.pretraining.config import SINGLE_RUN_SETTINGS, PretrainConfig, ScalingConfig
+from lmcraft.pretraining.run import PretrainingRun
+from lmcraft.pretraining.scaling_law import Point
+from lmcraft.terminal import PrintLine, format_duration
+from lmcraft.training import depth_rule
+from lmcraft.training.checkpoint import Checkpoints
+from lmcraft.training.metrics import read_jsonl
+
+CHECKPOINTS_PER_RUN = 10  # unless `save_every` is given
+MAX_EPOCHS = 4  # up to this many, repeated text teaches nearly as much as new text (arXiv 2305.16264)
+NOT_COMPARED = (*SINGLE_RUN_SETTINGS, "out", "resume", "depths", "tokens_per_parameter", "predict")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a family, before it is trained."""
+
+    config: PretrainConfig
+    """Resolved."""
+    parameters: int
+    embedding_parameters: int
+
+    @property
+    def tokens(self) -> int:
+        return self.config.max_steps * self.config.batch_size * self.config.sequence_length
+
+    @property
+    def folder(self) -> ModelFolder:
+        return ModelFolder(self.config.out)
+
+    @property
+    def name(self) -> str:
+        return f"{self.config.depth} blocks, {self.parameters:,} parameters, {self.tokens:,} tokens"
+
+    def loss(self) -> float | None:
+        """The validation loss after the last step; None if the run is not finished."""
+        if not self.folder.report.is_file():  # the last file that a run writes
+            return None
+        rows = [row for row in read_jsonl(self.folder.metrics) if "validation_loss" in row]
+        return next((row["validation_loss"] for row in rows if row["step"] == self.config.max_steps), None)
+
+    def point(self, loss: float) -> Point:
+        return Point(self.config.depth, self.parameters, self.embedding_parameters, self.tokens, loss)
+
+
+@dataclass(frozen=True)
+class Family:
+    """The small runs, and the larger one that they predict."""
+
+    config: ScalingConfig
+    """Resolved."""
+    members: Sequence[Member]
+    target: Member
+
+    @classmethod
+    def build(cls, config: ScalingConfig) -> "Family":
+        """The family of a resolved configuration."""
+        lengths = config.tokens_per_parameter
+        members = [build_member(config, depth, length) for depth in config.depths for length in lengths]
+        return cls(config, members, build_member(config, config.predict, lengths[-1]))
+
+    def claim_folder(self) -> None:
+        """Write scaling.toml, unless `out` holds a family that this one does not continue.
+
+        Raises:
+            UserError: it does.
+        """
+        config, file = self.config, self.config.out / "scaling.toml"
+        if file.exists() and not config.resume:
+            raise UserError(
+                f"out='{config.out}' already holds a family: add --resume to continue it, or choose another --out"
+            )
+        if config.resume:
+            if not file.exists():
+                raise UserError(f"resume=true, but out='{config.out}' holds no scaling.toml: leave --resume out to start")
+            before, now = asdict(ScalingConfig.from_toml(file)), asdict(config)
+            for name in (name for name in now if name not in NOT_COMPARED and before[name] != now[name]):
+                raise UserError(
+                    f"{name}={now[name]} differs from {name}={before[name]} of the runs in '{config.out}': "
+                    "resume with the same settings, or choose another --out"
+                )
+        write_text(file, replace(config, resume=False).to_toml())
+
+    def announce(self, print_line: PrintLine) -> None:
+        """Print the number of runs and tokens, and the time estimated from a few steps of each size."""
+        config, members = self.config, [*self.members, self.target]
+        unfinished = [member for member in members if member.loss() is None]
+        tokens = sum(member.tokens for member in unfinished)
+        print_line(f"{len(unfinished)} of {len(members)} runs to train, {tokens:,} tokens in all")
+        if not unfinished:
+            return
+        seconds, speeds = 0.0, dict[int, float]()
+        for member in unfinished:
+            run = member.config
+            if run.depth not in speeds:
+                speeds[run.depth] = _measure_tokens_per_second(run)
+                print_line(f"{run.depth} blocks, {member.parameters:,} parameters: {speeds[run.depth]:,.0f} tokens/s")
+            validations = -(-run.max_steps // run.eval_every)
+            seconds += (member.tokens + validations * run.eval_tokens / 3) / speeds[run.depth]
+        print_line(f"about {format_duration(seconds)}, starting at {time.strftime('%H:%M')}; Ctrl-C saves and stops")
+        epochs = max(member.tokens for member in members) / len(TokenSplit(config.data, "train"))
+        if epochs > MAX_EPOCHS:
+            print_line(f"the longest run has {epochs:.1f} epochs; above {MAX_EPOCHS}, repeated text bends the scaling law")
+
+    def train(self, member: Member, train: Callable[[PretrainConfig], object], print_line: PrintLine) -> Point:
+        """The point of a run, which is trained or continued by `train` unless it is finished.
+
+        Raises:
+            InterruptedRunError: a signal stopped the run.
+        """
+        if (loss := member.loss()) is not None:
+            return member.point(loss)
+        members = [*self.members, self.target]
+        label = f"run {members.index(member) + 1} of {len(members)}"
+        print_line(f"\n== {label}: {member.name}")
+        run = member.config
+        if Checkpoints(member.folder.checkpoints).steps():
+            run = replace(PretrainConfig.from_toml(member.folder.config_toml), out=run.out, resume=True)
+        try:
+            train(run)
+        except InterruptedRunError as error:
+            signal_number = error.exit_status - 128
+            command = f"continue with: lmcraft scaling {self.config.out / 'scaling.toml'} --resume"
+            raise InterruptedRunError(f"stopped by a signal in {label}, and saved; {command}", signal_number) from error
+        loss = member.loss()
+        assert loss is not None, member.folder
+        return member.point(loss)
+
+
+def _measure_tokens_per_second(config: PretrainConfig) -> float:
+    machine = choose_machine(config.device, config.precision)
+    with TemporaryDirectory() as temporary:
+        run = PretrainingRun.open(config, machine, ModelFolder(Path(temporary))).autotuned(str)
+        return config.batch_size * config.sequence_length / run.build_trainer().seconds_per_step()
+
+
+def build_member(config: ScalingConfig, depth: int, tokens_per_parameter: float) -> Member:
+    """The run with `depth` blocks and that many tokens per parameter."""
+    shared = {f.name: getattr(config, f.name) for f in fields(PretrainConfig) if f.name not in NOT_COMPARED}
+    width = config.model.hidden_size or config.width_per_depth * depth
+    heads = max(1, width // (config.model.head_dim or depth_rule.HEAD_DIM))
+    if not config.model.head_dim:  # rotary embeddings need heads of an even width
+        heads = next(n for n in range(heads, 0, -1) if width % (2 * n) == 0)
+    shared["model"] = replace(config.model, hidden_size=width, num_attention_heads=config.model.num_attention_heads or heads)
+    out = config.out / "runs" / f"depth-{depth}-{tokens_per_parameter:g}x"
+    single = PretrainConfig(**shared, depth=depth, out=out, max_steps=1)
+    with torch.device("meta"):
+        model = Transformer(single.resolved().model)
+    parameters = model.num_parameters()
+    tokens = max(1, int(tokens_per_parameter * parameters))
+    # Not rounded to a power of two as in pretrain: where that doubles, the losses leave the law by some percent.
+    rows = config.batch_size or max(1, round(depth_rule.batch_tokens(tokens) / config.sequence_length))
+    run = replace(single, max_steps=0, max_tokens=tokens, batch_size=rows).resolved()
+    run = replace(
+        run,
+        eval_every=config.eval_every or run.max_steps,
+        save_every=config.save_every or -(-run.max_steps // CHECKPOINTS_PER_RUN),
+        sample_every=config.sample_every or run.max_steps,
+    )
+    return Member(run, parameters, parameters - model.num_parameters(embeddings=False))

@@ -1,0 +1,96 @@
+"""What the commands share at the terminal: lines, tables, progress bars, numbers, and the refusal to overwrite."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from lmcraft.errors import UserError
+
+PrintLine = Callable[[str], object]
+"""Prints one line for the person at the terminal."""
+ReportProgress = Callable[[int, int], None]
+"""Shows that a number of steps out of a total is done."""
+
+TABLE_WIDTH = 60  # characters, at least
+
+
+def stderr_console(*, quiet: bool = False) -> Console:
+    """The console for progress and messages; standard output is for results."""
+    return Console(stderr=True, highlight=False, quiet=quiet)
+
+
+def line_printer(*, quiet: bool = False) -> PrintLine:
+    """A function that prints a line to standard error, as it is, however long; `quiet`: that prints nothing."""
+    return partial(stderr_console(quiet=quiet).print, markup=False, soft_wrap=True)
+
+
+def print_result(*parts: RenderableType) -> None:
+    """Print tables and text to standard output."""
+    console = Console(highlight=False)
+    for part in parts:
+        console.print(part)
+
+
+def key_value_table(title: str, rows: Mapping[str, str]) -> Table:
+    """A table of names and values; a value is shown as it is, without markup."""
+    table = Table(title=title, title_justify="left", show_header=False, min_width=TABLE_WIDTH)
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    return table
+
+
+def column_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table with a header, its columns justified right."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+@contextmanager
+def progress_bar(description: str) -> Iterator[ReportProgress]:
+    """A bar on standard error with the time left, shown if that is a terminal; yields the function that moves it."""
+    with Progress(console=stderr_console(), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def refuse_existing(out: Path, *, overwrite: bool) -> None:
+    """Raise UserError if `out` exists and must not be overwritten."""
+    if out.exists() and not overwrite:
+        raise UserError(f"out='{out}' already exists: add --overwrite to replace it, or choose another --out")
+
+
+def format_bytes(size: float) -> str:
+    """A size in bytes, KiB, MiB or GiB: 1.50 GiB."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+        size /= 1024
+    return f"{size:,.2f} GiB"
+
+
+def format_duration(seconds: float) -> str:
+    """A duration in seconds, minutes, hours or days: 3.5 min."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+def format_count(value: float) -> str:
+    """A large number in three digits: 1.23M; from 1e15 on, as a power of ten."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if size <= value < 1e15:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
