@@ -20,8 +20,8 @@ from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.finetuning.config import FinetuneConfig, FinetuneOptimizerConfig, MethodConfig, ObjectiveConfig
 from lmcraft.folder import ModelFolder
 from lmcraft.training.loop import Trainer
-from tests.commands.test_pretrain import losses
 from tests.finetuning.chat import chat_folder, says
+from tests.pretraining.test_run import losses
 from tests.tiny import GPT2, tiny_dataset
 
 COLORS = ("red", "green", "blue", "white")
