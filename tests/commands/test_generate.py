@@ -1,15 +1,13 @@
 import io
 import sys
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 
 from lmcraft.cli import main
 from lmcraft.commands.generate import GenerateConfig, generate
 from lmcraft.errors import UserError
-from lmcraft.generation_flags import GenerationFlags
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
 from tests.inference.helpers import language_model
@@ -24,17 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_command_line_knows_every_setting() -> None:
-    """`GenerationFlags` repeats `GenerationConfig`'s fields, since here None means "as the model's folder says"."""
-    here, there = get_type_hints(GenerationFlags), get_type_hints(GenerationConfig)
-    for name, kind in there.items():
-        if name != "logit_bias":  # whose keys are strings on a command line
-            assert here[name] == kind | None, name
-        assert getattr(GenerateConfig(Path("m")), name) is None
-    assert {f.name for f in fields(GenerationFlags)} - there.keys() == {"device", "precision", "weights", "draft"}
-
-
-def test_it_prints_the_prompt_and_what_follows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_the_prompt_and_its_continuation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     expected = LanguageModel.load(folder).complete(PROMPT, seed=1, max_new_tokens=30)
     assert main(["generate", str(folder), PROMPT, "--seed", "1", "--max-new-tokens", "30"]) == 0
     assert capsys.readouterr().out == PROMPT + expected + "\n"
@@ -49,7 +37,7 @@ def test_the_prompt_can_come_from_a_pipe(
     assert capsys.readouterr().out.startswith(PROMPT) and PROMPT[-1] != "\n"
 
 
-def test_flags_and_a_file_say_the_same(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flags_and_a_toml_file_are_equivalent(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--temperature", "0.8", "--top-p", "0.95", "--stop", "\\n", "--stop", "z", "--seed", "1"]
     flags += ["--logit-bias.198", "-5", "--no-early-stopping", "--max-new-tokens", "12"]
     assert main(["generate", str(folder), PROMPT, *flags, "--print-config"]) == 0
@@ -59,9 +47,9 @@ def test_flags_and_a_file_say_the_same(folder: Path, tmp_path: Path, capsys: pyt
     expected = {"temperature": 0.8, "top_p": 0.95, "stop": ("\n", "z"), "seed": 1, "logit_bias": {"198": -5.0}}
     assert config.settings() == expected | {"early_stopping": False, "max_new_tokens": 12}
     main(["generate", str(folder), PROMPT, *flags])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     main(["generate", str(file)])
-    assert capsys.readouterr().out == said
+    assert capsys.readouterr().out == output
 
 
 def test_several_continuations_are_numbered(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,7 +59,7 @@ def test_several_continuations_are_numbered(folder: Path, capsys: pytest.Capture
     assert capsys.readouterr().out == text + "\n"
 
 
-def test_the_folders_defaults_hold_where_nothing_is_said(tmp_path: Path) -> None:
+def test_the_folders_settings_are_the_defaults(tmp_path: Path) -> None:
     model = language_model()
     LanguageModel(model.transformer, model.tokenizer, GenerationConfig(temperature=0, max_new_tokens=9)).save(tmp_path)
     greedy = PROMPT + model.complete(PROMPT, temperature=0, max_new_tokens=9)
@@ -103,7 +91,7 @@ def test_ctrl_c_ends_the_line(folder: Path, capsys: pytest.CaptureFixture[str], 
     assert capsys.readouterr().out == PROMPT + "\n"
 
 
-def test_mistakes_are_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
         ([str(folder), PROMPT, "--temperature", "-1"], "temperature=-1.0 must be at least 0"),
         ([str(folder), PROMPT, "--temprature", "1"], "--temperature"),
@@ -115,7 +103,7 @@ def test_mistakes_are_one_sentence(folder: Path, capsys: pytest.CaptureFixture[s
         assert words in error and error.count("\n") == 1
 
 
-def test_a_gpu_that_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match="--device cpu"):
         generate(GenerateConfig(folder, PROMPT, device="cuda:1"))

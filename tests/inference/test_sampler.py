@@ -15,6 +15,7 @@ from lmcraft.inference.sampler import Sampler
 
 SETTINGS = st.fixed_dictionaries(
     {
+        "top_n_sigma": st.sampled_from([0.0, 0.5, 2.0]),
         "temperature": st.sampled_from([0.3, 1.0, 1.7]),
         "top_k": st.sampled_from([0, 1, 5, 40, 1000]),
         "top_p": st.sampled_from([0.05, 0.5, 0.9, 0.999, 1.0]),
@@ -41,6 +42,9 @@ def by_definition(logits: Tensor, tokens: list[int], prompt_length: int, c: Gene
     generated = tokens[prompt_length:]
     for token in set(generated):
         x[token] -= generated.count(token) * c.frequency_penalty + c.presence_penalty
+    if c.top_n_sigma:
+        threshold = max(x) - c.top_n_sigma * float(np.std(x))
+        x = [logit if logit >= threshold else -np.inf for logit in x]
     x = [logit / c.temperature for logit in x]
     order = sorted(range(len(x)), key=lambda token: -x[token])
 
@@ -82,7 +86,7 @@ def test_the_distribution_is_the_definition(values: dict[str, Any], seed: int) -
 def test_the_distribution_is_that_of_transformers(values: dict[str, Any], seed: int) -> None:
     from transformers.generation import logits_process as hf
 
-    values = values | {"presence_penalty": 0.0, "frequency_penalty": 0.0}  # which transformers does not have
+    values = values | {"presence_penalty": 0.0, "frequency_penalty": 0.0, "top_n_sigma": 0.0}  # transformers lacks these
     config = GenerationConfig(**values)
     tokens = torch.randint(0, 50, (3, 12), generator=torch.Generator().manual_seed(seed))
     theirs: Any = random_logits(seed)
@@ -109,6 +113,25 @@ def test_a_nucleus_in_a_large_vocabulary(spread: float) -> None:
     for row in range(2):
         # A nucleus of thousands ends where float32 sums say; one token more or less is not a difference.
         np.testing.assert_allclose(got[row], by_definition(logits[row], [], 0, config), atol=3e-4)
+
+
+def test_hand_computed_top_n_sigma() -> None:
+    logits = torch.tensor([[0.0, 1.0, 2.0, 5.0]])  # mean 2, standard deviation sqrt(3.5) = 1.87
+    assert sampler.keep_top_n_sigma(logits, 1.0).tolist() == [[-np.inf, -np.inf, -np.inf, 5.0]]
+    assert sampler.keep_top_n_sigma(logits, 2.0).tolist() == [[-np.inf, -np.inf, 2.0, 5.0]]
+    assert sampler.keep_top_n_sigma(logits, 3.0).tolist() == logits.tolist()
+    excluded = torch.tensor([[-torch.inf, 0.0, 1.0, 2.0, 5.0]])  # does not count
+    assert sampler.keep_top_n_sigma(excluded, 2.0).tolist() == [[-np.inf, -np.inf, -np.inf, 2.0, 5.0]]
+    assert sampler.keep_top_n_sigma(torch.full((1, 4), 3.0), 1.0).tolist() == [[3.0] * 4]
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.3, 1.0, 2.5]), st.sampled_from([0.25, 1.0, 4.0]))
+@settings(max_examples=60, deadline=None)
+def test_top_n_sigma_does_not_depend_on_temperature(seed: int, n: float, scale: float) -> None:
+    logits = random_logits(seed)  # powers of two scale without rounding
+    kept = sampler.keep_top_n_sigma(logits, n).isfinite()
+    assert torch.equal(sampler.keep_top_n_sigma(logits * scale, n).isfinite(), kept)
+    assert bool(kept.gather(1, logits.argmax(-1, keepdim=True)).all())
 
 
 def test_draws_follow_the_probabilities() -> None:

@@ -8,7 +8,7 @@ Names are Hugging Face's; where it has none, OpenAI's, then llama.cpp's.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from lmcraft.inference.setting import Setting, build_table
 
@@ -338,12 +338,22 @@ def markdown_table() -> str:
         name = f"`{setting.name}`"
         if setting.request_field not in ("", setting.name):
             name += f" (HTTP: `{setting.request_field}`)"
-        default = "" if setting.default in (None, "", (), {}) else str(setting.default)
         if isinstance(setting.default, tuple):
-            default = " ".join(repr(text) for text in setting.default)
-        if isinstance(setting.default, bool):
-            default = default.lower()
-        values = setting.bounds or {bool: "true, false"}.get(setting.type, "")
-        default = default.replace("|", "\\|").replace("*", "\\*").replace("\\n", "\\\\n")
-        lines.append(f"| {name} | {default} | {values} | {setting.help.replace('*', chr(92) + '*')} |")
+            default = " ".join(f"`{text.encode('unicode_escape').decode()}`" for text in setting.default)
+        else:
+            default = "" if setting.default in (None, "", {}) else f"`{str(setting.default).lower()}`"
+        lines.append(f"| {name} | {default} | {_values(setting)} | {setting.help.replace('*', chr(92) + '*')} |")
     return "\n".join(lines) + "\n"
+
+
+def _values(setting: Setting) -> str:
+    """The values that a setting may have, in Markdown."""
+    if isinstance(setting.default, bool):
+        choices = [choice for literal in get_args(setting.type) for choice in get_args(literal)]
+        return ", ".join(["true", "false", *choices])
+    request_bounds = [setting.request_minimum, setting.request_maximum]
+    if any(bound is not None and abs(bound) < 1e6 for bound in request_bounds):
+        lower, upper = ("" if bound is None or abs(bound) > 1e6 else str(bound) for bound in request_bounds)
+        limits = [f"at least {lower}" if lower else "", f"at most {upper}" if upper else ""]
+        return "; ".join(filter(None, [setting.bounds, f"HTTP: {' and '.join(filter(None, limits))}"]))
+    return setting.bounds.replace("*", "\\*")

@@ -61,9 +61,9 @@ class Setting:
     @property
     def bounds(self) -> str:
         """The allowed values in words; empty if any value of the type will do."""
-        lower = f"at least {self.minimum}" if self.minimum is not None else ""
-        lower = f"above {self.above}" if self.above is not None else lower
-        upper = f"at most {self.maximum}" if self.maximum is not None else ""
+        lower = f"at least {_format_bound(self.minimum)}" if self.minimum is not None else ""
+        lower = f"above {_format_bound(self.above)}" if self.above is not None else lower
+        upper = f"at most {_format_bound(self.maximum)}" if self.maximum is not None else ""
         return " and ".join(part for part in (lower, upper) if part)
 
     def allows(self, value: float) -> bool:
@@ -95,6 +95,10 @@ class Setting:
             "max_items": self.max_items,
             "advanced": self.advanced,
         }
+
+
+def _format_bound(bound: float) -> str:
+    return "2**63 - 1" if bound == 2**63 - 1 else str(bound)
 
 
 def build_table(owner: type) -> dict[str, Setting]:
