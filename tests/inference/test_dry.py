@@ -15,12 +15,10 @@ from lmcraft.inference.dry import SequenceBreakers, dry_penalties, find_breakers
 from lmcraft.inference.eager import generate
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GenerationConfig
-from lmcraft.inference.native import reason_against
 from lmcraft.inference.request import Request
 from lmcraft.inference.sampler import Sampler
-from lmcraft.inference.speculation.proposer import Guesser
-from tests.inference.models import language_model, texts, tokenizer
-from tests.tiny import tiny_model
+from lmcraft.inference.speculation.speculator import Speculator
+from tests.inference.helpers import TIERS, language_model, network, texts, tokenizer
 
 NO_BREAKERS = SequenceBreakers()
 FEW_TOKENS = st.lists(st.integers(0, 3), min_size=1, max_size=40)
@@ -150,21 +148,19 @@ def repeats(tokens: list[int], start: int) -> bool:
     )
 
 
-def test_greedy_text_and_speculation_obey_dry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A strong penalty rules out all repetitions: no shortcut for greedy text and no guess of prompt lookup avoids it."""
-    monkeypatch.setattr(Guesser, "worthwhile", lambda guesser, sequence: 7)
-    network = tiny_model(1, max_position_embeddings=256)
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("prompt_lookup", [False, True])
+def test_greedy_text_and_speculation_obey_dry(tier: Any, prompt_lookup: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A strong penalty rules out all repetitions: the shortcut for greedy text and prompt lookup do not bypass it."""
+    monkeypatch.setattr(Speculator, "best_length", lambda speculator, request: 7)
+    model = network()
     prompt_ids = tuple([3, 1, 4, 1, 5, 9, 2, 6] * 5)
     strong = config(do_sample=False, max_new_tokens=60, dry_multiplier=100.0)
-    assert not strong.is_model_argmax and strong.greedy
-    expected = [*prompt_ids, *(token.id for token in generate(network, prompt_ids, strong))]
-    plain = [
-        *prompt_ids,
-        *(token.id for token in generate(network, prompt_ids, GenerationConfig(do_sample=False, max_new_tokens=60))),
-    ]
-    assert repeats(plain, len(prompt_ids)) and not repeats(expected, len(prompt_ids))
-    tiers: list[Any] = ["eager"] if reason_against(network) else ["eager", "native"]
-    for tier in tiers:
-        for lookup in (False, True):
-            engine = Engine(network, tier=tier, lookup=lookup)
-            assert texts(engine, [Request(prompt_ids=prompt_ids, config=strong)]) == [expected]
+    assert strong.greedy and not strong.is_model_argmax
+    greedy = GenerationConfig(do_sample=False, max_new_tokens=60)
+    without_dry, with_dry = (
+        [*prompt_ids, *(token.id for token in generate(model, prompt_ids, settings))] for settings in (greedy, strong)
+    )
+    assert repeats(without_dry, len(prompt_ids)) and not repeats(with_dry, len(prompt_ids))
+    engine = Engine(model, tier=tier, prompt_lookup=prompt_lookup)
+    assert texts(engine, [Request(prompt_ids=prompt_ids, config=strong)]) == [with_dry]

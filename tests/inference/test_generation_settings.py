@@ -71,7 +71,7 @@ def test_requests_carry_every_setting_of_a_conversation() -> None:
         settings = {name: value for name, value in settings.items() if SETTINGS[name].request_field}
         body = {"messages": [{"role": "user", "content": "Hi"}], **to_request(settings)}
         request = ChatRequest.model_validate_json(json.dumps(body))
-        received = request.settings() | {"max_new_tokens": request.most_tokens()}
+        received = request.settings() | {"max_new_tokens": request.max_new_tokens}
         expected = GenerationConfig().updated(settings)
         assert GenerationConfig().updated(received) == expected
 
