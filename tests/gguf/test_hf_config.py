@@ -13,7 +13,7 @@ from lmcraft.gguf import read_gguf
 from lmcraft.gguf.container import GGUFFile
 from lmcraft.gguf.hf_config import read_config
 from lmcraft.gguf.metadata import Metadata
-from lmcraft.gguf.rope import LLAMA3_FACTORS, llama3_factors, llama3_of
+from lmcraft.gguf.rope import LLAMA3_FACTORS, llama3_factors, recover_llama3_scaling
 from tests.gguf.test_models import original, written
 
 pytest.importorskip("gguf")
@@ -131,7 +131,7 @@ def test_llama3s_numbers_are_found_again(
     theta: float, dim: int, factor: float, low: float, high: float, original: int, tmp_path: Path
 ) -> None:
     factors = llama3_factors(theta, dim, factor, low, high, original)
-    found = llama3_of(factors.double().numpy(), theta, dim, tmp_path)
+    found = recover_llama3_scaling(factors.double().numpy(), theta, dim, tmp_path)
     again = llama3_factors(
         theta,
         dim,
@@ -144,8 +144,8 @@ def test_llama3s_numbers_are_found_again(
 
 
 def test_factors_that_are_nobodys_are_refused(files: Callable[[str], GGUFFile], tmp_path: Path) -> None:
-    assert llama3_of(np.ones(32), 10000.0, 64, tmp_path) == {"rope_type": "default"}
+    assert recover_llama3_scaling(np.ones(32), 10000.0, 64, tmp_path) == {"rope_type": "default"}
     for strange in (np.linspace(1, 9, 32), np.linspace(9, 1, 32), np.full(32, 0.5), np.r_[np.ones(31), 1e30]):
         with pytest.raises(UserError, match=f"'{LLAMA3_FACTORS}' are not those of Llama 3"):
-            llama3_of(strange, 10000.0, 64, tmp_path)
+            recover_llama3_scaling(strange, 10000.0, 64, tmp_path)
     assert read_config(files("llama3"))["rope_scaling"]["original_max_position_embeddings"] == 8192

@@ -10,9 +10,9 @@ from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
 from lmcraft.gguf import read_gguf
-from lmcraft.gguf.bpe import CUTS
+from lmcraft.gguf.bpe import PRE_TOKENIZERS
 from lmcraft.gguf.metadata import Metadata
-from lmcraft.gguf.sentencepiece import merges_of
+from lmcraft.gguf.sentencepiece import build_merges
 from lmcraft.gguf.vocabulary import TokenType, end_token_ids, read_tokenizer, write_tokenizer
 from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
 from lmcraft.tokenizer.byte_level import byte_of_character
@@ -52,7 +52,7 @@ def test_a_trained_tokenizer_comes_back(digits: int, name: str) -> None:
     assert back.vocab_size == tokenizer.vocab_size
 
 
-@pytest.mark.parametrize("cut", CUTS, ids=lambda cut: cut.names[0])
+@pytest.mark.parametrize("cut", PRE_TOKENIZERS, ids=lambda cut: cut.names[0])
 def test_every_way_of_cutting_comes_back(cut: Any) -> None:
     trained = train_bpe(TRAINING, vocab_size=400).to_json()
     hf = HFTokenizer(models.BPE(trained["model"]["vocab"], [tuple(m) for m in trained["model"]["merges"]]))
@@ -92,7 +92,7 @@ def sentencepiece(prefix: bool) -> Tokenizer:
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, "<think>"]
     vocab = {token: i for i, token in enumerate(tokens)}
     mergeable = {piece: -float(i) for i, piece in enumerate(pieces)}
-    hf = HFTokenizer(models.BPE(vocab, merges_of(mergeable), unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    hf = HFTokenizer(models.BPE(vocab, build_merges(mergeable), unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     steps: list[Any] = [normalizers.Replace(" ", "▁")]
     to_text: list[Any] = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     if prefix:
@@ -209,7 +209,7 @@ def test_what_is_damaged_is_one_sentence(changes: dict[str, Any], message: str) 
 def test_tokens_made_to_have_many_merges_are_refused() -> None:
     runs = {letter * length: 0.0 for letter in "abcdefghij" for length in range(1, 300)}
     with pytest.raises(UserError, match="2990 tokens have more than 21960 merges"):
-        merges_of(runs)
+        build_merges(runs)
 
 
 # Real ones

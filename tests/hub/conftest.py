@@ -36,7 +36,7 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """A hub with one model, `some/model`, and no pauses between tries."""
-    monkeypatch.setattr("lmcraft.hub.huggingface_download._LONGEST_PAUSE", 0)
+    monkeypatch.setattr("lmcraft.hub.huggingface_download._MAX_PAUSE_SECONDS", 0)
     close_session()
     with serving({"some/model": Repo(dict(MODEL), revisions=("main", "v1.0", "refs/pr/1"))}) as fake:
         monkeypatch.setattr(constants, "ENDPOINT", fake.endpoint)

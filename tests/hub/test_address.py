@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lmcraft.errors import UserError
 from lmcraft.hub import fetch_model
 from lmcraft.hub.address import HubAddress, LocalAddress, PackageAddress, is_inside
-from lmcraft.hub.fetch import parse
+from lmcraft.hub.fetch import parse_address
 from lmcraft.hub.short_names import NAMES
 
 HASH = "0123456789abcdef" * 4
@@ -45,7 +45,7 @@ COMMIT = "0123456789" * 4
     ],
 )
 def test_an_address_means(text: str, address: object) -> None:
-    assert parse(text) == address
+    assert parse_address(text) == address
 
 
 WORD = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,8}", fullmatch=True).filter(lambda word: ".." not in word)
@@ -57,7 +57,7 @@ def test_an_address_of_the_hub_survives_being_written(
     owner: str, name: str, revision: str | None, folders: str, file: str | None
 ) -> None:
     address = HubAddress(f"{owner}/{name}", revision, f"{folders}{file}.gguf" if file else None)
-    assert parse(str(address)) == address
+    assert parse_address(str(address)) == address
 
 
 @given(WORD, FOLDERS, st.none() | WORD, st.none() | st.just(HASH))
@@ -65,13 +65,13 @@ def test_an_address_of_a_package_survives_being_written(
     version: str, folders: str, file: str | None, sha: str | None
 ) -> None:
     address = PackageAddress("some-package", version, f"{folders}{file}" if file else None, sha)
-    assert parse(str(address)) == address
+    assert parse_address(str(address)) == address
 
 
 @given(st.sampled_from(["", "hf:", "pypi:", "gguf:", "hf:a/b", "pypi:p==1/"]), st.text(max_size=20))
 def test_any_text_is_an_address_or_an_error_of_one_sentence(prefix: str, text: str) -> None:
     try:
-        assert parse(prefix + text)
+        assert parse_address(prefix + text)
     except UserError as error:
         assert str(error)
 
@@ -116,14 +116,14 @@ def test_any_text_is_an_address_or_an_error_of_one_sentence(prefix: str, text: s
 )
 def test_what_is_wrong_is_said_with_the_remedy(text: str, words: str) -> None:
     with pytest.raises(UserError) as caught:
-        parse(text)
+        parse_address(text)
     assert words in str(caught.value)
 
 
 def test_every_short_name_parses_to_its_address() -> None:
     assert len(NAMES) > 20
     for name, address in NAMES.items():
-        assert name == name.lower() and parse(name) == address == parse(str(address))
+        assert name == name.lower() and parse_address(name) == address == parse_address(str(address))
 
 
 def test_a_folder_is_itself_and_wins_over_a_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,11 +139,11 @@ def test_a_gguf_file_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     for name in ("x.gguf", "other"):
         (tmp_path / name).write_bytes(b"GGUF")
-    assert parse("x.gguf") == parse("gguf:x.gguf") == LocalAddress(Path("x.gguf"))
+    assert parse_address("x.gguf") == parse_address("gguf:x.gguf") == LocalAddress(Path("x.gguf"))
     assert fetch_model("gguf:other").path.samefile(tmp_path / "other")
     for address, words in [("other", "write gguf:other"), ("gguf:.", "no GGUF file"), (Path("no"), "no model folder 'no'")]:
         with pytest.raises(UserError, match=words):
-            parse(address)
+            parse_address(address)
 
 
 @pytest.mark.parametrize("path", ["/x", "../x", "a/../x", "a/./x", "a//x", "a\\x", "C:x", "x\0", ""])

@@ -13,8 +13,8 @@ DOUBLE = "{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = 
 HOSTILE = {
     "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
     "filtered loops": "{% for a in range(99999) %}{% for b in range(99999) if false %}{% endfor %}{% endfor %}",
-    "renamed guards": "{% set turns = range %}{% set tick = range %}{% for a in range(99999) %}{% for b in range(99999) %}x"
-    "{% endfor %}{% endfor %}",
+    "renamed guards": "{% set counted_items = range %}{% set tick = range %}{% for a in range(99999) %}"
+    "{% for b in range(99999) %}x{% endfor %}{% endfor %}",
     "macros": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
     "a bottomless macro": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "recursive loop": "{% for x in [1, 2] recursive %}{{ loop([1, 2]) }}{% endfor %}",

@@ -1,4 +1,13 @@
-"""From text to token shards, and from shards to batches."""
+"""Training data: from text to token shards, and from shards to batches.
+
+sources             files, folders, patterns and Hugging Face datasets as one stream of documents
+formats             readers of .jsonl, .json, .csv, .tsv, .parquet and plain text, compressed or not
+documents           `Document`, and `ReadStats`: what was read, what was skipped
+document_progress   progress bar over documents
+shards              writes a dataset folder: token shards and manifest
+loader              memory-mapped shards, samples and batches
+permutation         shuffling without memory
+"""
 
 from lmcraft.data.document_progress import show_progress
 from lmcraft.data.documents import Document, ReadStats

@@ -9,8 +9,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from lmcraft.data.documents import Document, ReadStats
 
 
-def show_progress(documents: Iterable[Document], stats: ReadStats, what: str) -> Iterator[Document]:
-    """The same documents; while they pass, rate and time left are shown when stderr is a terminal."""
+def show_progress(documents: Iterable[Document], stats: ReadStats, description: str) -> Iterator[Document]:
+    """Pass documents through, showing rate and remaining time if stderr is a terminal.
+
+    Args:
+        documents: the documents.
+        stats: filled in while they are read; gives the position.
+        description: label of the bar.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -19,7 +25,7 @@ def show_progress(documents: Iterable[Document], stats: ReadStats, what: str) ->
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(what, total=None, rate="")
+        task = progress.add_task(description, total=None, rate="")
         characters = 0
         for document in documents:
             yield document

@@ -1,4 +1,4 @@
-"""What one pass over the sources gives: documents, and an account of what was read and what was not."""
+"""Documents read from the sources, and statistics about what was read and skipped."""
 
 import re
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from lmcraft.errors import UserError
 
-FIRST_MALFORMED = 20  # how many malformed rows are kept by file and line; all are counted
+MAX_MALFORMED_KEPT = 20  # rows recorded by file and line; all malformed rows are counted
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Document:
-    """One text, and where it begins: the file (or data set) and the line or row, counted from 1."""
+    """One text and its origin: file (or dataset) and first line or row, counted from 1."""
 
     text: str
     source: str
@@ -21,7 +21,7 @@ class Document:
 
 @dataclass
 class SourceStats:
-    """What came of one source as it was named; `sha256` is the hash of a file, or of a folder's hashes and paths."""
+    """Statistics of one source; `sha256` is the hash of a file, or of a folder's hashes and paths."""
 
     source: str
     files: int = 0
@@ -32,32 +32,32 @@ class SourceStats:
 
 @dataclass
 class ReadStats:
-    """The account of a pass; `read_documents` fills it in while it goes on."""
+    """Statistics of one pass over the sources; `read_documents` updates them as it reads."""
 
     malformed_action: Literal["skip", "fail"] = "skip"
     sources: list[SourceStats] = field(default_factory=list)
     malformed_count: int = 0
     malformed_first: list[dict[str, Any]] = field(default_factory=list)
     invalid_bytes: int = 0
-    position: int = 0  # bytes of the files so far, as they lie on the disk
-    total: int | None = None  # bytes of all the files; None when that is not known
+    position: int = 0  # bytes read so far, as stored (compressed)
+    total: int | None = None  # bytes of all files; None if unknown
 
     def malformed(self, file: str, line: int, reason: str) -> None:
-        """Count a row that cannot be used.
+        """Count an unusable row.
 
         Raises:
-            UserError: malformed rows are fatal.
+            UserError: malformed_action is "fail".
         """
         if self.malformed_action == "fail":
-            raise UserError(f"{file}:{line} is malformed ({reason}): repair the row, or set malformed to 'skip'")
+            raise UserError(f"{file}:{line} is malformed ({reason}); fix the row, or set malformed to 'skip'")
         self.malformed_count += 1
-        if len(self.malformed_first) < FIRST_MALFORMED:
+        if len(self.malformed_first) < MAX_MALFORMED_KEPT:
             self.malformed_first.append({"file": file, "line": line, "reason": reason})
 
     def clean(self, text: str) -> str:
-        """`text` with U+FFFD for each invalid byte (or lone half of a surrogate pair), which are counted.
+        """Replace each invalid byte (or lone surrogate) of a text by U+FFFD, and count them.
 
-        A model should not learn to write broken text, so such bytes are replaced and not kept.
+        They are not kept, because a model should not learn to write broken text.
         """
         if text.isascii():
             return text

@@ -1,4 +1,4 @@
-"""Readers of file formats: each takes an open file and yields (line, text), in bounded memory."""
+"""Readers of file formats: each takes an open file and yields (line number, text) or (row number, row)."""
 
 import codecs
 import csv
@@ -15,44 +15,48 @@ from lmcraft.data.documents import ReadStats
 from lmcraft.errors import UserError
 
 COMPRESSED = (".gz", ".zst")
-BLOCK = 1 << 20  # bytes read at a time
-ROWS = 1024  # rows of a Parquet file decoded at a time
+BLOCK_BYTES = 1 << 20  # bytes read at a time
+PARQUET_BATCH_ROWS = 1024  # rows of a Parquet file decoded at a time
 Row = tuple[int, str]
 
 
-def import_optional(module: str, extra: str, what: str) -> Any:
+def import_optional(module: str, extra: str, feature: str) -> Any:
     """Import an optional dependency.
 
     Raises:
-        UserError: it is not installed; the message names the extra.
+        UserError: it is not installed; the message names the extra to install.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UserError(f"{what} needs the package '{module}': install it with `pip install 'lmcraft[{extra}]'`") from error
+        raise UserError(
+            f"{feature} needs the package '{module}'; install it with `pip install 'lmcraft[{extra}]'`"
+        ) from error
 
 
 def open_decompressed(path: Path, raw: BinaryIO) -> BinaryIO:
-    """The content of `raw`, decompressed as the name of `path` says."""
+    """Decompress `raw` according to the suffix of `path`."""
     if path.suffix == ".gz":
         return gzip.open(raw)  # type: ignore[return-value]  # binary mode is the default
     if path.suffix == ".zst":
         zstandard = import_optional("zstandard", "zstd", f"'{path}'")
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))  # has lines
+        return io.BufferedReader(
+            zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        )  # the stream reader alone has no readline
     return raw
 
 
 def read_text(file: BinaryIO, document_chars: int, stats: ReadStats) -> Iterator[Row]:
-    """A text in pieces of at most `document_chars` characters; together they are the text, less a byte-order mark."""
+    """Yield a text in pieces of at most `document_chars` characters; they add up to the text without byte-order mark."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
     buffer, line, final = "", 1, False
     while not final:
-        block = file.read(BLOCK)
+        block = file.read(BLOCK_BYTES)
         final = not block
         buffer += stats.clean(decoder.decode(block, final))
         start = 0
         while len(buffer) - start > document_chars or (final and start < len(buffer)):
-            end = _cut(buffer, start, document_chars)
+            end = _piece_end(buffer, start, document_chars)
             piece = buffer[start:end]
             yield line, piece
             line += piece.count("\n")
@@ -60,19 +64,19 @@ def read_text(file: BinaryIO, document_chars: int, stats: ReadStats) -> Iterator
         buffer = buffer[start:]
 
 
-def _cut(text: str, start: int, limit: int) -> int:
-    """Where the piece that begins at `start` ends: after a blank line in its second half, else a line, else a word."""
+def _piece_end(text: str, start: int, limit: int) -> int:
+    """End of the piece that begins at `start`: after a blank line in its second half, else a line, else a word."""
     if len(text) - start <= limit:
         return len(text)
     for separator in ("\n\n", "\n\r\n", "\n", " "):
-        found = text.rfind(separator, start + limit // 2, start + limit)
-        if found >= 0:
-            return found + len(separator)
+        position = text.rfind(separator, start + limit // 2, start + limit)
+        if position >= 0:
+            return position + len(separator)
     return start + limit
 
 
 def json_lines(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
-    """The JSON value of each line; a blank line is no row."""
+    """Yield the JSON value of each line; blank lines are skipped."""
     for number, line in enumerate(iter(file.readline, b""), start=1):
         line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if not line.strip():
@@ -88,7 +92,7 @@ def json_lines(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[in
 
 
 def json_values(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
-    """The rows of one JSON value, a list of rows or a single row; it is held in memory as a whole."""
+    """Yield the rows of a JSON file, a list of rows or a single row; the file is read into memory."""
     try:
         rows = json.loads(file.read().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -98,74 +102,82 @@ def json_values(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[i
 
 
 def separated_values(file: BinaryIO, name: str, stats: ReadStats, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
-    """The rows of a table whose first line names its columns, as dicts."""
+    """Yield the rows of a CSV or TSV file as dicts; the first line names the columns."""
     lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
         for number, row in enumerate(csv.DictReader(lines, delimiter=delimiter, strict=True), start=2):
             if None in row or None in row.values():
-                stats.malformed(name, number, "it has more or fewer columns than the first line")
+                stats.malformed(name, number, "it has more or fewer columns than the header")
             else:
                 yield number, {column: stats.clean(value) for column, value in row.items()}
     except csv.Error as error:
-        stats.malformed(name, 1, f"not a table of values: {error}")
+        stats.malformed(name, 1, f"not valid CSV: {error}")
 
 
 def parquet_rows(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
-    """The rows of a Parquet file, as dicts."""
+    """Yield the rows of a Parquet file as dicts."""
     parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
     number = 0
-    for batch in parquet.ParquetFile(file).iter_batches(batch_size=ROWS):
+    for batch in parquet.ParquetFile(file).iter_batches(batch_size=PARQUET_BATCH_ROWS):
         for row in batch.to_pylist():
             number += 1
             yield number, row
 
 
 def read_json_lines(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
-    """The text of each row of `json_lines`."""
+    """Yield the text of each row of `json_lines`."""
     for number, row in json_lines(file, name, stats):
         yield from _text_of(row, name, number, text_field, stats)
 
 
 def read_json(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
-    """The text of each row of `json_values`."""
+    """Yield the text of each row of `json_values`."""
     for number, row in json_values(file, name, stats):
         yield from _text_of(row, name, number, text_field, stats)
 
 
 def _text_of(row: Any, name: str, number: int, text_field: str, stats: ReadStats) -> Iterator[Row]:
-    """The text of a row: its text field, or the row itself where that is a string."""
+    """The text of a row: its text field, or the row itself if it is a string; none if it is malformed."""
     value = row.get(text_field) if isinstance(row, dict) else row
     if isinstance(value, str) and value.strip():
         yield number, stats.clean(value)
     elif isinstance(row, dict) and text_field not in row:
-        chat = " (it has `messages`: that is chat data, for fine-tuning)" if "messages" in row else ""
-        stats.malformed(name, number, f"no field '{text_field}'{chat}")
+        hint = " (it has `messages`, so it is chat data for fine-tuning)" if "messages" in row else ""
+        stats.malformed(name, number, f"no field '{text_field}'{hint}")
     else:
         stats.malformed(name, number, "the text is empty" if isinstance(value, str) else "the text is not a string")
 
 
 def read_parquet(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
-    """The text column of a Parquet file."""
+    """Yield the text column of a Parquet file.
+
+    Raises:
+        UserError: the file has no such column.
+    """
     parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
     table = parquet.ParquetFile(file)
     if text_field not in table.schema_arrow.names:
         names = ", ".join(table.schema_arrow.names)
-        raise UserError(f"'{name}' has no column '{text_field}': set text_field to one of {names}")
+        raise UserError(f"'{name}' has no column '{text_field}'; set text_field to one of {names}")
     number = 0
-    for batch in table.iter_batches(batch_size=ROWS, columns=[text_field]):
+    for batch in table.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=[text_field]):
         for value in batch.column(0).to_pylist():
             number += 1
             yield from _text_of({text_field: value}, name, number, text_field, stats)
 
 
 def read_hugging_face(name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
-    """The training split of a Hugging Face dataset, streamed; `name` is owner/name or owner/name:configuration."""
+    """Stream the training split of a Hugging Face dataset; `name` is owner/name or owner/name:configuration.
+
+    Raises:
+        UserError: the dataset cannot be loaded.
+    """
     datasets = import_optional("datasets", "hf", f"'hf:{name}'")
     path, _, configuration = name.partition(":")
     try:
         rows = datasets.load_dataset(path, configuration or None, split="train", streaming=True)
-    except Exception as error:  # the library raises many kinds, for a wrong name as for a lost connection
-        raise UserError(f"the dataset 'hf:{name}' cannot be loaded ({error}): check its name and the network") from error
+    except Exception as error:  # the library raises many types, for wrong names and lost connections alike
+        raise UserError(f"the dataset 'hf:{name}' cannot be loaded ({error}); check its name and the network") from error
     for number, row in enumerate(rows, start=1):
         yield from _text_of(dict(row), f"hf:{name}", number, text_field, stats)
 
@@ -191,10 +203,10 @@ TABLES: dict[str, ReadTable] = {
 
 
 def inner_suffix(path: Path) -> str:
-    """The suffix that says the format, below that of the compression."""
+    """The suffix of the format, without that of the compression."""
     return (Path(path.stem) if path.suffix in COMPRESSED else path).suffix.lower()
 
 
 def has_rows(path: Path) -> bool:
-    """Whether a file is read as rows, by its name; any other is one text."""
+    """Whether a file is read as rows, judged by its name; any other file is one text."""
     return inner_suffix(path) in ROW_FORMATS

@@ -1,6 +1,6 @@
-"""From token shards to batches: sample = f(seed, global index), whatever the number of workers or the batch size.
+"""From token shards to batches. A sample is a function of (seed, global index), so workers and batch size do not change it.
 
-Shapes: B rows, T positions in a row.
+Shapes: B rows, T tokens of a row, K values per row.
 """
 
 from bisect import bisect_right
@@ -13,28 +13,28 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lmcraft.data.permutation import epoch_secrets, permute
+from lmcraft.data.permutation import epoch_keys, permute
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 
-IGNORE_INDEX = -100  # a target that does not count, as in torch's cross-entropy
-LENGTH_MULTIPLE = 32  # a batch that is trimmed is as long as its longest row, rounded up to this
+IGNORE_INDEX = -100  # targets without loss, as in torch's cross-entropy
+LENGTH_MULTIPLE = 32  # trimmed batches are rounded up to a multiple of this length
 Int64 = NDArray[np.int64]
 
 
 class TokenSplit:
-    """The tokens of one split as one long sequence, mapped into memory over its shards."""
+    """The tokens of one split as one sequence, memory-mapped across its shards."""
 
     def __init__(self, folder: DatasetFolder | Path | str, split: str) -> None:
         """Open `split` ("train" or "validation") of a dataset folder.
 
         Raises:
-            UserError: it is not a dataset folder, has no such split, or a shard is missing or damaged.
+            UserError: it is not a dataset folder, the split does not exist, or a shard is missing or damaged.
         """
         folder = folder if isinstance(folder, DatasetFolder) else DatasetFolder(Path(folder))
         splits = folder.token_manifest()["splits"]
         if split not in splits:
-            raise UserError(f"dataset '{folder.path}' has no split '{split}': it has {', '.join(splits)}")
+            raise UserError(f"dataset '{folder.path}' has no split '{split}'; it has {', '.join(splits)}")
         self.name = split
         self.bytes: int = splits[split]["bytes"]
         self.documents: int = splits[split]["documents"]
@@ -47,21 +47,21 @@ class TokenSplit:
         return self._borders[-1]
 
     def slice(self, start: int, stop: int) -> NDArray[Any]:
-        """The tokens at positions start..stop-1, in the shards' type."""
+        """The tokens at positions start..stop-1, (stop - start,), in the shards' dtype."""
         parts = [self._tokens[shard][first:last] for shard, first, last in self._ranges(start, stop)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def document_starts(self, start: int, stop: int) -> Int64:
-        """The positions within start..stop-1 where a document begins, in order."""
-        found = [np.empty(0, np.int64)]
+        """Positions in start..stop-1 where a document begins, ascending."""
+        parts = [np.empty(0, np.int64)]
         for shard, first, last in self._ranges(start, stop):
             starts = self._documents[shard]
             low, high = np.searchsorted(starts, np.array([first, last], dtype=np.uint64))
-            found.append(starts[low:high].astype(np.int64) + self._borders[shard])
-        return found[1] if len(found) == 2 else np.concatenate(found)
+            parts.append(starts[low:high].astype(np.int64) + self._borders[shard])
+        return parts[1] if len(parts) == 2 else np.concatenate(parts)
 
     def _ranges(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-        """What of start..stop-1 lies in which shard: (shard, first, last + 1), counted within the shard."""
+        """The parts of start..stop-1 in each shard: (shard, first, last + 1), positions within the shard."""
         assert 0 <= start < stop <= len(self), (start, stop, len(self))
         shard = bisect_right(self._borders, start) - 1
         while start < stop:
@@ -75,26 +75,26 @@ def _open(file: Path, length: int | None = None) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"shard '{file}' cannot be read ({error}): run `lmcraft prepare` again") from error
+        raise UserError(f"shard '{file}' cannot be read ({error}); run `lmcraft prepare` again") from error
     if length is not None and len(array) != length:
-        raise UserError(f"shard '{file}' has {len(array)} tokens, not {length}: run `lmcraft prepare` again")
-    # A plain view: numpy's memmap class makes every slice several times slower.
+        raise UserError(f"shard '{file}' has {len(array)} tokens, not {length}; run `lmcraft prepare` again")
+    # A plain array view, because slicing numpy's memmap class is several times slower.
     return array.view(np.ndarray)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One row, each array (T,) of int64."""
+    """One training row; arrays are (T,), int64."""
 
     input_ids: Int64
-    targets: Int64  # the token that follows; IGNORE_INDEX where there is none
-    document_ids: Int64  # 0, 1, 2, ... within the row: one more where a document begins
-    values: NDArray[np.float32] | None = None  # (K,) what else an objective knows of the row
+    targets: Int64  # next tokens; IGNORE_INDEX where there is no loss
+    document_ids: Int64  # 0, 1, 2, ... within the row
+    values: NDArray[np.float32] | None = None  # (K,) per-row inputs of the objective
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows, each array (B, T) of int64; the meaning is that of `Sample`."""
+    """A batch of rows; arrays are (B, T), int64, with the meaning of `Sample`."""
 
     input_ids: Int64
     targets: Int64
@@ -103,16 +103,16 @@ class Batch:
 
     @classmethod
     def stack(cls, samples: Sequence[Sample]) -> "Batch":
-        """Stack rows of equal length."""
+        """A batch of rows of equal length."""
         names = ("input_ids", "targets", "document_ids")
         values = [sample.values for sample in samples if sample.values is not None]
         stacked = {name: np.stack([getattr(sample, name) for sample in samples]) for name in names}
         return cls(**stacked, values=np.stack(values) if values else None)
 
     def trim_padding(self) -> "Batch":
-        """Without the positions at the end that no row uses: those of the last document, whose targets do not count.
+        """The batch without trailing positions that are padding in every row, rounded up to `LENGTH_MULTIPLE`.
 
-        A row that is one document to its end, such as a prompt of full length, has none of these.
+        Padding is the last document of a row, if it is not the only one and has no targets.
         """
         last = (self.document_ids == self.document_ids[:, -1:]) & (self.document_ids > 0)
         padding = last & (self.targets == IGNORE_INDEX)
@@ -123,12 +123,12 @@ class Batch:
         return replace(self, **{name: getattr(self, name)[:, :length] for name in names})
 
     def without_targets(self) -> "Batch":
-        """The same rows, of which nothing is to be predicted."""
+        """The same rows without any targets."""
         return replace(self, targets=np.full_like(self.targets, IGNORE_INDEX))
 
 
 class Dataset(Protocol):
-    """What training reads: rows by a global index, and all of them in order."""
+    """A map-style dataset for training: rows by global index."""
 
     sequence_length: int
 
@@ -136,27 +136,27 @@ class Dataset(Protocol):
         """The rows with these global indices, in this order."""
 
     def ordered(self) -> Iterator[Sample]:
-        """All rows once."""
+        """All rows once, in order: for evaluation."""
 
 
 class TokenDataset:
-    """Rows of `sequence_length` tokens for training: every token but the first is the target once in each epoch.
+    """Pretraining rows of `sequence_length` tokens; in each epoch, every token but the first is a target exactly once.
 
-    The n = len(split) - 1 targets lie on a circle. Each epoch cuts it into rows from another random place, and visits
-    the rows in another order; the last row of the circle is short, and padded. A row across the seam of the circle
-    goes on at the start of the text, as a new document.
+    The n = len(split) - 1 targets form a circle. Each epoch cuts the circle into rows at a new random offset and visits the
+    rows in a new order; the last row is shorter and padded. A row that crosses the end of the text continues at its start,
+    as a new document.
     """
 
     def __init__(self, split: TokenSplit, sequence_length: int, seed: int = 0) -> None:
-        """Prepare to read `split`.
+        """Read `split` in rows.
 
         Raises:
             UserError: the split has fewer than two tokens, or `sequence_length` is not positive.
         """
         if len(split) < 2:
-            raise UserError(f"the {split.name} split has {len(split)} tokens: at least 2 are needed; prepare more text")
+            raise UserError(f"the {split.name} split has {len(split)} tokens, but at least 2 are needed; prepare more text")
         if sequence_length < 1:
-            raise UserError(f"sequence_length {sequence_length} is too small: give at least 1")
+            raise UserError(f"sequence_length {sequence_length} is too small; the minimum is 1")
         self.split = split
         self.sequence_length = sequence_length
         self.seed = seed
@@ -164,11 +164,11 @@ class TokenDataset:
         self.samples_per_epoch = -(-self.targets_per_epoch // sequence_length)
 
     def sample(self, index: int) -> Sample:
-        """The row with a global index: epoch index // samples_per_epoch, and its place within the epoch."""
+        """The row with a global index; its epoch is index // samples_per_epoch."""
         assert index >= 0, index
-        epoch, place = divmod(index, self.samples_per_epoch)
-        offset, key = epoch_secrets(self.seed, epoch)
-        return self._row(permute(place, self.samples_per_epoch, key), offset % self.targets_per_epoch)
+        epoch, position = divmod(index, self.samples_per_epoch)
+        offset, key = epoch_keys(self.seed, epoch)
+        return self._row(permute(position, self.samples_per_epoch, key), offset % self.targets_per_epoch)
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The rows with these global indices, in this order."""
@@ -180,13 +180,13 @@ class TokenDataset:
             yield self._row(row, 0)
 
     def _row(self, row: int, offset: int) -> Sample:
-        """Row number `row` of the circle that is cut at `offset`."""
+        """Row number `row` of the circle cut at `offset`."""
         T, n = self.sequence_length, self.targets_per_epoch
         length = min(T, n - row * T)  # shorter than T in the circle's last row
         inputs, targets, begins = np.zeros(T, np.int64), np.full(T, IGNORE_INDEX, np.int64), np.zeros(T, np.int64)
         start = (row * T + offset) % n
         filled = 0
-        while filled < length:  # twice where the row crosses the seam
+        while filled < length:  # two passes if the row crosses the end of the text
             stop = min(start + length - filled, n)
             end = filled + stop - start
             tokens = self.split.slice(start, stop + 1)

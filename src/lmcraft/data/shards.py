@@ -1,4 +1,4 @@
-"""Documents become token shards: files of token ids that training maps into memory."""
+"""Write a dataset folder: token shards that training memory-maps, with tokenizer and manifest."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,9 +15,9 @@ from lmcraft.folder import DatasetFolder, atomic_write, sha256_of, write_json
 
 FORMAT_VERSION = 1
 TRAIN, VALIDATION = "train", "validation"
-BATCH_DOCUMENTS, BATCH_CHARS = 512, 4_000_000  # what is encoded in one call, on all cores
+MAX_BATCH_DOCUMENTS, MAX_BATCH_CHARS = 512, 4_000_000  # encoded in one call, on all cores
 Split = Literal["hash", "tail"]
-Placed = tuple[str, Document]  # the name of a split, and a document in it
+SplitDocument = tuple[str, Document]  # name of the split, document
 
 
 def write_dataset(
@@ -33,29 +33,29 @@ def write_dataset(
     shard_tokens: int = 50_000_000,
     settings: Mapping[str, Any] | None = None,
 ) -> DatasetFolder:
-    """Write a dataset folder: shards of both splits, the tokenizer and the manifest, whole or not at all.
+    """Write a dataset folder atomically: token shards of both splits, tokenizer and manifest.
 
-    Shards are `train-00000.npy` (token ids, uint16 or uint32) with `train-00000.documents.npy` (uint64, where each of
-    its documents begins), likewise `validation-*`. Memory is bounded by `shard_tokens`, not by the text.
+    Shards are `train-00000.npy` (token ids, uint16 or uint32) with `train-00000.documents.npy` (uint64, start of each
+    document), likewise `validation-*`. Memory is bounded by `shard_tokens`, not by the size of the text.
 
     Args:
-        out: the folder; an older one there is replaced.
-        read: gives the documents from the start and fills in the account; called twice for `split="tail"`.
-        encode_batch: texts to token ids.
+        out: the folder; replaced if it exists.
+        read: returns the documents from the start and updates the stats; called twice for `split="tail"`.
+        encode_batch: encodes texts to token ids.
         save_tokenizer: writes the tokenizer's files into a folder.
-        vocab_size: every token id is below it.
-        eos_token_id: ends each document, unless None.
-        validation: the share of the text that is kept for validation; 0 for none.
-        split: "hash" sends a document where the hash of its text falls, so that equal texts stay together and new
-            sources leave old documents where they were; "tail" keeps the end of the text, by characters.
-        shard_tokens: a shard ends before the document that would take it beyond this.
+        vocab_size: upper bound of token ids.
+        eos_token_id: appended to each document, unless None.
+        validation: share of the text held out for validation; 0: none.
+        split: "hash" assigns each document by the hash of its text, so equal texts stay together and adding sources moves
+            no document; "tail" holds out the end of the text.
+        shard_tokens: maximum tokens per shard, unless a single document is longer.
         settings: recorded in the manifest.
 
     Raises:
-        UserError: `validation` is not a share, or a split comes out empty.
+        UserError: `validation` is invalid, or a split is empty.
     """
     if not 0 <= validation < 1:
-        raise UserError(f"validation {validation} is not a share of the text: give a number from 0 up to, not with, 1")
+        raise UserError(f"validation {validation} is not a share of the text; use a number of at least 0 and less than 1")
     stats = ReadStats()
     dtype = np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
     with atomic_write(out) as folder:
@@ -63,15 +63,10 @@ def write_dataset(
         writers = {name: _SplitWriter(folder, name, dtype, eos_token_id, shard_tokens) for name in (TRAIN, VALIDATION)}
         documents = show_progress(read(stats), stats, "encoding")
         if split == "tail":
-            placed = _split_tail(documents, int((1 - validation) * _count_chars(read)))
+            split_documents = _split_tail(documents, int((1 - validation) * _count_chars(read)))
         else:
-            placed = _split_by_hash(documents, validation)
-        for batch in _batches(placed):
-            encoded = encode_batch([document.text for _, document in batch])
-            for (name, document), ids in zip(batch, encoded, strict=True):
-                writers[name].add(document, ids)
-        for writer in writers.values():
-            writer.flush()
+            split_documents = _split_by_hash(documents, validation)
+        _write_tokens(split_documents, writers, encode_batch)
         _check_splits(writers, validation, stats)
         save_tokenizer(folder)
         manifest = {
@@ -80,7 +75,7 @@ def write_dataset(
             "dtype": dtype.name,
             "eos_token_id": eos_token_id,
             "tokenizer_sha256": sha256_of(folder / "tokenizer.json"),
-            "splits": {name: writer.account() for name, writer in writers.items() if writer.tokens},
+            "splits": {name: writer.summary() for name, writer in writers.items() if writer.tokens},
             "sources": [asdict(source) for source in stats.sources],
             "invalid_bytes": stats.invalid_bytes,
             "malformed": {"count": stats.malformed_count, "first": stats.malformed_first},
@@ -88,6 +83,19 @@ def write_dataset(
         }
         write_json(folder / "manifest.json", manifest)
     return DatasetFolder(out)
+
+
+def _write_tokens(
+    documents: Iterable[SplitDocument],
+    writers: Mapping[str, "_SplitWriter"],
+    encode_batch: Callable[[Sequence[str]], Sequence[Sequence[int]]],
+) -> None:
+    for batch in _batches(documents):
+        encoded = encode_batch([document.text for _, document in batch])
+        for (name, document), ids in zip(batch, encoded, strict=True):
+            writers[name].add(document, ids)
+    for writer in writers.values():
+        writer.flush()
 
 
 def _count_chars(read: Callable[[ReadStats], Iterable[Document]]) -> int:
@@ -98,20 +106,20 @@ def _count_chars(read: Callable[[ReadStats], Iterable[Document]]) -> int:
 def _check_splits(writers: Mapping[str, "_SplitWriter"], validation: float, stats: ReadStats) -> None:
     if not any(writer.tokens for writer in writers.values()):
         malformed = f" ({stats.malformed_count} rows were malformed)" if stats.malformed_count else ""
-        raise UserError(f"the sources hold no text{malformed}: check their paths and text_field")
+        raise UserError(f"the sources hold no text{malformed}; check their paths and text_field")
     needed = (TRAIN, VALIDATION) if validation else (TRAIN,)
     empty = next((name for name in needed if not writers[name].tokens), None)
     if empty is not None:
         documents = sum(writer.documents for writer in writers.values())
         raise UserError(
             f"the {empty} split is empty: {documents} documents are too few for validation {validation}; cut the "
-            "text into more with `--document-chars 4000`, or keep its end for validation with `--split tail`"
+            "text into more documents with `--document-chars 4000`, or hold out its end with `--split tail`"
         )
 
 
 @dataclass
 class _SplitWriter:
-    """Collects the tokens of one split and writes them shard by shard."""
+    """Collects the tokens of one split and writes them in shards."""
 
     folder: Path
     name: str
@@ -126,8 +134,8 @@ class _SplitWriter:
     pending_tokens: int = 0
 
     def add(self, document: Document, ids: Sequence[int]) -> None:
-        ending = () if self.eos_token_id is None else (self.eos_token_id,)
-        tokens = np.array([*ids, *ending], dtype=self.dtype)
+        eos = () if self.eos_token_id is None else (self.eos_token_id,)
+        tokens = np.array([*ids, *eos], dtype=self.dtype)
         if self.pending_tokens + len(tokens) > self.shard_tokens:
             self.flush()
         self.pending.append(tokens)
@@ -146,35 +154,35 @@ class _SplitWriter:
         self.shards.append({"file": file.name, "tokens": self.pending_tokens, "sha256": sha256_of(file)})
         self.pending, self.pending_tokens = [], 0
 
-    def account(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         return {"documents": self.documents, "tokens": self.tokens, "bytes": self.bytes, "shards": self.shards}
 
 
-def _split_by_hash(documents: Iterable[Document], validation: float) -> Iterator[Placed]:
+def _split_by_hash(documents: Iterable[Document], validation: float) -> Iterator[SplitDocument]:
     for document in documents:
         digest = hashlib.blake2b(document.text.encode(), digest_size=8).digest()
         yield (VALIDATION if int.from_bytes(digest) < validation * 2**64 else TRAIN), document
 
 
-def _split_tail(documents: Iterable[Document], train_chars: int) -> Iterator[Placed]:
-    """The first `train_chars` characters of all the text are for training; the document across the border is cut."""
-    left = train_chars
+def _split_tail(documents: Iterable[Document], train_chars: int) -> Iterator[SplitDocument]:
+    """Put the first `train_chars` characters into the training split; a document across the boundary is cut."""
+    remaining = train_chars
     for document in documents:
-        head, tail = document.text[:left], document.text[left:]
-        left -= len(head)
+        head, tail = document.text[:remaining], document.text[remaining:]
+        remaining -= len(head)
         if head:
             yield TRAIN, replace(document, text=head)
         if tail:
             yield VALIDATION, replace(document, text=tail, line=document.line + head.count("\n"))
 
 
-def _batches(placed: Iterable[Placed]) -> Iterator[list[Placed]]:
-    batch: list[Placed] = []
+def _batches(documents: Iterable[SplitDocument]) -> Iterator[list[SplitDocument]]:
+    batch: list[SplitDocument] = []
     chars = 0
-    for item in placed:
+    for item in documents:
         batch.append(item)
         chars += len(item[1].text)
-        if len(batch) >= BATCH_DOCUMENTS or chars >= BATCH_CHARS:
+        if len(batch) >= MAX_BATCH_DOCUMENTS or chars >= MAX_BATCH_CHARS:
             yield batch
             batch, chars = [], 0
     if batch:

@@ -1,4 +1,4 @@
-"""Sources of text: files, folders, patterns and Hugging Face datasets, read as one stream of documents."""
+"""Text sources: files, folders, patterns and Hugging Face datasets, read as one stream of documents."""
 
 import glob
 import hashlib
@@ -18,7 +18,7 @@ from lmcraft.folder import sha256_of
 __all__ = ["Document", "ReadStats", "read_documents", "read_table"]
 
 HUGGING_FACE = "hf:"
-HEAD = 8192  # bytes looked at to tell a binary file from text
+BINARY_CHECK_BYTES = 8192  # bytes searched for NUL to recognize binary files
 
 
 def read_documents(
@@ -31,30 +31,30 @@ def read_documents(
     exclude: Sequence[str] = (),
     stats: ReadStats | None = None,
 ) -> Iterator[Document]:
-    """The documents of all sources, in order and in bounded memory.
+    """Yield the documents of all sources, in order and in bounded memory.
 
-    A row of .jsonl, .json or .parquet is a document, and so is any other file, as text; a text longer than
-    `document_chars` is cut at blank lines, line ends or spaces, and the pieces together are the file. All of these may
-    be compressed (.gz, .zst). Bytes that are not UTF-8 become U+FFFD, and are counted.
+    Each row of a .jsonl, .json or .parquet file is a document; any other file is one text. Texts longer than
+    `document_chars` are cut at blank lines, line ends or spaces, without losing a character. Files may be compressed (.gz,
+    .zst). Invalid UTF-8 bytes become U+FFFD, and are counted.
 
     Args:
-        sources: files, folders (in sorted order, without hidden and binary files), patterns such as `books/**/*.txt`,
-            and `hf:owner/name` for a Hugging Face dataset.
-        text_field: where a row has its text.
-        malformed: what to do with a row without usable text: count and leave out, or stop.
-        document_chars: the length at which texts are cut, in characters.
-        include: patterns of names ("*.py") or paths ("docs/*") within folders; empty means all.
-        exclude: patterns of what to leave out of folders.
+        sources: files, folders (sorted, without hidden and binary files), patterns such as `books/**/*.txt`, and
+            `hf:owner/name` for a Hugging Face dataset.
+        text_field: the field of a row that contains its text.
+        malformed: what to do with unusable rows: skip (and count) or fail.
+        document_chars: maximum length of a document, in characters.
+        include: patterns of names ("*.py") or paths ("docs/*") within folders; empty: all files.
+        exclude: patterns of files in folders to leave out.
         reading: filled in while reading: counts, hashes, malformed rows.
 
     Raises:
-        UserError: a source does not exist, is not text or is damaged, an extra is missing, or a row is malformed and
-            that is fatal.
+        UserError: a source does not exist, is not text or is damaged; an optional package is missing; or a row is
+            malformed and malformed="fail".
     """
     if not sources:
-        raise UserError("no sources are given: name at least one file, folder or dataset")
+        raise UserError("no sources are given; name at least one file, folder or dataset")
     if document_chars < 1:
-        raise UserError(f"document_chars {document_chars} is too small: give at least 1")
+        raise UserError(f"document_chars {document_chars} is too small; the minimum is 1")
     stats = stats if stats is not None else ReadStats()
     stats.malformed_action = malformed
     files = {source: _files(source, include, exclude) for source in sources if not source.startswith(HUGGING_FACE)}
@@ -67,16 +67,16 @@ def _read_all(
     sources: Sequence[str], files: dict[str, list[Path]], text_field: str, document_chars: int, stats: ReadStats
 ) -> Iterator[Document]:
     for source in sources:
-        account = SourceStats(source)
-        stats.sources.append(account)
+        source_stats = SourceStats(source)
+        stats.sources.append(source_stats)
         documents = (
-            _read_files(files[source], account, text_field, document_chars, stats)
+            _read_files(files[source], source_stats, text_field, document_chars, stats)
             if source in files
             else _read_dataset(source, text_field, stats)
         )
         for document in documents:
-            account.documents += 1
-            account.bytes += len(document.text.encode())
+            source_stats.documents += 1
+            source_stats.bytes += len(document.text.encode())
             yield document
 
 
@@ -86,21 +86,21 @@ def _read_dataset(source: str, text_field: str, stats: ReadStats) -> Iterator[Do
 
 
 def _read_files(
-    paths: Sequence[Path], account: SourceStats, text_field: str, document_chars: int, stats: ReadStats
+    paths: Sequence[Path], source_stats: SourceStats, text_field: str, document_chars: int, stats: ReadStats
 ) -> Iterator[Document]:
     hashes = []
     for path in paths:
         yield from _read_file(path, text_field, document_chars, stats)
         hashes.append((sha256_of(path), path))
-    account.files = len(hashes)
-    # Of several files: the hash of what `sha256sum` prints for them.
+    source_stats.files = len(hashes)
+    # For several files: the hash of the output of `sha256sum`.
     lines = "".join(f"{sha256}  {path}\n" for sha256, path in hashes)
-    account.sha256 = hashes[0][0] if len(hashes) == 1 else hashlib.sha256(lines.encode("utf-8", "replace")).hexdigest()
+    source_stats.sha256 = hashes[0][0] if len(hashes) == 1 else hashlib.sha256(lines.encode("utf-8", "replace")).hexdigest()
 
 
 def _read_file(path: Path, text_field: str, document_chars: int, stats: ReadStats) -> Iterator[Document]:
     name, start = str(path), stats.position
-    with _telling_damage(path), path.open("rb") as raw:
+    with _explain_read_errors(path), path.open("rb") as raw:
         file = formats.open_decompressed(path, raw)
         read_rows = formats.ROW_FORMATS.get(formats.inner_suffix(path))
         rows = read_rows(file, name, text_field, stats) if read_rows else formats.read_text(file, document_chars, stats)
@@ -112,52 +112,52 @@ def _read_file(path: Path, text_field: str, document_chars: int, stats: ReadStat
 
 
 def read_table(path: Path, stats: ReadStats) -> Iterator[tuple[int, Any]]:
-    """The rows of a .jsonl, .json, .csv, .tsv or .parquet file, each with its line or number; it may be compressed.
+    """Yield (line or row number, row) of a .jsonl, .json, .csv, .tsv or .parquet file, which may be compressed.
 
     Raises:
-        UserError: there is no such file, it is of another kind or damaged, or a row is malformed and that is fatal.
+        UserError: the file does not exist, is damaged or of another format, or a row is malformed and that is fatal.
     """
     read = formats.TABLES.get(formats.inner_suffix(path))
     if not path.is_file() or read is None:
-        what = "does not exist: check the path" if read else f"has no rows: give one of {', '.join(formats.TABLES)}"
-        raise UserError(f"data '{path}' {what}")
-    with _telling_damage(path), path.open("rb") as raw:
+        problem = "does not exist; check the path" if read else f"has no rows; use one of {', '.join(formats.TABLES)}"
+        raise UserError(f"data '{path}' {problem}")
+    with _explain_read_errors(path), path.open("rb") as raw:
         yield from read(formats.open_decompressed(path, raw), str(path), stats)
 
 
 @contextmanager
-def _telling_damage(path: Path) -> Iterator[None]:
+def _explain_read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except UserError:
         raise
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"'{path}' cannot be read ({error}): check the file, or leave it out") from error
+        raise UserError(f"'{path}' cannot be read ({error}); check the file, or leave it out") from error
     except Exception as error:
-        # The errors of zstandard and pyarrow are their own, and those packages are optional.
+        # zstandard and pyarrow have their own exception types, and are optional packages.
         if type(error).__module__.partition(".")[0] not in ("zstd", "zstandard", "pyarrow"):
             raise
-        raise UserError(f"'{path}' is damaged ({error}): fetch it again, or leave it out") from error
+        raise UserError(f"'{path}' is damaged ({error}); download it again, or leave it out") from error
 
 
 def _files(source: str, include: Sequence[str], exclude: Sequence[str]) -> list[Path]:
-    """The files of a source that is not a dataset.
+    """The files of a file, folder or pattern.
 
     Raises:
         UserError: there are none, or the source is a single file that is not text.
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        files = [file for file in _walk(path) if _wanted(file.relative_to(path), include, exclude) and _is_text(file)]
+        files = [file for file in _walk(path) if _is_included(file.relative_to(path), include, exclude) and _is_text(file)]
     elif path.is_file():
         if not _is_text(path):
-            raise UserError(f"'{path}' is not text in UTF-8: convert it, or leave it out")
+            raise UserError(f"'{path}' is not text in UTF-8; convert it, or leave it out")
         return [path]
     else:
         matches = (Path(match) for match in sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - absolute too
         files = [file for file in matches if file.is_file() and _is_text(file)]
     if not files:
-        raise UserError(f"source '{source}' gives no text files: check the path and the include and exclude patterns")
+        raise UserError(f"source '{source}' contains no text files; check the path and the include and exclude patterns")
     return files
 
 
@@ -167,7 +167,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
 
 
-def _wanted(path: Path, include: Sequence[str], exclude: Sequence[str]) -> bool:
+def _is_included(path: Path, include: Sequence[str], exclude: Sequence[str]) -> bool:
     def matches(patterns: Sequence[str]) -> bool:
         return any(fnmatch(path.name, pattern) or fnmatch(path.as_posix(), pattern) for pattern in patterns)
 
@@ -175,10 +175,10 @@ def _wanted(path: Path, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 
 def _is_text(path: Path) -> bool:
-    """Whether there is no NUL in the head of a file; formats that are read by their suffix pass."""
+    """Whether a file is text: no NUL in its first bytes. Known row formats and compressed files always pass."""
     if not path.is_file():
         return False
     if path.suffix in formats.COMPRESSED or formats.has_rows(path):
         return True
     with path.open("rb") as file:
-        return b"\0" not in file.read(HEAD)
+        return b"\0" not in file.read(BINARY_CHECK_BYTES)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmcraft.data.loader import IGNORE_INDEX, Batch, Int64, Sample, TokenDataset
-from lmcraft.data.permutation import epoch_secrets, permute
+from lmcraft.data.permutation import epoch_keys, permute
 from lmcraft.errors import UserError
 
 
@@ -73,7 +73,7 @@ class PackedRows:
 
     def _place(self, index: int) -> int:
         epoch, place = divmod(index, len(self.rows))
-        return permute(place, len(self.rows), epoch_secrets(self.seed, epoch)[1])
+        return permute(place, len(self.rows), epoch_keys(self.seed, epoch)[1])
 
     def _row(self, number: int) -> Sample:
         T = self.sequence_length

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lmcraft.data.loader import IGNORE_INDEX, Int64
 from lmcraft.errors import UserError
 from lmcraft.finetuning.examples import Conversation, Message
-from lmcraft.tokenizer.chat_template import without
+from lmcraft.tokenizer.chat_template import strip_special_tokens
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 # For a model that was never tuned for chat: plain words, and its own end token after an answer.
@@ -108,4 +108,4 @@ class Encoder:
         return self.tokenizer.encode(text, parse_special=True)
 
     def _clean(self, message: Message) -> Message:
-        return {**message, "content": without(self._special, str(message["content"]))}
+        return {**message, "content": strip_special_tokens(self._special, str(message["content"]))}

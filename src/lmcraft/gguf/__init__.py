@@ -1,8 +1,18 @@
 """GGUF, llama.cpp's file format: a model, its settings and its tokenizer in one file.
 
-`file` reads the container, `config`, `rope` and `tensors` translate to and from a Hugging Face checkpoint by the table in
-`architectures`, `vocabulary` does so for the tokenizer. A new architecture is an entry of that table, and of
-`tensors.REARRANGED` if llama.cpp's converter changes its tensors.
+reader          `read_gguf`: open a file as a Hugging Face checkpoint with tokenizer
+writer          `write_gguf`: write a checkpoint and tokenizer to a file
+container       the container format: metadata and tensors, with every offset checked
+metadata        typed access to the metadata
+architectures   table of supported architectures and their settings
+hf_config       metadata <-> config.json
+rope            rotary positions and their scaling
+tensors         tensor names and layouts
+vocabulary      metadata <-> tokenizer; `bpe` and `sentencepiece` are its two kinds
+dependency      the optional package `gguf`
+
+A new architecture is an entry in `architectures`, plus one in `tensors.REARRANGED` if llama.cpp's converter changes its
+tensors.
 """
 
 from lmcraft.gguf.reader import GGUFModel, open_gguf, read_gguf

@@ -1,6 +1,6 @@
-"""The architectures of llama.cpp that have a Hugging Face model type here, and what their metadata call its settings.
+"""Table of the supported llama.cpp architectures: their Hugging Face model types and the names of their settings.
 
-One table for both directions. What is in it follows llama.cpp's converter (`convert_hf_to_gguf.py`) and loader.
+The table is used in both directions. It follows llama.cpp's converter (`convert_hf_to_gguf.py`) and loader.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,19 +15,23 @@ Kind = Literal["count", "number", "flag"]
 
 @dataclass(frozen=True)
 class Key:
-    """One key of the metadata and the key of config.json that it stands for."""
+    """One metadata key and the matching key of config.json."""
 
     gguf: str
-    """Without the architecture's name in front."""
+    """Metadata key without the architecture prefix."""
     hf: str
     kind: Kind = "count"
     default: Callable[[Mapping[str, Any]], Any] | None = None
-    """What a missing key means, from the settings read so far; None: it must be there."""
+    """Default of a missing key, computed from the settings read so far; None: the key is required."""
     other: str = ""
-    """The key of config.json in other releases of transformers: written from where `hf` is missing."""
+    """Key in other releases of transformers, written from if `hf` is missing."""
 
     def read(self, file: GGUFFile, prefix: str, config: Mapping[str, Any]) -> Any:
-        """The value: a count of at least 1, a number above 0, or a flag."""
+        """Read the value: a count of at least 1, a number above 0, or a flag.
+
+        Raises:
+            UserError: the value is missing or invalid.
+        """
         name, metadata = f"{prefix}.{self.gguf}", file.metadata
         value: Any
         if self.kind == "count":
@@ -35,17 +39,21 @@ class Key:
         elif self.kind == "number":
             value = metadata.number(name)
             if value is not None and value <= 0:
-                raise metadata.wrong(name, f"{value} is not more than 0")
+                raise metadata.invalid(name, f"{value} is not more than 0")
         else:
             value = metadata.flag(name)
         if value is not None:
             return value
         if self.default is None:
-            raise UserError(f"'{file.path}' has no key '{name}': it is not a whole model")
+            raise UserError(f"'{file.path}' has no key '{name}'; it is not a complete model")
         return self.default(config)
 
     def write(self, hf_config: Mapping[str, Any]) -> Any:
-        """The value that config.json has."""
+        """The value to write, from config.json.
+
+        Raises:
+            UserError: config.json has no valid value.
+        """
         value = hf_config.get(self.hf)
         value = hf_config.get(self.other) if value is None else value
         if value is None and self.default is not None:
@@ -53,7 +61,7 @@ class Key:
         if self.kind == "flag" and isinstance(value, bool):
             return value
         if isinstance(value, bool) or not isinstance(value, int if self.kind == "count" else int | float):
-            raise UserError(f"config.json: {self.hf}={value!r} is not a {self.kind}: it is damaged")
+            raise UserError(f"config.json: {self.hf}={value!r} is not a {self.kind}; config.json is damaged")
         return float(value) if self.kind == "number" else value
 
 
@@ -63,36 +71,36 @@ class Architecture:
 
     name: str
     model_types: tuple[str, ...]
-    """Hugging Face's names; the first is what a file is read as."""
+    """Hugging Face model types; a file is read as the first."""
     hf_class: str
     keys: tuple[Key, ...]
     hidden: str = "hidden_size"
     heads: str = "num_attention_heads"
     layers: str = "num_hidden_layers"
-    """What config.json calls these three."""
+    """Names of these three settings in config.json."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of config.json that the architecture implies: read as they are here, and refused otherwise."""
+    """Settings of config.json that the architecture implies; other values are rejected when writing."""
     biases: Mapping[str, str] = field(default_factory=dict)
-    """Settings that are true when the first layer has a tensor."""
+    """Settings that are true if the first layer has the named tensor."""
     scalings: tuple[str, ...] = ("default",)
-    """The types of rotary scaling that llama.cpp applies to it; none: it has no rotary positions."""
+    """Rotary scaling types that llama.cpp supports for it; empty: no rotary positions."""
     head_dim: int | None = None
-    """What config.json means by no `head_dim`; None: hidden_size / heads."""
+    """Default `head_dim` of config.json; None: hidden_size / heads."""
     has_head_dim: bool = True
-    """Whether config.json has the key."""
+    """Whether config.json has the key `head_dim`."""
     square: bool = False
-    """llama.cpp knows no heads that are together wider or narrower than the model."""
+    """llama.cpp requires heads * head_dim == hidden_size."""
     theta: float = 10000.0
     theta_key: str = "rope_theta"
     partial_key: str = "partial_rotary_factor"
     partial: float = 1.0
     tied: bool = False
-    """What config.json means by no `tie_word_embeddings`."""
+    """Default `tie_word_embeddings` of config.json."""
     needs_output: bool = False
-    """llama.cpp wants the output projection even where it is the embedding."""
+    """llama.cpp needs the output projection even if it is tied to the embedding."""
 
     def hf(self, gguf: str) -> str:
-        """What config.json calls a key of the metadata."""
+        """The config.json key of a metadata key."""
         return next(key.hf for key in self.keys if key.gguf == gguf)
 
 
@@ -186,7 +194,7 @@ GPT_NEOX = Architecture(
         Key("attention.layer_norm_epsilon", "layer_norm_eps", "number"),
         Key("use_parallel_residual", "use_parallel_residual", "flag", lambda config: True),
     ),
-    fixed={"hidden_act": "gelu", "attention_bias": True},  # llama.cpp takes GELU by tanh for either
+    fixed={"hidden_act": "gelu", "attention_bias": True},  # llama.cpp uses tanh GELU for either
     scalings=QWEN_SCALINGS,
     has_head_dim=False,
     square=True,
@@ -221,38 +229,37 @@ ARCHITECTURES = {entry.name: entry for entry in (LLAMA, QWEN2, QWEN3, QWEN3_MOE,
 
 
 def architecture_of(file: GGUFFile) -> Architecture:
-    """The architecture that a file names.
+    """The architecture of a file.
 
     Raises:
-        UserError: it names none, or one that has no family here; the file is no whole model.
+        UserError: the architecture is missing or not supported, or the file is not a complete model.
     """
     if (kind := file.metadata.text("general.type") or "model") != "model":
-        raise UserError(f"'{file.path}' holds no model ({kind}): name the model's own file")
+        raise UserError(f"'{file.path}' contains no model but type {kind!r}; use the model's own file")
     if (parts := file.metadata.count("split.count") or 1) > 1:
         raise UserError(
-            f"'{file.path}' is one of {parts} parts of a model: join them first (llama-gguf-split --merge FIRST_PART WHOLE)"
+            f"'{file.path}' is one of {parts} parts of a model; join them with `llama-gguf-split --merge FIRST_PART WHOLE`"
         )
     name = file.metadata.text("general.architecture")
     if name not in ARCHITECTURES:
         raise UserError(
-            f"'{file.path}' holds a model of the architecture {name!r}, which lmcraft does not have: "
-            f"it has {', '.join(ARCHITECTURES)}"
+            f"'{file.path}' has the architecture {name!r}, which is not supported; supported: {', '.join(ARCHITECTURES)}"
         )
     return ARCHITECTURES[name]
 
 
 def architecture_for(hf_config: Mapping[str, Any]) -> Architecture:
-    """The architecture that a config.json is written as.
+    """The architecture to write a config.json as.
 
     Raises:
-        UserError: llama.cpp has none for its model type.
+        UserError: GGUF has no architecture for its model type.
     """
     model_type = hf_config.get("model_type")
-    found = next((entry for entry in ARCHITECTURES.values() if model_type in entry.model_types), None)
-    if found is None:
-        known = ", ".join(name for entry in ARCHITECTURES.values() for name in entry.model_types)
+    architecture = next((entry for entry in ARCHITECTURES.values() if model_type in entry.model_types), None)
+    if architecture is None:
+        supported = ", ".join(name for entry in ARCHITECTURES.values() for name in entry.model_types)
         raise UserError(
-            f"model_type={model_type!r} has no architecture of GGUF's: {known} have; choose a configuration that one of "
-            "these can say"
+            f"model_type={model_type!r} cannot be exported to GGUF; supported: {supported}. Choose a configuration that "
+            "one of these can express"
         )
-    return found
+    return architecture

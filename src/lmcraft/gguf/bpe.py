@@ -1,4 +1,4 @@
-"""Byte-level BPE (GPT-2's kind) in a GGUF file: tokens, merges, and a name for how a text is cut before they apply.
+"""Byte-level BPE (GPT-2) in a GGUF file: tokens, merges, and the name of the pre-tokenizer.
 
 The names and their patterns are llama.cpp's (`llm_tokenizer_bpe` in `llama-vocab.cpp`).
 """
@@ -12,84 +12,91 @@ from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
 from lmcraft.gguf.metadata import Metadata
-from lmcraft.tokenizer.train import PIECES
+from lmcraft.tokenizer.train import SPLIT_PATTERN
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _DIGIT = r"\p{N}"
-_QWEN2 = PIECES.format(digits="")
-_LLAMA3 = PIECES.format(digits="{1,3}")
+_QWEN2 = SPLIT_PATTERN.format(digits="")
+_LLAMA3 = SPLIT_PATTERN.format(digits="{1,3}")
 _QWEN35 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _UPPER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
 _LOWER = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_TEKKEN = rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*|\p{{N}}{_REST}"
-_SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+_OTHER = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_TEKKEN = rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*|\p{{N}}{_OTHER}"
+_CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 _GPT4O = (
-    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_SHORT}|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_SHORT}"
-    rf"|\p{{N}}{{1,3}}{_REST}"
+    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_CONTRACTION}|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_CONTRACTION}"
+    rf"|\p{{N}}{{1,3}}{_OTHER}"
 )
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A way to cut a text into the pieces that BPE merges within."""
+class PreTokenizer:
+    """How a text is split into the pieces that BPE merges within."""
 
     names: tuple[str, ...]
-    """llama.cpp's; the first is the one to write."""
+    """llama.cpp's names; the first one is written."""
     steps: tuple[str, ...]
-    """Patterns, each applied within the pieces of the one before."""
+    """Patterns, each applied to the pieces of the previous one."""
     ignore_merges: bool = False
-    """A piece that is a token becomes it, whatever the merges say."""
+    """A piece that is a token becomes that token, whatever the merges."""
     adds_bos: bool = False
-    """A text begins with a token for that unless the file says otherwise."""
+    """Texts start with the BOS token unless the file says otherwise."""
 
 
-CUTS = (
-    Cut(("gpt-2", "phi-2", "olmo", "mpt", "jais", "mellum", "gigachat"), (_GPT2,)),
-    Cut(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"), (_DIGIT, _GPT2)),
-    Cut(("qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "hunyuan"), (_QWEN2,)),
-    Cut(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "lfm2"), (_LLAMA3,), ignore_merges=True, adds_bos=True),
-    Cut(("smaug-bpe", "dbrx"), (_LLAMA3,)),
-    Cut(("qwen35",), (_QWEN35,)),
-    Cut(("tekken",), (_TEKKEN,), ignore_merges=True, adds_bos=True),
-    Cut(("gpt-4o", "llama4"), (_GPT4O,)),
-    Cut(("default",), (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", r"[0-9][0-9][0-9]")),
+PRE_TOKENIZERS = (
+    PreTokenizer(("gpt-2", "phi-2", "olmo", "mpt", "jais", "mellum", "gigachat"), (_GPT2,)),
+    PreTokenizer(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"), (_DIGIT, _GPT2)),
+    PreTokenizer(("qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "hunyuan"), (_QWEN2,)),
+    PreTokenizer(
+        ("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "lfm2"),
+        (_LLAMA3,),
+        ignore_merges=True,
+        adds_bos=True,
+    ),
+    PreTokenizer(("smaug-bpe", "dbrx"), (_LLAMA3,)),
+    PreTokenizer(("qwen35",), (_QWEN35,)),
+    PreTokenizer(("tekken",), (_TEKKEN,), ignore_merges=True, adds_bos=True),
+    PreTokenizer(("gpt-4o", "llama4"), (_GPT4O,)),
+    PreTokenizer(("default",), (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", r"[0-9][0-9][0-9]")),
 )
-NORMALIZERS_LEFT_OUT = ("NFC",)  # Qwen's; llama.cpp and its converter know none
+NORMALIZERS_LEFT_OUT = ("NFC",)  # Qwen's; llama.cpp and its converter support no normalizer
 
 
-def cut_of(metadata: Metadata) -> Cut:
-    """The way that a file names; none is "default", as in llama.cpp.
+def pre_tokenizer_of(metadata: Metadata) -> PreTokenizer:
+    """The pre-tokenizer that a file names; "default" if it names none, as in llama.cpp.
 
     Raises:
-        UserError: it is not known here.
+        UserError: it is not supported.
     """
     name = metadata.text("tokenizer.ggml.pre") or "default"
-    cut = next((cut for cut in CUTS if name in cut.names), None)
-    if cut is None:
-        known = ", ".join(name for cut in CUTS for name in cut.names)
-        raise metadata.wrong("tokenizer.ggml.pre", f"the way {name[:60]!r} of cutting texts is not known, only {known}")
-    return cut
+    pre_tokenizer = next((entry for entry in PRE_TOKENIZERS if name in entry.names), None)
+    if pre_tokenizer is None:
+        supported = ", ".join(name for entry in PRE_TOKENIZERS for name in entry.names)
+        raise metadata.invalid(
+            "tokenizer.ggml.pre", f"the pre-tokenizer {name[:60]!r} is not supported; supported: {supported}"
+        )
+    return pre_tokenizer
 
 
 def read_bpe(metadata: Metadata, vocab: Mapping[str, int]) -> HFTokenizer:
     """The tokenizer of a file whose `tokenizer.ggml.model` is "gpt2", without its special tokens.
 
     Raises:
-        UserError: the way it cuts texts is unknown, or its merges do not fit its tokens.
+        UserError: the pre-tokenizer is not supported, or a merge does not match the tokens.
     """
-    cut = cut_of(metadata)
+    pre_tokenizer = pre_tokenizer_of(metadata)
     merges = []
     for merge in metadata.texts("tokenizer.ggml.merges") or []:
         first, space, second = merge.partition(" ")
         if not space or first not in vocab or second not in vocab or first + second not in vocab:
-            raise metadata.wrong("tokenizer.ggml.merges", f"{merge[:60]!r} is not two tokens that make a third")
+            raise metadata.invalid("tokenizer.ggml.merges", f"{merge[:60]!r} is not two tokens that form a third")
         merges.append((first, second))
-    hf = HFTokenizer(models.BPE(vocab=dict(vocab), merges=merges, ignore_merges=cut.ignore_merges))
-    steps = [pre_tokenizers.Split(Regex(step), behavior="isolated") for step in cut.steps]
+    hf = HFTokenizer(models.BPE(vocab=dict(vocab), merges=merges, ignore_merges=pre_tokenizer.ignore_merges))
+    steps = [pre_tokenizers.Split(Regex(step), behavior="isolated") for step in pre_tokenizer.steps]
     hf.pre_tokenizer = pre_tokenizers.Sequence([*steps, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     hf.decoder = decoders.ByteLevel()
     return hf
@@ -103,34 +110,35 @@ def is_bpe(tokenizer_json: Mapping[str, Any]) -> bool:
 
 
 def write_bpe(tokenizer_json: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata of a byte-level tokenizer, without its tokens. A normalizer is left out if it is NFC.
+    """The metadata of a byte-level BPE tokenizer, without its tokens. An NFC normalizer is dropped.
 
     Raises:
-        UserError: llama.cpp has no name for the way that it cuts texts.
+        UserError: GGUF cannot express the tokenizer, or llama.cpp has no name for its pre-tokenizer.
     """
     model = tokenizer_json["model"]
-    unusual = ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
-    if wrong := next((key for key in unusual if model.get(key)), None):
-        raise UserError(f"a tokenizer with {wrong}={model[wrong]!r} cannot be said in GGUF")
+    unsupported = ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
+    if option := next((key for key in unsupported if model.get(key)), None):
+        raise UserError(f"a tokenizer with {option}={model[option]!r} cannot be exported to GGUF")
     for normalizer in _flat(tokenizer_json["normalizer"], "normalizers"):
         if normalizer["type"] not in NORMALIZERS_LEFT_OUT:
-            raise UserError(f"a tokenizer that normalizes texts by {normalizer['type']} cannot be said in GGUF")
+            raise UserError(f"a tokenizer with the normalizer {normalizer['type']} cannot be exported to GGUF")
     steps = tuple(_steps(_flat(tokenizer_json["pre_tokenizer"], "pretokenizers")))
     ignore_merges = bool(model.get("ignore_merges"))
-    cut = next((cut for cut in CUTS if (cut.steps, cut.ignore_merges) == (steps, ignore_merges)), None)
-    if cut is None:
+    key = (steps, ignore_merges)
+    pre_tokenizer = next((entry for entry in PRE_TOKENIZERS if (entry.steps, entry.ignore_merges) == key), None)
+    if pre_tokenizer is None:
         raise UserError(
-            "llama.cpp has no name for the way that this tokenizer cuts texts into pieces: for one that was trained with "
-            "digits=1 (Qwen's way) or digits=3 (Llama 3's) it has"
+            "llama.cpp has no name for this tokenizer's pre-tokenizer; train one with digits=1 (as Qwen) or digits=3 (as "
+            "Llama 3)"
         )
     if not model["merges"]:
-        raise UserError("a tokenizer without merges cannot be said in GGUF: train one with more tokens")
+        raise UserError("a tokenizer without merges cannot be exported to GGUF; train one with a larger vocabulary")
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
-    return {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": cut.names[0], "tokenizer.ggml.merges": merges}
+    return {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": pre_tokenizer.names[0], "tokenizer.ggml.merges": merges}
 
 
 def _flat(step: Mapping[str, Any] | None, key: str) -> list[Mapping[str, Any]]:
-    """The steps of a Sequence, or the one step, or none."""
+    """The steps of a (nested) Sequence, the single step, or none."""
     if step is None:
         return []
     return [part for inner in step[key] for part in _flat(inner, key)] if step["type"] == "Sequence" else [step]
@@ -147,5 +155,5 @@ def _steps(pre_tokenizers_json: Sequence[Mapping[str, Any]]) -> list[str]:
         elif step["type"] == "ByteLevel" and not step["add_prefix_space"]:
             steps += [_GPT2] if step["use_regex"] else []
         else:
-            steps.append(f"an unknown step: {step['type']}")
+            steps.append(f"unsupported step: {step['type']}")
     return steps

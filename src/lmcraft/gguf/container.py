@@ -1,7 +1,7 @@
-"""The container of a GGUF file: its metadata and its tensors, read through a memory map.
+"""The GGUF container: metadata and tensors, read through a memory map.
 
-The format is described at https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Such files come from strangers: every
-length, count, type and offset is checked against the file's size before anything is read or allocated by it.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Files are untrusted: every length, count,
+type and offset is checked against the file's size before it is used to read or allocate.
 """
 
 import math
@@ -22,21 +22,21 @@ from lmcraft.gguf.metadata import Metadata
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32
-LARGEST_ALIGNMENT = 2**16
-DEEPEST_ARRAY = 4
-MOST_DIMENSIONS = 4
-LONGEST_NAME = 1024
+MAX_ALIGNMENT = 2**16
+MAX_ARRAY_DEPTH = 4
+MAX_DIMENSIONS = 4
+MAX_NAME_CHARS = 1024
 
-# Types of metadata: number and how it is packed, little endian.
+# Numeric metadata types: type number and little-endian NumPy type.
 NUMBERS = {0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 10: "<u8", 11: "<i8", 12: "<f8"}
 BOOL, TEXT, ARRAY = 7, 8, 9
-# The fewest bytes that one element of an array takes: a text its length, an array its type and length.
-SMALLEST = {kind: int(code[-1]) for kind, code in NUMBERS.items()} | {BOOL: 1, TEXT: 8, ARRAY: 12}
+# Minimum bytes of an array element: a string has its length, an array its type and length.
+MIN_ELEMENT_BYTES = {kind: int(code[-1]) for kind, code in NUMBERS.items()} | {BOOL: 1, TEXT: 8, ARRAY: 12}
 
 
 @dataclass(frozen=True)
 class TensorType:
-    """How ggml stores numbers: in blocks of `block` of them that take `size` bytes."""
+    """A ggml tensor type: blocks of `block` numbers stored in `size` bytes."""
 
     name: str
     block: int
@@ -56,49 +56,50 @@ TYPES = {
     14: TensorType("Q6_K", 256, 210),
     30: TensorType("BF16", 1, 2),
 }
-# How NumPy reads the types that torch has too; it knows no bfloat16.
-PLAIN = {"F32": ("<f4", torch.float32), "F16": ("<f2", torch.float16), "BF16": ("<i2", torch.bfloat16)}
+# Types that torch has too, and how NumPy reads them (NumPy has no bfloat16).
+UNQUANTIZED = {"F32": ("<f4", torch.float32), "F16": ("<f2", torch.float16), "BF16": ("<i2", torch.bfloat16)}
 
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """Where a tensor lies and what it is."""
+    """Shape, type and position of a tensor."""
 
     shape: tuple[int, ...]
-    """As torch counts: the last dimension is contiguous. The file counts the other way round."""
+    """In torch's order, the last dimension contiguous; the file stores the reverse order."""
     type: TensorType
     start: int
-    """Of its bytes in the file."""
+    """Offset of its data in the file, in bytes."""
 
     @property
     def bytes(self) -> int:
+        """Size of its data in the file."""
         return math.prod(self.shape) // self.type.block * self.type.size
 
 
 class GGUFFile:
-    """An open GGUF file; it stays mapped as long as it, or a tensor that looks into it, is in use."""
+    """An open GGUF file; it stays mapped as long as it, or a tensor that views it, is in use."""
 
     def __init__(self, path: str | Path) -> None:
         """Read everything but the tensors' data.
 
         Raises:
-            UserError: there is no such file, it is not GGUF version 2 or 3, is damaged or cut off, or holds a tensor of a
-                type that cannot be read.
+            UserError: the file does not exist, is not GGUF version 2 or 3, is damaged or truncated, or has a tensor of an
+                unsupported type.
         """
         self.path = Path(path)
-        self._map = _mapped(self.path)
+        self._map = _map_file(self.path)
         cursor = _Cursor(self.path, self._map)
         tensors, keys = _read_header(cursor)
         self.metadata = Metadata(self.path, _read_metadata(cursor, keys))
         self.tensors = _read_entries(cursor, tensors, _alignment(self.metadata))
 
     def tensor(self, name: str, part: int | None = None) -> Tensor:
-        """The numbers of a tensor, or of the `part`-th slice along its first dimension.
+        """Read a tensor, or the `part`-th slice of its first dimension.
 
-        F32, F16 and BF16 keep their type and look into the file's memory map; the others become float32.
+        F32, F16 and BF16 keep their dtype and view the memory map; other types are dequantized to float32.
 
         Raises:
-            UserError: there is no such tensor or slice.
+            UserError: the tensor or slice does not exist.
         """
         entry = self.tensors.get(name)
         if entry is None:
@@ -110,8 +111,8 @@ class GGUFFile:
             length //= shape[0]
             start += part * length
             shape = shape[1:]
-        if entry.type.name in PLAIN:
-            stored, dtype = PLAIN[entry.type.name]
+        if entry.type.name in UNQUANTIZED:
+            stored, dtype = UNQUANTIZED[entry.type.name]
             return (
                 torch.from_numpy(np.frombuffer(self._map, np.dtype(stored), math.prod(shape), start))
                 .view(dtype)
@@ -119,23 +120,23 @@ class GGUFFile:
             )
         package = gguf_package()
         rows = np.frombuffer(self._map, np.uint8, length, start).reshape(*shape[:-1], -1)
-        with np.errstate(all="ignore"):  # a damaged file's scales may be infinite
+        with np.errstate(all="ignore"):  # scales of a damaged file may be infinite
             return torch.from_numpy(package.dequantize(rows, package.GGMLQuantizationType[entry.type.name]).reshape(shape))
 
 
-def _mapped(path: Path) -> mmap.mmap:
+def _map_file(path: Path) -> mmap.mmap:
     try:
         with path.open("rb") as file:
-            # Private: torch wants memory that could be written to, and nothing that is written reaches the file.
+            # A private mapping: torch requires writable memory, and writes never reach the file.
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except FileNotFoundError as error:
         raise UserError(f"there is no file '{path}'") from error
     except (OSError, ValueError) as error:  # ValueError: an empty file
-        raise UserError(f"'{path}' cannot be read as GGUF ({error}): name a whole .gguf file") from error
+        raise UserError(f"'{path}' cannot be read as GGUF ({error}); use a complete .gguf file") from error
 
 
 class _Cursor:
-    """Reads one value after another and never past the end."""
+    """Reads values sequentially, never past the end."""
 
     def __init__(self, path: Path, data: mmap.mmap) -> None:
         self.path = path
@@ -143,99 +144,99 @@ class _Cursor:
         self.size = len(data)
         self.position = 0
 
-    def damaged(self, what: str) -> UserError:
-        return UserError(f"'{self.path}' is not a sound GGUF file: {what}; fetch it again")
+    def damaged(self, problem: str) -> UserError:
+        return UserError(f"'{self.path}' is a damaged GGUF file: {problem}; download it again")
 
-    def claim(self, length: int, what: str) -> int:
-        """Move over `length` bytes; where they start."""
+    def claim(self, length: int, description: str) -> int:
+        """Advance by `length` bytes; returns where they start."""
         start = self.position
         if length > self.size - start:
-            raise self.damaged(f"{what} at byte {start} needs {length} bytes and the file ends after {self.size}")
+            raise self.damaged(f"{description} at byte {start} needs {length} bytes, but the file has only {self.size}")
         self.position += length
         return start
 
-    def u32(self, what: str) -> int:
-        return int(struct.unpack_from("<I", self.data, self.claim(4, what))[0])
+    def u32(self, description: str) -> int:
+        return int(struct.unpack_from("<I", self.data, self.claim(4, description))[0])
 
-    def u64(self, what: str) -> int:
-        return int(struct.unpack_from("<Q", self.data, self.claim(8, what))[0])
+    def u64(self, description: str) -> int:
+        return int(struct.unpack_from("<Q", self.data, self.claim(8, description))[0])
 
-    def name(self, what: str) -> str:
-        name = self.text(what)
-        if len(name) > LONGEST_NAME:
-            raise self.damaged(f"{what} has {len(name)} characters, where {LONGEST_NAME} are plenty")
+    def name(self, description: str) -> str:
+        name = self.text(description)
+        if len(name) > MAX_NAME_CHARS:
+            raise self.damaged(f"{description} has {len(name)} characters; the maximum is {MAX_NAME_CHARS}")
         return name
 
-    def text(self, what: str) -> str:
-        length = self.u64(what)
-        start = self.claim(length, what)
+    def text(self, description: str) -> str:
+        length = self.u64(description)
+        start = self.claim(length, description)
         try:
             return self.data[start : start + length].decode()
         except UnicodeDecodeError as error:
-            raise self.damaged(f"{what} at byte {start} is not UTF-8 ({error.reason})") from error
+            raise self.damaged(f"{description} at byte {start} is not UTF-8 ({error.reason})") from error
 
     def value(self, kind: int, key: str, depth: int = 0) -> Any:
-        """A value of the metadata; the 32-bit floats remember that they are (`Metadata.number`)."""
-        what = f"the value of '{key}'"
+        """Read a metadata value; 32-bit floats stay np.float32 (see `Metadata.number`)."""
+        description = f"the value of '{key}'"
         if kind in NUMBERS:
-            value = self.numbers(kind, 1, what)[0]
+            value = self.numbers(kind, 1, description)[0]
             return value if kind == 6 else value.item()
         if kind == BOOL:
-            byte = self.data[self.claim(1, what)]
+            byte = self.data[self.claim(1, description)]
             if byte > 1:
-                raise self.damaged(f"{what} is {byte} where true (1) or false (0) belongs")
+                raise self.damaged(f"{description} is {byte} instead of true (1) or false (0)")
             return bool(byte)
         if kind == TEXT:
-            return self.text(what)
+            return self.text(description)
         if kind == ARRAY:
             return self.array(key, depth + 1)
-        raise self.damaged(f"{what} is of type {kind}, which GGUF does not have")
+        raise self.damaged(f"{description} is of type {kind}, which GGUF does not have")
 
     def array(self, key: str, depth: int) -> Any:
-        what = f"the array '{key}'"
-        if depth > DEEPEST_ARRAY:
-            raise self.damaged(f"{what} is nested more than {DEEPEST_ARRAY} deep")
-        kind, count = self.u32(what), self.u64(what)
-        if kind not in SMALLEST:
-            raise self.damaged(f"{what} holds values of type {kind}, which GGUF does not have")
-        if count * SMALLEST[kind] > self.size - self.position:
-            raise self.damaged(f"{what} is said to have {count} values, more than the file has room for")
+        description = f"the array '{key}'"
+        if depth > MAX_ARRAY_DEPTH:
+            raise self.damaged(f"{description} is nested more than {MAX_ARRAY_DEPTH} deep")
+        kind, count = self.u32(description), self.u64(description)
+        if kind not in MIN_ELEMENT_BYTES:
+            raise self.damaged(f"{description} holds values of type {kind}, which GGUF does not have")
+        if count * MIN_ELEMENT_BYTES[kind] > self.size - self.position:
+            raise self.damaged(f"{description} claims {count} values, more than fit in the file")
         if kind in NUMBERS:
-            return self.numbers(kind, count, what)
+            return self.numbers(kind, count, description)
         if kind == BOOL:
-            flags = self.bytes(count, what)
+            flags = self.bytes(count, description)
             if (flags > 1).any():
-                raise self.damaged(f"{what} holds a value that is neither true (1) nor false (0)")
+                raise self.damaged(f"{description} holds a value that is neither true (1) nor false (0)")
             return flags.astype(bool)
         if kind == TEXT:
-            return [self.text(what) for _ in range(count)]
+            return [self.text(description) for _ in range(count)]
         return [self.array(key, depth + 1) for _ in range(count)]
 
-    def numbers(self, kind: int, count: int, what: str) -> np.ndarray[Any, Any]:
+    def numbers(self, kind: int, count: int, description: str) -> np.ndarray[Any, Any]:
         dtype = np.dtype(NUMBERS[kind])
-        start = self.claim(count * dtype.itemsize, what)
+        start = self.claim(count * dtype.itemsize, description)
         return np.frombuffer(self.data, dtype, count, start)
 
-    def bytes(self, count: int, what: str) -> np.ndarray[Any, Any]:
-        return np.frombuffer(self.data, np.uint8, count, self.claim(count, what))
+    def bytes(self, count: int, description: str) -> np.ndarray[Any, Any]:
+        return np.frombuffer(self.data, np.uint8, count, self.claim(count, description))
 
 
 def _read_header(cursor: _Cursor) -> tuple[int, int]:
-    """The numbers of tensors and of keys."""
+    """Number of tensors and number of keys."""
     start = cursor.claim(4, "the first word")
     if cursor.data[start : start + 4] != MAGIC:
         raise UserError(f"'{cursor.path}' is not a GGUF file: it does not begin with {MAGIC.decode()}")
     version = cursor.u32("the version")
     if version not in VERSIONS:
         swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
-        what = "big-endian GGUF" if swapped in (1, *VERSIONS) else f"GGUF version {version}"
+        kind = "big-endian GGUF" if swapped in (1, *VERSIONS) else f"GGUF version {version}"
         raise UserError(
-            f"'{cursor.path}' is {what}, and little-endian versions 2 and 3 can be read: convert the model again"
+            f"'{cursor.path}' is {kind}, but only little-endian versions 2 and 3 are supported; convert the model again"
         )
     tensors, keys = cursor.u64("the number of tensors"), cursor.u64("the number of keys")
-    # A tensor takes at least its name's length, its dimensions, type and offset; a key its name's length, type and value.
+    # Minimum bytes of a tensor entry (name length, dimensions, type, offset) and of a key (name length, type, value).
     if tensors * 32 + keys * 13 > cursor.size - cursor.position:
-        raise cursor.damaged(f"it is said to have {tensors} tensors and {keys} keys, more than it has room for")
+        raise cursor.damaged(f"it claims {tensors} tensors and {keys} keys, more than fit in it")
     return tensors, keys
 
 
@@ -244,7 +245,7 @@ def _read_metadata(cursor: _Cursor, count: int) -> dict[str, Any]:
     for number in range(count):
         key = cursor.name(f"the name of key {number}")
         if key in values:
-            raise cursor.damaged(f"the key '{key}' comes twice")
+            raise cursor.damaged(f"the key '{key}' appears twice")
         values[key] = cursor.value(cursor.u32(f"the type of '{key}'"), key)
     return values
 
@@ -254,48 +255,48 @@ def _alignment(metadata: Metadata) -> int:
     alignment = metadata.count(key)
     if alignment is None:
         return DEFAULT_ALIGNMENT
-    if not 8 <= alignment <= LARGEST_ALIGNMENT or alignment & (alignment - 1):
-        raise metadata.wrong(key, f"{alignment} is not a power of two from 8 to {LARGEST_ALIGNMENT}")
+    if not 8 <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
+        raise metadata.invalid(key, f"{alignment} is not a power of two from 8 to {MAX_ALIGNMENT}")
     return alignment
 
 
 def _read_entries(cursor: _Cursor, count: int, alignment: int) -> dict[str, TensorEntry]:
-    """The tensors; their offsets count from the end of these entries, rounded up to the alignment."""
-    found: dict[str, TensorEntry] = {}
+    """Read the tensor entries; their offsets count from the end of all entries, rounded up to the alignment."""
+    relative: dict[str, TensorEntry] = {}
     for number in range(count):
         name = cursor.name(f"the name of tensor {number}")
-        if name in found:
-            raise cursor.damaged(f"the tensor '{name}' comes twice")
-        found[name] = _read_entry(cursor, name, alignment)
+        if name in relative:
+            raise cursor.damaged(f"the tensor '{name}' appears twice")
+        relative[name] = _read_entry(cursor, name, alignment)
     data = -(-cursor.position // alignment) * alignment
-    placed = {}
-    for name, entry in found.items():
+    entries = {}
+    for name, entry in relative.items():
         start = data + entry.start
         if entry.bytes > cursor.size - start:
             raise cursor.damaged(
-                f"the tensor '{name}' needs {entry.bytes} bytes at byte {start} and the file ends after {cursor.size}"
+                f"the tensor '{name}' needs {entry.bytes} bytes at byte {start}, but the file has only {cursor.size}"
             )
-        placed[name] = TensorEntry(entry.shape, entry.type, start)
-    return placed
+        entries[name] = TensorEntry(entry.shape, entry.type, start)
+    return entries
 
 
 def _read_entry(cursor: _Cursor, name: str, alignment: int) -> TensorEntry:
-    what = f"the tensor '{name}'"
-    dimensions = cursor.u32(what)
-    if not 1 <= dimensions <= MOST_DIMENSIONS:
-        raise cursor.damaged(f"{what} has {dimensions} dimensions, where 1 to {MOST_DIMENSIONS} make sense")
-    shape = tuple(cursor.u64(what) for _ in range(dimensions))[::-1]
-    number, offset = cursor.u32(what), cursor.u64(what)
+    description = f"the tensor '{name}'"
+    dimensions = cursor.u32(description)
+    if not 1 <= dimensions <= MAX_DIMENSIONS:
+        raise cursor.damaged(f"{description} has {dimensions} dimensions instead of 1 to {MAX_DIMENSIONS}")
+    shape = tuple(cursor.u64(description) for _ in range(dimensions))[::-1]
+    number, offset = cursor.u32(description), cursor.u64(description)
     if number not in TYPES:
         raise UserError(
-            f"'{cursor.path}': the tensor '{name}' is of type {_type_name(number)}, which cannot be read here "
-            f"({', '.join(kind.name for kind in TYPES.values())} can): take another quantization of the model"
+            f"'{cursor.path}': the tensor '{name}' is of type {_type_name(number)}, which is not supported "
+            f"({', '.join(kind.name for kind in TYPES.values())} are); use another quantization of the model"
         )
     kind = TYPES[number]
     if min(shape) < 1 or math.prod(shape) > 2**62 or shape[-1] % kind.block:
-        raise cursor.damaged(f"{what} of type {kind.name} has the impossible shape {shape}")
+        raise cursor.damaged(f"{description} of type {kind.name} has the impossible shape {shape}")
     if offset % alignment:
-        raise cursor.damaged(f"{what} starts at offset {offset}, which is no multiple of the alignment {alignment}")
+        raise cursor.damaged(f"{description} starts at offset {offset}, not a multiple of the alignment {alignment}")
     return TensorEntry(shape, kind, offset)
 
 

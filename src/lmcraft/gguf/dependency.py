@@ -1,4 +1,4 @@
-"""The `gguf` package from PyPI: llama.cpp's own names, quantizations and writer. An extra, imported where it is used."""
+"""The optional `gguf` package from PyPI: llama.cpp's own tensor names, quantizations and writer."""
 
 from types import ModuleType
 
@@ -6,7 +6,7 @@ from lmcraft.errors import UserError
 
 
 def gguf_package() -> ModuleType:
-    """The package.
+    """Import the `gguf` package.
 
     Raises:
         UserError: it is not installed.
@@ -14,5 +14,5 @@ def gguf_package() -> ModuleType:
     try:
         import gguf
     except ImportError as error:
-        raise UserError("GGUF files need the package gguf: pip install 'lmcraft[gguf]'") from error
+        raise UserError("GGUF files need the package gguf; install it with: pip install 'lmcraft[gguf]'") from error
     return gguf

@@ -1,4 +1,4 @@
-"""The keys and values of a GGUF file, each taken out as the type that the reader expects."""
+"""Typed access to the metadata of a GGUF file."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -9,11 +9,11 @@ import numpy as np
 
 from lmcraft.errors import UserError
 
-LARGEST = 2**31 - 1
+MAX_COUNT = 2**31 - 1
 
 
 class Metadata(Mapping[str, Any]):
-    """What a file says about itself: numbers, flags and texts; lists of texts; arrays of numbers as NumPy's."""
+    """The metadata of a file: numbers, flags, strings, lists of strings, and NumPy arrays of numbers."""
 
     def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
         self.path = path
@@ -29,59 +29,59 @@ class Metadata(Mapping[str, Any]):
         return len(self._values)
 
     def text(self, key: str) -> str | None:
-        """A text, None where the key is missing; so with the others.
+        """A string; None if the key is missing, as in the other methods.
 
         Raises:
-            UserError: the value is something else; so with the others.
+            UserError: the value has another type, as in the other methods.
         """
-        value: str | None = self._of(key, str, "a text")
+        value: str | None = self._typed(key, str, "a string")
         return value
 
     def flag(self, key: str) -> bool | None:
-        value: bool | None = self._of(key, bool, "true or false")
+        value: bool | None = self._typed(key, bool, "true or false")
         return value
 
     def count(self, key: str, *, least: int = 0) -> int | None:
-        """A whole number of at least `least` and at most 2**31 - 1."""
-        value: int | None = self._of(key, int, "a whole number")
-        if value is not None and not least <= value <= LARGEST:
-            raise self.wrong(key, f"{value} is outside {least} to {LARGEST}")
+        """An integer from `least` to 2**31 - 1."""
+        value: int | None = self._typed(key, int, "a whole number")
+        if value is not None and not least <= value <= MAX_COUNT:
+            raise self.invalid(key, f"{value} is outside {least} to {MAX_COUNT}")
         return value
 
     def number(self, key: str) -> float | None:
-        """A finite number. The file keeps 32 bits of it: 0.00001 comes back as itself, not as 0.0000099999997."""
+        """A finite number. A 32-bit 0.00001 is returned as 0.00001, not as 0.0000099999997."""
         value = self._values.get(key)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float | np.float32) or not math.isfinite(value):
-            raise self.wrong(key, f"{_shown(value)} is not a finite number")
+            raise self.invalid(key, f"{_describe(value)} is not a finite number")
         return float(str(value)) if isinstance(value, np.float32) else float(value)
 
     def texts(self, key: str) -> list[str] | None:
-        value: list[str] | None = self._of(key, list, "a list of texts")
+        value: list[str] | None = self._typed(key, list, "a list of strings")
         if value is not None and not all(isinstance(entry, str) for entry in value):
-            raise self.wrong(key, "it is not a list of texts")
+            raise self.invalid(key, "it is not a list of strings")
         return value
 
     def numbers(self, key: str) -> np.ndarray[Any, Any] | None:
         """An array of finite numbers."""
-        value: np.ndarray[Any, Any] | None = self._of(key, np.ndarray, "an array of numbers")
+        value: np.ndarray[Any, Any] | None = self._typed(key, np.ndarray, "an array of numbers")
         if value is not None and (value.dtype == bool or not np.isfinite(value).all()):
-            raise self.wrong(key, "it is not an array of finite numbers")
+            raise self.invalid(key, "it is not an array of finite numbers")
         return value
 
-    def wrong(self, key: str, what: str) -> UserError:
-        """The error for a value that makes no sense."""
+    def invalid(self, key: str, problem: str) -> UserError:
+        """The error for an invalid value."""
         return UserError(
-            f"'{self.path}' cannot be read: its key '{key}' is wrong ({what}); fetch or convert the model again"
+            f"'{self.path}' cannot be read: its key '{key}' is invalid ({problem}); download or convert the model again"
         )
 
-    def _of(self, key: str, kind: type, name: str) -> Any:
+    def _typed(self, key: str, kind: type, name: str) -> Any:
         value = self._values.get(key)
         if value is not None and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
-            raise self.wrong(key, f"{_shown(value)} is not {name}")
+            raise self.invalid(key, f"{_describe(value)} is not {name}")
         return value
 
 
-def _shown(value: Any) -> str:
+def _describe(value: Any) -> str:
     return f"{type(value).__name__} of {len(value)}" if isinstance(value, list | np.ndarray) else repr(value)[:60]

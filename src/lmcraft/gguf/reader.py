@@ -1,4 +1,4 @@
-"""Open a GGUF file as the Hugging Face checkpoint that it is another spelling of."""
+"""Open a GGUF file as a Hugging Face checkpoint with a tokenizer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.gguf.architectures import architecture_of
-from lmcraft.gguf.container import PLAIN, GGUFFile
+from lmcraft.gguf.container import UNQUANTIZED, GGUFFile
 from lmcraft.gguf.hf_config import read_config
 from lmcraft.gguf.tensors import HFTensors
 from lmcraft.gguf.vocabulary import end_token_ids, read_tokenizer, token_id_of
@@ -20,13 +20,13 @@ from lmcraft.tokenizer import Tokenizer
 
 
 class GGUFModel:
-    """A model in a GGUF file: what config.json, the weights and the tokenizer's files would say."""
+    """A model in a GGUF file, with config.json, weights and tokenizer in Hugging Face's form."""
 
     config: dict[str, Any]
-    """The contents of config.json, the special tokens' ids included."""
+    """The contents of config.json, including special token ids."""
     name: str
     license: str
-    """As the file has them (`general.name`, `general.license`); empty: not said."""
+    """From `general.name` and `general.license`; empty if missing."""
 
     def __init__(self, file: GGUFFile) -> None:
         self.file = file
@@ -41,26 +41,25 @@ class GGUFModel:
         self.license = file.metadata.text("general.license") or ""
 
     def read(self, hf_name: str) -> Tensor | None:
-        """A tensor under Hugging Face's name, None if there is none: what `Family.from_hf` asks for.
+        """Read a tensor by its Hugging Face name; None if it does not exist.
 
-        F32, F16 and BF16 keep their type and may look into the file's memory map; quantized tensors become float32, one at
-        a time.
+        F32, F16 and BF16 keep their dtype and may view the memory map; quantized tensors are dequantized to float32.
 
         Raises:
-            UserError: its shape makes no sense.
+            UserError: its shape is invalid.
         """
         return self._tensors.read(hf_name)
 
     @cached_property
     def dtype(self) -> torch.dtype:
-        """One type for the whole model: that of its matrices if they have one, else float32."""
+        """One dtype for the whole model: that of its matrices if they share one, else float32."""
         kinds = {entry.type.name for entry in self.file.tensors.values() if len(entry.shape) > 1}
-        wide = kinds - {"F32"} or kinds
-        return PLAIN[wide.pop()][1] if len(wide) == 1 and wide <= set(PLAIN) else torch.float32
+        kinds = kinds - {"F32"} or kinds
+        return UNQUANTIZED[kinds.pop()][1] if len(kinds) == 1 and kinds <= set(UNQUANTIZED) else torch.float32
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The same as what a model folder opens as."""
+        """The model as a checkpoint, as `open_checkpoint` returns for a model folder."""
         names = self._tensors.names(weight.hf for weight in family_of(self.config).weights)
 
         def read(name: str) -> Tensor:
@@ -72,10 +71,10 @@ class GGUFModel:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer; made when it is first asked for, which takes a few seconds for a large vocabulary.
+        """The tokenizer; built on first access, which takes a few seconds for a large vocabulary.
 
         Raises:
-            UserError: there is none, it is damaged, or of a kind that is not known here.
+            UserError: the tokenizer is missing, damaged or not supported.
         """
         return read_tokenizer(self.file.metadata)
 
@@ -86,20 +85,17 @@ class GGUFModel:
 
 
 def read_gguf(path: str | Path) -> GGUFModel:
-    """Open a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md) of a known architecture.
-
-    Weights stay in the file until they are read.
+    """Open a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md); the weights are memory-mapped.
 
     Raises:
-        UserError: there is no such file, it is damaged or cut off, or holds what is not known here; the package `gguf` is
-            not installed.
+        UserError: the file does not exist, is damaged or not supported, or the package `gguf` is not installed.
     """
     return GGUFModel(GGUFFile(path))
 
 
 @contextmanager
 def open_gguf(path: str | Path) -> Iterator[GGUFModel]:
-    """`read_gguf` for a `with` statement; tensors that look into the file outlive it.
+    """`read_gguf` as a context manager; tensors that view the file stay valid afterwards.
 
     Raises:
         UserError: as in `read_gguf`.

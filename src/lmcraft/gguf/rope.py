@@ -1,6 +1,8 @@
-"""Rotary positions in a GGUF file: the base in the metadata, their scaling there or in tensors of factors.
+"""Rotary positions in a GGUF file: the base in the metadata, the scaling there or in tensors of factors.
 
-Llama 3's scaling is stored as one factor per wavelength, without the four numbers that it comes from; they are found again.
+Llama 3's scaling is stored as one factor per wavelength; the four parameters behind it are recovered from the factors.
+
+Shapes: R rotated dimensions of a head (`dim`).
 """
 
 import math
@@ -23,30 +25,30 @@ ATTENTION_TOLERANCE = 1e-4
 
 
 def read_rope(file: GGUFFile, arch: Architecture, head_dim: int, length: int) -> dict[str, Any]:
-    """What transformers 5 calls `rope_parameters`: base, rotated share, type of scaling and its numbers.
+    """Read transformers 5's `rope_parameters`: base, rotated share, scaling type and its parameters.
 
     Args:
         file: an open file.
         arch: its architecture.
         head_dim: width of a head.
-        length: the model's context.
+        length: context length, in tokens.
 
     Raises:
-        UserError: the scaling is unknown, or its numbers cannot be told from the factors.
+        UserError: the scaling is not supported, or its parameters cannot be recovered from the factors.
     """
     key, metadata = f"{arch.name}.rope", file.metadata
     theta = metadata.number(f"{key}.freq_base")
     theta = 10000.0 if theta is None else theta  # llama.cpp's default for all architectures
     if theta <= 0:
-        raise metadata.wrong(f"{key}.freq_base", f"{theta} is not more than 0")
+        raise metadata.invalid(f"{key}.freq_base", f"{theta} is not more than 0")
     dim = metadata.count(f"{key}.dimension_count", least=2) or head_dim
     if dim > head_dim or dim % 2:
-        raise metadata.wrong(f"{key}.dimension_count", f"{dim} of a head of {head_dim} cannot be rotated")
+        raise metadata.invalid(f"{key}.dimension_count", f"{dim} of the {head_dim} dimensions of a head cannot be rotated")
     scaling = _read_scaling(file, arch, length, theta, dim)
     if scaling["rope_type"] not in arch.scalings:
         raise UserError(
-            f"'{file.path}' has rotary scaling of type {scaling['rope_type']!r}, which is not known for the architecture "
-            f"{arch.name}: {', '.join(arch.scalings)} are"
+            f"'{file.path}' has rotary scaling of type {scaling['rope_type']!r}, which is not supported for "
+            f"{arch.name}; supported: {', '.join(arch.scalings)}"
         )
     share = dim / head_dim
     share = share if int(share * head_dim) == dim else (dim + 0.5) / head_dim
@@ -58,10 +60,10 @@ def _read_scaling(file: GGUFFile, arch: Architecture, length: int, theta: float,
     factor = metadata.number(f"{key}.factor") or metadata.number(f"{arch.name}.rope.scale_linear") or 1.0
     kind = metadata.text(f"{key}.type") or "linear"
     if factor < 0:
-        raise metadata.wrong(f"{key}.factor", f"{factor} is negative")
+        raise metadata.invalid(f"{key}.factor", f"{factor} is negative")
     original = metadata.count(f"{key}.original_context_length", least=1) or length
     if LLAMA3_FACTORS in file.tensors:
-        return llama3_of(_factors(file, LLAMA3_FACTORS, dim), theta, dim, file.path)
+        return recover_llama3_scaling(_factors(file, LLAMA3_FACTORS, dim), theta, dim, file.path)
     if LONG_FACTORS in file.tensors or SHORT_FACTORS in file.tensors:
         return _read_longrope(file, metadata.number(f"{key}.attn_factor"), original, length, dim)
     if kind == "none" or (kind == "linear" and factor == 1):
@@ -69,10 +71,10 @@ def _read_scaling(file: GGUFFile, arch: Architecture, length: int, theta: float,
     if kind == "linear":
         return {"rope_type": "linear", "factor": factor}
     if kind != "yarn":
-        raise metadata.wrong(f"{key}.type", f"{kind!r} is no scaling, or its factors are missing")
+        raise metadata.invalid(f"{key}.type", f"{kind!r} is not a scaling type, or its factors are missing")
     for name, plain in (("yarn_log_multiplier", 0), ("yarn_attn_factor", 1), ("attn_factor", 1), ("yarn_ext_factor", 1)):
         if (value := metadata.number(f"{key}.{name}")) not in (None, plain):
-            raise metadata.wrong(f"{key}.{name}", f"YaRN with the value {value} is not supported")
+            raise metadata.invalid(f"{key}.{name}", f"the value {value} is not supported for YaRN")
     betas = {name: metadata.number(f"{key}.yarn_{name}") for name in ("beta_fast", "beta_slow")}
     return {
         "rope_type": "yarn",
@@ -98,28 +100,30 @@ def _read_longrope(file: GGUFFile, attention: float | None, original: int, lengt
 def _factors(file: GGUFFile, name: str, dim: int) -> np.ndarray[Any, Any]:
     factors = file.tensor(name).float()
     if tuple(factors.shape) != (dim // 2,) or not bool(torch.isfinite(factors).all()) or float(factors.min()) <= 0:
-        raise UserError(f"'{file.path}': the tensor '{name}' is not one positive factor for each of {dim // 2} wavelengths")
-    return np.array([float(str(value)) for value in factors.numpy()])  # 1.1, not the 1.100000023841858 of 32 bits
+        raise UserError(
+            f"'{file.path}': the tensor '{name}' must have one positive factor for each of {dim // 2} wavelengths"
+        )
+    return np.array([float(str(value)) for value in factors.numpy()])  # 1.1 instead of the 32-bit 1.100000023841858
 
 
 def longrope_attention(length: int, original: int) -> float:
-    """What LongRoPE multiplies queries and keys by (arXiv 2402.13753; llama.cpp keeps it in the file)."""
+    """LongRoPE's multiplier of queries and keys (arXiv 2402.13753); llama.cpp stores it in the file."""
     return math.sqrt(1 + math.log(length / original) / math.log(original)) if length > original > 1 else 1.0
 
 
 def llama3_factors(theta: float, dim: int, factor: float, low: float, high: float, original: float) -> Tensor:
-    """By what each of the dim / 2 wavelengths is stretched: 1 for short ones, `factor` for long ones."""
+    """Scaling factor of each wavelength, (R / 2,): 1 for short ones, `factor` for long ones."""
     frequencies = 1.0 / (theta ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim))
     turns = original * frequencies / (2 * math.pi)
-    kept = ((turns - low) / (high - low)).clamp(0, 1)
-    return 1 / ((1 - kept) / factor + kept)
+    unscaled_share = ((turns - low) / (high - low)).clamp(0, 1)
+    return 1 / ((1 - unscaled_share) / factor + unscaled_share)
 
 
-def llama3_of(factors: np.ndarray[Any, Any], theta: float, dim: int, path: Path) -> dict[str, Any]:
-    """The numbers that `llama3_factors` gives these factors for; of the equivalent ones those with low_freq_factor=1.
+def recover_llama3_scaling(factors: np.ndarray[Any, Any], theta: float, dim: int, path: Path) -> dict[str, Any]:
+    """Recover the parameters of `llama3_factors` from its result; of equivalent ones, those with low_freq_factor=1.
 
     Raises:
-        UserError: there are none.
+        UserError: no parameters give these factors.
     """
     factor = float(factors.max())
     if factor == 1 and float(factors.min()) == 1:
@@ -134,90 +138,92 @@ def llama3_of(factors: np.ndarray[Any, Any], theta: float, dim: int, path: Path)
                 "original_max_position_embeddings": original,
             }
     raise UserError(
-        f"'{path}': the factors in the tensor '{LLAMA3_FACTORS}' are not those of Llama 3's rotary scaling, and no "
-        "other scaling is known for them"
+        f"'{path}': the factors in the tensor '{LLAMA3_FACTORS}' are not those of Llama 3's rotary scaling; other "
+        "scalings by factors are not supported"
     )
 
 
 def _llama3_candidates(
     factors: np.ndarray[Any, Any], factor: float, theta: float, dim: int
 ) -> Iterator[tuple[float, float, int]]:
-    yield from ((1.0, 4.0, 2**power) for power in range(4, 24))  # every Llama; few wavelengths may leave a choice
+    yield from ((1.0, 4.0, 2**power) for power in range(4, 24))  # all Llamas; with few wavelengths, several may match
     between = np.flatnonzero((factors > 1.0001) & (factors < factor * 0.9999))
     if factor <= 1 or len(between) < 2:
         return
-    # Between the limits 1 / factor is a linear function of the turns in one position; two points give it.
-    with np.errstate(all="ignore"):  # a damaged file's base
+    # Between the limits, 1 / factor is linear in the rotations per position, so two points determine it.
+    with np.errstate(all="ignore"):  # the base of a damaged file may be anything
         points = between[[0, -1]]
         turns = 1.0 / (theta ** (2 * points / dim)) / (2 * math.pi)
-        kept = (1 / factors[points] - 1 / factor) / (1 - 1 / factor)
-        slope = (kept[1] - kept[0]) / (turns[1] - turns[0])
-        intercept = kept[0] - slope * turns[0]
+        unscaled_share = (1 / factors[points] - 1 / factor) / (1 - 1 / factor)
+        slope = (unscaled_share[1] - unscaled_share[0]) / (turns[1] - turns[0])
+        intercept = unscaled_share[0] - slope * turns[0]
     if slope > 0 > intercept:
         span = -1 / intercept
         if slope * span < 2**31:
             yield 1.0, round(float(1 + span), 3), round(float(slope * span))
 
 
-def said_of(hf_config: Mapping[str, Any], arch: Architecture) -> dict[str, Any]:
-    """What config.json says of rotary positions, in transformers 5's `rope_parameters` or in its older keys."""
+def rope_parameters_of(hf_config: Mapping[str, Any], arch: Architecture) -> dict[str, Any]:
+    """The rotary settings of config.json, from transformers 5's `rope_parameters` or the older keys."""
     parameters = hf_config.get("rope_parameters") or {}
-    said = {**(parameters.get("full_attention") or parameters), **(hf_config.get("rope_scaling") or {})}
-    kind = said.get("rope_type") or said.get("type") or "default"
-    said["rope_type"] = {"su": "longrope"}.get(kind, kind)
+    rope = {**(parameters.get("full_attention") or parameters), **(hf_config.get("rope_scaling") or {})}
+    kind = rope.get("rope_type") or rope.get("type") or "default"
+    rope["rope_type"] = {"su": "longrope"}.get(kind, kind)
     for name, older, plain in (
         ("rope_theta", arch.theta_key, arch.theta),
         ("partial_rotary_factor", arch.partial_key, arch.partial),
     ):
-        said[name] = next((value for value in (said.get(name), hf_config.get(older)) if value is not None), plain)
-    return said
+        rope[name] = next((value for value in (rope.get(name), hf_config.get(older)) if value is not None), plain)
+    return rope
 
 
 def write_rope(hf_config: Mapping[str, Any], arch: Architecture, head_dim: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The metadata, without the architecture's name, and the tensors of factors.
+    """The metadata, without the architecture prefix, and the tensors of factors.
 
     Raises:
-        UserError: llama.cpp has no such scaling for this architecture.
+        UserError: llama.cpp does not support the scaling for this architecture.
     """
     if not arch.scalings:
         return {}, {}
-    said = said_of(hf_config, arch)
-    kind, theta = said["rope_type"], float(said["rope_theta"])
-    dim = int(head_dim * said["partial_rotary_factor"])
+    rope = rope_parameters_of(hf_config, arch)
+    kind, theta = rope["rope_type"], float(rope["rope_theta"])
+    dim = int(head_dim * rope["partial_rotary_factor"])
     if kind not in arch.scalings:
         raise UserError(
-            f"config.json: rotary scaling of type {kind!r} cannot be said in GGUF for {arch.model_types[0]}: "
-            f"{', '.join(arch.scalings)} can"
+            f"config.json: rotary scaling of type {kind!r} cannot be exported to GGUF for {arch.model_types[0]}; "
+            f"supported: {', '.join(arch.scalings)}"
         )
-    written: dict[str, Any] = {"rope.freq_base": theta}
+    metadata: dict[str, Any] = {"rope.freq_base": theta}
     if arch.name in ("llama", "phi3", "gptneox"):
-        written["rope.dimension_count"] = dim
+        metadata["rope.dimension_count"] = dim
     elif dim != head_dim:
-        raise UserError(f"config.json: partial_rotary_factor={said['partial_rotary_factor']} is not known for {arch.name}")
+        raise UserError(
+            f"config.json: partial_rotary_factor={rope['partial_rotary_factor']} is not supported for {arch.name}"
+        )
     try:
-        scaling, tensors = _write_scaling(said, hf_config, theta, dim)
+        scaling, tensors = _write_scaling(rope, hf_config, theta, dim)
     except KeyError as error:
         raise UserError(f"config.json: rotary scaling of type {kind!r} lacks {error}") from error
-    return written | {f"rope.scaling.{key}": value for key, value in scaling.items()}, tensors
+    return metadata | {f"rope.scaling.{key}": value for key, value in scaling.items()}, tensors
 
 
 def _write_scaling(
-    said: Mapping[str, Any], hf_config: Mapping[str, Any], theta: float, dim: int
+    rope: Mapping[str, Any], hf_config: Mapping[str, Any], theta: float, dim: int
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    kind, length = said["rope_type"], int(hf_config.get("max_position_embeddings") or 0)
-    original = hf_config.get("original_max_position_embeddings") or said.get("original_max_position_embeddings") or length
+    kind, length = rope["rope_type"], int(hf_config.get("max_position_embeddings") or 0)
+    original = hf_config.get("original_max_position_embeddings") or rope.get("original_max_position_embeddings") or length
     if kind == "linear":
-        return {"type": "linear", "factor": float(said["factor"])}, {}
+        return {"type": "linear", "factor": float(rope["factor"])}, {}
     if kind == "llama3":
-        numbers = (said["factor"], said["low_freq_factor"], said["high_freq_factor"], original)
+        numbers = (rope["factor"], rope["low_freq_factor"], rope["high_freq_factor"], original)
         return {}, {LLAMA3_FACTORS: llama3_factors(theta, dim, *map(float, numbers))}
     if kind == "yarn":
-        _refuse_unusual_yarn(said)
-        betas = {f"yarn_{key}": float(said[key]) for key in ("beta_fast", "beta_slow") if said.get(key) is not None}
-        return {"type": "yarn", "factor": float(said["factor"]), "original_context_length": int(original), **betas}, {}
+        _check_yarn(rope)
+        betas = {f"yarn_{key}": float(rope[key]) for key in ("beta_fast", "beta_slow") if rope.get(key) is not None}
+        return {"type": "yarn", "factor": float(rope["factor"]), "original_context_length": int(original), **betas}, {}
     if kind == "longrope":
-        attention = said.get("attention_factor") or longrope_attention(length, original)
-        factors = {LONG_FACTORS: said["long_factor"], SHORT_FACTORS: said["short_factor"]}
+        attention = rope.get("attention_factor") or longrope_attention(length, original)
+        factors = {LONG_FACTORS: rope["long_factor"], SHORT_FACTORS: rope["short_factor"]}
         return (
             {"type": "longrope", "original_context_length": int(original), "attn_factor": float(attention)},
             {name: torch.tensor(values, dtype=torch.float32) for name, values in factors.items()},
@@ -225,9 +231,9 @@ def _write_scaling(
     return {}, {}
 
 
-def _refuse_unusual_yarn(said: Mapping[str, Any]) -> None:
-    usual = 0.1 * math.log(float(said["factor"])) + 1
-    if abs((said.get("attention_factor") or usual) - usual) > ATTENTION_TOLERANCE:
-        raise UserError(f"config.json: YaRN with attention_factor={said['attention_factor']} cannot be said in GGUF")
-    if said.get("mscale") or said.get("mscale_all_dim") or not said.get("truncate", True):
-        raise UserError("config.json: YaRN with mscale, mscale_all_dim or truncate=false cannot be said in GGUF")
+def _check_yarn(rope: Mapping[str, Any]) -> None:
+    default = 0.1 * math.log(float(rope["factor"])) + 1
+    if abs((rope.get("attention_factor") or default) - default) > ATTENTION_TOLERANCE:
+        raise UserError(f"config.json: YaRN with attention_factor={rope['attention_factor']} cannot be exported to GGUF")
+    if rope.get("mscale") or rope.get("mscale_all_dim") or not rope.get("truncate", True):
+        raise UserError("config.json: YaRN with mscale, mscale_all_dim or truncate=false cannot be exported to GGUF")

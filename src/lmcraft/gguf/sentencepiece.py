@@ -1,7 +1,7 @@
-"""SentencePiece vocabularies (Llama 2, Mistral, Phi 3, Gemma) in a GGUF file: tokens with scores and no merges.
+"""SentencePiece vocabularies (Llama 2, Mistral, Phi 3, Gemma) in a GGUF file: tokens with scores instead of merges.
 
 SentencePiece's BPE (arXiv 1808.06226) joins the neighbors whose union has the highest score. Hugging Face's `tokenizers`
-wants that as a list of merges, which is every way to make a token of two others, the highest score first.
+needs a list of merges instead: all ways to form a token from two others, highest score first.
 """
 
 import re
@@ -15,8 +15,8 @@ from lmcraft.errors import UserError
 from lmcraft.gguf.metadata import Metadata
 
 SPACE = "▁"
-LONGEST_TOKEN = 512  # no real token is longer, and a token has as many splits as characters
-MOST_MERGES = 4  # for each token; real vocabularies have two
+MAX_TOKEN_CHARS = 512  # longer tokens get no merges, because a token has as many splits as characters
+MAX_MERGES_PER_TOKEN = 4  # real vocabularies have two
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
@@ -26,22 +26,22 @@ def read_sentencepiece(
     """The tokenizer of a file whose `tokenizer.ggml.model` is "llama", without its special tokens.
 
     Args:
-        metadata: the file's.
-        vocab: every token and its id.
-        mergeable: the tokens that others may be joined to, and their scores.
-        unk_token: stands for what has no token.
+        metadata: metadata of the file.
+        vocab: all tokens and their ids.
+        mergeable: tokens that merges may form, and their scores.
+        unk_token: the unknown token.
 
     Raises:
-        UserError: the tokenizer needs what `tokenizers` cannot do.
+        UserError: the tokenizer uses a feature that `tokenizers` does not have.
     """
     for key in ("tokenizer.ggml.remove_extra_whitespaces", "tokenizer.ggml.precompiled_charsmap"):
         if (value := metadata.get(key)) is not None and value is not False:
-            raise metadata.wrong(key, "normalizing texts by it is not supported")
+            raise metadata.invalid(key, "this normalization is not supported")
     has_bytes = any(map(_BYTE.fullmatch, vocab))
     hf = HFTokenizer(
         models.BPE(
             vocab=dict(vocab),
-            merges=merges_of(mergeable),
+            merges=build_merges(mergeable),
             unk_token=unk_token,
             fuse_unk=True,
             byte_fallback=has_bytes,
@@ -58,29 +58,29 @@ def read_sentencepiece(
     return hf
 
 
-def merges_of(tokens: Mapping[str, float]) -> list[tuple[str, str]]:
-    """Every way to make a token of two: the highest score first, then the longest first half, then the longest second.
+def build_merges(tokens: Mapping[str, float]) -> list[tuple[str, str]]:
+    """All ways to form a token from two: highest score first, then longest first half, then longest second half.
 
     Raises:
-        UserError: there are so many that these are no tokens of a language.
+        UserError: there are too many for a real vocabulary.
     """
-    spelled = {token: token for token in tokens}  # so that no merge keeps strings of its own
-    most = 10_000 + MOST_MERGES * len(tokens)
-    found: list[tuple[float, int, int, str, str]] = []
+    interned = {token: token for token in tokens}  # merges share these strings
+    max_merges = 10_000 + MAX_MERGES_PER_TOKEN * len(tokens)
+    merges: list[tuple[float, int, int, str, str]] = []
     for token, score in tokens.items():
         rank = -score
-        for place in range(1, len(token) if len(token) <= LONGEST_TOKEN else 0):
-            first, second = spelled.get(token[:place]), spelled.get(token[place:])
+        for split in range(1, len(token) if len(token) <= MAX_TOKEN_CHARS else 0):
+            first, second = interned.get(token[:split]), interned.get(token[split:])
             if first is not None and second is not None:
-                found.append((rank, -place, place - len(token), first, second))
-        if len(found) > most:
-            raise UserError(f"the {len(tokens)} tokens have more than {most} merges: they are of no real vocabulary")
-    found.sort(key=lambda entry: entry[:3])
-    return [(first, second) for *_, first, second in found]
+                merges.append((rank, -split, split - len(token), first, second))
+        if len(merges) > max_merges:
+            raise UserError(f"the {len(tokens)} tokens have more than {max_merges} merges; this is not a real vocabulary")
+    merges.sort(key=lambda entry: entry[:3])
+    return [(first, second) for *_, first, second in merges]
 
 
 def is_sentencepiece(tokenizer_json: Mapping[str, Any]) -> bool:
-    """Whether a tokenizer.json is BPE with the bytes as tokens and spaces written as SentencePiece does."""
+    """Whether a tokenizer.json is SentencePiece BPE: byte fallback, and spaces written as ▁."""
     decoder = tokenizer_json["decoder"] or {}
     steps = [step["type"] for step in decoder.get("decoders", [])]
     return (
@@ -89,14 +89,14 @@ def is_sentencepiece(tokenizer_json: Mapping[str, Any]) -> bool:
 
 
 def write_sentencepiece(tokenizer_json: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any]:
-    """The metadata of such a tokenizer, without its tokens: a score for each, by the first merge that makes it.
+    """The metadata of a SentencePiece tokenizer, without its tokens; each token is scored by the first merge that forms it.
 
     Raises:
-        UserError: it prepares texts in a way that llama.cpp does not have.
+        UserError: llama.cpp does not support its normalizer or pre-tokenizer.
     """
     model = tokenizer_json["model"]
     if not all(f"<0x{byte:02X}>" in model["vocab"] for byte in range(256)):
-        raise UserError("a SentencePiece tokenizer without a token for each byte cannot be said in GGUF")
+        raise UserError("a SentencePiece tokenizer without a token for each byte cannot be exported to GGUF")
     rank: dict[str, int] = {}
     for merge in model["merges"]:
         first, second = merge.split(" ") if isinstance(merge, str) else merge
@@ -111,17 +111,22 @@ def write_sentencepiece(tokenizer_json: Mapping[str, Any], tokens: Sequence[str]
 
 
 def _adds_space(tokenizer_json: Mapping[str, Any]) -> bool:
-    """Whether texts get a space in front; every other way to prepare them is refused."""
-    normalizer, cut = tokenizer_json["normalizer"], tokenizer_json["pre_tokenizer"]
+    """Whether a space is put before texts; any other normalization raises UserError."""
+    normalizer, pre_tokenizer = tokenizer_json["normalizer"], tokenizer_json["pre_tokenizer"]
     steps = [] if normalizer is None else normalizer.get("normalizers", [normalizer])
-    said = [(step["type"], step.get("prepend", step.get("content"))) for step in steps]
+    operations = [(step["type"], step.get("prepend", step.get("content"))) for step in steps]
     replaced = ("Replace", SPACE)
-    if cut is not None and cut["type"] == "Metaspace" and not said and not cut.get("split", True):
-        return bool(cut["prepend_scheme"] != "never")
-    # Gemma's cuts at spaces, of which there are none left.
-    if cut is None or (cut["type"] == "Split" and cut["pattern"] == {"String": " "}):
-        if said == [replaced]:
+    if (
+        pre_tokenizer is not None
+        and pre_tokenizer["type"] == "Metaspace"
+        and not operations
+        and not pre_tokenizer.get("split", True)
+    ):
+        return bool(pre_tokenizer["prepend_scheme"] != "never")
+    # Gemma's pre-tokenizer splits at spaces, but the normalizer leaves none.
+    if pre_tokenizer is None or (pre_tokenizer["type"] == "Split" and pre_tokenizer["pattern"] == {"String": " "}):
+        if operations == [replaced]:
             return False
-        if said == [("Prepend", SPACE), replaced]:
+        if operations == [("Prepend", SPACE), replaced]:
             return True
-    raise UserError("this tokenizer prepares texts in a way that cannot be said in GGUF: only SentencePiece's spaces can")
+    raise UserError("this tokenizer's normalizer cannot be exported to GGUF; only SentencePiece's spaces are supported")

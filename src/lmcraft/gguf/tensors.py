@@ -1,7 +1,6 @@
-"""The tensors of a model: Hugging Face's names and layout, and GGUF's.
+"""Translate tensors between Hugging Face's names and layouts and GGUF's.
 
-Names come from the `gguf` package (`TensorNameMap`). What llama.cpp's converter does to some tensors is undone on the way
-out of a file and done on the way into one.
+Names come from the `gguf` package (`TensorNameMap`). Some tensors are rearranged, as in llama.cpp's converter.
 
 Shapes: H heads, D head width, C model width, E experts.
 """
@@ -20,30 +19,32 @@ from lmcraft.gguf.container import GGUFFile
 from lmcraft.gguf.dependency import gguf_package
 from lmcraft.gguf.hf_config import EMBEDDING, OUTPUT
 
-Change = Callable[[Tensor, Mapping[str, Any]], Tensor]
+Rearrange = Callable[[Tensor, Mapping[str, Any]], Tensor]
 SUFFIXES = (".weight", ".bias")
 _EXPERT = re.compile(r"(model\.layers\.[0-9]{1,9}\.mlp\.experts)\.([0-9]{1,9})\.(\w+\.weight)")
-# Buffers that older checkpoints carry along.
+# Buffers in older checkpoints.
 _IGNORED = re.compile(r".*(\.rotary_emb\.inv_freq|\.attn\.(masked_)?bias|\.attention\.(masked_)?bias)")
 
 
 @dataclass(frozen=True)
 class Rearranged:
-    """Tensors that llama.cpp's converter changes."""
+    """Tensors that llama.cpp's converter rearranges."""
 
     names: re.Pattern[str]
-    """Hugging Face's."""
-    to_gguf: Change
-    to_hf: Change
+    """Pattern of Hugging Face names."""
+    to_gguf: Rearrange
+    to_hf: Rearrange
 
 
-def _interleaved(heads: str) -> Rearranged:
-    """llama.cpp turns neighboring coordinates of a llama's heads, Hugging Face the two halves: (H, 2, D / 2) there."""
+def _interleave(heads: str) -> Rearranged:
+    """Llama in llama.cpp rotates neighboring coordinates, (H, D / 2, 2); Hugging Face rotates halves, (H, 2, D / 2)."""
 
     def swap(tensor: Tensor, config: Mapping[str, Any], *parts: int) -> Tensor:
         count = int(config.get(heads) or config["num_attention_heads"])
         if tensor.shape[0] % (2 * count):
-            raise UserError(f"a projection of {tensor.shape[0]} rows does not have {count} heads of pairs: it is damaged")
+            raise UserError(
+                f"a projection of {tensor.shape[0]} rows does not have {count} heads of even width; it is damaged"
+            )
         return tensor.reshape(count, *parts, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
 
     letter = "q" if heads == "num_attention_heads" else "k"
@@ -54,10 +55,10 @@ def _interleaved(heads: str) -> Rearranged:
     )
 
 
-def _regrouped(tensor: Tensor, first: int, second: int) -> Tensor:
+def _regroup_rows(tensor: Tensor, first: int, second: int) -> Tensor:
     if tensor.shape[0] % (first * second):
         raise UserError(
-            f"a projection of {tensor.shape[0]} rows is not queries, keys and values of equal heads: it is damaged"
+            f"a projection of {tensor.shape[0]} rows is not queries, keys and values of equal heads; it is damaged"
         )
     return tensor.reshape(first, second, -1, *tensor.shape[1:]).transpose(0, 1).reshape(tensor.shape)
 
@@ -67,25 +68,25 @@ def _heads(config: Mapping[str, Any]) -> int:
 
 
 REARRANGED = {
-    "llama": (_interleaved("num_attention_heads"), _interleaved("num_key_value_heads")),
-    "gemma3": (  # kept as the distance from 1 there
+    "llama": (_interleave("num_attention_heads"), _interleave("num_key_value_heads")),
+    "gemma3": (  # Hugging Face stores weight - 1
         Rearranged(re.compile(r".*norm\.weight"), lambda t, config: t.float() + 1, lambda t, config: t.float() - 1),
     ),
-    "gptneox": (  # (H, 3, D) there, (3, H, D) here
+    "gptneox": (  # (H, 3, D) in Hugging Face, (3, H, D) in GGUF
         Rearranged(
             re.compile(r".*\.query_key_value\.(weight|bias)"),
-            to_gguf=lambda t, config: _regrouped(t, _heads(config), 3),
-            to_hf=lambda t, config: _regrouped(t, 3, _heads(config)),
+            to_gguf=lambda t, config: _regroup_rows(t, _heads(config), 3),
+            to_hf=lambda t, config: _regroup_rows(t, 3, _heads(config)),
         ),
     ),
-    "gpt2": (  # (in, out) there
+    "gpt2": (  # (in, out) in Hugging Face
         Rearranged(re.compile(r".*\.(c_attn|c_proj|c_fc)\.weight"), lambda t, config: t.t(), lambda t, config: t.t()),
     ),
 }
 
 
-class Names:
-    """What GGUF calls the tensors of a checkpoint."""
+class TensorNames:
+    """GGUF's names of a checkpoint's tensors."""
 
     def __init__(self, arch: Architecture, layers: int) -> None:
         package = gguf_package()
@@ -93,7 +94,7 @@ class Names:
         self._map = package.get_tensor_name_map(number, layers)
 
     def gguf(self, hf_name: str) -> tuple[str, int | None] | None:
-        """Their name, and which slice of that tensor is meant (an expert); None: it has none."""
+        """GGUF's name, and the slice of that tensor (the expert) or None; None if GGUF has no such tensor."""
         part = None
         if match := _EXPERT.fullmatch(hf_name):
             hf_name, part = f"{match[1]}.{match[3]}", int(match[2])
@@ -108,76 +109,78 @@ class HFTensors:
         self._file = file
         self._config = config
         self._layers = arch.layers
-        self._names = Names(arch, config[arch.layers])
+        self._names = TensorNames(arch, config[arch.layers])
         self._rearranged = REARRANGED.get(arch.name, ())
 
     def names(self, templates: Iterable[str]) -> frozenset[str]:
-        """Which names there are tensors for; in the templates {i} stands for a layer and {e} for an expert."""
-        found = set()
+        """The names that the file has tensors for; in the templates, {i} is the layer and {e} the expert."""
+        names = set()
         for template in templates:
             for layer in range(self._config[self._layers] if "{i}" in template else 1):
                 for expert in range(self._config.get("num_experts", 0) if "{e}" in template else 1):
                     name = template.format(i=layer, e=expert)
-                    if (place := self._names.gguf(name)) is not None and place[0] in self._file.tensors:
-                        found.add(name)
-        return frozenset(found)
+                    if (target := self._names.gguf(name)) is not None and target[0] in self._file.tensors:
+                        names.add(name)
+        return frozenset(names)
 
     def read(self, hf_name: str) -> Tensor | None:
-        """A tensor as Hugging Face's checkpoints have it, None if there is none of this name.
+        """Read a tensor in Hugging Face's layout; None if the file has no tensor of this name.
 
-        It has the file's type if that is F32, F16 or BF16 (Gemma 3's norms are always float32), else it is float32; and
-        it may look into the file's memory map.
+        F32, F16 and BF16 keep their dtype (Gemma 3's norms are always float32) and may view the memory map; other types are
+        dequantized to float32.
 
         Raises:
-            UserError: its shape makes no sense.
+            UserError: its shape is invalid.
         """
-        found = self._names.gguf(hf_name)
-        if found is None or found[0] not in self._file.tensors:
+        target = self._names.gguf(hf_name)
+        if target is None or target[0] not in self._file.tensors:
             return None
-        name, part = found
+        name, part = target
         entry = self._file.tensors[name]
         if len(entry.shape) != (2 if part is None else 3) and (part is not None or len(entry.shape) != 1):
-            raise UserError(f"'{self._file.path}': the tensor '{name}' has the shape {entry.shape}: it is damaged")
+            raise UserError(
+                f"'{self._file.path}': the tensor '{name}' has the invalid shape {entry.shape}; the file is damaged"
+            )
         tensor = self._file.tensor(name, part)
-        for change in self._rearranged:
-            if change.names.fullmatch(hf_name):
-                tensor = change.to_hf(tensor, self._config)
+        for rearranged in self._rearranged:
+            if rearranged.names.fullmatch(hf_name):
+                tensor = rearranged.to_hf(tensor, self._config)
         return tensor
 
 
 def to_gguf(
     tensors: Iterable[tuple[str, Tensor]], arch: Architecture, hf_config: Mapping[str, Any]
 ) -> Iterator[tuple[str, Tensor]]:
-    """A checkpoint's tensors under GGUF's names and in its layout, the experts of a layer as one.
+    """Yield a checkpoint's tensors in GGUF's names and layout, with the experts of a layer stacked.
 
     Raises:
         UserError: a tensor has no name in GGUF, or an expert is missing.
     """
-    names = Names(arch, int(hf_config[arch.layers]))
+    names = TensorNames(arch, int(hf_config[arch.layers]))
     tied = hf_config.get("tie_word_embeddings")
     tied = arch.tied if tied is None else tied
     experts: dict[str, dict[int, Tensor]] = {}
     for hf_name, tensor in tensors:
-        found = names.gguf(hf_name)
-        if found is None and _IGNORED.fullmatch(hf_name):
+        target = names.gguf(hf_name)
+        if target is None and _IGNORED.fullmatch(hf_name):
             continue
-        if found is None:
-            raise UserError(f"the tensor '{hf_name}' has no name in GGUF's architecture {arch.name}: leave it out")
-        name, part = found
+        if target is None:
+            raise UserError(f"the tensor '{hf_name}' has no name in GGUF's architecture {arch.name}; remove it")
+        name, part = target
         if name == OUTPUT and tied:
             continue
-        for change in REARRANGED.get(arch.name, ()):
-            if change.names.fullmatch(hf_name):
-                tensor = change.to_gguf(tensor, hf_config)
+        for rearranged in REARRANGED.get(arch.name, ()):
+            if rearranged.names.fullmatch(hf_name):
+                tensor = rearranged.to_gguf(tensor, hf_config)
         if part is not None:
-            waiting = experts.setdefault(name, {})
-            waiting[part] = tensor
-            if len(waiting) < int(hf_config.get("num_experts") or hf_config["num_local_experts"]):
+            collected = experts.setdefault(name, {})
+            collected[part] = tensor
+            if len(collected) < int(hf_config.get("num_experts") or hf_config["num_local_experts"]):
                 continue
-            tensor = torch.stack([waiting[number] for number in sorted(waiting)])
+            tensor = torch.stack([collected[number] for number in sorted(collected)])
             del experts[name]
         yield name, tensor
         if name == EMBEDDING and tied and arch.needs_output:
             yield OUTPUT, tensor
     if experts:
-        raise UserError(f"the checkpoint lacks experts of '{next(iter(experts))}': it is not a whole model")
+        raise UserError(f"the checkpoint lacks experts of '{next(iter(experts))}'; it is not a complete model")

@@ -1,4 +1,4 @@
-"""The tokenizer in a GGUF file: its metadata as a `Tokenizer`, and back."""
+"""Translate the tokenizer metadata of a GGUF file to a `Tokenizer`, and back."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from tokenizers import AddedToken, processors
 from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
-from lmcraft.gguf.bpe import cut_of, is_bpe, read_bpe, write_bpe
+from lmcraft.gguf.bpe import is_bpe, pre_tokenizer_of, read_bpe, write_bpe
 from lmcraft.gguf.metadata import Metadata
 from lmcraft.gguf.sentencepiece import SPACE, is_sentencepiece, read_sentencepiece, write_sentencepiece
 from lmcraft.tokenizer import Tokenizer
@@ -27,37 +27,38 @@ class TokenType(IntEnum):
 
 
 ROLES = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
-NO_TOKEN = (-1, 2**32 - 1)  # what converters write for none
-# Tokens that end a turn, by their spelling: llama.cpp stops at them whatever the metadata say.
-ENDS_OF_TURN = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>")
+NO_TOKEN = (-1, 2**32 - 1)  # what converters write for a missing token
+# Tokens that end a turn; llama.cpp stops at them whatever the metadata say.
+END_OF_TURN_TOKENS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>")
 
 
 def read_tokenizer(metadata: Metadata) -> Tokenizer:
-    """The tokenizer, with its special tokens and chat template.
+    """Build the tokenizer, with its special tokens and chat template.
 
-    Of texts it makes the ids that llama.cpp makes, where nothing is added around them; tokens that only fill up the
-    vocabulary are left out. Qwen's tokenizer normalizes texts (NFC) and llama.cpp's reading of it does not: this is the
-    latter.
+    It gives the same ids as llama.cpp without added BOS or EOS. Unused padding tokens are left out. Qwen's NFC normalizer is
+    not applied, as in llama.cpp.
 
     Raises:
-        UserError: there is none, it is damaged, or of a kind that is not known here.
+        UserError: the tokenizer is missing, damaged or not supported.
     """
     tokens, types = _tokens(metadata)
-    spelled = [_spelling(metadata, token, kind) for token, kind in zip(tokens, types, strict=True)]
+    spellings = [_spelling(metadata, token, kind) for token, kind in zip(tokens, types, strict=True)]
     vocab = {
-        token: i for i, (token, kind) in enumerate(zip(spelled, types, strict=True)) if token and kind != TokenType.UNUSED
+        token: i for i, (token, kind) in enumerate(zip(spellings, types, strict=True)) if token and kind != TokenType.UNUSED
     }
-    if len(vocab) != sum(bool(token) and kind != TokenType.UNUSED for token, kind in zip(spelled, types, strict=True)):
-        raise metadata.wrong("tokenizer.ggml.tokens", "a token comes twice")
-    config = _roles(metadata, spelled)
+    if len(vocab) != sum(bool(token) and kind != TokenType.UNUSED for token, kind in zip(spellings, types, strict=True)):
+        raise metadata.invalid("tokenizer.ggml.tokens", "a token appears twice")
+    config = _tokenizer_config(metadata, spellings)
     try:
-        hf = _model(metadata, vocab, types, config.get("unk_token"))
-        _add_tokens(hf, spelled, types)
+        hf = _build_model(metadata, vocab, types, config.get("unk_token"))
+        _add_tokens(hf, spellings, types)
         _add_post_processor(hf, metadata, config)
     except UserError:
         raise
-    except Exception as error:  # the library raises bare Exception for what it cannot build
-        raise metadata.wrong("tokenizer.ggml.tokens", f"no tokenizer can be made of them: {str(error)[:100]}") from error
+    except Exception as error:  # the library raises bare Exception for invalid input
+        raise metadata.invalid(
+            "tokenizer.ggml.tokens", f"no tokenizer can be built from them: {str(error)[:100]}"
+        ) from error
     return Tokenizer(hf, config)
 
 
@@ -65,40 +66,40 @@ def _tokens(metadata: Metadata) -> tuple[list[str], list[int]]:
     key = "tokenizer.ggml.tokens"
     tokens = metadata.texts(key)
     if not tokens:
-        raise UserError(f"'{metadata.path}' has no tokenizer (the key '{key}'): take another file of the model")
+        raise UserError(f"'{metadata.path}' has no tokenizer (key '{key}'); use another file of the model")
     types = metadata.numbers("tokenizer.ggml.token_type")
     if types is None:
         return tokens, [TokenType.NORMAL] * len(tokens)
     if len(types) != len(tokens):
-        raise metadata.wrong("tokenizer.ggml.token_type", f"{len(types)} types for {len(tokens)} tokens")
+        raise metadata.invalid("tokenizer.ggml.token_type", f"{len(types)} types for {len(tokens)} tokens")
     return tokens, [int(kind) for kind in types.tolist()]
 
 
 def _spelling(metadata: Metadata, token: str, kind: int) -> str:
-    """SentencePiece's spaces in tokens that llama.cpp spells with real ones."""
+    """A token with SentencePiece's space character; llama.cpp writes tokens of spaces with real spaces."""
     is_spaces = kind == TokenType.USER_DEFINED and not token.strip(" ")
     return SPACE * len(token) if is_spaces and metadata.get("tokenizer.ggml.model") == "llama" else token
 
 
-def _model(metadata: Metadata, vocab: dict[str, int], types: list[int], unk_token: str | None) -> HFTokenizer:
+def _build_model(metadata: Metadata, vocab: dict[str, int], types: list[int], unk_token: str | None) -> HFTokenizer:
     kind = metadata.text("tokenizer.ggml.model")
     if kind == "gpt2":
         return read_bpe(metadata, vocab)
     if kind != "llama":
-        raise metadata.wrong("tokenizer.ggml.model", f"{kind!r} is not known here, only 'gpt2' and 'llama' are")
+        raise metadata.invalid("tokenizer.ggml.model", f"{kind!r} is not supported, only 'gpt2' and 'llama'")
     scores = metadata.numbers("tokenizer.ggml.scores")
     if scores is None or len(scores) < len(types):
-        raise metadata.wrong("tokenizer.ggml.scores", f"there is not one for each of {len(types)} tokens")
+        raise metadata.invalid("tokenizer.ggml.scores", f"they are not one for each of {len(types)} tokens")
     mergeable = {token: float(scores[i]) for token, i in vocab.items() if types[i] == TokenType.NORMAL}
-    # What a user defined is found before anything is merged, so these merges come first.
+    # User-defined tokens are matched before merging, so their merges come first.
     mergeable |= {token: math.inf for token, i in vocab.items() if types[i] == TokenType.USER_DEFINED}
     if unk_token is None:
         unk_token = next((token for token, i in vocab.items() if types[i] == TokenType.UNKNOWN), None)
     return read_sentencepiece(metadata, vocab, mergeable, unk_token)
 
 
-def _roles(metadata: Metadata, tokens: list[str]) -> dict[str, Any]:
-    """What tokenizer_config.json would say."""
+def _tokenizer_config(metadata: Metadata, tokens: list[str]) -> dict[str, Any]:
+    """The contents of tokenizer_config.json: special tokens and chat template."""
     ids = {role: token_id_of(metadata, name) for role, name in ROLES.items()}
     config: dict[str, Any] = {role: tokens[i] for role, i in ids.items() if i is not None and tokens[i]}
     template = metadata.text("tokenizer.chat_template")
@@ -106,17 +107,17 @@ def _roles(metadata: Metadata, tokens: list[str]) -> dict[str, Any]:
 
 
 def token_id_of(metadata: Metadata, name: str) -> int | None:
-    """The id of a special token, such as "bos"; None where there is none.
+    """The id of a special token, such as "bos"; None if there is none.
 
     Raises:
-        UserError: it is none of the tokens'.
+        UserError: the id is out of range.
     """
     key = f"tokenizer.ggml.{name}_token_id"
     if metadata.get(key) in (None, *NO_TOKEN):
         return None
     token_id, tokens = metadata.count(key), metadata.texts("tokenizer.ggml.tokens") or []
     if token_id is None or token_id >= len(tokens):
-        raise metadata.wrong(key, f"{token_id} is none of {len(tokens)} tokens")
+        raise metadata.invalid(key, f"{token_id} is not one of {len(tokens)} tokens")
     return token_id
 
 
@@ -132,11 +133,11 @@ def _add_tokens(hf: HFTokenizer, tokens: list[str], types: list[int]) -> None:
 
 
 def _add_post_processor(hf: HFTokenizer, metadata: Metadata, config: Mapping[str, Any]) -> None:
-    """What other programs add around a text when they open the tokenizer; lmcraft's adds nothing."""
-    begin = metadata.flag("tokenizer.ggml.add_bos_token")
-    if begin is None:  # llama.cpp's rule for what does not say
-        begin = metadata.get("tokenizer.ggml.model") == "llama" or cut_of(metadata).adds_bos
-    around = [config.get("bos_token") if begin else None]
+    """Add the BOS and EOS tokens that other programs put around a text; lmcraft adds none."""
+    adds_bos = metadata.flag("tokenizer.ggml.add_bos_token")
+    if adds_bos is None:  # llama.cpp's default
+        adds_bos = metadata.get("tokenizer.ggml.model") == "llama" or pre_tokenizer_of(metadata).adds_bos
+    around = [config.get("bos_token") if adds_bos else None]
     around.append(config.get("eos_token") if metadata.flag("tokenizer.ggml.add_eos_token") else None)
     if any(around):
         first, last = ([] if token is None else [token] for token in around)
@@ -145,69 +146,71 @@ def _add_post_processor(hf: HFTokenizer, metadata: Metadata, config: Mapping[str
 
 
 def end_token_ids(metadata: Metadata) -> tuple[int, ...]:
-    """The tokens that end a text: the end token, and the ends of a turn where there is a chat template.
+    """The tokens that end generation: the end token and, with a chat template, the end-of-turn tokens.
 
     Raises:
-        UserError: the metadata name a token that there is not.
+        UserError: the id of a special token is out of range.
     """
-    found = [token_id_of(metadata, name) for name in ("eos", "eot", "eom")]
+    token_ids = [token_id_of(metadata, name) for name in ("eos", "eot", "eom")]
     if metadata.text("tokenizer.chat_template") is not None:
         tokens, types = _tokens(metadata)
-        found += [i for i, token in enumerate(tokens) if token in ENDS_OF_TURN and types[i] == TokenType.CONTROL]
-    return tuple(dict.fromkeys(token_id for token_id in found if token_id is not None))
+        token_ids += [i for i, token in enumerate(tokens) if token in END_OF_TURN_TOKENS and types[i] == TokenType.CONTROL]
+    return tuple(dict.fromkeys(token_id for token_id in token_ids if token_id is not None))
 
 
 def write_tokenizer(tokenizer: Tokenizer, hf_config: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata that llama.cpp reads the tokenizer from.
+    """The metadata of a tokenizer, as llama.cpp reads it.
 
     Args:
         tokenizer: byte-level BPE or SentencePiece.
-        hf_config: the contents of config.json: of `vocab_size`, what the tokenizer does not have is filled up, and
-            `bos_token_id` and `pad_token_id` count where the tokenizer itself does not say.
+        hf_config: the contents of config.json. The tokens are padded to its `vocab_size`; its `bos_token_id` and
+            `pad_token_id` are used if the tokenizer has none.
 
     Raises:
-        UserError: llama.cpp has no such tokenizer, or the tokenizer has no end token or too many tokens.
+        UserError: GGUF cannot express the tokenizer, it has no end token, or it has more tokens than the model.
     """
     contents, vocab_size = tokenizer.to_json(), int(hf_config["vocab_size"])
     if tokenizer.vocab_size > vocab_size:
         raise UserError(
-            f"the tokenizer has {tokenizer.vocab_size} tokens, the model {vocab_size}: they are not of one model"
+            f"the tokenizer has {tokenizer.vocab_size} tokens, but the model {vocab_size}; they are not of one model"
         )
     if tokenizer.eos_token_id is None:
-        raise UserError("the tokenizer has no end token, and llama.cpp would take another for it: set its eos_token")
-    tokens, types = _typed_tokens(contents, vocab_size)
+        raise UserError("the tokenizer has no end token, so llama.cpp would use an arbitrary one; set its eos_token")
+    tokens, types = _tokens_and_types(contents, vocab_size)
     if is_bpe(contents):
-        written = write_bpe(contents)
+        metadata = write_bpe(contents)
     elif is_sentencepiece(contents):
-        written = write_sentencepiece(contents, tokens)
+        metadata = write_sentencepiece(contents, tokens)
         spaced = zip(tokens, types, strict=True)
         tokens = [token.replace(SPACE, " ") if kind == TokenType.USER_DEFINED else token for token, kind in spaced]
     else:
         raise UserError(
-            "llama.cpp has no name for this kind of tokenizer: byte-level BPE (`lmcraft tokenizer train`) and SentencePiece "
-            "can be said in GGUF, one token per character cannot"
+            "this type of tokenizer cannot be exported to GGUF; byte-level BPE (`lmcraft tokenizer train`) and "
+            "SentencePiece can, one token per character cannot"
         )
     ids = {
-        "bos": _first(tokenizer.vocab_size, tokenizer.bos_token_id, hf_config.get("bos_token_id"), tokenizer.eos_token_id),
+        "bos": _first_valid_id(
+            tokenizer.vocab_size, tokenizer.bos_token_id, hf_config.get("bos_token_id"), tokenizer.eos_token_id
+        ),
         "eos": tokenizer.eos_token_id,
         "unknown": contents["model"]["vocab"].get(contents["model"].get("unk_token")),
-        "padding": _first(tokenizer.vocab_size, tokenizer.pad_token_id, hf_config.get("pad_token_id")),
+        "padding": _first_valid_id(tokenizer.vocab_size, tokenizer.pad_token_id, hf_config.get("pad_token_id")),
     }
-    written |= {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types}
-    written |= {f"tokenizer.ggml.{role}_token_id": value for role, value in ids.items() if value is not None}
-    around = _around(contents)
-    written |= {"tokenizer.ggml.add_bos_token": around[0], "tokenizer.ggml.add_eos_token": around[1]}
+    metadata |= {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types}
+    metadata |= {f"tokenizer.ggml.{role}_token_id": value for role, value in ids.items() if value is not None}
+    around = _adds_special_tokens(contents)
+    metadata |= {"tokenizer.ggml.add_bos_token": around[0], "tokenizer.ggml.add_eos_token": around[1]}
     if tokenizer.chat_template is not None:
-        written["tokenizer.chat_template"] = tokenizer.chat_template
-    return written
+        metadata["tokenizer.chat_template"] = tokenizer.chat_template
+    return metadata
 
 
-def _first(tokens: int, *ids: int | None) -> int | None:
-    """The first that is a token. There must be one that begins a text: without, llama.cpp takes token 11."""
+def _first_valid_id(tokens: int, *ids: int | None) -> int | None:
+    """The first id that is a token. For BOS there must be one, because llama.cpp defaults to token 11."""
     return next((token_id for token_id in ids if token_id is not None and 0 <= token_id < tokens), None)
 
 
-def _typed_tokens(contents: Mapping[str, Any], vocab_size: int) -> tuple[list[str], list[int]]:
+def _tokens_and_types(contents: Mapping[str, Any], vocab_size: int) -> tuple[list[str], list[int]]:
     model = contents["model"]
     tokens = [f"[PAD{i}]" for i in range(vocab_size)]
     types: list[int] = [TokenType.UNUSED] * vocab_size
@@ -222,8 +225,8 @@ def _typed_tokens(contents: Mapping[str, Any], vocab_size: int) -> tuple[list[st
     return tokens, types
 
 
-def _around(contents: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Whether the tokenizer.json puts a special token before a text, and after."""
+def _adds_special_tokens(contents: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether tokenizer.json adds a special token before a text, and after it."""
     processor = contents["post_processor"] or {}
     for step in processor.get("processors", [processor]):
         if step.get("type") == "TemplateProcessing":

@@ -21,7 +21,7 @@ from lmcraft.tokenizer import Tokenizer
 Quantization = Literal["f32", "f16", "bf16", "q8_0"]
 FILE_TYPES = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0"}
 Q8_0_BLOCK = 32
-# Matrices that stay float32 all the same: llama.cpp's kernels want it.
+# Matrices that stay float32 because llama.cpp's kernels need it.
 FULL_PRECISION = ("_norm.weight", ".ffn_gate_inp.weight", "position_embd.weight")
 
 
@@ -35,33 +35,34 @@ def write_gguf(
     name: str = "",
     license: str = "",
 ) -> None:
-    """Write a GGUF file that llama.cpp, Ollama and LM Studio open, whole or not at all.
+    """Write a GGUF file atomically, for llama.cpp, Ollama and LM Studio.
 
-    Norms, biases and other vectors stay float32. The tensors are taken one at a time and wait on the disk, beside the
-    temporary files of the system, until the file's head is written.
+    Norms, biases and other vectors stay float32. Tensors are processed one at a time and buffered in the system's temporary
+    folder until the header is written.
 
     Args:
-        path: the file; an older one is replaced.
+        path: the file; replaced if it exists.
         hf_config: the contents of a config.json.
         tensors: names and tensors of a Hugging Face checkpoint.
-        tokenizer: the model's.
-        quantization: the type of the matrices; "q8_0" keeps 8 bits and a scale for every 32 numbers of a row, and rows that
-            do not divide by 32 become F16.
-        name: `general.name`; empty: the file's.
-        license: `general.license`, an SPDX identifier; empty: none is written.
+        tokenizer: tokenizer of the model.
+        quantization: type of the matrices; "q8_0" stores 8 bits plus a scale per 32 numbers of a row (matrices whose rows
+            are not a multiple of 32 become F16).
+        name: `general.name`; empty: the file's name.
+        license: `general.license`, an SPDX identifier; empty: not written.
 
     Raises:
-        UserError: llama.cpp has no such model or tokenizer, a number is too large for F16, or the package `gguf` is not
-            installed.
+        UserError: GGUF cannot express the model or the tokenizer, a number is too large for F16, or the package `gguf` is
+            not installed.
     """
     path = Path(path)
     if quantization not in get_args(Quantization):
-        raise UserError(f"quantization={quantization!r} is unknown: choose one of {', '.join(get_args(Quantization))}")
+        raise UserError(f"quantization={quantization!r} is not supported; use one of {', '.join(get_args(Quantization))}")
     package = gguf_package()
     arch = architecture_for(hf_config)
     if not isinstance(hf_config.get("vocab_size"), int):
-        raise UserError(f"config.json: vocab_size={hf_config.get('vocab_size')!r} is not a count: it is damaged")
-    settings, further = write_config(hf_config, arch)
+        raise UserError(f"config.json: vocab_size={hf_config.get('vocab_size')!r} is not a count; config.json is damaged")
+    settings, rope_tensors = write_config(hf_config, arch)
+    metadata = {f"{arch.name}.{key}": value for key, value in settings.items()}
     vocabulary = write_tokenizer(tokenizer, hf_config)
     with atomic_write(path) as temporary:
         writer = package.GGUFWriter(temporary, arch.name, use_temp_file=True)
@@ -70,16 +71,14 @@ def write_gguf(
             writer.add_name(name or path.stem)
             if license:
                 writer.add_license(license)
-            for key, value in settings.items():
-                _add(writer, f"{arch.name}.{key}", value)
+            for key, value in metadata.items():
+                _add_value(writer, key, value)
             writer.add_file_type(package.LlamaFileType[FILE_TYPES[quantization]])
             for key, value in vocabulary.items():
-                _add(writer, key, value)
+                _add_value(writer, key, value)
             writer.add_quantization_version(package.GGML_QUANT_VERSION)
-            for tensor_name, tensor in chain(further.items(), to_gguf(tensors, arch, hf_config)):
-                kind = _type_of(tensor_name, tensor, quantization)
-                data = package.quantize(_numbers(tensor_name, tensor, kind), package.GGMLQuantizationType[kind])
-                writer.add_tensor(tensor_name, data, raw_dtype=package.GGMLQuantizationType[kind])
+            for tensor_name, tensor in chain(rope_tensors.items(), to_gguf(tensors, arch, hf_config)):
+                _add_tensor(writer, tensor_name, tensor, quantization)
             writer.add_size_label(package.size_label(*writer.get_total_parameter_count()))
             writer.write_header_to_file()
             writer.write_kv_data_to_file()
@@ -88,8 +87,15 @@ def write_gguf(
             writer.close()
 
 
-def _add(writer: Any, key: str, value: Any) -> None:
-    """Add one key; whole numbers are unsigned, and token types signed, as llama.cpp wants them."""
+def _add_tensor(writer: Any, name: str, tensor: Tensor, quantization: Quantization) -> None:
+    package = gguf_package()
+    kind = _tensor_type(name, tensor, quantization)
+    data = package.quantize(_to_numpy(name, tensor, kind), package.GGMLQuantizationType[kind])
+    writer.add_tensor(name, data, raw_dtype=package.GGMLQuantizationType[kind])
+
+
+def _add_value(writer: Any, key: str, value: Any) -> None:
+    """Add one metadata value; integers are unsigned, but token types are signed, as llama.cpp expects."""
     if isinstance(value, bool):
         writer.add_bool(key, value)
     elif isinstance(value, int):
@@ -104,7 +110,7 @@ def _add(writer: Any, key: str, value: Any) -> None:
         )
 
 
-def _type_of(name: str, tensor: Tensor, quantization: Quantization) -> str:
+def _tensor_type(name: str, tensor: Tensor, quantization: Quantization) -> str:
     if tensor.ndim == 1 or not name.endswith(".weight") or name.endswith(FULL_PRECISION):
         return "F32"
     if quantization == "q8_0" and tensor.shape[-1] % Q8_0_BLOCK:
@@ -112,9 +118,9 @@ def _type_of(name: str, tensor: Tensor, quantization: Quantization) -> str:
     return quantization.upper()
 
 
-def _numbers(name: str, tensor: Tensor, kind: str) -> np.ndarray[Any, Any]:
+def _to_numpy(name: str, tensor: Tensor, kind: str) -> np.ndarray[Any, Any]:
     numbers = tensor.detach().to("cpu", torch.float32).contiguous()
     if kind == "F16" and not bool(torch.isfinite(numbers.to(torch.float16)).all()):
-        raise UserError(f"the tensor '{name}' has numbers that F16 cannot hold: choose the quantization bf16 or f32")
+        raise UserError(f"the tensor '{name}' has numbers that F16 cannot hold; use quantization bf16 or f32")
     array: np.ndarray[Any, Any] = numbers.numpy()
     return array

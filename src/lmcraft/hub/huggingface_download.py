@@ -1,8 +1,8 @@
-"""One repository in the Hugging Face cache, and how a file gets into it.
+"""One repository in the Hugging Face cache: verified, resumable downloads.
 
-The cache's layout is the library's (https://huggingface.co/docs/huggingface_hub/guides/manage-cache): `blobs/` holds files
-under their hashes, `snapshots/COMMIT/` links to them, `refs/` says which commit a branch was. The download is not the
-library's: version 2 starts an interrupted file afresh, and takes one for whole when it is long enough.
+The layout is that of huggingface_hub (https://huggingface.co/docs/huggingface_hub/guides/manage-cache): `blobs/` holds files
+under their hashes, `snapshots/COMMIT/` links to them, and `refs/` maps branches to commits. We do not use the library's own
+download: version 2 restarts interrupted files, and accepts a file that merely has the right length.
 """
 
 import hashlib
@@ -33,23 +33,24 @@ from lmcraft.hub.address import COMMIT, HubAddress
 from lmcraft.hub.download_cache import Checked, cache_folder
 from lmcraft.hub.download_progress import byte_bar
 
-_TRIES = 5  # without a byte between them
-_LONGEST_PAUSE = 8.0  # seconds
+_MAX_FAILURES = 5  # in a row, without receiving a byte
+_MAX_PAUSE_SECONDS = 8.0
 
 
-def is_passing(error: Exception) -> bool:
-    """Whether the network or the server may do better soon; no such file, or no leave to have it, stays so."""
+def is_transient(error: Exception) -> bool:
+    """Whether a retry may succeed: network and server errors, but not missing files or denied access."""
     return not isinstance(error, HfHubHTTPError) or error.response.status_code in (408, 429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """What the hub says of a file: `digest` is its SHA-256, or for a small file git's SHA-1 of a blob."""
+    """A file as the hub lists it; `digest` is its SHA-256, or git's blob SHA-1 for a small file."""
 
     size: int
     digest: str
 
-    def is_in(self, file: Path) -> bool:
+    def matches(self, file: Path) -> bool:
+        """Whether a local file has this size and hash."""
         if file.stat().st_size != self.size:
             return False
         if len(self.digest) == 64:
@@ -58,8 +59,8 @@ class RemoteFile:
         return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == self.digest
 
 
-class Repository:
-    """The repository of an address, in the cache."""
+class CachedRepository:
+    """The cached repository of an address."""
 
     def __init__(self, address: HubAddress) -> None:
         self.address = address
@@ -67,11 +68,11 @@ class Repository:
         self.folder = Path(constants.HF_HUB_CACHE) / self._name
 
     def ref(self) -> Path:
-        """The file that holds the commit of the address's revision."""
+        """The file with the commit of the address's revision."""
         return self.folder / "refs" / (self.address.revision or constants.DEFAULT_REVISION)
 
-    def known_commit(self) -> str | None:
-        """The commit of the address, as far as this disk knows."""
+    def cached_commit(self) -> str | None:
+        """The commit of the address according to the cache; None if unknown."""
         if self.address.revision and COMMIT.fullmatch(self.address.revision):
             return self.address.revision
         commit = self.ref().read_text(encoding="utf-8").strip() if self.ref().is_file() else ""
@@ -81,50 +82,50 @@ class Repository:
         return self.folder / "snapshots" / commit
 
     def record(self, commit: str) -> Path:
-        """The file that holds what was checked for this address."""
-        what = f"{commit}/{self.address.file}" if self.address.file else commit
-        return cache_folder() / "hf" / self._name / f"{what}.json"
+        """The record of the verified files of this address."""
+        name = f"{commit}/{self.address.file}" if self.address.file else commit
+        return cache_folder() / "hf" / self._name / f"{name}.json"
 
     def linked_files(self, commit: str) -> dict[str, RemoteFile]:
-        """The files of a commit that are here: a link's target is named by its hash, whichever program fetched it."""
+        """The cached files of a commit; each link's target is named by its hash, whichever program downloaded it."""
         snapshot = self.snapshot(commit)
         links = [path for path in snapshot.rglob("*") if path.is_symlink() and path.is_file()]
         return {p.relative_to(snapshot).as_posix(): RemoteFile(p.stat().st_size, p.readlink().name) for p in links}
 
     def require_space(self, commit: str, files: dict[str, RemoteFile]) -> None:
-        """Raises RunError unless the files that are not here yet fit on the disk."""
-        here = self.snapshot(commit)
-        partial = {name: self._partial(file) for name, file in files.items() if not (here / name).exists()}
+        """Raise RunError unless the missing files fit on the disk."""
+        snapshot = self.snapshot(commit)
+        partial = {name: self._partial(file) for name, file in files.items() if not (snapshot / name).exists()}
         needed = sum(files[name].size - (path.stat().st_size if path.exists() else 0) for name, path in partial.items())
         self.folder.mkdir(parents=True, exist_ok=True)
         if needed > (free := shutil.disk_usage(self.folder).free):
             raise RunError(
-                f"{self.address} needs {needed / 1e9:.1f} GB and the disk of '{self.folder}' has {free / 1e9:.1f} GB left: "
-                "free some, or set HF_HOME to a folder on another disk"
+                f"{self.address} needs {needed / 1e9:.1f} GB and the disk of '{self.folder}' has {free / 1e9:.1f} GB left; "
+                "free some space, or set HF_HOME to a folder on another disk"
             )
 
     def get(
-        self, commit: str, name: str, file: RemoteFile, known: Checked | None, *, download: bool, recheck: bool
+        self, commit: str, name: str, file: RemoteFile, record: Checked | None, *, download: bool, recheck: bool
     ) -> Checked:
-        """Make sure that a file is here and right.
+        """Make sure that a file is cached and correct, downloading it if necessary; returns its record.
 
         Raises:
-            RunError: it is not what its hash says (and removed), or is not here and may not be downloaded.
+            RunError: it does not match its hash (and is removed), or it is missing and `download` is false.
         """
         path = self.snapshot(commit) / name
         if not path.exists():
             if not download:
-                raise RunError(f"'{name}' of {self.address} is gone from this disk: fetch it again")
+                raise RunError(f"'{name}' of {self.address} is missing from the cache; download it again")
             is_checked = self._download(commit, name, file)
-        elif known and not recheck and known.is_untouched(path):
-            return known
+        elif record and not recheck and record.is_untouched(path):
+            return record
         else:
             is_checked = False
-        if not is_checked and not file.is_in(path):
+        if not is_checked and not file.matches(path):
             self._remove(path)
             raise RunError(
-                f"'{name}' of {self.address} was damaged on this disk: its hash is not {file.digest}, so it was removed; "
-                "fetch it again"
+                f"'{name}' of {self.address} was damaged on disk: its hash is not {file.digest}; it has been removed, "
+                "download it again"
             )
         return Checked.now(path, file.digest if len(file.digest) == 64 else sha256_of(path))
 
@@ -135,30 +136,30 @@ class Repository:
         return self.folder / "blobs" / f"{file.digest}.lmcraft.incomplete"
 
     def _download(self, commit: str, name: str, file: RemoteFile) -> bool:
-        """Get a file, going on with what an earlier run left; True where it was downloaded and so checked."""
+        """Download a file, resuming an earlier attempt; returns whether it was downloaded (and verified) now."""
         path, blob, partial = self.snapshot(commit) / name, self._blob(file), self._partial(file)
-        lock = Path(constants.HF_HUB_CACHE) / ".locks" / self._name / f"{file.digest}.lock"  # as the library has it
-        for needed in (lock, blob, path):
-            needed.parent.mkdir(parents=True, exist_ok=True)
+        lock = Path(constants.HF_HUB_CACHE) / ".locks" / self._name / f"{file.digest}.lock"  # the library's own lock
+        for file_path in (lock, blob, path):
+            file_path.parent.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(lock):
             if is_new := not path.exists() and not blob.exists():
-                self._append(partial, commit, name, file)
-                if not file.is_in(partial):
+                self._resume(partial, commit, name, file)
+                if not file.matches(partial):
                     partial.unlink()
                     raise RunError(
-                        f"'{name}' of {self.address} was damaged on its way: its hash is not {file.digest}, so it was "
-                        "removed; fetch it again"
+                        f"'{name}' of {self.address} was damaged in transit: its hash is not {file.digest}; it has been "
+                        "removed, download it again"
                     )
                 partial.replace(blob)
             if not path.exists():
                 _link(blob, path)
         return is_new
 
-    def _append(self, partial: Path, commit: str, name: str, file: RemoteFile) -> None:
+    def _resume(self, partial: Path, commit: str, name: str, file: RemoteFile) -> None:
         if file.size > constants.MAX_HTTP_DOWNLOAD_SIZE:
             raise UserError(
-                f"'{name}' of {self.address} has {file.size / 1e9:.0f} GB, which the hub gives to its own program only: run "
-                f"`hf download {self.address.repository} {name} --revision {commit}`, then this again"
+                f"'{name}' of {self.address} has {file.size / 1e9:.0f} GB, which only the hub's own program can download; "
+                f"run `hf download {self.address.repository} {name} --revision {commit}`, then try again"
             )
         if partial.exists() and partial.stat().st_size > file.size:
             partial.unlink()
@@ -166,31 +167,31 @@ class Repository:
             failures = 0
             while (start := handle.tell()) < file.size:
                 error: Exception = RunError(
-                    f"the hub sends '{name}' of {self.address} shorter than it says: run again later"
+                    f"the hub sends '{name}' of {self.address} shorter than it lists; try again later"
                 )
                 try:
                     for chunk in self._stream(commit, name, handle):
                         handle.write(chunk)
                         show(handle.tell())
                         if handle.tell() > file.size:
-                            raise RunError(f"the hub sends '{name}' of {self.address} longer than it says: run again later")
+                            raise RunError(f"the hub sends '{name}' of {self.address} longer than it lists; try again later")
                 except (httpx.TransportError, HfHubHTTPError) as caught:
-                    if not is_passing(caught):
+                    if not is_transient(caught):
                         raise
                     error = caught
                 if handle.tell() < file.size:
                     failures = 0 if handle.tell() > start else failures + 1
-                    if failures > _TRIES:
+                    if failures > _MAX_FAILURES:
                         raise error
-                    time.sleep(min(2**failures, _LONGEST_PAUSE))
+                    time.sleep(min(2**failures, _MAX_PAUSE_SECONDS))
             handle.flush()
             os.fsync(handle.fileno())
 
     def _stream(self, commit: str, name: str, handle: BinaryIO) -> Iterator[bytes]:
-        """The bytes of a file from where `handle` stands; if the server will not skip, `handle` is emptied first."""
+        """Yield a file's bytes from the position of `handle`, which is truncated first if the server ignores Range."""
         url = hf_hub_url(self.address.repository, name, revision=commit, endpoint=constants.ENDPOINT)
         headers = build_hf_headers(library_name="lmcraft", library_version=version("lmcraft"))
-        headers |= {"Accept-Encoding": "identity"}  # a compressed file cannot be gone on with
+        headers |= {"Accept-Encoding": "identity"}  # a compressed transfer cannot be resumed
         if handle.tell():
             headers["Range"] = f"bytes={handle.tell()}-"
         with get_session().stream("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as response:
@@ -207,7 +208,7 @@ class Repository:
 
 
 def _link(blob: Path, path: Path) -> None:
-    """Make `path` lead to `blob`, in one step; where there are no links, the file itself moves, as the library does it."""
+    """Atomically link `path` to `blob`; without symlinks, move the file itself, as the library does."""
     new = path.with_name(f".{uuid4().hex}.link")
     try:
         if constants.HF_HUB_DISABLE_SYMLINKS:

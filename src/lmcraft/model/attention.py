@@ -1,7 +1,7 @@
 """Causal self-attention, softmax(Q K^T / sqrt(d)) V (Vaswani et al. 2017, eq. 1).
 
-The softmax normalizes over the keys, for each query by itself. Some texts print the exponential normalized over the query
-index instead: that is a misprint.
+The softmax normalizes over the keys, separately for each query. Some texts normalize over the query index instead; that is
+a misprint.
 
 Shapes: B batch, T new tokens, S tokens attended to, H query heads, K key-value heads, G = H / K, D head width.
 """
@@ -20,25 +20,25 @@ from lmcraft.model.rotary import rotate
 
 AttentionKind = Literal["auto", "matmul", "sdpa"]
 
-# Up to this many keys "auto" takes plain matrix products on CPUs. Training measures instead (`lmcraft.training.autotune`).
-MATMUL_UP_TO = 512
-# Queries are taken in so many parts, each without the keys after it, but no fewer than these together.
-PARTS, TOGETHER = 4, 128
+# Up to this many keys, "auto" uses plain matrix products on CPUs. Training measures both (`lmcraft.training.autotune`).
+MAX_MATMUL_KEYS = 512
+# Long queries are computed in chunks, so that each chunk skips the keys after it.
+MAX_QUERY_CHUNKS, MIN_QUERIES_PER_CHUNK = 4, 128
 
 
 class Cache(Protocol):
-    """What attention asks of a key-value cache; `lmcraft.inference.kv_cache` has ours."""
+    """The interface of a key-value cache; `lmcraft.inference.kv_cache` implements it."""
 
     @property
     def length(self) -> int:
-        """Number of tokens held."""
+        """Number of cached tokens."""
 
     def update(self, layer: int, k_BKTD: Tensor, v_BKTD: Tensor) -> tuple[Tensor, Tensor]:
-        """Append one layer's new keys and values; returns all of them, (B, K, S, D)."""
+        """Append one layer's new keys and values, (B, K, T, D); returns all of them, (B, K, S, D)."""
 
 
 class Attention(nn.Module):
-    """Multi-head attention with grouped key-value heads; biases, QK norm and rotary positions by configuration."""
+    """Grouped-query attention (arXiv 2305.13245) with optional biases, QK norm and rotary positions."""
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
@@ -61,13 +61,20 @@ class Attention(nn.Module):
     def forward(
         self, x_BTC: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: Cache | None
     ) -> Tensor:
-        """`mask` is added to the scores, (B or 1, T, S); None means causal. `rotary` as in `position.rotate`."""
+        """Attention output, (B, T, C).
+
+        Args:
+            x_BTC: normed residual stream.
+            rotary: cosines and sines as in `rotary.rotate`, or None without rotary positions.
+            mask: added to the scores, (B or 1, T, S); None means causal.
+            cache: keys and values of earlier tokens; the new ones are appended.
+        """
         B, T, _ = x_BTC.shape
         q_BTHD = self.q_proj(x_BTC).view(B, T, -1, self.head_dim)
         k_BTKD = self.k_proj(x_BTC).view(B, T, -1, self.head_dim)
         v_BTKD = self.v_proj(x_BTC).view(B, T, -1, self.head_dim)
         if self.q_norm is not None and self.k_norm is not None:
-            spans = -2 if self.norm_over_projection else -1  # the first of the dimensions that one norm spans
+            spans = -2 if self.norm_over_projection else -1  # first dimension that the norm spans
             q_BTHD = self.q_norm(q_BTHD.flatten(spans)).view_as(q_BTHD)
             k_BTKD = self.k_norm(k_BTKD.flatten(spans)).view_as(k_BTKD)
         if rotary is not None:
@@ -90,7 +97,7 @@ def attend(
     dropout: float = 0.0,
     kind: AttentionKind = "auto",
 ) -> Tensor:
-    """softmax(scale q k^T + mask) v, (B, H, T, D); no query looks at a later key, whatever the mask lets it see."""
+    """softmax(scale q k^T + mask) v, (B, H, T, D). Later keys are never attended to, whatever the mask allows."""
     if mask is not None and use_matmul(q_BHTD.device, k_BKSD.shape[2], kind):
         return _attend_by_matmul(q_BHTD, k_BKSD, v_BKSD, mask, scale, dropout)
     return F.scaled_dot_product_attention(
@@ -106,27 +113,27 @@ def attend(
 
 
 def use_matmul(device: torch.device, keys: int, kind: AttentionKind = "auto") -> bool:
-    """Whether `attend` takes plain matrix products for this many keys (it needs a mask then)."""
-    return kind == "matmul" or (kind == "auto" and device.type == "cpu" and keys <= MATMUL_UP_TO)
+    """Whether `attend` uses plain matrix products for this many keys (which requires a mask)."""
+    return kind == "matmul" or (kind == "auto" and device.type == "cpu" and keys <= MAX_MATMUL_KEYS)
 
 
 def _attend_by_matmul(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
     T, S = q_BHTD.shape[2], k_BKSD.shape[2]
-    size = max(TOGETHER, ceil(T / PARTS))
+    size = max(MIN_QUERIES_PER_CHUNK, ceil(T / MAX_QUERY_CHUNKS))
     if T != S or size >= T:
         return _attend_to_all(q_BHTD, k_BKSD, v_BKSD, mask, scale, dropout)
-    parts = []
-    for start in range(0, T, size):  # the first queries leave out the keys that are later than all of them
+    chunks = []
+    for start in range(0, T, size):  # each chunk of queries skips the keys after it
         stop = min(start + size, T)
         q, k, v = q_BHTD[:, :, start:stop], k_BKSD[:, :, :stop], v_BKSD[:, :, :stop]
-        parts.append(_attend_to_all(q, k, v, mask[:, start:stop, :stop], scale, dropout))
-    return torch.cat(parts, dim=2)
+        chunks.append(_attend_to_all(q, k, v, mask[:, start:stop, :stop], scale, dropout))
+    return torch.cat(chunks, dim=2)
 
 
 def _attend_to_all(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
     B, H, T, D = q_BHTD.shape
     K, S = k_BKSD.shape[1], k_BKSD.shape[2]
-    q = q_BHTD.reshape(B * K, H // K * T, D)  # the queries of a group share their keys
+    q = q_BHTD.reshape(B * K, H // K * T, D)  # the query heads of a group share their keys
     k, v = k_BKSD.reshape(B * K, S, D), v_BKSD.reshape(B * K, S, D)
     scores = torch.bmm(q, k.transpose(1, 2)).view(B, H, T, S)
     scores = torch.add(mask[:, None], scores, alpha=scale)

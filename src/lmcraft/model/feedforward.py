@@ -1,4 +1,4 @@
-"""The feed-forward layer: two projections with a nonlinearity between, or three with a gate; or a choice of several.
+"""Feed-forward layers: plain, gated, or a mixture of experts.
 
 Shapes: B batch, T tokens, N = B * T, C width, K experts of a token.
 """
@@ -26,7 +26,7 @@ class FeedForward(nn.Module):
         return self.down_proj(self.inner(x))  # type: ignore[no-any-return]
 
     def inner(self, x: Tensor) -> Tensor:
-        """The activations between the projections, (..., intermediate_size)."""
+        """The input of the down projection, (..., intermediate_size)."""
         up: Tensor = self.up_proj(x)
         if self.gate_proj is not None:
             gate = self.gate_proj(x)
@@ -37,31 +37,30 @@ class FeedForward(nn.Module):
 
 
 class MixtureOfExperts(nn.Module):
-    """Each token goes through the k feed-forward layers that a router thinks fit best (arXiv 1701.06538, eq. 2 to 5).
+    """A router sends each token to its top-k feed-forward experts (arXiv 1701.06538, eq. 2 to 5).
 
-    As in Qwen3 the router's softmax, in float32, is over all experts, before the choice. There is no loss that balances the
-    experts' loads.
+    As in Qwen3, the router's float32 softmax covers all experts, before the top-k. There is no load-balancing loss.
     """
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.chosen, self.normalized = config.num_experts_per_tok, config.norm_topk_prob
+        self.top_k, self.normalized = config.num_experts_per_tok, config.norm_topk_prob
         self.router = Linear(config.hidden_size, config.num_experts, bias=False)
         self.experts = nn.ModuleList(FeedForward(config, config.moe_intermediate_size) for _ in range(config.num_experts))
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         x_NC = x_BTC.flatten(0, -2)
-        shares_NK, experts_NK = self.router(x_NC).softmax(dim=-1, dtype=torch.float32).topk(self.chosen, dim=-1)
+        shares_NK, experts_NK = self.router(x_NC).softmax(dim=-1, dtype=torch.float32).topk(self.top_k, dim=-1)
         if self.normalized:
             shares_NK = shares_NK / shares_NK.sum(dim=-1, keepdim=True)
         shares_NK = shares_NK.to(x_NC.dtype)
         y_NC = torch.zeros_like(x_NC)
         for number in experts_NK.unique().tolist():
-            tokens, place = (experts_NK == number).nonzero(as_tuple=True)
-            y_NC = y_NC.index_add(0, tokens, self.experts[number](x_NC[tokens]) * shares_NK[tokens, place, None])
+            tokens, rank = (experts_NK == number).nonzero(as_tuple=True)
+            y_NC = y_NC.index_add(0, tokens, self.experts[number](x_NC[tokens]) * shares_NK[tokens, rank, None])
         return y_NC.view_as(x_BTC)
 
 
 def make_feed_forward(config: TransformerConfig, layer: int) -> nn.Module:
-    """The feed-forward part of a layer."""
+    """The feed-forward module of a layer: dense or a mixture of experts."""
     return MixtureOfExperts(config) if config.has_experts(layer) else FeedForward(config, config.intermediate_size)

@@ -1,4 +1,4 @@
-"""Frozen weights in 8 or 4 bits, which an adapter is trained beside: read as what they stand for, and never changed."""
+"""Frozen linear layers with 8-bit or 4-bit weights, for training adapters on a quantized base (QLoRA, arXiv 2305.14314)."""
 
 from typing import Any
 
@@ -11,36 +11,36 @@ from lmcraft.model.quantized_matrix import Bits, QuantizedMatrix, quantize_group
 
 
 class FrozenLinear(nn.Module):
-    """x W^T + b of a W in few bits; gradients go to x alone.
+    """x W^T + b with a quantized W; only x gets a gradient.
 
-    4 bits lie two in a byte; W is made anew for each product, forward and backward, and not kept between them.
+    4-bit values are packed two to a byte. W is dequantized for each product, forward and backward, and not kept.
     """
 
     def __init__(self, linear: Linear, bits: Bits) -> None:
         super().__init__()
         self.out_features, self.in_features, self.bits = linear.out_features, linear.in_features, bits
         self.bias = linear.bias
-        found = linear.quantized
-        if found is None or found.bits != bits:
+        quantized = linear.quantized
+        if quantized is None or quantized.bits != bits:
             weight = linear.weight.detach().float()
-            found = quantize_rows(weight) if bits == 8 else quantize_groups(weight)
+            quantized = quantize_rows(weight) if bits == 8 else quantize_groups(weight)
         self.numbers: Tensor
         self.scales: Tensor
-        self.register_buffer("numbers", found.numbers if bits == 8 else _packed(found.numbers), persistent=False)
-        self.register_buffer("scales", found.scales.clone(), persistent=False)
+        self.register_buffer("numbers", quantized.numbers if bits == 8 else _pack(quantized.numbers), persistent=False)
+        self.register_buffer("scales", quantized.scales.clone(), persistent=False)
 
     @property
     def weight(self) -> Tensor:
-        """What the numbers stand for, (out, in), float32."""
-        numbers = self.numbers if self.bits == 8 else _unpacked(self.numbers)
+        """The dequantized matrix, (out, in), float32."""
+        numbers = self.numbers if self.bits == 8 else _unpack(self.numbers)
         return QuantizedMatrix(numbers, self.scales, self.bits).dequantize()
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = _Product.apply(x, self)  # type: ignore[no-untyped-call]
+        y: Tensor = _QuantizedProduct.apply(x, self)  # type: ignore[no-untyped-call]
         return y if self.bias is None else y + self.bias.to(x.dtype)
 
 
-class _Product(torch.autograd.Function):
+class _QuantizedProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, linear: FrozenLinear) -> Tensor:
         ctx.linear = linear
@@ -51,11 +51,11 @@ class _Product(torch.autograd.Function):
         return grad_y @ ctx.linear.weight.to(grad_y.dtype), None
 
 
-def _packed(numbers: Tensor) -> Tensor:
+def _pack(numbers: Tensor) -> Tensor:
     shifted = (numbers + 8).to(torch.uint8)
     return shifted[:, 0::2] | (shifted[:, 1::2] << 4)
 
 
-def _unpacked(packed: Tensor) -> Tensor:
+def _unpack(packed: Tensor) -> Tensor:
     both = torch.stack([packed & 15, packed >> 4], dim=-1).flatten(1)
     return both.to(torch.int8) - 8

@@ -1,6 +1,6 @@
-"""Initialization by name.
+"""Weight initialization.
 
-A matrix with `in` inputs and `out` outputs starts as
+A matrix with `in` inputs and `out` outputs is drawn from
 
 | scheme | distribution | source |
 |---|---|---|
@@ -10,7 +10,7 @@ A matrix with `in` inputs and `out` outputs starts as
 | he_uniform | uniform within sqrt(6 / in) | He et al. 2015 (arXiv 1502.01852), eq. 10 |
 | he_normal | normal, variance 2 / in | the same |
 
-Embeddings are normal with `std` under every scheme, norms one, biases zero.
+With every scheme, embeddings are normal with `std`, norm weights are one and biases zero.
 """
 
 from math import sqrt
@@ -23,7 +23,7 @@ from lmcraft.model.transformer import Transformer
 
 
 def initialize(model: Transformer, config: InitConfig) -> None:
-    """Draw every weight of `model` afresh from torch's global generator."""
+    """Initialize every weight of `model` in place, from torch's global generator."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=config.std)

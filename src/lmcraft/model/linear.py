@@ -1,4 +1,4 @@
-"""A linear layer that computes in the type of its input, so that float32 weights train in bfloat16 without autocast."""
+"""A linear layer that computes in its input's dtype, so that float32 weights train in bfloat16 without autocast."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,10 +7,10 @@ from lmcraft.model.quantized_matrix import QuantizedMatrix
 
 
 class Linear(nn.Linear):
-    """x W^T + b in x's dtype; the weights keep their own (float32 while training)."""
+    """x W^T + b in x's dtype; the weights keep theirs (float32 in training)."""
 
     quantized: QuantizedMatrix | None = None
-    """What `weight` was made of, where a folder holds it quantized: the native decode step reads this."""
+    """The quantized form of `weight`, if the model was stored quantized; the native decoder reads it."""
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)

@@ -1,4 +1,4 @@
-"""Normalization. Statistics are taken in float32 whatever the activations' type."""
+"""Normalization layers. Statistics are computed in float32, whatever the activations' dtype."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class RMSNorm(nn.Module):
 
 
 class _RMSNorm(torch.autograd.Function):
-    """Keeps its input and one number a row, where autograd would keep two float32 copies, and takes fewer passes back."""
+    """RMSNorm with its own backward: saves the input and one scale per row, where autograd would save two float32 copies."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -33,7 +33,7 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        """With n = x * scale and h = grad * weight: scale * (h - n mean(h n)), and the sum over rows of grad * n."""
+        """With n = x * scale and h = grad * weight: grad_x = scale * (h - n mean(h n)); grad_weight = sum of grad * n."""
         x, weight, scale = ctx.saved_tensors
         n, grad_f32 = x.float() * scale, grad.float()
         grad_weight = (grad_f32 * n).sum(tuple(range(x.ndim - 1)))
@@ -44,7 +44,7 @@ class _RMSNorm(torch.autograd.Function):
 
 
 class GemmaRMSNorm(RMSNorm):
-    """RMSNorm whose weight is kept as its distance from 1 and applied in float32, as Gemma's checkpoints have it."""
+    """Gemma's RMSNorm: the weight is stored as an offset from 1 and applied in float32."""
 
     def __init__(self, size: int, eps: float) -> None:
         super().__init__(size, eps)
@@ -65,13 +65,13 @@ class LayerNorm(nn.LayerNorm):
 
 
 def make_norm(config: TransformerConfig) -> nn.Module:
-    """The norm of the residual stream."""
+    """The norm of the residual stream, (..., hidden_size)."""
     if config.norm == "layernorm":
         return LayerNorm(config.hidden_size, eps=config.norm_eps)
     return make_rms_norm(config, config.hidden_size)
 
 
 def make_rms_norm(config: TransformerConfig, size: int) -> RMSNorm:
-    """The RMSNorm of queries and keys, and of the residual stream unless that has LayerNorm."""
+    """An RMSNorm over `size` features: for queries and keys, and for the residual stream."""
     kind = GemmaRMSNorm if config.norm == "gemma_rmsnorm" else RMSNorm
     return kind(size, config.norm_eps)

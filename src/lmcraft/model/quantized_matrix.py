@@ -1,8 +1,8 @@
-"""Fewer bits for a weight: symmetric integers with a scale for each row, or for each group of a row.
+"""Weight quantization: symmetric 8-bit integers with a scale per row, or 4-bit ones with a scale per group of 32.
 
-A token needs every weight once, and reading them is what takes the time. In a model folder quantized matrices lie in the
-layout of compressed-tensors, which transformers and vLLM open: 8 bits as `weight` (int8) and `weight_scale`, 4 bits as
-`weight_packed` (int32, eight numbers each, the first in the lowest bits, each + 8), `weight_scale` and `weight_shape`.
+Decoding is memory-bound: every token reads every weight, so fewer bits make it faster. Model folders store quantized
+matrices in the compressed-tensors format, which transformers and vLLM open: 8 bits as `weight` (int8) and `weight_scale`;
+4 bits as `weight_packed` (int32 with eight values + 8 each, lowest bits first), `weight_scale` and `weight_shape`.
 """
 
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ from torch import Tensor
 from lmcraft.errors import UserError
 
 GROUP_SIZE = 32
-TOGETHER = 4096  # groups that are looked at together: what is computed of them stays in the cores' caches
-CUTS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # shares of a group's largest number that may stand for -8
-METHOD = "compressed-tensors"
+GROUPS_PER_CHUNK = 4096  # keeps the intermediate results in the CPU caches
+CLIP_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # candidates for the share of a group's maximum that maps to -8
+QUANT_METHOD = "compressed-tensors"
 Bits = Literal[4, 8]
 
 
 @dataclass(frozen=True)
 class QuantizedMatrix:
-    """A matrix of `numbers * scales`."""
+    """A quantized matrix; it stands for `numbers * scales`."""
 
     numbers: Tensor
     """(rows, columns), int8."""
@@ -32,50 +32,50 @@ class QuantizedMatrix:
     bits: Bits
 
     def dequantize(self) -> Tensor:
-        """The matrix, (rows, columns), float32."""
+        """The float32 matrix, (rows, columns)."""
         rows = len(self.numbers)
         return (self.numbers.view(rows, self.scales.shape[1], -1) * self.scales[:, :, None]).view(rows, -1)
 
 
 def quantize_rows(weight: Tensor) -> QuantizedMatrix:
-    """8 bits: -127 to 127 with a scale for each row, rounded to nearest; `weight` is (rows, columns), float32."""
+    """Quantize to 8 bits: -127 to 127 with a scale per row, rounded to nearest; `weight` is (rows, columns), float32."""
     scales = weight.abs().amax(dim=1, keepdim=True) / 127
-    return QuantizedMatrix((weight / _not_zero(scales)).round().to(torch.int8), scales, 8)
+    return QuantizedMatrix((weight / _replace_zeros(scales)).round().to(torch.int8), scales, 8)
 
 
 def quantize_groups(weight: Tensor) -> QuantizedMatrix:
-    """4 bits: -8 to 7 with a scale for each 32 columns, rounded to nearest; the columns divide by 32."""
+    """Quantize to 4 bits: -8 to 7 with a scale per 32 columns, rounded to nearest; `weight` is (rows, multiple of 32)."""
     groups = weight.view(len(weight), -1, GROUP_SIZE)
     scales = group_scales(groups)
-    numbers = (groups / _not_zero(scales)[:, :, None]).round().clamp(-8, 7)
+    numbers = (groups / _replace_zeros(scales)[:, :, None]).round().clamp(-8, 7)
     return QuantizedMatrix(numbers.flatten(1).to(torch.int8), scales, 4)
 
 
 def group_scales(groups: Tensor) -> Tensor:
-    """The scale of each group, (...), for groups (..., 32), as it is kept: in 16 bits.
+    """The scale of each group, (...), for groups (..., 32), rounded to 16 bits as it is stored.
 
-    The number of largest size becomes -8, whatever its sign, so that all 16 values are used (as ggml's Q4_0 does it), or is
-    cut off a little where that brings the group nearer.
+    The value of largest magnitude maps to -8, whatever its sign, so that all 16 levels are used (as in ggml's Q4_0); it is
+    clipped a little if that lowers the group's squared error.
     """
-    some = torch.split(groups.flatten(0, -2), TOGETHER)
-    return torch.cat([_nearest_scales(part) for part in some]).view(groups.shape[:-1])
+    chunks = torch.split(groups.flatten(0, -2), GROUPS_PER_CHUNK)
+    return torch.cat([_best_scales(chunk) for chunk in chunks]).view(groups.shape[:-1])
 
 
-def _nearest_scales(groups: Tensor) -> Tensor:
+def _best_scales(groups: Tensor) -> Tensor:
     largest = groups.gather(-1, groups.abs().argmax(dim=-1, keepdim=True)).squeeze(-1)
-    candidates = torch.stack([(cut * largest / -8).half().float() for cut in CUTS])
-    divisors = _not_zero(candidates)[..., None]
+    candidates = torch.stack([(ratio * largest / -8).half().float() for ratio in CLIP_RATIOS])
+    divisors = _replace_zeros(candidates)[..., None]
     errors = ((groups / divisors).round().clamp(-8, 7) * divisors - groups).square().sum(dim=-1)
     return candidates.gather(0, errors.argmin(dim=0, keepdim=True)).squeeze(0)
 
 
 def quantize_groups_gptq(weight: Tensor, hessian: Tensor, *, damping: float = 0.01) -> QuantizedMatrix:
-    """4 bits, column after column, each error made up for by the columns to come (GPTQ, arXiv 2210.17323, eq. 2 and 3).
+    """Quantize to 4 bits with GPTQ: later columns compensate each column's error (arXiv 2210.17323, eq. 2, 3).
 
     Args:
-        weight: (rows, columns), float32; the columns divide by 32.
-        hessian: X^T X of the inputs that the matrix sees, (columns, columns).
-        damping: share of the hessian's mean diagonal that is added to it.
+        weight: (rows, columns), float32; columns must be a multiple of 32.
+        hessian: X^T X of the matrix's inputs, (columns, columns).
+        damping: share of the Hessian's mean diagonal that is added to its diagonal.
     """
     weight, columns = weight.clone(), weight.shape[1]
     hessian = hessian.double().clone()
@@ -89,39 +89,39 @@ def quantize_groups_gptq(weight: Tensor, hessian: Tensor, *, damping: float = 0.
         scales[:, start // GROUP_SIZE] = scale
         errors = torch.empty_like(block)
         for n in range(GROUP_SIZE):
-            column, place = block[:, n], start + n
-            numbers[:, place] = (column / _not_zero(scale)).round().clamp(-8, 7)
-            errors[:, n] = (column - numbers[:, place] * scale) / inverse[place, place]
-            block[:, n + 1 :] -= errors[:, n : n + 1] * inverse[place, place + 1 : stop]
+            column, i = block[:, n], start + n
+            numbers[:, i] = (column / _replace_zeros(scale)).round().clamp(-8, 7)
+            errors[:, n] = (column - numbers[:, i] * scale) / inverse[i, i]
+            block[:, n + 1 :] -= errors[:, n : n + 1] * inverse[i, i + 1 : stop]
         weight[:, stop:] -= errors @ inverse[start:stop, stop:]
     return QuantizedMatrix(numbers.to(torch.int8), scales, 4)
 
 
-# On the disk
+# Storage
 
 
 def quantization_bits(hf_config: Mapping[str, Any]) -> Bits | None:
-    """How a model folder's matrices are quantized; None: they are not.
+    """Bits of a model folder's quantized matrices; None if they are not quantized.
 
     Raises:
-        UserError: in a way that is not read here.
+        UserError: the quantization format is not supported.
     """
-    said = hf_config.get("quantization_config")
-    if not said:
+    hf_quantization = hf_config.get("quantization_config")
+    if not hf_quantization:
         return None
     formats: dict[str, Bits] = {"int-quantized": 8, "pack-quantized": 4}
-    bits = formats.get(said.get("format")) if said.get("quant_method") == METHOD else None
-    if bits is None or said != quantization_config(bits):
-        kind = said.get("format") or said.get("quant_method")
+    bits = formats.get(hf_quantization.get("format")) if hf_quantization.get("quant_method") == QUANT_METHOD else None
+    if bits is None or hf_quantization != quantization_config(bits):
+        kind = hf_quantization.get("format") or hf_quantization.get("quant_method")
         raise UserError(
-            f"config.json: quantization_config of {kind!r} is not read here, only what `lmcraft quantize` writes: "
-            "take the model's unquantized folder, or a GGUF file"
+            f"config.json: quantization_config {kind!r} is not supported, only what `lmcraft quantize` writes; "
+            "use the unquantized model or a GGUF file"
         )
     return bits
 
 
 def quantization_config(bits: Bits) -> dict[str, Any]:
-    """What config.json says of such matrices, in the words of compressed-tensors."""
+    """The quantization_config of config.json, as compressed-tensors defines it."""
     common = {"type": "int", "symmetric": True}
     if bits == 8:
         weights = {**common, "num_bits": 8, "strategy": "channel", "dynamic": False}
@@ -131,7 +131,7 @@ def quantization_config(bits: Bits) -> dict[str, Any]:
         inputs = None
     group = {"targets": ["Linear"], "weights": weights, "input_activations": inputs, "output_activations": None}
     return {
-        "quant_method": METHOD,
+        "quant_method": QUANT_METHOD,
         "format": "int-quantized" if bits == 8 else "pack-quantized",
         "quantization_status": "compressed",
         "config_groups": {"group_0": group},
@@ -140,7 +140,7 @@ def quantization_config(bits: Bits) -> dict[str, Any]:
 
 
 def to_tensors(name: str, quantized: QuantizedMatrix) -> dict[str, Tensor]:
-    """What a folder holds of a matrix; `name` ends in "weight"."""
+    """A matrix's tensors in a model folder, by name; `name` ends in "weight"."""
     if quantized.bits == 8:
         return {name: quantized.numbers, f"{name}_scale": quantized.scales}
     numbers = (quantized.numbers + 8).to(torch.int32).view(len(quantized.numbers), -1, 8)
@@ -159,5 +159,5 @@ def from_tensors(name: str, bits: Bits, read: Any) -> QuantizedMatrix:
     return QuantizedMatrix((numbers - 8).to(torch.int8).flatten(1), scales, bits)
 
 
-def _not_zero(scales: Tensor) -> Tensor:
+def _replace_zeros(scales: Tensor) -> Tensor:
     return torch.where(scales == 0, torch.ones_like(scales), scales)

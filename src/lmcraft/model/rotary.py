@@ -1,6 +1,6 @@
-"""Rotary positions (RoPE, arXiv 2104.09864) and their scaling to longer sequences.
+"""Rotary position embeddings (RoPE, arXiv 2104.09864) and their scaling to longer sequences.
 
-Shapes: B batch, T new tokens, H heads, D head width, R rotated part of it.
+Shapes: B batch, T new tokens, H heads, D head width, R rotated dimensions of a head.
 """
 
 import math
@@ -10,14 +10,13 @@ from torch import Tensor
 
 from lmcraft.model.config import TransformerConfig
 
-FIRST_LENGTH = 4096  # positions of the first table; it grows when a sequence does
+INITIAL_POSITIONS = 4096  # length of the first table; it grows with the longest sequence
 
 
 class RotaryTables:
-    """Cosines and signed sines of a model's positions, made when they are needed and as long as they are needed.
+    """Cached tables of cosines and signed sines, computed and extended on demand.
 
-    There is one table, or two where sliding layers have a base of their own, and again where LongRoPE has other factors
-    for long sequences.
+    A separate table is unscaled_share for sliding layers with their own base, and for LongRoPE's long factors.
     """
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -27,7 +26,7 @@ class RotaryTables:
     def rows(
         self, start: int, stop: int, *, sliding: bool, device: torch.device, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """What `rotate` takes for the positions from `start` to `stop`: two of (1, T, 1, R)."""
+        """Cosines and sines for positions start..stop-1, each (1, T, 1, R), as `rotate` expects them."""
         config = self._config
         local = sliding and config.rope_local_theta > 0
         long = (
@@ -37,8 +36,8 @@ class RotaryTables:
         )
         cos, sin = self._tables.get((local, long), (torch.empty(0), torch.empty(0)))
         if len(cos) < stop or cos.dtype != dtype or cos.device != device:
-            length = min(max(2 * len(cos), FIRST_LENGTH, stop), max(config.max_position_embeddings, stop))
-            with torch.inference_mode(False):  # the table outlives this call, and training must be able to use it
+            length = min(max(2 * len(cos), INITIAL_POSITIONS, stop), max(config.max_position_embeddings, stop))
+            with torch.inference_mode(False):  # the table outlives this call and is also used in training
                 cos, sin = (part.to(device, dtype) for part in rotary_table(length, config, local=local, long=long))
             self._tables[local, long] = cos, sin
         return cos[None, start:stop, None], sin[None, start:stop, None]
@@ -47,16 +46,16 @@ class RotaryTables:
 def rotary_table(
     length: int, config: TransformerConfig, *, local: bool = False, long: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and signed sines of every position's angles, each (length, R), float32.
+    """Cosines and signed sines of each position's angles, each (length, R), float32.
 
-    The halves of a head are the two coordinates (Hugging Face's convention), so the table repeats each angle once and
-    carries the minus sign of the rotation in the first half of the sines (section 3.4.2, eq. 34).
+    A head's two halves are the two coordinates (Hugging Face's convention), so each angle appears twice, and the first half
+    of the sines carries the minus sign of the rotation (section 3.4.2, eq. 34).
 
     Args:
         length: number of positions.
         config: dimensions, base and scaling.
-        local: take the sliding layers' base, without scaling.
-        long: take LongRoPE's factors for long sequences.
+        local: use the sliding layers' base, without scaling.
+        long: use LongRoPE's factors for long sequences.
     """
     scale = 1.0
     if local:
@@ -70,7 +69,7 @@ def rotary_table(
 
 
 def scaled_frequencies(config: TransformerConfig, *, long: bool = False) -> Tensor:
-    """Radians per position of each pair of coordinates after scaling, (R / 2,)."""
+    """Scaled frequencies, in radians per position, (R / 2,)."""
     scaling, factor = config.rope_scaling, config.rope_scaling.factor
     frequencies = _frequencies(config.rope_theta, config.rotary_dim)
     match scaling.rope_type:
@@ -79,18 +78,18 @@ def scaled_frequencies(config: TransformerConfig, *, long: bool = False) -> Tens
         case "llama3":
             turns = scaling.original_max_position_embeddings * frequencies / (2 * math.pi)
             low, high = scaling.low_freq_factor, scaling.high_freq_factor
-            kept = ((turns - low) / (high - low)).clamp(0, 1)
-            return (1 - kept) * frequencies / factor + kept * frequencies
+            unscaled_share = ((turns - low) / (high - low)).clamp(0, 1)
+            return (1 - unscaled_share) * frequencies / factor + unscaled_share * frequencies
         case "yarn":  # arXiv 2309.00071, section 3.2, eq. 19
-            kept = 1 - _yarn_ramp(config)
-            return (1 - kept) * frequencies / factor + kept * frequencies
+            unscaled_share = 1 - _yarn_ramp(config)
+            return (1 - unscaled_share) * frequencies / factor + unscaled_share * frequencies
         case "longrope":  # arXiv 2402.13753, eq. 2
             return frequencies / torch.tensor(scaling.long_factor if long else scaling.short_factor, dtype=torch.float32)
     return frequencies
 
 
 def attention_factor(config: TransformerConfig) -> float:
-    """What YaRN (section 3.4, eq. 22) and LongRoPE multiply queries and keys by."""
+    """Multiplier of queries and keys in YaRN (section 3.4, eq. 22) and LongRoPE; else 1."""
     scaling, factor = config.rope_scaling, config.rope_scaling.factor
     if scaling.rope_type not in ("yarn", "longrope"):
         return 1.0
@@ -117,7 +116,7 @@ def _frequencies(theta: float, dim: int) -> Tensor:
 
 
 def _yarn_ramp(config: TransformerConfig) -> Tensor:
-    """0 for the dimensions that turn often over the original length, 1 for those that turn seldom, (R / 2,)."""
+    """0 for dimensions with many rotations over the original length, 1 for those with few, linear between, (R / 2,)."""
     scaling, dim = config.rope_scaling, config.rotary_dim
 
     def dimension(turns: float) -> float:

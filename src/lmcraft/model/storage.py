@@ -1,4 +1,4 @@
-"""Models on disk: config.json and safetensors in Hugging Face's names. Pickled weights are never opened."""
+"""Load and save model folders: config.json and safetensors in Hugging Face's format. Pickled weights are never opened."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -30,53 +30,53 @@ from lmcraft.model.transformer import Transformer
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-MAX_SHARD_SIZE = 5_000_000_000  # bytes
+MAX_SHARD_BYTES = 5_000_000_000
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model as Hugging Face describes it, wherever it comes from."""
+    """A model in Hugging Face's form, from a folder, a GGUF file or a merged adapter."""
 
     source: str
-    """Where it is, for messages."""
+    """Its location, for messages."""
     hf_config: Mapping[str, Any]
     """The contents of config.json."""
     names: frozenset[str]
-    """The tensors that there are."""
+    """Names of its tensors."""
     read: Callable[[str], Tensor]
-    """One of them."""
+    """Reads a tensor by name."""
     dtype: torch.dtype | None = None
-    """The type to load all of them in, where they have several; None: each in its own."""
+    """Common dtype to load the tensors in; None: each tensor's own."""
     read_quantized: Callable[[str], QuantizedMatrix | None] | None = None
-    """What `read` made one of, where it is quantized in the folder."""
+    """Reads the quantized form of a tensor; None if it is not quantized."""
 
     def config(self) -> TransformerConfig:
-        """What it is made of, in our words.
+        """The model configuration, translated from config.json.
 
         Raises:
-            UserError: it is of no family that we know, or damaged.
+            UserError: the model family is not supported, or config.json is damaged.
         """
         config = family_of(self.hf_config).read_config(self.hf_config)
         layers = config.num_hidden_layers
-        # Before so many are built: the numbers may be a stranger's.
+        # Checked before anything is built: config.json is untrusted.
         if layers > len(self.names) or config.num_experts * sum(map(config.has_experts, range(layers))) > len(self.names):
             raise UserError(
                 f"'{self.source}' has {len(self.names)} tensors, too few for num_hidden_layers={layers} "
-                f"(num_experts={config.num_experts}): config.json and the weights are not of one model"
+                f"(num_experts={config.num_experts}); config.json and the weights are not of one model"
             )
         return config
 
 
 def save_model(
-    model: Transformer, folder: Path, token_ids: Mapping[str, Any], *, max_shard_size: int = MAX_SHARD_SIZE
+    model: Transformer, folder: Path, token_ids: Mapping[str, Any], *, max_shard_size: int = MAX_SHARD_BYTES
 ) -> None:
-    """Write config.json and model.safetensors, each whole or not at all; the weights keep their type.
+    """Write config.json and model.safetensors, each atomically; the weights keep their dtype.
 
     Args:
-        model: what to save.
-        folder: where; made if it is not there.
-        token_ids: the tokenizer's special ids for config.json: "eos_token_id" and the like.
-        max_shard_size: in bytes; a larger model is written in several files with an index.
+        model: the model to save.
+        folder: model folder; created if missing.
+        token_ids: special token ids for config.json, such as "eos_token_id".
+        max_shard_size: bytes per weights file; a larger model is split into shards with an index.
     """
     from huggingface_hub import split_torch_state_dict_into_shards
 
@@ -93,7 +93,7 @@ def save_model(
     for name, members in split.filename_to_tensors.items():
         with atomic_write(folder / name) as temporary:
             save_file({member: tensors[member] for member in members}, temporary, metadata={"format": "pt"})
-            temporary.chmod(0o644)  # safetensors makes files that only their owner can read
+            temporary.chmod(0o644)  # safetensors creates files that only the owner can read
     if split.is_sharded:
         write_json(folder / INDEX, {"metadata": split.metadata, "weight_map": split.tensor_to_filename})
 
@@ -111,15 +111,15 @@ def _with_quantized(
 
 
 def load_model(folder: Path, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> Transformer:
-    """Read a model folder, ready for inference (`eval` mode). On a CPU the weights stay in the file until they are used.
+    """Load a model folder for inference (`eval` mode). On the CPU the weights are memory-mapped.
 
     Args:
-        folder: holds config.json, and model.safetensors or its shards with their index.
-        dtype: the type of weights and activations; None keeps the file's.
-        device: where the weights go.
+        folder: contains config.json, and model.safetensors or its shards and index.
+        dtype: dtype of weights and activations; None keeps the file's.
+        device: device of the weights.
 
     Raises:
-        UserError: a file is missing, damaged or of another model; the weights are pickled.
+        UserError: a file is missing, damaged or belongs to another model, or the weights are pickled.
     """
     with open_checkpoint(folder) as checkpoint:
         return build_model(checkpoint, dtype=dtype, device=device)
@@ -128,10 +128,10 @@ def load_model(folder: Path, *, dtype: torch.dtype | None = None, device: str | 
 def build_model(
     checkpoint: Checkpoint, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
 ) -> Transformer:
-    """The model of a checkpoint, as `load_model` gives it.
+    """Build the model of a checkpoint; arguments as in `load_model`.
 
     Raises:
-        UserError: a tensor is missing, or config.json and the weights do not fit together.
+        UserError: a tensor is missing, or config.json and the weights do not match.
     """
     config, dtype = checkpoint.config(), dtype or checkpoint.dtype
     with torch.device("meta"):
@@ -157,28 +157,28 @@ def build_model(
 
 @contextmanager
 def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
-    """A model folder's configuration and weights, which are mapped into memory, not read.
+    """Open a model folder; the weights are memory-mapped.
 
     Raises:
-        UserError: a file is missing or damaged; the weights are pickled.
+        UserError: a file is missing or damaged, or the weights are pickled.
     """
     hf_config = read_hf_config(folder)
-    family_of(hf_config)  # an unknown family is the more telling error where the weights cannot be opened either
+    family_of(hf_config)  # first, because an unknown family explains more than weights that cannot be opened
     with ExitStack() as stack:
         files = []
         for path in _weight_files(folder):
             try:
                 files.append(stack.enter_context(safe_open(path, framework="pt")))
             except (SafetensorError, OSError) as error:
-                raise UserError(f"'{path}' cannot be read as safetensors ({error}): fetch or save it again") from error
-        where = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
-        plain = Checkpoint(str(folder), hf_config, frozenset(where), lambda name: where[name].get_tensor(name))
+                raise UserError(f"'{path}' cannot be read as safetensors ({error}); download or save it again") from error
+        file_of = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
+        plain = Checkpoint(str(folder), hf_config, frozenset(file_of), lambda name: file_of[name].get_tensor(name))
         bits = quantization_bits(hf_config)
-        yield _dequantized(plain, bits) if bits else plain
+        yield _dequantize(plain, bits) if bits else plain
 
 
-def _dequantized(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
-    """A checkpoint whose quantized matrices are read as what they stand for."""
+def _dequantize(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
+    """A checkpoint that dequantizes matrices as they are read."""
     quantized = {name.removesuffix("_scale") for name in checkpoint.names if name.endswith("weight_scale")}
 
     def read_quantized(name: str) -> QuantizedMatrix | None:
@@ -187,7 +187,9 @@ def _dequantized(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
         try:
             return from_tensors(name, bits, checkpoint.read)
         except (SafetensorError, RuntimeError, LookupError) as error:
-            raise UserError(f"'{checkpoint.source}': the quantized '{name}' is damaged ({error}): fetch it again") from error
+            raise UserError(
+                f"'{checkpoint.source}': the quantized '{name}' is damaged ({error}); download it again"
+            ) from error
 
     def read(name: str) -> Tensor:
         matrix = read_quantized(name)
@@ -199,10 +201,10 @@ def _dequantized(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
 
 
 def read_hf_config(folder: Path) -> dict[str, Any]:
-    """The contents of a folder's config.json.
+    """Read a folder's config.json.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: the file is missing or damaged.
     """
     file = folder / "config.json"
     if not file.is_file():
@@ -212,12 +214,12 @@ def read_hf_config(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"'{file}' is not JSON: {error}") from error
     if not isinstance(hf_config, dict):
-        raise UserError(f"'{file}' is not a JSON object: fetch or save it again")
+        raise UserError(f"'{file}' is not a JSON object; download or save it again")
     return hf_config
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """All files of a folder that hold weights, or say which does."""
+    """A folder's weights files and their index."""
     return [*folder.glob("model*.safetensors"), *folder.glob(INDEX)]
 
 
@@ -229,13 +231,13 @@ def _weight_files(folder: Path) -> list[Path]:
         try:
             names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UserError(f"'{index}' cannot be read ({error}): fetch or save it again") from error
+            raise UserError(f"'{index}' cannot be read ({error}); download or save it again") from error
         if any(Path(str(name)).name != name for name in names):
-            raise UserError(f"'{index}' names a file outside its folder: it is damaged or hostile")
+            raise UserError(f"'{index}' names a file outside its folder; it is damaged or malicious")
         return [folder / name for name in sorted(names)]
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
         raise UserError(
-            f"'{folder}' holds pickled weights, which can run code when opened and are never loaded: "
+            f"'{folder}' has pickled weights, which can run code when opened and are never loaded; "
             "convert them with transformers' save_pretrained"
         )
-    raise UserError(f"'{folder}' has no {WEIGHTS}: it is not a whole model folder")
+    raise UserError(f"'{folder}' is not a complete model folder: it has no {WEIGHTS}")

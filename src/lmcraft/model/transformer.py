@@ -1,6 +1,6 @@
-"""The Transformer (arXiv 1706.03762), decoder only; `TransformerConfig` switches its parts.
+"""The decoder-only Transformer (arXiv 1706.03762); `TransformerConfig` selects its parts.
 
-Shapes: B batch, T new tokens, S tokens attended to (cached and new), C width, V vocabulary.
+Shapes: B batch, T new tokens, S tokens attended to (cached and new), C width, V vocabulary, R rotated dimensions of a head.
 """
 
 import torch
@@ -18,7 +18,7 @@ from lmcraft.model.rotary import RotaryTables
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + feed_forward(norm(x)); the norms' places, and one step or two, by configuration."""
+    """One layer: x + attention(norm(x)), then x + feed_forward(norm(x)); norm placement and order are configurable."""
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
@@ -45,14 +45,14 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Token ids to next-token logits.
+    """Maps token ids to next-token logits.
 
-    `compute_dtype` is the type of the activations; the weights may be kept in another (float32 weights, bfloat16
-    activations is how training runs where that is faster). With `checkpointing` only the blocks' inputs are kept for the
-    backward pass, which computes the rest again (arXiv 1604.06174).
+    `compute_dtype` is the dtype of the activations; the weights may have another (training uses float32 weights with
+    bfloat16 activations where that is faster). With `checkpointing`, only the blocks' inputs are kept for the backward pass,
+    which recomputes the other activations (arXiv 1604.06174).
 
     Raises:
-        UserError: the configuration lacks a size or contradicts itself.
+        UserError: the configuration lacks a size or is inconsistent.
     """
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -76,7 +76,7 @@ class Transformer(nn.Module):
         return self.embed_tokens.weight.device
 
     def use_attention(self, kind: AttentionKind) -> None:
-        """Say how every layer computes its attention."""
+        """Choose how every layer computes attention."""
         self.attention_kind = kind
         for module in self.modules():
             if isinstance(module, Attention):
@@ -94,69 +94,71 @@ class Transformer(nn.Module):
 
         Args:
             input_ids: (B, T) token ids.
-            document_ids: (B, T) which document of its row each token belongs to; attention stays inside a document and
-                learned positions start again with it. None: each row is one document. (Padding is a document too.)
-            cache: keys and values of the tokens before these; the new ones are appended.
-            last_only: give the logits of the last position alone, (B, 1, V).
+            document_ids: (B, T) document of each token within its row; tokens attend within their document only, and
+                learned positions restart with it. Padding counts as a document. None: each row is one document.
+            cache: keys and values of earlier tokens; the new ones are appended.
+            last_only: return only the logits of the last position, (B, 1, V).
 
         Raises:
-            UserError: the sequence is longer than the model's positions.
+            UserError: the sequence is longer than max_position_embeddings.
         """
         x_BTC = self.hidden_states(input_ids, document_ids=document_ids, cache=cache)
         return self.logits(x_BTC[:, -1:] if last_only else x_BTC)
 
     def hidden_states(self, input_ids: Tensor, *, document_ids: Tensor | None = None, cache: Cache | None = None) -> Tensor:
-        """The residual stream after the last norm, (B, T, C); arguments as in `forward`."""
+        """The residual stream after the final norm, (B, T, C); arguments as in `forward`."""
         x_BTC = self.embed(input_ids, document_ids=document_ids, past=cache.length if cache is not None else 0)
-        for layer, layer_inputs in zip(self.layers, self.layer_inputs(input_ids.shape[1], document_ids, cache), strict=True):
+        for layer, inputs in zip(self.layers, self.layer_inputs(input_ids.shape[1], document_ids, cache), strict=True):
             if self.checkpointing and torch.is_grad_enabled():
-                x_BTC = checkpoint(layer, x_BTC, *layer_inputs, cache, use_reentrant=False)
+                x_BTC = checkpoint(layer, x_BTC, *inputs, cache, use_reentrant=False)
             else:
-                x_BTC = layer(x_BTC, *layer_inputs, cache)
+                x_BTC = layer(x_BTC, *inputs, cache)
         return self.norm(x_BTC)  # type: ignore[no-any-return]
 
     def embed(self, input_ids: Tensor, *, document_ids: Tensor | None = None, past: int = 0) -> Tensor:
-        """The residual stream before the first block, (B, T, C); `past` tokens came before."""
+        """The residual stream before the first block, (B, T, C); `past` is the number of earlier tokens."""
         T = input_ids.shape[1]
         if past + T > self.config.max_position_embeddings:
             raise UserError(
                 f"a sequence of {past + T} tokens is longer than the model's "
-                f"max_position_embeddings={self.config.max_position_embeddings}: shorten it"
+                f"max_position_embeddings={self.config.max_position_embeddings}; shorten it"
             )
         x_BTC = self.embed_tokens(input_ids)
         if self.embed_positions is not None:
             x_BTC = x_BTC + self.embed_positions(self._positions(T, past, document_ids))
         x_BTC = x_BTC.to(self.compute_dtype)
         if self.config.scale_embeddings:
-            x_BTC = x_BTC * x_BTC.new_tensor(self.config.hidden_size**0.5)  # rounded to the type first, as Gemma was trained
+            x_BTC = x_BTC * x_BTC.new_tensor(
+                self.config.hidden_size**0.5
+            )  # rounded to the dtype first, as in Gemma's training
         return F.dropout(x_BTC, self.config.embedding_dropout, self.training)
 
     def layer_inputs(
         self, T: int, document_ids: Tensor | None = None, cache: Cache | None = None
     ) -> list[tuple[tuple[Tensor, Tensor] | None, Tensor | None]]:
-        """What each block needs beside the residual stream: its rotary table's rows and its mask."""
+        """Per block, its inputs besides the residual stream: rotary rows, (1, T, 1, R) each, and mask, (B or 1, T, S)."""
         past, window = cache.length if cache is not None else 0, self.config.sliding_window
         kinds = [self.config.is_sliding(number) for number in range(self.config.num_hidden_layers)]
-        of = {
+        inputs = {
             sliding: (
                 self._rotary_rows(past, past + T, sliding),
                 self._mask(T, past, document_ids, window if sliding else 0),
             )
             for sliding in set(kinds)
         }
-        return [of[sliding] for sliding in kinds]
+        return [inputs[sliding] for sliding in kinds]
 
     def logits(self, x_BTC: Tensor) -> Tensor:
-        """Project normed hidden states onto the vocabulary, (B, T, V)."""
+        """Logits of normed hidden states, (B, T, V)."""
         return F.linear(x_BTC, self.output_weight.to(x_BTC.dtype))
 
     @property
     def output_weight(self) -> Tensor:
-        """The output projection, (V, C): the embedding where they are tied."""
+        """The output projection, (V, C); the embedding matrix if they are tied."""
         return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
 
     def num_parameters(self, *, embeddings: bool = True) -> int:
-        """How many numbers are trained; a tied matrix counts once. Without `embeddings`: the blocks and norms alone."""
+        """Number of parameters; tied matrices count once. Without `embeddings`: blocks and final norm only."""
         total = sum(p.numel() for p in self.parameters())
         if embeddings:
             return total
@@ -164,10 +166,10 @@ class Transformer(nn.Module):
         return total - sum(m.weight.numel() for m in outside if m is not None)
 
     def flops_per_token(self, sequence_length: int) -> int:
-        """Floating-point operations of training on one token, forward and backward.
+        """Floating-point operations to train on one token, forward and backward.
 
-        6 for each weight of a matrix product that the token meets and 12 x width x length for each layer's attention (PaLM,
-        arXiv 2204.02311, appendix B; like it, this does not halve the attention for the causal mask).
+        6 per weight of the matrix products, plus 12 x width x length for each layer's attention (PaLM, arXiv 2204.02311,
+        appendix B; as there, the causal mask does not halve the attention).
         """
         c = self.config
         weights = self.num_parameters(embeddings=False) + c.vocab_size * c.hidden_size
@@ -188,7 +190,7 @@ class Transformer(nn.Module):
         return positions - torch.where(begins, positions, 0).cummax(dim=1).values
 
     def _mask(self, T: int, past: int, document_ids: Tensor | None, window: int) -> Tensor | None:
-        """(B or 1, T, S), 0 where a query may look and -inf elsewhere; None where the attention needs no telling."""
+        """The attention mask, (B or 1, T, S): 0 where a query may attend, else -inf; None for plain causal attention."""
         S = past + T
         slides = 0 < window < S
         if document_ids is None and past == 0 and not slides and not use_matmul(self.device, S, self.attention_kind):
@@ -209,6 +211,6 @@ class Transformer(nn.Module):
 
 def _embedding(rows: int, width: int) -> nn.Embedding:
     weight = torch.empty(rows, width)
-    if not weight.is_meta:  # where a model is only its shapes, torch would import its whole compiler for this
+    if not weight.is_meta:  # on the meta device, torch would import its whole compiler for this
         nn.init.normal_(weight, std=0.02)
     return nn.Embedding(rows, width, _weight=weight)

@@ -1,8 +1,8 @@
-"""Chat templates: Jinja programs that come with a tokenizer and turn messages into one text.
+"""Chat templates: Jinja programs that turn messages into one text.
 
-A template is code by a stranger, so it runs in Jinja's immutable sandbox, with limits on time and size (`sandbox.py`). Its
-surroundings are those of transformers'
-`apply_chat_template`, which is what the authors of templates test against.
+A template is untrusted code, so it runs in Jinja's immutable sandbox, with limits on time and size (`sandbox.py`). It
+gets the same
+variables and filters as in transformers' `apply_chat_template`, which template authors test against.
 """
 
 import json
@@ -16,43 +16,43 @@ from lmcraft.errors import UserError
 
 
 def render(template: str, messages: Sequence[Mapping[str, Any]], **variables: object) -> str:
-    """The text that `template` makes of `messages`.
+    """Render a chat template.
 
     Raises:
-        UserError: the template is broken, or refuses these messages (say, roles that do not alternate).
+        UserError: the template is broken, or rejects these messages (for example, roles that do not alternate).
     """
-    from jinja2 import TemplateError  # here, since most uses of a tokenizer have no chat
+    from jinja2 import TemplateError  # imported here, because most uses of a tokenizer need no chat template
 
     from lmcraft.tokenizer.sandbox import BUDGET, Budget
 
-    before = BUDGET.set(Budget())
+    token = BUDGET.set(Budget())
     try:
-        text: str = _compiled(template).render(messages=messages, **variables)
+        text: str = _compile(template).render(messages=messages, **variables)
     except RecursionError as error:
-        raise UserError("the chat template cannot render these messages: it calls itself too deeply") from error
+        raise UserError("the chat template cannot render these messages: it recurses too deeply") from error
     except (TemplateError, TypeError, ArithmeticError, LookupError, ValueError, AttributeError, MemoryError) as error:
         raise UserError(f"the chat template cannot render these messages: {error}") from error
     finally:
-        BUDGET.reset(before)
+        BUDGET.reset(token)
     return text
 
 
-def without(special_tokens: Collection[str], text: str) -> str:
-    """`text` with the spellings of special tokens removed, so that nobody can end a turn or speak as the system.
+def strip_special_tokens(special_tokens: Collection[str], text: str) -> str:
+    """`text` without the spellings of special tokens, so that a user cannot end a turn or speak as the system.
 
-    The alternative, encoding the template's and the speakers' parts each by themselves, would keep the spellings, but gives
-    other tokens where a template's words and a speaker's meet than the model was tuned on.
+    Encoding the template's and the users' parts separately would keep the spellings, but would tokenize the boundaries
+    between them differently than in training.
     """
     if not special_tokens:
         return text
     spellings = re.compile("|".join(map(re.escape, special_tokens)))
-    while (removed := spellings.sub("", text)) != text:  # what a removal joins may spell one again
+    while (removed := spellings.sub("", text)) != text:  # a removal may join the parts of another token
         text = removed
     return text
 
 
 @lru_cache(maxsize=16)
-def _compiled(template: str) -> Any:
+def _compile(template: str) -> Any:
     return _environment().from_string(template)
 
 
@@ -65,7 +65,7 @@ def _environment() -> Any:
     from lmcraft.tokenizer.sandbox import LimitedEnvironment
 
     class Generation(Extension):
-        """`{% generation %}` marks what the assistant says, for training; here its body is rendered as it is."""
+        """`{% generation %}` marks the assistant's text for training; its body is rendered unchanged."""
 
         tags = {"generation"}  # noqa: RUF012 - Jinja reads the attribute from the class
 
@@ -80,7 +80,7 @@ def _environment() -> Any:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
 
     environment = LimitedEnvironment(
-        {"tojson": to_json},  # Jinja's own escapes <, > and & for HTML
+        {"tojson": to_json},  # Jinja's own filter escapes <, > and & for HTML
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=[Generation, loopcontrols],

@@ -1,4 +1,4 @@
-"""The files of a tokenizer: finding them in a folder, and what the two JSON files say."""
+"""Load a tokenizer from its files: tokenizer.json and tokenizer_config.json, or GPT-2's vocab.json and merges.txt."""
 
 import json
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
 
-# GPT-2's two files, under the names of transformers and under OpenAI's own.
+# GPT-2's two files, as transformers and as OpenAI name them.
 VOCABULARY_AND_MERGES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 GPT2_END_OF_TEXT = "<|endoftext|>"
 
 
-def read(path: Path) -> tuple[HFTokenizer, dict[str, Any]]:
-    """The tokenizer at `path` (a folder or a tokenizer.json) and what its tokenizer_config.json says.
+def read_tokenizer(path: Path) -> tuple[HFTokenizer, dict[str, Any]]:
+    """Read the tokenizer at `path` (a folder or a tokenizer.json) and the contents of its tokenizer_config.json.
 
     Raises:
         UserError: there is no tokenizer at `path`, or its files are damaged.
@@ -31,14 +31,14 @@ def read(path: Path) -> tuple[HFTokenizer, dict[str, Any]]:
             hf = _read_gpt2(*(path / name for name in pair))
         else:
             raise UserError(
-                f"no tokenizer at '{path}': name a tokenizer.json, or a folder with tokenizer.json or vocab.json and "
-                "merges.txt (`lmcraft tokenizer train` makes one)"
+                f"there is no tokenizer at '{path}'; pass a tokenizer.json, or a folder with tokenizer.json or with "
+                "vocab.json and merges.txt (`lmcraft tokenizer train` creates one)"
             )
         return hf, _read_config(folder)
     except UserError:
         raise
-    except Exception as error:  # the library raises bare Exception for a file it cannot read
-        raise UserError(f"the tokenizer at '{path}' cannot be read ({error}): fetch or train it again") from error
+    except Exception as error:  # the library raises bare Exception for a damaged file
+        raise UserError(f"the tokenizer at '{path}' cannot be read ({error}); download or train it again") from error
 
 
 def _read_gpt2(vocabulary: Path, merges: Path) -> HFTokenizer:
@@ -62,7 +62,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def chat_template_of(config: Mapping[str, Any], name: str = "default") -> str | None:
-    """The chat template; of several by name, the one called `name`, or else "default"."""
+    """The chat template; if there are several, the one called `name`, else "default"."""
     template = config.get("chat_template")
     if isinstance(template, list):
         named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
@@ -71,7 +71,7 @@ def chat_template_of(config: Mapping[str, Any], name: str = "default") -> str | 
 
 
 def special_token(config: Mapping[str, Any], key: str) -> str | None:
-    """A token that tokenizer_config.json names, such as `eos_token`: a string, or an object with `content`."""
+    """A special token of tokenizer_config.json, such as `eos_token`: a string, or an object with `content`."""
     value = config.get(key)
     content = value.get("content") if isinstance(value, dict) else value
     return content if isinstance(content, str) else None

@@ -1,4 +1,4 @@
-"""A tokenizer: text to token ids and back, exactly."""
+"""`Tokenizer`: text to token ids and back, exactly."""
 
 import codecs
 import json
@@ -18,42 +18,42 @@ from lmcraft.tokenizer import chat_template, loading
 from lmcraft.tokenizer.byte_level import byte_of_character, token_to_bytes
 
 ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
-# What a `str` holds where there was no character: Python keeps an invalid byte 0xNN as U+DCNN ("surrogateescape").
+# Python decodes an invalid byte 0xNN to the lone surrogate U+DCNN ("surrogateescape").
 _SURROGATE = re.compile("([\ud800-\udfff])")
 
 
 class Tokenizer:
     """A Hugging Face tokenizer with the rules that training and serving need.
 
-    Text never turns into special tokens unless `parse_special` asks for it, and nothing is added around a text.
-    A byte-level vocabulary round-trips every text and all bytes, unless the tokenizer normalizes (Qwen's does: NFC).
-    In other vocabularies a character without a token becomes the unknown token if there is one; else it is left out.
+    Text never becomes special tokens unless `parse_special` is set, and no special tokens are added around a text.
+    A byte-level vocabulary round-trips all text and bytes, unless the tokenizer normalizes (Qwen's does: NFC).
+    In other vocabularies, a character without a token becomes the unknown token, or is dropped if there is none.
     """
 
     def __init__(self, hf: HFTokenizer, config: Mapping[str, Any] | None = None) -> None:
-        """Take over `hf`; `config` is what tokenizer_config.json says (eos_token, chat_template, ...)."""
+        """Take ownership of `hf`; `config` is the contents of tokenizer_config.json (eos_token, chat_template, ...)."""
         hf.no_padding()
         hf.no_truncation()
-        hf.encode_special_tokens = True  # special tokens in a text are ordinary text
+        hf.encode_special_tokens = True  # special tokens in a text are plain text
         self._hf = hf
         self._config = dict(config or {})
         decoder = json.loads(hf.decoder.__getstate__()) if hf.decoder is not None else {}
         steps = [step["type"] for step in decoder.get("decoders", [decoder]) if step]
         self.is_byte_level = "ByteLevel" in steps
-        # Whether the bytes of a text are the bytes of its tokens, one after another.
+        # Whether the bytes of a text are the concatenated bytes of its tokens.
         self._concatenates = self.is_byte_level or steps == ["Fuse"]
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
-        """Read a tokenizer: a folder or a tokenizer.json; GPT-2's vocab.json + merges.txt do as well.
+        """Load a tokenizer from a folder (tokenizer.json, or GPT-2's vocab.json + merges.txt) or a tokenizer.json.
 
         Raises:
-            UserError: there is none at `path`, or its files are damaged.
+            UserError: there is no tokenizer at `path`, or its files are damaged.
         """
-        return cls(*loading.read(Path(path)))
+        return cls(*loading.read_tokenizer(Path(path)))
 
     def save(self, folder: str | Path) -> None:
-        """Write tokenizer.json and tokenizer_config.json, which transformers' AutoTokenizer opens."""
+        """Write tokenizer.json and tokenizer_config.json; transformers' AutoTokenizer opens the folder."""
         folder = Path(folder)
         config: dict[str, Any] = {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -78,16 +78,16 @@ class Tokenizer:
         """The token ids of a text.
 
         Args:
-            text: bytes need not be valid UTF-8: each invalid byte becomes its own token in a byte-level vocabulary and
-                U+FFFD in others. A str may hold such bytes as "surrogateescape" leaves them.
-            parse_special: read special tokens that are spelled in the text; only for text that we wrote ourselves.
+            text: text or bytes. Each invalid UTF-8 byte becomes its own token in a byte-level vocabulary, and U+FFFD in
+                others. A str may contain such bytes in "surrogateescape" form.
+            parse_special: parse special tokens spelled in the text; only for trusted text.
         """
         if isinstance(text, bytes):
             text = text.decode("utf-8", "surrogateescape")
         hf = self._parsing if parse_special else self._hf
         ids: list[int] = []
-        for place, part in enumerate([text] if text.isascii() else _SURROGATE.split(text)):
-            if place % 2:  # the pattern's group: a lone surrogate
+        for index, part in enumerate([text] if text.isascii() else _SURROGATE.split(text)):
+            if index % 2:  # the pattern's group: a lone surrogate
                 ids.extend(self._encode_surrogate(part))
             elif part:
                 ids.extend(hf.encode_batch_fast([part], add_special_tokens=False)[0].ids)
@@ -95,16 +95,16 @@ class Tokenizer:
 
     @cached_property
     def begin_ids(self) -> tuple[int, ...]:
-        """What stands before every text that the model was trained on (Llama's and Gemma's <bos>); mostly nothing.
+        """The tokens that start every training text (Llama's and Gemma's <bos>); usually none.
 
-        `encode` does not add it; `LanguageModel` does, where it continues a text. A chat template has its own.
+        `encode` does not add them; `LanguageModel` does when it continues a text. Chat templates contain their own.
         """
         encoding = self._hf.encode("a")
         marked = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
         return tuple(token_id for token_id, _ in takewhile(lambda pair: pair[1] == 1, marked))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The token ids of each text, on all cores."""
+        """Encode several texts, in parallel on all cores."""
         if any(not text.isascii() and _SURROGATE.search(text) for text in texts):
             return [self.encode(text) for text in texts]
         return [encoding.ids for encoding in self._hf.encode_batch_fast(texts, add_special_tokens=False)]
@@ -124,7 +124,7 @@ class Tokenizer:
 
     @cached_property
     def _parsing(self) -> HFTokenizer:
-        # A second tokenizer, since switching one back and forth would race between a server's threads.
+        # A second tokenizer, because toggling the setting of one would race between server threads.
         hf = HFTokenizer.from_str(self._hf.to_str())
         hf.encode_special_tokens = False
         return hf
@@ -132,13 +132,13 @@ class Tokenizer:
     # Decoding
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """The text of token ids; bytes that are not UTF-8 become U+FFFD, ids without a token nothing."""
+        """The text of token ids; invalid UTF-8 becomes U+FFFD, unknown ids become nothing."""
         if self._concatenates:
             return self.decode_bytes(ids, skip_special_tokens=skip_special_tokens).decode("utf-8", "replace")
         return str(self._hf.decode(ids, skip_special_tokens=skip_special_tokens))
 
     def decode_bytes(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> bytes:
-        """The bytes of token ids: the inverse of `encode` for a byte-level vocabulary, valid UTF-8 or not."""
+        """The bytes of token ids, valid UTF-8 or not: the inverse of `encode` for byte-level vocabularies."""
         if not self._concatenates:
             return self.decode(list(ids), skip_special_tokens=skip_special_tokens).encode()
         skipped = self._special_ids if skip_special_tokens else frozenset()
@@ -146,13 +146,13 @@ class Tokenizer:
         return b"".join(table.get(token_id, b"") for token_id in ids if token_id not in skipped)
 
     def stream(self, *, skip_special_tokens: bool = True) -> "TokenStream":
-        """A decoder that takes one token at a time."""
+        """An incremental decoder."""
         return TokenStream(self, skip_special_tokens=skip_special_tokens)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes of one token; none for an id without a token (models pad their vocabularies).
+        """The bytes of one token; empty for an id without a token (models pad their vocabularies).
 
-        Vocabularies whose text is not the concatenation of their tokens (SentencePiece) give the token decoded alone.
+        In vocabularies whose text is not the concatenation of tokens (SentencePiece), the token decoded alone.
         """
         if self._concatenates:
             return self._bytes_of_id.get(token_id, b"")
@@ -165,16 +165,16 @@ class Tokenizer:
         added = self._hf.get_added_tokens_decoder().items()
         return table | {token_id: token.content.encode() for token_id, token in added}
 
-    # What the vocabulary holds
+    # Vocabulary
 
     @property
     def vocabulary(self) -> dict[str, int]:
-        """All tokens, spelled as the vocabulary spells them, and their ids."""
+        """All tokens, in the vocabulary's own spelling, and their ids."""
         return self._hf.get_vocab()
 
     @cached_property
     def vocab_size(self) -> int:
-        """One more than the largest token id."""
+        """Largest token id + 1."""
         return max(self._hf.get_vocab().values(), default=-1) + 1
 
     @property
@@ -192,7 +192,7 @@ class Tokenizer:
 
     @cached_property
     def special_tokens(self) -> dict[str, int]:
-        """The special tokens and their ids, in the order of the ids."""
+        """The special tokens and their ids, ordered by id."""
         added = sorted(self._hf.get_added_tokens_decoder().items())
         return {token.content: token_id for token_id, token in added if token.special}
 
@@ -208,7 +208,7 @@ class Tokenizer:
     def _role(self, key: str) -> str | None:
         token = loading.special_token(self._config, key)
         if token is None and key == "eos_token" and loading.GPT2_END_OF_TEXT in self.special_tokens:
-            token = loading.GPT2_END_OF_TEXT  # older GPT-2 folders leave it to the class
+            token = loading.GPT2_END_OF_TEXT  # older GPT-2 folders rely on the tokenizer class
         return token
 
     def _role_id(self, key: str) -> int | None:
@@ -219,11 +219,11 @@ class Tokenizer:
 
     @property
     def chat_template(self) -> str | None:
-        """The Jinja template that turns messages into text, if the tokenizer has one."""
+        """The tokenizer's chat template, if it has one."""
         return loading.chat_template_of(self._config)
 
     def with_chat_template(self, chat_template: str) -> "Tokenizer":
-        """The same tokenizer with another template for all messages."""
+        """A copy of this tokenizer with another chat template."""
         return Tokenizer(self._hf, {**self._config, "chat_template": chat_template})
 
     def apply_chat_template(
@@ -234,23 +234,23 @@ class Tokenizer:
         tools: Sequence[Mapping[str, Any]] | None = None,
         **variables: object,
     ) -> str:
-        """The text of a conversation; `encode(text, parse_special=True)` gives its ids.
+        """Render a conversation as text; `encode(text, parse_special=True)` gives its ids.
 
         Args:
             messages: each with `role` ("system", "user", "assistant", "tool") and `content`, or `tool_calls`.
-            add_generation_prompt: end with the words that open the assistant's answer.
-            tools: the functions that the model may call, as JSON schemas in OpenAI's form; a tokenizer that has another
-                template for them ("tool_use") uses that.
-            variables: what else the template reads, such as Qwen3's `enable_thinking`.
+            add_generation_prompt: end with the header of the assistant's answer.
+            tools: functions that the model may call, as JSON schemas in OpenAI's form; uses the tokenizer's "tool_use"
+                template if there is one.
+            variables: other template variables, such as Qwen3's `enable_thinking`.
 
         Raises:
-            UserError: the tokenizer has no template, or the template refuses these messages.
+            UserError: the tokenizer has no template, or the template rejects these messages.
         """
         chosen = loading.chat_template_of(self._config, "tool_use" if tools else "default")
         if chosen is None:
             raise UserError(
-                "this tokenizer has no chat template: set `chat_template` in its tokenizer_config.json, or use a model "
-                "that was tuned for chat"
+                "this tokenizer has no chat template; set `chat_template` in its tokenizer_config.json, or use a model "
+                "that was fine-tuned for chat"
             )
         roles = {key: token for key in ROLES if (token := self._role(key)) is not None}
         names: dict[str, Any] = {"tools": tools, "documents": None, **roles, **variables}
@@ -258,16 +258,16 @@ class Tokenizer:
 
 
 class TokenStream:
-    """Decodes one token at a time; what it returns is never half a character."""
+    """An incremental decoder; it never returns half a character."""
 
     def __init__(self, tokenizer: Tokenizer, *, skip_special_tokens: bool = True) -> None:
         self._tokenizer = tokenizer
         self._skip = skip_special_tokens
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        # Without byte-level tokens a text depends on its neighbors (a leading space, say): the library keeps track.
+        # Without byte-level tokens, a token's text depends on its neighbors (leading spaces), which the library tracks.
         self._library = None if tokenizer._concatenates else DecodeStream([], skip_special_tokens)
         self._ids: list[int] = []
-        self._given = 0
+        self._emitted_chars = 0
 
     def put(self, token_id: int) -> str:
         """The text that `token_id` completes; "" while a character is unfinished."""
@@ -275,11 +275,11 @@ class TokenStream:
             return self._utf8.decode(self._tokenizer.decode_bytes([token_id], skip_special_tokens=self._skip))
         self._ids.append(token_id)
         text = self._library.step(self._tokenizer._hf, token_id) or ""
-        self._given += len(text)
+        self._emitted_chars += len(text)
         return text
 
     def end(self) -> str:
-        """What was held back, unfinished characters as U+FFFD."""
+        """The pending text; an unfinished character becomes U+FFFD."""
         if self._library is None:
             return self._utf8.decode(b"", final=True)
-        return self._tokenizer.decode(self._ids, skip_special_tokens=self._skip)[self._given :]
+        return self._tokenizer.decode(self._ids, skip_special_tokens=self._skip)[self._emitted_chars :]

@@ -1,4 +1,4 @@
-"""Training a tokenizer: byte-level BPE, or one token per character."""
+"""Train a tokenizer: byte-level BPE, or one token per character."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,13 +11,13 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
 
-# How a text is cut into the pieces that BPE merges within: Qwen2's pattern, which is GPT-4's with single digits.
-# {digits} stands for the longest run of digits that is one piece: "" is Qwen2, "{{1,3}}" is Llama 3 and GPT-4.
-PIECES = (
+# Pre-tokenization: BPE merges only within pieces. Qwen2's pattern, which is GPT-4's with single digits.
+# {digits} limits the digits of a piece: "" is Qwen2, "{{1,3}}" is Llama 3 and GPT-4.
+SPLIT_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
     r"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-# The unit of sampling: up to 8000 characters, where possible up to a space.
+# The unit of sampling: up to 8000 characters, ending before a space if possible.
 _CHUNK = re.compile(r"(?s).{1,8000}(?!\S)|.{1,8000}")
 
 
@@ -29,17 +29,17 @@ def train_bpe(
     special_tokens: Sequence[str] = (END_OF_TEXT,),
     max_bytes: int = 50_000_000,
 ) -> Tokenizer:
-    """Learn a byte-level BPE vocabulary, which can spell any text.
+    """Train a byte-level BPE tokenizer, which can encode any text.
 
-    Memory is bounded for a text of any length: training sees at most about `max_bytes` of it, evenly sampled.
+    Memory is bounded: training sees at most about `max_bytes` of the text, sampled evenly.
 
     Args:
-        texts: read once, never held as a whole.
-        vocab_size: how many tokens, special ones included; fewer come out when the text has too few repeated pieces.
-        digits: the longest run of digits that is one piece; 0 for no limit.
-        special_tokens: they get the first ids; the first of them ends a document.
-        max_bytes: of UTF-8 text that training sees. Text without spaces, such as Chinese, has few equal pieces: there
-            training takes about 60 bytes of memory for each.
+        texts: read once, as a stream.
+        vocab_size: number of tokens, including special ones; fewer if the text has too few repeated pieces.
+        digits: maximum number of digits in a token; 0: no limit.
+        special_tokens: get the first ids; the first one marks the end of a document.
+        max_bytes: upper bound on training text, in UTF-8 bytes. Text without spaces, such as Chinese, needs about 60
+            bytes of memory per byte.
 
     Raises:
         UserError: `vocab_size` leaves no room for the 256 bytes, `digits` is negative, or there is no text.
@@ -47,20 +47,20 @@ def train_bpe(
     smallest = 256 + len(special_tokens)
     if vocab_size < smallest:
         raise UserError(
-            f"vocab_size {vocab_size} is too small for byte-level BPE: the 256 bytes and {len(special_tokens)} special "
+            f"vocab_size {vocab_size} is too small for byte-level BPE; the 256 bytes and {len(special_tokens)} special "
             f"tokens need at least {smallest}"
         )
     if digits < 0:
-        raise UserError(f"digits {digits} is negative: give the longest run of digits in one piece, 0 for no limit")
+        raise UserError(f"digits {digits} is negative; use 0 for no limit")
     sample = sample_evenly(texts, max_bytes)
     if not sample:
-        raise UserError("there is no text to train the tokenizer on: check the sources")
+        raise UserError("there is no text to train the tokenizer on; check the sources")
 
-    pattern = PIECES.format(digits={0: "+", 1: ""}.get(digits, f"{{1,{digits}}}"))
+    pattern = SPLIT_PATTERN.format(digits={0: "+", 1: ""}.get(digits, f"{{1,{digits}}}"))
     split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    # Chinese has no spaces, so a piece can be a whole sentence; base64 is one long piece. The trainer walks through a
-    # piece at each of its merges: short pieces keep that cheap, and no useful token is as long as this.
+    # Without spaces a piece can be a whole Chinese sentence or a base64 string, and the trainer scans a piece at each of
+    # its merges. Pieces of 32 characters keep that cheap, and no useful token is longer.
     short = pre_tokenizers.Split(Regex(r"[\s\S]{1,32}"), behavior="isolated")
 
     hf = HFTokenizer(models.BPE())
@@ -68,8 +68,8 @@ def train_bpe(
     hf.pre_tokenizer = pre_tokenizers.Sequence([split, short, to_bytes])
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        min_frequency=2,  # a pair seen once teaches nothing
-        special_tokens=_added(special_tokens),
+        min_frequency=2,  # ignore pairs that occur once
+        special_tokens=_as_special(special_tokens),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -79,7 +79,7 @@ def train_bpe(
 
 
 def train_characters(texts: Iterable[str], *, special_tokens: Sequence[str] = ()) -> Tokenizer:
-    """One token for each distinct character of the texts, in the order of their code points, after the special tokens.
+    """A tokenizer with one token per distinct character, ordered by code point, after the special tokens.
 
     Raises:
         UserError: there is no text.
@@ -88,20 +88,20 @@ def train_characters(texts: Iterable[str], *, special_tokens: Sequence[str] = ()
     for text in texts:
         characters.update(text)
     if not characters:
-        raise UserError("there is no text to take characters from: check the sources")
-    # BPE without merges is one token per character, in a form that every reader of tokenizer.json knows.
-    spelled = [*special_tokens, *sorted(characters)]
-    hf = HFTokenizer(models.BPE({token: token_id for token_id, token in enumerate(spelled)}, []))
-    hf.decoder = decoders.Fuse()  # concatenation; without a decoder the library puts spaces between tokens
-    hf.add_special_tokens(_added(special_tokens))
+        raise UserError("there is no text to take characters from; check the sources")
+    # BPE without merges: one token per character, in a form that every reader of tokenizer.json supports.
+    vocabulary = [*special_tokens, *sorted(characters)]
+    hf = HFTokenizer(models.BPE({token: token_id for token_id, token in enumerate(vocabulary)}, []))
+    hf.decoder = decoders.Fuse()  # concatenates; without a decoder, the library inserts spaces between tokens
+    hf.add_special_tokens(_as_special(special_tokens))
     return Tokenizer(hf, _config(special_tokens))
 
 
 def sample_evenly(texts: Iterable[str], max_bytes: int) -> list[str]:
-    """At most `max_bytes` of the texts in UTF-8, spread evenly over all of them; all of them when they fit.
+    """At most `max_bytes` of the texts in UTF-8, spread evenly; all of the texts if they fit.
 
-    The number of texts is not known in advance: when the sample is full every second chunk of it is dropped, and from
-    then on every second chunk is left out. The same texts give the same sample.
+    The number of texts is not known in advance, so when the sample is full, every second chunk is dropped and the sampling
+    stride doubles. Deterministic.
     """
     sample: list[str] = []
     size = 0
@@ -128,7 +128,7 @@ def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def _added(tokens: Sequence[str]) -> list[AddedToken]:
+def _as_special(tokens: Sequence[str]) -> list[AddedToken]:
     return [AddedToken(token, special=True, normalized=False) for token in tokens]
 
 

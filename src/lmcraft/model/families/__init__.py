@@ -1,4 +1,12 @@
-"""The model families: one table each. The first that can say a configuration is the one that it is saved as."""
+"""Model families: one table each, translating a Hugging Face model type to `TransformerConfig` and our weights, and back.
+
+family      `Family`, the table: fields of config.json, names and layouts of weights
+common      entries that several families share: sizes, rotary positions, sliding windows, Llama's weight names
+gpt2, gpt_neox, llama (and Mistral), qwen (2, 3 and its mixture of experts), gemma3, phi3, olmo2
+lmcraft     our own format, for configurations that no Hugging Face family can express
+
+A configuration is saved as the family that it names, or as the first in `IN_ORDER` that can express it.
+"""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -24,19 +32,19 @@ def family_of(hf_config: Mapping[str, Any]) -> Family:
     """The family that a config.json names.
 
     Raises:
-        UserError: it names none that we know.
+        UserError: its model_type is not supported.
     """
     model_type = str(hf_config.get("model_type"))
     if model_type not in FAMILIES:
         near = get_close_matches(model_type, FAMILIES, n=1, cutoff=0.0)
         raise UserError(
-            f"config.json: model_type={model_type!r} is not a family that lmcraft knows ({', '.join(FAMILIES)}); "
+            f"config.json: model_type={model_type!r} is not supported ({', '.join(FAMILIES)} are); "
             f"the nearest name is {near[0]!r}, and docs/add-a-family.md shows how to add one"
         )
     return FAMILIES[model_type]
 
 
 def family_for(config: TransformerConfig) -> Family:
-    """The family to save a configuration as: the one it names, if that can say all of it, else the first that can."""
+    """The family to save a configuration as: the one that it names if that can express it, else the first that can."""
     named = FAMILIES.get(config.family)
     return next(family for family in (named, *IN_ORDER) if family is not None and not family.misfits(config))

@@ -1,4 +1,4 @@
-"""What the tables of many families share: the groups of keys for rotary positions and windows, and Llama's names."""
+"""Entries that several families share: sizes, rotary positions, sliding windows, and Llama's weight names."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from lmcraft.model.families.family import Field, Weight
 
 BIAS = {True: "all", False: "none"}
 SILU = {"silu": "swiglu", "swish": "swiglu", "gelu_pytorch_tanh": "geglu_tanh"}
-# What each type of scaling reads; the rest of `RopeScaling` is not written for it.
+# The fields of `RopeScaling` that each scaling type uses; only these are written.
 SCALING_KEYS = {
     "default": (),
     "linear": ("factor",),
@@ -28,60 +28,63 @@ SCALING_KEYS = {
     "longrope": ("factor", "original_max_position_embeddings", "attention_factor", "short_factor", "long_factor"),
 }
 REQUIRED = ("factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor")
-# What earlier releases called a type.
+# Type names of earlier releases.
 OLDER_TYPES = {"su": "longrope"}
 
 
 @dataclass(frozen=True)
 class Rotary:
-    """The base of the wavelengths and their scaling.
+    """Base, rotated share and scaling of rotary positions.
 
-    Transformers 5 keeps them in `rope_parameters`, earlier releases in `rope_theta`, `rope_scaling` and the like: both are
-    read, and both are written.
+    Transformers 5 stores them in `rope_parameters`, earlier releases in `rope_theta`, `rope_scaling` and similar keys. Both
+    forms are read, and both are written.
     """
 
     theta: float = 10000.0
-    """What a missing base means."""
+    """Base if the key is missing."""
     types: tuple[str, ...] = ("default", "linear", "llama3", "yarn", "longrope")
-    """The types of scaling that the family has."""
+    """Scaling types that the family supports."""
     theta_key: str = "rope_theta"
-    """Earlier releases' key for the base."""
+    """Key of the base in earlier releases."""
     partial_key: str = "partial_rotary_factor"
-    """Earlier releases' key for the rotated share."""
+    """Key of the rotated share in earlier releases."""
     partial: float = 1.0
-    """What a missing share means."""
+    """Rotated share if the key is missing."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        said = self._said(hf_config)
-        theta = said.get("rope_theta", hf_config.get(self.theta_key))
-        share = said.get("partial_rotary_factor", hf_config.get(self.partial_key))
+        rope = self._rope_parameters(hf_config)
+        theta = rope.get("rope_theta", hf_config.get(self.theta_key))
+        share = rope.get("partial_rotary_factor", hf_config.get(self.partial_key))
         return {
             "rope_theta": self.theta if theta is None else theta,
             "partial_rotary_factor": self.partial if share is None else share,
-            "rope_scaling": self._scaling(said, hf_config, read_so_far["max_position_embeddings"]),
+            "rope_scaling": self._scaling(rope, hf_config, read_so_far["max_position_embeddings"]),
         }
 
-    def _said(self, hf_config: Mapping[str, Any]) -> Mapping[str, Any]:
-        said: Mapping[str, Any] = hf_config.get("rope_scaling") or hf_config.get("rope_parameters") or {}
-        return said
+    def _rope_parameters(self, hf_config: Mapping[str, Any]) -> Mapping[str, Any]:
+        rope: Mapping[str, Any] = hf_config.get("rope_scaling") or hf_config.get("rope_parameters") or {}
+        return rope
 
-    def _scaling(self, said: Mapping[str, Any], hf_config: Mapping[str, Any], max_position_embeddings: int) -> RopeScaling:
-        kind: Any = said.get("rope_type", said.get("type")) or "default"
+    def _scaling(self, rope: Mapping[str, Any], hf_config: Mapping[str, Any], max_position_embeddings: int) -> RopeScaling:
+        kind: Any = rope.get("rope_type", rope.get("type")) or "default"
         kind = OLDER_TYPES.get(kind, kind)
         if kind not in self.types:
             raise UserError(
-                f"config.json: rotary scaling of type {kind!r} is not supported for this family: {', '.join(self.types)} are"
+                f"config.json: rotary scaling type {kind!r} is not supported for this family; "
+                f"supported: {', '.join(self.types)}"
             )
-        known = {key: said[key] for key in SCALING_KEYS[kind] if said.get(key) is not None}
+        values = {key: rope[key] for key in SCALING_KEYS[kind] if rope.get(key) is not None}
         if "original_max_position_embeddings" in SCALING_KEYS[kind]:
-            length = hf_config.get("original_max_position_embeddings")  # outside `rope_scaling` in Phi 3, and wins there
-            length = length or known.get("original_max_position_embeddings") or max_position_embeddings
-            known["original_max_position_embeddings"] = length
-            known.setdefault("factor", max_position_embeddings / length)
+            length = hf_config.get(
+                "original_max_position_embeddings"
+            )  # Phi 3 keeps it outside `rope_scaling`, where it takes precedence
+            length = length or values.get("original_max_position_embeddings") or max_position_embeddings
+            values["original_max_position_embeddings"] = length
+            values.setdefault("factor", max_position_embeddings / length)
         for key in ("short_factor", "long_factor"):
-            if key in known:
-                known[key] = tuple(known[key])
-        return RopeScaling(rope_type=kind, **known)
+            if key in values:
+                values[key] = tuple(values[key])
+        return RopeScaling(rope_type=kind, **values)
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
         scaling = self._scaling_json(config)
@@ -104,7 +107,7 @@ class Rotary:
 
 @dataclass(frozen=True)
 class LocalRotary(Rotary):
-    """Gemma 3's: full layers have one base, with scaling, and sliding layers another."""
+    """Gemma 3: full-attention layers have one base, with scaling; sliding layers have another, without."""
 
     theta: float = 1_000_000.0
     local_theta: float = 10_000.0
@@ -114,7 +117,7 @@ class LocalRotary(Rotary):
         theta = local.get("rope_theta", hf_config.get("rope_local_base_freq"))
         return {**super().read(hf_config, read_so_far), "rope_local_theta": self.local_theta if theta is None else theta}
 
-    def _said(self, hf_config: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _rope_parameters(self, hf_config: Mapping[str, Any]) -> Mapping[str, Any]:
         full = (hf_config.get("rope_parameters") or {}).get("full_attention") or {}
         return {**full, **(hf_config.get("rope_scaling") or {})}
 
@@ -129,10 +132,10 @@ class LocalRotary(Rotary):
 
 @dataclass(frozen=True)
 class Window:
-    """`sliding_window` for all layers, null for none."""
+    """`sliding_window` for all layers; null means full attention."""
 
     default: int = 0
-    """What a missing key means."""
+    """Window if the key is missing."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"sliding_window": hf_config.get("sliding_window", self.default) or 0}
@@ -143,14 +146,14 @@ class Window:
 
 @dataclass(frozen=True)
 class LayeredWindow:
-    """`sliding_window` for the layers that `layer_types` names."""
+    """`sliding_window` for the layers that `layer_types` marks as sliding."""
 
     default: int
-    """What a missing window means."""
+    """Window if the key is missing."""
     layer_types: Callable[[Mapping[str, Any], int], list[str]]
-    """What missing layer types mean, for so many layers."""
+    """Layer types if the key is missing, from config.json and the number of layers."""
     switch: str = ""
-    """A key that has to be true for any layer to slide."""
+    """Key that must be true for any layer to slide; empty: none."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
         window = hf_config.get("sliding_window", self.default) or 0
@@ -171,7 +174,7 @@ class LayeredWindow:
 
 
 def by_max_window_layers(hf_config: Mapping[str, Any], layers: int) -> list[str]:
-    """Qwen's: the first `max_window_layers` see everything."""
+    """Qwen's rule: the first `max_window_layers` layers use full attention."""
     full = hf_config.get("max_window_layers", 28)
     return ["full_attention" if layer < full else "sliding_attention" for layer in range(layers)]
 
@@ -186,7 +189,7 @@ def sizes(
     num_key_value_heads: int | None = None,
     head_dim: int | None = None,
 ) -> tuple[Field, ...]:
-    """The sizes under Llama's keys, with what missing ones mean; no default for heads: as many, or as wide, as fit."""
+    """The sizes under Llama's keys, with their defaults; None: as many key-value as query heads, equally wide heads."""
     return (
         Field("vocab_size", "vocab_size", vocab_size),
         Field("max_position_embeddings", "max_position_embeddings", max_position_embeddings),
@@ -206,7 +209,7 @@ def head_width(read: Mapping[str, Any]) -> int:
     return int(read["hidden_size"] // read["num_attention_heads"])
 
 
-# Not of these families; transformers carries the first two along unread.
+# These families have no such dropouts; transformers keeps the first two keys without reading them.
 DROPOUTS = (
     Field("embd_pdrop", "embedding_dropout", 0.0),
     Field("resid_pdrop", "residual_dropout", 0.0),
@@ -239,11 +242,11 @@ def has_qk_norm(config: TransformerConfig, layer: int) -> bool:
 
 
 def layer_weight(hf: str, ours: str, **options: Any) -> Weight:
-    """One tensor of each layer under Llama's names."""
+    """One tensor per layer, under Llama's names."""
     return Weight(f"model.layers.{{i}}.{hf}", (f"layers.{{i}}.{ours}",), **options)
 
 
-OUTSIDE = (
+EMBEDDINGS = (
     Weight("model.embed_tokens.weight", ("embed_tokens.weight",)),
     Weight("model.norm.weight", ("norm.weight",)),
     Weight("lm_head.weight", ("lm_head.weight",), when=is_untied),

@@ -1,4 +1,6 @@
-"""Gemma 3's text models (arXiv 2503.19786): norms around sub-layers, windows in five layers of six, scaled embeddings."""
+"""Gemma 3's text models (arXiv 2503.19786): norms before and after sub-layers, sliding windows in five of six layers, scaled
+embeddings.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +15,8 @@ def _layer_types(hf_config: Mapping[str, Any], layers: int) -> list[str]:
 
 
 def _refuse(hf_config: Mapping[str, Any]) -> str | None:
-    wanted = ("final_logit_softcapping", "attn_logit_softcapping", "use_bidirectional_attention")
-    return next((f"{key}={hf_config[key]}" for key in wanted if hf_config.get(key)), None)
+    unsupported = ("final_logit_softcapping", "attn_logit_softcapping", "use_bidirectional_attention")
+    return next((f"{key}={hf_config[key]}" for key in unsupported if hf_config.get(key)), None)
 
 
 GEMMA3 = Family(
@@ -41,7 +43,7 @@ GEMMA3 = Family(
     refuse=_refuse,
     optional_prefix="model.",
     weights=(
-        *common.OUTSIDE,
+        *common.EMBEDDINGS,
         *common.ATTENTION,
         *common.MLP,
         common.layer_weight("input_layernorm.weight", "attention_norm.weight"),

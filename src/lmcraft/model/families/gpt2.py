@@ -1,4 +1,4 @@
-"""GPT-2 (Radford et al. 2019): LayerNorm, learned positions, GELU, biases everywhere; matrices kept as (in, out)."""
+"""GPT-2 (Radford et al. 2019): LayerNorm, learned positions, GELU, biases everywhere; matrices stored as (in, out)."""
 
 from collections.abc import Mapping
 from typing import Any

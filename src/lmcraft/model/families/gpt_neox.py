@@ -1,4 +1,4 @@
-"""GPT-NeoX (arXiv 2204.06745) and Pythia (arXiv 2304.01373): parallel sub-layers, a quarter of each head rotated."""
+"""GPT-NeoX (arXiv 2204.06745) and Pythia (arXiv 2304.01373): parallel residual, a quarter of each head rotated."""
 
 from lmcraft.model.families import common
 from lmcraft.model.families.family import Family, Field, Weight
@@ -6,7 +6,7 @@ from lmcraft.model.families.family import Family, Field, Weight
 GELU = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
 
 
-def _both(hf: str, ours: str) -> tuple[Weight, ...]:
+def _weight_and_bias(hf: str, ours: str) -> tuple[Weight, ...]:
     return tuple(Weight(f"gpt_neox.{hf}.{part}", (f"{ours}.{part}",)) for part in ("weight", "bias"))
 
 
@@ -42,8 +42,8 @@ GPT_NEOX = Family(
     },
     weights=(
         Weight("gpt_neox.embed_in.weight", ("embed_tokens.weight",)),
-        *_both("layers.{i}.input_layernorm", "layers.{i}.attention_norm"),
-        *_both("layers.{i}.post_attention_layernorm", "layers.{i}.feed_forward_norm"),
+        *_weight_and_bias("layers.{i}.input_layernorm", "layers.{i}.attention_norm"),
+        *_weight_and_bias("layers.{i}.post_attention_layernorm", "layers.{i}.feed_forward_norm"),
         Weight(
             "gpt_neox.layers.{i}.attention.query_key_value.weight",
             tuple(f"layers.{{i}}.attention.{p}_proj.weight" for p in "qkv"),
@@ -59,9 +59,9 @@ GPT_NEOX = Family(
         Weight(
             "gpt_neox.layers.{i}.attention.dense.bias", ("layers.{i}.attention.o_proj.bias",), when=common.has_output_bias
         ),
-        *_both("layers.{i}.mlp.dense_h_to_4h", "layers.{i}.feed_forward.up_proj"),
-        *_both("layers.{i}.mlp.dense_4h_to_h", "layers.{i}.feed_forward.down_proj"),
-        *_both("final_layer_norm", "norm"),
+        *_weight_and_bias("layers.{i}.mlp.dense_h_to_4h", "layers.{i}.feed_forward.up_proj"),
+        *_weight_and_bias("layers.{i}.mlp.dense_4h_to_h", "layers.{i}.feed_forward.down_proj"),
+        *_weight_and_bias("final_layer_norm", "norm"),
         Weight("embed_out.weight", ("lm_head.weight",), when=common.is_untied),
     ),
     optional_prefix="gpt_neox.",

@@ -1,4 +1,4 @@
-"""Llama 1 to 3 (arXiv 2302.13971, 2407.21783), what is built like it (SmolLM2, TinyLlama), and Mistral (2310.06825)."""
+"""Llama 1 to 3 (arXiv 2302.13971, 2407.21783), models of the same design (SmolLM2, TinyLlama), and Mistral (2310.06825)."""
 
 from lmcraft.model.families import common
 from lmcraft.model.families.family import Family, Field
@@ -20,7 +20,7 @@ LLAMA = Family(
     ),
     implied=lambda config: PLAIN,
     optional_prefix="model.",
-    weights=(*common.OUTSIDE, *common.ATTENTION, *common.MLP, *common.NORMS),
+    weights=(*common.EMBEDDINGS, *common.ATTENTION, *common.MLP, *common.NORMS),
 )
 
 MISTRAL = Family(
@@ -37,5 +37,5 @@ MISTRAL = Family(
     ),
     implied=lambda config: PLAIN,
     optional_prefix="model.",
-    weights=(*common.OUTSIDE, *common.ATTENTION, *common.MLP, *common.NORMS),
+    weights=(*common.EMBEDDINGS, *common.ATTENTION, *common.MLP, *common.NORMS),
 )

@@ -1,6 +1,6 @@
-"""Our own format, for a configuration that no Hugging Face family can say: every field and weight under our names.
+"""Our own format, for configurations that no Hugging Face family can express: all fields and weights under our names.
 
-lmcraft opens it; transformers does not.
+Only lmcraft opens it; transformers does not.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,19 +16,19 @@ from lmcraft.model.families.family import Family
 from lmcraft.model.transformer import Transformer
 
 
-class NativeFields:
-    """All of them."""
+class OurFields:
+    """All fields of `TransformerConfig`, under our names."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        said = {f.name: hf_config[f.name] for f in fields(TransformerConfig) if f.name in hf_config}
-        return _tuples(said | {"rope_scaling": RopeScaling(**_tuples(said.get("rope_scaling", {})))})
+        values = {f.name: hf_config[f.name] for f in fields(TransformerConfig) if f.name in hf_config}
+        return _lists_to_tuples(values | {"rope_scaling": RopeScaling(**_lists_to_tuples(values.get("rope_scaling", {})))})
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
         hf_config |= asdict(config)
 
 
-class NativeFamily(Family):
-    """The identity."""
+class OurFamily(Family):
+    """Weights keep our names and layout."""
 
     def to_hf(self, config: TransformerConfig, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: tensor.contiguous() for name, tensor in state.items()}
@@ -39,7 +39,7 @@ class NativeFamily(Family):
         for name in shapes:
             tensor = read(name)
             if tensor is None:
-                raise UserError(f"the checkpoint has no tensor '{name}': it is not a whole model")
+                raise UserError(f"the checkpoint has no tensor '{name}'; it is not a complete model")
             yield name, tensor
 
     def stacks(self, config: TransformerConfig) -> Iterator[tuple[str, list[str]]]:
@@ -53,14 +53,14 @@ class NativeFamily(Family):
         yield hf_name, tensor
 
 
-def _tuples(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+def _lists_to_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-LMCRAFT = NativeFamily(
+LMCRAFT = OurFamily(
     model_type="lmcraft",
     architecture="Transformer",
-    fields=(NativeFields(),),
+    fields=(OurFields(),),
     implied=lambda config: {},
     weights=(),
 )

@@ -1,4 +1,4 @@
-"""OLMo 2 (arXiv 2501.00656): Llama with norms of the sub-layers' outputs, and of all queries and keys of a token."""
+"""OLMo 2 (arXiv 2501.00656): Llama with norms after the sub-layers, and QK norm over all heads of a token."""
 
 from lmcraft.model.families import common
 from lmcraft.model.families.family import Family, Field
@@ -24,7 +24,7 @@ OLMO2 = Family(
     },
     optional_prefix="model.",
     weights=(
-        *common.OUTSIDE,
+        *common.EMBEDDINGS,
         *common.ATTENTION,
         *common.MLP,
         common.layer_weight("post_attention_layernorm.weight", "attention_post_norm.weight"),

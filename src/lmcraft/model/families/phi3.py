@@ -9,17 +9,17 @@ from lmcraft.model.families.family import Family, Field, Weight
 
 
 class Phi3Rotary(common.Rotary):
-    """Writes the original length outside `rope_scaling`, where transformers looks for it first."""
+    """Also writes the original length outside `rope_scaling`, where transformers looks first."""
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
         super().write(config, hf_config)
         length = config.rope_scaling.original_max_position_embeddings
         hf_config["original_max_position_embeddings"] = length or config.max_position_embeddings
 
-    def _said(self, hf_config: Mapping[str, Any]) -> Mapping[str, Any]:
-        said = super()._said(hf_config)
-        kind = said.get("rope_type", said.get("type"))
-        return {**said, "rope_type": "longrope"} if kind == "yarn" else said  # what the first release called it
+    def _rope_parameters(self, hf_config: Mapping[str, Any]) -> Mapping[str, Any]:
+        rope = super()._rope_parameters(hf_config)
+        kind = rope.get("rope_type", rope.get("type"))
+        return {**rope, "rope_type": "longrope"} if kind == "yarn" else rope  # the first release called it yarn
 
 
 PHI3 = Family(
@@ -37,7 +37,7 @@ PHI3 = Family(
     implied=lambda config: {"norm": "rmsnorm", "position": "rotary", "qk_norm": False},
     optional_prefix="model.",
     weights=(
-        *common.OUTSIDE,
+        *common.EMBEDDINGS,
         Weight(
             "model.layers.{i}.self_attn.qkv_proj.weight", tuple(f"layers.{{i}}.attention.{p}_proj.weight" for p in "qkv")
         ),

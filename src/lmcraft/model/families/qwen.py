@@ -23,7 +23,7 @@ QWEN2 = Family(
     fields=(*common.sizes(151936, 32768, 4096, 22016, 32, 32, num_key_value_heads=32), *COMMON, WINDOW),
     implied=lambda config: PLAIN | {"qk_norm": False, "attention_bias": "qkv"},
     optional_prefix="model.",
-    weights=(*common.OUTSIDE, *common.ATTENTION, *common.MLP, *common.NORMS),
+    weights=(*common.EMBEDDINGS, *common.ATTENTION, *common.MLP, *common.NORMS),
 )
 
 QWEN3 = Family(
@@ -37,12 +37,12 @@ QWEN3 = Family(
     ),
     implied=lambda config: PLAIN | {"qk_norm": True},
     optional_prefix="model.",
-    weights=(*common.OUTSIDE, *common.ATTENTION, *common.MLP, *common.NORMS),
+    weights=(*common.EMBEDDINGS, *common.ATTENTION, *common.MLP, *common.NORMS),
 )
 
 
 class DenseLayers:
-    """`mlp_only_layers`, and those that `decoder_sparse_step` passes over."""
+    """Dense layers: `mlp_only_layers`, and those that `decoder_sparse_step` skips."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
         step = hf_config.get("decoder_sparse_step", 1)
@@ -55,7 +55,7 @@ class DenseLayers:
 
 
 class SwitchedWindow(common.Window):
-    """A window for all layers, if `use_sliding_window` is true."""
+    """One window for all layers, if `use_sliding_window` is true."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
         return super().read(hf_config, read_so_far) if hf_config.get("use_sliding_window") else {}
@@ -86,7 +86,7 @@ QWEN3_MOE = Family(
     implied=lambda config: PLAIN | {"qk_norm": True},
     optional_prefix="model.",
     weights=(
-        *common.OUTSIDE,
+        *common.EMBEDDINGS,
         *common.ATTENTION,
         *common.MLP,
         *common.NORMS,
