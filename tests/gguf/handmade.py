@@ -1,4 +1,4 @@
-"""GGUF files put together byte by byte, so that each byte can be wrong."""
+"""Builds GGUF files byte by byte, so that each byte can be wrong."""
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ def text(value: str | bytes) -> bytes:
 
 
 def value(kind: str, content: Any) -> bytes:
-    """A type and a value; "[u32]" is an array, "text" and "[text]" are what they say."""
+    """A type and a value; "[u32]" is an array."""
     if kind.startswith("["):
         inner = [value(kind[1:-1], entry) for entry in content]
         number = struct.unpack("<I", value(kind[1:-1], content[0] if content else _empty(kind[1:-1]))[:4])[0]

@@ -1,4 +1,4 @@
-"""The container: what is in it, and that nothing in it is believed before it is checked."""
+"""The container: its contents, and that everything in it is checked before it is used."""
 
 import struct
 from pathlib import Path
@@ -40,23 +40,23 @@ def test_values_of_every_type(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    found = GGUFFile(tmp_path / "a.gguf").metadata
+    metadata = GGUFFile(tmp_path / "a.gguf").metadata
     plain = {"u8": 200, "i8": -100, "u16": 60000, "i16": -30000, "u32": 2**32 - 1, "i32": -(2**31), "u64": 2**64 - 1}
     plain |= {"i64": -(2**63), "f64": 0.1, "yes": True, "text": "天地 🙂", "texts": ["a", "", "玄黄"]}
-    assert {key: found[key] for key in plain} == plain
-    assert found.number("f32") == 1e-5 and found.numbers("numbers").tolist() == [1.5, -2.0]  # type: ignore[union-attr]
-    assert found["flags"].tolist() == [True, False]
-    assert found.text("no such key") is None and found.count("no such key") is None
+    assert {key: metadata[key] for key in plain} == plain
+    assert metadata.number("f32") == 1e-5 and metadata.numbers("numbers").tolist() == [1.5, -2.0]  # type: ignore[union-attr]
+    assert metadata["flags"].tolist() == [True, False]
+    assert metadata.text("no such key") is None and metadata.count("no such key") is None
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_both_versions_and_an_alignment(version: int, tmp_path: Path) -> None:
+def test_versions_2_and_3_and_alignment(version: int, tmp_path: Path) -> None:
     keys = {"general.alignment": value("u32", 64)}
     content = container(keys, [tensor("a", [2, 3]), tensor("b", [4], 1, 64)], version=version)
     content += bytes(-len(content) % 64) + np.arange(6, dtype="<f4").tobytes() + bytes(40) + np.ones(4, "<f2").tobytes()
-    found = GGUFFile(file(tmp_path, content))
-    assert found.tensor("a").tolist() == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
-    assert found.tensor("b").tolist() == [1.0] * 4 and found.tensor("b").dtype == torch.float16
+    gguf_file = GGUFFile(file(tmp_path, content))
+    assert gguf_file.tensor("a").tolist() == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
+    assert gguf_file.tensor("b").tolist() == [1.0] * 4 and gguf_file.tensor("b").dtype == torch.float16
 
 
 @pytest.mark.parametrize("kind", [kind.name for kind in TYPES.values()])
@@ -75,21 +75,21 @@ def test_tensors_are_those_of_the_package(kind: str, tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    found = GGUFFile(tmp_path / "a.gguf")
+    gguf_file = GGUFFile(tmp_path / "a.gguf")
     expected = torch.from_numpy(np.asarray(gguf.dequantize(data, number)).reshape(2, 3, 512).copy())
-    torch.testing.assert_close(found.tensor("x").float(), expected, rtol=0, atol=0, equal_nan=True)
-    torch.testing.assert_close(found.tensor("x", 1).float(), expected[1], rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(gguf_file.tensor("x").float(), expected, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(gguf_file.tensor("x", 1).float(), expected[1], rtol=0, atol=0, equal_nan=True)
     dtypes = {"F16": torch.float16, "BF16": torch.bfloat16}
-    assert found.tensor("x").dtype == dtypes.get(kind, torch.float32)
+    assert gguf_file.tensor("x").dtype == dtypes.get(kind, torch.float32)
 
 
-def test_plain_tensors_look_into_the_map_and_never_change_the_file(tmp_path: Path) -> None:
+def test_unquantized_tensors_view_the_map_and_never_change_the_file(tmp_path: Path) -> None:
     path = file(tmp_path, container({}, [tensor("a", [4])], np.arange(4, dtype="<f4").tobytes()))
-    found = GGUFFile(path)
-    view, again = found.tensor("a"), found.tensor("a")
+    gguf_file = GGUFFile(path)
+    view, again = gguf_file.tensor("a"), gguf_file.tensor("a")
     view += 1
     assert again.tolist() == [1.0, 2.0, 3.0, 4.0]
-    del found
+    del gguf_file
     assert view.tolist() == [1.0, 2.0, 3.0, 4.0]
     assert GGUFFile(path).tensor("a").tolist() == [0.0, 1.0, 2.0, 3.0]
 
@@ -102,20 +102,20 @@ NESTED = ARRAY + struct.pack("<IQ", 9, 1) * 5 + struct.pack("<IQ", 0, 0)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "name a whole .gguf file"),
+        (b"", "use a complete .gguf file"),
         (b"GG", "the first word at byte 0 needs 4 bytes"),
         (b"PK\x03\x04" + bytes(40), "does not begin with GGUF"),
-        (container(version=1), "GGUF version 1, and"),
+        (container(version=1), "GGUF version 1, but only"),
         (container(version=3 << 24), "big-endian GGUF"),
-        (container(counts=(HUGE, 0)), "more than it has room for"),
-        (container(counts=(0, HUGE)), "more than it has room for"),
-        (container(counts=(2**60, 2**60)), "more than it has room for"),
+        (container(counts=(HUGE, 0)), "more than fit in it"),
+        (container(counts=(0, HUGE)), "more than fit in it"),
+        (container(counts=(2**60, 2**60)), "more than fit in it"),
         (container([("a", struct.pack("<IQ", 8, HUGE))]), "needs 9223372036854775808 bytes"),
         (container([("a", value("text", b"\xff\xfe"))]), "not UTF-8"),
         (container([("a", struct.pack("<I", 77))]), "type 77"),
-        (container([("a", value("u8", 1)), ("a", value("u8", 1))]), "key 'a' comes twice"),
+        (container([("a", value("u8", 1)), ("a", value("u8", 1))]), "key 'a' appears twice"),
         (container([("a" * 5000, value("u8", 1))]), "5000 characters"),
-        (container([("a", struct.pack("<IB", 7, 2))]), "true .1. or false"),
+        (container([("a", struct.pack("<IB", 7, 2))]), "2 instead of true .1. or false"),
         (container([("a", ARRAY + struct.pack("<IQ", 4, HUGE))]), "9223372036854775808 values"),
         (container([("a", ARRAY + struct.pack("<IQ", 8, 2**40))]), "1099511627776 values"),
         (container([("a", ARRAY + struct.pack("<IQ", 50, 1))]), "values of type 50"),
@@ -125,7 +125,7 @@ NESTED = ARRAY + struct.pack("<IQ", 9, 1) * 5 + struct.pack("<IQ", 0, 0)
         (container({"general.alignment": value("u32", 0)}), "0 is not a power of two"),
         (container({"general.alignment": value("u32", 2**31)}), "2147483648 is outside"),
         (container({"general.alignment": value("text", "32")}), "'32' is not a whole number"),
-        (container({}, [tensor("a", [1]), tensor("a", [1])], bytes(32)), "tensor 'a' comes twice"),
+        (container({}, [tensor("a", [1]), tensor("a", [1])], bytes(32)), "tensor 'a' appears twice"),
         (container({}, [tensor("a", [])], bytes(64)), "0 dimensions"),
         (container({}, [tensor("a", [1] * 5)], bytes(64)), "5 dimensions"),
         (container({}, [tensor("a", [0])], bytes(64)), r"impossible shape \(0,\)"),
@@ -133,18 +133,18 @@ NESTED = ARRAY + struct.pack("<IQ", 9, 1) * 5 + struct.pack("<IQ", 0, 0)
         (container({}, [tensor("a", [33], 8)], bytes(64)), "impossible shape"),
         (container({}, [tensor("a", [16])], bytes(60)), "needs 64 bytes"),
         (container({}, [tensor("a", [1], 0, 2**62)], bytes(64)), "needs 4 bytes at byte"),
-        (container({}, [tensor("a", [1], 0, 4)], bytes(64)), "no multiple of the alignment"),
-        (container({}, [tensor("a", [256], 23)], bytes(640)), "'a' is of type IQ4_XS, which cannot be read"),
+        (container({}, [tensor("a", [1], 0, 4)], bytes(64)), "not a multiple of the alignment"),
+        (container({}, [tensor("a", [256], 23)], bytes(640)), "'a' is of type IQ4_XS, which is not supported"),
         (container({}, [tensor("a", [256], 99)], bytes(640)), "'a' is of type number 99"),
     ],
 )
-def test_what_is_damaged_is_one_sentence(content: bytes, message: str, tmp_path: Path) -> None:
+def test_damaged_files_are_one_sentence(content: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message) as error:
         GGUFFile(file(tmp_path, content))
     assert "made.gguf" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_every_cut_is_noticed(tmp_path: Path) -> None:
+def test_every_truncation_is_detected(tmp_path: Path) -> None:
     keys = {"general.architecture": value("text", "llama"), "list": value("[text]", ["a", "b"]), "x": value("f32", 1.0)}
     whole = container(keys, [tensor("a", [8, 2]), tensor("b", [32], 8, 64)], bytes(64 + 34))
     assert GGUFFile(file(tmp_path, whole)).tensor("b").shape == (32,)
@@ -153,36 +153,36 @@ def test_every_cut_is_noticed(tmp_path: Path) -> None:
             GGUFFile(file(tmp_path, whole[:length]))
 
 
-def test_what_is_not_a_file(tmp_path: Path) -> None:
+def test_missing_files_tensors_and_slices(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no file"):
         GGUFFile(tmp_path / "none.gguf")
     with pytest.raises(UserError, match="cannot be read as GGUF"):
         GGUFFile(tmp_path)
-    found = opened(tmp_path, {}, [tensor("a", [4])], bytes(16))
+    gguf_file = opened(tmp_path, {}, [tensor("a", [4])], bytes(16))
     with pytest.raises(UserError, match="no tensor 'b'"):
-        found.tensor("b")
+        gguf_file.tensor("b")
     with pytest.raises(UserError, match="no slice 0"):
-        found.tensor("a", 0)
+        gguf_file.tensor("a", 0)
 
 
 def test_values_of_another_type_than_expected(tmp_path: Path) -> None:
     keys = {"t": value("text", "x"), "n": value("u32", 7), "nan": value("f32", float("nan")), "big": value("u64", 2**40)}
     keys |= {"l": value("[u32]", [1]), "b": value("bool", 1), "nested": value("[[u8]]", [[1], [2]])}
-    found = opened(tmp_path, keys).metadata
+    metadata = opened(tmp_path, keys).metadata
     for take in (
-        lambda: found.count("t"),
-        lambda: found.count("b"),
-        lambda: found.count("big"),
-        lambda: found.count("n", least=8),
-        lambda: found.text("n"),
-        lambda: found.flag("n"),
-        lambda: found.number("nan"),
-        lambda: found.number("b"),
-        lambda: found.texts("l"),
-        lambda: found.texts("nested"),
-        lambda: found.numbers("t"),
-        lambda: found.numbers("n"),
+        lambda: metadata.count("t"),
+        lambda: metadata.count("b"),
+        lambda: metadata.count("big"),
+        lambda: metadata.count("n", least=8),
+        lambda: metadata.text("n"),
+        lambda: metadata.flag("n"),
+        lambda: metadata.number("nan"),
+        lambda: metadata.number("b"),
+        lambda: metadata.texts("l"),
+        lambda: metadata.texts("nested"),
+        lambda: metadata.numbers("t"),
+        lambda: metadata.numbers("n"),
     ):
         with pytest.raises(UserError, match="cannot be read: its key"):
             take()
-    assert found.number("n") == 7.0 and found.flag("b") is True
+    assert metadata.number("n") == 7.0 and metadata.flag("b") is True

@@ -1,4 +1,4 @@
-"""Files of a stranger: whatever is in them, reading all of it ends well or in one sentence, soon and in little memory."""
+"""Fuzzing: reading any damaged file succeeds or fails with one sentence, quickly and in little memory."""
 
 import os
 import struct
@@ -26,13 +26,13 @@ pytest.importorskip("gguf")
 
 EXAMPLES = int(os.environ.get("LMCRAFT_FUZZ_EXAMPLES", "150"))
 SEEDS = ("llama", "gemma", "moe", "gpt2")
-MOST_MEMORY = 40_000_000  # bytes; the files have some 50,000
+MAX_MEMORY_BYTES = 40_000_000  # the files have about 50,000
 NUMBERS = (0, 1, 2**7, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**63, 2**64 - 1)
 
 
 @cache
 def seed(name: str) -> bytes:
-    """A sound file."""
+    """A valid file."""
     plain = {"num_hidden_layers": 1, "qk_norm": False, "vocab_size": 300}
     gemma = {"norm": "gemma_rmsnorm", "norm_placement": "both", "feed_forward": "geglu_tanh", "scale_embeddings": True}
     experts = {"num_experts": 3, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
@@ -57,7 +57,7 @@ def seed(name: str) -> bytes:
 
 
 def read_all(path: Path) -> None:
-    """Everything that there is to read."""
+    """Read everything in a file."""
     try:
         container = GGUFFile(path)
         for name, entry in container.tensors.items():
@@ -90,11 +90,11 @@ def check(content: bytes) -> None:
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        assert peak < MOST_MEMORY
+        assert peak < MAX_MEMORY_BYTES
 
 
 @pytest.mark.parametrize("name", SEEDS)
-def test_the_sound_files_can_be_read(name: str, tmp_path: Path) -> None:
+def test_valid_files_can_be_read(name: str, tmp_path: Path) -> None:
     path = tmp_path / "sound.gguf"
     path.write_bytes(seed(name))
     file = read_gguf(path)
@@ -103,8 +103,8 @@ def test_the_sound_files_can_be_read(name: str, tmp_path: Path) -> None:
     assert len(seed(name)) < 100_000
 
 
-def places(content: bytes) -> st.SearchStrategy[int]:
-    """Mostly in the head, where numbers decide what is read."""
+def offsets(content: bytes) -> st.SearchStrategy[int]:
+    """Mostly offsets in the header, where numbers decide what is read."""
     end = len(content) - 1
     head = min(content.rfind(b".weight") + 64, end) if b".weight" in content else end
     return st.one_of(st.integers(0, min(64, end)), st.integers(0, head), st.integers(0, head), st.integers(0, end))
@@ -114,24 +114,24 @@ def places(content: bytes) -> st.SearchStrategy[int]:
 def damaged(draw: st.DrawFn) -> bytes:
     content = bytearray(seed(draw(st.sampled_from(SEEDS))))
     for _ in range(draw(st.integers(1, 3))):
-        place = draw(places(bytes(content)))
+        offset = draw(offsets(bytes(content)))
         match draw(st.sampled_from(("byte", "u32", "u64", "cut", "drop", "repeat", "float"))):
             case "byte":
-                content[place] = draw(st.integers(0, 255))
+                content[offset] = draw(st.integers(0, 255))
             case "u32":
-                content[place : place + 4] = struct.pack("<I", draw(st.sampled_from(NUMBERS)) & (2**32 - 1))
+                content[offset : offset + 4] = struct.pack("<I", draw(st.sampled_from(NUMBERS)) & (2**32 - 1))
             case "u64":
-                content[place : place + 8] = struct.pack("<Q", draw(st.sampled_from(NUMBERS)))
+                content[offset : offset + 8] = struct.pack("<Q", draw(st.sampled_from(NUMBERS)))
             case "float":
-                content[place : place + 4] = struct.pack(
+                content[offset : offset + 4] = struct.pack(
                     "<f", draw(st.sampled_from((0.0, -1.0, 1e38, float("inf"), float("nan"))))
                 )
             case "cut":
-                del content[place + 100 :]
+                del content[offset + 100 :]
             case "drop":
-                del content[place : place + draw(st.integers(1, 16))]
+                del content[offset : offset + draw(st.integers(1, 16))]
             case "repeat":
-                content[place:place] = content[place : place + draw(st.integers(1, 64))]
+                content[offset:offset] = content[offset : offset + draw(st.integers(1, 64))]
     return bytes(content)
 
 
@@ -142,7 +142,7 @@ def test_damaged_files(content: bytes) -> None:
 
 
 def values_in(content: bytes) -> list[tuple[str, int, int]]:
-    """Every whole number in the metadata of a file: its key, where it stands and how many bytes it has."""
+    """All integers in the metadata of a file: key, offset and size in bytes."""
     import gguf
 
     with TemporaryDirectory() as folder:
@@ -158,25 +158,25 @@ def values_in(content: bytes) -> list[tuple[str, int, int]]:
 
 
 @pytest.mark.parametrize("name", SEEDS)
-def test_every_number_of_the_metadata_may_be_anything(name: str) -> None:
+def test_any_value_of_a_metadata_number_is_handled(name: str) -> None:
     """Head counts of 0, 2**31 layers, an infinite base: each is refused, or it does not matter."""
     content = seed(name)
-    found = values_in(content)
-    assert len(found) >= 10
-    for _, place, size in found:
+    values = values_in(content)
+    assert len(values) >= 10
+    for _, offset, size in values:
         for number in (0, 1, 3, 2**31 - 1, 2**32 - 1, 0x7F800000, 0xBF800000):  # the last two: infinity and -1 as floats
-            check(content[:place] + struct.pack("<I", number)[:size] + content[place + size :])
+            check(content[:offset] + struct.pack("<I", number)[:size] + content[offset + size :])
 
 
 def test_more_layers_than_tensors_are_refused(tmp_path: Path) -> None:
     content = seed("llama")
-    place = next(place for key, place, _ in values_in(content) if key == "llama.block_count")
+    offset = next(offset for key, offset, _ in values_in(content) if key == "llama.block_count")
     path = tmp_path / "made.gguf"
     for number, message in (
-        (2**31 - 1, "2147483647, the tensors are those of 1 layers"),
+        (2**31 - 1, "2147483647, but the file has 1 layers"),
         (2**31, "outside 1 to"),
         (0, "outside"),
     ):
-        path.write_bytes(content[:place] + struct.pack("<I", number) + content[place + 4 :])
+        path.write_bytes(content[:offset] + struct.pack("<I", number) + content[offset + 4 :])
         with pytest.raises(UserError, match=f"llama.block_count.*{message}"):
             read_gguf(path)

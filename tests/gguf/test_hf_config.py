@@ -1,4 +1,4 @@
-"""Settings: what metadata mean, and what of them is refused."""
+"""Settings: how metadata are translated, and which are rejected."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -41,9 +41,9 @@ def with_keys(file: GGUFFile, changes: dict[str, Any]) -> GGUFFile:
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("llama", {"general.architecture": "mamba"}, "architecture 'mamba', which lmcraft does not have"),
+        ("llama", {"general.architecture": "mamba"}, "architecture 'mamba', which is not supported"),
         ("llama", {"general.architecture": None}, "architecture None"),
-        ("llama", {"general.type": "adapter"}, "holds no model .adapter."),
+        ("llama", {"general.type": "adapter"}, "contains no model but type 'adapter'"),
         ("llama", {"split.count": 3}, "one of 3 parts"),
         ("llama", {"llama.expert_count": 8}, "Mixtral"),
         ("llama", {"llama.embedding_length": None}, r"no key 'llama\.embedding_length'"),
@@ -53,27 +53,31 @@ def with_keys(file: GGUFFile, changes: dict[str, Any]) -> GGUFFile:
         ("llama", {"llama.attention.head_count": 6}, "2 does not divide|has shape|cannot be rotated"),
         ("llama", {"llama.attention.head_count_kv": 3}, "3 does not divide 4"),
         ("llama", {"llama.attention.value_length": 99}, "16 for keys and 99 for values"),
-        ("llama", {"llama.feed_forward_length": 2**31 - 1}, r"\(64, 96\) and the metadata say \(64, 2147483647\)"),
+        ("llama", {"llama.feed_forward_length": 2**31 - 1}, r"\(64, 96\), but the metadata imply \(64, 2147483647\)"),
         ("llama", {"llama.context_length": 2**31 - 1}, "is more than 67108864"),
-        ("llama", {"llama.block_count": 1}, "1, the tensors are those of 2 layers"),
+        ("llama", {"llama.block_count": 1}, "1, but the file has 2 layers"),
         ("llama", {"llama.attention.layer_norm_rms_epsilon": -1.0}, "not more than 0"),
         ("llama", {"llama.rope.freq_base": 0.0}, "not more than 0"),
-        ("llama", {"llama.rope.dimension_count": 18}, "18 of a head of 16"),
-        ("llama", {"llama.rope.scaling.type": "longrope"}, "'longrope' is no scaling, or its factors are missing"),
-        ("llama", {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.yarn_log_multiplier": 0.1}, "YaRN with the value"),
+        ("llama", {"llama.rope.dimension_count": 18}, "18 of the 16 dimensions"),
+        ("llama", {"llama.rope.scaling.type": "longrope"}, "'longrope' is not a scaling type, or its factors are missing"),
+        (
+            "llama",
+            {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.yarn_log_multiplier": 0.1},
+            "the value 0.1 is not supported for YaRN",
+        ),
         (
             "gemma3",
             {"gemma3.rope.scaling.type": "yarn", "gemma3.rope.scaling.factor": 2.0},
-            "not known for the architecture",
+            "not supported for gemma3",
         ),
-        ("gemma3", {"gemma3.attention.sliding_window_pattern": np.array([True])}, "for 1 layers of 7"),
+        ("gemma3", {"gemma3.attention.sliding_window_pattern": np.array([True])}, "1 entries for 7 layers"),
         ("phi3-longrope", {"phi3.rope.dimension_count": 14}, "one positive factor for each of 7"),
         ("qwen3_moe", {"qwen3moe.expert_used_count": 5}, "5 of 4"),
         ("qwen3_moe", {"qwen3moe.expert_count": 2}, "has shape"),
         ("gpt2", {"gpt2.attention.head_count": 3}, "3 heads of 21"),
     ],
 )
-def test_what_makes_no_sense_is_one_sentence(
+def test_invalid_metadata_is_one_sentence(
     files: Callable[[str], GGUFFile], name: str, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message) as error:
@@ -81,7 +85,7 @@ def test_what_makes_no_sense_is_one_sentence(
     assert "model.gguf" in str(error.value)
 
 
-def test_what_older_files_leave_out(files: Callable[[str], GGUFFile]) -> None:
+def test_defaults_of_keys_missing_in_older_files(files: Callable[[str], GGUFFile]) -> None:
     file = with_keys(files("llama"), dict.fromkeys(("llama.rope.freq_base", "llama.rope.dimension_count")))
     assert read_config(file)["rope_theta"] == 10000.0
     linear = read_config(with_keys(files("llama"), {"llama.rope.scale_linear": 2.0}))
@@ -94,7 +98,7 @@ def test_what_older_files_leave_out(files: Callable[[str], GGUFFile]) -> None:
     assert (none["sliding_window"], set(none["layer_types"])) == (None, {"full_attention"})
 
 
-def test_gemma_27b_scales_its_queries_otherwise() -> None:
+def test_gemma_27b_scales_queries_differently() -> None:
     from lmcraft.gguf.hf_config import gemma_query_scalar
 
     config = {"hidden_size": 5376, "num_attention_heads": 32, "head_dim": 128}
@@ -102,10 +106,10 @@ def test_gemma_27b_scales_its_queries_otherwise() -> None:
     assert gemma_query_scalar(config | {"num_hidden_layers": 48}) == 128
 
 
-def test_heads_that_are_not_pairs_are_refused(files: Callable[[str], GGUFFile]) -> None:
+def test_wrong_head_counts_are_rejected(files: Callable[[str], GGUFFile]) -> None:
     file = read_gguf(files("llama").path)
     file.config["num_attention_heads"] = 48
-    with pytest.raises(UserError, match="64 rows does not have 48 heads of pairs"):
+    with pytest.raises(UserError, match="64 rows does not have 48 heads of even width"):
         file.read("model.layers.0.self_attn.q_proj.weight")
     file = read_gguf(files("gpt_neox").path)
     file.config["num_attention_heads"] = 5
@@ -127,25 +131,25 @@ def test_heads_that_are_not_pairs_are_refused(files: Callable[[str], GGUFFile]) 
         (10000.0, 8, 4.0, 1.0, 4.0, 32),
     ],
 )
-def test_llama3s_numbers_are_found_again(
+def test_llama3_parameters_are_recovered_from_the_factors(
     theta: float, dim: int, factor: float, low: float, high: float, original: int, tmp_path: Path
 ) -> None:
     factors = llama3_factors(theta, dim, factor, low, high, original)
-    found = recover_llama3_scaling(factors.double().numpy(), theta, dim, tmp_path)
+    scaling = recover_llama3_scaling(factors.double().numpy(), theta, dim, tmp_path)
     again = llama3_factors(
         theta,
         dim,
-        *(found[key] for key in ("factor", "low_freq_factor", "high_freq_factor")),
-        found["original_max_position_embeddings"],
+        *(scaling[key] for key in ("factor", "low_freq_factor", "high_freq_factor")),
+        scaling["original_max_position_embeddings"],
     )
     torch.testing.assert_close(again, factors, rtol=1e-4, atol=0)
     if dim >= 64:
-        assert list(found.values()) == ["llama3", factor, low, high, original]
+        assert list(scaling.values()) == ["llama3", factor, low, high, original]
 
 
-def test_factors_that_are_nobodys_are_refused(files: Callable[[str], GGUFFile], tmp_path: Path) -> None:
+def test_unknown_factors_are_rejected(files: Callable[[str], GGUFFile], tmp_path: Path) -> None:
     assert recover_llama3_scaling(np.ones(32), 10000.0, 64, tmp_path) == {"rope_type": "default"}
-    for strange in (np.linspace(1, 9, 32), np.linspace(9, 1, 32), np.full(32, 0.5), np.r_[np.ones(31), 1e30]):
+    for factors in (np.linspace(1, 9, 32), np.linspace(9, 1, 32), np.full(32, 0.5), np.r_[np.ones(31), 1e30]):
         with pytest.raises(UserError, match=f"'{LLAMA3_FACTORS}' are not those of Llama 3"):
-            recover_llama3_scaling(strange, 10000.0, 64, tmp_path)
+            recover_llama3_scaling(factors, 10000.0, 64, tmp_path)
     assert read_config(files("llama3"))["rope_scaling"]["original_max_position_embeddings"] == 8192

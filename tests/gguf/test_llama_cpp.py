@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 CONTEXT = 128
 NEW_TOKENS = 32
 F32 = 0  # of keys and values
-# llama.cpp looks GELU up in a table of 16-bit floats, and multiplies Q8_0 by activations of 8 bits.
+# llama.cpp uses a 16-bit table for GELU, and multiplies Q8_0 by 8-bit activations.
 TOLERANCE = {"f32": 5e-3, "f16": 2e-2, "q8_0": 1e-1}
 PROMPTS = ("The capital of France is", "def read(path):\n", "Once upon a time", "人工智能", "1, 2, 3,")
 
@@ -64,13 +64,13 @@ def test_real_models_written_again_say_the_same(file: Any, quantization: Any, tm
         ids = [*begin, *ours.tokenizer.encode(prompt)]
         assert theirs.tokenize(prompt.encode()) == ids
         theirs.reset()
-        found = list(islice(theirs.generate(ids, temp=0), NEW_TOKENS))
+        generated = list(islice(theirs.generate(ids, temp=0), NEW_TOKENS))
         if quantization == "f16":
             mine = ours.generate(ids, max_new_tokens=NEW_TOKENS, do_sample=False)[0][len(ids) :]
-            assert found[: len(mine)] == mine, prompt
+            assert generated[: len(mine)] == mine, prompt
         # llama.cpp rounds activations to 8 bits for Q8_0, so it may choose the second best where two are nearly as good.
-        logits = ours.transformer(torch.tensor([[*ids, *found]]))[0, len(ids) - 1 : -1]
-        chosen = logits.gather(1, torch.tensor(found)[:, None])[:, 0]
+        logits = ours.transformer(torch.tensor([[*ids, *generated]]))[0, len(ids) - 1 : -1]
+        chosen = logits.gather(1, torch.tensor(generated)[:, None])[:, 0]
         assert float((logits.max(1).values - chosen).max()) < 0.5, prompt
 
 

@@ -92,7 +92,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2-untied": ("GPT2", {**GPT2, "tie_word_embeddings": False, "n_inner": 80}),
     "qwen3_moe": ("Qwen3Moe", MOE),
 }
-# What transformers' own reader of GGUF leaves out: the architecture, scaling, biases, windows, the width of heads, n_inner.
+# Cases that transformers' own GGUF reader does not support: architecture, scaling, biases, windows, head width, n_inner.
 NOT_IN_TRANSFORMERS = (
     "llama-bias",
     "llama3",
@@ -178,21 +178,21 @@ def test_the_names_and_settings_are_transformers(name: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("quantization", ["f16", "bf16", "q8_0"])
 @torch.inference_mode()
-def test_smaller_types_are_near(quantization: str, tmp_path: Path) -> None:
+def test_smaller_types_are_stored_as_the_package_quantizes(quantization: str, tmp_path: Path) -> None:
     model = original("qwen3")
     path = written(model, tmp_path, quantization)
     file = read_gguf(path)
     kinds = {name: entry.type.name for name, entry in file.file.tensors.items()}
-    wanted = quantization.upper()
-    assert kinds["token_embd.weight"] == kinds["blk.1.ffn_down.weight"] == wanted
+    expected_type = quantization.upper()
+    assert kinds["token_embd.weight"] == kinds["blk.1.ffn_down.weight"] == expected_type
     assert kinds["blk.1.attn_norm.weight"] == kinds["output_norm.weight"] == "F32"
     assert file.dtype == {"f16": torch.float16, "bf16": torch.bfloat16, "q8_0": torch.float32}[quantization]
     assert {parameter.dtype for parameter in build_model(file.checkpoint).parameters()} == {file.dtype}
     package, weight = gguf_package(), model.model.layers[1].mlp.down_proj.weight
-    expected = package.quantize(weight.numpy(), package.GGMLQuantizationType[wanted])
-    stored = np.asarray(package.dequantize(expected, package.GGMLQuantizationType[wanted]))
-    found = file.read("model.layers.1.mlp.down_proj.weight")
-    assert found is not None and (found.float().numpy() == stored).all()
+    expected = package.quantize(weight.numpy(), package.GGMLQuantizationType[expected_type])
+    stored = np.asarray(package.dequantize(expected, package.GGMLQuantizationType[expected_type]))
+    weights = file.read("model.layers.1.mlp.down_proj.weight")
+    assert weights is not None and (weights.float().numpy() == stored).all()
     theirs = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     ours = build_model(file.checkpoint, dtype=torch.float32)
     torch.testing.assert_close(ours(ids()), theirs(ids()).logits, atol=1e-4, rtol=1e-4)
@@ -237,7 +237,7 @@ def test_a_language_model_opens_a_file(tmp_path: Path) -> None:
     assert isinstance(LanguageModel.load(path).complete("Once", seed=1, max_new_tokens=5), str)
 
 
-def test_a_whole_file_or_none(tmp_path: Path) -> None:
+def test_a_failed_export_leaves_the_old_file(tmp_path: Path) -> None:
     model = original("llama")
     path = written(model, tmp_path)
     before = path.read_bytes()
@@ -252,13 +252,13 @@ def test_a_whole_file_or_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("llama", {"hidden_act": "gelu"}, "hidden_act='gelu' cannot be said in GGUF for llama"),
-        ("llama", {"model_type": "lmcraft"}, "no architecture of GGUF's"),
+        ("llama", {"hidden_act": "gelu"}, "hidden_act='gelu' cannot be exported to GGUF for llama"),
+        ("llama", {"model_type": "lmcraft"}, "'lmcraft' cannot be exported to GGUF"),
         ("llama", {"num_hidden_layers": None}, "num_hidden_layers=None is not a count"),
         ("llama", {"rope_parameters": {**YARN, "attention_factor": 3.0}}, "attention_factor=3.0 cannot"),
         ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "type 'dynamic' cannot"),
         ("llama", {"rope_parameters": {"rope_type": "linear"}}, "lacks 'factor'"),
-        ("qwen2", {"head_dim": 32}, "4 heads of 32 in a qwen2 of 64"),
+        ("qwen2", {"head_dim": 32}, "4 heads of 32 in a qwen2 of width 64"),
         ("qwen3", {"attention_bias": True}, "attention_bias=True"),
         ("qwen3_moe", {"norm_topk_prob": False}, "norm_topk_prob=False"),
         ("gemma3", {"query_pre_attn_scalar": 99}, "query_pre_attn_scalar=99"),
@@ -266,7 +266,7 @@ def test_a_whole_file_or_none(tmp_path: Path) -> None:
         ("llama", {"vocab_size": 260}, "not of one model"),
     ],
 )
-def test_what_gguf_cannot_say_is_one_sentence(name: str, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_unsupported_settings_are_one_sentence(name: str, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     written(original(name), tmp_path)
     with open_checkpoint(tmp_path / "hf") as checkpoint, pytest.raises(UserError, match=message):
         tensors = ((key, checkpoint.read(key)) for key in checkpoint.names)
@@ -274,7 +274,7 @@ def test_what_gguf_cannot_say_is_one_sentence(name: str, changes: dict[str, Any]
     assert not (tmp_path / "other.gguf").exists()
 
 
-def test_numbers_too_large_for_f16_are_refused(tmp_path: Path) -> None:
+def test_numbers_too_large_for_f16_are_rejected(tmp_path: Path) -> None:
     model = original("llama")
     with torch.no_grad():
         model.model.layers[0].mlp.up_proj.weight[0, 0] = 1e6
@@ -283,7 +283,7 @@ def test_numbers_too_large_for_f16_are_refused(tmp_path: Path) -> None:
     assert read_gguf(written(model, tmp_path, "bf16")).dtype == torch.bfloat16
 
 
-def test_a_mistral_with_a_window_gets_its_context(tmp_path: Path) -> None:
+def test_a_mistral_with_a_window_gets_a_context_of_one_window(tmp_path: Path) -> None:
     CASES["windowed"] = ("Mistral", {**SIZES, "sliding_window": 24})
     file = read_gguf(written(original("windowed"), tmp_path))
     assert (file.config["model_type"], file.config["max_position_embeddings"]) == ("llama", 24)

@@ -23,10 +23,10 @@ TRAINING = ["".join(TEXTS), "Once upon a time there was a small model. 从前有
 
 
 def metadata(values: dict[str, Any]) -> Metadata:
-    """As a file would give them."""
+    """Metadata as read from a file."""
     arrays = ("token_type", "scores")
-    given = {key: np.array(value) if key.endswith(arrays) else value for key, value in values.items()}
-    return Metadata(Path("made.gguf"), given)
+    typed = {key: np.array(value) if key.endswith(arrays) else value for key, value in values.items()}
+    return Metadata(Path("made.gguf"), typed)
 
 
 def there_and_back(tokenizer: Tokenizer, vocab_size: int = 0, **hf_config: Any) -> Tokenizer:
@@ -52,22 +52,22 @@ def test_a_trained_tokenizer_comes_back(digits: int, name: str) -> None:
     assert back.vocab_size == tokenizer.vocab_size
 
 
-@pytest.mark.parametrize("cut", PRE_TOKENIZERS, ids=lambda cut: cut.names[0])
-def test_every_way_of_cutting_comes_back(cut: Any) -> None:
+@pytest.mark.parametrize("pre_tokenizer", PRE_TOKENIZERS, ids=lambda entry: entry.names[0])
+def test_every_pre_tokenizer_round_trips(pre_tokenizer: Any) -> None:
     trained = train_bpe(TRAINING, vocab_size=400).to_json()
     hf = HFTokenizer(models.BPE(trained["model"]["vocab"], [tuple(m) for m in trained["model"]["merges"]]))
-    hf.model.ignore_merges = cut.ignore_merges
-    splits = [pre_tokenizers.Split(Regex(step), behavior="isolated") for step in cut.steps]
+    hf.model.ignore_merges = pre_tokenizer.ignore_merges
+    splits = [pre_tokenizers.Split(Regex(step), behavior="isolated") for step in pre_tokenizer.steps]
     hf.pre_tokenizer = pre_tokenizers.Sequence([*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     hf.decoder = decoders.ByteLevel()
     hf.add_special_tokens([AddedToken("<|endoftext|>", special=True)])
     tokenizer = Tokenizer(hf, {"eos_token": "<|endoftext|>"})
     written = write_tokenizer(tokenizer, {"vocab_size": 400})
-    assert written["tokenizer.ggml.pre"] == cut.names[0]
-    for name in cut.names:
+    assert written["tokenizer.ggml.pre"] == pre_tokenizer.names[0]
+    for name in pre_tokenizer.names:
         back = read_tokenizer(metadata(written | {"tokenizer.ggml.pre": name}))
         assert [back.encode(text) for text in TEXTS] == [tokenizer.encode(text) for text in TEXTS]
-    assert back.to_json()["model"]["ignore_merges"] == cut.ignore_merges
+    assert back.to_json()["model"]["ignore_merges"] == pre_tokenizer.ignore_merges
 
 
 def test_the_librarys_own_steps_have_names() -> None:
@@ -148,17 +148,17 @@ def changed(**changes: Any) -> Tokenizer:
     ("tokenizer", "message"),
     [
         (lambda: train_characters(["abc"], special_tokens=("<|endoftext|>",)), "one token per character cannot"),
-        (lambda: train_bpe(TRAINING, vocab_size=400, digits=0), "digits=1 .Qwen's way"),
-        (lambda: changed(pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=True)), "no name for the way"),
-        (lambda: changed(pre_tokenizer=pre_tokenizers.Whitespace()), "no name for the way"),
-        (lambda: changed(normalizer=normalizers.Lowercase()), "normalizes texts by Lowercase"),
+        (lambda: train_bpe(TRAINING, vocab_size=400, digits=0), "digits=1 .as Qwen"),
+        (lambda: changed(pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=True)), "no name for this tokenizer"),
+        (lambda: changed(pre_tokenizer=pre_tokenizers.Whitespace()), "no name for this tokenizer"),
+        (lambda: changed(normalizer=normalizers.Lowercase()), "normalizer Lowercase"),
         (lambda: Tokenizer(train_bpe(TRAINING, vocab_size=400)._hf), ""),
         (lambda: train_bpe(TRAINING, vocab_size=400, special_tokens=()), "no end token"),
         (lambda: train_bpe(["ab"], vocab_size=400), "without merges"),
     ],
 )
-def test_what_llama_cpp_has_no_name_for(tokenizer: Any, message: str) -> None:
-    if not message:  # the end token is known by its name
+def test_tokenizers_that_gguf_cannot_express(tokenizer: Any, message: str) -> None:
+    if not message:  # the end token is recognized by its name
         assert write_tokenizer(tokenizer(), {"vocab_size": 400})["tokenizer.ggml.eos_token_id"] == 0
         return
     with pytest.raises(UserError, match=message):
@@ -178,17 +178,17 @@ GOOD = {
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tokenizer.ggml.pre": "unheard-of"}, "the way 'unheard-of' of cutting texts is not known"),
-        ({"tokenizer.ggml.model": "t5"}, "'t5' is not known here"),
+        ({"tokenizer.ggml.pre": "unheard-of"}, "pre-tokenizer 'unheard-of' is not supported"),
+        ({"tokenizer.ggml.model": "t5"}, "'t5' is not supported"),
         ({"tokenizer.ggml.tokens": []}, "has no tokenizer"),
-        ({"tokenizer.ggml.tokens": ["a"] * 258}, "a token comes twice"),
+        ({"tokenizer.ggml.tokens": ["a"] * 258}, "a token appears twice"),
         ({"tokenizer.ggml.tokens": ["a", "b"]}, "258 types for 2 tokens"),
         ({"tokenizer.ggml.merges": ["a"]}, "'a' is not two tokens"),
         ({"tokenizer.ggml.merges": ["a c"]}, "'a c' is not two tokens"),
-        ({"tokenizer.ggml.eos_token_id": 258}, "258 is none of 258 tokens"),
+        ({"tokenizer.ggml.eos_token_id": 258}, "258 is not one of 258 tokens"),
         ({"tokenizer.ggml.eos_token_id": "</s>"}, "'</s>' is not a whole number"),
-        ({"tokenizer.ggml.model": "llama"}, "there is not one for each of 258"),
-        ({"tokenizer.ggml.model": "llama", "tokenizer.ggml.scores": [0.5] * 9}, "there is not one for each of 258"),
+        ({"tokenizer.ggml.model": "llama"}, "not one for each of 258"),
+        ({"tokenizer.ggml.model": "llama", "tokenizer.ggml.scores": [0.5] * 9}, "not one for each of 258"),
         ({"tokenizer.ggml.model": "llama", "tokenizer.ggml.scores": [float("nan")] * 258}, "not an array of finite numbers"),
         (
             {
@@ -196,17 +196,17 @@ GOOD = {
                 "tokenizer.ggml.scores": [0.5] * 258,
                 "tokenizer.ggml.precompiled_charsmap": "x",
             },
-            "normalizing texts by it",
+            "this normalization is not supported",
         ),
     ],
 )
-def test_what_is_damaged_is_one_sentence(changes: dict[str, Any], message: str) -> None:
+def test_damaged_tokenizers_are_one_sentence(changes: dict[str, Any], message: str) -> None:
     assert read_tokenizer(metadata(GOOD)).encode("ab c") == [256, *read_tokenizer(metadata(GOOD)).encode(" c")]
     with pytest.raises(UserError, match=message):
         read_tokenizer(metadata(GOOD | changes))
 
 
-def test_tokens_made_to_have_many_merges_are_refused() -> None:
+def test_vocabularies_with_too_many_merges_are_rejected() -> None:
     runs = {letter * length: 0.0 for letter in "abcdefghij" for length in range(1, 300)}
     with pytest.raises(UserError, match="2990 tokens have more than 21960 merges"):
         build_merges(runs)
@@ -225,7 +225,7 @@ def test_smollm2_gives_the_ids_of_transformers() -> None:
     plain = [text for text in TEXTS if not any(character.isnumeric() for character in text)]
     assert len(plain) > 4
     assert [ours.encode(text, parse_special=True) for text in plain] == [theirs.encode(text) for text in plain]
-    # They forget that each digit is a piece of its own here, as llama.cpp knows (test_llama_cpp compares with that).
+    # transformers' reader does not split digits; llama.cpp does (compared in test_llama_cpp).
     digits, to_bytes = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)
     theirs.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, to_bytes])
     for text in TEXTS:

@@ -1,4 +1,4 @@
-"""Texts on which tokenizers differ, if they do."""
+"""Texts on which tokenizers are likely to differ."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Caches of their own for every test, and a hub on this machine."""
+"""Separate caches for every test, and a fake hub."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +35,7 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    """A hub with one model, `some/model`, and no pauses between tries."""
+    """A hub with one model, `some/model`, and no pauses between retries."""
     monkeypatch.setattr("lmcraft.hub.huggingface_download._MAX_PAUSE_SECONDS", 0)
     close_session()
     with serving({"some/model": Repo(dict(MODEL), revisions=("main", "v1.0", "refs/pr/1"))}) as fake:

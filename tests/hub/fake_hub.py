@@ -1,6 +1,6 @@
-"""A Hugging Face hub on this machine: the few requests that fetching makes, and the ways in which they go wrong.
+"""A local fake of the Hugging Face hub: the few requests that downloading makes, and the ways in which they fail.
 
-Small files are git's and come from the hub itself; large ones are redirected to a second server, as the hub does it.
+Small files come from the hub itself; large ones are redirected to a second server, as on the real hub.
 """
 
 import hashlib
@@ -35,28 +35,28 @@ class Repo:
 
 @dataclass
 class FakeHub:
-    """`requests` are what was asked: server ("hub" or "store"), path, Range, Authorization."""
+    """A fake hub; `requests` records server ("hub" or "store"), path, Range and Authorization of each request."""
 
     repos: dict[str, Repo]
     requests: list[tuple[str, str, str | None, str | None]] = field(default_factory=list)
     cuts: list[int] = field(default_factory=list)
-    """Break the next answers of the store off after so many bytes, one each."""
+    """Cut the next responses of the store after these numbers of bytes."""
     stall: threading.Event | None = None
-    """After a cut, keep the connection until this is set, instead of closing it."""
+    """After a cut, keep the connection open until this is set, instead of closing it."""
     cut_reached: threading.Event = field(default_factory=threading.Event)
     sent_instead: dict[str, bytes] = field(default_factory=dict)
-    """Content that is sent for a file's name, whatever its hash says."""
+    """Content to send for a file name, in place of the right one."""
     status: int | None = None
-    """Answer everything with this error."""
+    """Answer every request with this error status."""
     ranges: bool = True
     endpoint: str = ""
     store: str = ""
 
-    def files_asked(self) -> list[str]:
+    def requested_files(self) -> list[str]:
         return [path for server, path, *_ in self.requests if server == "hub" and "/resolve/" in path]
 
-    def ranges_asked(self) -> list[str | None]:
-        return [asked for server, _, asked, _ in self.requests if server == "store"]
+    def requested_ranges(self) -> list[str | None]:
+        return [byte_range for server, _, byte_range, _ in self.requests if server == "store"]
 
 
 @contextmanager
@@ -94,8 +94,8 @@ def handler_of(hub: FakeHub, server_name: str) -> type[BaseHTTPRequestHandler]:
             if path.startswith("/api/models/"):
                 name, _, revision = path.removeprefix("/api/models/").partition("/revision/")
                 return self.send_listing(name, revision or "main")
-            name, _, rest = path.removeprefix("/").partition("/resolve/")
-            commit, _, file = rest.partition("/")
+            name, _, location = path.removeprefix("/").partition("/resolve/")
+            commit, _, file = location.partition("/")
             return self.send_file(name, commit, file)
 
         def send_listing(self, name: str, revision: str) -> None:
@@ -132,8 +132,8 @@ def handler_of(hub: FakeHub, server_name: str) -> type[BaseHTTPRequestHandler]:
             owner, name, file = path.split("/", 2)
             content = hub.sent_instead.get(file, hub.repos[f"{owner}/{name}"].files[file])
             start = 0
-            if (asked := self.headers["Range"]) and hub.ranges:
-                start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            if (byte_range := self.headers["Range"]) and hub.ranges:
+                start = int(byte_range.removeprefix("bytes=").removesuffix("-"))
             headers = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
             cut = hub.cuts.pop(0) if hub.cuts else None
             self.answer(206 if start else 200, headers, content[start:], cut)

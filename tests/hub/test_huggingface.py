@@ -1,4 +1,4 @@
-"""Repositories of a hub: what is fetched, checked, kept and refused. The hub is a server on this machine."""
+"""Hugging Face repositories: downloads, verification, the cache and rejections, against a local fake hub."""
 
 import errno
 import json
@@ -20,7 +20,7 @@ from lmcraft.hub import fetch_model
 from tests.hub.conftest import MODEL, WEIGHTS
 from tests.hub.fake_hub import FakeHub, Repo, sha256
 
-WANTED = {"config.json", "tokenizer.json", "model.safetensors", "README.md", "LICENSE"}
+EXPECTED_FILES = {"config.json", "tokenizer.json", "model.safetensors", "README.md", "LICENSE"}
 COMMIT = "a" * 40
 PARTIAL = f"models--some--model/blobs/{sha256(WEIGHTS)}.lmcraft.incomplete"
 
@@ -30,7 +30,7 @@ def blobs() -> Path:
 
 
 def damage(path: Path) -> None:
-    """Change one byte and keep the length; the time of change tells."""
+    """Change one byte and keep the length; the modification time changes."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -38,7 +38,7 @@ def damage(path: Path) -> None:
 
 
 def fails(address: str, kind: type[LmcraftError], *words: str, offline: bool = False) -> None:
-    """One sentence that names the address's repository and what helps."""
+    """Downloading fails with one sentence that names the repository and the remedy."""
     with pytest.raises(kind) as caught:
         fetch_model(address, offline=offline)
     message, repository = str(caught.value), "/".join(address.split("@")[0].split("/")[:2])
@@ -47,20 +47,20 @@ def fails(address: str, kind: type[LmcraftError], *words: str, offline: bool = F
 
 def test_a_repository_becomes_a_folder_of_what_a_model_needs(hub: FakeHub) -> None:
     fetched = fetch_model("hf:some/model")
-    assert {str(p.relative_to(fetched.path)) for p in fetched.path.rglob("*") if p.is_file()} == WANTED
-    assert all((fetched.path / name).read_bytes() == MODEL[name] for name in WANTED)
-    assert fetched.sha256 == {name: sha256(MODEL[name]) for name in WANTED}
+    assert {str(p.relative_to(fetched.path)) for p in fetched.path.rglob("*") if p.is_file()} == EXPECTED_FILES
+    assert all((fetched.path / name).read_bytes() == MODEL[name] for name in EXPECTED_FILES)
+    assert fetched.sha256 == {name: sha256(MODEL[name]) for name in EXPECTED_FILES}
     assert (fetched.source, fetched.license) == (f"hf:some/model@{COMMIT}", "apache-2.0")
     assert not list(blobs().glob("*.incomplete"))
 
 
-def test_what_was_fetched_is_not_fetched_again_and_a_commit_is_not_even_asked_for(hub: FakeHub) -> None:
+def test_cached_files_are_not_downloaded_again_and_a_commit_needs_no_request(hub: FakeHub) -> None:
     first = fetch_model("hf:some/model")
     hub.requests.clear()
     assert fetch_model("hf:some/model") == first and len(hub.requests) == 1
     hub.requests.clear()
     assert fetch_model(first.source) == first and not hub.requests
-    assert fetch_model("hf:some/model@v1.0", recheck=True) == first and not hub.files_asked()
+    assert fetch_model("hf:some/model@v1.0", recheck=True) == first and not hub.requested_files()
 
 
 def test_a_branch_that_moved_is_fetched_again(hub: FakeHub) -> None:
@@ -69,22 +69,22 @@ def test_a_branch_that_moved_is_fetched_again(hub: FakeHub) -> None:
     hub.requests.clear()
     after = fetch_model("hf:some/model")
     assert (after.path / "config.json").read_bytes() == b"{}" and after.source.endswith("b" * 40)
-    assert hub.files_asked() == [f"/some/model/resolve/{'b' * 40}/config.json"]  # the rest has the same hashes
+    assert hub.requested_files() == [f"/some/model/resolve/{'b' * 40}/config.json"]  # the rest has the same hashes
     assert (before.path / "config.json").read_bytes() == MODEL["config.json"]
 
 
-@pytest.mark.parametrize("way", ["argument", "variable", "server gone", "server ill"])
-def test_the_cache_serves_without_the_network(hub: FakeHub, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cause", ["argument", "variable", "server gone", "server ill"])
+def test_the_cache_serves_without_the_network(hub: FakeHub, cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
     online = fetch_model("hf:some/model@refs/pr/1")
     hub.requests.clear()
-    if way == "variable":
+    if cause == "variable":
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    elif way == "server gone":
+    elif cause == "server gone":
         monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    elif way == "server ill":
+    elif cause == "server ill":
         hub.status = 503
-    assert fetch_model("hf:some/model@refs/pr/1", offline=way == "argument") == online
-    assert len(hub.requests) == (way == "server ill")
+    assert fetch_model("hf:some/model@refs/pr/1", offline=cause == "argument") == online
+    assert len(hub.requests) == (cause == "server ill")
 
 
 def test_a_pull_falls_back_to_the_disk_and_says_so(
@@ -93,7 +93,7 @@ def test_a_pull_falls_back_to_the_disk_and_says_so(
     fetch_model("hf:some/model")
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     fetch_model("hf:some/model")
-    assert f"hf:some/model as it is on this disk, at {COMMIT}" in capsys.readouterr().err
+    assert f"using the cached hf:some/model at commit {COMMIT}" in capsys.readouterr().err
 
 
 def test_other_programs_find_what_was_fetched(hub: FakeHub) -> None:
@@ -115,11 +115,11 @@ def test_what_other_programs_fetched_is_served_when_its_hashes_are_right(hub: Fa
     fails("hf:some/model", RunError, "config.json", "damaged", offline=True)
 
 
-def test_half_a_model_of_another_program_is_not_taken_for_a_whole_one(hub: FakeHub, tmp_path: Path) -> None:
+def test_an_incomplete_download_of_another_program_is_not_used(hub: FakeHub, tmp_path: Path) -> None:
     path = fetch_model("hf:some/model").path
     shutil.rmtree(tmp_path / "lmcraft-cache")
     (path / "model.safetensors").unlink()
-    fails("hf:some/model", UserError, "not whole", "offline", offline=True)
+    fails("hf:some/model", UserError, "not complete", "offline", offline=True)
     assert fetch_model("hf:some/model").path == path
 
 
@@ -127,7 +127,7 @@ def test_half_a_model_of_another_program_is_not_taken_for_a_whole_one(hub: FakeH
 def test_a_damaged_file_in_the_cache_is_found_removed_and_fetched_again(hub: FakeHub, name: str) -> None:
     path = fetch_model("hf:some/model").path
     damage(path / name)
-    fails("hf:some/model", RunError, name, "damaged on this disk", "fetch it again")
+    fails("hf:some/model", RunError, name, "damaged on disk", "download it again")
     assert not (path / name).exists()
     assert (fetch_model("hf:some/model").path / name).read_bytes() == MODEL[name]
 
@@ -139,14 +139,14 @@ def test_damage_that_leaves_no_trace_is_found_by_a_recheck(hub: FakeHub) -> None
     damage(file)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert fetch_model("hf:some/model") == fetched  # nothing is read that looks untouched
-    with pytest.raises(RunError, match="damaged on this disk"):
+    with pytest.raises(RunError, match="damaged on disk"):
         fetch_model("hf:some/model", recheck=True)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_a_file_that_is_not_what_its_hash_says_never_enters_the_cache(hub: FakeHub, name: str) -> None:
     hub.sent_instead[name] = bytes(len(MODEL[name]))
-    fails("hf:some/model", RunError, name, "damaged on its way")
+    fails("hf:some/model", RunError, name, "damaged in transit")
     assert not list(Path(constants.HF_HUB_CACHE).glob(f"*/snapshots/*/{name}"))
     assert not list(blobs().glob("*.incomplete"))
     hub.sent_instead.clear()
@@ -155,17 +155,17 @@ def test_a_file_that_is_not_what_its_hash_says_never_enters_the_cache(hub: FakeH
 
 def test_a_file_of_another_length_is_refused(hub: FakeHub) -> None:
     hub.sent_instead["model.safetensors"] = WEIGHTS + b"more"
-    fails("hf:some/model", RunError, "model.safetensors", "longer than it says")
+    fails("hf:some/model", RunError, "model.safetensors", "longer than it lists")
     hub.sent_instead["model.safetensors"] = WEIGHTS[:-4]
     fails("hf:some/model", RunError, "model.safetensors")
     hub.sent_instead.clear()
     assert (fetch_model("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
 
 
-def test_a_broken_connection_is_gone_on_with_where_it_broke(hub: FakeHub) -> None:
+def test_a_broken_connection_resumes_where_it_broke(hub: FakeHub) -> None:
     hub.cuts = [200_000, 100_000]
     assert (fetch_model("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
-    assert hub.ranges_asked() == [None, "bytes=200000-", "bytes=300000-"]
+    assert hub.requested_ranges() == [None, "bytes=200000-", "bytes=300000-"]
 
 
 def test_a_server_that_cannot_skip_sends_all_again(hub: FakeHub) -> None:
@@ -173,31 +173,29 @@ def test_a_server_that_cannot_skip_sends_all_again(hub: FakeHub) -> None:
     assert (fetch_model("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
 
 
-def test_a_network_that_stays_away_leaves_what_came_for_the_next_run(hub: FakeHub) -> None:
+def test_a_lost_network_keeps_the_partial_file(hub: FakeHub) -> None:
     hub.cuts = [200_000, *[0] * 20]
-    fails("hf:some/model", RunError, "cannot be reached", "goes on where this stopped")
+    fails("hf:some/model", RunError, "cannot be reached", "resumes where it stopped")
     assert (Path(constants.HF_HUB_CACHE) / PARTIAL).stat().st_size == 200_000
     hub.cuts = []
     hub.requests.clear()
     assert (fetch_model("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
-    assert hub.ranges_asked() == ["bytes=200000-"]
+    assert hub.requested_ranges() == ["bytes=200000-"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_that_is_stopped_goes_on_in_the_next(hub: FakeHub, tmp_path: Path, how: signal.Signals) -> None:
+@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_resumes_in_the_next(hub: FakeHub, tmp_path: Path, stop_signal: signal.Signals) -> None:
     hub.cuts, hub.stall = [400_000], threading.Event()
     code = "from lmcraft.hub import fetch_model; print(fetch_model('hf:some/model').path)"
     environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
-    heed = partial(
-        signal.signal, signal.SIGINT, signal.SIG_DFL
-    )  # tests in the background of a shell ignore it, as do theirs
+    restore_sigint = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # background jobs of a shell ignore SIGINT
     command = [sys.executable, "-c", code]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=restore_sigint)
     assert hub.cut_reached.wait(60)
     kept_file = Path(constants.HF_HUB_CACHE) / PARTIAL
     while not kept_file.exists() or kept_file.stat().st_size < 200_000:
         assert process.poll() is None
-    process.send_signal(how)
+    process.send_signal(stop_signal)
     process.communicate(timeout=60)
     hub.stall.set()
     kept = kept_file.stat().st_size
@@ -205,20 +203,22 @@ def test_a_run_that_is_stopped_goes_on_in_the_next(hub: FakeHub, tmp_path: Path,
     hub.requests.clear()
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert (Path(done.stdout.strip()) / "model.safetensors").read_bytes() == WEIGHTS
-    assert hub.ranges_asked() == [f"bytes={kept}-"] and not kept_file.exists()
+    assert hub.requested_ranges() == [f"bytes={kept}-"] and not kept_file.exists()
 
 
 def test_threads_at_once_fetch_a_file_once(hub: FakeHub) -> None:
-    found: list[bytes] = []
+    contents: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: found.append((fetch_model("hf:some/model").path / "model.safetensors").read_bytes()))
+        threading.Thread(
+            target=lambda: contents.append((fetch_model("hf:some/model").path / "model.safetensors").read_bytes())
+        )
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert found == [WEIGHTS] * 4 and hub.ranges_asked() == [None]
+    assert contents == [WEIGHTS] * 4 and hub.requested_ranges() == [None]
 
 
 def test_two_processes_at_once_fetch_a_file_once(hub: FakeHub, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_two_processes_at_once_fetch_a_file_once(hub: FakeHub, tmp_path: Path) -
     processes = [subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) for _ in range(2)]
     paths = [Path(process.communicate(timeout=60)[0].decode().strip()) for process in processes]
     assert [(path / "model.safetensors").read_bytes() for path in paths] == [WEIGHTS] * 2
-    assert hub.ranges_asked() == [None]
+    assert hub.requested_ranges() == [None]
 
 
 def test_a_disk_without_links_holds_the_files_themselves(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,14 +261,14 @@ def test_a_sharded_model_is_its_index_and_the_shards_that_it_names(hub: FakeHub)
 @pytest.mark.parametrize(
     ("index", "words"),
     [
-        (b"not JSON", "no index"),
-        (b"[]", "no index"),
-        (b'{"weight_map": {"a": "../../etc/passwd"}}', "which is not there"),
+        (b"not JSON", "not an index"),
+        (b"[]", "not an index"),
+        (b'{"weight_map": {"a": "../../etc/passwd"}}', "which is missing"),
         (b'{"weight_map": {"a": "config.json"}}', "not safetensors"),
         (b'{"weight_map": {}}', "not safetensors"),
     ],
 )
-def test_an_index_that_cannot_be_followed_is_told(hub: FakeHub, index: bytes, words: str) -> None:
+def test_a_damaged_index_is_an_error(hub: FakeHub, index: bytes, words: str) -> None:
     hub.repos["some/large"] = Repo({"config.json": b"{}", "model.safetensors.index.json": index})
     fails("hf:some/large", RunError, words)
 
@@ -287,10 +287,10 @@ def test_one_gguf_file_of_many(hub: FakeHub) -> None:
     assert fetched.source == f"hf:some/ggufs@{COMMIT}/deep/large.Q8_0.gguf"
     assert (fetched.sha256, fetched.license) == ({"deep/large.Q8_0.gguf": sha256(b"GGUF 8")}, None)
     assert fetch_model(fetched.source, offline=True) == fetched
-    assert len(hub.files_asked()) == 1
+    assert len(hub.requested_files()) == 1
     fails("hf:some/ggufs", UserError, "GGUF files and no safetensors", "hf:some/ggufs/small.Q4_0.gguf")
     fails("hf:some/ggufs/other.gguf", UserError, "small.Q4_0.gguf")
-    fails("hf:some/ggufs/small.Q4_0.gguf", UserError, "not whole", offline=True)
+    fails("hf:some/ggufs/small.Q4_0.gguf", UserError, "not complete", offline=True)
 
 
 @pytest.mark.parametrize(
@@ -308,16 +308,16 @@ def test_a_repository_that_cannot_be_opened_says_why_before_anything_is_fetched(
 ) -> None:
     hub.repos["some/other"] = Repo(files)
     fails("hf:some/other", UserError, *words)
-    assert not hub.files_asked()
+    assert not hub.requested_files()
 
 
-def test_what_the_hub_refuses_is_one_sentence_with_the_remedy(hub: FakeHub) -> None:
+def test_hub_errors_are_one_sentence_with_the_remedy(hub: FakeHub) -> None:
     fails("hf:no/such", UserError, "no repository", "hf auth login")
     fails("hf:some/model@v9", UserError, "no revision 'v9'")
     hub.repos["some/model"].gated = True
     fails("hf:some/model", UserError, "terms", "hf auth login", f"{hub.endpoint}/some/model")
     hub.status = 403
-    fails("hf:some/model", UserError, "refuses", "hf auth login")
+    fails("hf:some/model", UserError, "denies access", "hf auth login")
     hub.status = 500
     fails("hf:some/model", RunError, "500", "later")
 
@@ -328,11 +328,11 @@ def test_no_network_and_nothing_here_is_one_sentence(hub: FakeHub, monkeypatch: 
     fails("hf:some/model", RunError, "127.0.0.1:9 cannot be reached", "network")
 
 
-def test_a_disk_that_is_too_small_is_told_before_the_download(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_too_small_is_an_error_before_the_download(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**6, 0, 1000))
     fails("hf:some/model", RunError, "0.0 GB left", "HF_HOME")
-    assert not hub.files_asked()
+    assert not hub.requested_files()
 
 
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "is full"), (errno.EACCES, "cannot be read or written")])
@@ -349,4 +349,4 @@ def test_a_disk_that_fails_on_the_way_is_one_sentence(
 def test_names_of_the_hub_that_lead_out_of_the_cache_are_left_out(hub: FakeHub, tmp_path: Path) -> None:
     hub.repos["some/model"].files["../../../LICENSE"] = b"elsewhere"
     hub.repos["some/model"].files["LICENSE\\..\\x"] = b"elsewhere"
-    assert fetch_model("hf:some/model").sha256.keys() == WANTED
+    assert fetch_model("hf:some/model").sha256.keys() == EXPECTED_FILES

