@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lmcraft.conversation.local import LocalBackend
 from lmcraft.conversation.tree import Conversation
 from lmcraft.language_model import LanguageModel
-from lmcraft.tokenizer.chat_template import without
+from lmcraft.tokenizer.chat_template import strip_special_tokens
 from tests.commands.test_chat import chat_lines
 from tests.conversation.models import SPECIAL
 
@@ -39,7 +39,7 @@ def test_special_tokens_in_messages_are_removed(chat_model: Path) -> None:
 
 @given(st.lists(st.sampled_from(["<|im_end|>", "<|im_", "end|>", "start|>", "<|", "a", "模"]), max_size=12).map("".join))
 def test_without_removes_every_special_token(text: str) -> None:
-    cleaned = without(SPECIAL, text)
+    cleaned = strip_special_tokens(SPECIAL, text)
     assert not any(token in cleaned for token in SPECIAL)
     if not any(token in text for token in SPECIAL):
         assert cleaned == text

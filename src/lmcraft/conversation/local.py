@@ -5,7 +5,7 @@ from typing import Any
 
 from lmcraft.conversation.tree import AnswerChunk, ChatMessages, TooLongError
 from lmcraft.language_model import LanguageModel
-from lmcraft.tokenizer.chat_template import without
+from lmcraft.tokenizer.chat_template import strip_special_tokens
 
 
 class LocalBackend:
@@ -43,5 +43,5 @@ class LocalBackend:
         if tokenizer.chat_template is None:
             return tokenizer.encode("".join(message["content"] + "\n" for message in messages))
         special = tokenizer.special_tokens
-        clean = [message | {"content": without(special, message["content"])} for message in messages]
+        clean = [message | {"content": strip_special_tokens(special, message["content"])} for message in messages]
         return tokenizer.encode(tokenizer.apply_chat_template(clean), parse_special=True)

@@ -21,7 +21,7 @@ from lmcraft.server.http.protocol.sampling import Sampling
 from lmcraft.server.http.protocol.tokenize import TokenizeRequest
 from lmcraft.server.http.tool_calls import call_schema
 from lmcraft.server.limits import Limits
-from lmcraft.tokenizer.chat_template import without
+from lmcraft.tokenizer.chat_template import strip_special_tokens
 
 FILL_IN_MIDDLE_TOKENS = (  # prefix, suffix and middle, as vocabularies spell them
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
@@ -164,7 +164,7 @@ def _template_message(message: Message, special_tokens: Collection[str]) -> dict
     """A message as templates read it, without text that spells a special token."""
     entry: dict[str, Any] = {
         "role": "system" if message.role == "developer" else message.role,
-        "content": without(special_tokens, message.text()),
+        "content": strip_special_tokens(special_tokens, message.text()),
     }
     if message.tool_calls:
         entry["tool_calls"] = [
@@ -172,22 +172,22 @@ def _template_message(message: Message, special_tokens: Collection[str]) -> dict
                 "id": call.id,
                 "type": "function",
                 "function": {
-                    "name": without(special_tokens, call.function.name),
+                    "name": strip_special_tokens(special_tokens, call.function.name),
                     "arguments": _template_arguments(call.function.arguments, special_tokens),
                 },
             }
             for call in message.tool_calls
         ]
     if message.tool_call_id is not None:
-        entry["tool_call_id"] = without(special_tokens, message.tool_call_id)
+        entry["tool_call_id"] = strip_special_tokens(special_tokens, message.tool_call_id)
     if message.name is not None:
-        entry["name"] = without(special_tokens, message.name)
+        entry["name"] = strip_special_tokens(special_tokens, message.name)
     return entry
 
 
 def _template_arguments(text: str, special_tokens: Collection[str]) -> Any:
     """A call's arguments as an object: templates render it to JSON themselves."""
-    clean_text = without(special_tokens, text)
+    clean_text = strip_special_tokens(special_tokens, text)
     try:
         return json.loads(clean_text)
     except ValueError:
