@@ -122,7 +122,7 @@ def test_a_store_of_conversations_becomes_examples(tmp_path: Path, capsys: pytes
     assert main(["prepare", "--from-store", str(path), "--out", str(out)]) == 2
     folder = prepare(PrepareConfig(out=out, from_store=str(path), overwrite=True))
     assert folder.manifest()["files"]["sft.jsonl"]["rows"] == 1
-    with pytest.raises(UserError, match="no tokens but examples"):
+    with pytest.raises(UserError, match="no tokens, only examples"):
         TokenSplit(out, "train")
     store.delete("", store.find("")[0][0]["id"])
     store.close()

@@ -184,5 +184,5 @@ def test_an_adapter_of_another_model_is_one_sentence(tmp_path: Path) -> None:
     model = tuned(base("llama", tmp_path / "base"), METHODS["lora"])
     folder = written(model, METHODS["lora"], tmp_path / "base", tmp_path / "out")
     base("llama", tmp_path / "base", hidden_size=48)
-    with pytest.raises(UserError, match="they are not of one model"):
+    with pytest.raises(UserError, match="do not belong together"):
         beside(folder)
