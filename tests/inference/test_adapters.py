@@ -206,7 +206,7 @@ def test_a_text_with_an_adapter(tier: Any, tmp_path: Path) -> None:
     for more in ({}, {"num_beams": 2}):
         with pytest.raises(UserError, match="no adapter 'parrot'; loaded adapters: 'pirate'"):
             model.complete("Once", adapter="parrot", **settings, **more)
-    with pytest.raises(UserError, match="loaded with none"):
+    with pytest.raises(UserError, match="loaded adapters: none"):
         made.complete("Once", adapter="pirate")
 
 
