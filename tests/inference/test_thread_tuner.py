@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from lmcraft.inference import thread_tuner
+from lmcraft.inference.thread_tuner import STEPS_BETWEEN_TRIALS, TRIAL_STEPS_PER_CANDIDATE, ThreadTuner, one_torch_thread
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(thread_tuner.time, "perf_counter", clock)
+    return clock
+
+
+def take_steps(tuner: ThreadTuner, clock: Clock, count: int, seconds: dict[int, float]) -> list[int]:
+    threads_used = []
+    for _ in range(count):
+        with tuner.measure_step() as threads:
+            clock.now += seconds[threads]
+        threads_used.append(threads)
+    return threads_used
+
+
+@pytest.mark.parametrize(("seconds", "best"), [({1: 2.0, 4: 1.0}, 4), ({1: 1.0, 4: 2.0}, 1)])
+def test_both_candidates_are_tried_and_the_faster_is_kept(seconds: dict[int, float], best: int, clock: Clock) -> None:
+    tuner, num_trials = ThreadTuner(4), 2 * TRIAL_STEPS_PER_CANDIDATE
+    assert tuner.step_seconds == 0
+    assert sorted(take_steps(tuner, clock, num_trials, seconds)) == [1] * 3 + [4] * 3
+    assert take_steps(tuner, clock, 10, seconds) == [best] * 10
+    assert tuner.step_seconds == 1.0
+
+
+def test_candidates_are_tried_again_after_slow_steps_and_regularly(clock: Clock) -> None:
+    tuner = ThreadTuner(4)
+    take_steps(tuner, clock, 6, {1: 2.0, 4: 1.0})
+    assert set(take_steps(tuner, clock, 3, {4: 9.0})) == {4}
+    assert set(take_steps(tuner, clock, 6, {1: 2.0, 4: 9.0})) == {1, 4}
+    assert set(take_steps(tuner, clock, STEPS_BETWEEN_TRIALS, {1: 2.0})) == {1}
+    assert set(take_steps(tuner, clock, 6, {1: 2.0, 4: 1.0})) == {1, 4}
+
+
+def test_one_candidate_needs_no_choice(clock: Clock) -> None:
+    assert set(take_steps(ThreadTuner(1), clock, 9, {1: 1.0})) == {1}
+
+
+def test_torch_has_one_thread_inside_and_as_many_as_before_after() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(ValueError), one_torch_thread():
+        assert torch.get_num_threads() == 1
+        raise ValueError
+    assert torch.get_num_threads() == before
