@@ -33,7 +33,7 @@ config = FinetuneConfig(
     eval_every=steps,
     sample_every=steps,
     save_every=steps,
-    answers_shown=1,
+    report_answers=1,
     optimizer=FinetuneOptimizerConfig(learning_rate=2e-4),
     schedule=ScheduleConfig(name="constant", warmup=0.0),
 )

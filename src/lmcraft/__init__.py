@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.tokenizer import train_tokenizer as train_tokenizer
     from lmcraft.errors import LmcraftError as LmcraftError
     from lmcraft.errors import UserError as UserError
-    from lmcraft.finetuning.classifier import Classifier as Classifier
     from lmcraft.finetuning.config import FinetuneConfig as FinetuneConfig
+    from lmcraft.finetuning.text_classifier import Classifier as Classifier
     from lmcraft.language_model import LanguageModel as LanguageModel
     from lmcraft.language_model import load as load
     from lmcraft.model.config import TransformerConfig as TransformerConfig
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 # The public names beside the commands and their configurations, and the modules that define them.
 OTHER_NAMES = {
-    "Classifier": "finetuning.classifier",
+    "Classifier": "finetuning.text_classifier",
     "LanguageModel": "language_model",
     "LmcraftError": "errors",
     "Tokenizer": "tokenizer.tokenizer",

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from lmcraft.data.loader import Batch
+from lmcraft.finetuning.encoding import TokenizedExample
 from lmcraft.finetuning.examples import Message
-from lmcraft.finetuning.packing import PackedRows, Piece
+from lmcraft.finetuning.packing import PackedRows
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -30,7 +31,7 @@ def chat_tokenizer(template: str = CHATML) -> Tokenizer:
     return train_bpe([TEXT], vocab_size=256 + len(SPECIAL) + 21, special_tokens=SPECIAL).with_chat_template(template)
 
 
-def says(role: str, content: str) -> Message:
+def message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
 
@@ -43,12 +44,12 @@ def chat_folder(folder: Path, **settings: Any) -> Path:
     return folder
 
 
-def piece(length: int, *, seed: int = 0, learned_from: int = 0) -> Piece:
-    """Random tokens of the tiny model, and targets from a place on."""
+def random_example(length: int, *, seed: int = 0, learned_from: int = 0) -> TokenizedExample:
+    """Random tokens of the tiny model, with targets from a position on."""
     ids = np.random.default_rng((seed, length)).integers(1, 96, length + 1)
-    return Piece(ids[:-1], np.where(np.arange(length) >= learned_from, ids[1:], -100))
+    return TokenizedExample(ids[:-1], np.where(np.arange(length) >= learned_from, ids[1:], -100))
 
 
-def batch_of(pieces: Sequence[Piece], length: int, *, packing: bool = True) -> TensorBatch:
-    """All pieces in one batch."""
-    return to_device(Batch.stack(list(PackedRows(pieces, length, packing=packing).ordered())), tiny_model().device)
+def batch_of(examples: Sequence[TokenizedExample], length: int, *, packing: bool = True) -> TensorBatch:
+    """All examples in one batch."""
+    return to_device(Batch.stack(list(PackedRows(examples, length, packing=packing).ordered())), tiny_model().device)

@@ -14,28 +14,28 @@ from lmcraft.finetuning.examples import (
     Judgment,
     Labeled,
     Preference,
-    example_of,
+    add_system_message,
+    parse_example,
     read_examples,
-    with_system,
 )
-from tests.finetuning.chat import says
+from tests.finetuning.chat import message
 
-ASKED, ANSWERED = says("user", "Hi"), says("assistant", "Hello")
+QUESTION, ANSWER = message("user", "Hi"), message("assistant", "Hello")
 TOOLS = [{"type": "function", "function": {"name": "clock"}}]
 CONVERSATIONS: dict[str, dict[str, Any]] = {
-    "openai": {"messages": [ASKED, ANSWERED]},
+    "openai": {"messages": [QUESTION, ANSWER]},
     "sharegpt": {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},
-    "openai in parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, ANSWERED]},
+    "openai in parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, ANSWER]},
     "alpaca": {"instruction": "Hi", "input": "", "output": "Hello"},
     "prompt and completion": {"prompt": "Hi", "completion": "Hello"},
     "prompt and response": {"prompt": "Hi", "response": "Hello"},
-    "messages of prompt and completion": {"prompt": [ASKED], "completion": [ANSWERED]},
+    "messages of prompt and completion": {"prompt": [QUESTION], "completion": [ANSWER]},
 }
 PREFERENCES: dict[str, dict[str, Any]] = {
     "text": {"prompt": "Hi", "chosen": "Hello", "rejected": "No"},
-    "messages beside a prompt": {"prompt": [ASKED], "chosen": [ANSWERED], "rejected": [says("assistant", "No")]},
-    "messages with the prompt": {"chosen": [ASKED, ANSWERED], "rejected": [ASKED, says("assistant", "No")]},
-    "one message": {"messages": [ASKED], "chosen": ANSWERED, "rejected": says("assistant", "No")},
+    "messages beside a prompt": {"prompt": [QUESTION], "chosen": [ANSWER], "rejected": [message("assistant", "No")]},
+    "messages with the prompt": {"chosen": [QUESTION, ANSWER], "rejected": [QUESTION, message("assistant", "No")]},
+    "one message": {"messages": [QUESTION], "chosen": ANSWER, "rejected": message("assistant", "No")},
     "sharegpt": {
         "conversations": [{"from": "human", "value": "Hi"}],
         "chosen": {"from": "gpt", "value": "Hello"},
@@ -46,55 +46,55 @@ PREFERENCES: dict[str, dict[str, Any]] = {
 }
 
 
-def written(file: Path, rows: list[Any]) -> Path:
+def write_rows(file: Path, rows: list[Any]) -> Path:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return file
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_conversations_in_every_form(name: str) -> None:
-    assert example_of(CONVERSATIONS[name]) == Conversation((ASKED, ANSWERED))
+    assert parse_example(CONVERSATIONS[name]) == Conversation((QUESTION, ANSWER))
 
 
 @pytest.mark.parametrize("name", PREFERENCES)
 def test_preferences_in_every_form(name: str) -> None:
-    assert example_of(PREFERENCES[name]) == Preference((ASKED,), ANSWERED, says("assistant", "No"))
+    assert parse_example(PREFERENCES[name]) == Preference((QUESTION,), ANSWER, message("assistant", "No"))
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
-@pytest.mark.parametrize("wanted", [True, False])
-def test_a_conversation_with_a_yes_or_no_is_a_judgment(name: str, wanted: bool) -> None:
-    assert example_of({**CONVERSATIONS[name], "label": wanted}) == Judgment((ASKED, ANSWERED), wanted)
+@pytest.mark.parametrize("desirable", [True, False])
+def test_a_conversation_with_a_yes_or_no_is_a_judgment(name: str, desirable: bool) -> None:
+    assert parse_example({**CONVERSATIONS[name], "label": desirable}) == Judgment((QUESTION, ANSWER), desirable)
 
 
 def test_alpaca_has_its_input_history_and_system_in_order() -> None:
     row = {"instruction": "Add", "input": "1 2", "output": "3", "system": "Be brief.", "history": [["Hi", "Hello"]]}
-    expected = (says("system", "Be brief."), ASKED, ANSWERED, says("user", "Add\n1 2"), says("assistant", "3"))
-    assert example_of(row) == Conversation(expected)
+    expected = (message("system", "Be brief."), QUESTION, ANSWER, message("user", "Add\n1 2"), message("assistant", "3"))
+    assert parse_example(row) == Conversation(expected)
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_a_system_field_is_said_first(name: str) -> None:
-    found = example_of({**CONVERSATIONS[name], "system": "Be brief."})
-    assert found == Conversation((says("system", "Be brief."), ASKED, ANSWERED))
+    example = parse_example({**CONVERSATIONS[name], "system": "Be brief."})
+    assert example == Conversation((message("system", "Be brief."), QUESTION, ANSWER))
 
 
 @pytest.mark.parametrize("name", PREFERENCES)
 def test_a_system_field_is_said_before_both_answers(name: str) -> None:
-    found = example_of({**PREFERENCES[name], "system": "Be brief."})
-    assert isinstance(found, Preference) and found.prompt == (says("system", "Be brief."), ASKED)
+    example = parse_example({**PREFERENCES[name], "system": "Be brief."})
+    assert isinstance(example, Preference) and example.prompt == (message("system", "Be brief."), QUESTION)
 
 
 def test_other_roles_and_tools_are_kept() -> None:
     rows = [{"from": "human", "value": "Time?"}, {"from": "function_call", "value": "clock()"}]
     rows += [{"from": "observation", "value": "12"}, {"from": "gpt", "value": "Noon"}]
     for tools in (TOOLS, json.dumps(TOOLS)):
-        found = example_of({"conversations": rows, "tools": tools})
-        assert isinstance(found, Conversation) and list(found.tools) == TOOLS
-        assert [message["role"] for message in found.messages] == ["user", "assistant", "tool", "assistant"]
+        example = parse_example({"conversations": rows, "tools": tools})
+        assert isinstance(example, Conversation) and list(example.tools) == TOOLS
+        assert [message["role"] for message in example.messages] == ["user", "assistant", "tool", "assistant"]
     call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "clock", "arguments": {}}}]}
-    found = example_of({"messages": [ASKED, call]})
-    assert isinstance(found, Conversation) and found.messages[1] == {**call, "content": ""}
+    example = parse_example({"messages": [QUESTION, call]})
+    assert isinstance(example, Conversation) and example.messages[1] == {**call, "content": ""}
 
 
 @pytest.mark.parametrize(
@@ -108,12 +108,12 @@ def test_other_roles_and_tools_are_kept() -> None:
     ],
 )
 def test_labels_are_texts(row: dict[str, Any], labels: tuple[str, ...]) -> None:
-    assert example_of(row) == Labeled("a", labels)
+    assert parse_example(row) == Labeled("a", labels)
 
 
 def test_a_missing_label_is_not_an_empty_set_of_labels() -> None:
     with pytest.raises(UserError, match="label"):
-        example_of({"text": "a", "label": None})
+        parse_example({"text": "a", "label": None})
 
 
 def tables(folder: Path) -> dict[str, Path]:
@@ -121,7 +121,7 @@ def tables(folder: Path) -> dict[str, Path]:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     rows = [{"prompt": "Hi, 你好", "completion": 'a "b"\nc'}, {"prompt": "2", "completion": "d"}]
     files = {kind: folder / f"data.{kind}" for kind in ("jsonl", "json", "csv", "tsv", "parquet")}
-    written(files["jsonl"], rows)
+    write_rows(files["jsonl"], rows)
     files["json"].write_text(json.dumps(rows), encoding="utf-8")
     for kind, delimiter in (("csv", ","), ("tsv", "\t")):
         with files[kind].open("w", encoding="utf-8", newline="") as file:
@@ -134,8 +134,8 @@ def tables(folder: Path) -> dict[str, Path]:
 
 def test_every_kind_of_file_gives_the_same_examples(tmp_path: Path) -> None:
     files = tables(tmp_path)
-    first = (says("user", "Hi, 你好"), says("assistant", 'a "b"\nc'))
-    expected: list[Example] = [Conversation(first), Conversation((says("user", "2"), says("assistant", "d")))]
+    first = (message("user", "Hi, 你好"), message("assistant", 'a "b"\nc'))
+    expected: list[Example] = [Conversation(first), Conversation((message("user", "2"), message("assistant", "d")))]
     assert {kind: read_examples([file]) for kind, file in files.items()} == dict.fromkeys(files, expected)
     assert read_examples(list(files.values())) == expected * len(files)
 
@@ -143,38 +143,38 @@ def test_every_kind_of_file_gives_the_same_examples(tmp_path: Path) -> None:
 def test_nested_rows_come_out_of_parquet(tmp_path: Path) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.Table.from_pylist([CONVERSATIONS["openai"]]), tmp_path / "data.parquet")
-    assert read_examples([tmp_path / "data.parquet"]) == [Conversation((ASKED, ANSWERED))]
+    assert read_examples([tmp_path / "data.parquet"]) == [Conversation((QUESTION, ANSWER))]
 
 
 def test_variables_are_filled_in_where_there_are_any(tmp_path: Path) -> None:
-    file = written(tmp_path / "data.jsonl", [{"prompt": "I am {{name}} and {{ name }}", "completion": "{{ other }}"}])
+    file = write_rows(tmp_path / "data.jsonl", [{"prompt": "I am {{name}} and {{ name }}", "completion": "{{ other }}"}])
     (plain,) = read_examples([file])
     assert isinstance(plain, Conversation) and plain.messages[0]["content"] == "I am {{name}} and {{ name }}"
     (filled,) = read_examples([file], {"name": "Ada", "other": "x"})
-    assert filled == Conversation((says("user", "I am Ada and Ada"), says("assistant", "x")))
+    assert filled == Conversation((message("user", "I am Ada and Ada"), message("assistant", "x")))
     with pytest.raises(UserError, match=r"data.jsonl:1 .*\{\{ other \}\}.*--variables.other"):
         read_examples([file], {"name": "Ada"})
-    both = written(tmp_path / "both.jsonl", [{"prompt": "{{n}}", "chosen": "{{n}}1", "rejected": "{{n}}2"}])
+    both = write_rows(tmp_path / "both.jsonl", [{"prompt": "{{n}}", "chosen": "{{n}}1", "rejected": "{{n}}2"}])
     (pair,) = read_examples([both], {"n": "7"})
-    assert pair == Preference((says("user", "7"),), says("assistant", "71"), says("assistant", "72"))
+    assert pair == Preference((message("user", "7"),), message("assistant", "71"), message("assistant", "72"))
 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"question": "a", "reply": "b"}], r"data.jsonl:1 .*\(question, reply\) are of no known kind"),
+        ([{"question": "a", "reply": "b"}], r"data.jsonl:1 .*\(question, reply\) match no known format"),
         (["text"], "data.jsonl:1 .*named fields"),
         ([{"messages": [{"content": "a"}]}], "data.jsonl:1 .*damaged"),
         ([{"messages": "Hi"}], "data.jsonl:1 .*damaged"),
         ([{"chosen": "a", "rejected": "b"}], "data.jsonl:1 .*no prompt"),
-        ([{"chosen": [ASKED, ANSWERED], "rejected": [says("user", "Ho"), ANSWERED]}], "differ before their last"),
+        ([{"chosen": [QUESTION, ANSWER], "rejected": [message("user", "Ho"), ANSWER]}], "differ before their last"),
         ([CONVERSATIONS["alpaca"], PREFERENCES["text"]], r"several kinds \(conversations, preferences\)"),
         ([], "has no rows"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path: Path, rows: list[Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        read_examples([written(tmp_path / "data.jsonl", rows)])
+        read_examples([write_rows(tmp_path / "data.jsonl", rows)])
 
 
 def test_files_that_have_no_rows_are_named(tmp_path: Path) -> None:
@@ -189,9 +189,13 @@ def test_files_that_have_no_rows_are_named(tmp_path: Path) -> None:
 
 
 def test_a_system_message_is_added_where_there_is_none() -> None:
-    own = Conversation((says("system", "Mine."), ASKED, ANSWERED))
-    bare: list[Example] = [Conversation((ASKED, ANSWERED)), Preference((ASKED,), ANSWERED, ANSWERED)]
-    told, prompted, kept = with_system([*bare, own], "Be brief.")
-    assert isinstance(told, Conversation) and told.messages == (says("system", "Be brief."), ASKED, ANSWERED)
-    assert isinstance(prompted, Preference) and prompted.prompt == (says("system", "Be brief."), ASKED)
-    assert kept == own
+    with_system = Conversation((message("system", "Mine."), QUESTION, ANSWER))
+    bare: list[Example] = [Conversation((QUESTION, ANSWER)), Preference((QUESTION,), ANSWER, ANSWER)]
+    conversation, preference, kept = add_system_message([*bare, with_system], "Be brief.")
+    assert isinstance(conversation, Conversation) and conversation.messages == (
+        message("system", "Be brief."),
+        QUESTION,
+        ANSWER,
+    )
+    assert isinstance(preference, Preference) and preference.prompt == (message("system", "Be brief."), QUESTION)
+    assert kept == with_system

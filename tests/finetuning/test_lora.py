@@ -8,8 +8,9 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import MethodConfig
-from lmcraft.finetuning.files import Labels, open_tuned, snapshot
+from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.lora import adapted_layers, add_adapters
+from lmcraft.finetuning.tuned_model import open_tuned, snapshot
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.adapter import read_adapter
 from lmcraft.model.frozen_linear import FrozenLinear
@@ -57,7 +58,7 @@ def tuned(folder: Path, method: MethodConfig) -> Transformer:
 
 def written(model: Transformer, method: MethodConfig, folder: Path, out: Path) -> Path:
     out.mkdir()
-    snapshot(model, method, str(folder), chat_tokenizer(), (0,), Labels(()))(out)
+    snapshot(model, method, str(folder), chat_tokenizer(), (0,), Labels())(out)
     return out
 
 
@@ -130,10 +131,10 @@ def test_dropout_is_of_training_alone() -> None:
 @pytest.mark.parametrize(
     ("family", "targets", "message"),
     [
-        ("llama", ("q_prj",), "q_prj is no matrix of this model: choose among down_proj, gate_proj"),
-        ("llama", ("lm_head",), "lm_head is no matrix"),
-        ("llama", ("embed_tokens",), "embed_tokens is no matrix"),
-        ("gpt2", ("q_proj", "v_proj"), r"takes a part of 'transformer.h.0.attn.c_attn.weight', .*q_proj, k_proj, v_proj"),
+        ("llama", ("q_prj",), "q_prj is not a matrix of this model: use down_proj, gate_proj"),
+        ("llama", ("lm_head",), "lm_head is not a matrix"),
+        ("llama", ("embed_tokens",), "embed_tokens is not a matrix"),
+        ("gpt2", ("q_proj", "v_proj"), r"is only part of 'transformer.h.0.attn.c_attn.weight', .*q_proj, k_proj, v_proj"),
         ("phi3", ("up_proj",), r"gate_up_proj.*gate_proj, up_proj"),
     ],
 )

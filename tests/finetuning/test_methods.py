@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lmcraft.errors import UserError
-from lmcraft.finetuning.classify import add_head
 from lmcraft.finetuning.config import FinetuneConfig, FinetuneOptimizerConfig, MethodConfig
+from lmcraft.finetuning.head import add_head
 from lmcraft.finetuning.methods import choose_trained, trained_groups, trained_state
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.optimizer import Optimizer
@@ -31,19 +31,19 @@ def trained(model: Transformer, **settings: Any) -> set[str]:
     return {name for name, p in model.named_parameters() if p.requires_grad}
 
 
-WANTED: dict[str, Callable[[str], bool]] = {
+EXPECTED: dict[str, Callable[[str], bool]] = {
     "full": lambda name: True,
     "last": lambda name: name.startswith(("layers.2.", "layers.3.", "norm.")),
     "head": lambda name: name == "lm_head.weight",
 }
 
 
-@pytest.mark.parametrize("name", WANTED)
+@pytest.mark.parametrize("name", EXPECTED)
 def test_a_method_trains_what_it_says(name: str) -> None:
     model = model_of(tie_word_embeddings=False)
     everything = {key for key, _ in model.named_parameters()}
-    assert trained(model, name=name) == {key for key in everything if WANTED[name](key)}
-    assert trained_state(model).keys() == {key for key in everything if WANTED[name](key)}
+    assert trained(model, name=name) == {key for key in everything if EXPECTED[name](key)}
+    assert trained_state(model).keys() == {key for key in everything if EXPECTED[name](key)}
 
 
 @pytest.mark.parametrize("name", ["lora", "dora", "last", "head", "full"])
@@ -63,8 +63,8 @@ def test_chosen_matrices_alone_are_adapted() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "head"}, "method.name=head: this model's output projection is its embedding"),
-        ({"name": "last", "last_layers": 5}, "method.last_layers=5 are more than the model's 4 blocks"),
+        ({"name": "head"}, "method.name=head: this model has no separate head"),
+        ({"name": "last", "last_layers": 5}, "method.last_layers=5 is more than the model's 4 blocks"),
         ({"name": "last", "last_layers": 0}, "method.last_layers=0"),
         ({"rank": 0}, "method.rank=0"),
         ({"layer_decay": 0.0}, "method.layer_decay=0"),
@@ -86,22 +86,22 @@ def rates(model: Transformer, method: MethodConfig) -> dict[str, float]:
 def test_rates_decay_from_the_top_block_by_block() -> None:
     model, method = model_of(head=True, tie_word_embeddings=False), MethodConfig(name="full", layer_decay=0.5)
     choose_trained(model, method)
-    found = rates(model, method)
-    assert found.keys() == {name for name, _ in model.named_parameters()}
-    places = {"score": 0, "lm_head": 0, "norm": 0, "embed_tokens": BLOCKS + 1}
-    for name, rate in found.items():
-        part, _, rest = name.partition(".")
-        place = BLOCKS - int(rest.partition(".")[0]) if part == "layers" else places[part]
-        assert rate == pytest.approx(0.1 * 0.5**place), name
+    rates_by_name = rates(model, method)
+    assert rates_by_name.keys() == {name for name, _ in model.named_parameters()}
+    distances = {"score": 0, "lm_head": 0, "norm": 0, "embed_tokens": BLOCKS + 1}
+    for name, rate in rates_by_name.items():
+        part, _, suffix = name.partition(".")
+        distance = BLOCKS - int(suffix.partition(".")[0]) if part == "layers" else distances[part]
+        assert rate == pytest.approx(0.1 * 0.5**distance), name
 
 
 def test_without_decay_every_weight_has_the_rate() -> None:
     for name in ("lora", "full", "last"):
         model, method = model_of(), MethodConfig(name=name, rank=2)  # type: ignore[arg-type]
         choose_trained(model, method)
-        found = rates(model, method)
-        assert set(found.values()) == {0.1}
-        assert found.keys() == {key for key, p in model.named_parameters() if p.requires_grad}
+        rates_by_name = rates(model, method)
+        assert set(rates_by_name.values()) == {0.1}
+        assert rates_by_name.keys() == {key for key, p in model.named_parameters() if p.requires_grad}
 
 
 def test_a_step_moves_what_is_trained_and_nothing_else() -> None:
@@ -120,7 +120,12 @@ def test_a_step_moves_what_is_trained_and_nothing_else() -> None:
 def test_a_method_has_its_usual_rate_and_one_for_all_groups() -> None:
     for name, rate in (("lora", 2e-4), ("full", 2e-5), ("last", 5e-5), ("head", 1e-3)):
         method = MethodConfig(name=name)  # type: ignore[arg-type]
-        found = replace(CONFIG, optimizer=FinetuneOptimizerConfig(), method=method).resolved().optimizer
-        assert found.learning_rate == found.embedding_learning_rate == found.scalar_learning_rate == rate
-        given = replace(CONFIG, optimizer=FinetuneOptimizerConfig(learning_rate=0.5), method=method).resolved().optimizer
-        assert given.learning_rate == given.head_learning_rate == 0.5
+        rates_by_name = replace(CONFIG, optimizer=FinetuneOptimizerConfig(), method=method).resolved().optimizer
+        assert (
+            rates_by_name.learning_rate
+            == rates_by_name.embedding_learning_rate
+            == rates_by_name.scalar_learning_rate
+            == rate
+        )
+        explicit = replace(CONFIG, optimizer=FinetuneOptimizerConfig(learning_rate=0.5), method=method).resolved().optimizer
+        assert explicit.learning_rate == explicit.head_learning_rate == 0.5

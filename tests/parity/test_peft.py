@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from lmcraft.errors import UserError
-from lmcraft.finetuning.files import open_tuned
 from lmcraft.finetuning.lora import adapted_layers, adapter_tensors
 from lmcraft.finetuning.methods import trained_groups, trained_state
+from lmcraft.finetuning.tuned_model import open_tuned
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import open_model

@@ -9,16 +9,18 @@ import pytest
 import torch
 
 from lmcraft.data.loader import Batch
+from lmcraft.finetuning.encoding import ExampleEncoder
 from lmcraft.finetuning.examples import Conversation, Preference
+from lmcraft.finetuning.head import Labels
+from lmcraft.finetuning.objectives.dpo import DPO, IPO
+from lmcraft.finetuning.objectives.log_probs import document_log_probs
+from lmcraft.finetuning.objectives.sft import SupervisedFinetuning
 from lmcraft.finetuning.packing import PackedRows
-from lmcraft.finetuning.pieces import Pieces
-from lmcraft.finetuning.preference import Preferences, document_log_probs
-from lmcraft.finetuning.tokens import Encoder
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.storage import load_model
 from lmcraft.training.loop import to_device
 from lmcraft.training.objective import NextToken, Objective, TensorBatch
-from tests.finetuning.chat import CHATML, chat_model, chat_tokenizer, says
+from tests.finetuning.chat import CHATML, chat_model, chat_tokenizer, message
 
 trl = pytest.importorskip("trl")
 datasets = pytest.importorskip("datasets")
@@ -30,7 +32,7 @@ ANSWERS = ["A plant with a trunk.", "Blue.", "It is wide, and it is deep."]
 WORSE = ["No.", "A color is a thing that one sees.", "Sea."]
 # Without the line break after an answer's end token, which TRL learns too.
 TOKENIZER = chat_tokenizer(CHATML.replace("'<|im_end|>\\n'", "'<|im_end|>'"))
-ENCODER = Encoder(TOKENIZER, [TOKENIZER.id_of("<|im_end|>") or 0])
+ENCODER = ExampleEncoder(TOKENIZER, [TOKENIZER.id_of("<|im_end|>") or 0])
 
 
 def saved(folder: Path, *, noise: float = 0.0) -> Path:
@@ -66,18 +68,22 @@ def mean(objective: Objective, folder: Path, batch: Batch) -> float:
 
 def test_sft(tmp_path: Path) -> None:
     folder = saved(tmp_path / "model")
-    pairs = [([says("user", q)], [says("assistant", a)]) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
+    pairs = [([message("user", q)], [message("assistant", a)]) for q, a in zip(QUESTIONS, ANSWERS, strict=True)]
     data = datasets.Dataset.from_list([{"prompt": prompt, "completion": answer} for prompt, answer in pairs])
-    found = first_loss(trl.SFTTrainer(theirs(folder), trl.SFTConfig(**settings(tmp_path)), train_dataset=data))
-    pieces = Pieces(ENCODER, "sft").of([Conversation((*prompt, *answer)) for prompt, answer in pairs])
-    assert found == pytest.approx(mean(NextToken(), folder, Batch.stack(list(PackedRows(pieces, ROOM).ordered()))), rel=1e-4)
+    expected = first_loss(trl.SFTTrainer(theirs(folder), trl.SFTConfig(**settings(tmp_path)), train_dataset=data))
+    examples = SupervisedFinetuning().encode(
+        [Conversation((*prompt, *answer)) for prompt, answer in pairs], ENCODER, Labels()
+    )
+    assert expected == pytest.approx(
+        mean(NextToken(), folder, Batch.stack(list(PackedRows(examples, ROOM).ordered()))), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", ["dpo", "ipo"])
 def test_preferences(name: Any, tmp_path: Path) -> None:
     folder, reference = saved(tmp_path / "model"), saved(tmp_path / "reference", noise=0.05)
     rows = [
-        Preference((says("user", q),), says("assistant", a), says("assistant", b))
+        Preference((message("user", q),), message("assistant", a), message("assistant", b))
         for q, a, b in zip(QUESTIONS, ANSWERS, WORSE, strict=True)
     ]
     data = datasets.Dataset.from_list(
@@ -85,11 +91,12 @@ def test_preferences(name: Any, tmp_path: Path) -> None:
     )
     loss_type = {"dpo": "sigmoid", "ipo": "ipo"}[name]
     config = trl.DPOConfig(**settings(tmp_path, loss_type=loss_type, beta=0.1))
-    found = first_loss(trl.DPOTrainer(theirs(folder), theirs(reference), config, train_dataset=data))
-    start, known = load_model(reference), []
-    for piece in Pieces(ENCODER, name).of(rows):
-        batch = Batch.stack(list(PackedRows([piece], ROOM).ordered()))
+    expected = first_loss(trl.DPOTrainer(theirs(folder), theirs(reference), config, train_dataset=data))
+    start, examples = load_model(reference), []
+    objective = {"dpo": DPO(beta=0.1), "ipo": IPO(beta=0.1)}[name]
+    for example in objective.encode(rows, ENCODER, Labels()):
+        batch = Batch.stack(list(PackedRows([example], ROOM).ordered()))
         log_probs, _ = document_log_probs(start, to_device(batch, start.device))
-        known.append(replace(piece, values=log_probs[0].detach().numpy().astype(np.float32)))
-    batch = Batch.stack(list(PackedRows(known, ROOM).ordered()))
-    assert found == pytest.approx(mean(Preferences(name, beta=0.1), folder, batch), rel=1e-4)
+        examples.append(replace(example, values=log_probs[0].detach().numpy().astype(np.float32)))
+    batch = Batch.stack(list(PackedRows(examples, ROOM).ordered()))
+    assert expected == pytest.approx(mean(objective, folder, batch), rel=1e-4)

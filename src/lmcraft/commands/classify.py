@@ -1,4 +1,4 @@
-"""`lmcraft classify`: say which label a text has."""
+"""`lmcraft classify`: label texts with a fine-tuned classifier."""
 
 import sys
 from collections.abc import Iterator
@@ -11,25 +11,24 @@ from cyclopts import Parameter
 
 from lmcraft.config import Config, command_config
 
-TOGETHER = 256  # lines that are read before the first is answered
+LINES_PER_BATCH = 256  # of standard input, read before the first is labeled
 
 
 @command_config
 @dataclass(frozen=True)
 class ClassifyConfig(Config):
-    """Say which label each text has, and how likely it is: a line each, separated by tabs."""
+    """Print the label of each text and its probability, one line per text, separated by tabs."""
 
     model: Path
-    """Folder that `lmcraft finetune --objective classify` has written."""
+    """Folder written by `lmcraft finetune --objective classification`."""
     text: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True)] = ()
-    """Texts; without any, each line of standard input is one."""
+    """Texts; without any, each line of standard input is a text."""
 
     _: KW_ONLY
-
     all_labels: bool = False
-    """Show the probability of every label."""
+    """Print the probability of every label."""
     device: str = "auto"
-    """cpu, cuda or auto."""
+    """Device: cpu, cuda or auto."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Number type of weights and activations."""
 
@@ -40,20 +39,18 @@ def classify(config: ClassifyConfig) -> None:
     Raises:
         UserError: the folder holds no classifier, or a text is too long.
     """
-    from lmcraft.finetuning.classifier import Classifier
+    from lmcraft.finetuning.text_classifier import Classifier
     from lmcraft.machine import choose_machine
 
     machine = choose_machine(config.device, config.precision)
     classifier = Classifier.load(config.model, dtype=machine.dtype, device=machine.device)
     texts: Iterator[str] = iter(config.text) if config.text else (line.rstrip("\n") for line in sys.stdin)
-    while some := list(islice(texts, TOGETHER)):
-        for text, shares in zip(some, classifier.probabilities(some), strict=True):
-            label = classifier.decided(shares)
-            said = (
-                [f"{name} {share:.3f}" for name, share in shares.items()] if config.all_labels else [_likely(shares, label)]
+    while batch := list(islice(texts, LINES_PER_BATCH)):
+        for text, probabilities in zip(batch, classifier.probabilities(batch), strict=True):
+            label = classifier.choose_label(probabilities)
+            columns = (
+                [f"{name} {probability:.3f}" for name, probability in probabilities.items()]
+                if config.all_labels
+                else [f"{probabilities.get(label, max(probabilities.values())):.3f}"]
             )
-            print(label, *said, text, sep="\t", flush=True)
-
-
-def _likely(shares: dict[str, float], label: str) -> str:
-    return f"{shares[label]:.3f}" if label in shares else f"{max(shares.values()):.3f}"
+            print(label, *columns, text, sep="\t", flush=True)

@@ -1,4 +1,4 @@
-"""`lmcraft finetune`: a model that exists, made to do one task."""
+"""`lmcraft finetune`: train an existing model on examples of a task."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def finetune(config: FinetuneConfig) -> ModelFolder:
-    """Tune, and leave a folder with the weights of the lowest validation loss, and a page that shows what changed.
+    """Fine-tune a model; the result has the weights with the lowest validation loss, and a report of what changed.
 
     Raises:
-        UserError: the model or the data cannot be used as asked, or `out` already holds a run that is not resumed.
-        InterruptedRunError: a signal asked for a stop; resume continues exactly there.
-        RunError: the loss is not a number, the disk is full, or another process of the run was lost.
+        UserError: the model or the data cannot be used with these settings, or `out` holds a run that is not resumed.
+        InterruptedRunError: a signal stopped the run; it can be resumed.
+        RunError: the loss is not a number, the disk is full, or another process of the run failed.
     """
     from lmcraft.training.environment import set_up_environment
 
@@ -33,9 +33,9 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
 def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Processes") -> ModelFolder:
     from rich.console import Console
 
-    from lmcraft.finetuning.audit import show_batch
-    from lmcraft.finetuning.comparison import compare, measured_before
-    from lmcraft.finetuning.task import Task
+    from lmcraft.finetuning.data_checks import format_batch
+    from lmcraft.finetuning.evaluation import evaluate_after, evaluate_before
+    from lmcraft.finetuning.run import open_run
     from lmcraft.machine import choose_machine
     from lmcraft.reports.page import write_report
     from lmcraft.training.checkpoint import step_to_resume
@@ -43,26 +43,28 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Process
     folder = ModelFolder(config.out)
     step = None if config.show_batch else step_to_resume(config.out, folder.checkpoints, resume=config.resume)
     say = partial(Console(stderr=True, highlight=False, quiet=not processes.is_main).print, markup=False, soft_wrap=True)
-    task = Task(config, source, say)
+    run = open_run(config, source, say)
     if config.show_batch:
-        print(show_batch(task.first_rows(), task.tokenizer, of_texts=not task.has_head))
+        targets_are_tokens = not run.objective.needs_head
+        print(format_batch(run.data.first_batch(), run.tokenizer, targets_are_tokens=targets_are_tokens))
         return folder
     machine = processes.agree(choose_machine(config.device, config.precision))
     say(f"computing in {machine.why}")
-    config = task.settled(machine, processes)
+    run = run.autotuned(machine, processes)
     if step is None and processes.is_main:
-        write_text(folder.config_toml, config.to_toml())
-    trainer = task.trainer(machine, folder, step, processes)
-    before = measured_before(task, trainer, folder, step)
+        write_text(folder.config_toml, run.config.to_toml())
+    run = run.with_reference(machine, folder)
+    trainer = run.build_trainer(machine, folder, step, processes)
+    before = evaluate_before(run, trainer, folder, step)
     progress = trainer.run()
     if processes.is_main:
-        if task.labels.labels:
-            task.labels.save(folder.path)
-        data = DatasetFolder(config.data[0])
-        write_lineage(folder, parent=source.fingerprint, data=data if data.manifest_file.is_file() else None)
-        for line in compare(task, trainer, before):
+        if run.data.labels.names:
+            run.data.labels.save(folder.path)
+        dataset = DatasetFolder(config.data[0])
+        write_lineage(folder, parent=source.fingerprint, data=dataset if dataset.manifest_file.is_file() else None)
+        for line in evaluate_after(run, trainer, before):
             say(line)
         write_report(folder)
-    say(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the result is in {folder.path}")
-    say(f"before and after, curves, answers: {folder.report}")
+    say(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; saved to {folder.path}")
+    say(f"report: {folder.report}")
     return folder

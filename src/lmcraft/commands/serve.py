@@ -50,7 +50,7 @@ class ServeConfig(Config):
     upstream: str = ""
     """Address of the other server, such as http://127.0.0.1:8001; its API key, if any, is read from LMCRAFT_UPSTREAM_KEY."""
     moderation: str = ""
-    """Classifier for /v1/moderations (`lmcraft finetune --objective classify`); its labels are the categories."""
+    """Classifier for /v1/moderations (`lmcraft finetune --objective classification`); its labels are the categories."""
     store: str = "~/.local/share/lmcraft/chats.sqlite"
     """Where to keep conversations, ratings and preferences: a file, or a database's URL; "none": nowhere."""
     api_key: Annotated[tuple[str, ...], Parameter(negative="")] = ()

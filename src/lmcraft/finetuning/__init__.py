@@ -1,1 +1,19 @@
-"""A model that exists, made to do one task: what it learns from, what of it is trained, and what is minimized."""
+"""Fine-tuning: an existing model trained on examples of a task.
+
+| file | holds |
+|---|---|
+| `config.py` | the settings |
+| `run.py` | `FinetuneRun`: model and trainer built from data and objective |
+| `training_data.py` | `TrainingData`: examples split, tokenized, checked and packed |
+| `examples.py` | data formats, and the kinds of examples they become |
+| `encoding.py` | `ExampleEncoder`: the chat template applied, and the mask of trained tokens |
+| `packing.py` | several examples in one row |
+| `data_checks.py` | errors in the data found before the first step; `--show-batch` |
+| `objectives/` | one file an objective: SFT, distillation, DPO, KTO, ... |
+| `reference.py`, `regularization.py` | the starting model as a reference; L2-SP |
+| `methods.py`, `lora.py` | which weights are trained; adapters |
+| `head.py`, `label_report.py` | the head of classifiers and reward models, labels; accuracy, F1, confusion matrix |
+| `figures.py`, `evaluation.py` | figures with intervals; the model before and after |
+| `tuned_model.py` | the folder of a fine-tuned model, written and opened |
+| `text_classifier.py` | `Classifier`: a fine-tuned classifier for inference |
+"""

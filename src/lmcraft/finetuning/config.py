@@ -1,172 +1,149 @@
-"""The settings of a tuning run: what of a model is trained, how an objective is set, what it learns from."""
+"""The settings of a fine-tuning run: data, objective, method, optimizer.
 
-from dataclasses import KW_ONLY, dataclass, field, replace
+The settings of the objectives are the fields of their classes in `objectives/`, merged here into one flat group of flags.
+"""
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from cyclopts import Parameter
 
-from lmcraft.config import Config, command_config
+from lmcraft.config import Config, automatic, command_config
 from lmcraft.errors import UserError
+from lmcraft.finetuning.objectives.base import FinetuneObjective
+from lmcraft.finetuning.objectives.registry import OBJECTIVES, describe_objectives, objectives_with
 from lmcraft.training import depth_rule
 from lmcraft.training.config import OptimizerConfig, TrainConfig
 
-# Learning rates that are usual with AdamW: adapters start at nothing and bear ten times as much as a whole model.
-RATES = {"lora": 2e-4, "dora": 2e-4, "full": 2e-5, "last": 5e-5, "head": 1e-3}
+# Usual learning rates for AdamW. Adapters start at zero and tolerate ten times the rate of a full fine-tune.
+LEARNING_RATES = {"lora": 2e-4, "dora": 2e-4, "full": 2e-5, "last": 5e-5, "head": 1e-3}
 MethodName = Literal["lora", "dora", "full", "last", "head"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodConfig:
-    """What of the model is trained. Adapters (lora, dora) are written in PEFT's format, the others as whole models."""
+    """Which weights are trained. lora and dora write an adapter in PEFT's format, the others a whole model."""
 
     name: MethodName = "lora"
-    """lora and dora: low-rank changes beside frozen weights; full: everything; last: the last blocks; head: the output
+    """lora, dora: low-rank adapters beside frozen weights; full: all weights; last: the last blocks; head: the output
     projection, or a classifier's head."""
     rank: int = 16
-    """Of lora and dora: the columns of their matrices."""
+    """LoRA/DoRA rank."""
     alpha: float = 32.0
-    """The change is scaled by alpha / rank."""
+    """LoRA/DoRA alpha: the adapter's output is scaled by alpha / rank."""
     dropout: float = 0.0
-    """Of the input of an adapter, while it trains."""
+    """LoRA/DoRA dropout: on the adapter's input, during training."""
     use_rslora: bool = False
-    """Scale by alpha / sqrt(rank) instead (arXiv 2312.03732)."""
+    """Scale by alpha / sqrt(rank) instead (rsLoRA, arXiv 2312.03732)."""
     target_modules: tuple[str, ...] = ("all-linear",)
-    """Which matrices get an adapter, by the last part of their names; all-linear: all of the blocks'."""
+    """Matrices that get an adapter, by the last part of their names; all-linear: all matrices of the blocks."""
     base_weights: Literal["keep", "int8", "int4"] = "keep"
-    """Keep the frozen weights in so many bits under the adapter (QLoRA, arXiv 2305.14314)."""
+    """Precision of the frozen weights under an adapter: unchanged, 8 or 4 bits (QLoRA, arXiv 2305.14314)."""
     last_layers: int = 2
-    """Of last: how many blocks are trained."""
+    """Number of blocks that method last trains."""
     layer_decay: float = 1.0
-    """Each block's learning rate is so many times that of the block above it (arXiv 1801.06146, section 3.2)."""
+    """Layer-wise learning-rate decay: each block's rate is this factor times that of the block above (arXiv 1801.06146,
+    section 3.2)."""
 
     @property
     def adapts(self) -> bool:
         return self.name in ("lora", "dora")
 
     def check(self) -> None:
-        """Raise UserError for what cannot be."""
+        """Raise UserError for a setting out of range."""
         if self.rank < 1:
-            raise UserError(f"method.rank={self.rank} must be at least 1: 8 to 64 are usual")
+            raise UserError(f"method.rank={self.rank} is out of range: it must be at least 1; 8 to 64 are usual")
         if self.alpha <= 0:
-            raise UserError(f"method.alpha={self.alpha:g} must be greater than 0: twice the rank is usual")
+            raise UserError(f"method.alpha={self.alpha:g} is out of range: it must be positive; twice the rank is usual")
         if not 0 <= self.dropout < 1:
-            raise UserError(f"method.dropout={self.dropout:g} must be at least 0 and less than 1")
+            raise UserError(f"method.dropout={self.dropout:g} is out of range: it must be at least 0 and less than 1")
         if not 0 < self.layer_decay <= 1:
-            raise UserError(f"method.layer_decay={self.layer_decay:g} must be greater than 0 and at most 1: 1 turns it off")
+            raise UserError(
+                f"method.layer_decay={self.layer_decay:g} is out of range: it must be greater than 0 and at most 1"
+            )
         if self.last_layers < 1:
-            raise UserError(f"method.last_layers={self.last_layers} must be at least 1")
+            raise UserError(f"method.last_layers={self.last_layers} is out of range: it must be at least 1")
         if self.base_weights != "keep" and not self.adapts:
             raise UserError(
-                f"method.base_weights={self.base_weights} needs frozen weights, which method.name={self.name} has not: "
-                "choose lora or dora"
+                f"method.base_weights={self.base_weights} needs frozen weights, but method.name={self.name} trains them: "
+                "use lora or dora"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneOptimizerConfig(OptimizerConfig):
-    """How a gradient becomes a step; AdamW with one rate, unless said otherwise."""
+    """The optimizer: AdamW with one learning rate by default."""
 
     name: Literal["adamw", "adam", "sgd", "normuon", "muon"] = "adamw"
-    """Rule for the weights; normuon and muon take the matrices, and AdamW the rest."""
+    """Optimizer; normuon and muon train the matrices, and AdamW the other weights."""
+    learning_rate: Annotated[float, automatic("2e-4 for lora and dora, 2e-5 for full, 5e-5 for last, 1e-3 for head")] = 0.0
+    """Learning rate; with normuon and muon, that of the matrices, and by default that of pretraining."""
     beta2: float = 0.999
     """Decay of Adam's mean of squared gradients."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObjectiveConfig:
-    """What the objectives read beside the data; each says which."""
+class CommonObjectiveConfig:
+    """Settings that do not depend on the objective."""
 
-    beta: float = 0.1
-    """dpo, ipo, kto: how much the model stays as it was; grpo: the weight of the divergence from it."""
-    length_normalized: bool = False
-    """dpo: compare log-probabilities of a token, not of an answer, so that long answers are not favored."""
-    undesirable_weight: float = 1.0
-    """kto: of answers that are not wanted; those that are have 1."""
-    pooling: Literal["last", "mean"] = "last"
-    """classify: what the head sees, the last token or the mean of all."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """classify: balanced makes rare labels count as much as frequent ones."""
-    teacher: str = ""
-    """distil: the model to learn from, of the same vocabulary."""
-    teacher_share: float = 0.5
-    """distil: of the loss, the part that is the divergence from the teacher."""
-    temperature: float = 2.0
-    """distil: softens both models' probabilities (arXiv 1503.02531)."""
-    reward: str = ""
-    """grpo: FILE.py:NAME of a function that says what an answer is worth: NAME(example, answer) -> number."""
-    answers: int = 8
-    """grpo: how often each prompt is answered in a step."""
-    max_new_tokens: int = 128
-    """grpo: most tokens of an answer; and of the answers in the report."""
-
-    kl: float = 0.0
-    """sft: weight of the divergence from the starting model, against forgetting."""
     l2_sp: float = 0.0
-    """Decay towards the starting weights, rather than towards zero (arXiv 1802.01483); of method full and last."""
-    general: Path | None = None
-    """sft: a dataset folder of general text, some of which is learned beside the examples, against forgetting."""
-    general_share: float = 0.1
-    """sft: the share of rows that are general text, where `general` is given."""
+    """Weight decay towards the starting weights instead of zero (arXiv 1802.01483), for method full and last; 0: off."""
+    max_new_tokens: int = 128
+    """Maximum length of a generated answer, in the report and in grpo."""
     general_text: Path | None = None
-    """A text file on which perplexity is measured before and after; left out, the Python library's argparse.py."""
-
-    def check(self, objective: str) -> None:
-        """Raise UserError for what cannot be, or is of another objective."""
-        for name, owners in OWNERS.items():
-            if getattr(self, name) != getattr(ObjectiveConfig(), name) and objective not in owners:
-                value = getattr(self, name)
-                raise UserError(f"{name}={value} is for --objective {', '.join(owners)}, not {objective}: leave it out")
-        for name in ("beta", "temperature", "undesirable_weight"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name}={getattr(self, name):g} must be greater than 0")
-        for name in ("kl", "l2_sp"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name}={getattr(self, name):g} must not be negative: 0 turns it off")
-        if not 0 <= self.teacher_share <= 1:
-            raise UserError(f"teacher_share={self.teacher_share:g} must be a share from 0 to 1")
-        if not 0 <= self.general_share < 1:
-            raise UserError(f"general_share={self.general_share:g} must be a share from 0 to less than 1")
-        if self.answers < 2:
-            raise UserError(f"answers={self.answers} cannot be compared with each other: give at least 2")
+    """Text file whose perplexity is measured before and after, to show forgetting; by default argparse.py of Python's
+    standard library."""
 
 
-OWNERS = {
-    "beta": ("dpo", "ipo", "kto", "grpo"),
-    "length_normalized": ("dpo",),
-    "undesirable_weight": ("kto",),
-    "pooling": ("classify",),
-    "class_weights": ("classify",),
-    "teacher": ("distil",),
-    "teacher_share": ("distil",),
-    "temperature": ("distil",),
-    "reward": ("grpo",),
-    "answers": ("grpo",),
-    "kl": ("sft", "continue"),
-    "general": ("sft", "distil"),
-    "general_share": ("sft", "distil"),
-}
-ObjectiveName = Literal["sft", "distil", "dpo", "ipo", "kto", "reward", "classify", "grpo", "continue"]
+def _merge_settings() -> Iterator[tuple[str, Any, Any]]:
+    """Name, type and field of every objective's settings; those that share a name are one."""
+    owners: dict[str, dict[str, list[str]]] = {}  # setting: help text: objectives
+    merged: dict[str, tuple[Any, Any]] = {}
+    for name, cls in OBJECTIVES.items():
+        hints = get_type_hints(cls)
+        for f in fields(cls):
+            assert merged.setdefault(f.name, (hints[f.name], f.default)) == (hints[f.name], f.default), (
+                f"{name}'s setting '{f.name}' has another type or default than that of {', '.join(objectives_with(f.name))}"
+            )
+            owners.setdefault(f.name, {}).setdefault(f.metadata["help"], []).append(name)
+    for name, (hint, default) in merged.items():
+        text = " ".join(f"{', '.join(names)}: {line}" for line, names in owners[name].items())
+        yield name, Annotated[hint, Parameter(help=text)], field(default=default)
+
+
+if TYPE_CHECKING:
+    ObjectiveName = str
+
+    class ObjectiveConfig(CommonObjectiveConfig):
+        def __init__(self, **settings: Any) -> None: ...
+else:
+    ObjectiveName = Literal[tuple(OBJECTIVES)]
+    ObjectiveConfig = make_dataclass(
+        "ObjectiveConfig",
+        _merge_settings(),
+        bases=(CommonObjectiveConfig,),
+        namespace={"__module__": __name__, "__doc__": "The settings of all objectives, and those they have in common."},
+        frozen=True,
+        kw_only=True,
+    )
 
 
 @command_config
 @dataclass(frozen=True)
 class FinetuneConfig(TrainConfig, Config):
-    """Tune a model on examples of one task. What the examples are is shown before the first step."""
+    """Fine-tune a model on examples. The detected data format is shown before training starts."""
 
     model: str
     """Model folder, GGUF file or address (hf:owner/name)."""
     data: tuple[Path, ...]
-    """Files of examples (.jsonl, .json, .csv, .tsv, .parquet), whose kind is recognized; of continue, a dataset folder."""
+    """Files of examples (.jsonl, .json, .csv, .tsv, .parquet), whose format is detected; for continued, a dataset folder."""
 
     _: KW_ONLY
-
     out: Path = Path("models/tuned")
-    """Folder to write: an adapter (lora, dora) or a whole model."""
-    objective: ObjectiveName = "sft"
-    """sft: answer as the examples do; distil: and as a teacher would; dpo, ipo, kto: answer as is preferred; classify: say
-    which label a text has; reward: say which answer is better; grpo: answer as a reward function rewards; continue: go on
-    with pretraining."""
+    """Output folder: an adapter (lora, dora) or a whole model."""
+    objective: Annotated[ObjectiveName, Parameter(help=f"What the model learns to do. {describe_objectives()}.")] = "sft"
     method: Annotated[MethodConfig, Parameter(group="Method")] = field(default_factory=MethodConfig)
     settings: Annotated[ObjectiveConfig, Parameter(name="*", group="Objective")] = field(default_factory=ObjectiveConfig)
     optimizer: Annotated[FinetuneOptimizerConfig, Parameter(group="Optimizer")] = field(
@@ -174,46 +151,76 @@ class FinetuneConfig(TrainConfig, Config):
     )
 
     epochs: float = 3.0
-    """How often each example is seen, unless max_steps says how long the run is."""
+    """Passes over the examples, unless --max-steps is given."""
+    batch_size: Annotated[int, automatic("rows with about 16 examples")] = 0
+    """Rows per step."""
+    max_steps: Annotated[int, automatic("set by --epochs")] = 0
+    """Number of steps."""
+    eval_tokens: Annotated[int, automatic("all validation rows")] = 0
+    """Validation tokens per evaluation."""
+    seed: int = 1
+    """Random seed for new weights, data order, split and dropout."""
     validation: float = 0.1
-    """Share of the examples that are held out, to measure on."""
+    """Share of the examples held out for validation."""
     validation_data: tuple[Path, ...] = ()
-    """Files of examples to measure on instead."""
-    sequence_length: int = 0
-    """Tokens in a row; 0: as many as the longest example has, but 512 at least."""
+    """Files of validation examples, instead of a share of the data."""
+    sequence_length: Annotated[int, automatic("the longest example, at least 512, or 256 for classification")] = 0
+    """Tokens per row."""
     packing: bool = True
-    """Put several examples into a row, which do not see each other."""
+    """Pack several examples into a row; they do not attend to each other."""
     too_long: Literal["refuse", "skip"] = "refuse"
-    """What to do with an example that is longer than a row; none is ever cut."""
+    """What to do with examples longer than a row: refuse to start, or skip them. Examples are never cut."""
     chat_template: str = ""
-    """A file with another chat template, or "plain" for one of plain words; it is kept in the folder."""
+    """Chat template: a Jinja file, or "plain" for role names in plain text; empty: the model's own. Saved with the model."""
     system: str = ""
-    """What the model is told at the start of every conversation that does not say it itself."""
+    """System message for conversations that have none."""
     variables: Annotated[dict[str, str], Parameter(negative="")] = field(default_factory=dict)
-    """What stands for {{name}} in the examples: --variables.name VALUE."""
+    """Replacement for {{name}} in the examples: --variables.name VALUE."""
     show_batch: bool = False
-    """Train nothing: print the tokens of the first batch, which of them are learned, and where examples end."""
-    answers_shown: int = 10
-    """How many held-out prompts are answered before and after, side by side."""
+    """Print the tokens of the first batch, with a star at those that are learned, and exit."""
+    report_answers: int = 10
+    """Number of held-out prompts answered before and after, side by side in the report."""
 
     def resolved(self) -> Self:
         self.method.check()
-        self.settings.check(self.objective)
-        if self.settings.l2_sp and self.method.name not in ("full", "last"):
-            raise UserError(f"l2_sp={self.settings.l2_sp:g} is of weights that were there before: method full or last")
-        if self.objective == "distil" and not self.settings.teacher:
-            raise UserError("teacher is empty, and objective=distil learns from one: give a model of the same vocabulary")
-        for name in ("batch_size", "micro_batch_size", "max_steps", "sequence_length", "answers_shown"):
-            if (value := getattr(self, name)) < 0:
-                raise UserError(f"{name}={value} must not be negative: 0 leaves it to a rule")
-        if self.epochs <= 0:
-            raise UserError(f"epochs={self.epochs:g} must be greater than 0")
-        if not 0 < self.validation < 1:
-            raise UserError(f"validation={self.validation:g} must be a share between 0 and 1, such as 0.1")
-        rate = self.optimizer.learning_rate or RATES[self.method.name]
+        self.build_objective().check()
+        self._check_ranges()
+        rate = self.optimizer.learning_rate or LEARNING_RATES[self.method.name]
         optimizer = replace(self.optimizer, learning_rate=rate)
         if optimizer.name in ("adamw", "adam", "sgd"):
             optimizer = depth_rule.resolve_optimizer(optimizer, 1)  # one rate for every group
         else:
             optimizer = depth_rule.resolve_optimizer(replace(optimizer, learning_rate=self.optimizer.learning_rate), 1024)
         return replace(self, optimizer=optimizer)
+
+    def build_objective(self) -> FinetuneObjective:
+        """The objective with its settings.
+
+        Raises:
+            UserError: there is no such objective, or a setting of another one is given.
+        """
+        if self.objective not in OBJECTIVES:
+            raise UserError(f"objective={self.objective} does not exist: use one of {', '.join(OBJECTIVES)}")
+        cls = OBJECTIVES[self.objective]
+        names = {f.name for f in fields(cls)}
+        for f in fields(self.settings):
+            owners, value = objectives_with(f.name), getattr(self.settings, f.name)
+            if owners and f.name not in names and value != f.default:
+                raise UserError(
+                    f"{f.name}={value} is for --objective {', '.join(owners)}, not {self.objective}: leave it out"
+                )
+        return cls(**{name: getattr(self.settings, name) for name in names})
+
+    def _check_ranges(self) -> None:
+        l2_sp = self.settings.l2_sp
+        if l2_sp < 0:
+            raise UserError(f"l2_sp={l2_sp:g} is out of range: it must be at least 0, which turns it off")
+        if l2_sp and self.method.name not in ("full", "last"):
+            raise UserError(f"l2_sp={l2_sp:g} does nothing to new weights: use --method.name full or last")
+        for name in ("batch_size", "micro_batch_size", "max_steps", "sequence_length", "report_answers"):
+            if (value := getattr(self, name)) < 0:
+                raise UserError(f"{name}={value} is out of range: it must be at least 0")
+        if self.epochs <= 0:
+            raise UserError(f"epochs={self.epochs:g} is out of range: it must be greater than 0")
+        if not 0 < self.validation < 1:
+            raise UserError(f"validation={self.validation:g} is out of range: give a share between 0 and 1, such as 0.1")

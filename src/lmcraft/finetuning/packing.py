@@ -1,95 +1,72 @@
-"""Samples of any length in rows of one length: several share a row, none is cut, and none sees another.
+"""Packing: several examples share a row of fixed length; none is cut, and none attends to another.
 
-Shapes: B rows, T positions in a row, n tokens of a sample.
+Shapes: B rows, T positions in a row, n tokens of an example.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lmcraft.data.loader import IGNORE_INDEX, Batch, Int64, Sample, TokenDataset
+from lmcraft.data.loader import IGNORE_INDEX, Batch, Sample, TokenDataset
 from lmcraft.data.permutation import epoch_keys, permute
 from lmcraft.errors import UserError
-
-
-@dataclass(frozen=True)
-class Piece:
-    """What goes into a row as a whole: one document, or several that belong together."""
-
-    input_ids: Int64
-    """(n,)"""
-    targets: Int64
-    """(n,), IGNORE_INDEX where nothing is learned."""
-    document_ids: Int64 | None = None
-    """(n,), 0, 1, ... where it is several documents; None: one."""
-    values: NDArray[np.float32] | None = None
-    """(K,) what else the objective knows; such a piece has a row of its own."""
-
-    def __len__(self) -> int:
-        return len(self.input_ids)
-
-    @property
-    def documents(self) -> int:
-        return 1 if self.document_ids is None else int(self.document_ids[-1]) + 1
+from lmcraft.finetuning.encoding import TokenizedExample
 
 
 class PackedRows:
-    """Pieces in rows, in another order in each epoch: row = f(seed, index).
+    """Examples in rows, in a new order each epoch: row = f(seed, index).
 
     Raises:
-        UserError: there are no pieces, or one is longer than a row.
+        UserError: there are no examples, or one is longer than a row.
     """
 
-    def __init__(self, pieces: Sequence[Piece], sequence_length: int, seed: int = 0, *, packing: bool = True) -> None:
-        if not pieces:
-            raise UserError("there are no samples to train on: give more data, or a smaller --validation")
-        if (longest := max(map(len, pieces))) > sequence_length:
+    def __init__(
+        self, examples: Sequence[TokenizedExample], sequence_length: int, seed: int = 0, *, packing: bool = True
+    ) -> None:
+        if not examples:
+            raise UserError("there are no examples to train on: add data, or lower --validation")
+        if (longest := max(map(len, examples))) > sequence_length:
             raise UserError(
-                f"a sample of {longest} tokens would be cut at sequence_length={sequence_length}: "
-                "raise it, or leave such samples out with --too-long skip"
+                f"an example of {longest} tokens would be cut at sequence_length={sequence_length}: "
+                "raise it, or leave such examples out with --too-long skip"
             )
-        self.pieces, self.sequence_length, self.seed = pieces, sequence_length, seed
-        together = packing and all(piece.values is None for piece in pieces)
-        lengths = [len(piece) for piece in pieces]
-        self.rows = best_fit(lengths, sequence_length) if together else [[n] for n in range(len(pieces))]
+        self.examples, self.sequence_length, self.seed = examples, sequence_length, seed
+        shared = packing and all(example.values is None for example in examples)
+        lengths = [len(example) for example in examples]
+        self.rows = best_fit(lengths, sequence_length) if shared else [[n] for n in range(len(examples))]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """The rows with these global indices, in this order, as long as the longest of them."""
+        """The rows with these global indices, in this order, trimmed to the longest of them."""
         return Batch.stack([self.sample(index) for index in indices]).trim_padding()
 
     def sample(self, index: int) -> Sample:
         """The row with a global index."""
-        return self._row(self._place(index))
+        epoch, position = divmod(index, len(self.rows))
+        return self._row(permute(position, len(self.rows), epoch_keys(self.seed, epoch)[1]))
 
     def ordered(self) -> Iterator[Sample]:
-        """All rows once."""
+        """Every row once."""
         return (self._row(number) for number in range(len(self.rows)))
-
-    def _place(self, index: int) -> int:
-        epoch, place = divmod(index, len(self.rows))
-        return permute(place, len(self.rows), epoch_keys(self.seed, epoch)[1])
 
     def _row(self, number: int) -> Sample:
         T = self.sequence_length
         inputs, targets, documents = np.zeros(T, np.int64), np.full(T, IGNORE_INDEX, np.int64), np.zeros(T, np.int64)
-        at, document, values = 0, 0, None
-        for piece in (self.pieces[n] for n in self.rows[number]):
-            end = at + len(piece)
-            inputs[at:end], targets[at:end] = piece.input_ids, piece.targets
-            documents[at:end] = document + (0 if piece.document_ids is None else piece.document_ids)
-            at, document, values = end, document + piece.documents, piece.values
-        documents[at:] = document  # padding is a document of its own
+        start, document, values = 0, 0, None
+        for example in (self.examples[n] for n in self.rows[number]):
+            end = start + len(example)
+            inputs[start:end], targets[start:end] = example.input_ids, example.targets
+            documents[start:end] = document + (0 if example.document_ids is None else example.document_ids)
+            start, document, values = end, document + example.documents, example.values
+        documents[start:] = document  # padding is a document of its own
         return Sample(inputs, targets, documents, values)
 
 
-class Mixed:
-    """Rows of two kinds: of each hundred, so many are `general` ones, at even distances."""
+class MixedRows:
+    """Examples and general text: a fixed `share` of the rows, evenly spaced, is general text."""
 
     def __init__(self, rows: PackedRows, general: TokenDataset, share: float) -> None:
         self.rows, self.general, self.share, self.sequence_length = rows, general, share, rows.sequence_length
@@ -99,7 +76,7 @@ class Mixed:
         return Batch.stack([self._sample(index) for index in indices]).trim_padding()
 
     def ordered(self) -> Iterator[Sample]:
-        """The rows that are no general ones, once."""
+        """Every row of the examples once, without the general text."""
         return self.rows.ordered()
 
     def _sample(self, index: int) -> Sample:
@@ -107,15 +84,18 @@ class Mixed:
         return self.general.sample(before) if after > before else self.rows.sample(index - before)
 
 
-def best_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Which lengths share a row of `room`: the longest first, each where it leaves the least (best-fit decreasing)."""
+def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Best-fit decreasing: indices of the lengths that share each row of `capacity`.
+
+    The longest come first, and each goes into the row in which the least space remains.
+    """
     rows: list[list[int]] = []
-    left: list[tuple[int, int]] = []  # (room left, row), sorted
+    free: list[tuple[int, int]] = []  # (free space, row), sorted
     for number in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
-        place = bisect_left(left, (lengths[number], -1))
-        free, row = left.pop(place) if place < len(left) else (room, len(rows))
+        position = bisect_left(free, (lengths[number], -1))
+        space, row = free.pop(position) if position < len(free) else (capacity, len(rows))
         if row == len(rows):
             rows.append([])
         rows[row].append(number)
-        insort(left, (free - lengths[number], row))
+        insort(free, (space - lengths[number], row))
     return rows

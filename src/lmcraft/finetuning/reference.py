@@ -1,4 +1,4 @@
-"""What the model said of preferences before it was tuned: computed once, and kept beside the run."""
+"""The model as it was before fine-tuning, as a reference: its log-probabilities, and its outputs for a KL penalty."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -9,65 +9,95 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
+from torch import Tensor
 
 from lmcraft.data.loader import IGNORE_INDEX, LENGTH_MULTIPLE, Batch
-from lmcraft.finetuning.packing import Piece
-from lmcraft.finetuning.preference import document_log_probs
+from lmcraft.finetuning.encoding import TokenizedExample
+from lmcraft.finetuning.lora import adapted_layers
+from lmcraft.finetuning.objectives.divergence import FrozenModel
+from lmcraft.finetuning.objectives.log_probs import document_log_probs
 from lmcraft.folder import ModelFolder, atomic_write
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.loop import to_device
+from lmcraft.training.objective import TensorBatch
 
 
-def with_reference(
-    splits: Sequence[Sequence[Piece]], start: Callable[[], Transformer], fingerprint: str, folder: ModelFolder
-) -> list[list[Piece]]:
-    """The same pieces with the log-probabilities of both their documents.
+def add_reference_log_probs(
+    splits: Sequence[Sequence[TokenizedExample]],
+    load_start: Callable[[], Transformer],
+    fingerprint: str,
+    folder: ModelFolder,
+) -> list[list[TokenizedExample]]:
+    """The same examples with the starting model's log-probability of each of their two answers as the first two values.
 
     Args:
-        splits: pieces of two documents each.
-        start: makes the model as it was.
+        splits: examples of two documents each.
+        load_start: loads the starting model.
         fingerprint: of that model.
-        folder: keeps the numbers, so that a resumed run does not compute them again.
+        folder: stores the numbers, so that a resumed run does not compute them again.
     """
-    pieces = [piece for some in splits for piece in some]
+    examples = [example for split in splits for example in split]
     digest = hashlib.blake2b(fingerprint.encode(), digest_size=8)
-    for piece in pieces:
-        for array in (piece.input_ids, piece.targets):
+    for example in examples:
+        for array in (example.input_ids, example.targets):
             digest.update(array.tobytes())
     file = folder.run / f"reference-{digest.hexdigest()}.npy"
     if file.is_file():
-        found = np.load(file, allow_pickle=False)
+        log_probs = np.load(file, allow_pickle=False)
     else:
-        found = _log_probs(start(), pieces)
+        log_probs = _compute_log_probs(load_start(), examples)
         with atomic_write(file) as temporary, temporary.open("wb") as handle:
-            np.save(handle, found)
-    numbered = iter(found)
-    return [[_known(piece, next(numbered)) for piece in some] for some in splits]
+            np.save(handle, log_probs)
+    remaining = iter(log_probs)
+    return [[_with_log_probs(example, next(remaining)) for example in split] for split in splits]
 
 
 @torch.no_grad()
-def _log_probs(model: Transformer, pieces: Sequence[Piece]) -> NDArray[np.float32]:
-    """(pieces, 2)."""
-    found = np.zeros((len(pieces), 2), np.float32)
+def _compute_log_probs(model: Transformer, examples: Sequence[TokenizedExample]) -> NDArray[np.float32]:
+    """(examples, 2)."""
+    results = np.zeros((len(examples), 2), np.float32)
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
-        for number in progress.track(range(len(pieces)), description="what the model says before"):
-            log_probs, _ = document_log_probs(model, to_device(_alone(pieces[number]), model.device))
-            found[number] = log_probs[0].cpu().numpy()
-    return found
+        for number in progress.track(range(len(examples)), description="reference log-probabilities"):
+            log_probs, _ = document_log_probs(model, to_device(_batch_of_one(examples[number]), model.device))
+            results[number] = log_probs[0].cpu().numpy()
+    return results
 
 
-def _alone(piece: Piece) -> Batch:
-    """A batch of one piece."""
-    assert piece.document_ids is not None
-    room = -len(piece) % LENGTH_MULTIPLE
+def _batch_of_one(example: TokenizedExample) -> Batch:
+    assert example.document_ids is not None
+    padding = -len(example) % LENGTH_MULTIPLE
     return Batch(
-        np.pad(piece.input_ids, (0, room))[None],
-        np.pad(piece.targets, (0, room), constant_values=IGNORE_INDEX)[None],
-        np.pad(piece.document_ids, (0, room), constant_values=piece.documents)[None],
+        np.pad(example.input_ids, (0, padding))[None],
+        np.pad(example.targets, (0, padding), constant_values=IGNORE_INDEX)[None],
+        np.pad(example.document_ids, (0, padding), constant_values=example.documents)[None],
     )
 
 
-def _known(piece: Piece, log_probs: NDArray[np.float32]) -> Piece:
-    assert piece.values is not None
-    return replace(piece, values=np.concatenate([log_probs, piece.values[2:]]))
+def _with_log_probs(example: TokenizedExample, log_probs: NDArray[np.float32]) -> TokenizedExample:
+    assert example.values is not None
+    return replace(example, values=np.concatenate([log_probs, example.values[2:]]))
+
+
+def frozen_model(model: Transformer) -> FrozenModel:
+    """The outputs of a model that is not trained."""
+    return lambda batch: (model.hidden_states(batch.input_ids, document_ids=batch.document_ids), model.output_weight)
+
+
+def without_adapters(model: Transformer) -> FrozenModel:
+    """The outputs of a model with its adapters turned off, in evaluation mode."""
+
+    def compute(batch: TensorBatch) -> tuple[Tensor, Tensor]:
+        adapters = adapted_layers(model)
+        training = model.training
+        for adapted in adapters:
+            adapted.enabled = False
+        model.eval()
+        try:
+            return model.hidden_states(batch.input_ids, document_ids=batch.document_ids), model.output_weight
+        finally:
+            model.train(training)
+            for adapted in adapters:
+                adapted.enabled = True
+
+    return compute

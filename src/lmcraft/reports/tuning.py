@@ -1,4 +1,4 @@
-"""What tuning changed, as a part of a run's page: figures before and after, labels, answers side by side."""
+"""What fine-tuning changed, as a section of a run's page: figures before and after, labels, answers side by side."""
 
 import json
 from html import escape
@@ -9,44 +9,49 @@ from lmcraft.reports.table import grid
 
 
 def tuning(folder: ModelFolder) -> str:
-    """HTML from `lmcraft/evaluation.json`; empty where a run has none."""
+    """HTML from `lmcraft/evaluation.json`; empty if the run has none."""
     file = folder.run / "evaluation.json"
     if not file.is_file():
         return ""
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return "".join((_figures(found), _labels(found), _answers(found)))
+    results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return "".join((_figures(results), _labels(results), _answers(results)))
 
 
-def _figures(found: dict[str, Any]) -> str:
-    rows = [[name, _figure(pair["before"]), _figure(pair["after"])] for name, pair in found["figures"].items()]
-    if general := found.get("general"):
-        name = f"perplexity on general text ({general['text']}): what was forgotten"
-        rows.append([name, _figure(general["before"]), _figure(general["after"])])
-    head = ["on held-out data", "before", "after, with the 95% interval"]
-    return f"<h2>What changed</h2>{grid(head, rows)}"
+def _figures(results: dict[str, Any]) -> str:
+    rows = [
+        [name, _format_figure(pair["before"]), _format_figure(pair["after"])] for name, pair in results["figures"].items()
+    ]
+    if general := results.get("general"):
+        name = f"perplexity of general text ({general['text']}), which rises with forgetting"
+        rows.append([name, _format_figure(general["before"]), _format_figure(general["after"])])
+    head = ["on held-out data", "before (95% interval)", "after (95% interval)"]
+    return f"<h2>Before and after</h2>{grid(head, rows)}"
 
 
-def _figure(figure: dict[str, float] | None) -> str:
+def _format_figure(figure: dict[str, float] | None) -> str:
     return "" if figure is None else f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
-def _labels(found: dict[str, Any]) -> str:
-    report = found.get("labels")
+def _labels(results: dict[str, Any]) -> str:
+    report = results.get("labels")
     if report is None:
         return ""
-    single = len(report["confusion"][0]) == len(report["labels"])
-    columns = report["labels"] if single else ["neither", "found wrongly", "missed", "found"]
+    single_label = len(report["confusion"][0]) == len(report["labels"])
+    counts = ["true negatives", "false positives", "false negatives", "true positives"]
+    columns = report["labels"] if single_label else counts
     rows = [
-        [label, f"{f1:.3f}", *map(str, counts)]
-        for label, f1, counts in zip(report["labels"], report["f1"], report["confusion"], strict=True)
+        [label, f"{f1:.3f}", *map(str, row)]
+        for label, f1, row in zip(report["labels"], report["f1"], report["confusion"], strict=True)
     ]
-    said = f"Accuracy {report['accuracy']:.3f}, mean F1 of the labels {report['macro_f1']:.3f}, on {report['texts']} texts."
-    return f"<h3>Labels: what a text is (rows), what was found (columns)</h3><p>{said}</p>{grid(['', 'F1', *columns], rows)}"
+    summary = f"Accuracy {report['accuracy']:.3f}, macro F1 {report['macro_f1']:.3f}, on {report['texts']} texts."
+    heading = "Confusion matrix: true labels (rows), predicted labels (columns)" if single_label else "Predictions per label"
+    return f"<h3>{heading}</h3><p>{summary}</p>{grid(['', 'F1', *columns], rows)}"
 
 
-def _answers(found: dict[str, Any]) -> str:
-    rows = [[answer[key] for key in ("asked", "wanted", "before", "after")] for answer in found.get("answers", ())]
+def _answers(results: dict[str, Any]) -> str:
+    columns = ["prompt", "expected", "before", "after"]
+    rows = [[answer[key] for key in columns] for answer in results.get("answers", ())]
     if not rows:
         return ""
-    heading = escape(f"{len(rows)} held-out examples, none of them chosen")
-    return f"<h3>{heading}</h3>{grid(['asked', 'wanted', 'before', 'after'], rows)}"
+    heading = escape(f"{len(rows)} held-out examples, not selected")
+    return f"<h3>{heading}</h3>{grid(columns, rows)}"

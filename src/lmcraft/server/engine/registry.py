@@ -22,7 +22,7 @@ from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 
 if TYPE_CHECKING:
-    from lmcraft.finetuning.classifier import Classifier
+    from lmcraft.finetuning.text_classifier import Classifier
 
 Kind = Literal["chat", "completion", "classifier"]
 
@@ -74,7 +74,9 @@ class ServedModel:
             ApiError: it has no classification head.
         """
         if isinstance(self.model, LanguageModel):
-            message = f"'{self.name}' has no classification head; train one with `lmcraft finetune --objective classify`"
+            message = (
+                f"'{self.name}' has no classification head; train one with `lmcraft finetune --objective classification`"
+            )
             raise ApiError(400, message, param="model")
         return self.model
 
@@ -138,7 +140,9 @@ class Registry:
         return self._models[name]
 
     def _load_classifier(self, name: str, path: Path) -> tuple["Classifier", Worker]:
-        from lmcraft.finetuning.classifier import Classifier  # importing it imports all of training, which takes a second
+        from lmcraft.finetuning.text_classifier import (
+            Classifier,
+        )  # importing it imports all of training, which takes a second
 
         options = self._options
         model = Classifier.load(path, dtype=options.dtype or torch.float32, device=options.device)

@@ -8,10 +8,10 @@ import openai
 import pytest
 import torch
 
-from lmcraft.finetuning.classifier import Classifier
-from lmcraft.finetuning.classify import add_head
 from lmcraft.finetuning.config import MethodConfig
-from lmcraft.finetuning.files import Labels, snapshot
+from lmcraft.finetuning.head import Labels, add_head
+from lmcraft.finetuning.text_classifier import Classifier
+from lmcraft.finetuning.tuned_model import snapshot
 from lmcraft.model.storage import build_model
 from lmcraft.model_source import open_model
 from tests.finetuning.chat import chat_folder
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open_model(base) as source:
         model = build_model(source.checkpoint, dtype=torch.float32)
         torch.manual_seed(0)
-        add_head(model, len(LABELS.labels))
+        add_head(model, len(LABELS.names))
         snapshot(model, MethodConfig(name="full"), str(base), source.tokenizer, source.eos_token_ids, LABELS)(out)
     LABELS.save(out)
     return out

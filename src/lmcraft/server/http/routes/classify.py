@@ -31,7 +31,7 @@ async def classify(body: ClassifyRequest, request: Request) -> dict[str, Any]:
         if body.labels is not None:
             raise ApiError(400, f"'{served.name}' has labels of its own; leave labels out", param="labels")
         probabilities, token_count = await classify_with_head(request, served, texts)
-        labels = [served.classifier.decided(by_label) for by_label in probabilities]
+        labels = [served.classifier.choose_label(by_label) for by_label in probabilities]
     else:
         if body.labels is None:
             raise ApiError(400, f"'{served.name}' has no labels of its own; give them in labels", param="labels")

@@ -29,6 +29,8 @@ async def moderations(body: ModerationRequest, request: Request) -> dict[str, An
     for probabilities in (await classify_with_head(request, served, texts))[0]:
         scores = {label: p for label, p in probabilities.items() if label.lower() not in HARMLESS_LABELS}
         top_label = max(probabilities, key=lambda label: probabilities[label])
-        flags = {label: p > MULTI_LABEL_THRESHOLD if labels.several else label == top_label for label, p in scores.items()}
+        flags = {
+            label: p > MULTI_LABEL_THRESHOLD if labels.multi_label else label == top_label for label, p in scores.items()
+        }
         results.append({"flagged": any(flags.values()), "categories": flags, "category_scores": scores})
     return {"id": response_fields("modr", "", "")["id"], "model": served.name, "results": results}

@@ -1,0 +1,157 @@
+"""The model before and after fine-tuning: figures on held-out data, answers side by side, and perplexity of general text.
+
+The results go to `lmcraft/evaluation.json` in the model's folder, from which the report is drawn.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from math import exp
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lmcraft.data.loader import Batch
+from lmcraft.errors import RunError, UserError
+from lmcraft.finetuning.encoding import TokenizedExample
+from lmcraft.finetuning.examples import Labeled
+from lmcraft.finetuning.figures import Figure, mean_loss
+from lmcraft.finetuning.head import head_outputs
+from lmcraft.finetuning.packing import PackedRows
+from lmcraft.finetuning.run import FinetuneRun
+from lmcraft.finetuning.tuned_model import open_tuned
+from lmcraft.folder import ModelFolder, write_json
+from lmcraft.language_model import LanguageModel
+from lmcraft.machine import Machine
+from lmcraft.model.storage import build_model
+from lmcraft.model.transformer import Transformer
+from lmcraft.model_source import ModelSource, open_model
+from lmcraft.training.loop import Trainer, to_device
+from lmcraft.training.objective import NextToken
+
+GENERAL_TOKENS, GENERAL_ROW_TOKENS = 8192, 512
+# The largest difference between the logits of an adapter and of the merged model, relative to their spread. bfloat16 has 8
+# bits, and merging rounds every changed matrix once more.
+MERGE_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.01}
+
+Figures = dict[str, Figure]
+
+
+def evaluate_before(run: FinetuneRun, trainer: Trainer, folder: ModelFolder, step: int | None) -> Figures:
+    """The figures before the first step; a resumed run reads them from `lmcraft/before.json`."""
+    file = folder.run / "before.json"
+    if step is not None and file.is_file():
+        return {name: Figure(**values) for name, values in json.loads(file.read_text(encoding="utf-8")).items()}
+    if trainer.processes.count > 1:  # the model is sharded
+        return {}
+    figures = run.objective.figures(trainer.model, trainer.objective, run.data.validation, run.data.labels)
+    write_json(file, {name: asdict(figure) for name, figure in figures.items()})
+    return figures
+
+
+def evaluate_after(run: FinetuneRun, trainer: Trainer, before: Figures) -> list[str]:
+    """Evaluate the model in the run's folder, and write `lmcraft/evaluation.json`.
+
+    Returns:
+        The results as lines to print.
+
+    Raises:
+        RunError: the merged model computes something else than the adapter beside its base model.
+    """
+    machine, folder, objective, data = trainer.machine, trainer.folder, run.objective, run.data
+    with open_model(folder.path) as source:
+        model = open_tuned(source, machine.dtype, machine.device, head=run.head_size)
+        model.use_attention(run.config.attention)
+        if source.adapter is not None and not objective.needs_head:
+            _check_merge(run, source)
+        after = objective.figures(model, trainer.objective, data.validation, data.labels)
+        after |= objective.final_figures(model, data.validation)
+        results: dict[str, Any] = {
+            "objective": run.config.objective,
+            "figures": {
+                name: {"before": asdict(before[name]) if name in before else None, "after": asdict(figure)}
+                for name, figure in after.items()
+            },
+        }
+        if (report := objective.label_report(model, data.validation, data.labels)) is not None:
+            results["labels"] = report
+        if objective.needs_head:
+            results["answers"] = list(_predict_labels(run, model))
+        else:
+            results |= _compare_texts(run, machine, LanguageModel.of(source))
+    write_json(folder.run / "evaluation.json", results)
+    return _summarize(results)
+
+
+def _compare_texts(run: FinetuneRun, machine: Machine, tuned: LanguageModel) -> dict[str, Any]:
+    """Answers before and after, and the perplexity of general text."""
+    base = LanguageModel.of(run.source)
+    settings: dict[str, Any] = {"do_sample": False, "max_new_tokens": run.config.settings.max_new_tokens}
+    answers = []
+    for ids, question, expected in run.prompts(run.config.report_answers):
+        before, after = (run.tokenizer.decode(model.generate(ids, **settings)[0][len(ids) :]) for model in (base, tuned))
+        answers.append({"prompt": question, "expected": expected, "before": before, "after": after})
+    file = run.config.settings.general_text or Path(argparse.__file__)
+    rows = _general_rows(run, file)
+    perplexities = []
+    for model in (base, tuned):
+        model.transformer.compute_dtype = machine.dtype
+        loss = mean_loss(model.transformer, NextToken(), rows)
+        perplexities.append({"value": exp(loss.value), "low": exp(loss.low), "high": exp(loss.high)})
+    return {"answers": answers, "general": {"text": file.name, "before": perplexities[0], "after": perplexities[1]}}
+
+
+def _general_rows(run: FinetuneRun, file: Path) -> PackedRows:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"general_text={file} cannot be read ({error}): give a text file") from error
+    ids = run.encoder.text(text[: 8 * GENERAL_TOKENS]).ids[: GENERAL_TOKENS + 1]
+    length = min(GENERAL_ROW_TOKENS, run.source.checkpoint.config().max_position_embeddings)
+    chunks = [ids[start : start + length + 1] for start in range(0, len(ids) - 1, length)]
+    return PackedRows([TokenizedExample(chunk[:-1], chunk[1:]) for chunk in chunks], length)
+
+
+def _predict_labels(run: FinetuneRun, model: Transformer) -> Iterator[dict[str, str]]:
+    """The model's predictions for some held-out texts."""
+    model.eval()
+    data = run.data
+    texts = [example for example in data.held_out if isinstance(example, Labeled)]
+    for example, tokens in zip(texts[: run.config.report_answers], data.tokenized[1], strict=False):
+        batch = Batch.stack([next(PackedRows([tokens], data.sequence_length).ordered())]).trim_padding()
+        with torch.no_grad():
+            outputs, _ = head_outputs(model, to_device(batch, model.device), data.labels.pooling)
+        prediction = data.labels.predict(outputs[0])
+        yield {"prompt": example.text, "expected": ", ".join(example.labels), "before": "", "after": prediction}
+
+
+@torch.no_grad()
+def _check_merge(run: FinetuneRun, source: ModelSource) -> None:
+    """Raise RunError if the logits of the adapter and of the merged model differ by more than rounding."""
+    adapted = open_tuned(source, torch.float32, torch.device("cpu")).eval()
+    merged = build_model(source.checkpoint, dtype=torch.float32)
+    ids = torch.from_numpy(next(run.data.validation.ordered()).input_ids[None, :256])
+    expected, actual = adapted(ids), merged(ids)
+    difference = float((expected - actual).square().mean().sqrt() / expected.std())
+    assert source.adapter is not None
+    dtype = source.checkpoint.read(f"{source.adapter.modules[0]}.weight").dtype  # merged matrices are rounded to it
+    if difference > (tolerance := MERGE_TOLERANCE[dtype]):
+        raise RunError(
+            f"the logits of the merged model differ from the adapter's by {difference:.1%} of their spread, and only "
+            f"{tolerance:.1%} is rounding: the folder is complete, but do not use it, and please report this as a bug"
+        )
+
+
+def _summarize(results: dict[str, Any]) -> list[str]:
+    lines = []
+    for name, pair in results["figures"].items():
+        after = f"{pair['after']['value']:.3f} ({pair['after']['low']:.3f} to {pair['after']['high']:.3f})"
+        before = "" if pair["before"] is None else f"{pair['before']['value']:.3f} before, "
+        lines.append(f"{name}: {before}{after}{' after' if before else ''}")
+    if general := results.get("general"):
+        before, after = general["before"]["value"], general["after"]["value"]
+        change = f"{before:.2f} before, {after:.2f} after ({after / before - 1:+.1%})"
+        lines.append(f"perplexity of general text ({general['text']}): {change}")
+    return lines

@@ -1,0 +1,57 @@
+"""Measured figures with 95% intervals: proportions and mean losses on held-out data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from math import sqrt
+from statistics import NormalDist
+
+import torch
+
+from lmcraft.data.loader import IGNORE_INDEX, Batch, Dataset
+from lmcraft.model.transformer import Transformer
+from lmcraft.training.loop import to_device
+from lmcraft.training.objective import Objective, TensorBatch
+
+Z = NormalDist().inv_cdf(0.975)  # for 95% intervals
+MAX_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured number and the ends of its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def proportion(successes: int, trials: int) -> Figure:
+    """A proportion with Wilson's interval (1927), which also holds for few trials."""
+    p, n = successes / trials, trials
+    middle, half = p + Z * Z / (2 * n), Z * sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
+    scale = 1 + Z * Z / n
+    return Figure(p, max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
+
+
+@torch.no_grad()
+def mean_loss(model: Transformer, objective: Objective, rows: Dataset) -> Figure:
+    """The validation loss of at most MAX_ROWS rows; the interval is that of a ratio of sums over rows."""
+    model.eval()
+    sums, counts = [], []
+    for batch, tensors in iterate_rows(model, rows):
+        sums.append(float(objective.measure(model, tensors)))
+        counts.append(objective.count(batch))
+    total = max(1, sum(counts))
+    mean, n = sum(sums) / total, len(sums)
+    squares = sum((s - mean * c) ** 2 for s, c in zip(sums, counts, strict=True))
+    half = Z * sqrt(squares * n / max(1, n - 1)) / total if n > 1 else float("inf")
+    return Figure(mean, mean - half, mean + half)
+
+
+def iterate_rows(model: Transformer, rows: Dataset, limit: int = MAX_ROWS) -> Iterator[tuple[Batch, TensorBatch]]:
+    """The first rows, each as a batch of one, on the model's device; rows without targets or values are left out."""
+    for sample in islice(rows.ordered(), limit):
+        batch = Batch.stack([sample]).trim_padding()
+        if (batch.targets != IGNORE_INDEX).any() or batch.values is not None:
+            yield batch, to_device(batch, model.device)

@@ -1,0 +1,111 @@
+"""A linear head on a model, for classification and reward models, and the meaning of its outputs.
+
+The head reads the hidden state of a text's last token, or the mean over all tokens. It is a matrix without a bias, named
+`score` as in transformers' sequence classifiers.
+
+Shapes: B rows, T positions, N texts of a batch, C width, L outputs of the head.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lmcraft.data.loader import IGNORE_INDEX
+from lmcraft.errors import UserError
+from lmcraft.folder import ModelFolder, write_json
+from lmcraft.model.linear import Linear
+from lmcraft.model.transformer import Transformer
+from lmcraft.training.objective import TensorBatch
+
+HEAD = "score"  # the head's module name, here and in transformers (`model.adapter.HEAD` is its weight's name)
+Pooling = Literal["last", "mean"]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels that the outputs of a classifier's head stand for; a reward model has none."""
+
+    names: tuple[str, ...] = ()
+    multi_label: bool = False
+    """A text can have any number of labels; otherwise exactly one."""
+    pooling: Pooling = "last"
+
+    def predict(self, outputs_L: Tensor) -> str:
+        """The prediction for one text as a string: its label, its labels, or its reward."""
+        if not self.names:
+            return f"{float(outputs_L[0]):.2f}"
+        if self.multi_label:
+            return ", ".join(name for name, output in zip(self.names, outputs_L.tolist(), strict=True) if output > 0)
+        return self.names[int(outputs_L.argmax())]
+
+    def save(self, folder: Path) -> None:
+        """Write them into a model folder."""
+        write_json(ModelFolder(folder).run / "labels.json", asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Labels":
+        """Read them from a model folder.
+
+        Raises:
+            UserError: the folder holds no classifier.
+        """
+        file = ModelFolder(folder).run / "labels.json"
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+            return cls(tuple(map(str, values["names"])), bool(values["multi_label"]), values["pooling"])
+        except FileNotFoundError as error:
+            raise UserError(
+                f"'{folder}' holds no classifier (it has no lmcraft/labels.json): train one with "
+                "`lmcraft finetune MODEL DATA --objective classification`"
+            ) from error
+        except (ValueError, LookupError, TypeError) as error:
+            raise UserError(f"'{file}' is damaged ({error}): train the classifier again") from error
+
+
+def add_head(model: Transformer, outputs: int) -> None:
+    """Give a model a new head with small random weights."""
+    head = Linear(model.config.hidden_size, outputs, bias=False, device=model.device, dtype=torch.float32)
+    nn.init.normal_(head.weight, std=0.02)
+    model.add_module(HEAD, head)
+
+
+def head_outputs(model: Transformer, batch: TensorBatch, pooling: Pooling = "last") -> tuple[Tensor, Tensor]:
+    """The head's outputs for each text that has a target, (N, L) float32, and the targets, (N,), in the rows' order.
+
+    A text's target is at its last token.
+    """
+    x_BTC = model.hidden_states(batch.input_ids, document_ids=batch.document_ids)
+    ends = batch.targets != IGNORE_INDEX
+    pooled = x_BTC[ends] if pooling == "last" else _running_means(x_BTC, batch.document_ids)[ends]
+    return model.get_submodule(HEAD)(pooled).float(), batch.targets[ends]
+
+
+def reward_margins(model: Transformer, batch: TensorBatch) -> Tensor:
+    """r(chosen) - r(rejected) for each pair, (B,); r is the head's output at the last token of an answer."""
+    outputs, _ = head_outputs(model, batch)
+    rewards_B2 = torch.reshape(outputs, (-1, 2))
+    return rewards_B2[:, 0] - rewards_B2[:, 1]
+
+
+def multi_hot(targets_N: Tensor, num_labels: int) -> Tensor:
+    """Sets of labels, each stored as the bits of one integer, as (N, L) of 0 and 1."""
+    return (targets_N[:, None] >> torch.arange(num_labels, device=targets_N.device) & 1).float()
+
+
+def _running_means(x_BTC: Tensor, document_ids: Tensor | None) -> Tensor:
+    """The mean over the document so far at each position, (B, T, C)."""
+    B, T, _ = x_BTC.shape
+    sums = x_BTC.float().cumsum(dim=1)
+    positions = torch.arange(T, device=x_BTC.device).expand(B, T)
+    first = positions.new_zeros(B, T)
+    if document_ids is not None:
+        begins = torch.ones_like(document_ids, dtype=torch.bool)
+        begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
+        first = torch.where(begins, positions, 0).cummax(dim=1).values
+    before = F.pad(sums, (0, 0, 1, 0)).gather(1, first[:, :, None].expand_as(sums))
+    return ((sums - before) / (positions - first + 1)[:, :, None]).to(x_BTC.dtype)

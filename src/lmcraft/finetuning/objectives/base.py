@@ -1,0 +1,229 @@
+"""What an objective of fine-tuning states: examples, settings, samples and masks, loss, needs, and reported figures.
+
+An objective is a frozen dataclass derived from `FinetuneObjective`. Its fields, each made with `setting`, are its settings;
+its class variables say what it needs; its methods encode examples and compute the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from lmcraft.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from lmcraft.data.loader import Batch, Dataset
+    from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
+    from lmcraft.finetuning.examples import Example
+    from lmcraft.finetuning.figures import Figure
+    from lmcraft.finetuning.head import Labels
+    from lmcraft.finetuning.objectives.divergence import FrozenModel
+    from lmcraft.model.transformer import Transformer
+    from lmcraft.tokenizer.tokenizer import Tokenizer
+    from lmcraft.training.objective import Objective, TensorBatch
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The range of a number; None: no limit."""
+
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+
+    def contain(self, value: float) -> bool:
+        return (
+            (self.above is None or value > self.above)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.below is None or value < self.below)
+            and (self.at_most is None or value <= self.at_most)
+        )
+
+    def __str__(self) -> str:
+        names = {"above": "greater than", "at_least": "at least", "below": "less than", "at_most": "at most"}
+        limits = {words: getattr(self, name) for name, words in names.items()}
+        return " and ".join(f"{words} {limit:g}" for words, limit in limits.items() if limit is not None)
+
+
+def setting(
+    default: T,
+    help: str,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> T:
+    """A field of an objective: one setting of the command line and of the TOML file.
+
+    Objectives may share a setting's name, which then needs one type and one default; the help lists each objective's text.
+
+    Args:
+        default: its value if not given.
+        help: what it does, beginning with a noun or an imperative verb.
+        above, at_least, below, at_most: the range of a number.
+    """
+    metadata = {"help": help, "bounds": Bounds(above, at_least, below, at_most)}
+    result: T = field(default=default, metadata=metadata)
+    return result
+
+
+@dataclass(frozen=True)
+class LossInputs:
+    """What a run provides to build a loss."""
+
+    examples: Sequence[Example]
+    """All examples, those for training first; `ExampleEncoder.prompt` stores an index into them."""
+    labels: Labels
+    tokenizer: Tokenizer
+    eos_token_ids: tuple[int, ...]
+    max_new_tokens: int
+    """Maximum length of a generated answer."""
+    load_reference: Callable[[], FrozenModel]
+    """Provides the model as it was before fine-tuning."""
+    load_teacher: Callable[[str], FrozenModel]
+    """Loads another model with the same vocabulary by its address."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneObjective:
+    """Base of all objectives.
+
+    An objective that needs nothing but the model and the batch implements `loss`. Otherwise `build_loss` returns an object
+    with the methods `loss`, `measure` and `count` (`training.objective.Objective`); derive it from `BatchLoss`.
+    """
+
+    summary: ClassVar[str]
+    """What a model learns, for the help of --objective; begins with a verb."""
+    paper: ClassVar[str] = ""
+    """arXiv number."""
+    example_type: ClassVar[type | None]
+    """Class of its examples in `finetuning.examples`; None: a dataset folder of plain text."""
+    uses_chat_template: ClassVar[bool] = True
+    needs_head: ClassVar[bool] = False
+    """The model gets a linear head; targets are label numbers rather than tokens."""
+    needs_reference: ClassVar[bool] = False
+    """The starting model's log-probabilities of both answers are computed before the run. They replace the first two values
+    of each example (`ExampleEncoder.pair`)."""
+    generates_answers: ClassVar[bool] = False
+    """Examples are prompts without targets; answers are generated during training."""
+    min_row_tokens: ClassVar[int] = 512
+    """Length of a row, unless an example is longer."""
+
+    # Settings
+
+    def check(self) -> None:
+        """Raise UserError for a setting out of range; extend it for what `setting` cannot express."""
+        for f in fields(self):
+            value, bounds = getattr(self, f.name), f.metadata["bounds"]
+            if isinstance(value, int | float) and not bounds.contain(value):
+                raise UserError(f"{f.name}={value:g} is out of range: it must be {bounds}")
+
+    # Samples and masks
+
+    def find_labels(self, examples: Sequence[Example]) -> Labels:
+        """The labels that occur in all examples, for objectives that need a head."""
+        from lmcraft.finetuning.head import Labels
+
+        return Labels()
+
+    def encode(
+        self, examples: Sequence[Example], encoder: ExampleEncoder, labels: Labels, first_index: int = 0
+    ) -> list[TokenizedExample]:
+        """One tokenized example per example, in order; `first_index` is the index of the first one among all examples.
+
+        Raises:
+            UserError: an example cannot be used; the message gives its number.
+        """
+        return [
+            with_number(index, self.encode_example, example, encoder, labels, index)
+            for index, example in enumerate(examples, start=first_index)
+        ]
+
+    def encode_example(self, example: Any, encoder: ExampleEncoder, labels: Labels, index: int) -> TokenizedExample:
+        """The tokens and targets of an example of `example_type`."""
+        raise NotImplementedError
+
+    def general_text(self) -> tuple[Path, float] | None:
+        """A dataset folder of general text and its share of the rows, if some is mixed in."""
+        return None
+
+    # Loss
+
+    def build_loss(self, inputs: LossInputs) -> Objective:
+        """What the training loop minimizes."""
+        return self
+
+    def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
+        """The sum of the losses over the terms of a batch, a scalar."""
+        raise NotImplementedError
+
+    def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
+        """The sum that is reported on validation data, a scalar."""
+        return self.loss(model, batch)
+
+    def count(self, batch: Batch) -> int:
+        """The number of terms of the sums."""
+        return count_targets(batch)
+
+    # Figures
+
+    def figures(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Figure]:
+        """Named figures on held-out rows, measured before and after the run; by default the objective's own loss."""
+        from lmcraft.finetuning.figures import mean_loss
+
+        return {"validation loss": mean_loss(model, loss, rows)}
+
+    def final_figures(self, model: Transformer, rows: Dataset) -> dict[str, Figure]:
+        """More figures, measured only after the run."""
+        return {}
+
+    def label_report(self, model: Transformer, rows: Dataset, labels: Labels) -> dict[str, Any] | None:
+        """Results per label after the run, for a classifier."""
+        return None
+
+
+class BatchLoss:
+    """Base of losses that need more than the model and the batch: `measure` is `loss`, and each target is a term."""
+
+    def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
+        """The sum of the losses over the terms of a batch, a scalar."""
+        raise NotImplementedError
+
+    def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
+        """The sum that is reported on validation data, a scalar."""
+        return self.loss(model, batch)
+
+    def count(self, batch: Batch) -> int:
+        """The number of terms of the sums."""
+        return count_targets(batch)
+
+
+def count_targets(batch: Batch) -> int:
+    """The number of targets in a batch."""
+    from lmcraft.data.loader import IGNORE_INDEX
+
+    return int((batch.targets != IGNORE_INDEX).sum())
+
+
+def count_rows(batch: Batch) -> int:
+    """The number of rows that have targets; a row without any only pads a batch."""
+    from lmcraft.data.loader import IGNORE_INDEX
+
+    return int((batch.targets != IGNORE_INDEX).any(axis=1).sum())
+
+
+def with_number(index: int, function: Callable[..., T], *arguments: Any) -> T:
+    """Call `function`; a UserError gets the number of the example, counted from 1."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        raise UserError(f"example {index + 1}: {error}") from error

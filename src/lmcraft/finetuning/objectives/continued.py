@@ -1,0 +1,35 @@
+"""Continued pretraining: cross-entropy of every token of a dataset folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lmcraft.finetuning.objectives.base import FinetuneObjective, LossInputs, setting
+from lmcraft.finetuning.objectives.sft import build_next_token_loss, next_token_figures
+
+if TYPE_CHECKING:
+    from lmcraft.data.loader import Dataset
+    from lmcraft.finetuning.figures import Figure
+    from lmcraft.finetuning.head import Labels
+    from lmcraft.model.transformer import Transformer
+    from lmcraft.training.objective import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinuedPretraining(FinetuneObjective):
+    """Next-token prediction on plain text, from the model's present weights."""
+
+    summary = "predict the next token of more text (continued pretraining)"
+    example_type = None
+    uses_chat_template = False
+
+    kl: float = setting(
+        0.0, "Weight of the KL divergence from the starting model, to reduce forgetting; 0 turns it off.", at_least=0
+    )
+
+    def build_loss(self, inputs: LossInputs) -> Objective:
+        return build_next_token_loss(inputs, self.kl)
+
+    def figures(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Figure]:
+        return next_token_figures(model, rows)

@@ -1,0 +1,278 @@
+"""A fine-tuning run: its data, its objective, and the model and trainer built from them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+
+import torch
+
+from lmcraft.data.loader import Batch
+from lmcraft.errors import UserError
+from lmcraft.finetuning.config import FinetuneConfig
+from lmcraft.finetuning.encoding import PLAIN_TEMPLATE, ExampleEncoder
+from lmcraft.finetuning.examples import Conversation, dialog
+from lmcraft.finetuning.head import HEAD, add_head, head_outputs
+from lmcraft.finetuning.methods import choose_trained, trained_groups
+from lmcraft.finetuning.objectives.base import FinetuneObjective, LossInputs
+from lmcraft.finetuning.objectives.divergence import FrozenModel
+from lmcraft.finetuning.reference import add_reference_log_probs, frozen_model, without_adapters
+from lmcraft.finetuning.regularization import L2StartingPoint
+from lmcraft.finetuning.training_data import TrainingData, read_training_data, repack
+from lmcraft.finetuning.tuned_model import read_head, snapshot
+from lmcraft.folder import ModelFolder
+from lmcraft.language_model import LanguageModel
+from lmcraft.machine import Machine
+from lmcraft.model.adapter import read_adapter
+from lmcraft.model.lora_linear import load_adapter
+from lmcraft.model.storage import build_model, load_model
+from lmcraft.model.transformer import Transformer
+from lmcraft.model_source import ModelSource, open_model
+from lmcraft.tokenizer.tokenizer import Tokenizer
+from lmcraft.training import depth_rule
+from lmcraft.training.autotune import choose_run_attention
+from lmcraft.training.checkpoint import Checkpoints
+from lmcraft.training.compilation import compile_blocks
+from lmcraft.training.loop import Trainer, to_device
+from lmcraft.training.micro_batch import fast_rows
+from lmcraft.training.objective import Objective
+from lmcraft.training.processes import Processes
+
+EXAMPLES_PER_STEP = 16  # if batch_size is 0
+SAMPLE_TOKENS = 80
+TOKENS_PER_MICRO_BATCH = 1024  # more are no faster with frozen weights, and take memory
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class FinetuneRun:
+    """A run with its data read and checked, and no model yet. `open_run` makes one."""
+
+    config: FinetuneConfig
+    objective: FinetuneObjective
+    source: ModelSource
+    """The model to fine-tune."""
+    encoder: ExampleEncoder
+    eos_token_ids: tuple[int, ...]
+    data: TrainingData
+    say: Say
+    """Prints a line."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.encoder.tokenizer
+
+    @property
+    def head_size(self) -> int:
+        """The number of outputs of the model's head; 0: it needs none."""
+        return max(1, len(self.data.labels.names)) if self.objective.needs_head else 0
+
+    # Settings that follow from the data and the machine
+
+    def autotuned(self, machine: Machine, processes: Processes) -> "FinetuneRun":
+        """The run with every setting of 0 or "auto" filled in, identically in all processes.
+
+        Raises:
+            UserError: the batch cannot be divided among the processes.
+        """
+        config, data, ranks = self.config, self.data, processes.data_count
+        rows, length = data.rows_per_epoch, data.sequence_length
+        if config.batch_size % ranks:
+            raise UserError(f"batch_size={config.batch_size} must be a multiple of the {ranks} processes")
+        default_rows = min(rows, ceil(EXAMPLES_PER_STEP * rows / data.num_examples))
+        batch = config.batch_size or max(1, default_rows // ranks) * ranks
+        steps = config.max_steps or max(1, ceil(config.epochs * rows / batch))
+        config = depth_rule.resolve_intervals(replace(config, batch_size=batch, sequence_length=length), steps, length)
+        if self.objective.example_type is not None and not self.config.eval_tokens:
+            config = replace(config, eval_tokens=length * data.validation_rows)
+        if not config.micro_batch_size:
+            config = replace(config, micro_batch_size=fast_rows(max(1, batch // ranks), length, TOKENS_PER_MICRO_BATCH))
+        if config.compile == "auto":
+            config = replace(config, compile="off")  # these runs take minutes
+        if config.attention == "auto":
+            model_config = self.source.checkpoint.config()
+            kind, reason = choose_run_attention(model_config, data.training, machine, document_mask=True)
+            self.say(reason)
+            config = replace(config, attention=kind)
+        self.say(f"{steps} steps of {batch} rows of {length} tokens; an epoch has {rows} rows")
+        return replace(self, config=processes.agree(config))
+
+    # Model and trainer
+
+    def with_reference(self, machine: Machine, folder: ModelFolder) -> "FinetuneRun":
+        """The run with the reference log-probabilities in its data, if the objective needs them."""
+        if not self.objective.needs_reference:
+            return self
+        tokenized = add_reference_log_probs(
+            self.data.tokenized, lambda: self.load_start(machine), self.source.fingerprint, folder
+        )
+        return replace(self, data=repack(self.data, tokenized, self.config, self.objective, self.tokenizer))
+
+    def build_trainer(self, machine: Machine, folder: ModelFolder, step: int | None, processes: Processes) -> Trainer:
+        """The trainer at the start, or at the checkpoint of a step. Call `autotuned` and `with_reference` before.
+
+        Raises:
+            UserError: l2_sp is set and there are several processes.
+        """
+        config, method = self.config, self.config.method
+        if config.settings.l2_sp and processes.count > 1:
+            raise UserError(
+                f"l2_sp={config.settings.l2_sp:g} needs a single process: set it to 0, or start without torchrun"
+            )
+        torch.manual_seed(config.seed)
+        # Frozen weights stay in the type of the activations; trained weights are float32.
+        frozen = method.adapts and processes.count == 1
+        model = self._build_model(machine, folder, step, machine.dtype if frozen else torch.float32)
+        model.compute_dtype, model.checkpointing = machine.dtype, config.activation_checkpointing
+        model.use_attention(config.attention)
+        if config.compile == "on":
+            compile_blocks(model)
+        self.say(_describe_trained(model, method.name))
+        base = str(Path(config.model).resolve()) if Path(config.model).exists() else self.source.address
+        trainer = Trainer(
+            model,
+            self._build_loss(model, machine),
+            self.data.training,
+            self.data.validation,
+            config,
+            machine,
+            folder,
+            snapshot=lambda model: snapshot(model, method, base, self.tokenizer, self.eos_token_ids, self.data.labels),
+            sample=None if processes.mesh else self._sample,
+            bytes_per_token=0.0,
+            processes=processes,
+            groups=lambda model: trained_groups(model, config.optimizer, method),
+            command="finetune",
+        )
+        if step is not None:
+            trainer.restore(step)
+        return trainer
+
+    def _build_model(self, machine: Machine, folder: ModelFolder, step: int | None, dtype: torch.dtype) -> Transformer:
+        path = None if step is None else Checkpoints(folder.checkpoints).path(step)
+        method = self.config.method
+        if path is not None and not method.adapts:
+            model = load_model(path, dtype=dtype, device=machine.device)
+        else:
+            model = build_model(self.source.checkpoint, dtype=dtype, device=machine.device)
+        if self.head_size:
+            add_head(model, self.head_size)
+        if path is not None and method.adapts:
+            load_adapter(model, read_adapter(path))
+        else:
+            choose_trained(model, method)
+        for p in model.parameters():
+            if p.requires_grad:  # not the memory-mapped file, which other models share
+                p.data = p.data.clone()
+        if self.head_size:
+            head = model.get_submodule(HEAD).requires_grad_(True)
+            if path is not None:
+                head.load_state_dict({"weight": read_head(path)})
+        return model
+
+    def load_start(self, machine: Machine) -> Transformer:
+        """The model as it was before, frozen, in the type of the run's activations."""
+        model = build_model(self.source.checkpoint, dtype=machine.dtype, device=machine.device).requires_grad_(False)
+        model.use_attention(self.config.attention)
+        return model
+
+    def _load_teacher(self, address: str, machine: Machine) -> FrozenModel:
+        with open_model(address) as source:
+            if source.tokenizer.vocabulary != self.tokenizer.vocabulary:
+                raise UserError(f"teacher={address} has another vocabulary than the model: use one of the same family")
+            teacher = build_model(source.checkpoint, dtype=machine.dtype, device=machine.device).requires_grad_(False)
+        teacher.use_attention(self.config.attention)
+        return frozen_model(teacher)
+
+    def _build_loss(self, model: Transformer, machine: Machine) -> Objective:
+        def load_reference() -> FrozenModel:
+            return without_adapters(model) if self.config.method.adapts else frozen_model(self.load_start(machine))
+
+        inputs = LossInputs(
+            self.data.examples,
+            self.data.labels,
+            self.tokenizer,
+            self.eos_token_ids,
+            self.config.settings.max_new_tokens,
+            load_reference,
+            lambda address: self._load_teacher(address, machine),
+        )
+        loss = self.objective.build_loss(inputs)
+        if l2_sp := self.config.settings.l2_sp:
+            start = {name: p.float() for name, p in self.load_start(machine).named_parameters()}
+            return L2StartingPoint(loss, l2_sp, start)
+        return loss
+
+    # Samples
+
+    def prompts(self, limit: int) -> list[tuple[list[int], str, str]]:
+        """Held-out prompts: token ids, the question, and the expected answer."""
+        prompts = []
+        for example in self.data.held_out[:limit]:
+            messages = dialog(example)
+            tools = example.tools if isinstance(example, Conversation) else ()
+            tokens = self.encoder.conversation(Conversation(messages, tools), last_answer_only=True)
+            question = str(messages[-2]["content"]) if len(messages) > 1 else ""
+            prompts.append((tokens.prompt_ids.tolist(), question, str(messages[-1]["content"])))
+        return prompts
+
+    def _sample(self, model: Transformer) -> str:
+        if self.objective.needs_head:
+            model.eval()
+            batch = Batch.stack([next(self.data.validation.ordered())]).trim_padding()
+            with torch.no_grad():
+                outputs, _ = head_outputs(model, to_device(batch, model.device), self.data.labels.pooling)
+            return "outputs of the head: " + " ".join(f"{value:.2f}" for value in outputs[0].tolist())
+        language_model = LanguageModel(model, self.tokenizer, eos_token_ids=self.eos_token_ids)
+        if self.objective.example_type is None:
+            start = "\n" if self.tokenizer.eos_token_id is None else ""
+            return start + language_model.complete(start, max_new_tokens=SAMPLE_TOKENS, temperature=0.8, top_p=0.95, seed=1)
+        ids, question, _ = self.prompts(1)[0]
+        answer = language_model.generate(ids, max_new_tokens=SAMPLE_TOKENS, do_sample=False)[0][len(ids) :]
+        return f"{question}\n-> {self.tokenizer.decode(answer)}"
+
+
+def open_run(config: FinetuneConfig, source: ModelSource, say: Say) -> FinetuneRun:
+    """Read and check the data of a run.
+
+    Args:
+        config: resolved.
+        source: the model to fine-tune.
+        say: prints a line.
+
+    Raises:
+        UserError: the model or the data cannot be used with these settings.
+    """
+    if source.adapter is not None and config.method.adapts:
+        raise UserError(
+            f"model={config.model} is an adapter, which cannot be the base of another: merge it into a whole model first, "
+            "with `lmcraft export`"
+        )
+    objective = config.build_objective()
+    tokenizer = source.tokenizer
+    if objective.uses_chat_template:
+        tokenizer = _with_chat_template(tokenizer, config.chat_template, say)
+    end = source.tokenizer.eos_token_id
+    eos_token_ids = source.eos_token_ids or (() if end is None else (end,))
+    encoder = ExampleEncoder(tokenizer, eos_token_ids)
+    context_length = source.checkpoint.config().max_position_embeddings
+    data = read_training_data(config, objective, encoder, context_length, say)
+    return FinetuneRun(config, objective, source, encoder, eos_token_ids, data, say)
+
+
+def _with_chat_template(tokenizer: Tokenizer, template: str, say: Say) -> Tokenizer:
+    if template and template != "plain":
+        try:
+            return tokenizer.with_chat_template(Path(template).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"chat_template={template} cannot be read ({error}): give a file, or 'plain'") from error
+    if template or tokenizer.chat_template is None:
+        say("chat template: plain text (<|user|>, <|assistant|>) with the end token after an answer; saved with the model")
+        return tokenizer.with_chat_template(PLAIN_TEMPLATE)
+    return tokenizer
+
+
+def _describe_trained(model: Transformer, method: str) -> str:
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    return f"{method} trains {trained:,} of {total:,} weights ({trained / total:.1%})"

@@ -1,0 +1,78 @@
+"""A fine-tuned classifier, loaded for inference: texts in, a probability per label out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from lmcraft.data.loader import Batch
+from lmcraft.errors import UserError
+from lmcraft.finetuning.encoding import ExampleEncoder
+from lmcraft.finetuning.head import Labels, head_outputs
+from lmcraft.finetuning.packing import PackedRows
+from lmcraft.finetuning.tuned_model import open_tuned
+from lmcraft.model.transformer import Transformer
+from lmcraft.model_source import open_model
+from lmcraft.tokenizer.tokenizer import Tokenizer
+from lmcraft.training.loop import to_device
+
+ROW_TOKENS = 512
+
+
+class Classifier:
+    """A model with a classification head, its tokenizer and its labels."""
+
+    def __init__(self, transformer: Transformer, tokenizer: Tokenizer, labels: Labels) -> None:
+        self.transformer, self.tokenizer, self.labels = transformer.eval(), tokenizer, labels
+
+    @classmethod
+    def load(
+        cls, address: str | Path, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+    ) -> "Classifier":
+        """Load the result of `lmcraft finetune --objective classification`.
+
+        Args:
+            address: its folder.
+            dtype: of weights and activations.
+            device: where it runs.
+
+        Raises:
+            UserError: the folder holds no classifier, or its files are damaged.
+        """
+        labels = Labels.load(Path(address))
+        with open_model(address) as source:
+            model = open_tuned(source, dtype, torch.device(device), head=len(labels.names))
+            return cls(model, source.tokenizer, labels)
+
+    @torch.inference_mode()
+    def probabilities(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """The probability of each label for each text; they add up to 1, unless a text can have several labels.
+
+        Raises:
+            UserError: a text is longer than the model's context.
+        """
+        encoder, context = ExampleEncoder(self.tokenizer, ()), self.transformer.config.max_position_embeddings
+        examples = [encoder.text_with_target(text, 0) for text in texts]
+        if not examples:
+            return []
+        if (longest := max(map(len, examples))) > context:
+            raise UserError(f"a text of {longest} tokens does not fit the model's context of {context} tokens: shorten it")
+        rows = PackedRows(examples, max(longest, min(ROW_TOKENS, context)))
+        results: dict[int, dict[str, float]] = {}
+        for sample, numbers in zip(rows.ordered(), rows.rows, strict=True):
+            batch = to_device(Batch.stack([sample]).trim_padding(), self.transformer.device)
+            outputs, _ = head_outputs(self.transformer, batch, self.labels.pooling)
+            probabilities = outputs.sigmoid() if self.labels.multi_label else outputs.softmax(dim=1)
+            for number, row in zip(numbers, probabilities.tolist(), strict=True):
+                results[number] = dict(zip(self.labels.names, row, strict=True))
+        return [results[number] for number in range(len(texts))]
+
+    def classify(self, texts: Sequence[str]) -> list[str]:
+        """The most likely label of each text; if a text can have several, all above 50%, joined by ", "."""
+        return [self.choose_label(probabilities) for probabilities in self.probabilities(texts)]
+
+    def choose_label(self, probabilities: dict[str, float]) -> str:
+        """The label, or the labels joined by ", ", that the probabilities of one text stand for."""
+        if self.labels.multi_label:
+            return ", ".join(label for label, probability in probabilities.items() if probability > 0.5)
+        return max(probabilities, key=lambda label: probabilities[label])

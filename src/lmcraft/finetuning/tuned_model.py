@@ -1,0 +1,116 @@
+"""The folder of a fine-tuned model: an adapter in PEFT's format or a whole model, each with its tokenizer.
+
+A classifier also has its head, under transformers' name, and its labels in `lmcraft/labels.json`.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lmcraft.finetuning.config import MethodConfig
+from lmcraft.finetuning.head import HEAD, Labels, add_head
+from lmcraft.finetuning.lora import adapter_config, adapter_tensors
+from lmcraft.finetuning.methods import trained_state
+from lmcraft.folder import atomic_write, write_json
+from lmcraft.language_model import LanguageModel
+from lmcraft.model.adapter import HEAD as HEAD_WEIGHT
+from lmcraft.model.adapter import Adapter, is_adapter, read_adapter, save_adapter
+from lmcraft.model.lora_linear import load_adapter
+from lmcraft.model.storage import WEIGHTS, build_model
+from lmcraft.model.transformer import Transformer
+from lmcraft.model_source import ModelSource
+from lmcraft.tokenizer.tokenizer import Tokenizer
+from lmcraft.training.sharding import whole
+
+CLASSIFIER = "ForSequenceClassification"
+
+
+def snapshot(
+    model: Transformer, method: MethodConfig, base: str, tokenizer: Tokenizer, eos_token_ids: tuple[int, ...], labels: Labels
+) -> Callable[[Path], None]:
+    """Copy a model as it is now, and return a function that writes the copy as a folder.
+
+    Args:
+        model: in training.
+        method: decides between an adapter and a whole model.
+        base: the address of the base model.
+        tokenizer: with the chat template used in training.
+        eos_token_ids: the tokens that end a text.
+        labels: of the model's head, if it has one.
+    """
+    state = trained_state(model)
+    if method.adapts:
+        tensors, config = adapter_tensors(model, state), adapter_config(model, method, base)
+        if HEAD_WEIGHT in state:
+            tensors[HEAD_WEIGHT] = state[HEAD_WEIGHT]
+            config |= {"task_type": "SEQ_CLS", "modules_to_save": [HEAD]}
+
+        def write_adapter(folder: Path) -> None:
+            save_adapter(Adapter(folder, config, tensors), folder)
+            tokenizer.save(folder)
+
+        return write_adapter
+    head = state.pop(HEAD_WEIGHT, None)
+    whole_model = _copy_model(model)
+
+    def write_model(folder: Path) -> None:
+        LanguageModel(whole_model, tokenizer, eos_token_ids=eos_token_ids).save(folder)
+        if head is not None:
+            _add_head_to(folder, head, labels)
+
+    return write_model
+
+
+def _copy_model(model: Transformer) -> Transformer:
+    with torch.device("meta"):
+        copy = Transformer(model.config)
+    state = model.state_dict()
+    copy.load_state_dict({name: whole(state[name]) for name in copy.state_dict()}, assign=True)
+    copy.compute_dtype = model.compute_dtype
+    return copy.eval()
+
+
+def _add_head_to(folder: Path, head: Tensor, labels: Labels) -> None:
+    """Turn a model folder into one of transformers' sequence classifiers."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["architectures"] = [name.replace("ForCausalLM", CLASSIFIER) for name in config["architectures"]]
+    names = labels.names or ("reward",)
+    config["id2label"] = {str(number): label for number, label in enumerate(names)}
+    config["label2id"] = {label: number for number, label in enumerate(names)}
+    if labels.multi_label:
+        config["problem_type"] = "multi_label_classification"
+    write_json(folder / "config.json", config)
+    tensors = load_file(folder / WEIGHTS) | {HEAD_WEIGHT: head.contiguous()}
+    with atomic_write(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.chmod(0o644)
+
+
+def open_tuned(source: ModelSource, dtype: torch.dtype, device: torch.device, *, head: int = 0) -> Transformer:
+    """Open a fine-tuned model with its adapter beside the weights instead of merged, and with its head.
+
+    Args:
+        source: a model, or an adapter with its base model.
+        dtype: of the weights.
+        device: of the weights.
+        head: number of outputs of the head; 0: no head.
+    """
+    adapter = source.adapter
+    model = build_model(source.checkpoint if source.base is None else source.base.checkpoint, dtype=dtype, device=device)
+    if head:
+        add_head(model, head)
+        model.get_submodule(HEAD).load_state_dict({"weight": read_head(source.path)})
+    if adapter is not None:
+        load_adapter(model, adapter)
+    return model
+
+
+def read_head(folder: Path) -> Tensor:
+    """The weight of the head in a folder, (L, C)."""
+    if is_adapter(folder):
+        return read_adapter(folder).tensors[HEAD_WEIGHT]
+    return load_file(folder / WEIGHTS)[HEAD_WEIGHT]

@@ -1,0 +1,105 @@
+"""Sampling answers and scoring them with a reward function."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lmcraft.data.loader import IGNORE_INDEX
+from lmcraft.errors import RunError, UserError
+from lmcraft.finetuning.encoding import ExampleEncoder
+from lmcraft.finetuning.examples import Conversation
+from lmcraft.finetuning.objectives.rollouts import RolloutSampler, answer_batch, load_reward
+from lmcraft.finetuning.packing import PackedRows
+from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.training.loop import to_device
+from lmcraft.training.objective import TensorBatch
+from tests.finetuning.chat import chat_model, chat_tokenizer, message
+
+EXAMPLES = [Conversation((message("user", f"Say {word}"), message("assistant", word))) for word in ("e", "fox")]
+
+
+def prompt_rows() -> PackedRows:
+    encoder = ExampleEncoder(chat_tokenizer(), [0])
+    return PackedRows([encoder.prompt(example, index) for index, example in enumerate(EXAMPLES)], 64)
+
+
+def prompt_batch() -> TensorBatch:
+    return to_device(prompt_rows().batch([0, 1]), torch.device("cpu"))
+
+
+def sampler_of(**settings: Any) -> RolloutSampler:
+    return RolloutSampler(
+        **{
+            "reward": lambda example, answer: len(answer),
+            "examples": EXAMPLES,
+            "tokenizer": chat_tokenizer(),
+            "eos_token_ids": (0,),
+            "group_size": 8,
+            "generation": GenerationConfig(do_sample=True, max_new_tokens=3),
+        }
+        | settings
+    )
+
+
+def test_a_prompt_ends_where_the_answer_begins() -> None:
+    prompts = {tuple(ids): example for ids, example in sampler_of().prompts(prompt_batch())}
+    for example in EXAMPLES:
+        text = chat_tokenizer().apply_chat_template(example.messages[:1])
+        assert prompts[tuple(chat_tokenizer().encode(text, parse_special=True))] == example
+
+
+def test_sampling_depends_on_the_seed_and_restores_the_mode() -> None:
+    model = chat_model()
+    model.train()
+    groups = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        groups.append(sampler_of().sample(model, [5, 6], EXAMPLES[0])[0])
+    assert groups[0] == groups[1] != groups[2] and model.training
+
+
+def test_the_reward_function_gets_the_example_and_the_answer_as_text() -> None:
+    calls: list[tuple[Conversation, str]] = []
+
+    def reward(example: Conversation, answer: str) -> float:
+        calls.append((example, answer))
+        return 0.0
+
+    for prompt, example in sampler_of(reward=reward).prompts(prompt_batch()):
+        sampler_of(reward=reward).sample(chat_model(), prompt, example)
+    assert len(calls) == 16 and {example.messages[1]["content"] for example, _ in calls} == {"e", "fox"}
+    assert not any("<|im_end|>" in answer for _, answer in calls)
+
+
+def test_a_failing_reward_function_is_one_sentence() -> None:
+    def broken(example: Conversation, answer: str) -> float:
+        raise KeyError("price")
+
+    with pytest.raises(RunError, match=r"the reward function failed \(KeyError\('price'\)\) on the answer"):
+        sampler_of(reward=broken).sample(chat_model(), [5, 6], EXAMPLES[0])
+
+
+def test_answers_of_a_batch_follow_the_prompt() -> None:
+    batch = answer_batch([5, 6], [[8], [9, 10]], torch.device("cpu"))
+    assert batch.input_ids.tolist() == [[5, 6, 8, 0], [5, 6, 9, 10]]
+    assert batch.targets.tolist() == [[IGNORE_INDEX, 8, IGNORE_INDEX, IGNORE_INDEX], [IGNORE_INDEX, 9, 10, IGNORE_INDEX]]
+
+
+def test_a_reward_function_is_loaded_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "reward.py"
+    file.write_text("LIMIT = 3\n\n\ndef short(example, answer):\n    return len(answer) < LIMIT\n")
+    assert load_reward(f"{file}:short")(EXAMPLES[0], "ab") == 1
+    for address, text in (
+        ("", "names no function: give FILE.py:NAME"),
+        (str(file), "names no function"),
+        (f"{tmp_path / 'none.py'}:short", "names no function"),
+        (f"{file}:long", "has no function 'long'"),
+        (f"{file}:LIMIT", "has no function 'LIMIT'"),
+    ):
+        with pytest.raises(UserError, match=text):
+            load_reward(address)
+    file.write_text("def short(:\n")
+    with pytest.raises(UserError, match=r"reward.py.*SyntaxError.*fix it"):
+        load_reward(f"{file}:short")

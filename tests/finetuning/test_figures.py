@@ -1,0 +1,37 @@
+"""Intervals of proportions and of mean losses."""
+
+from math import sqrt
+
+import pytest
+import torch
+
+from lmcraft.finetuning.figures import mean_loss, proportion
+from lmcraft.finetuning.packing import PackedRows
+from lmcraft.training.objective import NextToken
+from tests.finetuning.chat import random_example
+from tests.tiny import tiny_model
+
+
+def test_wilsons_interval_is_the_textbooks() -> None:
+    figure = proportion(8, 10)
+    assert (figure.value, figure.low, figure.high) == pytest.approx((0.8, 0.4902, 0.9433), abs=1e-4)
+    assert proportion(0, 5).low == pytest.approx(0, abs=1e-9) and proportion(5, 5).high == pytest.approx(1)
+
+
+def test_the_interval_of_a_mean_loss_is_that_of_a_ratio_of_sums() -> None:
+    model, examples = tiny_model(), [random_example(n, learned_from=n // 2) for n in (9, 17, 5, 20)]
+    sums, counts = [], []
+    for example in examples:
+        logits, targets = model(torch.from_numpy(example.input_ids)[None])[0], torch.from_numpy(example.targets)
+        learned = targets >= 0
+        sums.append(-float(logits[learned].log_softmax(-1).gather(1, targets[learned][:, None]).sum()))
+        counts.append(int(learned.sum()))
+    mean = sum(sums) / sum(counts)
+    variance = sum((s - mean * c) ** 2 for s, c in zip(sums, counts, strict=True)) * 4 / 3
+    figure = mean_loss(model, NextToken(), PackedRows(examples, 40, packing=False))
+    assert figure.value == pytest.approx(mean, rel=1e-4)
+    assert figure.high - figure.value == pytest.approx(1.959964 * sqrt(variance) / sum(counts), rel=1e-3)
+
+
+def test_a_single_row_has_no_interval() -> None:
+    assert mean_loss(tiny_model(), NextToken(), PackedRows([random_example(9)], 40)).high == float("inf")
