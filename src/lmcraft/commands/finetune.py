@@ -1,10 +1,10 @@
 """`lmcraft finetune`: train an existing model on examples of a task."""
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage, write_text
+from lmcraft.terminal import line_printer
 
 if TYPE_CHECKING:
     from lmcraft.model_source import ModelSource
@@ -31,8 +31,6 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
 
 
 def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Processes") -> ModelFolder:
-    from rich.console import Console
-
     from lmcraft.finetuning.data_checks import format_batch
     from lmcraft.finetuning.evaluation import evaluate_after, evaluate_before
     from lmcraft.finetuning.run import open_run
@@ -42,14 +40,14 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Process
 
     folder = ModelFolder(config.out)
     step = None if config.show_batch else step_to_resume(config.out, folder.checkpoints, resume=config.resume)
-    say = partial(Console(stderr=True, highlight=False, quiet=not processes.is_main).print, markup=False, soft_wrap=True)
-    run = open_run(config, source, say)
+    print_line = line_printer(quiet=not processes.is_main)
+    run = open_run(config, source, print_line)
     if config.show_batch:
         targets_are_tokens = not run.objective.needs_head
         print(format_batch(run.data.first_batch(), run.tokenizer, targets_are_tokens=targets_are_tokens))
         return folder
     machine = processes.agree(choose_machine(config.device, config.precision))
-    say(f"computing in {machine.why}")
+    print_line(f"computing in {machine.why}")
     run = run.autotuned(machine, processes)
     if step is None and processes.is_main:
         write_text(folder.config_toml, run.config.to_toml())
@@ -63,8 +61,8 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Process
         dataset = DatasetFolder(config.data[0])
         write_lineage(folder, parent=source.fingerprint, data=dataset if dataset.manifest_file.is_file() else None)
         for line in evaluate_after(run, trainer, before):
-            say(line)
+            print_line(line)
         write_report(folder)
-    say(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; saved to {folder.path}")
-    say(f"report: {folder.report}")
+    print_line(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; saved to {folder.path}")
+    print_line(f"report: {folder.report}")
     return folder

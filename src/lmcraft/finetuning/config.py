@@ -156,6 +156,8 @@ class FinetuneConfig(TrainConfig, Config):
     """Rows per step."""
     max_steps: Annotated[int, automatic("set by --epochs")] = 0
     """Number of steps."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile each block with torch.compile: faster steps, after a minute or more of compiling; auto: off."""
     eval_tokens: Annotated[int, automatic("all validation rows")] = 0
     """Validation tokens per evaluation."""
     seed: int = 1

@@ -1,6 +1,5 @@
 """A fine-tuning run: its data, its objective, and the model and trainer built from them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -28,6 +27,7 @@ from lmcraft.model.lora_linear import load_adapter
 from lmcraft.model.storage import build_model, load_model
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource, open_model
+from lmcraft.terminal import PrintLine
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training import depth_rule
 from lmcraft.training.autotune import choose_run_attention
@@ -41,7 +41,6 @@ from lmcraft.training.processes import Processes
 EXAMPLES_PER_STEP = 16  # if batch_size is 0
 SAMPLE_TOKENS = 80
 TOKENS_PER_MICRO_BATCH = 1024  # more are no faster with frozen weights, and take memory
-Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class FinetuneRun:
     encoder: ExampleEncoder
     eos_token_ids: tuple[int, ...]
     data: TrainingData
-    say: Say
+    print_line: PrintLine
     """Prints a line."""
 
     @property
@@ -92,9 +91,9 @@ class FinetuneRun:
         if config.attention == "auto":
             model_config = self.source.checkpoint.config()
             kind, reason = choose_run_attention(model_config, data.training, machine, document_mask=True)
-            self.say(reason)
+            self.print_line(reason)
             config = replace(config, attention=kind)
-        self.say(f"{steps} steps of {batch} rows of {length} tokens; an epoch has {rows} rows")
+        self.print_line(f"{steps} steps of {batch} rows of {length} tokens; an epoch has {rows} rows")
         return replace(self, config=processes.agree(config))
 
     # Model and trainer
@@ -127,7 +126,7 @@ class FinetuneRun:
         model.use_attention(config.attention)
         if config.compile == "on":
             compile_blocks(model)
-        self.say(_describe_trained(model, method.name))
+        self.print_line(_describe_trained(model, method.name))
         base = str(Path(config.model).resolve()) if Path(config.model).exists() else self.source.address
         trainer = Trainer(
             model,
@@ -232,13 +231,13 @@ class FinetuneRun:
         return f"{question}\n-> {self.tokenizer.decode(answer)}"
 
 
-def open_run(config: FinetuneConfig, source: ModelSource, say: Say) -> FinetuneRun:
+def open_run(config: FinetuneConfig, source: ModelSource, print_line: PrintLine) -> FinetuneRun:
     """Read and check the data of a run.
 
     Args:
         config: resolved.
         source: the model to fine-tune.
-        say: prints a line.
+        print_line: prints a line.
 
     Raises:
         UserError: the model or the data cannot be used with these settings.
@@ -251,23 +250,25 @@ def open_run(config: FinetuneConfig, source: ModelSource, say: Say) -> FinetuneR
     objective = config.build_objective()
     tokenizer = source.tokenizer
     if objective.uses_chat_template:
-        tokenizer = _with_chat_template(tokenizer, config.chat_template, say)
+        tokenizer = _with_chat_template(tokenizer, config.chat_template, print_line)
     end = source.tokenizer.eos_token_id
     eos_token_ids = source.eos_token_ids or (() if end is None else (end,))
     encoder = ExampleEncoder(tokenizer, eos_token_ids)
     context_length = source.checkpoint.config().max_position_embeddings
-    data = read_training_data(config, objective, encoder, context_length, say)
-    return FinetuneRun(config, objective, source, encoder, eos_token_ids, data, say)
+    data = read_training_data(config, objective, encoder, context_length, print_line)
+    return FinetuneRun(config, objective, source, encoder, eos_token_ids, data, print_line)
 
 
-def _with_chat_template(tokenizer: Tokenizer, template: str, say: Say) -> Tokenizer:
+def _with_chat_template(tokenizer: Tokenizer, template: str, print_line: PrintLine) -> Tokenizer:
     if template and template != "plain":
         try:
             return tokenizer.with_chat_template(Path(template).read_text(encoding="utf-8"))
         except OSError as error:
             raise UserError(f"chat_template={template} cannot be read ({error}): give a file, or 'plain'") from error
     if template or tokenizer.chat_template is None:
-        say("chat template: plain text (<|user|>, <|assistant|>) with the end token after an answer; saved with the model")
+        print_line(
+            "chat template: plain text (<|user|>, <|assistant|>) with the end token after an answer; saved with the model"
+        )
         return tokenizer.with_chat_template(PLAIN_TEMPLATE)
     return tokenizer
 

@@ -1,7 +1,7 @@
 """The data of a run: examples read, split, tokenized, checked and packed into rows, before there is a model."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
@@ -17,6 +17,7 @@ from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.objectives.registry import objectives_for
 from lmcraft.finetuning.packing import MixedRows, PackedRows
 from lmcraft.folder import DatasetFolder
+from lmcraft.terminal import PrintLine
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
@@ -49,7 +50,7 @@ def read_training_data(
     objective: FinetuneObjective,
     encoder: ExampleEncoder,
     context_length: int,
-    say: Callable[[str], object],
+    print_line: PrintLine,
 ) -> TrainingData:
     """Read and check the data, and print a summary.
 
@@ -58,13 +59,13 @@ def read_training_data(
         objective: encodes the examples.
         encoder: of the model's tokenizer.
         context_length: of the model, in tokens.
-        say: prints a line.
+        print_line: prints a line.
 
     Raises:
         UserError: the data do not fit the objective, the tokenizer or the context.
     """
     if objective.example_type is None:
-        return _read_dataset(config, objective, encoder.tokenizer, context_length, say)
+        return _read_dataset(config, objective, encoder.tokenizer, context_length, print_line)
     training, validation = _read_splits(config, objective.example_type)
     examples = [*training, *validation]
     labels = objective.find_labels(examples)
@@ -77,7 +78,7 @@ def read_training_data(
         for split in tokenized:
             check_targets(split)
     num_skipped = sum(number for _, number in selections)
-    _print_summary(config, (training, validation), labels, longest, sequence_length, num_skipped, say)
+    _print_summary(config, (training, validation), labels, longest, sequence_length, num_skipped, print_line)
     data = _pack(config, objective, encoder.tokenizer, tokenized, sequence_length)
     held_out = [e for e, tokens in zip(validation, splits[1], strict=True) if len(tokens) <= sequence_length]
     return replace(data, examples=examples, held_out=held_out, labels=labels)
@@ -122,7 +123,7 @@ def _read_dataset(
     objective: FinetuneObjective,
     tokenizer: Tokenizer,
     context_length: int,
-    say: Callable[[str], object],
+    print_line: PrintLine,
 ) -> TrainingData:
     if len(config.data) > 1:
         raise UserError(
@@ -132,7 +133,7 @@ def _read_dataset(
     splits = [_open_split(tokenizer, config.data[0], name) for name in ("train", "validation")]
     length = choose_row_length(config, context_length, objective.min_row_tokens)
     training = TokenDataset(splits[0], length, config.seed)
-    say(f"{len(splits[0]):,} tokens of text for training, {len(splits[1]):,} for validation")
+    print_line(f"{len(splits[0]):,} tokens of text for training, {len(splits[1]):,} for validation")
     rows = training.samples_per_epoch
     return TrainingData(training, TokenDataset(splits[1], length), length, rows, ceil(len(splits[1]) / length), rows)
 
@@ -205,20 +206,22 @@ def _print_summary(
     longest: int,
     sequence_length: int,
     num_skipped: int,
-    say: Callable[[str], object],
+    print_line: PrintLine,
 ) -> None:
     training, validation = splits
-    say(
+    print_line(
         f"data: {KINDS[type(training[0])]}, {len(training):,} for training and {len(validation):,} for validation; "
         f"the longest has {longest} tokens"
     )
     if num_skipped:
-        say(f"skipped {num_skipped} examples longer than {sequence_length} tokens")
+        print_line(f"skipped {num_skipped} examples longer than {sequence_length} tokens")
     if labels.names:
         several = ", any number per text" if labels.multi_label else ""
-        say(f"{len(labels.names)} labels{several}: {', '.join(labels.names)}")
-    say(f"first example: {preview(training[0])}")
+        print_line(f"{len(labels.names)} labels{several}: {', '.join(labels.names)}")
+    print_line(f"first example: {preview(training[0])}")
     names = sorted({name for example in training for name in PLACEHOLDER.findall(repr(example))})
     if names and not config.variables:
         flags = " ".join(f"--variables.{name} VALUE" for name in names[:4])
-        say(f"the texts contain the placeholder {{{{{names[0]}}}}}, which is trained as it is; to replace it: {flags}")
+        print_line(
+            f"the texts contain the placeholder {{{{{names[0]}}}}}, which is trained as it is; to replace it: {flags}"
+        )
