@@ -266,9 +266,7 @@ def _with_chat_template(tokenizer: Tokenizer, template: str, print_line: PrintLi
         except OSError as error:
             raise UserError(f"chat_template={template} cannot be read ({error}): give a file, or 'plain'") from error
     if template or tokenizer.chat_template is None:
-        print_line(
-            "chat template: plain text (<|user|>, <|assistant|>) with the end token after an answer; saved with the model"
-        )
+        print_line("chat template: plain text (<|user|>, <|assistant|>), with the end token after an answer; it is saved")
         return tokenizer.with_chat_template(PLAIN_TEMPLATE)
     return tokenizer
 

@@ -222,6 +222,4 @@ def _print_summary(
     names = sorted({name for example in training for name in PLACEHOLDER.findall(repr(example))})
     if names and not config.variables:
         flags = " ".join(f"--variables.{name} VALUE" for name in names[:4])
-        print_line(
-            f"the texts contain the placeholder {{{{{names[0]}}}}}, which is trained as it is; to replace it: {flags}"
-        )
+        print_line(f"the texts contain {{{{{names[0]}}}}}, which is trained as it is; to replace it: {flags}")
