@@ -24,3 +24,7 @@ def test_answers_are_scored_by_their_mean_log_probability() -> None:
     for answer, score in zip(answers, score_answers(engine, prompt_ids, answers), strict=True):
         tokens = score_tokens(engine, [*prompt_ids, *answer])[len(prompt_ids) :]
         assert sum(token.logprob or 0 for token in tokens) / len(answer) == pytest.approx(score, abs=1e-4)
+
+
+def test_a_single_token_has_nothing_before_it() -> None:
+    assert score_tokens(Engine(network(), tier="eager"), [5], top_logprobs=2) == [TokenScore(None)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lmcraft.errors import UserError
+from lmcraft.server.conversations.importer import from_transcript, import_rows
 from lmcraft.server.conversations.store import Store
 
 
@@ -30,6 +31,7 @@ def test_a_killed_import_leaves_nothing(tmp_path: Path) -> None:
     Store.open(tmp_path / "chats.sqlite").close()
     code = f"""
 import os, signal, sqlalchemy
+from lmcraft.server.conversations.importer import from_transcript, import_rows
 from lmcraft.server.conversations.store import Store
 store = Store.open({str(tmp_path / "chats.sqlite")!r})
 def killed(connection, cursor, statement, *_):
@@ -41,3 +43,34 @@ store.load("ann", [{{"messages": messages}}], [{{"chosen": "1", "rejected": "2"}
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
     assert Store.open(tmp_path / "chats.sqlite").find("ann") == ([], False)
+
+
+def test_missing_values_get_defaults_and_ids_are_new() -> None:
+    question = {"id": "1", "role": "user", "content": "why?"}
+    reply = {"id": "2", "role": "assistant", "content": "because", "parent": "1", "created": 5.0}
+    edit = {"id": "3", "role": "assistant", "content": "since", "parent": "1", "edited_from": "gone"}
+    [conversation], messages, [preference] = import_rows(
+        "ann", [{"created": 1.0, "messages": [question, reply, edit], "leaf": "2"}], [{"chosen": "2", "rejected": "3"}]
+    )
+    ids = [message["id"] for message in messages]
+    assert conversation["owner"] == "ann" and conversation["updated"] == 1.0 and conversation["leaf"] == ids[1]
+    assert [message["created"] for message in messages] == [1.0, 5.0, 1.0]
+    assert [message["parent"] for message in messages] == [None, ids[0], ids[0]]
+    assert messages[2]["edited_from"] not in (None, "gone")  # its original was deleted, but it is still an edit
+    assert (preference["chosen"], preference["rejected"], preference["reason"]) == (ids[1], ids[2], "")
+    assert not {"1", "2", "3"} & set(ids)
+
+
+def test_a_transcript_becomes_a_chain_with_a_title() -> None:
+    transcript = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Why is\nthe sky blue? " + "x" * 99},
+        {"role": "assistant", "content": "Rayleigh."},
+    ]
+    conversation = from_transcript(transcript)
+    assert conversation["system"] == "Be brief." and conversation["title"].startswith("Why is the sky blue? x")
+    assert len(conversation["title"]) == 60
+    assert [message["parent"] for message in conversation["messages"]] == [None, conversation["messages"][0]["id"]]
+    assert from_transcript([]) == {"title": "", "system": "", "messages": []}
+    with pytest.raises(UserError, match="a system prompt follows other messages"):
+        from_transcript([*transcript, transcript[0]])

@@ -1,0 +1,16 @@
+"""Requests of tokens and of their text."""
+
+import pytest
+from pydantic import ValidationError
+
+from lmcraft.server.http.protocol.tokenize import DetokenizeRequest, TokenizeRequest
+
+
+def test_tokens_are_ids_and_messages_are_bounded() -> None:
+    assert DetokenizeRequest.model_validate({"tokens": [0, 5]}).tokens == [0, 5]
+    for tokens in ([], [-1], [2**31], ["a"], None):
+        with pytest.raises(ValidationError):
+            DetokenizeRequest.model_validate({"tokens": tokens})
+    assert TokenizeRequest.model_validate({"prompt": ""}).add_special_tokens
+    with pytest.raises(ValidationError):
+        TokenizeRequest.model_validate({"messages": []})
