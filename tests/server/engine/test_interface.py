@@ -14,7 +14,7 @@ CONFIG = GenerationConfig(max_new_tokens=3, do_sample=False)
 def test_the_inference_engine_is_a_serving_engine() -> None:
     inference_engine = Engine(tiny_model(), tier="eager")
     engine: ServingEngine = inference_engine
-    assert engine.context == 64 and not engine.has_work and engine.cache_usage == 0
+    assert engine.context_length == 64 and not engine.has_work and engine.cache_usage == 0
     state = inference_engine.prepare(Request(prompt_ids=(1, 2, 3), config=CONFIG))
     engine.enqueue(state)
     assert engine.has_work
@@ -26,8 +26,8 @@ def test_the_inference_engine_is_a_serving_engine() -> None:
 
 
 def test_a_call_only_engine_generates_nothing() -> None:
-    engine: ServingEngine = CallOnlyEngine(context=64)
+    engine: ServingEngine = CallOnlyEngine(context_length=64)
     engine.step()
-    assert engine.context == 64 and not engine.has_work and engine.cache_usage == 0
+    assert engine.context_length == 64 and not engine.has_work and engine.cache_usage == 0
     with pytest.raises(TypeError, match="generates no text"):
         engine.enqueue(None)  # type: ignore[arg-type]
