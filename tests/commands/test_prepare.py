@@ -135,7 +135,7 @@ def test_a_store_of_conversations_becomes_examples(tmp_path: Path, capsys: pytes
     ("settings", "message"),
     [
         ({}, "sources is empty"),
-        ({"sources": ("a.txt",), "from_store": "chats.sqlite"}, "exclude each other"),
+        ({"sources": ("a.txt",), "from_store": "chats.sqlite"}, "cannot be combined"),
         ({"from_store": "nowhere.sqlite"}, "'nowhere.sqlite' does not exist"),
     ],
 )

@@ -115,9 +115,9 @@ def test_bad_input_is_one_sentence(home: Path, tmp_path: Path, capsys: pytest.Ca
     model, text = home / "model", home / "text.txt"
     refused(model, tmp_path / "none.txt", expected="none.txt' cannot be read")
     refused(model, tmp_path / "short.txt", expected="give a text of at least")
-    refused(model, text, "--tokens", "10", expected="tokens=10 is too few")
+    refused(model, text, "--tokens", "10", expected="tokens=10 must be at least 1024")
     refused(tmp_path / "48", text, "--bits", "4", expected="has 48: use bits=8")
-    refused(tmp_path / "gpt2", text, expected="the other way round")
+    refused(tmp_path / "gpt2", text, expected="store their matrices transposed")
     (tmp_path / "there").mkdir()
     assert main(command(home, tmp_path / "there")) == 2
     assert "already exists" in capsys.readouterr().err

@@ -1,13 +1,14 @@
-"""`lmcraft export`: write a model in another number type or format, and check that it is still the same model."""
+"""`lmcraft export`: convert a model to another number type or format, and check that it computes the same."""
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from lmcraft.config import Config, command_config
+from lmcraft.config import Config, automatic, command_config
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import ModelFolder, atomic_write, write_lineage
+from lmcraft.terminal import refuse_existing
 
 if TYPE_CHECKING:
     import torch
@@ -22,18 +23,18 @@ PROBE = (
 )
 CONVERSATION = ({"role": "user", "content": "Hello! 你好"}, {"role": "assistant", "content": "Hi."})
 PROBE_TOKENS = 128
-# How far the logits may be from the original's, as a share of their spread. A type's own rounding stays well below.
+# Largest difference of the logits, relative to their spread. The rounding of each type stays well below.
 TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 6e-2, "q8_0": 1.5e-1}
 GGUF_TYPES: dict[str, "Quantization"] = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "q8_0": "q8_0"}
-CARD = ("README.md", "LICENSE*", "LICENSE*", "NOTICE*")
+MODEL_CARD_FILES = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")
 
 
 @command_config
 @dataclass(frozen=True)
 class ExportConfig(Config):
-    """Write a model in another type or format, load it again, and compare it with the original on a probe text.
+    """Convert a model to another number type or format, load the result, and compare it with the original on a probe text.
 
-    A folder of a PEFT adapter is merged into its base model.
+    A PEFT adapter is merged into its base model.
     """
 
     model: str
@@ -41,29 +42,29 @@ class ExportConfig(Config):
     out: Path
     """Model folder to write, or a file for GGUF."""
     format: Literal["auto", "hf", "gguf"] = "auto"
-    """Hugging Face's folder, or one GGUF file as llama.cpp reads it; auto: by whether `out` ends in .gguf."""
+    """A Hugging Face folder, or a GGUF file for llama.cpp; auto: GGUF if --out ends in .gguf."""
     dtype: Literal["keep", "float32", "bfloat16", "float16", "q8_0"] = "keep"
-    """Type of the weights; q8_0 (8.5 bits a weight) is for GGUF alone."""
+    """Number type of the weights; q8_0 (8.5 bits per weight) is only for GGUF."""
     max_shard_size: float = 5.0
-    """Gigabytes; a larger folder is written in several files."""
-    tolerance: float = 0.0
-    """Most that the logits may differ, as a share of their spread; 0: what the type's rounding explains."""
+    """Maximum size of a weight file, in gigabytes; larger models are split into several."""
+    tolerance: Annotated[float, automatic("as much as rounding explains")] = 0.0
+    """Largest allowed difference of the logits, relative to their spread."""
     keep_adapter: bool = False
-    """Of an adapter's folder: write the adapter alone, rather than merge it into its base model."""
+    """When MODEL is an adapter: export only the adapter instead of merging it."""
     overwrite: bool = False
-    """Replace `out` where it exists."""
+    """Replace --out if it exists."""
 
     def resolved(self) -> "ExportConfig":
         if self.dtype == "q8_0" and self.kind == "hf":
-            raise UserError("dtype='q8_0' is a type of GGUF: choose float32, bfloat16 or float16, or --format gguf")
+            raise UserError("dtype='q8_0' is only for GGUF: choose float32, bfloat16 or float16, or --format gguf")
         if self.keep_adapter and self.kind == "gguf":
             raise UserError(
-                "keep_adapter=true is not for GGUF: leave --keep-adapter out to merge, or choose a folder for out"
+                "keep_adapter=true is not supported for GGUF: leave --keep-adapter out, or choose a folder for --out"
             )
         if not self.max_shard_size > 0:
-            raise UserError(f"max_shard_size={self.max_shard_size:g} must be more than 0: it is in gigabytes")
+            raise UserError(f"max_shard_size={self.max_shard_size:g} must be greater than 0 gigabytes")
         if self.tolerance < 0:
-            raise UserError(f"tolerance={self.tolerance:g} must not be negative: 0 leaves it to the type")
+            raise UserError(f"tolerance={self.tolerance:g} must not be negative; 0 sets it by the number type")
         return self
 
     @property
@@ -72,11 +73,11 @@ class ExportConfig(Config):
 
 
 def export(config: ExportConfig) -> Path:
-    """Write `out`, which is there only if it passed the check; prints what the check found.
+    """Write `out` if the result passes the check, and print the differences.
 
     Raises:
-        UserError: there is no such model, it cannot be said in that format, or `out` exists.
-        RunError: what was written differs from the original by more than the tolerance.
+        UserError: there is no such model, the format cannot express it, or `out` exists.
+        RunError: the result differs from the original by more than the tolerance.
     """
     import torch
 
@@ -84,14 +85,13 @@ def export(config: ExportConfig) -> Path:
     from lmcraft.model_source import open_model
 
     config = config.resolved()
-    if config.out.exists() and not config.overwrite:
-        raise UserError(f"out='{config.out}' already exists: add --overwrite to replace it, or choose another name")
+    refuse_existing(config.out, overwrite=config.overwrite)
     with open_model(config.model) as source:
         original = LanguageModel.of(source, dtype=torch.float32)
         ids = (original.tokenizer.encode(PROBE) or [0])[
             : min(PROBE_TOKENS, original.transformer.config.max_position_embeddings)
         ]
-        expected, conversation = _logits(original, ids), _conversation(original)
+        expected, conversation = _compute_logits(original, ids), _render_conversation(original)
         model = LanguageModel.of(source)
         if config.dtype in ("float32", "bfloat16", "float16"):
             model.transformer.to(getattr(torch, config.dtype))
@@ -105,9 +105,10 @@ def export(config: ExportConfig) -> Path:
             else:
                 _write_folder(model, source, temporary, int(config.max_shard_size * 1e9))
             address = f"gguf:{temporary}" if config.kind == "gguf" else str(temporary)
-            again = LanguageModel.load(address, dtype=torch.float32)
+            exported = LanguageModel.load(address, dtype=torch.float32)
             tolerance = config.tolerance or TOLERANCE[dtype]
-            _check(expected, _logits(again, ids), tolerance, same_template=_conversation(again) == conversation)
+            same_template = _render_conversation(exported) == conversation
+            _check(expected, _compute_logits(exported, ids), tolerance, same_template=same_template)
     print(config.out)
     return config.out
 
@@ -115,7 +116,7 @@ def export(config: ExportConfig) -> Path:
 def _write_folder(model: "LanguageModel", source: "ModelSource", folder: Path, max_shard_size: int) -> None:
     model.save(folder, max_shard_size=max_shard_size)
     if source.path.is_dir():
-        for pattern in CARD:
+        for pattern in MODEL_CARD_FILES:
             for file in source.path.glob(pattern):
                 shutil.copy(file, folder)
     write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)
@@ -125,7 +126,7 @@ def _write_adapter(source: "ModelSource", folder: Path, dtype: "torch.dtype | No
     from lmcraft.model.adapter import save_adapter
 
     if source.adapter is None:
-        raise UserError(f"'{source.path}' is not an adapter's folder: leave --keep-adapter out")
+        raise UserError(f"'{source.path}' is not an adapter: leave --keep-adapter out")
     save_adapter(source.adapter, folder, dtype)
     write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)
 
@@ -138,9 +139,7 @@ def _write_gguf(model: "LanguageModel", source: "ModelSource", file: Path, kind:
     config = model.transformer.config
     family = family_for(config)
     if family is LMCRAFT:
-        raise UserError(
-            "no Hugging Face family can say this model's architecture, so GGUF cannot either: export --format hf"
-        )
+        raise UserError("no Hugging Face family has this model's architecture, so GGUF cannot express it: use --format hf")
     tensors = family.to_hf(config, model.transformer.state_dict())
     write_gguf(
         file,
@@ -153,7 +152,7 @@ def _write_gguf(model: "LanguageModel", source: "ModelSource", file: Path, kind:
     )
 
 
-def _logits(model: "LanguageModel", ids: list[int]) -> "torch.Tensor":
+def _compute_logits(model: "LanguageModel", ids: list[int]) -> "torch.Tensor":
     import torch
 
     with torch.inference_mode():
@@ -161,24 +160,27 @@ def _logits(model: "LanguageModel", ids: list[int]) -> "torch.Tensor":
     return logits[0]
 
 
-def _conversation(model: "LanguageModel") -> str | None:
+def _render_conversation(model: "LanguageModel") -> str | None:
     if model.tokenizer.chat_template is None:
         return None
     return model.tokenizer.apply_chat_template(CONVERSATION)
 
 
-def _check(expected: "torch.Tensor", found: "torch.Tensor", tolerance: float, *, same_template: bool) -> None:
-    """Print how far the export is from the original.
+def _check(expected: "torch.Tensor", actual: "torch.Tensor", tolerance: float, *, same_template: bool) -> None:
+    """Print the difference between the export and the original.
 
     Raises:
-        RunError: too far.
+        RunError: it is larger than the tolerance, or the chat template renders another text.
     """
     spread = (expected - expected.mean(dim=-1, keepdim=True)).norm()
-    apart = float((found - expected).norm() / spread) if spread else float((found - expected).norm())
-    same = float((found.argmax(dim=-1) == expected.argmax(dim=-1)).double().mean())
-    said = f"logits differ by {apart:.2g} of their spread (at most {tolerance:g}), {same:.0%} of the likeliest tokens agree"
-    if not apart <= tolerance:  # NaN too
-        raise RunError(f"the export is not the same model: its {said}; nothing was written")
+    difference = float((actual - expected).norm() / (spread or 1.0))
+    agreement = float((actual.argmax(dim=-1) == expected.argmax(dim=-1)).double().mean())
+    result = (
+        f"logits differ by {difference:.2g} of their spread (at most {tolerance:g} allowed), "
+        f"{agreement:.0%} of the most likely tokens agree"
+    )
+    if not difference <= tolerance:  # also if it is NaN
+        raise RunError(f"the export differs from the original: {result}; nothing was written")
     if not same_template:
-        raise RunError("the export is not the same model: its chat template renders another text; nothing was written")
-    print(f"checked: {said}")
+        raise RunError("the export differs from the original: its chat template renders another text; nothing was written")
+    print(f"checked: {result}")

@@ -1,4 +1,4 @@
-"""`lmcraft inspect`: what a model is made of, how much memory it takes, and where it comes from."""
+"""`lmcraft inspect`: a model's architecture, size and origin."""
 
 import json
 import re
@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmcraft.config import Config, command_config
+from lmcraft.terminal import format_bytes, key_value_table, print_result
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.table import Table
 
     from lmcraft.model.config import TransformerConfig
 
-BITS = {"float32": 32.0, "bfloat16": 16.0, "q8_0": 8.5, "q4_0": 4.5}
-PARTS = {  # of a weight's name: the part that it belongs to
+BITS_PER_WEIGHT = {"float32": 32.0, "bfloat16": 16.0, "q8_0": 8.5, "q4_0": 4.5}
+PARTS = {  # by a word in a weight's name
     "embed_tokens": "embeddings",
     "embed_positions": "positions",
     "lm_head": "output projection",
@@ -35,27 +36,25 @@ class InspectConfig(Config):
     model: str
     """Model folder, GGUF file or address."""
     json: bool = False
-    """Print JSON rather than tables."""
+    """Print JSON instead of tables."""
 
 
 def inspect(config: InspectConfig) -> dict[str, Any]:
-    """Print what a model is; returns the same as a dict.
+    """Print a model's architecture, size and origin, and return them as a dict.
 
     Raises:
         UserError: there is no such model, or it is damaged.
     """
-    from rich.console import Console
-
-    found = describe(config.model)
+    description = describe(config.model)
     if config.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps(description, indent=2, ensure_ascii=False))
     else:
-        Console(highlight=False).print(_tables(found))
-    return found
+        print_result(*_tables(description))
+    return description
 
 
 def describe(address: str | Path) -> dict[str, Any]:
-    """What `inspect` shows.
+    """The description of a model, without loading its weights.
 
     Raises:
         UserError: there is no such model, or it is damaged.
@@ -78,7 +77,7 @@ def describe(address: str | Path) -> dict[str, Any]:
             "model": str(address),
             "architecture": _architecture(config),
             "parameters": dict(parameters) | {"total": total, "active": _active(config, total)},
-            "bytes": {kind: round(total * bits / 8) for kind, bits in BITS.items()},
+            "bytes": {kind: round(total * bits / 8) for kind, bits in BITS_PER_WEIGHT.items()},
             "cache_bytes": {
                 "per token": 2 * per_token,
                 "full context": 2 * per_token * config.max_position_embeddings,
@@ -101,7 +100,7 @@ def _part(name: str) -> str:
 
 
 def _active(config: "TransformerConfig", total: int) -> int:
-    """The parameters that one token meets: all but the experts that are not chosen."""
+    """The parameters that a token uses: all but the experts that it is not routed to."""
     idle = config.num_experts - config.num_experts_per_tok
     expert = (3 if config.is_gated else 2) * config.hidden_size * config.moe_intermediate_size
     return total - sum(map(config.has_experts, range(config.num_hidden_layers))) * idle * expert
@@ -112,7 +111,7 @@ def _architecture(config: "TransformerConfig") -> dict[str, str]:
     if config.num_key_value_heads != config.num_attention_heads:
         heads += f", {config.num_key_value_heads} of keys and values"
     sliding = sum(map(config.is_sliding, range(config.num_hidden_layers)))
-    windows = f"{sliding} of {config.num_hidden_layers} layers see {config.sliding_window:,} tokens" if sliding else ""
+    windows = f"{sliding} of {config.num_hidden_layers} layers attend to {config.sliding_window:,} tokens" if sliding else ""
     experts = f"{config.num_experts_per_tok} of {config.num_experts} experts of {config.moe_intermediate_size:,}"
     dense = f"{config.feed_forward}, {config.intermediate_size:,} wide"
     rotary = f"rotary, base {config.rope_theta:g}"
@@ -133,42 +132,22 @@ def _architecture(config: "TransformerConfig") -> dict[str, str]:
     return {name: value for name, value in rows.items() if value}
 
 
-def _tables(found: dict[str, Any]) -> "Group":
-    from rich.console import Group
-
-    parameters = {part: f"{count:,}" for part, count in found["parameters"].items()}
-    if found["parameters"]["active"] == found["parameters"]["total"]:
+def _tables(description: dict[str, Any]) -> list["Table"]:
+    parameters = {part: f"{count:,}" for part, count in description["parameters"].items()}
+    if description["parameters"]["active"] == description["parameters"]["total"]:
         del parameters["active"]
-    memory = {f"weights in {kind}": _size(size) for kind, size in found["bytes"].items()}
-    memory |= {f"keys and values, {what}, bfloat16": _size(size) for what, size in found["cache_bytes"].items()}
-    template = found["tokenizer"]["chat_template"]
+    memory = {f"weights in {kind}": format_bytes(size) for kind, size in description["bytes"].items()}
+    memory |= {f"KV cache in bfloat16, {scope}": format_bytes(size) for scope, size in description["cache_bytes"].items()}
+    template = description["tokenizer"]["chat_template"]
     origin = {
-        "license": found["license"] or "not said",
+        "license": description["license"] or "unknown",
         "chat template": f"{len(template):,} characters: {template[:60]!r} ..." if template else "none",
-        "end tokens": ", ".join(map(str, found["tokenizer"]["eos_token_ids"])) or "none",
-        **{name: str(value) for name, value in found["lineage"].items() if value},
+        "end tokens": ", ".join(map(str, description["tokenizer"]["eos_token_ids"])) or "none",
+        **{name: str(value) for name, value in description["lineage"].items() if value},
     }
-    return Group(
-        _table(found["model"], found["architecture"]),
-        _table("Parameters", parameters),
-        _table("Memory", memory),
-        _table("Origin", origin),
-    )
-
-
-def _table(title: str, rows: dict[str, str]) -> Any:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", show_header=False, min_width=60)
-    for name, value in rows.items():
-        table.add_row(name, Text(value))
-    return table
-
-
-def _size(size: float) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
-        size /= 1024
-    return f"{size:,.2f} GiB"
+    return [
+        key_value_table(description["model"], description["architecture"]),
+        key_value_table("Parameters", parameters),
+        key_value_table("Memory", memory),
+        key_value_table("Origin", origin),
+    ]

@@ -1,4 +1,4 @@
-"""`lmcraft prepare`: text becomes a dataset folder of token shards, or what people said in a chat a folder of examples."""
+"""`lmcraft prepare`: text to a dataset folder of token shards, or stored conversations to a folder of examples."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lmcraft.config import Config, as_dict, command_config
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
+from lmcraft.terminal import refuse_existing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,91 +22,91 @@ if TYPE_CHECKING:
 @command_config
 @dataclass(frozen=True)
 class PrepareConfig(Config):
-    """What to read, how to cut it into tokens, and where to put them."""
+    """Tokenize text into a dataset folder, or export stored conversations as examples."""
 
     sources: tuple[str, ...] = ()
-    """Files (text, code, .jsonl, .json, .parquet; .gz and .zst too), folders, patterns, or hf:owner/name."""
+    """Files (text, code, .jsonl, .json, .parquet; also .gz and .zst), folders, glob patterns, or hf:owner/name."""
 
     _: KW_ONLY
 
     out: Path
-    """The dataset folder to write."""
+    """Dataset folder to write."""
 
     from_store: str | None = None
-    """Instead of sources: the conversations of `lmcraft serve` (chats.sqlite, or postgresql://...), as data for finetune."""
+    """Instead of sources: export the conversations of `lmcraft serve` (chats.sqlite or postgresql://...) for finetune."""
 
     tokenizer: Path | None = None
-    """A tokenizer or model folder to use; without it, one is trained on the text first."""
+    """Folder of a tokenizer or a model. [default: train a tokenizer on the text]"""
 
     tokenizer_type: Literal["bpe", "characters"] = "bpe"
-    """What to train: byte-level BPE, or one token for each character."""
+    """Type of tokenizer to train: byte-level BPE, or one token per character."""
 
     vocab_size: int = 8192
-    """How many tokens to train (BPE)."""
+    """Vocabulary size of the tokenizer to train (BPE)."""
 
     digits: int = 1
-    """The longest run of digits that can be one token (BPE); 0 for no limit."""
+    """Maximum number of digits per token (BPE); 0: no limit."""
 
     validation: float = 0.05
-    """The share of the text that is kept for validation."""
+    """Share of the text held out for validation."""
 
     split: Literal["hash", "tail"] | None = None
-    """How to choose it: by a hash of each document, or the end of the text. Left out: "tail" for one text file."""
+    """Validation text: documents chosen by hash, or the end of the text. [default: tail for one text file, else hash]"""
 
     document_chars: int = 1_000_000
-    """Longer texts are cut into documents of at most this many characters."""
+    """Maximum length of a document in characters; longer texts are split."""
 
     text_field: str = "text"
-    """Where the rows of .jsonl, .json, .parquet and datasets have their text."""
+    """Field that holds the text in rows of .jsonl, .json, .parquet and datasets."""
 
     malformed: Literal["skip", "fail"] = "skip"
-    """What to do with a row that cannot be used: count it and go on, or stop."""
+    """What to do with unusable rows: skip and count them, or fail."""
 
     include: tuple[str, ...] = ()
-    """Which files of folders to read, such as "*.py"; left out, all text files."""
+    """Patterns of files to read in folders, such as "*.py". [default: all text files]"""
 
     exclude: tuple[str, ...] = ()
-    """Which files of folders to leave out."""
+    """Patterns of files to skip in folders."""
 
     overwrite: bool = False
-    """Replace the dataset folder if there is one."""
+    """Replace --out if it is a dataset folder."""
 
     def resolved(self) -> PrepareConfig:
         if self.from_store is not None and self.sources:
-            raise UserError(f"sources ({', '.join(self.sources)}) and from_store exclude each other: give one of them")
+            raise UserError(f"sources ({', '.join(self.sources)}) and from_store cannot be combined: give one of them")
         if self.from_store is None and not self.sources:
-            raise UserError("sources is empty, so there is nothing to read: give files or folders, or `--from-store STORE`")
+            raise UserError("sources is empty: give files or folders, or `--from-store STORE`")
         if self.split is not None or self.from_store is not None:
             return self
         from lmcraft.data.formats import has_rows
 
-        # Of one text the end is what was not seen yet; a hash would need it cut into many documents first.
+        # The end of a single text is unseen; choosing by hash would need it split into many documents first.
         only = Path(self.sources[0]).expanduser() if len(self.sources) == 1 else None
         return replace(self, split="tail" if only and only.is_file() and not has_rows(only) else "hash")
 
 
 def prepare(config: PrepareConfig) -> DatasetFolder:
-    """Turn text into token shards that can be trained on, or a store of conversations into examples to tune on.
+    """Turn text into token shards for training, or a store of conversations into examples for fine-tuning.
 
     Returns:
-        The folder that was written. One of examples has files for `lmcraft finetune`, which its manifest counts; no tokens.
+        The folder written. A folder of examples has files for `lmcraft finetune` instead of tokens.
 
     Raises:
-        UserError: a source cannot be read, the folder exists already, or a split would be empty.
+        UserError: a source cannot be read, the folder already exists, or a split would be empty.
     """
     config = config.resolved()
     _check_out(config)
-    return _from_store(config.from_store, config.out) if config.from_store is not None else _from_text(config)
+    return _tokenize_text(config) if config.from_store is None else _export_store(config.from_store, config.out)
 
 
-def _from_store(where: str, out: Path) -> DatasetFolder:
+def _export_store(store_address: str, out: Path) -> DatasetFolder:
     from lmcraft.data.formats import import_optional
 
     import_optional("sqlalchemy", "serve", "from_store")
     from lmcraft.server.conversations.exporter import FILE_KINDS, export_examples
     from lmcraft.server.conversations.store import Store
 
-    store = Store.open(where, create=False)
+    store = Store.open(store_address, create=False)
     try:
         counts = export_examples(store, out)
     finally:
@@ -113,13 +114,13 @@ def _from_store(where: str, out: Path) -> DatasetFolder:
     for name, rows in counts.items():
         print(f"{out / name}: {rows:,} {FILE_KINDS[name]}")
     left_out = DatasetFolder(out).manifest()["left_out"]
-    for why, rows in left_out.items():
-        print(f"  left out: {rows:,} ({why})")
+    for reason, rows in left_out.items():
+        print(f"  skipped: {rows:,} ({reason})")
     print(f"next: lmcraft finetune MODEL {out / next(iter(counts))}")
     return DatasetFolder(out)
 
 
-def _from_text(config: PrepareConfig) -> DatasetFolder:
+def _tokenize_text(config: PrepareConfig) -> DatasetFolder:
     from lmcraft.data import read_documents, write_dataset
 
     assert config.split is not None
@@ -132,7 +133,7 @@ def _from_text(config: PrepareConfig) -> DatasetFolder:
         include=config.include,
         exclude=config.exclude,
     )
-    tokenizer = _tokenizer(config, read)
+    tokenizer = _load_or_train_tokenizer(config, read)
     dataset = write_dataset(
         config.out,
         lambda stats: read(stats=stats),
@@ -152,13 +153,12 @@ def _check_out(config: PrepareConfig) -> None:
     out = config.out
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not config.overwrite:
-        raise UserError(f"out '{out}' exists already: name another folder, or replace it with `--overwrite`")
+    refuse_existing(out, overwrite=config.overwrite)
     if not DatasetFolder(out).manifest_file.is_file():
-        raise UserError(f"out '{out}' is not a dataset folder, so it is not overwritten: name another folder")
+        raise UserError(f"out='{out}' is not a dataset folder, so it is not overwritten: choose another --out")
 
 
-def _tokenizer(config: PrepareConfig, read: Callable[..., Iterator[Document]]) -> Tokenizer:
+def _load_or_train_tokenizer(config: PrepareConfig, read: Callable[..., Iterator[Document]]) -> Tokenizer:
     from lmcraft.data import ReadStats, show_progress
     from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
 
@@ -178,10 +178,10 @@ def _print_summary(dataset: DatasetFolder) -> None:
         rate = split["bytes"] / max(split["tokens"], 1)
         print(f"  {name}: {split['documents']:,} documents, {split['tokens']:,} tokens, {rate:.2f} bytes per token")
     if manifest["invalid_bytes"]:
-        print(f"  {manifest['invalid_bytes']:,} bytes were not UTF-8 and became U+FFFD")
+        print(f"  {manifest['invalid_bytes']:,} bytes were not UTF-8 and were replaced by U+FFFD")
     malformed = manifest["malformed"]
     if malformed["count"]:
-        print(f"  {malformed['count']:,} malformed rows were left out:")
+        print(f"  {malformed['count']:,} malformed rows were skipped:")
         for row in malformed["first"]:
             print(f"    {row['file']}:{row['line']}: {row['reason']}")
         if malformed["count"] > len(malformed["first"]):

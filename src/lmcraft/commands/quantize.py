@@ -1,8 +1,5 @@
-"""`lmcraft quantize`: fewer bits for a model's weights, and the price told in figures."""
+"""`lmcraft quantize`: 8 or 4 bits per weight, and the loss in quality measured."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,23 +7,25 @@ from typing import TYPE_CHECKING, Literal
 from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, atomic_write, write_json, write_lineage
+from lmcraft.terminal import progress_bar, refuse_existing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lmcraft.inference.quantization import ProgressCallback
     from lmcraft.tokenizer.tokenizer import Tokenizer
 
-PIECE = 256  # tokens that are calibrated and measured together, fewer where the model's context is shorter
+TOKENS_PER_SEQUENCE = 256  # fewer if the model's context is shorter
+MIN_SEQUENCES = 4  # for calibration and evaluation together
+MAX_CHARACTERS_PER_TOKEN = 16  # of the text that is read
 
 
 @command_config
 @dataclass(frozen=True)
 class QuantizeConfig(Config):
-    """Write a model with 8 or 4 bits a weight, and say what that costs on a text of yours.
+    """Quantize a model to 8 or 4 bits per weight, and report the cost in quality on your own text.
 
-    The first half of the text calibrates (4 bits), the second half measures: perplexity, KL divergence, and how often both
-    models would go on with the same token. Embeddings and output projection keep their type.
+    The first half of the text is for calibration (4 bits), the second half for evaluation: perplexity, KL divergence, and
+    how often both models predict the same token. Embeddings and output projection are not quantized.
     """
 
     model: str
@@ -34,24 +33,24 @@ class QuantizeConfig(Config):
     out: Path
     """Model folder to write."""
     text: Path
-    """A text file like what the model will read and write."""
+    """Text file that resembles what the model will read and write."""
     bits: Literal[8, 4] = 8
-    """8: a scale for each row; 4: a scale for each 32 weights of a row."""
+    """Bits per weight; 8: one scale per row; 4: one scale per 32 weights of a row."""
     method: Literal["gptq", "nearest"] = "gptq"
-    """How 4 bits are found: gptq makes up for each rounding error by the weights to come; nearest only rounds."""
+    """Rounding to 4 bits: gptq compensates each rounding error in the following weights; nearest only rounds."""
     tokens: int = 8192
-    """How many of the text's tokens are used, half to calibrate and half to measure."""
+    """Number of tokens to use, half for calibration and half for evaluation."""
     overwrite: bool = False
-    """Replace `out` where it exists."""
+    """Replace --out if it exists."""
 
     def resolved(self) -> "QuantizeConfig":
-        if self.tokens < 4 * PIECE:
-            raise UserError(f"tokens={self.tokens} is too few to calibrate and measure on: give at least {4 * PIECE}")
+        if self.tokens < MIN_SEQUENCES * TOKENS_PER_SEQUENCE:
+            raise UserError(f"tokens={self.tokens} must be at least {MIN_SEQUENCES * TOKENS_PER_SEQUENCE}")
         return self
 
 
 def quantize(config: QuantizeConfig) -> ModelFolder:
-    """Write the folder, print the price, and keep it in `lmcraft/quantization.json`.
+    """Write the folder, print the loss in quality, and keep it in `lmcraft/quantization.json`.
 
     Raises:
         UserError: there is no such model or text, the text is too short, the model's matrices do not fit the format, or
@@ -66,27 +65,28 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
     from lmcraft.model_source import open_model
 
     config = config.resolved()
-    if config.out.exists() and not config.overwrite:
-        raise UserError(f"out='{config.out}' already exists: add --overwrite to replace it, or choose another --out")
+    refuse_existing(config.out, overwrite=config.overwrite)
     with open_model(config.model) as source:
         before = LanguageModel.of(source, dtype=torch.float32)
         if family_for(before.transformer.config).transposes:
             raise UserError(
-                f"models of type {before.transformer.config.family!r} keep their matrices the other way round, which the "
-                "format of quantized folders cannot say: use --weights int8 of `lmcraft generate`, or export to GGUF"
+                f"models of type {before.transformer.config.family!r} store their matrices transposed, which the format of "
+                "quantized folders does not support: use --weights int8 of `lmcraft generate`, or export to GGUF"
             )
         context = before.transformer.config.max_position_embeddings
-        pieces_NT = _pieces(config, before.tokenizer, min(PIECE, context - 1))
-        half = len(pieces_NT) // 2
+        sequences_NT = _read_sequences(config, before.tokenizer, min(TOKENS_PER_SEQUENCE, context - 1))
+        half = len(sequences_NT) // 2
         after = LanguageModel.of(source, dtype=torch.float32)
-        for parameter in after.transformer.parameters():  # the weights of both lie in one memory map
+        for parameter in after.transformer.parameters():  # both models share one memory map
             parameter.data = parameter.data.clone()
-        with _bar("quantizing") as report:
+        with progress_bar("quantizing") as report:
             quantize_model(
-                after.transformer, config.bits, pieces_NT[:half], calibrated=config.method == "gptq", report=report
+                after.transformer, config.bits, sequences_NT[:half], calibrated=config.method == "gptq", report=report
             )
-        with _bar("measuring") as report:
-            found = measure_quality_loss(Engine(before.transformer), Engine(after.transformer), pieces_NT[half:], report)
+        with progress_bar("measuring") as report:
+            quality = measure_quality_loss(
+                Engine(before.transformer), Engine(after.transformer), sequences_NT[half:], report
+            )
         dtype = source.checkpoint.dtype or LanguageModel.of(source).transformer.compute_dtype
         after.transformer.to(torch.bfloat16 if dtype == torch.float32 else dtype)
         with atomic_write(config.out) as temporary:
@@ -94,38 +94,27 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
             folder = ModelFolder(temporary)
             write_lineage(folder, parent=source.fingerprint, source=source.address, license=source.license)
             settings = {"bits": config.bits, "method": config.method if config.bits == 4 else "nearest"}
-            write_json(folder.run / "quantization.json", {**settings, "text": str(config.text), **asdict(found)})
+            write_json(folder.run / "quantization.json", {**settings, "text": str(config.text), **asdict(quality)})
     print(
-        f"perplexity {found.perplexity_before:.2f} -> {found.perplexity_after:.2f} "
-        f"({found.perplexity_after / found.perplexity_before - 1:+.1%}), "
-        f"KL divergence {found.kl_divergence:.4f} nats a token, "
-        f"the same likeliest token {found.agreement:.1%} of {found.tokens:,} times"
+        f"perplexity {quality.perplexity_before:.2f} -> {quality.perplexity_after:.2f} "
+        f"({quality.perplexity_after / quality.perplexity_before - 1:+.1%}), "
+        f"KL divergence {quality.kl_divergence:.4f} nats per token, "
+        f"same most likely token {quality.agreement:.1%} of {quality.tokens:,} times"
     )
     print(config.out)
     return ModelFolder(config.out)
 
 
-def _pieces(config: QuantizeConfig, tokenizer: "Tokenizer", length: int) -> "Tensor":
-    """The text's tokens in pieces of `length`."""
+def _read_sequences(config: QuantizeConfig, tokenizer: "Tokenizer", length: int) -> "Tensor":
+    """The text's tokens in sequences of `length`, (N, T)."""
     import torch
 
     try:
         text = config.text.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"text='{config.text}' cannot be read: {error}") from error
-    ids = tokenizer.encode(text[: 16 * config.tokens])[: config.tokens]
+    ids = tokenizer.encode(text[: MAX_CHARACTERS_PER_TOKEN * config.tokens])[: config.tokens]
     count = len(ids) // length
-    if count < 4:
-        raise UserError(f"text='{config.text}' has {len(ids)} tokens: give a text of at least {4 * length}")
+    if count < MIN_SEQUENCES:
+        raise UserError(f"text='{config.text}' has {len(ids)} tokens: give a text of at least {MIN_SEQUENCES * length}")
     return torch.tensor(ids[: count * length]).view(count, length)
-
-
-@contextmanager
-def _bar(what: str) -> "Iterator[ProgressCallback]":
-    """Gives a function that shows how much is done, and the time left; shown when stderr is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, of: progress.update(task, completed=done, total=of)

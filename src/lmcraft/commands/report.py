@@ -1,4 +1,4 @@
-"""`lmcraft report`: write a run's page again."""
+"""`lmcraft report`: regenerate a run's HTML report."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +10,14 @@ from lmcraft.folder import ModelFolder
 @command_config
 @dataclass(frozen=True)
 class ReportConfig(Config):
-    """Write `lmcraft/report.html` of a model folder: curves, samples, configuration."""
+    """Regenerate `lmcraft/report.html` of a model folder: curves, samples, settings."""
 
     model: Path
-    """Model folder that a run wrote."""
+    """Model folder written by a run."""
 
 
 def report(config: ReportConfig) -> Path:
-    """Write the page and print where it is.
+    """Write the report and print its path.
 
     Raises:
         UserError: the folder holds no run.

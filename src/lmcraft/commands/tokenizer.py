@@ -8,74 +8,73 @@ from pathlib import Path
 from typing import Literal
 
 from lmcraft.config import Config, command_config
-from lmcraft.errors import UserError
+from lmcraft.terminal import refuse_existing
 
 
 @command_config
 @dataclass(frozen=True)
 class TokenizerTrainConfig(Config):
-    """What to learn a vocabulary from, and of which kind."""
+    """Train a tokenizer on text."""
 
     sources: tuple[str, ...]
-    """Files (text, code, .jsonl, .json, .parquet; .gz and .zst too), folders, patterns, or hf:owner/name."""
+    """Files (text, code, .jsonl, .json, .parquet; also .gz and .zst), folders, glob patterns, or hf:owner/name."""
 
     _: KW_ONLY
 
     out: Path
-    """The folder to write tokenizer.json and tokenizer_config.json to."""
+    """Folder to write tokenizer.json and tokenizer_config.json to."""
 
     tokenizer_type: Literal["bpe", "characters"] = "bpe"
-    """Byte-level BPE, or one token for each character."""
+    """Type of tokenizer: byte-level BPE, or one token per character."""
 
     vocab_size: int = 8192
-    """How many tokens (BPE)."""
+    """Vocabulary size (BPE)."""
 
     digits: int = 1
-    """The longest run of digits that can be one token (BPE); 0 for no limit."""
+    """Maximum number of digits per token (BPE); 0: no limit."""
 
     special_tokens: tuple[str, ...] | None = None
-    """Tokens that no text turns into; the first ends a document. Left out: "<|endoftext|>" for BPE, else none."""
+    """Special tokens, never produced from text; the first marks the end of a document. [default: "<|endoftext|>" for BPE]"""
 
     max_bytes: int = 50_000_000
-    """How much text training sees at most, evenly sampled (BPE); text without spaces takes 60 bytes of memory for each."""
+    """Maximum training text in bytes, sampled evenly (BPE). Text without spaces needs 60 bytes of memory per byte."""
 
     text_field: str = "text"
-    """Where the rows of .jsonl, .json, .parquet and datasets have their text."""
+    """Field that holds the text in rows of .jsonl, .json, .parquet and datasets."""
 
     include: tuple[str, ...] = ()
-    """Which files of folders to read, such as "*.py"; left out, all text files."""
+    """Patterns of files to read in folders, such as "*.py". [default: all text files]"""
 
     exclude: tuple[str, ...] = ()
-    """Which files of folders to leave out."""
+    """Patterns of files to skip in folders."""
 
     overwrite: bool = False
-    """Replace a tokenizer that is in the folder."""
+    """Replace the tokenizer in --out if there is one."""
 
 
 @command_config
 @dataclass(frozen=True)
 class TokenizerInspectConfig(Config):
-    """Which tokenizer to look at, and on what text."""
+    """Show how a tokenizer splits a text."""
 
     tokenizer: Path
-    """A folder with a tokenizer (a model, a dataset) or a tokenizer.json."""
+    """Folder with a tokenizer (of a model or a dataset), or a tokenizer.json."""
 
     text: str | None = None
-    """The text; left out, it is read from standard input."""
+    """Text to split. [default: standard input]"""
 
 
 def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     """Train a tokenizer on text.
 
     Raises:
-        UserError: a source cannot be read, the vocabulary is too small, or there is a tokenizer at `out` already.
+        UserError: a source cannot be read, the vocabulary is too small, or `out` already has a tokenizer.
     """
     from lmcraft.data import ReadStats, read_documents, show_progress
     from lmcraft.tokenizer import train_bpe, train_characters
     from lmcraft.tokenizer.train import END_OF_TEXT
 
-    if (config.out / "tokenizer.json").exists() and not config.overwrite:
-        raise UserError(f"out '{config.out}' has a tokenizer already: name another folder, or add `--overwrite`")
+    refuse_existing(config.out / "tokenizer.json", overwrite=config.overwrite)
     stats = ReadStats()
     documents = read_documents(
         config.sources, text_field=config.text_field, include=config.include, exclude=config.exclude, stats=stats
@@ -94,7 +93,7 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     tokenizer.save(config.out)
     print(f"{config.out}: {tokenizer.vocab_size:,} tokens")
     if stats.malformed_count:
-        print(f"  {stats.malformed_count:,} malformed rows were left out")
+        print(f"  {stats.malformed_count:,} malformed rows were skipped")
     return config.out
 
 
@@ -116,7 +115,7 @@ def inspect_tokenizer(config: TokenizerInspectConfig) -> None:
     table = Table("id", "token", "bytes")
     for token_id in ids:
         token = tokenizer.token_bytes(token_id)
-        # repr shows white space and control characters; Text keeps rich from reading [markup] in a token
+        # repr shows white space and control characters; Text keeps rich from interpreting [markup] in a token
         table.add_row(str(token_id), Text(repr(token.decode("utf-8", "replace"))), token.hex(" "))
     console = Console()
     console.print(table)

@@ -1,14 +1,16 @@
-"""Charts of lines and dots as SVG text, and a curve in one line of a terminal."""
+"""Line charts and scatter plots as SVG, and sparklines for the terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from math import ceil, floor, log10
 
+from lmcraft.terminal import format_count
+
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 20, 12, 40
-MOST_POINTS = 600
-BLOCKS = "▁▂▃▄▅▆▇█"
+MAX_POINTS_PER_LINE = 600
+SPARKLINE_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,12 @@ class Series:
     style: str
     points: Sequence[tuple[float, float]]
     dots: bool = False
-    """Draw each point by itself, not a line through them."""
+    """Draw the points, not a line through them."""
 
 
 def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: bool = False) -> str:
     """An SVG element with axes, a legend and the series; with `log_x` every x must be positive."""
-    series = [s if s.dots else replace(s, points=_thinned(s.points)) for s in series if s.points]
+    series = [s if s.dots else replace(s, points=_thin_out(s.points)) for s in series if s.points]
     xs = [x for s in series for x, _ in s.points]
     ys = [y for s in series for _, y in s.points]
     if not xs:
@@ -32,7 +34,7 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: b
     x_ticks, y_ticks = (log_ticks if log_x else ticks)(min(xs), max(xs)), ticks(min(ys), max(ys))
     scale = log10 if log_x else float
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def to_pixels(x: float, y: float) -> tuple[float, float]:
         first, last = scale(x_ticks[0]), scale(x_ticks[-1])
         across = (scale(x) - first) / (last - first)
         up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
@@ -40,21 +42,21 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: b
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y_label)}">']
     for tick in y_ticks:
-        x, y = place(x_ticks[0], tick)
+        x, y = to_pixels(x_ticks[0], tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{x - 6:.1f}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
     for tick in x_ticks:
-        x, y = place(tick, y_ticks[0])
+        x, y = to_pixels(tick, y_ticks[0])
         parts.append(
-            f'<text x="{x:.1f}" y="{y + 16:.1f}" text-anchor="middle">{short(tick) if log_x else f"{tick:,g}"}</text>'
+            f'<text x="{x:.1f}" y="{y + 16:.1f}" text-anchor="middle">{format_count(tick) if log_x else f"{tick:,g}"}</text>'
         )
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
     for s in series:
-        places = [place(*point) for point in s.points]
+        pixels = [to_pixels(*point) for point in s.points]
         if s.dots:
-            parts.extend(f'<circle class="{s.style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in places)
+            parts.extend(f'<circle class="{s.style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in pixels)
         else:
-            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)
             parts.append(f'<polyline class="{s.style}" points="{line}"/>')
     for row, s in enumerate(s for s in series if s.name):
         y = TOP + 14 + 18 * row
@@ -65,7 +67,7 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: b
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers from at or below `low` to at or above `high`, about so many."""
+    """About `about` round numbers, from at or below `low` to at or above `high`."""
     span = (high - low) or abs(high) or 1.0
     power: float = 10 ** floor(log10(span / about))
     step = next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= about)
@@ -73,35 +75,27 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [i * step for i in range(first, max(last, first + 1) + 1)]
 
 
-def log_ticks(low: float, high: float, most: int = 9) -> list[float]:
-    """1, 2 and 5 times powers of ten from at or below `low` to at or above `high`; powers alone where those are too many."""
+def log_ticks(low: float, high: float, max_ticks: int = 9) -> list[float]:
+    """Powers of ten from below `low` to above `high`, with 2 and 5 times these unless they exceed `max_ticks`."""
     first, last = floor(log10(low)), ceil(log10(high))
     for marks in ((1, 2, 5), (1,)):
-        all_of_them = [mark * 10.0**power for power in range(first, last + 1) for mark in marks]
-        below = max(n for n, tick in enumerate(all_of_them) if tick <= low * (1 + 1e-9))
-        above = min(n for n, tick in enumerate(all_of_them) if tick >= high * (1 - 1e-9))
-        found = all_of_them[below : max(above, below + 1) + 1]
-        if len(found) <= most:
+        candidates = [mark * 10.0**power for power in range(first, last + 1) for mark in marks]
+        below = max(n for n, tick in enumerate(candidates) if tick <= low * (1 + 1e-9))
+        above = min(n for n, tick in enumerate(candidates) if tick >= high * (1 - 1e-9))
+        enclosing = candidates[below : max(above, below + 1) + 1]
+        if len(enclosing) <= max_ticks:
             break
-    return found
-
-
-def short(value: float) -> str:
-    """A large number in three digits: 1.23M; from a thousand million million on, as a power of ten."""
-    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if size <= value < 1e15:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
+    return enclosing
 
 
 def sparkline(values: Sequence[float]) -> str:
     """The values as a row of block characters, the largest highest."""
     low, high = min(values), max(values)
-    return "".join(BLOCKS[round((len(BLOCKS) - 1) * (v - low) / ((high - low) or 1.0))] for v in values)
+    return "".join(SPARKLINE_BLOCKS[round((len(SPARKLINE_BLOCKS) - 1) * (v - low) / ((high - low) or 1.0))] for v in values)
 
 
-def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """At most about `MOST_POINTS` of them: the mean of each stretch of neighbors."""
-    size = ceil(len(points) / MOST_POINTS)
-    stretches = [points[i : i + size] for i in range(0, len(points), size)]
-    return [(sum(x for x, _ in s) / len(s), sum(y for _, y in s) / len(s)) for s in stretches]
+def _thin_out(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """At most about `MAX_POINTS_PER_LINE` points: the mean of each group of neighbors."""
+    size = ceil(len(points) / MAX_POINTS_PER_LINE)
+    groups = [points[i : i + size] for i in range(0, len(points), size)]
+    return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]

@@ -1,4 +1,4 @@
-"""A run's page: one HTML file that needs nothing else, so it opens offline and can be sent to a friend."""
+"""The report of a run: a single HTML file that opens offline."""
 
 import json
 import math
@@ -31,7 +31,7 @@ def write_report(folder: ModelFolder) -> Path:
     """
     rows = list(read_jsonl(folder.metrics))
     if not rows:
-        raise UserError(f"'{folder.path}' holds no run to report on: it has no {folder.metrics.relative_to(folder.path)}")
+        raise UserError(f"'{folder.path}' holds no run: it has no {folder.metrics.relative_to(folder.path)}")
     lineage = json.loads(folder.lineage.read_text(encoding="utf-8")) if folder.lineage.exists() else {}
     page = PAGE.substitute(
         style=STYLE,
@@ -41,9 +41,11 @@ def write_report(folder: ModelFolder) -> Path:
         loss=line_chart(
             [_series("training", "a", rows, "loss"), _series("validation", "b", rows, "validation_loss")],
             x_label="step",
-            y_label="loss, nats a token",
+            y_label="loss (nats per token)",
         ),
-        speed=line_chart([_series("tokens a second", "a", rows, "tokens_per_second")], x_label="step", y_label="speed"),
+        speed=line_chart(
+            [_series("tokens per second", "a", rows, "tokens_per_second")], x_label="step", y_label="tokens per second"
+        ),
         rate=line_chart([_series("learning rate", "a", rows, "learning_rate")], x_label="step", y_label="learning rate"),
         samples="".join(
             f"<h3>step {row['step']}</h3><pre>{escape(row['text'])}</pre>" for row in read_jsonl(folder.samples)
@@ -56,7 +58,7 @@ def write_report(folder: ModelFolder) -> Path:
 
 
 def write_range_test(folder: ModelFolder, test: "RangeTest", rates: dict[str, float]) -> Path:
-    """Write `lmcraft/range_test.html`: the loss over the learning rates, and what the test makes of each of `rates`."""
+    """Write `lmcraft/range_test.html`: the loss by learning rate, and each of `rates` scaled by the steepest factor."""
     points = [(math.log10(factor), loss) for factor, loss in test.points]
     page = RANGE_TEST.substitute(
         style=STYLE,
@@ -65,7 +67,7 @@ def write_range_test(folder: ModelFolder, test: "RangeTest", rates: dict[str, fl
         steepest=f"{test.steepest:.2g}",
         lowest=f"{test.lowest:.2g}",
         chart=line_chart(
-            [Series("training", "a", points)], x_label="the run's rates times 10^x", y_label="loss, nats a token"
+            [Series("training", "a", points)], x_label="learning rates times 10^x", y_label="loss (nats per token)"
         ),
         rates=table({name: f"{rate:.3g} → {test.steepest * rate:.3g}" for name, rate in rates.items()}),
     )
@@ -84,15 +86,15 @@ def _facts(rows: list[dict[str, Any]]) -> dict[str, str]:
     facts = {
         "steps": f"{steps[-1]['step']:,}",
         "tokens": f"{steps[-1]['tokens']:,}",
-        "time in training": f"{steps[-1]['seconds']:.0f} s",
+        "training time": f"{steps[-1]['seconds']:.0f} s",
         "speed": f"{median(row['tokens_per_second'] for row in steps):,.0f} tokens/s",
         "peak memory": f"{max(row['peak_memory'] for row in steps) / 2**30:.2f} GiB",
     }
     if shares := [row["share_of_peak"] for row in steps if "share_of_peak" in row]:
-        facts["share of the machine's peak"] = f"{sum(shares) / len(shares):.0%}"
+        facts["share of peak speed"] = f"{sum(shares) / len(shares):.0%}"
     if measured:
         best = min(measured, key=lambda row: row["validation_loss"])
-        facts["best validation loss"] = f"{best['validation_loss']:.4f} nats a token, at step {best['step']}"
+        facts["best validation loss"] = f"{best['validation_loss']:.4f} nats per token, at step {best['step']}"
         if "bits_per_byte" in best:
             facts["bits per byte"] = f"{best['bits_per_byte']:.4f}"
     return facts

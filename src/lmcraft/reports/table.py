@@ -5,12 +5,12 @@ from html import escape
 
 
 def table(rows: Mapping[str, str]) -> str:
-    """The rows of an HTML table with a heading and a value each."""
+    """Rows of an HTML table, each with a heading and a value."""
     return "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
 
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A whole HTML table with a row of headings."""
+    """An HTML table with a row of headings."""
     heading = "".join(f"<th>{escape(name)}</th>" for name in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row) + "</tr>" for row in rows)
     return f"<table><tr>{heading}</tr>{body}</table>"

@@ -1,0 +1,73 @@
+"""What the commands share at the terminal."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lmcraft.errors import UserError
+from lmcraft.terminal import (
+    column_table,
+    format_bytes,
+    format_count,
+    format_duration,
+    key_value_table,
+    line_printer,
+    print_result,
+    progress_bar,
+    refuse_existing,
+)
+
+
+def test_lines_go_to_standard_error_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "[bold]not markup[/bold] " + "long " * 60
+    line_printer()(line)
+    line_printer(quiet=True)("nothing")
+    captured = capsys.readouterr()
+    assert captured.err == line + "\n" and captured.out == ""
+
+
+def test_tables_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(key_value_table("Title", {"name": "[value]"}), column_table("Other", ("a", "b"), [("1", "2")]))
+    captured = capsys.readouterr()
+    assert all(text in captured.out for text in ("Title", "name", "[value]", "Other", "1", "2")) and captured.err == ""
+
+
+def test_a_column_table_has_its_header_and_rows() -> None:
+    output = StringIO()
+    Console(file=output, width=80).print(column_table("Runs", ("blocks", "loss"), [("2", "3.5"), ("3", "3.1")]))
+    lines = output.getvalue().splitlines()
+    assert "Runs" in lines[0] and "blocks" in lines[2] and "3.1" in lines[5]
+
+
+def test_a_progress_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("working") as report:
+        report(1, 2)
+    assert capsys.readouterr().err == ""
+
+
+def test_existing_folders_are_refused_unless_overwritten(tmp_path: Path) -> None:
+    refuse_existing(tmp_path / "new", overwrite=False)
+    refuse_existing(tmp_path, overwrite=True)
+    with pytest.raises(UserError, match=r"out='.*' already exists: add --overwrite to replace it, or choose another --out"):
+        refuse_existing(tmp_path, overwrite=False)
+
+
+def test_numbers_are_short() -> None:
+    assert [format_bytes(n) for n in (0, 1023, 1536, 3 * 2**20, 1.5 * 2**30, 2**41)] == [
+        "0 bytes",
+        "1,023 bytes",
+        "1.5 KiB",
+        "3.0 MiB",
+        "1.50 GiB",
+        "2,048.00 GiB",
+    ]
+    assert [format_duration(s) for s in (3.14, 119, 120, 7200, 172_800)] == [
+        "3.1 s",
+        "119.0 s",
+        "2.0 min",
+        "2.0 h",
+        "2.0 days",
+    ]
+    assert [format_count(n) for n in (7.0, 1234, 1_250_000, 3.2e14, 1e15)] == ["7", "1.23k", "1.25M", "320T", "1e+15"]
