@@ -1,10 +1,10 @@
-"""Tokens a second of generation beside transformers, CTranslate2 and llama.cpp: 1 stream, 8, a prompt, a text that repeats.
+"""Generation speed against transformers, CTranslate2 and llama.cpp: 1 stream, 8 streams, a prompt, a repetitive text.
 
     python benchmarks/generate.py MODEL_FOLDER            # lmcraft pull smollm2-135m-instruct
-    python benchmarks/generate.py MODEL_FOLDER --grow OUT  # makes a larger one, 0.5B, and GGUF files of it
+    python benchmarks/generate.py MODEL_FOLDER --grow OUT  # makes a model of 0.5B parameters and its GGUF files
 
-Every measurement runs in a process of its own, the peers taking turns; the median of the rounds is shown. Peers that are
-not installed are left out (`pip install ctranslate2`, and llama-cpp-python built from source, on machines with AMX with
+Every measurement runs in its own process, and the peers take turns; the table shows the median of the rounds. Peers that are
+not installed are skipped (`pip install ctranslate2`, and llama-cpp-python built from source, on machines with AMX with
 CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX512=ON -DGGML_AVX512_VNNI=ON -DGGML_AVX512_BF16=ON -DGGML_AVX2=ON -DGGML_FMA=ON").
 """
 
@@ -20,19 +20,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-NEW = 128
+NEW_TOKENS = 128
 PROMPT = "The history of the city begins with a river. "
-LONG = 1024
+PROMPT_TOKENS = 1024
 CODE = "".join(f"def area_{n}(width, height):\n    return {n} * width * height\n\n" for n in (3, 1, 4, 1, 5, 9, 2, 6))
 REPEATS = f"# shapes.py\n{CODE}# shapes.py, the same file again\n{CODE[:40]}"
 
 Measure = Callable[[Path, int], dict[str, float]]
 
 
-def clocked(run: Callable[[], object]) -> float:
-    begun = time.perf_counter()
+def measure_seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
     run()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def lmcraft(weights: str) -> Measure:
@@ -56,21 +56,21 @@ def lmcraft(weights: str) -> Measure:
                 engine.submit(Request(prompt_ids=(*prompt, n), config=config))
 
             def run() -> None:
-                while engine.has_unfinished_requests:
+                while engine.has_work:
                     engine.step()
 
-            return clocked(run)
+            return measure_seconds(run)
 
         text(ids, 16)
-        one, eight = text(ids, NEW) - text(ids, 1), text(ids, NEW, 8) - text(ids, 1, 8)
-        long = (ids * LONG)[:LONG]
+        one, eight = text(ids, NEW_TOKENS) - text(ids, 1), text(ids, NEW_TOKENS, 8) - text(ids, 1, 8)
+        long = (ids * PROMPT_TOKENS)[:PROMPT_TOKENS]
         prefill = min(text([n, *long[1:-1]], 1) for n in range(2, 5))
         again = model.tokenizer.encode(REPEATS)
-        plain, looked = (text(again, NEW, lookup=lookup) - text(again, 1, lookup=lookup) for lookup in (False, True))
+        plain, looked = (text(again, NEW_TOKENS, lookup=lookup) - text(again, 1, lookup=lookup) for lookup in (False, True))
         return {
-            "1 stream": (NEW - 1) / one,
-            "8 streams": 8 * (NEW - 1) / eight,
-            "prompt": LONG / prefill,
+            "1 stream": (NEW_TOKENS - 1) / one,
+            "8 streams": 8 * (NEW_TOKENS - 1) / eight,
+            "prompt": PROMPT_TOKENS / prefill,
             "lookup": plain / looked,
         }
 
@@ -86,12 +86,16 @@ def transformers(folder: Path, threads: int) -> dict[str, float]:
     ids = AutoTokenizer.from_pretrained(folder)(PROMPT, return_tensors="pt").input_ids
 
     def text(ids: torch.Tensor, new: int) -> float:
-        return clocked(lambda: model.generate(ids, max_new_tokens=new, min_new_tokens=new, do_sample=False))
+        return measure_seconds(lambda: model.generate(ids, max_new_tokens=new, min_new_tokens=new, do_sample=False))
 
     text(ids, 4)
     one, eight = text(ids, 48) - text(ids, 1), text(ids.repeat(8, 1), 48) - text(ids.repeat(8, 1), 1)
-    long = ids.repeat(1, LONG)[:, :LONG]
-    return {"1 stream": 47 / one, "8 streams": 8 * 47 / eight, "prompt": LONG / min(text(long, 1) for _ in range(3))}
+    long = ids.repeat(1, PROMPT_TOKENS)[:, :PROMPT_TOKENS]
+    return {
+        "1 stream": 47 / one,
+        "8 streams": 8 * 47 / eight,
+        "prompt": PROMPT_TOKENS / min(text(long, 1) for _ in range(3)),
+    }
 
 
 def ctranslate2(folder: Path, threads: int) -> dict[str, float]:
@@ -106,15 +110,15 @@ def ctranslate2(folder: Path, threads: int) -> dict[str, float]:
 
     def text(tokens: list[str], new: int, streams: int = 1) -> float:
         options = {"max_length": new, "min_length": new, "include_prompt_in_result": False, "sampling_topk": 1}
-        return clocked(lambda: model.generate_batch([tokens] * streams, **options))
+        return measure_seconds(lambda: model.generate_batch([tokens] * streams, **options))
 
     text(tokens, 8)
-    one, eight = text(tokens, NEW) - text(tokens, 1), text(tokens, NEW, 8) - text(tokens, 1, 8)
-    long = (tokens * LONG)[:LONG]
+    one, eight = text(tokens, NEW_TOKENS) - text(tokens, 1), text(tokens, NEW_TOKENS, 8) - text(tokens, 1, 8)
+    long = (tokens * PROMPT_TOKENS)[:PROMPT_TOKENS]
     return {
-        "1 stream": (NEW - 1) / one,
-        "8 streams": 8 * (NEW - 1) / eight,
-        "prompt": LONG / min(text(long, 1) for _ in range(3)),
+        "1 stream": (NEW_TOKENS - 1) / one,
+        "8 streams": 8 * (NEW_TOKENS - 1) / eight,
+        "prompt": PROMPT_TOKENS / min(text(long, 1) for _ in range(3)),
     }
 
 
@@ -134,12 +138,15 @@ def llama_cpp(dtype: str) -> Measure:
                     if count == new:
                         return
 
-            return clocked(run)
+            return measure_seconds(run)
 
         text(ids, 8)
-        long = (ids * LONG)[: LONG - 1]
+        long = (ids * PROMPT_TOKENS)[: PROMPT_TOKENS - 1]
         prefill = min(text([n, *long], 1) for n in range(2, 5))
-        return {"1 stream": (NEW - 1) / (text([9, *ids], NEW) - text([8, *ids], 1)), "prompt": LONG / prefill}
+        return {
+            "1 stream": (NEW_TOKENS - 1) / (text([9, *ids], NEW_TOKENS) - text([8, *ids], 1)),
+            "prompt": PROMPT_TOKENS / prefill,
+        }
 
     return measure
 
@@ -157,16 +164,16 @@ PEERS: dict[str, tuple[str, Measure]] = {
 
 
 def bandwidth(threads: int) -> float:
-    """Bytes a second of reading 512 MiB, in torch's fastest way."""
+    """Memory bandwidth in bytes per second: torch sums 512 MiB of integers."""
     import torch
 
     torch.set_num_threads(threads)
     numbers = torch.ones(2**26, dtype=torch.int64)
-    return 2**29 / min(clocked(numbers.sum) for _ in range(16))
+    return 2**29 / min(measure_seconds(numbers.sum) for _ in range(16))
 
 
 def grow(folder: Path, out: Path) -> None:
-    """Make a Llama of 0.5B parameters with the vocabulary of `folder`: what it says is noise, and as fast as sense."""
+    """Make a random Llama of 0.5B parameters with the vocabulary of `folder`; random weights are as fast as trained ones."""
     import torch
 
     import lmcraft
@@ -194,8 +201,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="peers whose names begin so")
-    parser.add_argument("--grow", type=Path, metavar="OUT", help="make the larger model, and end")
+    parser.add_argument("--only", default="", help="only peers whose names begin with this")
+    parser.add_argument("--grow", type=Path, metavar="OUT", help="make the larger model, and exit")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -203,21 +210,21 @@ def main() -> None:
         return
     if args.grow:
         return grow(args.folder, args.grow)
-    there = [n for n, (package, _) in PEERS.items() if importlib.util.find_spec(package) and n.startswith(args.only)]
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in there}
+    installed = [n for n, (package, _) in PEERS.items() if importlib.util.find_spec(package) and n.startswith(args.only)]
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in installed}
     for _ in range(args.rounds):
         print(f"reading memory: {bandwidth(args.threads) / 1e9:.1f} GB/s on {args.threads} threads", flush=True)
-        for name in there:
+        for name in installed:
             command = [sys.executable, __file__, str(args.folder), "--one", name, "--threads", str(args.threads)]
             run = subprocess.run(command, capture_output=True, text=True)
             if run.returncode:
-                said = run.stderr.strip().splitlines() or [f"ended with status {run.returncode}"]
-                print(f"{name}: {said[-1][:150]}", file=sys.stderr)
+                stderr_lines = run.stderr.strip().splitlines() or [f"ended with status {run.returncode}"]
+                print(f"{name}: {stderr_lines[-1][:150]}", file=sys.stderr)
                 continue
-            found[name].append(json.loads(run.stdout.splitlines()[-1]))
+            results[name].append(json.loads(run.stdout.splitlines()[-1]))
     columns = ("1 stream", "8 streams", "prompt", "lookup")
     print("| | 1 stream, tok/s | 8 streams, tok/s | prompt of 1,024, tok/s | lookup |\n|---|---|---|---|---|")
-    for name, runs in found.items():
+    for name, runs in results.items():
         cells = [[run[column] for run in runs if column in run] for column in columns]
         print(f"| {name} | " + " | ".join(f"{statistics.median(cell):,.1f}" if cell else "" for cell in cells) + " |")
 

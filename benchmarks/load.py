@@ -1,4 +1,4 @@
-"""Seconds and memory to open a 135M model and take its first step, beside transformers, in fresh processes taking turns.
+"""Time to open a 135M model and memory after its first step, against transformers, in fresh processes that take turns.
 
 python benchmarks/load.py [FOLDER]
 """
@@ -18,12 +18,12 @@ import torch
 def memory():
     lines = open("/proc/self/status").read().split("\\n")
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
-before, begun = memory(), time.perf_counter()
+before, start = memory(), time.perf_counter()
 model = {load}
-opened = time.perf_counter() - begun
+open_seconds = time.perf_counter() - start
 with torch.inference_mode():
     model(torch.arange(64)[None])
-print(json.dumps([opened, memory() - before]))
+print(json.dumps([open_seconds, memory() - before]))
 """
 PEERS = {
     "lmcraft": ("from lmcraft.model.storage import load_model; from pathlib import Path", "load_model(Path(sys.argv[1]))"),
@@ -53,14 +53,14 @@ def main() -> None:
         if len(sys.argv) < 2:
             make_model(folder)
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 2**20
-        found: dict[str, list[list[float]]] = {name: [] for name in PEERS}
+        results: dict[str, list[list[float]]] = {name: [] for name in PEERS}
         for _ in range(ROUNDS):
             for name, (imports, load) in PEERS.items():
                 script = MEASURE.format(imports=imports, load=load)
                 run = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True)
-                found[name].append(json.loads(run.stdout.splitlines()[-1]))
+                results[name].append(json.loads(run.stdout.splitlines()[-1]))
     print(f"| | open, s | memory after one step / size ({size:.0f} MiB) |\n|---|---|---|")
-    for name, rows in found.items():
+    for name, rows in results.items():
         seconds, memory = (statistics.median(column) for column in zip(*rows, strict=True))
         print(f"| {name} | {seconds:.2f} | {memory / size:.2f} |")
 

@@ -33,7 +33,7 @@ def test_same_seed_same_text() -> None:
     assert model.complete(PROMPT) != model.complete(PROMPT)
 
 
-def test_every_way_gives_the_same_text() -> None:
+def test_every_method_gives_the_same_text() -> None:
     model = language_model()
     settings: dict[str, Any] = {"seed": 3, "max_new_tokens": 120}
     pieces = list(model.stream(PROMPT, **settings))
@@ -44,7 +44,7 @@ def test_every_way_gives_the_same_text() -> None:
     assert all(pieces)
 
 
-def test_a_batch_is_its_rows() -> None:
+def test_a_batch_equals_its_rows() -> None:
     model = language_model()
     prompts = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
     settings: dict[str, Any] = {"seed": 3, "max_new_tokens": 10, "num_return_sequences": 2}
@@ -70,7 +70,7 @@ def test_an_empty_prompt_begins_a_text() -> None:
         model.generate([])
 
 
-def test_impossible_requests_are_one_sentence(tmp_path: Path) -> None:
+def test_invalid_requests_are_refused(tmp_path: Path) -> None:
     model = language_model()
     with pytest.raises(UserError, match="no setting 'max_tokens': the nearest is 'max_new_tokens'"):
         model.complete(PROMPT, max_tokens=3)
@@ -84,7 +84,7 @@ def test_impossible_requests_are_one_sentence(tmp_path: Path) -> None:
         LanguageModel.load(tmp_path)
 
 
-def test_the_folder_keeps_how_to_generate(tmp_path: Path) -> None:
+def test_a_saved_folder_keeps_the_generation_settings(tmp_path: Path) -> None:
     config = GenerationConfig(temperature=0.6, top_k=20, stop=("\n\n",), logit_bias={3: -1.0}, presence_penalty=0.5, seed=1)
     LanguageModel(language_model().transformer, tokenizer(), config, eos_token_ids=(0, 7)).save(tmp_path)
     loaded = LanguageModel.load(tmp_path, dtype=torch.bfloat16)
@@ -104,7 +104,7 @@ def test_the_folder_keeps_how_to_generate(tmp_path: Path) -> None:
         GenerationConfig(do_sample=False, num_beams=3, early_stopping="never"),
     ],
 )
-def test_transformers_reads_it(config: GenerationConfig, tmp_path: Path) -> None:
+def test_transformers_reads_the_generation_settings(config: GenerationConfig, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     LanguageModel(language_model().transformer, tokenizer(), config).save(tmp_path)
     theirs = transformers.GenerationConfig.from_pretrained(tmp_path)
@@ -114,7 +114,7 @@ def test_transformers_reads_it(config: GenerationConfig, tmp_path: Path) -> None
     assert model.generate(torch.tensor([[5, 6]]), max_new_tokens=3).shape[1] <= 5
 
 
-def test_the_defaults_of_a_foreign_folder(tmp_path: Path) -> None:
+def test_generation_settings_of_a_folder_from_transformers(tmp_path: Path) -> None:
     model = language_model()
     model.save(tmp_path)
     file = tmp_path / "generation_config.json"
@@ -132,7 +132,7 @@ def test_the_defaults_of_a_foreign_folder(tmp_path: Path) -> None:
     assert LanguageModel.load(tmp_path).eos_token_ids == (tokenizer().eos_token_id,)
 
 
-def test_saving_is_whole_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_save_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = language_model()
     model.save(tmp_path)
     (tmp_path / "README.md").write_text("stays")

@@ -1,4 +1,4 @@
-"""Several adapters on one base, named by the requests: each text is that of the merged model; the base's is as it was."""
+"""Several adapters over one base model: each gives the text of its merged model, and the base model's text is unchanged."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +46,7 @@ SIZES: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64}
 
 
 def adapter_for(model: Transformer, folder: Path, seed: int, **config: Any) -> Adapter:
-    """Written and read again; of all matrices in the blocks, large enough to change every text."""
+    """An adapter of all matrices of the blocks, large enough to change every text; written and read again."""
     family, generator = family_for(model.config), torch.Generator().manual_seed(seed)
     tensors = {}
     for hf_name, names in family.stacks(model.config):
@@ -58,8 +58,8 @@ def adapter_for(model: Transformer, folder: Path, seed: int, **config: Any) -> A
         tensors[f"{module}.lora_B.weight"] = torch.randn(rows, 3, generator=generator) * 0.3
         if config.get("use_dora"):
             tensors[f"{module}.lora_magnitude_vector"] = torch.rand(rows, generator=generator) + 0.5
-    said = {"peft_type": "LORA", "base_model_name_or_path": "base", "r": 3, "lora_alpha": 6}
-    save_adapter(Adapter(folder, {**said, "fan_in_fan_out": family.transposes, **config}, tensors), folder)
+    settings_json = {"peft_type": "LORA", "base_model_name_or_path": "base", "r": 3, "lora_alpha": 6}
+    save_adapter(Adapter(folder, {**settings_json, "fan_in_fan_out": family.transposes, **config}, tensors), folder)
     return read_adapter(folder)
 
 
@@ -69,7 +69,7 @@ def merged(model: LanguageModel, adapter: Adapter, folder: Path) -> Transformer:
     return LanguageModel.load(adapter.folder).transformer
 
 
-def ask(length: int, adapter: str = "", **settings: Any) -> Request:
+def request_for(length: int, adapter: str = "", **settings: Any) -> Request:
     ids = torch.randint(0, 96, (length,), generator=torch.Generator().manual_seed(length)).tolist()
     config = GenerationConfig(**{"max_new_tokens": 24, "do_sample": False, **settings})
     return Request(prompt_ids=tuple(ids), config=config, adapter=adapter)
@@ -78,7 +78,7 @@ def ask(length: int, adapter: str = "", **settings: Any) -> Request:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", KINDS)
 @torch.inference_mode()
-def test_an_adapter_beside_the_weights_is_one_in_them(kind: str, family: str, tmp_path: Path) -> None:
+def test_an_adapter_equals_its_merged_model(kind: str, family: str, tmp_path: Path) -> None:
     model = language_model(**SIZES, **FAMILIES[family])
     assert family_for(model.transformer.config).model_type == family
     ids = torch.randint(0, model.tokenizer.vocab_size, (2, 30))
@@ -97,15 +97,15 @@ def test_an_adapter_beside_the_weights_is_one_in_them(kind: str, family: str, tm
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("weights", ["float32", "int4"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_native_step_has_adapters(kind: str, weights: Any, family: str, tmp_path: Path) -> None:
-    """But those that were trained beside weights in other bits: PyTorch computes these, from those weights."""
+def test_adapters_run_natively(kind: str, weights: Any, family: str, tmp_path: Path) -> None:
+    """Except adapters trained over weights of other bits: those run in PyTorch, over these weights."""
     model = language_model(**SIZES, **FAMILIES[family])
     ids = torch.randint(0, model.tokenizer.vocab_size, (80,)).tolist()
     adapter = adapter_for(model.transformer, tmp_path / kind, 1, **KINDS[kind])
     beside = {"a": with_adapter(model.transformer, adapter)}
     engine = Engine(model.transformer, tier="native", weights=weights, adapters=beside)
     assert engine.runner.can_verify("a") == (kind != "int4" or weights == "int4")
-    found = engine.score(ids, "a")
+    actual = engine.score(ids, "a")
     if weights == "int4" and kind != "int4":  # the rounding of inputs alone: those of a base in 4 bits from the beginning
         for module in model.transformer.modules():
             if isinstance(module, Linear) and module is not model.transformer.lm_head:
@@ -114,23 +114,23 @@ def test_the_native_step_has_adapters(kind: str, weights: Any, family: str, tmp_
     with torch.inference_mode():
         expected = beside["a"](torch.tensor([ids]))[0]
     if not engine.runner.can_verify("a") or weights == "float32":
-        torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
+        torch.testing.assert_close(actual, expected, atol=2e-4, rtol=1e-4)
     else:
-        assert (found - expected).square().mean() < 0.01 * expected.square().mean()
-    assert not torch.allclose(engine.score(ids), found, atol=0.1)
+        assert (actual - expected).square().mean() < 0.01 * expected.square().mean()
+    assert not torch.allclose(engine.score(ids), actual, atol=0.1)
 
 
 @NATIVE_ONLY
 @pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8"])
-def test_rows_with_adapters_are_the_same_in_company_and_with_more_threads(weights: Any, tmp_path: Path) -> None:
+def test_rows_with_adapters_depend_on_neither_the_batch_nor_the_threads(weights: Any, tmp_path: Path) -> None:
     network = tiny_model(max_position_embeddings=256)
     adapters = {name: with_adapter(network, adapter_for(network, tmp_path / name, n)) for n, name in enumerate("ab")}
-    asks = [ask(length, name) for length in (3, 40) for name in ("", "a", "b")]
-    alone = [texts(Engine(network, tier="native", weights=weights, adapters=adapters), [one])[0] for one in asks]
-    assert alone[:1] == texts(Engine(network, tier="native", weights=weights), asks[:1])
+    requests = [request_for(length, name) for length in (3, 40) for name in ("", "a", "b")]
+    alone = [texts(Engine(network, tier="native", weights=weights, adapters=adapters), [one])[0] for one in requests]
+    assert alone[:1] == texts(Engine(network, tier="native", weights=weights), requests[:1])
     together = Engine(network, tier="native", weights=weights, adapters=adapters)
     assert together.tier == "native"
-    assert texts(together, asks) == alone
+    assert texts(together, requests) == alone
     pool = BlockPool(network.config, num_tokens=64, dtype=torch.float32)
     blocks = torch.tensor([0], dtype=torch.int32), torch.tensor([1], dtype=torch.int32)
     decoder = NativeDecoder(network, pool, weights, max_threads=3, adapters=adapters)
@@ -141,8 +141,8 @@ def test_rows_with_adapters_are_the_same_in_company_and_with_more_threads(weight
 
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("tokens", [0, 160])
-def test_a_batch_of_several_adapters_is_each_merged_model_alone(tier: Any, tokens: int, tmp_path: Path) -> None:
-    """In a small pool too, where sequences make room and are computed again; beginnings are shared in the second round."""
+def test_a_batch_of_several_adapters_equals_each_merged_model_alone(tier: Any, tokens: int, tmp_path: Path) -> None:
+    """In a small pool too, where sequences are preempted; prefixes are cached in the second round."""
     model = language_model(**SIZES)
     read = {name: adapter_for(model.transformer, tmp_path / name, n, **KINDS[name]) for n, name in enumerate(KINDS)}
     models = {"": model.transformer, **{name: merged(model, adapter, tmp_path) for name, adapter in read.items()}}
@@ -152,17 +152,17 @@ def test_a_batch_of_several_adapters_is_each_merged_model_alone(tier: Any, token
         cache_tokens=tokens,
         adapters={name: with_adapter(model.transformer, adapter) for name, adapter in read.items()},
     )
-    asks = [ask(length, name) for length in (3, 40, 70) for name in ("", *read)]
-    plain = texts(Engine(model.transformer, tier=tier), [one for one in asks if not one.adapter])
+    requests = [request_for(length, name) for length in (3, 40, 70) for name in ("", *read)]
+    plain = texts(Engine(model.transformer, tier=tier), [one for one in requests if not one.adapter])
     for _ in range(2):
-        found = texts(engine, asks)
-        for one, text in zip(asks, found, strict=True):
+        actual = texts(engine, requests)
+        for one, text in zip(requests, actual, strict=True):
             alone = [token.id for token in generate(models[one.adapter], one.prompt_ids, one.config)]
             assert text == [*one.prompt_ids, *alone], one.adapter
-        assert [text for one, text in zip(asks, found, strict=True) if not one.adapter] == plain
+        assert [text for one, text in zip(requests, actual, strict=True) if not one.adapter] == plain
 
 
-def test_a_beginning_is_shared_within_an_adapter_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefixes_are_shared_within_an_adapter_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = tiny_model(max_position_embeddings=256)
     adapters = {name: with_adapter(network, adapter_for(network, tmp_path / name, 1)) for name in ("a", "b")}
     engine = Engine(network, tier="eager", adapters=adapters)
@@ -171,7 +171,7 @@ def test_a_beginning_is_shared_within_an_adapter_only(tmp_path: Path, monkeypatc
     monkeypatch.setattr(engine.runner, "prefill", lambda *args: lengths.append(len(args[2])) or prefill(*args))
     for adapter, expected in (("", [32, 32, 6]), ("a", [32, 32, 6]), ("a", [6]), ("b", [32, 32, 6]), ("", [6])):
         lengths.clear()
-        texts(engine, [ask(70, adapter, max_new_tokens=1)])
+        texts(engine, [request_for(70, adapter, max_new_tokens=1)])
         assert lengths == expected
     together: Mapping[str, str] = {"owner": "a", "adapter": ""}
     swapped: Mapping[str, str] = {"owner": "", "adapter": "a"}
@@ -180,18 +180,18 @@ def test_a_beginning_is_shared_within_an_adapter_only(tmp_path: Path, monkeypatc
 
 
 @NATIVE_ONLY
-def test_guesses_of_lookup_and_draft_change_no_text_with_an_adapter(tmp_path: Path) -> None:
+def test_speculation_changes_no_text_with_an_adapter(tmp_path: Path) -> None:
     network = tiny_model(max_position_embeddings=256)
     adapters = {"a": with_adapter(network, adapter_for(network, tmp_path / "a", 1))}
-    asks = [ask(40, name, max_new_tokens=100) for name in ("a", "")]
-    plain = [texts(Engine(network, tier="native", prompt_lookup=False, adapters=adapters), [one]) for one in asks]
+    requests = [request_for(40, name, max_new_tokens=100) for name in ("a", "")]
+    plain = [texts(Engine(network, tier="native", prompt_lookup=False, adapters=adapters), [one]) for one in requests]
     guessing = Engine(network, tier="native", draft=network, adapters=adapters)
-    assert [texts(guessing, [one]) for one in asks] == plain
+    assert [texts(guessing, [one]) for one in requests] == plain
 
 
 @pytest.mark.parametrize("tier", TIERS)
-def test_a_text_with_an_adapter(tier: Any, tmp_path: Path) -> None:
-    """By every way of asking, structured output and beams among them; and the command."""
+def test_every_method_takes_an_adapter(tier: Any, tmp_path: Path) -> None:
+    """With structured output, beams and several samples too."""
     made = language_model(**SIZES)
     adapter = adapter_for(made.transformer, tmp_path / "pirate", 3)
     other = LanguageModel(merged(made, adapter, tmp_path), made.tokenizer, tier=tier)
@@ -199,9 +199,9 @@ def test_a_text_with_an_adapter(tier: Any, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
     assert model.complete("Once", **settings) == made.complete("Once", **settings)
     for more in ({}, {"num_beams": 3}, {"regex": "[a-z ]{8}"}, {"num_return_sequences": 2, "do_sample": True, "seed": 1}):
-        asked = {**settings, **more}
-        found = model.generate([5, 6, 7], adapter="pirate", **asked)
-        assert found == other.generate([5, 6, 7], **asked) != made.generate([5, 6, 7], **asked)
+        options = {**settings, **more}
+        actual = model.generate([5, 6, 7], adapter="pirate", **options)
+        assert actual == other.generate([5, 6, 7], **options) != made.generate([5, 6, 7], **options)
     assert model.complete("Once", adapter="pirate", **settings) == other.complete("Once", **settings)
     for more in ({}, {"num_beams": 2}):
         with pytest.raises(UserError, match="no adapter 'parrot'; loaded adapters: 'pirate'"):
@@ -231,7 +231,7 @@ def test_the_command_takes_an_adapter(tmp_path: Path, capsys: pytest.CaptureFixt
         ("q_proj", (32, 32), "q_proj"),
     ],
 )
-def test_an_adapter_of_another_model_is_one_sentence(name: str, shape: tuple[int, ...], words: str, tmp_path: Path) -> None:
+def test_an_adapter_that_does_not_fit_is_refused(name: str, shape: tuple[int, ...], words: str, tmp_path: Path) -> None:
     network = tiny_model()
     adapter = adapter_for(network, tmp_path, 1)
     tensors = {**adapter.tensors, f"model.layers.1.self_attn.{name}.weight": torch.zeros(shape)}
@@ -239,7 +239,7 @@ def test_an_adapter_of_another_model_is_one_sentence(name: str, shape: tuple[int
         with_adapter(network, Adapter(tmp_path, adapter.config, tensors))
 
 
-def test_a_folder_that_is_no_adapter_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_adapter_is_refused(tmp_path: Path) -> None:
     language_model().save(tmp_path)
     with pytest.raises(UserError, match="is not an adapter"):
         lmcraft.load(tmp_path, adapters={"a": tmp_path})

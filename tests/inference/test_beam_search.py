@@ -27,7 +27,7 @@ CASES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("seed", range(3))
-def test_beam_search_is_that_of_transformers(family: str, seed: int, tmp_path: Path) -> None:
+def test_beam_search_equals_transformers(family: str, seed: int, tmp_path: Path) -> None:
     ours = tiny_model(seed, **FAMILIES[family])
     theirs = in_transformers(ours, tmp_path)
     for ends in ([], [3], [1, 30, 60, 90], list(range(0, 96, 5))):
@@ -37,9 +37,9 @@ def test_beam_search_is_that_of_transformers(family: str, seed: int, tmp_path: P
                 torch.tensor([PROMPT]), eos_token_id=ends or None, pad_token_id=PAD if ends else None, **settings
             )
             config = GenerationConfig(**settings)
-            found: list[list[int]] = [[] for _ in range(config.num_return_sequences)]
+            generated: list[list[int]] = [[] for _ in range(config.num_return_sequences)]
             for token in generate(ours, PROMPT, config, eos_token_ids=ends):
-                found[token.row].append(token.id)
-            for mine, row in zip(found, rows[:, len(PROMPT) :].tolist(), strict=True):
+                generated[token.row].append(token.id)
+            for mine, row in zip(generated, rows[:, len(PROMPT) :].tolist(), strict=True):
                 assert mine == row[: len(mine)], (ends, case)
                 assert set(row[len(mine) :]) <= {PAD}, (ends, case)  # padding

@@ -1,4 +1,4 @@
-"""The pool: whatever sequences do, nothing overlaps, nothing leaks, and it ends empty."""
+"""The pool: whatever requests do, no block is lost or used twice, and all are free in the end."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ TEXTS = st.lists(st.integers(0, 1), min_size=1, max_size=40)
 
 
 class Pool(RuleBasedStateMachine):
-    """Sequences of few different tokens, so that they often begin alike."""
+    """Texts of two different tokens, so that prefixes often match."""
 
     growing = Bundle("growing")
 
@@ -20,20 +20,20 @@ class Pool(RuleBasedStateMachine):
         super().__init__()
         self.pool = BlockPool(tiny_config(), num_tokens=SIZE * COUNT, block_tokens=SIZE)
         self.held: dict[int, tuple[BlockTable, list[int], bytes]] = {}
-        self.truth: dict[int, tuple[bytes, tuple[int, ...]]] = {}  # what was written into each block, and before it
+        self.contents: dict[int, tuple[bytes, tuple[int, ...]]] = {}  # of each block: its salt, its tokens and all before
 
-    @rule(target=growing, tokens=TEXTS, salt=st.sampled_from([b"a", b"b"]), unit=st.sampled_from([1, 2]))
-    def begin(self, tokens: list[int], salt: bytes, unit: int) -> object:
+    @rule(target=growing, tokens=TEXTS, salt=st.sampled_from([b"a", b"b"]), block_multiple=st.sampled_from([1, 2]))
+    def begin(self, tokens: list[int], salt: bytes, block_multiple: int) -> object:
         table = BlockTable()
-        found = self.pool.match_prefix(table, tokens, salt, unit)
-        assert found < len(tokens) and found % (unit * SIZE) == 0
-        for number, block in enumerate(table.blocks):  # it holds what this text says, for this owner
-            assert self.truth[block] == (salt, tuple(tokens[: (number + 1) * SIZE]))
+        num_matched = self.pool.match_prefix(table, tokens, salt, block_multiple)
+        assert num_matched < len(tokens) and num_matched % (block_multiple * SIZE) == 0
+        for number, block in enumerate(table.blocks):  # matched blocks hold this text and this salt
+            assert self.contents[block] == (salt, tuple(tokens[: (number + 1) * SIZE]))
         if not self.pool.allocate(table, len(tokens)):
             self.pool.free(table)
             return multiple()
-        for number in range(found // SIZE, len(tokens) // SIZE):
-            self.truth[table.blocks[number]] = (salt, tuple(tokens[: (number + 1) * SIZE]))
+        for number in range(num_matched // SIZE, len(tokens) // SIZE):
+            self.contents[table.blocks[number]] = (salt, tuple(tokens[: (number + 1) * SIZE]))
         self.pool.publish(table, tokens, salt)
         self.held[id(table)] = table, tokens, salt
         return table
@@ -54,7 +54,7 @@ class Pool(RuleBasedStateMachine):
         assert not table.blocks
 
     @invariant()
-    def the_books_are_right(self) -> None:
+    def bookkeeping_is_consistent(self) -> None:
         self.pool.check([table for table, _, _ in self.held.values()])
 
     def teardown(self) -> None:

@@ -21,7 +21,7 @@ def ids_of(tokens: list[Token], row: int = 0) -> list[int]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_greedy_is_that_of_transformers(family: str, tmp_path: Path) -> None:
+def test_greedy_text_equals_transformers(family: str, tmp_path: Path) -> None:
     ours = tiny_model(3, max_position_embeddings=128, **FAMILIES[family])
     theirs = in_transformers(ours, tmp_path)
     expected = theirs.generate(torch.tensor([PROMPT]), max_new_tokens=64, do_sample=False)[0, 5:].tolist()
@@ -47,7 +47,7 @@ def test_the_cache_changes_nothing(family: str, settings: dict[str, int], monkey
         assert one.logprob == pytest.approx(other.logprob, abs=1e-4)
 
 
-def test_log_probabilities_are_those_of_one_forward_pass() -> None:
+def test_log_probabilities_equal_one_forward_pass() -> None:
     model = tiny_model(2)
     tokens = list(generate(model, PROMPT, GenerationConfig(seed=0, temperature=2, max_new_tokens=20)))
     ids = PROMPT + ids_of(tokens)
@@ -57,7 +57,7 @@ def test_log_probabilities_are_those_of_one_forward_pass() -> None:
         assert token.logprob == pytest.approx(float(row[token.id]), abs=1e-4)
 
 
-def test_rows_end_each_by_itself() -> None:
+def test_each_row_ends_by_itself() -> None:
     model = tiny_model(0)
     config = GenerationConfig(seed=1, num_return_sequences=8, max_new_tokens=40, temperature=3)
     ends = set(range(0, 96, 16))
@@ -79,14 +79,14 @@ def test_rows_end_each_by_itself() -> None:
         (GenerationConfig(max_new_tokens=3, max_length=20), 3),
     ],
 )
-def test_limits(config: GenerationConfig, count: int) -> None:
+def test_the_smallest_limit_ends_the_text(config: GenerationConfig, count: int) -> None:
     for beams in (1, 2):
         limited = config.updated({"num_beams": beams})
         tokens = list(generate(tiny_model(), PROMPT, limited))
         assert (len(tokens), tokens[-1].finish_reason) == (count, "length")
 
 
-def test_a_prompt_that_does_not_fit_is_one_sentence() -> None:
+def test_a_prompt_that_does_not_fit_is_refused() -> None:
     model = tiny_model()
     for prompt, config, words in (
         ([], GenerationConfig(), "the prompt has no tokens"),
@@ -100,7 +100,7 @@ def test_a_prompt_that_does_not_fit_is_one_sentence() -> None:
             generate(model, prompt, config)
 
 
-def test_the_text_is_that_of_the_tokens() -> None:
+def test_text_equals_the_decoded_tokens() -> None:
     model = language_model().transformer
     tokens = list(generate(model, PROMPT, GenerationConfig(seed=2, max_new_tokens=150), tokenizer=tokenizer()))
     assert "".join(token.text for token in tokens) == tokenizer().decode([token.id for token in tokens])

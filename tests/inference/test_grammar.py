@@ -1,4 +1,4 @@
-"""Structured output: whatever the model would say, the text fits; a bad grammar is an error, never a free answer."""
+"""Structured output: a random model's text matches; an invalid grammar is an error and never ignored."""
 
 import json
 import re
@@ -22,16 +22,16 @@ SCHEMA = {
     "required": ["name", "tags", "n"],
     "additionalProperties": False,
 }
-MODEL = language_model(3)  # its weights are random: it would say anything
+MODEL = language_model(3)
 
 
 @given(st.integers(0, 2**32))
 @settings(max_examples=20, deadline=None)
-def test_json_fits_its_schema(seed: int) -> None:
+def test_json_matches_its_schema(seed: int) -> None:
     text = MODEL.complete("Once", json_schema=json.dumps(SCHEMA), seed=seed, max_new_tokens=200, temperature=1.5)
-    found = json.loads(text)
-    assert found.keys() == SCHEMA["properties"].keys()
-    assert len(found["name"]) <= 5 and set(found["tags"]) <= {"红", "blue"} and 0 <= found["n"] <= 99
+    value = json.loads(text)
+    assert value.keys() == SCHEMA["properties"].keys()
+    assert len(value["name"]) <= 5 and set(value["tags"]) <= {"红", "blue"} and 0 <= value["n"] <= 99
 
 
 @pytest.mark.parametrize("settings", [{"do_sample": False}, {"temperature": 2}, {"repetition_penalty": 1.3, "top_p": 0.9}])
@@ -66,7 +66,7 @@ def test_a_grammar_in_lark() -> None:
         ({"regex": "a", "num_beams": 2, "do_sample": False}, "not supported in beam search"),
     ],
 )
-def test_what_cannot_be_followed_is_one_sentence(setting: dict[str, str], words: str) -> None:
+def test_an_invalid_grammar_is_refused(setting: dict[str, str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         MODEL.complete("Once", max_new_tokens=5, **setting)
 
@@ -77,11 +77,11 @@ def test_a_failed_grammar_ends_its_own_request_only() -> None:
 
     engine = Engine(MODEL.transformer, tier="eager")
     ends = frozenset(MODEL.eos_token_ids)
-    ask = {"prompt_ids": (5, 6), "eos_token_ids": ends, "tokenizer": MODEL.tokenizer}
+    fields = {"prompt_ids": (5, 6), "eos_token_ids": ends, "tokenizer": MODEL.tokenizer}
     config = MODEL.generation_config.updated({"regex": "a+", "max_new_tokens": 9})
-    doomed = engine.submit(Request(**ask, config=config))  # type: ignore[arg-type]
-    other = engine.submit(Request(**ask, config=config))  # type: ignore[arg-type]
-    assert doomed.constraint is not None
-    doomed.constraint._matcher.consume_token(0)  # as if the library had given up
+    failed = engine.submit(Request(**fields, config=config))  # type: ignore[arg-type]
+    other = engine.submit(Request(**fields, config=config))  # type: ignore[arg-type]
+    assert failed.constraint is not None
+    failed.constraint._matcher.consume_token(0)  # not allowed: the library reports an error
     list(run(engine))
-    assert doomed.error is not None and other.error is None and other.finished and len(other.tokens) > 2
+    assert failed.error is not None and other.error is None and other.finished and len(other.tokens) > 2

@@ -10,7 +10,7 @@ def pieces_of(ids: list[int], stop: tuple[str, ...] = ()) -> list[str]:
     return [*(text.put(token_id) for token_id in ids), text.end()]
 
 
-def test_characters_come_whole() -> None:
+def test_no_piece_ends_inside_a_character() -> None:
     text = "模型🚀é 从前" * 3
     pieces = pieces_of(tokenizer().encode(text))
     assert "".join(pieces) == text and not any("\ufffd" in piece for piece in pieces)
@@ -18,7 +18,7 @@ def test_characters_come_whole() -> None:
 
 
 def until_stop(text: str, stop: tuple[str, ...]) -> str:
-    """The definition: read character by character; when a stop string is complete, leave it out and end."""
+    """The definition, character by character: end when a stop string is complete, without it."""
     for end in range(len(text) + 1):
         if done := [s for s in stop if text[:end].endswith(s)]:
             return text[: end - max(map(len, done))]
@@ -27,7 +27,7 @@ def until_stop(text: str, stop: tuple[str, ...]) -> str:
 
 @given(st.text("ab模🙂", max_size=30), st.lists(st.text("ab模🙂", min_size=1, max_size=4), max_size=3))
 @settings(max_examples=300, deadline=None)
-def test_stop_strings_are_cut_wherever_tokens_fall(text: str, stop: list[str]) -> None:
+def test_text_ends_before_the_first_stop_string_however_it_is_tokenized(text: str, stop: list[str]) -> None:
     pieces = pieces_of(tokenizer().encode(text), tuple(stop))
     assert "".join(pieces) == until_stop(text, tuple(stop))
 
@@ -38,7 +38,7 @@ def test_a_stop_string_inside_one_token() -> None:
         assert "".join(pieces_of(ids, (stop,))) == TEXT[: TEXT.index(stop)]
 
 
-def test_what_may_become_a_stop_string_is_held_back() -> None:
+def test_the_beginning_of_a_stop_string_is_held_back() -> None:
     text = TextStream(tokenizer(), ("##END",))
     shown = "".join(text.put(token_id) for token_id in tokenizer().encode("so ##E"))
     assert shown == "so " and not text.stopped

@@ -115,7 +115,7 @@ class Engine:
         return self.pool.usage
 
     def submit(self, request: Request) -> SequenceState:
-        """Check and queue a request; `step` returns its tokens. Set `cancelled` of the result to give it up.
+        """Check and queue a request; `step` returns its tokens. Set `cancelled` on the result to drop it.
 
         Raises:
             UserError: as in `prepare`.
@@ -225,7 +225,7 @@ class Engine:
         for n, token_id in enumerate(ids):
             position = sequence.num_computed
             if position < len(sequence.tokens):
-                if sequence.tokens[position] != token_id:  # a rejected proposal; those after it followed another text
+                if sequence.tokens[position] != token_id:  # a rejected proposal; later ones depend on it
                     break
             elif sequence.finished:
                 break

@@ -20,7 +20,7 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A prompt, and how it is to be continued, once."""
+    """A prompt, and the settings of one continuation."""
 
     prompt_ids: tuple[int, ...]
     config: GenerationConfig = field(default_factory=GenerationConfig)
@@ -43,7 +43,7 @@ class Request:
 
     @property
     def seed(self) -> int:
-        """Of the random numbers that draw its tokens."""
+        """Seed of the random numbers that draw the tokens."""
         if self.config.seed is not None:
             return self.config.seed + self.row
         return int.from_bytes(hashlib.sha256(self.id.encode()).digest()[:7]) + self.row
@@ -67,7 +67,7 @@ class SequenceState:
         self.num_computed = 0
         self.block_table = BlockTable()
         self.cancelled = False
-        """Set it to give the request up."""
+        """Set it to drop the request at the next step."""
         self.generator = torch.Generator().manual_seed(request.seed)
         text = TextStream(request.tokenizer, request.config.stop) if request.tokenizer else None
         self.max_new_tokens = max_new_tokens
@@ -90,7 +90,7 @@ class SequenceState:
 
     @property
     def expired(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Whether nobody is waiting for it any more."""
         return self.cancelled or time.monotonic() > self.request.deadline
 
     def append(self, token_id: int, logprob: float, alternatives: tuple[tuple[int, float], ...] = ()) -> Token:

@@ -1,4 +1,4 @@
-"""What computes the logits: a `Runner` for each tier, and the choice between them.
+"""The interface of a tier, which computes the logits, and the choice between the native and the eager tier.
 
 Shapes: T tokens, V vocabulary.
 """
@@ -60,7 +60,7 @@ class Runner(Protocol):
     def decode(
         self, work: Sequence[tuple[SequenceState, Sequence[int]]]
     ) -> Iterator[tuple[SequenceState, Sequence[int], NextTokenLogits, int]]:
-        """Compute the next tokens of several requests.
+        """Compute the next tokens of several sequences.
 
         Yields each sequence with those of its tokens that were computed, the logits, and the row of the first token. The
         logits are valid until the next item.

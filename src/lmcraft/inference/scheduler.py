@@ -23,9 +23,9 @@ class Batch:
     """What one step computes."""
 
     prefill: list[tuple[SequenceState, int]]
-    """Requests in their prompt, each with the position where its chunk ends."""
+    """Sequences whose prompt is not finished, each with the position where its next chunk ends."""
     decode: list[tuple[SequenceState, Sequence[int]]]
-    """Requests past their prompt, each with its next tokens: the last one and proposals after it, or several known ones."""
+    """Sequences past their prompt, each with its next tokens: the last one and proposals after it, or several known ones."""
 
 
 class Scheduler:
@@ -73,14 +73,14 @@ class Scheduler:
         self.waiting.append(sequence)
 
     def next_batch(self) -> Batch:
-        """Drop expired requests, admit waiting ones, and choose the tokens of the next step."""
+        """Drop expired sequences, admit waiting ones, and choose the tokens of the next step."""
         self._drop_expired()
         self._admit()
         decoding = [sequence for sequence in self.running if sequence.num_computed >= sequence.prompt_length]
         decode: list[tuple[SequenceState, Sequence[int]]] = []
         budget = self.max_num_batched_tokens - len(decoding)  # beyond one token of each
         for sequence in decoding:
-            if sequence in self.running:  # not preempted for one before it
+            if sequence in self.running:  # unless preempted in favor of an older one
                 ids = self._next_ids(sequence, budget + 1, alone=len(decoding) == 1)
                 if self._allocate(sequence, sequence.num_computed + len(ids)):
                     decode.append((sequence, ids))
@@ -97,7 +97,7 @@ class Scheduler:
         return Batch(prefill, [pair for pair in decode if pair[0] in self.running])
 
     def remove_finished(self) -> None:
-        """Free the blocks of requests that have ended."""
+        """Remove sequences that have ended, and free their blocks."""
         for sequence in [sequence for sequence in self.running if sequence.finished]:
             self._remove(sequence)
 
@@ -112,7 +112,7 @@ class Scheduler:
         self._pool.free(sequence.block_table)
 
     def _admit(self) -> None:
-        """Start waiting requests while the pool has room for all of their tokens so far and one more."""
+        """Start waiting sequences while the pool has room for all of their tokens so far and one more."""
         while self.waiting and len(self.running) < self.max_num_seqs:
             sequence = self.waiting[0]
             prompt = sequence.tokens[: sequence.prompt_length]

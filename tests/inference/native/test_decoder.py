@@ -1,4 +1,4 @@
-"""The native decode step against the Transformer, for every switch, kind of weights, number of rows and of threads."""
+"""The native decode step against the Transformer: every architecture switch, weight type, number of rows and threads."""
 
 from typing import Any
 
@@ -50,17 +50,17 @@ def decoded(
     blocks = torch.tensor(table.blocks, dtype=torch.int32)
     out = []
     for start in range(0, len(ids), rows):
-        some = ids[start : start + rows]
-        out.append(decoder.step([DecodeRow(t, start + n, blocks) for n, t in enumerate(some)], threads).logits.clone())
+        chunk = ids[start : start + rows]
+        out.append(decoder.step([DecodeRow(t, start + n, blocks) for n, t in enumerate(chunk)], threads).logits.clone())
     return torch.cat(out)
 
 
-def error(found: Tensor, expected: Tensor) -> float:
-    return float((found - expected).norm() / expected.norm())
+def error(actual: Tensor, expected: Tensor) -> float:
+    return float((actual - expected).norm() / expected.norm())
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_logits_are_the_transformers(name: str) -> None:
+def test_logits_equal_the_transformers(name: str) -> None:
     model = tiny_model(3, **MODELS[name])
     ids = torch.randint(0, 96, (TOKENS,)).tolist()
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_the_logits_are_the_transformers(name: str) -> None:
 
 @pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8", "int4"])
 @pytest.mark.parametrize("name", ["plain", "gemma", "neox"])
-def test_a_row_depends_on_neither_its_neighbors_nor_the_threads(name: str, weights: Weights) -> None:
+def test_a_row_depends_on_neither_other_rows_nor_threads(name: str, weights: Weights) -> None:
     model = tiny_model(3, **MODELS[name])
     ids = torch.randint(0, 96, (TOKENS,)).tolist()
     alone = decoded(model, weights, ids)
@@ -81,7 +81,7 @@ def test_a_row_depends_on_neither_its_neighbors_nor_the_threads(name: str, weigh
 
 
 @pytest.mark.parametrize("weights", ["int8", "int4"])
-def test_quantized_weights_are_what_they_say(weights: Weights) -> None:
+def test_quantized_weights_equal_weights_rounded_in_pytorch(weights: Weights) -> None:
     """Against the same network with weights that were rounded in PyTorch: what is left is the activations' rounding."""
     from lmcraft.model.quantized_matrix import quantize_groups, quantize_rows
 
@@ -109,24 +109,24 @@ def test_other_cpus_compute_the_same_integers(target: str) -> None:
     model = tiny_model(3)
     ids = torch.randint(0, 96, (TOKENS,)).tolist()
     for weights in ("float32", "int8", "int4"):
-        here, there = (decoded(model, weights, ids, 3, 1, t) for t in ("native", target))  # type: ignore[arg-type]
-        assert error(there, here) < 2e-2, weights
+        native, other = (decoded(model, weights, ids, 3, 1, t) for t in ("native", target))  # type: ignore[arg-type]
+        assert error(other, native) < 2e-2, weights
 
 
-def test_the_likeliest_token_and_the_sum_come_with_the_logits() -> None:
+def test_argmax_and_logsumexp_are_those_of_the_logits() -> None:
     model = tiny_model(3, vocab_size=101)
     pool = BlockPool(model.config, num_tokens=64)
     table = BlockTable()
     pool.allocate(table, 3)
     rows = [DecodeRow(n, n, torch.tensor(table.blocks, dtype=torch.int32), needs_logits=n != 1) for n in range(3)]
-    found = NativeDecoder(model, pool, "float32", max_threads=2).step(rows, 2)
-    expected = NextTokenLogits.of(found.logits)
+    actual = NativeDecoder(model, pool, "float32", max_threads=2).step(rows, 2)
+    expected = NextTokenLogits.of(actual.logits)
     for row in (0, 2):
-        assert found.argmax[row] == expected.argmax[row]
-        assert found.logsumexp[row] == pytest.approx(expected.logsumexp[row], abs=1e-5)
+        assert actual.argmax[row] == expected.argmax[row]
+        assert actual.logsumexp[row] == pytest.approx(expected.logsumexp[row], abs=1e-5)
 
 
-def test_what_it_does_not_cover_is_said() -> None:
+def test_unsupported_models_have_a_reason() -> None:
     moe = Transformer(tiny_config(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8))
     assert "experts" in unsupported_reason(moe)
     assert "parallel" in unsupported_reason(tiny_model(parallel_residual=True, norm_placement="both"))

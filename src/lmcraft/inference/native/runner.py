@@ -1,4 +1,4 @@
-"""The native tier: decode steps in the compiled operation, and what it is slower at in PyTorch.
+"""The native tier: decodes in the compiled operation, and leaves to PyTorch what that does faster.
 
 Prompts of models whose weights are not quantized run in PyTorch, which multiplies many rows faster; so do adapters that the
 compiled operation does not support.

@@ -10,7 +10,7 @@ class AcceptanceRate:
     PRIOR = (2.0, 0.5)
     """Proposals counted as accepted and as rejected before there are any."""
     DECAY = 0.9
-    """Weight of all earlier steps, for each step after them."""
+    """Factor by which the weight of a step shrinks with every later step."""
 
     def __init__(self) -> None:
         self._accepted = self._rejected = 0.0

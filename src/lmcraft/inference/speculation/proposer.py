@@ -1,4 +1,4 @@
-"""The interface of what proposes tokens. To add one, write a class with these methods and list it in `Engine`."""
+"""The interface of a proposer. To add one, write a class with these methods and add it to `proposers` in `Engine`."""
 
 from typing import Protocol
 

@@ -11,7 +11,7 @@ from lmcraft.inference.request import SequenceState
 from lmcraft.inference.speculation.acceptance import AcceptanceRate
 from lmcraft.inference.speculation.proposer import Proposer
 
-PROPOSAL_LENGTHS = (15, 7, 3)  # with the last token a multiple of 4 rows, which are multiplied together
+PROPOSAL_LENGTHS = (15, 7, 3)  # plus the last token: multiples of 4 rows, which the native step multiplies together
 
 
 class Verifier(Protocol):
@@ -47,7 +47,7 @@ class Speculator:
         return []
 
     def record(self, sequence: SequenceState, num_proposed: int, num_accepted: int) -> None:
-        """Learn from a step in which so many proposals were verified and accepted."""
+        """Record the outcome of a step: how many tokens were proposed, and how many of them accepted."""
         acceptance = self._acceptance.get(sequence)
         if acceptance is not None:
             acceptance.record(num_proposed, num_accepted)
