@@ -45,6 +45,8 @@ class SequenceBreakers:
     def tokens_after_last(self, tokens: Sequence[int]) -> int:
         """How many tokens follow the last breaker; all of them if there is none."""
         count = len(tokens)
+        if not self.tails:
+            return count
         for start in range(count - 1, -1, -1):
             tails = self.tails.get(tokens[start])
             if tails is None:
@@ -60,16 +62,22 @@ def find_breakers(tokenizer: Tokenizer, texts: tuple[str, ...]) -> SequenceBreak
     """The tokens and token sequences of a vocabulary that contain one of the texts."""
     tails: dict[int, set[tuple[int, ...]]] = {}
     breakers = [text.encode() for text in texts]
+    encoded_tails = {
+        breaker: [tuple(tokenizer.encode(breaker[length:])[:MAX_BREAKER_TAIL]) for length in range(len(breaker))]
+        for breaker in breakers
+    }
+    first_bytes = {breaker[0] for breaker in breakers}
     for token_id in range(tokenizer.vocab_size):
         token = tokenizer.token_bytes(token_id)
+        if first_bytes.isdisjoint(token):  # so for nearly all tokens
+            continue
         for breaker in breakers:
             if breaker in token:
                 tails.setdefault(token_id, set()).add(())
             elif breaker[:1] in token:
                 for length in range(1, min(len(token), len(breaker) - 1) + 1):
                     if token.endswith(breaker[:length]):
-                        tail = tokenizer.encode(breaker[length:])[:MAX_BREAKER_TAIL]
-                        tails.setdefault(token_id, set()).add(tuple(tail))
+                        tails.setdefault(token_id, set()).add(encoded_tails[breaker][length])
     return SequenceBreakers({token_id: tuple(sorted(group)) for token_id, group in tails.items()})
 
 

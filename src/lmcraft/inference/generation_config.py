@@ -12,6 +12,7 @@ from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
 
 MIN_TEMPERATURE = 1e-5  # below, logits over temperature overflow; as in vLLM, that is greedy
 GENERATION_CONFIG_FILE = "generation_config.json"
+_LOGIT_DEFAULTS = [(name, setting.default) for name, setting in SETTINGS.items() if setting.changes_logits]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +27,7 @@ class GenerationConfig(GenerationSettings):
     @property
     def is_model_argmax(self) -> bool:
         """Whether each token is the model's own most likely one: greedy, without any bias or penalty."""
-        return self.greedy and not any(
-            setting.changes_logits and getattr(self, name) != setting.default for name, setting in SETTINGS.items()
-        )
+        return self.greedy and all(getattr(self, name) == default for name, default in _LOGIT_DEFAULTS)
 
     @property
     def needs_tokenizer(self) -> str:

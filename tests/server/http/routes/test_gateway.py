@@ -30,6 +30,8 @@ def test_responses_are_forwarded_whole_and_streamed(server: Server, gateway: Ser
     parts = through.chat.completions.create(**request, stream=True)
     assert "".join(part.choices[0].delta.content or "" for part in parts) == expected
     assert [model.id for model in through.models.list()] == ["tiny"]
+    info = httpx.get(gateway.url + "/api/info", headers={"Authorization": f"Bearer {KEY}"}).json()
+    assert info["settings"] and not any(setting["name"].startswith("dry_") for setting in info["settings"])  # vLLM lacks DRY
     with pytest.raises(openai.NotFoundError, match="there is no model 'other'"):
         through.chat.completions.create(**{**request, "model": "other"})
 
