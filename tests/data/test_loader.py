@@ -1,4 +1,4 @@
-"""sample = f(seed, index): every token of an epoch once, whatever the workers, the batches or the shards."""
+"""Samples depend on seed and index only: each epoch covers every token once, whatever the workers, rows or shards."""
 
 from collections import Counter
 from pathlib import Path
@@ -17,7 +17,7 @@ from lmcraft.folder import DatasetFolder
 
 
 @given(st.integers(1, 300), st.integers(0, 2**64 - 1))
-def test_the_permutation_is_one(size: int, key: int) -> None:
+def test_permute_is_a_permutation(size: int, key: int) -> None:
     assert sorted(permute(i, size, key) for i in range(size)) == list(range(size))
 
 
@@ -36,9 +36,9 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> TokenSplit:
 @given(length=st.integers(1, 90), seed=st.integers(0, 9), epoch=st.integers(0, 3))
 @settings(max_examples=40, deadline=None)
 def test_every_token_of_an_epoch_is_a_target_once(split: TokenSplit, length: int, seed: int, epoch: int) -> None:
-    batches = TokenDataset(split, length, seed)
-    first = epoch * batches.samples_per_epoch
-    samples = [batches.sample(first + i) for i in range(batches.samples_per_epoch)]
+    rows = TokenDataset(split, length, seed)
+    first = epoch * rows.samples_per_epoch
+    samples = [rows.sample(first + i) for i in range(rows.samples_per_epoch)]
     pairs = Counter(
         (int(a), int(b)) for s in samples for a, b in zip(s.input_ids, s.targets, strict=True) if b != IGNORE_INDEX
     )
@@ -47,9 +47,9 @@ def test_every_token_of_an_epoch_is_a_target_once(split: TokenSplit, length: int
 
 
 def test_samples_do_not_depend_on_batches_or_workers(split: TokenSplit) -> None:
-    batches = TokenDataset(split, 16, seed=3)
-    whole = batches.batch(range(24))
-    by_workers = [batches.batch(range(worker, 24, 3)) for worker in range(3)]
+    rows = TokenDataset(split, 16, seed=3)
+    whole = rows.batch(range(24))
+    by_workers = [rows.batch(range(worker, 24, 3)) for worker in range(3)]
     for worker, part in enumerate(by_workers):
         assert np.array_equal(part.input_ids, whole.input_ids[worker::3])
         assert np.array_equal(part.targets, whole.targets[worker::3])

@@ -1,4 +1,4 @@
-"""Shards: their borders, their types, the two ways to split, and folders that are whole or not there."""
+"""Token shards: boundaries, dtypes, both kinds of split, and atomic folders."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -35,7 +35,7 @@ def write(out: Path, texts: Sequence[str], **settings: Any) -> DatasetFolder:
 
 @given(st.lists(st.text("abc", min_size=1, max_size=9), min_size=1, max_size=12), st.integers(1, 30), st.integers(1, 8))
 @settings(max_examples=60, deadline=None)
-def test_shards_are_one_sequence(
+def test_shards_form_one_sequence(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], shard_tokens: int, length: int
 ) -> None:
     out = tmp_path_factory.mktemp("shards") / "data"
@@ -120,7 +120,7 @@ def test_a_damaged_or_absent_split_is_a_user_error(tmp_path: Path) -> None:
         TokenSplit(folder, "train")
 
 
-def test_a_row_across_the_seam_begins_a_document(tmp_path: Path) -> None:
+def test_a_row_across_the_end_of_the_text_starts_a_document(tmp_path: Path) -> None:
     split = TokenSplit(write(tmp_path / "data", ["abcdefghij"], eos_token_id=None), "train")
     batches = TokenDataset(split, 4, seed=1)
     for index in range(batches.samples_per_epoch * 20):

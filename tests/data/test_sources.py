@@ -1,4 +1,4 @@
-"""Sources that are long, broken, compressed or missing."""
+"""Text sources: long, damaged, compressed or missing."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ def texts_of(*sources: Path | str, **settings: Any) -> list[str]:
 
 @given(blocks | st.text(), st.integers(1, 40), st.integers(1, 20))
 @settings(deadline=None)
-def test_pieces_are_the_file_and_say_their_line(text: str, size: int, block: int) -> None:
+def test_pieces_add_up_to_the_file_and_know_their_line(text: str, size: int, block: int) -> None:
     text = text.removeprefix("\ufeff").replace("\0", "")
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(formats, "BLOCK_BYTES", block)  # so that blocks end within characters and within line ends
@@ -79,7 +79,7 @@ def test_all_malformed_rows_are_counted_and_the_first_are_kept(tmp_path: Path) -
     assert (stats.malformed_count, len(stats.malformed_first)) == (1000, 20)
 
 
-def test_the_account_of_a_source(tmp_path: Path) -> None:
+def test_statistics_of_a_source(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     for name in "ab":
         (tmp_path / "f" / name).write_text("你好")
@@ -143,16 +143,16 @@ def test_a_missing_extra_is_named(
 
 
 def test_hugging_face_datasets_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    calls = []
 
     def load_dataset(*names: object, **settings: object) -> list[dict[str, str]]:
-        asked.append((*names, settings))
+        calls.append((*names, settings))
         return [{"text": "a"}, {"other": "b"}]
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))  # an extra, not in tests
     stats = ReadStats()
     assert texts_of("hf:owner/name:en", stats=stats) == ["a"]
-    assert asked == [("owner/name", "en", {"split": "train", "streaming": True})]
+    assert calls == [("owner/name", "en", {"split": "train", "streaming": True})]
     assert (stats.malformed_count, stats.total) == (1, None)
 
 

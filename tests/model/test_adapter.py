@@ -1,4 +1,4 @@
-"""LoRA adapters against PEFT, which wrote them."""
+"""Adapters written by PEFT: merged logits, errors and export."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ LORA: dict[str, dict[str, Any]] = {
 
 
 def adapted(name: str, folder: Path) -> tuple[Any, Path]:
-    """PEFT's model, and the folder of its adapter beside that of its base."""
+    """PEFT's model and the folder of its adapter; the base model is in a sibling folder."""
     base = theirs(name)
     base.config.pad_token_id = None
     base.save_pretrained(folder / "base")
@@ -51,7 +51,7 @@ def large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", LORA)
 @torch.inference_mode()
-def test_a_merged_adapter_is_that_of_peft(name: str, tmp_path: Path) -> None:
+def test_merged_logits_match_peft(name: str, tmp_path: Path) -> None:
     model, folder = adapted(name, tmp_path)
     ids = torch.randint(0, 260, (1, 30))
     ours = LanguageModel.load(folder)
@@ -60,7 +60,7 @@ def test_a_merged_adapter_is_that_of_peft(name: str, tmp_path: Path) -> None:
     torch.testing.assert_close(ours.transformer(ids), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_an_adapter_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
+def test_unusable_adapters_are_one_sentence(tmp_path: Path) -> None:
     _, folder = adapted("llama", tmp_path)
     config = peft.LoraConfig.from_pretrained(folder).to_dict()
     for change, words in (
@@ -78,7 +78,7 @@ def test_an_adapter_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
 
 
 @torch.inference_mode()
-def test_an_adapter_is_exported_merged_or_as_it_is(tmp_path: Path) -> None:
+def test_an_adapter_is_exported_merged_or_alone(tmp_path: Path) -> None:
     model, folder = adapted("llama", tmp_path)
     ids = torch.randint(0, 260, (1, 30))
     for arguments in ([], ["--keep-adapter"]):

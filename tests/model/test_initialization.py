@@ -21,7 +21,7 @@ VARIANCE = {
 BOUND = {"xavier_uniform": sqrt(6 / (IN + OUT)), "he_uniform": sqrt(6 / IN)}
 
 
-def drawn(**settings: object) -> Transformer:
+def initialized_model(**settings: object) -> Transformer:
     torch.manual_seed(0)
     model = Transformer(tiny_config(hidden_size=IN, intermediate_size=OUT, num_hidden_layers=3, attention_bias="all"))
     initialize(model, InitConfig(**settings))  # type: ignore[arg-type]
@@ -30,7 +30,7 @@ def drawn(**settings: object) -> Transformer:
 
 @pytest.mark.parametrize("scheme", VARIANCE)
 def test_variance_and_shape_follow_the_formula(scheme: str) -> None:
-    weight = drawn(scheme=scheme).layers[0].feed_forward.up_proj.weight
+    weight = initialized_model(scheme=scheme).layers[0].feed_forward.up_proj.weight
     assert weight.var().item() == pytest.approx(VARIANCE[scheme], rel=0.02)
     assert abs(weight.mean().item()) < 3 * sqrt(VARIANCE[scheme] / weight.numel())
     kurtosis = (weight**4).mean() / weight.var() ** 2  # 3 for a normal, 1.8 for a uniform distribution
@@ -40,20 +40,20 @@ def test_variance_and_shape_follow_the_formula(scheme: str) -> None:
 
 
 def test_gpt2_scales_projections_into_the_residual_stream_by_depth() -> None:
-    model = drawn(zero_output_projections=False)
+    model = initialized_model(zero_output_projections=False)
     for layer in model.layers:
         for weight in (layer.attention.o_proj.weight, layer.feed_forward.down_proj.weight):
             assert weight.std().item() == pytest.approx(0.02 / sqrt(2 * 3), rel=0.05)
 
 
 def test_zero_output_projections_make_each_block_the_identity() -> None:
-    model = drawn().eval()
+    model = initialized_model().eval()
     x = torch.randn(1, 5, IN)
     causal = torch.zeros(1, 5, 5).masked_fill(torch.ones(5, 5).triu(1).bool(), -torch.inf)
     assert torch.equal(model.layers[0](x, model._rotary_rows(0, 5, False), causal, None), x)
 
 
 def test_norms_are_one_biases_zero_embeddings_std() -> None:
-    model = drawn(scheme="he_normal", std=0.05)
+    model = initialized_model(scheme="he_normal", std=0.05)
     assert model.embed_tokens.weight.std().item() == pytest.approx(0.05, rel=0.02)
     assert (model.norm.weight == 1).all() and (model.layers[0].attention.q_proj.bias == 0).all()

@@ -10,8 +10,8 @@ from lmcraft.model.transformer import Transformer
 from tests.tiny import tiny_config, tiny_model
 
 
-def by_definition(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v one query at a time, in float64; the keys of a query are those up to it."""
+def attention_formula(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal softmax(q k^T / sqrt(d)) v, one query at a time, in float64."""
     out = torch.zeros(*q.shape, dtype=torch.float64)
     group = q.shape[1] // k.shape[1]
     for b in range(q.shape[0]):
@@ -25,32 +25,32 @@ def by_definition(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("masked", [False, True], ids=["fused", "matmul"])
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])
-def test_attention_is_the_formula(masked: bool, kv_heads: int) -> None:
+def test_attention_matches_the_formula(masked: bool, kv_heads: int) -> None:
     q, k, v = torch.randn(2, 4, 7, 8), torch.randn(2, kv_heads, 7, 8), torch.randn(2, kv_heads, 7, 8)
     causal = torch.full((7, 7), -torch.inf).triu(1)[None] if masked else None
-    torch.testing.assert_close(attend(q, k, v, causal, 8**-0.5).double(), by_definition(q, k, v), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(attend(q, k, v, causal, 8**-0.5).double(), attention_formula(q, k, v), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("documents", [False, True])
 @pytest.mark.parametrize("window", [0, 150])
-def test_both_ways_of_attention_agree_where_queries_come_in_parts(documents: bool, window: int) -> None:
+def test_matmul_and_sdpa_agree_on_chunked_queries(documents: bool, window: int) -> None:
     model = tiny_model(max_position_embeddings=300, sliding_window=window)
-    ids, found = torch.randint(0, 96, (2, 300)), []
+    ids, results = torch.randint(0, 96, (2, 300)), []
     document_ids = torch.arange(300).ge(111).long().expand(2, 300) if documents else None
     for kind in ("matmul", "sdpa"):
         model.use_attention(kind)
         model.zero_grad()
         logits = model(ids, document_ids=document_ids)
         logits.square().mean().backward()
-        found.append([logits.detach(), *(p.grad for p in model.parameters())])
-    for ours, theirs in zip(*found, strict=True):
+        results.append([logits.detach(), *(p.grad for p in model.parameters())])
+    for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
 @pytest.mark.parametrize("position", ["learned", "rotary"])
 @pytest.mark.parametrize("feed_forward", ["gelu", "gelu_tanh", "swiglu", "relu2"])
-def test_every_switch_is_causal_and_trains(norm: str, position: str, feed_forward: str) -> None:
+def test_every_configuration_is_causal_and_trains(norm: str, position: str, feed_forward: str) -> None:
     model = tiny_model(norm=norm, position=position, feed_forward=feed_forward, qk_norm=norm == "rmsnorm", mlp_bias=True)
     ids = torch.randint(0, 96, (2, 20))
     changed = ids.clone()
@@ -71,13 +71,13 @@ def test_a_packed_document_does_not_see_its_neighbors(position: str) -> None:
     torch.testing.assert_close(packed[:, 12:], model(second), atol=1e-5, rtol=1e-5)
 
 
-def test_dropout_acts_in_training_alone_and_everywhere() -> None:
+def test_each_dropout_acts_in_training_only() -> None:
     ids = torch.randint(0, 96, (1, 16))
-    for where in ("embedding_dropout", "attention_dropout", "residual_dropout"):
-        model = tiny_model(**{where: 0.5})
+    for setting in ("embedding_dropout", "attention_dropout", "residual_dropout"):
+        model = tiny_model(**{setting: 0.5})
         assert torch.equal(model(ids), model(ids))
         model.train()
-        assert not torch.equal(model(ids), model(ids)), where
+        assert not torch.equal(model(ids), model(ids)), setting
 
 
 def test_tied_embeddings_are_one_matrix() -> None:
@@ -94,12 +94,12 @@ def test_a_config_that_cannot_be_built_names_the_setting(settings: dict[str, flo
         Transformer(tiny_config(**settings))
 
 
-def test_a_sequence_longer_than_the_positions_is_refused() -> None:
+def test_a_sequence_that_is_too_long_is_rejected() -> None:
     with pytest.raises(UserError, match="max_position_embeddings=64"):
         tiny_model()(torch.zeros(1, 65, dtype=torch.long))
 
 
-def test_inference_first_does_not_spoil_training() -> None:
+def test_training_works_after_inference() -> None:
     model, ids = tiny_model(), torch.randint(0, 96, (1, 8))
     with torch.inference_mode():
         model(ids)

@@ -1,4 +1,4 @@
-"""Each family against transformers, on tiny random models: its folder opens here, ours opens there, the logits agree."""
+"""Each family against transformers, on tiny random models: folders open in both programs, and the logits agree."""
 
 from pathlib import Path
 from typing import Any
@@ -132,8 +132,8 @@ def test_greedy_continuations_agree_with_and_without_padding(name: str, tmp_path
     expected = model.generate(padded, attention_mask=seen, max_new_tokens=count, do_sample=False)[:, 16:].tolist()
     alone = model.generate(padded[:1], max_new_tokens=count, do_sample=False)[0, 16:].tolist()
     config = GenerationConfig(do_sample=False, max_new_tokens=count)
-    found = [[token.id for token in generate(ours, prompt, config)] for prompt in prompts]
-    assert found == expected and found[0] == alone
+    generated = [[token.id for token in generate(ours, prompt, config)] for prompt in prompts]
+    assert generated == expected and generated[0] == alone
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma3", "qwen3_moe"])
@@ -146,8 +146,8 @@ def test_logits_of_padded_rows_agree(name: str, tmp_path: Path) -> None:
     seen[1, :7] = 0
     positions = (seen.cumsum(1) - 1).clamp(min=0)
     expected = model(ids, attention_mask=seen, position_ids=positions).logits
-    found = load_model(tmp_path)(ids, document_ids=seen)
-    torch.testing.assert_close(found[seen.bool()], expected[seen.bool()], atol=3e-5, rtol=1e-4)
+    logits = load_model(tmp_path)(ids, document_ids=seen)
+    torch.testing.assert_close(logits[seen.bool()], expected[seen.bool()], atol=3e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -168,7 +168,7 @@ def saved(model: Any, folder: Path) -> Path:
     return folder
 
 
-def test_keys_of_earlier_releases_mean_the_same() -> None:
+def test_keys_of_earlier_releases_are_read() -> None:
     for name, older in {
         "llama-3.1": {"rope_theta": 100.0, "rope_scaling": {k: v for k, v in LLAMA3.items() if k != "rope_theta"}},
         "gemma3-scaled": {
@@ -215,7 +215,7 @@ def test_gradients_agree(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_every_configuration_survives_its_folder(settings: dict[str, Any], family: str, tmp_path: Path) -> None:
+def test_every_configuration_round_trips(settings: dict[str, Any], family: str, tmp_path: Path) -> None:
     model = tiny_model(**settings)
     assert family_for(model.config).model_type == family
     save_model(model, tmp_path, {})
@@ -225,7 +225,7 @@ def test_every_configuration_survives_its_folder(settings: dict[str, Any], famil
     assert FAMILIES[family].misfits(loaded.config) == [] and loaded.config.residual_dropout == model.config.residual_dropout
 
 
-def test_what_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+def test_damaged_folders_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no config\.json"):
         load_model(tmp_path)
     write_json(tmp_path / "config.json", {"model_type": "qwen9"})

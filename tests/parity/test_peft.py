@@ -1,4 +1,4 @@
-"""Adapters against PEFT: its folders open here, ours open there, and a step of training is the same."""
+"""Adapters against PEFT: folders open in both programs, and a training step is the same."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_adapters_of_peft_open_here(family: str, name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "settings", [{"target_modules": ["q_proj", "lm_head"]}, {"target_modules": ["q_proj"], "modules_to_save": ["norm"]}]
 )
-def test_what_lies_outside_the_blocks_is_refused_beside_the_weights(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_adapters_outside_the_blocks_can_only_be_merged(settings: dict[str, Any], tmp_path: Path) -> None:
     family = "phi3" if "lm_head" in settings["target_modules"] else "llama"
     settings = settings | ({"target_modules": ["qkv_proj", "lm_head"]} if family == "phi3" else {})
     adapted(family, "lora", tmp_path / "base", **settings).save_pretrained(tmp_path / "out", save_embedding_layers=False)
@@ -101,7 +101,7 @@ def step_of_ours(model: Transformer, name: str) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("name", ["lora", "dora"])
 @pytest.mark.parametrize("family", ["llama", "qwen3"])
-def test_a_step_of_training_is_that_of_peft(family: str, name: str, tmp_path: Path) -> None:
+def test_a_training_step_matches_peft(family: str, name: str, tmp_path: Path) -> None:
     model = adapted(family, name, tmp_path / "base").train()
     model.save_pretrained(tmp_path / "out")
     ours = beside(tmp_path / "out").train()
@@ -111,10 +111,10 @@ def test_a_step_of_training_is_that_of_peft(family: str, name: str, tmp_path: Pa
     labels = IDS.clone()
     labels[:, :5] = -100
     loss = model(IDS, labels=labels).loss
-    found = torch.nn.functional.cross_entropy(ours(IDS)[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
-    torch.testing.assert_close(found, loss, atol=1e-5, rtol=1e-5)
+    our_loss = torch.nn.functional.cross_entropy(ours(IDS)[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+    torch.testing.assert_close(our_loss, loss, atol=1e-5, rtol=1e-5)
     loss.backward()
-    found.backward()
+    our_loss.backward()
     norm = torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
     mine = torch.nn.utils.get_total_norm([p.grad for p in ours.parameters() if p.grad is not None])
     torch.testing.assert_close(mine, norm, atol=1e-4, rtol=1e-4)
@@ -123,4 +123,6 @@ def test_a_step_of_training_is_that_of_peft(family: str, name: str, tmp_path: Pa
     after = step_of_ours(ours, name)
     assert after.keys() == expected.keys()
     for key, value in after.items():
-        torch.testing.assert_close(value, expected[key], atol=2e-5, rtol=1e-4, msg=lambda said, key=key: f"{key}: {said}")
+        torch.testing.assert_close(
+            value, expected[key], atol=2e-5, rtol=1e-4, msg=lambda message, key=key: f"{key}: {message}"
+        )

@@ -34,7 +34,7 @@ def smollm2_gguf() -> Path:
 @pytest.mark.assets
 @pytest.mark.slow
 @pytest.mark.parametrize(("file", "max_new_tokens"), [(smollm2_gguf, 64), (gemma3_gguf, 16)], ids=["smollm2", "gemma3"])
-def test_greedy_texts_are_those_of_transformers(file: Callable[[], Path], max_new_tokens: int) -> None:
+def test_greedy_texts_match_transformers(file: Callable[[], Path], max_new_tokens: int) -> None:
     path = file()
     ours = LanguageModel.load(path)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""The real templates of four families, to the token, against transformers."""
+"""Real chat templates of four families against transformers, token by token."""
 
 import json
 from functools import cache
@@ -83,22 +83,22 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.assets
 @pytest.mark.parametrize("conversation", CONVERSATIONS)
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_the_text_is_transformers_to_the_token(name: str, conversation: str, theirs: Any) -> None:
+def test_texts_and_ids_match_transformers(name: str, conversation: str, theirs: Any) -> None:
     ours, other = TOKENIZERS[name](), theirs(name)
     messages = CONVERSATIONS[conversation]
     variables = {"date_string": "26 Jul 2024"} | ({"enable_thinking": False} if conversation == "ended" else {})
     for tools in (None, TOOLS):
         for prompt in (True, False):
-            asked = {"add_generation_prompt": prompt, "tools": tools, **variables}
+            arguments = {"add_generation_prompt": prompt, "tools": tools, **variables}
             try:
-                expected = other.apply_chat_template(messages, tokenize=False, **asked)
+                expected = other.apply_chat_template(messages, tokenize=False, **arguments)
             except Exception:  # Gemma's wants the roles to alternate, say: then so does ours
                 with pytest.raises(ValueError, match="chat template"):
-                    ours.apply_chat_template(messages, **asked)
+                    ours.apply_chat_template(messages, **arguments)
                 continue
-            text = ours.apply_chat_template(messages, **asked)
+            text = ours.apply_chat_template(messages, **arguments)
             assert text == expected
-            ids = other.apply_chat_template(messages, tokenize=True, return_dict=False, **asked)
+            ids = other.apply_chat_template(messages, tokenize=True, return_dict=False, **arguments)
             assert ours.encode(text, parse_special=True) == ids
 
 

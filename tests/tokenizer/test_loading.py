@@ -106,7 +106,7 @@ def test_without_a_template(folder: Path) -> None:
         Tokenizer.load(folder).apply_chat_template([])
 
 
-def test_what_begins_every_text_is_known_and_not_added(folder: Path) -> None:
+def test_begin_ids_are_known_and_not_added(folder: Path) -> None:
     from tokenizers import processors
 
     tokenizer = Tokenizer.load(folder)
@@ -116,5 +116,5 @@ def test_what_begins_every_text_is_known_and_not_added(folder: Path) -> None:
     bos = processors.TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", end)])
     content["post_processor"] = json.loads(bos.__getstate__())
     (folder / "tokenizer.json").write_text(json.dumps(content))
-    begun = Tokenizer.load(folder)
-    assert begun.begin_ids == (end,) and begun.encode("text") == tokenizer.encode("text")
+    with_bos = Tokenizer.load(folder)
+    assert with_bos.begin_ids == (end,) and with_bos.encode("text") == tokenizer.encode("text")

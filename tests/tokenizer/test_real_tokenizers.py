@@ -1,4 +1,4 @@
-"""Parity with the tokenizers that everybody uses: GPT-2 against tiktoken, Qwen3 against transformers."""
+"""Real tokenizers: GPT-2 against tiktoken, Qwen3 against transformers."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Templates that loop for ever or ask for gigabytes end soon, in one sentence."""
+"""Templates that loop forever or allocate gigabytes fail quickly, with one sentence."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from lmcraft.errors import UserError
 from lmcraft.tokenizer.chat_template import render
 
 DOUBLE = "{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = "
-HOSTILE = {
+MALICIOUS = {
     "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
     "filtered loops": "{% for a in range(99999) %}{% for b in range(99999) if false %}{% endfor %}{% endfor %}",
     "renamed guards": "{% set counted_items = range %}{% set tick = range %}{% for a in range(99999) %}"
@@ -56,20 +56,20 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_template_ends(name: str) -> None:
-    begun = time.monotonic()
+@pytest.mark.parametrize("name", MALICIOUS)
+def test_a_malicious_template_is_stopped(name: str) -> None:
+    start = time.monotonic()
     tracemalloc.start()
     try:
         with pytest.raises(UserError, match=r"^the chat template cannot render these messages: "):
-            render(HOSTILE[name], [])
+            render(MALICIOUS[name], [])
         assert tracemalloc.get_traced_memory()[1] < 100_000_000
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - start < 20
 
 
-def test_what_templates_do_is_left_as_it_is() -> None:
+def test_normal_templates_render_unchanged() -> None:
     template = (
         "{%- macro show(x) -%}<{{ x }}>{%- endmacro -%}"
         "{%- for m in messages if m.role != 'x' -%}"
@@ -97,11 +97,11 @@ def test_long_conversations_render() -> None:
 
 def test_every_rendering_has_its_own_budget() -> None:
     template = "{% for i in range(90000) %}{% if i == 89999 %}done{% endif %}{% endfor %}"
-    found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(render(template, []))) for _ in range(4)]
+    texts: list[str] = []
+    threads = [threading.Thread(target=lambda: texts.append(render(template, []))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == ["done"] * 4
+    assert texts == ["done"] * 4
     assert [render(template, []) for _ in range(12)] == ["done"] * 12  # a shared count would have run out

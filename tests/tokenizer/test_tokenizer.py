@@ -1,4 +1,4 @@
-"""Round trips, streaming, and what transformers makes of ours."""
+"""Round trips, streaming, and the same ids in transformers."""
 
 from pathlib import Path
 

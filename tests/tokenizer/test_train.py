@@ -17,7 +17,7 @@ from tests.tiny import TEXT
 
 
 @pytest.mark.parametrize("size", [257, 300, 400])
-def test_the_vocabulary_has_the_size_that_is_asked_for(size: int) -> None:
+def test_the_vocabulary_has_the_requested_size(size: int) -> None:
     assert train_bpe([inspect.getsource(argparse)], vocab_size=size).vocab_size == size
 
 
@@ -53,18 +53,18 @@ def test_no_text_is_a_user_error(train: object) -> None:
 
 
 def test_training_sees_a_bounded_even_sample_of_an_endless_text() -> None:
-    given_bytes = 0
+    bytes_read = 0
 
     def texts() -> Iterator[str]:
-        nonlocal given_bytes
+        nonlocal bytes_read
         for number in range(4000):
             text = f"{number:04} " + "你好" * 400
-            given_bytes += len(text.encode())
+            bytes_read += len(text.encode())
             yield text
 
     sample = sample_evenly(texts(), 500_000)
     size = sum(len(text.encode()) for text in sample)
-    assert given_bytes > 9_000_000
+    assert bytes_read > 9_000_000
     assert 200_000 < size <= 500_000
     numbers = [int(text[:4]) for text in sample]
     gaps = {after - before for before, after in itertools.pairwise(numbers)}
