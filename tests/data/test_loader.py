@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 
 from lmcraft import PrepareConfig, prepare
 from lmcraft.data.loader import IGNORE_INDEX, TokenDataset, TokenSplit
-from lmcraft.data.permutation import permute
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
-
-
-@given(st.integers(1, 300), st.integers(0, 2**64 - 1))
-def test_permute_is_a_permutation(size: int, key: int) -> None:
-    assert sorted(permute(i, size, key) for i in range(size)) == list(range(size))
 
 
 def dataset(folder: Path, lines: int) -> TokenSplit:

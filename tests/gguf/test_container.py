@@ -163,26 +163,3 @@ def test_missing_files_tensors_and_slices(tmp_path: Path) -> None:
         gguf_file.tensor("b")
     with pytest.raises(UserError, match="no slice 0"):
         gguf_file.tensor("a", 0)
-
-
-def test_values_of_another_type_than_expected(tmp_path: Path) -> None:
-    keys = {"t": value("text", "x"), "n": value("u32", 7), "nan": value("f32", float("nan")), "big": value("u64", 2**40)}
-    keys |= {"l": value("[u32]", [1]), "b": value("bool", 1), "nested": value("[[u8]]", [[1], [2]])}
-    metadata = opened(tmp_path, keys).metadata
-    for take in (
-        lambda: metadata.count("t"),
-        lambda: metadata.count("b"),
-        lambda: metadata.count("big"),
-        lambda: metadata.count("n", least=8),
-        lambda: metadata.text("n"),
-        lambda: metadata.flag("n"),
-        lambda: metadata.number("nan"),
-        lambda: metadata.number("b"),
-        lambda: metadata.texts("l"),
-        lambda: metadata.texts("nested"),
-        lambda: metadata.numbers("t"),
-        lambda: metadata.numbers("n"),
-    ):
-        with pytest.raises(UserError, match="cannot be read: its key"):
-            take()
-    assert metadata.number("n") == 7.0 and metadata.flag("b") is True

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
 from lmcraft.gguf import read_gguf
-from lmcraft.gguf.bpe import PRE_TOKENIZERS
 from lmcraft.gguf.metadata import Metadata
 from lmcraft.gguf.sentencepiece import build_merges
 from lmcraft.gguf.vocabulary import TokenType, end_token_ids, read_tokenizer, write_tokenizer
@@ -50,40 +49,6 @@ def test_a_trained_tokenizer_comes_back(digits: int, name: str) -> None:
         assert back.decode(back.encode(text)) == text
     assert back.special_tokens == tokenizer.special_tokens and back.eos_token_id == tokenizer.eos_token_id
     assert back.vocab_size == tokenizer.vocab_size
-
-
-@pytest.mark.parametrize("pre_tokenizer", PRE_TOKENIZERS, ids=lambda entry: entry.names[0])
-def test_every_pre_tokenizer_round_trips(pre_tokenizer: Any) -> None:
-    trained = train_bpe(TRAINING, vocab_size=400).to_json()
-    hf = HFTokenizer(models.BPE(trained["model"]["vocab"], [tuple(m) for m in trained["model"]["merges"]]))
-    hf.model.ignore_merges = pre_tokenizer.ignore_merges
-    splits = [pre_tokenizers.Split(Regex(step), behavior="isolated") for step in pre_tokenizer.steps]
-    hf.pre_tokenizer = pre_tokenizers.Sequence([*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    hf.decoder = decoders.ByteLevel()
-    hf.add_special_tokens([AddedToken("<|endoftext|>", special=True)])
-    tokenizer = Tokenizer(hf, {"eos_token": "<|endoftext|>"})
-    written = write_tokenizer(tokenizer, {"vocab_size": 400})
-    assert written["tokenizer.ggml.pre"] == pre_tokenizer.names[0]
-    for name in pre_tokenizer.names:
-        back = read_tokenizer(metadata(written | {"tokenizer.ggml.pre": name}))
-        assert [back.encode(text) for text in TEXTS] == [tokenizer.encode(text) for text in TEXTS]
-    assert back.to_json()["model"]["ignore_merges"] == pre_tokenizer.ignore_merges
-
-
-def test_the_librarys_own_steps_have_names() -> None:
-    tokenizer = train_bpe(TRAINING, vocab_size=400)
-    hf = HFTokenizer.from_str(tokenizer._hf.to_str())
-    hf.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    gpt2 = Tokenizer(hf, {"eos_token": "<|endoftext|>"})
-    assert write_tokenizer(gpt2, {"vocab_size": 400})["tokenizer.ggml.pre"] == "gpt-2"
-    hf = HFTokenizer.from_str(hf.to_str())
-    digits, to_bytes = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)
-    hf.pre_tokenizer = pre_tokenizers.Sequence([digits, to_bytes])
-    smollm = Tokenizer(hf, {"eos_token": "<|endoftext|>"})
-    assert write_tokenizer(smollm, {"vocab_size": 400})["tokenizer.ggml.pre"] == "smollm"
-    for tokenizer in (gpt2, smollm):
-        back = there_and_back(tokenizer)
-        assert [back.encode(text) for text in TEXTS] == [tokenizer.encode(text) for text in TEXTS]
 
 
 def sentencepiece(prefix: bool) -> Tokenizer:
@@ -204,12 +169,6 @@ def test_damaged_tokenizers_are_one_sentence(changes: dict[str, Any], message: s
     assert read_tokenizer(metadata(GOOD)).encode("ab c") == [256, *read_tokenizer(metadata(GOOD)).encode(" c")]
     with pytest.raises(UserError, match=message):
         read_tokenizer(metadata(GOOD | changes))
-
-
-def test_vocabularies_with_too_many_merges_are_rejected() -> None:
-    runs = {letter * length: 0.0 for letter in "abcdefghij" for length in range(1, 300)}
-    with pytest.raises(UserError, match="2990 tokens have more than 21960 merges"):
-        build_merges(runs)
 
 
 # Real ones

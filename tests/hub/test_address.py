@@ -1,18 +1,12 @@
 """Addresses: how each form is parsed, and the errors of invalid ones."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lmcraft.errors import UserError
-from lmcraft.hub import fetch_model
-from lmcraft.hub.address import HubAddress, LocalAddress, PackageAddress, is_inside
+from lmcraft.hub.address import HubAddress, PackageAddress, is_inside
 from lmcraft.hub.fetch import parse_address
-from lmcraft.hub.short_names import NAMES
 
 HASH = "0123456789abcdef" * 4
 COMMIT = "0123456789" * 4
@@ -120,38 +114,6 @@ def test_invalid_addresses_name_the_remedy(text: str, words: str) -> None:
     assert words in str(caught.value)
 
 
-def test_every_short_name_parses_to_its_address() -> None:
-    assert len(NAMES) > 20
-    for name, address in NAMES.items():
-        assert name == name.lower() and parse_address(name) == address == parse_address(str(address))
-
-
-def test_a_folder_is_itself_and_wins_over_a_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "gpt2").mkdir()
-    for address in ("gpt2", "./gpt2", Path("gpt2"), tmp_path / "gpt2"):
-        fetched = fetch_model(address)
-        assert fetched.path.samefile(tmp_path / "gpt2")
-        assert (fetched.source, fetched.sha256, fetched.license) == (str(tmp_path / "gpt2"), {}, None)
-
-
-def test_a_gguf_file_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("x.gguf", "other"):
-        (tmp_path / name).write_bytes(b"GGUF")
-    assert parse_address("x.gguf") == parse_address("gguf:x.gguf") == LocalAddress(Path("x.gguf"))
-    assert fetch_model("gguf:other").path.samefile(tmp_path / "other")
-    for address, words in [("other", "write gguf:other"), ("gguf:.", "no GGUF file"), (Path("no"), "no model folder 'no'")]:
-        with pytest.raises(UserError, match=words):
-            parse_address(address)
-
-
 @pytest.mark.parametrize("path", ["/x", "../x", "a/../x", "a/./x", "a//x", "a\\x", "C:x", "x\0", ""])
 def test_unsafe_paths_are_recognized(path: str) -> None:
     assert not is_inside(path) and is_inside("a/b.c/..d")
-
-
-def test_a_folder_is_found_without_torch_and_without_the_library_of_the_hub(tmp_path: Path) -> None:
-    code = f"import sys; from lmcraft.hub import fetch_model; fetch_model({str(tmp_path)!r}); "
-    code += "print([m for m in ('torch', 'huggingface_hub', 'rich') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

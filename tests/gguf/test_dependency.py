@@ -1,0 +1,19 @@
+"""Without the optional package `gguf`, the error names it."""
+
+from pathlib import Path
+
+import pytest
+
+from lmcraft.errors import UserError
+from lmcraft.gguf import read_gguf, write_gguf
+from tests.gguf.test_models import original, written
+from tests.inference.helpers import tokenizer
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = written(original("llama"), tmp_path)
+    monkeypatch.setitem(__import__("sys").modules, "gguf", None)
+    with pytest.raises(UserError, match=r"pip install 'lmcraft\[gguf\]'"):
+        read_gguf(path)
+    with pytest.raises(UserError, match=r"pip install 'lmcraft\[gguf\]'"):
+        write_gguf(path, {}, [], tokenizer())

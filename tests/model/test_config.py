@@ -1,0 +1,40 @@
+"""Model configuration: invalid values name the setting."""
+
+import pytest
+
+from lmcraft.errors import UserError
+from lmcraft.model.config import RopeScaling
+from lmcraft.model.transformer import Transformer
+from tests.tiny import tiny_config
+
+
+@pytest.mark.parametrize(
+    "settings", [{"hidden_size": 0}, {"num_key_value_heads": 3}, {"head_dim": 7}, {"residual_dropout": 1.0}]
+)
+def test_a_config_that_cannot_be_built_names_the_setting(settings: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=f"model.{next(iter(settings))}"):
+        Transformer(tiny_config(**settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden_size": "32"}, "hidden_size='32' is invalid; it must be of type int"),
+        ({"norm": "batchnorm"}, "model.norm='batchnorm' is invalid"),
+        ({"vocab_size": 2**29}, "vocab_size=536870912 is too large"),
+        ({"layer_types": ("full_attention",)}, "model.layer_types has 1 entries"),
+        ({"sliding_window": -1}, "use 0 for full attention"),
+        ({"rope_scaling": RopeScaling(rope_type="linear", factor=0.5)}, r"rope_scaling.factor=0.5 must be at least 1"),
+        ({"num_experts": 4, "num_experts_per_tok": 5}, "num_experts_per_tok=5 must be from 1 to model.num_experts=4"),
+    ],
+)
+def test_each_check_names_value_and_remedy(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        tiny_config(**settings).check()
+
+
+def test_layers_slide_and_have_experts_as_configured() -> None:
+    config = tiny_config(sliding_window=4, layer_types=("full_attention", "sliding_attention"))
+    assert [config.is_sliding(layer) for layer in range(2)] == [False, True]
+    experts = tiny_config(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8, mlp_only_layers=(0,))
+    assert [experts.has_experts(layer) for layer in range(2)] == [False, True]

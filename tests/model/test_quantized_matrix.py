@@ -1,0 +1,44 @@
+"""Quantization to 8 and 4 bits: error bounds, and the tensors of a model folder."""
+
+import pytest
+import torch
+
+from lmcraft.errors import UserError
+from lmcraft.model.quantized_matrix import (
+    from_tensors,
+    quantization_bits,
+    quantization_config,
+    quantize_groups,
+    quantize_rows,
+    to_tensors,
+)
+
+
+def test_8_bits_are_within_half_a_step_of_each_row() -> None:
+    weight = torch.randn(6, 64) * torch.logspace(-3, 3, 6)[:, None]
+    weight[2] = 0
+    quantized = quantize_rows(weight)
+    assert ((quantized.dequantize() - weight).abs() <= quantized.scales / 2 + 1e-9).all()
+    assert quantized.numbers.dtype == torch.int8 and quantized.scales.shape == (6, 1)
+
+
+def test_4_bits_use_all_levels_and_lose_little() -> None:
+    weight = torch.randn(16, 96)
+    quantized = quantize_groups(weight)
+    assert quantized.scales.shape == (16, 3) and quantized.numbers.unique().tolist() == list(range(-8, 8))
+    assert ((quantized.dequantize() - weight).norm() / weight.norm()).item() < 0.12
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_stored_tensors_round_trip(bits: int) -> None:
+    quantized = (quantize_rows if bits == 8 else quantize_groups)(torch.randn(8, 64))
+    tensors = to_tensors("weight", quantized)
+    restored = from_tensors("weight", quantized.bits, tensors.__getitem__)
+    assert torch.equal(restored.numbers, quantized.numbers) and torch.equal(restored.scales, quantized.scales)
+    assert quantization_bits({"quantization_config": quantization_config(quantized.bits)}) == bits
+
+
+def test_other_formats_are_rejected() -> None:
+    assert quantization_bits({}) is None
+    with pytest.raises(UserError, match=r"quantization_config 'gptq' is not supported.*use the unquantized model"):
+        quantization_bits({"quantization_config": {"quant_method": "gptq"}})
