@@ -1,4 +1,4 @@
-"""Statistics of reading."""
+"""Statistics of stats."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Quantized frozen layers."""
+"""QuantizedMatrix frozen layers."""
 
 import pytest
 import torch
