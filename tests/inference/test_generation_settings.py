@@ -92,4 +92,4 @@ def test_the_page_has_texts_in_both_languages() -> None:
 
 def test_the_documentation_has_the_current_table() -> None:
     page = (DOCS / "generation.md").read_text(encoding="utf-8")
-    assert markdown_table() in page, "run scripts/settings-table"
+    assert markdown_table() in page, "run scripts/docs-tables"

@@ -31,3 +31,8 @@ def test_an_objective_describes_itself(name: str) -> None:
 def test_settings_name_their_objectives() -> None:
     assert objectives_with("length_normalized") == ["dpo"] and set(objectives_with("kl")) == {"sft", "continued"}
     assert objectives_with("sequence_length") == []
+
+
+def test_the_docs_have_the_table_of_objectives() -> None:
+    page = Path(__file__).parents[3] / "docs" / "fine-tuning.md"
+    assert objectives_table() in page.read_text(encoding="utf-8"), "run scripts/docs-tables"

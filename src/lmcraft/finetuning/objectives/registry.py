@@ -12,6 +12,7 @@ _CLASSES = {
     "distillation": "distillation:Distillation",
     "dpo": "dpo:DPO",
     "ipo": "dpo:IPO",
+    "orpo": "orpo:ORPO",
     "kto": "kto:KTO",
     "reward": "reward:RewardModel",
     "grpo": "grpo:GRPO",
@@ -45,10 +46,10 @@ def describe_objectives() -> str:
 
 
 def objectives_table() -> str:
-    """The objectives as a Markdown table, for the docs."""
+    """The table of docs/fine-tuning.md."""
     lines = ["| name | the model learns to | settings | paper |", "|---|---|---|---|"]
     for name, cls in OBJECTIVES.items():
         flags = ", ".join(f"`--{f.name.replace('_', '-')}`" for f in fields(cls))
         papers = ", ".join(f"[{paper}](https://arxiv.org/abs/{paper})" for paper in cls.paper.split())
         lines.append(f"| {name} | {cls.summary} | {flags} | {papers} |")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
