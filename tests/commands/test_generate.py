@@ -52,6 +52,16 @@ def test_flags_and_a_toml_file_are_equivalent(folder: Path, tmp_path: Path, caps
     assert capsys.readouterr().out == output
 
 
+def test_dry_and_top_n_sigma_are_flags(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"dry_multiplier": 3.0, "dry_allowed_length": 1, "dry_penalty_last_n": -1, "top_n_sigma": 1.5, "seed": 1}
+    flags = [text for name, value in settings.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    assert main(["generate", str(folder), PROMPT, *flags, "--dry-sequence-breakers", "\\n", "--max-new-tokens", "40"]) == 0
+    model = LanguageModel.load(folder)
+    expected = model.complete(PROMPT, dry_sequence_breakers="\n", max_new_tokens=40, **settings)
+    assert capsys.readouterr().out == PROMPT + expected + "\n"
+    assert expected != model.complete(PROMPT, seed=1, top_n_sigma=1.5, max_new_tokens=40)
+
+
 def test_several_continuations_are_numbered(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = GenerateConfig(folder, PROMPT, num_beams=3, num_return_sequences=2, max_new_tokens=8)
     text = generate(config)

@@ -1,5 +1,6 @@
 """Request bodies as frozen pydantic models, one file per family of endpoints. Every field is bounded; unknown fields are
 errors.
 
-`sampling.py` has the fields that all generating requests share; the other files are named after their endpoints.
+`base.py` has the base class and the bounded types, `sampling.py` the fields that all generating requests share (built from
+`lmcraft.inference.generation_settings`); the other files are named after their endpoints.
 """

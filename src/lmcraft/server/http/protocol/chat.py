@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.sampling import Name, Sampling, Strict, Text, request_field
+from lmcraft.server.http.protocol.base import Name, Strict, Text
+from lmcraft.server.http.protocol.sampling import Sampling, request_field
 
 MAX_MESSAGES = 2048
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lmcraft.server.http.protocol.sampling import Name, Strict, Text
+from lmcraft.server.http.protocol.base import Name, Strict, Text
 
 
 class ClassifyRequest(Strict):

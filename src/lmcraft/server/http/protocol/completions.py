@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.sampling import Sampling, Text, TokenId
+from lmcraft.server.http.protocol.base import Text, TokenId
+from lmcraft.server.http.protocol.sampling import Sampling
 
 MAX_PROMPTS, MAX_TOKENS = 2048, 1_000_000
 

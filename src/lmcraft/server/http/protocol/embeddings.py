@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from lmcraft.server.http.protocol.base import Name, Strict
 from lmcraft.server.http.protocol.completions import Prompts
-from lmcraft.server.http.protocol.sampling import Name, Strict
 
 
 class EmbeddingRequest(Strict):

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from lmcraft.server.http.protocol.base import Name, Strict, Text
 from lmcraft.server.http.protocol.chat import (
     MAX_MESSAGES,
     ChatRequest,
@@ -16,15 +17,7 @@ from lmcraft.server.http.protocol.chat import (
     Tool,
     ToolCall,
 )
-from lmcraft.server.http.protocol.sampling import (
-    JsonSchema,
-    Name,
-    ResponseFormat,
-    StreamOptions,
-    Strict,
-    Text,
-    request_field,
-)
+from lmcraft.server.http.protocol.sampling import JsonSchema, ResponseFormat, StreamOptions, request_field
 
 
 class _Item(Strict):

@@ -7,23 +7,12 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
+from pydantic import Field, create_model
 
 from lmcraft.inference.generation_settings import SETTINGS
 from lmcraft.inference.setting import Setting
 from lmcraft.server.errors import ApiError
-
-MAX_TEXT_LENGTH = 1_000_000  # characters
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
-Name = Annotated[str, StringConstraints(max_length=256)]
-StopText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-TokenId = Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class Strict(BaseModel):
-    """A request whose unknown fields are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=False, frozen=True, protected_namespaces=())
+from lmcraft.server.http.protocol.base import Name, StopText, Strict, Text
 
 
 class StreamOptions(Strict):

@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import Field
 
+from lmcraft.server.http.protocol.base import Name, Strict, Text
 from lmcraft.server.http.protocol.chat import MAX_MESSAGES, Message, Tool
 from lmcraft.server.http.protocol.completions import TokenIds
-from lmcraft.server.http.protocol.sampling import Name, Strict, Text
 
 
 class TokenizeRequest(Strict):
