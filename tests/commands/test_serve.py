@@ -59,7 +59,7 @@ def test_a_new_key_is_stored_as_a_hash(tmp_path: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.slow
 def test_sigterm_lets_a_running_request_finish(tmp_path: Path) -> None:
-    """Started as a user would; SIGTERM comes in the middle of an answer, which is finished, and the process ends well."""
+    """A process started as by a user gets SIGTERM in the middle of an answer; it finishes the answer and exits with 0."""
     folder = chat_folder(tmp_path / "tiny", max_position_embeddings=2048, num_hidden_layers=8)
     command = [
         sys.executable,
@@ -84,9 +84,9 @@ def test_sigterm_lets_a_running_request_finish(tmp_path: Path) -> None:
             lines = answer.iter_lines()
             next(lines)
             process.send_signal(signal.SIGTERM)
-            rest = [line for line in lines if line]
-        assert rest[-1] == "data: [DONE]"
-        last = json.loads(rest[-2].removeprefix("data: "))
+            lines_after = [line for line in lines if line]
+        assert lines_after[-1] == "data: [DONE]"
+        last = json.loads(lines_after[-2].removeprefix("data: "))
         assert last["choices"][0]["finish_reason"] == "length"
         assert process.wait(60) == 0
     finally:

@@ -1,4 +1,4 @@
-"""From what people chosen of answers to files that `lmcraft finetune` reads."""
+"""Feedback on answers as files that `lmcraft finetune` reads."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from lmcraft.server.conversations.store import Store
 
 
 class Chat:
-    """A conversation that a test writes down."""
+    """Writes a conversation into a store."""
 
     def __init__(self, store: Store, owner: str = "ann", system: str = "") -> None:
         self.store, self.owner = store, owner
@@ -22,15 +22,15 @@ class Chat:
     def user(self, content: str, parent: str | None = None) -> str:
         return str(self.store.add(self.owner, self.id, role="user", content=content, parent=parent)["id"])
 
-    def answer(self, content: str, parent: str, rating: int = 0, reason: str = "", **more: Any) -> str:
-        made = self.store.add(self.owner, self.id, role="assistant", content=content, parent=parent, **more)["id"]
+    def answer(self, content: str, parent: str, rating: int = 0, reason: str = "", **fields: Any) -> str:
+        made = self.store.add(self.owner, self.id, role="assistant", content=content, parent=parent, **fields)["id"]
         if rating:
             self.store.rate(self.owner, made, rating, reason)
         return str(made)
 
 
 def texts(path: Path) -> list[str]:
-    """Each conversation of a file, as its contents in a line."""
+    """Each conversation of a file, its contents joined into one line."""
     return [" ".join(m["content"] for m in example.messages) for example in read_examples([path])]  # type: ignore[union-attr]
 
 

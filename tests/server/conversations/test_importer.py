@@ -13,17 +13,20 @@ from lmcraft.server.conversations.store import Store
 
 
 def test_an_import_is_all_or_nothing(store: Store) -> None:
-    good = {"messages": [{"id": "1", "role": "user", "content": "x"}]}
-    for match, bad in {
-        r"conversations.1: parent='9'": [good, {"messages": [{"id": "2", "parent": "9", "role": "user", "content": "x"}]}],
-        "two messages have the id '1'": [good, good],
-        "content has NUL": [good, {"messages": [{"id": "2", "role": "user", "content": "\0"}]}],
-        "leaf='9'": [good, {"messages": [], "leaf": "9"}],
+    valid = {"messages": [{"id": "1", "role": "user", "content": "x"}]}
+    for match, conversations in {
+        r"conversations.1: parent='9'": [
+            valid,
+            {"messages": [{"id": "2", "parent": "9", "role": "user", "content": "x"}]},
+        ],
+        "two messages have the id '1'": [valid, valid],
+        "content has NUL": [valid, {"messages": [{"id": "2", "role": "user", "content": "\0"}]}],
+        "leaf='9'": [valid, {"messages": [], "leaf": "9"}],
     }.items():
         with pytest.raises(UserError, match=match):
-            store.load("ann", bad)
+            store.load("ann", conversations)
     with pytest.raises(UserError, match=r"preferences.0: chosen='1'.*|preferences.0: rejected='7'"):
-        store.load("ann", [good], [{"chosen": "1", "rejected": "7"}])
+        store.load("ann", [valid], [{"chosen": "1", "rejected": "7"}])
     assert store.find("ann") == ([], False)
 
 

@@ -16,13 +16,13 @@ from lmcraft.server.conversations.tables import metadata
 
 
 def ask(store: Store, owner: str = "ann", **settings: Any) -> tuple[str, str]:
-    """A conversation with a question: the ids of both."""
+    """Create a conversation with a question; returns the ids of both."""
     conversation = store.create(owner, **settings)["id"]
     return conversation, store.add(owner, conversation, role="user", content="why?", parent=None)["id"]
 
 
-def answer(store: Store, conversation: str, parent: str, content: str = "because", owner: str = "ann", **more: Any) -> str:
-    return str(store.add(owner, conversation, role="assistant", content=content, parent=parent, **more)["id"])
+def answer(store: Store, conversation: str, parent: str, content: str = "because", owner: str = "ann", **fields: Any) -> str:
+    return str(store.add(owner, conversation, role="assistant", content=content, parent=parent, **fields)["id"])
 
 
 def test_values_round_trip(store: Store) -> None:
@@ -31,26 +31,26 @@ def test_values_round_trip(store: Store) -> None:
     reply = answer(store, conversation, question, model="tiny", details=details)
     assert store.rate("ann", reply, -1, "wrong")["reason"] == "wrong"
     assert store.change("ann", conversation, {"title": "Blue sky", "leaf": question})["leaf"] == question
-    kept = store.get("ann", conversation)
-    assert [m["role"] for m in kept["messages"]] == ["user", "assistant"] and kept["messages"][1]["parent"] == question
-    assert kept["messages"][1]["details"] == details and kept["messages"][1]["rating"] == -1
-    assert (kept["title"], kept["system"], kept["model"]) == ("Blue sky", "Be brief.", "tiny")
-    assert kept["settings"] == {"temperature": 0.5}
+    stored = store.get("ann", conversation)
+    assert [m["role"] for m in stored["messages"]] == ["user", "assistant"] and stored["messages"][1]["parent"] == question
+    assert stored["messages"][1]["details"] == details and stored["messages"][1]["rating"] == -1
+    assert (stored["title"], stored["system"], stored["model"]) == ("Blue sky", "Be brief.", "tiny")
+    assert stored["settings"] == {"temperature": 0.5}
 
 
 def test_ids_of_another_owner_are_not_found(store: Store) -> None:
     conversation, question = ask(store)
     first, second = answer(store, conversation, question), answer(store, conversation, question, "since")
-    mine, _ = ask(store, owner="bob")
+    bobs_conversation, _ = ask(store, owner="bob")
     before = store.get("ann", conversation)
     calls = (
         lambda: store.get("bob", conversation),
         lambda: store.change("bob", conversation, {"title": "mine"}),
         lambda: store.delete("bob", conversation),
         lambda: store.add("bob", conversation, role="user", content="x", parent=question),
-        lambda: store.add("bob", mine, role="user", content="x", parent=question),
-        lambda: store.add("bob", mine, role="assistant", content="x", parent=None, edited_from=first),
-        lambda: store.change("bob", mine, {"leaf": question}),
+        lambda: store.add("bob", bobs_conversation, role="user", content="x", parent=question),
+        lambda: store.add("bob", bobs_conversation, role="assistant", content="x", parent=None, edited_from=first),
+        lambda: store.change("bob", bobs_conversation, {"leaf": question}),
         lambda: store.delete_message("bob", question),
         lambda: store.rate("bob", first, 1),
         lambda: store.prefer("bob", first, second),
@@ -61,8 +61,8 @@ def test_ids_of_another_owner_are_not_found(store: Store) -> None:
         with pytest.raises(NotFoundError, match="there is no"):
             call()
     assert store.get("ann", conversation) == before
-    assert [c["id"] for c in store.find("bob")[0]] == [mine] and store.owners() == ["ann", "bob"]
-    assert [c["id"] for c, _ in store.export("bob")] == [mine]
+    assert [c["id"] for c in store.find("bob")[0]] == [bobs_conversation] and store.owners() == ["ann", "bob"]
+    assert [c["id"] for c, _ in store.export("bob")] == [bobs_conversation]
 
 
 def test_deleting_a_message_deletes_its_descendants_but_not_its_siblings(store: Store) -> None:
@@ -73,10 +73,10 @@ def test_deleting_a_message_deletes_its_descendants_but_not_its_siblings(store: 
     answer(store, conversation, follow)
     store.prefer("ann", right, left)
     store.delete_message("ann", left)
-    kept, picks = store.get_with_preferences("ann", conversation)
-    assert [m["id"] for m in kept["messages"]] == [question, right, edit] and not picks
-    assert kept["messages"][-1]["edited_from"] == left  # still a person's wording
-    assert kept["leaf"] == question  # what was shown last is gone; its parent is not
+    stored, preferences = store.get_with_preferences("ann", conversation)
+    assert [m["id"] for m in stored["messages"]] == [question, right, edit] and not preferences
+    assert stored["messages"][-1]["edited_from"] == left  # it still counts as an edit
+    assert stored["leaf"] == question  # the parent of the deleted leaf
     store.delete("ann", conversation)
     with store._engine.connect() as connection:
         assert [connection.execute(sa.select(sa.func.count()).select_from(t)).scalar() for t in metadata.sorted_tables] == [
@@ -87,9 +87,9 @@ def test_deleting_a_message_deletes_its_descendants_but_not_its_siblings(store: 
 def test_a_chain_deeper_than_sqlites_recursion_limit_is_deleted(store: Store) -> None:
     chain = [{"id": str(n), "parent": str(n - 1) if n else None, "role": "user", "content": "x"} for n in range(3000)]
     store.load("ann", [{"messages": chain}])
-    [(whole, _)] = store.export("ann")
-    store.delete_message("ann", whole["messages"][1]["id"])
-    assert len(store.get("ann", whole["id"])["messages"]) == 1
+    [(conversation, _)] = store.export("ann")
+    store.delete_message("ann", conversation["messages"][1]["id"])
+    assert len(store.get("ann", conversation["id"])["messages"]) == 1
     store.load("ann", [{"messages": chain}])
     for conversation in store.find("ann")[0]:
         store.delete("ann", conversation["id"])
@@ -134,10 +134,10 @@ def test_paging_returns_everything_once_even_with_equal_times(store: Store) -> N
     times = [1.0, 2.0, 2.0, 2.0, 3.0, 4.0, 4.0]
     store.load("ann", [{"created": time, "messages": []} for time in times])
     seen: list[float] = []
-    more, before = True, None
-    while more:
-        page, more = store.find("ann", limit=2, before=before)
-        seen += [one["updated"] for one in page]
+    has_more, before = True, None
+    while has_more:
+        page, has_more = store.find("ann", limit=2, before=before)
+        seen += [conversation["updated"] for conversation in page]
         before = page[-1]["updated"]
     assert seen == sorted(times, reverse=True)
     assert store.find("ann", limit=7)[1] is False
@@ -163,9 +163,9 @@ def test_unusual_text_is_stored_exactly(store: Store) -> None:
     strange = "%_\\'\"; DROP TABLE messages;--\r\n\t\x01\x7f\u200b\ufeff\uffff🂡e\u0301é{{x}}\r"
     reply = answer(store, conversation, question, strange, details={strange: strange})
     long = answer(store, conversation, question, "天" * validation.MAX_CONTENT_CHARS)
-    kept = {m["id"]: m for m in store.get("ann", conversation)["messages"]}
-    assert kept[reply]["content"] == strange and kept[reply]["details"] == {strange: strange}
-    assert kept[long]["content"] == "天" * validation.MAX_CONTENT_CHARS
+    messages = {m["id"]: m for m in store.get("ann", conversation)["messages"]}
+    assert messages[reply]["content"] == strange and messages[reply]["details"] == {strange: strange}
+    assert messages[long]["content"] == "天" * validation.MAX_CONTENT_CHARS
 
 
 def test_every_value_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,35 +10,35 @@ from lmcraft.errors import UserError
 from lmcraft.server.conversations.store import Store
 
 
-def _foreign(path: Path) -> None:
-    with sqlite3.connect(path) as other:
-        other.execute("CREATE TABLE messages (id)")
-    other.close()
+def make_foreign_database(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE messages (id)")
+    connection.close()
 
 
-def _statement(path: Path, statement: str) -> None:
+def make_and_execute(path: Path, statement: str) -> None:
     Store.open(path).close()
-    with sqlite3.connect(path) as own:
-        own.execute(statement)
-    own.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
 
 
-def _damaged(path: Path) -> None:
+def make_damaged_store(path: Path) -> None:
     store = Store.open(path)
     store.load("ann", [{"messages": [{"id": str(n), "role": "user", "content": "x" * 3000} for n in range(50)]}])
     store.close()
-    whole = path.read_bytes()
-    path.write_bytes(whole[:20_000] + b"\xff" * (len(whole) - 40_000) + whole[-20_000:])
+    content = path.read_bytes()
+    path.write_bytes(content[:20_000] + b"\xff" * (len(content) - 40_000) + content[-20_000:])
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda path: path.write_bytes(b"not a database at all" * 100), "cannot be opened"),
-        (_damaged, "damaged|cannot be opened"),
-        (_foreign, "has tables of another program"),
-        (lambda path: _statement(path, "UPDATE lmcraft_store SET version = 99"), "newer lmcraft.*99"),
-        (lambda path: _statement(path, "DROP TABLE preferences"), "tables are missing"),
+        (make_damaged_store, "damaged|cannot be opened"),
+        (make_foreign_database, "has tables of another program"),
+        (lambda path: make_and_execute(path, "UPDATE lmcraft_store SET version = 99"), "newer lmcraft.*99"),
+        (lambda path: make_and_execute(path, "DROP TABLE preferences"), "tables are missing"),
         (lambda path: path.mkdir(), "is a folder"),
     ],
 )
@@ -77,6 +77,6 @@ def test_a_store_is_created_only_on_request(tmp_path: Path) -> None:
         Store.open(tmp_path / "chats.sqlite", create=False)
     Store.open(tmp_path / "chats.sqlite").close()
     Store.open(f"sqlite:///{tmp_path / 'chats.sqlite'}", create=False).close()
-    with sqlite3.connect(tmp_path / "chats.sqlite") as own:
-        assert own.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    own.close()
+    with sqlite3.connect(tmp_path / "chats.sqlite") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()

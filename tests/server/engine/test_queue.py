@@ -1,4 +1,4 @@
-"""`FairQueue`: nothing is lost, nothing comes twice, and nobody waits longer than the others make it."""
+"""`FairQueue`: no item is lost or served twice, and owners take turns."""
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,7 @@ REMOVE = st.tuples(st.just("remove"), st.integers(0, 30))
 
 
 class Item:
-    """Items are told apart by identity, not by equality."""
+    """Items equal each other, so only their identity distinguishes them."""
 
     def __init__(self, owner: str) -> None:
         self.owner = owner

@@ -16,10 +16,10 @@ from tests.server.tiny_server import Server, running
 LONG: dict[str, Any] = {"messages": [{"role": "user", "content": "the fox"}], "max_tokens": 400, "ignore_eos": True}
 
 
-def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it never came true"
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true"
         time.sleep(0.01)
 
 
@@ -27,12 +27,12 @@ def test_a_disconnect_cancels_the_sequences(server: Server) -> None:
     worker = server.state.registry.get("tiny").worker
     for stream in (True, False):
         body = {**LONG, "n": 8, "stream": stream}
-        limit = pytest.raises(httpx.TimeoutException)  # at once, or after the first words
+        limit = pytest.raises(httpx.TimeoutException)  # before or after the first token
         with limit, httpx.stream("POST", server.url + "/v1/chat/completions", json=body, timeout=0.15) as answer:
             next(answer.iter_lines())
             raise httpx.ReadTimeout("enough")
-        until(lambda: worker.running == worker.waiting == 0)
-        until(lambda: worker.engine.pool.num_free_blocks == worker.engine.pool.num_blocks)
+        wait_until(lambda: worker.running == worker.waiting == 0)
+        wait_until(lambda: worker.cache_usage == 0)
 
 
 def test_a_full_queue_refuses_requests_with_retry_after(tmp_path: Path) -> None:
@@ -60,28 +60,28 @@ def test_a_request_times_out(tmp_path: Path) -> None:
 
 def test_a_failed_engine_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(tmp_path) as server:
-        good = Engine.step
+        original_step = Engine.step
 
-        def bad(engine: Engine) -> Any:
-            monkeypatch.setattr(Engine, "step", good)
-            raise RuntimeError("a fault of the test")
+        def failing_step(engine: Engine) -> Any:
+            monkeypatch.setattr(Engine, "step", original_step)
+            raise RuntimeError("raised by the test")
 
-        monkeypatch.setattr(Engine, "step", bad)
+        monkeypatch.setattr(Engine, "step", failing_step)
         answer = httpx.post(server.url + "/v1/chat/completions", json=LONG)
         assert answer.status_code == 503 and "is restarting" in answer.json()["error"]["message"]
-        until(lambda: httpx.get(server.url + "/health").status_code == 200)
+        wait_until(lambda: httpx.get(server.url + "/health").status_code == 200)
         assert httpx.post(server.url + "/v1/chat/completions", json=LONG).status_code == 200
 
 
 def test_an_engine_that_fails_twice_is_unhealthy_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(tmp_path) as server:
 
-        def bad(engine: Engine) -> Any:
-            raise RuntimeError("a fault of the test")
+        def failing_step(engine: Engine) -> Any:
+            raise RuntimeError("raised by the test")
 
-        monkeypatch.setattr(Engine, "step", bad)
-        for _ in range(2):  # it is made again at once, then after a while
-            until(lambda: httpx.get(server.url + "/ready").status_code == 200)
+        monkeypatch.setattr(Engine, "step", failing_step)
+        for _ in range(2):  # the first restart is immediate, the second is delayed
+            wait_until(lambda: httpx.get(server.url + "/ready").status_code == 200)
             assert httpx.post(server.url + "/v1/chat/completions", json=LONG).status_code == 503
         answer = httpx.get(server.url + "/health")
         assert (answer.status_code, answer.json()["error"]["message"]) == (503, "the engine of 'tiny' has failed")

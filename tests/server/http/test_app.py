@@ -1,4 +1,4 @@
-"""What the application does beside answering."""
+"""What the application does in the background."""
 
 import asyncio
 import sys
@@ -14,20 +14,20 @@ from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only there is it known how")
+@pytest.mark.skipif(sys.platform != "linux", reason="malloc_trim is glibc's")
 def test_freed_memory_is_returned_while_serving(monkeypatch: pytest.MonkeyPatch) -> None:
     pads: list[int] = []
     monkeypatch.setattr(app, "TRIM_INTERVAL_SECONDS", 0.01)
     monkeypatch.setattr(app, "CDLL", lambda _: SimpleNamespace(malloc_trim=pads.append))
-    serving = FastAPI()
+    fastapi_app = FastAPI()
     registry = Registry(Limits(), Metrics(), LoadOptions())
-    serving.state.server = SimpleNamespace(registry=registry)
-    serving.state.backend = LocalBackend(registry)
+    fastapi_app.state.server = SimpleNamespace(registry=registry)
+    fastapi_app.state.backend = LocalBackend(registry)
 
-    async def live() -> None:
-        async with app._lifespan(serving):
+    async def wait_for_two_trims() -> None:
+        async with app._lifespan(fastapi_app):
             while len(pads) < 2:
                 await asyncio.sleep(0.01)
 
-    asyncio.run(asyncio.wait_for(live(), 10))
+    asyncio.run(asyncio.wait_for(wait_for_two_trims(), 10))
     assert set(pads) == {0}

@@ -20,7 +20,7 @@ from tests.server.http.middleware.asgi import QUICK
 
 @contextmanager
 def listening(app: ASGIApp, limits: Limits) -> Iterator[tuple[str, int]]:
-    """A real server, with the guard and its protocol."""
+    """A real server with the middleware and the timed connections."""
     listener = socket.create_server(("127.0.0.1", 0))
     app = SecurityMiddleware(app, limits=limits)
     config = uvicorn.Config(
@@ -51,7 +51,7 @@ def read_until(connection: socket.socket, end: bytes) -> bytes:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """What comes until the other side closes."""
+    """Read until the server closes the connection."""
     received = b""
     connection.settimeout(2)
     try:
@@ -65,11 +65,11 @@ def read_all(connection: socket.socket) -> bytes:
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 
 
-@pytest.mark.parametrize("begun", [b"", b"GET", REQUEST])
-def test_incomplete_headers_close_the_connection(begun: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", b"GET", REQUEST])
+def test_incomplete_headers_close_the_connection(sent: bytes) -> None:
     with listening(hello, QUICK) as address, socket.create_connection(address) as connection:
         start = time.monotonic()
-        connection.sendall(begun)
+        connection.sendall(sent)
         assert read_all(connection) == b""
         assert 0.05 < time.monotonic() - start < 1
 
@@ -102,13 +102,13 @@ def test_a_response_may_take_longer_than_the_header_timeout() -> None:
 def test_a_client_that_does_not_read_is_cut_off_even_in_the_last_message() -> None:
     ended = threading.Event()
 
-    async def much(scope: Scope, receive: Receive, send: Send) -> None:
+    async def send_16_mb(scope: Scope, receive: Receive, send: Send) -> None:
         await Response(b"x" * 2**24)(scope, receive, send)
         while (await receive())["type"] != "http.disconnect":
             pass
         ended.set()
 
-    with listening(much, QUICK) as address, socket.create_connection(address) as connection:
+    with listening(send_16_mb, QUICK) as address, socket.create_connection(address) as connection:
         connection.sendall(REQUEST + b"\r\n")
         assert ended.wait(1)
         assert len(read_all(connection)) < 2**24

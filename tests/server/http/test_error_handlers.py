@@ -2,7 +2,12 @@
 
 import httpx2 as httpx
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
+from lmcraft.errors import UserError
+from lmcraft.server.errors import ApiError
+from lmcraft.server.http import error_handlers
 from tests.server.tiny_server import CONTEXT, Server
 
 HELLO = [{"role": "user", "content": "the quick brown fox"}]
@@ -25,16 +30,43 @@ HELLO = [{"role": "user", "content": "the quick brown fox"}]
 )
 def test_an_invalid_request_is_one_sentence(server: Server, field: str, value: object, status: int, message: str) -> None:
     body = {"model": "tiny", "messages": HELLO, field: value}
-    answer = httpx.post(server.url + "/v1/chat/completions", json=body)
-    error = answer.json()["error"]
-    assert (answer.status_code, set(error)) == (status, {"message", "type", "param", "code"})
+    response = httpx.post(server.url + "/v1/chat/completions", json=body)
+    error = response.json()["error"]
+    assert (response.status_code, set(error)) == (status, {"message", "type", "param", "code"})
     assert message in error["message"] and "\n" not in error["message"]
 
 
 def test_a_body_that_is_not_json(server: Server) -> None:
     for content in (b"{", b"\xff\xfe", b"[]", b'"a"'):
-        answer = httpx.post(
+        response = httpx.post(
             server.url + "/v1/chat/completions", content=content, headers={"content-type": "application/json"}
         )
-        assert answer.status_code in (400, 422) and answer.json()["error"]["message"]
+        assert response.status_code in (400, 422) and response.json()["error"]["message"]
     assert httpx.get(server.url + "/v1/nothing").json()["error"]["message"].startswith("there is no such address")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (ApiError(429, "try again", headers={"Retry-After": "3"}), 429, "try again"),
+        (UserError("stop is empty"), 400, "stop is empty"),
+        (RuntimeError("a secret of the server"), 500, "internal error; see the server's log"),
+    ],
+)
+def test_exceptions_become_responses(error: Exception, status: int, message: str) -> None:
+    app = FastAPI()
+    error_handlers.install(app)
+
+    @app.get("/")
+    def fail() -> None:
+        raise error
+
+    response = TestClient(app, raise_server_exceptions=False).get("/")
+    assert (response.status_code, response.json()["error"]["message"]) == (status, message)
+    assert response.headers.get("retry-after") == ("3" if status == 429 else None)
+
+
+def test_long_values_are_shortened_in_messages(server: Server) -> None:
+    body = {"model": "tiny", "messages": HELLO, "temperature": "x" * 10_000}
+    message = httpx.post(server.url + "/v1/chat/completions", json=body).json()["error"]["message"]
+    assert message.startswith("temperature='xxx") and "..." in message and len(message) < 200

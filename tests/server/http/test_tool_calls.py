@@ -13,7 +13,7 @@ CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": "</b>"}}\n</tool
 
 
 def parse(pieces: list[str], *, bare: bool = False) -> tuple[str, list[tuple[str, Any]]]:
-    """The text and the calls that came out, which have to be those of the parser."""
+    """The prose and the calls of a text; the parser must list the same calls."""
     parser, prose, calls = ToolParser(bare=bare), "", []
     for text, new_calls in [*map(parser.put, pieces), parser.end()]:
         prose, calls = prose + text, calls + new_calls
@@ -44,6 +44,6 @@ def test_calls_are_parsed_however_the_text_is_split(text: str, prose: str, calls
 
 @given(st.lists(st.text(alphabet='<tool_cal>[]TOOL_CALLS{}"ab \n', max_size=8), max_size=12))
 def test_no_text_is_lost(pieces: list[str]) -> None:
-    """What is no call is prose, in order."""
+    """Everything that is not a call is prose, in order."""
     prose, calls = parse(pieces)
     assert calls or prose == "".join(pieces)

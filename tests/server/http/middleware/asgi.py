@@ -1,4 +1,4 @@
-"""A request to the middleware by raw ASGI calls."""
+"""Sends requests to the middleware by plain ASGI calls."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ QUICK = Limits(max_body_bytes=100, body_timeout=0.05, write_timeout=0.05, header
 
 @dataclass
 class Exchange:
-    """What came back, and what the application got."""
+    """What the client and the application received."""
 
     messages: list[Message] = field(default_factory=list)
     calls: list[tuple[str, bytes]] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Exchange:
     def headers(self) -> dict[str, str]:
         pairs = self.messages[0]["headers"]
         headers = {name.decode(): value.decode() for name, value in pairs}
-        assert len(headers) == len(pairs), "a header is there twice"
+        assert len(headers) == len(pairs), "a header appears twice"
         return headers
 
     @property
@@ -39,8 +39,8 @@ class Exchange:
 
     @property
     def error(self) -> dict[str, Any]:
-        headers: dict[str, Any] = json.loads(self.body)["error"]
-        return headers
+        error: dict[str, Any] = json.loads(self.body)["error"]
+        return error
 
 
 def ask(
@@ -54,7 +54,7 @@ def ask(
     endless: bool = False,
     **settings: Any,
 ) -> Exchange:
-    """One request to an application that answers 'hello'. `endless`: after its parts the body hangs."""
+    """Send one request to an application that answers 'hello'; with `endless`, its body hangs after the parts."""
     exchange = Exchange()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,13 +11,13 @@ from tests.server.http.middleware.asgi import QUICK, ask
 
 
 @pytest.mark.parametrize("headers", [{}, {"host": "evil.example"}, {"content-length": "101"}])
-def test_every_answer_has_the_security_headers(headers: dict[str, str]) -> None:
-    names = ask(headers=headers).headers
-    assert names["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
-    assert names["x-content-type-options"] == "nosniff"
-    assert names["referrer-policy"] == "no-referrer"
-    assert names["cross-origin-opener-policy"] == names["cross-origin-resource-policy"] == "same-origin"
-    assert names["cache-control"] == "no-store"
+def test_every_response_has_the_security_headers(headers: dict[str, str]) -> None:
+    response = ask(headers=headers).headers
+    assert response["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
+    assert response["x-content-type-options"] == "nosniff"
+    assert response["referrer-policy"] == "no-referrer"
+    assert response["cross-origin-opener-policy"] == response["cross-origin-resource-policy"] == "same-origin"
+    assert response["cache-control"] == "no-store"
 
 
 def test_pages_are_revalidated_and_other_headers_stay() -> None:
@@ -33,16 +33,16 @@ def test_head_is_get_without_the_body() -> None:
 
 
 def test_a_client_that_does_not_read_is_dropped() -> None:
-    begun, failures = time.monotonic(), []
+    start, failures = time.monotonic(), []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200})
         for _ in range(3):
             try:
                 await send({"type": "http.response.body", "body": b"x", "more_body": True})
-            except ConnectionError as error:  # an application that tries again does not wait again
+            except ConnectionError as error:  # further messages fail at once
                 failures.append(error)
-        raise RuntimeError("what comes of it is not told as a mistake")
+        raise RuntimeError("an exception after the disconnect is not an error")
 
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
@@ -54,4 +54,4 @@ def test_a_client_that_does_not_read_is_dropped() -> None:
     scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "headers": [(b"host", b"localhost")]}
     asyncio.run(SecurityMiddleware(app, limits=QUICK)(scope, receive, send))
     assert len(failures) == 3
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - start < 1

@@ -9,16 +9,16 @@ from lmcraft.server.http.middleware.security import SecurityMiddleware
 from tests.server.http.middleware.asgi import QUICK, ask
 
 
-def test_errors_are_counted() -> None:
-    seen: list[int] = []
-    ask(on_error=seen.append)
-    ask(on_error=seen.append, headers={"host": "evil.example"})
-    assert seen == [403]
+def test_error_responses_are_reported() -> None:
+    statuses: list[int] = []
+    ask(on_error=statuses.append)
+    ask(on_error=statuses.append, headers={"host": "evil.example"})
+    assert statuses == [403]
 
 
 def test_exceptions_of_the_application_propagate() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        raise RuntimeError("a mistake")
+        raise RuntimeError("a bug")
 
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
@@ -27,5 +27,5 @@ def test_exceptions_of_the_application_propagate() -> None:
         raise AssertionError(message)
 
     scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "headers": [(b"host", b"localhost")]}
-    with pytest.raises(RuntimeError, match="a mistake"):
+    with pytest.raises(RuntimeError, match="a bug"):
         asyncio.run(SecurityMiddleware(app, limits=QUICK)(scope, receive, send))

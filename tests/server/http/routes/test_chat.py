@@ -24,13 +24,13 @@ def test_a_chat_completion_is_the_models_own_text(client: openai.OpenAI, model: 
 
 def test_a_stream_has_the_same_text_and_usage(client: openai.OpenAI) -> None:
     request = {"model": "tiny", "messages": HELLO, "max_tokens": 12, "seed": 3, "n": 2}
-    whole = client.chat.completions.create(**request)
+    response = client.chat.completions.create(**request)
     parts = list(client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True}))
     for n in range(2):
         streamed = "".join(c.delta.content or "" for part in parts for c in part.choices if c.index == n)
-        assert streamed == whole.choices[n].message.content
-    assert whole.choices[0].message.content != whole.choices[1].message.content
-    assert parts[-1].usage == whole.usage
+        assert streamed == response.choices[n].message.content
+    assert response.choices[0].message.content != response.choices[1].message.content
+    assert parts[-1].usage == response.usage
     assert [c.finish_reason for part in parts for c in part.choices if c.finish_reason] == ["length"] * 2
 
 
@@ -43,29 +43,31 @@ def test_logprobs_and_token_ids(server: Server, client: openai.OpenAI, model: La
     ids = response.choices[0].token_ids
     assert len(content) == len(ids) == 4
     for entry, token_id in zip(content, ids, strict=True):
-        assert entry.token_id == token_id == entry.top_logprobs[0].token_id  # greedy: the likeliest is the one
+        assert entry.token_id == token_id == entry.top_logprobs[0].token_id  # greedy
         assert entry.logprob == pytest.approx(entry.top_logprobs[0].logprob) and len(entry.top_logprobs) == 3
         assert bytes(entry.bytes) == model.tokenizer.token_bytes(token_id)
-    request = httpx.post(server.url + "/tokenize", json={"messages": HELLO}).json()
-    assert request["tokens"] == response.prompt_token_ids
+    tokenized = httpx.post(server.url + "/tokenize", json={"messages": HELLO}).json()
+    assert tokenized["tokens"] == response.prompt_token_ids
 
 
 def test_continue_final_message_continues_the_text(server: Server, client: openai.OpenAI) -> None:
-    begun = [*HELLO, {"role": "assistant", "content": "the lazy"}]
-    more = {"add_generation_prompt": False, "continue_final_message": True}
-    tokens = httpx.post(server.url + "/tokenize", json={"messages": begun, "return_token_strs": True, **more}).json()
+    messages = [*HELLO, {"role": "assistant", "content": "the lazy"}]
+    options = {"add_generation_prompt": False, "continue_final_message": True}
+    tokens = httpx.post(server.url + "/tokenize", json={"messages": messages, "return_token_strs": True, **options}).json()
     assert "".join(tokens["token_strs"]).endswith("assistant\nthe lazy")
-    client.chat.completions.create(model="tiny", messages=begun, max_tokens=2, extra_body=more)
+    client.chat.completions.create(model="tiny", messages=messages, max_tokens=2, extra_body=options)
     with pytest.raises(openai.BadRequestError, match="needs an assistant message"):
-        client.chat.completions.create(model="tiny", messages=HELLO, extra_body=more)
+        client.chat.completions.create(model="tiny", messages=HELLO, extra_body=options)
 
 
 def test_structured_output(client: openai.OpenAI) -> None:
     pytest.importorskip("llguidance")
     schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 9, "minimum": 0}}, "required": ["n"],
               "additionalProperties": False}  # fmt: skip
-    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
-    response = client.chat.completions.create(model="tiny", messages=HELLO, response_format=form, max_tokens=40, seed=2)
+    json_format = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    response = client.chat.completions.create(
+        model="tiny", messages=HELLO, response_format=json_format, max_tokens=40, seed=2
+    )
     assert 0 <= json.loads(response.choices[0].message.content)["n"] <= 9
     choice = {"structured_outputs": {"choice": ["yes", "n.o"]}}
     response = client.chat.completions.create(model="tiny", messages=HELLO, extra_body=choice, max_tokens=40)

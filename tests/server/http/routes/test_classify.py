@@ -7,6 +7,8 @@ from tests.server.tiny_server import Server
 
 
 def test_a_language_model_chooses_among_the_labels(server: Server) -> None:
-    answer = httpx.post(server.url + "/v1/classify", json={"input": ["the fox", "dogs"], "labels": ["lazy", "quick"]}).json()
-    assert [sum(entry["probs"]) for entry in answer["data"]] == pytest.approx([1, 1])
-    assert {entry["label"] for entry in answer["data"]} <= {"lazy", "quick"}
+    response = httpx.post(
+        server.url + "/v1/classify", json={"input": ["the fox", "dogs"], "labels": ["lazy", "quick"]}
+    ).json()
+    assert [sum(entry["probs"]) for entry in response["data"]] == pytest.approx([1, 1])
+    assert {entry["label"] for entry in response["data"]} <= {"lazy", "quick"}

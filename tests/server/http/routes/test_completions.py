@@ -21,6 +21,6 @@ def test_a_completion_echoes_scores_and_continues_its_prompt(client: openai.Open
 
 
 def test_token_ids_outside_of_the_vocabulary(client: openai.OpenAI) -> None:
-    for ask in (client.completions.create, client.embeddings.create):
+    for create in (client.completions.create, client.embeddings.create):
         with pytest.raises(openai.BadRequestError, match="the prompt has token 99999"):
-            ask(model="tiny", **{"prompt" if ask == client.completions.create else "input": [1, 99999]})
+            create(model="tiny", **{"prompt" if create == client.completions.create else "input": [1, 99999]})

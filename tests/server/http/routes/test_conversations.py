@@ -1,4 +1,4 @@
-"""The store's endpoints: the contract with the page, and what a stranger may send."""
+"""The conversation endpoints: the contract with the chat page, and hostile requests."""
 
 import json
 import sqlite3
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 def app_with(store: Store | None) -> TestClient:
-    """An application of the router alone, whose key is the owner's name."""
+    """An application of this router alone; the API key is the owner's name."""
 
     async def identified(request: Request) -> None:
         request.state.owner = request.headers.get("authorization", "")
@@ -40,7 +40,7 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 
 
 def create_conversation(client: TestClient) -> tuple[Json, Json, list[Json]]:
-    """A conversation, its question and two answers."""
+    """Create a conversation with a question and two answers."""
     conversation = client.post("/api/conversations", json={"title": "Sky", "system": "Be brief."}).json()
     address = f"/api/conversations/{conversation['id']}/messages"
     question = client.post(address, json={"role": "user", "content": "why?", "parent": None}).json()
@@ -64,9 +64,9 @@ def test_the_life_of_a_conversation(client: TestClient) -> None:
         left["id"],
         right["id"],
     ]
-    listed = client.get("/api/conversations", params={"search": "RIGHT"}).json()
-    assert set(listed["data"][0]) == {"id", "title", "created", "updated", "model"} and listed["has_more"] is False
-    assert client.get("/api/conversations", params={"before": listed["data"][0]["updated"]}).json()["data"] == []
+    page = client.get("/api/conversations", params={"search": "RIGHT"}).json()
+    assert set(page["data"][0]) == {"id", "title", "created", "updated", "model"} and page["has_more"] is False
+    assert client.get("/api/conversations", params={"before": page["data"][0]["updated"]}).json()["data"] == []
     assert client.delete(f"/api/messages/{question['id']}").json()["deleted"] is True
     assert client.get(address).json()["messages"] == []
     assert client.delete(address).json() == {"id": conversation["id"], "deleted": True}
@@ -94,7 +94,7 @@ def test_another_owner_sees_nothing(client: TestClient) -> None:
 
 
 def without_ids(exported: Json) -> Json:
-    """What was exported, with ids as the order in which they appear."""
+    """An export with every id replaced by the order of its first appearance."""
     ids: dict[str, int] = {}
 
     def plain(value: Any) -> Any:
@@ -131,12 +131,12 @@ def test_export_and_import_round_trip_under_new_ids(client: TestClient) -> None:
 
 
 def test_transcripts_are_imported_as_chains(client: TestClient) -> None:
-    spoken = [("system", "Be brief."), ("user", "Why is\nthe sky blue?"), ("assistant", "Rayleigh."), ("user", "who?")]
-    chats = [{"messages": [{"role": role, "content": content} for role, content in spoken]}] * 2
+    turns = [("system", "Be brief."), ("user", "Why is\nthe sky blue?"), ("assistant", "Rayleigh."), ("user", "who?")]
+    chats = [{"messages": [{"role": role, "content": content} for role, content in turns]}] * 2
     assert client.post("/api/import", json=chats).json() == {"imported": 2}
     conversation = client.get(f"/api/conversations/{client.get('/api/conversations').json()['data'][0]['id']}").json()
     assert (conversation["title"], conversation["system"]) == ("Why is the sky blue?", "Be brief.")
-    assert [m["content"] for m in conversation["messages"]] == [content for _, content in spoken[1:]]
+    assert [m["content"] for m in conversation["messages"]] == [content for _, content in turns[1:]]
     assert [m["parent"] for m in conversation["messages"]] == [None, *(m["id"] for m in conversation["messages"][:-1])]
 
 

@@ -1,4 +1,4 @@
-"""Our own server direct our gateway: keys and quotas are the gateway's, the answers the other's."""
+"""A gateway in front of a server: the gateway checks keys and quotas, the server answers."""
 
 from collections.abc import Iterator
 
@@ -42,13 +42,13 @@ def test_the_gateway_checks_keys_and_quotas(gateway: Server) -> None:
     client = openai.OpenAI(base_url=gateway.url + "/v1", api_key=KEY, max_retries=0)
     with pytest.raises(openai.BadRequestError, match="its key has 4000 a minute"):
         client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=5000)
-    for _ in range(12):  # what was not used is given back
+    for _ in range(12):  # the unused tokens are refunded
         client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=400, stop=["e", "t", "a", " ", "o"])
     assert "models" not in httpx.get(gateway.url + "/api/info").json()
 
 
 def test_an_unreachable_upstream_is_503(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with running(tmp_path_factory.mktemp("alone"), upstream="http://127.0.0.1:9") as alone:
-        answer = httpx.post(alone.url + "/v1/chat/completions", json={"messages": HELLO})
-        assert answer.status_code == 503 and "127.0.0.1:9 cannot be reached" in answer.json()["error"]["message"]
-        assert httpx.get(alone.url + "/health").status_code == 503
+    with running(tmp_path_factory.mktemp("unreachable"), upstream="http://127.0.0.1:9") as gateway:
+        response = httpx.post(gateway.url + "/v1/chat/completions", json={"messages": HELLO})
+        assert response.status_code == 503 and "127.0.0.1:9 cannot be reached" in response.json()["error"]["message"]
+        assert httpx.get(gateway.url + "/health").status_code == 503

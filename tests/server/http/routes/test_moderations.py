@@ -1,4 +1,4 @@
-"""A tuned classifier behind /v1/classify and /v1/moderations."""
+"""A fine-tuned classifier behind /v1/classify and /v1/moderations."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,22 +42,22 @@ def test_labels_and_categories_are_the_classifiers(served: Server, folder: Path)
     client = openai.OpenAI(base_url=served.url + "/v1", api_key="none")
     texts = ["the fox", "the lazy dog jumps"]
     expected = Classifier.load(folder).probabilities(texts)
-    answer = client.post("/classify", body={"model": "moderation", "input": texts}, cast_to=object)
-    for entry, shares in zip(answer["data"], expected, strict=True):
-        assert dict(zip(entry["labels"], entry["probs"], strict=True)) == pytest.approx(shares)
-        assert entry["label"] == max(shares, key=shares.__getitem__)
+    response = client.post("/classify", body={"model": "moderation", "input": texts}, cast_to=object)
+    for entry, probabilities in zip(response["data"], expected, strict=True):
+        assert dict(zip(entry["labels"], entry["probs"], strict=True)) == pytest.approx(probabilities)
+        assert entry["label"] == max(probabilities, key=probabilities.__getitem__)
     results = client.moderations.create(input=texts).results
-    for result, shares in zip(results, expected, strict=True):
-        assert result.flagged == (max(shares, key=shares.__getitem__) != "safe")
+    for result, probabilities in zip(results, expected, strict=True):
+        assert result.flagged == (max(probabilities, key=probabilities.__getitem__) != "safe")
         assert result.category_scores.model_dump(exclude_none=True) == pytest.approx(
-            {k: shares[k] for k in ("rude", "violent")}
+            {k: probabilities[k] for k in ("rude", "violent")}
         )
     with pytest.raises(openai.BadRequestError, match="a classifier, which writes no text"):
         client.chat.completions.create(model="moderation", messages=[{"role": "user", "content": "hi"}])
 
 
 def test_a_server_without_a_moderation_model(server: Server) -> None:
-    answer = httpx.post(server.url + "/v1/moderations", json={"input": "a"})
-    assert answer.status_code == 404 and "--moderation" in answer.json()["error"]["message"]
-    answer = httpx.post(server.url + "/v1/moderations", json={"input": "a", "model": "tiny"})
-    assert answer.status_code == 400 and "no classification head" in answer.json()["error"]["message"]
+    response = httpx.post(server.url + "/v1/moderations", json={"input": "a"})
+    assert response.status_code == 404 and "--moderation" in response.json()["error"]["message"]
+    response = httpx.post(server.url + "/v1/moderations", json={"input": "a", "model": "tiny"})
+    assert response.status_code == 400 and "no classification head" in response.json()["error"]["message"]

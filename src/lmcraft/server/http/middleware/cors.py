@@ -71,7 +71,7 @@ def _is_same_origin(origin: str, scheme: str, host: str) -> bool:
     A proxy may speak https to the browser and http to this server, so https pages match a request by http.
     """
     origin_scheme, _, origin_host = origin.lower().partition("://")
-    default_port, ours, theirs = DEFAULT_PORTS.get(origin_scheme, ""), parse_host(host), parse_host(origin_host)
-    if not default_port or ours is None or theirs is None or (scheme, origin_scheme) == ("https", "http"):
+    default_port, server_host, page_host = DEFAULT_PORTS.get(origin_scheme, ""), parse_host(host), parse_host(origin_host)
+    if not default_port or server_host is None or page_host is None or (scheme, origin_scheme) == ("https", "http"):
         return False
-    return (ours[0], ours[1] or default_port) == (theirs[0], theirs[1] or default_port)
+    return (server_host[0], server_host[1] or default_port) == (page_host[0], page_host[1] or default_port)
