@@ -36,12 +36,12 @@ def same(a: LanguageModel, b: LanguageModel) -> bool:
 
 def test_inspect_shows_what_a_model_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(folder), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    description = json.loads(capsys.readouterr().out)
     model = load(folder)
-    assert found["parameters"]["total"] == found["parameters"]["active"] == model.transformer.num_parameters()
-    assert found["bytes"]["bfloat16"] == 2 * model.transformer.num_parameters()
-    assert (found["license"], found["tokenizer"]["chat_template"]) == ("apache-2.0", CHATML)
-    assert found["architecture"]["family"] == "qwen3"
+    assert description["parameters"]["total"] == description["parameters"]["active"] == model.transformer.num_parameters()
+    assert description["bytes"]["bfloat16"] == 2 * model.transformer.num_parameters()
+    assert (description["license"], description["tokenizer"]["chat_template"]) == ("apache-2.0", CHATML)
+    assert description["architecture"]["family"] == "qwen3"
     assert main(["inspect", str(folder)]) == 0
     shown = capsys.readouterr().out
     assert "2 of keys and values" in shown and "apache-2.0" in shown and "embeddings" in shown

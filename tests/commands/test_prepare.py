@@ -114,10 +114,10 @@ def test_a_store_of_conversations_becomes_examples(tmp_path: Path, capsys: pytes
     answers = [{"id": "2", "parent": "1", "role": "assistant", "content": "because", "rating": 1}]
     store.load("", [{"messages": spoken + answers}])
     assert main(["prepare", "--from-store", str(path), "--out", str(out)]) == 0  # while the server has it open
-    said = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     assert (
-        said[0] == f"{out / 'sft.jsonl'}: 1 conversations"
-        and said[-1] == f"next: lmcraft finetune MODEL {out / 'sft.jsonl'}"
+        lines[0] == f"{out / 'sft.jsonl'}: 1 conversations"
+        and lines[-1] == f"next: lmcraft finetune MODEL {out / 'sft.jsonl'}"
     )
     assert main(["prepare", "--from-store", str(path), "--out", str(out)]) == 2
     folder = prepare(PrepareConfig(out=out, from_store=str(path), overwrite=True))

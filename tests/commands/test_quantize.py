@@ -51,10 +51,10 @@ def test_a_quantized_folder_holds_the_integers_and_their_price(
     stored = matrices(after.transformer)
     for name, layer in matrices(before.transformer).items():
         made = (quantize_rows if bits == 8 else quantize_groups)(layer.weight.float())
-        found = stored[name].quantized
-        assert found is not None and torch.equal(found.numbers, made.numbers), name
-        torch.testing.assert_close(found.scales, made.scales, rtol=1e-3, atol=0)
-        assert torch.equal(ModelPacker._quantize(stored[name], layer.weight.shape[1], bits).numbers, found.numbers)
+        quantized = stored[name].quantized
+        assert quantized is not None and torch.equal(quantized.numbers, made.numbers), name
+        torch.testing.assert_close(quantized.scales, made.scales, rtol=1e-3, atol=0)
+        assert torch.equal(ModelPacker._quantize(stored[name], layer.weight.shape[1], bits).numbers, quantized.numbers)
     after.save(tmp_path / "again")
     for name, layer in matrices(load(tmp_path / "again").transformer).items():
         assert layer.quantized is not None and stored[name].quantized is not None

@@ -47,12 +47,12 @@ def test_special_tokens_come_first(text: Path, tmp_path: Path) -> None:
 def test_inspect_reads_bytes_from_standard_input_and_says_what_is_lost(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for kind, said in (("bpe", "is exact"), ("characters", "is not exact")):
+    for kind, message in (("bpe", "is exact"), ("characters", "is not exact")):
         out = str(tmp_path / kind)
         assert main(["tokenizer", "train", str(text), "--out", out, "--tokenizer-type", kind]) == 0
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a [red]b \xff")))
         assert main(["tokenizer", "inspect", out]) == 0
-        assert said in capsys.readouterr().out
+        assert message in capsys.readouterr().out
 
 
 def test_describing_the_commands_imports_nothing_heavy() -> None:

@@ -1,4 +1,4 @@
-"""The law of loss over parameters and tokens: what is known comes back, and the interval holds what it says."""
+"""The scaling law: known coefficients are recovered, and the interval has its coverage."""
 
 import numpy as np
 import pytest
@@ -28,8 +28,10 @@ def test_known_coefficients_come_back(law: ScalingLaw, quick: None) -> None:
     fit = fit_scaling_law(points_of(law))
     for name in ("E", "A", "alpha", "B", "beta"):
         assert getattr(fit.law, name) == pytest.approx(getattr(law, name), rel=1e-4), name
-    said = fit.predict(*NEXT)
-    assert said.loss == pytest.approx(law.loss(*NEXT), rel=1e-6) and said.low <= said.loss <= said.high
+    prediction = fit.predict(*NEXT)
+    assert (
+        prediction.loss == pytest.approx(law.loss(*NEXT), rel=1e-6) and prediction.low <= prediction.loss <= prediction.high
+    )
 
 
 def test_one_run_that_went_wrong_hardly_moves_the_law(quick: None) -> None:
@@ -39,17 +41,17 @@ def test_one_run_that_went_wrong_hardly_moves_the_law(quick: None) -> None:
 
 
 @pytest.mark.slow
-def test_the_interval_holds_about_what_it_says(quick: None) -> None:
-    held = 0
+def test_the_interval_has_about_its_coverage(quick: None) -> None:
+    covered = 0
     for seed in range(10):
-        said = fit_scaling_law(points_of(LAW, noise=0.005, seed=seed)).predict(*NEXT)
-        happened = LAW.loss(*NEXT) * float(np.exp(np.random.default_rng(100 + seed).normal(0, 0.005)))
-        held += said.low <= happened <= said.high
-        assert said.high - said.low < 0.1 * said.loss
-    assert held >= 8
+        prediction = fit_scaling_law(points_of(LAW, noise=0.005, seed=seed)).predict(*NEXT)
+        loss = LAW.loss(*NEXT) * float(np.exp(np.random.default_rng(100 + seed).normal(0, 0.005)))
+        covered += prediction.low <= loss <= prediction.high
+        assert prediction.high - prediction.low < 0.1 * prediction.loss
+    assert covered >= 8
 
 
-def test_the_best_use_of_a_budget_is_the_lowest_loss_there_is() -> None:
+def test_the_optimum_of_a_budget_has_the_lowest_loss() -> None:
     flops = 1e15
     parameters, tokens = LAW.optimal(flops)
     assert 6 * parameters * tokens == pytest.approx(flops)

@@ -1,4 +1,4 @@
-"""Checkpoints that are written while the run goes on."""
+"""Checkpoints written in the background."""
 
 import threading
 from pathlib import Path
@@ -23,15 +23,15 @@ def test_the_run_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
         (folder / "config.json").write_text("{}")
 
     checkpoints.save(progress, state, save_model)
-    assert checkpoints.steps() == []  # not there before it is whole
+    assert checkpoints.steps() == []  # absent until it is complete
     state["w/momentum"].zero_()
     progress.step = 8
     go_on.set()
     checkpoints.wait()
     assert checkpoints.steps() == [7]
-    read, found = checkpoints.load(7, blank)
-    assert read.step == 7
-    assert torch.equal(found["w/momentum"], torch.ones(3, 2)) and found["w/step"].item() == 5.0
+    progress, loaded = checkpoints.load(7, blank)
+    assert progress.step == 7
+    assert torch.equal(loaded["w/momentum"], torch.ones(3, 2)) and loaded["w/step"].item() == 5.0
 
 
 def test_only_the_last_and_the_best_are_kept_and_nothing_unfinished(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_only_the_last_and_the_best_are_kept_and_nothing_unfinished(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000002", "step-000006"]
 
 
-def test_what_goes_wrong_in_the_writing_is_told_by_the_next_call(tmp_path: Path) -> None:
+def test_a_writing_error_is_raised_by_the_next_save(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(Progress(step=1), {}, lambda folder: None)
     checkpoints.wait()

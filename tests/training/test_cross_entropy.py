@@ -1,4 +1,4 @@
-"""The loss that never holds its logits, against torch's own, and its gradients."""
+"""The fused loss and its gradients against torch's."""
 
 import pytest
 import torch
@@ -25,28 +25,28 @@ def test_the_loss_and_its_gradients_are_torchs(
     monkeypatch.setattr(cross_entropy, "LOGITS_PER_CHUNK", logits_per_chunk)
     monkeypatch.setattr(cross_entropy, "CPU_LOGITS_PER_SOFTMAX", 150)
     x, w, targets = inputs(torch.float32)
-    ours = linear_cross_entropy(x, w, targets, label_smoothing=smoothing, z_loss=z_loss)
-    gradients = torch.autograd.grad(ours / 30, (x, w))
+    loss = linear_cross_entropy(x, w, targets, label_smoothing=smoothing, z_loss=z_loss)
+    gradients = torch.autograd.grad(loss / 30, (x, w))
     logits = x @ w.T
-    theirs = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=smoothing)
-    theirs = theirs + z_loss * logits.logsumexp(dim=-1)[targets != -100].square().sum()
-    torch.testing.assert_close(ours, theirs)
-    for mine, expected in zip(gradients, torch.autograd.grad(theirs / 30, (x, w)), strict=True):
-        torch.testing.assert_close(mine, expected)
+    reference = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=smoothing)
+    reference = reference + z_loss * logits.logsumexp(dim=-1)[targets != -100].square().sum()
+    torch.testing.assert_close(loss, reference)
+    for gradient, expected in zip(gradients, torch.autograd.grad(reference / 30, (x, w)), strict=True):
+        torch.testing.assert_close(gradient, expected)
 
 
 def test_in_bfloat16_the_gradients_are_as_near_as_torchs() -> None:
     x, w, targets = inputs(torch.bfloat16)
     exact = F.cross_entropy(x.float() @ w.T, targets, reduction="sum")
     expected = torch.autograd.grad(exact, w)[0]
-    theirs = F.cross_entropy((x @ w.to(x.dtype).T).float(), targets, reduction="sum")
-    far = (torch.autograd.grad(theirs, w)[0] - expected).abs().max()
-    mine = (torch.autograd.grad(linear_cross_entropy(x, w, targets), w)[0] - expected).abs().max()
-    assert mine <= 1.5 * far
+    reference = F.cross_entropy((x @ w.to(x.dtype).T).float(), targets, reduction="sum")
+    reference_error = (torch.autograd.grad(reference, w)[0] - expected).abs().max()
+    error = (torch.autograd.grad(linear_cross_entropy(x, w, targets), w)[0] - expected).abs().max()
+    assert error <= 1.5 * reference_error
 
 
 def test_without_gradients_it_measures_only() -> None:
     x, w, targets = inputs(torch.float32)
     with torch.inference_mode():
-        found = linear_cross_entropy(x, w, targets)
-    torch.testing.assert_close(found, F.cross_entropy(x @ w.T, targets, reduction="sum").detach())
+        loss = linear_cross_entropy(x, w, targets)
+    torch.testing.assert_close(loss, F.cross_entropy(x @ w.T, targets, reduction="sum").detach())

@@ -14,24 +14,24 @@ def batch() -> TensorBatch:
 
 
 def test_label_smoothing_and_z_loss_are_the_formulas() -> None:
-    model, some = tiny_model(), batch()
-    log_p = model(some.input_ids).double().log_softmax(-1)
-    log_z = model(some.input_ids).double().logsumexp(-1)
+    model, tensors = tiny_model(), batch()
+    log_p = model(tensors.input_ids).double().log_softmax(-1)
+    log_z = model(tensors.input_ids).double().logsumexp(-1)
     smoothing, z, total = 0.1, 0.01, 0.0
-    for row, position in (some.targets != -100).nonzero():
-        on_target = -log_p[row, position, some.targets[row, position]]
+    for row, position in (tensors.targets != -100).nonzero():
+        on_target = -log_p[row, position, tensors.targets[row, position]]
         evenly = -log_p[row, position].mean()
         total += ((1 - smoothing) * on_target + smoothing * evenly + z * log_z[row, position] ** 2).item()
-    torch.testing.assert_close(NextToken(smoothing, z).loss(model, some).item(), total, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(NextToken(smoothing, z).loss(model, tensors).item(), total, rtol=1e-5, atol=1e-3)
 
 
 def test_validation_is_plain_cross_entropy() -> None:
-    model, some = tiny_model(), batch()
-    assert NextToken(0.1, 0.1).measure(model, some).item() == NextToken().loss(model, some).item()
+    model, tensors = tiny_model(), batch()
+    assert NextToken(0.1, 0.1).measure(model, tensors).item() == NextToken().loss(model, tensors).item()
 
 
 def test_document_mask_is_a_choice() -> None:
-    model, some = tiny_model(), batch()
-    packed = TensorBatch(some.input_ids, some.targets, torch.tensor([[0] * 8 + [1] * 8] * 4))
-    assert NextToken(document_mask=False).loss(model, packed) == NextToken().loss(model, some)
-    assert NextToken().loss(model, packed) != NextToken().loss(model, some)
+    model, tensors = tiny_model(), batch()
+    packed = TensorBatch(tensors.input_ids, tensors.targets, torch.tensor([[0] * 8 + [1] * 8] * 4))
+    assert NextToken(document_mask=False).loss(model, packed) == NextToken().loss(model, tensors)
+    assert NextToken().loss(model, packed) != NextToken().loss(model, tensors)

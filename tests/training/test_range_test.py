@@ -18,8 +18,8 @@ def test_the_command_draws_and_trains_nothing(tmp_path: Path, capsys: pytest.Cap
     data, out = tiny_dataset(tmp_path), tmp_path / "model"
     arguments = ["--depth", "1", "--model.hidden-size", "32", "--sequence-length", "32", "--batch-size", "4"]
     assert cli.main(["pretrain", str(data), "--out", str(out), *arguments, "--max-steps", "9", "--find-lr"]) == 0
-    said = capsys.readouterr().out
-    assert "the loss falls fastest at" in said and "--optimizer.embedding-learning-rate" in said
+    output = capsys.readouterr().out
+    assert "the loss falls fastest at" in output and "--optimizer.embedding-learning-rate" in output
     page = (out / "lmcraft" / "range_test.html").read_text()
     assert "<polyline" in page and "$" not in page
     assert [file.name for file in (out / "lmcraft").iterdir()] == ["range_test.html"]

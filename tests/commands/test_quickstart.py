@@ -1,0 +1,23 @@
+"""The quickstart: the whole pipeline on a small text."""
+
+from pathlib import Path
+
+import pytest
+
+from lmcraft import QuickstartConfig, cli, load, quickstart
+from lmcraft.errors import UserError
+from tests.tiny import TEXT
+
+
+@pytest.mark.slow
+def test_the_pipeline_runs_on_a_text_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, out = tmp_path / "text.txt", tmp_path / "out"
+    text.write_text(8 * TEXT, encoding="utf-8")
+    arguments = ["quickstart", "--text", str(text), "--out", str(out), "--minutes", "0.05", "--depth", "1"]
+    assert cli.main([*arguments, "--vocab-size", "300"]) == 0
+    output = capsys.readouterr().out
+    assert all(f"== {n}. " in output for n in (1, 2, 3, 4)) and "nats per token" in output
+    assert f"generate {out / 'model'}" in output
+    assert load(out / "model").tokenizer.vocab_size == 300
+    with pytest.raises(UserError, match="already exists: add --overwrite"):
+        quickstart(QuickstartConfig(text=text, out=out))

@@ -1,0 +1,160 @@
+"""The loop with an objective of its own: what it trains on, when it evaluates, saves and samples, and how it stops."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lmcraft.data.loader import Batch, Sample
+from lmcraft.errors import InterruptedRunError, RunError
+from lmcraft.folder import ModelFolder
+from lmcraft.machine import Machine
+from lmcraft.model.transformer import Transformer
+from lmcraft.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
+from lmcraft.training.loop import Trainer, to_device
+from lmcraft.training.objective import NextToken
+from lmcraft.training.processes import Processes
+from tests.tiny import tiny_model
+
+LENGTH = 8
+MACHINE = Machine(torch.device("cpu"), torch.float32, 1e12, "")
+
+
+class CountingDataset:
+    """Rows whose tokens are a function of their index; records the indices that are read."""
+
+    sequence_length = LENGTH
+
+    def __init__(self) -> None:
+        self.indices: list[int] = []
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        self.indices.extend(indices)
+        return Batch.stack([self._sample(index) for index in indices])
+
+    def ordered(self) -> Iterator[Sample]:
+        return (self._sample(index) for index in range(5))
+
+    def _sample(self, index: int) -> Sample:
+        tokens = np.random.default_rng(index).integers(0, 96, LENGTH + 1)
+        return Sample(tokens[:-1], tokens[1:], np.zeros(LENGTH, np.int64))
+
+
+def build(out: Path, objective: NextToken | None = None, **settings: Any) -> Trainer:
+    rate = settings.pop("rate", 0.01)
+    optimizer = OptimizerConfig(
+        name="sgd", learning_rate=rate, embedding_learning_rate=rate, head_learning_rate=rate, scalar_learning_rate=rate
+    )
+    common = {"batch_size": 4, "micro_batch_size": 2, "max_steps": 6, "eval_every": 2, "eval_tokens": 3 * LENGTH}
+    config = TrainConfig(
+        optimizer=optimizer,
+        schedule=ScheduleConfig(name="constant", warmup=0.0),
+        **(common | {"save_every": 3, "sample_every": 4} | settings),
+    )
+
+    def snapshot(model: Transformer) -> Any:
+        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        return lambda folder: torch.save(weights, folder / "weights.pt")
+
+    return Trainer(
+        tiny_model(),
+        objective or NextToken(),
+        CountingDataset(),
+        CountingDataset(),
+        config,
+        MACHINE,
+        ModelFolder(out),
+        snapshot=snapshot,
+        sample=lambda model: "a sample",
+        bytes_per_token=2.0,
+        processes=Processes(),
+    )
+
+
+def rows_of(out: Path, key: str) -> dict[int, float]:
+    rows = [json.loads(line) for line in ModelFolder(out).metrics.read_text().splitlines()]
+    return {row["step"]: row[key] for row in rows if key in row}
+
+
+def test_a_run_evaluates_samples_and_saves_on_its_schedule(tmp_path: Path) -> None:
+    trainer = build(tmp_path)
+    progress = trainer.run()
+    assert progress.step == 6 and progress.tokens == 6 * 4 * LENGTH
+    assert list(rows_of(tmp_path, "loss")) == [1, 2, 3, 4, 5, 6]
+    losses = rows_of(tmp_path, "validation_loss")
+    assert list(losses) == [2, 4, 6] and progress.best_loss == min(losses.values())
+    bits = rows_of(tmp_path, "bits_per_byte")
+    assert bits[6] == pytest.approx(losses[6] / np.log(2) / 2.0)
+    samples = [json.loads(line) for line in ModelFolder(tmp_path).samples.read_text().splitlines()]
+    assert samples == [{"step": 4, "text": "a sample"}, {"step": 6, "text": "a sample"}]
+    kept = {path.name for path in ModelFolder(tmp_path).checkpoints.iterdir()}
+    assert kept == {f"step-{progress.best_step:06d}", "step-000006"}
+    assert (tmp_path / "weights.pt").exists()
+
+
+def test_each_step_reads_its_rows_once_and_in_order(tmp_path: Path) -> None:
+    trainer = build(tmp_path)
+    trainer.run()
+    dataset = trainer.training
+    assert isinstance(dataset, CountingDataset)
+    assert dataset.indices[: 6 * 4] == list(range(6 * 4))
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 2])
+def test_accumulated_gradients_are_those_of_the_batch(tmp_path: Path, micro_batch_size: int) -> None:
+    whole, split = (build(tmp_path, micro_batch_size=size) for size in (4, micro_batch_size))
+    assert whole.gradients(2)[0] == pytest.approx(split.gradients(2)[0], rel=1e-6)
+    for p, q in zip(whole.model.parameters(), split.model.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_a_signal_saves_stops_and_the_resumed_run_is_the_same(tmp_path: Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    build(whole).run()
+
+    class Signal(NextToken):
+        def loss(self, model: Transformer, batch: Any) -> torch.Tensor:
+            if trainer.progress.step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().loss(model, batch)
+
+    trainer = build(stopped, Signal())
+    with pytest.raises(
+        InterruptedRunError, match=r"stopped by a signal after step 4 of 6, .*lmcraft pretrain .* --resume"
+    ) as e:
+        trainer.run()
+    assert e.value.exit_status == 128 + signal.SIGTERM
+    resumed = build(stopped)
+    resumed.model.load_state_dict(torch.load(resumed.checkpoints.path(4) / "weights.pt"))
+    resumed.restore(4)
+    resumed.run()
+    assert rows_of(stopped, "loss") == rows_of(whole, "loss")
+    assert rows_of(stopped, "validation_loss") == rows_of(whole, "validation_loss")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(
+        RunError, match=r"is not a number; the checkpoint of step 0 is intact: lower optimizer\.learning_rate"
+    ):
+        build(tmp_path, rate=1e30).run()
+
+
+def test_the_speed_is_measured_without_changing_the_weights(tmp_path: Path) -> None:
+    trainer = build(tmp_path)
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    assert trainer.seconds_per_step() > 0
+    assert all(torch.equal(before[name], tensor) for name, tensor in trainer.model.state_dict().items())
+
+
+def test_rows_of_one_document_need_no_mask() -> None:
+    ids = np.zeros((2, 4), np.int64)
+    several = np.array([[0, 0, 1, 1], [0, 0, 0, 0]])
+    assert to_device(Batch(ids, ids, ids), MACHINE.device).document_ids is None
+    tensors = to_device(Batch(ids, ids, several), MACHINE.device)
+    assert tensors.document_ids is not None and tensors.document_ids.tolist() == several.tolist()

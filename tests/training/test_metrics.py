@@ -1,0 +1,57 @@
+"""metrics.jsonl and samples.jsonl."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from lmcraft.errors import UserError
+from lmcraft.training.metrics import Metrics, NoMetrics, read_jsonl
+
+
+def open_metrics(folder: Path, step: int = 0) -> Metrics:
+    return Metrics(folder / "metrics.jsonl", folder / "samples.jsonl", step=step, tensorboard=None)
+
+
+def test_rows_are_on_the_disk_at_once(tmp_path: Path) -> None:
+    metrics = open_metrics(tmp_path)
+    metrics.log(1, loss=2.5, learning_rate=0.1)
+    metrics.sample(1, "天地")
+    assert list(read_jsonl(tmp_path / "metrics.jsonl")) == [{"step": 1, "loss": 2.5, "learning_rate": 0.1}]
+    assert "天地" in (tmp_path / "samples.jsonl").read_text(encoding="utf-8")
+    metrics.close()
+
+
+def test_a_resumed_run_drops_the_rows_that_it_writes_again(tmp_path: Path) -> None:
+    metrics = open_metrics(tmp_path)
+    for step in range(1, 6):
+        metrics.log(step, loss=float(step))
+        metrics.sample(step, str(step))
+    metrics.close()
+    metrics = open_metrics(tmp_path, step=3)
+    metrics.log(4, loss=40.0)
+    metrics.close()
+    assert [row["loss"] for row in read_jsonl(tmp_path / "metrics.jsonl")] == [1.0, 2.0, 3.0, 40.0]
+    assert [row["text"] for row in read_jsonl(tmp_path / "samples.jsonl")] == ["1", "2", "3"]
+
+
+def test_a_row_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"step": 1}) + '\n{"step": 2, "lo')
+    assert list(read_jsonl(file)) == [{"step": 1}]
+    assert list(read_jsonl(tmp_path / "missing.jsonl")) == []
+
+
+def test_tensorboard_that_is_not_installed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UserError, match=r"pip install 'lmcraft\[tensorboard\]'"):
+        Metrics(tmp_path / "metrics.jsonl", tmp_path / "samples.jsonl", step=0, tensorboard=tmp_path / "events")
+
+
+def test_other_processes_write_nothing(tmp_path: Path) -> None:
+    metrics = NoMetrics()
+    metrics.log(1, loss=1.0)
+    metrics.sample(1, "text")
+    metrics.close()
+    assert not any(tmp_path.iterdir())

@@ -1,0 +1,43 @@
+"""Signals that stop a run."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from lmcraft.training.signals import StopRequest, stop_on_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_recorded_and_the_handlers_restored(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stop_on_signals() as request:
+        assert not request
+        os.kill(os.getpid(), number)
+        assert request and request.signal_number == number
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_interrupt_stops_at_once() -> None:
+    with stop_on_signals() as request:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert request.signal_number == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_other_threads_have_no_handlers() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    requests: list[StopRequest] = []
+
+    def work() -> None:
+        with stop_on_signals() as request:
+            assert signal.getsignal(signal.SIGTERM) is before
+            requests.append(request)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(requests) == 1 and not requests[0]
