@@ -37,6 +37,9 @@ def automatic(rule: str) -> cyclopts.Parameter:
     return cyclopts.Parameter(show_default=lambda value: value or rule)
 
 
+BY_DEPTH = automatic("set by --depth")
+
+
 class Config:
     """Base class of the commands' configurations."""
 

@@ -1,8 +1,9 @@
 """Model configuration. Field names are Hugging Face's where one exists; `families/` translates the rest."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
+from lmcraft.config import BY_DEPTH, automatic
 from lmcraft.errors import UserError
 
 MAX_SIZE = 2**28  # upper bound of every size, so that a product of two cannot overflow
@@ -33,8 +34,8 @@ class RopeScaling:
     """yarn: dimensions with fewer rotations than this are scaled fully."""
     truncate: bool = True
     """yarn: round those two limits to whole dimensions."""
-    attention_factor: float = 0.0
-    """yarn, longrope: multiplier of queries and keys; 0: set by the type's own rule."""
+    attention_factor: Annotated[float, automatic("set by --model.rope-scaling.rope-type")] = 0.0
+    """yarn, longrope: multiplier of queries and keys."""
     mscale: float = 0.0
     """yarn: with mscale_all_dim, the numerator of the attention factor."""
     mscale_all_dim: float = 0.0
@@ -51,21 +52,21 @@ class TransformerConfig:
 
     family: str = ""
     """Hugging Face model type to save as, if it can express this configuration; empty: the first family that can."""
-    vocab_size: int = 0
-    """Vocabulary size; 0: the tokenizer's."""
-    max_position_embeddings: int = 0
+    vocab_size: Annotated[int, automatic("the tokenizer's")] = 0
+    """Vocabulary size."""
+    max_position_embeddings: Annotated[int, automatic("--sequence-length")] = 0
     """Maximum sequence length, in tokens."""
-    hidden_size: int = 0
+    hidden_size: Annotated[int, BY_DEPTH] = 0
     """Width of the residual stream."""
-    num_hidden_layers: int = 0
+    num_hidden_layers: Annotated[int, BY_DEPTH] = 0
     """Number of blocks."""
-    num_attention_heads: int = 0
+    num_attention_heads: Annotated[int, BY_DEPTH] = 0
     """Query heads."""
-    num_key_value_heads: int = 0
+    num_key_value_heads: Annotated[int, BY_DEPTH] = 0
     """Key-value heads; must divide the query heads (grouped-query attention, arXiv 2305.13245)."""
-    head_dim: int = 0
+    head_dim: Annotated[int, BY_DEPTH] = 0
     """Width of one head."""
-    intermediate_size: int = 0
+    intermediate_size: Annotated[int, BY_DEPTH] = 0
     """Inner width of the feed-forward layer."""
 
     norm: Literal["layernorm", "rmsnorm", "gemma_rmsnorm"] = "rmsnorm"
@@ -82,12 +83,12 @@ class TransformerConfig:
     """Scaling of rotary positions to longer sequences."""
     partial_rotary_factor: float = 1.0
     """Share of each head that is rotated; the remainder carries no position."""
-    sliding_window: int = 0
-    """Window of sliding layers, in tokens, including the token itself (arXiv 2004.05150); 0: full attention."""
+    sliding_window: Annotated[int, automatic("full attention")] = 0
+    """Window of sliding layers, in tokens, including the token itself (arXiv 2004.05150)."""
     layer_types: tuple[LayerType, ...] = ()
     """Type of each layer; empty: all layers slide if sliding_window is set."""
-    rope_local_theta: float = 0.0
-    """Base of the rotary wavelengths in sliding layers, without scaling; 0: same as the other layers."""
+    rope_local_theta: Annotated[float, automatic("--model.rope-theta")] = 0.0
+    """Base of the rotary wavelengths in sliding layers, without scaling."""
     feed_forward: Literal["gelu", "gelu_tanh", "swiglu", "geglu_tanh", "relu2"] = "swiglu"
     """GELU (exact or tanh), SwiGLU or tanh GEGLU (arXiv 2002.05202), or squared ReLU (arXiv 2109.08668)."""
     parallel_residual: bool = False
@@ -96,8 +97,8 @@ class TransformerConfig:
     """RMSNorm of queries and keys (arXiv 2302.05442)."""
     qk_norm_over: Literal["head", "projection"] = "head"
     """QK norm over each head, or over all heads of a token together (OLMo 2)."""
-    query_pre_attn_scalar: float = 0.0
-    """Attention scores are divided by the square root of this; 0: head_dim."""
+    query_pre_attn_scalar: Annotated[float, automatic("--model.head-dim")] = 0.0
+    """Attention scores are divided by the square root of this."""
     attention_bias: Literal["none", "qkv", "all"] = "none"
     """Biases of the attention projections: none, queries/keys/values only, or the output projection as well."""
     mlp_bias: bool = False
@@ -107,8 +108,8 @@ class TransformerConfig:
     scale_embeddings: bool = False
     """Multiply the embeddings by sqrt(hidden_size) (arXiv 1706.03762, section 3.4)."""
 
-    num_experts: int = 0
-    """Number of experts (mixture of experts, arXiv 1701.06538); 0: dense layers."""
+    num_experts: Annotated[int, automatic("dense layers")] = 0
+    """Number of experts (mixture of experts, arXiv 1701.06538)."""
     num_experts_per_tok: int = 0
     """Experts per token."""
     moe_intermediate_size: int = 0
@@ -241,6 +242,8 @@ class InitConfig:
 
 def _fits(value: object, expected: Any) -> bool:
     """Whether a value has a field's type; it may come from an untrusted config.json."""
+    if get_origin(expected) is Annotated:
+        return _fits(value, get_args(expected)[0])
     if get_origin(expected) is Literal:
         return value in get_args(expected)
     if get_origin(expected) is tuple:
@@ -251,4 +254,6 @@ def _fits(value: object, expected: Any) -> bool:
 
 
 def _name(expected: Any) -> str:
+    if get_origin(expected) is Annotated:
+        return _name(get_args(expected)[0])
     return str(expected).removeprefix("typing.") if get_origin(expected) else str(expected.__name__)

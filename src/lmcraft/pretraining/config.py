@@ -7,12 +7,12 @@ from typing import Annotated, Self
 
 from cyclopts import Parameter
 
-from lmcraft.config import Config, automatic, command_config
+from lmcraft.config import BY_DEPTH, Config, automatic, command_config
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 from lmcraft.model.config import InitConfig, TransformerConfig
 from lmcraft.training import depth_rule
-from lmcraft.training.config import BY_DEPTH, TrainConfig
+from lmcraft.training.config import TrainConfig
 
 # Evaluation of a family of runs: the same tokens for every run, so that their losses can be compared.
 SCALING_EVAL_TOKENS = 2**17

@@ -5,9 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from lmcraft.config import automatic
-
-BY_DEPTH = automatic("set by --depth")
+from lmcraft.config import BY_DEPTH, automatic
 
 
 @dataclass(frozen=True, kw_only=True)
