@@ -80,6 +80,12 @@ class FinetuneOptimizerConfig(OptimizerConfig):
     """Optimizer; normuon and muon train the matrices, and AdamW the other weights."""
     learning_rate: Annotated[float, automatic("2e-4 for lora and dora, 2e-5 for full, 5e-5 for last, 1e-3 for head")] = 0.0
     """Learning rate; with normuon and muon, that of the matrices, and by default that of pretraining."""
+    embedding_learning_rate: Annotated[float, automatic("--optimizer.learning-rate")] = 0.0
+    """Learning rate of the embeddings (and so of a tied output projection)."""
+    head_learning_rate: Annotated[float, automatic("--optimizer.learning-rate")] = 0.0
+    """Learning rate of an untied output projection."""
+    scalar_learning_rate: Annotated[float, automatic("--optimizer.learning-rate")] = 0.0
+    """Learning rate of norms and biases."""
     beta2: float = 0.999
     """Decay of Adam's mean of squared gradients."""
 
