@@ -1,7 +1,8 @@
 """Inference: continuing texts with a model.
 
-config              generation settings                     files         generation_config.json
-prompt              from text to prompt, and its checks     sampler       from logits to a token
+generation_settings the table of all generation settings    setting       one of them: bounds, interfaces, help
+generation_config   a checked set of them, and its file     sampler       from logits to a token
+prompt              from text to prompt, and its checks     dry           the DRY repetition penalty
 request             a request, and its state                grammar       structured output
 engine              many requests, one step at a time       scheduler     which tokens the next step computes
 runner              what computes logits, by tier           eager_runner  the tier in plain PyTorch
