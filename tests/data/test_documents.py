@@ -1,4 +1,4 @@
-"""Statistics of stats."""
+"""Statistics of reading."""
 
 import pytest
 

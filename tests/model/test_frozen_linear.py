@@ -1,4 +1,4 @@
-"""QuantizedMatrix frozen layers."""
+"""Quantized frozen layers."""
 
 import pytest
 import torch

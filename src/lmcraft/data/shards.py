@@ -46,8 +46,7 @@ def write_dataset(
         vocab_size: upper bound of token ids.
         eos_token_id: appended to each document, unless None.
         validation: share of the text held out for validation; 0: none.
-        split: "hash" assigns each document by the hash of its text, so equal texts stay together and adding sources moves
-            no document; "tail" holds out the end of the text.
+        split: "hash" assigns documents by the hash of their text, so new sources move no document; "tail" holds out the end.
         shard_tokens: maximum tokens per shard, unless a single document is longer.
         settings: recorded in the manifest.
 
@@ -63,10 +62,10 @@ def write_dataset(
         writers = {name: _SplitWriter(folder, name, dtype, eos_token_id, shard_tokens) for name in (TRAIN, VALIDATION)}
         documents = show_progress(read(stats), stats, "encoding")
         if split == "tail":
-            split_documents = _split_tail(documents, int((1 - validation) * _count_chars(read)))
+            assigned = _split_tail(documents, int((1 - validation) * _count_chars(read)))
         else:
-            split_documents = _split_by_hash(documents, validation)
-        _write_tokens(split_documents, writers, encode_batch)
+            assigned = _split_by_hash(documents, validation)
+        _write_tokens(assigned, writers, encode_batch)
         _check_splits(writers, validation, stats)
         save_tokenizer(folder)
         manifest = {
