@@ -1,0 +1,17 @@
+"""The network, its weights on disk, and its variants with quantized or adapted layers.
+
+transformer        `Transformer` and its `Block`; token ids to logits
+config             `TransformerConfig`, `RopeScaling`, `InitConfig`
+attention          grouped-query attention
+rotary             rotary position embeddings and their scaling
+feedforward        feed-forward layers and mixture of experts
+norm               RMSNorm, Gemma's RMSNorm, LayerNorm
+linear             a linear layer that computes in its input's dtype
+initialization     weight initialization
+storage            model folders: config.json and safetensors
+families           translation between Hugging Face model types and `TransformerConfig`
+adapter            adapter folders in PEFT's format, and merging them
+lora_linear        LoRA and DoRA layers next to the base weights
+frozen_linear      frozen layers with 8-bit or 4-bit weights
+quantized_matrix   8-bit and 4-bit quantization, GPTQ, and the compressed-tensors format
+"""
