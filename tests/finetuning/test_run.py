@@ -12,10 +12,13 @@ from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig, MethodConfig, ObjectiveConfig
 from lmcraft.finetuning.run import FinetuneRun, open_run
 from lmcraft.folder import ModelFolder
+from lmcraft.language_model import LanguageModel
 from lmcraft.machine import choose_machine
 from lmcraft.model_source import open_model
+from lmcraft.tokenizer.train import train_bpe
 from lmcraft.training.processes import Processes
 from tests.finetuning.chat import CHATML, chat_folder, chat_tokenizer, message
+from tests.tiny import TEXT, tiny_model
 
 TOOLS = [{"type": "function", "function": {"name": "clock"}}]
 WITH_TOOLS = (
@@ -97,10 +100,6 @@ def test_settings_of_0_follow_from_the_data(make_run: RunMaker) -> None:
 
 
 def test_a_teacher_of_another_vocabulary_is_refused(make_run: RunMaker, tmp_path: Path) -> None:
-    from lmcraft.language_model import LanguageModel
-    from lmcraft.tokenizer.train import train_bpe
-    from tests.tiny import TEXT, tiny_model
-
     tokenizer = train_bpe([TEXT], vocab_size=270, special_tokens=("<|endoftext|>",))
     LanguageModel(tiny_model(vocab_size=tokenizer.vocab_size), tokenizer).save(tmp_path / "teacher")
     settings = ObjectiveConfig(teacher=str(tmp_path / "teacher"))

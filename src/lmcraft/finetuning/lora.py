@@ -72,9 +72,9 @@ def scale_of(method: MethodConfig) -> float:
 def adapter_config(model: Transformer, method: MethodConfig, base: str) -> dict[str, Any]:
     """The contents of PEFT's adapter_config.json; `base` is the address of the base model."""
     adapted = {hf_name.removesuffix(".weight"): len(names) for hf_name, names in _stacks(model)}
-    all_ = [hf_name.removesuffix(".weight") for hf_name, _ in family_for(model.config).stacks(model.config)]
-    others = [module for module in all_ if module not in adapted]
-    stacks = {_unique_suffix(module, others): n for module, n in adapted.items()}
+    modules = [hf_name.removesuffix(".weight") for hf_name, _ in family_for(model.config).stacks(model.config)]
+    not_adapted = [module for module in modules if module not in adapted]
+    stacks = {_unique_suffix(module, not_adapted): n for module, n in adapted.items()}
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -141,8 +141,8 @@ def _last(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _unique_suffix(name: str, others: Sequence[str]) -> str:
+def _unique_suffix(name: str, other_names: Sequence[str]) -> str:
     """The shortest suffix of a dotted name that no other name has."""
     parts = name.split(".")
     suffixes = (".".join(parts[start:]) for start in reversed(range(len(parts))))
-    return next(suffix for suffix in suffixes if not any(f".{other}".endswith(f".{suffix}") for other in others))
+    return next(suffix for suffix in suffixes if not any(f".{other}".endswith(f".{suffix}") for other in other_names))

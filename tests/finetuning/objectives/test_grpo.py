@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from lmcraft.finetuning.encoding import ExampleEncoder
+from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.objectives.grpo import GRPO, GroupRelativeLoss
 from lmcraft.finetuning.reference import frozen_model
 from lmcraft.finetuning.run import FinetuneRun
@@ -15,7 +17,7 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.training.loop import to_device
 from tests.finetuning.chat import chat_model, chat_tokenizer
 from tests.finetuning.objectives.conformance import CHATS, ObjectiveConformance, all_rows, log_probs
-from tests.finetuning.objectives.test_rollouts import prompt_batch, prompt_rows, sampler_of
+from tests.finetuning.objectives.test_rollouts import EXAMPLES, prompt_batch, prompt_rows, sampler_of
 
 
 def loss_of(reference: Any = None, beta: float = 0.0, **settings: Any) -> GroupRelativeLoss:
@@ -114,10 +116,6 @@ def test_validation_is_the_negative_mean_reward_of_each_prompt() -> None:
 
 
 def test_examples_are_prompts_without_targets() -> None:
-    from lmcraft.finetuning.encoding import ExampleEncoder
-    from lmcraft.finetuning.head import Labels
-    from tests.finetuning.objectives.test_rollouts import EXAMPLES
-
     tokens = GRPO().encode(EXAMPLES, ExampleEncoder(chat_tokenizer(), [0]), Labels(), 5)
     assert all((example.targets < 0).all() for example in tokens)
     assert [float(example.values[0]) for example in tokens if example.values is not None] == [5, 6]

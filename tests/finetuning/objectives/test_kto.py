@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from lmcraft.errors import UserError
+from lmcraft.finetuning.encoding import ExampleEncoder
+from lmcraft.finetuning.examples import Judgment
+from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.objectives.kto import KTO
 from lmcraft.finetuning.run import FinetuneRun
 from lmcraft.finetuning.training_data import repack
 from lmcraft.model.transformer import Transformer
+from tests.finetuning.chat import chat_tokenizer, message
 from tests.finetuning.objectives.conformance import CHATS, ObjectiveConformance, answer_log_probs
 
 
@@ -73,12 +78,6 @@ def test_desirable_answers_become_more_likely_and_mismatched_ones_are_constants(
 
 
 def test_each_example_has_the_answer_of_the_next_one() -> None:
-    from lmcraft.errors import UserError
-    from lmcraft.finetuning.encoding import ExampleEncoder
-    from lmcraft.finetuning.examples import Judgment
-    from lmcraft.finetuning.head import Labels
-    from tests.finetuning.chat import chat_tokenizer, message
-
     judgments = [Judgment(tuple(messages), desirable=n == 0) for n, messages in enumerate(CHATS[:3])]
     encoder = ExampleEncoder(chat_tokenizer(), [0])
     encoded = KTO().encode(judgments, encoder, Labels())

@@ -5,8 +5,13 @@ from typing import Any
 
 import torch
 
+from lmcraft.finetuning.encoding import ExampleEncoder
+from lmcraft.finetuning.examples import Conversation
+from lmcraft.finetuning.head import Labels
+from lmcraft.finetuning.objectives.sft import SupervisedFinetuning
 from lmcraft.finetuning.run import FinetuneRun
 from lmcraft.model.transformer import Transformer
+from tests.finetuning.chat import chat_tokenizer
 from tests.finetuning.objectives.conformance import CHATS, ObjectiveConformance, answer_log_probs, encode_answer
 
 
@@ -35,12 +40,6 @@ class TestSFTWithPenalty(TestSFT):
 
 
 def test_the_answers_of_all_turns_are_trained() -> None:
-    from lmcraft.finetuning.encoding import ExampleEncoder
-    from lmcraft.finetuning.examples import Conversation
-    from lmcraft.finetuning.head import Labels
-    from lmcraft.finetuning.objectives.sft import SupervisedFinetuning
-    from tests.finetuning.chat import chat_tokenizer
-
     example = Conversation((*CHATS[0], *CHATS[1]))
     (tokens,) = SupervisedFinetuning().encode([example], ExampleEncoder(chat_tokenizer(), [0]), Labels())
     text = chat_tokenizer().decode(torch.tensor(tokens.targets[tokens.targets >= 0]).tolist(), skip_special_tokens=False)

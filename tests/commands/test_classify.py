@@ -1,0 +1,50 @@
+"""`lmcraft classify`: labels of texts from arguments or standard input."""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmcraft.cli import main
+from lmcraft.finetuning.config import MethodConfig
+from lmcraft.finetuning.head import Labels, add_head
+from lmcraft.finetuning.text_classifier import Classifier
+from lmcraft.finetuning.tuned_model import snapshot
+from tests.finetuning.chat import chat_model, chat_tokenizer
+
+TEXTS = ["the fox", "the lazy dog jumps"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model, labels, out = chat_model(), Labels(("a", "b", "c")), tmp_path_factory.mktemp("classifier")
+    torch.manual_seed(0)
+    add_head(model, 3)
+    snapshot(model, MethodConfig(name="full"), "base", chat_tokenizer(), (0,), labels)(out)
+    labels.save(out)
+    return out
+
+
+def test_each_text_has_a_line_with_label_and_probability(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", str(folder), *TEXTS, "--device", "cpu", "--precision", "fp32"]) == 0
+    expected = []
+    for text, row in zip(TEXTS, Classifier.load(folder).probabilities(TEXTS), strict=True):
+        label = max(row, key=row.__getitem__)
+        expected.append(f"{label}\t{row[label]:.3f}\t{text}")
+    assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_texts_are_lines_of_standard_input(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{text}\n" for text in TEXTS)))
+    assert main(["classify", str(folder), "--all-labels", "--device", "cpu", "--precision", "fp32"]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[-1] for line in lines] == TEXTS
+    assert all([column[0] for column in line[1:-1]] == ["a", "b", "c"] for line in lines)
+
+
+def test_a_folder_without_a_classifier_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", str(tmp_path), "text", "--device", "cpu"]) == 2
+    assert "holds no classifier" in capsys.readouterr().err
