@@ -5,6 +5,7 @@
 | `cli`, `commands` | the command line: one file per command |
 | `server` | the OpenAI-compatible server and its pages |
 | `finetuning`, `pretraining` | training a model on examples, and from scratch |
+| `conversion` | export, quantization and description of models |
 | `reports` | HTML reports of runs |
 | `language_model`, `inference` | loading a model and generating text |
 | `training` | the training loop |
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from lmcraft.commands.chat import chat as chat
     from lmcraft.commands.classify import ClassifyConfig as ClassifyConfig
     from lmcraft.commands.classify import classify as classify
-    from lmcraft.commands.export import ExportConfig as ExportConfig
     from lmcraft.commands.export import export as export
     from lmcraft.commands.finetune import finetune as finetune
     from lmcraft.commands.generate import GenerateConfig as GenerateConfig
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from lmcraft.commands.pretrain import pretrain as pretrain
     from lmcraft.commands.pull import PullConfig as PullConfig
     from lmcraft.commands.pull import pull as pull
-    from lmcraft.commands.quantize import QuantizeConfig as QuantizeConfig
     from lmcraft.commands.quantize import quantize as quantize
     from lmcraft.commands.quickstart import QuickstartConfig as QuickstartConfig
     from lmcraft.commands.quickstart import quickstart as quickstart
@@ -48,6 +47,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.tokenizer import TokenizerTrainConfig as TokenizerTrainConfig
     from lmcraft.commands.tokenizer import inspect_tokenizer as inspect_tokenizer
     from lmcraft.commands.tokenizer import train_tokenizer as train_tokenizer
+    from lmcraft.conversion.config import ExportConfig as ExportConfig
+    from lmcraft.conversion.config import QuantizeConfig as QuantizeConfig
     from lmcraft.errors import LmcraftError as LmcraftError
     from lmcraft.errors import UserError as UserError
     from lmcraft.finetuning.config import FinetuneConfig as FinetuneConfig

@@ -32,10 +32,10 @@ def line_printer(*, quiet: bool = False) -> PrintLine:
 
 
 def print_result(*parts: RenderableType) -> None:
-    """Print tables and text to standard output."""
+    """Print tables and text to standard output; text as it is, however long."""
     console = Console(highlight=False)
     for part in parts:
-        console.print(part)
+        console.print(part, markup=False, soft_wrap=isinstance(part, str))
 
 
 def key_value_table(title: str, rows: Mapping[str, str]) -> Table:

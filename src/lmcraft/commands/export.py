@@ -1,75 +1,9 @@
 """`lmcraft export`: convert a model to another number type or format, and check that it computes the same."""
 
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
 
-from lmcraft.config import Config, automatic, command_config
-from lmcraft.errors import RunError, UserError
-from lmcraft.folder import ModelFolder, atomic_write, write_lineage
+from lmcraft.conversion.config import ExportConfig
 from lmcraft.terminal import refuse_existing
-
-if TYPE_CHECKING:
-    import torch
-
-    from lmcraft.gguf import Quantization
-    from lmcraft.language_model import LanguageModel
-    from lmcraft.model_source import ModelSource
-
-PROBE = (
-    "The capital of France is Paris. In 2026, 7 x 8 = 56.\n\ndef read(path):\n    with open(path) as file:\n"
-    "        return file.read()\n\n天地玄黄，宇宙洪荒。日月盈昃，辰宿列张。\n"
-)
-CONVERSATION = ({"role": "user", "content": "Hello! 你好"}, {"role": "assistant", "content": "Hi."})
-PROBE_TOKENS = 128
-# Largest difference of the logits, relative to their spread. The rounding of each type stays well below.
-TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 6e-2, "q8_0": 1.5e-1}
-GGUF_TYPES: dict[str, "Quantization"] = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "q8_0": "q8_0"}
-MODEL_CARD_FILES = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")
-
-
-@command_config
-@dataclass(frozen=True)
-class ExportConfig(Config):
-    """Convert a model to another number type or format, load the result, and compare it with the original on a probe text.
-
-    A PEFT adapter is merged into its base model.
-    """
-
-    model: str
-    """Model folder, GGUF file or address."""
-    out: Path
-    """Model folder to write, or a file for GGUF."""
-    format: Literal["auto", "hf", "gguf"] = "auto"
-    """A Hugging Face folder, or a GGUF file for llama.cpp; auto: GGUF if --out ends in .gguf."""
-    dtype: Literal["keep", "float32", "bfloat16", "float16", "q8_0"] = "keep"
-    """Number type of the weights; q8_0 (8.5 bits per weight) is only for GGUF."""
-    max_shard_size: float = 5.0
-    """Maximum size of a weight file, in gigabytes; larger models are split into several."""
-    tolerance: Annotated[float, automatic("as much as rounding explains")] = 0.0
-    """Largest allowed difference of the logits, relative to their spread."""
-    keep_adapter: bool = False
-    """When MODEL is an adapter: export only the adapter instead of merging it."""
-    overwrite: bool = False
-    """Replace --out if it exists."""
-
-    def resolved(self) -> "ExportConfig":
-        if self.dtype == "q8_0" and self.kind == "hf":
-            raise UserError("dtype='q8_0' is only for GGUF: choose float32, bfloat16 or float16, or --format gguf")
-        if self.keep_adapter and self.kind == "gguf":
-            raise UserError(
-                "keep_adapter=true is not supported for GGUF: leave --keep-adapter out, or choose a folder for --out"
-            )
-        if not self.max_shard_size > 0:
-            raise UserError(f"max_shard_size={self.max_shard_size:g} must be greater than 0 gigabytes")
-        if self.tolerance < 0:
-            raise UserError(f"tolerance={self.tolerance:g} must not be negative; 0 sets it by the number type")
-        return self
-
-    @property
-    def kind(self) -> str:
-        return ("gguf" if self.out.suffix == ".gguf" else "hf") if self.format == "auto" else self.format
 
 
 def export(config: ExportConfig) -> Path:
@@ -79,108 +13,10 @@ def export(config: ExportConfig) -> Path:
         UserError: there is no such model, the format cannot express it, or `out` exists.
         RunError: the result differs from the original by more than the tolerance.
     """
-    import torch
-
-    from lmcraft.language_model import LanguageModel
-    from lmcraft.model_source import open_model
+    from lmcraft.conversion.model_export import export_model
 
     config = config.resolved()
     refuse_existing(config.out, overwrite=config.overwrite)
-    with open_model(config.model) as source:
-        original = LanguageModel.of(source, dtype=torch.float32)
-        ids = (original.tokenizer.encode(PROBE) or [0])[
-            : min(PROBE_TOKENS, original.transformer.config.max_position_embeddings)
-        ]
-        expected, conversation = _compute_logits(original, ids), _render_conversation(original)
-        model = LanguageModel.of(source)
-        if config.dtype in ("float32", "bfloat16", "float16"):
-            model.transformer.to(getattr(torch, config.dtype))
-        dtype = str(model.transformer.embed_tokens.weight.dtype).removeprefix("torch.")
-        dtype = "q8_0" if config.dtype == "q8_0" else dtype
-        with atomic_write(config.out) as temporary:
-            if config.keep_adapter:
-                _write_adapter(source, temporary, None if config.dtype == "keep" else getattr(torch, config.dtype))
-            elif config.kind == "gguf":
-                _write_gguf(model, source, temporary, GGUF_TYPES[dtype])
-            else:
-                _write_folder(model, source, temporary, int(config.max_shard_size * 1e9))
-            address = f"gguf:{temporary}" if config.kind == "gguf" else str(temporary)
-            exported = LanguageModel.load(address, dtype=torch.float32)
-            tolerance = config.tolerance or TOLERANCE[dtype]
-            same_template = _render_conversation(exported) == conversation
-            _check(expected, _compute_logits(exported, ids), tolerance, same_template=same_template)
+    print(export_model(config))
     print(config.out)
     return config.out
-
-
-def _write_folder(model: "LanguageModel", source: "ModelSource", folder: Path, max_shard_size: int) -> None:
-    model.save(folder, max_shard_size=max_shard_size)
-    if source.path.is_dir():
-        for pattern in MODEL_CARD_FILES:
-            for file in source.path.glob(pattern):
-                shutil.copy(file, folder)
-    write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)
-
-
-def _write_adapter(source: "ModelSource", folder: Path, dtype: "torch.dtype | None") -> None:
-    from lmcraft.model.adapter import save_adapter
-
-    if source.adapter is None:
-        raise UserError(f"'{source.path}' is not an adapter: leave --keep-adapter out")
-    save_adapter(source.adapter, folder, dtype)
-    write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)
-
-
-def _write_gguf(model: "LanguageModel", source: "ModelSource", file: Path, kind: "Quantization") -> None:
-    from lmcraft.gguf import write_gguf
-    from lmcraft.model.families import family_for
-    from lmcraft.model.families.lmcraft import LMCRAFT
-
-    config = model.transformer.config
-    family = family_for(config)
-    if family is LMCRAFT:
-        raise UserError("no Hugging Face family has this model's architecture, so GGUF cannot express it: use --format hf")
-    tensors = family.to_hf(config, model.transformer.state_dict())
-    write_gguf(
-        file,
-        family.write_config(config) | model.token_ids(),
-        tensors.items(),
-        model.tokenizer,
-        kind,
-        name=source.name,
-        license=source.license,
-    )
-
-
-def _compute_logits(model: "LanguageModel", ids: list[int]) -> "torch.Tensor":
-    import torch
-
-    with torch.inference_mode():
-        logits: torch.Tensor = model.transformer(torch.tensor([ids]))
-    return logits[0]
-
-
-def _render_conversation(model: "LanguageModel") -> str | None:
-    if model.tokenizer.chat_template is None:
-        return None
-    return model.tokenizer.apply_chat_template(CONVERSATION)
-
-
-def _check(expected: "torch.Tensor", actual: "torch.Tensor", tolerance: float, *, same_template: bool) -> None:
-    """Print the difference between the export and the original.
-
-    Raises:
-        RunError: it is larger than the tolerance, or the chat template renders another text.
-    """
-    spread = (expected - expected.mean(dim=-1, keepdim=True)).norm()
-    difference = float((actual - expected).norm() / (spread or 1.0))
-    agreement = float((actual.argmax(dim=-1) == expected.argmax(dim=-1)).double().mean())
-    result = (
-        f"logits differ by {difference:.2g} of their spread (at most {tolerance:g} allowed), "
-        f"{agreement:.0%} of the most likely tokens agree"
-    )
-    if not difference <= tolerance:  # also if it is NaN
-        raise RunError(f"the export differs from the original: {result}; nothing was written")
-    if not same_template:
-        raise RunError("the export differs from the original: its chat template renders another text; nothing was written")
-    print(f"checked: {result}")

@@ -1,10 +1,7 @@
 """`lmcraft inspect`: a model's architecture, size and origin."""
 
 import json
-import re
-from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmcraft.config import Config, command_config
@@ -12,20 +9,6 @@ from lmcraft.terminal import format_bytes, key_value_table, print_result
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from lmcraft.model.config import TransformerConfig
-
-BITS_PER_WEIGHT = {"float32": 32.0, "bfloat16": 16.0, "q8_0": 8.5, "q4_0": 4.5}
-PARTS = {  # by a word in a weight's name
-    "embed_tokens": "embeddings",
-    "embed_positions": "positions",
-    "lm_head": "output projection",
-    "attention": "attention",
-    "router": "experts",
-    "experts": "experts",
-    "feed_forward": "feed-forward",
-    "norm": "norms",
-}
 
 
 @command_config
@@ -45,91 +28,14 @@ def inspect(config: InspectConfig) -> dict[str, Any]:
     Raises:
         UserError: there is no such model, or it is damaged.
     """
-    description = describe(config.model)
+    from lmcraft.conversion.model_description import describe_model
+
+    description = describe_model(config.model)
     if config.json:
         print(json.dumps(description, indent=2, ensure_ascii=False))
     else:
         print_result(*_tables(description))
     return description
-
-
-def describe(address: str | Path) -> dict[str, Any]:
-    """The description of a model, without loading its weights.
-
-    Raises:
-        UserError: there is no such model, or it is damaged.
-    """
-    import torch
-
-    from lmcraft.model.transformer import Transformer
-    from lmcraft.model_source import open_model
-
-    with open_model(address) as source:
-        config = source.checkpoint.config()
-        with torch.device("meta"):
-            model = Transformer(config)
-        parameters = Counter[str]()
-        for name, parameter in model.named_parameters():
-            parameters[_part(name)] += parameter.numel()
-        total = parameters.total()
-        per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
-        return {
-            "model": str(address),
-            "architecture": _architecture(config),
-            "parameters": dict(parameters) | {"total": total, "active": _active(config, total)},
-            "bytes": {kind: round(total * bits / 8) for kind, bits in BITS_PER_WEIGHT.items()},
-            "cache_bytes": {
-                "per token": 2 * per_token,
-                "full context": 2 * per_token * config.max_position_embeddings,
-            },
-            "tokenizer": {
-                "tokens": source.tokenizer.vocab_size,
-                "eos_token_ids": list(source.eos_token_ids),
-                "chat_template": source.tokenizer.chat_template,
-            },
-            "license": source.license,
-            "lineage": source.lineage,
-        }
-
-
-def _part(name: str) -> str:
-    words = re.split(r"[._]", name)
-    if words[-2] == "norm":
-        return "norms"
-    return next(part for word, part in PARTS.items() if word in name)
-
-
-def _active(config: "TransformerConfig", total: int) -> int:
-    """The parameters that a token uses: all but the experts that it is not routed to."""
-    idle = config.num_experts - config.num_experts_per_tok
-    expert = (3 if config.is_gated else 2) * config.hidden_size * config.moe_intermediate_size
-    return total - sum(map(config.has_experts, range(config.num_hidden_layers))) * idle * expert
-
-
-def _architecture(config: "TransformerConfig") -> dict[str, str]:
-    heads = f"{config.num_attention_heads} heads of {config.head_dim}"
-    if config.num_key_value_heads != config.num_attention_heads:
-        heads += f", {config.num_key_value_heads} of keys and values"
-    sliding = sum(map(config.is_sliding, range(config.num_hidden_layers)))
-    windows = f"{sliding} of {config.num_hidden_layers} layers attend to {config.sliding_window:,} tokens" if sliding else ""
-    experts = f"{config.num_experts_per_tok} of {config.num_experts} experts of {config.moe_intermediate_size:,}"
-    dense = f"{config.feed_forward}, {config.intermediate_size:,} wide"
-    rotary = f"rotary, base {config.rope_theta:g}"
-    if config.rope_scaling.rope_type != "default":
-        rotary += f", scaled {config.rope_scaling.factor:g} times ({config.rope_scaling.rope_type})"
-    norm = {"before": "before", "after": "after", "both": "before and after"}[config.norm_placement]
-    rows = {
-        "family": config.family or "lmcraft",
-        "layers": f"{config.num_hidden_layers}, {config.hidden_size:,} wide" + ", parallel" * config.parallel_residual,
-        "attention": heads + ", QK norm" * config.qk_norm,
-        "windows": windows,
-        "feed-forward": f"{config.feed_forward}, {experts}" if config.num_experts else dense,
-        "norms": f"{config.norm}, {norm} each sub-layer",
-        "positions": rotary if config.position == "rotary" else "learned",
-        "context": f"{config.max_position_embeddings:,} tokens",
-        "vocabulary": f"{config.vocab_size:,} tokens" + ", tied" * config.tie_word_embeddings,
-    }
-    return {name: value for name, value in rows.items() if value}
 
 
 def _tables(description: dict[str, Any]) -> list["Table"]:

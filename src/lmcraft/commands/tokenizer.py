@@ -7,8 +7,11 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal
 
+from rich.table import Table
+from rich.text import Text
+
 from lmcraft.config import Config, command_config
-from lmcraft.terminal import refuse_existing
+from lmcraft.terminal import print_result, refuse_existing
 
 
 @command_config
@@ -103,10 +106,6 @@ def inspect_tokenizer(config: TokenizerInspectConfig) -> None:
     Raises:
         UserError: there is no tokenizer.
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from lmcraft.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(config.tokenizer)
@@ -117,13 +116,10 @@ def inspect_tokenizer(config: TokenizerInspectConfig) -> None:
         token = tokenizer.token_bytes(token_id)
         # repr shows white space and control characters; Text keeps rich from interpreting [markup] in a token
         table.add_row(str(token_id), Text(repr(token.decode("utf-8", "replace"))), token.hex(" "))
-    console = Console()
-    console.print(table)
     characters = len(data.decode("utf-8", "replace"))
     exact = tokenizer.decode_bytes(ids, skip_special_tokens=False) == data
-    console.print(
+    summary = (
         f"{len(ids):,} tokens, {characters / max(len(ids), 1):.2f} characters per token, "
-        f"{len(data) / max(len(ids), 1):.2f} bytes per token; the round trip is {'exact' if exact else 'not exact'}",
-        soft_wrap=True,
-        highlight=False,
+        f"{len(data) / max(len(ids), 1):.2f} bytes per token; the round trip is {'exact' if exact else 'not exact'}"
     )
+    print_result(table, summary)

@@ -49,8 +49,8 @@ def make_plan(config: PlanConfig) -> Plan:
         model = _meta_model(config)
         memory = _estimate_memory(config, model, machine.dtype)
         seconds = _measure_seconds(replace(run, config=config))
-    most = torch.cuda.max_memory_allocated() if machine.device.type == "cuda" else peak_memory()
-    memory["program and buffers"] = max(0, most - sum(memory.values()))
+    peak_bytes = torch.cuda.max_memory_allocated() if machine.device.type == "cuda" else peak_memory()
+    memory["program and buffers"] = max(0, peak_bytes - sum(memory.values()))
     return _build_plan(config, model, machine, memory, seconds)
 
 

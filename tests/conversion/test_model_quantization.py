@@ -1,4 +1,4 @@
-"""`quantize`, as a person types it, and the integers that it writes."""
+"""`lmcraft quantize`: the integers that it writes, and its errors."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lmcraft.cli import main
-from lmcraft.commands import quantize as quantize_module
+from lmcraft.conversion import model_quantization
 from lmcraft.inference import quantization
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.decoder import unsupported_reason
@@ -96,10 +96,10 @@ def test_transformers_opens_the_folder(home: Path, tmp_path: Path) -> None:
 
     assert main(command(home, tmp_path / "out", "--bits", "4")) == 0
     ids = torch.tensor([[1, 2, 3, 4, 5]])
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    reference = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
     with torch.no_grad():
         expected = load(tmp_path / "out", dtype=torch.float32).transformer(ids)
-        torch.testing.assert_close(theirs(ids).logits, expected, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(reference(ids).logits, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_bad_input_is_one_sentence(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,6 +127,6 @@ def test_an_interrupt_leaves_nothing(home: Path, tmp_path: Path, monkeypatch: py
     def interrupted(*arguments: object, **settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(quantize_module, "write_lineage", interrupted)
+    monkeypatch.setattr(model_quantization, "write_lineage", interrupted)
     assert main(command(home, tmp_path / "out")) == 130
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lmcraft.cli import main
-from lmcraft.commands import export as export_module
+from lmcraft.conversion import model_export
 from lmcraft.language_model import LanguageModel, load
 from lmcraft.tokenizer.train import train_characters
 from tests.inference.helpers import TEXT, language_model, tokenizer
@@ -74,9 +74,9 @@ def test_export_to_a_folder(folder: Path, tmp_path: Path, dtype: str, capsys: py
     if dtype == "keep":
         from transformers import AutoModelForCausalLM
 
-        theirs = AutoModelForCausalLM.from_pretrained(out)
+        reference = AutoModelForCausalLM.from_pretrained(out)
         ids = tokenizer().encode("Once upon a time")
-        expected = theirs(torch.tensor([ids])).logits
+        expected = reference(torch.tensor([ids])).logits
         torch.testing.assert_close(exported.transformer(torch.tensor([ids])), expected, atol=1e-4, rtol=1e-4)
 
 
@@ -124,13 +124,13 @@ def test_what_is_not_the_same_model_is_not_written(
     out = tmp_path / "out"
     assert main(["export", str(folder), str(out), "--dtype", "bfloat16", "--tolerance", "1e-9"]) == 1
     assert "differs from the original" in capsys.readouterr().err
-    write = export_module._write_folder
+    write = model_export._write_folder
 
     def spoil(model: LanguageModel, *arguments: object) -> None:
         model.tokenizer._config["chat_template"] = "another"
         write(model, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(export_module, "_write_folder", spoil)
+    monkeypatch.setattr(model_export, "_write_folder", spoil)
     assert main(["export", str(folder), str(out)]) == 1
     assert "chat template" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,84 @@
+"""The settings of `lmcraft export` and `lmcraft quantize`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from lmcraft.config import Config, automatic, command_config
+from lmcraft.errors import UserError
+
+TOKENS_PER_SEQUENCE = 256  # of a text that quantization reads; fewer if the model's context is shorter
+MIN_SEQUENCES = 4  # for calibration and evaluation together
+
+
+@command_config
+@dataclass(frozen=True)
+class ExportConfig(Config):
+    """Convert a model to another number type or format, load the result, and compare it with the original on a probe text.
+
+    A PEFT adapter is merged into its base model.
+    """
+
+    model: str
+    """Model folder, GGUF file or address."""
+    out: Path
+    """Model folder to write, or a file for GGUF."""
+    format: Literal["auto", "hf", "gguf"] = "auto"
+    """A Hugging Face folder, or a GGUF file for llama.cpp; auto: GGUF if --out ends in .gguf."""
+    dtype: Literal["keep", "float32", "bfloat16", "float16", "q8_0"] = "keep"
+    """Number type of the weights; q8_0 (8.5 bits per weight) is only for GGUF."""
+    max_shard_size: float = 5.0
+    """Maximum size of a weight file, in gigabytes; larger models are split into several."""
+    tolerance: Annotated[float, automatic("as much as rounding explains")] = 0.0
+    """Largest allowed difference of the logits, relative to their spread."""
+    keep_adapter: bool = False
+    """When MODEL is an adapter: export only the adapter instead of merging it."""
+    overwrite: bool = False
+    """Replace --out if it exists."""
+
+    def resolved(self) -> "ExportConfig":
+        if self.dtype == "q8_0" and self.kind == "hf":
+            raise UserError("dtype='q8_0' is only for GGUF: choose float32, bfloat16 or float16, or --format gguf")
+        if self.keep_adapter and self.kind == "gguf":
+            raise UserError(
+                "keep_adapter=true is not supported for GGUF: leave --keep-adapter out, or choose a folder for --out"
+            )
+        if not self.max_shard_size > 0:
+            raise UserError(f"max_shard_size={self.max_shard_size:g} must be greater than 0 gigabytes")
+        if self.tolerance < 0:
+            raise UserError(f"tolerance={self.tolerance:g} must not be negative; 0 sets it by the number type")
+        return self
+
+    @property
+    def kind(self) -> str:
+        return ("gguf" if self.out.suffix == ".gguf" else "hf") if self.format == "auto" else self.format
+
+
+@command_config
+@dataclass(frozen=True)
+class QuantizeConfig(Config):
+    """Quantize a model to 8 or 4 bits per weight, and report the cost in quality on your own text.
+
+    The first half of the text is for calibration (4 bits), the second half for evaluation: perplexity, KL divergence, and
+    how often both models predict the same token. Embeddings and output projection are not quantized.
+    """
+
+    model: str
+    """Model folder, GGUF file or address."""
+    out: Path
+    """Model folder to write."""
+    text: Path
+    """Text file that resembles what the model will read and write."""
+    bits: Literal[8, 4] = 8
+    """Bits per weight; 8: one scale per row; 4: one scale per 32 weights of a row."""
+    method: Literal["gptq", "nearest"] = "gptq"
+    """Rounding to 4 bits: gptq compensates each rounding error in the following weights; nearest only rounds."""
+    tokens: int = 8192
+    """Number of tokens to use, half for calibration and half for evaluation."""
+    overwrite: bool = False
+    """Replace --out if it exists."""
+
+    def resolved(self) -> "QuantizeConfig":
+        if self.tokens < MIN_SEQUENCES * TOKENS_PER_SEQUENCE:
+            raise UserError(f"tokens={self.tokens} must be at least {MIN_SEQUENCES * TOKENS_PER_SEQUENCE}")
+        return self

@@ -1,0 +1,124 @@
+"""Writes a model in another number type or format, and checks that the result computes the same."""
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from lmcraft.conversion.config import ExportConfig
+from lmcraft.errors import RunError, UserError
+from lmcraft.folder import ModelFolder, atomic_write, write_lineage
+from lmcraft.gguf import Quantization, write_gguf
+from lmcraft.language_model import LanguageModel
+from lmcraft.model.adapter import save_adapter
+from lmcraft.model.families import family_for
+from lmcraft.model.families.lmcraft import LMCRAFT
+from lmcraft.model_source import ModelSource, open_model
+
+PROBE = (
+    "The capital of France is Paris. In 2026, 7 x 8 = 56.\n\ndef read(path):\n    with open(path) as file:\n"
+    "        return file.read()\n\n天地玄黄，宇宙洪荒。日月盈昃，辰宿列张。\n"
+)
+CONVERSATION = ({"role": "user", "content": "Hello! 你好"}, {"role": "assistant", "content": "Hi."})
+PROBE_TOKENS = 128
+# Largest difference of the logits, relative to their spread. The rounding of each type stays well below.
+TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 6e-2, "q8_0": 1.5e-1}
+GGUF_TYPES: dict[str, Quantization] = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "q8_0": "q8_0"}
+MODEL_CARD_FILES = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")
+
+
+def export_model(config: ExportConfig) -> str:
+    """Write `out` if the result passes the check, and return a sentence about the differences.
+
+    Raises:
+        UserError: there is no such model, the format cannot express it, or `out` exists.
+        RunError: the result differs from the original by more than the tolerance.
+    """
+    with open_model(config.model) as source:
+        original = LanguageModel.of(source, dtype=torch.float32)
+        ids = (original.tokenizer.encode(PROBE) or [0])[
+            : min(PROBE_TOKENS, original.transformer.config.max_position_embeddings)
+        ]
+        expected, conversation = _compute_logits(original, ids), _render_conversation(original)
+        model = LanguageModel.of(source)
+        if config.dtype in ("float32", "bfloat16", "float16"):
+            model.transformer.to(getattr(torch, config.dtype))
+        dtype = str(model.transformer.embed_tokens.weight.dtype).removeprefix("torch.")
+        dtype = "q8_0" if config.dtype == "q8_0" else dtype
+        with atomic_write(config.out) as temporary:
+            if config.keep_adapter:
+                _write_adapter(source, temporary, None if config.dtype == "keep" else getattr(torch, config.dtype))
+            elif config.kind == "gguf":
+                _write_gguf(model, source, temporary, GGUF_TYPES[dtype])
+            else:
+                _write_folder(model, source, temporary, int(config.max_shard_size * 1e9))
+            address = f"gguf:{temporary}" if config.kind == "gguf" else str(temporary)
+            exported = LanguageModel.load(address, dtype=torch.float32)
+            tolerance = config.tolerance or TOLERANCE[dtype]
+            same_template = _render_conversation(exported) == conversation
+            return _check(expected, _compute_logits(exported, ids), tolerance, same_template=same_template)
+
+
+def _write_folder(model: LanguageModel, source: ModelSource, folder: Path, max_shard_size: int) -> None:
+    model.save(folder, max_shard_size=max_shard_size)
+    if source.path.is_dir():
+        for pattern in MODEL_CARD_FILES:
+            for file in source.path.glob(pattern):
+                shutil.copy(file, folder)
+    write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)
+
+
+def _write_adapter(source: ModelSource, folder: Path, dtype: torch.dtype | None) -> None:
+    if source.adapter is None:
+        raise UserError(f"'{source.path}' is not an adapter: leave --keep-adapter out")
+    save_adapter(source.adapter, folder, dtype)
+    write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)
+
+
+def _write_gguf(model: LanguageModel, source: ModelSource, file: Path, kind: Quantization) -> None:
+    config = model.transformer.config
+    family = family_for(config)
+    if family is LMCRAFT:
+        raise UserError("no Hugging Face family has this model's architecture, so GGUF cannot express it: use --format hf")
+    tensors = family.to_hf(config, model.transformer.state_dict())
+    write_gguf(
+        file,
+        family.write_config(config) | model.token_ids(),
+        tensors.items(),
+        model.tokenizer,
+        kind,
+        name=source.name,
+        license=source.license,
+    )
+
+
+def _compute_logits(model: LanguageModel, ids: list[int]) -> torch.Tensor:
+    with torch.inference_mode():
+        logits: torch.Tensor = model.transformer(torch.tensor([ids]))
+    return logits[0]
+
+
+def _render_conversation(model: LanguageModel) -> str | None:
+    if model.tokenizer.chat_template is None:
+        return None
+    return model.tokenizer.apply_chat_template(CONVERSATION)
+
+
+def _check(expected: torch.Tensor, actual: torch.Tensor, tolerance: float, *, same_template: bool) -> str:
+    """One sentence about the difference between the export and the original.
+
+    Raises:
+        RunError: it is larger than the tolerance, or the chat template renders another text.
+    """
+    spread = (expected - expected.mean(dim=-1, keepdim=True)).norm()
+    difference = float((actual - expected).norm() / (spread or 1.0))
+    agreement = float((actual.argmax(dim=-1) == expected.argmax(dim=-1)).double().mean())
+    result = (
+        f"logits differ by {difference:.2g} of their spread (at most {tolerance:g} allowed), "
+        f"{agreement:.0%} of the most likely tokens agree"
+    )
+    if not difference <= tolerance:  # also if it is NaN
+        raise RunError(f"the export differs from the original: {result}; nothing was written")
+    if not same_template:
+        raise RunError("the export differs from the original: its chat template renders another text; nothing was written")
+    return f"checked: {result}"

@@ -1,0 +1,71 @@
+"""Writes a model with 8 or 4 bits per weight, calibrated on a text, and measures the loss in quality on the same text."""
+
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from lmcraft.conversion.config import MIN_SEQUENCES, TOKENS_PER_SEQUENCE, QuantizeConfig
+from lmcraft.errors import UserError
+from lmcraft.folder import ModelFolder, atomic_write, write_json, write_lineage
+from lmcraft.inference.engine import Engine
+from lmcraft.inference.quantization import QualityLoss, measure_quality_loss, quantize_model
+from lmcraft.language_model import LanguageModel
+from lmcraft.model.families import family_for
+from lmcraft.model_source import open_model
+from lmcraft.terminal import progress_bar
+from lmcraft.tokenizer.tokenizer import Tokenizer
+
+MAX_CHARACTERS_PER_TOKEN = 16  # of the text that is read
+
+
+def write_quantized(config: QuantizeConfig) -> QualityLoss:
+    """Write the quantized folder with its loss in quality in `lmcraft/quantization.json`, and return the loss.
+
+    Raises:
+        UserError: there is no such model or text, the text is too short, the model's matrices do not fit the format, or
+            `out` exists.
+    """
+    with open_model(config.model) as source:
+        before = LanguageModel.of(source, dtype=torch.float32)
+        if family_for(before.transformer.config).transposes:
+            raise UserError(
+                f"models of type {before.transformer.config.family!r} store their matrices transposed, which the format of "
+                "quantized folders does not support: use --weights int8 of `lmcraft generate`, or export to GGUF"
+            )
+        context = before.transformer.config.max_position_embeddings
+        sequences_NT = _read_sequences(config, before.tokenizer, min(TOKENS_PER_SEQUENCE, context - 1))
+        half = len(sequences_NT) // 2
+        after = LanguageModel.of(source, dtype=torch.float32)
+        for parameter in after.transformer.parameters():  # both models share one memory map
+            parameter.data = parameter.data.clone()
+        with progress_bar("quantizing") as report:
+            quantize_model(
+                after.transformer, config.bits, sequences_NT[:half], calibrated=config.method == "gptq", report=report
+            )
+        with progress_bar("measuring") as report:
+            quality = measure_quality_loss(
+                Engine(before.transformer), Engine(after.transformer), sequences_NT[half:], report
+            )
+        dtype = source.checkpoint.dtype or LanguageModel.of(source).transformer.compute_dtype
+        after.transformer.to(torch.bfloat16 if dtype == torch.float32 else dtype)
+        with atomic_write(config.out) as temporary:
+            after.save(temporary)
+            folder = ModelFolder(temporary)
+            write_lineage(folder, parent=source.fingerprint, source=source.address, license=source.license)
+            settings = {"bits": config.bits, "method": config.method if config.bits == 4 else "nearest"}
+            write_json(folder.run / "quantization.json", {**settings, "text": str(config.text), **asdict(quality)})
+    return quality
+
+
+def _read_sequences(config: QuantizeConfig, tokenizer: Tokenizer, length: int) -> Tensor:
+    """The text's tokens in sequences of `length`, (N, T)."""
+    try:
+        text = config.text.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"text='{config.text}' cannot be read: {error}") from error
+    ids = tokenizer.encode(text[: MAX_CHARACTERS_PER_TOKEN * config.tokens])[: config.tokens]
+    count = len(ids) // length
+    if count < MIN_SEQUENCES:
+        raise UserError(f"text='{config.text}' has {len(ids)} tokens: give a text of at least {MIN_SEQUENCES * length}")
+    return torch.tensor(ids[: count * length]).view(count, length)
