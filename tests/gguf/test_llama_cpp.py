@@ -51,7 +51,7 @@ def test_the_logits_agree(name: str, quantization: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("quantization", ["f16", "q8_0"])
 @pytest.mark.parametrize("file", [smollm2_gguf, gemma3_gguf])
 @torch.inference_mode()
-def test_real_models_written_again_say_the_same(file: Any, quantization: Any, tmp_path: Path) -> None:
+def test_rewritten_models_generate_the_same_text(file: Any, quantization: Any, tmp_path: Path) -> None:
     source = read_gguf(file())
     names = sorted(source.checkpoint.names)
     path = tmp_path / "again.gguf"
@@ -76,14 +76,14 @@ def test_real_models_written_again_say_the_same(file: Any, quantization: Any, tm
 
 @pytest.mark.assets
 @pytest.mark.parametrize("file", [smollm2_gguf, gemma3_gguf])
-def test_real_tokenizers_give_its_ids(file: Any) -> None:
+def test_real_tokenizers_match_llama_cpp(file: Any) -> None:
     ours, theirs = read_gguf(file()).tokenizer, opened(file(), vocab_only=True)
     for text in TEXTS:
         assert ours.encode(text) == theirs.tokenize(text.encode(), add_bos=False, special=False), text
 
 
 @pytest.mark.assets
-def test_a_sentencepiece_tokenizer_written_again_gives_its_ids(tmp_path: Path) -> None:
+def test_a_rewritten_sentencepiece_tokenizer_matches_llama_cpp(tmp_path: Path) -> None:
     """Its merges become scores, and llama.cpp merges by those."""
     source = read_gguf(gemma3_gguf())
     tensors = ((name, source.checkpoint.read(name)) for name in sorted(source.checkpoint.names))

@@ -136,7 +136,7 @@ def ids(length: int = 40) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", CASES)
 @torch.inference_mode()
-def test_we_read_what_we_write(name: str, tmp_path: Path) -> None:
+def test_written_files_round_trip(name: str, tmp_path: Path) -> None:
     model = original(name)
     file = read_gguf(written(model, tmp_path))
     assert (file.license, file.dtype, file.name) == ("mit", torch.float32, "model")
@@ -149,7 +149,7 @@ def test_we_read_what_we_write(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in NOT_IN_TRANSFORMERS])
 @torch.inference_mode()
-def test_transformers_reads_what_we_write(name: str, tmp_path: Path) -> None:
+def test_transformers_reads_written_files(name: str, tmp_path: Path) -> None:
     model = original(name)
     path = written(model, tmp_path)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)

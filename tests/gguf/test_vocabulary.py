@@ -34,7 +34,7 @@ def there_and_back(tokenizer: Tokenizer, vocab_size: int = 0, **hf_config: Any) 
 
 
 @pytest.mark.parametrize(("digits", "name"), [(1, "qwen2"), (3, "smaug-bpe")])
-def test_a_trained_tokenizer_comes_back(digits: int, name: str) -> None:
+def test_a_trained_tokenizer_round_trips(digits: int, name: str) -> None:
     tokenizer = train_bpe(TRAINING, vocab_size=500, digits=digits, special_tokens=("<|end|>", "<|user|>"))
     written = write_tokenizer(tokenizer, {"vocab_size": 512})
     assert written["tokenizer.ggml.pre"] == name
@@ -72,7 +72,7 @@ def sentencepiece(prefix: bool) -> Tokenizer:
 
 
 @pytest.mark.parametrize("prefix", [True, False])
-def test_a_sentencepiece_tokenizer_comes_back(prefix: bool) -> None:
+def test_a_sentencepiece_tokenizer_round_trips(prefix: bool) -> None:
     tokenizer = sentencepiece(prefix)
     written = write_tokenizer(tokenizer, {"vocab_size": tokenizer.vocab_size + 5})
     assert written["tokenizer.ggml.add_space_prefix"] is prefix and written["tokenizer.ggml.add_bos_token"] is True
@@ -91,7 +91,7 @@ def test_a_sentencepiece_tokenizer_comes_back(prefix: bool) -> None:
     assert (back.bos_token_id, back.eos_token_id, back.chat_template) == (1, 2, "{{ x }}")
 
 
-def test_an_end_of_turn_ends_a_text_where_there_is_a_template() -> None:
+def test_end_of_turn_tokens_end_generation_with_a_chat_template() -> None:
     tokenizer = train_bpe(TRAINING, vocab_size=400, special_tokens=("<|endoftext|>", "<|im_end|>", "<|im_start|>"))
     written = write_tokenizer(tokenizer, {"vocab_size": 400})
     assert end_token_ids(metadata(written)) == (0,)
@@ -210,7 +210,7 @@ def test_gemma3_is_the_real_tokenizer() -> None:
 
 
 @pytest.mark.assets
-def test_qwen3_is_written_as_qwen2_and_comes_back(qwen3_folder: Path) -> None:
+def test_qwen3_is_written_as_qwen2_and_round_trips(qwen3_folder: Path) -> None:
     real = Tokenizer.load(qwen3_folder)
     written = write_tokenizer(real, {"vocab_size": 151936, "bos_token_id": 151643})
     assert (written["tokenizer.ggml.pre"], written["tokenizer.ggml.bos_token_id"]) == ("qwen2", 151643)
@@ -221,7 +221,7 @@ def test_qwen3_is_written_as_qwen2_and_comes_back(qwen3_folder: Path) -> None:
 
 
 @pytest.mark.assets
-def test_gpt2_is_written_as_gpt2_and_comes_back(gpt2_folder: Path) -> None:
+def test_gpt2_round_trips(gpt2_folder: Path) -> None:
     real = Tokenizer.load(gpt2_folder)
     assert write_tokenizer(real, {"vocab_size": 50257})["tokenizer.ggml.pre"] == "gpt-2"
     back = there_and_back(real)

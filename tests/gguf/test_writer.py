@@ -21,7 +21,7 @@ def test_rows_that_q8_0_cannot_divide_become_f16(tmp_path: Path) -> None:
     assert file.tensors["blk.0.ffn_up.weight"].type.name == "Q8_0"
 
 
-def test_the_header_is_what_the_converter_writes(tmp_path: Path) -> None:
+def test_the_header_matches_llama_cpps_converter(tmp_path: Path) -> None:
     metadata = read_gguf(written(original("llama"), tmp_path, "f16")).file.metadata
     expected = {
         "general.architecture": "llama",

@@ -45,7 +45,7 @@ def fails(address: str, kind: type[LmcraftError], *words: str, offline: bool = F
     assert "\n" not in message and all(word in message for word in (repository, *words)), message
 
 
-def test_a_repository_becomes_a_folder_of_what_a_model_needs(hub: FakeHub) -> None:
+def test_a_repository_becomes_a_model_folder(hub: FakeHub) -> None:
     fetched = fetch_model("hf:some/model")
     assert {str(p.relative_to(fetched.path)) for p in fetched.path.rglob("*") if p.is_file()} == EXPECTED_FILES
     assert all((fetched.path / name).read_bytes() == MODEL[name] for name in EXPECTED_FILES)
@@ -87,7 +87,7 @@ def test_the_cache_serves_without_the_network(hub: FakeHub, cause: str, monkeypa
     assert len(hub.requests) == (cause == "server ill")
 
 
-def test_a_pull_falls_back_to_the_disk_and_says_so(
+def test_without_network_the_cache_is_used_with_a_notice(
     hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fetch_model("hf:some/model")
@@ -96,7 +96,7 @@ def test_a_pull_falls_back_to_the_disk_and_says_so(
     assert f"using the cached hf:some/model at commit {COMMIT}" in capsys.readouterr().err
 
 
-def test_other_programs_find_what_was_fetched(hub: FakeHub) -> None:
+def test_other_programs_find_the_downloaded_files(hub: FakeHub) -> None:
     """The cache is the library's: its own functions serve from it, without a request for a file."""
     path = fetch_model("hf:some/model").path
     hub.requests.clear()
@@ -105,7 +105,7 @@ def test_other_programs_find_what_was_fetched(hub: FakeHub) -> None:
     assert not hub.requests
 
 
-def test_what_other_programs_fetched_is_served_when_its_hashes_are_right(hub: FakeHub, tmp_path: Path) -> None:
+def test_downloads_of_other_programs_are_used_after_verification(hub: FakeHub, tmp_path: Path) -> None:
     fetched = fetch_model("hf:some/model")
     shutil.rmtree(tmp_path / "lmcraft-cache")  # no note of ours: as if another program had fetched it
     again = fetch_model("hf:some/model", offline=True)
@@ -132,7 +132,7 @@ def test_a_damaged_file_in_the_cache_is_found_removed_and_fetched_again(hub: Fak
     assert (fetch_model("hf:some/model").path / name).read_bytes() == MODEL[name]
 
 
-def test_damage_that_leaves_no_trace_is_found_by_a_recheck(hub: FakeHub) -> None:
+def test_a_recheck_detects_damage_with_an_unchanged_time(hub: FakeHub) -> None:
     fetched = fetch_model("hf:some/model")
     file = fetched.path / "model.safetensors"
     times = file.stat()
@@ -144,7 +144,7 @@ def test_damage_that_leaves_no_trace_is_found_by_a_recheck(hub: FakeHub) -> None
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_a_file_that_is_not_what_its_hash_says_never_enters_the_cache(hub: FakeHub, name: str) -> None:
+def test_a_file_with_a_wrong_hash_never_enters_the_cache(hub: FakeHub, name: str) -> None:
     hub.sent_instead[name] = bytes(len(MODEL[name]))
     fails("hf:some/model", RunError, name, "damaged in transit")
     assert not list(Path(constants.HF_HUB_CACHE).glob(f"*/snapshots/*/{name}"))
@@ -303,7 +303,7 @@ def test_one_gguf_file_of_many(hub: FakeHub) -> None:
         ({}, ("neither",)),
     ],
 )
-def test_a_repository_that_cannot_be_opened_says_why_before_anything_is_fetched(
+def test_a_repository_without_usable_weights_is_an_error_before_any_download(
     hub: FakeHub, files: dict[str, bytes], words: tuple[str, ...]
 ) -> None:
     hub.repos["some/other"] = Repo(files)
@@ -322,7 +322,7 @@ def test_hub_errors_are_one_sentence_with_the_remedy(hub: FakeHub) -> None:
     fails("hf:some/model", RunError, "500", "later")
 
 
-def test_no_network_and_nothing_here_is_one_sentence(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_and_no_cache_is_one_sentence(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     fails("hf:some/model", UserError, "offline", offline=True)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     fails("hf:some/model", RunError, "127.0.0.1:9 cannot be reached", "network")
@@ -346,7 +346,7 @@ def test_a_disk_that_fails_on_the_way_is_one_sentence(
     fails("hf:some/model", RunError, words)
 
 
-def test_names_of_the_hub_that_lead_out_of_the_cache_are_left_out(hub: FakeHub, tmp_path: Path) -> None:
+def test_unsafe_names_of_the_hub_are_ignored(hub: FakeHub, tmp_path: Path) -> None:
     hub.repos["some/model"].files["../../../LICENSE"] = b"elsewhere"
     hub.repos["some/model"].files["LICENSE\\..\\x"] = b"elsewhere"
     assert fetch_model("hf:some/model").sha256.keys() == EXPECTED_FILES

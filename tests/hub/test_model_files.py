@@ -25,7 +25,7 @@ def test_shards_are_those_that_the_index_names() -> None:
         model_files(files[:3], lambda: index, "m")
 
 
-def test_folders_without_safetensors_say_what_there_is() -> None:
+def test_folders_without_safetensors_name_the_remedy() -> None:
     for files, message in (
         (["a/x.gguf"], "has GGUF files and no safetensors; name one of them, as in m/a/x.gguf"),
         (["config.json", "pytorch_model.bin"], "has only pickled weights"),

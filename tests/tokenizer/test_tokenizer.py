@@ -22,12 +22,12 @@ SAMPLES = [
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_comes_back(text: str) -> None:
+def test_any_text_round_trips(text: str) -> None:
     assert BPE.decode(BPE.encode(text)) == text
 
 
 @given(st.binary())
-def test_any_bytes_come_back(data: bytes) -> None:
+def test_any_bytes_round_trip(data: bytes) -> None:
     ids = BPE.encode(data)
     assert BPE.decode_bytes(ids) == data
     assert BPE.decode(ids) == data.decode("utf-8", "replace")
@@ -42,7 +42,7 @@ def test_streamed_pieces_are_the_text_and_never_half_a_character(text: str) -> N
     assert "".join(pieces) + stream.end() == text
 
 
-def test_a_stranger_cannot_forge_a_special_token() -> None:
+def test_special_tokens_in_a_text_are_plain_text() -> None:
     end = BPE.eos_token_id
     assert end is not None
     assert end not in BPE.encode("a<|endoftext|>b") and BPE.decode(BPE.encode("a<|endoftext|>b")) == "a<|endoftext|>b"
