@@ -164,7 +164,7 @@ class FinetuneConfig(TrainConfig, Config):
     """Number of steps."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Compile each block with torch.compile: faster steps, after a minute or more of compiling; auto: off."""
-    eval_tokens: Annotated[int, automatic("all validation rows")] = 0
+    eval_tokens: Annotated[int, automatic("all validation rows, or pretraining's rule for continued")] = 0
     """Validation tokens per evaluation."""
     seed: int = 1
     """Random seed for new weights, data order, split and dropout."""
