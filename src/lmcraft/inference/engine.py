@@ -74,10 +74,9 @@ class Engine:
         proposers: list[Proposer] = [PromptLookupProposer()] if prompt_lookup else []
         if draft is not None:
             proposers.append(self._draft_proposer(draft))
-        self._speculator = Speculator(proposers, self.runner)
         self.scheduler = Scheduler(
             self.pool,
-            self._speculator,
+            Speculator(proposers, self.runner),
             context_length=self.context_length,
             max_num_seqs=max_num_seqs,
             max_num_batched_tokens=max_num_batched_tokens,
@@ -233,15 +232,15 @@ class Engine:
             if sequence.num_computed == len(sequence.tokens) and not sequence.finished:
                 tokens += self._sample(sequence, logits, first_row + n)
         if num_known == 1:
-            self._speculator.record(sequence, len(ids) - 1, max(0, len(tokens) - 1))
+            sequence.acceptance.record(len(ids) - 1, max(0, len(tokens) - 1))
         return tokens
 
     def _sample(self, sequence: SequenceState, logits: NextTokenLogits, row: int) -> list[tuple[SequenceState, Token]]:
         """The next token; none if the sequence's grammar fails, which ends this sequence only."""
-        config, constraint = sequence.request.config, sequence.constraint
+        constraint = sequence.constraint
         try:
             token_id = logits.argmax[row]
-            if constraint is not None or not config.is_model_argmax:
+            if not sequence.takes_argmax:
                 logits_1V = logits.logits[row : row + 1]
                 ids_1 = sequence.sampler.next_tokens(
                     logits_1V if constraint is None else constraint.mask_logits(logits_1V),

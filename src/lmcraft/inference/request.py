@@ -14,6 +14,7 @@ from lmcraft.inference.continuation import Continuation, Token
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import GrammarConstraint
 from lmcraft.inference.sampler import Sampler
+from lmcraft.inference.speculation.acceptance import AcceptanceRate
 from lmcraft.inference.text_stream import TextStream
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
@@ -74,6 +75,10 @@ class SequenceState:
         self._continuation = Continuation(request.row, max_new_tokens, request.eos_token_ids, text)
         self.sampler = sampler
         self.constraint = constraint
+        self.takes_argmax = constraint is None and request.config.is_model_argmax
+        """Whether each token is the model's most likely one, so that no sampler needs to run."""
+        self.acceptance = AcceptanceRate()
+        """Of tokens proposed for it."""
         self.generated: list[Token] = []
         self.finished = False
         self.error: UserError | None = None

@@ -49,9 +49,8 @@ def test_the_number_of_proposals_maximizes_tokens_per_second() -> None:
 
     def best_length(seconds: Callable[[int], float], num_rejected: int = 0) -> int:
         speculator = Speculator([PromptLookupProposer()], Verifier(seconds))
-        speculator.best_length(request)
         for _ in range(num_rejected):
-            speculator.record(request, 3, 0)
+            request.acceptance.record(3, 0)
         return speculator.best_length(request)
 
     assert best_length(lambda rows: 1) == 15  # rows cost nothing

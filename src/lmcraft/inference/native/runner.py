@@ -86,20 +86,10 @@ class NativeRunner:
         if steps:
             with one_torch_thread():
                 for step in steps:
-                    yield from self._decode_step(step)
-
-    def _decode_step(self, work: Work) -> Iterator[tuple[SequenceState, Sequence[int], NextTokenLogits, int]]:
-        rows = []
-        for sequence, ids in work:
-            blocks = torch.tensor(sequence.block_table.blocks, dtype=torch.int32)
-            needs_logits = len(sequence.tokens) - sequence.num_computed <= len(ids)  # false while a preempted one catches up
-            adapter, first = sequence.request.adapter, sequence.num_computed
-            rows += [DecodeRow(i, first + n, blocks, needs_logits, adapter) for n, i in enumerate(ids)]
-        logits = self._step(rows)
-        first_row = 0
-        for sequence, ids in work:
-            yield sequence, ids, logits, first_row
-            first_row += len(ids)
+                    logits, first_row = self._step(_rows_of(step)), 0
+                    for sequence, ids in step:
+                        yield sequence, ids, logits, first_row
+                        first_row += len(ids)
 
     def all_logits(self, table: BlockTable, ids: Sequence[int], adapter: str) -> Tensor:
         if adapter not in self._decoder.adapters:
@@ -115,3 +105,13 @@ class NativeRunner:
     def _step(self, rows: list[DecodeRow]) -> NextTokenLogits:
         with self._tuners[len(rows)].measure_step() as threads:
             return self._decoder.step(rows, threads)
+
+
+def _rows_of(work: Work) -> list[DecodeRow]:
+    rows = []
+    for sequence, ids in work:
+        blocks = torch.tensor(sequence.block_table.blocks, dtype=torch.int32)
+        needs_logits = len(sequence.tokens) - sequence.num_computed <= len(ids)  # false while a preempted one catches up
+        adapter, first = sequence.request.adapter, sequence.num_computed
+        rows += [DecodeRow(i, first + n, blocks, needs_logits, adapter) for n, i in enumerate(ids)]
+    return rows

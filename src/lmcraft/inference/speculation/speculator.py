@@ -5,10 +5,8 @@ An accepted proposal saves a step; a rejected one costs a row of the next step.
 
 from collections.abc import Sequence
 from typing import Protocol
-from weakref import WeakKeyDictionary
 
 from lmcraft.inference.request import SequenceState
-from lmcraft.inference.speculation.acceptance import AcceptanceRate
 from lmcraft.inference.speculation.proposer import Proposer
 
 PROPOSAL_LENGTHS = (15, 7, 3)  # plus the last token: multiples of 4 rows, which the native step multiplies together
@@ -31,7 +29,6 @@ class Speculator:
 
     def __init__(self, proposers: Sequence[Proposer], verifier: Verifier) -> None:
         self._proposers, self._verifier = proposers, verifier
-        self._acceptance: WeakKeyDictionary[SequenceState, AcceptanceRate] = WeakKeyDictionary()
 
     def propose(self, sequence: SequenceState, max_tokens: int) -> list[int]:
         """At most `max_tokens` tokens that may follow; often none."""
@@ -46,23 +43,14 @@ class Speculator:
                 return ids
         return []
 
-    def record(self, sequence: SequenceState, num_proposed: int, num_accepted: int) -> None:
-        """Record the outcome of a step: how many tokens were proposed, and how many of them accepted."""
-        acceptance = self._acceptance.get(sequence)
-        if acceptance is not None:
-            acceptance.record(num_proposed, num_accepted)
-
     def best_length(self, sequence: SequenceState) -> int:
         """The number of proposals that gives the most tokens per second, by the acceptance rate and measured times."""
-        acceptance = self._acceptance.get(sequence)
-        if acceptance is None:
-            acceptance = self._acceptance[sequence] = AcceptanceRate()
         best, best_rate = 0, 0.0
         for length in (*PROPOSAL_LENGTHS, 0):
             seconds = self._verifier.step_seconds(length + 1)
             if not seconds:
                 return length  # unknown: measure it
             seconds += length * sum(proposer.seconds_per_token for proposer in self._proposers)
-            if (rate := acceptance.expected_tokens(length) / seconds) > best_rate:
+            if (rate := sequence.acceptance.expected_tokens(length) / seconds) > best_rate:
                 best, best_rate = length, rate
         return best
