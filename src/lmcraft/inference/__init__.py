@@ -1,16 +1,30 @@
 """Inference: continuing texts with a model.
 
-generation_settings the table of all generation settings    setting       one of them: bounds, interfaces, help
-generation_config   a checked set of them, and its file     sampler       from logits to a token
-prompt              from text to prompt, and its checks     dry           the DRY repetition penalty
-request             a request, and its state                grammar       structured output
-engine              many requests, one step at a time       scheduler     which tokens the next step computes
-runner              what computes logits, by tier           eager_runner  the tier in plain PyTorch
-native/             the tier in C++                         speculation/  proposing tokens, verified in one step
-block_pool          memory for keys and values              paged_cache   one request's part of it, for attention
-next_token_logits   the result of a step                    thread_tuner  how many threads a step uses
-continuation        one text as it grows                    text_stream   detokenizing, stop strings
-eager               generation without an engine            beam_search   beam search
-sequence_batch      sequences that share a prompt           kv_cache      their keys and values
-quantization        quantizing a model, and what it costs
+engine               many requests, one step at a time
+scheduler            which requests run, and which tokens the next step computes
+runner               the interface of a tier, and the choice between the two
+eager_runner         the tier in plain PyTorch
+native/              the tier in C++
+speculation/         proposing tokens that the model verifies in one step
+request              a request, and its state in the engine
+prompt               from text to token ids, and the checks of a prompt
+continuation         one text as it grows: its tokens, and when it ends
+text_stream          detokenizing, and stop strings
+grammar              structured output: JSON schema, regular expression, grammar
+sampler              from logits to a token
+dry                  the DRY repetition penalty
+next_token_logits    the result of a step
+block_pool           memory for keys and values, shared by all requests
+paged_cache          one request's part of the pool, as attention reads it
+thread_tuner         how many threads a step uses
+eager                generation without an engine: samples in one batch, or beam search
+beam_search          the search itself
+sequence_batch       sequences that share a prompt
+kv_cache             their keys and values
+generation_config    a checked set of generation settings, and generation_config.json
+generation_settings  the table of all generation settings
+setting              one setting: type, bounds, help
+scoring              log-probabilities of existing text
+embedding            text embeddings
+quantization         quantizing a model, and measuring the loss in quality
 """
