@@ -1,4 +1,4 @@
-"""What the commands share at the terminal: lines, tables, progress bars, numbers, and the refusal to overwrite."""
+"""Terminal output that the commands share: lines, tables, progress bars and numbers; and the refusal to overwrite."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Models in, models out: what `lmcraft export`, `quantize` and `inspect` do.
+"""Converting and describing models: the work of `lmcraft export`, `quantize` and `inspect`.
 
 | file | contents |
 |---|---|

@@ -1,4 +1,4 @@
-"""Pretraining: next-token training from scratch, and what surrounds it.
+"""Pretraining: next-token training from scratch, planning a run, and scaling laws.
 
 | file | contents |
 |---|---|

@@ -4,7 +4,7 @@
 |---|---|
 | `loop` | `Trainer`: steps, validation, samples, checkpoints, in any number of processes |
 | `config` | the settings of a run that do not depend on its objective |
-| `objective` | what the loop minimizes: the `Objective` protocol and next-token prediction |
+| `objective` | the `Objective` protocol, and next-token prediction |
 | `cross_entropy` | output projection and cross-entropy in one, without the whole logits |
 | `optimizer`, `muon` | parameter groups, clipping, penalties, decay; Muon and NorMuon |
 | `schedule` | learning-rate schedules |

@@ -73,7 +73,7 @@ def autotune(
     minutes: float,
     seconds_per_step: Callable[[T], float],
 ) -> Autotuned:
-    """Decide what the configuration leaves open, and print a sentence about each decision; all processes agree.
+    """Decide the automatic settings of a run, and print a sentence about each decision; all processes agree.
 
     Args:
         config: resolved, but for the settings of `Autotuned`.

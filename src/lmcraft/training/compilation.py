@@ -30,7 +30,7 @@ def choose_compile(requested: Literal["auto", "on", "off"], seconds: float, devi
 
 
 def missing_compiler(device: torch.device) -> str:
-    """What torch.compile lacks on this machine, in words; empty: nothing."""
+    """The reason why torch.compile cannot work on this machine; empty: it can."""
     if device.type == "cuda":
         from torch.utils._triton import has_triton
 

@@ -185,8 +185,8 @@ class Trainer:
 
     def _targets(self, batches: Sequence[Batch]) -> int:
         """The targets of the batches of all processes."""
-        mine = sum(self.objective.count(batch) for batch in batches) if self.processes.tensor_rank == 0 else 0
-        return int(self.processes.total(mine)[0])
+        targets = sum(self.objective.count(batch) for batch in batches) if self.processes.tensor_rank == 0 else 0
+        return int(self.processes.total(targets)[0])
 
     def seconds_per_step(self) -> float:
         """The time of a step, the median of a few; the trainer must not be used afterwards."""
@@ -215,8 +215,8 @@ class Trainer:
         rows = islice(self.validation.ordered(), ceil(self.config.eval_tokens / self.validation.sequence_length))
         size, ranks = self.micro_batch_size, self.processes.data_count
         while samples := list(islice(rows, size * ranks)):
-            mine = samples[self.processes.data_rank :: ranks]
-            yield (Batch.stack(mine) if mine else Batch.stack(samples[:1]).without_targets()).trim_padding()
+            rank_samples = samples[self.processes.data_rank :: ranks]
+            yield (Batch.stack(rank_samples) if rank_samples else Batch.stack(samples[:1]).without_targets()).trim_padding()
 
     def _stop_signal(self, stop: StopRequest | None) -> int:
         """The number of the signal that any process has received; 0: none."""

@@ -17,7 +17,7 @@ from lmcraft.training.objective import Objective
 # On a CPU fewer tokens read the weights more often than the arithmetic hides, and more tokens gain nothing: this many
 # were as fast as any other number, in models of 14M and 117M parameters (docs/lab-notes.md).
 CPU_TOKENS_PER_MICRO_BATCH = 4096
-MAX_SHARE_OF_FREE_MEMORY = 0.8  # the rest is for logits, validation and what the estimate does not know
+MAX_SHARE_OF_FREE_MEMORY = 0.8  # the remainder is for logits, validation and errors of the estimate
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def join_processes(device: str = "auto", tensor_parallel: int = 1) -> Iterator[P
     except RuntimeError as error:
         if not _is_lost(error):
             raise
-        lost = RunError("another process of the run was lost; what has been saved is intact: continue with --resume")
+        lost = RunError("another process of the run was lost; the checkpoints are intact: continue with --resume")
         raise _report_once(lost, store) from error
     dist.destroy_process_group()
 

@@ -142,9 +142,9 @@ def my_matrices(matrices: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(matrices))
     wholes = [m.full_tensor() for m in matrices if isinstance(m, DTensor)]
     rank, share = dist.get_rank(), _matrices_per_process(len(wholes))
-    mine = wholes[rank * share : (rank + 1) * share]
-    blanks = [torch.zeros_like(wholes[0])] * (share - len(mine))
-    return torch.stack([*mine, *blanks])
+    local_matrices = wholes[rank * share : (rank + 1) * share]
+    blanks = [torch.zeros_like(wholes[0])] * (share - len(local_matrices))
+    return torch.stack([*local_matrices, *blanks])
 
 
 def all_matrices(mine: Tensor, like: Sequence[Tensor]) -> Tensor:
