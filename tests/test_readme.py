@@ -1,16 +1,26 @@
-"""What the README says is true: its Python runs, its commands exist, both languages say the same."""
+"""The README and the docs are true: Python runs, commands exist, links lead somewhere, both languages show the same."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from lmcraft import LanguageModel
-from lmcraft.cli import COMMANDS
+from lmcraft.cli import build_app
+from lmcraft.commands import COMMANDS
+from lmcraft.config import parse
 from lmcraft.tokenizer.train import train_bpe
 from tests.tiny import TEXT, tiny_model
 
 ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("recipes/*/README.md"), *ROOT.glob("benchmarks/*.md")])
+SHOWN_COMMANDS = {
+    line
+    for page in PAGES
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    for line in re.findall(r"^lmcraft (.+?)(?: && .*)?$", block, re.MULTILINE)
+}
 README, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
 
 
@@ -26,13 +36,28 @@ def test_the_script_of_the_readme_generates_a_text(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().out.startswith("def read_json(path):\n")
 
 
-def test_both_readmes_show_the_same_code_and_every_command() -> None:
+def test_both_readmes_show_the_same_code_and_links() -> None:
     assert python_of(README) == python_of(CHINESE)
-    for name in COMMANDS:
-        assert f"`lmcraft {name}`" in README or f"`{name}`" in README or f"lmcraft {name}`" in README, name
     assert re.findall(r"\]\((\S+?)\)", README)[1:] == re.findall(r"\]\((\S+?)\)", CHINESE)[1:]
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((\S+?)\)", README + CHINESE))))
-def test_every_link_leads_somewhere(link: str) -> None:
-    assert (ROOT / link).exists(), link
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_docs_list_every_command(name: str) -> None:
+    assert f"`lmcraft {name}`" in (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", [page.relative_to(ROOT).as_posix() for page in PAGES])
+def test_every_link_leads_somewhere(page: str) -> None:
+    links = re.findall(r"\]\(([^\s)]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+    for link in links:
+        target = (ROOT / page).parent / link.split("#")[0]
+        assert "://" in link or target.exists(), link
+
+
+@pytest.mark.parametrize("command", sorted(SHOWN_COMMANDS))
+def test_shown_commands_parse(command: str) -> None:
+    """Every `lmcraft` line of a code block names a command and flags that exist."""
+    words = shlex.split(command, comments=True)
+    if "|" in words:
+        words = words[: words.index("|")]
+    parse(build_app(), [word for word in words if not word.endswith(".toml")])
