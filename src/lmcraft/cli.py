@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cyclopts
 
@@ -30,19 +32,34 @@ def build_app() -> cyclopts.App:
     return app
 
 
+def command_name(tokens: Sequence[str]) -> str:
+    """The command that the tokens begin with, or ""."""
+    return next((name for name in COMMANDS if list(tokens[: len(name.split())]) == name.split()), "")
+
+
+def parse_command(tokens: Sequence[str]) -> "partial[Any]":
+    """The call of a command's function that the tokens describe: command, perhaps a TOML file, flags.
+
+    Raises:
+        UserError: a token does not fit, or the TOML file cannot be read.
+    """
+    app = build_app()
+    remaining = list(tokens)
+    position = len(command_name(tokens).split())
+    if position and len(remaining) > position and remaining[position].endswith(".toml"):
+        app.config = (toml_source(Path(remaining.pop(position))),)
+    return parse(app, remaining)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 2 for bad input, 1 for a run that failed, 128 + n for signal n."""
     tokens = list(sys.argv[1:] if argv is None else argv)
     print_config = "--print-config" in tokens
     if print_config:
         tokens.remove("--print-config")
-    command = next((name for name in COMMANDS if tokens[: len(name.split())] == name.split()), "")
+    command = command_name(tokens)
     try:
-        app = build_app()
-        words = len(command.split())
-        if command and len(tokens) > words and tokens[words].endswith(".toml"):
-            app.config = (toml_source(Path(tokens.pop(words))),)
-        call = parse(app, tokens)
+        call = parse_command(tokens)
         config = next((value for value in (*call.args, *call.keywords.values()) if isinstance(value, Config)), None)
         if print_config and config is not None:
             print(config.resolved().to_toml(), end="")
