@@ -58,6 +58,11 @@ def test_equal_examples_are_in_the_same_split() -> None:
     assert split_examples(examples, 0.2, 1)[1] != split_examples(examples, 0.2, 2)[1]
 
 
+def test_the_split_of_recorded_figures_is_kept() -> None:
+    examples: list[Example] = [Labeled(f"text {n}", ("a",)) for n in range(20)]
+    assert split_examples(examples, 0.3, 1)[1] == [examples[n] for n in (2, 3, 8, 10, 12, 14)]
+
+
 def test_a_row_is_as_long_as_configured_or_as_the_context_allows() -> None:
     config = FinetuneConfig("model", ())
     assert choose_row_length(config, 128, 512) == 128 and choose_row_length(config, 1024, 512) == 512

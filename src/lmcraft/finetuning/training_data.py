@@ -1,7 +1,7 @@
 """The data of a run: examples read, split, tokenized, checked and packed into rows, before there is a model."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
@@ -11,7 +11,18 @@ from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.data_checks import check_targets, select_fitting
 from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
-from lmcraft.finetuning.examples import KINDS, PLACEHOLDER, Example, add_system_message, preview, read_examples
+from lmcraft.finetuning.examples import (
+    KINDS,
+    PLACEHOLDER,
+    Conversation,
+    Example,
+    Judgment,
+    Labeled,
+    Preference,
+    add_system_message,
+    preview,
+    read_examples,
+)
 from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.objectives.registry import objectives_for
@@ -166,14 +177,26 @@ def _check_type(examples: Sequence[Example], objective: str, example_type: type)
         )
 
 
+# The kind of an example in the hash that splits the data. Never change a key: examples would move to the other split, and
+# recorded figures could not be reproduced.
+SPLIT_KEYS: Mapping[type, str] = {
+    Conversation: "Conversation",
+    Preference: "Preference",
+    Judgment: "Judgement",
+    Labeled: "Labelled",
+}
+
+
 def split_examples(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
     """Training and validation examples; about a `share` is for validation.
 
-    The split is by a hash of an example's contents, so that equal examples are in the same split.
+    The split is by a hash of an example's kind and contents, so that equal examples are in the same split.
     """
 
     def draw(example: Example) -> float:
-        digest = hashlib.blake2b(f"{seed} {example!r}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        contents = repr(example).removeprefix(type(example).__name__)
+        text = f"{seed} {SPLIT_KEYS[type(example)]}{contents}"
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return int.from_bytes(digest) / 2**64
 
     training = [example for example in examples if draw(example) >= share]
