@@ -92,6 +92,37 @@ def test_bf16_instructions_are_read_from_the_processors_flags(
     assert has_bf16()
 
 
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+
+
+def test_the_speed_of_a_busy_cpu_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = count_measurements(monkeypatch)
+    monkeypatch.setattr(machine.os, "getloadavg", lambda: (99.0, 0.0, 0.0))
+    matmul_speed("cpu")
+    assert not machine._cache_file().exists()
+    matmul_speed.cache_clear()
+    matmul_speed("cpu")
+    assert devices == ["cpu", "cpu"]
+
+
+def test_one_disturbed_product_does_not_end_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    disturbances = iter([0.02])
+
+    def emulate(a: torch.Tensor, b: torch.Tensor) -> float:
+        seconds = 2 * len(a) ** 3 / 200e9 + (next(disturbances, 0.0) if clock[0] else 0.0)
+        clock[0] += seconds
+        return seconds
+
+    monkeypatch.setattr(machine, "_time_product", emulate)
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: clock[0])
+    flops = machine._measure_flops("cpu", {"fp32": machine.MATRIX_SIZES["cpu"]})
+    assert flops["fp32"] == pytest.approx(200e9)
+
+
+@pytest.mark.usefixtures("quiet")
 def test_a_cpu_is_measured_once_for_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     devices = count_measurements(monkeypatch)
     assert matmul_speed("cpu") == matmul_speed("cpu")
@@ -103,6 +134,7 @@ def test_a_cpu_is_measured_once_for_all_processes(monkeypatch: pytest.MonkeyPatc
     assert devices == ["cpu", "cpu"]
 
 
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"bf16": 1}', '{"bf16": "x", "fp32": 1}', '{"bf16": 0, "fp32": NaN}'])
 def test_a_damaged_cache_is_measured_again(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
     devices = count_measurements(monkeypatch)

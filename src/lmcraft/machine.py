@@ -30,6 +30,8 @@ MIN_BF16_SPEEDUP = 1.4
 
 MAX_MEASURE_SECONDS = 0.2  # for both types together
 MAX_MEASUREMENTS = 12  # of each type: enough for some that nothing disturbs
+MEASUREMENTS_PER_SIZE = 3  # before deciding whether the next size fits into the time
+MAX_LOAD_PER_CORE = 0.5  # above, other programs slow the measurement down too much to keep it
 MATRIX_SIZES = {"cpu": (128, 256, 512, 1024), "cuda": (1024, 2048, 4096, 8192)}
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -93,17 +95,27 @@ def choose_device(device: str) -> str:
 def matmul_speed(device: str) -> MatmulSpeed:
     """The best speed of several products; measured once per process and, for a CPU, once per machine (`_cache_file`).
 
-    A GPU is measured anew in each process: that is quick, and its clocks and partitions change.
+    A GPU is measured anew in each process: that is quick, and its clocks and partitions change. So is a busy CPU.
     """
     if device != "cpu":
         return _measure_matmul_speed(device)
     file = _cache_file()
     speed = _read_speed(file)
     if speed is None:
+        is_busy = _is_busy()
         speed = _measure_matmul_speed(device)
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs the next process 0.2 s
-            write_json(file, asdict(speed))
+        if not is_busy:
+            with contextlib.suppress(OSError):  # a cache that cannot be written costs the next process 0.2 s
+                write_json(file, asdict(speed))
     return speed
+
+
+def _is_busy() -> bool:
+    """Whether other programs used much of this machine during the last minute; false where the system does not say."""
+    try:
+        return os.getloadavg()[0] > MAX_LOAD_PER_CORE * (os.cpu_count() or 1)
+    except OSError:
+        return False
 
 
 def _measure_matmul_speed(device: str) -> MatmulSpeed:
@@ -116,11 +128,11 @@ def _measure_flops(device: str, sizes: Mapping[str, Sequence[int]]) -> dict[str,
     """The best speed of each type; its sizes are tried in order while the next one fits into the time that is left."""
     begin = time.perf_counter()
     operands: dict[str, tuple[Tensor, Tensor]] = {}
-    seconds: dict[str, float] = {}  # of the latest product of each type
+    seconds: dict[str, float] = {}  # of the fastest product of each type's latest size
     flops = dict.fromkeys(sizes, 0.0)
 
     def measure(name: str) -> None:
-        seconds[name] = _time_product(*operands[name])
+        seconds[name] = min(seconds[name], _time_product(*operands[name]))
         flops[name] = max(flops[name], 2 * len(operands[name][0]) ** 3 / seconds[name])
 
     def seconds_left() -> float:
@@ -139,7 +151,11 @@ def _measure_flops(device: str, sizes: Mapping[str, Sequence[int]]) -> dict[str,
             _time_product(*operands[name])  # warms up
             if not step:
                 begin = time.perf_counter()  # starting the device is not part of the measurement
+            seconds[name] = math.inf
             measure(name)
+            for _ in range(MEASUREMENTS_PER_SIZE - 1):
+                if seconds[name] < seconds_left():
+                    measure(name)
     for _ in range(MAX_MEASUREMENTS - 1):
         for name in sizes:
             if seconds[name] < seconds_left():
