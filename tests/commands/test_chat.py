@@ -8,8 +8,8 @@ import pytest
 from lmcraft.cli import main
 from lmcraft.finetuning.examples import read_examples
 from lmcraft.language_model import LanguageModel
-from tests.conversation.models import chat_model, plain_model
 from tests.inference.test_adapters import adapter_for
+from tests.terminal_chat.models import chat_model, plain_model
 
 __all__ = ["chat_model", "plain_model"]
 

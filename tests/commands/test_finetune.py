@@ -79,9 +79,9 @@ def test_answers_are_learned_and_the_change_is_reported(folder: Path, tmp_path: 
     curve = losses(out.path)
     assert curve[20] < curve[1] - 1
     results = evaluation(out)
-    figure = results["figures"]["validation loss"]
-    assert figure["after"]["value"] < figure["before"]["value"] - 1
-    assert figure["before"]["low"] < figure["before"]["value"] < figure["before"]["high"]
+    metric = results["metrics"]["validation loss"]
+    assert metric["after"]["value"] < metric["before"]["value"] - 1
+    assert metric["before"]["low"] < metric["before"]["value"] < metric["before"]["high"]
     assert len(results["answers"]) == 2 and results["general"]["text"] == "general.txt"
     assert (out.path / "adapter_model.safetensors").exists() == (name != "full")
     assert (out.path / "model.safetensors").exists() == (name == "full")
@@ -103,9 +103,9 @@ def test_preferences_begin_at_log_2_and_are_learned(folder: Path, tmp_path: Path
     out = finetune(config_of(folder, tmp_path / "out", "pairs", objective="dpo", max_steps=10, optimizer=rate))
     curve = losses(out.path)
     assert curve[1] == pytest.approx(math.log(2), abs=1e-4) and curve[10] < curve[1] - 0.05
-    figures = evaluation(out)["figures"]
-    assert figures["preference accuracy"]["after"]["value"] >= 0.5
-    assert figures["implicit reward accuracy"]["after"]["value"] > 0.5
+    metrics = evaluation(out)["metrics"]
+    assert metrics["preference accuracy"]["after"]["value"] >= 0.5
+    assert metrics["implicit reward accuracy"]["after"]["value"] > 0.5
     assert len(list(out.run.glob("reference-*.npy"))) == 1
 
 
@@ -117,7 +117,7 @@ def test_labels_are_learned_and_reported(folder: Path, tmp_path: Path, data: str
     results = evaluation(out)
     labels = ["blu", "gre", "red", "whi"] if data == "labels" else ["warm"]
     assert results["labels"]["labels"] == labels and json.loads((out.run / "labels.json").read_text())["names"] == labels
-    assert results["figures"]["accuracy"]["after"]["value"] == pytest.approx(results["labels"]["accuracy"])
+    assert results["metrics"]["accuracy"]["after"]["value"] == pytest.approx(results["labels"]["accuracy"])
     assert losses(out.path)[12] < losses(out.path)[1] and len(results["answers"]) == 2
 
 
@@ -218,7 +218,7 @@ def test_a_resumed_run_repeats_every_number(
     assert max(losses(config.out)) == 2
     assert main(["finetune", str(ModelFolder(config.out).config_toml), "--resume"]) == 0
     assert losses(config.out) == losses(whole.path)
-    before, after = (evaluation(ModelFolder(path))["figures"] for path in (whole.path, config.out))
+    before, after = (evaluation(ModelFolder(path))["metrics"] for path in (whole.path, config.out))
     assert before == after
 
 
@@ -291,4 +291,4 @@ def test_two_processes_give_the_losses_of_one(folder: Path, tmp_path: Path, name
     subprocess.run([*torchrun, "-m", "lmcraft", "finetune", str(run)], check=True)
     one, two = losses(alone.out), losses(shared.out)
     assert one == pytest.approx(two, rel=5e-6)
-    assert evaluation(ModelFolder(shared.out))["figures"]["validation loss"]["after"]["value"] > 0
+    assert evaluation(ModelFolder(shared.out))["metrics"]["validation loss"]["after"]["value"] > 0

@@ -1,4 +1,4 @@
-"""The evaluation before and after: merged adapters are checked, and figures become lines."""
+"""The evaluation before and after: merged adapters are checked, and metrics become lines."""
 
 import json
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def test_results_are_written_and_summarized(tuned: tuple[FinetuneRun, Trainer, M
     run, trainer, folder = tuned
     lines = evaluate_after(run, trainer, evaluate_before(run, trainer, folder, None))
     results = json.loads((folder.run / "evaluation.json").read_text())
-    assert results["figures"]["validation loss"]["after"] == results["figures"]["validation loss"]["before"]
+    assert results["metrics"]["validation loss"]["after"] == results["metrics"]["validation loss"]["before"]
     assert [answer["prompt"] for answer in results["answers"]] == [question for _, question, _ in run.prompts(2)]
     assert lines[0].startswith("validation loss: ") and " before, " in lines[0] and lines[0].endswith(" after")
     assert lines[1].startswith("perplexity of general text (general.txt): ")

@@ -8,11 +8,11 @@ from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
 
 from lmcraft.config import command_config
-from lmcraft.conversation.remote import RemoteBackend, is_remote
-from lmcraft.conversation.tree import Backend, Conversation, Message, OnText
 from lmcraft.errors import RunError, UserError
 from lmcraft.generation_flags import ConversationFlags, load_model
 from lmcraft.inference.generation_settings import SETTINGS
+from lmcraft.terminal_chat.remote import RemoteBackend, is_remote
+from lmcraft.terminal_chat.tree import Backend, Conversation, Message, OnText
 from lmcraft.text_output import print_notice, write_text
 
 HELP = """\
@@ -96,7 +96,7 @@ def _open_backend(config: ChatConfig, interactive: bool) -> Backend:
         if interactive:
             print_notice(f"Connected to {remote.name}.")
         return remote
-    from lmcraft.conversation.local import LocalBackend
+    from lmcraft.terminal_chat.local import LocalBackend
 
     adapters = {} if config.adapter is None else {config.adapter: config.adapter}
     model = load_model(config.model, config, adapters)

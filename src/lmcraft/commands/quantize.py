@@ -12,7 +12,7 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
         UserError: there is no such model or text, the text is too short, the model's matrices do not fit the format, or
             `out` exists.
     """
-    from lmcraft.conversion.model_quantization import write_quantized
+    from lmcraft.conversion.quantized_folder import write_quantized
 
     config = config.resolved()
     refuse_existing(config.out, overwrite=config.overwrite)

@@ -4,6 +4,7 @@
 |---|---|
 | `config` | the settings of export and quantize |
 | `model_export` | another number type or format, and the check that the result computes the same |
-| `model_quantization` | 8 or 4 bits per weight, and the loss in quality |
+| `quantization` | quantizing a whole model (GPTQ), and measuring the loss in quality |
+| `quantized_folder` | a folder with 8 or 4 bits per weight |
 | `model_description` | a model's architecture, size and origin, without its weights |
 """

@@ -6,7 +6,7 @@ documents           `Document`, and `ReadStats`: what was read, what was skipped
 document_progress   progress bar over documents
 shards              writes a dataset folder: token shards and manifest
 loader              memory-mapped shards, samples and batches
-permutation         shuffling without memory
+shuffle             shuffling without memory, by a keyed permutation
 """
 
 from lmcraft.data.document_progress import show_progress

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lmcraft.data.permutation import epoch_keys, permute
+from lmcraft.data.shuffle import epoch_keys, permute
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 

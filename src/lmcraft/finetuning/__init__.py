@@ -10,10 +10,10 @@
 | `packing.py` | several examples in one row |
 | `data_checks.py` | errors in the data found before the first step; `--show-batch` |
 | `objectives/` | one file an objective: SFT, distillation, DPO, KTO, ... |
-| `reference.py`, `regularization.py` | the starting model as a reference; L2-SP |
+| `reference_model.py`, `regularization.py` | the starting model as a reference; L2-SP |
 | `methods.py`, `lora.py` | which weights are trained; adapters |
 | `head.py`, `label_report.py` | the head of classifiers and reward models, labels; accuracy, F1, confusion matrix |
-| `figures.py`, `evaluation.py` | figures with intervals; the model before and after |
+| `metrics.py`, `evaluation.py` | metrics with intervals; the model before and after |
 | `tuned_model.py` | the folder of a fine-tuned model, written and opened |
 | `text_classifier.py` | `Classifier`: a fine-tuned classifier for inference |
 """

@@ -1,4 +1,4 @@
-"""The model before and after fine-tuning: figures on held-out data, answers side by side, and perplexity of general text.
+"""The model before and after fine-tuning: metrics on held-out data, answers side by side, and perplexity of general text.
 
 The results go to `lmcraft/evaluation.json` in the model's folder, from which the report is drawn.
 """
@@ -17,8 +17,8 @@ from lmcraft.data.loader import Batch
 from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.encoding import TokenizedExample
 from lmcraft.finetuning.examples import Labeled
-from lmcraft.finetuning.figures import Figure, mean_loss
 from lmcraft.finetuning.head import head_outputs
+from lmcraft.finetuning.metrics import Metric, mean_loss
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.finetuning.run import FinetuneRun
 from lmcraft.finetuning.tuned_model import open_tuned
@@ -36,22 +36,22 @@ GENERAL_TOKENS, GENERAL_ROW_TOKENS = 8192, 512
 # bits, and merging rounds every changed matrix once more.
 MERGE_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.01}
 
-Figures = dict[str, Figure]
+Metrics = dict[str, Metric]
 
 
-def evaluate_before(run: FinetuneRun, trainer: Trainer, folder: ModelFolder, step: int | None) -> Figures:
-    """The figures before the first step; a resumed run reads them from `lmcraft/before.json`."""
+def evaluate_before(run: FinetuneRun, trainer: Trainer, folder: ModelFolder, step: int | None) -> Metrics:
+    """The metrics before the first step; a resumed run reads them from `lmcraft/before.json`."""
     file = folder.run / "before.json"
     if step is not None and file.is_file():
-        return {name: Figure(**values) for name, values in json.loads(file.read_text(encoding="utf-8")).items()}
+        return {name: Metric(**values) for name, values in json.loads(file.read_text(encoding="utf-8")).items()}
     if trainer.processes.count > 1:  # the model is sharded
         return {}
-    figures = run.objective.figures(trainer.model, trainer.objective, run.data.validation, run.data.labels)
-    write_json(file, {name: asdict(figure) for name, figure in figures.items()})
-    return figures
+    metrics = run.objective.metrics(trainer.model, trainer.objective, run.data.validation, run.data.labels)
+    write_json(file, {name: asdict(metric) for name, metric in metrics.items()})
+    return metrics
 
 
-def evaluate_after(run: FinetuneRun, trainer: Trainer, before: Figures) -> list[str]:
+def evaluate_after(run: FinetuneRun, trainer: Trainer, before: Metrics) -> list[str]:
     """Evaluate the model in the run's folder, and write `lmcraft/evaluation.json`.
 
     Returns:
@@ -66,13 +66,13 @@ def evaluate_after(run: FinetuneRun, trainer: Trainer, before: Figures) -> list[
         model.use_attention(run.config.attention)
         if source.adapter is not None and not objective.needs_head:
             _check_merge(run, source)
-        after = objective.figures(model, trainer.objective, data.validation, data.labels)
-        after |= objective.final_figures(model, data.validation)
+        after = objective.metrics(model, trainer.objective, data.validation, data.labels)
+        after |= objective.final_metrics(model, data.validation)
         results: dict[str, Any] = {
             "objective": run.config.objective,
-            "figures": {
-                name: {"before": asdict(before[name]) if name in before else None, "after": asdict(figure)}
-                for name, figure in after.items()
+            "metrics": {
+                name: {"before": asdict(before[name]) if name in before else None, "after": asdict(metric)}
+                for name, metric in after.items()
             },
         }
         if (report := objective.label_report(model, data.validation, data.labels)) is not None:
@@ -146,7 +146,7 @@ def _check_merge(run: FinetuneRun, source: ModelSource) -> None:
 
 def _summarize(results: dict[str, Any]) -> list[str]:
     lines = []
-    for name, pair in results["figures"].items():
+    for name, pair in results["metrics"].items():
         after = f"{pair['after']['value']:.3f} ({pair['after']['low']:.3f} to {pair['after']['high']:.3f})"
         before = "" if pair["before"] is None else f"{pair['before']['value']:.3f} before, "
         lines.append(f"{name}: {before}{after}{' after' if before else ''}")

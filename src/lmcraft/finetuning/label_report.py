@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lmcraft.data.loader import Dataset
-from lmcraft.finetuning.figures import iterate_rows
 from lmcraft.finetuning.head import Labels, head_outputs, multi_hot
+from lmcraft.finetuning.metrics import iterate_rows
 from lmcraft.model.transformer import Transformer
 
 MAX_ROWS = 25_600

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lmcraft.data.loader import IGNORE_INDEX, Batch, Sample, TokenDataset
-from lmcraft.data.permutation import epoch_keys, permute
+from lmcraft.data.shuffle import epoch_keys, permute
 from lmcraft.errors import UserError
 from lmcraft.finetuning.encoding import TokenizedExample
 

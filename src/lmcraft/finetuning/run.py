@@ -15,7 +15,7 @@ from lmcraft.finetuning.head import HEAD, add_head, head_outputs
 from lmcraft.finetuning.methods import choose_trained, trained_groups
 from lmcraft.finetuning.objectives.base import FinetuneObjective, LossInputs
 from lmcraft.finetuning.objectives.divergence import FrozenModel
-from lmcraft.finetuning.reference import add_reference_log_probs, frozen_model, without_adapters
+from lmcraft.finetuning.reference_model import add_reference_log_probs, frozen_model, without_adapters
 from lmcraft.finetuning.regularization import L2StartingPoint
 from lmcraft.finetuning.training_data import TrainingData, read_training_data, repack
 from lmcraft.finetuning.tuned_model import read_head, snapshot

@@ -12,7 +12,7 @@ continuation         one text as it grows: its tokens, and when it ends
 text_stream          detokenizing, and stop strings
 grammar              structured output: JSON schema, regular expression, grammar
 sampler              from logits to a token
-dry                  the DRY repetition penalty
+dry_penalty          the DRY repetition penalty
 next_token_logits    the result of a step
 block_pool           memory for keys and values, shared by all requests
 paged_cache          one request's part of the pool, as attention reads it
@@ -26,5 +26,4 @@ generation_settings  the table of all generation settings
 setting              one setting: type, bounds, help
 scoring              log-probabilities of existing text
 embedding            text embeddings
-quantization         quantizing a model, and measuring the loss in quality
 """

@@ -14,7 +14,7 @@ from lmcraft.errors import UserError
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import GrammarConstraint, structured_output
-from lmcraft.inference.native.packing import Weights
+from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.inference.prompt import check_prompt
 from lmcraft.inference.request import Request, SequenceState

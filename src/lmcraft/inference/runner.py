@@ -13,8 +13,8 @@ from lmcraft.errors import UserError
 from lmcraft.inference.block_pool import BlockPool, BlockTable
 from lmcraft.inference.eager_runner import EagerRunner
 from lmcraft.inference.native.decoder import unsupported_reason
-from lmcraft.inference.native.packing import Weights
 from lmcraft.inference.native.runner import NativeRunner
+from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.inference.request import SequenceState
 from lmcraft.model.quantized_matrix import QuantizedMatrix

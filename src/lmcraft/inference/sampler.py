@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.inference.dry import SequenceBreakers, find_breakers, penalize_dry
+from lmcraft.inference.dry_penalty import SequenceBreakers, find_breakers, penalize_dry
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.tokenizer.tokenizer import Tokenizer
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_text
 from lmcraft.reports.chart import Series, line_chart
+from lmcraft.reports.finetuning import finetuning_section
 from lmcraft.reports.table import table
-from lmcraft.reports.tuning import tuning
 from lmcraft.training.metrics import read_jsonl
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def write_report(folder: ModelFolder) -> Path:
         style=STYLE,
         title=escape(folder.path.resolve().name),
         facts=table(_facts(rows)),
-        tuning=tuning(folder),
+        tuning=finetuning_section(folder),
         loss=line_chart(
             [_series("training", "a", rows, "loss"), _series("validation", "b", rows, "validation_loss")],
             x_label="step",

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.finetuning.objectives.divergence import TARGETS_PER_CHUNK, CrossEntropyAndDivergence
-from lmcraft.finetuning.reference import frozen_model
+from lmcraft.finetuning.reference_model import frozen_model
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.objective import NextToken, TensorBatch
 from tests.finetuning.chat import batch_of, random_example

@@ -10,7 +10,7 @@ import torch
 from lmcraft.finetuning.encoding import ExampleEncoder
 from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.objectives.grpo import GRPO, GroupRelativeLoss
-from lmcraft.finetuning.reference import frozen_model
+from lmcraft.finetuning.reference_model import frozen_model
 from lmcraft.finetuning.run import FinetuneRun
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.model.transformer import Transformer

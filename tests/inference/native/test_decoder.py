@@ -9,7 +9,7 @@ from torch import Tensor
 from lmcraft.inference.block_pool import BlockPool, BlockTable
 from lmcraft.inference.native.build import BuildError, load_library
 from lmcraft.inference.native.decoder import DecodeRow, NativeDecoder, unsupported_reason
-from lmcraft.inference.native.packing import Weights
+from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.model.config import RopeScaling
 from lmcraft.model.transformer import Transformer

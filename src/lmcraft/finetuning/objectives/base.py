@@ -1,4 +1,4 @@
-"""What an objective of fine-tuning states: examples, settings, samples and masks, loss, needs, and reported figures.
+"""What an objective of fine-tuning states: examples, settings, samples and masks, loss, needs, and reported metrics.
 
 An objective is a frozen dataclass derived from `FinetuneObjective`. Its fields, each made with `setting`, are its settings;
 its class variables say what it needs; its methods encode examples and compute the loss.
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from lmcraft.data.loader import Batch, Dataset
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
     from lmcraft.finetuning.examples import Example
-    from lmcraft.finetuning.figures import Figure
     from lmcraft.finetuning.head import Labels
+    from lmcraft.finetuning.metrics import Metric
     from lmcraft.finetuning.objectives.divergence import FrozenModel
     from lmcraft.model.transformer import Transformer
     from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -174,16 +174,16 @@ class FinetuneObjective:
         """The number of terms of the sums."""
         return count_targets(batch)
 
-    # Figures
+    # Metrics
 
-    def figures(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Figure]:
-        """Named figures on held-out rows, measured before and after the run; by default the objective's own loss."""
-        from lmcraft.finetuning.figures import mean_loss
+    def metrics(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Metric]:
+        """Named metrics on held-out rows, measured before and after the run; by default the objective's own loss."""
+        from lmcraft.finetuning.metrics import mean_loss
 
         return {"validation loss": mean_loss(model, loss, rows)}
 
-    def final_figures(self, model: Transformer, rows: Dataset) -> dict[str, Figure]:
-        """More figures, measured only after the run."""
+    def final_metrics(self, model: Transformer, rows: Dataset) -> dict[str, Metric]:
+        """More metrics, measured only after the run."""
         return {}
 
     def label_report(self, model: Transformer, rows: Dataset, labels: Labels) -> dict[str, Any] | None:

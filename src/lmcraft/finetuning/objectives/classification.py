@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from lmcraft.data.loader import Dataset
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
-    from lmcraft.finetuning.figures import Figure
     from lmcraft.finetuning.head import Labels
+    from lmcraft.finetuning.metrics import Metric
     from lmcraft.model.transformer import Transformer
     from lmcraft.training.objective import Objective, TensorBatch
 
@@ -67,9 +67,9 @@ class Classification(FinetuneObjective):
         weights = balanced_weights(inputs.examples, inputs.labels) if self.class_weights == "balanced" else ()
         return ClassificationLoss(inputs.labels, weights)
 
-    def figures(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Figure]:
-        from lmcraft.finetuning.figures import proportion
+    def metrics(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Metric]:
         from lmcraft.finetuning.label_report import evaluate_labels
+        from lmcraft.finetuning.metrics import proportion
 
         report = evaluate_labels(model, rows, labels)
         return {"accuracy": proportion(round(report.accuracy * report.texts), report.texts)}

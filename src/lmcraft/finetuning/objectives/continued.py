@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmcraft.finetuning.objectives.base import FinetuneObjective, LossInputs, setting
-from lmcraft.finetuning.objectives.sft import build_next_token_loss, next_token_figures
+from lmcraft.finetuning.objectives.sft import build_next_token_loss, next_token_metrics
 
 if TYPE_CHECKING:
     from lmcraft.data.loader import Dataset
-    from lmcraft.finetuning.figures import Figure
     from lmcraft.finetuning.head import Labels
+    from lmcraft.finetuning.metrics import Metric
     from lmcraft.model.transformer import Transformer
     from lmcraft.training.objective import Objective
 
@@ -31,5 +31,5 @@ class ContinuedPretraining(FinetuneObjective):
     def build_loss(self, inputs: LossInputs) -> Objective:
         return build_next_token_loss(inputs, self.kl)
 
-    def figures(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Figure]:
-        return next_token_figures(model, rows)
+    def metrics(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Metric]:
+        return next_token_metrics(model, rows)

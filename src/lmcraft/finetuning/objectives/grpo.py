@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from lmcraft.data.loader import Batch, Dataset
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
-    from lmcraft.finetuning.figures import Figure
     from lmcraft.finetuning.head import Labels
+    from lmcraft.finetuning.metrics import Metric
     from lmcraft.finetuning.objectives.divergence import FrozenModel
     from lmcraft.finetuning.objectives.rollouts import RolloutSampler
     from lmcraft.model.transformer import Transformer
@@ -59,11 +59,11 @@ class GRPO(FinetuneObjective):
         )
         return GroupRelativeLoss(sampler, inputs.load_reference(), self.beta)
 
-    def figures(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Figure]:
-        from lmcraft.finetuning.figures import Figure, mean_loss
+    def metrics(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Metric]:
+        from lmcraft.finetuning.metrics import Metric, mean_loss
 
         negative = mean_loss(model, loss, rows)
-        return {"mean reward": Figure(-negative.value, -negative.high, -negative.low)}
+        return {"mean reward": Metric(-negative.value, -negative.high, -negative.low)}
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from lmcraft.data.loader import Batch, Dataset
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
-    from lmcraft.finetuning.figures import Figure
     from lmcraft.finetuning.head import Labels
+    from lmcraft.finetuning.metrics import Metric
     from lmcraft.model.transformer import Transformer
     from lmcraft.training.objective import Objective, TensorBatch
 
@@ -57,17 +57,17 @@ class PairwiseObjective(FinetuneObjective):
     def count(self, batch: Batch) -> int:
         return count_rows(batch)
 
-    def figures(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Figure]:
+    def metrics(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Metric]:
         return {"preference accuracy": preference_accuracy(model, rows, per_token=self.per_token)}
 
-    def final_figures(self, model: Transformer, rows: Dataset) -> dict[str, Figure]:
+    def final_metrics(self, model: Transformer, rows: Dataset) -> dict[str, Metric]:
         if not self.needs_reference:
             return {}
         accuracy = preference_accuracy(model, rows, per_token=self.per_token, against_reference=True)
         return {"implicit reward accuracy": accuracy}
 
 
-def preference_accuracy(model: Transformer, rows: Dataset, *, per_token: bool, against_reference: bool = False) -> Figure:
+def preference_accuracy(model: Transformer, rows: Dataset, *, per_token: bool, against_reference: bool = False) -> Metric:
     """The share of pairs whose chosen answer is more likely than the rejected one, by the sum or by the mean per token.
 
     With `against_reference` it is the share whose chosen answer has gained more log-probability over the starting model: the
@@ -75,7 +75,7 @@ def preference_accuracy(model: Transformer, rows: Dataset, *, per_token: bool, a
     """
     import torch
 
-    from lmcraft.finetuning.figures import iterate_rows, proportion
+    from lmcraft.finetuning.metrics import iterate_rows, proportion
     from lmcraft.finetuning.objectives.log_probs import document_log_probs
 
     model.eval()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from lmcraft.data.loader import Batch, Dataset
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
-    from lmcraft.finetuning.figures import Figure
     from lmcraft.finetuning.head import Labels
+    from lmcraft.finetuning.metrics import Metric
     from lmcraft.model.transformer import Transformer
     from lmcraft.training.objective import Objective, TensorBatch
 
@@ -44,11 +44,11 @@ class RewardModel(FinetuneObjective):
     def count(self, batch: Batch) -> int:
         return count_rows(batch)
 
-    def figures(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Figure]:
+    def metrics(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Metric]:
         import torch
 
-        from lmcraft.finetuning.figures import iterate_rows, proportion
         from lmcraft.finetuning.head import reward_margins
+        from lmcraft.finetuning.metrics import iterate_rows, proportion
 
         model.eval()
         with torch.no_grad():

@@ -12,8 +12,8 @@ from lmcraft.finetuning.objectives.base import FinetuneObjective, LossInputs, se
 if TYPE_CHECKING:
     from lmcraft.data.loader import Dataset
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
-    from lmcraft.finetuning.figures import Figure
     from lmcraft.finetuning.head import Labels
+    from lmcraft.finetuning.metrics import Metric
     from lmcraft.model.transformer import Transformer
     from lmcraft.training.objective import Objective
 
@@ -37,8 +37,8 @@ class AnswerObjective(FinetuneObjective):
     def general_text(self) -> tuple[Path, float] | None:
         return None if self.general is None else (self.general, self.general_share)
 
-    def figures(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Figure]:
-        return next_token_figures(model, rows)
+    def metrics(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Metric]:
+        return next_token_metrics(model, rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +63,9 @@ def build_next_token_loss(inputs: LossInputs, kl: float) -> Objective:
     return CrossEntropyAndDivergence(inputs.load_reference(), 1.0, kl) if kl else NextToken()
 
 
-def next_token_figures(model: Transformer, rows: Dataset) -> dict[str, Figure]:
+def next_token_metrics(model: Transformer, rows: Dataset) -> dict[str, Metric]:
     """The plain cross-entropy of held-out rows."""
-    from lmcraft.finetuning.figures import mean_loss
+    from lmcraft.finetuning.metrics import mean_loss
     from lmcraft.training.objective import NextToken
 
     return {"validation loss": mean_loss(model, NextToken(), rows)}

@@ -2,7 +2,7 @@
 
 build           compiles and loads the library
 structs         the C structures and constants, checked at load
-packing         a Transformer's tensors as pointers in those structures
+weight_packing  a Transformer's tensors as pointers in those structures
 decoder         one decode step
 runner          the tier that the engine uses
 decode.cpp      the decode step itself; its header comment lists the .h files

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lmcraft.inference.block_pool import SLOTS_PER_TILE, BlockPool
 from lmcraft.inference.native.build import BuildError, load_library
-from lmcraft.inference.native.packing import ModelPacker, Weights
 from lmcraft.inference.native.structs import MAX_ROWS_PER_STEP, Row
+from lmcraft.inference.native.weight_packing import ModelPacker, Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.model.transformer import Transformer
 

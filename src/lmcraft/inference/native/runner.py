@@ -15,8 +15,8 @@ from torch import Tensor
 from lmcraft.inference.block_pool import BlockPool, BlockTable
 from lmcraft.inference.eager_runner import EagerRunner
 from lmcraft.inference.native.decoder import DecodeRow, NativeDecoder
-from lmcraft.inference.native.packing import Weights
 from lmcraft.inference.native.structs import MAX_ROWS_PER_STEP
+from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.inference.request import SequenceState
 from lmcraft.inference.thread_tuner import ThreadTuner, one_torch_thread

@@ -13,7 +13,7 @@ from lmcraft.errors import LmcraftError, UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.hub import fetch_model
 from lmcraft.inference.engine import Engine
-from lmcraft.inference.native.packing import Weights
+from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.language_model import LanguageModel
 from lmcraft.server.engine.interface import CallOnlyEngine
 from lmcraft.server.engine.worker import Worker

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from starlette.datastructures import Headers
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.middleware.trustedhost import parse_host
+from lmcraft.server.http.middleware.trusted_host import parse_host
 
 HEADER_NAMES_PATTERN = re.compile(r"[A-Za-z0-9-]+(?:, ?[A-Za-z0-9-]+)*")
 DEFAULT_PORTS = {"http": "80", "https": "443"}

@@ -10,7 +10,7 @@ from lmcraft.server.errors import ApiError
 from lmcraft.server.http.middleware.body import ClientDisconnectedError, RequestBody
 from lmcraft.server.http.middleware.cors import AllowedOrigins, is_preflight, preflight_headers
 from lmcraft.server.http.middleware.response import SECURITY_HEADERS, ResponseSender
-from lmcraft.server.http.middleware.trustedhost import TrustedHosts
+from lmcraft.server.http.middleware.trusted_host import TrustedHosts
 from lmcraft.server.limits import Limits
 
 log = logging.getLogger("lmcraft.server")

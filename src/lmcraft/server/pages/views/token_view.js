@@ -5,7 +5,7 @@ import { el, escapeControls } from "./dom.js";
 import { showAlternatives } from "./token_alternatives.js";
 import { formatProbability, formatToken } from "./token_text.js";
 
-const MAX_SHADE = 9; // classes p0 to p9 in style/tokens.css
+const MAX_SHADE = 9; // classes p0 to p9 in style/token_view.css
 
 export class TokenView {
   /** `onPick(index, alternative)` branches. */

@@ -1,4 +1,4 @@
-"""Measured figures with 95% intervals: proportions and mean losses on held-out data."""
+"""Measured metrics with 95% intervals: proportions and mean losses on held-out data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MAX_ROWS = 256
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """A measured number and the ends of its 95% interval."""
 
     value: float
@@ -26,16 +26,16 @@ class Figure:
     high: float
 
 
-def proportion(successes: int, trials: int) -> Figure:
+def proportion(successes: int, trials: int) -> Metric:
     """A proportion with Wilson's interval (1927), which also holds for few trials."""
     p, n = successes / trials, trials
     middle, half = p + Z * Z / (2 * n), Z * sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
     scale = 1 + Z * Z / n
-    return Figure(p, max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
+    return Metric(p, max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
 
 
 @torch.no_grad()
-def mean_loss(model: Transformer, objective: Objective, rows: Dataset) -> Figure:
+def mean_loss(model: Transformer, objective: Objective, rows: Dataset) -> Metric:
     """The validation loss of at most MAX_ROWS rows; the interval is that of a ratio of sums over rows."""
     model.eval()
     sums, counts = [], []
@@ -46,7 +46,7 @@ def mean_loss(model: Transformer, objective: Objective, rows: Dataset) -> Figure
     mean, n = sum(sums) / total, len(sums)
     squares = sum((s - mean * c) ** 2 for s, c in zip(sums, counts, strict=True))
     half = Z * sqrt(squares * n / max(1, n - 1)) / total if n > 1 else float("inf")
-    return Figure(mean, mean - half, mean + half)
+    return Metric(mean, mean - half, mean + half)
 
 
 def iterate_rows(model: Transformer, rows: Dataset, limit: int = MAX_ROWS) -> Iterator[tuple[Batch, TensorBatch]]:

@@ -1,4 +1,4 @@
-"""What fine-tuning changed, as a section of a run's page: figures before and after, labels, answers side by side."""
+"""What fine-tuning changed, as a section of a run's page: metrics before and after, labels, answers side by side."""
 
 import json
 from html import escape
@@ -8,28 +8,28 @@ from lmcraft.folder import ModelFolder
 from lmcraft.reports.table import grid
 
 
-def tuning(folder: ModelFolder) -> str:
+def finetuning_section(folder: ModelFolder) -> str:
     """HTML from `lmcraft/evaluation.json`; empty if the run has none."""
     file = folder.run / "evaluation.json"
     if not file.is_file():
         return ""
     results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return "".join((_figures(results), _labels(results), _answers(results)))
+    return "".join((_metrics(results), _labels(results), _answers(results)))
 
 
-def _figures(results: dict[str, Any]) -> str:
+def _metrics(results: dict[str, Any]) -> str:
     rows = [
-        [name, _format_figure(pair["before"]), _format_figure(pair["after"])] for name, pair in results["figures"].items()
+        [name, _format_metric(pair["before"]), _format_metric(pair["after"])] for name, pair in results["metrics"].items()
     ]
     if general := results.get("general"):
         name = f"perplexity of general text ({general['text']}), which rises with forgetting"
-        rows.append([name, _format_figure(general["before"]), _format_figure(general["after"])])
+        rows.append([name, _format_metric(general["before"]), _format_metric(general["after"])])
     head = ["on held-out data", "before (95% interval)", "after (95% interval)"]
     return f"<h2>Before and after</h2>{grid(head, rows)}"
 
 
-def _format_figure(figure: dict[str, float] | None) -> str:
-    return "" if figure is None else f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+def _format_metric(metric: dict[str, float] | None) -> str:
+    return "" if metric is None else f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
 
 
 def _labels(results: dict[str, Any]) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from lmcraft.cli import main
-from lmcraft.conversation.remote import RemoteBackend
-from lmcraft.conversation.tree import Conversation
 from lmcraft.errors import RunError
+from lmcraft.terminal_chat.remote import RemoteBackend
+from lmcraft.terminal_chat.tree import Conversation
 
 
 @dataclass

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from lmcraft.conversion.quantization import measure_quality_loss, quantize_model
 from lmcraft.errors import UserError
 from lmcraft.inference.engine import Engine
-from lmcraft.inference.quantization import measure_quality_loss, quantize_model
 from lmcraft.model.linear import Linear
 from tests.inference.helpers import network
 from tests.tiny import tiny_model

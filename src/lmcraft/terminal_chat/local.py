@@ -3,8 +3,8 @@
 from collections.abc import Generator
 from typing import Any
 
-from lmcraft.conversation.tree import AnswerChunk, ChatMessages, TooLongError
 from lmcraft.language_model import LanguageModel
+from lmcraft.terminal_chat.tree import AnswerChunk, ChatMessages, TooLongError
 from lmcraft.tokenizer.chat_template import strip_special_tokens
 
 
@@ -27,7 +27,7 @@ class LocalBackend:
         self._max_prompt_length = self.context - min(max_new_tokens or self.context, self.context // 2)
 
     def stream(self, messages: ChatMessages, attempt: int) -> Generator[AnswerChunk, None, None]:
-        """Answer the last message; see `lmcraft.conversation.tree.Backend`."""
+        """Answer the last message; see `lmcraft.terminal_chat.tree.Backend`."""
         ids = self.prompt_ids(messages)
         if len(ids) > self._max_prompt_length and any(message["role"] == "assistant" for message in messages):
             raise TooLongError(f"the conversation has {len(ids)} tokens: drop the oldest turn")

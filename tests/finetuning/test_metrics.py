@@ -5,7 +5,7 @@ from math import sqrt
 import pytest
 import torch
 
-from lmcraft.finetuning.figures import mean_loss, proportion
+from lmcraft.finetuning.metrics import mean_loss, proportion
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.training.objective import NextToken
 from tests.finetuning.chat import random_example
@@ -13,8 +13,8 @@ from tests.tiny import tiny_model
 
 
 def test_wilsons_interval_is_the_textbooks() -> None:
-    figure = proportion(8, 10)
-    assert (figure.value, figure.low, figure.high) == pytest.approx((0.8, 0.4902, 0.9433), abs=1e-4)
+    metric = proportion(8, 10)
+    assert (metric.value, metric.low, metric.high) == pytest.approx((0.8, 0.4902, 0.9433), abs=1e-4)
     assert proportion(0, 5).low == pytest.approx(0, abs=1e-9) and proportion(5, 5).high == pytest.approx(1)
 
 
@@ -28,9 +28,9 @@ def test_the_interval_of_a_mean_loss_is_that_of_a_ratio_of_sums() -> None:
         counts.append(int(learned.sum()))
     mean = sum(sums) / sum(counts)
     variance = sum((s - mean * c) ** 2 for s, c in zip(sums, counts, strict=True)) * 4 / 3
-    figure = mean_loss(model, NextToken(), PackedRows(examples, 40, packing=False))
-    assert figure.value == pytest.approx(mean, rel=1e-4)
-    assert figure.high - figure.value == pytest.approx(1.959964 * sqrt(variance) / sum(counts), rel=1e-3)
+    metric = mean_loss(model, NextToken(), PackedRows(examples, 40, packing=False))
+    assert metric.value == pytest.approx(mean, rel=1e-4)
+    assert metric.high - metric.value == pytest.approx(1.959964 * sqrt(variance) / sum(counts), rel=1e-3)
 
 
 def test_a_single_row_has_no_interval() -> None:

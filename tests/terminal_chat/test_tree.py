@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lmcraft.conversation.local import LocalBackend
-from lmcraft.conversation.tree import AnswerChunk, ChatMessages, Conversation, TooLongError
 from lmcraft.errors import RunError, UserError
 from lmcraft.language_model import LanguageModel
+from lmcraft.terminal_chat.local import LocalBackend
+from lmcraft.terminal_chat.tree import AnswerChunk, ChatMessages, Conversation, TooLongError
 
 
 def test_ctrl_c_stops_the_answer_and_keeps_it(plain_model: Path) -> None:

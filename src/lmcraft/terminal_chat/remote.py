@@ -8,9 +8,9 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import urlsplit
 
-from lmcraft.conversation.tree import AnswerChunk, ChatMessages, TooLongError
 from lmcraft.errors import LmcraftError, RunError, UserError
 from lmcraft.inference.generation_settings import to_request
+from lmcraft.terminal_chat.tree import AnswerChunk, ChatMessages, TooLongError
 from lmcraft.text_output import replace_control_characters
 
 API_KEY_VARIABLE = "LMCRAFT_API_KEY"
@@ -59,7 +59,7 @@ class RemoteBackend:
         self.name, self.context = self._choose_model(name)
 
     def stream(self, messages: ChatMessages, attempt: int) -> Generator[AnswerChunk, None, None]:
-        """Answer the last message; see `lmcraft.conversation.tree.Backend`."""
+        """Answer the last message; see `lmcraft.terminal_chat.tree.Backend`."""
         fields = dict(self._settings)
         if self._seed is not None:
             fields["seed"] = (self._seed + attempt) % 2**63

@@ -10,8 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmcraft.errors import UserError
-from lmcraft.inference import dry
-from lmcraft.inference.dry import SequenceBreakers, dry_penalties, find_breakers, penalize_dry, repetitions, z_function
+from lmcraft.inference import dry_penalty
+from lmcraft.inference.dry_penalty import (
+    SequenceBreakers,
+    dry_penalties,
+    find_breakers,
+    penalize_dry,
+    repetitions,
+    z_function,
+)
 from lmcraft.inference.eager import generate
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GenerationConfig
@@ -96,7 +103,7 @@ def test_penalties_follow_the_definition(tokens: list[int], breaker_ids: set[int
 def test_both_ways_to_match_agree(tokens: list[int]) -> None:
     direct = repetitions(np.array(tokens))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dry, "MAX_DIRECT_MATCH", 2)
+        patch.setattr(dry_penalty, "MAX_DIRECT_MATCH", 2)
         by_z_function = repetitions(np.array(tokens))
     assert [part.tolist() for part in direct] == [part.tolist() for part in by_z_function]
     lengths = z_function(tokens)

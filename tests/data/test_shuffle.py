@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmcraft.data.permutation import epoch_keys, permute
+from lmcraft.data.shuffle import epoch_keys, permute
 
 
 @given(st.integers(1, 300), st.integers(0, 2**64 - 1))

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lmcraft.inference.block_pool import BlockPool
-from lmcraft.inference.native.packing import ModelPacker, matrices_of, tile_int4, tile_int8
 from lmcraft.inference.native.structs import LAYERNORM, MATRICES_PER_LAYER, NO_NORM, NUMBER_TYPES, RMSNORM
+from lmcraft.inference.native.weight_packing import ModelPacker, matrices_of, tile_int4, tile_int8
 from lmcraft.model.transformer import Transformer
 from tests.tiny import GPT2, tiny_model
 

@@ -10,7 +10,7 @@ import torch
 
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.finetuning.lora import adapted_layers, add_adapters
-from lmcraft.finetuning.reference import add_reference_log_probs, without_adapters
+from lmcraft.finetuning.reference_model import add_reference_log_probs, without_adapters
 from lmcraft.folder import ModelFolder
 from lmcraft.model.transformer import Transformer
 from tests.finetuning.chat import batch_of, random_example

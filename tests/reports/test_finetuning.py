@@ -4,23 +4,23 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.folder import ModelFolder, write_json
-from lmcraft.reports.tuning import tuning
+from lmcraft.reports.finetuning import finetuning_section
 
 FIGURE = {"value": 0.5, "low": 0.25, "high": 0.75}
 
 
 def section(folder: Path, results: dict[str, Any]) -> str:
-    write_json(ModelFolder(folder).run / "evaluation.json", {"figures": {}} | results)
-    return tuning(ModelFolder(folder))
+    write_json(ModelFolder(folder).run / "evaluation.json", {"metrics": {}} | results)
+    return finetuning_section(ModelFolder(folder))
 
 
 def test_a_run_without_an_evaluation_has_no_section(tmp_path: Path) -> None:
-    assert tuning(ModelFolder(tmp_path)) == ""
+    assert finetuning_section(ModelFolder(tmp_path)) == ""
 
 
 def test_figures_are_shown_before_and_after_with_their_intervals(tmp_path: Path) -> None:
-    figures = {"accuracy": {"before": FIGURE, "after": FIGURE | {"value": 0.625}}, "new": {"before": None, "after": FIGURE}}
-    html = section(tmp_path, {"figures": figures, "general": {"text": "a.txt", "before": FIGURE, "after": FIGURE}})
+    metrics = {"accuracy": {"before": FIGURE, "after": FIGURE | {"value": 0.625}}, "new": {"before": None, "after": FIGURE}}
+    html = section(tmp_path, {"metrics": metrics, "general": {"text": "a.txt", "before": FIGURE, "after": FIGURE}})
     assert (
         "0.500 (0.250 to 0.750)" in html
         and "0.625 (0.250 to 0.750)" in html

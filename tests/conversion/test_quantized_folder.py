@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from lmcraft.cli import main
-from lmcraft.conversion import model_quantization
-from lmcraft.inference import quantization
+from lmcraft.conversion import quantization, quantized_folder
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.decoder import unsupported_reason
-from lmcraft.inference.native.packing import ModelPacker
+from lmcraft.inference.native.weight_packing import ModelPacker
 from lmcraft.language_model import load
 from lmcraft.model.linear import Linear
 from lmcraft.model.quantized_matrix import Bits, quantize_groups, quantize_groups_gptq, quantize_rows
@@ -127,6 +126,6 @@ def test_an_interrupt_leaves_nothing(home: Path, tmp_path: Path, monkeypatch: py
     def interrupted(*arguments: object, **settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model_quantization, "write_lineage", interrupted)
+    monkeypatch.setattr(quantized_folder, "write_lineage", interrupted)
     assert main(command(home, tmp_path / "out")) == 130
     assert list(tmp_path.iterdir()) == []

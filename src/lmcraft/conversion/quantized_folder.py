@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from lmcraft.conversion.config import MIN_SEQUENCES, TOKENS_PER_SEQUENCE, QuantizeConfig
+from lmcraft.conversion.quantization import QualityLoss, measure_quality_loss, quantize_model
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, atomic_write, write_json, write_lineage
 from lmcraft.inference.engine import Engine
-from lmcraft.inference.quantization import QualityLoss, measure_quality_loss, quantize_model
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.families import family_for
 from lmcraft.model_source import open_model

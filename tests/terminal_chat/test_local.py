@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmcraft.conversation.local import LocalBackend
-from lmcraft.conversation.tree import Conversation
 from lmcraft.language_model import LanguageModel
+from lmcraft.terminal_chat.local import LocalBackend
+from lmcraft.terminal_chat.tree import Conversation
 from lmcraft.tokenizer.chat_template import strip_special_tokens
 from tests.commands.test_chat import chat_lines
-from tests.conversation.models import SPECIAL
+from tests.terminal_chat.models import SPECIAL
 
 
 def test_the_chat_template_formats_the_conversation(
