@@ -1,5 +1,7 @@
 """What the commands share at the terminal."""
 
+import io
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -14,9 +16,12 @@ from lmcraft.terminal import (
     format_duration,
     key_value_table,
     line_printer,
+    print_notice,
     print_result,
     progress_bar,
     refuse_existing,
+    replace_control_characters,
+    write_text,
 )
 
 
@@ -71,3 +76,32 @@ def test_numbers_are_short() -> None:
         "2.0 days",
     ]
     assert [format_count(n) for n in (7.0, 1234, 1_250_000, 3.2e14, 1e15)] == ["7", "1.23k", "1.25M", "320T", "1e+15"]
+
+
+class Screen(io.StringIO):
+    """A stream that claims to be a terminal."""
+
+    encoding = "ascii"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_control_characters_are_replaced() -> None:
+    assert replace_control_characters("a\x1b[2J\tb\n\x7f\x9b从") == "a\ufffd[2J\tb\n\ufffd\ufffd从"
+
+
+def test_a_terminal_gets_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", screen := Screen())
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    write_text("a\x1b从", dim=True)
+    assert screen.getvalue() == "\x1b[2ma??\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    write_text("b", dim=True)
+    assert screen.getvalue().endswith("\x1b[0mb")
+
+
+def test_a_pipe_gets_the_text_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
+    write_text("a\x1b从", dim=True)
+    print_notice("b\x1b")
+    assert capsys.readouterr() == ("a\x1b从", "b\ufffd\n")

@@ -11,9 +11,9 @@ from lmcraft.config import command_config
 from lmcraft.errors import RunError, UserError
 from lmcraft.generation_flags import ConversationFlags, load_model
 from lmcraft.inference.generation_settings import SETTINGS
+from lmcraft.terminal import print_notice, write_text
 from lmcraft.terminal_chat.remote import RemoteBackend, is_remote
 from lmcraft.terminal_chat.tree import Backend, Conversation, Message, OnText
-from lmcraft.text_output import print_notice, write_text
 
 HELP = """\
 /regenerate   answer the last message again; the previous answer stays as a branch

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from lmcraft.config import command_config
 from lmcraft.errors import UserError
 from lmcraft.generation_flags import GenerationFlags, load_model
-from lmcraft.text_output import write_text
+from lmcraft.terminal import write_text
 
 if TYPE_CHECKING:
     from lmcraft.inference.continuation import Token

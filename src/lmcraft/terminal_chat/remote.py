@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from lmcraft.errors import LmcraftError, RunError, UserError
 from lmcraft.inference.generation_settings import to_request
+from lmcraft.terminal import replace_control_characters
 from lmcraft.terminal_chat.tree import AnswerChunk, ChatMessages, TooLongError
-from lmcraft.text_output import replace_control_characters
 
 API_KEY_VARIABLE = "LMCRAFT_API_KEY"
 

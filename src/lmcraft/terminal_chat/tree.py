@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from lmcraft.errors import LmcraftError, UserError
-from lmcraft.text_output import print_notice
+from lmcraft.terminal import print_notice
 
 ChatMessages = list[dict[str, str]]
 """Messages as models read them: {"role", "content"}, the system prompt first."""
