@@ -22,7 +22,14 @@ win). `--print-config` prints the complete settings instead of running the comma
 
 def build_app() -> cyclopts.App:
     """The command-line program, its commands not imported yet."""
-    app = cyclopts.App(name="lmcraft", help=HELP, version=lambda: version("lmcraft"), help_format="markdown")
+    parameter = cyclopts.Parameter(show_default=_format_default, negative_iterable=(), negative_none=())
+    app = cyclopts.App(
+        name="lmcraft",
+        help=HELP,
+        version=lambda: version("lmcraft"),
+        help_format="markdown",
+        default_parameter=parameter,
+    )
     for group, help_text in GROUPS.items():
         app.command(cyclopts.App(name=group, help=help_text))
     for name, command in COMMANDS.items():
@@ -30,6 +37,13 @@ def build_app() -> cyclopts.App:
         parent = app[group_name[0]] if group_name else app
         parent.command(f"lmcraft.commands.{command.module}:{command.function}", name=word, help=command.help)
     return app
+
+
+def _format_default(value: object) -> str | None:
+    """A default as the help shows it; a setting that is empty by default shows none."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or None
+    return None if value in (None, "", {}) else str(value)
 
 
 def command_name(tokens: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """`lmcraft inspect`: a model's architecture, size and origin."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmcraft.config import Config, command_config
@@ -18,6 +18,7 @@ class InspectConfig(Config):
 
     model: str
     """Model folder, GGUF file or address."""
+    _: KW_ONLY
     json: bool = False
     """Print JSON instead of tables."""
 

