@@ -1,4 +1,4 @@
-"""The command line: quick help, one-sentence errors, and a package whose every module imports with the core alone."""
+"""The command line: fast help, one-line errors, public names, and modules that import without the extras."""
 
 import ast
 import inspect
@@ -18,20 +18,20 @@ from lmcraft.config import Config
 EXTRAS = ("pyarrow", "zstandard", "datasets", "tensorboard", "transformers", "accelerate", "tiktoken")
 
 
-def python(code: str) -> str:
+def run_python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 def test_help_imports_neither_torch_nor_a_command() -> None:
     code = "import sys; from lmcraft.cli import main; main(['--help']); print([m for m in sys.modules if m in "
-    loaded = python(code + "('torch', 'numpy', 'tokenizers', 'lmcraft.commands.pretrain')])")
+    loaded = run_python(code + "('torch', 'numpy', 'tokenizers', 'lmcraft.commands.pretrain')])")
     assert loaded.rstrip().endswith("[]") and all(name.split()[0] in loaded for name in COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_does_not_import_torch(command: str) -> None:
     code = f"import sys; from lmcraft.cli import main; main({[*command.split(), '--help']!r}); print('torch' in sys.modules)"
-    assert python(code).rstrip().endswith("False")
+    assert run_python(code).rstrip().endswith("False")
 
 
 def test_every_command_is_a_public_function_with_a_configuration() -> None:
@@ -61,7 +61,7 @@ def test_the_names_for_type_checkers_are_the_public_names() -> None:
 def test_every_module_imports_with_the_core_dependencies_alone() -> None:
     modules = [m.name for m in pkgutil.walk_packages(lmcraft.__path__, "lmcraft.") if not m.name.endswith("__main__")]
     blocked = f"import sys; sys.modules.update(dict.fromkeys({EXTRAS!r})); from importlib import import_module; "
-    python(blocked + f"[import_module(name) for name in {modules!r}]")
+    run_python(blocked + f"[import_module(name) for name in {modules!r}]")
     assert all(import_module(name) for name in modules)
 
 
@@ -78,7 +78,7 @@ def test_every_module_imports_with_the_core_dependencies_alone() -> None:
         (["report", "nowhere"], "nowhere"),
     ],
 )
-def test_bad_input_is_one_sentence_and_status_2(
+def test_bad_input_gives_a_one_line_error_and_exit_status_2(
     arguments: list[str],
     message: str,
     capsys: pytest.CaptureFixture[str],
@@ -92,7 +92,9 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert not any(tmp_path.iterdir())
 
 
-def test_an_unknown_key_of_a_file_names_the_nearest(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_key_in_a_file_names_the_nearest_key(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "run.toml").write_text('data = "x"\n[optimizer]\nlearning_rat = 1.0\n')
     assert main(["pretrain", str(tmp_path / "run.toml")]) == 2
     assert "--optimizer.learning-rate" in capsys.readouterr().err

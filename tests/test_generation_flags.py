@@ -1,3 +1,5 @@
+"""Command-line flags of the generation settings."""
+
 from dataclasses import fields
 from pathlib import Path
 from typing import get_type_hints
@@ -9,7 +11,7 @@ from lmcraft.generation_flags import ConversationFlags, GenerationFlags
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.generation_settings import SETTINGS
 
-LOADING = {"device", "precision", "weights", "draft"}
+LOADING_FLAGS = {"device", "precision", "weights", "draft"}
 
 
 def test_there_is_a_flag_for_every_setting() -> None:
@@ -18,12 +20,12 @@ def test_there_is_a_flag_for_every_setting() -> None:
         if name != "logit_bias":  # whose keys are strings on a command line
             assert flag_types[name] == value_type | None, name
         assert getattr(GenerationFlags(), name) is None
-    assert {f.name for f in fields(GenerationFlags)} == SETTINGS.keys() | LOADING
+    assert {f.name for f in fields(GenerationFlags)} == SETTINGS.keys() | LOADING_FLAGS
 
 
 def test_a_conversation_has_no_beam_search() -> None:
     beams = {"num_beams", "length_penalty", "early_stopping", "num_return_sequences"}
-    assert {f.name for f in fields(ConversationFlags)} == (SETTINGS.keys() | LOADING) - beams
+    assert {f.name for f in fields(ConversationFlags)} == (SETTINGS.keys() | LOADING_FLAGS) - beams
 
 
 def test_settings_given_on_the_command_line(tmp_path: Path) -> None:

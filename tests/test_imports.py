@@ -1,4 +1,4 @@
-"""No module of lmcraft imports itself through others, not even for annotations."""
+"""lmcraft has no import cycles, not even for annotations."""
 
 import ast
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""`LanguageModel`: loading, saving, generating and streaming."""
+
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from tests.tiny import tiny_model
 PROMPT = "从前 there was"
 
 
-def test_the_script_of_the_readme(tmp_path: Path) -> None:
+def test_load_encode_generate_and_decode(tmp_path: Path) -> None:
     language_model().save(tmp_path / "my-model")
 
     model = lmcraft.load(tmp_path / "my-model")
@@ -33,7 +35,7 @@ def test_same_seed_same_text() -> None:
     assert model.complete(PROMPT) != model.complete(PROMPT)
 
 
-def test_every_method_gives_the_same_text() -> None:
+def test_stream_generate_and_complete_give_the_same_text() -> None:
     model = language_model()
     settings: dict[str, Any] = {"seed": 3, "max_new_tokens": 120}
     pieces = list(model.stream(PROMPT, **settings))
@@ -63,7 +65,7 @@ def test_stop_strings_end_token_ids_too() -> None:
     assert model.complete(PROMPT, seed=5, stop=text[10:13]) == text[: text.index(text[10:13])]
 
 
-def test_an_empty_prompt_begins_a_text() -> None:
+def test_an_empty_prompt_starts_a_text() -> None:
     model = language_model()
     assert model.complete("", seed=0) == model.tokenizer.decode(model.generate([tokenizer().eos_token_id or 0], seed=0)[0])
     with pytest.raises(UserError, match="no tokens"):

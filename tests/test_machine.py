@@ -1,4 +1,4 @@
-"""The choice of device and number type, and the measurement behind it."""
+"""The choice of device and dtype, and the measurement behind it."""
 
 import json
 import time
@@ -52,7 +52,7 @@ def test_the_measurement_takes_no_longer_than_its_limit() -> None:
     assert speed.bf16 > 0 and speed.fp32 > 0
 
 
-def test_a_slow_number_type_is_measured_on_small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_dtype_is_measured_on_small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     largest = {torch.bfloat16: 0, torch.float32: 0}
 
@@ -93,7 +93,7 @@ def test_bf16_instructions_are_read_from_the_processors_flags(
 
 
 @pytest.fixture
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def idle_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
 
 
@@ -122,11 +122,11 @@ def test_one_disturbed_product_does_not_end_the_measurement(monkeypatch: pytest.
     assert flops["fp32"] == pytest.approx(200e9)
 
 
-@pytest.mark.usefixtures("quiet")
+@pytest.mark.usefixtures("idle_cpu")
 def test_a_cpu_is_measured_once_for_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     devices = count_measurements(monkeypatch)
     assert matmul_speed("cpu") == matmul_speed("cpu")
-    matmul_speed.cache_clear()  # as a new process has it
+    matmul_speed.cache_clear()  # as in a new process
     assert matmul_speed("cpu") == MatmulSpeed(3e12, 1e12) and devices == ["cpu"]
     matmul_speed.cache_clear()
     monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
@@ -134,7 +134,7 @@ def test_a_cpu_is_measured_once_for_all_processes(monkeypatch: pytest.MonkeyPatc
     assert devices == ["cpu", "cpu"]
 
 
-@pytest.mark.usefixtures("quiet")
+@pytest.mark.usefixtures("idle_cpu")
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"bf16": 1}', '{"bf16": "x", "fp32": 1}', '{"bf16": 0, "fp32": NaN}'])
 def test_a_damaged_cache_is_measured_again(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
     devices = count_measurements(monkeypatch)
@@ -152,7 +152,7 @@ def test_a_cache_that_cannot_be_written_is_harmless(tmp_path: Path, monkeypatch:
     assert matmul_speed("cpu") == MatmulSpeed(3e12, 1e12)
 
 
-def test_a_device_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == "cpu" == choose_device("cpu")
     with pytest.raises(UserError, match="device='cuda:1', but torch sees no GPU here: use --device cpu"):

@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_open_folder_knows_its_name_license_and_origin(folder: Path) -> None:
+def test_a_model_folder_has_a_name_a_license_and_an_origin(folder: Path) -> None:
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
     with open_model(folder) as source:
         assert (source.name, source.license, source.address) == ("tiny", "apache-2.0", str(folder))
@@ -30,7 +30,7 @@ def test_an_open_folder_knows_its_name_license_and_origin(folder: Path) -> None:
         assert (source.address, source.license) == ("hf:a/tiny@main", "mit") and source.fingerprint != by_weights
 
 
-def test_damaged_lineage_and_missing_adapters_are_one_sentence(folder: Path) -> None:
+def test_damaged_lineage_and_missing_adapters_are_user_errors(folder: Path) -> None:
     with pytest.raises(UserError, match="is not an adapter"):
         open_adapter(folder)
     write_json(ModelFolder(folder).lineage, [])

@@ -1,4 +1,4 @@
-"""House rules that can be counted: identifiers that name nothing, the length of files and functions."""
+"""House rules: few filler identifiers, and limits on the length of files and functions."""
 
 import ast
 from collections import Counter

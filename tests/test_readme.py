@@ -1,4 +1,4 @@
-"""The README and the docs are true: Python runs, commands exist, links lead somewhere, both languages show the same."""
+"""The README and the docs: Python runs, commands parse, links work, both languages agree."""
 
 import re
 import shlex
@@ -25,20 +25,20 @@ SHOWN_COMMANDS = {
 README, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
 
 
-def python_of(readme: str) -> str:
+def python_block(readme: str) -> str:
     return readme.split("```python\n")[1].split("```")[0]
 
 
-def test_the_script_of_the_readme_generates_a_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Tokenizer, model, sampling and decoding, in as many lines as with transformers."""
+def test_the_readme_script_generates_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tokenizer, model, sampling and decoding, in as few lines as with transformers."""
     LanguageModel(tiny_model(vocab_size=300, max_position_embeddings=128), train_bpe([TEXT], vocab_size=300)).save(tmp_path)
-    script = python_of(README).split("\n\ndata =")[0]
+    script = python_block(README).split("\n\ndata =")[0]
     exec(script.replace("quickstart/model", str(tmp_path)))
     assert capsys.readouterr().out.startswith("def read_json(path):\n")
 
 
 def test_both_readmes_show_the_same_code_and_links() -> None:
-    assert python_of(README) == python_of(CHINESE)
+    assert python_block(README) == python_block(CHINESE)
     assert re.findall(r"\]\((\S+?)\)", README)[1:] == re.findall(r"\]\((\S+?)\)", CHINESE)[1:]
 
 
@@ -48,7 +48,7 @@ def test_the_docs_list_every_command(name: str) -> None:
 
 
 @pytest.mark.parametrize("page", [page.relative_to(ROOT).as_posix() for page in PAGES])
-def test_every_link_leads_somewhere(page: str) -> None:
+def test_links_work(page: str) -> None:
     links = re.findall(r"\]\(([^\s)]+)\)", (ROOT / page).read_text(encoding="utf-8"))
     for link in links:
         target = (ROOT / page).parent / link.split("#")[0]

@@ -1,4 +1,4 @@
-"""What the commands share at the terminal."""
+"""Terminal output that the commands share."""
 
 import io
 import sys

@@ -12,7 +12,7 @@ from lmcraft.model.transformer import Transformer
 
 TEXT = "".join(f"Line {n}: the quick brown fox jumps over {n * n} lazy dogs. 天地玄黄\n\n" for n in range(400))
 
-# What GPT-2's architecture has otherwise than ours.
+# The settings in which GPT-2 differs from our default architecture.
 GPT2: dict[str, Any] = {
     "norm": "layernorm",
     "position": "learned",

@@ -18,7 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def served(server: Server) -> str:
+def server_url(server: Server) -> str:
     """The address of a server, for a browser; skips if there is no browser."""
     if shutil.which("chromium") is None:
         pytest.skip("chromium is not installed")

@@ -1,4 +1,4 @@
-"""Prometheus' text."""
+"""Metrics in Prometheus' text format."""
 
 import re
 import threading

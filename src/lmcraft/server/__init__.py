@@ -6,9 +6,9 @@
 | `engine/` | the models being served: one engine in a thread per model, the request queue, admission |
 | `conversations/` | the database of conversations, ratings and preferences; import, and export as training data |
 | `pages/` | the chat page: HTML, CSS and JavaScript modules, without a build step |
-| `errors.py` | `ApiError`, the error that every part raises |
-| `limits.py` | the bounds on requests |
+| `errors.py` | `ApiError`, an error with an HTTP status |
+| `limits.py` | limits on requests: queue, sizes, timeouts |
 | `metrics.py` | Prometheus metrics |
 
-Imports run from `http` to `engine` and `conversations`, and from both to the three files.
+`http` imports `engine` and `conversations`; all of them import the three files at the end.
 """

@@ -11,9 +11,9 @@ class ApiError(Exception):
 
     Args:
         status: HTTP status.
-        message: one sentence that names the field, the value and the remedy.
-        code: a word that programs can test for.
-        param: the request's field that is to blame.
+        message: names the field, the value and the remedy, in a single sentence.
+        code: a machine-readable code.
+        param: the request field at fault.
         error_type: one of OpenAI's error types; None: derived from the status.
         headers: extra headers of the response.
     """
@@ -35,5 +35,5 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def as_json(self) -> dict[str, Any]:
-        """The response's body."""
+        """The body of the error response."""
         return {"error": {"message": self.message, "type": self.error_type, "param": self.param, "code": self.code}}

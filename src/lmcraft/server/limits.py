@@ -1,4 +1,4 @@
-"""Bounds on everything that a client can send or ask for."""
+"""Limits on what clients can send and request."""
 
 from dataclasses import dataclass, fields
 
@@ -7,7 +7,7 @@ from lmcraft.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds on requests. A request beyond one is refused with an error that states the bound."""
+    """Limits on requests. A request over a limit is refused with an error that names the limit."""
 
     max_queue: int = 32
     """Maximum number of queued requests; further ones get status 429."""
@@ -20,12 +20,12 @@ class Limits:
     drain_timeout: float = 30.0
     """Seconds that running requests have to finish after SIGTERM."""
     stream_interval: float = 0.05
-    """Minimum seconds between two chunks of a stream; the first is sent at once. Fewer chunks leave the model more of the
-    CPU."""
+    """Minimum seconds between two chunks of a stream; the first is sent immediately. Fewer chunks leave more CPU time for
+    the model."""
     max_body_bytes: int = 4 * 2**20
-    """Maximum size of a request's body, in bytes."""
+    """Maximum size of a request body, in bytes."""
     body_timeout: float = 30.0
-    """Seconds within which a request's body must arrive."""
+    """Seconds within which a request body must arrive."""
     header_timeout: float = 10.0
     """Seconds within which a request's headers must arrive."""
     write_timeout: float = 30.0
@@ -35,10 +35,10 @@ class Limits:
     max_requests: int = 512
     """Maximum number of open requests of any kind; further ones get status 503."""
     max_import_bytes: int = 64 * 2**20
-    """Maximum size of an imported file of conversations, in bytes."""
+    """Maximum size of an imported conversations file, in bytes."""
 
     def check(self) -> None:
-        """Raise UserError for a bound that is not above 0."""
+        """Raise UserError for a limit that is not greater than 0."""
         for f in fields(Limits):
             if not getattr(self, f.name) > 0:
                 raise UserError(f"{f.name}={getattr(self, f.name)} must be greater than 0")

@@ -1,4 +1,4 @@
-"""Metrics in Prometheus' text format (version 0.0.4), under vLLM's names, so that vLLM's dashboards work."""
+"""Metrics in Prometheus' text format (version 0.0.4), with vLLM's names, so that dashboards made for vLLM work."""
 
 import threading
 from bisect import bisect_left
@@ -11,7 +11,7 @@ COUNTERS = {
     PROMPT_TOKENS: "Prompt tokens of finished sequences.",
     GENERATION_TOKENS: "Generated tokens of finished sequences.",
     FINISHED_REQUESTS: "Finished sequences, by reason.",
-    REFUSED_REQUESTS: "Responses that were errors, by status.",
+    REFUSED_REQUESTS: "Error responses, by status.",
 }
 FINISH_REASONS = ("stop", "length", "abort")
 TIME_TO_FIRST_TOKEN = "vllm:time_to_first_token_seconds"
@@ -30,7 +30,7 @@ HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
 
 
 class GaugeSource(Protocol):
-    """Whatever the gauges read when the metrics are scraped: a worker."""
+    """A worker, as far as the gauges read it at each scrape."""
 
     @property
     def name(self) -> str: ...
@@ -68,7 +68,7 @@ class Metrics:
         self._histograms: dict[str, dict[str, _Histogram]] = {name: {} for name in HISTOGRAMS}
 
     def add_source(self, source: GaugeSource) -> None:
-        """Read the gauges of a worker from now on, and start its counters at 0: Prometheus' rates need a first value."""
+        """Add a worker to the gauges, and start its counters at 0, because Prometheus' rates need a first value."""
         with self._lock:
             self._sources[source.name] = source
             for reason in FINISH_REASONS:
@@ -92,7 +92,7 @@ class Metrics:
             self._record_finish(model, reason, prompt_tokens, generated, seconds, sequences=1)
 
     def record_refusal(self, status: int) -> None:
-        """Record a response that was an error."""
+        """Record an error response."""
         with self._lock:
             self._count(REFUSED_REQUESTS, {"status": str(status)}, 1)
 
@@ -116,11 +116,11 @@ class Metrics:
         self._histograms[name].setdefault(key, _Histogram(HISTOGRAMS[name][1])).observe(value, count)
 
     def render(self) -> str:
-        """All metrics as Prometheus' text."""
+        """All metrics in Prometheus' text format."""
         with self._lock:
             sources = list(self._sources.values())
             lines = _counter_lines(self._counters) + _histogram_lines(self._histograms)
-        # Reading a gauge takes the worker's lock: not inside ours.
+        # Outside our lock, because reading a gauge takes the worker's lock.
         return "\n".join([*_gauge_lines(sources), *lines, ""])
 
 

@@ -23,10 +23,10 @@ class Chat:
         return str(self.store.add(self.owner, self.id, role="user", content=content, parent=parent)["id"])
 
     def answer(self, content: str, parent: str, rating: int = 0, reason: str = "", **fields: Any) -> str:
-        made = self.store.add(self.owner, self.id, role="assistant", content=content, parent=parent, **fields)["id"]
+        message_id = self.store.add(self.owner, self.id, role="assistant", content=content, parent=parent, **fields)["id"]
         if rating:
-            self.store.rate(self.owner, made, rating, reason)
-        return str(made)
+            self.store.rate(self.owner, message_id, rating, reason)
+        return str(message_id)
 
 
 def texts(path: Path) -> list[str]:
@@ -63,12 +63,12 @@ def test_an_edit_is_preferred_to_the_original(store: Store, tmp_path: Path) -> N
     first = chat.answer("draft", question, 1)
     second = chat.answer("better", question, edited_from=first)
     chat.answer("best", question, edited_from=second)
-    chat.answer("spoilt", question, -1, edited_from=first)
-    orphan = chat.answer("gone", question)
-    chat.answer("of one that is gone", question, edited_from=orphan)
+    chat.answer("spoiled", question, -1, edited_from=first)
+    orphan = chat.answer("deleted", question)
+    chat.answer("edit of a deleted answer", question, edited_from=orphan)
     store.delete_message("ann", orphan)
     export_examples(store, tmp_path / "out")
-    assert texts(tmp_path / "out/sft.jsonl") == ["why? best", "why? of one that is gone"]
+    assert texts(tmp_path / "out/sft.jsonl") == ["why? best", "why? edit of a deleted answer"]
     pairs = read_examples([tmp_path / "out/preferences.jsonl"])
     assert [(p.chosen["content"], p.rejected["content"]) for p in pairs if isinstance(p, Preference)] == [
         ("better", "draft"),
@@ -117,8 +117,8 @@ def test_blank_answers_and_answers_without_a_question_are_dropped(store: Store, 
     chat = Chat(store)
     question = chat.user("why?")
     chat.answer(" \n", question, 1)
-    made = store.add("ann", chat.id, role="assistant", content="Hello", parent=None)["id"]
-    store.rate("ann", made, 1)
+    message_id = store.add("ann", chat.id, role="assistant", content="Hello", parent=None)["id"]
+    store.rate("ann", message_id, 1)
     with pytest.raises(UserError, match="has no examples"):
         export_examples(store, tmp_path / "out")
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))

@@ -37,10 +37,10 @@ import os, signal, sqlalchemy
 from lmcraft.server.conversations.importer import from_transcript, import_rows
 from lmcraft.server.conversations.store import Store
 store = Store.open({str(tmp_path / "chats.sqlite")!r})
-def killed(connection, cursor, statement, *_):
-    if statement.startswith("INSERT INTO preferences"):  # all the rest has been written
+def kill_process(connection, cursor, statement, *_):
+    if statement.startswith("INSERT INTO preferences"):  # everything else has been written
         os.kill(os.getpid(), signal.SIGKILL)
-sqlalchemy.event.listen(store._engine, "before_cursor_execute", killed)
+sqlalchemy.event.listen(store._engine, "before_cursor_execute", kill_process)
 messages = [{{"id": str(n), "role": "assistant", "content": "x" * 1000}} for n in range(5000)]
 store.load("ann", [{{"messages": messages}}], [{{"chosen": "1", "rejected": "2"}}])
 """

@@ -1,4 +1,4 @@
-"""Conversations and messages as rows and back."""
+"""Conversions between values and table rows."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from lmcraft.server.conversations.rows import (
 ANSWER: dict[str, Any] = {"id": "1", "conversation": "c", "parent": "q", "role": "assistant"}
 
 
-def test_a_conversation_row_has_only_the_values_that_are_there() -> None:
+def test_a_conversation_row_leaves_out_missing_values() -> None:
     assert conversation_row({"title": "Sky", "settings": {"seed": 1}}) == {"title": "Sky", "settings": '{"seed":1}'}
     row = {**conversation_row({"settings": {"seed": 1}}), "id": "1", "title": "", "system": "", "model": "", "leaf": None}
     conversation = conversation_json({**row, "created": 1.0, "updated": 2.0, "owner": "ann"})
@@ -48,12 +48,12 @@ def test_roles_and_ratings_are_checked(values: dict[str, Any], message: str) -> 
 def test_an_edit_has_the_parent_of_its_original() -> None:
     check_edit({**ANSWER, "id": "2"}, ANSWER)
     for change in ({"parent": "other"}, {"role": "user"}):
-        with pytest.raises(UserError, match="edited_from must name a message of the assistant"):
+        with pytest.raises(UserError, match="edited_from must name an assistant message"):
             check_edit({**ANSWER, **change}, ANSWER)
 
 
 def test_a_preference_is_between_two_answers_to_one_prompt() -> None:
     check_preference({**ANSWER, "id": "2"}, ANSWER)
     for change in ({}, {"id": "2", "parent": "other"}, {"id": "2", "conversation": "d"}, {"id": "2", "role": "user"}):
-        with pytest.raises(UserError, match="chosen and rejected must name two messages"):
+        with pytest.raises(UserError, match="chosen and rejected must name two assistant messages"):
             check_preference({**ANSWER, **change}, ANSWER)

@@ -15,20 +15,24 @@ from lmcraft.server.conversations.store import NotFoundError, Store
 from lmcraft.server.conversations.tables import metadata
 
 
-def ask(store: Store, owner: str = "ann", **settings: Any) -> tuple[str, str]:
+def create_conversation(store: Store, owner: str = "ann", **settings: Any) -> tuple[str, str]:
     """Create a conversation with a question; returns the ids of both."""
     conversation = store.create(owner, **settings)["id"]
     return conversation, store.add(owner, conversation, role="user", content="why?", parent=None)["id"]
 
 
-def answer(store: Store, conversation: str, parent: str, content: str = "because", owner: str = "ann", **fields: Any) -> str:
+def add_answer(
+    store: Store, conversation: str, parent: str, content: str = "because", owner: str = "ann", **fields: Any
+) -> str:
     return str(store.add(owner, conversation, role="assistant", content=content, parent=parent, **fields)["id"])
 
 
 def test_values_round_trip(store: Store) -> None:
-    conversation, question = ask(store, title="Sky", system="Be brief.", model="tiny", settings={"temperature": 0.5})
+    conversation, question = create_conversation(
+        store, title="Sky", system="Be brief.", model="tiny", settings={"temperature": 0.5}
+    )
     details = {"seed": 7, "tokens": [{"id": 1, "text": "\0", "logprob": -0.1, "alternatives": [{"id": 2, "text": "天"}]}]}
-    reply = answer(store, conversation, question, model="tiny", details=details)
+    reply = add_answer(store, conversation, question, model="tiny", details=details)
     assert store.rate("ann", reply, -1, "wrong")["reason"] == "wrong"
     assert store.change("ann", conversation, {"title": "Blue sky", "leaf": question})["leaf"] == question
     stored = store.get("ann", conversation)
@@ -39,9 +43,9 @@ def test_values_round_trip(store: Store) -> None:
 
 
 def test_ids_of_another_owner_are_not_found(store: Store) -> None:
-    conversation, question = ask(store)
-    first, second = answer(store, conversation, question), answer(store, conversation, question, "since")
-    bobs_conversation, _ = ask(store, owner="bob")
+    conversation, question = create_conversation(store)
+    first, second = add_answer(store, conversation, question), add_answer(store, conversation, question, "since")
+    bobs_conversation, _ = create_conversation(store, owner="bob")
     before = store.get("ann", conversation)
     calls = (
         lambda: store.get("bob", conversation),
@@ -66,11 +70,11 @@ def test_ids_of_another_owner_are_not_found(store: Store) -> None:
 
 
 def test_deleting_a_message_deletes_its_descendants_but_not_its_siblings(store: Store) -> None:
-    conversation, question = ask(store)
-    left, right = answer(store, conversation, question, "left"), answer(store, conversation, question, "right")
-    edit = answer(store, conversation, question, "left, but better", edited_from=left)
+    conversation, question = create_conversation(store)
+    left, right = add_answer(store, conversation, question, "left"), add_answer(store, conversation, question, "right")
+    edit = add_answer(store, conversation, question, "left, but better", edited_from=left)
     follow = store.add("ann", conversation, role="user", content="and?", parent=left)["id"]
-    answer(store, conversation, follow)
+    add_answer(store, conversation, follow)
     store.prefer("ann", right, left)
     store.delete_message("ann", left)
     stored, preferences = store.get_with_preferences("ann", conversation)
@@ -97,16 +101,16 @@ def test_a_chain_deeper_than_sqlites_recursion_limit_is_deleted(store: Store) ->
 
 
 def test_only_answers_to_one_prompt_can_be_edited_rated_and_compared(store: Store) -> None:
-    conversation, question = ask(store)
-    first, second = answer(store, conversation, question), answer(store, conversation, question, "since")
-    deeper = answer(store, conversation, first)
+    conversation, question = create_conversation(store)
+    first, second = add_answer(store, conversation, question), add_answer(store, conversation, question, "since")
+    deeper = add_answer(store, conversation, first)
     for call in (
         lambda: store.rate("ann", question, 1),
         lambda: store.rate("ann", first, 2),
         lambda: store.prefer("ann", first, first),
         lambda: store.prefer("ann", first, deeper),
         lambda: store.prefer("ann", first, question),
-        lambda: answer(store, conversation, first, edited_from=first),
+        lambda: add_answer(store, conversation, first, edited_from=first),
         lambda: store.add("ann", conversation, role="user", content="x", parent=question, edited_from=first),
         lambda: store.add("ann", conversation, role="system", content="x", parent=None),
     ):
@@ -124,9 +128,9 @@ MATCHES_BY_SEARCH = {"ÉTÉ": 1, "第一": 1, "50%": 1, "0%_": 1, "5_%": 0, "": 
 def test_search_ignores_case_and_has_no_wildcards(store: Store, search: str, matches: int) -> None:
     store.create("ann", title="Un été")
     store.create("ann", title="第一章")
-    conversation, _ = ask(store)
+    conversation, _ = create_conversation(store)
     store.add("ann", conversation, role="user", content="Is a 50%_share \\ blue?", parent=None)
-    ask(store, owner="bob", title="Un été 第一 50%_ blue")
+    create_conversation(store, owner="bob", title="Un été 第一 50%_ blue")
     assert len(store.find("ann", search=search)[0]) == matches
 
 
@@ -145,12 +149,12 @@ def test_paging_returns_everything_once_even_with_equal_times(store: Store) -> N
 
 @pytest.mark.parametrize("bad", ["a\0b", "a\ud800", "\udfff"])
 def test_text_that_cannot_be_stored_is_refused_by_field(store: Store, bad: str) -> None:
-    conversation, question = ask(store)
-    reply = answer(store, conversation, question)
+    conversation, question = create_conversation(store)
+    reply = add_answer(store, conversation, question)
     for field, call in {
         "title": lambda: store.create("ann", title=bad),
         "system": lambda: store.change("ann", conversation, {"system": bad}),
-        "content": lambda: answer(store, conversation, question, bad),
+        "content": lambda: add_answer(store, conversation, question, bad),
         "reason": lambda: store.rate("ann", reply, 1, bad),
         "search": lambda: store.find("ann", search=bad),
     }.items():
@@ -159,42 +163,42 @@ def test_text_that_cannot_be_stored_is_refused_by_field(store: Store, bad: str) 
 
 
 def test_unusual_text_is_stored_exactly(store: Store) -> None:
-    conversation, question = ask(store)
+    conversation, question = create_conversation(store)
     strange = "%_\\'\"; DROP TABLE messages;--\r\n\t\x01\x7f\u200b\ufeff\uffff🂡e\u0301é{{x}}\r"
-    reply = answer(store, conversation, question, strange, details={strange: strange})
-    long = answer(store, conversation, question, "天" * validation.MAX_CONTENT_CHARS)
+    reply = add_answer(store, conversation, question, strange, details={strange: strange})
+    long = add_answer(store, conversation, question, "天" * validation.MAX_CONTENT_CHARS)
     messages = {m["id"]: m for m in store.get("ann", conversation)["messages"]}
     assert messages[reply]["content"] == strange and messages[reply]["details"] == {strange: strange}
     assert messages[long]["content"] == "天" * validation.MAX_CONTENT_CHARS
 
 
 def test_every_value_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    conversation, question = ask(store)
+    conversation, question = create_conversation(store)
     deep: dict[str, Any] = {}
     for _ in range(validation.MAX_DEPTH):
         deep = {"a": deep}
     for match, call in {
         "title has 201": lambda: store.create("ann", title="x" * 201),
         "model has 201": lambda: store.create("ann", model="x" * 201),
-        "content has 1,000,001": lambda: answer(store, conversation, question, "x" * 1_000_001),
-        "details takes 1,04": lambda: answer(store, conversation, question, details={"a": "x" * 2**20}),
-        "details is nested": lambda: answer(store, conversation, question, details=deep),
-        "details cannot be stored": lambda: answer(store, conversation, question, details={"a": float("nan")}),
+        "content has 1,000,001": lambda: add_answer(store, conversation, question, "x" * 1_000_001),
+        "details takes 1,04": lambda: add_answer(store, conversation, question, details={"a": "x" * 2**20}),
+        "details is nested": lambda: add_answer(store, conversation, question, details=deep),
+        "details cannot be stored": lambda: add_answer(store, conversation, question, details={"a": float("nan")}),
         "settings cannot": lambda: store.create("ann", settings={"a": "\ud800"}),
     }.items():
         with pytest.raises(UserError, match=match):
             call()
     monkeypatch.setattr(validation, "MAX_MESSAGES", 1)
     with pytest.raises(UserError, match="the maximum"):
-        answer(store, conversation, question)
+        add_answer(store, conversation, question)
 
 
 def test_writers_from_eight_threads_lose_nothing(store: Store) -> None:
-    conversation, question = ask(store)
+    conversation, question = create_conversation(store)
 
     def write(writer: int) -> None:
         for n in range(10):
-            answer(store, conversation, question, f"{writer}.{n}")
+            add_answer(store, conversation, question, f"{writer}.{n}")
             store.create("ann", title=f"{writer}.{n}")
             assert store.get("ann", conversation)["messages"][0]["id"] == question
 

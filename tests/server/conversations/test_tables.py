@@ -36,7 +36,7 @@ def make_damaged_store(path: Path) -> None:
     [
         (lambda path: path.write_bytes(b"not a database at all" * 100), "cannot be opened"),
         (make_damaged_store, "damaged|cannot be opened"),
-        (make_foreign_database, "has tables of another program"),
+        (make_foreign_database, "has another program's tables"),
         (lambda path: make_and_execute(path, "UPDATE lmcraft_store SET version = 99"), "newer lmcraft.*99"),
         (lambda path: make_and_execute(path, "DROP TABLE preferences"), "tables are missing"),
         (lambda path: path.mkdir(), "is a folder"),
@@ -53,7 +53,7 @@ def test_a_file_that_is_not_a_store_is_refused_and_unchanged(make: Any, message:
 
 
 @pytest.mark.parametrize(
-    ("where", "message"),
+    ("location", "message"),
     [
         ("mysql://h/d", "unknown database type 'mysql'"),
         ("sqlite://", "name a file"),
@@ -63,11 +63,11 @@ def test_a_file_that_is_not_a_store_is_refused_and_unchanged(make: Any, message:
     ],
 )
 def test_errors_about_a_url_hide_its_password(
-    where: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    location: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message) as raised:
-        Store.open(where)
+        Store.open(location)
     assert "store" in str(raised.value) and "secret" not in str(raised.value)
     assert not any(tmp_path.iterdir())
 

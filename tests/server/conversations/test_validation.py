@@ -1,4 +1,4 @@
-"""The values that a store accepts."""
+"""Checks of the values that the store accepts."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def test_json_is_compact_bounded_and_finite() -> None:
 def test_depth_is_bounded_for_objects_and_lists() -> None:
     assert to_json("details", nested(validation.MAX_DEPTH), 1000)
     for value in (nested(validation.MAX_DEPTH + 1), {"a": [nested(validation.MAX_DEPTH - 1)]}):
-        with pytest.raises(UserError, match="nested more than 16 deep"):
+        with pytest.raises(UserError, match="nested more than 16 levels deep"):
             to_json("details", value, 1000)
 
 

@@ -10,24 +10,24 @@ from lmcraft.server.limits import Limits
 
 
 def test_slots_are_handed_on_fairly() -> None:
-    async def scene() -> list[str]:
+    async def scenario() -> list[str]:
         gate, order = AdmissionGate(Limits(max_num_seqs=1, max_queue=3)), []
 
-        async def one(owner: str) -> None:
+        async def hold_slot(owner: str) -> None:
             async with gate.slot(owner):
                 order.append(owner)
                 await asyncio.sleep(0)
 
         async with gate.slot("first"):
-            tasks = [asyncio.create_task(one(owner)) for owner in ("a", "a", "b")]
+            tasks = [asyncio.create_task(hold_slot(owner)) for owner in ("a", "a", "b")]
             await asyncio.sleep(0)
-            with pytest.raises(ApiError, match="3 requests are queued already"):
-                await one("c")
+            with pytest.raises(ApiError, match="3 requests are already queued"):
+                await hold_slot("c")
             tasks.pop().cancel()
             await asyncio.sleep(0)
-            tasks.append(asyncio.create_task(one("b")))
+            tasks.append(asyncio.create_task(hold_slot("b")))
             await asyncio.sleep(0)
         await asyncio.gather(*tasks)
         return order
 
-    assert asyncio.run(scene()) == ["a", "b", "a"]
+    assert asyncio.run(scenario()) == ["a", "b", "a"]

@@ -1,4 +1,4 @@
-"""What a worker needs of an engine."""
+"""The engine interface that a worker uses."""
 
 import pytest
 

@@ -42,19 +42,19 @@ def test_every_item_is_served_once_in_order_and_the_bound_holds(actions: list[tu
                 queue.put(new.owner, new)
                 waiting.append(new)
         elif action == "get":
-            got = queue.get()
-            assert (got is None) == (not waiting)
-            if got is not None:
-                assert got is next(item for item in waiting if item.owner == got.owner)  # the owner's oldest
-                waiting = [item for item in waiting if item is not got]
+            item = queue.get()
+            assert (item is None) == (not waiting)
+            if item is not None:
+                assert item is next(other for other in waiting if other.owner == item.owner)  # the owner's oldest
+                waiting = [other for other in waiting if other is not item]
         elif waiting:
-            gone = waiting.pop(int(str(value)) % len(waiting))
-            assert queue.remove(gone)
-            assert not queue.remove(gone)
+            removed = waiting.pop(int(str(value)) % len(waiting))
+            assert queue.remove(removed)
+            assert not queue.remove(removed)
         assert len(queue) == len(waiting)
-    left = [item for _ in waiting if (item := queue.get()) is not None]
-    assert len(left) == len(waiting)
-    assert all(is_in(item, left) for item in waiting)
+    remaining = [item for _ in waiting if (item := queue.get()) is not None]
+    assert len(remaining) == len(waiting)
+    assert all(is_in(item, remaining) for item in waiting)
     assert queue.get() is None
 
 
@@ -63,28 +63,28 @@ def test_every_item_is_served_once_in_order_and_the_bound_holds(actions: list[tu
 def test_each_other_owner_overtakes_at_most_once(actions: list[tuple[str, str]]) -> None:
     queue: FairQueue[str] = FairQueue(1000)
     counts = dict.fromkeys("abcd", 0)
-    passed: dict[str, list[str]] = {}  # by who waits: whose turn it was since the wait for a turn began
-    turns: dict[str, dict[str, int]] = {}  # since an owner's last turn: turns of those that have waited all the time
+    served_meanwhile: dict[str, list[str]] = {}  # by waiting owner: the owners served since its wait began
+    turns: dict[str, dict[str, int]] = {}  # by served owner: turns since then of the owners that have been waiting
     for action, owner in [*actions, *[("get", "")] * len(actions)]:
         if action == "put":
             queue.put(owner, owner)
             counts[owner] += 1
-            passed.setdefault(owner, [])
+            served_meanwhile.setdefault(owner, [])
             continue
         if (owner := queue.get() or "") == "":
             assert not any(counts.values())
             continue
-        assert all(n >= 1 for n in turns.get(owner, {}).values())  # promise 2
+        assert all(n >= 1 for n in turns.get(owner, {}).values())  # guarantee 2
         counts[owner] -= 1
-        del passed[owner]
-        for others in passed.values():
+        del served_meanwhile[owner]
+        for others in served_meanwhile.values():
             others.append(owner)
-            assert len(others) == len(set(others))  # promise 1
+            assert len(others) == len(set(others))  # guarantee 1
         for since in turns.values():
             since.update({owner: since[owner] + 1} if owner in since else {})
-        turns[owner] = dict.fromkeys(passed, 0)
+        turns[owner] = dict.fromkeys(served_meanwhile, 0)
         if counts[owner]:
-            passed[owner] = []
+            served_meanwhile[owner] = []
 
 
 def test_a_long_line_of_one_owner_delays_another_by_one_item() -> None:

@@ -1,4 +1,4 @@
-"""Models by name: at the start, as adapters, from the model root; and the names on the command line."""
+"""Models by name: loaded at startup and from the model root; names on the command line."""
 
 from collections.abc import Iterator
 from pathlib import Path

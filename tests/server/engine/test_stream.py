@@ -21,7 +21,7 @@ def new_stream(sequences: list[Any], removed: list[TokenStream] | None = None) -
 
 
 def test_tokens_arrive_in_chunks_until_the_end() -> None:
-    async def scene() -> list[tuple[int, list[int]]]:
+    async def scenario() -> list[tuple[int, list[int]]]:
         stream = new_stream([SimpleNamespace(cancelled=False), SimpleNamespace(cancelled=False)])
         stream.pending = {0: [token(1), token(2)], 1: [token(3)]}
         stream.flush(now=1.0)
@@ -31,11 +31,11 @@ def test_tokens_arrive_in_chunks_until_the_end() -> None:
         stream.end()
         return [(n, [t.id for t in tokens]) async for n, tokens in stream]
 
-    assert asyncio.run(scene()) == [(0, [1, 2]), (1, [3]), (1, [4])]
+    assert asyncio.run(scenario()) == [(0, [1, 2]), (1, [3]), (1, [4])]
 
 
 def test_leaving_early_cancels_the_sequences_and_frees_the_queue() -> None:
-    async def scene() -> None:
+    async def scenario() -> None:
         sequence, removed = SimpleNamespace(cancelled=False), list[TokenStream]()
         stream = new_stream([sequence], removed)
         stream.pending = {0: [token(1)]}
@@ -45,11 +45,11 @@ def test_leaving_early_cancels_the_sequences_and_frees_the_queue() -> None:
         await iterator.aclose()  # type: ignore[attr-defined]
         assert sequence.cancelled and removed == [stream]
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
 def test_an_error_is_raised_after_the_last_tokens() -> None:
-    async def scene() -> list[int]:
+    async def scenario() -> list[int]:
         stream, ids = new_stream([SimpleNamespace(cancelled=False)]), []
         stream.pending = {0: [token(1)]}
         stream.flush(now=1.0)
@@ -60,11 +60,11 @@ def test_an_error_is_raised_after_the_last_tokens() -> None:
         assert stream.admitted.is_set()  # a request that ends in the queue waits no longer
         return ids
 
-    assert asyncio.run(scene()) == [1]
+    assert asyncio.run(scenario()) == [1]
 
 
-def test_a_call_resolves_with_a_value_or_an_error_and_ignores_a_cancelled_caller() -> None:
-    async def scene() -> None:
+def test_a_call_resolves_with_a_value_or_an_error_and_ignores_a_canceled_caller() -> None:
+    async def scenario() -> None:
         loop = asyncio.get_running_loop()
         calls = [EngineCall(lambda: 1, loop, loop.create_future(), deadline=0) for _ in range(3)]
         calls[2].result.cancel()
@@ -76,4 +76,4 @@ def test_a_call_resolves_with_a_value_or_an_error_and_ignores_a_cancelled_caller
             await calls[1].result
         assert calls[2].result.cancelled()
 
-    asyncio.run(scene())
+    asyncio.run(scenario())

@@ -13,7 +13,7 @@ from lmcraft.inference.engine import Engine
 from lmcraft.server.limits import Limits
 from tests.server.tiny_server import Server, running
 
-LONG: dict[str, Any] = {"messages": [{"role": "user", "content": "the fox"}], "max_tokens": 400, "ignore_eos": True}
+LONG_REQUEST: dict[str, Any] = {"messages": [{"role": "user", "content": "the fox"}], "max_tokens": 400, "ignore_eos": True}
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -26,7 +26,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 def test_a_disconnect_cancels_the_sequences(server: Server) -> None:
     worker = server.state.registry.get("tiny").worker
     for stream in (True, False):
-        body = {**LONG, "n": 8, "stream": stream}
+        body = {**LONG_REQUEST, "n": 8, "stream": stream}
         limit = pytest.raises(httpx.TimeoutException)  # before or after the first token
         with limit, httpx.stream("POST", server.url + "/v1/chat/completions", json=body, timeout=0.15) as answer:
             next(answer.iter_lines())
@@ -40,7 +40,7 @@ def test_a_full_queue_refuses_requests_with_retry_after(tmp_path: Path) -> None:
 
     async def crowd(url: str) -> list[httpx.Response]:
         async with httpx.AsyncClient(timeout=60) as client:
-            body = {**LONG, "max_tokens": 450}
+            body = {**LONG_REQUEST, "max_tokens": 450}
             return await asyncio.gather(*(client.post(url + "/v1/chat/completions", json=body) for _ in range(10)))
 
     with running(tmp_path, limits=limits) as server:
@@ -54,7 +54,7 @@ def test_a_full_queue_refuses_requests_with_retry_after(tmp_path: Path) -> None:
 
 def test_a_request_times_out(tmp_path: Path) -> None:
     with running(tmp_path, limits=Limits(request_timeout=0.05)) as server:
-        answer = httpx.post(server.url + "/v1/chat/completions", json=LONG)
+        answer = httpx.post(server.url + "/v1/chat/completions", json=LONG_REQUEST)
         assert answer.status_code == 504 and "request_timeout" in answer.json()["error"]["message"]
 
 
@@ -67,10 +67,10 @@ def test_a_failed_engine_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             raise RuntimeError("raised by the test")
 
         monkeypatch.setattr(Engine, "step", failing_step)
-        answer = httpx.post(server.url + "/v1/chat/completions", json=LONG)
+        answer = httpx.post(server.url + "/v1/chat/completions", json=LONG_REQUEST)
         assert answer.status_code == 503 and "is restarting" in answer.json()["error"]["message"]
         wait_until(lambda: httpx.get(server.url + "/health").status_code == 200)
-        assert httpx.post(server.url + "/v1/chat/completions", json=LONG).status_code == 200
+        assert httpx.post(server.url + "/v1/chat/completions", json=LONG_REQUEST).status_code == 200
 
 
 def test_an_engine_that_fails_twice_is_unhealthy_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,8 +82,8 @@ def test_an_engine_that_fails_twice_is_unhealthy_for_a_while(tmp_path: Path, mon
         monkeypatch.setattr(Engine, "step", failing_step)
         for _ in range(2):  # the first restart is immediate, the second is delayed
             wait_until(lambda: httpx.get(server.url + "/ready").status_code == 200)
-            assert httpx.post(server.url + "/v1/chat/completions", json=LONG).status_code == 503
+            assert httpx.post(server.url + "/v1/chat/completions", json=LONG_REQUEST).status_code == 503
         answer = httpx.get(server.url + "/health")
         assert (answer.status_code, answer.json()["error"]["message"]) == (503, "the engine of 'tiny' has failed")
-        refused = httpx.post(server.url + "/v1/chat/completions", json=LONG)
+        refused = httpx.post(server.url + "/v1/chat/completions", json=LONG_REQUEST)
         assert refused.status_code == 503 and refused.headers["retry-after"]

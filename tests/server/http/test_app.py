@@ -1,4 +1,4 @@
-"""What the application does in the background."""
+"""The application's background task."""
 
 import asyncio
 import sys

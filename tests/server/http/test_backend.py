@@ -1,4 +1,4 @@
-"""The local models as the endpoints about models and health see them."""
+"""The local models as a backend of the endpoints for models and health."""
 
 import asyncio
 from typing import Any

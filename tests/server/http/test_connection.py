@@ -1,4 +1,4 @@
-"""HTTP/1.1 connections with time limits, on real sockets."""
+"""Timeouts of HTTP/1.1 connections, on real sockets."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lmcraft.server.http.connection import connection_class
 from lmcraft.server.http.middleware.security import SecurityMiddleware
 from lmcraft.server.limits import Limits
-from tests.server.http.middleware.asgi import QUICK
+from tests.server.http.middleware.asgi import QUICK_LIMITS
 
 
 @contextmanager
@@ -67,7 +67,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 
 @pytest.mark.parametrize("sent", [b"", b"GET", REQUEST])
 def test_incomplete_headers_close_the_connection(sent: bytes) -> None:
-    with listening(hello, QUICK) as address, socket.create_connection(address) as connection:
+    with listening(hello, QUICK_LIMITS) as address, socket.create_connection(address) as connection:
         start = time.monotonic()
         connection.sendall(sent)
         assert read_all(connection) == b""
@@ -75,7 +75,7 @@ def test_incomplete_headers_close_the_connection(sent: bytes) -> None:
 
 
 def test_slow_headers_close_even_a_reused_connection() -> None:
-    with listening(hello, QUICK) as address, socket.create_connection(address) as connection:
+    with listening(hello, QUICK_LIMITS) as address, socket.create_connection(address) as connection:
         connection.sendall(REQUEST + b"\r\n")
         read_until(connection, b"hello")
         time.sleep(0.15)  # longer than header_timeout: waiting for the next request is fine
@@ -94,7 +94,7 @@ def test_a_response_may_take_longer_than_the_header_timeout() -> None:
         await asyncio.sleep(0.2)
         await hello(scope, receive, send)
 
-    with listening(slow, QUICK) as address, socket.create_connection(address) as connection:
+    with listening(slow, QUICK_LIMITS) as address, socket.create_connection(address) as connection:
         connection.sendall(REQUEST + b"Connection: close\r\n\r\n")
         assert read_all(connection).endswith(b"hello")
 
@@ -108,14 +108,14 @@ def test_a_client_that_does_not_read_is_cut_off_even_in_the_last_message() -> No
             pass
         ended.set()
 
-    with listening(send_16_mb, QUICK) as address, socket.create_connection(address) as connection:
+    with listening(send_16_mb, QUICK_LIMITS) as address, socket.create_connection(address) as connection:
         connection.sendall(REQUEST + b"\r\n")
         assert ended.wait(1)
         assert len(read_all(connection)) < 2**24
 
 
 def test_the_error_for_a_long_body_reaches_the_client() -> None:
-    with listening(hello, QUICK) as address, socket.create_connection(address) as connection:
+    with listening(hello, QUICK_LIMITS) as address, socket.create_connection(address) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n")
         connection.sendall(b"x" * 8_000_000)
         assert read_all(connection).startswith(b"HTTP/1.1 413 ")

@@ -1,4 +1,4 @@
-"""Every error is one sentence in OpenAI's form."""
+"""Errors as responses in OpenAI's format."""
 
 import httpx2 as httpx
 import pytest
@@ -28,7 +28,9 @@ HELLO = [{"role": "user", "content": "the quick brown fox"}]
         ("repetition_penalty", 1e-44, 400, "the logits overflow"),
     ],
 )
-def test_an_invalid_request_is_one_sentence(server: Server, field: str, value: object, status: int, message: str) -> None:
+def test_an_invalid_request_gets_a_one_line_error(
+    server: Server, field: str, value: object, status: int, message: str
+) -> None:
     body = {"model": "tiny", "messages": HELLO, field: value}
     response = httpx.post(server.url + "/v1/chat/completions", json=body)
     error = response.json()["error"]

@@ -78,7 +78,7 @@ def test_a_key_that_cannot_be_sent_in_a_header_is_refused() -> None:
             Keys.read([key])
 
 
-def test_the_file_holds_only_hashes_is_private_and_keeps_its_comments(tmp_path: Path) -> None:
+def test_the_file_has_only_hashes_and_comments_and_is_private(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
     path.write_text("# of the lab\n", encoding="utf-8")
     key = add_to_file(path, "ada", requests_per_minute=60, tokens_per_minute=20000)
@@ -101,7 +101,7 @@ def test_a_taken_name_and_bad_values_leave_the_file_unchanged(tmp_path: Path) ->
     assert path.read_bytes() == before
 
 
-GOOD = f'sha256 = "{"a" * 64}"\n'
+VALID_SHA256 = f'sha256 = "{"a" * 64}"\n'
 
 
 @pytest.mark.parametrize(
@@ -111,16 +111,16 @@ GOOD = f'sha256 = "{"a" * 64}"\n'
         ("sha256 = 1\n", "'sha256' is outside"),
         ("[ada]\n", "sha256 of the key 'ada'"),
         ('[ada]\nsha256 = "abc"\n', "64 hexadecimal"),
-        (f"[ada]\n{GOOD}request_per_minute = 5\n", "did you mean 'requests_per_minute'"),
-        (f"[ada]\n{GOOD}color = 5\n", "unknown field 'color'; use sha256, requests_per_minute, tokens_per_minute"),
-        (f"[ada]\n{GOOD}tokens_per_minute = 0\n", "tokens_per_minute=0 of the key 'ada'"),
-        (f"[ada]\n{GOOD}tokens_per_minute = true\n", "tokens_per_minute=True"),
-        (f"[ada]\n{GOOD}tokens_per_minute = 1.5\n", "tokens_per_minute=1.5"),
-        (f'["a b"]\n{GOOD}', "'a b' is not a valid name"),
-        (f"[ada]\n{GOOD}[bob]\n{GOOD}", "'ada' and 'bob' are the same"),
+        (f"[ada]\n{VALID_SHA256}request_per_minute = 5\n", "did you mean 'requests_per_minute'"),
+        (f"[ada]\n{VALID_SHA256}color = 5\n", "unknown field 'color'; use sha256, requests_per_minute, tokens_per_minute"),
+        (f"[ada]\n{VALID_SHA256}tokens_per_minute = 0\n", "tokens_per_minute=0 of the key 'ada'"),
+        (f"[ada]\n{VALID_SHA256}tokens_per_minute = true\n", "tokens_per_minute=True"),
+        (f"[ada]\n{VALID_SHA256}tokens_per_minute = 1.5\n", "tokens_per_minute=1.5"),
+        (f'["a b"]\n{VALID_SHA256}', "'a b' is not a valid name"),
+        (f"[ada]\n{VALID_SHA256}[bob]\n{VALID_SHA256}", "'ada' and 'bob' are the same"),
     ],
 )
-def test_a_malformed_file_is_one_error(tmp_path: Path, text: str, message: str) -> None:
+def test_a_malformed_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "keys.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError) as caught:

@@ -1,4 +1,4 @@
-"""Pieces of OpenAI's responses, and streams of events."""
+"""Parts of OpenAI's response format, and event streams."""
 
 import asyncio
 import json

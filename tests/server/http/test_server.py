@@ -14,7 +14,7 @@ async def no_app(scope: object, receive: object, send: object) -> None:
     raise AssertionError("no request is expected")
 
 
-def test_port_0_is_a_free_port_and_a_taken_one_is_refused() -> None:
+def test_port_0_is_a_free_port_and_a_port_in_use_is_refused() -> None:
     with listen("127.0.0.1", 0) as listener:
         host, port = listener.getsockname()
         with socket.create_connection((host, port)):
@@ -29,7 +29,7 @@ def test_an_address_that_is_not_available_is_refused(host: str, port: int) -> No
         listen(host, port)
 
 
-def test_the_first_signal_drains_and_the_second_ends_at_once() -> None:
+def test_the_first_signal_drains_and_the_second_ends_the_server() -> None:
     server = make_server(no_app, Limits(drain_timeout=7, max_header_bytes=1234))
     assert server.config.timeout_graceful_shutdown == 7 and server.config.h11_max_incomplete_event_size == 1234
     server.handle_exit(signal.SIGTERM, None)

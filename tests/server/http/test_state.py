@@ -16,7 +16,7 @@ TOKEN = Token(row=0, id=1, logprob=0.0, text="", finish_reason=None)
 
 
 class Stream:
-    """A stream that is admitted at once and yields two tokens."""
+    """A stream that is admitted immediately and yields two tokens."""
 
     def __init__(self) -> None:
         self.admitted, self.cancelled = asyncio.Event(), False
@@ -46,7 +46,7 @@ def new_quotas() -> Quotas:
 
 
 def test_the_maximum_is_charged_and_the_unused_part_refunded_once() -> None:
-    async def scene() -> None:
+    async def scenario() -> None:
         quotas, stream = new_quotas(), Stream()
         generation = new_generation(lambda sequences, owner: stream, quotas)
         await generation.start()
@@ -57,23 +57,23 @@ def test_the_maximum_is_charged_and_the_unused_part_refunded_once() -> None:
             generation.finish()
             assert tokens_left(quotas) == 93 and stream.cancelled
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
 def test_a_request_that_the_queue_refuses_is_refunded() -> None:
     def refuse(sequences: object, owner: str) -> Any:
         raise ApiError(429, "full")
 
-    async def scene() -> None:
+    async def scenario() -> None:
         quotas = new_quotas()
         with pytest.raises(ApiError, match="full"):
             await new_generation(refuse, quotas).start()
         assert tokens_left(quotas) == 95  # the prompt counts
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
-def test_work_is_cancelled_when_the_client_disconnects() -> None:
+def test_work_is_canceled_when_the_client_disconnects() -> None:
     cancelled = []
 
     async def work() -> None:
@@ -83,7 +83,7 @@ def test_work_is_cancelled_when_the_client_disconnects() -> None:
             cancelled.append(True)
             raise
 
-    async def scene() -> None:
+    async def scenario() -> None:
         async def receive() -> dict[str, str]:
             await asyncio.sleep(0.01)
             return {"type": "http.disconnect"}
@@ -93,11 +93,11 @@ def test_work_is_cancelled_when_the_client_disconnects() -> None:
         assert caught.value.status == 499
         await asyncio.sleep(0)
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
     assert cancelled == [True]
 
 
-def test_work_that_is_done_first_gives_its_result_or_its_error() -> None:
+def test_work_that_finishes_first_returns_its_result_or_raises() -> None:
     async def receive() -> dict[str, str]:
         await asyncio.sleep(10)
         raise AssertionError
@@ -108,10 +108,10 @@ def test_work_that_is_done_first_gives_its_result_or_its_error() -> None:
     async def failure() -> int:
         raise ApiError(400, "no")
 
-    async def scene() -> None:
+    async def scenario() -> None:
         request = cast(Any, SimpleNamespace(receive=receive))
         assert await cancel_on_disconnect(request, value()) == 7
         with pytest.raises(ApiError, match="no"):
             await cancel_on_disconnect(request, failure())
 
-    asyncio.run(scene())
+    asyncio.run(scenario())

@@ -29,7 +29,7 @@ def test_models_are_listed_described_and_looked_up() -> None:
         requests.append(request)
         return httpx2.Response(200, json=MODELS)
 
-    async def scene() -> None:
+    async def scenario() -> None:
         upstream = upstream_of(handle)
         assert await upstream.list_models() == MODELS["data"]
         [described] = await upstream.describe_models()
@@ -40,7 +40,7 @@ def test_models_are_listed_described_and_looked_up() -> None:
         await upstream.check_health()
         await upstream.close()
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
     assert {str(request.url) for request in requests} == {"http://engine:8000/v1/models"}
     assert requests[0].headers["authorization"] == "Bearer secret"
 
@@ -66,7 +66,7 @@ def test_a_failing_engine_is_unhealthy(outcome: Any, status: int, message: str) 
 
 
 def test_a_slot_is_held_until_the_response_is_closed() -> None:
-    async def scene() -> None:
+    async def scenario() -> None:
         upstream = upstream_of(lambda request: httpx2.Response(200, json={}), Limits(max_num_seqs=1, max_queue=1))
         response, stack = await upstream.forward("ada", "/v1/completions", b"{}")
         assert response.status_code == 200
@@ -79,4 +79,4 @@ def test_a_slot_is_held_until_the_response_is_closed() -> None:
         _, second_stack = await waiting
         await second_stack.aclose()
 
-    asyncio.run(scene())
+    asyncio.run(scenario())

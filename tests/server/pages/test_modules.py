@@ -1,4 +1,4 @@
-"""The chat page's ES modules and styles, without a browser: syntax, imports, rooms, strings and how they are served."""
+"""The chat page's ES modules and styles, without a browser: syntax, imports, strings and media types."""
 
 import json
 import re
@@ -33,8 +33,8 @@ for (const path of process.argv.slice(2)) {
 }
 console.log(JSON.stringify(imports));
 """
-# Which rooms a module may import from.
-ROOMS = {
+# The folders that the modules of a folder may import from.
+ALLOWED_IMPORTS = {
     "net": {"net", "."},
     "chat": {"chat", "net", "."},
     "views": {"views", "chat", "."},
@@ -69,12 +69,12 @@ def test_imports_have_no_cycles(imports: dict[Path, list[Path]]) -> None:
     assert not remaining, f"import cycle among {sorted(path.name for path in remaining)}"
 
 
-def test_imports_stay_within_the_allowed_rooms(imports: dict[Path, list[Path]]) -> None:
+def test_modules_import_only_from_allowed_folders(imports: dict[Path, list[Path]]) -> None:
     for path, targets in imports.items():
         if path.parent != PAGES:
             for target in targets:
-                room = str(target.parent.relative_to(PAGES))
-                assert room in ROOMS[path.parent.name], f"{path.name} may not import {target.name}"
+                folder = str(target.parent.relative_to(PAGES))
+                assert folder in ALLOWED_IMPORTS[path.parent.name], f"{path.name} may not import {target.name}"
 
 
 def test_every_export_is_imported_somewhere() -> None:
@@ -101,7 +101,7 @@ def test_every_class_and_id_in_the_styles_is_used() -> None:
     for path in PAGES.rglob("*.css"):
         selectors = re.sub(r"/\*.*?\*/|\{[^{}]*\}", "", path.read_text("utf-8"), flags=re.DOTALL)
         for name in re.findall(r"[.#]([a-z][\w-]*)", selectors):
-            stem = name.rstrip("0123456789")  # numbered classes, such as h1 and p9, are put together
+            stem = name.rstrip("0123456789")  # numbered classes, such as h1 and p9, are composed in the code
             assert re.search(rf"\b{stem}(?:\b|\$\{{)", markup), f"{path.name}: {name}"
 
 

@@ -34,7 +34,7 @@ window.fetch = (path, options) => {
 
 
 @pytest.fixture(scope="module")
-def browser(served: str) -> Iterator[Any]:
+def browser(server_url: str) -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         yield browser
@@ -48,7 +48,7 @@ def console_errors() -> list[str]:
 
 
 @pytest.fixture
-def page(browser: Any, served: str, console_errors: list[str]) -> Iterator[Any]:
+def page(browser: Any, server_url: str, console_errors: list[str]) -> Iterator[Any]:
     """The page, newly opened. Afterwards there must be no errors in its console."""
     context = browser.new_context(locale="en-US", viewport={"width": 1200, "height": 800})
     context.add_init_script(INIT_SCRIPT)
@@ -56,7 +56,7 @@ def page(browser: Any, served: str, console_errors: list[str]) -> Iterator[Any]:
     page.set_default_timeout(15_000)
     page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: console_errors.append(str(error)))
-    page.goto(served)
+    page.goto(server_url)
     expect(page.locator("#model option")).not_to_have_count(0)
     yield page
     assert page.evaluate("window.violations") == []
@@ -103,9 +103,9 @@ def click_and_wait_for_patch(page: Any, selector: str) -> None:
         page.click(selector)
 
 
-def import_conversation(page: Any, served: str, messages: list[dict[str, str]]) -> None:
+def import_conversation(page: Any, server_url: str, messages: list[dict[str, str]]) -> None:
     """Import a conversation and open it."""
-    response = page.request.post(f"{served}/api/import", data=[{"messages": messages}])
+    response = page.request.post(f"{server_url}/api/import", data=[{"messages": messages}])
     assert response.ok, response.text()
     page.reload()
     page.locator("#conversations li").first.locator("a, button").first.click()
@@ -194,7 +194,7 @@ def test_editing_an_answer_keeps_the_old_version(page: Any, then_continue: bool)
     assert page.locator(f"{LAST} .body").inner_text() == old
 
 
-def test_two_answers_and_a_preference(page: Any, served: str) -> None:
+def test_two_answers_and_a_preference(page: Any, server_url: str) -> None:
     page.click("#compare")
     send(page, "one")
     expect(page.locator(".pair li.assistant")).to_have_count(2)
@@ -202,12 +202,12 @@ def test_two_answers_and_a_preference(page: Any, served: str) -> None:
     page.locator(".pair .main").nth(1).click()
     expect(page.locator(".pair")).to_have_count(0)
     expect(version_label(page, LAST)).to_have_text("2/2")
-    preferences = page.request.get(f"{served}/api/export").json()["preferences"]
+    preferences = page.request.get(f"{server_url}/api/export").json()["preferences"]
     chosen = page.locator(LAST).get_attribute("data-id")
     assert [preference["reason"] for preference in preferences if preference["chosen"] == chosen] == ["shorter"]
 
 
-def test_a_rating_and_its_reason_are_saved(page: Any, served: str) -> None:
+def test_a_rating_and_its_reason_are_saved(page: Any, server_url: str) -> None:
     send(page, "one")
     page.click(f'{LAST} [data-act="bad"]')
     page.fill("dialog input", "too long")
@@ -256,8 +256,8 @@ def test_enter_in_a_composition_does_not_send(page: Any) -> None:
     expect(page.locator(f"{USER} .body")).to_have_text("你好")
 
 
-def test_hostile_text_stays_text(page: Any, served: str) -> None:
-    import_conversation(page, served, [{"role": "user", "content": HOSTILE}, {"role": "assistant", "content": HOSTILE}])
+def test_hostile_text_stays_text(page: Any, server_url: str) -> None:
+    import_conversation(page, server_url, [{"role": "user", "content": HOSTILE}, {"role": "assistant", "content": HOSTILE}])
     for body in page.locator("#messages .body").all():
         expect(body).to_contain_text('<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>')
         expect(body).to_contain_text("(javascript:window.hurt=1)")
@@ -277,7 +277,7 @@ def test_a_server_error_is_shown_with_the_message(page: Any, console_errors: lis
     console_errors.clear()
 
 
-def test_the_language_button_switches_to_chinese_for_good(page: Any) -> None:
+def test_the_language_button_switches_to_chinese_permanently(page: Any) -> None:
     page.click("#language")
     expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
     expect(page.locator("#input")).to_have_attribute("placeholder", "输入消息")
@@ -285,13 +285,13 @@ def test_the_language_button_switches_to_chinese_for_good(page: Any) -> None:
     expect(page.locator("#new")).to_have_text("新对话")
 
 
-def test_five_hundred_messages_stay_fast(page: Any, served: str) -> None:
+def test_five_hundred_messages_stay_fast(page: Any, server_url: str) -> None:
     messages = [
         {"role": role, "content": f"**{n}** `words` of a list\n\n- one\n- two"}
         for n in range(250)
         for role in ("user", "assistant")
     ]
-    import_conversation(page, served, messages)
+    import_conversation(page, server_url, messages)
     page.evaluate("window.first = document.querySelector('#messages > li')")
     page.evaluate("""() => {
       const list = document.getElementById("messages");
@@ -347,7 +347,7 @@ def test_without_a_store_chats_last_as_long_as_the_page(page: Any) -> None:
     expect(page.locator(f"{LAST} .body")).to_have_text("four")
 
 
-def test_an_api_key_is_requested_until_it_is_right(page: Any, console_errors: list[str]) -> None:
+def test_an_api_key_is_requested_until_it_is_correct(page: Any, console_errors: list[str]) -> None:
     def require_key(route: Any) -> None:
         has_key = route.request.headers.get("authorization") == "Bearer secret"
         if route.request.url.endswith("/api/info"):

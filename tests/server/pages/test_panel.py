@@ -13,12 +13,12 @@ expect = playwright.expect
 
 
 @pytest.fixture(scope="module")
-def page(served: str) -> Iterator[Any]:
+def page(server_url: str) -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         page = browser.new_page(locale="en-US", viewport={"width": 1200, "height": 800})
         page.set_default_timeout(15_000)
-        page.goto(served)
+        page.goto(server_url)
         expect(page.locator("#model option")).not_to_have_count(0)
         if page.locator("#panel").is_hidden():
             page.click("#open-panel")
@@ -45,7 +45,7 @@ def test_settings_are_sent_with_the_message(page: Any) -> None:
     for name, value in values.items():
         page.fill(f"#f-{name}", str(value))
     page.fill("#f-dry_sequence_breakers", "\\n\n。")
-    page.fill("#f-dry_base", "0.5")  # below the minimum: not taken
+    page.fill("#f-dry_base", "0.5")  # below the minimum: not sent
     page.fill("#input", "Hi")
     with page.expect_response("**/v1/chat/completions") as response:
         page.press("#input", "Enter")
@@ -57,7 +57,7 @@ def test_settings_are_sent_with_the_message(page: Any) -> None:
     expect(page.locator("#f-dry_multiplier")).to_have_value("")
 
 
-def test_the_panel_speaks_chinese(page: Any) -> None:
+def test_the_panel_is_translated_into_chinese(page: Any) -> None:
     page.click("#language")
     for setting in panel_settings():
         expect(page.locator(f"label[for='f-{setting['name']}']")).to_have_text(setting["label"]["zh"])

@@ -1,13 +1,13 @@
-"""Exports people's feedback on answers as training data for `lmcraft finetune`.
+"""Exports user feedback on answers as training data for `lmcraft finetune`.
 
 | file | fields | source |
 |---|---|---|
-| sft.jsonl | `messages` | the branch up to an answer that was rated up or written by a person |
-| preferences.jsonl | `prompt`, `chosen`, `rejected` | preferences between two answers; a person's edit over the original |
+| sft.jsonl | `messages` | the branch up to an answer that was rated up or written by a user |
+| preferences.jsonl | `prompt`, `chosen`, `rejected` | preferences between two answers; a user's edit over the original |
 | judgments.jsonl | `messages`, `label` | answers rated up (true) or down (false) |
 | labels.csv | `text`, `label` | answers, labeled with the reason given for the rating |
 
-Fine-tuning learns every answer of a conversation. So sft.jsonl has only the longest of several good branches along one path,
+Fine-tuning learns every answer in a conversation. So sft.jsonl has only the longest of several good branches along one path,
 and none that passes through an answer that was rated down or edited.
 """
 
@@ -65,7 +65,7 @@ def export_examples(store: Store, out: Path) -> dict[str, int]:
         if not counts:
             raise UserError(
                 f"store '{store.name}' has no examples (no answer of its {rows_read['conversations']:,} conversations is "
-                "rated, edited or preferred); rate some on the page of `lmcraft serve` first"
+                "rated, edited or preferred); rate some on the chat page of `lmcraft serve` first"
             )
         file_entries = {
             name: {"kind": FILE_KINDS[name], "rows": count, "sha256": sha256_of(folder / name)}
@@ -111,7 +111,7 @@ class _RowFile:
 
 
 class _ConversationTree:
-    """A conversation with its preferences, and the rows that follow from them."""
+    """A conversation's message tree and preferences, and the training rows made from them."""
 
     def __init__(self, conversation: Json, preferences: list[Json], rows_dropped: Counter[str]) -> None:
         self._system = [{"role": "system", "content": conversation["system"]}] if conversation["system"].strip() else []
@@ -138,12 +138,12 @@ class _ConversationTree:
     def _label_rows(self, answer: Json) -> Iterator[tuple[str, Json]]:
         reason = " ".join(answer["reason"].split())
         if reason and len(answer["content"]) > MAX_CSV_FIELD_CHARS:
-            self._rows_dropped["labels: longer than a CSV field can be"] += 1
+            self._rows_dropped["labels: too long for a CSV field"] += 1
         elif reason:
             yield "labels.csv", {"text": answer["content"], "label": reason}
 
     def _sft_answers(self) -> list[Json]:
-        """The answers that end a conversation worth learning."""
+        """The last answer of each conversation in sft.jsonl."""
         good_answers: dict[str, Json] = {}
         ids_on_branches: set[str] = set()
         for answer in self._answers:

@@ -88,7 +88,7 @@ def _import_message(message: Json, conversation: Json, earlier_rows: Mapping[str
     if (parent := message.get("parent")) is not None:
         row["parent"] = _look_up(earlier_rows, "parent", parent)["id"]
     if (original := message.get("edited_from")) is not None and original not in old_ids:
-        row["edited_from"] = uuid4().hex  # the original was deleted, but the message still counts as a person's edit
+        row["edited_from"] = uuid4().hex  # the original was deleted, but the message still counts as a user's edit
     elif original is not None:
         original_row = _look_up(earlier_rows, "edited_from", original)
         row["edited_from"] = original_row["id"]

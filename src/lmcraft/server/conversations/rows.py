@@ -1,4 +1,4 @@
-"""Conversations and messages as rows of the tables and back, and the rules that hold between rows."""
+"""Converts conversations and messages to table rows and back, and checks rows that refer to each other."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 
 
 def conversation_row(values: Row) -> dict[str, Any]:
-    """The columns of a conversation's values; values that are missing have no column.
+    """A conversation's values as columns; missing values are left out.
 
     Raises:
         UserError: a value is too long, or cannot be stored.
@@ -39,12 +39,12 @@ def message_row(values: Row) -> dict[str, Any]:
     """
     role, rating = values["role"], values.get("rating", 0)
     if role not in ROLES:
-        raise UserError(f"role={role[:40]!a} is not supported; use 'user' or 'assistant' (the system prompt is a field of "
-                        "the conversation)")  # fmt: skip
+        remedy = "use 'user' or 'assistant' (the system prompt is a field of the conversation)"
+        raise UserError(f"role={role[:40]!a} is not supported; {remedy}")
     if rating not in (-1, 0, 1):
         raise UserError(f"rating={rating} is invalid; use 1, -1 or 0")
     if role != "assistant" and rating:
-        raise UserError(f"rating={rating} is for a {role} message; only the assistant's messages can be rated")
+        raise UserError(f"rating={rating} is for a {role} message; only assistant messages can be rated")
     return {
         "role": role,
         "content": validation.check_text("content", values["content"], validation.MAX_CONTENT_CHARS),
@@ -68,13 +68,13 @@ def message_json(row: Row) -> dict[str, Any]:
 
 
 def check_edit(edit: Row, original: Row) -> None:
-    """Raise UserError unless `edit` can be a person's revision of `original`."""
+    """Raise UserError unless `edit` can be a revision of `original`."""
     if {edit["role"], original["role"]} != {"assistant"} or edit["parent"] != original["parent"]:
-        raise UserError("edited_from must name a message of the assistant that has the same parent as the edit")
+        raise UserError("edited_from must name an assistant message with the same parent as the edit")
 
 
 def check_preference(chosen: Row, rejected: Row) -> None:
     """Raise UserError unless these are two answers to one prompt."""
     same_prompt = all(chosen[name] == rejected[name] for name in ("conversation", "parent"))
     if chosen["id"] == rejected["id"] or not same_prompt or {chosen["role"], rejected["role"]} != {"assistant"}:
-        raise UserError("chosen and rejected must name two messages of the assistant that have the same parent")
+        raise UserError("chosen and rejected must name two assistant messages with the same parent")

@@ -1,7 +1,7 @@
 """The store: conversations, their messages, ratings and preferences, each visible to its owner only.
 
-A conversation is a tree of messages; alternative answers are siblings. Every call is one transaction on a connection of its
-own, so any thread may call. An id of another owner is reported as missing, exactly like one that never existed.
+A conversation is a tree of messages; alternative answers are siblings. Every call is one transaction on its own
+connection, so any thread may call. Another owner's id is reported as missing, exactly like one that never existed.
 """
 
 import time
@@ -54,7 +54,7 @@ class Store:
             create: create the file if it does not exist.
 
         Raises:
-            UserError: it is damaged, not a store, made by a newer lmcraft, or cannot be reached.
+            UserError: it is damaged, is not a store, was made by a newer lmcraft, or cannot be reached.
         """
         engine = open_database(str(location), create=create)
         sqlite = engine.dialect.name == "sqlite"
@@ -71,7 +71,7 @@ class Store:
             return list(rows.scalars())
 
     def find(self, owner: str, *, search: str = "", limit: int = 50, before: float | None = None) -> tuple[list[Json], bool]:
-        """A page of conversations, newest first, and whether there are more. Pages never split those of one instant.
+        """A page of conversations, newest first, and whether there are more. Conversations with the same time share a page.
 
         Args:
             owner: whose conversations.

@@ -68,7 +68,7 @@ def open_database(location: str, *, create: bool) -> sa.Engine:
     """Open the database in a file or at a URL, and create the tables in an empty one.
 
     Raises:
-        UserError: it does not exist, is damaged, not a store, made by a newer lmcraft, or cannot be reached.
+        UserError: it does not exist, is damaged, is not a store, was made by a newer lmcraft, or cannot be reached.
     """
     url = _parse_location(location, create=create)
     is_sqlite = url.get_backend_name() == "sqlite"
@@ -79,7 +79,7 @@ def open_database(location: str, *, create: bool) -> sa.Engine:
             _check(connection, name)
         if engine.dialect.name == "sqlite":
             with closing(engine.raw_connection()) as raw:  # not possible inside a transaction
-                raw.cursor().execute("PRAGMA journal_mode=WAL")  # stays set in the file; lets readers run beside a writer
+                raw.cursor().execute("PRAGMA journal_mode=WAL")  # stays set in the file; lets readers run alongside a writer
     except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
         engine.dispose()
         raise UserError(
@@ -145,7 +145,7 @@ def _configure(connection: sqlite3.Connection, _: Any) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    """Begin a transaction. One that will write locks at once: after a read, SQLite refuses to wait for the lock."""
+    """Begin a transaction. A writer takes the lock now, because after a read SQLite refuses to wait for it."""
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN")
 
 
@@ -158,7 +158,7 @@ def _check(connection: sa.Connection, name: str) -> None:
         return
     if version.name not in table_names:
         raise UserError(
-            f"store '{name}' has tables of another program ({min(table_names)}); use another, or an empty database"
+            f"store '{name}' has another program's tables ({min(table_names)}); use another, or an empty database"
         )
     number = connection.execute(sa.select(sa.func.max(version.c.version))).scalar()
     if number is not None and number > VERSION:
@@ -172,7 +172,7 @@ def _check(connection: sa.Connection, name: str) -> None:
 
 
 def _find_damage(connection: sa.Connection) -> str:
-    """What SQLite's quick check reports; empty if the file is sound. PostgreSQL checks its files itself."""
+    """The first problem that SQLite's quick check reports; empty if there is none. PostgreSQL checks its own files."""
     if connection.dialect.name != "sqlite":
         return ""
     report = " ".join(str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()).split())

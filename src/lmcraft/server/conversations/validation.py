@@ -1,4 +1,4 @@
-"""The values that a store accepts: bounded texts and JSON that every database and every JSON reader can hold."""
+"""Checks the values that the store accepts: texts and JSON of limited size, which any database and JSON parser can hold."""
 
 import json
 import re
@@ -19,7 +19,7 @@ MAX_MESSAGES = 10_000  # of a conversation
 MAX_CONVERSATIONS = 10_000  # of one import
 MAX_TIME = 1e11  # seconds since 1970
 
-_INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")  # PostgreSQL cannot hold NUL, nor UTF-8 surrogates
+_INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")  # PostgreSQL cannot store NUL, and UTF-8 cannot encode surrogates
 _ID_PATTERN = re.compile("[0-9a-f]{32}")
 
 
@@ -41,10 +41,10 @@ def to_json(name: str, value: Mapping[str, Any], max_bytes: int) -> str:
     """`value` as JSON.
 
     Raises:
-        UserError: it is not JSON, nested too deep, or takes more than `max_bytes` bytes.
+        UserError: it is not JSON, is nested too deeply, or takes more than `max_bytes` bytes.
     """
     if _is_deeper(value, MAX_DEPTH):
-        raise UserError(f"{name} is nested more than {MAX_DEPTH} deep; flatten it")
+        raise UserError(f"{name} is nested more than {MAX_DEPTH} levels deep; flatten it")
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size = len(text.encode())

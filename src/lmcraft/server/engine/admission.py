@@ -45,7 +45,7 @@ class AdmissionGate:
             await admitted
         except asyncio.CancelledError:
             if not self._queue.remove(admitted) and admitted.done() and not admitted.cancelled():
-                self._release()  # the slot was granted at the moment of the cancellation
+                self._release()  # the slot was granted just before the cancellation
             raise
 
     def _release(self) -> None:
@@ -60,5 +60,5 @@ class AdmissionGate:
 def queue_full_error(waiting: int, limits: Limits, wait_seconds: float) -> ApiError:
     """The error for a request that finds the queue full; `wait_seconds` is the estimated wait."""
     retry_after = str(max(MIN_RETRY_SECONDS, min(MAX_RETRY_SECONDS, round(wait_seconds))))
-    message = f"{waiting} requests are queued already (max_queue={limits.max_queue}); try again in {retry_after} s"
+    message = f"{waiting} requests are already queued (max_queue={limits.max_queue}); try again in {retry_after} s"
     return ApiError(429, message, code="queue_full", headers={"Retry-After": retry_after})

@@ -1,4 +1,4 @@
-"""What a worker needs of an engine, and the engine of a model that generates no text."""
+"""The engine interface that a worker uses, and an engine for models that generate no text."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,7 +7,7 @@ from lmcraft.inference.request import SequenceState
 
 
 class ServingEngine(Protocol):
-    """Generates sequences one step at a time; `lmcraft.inference.engine.Engine` does."""
+    """An engine that generates sequences step by step, such as `lmcraft.inference.engine.Engine`."""
 
     @property
     def context_length(self) -> int:
@@ -15,7 +15,7 @@ class ServingEngine(Protocol):
 
     @property
     def has_work(self) -> bool:
-        """Whether a step would do anything."""
+        """Whether a step has anything to compute or to free."""
 
     @property
     def cache_usage(self) -> float:
@@ -30,7 +30,7 @@ class ServingEngine(Protocol):
 
 @dataclass(frozen=True)
 class CallOnlyEngine:
-    """The engine of a model that generates nothing, such as a classifier: its worker only runs calls."""
+    """The engine of a model that generates no text, such as a classifier: its worker only runs calls."""
 
     context_length: int
     has_work: bool = False

@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class QueueFull(Exception):  # noqa: N818 - asyncio and queue use this name
-    """The queue holds as many items as it may."""
+    """The queue holds its maximum number of items."""
 
 
 class FairQueue(Generic[T]):
@@ -15,14 +15,14 @@ class FairQueue(Generic[T]):
 
     Two guarantees, while nothing is removed:
     1. Each other owner is served at most once before a waiting owner is: a served owner goes to the back.
-    2. Between two items of one owner, every other owner that waited all that time is served at least once.
+    2. Between two items of one owner, every other owner that waited the whole time is served at least once.
 
-    So an owner's next item waits for at most as many others as there were other owners when its wait began, no matter how
+    So an owner's next item waits for at most one item of each owner that was waiting when its wait began, no matter how
     many items they have queued.
     """
 
     def __init__(self, max_items: int) -> None:
-        """`max_items` bounds the items of all owners together."""
+        """`max_items` limits the items of all owners together."""
         self.max_items = max_items
         self._lines: OrderedDict[str, deque[T]] = OrderedDict()  # by owner, the next one to be served first; none is empty
 
@@ -33,10 +33,10 @@ class FairQueue(Generic[T]):
         """Queue an item behind the owner's other items.
 
         Raises:
-            QueueFull: `max_items` are queued already.
+            QueueFull: `max_items` items are already queued.
         """
         if len(self) >= self.max_items:
-            raise QueueFull(f"{self.max_items} items are queued already")
+            raise QueueFull(f"{self.max_items} items are already queued")
         self._lines.setdefault(owner, deque()).append(item)
 
     def get(self) -> T | None:
@@ -50,7 +50,7 @@ class FairQueue(Generic[T]):
         return item
 
     def remove(self, item: T) -> bool:
-        """Take this very object (`is`) out of the queue; returns whether it was queued."""
+        """Remove this object, compared by identity, from the queue; returns whether it was queued."""
         for owner, line in self._lines.items():
             for n, queued in enumerate(line):
                 if queued is item:

@@ -1,4 +1,4 @@
-"""The served models by name: opened when the server starts, or on the first request for a model of the model root."""
+"""The served models by name: loaded at startup or, for models under the model root, on the first request."""
 
 import threading
 import time
@@ -32,10 +32,10 @@ class LoadOptions:
     """How models are loaded."""
 
     dtype: torch.dtype | None = None
-    """Number type of weights and activations; None: the file's."""
+    """Dtype of weights and activations; None: the file's."""
     device: str = "cpu"
     weights: Weights | None = None
-    """Number type in which decoding reads the weights; None: as near to `dtype` as there is one."""
+    """Format in which decoding reads the weights; None: the one nearest to `dtype`."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,10 @@ class Registry:
     """Models by name.
 
     Args:
-        limits: bounds of each worker.
+        limits: limits of each worker.
         metrics: records every request.
         options: how models are loaded.
-        root: a folder whose models can be requested by their folders' names.
+        root: a folder of further models, requested by the names of their folders.
     """
 
     def __init__(self, limits: Limits, metrics: Metrics, options: LoadOptions, root: Path | None = None) -> None:
@@ -116,8 +116,8 @@ class Registry:
         """Load a model and start its engine.
 
         Raises:
-            UserError: there is no such model, an adapter does not belong to it, or a name is taken.
-            RunError: it could not be downloaded.
+            UserError: the model does not exist, an adapter does not belong to it, or a name is taken.
+            RunError: the model could not be downloaded.
         """
         adapters = adapters or {}
         for new_name in (name, *adapters):
@@ -128,7 +128,7 @@ class Registry:
         kind: Kind = "classifier"
         if (ModelFolder(path).run / "labels.json").is_file():
             if adapters:
-                raise UserError(f"'{address}' is a classifier, which takes no adapters; remove them")
+                raise UserError(f"'{address}' is a classifier, which cannot have adapters; remove them")
             model, worker = self._load_classifier(name, path)
         else:
             model, worker = self._load_language_model(name, path, adapters)
@@ -140,9 +140,8 @@ class Registry:
         return self._models[name]
 
     def _load_classifier(self, name: str, path: Path) -> tuple["Classifier", Worker]:
-        from lmcraft.finetuning.text_classifier import (
-            Classifier,
-        )  # importing it imports all of training, which takes a second
+        # Imported here because it imports all of training, which takes a second.
+        from lmcraft.finetuning.text_classifier import Classifier
 
         options = self._options
         model = Classifier.load(path, dtype=options.dtype or torch.float32, device=options.device)
@@ -159,7 +158,7 @@ class Registry:
         return model, Worker(name, lambda: model.new_engine(max_num_seqs=max_num_seqs), self._limits, self._metrics)
 
     def get(self, name: str = "") -> ServedModel:
-        """The model of a name, or the first one without a name. May load a model, so not for the event loop.
+        """The model with this name; the first one if `name` is empty. May load a model: do not call it on the event loop.
 
         Raises:
             ApiError: there is no such model (404), or it cannot be loaded (503).
@@ -205,7 +204,7 @@ def is_model(path: Path) -> bool:
 
 
 def parse_model_arguments(arguments: Iterable[str]) -> dict[str, str]:
-    """Addresses by served name: in NAME=ADDRESS the name stands before the sign, else it is the address's last part.
+    """Model addresses by served name: the name in NAME=ADDRESS, or else the last part of the address.
 
     Raises:
         UserError: two models have the same name.

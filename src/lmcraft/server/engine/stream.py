@@ -1,4 +1,4 @@
-"""What the event loop holds of work in the engine's thread: a stream of tokens, or the result of a call."""
+"""Carries results from the engine's thread to the event loop: streams of tokens, and results of calls."""
 
 import asyncio
 import time
@@ -11,18 +11,18 @@ from lmcraft.inference.request import SequenceState
 from lmcraft.server.errors import ApiError
 
 Chunk = dict[int, list[Token]]
-"""Tokens that are passed on together, by the number of their sequence."""
+"""Tokens that are passed on together, by sequence number."""
 
 
 @dataclass(frozen=True)
 class _End:
-    """The last item of a stream; with an error if the stream broke off."""
+    """The last item of a stream; has an error if the stream failed."""
 
     error: ApiError | None = None
 
 
 class TokenStream:
-    """The tokens of one request's sequences, each with the number of its sequence."""
+    """The tokens of one request's sequences, with their sequence numbers."""
 
     def __init__(
         self,
@@ -34,12 +34,12 @@ class TokenStream:
         self._remove_from_queue = remove_from_queue
         self.arrival_time = time.monotonic()
         self.admitted = asyncio.Event()
-        """Set when the request leaves the queue, in whatever way."""
+        """Set when the request leaves the queue, for whatever reason."""
         self._loop = loop
         self._items: asyncio.Queue[Chunk | _End] = asyncio.Queue()
         # Only the engine's thread uses these:
         self.tokens_read = [0] * len(sequences)
-        """How many tokens of each sequence have been taken."""
+        """Number of tokens read so far, by sequence number."""
         self.pending: Chunk = {}
         """Tokens that the next `flush` passes on."""
         self.flush_time = 0.0
@@ -58,7 +58,7 @@ class TokenStream:
             self.cancel()
 
     def cancel(self) -> None:
-        """Stop generating; harmless after the end."""
+        """Stop generating; does nothing after the end."""
         for sequence in self.sequences:
             sequence.cancelled = True
         self._remove_from_queue(self)
@@ -95,7 +95,7 @@ class EngineCall:
         """Set the result; callable from any thread."""
 
         def set_result() -> None:
-            if self.result.done():  # the caller was cancelled
+            if self.result.done():  # the caller was canceled
                 return
             if error is None:
                 self.result.set_result(value)

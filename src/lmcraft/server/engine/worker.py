@@ -1,4 +1,4 @@
-"""Runs an engine in a thread of its own, and restarts it after a failure.
+"""Runs an engine in its own thread, and restarts it after a failure.
 
 Requests wait in a queue that is bounded and fair among owners (`queue.py`), not in the engine's own queue, which is first
 come, first served.
@@ -24,10 +24,8 @@ from lmcraft.server.metrics import Metrics
 R = TypeVar("R")
 log = logging.getLogger("lmcraft.server")
 FAILURE_WINDOW_SECONDS = 120.0
-RESTART_PAUSE_SECONDS, MAX_PAUSE_DOUBLINGS = (
-    1.0,
-    5,
-)  # pauses before a restart: none after the first failure, then 1, 3, ... 31
+# Pauses before a restart: none after the first failure, then 1, 3, 7, 15 and 31 seconds.
+RESTART_PAUSE_SECONDS, MAX_PAUSE_DOUBLINGS = 1.0, 5
 LATENCY_SMOOTHING = 0.2  # weight of the newest request in the moving average
 State = Literal["starting", "ready", "failed"]
 
@@ -37,8 +35,8 @@ class Worker:
 
     Args:
         name: the model's name, for the log and the metrics.
-        make_engine: makes the engine; called again, in the thread, after a failure.
-        limits: bounds of the queue and of running requests.
+        make_engine: builds the engine; called again, in the thread, after a failure.
+        limits: limits on queued and running requests.
         metrics: records every request.
     """
 
@@ -58,16 +56,16 @@ class Worker:
     # Called by the event loop
 
     def start(self) -> None:
-        """Make the engine and start the thread.
+        """Build the engine and start the thread.
 
         Raises:
-            UserError: the engine cannot be made.
+            UserError: the engine cannot be built.
         """
         self.engine = self._make_engine()
         self._thread.start()
 
     def stop(self) -> None:
-        """Cancel all work and end the thread, after the step that it is computing."""
+        """Cancel all work, and end the thread after its current step."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -146,7 +144,7 @@ class Worker:
     def _handle_failure(self) -> None:
         """Abort all work, then pause before the restart: longer after each further failure within the window."""
         now = time.monotonic()
-        self._failure_times = [then for then in self._failure_times if now - then < FAILURE_WINDOW_SECONDS] + [now]
+        self._failure_times = [t for t in self._failure_times if now - t < FAILURE_WINDOW_SECONDS] + [now]
         with self._changed:
             self.state, self.engine = "failed", None
         self._abort_all(ApiError(503, "the engine failed and is restarting; send the request again"))
@@ -184,7 +182,7 @@ class Worker:
                 self._deliver()
 
     def _admit(self, engine: ServingEngine) -> None:
-        """Take requests out of the queue while there are free slots. Calls run at once, but only one per step."""
+        """Take requests out of the queue while there are free slots. Calls run immediately, but only one per step."""
         while True:
             with self._changed:
                 if self.running >= self._limits.max_num_seqs or (item := self._queue.get()) is None:
@@ -210,7 +208,7 @@ class Worker:
         except (UserError, ApiError) as error:
             call.resolve(None, error)
         except Exception as error:
-            message = "the model could not compute this; see the server's log"
+            message = "the model failed on this request; see the server's log"
             call.resolve(None, ApiError(500, message, code="internal_error"))
             log.exception("a call of '%s' failed", self.name, exc_info=error)
 
@@ -229,7 +227,7 @@ class Worker:
                 stream.end(error)
 
     def _collect(self, stream: TokenStream, now: float) -> ApiError | None:
-        """Take a stream's new tokens; returns an error if one of its sequences broke off."""
+        """Read a stream's new tokens; returns an error if one of its sequences failed."""
         error = None
         for n, sequence in enumerate(stream.sequences):
             if tokens := sequence.generated[stream.tokens_read[n] :]:
@@ -264,7 +262,5 @@ class Worker:
 
 
 def _timeout_error(limits: Limits) -> ApiError:
-    message = (
-        f"the request was not finished after {limits.request_timeout:g} s (request_timeout); lower max_tokens, or retry"
-    )
+    message = f"the request did not finish within {limits.request_timeout:g} s (request_timeout); lower max_tokens, or retry"
     return ApiError(504, message, code="timeout")

@@ -48,11 +48,11 @@ def build_app(
     hosts: Sequence[str] = (),
     origins: Sequence[str] = (),
 ) -> ASGIApp:
-    """The application around the loaded models.
+    """Build the application.
 
     Args:
         state: models, limits, keys.
-        store: where the chat page keeps conversations; None: nowhere.
+        store: stores the chat page's conversations; None: they are not stored.
         upstream: an engine at another address that answers in place of local models.
         hosts: names of this server, in addition to the loopback ones.
         origins: origins of other sites whose pages may use the server.
@@ -91,7 +91,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _trim_memory() -> None:
-    """Return freed memory to the system now and then: compiling a hostile grammar takes up to 100 MB."""
+    """Return freed memory to the system periodically: compiling a hostile grammar takes up to 100 MB."""
     trim = getattr(CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None  # glibc has it, others may not
     while trim is not None:
         await asyncio.sleep(TRIM_INTERVAL_SECONDS)

@@ -1,4 +1,4 @@
-"""Where the answers come from, as the endpoints about models and health see it: the local models, or an upstream engine."""
+"""The backend behind the endpoints for models and health: the local models, or an upstream engine."""
 
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ class Backend(Protocol):
         """
 
     async def describe_models(self) -> list[dict[str, Any]]:
-        """What the chat page needs to know of each model: id, kind, context, adapter_of, defaults."""
+        """Each model's fields for the chat page: id, kind, context, adapter_of, defaults."""
 
     def panel_settings(self) -> list[dict[str, Any]]:
         """The generation settings that the chat page's panel offers."""
@@ -38,7 +38,7 @@ class Backend(Protocol):
         """Raise ApiError (503) if an engine does not accept requests."""
 
     async def close(self) -> None:
-        """Release what the backend holds."""
+        """Release the backend's resources."""
 
 
 def backend_of(request: Request) -> Backend:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 connections with time limits on the headers and on a client that does not read."""
+"""HTTP/1.1 connections that time out if headers arrive too slowly, or if the client does not read."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ class TimedH11Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # so that `pause_writing` is called for every byte that is not taken
+        transport.set_write_buffer_limits(high=0)  # so that `pause_writing` is called as soon as a byte cannot be sent
         self._headers_timer = self.loop.call_later(self.limits.header_timeout, transport.abort)
 
     def handle_events(self) -> None:

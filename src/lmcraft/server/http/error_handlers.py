@@ -1,4 +1,4 @@
-"""Turns every exception of a route into OpenAI's error form, with a message of one sentence."""
+"""Turns every exception that a route raises into an error response in OpenAI's format."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

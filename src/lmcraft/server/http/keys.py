@@ -19,7 +19,7 @@ from lmcraft.folder import atomic_write
 from lmcraft.server.errors import ApiError
 
 DEFAULT_NAME = "default"
-"""The name of every key given on the command line. They belong to one user, so the key can change and the chats stay."""
+"""The name of every key given on the command line. They belong to one user, who keeps their chats when the key changes."""
 QUOTA_FIELDS = ("requests_per_minute", "tokens_per_minute")
 FIELDS = ("sha256", *QUOTA_FIELDS)
 NAME_PATTERN = re.compile(r"[\w.@-]{1,64}")
@@ -49,7 +49,7 @@ class Keys:
         """Keys in plain text, all named `DEFAULT_NAME`, and those of a TOML file with a table [NAME] of `FIELDS` per key.
 
         Raises:
-            UserError: a key cannot be sent in a header; the file is missing or malformed; a key or a name is there twice.
+            UserError: a key cannot be sent in a header; the file is missing or malformed; a key or a name occurs twice.
         """
         keys = [_key_of_plain_text(key) for key in dict.fromkeys(plain_keys)]
         file_keys = [] if file is None else read_file(file)
@@ -80,10 +80,10 @@ class Keys:
         """The name of the key in `Authorization: Bearer KEY`; '' if the server is open.
 
         Args:
-            headers: the request's, with lower-case names, or case-insensitive as Starlette's.
+            headers: the request's, with lower-case names, or case-insensitive like Starlette's.
 
         Raises:
-            ApiError: there is no key, or an unknown one (401).
+            ApiError: the key is missing or unknown (401).
         """
         if not self._keys:
             return ""
@@ -142,7 +142,7 @@ def _parse(path: Path, text: str) -> list[Key]:
 
 def _parse_key(path: Path, name: str, table: Any) -> Key:
     if not isinstance(table, dict):
-        raise UserError(f"api_keys='{path}': '{name}' is outside of a key's table; begin each key with a line [NAME]")
+        raise UserError(f"api_keys='{path}': '{name}' is outside any key's table; begin each key with a line [NAME]")
     if not NAME_PATTERN.fullmatch(name):
         raise UserError(f"api_keys='{path}': '{name}' is not a valid name; use up to 64 letters, digits and . _ - @")
     for field in table:
@@ -162,17 +162,17 @@ def _parse_key(path: Path, name: str, table: Any) -> Key:
 def add_to_file(
     path: Path, name: str, *, requests_per_minute: int | None = None, tokens_per_minute: int | None = None
 ) -> str:
-    """Generate a key and add its hash to a file, which is created if needed and which only its owner can read.
+    """Generate a key and add its hash to a file. The file is created if needed, and only its owner can read it.
 
     Returns:
-        The key, which is stored nowhere.
+        The key itself, which is not stored.
 
     Raises:
         UserError: the file is malformed or cannot be written, the name is taken, or a value is invalid.
     """
     text = _read_text(path) if path.exists() else ""
     if name in {key.name for key in _parse(path, text)}:
-        raise UserError(f"api_keys='{path}' has a key '{name}' already; choose another name, or delete that key")
+        raise UserError(f"api_keys='{path}' already has a key '{name}'; choose another name, or delete that key")
     key = Keys.generate()
     quotas = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
     table = {"sha256": _hash(key), **{field: value for field, value in quotas.items() if value is not None}}

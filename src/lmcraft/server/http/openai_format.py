@@ -1,4 +1,4 @@
-"""Pieces of OpenAI's response format that several endpoints share, and streams of server-sent events."""
+"""Parts of OpenAI's response format that several endpoints share, and streams of server-sent events."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from lmcraft.server.errors import ApiError
 from lmcraft.server.http.state import Generation
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
-MIN_LOGPROB = -9999.0  # what OpenAI writes for minus infinity, which JSON has no number for
+MIN_LOGPROB = -9999.0  # OpenAI's value for minus infinity, which JSON cannot represent
 
 
 def response_fields(id_prefix: str, object_type: str, model: str) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def response_fields(id_prefix: str, object_type: str, model: str) -> dict[str, A
 
 
 def token_text(tokenizer: Tokenizer, token_id: int) -> str:
-    """A token by itself; bytes that are only part of a character become U+FFFD."""
+    """A single token's text; bytes that are only part of a character become U+FFFD."""
     return tokenizer.token_bytes(token_id).decode("utf-8", "replace")
 
 
@@ -45,7 +45,7 @@ def _logprob_entry(tokenizer: Tokenizer, token_id: int, logprob: float, *, with_
 
 
 def clamp_logprob(logprob: float) -> float:
-    """A log-probability that JSON can hold."""
+    """The log-probability, with minus infinity replaced by a number for JSON."""
     return max(logprob, MIN_LOGPROB)
 
 
@@ -70,7 +70,7 @@ class EventStreamResponse(StreamingResponse):
 
 
 async def _terminate(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The events, an error as a further event if one occurs, and the end mark."""
+    """The events, then an error event if an ApiError was raised, then `[DONE]`."""
     try:
         async for event in events:
             yield event

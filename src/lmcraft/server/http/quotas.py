@@ -8,7 +8,7 @@ from lmcraft.server.errors import ApiError
 from lmcraft.server.http.keys import Keys
 
 SECONDS_PER_MINUTE = 60
-MIN_WAIT_SECONDS = 1e-6  # shorter waits are rounding errors: a client that waited as long as it was told must not fail
+MIN_WAIT_SECONDS = 1e-6  # shorter waits are rounding errors: a client that waited for Retry-After must not be refused
 
 
 class _Bucket:
@@ -42,12 +42,12 @@ class Quotas:
         self._tokens = {k.name: _Bucket("tokens", k.tokens_per_minute, clock) for k in keys if k.tokens_per_minute}
 
     def take(self, owner: str, tokens: int) -> None:
-        """Charge one request and the most tokens that it can use: its prompt and its maximum output.
+        """Charge one request and the maximum number of tokens it can use: its prompt and its longest output.
 
         A request that is refused is not charged.
 
         Raises:
-            ApiError: the quota is used up (429), or is too small for this request at any time (400).
+            ApiError: the quota is used up (429), or is too small for this request at all (400).
         """
         charges = [(self._requests[owner], 1)] if owner in self._requests else []
         charges += [(self._tokens[owner], tokens)] if owner in self._tokens else []

@@ -1,6 +1,6 @@
-"""From a request body to sequences that the engine can generate: template, tokens, settings, checks.
+"""Turns request bodies into sequences for the engine: renders the template, tokenizes, merges settings, checks the context.
 
-This can take long (a grammar to compile, a long text to tokenize), so it runs in threads, not on the event loop.
+This can take a while (compiling a grammar, tokenizing a long text), so it runs in threads, not on the event loop.
 """
 
 import json
@@ -48,7 +48,7 @@ class PreparedRequest:
 
     @property
     def max_total_tokens(self) -> int:
-        """Tokens of all prompts and the most that can be generated."""
+        """Tokens of all prompts, plus the maximum number of generated tokens."""
         return self.prompt_tokens + sum(sequence.max_new_tokens for sequence in self.sequences)
 
 
@@ -70,7 +70,7 @@ def build_chat(served: ServedModel, request: ChatRequest, owner: str, limits: Li
 def build_completion(
     served: ServedModel, request: CompletionRequest, prompts: Sequence[Sequence[int]], owner: str, limits: Limits
 ) -> PreparedRequest:
-    """The sequences of a text completion, whose prompts are encoded already.
+    """The sequences of a text completion, whose prompts are already encoded.
 
     Raises:
         ApiError, UserError: the request is invalid for this model.
@@ -120,7 +120,7 @@ def _prepare(
 
 
 def check_context(served: ServedModel, prompt_tokens: int, max_tokens: int) -> None:
-    """Raise ApiError, with both numbers, if the prompt and the requested tokens do not fit the model's context."""
+    """Raise ApiError, with both numbers, if the prompt and the requested tokens exceed the model's context."""
     if prompt_tokens + max(1, max_tokens) > served.context:
         requested = f" and max_tokens is {max_tokens}" if max_tokens else ""
         raise ApiError(
@@ -161,7 +161,7 @@ def encode_conversation(served: ServedModel, body: ChatInput | TokenizeRequest, 
 
 
 def _template_message(message: Message, special_tokens: Collection[str]) -> dict[str, Any]:
-    """A message as templates read it, without text that spells a special token."""
+    """A message in the form that templates read, without spellings of special tokens."""
     entry: dict[str, Any] = {
         "role": "system" if message.role == "developer" else message.role,
         "content": strip_special_tokens(special_tokens, message.text()),
@@ -195,10 +195,10 @@ def _template_arguments(text: str, special_tokens: Collection[str]) -> Any:
 
 
 def encode_prompt(served: ServedModel, prompt: str | Sequence[int], *, add_special_tokens: bool = True) -> list[int]:
-    """A prompt's tokens, with the tokens that begin a text in front.
+    """A prompt's tokens, after the tokens that begin every text of this tokenizer.
 
     Raises:
-        ApiError: it is empty, or has token ids outside of the vocabulary.
+        ApiError: it is empty, or has token ids outside the vocabulary.
     """
     try:
         if isinstance(prompt, str):
@@ -213,7 +213,7 @@ def encode_fill_in_middle(served: ServedModel, prefix: str | Sequence[int], suff
     """The tokens of a fill-in-the-middle prompt, in the order prefix, suffix, middle (arXiv 2207.14255).
 
     Raises:
-        ApiError: the model's vocabulary has no tokens for it.
+        ApiError: the model's vocabulary has no fill-in-the-middle tokens.
     """
     tokenizer = served.model.tokenizer
     for names in FILL_IN_MIDDLE_TOKENS:
@@ -222,5 +222,7 @@ def encode_fill_in_middle(served: ServedModel, prefix: str | Sequence[int], suff
             prefix_ids = tokenizer.encode(prefix) if isinstance(prefix, str) else list(prefix)
             prefix_id, suffix_id, middle_id = (marker_id for marker_id in marker_ids if marker_id is not None)
             return [prefix_id, *prefix_ids, suffix_id, *tokenizer.encode(suffix), middle_id]
-    message = f"'{served.name}' cannot fill in the middle: it has no tokens for it; leave suffix out, or use a code model"
+    message = (
+        f"'{served.name}' cannot fill in the middle: its vocabulary lacks the tokens; leave suffix out, or use a code model"
+    )
     raise ApiError(400, message, param="suffix")

@@ -15,7 +15,7 @@ KEEP_ALIVE_SECONDS = 30
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the listening socket; before the models load, so that a taken port is reported at once.
+    """Open the listening socket. Called before the models load, so that a port in use is reported immediately.
 
     Raises:
         UserError: the address or the port is not available.
@@ -28,7 +28,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """The first signal drains running requests, the second ends the process at once."""
+    """The first signal drains running requests, the second ends the process immediately."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:

@@ -1,4 +1,4 @@
-"""The server's parts as routes see them, and one request's generation: queued, streamed, cancelled with its client."""
+"""The state that routes share, and one request's generation: queued, streamed, canceled when the client disconnects."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -21,7 +21,7 @@ from lmcraft.server.metrics import Metrics
 
 R = TypeVar("R")
 # Compiling a hostile grammar takes a second and 100 MB, and a thread keeps the memory that it once needed: two threads bound
-# both the cores and the memory that such requests can take.
+# both the cores and the memory that these requests can use.
 PREPARATION_THREADS = 2
 
 
@@ -37,10 +37,10 @@ class ServerState:
     moderator: str = ""
     """Name of the classifier behind /v1/moderations; empty: none."""
     preparation_limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PREPARATION_THREADS))
-    """Bounds the threads that turn request bodies into sequences."""
+    """Limits the threads that turn request bodies into sequences."""
 
     async def get_model(self, name: str) -> ServedModel:
-        """The model of a name; loads it if it is not loaded yet.
+        """The model with this name, loaded on the first request for it.
 
         Raises:
             ApiError: there is no such model.
@@ -55,7 +55,7 @@ def server_state(request: Request) -> ServerState:
 
 
 class Generation:
-    """One request's sequences from the queue to the last token; whoever starts it calls `finish`."""
+    """One request's sequences from the queue to the last token; the caller of `start` must call `finish`."""
 
     def __init__(self, request: Request, served: ServedModel, prepared: PreparedRequest) -> None:
         self.served, self.prepared = served, prepared
@@ -87,7 +87,7 @@ class Generation:
             yield n, tokens
 
     def finish(self) -> None:
-        """Cancel what is not generated yet, and refund the unused part of the quota; may be called more than once."""
+        """Stop generating, and refund the unused part of the quota; may be called more than once."""
         if self._stream is not None:
             self._stream.cancel()
         used_tokens = self.prepared.prompt_tokens + self.generated_tokens

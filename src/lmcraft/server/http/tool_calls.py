@@ -33,7 +33,7 @@ class Call:
 
 
 def call_schema(tools: Sequence[Tool], name: str | None = None) -> str:
-    """The JSON schema of a call of any of the tools, or of the tool called `name`.
+    """The JSON schema of a call to any of the tools, or to the tool `name`.
 
     Raises:
         ApiError: there is no such tool.
@@ -64,11 +64,11 @@ class ToolParser:
         self._bare = bare
         self._held = ""
         self._in_prose = False
-        """Whether prose or a call has come, so that a `{` no longer begins a bare call."""
+        """Whether prose or a call has been seen; after that, a `{` no longer begins a bare call."""
         self.calls: list[Call] = []
 
     def put(self, piece: str) -> tuple[str, list[Call]]:
-        """Add a piece; returns the prose that is certain by now, and the calls that the piece completes."""
+        """Add a piece; returns the text that is now known to be prose, and the calls that the piece completes."""
         self._held += piece
         text, calls = "", []
         if not self._in_prose and (self._bare or self._held.lstrip()[:1] in ("", "{")):

@@ -21,7 +21,7 @@ class Upstream:
     Args:
         url: its address, with or without /v1.
         key: the API key to send; empty: none.
-        limits: the concurrent requests and the timeout.
+        limits: limits on concurrent requests, the queue and the time of a request.
     """
 
     def __init__(self, url: str, key: str, limits: Limits) -> None:
@@ -73,7 +73,7 @@ class Upstream:
 
     @asynccontextmanager
     async def send(self, method: str, path: str, content: bytes) -> AsyncIterator[httpx2.Response]:
-        """Send a request; gives the response before its body is read.
+        """Send a request; yields the response before its body is read.
 
         Raises:
             ApiError: the engine cannot be reached (503), or took too long (504).

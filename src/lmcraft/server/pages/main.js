@@ -14,7 +14,7 @@ import { askKey } from "./views/dialogs.js";
 import { byId, el } from "./views/dom.js";
 import { drawButtonIcons } from "./views/icons.js";
 
-/** The server's /api/info. Without a valid key it lists no models, so that the person is asked for a key first. */
+/** The server's /api/info. Without a valid key it lists no models, so the user is asked for a key first. */
 async function fetchInfo() {
   const info = await fetchJson("GET", "/api/info");
   if (info.models) return info;

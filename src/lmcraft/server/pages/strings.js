@@ -1,4 +1,4 @@
-// The text of the page, in English and Chinese.
+// The text on the page, in English and Chinese.
 
 const LANGUAGES = ["en", "zh"];
 const LANGUAGE_ITEM = "lmcraft-language"; // in the local storage
@@ -17,7 +17,7 @@ const STRINGS = {
   themeDark: ["Theme: dark", "主题：深色"],
   otherLanguage: ["中文", "English"],
   otherLanguageShort: ["中", "En"],
-  introduction: ["Edit any message, branch anywhere, compare answers, and inspect every token.", "每条消息都能编辑，随处都能分支，还可以对比回答、查看每个词元。"],
+  introduction: ["Edit any message, branch anywhere, compare answers, and inspect every token.", "编辑任意消息，从任意位置创建分支，对比不同回答，查看每个词元。"],
   // Sidebar
   chats: ["Chats", "对话"],
   newChat: ["New chat", "新对话"],
@@ -54,9 +54,9 @@ const STRINGS = {
   you: ["You", "你"],
   answer: ["Answer", "回答"],
   edited: ["edited", "已编辑"],
-  waiting: ["Waiting for the first token", "正在等待第一个词元"],
+  waiting: ["Waiting for the first token", "正在等待首个词元"],
   answerComplete: ["Answer complete: {text}", "回答完成：{text}"],
-  stats: ["{rate} tokens/s · first token in {first} s · {n} tokens", "{rate} 词元/秒 · 首个词元 {first} 秒 · 共 {n} 词元"],
+  stats: ["{rate} tokens/s · first token in {first} s · {n} tokens", "{rate} 词元/秒 · 首词元 {first} 秒 · 共 {n} 个词元"],
   cutByLength: ["Stopped at the token limit.", "已达词元上限，回答被截断。"],
   stopped: ["Stopped.", "已停止。"],
   emptyAnswer: ["The model returned an empty answer.", "模型没有生成任何内容。"],
@@ -76,7 +76,7 @@ const STRINGS = {
   version: ["Version {n} of {count}", "第 {n} 个版本，共 {count} 个"],
   retry: ["Retry", "重试"],
   editMessage: ["Edit message", "编辑消息"],
-  saveAndContinue: ["Save and continue", "保存并续写"],
+  saveAndContinue: ["Save and continue", "保存并继续生成"],
   // Two answers
   pair: ["Two answers side by side", "并排对比两个回答"],
   prefer: ["I prefer this answer", "这个回答更好"],
@@ -89,11 +89,11 @@ const STRINGS = {
   ],
   tokensList: ["Tokens: arrow keys to move, Enter for alternatives", "词元：方向键移动，回车键查看备选词元"],
   alternatives: ["Alternatives", "备选词元"],
-  branchHere: ["Pick another token to branch from here.", "选择其他词元，即可从此处分支。"],
+  branchHere: ["Pick another token to branch from here.", "选择其他词元，即可从此处创建分支。"],
   chosen: ["chosen", "已选"],
   noAlternatives: ["No alternatives were saved.", "未保存备选词元。"],
-  noTokenId: ["This token cannot be sent on its own, so you cannot branch from it.", "此词元无法单独发送，不能从此处分支。"],
-  promptNote: ["{n} tokens, exactly as {model} reads them", "共 {n} 个词元，与模型 {model} 读到的完全一致"],
+  noTokenId: ["This token cannot be sent on its own, so you cannot branch from it.", "此词元无法单独发送，因此不能从此处创建分支。"],
+  promptNote: ["{n} tokens, exactly as {model} reads them", "共 {n} 个词元，即模型 {model} 实际收到的输入"],
   promptText: ["Text", "文本"],
   promptTokens: ["Tokens and IDs", "词元与 ID"],
   copyIds: ["Copy IDs", "复制 ID"],
@@ -101,11 +101,11 @@ const STRINGS = {
   copyCode: ["Copy code", "复制代码"],
   code: ["Code", "代码"],
   // Connection
-  unreachable: ["Cannot reach the server.", "无法连接服务器。"],
+  unreachable: ["Cannot reach the server.", "无法连接到服务器。"],
   connectionLost: ["The connection was lost before the answer was complete.", "连接中断，回答不完整。"],
   retryAfter: ["Try again in {seconds} s.", "请在 {seconds} 秒后重试。"],
   key: ["API key", "API 密钥"],
-  keyHelp: ["This server requires an API key. It is kept until you close this tab.", "此服务器需要 API 密钥。密钥仅保留到关闭此标签页为止。"],
+  keyHelp: ["This server requires an API key. It is kept until you close this tab.", "此服务器需要 API 密钥。关闭此标签页后，密钥会被清除。"],
   // Settings
   settings: ["Settings", "设置"],
   system: ["System prompt", "系统提示词"],
@@ -118,7 +118,7 @@ const STRINGS = {
   shortcuts: ["Keyboard shortcuts", "键盘快捷键"],
   newLine: ["New line", "换行"],
   stopOrClose: ["Stop the answer, or close a panel", "停止生成或关闭面板"],
-  editLast: ["In an empty message box: edit your last message", "输入框为空时：编辑上一条消息"],
+  editLast: ["Edit your last message (if the message box is empty)", "编辑上一条消息（输入框为空时）"],
 };
 
 let language = loadLanguage();

@@ -1,4 +1,4 @@
-"""Sends requests to the middleware by plain ASGI calls."""
+"""Sends requests to the middleware with plain ASGI calls."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 from lmcraft.server.http.middleware.security import SecurityMiddleware
 from lmcraft.server.limits import Limits
 
-QUICK = Limits(max_body_bytes=100, body_timeout=0.05, write_timeout=0.05, header_timeout=0.1)
+QUICK_LIMITS = Limits(max_body_bytes=100, body_timeout=0.05, write_timeout=0.05, header_timeout=0.1)
 
 
 @dataclass
@@ -43,13 +43,13 @@ class Exchange:
         return error
 
 
-def ask(
+def send_request(
     method: str = "GET",
     path: str = "/v1/models",
     headers: dict[str, str] | None = None,
     parts: tuple[bytes, ...] = (b"",),
     *,
-    limits: Limits = QUICK,
+    limits: Limits = QUICK_LIMITS,
     scheme: str = "http",
     endless: bool = False,
     **settings: Any,

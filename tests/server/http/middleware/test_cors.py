@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.server.http.middleware.asgi import ask
+from tests.server.http.middleware.asgi import send_request
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from tests.server.http.middleware.asgi import ask
     ],
 )
 def test_the_servers_own_page_and_programs_are_allowed(headers: dict[str, str], scheme: str) -> None:
-    exchange = ask("POST", headers=headers, scheme=scheme)
+    exchange = send_request("POST", headers=headers, scheme=scheme)
     assert exchange.status == 200
     assert not [name for name in exchange.headers if name.startswith("access-control")]
 
@@ -41,19 +41,19 @@ def test_the_servers_own_page_and_programs_are_allowed(headers: dict[str, str], 
 )
 def test_pages_of_other_sites_are_refused(headers: dict[str, str], scheme: str) -> None:
     for method in ("GET", "POST", "OPTIONS"):
-        exchange = ask(method, headers=headers, scheme=scheme, origins=["https://good.example"])
+        exchange = send_request(method, headers=headers, scheme=scheme, origins=["https://good.example"])
         assert exchange.status == 403
         assert exchange.calls == []
         assert not [name for name in exchange.headers if name.startswith("access-control")]
 
 
 def test_an_allowed_origin_gets_the_cors_header_and_no_other() -> None:
-    exchange = ask("POST", headers={"origin": "https://good.example"}, origins=["https://Good.example/"])
+    exchange = send_request("POST", headers={"origin": "https://good.example"}, origins=["https://Good.example/"])
     assert exchange.status == 200
     assert exchange.headers["vary"] == "Origin"
     cors = {name: value for name, value in exchange.headers.items() if name.startswith("access-control")}
     assert cors == {"access-control-allow-origin": "https://good.example"}
-    refused = ask(
+    refused = send_request(
         "POST", headers={"origin": "https://good.example", "content-length": "101"}, origins=["https://good.example"]
     )
     assert (refused.status, refused.headers["access-control-allow-origin"]) == (413, "https://good.example")
@@ -61,11 +61,15 @@ def test_an_allowed_origin_gets_the_cors_header_and_no_other() -> None:
 
 def test_preflight_requests_of_allowed_origins() -> None:
     preflight = {"access-control-request-method": "POST", "access-control-request-headers": "authorization, x-stainless-os"}
-    exchange = ask("OPTIONS", headers={"origin": "https://good.example", **preflight}, origins=["https://good.example"])
+    exchange = send_request(
+        "OPTIONS", headers={"origin": "https://good.example", **preflight}, origins=["https://good.example"]
+    )
     assert (exchange.status, exchange.body, exchange.calls) == (204, b"", [])
     assert exchange.headers["access-control-allow-origin"] == "https://good.example"
     assert exchange.headers["access-control-allow-headers"] == "authorization, x-stainless-os"
     assert "POST" in exchange.headers["access-control-allow-methods"]
     odd = {**preflight, "access-control-request-headers": "a;b"}
-    odd_exchange = ask("OPTIONS", headers={"origin": "https://good.example", **odd}, origins=["https://good.example"])
+    odd_exchange = send_request(
+        "OPTIONS", headers={"origin": "https://good.example", **odd}, origins=["https://good.example"]
+    )
     assert "access-control-allow-headers" not in odd_exchange.headers

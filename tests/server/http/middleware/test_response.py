@@ -7,12 +7,12 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from lmcraft.server.http.middleware.security import SecurityMiddleware
-from tests.server.http.middleware.asgi import QUICK, ask
+from tests.server.http.middleware.asgi import QUICK_LIMITS, send_request
 
 
 @pytest.mark.parametrize("headers", [{}, {"host": "evil.example"}, {"content-length": "101"}])
 def test_every_response_has_the_security_headers(headers: dict[str, str]) -> None:
-    response = ask(headers=headers).headers
+    response = send_request(headers=headers).headers
     assert response["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
     assert response["x-content-type-options"] == "nosniff"
     assert response["referrer-policy"] == "no-referrer"
@@ -22,12 +22,12 @@ def test_every_response_has_the_security_headers(headers: dict[str, str]) -> Non
 
 def test_pages_are_revalidated_and_other_headers_stay() -> None:
     for path in ("/", "/pages/main.js"):
-        assert ask(path=path).headers["cache-control"] == "no-cache"
-    assert ask().headers["x-own"] == "1"
+        assert send_request(path=path).headers["cache-control"] == "no-cache"
+    assert send_request().headers["x-own"] == "1"
 
 
 def test_head_is_get_without_the_body() -> None:
-    exchange = ask("HEAD")
+    exchange = send_request("HEAD")
     assert exchange.calls == [("GET", b"")]
     assert (exchange.status, exchange.body) == (200, b"")
 
@@ -52,6 +52,6 @@ def test_a_client_that_does_not_read_is_dropped() -> None:
             await asyncio.sleep(10)
 
     scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "headers": [(b"host", b"localhost")]}
-    asyncio.run(SecurityMiddleware(app, limits=QUICK)(scope, receive, send))
+    asyncio.run(SecurityMiddleware(app, limits=QUICK_LIMITS)(scope, receive, send))
     assert len(failures) == 3
     assert time.monotonic() - start < 1

@@ -6,13 +6,13 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from lmcraft.server.http.middleware.security import SecurityMiddleware
-from tests.server.http.middleware.asgi import QUICK, ask
+from tests.server.http.middleware.asgi import QUICK_LIMITS, send_request
 
 
 def test_error_responses_are_reported() -> None:
     statuses: list[int] = []
-    ask(on_error=statuses.append)
-    ask(on_error=statuses.append, headers={"host": "evil.example"})
+    send_request(on_error=statuses.append)
+    send_request(on_error=statuses.append, headers={"host": "evil.example"})
     assert statuses == [403]
 
 
@@ -28,4 +28,4 @@ def test_exceptions_of_the_application_propagate() -> None:
 
     scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "headers": [(b"host", b"localhost")]}
     with pytest.raises(RuntimeError, match="a bug"):
-        asyncio.run(SecurityMiddleware(app, limits=QUICK)(scope, receive, send))
+        asyncio.run(SecurityMiddleware(app, limits=QUICK_LIMITS)(scope, receive, send))

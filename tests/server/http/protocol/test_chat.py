@@ -1,4 +1,4 @@
-"""Requests of chat completions."""
+"""Request bodies of /v1/chat/completions."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Requests of labels and of moderations."""
+"""Request bodies of /v1/classify and /v1/moderations."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""Requests of completions, and the prompts that they share with embeddings."""
+"""Request bodies of /v1/completions, and the prompts that they share with embeddings."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Requests of embeddings."""
+"""Request bodies of /v1/embeddings."""
 
 import pytest
 from pydantic import ValidationError

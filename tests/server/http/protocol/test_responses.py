@@ -1,4 +1,4 @@
-"""Requests of responses as chat completions."""
+"""Request bodies of /v1/responses, translated to chat completions."""
 
 from typing import Any
 

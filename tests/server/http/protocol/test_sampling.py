@@ -1,3 +1,5 @@
+"""The fields that all generation requests share."""
+
 from typing import Any
 
 import pytest

@@ -1,4 +1,4 @@
-"""Requests of tokens and of their text."""
+"""Request bodies of /tokenize and /detokenize."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""OpenAI's client of the server, and the model behind it."""
+"""OpenAI's client, connected to the server, and the model behind it."""
 
 import openai
 import pytest

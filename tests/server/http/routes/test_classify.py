@@ -1,4 +1,4 @@
-"""Labels by a model without a classification head."""
+"""Labels from a model without a classification head."""
 
 import httpx2 as httpx
 import pytest

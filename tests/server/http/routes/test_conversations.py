@@ -22,13 +22,13 @@ Json = dict[str, Any]
 def app_with(store: Store | None) -> TestClient:
     """An application of this router alone; the API key is the owner's name."""
 
-    async def identified(request: Request) -> None:
+    async def identify(request: Request) -> None:
         request.state.owner = request.headers.get("authorization", "")
 
     app = FastAPI()
     app.state.store = store
     error_handlers.install(app)
-    app.include_router(router, dependencies=[Depends(identified)])
+    app.include_router(router, dependencies=[Depends(identify)])
     return TestClient(app, raise_server_exceptions=False)
 
 

@@ -1,4 +1,4 @@
-"""Tokens of a text and back."""
+"""Text to tokens and back."""
 
 import httpx2 as httpx
 

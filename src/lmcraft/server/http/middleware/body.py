@@ -1,4 +1,4 @@
-"""The request's body, read whole before the application sees it, within bounds of size and time."""
+"""Reads the whole request body before the application sees it, within limits on its size and time."""
 
 import asyncio
 
@@ -36,7 +36,7 @@ class RequestBody:
         is_import = path == IMPORT_PATH
         bound = "max_import_bytes" if is_import else "max_body_bytes"
         max_bytes = limits.max_import_bytes if is_import else limits.max_body_bytes
-        too_long = ApiError(413, f"the body may have {max_bytes} bytes ({bound}); send less", code="body_too_long")
+        too_long = ApiError(413, f"the body is longer than {max_bytes} bytes ({bound}); send less", code="body_too_long")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             raise ApiError(400, "Content-Length must be a number; send the body's length in bytes", code="content_length")
@@ -53,7 +53,7 @@ class RequestBody:
             raise ApiError(408, message, code="body_timeout") from error
 
     async def drain(self) -> None:
-        """Read and drop what still arrives, for a while: closing the connection now would lose the response."""
+        """Read and discard the rest of the body for a while: closing the connection now would lose the response."""
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 while self._has_more:

@@ -1,7 +1,7 @@
-"""Checks the Origin header, and answers CORS for the origins that are allowed.
+"""Checks the Origin header, and adds CORS headers for allowed origins.
 
 Without this, a page on another site could make a visitor's browser send requests to a server on the visitor's machine
-(cross-site request forgery). Programs send no Origin and pass.
+(cross-site request forgery). Requests of other programs have no Origin header and are accepted.
 """
 
 import re
@@ -25,13 +25,13 @@ class AllowedOrigins:
         self._origins = {origin.lower().rstrip("/") for origin in origins}
 
     def check(self, scheme: str, headers: Headers) -> None:
-        """Raise ApiError (403) for a request of a page that is neither the server's own nor allowed."""
+        """Raise ApiError (403) if the request comes from a page that is neither the server's own nor allowed."""
         values = headers.getlist("origin")
         if not values:
-            # Either a program, or a part of a page (an image, say) that a browser fetches across sites.
+            # Either a program, or a part of a page (such as an image) that a browser fetches from another site.
             site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode", "")
             if site not in ("none", "same-origin") and mode != "navigate":
-                message = "pages of other sites may not use this server; allow one with --allowed-origins"
+                message = "pages of other sites may not use this server; allow a site with --allowed-origins"
                 raise ApiError(403, message, code="origin")
             return
         origin = values[0]

@@ -1,4 +1,4 @@
-"""The way back to the client: security headers, a timeout for every message, and error responses."""
+"""Sends responses: security headers, a timeout for every message, and error responses."""
 
 import asyncio
 import json
@@ -28,22 +28,22 @@ class ResponseSender:
 
     Args:
         send: ASGI's send.
-        timeout: seconds within which the client must take each message.
+        timeout: seconds within which the client must accept each message.
         headers: added to the response; they replace the application's headers of the same names.
-        without_body: leave the body out, for HEAD.
+        without_body: omit the body, for HEAD.
     """
 
     def __init__(self, send: Send, timeout: float, headers: Mapping[str, str], *, without_body: bool) -> None:
         self._send, self._timeout, self._headers, self._without_body = send, timeout, headers, without_body
         self.status = 0
-        """Of the response; 0 before it starts."""
+        """HTTP status of the response; 0 before it starts."""
         self.disconnected = False
 
     async def send(self, message: Message) -> None:
         """ASGI's send.
 
         Raises:
-            ClientDisconnectedError: the client did not take a message in time; also raised for every later message.
+            ClientDisconnectedError: the client did not accept a message in time; also raised for every later message.
         """
         if self.disconnected:
             raise ClientDisconnectedError("the client does not read the response")
@@ -59,7 +59,7 @@ class ResponseSender:
                 await self._send(message)
         except TimeoutError as error:
             self.disconnected = True
-            text = f"the client did not take a message within {self._timeout:g} s (write_timeout)"
+            text = f"the client did not accept a message within {self._timeout:g} s (write_timeout)"
             raise ClientDisconnectedError(text) from error
 
     async def send_empty(self, status: int, headers: Mapping[str, str]) -> None:
@@ -74,11 +74,11 @@ class ResponseSender:
         all_headers = encode_headers({**headers, **error.headers})
         await self.send({"type": "http.response.start", "status": error.status, "headers": all_headers})
         await self.send({"type": "http.response.body", "body": content, "more_body": True})
-        if error.status != REQUEST_TIMEOUT_STATUS:  # a body that timed out has had its time
+        if error.status != REQUEST_TIMEOUT_STATUS:  # a body that timed out gets no more time
             await body.drain()
         await self.send({"type": "http.response.body"})
 
 
 def encode_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Headers as ASGI has them."""
+    """Headers in ASGI's form: lower-case names, as bytes."""
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

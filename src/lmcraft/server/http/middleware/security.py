@@ -1,4 +1,4 @@
-"""The middleware in front of the application: checks of Host and Origin, bounds on requests, security headers."""
+"""The middleware in front of the application: checks Host and Origin, limits requests, adds security headers."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -17,13 +17,13 @@ log = logging.getLogger("lmcraft.server")
 
 
 class SecurityMiddleware:
-    """ASGI middleware. The application gets whole bodies only, and GET for HEAD.
+    """ASGI middleware. The application receives complete bodies, and GET in place of HEAD.
 
     Args:
         app: the application.
         hosts: names of this server, in addition to the loopback ones.
         origins: origins of other sites whose pages may use the server.
-        limits: bounds on the number of requests, on bodies and on time.
+        limits: limits on open requests, bodies and time.
         on_error: called with the status of every error response.
     """
 
@@ -55,7 +55,7 @@ class SecurityMiddleware:
         except ClientDisconnectedError as error:
             log.debug("request dropped: %s", error)
         except Exception:
-            if not sender.disconnected:  # else the exception is a consequence of that
+            if not sender.disconnected:  # otherwise the disconnect caused the exception
                 raise
         finally:
             self._open_requests -= 1
@@ -70,7 +70,7 @@ class SecurityMiddleware:
                 await sender.send_empty(204, preflight_headers(headers))
                 return
             if self._open_requests > self._limits.max_requests:
-                message = f"{self._limits.max_requests} requests are open already (max_requests); try again"
+                message = f"{self._limits.max_requests} requests are already open (max_requests); try again"
                 raise ApiError(503, message, code="max_requests", headers={"Retry-After": "1"})
             await body.read(headers, scope["path"], self._limits)
         except ApiError as error:

@@ -1,7 +1,7 @@
 """Checks the Host header: a request must address the server by one of its names, or by an IP address.
 
-This prevents DNS rebinding, where a page on another site lets its own name point to this machine. An IP address cannot be
-made to point anywhere else.
+This prevents DNS rebinding, in which another site makes its own host name resolve to this machine. An IP address needs no
+such check, because it cannot be rebound.
 """
 
 import ipaddress
@@ -17,7 +17,7 @@ HOST_PATTERN = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(\d{1,5}))?")
 
 
 class TrustedHosts:
-    """The names of this server, each with a port or for all ports; the loopback names are always among them."""
+    """The names of this server, each for one port or for all; the loopback names are always included."""
 
     def __init__(self, hosts: Iterable[str] = ()) -> None:
         self._hosts = {parse_host(name) for name in (*LOOPBACK_HOSTS, *hosts)} - {None}

@@ -12,6 +12,6 @@ TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Strict(BaseModel):
-    """A request whose unknown fields are errors."""
+    """A frozen request body; unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=False, frozen=True, protected_namespaces=())

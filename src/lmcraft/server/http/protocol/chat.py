@@ -1,4 +1,4 @@
-"""The request of `/v1/chat/completions`."""
+"""The request body of `/v1/chat/completions`."""
 
 from typing import Annotated, Any, Literal
 
@@ -101,7 +101,7 @@ class ChatInput(Strict):
 
 
 class ChatRequest(Sampling, ChatInput):
-    """OpenAI's request of a chat completion, with vLLM's extra fields."""
+    """OpenAI's chat completion request, with vLLM's extra fields."""
 
     max_tokens: Annotated[int | None, request_field("max_new_tokens")] = None
     max_completion_tokens: Annotated[int | None, request_field("max_new_tokens")] = None
@@ -126,7 +126,7 @@ class ChatRequest(Sampling, ChatInput):
         if self.parallel_tool_calls and self.forces_call:
             raise ApiError(
                 400,
-                "parallel_tool_calls=true does not work with a required call, which is a single one",
+                "parallel_tool_calls=true does not work with a forced call, which is always a single one; leave it out",
                 param="parallel_tool_calls",
             )
 

@@ -1,4 +1,4 @@
-"""The requests of `/v1/classify` and `/v1/moderations`."""
+"""The request bodies of `/v1/classify` and `/v1/moderations`."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from lmcraft.server.http.protocol.base import Name, Strict, Text
 
 
 class ClassifyRequest(Strict):
-    """A request of labels for texts; `labels` and `instruction` are for models without a classification head."""
+    """A request to label texts; `labels` and `instruction` are for models without a classification head."""
 
     model: Name = ""
     input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
@@ -19,7 +19,7 @@ class ClassifyRequest(Strict):
 
 
 class ModerationRequest(Strict):
-    """OpenAI's request of a moderation."""
+    """OpenAI's moderation request."""
 
     model: Name = ""
     input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]

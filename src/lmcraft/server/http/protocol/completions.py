@@ -1,4 +1,4 @@
-"""The request of `/v1/completions`."""
+"""The request body of `/v1/completions`."""
 
 from typing import Annotated
 
@@ -8,12 +8,8 @@ from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.base import Text, TokenId
 from lmcraft.server.http.protocol.sampling import Sampling
 
-MAX_PROMPTS, MAX_TOKENS = 2048, 1_000_000
-
-
-TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_TOKENS)]
-
-
+MAX_PROMPTS, MAX_PROMPT_TOKENS = 2048, 1_000_000
+TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_PROMPT_TOKENS)]
 Prompts = Text | TokenIds | Annotated[list[Text] | list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
 
 
@@ -25,7 +21,7 @@ def as_prompt_list(prompts: str | list[int] | list[str] | list[list[int]]) -> li
 
 
 class CompletionRequest(Sampling):
-    """OpenAI's request of a text completion, with vLLM's extra fields."""
+    """OpenAI's completion request, with vLLM's extra fields."""
 
     prompt: Prompts
     suffix: Text | None = None

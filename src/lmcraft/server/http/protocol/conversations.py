@@ -1,4 +1,4 @@
-"""The request bodies of the conversation endpoints. `validation` checks the texts beyond their length."""
+"""The request bodies of the conversation endpoints. They only check lengths; the store validates the texts."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ Role = Literal["user", "assistant"]
 
 
 class Body(BaseModel):
-    """A body without unknown fields; null means the same as leaving a field out."""
+    """A body whose unknown fields are errors; null means the same as leaving a field out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -80,7 +80,7 @@ class ImportedPreference(NewPreference):
 
 
 class ExportFile(Body):
-    """What /api/export returns."""
+    """The file that /api/export returns."""
 
     format: Literal["lmcraft-conversations"]
     version: Literal[1]

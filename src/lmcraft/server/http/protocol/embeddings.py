@@ -1,4 +1,4 @@
-"""The request of `/v1/embeddings`."""
+"""The request body of `/v1/embeddings`."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from lmcraft.server.http.protocol.completions import Prompts
 
 
 class EmbeddingRequest(Strict):
-    """OpenAI's request of embeddings."""
+    """OpenAI's embeddings request."""
 
     model: Name = ""
     input: Prompts

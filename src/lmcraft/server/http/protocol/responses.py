@@ -1,4 +1,4 @@
-"""The request of `/v1/responses`: the part of OpenAI's newer endpoint that needs no stored state."""
+"""The request body of `/v1/responses`: the stateless part of OpenAI's newer endpoint."""
 
 from typing import Annotated, Any, Literal
 
@@ -53,7 +53,7 @@ class InputResult(_Item):
 
 
 class FlatTool(Strict):
-    """A function tool; flat, unlike in chat completions."""
+    """A function tool, whose fields are not nested under `function` as in chat completions."""
 
     type: Literal["function"]
     name: Name
@@ -70,7 +70,7 @@ class NamedFlatTool(Strict):
 
 
 class TextFormat(Strict):
-    """`text.format`."""
+    """The field `text.format`."""
 
     type: Literal["text", "json_object", "json_schema"] = "text"
     name: Name = "answer"
@@ -80,13 +80,13 @@ class TextFormat(Strict):
 
 
 class TextSettings(Strict):
-    """`text`."""
+    """The field `text`."""
 
     format: TextFormat | None = None
 
 
 class ResponsesRequest(Strict):
-    """OpenAI's request of a response. The server stores no responses: no `store`, no `previous_response_id`."""
+    """OpenAI's Responses request. The server stores no responses: no `store`, no `previous_response_id`."""
 
     model: Name = ""
     input: Text | Annotated[list[InputCall | InputResult | InputMessage], Field(min_length=1, max_length=MAX_MESSAGES)]

@@ -1,4 +1,4 @@
-"""The fields that all requests for generated text share, built from the table of generation settings.
+"""The fields that all generation requests share, built from the table of generation settings.
 
 Names are OpenAI's; where OpenAI has none, vLLM's, then llama.cpp's.
 """
@@ -74,7 +74,7 @@ SAMPLING_SETTINGS = [
     for setting in SETTINGS.values()
     if setting.request_field == setting.name and setting.group in ("sampling", "penalties", "stopping")
 ]
-"""The settings that are fields of every request; the others have fields of their own, and other names."""
+"""The settings that are request fields under their own names; the others are declared below, or in other requests."""
 
 if TYPE_CHECKING:
 
@@ -112,7 +112,7 @@ class Sampling(_SamplingFields):
             if setting.name == "seed":
                 value %= 2**62  # room for the row numbers that are added to it
             elif setting.minimum is not None and value < setting.minimum:
-                value = setting.minimum  # -1 is 0, off: clients of vLLM and llama.cpp send it
+                value = setting.minimum  # -1 means off, like 0: clients of vLLM and llama.cpp send it
             values[setting.name] = value
         return values | self._structure()
 

@@ -1,4 +1,4 @@
-"""The requests of `/tokenize` and `/detokenize`."""
+"""The request bodies of `/tokenize` and `/detokenize`."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from lmcraft.server.http.protocol.completions import TokenIds
 
 
 class TokenizeRequest(Strict):
-    """vLLM's request of the tokens of a text or of a conversation."""
+    """vLLM's request to tokenize a text or a conversation."""
 
     model: Name = ""
     prompt: Text | None = None
@@ -24,7 +24,7 @@ class TokenizeRequest(Strict):
 
 
 class DetokenizeRequest(Strict):
-    """vLLM's request of the text of tokens."""
+    """vLLM's request to turn tokens back into text."""
 
     model: Name = ""
     tokens: TokenIds

@@ -34,7 +34,7 @@ async def chat_completions(body: ChatRequest, request: Request) -> Response:
 
 @dataclass
 class ChatChoice:
-    """One of the answers while it is generated."""
+    """One of the answers in progress."""
 
     parser: ToolParser | None
     """None if the request has no tools."""

@@ -1,4 +1,4 @@
-"""`POST /v1/classify`: labels by a classifier, or by a language model that is asked for one."""
+"""`POST /v1/classify`: labels from a classifier, or from a language model that is asked to choose one."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,7 +24,7 @@ Probabilities = dict[str, float]
 
 @router.post("/v1/classify")
 async def classify(body: ClassifyRequest, request: Request) -> dict[str, Any]:
-    """The label of each text: by a classifier's head, or the one of `labels` that the model would most likely answer."""
+    """Label each text: with a classifier's head, or with the one of `labels` that the model would most likely answer."""
     served = await server_state(request).get_model(body.model)
     texts = [body.input] if isinstance(body.input, str) else body.input
     if served.kind == "classifier":

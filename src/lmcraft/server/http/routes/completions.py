@@ -83,7 +83,7 @@ class CompletionLogprobs:
 
 @dataclass
 class _Choice:
-    """One of the texts while it is generated."""
+    """One of the texts in progress."""
 
     text: str
     logprobs: CompletionLogprobs

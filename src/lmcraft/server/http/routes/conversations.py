@@ -132,7 +132,7 @@ def new_preference(store: StoreOfServer, owner: Owner, body: NewPreference) -> J
 
 @router.get("/export")
 def export_all(store: StoreOfServer, owner: Owner) -> StreamingResponse:
-    """Everything of this owner, as a file that /api/import accepts; streamed one conversation at a time."""
+    """All conversations of this owner, in a file that /api/import accepts; streamed one conversation at a time."""
     return StreamingResponse(_export_chunks(store, owner), media_type="application/json")
 
 

@@ -45,6 +45,6 @@ def _embed(served: ServedModel, ids: Sequence[int]) -> list[float]:
 
 def _format(vector: list[float], body: EmbeddingRequest) -> list[float] | str:
     values = np.array(vector, dtype="<f4")
-    if body.dimensions is not None:  # the first dimensions alone, scaled to length 1 again
+    if body.dimensions is not None:  # only the first dimensions, rescaled to length 1
         values = values[: body.dimensions] / max(float(np.linalg.norm(values[: body.dimensions])), MIN_NORM)
     return base64.b64encode(values.tobytes()).decode() if body.encoding_format == "base64" else values.tolist()

@@ -1,4 +1,4 @@
-"""The endpoints of a gateway: it checks keys, quotas and the queue, and forwards the request to the upstream engine."""
+"""The endpoints of a gateway: they check keys, quotas and the queue, and forward requests to the upstream engine."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -20,7 +20,7 @@ router = APIRouter()
 
 @router.post("/v1/responses")
 async def responses(body: ResponsesRequest, request: Request) -> Response:
-    """Answer; streamed as typed events if `stream` is set."""
+    """Answer a conversation; streamed as typed events if `stream` is set."""
     chat = body.as_chat()
     limits, owner = server_state(request).limits, request.state.owner
     generation = await start_generation(request, body.model, lambda served: build_chat(served, chat, owner, limits))
@@ -48,7 +48,7 @@ def _new_id(prefix: str) -> str:
 
 
 def _initial_response(generation: Generation, body: ResponsesRequest) -> dict[str, Any]:
-    """The response object before the first token, with the request's settings repeated in it."""
+    """The response object before the first token, including the request's settings."""
     fields = response_fields("resp", "response", generation.served.name)
     settings = body.model_dump(exclude_none=True, by_alias=True, exclude={"model", "input", "stream"})
     return {

@@ -17,7 +17,7 @@ public_router = APIRouter()
 
 @public_router.get("/api/info")
 async def info(request: Request) -> dict[str, Any]:
-    """What the chat page needs to know; without a valid key, only whether one is needed."""
+    """Models and settings for the chat page; without a valid key, only the version and whether a key and a store exist."""
     keys = server_state(request).keys
     public_info = {
         "version": version("lmcraft"),

@@ -1,8 +1,8 @@
-// One answer while it is generated: its text, its tokens and its speed.
+// An answer in progress: its text, tokens and speed.
 
 import { fetchEvents } from "../net/stream.js";
 
-const MIN_RATE_SECONDS = 0.05; // tokens that arrive in a single packet do not show a speed
+const MIN_RATE_SECONDS = 0.05; // tokens that arrive in a single packet say nothing about the speed
 const MAX_DETAILS_BYTES = 1_000_000; // just below the store's limit for the details of a message
 const MAX_UNLOAD_DETAILS_BYTES = 10_000; // while the page unloads; see MAX_KEEPALIVE_BYTES in net/api.js
 const ALTERNATIVES_KEPT = [5, 2, 0]; // per token, until the details are small enough
@@ -10,8 +10,8 @@ const ALTERNATIVES_KEPT = [5, 2, 0]; // per token, until the details are small e
 /** The answer to a request of request_builder.js. */
 export class Answer {
   /**
-   * path, body: the HTTP request. A continuation or a branch also has what it starts from: `content`, the `tokens`
-   * of it that are known, the `promptIds` before them, and `prefix`, the number of characters before the first token.
+   * path, body: the HTTP request. A continuation or a branch also has its starting point: `content`, those of its
+   * `tokens` that are known, the `promptIds` before them, and `prefix`, the number of characters before the first token.
    */
   constructor({ path, body, content = "", tokens = [], promptIds = null, prefix = 0 }) {
     Object.assign(this, { path, body, content, prefix, promptIds, usage: null, finish: null, problem: null, stopped: false });
@@ -31,7 +31,7 @@ export class Answer {
     this.stop();
   }
 
-  /** Generates until the end, an error or a stop. The text so far stays in all three cases. */
+  /** Generates until the end, an error or a stop. The text so far is kept in all three cases. */
   async run(onChange) {
     this.startTime = performance.now();
     try {
@@ -60,7 +60,7 @@ export class Answer {
     this.finish = choice.finish_reason ?? this.finish;
   }
 
-  /** Tokens of prompt and answer so far, as counted by the server once it has said so. */
+  /** Tokens of prompt and answer so far, as counted by the server once it has reported its usage. */
   countUsedTokens() {
     if (this.usage) return this.usage.prompt_tokens + this.usage.completion_tokens;
     return (this.promptIds?.length ?? 0) + this.tokens.length;
@@ -75,7 +75,7 @@ export class Answer {
     return { tokens, first: round((this.firstTokenTime - this.startTime) / 1000), rate };
   }
 
-  /** The data that the store keeps with the answer's text. */
+  /** The data that is stored with the answer's text. */
   details() {
     const { model: _, messages: __, prompt: ___, ...settings } = this.body;
     const details = {

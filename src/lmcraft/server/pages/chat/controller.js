@@ -1,4 +1,4 @@
-// The actions on a conversation. The results go to the page, and to the store.
+// The user's actions on conversations. The controller passes their results to the page and to the store.
 
 import { t } from "../strings.js";
 import { Answer } from "./answer.js";
@@ -135,7 +135,7 @@ export class Controller {
     this.#showAndSaveLeaf(conversation);
   }
 
-  /** Repeats a failed request, or saves again an answer that could not be saved. */
+  /** Repeats a failed request, or tries again to save an answer. */
   retry(id) {
     const { conversation } = this;
     const message = conversation.tree.get(id);
@@ -154,7 +154,7 @@ export class Controller {
     const secondModel = this.page.getSecondModel();
     if (!secondModel) return this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, model));
     const seed = conversation.settings.seed ?? drawSeed();
-    // Two answers of one model need two seeds. Two models are best compared with the same one.
+    // Two answers of one model need two seeds. Two models are best compared with the same seed.
     const secondSeed = secondModel === model ? seed + 1 : seed;
     conversation.pair = [null, null];
     this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, model, seed), 0);

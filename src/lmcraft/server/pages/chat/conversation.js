@@ -1,4 +1,4 @@
-// One conversation as the page holds it: its fields, its message tree, and the answers that are being written.
+// A conversation on the page: its fields, its message tree, and its answers in progress.
 
 import { MessageTree } from "./message_tree.js";
 
@@ -7,7 +7,7 @@ export class Conversation {
     Object.assign(this, { id, title, system, model, settings: { ...settings } });
     this.tree = new MessageTree(messages);
     this.leaf = this.tree.get(leaf) ? leaf : (messages.at(-1)?.id ?? null);
-    this.answers = new Map(); // message id -> the Answer that is being written
+    this.answers = new Map(); // message id -> the Answer in progress
     this.pair = null; // ids of the two answers to the leaf that are compared side by side
   }
 

@@ -8,7 +8,7 @@ const COMMON_FIELDS = { stream: true, stream_options: { include_usage: true }, r
 const CHAT_PATH = "/v1/chat/completions";
 const COMPLETION_PATH = "/v1/completions";
 
-/** Every request has a seed, so that every answer can be reproduced. Below 2^31 all servers accept it. */
+/** Every request has a seed, so that every answer can be reproduced. All servers accept seeds below 2^31. */
 export const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
 
 /** An answer to the message `parent`. */
@@ -36,7 +36,7 @@ export async function buildBranchRequest(conversation, message, model, count, al
   return { ...buildCompletion(conversation, model, [...promptIds, ...ids]), content, tokens, promptIds, prefix };
 }
 
-/** The prompt of an answer: its text, its token ids and the token's strings. */
+/** The prompt of an answer: its text, its token ids and its tokens' strings. */
 export async function fetchPrompt(conversation, message, model) {
   const { parent } = message;
   const input = model.kind === "completion" ? { prompt: joinText(conversation, parent) } : { messages: listMessages(conversation, parent) };

@@ -1,17 +1,17 @@
-// Requests to the server: the API key, JSON, and errors with messages for people.
+// Requests to the server: the API key, JSON, and errors with messages for the user.
 
 import { t } from "../strings.js";
 
 const KEY_ITEM = "lmcraft-key"; // in the session storage
 const MAX_KEEPALIVE_BYTES = 30_000; // browsers let 64 KiB of requests in total outlive their page
 
-/** An error whose message is for the person at the page. */
+/** An error whose message is shown to the user. */
 export class ApiError extends Error {}
 
 let askForKey = async () => null;
 let pendingKey = null;
 
-/** `ask(message)` resolves to a key, or to null if the person enters none. */
+/** `ask(message)` resolves to a key, or to null if the user enters none. */
 export function setKeyPrompt(ask) {
   askForKey = ask;
 }
@@ -41,7 +41,7 @@ export async function sendRequest(path, options) {
     if (response.ok) return response;
     const error = await readError(response);
     if (response.status !== 401) throw error;
-    const hasNewKey = sessionStorage.getItem(KEY_ITEM) !== key; // another request obtained one in the meantime
+    const hasNewKey = sessionStorage.getItem(KEY_ITEM) !== key; // another request has obtained one in the meantime
     if (!hasNewKey && !(await obtainKey(key ? error.message : ""))) throw error;
   }
 }
@@ -53,7 +53,7 @@ async function readError(response) {
     const { error } = await response.json();
     message = error.message || message;
   } catch {
-    // The body is not JSON, for example because a proxy wrote it. The status has to do.
+    // The body is not JSON, for example because a proxy wrote it. Show the status instead.
   }
   if (seconds) message += ` ${t("retryAfter", { seconds })}`;
   return new ApiError(message);

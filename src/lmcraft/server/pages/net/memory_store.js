@@ -1,4 +1,4 @@
-// Conversations in this page's memory, for a server that keeps none. The methods are those of ServerStore.
+// Conversations in this page's memory, for servers without a store. It has the methods of ServerStore.
 
 const MAX_TITLE_CHARACTERS = 60;
 
@@ -65,7 +65,7 @@ export class MemoryStore {
     return { format: "lmcraft-conversations", version: 1, conversations, preferences: this.preferences };
   }
 
-  /** Takes an export, or a list of {messages: [{role, content}]}. */
+  /** Accepts an export, or a list of {messages: [{role, content}]}. */
   async importAll(data) {
     const conversations = Array.isArray(data) ? data.map(createConversation) : data.conversations;
     for (const conversation of conversations) this.conversations.set(conversation.id, conversation);

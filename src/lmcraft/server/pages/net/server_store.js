@@ -1,4 +1,4 @@
-// The conversations that the server keeps.
+// Conversations in the server's store.
 
 import { fetchJson } from "./api.js";
 

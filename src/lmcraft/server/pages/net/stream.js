@@ -1,4 +1,4 @@
-// Streamed answers: server-sent events.
+// Reads streamed answers (server-sent events).
 
 import { t } from "../strings.js";
 import { ApiError, sendRequest } from "./api.js";

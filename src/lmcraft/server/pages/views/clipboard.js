@@ -1,4 +1,4 @@
-// Copying to the clipboard.
+// Copies text to the clipboard.
 
 import { el } from "./dom.js";
 import { buildIcon } from "./icons.js";

@@ -1,4 +1,4 @@
-// Modal dialogs: questions to the person.
+// Modal dialogs, and forms that ask the user for something.
 
 import { t } from "../strings.js";
 import { el, escapeControls } from "./dom.js";

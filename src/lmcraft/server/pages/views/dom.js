@@ -1,4 +1,4 @@
-// Building elements. Text from models and people always becomes text nodes, never HTML.
+// Building elements. Text from models and users always becomes text nodes, never HTML.
 
 const PROPERTIES = ["value", "checked", "disabled", "hidden", "open", "indeterminate"];
 

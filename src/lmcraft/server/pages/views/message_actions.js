@@ -52,7 +52,7 @@ function buildRatingButton(message, rating, controller) {
   const label = isSet && message.reason ? `${t(action)}: ${message.reason}` : t(action);
   const rate = async () => {
     if (isSet) return controller.rate(message.id, 0, "");
-    await controller.rate(message.id, rating, ""); // counts even if the person closes the dialog
+    await controller.rate(message.id, rating, ""); // counts even if the user closes the dialog
     const reason = (await askReason(rating))?.trim();
     if (reason) await controller.rate(message.id, rating, reason);
   };

@@ -1,4 +1,4 @@
-// The form that replaces a message while it is edited.
+// The form that replaces a message while the user edits it.
 
 import { t } from "../strings.js";
 import { el } from "./dom.js";

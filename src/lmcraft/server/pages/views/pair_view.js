@@ -1,4 +1,4 @@
-// Two answers to one message side by side, until the person picks one.
+// Two answers to one message side by side, until the user picks one.
 
 import { t } from "../strings.js";
 import { el } from "./dom.js";

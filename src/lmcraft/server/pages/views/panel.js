@@ -1,7 +1,7 @@
 // The settings panel: the system prompt and a field for each generation setting that /api/info describes.
 
-import { byId, el } from "./dom.js";
 import { formatNumber, localize, t } from "../strings.js";
+import { byId, el } from "./dom.js";
 
 export class Panel {
   /**
@@ -18,13 +18,13 @@ export class Panel {
   draw() {
     this.system = el("textarea", { id: "f-system", rows: "4", maxlength: "1000000", dir: "auto", "aria-describedby": "f-system-more" });
     this.system.addEventListener("change", () => this.change({ system: this.system.value }));
-    const controls = this.settings.map((setting) => [setting, this.#control(setting)]);
+    const controls = this.settings.map((setting) => [setting, this.#buildControl(setting)]);
     this.controls = controls.map(([, control]) => control);
-    const fields = (advanced) => controls.filter(([setting]) => setting.advanced === advanced).map(([, control]) => control.field);
-    const more = fields(true);
+    const selectFields = (advanced) => controls.filter(([setting]) => setting.advanced === advanced).map(([, control]) => control.field);
+    const more = selectFields(true);
     byId("fields").replaceChildren(
-      field("f-system", t("system"), t("systemMore"), this.system),
-      ...fields(false),
+      buildField("f-system", t("system"), t("systemMore"), this.system),
+      ...selectFields(false),
       ...(more.length ? [el("details", { open: byId("fields").querySelector("details")?.open }, el("summary", {}, t("moreSettings")), ...more)] : []),
       el("button", { type: "button", class: "quiet", onclick: () => this.#save({}) }, t("reset")),
     );
@@ -37,8 +37,8 @@ export class Panel {
     for (const control of this.controls) control.show(conversation.settings[control.name], model?.defaults[control.name]);
   }
 
-  #control(setting) {
-    const build = setting.kind === "texts" ? textsControl : numberControl;
+  #buildControl(setting) {
+    const build = setting.kind === "texts" ? buildTextsControl : buildNumberControl;
     return { name: setting.name, ...build(setting, (value) => this.#set(setting.name, value)) };
   }
 
@@ -55,7 +55,7 @@ export class Panel {
 }
 
 /** A control is {field, show(value, preset)}; preset is the model's default, shown where there is no value. */
-function numberControl({ name, kind, label, help, minimum, maximum, slider }, set) {
+function buildNumberControl({ name, kind, label, help, minimum, maximum, slider }, set) {
   const id = `f-${name}`;
   const step = kind === "integer" ? 1 : "any";
   const input = el("input", { type: "number", id, min: minimum, max: maximum, step, "aria-describedby": `${id}-more`, inputmode: "decimal" });
@@ -68,21 +68,21 @@ function numberControl({ name, kind, label, help, minimum, maximum, slider }, se
   range?.addEventListener("input", () => (input.value = range.value));
   range?.addEventListener("change", () => set(Number(range.value)));
   return {
-    field: field(id, localize(label), localize(help), input, range),
+    field: buildField(id, localize(label), localize(help), input, range),
     show(value, preset) {
-      input.placeholder = typeof preset === "number" ? formatNumber(preset, digitsOf(preset)) : name === "seed" ? t("random") : "";
+      input.placeholder = typeof preset === "number" ? formatNumber(preset, countDecimals(preset)) : name === "seed" ? t("random") : "";
       setUnlessFocused(input, value ?? "");
       if (range) range.value = value ?? preset ?? 1;
     },
   };
 }
 
-function textsControl({ name, label, help, max_items: maxItems }, set) {
+function buildTextsControl({ name, label, help, max_items: maxItems }, set) {
   const id = `f-${name}`;
   const input = el("textarea", { id, rows: "2", spellcheck: "false", "aria-describedby": `${id}-more` });
   input.addEventListener("change", () => set(parseTexts(input.value, maxItems)));
   return {
-    field: field(id, localize(label), localize(help), input),
+    field: buildField(id, localize(label), localize(help), input),
     show(value, preset) {
       input.placeholder = formatTexts(preset);
       setUnlessFocused(input, formatTexts(value));
@@ -90,7 +90,7 @@ function textsControl({ name, label, help, max_items: maxItems }, set) {
   };
 }
 
-function field(id, label, help, input, range) {
+function buildField(id, label, help, input, range) {
   const head = el("label", { for: id }, label);
   const long = input.tagName === "TEXTAREA";
   return el("div", { class: long ? "field long" : "field" }, head, input, range, el("small", { id: `${id}-more` }, help));
@@ -108,4 +108,4 @@ function setUnlessFocused(input, value) {
   if (document.activeElement !== input) input.value = value;
 }
 
-const digitsOf = (value) => (Number.isInteger(value) ? 0 : String(value).split(".")[1]?.length ?? 2);
+const countDecimals = (value) => (Number.isInteger(value) ? 0 : String(value).split(".")[1]?.length ?? 2);

@@ -1,4 +1,4 @@
-// Follows the end of the conversation while an answer grows, unless the person has scrolled up.
+// Follows the end of the conversation while an answer grows, unless the user has scrolled up.
 
 import { byId } from "./dom.js";
 

@@ -10,7 +10,7 @@ const GAP_PX = 6;
 export function showAlternatives(anchor, token, onPick) {
   const popover = byId("alternatives");
   const alternatives = token.alternatives ?? [];
-  const hasToken = alternatives.some((alternative) => isSameToken(alternative, token)); // not if it was an unlikely one
+  const hasToken = alternatives.some((alternative) => isSameToken(alternative, token)); // false if it was too unlikely to be among them
   const choices = hasToken ? alternatives : [...alternatives, token];
   const hint = !alternatives.length ? t("noAlternatives") : onPick && t("branchHere");
   popover.replaceChildren(

@@ -1,4 +1,4 @@
-// How a token and its probability are written.
+// Formats a token and its probability.
 
 import { formatNumber } from "../strings.js";
 import { escapeControls } from "./dom.js";
