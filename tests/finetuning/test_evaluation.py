@@ -79,7 +79,7 @@ def test_a_merge_that_changes_the_model_is_an_error(
 ) -> None:
     run, trainer, _ = tuned
     monkeypatch.setattr(
-        "lmcraft.finetuning.evaluation.open_tuned", lambda *arguments, **options: run.load_start(trainer.machine)
+        "lmcraft.finetuning.evaluation.open_tuned", lambda *arguments, **options: run.load_starting_model(trainer.machine)
     )
     with pytest.raises(RunError, match="the logits of the merged model differ from the adapter's by"):
         evaluate_after(run, trainer, {})

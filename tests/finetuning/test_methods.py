@@ -10,7 +10,7 @@ import torch
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig, FinetuneOptimizerConfig, MethodConfig
 from lmcraft.finetuning.head import add_head
-from lmcraft.finetuning.methods import choose_trained, trained_groups, trained_state
+from lmcraft.finetuning.methods import set_trainable_weights, trained_groups, trained_state
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.optimizer import Optimizer
 from tests.tiny import tiny_model
@@ -27,7 +27,7 @@ def model_of(*, head: bool = False, **settings: Any) -> Transformer:
 
 
 def trained(model: Transformer, **settings: Any) -> set[str]:
-    choose_trained(model, MethodConfig(**settings))
+    set_trainable_weights(model, MethodConfig(**settings))
     return {name for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -74,7 +74,7 @@ def test_chosen_matrices_alone_are_adapted() -> None:
 )
 def test_what_cannot_be_trained_is_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        choose_trained(model_of(), MethodConfig(**settings))
+        set_trainable_weights(model_of(), MethodConfig(**settings))
 
 
 def rates(model: Transformer, method: MethodConfig) -> dict[str, float]:
@@ -85,7 +85,7 @@ def rates(model: Transformer, method: MethodConfig) -> dict[str, float]:
 
 def test_rates_decay_from_the_top_block_by_block() -> None:
     model, method = model_of(head=True, tie_word_embeddings=False), MethodConfig(name="full", layer_decay=0.5)
-    choose_trained(model, method)
+    set_trainable_weights(model, method)
     rates_by_name = rates(model, method)
     assert rates_by_name.keys() == {name for name, _ in model.named_parameters()}
     distances = {"score": 0, "lm_head": 0, "norm": 0, "embed_tokens": BLOCKS + 1}
@@ -98,7 +98,7 @@ def test_rates_decay_from_the_top_block_by_block() -> None:
 def test_without_decay_every_weight_has_the_rate() -> None:
     for name in ("lora", "full", "last"):
         model, method = model_of(), MethodConfig(name=name, rank=2)  # type: ignore[arg-type]
-        choose_trained(model, method)
+        set_trainable_weights(model, method)
         rates_by_name = rates(model, method)
         assert set(rates_by_name.values()) == {0.1}
         assert rates_by_name.keys() == {key for key, p in model.named_parameters() if p.requires_grad}
@@ -107,7 +107,7 @@ def test_without_decay_every_weight_has_the_rate() -> None:
 def test_a_step_moves_what_is_trained_and_nothing_else() -> None:
     for name in ("lora", "dora", "full", "last", "head"):
         model, method = model_of(tie_word_embeddings=False), MethodConfig(name=name, rank=2)  # type: ignore[arg-type]
-        choose_trained(model, method)
+        set_trainable_weights(model, method)
         before = {key: p.detach().clone() for key, p in model.named_parameters()}
         optimizer = Optimizer(model, CONFIG.optimizer, torch.float32, trained_groups(model, CONFIG.optimizer, method))
         for _ in range(2):

@@ -34,17 +34,17 @@ def test_a_model_without_its_adapters_is_the_starting_model(name: Any) -> None:
 def test_log_probabilities_are_computed_once_and_put_before_other_values(tmp_path: Path) -> None:
     loads = []
 
-    def load_start() -> Transformer:
+    def load_starting_model() -> Transformer:
         loads.append(1)
         return tiny_model()
 
     judged = replace(PAIRS[1], values=np.array([0, 0, 1], np.float32))
     for _ in range(2):
-        splits = add_reference_log_probs([[PAIRS[0]], [judged]], load_start, "hash", ModelFolder(tmp_path))
+        splits = add_reference_log_probs([[PAIRS[0]], [judged]], load_starting_model, "hash", ModelFolder(tmp_path))
     expected, _ = plain_log_probs(tiny_model(), [PAIRS[0], judged])
     values = [example.values for split in splits for example in split]
     assert len(loads) == 1 and values[0] is not None and values[1] is not None and values[1][2] == 1
     actual = torch.tensor(np.stack([v[:2] for v in values if v is not None]))
     torch.testing.assert_close(actual, expected.detach(), atol=1e-4, rtol=1e-5)
-    add_reference_log_probs([[PAIRS[0]], [judged]], load_start, "another hash", ModelFolder(tmp_path))
+    add_reference_log_probs([[PAIRS[0]], [judged]], load_starting_model, "another hash", ModelFolder(tmp_path))
     assert len(loads) == 2

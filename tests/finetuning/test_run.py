@@ -106,5 +106,5 @@ def test_a_teacher_of_another_vocabulary_is_refused(make_run: RunMaker, tmp_path
     run, _ = make_run([ROW], [ROW], objective="distillation", settings=settings, method=MethodConfig(rank=2), batch_size=1)
     machine = choose_machine("cpu", "fp32")
     run = run.autotuned(machine, Processes())
-    with pytest.raises(UserError, match="has another vocabulary than the model"):
+    with pytest.raises(UserError, match="has a different vocabulary from the model's"):
         run.build_trainer(machine, ModelFolder(tmp_path / "out"), None, Processes())

@@ -8,7 +8,7 @@ import torch
 
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.finetuning.head import HEAD, Labels, add_head
-from lmcraft.finetuning.methods import choose_trained
+from lmcraft.finetuning.methods import set_trainable_weights
 from lmcraft.finetuning.tuned_model import open_tuned, read_head, snapshot
 from lmcraft.model_source import open_model
 from tests.finetuning.chat import chat_folder, chat_model, chat_tokenizer
@@ -22,7 +22,7 @@ def test_a_classifier_opens_as_it_was_saved(tmp_path: Path, name: str) -> None:
     base, method = chat_folder(tmp_path / "base"), MethodConfig(name=name, rank=2)  # type: ignore[arg-type]
     model = chat_model()
     add_head(model, 3)
-    choose_trained(model, method)
+    set_trainable_weights(model, method)
     with torch.no_grad():
         for p in model.parameters():
             if p.requires_grad:

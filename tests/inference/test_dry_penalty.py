@@ -103,7 +103,7 @@ def test_penalties_follow_the_definition(tokens: list[int], breaker_ids: set[int
 def test_both_ways_to_match_agree(tokens: list[int]) -> None:
     direct = repetitions(np.array(tokens))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dry_penalty, "MAX_DIRECT_MATCH", 2)
+        patch.setattr(dry_penalty, "MAX_DIRECT_MATCH_TOKENS", 2)
         by_z_function = repetitions(np.array(tokens))
     assert [part.tolist() for part in direct] == [part.tolist() for part in by_z_function]
     lengths = z_function(tokens)

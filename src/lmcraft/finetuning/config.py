@@ -27,7 +27,7 @@ class MethodConfig:
     """Which weights are trained. lora and dora write an adapter in PEFT's format, the others a whole model."""
 
     name: MethodName = "lora"
-    """lora, dora: low-rank adapters beside frozen weights; full: all weights; last: the last blocks; head: the output
+    """lora, dora: low-rank adapters on frozen weights; full: all weights; last: the last blocks; head: the output
     projection, or a classifier's head."""
     rank: int = 16
     """LoRA/DoRA rank."""
@@ -104,14 +104,14 @@ class CommonObjectiveConfig:
 
 
 def _merge_settings() -> Iterator[tuple[str, Any, Any]]:
-    """Name, type and field of every objective's settings; those that share a name are one."""
-    owners: dict[str, dict[str, list[str]]] = {}  # setting: help text: objectives
+    """Name, type and field of each setting of the objectives; a setting that several objectives share appears once."""
+    owners: dict[str, dict[str, list[str]]] = {}  # setting -> help text -> objectives
     merged: dict[str, tuple[Any, Any]] = {}
     for name, cls in OBJECTIVES.items():
         hints = get_type_hints(cls)
         for f in fields(cls):
             assert merged.setdefault(f.name, (hints[f.name], f.default)) == (hints[f.name], f.default), (
-                f"{name}'s setting '{f.name}' has another type or default than that of {', '.join(objectives_with(f.name))}"
+                f"{name}'s setting '{f.name}' has a different type or default from that of {', '.join(objectives_with(f.name))}"
             )
             owners.setdefault(f.name, {}).setdefault(f.metadata["help"], []).append(name)
     for name, (hint, default) in merged.items():

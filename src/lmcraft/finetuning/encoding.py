@@ -1,6 +1,6 @@
 """Examples as tokens: the chat template applied, and a mask of the tokens whose prediction is trained.
 
-A prompt is encoded exactly as it is when the model serves, and each answer separately after it, as it will be generated.
+A prompt is encoded exactly as at inference. Each answer is encoded separately, since it will be generated after its prompt.
 
 Shapes: n tokens of an example, K extra values of an example.
 """
@@ -62,7 +62,7 @@ class TokenizedExample:
         return len(self.input_ids)
 
     @property
-    def documents(self) -> int:
+    def num_documents(self) -> int:
         return 1 if self.document_ids is None else int(self.document_ids[-1]) + 1
 
 
@@ -78,7 +78,7 @@ class ExampleEncoder:
         self.tokenizer, self.end_ids = tokenizer, frozenset(end_ids)
         self._special = tokenizer.special_tokens
 
-    # Token by token
+    # Tokens and masks
 
     def conversation(self, conversation: Conversation, *, last_answer_only: bool = False) -> MaskedTokens:
         """A conversation up to its last answer; all answers are trained, or only the last one.

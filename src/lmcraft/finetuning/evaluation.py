@@ -1,6 +1,6 @@
 """The model before and after fine-tuning: metrics on held-out data, answers side by side, and perplexity of general text.
 
-The results go to `lmcraft/evaluation.json` in the model's folder, from which the report is drawn.
+The results go to `lmcraft/evaluation.json` in the model's folder, which the report reads.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def evaluate_after(run: FinetuneRun, trainer: Trainer, before: Metrics) -> list[
         The results as lines to print.
 
     Raises:
-        RunError: the merged model computes something else than the adapter beside its base model.
+        RunError: the merged model and the adapter on its base model compute different logits.
     """
     machine, folder, objective, data = trainer.machine, trainer.folder, run.objective, run.data
     with open_model(folder.path) as source:

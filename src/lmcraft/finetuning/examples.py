@@ -238,13 +238,13 @@ def preview(example: Example, max_chars: int = 300) -> str:
 def _substitute(example: Example, variables: Mapping[str, str]) -> Example:
     """The example with {{name}} replaced in its messages, if there are any variables."""
 
-    def value(match: re.Match[str]) -> str:
+    def replacement(match: re.Match[str]) -> str:
         if match[1] not in variables:
             raise UserError(f"it has the placeholder {match[0]}, which has no value: give --variables.{match[1]} VALUE")
         return variables[match[1]]
 
     def fill(message: Message) -> Message:
-        return {**message, "content": PLACEHOLDER.sub(value, str(message["content"]))}
+        return {**message, "content": PLACEHOLDER.sub(replacement, str(message["content"]))}
 
     if not variables:
         return example

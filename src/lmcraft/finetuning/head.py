@@ -44,12 +44,12 @@ class Labels:
         return self.names[int(outputs_L.argmax())]
 
     def save(self, folder: Path) -> None:
-        """Write them into a model folder."""
+        """Write the labels to a model folder."""
         write_json(ModelFolder(folder).run / "labels.json", asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> "Labels":
-        """Read them from a model folder.
+        """Read the labels of a model folder.
 
         Raises:
             UserError: the folder holds no classifier.
@@ -93,7 +93,7 @@ def reward_margins(model: Transformer, batch: TensorBatch) -> Tensor:
 
 
 def multi_hot(targets_N: Tensor, num_labels: int) -> Tensor:
-    """Sets of labels, each stored as the bits of one integer, as (N, L) of 0 and 1."""
+    """Decode sets of labels, each stored as the bits of one integer, to (N, L) float32 of 0 and 1."""
     return (targets_N[:, None] >> torch.arange(num_labels, device=targets_N.device) & 1).float()
 
 

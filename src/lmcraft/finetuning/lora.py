@@ -1,4 +1,4 @@
-"""LoRA (arXiv 2106.09685) and DoRA (arXiv 2402.09353): adapters around linear layers, and their form in PEFT's files."""
+"""LoRA (arXiv 2106.09685) and DoRA (arXiv 2402.09353): adapters around linear layers, and their files in PEFT's format."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
@@ -19,7 +19,7 @@ from lmcraft.model.lora_linear import LoraLinear
 from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits
 from lmcraft.model.transformer import Transformer
 
-ALL = "all-linear"
+ALL_LINEAR = "all-linear"
 
 
 def add_adapters(model: Transformer, method: MethodConfig) -> None:
@@ -29,19 +29,19 @@ def add_adapters(model: Transformer, method: MethodConfig) -> None:
         UserError: no matrix has such a name, it is only part of a fused matrix, or its size does not allow 4 bits.
     """
     linear = {name: m for name, m in model.layers.named_modules(prefix="layers") if isinstance(m, Linear)}
-    targets, last_names = set(method.target_modules), {_last(name) for name in linear}
-    if unknown := sorted(targets - last_names - {ALL}):
+    targets, last_names = set(method.target_modules), {_last_part(name) for name in linear}
+    if unknown := sorted(targets - last_names - {ALL_LINEAR}):
         raise UserError(
             f"method.target_modules={unknown[0]} is not a matrix of this model: use {', '.join(sorted(last_names))}, "
-            f"or {ALL}"
+            f"or {ALL_LINEAR}"
         )
-    selected = [name for name in linear if ALL in targets or _last(name) in targets]  # in order, for the random numbers
+    selected = [name for name in linear if ALL_LINEAR in targets or _last_part(name) in targets]  # in order, for the random numbers
     for hf_name, ours in family_for(model.config).stacks(model.config):
         names = [name.removesuffix(".weight") for name in ours]
         if 0 < len(set(selected).intersection(names)) < len(names):
             raise UserError(
                 f"method.target_modules={','.join(sorted(targets))} is only part of '{hf_name}', which fuses "
-                f"{', '.join(map(_last, names))}: give all of these"
+                f"{', '.join(map(_last_part, names))}: give all of these"
             )
     uneven = [name for name in selected if method.base_weights == "int4" and linear[name].in_features % GROUP_SIZE]
     if uneven:
@@ -55,7 +55,7 @@ def add_adapters(model: Transformer, method: MethodConfig) -> None:
     for name in selected:
         base = linear[name] if method.base_weights == "keep" else FrozenLinear(linear[name], bits)
         model.set_submodule(
-            name, LoraLinear(base, method.rank, scale_of(method), method.dropout, dora=method.name == "dora")
+            name, LoraLinear(base, method.rank, adapter_scale(method), method.dropout, dora=method.name == "dora")
         )
 
 
@@ -64,7 +64,7 @@ def adapted_layers(model: nn.Module) -> list[LoraLinear]:
     return [module for module in model.modules() if isinstance(module, LoraLinear)]
 
 
-def scale_of(method: MethodConfig) -> float:
+def adapter_scale(method: MethodConfig) -> float:
     """The factor of an adapter's output."""
     return method.alpha / (sqrt(method.rank) if method.use_rslora else method.rank)
 
@@ -86,7 +86,7 @@ def adapter_config(model: Transformer, method: MethodConfig, base: str) -> dict[
         "use_rslora": method.use_rslora,
         "use_dora": method.name == "dora",
         "target_modules": sorted(stacks),
-        # Several of our matrices may be one of theirs: its rank is then the sum, at the same scale.
+        # Several of our matrices may be fused into one in the checkpoint: its rank is the sum of theirs, at the same scale.
         "rank_pattern": {name: method.rank * n for name, n in stacks.items() if n > 1},
         "alpha_pattern": {name: method.alpha * (sqrt(n) if method.use_rslora else n) for name, n in stacks.items() if n > 1},
         "fan_in_fan_out": family_for(model.config).transposes,
@@ -120,11 +120,11 @@ def _stacks(model: Transformer) -> Iterator[tuple[str, list[str]]]:
     """The checkpoint's matrices that have adapters, and the names of our matrices in each."""
     for hf_name, ours in family_for(model.config).stacks(model.config):
         names = [name.removesuffix(".weight") for name in ours]
-        if isinstance(_module(model, names[0]), LoraLinear):
+        if isinstance(_find_module(model, names[0]), LoraLinear):
             yield hf_name, names
 
 
-def _module(model: Transformer, name: str) -> nn.Module | None:
+def _find_module(model: Transformer, name: str) -> nn.Module | None:
     try:
         return model.get_submodule(name)
     except AttributeError:  # e.g. a bias
@@ -132,12 +132,12 @@ def _module(model: Transformer, name: str) -> nn.Module | None:
 
 
 def _to_checkpoint(family: Family, config: TransformerConfig, names: list[str], parts: Sequence[Tensor]) -> Tensor:
-    """Tensors with the rows of our matrices as one tensor with the rows of the checkpoint's."""
+    """The tensors of our matrices as one tensor, its rows in the checkpoint's order."""
     (tensor,) = family.to_hf(config, {f"{name}.weight": part for name, part in zip(names, parts, strict=True)}).values()
     return tensor.t().contiguous() if family.transposes else tensor
 
 
-def _last(name: str) -> str:
+def _last_part(name: str) -> str:
     return name.rpartition(".")[2]
 
 

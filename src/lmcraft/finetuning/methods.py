@@ -14,7 +14,7 @@ from lmcraft.training.optimizer import Group, parameter_groups
 from lmcraft.training.sharding import whole
 
 
-def choose_trained(model: Transformer, method: MethodConfig) -> None:
+def set_trainable_weights(model: Transformer, method: MethodConfig) -> None:
     """Freeze the weights that `method` does not train, and add its adapters.
 
     Raises:

@@ -50,7 +50,7 @@ def mean_loss(model: Transformer, objective: Objective, rows: Dataset) -> Metric
 
 
 def iterate_rows(model: Transformer, rows: Dataset, limit: int = MAX_ROWS) -> Iterator[tuple[Batch, TensorBatch]]:
-    """The first rows, each as a batch of one, on the model's device; rows without targets or values are left out."""
+    """The first rows, each as a batch of one, on the model's device; rows without targets or values are skipped."""
     for sample in islice(rows.ordered(), limit):
         batch = Batch.stack([sample]).trim_padding()
         if (batch.targets != IGNORE_INDEX).any() or batch.values is not None:

@@ -60,7 +60,7 @@ class PackedRows:
             end = start + len(example)
             inputs[start:end], targets[start:end] = example.input_ids, example.targets
             documents[start:end] = document + (0 if example.document_ids is None else example.document_ids)
-            start, document, values = end, document + example.documents, example.values
+            start, document, values = end, document + example.num_documents, example.values
         documents[start:] = document  # padding is a document of its own
         return Sample(inputs, targets, documents, values)
 

@@ -24,7 +24,7 @@ from lmcraft.training.objective import TensorBatch
 
 def add_reference_log_probs(
     splits: Sequence[Sequence[TokenizedExample]],
-    load_start: Callable[[], Transformer],
+    load_starting_model: Callable[[], Transformer],
     fingerprint: str,
     folder: ModelFolder,
 ) -> list[list[TokenizedExample]]:
@@ -32,9 +32,9 @@ def add_reference_log_probs(
 
     Args:
         splits: examples of two documents each.
-        load_start: loads the starting model.
-        fingerprint: of that model.
-        folder: stores the numbers, so that a resumed run does not compute them again.
+        load_starting_model: loads the model as it was before fine-tuning.
+        fingerprint: hash of that model.
+        folder: caches the numbers, so that a resumed run does not compute them again.
     """
     examples = [example for split in splits for example in split]
     digest = hashlib.blake2b(fingerprint.encode(), digest_size=8)
@@ -45,7 +45,7 @@ def add_reference_log_probs(
     if file.is_file():
         log_probs = np.load(file, allow_pickle=False)
     else:
-        log_probs = _compute_log_probs(load_start(), examples)
+        log_probs = _compute_log_probs(load_starting_model(), examples)
         with atomic_write(file) as temporary, temporary.open("wb") as handle:
             np.save(handle, log_probs)
     remaining = iter(log_probs)
@@ -54,7 +54,7 @@ def add_reference_log_probs(
 
 @torch.no_grad()
 def _compute_log_probs(model: Transformer, examples: Sequence[TokenizedExample]) -> NDArray[np.float32]:
-    """(examples, 2)."""
+    """The log-probabilities of both answers of each example, (examples, 2)."""
     results = np.zeros((len(examples), 2), np.float32)
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
@@ -70,7 +70,7 @@ def _batch_of_one(example: TokenizedExample) -> Batch:
     return Batch(
         np.pad(example.input_ids, (0, padding))[None],
         np.pad(example.targets, (0, padding), constant_values=IGNORE_INDEX)[None],
-        np.pad(example.document_ids, (0, padding), constant_values=example.documents)[None],
+        np.pad(example.document_ids, (0, padding), constant_values=example.num_documents)[None],
     )
 
 

@@ -12,7 +12,7 @@ from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.encoding import PLAIN_TEMPLATE, ExampleEncoder
 from lmcraft.finetuning.examples import Conversation, dialog
 from lmcraft.finetuning.head import HEAD, add_head, head_outputs
-from lmcraft.finetuning.methods import choose_trained, trained_groups
+from lmcraft.finetuning.methods import set_trainable_weights, trained_groups
 from lmcraft.finetuning.objectives.base import FinetuneObjective, LossInputs
 from lmcraft.finetuning.objectives.divergence import FrozenModel
 from lmcraft.finetuning.reference_model import add_reference_log_probs, frozen_model, without_adapters
@@ -40,12 +40,12 @@ from lmcraft.training.processes import Processes
 
 EXAMPLES_PER_STEP = 16  # if batch_size is 0
 SAMPLE_TOKENS = 80
-TOKENS_PER_MICRO_BATCH = 1024  # more are no faster with frozen weights, and take memory
+TOKENS_PER_MICRO_BATCH = 1024  # larger micro-batches are no faster with frozen weights, and need more memory
 
 
 @dataclass(frozen=True)
 class FinetuneRun:
-    """A run with its data read and checked, and no model yet. `open_run` makes one."""
+    """A run whose data is read and checked, before its model is built; created by `open_run`."""
 
     config: FinetuneConfig
     objective: FinetuneObjective
@@ -55,7 +55,6 @@ class FinetuneRun:
     eos_token_ids: tuple[int, ...]
     data: TrainingData
     print_line: PrintLine
-    """Prints a line."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -63,7 +62,7 @@ class FinetuneRun:
 
     @property
     def head_size(self) -> int:
-        """The number of outputs of the model's head; 0: it needs none."""
+        """The number of outputs of the model's head; 0: it has none."""
         return max(1, len(self.data.labels.names)) if self.objective.needs_head else 0
 
     # Settings that follow from the data and the machine
@@ -87,7 +86,7 @@ class FinetuneRun:
         if not config.micro_batch_size:
             config = replace(config, micro_batch_size=fast_rows(max(1, batch // ranks), length, TOKENS_PER_MICRO_BATCH))
         if config.compile == "auto":
-            config = replace(config, compile="off")  # these runs take minutes
+            config = replace(config, compile="off")  # these runs are too short for compiling to pay off
         if config.attention == "auto":
             model_config = self.source.checkpoint.config()
             kind, reason = choose_run_attention(model_config, data.training, machine, document_mask=True)
@@ -103,12 +102,12 @@ class FinetuneRun:
         if not self.objective.needs_reference:
             return self
         tokenized = add_reference_log_probs(
-            self.data.tokenized, lambda: self.load_start(machine), self.source.fingerprint, folder
+            self.data.tokenized, lambda: self.load_starting_model(machine), self.source.fingerprint, folder
         )
         return replace(self, data=repack(self.data, tokenized, self.config, self.objective, self.tokenizer))
 
     def build_trainer(self, machine: Machine, folder: ModelFolder, step: int | None, processes: Processes) -> Trainer:
-        """The trainer at the start, or at the checkpoint of a step. Call `autotuned` and `with_reference` before.
+        """The trainer at the start, or at the checkpoint of a step. Call `autotuned` and `with_reference` first.
 
         Raises:
             UserError: l2_sp is set and there are several processes.
@@ -159,9 +158,9 @@ class FinetuneRun:
         if path is not None and method.adapts:
             load_adapter(model, read_adapter(path))
         else:
-            choose_trained(model, method)
+            set_trainable_weights(model, method)
         for p in model.parameters():
-            if p.requires_grad:  # not the memory-mapped file, which other models share
+            if p.requires_grad:  # so that training does not write to the memory-mapped file, which other models share
                 p.data = p.data.clone()
         if self.head_size:
             head = model.get_submodule(HEAD).requires_grad_(True)
@@ -169,8 +168,8 @@ class FinetuneRun:
                 head.load_state_dict({"weight": read_head(path)})
         return model
 
-    def load_start(self, machine: Machine) -> Transformer:
-        """The model as it was before, frozen, in the type of the run's activations."""
+    def load_starting_model(self, machine: Machine) -> Transformer:
+        """The model before fine-tuning, frozen, in the number type of the run's activations."""
         model = build_model(self.source.checkpoint, dtype=machine.dtype, device=machine.device).requires_grad_(False)
         model.use_attention(self.config.attention)
         return model
@@ -178,14 +177,14 @@ class FinetuneRun:
     def _load_teacher(self, address: str, machine: Machine) -> FrozenModel:
         with open_model(address) as source:
             if source.tokenizer.vocabulary != self.tokenizer.vocabulary:
-                raise UserError(f"teacher={address} has another vocabulary than the model: use one of the same family")
+                raise UserError(f"teacher={address} has a different vocabulary from the model's: use a model of the same family")
             teacher = build_model(source.checkpoint, dtype=machine.dtype, device=machine.device).requires_grad_(False)
         teacher.use_attention(self.config.attention)
         return frozen_model(teacher)
 
     def _build_loss(self, model: Transformer, machine: Machine) -> Objective:
         def load_reference() -> FrozenModel:
-            return without_adapters(model) if self.config.method.adapts else frozen_model(self.load_start(machine))
+            return without_adapters(model) if self.config.method.adapts else frozen_model(self.load_starting_model(machine))
 
         inputs = LossInputs(
             self.data.examples,
@@ -198,7 +197,7 @@ class FinetuneRun:
         )
         loss = self.objective.build_loss(inputs)
         if l2_sp := self.config.settings.l2_sp:
-            start = {name: p.float() for name, p in self.load_start(machine).named_parameters()}
+            start = {name: p.float() for name, p in self.load_starting_model(machine).named_parameters()}
             return L2StartingPoint(loss, l2_sp, start)
         return loss
 

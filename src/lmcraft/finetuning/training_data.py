@@ -1,4 +1,4 @@
-"""The data of a run: examples read, split, tokenized, checked and packed into rows, before there is a model."""
+"""The data of a run: reads the examples, splits off validation, and tokenizes, checks and packs them into rows."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ class TrainingData:
     labels: Labels = field(default_factory=Labels)
 
     def first_batch(self) -> Batch:
-        """Rows of the first step."""
+        """The first rows of the first step, at most 4."""
         return self.training.batch(range(min(4, self.rows_per_epoch)))
 
 
@@ -245,4 +245,4 @@ def _print_summary(
     names = sorted({name for example in training for name in PLACEHOLDER.findall(repr(example))})
     if names and not config.variables:
         flags = " ".join(f"--variables.{name} VALUE" for name in names[:4])
-        print_line(f"the texts contain {{{{{names[0]}}}}}, which is trained as it is; to replace it: {flags}")
+        print_line(f"the texts contain {{{{{names[0]}}}}}, which is left as it is; to replace it: {flags}")

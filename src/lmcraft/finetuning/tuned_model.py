@@ -35,12 +35,12 @@ def snapshot(
     """Copy a model as it is now, and return a function that writes the copy as a folder.
 
     Args:
-        model: in training.
+        model: the model in training.
         method: decides between an adapter and a whole model.
         base: the address of the base model.
-        tokenizer: with the chat template used in training.
+        tokenizer: the tokenizer, with the chat template used in training.
         eos_token_ids: the tokens that end a text.
-        labels: of the model's head, if it has one.
+        labels: the labels of the model's head, if it has one.
     """
     state = trained_state(model)
     if method.adapts:
@@ -91,7 +91,7 @@ def _add_head_to(folder: Path, head: Tensor, labels: Labels) -> None:
 
 
 def open_tuned(source: ModelSource, dtype: torch.dtype, device: torch.device, *, head: int = 0) -> Transformer:
-    """Open a fine-tuned model with its adapter beside the weights instead of merged, and with its head.
+    """Open a fine-tuned model with its head, and with its adapter not merged into the weights.
 
     Args:
         source: a model, or an adapter with its base model.

@@ -2,7 +2,7 @@
 
 engine               many requests, one step at a time
 scheduler            which requests run, and which tokens the next step computes
-runner               the interface of a tier, and the choice between the two
+runner               the interface of a tier (native or eager), and the choice between them
 eager_runner         the tier in plain PyTorch
 native/              the tier in C++
 speculation/         proposing tokens that the model verifies in one step

@@ -26,7 +26,7 @@ class BlockTable:
 
     blocks: list[int] = field(default_factory=list)
     hashes: list[bytes] = field(default_factory=list)
-    """Of the leading full blocks that have been published."""
+    """Hashes of the leading full blocks that have been published."""
 
 
 class BlockPool:
@@ -84,7 +84,7 @@ class BlockPool:
         missing = -(-num_tokens // self.block_tokens) - len(table.blocks)
         if missing > self.num_free_blocks:
             return False
-        table.blocks += [self._take() for _ in range(missing)]
+        table.blocks += [self._take_block() for _ in range(missing)]
         return True
 
     def match_prefix(self, table: BlockTable, tokens: Sequence[int], salt: bytes, block_multiple: int = 1) -> int:
@@ -152,7 +152,7 @@ class BlockPool:
         assert {block: block_hash for block_hash, block in self._block_of.items()} == self._hash_of
         assert idle <= self._hash_of.keys() and not free & self._hash_of.keys()
 
-    def _take(self) -> int:
+    def _take_block(self) -> int:
         if self._free:
             block = self._free.pop()
         else:

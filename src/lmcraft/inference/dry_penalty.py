@@ -23,8 +23,8 @@ from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 MAX_EXPONENT = 88.0  # e ** 88.7 is the largest float32
-MAX_BREAKER_TAIL = 20  # tokens
-MAX_DIRECT_MATCH = 32  # tokens compared one by one, before the Z-algorithm
+MAX_BREAKER_TAIL_TOKENS = 20
+MAX_DIRECT_MATCH_TOKENS = 32  # compared one by one, before the Z-algorithm
 
 Ids = NDArray[np.int64]
 
@@ -63,13 +63,13 @@ def find_breakers(tokenizer: Tokenizer, texts: tuple[str, ...]) -> SequenceBreak
     tails: dict[int, set[tuple[int, ...]]] = {}
     breakers = [text.encode() for text in texts]
     encoded_tails = {
-        breaker: [tuple(tokenizer.encode(breaker[length:])[:MAX_BREAKER_TAIL]) for length in range(len(breaker))]
+        breaker: [tuple(tokenizer.encode(breaker[length:])[:MAX_BREAKER_TAIL_TOKENS]) for length in range(len(breaker))]
         for breaker in breakers
     }
     first_bytes = {breaker[0] for breaker in breakers}
     for token_id in range(tokenizer.vocab_size):
         token = tokenizer.token_bytes(token_id)
-        if first_bytes.isdisjoint(token):  # so for nearly all tokens
+        if first_bytes.isdisjoint(token):  # true of nearly all tokens
             continue
         for breaker in breakers:
             if breaker in token:
@@ -116,12 +116,12 @@ def dry_penalties(tokens_W: Ids, config: GenerationConfig, breakers: SequenceBre
 
 
 def repetitions(tokens_W: Ids) -> tuple[Ids, Ids]:
-    """The positions before the last one where the last token occurs, and how many tokens up to each equal the text's end."""
+    """The positions before the last one where the last token occurs, and the number of tokens up to each that equal the text's end."""
     last = len(tokens_W) - 1
     ends = np.flatnonzero(tokens_W[:last] == tokens_W[last])
     lengths = np.ones_like(ends)
     open_matches = np.arange(len(ends))
-    for length in range(1, MAX_DIRECT_MATCH):
+    for length in range(1, MAX_DIRECT_MATCH_TOKENS):
         open_matches = open_matches[ends[open_matches] >= length]
         open_matches = open_matches[tokens_W[ends[open_matches] - length] == tokens_W[last - length]]
         if not len(open_matches):

@@ -1,4 +1,4 @@
-"""The eager tier: one sequence after the other in plain PyTorch, on any device.
+"""The eager tier: one sequence after another in plain PyTorch, on any device.
 
 Shapes: T tokens, V vocabulary.
 """

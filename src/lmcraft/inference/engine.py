@@ -32,14 +32,14 @@ from lmcraft.model.transformer import Transformer
 class Engine:
     """Continues requests: `submit` some, then `step` until they are finished, or iterate over `stream`.
 
-    Not thread-safe except for `prepare`: a server gives it a thread of its own.
+    Only `prepare` is thread-safe; a server runs the engine in a thread of its own.
 
     Args:
         model: in `eval` mode.
-        weights: the type that the native tier reads; None: the nearest to the model's own.
-        tier: "native" compiles and packs, or fails; "eager" is plain PyTorch; "auto" is native where that is supported.
+        weights: the number type of the native tier's matrices; None: the nearest to the model's own.
+        tier: "native" is compiled C++, or an error; "eager" is plain PyTorch; "auto" is native if the model is supported.
         cache_tokens: capacity for keys and values, in tokens; 0: 32,768 tokens or 4 GiB, at least one context.
-        max_num_seqs: maximum number of requests that run at once.
+        max_num_seqs: maximum number of requests that run concurrently.
         max_num_batched_tokens: maximum number of tokens per step; 0: one chunk of a prompt and a token of every other
             request. A higher value lets several prompts in at once, and makes running requests wait longer.
         prompt_lookup: propose tokens of greedy continuations from the text so far (exact; native tier only).
@@ -49,8 +49,8 @@ class Engine:
             requests use. Adapters trained over weights of other bits than `weights` run in PyTorch, without proposals.
 
     Raises:
-        UserError: the native tier is required and does not support the model; the draft has another vocabulary; the budget
-            is too small.
+        UserError: the native tier is required and does not support the model; the draft has a different vocabulary; the
+            budget is too small.
     """
 
     def __init__(
@@ -89,13 +89,13 @@ class Engine:
         model_size, draft_size = self.model.config.vocab_size, draft.config.vocab_size
         if model_size != draft_size:
             raise UserError(
-                f"the draft has vocab_size={draft_size} and the model {model_size}: choose a draft of the same vocabulary"
+                f"the draft has vocab_size={draft_size} and the model {model_size}: choose a draft with the same vocabulary"
             )
         return DraftProposer(build_runner(draft))
 
     @property
     def tier(self) -> Literal["eager", "native"]:
-        """How tokens are decoded."""
+        """The tier that decodes: "native" or "eager"."""
         return self.runner.tier
 
     @property
@@ -154,7 +154,7 @@ class Engine:
         self.scheduler.enqueue(sequence)
 
     def stream(self, requests: Sequence[Request]) -> Iterator[Token]:
-        """The tokens of some requests as they are generated; closing the iterator early cancels them.
+        """Submit requests and yield their tokens as they are generated; closing the iterator early cancels them.
 
         Raises:
             UserError: as in `submit`.
@@ -188,7 +188,7 @@ class Engine:
         config = GenerationConfig(max_new_tokens=1)
         sequence = self.prepare(Request(prompt_ids=tuple(ids), config=config, adapter=adapter))
         if not self.pool.allocate(sequence.block_table, len(ids)):
-            raise UserError(f"a text of {len(ids)} tokens does not fit beside the running requests: wait for them")
+            raise UserError(f"a text of {len(ids)} tokens does not fit into the cache next to the running requests: wait for them to finish")
         try:
             return self.runner.all_logits(sequence.block_table, ids, adapter)
         finally:

@@ -1,4 +1,4 @@
-"""How a text is continued: a checked set of generation settings, and generation_config.json."""
+"""`GenerationConfig`, a checked set of generation settings; reads and writes generation_config.json."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 from lmcraft.errors import UserError
 from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
 
-MIN_TEMPERATURE = 1e-5  # below, logits over temperature overflow; as in vLLM, that is greedy
+MIN_TEMPERATURE = 1e-5  # below it, logits / temperature would overflow; decoding is greedy, as in vLLM
 GENERATION_CONFIG_FILE = "generation_config.json"
 _LOGIT_DEFAULTS = [(name, setting.default) for name, setting in SETTINGS.items() if setting.changes_logits]
 
@@ -157,7 +157,7 @@ def generation_config_json(config: GenerationConfig, token_ids: Mapping[str, int
     """
     values = {name: getattr(config, name) for name in SETTINGS if name != "seed"}
     values = {name: value for name, value in values.items() if value != SETTINGS[name].default}
-    for name in ("temperature", "max_new_tokens"):  # transformers rejects 0 for these; do_sample=false says the first
+    for name in ("temperature", "max_new_tokens"):  # transformers rejects 0; do_sample=false implies temperature 0
         if getattr(config, name) == 0:
             del values[name]
     values |= {"do_sample": not config.greedy, "top_k": config.top_k}  # transformers has other defaults for these

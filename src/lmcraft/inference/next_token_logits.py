@@ -1,4 +1,4 @@
-"""The logits of a step, with what most requests need of them computed once.
+"""The logits of a step, with their argmax and logsumexp, which most requests need, computed once.
 
 Shapes: R rows, V vocabulary.
 """

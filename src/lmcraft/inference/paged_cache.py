@@ -1,4 +1,4 @@
-"""One request's keys and values in the block pool, in the form that attention takes.
+"""One request's keys and values in the block pool, in the form that attention reads.
 
 Shapes: K key-value heads, T new tokens, S tokens held, D head width.
 """

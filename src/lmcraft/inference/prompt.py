@@ -1,4 +1,4 @@
-"""The prompt: how a text becomes one, and whether a model can continue it."""
+"""Prompts: encodes a text as one, and checks that a model can continue it."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
 def encode_prompt(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool = True) -> list[int]:
-    """The token ids of a text that a model is to continue.
+    """The token ids of a prompt.
 
     With `add_special_tokens`, the tokens that begin every text (`Tokenizer.begin_ids`) come first. If there is no token at
     all, the prompt is the token that separates texts: the beginning-of-text token, or else the end-of-text token.
@@ -42,13 +42,13 @@ def check_prompt(
 
     Args:
         prompt_ids: the prompt.
-        config: how it is continued.
+        config: the generation settings.
         vocab_size: of the model.
         context_length: maximum number of tokens of prompt and continuation together.
         tokenizer: None if there is none, and so no stop strings.
 
     Returns:
-        How many tokens may follow: the smallest of max_new_tokens, max_length and what the context leaves.
+        How many tokens may follow: the smallest of max_new_tokens, and the room left in max_length and in the context.
 
     Raises:
         UserError: the prompt is empty, too long or outside the vocabulary; a setting does not fit the model.

@@ -56,7 +56,7 @@ class SequenceState:
     Args:
         request: the request.
         max_new_tokens: maximum number of tokens after the prompt.
-        sampler: chooses them.
+        sampler: chooses the tokens.
         constraint: restricts the choice; None: any token.
     """
 
@@ -78,7 +78,7 @@ class SequenceState:
         self.takes_argmax = constraint is None and request.config.is_model_argmax
         """Whether each token is the model's most likely one, so that no sampler needs to run."""
         self.acceptance = AcceptanceRate()
-        """Of tokens proposed for it."""
+        """Acceptance rate of the tokens proposed for it."""
         self.generated: list[Token] = []
         self.finished = False
         self.error: UserError | None = None
@@ -95,7 +95,7 @@ class SequenceState:
 
     @property
     def expired(self) -> bool:
-        """Whether nobody is waiting for it any more."""
+        """Whether nobody is waiting for it anymore."""
         return self.cancelled or time.monotonic() > self.request.deadline
 
     def append(self, token_id: int, logprob: float, alternatives: tuple[tuple[int, float], ...] = ()) -> Token:

@@ -1,9 +1,9 @@
 """From logits to a token.
 
 Samplers apply in this order: logit_bias, repetition_penalty, presence_penalty and frequency_penalty, dry_*, top_n_sigma,
-temperature, top_k, top_p, min_p, then a random draw. It is the order of transformers' `generate`; DRY and top_n_sigma come
-where llama.cpp has them, between the other penalties and top_k. For the rest, llama.cpp differs in that temperature is last,
-vLLM in that min_p comes before top_k. A token that is ruled out has the logit -inf.
+temperature, top_k, top_p, min_p, then a random draw. This is the order of transformers' `generate`; DRY and top_n_sigma come
+where llama.cpp has them, between the other penalties and top_k. Otherwise, llama.cpp applies temperature last, and vLLM
+applies min_p before top_k. A token that is ruled out has the logit -inf.
 
 Shapes: B rows, V vocabulary, T tokens of a row so far, N of them generated.
 """
@@ -162,7 +162,7 @@ def keep_top_n_sigma(logits_BV: Tensor, n: float) -> Tensor:
 
 
 def keep_top_k(logits_BV: Tensor, k: int) -> Tensor:
-    """Rule out all but the `k` largest logits; ties with the last of them stay."""
+    """Rule out all but the `k` largest logits; ties with the k-th are kept."""
     threshold_B1 = logits_BV.topk(min(k, logits_BV.shape[-1])).values[:, -1:]
     return logits_BV.masked_fill(logits_BV < threshold_B1, -torch.inf)
 

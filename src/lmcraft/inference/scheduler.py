@@ -20,7 +20,7 @@ PREFILL_CHUNK_TOKENS = 256
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step computes."""
+    """The work of one step."""
 
     prefill: list[tuple[SequenceState, int]]
     """Sequences whose prompt is not finished, each with the position where its next chunk ends."""
@@ -35,9 +35,9 @@ class Scheduler:
         pool: holds the keys and values.
         speculator: proposes tokens for a sequence that runs alone.
         context_length: maximum number of tokens of a sequence, prompt included.
-        max_num_seqs: maximum number of requests that run at once.
+        max_num_seqs: maximum number of requests that run concurrently.
         max_num_batched_tokens: maximum number of tokens per step; 0: one chunk of a prompt, and a token of every sequence.
-        max_tokens_per_request: maximum number of tokens of one sequence that a decode step takes.
+        max_tokens_per_request: maximum number of tokens of one sequence in a decode step.
 
     Raises:
         UserError: the budget is less than a chunk of a prompt and a token of every sequence.

@@ -1,4 +1,4 @@
-"""Log-probabilities of text that exists already: of each token of a text, or of answers to a prompt.
+"""Log-probabilities of existing text: of each token of a text, or of answers to a prompt.
 
 Shapes: T tokens, V vocabulary.
 """

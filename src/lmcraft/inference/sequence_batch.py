@@ -17,8 +17,8 @@ class SequenceBatch:
 
     Args:
         model: in `eval` mode.
-        prompt_ids: what all sequences begin with.
-        num_sequences: B.
+        prompt_ids: the prompt that all sequences begin with.
+        num_sequences: the batch size, B.
     """
 
     def __init__(self, model: Transformer, prompt_ids: Sequence[int], num_sequences: int) -> None:

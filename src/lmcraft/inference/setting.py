@@ -27,7 +27,7 @@ class Setting:
     """The lower bound of a request, where clients send other values than `minimum` allows."""
     request_maximum: float | None = None
     max_items: int | None = None
-    """The most texts or entries in one request."""
+    """Maximum number of texts or entries in one request."""
     in_vllm: bool = True
     """Whether vLLM knows the request field."""
     hugging_face: str = ""
@@ -60,7 +60,7 @@ class Setting:
 
     @property
     def bounds(self) -> str:
-        """The allowed values in words; empty if any value of the type will do."""
+        """The allowed values in words; empty if any value of the type is allowed."""
         lower = f"at least {_format_bound(self.minimum)}" if self.minimum is not None else ""
         lower = f"above {_format_bound(self.above)}" if self.above is not None else lower
         upper = f"at most {_format_bound(self.maximum)}" if self.maximum is not None else ""

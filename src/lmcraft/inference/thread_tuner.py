@@ -1,4 +1,4 @@
-"""How many threads a decode step uses: measured, because on a busy core two threads are far slower than one."""
+"""Chooses the number of threads of a decode step by measurement: on a busy machine, two threads can be far slower than one."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class ThreadTuner:
 
     @property
     def threads(self) -> int:
-        """For the next step."""
+        """The number of threads of the next step."""
         return self._trials[0] if self._trials else self._best
 
     @property

@@ -7,7 +7,7 @@ import pytest
 
 from lmcraft.data.loader import IGNORE_INDEX, Batch
 from lmcraft.errors import UserError
-from lmcraft.finetuning.objectives.base import Bounds, FinetuneObjective, count_rows, count_targets, setting, with_number
+from lmcraft.finetuning.objectives.base import Bounds, FinetuneObjective, count_rows, count_targets, setting, with_example_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,4 +49,4 @@ def test_an_error_has_the_number_of_the_example() -> None:
         raise UserError(text)
 
     with pytest.raises(UserError, match="example 3: no answer"):
-        with_number(2, refuse, "no answer")
+        with_example_number(2, refuse, "no answer")

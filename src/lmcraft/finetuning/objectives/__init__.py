@@ -2,8 +2,8 @@
 
 | file | holds |
 |---|---|
-| `base.py` | `FinetuneObjective`: what an objective states; `setting`: one of its settings |
-| `registry.py` | `OBJECTIVES`: the objectives by the name that `--objective` takes |
+| `base.py` | `FinetuneObjective`: the base class; `setting`: declares a setting of an objective |
+| `registry.py` | `OBJECTIVES`: the objectives by their `--objective` names |
 | `sft.py`, `continued.py`, `distillation.py` | cross-entropy of tokens, with a KL penalty or a teacher |
 | `dpo.py` (DPO and IPO), `orpo.py`, `kto.py`, `reward.py` | preferences and judgments |
 | `classification.py` | labels of texts |

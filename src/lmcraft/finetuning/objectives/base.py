@@ -1,4 +1,4 @@
-"""What an objective of fine-tuning states: examples, settings, samples and masks, loss, needs, and reported metrics.
+"""The base class of fine-tuning objectives: their settings, examples, loss and reported metrics.
 
 An objective is a frozen dataclass derived from `FinetuneObjective`. Its fields, each made with `setting`, are its settings;
 its class variables say what it needs; its methods encode examples and compute the loss.
@@ -67,8 +67,8 @@ def setting(
     Objectives may share a setting's name, which then needs one type and one default; the help lists each objective's text.
 
     Args:
-        default: its value if not given.
-        help: what it does, beginning with a noun or an imperative verb.
+        default: its value unless it is set.
+        help: its help text, beginning with a noun or an imperative verb.
         above, at_least, below, at_most: the range of a number.
     """
     metadata = {"help": help, "bounds": Bounds(above, at_least, below, at_most)}
@@ -78,7 +78,7 @@ def setting(
 
 @dataclass(frozen=True)
 class LossInputs:
-    """What a run provides to build a loss."""
+    """The parts of a run that a loss can be built from."""
 
     examples: Sequence[Example]
     """All examples, those for training first; `ExampleEncoder.prompt` stores an index into them."""
@@ -93,16 +93,32 @@ class LossInputs:
     """Loads another model with the same vocabulary by its address."""
 
 
+class BatchLoss:
+    """Base of losses: `measure` is `loss`, and each target is a term."""
+
+    def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
+        """The sum of the losses over the terms of a batch, a scalar."""
+        raise NotImplementedError
+
+    def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
+        """The sum that is reported on validation data, a scalar."""
+        return self.loss(model, batch)
+
+    def count(self, batch: Batch) -> int:
+        """The number of terms of the sums."""
+        return count_targets(batch)
+
+
 @dataclass(frozen=True, kw_only=True)
-class FinetuneObjective:
+class FinetuneObjective(BatchLoss):
     """Base of all objectives.
 
     An objective that needs nothing but the model and the batch implements `loss`. Otherwise `build_loss` returns an object
-    with the methods `loss`, `measure` and `count` (`training.objective.Objective`); derive it from `BatchLoss`.
+    with the same methods `loss`, `measure` and `count`, derived from `BatchLoss`.
     """
 
     summary: ClassVar[str]
-    """What a model learns, for the help of --objective; begins with a verb."""
+    """The skill that a model learns, for the help of --objective; begins with a verb."""
     paper: ClassVar[str] = ""
     """arXiv number."""
     example_type: ClassVar[type | None]
@@ -121,7 +137,7 @@ class FinetuneObjective:
     # Settings
 
     def check(self) -> None:
-        """Raise UserError for a setting out of range; extend it for what `setting` cannot express."""
+        """Raise UserError for a setting out of range; extend it for checks that `setting` cannot express."""
         for f in fields(self):
             value, bounds = getattr(self, f.name), f.metadata["bounds"]
             if isinstance(value, int | float) and not bounds.contain(value):
@@ -144,7 +160,7 @@ class FinetuneObjective:
             UserError: an example cannot be used; the message gives its number.
         """
         return [
-            with_number(index, self.encode_example, example, encoder, labels, index)
+            with_example_number(index, self.encode_example, example, encoder, labels, index)
             for index, example in enumerate(examples, start=first_index)
         ]
 
@@ -159,20 +175,8 @@ class FinetuneObjective:
     # Loss
 
     def build_loss(self, inputs: LossInputs) -> Objective:
-        """What the training loop minimizes."""
+        """The loss that the training loop minimizes."""
         return self
-
-    def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        """The sum of the losses over the terms of a batch, a scalar."""
-        raise NotImplementedError
-
-    def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        """The sum that is reported on validation data, a scalar."""
-        return self.loss(model, batch)
-
-    def count(self, batch: Batch) -> int:
-        """The number of terms of the sums."""
-        return count_targets(batch)
 
     # Metrics
 
@@ -191,22 +195,6 @@ class FinetuneObjective:
         return None
 
 
-class BatchLoss:
-    """Base of losses that need more than the model and the batch: `measure` is `loss`, and each target is a term."""
-
-    def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        """The sum of the losses over the terms of a batch, a scalar."""
-        raise NotImplementedError
-
-    def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        """The sum that is reported on validation data, a scalar."""
-        return self.loss(model, batch)
-
-    def count(self, batch: Batch) -> int:
-        """The number of terms of the sums."""
-        return count_targets(batch)
-
-
 def count_targets(batch: Batch) -> int:
     """The number of targets in a batch."""
     from lmcraft.data.loader import IGNORE_INDEX
@@ -221,7 +209,7 @@ def count_rows(batch: Batch) -> int:
     return int((batch.targets != IGNORE_INDEX).any(axis=1).sum())
 
 
-def with_number(index: int, function: Callable[..., T], *arguments: Any) -> T:
+def with_example_number(index: int, function: Callable[..., T], *arguments: Any) -> T:
     """Call `function`; a UserError gets the number of the example, counted from 1."""
     try:
         return function(*arguments)

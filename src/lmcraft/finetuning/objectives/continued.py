@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ContinuedPretraining(FinetuneObjective):
-    """Next-token prediction on plain text, from the model's present weights."""
+    """Next-token prediction on plain text, starting from the model's weights."""
 
     summary = "predict the next token of more text (continued pretraining)"
     example_type = None

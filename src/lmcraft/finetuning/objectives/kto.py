@@ -1,8 +1,8 @@
 """KTO (arXiv 2402.01306): single answers, each judged desirable or undesirable.
 
 A row holds an example, and its prompt with the answer of the next example. From these mismatched answers the loss estimates
-the divergence from the starting model. The estimate is a mean over the micro-batch, as in TRL, so here alone the loss of a
-step depends on `micro_batch_size`.
+the divergence from the starting model. The estimate is a mean over the micro-batch, as in TRL. Unlike with the other
+objectives, the loss of a step therefore depends on `micro_batch_size`.
 
 Shapes: B rows.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmcraft.finetuning.examples import Example, Judgment
-from lmcraft.finetuning.objectives.base import FinetuneObjective, count_rows, setting, with_number
+from lmcraft.finetuning.objectives.base import FinetuneObjective, count_rows, setting, with_example_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ class KTO(FinetuneObjective):
         judgments = [example for example in examples if isinstance(example, Judgment)]
         following = [*judgments[1:], *judgments[:1]]
         return [
-            with_number(index, _encode_judgment, encoder, judgment, other)
+            with_example_number(index, _encode_judgment, encoder, judgment, other)
             for index, (judgment, other) in enumerate(zip(judgments, following, strict=True))
         ]
 

@@ -1,4 +1,4 @@
-"""What objectives on pairs of answers share: a row holds a prompt with the chosen answer, and again with the rejected one.
+"""Objectives on pairs of answers: a row holds the prompt with the chosen answer, then the prompt with the rejected one.
 
 Shapes: B rows.
 """
@@ -39,7 +39,7 @@ class PairwiseObjective(FinetuneObjective):
         Args:
             policy_B2: log-probabilities of the chosen and of the rejected answer.
             reference_B2: the same under the starting model; 0 unless `needs_reference`.
-            counts_B2: the tokens of both answers; 0 in a row that only pads the batch, which does not count.
+            counts_B2: numbers of tokens of both answers; 0 in rows that only pad the batch, whose losses are ignored.
         """
         raise NotImplementedError
 

@@ -31,7 +31,7 @@ OBJECTIVES: Mapping[str, type[FinetuneObjective]] = {name: _load(address) for na
 
 
 def objectives_for(example_type: type) -> list[str]:
-    """The names of the objectives that learn from such examples."""
+    """The names of the objectives that learn from examples of this type."""
     return [name for name, cls in OBJECTIVES.items() if cls.example_type is example_type]
 
 

@@ -108,7 +108,7 @@ template <typename T>
 inline void Decoder<T>::attend(const Layer& layer, int n, Scratch& s, int thread) {
   const ModelLayout& m = model_;
   int group = m.heads / m.kv_heads, pairs = int(runs_.size()) * m.kv_heads;
-  int parts = std::min(group, (threads_ + pairs - 1) / pairs);  // a group is split if some threads would have no work
+  int parts = std::min(group, (threads_ + pairs - 1) / pairs);  // a group is split if some threads would be idle
   Range units = range(pairs * parts, 1, thread);
   for (int unit = units.begin; unit < units.end; unit++) {
     Range heads = split_range(group, 1, unit % parts, parts);
@@ -168,7 +168,7 @@ inline void Decoder<T>::attend_run(const Layer& layer, int n, Range rows, int k,
   }
 }
 
-// The sums over positions of weight * value, for Q queries and V vectors of each value from its number i on.
+// The sums over positions of weight * value, for Q queries and V vectors of each value, starting at its i-th number.
 template <typename T>
 template <int Q, int V>
 inline void Decoder<T>::weighted_values(const float* weights, int span, int last, const int32_t* blocks, int layer,

@@ -10,6 +10,9 @@
 
 namespace {
 
+constexpr int MAX_POLLS = 4000;  // then a waiting thread yields
+constexpr int MAX_YIELDS = 50;   // then it sleeps
+
 class Barrier {
  public:
   void set_threads(int count) { num_threads_ = count; }
@@ -26,13 +29,13 @@ class Barrier {
     wait_for_change(round_, round, sleepers_);
   }
   static void wait_for_change(std::atomic<uint32_t>& value, uint32_t old, std::atomic<int>& sleepers) {
-    for (int i = 0; i < 4000; i++) {
+    for (int i = 0; i < MAX_POLLS; i++) {
       if (value.load(std::memory_order_acquire) != old) return;
 #if defined(__x86_64__)
       _mm_pause();
 #endif
     }
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < MAX_YIELDS; i++) {
       if (value.load(std::memory_order_acquire) != old) return;
       std::this_thread::yield();
     }

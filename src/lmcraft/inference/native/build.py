@@ -15,7 +15,7 @@ from lmcraft.hub.download_cache import cache_folder
 from lmcraft.inference.native.structs import check_struct_sizes
 
 SOURCE = Path(__file__).with_name("decode.cpp")
-# -ffp-contract=off: the compiler must round the same sum the same way everywhere, or texts would depend on the batch.
+# -ffp-contract=off: the same sum must be rounded the same way everywhere, or texts would depend on the batch.
 FLAGS = ("-O3", "-std=c++20", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-ffp-contract=off", "-Wno-psabi")
 COMPILERS = ("c++", "g++", "clang++")
 COMPILE_TIMEOUT_SECONDS = 300

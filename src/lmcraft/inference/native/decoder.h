@@ -1,5 +1,5 @@
 // The decoder: its threads, its buffers, and the order of a step. The parts of a step are in the headers named below.
-// Names of sizes: C width, D head width, H query heads, K key-value heads, I inner width, V vocabulary, R rows.
+// Sizes: C width, D head width, H query heads, K key-value heads, I inner width, V vocabulary, R rows.
 #pragma once
 
 #include <algorithm>

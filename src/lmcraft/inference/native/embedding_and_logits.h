@@ -23,7 +23,7 @@ inline void Decoder<T>::embed(Range columns) {
   }
 }
 
-// Only of the rows that need them: a chunk of a prompt needs those of its last row.
+// Logits of the rows that need them only: in a chunk of a prompt, that is the last row.
 template <typename T>
 inline void Decoder<T>::output_logits(Scratch& s, int thread) {
   const ModelLayout& m = model_;

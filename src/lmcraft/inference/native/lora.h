@@ -23,7 +23,7 @@ inline void Decoder<T>::multiply_lora_a(const Matrix& m, const float* input, int
   }
 }
 
-// 16 numbers of W x, from row i of W on.
+// Turns 16 numbers of W x, from row i on, into row_scale * W x + B A x.
 inline void add_delta(const LoraDelta& delta, const float* low_rank, int i, float* y) {
   Floats sum = load(y) * load(delta.row_scale + i);
   for (int k = 0; k < delta.rank; k++)

@@ -26,9 +26,9 @@ inline void quantized_products(const Matrix& m, const QuantizedRow* x, int i, fl
 template <int R, typename N>
 inline void dense_products(const N* w, const N* x, const Matrix& m, int i, float (*y)[ROWS_PER_TILE]) {
   int rows = std::min(ROWS_PER_TILE, m.rows - i);
-  constexpr int together = FLOATS_PER_VECTOR / R;  // rows of weights whose products with R rows fill a vector of sums
-  for (int j = 0; j < rows; j += together) {
-    dispatch<together>(rows - j, [&](auto count) {
+  constexpr int rows_per_vector = FLOATS_PER_VECTOR / R;  // rows of weights whose products with R rows fill a vector of sums
+  for (int j = 0; j < rows; j += rows_per_vector) {
+    dispatch<rows_per_vector>(rows - j, [&](auto count) {
       multiply_dense<R, count.value>(w + int64_t(i + j) * m.columns, x, m.columns, &y[0][j]);
     });
   }
@@ -60,7 +60,7 @@ inline void Decoder<T>::multiply(const Matrix& m, const float* input, int count,
   multiply_blocks<8>(m, input, count, s, rows, put);
 }
 
-// BLOCK rows of activations are multiplied together, as many as have their sums in registers.
+// BLOCK rows of activations are multiplied together, as many as fit their sums into registers.
 template <typename T>
 template <int BLOCK, typename Put>
 inline void Decoder<T>::multiply_blocks(const Matrix& m, const float* input, int count, const Scratch& s, Range rows,

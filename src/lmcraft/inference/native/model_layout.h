@@ -1,5 +1,5 @@
 // The memory layout of a model, filled in by Python through ctypes (structs.py): pointers and sizes, owned by Python.
-// Names of sizes: C width, D head width, K key-value heads, V vocabulary.
+// Sizes: C width, D head width, K key-value heads, V vocabulary.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-"""The native tier: decodes in the compiled operation, and leaves to PyTorch what that does faster.
+"""The native tier: decodes with the compiled operation, and uses PyTorch where that is faster.
 
 Prompts of models whose weights are not quantized run in PyTorch, which multiplies many rows faster; so do adapters that the
 compiled operation does not support.
@@ -86,7 +86,7 @@ class NativeRunner:
         if steps:
             with one_torch_thread():
                 for step in steps:
-                    logits, first_row = self._step(_rows_of(step)), 0
+                    logits, first_row = self._step(_decode_rows(step)), 0
                     for sequence, ids in step:
                         yield sequence, ids, logits, first_row
                         first_row += len(ids)
@@ -107,11 +107,11 @@ class NativeRunner:
             return self._decoder.step(rows, threads)
 
 
-def _rows_of(work: Work) -> list[DecodeRow]:
+def _decode_rows(work: Work) -> list[DecodeRow]:
     rows = []
     for sequence, ids in work:
         blocks = torch.tensor(sequence.block_table.blocks, dtype=torch.int32)
-        needs_logits = len(sequence.tokens) - sequence.num_computed <= len(ids)  # false while a preempted one catches up
+        needs_logits = len(sequence.tokens) - sequence.num_computed <= len(ids)  # false while a preempted sequence catches up
         adapter, first = sequence.request.adapter, sequence.num_computed
         rows += [DecodeRow(i, first + n, blocks, needs_logits, adapter) for n, i in enumerate(ids)]
     return rows

@@ -48,7 +48,7 @@ def tile_int8(numbers: Tensor) -> Tensor:
 
 
 def tile_int4(numbers: Tensor) -> Tensor:
-    """The same for int4 weights, -8 to 7, after adding 8. Bytes hold a group's first 16 columns low, its last 16 high.
+    """The same for int4 weights, -8 to 7, after adding 8. The low halves of the bytes hold a group's first 16 columns.
 
     `numbers` is (rows, columns), int8; rows divide by 32, columns by 32.
     """
@@ -72,7 +72,7 @@ def matrices_of(block: nn.Module) -> dict[str, list[Any]]:
 
 
 class ModelPacker:
-    """Packs a model and its adapters. Keep it as long as what it returned: it owns the memory that this points to.
+    """Packs a model and its adapters. Keep it alive as long as its results: it owns the memory that they point to.
 
     Args:
         weights: the type that matrices are packed in; int8 and int4 are quantized here unless the model is already.
@@ -220,7 +220,7 @@ class ModelPacker:
         return QuantizedMatrix(numbers, scales, bits)
 
     def _dense(self, tensor: Tensor) -> Tensor:
-        """The tensor, contiguous and in a type that the step reads; itself where it can be."""
+        """The tensor, contiguous and in a type that the step reads; the same tensor if possible."""
         dtype = tensor.dtype if tensor.dtype in (torch.float32, torch.bfloat16) else torch.float32
         return self._own(tensor.detach().to(dtype).contiguous())
 

@@ -16,7 +16,7 @@ class AcceptanceRate:
         self._accepted = self._rejected = 0.0
 
     def record(self, num_proposed: int, num_accepted: int) -> None:
-        """Add one step. Proposals after the first rejected one say nothing, so at most one counts as rejected."""
+        """Add one step. Proposals after the first rejected one carry no information, so at most one counts as rejected."""
         self._accepted = self.DECAY * self._accepted + num_accepted
         self._rejected = self.DECAY * self._rejected + (num_accepted < num_proposed)
 

@@ -1,4 +1,4 @@
-"""Prompt lookup decoding (Saxena 2023): propose what followed the last occurrence of the same few tokens in the text.
+"""Prompt lookup decoding (Saxena 2023): propose the tokens that followed the last occurrence of the text's last few tokens.
 
 Summaries, edits and code repeat their prompt. The model keeps a proposal only where it agrees, so the text is unchanged.
 """
