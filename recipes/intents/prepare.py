@@ -29,27 +29,27 @@ def intents(package: str) -> list[tuple[str, str]]:
 
 
 def sarcasm(package: str) -> list[tuple[str, str]]:
-    """28,614 headlines, in an order that is drawn once."""
+    """28,614 headlines in a fixed random order."""
     with zipfile.ZipFile(package) as archive:
         lines = archive.read("evals/registry/data/sarcasm/samples.jsonl").decode("utf-8").splitlines()
-    found = [
+    headlines = [
         (row["input"][-1]["content"], "sarcastic" if row["ideal"] == "1" else "serious") for row in map(json.loads, lines)
     ]
-    random.Random(0).shuffle(found)
-    return found
+    random.Random(0).shuffle(headlines)
+    return headlines
 
 
-def write(file: str, rows: Iterable[tuple[str, str]]) -> None:
+def write_csv(file: str, rows: Iterable[tuple[str, str]]) -> None:
     with Path(file).open("w", newline="", encoding="utf-8") as handle:
         csv.writer(handle).writerows([("text", "label"), *rows])
 
 
 match sys.argv[1:]:
     case ["intents", package, file]:
-        write(file, intents(package))
+        write_csv(file, intents(package))
     case ["sarcasm", package, file, test_file]:
         rows = sarcasm(package)
-        write(file, rows[:1000])
-        write(test_file, rows[1000:4000])
+        write_csv(file, rows[:1000])
+        write_csv(test_file, rows[1000:4000])
     case _:
         sys.exit(__doc__)

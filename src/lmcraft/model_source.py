@@ -87,7 +87,7 @@ def open_model(address: str | Path, *, offline: bool = False) -> Iterator[ModelS
         return
     if is_adapter(path):
         adapter = read_adapter(path)
-        with open_model(_address_of_base(adapter), offline=offline) as base:
+        with open_model(_base_address(adapter), offline=offline) as base:
             yield replace(
                 base,
                 path=path,
@@ -109,7 +109,7 @@ def open_model(address: str | Path, *, offline: bool = False) -> Iterator[ModelS
             Tokenizer.load(path),
             config,
             eos_token_ids,
-            fetched.license or lineage.get("license") or _license_of_card(path),
+            fetched.license or lineage.get("license") or _read_card_license(path),
             lineage,
         )
 
@@ -143,7 +143,7 @@ def read_lineage(folder: Path) -> dict[str, Any]:
     return lineage if isinstance(lineage, dict) else {}
 
 
-def _address_of_base(adapter: Adapter) -> str:
+def _base_address(adapter: Adapter) -> str:
     """The base model's address; PEFT writes a folder, or a hub repository without a prefix."""
     if not adapter.base:
         raise UserError(
@@ -154,7 +154,7 @@ def _address_of_base(adapter: Adapter) -> str:
     return adapter.base
 
 
-def _license_of_card(folder: Path) -> str:
+def _read_card_license(folder: Path) -> str:
     """The license in the front matter of the model card (README.md)."""
     card = folder / "README.md"
     if not card.is_file():

@@ -20,8 +20,8 @@ PrintLine = Callable[[str], object]
 ReportProgress = Callable[[int, int], None]
 """Shows that a number of steps out of a total is done."""
 
-TABLE_WIDTH = 60  # characters, at least
-# All but tab and newline. A terminal never sees them, since a model or a server can write any.
+MIN_TABLE_WIDTH = 60  # characters
+# All but tab and newline. They are never sent to a terminal, since a model or a server can write any of them.
 CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -31,12 +31,12 @@ def stderr_console(*, quiet: bool = False) -> Console:
 
 
 def line_printer(*, quiet: bool = False) -> PrintLine:
-    """A function that prints a line to standard error, as it is, however long; `quiet`: that prints nothing."""
+    """A function that prints a line to standard error without markup or wrapping; with `quiet`, it prints nothing."""
     return partial(stderr_console(quiet=quiet).print, markup=False, soft_wrap=True)
 
 
 def print_result(*parts: RenderableType) -> None:
-    """Print tables and text to standard output; text as it is, however long."""
+    """Print tables and text to standard output, the text without markup or wrapping."""
     console = Console(highlight=False)
     for part in parts:
         console.print(part, markup=False, soft_wrap=isinstance(part, str))
@@ -44,7 +44,7 @@ def print_result(*parts: RenderableType) -> None:
 
 def key_value_table(title: str, rows: Mapping[str, str]) -> Table:
     """A table of names and values; a value is shown as it is, without markup."""
-    table = Table(title=title, title_justify="left", show_header=False, min_width=TABLE_WIDTH)
+    table = Table(title=title, title_justify="left", show_header=False, min_width=MIN_TABLE_WIDTH)
     for name, value in rows.items():
         table.add_row(name, Text(value))
     return table

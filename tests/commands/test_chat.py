@@ -19,7 +19,7 @@ def chat_lines(folder: Path, lines: str, monkeypatch: pytest.MonkeyPatch, *flags
     assert main(["chat", str(folder), "--seed", "1", "--max-new-tokens", "6", *flags]) == 0
 
 
-def test_each_line_of_a_pipe_is_chat_lines(
+def test_each_line_of_a_pipe_is_answered(
     plain_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chat_lines(plain_model, "Once\n\n从前\n/quit\nnever read\n", monkeypatch, "--stop", "\\n")

@@ -101,7 +101,7 @@ def test_ctrl_c_ends_the_line(folder: Path, capsys: pytest.CaptureFixture[str], 
     assert capsys.readouterr().out == PROMPT + "\n"
 
 
-def test_errors_are_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
         ([str(folder), PROMPT, "--temperature", "-1"], "temperature=-1.0 must be at least 0"),
         ([str(folder), PROMPT, "--temprature", "1"], "--temperature"),

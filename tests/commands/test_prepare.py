@@ -96,7 +96,7 @@ def test_the_tail_is_the_end_of_the_text(tmp_path: Path) -> None:
     assert tokenizer.decode(split.slice(0, len(split)).tolist()) == TEXT[int(0.9 * len(TEXT)) :]
 
 
-def test_an_existing_dataset_is_kept_unless_asked(tmp_path: Path) -> None:
+def test_an_existing_dataset_is_kept_unless_overwrite_is_set(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text(TEXT, encoding="utf-8")
     manifest_of(tmp_path, path)

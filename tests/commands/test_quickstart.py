@@ -10,7 +10,7 @@ from tests.tiny import TEXT
 
 
 @pytest.mark.slow
-def test_the_pipeline_runs_on_a_text_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pipeline_runs_on_your_own_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text, out = tmp_path / "text.txt", tmp_path / "out"
     text.write_text(8 * TEXT, encoding="utf-8")
     arguments = ["quickstart", "--text", str(text), "--out", str(out), "--minutes", "0.05", "--depth", "1"]

@@ -22,7 +22,7 @@ def write_run(path: Path) -> ModelFolder:
     return folder
 
 
-def test_the_report_is_written_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_is_regenerated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_run(tmp_path / "model")
     assert cli.main(["report", str(folder.path)]) == 0
     assert capsys.readouterr().out.strip() == str(folder.report)

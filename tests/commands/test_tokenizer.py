@@ -44,7 +44,7 @@ def test_special_tokens_come_first(text: Path, tmp_path: Path) -> None:
     assert tokenizer.eos_token_id == 0
 
 
-def test_inspect_reads_bytes_from_standard_input_and_says_what_is_lost(
+def test_inspect_reads_bytes_from_standard_input_and_reports_losses(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for kind, message in (("bpe", "is exact"), ("characters", "is not exact")):

@@ -34,7 +34,7 @@ def same(a: LanguageModel, b: LanguageModel) -> bool:
     return before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_inspect_shows_what_a_model_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_describes_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(folder), "--json"]) == 0
     description = json.loads(capsys.readouterr().out)
     model = load(folder)
@@ -47,7 +47,7 @@ def test_inspect_shows_what_a_model_is(folder: Path, capsys: pytest.CaptureFixtu
     assert "2 of keys and values" in shown and "apache-2.0" in shown and "embeddings" in shown
 
 
-def test_pull_copies_a_folder_and_says_where_it_came_from(
+def test_pull_copies_a_folder_and_records_its_origin(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "pulled"
@@ -80,7 +80,7 @@ def test_export_to_a_folder(folder: Path, tmp_path: Path, dtype: str, capsys: py
         torch.testing.assert_close(exported.transformer(torch.tensor([ids])), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_an_export_in_shards_is_whole_and_replaces_its_other_form(folder: Path, tmp_path: Path) -> None:
+def test_a_sharded_export_is_complete_and_replaces_a_single_file(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["export", str(folder), str(out), "--max-shard-size", "0.00002"]) == 0
     index = json.loads((out / "model.safetensors.index.json").read_text())
@@ -107,7 +107,7 @@ def test_export_to_gguf_and_back(folder: Path, tmp_path: Path, dtype: str, capsy
     assert main(["generate", f"gguf:{file}", "Once", "--max-new-tokens", "3", "--seed", "1"]) == 0
 
 
-def test_what_gguf_cannot_say_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_gguf_cannot_express_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("gguf")
     language_model(norm="layernorm").save(tmp_path / "native")
     LanguageModel(tiny_model(vocab_size=len(set(TEXT))), train_characters([TEXT])).save(tmp_path / "characters")
@@ -118,7 +118,7 @@ def test_what_gguf_cannot_say_is_one_sentence(tmp_path: Path, capsys: pytest.Cap
     assert not list(tmp_path.glob("*gguf*"))
 
 
-def test_what_is_not_the_same_model_is_not_written(
+def test_an_export_that_differs_is_not_written(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -136,7 +136,7 @@ def test_what_is_not_the_same_model_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_mistakes_are_one_sentence(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments_are_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "out")
     for arguments, words in (
         (["export", str(folder), out, "--dtype", "q8_0"], "is only for GGUF"),

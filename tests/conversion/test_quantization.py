@@ -46,7 +46,7 @@ def test_fewer_bits_lose_more_quality() -> None:
     assert losses[0].tokens == 4 * 59
 
 
-def test_a_model_loses_nothing_against_itself() -> None:
+def test_a_model_has_no_quality_loss_against_itself() -> None:
     engine = Engine(network())
     loss = measure_quality_loss(engine, engine, SAMPLES_NT)
     assert (loss.kl_divergence, loss.agreement) == (0, 1) and loss.perplexity_before == loss.perplexity_after

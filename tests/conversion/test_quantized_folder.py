@@ -36,7 +36,7 @@ def matrices(model: Transformer) -> dict[str, Linear]:
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_a_quantized_folder_holds_the_integers_and_their_price(
+def test_a_quantized_folder_holds_the_integers_and_the_quality_loss(
     home: Path, tmp_path: Path, bits: Bits, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -61,7 +61,7 @@ def test_a_quantized_folder_holds_the_integers_and_their_price(
         assert torch.equal(layer.quantized.scales, stored[name].quantized.scales)
 
 
-def test_what_is_stored_is_what_decodes(home: Path, tmp_path: Path) -> None:
+def test_the_stored_integers_are_decoded(home: Path, tmp_path: Path) -> None:
     assert main(command(home, tmp_path / "out", "--bits", "4")) == 0
     model = load(tmp_path / "out")
     if reason := unsupported_reason(model.transformer):
@@ -70,7 +70,7 @@ def test_what_is_stored_is_what_decodes(home: Path, tmp_path: Path) -> None:
     assert main(["generate", str(tmp_path / "out"), "Once", "--max-new-tokens", "4"]) == 0
 
 
-def test_a_model_costs_nothing_against_itself() -> None:
+def test_a_model_has_no_quality_loss_against_itself() -> None:
     engine = Engine(language_model().transformer)
     loss = quantization.measure_quality_loss(engine, engine, torch.randint(0, 200, (2, 50)))
     assert (loss.kl_divergence, loss.agreement, loss.tokens) == (0, 1, 98)
@@ -101,7 +101,7 @@ def test_transformers_opens_the_folder(home: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(reference(ids).logits, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_bad_input_is_one_sentence(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_input_is_refused(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(model: Path, text: Path, *more: str, expected: str) -> None:
         assert main(["quantize", str(model), "--out", str(tmp_path / "out"), "--text", str(text), *more]) == 2
         error = capsys.readouterr().err

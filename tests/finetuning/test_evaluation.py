@@ -54,7 +54,7 @@ def tuned(tmp_path: Path) -> Iterator[tuple[FinetuneRun, Trainer, ModelFolder]]:
         yield run, trainer, folder
 
 
-def test_figures_before_are_kept_for_a_resumed_run(tuned: tuple[FinetuneRun, Trainer, ModelFolder]) -> None:
+def test_metrics_before_the_run_are_kept_when_it_is_resumed(tuned: tuple[FinetuneRun, Trainer, ModelFolder]) -> None:
     run, trainer, folder = tuned
     before = evaluate_before(run, trainer, folder, None)
     assert list(before) == ["validation loss"] and (folder.run / "before.json").is_file()
@@ -74,7 +74,7 @@ def test_results_are_written_and_summarized(tuned: tuple[FinetuneRun, Trainer, M
     assert lines[1].startswith("perplexity of general text (general.txt): ")
 
 
-def test_a_merge_that_changes_the_model_is_an_error(
+def test_a_merge_that_changes_the_logits_is_an_error(
     tuned: tuple[FinetuneRun, Trainer, ModelFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, trainer, _ = tuned

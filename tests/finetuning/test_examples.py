@@ -52,12 +52,12 @@ def write_rows(file: Path, rows: list[Any]) -> Path:
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
-def test_conversations_in_every_form(name: str) -> None:
+def test_conversations_in_every_format(name: str) -> None:
     assert parse_example(CONVERSATIONS[name]) == Conversation((QUESTION, ANSWER))
 
 
 @pytest.mark.parametrize("name", PREFERENCES)
-def test_preferences_in_every_form(name: str) -> None:
+def test_preferences_in_every_format(name: str) -> None:
     assert parse_example(PREFERENCES[name]) == Preference((QUESTION,), ANSWER, message("assistant", "No"))
 
 
@@ -74,13 +74,13 @@ def test_alpaca_has_its_input_history_and_system_in_order() -> None:
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
-def test_a_system_field_is_said_first(name: str) -> None:
+def test_a_system_field_becomes_the_first_message(name: str) -> None:
     example = parse_example({**CONVERSATIONS[name], "system": "Be brief."})
     assert example == Conversation((message("system", "Be brief."), QUESTION, ANSWER))
 
 
 @pytest.mark.parametrize("name", PREFERENCES)
-def test_a_system_field_is_said_before_both_answers(name: str) -> None:
+def test_a_system_field_precedes_both_answers(name: str) -> None:
     example = parse_example({**PREFERENCES[name], "system": "Be brief."})
     assert isinstance(example, Preference) and example.prompt == (message("system", "Be brief."), QUESTION)
 
@@ -140,13 +140,13 @@ def test_every_kind_of_file_gives_the_same_examples(tmp_path: Path) -> None:
     assert read_examples(list(files.values())) == expected * len(files)
 
 
-def test_nested_rows_come_out_of_parquet(tmp_path: Path) -> None:
+def test_nested_rows_are_read_from_parquet(tmp_path: Path) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.Table.from_pylist([CONVERSATIONS["openai"]]), tmp_path / "data.parquet")
     assert read_examples([tmp_path / "data.parquet"]) == [Conversation((QUESTION, ANSWER))]
 
 
-def test_variables_are_filled_in_where_there_are_any(tmp_path: Path) -> None:
+def test_placeholders_are_replaced_by_variables(tmp_path: Path) -> None:
     file = write_rows(tmp_path / "data.jsonl", [{"prompt": "I am {{name}} and {{ name }}", "completion": "{{ other }}"}])
     (plain,) = read_examples([file])
     assert isinstance(plain, Conversation) and plain.messages[0]["content"] == "I am {{name}} and {{ name }}"
@@ -172,12 +172,12 @@ def test_variables_are_filled_in_where_there_are_any(tmp_path: Path) -> None:
         ([], "has no rows"),
     ],
 )
-def test_what_cannot_be_used_is_named(tmp_path: Path, rows: list[Any], message: str) -> None:
+def test_unusable_rows_are_named_in_the_error(tmp_path: Path, rows: list[Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_examples([write_rows(tmp_path / "data.jsonl", rows)])
 
 
-def test_files_that_have_no_rows_are_named(tmp_path: Path) -> None:
+def test_files_without_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         read_examples([tmp_path / "none.jsonl"])
     (tmp_path / "data.txt").write_text("text")

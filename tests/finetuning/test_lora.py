@@ -95,7 +95,7 @@ def test_only_adapters_have_gradients(name: str) -> None:
 
 
 @pytest.mark.parametrize("bits", ["int8", "int4"])
-def test_gradients_pass_through_frozen_weights_of_few_bits(bits: Any) -> None:
+def test_gradients_pass_through_quantized_frozen_weights(bits: Any) -> None:
     torch.manual_seed(0)
     linear = Linear(64, 24)
     frozen = FrozenLinear(linear, 8 if bits == "int8" else 4)
@@ -117,7 +117,7 @@ def test_the_scale_is_alpha_over_the_rank_or_its_root() -> None:
         assert {layer.scale for layer in adapted_layers(model)} == {scale}
 
 
-def test_dropout_is_of_training_alone() -> None:
+def test_dropout_is_active_in_training_only() -> None:
     torch.manual_seed(0)
     model = chat_model()
     add_adapters(model, MethodConfig(rank=4, dropout=0.5))
@@ -138,7 +138,7 @@ def test_dropout_is_of_training_alone() -> None:
         ("phi3", ("up_proj",), r"gate_up_proj.*gate_proj, up_proj"),
     ],
 )
-def test_targets_that_cannot_be_are_named(family: str, targets: tuple[str, ...], message: str) -> None:
+def test_impossible_target_modules_are_refused(family: str, targets: tuple[str, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         add_adapters(chat_model(**FAMILIES[family]), MethodConfig(target_modules=targets))
 
@@ -146,7 +146,7 @@ def test_targets_that_cannot_be_are_named(family: str, targets: tuple[str, ...],
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
-def test_a_folder_is_the_same_model_beside_the_weights_and_in_them(family: str, name: str, tmp_path: Path) -> None:
+def test_an_adapter_computes_the_same_unmerged_and_merged(family: str, name: str, tmp_path: Path) -> None:
     method = METHODS[name]
     model = tuned(base(family, tmp_path / "base"), method)
     folder = written(model, method, tmp_path / "base", tmp_path / "out")
@@ -162,7 +162,7 @@ def test_a_folder_is_the_same_model_beside_the_weights_and_in_them(family: str, 
 @pytest.mark.parametrize("bits", ["int8", "int4"])
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "llama", "phi3"])
 @torch.no_grad()
-def test_a_base_of_few_bits_is_the_same_beside_and_merged(family: str, bits: Any, name: str, tmp_path: Path) -> None:
+def test_an_adapter_on_a_quantized_base_computes_the_same_unmerged_and_merged(family: str, bits: Any, name: str, tmp_path: Path) -> None:
     method = MethodConfig(name=METHODS[name].name, rank=3, use_rslora=METHODS[name].use_rslora, base_weights=bits)
     model = tuned(base(family, tmp_path / "base", intermediate_size=64), method)
     folder = written(model, method, tmp_path / "base", tmp_path / "out")
@@ -172,7 +172,7 @@ def test_a_base_of_few_bits_is_the_same_beside_and_merged(family: str, bits: Any
 
 
 @torch.no_grad()
-def test_some_matrices_alone_are_written_and_read(tmp_path: Path) -> None:
+def test_an_adapter_of_some_matrices_is_saved_and_loaded(tmp_path: Path) -> None:
     method = MethodConfig(rank=3, target_modules=("o_proj",))
     for family in ("gpt2", "llama"):
         model = tuned(base(family, tmp_path / family), method)
@@ -181,7 +181,7 @@ def test_some_matrices_alone_are_written_and_read(tmp_path: Path) -> None:
         torch.testing.assert_close(beside(folder)(IDS), model(IDS), atol=1e-6, rtol=1e-6)
 
 
-def test_an_adapter_of_another_model_is_one_sentence(tmp_path: Path) -> None:
+def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
     model = tuned(base("llama", tmp_path / "base"), METHODS["lora"])
     folder = written(model, METHODS["lora"], tmp_path / "base", tmp_path / "out")
     base("llama", tmp_path / "base", hidden_size=48)

@@ -39,7 +39,7 @@ EXPECTED: dict[str, Callable[[str], bool]] = {
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_method_trains_what_it_says(name: str) -> None:
+def test_each_method_trains_its_weights(name: str) -> None:
     model = model_of(tie_word_embeddings=False)
     everything = {key for key, _ in model.named_parameters()}
     assert trained(model, name=name) == {key for key in everything if EXPECTED[name](key)}
@@ -55,7 +55,7 @@ def test_a_classifiers_head_is_trained_by_every_method(name: str) -> None:
     assert name not in ("lora", "dora") or all("lora_" in key or "magnitude" in key for key in names - {"score.weight"})
 
 
-def test_chosen_matrices_alone_are_adapted() -> None:
+def test_only_the_target_modules_are_adapted() -> None:
     names = trained(model_of(), target_modules=("q_proj", "down_proj"), rank=2)
     assert {name.split(".")[3] for name in names} == {"q_proj", "down_proj"} and len(names) == 2 * 2 * BLOCKS
 
@@ -72,7 +72,7 @@ def test_chosen_matrices_alone_are_adapted() -> None:
         ({"name": "full", "base_weights": "int4"}, "method.base_weights=int4 needs frozen weights"),
     ],
 )
-def test_what_cannot_be_trained_is_named(settings: dict[str, Any], message: str) -> None:
+def test_impossible_methods_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         set_trainable_weights(model_of(), MethodConfig(**settings))
 
@@ -95,7 +95,7 @@ def test_rates_decay_from_the_top_block_by_block() -> None:
         assert rate == pytest.approx(0.1 * 0.5**distance), name
 
 
-def test_without_decay_every_weight_has_the_rate() -> None:
+def test_without_decay_every_weight_has_the_same_rate() -> None:
     for name in ("lora", "full", "last"):
         model, method = model_of(), MethodConfig(name=name, rank=2)  # type: ignore[arg-type]
         set_trainable_weights(model, method)
@@ -104,7 +104,7 @@ def test_without_decay_every_weight_has_the_rate() -> None:
         assert rates_by_name.keys() == {key for key, p in model.named_parameters() if p.requires_grad}
 
 
-def test_a_step_moves_what_is_trained_and_nothing_else() -> None:
+def test_a_step_changes_trained_weights_only() -> None:
     for name in ("lora", "dora", "full", "last", "head"):
         model, method = model_of(tie_word_embeddings=False), MethodConfig(name=name, rank=2)  # type: ignore[arg-type]
         set_trainable_weights(model, method)

@@ -99,7 +99,7 @@ def test_settings_of_0_follow_from_the_data(make_run: RunMaker) -> None:
     assert config.eval_tokens == 96 * run.data.validation_rows and config.compile == "off" and config.micro_batch_size > 0
 
 
-def test_a_teacher_of_another_vocabulary_is_refused(make_run: RunMaker, tmp_path: Path) -> None:
+def test_a_teacher_with_a_different_vocabulary_is_refused(make_run: RunMaker, tmp_path: Path) -> None:
     tokenizer = train_bpe([TEXT], vocab_size=270, special_tokens=("<|endoftext|>",))
     LanguageModel(tiny_model(vocab_size=tokenizer.vocab_size), tokenizer).save(tmp_path / "teacher")
     settings = ObjectiveConfig(teacher=str(tmp_path / "teacher"))

@@ -44,7 +44,7 @@ def test_the_wrong_kind_of_examples_is_named_with_the_objectives_for_it(tmp_path
         read(tmp_path, [ROW], objective="kto")
 
 
-def test_an_unreplaced_placeholder_is_pointed_out(tmp_path: Path) -> None:
+def test_an_unreplaced_placeholder_is_reported(tmp_path: Path) -> None:
     row = {"messages": [message("user", "Who are you?"), message("assistant", "{{name}}")]}
     assert "--variables.name VALUE" in read(tmp_path, [row])[2][-1]
     data, _, lines = read(tmp_path, [row], variables={"name": "Ada"})

@@ -100,7 +100,7 @@ def test_penalties_follow_the_definition(tokens: list[int], breaker_ids: set[int
 
 @given(FEW_TOKENS)
 @settings(max_examples=200, deadline=None)
-def test_both_ways_to_match_agree(tokens: list[int]) -> None:
+def test_direct_matching_and_the_z_algorithm_agree(tokens: list[int]) -> None:
     direct = repetitions(np.array(tokens))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dry_penalty, "MAX_DIRECT_MATCH_TOKENS", 2)
@@ -112,7 +112,7 @@ def test_both_ways_to_match_agree(tokens: list[int]) -> None:
         assert start + lengths[start] == len(tokens) or tokens[start + lengths[start]] != tokens[lengths[start]]
 
 
-def test_the_cost_of_a_long_history_is_linear() -> None:
+def test_the_cost_is_linear_in_the_length_of_the_text() -> None:
     """Comparing each pair of positions would take 10 billion steps for these texts."""
     for tokens in (np.zeros(100_000, dtype=np.int64), np.tile(np.arange(50), 2_000)):
         start = time.perf_counter()

@@ -117,7 +117,7 @@ def test_a_stop_string_ends_the_text(beams: int) -> None:
     assert tokens[-1].finish_reason == "stop"
 
 
-def test_the_caller_keeps_gradients() -> None:
+def test_inference_mode_ends_between_tokens() -> None:
     """Inference mode ends at every token: it must not leak into what the caller does between tokens."""
     for _ in generate(tiny_model(), PROMPT, GenerationConfig(max_new_tokens=3)):
         assert not torch.is_inference_mode_enabled()

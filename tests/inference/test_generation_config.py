@@ -31,7 +31,7 @@ from lmcraft.inference.generation_config import GenerationConfig
         ({"temprature": 1}, "nearest is 'temperature'"),
     ],
 )
-def test_an_impossible_setting_is_one_sentence(settings: dict[str, Any], words: str) -> None:
+def test_an_invalid_setting_is_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         GenerationConfig().updated(settings)
 
@@ -42,7 +42,7 @@ def test_values_take_their_type() -> None:
     assert isinstance(config.temperature, float) and config.early_stopping == "never"
 
 
-def test_a_limit_that_is_given_alone_holds_alone() -> None:
+def test_a_length_limit_given_alone_replaces_the_other() -> None:
     def limits(**settings: int) -> tuple[int, int]:
         config = GenerationConfig(max_length=50).updated(settings)
         return config.max_new_tokens, config.max_length
@@ -53,7 +53,7 @@ def test_a_limit_that_is_given_alone_holds_alone() -> None:
     assert limits(max_new_tokens=7, max_length=9) == (7, 9)
 
 
-def test_a_setting_brings_its_way_of_choosing() -> None:
+def test_a_setting_turns_sampling_on_or_off() -> None:
     greedy = GenerationConfig(do_sample=False)
     assert GenerationConfig().updated({"num_beams": 2}).greedy
     assert not greedy.updated({"temperature": 0.5}).greedy
@@ -62,7 +62,7 @@ def test_a_setting_brings_its_way_of_choosing() -> None:
     assert GenerationConfig(do_sample=False, num_beams=2).updated({"temperature": 0}).greedy
 
 
-def test_it_describes_a_command_without_torch() -> None:
+def test_importing_a_command_does_not_import_torch() -> None:
     modules = "lmcraft.generation_flags, lmcraft.commands.generate, lmcraft.commands.chat"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

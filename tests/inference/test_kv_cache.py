@@ -11,7 +11,7 @@ from tests.tiny import tiny_config
     st.integers(0, 1000),
 )
 @settings(max_examples=60, deadline=None)
-def test_it_holds_what_was_put_in(steps: list[int | list[int]], seed: int) -> None:
+def test_it_returns_all_keys_and_values(steps: list[int | list[int]], seed: int) -> None:
     """Against plain concatenation, under any mix of appending (a number) and reordering (a list)."""
     config = tiny_config(max_position_embeddings=800)
     generator = torch.Generator().manual_seed(seed)

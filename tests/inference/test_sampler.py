@@ -154,7 +154,7 @@ def test_a_token_without_probability_is_never_drawn() -> None:
     assert set(sampler.draw(probs, torch.Generator().manual_seed(0)).tolist()) == {1, 4}
 
 
-def test_temperature_zero_takes_the_likeliest() -> None:
+def test_temperature_zero_takes_the_most_likely_token() -> None:
     logits, tokens = random_logits(1), torch.zeros(3, 1, dtype=torch.long)
     for config in (GenerationConfig(temperature=0), GenerationConfig(do_sample=False)):
         assert torch.equal(Sampler(config, vocab_size=50).next_tokens(logits, tokens, prompt_length=1), logits.argmax(-1))

@@ -51,7 +51,7 @@ def test_one_candidate_needs_no_choice(clock: Clock) -> None:
     assert set(take_steps(ThreadTuner(1), clock, 9, {1: 1.0})) == {1}
 
 
-def test_torch_has_one_thread_inside_and_as_many_as_before_after() -> None:
+def test_torch_has_one_thread_inside_the_context_only() -> None:
     before = torch.get_num_threads()
     with pytest.raises(ValueError), one_torch_thread():
         assert torch.get_num_threads() == 1

@@ -38,7 +38,7 @@ def test_special_tokens_in_messages_are_removed(chat_model: Path) -> None:
 
 
 @given(st.lists(st.sampled_from(["<|im_end|>", "<|im_", "end|>", "start|>", "<|", "a", "模"]), max_size=12).map("".join))
-def test_without_removes_every_special_token(text: str) -> None:
+def test_strip_special_tokens_removes_every_special_token(text: str) -> None:
     cleaned = strip_special_tokens(SPECIAL, text)
     assert not any(token in cleaned for token in SPECIAL)
     if not any(token in text for token in SPECIAL):

@@ -166,12 +166,12 @@ def test_ctrl_c_closes_the_connection(server: FakeServer) -> None:
 def test_an_interrupted_answer_is_kept(server: FakeServer) -> None:
     server.broken = True
     conversation = Conversation(RemoteBackend(server.url, {}))
-    with pytest.raises(RunError, match="broke off"):
+    with pytest.raises(RunError, match="was cut off"):
         conversation.answer("Hi", lambda text: None)
     assert conversation.last is not None and conversation.last.content == "".join(server.pieces)
 
 
-def test_errors_of_a_server_are_one_sentence(
+def test_errors_of_a_server_are_one_line(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def error_of(address: str, *flags: str) -> str:

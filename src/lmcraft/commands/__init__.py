@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """A command, and where its parts are."""
+    """A command and its parts."""
 
     module: str
     """In `lmcraft.commands`; has the function and the configuration."""
@@ -16,7 +16,7 @@ class Command(NamedTuple):
     config: str
     """The class of its configuration, `lmcraft.CONFIG`."""
     help: str
-    """What it does, in one sentence."""
+    """One sentence for `lmcraft --help`."""
 
 
 # By the name on the command line. A name of two words is a command of a group.

@@ -24,7 +24,7 @@ HELP = """\
 /reset        start a new conversation
 /quit         quit (or Ctrl-D; Ctrl-C stops an answer)
 /help         show this list"""
-MAX_SUMMARY_LENGTH = 36  # characters of a message in the list of branches
+MAX_SUMMARY_CHARACTERS = 36  # of a message in the list of branches
 
 
 @command_config
@@ -187,7 +187,7 @@ class _Session:
 
 def _summary(message: Message) -> str:
     text = " ".join(message.content.split())
-    return text if len(text) <= MAX_SUMMARY_LENGTH else text[:MAX_SUMMARY_LENGTH] + "..."
+    return text if len(text) <= MAX_SUMMARY_CHARACTERS else text[:MAX_SUMMARY_CHARACTERS] + "..."
 
 
 def _enable_line_editing() -> None:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from lmcraft.config import Config, command_config
 
-LINES_PER_BATCH = 256  # of standard input, read before the first is labeled
+LINES_PER_BATCH = 256  # of standard input, labeled together
 
 
 @command_config

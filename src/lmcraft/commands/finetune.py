@@ -47,7 +47,7 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Process
         print(format_batch(run.data.first_batch(), run.tokenizer, targets_are_tokens=targets_are_tokens))
         return folder
     machine = processes.agree(choose_machine(config.device, config.precision))
-    print_line(f"computing in {machine.why}")
+    print_line(f"computing in {machine.description}")
     run = run.autotuned(machine, processes)
     if step is None and processes.is_main:
         write_text(folder.config_toml, run.config.to_toml())

@@ -1,4 +1,4 @@
-"""`lmcraft prepare`: text to a dataset folder of token shards, or stored conversations to a folder of examples."""
+"""`lmcraft prepare`: turn text into a dataset folder of token shards, or stored conversations into examples."""
 
 from __future__ import annotations
 

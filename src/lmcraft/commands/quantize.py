@@ -1,4 +1,4 @@
-"""`lmcraft quantize`: 8 or 4 bits per weight, and the loss in quality measured."""
+"""`lmcraft quantize`: quantize a model to 8 or 4 bits per weight, and measure the loss in quality."""
 
 from lmcraft.conversion.config import QuantizeConfig
 from lmcraft.folder import ModelFolder

@@ -1,4 +1,4 @@
-"""`lmcraft quickstart`: the whole pipeline on this machine in minutes, on text that every machine has."""
+"""`lmcraft quickstart`: the whole pipeline in a few minutes, by default on Python's standard library."""
 
 import os
 import shutil

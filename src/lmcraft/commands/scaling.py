@@ -1,4 +1,4 @@
-"""`lmcraft scaling`: a scaling law from small models, and its prediction of the next size checked."""
+"""`lmcraft scaling`: fit a scaling law on small models, predict the next size's loss, and check it."""
 
 from __future__ import annotations
 

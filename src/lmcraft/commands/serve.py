@@ -37,7 +37,7 @@ class ServeConfig(Config):
     _: KW_ONLY
 
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0: all addresses of this machine. Clients need an API key unless it is a loopback one."""
+    """Address to listen on; 0.0.0.0: all addresses of this machine. Clients need an API key unless it is a loopback address."""
     port: int = 8000
     """Port to listen on; 0: a free one."""
     adapters: Annotated[dict[str, str], Parameter(negative="")] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class ServeConfig(Config):
     model_root: Path | None = None
     """Folder of further models, each loaded on the first request for it."""
     engine: Literal["lmcraft", "vllm"] = "lmcraft"
-    """What runs the model: lmcraft itself, or the server at --upstream (vLLM, or any other with OpenAI's endpoints), with
+    """Engine that runs the model: lmcraft itself, or the server at --upstream (vLLM, or any other with OpenAI's endpoints), with
     lmcraft's keys, quotas, queue and pages in front of it."""
     upstream: str = ""
     """Address of the other server, such as http://127.0.0.1:8001; its API key, if any, is read from LMCRAFT_UPSTREAM_KEY."""
@@ -66,9 +66,9 @@ class ServeConfig(Config):
     device: str = "auto"
     """Device: "cpu", "cuda", or a GPU's name such as "cuda:1"; auto: a GPU if there is one."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Number type of weights and activations; auto: the file's."""
+    """Number type of weights and activations; auto: that of the model's files."""
     weights: Literal["keep", "int8", "int4"] = "keep"
-    """Read the weights in fewer bits: faster, and a little less accurate."""
+    """Quantize the weights to 8 or 4 bits while loading: faster, slightly less accurate."""
     log_level: Literal["warning", "info", "debug"] = "info"
     """Log level. Prompts and answers are never logged."""
     limits: Annotated[Limits, Parameter(name="*", group="Limits")] = field(default_factory=Limits)

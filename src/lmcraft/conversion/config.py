@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from lmcraft.config import Config, automatic, command_config
 from lmcraft.errors import UserError
 
-TOKENS_PER_SEQUENCE = 256  # of a text that quantization reads; fewer if the model's context is shorter
+TOKENS_PER_SEQUENCE = 256  # of calibration or evaluation text; fewer if the model's context is shorter
 MIN_SEQUENCES = 4  # for calibration and evaluation together
 
 

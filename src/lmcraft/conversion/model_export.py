@@ -21,14 +21,14 @@ PROBE = (
 )
 CONVERSATION = ({"role": "user", "content": "Hello! 你好"}, {"role": "assistant", "content": "Hi."})
 PROBE_TOKENS = 128
-# Largest difference of the logits, relative to their spread. The rounding of each type stays well below.
+# Largest allowed difference of the logits, relative to their spread; rounding alone stays well below.
 TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 6e-2, "q8_0": 1.5e-1}
 GGUF_TYPES: dict[str, Quantization] = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "q8_0": "q8_0"}
 MODEL_CARD_FILES = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")
 
 
 def export_model(config: ExportConfig) -> str:
-    """Write `out` if the result passes the check, and return a sentence about the differences.
+    """Write `out` if the result passes the check, and return a summary of the differences.
 
     Raises:
         UserError: there is no such model, the format cannot express it, or `out` exists.
@@ -105,10 +105,10 @@ def _render_conversation(model: LanguageModel) -> str | None:
 
 
 def _check(expected: torch.Tensor, actual: torch.Tensor, tolerance: float, *, same_template: bool) -> str:
-    """One sentence about the difference between the export and the original.
+    """Describe the difference between the export and the original.
 
     Raises:
-        RunError: it is larger than the tolerance, or the chat template renders another text.
+        RunError: it is larger than the tolerance, or the chat template renders a different text.
     """
     spread = (expected - expected.mean(dim=-1, keepdim=True)).norm()
     difference = float((actual - expected).norm() / (spread or 1.0))
@@ -120,5 +120,5 @@ def _check(expected: torch.Tensor, actual: torch.Tensor, tolerance: float, *, sa
     if not difference <= tolerance:  # also if it is NaN
         raise RunError(f"the export differs from the original: {result}; nothing was written")
     if not same_template:
-        raise RunError("the export differs from the original: its chat template renders another text; nothing was written")
+        raise RunError("the export differs from the original: its chat template renders a different text; nothing was written")
     return f"checked: {result}"

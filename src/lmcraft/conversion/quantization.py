@@ -1,10 +1,10 @@
-"""Quantizing a whole model, and measuring the loss in quality, on text like that which the model is for.
+"""Quantizing a whole model, and measuring the loss in quality, on text that resembles the model's intended use.
 
 Shapes: N samples of T tokens, C width, V vocabulary.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,9 +16,8 @@ from lmcraft.inference.engine import Engine
 from lmcraft.model.linear import Linear
 from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits, quantize_groups, quantize_groups_gptq, quantize_rows
 from lmcraft.model.transformer import Transformer
+from lmcraft.terminal import ReportProgress
 
-ProgressCallback = Callable[[int, int], None]
-"""Called with the number of items done and the total."""
 
 
 @torch.no_grad()
@@ -28,7 +27,7 @@ def quantize_model(
     samples_NT: Tensor,
     *,
     calibrated: bool = True,
-    report: ProgressCallback = lambda done, total: None,
+    report: ReportProgress = lambda done, total: None,
 ) -> None:
     """Quantize the matrices of all blocks in place; embeddings and output projection stay.
 
@@ -38,8 +37,8 @@ def quantize_model(
         model: changed in place: its weights become the dequantized ones.
         bits: 8 or 4.
         samples_NT: token ids of the calibration text.
-        calibrated: False rounds 4-bit weights to nearest instead. 8-bit weights always are.
-        report: called after each block.
+        calibrated: False rounds 4-bit weights to nearest, as 8-bit weights always are.
+        report: called after each block with the number of blocks done and in total.
 
     Raises:
         UserError: a matrix does not divide into groups; nothing has been changed.
@@ -103,20 +102,20 @@ class QualityLoss:
     agreement: float
     """Share of positions at which both predict the same most likely token."""
     tokens: int
-    """How many positions were compared."""
+    """Number of positions compared."""
 
 
 @torch.inference_mode()
 def measure_quality_loss(
-    original: Engine, quantized: Engine, samples_NT: Tensor, report: ProgressCallback = lambda done, total: None
+    original: Engine, quantized: Engine, samples_NT: Tensor, report: ReportProgress = lambda done, total: None
 ) -> QualityLoss:
-    """Compare two models on a text, in the arithmetic that they generate with."""
+    """Compare two models on a text, in the arithmetic of generation."""
     losses, divergence, num_agreed, num_tokens = [0.0, 0.0], 0.0, 0, 0
     for number, sample in enumerate(samples_NT):
         ids = sample.tolist()
         logprobs = [engine.score(ids)[:-1].log_softmax(dim=-1) for engine in (original, quantized)]
-        for which, logprobs_TV in enumerate(logprobs):
-            losses[which] -= float(logprobs_TV.gather(1, sample[1:, None]).sum())
+        for index, logprobs_TV in enumerate(logprobs):
+            losses[index] -= float(logprobs_TV.gather(1, sample[1:, None]).sum())
         divergence += float((logprobs[0].exp() * (logprobs[0] - logprobs[1])).sum())
         num_agreed += int((logprobs[0].argmax(dim=-1) == logprobs[1].argmax(dim=-1)).sum())
         num_tokens += len(ids) - 1

@@ -78,7 +78,7 @@ def _build_plan(
         flops_per_token=flops_per_token,
         flops=float(flops_per_token) * tokens,
         tokens_per_second=tokens_per_second,
-        computing=machine.why if machine else "",
+        computing=machine.description if machine else "",
         share_of_peak=tokens_per_second * flops_per_token / machine.peak_flops if machine else None,
         memory=memory,
         total_memory=total_memory(machine.device if machine else torch.device("cpu")),

@@ -205,7 +205,7 @@ def _prepare_run(config: PretrainConfig, folder: ModelFolder, processes: Process
             "change one of them"
         )
     machine = processes.agree(choose_machine(config.device, config.precision))
-    print_line(f"computing in {machine.why}")
+    print_line(f"computing in {machine.description}")
     if processes.count > 1:
         print_line(
             f"{processes.count} processes: {processes.data_count} share the rows of a batch, "

@@ -3,7 +3,7 @@
 | file | contents |
 |---|---|
 | `page` | the report of a run, and the page of a learning-rate range test |
-| `finetuning` | what fine-tuning changed, as a part of the report |
+| `finetuning` | the fine-tuning section of a report |
 | `scaling` | the page of a scaling law |
 | `chart`, `table` | SVG charts, sparklines and HTML tables |
 """

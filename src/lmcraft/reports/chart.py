@@ -66,11 +66,11 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: b
     return "".join([*parts, "</svg>"])
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """About `about` round numbers, from at or below `low` to at or above `high`."""
+def ticks(low: float, high: float, target_count: int = 5) -> list[float]:
+    """About `target_count` round numbers, the first at most `low` and the last at least `high`."""
     span = (high - low) or abs(high) or 1.0
-    power: float = 10 ** floor(log10(span / about))
-    step = next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= about)
+    power: float = 10 ** floor(log10(span / target_count))
+    step = next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= target_count)
     first, last = floor(low / step), ceil(high / step)
     return [i * step for i in range(first, max(last, first + 1) + 1)]
 
@@ -89,7 +89,7 @@ def log_ticks(low: float, high: float, max_ticks: int = 9) -> list[float]:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """The values as a row of block characters, the largest highest."""
+    """The values as a row of block characters, higher for larger values."""
     low, high = min(values), max(values)
     return "".join(SPARKLINE_BLOCKS[round((len(SPARKLINE_BLOCKS) - 1) * (v - low) / ((high - low) or 1.0))] for v in values)
 

@@ -1,11 +1,11 @@
-"""What fine-tuning changed, as a section of a run's page: metrics before and after, labels, answers side by side."""
+"""The fine-tuning section of a run's report: metrics before and after, results per label, and answers side by side."""
 
 import json
 from html import escape
 from typing import Any
 
 from lmcraft.folder import ModelFolder
-from lmcraft.reports.table import grid
+from lmcraft.reports.table import html_table
 
 
 def finetuning_section(folder: ModelFolder) -> str:
@@ -25,7 +25,7 @@ def _metrics(results: dict[str, Any]) -> str:
         name = f"perplexity of general text ({general['text']}), which rises with forgetting"
         rows.append([name, _format_metric(general["before"]), _format_metric(general["after"])])
     head = ["on held-out data", "before (95% interval)", "after (95% interval)"]
-    return f"<h2>Before and after</h2>{grid(head, rows)}"
+    return f"<h2>Before and after</h2>{html_table(head, rows)}"
 
 
 def _format_metric(metric: dict[str, float] | None) -> str:
@@ -45,7 +45,7 @@ def _labels(results: dict[str, Any]) -> str:
     ]
     summary = f"Accuracy {report['accuracy']:.3f}, macro F1 {report['macro_f1']:.3f}, on {report['texts']} texts."
     heading = "Confusion matrix: true labels (rows), predicted labels (columns)" if single_label else "Predictions per label"
-    return f"<h3>{heading}</h3><p>{summary}</p>{grid(['', 'F1', *columns], rows)}"
+    return f"<h3>{heading}</h3><p>{summary}</p>{html_table(['', 'F1', *columns], rows)}"
 
 
 def _answers(results: dict[str, Any]) -> str:
@@ -54,4 +54,4 @@ def _answers(results: dict[str, Any]) -> str:
     if not rows:
         return ""
     heading = escape(f"{len(rows)} held-out examples, not selected")
-    return f"<h3>{heading}</h3>{grid(columns, rows)}"
+    return f"<h3>{heading}</h3>{html_table(columns, rows)}"

@@ -12,15 +12,15 @@ from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_text
 from lmcraft.reports.chart import Series, line_chart
 from lmcraft.reports.finetuning import finetuning_section
-from lmcraft.reports.table import table
+from lmcraft.reports.table import key_value_rows
 from lmcraft.training.metrics import read_jsonl
 
 if TYPE_CHECKING:
     from lmcraft.training.range_test import RangeTest
 
-HERE = Path(__file__).parent
-STYLE = (HERE / "page.css").read_text(encoding="utf-8")
-PAGE, RANGE_TEST = (Template((HERE / name).read_text(encoding="utf-8")) for name in ("page.html", "range_test.html"))
+FOLDER = Path(__file__).parent
+STYLE = (FOLDER / "page.css").read_text(encoding="utf-8")
+PAGE, RANGE_TEST = (Template((FOLDER / name).read_text(encoding="utf-8")) for name in ("page.html", "range_test.html"))
 
 
 def write_report(folder: ModelFolder) -> Path:
@@ -36,7 +36,7 @@ def write_report(folder: ModelFolder) -> Path:
     page = PAGE.substitute(
         style=STYLE,
         title=escape(folder.path.resolve().name),
-        facts=table(_facts(rows)),
+        facts=key_value_rows(_facts(rows)),
         tuning=finetuning_section(folder),
         loss=line_chart(
             [_series("training", "a", rows, "loss"), _series("validation", "b", rows, "validation_loss")],
@@ -51,7 +51,7 @@ def write_report(folder: ModelFolder) -> Path:
             f"<h3>step {row['step']}</h3><pre>{escape(row['text'])}</pre>" for row in read_jsonl(folder.samples)
         ),
         config=escape(folder.config_toml.read_text(encoding="utf-8")),
-        lineage=table({name: str(value) for name, value in lineage.items()}),
+        lineage=key_value_rows({name: str(value) for name, value in lineage.items()}),
     )
     write_text(folder.report, page)
     return folder.report
@@ -69,7 +69,7 @@ def write_range_test(folder: ModelFolder, test: "RangeTest", rates: dict[str, fl
         chart=line_chart(
             [Series("training", "a", points)], x_label="learning rates times 10^x", y_label="loss (nats per token)"
         ),
-        rates=table({name: f"{rate:.3g} → {test.steepest * rate:.3g}" for name, rate in rates.items()}),
+        rates=key_value_rows({name: f"{rate:.3g} → {test.steepest * rate:.3g}" for name, rate in rates.items()}),
     )
     path = folder.run / "range_test.html"
     write_text(path, page)

@@ -12,7 +12,7 @@ from lmcraft.folder import write_json, write_text
 from lmcraft.pretraining.scaling_law import Point, Scaling, ScalingLaw, optimum
 from lmcraft.reports.chart import Series, line_chart
 from lmcraft.reports.page import STYLE
-from lmcraft.reports.table import table
+from lmcraft.reports.table import key_value_rows
 from lmcraft.terminal import format_count
 
 PAGE = Template((Path(__file__).parent / "scaling.html").read_text(encoding="utf-8"))
@@ -29,9 +29,9 @@ def write_scaling(folder: Path, scaling: Scaling) -> Path:
         title=escape(folder.resolve().name),
         summary=escape(scaling.summary()),
         reliability=escape(scaling.reliability()),
-        tokens=_over_tokens(scaling),
-        operations=_over_operations(scaling),
-        law=table(law),
+        tokens=_loss_by_tokens(scaling),
+        operations=_loss_by_operations(scaling),
+        law=key_value_rows(law),
         optimal=_rows(
             (format_count(o.flops), format_count(o.parameters), format_count(o.tokens), f"{o.loss:.4f}")
             for o in scaling.optimal
@@ -50,7 +50,7 @@ def point_cells(point: Point, law: ScalingLaw) -> tuple[str, ...]:
     return (*counts, f"{point.loss:.4f}", f"{fitted:.4f}", f"{fitted / point.loss - 1:+.2%}")
 
 
-def _over_tokens(scaling: Scaling) -> str:
+def _loss_by_tokens(scaling: Scaling) -> str:
     law, points = scaling.fit.law, [*scaling.points, scaling.target]
     first, last = min(p.tokens for p in points), max(p.tokens for p in points)
     series = []
@@ -63,7 +63,7 @@ def _over_tokens(scaling: Scaling) -> str:
     return line_chart(series, x_label="tokens", y_label="loss (nats per token)", log_x=True)
 
 
-def _over_operations(scaling: Scaling) -> str:
+def _loss_by_operations(scaling: Scaling) -> str:
     series, last = [], 6 * scaling.target.parameters * scaling.target.tokens
     for number, (depth, group) in enumerate(_by_size(scaling.points).items()):
         dots = [(6 * p.parameters * p.tokens, p.loss) for p in group]

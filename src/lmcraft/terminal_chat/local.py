@@ -12,7 +12,7 @@ class LocalBackend:
     """Answers conversations with a loaded model.
 
     Args:
-        model: also one without a chat template, which continues the messages as plain text.
+        model: without a chat template, it continues the messages as plain text.
         settings: fields of `GenerationConfig`.
         adapter: name of one of the model's adapters; empty: none.
     """

@@ -15,10 +15,10 @@ from lmcraft.terminal_chat.tree import AnswerChunk, ChatMessages, TooLongError
 
 API_KEY_VARIABLE = "LMCRAFT_API_KEY"
 
-CONNECT_TIMEOUT = 10.0  # seconds
-READ_TIMEOUT = 1800.0  # seconds without any data; servers give up long before, with a reason
+CONNECT_TIMEOUT_SECONDS = 10.0
+READ_TIMEOUT_SECONDS = 1800.0  # without any data; servers time out long before, with an error message
 MAX_RESPONSE_BYTES = 4 * 2**20  # of one event, or of a response that is not a stream
-MAX_MESSAGE_LENGTH = 500  # characters of a server's error message
+MAX_ERROR_CHARACTERS = 500  # of a server's error message
 
 
 def is_remote(address: str) -> bool:
@@ -76,7 +76,7 @@ class RemoteBackend:
                 if data == "[DONE]":
                     return
                 yield self._parse_chunk(_parse_json(data))
-            raise RunError(f"the answer of {self._base} broke off: try again")
+            raise RunError(f"the answer from {self._base} was cut off: try again")
 
     def _choose_model(self, requested: str) -> tuple[str, int | None]:
         """The name of a model, and its context length if the server reports it."""
@@ -120,9 +120,9 @@ class RemoteBackend:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         headers |= {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
-            with closing(connection_type(self._host, self._port, timeout=CONNECT_TIMEOUT)) as connection:
+            with closing(connection_type(self._host, self._port, timeout=CONNECT_TIMEOUT_SECONDS)) as connection:
                 connection.connect()
-                connection.sock.settimeout(READ_TIMEOUT)
+                connection.sock.settimeout(READ_TIMEOUT_SECONDS)
                 content = None if body is None else json.dumps(body)
                 connection.request(method, self._url.path + path, content, headers)
                 with connection.getresponse() as response:
@@ -132,8 +132,8 @@ class RemoteBackend:
         except TimeoutError as error:
             raise RunError(f"{self._base} does not answer: check the address, or try again later") from error
         except (OSError, HTTPException, UnicodeError) as error:  # UnicodeError: of a host name
-            why = _one_line(str(error) or type(error).__name__)
-            raise RunError(f"the connection to {self._base} failed ({why}): check the address, or try again") from error
+            reason = _one_line(str(error) or type(error).__name__)
+            raise RunError(f"the connection to {self._base} failed ({reason}): check the address, or try again") from error
 
     def _raise_for_status(self, response: HTTPResponse) -> None:
         """Raise the server's error, if the response is one."""
@@ -191,4 +191,4 @@ def _parse_json(text: str | bytes) -> Any:
 
 def _one_line(text: str) -> str:
     """A server's message, shortened, on one line and without control characters."""
-    return replace_control_characters(" ".join(text[:MAX_MESSAGE_LENGTH].split()))
+    return replace_control_characters(" ".join(text[:MAX_ERROR_CHARACTERS].split()))

@@ -55,7 +55,7 @@ class Message:
     content: str
     parent: "Message | None"
     dropped_turns: int = 0
-    """Of a question: how many of the oldest turns before it no longer fit into the context."""
+    """Of a question: number of oldest turns before it that no longer fit into the context."""
     finish_reason: str | None = None
     """Of an answer; None: it was interrupted."""
     usage: dict[str, int] | None = None
@@ -88,7 +88,7 @@ class Conversation:
         return [message for message in self.messages if message not in parents]
 
     def answer(self, text: str, on_text: OnText) -> None:
-        """Ask `text` and stream the answer; an answer that breaks off is kept as far as it came.
+        """Ask `text` and stream the answer; an interrupted answer is kept up to that point.
 
         Raises:
             UserError: `text` alone is longer than the model's context.

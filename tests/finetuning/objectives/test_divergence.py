@@ -67,7 +67,7 @@ def test_validation_is_the_plain_cross_entropy() -> None:
     ) == NextToken().measure(model, batch)
 
 
-def test_a_teacher_with_a_padded_vocabulary_says_the_same() -> None:
+def test_padding_of_the_teachers_vocabulary_changes_nothing() -> None:
     model, teacher, wide, batch = tiny_model(), tiny_model(seed=1), tiny_model(vocab_size=128), tensor_batch()
     state = teacher.state_dict()
     padding = torch.randn(32, 32)

@@ -84,7 +84,7 @@ def test_equal_rewards_teach_nothing() -> None:
     assert loss == 0 and not any(p.grad is not None and p.grad.any() for p in model.parameters())
 
 
-def test_the_starting_model_holds_back() -> None:
+def test_the_kl_penalty_pulls_towards_the_starting_model() -> None:
     losses = []
     for beta in (0.0, 0.5):
         torch.manual_seed(0)

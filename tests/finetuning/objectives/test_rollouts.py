@@ -73,7 +73,7 @@ def test_the_reward_function_gets_the_example_and_the_answer_as_text() -> None:
     assert not any("<|im_end|>" in answer for _, answer in calls)
 
 
-def test_a_failing_reward_function_is_one_sentence() -> None:
+def test_a_failing_reward_function_is_reported() -> None:
     def broken(example: Conversation, answer: str) -> float:
         raise KeyError("price")
 
