@@ -1,7 +1,7 @@
 """Generation speed against transformers, CTranslate2 and llama.cpp: 1 stream, 8 streams, a prompt, a repetitive text.
 
     python benchmarks/generate.py MODEL_FOLDER            # lmcraft pull smollm2-135m-instruct
-    python benchmarks/generate.py MODEL_FOLDER --grow OUT  # makes a model of 0.5B parameters and its GGUF files
+    python benchmarks/generate.py MODEL_FOLDER --grow OUT  # creates a model of 0.5B parameters and its GGUF files
 
 Every measurement runs in its own process, and the peers take turns; the table shows the median of the rounds. Peers that are
 not installed are skipped (`pip install ctranslate2`, and llama-cpp-python built from source, on machines with AMX with
@@ -173,7 +173,7 @@ def bandwidth(threads: int) -> float:
 
 
 def grow(folder: Path, out: Path) -> None:
-    """Make a random Llama of 0.5B parameters with the vocabulary of `folder`; random weights are as fast as trained ones."""
+    """Create a random Llama of 0.5B parameters with the vocabulary of `folder`; random weights are as fast as trained."""
     import torch
 
     import lmcraft
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="only peers whose names begin with this")
-    parser.add_argument("--grow", type=Path, metavar="OUT", help="make the larger model, and exit")
+    parser.add_argument("--grow", type=Path, metavar="OUT", help="create the larger model, and exit")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:

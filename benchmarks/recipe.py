@@ -1,24 +1,24 @@
-"""Which settings train best: named variants of one run, several seeds each. `python benchmarks/recipe.py EXPERIMENT.toml`
+"""Compares pretraining settings: named variants of one run, each with several seeds.
 
-An experiment holds a `[base]` table, which is a configuration of `lmcraft pretrain` without `out`, and a `[variants]` table,
-whose entries change it:
+    python benchmarks/recipe.py EXPERIMENT.toml
+
+An experiment has a `[base]` table, a configuration of `lmcraft pretrain` without `out`, and a `[variants]` table, whose
+entries change it:
 
     seeds = [1, 2, 3]
     evaluations = 10
-    unit = "nats"           # a token; "bits" a byte, where variants have other tokenizers
-
+    unit = "nats"           # nats per token, or "bits" per byte, if variants have different tokenizers
     [base]
     data = "datasets/characters"
     max_steps = 300
-
     [variants.default]
     [variants.adamw.optimizer]
     name = "adamw"
 
-Prints one row a variant as Markdown: the loss at the end with its 95% interval over the seeds, how far it is below the first
-variant's (paired by seed: the same data and the same first weights), the share of the first variant's tokens after which
-it is as low as the first one ends, and the processor seconds of training (all threads). `--only NAME,NAME` runs some of
-the variants; what was run before lies in EXPERIMENT.jsonl and is not run again.
+It prints one row per variant as Markdown: the final loss with its 95% interval over the seeds, how far it is below the first
+variant's (paired by seed: same data, same initial weights), the share of the first variant's tokens after which it reaches
+the first variant's final loss, and the processor seconds of training (all threads). `--only NAME,NAME` runs only these
+variants. Results are stored in EXPERIMENT.jsonl, and runs found there are not repeated.
 """
 
 import argparse
@@ -54,18 +54,18 @@ class Result:
 
     @property
     def loss(self) -> float:
-        """At the end."""
+        """The validation loss at the end."""
         return self.curve[-1][1]
 
 
-def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+def merge_tables(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     """`base` with the values of `change`, table by table."""
-    tables = {key: merged(base.get(key, {}), value) for key, value in change.items() if isinstance(value, dict)}
+    tables = {key: merge_tables(base.get(key, {}), value) for key, value in change.items() if isinstance(value, dict)}
     return base | change | tables
 
 
 def train(variant: str, settings: dict[str, Any], seed: int, evaluations: int, bits: bool, machine: Machine) -> Result:
-    """One run, measured `evaluations` times, in bits per byte or nats per token; validation is not part of its seconds."""
+    """One run, validated `evaluations` times, in bits per byte or nats per token; its seconds exclude validation."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "run.toml"
         file.write_text(tomli_w.dumps(settings | {"seed": seed}))
@@ -76,18 +76,18 @@ def train(variant: str, settings: dict[str, Any], seed: int, evaluations: int, b
         unit = log(2) * trainer.bytes_per_token if bits else 1.0
         tokens, seconds, curve = 0, 0.0, []
         for step in range(config.max_steps):
-            begun = time.process_time()
+            start = time.process_time()
             _, targets = trainer.gradients(step)
             trainer.optimizer.step(learning_rate_factor(config.schedule, step, config.max_steps))
-            seconds, tokens = seconds + time.process_time() - begun, tokens + targets
+            seconds, tokens = seconds + time.process_time() - start, tokens + targets
             if (step + 1) % every == 0 or step + 1 == config.max_steps:
                 curve.append((tokens, trainer.validate() / unit))
     print(f"{variant}, seed {seed}: {curve[-1][1]:.4f} after {seconds:.1f} s and {tokens:,} tokens", flush=True)
     return Result(variant, seed, round(seconds, 2), curve)
 
 
-def tokens_to(curve: list[tuple[int, float]], loss: float) -> float:
-    """The tokens after which a curve is as low as `loss`, on straight lines between its points; infinite if it never is."""
+def tokens_to_reach(curve: list[tuple[int, float]], loss: float) -> float:
+    """The tokens after which a curve reaches `loss`, by linear interpolation; infinite if it never does."""
     before = (0, float("inf"))
     for tokens, value in curve:
         if value <= loss:
@@ -97,28 +97,28 @@ def tokens_to(curve: list[tuple[int, float]], loss: float) -> float:
     return float("inf")
 
 
-def interval(values: list[float], digits: int) -> str:
-    """Mean and half the width of the 95% interval; the mean alone of a single value."""
+def format_interval(values: list[float], digits: int) -> str:
+    """Mean and half the width of the 95% interval; only the mean if there is a single value."""
     if len(values) < 2:
         return f"{fmean(values):.{digits}f}"
     half = T_95[len(values) - 1] * stdev(values) / len(values) ** 0.5
     return f"{fmean(values):.{digits}f} ± {half:.{digits}f}"
 
 
-def table(results: list[Result], order: list[str]) -> str:
-    """Markdown, a row for each variant that has results."""
+def format_table(results: list[Result], order: list[str]) -> str:
+    """A Markdown table with a row for each variant that has results."""
     lines = ["| variant | seeds | loss | below the first | tokens to its loss | seconds |", "|---|---|---|---|---|---|"]
     first = {r.seed: r for r in results if r.variant == order[0]}
     for variant in order:
-        own = sorted((r for r in results if r.variant == variant), key=lambda r: r.seed)
-        pairs = [(first[r.seed], r) for r in own if r.seed in first]
-        if not own:
+        variant_results = sorted((r for r in results if r.variant == variant), key=lambda r: r.seed)
+        pairs = [(first[r.seed], r) for r in variant_results if r.seed in first]
+        if not variant_results:
             continue
-        below = interval([f.loss - r.loss for f, r in pairs], 4) if pairs and variant != order[0] else ""
-        shares = [tokens_to(r.curve, f.loss) / f.curve[-1][0] for f, r in pairs]
-        share = interval(shares, 2) if shares and max(shares) < float("inf") else "never" if shares else ""
-        loss, seconds = interval([r.loss for r in own], 4), fmean(r.seconds for r in own)
-        lines.append(f"| {variant} | {len(own)} | {loss} | {below} | {share} | {seconds:.0f} |")
+        below = format_interval([f.loss - r.loss for f, r in pairs], 4) if pairs and variant != order[0] else ""
+        shares = [tokens_to_reach(r.curve, f.loss) / f.curve[-1][0] for f, r in pairs]
+        share = format_interval(shares, 2) if shares and max(shares) < float("inf") else "never" if shares else ""
+        loss, seconds = format_interval([r.loss for r in variant_results], 4), fmean(r.seconds for r in variant_results)
+        lines.append(f"| {variant} | {len(variant_results)} | {loss} | {below} | {share} | {seconds:.0f} |")
     return "\n".join(lines)
 
 
@@ -136,14 +136,14 @@ def main() -> None:
     results = [Result(**row) for row in rows]
     machine, bits = choose_machine(), experiment.get("unit") == "bits"
     for variant in [name for name in arguments.only.split(",") if name] or list(variants):
-        settings = merged(experiment["base"], variants[variant])
+        settings = merge_tables(experiment["base"], variants[variant])
         for seed in seeds:
             if not any((r.variant, r.seed) == (variant, seed) for r in results):
                 result = train(variant, settings, seed, experiment.get("evaluations", 10), bits, machine)
                 results.append(result)
                 with log.open("a") as file:
                     print(json.dumps(vars(result)), file=file)
-    print(table(results, list(variants)))
+    print(format_table(results, list(variants)))
 
 
 if __name__ == "__main__":

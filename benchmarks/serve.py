@@ -1,7 +1,7 @@
-"""Load on OpenAI-compatible servers, one after another in the same run: 1 client, then 8, all streaming.
+"""Throughput and latency of OpenAI-compatible servers, one after another: 1 client, then 8, all streaming.
 
-Each server is a command that has {port} in it, started here and ended here, by its process group. Tokens are what the
-servers count themselves (usage), else the pieces that they send.
+Each server is a command with {port} in it, which this script starts and stops. Tokens are counted by the servers themselves
+(`usage`), or else by the pieces that they send.
 
 python benchmarks/serve.py --model smol --server "lmcraft=lmcraft serve smol=models/smollm2 --weights int8 --port {port}" \
     --server "llama.cpp=llama-server -m smol.gguf --parallel 8 --ctx-size 16384 --port {port}"
@@ -28,27 +28,27 @@ PORT = 8765
 
 
 @dataclass
-class Run:
-    """What some clients saw."""
+class LoadResult:
+    """Measurements of concurrent clients."""
 
     tokens: int = 0
     seconds: float = 0.0
-    first: list[float] = field(default_factory=list)
-    """Seconds to the first token, of each request."""
+    first_token_seconds: list[float] = field(default_factory=list)
+    """Seconds to the first token of each request."""
 
     @property
     def rate(self) -> float:
         return self.tokens / self.seconds
 
     def p95(self) -> float:
-        ordered = sorted(self.first)
+        ordered = sorted(self.first_token_seconds)
         return ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
 
 
 @contextmanager
-def started(command: str) -> Iterator[float]:
-    """A server, for as long as the context lasts; gives the seconds until it was ready."""
-    began = time.monotonic()
+def running_server(command: str) -> Iterator[float]:
+    """Run a server for the duration of the context; yields the seconds until it was ready."""
+    start = time.monotonic()
     process = subprocess.Popen(
         shlex.split(command.replace("{port}", str(PORT))),
         stdout=subprocess.DEVNULL,
@@ -64,24 +64,26 @@ def started(command: str) -> Iterator[float]:
                 if process.poll() is not None:
                     sys.exit(f"ended before it was ready: {command}")
             time.sleep(0.02)
-        yield time.monotonic() - began
+        yield time.monotonic() - start
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
 
 
-async def ask(client: httpx2.AsyncClient, model: str, topic: str, given: argparse.Namespace, run: Run) -> None:
+async def send_request(
+    client: httpx2.AsyncClient, model: str, topic: str, arguments: argparse.Namespace, run: LoadResult
+) -> None:
     prompt = f"Write a very long story about {topic}, with many people in it and much talk. Do not stop early."
     body = {
         "model": model,
         "messages": [{"role": "user", "content": prompt}],
-        "max_tokens": given.tokens,
-        "temperature": given.temperature,
+        "max_tokens": arguments.tokens,
+        "temperature": arguments.temperature,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    began, pieces, counted = time.monotonic(), 0, 0
+    start, pieces, counted = time.monotonic(), 0, 0
     async with client.stream("POST", "/v1/chat/completions", json=body) as answer:
         if answer.status_code != 200:
             sys.exit((await answer.aread()).decode())
@@ -92,24 +94,24 @@ async def ask(client: httpx2.AsyncClient, model: str, topic: str, given: argpars
             if any(choice.get("delta", {}).get("content") for choice in part["choices"]):
                 pieces += 1
                 if pieces == 1:
-                    run.first.append(time.monotonic() - began)
+                    run.first_token_seconds.append(time.monotonic() - start)
             counted = (part.get("usage") or {}).get("completion_tokens", counted)
     run.tokens += counted or pieces
 
 
-async def load(model: str, clients: int, requests: int, given: argparse.Namespace) -> Run:
-    """`clients` at once, each with `requests` one after another."""
-    run = Run()
-    alone = httpx2.Limits(max_keepalive_connections=0)  # llama-server closes connections as they are used again
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{PORT}", timeout=600, limits=alone) as client:
+async def measure_load(model: str, clients: int, requests: int, arguments: argparse.Namespace) -> LoadResult:
+    """Run `clients` concurrently, each with `requests` one after another."""
+    run = LoadResult()
+    limits = httpx2.Limits(max_keepalive_connections=0)  # llama-server closes connections that are being reused
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{PORT}", timeout=600, limits=limits) as client:
 
-        async def one(n: int) -> None:
+        async def run_client(n: int) -> None:
             for r in range(requests):
-                await ask(client, model, TOPICS[(n + r) % len(TOPICS)], given, run)
+                await send_request(client, model, TOPICS[(n + r) % len(TOPICS)], arguments, run)
 
-        began = time.monotonic()
-        await asyncio.gather(*(one(n) for n in range(clients)))
-        run.seconds = time.monotonic() - began
+        start = time.monotonic()
+        await asyncio.gather(*(run_client(n) for n in range(clients)))
+        run.seconds = time.monotonic() - start
     return run
 
 
@@ -118,32 +120,37 @@ def main() -> None:
     parser.add_argument(
         "--server", action="append", required=True, help="NAME=COMMAND or NAME|MODEL=COMMAND, with {port} in it"
     )
-    parser.add_argument("--model", default="smol", help="the name that requests give")
+    parser.add_argument("--model", default="smol", help="model name in the requests")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--requests", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--temperature", type=float, default=0.8, help="at 0, lmcraft guesses ahead for one client alone")
+    parser.add_argument(
+        "--temperature", type=float, default=0.8, help="at 0, lmcraft speculates if there is a single client"
+    )
     parser.add_argument("--rounds", type=int, default=1)
-    given = parser.parse_args()
-    found: dict[str, list[Run]] = {}
+    arguments = parser.parse_args()
+    results: dict[str, list[LoadResult]] = {}
     ready: dict[str, float] = {}
-    for _ in range(given.rounds):
-        for said, _, command in (server.partition("=") for server in given.server):
-            name, _, model = said.partition("|")
-            model = model or given.model
-            with started(command) as seconds:
+    for _ in range(arguments.rounds):
+        for label, _, command in (server.partition("=") for server in arguments.server):
+            name, _, model = label.partition("|")
+            model = model or arguments.model
+            with running_server(command) as seconds:
                 ready[name] = min(seconds, ready.get(name, seconds))
-                asyncio.run(load(model, 2, 1, given))  # warm
-                for clients in given.clients:
-                    run = asyncio.run(load(model, clients, given.requests, given))
-                    found.setdefault(f"{name}|{clients}", []).append(run)
+                asyncio.run(measure_load(model, 2, 1, arguments))  # warm-up
+                for clients in arguments.clients:
+                    run = asyncio.run(measure_load(model, clients, arguments.requests, arguments))
+                    results.setdefault(f"{name}|{clients}", []).append(run)
     print("| server | clients | tokens/s | times one client | first token, median | p95 | ready |")
     print("|---|---|---|---|---|---|---|")
-    for key, runs in found.items():
+    for key, runs in results.items():
         name, clients = key.split("|")
-        best, one = max(runs, key=lambda run: run.rate), max(found[f"{name}|{given.clients[0]}"], key=lambda run: run.rate)
-        first = f"{statistics.median(best.first):.3f} s | {best.p95():.3f} s"
-        print(f"| {name} | {clients} | {best.rate:.1f} | {best.rate / one.rate:.2f} | {first} | {ready[name]:.1f} s |")
+        best, single = (
+            max(runs, key=lambda run: run.rate),
+            max(results[f"{name}|{arguments.clients[0]}"], key=lambda run: run.rate),
+        )
+        first = f"{statistics.median(best.first_token_seconds):.3f} s | {best.p95():.3f} s"
+        print(f"| {name} | {clients} | {best.rate:.1f} | {best.rate / single.rate:.2f} | {first} | {ready[name]:.1f} s |")
 
 
 if __name__ == "__main__":

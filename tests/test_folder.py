@@ -39,7 +39,7 @@ def test_a_folder_that_is_not_a_dataset_names_the_command_that_makes_one(tmp_pat
         DatasetFolder(tmp_path).token_manifest()
 
 
-def test_lineage_records_hashes_and_leaves_out_what_is_unknown(tmp_path: Path) -> None:
+def test_lineage_records_hashes_and_leaves_out_unknown_values(tmp_path: Path) -> None:
     folder = ModelFolder(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     write_lineage(folder, source="hf:a/b@c", license="mit")

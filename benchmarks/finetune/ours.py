@@ -1,4 +1,4 @@
-"""lmcraft's side: `lmcraft finetune` as it is; leaves the adapter that it began with for the peer."""
+"""lmcraft's side: `lmcraft finetune` with its defaults. Saves the initial adapter, from which the peer starts too."""
 
 import argparse
 import json
@@ -40,13 +40,13 @@ config = FinetuneConfig(
 run = Trainer.run
 
 
-def run_from_first(trainer: Trainer) -> Progress:
-    """Leave the first adapter, then run."""
+def save_adapter_and_run(trainer: Trainer) -> Progress:
+    """Save the initial adapter, then run."""
     trainer.snapshot(trainer.model)(arguments.adapter)
     return run(trainer)
 
 
-Trainer.run = run_from_first  # type: ignore[method-assign]
+Trainer.run = save_adapter_and_run  # type: ignore[method-assign]
 folder = finetune(config)
 rows = [row for row in read_jsonl(folder.metrics) if "loss" in row]
 times = [after["seconds"] - before["seconds"] for before, after in pairwise(rows)]

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer with PEFT's LoRA: its defaults (the batch apart), or bf16 weights without checkpointing by hand."""
+"""TRL's SFTTrainer with PEFT's LoRA: its defaults (except the batch), or --by-hand: bf16 weights, no checkpointing."""
 
 import argparse
 import json
@@ -25,7 +25,7 @@ arguments = parser.parse_args()
 
 
 class Clock(TrainerCallback):
-    """The end of each step, and its loss."""
+    """Records the end time and the loss of each step."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -45,10 +45,10 @@ model = PeftModel.from_pretrained(
     AutoModelForCausalLM.from_pretrained(arguments.model, dtype=dtype), arguments.adapter, is_trainable=True
 )
 rows = len(data)
-own = {"gradient_checkpointing": False, "per_device_train_batch_size": 8} if arguments.by_hand else {}
+overrides = {"gradient_checkpointing": False, "per_device_train_batch_size": 8} if arguments.by_hand else {}
 config = SFTConfig(
     output_dir=f"{arguments.out}-trl",
-    **{"per_device_train_batch_size": 8} | own,
+    **{"per_device_train_batch_size": 8} | overrides,
     gradient_accumulation_steps=rows // 8,
     max_length=arguments.length,
     max_steps=arguments.steps + 1,

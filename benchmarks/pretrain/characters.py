@@ -1,8 +1,8 @@
-"""Time to a validation loss on tiny-Shakespeare, beside nanoGPT's CPU recipe.
+"""Time to a validation loss on tiny-Shakespeare, compared with nanoGPT's CPU recipe.
 
-nanoGPT's published recipe (GPT-2, here transformers' own, with its optimizer settings and schedule) ends at 1.886 or so;
-lmcraft has recipes/characters for that, in as many steps as it takes, and recipes/characters/best.toml for the 1.47 that
-nanoGPT's GPU recipe reaches.
+nanoGPT's published recipe (GPT-2, here from transformers, with nanoGPT's optimizer settings and schedule) reaches about
+1.886. lmcraft runs recipes/characters until it reaches that loss, and recipes/characters/best.toml for the 1.47 of
+nanoGPT's GPU recipe.
 """
 
 import math
@@ -15,26 +15,26 @@ from tempfile import TemporaryDirectory
 import torch
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "characters"
-# Of each side of ours: the recipe, the goal, and how long the run has to be for it, where the recipe's is longer.
-GOALS: dict[str, tuple[str, float, dict[str, int]]] = {
+# lmcraft's sides: recipe, target loss, and overrides of its run length.
+TARGETS: dict[str, tuple[str, float, dict[str, int]]] = {
     "ours": ("pretrain.toml", 1.886, {"max_steps": 160, "eval_every": 80, "sample_every": 160, "save_every": 160}),
     "best": ("best.toml", 1.47, {}),
 }
 
 
 def compare(text: str, sides: list[str]) -> None:
-    """Every side in a process of its own."""
+    """Run every side in its own process."""
     for side in sides:
         print(f"\n## {side}\n", flush=True)
         subprocess.run([sys.executable, __file__, side, text], check=True)
 
 
 def nanogpt(text: str) -> None:
-    """GPT-2 of 4 blocks, 128 wide, on 12 x 64 characters a step; validates on the whole of the last tenth."""
+    """GPT-2 of 4 blocks, 128 wide, on 12 x 64 characters per step; validates on the whole last tenth."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(1337)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     letters = {c: i for i, c in enumerate(sorted(set(text)))}
     ids = torch.tensor([letters[c] for c in text])
     train, validation = ids[: int(0.9 * len(ids))], ids[int(0.9 * len(ids)) :]
@@ -57,10 +57,10 @@ def nanogpt(text: str) -> None:
 
     for step in range(2001):
         if step % 250 == 0:
-            print(f"step {step}: {validate():.4f} after {time.perf_counter() - begun:.1f} s", flush=True)
-        warm = step / 100 if step < 100 else 0.1 + 0.45 * (1 + math.cos(math.pi * (step - 100) / 1900))
+            print(f"step {step}: {validate():.4f} after {time.perf_counter() - start:.1f} s", flush=True)
+        factor = step / 100 if step < 100 else 0.1 + 0.45 * (1 + math.cos(math.pi * (step - 100) / 1900))
         for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * warm
+            group["lr"] = 1e-3 * factor
         at = torch.randint(len(train) - 65, (12, 1)) + torch.arange(64)
         loss = torch.nn.functional.cross_entropy(model(train[at]).logits.flatten(0, 1), train[at + 1].flatten())
         loss.backward()
@@ -69,17 +69,17 @@ def nanogpt(text: str) -> None:
         optimizer.zero_grad()
 
 
-def ours(text_file: str, recipe: Path, goal: float, length: dict[str, int]) -> None:
-    """A recipe as its README runs it: prepare, then pretrain; `length` is that of the run, where it is not the recipe's."""
+def ours(text_file: str, recipe: Path, target: float, length: dict[str, int]) -> None:
+    """A recipe as its README runs it: prepare, then pretrain; `length` overrides its run length."""
     from dataclasses import replace
 
     from lmcraft import PrepareConfig, PretrainConfig, prepare, pretrain
     from lmcraft.training.metrics import read_jsonl
 
     if not recipe.exists():
-        print(f"{recipe.name}: not there")
+        print(f"{recipe.name}: does not exist")
         return
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with TemporaryDirectory() as folder:
         settings = {"tokenizer_type": "characters", "split": "tail", "validation": 0.1}
         data = prepare(PrepareConfig((text_file,), out=Path(folder) / "data", **settings))
@@ -88,9 +88,9 @@ def ours(text_file: str, recipe: Path, goal: float, length: dict[str, int]) -> N
         rows = [row for row in read_jsonl(model.metrics) if "validation_loss" in row]
     for row in rows:
         print(f"step {row['step']}: {row['validation_loss']:.4f} after {row['seconds']:.1f} s of training")
-    reached = next((row for row in rows if row["validation_loss"] <= goal), None)
+    reached = next((row for row in rows if row["validation_loss"] <= target), None)
     at = f"reached at step {reached['step']}, after {reached['seconds']:.1f} s of training" if reached else "not reached"
-    print(f"{goal}: {at}; whole run, from the text to the model folder: {time.perf_counter() - begun:.1f} s")
+    print(f"{target}: {at}; whole run, from the text to the model folder: {time.perf_counter() - start:.1f} s")
 
 
 if __name__ == "__main__":
@@ -98,5 +98,5 @@ if __name__ == "__main__":
     if name == "nanogpt":
         nanogpt(Path(text).read_text(encoding="utf-8"))
     else:
-        file, goal, length = GOALS[name]
-        ours(text, RECIPES / file, goal, length)
+        file, target, length = TARGETS[name]
+        ours(text, RECIPES / file, target, length)

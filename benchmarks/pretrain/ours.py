@@ -1,4 +1,4 @@
-"""lmcraft, by the command that its users run: `lmcraft pretrain` on a dataset folder of random ids."""
+"""lmcraft's side: `lmcraft pretrain`, the command that users run, on a dataset folder of random token ids."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -8,8 +8,8 @@ from typing import Any
 from side import Clock, Task, report
 
 
-class EnoughError(Exception):
-    """The last step that counts has been logged; what follows it (validation, the model folder) is not measured."""
+class StopMeasuringError(Exception):
+    """Raised after the last measured step; the final validation and the model folder are not measured."""
 
 
 def write_random_dataset(path: Path, task: Task) -> Path:
@@ -33,27 +33,27 @@ def write_random_dataset(path: Path, task: Task) -> Path:
     return data.path
 
 
-def follow(clock: Clock, steps: int) -> None:
-    """Let the clock follow lmcraft's own loop: a step ends when its row of metrics is written."""
+def hook_training_loop(clock: Clock, steps: int) -> None:
+    """Hook the clock into lmcraft's training loop: a step ends when its row of metrics is written."""
     from lmcraft.training.metrics import Metrics
     from lmcraft.training.optimizer import Optimizer
 
     optimizer_step, log = Optimizer.step, Metrics.log
 
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-        clock.watch()
+        clock.start_optimizer()
         result = optimizer_step(self, *args, **kwargs)
-        clock.watched()
+        clock.end_optimizer()
         return result
 
-    def logged(self: Any, *args: Any, **values: Any) -> None:
+    def log_and_end_step(self: Any, *args: Any, **values: Any) -> None:
         log(self, *args, **values)
         if "loss" in values:
-            clock.tick()
+            clock.end_step()
             if len(clock.steps) == steps:
-                raise EnoughError
+                raise StopMeasuringError
 
-    Optimizer.step, Metrics.log = step, logged  # type: ignore[method-assign]
+    Optimizer.step, Metrics.log = step, log_and_end_step  # type: ignore[method-assign]
 
 
 def run(task: Task, *, compile: bool) -> None:
@@ -85,8 +85,8 @@ def run(task: Task, *, compile: bool) -> None:
             **({"compile": "on"} if compile else {}),
         )
         clock = Clock(task)
-        follow(clock, task.all_steps)
-        with suppress(EnoughError):
+        hook_training_loop(clock, task.all_steps)
+        with suppress(StopMeasuringError):
             pretrain(config)
         parameters = shape.matrices + shape.vocab_size * shape.hidden_size * (1 if shape.tied else 2)
         report(task, clock, "--compile" if compile else "defaults", parameters)

@@ -1,14 +1,14 @@
-"""litgpt's own pretraining (`litgpt.pretrain.setup`, what `litgpt pretrain` calls), with random rows for data.
+"""litgpt's own pretraining (`litgpt.pretrain.setup`, the function behind `litgpt pretrain`), on random rows.
 
 Its defaults on a CPU: torch.compile, bf16-mixed (litgpt.utils.get_default_supported_precision), AdamW, 4 rows at a time.
-By hand: bf16-true, which leaves no float32 copy of the weights, and the whole batch at once.
+By hand: bf16-true, which leaves no float32 copy of the weights, and the whole batch in one forward pass.
 """
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from side import Clock, Task, missing, report
+from side import Clock, Task, report, report_missing
 
 DEFAULT_ROWS = 4  # train.micro_batch_size of litgpt.pretrain.setup
 
@@ -22,7 +22,7 @@ def run(task: Task) -> None:
         from litgpt.data import DataModule
         from torch.utils.data import DataLoader
     except ImportError as error:
-        missing(f"litgpt: not installed ({error})")
+        report_missing(f"litgpt: not installed ({error})")
     ids, shape = task.ids(), task.shape
 
     class RandomRows(DataModule):  # type: ignore[misc]
@@ -57,7 +57,7 @@ def run(task: Task) -> None:
     count = pretraining.num_parameters
     pretraining.num_parameters = lambda model: parameters.__setitem__(0, count(model)) or parameters[0]
     clock = Clock(task)
-    clock.follow_torch()
+    clock.hook_torch_optimizers()
     with TemporaryDirectory() as folder:
         pretraining.setup(
             "benchmark",
@@ -80,5 +80,5 @@ def run(task: Task) -> None:
             logger_name="csv",
         )
     precision = "bf16-true" if task.by_hand else "bf16-mixed"
-    what = f"{precision}, compiled, {rows} rows at a time"
-    report(task, clock, what if task.by_hand else f"defaults ({what})", parameters[0])
+    setup = f"{precision}, compiled, {rows} rows at a time"
+    report(task, clock, setup if task.by_hand else f"defaults ({setup})", parameters[0])

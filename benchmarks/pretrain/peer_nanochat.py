@@ -1,14 +1,14 @@
-"""nanochat's model and optimizer, out of the user's checkout (`--nanochat DIR`), in the loop of its scripts/base_train.py.
+"""nanochat's model and optimizer, from a checkout (`--nanochat DIR`), in the loop of its scripts/base_train.py.
 
 Its defaults on a CPU: torch.compile, float32 (nanochat.common), Muon and AdamW, 32 rows at a time, windows "SSSL".
-By hand: NANOCHAT_DTYPE=bfloat16, and windows "L", which it recommends where there is no Flash Attention 3.
+By hand: NANOCHAT_DTYPE=bfloat16, and windows "L", which it recommends without Flash Attention 3.
 """
 
 import os
 import sys
 
 import torch
-from side import Clock, Task, missing, report
+from side import Clock, Task, report, report_missing
 
 DEFAULT_ROWS = 32  # --device-batch-size
 
@@ -16,7 +16,7 @@ DEFAULT_ROWS = 32  # --device-batch-size
 def run(task: Task, checkout: str) -> None:
     """Train for the task's steps, and report."""
     if not checkout:
-        missing("nanochat: no checkout (--nanochat DIR)")
+        report_missing("nanochat: no checkout (--nanochat DIR)")
     if task.by_hand and task.device == "cpu":
         os.environ["NANOCHAT_DTYPE"] = "bfloat16"
     sys.path.insert(0, checkout)
@@ -24,7 +24,7 @@ def run(task: Task, checkout: str) -> None:
         from nanochat.common import COMPUTE_DTYPE
         from nanochat.gpt import GPT, GPTConfig
     except ImportError as error:
-        missing(f"nanochat: not in {checkout} ({error})")
+        report_missing(f"nanochat: not in {checkout} ({error})")
     shape, clock = task.shape, Clock(task)
     window = "L" if task.by_hand else "SSSL"
     torch.manual_seed(42)
@@ -54,11 +54,11 @@ def run(task: Task, checkout: str) -> None:
             ids = next(micro_batches)
             loss = model(ids[:, :-1].contiguous(), ids[:, 1:].contiguous())
             (loss / (task.rows // rows)).backward()
-        clock.watch()
+        clock.start_optimizer()
         optimizer.step()
-        clock.watched()
+        clock.end_optimizer()
         model.zero_grad(set_to_none=True)
         loss.item()
-        clock.tick()
-    what = f"{str(COMPUTE_DTYPE).removeprefix('torch.')}, compiled, windows {window}, {rows} rows at a time"
-    report(task, clock, what if task.by_hand else f"defaults ({what})", parameters)
+        clock.end_step()
+    setup = f"{str(COMPUTE_DTYPE).removeprefix('torch.')}, compiled, windows {window}, {rows} rows at a time"
+    report(task, clock, setup if task.by_hand else f"defaults ({setup})", parameters)

@@ -1,11 +1,11 @@
-"""transformers' Trainer on a Qwen3, which has lmcraft's architecture: its defaults, and bf16 and torch.compile by hand."""
+"""transformers' Trainer on a Qwen3, which has lmcraft's architecture: its defaults, or by hand: bf16 and torch.compile."""
 
 from tempfile import TemporaryDirectory
 
 import torch
-from side import Clock, Task, missing, report
+from side import Clock, Task, report, report_missing
 
-DEFAULT_ROWS = 8  # per_device_train_batch_size's default; the batch is made of as many of these as the task asks for
+DEFAULT_ROWS = 8  # default of per_device_train_batch_size; gradients are accumulated up to the task's batch
 
 
 def run(task: Task) -> None:
@@ -13,7 +13,7 @@ def run(task: Task) -> None:
     try:
         from transformers import Qwen3Config, Qwen3ForCausalLM, Trainer, TrainingArguments
     except ImportError as error:
-        missing(f"transformers' Trainer: not installed ({error})")
+        report_missing(f"transformers' Trainer: not installed ({error})")
     ids, shape = task.ids(), task.shape
 
     class Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
@@ -52,7 +52,7 @@ def run(task: Task) -> None:
             )
         )
         clock = Clock(task)
-        clock.follow_torch()
+        clock.hook_torch_optimizers()
         Trainer(model, arguments, train_dataset=Rows()).train()
-        what = f"bf16, compiled, {rows} rows at a time" if task.by_hand else f"defaults (fp32, {rows} rows at a time)"
-        report(task, clock, what, sum(p.numel() for p in model.parameters()))
+        setup = f"bf16, compiled, {rows} rows at a time" if task.by_hand else f"defaults (fp32, {rows} rows at a time)"
+        report(task, clock, setup, sum(p.numel() for p in model.parameters()))

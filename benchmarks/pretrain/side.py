@@ -1,6 +1,6 @@
-"""What every side of the comparison shares: the shapes, the random text, the clock and the row that it prints.
+"""Shared by all sides of the comparison: model shapes, random token ids, the clock and the printed row.
 
-Imported in the peers' own Python too, so it needs torch alone.
+The peers' Python environments import it too, so it depends on torch only.
 """
 
 import json
@@ -18,15 +18,15 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes that all architectures here can have; their blocks and output projections then have as many weights."""
+    """Sizes that all compared architectures support, with the same number of weights in blocks and output projection."""
 
     vocab_size: int
     hidden_size: int
     layers: int
     heads: int
-    intermediate_size: int  # of a SwiGLU; nanochat's two matrices of 4 x hidden_size have as many weights
+    intermediate_size: int  # of a SwiGLU; nanochat's two matrices of 4 x hidden_size have the same number of weights
     tied: bool
-    tokens: int  # in a step, unless --tokens says otherwise
+    tokens: int  # per step, unless --tokens is given
 
     @property
     def matrices(self) -> int:
@@ -42,12 +42,12 @@ SHAPES = {
     "17M": Shape(8192, 384, 6, 6, 1024, tied=False, tokens=8192),
     "124M": Shape(50_304, 768, 12, 12, 2048, tied=True, tokens=2048),
 }
-WARMUP = 1  # steps that are not counted: the first compiles, and makes the optimizer's state
+WARMUP_STEPS = 1  # not measured: the first step compiles, and allocates the optimizer's state
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a side has to do."""
+    """The work of one side."""
 
     shape: Shape
     length: int
@@ -60,13 +60,13 @@ class Task:
 
     @property
     def rows(self) -> int:
-        """Rows of a step."""
+        """Rows per step."""
         return max(1, self.tokens // self.length)
 
     @property
     def all_steps(self) -> int:
-        """Steps to take: the warm-up and those that count."""
-        return WARMUP + self.steps
+        """All steps: warm-up and measured."""
+        return WARMUP_STEPS + self.steps
 
     def ids(self) -> torch.Tensor:
         """Random token ids for all steps, (steps * rows, length + 1)."""
@@ -75,11 +75,11 @@ class Task:
 
 
 class Clock:
-    """Times of the steps, each from the end of one to the end of the next, so that nothing in between is left out."""
+    """Durations of the steps, each from the end of the previous step, so that nothing in between is left out."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.begun, self.before = time.perf_counter(), 0.0  # seconds by the wall until the end of the first step
+        self.start, self.before = time.perf_counter(), 0.0  # wall-clock seconds until the end of the first step
         self.last = self.now()
         self.steps: list[float] = []
         self.optimizer: list[float] = []  # the optimizer's part of each
@@ -87,63 +87,63 @@ class Clock:
     def now(self) -> float:
         return now(self.task)
 
-    def tick(self) -> None:
-        """A step has ended."""
+    def end_step(self) -> None:
+        """Record the end of a step."""
         now = self.now()
-        self.before = self.before or time.perf_counter() - self.begun
+        self.before = self.before or time.perf_counter() - self.start
         self.steps.append(now - self.last)
         self.last = now
 
-    def watch(self, *_: Any) -> None:
-        """The optimizer begins."""
-        self._begun = self.now()
+    def start_optimizer(self, *_: Any) -> None:
+        """Record the start of the optimizer's step."""
+        self._optimizer_start = self.now()
 
-    def watched(self, *_: Any) -> None:
-        """The optimizer has ended."""
-        self.optimizer.append(self.now() - self._begun)
+    def end_optimizer(self, *_: Any) -> None:
+        """Record the end of the optimizer's step."""
+        self.optimizer.append(self.now() - self._optimizer_start)
 
-    def follow_torch(self) -> None:
-        """Take a step to end where the step of a torch optimizer does, whoever calls it."""
-        register_optimizer_step_pre_hook(self.watch)
-        register_optimizer_step_post_hook(lambda *_: (self.watched(), self.tick()))
+    def hook_torch_optimizers(self) -> None:
+        """Let every step end with the step of a torch optimizer, by global hooks."""
+        register_optimizer_step_pre_hook(self.start_optimizer)
+        register_optimizer_step_post_hook(lambda *_: (self.end_optimizer(), self.end_step()))
 
 
 def now(task: Task) -> float:
-    """Seconds; of the processor (a thread's share) where other work runs on the machine and --clock=processor says so."""
+    """The time in seconds; with --clock=processor, processor time per thread, for machines with other load."""
     if task.device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() if task.clock == "wall" else time.process_time() / torch.get_num_threads()
 
 
 def matmul_peak(task: Task) -> float:
-    """Operations a second of a square matrix product in bf16: the best of many, as some will be disturbed."""
+    """Floating-point operations per second of a square matrix product in bf16: the best of 30, since some are disturbed."""
     size = 1024 if task.device == "cpu" else 8192
     a, b = (torch.randn(size, size, device=task.device).to(torch.bfloat16) for _ in range(2))
     best = float("inf")
     for _ in range(30):
-        begun = now(task)
+        start = now(task)
         a @ b
-        best = min(best, now(task) - begun)
+        best = min(best, now(task) - start)
     return 2 * size**3 / best
 
 
 def peak_memory(device: str) -> int:
-    """Bytes that this process has held at most (of the GPU, on one)."""
+    """Peak memory of this process in bytes; on a GPU, of its memory."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def report(task: Task, clock: Clock, what: str, parameters: int) -> None:
-    """Print the side's row as JSON, on a line that the runner knows by its first word."""
+def report(task: Task, clock: Clock, setup: str, parameters: int) -> None:
+    """Print the side's row as JSON, on a line that begins with ROW."""
     memory = peak_memory(task.device)
-    counted = clock.steps[-task.steps :]
-    seconds = statistics.median(counted)
+    measured = clock.steps[-task.steps :]
+    seconds = statistics.median(measured)
     row = {
-        "what": what,
+        "what": setup,
         "tokens_per_second": task.rows * task.length / seconds,
         "seconds": seconds,
-        "spread": (max(counted) - min(counted)) / seconds,
+        "spread": (max(measured) - min(measured)) / seconds,
         "optimizer_seconds": statistics.median(clock.optimizer[-task.steps :]),
         "before_seconds": clock.before - seconds,
         "memory": memory,
@@ -155,8 +155,8 @@ def report(task: Task, clock: Clock, what: str, parameters: int) -> None:
     print(f"ROW {json.dumps(row)}", flush=True)
 
 
-def missing(what: str) -> None:
-    """Say that the peer is not there, and end."""
-    print(f"ROW {json.dumps({'missing': what})}", flush=True)
+def report_missing(reason: str) -> None:
+    """Print that the peer is missing, and exit."""
+    print(f"ROW {json.dumps({'missing': reason})}", flush=True)
     sys.stdout.flush()
     os._exit(0)

@@ -72,7 +72,9 @@ class LanguageModel:
         """The model with each adapter, by the adapter's name."""
         self.tokenizer: Tokenizer = tokenizer
         if draft is not None and draft.tokenizer.vocabulary != tokenizer.vocabulary:
-            raise UserError("the draft's tokenizer has other tokens than the model's: choose a draft with the same vocabulary")
+            raise UserError(
+                "the draft's tokenizer has other tokens than the model's: choose a draft with the same vocabulary"
+            )
         self.generation_config = generation_config or GenerationConfig()
         end = tokenizer.eos_token_id
         self.eos_token_ids = tuple(eos_token_ids) or (() if end is None else (end,))

@@ -173,7 +173,7 @@ def test_a_batch_is_shown_and_nothing_is_written(folder: Path, tmp_path: Path, c
 
 @pytest.fixture
 def stopped_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A way to have a run stopped by a signal after a step, as if from outside."""
+    """Returns a function that lets a signal stop a run after a step."""
     step = Trainer._step
 
     def stop_after(number: int) -> None:

@@ -1,4 +1,4 @@
-"""`lmcraft tokenizer train` and `lmcraft tokenizer inspect`, as they are typed."""
+"""`lmcraft tokenizer train` and `lmcraft tokenizer inspect`, run from the command line."""
 
 import io
 import subprocess

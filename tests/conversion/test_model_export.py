@@ -1,4 +1,4 @@
-"""`pull`, `inspect` and `export`, as a person types them."""
+"""`lmcraft pull`, `inspect` and `export`, run from the command line."""
 
 import json
 from pathlib import Path

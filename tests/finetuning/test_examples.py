@@ -1,4 +1,4 @@
-"""What rows are recognized as, in every form that people keep them in."""
+"""The formats of rows, and the examples that they become."""
 
 import csv
 import json

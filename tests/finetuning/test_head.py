@@ -1,4 +1,4 @@
-"""The head: what it reads of each text, and what its outputs stand for."""
+"""The head: the positions that it reads, and the meaning of its outputs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Adapters: what they start as, what they train, and that beside the weights and in them they are one model."""
+"""Adapters: initial values, gradients, and equality of the merged and the unmerged model."""
 
 from pathlib import Path
 from typing import Any
@@ -162,7 +162,9 @@ def test_an_adapter_computes_the_same_unmerged_and_merged(family: str, name: str
 @pytest.mark.parametrize("bits", ["int8", "int4"])
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "llama", "phi3"])
 @torch.no_grad()
-def test_an_adapter_on_a_quantized_base_computes_the_same_unmerged_and_merged(family: str, bits: Any, name: str, tmp_path: Path) -> None:
+def test_an_adapter_on_a_quantized_base_computes_the_same_unmerged_and_merged(
+    family: str, bits: Any, name: str, tmp_path: Path
+) -> None:
     method = MethodConfig(name=METHODS[name].name, rank=3, use_rslora=METHODS[name].use_rslora, base_weights=bits)
     model = tuned(base(family, tmp_path / "base", intermediate_size=64), method)
     folder = written(model, method, tmp_path / "base", tmp_path / "out")

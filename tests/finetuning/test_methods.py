@@ -1,4 +1,4 @@
-"""What each method trains, and at which rates."""
+"""The weights that each method trains, and their learning rates."""
 
 from collections.abc import Callable
 from dataclasses import replace

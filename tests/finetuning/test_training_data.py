@@ -1,4 +1,4 @@
-"""Data of a run: splits, lengths, and the kinds of examples that an objective takes."""
+"""Data of a run: splits, lengths, and the types of examples that an objective accepts."""
 
 import json
 from pathlib import Path

@@ -98,7 +98,7 @@ def test_an_adapter_equals_its_merged_model(kind: str, family: str, tmp_path: Pa
 @pytest.mark.parametrize("weights", ["float32", "int4"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_adapters_run_natively(kind: str, weights: Any, family: str, tmp_path: Path) -> None:
-    """Except adapters trained over weights of other bits: those run in PyTorch, over these weights."""
+    """Except adapters trained over weights of other bits, which run in PyTorch."""
     model = language_model(**SIZES, **FAMILIES[family])
     ids = torch.randint(0, model.tokenizer.vocab_size, (80,)).tolist()
     adapter = adapter_for(model.transformer, tmp_path / kind, 1, **KINDS[kind])

@@ -1,4 +1,4 @@
-"""Beam search finds what transformers finds."""
+"""Beam search returns the same sequences as transformers."""
 
 from pathlib import Path
 from typing import Any

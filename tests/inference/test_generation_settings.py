@@ -1,4 +1,4 @@
-"""The table of generation settings, and that every interface offers what it says."""
+"""The table of generation settings, and the interfaces that follow it."""
 
 import json
 from dataclasses import fields
@@ -31,7 +31,7 @@ def other_value(setting: Setting) -> Any:
 
 
 def values() -> dict[str, Any]:
-    """Another value for every setting; beam search, which contradicts sampling, apart."""
+    """Another value for every setting, except those of beam search, which excludes sampling."""
     return {name: other_value(setting) for name, setting in SETTINGS.items() if setting.group != "beams"}
 
 
@@ -61,7 +61,7 @@ def test_generation_config_json_keeps_every_setting(tmp_path: Path) -> None:
 
 
 def test_requests_carry_every_setting_of_a_conversation() -> None:
-    """What the chat client sends is what the server understands."""
+    """The server understands every setting that the chat client sends."""
     pytest.importorskip("fastapi")
     from lmcraft.server.http.protocol.chat import ChatRequest
 

@@ -1,4 +1,4 @@
-"""The choice of the tier, and what every runner promises."""
+"""The choice of the tier, and the contract of every runner."""
 
 from typing import Any
 

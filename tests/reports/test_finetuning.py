@@ -1,4 +1,4 @@
-"""The section of a report that shows what fine-tuning changed."""
+"""The fine-tuning section of a report."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The page and the numbers of a family."""
+"""The page and the JSON file of a scaling law."""
 
 import json
 import xml.etree.ElementTree as ET

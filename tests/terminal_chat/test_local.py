@@ -63,4 +63,4 @@ def test_a_long_conversation_drops_its_oldest_turns(
         assert 0 < answer.usage["completion_tokens"] <= 20  # fewer where the end token is drawn
         dropped_turns = answer.parent.dropped_turns
     assert 0 < dropped_turns < 8
-    assert len(conversation.messages) == 18  # what the model forgets is still there to be saved
+    assert len(conversation.messages) == 18  # dropped turns can still be saved

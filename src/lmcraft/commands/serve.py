@@ -37,7 +37,7 @@ class ServeConfig(Config):
     _: KW_ONLY
 
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0: all addresses of this machine. Clients need an API key unless it is a loopback address."""
+    """Address to listen on; 0.0.0.0: all of this machine's. Clients need an API key unless it is a loopback address."""
     port: int = 8000
     """Port to listen on; 0: a free one."""
     adapters: Annotated[dict[str, str], Parameter(negative="")] = field(default_factory=dict)
@@ -45,8 +45,8 @@ class ServeConfig(Config):
     model_root: Path | None = None
     """Folder of further models, each loaded on the first request for it."""
     engine: Literal["lmcraft", "vllm"] = "lmcraft"
-    """Engine that runs the model: lmcraft itself, or the server at --upstream (vLLM, or any other with OpenAI's endpoints), with
-    lmcraft's keys, quotas, queue and pages in front of it."""
+    """Engine that runs the model: lmcraft itself, or the server at --upstream (vLLM, or any other with OpenAI's endpoints),
+    with lmcraft's keys, quotas, queue and pages in front of it."""
     upstream: str = ""
     """Address of the other server, such as http://127.0.0.1:8001; its API key, if any, is read from LMCRAFT_UPSTREAM_KEY."""
     moderation: str = ""

@@ -120,5 +120,7 @@ def _check(expected: torch.Tensor, actual: torch.Tensor, tolerance: float, *, sa
     if not difference <= tolerance:  # also if it is NaN
         raise RunError(f"the export differs from the original: {result}; nothing was written")
     if not same_template:
-        raise RunError("the export differs from the original: its chat template renders a different text; nothing was written")
+        raise RunError(
+            "the export differs from the original: its chat template renders a different text; nothing was written"
+        )
     return f"checked: {result}"

@@ -19,7 +19,6 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.terminal import ReportProgress
 
 
-
 @torch.no_grad()
 def quantize_model(
     model: Transformer,

@@ -111,7 +111,7 @@ def _merge_settings() -> Iterator[tuple[str, Any, Any]]:
         hints = get_type_hints(cls)
         for f in fields(cls):
             assert merged.setdefault(f.name, (hints[f.name], f.default)) == (hints[f.name], f.default), (
-                f"{name}'s setting '{f.name}' has a different type or default from that of {', '.join(objectives_with(f.name))}"
+                f"{name}'s setting '{f.name}' has another type or default than in {', '.join(objectives_with(f.name))}"
             )
             owners.setdefault(f.name, {}).setdefault(f.metadata["help"], []).append(name)
     for name, (hint, default) in merged.items():

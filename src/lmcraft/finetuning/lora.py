@@ -35,7 +35,9 @@ def add_adapters(model: Transformer, method: MethodConfig) -> None:
             f"method.target_modules={unknown[0]} is not a matrix of this model: use {', '.join(sorted(last_names))}, "
             f"or {ALL_LINEAR}"
         )
-    selected = [name for name in linear if ALL_LINEAR in targets or _last_part(name) in targets]  # in order, for the random numbers
+    selected = [
+        name for name in linear if ALL_LINEAR in targets or _last_part(name) in targets
+    ]  # in order, for the random numbers
     for hf_name, ours in family_for(model.config).stacks(model.config):
         names = [name.removesuffix(".weight") for name in ours]
         if 0 < len(set(selected).intersection(names)) < len(names):

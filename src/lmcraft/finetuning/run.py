@@ -177,7 +177,9 @@ class FinetuneRun:
     def _load_teacher(self, address: str, machine: Machine) -> FrozenModel:
         with open_model(address) as source:
             if source.tokenizer.vocabulary != self.tokenizer.vocabulary:
-                raise UserError(f"teacher={address} has a different vocabulary from the model's: use a model of the same family")
+                raise UserError(
+                    f"teacher={address} has a different vocabulary from the model's: use a model of the same family"
+                )
             teacher = build_model(source.checkpoint, dtype=machine.dtype, device=machine.device).requires_grad_(False)
         teacher.use_attention(self.config.attention)
         return frozen_model(teacher)

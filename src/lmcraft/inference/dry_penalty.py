@@ -116,7 +116,7 @@ def dry_penalties(tokens_W: Ids, config: GenerationConfig, breakers: SequenceBre
 
 
 def repetitions(tokens_W: Ids) -> tuple[Ids, Ids]:
-    """The positions before the last one where the last token occurs, and the number of tokens up to each that equal the text's end."""
+    """The positions before the last one where the last token occurs, and the length of each match with the text's end."""
     last = len(tokens_W) - 1
     ends = np.flatnonzero(tokens_W[:last] == tokens_W[last])
     lengths = np.ones_like(ends)

@@ -188,7 +188,9 @@ class Engine:
         config = GenerationConfig(max_new_tokens=1)
         sequence = self.prepare(Request(prompt_ids=tuple(ids), config=config, adapter=adapter))
         if not self.pool.allocate(sequence.block_table, len(ids)):
-            raise UserError(f"a text of {len(ids)} tokens does not fit into the cache next to the running requests: wait for them to finish")
+            raise UserError(
+                f"a text of {len(ids)} tokens does not fit into the cache next to the running requests: try again later"
+            )
         try:
             return self.runner.all_logits(sequence.block_table, ids, adapter)
         finally:

@@ -1,4 +1,4 @@
-"""Chooses the number of threads of a decode step by measurement: on a busy machine, two threads can be far slower than one."""
+"""Chooses the number of threads of a decode step by measurement: on a busy core, two are far slower than one."""
 
 import time
 from collections.abc import Iterator

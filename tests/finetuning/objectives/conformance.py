@@ -43,7 +43,7 @@ class ObjectiveConformance:
     rows: list[dict[str, Any]]
     """The data file."""
     eval_every = 2
-    """In the test of a stop after step 2, which leaves an evaluation that is due to the resumed run."""
+    """Evaluation interval of the test that stops after step 2 and leaves a due evaluation to the resumed run."""
 
     def settings(self, folder: Path) -> dict[str, Any]:
         """The objective's settings; `folder` is for files that they name."""

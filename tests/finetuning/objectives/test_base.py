@@ -7,7 +7,14 @@ import pytest
 
 from lmcraft.data.loader import IGNORE_INDEX, Batch
 from lmcraft.errors import UserError
-from lmcraft.finetuning.objectives.base import Bounds, FinetuneObjective, count_rows, count_targets, setting, with_example_number
+from lmcraft.finetuning.objectives.base import (
+    Bounds,
+    FinetuneObjective,
+    count_rows,
+    count_targets,
+    setting,
+    with_example_number,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ def tensor_batch() -> TensorBatch:
 
 
 def log_probs(model: Transformer, batch: TensorBatch, temperature: float = 1.0) -> Tensor:
-    """Of the learned positions, (N, V)."""
+    """Log-probabilities at the learned positions, (N, V)."""
     logits = model(batch.input_ids, document_ids=batch.document_ids)[batch.targets != -100]
     return (logits.double() / temperature).log_softmax(-1)
 

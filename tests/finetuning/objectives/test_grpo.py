@@ -1,4 +1,4 @@
-"""GRPO: answers with higher rewards become more likely, and the starting model holds back."""
+"""GRPO: answers with higher rewards become more likely, and the KL penalty holds the model back."""
 
 from pathlib import Path
 from typing import Any

@@ -16,7 +16,7 @@ MEANS = ((-1.0, -2.0), (-1.5, -0.1))  # log-probability per token
 
 
 def orpo_loss(chosen: float, rejected: float, weight: float) -> float:
-    """From mean log-probabilities."""
+    """The loss of a pair, from mean log-probabilities."""
     odds = [exp(mean) / (1 - exp(mean)) for mean in (chosen, rejected)]
     ratio = odds[0] / odds[1]
     return -chosen - weight * log(ratio / (1 + ratio))

@@ -1,4 +1,4 @@
-"""What objectives on pairs share: terms are rows, rows without targets do not count, and the accuracy."""
+"""Objectives on pairs: terms are rows, rows without targets do not count, and the accuracy."""
 
 import pytest
 import torch

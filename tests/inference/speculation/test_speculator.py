@@ -1,4 +1,4 @@
-"""Speculation saves steps and changes no text; proposals are as long as pays."""
+"""Speculation saves steps and changes no text; the number of proposals maximizes speed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -85,7 +85,9 @@ class NativeDecoder:
         self._library.lmcraft_step.argtypes = [c_void_p, c_void_p, c_int32, c_int32]
         self._library.lmcraft_close.argtypes = [c_void_p]
         self._packer = ModelPacker(weights)  # owns the memory that the layout points to
-        self._logits = torch.empty(MAX_ROWS_PER_STEP, model.config.vocab_size)  # reused, because the operating system clears new memory
+        self._logits = torch.empty(
+            MAX_ROWS_PER_STEP, model.config.vocab_size
+        )  # reused, because the operating system clears new memory
         self.adapters = {"": None, **self._packer.pack_adapters(adapters or {})}
         """The supported ones, and "" for none."""
         self._handle = self._library.lmcraft_open(ctypes.byref(self._packer.pack_model(model, pool, max_threads)))

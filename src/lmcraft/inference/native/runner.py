@@ -111,7 +111,9 @@ def _decode_rows(work: Work) -> list[DecodeRow]:
     rows = []
     for sequence, ids in work:
         blocks = torch.tensor(sequence.block_table.blocks, dtype=torch.int32)
-        needs_logits = len(sequence.tokens) - sequence.num_computed <= len(ids)  # false while a preempted sequence catches up
+        needs_logits = len(sequence.tokens) - sequence.num_computed <= len(
+            ids
+        )  # false while a preempted sequence catches up
         adapter, first = sequence.request.adapter, sequence.num_computed
         rows += [DecodeRow(i, first + n, blocks, needs_logits, adapter) for n, i in enumerate(ids)]
     return rows

@@ -1,4 +1,4 @@
-"""Draft-model speculation: a smaller model with the same vocabulary proposes tokens (speculative decoding, arXiv 2211.17192).
+"""Draft-model speculation: a smaller model with the same vocabulary proposes tokens (arXiv 2211.17192).
 
 Unlike the paper's rejection sampling, a proposal is accepted where the model's own sample is the same token. The draft
 samples with the same random numbers, so the two often agree. The text is exactly that of the model alone, at every
