@@ -95,7 +95,7 @@ def choose_device(device: str) -> str:
 def matmul_speed(device: str) -> MatmulSpeed:
     """The best speed of several products; measured once per process and, for a CPU, once per machine (`_cache_file`).
 
-    A GPU is measured anew in each process: that is quick, and its clocks and partitions change. So is a busy CPU.
+    A GPU is measured again in each process: this is quick, and its clocks and partitions change. So is a busy CPU.
     """
     if device != "cpu":
         return _measure_matmul_speed(device)

@@ -33,7 +33,7 @@ CONVERSATIONS: dict[str, dict[str, Any]] = {
 }
 PREFERENCES: dict[str, dict[str, Any]] = {
     "text": {"prompt": "Hi", "chosen": "Hello", "rejected": "No"},
-    "messages beside a prompt": {"prompt": [QUESTION], "chosen": [ANSWER], "rejected": [message("assistant", "No")]},
+    "messages next to a prompt": {"prompt": [QUESTION], "chosen": [ANSWER], "rejected": [message("assistant", "No")]},
     "messages with the prompt": {"chosen": [QUESTION, ANSWER], "rejected": [QUESTION, message("assistant", "No")]},
     "one message": {"messages": [QUESTION], "chosen": ANSWER, "rejected": message("assistant", "No")},
     "sharegpt": {

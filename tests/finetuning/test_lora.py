@@ -62,7 +62,7 @@ def written(model: Transformer, method: MethodConfig, folder: Path, out: Path) -
     return out
 
 
-def beside(folder: Path) -> Transformer:
+def open_unmerged(folder: Path) -> Transformer:
     with open_model(folder) as source:
         return open_tuned(source, torch.float32, torch.device("cpu")).eval()
 
@@ -153,7 +153,7 @@ def test_an_adapter_computes_the_same_unmerged_and_merged(family: str, name: str
     assert not (folder / "config.json").exists()
     expected = model(IDS)
     assert (expected - LanguageModel.load(tmp_path / "base", tier="eager").transformer(IDS)).abs().max() > 0.1
-    torch.testing.assert_close(beside(folder)(IDS), expected, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(open_unmerged(folder)(IDS), expected, atol=1e-6, rtol=1e-6)
     merged = LanguageModel.load(folder, tier="eager")
     torch.testing.assert_close(merged.transformer(IDS), expected, atol=2e-4, rtol=1e-4)
 
@@ -168,7 +168,7 @@ def test_an_adapter_on_a_quantized_base_computes_the_same_unmerged_and_merged(
     method = MethodConfig(name=METHODS[name].name, rank=3, use_rslora=METHODS[name].use_rslora, base_weights=bits)
     model = tuned(base(family, tmp_path / "base", intermediate_size=64), method)
     folder = written(model, method, tmp_path / "base", tmp_path / "out")
-    torch.testing.assert_close(beside(folder)(IDS), model(IDS), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(open_unmerged(folder)(IDS), model(IDS), atol=1e-6, rtol=1e-6)
     merged = LanguageModel.load(folder, tier="eager")
     torch.testing.assert_close(merged.transformer(IDS), model(IDS), atol=5e-4, rtol=1e-3)
 
@@ -180,7 +180,7 @@ def test_an_adapter_of_some_matrices_is_saved_and_loaded(tmp_path: Path) -> None
         model = tuned(base(family, tmp_path / family), method)
         folder = written(model, method, tmp_path / family, tmp_path / f"{family}-out")
         assert len(read_adapter(folder).modules) == 2
-        torch.testing.assert_close(beside(folder)(IDS), model(IDS), atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(open_unmerged(folder)(IDS), model(IDS), atol=1e-6, rtol=1e-6)
 
 
 def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
@@ -188,4 +188,4 @@ def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
     folder = written(model, METHODS["lora"], tmp_path / "base", tmp_path / "out")
     base("llama", tmp_path / "base", hidden_size=48)
     with pytest.raises(UserError, match="do not belong together"):
-        beside(folder)
+        open_unmerged(folder)

@@ -84,12 +84,12 @@ def test_an_adapter_equals_its_merged_model(kind: str, family: str, tmp_path: Pa
     ids = torch.randint(0, model.tokenizer.vocab_size, (2, 30))
     before = model.transformer(ids)
     adapter = adapter_for(model.transformer, tmp_path / kind, 1, **KINDS[kind])
-    beside = with_adapter(model.transformer, adapter)
+    unmerged = with_adapter(model.transformer, adapter)
     expected = merged(model, adapter, tmp_path)(ids)
     assert not torch.allclose(expected, before, atol=0.1)
-    torch.testing.assert_close(beside(ids), expected, atol=2e-4, rtol=1e-4)
+    torch.testing.assert_close(unmerged(ids), expected, atol=2e-4, rtol=1e-4)
     assert torch.equal(model.transformer(ids), before)
-    assert beside.embed_tokens.weight.data_ptr() == model.transformer.embed_tokens.weight.data_ptr()
+    assert unmerged.embed_tokens.weight.data_ptr() == model.transformer.embed_tokens.weight.data_ptr()
     assert all(parameter.requires_grad for parameter in model.transformer.parameters())
 
 
@@ -102,17 +102,17 @@ def test_adapters_run_natively(kind: str, weights: Any, family: str, tmp_path: P
     model = language_model(**SIZES, **FAMILIES[family])
     ids = torch.randint(0, model.tokenizer.vocab_size, (80,)).tolist()
     adapter = adapter_for(model.transformer, tmp_path / kind, 1, **KINDS[kind])
-    beside = {"a": with_adapter(model.transformer, adapter)}
-    engine = Engine(model.transformer, tier="native", weights=weights, adapters=beside)
+    adapters = {"a": with_adapter(model.transformer, adapter)}
+    engine = Engine(model.transformer, tier="native", weights=weights, adapters=adapters)
     assert engine.runner.can_verify("a") == (kind != "int4" or weights == "int4")
     actual = engine.score(ids, "a")
-    if weights == "int4" and kind != "int4":  # the rounding of inputs alone: those of a base in 4 bits from the beginning
+    if weights == "int4" and kind != "int4":  # compare with 4-bit base weights, so that only inputs are rounded
         for module in model.transformer.modules():
             if isinstance(module, Linear) and module is not model.transformer.lm_head:
                 module.weight.data = quantize_groups(module.weight.data).dequantize()
-        beside["a"] = with_adapter(model.transformer, adapter)
+        adapters["a"] = with_adapter(model.transformer, adapter)
     with torch.inference_mode():
-        expected = beside["a"](torch.tensor([ids]))[0]
+        expected = adapters["a"](torch.tensor([ids]))[0]
     if not engine.runner.can_verify("a") or weights == "float32":
         torch.testing.assert_close(actual, expected, atol=2e-4, rtol=1e-4)
     else:
@@ -185,8 +185,8 @@ def test_speculation_changes_no_text_with_an_adapter(tmp_path: Path) -> None:
     adapters = {"a": with_adapter(network, adapter_for(network, tmp_path / "a", 1))}
     requests = [request_for(40, name, max_new_tokens=100) for name in ("a", "")]
     plain = [texts(Engine(network, tier="native", prompt_lookup=False, adapters=adapters), [one]) for one in requests]
-    guessing = Engine(network, tier="native", draft=network, adapters=adapters)
-    assert [texts(guessing, [one]) for one in requests] == plain
+    speculative = Engine(network, tier="native", draft=network, adapters=adapters)
+    assert [texts(speculative, [one]) for one in requests] == plain
 
 
 @pytest.mark.parametrize("tier", TIERS)

@@ -1,4 +1,4 @@
-"""`lmcraft quickstart`: the whole pipeline in a few minutes, by default on Python's standard library."""
+"""`lmcraft quickstart`: the whole pipeline in a few minutes, by default on the source of Python's standard library."""
 
 import os
 import shutil

@@ -134,7 +134,7 @@ class ExampleEncoder:
     # Examples for a row
 
     def answers(self, conversation: Conversation) -> TokenizedExample:
-        """A conversation whose every answer is trained."""
+        """A conversation with all of its answers trained."""
         tokens = self.conversation(conversation)
         return TokenizedExample(tokens.ids[:-1], tokens.targets()[:-1])  # the last token has nothing to predict
 

@@ -28,7 +28,7 @@ Pooling = Literal["last", "mean"]
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels that the outputs of a classifier's head stand for; a reward model has none."""
+    """The labels of the outputs of a classifier's head; a reward model has none."""
 
     names: tuple[str, ...] = ()
     multi_label: bool = False

@@ -72,7 +72,7 @@ class Classifier:
         return [self.choose_label(probabilities) for probabilities in self.probabilities(texts)]
 
     def choose_label(self, probabilities: dict[str, float]) -> str:
-        """The label, or the labels joined by ", ", that the probabilities of one text stand for."""
+        """The label that the probabilities of one text select, or the labels joined by ", "."""
         if self.labels.multi_label:
             return ", ".join(label for label, probability in probabilities.items() if probability > 0.5)
         return max(probabilities, key=lambda label: probabilities[label])

@@ -80,7 +80,7 @@ class BlockPool:
         return 1 - self.num_free_blocks / self.num_blocks
 
     def allocate(self, table: BlockTable, num_tokens: int) -> bool:
-        """Extend a table to hold `num_tokens` in total; if there are too few free blocks, change nothing, return False."""
+        """Extend a table to hold `num_tokens` in total; with too few free blocks, change nothing and return False."""
         missing = -(-num_tokens // self.block_tokens) - len(table.blocks)
         if missing > self.num_free_blocks:
             return False

@@ -153,7 +153,7 @@ def generation_config_json(config: GenerationConfig, token_ids: Mapping[str, int
     """The contents of generation_config.json, which transformers and vLLM read too.
 
     Defaults are left out (vLLM would take max_new_tokens as a limit on every request), and so is the seed. Settings that
-    Hugging Face has no name for (presence and frequency penalty, bias, DRY, top_n_sigma) are read by lmcraft alone.
+    Hugging Face has no name for (presence and frequency penalty, bias, DRY, top_n_sigma) are read by lmcraft only.
     """
     values = {name: getattr(config, name) for name in SETTINGS if name != "seed"}
     values = {name: value for name, value in values.items() if value != SETTINGS[name].default}

@@ -20,7 +20,7 @@ from lmcraft.inference.request import SequenceState
 from lmcraft.model.quantized_matrix import QuantizedMatrix
 from lmcraft.model.transformer import Transformer
 
-MAX_CACHE_BYTES = 4 * 2**30  # of keys and values, unless one context alone needs more
+MAX_CACHE_BYTES = 4 * 2**30  # of keys and values, unless a single context needs more
 DEFAULT_CACHE_TOKENS = 32_768
 
 Tier = Literal["auto", "native", "eager"]
@@ -46,7 +46,7 @@ class Runner(Protocol):
         ...
 
     def can_verify(self, adapter: str) -> bool:
-        """Whether a decode step computes several tokens of a sequence at once, so that proposals save steps."""
+        """Whether a decode step computes several tokens of a sequence together, so that proposals save steps."""
         ...
 
     def step_seconds(self, num_rows: int) -> float:

@@ -190,7 +190,7 @@ inline Floats add_products(const uint16_t* a, const uint16_t* b, Floats s) {
 }
 
 // W rows of weights, float32 or bfloat16, with R rows of activations of the same type: out[weight row + ROWS_PER_TILE * r].
-// One row of weights after another: reading several streams at once costs more than the arithmetic that it saves.
+// One row of weights after another: reading several streams in parallel costs more than the arithmetic that it saves.
 template <int R, int W, typename N>
 inline void multiply_dense(const N* w, const N* x, int columns, float* out) {
   Floats v[FLOATS_PER_VECTOR]{};
