@@ -22,8 +22,9 @@ C = TypeVar("C", bound="Config")
 def command_config(cls: type[C]) -> type[C]:
     """Class decorator above `@dataclass` for the configuration of a command.
 
-    Flags have the names of the fields, without a prefix, and positional fields (those before `_: KW_ONLY`) come first. A dataclass puts
-    inherited fields before its own, and cyclopts accepts no positional argument after a field that needs a flag.
+    Flags have the names of the fields, without a prefix, and positional fields (those before `_: KW_ONLY`) come first. A
+    dataclass puts inherited fields before its own, and cyclopts accepts no positional argument after a field that needs a
+    flag.
     """
     all_fields: dict[str, Field[Any]] = cls.__dict__["__dataclass_fields__"]
     ordered = sorted(all_fields.items(), key=lambda item: item[1].kw_only is True)
