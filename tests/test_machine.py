@@ -179,5 +179,5 @@ def test_free_memory_honors_control_groups(tmp_path: Path) -> None:
         (folder / "memory.stat").write_text("anon 400000\ninactive_file 300000\n")
     membership = tmp_path / "cgroup"
     membership.write_text("0::/outer/inner\n")
-    assert machine._free_in_groups(tmp_path, membership) == [600_000]
-    assert machine._free_in_groups(tmp_path, tmp_path / "missing") == []
+    assert machine._free_in_control_groups(tmp_path, membership) == [600_000]
+    assert machine._free_in_control_groups(tmp_path, tmp_path / "missing") == []
