@@ -44,7 +44,7 @@ def test_a_body_that_is_not_json(server: Server) -> None:
             server.url + "/v1/chat/completions", content=content, headers={"content-type": "application/json"}
         )
         assert response.status_code in (400, 422) and response.json()["error"]["message"]
-    assert httpx.get(server.url + "/v1/nothing").json()["error"]["message"].startswith("there is no such address")
+    assert httpx.get(server.url + "/v1/nothing").json()["error"]["message"].startswith("there is no such endpoint")
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_editing_an_answer_keeps_the_old_version(page: Any, then_continue: bool)
     page.click(f'{LAST} [data-act="edit"]')
     page.fill(".editor textarea", "as I would say it")
     page.get_by_role("button", name="Save and continue" if then_continue else "Save", exact=True).click()
-    count = 3 if then_continue else 2  # the edited version stays beside its continuation
+    count = 3 if then_continue else 2  # the edited version stays next to its continuation
     expect(version_label(page, LAST)).to_have_text(f"{count}/{count}")
     wait_until_idle(page)
     expect(page.locator(f"{LAST} .body")).to_contain_text("as I would say it")

@@ -1,4 +1,4 @@
-"""The settings panel: a control for each setting that the server describes, and what it sends."""
+"""The settings panel: a control for each setting, and the request fields it sends."""
 
 import json
 from collections.abc import Iterator

@@ -47,7 +47,7 @@ class TokenStream:
         self.last_token_time = 0.0
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, list[Token]]]:
-        """The next tokens of one of the sequences; leaving the loop early cancels all of them."""
+        """Yield sequence numbers with their new tokens. Leaving the loop early cancels all sequences."""
         try:
             while not isinstance(item := await self._items.get(), _End):
                 for numbered_tokens in item.items():

@@ -13,7 +13,7 @@ from lmcraft.errors import UserError
 from lmcraft.server.errors import ApiError
 
 MAX_VALUE_CHARS = 60  # of a value quoted in an error message
-STATUS_MESSAGES = {404: "there is no such address; see /openapi.json", 405: "wrong HTTP method; see /openapi.json"}
+STATUS_MESSAGES = {404: "there is no such endpoint; see /openapi.json", 405: "wrong HTTP method; see /openapi.json"}
 
 
 def install(app: FastAPI) -> None:

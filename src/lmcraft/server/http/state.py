@@ -80,7 +80,7 @@ class Generation:
             raise
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, list[Token]]]:
-        """The next tokens of one of the sequences, with the sequence's number."""
+        """Yield sequence numbers with their new tokens, and count the tokens."""
         assert self._stream is not None, "start the generation first"
         async for n, tokens in self._stream:
             self.generated_tokens += len(tokens)

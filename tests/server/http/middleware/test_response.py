@@ -40,7 +40,7 @@ def test_a_client_that_does_not_read_is_dropped() -> None:
         for _ in range(3):
             try:
                 await send({"type": "http.response.body", "body": b"x", "more_body": True})
-            except ConnectionError as error:  # further messages fail at once
+            except ConnectionError as error:  # further messages fail immediately
                 failures.append(error)
         raise RuntimeError("an exception after the disconnect is not an error")
 

@@ -60,7 +60,7 @@ def preflight_headers(headers: Headers) -> dict[str, str]:
         "access-control-max-age": str(PREFLIGHT_MAX_AGE_SECONDS),
     }
     requested = headers.get("access-control-request-headers", "")
-    if HEADER_NAMES_PATTERN.fullmatch(requested):  # OpenAI's clients send many headers of their own
+    if HEADER_NAMES_PATTERN.fullmatch(requested):  # OpenAI's clients send many custom headers
         response["access-control-allow-headers"] = requested
     return response
 

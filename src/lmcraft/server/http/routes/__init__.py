@@ -1,9 +1,9 @@
-"""The endpoints, one file per family, named after its address.
+"""The endpoints, one file per family, named after its path.
 
-| file | addresses |
+| file | endpoints |
 |---|---|
 | `chat.py`, `completions.py`, `responses.py` | OpenAI's endpoints that generate text |
-| `embeddings.py`, `classify.py`, `moderations.py`, `tokenize.py` | endpoints that read text |
+| `embeddings.py`, `classify.py`, `moderations.py`, `tokenize.py` | endpoints that only read text |
 | `models.py`, `status.py` | the served models; /api/info, health and metrics |
 | `conversations.py` | /api/...: the chat page's conversations, ratings and preferences |
 | `gateway.py` | the endpoints that forward to an upstream engine |

@@ -29,12 +29,14 @@ async def classify(body: ClassifyRequest, request: Request) -> dict[str, Any]:
     texts = [body.input] if isinstance(body.input, str) else body.input
     if served.kind == "classifier":
         if body.labels is not None:
-            raise ApiError(400, f"'{served.name}' has labels of its own; leave labels out", param="labels")
+            raise ApiError(400, f"'{served.name}' is a classifier with fixed labels; leave labels out", param="labels")
         probabilities, token_count = await classify_with_head(request, served, texts)
         labels = [served.classifier.choose_label(by_label) for by_label in probabilities]
     else:
         if body.labels is None:
-            raise ApiError(400, f"'{served.name}' has no labels of its own; give them in labels", param="labels")
+            raise ApiError(
+                400, f"'{served.name}' is not a classifier, so the request must list the labels; set labels", param="labels"
+            )
         probabilities, token_count = await _classify_with_answers(request, served, texts, body)
         labels = [max(by_label, key=lambda label: by_label[label]) for by_label in probabilities]
     data = [
@@ -52,7 +54,7 @@ async def classify(body: ClassifyRequest, request: Request) -> dict[str, Any]:
 
 
 async def classify_with_head(request: Request, served: ServedModel, texts: Sequence[str]) -> tuple[list[Probabilities], int]:
-    """The probability of each label for each text by the classifier's head, and the number of tokens.
+    """The label probabilities of each text from the classifier's head, and the number of tokens.
 
     Raises:
         ApiError: the model has no classification head.

@@ -17,7 +17,7 @@ MULTI_LABEL_THRESHOLD = 0.5
 
 @router.post("/v1/moderations")
 async def moderations(body: ModerationRequest, request: Request) -> dict[str, Any]:
-    """Whether texts are harmful: every label of the classifier but the harmless ones is a category."""
+    """Whether texts are harmful. Each of the classifier's labels, except the harmless ones, is a category."""
     state = server_state(request)
     if not (name := body.model or state.moderator):
         message = "this server has no moderation model; start it with --moderation FOLDER"

@@ -12,7 +12,7 @@ from lmcraft.server.http.state import server_state
 
 router = APIRouter()
 public_router = APIRouter()
-"""Addresses that need no API key."""
+"""Endpoints that need no API key."""
 
 
 @public_router.get("/api/info")

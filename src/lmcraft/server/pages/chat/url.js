@@ -10,6 +10,6 @@ export function writeConversationId(id) {
   const current = readConversationId();
   if (current === id) return;
   const url = id === null ? location.pathname : `${HASH_PREFIX}${encodeURIComponent(id)}`;
-  // An empty new chat gets no history entry of its own.
+  // An empty new chat gets no history entry.
   history[current === null ? "replaceState" : "pushState"](null, "", url);
 }
