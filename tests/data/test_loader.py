@@ -51,7 +51,7 @@ def test_samples_do_not_depend_on_batches_or_workers(split: TokenSplit) -> None:
 
 
 def test_document_ids_rise_where_a_document_begins(split: TokenSplit) -> None:
-    end = split.slice(0, len(split))[-1]  # a split ends with the token that every document ends with
+    end = split.slice(0, len(split))[-1]  # the end-of-document token
     for sample in list(TokenDataset(split, 32).ordered())[:-1]:
         rises = np.flatnonzero(np.diff(sample.document_ids)) + 1
         ends = np.flatnonzero(sample.input_ids[:-1] == end) + 1

@@ -95,7 +95,7 @@ def test_new_documents_do_not_move_old_ones(tmp_path: Path) -> None:
     ("texts", "options", "words"),
     [
         (["one"], {"validation": 0.1}, "--document-chars 4000"),
-        ([], {"validation": 0.1}, "hold no text"),
+        ([], {"validation": 0.1}, "contain no text"),
         (["one"], {"validation": 1}, "validation 1"),
     ],
 )

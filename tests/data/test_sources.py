@@ -28,7 +28,7 @@ def texts_of(*sources: Path | str, **settings: Any) -> list[str]:
 def test_pieces_add_up_to_the_file_and_know_their_line(text: str, size: int, block: int) -> None:
     text = text.removeprefix("\ufeff").replace("\0", "")
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(formats, "BLOCK_BYTES", block)  # so that blocks end within characters and within line ends
+        patch.setattr(formats, "BLOCK_BYTES", block)  # so that blocks end inside characters and line endings
         path = Path(folder, "a.txt")
         path.write_bytes(text.encode())
         documents = list(read_documents([str(path)], document_chars=size))
@@ -105,7 +105,7 @@ def test_include_and_exclude_match_names_and_paths(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("absent.txt", None, "contains no text files"),
-        ("a.pdf", b"%PDF\0", "is not text"),
+        ("a.pdf", b"%PDF\0", "is not UTF-8 text"),
         ("a.txt.gz", gzip.compress(b"x" * 1000)[:-10], "cannot be read"),
         ("a.txt.gz", b"not compressed", "cannot be read"),
         ("a.txt.zst", b"not compressed", "damaged"),

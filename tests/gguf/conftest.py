@@ -10,7 +10,7 @@ from lmcraft.gguf.container import GGUFFile
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], GGUFFile]:
-    """A fresh look at one file of each architecture."""
+    """One file of each architecture, opened anew."""
     pytest.importorskip("gguf")
     from tests.gguf.test_models import original, written  # needs transformers
 

@@ -31,7 +31,7 @@ def test_every_pre_tokenizer_round_trips(pre_tokenizer: Any) -> None:
     assert back.to_json()["model"]["ignore_merges"] == pre_tokenizer.ignore_merges
 
 
-def test_the_librarys_own_steps_have_names() -> None:
+def test_pre_tokenizers_of_the_library_map_to_llama_cpp_names() -> None:
     tokenizer = train_bpe(TRAINING, vocab_size=400)
     hf = HFTokenizer.from_str(tokenizer._hf.to_str())
     hf.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

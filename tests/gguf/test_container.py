@@ -1,4 +1,4 @@
-"""The container: its contents, and that everything in it is checked before it is used."""
+"""The container: its contents, and checks of every value before use."""
 
 import struct
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_versions_2_and_3_and_alignment(version: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind.name for kind in TYPES.values()])
-def test_tensors_are_those_of_the_package(kind: str, tmp_path: Path) -> None:
+def test_tensors_match_the_gguf_package(kind: str, tmp_path: Path) -> None:
     number = gguf.GGMLQuantizationType[kind]
     block, size = gguf.GGML_QUANT_SIZES[number]
     assert (TYPES[number.value].block, TYPES[number.value].size) == (block, size)
@@ -123,7 +123,7 @@ NESTED = ARRAY + struct.pack("<IQ", 9, 1) * 5 + struct.pack("<IQ", 0, 0)
         (container([("a", NESTED)]), "nested more than 4 deep"),
         (container({"general.alignment": value("u32", 33)}), "33 is not a power of two"),
         (container({"general.alignment": value("u32", 0)}), "0 is not a power of two"),
-        (container({"general.alignment": value("u32", 2**31)}), "2147483648 is outside"),
+        (container({"general.alignment": value("u32", 2**31)}), "2147483648 is not between"),
         (container({"general.alignment": value("text", "32")}), "'32' is not a whole number"),
         (container({}, [tensor("a", [1]), tensor("a", [1])], bytes(32)), "tensor 'a' appears twice"),
         (container({}, [tensor("a", [])], bytes(64)), "0 dimensions"),
@@ -138,7 +138,7 @@ NESTED = ARRAY + struct.pack("<IQ", 9, 1) * 5 + struct.pack("<IQ", 0, 0)
         (container({}, [tensor("a", [256], 99)], bytes(640)), "'a' is of type number 99"),
     ],
 )
-def test_damaged_files_are_one_sentence(content: bytes, message: str, tmp_path: Path) -> None:
+def test_damaged_files_are_errors(content: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message) as error:
         GGUFFile(file(tmp_path, content))
     assert "made.gguf" in str(error.value) and "\n" not in str(error.value)
@@ -153,7 +153,7 @@ def test_every_truncation_is_detected(tmp_path: Path) -> None:
             GGUFFile(file(tmp_path, whole[:length]))
 
 
-def test_missing_files_tensors_and_slices(tmp_path: Path) -> None:
+def test_missing_files_tensors_and_slices_are_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no file"):
         GGUFFile(tmp_path / "none.gguf")
     with pytest.raises(UserError, match="cannot be read as GGUF"):

@@ -10,7 +10,7 @@ from tests.gguf.test_models import original, written
 from tests.inference.helpers import tokenizer
 
 
-def test_without_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_gguf_package_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = written(original("llama"), tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "gguf", None)
     with pytest.raises(UserError, match=r"pip install 'lmcraft\[gguf\]'"):

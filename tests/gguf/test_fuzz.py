@@ -1,4 +1,4 @@
-"""Fuzzing: reading any damaged file succeeds or fails with one sentence, quickly and in little memory."""
+"""Fuzzing: reading any damaged file succeeds or fails with a UserError, quickly and in little memory."""
 
 import os
 import struct
@@ -104,7 +104,7 @@ def test_valid_files_can_be_read(name: str, tmp_path: Path) -> None:
 
 
 def offsets(content: bytes) -> st.SearchStrategy[int]:
-    """Mostly offsets in the header, where numbers decide what is read."""
+    """Mostly offsets in the header, whose numbers control the reading."""
     end = len(content) - 1
     head = min(content.rfind(b".weight") + 64, end) if b".weight" in content else end
     return st.one_of(st.integers(0, min(64, end)), st.integers(0, head), st.integers(0, head), st.integers(0, end))
@@ -159,7 +159,7 @@ def values_in(content: bytes) -> list[tuple[str, int, int]]:
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_any_value_of_a_metadata_number_is_handled(name: str) -> None:
-    """Head counts of 0, 2**31 layers, an infinite base: each is refused, or it does not matter."""
+    """Head counts of 0, 2**31 layers, an infinite base: each is rejected or harmless."""
     content = seed(name)
     values = values_in(content)
     assert len(values) >= 10
@@ -174,8 +174,8 @@ def test_more_layers_than_tensors_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "made.gguf"
     for number, message in (
         (2**31 - 1, "2147483647, but the file has 1 layers"),
-        (2**31, "outside 1 to"),
-        (0, "outside"),
+        (2**31, "not between 1 and"),
+        (0, "not between"),
     ):
         path.write_bytes(content[:offset] + struct.pack("<I", number) + content[offset + 4 :])
         with pytest.raises(UserError, match=f"llama.block_count.*{message}"):

@@ -1,4 +1,4 @@
-"""Settings: how metadata are translated, and which are rejected."""
+"""Settings: how metadata is translated, and which settings are rejected."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,21 +25,21 @@ def with_keys(file: GGUFFile, changes: dict[str, Any]) -> GGUFFile:
     [
         ("llama", {"general.architecture": "mamba"}, "architecture 'mamba', which is not supported"),
         ("llama", {"general.architecture": None}, "architecture None"),
-        ("llama", {"general.type": "adapter"}, "contains no model but type 'adapter'"),
+        ("llama", {"general.type": "adapter"}, "is of type 'adapter', not a model"),
         ("llama", {"split.count": 3}, "one of 3 parts"),
         ("llama", {"llama.expert_count": 8}, "Mixtral"),
         ("llama", {"llama.embedding_length": None}, r"no key 'llama\.embedding_length'"),
         ("llama", {"llama.embedding_length": 65}, "has shape"),
         ("llama", {"llama.attention.head_count": np.array([4, 4])}, "ndarray of 2 is not a whole number"),
-        ("llama", {"llama.attention.head_count": 0}, "0 is outside 1"),
+        ("llama", {"llama.attention.head_count": 0}, "0 is not between 1"),
         ("llama", {"llama.attention.head_count": 6}, "2 does not divide|has shape|cannot be rotated"),
         ("llama", {"llama.attention.head_count_kv": 3}, "3 does not divide 4"),
         ("llama", {"llama.attention.value_length": 99}, "16 for keys and 99 for values"),
-        ("llama", {"llama.feed_forward_length": 2**31 - 1}, r"\(64, 96\), but the metadata imply \(64, 2147483647\)"),
+        ("llama", {"llama.feed_forward_length": 2**31 - 1}, r"\(64, 96\), but the metadata implies \(64, 2147483647\)"),
         ("llama", {"llama.context_length": 2**31 - 1}, "is more than 67108864"),
         ("llama", {"llama.block_count": 1}, "1, but the file has 2 layers"),
-        ("llama", {"llama.attention.layer_norm_rms_epsilon": -1.0}, "not more than 0"),
-        ("llama", {"llama.rope.freq_base": 0.0}, "not more than 0"),
+        ("llama", {"llama.attention.layer_norm_rms_epsilon": -1.0}, "not greater than 0"),
+        ("llama", {"llama.rope.freq_base": 0.0}, "not greater than 0"),
         ("llama", {"llama.rope.dimension_count": 18}, "18 of the 16 dimensions"),
         ("llama", {"llama.rope.scaling.type": "longrope"}, "'longrope' is not a scaling type, or its factors are missing"),
         (
@@ -59,7 +59,7 @@ def with_keys(file: GGUFFile, changes: dict[str, Any]) -> GGUFFile:
         ("gpt2", {"gpt2.attention.head_count": 3}, "3 heads of 21"),
     ],
 )
-def test_invalid_metadata_is_one_sentence(
+def test_invalid_metadata_is_an_error(
     files: Callable[[str], GGUFFile], name: str, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message) as error:

@@ -1,4 +1,4 @@
-"""llama.cpp opens our files and computes what we compute. It is not in `lmcraft[test]`: pip install 'lmcraft[llama-cpp]'."""
+"""llama.cpp opens our files and gives the same results. Not in `lmcraft[test]`: pip install 'lmcraft[llama-cpp]'."""
 
 from itertools import islice
 from pathlib import Path
@@ -36,13 +36,13 @@ def opened(path: Path, **options: Any) -> Any:
 @torch.inference_mode()
 def test_the_logits_agree(name: str, quantization: str, tmp_path: Path) -> None:
     path = written(original(name), tmp_path, quantization)
-    # llama.cpp takes LongRoPE's long factors by the context and we by the text, so that is a long one.
+    # llama.cpp chooses LongRoPE's factors by the context length, we by the text length, so the text is long.
     ids = torch.randint(0, 340, (100,), generator=torch.Generator().manual_seed(1)).tolist()
     model = opened(path, logits_all=True)
     model.eval(ids)
     expected = build_model(read_gguf(path).checkpoint, dtype=torch.float32)(torch.tensor([ids]))[0].numpy()
     difference = np.abs(model.scores[: len(ids)] - expected).max(axis=1)
-    # By a rounding, a token may go to another expert.
+    # Rounding may route a token to another expert.
     farthest = np.quantile(difference, 0.95) if name == "qwen3_moe" else difference.max()
     assert farthest < TOLERANCE[quantization] * expected.std()
 
@@ -68,7 +68,7 @@ def test_rewritten_models_generate_the_same_text(file: Any, quantization: Any, t
         if quantization == "f16":
             mine = ours.generate(ids, max_new_tokens=NEW_TOKENS, do_sample=False)[0][len(ids) :]
             assert generated[: len(mine)] == mine, prompt
-        # llama.cpp rounds activations to 8 bits for Q8_0, so it may choose the second best where two are nearly as good.
+        # llama.cpp rounds activations to 8 bits for Q8_0, so it may swap two tokens of nearly equal probability.
         logits = ours.transformer(torch.tensor([[*ids, *generated]]))[0, len(ids) - 1 : -1]
         chosen = logits.gather(1, torch.tensor(generated)[:, None])[:, 0]
         assert float((logits.max(1).values - chosen).max()) < 0.5, prompt
@@ -84,7 +84,7 @@ def test_real_tokenizers_match_llama_cpp(file: Any) -> None:
 
 @pytest.mark.assets
 def test_a_rewritten_sentencepiece_tokenizer_matches_llama_cpp(tmp_path: Path) -> None:
-    """Its merges become scores, and llama.cpp merges by those."""
+    """Its merges become scores, which llama.cpp merges by."""
     source = read_gguf(gemma3_gguf())
     tensors = ((name, source.checkpoint.read(name)) for name in sorted(source.checkpoint.names))
     write_gguf(tmp_path / "again.gguf", source.config, tensors, source.tokenizer, "q8_0")

@@ -17,7 +17,7 @@ def test_values_of_another_type_than_expected(tmp_path: Path) -> None:
         lambda: metadata.count("t"),
         lambda: metadata.count("b"),
         lambda: metadata.count("big"),
-        lambda: metadata.count("n", least=8),
+        lambda: metadata.count("n", minimum=8),
         lambda: metadata.text("n"),
         lambda: metadata.flag("n"),
         lambda: metadata.number("nan"),

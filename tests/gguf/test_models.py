@@ -118,7 +118,7 @@ def original(name: str) -> Any:
 
 
 def written(model: Any, folder: Path, quantization: Any = "f32") -> Path:
-    """The model as a GGUF file, by way of the folder that transformers writes."""
+    """The model as a GGUF file, converted from the folder that transformers writes."""
     model.save_pretrained(folder / "hf")
     with open_checkpoint(folder / "hf") as checkpoint:
         tensors = ((name, checkpoint.read(name)) for name in sorted(checkpoint.names, key=_by_layer))
@@ -156,10 +156,10 @@ def test_transformers_reads_written_files(name: str, tmp_path: Path) -> None:
     torch.testing.assert_close(theirs(ids()).logits, model(ids()).logits, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "qwen3_moe"])  # which keeps its experts stacked
+@pytest.mark.parametrize("name", [name for name in CASES if name != "qwen3_moe"])  # transformers keeps its experts stacked
 @torch.inference_mode()
-def test_the_names_and_settings_are_transformers(name: str, tmp_path: Path) -> None:
-    """config.json and the tensors, without any family of ours."""
+def test_names_and_settings_match_transformers(name: str, tmp_path: Path) -> None:
+    """config.json and the tensors, without our family tables."""
     model = original(name)
     file = read_gguf(written(model, tmp_path))
     config = transformers.AutoConfig.for_model(**file.config)

@@ -1,4 +1,4 @@
-"""Tokenizers: out of a file, and into one and back."""
+"""Tokenizers: reading, writing and round trips."""
 
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def test_a_trained_tokenizer_round_trips(digits: int, name: str) -> None:
 
 
 def sentencepiece(prefix: bool) -> Tokenizer:
-    """Llama 2's kind: bytes as tokens, and tokens by how often their halves are neighbors."""
+    """A Llama 2-style vocabulary: byte tokens, and merges by the frequency of neighboring pairs."""
     pieces = ["▁", *"abcdehilnorstuwxyz你好", "▁t", "he", "▁the", "in", "er", "▁a", "你好", "the", "▁w", "or", "wor", "ld"]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, "<think>"]
     vocab = {token: i for i, token in enumerate(tokens)}
@@ -165,13 +165,13 @@ GOOD = {
         ),
     ],
 )
-def test_damaged_tokenizers_are_one_sentence(changes: dict[str, Any], message: str) -> None:
+def test_damaged_tokenizers_are_errors(changes: dict[str, Any], message: str) -> None:
     assert read_tokenizer(metadata(GOOD)).encode("ab c") == [256, *read_tokenizer(metadata(GOOD)).encode(" c")]
     with pytest.raises(UserError, match=message):
         read_tokenizer(metadata(GOOD | changes))
 
 
-# Real ones
+# Real tokenizers
 
 
 @pytest.mark.assets

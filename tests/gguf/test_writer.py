@@ -73,10 +73,10 @@ def test_a_failed_export_leaves_the_old_file(tmp_path: Path) -> None:
         ("qwen3_moe", {"norm_topk_prob": False}, "norm_topk_prob=False"),
         ("gemma3", {"query_pre_attn_scalar": 99}, "query_pre_attn_scalar=99"),
         ("gpt2", {"activation_function": "relu"}, "activation_function='relu'"),
-        ("llama", {"vocab_size": 260}, "not of one model"),
+        ("llama", {"vocab_size": 260}, "belong to different models"),
     ],
 )
-def test_unsupported_settings_are_one_sentence(name: str, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_unsupported_settings_are_errors(name: str, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     written(original(name), tmp_path)
     with open_checkpoint(tmp_path / "hf") as checkpoint, pytest.raises(UserError, match=message):
         tensors = ((key, checkpoint.read(key)) for key in checkpoint.names)

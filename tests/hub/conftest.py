@@ -9,7 +9,7 @@ from huggingface_hub.utils import close_session
 
 from tests.hub.fake_hub import FakeHub, Repo, serving
 
-WEIGHTS = bytes(range(256)) * 2000  # half a megabyte: several pieces on the way
+WEIGHTS = bytes(range(256)) * 2000  # half a megabyte: several chunks
 MODEL = {
     "config.json": b'{"model_type": "gpt2"}',
     "tokenizer.json": b'{"version": "1.0"}',

@@ -47,23 +47,19 @@ FOLDERS = st.lists(WORD, max_size=3).map(lambda words: "".join(f"{word}/" for wo
 
 
 @given(WORD, WORD, st.none() | WORD, FOLDERS, st.none() | WORD)
-def test_an_address_of_the_hub_survives_being_written(
-    owner: str, name: str, revision: str | None, folders: str, file: str | None
-) -> None:
+def test_hub_addresses_round_trip(owner: str, name: str, revision: str | None, folders: str, file: str | None) -> None:
     address = HubAddress(f"{owner}/{name}", revision, f"{folders}{file}.gguf" if file else None)
     assert parse_address(str(address)) == address
 
 
 @given(WORD, FOLDERS, st.none() | WORD, st.none() | st.just(HASH))
-def test_an_address_of_a_package_survives_being_written(
-    version: str, folders: str, file: str | None, sha: str | None
-) -> None:
+def test_package_addresses_round_trip(version: str, folders: str, file: str | None, sha: str | None) -> None:
     address = PackageAddress("some-package", version, f"{folders}{file}" if file else None, sha)
     assert parse_address(str(address)) == address
 
 
 @given(st.sampled_from(["", "hf:", "pypi:", "gguf:", "hf:a/b", "pypi:p==1/"]), st.text(max_size=20))
-def test_any_text_is_an_address_or_an_error_of_one_sentence(prefix: str, text: str) -> None:
+def test_any_text_is_an_address_or_a_one_line_error(prefix: str, text: str) -> None:
     try:
         assert parse_address(prefix + text)
     except UserError as error:

@@ -31,7 +31,7 @@ def test_a_file_is_hashed_only_if_it_was_touched_or_on_request(tmp_path: Path) -
     assert not checked.holds(file, recheck=False)
 
 
-def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         pytest.raises(RunError, match=r"is full, so hf:a/b is incomplete; free some space"),
         explain_disk_errors("hf:a/b", tmp_path),

@@ -12,7 +12,7 @@ from lmcraft.hub.address import LocalAddress
 from lmcraft.hub.fetch import parse_address
 
 
-def test_a_folder_is_itself_and_wins_over_a_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_folder_takes_precedence_over_a_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gpt2").mkdir()
     for address in ("gpt2", "./gpt2", Path("gpt2"), tmp_path / "gpt2"):
@@ -21,7 +21,7 @@ def test_a_folder_is_itself_and_wins_over_a_short_name(tmp_path: Path, monkeypat
         assert (fetched.source, fetched.sha256, fetched.license) == (str(tmp_path / "gpt2"), {}, None)
 
 
-def test_a_gguf_file_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_gguf_file_is_used_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("x.gguf", "other"):
         (tmp_path / name).write_bytes(b"GGUF")
@@ -32,7 +32,7 @@ def test_a_gguf_file_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             parse_address(address)
 
 
-def test_a_folder_is_found_without_torch_and_without_the_library_of_the_hub(tmp_path: Path) -> None:
+def test_a_local_folder_needs_neither_torch_nor_huggingface_hub(tmp_path: Path) -> None:
     code = f"import sys; from lmcraft.hub import fetch_model; fetch_model({str(tmp_path)!r}); "
     code += "print([m for m in ('torch', 'huggingface_hub', 'rich') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -38,7 +38,7 @@ def damage(path: Path) -> None:
 
 
 def fails(address: str, kind: type[LmcraftError], *words: str, offline: bool = False) -> None:
-    """Downloading fails with one sentence that names the repository and the remedy."""
+    """Downloading fails with an error that names the repository and the remedy."""
     with pytest.raises(kind) as caught:
         fetch_model(address, offline=offline)
     message, repository = str(caught.value), "/".join(address.split("@")[0].split("/")[:2])
@@ -69,7 +69,7 @@ def test_a_branch_that_moved_is_fetched_again(hub: FakeHub) -> None:
     hub.requests.clear()
     after = fetch_model("hf:some/model")
     assert (after.path / "config.json").read_bytes() == b"{}" and after.source.endswith("b" * 40)
-    assert hub.requested_files() == [f"/some/model/resolve/{'b' * 40}/config.json"]  # the rest has the same hashes
+    assert hub.requested_files() == [f"/some/model/resolve/{'b' * 40}/config.json"]  # the other files have the same hashes
     assert (before.path / "config.json").read_bytes() == MODEL["config.json"]
 
 
@@ -97,7 +97,7 @@ def test_without_network_the_cache_is_used_with_a_notice(
 
 
 def test_other_programs_find_the_downloaded_files(hub: FakeHub) -> None:
-    """The cache is the library's: its own functions serve from it, without a request for a file."""
+    """The cache is shared with huggingface_hub: its own functions read from it without requesting a file."""
     path = fetch_model("hf:some/model").path
     hub.requests.clear()
     assert snapshot_download("some/model", local_files_only=True) == str(path)
@@ -107,7 +107,7 @@ def test_other_programs_find_the_downloaded_files(hub: FakeHub) -> None:
 
 def test_downloads_of_other_programs_are_used_after_verification(hub: FakeHub, tmp_path: Path) -> None:
     fetched = fetch_model("hf:some/model")
-    shutil.rmtree(tmp_path / "lmcraft-cache")  # no note of ours: as if another program had fetched it
+    shutil.rmtree(tmp_path / "lmcraft-cache")  # no record of ours, as if another program had fetched it
     again = fetch_model("hf:some/model", offline=True)
     assert (again.path, again.sha256) == (fetched.path, fetched.sha256)
     shutil.rmtree(tmp_path / "lmcraft-cache")
@@ -124,7 +124,7 @@ def test_an_incomplete_download_of_another_program_is_not_used(hub: FakeHub, tmp
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_a_damaged_file_in_the_cache_is_found_removed_and_fetched_again(hub: FakeHub, name: str) -> None:
+def test_a_damaged_file_in_the_cache_is_removed_and_fetched_again(hub: FakeHub, name: str) -> None:
     path = fetch_model("hf:some/model").path
     damage(path / name)
     fails("hf:some/model", RunError, name, "damaged on disk", "download it again")
@@ -138,7 +138,7 @@ def test_a_recheck_detects_damage_with_an_unchanged_time(hub: FakeHub) -> None:
     times = file.stat()
     damage(file)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert fetch_model("hf:some/model") == fetched  # nothing is read that looks untouched
+    assert fetch_model("hf:some/model") == fetched  # files that look untouched are not read
     with pytest.raises(RunError, match="damaged on disk"):
         fetch_model("hf:some/model", recheck=True)
 
@@ -155,7 +155,7 @@ def test_a_file_with_a_wrong_hash_never_enters_the_cache(hub: FakeHub, name: str
 
 def test_a_file_of_another_length_is_refused(hub: FakeHub) -> None:
     hub.sent_instead["model.safetensors"] = WEIGHTS + b"more"
-    fails("hf:some/model", RunError, "model.safetensors", "longer than it lists")
+    fails("hf:some/model", RunError, "model.safetensors", "more bytes of")
     hub.sent_instead["model.safetensors"] = WEIGHTS[:-4]
     fails("hf:some/model", RunError, "model.safetensors")
     hub.sent_instead.clear()
@@ -168,7 +168,7 @@ def test_a_broken_connection_resumes_where_it_broke(hub: FakeHub) -> None:
     assert hub.requested_ranges() == [None, "bytes=200000-", "bytes=300000-"]
 
 
-def test_a_server_that_cannot_skip_sends_all_again(hub: FakeHub) -> None:
+def test_a_server_without_range_requests_restarts_the_file(hub: FakeHub) -> None:
     hub.cuts, hub.ranges = [200_000], False
     assert (fetch_model("hf:some/model").path / "model.safetensors").read_bytes() == WEIGHTS
 
@@ -206,7 +206,7 @@ def test_an_interrupted_run_resumes_in_the_next(hub: FakeHub, tmp_path: Path, st
     assert hub.requested_ranges() == [f"bytes={kept}-"] and not kept_file.exists()
 
 
-def test_threads_at_once_fetch_a_file_once(hub: FakeHub) -> None:
+def test_concurrent_threads_fetch_a_file_once(hub: FakeHub) -> None:
     contents: list[bytes] = []
     threads = [
         threading.Thread(
@@ -221,7 +221,7 @@ def test_threads_at_once_fetch_a_file_once(hub: FakeHub) -> None:
     assert contents == [WEIGHTS] * 4 and hub.requested_ranges() == [None]
 
 
-def test_two_processes_at_once_fetch_a_file_once(hub: FakeHub, tmp_path: Path) -> None:
+def test_concurrent_processes_fetch_a_file_once(hub: FakeHub, tmp_path: Path) -> None:
     code = "from lmcraft.hub import fetch_model; print(fetch_model('hf:some/model').path)"
     environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
     processes = [subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) for _ in range(2)]
@@ -230,7 +230,7 @@ def test_two_processes_at_once_fetch_a_file_once(hub: FakeHub, tmp_path: Path) -
     assert hub.requested_ranges() == [None]
 
 
-def test_a_disk_without_links_holds_the_files_themselves(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_symlinks_files_are_moved_into_the_snapshot(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_SYMLINKS", True)
     fetched = fetch_model("hf:some/model")
     assert not any(path.is_symlink() for path in fetched.path.iterdir())
@@ -248,7 +248,7 @@ def test_the_token_goes_to_the_hub_and_not_to_its_store(hub: FakeHub, monkeypatc
     assert sent == {"hub": "Bearer hf_allowed", "store": None}
 
 
-def test_a_sharded_model_is_its_index_and_the_shards_that_it_names(hub: FakeHub) -> None:
+def test_a_sharded_model_has_its_index_and_the_listed_shards(hub: FakeHub) -> None:
     shards = {f"model-0000{n}-of-00002.safetensors": bytes([n]) * 9000 for n in (1, 2)}
     index = json.dumps({"weight_map": {f"layer.{n}": name for n, name in enumerate(shards)}}).encode()
     files = {"config.json": b"{}", "model.safetensors.index.json": index, "consolidated.safetensors": WEIGHTS, **shards}
@@ -311,7 +311,7 @@ def test_a_repository_without_usable_weights_is_an_error_before_any_download(
     assert not hub.requested_files()
 
 
-def test_hub_errors_are_one_sentence_with_the_remedy(hub: FakeHub) -> None:
+def test_hub_errors_name_the_remedy(hub: FakeHub) -> None:
     fails("hf:no/such", UserError, "no repository", "hf auth login")
     fails("hf:some/model@v9", UserError, "no revision 'v9'")
     hub.repos["some/model"].gated = True
@@ -322,7 +322,7 @@ def test_hub_errors_are_one_sentence_with_the_remedy(hub: FakeHub) -> None:
     fails("hf:some/model", RunError, "500", "later")
 
 
-def test_no_network_and_no_cache_is_one_sentence(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_and_no_cache_is_an_error(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     fails("hf:some/model", UserError, "offline", offline=True)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     fails("hf:some/model", RunError, "127.0.0.1:9 cannot be reached", "network")
@@ -336,7 +336,7 @@ def test_a_disk_that_is_too_small_is_an_error_before_the_download(hub: FakeHub, 
 
 
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "is full"), (errno.EACCES, "cannot be read or written")])
-def test_a_disk_that_fails_on_the_way_is_one_sentence(
+def test_a_disk_error_during_the_download_is_an_error(
     hub: FakeHub, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
     def fail(*_: object) -> None:

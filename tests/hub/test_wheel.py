@@ -64,7 +64,7 @@ def test_a_malicious_wheel_is_rejected_and_writes_nothing(
 
 
 def patched(path: Path, offset_in_central: int, value: bytes) -> None:
-    """Change a field of the first member's entry in the archive's directory, which is what readers go by."""
+    """Change a field of the first member's entry in the archive's directory, which readers rely on."""
     content = bytearray(path.read_bytes())
     position = content.index(b"PK\x01\x02") + offset_in_central
     content[position : position + len(value)] = value

@@ -60,7 +60,7 @@ def test_merged_logits_match_peft(name: str, tmp_path: Path) -> None:
     torch.testing.assert_close(ours.transformer(ids), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_unusable_adapters_are_one_sentence(tmp_path: Path) -> None:
+def test_unusable_adapters_are_errors(tmp_path: Path) -> None:
     _, folder = adapted("llama", tmp_path)
     config = peft.LoraConfig.from_pretrained(folder).to_dict()
     for change, words in (

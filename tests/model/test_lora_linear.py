@@ -27,7 +27,7 @@ def test_the_output_matches_the_formula(dora: bool) -> None:
     torch.testing.assert_close(layer(x), base(x))
 
 
-def test_an_unknown_adapter_is_one_sentence() -> None:
+def test_an_unknown_adapter_is_an_error() -> None:
     models = {"": tiny_model(), "pirate": tiny_model()}
     assert select_adapter(models, "pirate") is models["pirate"]
     with pytest.raises(UserError, match="there is no adapter 'parrot'; loaded adapters: 'pirate'"):

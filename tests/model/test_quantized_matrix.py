@@ -40,5 +40,5 @@ def test_stored_tensors_round_trip(bits: int) -> None:
 
 def test_other_formats_are_rejected() -> None:
     assert quantization_bits({}) is None
-    with pytest.raises(UserError, match=r"quantization_config 'gptq' is not supported.*use the unquantized model"):
+    with pytest.raises(UserError, match=r"quantization_config 'gptq' is not supported; use a model from `lmcraft quantize`"):
         quantization_bits({"quantization_config": {"quant_method": "gptq"}})

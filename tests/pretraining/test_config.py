@@ -1,4 +1,4 @@
-"""The settings of pretrain, plan and scaling: what is filled in, what is refused, and what the help shows."""
+"""The settings of pretrain, plan and scaling: defaults, errors and help."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_everything_is_filled_in_from_the_depth(data: Path) -> None:
     assert config.resolved() == config
 
 
-def test_a_run_bounded_in_time_keeps_its_length_open(data: Path) -> None:
+def test_max_time_leaves_the_length_to_autotune(data: Path) -> None:
     config = PretrainConfig(data, max_time=3.0).resolved()
     assert (config.max_steps, config.batch_size, config.eval_every) == (0, 0, 0)
     assert PretrainConfig(data, max_time=3.0, max_steps=5).resolved().max_steps == 5
@@ -47,7 +47,7 @@ def test_tokens_become_steps(data: Path) -> None:
         ({"batch_size": 8, "micro_batch_size": 3}, "micro_batch_size=3 must divide batch_size=8"),
     ],
 )
-def test_impossible_settings_are_named(data: Path, settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_errors(data: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         PretrainConfig(data, **settings).resolved()
 
@@ -62,7 +62,7 @@ def test_a_plan_has_the_settings_of_its_run(data: Path) -> None:
 def test_the_help_names_the_rule_of_an_automatic_setting(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "250")  # so that no line is wrapped
+    monkeypatch.setenv("COLUMNS", "250")  # prevents line wrapping
     assert cli.main([command, "--help"]) == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "Learning rate of the blocks' weight matrices. [default: set by --depth]" in text

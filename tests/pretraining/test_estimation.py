@@ -32,7 +32,7 @@ def config_of(data: Path, **settings: Any) -> PlanConfig:
 
 
 @pytest.mark.parametrize("name", ["normuon", "muon", "adamw", "sgd"])
-def test_weights_and_state_are_those_of_a_run(data: Path, tmp_path: Path, name: Any) -> None:
+def test_weight_and_state_bytes_match_a_run(data: Path, tmp_path: Path, name: Any) -> None:
     config = config_of(data, tflops=1.0, optimizer=OptimizerConfig(name=name))
     plan = make_plan(config)
     machine = Machine(torch.device("cpu"), torch.float32, 1e12, "")
@@ -45,7 +45,7 @@ def test_weights_and_state_are_those_of_a_run(data: Path, tmp_path: Path, name: 
     assert plan.memory["optimizer state"] == sum(state)
 
 
-def test_time_and_energy_follow_from_a_given_speed(data: Path) -> None:
+def test_time_and_energy_follow_from_tflops(data: Path) -> None:
     plan = make_plan(config_of(data, tflops=1.0, watts=100.0, batch_size=4, eval_every=10, eval_tokens=1280))
     assert plan.tokens == 30 * 4 * 32 and plan.steps == 30 and not plan.computing
     assert plan.flops == plan.flops_per_token * plan.tokens
@@ -66,7 +66,7 @@ def test_the_command_measures_and_writes_nothing(data: Path, tmp_path: Path, cap
 
 
 def test_impossible_settings_are_errors(data: Path) -> None:
-    with pytest.raises(UserError, match="max_time=1 is turned into steps by measuring"):
+    with pytest.raises(UserError, match="max_time=1 needs a measured speed"):
         make_plan(config_of(data, max_steps=0, max_time=1.0, tflops=1.0))
     with pytest.raises(UserError, match="watts=-1"):
         make_plan(config_of(data, watts=-1.0))

@@ -44,7 +44,7 @@ def losses(out: Path) -> dict[int, float]:
 
 
 def start_process(config: PretrainConfig, *flags: str, **options: Any) -> "subprocess.Popen[str]":
-    """The run in a process of its own."""
+    """The run in a separate process."""
     run = config.out.with_suffix(".toml")
     run.write_text(config.to_toml())
     command = [sys.executable, "-m", "lmcraft", "pretrain", str(run), *flags]
@@ -59,7 +59,7 @@ def wait_for_step(out: Path, step: int, process: "subprocess.Popen[str]") -> Non
 
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
-    """The losses of a run that nothing disturbs."""
+    """The losses of an uninterrupted run."""
     out = tmp_path_factory.mktemp("whole") / "model"
     assert start_process(config_of(data, out, max_steps=120)).wait() == 0
     return losses(out)
@@ -116,7 +116,7 @@ def test_a_killed_run_resumes_bit_for_bit(data: Path, whole: dict[int, float], t
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_saves_names_the_command_to_continue_and_continues(
+def test_a_stopped_run_saves_and_resumes_with_the_printed_command(
     data: Path, whole: dict[int, float], tmp_path: Path, number: signal.Signals
 ) -> None:
     config = config_of(data, tmp_path / "model", max_steps=120, save_every=1000, eval_every=1000)
@@ -129,7 +129,7 @@ def test_a_stopped_run_saves_names_the_command_to_continue_and_continues(
     assert losses(config.out) == whole
 
 
-MAX_FILE_BYTES = 40_000  # less than the weights take, more than any other file here
+MAX_FILE_BYTES = 40_000  # smaller than the weights, larger than any other file
 
 
 def limit_files() -> None:
@@ -137,7 +137,7 @@ def limit_files() -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint(data: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(data: Path, tmp_path: Path) -> None:
     config = config_of(data, tmp_path / "model", max_steps=10)
     assert start_process(config).wait() == 0
     before = sorted(path.name for path in ModelFolder(config.out).checkpoints.iterdir())
@@ -217,7 +217,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, tmp_path: Path
         ({"sequence_length": 64, "model": replace(SIZES, max_position_embeddings=32)}, "sequence_length=64"),
     ],
 )
-def test_bad_settings_are_named(data: Path, tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+def test_bad_settings_are_errors(data: Path, tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     if "device" in settings and torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(UserError, match=message):

@@ -1,4 +1,4 @@
-"""A family from its settings to its page, and an interrupted one that resumes."""
+"""A family from its settings to its report, and resuming an interrupted family."""
 
 import json
 import signal
@@ -41,7 +41,7 @@ def family_of(config: ScalingConfig) -> list[Member]:
     return [build_member(config, depth, length) for depth in config.depths for length in config.tokens_per_parameter]
 
 
-def test_the_runs_of_a_family_are_pretrains(data: Path, tmp_path: Path) -> None:
+def test_family_runs_match_pretrain(data: Path, tmp_path: Path) -> None:
     config = config_of(data, tmp_path, depths=(3, 1, 2), tokens_per_parameter=(20.0, 5.0))
     members = family_of(config)
     assert [(m.config.depth, m.folder.path.name) for m in members[:3]] == [
@@ -85,7 +85,7 @@ def test_settings_shared_by_all_runs_follow_from_the_largest(data: Path, tmp_pat
         ({"resume": True}, "holds no scaling.toml"),
     ],
 )
-def test_bad_settings_are_named(data: Path, tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+def test_bad_settings_are_errors(data: Path, tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         scaling(config_of(data, tmp_path / "out", **settings))
     assert not (tmp_path / "out").exists()

@@ -92,7 +92,7 @@ def test_texts_and_ids_match_transformers(name: str, conversation: str, theirs: 
             arguments = {"add_generation_prompt": prompt, "tools": tools, **variables}
             try:
                 expected = other.apply_chat_template(messages, tokenize=False, **arguments)
-            except Exception:  # Gemma's wants the roles to alternate, say: then so does ours
+            except Exception:  # Gemma's template, for example, requires alternating roles: ours must fail too
                 with pytest.raises(ValueError, match="chat template"):
                     ours.apply_chat_template(messages, **arguments)
                 continue

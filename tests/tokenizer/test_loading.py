@@ -76,7 +76,7 @@ def test_chat_template_renders_as_in_transformers(folder: Path) -> None:
     assert Tokenizer.load(folder / "copy").apply_chat_template(messages) == ours.apply_chat_template(messages)
 
 
-def test_a_template_file_wins_and_a_list_has_a_default(folder: Path) -> None:
+def test_a_template_file_takes_precedence_and_a_list_has_a_default(folder: Path) -> None:
     named = [{"name": "tools", "template": "t"}, {"name": "default", "template": "d"}]
     named.append({"name": "tool_use", "template": "u"})
     assert configure(folder, chat_template=named).apply_chat_template([]) == "d"
@@ -88,7 +88,7 @@ def test_a_template_file_wins_and_a_list_has_a_default(folder: Path) -> None:
 @pytest.mark.parametrize(
     "template",
     [
-        "{{ ''.__class__.__mro__[1].__subclasses__() }}",  # the way out of a template that is not in a sandbox
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",  # the escape from an unsandboxed template
         "{{ messages.append(1) }}",
         "{% broken",
         "{{ raise_exception('roles must alternate') }}",
@@ -101,12 +101,12 @@ def test_templates_that_fail_or_attack_are_user_errors(folder: Path, template: s
         tokenizer.apply_chat_template([{"role": "user", "content": "x"}])
 
 
-def test_without_a_template(folder: Path) -> None:
+def test_a_missing_template_is_an_error(folder: Path) -> None:
     with pytest.raises(UserError, match="no chat template"):
         Tokenizer.load(folder).apply_chat_template([])
 
 
-def test_begin_ids_are_known_and_not_added(folder: Path) -> None:
+def test_begin_ids_are_detected_but_not_added(folder: Path) -> None:
     from tokenizers import processors
 
     tokenizer = Tokenizer.load(folder)

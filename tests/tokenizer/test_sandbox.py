@@ -1,4 +1,4 @@
-"""Templates that loop forever or allocate gigabytes fail quickly, with one sentence."""
+"""Templates that loop forever or allocate gigabytes fail quickly with a clear error."""
 
 import threading
 import time
@@ -104,4 +104,4 @@ def test_every_rendering_has_its_own_budget() -> None:
     for thread in threads:
         thread.join()
     assert texts == ["done"] * 4
-    assert [render(template, []) for _ in range(12)] == ["done"] * 12  # a shared count would have run out
+    assert [render(template, []) for _ in range(12)] == ["done"] * 12  # a shared budget would be used up

@@ -68,7 +68,7 @@ def test_training_sees_a_bounded_even_sample_of_an_endless_text() -> None:
     assert 200_000 < size <= 500_000
     numbers = [int(text[:4]) for text in sample]
     gaps = {after - before for before, after in itertools.pairwise(numbers)}
-    assert len(gaps) == 1 and numbers[0] == 0 and numbers[-1] > 3900  # from all of it, at equal distances
+    assert len(gaps) == 1 and numbers[0] == 0 and numbers[-1] > 3900  # evenly spaced over the whole text
 
 
 @given(st.lists(st.text(max_size=50)), st.integers(1, 2000))
@@ -81,4 +81,4 @@ def test_a_sample_is_all_of_the_text_when_it_fits(texts: list[str], max_bytes: i
 
 
 def test_one_long_piece_does_not_slow_training_down() -> None:
-    train_bpe(["abcdefgh" * 100_000], vocab_size=1000)  # a word of 800,000 letters: minutes if pieces were not cut
+    train_bpe(["abcdefgh" * 100_000], vocab_size=1000)  # a word of 800,000 letters takes minutes if pieces are not cut

@@ -1,4 +1,4 @@
-"""The decisions that a run leaves to the machine: how they are made, printed, and kept for a resumed run."""
+"""Automatic settings of a run: how they are chosen, printed, and kept when the run resumes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +75,7 @@ def test_each_decision_is_made_and_printed_once(data: Path, tmp_path: Path, monk
     assert config.max_steps == decisions.max_steps and config.eval_every > 0
 
 
-def test_settings_that_are_given_are_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explicit_settings_are_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("choose_run_attention", "choose_micro_batch", "estimate_step_memory"):
         monkeypatch.setattr(autotune, name, None)
     run = open_run(data, tmp_path, batch_size=4, micro_batch_size=1, max_steps=7, attention="matmul")
@@ -83,7 +83,7 @@ def test_settings_that_are_given_are_kept(data: Path, tmp_path: Path, monkeypatc
     assert run.autotune(lines.append) == Autotuned("matmul", "off", 4, 1, 7) and not lines
 
 
-def test_the_time_that_is_left_becomes_steps(data: Path, tmp_path: Path) -> None:
+def test_max_time_becomes_steps(data: Path, tmp_path: Path) -> None:
     run = open_run(data, tmp_path, batch_size=4, attention="matmul", micro_batch_size=4, max_time=2.0)
     timed: list[TrainConfig] = []
 
@@ -122,12 +122,12 @@ def test_a_resumed_run_keeps_the_decisions(data: Path, tmp_path: Path, monkeypat
     assert (again.attention, again.micro_batch_size, again.compile) == ("sdpa", 2, "off")
 
 
-def test_a_run_bounded_in_time_resumes_with_its_number_of_steps(data: Path, tmp_path: Path) -> None:
+def test_a_run_limited_by_time_resumes_with_its_number_of_steps(data: Path, tmp_path: Path) -> None:
     config = PretrainConfig(
         data, out=tmp_path / "model", depth=1, model=SIZES, sequence_length=32, batch_size=4, max_time=0.005
     )
     pretrain(config)
     steps = PretrainConfig.from_toml(ModelFolder(config.out).config_toml).max_steps
     rows = ModelFolder(config.out).metrics.read_text()
-    pretrain(replace(config, resume=True))  # has nothing left to do
+    pretrain(replace(config, resume=True))  # the run is already finished
     assert ModelFolder(config.out).metrics.read_text() == rows and rows.count('"gradient_norm"') == steps

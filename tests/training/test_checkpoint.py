@@ -14,7 +14,7 @@ def blank(name: str, size: torch.Size, dtype: torch.dtype) -> torch.Tensor:
     return torch.empty(size, dtype=dtype)
 
 
-def test_the_run_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
+def test_training_continues_while_a_checkpoint_is_written(tmp_path: Path) -> None:
     checkpoints, go_on = Checkpoints(tmp_path), threading.Event()
     state, progress = {"w/momentum": torch.ones(3, 2), "w/step": torch.tensor(5.0)}, Progress(step=7, best_step=7)
 
@@ -34,7 +34,7 @@ def test_the_run_goes_on_while_a_checkpoint_is_written(tmp_path: Path) -> None:
     assert torch.equal(loaded["w/momentum"], torch.ones(3, 2)) and loaded["w/step"].item() == 5.0
 
 
-def test_only_the_last_and_the_best_are_kept_and_nothing_unfinished(tmp_path: Path) -> None:
+def test_only_the_latest_and_best_checkpoints_are_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     (tmp_path / ".state-000001").mkdir()  # left by a run that was killed
     for step, best in ((2, 2), (4, 2), (6, 2)):

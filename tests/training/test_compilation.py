@@ -1,4 +1,4 @@
-"""Whether blocks are compiled, and that compiled blocks compute the same."""
+"""When blocks are compiled, and that compiled blocks give the same results."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 def test_only_long_runs_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "missing_compiler", lambda device: "")
     compiles, why = choose_compile("auto", 60, CPU)
-    assert not compiles and "takes about 1 minutes, and compiling pays from 20 minutes on" in why
+    assert not compiles and "takes about 1 minutes, and compiling pays off from 20 minutes" in why
     compiles, why = choose_compile("auto", 3600, CPU)
     assert compiles and "takes about 60 minutes" in why
     assert choose_compile("on", 60, CPU) == (True, "")
@@ -30,7 +30,7 @@ def test_without_a_compiler_nothing_is_compiled_and_the_reason_is_given(
     assert choose_compile(requested, 3600, CPU) == (False, "blocks are not compiled: there is no C++ compiler")
 
 
-def test_blocks_are_compiled_only_where_gradients_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_are_compiled_only_when_gradients_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
 
     def fake_compile(function: object, *, dynamic: bool) -> object:

@@ -19,7 +19,7 @@ def inputs(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("z_loss", [0.0, 0.01])
 @pytest.mark.parametrize("logits_per_chunk", [2**26, 500, 7])
-def test_the_loss_and_its_gradients_are_torchs(
+def test_loss_and_gradients_match_torch(
     smoothing: float, z_loss: float, logits_per_chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cross_entropy, "LOGITS_PER_CHUNK", logits_per_chunk)
@@ -35,7 +35,7 @@ def test_the_loss_and_its_gradients_are_torchs(
         torch.testing.assert_close(gradient, expected)
 
 
-def test_in_bfloat16_the_gradients_are_as_near_as_torchs() -> None:
+def test_bfloat16_gradients_are_as_accurate_as_torch() -> None:
     x, w, targets = inputs(torch.bfloat16)
     exact = F.cross_entropy(x.float() @ w.T, targets, reduction="sum")
     expected = torch.autograd.grad(exact, w)[0]
@@ -45,7 +45,7 @@ def test_in_bfloat16_the_gradients_are_as_near_as_torchs() -> None:
     assert error <= 1.5 * reference_error
 
 
-def test_without_gradients_it_measures_only() -> None:
+def test_inference_mode_computes_the_loss_without_gradients() -> None:
     x, w, targets = inputs(torch.float32)
     with torch.inference_mode():
         loss = linear_cross_entropy(x, w, targets)

@@ -24,14 +24,14 @@ def test_sizes_follow_from_the_depth(depth: int, width: int, heads: int, kv_head
     model.check()
 
 
-def test_sizes_that_are_given_stay() -> None:
+def test_explicit_sizes_are_kept() -> None:
     sizes = TransformerConfig(hidden_size=96, num_attention_heads=3, intermediate_size=100, vocab_size=2000)
     model = depth_rule.resolve_model(sizes, 2, 1000, 64)
     assert (model.hidden_size, model.num_attention_heads, model.head_dim) == (96, 3, 32)
     assert (model.intermediate_size, model.vocab_size) == (100, 2000)
 
 
-def test_adams_rates_fall_with_the_width_and_muons_do_not() -> None:
+def test_adam_rates_fall_with_width_and_muon_rates_do_not() -> None:
     narrow, wide = (depth_rule.resolve_optimizer(OptimizerConfig(), width) for width in (256, 1024))
     assert narrow.learning_rate == wide.learning_rate == 0.02
     assert wide.embedding_learning_rate == pytest.approx(narrow.embedding_learning_rate / 2)

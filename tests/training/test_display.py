@@ -6,7 +6,7 @@ from lmcraft.training import display
 from lmcraft.training.display import Display
 
 
-def test_a_log_gets_a_line_now_and_then_and_the_last_step(
+def test_a_log_gets_a_line_every_ten_seconds_and_the_last_step(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]

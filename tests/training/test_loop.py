@@ -1,4 +1,4 @@
-"""The loop with an objective of its own: what it trains on, when it evaluates, saves and samples, and how it stops."""
+"""The training loop with a test objective: order of the rows, evaluation, checkpoints, samples and stopping."""
 
 import json
 import os
@@ -107,14 +107,14 @@ def test_each_step_reads_its_rows_once_and_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 2])
-def test_accumulated_gradients_are_those_of_the_batch(tmp_path: Path, micro_batch_size: int) -> None:
+def test_accumulated_gradients_match_the_whole_batch(tmp_path: Path, micro_batch_size: int) -> None:
     whole, split = (build(tmp_path, micro_batch_size=size) for size in (4, micro_batch_size))
     assert whole.gradients(2)[0] == pytest.approx(split.gradients(2)[0], rel=1e-6)
     for p, q in zip(whole.model.parameters(), split.model.parameters(), strict=True):
         torch.testing.assert_close(p.grad, q.grad, atol=1e-6, rtol=1e-4)
 
 
-def test_a_signal_saves_stops_and_the_resumed_run_is_the_same(tmp_path: Path) -> None:
+def test_a_signal_saves_and_the_resumed_run_is_identical(tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     build(whole).run()
 

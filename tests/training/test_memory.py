@@ -19,12 +19,12 @@ RATES: dict[str, Any] = dict.fromkeys(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_activations_are_those_that_a_forward_pass_saves(dtype: torch.dtype) -> None:
+def test_activation_bytes_match_a_forward_pass(dtype: torch.dtype) -> None:
     model, sizes = tiny_model(0), {}
     model.compute_dtype = dtype
     model.train()
     weights = {p.data_ptr() for p in model.parameters()}
-    kept = []  # so that no other tensor takes the address of a saved one
+    kept = []  # so that no other tensor reuses the address of a saved one
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -44,11 +44,11 @@ def test_activations_are_those_that_a_forward_pass_saves(dtype: torch.dtype) -> 
 
 @pytest.mark.parametrize("name", ["normuon", "muon", "adamw", "adam", "sgd"])
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
-def test_the_state_is_that_of_the_optimizer_after_a_step(name: Any, momentum: float) -> None:
+def test_state_bytes_match_the_optimizer(name: Any, momentum: float) -> None:
     model, config = tiny_model(tie_word_embeddings=False), OptimizerConfig(name=name, momentum=momentum, **RATES)
     optimizer = Optimizer(model, config, torch.float32)
     ids = torch.randint(0, 96, (2, 8))
     NextToken().loss(model, TensorBatch(ids, ids, None)).backward()  # type: ignore[no-untyped-call]
     optimizer.step(1.0)
-    tensors = [tensor for tensor in optimizer.state().values() if tensor.numel() > 1]  # without Adam's counts of steps
+    tensors = [tensor for tensor in optimizer.state().values() if tensor.numel() > 1]  # without Adam's step counts
     assert state_bytes(model, config) == sum(tensor.nbytes for tensor in tensors)

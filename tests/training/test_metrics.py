@@ -14,7 +14,7 @@ def open_metrics(folder: Path, step: int = 0) -> Metrics:
     return Metrics(folder / "metrics.jsonl", folder / "samples.jsonl", step=step, tensorboard=None)
 
 
-def test_rows_are_on_the_disk_at_once(tmp_path: Path) -> None:
+def test_rows_are_written_immediately(tmp_path: Path) -> None:
     metrics = open_metrics(tmp_path)
     metrics.log(1, loss=2.5, learning_rate=0.1)
     metrics.sample(1, "天地")

@@ -1,4 +1,4 @@
-"""The micro-batch fits in memory, divides the batch, and is no larger than is fast."""
+"""The micro-batch fits in memory, divides the batch, and is no larger than the fastest size."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_the_micro_batch_fits_and_divides_the_batch(monkeypatch: pytest.MonkeyPa
         12,
     ]
     assert choose(2**40, monkeypatch, batch_size=1024) == micro_batch.CPU_TOKENS_PER_MICRO_BATCH // 64
-    with pytest.raises(UserError, match=r"one row of 64 tokens takes 1.2 KiB, and .*--activation-checkpointing"):
+    with pytest.raises(UserError, match=r"one row of 64 tokens needs 1.2 KiB, but .*--activation-checkpointing"):
         choose(1000, monkeypatch)
 
 

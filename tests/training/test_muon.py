@@ -14,7 +14,7 @@ def test_orthogonalized_singular_values_are_near_one(shape: tuple[int, ...]) -> 
     assert values.min() > 0.6 and values.max() < 1.3
 
 
-def test_a_batch_of_matrices_is_updated_as_each_alone() -> None:
+def test_batched_updates_match_single_updates() -> None:
     torch.manual_seed(0)
     together = [torch.nn.Parameter(torch.randn(16, 24)) for _ in range(3)]
     alone = [torch.nn.Parameter(p.detach().clone()) for p in together]
@@ -47,7 +47,7 @@ def test_normuon_divides_rows_by_their_mean_square_and_keeps_the_norm() -> None:
     torch.testing.assert_close(p.detach(), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_a_matrix_without_a_gradient_stays() -> None:
+def test_a_matrix_without_a_gradient_is_unchanged() -> None:
     p = torch.nn.Parameter(torch.ones(4, 4))
     Muon([{"params": [p]}]).step()
     assert torch.equal(p, torch.ones(4, 4))

@@ -13,7 +13,7 @@ def batch() -> TensorBatch:
     return TensorBatch(ids, targets, None)
 
 
-def test_label_smoothing_and_z_loss_are_the_formulas() -> None:
+def test_label_smoothing_and_z_loss_match_their_formulas() -> None:
     model, tensors = tiny_model(), batch()
     log_p = model(tensors.input_ids).double().log_softmax(-1)
     log_z = model(tensors.input_ids).double().logsumexp(-1)
@@ -30,7 +30,7 @@ def test_validation_is_plain_cross_entropy() -> None:
     assert NextToken(0.1, 0.1).measure(model, tensors).item() == NextToken().loss(model, tensors).item()
 
 
-def test_document_mask_is_a_choice() -> None:
+def test_document_mask_is_optional() -> None:
     model, tensors = tiny_model(), batch()
     packed = TensorBatch(tensors.input_ids, tensors.targets, torch.tensor([[0] * 8 + [1] * 8] * 4))
     assert NextToken(document_mask=False).loss(model, packed) == NextToken().loss(model, tensors)

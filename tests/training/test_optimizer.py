@@ -74,7 +74,7 @@ def test_cautious_decay_only_where_the_step_makes_the_weight_smaller(name: str) 
 
 
 @pytest.mark.parametrize(("l1", "l2"), [(0.01, 0.0), (0.0, 0.05)])
-def test_penalties_join_the_gradient_but_not_of_norms(l1: float, l2: float) -> None:
+def test_penalties_apply_to_all_weights_except_norms(l1: float, l2: float) -> None:
     model, optimizer, weights, gradients = with_gradients(name="sgd", momentum=0.0, l1=l1, l2=l2)
     optimizer.step(1.0)
     for name, p in model.named_parameters():
@@ -93,7 +93,7 @@ def test_clipping_bounds_the_norm_of_the_whole_gradient() -> None:
 
 
 @pytest.mark.parametrize("name", ["normuon", "muon", "adamw", "adam", "sgd"])
-def test_state_can_be_taken_out_and_put_back(name: str) -> None:
+def test_state_round_trips(name: str) -> None:
     _, optimizer, _, _ = with_gradients(name=name)
     optimizer.step(1.0)
     state = {key: value.clone() for key, value in optimizer.state().items()}
@@ -106,6 +106,6 @@ def test_state_can_be_taken_out_and_put_back(name: str) -> None:
 @pytest.mark.parametrize(
     "settings", [{"learning_rate": -1.0}, {"momentum": 1.0}, {"l1": -0.1}, {"weight_decay": 0.1, "name": "adam"}]
 )
-def test_impossible_settings_are_named(settings: dict[str, Any]) -> None:
+def test_invalid_settings_are_errors(settings: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=f"optimizer.{next(iter(settings))}"):
         with_gradients(**settings)

@@ -1,4 +1,4 @@
-"""Runs that many processes share: torchrun starts them on this machine, and gloo connects them."""
+"""Distributed runs: torchrun starts several processes on this machine, connected by gloo."""
 
 import json
 import os
@@ -23,9 +23,9 @@ from tests.tiny import tiny_dataset
 pytestmark = pytest.mark.slow
 
 SIZES = TransformerConfig(hidden_size=32, num_attention_heads=4, num_key_value_heads=2, head_dim=8)
-# Float32 rounds at 6e-8; sums in another order differ by a few of those, and 20 steps carry them on. What normuon makes
-# orthogonal it multiplies by up to a thousand first, the rounding of what is nearly zero too. With higher rates the loss of
-# this little text halves in ten steps, and any two roundings part.
+# Float32 rounds at 6e-8, sums in another order differ by a few of these roundings, and 20 steps accumulate them. Before
+# orthogonalizing, normuon scales updates by up to a thousand, and their rounding errors too. With higher rates the loss of
+# this short text halves in ten steps, and any two roundings diverge.
 ROUNDING = {"adamw": 5e-6, "normuon": 1e-4}
 RATES = dict.fromkeys(("learning_rate", "embedding_learning_rate", "head_learning_rate", "scalar_learning_rate"), 1e-3)
 
@@ -50,7 +50,7 @@ def start_processes(config: PretrainConfig, processes: int, *flags: str) -> "sub
 
 
 def run(config: PretrainConfig, processes: int, *flags: str) -> str:
-    """The messages of a run that has to succeed."""
+    """The messages of a run that must succeed."""
     process = start_processes(config, processes, *flags)
     message = process.communicate()[1]
     assert process.returncode == 0, message
@@ -86,7 +86,7 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     ],
     ids=["data", "tensor", "both"],
 )
-def test_many_processes_give_the_losses_of_one(
+def test_distributed_losses_match_a_single_process(
     data: Path, alone: dict[str, Path], tmp_path: Path, processes: int, name: Any, settings: dict[str, Any]
 ) -> None:
     config = config_of(data, tmp_path / "model", optimizer=OptimizerConfig(name=name, **RATES), **settings)
@@ -101,7 +101,7 @@ def test_many_processes_give_the_losses_of_one(
     assert not list(ModelFolder(config.out).checkpoints.glob(".*"))
 
 
-def test_a_run_resumes_in_another_number_of_processes(data: Path, tmp_path: Path) -> None:
+def test_a_run_resumes_with_a_different_number_of_processes(data: Path, tmp_path: Path) -> None:
     one, four = tmp_path / "one", tmp_path / "four"
     settings: dict[str, Any] = {"optimizer": OptimizerConfig(name="normuon", **RATES)}
     run(config_of(data, one, max_steps=10, **settings), 2)
@@ -167,7 +167,7 @@ def test_a_signal_to_one_process_stops_all_and_saves(data: Path, tmp_path: Path)
         ({"batch_size": 7}, "batch_size=7"),
     ],
 )
-def test_a_run_that_cannot_be_shared_is_one_error(
+def test_an_invalid_number_of_processes_is_one_error(
     data: Path, tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:
     process = start_processes(config_of(data, tmp_path / "model", **settings), 2)

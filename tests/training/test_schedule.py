@@ -1,4 +1,4 @@
-"""Schedules: where they begin, stay and end."""
+"""Learning-rate schedules: warmup, shape and final factor."""
 
 import math
 
@@ -28,7 +28,7 @@ def test_the_last_step_has_the_final_factor(name: str, final: float) -> None:
     assert curve(name=name, final=final)[-1] == pytest.approx(final)
 
 
-def test_shapes() -> None:
+def test_shape_of_each_schedule() -> None:
     assert curve(name="constant", warmup=0.0) == [1.0] * STEPS
     wsd = curve(name="wsd", warmup=0.0, decay=0.4)
     assert wsd[:60] == [1.0] * 60 and wsd[79] == pytest.approx(0.5)
@@ -36,6 +36,6 @@ def test_shapes() -> None:
     assert curve(name="cosine", warmup=0.0)[24] == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
 
 
-def test_a_share_outside_zero_to_one_is_named() -> None:
+def test_a_share_outside_zero_to_one_is_an_error() -> None:
     with pytest.raises(UserError, match=r"schedule\.decay=1\.5"):
         check_schedule(ScheduleConfig(decay=1.5))

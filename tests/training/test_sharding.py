@@ -1,4 +1,4 @@
-"""Sharding in a mesh of one process; `test_processes` has the runs in several."""
+"""Sharding in a mesh of one process; `test_processes` tests several processes."""
 
 from collections.abc import Iterator
 
@@ -12,17 +12,17 @@ from lmcraft.errors import UserError
 from lmcraft.training.objective import NextToken, TensorBatch
 from lmcraft.training.processes import Processes
 from lmcraft.training.sharding import (
-    _check,
-    all_matrices,
+    _check_divisible,
     blank_like,
-    local,
-    my_matrices,
+    full_tensor,
+    gather_matrices,
+    local_matrices,
+    local_shard,
     shard,
     shard_like,
     share_tokens,
     total_norm,
-    whole,
-    whole_copy,
+    unsharded_copy,
 )
 from tests.tiny import tiny_config, tiny_model
 
@@ -34,7 +34,7 @@ def processes() -> Iterator[Processes]:
     dist.destroy_process_group()
 
 
-def test_a_sharded_model_has_the_loss_and_gradients_of_the_whole_one(processes: Processes) -> None:
+def test_sharding_keeps_loss_and_gradients(processes: Processes) -> None:
     model, sharded = tiny_model(), tiny_model()
     shard(sharded, processes)
     assert all(isinstance(p, DTensor) for p in sharded.parameters())
@@ -46,9 +46,9 @@ def test_a_sharded_model_has_the_loss_and_gradients_of_the_whole_one(processes: 
         loss.backward()  # type: ignore[no-untyped-call]
     gradients = [[p.grad for p in each.parameters() if p.grad is not None] for each in (model, sharded)]
     for expected, gradient in zip(*gradients, strict=True):
-        assert torch.equal(expected, whole(gradient))
+        assert torch.equal(expected, full_tensor(gradient))
     assert total_norm(gradients[1]).item() == pytest.approx(total_norm(gradients[0]).item(), rel=1e-6)
-    copy = whole_copy(sharded)
+    copy = unsharded_copy(sharded)
     assert not copy.training and not any(isinstance(p, DTensor) for p in copy.parameters())
     assert all(torch.equal(copy.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
 
@@ -58,26 +58,26 @@ def test_one_process_without_a_mesh_changes_nothing() -> None:
     shard(model, Processes())
     assert not any(isinstance(p, DTensor) for p in model.parameters())
     matrices = [torch.randn(3, 4) for _ in range(2)]
-    stacked = my_matrices(matrices)
-    assert torch.equal(stacked, torch.stack(matrices)) and all_matrices(stacked, matrices) is stacked
-    assert shard_like(matrices[0], matrices[1]) is matrices[0] and local(matrices[0]) is matrices[0]
+    stacked = local_matrices(matrices)
+    assert torch.equal(stacked, torch.stack(matrices)) and gather_matrices(stacked, matrices) is stacked
+    assert shard_like(matrices[0], matrices[1]) is matrices[0] and local_shard(matrices[0]) is matrices[0]
 
 
 def test_matrices_are_divided_and_gathered(processes: Processes) -> None:
     assert processes.mesh is not None
     matrices = [torch.randn(4, 6) for _ in range(3)]
     sharded = [DTensor.from_local(m, processes.mesh["data"], [Shard(0)], run_check=False) for m in matrices]
-    mine = my_matrices(sharded)
+    mine = local_matrices(sharded)
     assert torch.equal(mine, torch.stack(matrices))
-    assert torch.equal(all_matrices(mine, sharded), torch.stack(matrices))
+    assert torch.equal(gather_matrices(mine, sharded), torch.stack(matrices))
     part = shard_like(matrices[0], sharded[0])
-    assert isinstance(part, DTensor) and torch.equal(local(part), matrices[0])
+    assert isinstance(part, DTensor) and torch.equal(local_shard(part), matrices[0])
     blank = blank_like(sharded[0], torch.Size([4, 6]), torch.bfloat16)
     assert isinstance(blank, DTensor) and blank.dtype == torch.bfloat16
     assert not isinstance(blank_like(sharded[0], torch.Size([]), torch.float32), DTensor)
 
 
-def test_tokens_of_a_loss_are_shared(processes: Processes) -> None:
+def test_tokens_of_a_loss_are_divided_among_ranks(processes: Processes) -> None:
     assert processes.mesh is not None
     x, weight, targets = torch.randn(5, 4, requires_grad=True), torch.randn(7, 4, requires_grad=True), torch.arange(5)
     x_part, weight_part, targets_part = share_tokens(processes.mesh["tensor"], x, weight, targets)
@@ -101,4 +101,4 @@ def test_tokens_of_a_loss_are_shared(processes: Processes) -> None:
 )
 def test_sizes_that_cannot_be_split_are_errors(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        _check(tiny_config(**settings), 2)
+        _check_divisible(tiny_config(**settings), 2)

@@ -19,7 +19,7 @@ def test_a_signal_is_recorded_and_the_handlers_restored(number: signal.Signals) 
     assert signal.getsignal(number) is before
 
 
-def test_a_second_interrupt_stops_at_once() -> None:
+def test_a_second_interrupt_stops_immediately() -> None:
     with stop_on_signals() as request:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)

@@ -55,7 +55,7 @@ class ReadStats:
             self.malformed_first.append({"file": file, "line": line, "reason": reason})
 
     def clean(self, text: str) -> str:
-        """Replace each invalid byte (or lone surrogate) of a text by U+FFFD, and count them.
+        """Replace each invalid byte (or lone surrogate) of a text with U+FFFD, and count them.
 
         They are not kept, because a model should not learn to write broken text.
         """

@@ -40,14 +40,13 @@ def open_decompressed(path: Path, raw: BinaryIO) -> BinaryIO:
         return gzip.open(raw)  # type: ignore[return-value]  # binary mode is the default
     if path.suffix == ".zst":
         zstandard = import_optional("zstandard", "zstd", f"'{path}'")
-        return io.BufferedReader(
-            zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        )  # the stream reader alone has no readline
+        # The stream reader alone has no readline.
+        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
     return raw
 
 
 def read_text(file: BinaryIO, document_chars: int, stats: ReadStats) -> Iterator[Row]:
-    """Yield a text in pieces of at most `document_chars` characters; they add up to the text without byte-order mark."""
+    """Yield a text in pieces of at most `document_chars` characters that add up to the text, without its byte-order mark."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
     buffer, line, final = "", 1, False
     while not final:
@@ -176,7 +175,7 @@ def read_hugging_face(name: str, text_field: str, stats: ReadStats) -> Iterator[
     path, _, configuration = name.partition(":")
     try:
         rows = datasets.load_dataset(path, configuration or None, split="train", streaming=True)
-    except Exception as error:  # the library raises many types, for wrong names and lost connections alike
+    except Exception as error:  # the library raises many types, for wrong names and for lost connections
         raise UserError(f"the dataset 'hf:{name}' cannot be loaded ({error}); check its name and the network") from error
     for number, row in enumerate(rows, start=1):
         yield from _text_of(dict(row), f"hf:{name}", number, text_field, stats)
@@ -203,7 +202,7 @@ TABLES: dict[str, ReadTable] = {
 
 
 def inner_suffix(path: Path) -> str:
-    """The suffix of the format, without that of the compression."""
+    """The suffix of the file format, ignoring a compression suffix."""
     return (Path(path.stem) if path.suffix in COMPRESSED else path).suffix.lower()
 
 

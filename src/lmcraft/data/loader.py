@@ -1,4 +1,4 @@
-"""From token shards to batches. A sample is a function of (seed, global index), so workers and batch size do not change it.
+"""Read batches from token shards. A sample depends only on (seed, global index), so workers and batch size do not change it.
 
 Shapes: B rows, T tokens of a row, K values per row.
 """

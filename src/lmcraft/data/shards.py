@@ -46,7 +46,7 @@ def write_dataset(
         vocab_size: upper bound of token ids.
         eos_token_id: appended to each document, unless None.
         validation: share of the text held out for validation; 0: none.
-        split: "hash" assigns documents by the hash of their text, so new sources move no document; "tail" holds out the end.
+        split: "hash" assigns documents by the hash of their text, so new sources do not move it; "tail" holds out the end.
         shard_tokens: maximum tokens per shard, unless a single document is longer.
         settings: recorded in the manifest.
 
@@ -111,7 +111,7 @@ def _count_chars(read: Callable[[ReadStats], Iterable[Document]]) -> int:
 def _check_splits(writers: Mapping[str, "_SplitWriter"], validation: float, stats: ReadStats) -> None:
     if not any(writer.tokens for writer in writers.values()):
         malformed = f" ({stats.malformed_count} rows were malformed)" if stats.malformed_count else ""
-        raise UserError(f"the sources hold no text{malformed}; check their paths and text_field")
+        raise UserError(f"the sources contain no text{malformed}; check their paths and text_field")
     needed = (TRAIN, VALIDATION) if validation else (TRAIN,)
     empty = next((name for name in needed if not writers[name].tokens), None)
     if empty is not None:

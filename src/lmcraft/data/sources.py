@@ -45,14 +45,14 @@ def read_documents(
         document_chars: maximum length of a document, in characters.
         include: patterns of names ("*.py") or paths ("docs/*") within folders; empty: all files.
         exclude: patterns of files in folders to leave out.
-        reading: filled in while reading: counts, hashes, malformed rows.
+        stats: updated while reading: counts, hashes, malformed rows.
 
     Raises:
         UserError: a source does not exist, is not text or is damaged; an optional package is missing; or a row is
             malformed and malformed="fail".
     """
     if not sources:
-        raise UserError("no sources are given; name at least one file, folder or dataset")
+        raise UserError("there are no sources; name at least one file, folder or dataset")
     if document_chars < 1:
         raise UserError(f"document_chars {document_chars} is too small; the minimum is 1")
     stats = stats if stats is not None else ReadStats()
@@ -115,7 +115,7 @@ def read_table(path: Path, stats: ReadStats) -> Iterator[tuple[int, Any]]:
     """Yield (line or row number, row) of a .jsonl, .json, .csv, .tsv or .parquet file, which may be compressed.
 
     Raises:
-        UserError: the file does not exist, is damaged or of another format, or a row is malformed and that is fatal.
+        UserError: the file does not exist, is damaged or of another format, or `stats` rejects a malformed row.
     """
     read = formats.TABLES.get(formats.inner_suffix(path))
     if not path.is_file() or read is None:
@@ -151,7 +151,7 @@ def _files(source: str, include: Sequence[str], exclude: Sequence[str]) -> list[
         files = [file for file in _walk(path) if _is_included(file.relative_to(path), include, exclude) and _is_text(file)]
     elif path.is_file():
         if not _is_text(path):
-            raise UserError(f"'{path}' is not text in UTF-8; convert it, or leave it out")
+            raise UserError(f"'{path}' is not UTF-8 text; convert it, or leave it out")
         return [path]
     else:
         matches = (Path(match) for match in sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - absolute too

@@ -11,7 +11,7 @@ from lmcraft.finetuning.lora import add_adapters
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.config import OptimizerConfig
 from lmcraft.training.optimizer import Group, parameter_groups
-from lmcraft.training.sharding import whole
+from lmcraft.training.sharding import full_tensor
 
 
 def set_trainable_weights(model: Transformer, method: MethodConfig) -> None:
@@ -70,4 +70,4 @@ def trained_groups(model: Transformer, optimizer: OptimizerConfig, method: Metho
 
 def trained_state(model: Transformer) -> dict[str, Tensor]:
     """A copy of the trained parameters by name, gathered from all processes; every process of a run must call this."""
-    return {name: whole(p.detach()) for name, p in model.named_parameters() if p.requires_grad}
+    return {name: full_tensor(p.detach()) for name, p in model.named_parameters() if p.requires_grad}

@@ -24,7 +24,7 @@ from lmcraft.model.storage import WEIGHTS, build_model
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource
 from lmcraft.tokenizer.tokenizer import Tokenizer
-from lmcraft.training.sharding import whole
+from lmcraft.training.sharding import full_tensor
 
 CLASSIFIER = "ForSequenceClassification"
 
@@ -69,7 +69,7 @@ def _copy_model(model: Transformer) -> Transformer:
     with torch.device("meta"):
         copy = Transformer(model.config)
     state = model.state_dict()
-    copy.load_state_dict({name: whole(state[name]) for name in copy.state_dict()}, assign=True)
+    copy.load_state_dict({name: full_tensor(state[name]) for name in copy.state_dict()}, assign=True)
     copy.compute_dtype = model.compute_dtype
     return copy.eval()
 

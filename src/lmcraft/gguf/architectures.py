@@ -35,11 +35,11 @@ class Key:
         name, metadata = f"{prefix}.{self.gguf}", file.metadata
         value: Any
         if self.kind == "count":
-            value = metadata.count(name, least=1)
+            value = metadata.count(name, minimum=1)
         elif self.kind == "number":
             value = metadata.number(name)
             if value is not None and value <= 0:
-                raise metadata.invalid(name, f"{value} is not more than 0")
+                raise metadata.invalid(name, f"{value} is not greater than 0")
         else:
             value = metadata.flag(name)
         if value is not None:
@@ -235,7 +235,7 @@ def architecture_of(file: GGUFFile) -> Architecture:
         UserError: the architecture is missing or not supported, or the file is not a complete model.
     """
     if (kind := file.metadata.text("general.type") or "model") != "model":
-        raise UserError(f"'{file.path}' contains no model but type {kind!r}; use the model's own file")
+        raise UserError(f"'{file.path}' is of type {kind!r}, not a model; use the file of the model itself")
     if (parts := file.metadata.count("split.count") or 1) > 1:
         raise UserError(
             f"'{file.path}' is one of {parts} parts of a model; join them with `llama-gguf-split --merge FIRST_PART WHOLE`"

@@ -63,7 +63,7 @@ PRE_TOKENIZERS = (
     PreTokenizer(("gpt-4o", "llama4"), (_GPT4O,)),
     PreTokenizer(("default",), (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", r"[0-9][0-9][0-9]")),
 )
-NORMALIZERS_LEFT_OUT = ("NFC",)  # Qwen's; llama.cpp and its converter support no normalizer
+DROPPED_NORMALIZERS = ("NFC",)  # Qwen's; llama.cpp and its converter support no normalizer
 
 
 def pre_tokenizer_of(metadata: Metadata) -> PreTokenizer:
@@ -120,7 +120,7 @@ def write_bpe(tokenizer_json: Mapping[str, Any]) -> dict[str, Any]:
     if option := next((key for key in unsupported if model.get(key)), None):
         raise UserError(f"a tokenizer with {option}={model[option]!r} cannot be exported to GGUF")
     for normalizer in _flat(tokenizer_json["normalizer"], "normalizers"):
-        if normalizer["type"] not in NORMALIZERS_LEFT_OUT:
+        if normalizer["type"] not in DROPPED_NORMALIZERS:
             raise UserError(f"a tokenizer with the normalizer {normalizer['type']} cannot be exported to GGUF")
     steps = tuple(_steps(_flat(tokenizer_json["pre_tokenizer"], "pretokenizers")))
     ignore_merges = bool(model.get("ignore_merges"))

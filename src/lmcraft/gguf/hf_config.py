@@ -1,6 +1,6 @@
 """Translate a GGUF file's metadata to the contents of a config.json, and back.
 
-All sizes are checked against the file's tensors, so that nothing is allocated for a size that the file does not have.
+All sizes are checked against the file's tensors, so that a false size cannot cause an allocation.
 """
 
 import re
@@ -64,8 +64,8 @@ def read_config(file: GGUFFile) -> dict[str, Any]:
 
 def _head_dim(file: GGUFFile, arch: Architecture, config: Mapping[str, Any]) -> int:
     heads, metadata = config[arch.heads], file.metadata
-    width = metadata.count(f"{arch.name}.attention.key_length", least=1)
-    value = metadata.count(f"{arch.name}.attention.value_length", least=1)
+    width = metadata.count(f"{arch.name}.attention.key_length", minimum=1)
+    value = metadata.count(f"{arch.name}.attention.value_length", minimum=1)
     if width is None:
         width = config[arch.hidden] // heads
     if value not in (None, width):
@@ -107,8 +107,8 @@ def _check(file: GGUFFile, arch: Architecture, config: Mapping[str, Any], head_d
     for name, shape in expected.items():
         if _shape(file, name, len(shape)) != shape:
             raise UserError(
-                f"'{file.path}': the tensor '{name}' has shape {file.tensors[name].shape}, but the metadata imply {shape}; "
-                "the file is damaged, download it again"
+                f"'{file.path}': the tensor '{name}' has shape {file.tensors[name].shape}, but the metadata implies "
+                f"{shape}; the file is damaged, download it again"
             )
 
 
@@ -145,7 +145,7 @@ def _read_gemma(file: GGUFFile, config: Mapping[str, Any]) -> dict[str, Any]:
         if len(sliding) < layers:
             raise metadata.invalid(name, f"it has {len(sliding)} entries for {layers} layers")
     else:
-        every = metadata.count(name, least=1) or GEMMA_PATTERN
+        every = metadata.count(name, minimum=1) or GEMMA_PATTERN
         sliding = [bool((layer + 1) % every) for layer in range(layers)]
     return {
         "query_pre_attn_scalar": gemma_query_scalar(config),
@@ -170,7 +170,7 @@ def gemma_query_scalar(config: Mapping[str, Any]) -> float:
 def write_config(hf_config: Mapping[str, Any], arch: Architecture) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The metadata of a config.json, without the architecture prefix, and the tensors of rotary factors.
 
-    For a Mistral with a sliding window, the context is limited to one window, because llama.cpp has no windows for it;
+    For a Mistral with a sliding window, the context is limited to one window, because llama.cpp lacks windows for it;
     within one window, both kinds of attention are the same.
 
     Raises:

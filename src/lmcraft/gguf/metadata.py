@@ -41,11 +41,11 @@ class Metadata(Mapping[str, Any]):
         value: bool | None = self._typed(key, bool, "true or false")
         return value
 
-    def count(self, key: str, *, least: int = 0) -> int | None:
-        """An integer from `least` to 2**31 - 1."""
+    def count(self, key: str, *, minimum: int = 0) -> int | None:
+        """An integer from `minimum` to 2**31 - 1."""
         value: int | None = self._typed(key, int, "a whole number")
-        if value is not None and not least <= value <= MAX_COUNT:
-            raise self.invalid(key, f"{value} is outside {least} to {MAX_COUNT}")
+        if value is not None and not minimum <= value <= MAX_COUNT:
+            raise self.invalid(key, f"{value} is not between {minimum} and {MAX_COUNT}")
         return value
 
     def number(self, key: str) -> float | None:

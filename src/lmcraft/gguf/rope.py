@@ -40,8 +40,8 @@ def read_rope(file: GGUFFile, arch: Architecture, head_dim: int, length: int) ->
     theta = metadata.number(f"{key}.freq_base")
     theta = 10000.0 if theta is None else theta  # llama.cpp's default for all architectures
     if theta <= 0:
-        raise metadata.invalid(f"{key}.freq_base", f"{theta} is not more than 0")
-    dim = metadata.count(f"{key}.dimension_count", least=2) or head_dim
+        raise metadata.invalid(f"{key}.freq_base", f"{theta} is not greater than 0")
+    dim = metadata.count(f"{key}.dimension_count", minimum=2) or head_dim
     if dim > head_dim or dim % 2:
         raise metadata.invalid(f"{key}.dimension_count", f"{dim} of the {head_dim} dimensions of a head cannot be rotated")
     scaling = _read_scaling(file, arch, length, theta, dim)
@@ -61,7 +61,7 @@ def _read_scaling(file: GGUFFile, arch: Architecture, length: int, theta: float,
     kind = metadata.text(f"{key}.type") or "linear"
     if factor < 0:
         raise metadata.invalid(f"{key}.factor", f"{factor} is negative")
-    original = metadata.count(f"{key}.original_context_length", least=1) or length
+    original = metadata.count(f"{key}.original_context_length", minimum=1) or length
     if LLAMA3_FACTORS in file.tensors:
         return recover_llama3_scaling(_factors(file, LLAMA3_FACTORS, dim), theta, dim, file.path)
     if LONG_FACTORS in file.tensors or SHORT_FACTORS in file.tensors:

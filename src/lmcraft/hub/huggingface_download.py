@@ -2,7 +2,7 @@
 
 The layout is that of huggingface_hub (https://huggingface.co/docs/huggingface_hub/guides/manage-cache): `blobs/` holds files
 under their hashes, `snapshots/COMMIT/` links to them, and `refs/` maps branches to commits. We do not use the library's own
-download: version 2 restarts interrupted files, and accepts a file that merely has the right length.
+download: version 2 restarts interrupted files, and accepts any file of the right length.
 """
 
 import hashlib
@@ -158,7 +158,7 @@ class CachedRepository:
     def _resume(self, partial: Path, commit: str, name: str, file: RemoteFile) -> None:
         if file.size > constants.MAX_HTTP_DOWNLOAD_SIZE:
             raise UserError(
-                f"'{name}' of {self.address} has {file.size / 1e9:.0f} GB, which only the hub's own program can download; "
+                f"'{name}' of {self.address} has {file.size / 1e9:.0f} GB, which only the hub's own client can download; "
                 f"run `hf download {self.address.repository} {name} --revision {commit}`, then try again"
             )
         if partial.exists() and partial.stat().st_size > file.size:
@@ -167,14 +167,16 @@ class CachedRepository:
             failures = 0
             while (start := handle.tell()) < file.size:
                 error: Exception = RunError(
-                    f"the hub sends '{name}' of {self.address} shorter than it lists; try again later"
+                    f"the hub sends fewer bytes of '{name}' of {self.address} than it lists; try again later"
                 )
                 try:
                     for chunk in self._stream(commit, name, handle):
                         handle.write(chunk)
                         show(handle.tell())
                         if handle.tell() > file.size:
-                            raise RunError(f"the hub sends '{name}' of {self.address} longer than it lists; try again later")
+                            raise RunError(
+                                f"the hub sends more bytes of '{name}' of {self.address} than it lists; try again later"
+                            )
                 except (httpx.TransportError, HfHubHTTPError) as caught:
                     if not is_transient(caught):
                         raise

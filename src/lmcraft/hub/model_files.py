@@ -1,4 +1,4 @@
-"""Select the files of a repository or package that make a model folder. Never pickles: opening one runs code."""
+"""Select the files of a repository or package that make up a model folder; never pickles, because opening one runs code."""
 
 import json
 from collections.abc import Callable, Collection
@@ -31,7 +31,7 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def model_files(files: Collection[str], read_index: Callable[[], str], model: str) -> list[str]:
-    """The files to download for a model folder, small ones first, so that a folder with weights is complete.
+    """The files to download for a model folder, weights last, so that a folder with weights is complete.
 
     Only the weights that a loader would open: repositories may contain a second copy in another format.
 

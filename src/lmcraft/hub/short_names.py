@@ -2,7 +2,7 @@
 
 from lmcraft.hub.address import HubAddress, PackageAddress
 
-# A short name is the repository's name in lower case. Each model has its publisher's license; Llama and Gemma are gated
+# Default: the repository's name in lower case. Each model has its publisher's license; Llama and Gemma are gated
 # until the user accepts their terms on the hub.
 _REPOSITORIES = """
 allenai/OLMo-2-0425-1B = olmo-2-1b

@@ -15,7 +15,7 @@ from lmcraft.hub.download_progress import byte_bar
 from lmcraft.hub.model_files import CONFIG, INDEX, WEIGHTS, model_files, simplest_path
 
 _CHUNK_BYTES = 1 << 20
-_MAX_COMPRESSION_RATIO = 100  # weights compress by a tenth and JSON tenfold; more is a zip bomb
+_MAX_COMPRESSION_RATIO = 100  # weights shrink by a tenth and JSON tenfold; more is a zip bomb
 _MAX_UNCHECKED_BYTES = 64 << 20  # the ratio is not checked below this size
 
 

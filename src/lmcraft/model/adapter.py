@@ -166,6 +166,6 @@ def save_adapter(adapter: Adapter, folder: Path, dtype: torch.dtype | None = Non
 
 
 def _pattern_value(values: Mapping[str, Any] | None, module: str, default: Any) -> Any:
-    """The value of the first pattern that the module's name ends with. (PEFT's regular expressions could run forever.)"""
+    """The value of the first pattern that the module's name ends with; not a regular expression, which could run forever."""
     names = (name for name in values or {} if f".{module}".endswith(f".{name.removeprefix('^')}"))
     return (values or {}).get(next(names, ""), default)

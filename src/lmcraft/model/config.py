@@ -176,7 +176,7 @@ class TransformerConfig:
             )
         if self.rotary_dim < 2 or self.rotary_dim % 2:
             raise UserError(
-                f"model.head_dim={self.head_dim} does not suit rotary positions: its rotated part, {self.rotary_dim}, "
+                f"model.head_dim={self.head_dim} is not suitable for rotary positions: its rotated part, {self.rotary_dim}, "
                 "must be even; choose an even number"
             )
         if self.rope_theta <= 0 or self.rope_local_theta < 0:

@@ -23,7 +23,7 @@ Bits = Literal[4, 8]
 
 @dataclass(frozen=True)
 class QuantizedMatrix:
-    """A quantized matrix; it stands for `numbers * scales`."""
+    """A quantized matrix; its value is `numbers * scales`."""
 
     numbers: Tensor
     """(rows, columns), int8."""
@@ -114,8 +114,8 @@ def quantization_bits(hf_config: Mapping[str, Any]) -> Bits | None:
     if bits is None or hf_quantization != quantization_config(bits):
         kind = hf_quantization.get("format") or hf_quantization.get("quant_method")
         raise UserError(
-            f"config.json: quantization_config {kind!r} is not supported, only what `lmcraft quantize` writes; "
-            "use the unquantized model or a GGUF file"
+            f"config.json: quantization_config {kind!r} is not supported; use a model from `lmcraft quantize`, the "
+            "unquantized model or a GGUF file"
         )
     return bits
 
@@ -150,7 +150,7 @@ def to_tensors(name: str, quantized: QuantizedMatrix) -> dict[str, Tensor]:
 
 
 def from_tensors(name: str, bits: Bits, read: Any) -> QuantizedMatrix:
-    """The inverse of `to_tensors`; `read` gives a tensor by its name."""
+    """The inverse of `to_tensors`; `read` returns a tensor by name."""
     scales: Tensor = read(f"{name}_scale").float()
     if bits == 8:
         return QuantizedMatrix(read(name), scales, bits)

@@ -16,7 +16,7 @@ INITIAL_POSITIONS = 4096  # length of the first table; it grows with the longest
 class RotaryTables:
     """Cached tables of cosines and signed sines, computed and extended on demand.
 
-    A separate table is unscaled_share for sliding layers with their own base, and for LongRoPE's long factors.
+    Sliding layers with their own base, and LongRoPE's long factors, have separate tables.
     """
 
     def __init__(self, config: TransformerConfig) -> None:

@@ -35,7 +35,7 @@ MAX_SHARD_BYTES = 5_000_000_000
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model in Hugging Face's form, from a folder, a GGUF file or a merged adapter."""
+    """A model in Hugging Face's format, from a folder, a GGUF file or a merged adapter."""
 
     source: str
     """Its location, for messages."""
@@ -62,7 +62,7 @@ class Checkpoint:
         if layers > len(self.names) or config.num_experts * sum(map(config.has_experts, range(layers))) > len(self.names):
             raise UserError(
                 f"'{self.source}' has {len(self.names)} tensors, too few for num_hidden_layers={layers} "
-                f"(num_experts={config.num_experts}); config.json and the weights are not of one model"
+                f"(num_experts={config.num_experts}); config.json and the weights belong to different models"
             )
         return config
 
@@ -119,7 +119,7 @@ def load_model(folder: Path, *, dtype: torch.dtype | None = None, device: str | 
         device: device of the weights.
 
     Raises:
-        UserError: a file is missing, damaged or belongs to another model, or the weights are pickled.
+        UserError: a file is missing, damaged or belongs to a different model, or the weights are pickled.
     """
     with open_checkpoint(folder) as checkpoint:
         return build_model(checkpoint, dtype=dtype, device=device)
@@ -163,10 +163,10 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
         UserError: a file is missing or damaged, or the weights are pickled.
     """
     hf_config = read_hf_config(folder)
-    family_of(hf_config)  # first, because an unknown family explains more than weights that cannot be opened
+    family_of(hf_config)  # checked first: an unsupported family is the more helpful error
     with ExitStack() as stack:
         files = []
-        for path in _weight_files(folder):
+        for path in _find_weight_shards(folder):
             try:
                 files.append(stack.enter_context(safe_open(path, framework="pt")))
             except (SafetensorError, OSError) as error:
@@ -219,11 +219,11 @@ def read_hf_config(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """A folder's weights files and their index."""
+    """A folder's weight files and their index."""
     return [*folder.glob("model*.safetensors"), *folder.glob(INDEX)]
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def _find_weight_shards(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     index = folder / INDEX

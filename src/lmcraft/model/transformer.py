@@ -128,9 +128,8 @@ class Transformer(nn.Module):
             x_BTC = x_BTC + self.embed_positions(self._positions(T, past, document_ids))
         x_BTC = x_BTC.to(self.compute_dtype)
         if self.config.scale_embeddings:
-            x_BTC = x_BTC * x_BTC.new_tensor(
-                self.config.hidden_size**0.5
-            )  # rounded to the dtype first, as in Gemma's training
+            # The factor is rounded to the dtype first, as in Gemma's training.
+            x_BTC = x_BTC * x_BTC.new_tensor(self.config.hidden_size**0.5)
         return F.dropout(x_BTC, self.config.embedding_dropout, self.training)
 
     def layer_inputs(

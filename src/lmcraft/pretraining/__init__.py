@@ -3,7 +3,7 @@
 | file | contents |
 |---|---|
 | `config` | the settings of `lmcraft pretrain`, `plan` and `scaling` |
-| `run` | a run put together: data, autotuning, trainer; training it, and the learning-rate range test |
+| `run` | assembles and trains a run; the learning-rate range test |
 | `plan`, `estimation` | the memory, time and energy of a run before it starts, and how they are estimated |
 | `scaling` | a family of small runs, and the larger one that they predict |
 | `scaling_law` | the law L(N, D) fitted to the runs of a family, and its predictions |

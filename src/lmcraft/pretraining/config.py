@@ -1,4 +1,4 @@
-"""The settings of `lmcraft pretrain`, and of `plan` and `scaling`, which have them too."""
+"""The settings of `lmcraft pretrain`, and of `plan` and `scaling`, which extend them."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -46,11 +46,11 @@ class PretrainConfig(TrainConfig, Config):
     max_tokens: Annotated[int, automatic("20 per parameter")] = 0
     """Length of the run in tokens."""
     max_time: Annotated[float, automatic("no limit")] = 0.0
-    """Length of the run in minutes, turned into steps by measuring a few before the first one."""
+    """Length of the run in minutes, converted to steps by timing a few first."""
     eval_tokens: Annotated[int, automatic("15% of the tokens since the last one")] = 0
     """Validation tokens per evaluation, from the start of the split."""
     document_mask: bool = True
-    """Restrict attention to the document that a token belongs to, where several share a row."""
+    """Restrict attention to a token's own document when several share a row."""
     label_smoothing: float = 0.0
     """Share of the target probability that is spread over the whole vocabulary."""
     z_loss: float = 0.0
@@ -58,13 +58,17 @@ class PretrainConfig(TrainConfig, Config):
     sample_prompt: str = ""
     """Prompt of the samples during training; empty: the start of a document."""
     tensor_parallel: int = 1
-    """Number of torchrun's processes that share the work on the same rows; the others share the rows (FSDP)."""
+    """Number of processes that share the work on the same rows; groups of this size share the rows of a batch (FSDP)."""
 
     find_lr: bool = False
-    """Do not train: raise the learning rates for a hundred steps, and plot the loss (arXiv 1506.01186)."""
+    """Instead of training, raise the learning rates for a hundred steps and plot the loss (arXiv 1506.01186)."""
 
     def resolved(self) -> Self:
-        """Every 0 filled in by the depth rule; a run that is bounded in time keeps its length for `autotune`."""
+        """Fill in every 0 by the depth rule; the length of a run limited by `max_time` is left to `autotune`.
+
+        Raises:
+            UserError: a setting is invalid, or does not fit the dataset.
+        """
         if self.depth < 1:
             raise UserError(f"depth={self.depth} must be at least 1")
         for name in ("batch_size", "micro_batch_size", "max_steps", "max_tokens", "max_time", "sequence_length"):
@@ -118,9 +122,7 @@ class PlanConfig(PretrainConfig):
             if (value := getattr(self, name)) < 0:
                 raise UserError(f"{name}={value} must not be negative")
         if config.tflops and not config.max_steps:
-            raise UserError(
-                f"max_time={config.max_time:g} is turned into steps by measuring: leave --tflops out, or give --max-steps"
-            )
+            raise UserError(f"max_time={config.max_time:g} needs a measured speed: leave --tflops out, or use --max-steps")
         return config
 
 
@@ -129,7 +131,7 @@ class PlanConfig(PretrainConfig):
 class ScalingConfig(PretrainConfig):
     """Train a family of small models, fit a scaling law, predict the loss of the next size, then train that and compare.
 
-    Every run is one of `lmcraft pretrain` with the other settings given here, and a model folder under OUT/runs.
+    Each run is a `lmcraft pretrain` run with the other settings of this command; its model folder is under OUT/runs.
     """
 
     out: Path = Path("models/scaling")
@@ -137,11 +139,11 @@ class ScalingConfig(PretrainConfig):
     depths: Annotated[tuple[int, ...], SEVERAL_VALUES] = (2, 3, 4)
     """Numbers of blocks of the family's models. A single block learns differently (arXiv 2209.11895)."""
     width_per_depth: int = 16
-    """Width of a model per block; pretrain has 64, but this family is to be trained in minutes."""
+    """Model width per block. Pretrain has 64; the default here is smaller, so that a family trains in minutes."""
     tokens_per_parameter: Annotated[tuple[float, ...], SEVERAL_VALUES] = (5.0, 10.0, 20.0)
-    """Lengths of each model's runs; each is a run of its own, with its own decay of the learning rate."""
+    """Lengths of each model's runs; each length is a separate run with its own learning-rate decay."""
     predict: Annotated[int, automatic("one more than the largest of --depths")] = 0
-    """Number of blocks of the model to predict, trained for the longest of the lengths."""
+    """Number of blocks of the predicted model, trained for the longest of the lengths."""
 
     depth: Annotated[int, HIDDEN] = 0
     max_steps: Annotated[int, HIDDEN] = 0
@@ -150,7 +152,7 @@ class ScalingConfig(PretrainConfig):
     find_lr: Annotated[bool, HIDDEN] = False
 
     def resolved(self) -> Self:
-        """The family in order, and the settings that all of its runs share: row length and validation tokens."""
+        """Sort the family, and fill in the sequence length and validation tokens that all of its runs share."""
         for name in SINGLE_RUN_SETTINGS:
             if value := getattr(self, name):
                 raise UserError(f"{name}={value} is for a single run: use --depths and --tokens-per-parameter for a family")

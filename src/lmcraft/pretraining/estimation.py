@@ -1,4 +1,4 @@
-"""Estimates a run: memory from its sizes, time from a few measured steps or a speed in TFLOP/s."""
+"""Estimate a run: memory from the model's sizes, time from a few measured steps or a speed in TFLOP/s."""
 
 import statistics
 import time
@@ -22,7 +22,7 @@ from lmcraft.training.micro_batch import CPU_TOKENS_PER_MICRO_BATCH, fast_rows
 from lmcraft.training.objective import NextToken
 
 JOULES_PER_KWH = 3.6e6
-REPETITIONS = 2  # of a measured validation, sample and checkpoint
+REPETITIONS = 2  # of each measurement of a validation, sample and checkpoint
 
 
 def make_plan(config: PlanConfig) -> Plan:
@@ -107,7 +107,7 @@ def _estimate_memory(config: PlanConfig, model: Transformer, dtype: torch.dtype)
 
 
 def _measure_seconds(run: PretrainingRun) -> dict[str, float]:
-    """The time of a step, a short validation, a sample and a checkpoint, each times its number in the run."""
+    """Measure a step, a short validation, a sample and a checkpoint, and multiply each by its number in the run."""
     config = run.config
     short = replace(config, eval_tokens=min(config.eval_tokens, depth_rule.MIN_EVAL_TOKENS))
     trainer = replace(run, config=short).build_trainer()
@@ -137,7 +137,7 @@ def _estimate_seconds(config: PlanConfig, flops_per_token: int) -> dict[str, flo
 
 
 def _time_call(action: Callable[[], object], wait: Callable[[], object]) -> float:
-    """Seconds of a call, without the work that it leaves to a thread; that is done when this returns."""
+    """Seconds that a call takes, excluding its background work, which `wait` waits for."""
     begin = time.perf_counter()
     action()
     seconds = time.perf_counter() - begin

@@ -1,4 +1,4 @@
-"""A pretraining run: its data, its trainer, and the run from the first line on the terminal to the last checkpoint."""
+"""A pretraining run: open the data, autotune, build the trainer and train."""
 
 from dataclasses import asdict, dataclass, field, replace
 
@@ -23,14 +23,14 @@ from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
 from lmcraft.training.processes import Processes
 from lmcraft.training.range_test import RangeTest, range_test
-from lmcraft.training.sharding import whole_copy
+from lmcraft.training.sharding import unsharded_copy
 
 SAMPLE_TOKENS = 80
 
 
 @dataclass(frozen=True)
 class RunData:
-    """The dataset of a run."""
+    """The splits and the tokenizer of a run's dataset."""
 
     training: TokenDataset
     validation: TokenDataset
@@ -41,7 +41,7 @@ class RunData:
         """Open the dataset folder of a resolved configuration.
 
         Raises:
-            UserError: it has no such split, or a shard is missing or damaged.
+            UserError: a split or shard is missing, or a shard is damaged.
         """
         training, validation = (TokenSplit(DatasetFolder(config.data), name) for name in ("train", "validation"))
         return cls(
@@ -53,21 +53,21 @@ class RunData:
 
 @dataclass(frozen=True)
 class PretrainingRun:
-    """A run put together, before it has a model."""
+    """The configuration, data and machine of a run, before its model is built."""
 
     config: PretrainConfig
     """Resolved."""
     data: RunData
     machine: Machine
     folder: ModelFolder
-    """Where the run writes."""
+    """Output folder."""
     processes: Processes = field(default_factory=Processes)
 
     @classmethod
     def open(
         cls, config: PretrainConfig, machine: Machine, folder: ModelFolder, processes: Processes | None = None
     ) -> "PretrainingRun":
-        """The run of a resolved configuration, with its data opened."""
+        """Open the data of a resolved configuration."""
         return cls(config, RunData.open(config), machine, folder, processes or Processes())
 
     @property
@@ -77,7 +77,7 @@ class PretrainingRun:
         return NextToken(config.label_smoothing, config.z_loss, config.document_mask, mesh)
 
     def autotuned(self, print_line: PrintLine) -> "PretrainingRun":
-        """The same run with attention, compiling, length and micro-batch decided (`lmcraft.training.autotune`).
+        """The same run with attention, compilation, length and micro-batch chosen (`lmcraft.training.autotune`).
 
         Raises:
             UserError: a single row does not fit in memory.
@@ -85,7 +85,7 @@ class PretrainingRun:
         return replace(self, config=self.autotune(print_line).apply(self.config, self.config.sequence_length))
 
     def autotune(self, print_line: PrintLine) -> Autotuned:
-        """The decisions of `autotuned`."""
+        """The choices that `autotuned` applies."""
         return autotune(
             self.config,
             self.config.model,
@@ -100,9 +100,9 @@ class PretrainingRun:
         )
 
     def build_trainer(self, step: int | None = None) -> Trainer:
-        """The run's trainer, at its start or at the checkpoint of a step.
+        """Build the run's trainer, at the start or at the checkpoint of a step.
 
-        Settings that `autotuned` has not decided take their simplest value: the whole batch at once, nothing compiled.
+        Settings that `autotuned` has not chosen get their simplest value: one micro-batch, no compilation.
         """
         torch.manual_seed(self.config.seed)
         model = self._build_model(step)
@@ -115,7 +115,7 @@ class PretrainingRun:
             self.config,
             self.machine,
             self.folder,
-            snapshot=lambda model: LanguageModel(whole_copy(model), tokenizer, GenerationConfig()).save,
+            snapshot=lambda model: LanguageModel(unsharded_copy(model), tokenizer, GenerationConfig()).save,
             sample=self._sample,
             bytes_per_token=validation.split.bytes / len(validation.split),
             processes=self.processes,
@@ -138,7 +138,7 @@ class PretrainingRun:
         return model
 
     def _sample(self, transformer: Transformer) -> str:
-        """A text that the model generates, with a generator of its own so that the run's random numbers stay the same."""
+        """Generate a text, with a separate random generator so that the run's random numbers do not change."""
         model = LanguageModel(transformer.eval(), self.data.tokenizer, GenerationConfig())
         prompt = self.config.sample_prompt
         if not prompt and model.tokenizer.eos_token_id is None:
@@ -151,8 +151,8 @@ def run_pretraining(config: PretrainConfig, processes: Processes, print_line: Pr
 
     Args:
         config: resolved.
-        processes: those that share the run.
-        print_line: shows a line of progress.
+        processes: the processes of the run.
+        print_line: prints a line of progress.
 
     Raises:
         UserError: the configuration cannot run, or `out` already holds a run and `resume` is false.
@@ -162,7 +162,7 @@ def run_pretraining(config: PretrainConfig, processes: Processes, print_line: Pr
     folder = ModelFolder(config.out)
     step = step_to_resume(config.out, folder.checkpoints, resume=config.resume)
     if step is not None:
-        config = _with_earlier_decisions(config, PretrainConfig.from_toml(folder.config_toml))
+        config = _with_earlier_choices(config, PretrainConfig.from_toml(folder.config_toml))
     run = _prepare_run(config, folder, processes, print_line)
     config = run.config
     if step is None and processes.is_main:
@@ -198,7 +198,7 @@ def find_learning_rate(
 
 
 def _prepare_run(config: PretrainConfig, folder: ModelFolder, processes: Processes, print_line: PrintLine) -> PretrainingRun:
-    """The run of a configuration on this machine, autotuned."""
+    """Build the run of a configuration on this machine, autotuned."""
     if config.batch_size % processes.data_count:
         raise UserError(
             f"batch_size={config.batch_size} must be a multiple of the {processes.data_count} processes that share it: "
@@ -214,8 +214,8 @@ def _prepare_run(config: PretrainConfig, folder: ModelFolder, processes: Process
     return PretrainingRun.open(config, machine, folder, processes).autotuned(print_line)
 
 
-def _with_earlier_decisions(config: PretrainConfig, before: PretrainConfig) -> PretrainConfig:
-    """A resumed configuration with the decisions of the run's start, since new measurements could decide otherwise."""
+def _with_earlier_choices(config: PretrainConfig, before: PretrainConfig) -> PretrainConfig:
+    """A resumed configuration with the choices made when the run started, since new measurements could differ."""
     if config.max_time and not config.max_steps and config.max_time == before.max_time:
         config = replace(config, batch_size=config.batch_size or before.batch_size, max_steps=before.max_steps).resolved()
     rows = config.micro_batch_size or before.micro_batch_size

@@ -1,4 +1,4 @@
-"""A family of small runs and the larger run that they predict: building, timing and training them."""
+"""Build, time and train a family of small runs and the larger run that they predict."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -75,10 +75,10 @@ class Family:
         return cls(config, members, build_member(config, config.predict, lengths[-1]))
 
     def claim_folder(self) -> None:
-        """Write scaling.toml, unless `out` holds a family that this one does not continue.
+        """Write scaling.toml, unless `out` holds a family that this one does not resume.
 
         Raises:
-            UserError: it does.
+            UserError: `out` holds a family with other settings or `resume` is false, or there is no family to resume.
         """
         config, file = self.config, self.config.out / "scaling.toml"
         if file.exists() and not config.resume:
@@ -97,7 +97,7 @@ class Family:
         write_text(file, replace(config, resume=False).to_toml())
 
     def announce(self, print_line: PrintLine) -> None:
-        """Print the number of runs and tokens, and the time estimated from a few steps of each size."""
+        """Print the number of runs and tokens, and the time, estimated from a few steps of each size."""
         config, members = self.config, [*self.members, self.target]
         unfinished = [member for member in members if member.loss() is None]
         tokens = sum(member.tokens for member in unfinished)
@@ -118,7 +118,7 @@ class Family:
             print_line(f"the longest run has {epochs:.1f} epochs; above {MAX_EPOCHS}, repeated text bends the scaling law")
 
     def train(self, member: Member, train: Callable[[PretrainConfig], object], print_line: PrintLine) -> Point:
-        """The point of a run, which is trained or continued by `train` unless it is finished.
+        """The point of a run; `train` trains or resumes it unless it is finished.
 
         Raises:
             InterruptedRunError: a signal stopped the run.
@@ -150,7 +150,7 @@ def _measure_tokens_per_second(config: PretrainConfig) -> float:
 
 
 def build_member(config: ScalingConfig, depth: int, tokens_per_parameter: float) -> Member:
-    """The run with `depth` blocks and that many tokens per parameter."""
+    """Build the run of a number of blocks and a number of tokens per parameter."""
     shared = {f.name: getattr(config, f.name) for f in fields(PretrainConfig) if f.name not in NOT_COMPARED}
     width = config.model.hidden_size or config.width_per_depth * depth
     heads = max(1, width // (config.model.head_dim or depth_rule.HEAD_DIM))
@@ -163,7 +163,7 @@ def build_member(config: ScalingConfig, depth: int, tokens_per_parameter: float)
         model = Transformer(single.resolved().model)
     parameters = model.num_parameters()
     tokens = max(1, int(tokens_per_parameter * parameters))
-    # Not rounded to a power of two as in pretrain: where that doubles, the losses leave the law by some percent.
+    # Unlike in pretrain, not rounded to a power of two: each doubling would move the losses off the law by a few percent.
     rows = config.batch_size or max(1, round(depth_rule.batch_tokens(tokens) / config.sequence_length))
     run = replace(single, max_steps=0, max_tokens=tokens, batch_size=rows).resolved()
     run = replace(

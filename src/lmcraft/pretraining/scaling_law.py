@@ -6,7 +6,7 @@ a finite model of N parameters, and B / D^beta the loss due to a finite number o
 N counts every parameter, including embeddings. In models as small as these the embeddings, whose tied matrix is the output
 projection, do much of the work, and leaving them out bends the law (arXiv 2406.12907, section 3).
 
-Shapes: R fits at once, P points, 5 unknowns.
+Shapes: R fits, P points, 5 unknowns.
 """
 
 import math
@@ -26,7 +26,7 @@ HUBER_DELTA = 1e-3  # arXiv 2203.15556, appendix D.3
 ITERATIONS = 300
 REPLICATES = 200
 INTERVAL = 0.9  # share of the replicates that an interval holds
-MAX_RELIABLE_DEVIATION = 0.01  # of the runs from their law
+MAX_RELIABLE_DEVIATION = 0.01  # of the runs from the law
 BUDGETS = (1, 10, 100)  # times the predicted run's operations
 # The unknowns are log E, log of either term at the points' mean, and the logs of both exponents: all five are positive.
 MIN_UNKNOWNS = np.array([-12.0, -12.0, -5.0, -12.0, -5.0])
@@ -59,7 +59,7 @@ class ScalingLaw:
     beta: float
 
     def loss(self, parameters: float, tokens: float) -> float:
-        """The loss of a model of a size after training on a number of tokens."""
+        """The loss of a model with N = `parameters` after training on D = `tokens`."""
         return self.E + self.A / math.pow(parameters, self.alpha) + self.B / math.pow(tokens, self.beta)
 
     def optimal(self, flops: float) -> tuple[float, float]:
@@ -123,7 +123,7 @@ class Scaling:
     @property
     def trained(self) -> bool:
         """Whether the larger run is trained."""
-        return self.target.loss == self.target.loss
+        return not math.isnan(self.target.loss)
 
     @property
     def prediction(self) -> Prediction:
@@ -148,7 +148,7 @@ class Scaling:
         return values
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, in plain values."""
+        """Points, law, predictions and optima as JSON values."""
         target = asdict(self.target)
         loss = target.pop("loss")
         prediction = asdict(self.prediction) | {"interval": INTERVAL}
@@ -180,7 +180,7 @@ class Scaling:
         if self.fit.deviation <= MAX_RELIABLE_DEVIATION:
             return sentence
         return (
-            f"{sentence}, so do not rely on it: short runs and very small models do not follow such a law; "
+            f"{sentence}, so do not rely on it: short runs and very small models do not follow a power law; "
             "raise --tokens-per-parameter, or leave out the smallest of --depths"
         )
 
@@ -195,8 +195,8 @@ def fit_scaling_law(points: Sequence[Point]) -> Fit:
     """Minimize the sum of Huber losses between the logarithms of law and points (arXiv 2203.15556, section 3.3).
 
     The interval comes from a parametric bootstrap: N and D of the runs are kept, and their errors are replaced by normal
-    ones of the same deviation. Resampled errors would give too narrow an interval, since a loss that is nearly absolute
-    leads the law through five of the points; resampled runs often have only two sizes.
+    ones of the same deviation. Resampled errors would give too narrow an interval, since the nearly absolute loss makes
+    the law pass through five of the points; resampled runs would often have only two sizes.
     """
     assert len(points) > UNKNOWNS, points
     n_P, d_P, loss_P = (np.log([getattr(p, name) for p in points]) for name in ("parameters", "tokens", "loss"))

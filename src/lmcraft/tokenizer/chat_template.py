@@ -1,8 +1,7 @@
-"""Chat templates: Jinja programs that turn messages into one text.
+"""Chat templates: Jinja programs that turn messages into a prompt.
 
-A template is untrusted code, so it runs in Jinja's immutable sandbox, with limits on time and size (`sandbox.py`). It
-gets the same
-variables and filters as in transformers' `apply_chat_template`, which template authors test against.
+A template is untrusted code, so it runs in Jinja's immutable sandbox, with limits on time and size (`sandbox.py`). It gets
+the same variables and filters as in transformers' `apply_chat_template`, which template authors test against.
 """
 
 import json

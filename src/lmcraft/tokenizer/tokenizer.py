@@ -95,7 +95,7 @@ class Tokenizer:
 
     @cached_property
     def begin_ids(self) -> tuple[int, ...]:
-        """The tokens that start every training text (Llama's and Gemma's <bos>); usually none.
+        """The tokens that start every training text (<bos> for Llama and Gemma); usually none.
 
         `encode` does not add them; `LanguageModel` does when it continues a text. Chat templates contain their own.
         """
@@ -132,7 +132,7 @@ class Tokenizer:
     # Decoding
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """The text of token ids; invalid UTF-8 becomes U+FFFD, unknown ids become nothing."""
+        """The text of token ids; invalid UTF-8 becomes U+FFFD, and unknown ids are skipped."""
         if self._concatenates:
             return self.decode_bytes(ids, skip_special_tokens=skip_special_tokens).decode("utf-8", "replace")
         return str(self._hf.decode(ids, skip_special_tokens=skip_special_tokens))

@@ -88,7 +88,7 @@ def train_characters(texts: Iterable[str], *, special_tokens: Sequence[str] = ()
     for text in texts:
         characters.update(text)
     if not characters:
-        raise UserError("there is no text to take characters from; check the sources")
+        raise UserError("there is no text to take the characters from; check the sources")
     # BPE without merges: one token per character, in a form that every reader of tokenizer.json supports.
     vocabulary = [*special_tokens, *sorted(characters)]
     hf = HFTokenizer(models.BPE({token: token_id for token_id, token in enumerate(vocabulary)}, []))

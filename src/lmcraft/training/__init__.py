@@ -5,17 +5,17 @@
 | `loop` | `Trainer`: steps, validation, samples, checkpoints, in any number of processes |
 | `config` | the settings of a run that do not depend on its objective |
 | `objective` | the `Objective` protocol, and next-token prediction |
-| `cross_entropy` | output projection and cross-entropy in one, without the whole logits |
+| `cross_entropy` | fused output projection and cross-entropy, which never holds all logits |
 | `optimizer`, `muon` | parameter groups, clipping, penalties, decay; Muon and NorMuon |
 | `schedule` | learning-rate schedules |
 | `depth_rule` | sizes, rates and lengths that follow from `depth` |
-| `autotune` | attention, compiling, length and micro-batch, decided once per run |
+| `autotune` | chooses attention, compilation, length and micro-batch once per run |
 | `compilation` | torch.compile, block by block |
-| `memory`, `micro_batch` | the memory of a step, and how many rows fit into it |
-| `processes`, `sharding` | the processes that share a run, and the model cut over them |
-| `checkpoint` | checkpoints without pickles, written while the run goes on |
+| `memory`, `micro_batch` | the memory of a step, and the rows that fit into it |
+| `processes`, `sharding` | the processes of a distributed run; tensor parallelism and FSDP |
+| `checkpoint` | checkpoints without pickles, written in the background |
 | `metrics`, `display` | metrics.jsonl, samples.jsonl and TensorBoard; the progress bar |
 | `range_test` | the learning-rate range test |
 | `signals` | stopping on SIGINT and SIGTERM |
-| `environment` | environment variables and malloc settings, before torch starts |
+| `environment` | environment variables and malloc settings, set before torch starts |
 """

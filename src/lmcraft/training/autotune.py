@@ -1,6 +1,6 @@
-"""Attention, compiling, length and micro-batch of a run, decided once by measurements before the first step.
+"""Choose a run's attention implementation, compilation, length and micro-batch by measuring before the first step.
 
-The decisions are kept in run.toml, so a resumed run measures nothing and computes the same numbers.
+The choices are saved in run.toml, so a resumed run measures nothing and computes the same numbers.
 
 Shapes: B batch, T tokens, C width.
 """
@@ -26,11 +26,11 @@ from lmcraft.training.micro_batch import StepMemory, choose_micro_batch, estimat
 from lmcraft.training.objective import Objective
 from lmcraft.training.processes import Processes
 
-MEASUREMENTS = 3  # of each kind of attention, in turns; the first is to warm up
+MEASUREMENTS = 3  # of each kind of attention, alternating; the first one warms up
 TOKENS_PER_MEASUREMENT = 1024  # or one row
 MAX_UNMEASURED_LENGTH = 128  # tokens in a row: attention is a small part of a step up to here
-MIN_SDPA_SPEEDUP = 1.2  # over matrix products: a choice that noise decides would differ from run to run
-STEPS_SHARE_OF_TIME = 0.85  # of a run that is bounded in time; the rest is for validation and samples
+MIN_SDPA_SPEEDUP = 1.2  # over matrix products; below it, noise would change the choice from run to run
+STEPS_SHARE_OF_TIME = 0.85  # of a run limited by time; the remainder is for validation and samples
 TOKENS_PER_TIMED_STEP = 4096  # unless the batch is given
 
 AttentionKind = Literal["matmul", "sdpa"]
@@ -40,7 +40,7 @@ T = TypeVar("T", bound=TrainConfig)
 
 @dataclass(frozen=True)
 class Autotuned:
-    """The decisions of `autotune`."""
+    """The choices of `autotune`."""
 
     attention: AttentionKind
     compile: Literal["on", "off"]
@@ -49,7 +49,7 @@ class Autotuned:
     max_steps: int
 
     def apply(self, config: T, sequence_length: int) -> T:
-        """The configuration with these decisions, and the intervals that follow from the number of steps."""
+        """The configuration with these choices, and the intervals that follow from the number of steps."""
         config = replace(
             config,
             attention=self.attention,
@@ -73,19 +73,19 @@ def autotune(
     minutes: float,
     seconds_per_step: Callable[[T], float],
 ) -> Autotuned:
-    """Decide the automatic settings of a run, and print a sentence about each decision; all processes agree.
+    """Choose the automatic settings of a run and print the reason for each; all processes use the main process's choices.
 
     Args:
-        config: resolved, but for the settings of `Autotuned`.
-        model: its sizes.
-        objective: for the memory of its activations.
+        config: resolved, except for the settings of `Autotuned`.
+        model: the model configuration.
+        objective: determines the memory of the activations.
         training: the rows of the run; attention is measured on the first ones.
-        machine: where the run computes.
-        processes: those that share the run.
-        print_line: shows a sentence.
+        machine: device, dtype and speed.
+        processes: the processes of the run.
+        print_line: prints a line.
         document_mask: whether attention stays within a document.
         minutes: length of a run without `max_steps`.
-        seconds_per_step: measures a step of a configuration, for a run without `max_steps`.
+        seconds_per_step: times a step of a configuration, for a run without `max_steps`.
 
     Raises:
         UserError: a single row does not fit in memory.
@@ -115,14 +115,14 @@ def autotune(
         seconds = processes.agree(seconds_per_step(with_micro_batch(timed, str)))
         tokens = int(60 * STEPS_SHARE_OF_TIME * minutes * batch_size * length / seconds)
         config = depth_rule.resolve_length(config, length, tokens)
-        print_line(f"{minutes:g} minutes allow {config.max_steps} steps, measured")
+        print_line(f"{minutes:g} minutes are enough for {config.max_steps} steps (measured)")
     config = with_micro_batch(config, print_line)
     assert config.attention != "auto" and config.compile != "auto"
     return Autotuned(config.attention, config.compile, config.batch_size, config.micro_batch_size, config.max_steps)
 
 
 def _estimate_seconds(config: TrainConfig, model: TransformerConfig, length: int, machine: Machine) -> float:
-    """The time of all steps, from their operations and the usual speed."""
+    """Seconds of all steps, from their operations and the usual speed."""
     with torch.device("meta"):
         flops = Transformer(model).flops_per_token(length)
     return flops * config.max_steps * config.batch_size * length / (USUAL_SHARE_OF_PEAK * machine.peak_flops)
@@ -139,7 +139,7 @@ def _estimate_memory(
 def choose_run_attention(
     model: TransformerConfig, training: Dataset, machine: Machine, *, document_mask: bool
 ) -> tuple[AttentionKind, str]:
-    """The faster attention for a run, measured on the first of its rows, and one sentence that explains the choice."""
+    """The faster attention for a run, measured on its first rows, and the reason for the choice."""
     rows = range(max(1, TOKENS_PER_MEASUREMENT // training.sequence_length))
     batch = to_device(training.batch(rows), machine.device)
     length = batch.input_ids.shape[1]  # a batch may be shorter than `sequence_length`
@@ -149,21 +149,23 @@ def choose_run_attention(
 def choose_attention(
     config: TransformerConfig, document_ids_BT: Tensor | None, length: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[AttentionKind, str]:
-    """The faster attention for rows of this length, and one sentence that explains the choice.
+    """The faster attention for rows of this length, and the reason for the choice.
 
     Args:
-        config: of the whole model; one layer is measured, forward and backward.
-        document_ids_BT: of some rows that the run trains on; None: each row is one document.
+        config: the whole model's configuration; one layer is measured, forward and backward.
+        document_ids_BT: document ids of training rows; None: each row is one document.
         length: T.
-        device: a GPU is not measured; its fused attention never keeps the scores.
-        dtype: of the activations.
+        device: GPUs are not measured, because their fused attention never stores the scores.
+        dtype: dtype of the activations.
     """
     if device.type != "cpu":
         return "sdpa", f"attention: {ATTENTION_NAMES['sdpa']}, as on every GPU"
     if length <= MAX_UNMEASURED_LENGTH:
         return "matmul", f"attention: {ATTENTION_NAMES['matmul']}, as for all short rows"
-    one = replace(config, num_hidden_layers=1, vocab_size=1, layer_types=config.layer_types[:1], tie_word_embeddings=True)
-    model = Transformer(one)
+    one_layer = replace(
+        config, num_hidden_layers=1, vocab_size=1, layer_types=config.layer_types[:1], tie_word_embeddings=True
+    )
+    model = Transformer(one_layer)
     model.compute_dtype = dtype
     rows = max(1, TOKENS_PER_MEASUREMENT // length)
     if document_ids_BT is not None:

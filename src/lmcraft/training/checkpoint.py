@@ -1,8 +1,8 @@
-"""Checkpoints: a model folder, and beside the model every number that the next step depends on.
+"""Checkpoints: a model folder plus the training state that the next step needs.
 
-There are no pickles: tensors are safetensors, everything else is JSON. A checkpoint is written under a temporary name and
-renamed, so it is complete or absent. It is copied in memory first and written while the run continues. Every process writes
-its shard of the optimizer's state, and any number of processes can read it.
+Nothing is pickled: tensors are safetensors, everything else is JSON. A checkpoint is written under a temporary name and
+renamed, so it is either complete or absent. It is copied in memory first and written while training continues. Each process
+writes its shard of the optimizer state, and any number of processes can load it.
 """
 
 import json
@@ -38,9 +38,9 @@ class Progress:
     """The progress of a run."""
 
     step: int = 0
-    """Steps done."""
+    """Completed steps."""
     tokens: int = 0
-    """Targets trained on."""
+    """Number of targets trained on."""
     seconds: float = 0.0
     """Time spent in training steps, before and after interruptions."""
     measured_step: int = -1
@@ -69,7 +69,7 @@ class Checkpoints:
         return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
 
     def save(self, progress: Progress, state: dict[str, Tensor], save_model: Callable[[Path], None]) -> None:
-        """Wait for the previous checkpoint, then start to write one; afterwards, remove all but the latest and the best.
+        """Wait for the previous checkpoint, then write one in the background and remove all but the latest and the best.
 
         Args:
             progress: copied before this returns.
@@ -87,7 +87,7 @@ class Checkpoints:
         """Wait until the checkpoint is on the disk.
 
         Raises:
-            RunError: it could not be written (the disk is full, say); the older checkpoints are intact.
+            RunError: it could not be written, for example because the disk is full; the older checkpoints are intact.
         """
         if self._writing is None:
             return
@@ -128,10 +128,10 @@ class Checkpoints:
             raise
 
     def load(self, step: int, blank: Callable[[str, torch.Size, torch.dtype], Tensor]) -> tuple[Progress, dict[str, Tensor]]:
-        """The progress and the optimizer's state at a step; `blank` allocates each tensor, by name, size and type."""
+        """Read the progress and optimizer state of a step; `blank` allocates each tensor from its name, size and dtype."""
         folder = self.path(step) / STATE
         progress = Progress(**json.loads((self.path(step) / PROGRESS).read_text(encoding="utf-8")))
-        if not folder.exists():  # there is none before the first step
+        if not folder.exists():  # no state before the first step
             return progress, {}
         saved = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
         state = {
@@ -151,7 +151,7 @@ class Checkpoints:
 
 
 def step_to_resume(out: Path, checkpoints: Path, *, resume: bool) -> int | None:
-    """The step of the latest checkpoint, or None for a run from the start.
+    """The step of the latest checkpoint; None to start from scratch.
 
     Raises:
         UserError: the folder holds a run and `resume` is false, or it holds none and `resume` is true.

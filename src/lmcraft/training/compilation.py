@@ -1,4 +1,4 @@
-"""Blocks compiled by torch.compile: whether that pays, where the results are kept, and how long it took."""
+"""torch.compile for each block: whether it pays off, and how long it took."""
 
 import os
 import time
@@ -14,28 +14,28 @@ from lmcraft.training.loop import Trainer, to_device
 
 # Compiled steps were 3 to 18% faster, and compiling took one to three minutes on a crowded machine (docs/lab-notes.md).
 MIN_SECONDS_TO_COMPILE = 20 * 60  # of training without compiling
-USUAL_SHARE_OF_PEAK = 0.6  # of the machine's peak speed, that training reaches
+USUAL_SHARE_OF_PEAK = 0.6  # of the machine's peak speed, as training usually reaches
 
 
 def choose_compile(requested: Literal["auto", "on", "off"], seconds: float, device: torch.device) -> tuple[bool, str]:
-    """Whether to compile a run of `seconds`, and one sentence that explains the choice; empty where it was requested."""
+    """Whether to compile a run of `seconds`, and the reason; empty if compilation was turned on or off explicitly."""
     if requested == "off":
         return False, ""
     run = f"this run takes about {seconds / 60:.0f} minutes"
     if requested == "auto" and seconds < MIN_SECONDS_TO_COMPILE:
-        return False, f"blocks are not compiled: {run}, and compiling pays from {MIN_SECONDS_TO_COMPILE // 60} minutes on"
+        return False, f"blocks are not compiled: {run}, and compiling pays off from {MIN_SECONDS_TO_COMPILE // 60} minutes"
     if reason := missing_compiler(device):
         return False, f"blocks are not compiled: {reason}"
-    return True, "" if requested == "on" else f"blocks are compiled: {run}, and compiling pays in a run that long"
+    return True, "" if requested == "on" else f"blocks are compiled: {run}, and compiling pays off in a run that long"
 
 
 def missing_compiler(device: torch.device) -> str:
-    """The reason why torch.compile cannot work on this machine; empty: it can."""
+    """The reason why torch.compile cannot work on this machine; empty if it can."""
     if device.type == "cuda":
         from torch.utils._triton import has_triton
 
         return "" if has_triton() else "Triton is not installed"
-    # torch's compiler takes 1.5 s to import, so only runs that may be compiled do that.
+    # Importing torch's compiler takes 1.5 s, so only runs that may use it do.
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
@@ -47,16 +47,17 @@ def missing_compiler(device: torch.device) -> str:
 
 
 def compile_blocks(model: Transformer) -> None:
-    """Have each block compiled at its first training step; `environment.set_up_environment` says where the result is kept.
+    """Compile each block at its first training step; `environment.set_up_environment` sets the cache folder.
 
-    Without gradients the blocks run as they are: validation and samples have other shapes, and each would be compiled anew.
+    Without gradients the blocks run uncompiled: validation and samples have other shapes, each of which would be compiled
+    again.
     """
     for block in model.layers:
         block.forward = _CompiledInTraining(block.forward)
 
 
 class _CompiledInTraining:
-    """A block's forward function, compiled for calls that take gradients."""
+    """A block's forward function, compiled for calls that need gradients."""
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
         self.plain = function
@@ -65,13 +66,13 @@ class _CompiledInTraining:
     def __call__(self, x_BTC: Tensor, rotary: Any, mask: Tensor | None, cache: Any) -> Tensor:
         if not torch.is_grad_enabled():
             return self.plain(x_BTC, rotary, mask, cache)
-        if mask is not None:  # one mask for all rows has another shape, which would be compiled again
+        if mask is not None:  # a mask shared by all rows has another shape, which would be compiled again
             mask = mask.expand(len(x_BTC), -1, -1).contiguous()
         return self.compiled(x_BTC, rotary, mask, cache)
 
 
 def compile_ahead(trainer: Trainer) -> str:
-    """Compile by training on one micro-batch, and return a sentence that says how long it took; the trainer is unchanged.
+    """Compile by training on one micro-batch; returns a message with the time it took. The trainer is unchanged.
 
     Raises:
         UserError: the compiler does not work.
@@ -86,7 +87,7 @@ def compile_ahead(trainer: Trainer) -> str:
             trainer.objective.loss(trainer.model, to_device(batch, trainer.machine.device)).backward()  # type: ignore[no-untyped-call]
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0][:200]
-        raise UserError(f"compile='on', but torch cannot compile here ({reason}): use --compile off") from error
+        raise UserError(f"compile='on', but torch.compile failed ({reason}): use --compile off") from error
     trainer.model.zero_grad()
     seconds, cache = time.perf_counter() - begin, os.environ["TORCHINDUCTOR_CACHE_DIR"]
     if counters["inductor"]["fxgraph_cache_miss"]:

@@ -1,4 +1,4 @@
-"""The settings of the training loop, shared by every objective. A 0 is automatic (`lmcraft.training.depth_rule`)."""
+"""The settings of the training loop, shared by every objective. 0 means automatic (`lmcraft.training.depth_rule`)."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ class OptimizerConfig:
     learning_rate: Annotated[float, BY_DEPTH] = 0.0
     """Learning rate of the blocks' weight matrices."""
     embedding_learning_rate: Annotated[float, BY_DEPTH] = 0.0
-    """Learning rate of the embeddings (and so of a tied output projection)."""
+    """Learning rate of the embeddings, and of a tied output projection."""
     head_learning_rate: Annotated[float, BY_DEPTH] = 0.0
     """Learning rate of an untied output projection."""
     scalar_learning_rate: Annotated[float, BY_DEPTH] = 0.0
@@ -53,7 +53,7 @@ class ScheduleConfig:
     name: Literal["constant", "linear", "cosine", "wsd"] = "wsd"
     """Shape of the schedule; wsd is warmup, stable, decay (arXiv 2404.06395, section 4)."""
     warmup: float = 0.02
-    """Share of the steps spent warming up from 0 to 1."""
+    """Share of the steps spent on warmup from 0 to 1."""
     decay: float = 0.5
     """wsd: share of the steps spent decaying, at the end of the run."""
     final: float = 0.0
@@ -87,11 +87,11 @@ class TrainConfig:
     device: str = "auto"
     """Device: cpu, cuda or auto."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Number type of the activations; auto: bf16 if it is clearly faster on this machine, measured."""
+    """Data type of the activations; auto: bf16 if it is measurably faster on this machine."""
     attention: Literal["auto", "matmul", "sdpa"] = "auto"
-    """Attention by matrix products and a softmax, or torch's fused attention; auto: the faster one, measured."""
+    """Plain matrix products and a softmax, or torch's fused attention; auto: measure both and use the faster one."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Compile each block with torch.compile: faster steps, after a minute or more of compiling; auto: in long runs."""
+    """Compile each block with torch.compile: faster steps after a minute or more of compiling; auto: only in long runs."""
     activation_checkpointing: bool = False
     """Keep only the input of each block and recompute the rest in the backward pass: a third slower, far less memory."""
     tensorboard: bool = False

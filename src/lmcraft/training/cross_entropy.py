@@ -1,8 +1,8 @@
-"""Output projection and cross-entropy in one operation, a few rows at a time.
+"""Fused output projection and cross-entropy, computed in chunks of rows.
 
-The logits are the largest tensor of a batch, and a float32 copy, a softmax and their gradients make five of them. Here each
-chunk of the logits is turned into its gradient in place, while it is still in the cache, and no other tensor of that size
-exists.
+The logits are the largest tensor of a training step, and a naive loss needs five of that size: the logits, a float32 copy,
+the softmax and two gradients. Here each chunk of logits is overwritten with its gradient while it is still in the cache,
+and only one chunk exists at a time.
 
 Shapes: N targets, C width, V vocabulary.
 """
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from lmcraft.data.loader import IGNORE_INDEX
 
-LOGITS_PER_CHUNK = 2**26  # in memory at once
-CPU_LOGITS_PER_SOFTMAX = 2**20  # in float32 at once, so that they stay in the cache
+LOGITS_PER_CHUNK = 2**26  # in memory at a time
+CPU_LOGITS_PER_SOFTMAX = 2**20  # in float32 at a time, so that they stay in the cache
 
 
 def linear_cross_entropy(
@@ -26,7 +26,7 @@ def linear_cross_entropy(
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
 ) -> Tensor:
-    """The sum over targets of the cross-entropy of softmax(x W^T), a float32 scalar; targets of -100 are ignored.
+    """Cross-entropy of softmax(x W^T) summed over the targets, a float32 scalar; targets of -100 are ignored.
 
     The products are computed in x's type, the softmax in float32. With label smoothing e, the target distribution is 1 - e
     on the token plus e spread evenly over the vocabulary (arXiv 1512.00567, section 7). Z-loss adds z * log(Z)^2, where Z is
@@ -45,7 +45,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         V = len(weight_VC)
         w_VC = weight_VC.to(x_NC.dtype)
-        # A weight that is not trained needs no gradient, which saves a third of the work.
+        # A frozen weight needs no gradient, which saves a third of the work.
         grad_x_NC, grad_w_VC = (
             torch.empty_like(tensor) if trains and needed else None
             for tensor, needed in zip((x_NC, weight_VC), ctx.needs_input_grad[:2], strict=True)
@@ -76,17 +76,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def _loss_and_gradient(logits: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> Tensor:
-    """The loss of rows of logits, which are replaced by the loss's gradient."""
+    """The summed loss of rows of logits (N, V); overwrites the logits with its gradient."""
     V = logits.shape[1]
     counts = (targets != IGNORE_INDEX)[:, None].float()
     token = targets.clamp(min=0)[:, None]
-    exact = logits.float()
-    top, chosen = exact.amax(dim=-1, keepdim=True), exact.gather(1, token)
-    gradient = exact.softmax(dim=-1)  # the cheapest way to Z: the largest probability is exp(top) / Z
-    log_z = top - gradient.amax(dim=-1, keepdim=True).log()
-    loss = log_z - (1 - smoothing) * chosen + z_loss * log_z.square()
+    logits_f32 = logits.float()
+    max_logit, target_logit = logits_f32.amax(dim=-1, keepdim=True), logits_f32.gather(1, token)
+    gradient = logits_f32.softmax(dim=-1)  # the cheapest way to Z: the largest probability is exp(max_logit) / Z
+    log_z = max_logit - gradient.amax(dim=-1, keepdim=True).log()
+    loss = log_z - (1 - smoothing) * target_logit + z_loss * log_z.square()
     if smoothing:
-        loss = loss - smoothing * exact.mean(dim=-1, keepdim=True)
+        loss = loss - smoothing * logits_f32.mean(dim=-1, keepdim=True)
     gradient *= counts * (1 + 2 * z_loss * log_z)
     if smoothing:
         gradient -= counts * (smoothing / V)

@@ -3,7 +3,7 @@
 | setting | rule | source |
 |---|---|---|
 | width | 64 x depth, heads of 64 | nanochat's aspect ratio; depth and width grow together (arXiv 2001.08361, section 3.1) |
-| key-value heads | the heads up to 8 of them, then half as many | arXiv 2305.13245 |
+| key-value heads | as many as query heads up to 8, then half as many | arXiv 2305.13245 |
 | feed-forward | 8/3 x width, rounded up to a multiple of 64 | SwiGLU at the cost of 4 x width (arXiv 2002.05202) |
 | sequence length | 64 x depth, as a power of two from 256 to 2048 | longer costs more and pays only in larger models |
 | length of the run | 20 tokens per parameter | compute-optimal (arXiv 2203.15556, table 3) |

@@ -1,4 +1,4 @@
-"""The progress of a run: a bar on a terminal, a line every ten seconds elsewhere."""
+"""Show the progress of a run: a bar on a terminal, otherwise a line every ten seconds."""
 
 from time import monotonic
 from types import TracebackType

@@ -1,8 +1,8 @@
 """The training loop, for every objective and any number of processes.
 
-A step trains on the samples `step * batch_size` to `(step + 1) * batch_size` of a loader that is a function of the index,
-and its dropout comes from a generator seeded by the step. A run that stops and resumes therefore computes the same numbers
-as an uninterrupted one, and many processes see the same batches as one.
+Each step trains on samples `step * batch_size` to `(step + 1) * batch_size`. A sample depends on its index alone, and the
+dropout seed on the step. So a resumed run computes the same numbers as an uninterrupted one, and any number of processes see
+the same batches.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from lmcraft.training.objective import Objective, TensorBatch
 from lmcraft.training.optimizer import Group, Optimizer
 from lmcraft.training.processes import Processes
 from lmcraft.training.schedule import check_schedule, learning_rate_factor
-from lmcraft.training.sharding import shard, whole_copy
+from lmcraft.training.sharding import shard, unsharded_copy
 from lmcraft.training.signals import StopRequest, stop_on_signals
 
 TIMED_STEPS = 3
@@ -45,13 +45,13 @@ class Trainer:
         training: the samples, by index.
         validation: the samples of the validation loss.
         config: resolved.
-        machine: where the run computes.
-        folder: gets metrics, samples, checkpoints and, at the end, the model with the lowest validation loss.
+        machine: device, dtype and speed.
+        folder: receives metrics, samples, checkpoints and, at the end, the model with the lowest validation loss.
         snapshot: copies a model as it is now, and returns a function that writes the copy to a folder.
-        sample: generates a text from a model, at each `config.sample_every` steps; None: no samples.
+        sample: generates a text from a model, every `config.sample_every` steps; None: no samples.
         bytes_per_token: of the validation text, for the loss in bits per byte; 0: unknown.
-        processes: those that share the run; the model's weights are sharded over them here.
-        groups: the parameter groups of a model that trains only a part of its weights; None: all weights, by `config`.
+        processes: the processes of the run; the weights are sharded over them.
+        groups: returns the parameter groups if only some weights are trained; None: all weights, by `config`.
         command: the command that continues the run, for the message after a signal.
     """
 
@@ -76,7 +76,7 @@ class Trainer:
         shard(model, processes)
         self.model, self.objective, self.training, self.validation = model, objective, training, validation
         self.config, self.machine, self.folder = config, machine, folder
-        self.snapshot, self.sample_of, self.bytes_per_token = snapshot, sample, bytes_per_token
+        self.snapshot, self.generate_sample, self.bytes_per_token = snapshot, sample, bytes_per_token
         self.processes, self.command = processes, command
         self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model))
         self.checkpoints = Checkpoints(folder.checkpoints, processes)
@@ -88,7 +88,7 @@ class Trainer:
         self.positions = 0  # tokens of the latest step in all processes, with or without a target
 
     def restore(self, step: int) -> None:
-        """Continue from a checkpoint, whose weights the model already has."""
+        """Load progress and optimizer state from a checkpoint; the model must already have its weights."""
         self.progress, state = self.checkpoints.load(step, self.optimizer.blank_state)
         self.optimizer.load_state(state)
 
@@ -101,17 +101,17 @@ class Trainer:
         """
         start, last = self.progress.step, self.config.max_steps
         if start == 0 and not self.checkpoints.steps():
-            self.save()  # so that there is always one to go back to
+            self.save()  # so that there is always one to fall back on
             self.checkpoints.wait()
         main = self.processes.is_main
         events = self.folder.run / "tensorboard" if self.config.tensorboard else None
         metrics = Metrics(self.folder.metrics, self.folder.samples, step=start, tensorboard=events) if main else NoMetrics()
         try:
             with stop_on_signals() as stop, Display(max_steps=last, step=start, quiet=not main) as display:
-                self._catch_up(metrics, display, stop)
+                self._finish_interrupted_validation(metrics, display, stop)
                 while self.progress.step < last:
                     self._step(metrics, display)
-                    self._between_steps(metrics, display, stop)
+                    self._after_step(metrics, display, stop)
         finally:
             metrics.close()
         self.checkpoints.wait()
@@ -131,7 +131,7 @@ class Trainer:
         p.step, p.tokens, p.seconds = p.step + 1, p.tokens + targets, p.seconds + seconds
         speed = self.positions / seconds
         share_of_peak, status = {}, f"loss {loss:.3f}  {speed:,.0f} tok/s"
-        if self.all_trained:  # the operations that frozen weights save depend on where they are
+        if self.all_trained:  # with frozen weights, the operations saved depend on which weights are frozen
             share = speed * self.model.flops_per_token(self.training.sequence_length) / self.machine.peak_flops
             share_of_peak, status = {"share_of_peak": share}, f"{status}  {share:.0%} of peak"
         metrics.log(
@@ -154,14 +154,14 @@ class Trainer:
         )
 
     def gradients(self, step: int) -> tuple[float, int]:
-        """Set the parameters' gradients to that of a step's mean loss; returns the loss and the number of targets.
+        """Set the parameters' gradients to those of a step's mean loss; returns the loss and the number of targets.
 
         Each micro-batch is divided by the targets of the whole batch, so that the result does not depend on the split.
         """
         self.model.train()
         torch.manual_seed(_dropout_seed(self.config.seed, step, self.processes.data_rank))
         micro_batches = self._micro_batches(step)
-        targets = max(1, self._targets(micro_batches))
+        targets = max(1, self._count_targets(micro_batches))
         self.positions = self.processes.data_count * sum(batch.input_ids.size for batch in micro_batches)
         total = 0.0
         for batch in micro_batches:
@@ -171,7 +171,7 @@ class Trainer:
         return self.processes.total(total)[0], targets
 
     def _micro_batches(self, step: int) -> list[Batch]:
-        """This process's rows of a step, read while the step before was computed; begins to read the next ones."""
+        """This process's rows of a step, prefetched during the previous step; starts prefetching the next ones."""
         if self._loaded is None or self._loaded[0] != step:
             self._loaded = step, self._loader.submit(self._read, step)
         batches = self._loaded[1].result()
@@ -183,13 +183,13 @@ class Trainer:
         first = step * self.config.batch_size + self.processes.data_rank * rows
         return [self.training.batch(range(start, start + size)) for start in range(first, first + rows, size)]
 
-    def _targets(self, batches: Sequence[Batch]) -> int:
-        """The targets of the batches of all processes."""
+    def _count_targets(self, batches: Sequence[Batch]) -> int:
+        """The number of targets in the batches of all processes."""
         targets = sum(self.objective.count(batch) for batch in batches) if self.processes.tensor_rank == 0 else 0
         return int(self.processes.total(targets)[0])
 
     def seconds_per_step(self) -> float:
-        """The time of a step, the median of a few; the trainer must not be used afterwards."""
+        """Seconds per step, the median of a few steps; the trainer must not be used afterwards."""
         times = []
         for step in range(TIMED_STEPS):
             begin = time.perf_counter()
@@ -207,7 +207,7 @@ class Trainer:
             if self._stop_signal(stop):
                 return math.nan
             total += self.objective.measure(self.model, self._to_device(batch)).item()
-            targets += self._targets([batch])
+            targets += self._count_targets([batch])
         return self.processes.total(total)[0] / max(1, targets)
 
     def _validation_batches(self) -> Iterator[Batch]:
@@ -222,13 +222,13 @@ class Trainer:
         """The number of the signal that any process has received; 0: none."""
         return int(self.processes.maximum(stop.signal_number if stop else 0))
 
-    def _between_steps(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> None:
+    def _after_step(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> None:
         p, config = self.progress, self.config
         done = p.step == config.max_steps
         better = False
         if (p.step % config.eval_every == 0 or done) and not self._stop_signal(stop):
             better = self._validate_and_log(metrics, display, stop)
-        if self.sample_of and (p.step % config.sample_every == 0 or done) and not self._stop_signal(stop):
+        if self.generate_sample and (p.step % config.sample_every == 0 or done) and not self._stop_signal(stop):
             text = self.sample()
             metrics.sample(p.step, text)
             display.print_line(f"--- sample at step {p.step} ---\n{text}\n---")
@@ -243,8 +243,8 @@ class Trainer:
                 signal_number,
             )
 
-    def _catch_up(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> None:
-        """Evaluate the step that a signal kept from being evaluated, so that a resumed run has the same best step."""
+    def _finish_interrupted_validation(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> None:
+        """Run the validation that a signal interrupted, so that a resumed run has the same best step."""
         p = self.progress
         due = 0 < p.step < self.config.max_steps and p.step % self.config.eval_every == 0
         if due and p.measured_step < p.step and self._validate_and_log(metrics, display, stop):
@@ -268,12 +268,12 @@ class Trainer:
         return True
 
     def sample(self) -> str:
-        """A text that the model generates; empty in all processes but the main one."""
-        model = whole_copy(self.model) if self.processes.mesh else self.model
-        return self.sample_of(model) if self.sample_of and self.processes.is_main else ""
+        """Generate a text; empty in all processes except the main one."""
+        model = unsharded_copy(self.model) if self.processes.mesh else self.model
+        return self.generate_sample(model) if self.generate_sample and self.processes.is_main else ""
 
     def save(self) -> None:
-        """Begin to write a checkpoint (`Checkpoints.save`)."""
+        """Start writing a checkpoint (`Checkpoints.save`)."""
         self.checkpoints.save(self.progress, self.optimizer.state(), self.snapshot(self.model))
 
     def _to_device(self, batch: Batch) -> TensorBatch:
@@ -281,7 +281,7 @@ class Trainer:
 
 
 def _dropout_seed(seed: int, step: int, data_rank: int) -> int:
-    """The seed of a step's dropout: different in each step and data rank, equal in tensor ranks, which share rows."""
+    """The seed of a step's dropout: different for each step and data rank, equal for tensor ranks, which share rows."""
     return int.from_bytes(hashlib.blake2b(f"dropout {seed} {step} {data_rank}".encode(), digest_size=8).digest())
 
 

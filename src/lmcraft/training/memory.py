@@ -1,4 +1,4 @@
-"""The memory of a training run, by part, without running it."""
+"""Estimate the memory of training without running it: optimizer state and activations."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def activation_bytes(
     config: TransformerConfig, objective: Objective, rows: int, length: int, dtype: torch.dtype, *, checkpointing: bool
 ) -> int:
     """Bytes that the forward pass of a micro-batch keeps for its backward pass, computed with fake tensors."""
-    if checkpointing:  # the input of every block, and all activations of the one that is computed again
+    if checkpointing:  # the input of every block, and all activations of the block being recomputed
         inputs = rows * length * config.hidden_size * dtype.itemsize
         one = activation_bytes(replace(config, num_hidden_layers=1), objective, rows, length, dtype, checkpointing=False)
         return one + (config.num_hidden_layers - 1) * inputs

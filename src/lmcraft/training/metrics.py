@@ -10,7 +10,7 @@ from lmcraft.folder import write_text
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file, without a last line that a crash cut off."""
+    """Yield the rows of a file, without a last line that a crash truncated."""
     if not path.exists():
         return
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -24,7 +24,7 @@ class Metrics:
     """Appends to metrics.jsonl and samples.jsonl. Rows after `step` are dropped, since a resumed run writes them again.
 
     Raises:
-        UserError: `tensorboard` is a folder, and TensorBoard is not installed.
+        UserError: `tensorboard` is set, but TensorBoard is not installed.
     """
 
     def __init__(self, metrics: Path, samples: Path, *, step: int, tensorboard: Path | None) -> None:
@@ -54,7 +54,7 @@ class Metrics:
 
 
 class NoMetrics:
-    """Writes nothing: for every process of a run but the main one."""
+    """Writes nothing: for all processes of a run except the main one."""
 
     def log(self, step: int, **values: float) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The micro-batch: the most rows that fit in memory, and on a CPU no more than are fast."""
+"""Choose the micro-batch: as many rows as fit in memory, and on a CPU no more than are fast."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from lmcraft.training.config import OptimizerConfig
 from lmcraft.training.memory import BYTES_PER_FLOAT, activation_bytes, state_bytes
 from lmcraft.training.objective import Objective
 
-# On a CPU fewer tokens read the weights more often than the arithmetic hides, and more tokens gain nothing: this many
-# were as fast as any other number, in models of 14M and 117M parameters (docs/lab-notes.md).
+# With fewer tokens a CPU spends more time reading weights than computing; more tokens gain nothing. Measured in models of
+# 14M and 117M parameters (docs/lab-notes.md).
 CPU_TOKENS_PER_MICRO_BATCH = 4096
-MAX_SHARE_OF_FREE_MEMORY = 0.8  # the remainder is for logits, validation and errors of the estimate
+MAX_SHARE_OF_FREE_MEMORY = 0.8  # the remainder is for logits, validation and estimation errors
 
 
 @dataclass(frozen=True)
 class StepMemory:
-    """Bytes that a training step holds, by the rows of its micro-batch."""
+    """Memory of a training step in bytes, as a function of the rows in its micro-batch."""
 
     weights: int
     """Weights, gradients and optimizer state."""
@@ -44,7 +44,7 @@ def estimate_step_memory(
     *,
     checkpointing: bool,
 ) -> StepMemory:
-    """The memory of a step on rows of `length` tokens; activations count as 0 with experts, where they depend on routing."""
+    """The memory of a step on rows of `length` tokens. With experts, activations count as 0: they depend on the routing."""
     with torch.device("meta"):
         model = Transformer(config)
     weights = 2 * BYTES_PER_FLOAT * model.num_parameters() + state_bytes(model, optimizer)
@@ -55,7 +55,7 @@ def estimate_step_memory(
 
 
 def choose_micro_batch(memory: StepMemory, batch_size: int, length: int, device: torch.device) -> tuple[int, str]:
-    """Rows of a micro-batch, a divisor of the batch, and one sentence that explains the choice.
+    """The rows of a micro-batch, a divisor of the batch size, and a message that explains the choice.
 
     Raises:
         UserError: not even a single row fits.
@@ -66,7 +66,7 @@ def choose_micro_batch(memory: StepMemory, batch_size: int, length: int, device:
     rows = next(fitting, 0)
     if not rows:
         raise UserError(
-            f"a training step of one row of {length} tokens takes {format_bytes(memory.bytes(1))}, and "
+            f"a training step of one row of {length} tokens needs {format_bytes(memory.bytes(1))}, but only "
             f"{format_bytes(MAX_SHARE_OF_FREE_MEMORY * free)} may be used: choose a smaller depth or sequence_length, "
             "or add --activation-checkpointing"
         )

@@ -3,8 +3,8 @@
 NorMuon (arXiv 2510.05491, algorithm 1) then normalizes the rows of an update, which are a layer's neurons: each is divided
 by the root of the running mean of its square.
 
-torch.optim.Muon updates one matrix at a time; this one multiplies all matrices of a shape in one batched product, which
-decides its cost on a CPU (benchmarks/pretrain.md).
+torch.optim.Muon updates one matrix at a time; this one orthogonalizes all matrices of a shape in batched products, which
+dominate its cost on a CPU (benchmarks/pretrain.md).
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lmcraft.training.sharding import all_matrices, my_matrices, shard_like
+from lmcraft.training.sharding import gather_matrices, local_matrices, shard_like
 
 # Coefficients of the quintic iteration: steep at zero, so that small singular values grow fast.
 A, B, C = 3.4445, -4.7750, 2.0315
@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step for every matrix that has a gradient."""
+        """Update every matrix that has a gradient."""
         assert closure is None
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
@@ -54,8 +54,8 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is not None:
                     by_shape[p.shape].append(p)
             for shape, params in by_shape.items():
-                mine = my_matrices([self._direction(p, group).to(self.compute_dtype) for p in params])
-                updates = all_matrices(orthogonalize(mine), like=params).to(params[0].dtype)
+                mine = local_matrices([self._direction(p, group).to(self.compute_dtype) for p in params])
+                updates = gather_matrices(orthogonalize(mine), like=params).to(params[0].dtype)
                 if group["beta2"]:
                     updates = self._normalize(updates, params, group["beta2"])
                 shards = [shard_like(update, p) for p, update in zip(params, updates.unbind(), strict=True)]
@@ -85,9 +85,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(x: Tensor) -> Tensor:
-    """The nearest matrices with equal singular values, approximately: those of the result lie near 1.
+    """Approximately orthogonalize a batch of matrices (n, out, in): all singular values of the result are near 1.
 
-    A quintic Newton-Schulz iteration on a batch of matrices (n, out, in).
+    Uses a quintic Newton-Schulz iteration.
     """
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT.contiguous() if tall else x

@@ -1,4 +1,4 @@
-"""Objectives. To the loop, an objective is a sum of losses over targets, and the number of targets.
+"""The `Objective` protocol, a sum of losses over targets and their number, and next-token prediction.
 
 Shapes: B batch, T tokens, V vocabulary.
 """
@@ -23,19 +23,19 @@ class TensorBatch:
     targets: Tensor
     """The token to predict at each position; -100: none."""
     document_ids: Tensor | None
-    """The document of its row that a token belongs to; None: each row is one document."""
+    """The document of each token within its row; None: each row is one document."""
     values: Tensor | None = None
-    """(B, K) float32, further values per row that an objective needs."""
+    """(B, K) float32, further inputs of the objective per row."""
 
 
 class Objective(Protocol):
-    """A sum over the targets of a batch, so that the micro-batches of a batch add up to the same step."""
+    """A training objective: sums over the targets of a batch, so that micro-batches add up to the whole batch."""
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        """The sum that is minimized, a scalar."""
+        """The sum to minimize, a scalar."""
 
     def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        """The sum that is reported on validation data, a scalar."""
+        """The sum to report on validation data, a scalar."""
 
     def count(self, batch: Batch) -> int:
         """The number of terms in the sums: the targets, unless an objective counts something else."""
@@ -52,9 +52,9 @@ class NextToken(Objective):
     label_smoothing: float = 0.0
     z_loss: float = 0.0
     document_mask: bool = True
-    """Attention stays within a document where several share a row."""
+    """Restrict attention to a token's own document."""
     tensor_mesh: DeviceMesh | None = None
-    """The processes that share the work on the same rows; each then computes its share of the sum."""
+    """The tensor-parallel processes; each computes its share of the sum."""
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
         return self._sum(model, batch, label_smoothing=self.label_smoothing, z_loss=self.z_loss)

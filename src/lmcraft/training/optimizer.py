@@ -1,4 +1,4 @@
-"""Optimizers: the groups of weights, and the rule and the learning rate of each."""
+"""The optimizer: parameter groups, each with its own update rule and learning rate."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,23 +13,23 @@ from lmcraft.errors import UserError
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.config import OptimizerConfig
 from lmcraft.training.muon import Muon
-from lmcraft.training.sharding import blank_like, local, total_norm
+from lmcraft.training.sharding import blank_like, local_shard, total_norm
 
 
 @dataclass
 class Group:
-    """Weights that share a rule and a base learning rate."""
+    """Weights that share an update rule and a base learning rate."""
 
     params: list[Tensor]
     lr: float
     decayed: bool
-    """Whether weight decay and the penalties apply, as they do to all but norms and biases."""
+    """Whether weight decay and penalties apply; they apply to all weights except norms and biases."""
     matrices: bool = False
     """Whether these are the blocks' matrices, which normuon and muon update."""
 
 
 class Optimizer:
-    """Steps over every group: clipping, penalties, the rule, decoupled decay.
+    """Updates all groups: clips the gradient, adds penalties, applies the update rules and decoupled weight decay.
 
     Raises:
         UserError: a setting is out of its range.
@@ -55,7 +55,7 @@ class Optimizer:
         norm = total_norm(gradients)
         if self.config.gradient_clip:
             shrink = (self.config.gradient_clip / (norm + 1e-6)).clamp(max=1.0)
-            torch._foreach_mul_([local(gradient) for gradient in gradients], shrink)
+            torch._foreach_mul_([local_shard(gradient) for gradient in gradients], shrink)
         self._add_penalties()
         for rule, rates in zip(self.rules, self._base_rates, strict=True):
             for group, rate in zip(rule.param_groups, rates, strict=True):
@@ -83,7 +83,7 @@ class Optimizer:
                     p.sub_(w * ((w - p) * w > 0), alpha=group["lr"] * self.config.weight_decay)
 
     def state(self) -> dict[str, Tensor]:
-        """Every number that the next step depends on, under "parameter/name"."""
+        """The optimizer state that the next step needs, by "parameter/name"."""
         return {
             f"{self.names[p]}/{key}": torch.as_tensor(value)
             for rule in self.rules
@@ -93,12 +93,12 @@ class Optimizer:
         }
 
     def blank_state(self, name: str, size: torch.Size, dtype: torch.dtype) -> Tensor:
-        """An empty tensor for one of `state`, sharded as its parameter is."""
+        """An empty tensor for an entry of `state`, sharded like its parameter."""
         params = {name: p for p, name in self.names.items()}
         return blank_like(params[name.rpartition("/")[0]], size, dtype)
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Load what `state` returned."""
+        """Restore the tensors that `state` returned."""
         rules = {p: rule for rule in self.rules for group in rule.param_groups for p in group["params"]}
         params = {name: p for p, name in self.names.items()}
         for name, tensor in state.items():
@@ -106,7 +106,7 @@ class Optimizer:
             rules[params[parameter]].state[params[parameter]][key] = tensor
 
     def _add_penalties(self) -> None:
-        """The gradients of l1 * |w| and l2 / 2 * w^2, added after clipping, as torch's own weight decay is."""
+        """Add the gradients of l1 * |w| and l2 / 2 * w^2. Like torch's own weight decay, they are added after clipping."""
         for group in self.groups:
             weights: list[Tensor] = [p for p in group.params if p.grad is not None and group.decayed]
             gradients = [p.grad for p in weights if p.grad is not None]
@@ -133,7 +133,7 @@ class Optimizer:
 
 
 def _torch_groups(groups: list[Group]) -> list[dict[str, Any]]:
-    """torch's parameter groups, one for each mesh, since its operations on lists of tensors do not mix meshes."""
+    """torch's parameter groups, one for each mesh, since its operations on lists of tensors cannot mix meshes."""
     by_mesh: dict[tuple[int, object], list[Tensor]] = defaultdict(list)
     for number, group in enumerate(groups):
         for p in group.params:
@@ -149,12 +149,12 @@ def parameter_groups(model: Transformer, config: OptimizerConfig) -> list[Group]
     head: list[Tensor] = [] if model.lm_head is None else [model.lm_head.weight]
     embeddings: list[Tensor] = [m.weight for m in (model.embed_tokens, model.embed_positions) if m is not None]
     matrices: list[Tensor] = [p for p in model.layers.parameters() if p.ndim == 2]
-    placed = {*head, *embeddings, *matrices}
+    grouped = {*head, *embeddings, *matrices}
     return [
         Group(matrices, config.learning_rate, decayed=True, matrices=True),
         Group(embeddings, config.embedding_learning_rate, decayed=True),
         Group(head, config.head_learning_rate, decayed=True),
-        Group([p for p in model.parameters() if p not in placed], config.scalar_learning_rate, decayed=False),
+        Group([p for p in model.parameters() if p not in grouped], config.scalar_learning_rate, decayed=False),
     ]
 
 

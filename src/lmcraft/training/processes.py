@@ -1,7 +1,7 @@
-"""The processes of one run: this one alone, or all that torchrun started, in a mesh of data ranks by tensor ranks.
+"""The processes of a run: a single one, or those that torchrun started, in a mesh of data ranks by tensor ranks.
 
-Every process runs the same program. Those that differ in their data rank see other rows of a batch; those that differ in
-their tensor rank share the work on the same rows (`lmcraft.training.sharding`).
+Every process runs the same program. Data ranks train on different rows of a batch; tensor ranks share the work on the same
+rows (`lmcraft.training.sharding`).
 """
 
 import os
@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 
 class Processes:
-    """The processes that share a run and what they exchange. Without a mesh there is one, and nothing is exchanged."""
+    """The processes of a run and their collective operations. Without a mesh there is one process, and they do nothing."""
 
     def __init__(self, mesh: DeviceMesh | None = None) -> None:
         """`mesh` has the dimensions "data" and "tensor"."""
         self.mesh = mesh
         self.count = mesh.size() if mesh else 1
         self.is_main = mesh is None or dist.get_rank() == 0
-        """Whether this is the one that prints and writes."""
+        """Whether this is the process that prints and writes."""
         self.data_rank = mesh["data"].get_local_rank() if mesh else 0
         self.data_count = mesh["data"].size() if mesh else 1
         self.tensor_rank = mesh["tensor"].get_local_rank() if mesh else 0
@@ -43,7 +43,7 @@ class Processes:
         return self._reduce((value,), dist.ReduceOp.MAX)[0]
 
     def agree(self, value: T) -> T:
-        """The main process's value, in all of them: for values that each has measured for itself."""
+        """The main process's value, broadcast to all: for values that each process measures itself."""
         if self.mesh is None:
             return value
         values = [value]
@@ -53,7 +53,7 @@ class Processes:
     def _reduce(self, values: tuple[float, ...], operation: "dist.ReduceOp.RedOpType") -> list[float]:
         if self.mesh is None:
             return list(values)
-        numbers = torch.tensor(values, dtype=torch.float64)  # on the CPU: its backend is always there
+        numbers = torch.tensor(values, dtype=torch.float64)  # on the CPU, whose backend is always available
         dist.all_reduce(numbers, operation)
         return numbers.tolist()
 
@@ -66,8 +66,8 @@ def join_processes(device: str = "auto", tensor_parallel: int = 1) -> Iterator[P
     message.
 
     Args:
-        device: as in the configuration.
-        tensor_parallel: how many processes share the work on the same rows.
+        device: the setting of this name.
+        tensor_parallel: number of processes that share the work on the same rows.
 
     Raises:
         UserError: `tensor_parallel` does not divide the number of processes.
@@ -76,7 +76,7 @@ def join_processes(device: str = "auto", tensor_parallel: int = 1) -> Iterator[P
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if tensor_parallel < 1 or count % tensor_parallel:
         raise UserError(
-            f"tensor_parallel={tensor_parallel} must divide the number of processes, which is {count}: "
+            f"tensor_parallel={tensor_parallel} must divide the number of processes, {count}: "
             f"start a multiple of {tensor_parallel} with torchrun --nproc-per-node, or change it"
         )
     if count == 1:
@@ -113,7 +113,7 @@ def _report_once(error: LmcraftError, store: Store) -> LmcraftError:
     """The error in the first process that calls this, with an empty message in the others."""
     try:
         first = store.add("lmcraft/errors", 1) == 1
-    except RuntimeError:  # the process that holds the store has gone
+    except RuntimeError:  # the process that holds the store has exited
         first = True
     if not first:
         error.args = ("",)

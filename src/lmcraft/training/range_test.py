@@ -13,15 +13,16 @@ from lmcraft.training.loop import Trainer
 STEPS = 100
 MIN_FACTOR, MAX_FACTOR = 1e-3, 1e2  # of the run's base rates
 SMOOTHING = 0.8  # decay of the running mean of the loss
-MAX_LOSS_RATIO = 1.3  # over the lowest loss: the test ends where the loss has diverged
+MAX_LOSS_RATIO = 1.3  # to the lowest loss; above it the loss has diverged, and the test ends
 MIN_POINTS = 10
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """The loss at each factor of the base rates, smoothed."""
+    """The curve of a learning-rate range test."""
 
     points: Sequence[tuple[float, float]]
+    """Factor of the base rates, and smoothed loss."""
 
     @property
     def steepest(self) -> float:
@@ -36,7 +37,7 @@ class RangeTest:
 
 
 def range_test(trainer: Trainer) -> RangeTest:
-    """Take steps at factors that rise evenly in their logarithm, until the loss diverges; uses the trainer up.
+    """Train with exponentially rising learning rates until the loss diverges; the trainer must not be used afterwards.
 
     Raises:
         RunError: the loss diverges within a few steps.

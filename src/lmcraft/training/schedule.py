@@ -9,8 +9,8 @@ from lmcraft.training.config import ScheduleConfig
 def learning_rate_factor(config: ScheduleConfig, step: int, max_steps: int) -> float:
     """The factor at `step`, counted from 0; the last step is `max_steps - 1`.
 
-    All rise linearly over the warmup and end at `final`, but for constant: linear falls in a straight line, cosine along
-    half a wave (arXiv 1608.03983, eq. 5), wsd stays at 1 and falls in a straight line at the end (arXiv 2404.06395).
+    All schedules rise linearly during warmup. Then constant stays at 1 and the others decay to `final`: linear in a straight
+    line, cosine along half a wave (arXiv 1608.03983, eq. 5), wsd in a straight line at the end (arXiv 2404.06395).
     """
     warmup = round(config.warmup * max_steps)
     if step < warmup:
@@ -27,7 +27,7 @@ def learning_rate_factor(config: ScheduleConfig, step: int, max_steps: int) -> f
 
 
 def check_schedule(config: ScheduleConfig) -> None:
-    """Raise UserError for a share outside 0 to 1."""
+    """Raise UserError for a share outside the range 0 to 1."""
     for name in ("warmup", "decay", "final"):
         if not 0 <= (value := getattr(config, name)) <= 1:
-            raise UserError(f"schedule.{name}={value} must be a share from 0 to 1")
+            raise UserError(f"schedule.{name}={value} must be between 0 and 1")

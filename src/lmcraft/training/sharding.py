@@ -1,10 +1,10 @@
-"""Tensor parallelism and FSDP, applied to a model from outside: the model knows nothing of this.
+"""Tensor parallelism and FSDP, applied from outside: the model code does not know about them.
 
-Along "tensor", each block's projections are split (arXiv 1909.08053, section 3): queries, keys, values, gate and up by their
-outputs, so that each process computes its own heads and channels; the two projections back into the residual stream by their
-inputs, and their products are summed over the processes. Embeddings and the norms of the residual stream are replicated, and
-the tokens of the loss are divided among the processes. Along "data", every weight is sharded once more, and gathered when
-its block computes (FSDP, arXiv 2304.11277).
+The "tensor" dimension splits each block's projections (arXiv 1909.08053, section 3). Queries, keys, values, gate and up are
+split by outputs, so each process computes its own heads and channels. The two projections back into the residual stream are
+split by inputs, and their products are summed over the processes. Embeddings and the norms of the residual stream are
+replicated, and the tokens of the loss are divided among the processes. The "data" dimension shards every weight once more;
+it is gathered when its block runs (FSDP, arXiv 2304.11277).
 
 Shapes: N tokens, C width, V vocabulary.
 """
@@ -37,7 +37,7 @@ logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERR
 
 
 def shard(model: Transformer, processes: Processes) -> None:
-    """Shard `model` in place; its parameters, which are whole and equal in every process, become `DTensor`s.
+    """Shard `model` in place: its parameters, complete and equal in every process, become `DTensor`s.
 
     Raises:
         UserError: a size is not a multiple of the tensor ranks, or a part cannot be split.
@@ -45,17 +45,17 @@ def shard(model: Transformer, processes: Processes) -> None:
     if processes.mesh is None:
         return
     if processes.tensor_count > 1:
-        _check(model.config, processes.tensor_count)
+        _check_divisible(model.config, processes.tensor_count)
         for block in model.layers:
-            parallelize_module(block, processes.mesh["tensor"], _plan(block))
+            parallelize_module(block, processes.mesh["tensor"], _parallel_plan(block))
     for unit in (*model.layers, model):
         sharded = fully_shard(unit, mesh=processes.mesh["data"])
         sharded.set_gradient_divide_factor(1.0)  # the loss is divided by the targets of all processes already
-        sharded.set_force_sum_reduction_for_comms(True)  # gloo knows no division
+        sharded.set_force_sum_reduction_for_comms(True)  # gloo cannot average
     register_fsdp_forward_method(model, "hidden_states")
 
 
-def _plan(block: nn.Module) -> dict[str, ParallelStyle]:
+def _parallel_plan(block: nn.Module) -> dict[str, ParallelStyle]:
     by_outputs, by_inputs = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj"), ("o_proj", "down_proj")
     plan: dict[str, ParallelStyle] = {}
     for name, _ in block.named_modules():
@@ -69,59 +69,63 @@ def _plan(block: nn.Module) -> dict[str, ParallelStyle]:
     return plan
 
 
-def _check(config: TransformerConfig, ranks: int) -> None:
+def _check_divisible(config: TransformerConfig, ranks: int) -> None:
     for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
         if (size := getattr(config, name)) % ranks:
             raise UserError(f"tensor_parallel={ranks} must divide model.{name}={size}: change one of them")
     if config.num_experts or (config.qk_norm and config.qk_norm_over == "projection"):
         setting = f"model.num_experts={config.num_experts}" if config.num_experts else "model.qk_norm_over='projection'"
-        raise UserError(f"tensor_parallel={ranks} cannot split {setting}: set it to 1, and all processes share the data")
+        raise UserError(
+            f"tensor_parallel={ranks} cannot split {setting}: set tensor_parallel to 1, so that all processes share the data"
+        )
 
 
 def share_tokens(mesh: DeviceMesh, x_NC: Tensor, weight_VC: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """This tensor rank's share of the tokens of a loss; the gradients are whole again.
+    """This tensor rank's share of the tokens of a loss; gradients are gathered and summed over the ranks.
 
-    The arguments are whole and equal in every rank of `mesh`; the sum of the ranks' losses is the loss.
+    The arguments are complete and equal in every rank of `mesh`; the sum of the ranks' losses is the loss.
     """
 
-    def part(whole: Tensor) -> Tensor:
-        return DTensor.from_local(whole, mesh, [Replicate()], run_check=False).redistribute(placements=[Shard(0)]).to_local()
+    def part(tensor: Tensor) -> Tensor:
+        return (
+            DTensor.from_local(tensor, mesh, [Replicate()], run_check=False).redistribute(placements=[Shard(0)]).to_local()
+        )
 
     weight = DTensor.from_local(weight_VC, mesh, [Replicate()], run_check=False).to_local(grad_placements=[Partial()])
     return part(x_NC), weight, part(targets_N)
 
 
-def local(tensor: Tensor) -> Tensor:
+def local_shard(tensor: Tensor) -> Tensor:
     """The shard of a tensor that this process holds."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def blank_like(p: Tensor, size: torch.Size, dtype: torch.dtype) -> Tensor:
-    """An empty tensor of a size: sharded as `p` is if it has p's size, else whole."""
+    """An empty tensor of a size: sharded like `p` if it has p's size, else unsharded."""
     if size == p.shape:
         return torch.empty_like(p, dtype=dtype, requires_grad=False)
     return torch.empty(size, dtype=dtype, device=p.device)
 
 
-def whole_copy(model: Transformer) -> Transformer:
+def unsharded_copy(model: Transformer) -> Transformer:
     """An unsharded copy of `model` on its device; every process must call this."""
     with torch.device("meta"):
         copy = Transformer(model.config)
-    copy.load_state_dict({name: whole(tensor) for name, tensor in model.state_dict().items()}, assign=True)
+    copy.load_state_dict({name: full_tensor(tensor) for name, tensor in model.state_dict().items()}, assign=True)
     copy.compute_dtype = model.compute_dtype
     return copy.eval()
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """An unsharded copy of a tensor; every process must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.clone()
 
 
 def total_norm(tensors: Sequence[Tensor]) -> Tensor:
-    """The Euclidean norm of all tensors over all processes; replicated numbers count once."""
+    """The Euclidean norm of all tensors over all processes; replicated values count once."""
     if not any(isinstance(t, DTensor) for t in tensors):
         return torch.nn.utils.get_total_norm(tensors)
-    norms = torch.stack(torch._foreach_norm([local(t) for t in tensors]))
+    norms = torch.stack(torch._foreach_norm([local_shard(t) for t in tensors]))
     count = dist.get_world_size()
     squares = norms.square() * norms.new_tensor([_shard_count(t) / count for t in tensors])
     total = squares.sum()
@@ -136,18 +140,18 @@ def _shard_count(tensor: Tensor) -> int:
     return prod(size for placement, size in dimensions if not isinstance(placement, Replicate))
 
 
-def my_matrices(matrices: Sequence[Tensor]) -> Tensor:
+def local_matrices(matrices: Sequence[Tensor]) -> Tensor:
     """This process's share of the matrices, unsharded and stacked (n, out, in)."""
     if not isinstance(matrices[0], DTensor):
         return torch.stack(list(matrices))
-    wholes = [m.full_tensor() for m in matrices if isinstance(m, DTensor)]
-    rank, share = dist.get_rank(), _matrices_per_process(len(wholes))
-    local_matrices = wholes[rank * share : (rank + 1) * share]
-    blanks = [torch.zeros_like(wholes[0])] * (share - len(local_matrices))
-    return torch.stack([*local_matrices, *blanks])
+    unsharded = [m.full_tensor() for m in matrices if isinstance(m, DTensor)]
+    rank, share = dist.get_rank(), _matrices_per_process(len(unsharded))
+    mine = unsharded[rank * share : (rank + 1) * share]
+    padding = [torch.zeros_like(unsharded[0])] * (share - len(mine))
+    return torch.stack([*mine, *padding])
 
 
-def all_matrices(mine: Tensor, like: Sequence[Tensor]) -> Tensor:
+def gather_matrices(mine: Tensor, like: Sequence[Tensor]) -> Tensor:
     """All matrices (n, out, in), gathered from the processes' shares `mine`; n is the length of `like`."""
     if not isinstance(like[0], DTensor):
         return mine
@@ -156,12 +160,12 @@ def all_matrices(mine: Tensor, like: Sequence[Tensor]) -> Tensor:
     return everyone.flatten(0, 1)[: len(like)]
 
 
-def shard_like(whole: Tensor, p: Tensor) -> Tensor:
-    """A tensor that is whole in every process, sharded as `p` is."""
+def shard_like(tensor: Tensor, p: Tensor) -> Tensor:
+    """Shard a tensor, complete and equal in every process, like `p`."""
     if not isinstance(p, DTensor):
-        return whole
+        return tensor
     everywhere = [Replicate()] * p.device_mesh.ndim
-    return DTensor.from_local(whole, p.device_mesh, everywhere, run_check=False).redistribute(placements=p.placements)
+    return DTensor.from_local(tensor, p.device_mesh, everywhere, run_check=False).redistribute(placements=p.placements)
 
 
 def _matrices_per_process(count: int) -> int:

@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class StopRequest:
-    """Records the first SIGINT or SIGTERM; a second SIGINT interrupts at once."""
+    """Records the first SIGINT or SIGTERM; a second SIGINT interrupts immediately."""
 
     def __init__(self) -> None:
         self.signal_number = 0
@@ -24,7 +24,7 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Record SIGINT and SIGTERM as requests to stop. Outside the main thread, Python allows no handlers: nothing happens."""
+    """Record SIGINT and SIGTERM as requests to stop; no effect outside the main thread, where Python allows no handlers."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request

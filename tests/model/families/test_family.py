@@ -13,7 +13,7 @@ def test_a_configuration_is_saved_as_the_family_it_names_if_that_can_express_it(
     assert family_for(llama).model_type == "llama"
     assert family_for(tiny_config(qk_norm=False, family="mistral")).model_type == "mistral"
     assert family_for(tiny_config(family="gpt2")).model_type == "qwen3"
-    assert FAMILIES["gpt2"].misfits(llama) and not FAMILIES["llama"].misfits(llama)
+    assert FAMILIES["gpt2"].inexpressible_settings(llama) and not FAMILIES["llama"].inexpressible_settings(llama)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_a_configuration_is_saved_as_the_family_it_names_if_that_can_express_it(
         ({"model_type": "llamas"}, "the nearest name is 'llama'"),
     ],
 )
-def test_unsupported_values_are_one_sentence(changes: dict[str, object], message: str) -> None:
+def test_unsupported_values_are_errors(changes: dict[str, object], message: str) -> None:
     hf_config = FAMILIES["llama"].write_config(tiny_config(qk_norm=False)) | changes
     with pytest.raises(UserError, match=message):
         family_of(hf_config).read_config(hf_config)

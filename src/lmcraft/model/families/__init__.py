@@ -5,7 +5,7 @@ common      entries that several families share: sizes, rotary positions, slidin
 gpt2, gpt_neox, llama (and Mistral), qwen (2, 3 and its mixture of experts), gemma3, phi3, olmo2
 lmcraft     our own format, for configurations that no Hugging Face family can express
 
-A configuration is saved as the family that it names, or as the first in `IN_ORDER` that can express it.
+A configuration is saved as the family that it names, or as the first in `BY_PREFERENCE` that can express it.
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ from lmcraft.model.families.olmo2 import OLMO2
 from lmcraft.model.families.phi3 import PHI3
 from lmcraft.model.families.qwen import QWEN2, QWEN3, QWEN3_MOE
 
-IN_ORDER = (QWEN3, LLAMA, MISTRAL, QWEN2, GPT2, GPT_NEOX, GEMMA3, PHI3, QWEN3_MOE, OLMO2, LMCRAFT)
-FAMILIES: dict[str, Family] = {family.model_type: family for family in IN_ORDER}
+BY_PREFERENCE = (QWEN3, LLAMA, MISTRAL, QWEN2, GPT2, GPT_NEOX, GEMMA3, PHI3, QWEN3_MOE, OLMO2, LMCRAFT)
+FAMILIES: dict[str, Family] = {family.model_type: family for family in BY_PREFERENCE}
 
 
 def family_of(hf_config: Mapping[str, Any]) -> Family:
@@ -38,13 +38,15 @@ def family_of(hf_config: Mapping[str, Any]) -> Family:
     if model_type not in FAMILIES:
         near = get_close_matches(model_type, FAMILIES, n=1, cutoff=0.0)
         raise UserError(
-            f"config.json: model_type={model_type!r} is not supported ({', '.join(FAMILIES)} are); "
+            f"config.json: model_type={model_type!r} is not supported; supported: {', '.join(FAMILIES)}; "
             f"the nearest name is {near[0]!r}, and docs/add-a-family.md shows how to add one"
         )
     return FAMILIES[model_type]
 
 
 def family_for(config: TransformerConfig) -> Family:
-    """The family to save a configuration as: the one that it names if that can express it, else the first that can."""
+    """The family to save a configuration as: the one that it names if it can be expressed there, else the first that can."""
     named = FAMILIES.get(config.family)
-    return next(family for family in (named, *IN_ORDER) if family is not None and not family.misfits(config))
+    return next(
+        family for family in (named, *BY_PREFERENCE) if family is not None and not family.inexpressible_settings(config)
+    )

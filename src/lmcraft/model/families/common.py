@@ -75,9 +75,8 @@ class Rotary:
             )
         values = {key: rope[key] for key in SCALING_KEYS[kind] if rope.get(key) is not None}
         if "original_max_position_embeddings" in SCALING_KEYS[kind]:
-            length = hf_config.get(
-                "original_max_position_embeddings"
-            )  # Phi 3 keeps it outside `rope_scaling`, where it takes precedence
+            # Phi 3 keeps it outside `rope_scaling`, where it takes precedence.
+            length = hf_config.get("original_max_position_embeddings")
             length = length or values.get("original_max_position_embeddings") or max_position_embeddings
             values["original_max_position_embeddings"] = length
             values.setdefault("factor", max_position_embeddings / length)
@@ -107,7 +106,7 @@ class Rotary:
 
 @dataclass(frozen=True)
 class LocalRotary(Rotary):
-    """Gemma 3: full-attention layers have one base, with scaling; sliding layers have another, without."""
+    """Gemma 3: full-attention layers have one base, with scaling; sliding layers have another base, without scaling."""
 
     theta: float = 1_000_000.0
     local_theta: float = 10_000.0
@@ -189,7 +188,7 @@ def sizes(
     num_key_value_heads: int | None = None,
     head_dim: int | None = None,
 ) -> tuple[Field, ...]:
-    """The sizes under Llama's keys, with their defaults; None: as many key-value as query heads, equally wide heads."""
+    """The sizes under Llama's keys, with defaults; None: as many key-value heads as query heads, equal head widths."""
     return (
         Field("vocab_size", "vocab_size", vocab_size),
         Field("max_position_embeddings", "max_position_embeddings", max_position_embeddings),
@@ -209,7 +208,7 @@ def head_width(read: Mapping[str, Any]) -> int:
     return int(read["hidden_size"] // read["num_attention_heads"])
 
 
-# These families have no such dropouts; transformers keeps the first two keys without reading them.
+# These families have no embedding or residual dropout; transformers keeps those two keys without reading them.
 DROPOUTS = (
     Field("embd_pdrop", "embedding_dropout", 0.0),
     Field("resid_pdrop", "residual_dropout", 0.0),

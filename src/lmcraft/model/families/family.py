@@ -121,7 +121,7 @@ class Family:
             entry.write(config, written)
         return written
 
-    def misfits(self, config: TransformerConfig) -> list[str]:
+    def inexpressible_settings(self, config: TransformerConfig) -> list[str]:
         """The settings of `config` that this family's config.json cannot express; empty if it fits."""
         try:
             round_trip = self.read_config(self.write_config(config))
@@ -165,7 +165,7 @@ class Family:
             if tuple(tensor.shape) != expected:
                 raise UserError(
                     f"the checkpoint's '{name}' has shape {tuple(tensor.shape)}, but config.json implies {expected}; "
-                    "the two files are not of one model"
+                    "the two files belong to different models"
                 )
             yield from self._split_rows(config, weight, names, rows, tensor)
 
