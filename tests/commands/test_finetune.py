@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def config_of(folder: Path, out: Path, data: str = "chat", **settings: Any) -> FinetuneConfig:
+def build_config(folder: Path, out: Path, data: str = "chat", **settings: Any) -> FinetuneConfig:
     objective: dict[str, Any] = {"general_text": folder / "general.txt", "max_new_tokens": 4} | settings.pop("settings", {})
     method = {"rank": 4} | settings.pop("method", {})
     common: dict[str, Any] = {"max_steps": 6, "eval_every": 3, "save_every": 2, "precision": "fp32", "attention": "matmul"}
@@ -75,7 +75,9 @@ def evaluation(out: ModelFolder) -> Any:
 @pytest.mark.parametrize("name", ["lora", "dora", "full"])
 def test_answers_are_learned_and_the_change_is_reported(folder: Path, tmp_path: Path, name: str) -> None:
     rate = FinetuneOptimizerConfig(learning_rate=0.02 if name != "full" else 0.01)
-    out = finetune(config_of(folder, tmp_path / "out", method={"name": name}, optimizer=rate, max_steps=20, eval_every=10))
+    out = finetune(
+        build_config(folder, tmp_path / "out", method={"name": name}, optimizer=rate, max_steps=20, eval_every=10)
+    )
     curve = losses(out.path)
     assert curve[20] < curve[1] - 1
     results = evaluation(out)
@@ -100,7 +102,7 @@ def test_answers_are_learned_and_the_change_is_reported(folder: Path, tmp_path: 
 
 def test_preferences_begin_at_log_2_and_are_learned(folder: Path, tmp_path: Path) -> None:
     rate = FinetuneOptimizerConfig(learning_rate=0.01)
-    out = finetune(config_of(folder, tmp_path / "out", "pairs", objective="dpo", max_steps=10, optimizer=rate))
+    out = finetune(build_config(folder, tmp_path / "out", "pairs", objective="dpo", max_steps=10, optimizer=rate))
     curve = losses(out.path)
     assert curve[1] == pytest.approx(math.log(2), abs=1e-4) and curve[10] < curve[1] - 0.05
     metrics = evaluation(out)["metrics"]
@@ -112,7 +114,9 @@ def test_preferences_begin_at_log_2_and_are_learned(folder: Path, tmp_path: Path
 @pytest.mark.parametrize(("data", "name"), [("labels", "full"), ("labels", "lora"), ("labels", "head"), ("sets", "lora")])
 def test_labels_are_learned_and_reported(folder: Path, tmp_path: Path, data: str, name: str) -> None:
     method = {"name": name, "rank": 4}
-    config = config_of(folder, tmp_path / "out", data, objective="classification", method=method, max_steps=12, eval_every=6)
+    config = build_config(
+        folder, tmp_path / "out", data, objective="classification", method=method, max_steps=12, eval_every=6
+    )
     out = finetune(replace(config, optimizer=FinetuneOptimizerConfig(learning_rate=0.01)))
     results = evaluation(out)
     labels = ["blu", "gre", "red", "whi"] if data == "labels" else ["warm"]
@@ -133,7 +137,7 @@ def test_labels_are_learned_and_reported(folder: Path, tmp_path: Path, data: str
     ],
 )
 def test_every_method_runs(folder: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
-    out = finetune(config_of(folder, tmp_path / "out", **({"max_steps": 2} | settings)))
+    out = finetune(build_config(folder, tmp_path / "out", **({"max_steps": 2} | settings)))
     assert len(losses(out.path)) == (2 if "epochs" not in settings else math.ceil(0.2 * 42 / 4))
     assert LanguageModel.load(out.path, tier="eager").tokenizer.chat_template
 
@@ -143,7 +147,7 @@ def test_continued_pretraining_lowers_the_loss(folder: Path, tmp_path: Path) -> 
     sizes = TransformerConfig(hidden_size=32, num_attention_heads=2)
     settings: dict[str, Any] = {"sequence_length": 32, "batch_size": 4, "precision": "fp32", "max_steps": 5}
     pretrain(PretrainConfig(data, out=tmp_path / "base", depth=1, model=sizes, **settings))
-    config = config_of(folder, tmp_path / "out", objective="continued", method={"name": "full"}, max_steps=5)
+    config = build_config(folder, tmp_path / "out", objective="continued", method={"name": "full"}, max_steps=5)
     rate = FinetuneOptimizerConfig(learning_rate=0.01)
     out = finetune(replace(config, model=str(tmp_path / "base"), data=(data,), sequence_length=32, optimizer=rate))
     assert losses(out.path)[5] < losses(tmp_path / "base")[5]
@@ -155,7 +159,7 @@ def test_general_text_is_mixed_in(folder: Path, tmp_path: Path) -> None:
         PrepareConfig((str(folder / "general.txt"),), out=tmp_path / "data", tokenizer=str(folder / "base"), validation=0.1)
     )
     settings = {"general": tmp_path / "data", "general_share": 0.5}
-    out = finetune(config_of(folder, tmp_path / "out", settings=settings, max_steps=4))
+    out = finetune(build_config(folder, tmp_path / "out", settings=settings, max_steps=4))
     assert len(losses(out.path)) == 4
 
 
@@ -172,7 +176,7 @@ def test_a_batch_is_shown_and_nothing_is_written(folder: Path, tmp_path: Path, c
 
 
 @pytest.fixture
-def stopped_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def stop_after_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Returns a function that lets a signal stop a run after a step."""
     step = Trainer._step
 
@@ -200,7 +204,7 @@ def stopped_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_a_resumed_run_repeats_every_number(
     folder: Path,
     tmp_path: Path,
-    stopped_after: Any,
+    stop_after_step: Any,
     monkeypatch: pytest.MonkeyPatch,
     objective: str,
     data: str,
@@ -209,9 +213,9 @@ def test_a_resumed_run_repeats_every_number(
 ) -> None:
     options: dict[str, Any] = {"objective": objective, "method": method, "settings": settings}
     options |= {"max_steps": 5, "batch_size": 4, "optimizer": FinetuneOptimizerConfig(learning_rate=0.01)}
-    whole = finetune(config_of(folder, tmp_path / "whole", data, **options))
-    config = config_of(folder, tmp_path / "out", data, **options)
-    stopped_after(2)
+    whole = finetune(build_config(folder, tmp_path / "whole", data, **options))
+    config = build_config(folder, tmp_path / "out", data, **options)
+    stop_after_step(2)
     with pytest.raises(InterruptedRunError, match=r"step 2 of 5.*lmcraft finetune .*--resume"):
         finetune(config)
     monkeypatch.undo()
@@ -223,7 +227,7 @@ def test_a_resumed_run_repeats_every_number(
 
 
 def test_file_flags_and_python_give_the_same_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = config_of(folder, tmp_path / "out", settings={"kl": 0.5}, variables={"name": "Ada"}, system="Be brief.")
+    config = build_config(folder, tmp_path / "out", settings={"kl": 0.5}, variables={"name": "Ada"}, system="Be brief.")
     (tmp_path / "run.toml").write_text(config.to_toml())
     assert FinetuneConfig.from_toml(tmp_path / "run.toml") == config
     assert main(["finetune", str(tmp_path / "run.toml"), "--print-config"]) == 0
@@ -267,15 +271,15 @@ def test_file_flags_and_python_give_the_same_run(folder: Path, tmp_path: Path, c
 )
 def test_bad_settings_are_named(folder: Path, tmp_path: Path, data: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        finetune(config_of(folder, tmp_path / "out", data, **settings))
+        finetune(build_config(folder, tmp_path / "out", data, **settings))
     assert "\n" not in str(caught.value)
 
 
 def test_an_adapter_cannot_be_the_base_of_another(folder: Path, tmp_path: Path) -> None:
-    out = finetune(config_of(folder, tmp_path / "first", max_steps=1))
+    out = finetune(build_config(folder, tmp_path / "first", max_steps=1))
     with pytest.raises(UserError, match="lmcraft export"):
-        finetune(replace(config_of(folder, tmp_path / "second"), model=str(out.path)))
-    whole = config_of(folder, tmp_path / "third", method={"name": "full"}, max_steps=1)
+        finetune(replace(build_config(folder, tmp_path / "second"), model=str(out.path)))
+    whole = build_config(folder, tmp_path / "third", method={"name": "full"}, max_steps=1)
     again = finetune(replace(whole, model=str(out.path)))
     assert torch.isfinite(LanguageModel.load(again.path, tier="eager").transformer(torch.tensor([[1, 2]]))).all()
 
@@ -283,7 +287,7 @@ def test_an_adapter_cannot_be_the_base_of_another(folder: Path, tmp_path: Path) 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lora", "full"])
 def test_two_processes_give_the_losses_of_one(folder: Path, tmp_path: Path, name: str) -> None:
-    alone, shared = (config_of(folder, tmp_path / where, method={"name": name}) for where in ("alone", "shared"))
+    alone, shared = (build_config(folder, tmp_path / where, method={"name": name}) for where in ("alone", "shared"))
     finetune(alone)
     run = tmp_path / "run.toml"
     run.write_text(shared.to_toml())

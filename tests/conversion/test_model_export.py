@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def same(a: LanguageModel, b: LanguageModel) -> bool:
+def same_weights(a: LanguageModel, b: LanguageModel) -> bool:
     before, after = a.transformer.state_dict(), b.transformer.state_dict()
     return before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
 
@@ -69,7 +69,7 @@ def test_export_to_a_folder(folder: Path, tmp_path: Path, dtype: str, capsys: py
     assert "checked: logits differ by" in capsys.readouterr().out
     exported = load(out)
     assert str(exported.transformer.embed_tokens.weight.dtype) == f"torch.{'float32' if dtype == 'keep' else dtype}"
-    assert same(exported, load(folder)) == (dtype in ("keep", "float32"))
+    assert same_weights(exported, load(folder)) == (dtype in ("keep", "float32"))
     assert (out / "README.md").exists()
     if dtype == "keep":
         from transformers import AutoModelForCausalLM
@@ -86,10 +86,10 @@ def test_a_sharded_export_is_complete_and_replaces_a_single_file(folder: Path, t
     index = json.loads((out / "model.safetensors.index.json").read_text())
     assert len(set(index["weight_map"].values())) > 2 and not (out / "model.safetensors").exists()
     model = load(out)
-    assert same(model, load(folder))
+    assert same_weights(model, load(folder))
     model.save(out)
     assert [file.name for file in out.glob("model*")] == ["model.safetensors"]
-    assert same(load(out), model)
+    assert same_weights(load(out), model)
 
 
 @pytest.mark.parametrize("dtype", ["keep", "float16", "bfloat16", "q8_0"])
@@ -99,7 +99,7 @@ def test_export_to_gguf_and_back(folder: Path, tmp_path: Path, dtype: str, capsy
     assert main(["export", str(folder), str(file), "--dtype", dtype]) == 0
     assert main(["pull", str(file), "--out", str(out)]) == 0
     original, again = load(folder), load(out)
-    assert same(original, again) == (dtype == "keep")
+    assert same_weights(original, again) == (dtype == "keep")
     assert again.tokenizer.chat_template == CHATML and again.eos_token_ids == original.eos_token_ids
     text = "Once upon 从前 12345 🙂\n  x"
     assert again.tokenizer.encode(text) == original.tokenizer.encode(text)

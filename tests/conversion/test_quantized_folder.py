@@ -27,8 +27,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def command(home: Path, out: Path, *more: str) -> list[str]:
-    return ["quantize", str(home / "model"), "--out", str(out), "--text", str(home / "text.txt"), "--tokens", "1100", *more]
+def command(home: Path, out: Path, *options: str) -> list[str]:
+    return [
+        "quantize",
+        str(home / "model"),
+        "--out",
+        str(out),
+        "--text",
+        str(home / "text.txt"),
+        "--tokens",
+        "1100",
+        *options,
+    ]
 
 
 def matrices(model: Transformer) -> dict[str, Linear]:
@@ -42,17 +52,17 @@ def test_a_quantized_folder_holds_the_integers_and_the_quality_loss(
     out = tmp_path / "out"
     assert main(command(home, out, "--bits", str(bits), "--method", "nearest")) == 0
     assert "perplexity" in capsys.readouterr().out
-    price = json.loads((out / "lmcraft/quantization.json").read_text())
-    assert price["bits"] == bits
-    assert price["perplexity_after"] == pytest.approx(price["perplexity_before"], rel=0.02 if bits == 8 else 0.5)
-    assert 0 < price["kl_divergence"] < (0.01 if bits == 8 else 1)
+    quality = json.loads((out / "lmcraft/quantization.json").read_text())
+    assert quality["bits"] == bits
+    assert quality["perplexity_after"] == pytest.approx(quality["perplexity_before"], rel=0.02 if bits == 8 else 0.5)
+    assert 0 < quality["kl_divergence"] < (0.01 if bits == 8 else 1)
     before, after = load(home / "model"), load(out)
     stored = matrices(after.transformer)
     for name, layer in matrices(before.transformer).items():
-        made = (quantize_rows if bits == 8 else quantize_groups)(layer.weight.float())
+        expected = (quantize_rows if bits == 8 else quantize_groups)(layer.weight.float())
         quantized = stored[name].quantized
-        assert quantized is not None and torch.equal(quantized.numbers, made.numbers), name
-        torch.testing.assert_close(quantized.scales, made.scales, rtol=1e-3, atol=0)
+        assert quantized is not None and torch.equal(quantized.numbers, expected.numbers), name
+        torch.testing.assert_close(quantized.scales, expected.scales, rtol=1e-3, atol=0)
         assert torch.equal(ModelPacker._quantize(stored[name], layer.weight.shape[1], bits).numbers, quantized.numbers)
     after.save(tmp_path / "again")
     for name, layer in matrices(load(tmp_path / "again").transformer).items():
@@ -81,10 +91,10 @@ def test_gptq_is_nearer_than_rounding_on_inputs_that_depend_on_one_another() -> 
     torch.manual_seed(0)
     weight, inputs = torch.randn(48, 64), torch.randn(500, 8) @ torch.randn(8, 64) + 0.1 * torch.randn(500, 64)
 
-    def lost(dense: torch.Tensor) -> float:
+    def output_error(dense: torch.Tensor) -> float:
         return float((inputs @ (dense - weight).T).norm())
 
-    assert lost(quantize_groups_gptq(weight, inputs.T @ inputs).dequantize()) < 0.7 * lost(
+    assert output_error(quantize_groups_gptq(weight, inputs.T @ inputs).dequantize()) < 0.7 * output_error(
         quantize_groups(weight).dequantize()
     )
 
@@ -102,8 +112,8 @@ def test_transformers_opens_the_folder(home: Path, tmp_path: Path) -> None:
 
 
 def test_invalid_input_is_refused(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def refused(model: Path, text: Path, *more: str, expected: str) -> None:
-        assert main(["quantize", str(model), "--out", str(tmp_path / "out"), "--text", str(text), *more]) == 2
+    def assert_refused(model: Path, text: Path, *options: str, expected: str) -> None:
+        assert main(["quantize", str(model), "--out", str(tmp_path / "out"), "--text", str(text), *options]) == 2
         error = capsys.readouterr().err
         assert expected in error and "Traceback" not in error
         assert list(tmp_path.glob("*out*")) == []
@@ -112,11 +122,11 @@ def test_invalid_input_is_refused(home: Path, tmp_path: Path, capsys: pytest.Cap
     language_model(intermediate_size=48).save(tmp_path / "48")
     language_model(intermediate_size=64, **GPT2).save(tmp_path / "gpt2")
     model, text = home / "model", home / "text.txt"
-    refused(model, tmp_path / "none.txt", expected="none.txt' cannot be read")
-    refused(model, tmp_path / "short.txt", expected="give a text of at least")
-    refused(model, text, "--tokens", "10", expected="tokens=10 must be at least 1024")
-    refused(tmp_path / "48", text, "--bits", "4", expected="has 48: use bits=8")
-    refused(tmp_path / "gpt2", text, expected="store their matrices transposed")
+    assert_refused(model, tmp_path / "none.txt", expected="none.txt' cannot be read")
+    assert_refused(model, tmp_path / "short.txt", expected="give a text of at least")
+    assert_refused(model, text, "--tokens", "10", expected="tokens=10 must be at least 1024")
+    assert_refused(tmp_path / "48", text, "--bits", "4", expected="has 48: use bits=8")
+    assert_refused(tmp_path / "gpt2", text, expected="store their matrices transposed")
     (tmp_path / "there").mkdir()
     assert main(command(home, tmp_path / "there")) == 2
     assert "already exists" in capsys.readouterr().err

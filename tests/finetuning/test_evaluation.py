@@ -23,7 +23,7 @@ ROWS = [{"messages": [message("user", f"Say {n}"), message("assistant", f"{n} fo
 
 
 @pytest.fixture
-def tuned(tmp_path: Path) -> Iterator[tuple[FinetuneRun, Trainer, ModelFolder]]:
+def finetune_run(tmp_path: Path) -> Iterator[tuple[FinetuneRun, Trainer, ModelFolder]]:
     """A run of an adapter whose first checkpoint is in the folder."""
     base = chat_folder(tmp_path / "base")
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
@@ -54,8 +54,8 @@ def tuned(tmp_path: Path) -> Iterator[tuple[FinetuneRun, Trainer, ModelFolder]]:
         yield run, trainer, folder
 
 
-def test_metrics_before_the_run_are_kept_when_it_is_resumed(tuned: tuple[FinetuneRun, Trainer, ModelFolder]) -> None:
-    run, trainer, folder = tuned
+def test_metrics_before_the_run_are_kept_when_it_is_resumed(finetune_run: tuple[FinetuneRun, Trainer, ModelFolder]) -> None:
+    run, trainer, folder = finetune_run
     before = evaluate_before(run, trainer, folder, None)
     assert list(before) == ["validation loss"] and (folder.run / "before.json").is_file()
     with torch.no_grad():
@@ -64,8 +64,8 @@ def test_metrics_before_the_run_are_kept_when_it_is_resumed(tuned: tuple[Finetun
     assert evaluate_before(run, trainer, folder, 1) == before
 
 
-def test_results_are_written_and_summarized(tuned: tuple[FinetuneRun, Trainer, ModelFolder]) -> None:
-    run, trainer, folder = tuned
+def test_results_are_written_and_summarized(finetune_run: tuple[FinetuneRun, Trainer, ModelFolder]) -> None:
+    run, trainer, folder = finetune_run
     lines = evaluate_after(run, trainer, evaluate_before(run, trainer, folder, None))
     results = json.loads((folder.run / "evaluation.json").read_text())
     assert results["metrics"]["validation loss"]["after"] == results["metrics"]["validation loss"]["before"]
@@ -75,9 +75,9 @@ def test_results_are_written_and_summarized(tuned: tuple[FinetuneRun, Trainer, M
 
 
 def test_a_merge_that_changes_the_logits_is_an_error(
-    tuned: tuple[FinetuneRun, Trainer, ModelFolder], monkeypatch: pytest.MonkeyPatch
+    finetune_run: tuple[FinetuneRun, Trainer, ModelFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, trainer, _ = tuned
+    run, trainer, _ = finetune_run
     monkeypatch.setattr(
         "lmcraft.finetuning.evaluation.open_tuned", lambda *arguments, **options: run.load_starting_model(trainer.machine)
     )
@@ -85,8 +85,8 @@ def test_a_merge_that_changes_the_logits_is_an_error(
         evaluate_after(run, trainer, {})
 
 
-def test_a_general_text_that_cannot_be_read_is_named(tuned: tuple[FinetuneRun, Trainer, ModelFolder]) -> None:
-    run, trainer, _ = tuned
+def test_a_general_text_that_cannot_be_read_is_named(finetune_run: tuple[FinetuneRun, Trainer, ModelFolder]) -> None:
+    run, trainer, _ = finetune_run
     assert run.config.settings.general_text is not None
     run.config.settings.general_text.unlink()
     with pytest.raises(UserError, match=r"general_text=.*general.txt cannot be read"):

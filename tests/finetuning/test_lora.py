@@ -21,10 +21,10 @@ from lmcraft.model_source import open_model
 from tests.finetuning.chat import chat_model, chat_tokenizer
 from tests.tiny import GPT2
 
-OLD = GPT2 | {"family": "gpt2", "norm_eps": 1e-5}
-NEOX = OLD | {"family": "gpt_neox", "position": "rotary", "feed_forward": "gelu", "tie_word_embeddings": False}
+GPT2_MODEL = GPT2 | {"family": "gpt2", "norm_eps": 1e-5}
+NEOX = GPT2_MODEL | {"family": "gpt_neox", "position": "rotary", "feed_forward": "gelu", "tie_word_embeddings": False}
 FAMILIES: dict[str, dict[str, Any]] = {
-    "gpt2": OLD,
+    "gpt2": GPT2_MODEL,
     "gpt_neox": NEOX | {"partial_rotary_factor": 0.25, "parallel_residual": True},
     "llama": {"family": "llama", "qk_norm": False},
     "qwen3": {"family": "qwen3"},
@@ -38,12 +38,12 @@ METHODS: dict[str, MethodConfig] = {
 IDS = torch.randint(0, 280, (2, 20), generator=torch.Generator().manual_seed(0))
 
 
-def base(family: str, folder: Path, **settings: Any) -> Path:
+def save_base(family: str, folder: Path, **settings: Any) -> Path:
     LanguageModel(chat_model(**(FAMILIES[family] | settings)), chat_tokenizer()).save(folder)
     return folder
 
 
-def tuned(folder: Path, method: MethodConfig) -> Transformer:
+def build_adapted_model(folder: Path, method: MethodConfig) -> Transformer:
     """The base model with adapters that change it."""
     model = LanguageModel.load(folder, tier="eager").transformer
     add_adapters(model, method)
@@ -56,7 +56,7 @@ def tuned(folder: Path, method: MethodConfig) -> Transformer:
     return model
 
 
-def written(model: Transformer, method: MethodConfig, folder: Path, out: Path) -> Path:
+def write_adapter(model: Transformer, method: MethodConfig, folder: Path, out: Path) -> Path:
     out.mkdir()
     snapshot(model, method, str(folder), chat_tokenizer(), (0,), Labels())(out)
     return out
@@ -148,8 +148,8 @@ def test_impossible_target_modules_are_refused(family: str, targets: tuple[str, 
 @torch.no_grad()
 def test_an_adapter_computes_the_same_unmerged_and_merged(family: str, name: str, tmp_path: Path) -> None:
     method = METHODS[name]
-    model = tuned(base(family, tmp_path / "base"), method)
-    folder = written(model, method, tmp_path / "base", tmp_path / "out")
+    model = build_adapted_model(save_base(family, tmp_path / "base"), method)
+    folder = write_adapter(model, method, tmp_path / "base", tmp_path / "out")
     assert not (folder / "config.json").exists()
     expected = model(IDS)
     assert (expected - LanguageModel.load(tmp_path / "base", tier="eager").transformer(IDS)).abs().max() > 0.1
@@ -166,8 +166,8 @@ def test_an_adapter_on_a_quantized_base_computes_the_same_unmerged_and_merged(
     family: str, bits: Any, name: str, tmp_path: Path
 ) -> None:
     method = MethodConfig(name=METHODS[name].name, rank=3, use_rslora=METHODS[name].use_rslora, base_weights=bits)
-    model = tuned(base(family, tmp_path / "base", intermediate_size=64), method)
-    folder = written(model, method, tmp_path / "base", tmp_path / "out")
+    model = build_adapted_model(save_base(family, tmp_path / "base", intermediate_size=64), method)
+    folder = write_adapter(model, method, tmp_path / "base", tmp_path / "out")
     torch.testing.assert_close(open_unmerged(folder)(IDS), model(IDS), atol=1e-6, rtol=1e-6)
     merged = LanguageModel.load(folder, tier="eager")
     torch.testing.assert_close(merged.transformer(IDS), model(IDS), atol=5e-4, rtol=1e-3)
@@ -177,15 +177,15 @@ def test_an_adapter_on_a_quantized_base_computes_the_same_unmerged_and_merged(
 def test_an_adapter_of_some_matrices_is_saved_and_loaded(tmp_path: Path) -> None:
     method = MethodConfig(rank=3, target_modules=("o_proj",))
     for family in ("gpt2", "llama"):
-        model = tuned(base(family, tmp_path / family), method)
-        folder = written(model, method, tmp_path / family, tmp_path / f"{family}-out")
+        model = build_adapted_model(save_base(family, tmp_path / family), method)
+        folder = write_adapter(model, method, tmp_path / family, tmp_path / f"{family}-out")
         assert len(read_adapter(folder).modules) == 2
         torch.testing.assert_close(open_unmerged(folder)(IDS), model(IDS), atol=1e-6, rtol=1e-6)
 
 
 def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
-    model = tuned(base("llama", tmp_path / "base"), METHODS["lora"])
-    folder = written(model, METHODS["lora"], tmp_path / "base", tmp_path / "out")
-    base("llama", tmp_path / "base", hidden_size=48)
+    model = build_adapted_model(save_base("llama", tmp_path / "base"), METHODS["lora"])
+    folder = write_adapter(model, METHODS["lora"], tmp_path / "base", tmp_path / "out")
+    save_base("llama", tmp_path / "base", hidden_size=48)
     with pytest.raises(UserError, match="do not belong together"):
         open_unmerged(folder)

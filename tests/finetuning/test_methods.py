@@ -19,14 +19,14 @@ BLOCKS = 4
 CONFIG = FinetuneConfig("base", (), optimizer=FinetuneOptimizerConfig(learning_rate=0.1)).resolved()
 
 
-def model_of(*, head: bool = False, **settings: Any) -> Transformer:
+def build_model(*, head: bool = False, **settings: Any) -> Transformer:
     model = tiny_model(num_hidden_layers=BLOCKS, **settings)
     if head:
         add_head(model, 3)
     return model
 
 
-def trained(model: Transformer, **settings: Any) -> set[str]:
+def trained_names(model: Transformer, **settings: Any) -> set[str]:
     set_trainable_weights(model, MethodConfig(**settings))
     return {name for name, p in model.named_parameters() if p.requires_grad}
 
@@ -40,23 +40,23 @@ EXPECTED: dict[str, Callable[[str], bool]] = {
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_each_method_trains_its_weights(name: str) -> None:
-    model = model_of(tie_word_embeddings=False)
+    model = build_model(tie_word_embeddings=False)
     everything = {key for key, _ in model.named_parameters()}
-    assert trained(model, name=name) == {key for key in everything if EXPECTED[name](key)}
+    assert trained_names(model, name=name) == {key for key in everything if EXPECTED[name](key)}
     assert trained_state(model).keys() == {key for key in everything if EXPECTED[name](key)}
 
 
 @pytest.mark.parametrize("name", ["lora", "dora", "last", "head", "full"])
 def test_a_classifiers_head_is_trained_by_every_method(name: str) -> None:
-    model = model_of(head=True)
-    names = trained(model, name=name, rank=2)
+    model = build_model(head=True)
+    names = trained_names(model, name=name, rank=2)
     assert "score.weight" in names and "score.lora_A" not in names
     assert name != "head" or names == {"score.weight"}
     assert name not in ("lora", "dora") or all("lora_" in key or "magnitude" in key for key in names - {"score.weight"})
 
 
 def test_only_the_target_modules_are_adapted() -> None:
-    names = trained(model_of(), target_modules=("q_proj", "down_proj"), rank=2)
+    names = trained_names(build_model(), target_modules=("q_proj", "down_proj"), rank=2)
     assert {name.split(".")[3] for name in names} == {"q_proj", "down_proj"} and len(names) == 2 * 2 * BLOCKS
 
 
@@ -74,7 +74,7 @@ def test_only_the_target_modules_are_adapted() -> None:
 )
 def test_impossible_methods_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        set_trainable_weights(model_of(), MethodConfig(**settings))
+        set_trainable_weights(build_model(), MethodConfig(**settings))
 
 
 def rates(model: Transformer, method: MethodConfig) -> dict[str, float]:
@@ -84,7 +84,7 @@ def rates(model: Transformer, method: MethodConfig) -> dict[str, float]:
 
 
 def test_rates_decay_from_the_top_block_by_block() -> None:
-    model, method = model_of(head=True, tie_word_embeddings=False), MethodConfig(name="full", layer_decay=0.5)
+    model, method = build_model(head=True, tie_word_embeddings=False), MethodConfig(name="full", layer_decay=0.5)
     set_trainable_weights(model, method)
     rates_by_name = rates(model, method)
     assert rates_by_name.keys() == {name for name, _ in model.named_parameters()}
@@ -97,7 +97,7 @@ def test_rates_decay_from_the_top_block_by_block() -> None:
 
 def test_without_decay_every_weight_has_the_same_rate() -> None:
     for name in ("lora", "full", "last"):
-        model, method = model_of(), MethodConfig(name=name, rank=2)  # type: ignore[arg-type]
+        model, method = build_model(), MethodConfig(name=name, rank=2)  # type: ignore[arg-type]
         set_trainable_weights(model, method)
         rates_by_name = rates(model, method)
         assert set(rates_by_name.values()) == {0.1}
@@ -106,7 +106,7 @@ def test_without_decay_every_weight_has_the_same_rate() -> None:
 
 def test_a_step_changes_trained_weights_only() -> None:
     for name in ("lora", "dora", "full", "last", "head"):
-        model, method = model_of(tie_word_embeddings=False), MethodConfig(name=name, rank=2)  # type: ignore[arg-type]
+        model, method = build_model(tie_word_embeddings=False), MethodConfig(name=name, rank=2)  # type: ignore[arg-type]
         set_trainable_weights(model, method)
         before = {key: p.detach().clone() for key, p in model.named_parameters()}
         optimizer = Optimizer(model, CONFIG.optimizer, torch.float32, trained_groups(model, CONFIG.optimizer, method))

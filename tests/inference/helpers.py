@@ -42,9 +42,9 @@ def in_transformers(model: Transformer, folder: Path) -> Any:
     import transformers
 
     save_model(model, folder, {})
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    theirs.generation_config = transformers.GenerationConfig()
-    return theirs.eval()
+    model_in_transformers = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model_in_transformers.generation_config = transformers.GenerationConfig()
+    return model_in_transformers.eval()
 
 
 def network() -> Transformer:

@@ -63,7 +63,7 @@ def adapter_for(model: Transformer, folder: Path, seed: int, **config: Any) -> A
     return read_adapter(folder)
 
 
-def merged(model: LanguageModel, adapter: Adapter, folder: Path) -> Transformer:
+def build_merged_model(model: LanguageModel, adapter: Adapter, folder: Path) -> Transformer:
     model.save(folder / "base")
     write_json(adapter.folder / "adapter_config.json", {**adapter.config, "base_model_name_or_path": str(folder / "base")})
     return LanguageModel.load(adapter.folder).transformer
@@ -85,7 +85,7 @@ def test_an_adapter_equals_its_merged_model(kind: str, family: str, tmp_path: Pa
     before = model.transformer(ids)
     adapter = adapter_for(model.transformer, tmp_path / kind, 1, **KINDS[kind])
     unmerged = with_adapter(model.transformer, adapter)
-    expected = merged(model, adapter, tmp_path)(ids)
+    expected = build_merged_model(model, adapter, tmp_path)(ids)
     assert not torch.allclose(expected, before, atol=0.1)
     torch.testing.assert_close(unmerged(ids), expected, atol=2e-4, rtol=1e-4)
     assert torch.equal(model.transformer(ids), before)
@@ -145,7 +145,10 @@ def test_a_batch_of_several_adapters_equals_each_merged_model_alone(tier: Any, t
     """In a small pool too, where sequences are preempted; prefixes are cached in the second round."""
     model = language_model(**SIZES)
     read = {name: adapter_for(model.transformer, tmp_path / name, n, **KINDS[name]) for n, name in enumerate(KINDS)}
-    models = {"": model.transformer, **{name: merged(model, adapter, tmp_path) for name, adapter in read.items()}}
+    models = {
+        "": model.transformer,
+        **{name: build_merged_model(model, adapter, tmp_path) for name, adapter in read.items()},
+    }
     engine = Engine(
         model.transformer,
         tier=tier,
@@ -194,7 +197,7 @@ def test_every_method_takes_an_adapter(tier: Any, tmp_path: Path) -> None:
     """With structured output, beams and several samples too."""
     made = language_model(**SIZES)
     adapter = adapter_for(made.transformer, tmp_path / "pirate", 3)
-    other = LanguageModel(merged(made, adapter, tmp_path), made.tokenizer, tier=tier)
+    other = LanguageModel(build_merged_model(made, adapter, tmp_path), made.tokenizer, tier=tier)
     model = lmcraft.load(tmp_path / "base", tier=tier, adapters={"pirate": tmp_path / "pirate"})
     settings: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
     assert model.complete("Once", **settings) == made.complete("Once", **settings)
@@ -212,7 +215,9 @@ def test_every_method_takes_an_adapter(tier: Any, tmp_path: Path) -> None:
 
 def test_the_command_takes_an_adapter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = language_model(**SIZES)
-    folder = str(merged(made, adapter_for(made.transformer, tmp_path / "pirate", 3), tmp_path) and tmp_path / "pirate")
+    folder = str(
+        build_merged_model(made, adapter_for(made.transformer, tmp_path / "pirate", 3), tmp_path) and tmp_path / "pirate"
+    )
     texts = []
     for arguments in ([folder], [str(tmp_path / "base"), "--adapter", folder], [str(tmp_path / "base")]):
         assert main(["generate", arguments[0], "Once", *arguments[1:], "--no-do-sample", "--max-new-tokens", "9"]) == 0

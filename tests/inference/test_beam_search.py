@@ -29,17 +29,17 @@ CASES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("seed", range(3))
 def test_beam_search_equals_transformers(family: str, seed: int, tmp_path: Path) -> None:
     ours = tiny_model(seed, **FAMILIES[family])
-    theirs = in_transformers(ours, tmp_path)
+    reference = in_transformers(ours, tmp_path)
     for ends in ([], [3], [1, 30, 60, 90], list(range(0, 96, 5))):
         for case in CASES:
             settings = {"num_beams": 4, "num_return_sequences": 3, "max_new_tokens": 16, "do_sample": False} | case
-            rows = theirs.generate(
+            rows = reference.generate(
                 torch.tensor([PROMPT]), eos_token_id=ends or None, pad_token_id=PAD if ends else None, **settings
             )
             config = GenerationConfig(**settings)
             generated: list[list[int]] = [[] for _ in range(config.num_return_sequences)]
             for token in generate(ours, PROMPT, config, eos_token_ids=ends):
                 generated[token.row].append(token.id)
-            for mine, row in zip(generated, rows[:, len(PROMPT) :].tolist(), strict=True):
-                assert mine == row[: len(mine)], (ends, case)
-                assert set(row[len(mine) :]) <= {PAD}, (ends, case)  # padding
+            for continuation, expected in zip(generated, rows[:, len(PROMPT) :].tolist(), strict=True):
+                assert continuation == expected[: len(continuation)], (ends, case)
+                assert set(expected[len(continuation) :]) <= {PAD}, (ends, case)  # padding

@@ -39,7 +39,7 @@ def penalties(tokens: list[int], breakers: SequenceBreakers = NO_BREAKERS, **val
     return dry_penalties(np.array(tokens), config(**values), breakers)
 
 
-def by_definition(tokens: list[int], breakers: set[int], c: GenerationConfig) -> dict[int, float]:
+def penalties_by_definition(tokens: list[int], breakers: set[int], c: GenerationConfig) -> dict[int, float]:
     """With breakers of one token each."""
     after_breaker = next((n for n, token in enumerate(reversed(tokens)) if token in breakers), len(tokens))
     longest: dict[int, int] = {}
@@ -95,7 +95,7 @@ def test_rows_are_penalized_each_by_its_own_text() -> None:
 def test_penalties_follow_the_definition(tokens: list[int], breaker_ids: set[int], allowed: int, base: float) -> None:
     c = config(dry_allowed_length=allowed, dry_base=base)
     breakers = SequenceBreakers(dict.fromkeys(breaker_ids, ((),)))
-    assert dry_penalties(np.array(tokens), c, breakers) == pytest.approx(by_definition(tokens, breaker_ids, c))
+    assert dry_penalties(np.array(tokens), c, breakers) == pytest.approx(penalties_by_definition(tokens, breaker_ids, c))
 
 
 @given(FEW_TOKENS)
@@ -147,7 +147,7 @@ def test_breakers_need_a_tokenizer() -> None:
     assert model.complete("Once", dry_multiplier=0.8, max_new_tokens=3, num_beams=2) is not None
 
 
-def repeats(tokens: list[int], start: int) -> bool:
+def has_repetition(tokens: list[int], start: int) -> bool:
     """Whether some token from `start` on extends a repetition of two tokens."""
     return any(
         tuple(tokens[n - 2 : n + 1]) in set(zip(tokens, tokens[1:n], tokens[2:n], strict=False))
@@ -168,6 +168,6 @@ def test_greedy_text_and_speculation_obey_dry(tier: Any, prompt_lookup: bool, mo
     without_dry, with_dry = (
         [*prompt_ids, *(token.id for token in generate(model, prompt_ids, settings))] for settings in (greedy, strong)
     )
-    assert repeats(without_dry, len(prompt_ids)) and not repeats(with_dry, len(prompt_ids))
+    assert has_repetition(without_dry, len(prompt_ids)) and not has_repetition(with_dry, len(prompt_ids))
     engine = Engine(model, tier=tier, prompt_lookup=prompt_lookup)
     assert texts(engine, [Request(prompt_ids=prompt_ids, config=strong)]) == [with_dry]

@@ -23,13 +23,13 @@ def ids_of(tokens: list[Token], row: int = 0) -> list[int]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_greedy_text_equals_transformers(family: str, tmp_path: Path) -> None:
     ours = tiny_model(3, max_position_embeddings=128, **FAMILIES[family])
-    theirs = in_transformers(ours, tmp_path)
-    expected = theirs.generate(torch.tensor([PROMPT]), max_new_tokens=64, do_sample=False)[0, 5:].tolist()
+    reference = in_transformers(ours, tmp_path)
+    expected = reference.generate(torch.tensor([PROMPT]), max_new_tokens=64, do_sample=False)[0, 5:].tolist()
     config = GenerationConfig(do_sample=False, max_new_tokens=64)
     assert ids_of(list(generate(ours, PROMPT, config))) == expected
     # and with an end token in the middle of it
     end = expected[30]
-    ended = theirs.generate(torch.tensor([PROMPT]), max_new_tokens=64, do_sample=False, eos_token_id=end, pad_token_id=0)
+    ended = reference.generate(torch.tensor([PROMPT]), max_new_tokens=64, do_sample=False, eos_token_id=end, pad_token_id=0)
     assert ids_of(list(generate(ours, PROMPT, config, eos_token_ids=[end]))) == ended[0, 5:].tolist()
 
 

@@ -32,7 +32,7 @@ def random_logits(seed: int, V: int = 50, B: int = 3) -> Tensor:
     return 3 * torch.randn(B, V, generator=torch.Generator().manual_seed(seed))
 
 
-def by_definition(logits: Tensor, tokens: list[int], prompt_length: int, c: GenerationConfig) -> np.ndarray:
+def probabilities_by_definition(logits: Tensor, tokens: list[int], prompt_length: int, c: GenerationConfig) -> np.ndarray:
     """One row, in float64 and plain Python."""
     x = [float(logit) for logit in logits]
     for token, bias in c.logit_bias.items():
@@ -65,7 +65,7 @@ def by_definition(logits: Tensor, tokens: list[int], prompt_length: int, c: Gene
     return np.array([probs.get(token, 0.0) for token in range(len(x))])
 
 
-def ours(logits: Tensor, tokens: Tensor, config: GenerationConfig, prompt_length: int) -> Tensor:
+def sampler_probabilities(logits: Tensor, tokens: Tensor, config: GenerationConfig, prompt_length: int) -> Tensor:
     chooser = Sampler(config, vocab_size=logits.shape[1])
     return sampler.probabilities(chooser.penalize(logits, tokens, prompt_length=prompt_length), config)
 
@@ -76,9 +76,11 @@ def test_the_distribution_is_the_definition(values: dict[str, Any], seed: int) -
     config = GenerationConfig(**values)
     tokens = torch.randint(0, 50, (3, 12), generator=torch.Generator().manual_seed(seed))
     logits = random_logits(seed)
-    got = ours(logits, tokens, config, 5)
+    got = sampler_probabilities(logits, tokens, config, 5)
     for row in range(3):
-        np.testing.assert_allclose(got[row], by_definition(logits[row], tokens[row].tolist(), 5, config), atol=2e-5)
+        np.testing.assert_allclose(
+            got[row], probabilities_by_definition(logits[row], tokens[row].tolist(), 5, config), atol=2e-5
+        )
 
 
 @given(SETTINGS, st.integers(0, 10_000))
@@ -89,7 +91,7 @@ def test_the_distribution_is_that_of_transformers(values: dict[str, Any], seed: 
     values = values | {"presence_penalty": 0.0, "frequency_penalty": 0.0, "top_n_sigma": 0.0}  # transformers lacks these
     config = GenerationConfig(**values)
     tokens = torch.randint(0, 50, (3, 12), generator=torch.Generator().manual_seed(seed))
-    theirs: Any = random_logits(seed)
+    expected: Any = random_logits(seed)
     processors: list[Any] = []
     if config.logit_bias:
         processors.append(hf.SequenceBiasLogitsProcessor({(token,): bias for token, bias in config.logit_bias.items()}))
@@ -99,8 +101,10 @@ def test_the_distribution_is_that_of_transformers(values: dict[str, Any], seed: 
         processors.append(hf.TopKLogitsWarper(config.top_k))
     processors += [hf.TopPLogitsWarper(config.top_p), hf.MinPLogitsWarper(config.min_p)]
     for processor in processors:
-        theirs = processor(tokens, theirs)
-    torch.testing.assert_close(ours(random_logits(seed), tokens, config, 5), theirs.softmax(-1), atol=1e-6, rtol=1e-5)
+        expected = processor(tokens, expected)
+    torch.testing.assert_close(
+        sampler_probabilities(random_logits(seed), tokens, config, 5), expected.softmax(-1), atol=1e-6, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("spread", [0.01, 3.0])
@@ -112,7 +116,7 @@ def test_a_nucleus_in_a_large_vocabulary(spread: float) -> None:
     assert (int((got[0] > 0).sum()) > sampler.TOP_P_CANDIDATES) == (spread < 1)
     for row in range(2):
         # A nucleus of thousands ends where float32 sums say; one token more or less is not a difference.
-        np.testing.assert_allclose(got[row], by_definition(logits[row], [], 0, config), atol=3e-4)
+        np.testing.assert_allclose(got[row], probabilities_by_definition(logits[row], [], 0, config), atol=3e-4)
 
 
 def test_hand_computed_top_n_sigma() -> None:
@@ -136,7 +140,9 @@ def test_top_n_sigma_does_not_depend_on_temperature(seed: int, n: float, scale: 
 
 def test_draws_follow_the_probabilities() -> None:
     """Chi-square against the exact probabilities; 99.9 % of sound samplers pass for a random seed, and this one is fixed."""
-    probs = by_definition(random_logits(0, V=20)[0], [], 0, config := GenerationConfig(temperature=1.5, top_k=12))
+    probs = probabilities_by_definition(
+        random_logits(0, V=20)[0], [], 0, config := GenerationConfig(temperature=1.5, top_k=12)
+    )
     n = 20_000
     logits = random_logits(0, V=20)[:1].expand(n, -1)
     ids = Sampler(config, vocab_size=20).next_tokens(

@@ -17,7 +17,7 @@ def test_no_piece_ends_inside_a_character() -> None:
     assert "" in pieces  # some were split over tokens
 
 
-def until_stop(text: str, stop: tuple[str, ...]) -> str:
+def text_before_stop(text: str, stop: tuple[str, ...]) -> str:
     """The definition, character by character: end when a stop string is complete, without it."""
     for end in range(len(text) + 1):
         if done := [s for s in stop if text[:end].endswith(s)]:
@@ -29,7 +29,7 @@ def until_stop(text: str, stop: tuple[str, ...]) -> str:
 @settings(max_examples=300, deadline=None)
 def test_text_ends_before_the_first_stop_string_however_it_is_tokenized(text: str, stop: list[str]) -> None:
     pieces = pieces_of(tokenizer().encode(text), tuple(stop))
-    assert "".join(pieces) == until_stop(text, tuple(stop))
+    assert "".join(pieces) == text_before_stop(text, tuple(stop))
 
 
 def test_a_stop_string_inside_one_token() -> None:

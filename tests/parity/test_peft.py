@@ -17,7 +17,7 @@ from lmcraft.model_source import open_model
 from lmcraft.training.config import OptimizerConfig
 from lmcraft.training.depth_rule import resolve_optimizer
 from lmcraft.training.optimizer import Optimizer
-from tests.finetuning.test_lora import FAMILIES, IDS, METHODS, base, beside, tuned, written
+from tests.finetuning.test_lora import FAMILIES, IDS, METHODS, build_adapted_model, open_unmerged, save_base, write_adapter
 
 peft = pytest.importorskip("peft")
 transformers = pytest.importorskip("transformers")
@@ -36,7 +36,7 @@ def theirs(folder: Path) -> Any:
 def adapted(family: str, name: str, folder: Path, **settings: Any) -> Any:
     """PEFT's model with an adapter that changes it."""
     arguments = {"target_modules": "all-linear", "fan_in_fan_out": family == "gpt2"} | THEIRS[name] | settings
-    model = peft.get_peft_model(theirs(base(family, folder)), peft.LoraConfig(**arguments))
+    model = peft.get_peft_model(theirs(save_base(family, folder)), peft.LoraConfig(**arguments))
     torch.manual_seed(2)
     with torch.no_grad():
         for key, p in model.named_parameters():
@@ -51,8 +51,8 @@ def adapted(family: str, name: str, folder: Path, **settings: Any) -> Any:
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
 def test_peft_opens_our_adapters(family: str, name: str, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
-    model = tuned(base(family, tmp_path / "base"), METHODS[name])
-    folder = written(model, METHODS[name], tmp_path / "base", tmp_path / "out")
+    model = build_adapted_model(save_base(family, tmp_path / "base"), METHODS[name])
+    folder = write_adapter(model, METHODS[name], tmp_path / "base", tmp_path / "out")
     opened = peft.PeftModel.from_pretrained(theirs(tmp_path / "base"), folder).eval()
     torch.testing.assert_close(opened(IDS).logits, model(IDS), atol=2e-4, rtol=1e-4)
     assert not [str(warning.message) for warning in recwarn if "adapter" in str(warning.message)]
@@ -62,8 +62,8 @@ def test_peft_opens_our_adapters(family: str, name: str, tmp_path: Path, recwarn
 def test_peft_opens_an_adapter_of_one_of_two_namesakes(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     for name in ("lora", "dora"):
         method = replace(METHODS[name], target_modules=("o_proj",))
-        model = tuned(base("gpt2", tmp_path / name), method)
-        folder = written(model, method, tmp_path / name, tmp_path / f"{name}-out")
+        model = build_adapted_model(save_base("gpt2", tmp_path / name), method)
+        folder = write_adapter(model, method, tmp_path / name, tmp_path / f"{name}-out")
         opened = peft.PeftModel.from_pretrained(theirs(tmp_path / name), folder).eval()
         torch.testing.assert_close(opened(IDS).logits, model(IDS), atol=2e-4, rtol=1e-4)
         assert not [key for key in opened.state_dict() if "mlp" in key and "lora" in key]
@@ -77,7 +77,7 @@ def test_adapters_of_peft_open_here(family: str, name: str, tmp_path: Path) -> N
     model = adapted(family, name, tmp_path / "base").eval()
     model.save_pretrained(tmp_path / "out")
     expected = model(IDS).logits
-    torch.testing.assert_close(beside(tmp_path / "out")(IDS), expected, atol=2e-4, rtol=1e-4)
+    torch.testing.assert_close(open_unmerged(tmp_path / "out")(IDS), expected, atol=2e-4, rtol=1e-4)
     merged = LanguageModel.load(tmp_path / "out", tier="eager")
     torch.testing.assert_close(merged.transformer(IDS), expected, atol=2e-4, rtol=1e-4)
 
@@ -104,7 +104,7 @@ def step_of_ours(model: Transformer, name: str) -> dict[str, torch.Tensor]:
 def test_a_training_step_matches_peft(family: str, name: str, tmp_path: Path) -> None:
     model = adapted(family, name, tmp_path / "base").train()
     model.save_pretrained(tmp_path / "out")
-    ours = beside(tmp_path / "out").train()
+    ours = open_unmerged(tmp_path / "out").train()
     for layer in adapted_layers(ours):
         for p in (layer.lora_A, layer.lora_B, layer.magnitude):
             assert p is None or p.requires_grad

@@ -22,7 +22,7 @@ from tests.finetuning.objectives.conformance import COLORS, QUESTIONS, Objective
 from tests.finetuning.test_head import LENGTHS, TARGETS, outputs_by_length, texts, tiny_classifier
 
 
-def outputs_of(model: Transformer, text: str, pooling: str) -> Tensor:
+def head_output(model: Transformer, text: str, pooling: str) -> Tensor:
     ids = [*chat_tokenizer().begin_ids, *chat_tokenizer().encode(text), chat_tokenizer().eos_token_id]
     x = model.hidden_states(torch.tensor([ids]))[0]
     return model.get_submodule("score")(x[-1] if pooling == "last" else x.mean(dim=0)).double()
@@ -35,7 +35,7 @@ class TestClassification(ObjectiveConformance):
     def expected_loss(self, model: Transformer, run: FinetuneRun, start: Transformer) -> float:
         names = sorted(COLORS)
         return -sum(
-            float(outputs_of(model, example.text, "last").log_softmax(-1)[names.index(example.labels[0])])
+            float(head_output(model, example.text, "last").log_softmax(-1)[names.index(example.labels[0])])
             for example in run.data.examples[: run.data.num_examples]
         )
 
@@ -50,7 +50,7 @@ class TestMultiLabelClassification(ObjectiveConformance):
     def expected_loss(self, model: Transformer, run: FinetuneRun, start: Transformer) -> float:
         names, total = sorted(COLORS[:2]), 0.0
         for example in run.data.examples[: run.data.num_examples]:
-            p = outputs_of(model, example.text, "mean").sigmoid()
+            p = head_output(model, example.text, "mean").sigmoid()
             true = torch.tensor([name in example.labels for name in names])
             total -= float(torch.where(true, p, 1 - p).log().mean())
         return total
@@ -78,33 +78,33 @@ def test_the_loss_of_several_labels_is_a_weighted_binary_cross_entropy() -> None
     assert loss.loss(model, batch_of(texts(sets), 20)).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
-def labeled(*labels: tuple[str, ...]) -> list[Example]:
+def labeled_examples(*labels: tuple[str, ...]) -> list[Example]:
     return [Labeled(f"text {n}", names) for n, names in enumerate(labels)]
 
 
 def test_labels_are_sorted_and_texts_can_have_several_if_any_has_not_one() -> None:
     objective = Classification(pooling="mean")
-    assert objective.find_labels(labeled(("b",), ("a",), ("b",))) == Labels(("a", "b"), False, "mean")
-    assert objective.find_labels(labeled(("b",), ("a", "b"))) == Labels(("a", "b"), True, "mean")
-    assert objective.find_labels(labeled(("b",), ())) == Labels(("b",), True, "mean")
+    assert objective.find_labels(labeled_examples(("b",), ("a",), ("b",))) == Labels(("a", "b"), False, "mean")
+    assert objective.find_labels(labeled_examples(("b",), ("a", "b"))) == Labels(("a", "b"), True, "mean")
+    assert objective.find_labels(labeled_examples(("b",), ())) == Labels(("b",), True, "mean")
     with pytest.raises(UserError, match=r"have 1 label \(a\): at least two"):
-        objective.find_labels(labeled(("a",), ("a",)))
+        objective.find_labels(labeled_examples(("a",), ("a",)))
     with pytest.raises(UserError, match="at most 62"):
-        objective.find_labels(labeled(tuple(f"{n}" for n in range(63))))
+        objective.find_labels(labeled_examples(tuple(f"{n}" for n in range(63))))
 
 
 def test_rare_labels_weigh_more() -> None:
-    examples = labeled(("a",), ("a",), ("a",), ("b",))
+    examples = labeled_examples(("a",), ("a",), ("a",), ("b",))
     assert balanced_weights(examples, Labels(("a", "b"))) == pytest.approx((4 / 6, 2.0))
     several = Labels(("a", "b"), multi_label=True)
-    assert balanced_weights(labeled(("a",), ("a", "b"), ("a",), ()), several) == pytest.approx((1 / 3, 3))
+    assert balanced_weights(labeled_examples(("a",), ("a", "b"), ("a",), ()), several) == pytest.approx((1 / 3, 3))
 
 
 def test_a_label_is_the_target_at_the_end_token_of_its_text() -> None:
     encoder, objective = ExampleEncoder(chat_tokenizer(), [0]), Classification()
-    (one,) = objective.encode(labeled(("c",)), encoder, Labels(("a", "b", "c")))
+    (one,) = objective.encode(labeled_examples(("c",)), encoder, Labels(("a", "b", "c")))
     assert one.input_ids[-1] == 0 and one.targets.tolist() == [IGNORE_INDEX] * (len(one) - 1) + [2]
-    several = objective.encode(labeled(("c", "a"), ()), encoder, Labels(("a", "b", "c"), multi_label=True))
+    several = objective.encode(labeled_examples(("c", "a"), ()), encoder, Labels(("a", "b", "c"), multi_label=True))
     assert np.array_equal([tokens.targets[-1] for tokens in several], [0b101, 0])
     with pytest.raises(UserError, match="example 1: its label 'd' does not occur"):
-        objective.encode(labeled(("d",)), encoder, Labels(("a",)))
+        objective.encode(labeled_examples(("d",)), encoder, Labels(("a",)))

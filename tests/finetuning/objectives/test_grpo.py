@@ -17,11 +17,11 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.training.loop import to_device
 from tests.finetuning.chat import chat_model, chat_tokenizer
 from tests.finetuning.objectives.conformance import CHATS, ObjectiveConformance, all_rows, log_probs
-from tests.finetuning.objectives.test_rollouts import EXAMPLES, prompt_batch, prompt_rows, sampler_of
+from tests.finetuning.objectives.test_rollouts import EXAMPLES, build_sampler, prompt_batch, prompt_rows
 
 
-def loss_of(reference: Any = None, beta: float = 0.0, **settings: Any) -> GroupRelativeLoss:
-    return GroupRelativeLoss(sampler_of(**settings), reference, beta)
+def build_loss(reference: Any = None, beta: float = 0.0, **settings: Any) -> GroupRelativeLoss:
+    return GroupRelativeLoss(build_sampler(**settings), reference, beta)
 
 
 class TestGRPO(ObjectiveConformance):
@@ -35,7 +35,7 @@ class TestGRPO(ObjectiveConformance):
 
     def expected_loss(self, model: Transformer, run: FinetuneRun, start: Transformer) -> float:
         folder = Path(run.config.model).parent
-        sampler = sampler_of(
+        sampler = build_sampler(
             reward=lambda example, answer: len(answer),
             examples=run.data.examples,
             eos_token_ids=run.eos_token_ids,
@@ -60,7 +60,7 @@ def test_a_rewarded_token_becomes_more_likely() -> None:
     with torch.no_grad():
         model.embed_tokens.weight.mul_(0.1)  # so that all tokens are about equally likely
     generation = GenerationConfig(do_sample=True, max_new_tokens=1)
-    loss = loss_of(reward=lambda example, answer: answer == "e", group_size=128, generation=generation)
+    loss = build_loss(reward=lambda example, answer: answer == "e", group_size=128, generation=generation)
     (token,) = chat_tokenizer().encode("e")
     prompts = [torch.tensor([ids]) for ids, _ in loss.sampler.prompts(batch)]
 
@@ -79,7 +79,7 @@ def test_a_rewarded_token_becomes_more_likely() -> None:
 
 def test_equal_rewards_teach_nothing() -> None:
     model = chat_model()
-    loss = loss_of(reward=lambda example, answer: 1.0).loss(model, prompt_batch())
+    loss = build_loss(reward=lambda example, answer: 1.0).loss(model, prompt_batch())
     loss.backward()
     assert loss == 0 and not any(p.grad is not None and p.grad.any() for p in model.parameters())
 
@@ -88,14 +88,14 @@ def test_the_kl_penalty_pulls_towards_the_starting_model() -> None:
     losses = []
     for beta in (0.0, 0.5):
         torch.manual_seed(0)
-        loss = loss_of(frozen_model(chat_model(seed=0)), beta)
+        loss = build_loss(frozen_model(chat_model(seed=0)), beta)
         losses.append(loss.loss(chat_model(seed=1), prompt_batch()).item())
     assert losses[1] > losses[0]
     torch.manual_seed(0)
-    equal = loss_of(frozen_model(chat_model(seed=0)), 0.5, reward=lambda example, answer: 1.0)
+    equal = build_loss(frozen_model(chat_model(seed=0)), 0.5, reward=lambda example, answer: 1.0)
     assert equal.loss(chat_model(seed=1), prompt_batch()).item() > 0
     torch.manual_seed(0)
-    unmoved = loss_of(frozen_model(chat_model(seed=1)), 0.5).loss(chat_model(seed=1), prompt_batch()).item()
+    unmoved = build_loss(frozen_model(chat_model(seed=1)), 0.5).loss(chat_model(seed=1), prompt_batch()).item()
     assert unmoved == pytest.approx(losses[0], abs=1e-4)
 
 
@@ -106,12 +106,12 @@ def test_the_loss_of_a_group_is_the_formula() -> None:
         log_p, log_q = (log_probs(m, torch.tensor([*prompt, *answer]))[2:] for m in (model, start))
         kl = (log_q - log_p).exp() - (log_q - log_p) - 1
         expected += float((-advantage + 0.3 * kl).mean().detach())
-    loss = loss_of(frozen_model(start), 0.3).group_loss(model, prompt, answers, torch.tensor(advantages))
+    loss = build_loss(frozen_model(start), 0.3).group_loss(model, prompt, answers, torch.tensor(advantages))
     assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_validation_is_the_negative_mean_reward_of_each_prompt() -> None:
-    loss = loss_of(reward=lambda example, answer: 2.5)
+    loss = build_loss(reward=lambda example, answer: 2.5)
     assert loss.measure(chat_model(), prompt_batch()).item() == -5.0 and loss.count(prompt_rows().batch([0, 1])) == 2
 
 

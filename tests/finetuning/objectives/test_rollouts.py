@@ -29,7 +29,7 @@ def prompt_batch() -> TensorBatch:
     return to_device(prompt_rows().batch([0, 1]), torch.device("cpu"))
 
 
-def sampler_of(**settings: Any) -> RolloutSampler:
+def build_sampler(**settings: Any) -> RolloutSampler:
     return RolloutSampler(
         **{
             "reward": lambda example, answer: len(answer),
@@ -44,7 +44,7 @@ def sampler_of(**settings: Any) -> RolloutSampler:
 
 
 def test_a_prompt_ends_where_the_answer_begins() -> None:
-    prompts = {tuple(ids): example for ids, example in sampler_of().prompts(prompt_batch())}
+    prompts = {tuple(ids): example for ids, example in build_sampler().prompts(prompt_batch())}
     for example in EXAMPLES:
         text = chat_tokenizer().apply_chat_template(example.messages[:1])
         assert prompts[tuple(chat_tokenizer().encode(text, parse_special=True))] == example
@@ -56,7 +56,7 @@ def test_sampling_depends_on_the_seed_and_restores_the_mode() -> None:
     groups = []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
-        groups.append(sampler_of().sample(model, [5, 6], EXAMPLES[0])[0])
+        groups.append(build_sampler().sample(model, [5, 6], EXAMPLES[0])[0])
     assert groups[0] == groups[1] != groups[2] and model.training
 
 
@@ -67,8 +67,8 @@ def test_the_reward_function_gets_the_example_and_the_answer_as_text() -> None:
         calls.append((example, answer))
         return 0.0
 
-    for prompt, example in sampler_of(reward=reward).prompts(prompt_batch()):
-        sampler_of(reward=reward).sample(chat_model(), prompt, example)
+    for prompt, example in build_sampler(reward=reward).prompts(prompt_batch()):
+        build_sampler(reward=reward).sample(chat_model(), prompt, example)
     assert len(calls) == 16 and {example.messages[1]["content"] for example, _ in calls} == {"e", "fox"}
     assert not any("<|im_end|>" in answer for _, answer in calls)
 
@@ -78,7 +78,7 @@ def test_a_failing_reward_function_is_reported() -> None:
         raise KeyError("price")
 
     with pytest.raises(RunError, match=r"the reward function failed \(KeyError\('price'\)\) on the answer"):
-        sampler_of(reward=broken).sample(chat_model(), [5, 6], EXAMPLES[0])
+        build_sampler(reward=broken).sample(chat_model(), [5, 6], EXAMPLES[0])
 
 
 def test_answers_of_a_batch_follow_the_prompt() -> None:

@@ -11,7 +11,7 @@ from lmcraft.inference.native.build import SOURCE, BuildError, load_library
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty cache, in memory and on the disk."""
     load_library.cache_clear()
     monkeypatch.setattr(build, "cache_folder", lambda: tmp_path)

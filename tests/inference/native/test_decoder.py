@@ -37,7 +37,7 @@ MODELS: dict[str, dict[str, Any]] = {
 TOKENS = 40
 
 
-def decoded(
+def decode(
     model: Transformer, weights: Weights, ids: list[int], rows: int = 1, threads: int = 1, target: str = "native"
 ) -> Tensor:
     """Every token's logits, `rows` of them at a time."""
@@ -65,9 +65,9 @@ def test_logits_equal_the_transformers(name: str) -> None:
     ids = torch.randint(0, 96, (TOKENS,)).tolist()
     with torch.no_grad():
         expected = model(torch.tensor([ids]))[0]
-    torch.testing.assert_close(decoded(model, "float32", ids), expected, atol=2e-4, rtol=1e-4)
-    assert error(decoded(model, "bfloat16", ids), expected) < 0.02
-    assert error(decoded(model, "int8", ids), expected) < 0.06
+    torch.testing.assert_close(decode(model, "float32", ids), expected, atol=2e-4, rtol=1e-4)
+    assert error(decode(model, "bfloat16", ids), expected) < 0.02
+    assert error(decode(model, "int8", ids), expected) < 0.06
 
 
 @pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8", "int4"])
@@ -75,9 +75,9 @@ def test_logits_equal_the_transformers(name: str) -> None:
 def test_a_row_depends_on_neither_other_rows_nor_threads(name: str, weights: Weights) -> None:
     model = tiny_model(3, **MODELS[name])
     ids = torch.randint(0, 96, (TOKENS,)).tolist()
-    alone = decoded(model, weights, ids)
+    alone = decode(model, weights, ids)
     for rows, threads in ((1, 2), (2, 1), (5, 2), (8, 1), (8, 2)):
-        assert torch.equal(decoded(model, weights, ids, rows, threads), alone), (rows, threads)
+        assert torch.equal(decode(model, weights, ids, rows, threads), alone), (rows, threads)
 
 
 @pytest.mark.parametrize("weights", ["int8", "int4"])
@@ -85,7 +85,7 @@ def test_quantized_weights_equal_weights_rounded_in_pytorch(weights: Weights) ->
     """Against the same network with weights that were rounded in PyTorch: what is left is the activations' rounding."""
     from lmcraft.model.quantized_matrix import quantize_groups, quantize_rows
 
-    def rounded(weight: Tensor, bits: int) -> Tensor:
+    def quantize_and_dequantize(weight: Tensor, bits: int) -> Tensor:
         wide = torch.nn.functional.pad(weight, (0, -weight.shape[1] % 64))
         return (quantize_rows if bits == 8 else quantize_groups)(wide).dequantize()[:, : weight.shape[1]]
 
@@ -93,10 +93,10 @@ def test_quantized_weights_equal_weights_rounded_in_pytorch(weights: Weights) ->
     with torch.no_grad():
         for name, weight in copy.named_parameters():
             if weight.ndim == 2 and "embed" not in name:
-                weight.copy_(rounded(weight, 8 if weights == "int8" else 4))
+                weight.copy_(quantize_and_dequantize(weight, 8 if weights == "int8" else 4))
         ids = torch.randint(0, 96, (TOKENS,)).tolist()
-        logits = copy.hidden_states(torch.tensor([ids]))[0] @ rounded(model.embed_tokens.weight, 8).T
-    assert error(decoded(model, weights, ids), logits) < 0.03
+        logits = copy.hidden_states(torch.tensor([ids]))[0] @ quantize_and_dequantize(model.embed_tokens.weight, 8).T
+    assert error(decode(model, weights, ids), logits) < 0.03
 
 
 @pytest.mark.slow
@@ -109,7 +109,7 @@ def test_other_cpus_compute_the_same_integers(target: str) -> None:
     model = tiny_model(3)
     ids = torch.randint(0, 96, (TOKENS,)).tolist()
     for weights in ("float32", "int8", "int4"):
-        native, other = (decoded(model, weights, ids, 3, 1, t) for t in ("native", target))  # type: ignore[arg-type]
+        native, other = (decode(model, weights, ids, 3, 1, t) for t in ("native", target))  # type: ignore[arg-type]
         assert error(other, native) < 2e-2, weights
 
 

@@ -38,14 +38,14 @@ def test_matrices_of_a_block(settings: dict[str, Any], names: list[str]) -> None
     assert list(matrices) == names and len(matrices["qkv"]) == 3 and len(names) <= MATRICES_PER_LAYER
 
 
-def packed(model: Transformer, weights: Any) -> tuple[ModelPacker, Any]:
+def pack(model: Transformer, weights: Any) -> tuple[ModelPacker, Any]:
     packer = ModelPacker(weights)
     return packer, packer.pack_model(model, BlockPool(model.config, num_tokens=64), 2)
 
 
 def test_sizes_and_types() -> None:
     model = tiny_model()
-    packer, layout = packed(model, "int4")
+    packer, layout = pack(model, "int4")
     c = model.config
     assert (layout.width, layout.inner, layout.vocabulary) == (c.hidden_size, c.intermediate_size, c.vocab_size)
     qkv, head = layout.layers[1].qkv, layout.head
@@ -58,7 +58,7 @@ def test_sizes_and_types() -> None:
 
 def test_float32_weights_are_used_in_place() -> None:
     model = tiny_model(**GPT2)
-    packer, layout = packed(model, "float32")
+    packer, layout = pack(model, "float32")
     down: Any = model.layers[0].feed_forward.down_proj  # type: ignore[union-attr]
     assert layout.layers[0].down.data == down.weight.data_ptr()
     assert layout.embedding == layout.head.data == model.embed_tokens.weight.data_ptr()
