@@ -12,13 +12,13 @@ from lmcraft.gguf.container import GGUFFile
 def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], GGUFFile]:
     """One file of each architecture, opened anew."""
     pytest.importorskip("gguf")
-    from tests.gguf.test_models import original, written  # needs transformers
+    from tests.gguf.test_models import random_model, write_model  # needs transformers
 
     paths: dict[str, Path] = {}
 
-    def opened(name: str) -> GGUFFile:
+    def open_file(name: str) -> GGUFFile:
         if name not in paths:
-            paths[name] = written(original(name), tmp_path_factory.mktemp(name))
+            paths[name] = write_model(random_model(name), tmp_path_factory.mktemp(name))
         return GGUFFile(paths[name])
 
-    return opened
+    return open_file

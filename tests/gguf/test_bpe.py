@@ -9,7 +9,7 @@ from tokenizers import Tokenizer as HFTokenizer
 from lmcraft.gguf.bpe import PRE_TOKENIZERS
 from lmcraft.gguf.vocabulary import read_tokenizer, write_tokenizer
 from lmcraft.tokenizer import Tokenizer, train_bpe
-from tests.gguf.test_vocabulary import TRAINING, metadata, there_and_back
+from tests.gguf.test_vocabulary import TRAINING, metadata, round_trip
 from tests.gguf.texts import TEXTS
 
 
@@ -43,5 +43,5 @@ def test_pre_tokenizers_of_the_library_map_to_llama_cpp_names() -> None:
     smollm = Tokenizer(hf, {"eos_token": "<|endoftext|>"})
     assert write_tokenizer(smollm, {"vocab_size": 400})["tokenizer.ggml.pre"] == "smollm"
     for tokenizer in (gpt2, smollm):
-        back = there_and_back(tokenizer)
+        back = round_trip(tokenizer)
         assert [back.encode(text) for text in TEXTS] == [tokenizer.encode(text) for text in TEXTS]

@@ -15,7 +15,7 @@ from tests.gguf.handmade import container, file, tensor, value
 gguf = pytest.importorskip("gguf")
 
 
-def opened(folder: Path, *parts: Any, **options: Any) -> GGUFFile:
+def write_and_open(folder: Path, *parts: Any, **options: Any) -> GGUFFile:
     return GGUFFile(file(folder, container(*parts, **options)))
 
 
@@ -158,7 +158,7 @@ def test_missing_files_tensors_and_slices_are_errors(tmp_path: Path) -> None:
         GGUFFile(tmp_path / "none.gguf")
     with pytest.raises(UserError, match="cannot be read as GGUF"):
         GGUFFile(tmp_path)
-    gguf_file = opened(tmp_path, {}, [tensor("a", [4])], bytes(16))
+    gguf_file = write_and_open(tmp_path, {}, [tensor("a", [4])], bytes(16))
     with pytest.raises(UserError, match="no tensor 'b'"):
         gguf_file.tensor("b")
     with pytest.raises(UserError, match="no slice 0"):

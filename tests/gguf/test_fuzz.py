@@ -31,7 +31,7 @@ NUMBERS = (0, 1, 2**7, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**63, 2**
 
 
 @cache
-def seed(name: str) -> bytes:
+def seed_file(name: str) -> bytes:
     """A valid file."""
     plain = {"num_hidden_layers": 1, "qk_norm": False, "vocab_size": 300}
     gemma = {"norm": "gemma_rmsnorm", "norm_placement": "both", "feed_forward": "geglu_tanh", "scale_embeddings": True}
@@ -96,11 +96,11 @@ def check(content: bytes) -> None:
 @pytest.mark.parametrize("name", SEEDS)
 def test_valid_files_can_be_read(name: str, tmp_path: Path) -> None:
     path = tmp_path / "sound.gguf"
-    path.write_bytes(seed(name))
+    path.write_bytes(seed_file(name))
     file = read_gguf(path)
     model = build_model(file.checkpoint)
     assert model(torch.tensor([file.tokenizer.encode("Once")])).isfinite().all()
-    assert len(seed(name)) < 100_000
+    assert len(seed_file(name)) < 100_000
 
 
 def offsets(content: bytes) -> st.SearchStrategy[int]:
@@ -111,8 +111,8 @@ def offsets(content: bytes) -> st.SearchStrategy[int]:
 
 
 @st.composite
-def damaged(draw: st.DrawFn) -> bytes:
-    content = bytearray(seed(draw(st.sampled_from(SEEDS))))
+def damaged_contents(draw: st.DrawFn) -> bytes:
+    content = bytearray(seed_file(draw(st.sampled_from(SEEDS))))
     for _ in range(draw(st.integers(1, 3))):
         offset = draw(offsets(bytes(content)))
         match draw(st.sampled_from(("byte", "u32", "u64", "cut", "drop", "repeat", "float"))):
@@ -136,7 +136,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(damaged())
+@given(damaged_contents())
 def test_damaged_files(content: bytes) -> None:
     check(content)
 
@@ -160,7 +160,7 @@ def values_in(content: bytes) -> list[tuple[str, int, int]]:
 @pytest.mark.parametrize("name", SEEDS)
 def test_any_value_of_a_metadata_number_is_handled(name: str) -> None:
     """Head counts of 0, 2**31 layers, an infinite base: each is rejected or harmless."""
-    content = seed(name)
+    content = seed_file(name)
     values = values_in(content)
     assert len(values) >= 10
     for _, offset, size in values:
@@ -169,7 +169,7 @@ def test_any_value_of_a_metadata_number_is_handled(name: str) -> None:
 
 
 def test_more_layers_than_tensors_are_refused(tmp_path: Path) -> None:
-    content = seed("llama")
+    content = seed_file("llama")
     offset = next(offset for key, offset, _ in values_in(content) if key == "llama.block_count")
     path = tmp_path / "made.gguf"
     for number, message in (

@@ -12,7 +12,7 @@ from lmcraft.gguf import read_gguf, write_gguf
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.storage import build_model
 from tests.assets import gemma3_gguf, smollm2_gguf
-from tests.gguf.test_models import CASES, original, written
+from tests.gguf.test_models import CASES, random_model, write_model
 from tests.gguf.texts import TEXTS
 
 llama_cpp = pytest.importorskip("llama_cpp")
@@ -26,7 +26,7 @@ TOLERANCE = {"f32": 5e-3, "f16": 2e-2, "q8_0": 1e-1}
 PROMPTS = ("The capital of France is", "def read(path):\n", "Once upon a time", "人工智能", "1, 2, 3,")
 
 
-def opened(path: Path, **options: Any) -> Any:
+def open_llama(path: Path, **options: Any) -> Any:
     plain = {"n_ctx": CONTEXT, "n_batch": CONTEXT, "n_threads": 1, "n_threads_batch": 1, "verbose": False}
     return llama_cpp.Llama(str(path), **{**plain, "type_k": F32, "type_v": F32, "flash_attn": False, **options})
 
@@ -35,10 +35,10 @@ def opened(path: Path, **options: Any) -> Any:
 @pytest.mark.parametrize("name", [name for name in CASES if name != "phi3-window"])  # llama.cpp has none for Phi
 @torch.inference_mode()
 def test_the_logits_agree(name: str, quantization: str, tmp_path: Path) -> None:
-    path = written(original(name), tmp_path, quantization)
+    path = write_model(random_model(name), tmp_path, quantization)
     # llama.cpp chooses LongRoPE's factors by the context length, we by the text length, so the text is long.
     ids = torch.randint(0, 340, (100,), generator=torch.Generator().manual_seed(1)).tolist()
-    model = opened(path, logits_all=True)
+    model = open_llama(path, logits_all=True)
     model.eval(ids)
     expected = build_model(read_gguf(path).checkpoint, dtype=torch.float32)(torch.tensor([ids]))[0].numpy()
     difference = np.abs(model.scores[: len(ids)] - expected).max(axis=1)
@@ -58,7 +58,7 @@ def test_rewritten_models_generate_the_same_text(file: Any, quantization: Any, t
     tensors = ((name, source.checkpoint.read(name)) for name in names)
     write_gguf(path, source.config, tensors, source.tokenizer, quantization)
     ours = LanguageModel.load(path, dtype=torch.float32)
-    theirs = opened(path)
+    theirs = open_llama(path)
     begin = [ours.tokenizer.bos_token_id] if theirs.metadata["tokenizer.ggml.add_bos_token"] == "true" else []
     for prompt in PROMPTS:
         ids = [*begin, *ours.tokenizer.encode(prompt)]
@@ -77,7 +77,7 @@ def test_rewritten_models_generate_the_same_text(file: Any, quantization: Any, t
 @pytest.mark.assets
 @pytest.mark.parametrize("file", [smollm2_gguf, gemma3_gguf])
 def test_real_tokenizers_match_llama_cpp(file: Any) -> None:
-    ours, theirs = read_gguf(file()).tokenizer, opened(file(), vocab_only=True)
+    ours, theirs = read_gguf(file()).tokenizer, open_llama(file(), vocab_only=True)
     for text in TEXTS:
         assert ours.encode(text) == theirs.tokenize(text.encode(), add_bos=False, special=False), text
 
@@ -88,6 +88,6 @@ def test_a_rewritten_sentencepiece_tokenizer_matches_llama_cpp(tmp_path: Path) -
     source = read_gguf(gemma3_gguf())
     tensors = ((name, source.checkpoint.read(name)) for name in sorted(source.checkpoint.names))
     write_gguf(tmp_path / "again.gguf", source.config, tensors, source.tokenizer, "q8_0")
-    theirs = opened(tmp_path / "again.gguf", vocab_only=True)
+    theirs = open_llama(tmp_path / "again.gguf", vocab_only=True)
     for text in TEXTS:
         assert source.tokenizer.encode(text) == theirs.tokenize(text.encode(), add_bos=False, special=False), text

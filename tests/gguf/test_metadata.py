@@ -6,13 +6,13 @@ import pytest
 
 from lmcraft.errors import UserError
 from tests.gguf.handmade import value
-from tests.gguf.test_container import opened
+from tests.gguf.test_container import write_and_open
 
 
 def test_values_of_another_type_than_expected(tmp_path: Path) -> None:
     keys = {"t": value("text", "x"), "n": value("u32", 7), "nan": value("f32", float("nan")), "big": value("u64", 2**40)}
     keys |= {"l": value("[u32]", [1]), "b": value("bool", 1), "nested": value("[[u8]]", [[1], [2]])}
-    metadata = opened(tmp_path, keys).metadata
+    metadata = write_and_open(tmp_path, keys).metadata
     for take in (
         lambda: metadata.count("t"),
         lambda: metadata.count("b"),

@@ -106,7 +106,7 @@ NOT_IN_TRANSFORMERS = (
 )
 
 
-def original(name: str) -> Any:
+def random_model(name: str) -> Any:
     kind, arguments = CASES[name]
     torch.manual_seed(0)
     config = getattr(transformers, f"{kind}Config")(**arguments)
@@ -117,7 +117,7 @@ def original(name: str) -> Any:
     return model
 
 
-def written(model: Any, folder: Path, quantization: Any = "f32") -> Path:
+def write_model(model: Any, folder: Path, quantization: Any = "f32") -> Path:
     """The model as a GGUF file, converted from the folder that transformers writes."""
     model.save_pretrained(folder / "hf")
     with open_checkpoint(folder / "hf") as checkpoint:
@@ -137,8 +137,8 @@ def ids(length: int = 40) -> torch.Tensor:
 @pytest.mark.parametrize("name", CASES)
 @torch.inference_mode()
 def test_written_files_round_trip(name: str, tmp_path: Path) -> None:
-    model = original(name)
-    file = read_gguf(written(model, tmp_path))
+    model = random_model(name)
+    file = read_gguf(write_model(model, tmp_path))
     assert (file.license, file.dtype, file.name) == ("mit", torch.float32, "model")
     ours = build_model(file.checkpoint)
     for length in (40, 100):  # below and above LongRoPE's original length
@@ -150,8 +150,8 @@ def test_written_files_round_trip(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in CASES if name not in NOT_IN_TRANSFORMERS])
 @torch.inference_mode()
 def test_transformers_reads_written_files(name: str, tmp_path: Path) -> None:
-    model = original(name)
-    path = written(model, tmp_path)
+    model = random_model(name)
+    path = write_model(model, tmp_path)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     torch.testing.assert_close(theirs(ids()).logits, model(ids()).logits, atol=1e-4, rtol=1e-4)
 
@@ -160,8 +160,8 @@ def test_transformers_reads_written_files(name: str, tmp_path: Path) -> None:
 @torch.inference_mode()
 def test_names_and_settings_match_transformers(name: str, tmp_path: Path) -> None:
     """config.json and the tensors, without our family tables."""
-    model = original(name)
-    file = read_gguf(written(model, tmp_path))
+    model = random_model(name)
+    file = read_gguf(write_model(model, tmp_path))
     config = transformers.AutoConfig.for_model(**file.config)
     theirs = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     state = {key: file.read(key) for key in theirs.state_dict()}
@@ -178,8 +178,8 @@ def test_names_and_settings_match_transformers(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("quantization", ["f16", "bf16", "q8_0"])
 @torch.inference_mode()
 def test_smaller_types_are_stored_as_the_package_quantizes(quantization: str, tmp_path: Path) -> None:
-    model = original("qwen3")
-    path = written(model, tmp_path, quantization)
+    model = random_model("qwen3")
+    path = write_model(model, tmp_path, quantization)
     file = read_gguf(path)
     kinds = {name: entry.type.name for name, entry in file.file.tensors.items()}
     expected_type = quantization.upper()
@@ -198,11 +198,11 @@ def test_smaller_types_are_stored_as_the_package_quantizes(quantization: str, tm
 
 
 def test_a_language_model_opens_a_file(tmp_path: Path) -> None:
-    path = written(original("qwen2"), tmp_path)
+    path = write_model(random_model("qwen2"), tmp_path)
     assert isinstance(LanguageModel.load(path).complete("Once", seed=1, max_new_tokens=5), str)
 
 
 def test_a_mistral_with_a_window_gets_a_context_of_one_window(tmp_path: Path) -> None:
     CASES["windowed"] = ("Mistral", {**SIZES, "sliding_window": 24})
-    file = read_gguf(written(original("windowed"), tmp_path))
+    file = read_gguf(write_model(random_model("windowed"), tmp_path))
     assert (file.config["model_type"], file.config["max_position_embeddings"]) == ("llama", 24)

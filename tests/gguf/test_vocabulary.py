@@ -28,7 +28,7 @@ def metadata(values: dict[str, Any]) -> Metadata:
     return Metadata(Path("made.gguf"), typed)
 
 
-def there_and_back(tokenizer: Tokenizer, vocab_size: int = 0, **hf_config: Any) -> Tokenizer:
+def round_trip(tokenizer: Tokenizer, vocab_size: int = 0, **hf_config: Any) -> Tokenizer:
     written = write_tokenizer(tokenizer, {"vocab_size": vocab_size or tokenizer.vocab_size, **hf_config})
     return read_tokenizer(metadata(written))
 
@@ -102,7 +102,7 @@ def test_end_of_turn_tokens_end_generation_with_a_chat_template() -> None:
     assert read_tokenizer(metadata(written)).pad_token_id is None
 
 
-def changed(**changes: Any) -> Tokenizer:
+def with_parts(**changes: Any) -> Tokenizer:
     hf = HFTokenizer.from_str(train_bpe(TRAINING, vocab_size=400)._hf.to_str())
     for key, value in changes.items():
         setattr(hf, key, value)
@@ -114,9 +114,12 @@ def changed(**changes: Any) -> Tokenizer:
     [
         (lambda: train_characters(["abc"], special_tokens=("<|endoftext|>",)), "one token per character cannot"),
         (lambda: train_bpe(TRAINING, vocab_size=400, digits=0), "digits=1 .as Qwen"),
-        (lambda: changed(pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=True)), "no name for this tokenizer"),
-        (lambda: changed(pre_tokenizer=pre_tokenizers.Whitespace()), "no name for this tokenizer"),
-        (lambda: changed(normalizer=normalizers.Lowercase()), "normalizer Lowercase"),
+        (
+            lambda: with_parts(pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=True)),
+            "no name for this tokenizer",
+        ),
+        (lambda: with_parts(pre_tokenizer=pre_tokenizers.Whitespace()), "no name for this tokenizer"),
+        (lambda: with_parts(normalizer=normalizers.Lowercase()), "normalizer Lowercase"),
         (lambda: Tokenizer(train_bpe(TRAINING, vocab_size=400)._hf), ""),
         (lambda: train_bpe(TRAINING, vocab_size=400, special_tokens=()), "no end token"),
         (lambda: train_bpe(["ab"], vocab_size=400), "without merges"),
@@ -224,5 +227,5 @@ def test_qwen3_is_written_as_qwen2_and_round_trips(qwen3_folder: Path) -> None:
 def test_gpt2_round_trips(gpt2_folder: Path) -> None:
     real = Tokenizer.load(gpt2_folder)
     assert write_tokenizer(real, {"vocab_size": 50257})["tokenizer.ggml.pre"] == "gpt-2"
-    back = there_and_back(real)
+    back = round_trip(real)
     assert [back.encode(text) for text in TEXTS] == [real.encode(text) for text in TEXTS]

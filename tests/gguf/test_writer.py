@@ -9,20 +9,20 @@ import torch
 from lmcraft.errors import UserError
 from lmcraft.gguf import read_gguf, write_gguf
 from lmcraft.model.storage import open_checkpoint
-from tests.gguf.test_models import CASES, VOCABULARY, YARN, original, written
+from tests.gguf.test_models import CASES, VOCABULARY, YARN, random_model, write_model
 from tests.inference.helpers import tokenizer
 
 
 def test_rows_that_q8_0_cannot_divide_become_f16(tmp_path: Path) -> None:
     kind, arguments = CASES["llama"]
     CASES["narrow"] = kind, {**arguments, "intermediate_size": 40}
-    file = read_gguf(written(original("narrow"), tmp_path, "q8_0")).file
+    file = read_gguf(write_model(random_model("narrow"), tmp_path, "q8_0")).file
     assert file.tensors["blk.0.ffn_down.weight"].type.name == "F16"
     assert file.tensors["blk.0.ffn_up.weight"].type.name == "Q8_0"
 
 
 def test_the_header_matches_llama_cpps_converter(tmp_path: Path) -> None:
-    metadata = read_gguf(written(original("llama"), tmp_path, "f16")).file.metadata
+    metadata = read_gguf(write_model(random_model("llama"), tmp_path, "f16")).file.metadata
     expected = {
         "general.architecture": "llama",
         "general.type": "model",
@@ -48,8 +48,8 @@ def test_the_header_matches_llama_cpps_converter(tmp_path: Path) -> None:
 
 
 def test_a_failed_export_leaves_the_old_file(tmp_path: Path) -> None:
-    model = original("llama")
-    path = written(model, tmp_path)
+    model = random_model("llama")
+    path = write_model(model, tmp_path)
     before = path.read_bytes()
     with open_checkpoint(tmp_path / "hf") as checkpoint:
         names = sorted(checkpoint.names)[:-1]
@@ -77,7 +77,7 @@ def test_a_failed_export_leaves_the_old_file(tmp_path: Path) -> None:
     ],
 )
 def test_unsupported_settings_are_errors(name: str, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
-    written(original(name), tmp_path)
+    write_model(random_model(name), tmp_path)
     with open_checkpoint(tmp_path / "hf") as checkpoint, pytest.raises(UserError, match=message):
         tensors = ((key, checkpoint.read(key)) for key in checkpoint.names)
         write_gguf(tmp_path / "other.gguf", {**checkpoint.hf_config, **changes}, tensors, tokenizer())
@@ -85,9 +85,9 @@ def test_unsupported_settings_are_errors(name: str, changes: dict[str, Any], mes
 
 
 def test_numbers_too_large_for_f16_are_rejected(tmp_path: Path) -> None:
-    model = original("llama")
+    model = random_model("llama")
     with torch.no_grad():
         model.model.layers[0].mlp.up_proj.weight[0, 0] = 1e6
     with pytest.raises(UserError, match="F16 cannot hold"):
-        written(model, tmp_path, "f16")
-    assert read_gguf(written(model, tmp_path, "bf16")).dtype == torch.bfloat16
+        write_model(model, tmp_path, "f16")
+    assert read_gguf(write_model(model, tmp_path, "bf16")).dtype == torch.bfloat16

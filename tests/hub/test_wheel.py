@@ -8,7 +8,7 @@ import pytest
 
 from lmcraft.errors import RunError
 from lmcraft.hub.wheel import Wheel
-from tests.hub.test_pypi import GGUF, fails, index, kept, make_wheel
+from tests.hub.test_pypi import GGUF, cached_files, fails, index, make_wheel
 
 __all__ = ["index"]  # a fixture
 
@@ -28,13 +28,13 @@ def test_the_license_is_the_packages_own(index: Path, tmp_path: Path, stated: st
         assert wheel.license() == license
 
 
-def renamed(name: str) -> zipfile.ZipInfo:
+def member_named(name: str) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo("x.gguf")
     info.filename = name
     return info
 
 
-def linked() -> zipfile.ZipInfo:
+def symlink_member() -> zipfile.ZipInfo:
     info = zipfile.ZipInfo("x.gguf")
     info.external_attr = 0o120777 << 16
     return info
@@ -43,13 +43,13 @@ def linked() -> zipfile.ZipInfo:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"x": renamed("../x.gguf")}, "the path '../x.gguf'"),
-        ({"x": renamed("/tmp/x.gguf")}, "the path '/tmp/x.gguf'"),
-        ({"x": renamed("a/../../x.gguf")}, "the path 'a/../../x.gguf'"),
-        ({"x": renamed("C:\\x.gguf")}, "the path 'C:"),
-        ({"x": linked()}, "which is a link"),
+        ({"x": member_named("../x.gguf")}, "the path '../x.gguf'"),
+        ({"x": member_named("/tmp/x.gguf")}, "the path '/tmp/x.gguf'"),
+        ({"x": member_named("a/../../x.gguf")}, "the path 'a/../../x.gguf'"),
+        ({"x": member_named("C:\\x.gguf")}, "the path 'C:"),
+        ({"x": symlink_member()}, "which is a link"),
         ({"m/config.json": b"{}", "m/model.safetensors": b"w", "m/LICENSE\\..\\..\\x": b""}, "the path 'm/LICENSE"),
-        ({"x": renamed("x.gguf"), "x.gguf": GGUF}, "two files of the same name"),
+        ({"x": member_named("x.gguf"), "x.gguf": GGUF}, "two files of the same name"),
         ({"x.gguf": bytes(70 << 20)}, "GB in"),
     ],
 )
@@ -60,10 +60,10 @@ def test_a_malicious_wheel_is_rejected_and_writes_nothing(
     make_wheel(index, files)
     before = {path for path in tmp_path.rglob("*") if "lmcraft-cache" not in str(path)}
     fails("pypi:tiny-models==1.0", RunError, words, "malicious", "nothing was kept")
-    assert not kept(tmp_path) and before == {p for p in tmp_path.rglob("*") if "lmcraft-cache" not in str(p)}
+    assert not cached_files(tmp_path) and before == {p for p in tmp_path.rglob("*") if "lmcraft-cache" not in str(p)}
 
 
-def patched(path: Path, offset_in_central: int, value: bytes) -> None:
+def patch_directory(path: Path, offset_in_central: int, value: bytes) -> None:
     """Change a field of the first member's entry in the archive's directory, which readers rely on."""
     content = bytearray(path.read_bytes())
     position = content.index(b"PK\x01\x02") + offset_in_central
@@ -83,14 +83,14 @@ def patched(path: Path, offset_in_central: int, value: bytes) -> None:
 )
 def test_an_inconsistent_member_is_rejected(index: Path, tmp_path: Path, offset: int, value: bytes) -> None:
     wheel = make_wheel(index, {"x.gguf": GGUF})
-    patched(wheel, offset, value)
+    patch_directory(wheel, offset, value)
     out = tmp_path / "out"
     out.mkdir()
     with Wheel(wheel, "pypi:tiny-models==1.0") as opened, pytest.raises(RunError, match=r"x\.gguf.*damaged"):
         opened.extract("x.gguf", out)
     assert sum(path.stat().st_size for path in out.iterdir()) <= len(GGUF)
     fails("pypi:tiny-models==1.0", RunError)
-    assert not kept(tmp_path)
+    assert not cached_files(tmp_path)
 
 
 def test_a_wheel_that_is_not_an_archive_is_an_error(index: Path, tmp_path: Path) -> None:

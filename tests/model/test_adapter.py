@@ -26,7 +26,7 @@ LORA: dict[str, dict[str, Any]] = {
 }
 
 
-def adapted(name: str, folder: Path) -> tuple[Any, Path]:
+def make_adapter(name: str, folder: Path) -> tuple[Any, Path]:
     """PEFT's model and the folder of its adapter; the base model is in a sibling folder."""
     base = theirs(name)
     base.config.pad_token_id = None
@@ -52,7 +52,7 @@ def large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", LORA)
 @torch.inference_mode()
 def test_merged_logits_match_peft(name: str, tmp_path: Path) -> None:
-    model, folder = adapted(name, tmp_path)
+    model, folder = make_adapter(name, tmp_path)
     ids = torch.randint(0, 260, (1, 30))
     ours = LanguageModel.load(folder)
     expected = model(ids).logits
@@ -61,7 +61,7 @@ def test_merged_logits_match_peft(name: str, tmp_path: Path) -> None:
 
 
 def test_unusable_adapters_are_errors(tmp_path: Path) -> None:
-    _, folder = adapted("llama", tmp_path)
+    _, folder = make_adapter("llama", tmp_path)
     config = peft.LoraConfig.from_pretrained(folder).to_dict()
     for change, words in (
         ({"base_model_name_or_path": None}, "does not name its base"),
@@ -79,7 +79,7 @@ def test_unusable_adapters_are_errors(tmp_path: Path) -> None:
 
 @torch.inference_mode()
 def test_an_adapter_is_exported_merged_or_alone(tmp_path: Path) -> None:
-    model, folder = adapted("llama", tmp_path)
+    model, folder = make_adapter("llama", tmp_path)
     ids = torch.randint(0, 260, (1, 30))
     for arguments in ([], ["--keep-adapter"]):
         out = tmp_path / f"out{len(arguments)}"

@@ -58,9 +58,9 @@ def wait_for_step(out: Path, step: int, process: "subprocess.Popen[str]") -> Non
 
 
 @pytest.fixture(scope="module")
-def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
+def uninterrupted_losses(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
     """The losses of an uninterrupted run."""
-    out = tmp_path_factory.mktemp("whole") / "model"
+    out = tmp_path_factory.mktemp("uninterrupted") / "model"
     assert start_process(config_of(data, out, max_steps=120)).wait() == 0
     return losses(out)
 
@@ -103,7 +103,7 @@ def test_transformers_opens_the_folder(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_bit_for_bit(data: Path, whole: dict[int, float], tmp_path: Path) -> None:
+def test_a_killed_run_resumes_bit_for_bit(data: Path, uninterrupted_losses: dict[int, float], tmp_path: Path) -> None:
     config = config_of(data, tmp_path / "model", max_steps=120)
     killed = random.randrange(7, 80)
     process = start_process(config)
@@ -111,13 +111,13 @@ def test_a_killed_run_resumes_bit_for_bit(data: Path, whole: dict[int, float], t
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert start_process(config, "--resume").wait() == 0
-    assert losses(config.out) == whole, f"killed at step {killed}"
+    assert losses(config.out) == uninterrupted_losses, f"killed at step {killed}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_saves_and_resumes_with_the_printed_command(
-    data: Path, whole: dict[int, float], tmp_path: Path, number: signal.Signals
+    data: Path, uninterrupted_losses: dict[int, float], tmp_path: Path, number: signal.Signals
 ) -> None:
     config = config_of(data, tmp_path / "model", max_steps=120, save_every=1000, eval_every=1000)
     process = start_process(config)
@@ -126,7 +126,7 @@ def test_a_stopped_run_saves_and_resumes_with_the_printed_command(
     message = process.communicate()[1]
     assert process.returncode == 128 + number and "--resume" in message and "Traceback" not in message
     assert start_process(config, "--resume").wait() == 0
-    assert losses(config.out) == whole
+    assert losses(config.out) == uninterrupted_losses
 
 
 MAX_FILE_BYTES = 40_000  # smaller than the weights, larger than any other file

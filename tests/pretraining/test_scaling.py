@@ -27,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def fast_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling_law, "REPLICATES", 20)
 
 

@@ -19,12 +19,12 @@ def points_of(law: ScalingLaw, noise: float = 0.0, seed: int = 0) -> list[Point]
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def fast_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling_law, "REPLICATES", 50)
 
 
 @pytest.mark.parametrize("law", [LAW, ScalingLaw(1.69, 406.4, 0.34, 410.7, 0.28), ScalingLaw(0.5, 5.0, 0.1, 5000.0, 0.7)])
-def test_known_coefficients_are_recovered(law: ScalingLaw, quick: None) -> None:
+def test_known_coefficients_are_recovered(law: ScalingLaw, fast_fit: None) -> None:
     fit = fit_scaling_law(points_of(law))
     for name in ("E", "A", "alpha", "B", "beta"):
         assert getattr(fit.law, name) == pytest.approx(getattr(law, name), rel=1e-4), name
@@ -34,14 +34,14 @@ def test_known_coefficients_are_recovered(law: ScalingLaw, quick: None) -> None:
     )
 
 
-def test_an_outlier_hardly_moves_the_law(quick: None) -> None:
+def test_an_outlier_hardly_moves_the_law(fast_fit: None) -> None:
     points = points_of(LAW, noise=0.001)
     points[4] = Point(**(vars(points[4]) | {"loss": 1.2 * points[4].loss}))
     assert fit_scaling_law(points).predict(*NEXT).loss == pytest.approx(LAW.loss(*NEXT), rel=0.01)
 
 
 @pytest.mark.slow
-def test_the_interval_has_its_coverage(quick: None) -> None:
+def test_the_interval_has_its_coverage(fast_fit: None) -> None:
     covered = 0
     for seed in range(10):
         prediction = fit_scaling_law(points_of(LAW, noise=0.005, seed=seed)).predict(*NEXT)

@@ -70,7 +70,7 @@ TOKENIZERS = {load.__name__: cache(load) for load in (qwen3, llama3, gemma3, smo
 
 
 @pytest.fixture(scope="module")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def transformers_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     @cache
     def load(name: str) -> Any:
         folder: Path = tmp_path_factory.mktemp(name)
@@ -83,22 +83,22 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.assets
 @pytest.mark.parametrize("conversation", CONVERSATIONS)
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_texts_and_ids_match_transformers(name: str, conversation: str, theirs: Any) -> None:
-    ours, other = TOKENIZERS[name](), theirs(name)
+def test_texts_and_ids_match_transformers(name: str, conversation: str, transformers_tokenizer: Any) -> None:
+    ours, theirs = TOKENIZERS[name](), transformers_tokenizer(name)
     messages = CONVERSATIONS[conversation]
     variables = {"date_string": "26 Jul 2024"} | ({"enable_thinking": False} if conversation == "ended" else {})
     for tools in (None, TOOLS):
         for prompt in (True, False):
             arguments = {"add_generation_prompt": prompt, "tools": tools, **variables}
             try:
-                expected = other.apply_chat_template(messages, tokenize=False, **arguments)
+                expected = theirs.apply_chat_template(messages, tokenize=False, **arguments)
             except Exception:  # Gemma's template, for example, requires alternating roles: ours must fail too
                 with pytest.raises(ValueError, match="chat template"):
                     ours.apply_chat_template(messages, **arguments)
                 continue
             text = ours.apply_chat_template(messages, **arguments)
             assert text == expected
-            ids = other.apply_chat_template(messages, tokenize=True, return_dict=False, **arguments)
+            ids = theirs.apply_chat_template(messages, tokenize=True, return_dict=False, **arguments)
             assert ours.encode(text, parse_special=True) == ids
 
 

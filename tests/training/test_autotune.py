@@ -66,13 +66,13 @@ def test_each_decision_is_made_and_printed_once(data: Path, tmp_path: Path, monk
     monkeypatch.setattr(autotune, "estimate_step_memory", lambda *a, **k: estimates.append(1) or estimate(*a, **k))
     lines: list[str] = []
     run = open_run(data, tmp_path, batch_size=4, max_time=0.02, compile="auto")
-    decisions = run.autotune(lines.append)
-    assert decisions == Autotuned("sdpa", "off", 4, 2, decisions.max_steps) and decisions.max_steps > 0
+    choices = run.autotune(lines.append)
+    assert choices == Autotuned("sdpa", "off", 4, 2, choices.max_steps) and choices.max_steps > 0
     assert [line.split()[0] for line in lines] == ["attention:", "blocks", "0.02", "micro-batches"]
     assert len(estimates) == 1
-    config = decisions.apply(run.config, 256)
+    config = choices.apply(run.config, 256)
     assert (config.attention, config.compile, config.micro_batch_size) == ("sdpa", "off", 2)
-    assert config.max_steps == decisions.max_steps and config.eval_every > 0
+    assert config.max_steps == choices.max_steps and config.eval_every > 0
 
 
 def test_explicit_settings_are_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_max_time_becomes_steps(data: Path, tmp_path: Path) -> None:
         timed.append(config)
         return 0.5
 
-    decisions = autotune.autotune(
+    choices = autotune.autotune(
         run.config,
         run.config.model,
         run.objective,
@@ -103,7 +103,7 @@ def test_max_time_becomes_steps(data: Path, tmp_path: Path) -> None:
         minutes=2.0,
         seconds_per_step=seconds_per_step,
     )
-    assert decisions.max_steps == int(0.85 * 120 / 0.5) and len(timed) == 1 and timed[0].batch_size == 4
+    assert choices.max_steps == int(0.85 * 120 / 0.5) and len(timed) == 1 and timed[0].batch_size == 4
 
 
 def test_a_resumed_run_keeps_the_decisions(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

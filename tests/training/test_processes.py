@@ -68,9 +68,9 @@ def validation(out: Path) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def single_process_runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The run in one process, by optimizer."""
-    folder = tmp_path_factory.mktemp("alone")
+    folder = tmp_path_factory.mktemp("single")
     return {
         name: pretrain(config_of(data, folder / name, optimizer=OptimizerConfig(name=name, **RATES))).path
         for name in ROUNDING
@@ -87,17 +87,17 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     ids=["data", "tensor", "both"],
 )
 def test_distributed_losses_match_a_single_process(
-    data: Path, alone: dict[str, Path], tmp_path: Path, processes: int, name: Any, settings: dict[str, Any]
+    data: Path, single_process_runs: dict[str, Path], tmp_path: Path, processes: int, name: Any, settings: dict[str, Any]
 ) -> None:
     config = config_of(data, tmp_path / "model", optimizer=OptimizerConfig(name=name, **RATES), **settings)
     message = run(config, processes)
     assert "Traceback" not in message and message.count("computing in") == 1
-    expected, losses, rounding = curve(alone[name]), curve(config.out), ROUNDING[name]
+    expected, losses, rounding = curve(single_process_runs[name]), curve(config.out), ROUNDING[name]
     assert len(losses) == 20
     for step, (loss, norm) in expected.items():
         assert losses[step][0] == pytest.approx(loss, rel=rounding), f"step {step}"
         assert losses[step][1] == pytest.approx(norm, rel=20 * rounding), f"step {step}"
-    assert validation(config.out) == pytest.approx(validation(alone[name]), rel=rounding)
+    assert validation(config.out) == pytest.approx(validation(single_process_runs[name]), rel=rounding)
     assert not list(ModelFolder(config.out).checkpoints.glob(".*"))
 
 

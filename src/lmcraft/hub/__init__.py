@@ -12,7 +12,7 @@ download_cache         our cache folder, and records of verified files
 download_progress      progress bar in bytes
 """
 
-from lmcraft.hub.download_cache import Fetched
+from lmcraft.hub.download_cache import FetchedModel
 from lmcraft.hub.fetch import fetch_model
 
-__all__ = ["Fetched", "fetch_model"]
+__all__ = ["FetchedModel", "fetch_model"]

@@ -16,7 +16,7 @@ _WRITE_LOCK = Lock()  # temporary names are unique per process, not per thread
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedModel:
     """A local model, downloaded if necessary."""
 
     path: Path
@@ -30,7 +30,7 @@ class Fetched:
 
 
 @dataclass(frozen=True)
-class Checked:
+class VerifiedFile:
     """Size, modification time and hash of a file when it was verified."""
 
     size: int
@@ -38,7 +38,7 @@ class Checked:
     sha256: str
 
     @classmethod
-    def now(cls, file: Path, sha256: str) -> "Checked":
+    def now(cls, file: Path, sha256: str) -> "VerifiedFile":
         """The record of a file that was just verified."""
         stat = file.stat()
         return cls(stat.st_size, stat.st_mtime_ns, sha256)
@@ -56,10 +56,10 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Record:
+class DownloadRecord:
     """The JSON record of a downloaded model."""
 
-    files: dict[str, Checked]
+    files: dict[str, VerifiedFile]
     license: str | None = None
     package: dict[str, str] = field(default_factory=dict)
     """Name and SHA-256 of the wheel that the files came from."""
@@ -67,11 +67,11 @@ class Record:
     """Their path in the wheel."""
 
     @classmethod
-    def read(cls, path: Path) -> "Record | None":
+    def read(cls, path: Path) -> "DownloadRecord | None":
         """Read a record; None if it is missing or damaged, so that the files are verified again."""
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-            files = {name: Checked(**checked) for name, checked in value["files"].items()}
+            files = {name: VerifiedFile(**checked) for name, checked in value["files"].items()}
             return cls(files, value["license"], value["package"], value["member"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from lmcraft.errors import UserError
 from lmcraft.hub.address import FORMS, Address, HubAddress, LocalAddress, parse_hub, parse_package
-from lmcraft.hub.download_cache import Fetched
+from lmcraft.hub.download_cache import FetchedModel
 from lmcraft.hub.short_names import NAMES
 
 
-def fetch_model(address: str | Path, *, offline: bool = False, recheck: bool = False) -> Fetched:
+def fetch_model(address: str | Path, *, offline: bool = False, recheck: bool = False) -> FetchedModel:
     """Return the model at an address, downloading it if necessary.
 
     Each downloaded file is verified against its publisher's hash before it gets its final name. Cached files are hashed
@@ -34,7 +34,7 @@ def fetch_model(address: str | Path, *, offline: bool = False, recheck: bool = F
     """
     parsed = parse_address(address)
     if isinstance(parsed, LocalAddress):
-        return Fetched(parsed.path, str(parsed.path.absolute()))
+        return FetchedModel(parsed.path, str(parsed.path.absolute()))
     if isinstance(parsed, HubAddress):
         from lmcraft.hub.huggingface import fetch_repository
 

@@ -19,7 +19,7 @@ from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # the htt
 
 from lmcraft.errors import LmcraftError, RunError, UserError
 from lmcraft.hub.address import COMMIT, HubAddress, is_inside
-from lmcraft.hub.download_cache import Checked, Fetched, Record, explain_disk_errors, write_cache_file
+from lmcraft.hub.download_cache import DownloadRecord, FetchedModel, VerifiedFile, explain_disk_errors, write_cache_file
 from lmcraft.hub.huggingface_download import CachedRepository, RemoteFile, is_transient
 from lmcraft.hub.model_files import INDEX, model_files, simplest_path
 
@@ -36,7 +36,7 @@ class _Listing:
     online: bool
 
 
-def fetch_repository(address: HubAddress, *, offline: bool, recheck: bool) -> Fetched:
+def fetch_repository(address: HubAddress, *, offline: bool, recheck: bool) -> FetchedModel:
     """Download the model folder or GGUF file at an address of the hub.
 
     Raises:
@@ -47,8 +47,8 @@ def fetch_repository(address: HubAddress, *, offline: bool, recheck: bool) -> Fe
     with explain_disk_errors(str(address), repository.folder), _explain_hub_errors(address):
         listing = _list_files(repository, offline=offline or constants.is_offline_mode())
         commit = listing.commit
-        record = Record.read(repository.record(commit)) or Record({})
-        checked: dict[str, Checked] = {}
+        record = DownloadRecord.read(repository.record(commit)) or DownloadRecord({})
+        checked: dict[str, VerifiedFile] = {}
 
         def get(name: str) -> None:
             file = listing.files[name]
@@ -65,13 +65,13 @@ def fetch_repository(address: HubAddress, *, offline: bool, recheck: bool) -> Fe
         for name in names:
             if name not in checked:
                 get(name)
-        new = Record(checked, listing.license or record.license)
+        new = DownloadRecord(checked, listing.license or record.license)
         if new != record:
             new.write(repository.record(commit))
         if listing.online and address.revision != commit:
             write_cache_file(repository.ref(), commit)
     exact = HubAddress(address.repository, commit, address.file)
-    return Fetched(repository.snapshot(commit) / (address.file or ""), str(exact), new.hashes, new.license)
+    return FetchedModel(repository.snapshot(commit) / (address.file or ""), str(exact), new.hashes, new.license)
 
 
 def _require_listed(address: HubAddress, listing: _Listing) -> str:
@@ -108,7 +108,7 @@ def _list_cache(repository: CachedRepository) -> _Listing | None:
     if commit is None:
         return None
     snapshot = repository.snapshot(commit)
-    if record := Record.read(repository.record(commit)):
+    if record := DownloadRecord.read(repository.record(commit)):
         files = {name: RemoteFile(checked.size, checked.sha256) for name, checked in record.files.items()}
         is_complete = all((snapshot / name).exists() for name in files)
         return _Listing(commit, files, record.license, online=False) if is_complete else None

