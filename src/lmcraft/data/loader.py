@@ -61,7 +61,7 @@ class TokenSplit:
         return parts[1] if len(parts) == 2 else np.concatenate(parts)
 
     def _ranges(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-        """The parts of start..stop-1 in each shard: (shard, first, last + 1), positions within the shard."""
+        """Yield the part of start..stop-1 in each shard: (shard, first, last + 1), positions within the shard."""
         assert 0 <= start < stop <= len(self), (start, stop, len(self))
         shard = bisect_right(self._borders, start) - 1
         while start < stop:

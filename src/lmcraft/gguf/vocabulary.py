@@ -16,7 +16,7 @@ from lmcraft.tokenizer import Tokenizer
 
 
 class TokenType(IntEnum):
-    """`llama_token_type` of llama.cpp."""
+    """llama.cpp's `llama_token_type`."""
 
     NORMAL = 1
     UNKNOWN = 2

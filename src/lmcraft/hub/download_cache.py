@@ -26,7 +26,7 @@ class FetchedModel:
     sha256: dict[str, str] = field(default_factory=dict)
     """Verified hashes of the downloaded files, by name; empty for local models."""
     license: str | None = None
-    """As stated by the publisher; None if unknown."""
+    """As the publisher states it; None if unknown."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Plan:
     share_of_peak: float | None
     """The speed relative to a large matrix product on this machine, if that was measured."""
     memory: dict[str, int]
-    """By part; the sum is the most that the run holds at once."""
+    """By part; the sum is the peak memory of the run."""
     total_memory: int
     """Of this machine."""
     seconds: dict[str, float]

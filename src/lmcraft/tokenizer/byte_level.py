@@ -5,7 +5,7 @@ from functools import cache
 
 @cache
 def byte_of_character() -> dict[str, int]:
-    """The byte that each character of the alphabet stands for.
+    """Map each character of the alphabet to its byte.
 
     Printable Latin-1 bytes stand for themselves; the others are, in order, U+0100, U+0101 and so on.
     """
