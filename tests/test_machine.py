@@ -97,14 +97,22 @@ def idle_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
 
 
-def test_the_speed_of_a_busy_cpu_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = count_measurements(monkeypatch)
+def test_a_busy_cpu_is_measured_on_one_thread_and_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    num_threads: list[int] = []
+
+    def measure(device: str) -> MatmulSpeed:
+        num_threads.append(torch.get_num_threads())
+        return MatmulSpeed(3e12, 1e12)
+
+    monkeypatch.setattr(machine, "_measure_matmul_speed", measure)
     monkeypatch.setattr(machine.os, "getloadavg", lambda: (99.0, 0.0, 0.0))
-    matmul_speed("cpu")
-    assert not machine._cache_file().exists()
-    matmul_speed.cache_clear()
-    matmul_speed("cpu")
-    assert devices == ["cpu", "cpu"]
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert matmul_speed("cpu") == MatmulSpeed(6e12, 2e12)
+        assert num_threads == [1] and torch.get_num_threads() == 2 and not machine._cache_file().exists()
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_one_disturbed_product_does_not_end_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:

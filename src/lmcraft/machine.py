@@ -33,6 +33,7 @@ MAX_MEASUREMENTS = 12  # of each type: enough that some run undisturbed
 MEASUREMENTS_PER_SIZE = 3  # before deciding whether there is time for the next size
 MAX_LOAD_PER_CORE = 0.5  # above it, other programs slow the measurement down too much to cache it
 MATRIX_SIZES = {"cpu": (128, 256, 512, 1024), "cuda": (1024, 2048, 4096, 8192)}
+EMULATED_BF16_SIZES = (128,)  # where bfloat16 has no instructions, larger products would take too long
 
 CPU_INFO = Path("/proc/cpuinfo")
 # Flags of processors that multiply bfloat16 matrices, x86 first, then ARM. All others emulate it, a hundred times slower.
@@ -101,12 +102,12 @@ def matmul_speed(device: str) -> MatmulSpeed:
         return _measure_matmul_speed(device)
     file = _cache_file()
     speed = _read_speed(file)
+    if speed is None and _is_busy():
+        return _measure_on_one_thread()
     if speed is None:
-        is_busy = _is_busy()
         speed = _measure_matmul_speed(device)
-        if not is_busy:
-            with contextlib.suppress(OSError):  # a cache that cannot be written costs the next process 0.2 s
-                write_json(file, asdict(speed))
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs the next process 0.2 s
+            write_json(file, asdict(speed))
     return speed
 
 
@@ -120,8 +121,24 @@ def _is_busy() -> bool:
 
 def _measure_matmul_speed(device: str) -> MatmulSpeed:
     sizes = MATRIX_SIZES["cpu" if device == "cpu" else "cuda"]
-    flops = _measure_flops(device, {"bf16": sizes[:1] if device == "cpu" and not has_bf16() else sizes, "fp32": sizes})
+    bf16_sizes = EMULATED_BF16_SIZES if device == "cpu" and not has_bf16() else sizes
+    flops = _measure_flops(device, {"bf16": bf16_sizes, "fp32": sizes})
     return MatmulSpeed(flops["bf16"], flops["fp32"])
+
+
+def _measure_on_one_thread() -> MatmulSpeed:
+    """The speed of this CPU's threads, as a multiple of one thread's.
+
+    On a busy machine, the threads of one product wait for each other: products seem up to a thousand times slower than they
+    are. A short product on one thread often runs undisturbed.
+    """
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        speed = _measure_matmul_speed("cpu")
+    finally:
+        torch.set_num_threads(num_threads)
+    return MatmulSpeed(num_threads * speed.bf16, num_threads * speed.fp32)
 
 
 def _measure_flops(device: str, sizes: Mapping[str, Sequence[int]]) -> dict[str, float]:
