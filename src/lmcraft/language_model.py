@@ -54,7 +54,7 @@ class LanguageModel:
             generation_config: default generation settings.
             eos_token_ids: tokens that end a text; empty: the tokenizer's end token.
             tier: how tokens are decoded (`lmcraft.inference.runner`); "eager" sees later changes of the weights.
-            weights: the number type of the native tier's matrices; "int8" and "int4" quantize them before the first text.
+            weights: the data type of the native tier's matrices; "int8" and "int4" quantize them before the first text.
             draft: a smaller model with the same vocabulary that proposes tokens; the text stays the same.
             adapters: by the names that calls use; each shares the base model's weights.
 

@@ -1,4 +1,4 @@
-"""The device, the number type and the peak speed of this machine, measured rather than assumed."""
+"""The device, the data type and the peak speed of this machine, measured rather than assumed."""
 
 import contextlib
 import hashlib
@@ -65,7 +65,7 @@ class MatmulSpeed:
 
 
 def choose_machine(device: str = "auto", precision: Precision = "auto") -> Machine:
-    """Pick the device and the number type.
+    """Pick the device and the data type.
 
     Raises:
         UserError: this machine does not have the requested device.

@@ -43,7 +43,7 @@ COMMANDS = {
     "serve": Command("serve", "serve", "ServeConfig", "Serve models: an OpenAI-compatible API and a chat page."),
     "pull": Command("pull", "pull", "PullConfig", "Download a model into a folder."),
     "inspect": Command("inspect", "inspect", "InspectConfig", "Show what a model is made of, and where it comes from."),
-    "export": Command("export", "export", "ExportConfig", "Convert a model to another number type or format, and check it."),
+    "export": Command("export", "export", "ExportConfig", "Convert a model to another data type or format, and check it."),
     "quantize": Command(
         "quantize",
         "quantize",

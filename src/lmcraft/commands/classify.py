@@ -30,7 +30,7 @@ class ClassifyConfig(Config):
     device: str = "auto"
     """Device: cpu, cuda or auto."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Number type of weights and activations."""
+    """Data type of weights and activations."""
 
 
 def classify(config: ClassifyConfig) -> None:

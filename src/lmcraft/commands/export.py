@@ -1,4 +1,4 @@
-"""`lmcraft export`: convert a model to another number type or format, and check that it computes the same."""
+"""`lmcraft export`: convert a model to another data type or format, and check that it computes the same."""
 
 from pathlib import Path
 

@@ -25,7 +25,7 @@ class PullConfig(Config):
     """Model folder to write. [default: models/NAME]"""
     _: KW_ONLY
     dtype: Literal["keep", "float32", "bfloat16", "float16"] = "keep"
-    """Number type of the weights; keep: as they are, except that quantized weights become float32."""
+    """Data type of the weights; keep: as they are, except that quantized weights become float32."""
     offline: bool = False
     """Use only files that were downloaded before."""
     overwrite: bool = False

@@ -66,7 +66,7 @@ class ServeConfig(Config):
     device: str = "auto"
     """Device: "cpu", "cuda", or a GPU's name such as "cuda:1"; auto: a GPU if there is one."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Number type of weights and activations; auto: that of the model's files."""
+    """Data type of weights and activations; auto: that of the model's files."""
     weights: Literal["keep", "int8", "int4"] = "keep"
     """Quantize the weights to 8 or 4 bits while loading: faster, slightly less accurate."""
     log_level: Literal["warning", "info", "debug"] = "info"

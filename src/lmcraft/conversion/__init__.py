@@ -3,7 +3,7 @@
 | file | contents |
 |---|---|
 | `config` | the settings of export and quantize |
-| `model_export` | another number type or format, and the check that the result computes the same |
+| `model_export` | another data type or format, and the check that the result computes the same |
 | `quantization` | quantizing a whole model (GPTQ), and measuring the loss in quality |
 | `quantized_folder` | a folder with 8 or 4 bits per weight |
 | `model_description` | a model's architecture, size and origin, without its weights |

@@ -14,7 +14,7 @@ MIN_SEQUENCES = 4  # for calibration and evaluation together
 @command_config
 @dataclass(frozen=True)
 class ExportConfig(Config):
-    """Convert a model to another number type or format, load the result, and compare it with the original on a probe text.
+    """Convert a model to another data type or format, load the result, and compare it with the original on a probe text.
 
     A PEFT adapter is merged into its base model.
     """
@@ -27,7 +27,7 @@ class ExportConfig(Config):
     format: Literal["auto", "hf", "gguf"] = "auto"
     """A Hugging Face folder, or a GGUF file for llama.cpp; auto: GGUF if --out ends in .gguf."""
     dtype: Literal["keep", "float32", "bfloat16", "float16", "q8_0"] = "keep"
-    """Number type of the weights; q8_0 (8.5 bits per weight) is only for GGUF."""
+    """Data type of the weights; q8_0 (8.5 bits per weight) is only for GGUF."""
     max_shard_size: float = 5.0
     """Maximum size of a weight file, in gigabytes; larger models are split into several."""
     tolerance: Annotated[float, automatic("as much as rounding explains")] = 0.0
@@ -47,7 +47,7 @@ class ExportConfig(Config):
         if not self.max_shard_size > 0:
             raise UserError(f"max_shard_size={self.max_shard_size:g} must be greater than 0 gigabytes")
         if self.tolerance < 0:
-            raise UserError(f"tolerance={self.tolerance:g} must not be negative; 0 sets it by the number type")
+            raise UserError(f"tolerance={self.tolerance:g} must not be negative; 0 sets it by the data type")
         return self
 
     @property

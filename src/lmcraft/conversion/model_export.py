@@ -1,4 +1,4 @@
-"""Writes a model in another number type or format, and checks that the result computes the same."""
+"""Writes a model in another data type or format, and checks that the result computes the same."""
 
 import shutil
 from pathlib import Path

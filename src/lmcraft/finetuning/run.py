@@ -169,7 +169,7 @@ class FinetuneRun:
         return model
 
     def load_starting_model(self, machine: Machine) -> Transformer:
-        """The model before fine-tuning, frozen, in the number type of the run's activations."""
+        """The model before fine-tuning, frozen, in the data type of the run's activations."""
         model = build_model(self.source.checkpoint, dtype=machine.dtype, device=machine.device).requires_grad_(False)
         model.use_attention(self.config.attention)
         return model

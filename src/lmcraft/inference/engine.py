@@ -36,7 +36,7 @@ class Engine:
 
     Args:
         model: in `eval` mode.
-        weights: the number type of the native tier's matrices; None: the nearest to the model's own.
+        weights: the data type of the native tier's matrices; None: the nearest to the model's own.
         tier: "native" is compiled C++, or an error; "eager" is plain PyTorch; "auto" is native if the model is supported.
         cache_tokens: capacity for keys and values, in tokens; 0: 32,768 tokens or 4 GiB, at least one context.
         max_num_seqs: maximum number of requests that run concurrently.

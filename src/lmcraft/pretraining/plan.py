@@ -23,7 +23,7 @@ class Plan:
     flops: float
     tokens_per_second: float
     computing: str
-    """Number type and device of the measurement; empty: the speed follows from `tflops`."""
+    """Data type and device of the measurement; empty: the speed follows from `tflops`."""
     share_of_peak: float | None
     """The speed relative to a large matrix product on this machine, if that was measured."""
     memory: dict[str, int]
