@@ -11,7 +11,7 @@ from lmcraft.finetuning.config import FinetuneOptimizerConfig
 from lmcraft.training.checkpoint import Progress
 from lmcraft.training.config import ScheduleConfig
 from lmcraft.training.loop import Trainer
-from lmcraft.training.metrics import read_jsonl
+from lmcraft.training.run_log import read_jsonl
 
 parser = argparse.ArgumentParser()
 parser.add_argument("model")

@@ -74,7 +74,7 @@ def ours(text_file: str, recipe: Path, target: float, length: dict[str, int]) ->
     from dataclasses import replace
 
     from lmcraft import PrepareConfig, PretrainConfig, prepare, pretrain
-    from lmcraft.training.metrics import read_jsonl
+    from lmcraft.training.run_log import read_jsonl
 
     if not recipe.exists():
         print(f"{recipe.name}: does not exist")

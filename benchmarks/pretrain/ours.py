@@ -35,10 +35,10 @@ def write_random_dataset(path: Path, task: Task) -> Path:
 
 def hook_training_loop(clock: Clock, steps: int) -> None:
     """Hook the clock into lmcraft's training loop: a step ends when its row of metrics is written."""
-    from lmcraft.training.metrics import Metrics
     from lmcraft.training.optimizer import Optimizer
+    from lmcraft.training.run_log import RunLog
 
-    optimizer_step, log = Optimizer.step, Metrics.log
+    optimizer_step, log = Optimizer.step, RunLog.log
 
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
         clock.start_optimizer()
@@ -53,7 +53,7 @@ def hook_training_loop(clock: Clock, steps: int) -> None:
             if len(clock.steps) == steps:
                 raise StopMeasuringError
 
-    Optimizer.step, Metrics.log = step, log_and_end_step  # type: ignore[method-assign]
+    Optimizer.step, RunLog.log = step, log_and_end_step  # type: ignore[method-assign]
 
 
 def run(task: Task, *, compile: bool) -> None:

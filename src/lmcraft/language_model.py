@@ -11,11 +11,11 @@ import torch
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json
 from lmcraft.inference.continuation import Token
-from lmcraft.inference.eager import generate
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GENERATION_CONFIG_FILE, GenerationConfig, generation_config_json
 from lmcraft.inference.grammar import structured_output
 from lmcraft.inference.native.weight_packing import Weights
+from lmcraft.inference.plain_generation import generate
 from lmcraft.inference.prompt import encode_prompt
 from lmcraft.inference.request import Request
 from lmcraft.inference.runner import Tier

@@ -12,10 +12,10 @@ from lmcraft.cli import main
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json
 from lmcraft.inference.block_pool import BlockPool
-from lmcraft.inference.eager import generate
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.native.decoder import DecodeRow, NativeDecoder
+from lmcraft.inference.plain_generation import generate
 from lmcraft.inference.request import Request
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.adapter import Adapter, read_adapter, save_adapter

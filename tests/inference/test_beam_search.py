@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from lmcraft.inference.eager import generate
 from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.plain_generation import generate
 from tests.inference.helpers import FAMILIES, in_transformers
 from tests.tiny import tiny_model
 

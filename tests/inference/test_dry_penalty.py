@@ -19,9 +19,9 @@ from lmcraft.inference.dry_penalty import (
     repetitions,
     z_function,
 )
-from lmcraft.inference.eager import generate
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.plain_generation import generate
 from lmcraft.inference.request import Request
 from lmcraft.inference.sampler import Sampler
 from lmcraft.inference.speculation.speculator import Speculator

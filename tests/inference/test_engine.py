@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lmcraft.errors import UserError
-from lmcraft.inference.eager import generate
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.plain_generation import generate
 from lmcraft.inference.request import Request, SequenceState
 from tests.inference.helpers import TIERS, network, prompt, request_of, run, texts
 from tests.tiny import tiny_model

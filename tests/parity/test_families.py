@@ -8,8 +8,8 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json
-from lmcraft.inference.eager import generate
 from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.plain_generation import generate
 from lmcraft.model.families import FAMILIES, family_for, family_of
 from lmcraft.model.storage import load_model, save_model
 from tests.tiny import tiny_config, tiny_model

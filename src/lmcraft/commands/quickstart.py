@@ -15,7 +15,7 @@ from lmcraft.folder import DatasetFolder, ModelFolder, remove_path
 from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.reports.chart import sparkline
 from lmcraft.terminal import refuse_existing
-from lmcraft.training.metrics import read_jsonl
+from lmcraft.training.run_log import read_jsonl
 
 CODE_PROMPT = "def read_json(path):\n"
 

@@ -17,7 +17,7 @@ next_token_logits    the result of a step
 block_pool           memory for keys and values, shared by all requests
 paged_cache          one request's part of the pool, as attention reads it
 thread_tuner         how many threads a step uses
-eager                generation without an engine: samples in one batch, or beam search
+plain_generation     generation without an engine: samples in one batch, or beam search
 beam_search          the search itself
 sequence_batch       sequences that share a prompt
 kv_cache             their keys and values

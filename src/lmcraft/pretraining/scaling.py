@@ -19,7 +19,7 @@ from lmcraft.pretraining.scaling_law import Point
 from lmcraft.terminal import PrintLine, format_duration
 from lmcraft.training import depth_rule
 from lmcraft.training.checkpoint import Checkpoints
-from lmcraft.training.metrics import read_jsonl
+from lmcraft.training.run_log import read_jsonl
 
 CHECKPOINTS_PER_RUN = 10  # unless `save_every` is given
 MAX_EPOCHS = 4  # up to this many, repeated text teaches nearly as much as new text (arXiv 2305.16264)

@@ -13,7 +13,7 @@ from lmcraft.folder import ModelFolder, write_text
 from lmcraft.reports.chart import Series, line_chart
 from lmcraft.reports.finetuning import finetuning_section
 from lmcraft.reports.table import key_value_rows
-from lmcraft.training.metrics import read_jsonl
+from lmcraft.training.run_log import read_jsonl
 
 if TYPE_CHECKING:
     from lmcraft.training.range_test import RangeTest

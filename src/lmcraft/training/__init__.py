@@ -14,7 +14,7 @@
 | `memory`, `micro_batch` | the memory of a step, and the rows that fit into it |
 | `processes`, `sharding` | the processes of a distributed run; tensor parallelism and FSDP |
 | `checkpoint` | checkpoints without pickles, written in the background |
-| `metrics`, `display` | metrics.jsonl, samples.jsonl and TensorBoard; the progress bar |
+| `run_log`, `display` | metrics.jsonl, samples.jsonl and TensorBoard; the progress bar |
 | `range_test` | the learning-rate range test |
 | `signals` | stopping on SIGINT and SIGTERM |
 | `environment` | environment variables and malloc settings, set before torch starts |

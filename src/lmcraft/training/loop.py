@@ -25,10 +25,10 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.training.checkpoint import Checkpoints, Progress
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.display import Display
-from lmcraft.training.metrics import Metrics, NoMetrics
 from lmcraft.training.objective import Objective, TensorBatch
 from lmcraft.training.optimizer import Group, Optimizer
 from lmcraft.training.processes import Processes
+from lmcraft.training.run_log import NullRunLog, RunLog
 from lmcraft.training.schedule import check_schedule, learning_rate_factor
 from lmcraft.training.sharding import shard, unsharded_copy
 from lmcraft.training.signals import StopRequest, stop_on_signals
@@ -105,21 +105,21 @@ class Trainer:
             self.checkpoints.wait()
         main = self.processes.is_main
         events = self.folder.run / "tensorboard" if self.config.tensorboard else None
-        metrics = Metrics(self.folder.metrics, self.folder.samples, step=start, tensorboard=events) if main else NoMetrics()
+        run_log = RunLog(self.folder.metrics, self.folder.samples, step=start, tensorboard=events) if main else NullRunLog()
         try:
             with stop_on_signals() as stop, Display(max_steps=last, step=start, quiet=not main) as display:
-                self._finish_interrupted_validation(metrics, display, stop)
+                self._finish_interrupted_validation(run_log, display, stop)
                 while self.progress.step < last:
-                    self._step(metrics, display)
-                    self._after_step(metrics, display, stop)
+                    self._step(run_log, display)
+                    self._after_step(run_log, display, stop)
         finally:
-            metrics.close()
+            run_log.close()
         self.checkpoints.wait()
         if main:
             self.checkpoints.copy_model(self.progress.best_step, self.folder.path)
         return self.progress
 
-    def _step(self, metrics: Metrics | NoMetrics, display: Display) -> None:
+    def _step(self, run_log: RunLog | NullRunLog, display: Display) -> None:
         begin = time.perf_counter()
         p, config = self.progress, self.config
         factor = learning_rate_factor(config.schedule, p.step, config.max_steps)
@@ -134,7 +134,7 @@ class Trainer:
         if self.all_trained:  # with frozen weights, the operations saved depend on which weights are frozen
             share = speed * self.model.flops_per_token(self.training.sequence_length) / self.machine.peak_flops
             share_of_peak, status = {"share_of_peak": share}, f"{status}  {share:.0%} of peak"
-        metrics.log(
+        run_log.log(
             p.step,
             loss=loss,
             learning_rate=factor * config.optimizer.learning_rate,
@@ -222,15 +222,15 @@ class Trainer:
         """The number of the signal that any process has received; 0: none."""
         return int(self.processes.maximum(stop.signal_number if stop else 0))
 
-    def _after_step(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> None:
+    def _after_step(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
         p, config = self.progress, self.config
         done = p.step == config.max_steps
         better = False
         if (p.step % config.eval_every == 0 or done) and not self._stop_signal(stop):
-            better = self._validate_and_log(metrics, display, stop)
+            better = self._validate_and_log(run_log, display, stop)
         if self.generate_sample and (p.step % config.sample_every == 0 or done) and not self._stop_signal(stop):
             text = self.sample()
-            metrics.sample(p.step, text)
+            run_log.sample(p.step, text)
             display.print_line(f"--- sample at step {p.step} ---\n{text}\n---")
         signal_number = self._stop_signal(stop)
         if better or done or signal_number or p.step % config.save_every == 0:
@@ -243,14 +243,14 @@ class Trainer:
                 signal_number,
             )
 
-    def _finish_interrupted_validation(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> None:
+    def _finish_interrupted_validation(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
         """Run the validation that a signal interrupted, so that a resumed run has the same best step."""
         p = self.progress
         due = 0 < p.step < self.config.max_steps and p.step % self.config.eval_every == 0
-        if due and p.measured_step < p.step and self._validate_and_log(metrics, display, stop):
+        if due and p.measured_step < p.step and self._validate_and_log(run_log, display, stop):
             self.save()
 
-    def _validate_and_log(self, metrics: Metrics | NoMetrics, display: Display, stop: StopRequest) -> bool:
+    def _validate_and_log(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> bool:
         p = self.progress
         loss = self.validate(stop)
         if math.isnan(loss) and self._stop_signal(stop):
@@ -259,7 +259,7 @@ class Trainer:
             raise self._not_finite_error("validation loss", p.step)
         p.measured_step = p.step
         bits = {"bits_per_byte": loss / math.log(2) / self.bytes_per_token} if self.bytes_per_token else {}
-        metrics.log(p.step, validation_loss=loss, seconds=p.seconds, **bits)
+        run_log.log(p.step, validation_loss=loss, seconds=p.seconds, **bits)
         suffix = "".join(f"  {value:.3f} bits per byte" for value in bits.values())
         display.print_line(f"step {p.step}: validation loss {loss:.4f}{suffix}")
         if loss >= p.best_loss:

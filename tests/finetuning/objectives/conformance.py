@@ -22,8 +22,8 @@ from lmcraft.machine import choose_machine
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import open_model
 from lmcraft.training.loop import Trainer, to_device
-from lmcraft.training.metrics import read_jsonl
 from lmcraft.training.processes import Processes
+from lmcraft.training.run_log import read_jsonl
 from tests.finetuning.chat import chat_folder, chat_tokenizer, message
 
 COLORS = ("red", "green", "blue", "white")

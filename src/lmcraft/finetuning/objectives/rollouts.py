@@ -14,8 +14,8 @@ from torch import Tensor
 from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.examples import Conversation
-from lmcraft.inference.eager import generate
 from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.plain_generation import generate
 from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training.objective import TensorBatch

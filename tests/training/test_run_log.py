@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.training.metrics import Metrics, NoMetrics, read_jsonl
+from lmcraft.training.run_log import NullRunLog, RunLog, read_jsonl
 
 
-def open_metrics(folder: Path, step: int = 0) -> Metrics:
-    return Metrics(folder / "metrics.jsonl", folder / "samples.jsonl", step=step, tensorboard=None)
+def open_metrics(folder: Path, step: int = 0) -> RunLog:
+    return RunLog(folder / "metrics.jsonl", folder / "samples.jsonl", step=step, tensorboard=None)
 
 
 def test_rows_are_written_immediately(tmp_path: Path) -> None:
@@ -46,11 +46,11 @@ def test_a_row_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
 def test_tensorboard_that_is_not_installed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match=r"pip install 'lmcraft\[tensorboard\]'"):
-        Metrics(tmp_path / "metrics.jsonl", tmp_path / "samples.jsonl", step=0, tensorboard=tmp_path / "events")
+        RunLog(tmp_path / "metrics.jsonl", tmp_path / "samples.jsonl", step=0, tensorboard=tmp_path / "events")
 
 
 def test_other_processes_write_nothing(tmp_path: Path) -> None:
-    metrics = NoMetrics()
+    metrics = NullRunLog()
     metrics.log(1, loss=1.0)
     metrics.sample(1, "text")
     metrics.close()

@@ -6,9 +6,9 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.inference.continuation import Token
-from lmcraft.inference.eager import generate
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.kv_cache import KVCache
+from lmcraft.inference.plain_generation import generate
 from lmcraft.inference.sequence_batch import SequenceBatch
 from tests.inference.helpers import FAMILIES, in_transformers, language_model, tokenizer
 from tests.tiny import tiny_model

@@ -20,7 +20,7 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             return
 
 
-class Metrics:
+class RunLog:
     """Appends to metrics.jsonl and samples.jsonl. Rows after `step` are dropped, since a resumed run writes them again.
 
     Raises:
@@ -53,7 +53,7 @@ class Metrics:
             self._writer.close()
 
 
-class NoMetrics:
+class NullRunLog:
     """Writes nothing: for all processes of a run except the main one."""
 
     def log(self, step: int, **values: float) -> None: ...
