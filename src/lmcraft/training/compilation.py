@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.model.transformer import Transformer
+from lmcraft.terminal import format_duration
 from lmcraft.training.loop import Trainer, to_device
 
 # Compiled steps were 3 to 18% faster, and compiling took one to three minutes on a crowded machine (docs/lab-notes.md).
@@ -21,7 +22,7 @@ def choose_compile(requested: Literal["auto", "on", "off"], seconds: float, devi
     """Whether to compile a run of `seconds`, and the reason; empty if compilation was turned on or off explicitly."""
     if requested == "off":
         return False, ""
-    run = f"this run takes about {seconds / 60:.0f} minutes"
+    run = f"this run takes about {format_duration(seconds)}"
     if requested == "auto" and seconds < MIN_SECONDS_TO_COMPILE:
         return False, f"blocks are not compiled: {run}, and compiling pays off from {MIN_SECONDS_TO_COMPILE // 60} minutes"
     if reason := missing_compiler(device):
