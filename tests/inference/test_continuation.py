@@ -29,6 +29,7 @@ def test_a_stop_string_ends_the_text() -> None:
     ids = tokenizer().encode("one. two")
     tokens = append_all(Continuation(0, 99, (), TextStream(tokenizer(), (".",))), ids)
     assert "".join(token.text for token in tokens) == "one" and tokens[-1].finish_reason == "stop"
+    assert tokens[-1].stop == "." and not tokens[0].stop
 
 
 def test_nothing_may_follow_a_last_token() -> None:

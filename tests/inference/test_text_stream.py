@@ -41,5 +41,5 @@ def test_a_stop_string_inside_one_token() -> None:
 def test_the_beginning_of_a_stop_string_is_held_back() -> None:
     text = TextStream(tokenizer(), ("##END",))
     shown = "".join(text.put(token_id) for token_id in tokenizer().encode("so ##E"))
-    assert shown == "so " and not text.stopped
+    assert shown == "so " and not text.stopped_by
     assert text.end() == "##E"

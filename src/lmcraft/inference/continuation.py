@@ -24,6 +24,8 @@ class Token:
     """Set on the last token: "stop" for an end token or a stop string, "length" for a limit."""
     alternatives: tuple[tuple[int, float], ...] = ()
     """The most likely tokens at this position with their log-probabilities, as many as the request asked for."""
+    stop: str = ""
+    """The stop string that ended the continuation; set on the last token."""
 
 
 class Continuation:
@@ -47,7 +49,7 @@ class Continuation:
     ) -> Token:
         """Add the next token; `last`: nothing may follow it."""
         self._remaining -= 1
-        text = ""
+        text, stop = "", ""
         reason: FinishReason | None = None
         if token_id in self._eos_token_ids:
             reason = "stop"
@@ -57,5 +59,6 @@ class Continuation:
             reason = "stop" if last else "length"
         if self._text is not None:
             text += self._text.end() if reason else ""
-            reason = "stop" if self._text.stopped else reason
-        return Token(self.row, token_id, logprob, text, reason, alternatives)
+            stop = self._text.stopped_by
+            reason = "stop" if stop else reason
+        return Token(self.row, token_id, logprob, text, reason, alternatives, stop)

@@ -16,8 +16,8 @@ class TextStream:
         self._decoder = tokenizer.stream()
         self._stop = stop
         self._pending = ""
-        self.stopped = False
-        """Whether a stop string is complete."""
+        self.stopped_by = ""
+        """The stop string that ended the text; empty while there is none."""
 
     def put(self, token_id: int) -> str:
         """Add a token; returns the text that can be released."""
@@ -30,15 +30,16 @@ class TextStream:
         return text + pending
 
     def _release(self, piece: str) -> str:
-        if self.stopped:
+        if self.stopped_by:
             return ""
         if not self._stop:
             return piece
         text = self._pending + piece
-        matches = [(start + len(stop), start) for stop in self._stop if (start := text.find(stop)) >= 0]
+        matches = [(start + len(stop), start, stop) for stop in self._stop if (start := text.find(stop)) >= 0]
         if matches:
-            self.stopped, self._pending = True, ""
-            return text[: min(matches)[1]]
+            _, start, self.stopped_by = min(matches)
+            self._pending = ""
+            return text[:start]
         released = len(text) - max(overlap(text, stop) for stop in self._stop)
         self._pending = text[released:]
         return text[:released]
