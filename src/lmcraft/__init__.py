@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from lmcraft.errors import UserError as UserError
     from lmcraft.finetuning.config import FinetuneConfig as FinetuneConfig
     from lmcraft.finetuning.text_classifier import Classifier as Classifier
+    from lmcraft.inference.generation_config import GenerationConfig as GenerationConfig
     from lmcraft.language_model import LanguageModel as LanguageModel
     from lmcraft.language_model import load as load
     from lmcraft.model.config import TransformerConfig as TransformerConfig
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 # The public names other than the commands and their configurations, and the modules that define them.
 OTHER_NAMES = {
     "Classifier": "finetuning.text_classifier",
+    "GenerationConfig": "inference.generation_config",
     "LanguageModel": "language_model",
     "LmcraftError": "errors",
     "Tokenizer": "tokenizer.tokenizer",

@@ -4,12 +4,14 @@ A command's configuration derives from `Config` and is decorated with `command_c
 help text on the command line. cyclopts parses, converts and reports errors, for flags and files alike.
 """
 
+import os
 import tomllib
 from collections.abc import Sequence
-from dataclasses import Field, fields, is_dataclass
-from functools import partial
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import cyclopts
 import tomli_w
@@ -30,6 +32,7 @@ def command_config(cls: type[C]) -> type[C]:
     ordered = sorted(all_fields.items(), key=lambda item: item[1].kw_only is True)
     all_fields.clear()
     all_fields.update(ordered)
+    cls.__repr__ = Config.__repr__  # type: ignore[method-assign]  # in place of the one that `@dataclass` wrote
     return cyclopts.Parameter(name="*")(cls)
 
 
@@ -42,7 +45,20 @@ BY_DEPTH = automatic("set by --depth")
 
 
 class Config:
-    """Base class of the commands' configurations."""
+    """Base class of the commands' configurations.
+
+    Python callers may write a path as a string, a tuple as a list, and a tuple of one text or path without the tuple.
+
+    Raises:
+        UserError: a value does not have the type of its field; the message names both.
+    """
+
+    def __post_init__(self) -> None:
+        for name, value in _converted_fields(self).items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return format_changes(self)
 
     def resolved(self: C) -> C:
         """A copy with every automatic value filled in, ready to run.
@@ -72,6 +88,87 @@ class Config:
         app.default(read)
         result: C = parse(app, [])()
         return result
+
+
+_MISMATCH = object()
+
+
+def _converted_fields(config: Any, prefix: str = "") -> dict[str, Any]:
+    """The fields of a dataclass whose values had to be converted to their types, those of nested dataclasses included."""
+    converted = {}
+    for name, hint in _field_types(config.__class__).items():
+        value = getattr(config, name)
+        result: Any = _convert(hint, value)
+        if result is _MISMATCH:
+            raise UserError(f"{prefix}{name}={value!r} is not {_describe(hint)}")
+        if is_dataclass(value) and (changes := _converted_fields(value, f"{prefix}{name}.")):
+            result = replace(result, **changes)
+        if result is not value:
+            converted[name] = result
+    return converted
+
+
+@cache
+def _field_types(cls: Any) -> dict[str, Any]:
+    hints = get_type_hints(cls)
+    return {f.name: hints[f.name] for f in fields(cls)}
+
+
+def format_changes(config: Any) -> str:
+    """A dataclass with the fields that differ from their defaults."""
+    changes = []
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if value != (f.default if f.default_factory is MISSING else f.default_factory()):
+            text = str(value) if isinstance(value, Path) else value
+            changes.append(f"{f.name}={format_changes(value) if is_dataclass(value) else repr(text)}")
+    return f"{type(config).__name__}({', '.join(changes)})"
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    """`value` as an instance of `hint`, or `_MISMATCH`. The same object is returned if nothing has to change."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return next((v for option in arguments if (v := _convert(option, value)) is not _MISMATCH), _MISMATCH)
+    if origin is Literal:
+        return value if value in arguments else _MISMATCH
+    if origin is tuple and arguments[-1] is ...:
+        items = (value,) if isinstance(value, str | os.PathLike) else value
+        if not isinstance(items, list | tuple):
+            return _MISMATCH
+        converted = tuple(_convert(arguments[0], item) for item in items)
+        return value if converted == value else _MISMATCH if _MISMATCH in converted else converted
+    if isinstance(origin, type):
+        return value if isinstance(value, origin) else _MISMATCH
+    if hint is Path and isinstance(value, str | os.PathLike):
+        return value if isinstance(value, Path) else Path(value)
+    if hint is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, bool) and hint is not bool:
+        return _MISMATCH
+    if hint is float and isinstance(value, int):
+        return float(value)
+    return value if not isinstance(hint, type) or isinstance(value, hint) else _MISMATCH
+
+
+def _describe(hint: Any) -> str:
+    """A type in words, for an error."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(_describe(option) for option in arguments)
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, arguments))}"
+    if origin is tuple:
+        return f"a list whose items are {_describe(arguments[0])}"
+    names = {
+        int: "a whole number",
+        float: "a number",
+        bool: "True or False",
+        str: "a string",
+        Path: "a path",
+        NoneType: "None",
+    }
+    return names.get(hint, f"a {getattr(origin or hint, '__name__', hint)}")
 
 
 def parse(app: cyclopts.App, tokens: Sequence[str]) -> "partial[Any]":

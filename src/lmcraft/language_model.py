@@ -1,7 +1,6 @@
 """A model together with its tokenizer and generation settings: the object that scripts, commands and the server use."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,24 +13,29 @@ from lmcraft.inference.continuation import Token
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GENERATION_CONFIG_FILE, GenerationConfig, generation_config_json
 from lmcraft.inference.grammar import structured_output
+from lmcraft.inference.native.decoder import find_modification
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.plain_generation import generate
 from lmcraft.inference.prompt import encode_prompt
 from lmcraft.inference.request import Request
 from lmcraft.inference.runner import Tier
+from lmcraft.inference.sampler import LogitsProcessor
 from lmcraft.model.adapter import Adapter
 from lmcraft.model.lora_linear import select_adapter, with_adapter
 from lmcraft.model.storage import MAX_SHARD_BYTES, build_model, save_model, weight_files
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource, open_adapter, open_model
+from lmcraft.terminal import format_count
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
 class LanguageModel:
     """A `Transformer` in `eval` mode, its tokenizer, and its default generation settings.
 
-    The methods that generate take the fields of `GenerationConfig` by name, and `adapter`, the name of an adapter that the
-    model was loaded with.
+    The methods that generate take the fields of `GenerationConfig` by name; `adapter`, the name of an adapter that the
+    model was loaded with; and `logits_processor`, functions that change the logits before a token is drawn, as in
+    transformers. The network is a torch module whose layers can be replaced, and `use_attention` replaces the attention
+    (docs/generation.md); a changed network decodes in PyTorch.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class LanguageModel:
         self._tier: Tier = tier
         self._weights = weights
         self._draft = draft
+        self._engine: Engine | None = None
 
     @classmethod
     def load(
@@ -138,14 +143,25 @@ class LanguageModel:
             adapters=adapters,
         )
 
-    @cached_property
+    def __repr__(self) -> str:
+        config = self.transformer.config
+        size = format_count(self.transformer.num_parameters())
+        return (
+            f"LanguageModel({config.family or 'lmcraft'}, {size} parameters, {config.num_hidden_layers} layers, "
+            f"vocabulary {config.vocab_size:,}, context {config.max_position_embeddings:,}, "
+            f"{str(self.transformer.compute_dtype).removeprefix('torch.')} on {self.transformer.device})"
+        )
+
+    @property
     def engine(self) -> Engine:
         """The engine that decodes this model, for many concurrent requests; built on first use.
 
         Raises:
             UserError: the native tier is required and does not support the model.
         """
-        return self.new_engine()
+        if self._engine is None or (self._engine.tier == "native" and find_modification(self.transformer)):
+            self._engine = self.new_engine()
+        return self._engine
 
     def new_engine(self, **settings: Any) -> Engine:
         """Another engine for this model.
@@ -194,13 +210,20 @@ class LanguageModel:
         }
 
     def generate(
-        self, input_ids: Sequence[int] | Sequence[Sequence[int]], *, adapter: str = "", **settings: Any
+        self,
+        input_ids: Sequence[int] | Sequence[Sequence[int]],
+        *,
+        adapter: str = "",
+        logits_processor: LogitsProcessor | Sequence[LogitsProcessor] = (),
+        **settings: Any,
     ) -> list[list[int]]:
         """Continue token ids, as transformers' `generate` does.
 
         Args:
             input_ids: one prompt, or several of any lengths.
             adapter: name of an adapter that the model was loaded with; empty: none.
+            logits_processor: one function or several, called in order after the penalties with the tokens so far, (B, T),
+                and the logits, (B, V); they return new logits. transformers' `LogitsProcessor` objects work.
             settings: fields of `GenerationConfig`.
 
         Returns:
@@ -212,11 +235,14 @@ class LanguageModel:
             UserError: a setting is unknown or invalid, a prompt is empty or too long, there is no such adapter.
         """
         config = self.generation_config.updated(settings)
+        processors = _as_tuple(logits_processor)
         prompts: Any = input_ids if input_ids and isinstance(input_ids[0], Sequence) else [input_ids]
         tokenizer = self.tokenizer if config.needs_tokenizer else None  # detokenizing takes time
         if self._uses_engine(config):
             requests = [
-                self.engine.submit(r) for prompt in prompts for r in self._requests(prompt, config, tokenizer, adapter)
+                self.engine.submit(request)
+                for prompt in prompts
+                for request in self._requests(prompt, config, tokenizer, adapter, processors)
             ]
             while not all(request.finished for request in requests):
                 self.engine.step()
@@ -227,28 +253,44 @@ class LanguageModel:
         rows = []
         for prompt in prompts:
             prompt_rows = [list(prompt) for _ in range(config.num_return_sequences)]
-            for token in self._generate_eagerly(prompt, config, tokenizer, adapter):
+            for token in self._generate_eagerly(prompt, config, tokenizer, adapter, processors):
                 prompt_rows[token.row].append(token.id)
             rows += prompt_rows
         return rows
 
-    def tokens(self, prompt: str | Sequence[int], *, adapter: str = "", **settings: Any) -> Iterator[Token]:
+    def tokens(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        adapter: str = "",
+        logits_processor: LogitsProcessor | Sequence[LogitsProcessor] = (),
+        **settings: Any,
+    ) -> Iterator[Token]:
         """The tokens of the continuation as they are generated, with text, log-probability and finish reason.
+
+        Arguments are those of `generate`; `prompt` may be text.
 
         Raises:
             UserError: as in `generate`.
         """
         config = self.generation_config.updated(settings)
+        processors = _as_tuple(logits_processor)
         prompt_ids = encode_prompt(self.tokenizer, prompt) if isinstance(prompt, str) else prompt
         if self._uses_engine(config):
-            return self.engine.stream(self._requests(prompt_ids, config, self.tokenizer, adapter))
-        return self._generate_eagerly(prompt_ids, config, self.tokenizer, adapter)
+            return self.engine.stream(self._requests(prompt_ids, config, self.tokenizer, adapter, processors))
+        return self._generate_eagerly(prompt_ids, config, self.tokenizer, adapter, processors)
 
     def _generate_eagerly(
-        self, prompt_ids: Sequence[int], config: GenerationConfig, tokenizer: Tokenizer | None, adapter: str
+        self,
+        prompt_ids: Sequence[int],
+        config: GenerationConfig,
+        tokenizer: Tokenizer | None,
+        adapter: str,
+        processors: tuple[LogitsProcessor, ...],
     ) -> Iterator[Token]:
         model = select_adapter({**self.adapters, "": self.transformer}, adapter)
-        return generate(model, prompt_ids, config, eos_token_ids=self.eos_token_ids, tokenizer=tokenizer)
+        ends = self.eos_token_ids
+        return generate(model, prompt_ids, config, eos_token_ids=ends, tokenizer=tokenizer, logits_processor=processors)
 
     def _uses_engine(self, config: GenerationConfig) -> bool:
         """The engine does structured output and native decoding; otherwise all samples run in one PyTorch batch."""
@@ -257,11 +299,23 @@ class LanguageModel:
         return bool(structured_output(config)[0]) or (self._tier != "eager" and self.engine.tier == "native")
 
     def _requests(
-        self, prompt_ids: Sequence[int], config: GenerationConfig, tokenizer: Tokenizer | None, adapter: str
+        self,
+        prompt_ids: Sequence[int],
+        config: GenerationConfig,
+        tokenizer: Tokenizer | None,
+        adapter: str,
+        processors: tuple[LogitsProcessor, ...],
     ) -> list[Request]:
-        ends, ids = frozenset(self.eos_token_ids), tuple(prompt_ids)
         return [
-            Request(prompt_ids=ids, config=config, eos_token_ids=ends, tokenizer=tokenizer, row=row, adapter=adapter)
+            Request(
+                prompt_ids=tuple(prompt_ids),
+                config=config,
+                eos_token_ids=frozenset(self.eos_token_ids),
+                tokenizer=tokenizer,
+                row=row,
+                adapter=adapter,
+                logits_processor=processors,
+            )
             for row in range(config.num_return_sequences)
         ]
 
@@ -283,6 +337,11 @@ class LanguageModel:
             UserError: as in `stream`.
         """
         return "".join(self.stream(prompt, **settings))
+
+
+def _as_tuple(processors: LogitsProcessor | Sequence[LogitsProcessor]) -> tuple[LogitsProcessor, ...]:
+    """transformers' `LogitsProcessorList` is both a list and callable; it counts as a list."""
+    return tuple(processors) if isinstance(processors, Sequence) else (processors,)
 
 
 load = LanguageModel.load

@@ -141,7 +141,9 @@ class Engine:
             context_length=self.context_length,
             tokenizer=request.tokenizer,
         )
-        sampler = Sampler(config, vocab_size=vocab_size, tokenizer=request.tokenizer)
+        sampler = Sampler(
+            config, vocab_size=vocab_size, tokenizer=request.tokenizer, logits_processor=request.logits_processor
+        )
         constraint = None
         if name := structured_output(config)[0]:
             if request.tokenizer is None:

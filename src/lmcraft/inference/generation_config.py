@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from lmcraft.config import format_changes
 from lmcraft.errors import UserError
 from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
 
@@ -15,9 +16,14 @@ GENERATION_CONFIG_FILE = "generation_config.json"
 _LOGIT_DEFAULTS = [(name, setting.default) for name, setting in SETTINGS.items() if setting.changes_logits]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class GenerationConfig(GenerationSettings):
-    """The settings of one generation. The fields and their meaning are those of `GenerationSettings`."""
+    __doc__ = "The settings of one generation.\n\nArgs:\n" + "\n".join(
+        f"    {name}: {setting.help}" for name, setting in SETTINGS.items()
+    )
+
+    def __repr__(self) -> str:
+        return format_changes(self)
 
     @property
     def greedy(self) -> bool:

@@ -13,7 +13,7 @@ from lmcraft.inference.continuation import Continuation, Token
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import structured_output
 from lmcraft.inference.prompt import check_prompt
-from lmcraft.inference.sampler import Sampler, log_probabilities
+from lmcraft.inference.sampler import LogitsProcessor, Sampler, log_probabilities
 from lmcraft.inference.sequence_batch import SequenceBatch
 from lmcraft.inference.text_stream import TextStream
 from lmcraft.model.transformer import Transformer
@@ -27,6 +27,7 @@ def generate(
     *,
     eos_token_ids: Collection[int] = (),
     tokenizer: Tokenizer | None = None,
+    logits_processor: Sequence[LogitsProcessor] = (),
 ) -> Iterator[Token]:
     """The tokens of the `num_return_sequences` continuations as they are generated, one of each in turn.
 
@@ -38,6 +39,7 @@ def generate(
         config: valid by its `check`.
         eos_token_ids: tokens that end a continuation, and are its last token.
         tokenizer: fills in `Token.text`; needed for `config.stop`.
+        logits_processor: called in order after the penalties.
 
     Raises:
         UserError: the prompt is empty, too long or outside the vocabulary; stop strings without a tokenizer; structured
@@ -50,7 +52,7 @@ def generate(
         context_length=model.config.max_position_embeddings,
         tokenizer=tokenizer,
     )
-    sampler = Sampler(config, vocab_size=model.config.vocab_size, tokenizer=tokenizer)
+    sampler = Sampler(config, vocab_size=model.config.vocab_size, tokenizer=tokenizer, logits_processor=logits_processor)
     if name := structured_output(config)[0]:
         raise UserError(f"{name} is not supported in beam search: leave it out, or set num_beams=1")
     continuations = [

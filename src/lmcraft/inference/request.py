@@ -13,7 +13,7 @@ from lmcraft.inference.block_pool import BlockTable
 from lmcraft.inference.continuation import Continuation, Token
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import GrammarConstraint
-from lmcraft.inference.sampler import Sampler
+from lmcraft.inference.sampler import LogitsProcessor, Sampler
 from lmcraft.inference.speculation.acceptance import AcceptanceRate
 from lmcraft.inference.text_stream import TextStream
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -33,6 +33,8 @@ class Request:
     """Index among the `config.num_return_sequences` continuations of the prompt."""
     adapter: str = ""
     """Name of one of the engine's adapters; empty: the base model."""
+    logits_processor: tuple[LogitsProcessor, ...] = ()
+    """Called in order after the penalties."""
     top_logprobs: int = 0
     """How many of the most likely tokens to report at each position (`Token.alternatives`)."""
     owner: str = ""
@@ -75,7 +77,7 @@ class SequenceState:
         self._continuation = Continuation(request.row, max_new_tokens, request.eos_token_ids, text)
         self.sampler = sampler
         self.constraint = constraint
-        self.takes_argmax = constraint is None and request.config.is_model_argmax
+        self.takes_argmax = constraint is None and request.config.is_model_argmax and not request.logits_processor
         """Whether each token is the model's most likely one, so that no sampler needs to run."""
         self.acceptance = AcceptanceRate()
         """Acceptance rate of the tokens proposed for it."""

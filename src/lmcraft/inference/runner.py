@@ -99,7 +99,8 @@ def build_runner(
 
 def stored_weights(model: Transformer) -> Weights:
     """The native weight type nearest to that of the model's folder."""
-    stored: QuantizedMatrix | None = model.layers[0].attention.o_proj.quantized  # type: ignore[union-attr, assignment]
+    projection = getattr(model.layers[0].attention, "o_proj", None)  # a replaced attention may lack it
+    stored: QuantizedMatrix | None = getattr(projection, "quantized", None)
     if stored is not None:
         return "int8" if stored.bits == 8 else "int4"
     return "float32" if model.compute_dtype == torch.float32 else "bfloat16"

@@ -2,13 +2,14 @@
 
 Samplers apply in this order: logit_bias, repetition_penalty, presence_penalty and frequency_penalty, dry_*, top_n_sigma,
 temperature, top_k, top_p, min_p, then a random draw. This is the order of transformers' `generate`; DRY and top_n_sigma come
-where llama.cpp has them, between the other penalties and top_k. Otherwise, llama.cpp applies temperature last, and vLLM
-applies min_p before top_k. A token that is ruled out has the logit -inf.
+where llama.cpp has them, between the other penalties and top_k. Custom logits processors come after the penalties, as in
+transformers. Otherwise, llama.cpp applies temperature last, and vLLM applies min_p before top_k. A token that is ruled out
+has the logit -inf.
 
 Shapes: B rows, V vocabulary, T tokens of a row so far, N of them generated.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +23,9 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 # its top 1024 takes 0.7 ms.
 TOP_P_CANDIDATES = 1024
 
+LogitsProcessor = Callable[[Tensor, Tensor], Tensor]
+"""Maps the tokens so far, (B, T), and the logits, (B, V), to new logits, (B, V), as transformers' `LogitsProcessor` does."""
+
 
 class Sampler:
     """Chooses the next tokens of the sequences of one request. It keeps no state of any sequence.
@@ -30,14 +34,23 @@ class Sampler:
         config: the settings to apply.
         vocab_size: of the model.
         tokenizer: of the model; needed for the DRY penalty's sequence breakers.
+        logits_processor: called in order after the penalties.
 
     Raises:
         UserError: a bias is for a token outside the vocabulary, or a tokenizer is needed and there is none.
     """
 
-    def __init__(self, config: GenerationConfig, *, vocab_size: int, tokenizer: Tokenizer | None = None) -> None:
+    def __init__(
+        self,
+        config: GenerationConfig,
+        *,
+        vocab_size: int,
+        tokenizer: Tokenizer | None = None,
+        logits_processor: Sequence[LogitsProcessor] = (),
+    ) -> None:
         check_bias(config.logit_bias, vocab_size)
         self.config = config
+        self.logits_processor = logits_processor
         self._breakers = SequenceBreakers()
         if config.uses_dry and config.dry_sequence_breakers:
             if tokenizer is None:
@@ -72,7 +85,20 @@ class Sampler:
             logits_BV = penalize_counts(logits_BV, generated_BN, config.presence_penalty, config.frequency_penalty)
         if config.uses_dry:
             logits_BV = penalize_dry(logits_BV, tokens_BT, config, self._breakers)
+        for processor in self.logits_processor:
+            logits_BV = _apply(processor, tokens_BT, logits_BV)
         return logits_BV
+
+
+def _apply(processor: LogitsProcessor, tokens_BT: Tensor, logits_BV: Tensor) -> Tensor:
+    result = processor(tokens_BT, logits_BV.clone())  # transformers' processors may change their argument
+    if not isinstance(result, Tensor) or result.shape != logits_BV.shape:
+        shape = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+        raise UserError(
+            f"logits_processor {getattr(processor, '__name__', type(processor).__name__)} returned {shape}: "
+            f"return the logits, a tensor of the shape {tuple(logits_BV.shape)}"
+        )
+    return result
 
 
 def probabilities(logits_BV: Tensor, config: GenerationConfig) -> Tensor:

@@ -6,6 +6,7 @@ a misprint.
 Shapes: B batch, T new tokens, S tokens attended to, H query heads, K key-value heads, G = H / K, D head width.
 """
 
+from collections.abc import Callable
 from math import ceil
 from typing import Literal, Protocol
 
@@ -19,6 +20,9 @@ from lmcraft.model.norm import make_rms_norm
 from lmcraft.model.rotary import rotate
 
 AttentionKind = Literal["auto", "matmul", "sdpa"]
+AttentionFunction = Callable[[Tensor, Tensor, Tensor, Tensor, float, float], Tensor]
+"""A custom attention: maps queries (B, H, T, D), keys and values (B, K, S, D), mask (B or 1, T, S), scale and dropout to
+(B, H, T, D). The mask is added to the scores: 0 where a query may attend, else -inf."""
 
 # Up to this many keys, "auto" uses plain matrix products on CPUs. Training measures both (`lmcraft.training.autotune`).
 MAX_MATMUL_KEYS = 512
@@ -43,7 +47,7 @@ class Attention(nn.Module):
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
         self.layer = layer
-        self.kind: AttentionKind = "auto"
+        self.kind: AttentionKind | AttentionFunction = "auto"
         self.num_heads, self.num_kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = config.head_dim
         self.scale = (config.query_pre_attn_scalar or config.head_dim) ** -0.5
@@ -83,7 +87,11 @@ class Attention(nn.Module):
         if cache is not None:
             k_BKSD, v_BKSD = cache.update(self.layer, k_BKSD, v_BKSD)
         dropout = self.dropout if self.training else 0.0
-        y_BHTD = attend(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout, self.kind)
+        if callable(self.kind):
+            assert mask is not None
+            y_BHTD = self.kind(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout)
+        else:
+            y_BHTD = attend(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout, self.kind)
         y_BTC: Tensor = self.o_proj(y_BHTD.transpose(1, 2).reshape(B, T, -1))
         return y_BTC
 

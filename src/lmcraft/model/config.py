@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from lmcraft.config import BY_DEPTH, automatic
+from lmcraft.config import BY_DEPTH, automatic, format_changes
 from lmcraft.errors import UserError
 
 MAX_SIZE = 2**28  # upper bound of every size, so that a product of two cannot overflow
@@ -46,7 +46,7 @@ class RopeScaling:
     """longrope: factor per wavelength, for longer sequences."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TransformerConfig:
     """The network. Sizes left at 0 are set by the depth rule (`lmcraft.training.depth_rule`) before the model is built."""
 
@@ -125,6 +125,9 @@ class TransformerConfig:
     """Dropout of the attention weights, in training."""
     residual_dropout: float = 0.0
     """Dropout of each sub-layer's output before the residual addition, in training."""
+
+    def __repr__(self) -> str:
+        return format_changes(self)
 
     def check(self) -> None:
         """Raise UserError unless a model can be built from this configuration."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lmcraft.errors import UserError
-from lmcraft.model.attention import Attention, AttentionKind, Cache, use_matmul
+from lmcraft.model.attention import Attention, AttentionFunction, AttentionKind, Cache, use_matmul
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.feedforward import make_feed_forward
 from lmcraft.model.linear import Linear
@@ -61,7 +61,7 @@ class Transformer(nn.Module):
         self.config = config
         self.compute_dtype = torch.get_default_dtype()
         self.checkpointing = False
-        self.attention_kind: AttentionKind = "auto"
+        self.attention_kind: AttentionKind | AttentionFunction = "auto"
         self.embed_tokens = _embedding(config.vocab_size, config.hidden_size)
         learned = config.position == "learned"
         self.embed_positions = _embedding(config.max_position_embeddings, config.hidden_size) if learned else None
@@ -75,8 +75,11 @@ class Transformer(nn.Module):
     def device(self) -> torch.device:
         return self.embed_tokens.weight.device
 
-    def use_attention(self, kind: AttentionKind) -> None:
-        """Choose how every layer computes attention."""
+    def use_attention(self, kind: AttentionKind | AttentionFunction) -> None:
+        """Choose how every layer computes attention: by name, or by a function of your own.
+
+        A function gets what `lmcraft.model.attention.AttentionFunction` lists, and always a mask.
+        """
         self.attention_kind = kind
         for module in self.modules():
             if isinstance(module, Attention):
@@ -192,7 +195,9 @@ class Transformer(nn.Module):
         """The attention mask, (B or 1, T, S): 0 where a query may attend, else -inf; None for plain causal attention."""
         S = past + T
         slides = 0 < window < S
-        if document_ids is None and past == 0 and not slides and not use_matmul(self.device, S, self.attention_kind):
+        kind = self.attention_kind
+        needs_mask = callable(kind) or use_matmul(self.device, S, kind)
+        if document_ids is None and past == 0 and not slides and not needs_mask:
             return None
         allowed = torch.ones(T, S, dtype=torch.bool, device=self.device).tril(past)[None]
         if slides:

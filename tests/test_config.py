@@ -1,0 +1,54 @@
+"""Configurations from Python: values are converted to their types or refused; the text form shows what was set."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lmcraft
+from lmcraft import FinetuneConfig, GenerateConfig, PrepareConfig, PretrainConfig, QuickstartConfig, UserError
+from lmcraft.training.config import OptimizerConfig
+
+
+def test_paths_may_be_strings() -> None:
+    config = PretrainConfig("datasets/mine", out="models/mine")  # type: ignore[arg-type]
+    assert (config.data, config.out) == (Path("datasets/mine"), Path("models/mine"))
+    assert QuickstartConfig(text="my.txt").text == Path("my.txt")  # type: ignore[arg-type]
+    assert GenerateConfig(Path("models/mine")).model == "models/mine"  # type: ignore[arg-type]
+
+
+def test_tuples_may_be_lists_or_a_single_value() -> None:
+    assert PrepareConfig(["a.txt"], out="d") == PrepareConfig("a.txt", out="d")  # type: ignore[arg-type]
+    assert FinetuneConfig("m", "a.jsonl").data == (Path("a.jsonl"),)  # type: ignore[arg-type]
+
+
+def test_whole_numbers_are_numbers() -> None:
+    config = PretrainConfig("d", max_time=30, optimizer=OptimizerConfig(beta1=0))  # type: ignore[arg-type]
+    assert (repr(config.max_time), repr(config.optimizer.beta1)) == ("30.0", "0.0")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": "4"}, "depth='4' is not a whole number"),
+        ({"depth": True}, "depth=True is not a whole number"),
+        ({"seed": None}, "seed=None is not a whole number"),
+        ({"out": 3}, "out=3 is not a path"),
+        ({"precision": "fp8"}, "precision='fp8' is not one of 'auto', 'bf16', 'fp32'"),
+        ({"optimizer": {"name": "adamw"}}, "optimizer={'name': 'adamw'} is not a OptimizerConfig"),
+        ({"optimizer": OptimizerConfig(name="adamww")}, "optimizer.name='adamww' is not one of 'normuon'"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_value_of_another_type_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        PretrainConfig(Path("d"), **settings)
+
+
+def test_the_text_form_shows_what_was_set() -> None:
+    config = PretrainConfig(Path("d"), max_time=30, optimizer=OptimizerConfig(momentum=0.9))
+    assert repr(config) == "PretrainConfig(data='d', optimizer=OptimizerConfig(momentum=0.9), max_time=30.0)"
+    assert repr(lmcraft.GenerationConfig(top_p=0.9)) == "GenerationConfig(top_p=0.9)"
+
+
+def test_help_explains_each_generation_setting() -> None:
+    assert "    min_p: Keep tokens at least P times as likely" in str(lmcraft.GenerationConfig.__doc__)
