@@ -16,15 +16,16 @@ HELLO = [{"role": "user", "content": "the quick brown fox"}]
 @pytest.mark.parametrize(
     ("field", "value", "status", "message"),
     [
-        ("temperature", -1, 422, "temperature=-1 is invalid"),
-        ("functions", [], 422, "'functions' is not supported; leave it out"),
-        ("messages", [], 422, "messages=[] is invalid"),
+        ("temperature", -1, 400, "temperature=-1 is invalid"),
+        ("functions", [{}], 400, "functions=[{}] is invalid: it is not supported; use tools"),
+        ("temprature", 1, 400, "'temprature' is not supported; leave it out"),
+        ("messages", [], 400, "messages=[] is invalid"),
         ("model", "../../etc", 404, "there is no model '../../etc' here"),
         ("n", 99, 400, "ask for at most 16"),
         ("max_tokens", 10_000, 400, f"context is {CONTEXT} tokens, but the prompt has"),
         ("logit_bias", {"99999": 1}, 400, "logit_bias names the token 99999"),
         ("tool_choice", "required", 400, "tool_choice needs tools"),
-        ("store", True, 422, "store=True is invalid"),
+        ("stop", 5, 400, "stop=5 is invalid: input should be a valid string, or a valid list"),
         ("repetition_penalty", 1e-44, 400, "the logits overflow"),
     ],
 )
@@ -38,12 +39,29 @@ def test_an_invalid_request_gets_a_one_line_error(
     assert message in error["message"] and "\n" not in error["message"]
 
 
-def test_a_body_that_is_not_json(server: Server) -> None:
-    for content in (b"{", b"\xff\xfe", b"[]", b'"a"'):
-        response = httpx.post(
-            server.url + "/v1/chat/completions", content=content, headers={"content-type": "application/json"}
-        )
-        assert response.status_code in (400, 422) and response.json()["error"]["message"]
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"stop": 5}, "stop"),
+        ({"stop": ["a", 5]}, "stop[1]"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}, "messages[0].content[0].text"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0]"),
+        ({"messages": [*HELLO, {"content": "x"}]}, "messages[1].role"),
+        ({"messages": None}, "messages"),
+        ({"tool_choice": {"type": "function"}}, "tool_choice.function"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": 5}}}, "response_format.json_schema.schema"),
+        ({"logit_bias": {"5": 101}}, "logit_bias.5"),
+        ({"temprature": 1}, "temprature"),
+    ],
+)
+def test_an_error_names_the_field_as_the_client_wrote_it(server: Server, body: dict[str, object], param: str) -> None:
+    response = httpx.post(server.url + "/v1/chat/completions", json={"messages": HELLO} | body)
+    error = response.json()["error"]
+    assert (response.status_code, error["type"], error["param"]) == (400, "invalid_request_error", param)
+    assert param in error["message"]
+
+
+def test_an_unknown_endpoint(server: Server) -> None:
     assert httpx.get(server.url + "/v1/nothing").json()["error"]["message"].startswith("there is no such endpoint")
 
 

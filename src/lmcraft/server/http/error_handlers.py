@@ -1,6 +1,6 @@
 """Turns every exception that a route raises into an error response in OpenAI's format."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -30,24 +30,47 @@ def _respond(error: ApiError) -> JSONResponse:
 
 
 def _handle_validation_error(_: Request, error: Any) -> JSONResponse:
-    """Report the first field that is wrong: status 400 for malformed JSON, 422 for a value."""
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        message = f"the body is not JSON ({first['ctx']['error']}); send one JSON object"
-        return _respond(ApiError(400, message, code="json"))
-    path = ".".join(str(part) for part in first["loc"][1:] if not str(part).startswith(("function-", "tagged-")))
-    return _respond(ApiError(422, _describe(first, path), code=first["type"], param=path or None))
+    """Report the field that is wrong, with status 400, under the name and index that the client wrote."""
+    errors = [(_path(item, error.body), item) for item in error.errors()]
+    # A value that fits none of several types has an error for each; the type that it nearly fits fails deepest.
+    deepest = max(len(path) for path, _ in errors)
+    path, first = next((path, item) for path, item in errors if len(path) == deepest)
+    reasons = [str(item["msg"]) for other_path, item in errors if other_path == path]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    return _respond(ApiError(400, _describe(first, field, reasons), code=_code(first["type"]), param=field or None))
 
 
-def _describe(first: Mapping[str, Any], path: str) -> str:
+def _path(item: Mapping[str, Any], body: Any) -> list[str | int]:
+    """Where an error is in the body: its location without the names of types that pydantic puts between the fields."""
+    source, *location = item["loc"]
+    missing = [location.pop()] if item["type"] == "missing" and location else []
+    if source != "body":
+        return [*location, *missing]
+    path: list[str | int] = []
+    value = body
+    for part in location:
+        if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
+            path.append(part)
+            value = value[part]
+    return path + missing
+
+
+def _code(error_type: str) -> str:
+    """OpenAI's error code for an error type of pydantic."""
+    codes = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
+    return codes.get(error_type, "invalid_type" if error_type.endswith("_type") else "invalid_value")
+
+
+def _describe(first: Mapping[str, Any], field: str, reasons: Sequence[str]) -> str:
     if first["type"] == "extra_forbidden":
-        return f"the field '{path}' is not supported; leave it out"
+        return f"the field '{field}' is not supported; leave it out"
     if first["type"] == "missing":
-        return f"the field '{path}' is missing; add it" if path else "the body is missing; send one JSON object"
+        return f"the field '{field}' is missing; add it" if field else "the body is missing; send one JSON object"
     value = repr(first.get("input"))
     quoted = value if len(value) <= MAX_VALUE_CHARS else value[:MAX_VALUE_CHARS] + "..."
-    reason = str(first["msg"]).removeprefix("Value error, ")
-    return f"{path or 'the body'}={quoted} is invalid: {reason[:1].lower()}{reason[1:]}"
+    reason = "; or ".join(dict.fromkeys(text.removeprefix("Value error, ") for text in reasons))
+    reason = reason.replace("; or Input should be ", ", or ")
+    return f"{field or 'the body'}={quoted} is invalid: {reason[:1].lower()}{reason[1:]}"
 
 
 def _handle_http_exception(_: Request, error: Any) -> JSONResponse:

@@ -165,25 +165,25 @@ MESSAGE = {"id": "1", "role": "user", "content": "x"}
 )
 def test_an_invalid_import_names_the_field_and_stores_nothing(client: TestClient, body: Any, field: str) -> None:
     answer = client.post("/api/import", json=body)
-    assert answer.status_code == 422 and field in answer.json()["error"]["message"]
+    assert answer.status_code == 400 and field in answer.json()["error"]["message"]
     assert client.get("/api/conversations").json()["data"] == []
 
 
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        ('{"title": "a\\u0000b"}', 422),
-        ('{"title": "a\\ud800b"}', 422),
-        ('{"settings": {"a": "\\ud800"}}', 422),
-        ('{"settings": {"a": NaN}}', 422),
-        ('{"settings": {"a": 1e999}}', 422),
-        ('{"settings": ' + '{"a":' * 900 + "1" + "}" * 901, 422),
+        ('{"title": "a\\u0000b"}', 400),
+        ('{"title": "a\\ud800b"}', 400),
+        ('{"settings": {"a": "\\ud800"}}', 400),
+        ('{"settings": {"a": NaN}}', 400),
+        ('{"settings": {"a": 1e999}}', 400),
+        ('{"settings": ' + '{"a":' * 900 + "1" + "}" * 901, 400),
         ('{"settings": ' + '{"a":' * 50_000 + "1" + "}" * 50_001, 400),
-        ('{"settings": {"a": "' + "x" * 70_000 + '"}}', 422),
-        ('{"title": "' + "x" * 201 + '"}', 422),
-        ('{"titel": "x"}', 422),
-        ('{"title": 5}', 422),
-        ("[]", 422),
+        ('{"settings": {"a": "' + "x" * 70_000 + '"}}', 400),
+        ('{"title": "' + "x" * 201 + '"}', 400),
+        ('{"titel": "x"}', 400),
+        ('{"title": 5}', 400),
+        ("[]", 400),
         ("{", 400),
         (b"\xff\xfe", 400),
         ('{"title": "%_\\\\\\u2028<script>", "settings": {"a": "\\u0000"}}', 201),
@@ -207,7 +207,7 @@ def test_malformed_ids_are_not_found(client: TestClient, address: str) -> None:
 
 def test_queries_are_bounded(client: TestClient) -> None:
     for query in ("limit=0", "limit=201", "before=nan", "before=x", f"search={'x' * 201}", "search=%00"):
-        assert client.get(f"/api/conversations?{query}").status_code == 422, query
+        assert client.get(f"/api/conversations?{query}").status_code == 400, query
 
 
 def test_a_server_without_a_store() -> None:

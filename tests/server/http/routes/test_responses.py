@@ -12,5 +12,5 @@ def test_responses(client: openai.OpenAI) -> None:
     assert events[-1].type in ("response.completed", "response.incomplete")
     assert events[-1].response.usage == response.usage
     assert [event.sequence_number for event in events] == list(range(len(events)))
-    with pytest.raises(openai.UnprocessableEntityError, match="previous_response_id' is not supported"):
+    with pytest.raises(openai.BadRequestError, match="previous_response_id' is not supported"):
         client.responses.create(**request, previous_response_id="resp_1")

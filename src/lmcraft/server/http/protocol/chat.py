@@ -1,11 +1,12 @@
 """The request body of `/v1/chat/completions`."""
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.base import Name, Strict, Text
+from lmcraft.server.http.protocol.base import Ignored, Name, Strict, Text, unsupported
 from lmcraft.server.http.protocol.sampling import Sampling, request_field
 
 MAX_MESSAGES = 2048
@@ -16,14 +17,30 @@ class TextPart(Strict):
 
     type: Literal["text", "input_text", "output_text"]
     text: Text
-    annotations: list[Any] | None = Field(default=None, max_length=0)
+    annotations: Ignored = None
+    logprobs: Ignored = None
+
+
+class RefusalPart(Strict):
+    """A part of an answer in which a model refused."""
+
+    type: Literal["refusal"]
+    refusal: Text
+
+    @property
+    def text(self) -> str:
+        return self.refusal
+
+
+Part = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
 
 
 class FunctionCall(Strict):
     """A function's name and its arguments as JSON text."""
 
     name: Name
-    arguments: Text
+    arguments: Annotated[Text, BeforeValidator(lambda value: json.dumps(value) if isinstance(value, dict) else value)] = ""
+    parsed_arguments: Ignored = None
 
 
 class ToolCall(Strict):
@@ -32,23 +49,28 @@ class ToolCall(Strict):
     id: Name
     type: Literal["function"] = "function"
     function: FunctionCall
+    index: Ignored = None
 
 
 class Message(Strict):
-    """One message of a conversation."""
+    """One message of a conversation, also as `message.model_dump()` of OpenAI's client writes it."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[TextPart] | None = None
+    content: Text | list[Part] | None = None
     name: Name | None = None
     tool_calls: list[ToolCall] | None = Field(default=None, max_length=128)
     tool_call_id: Name | None = None
-    refusal: None = None
+    refusal: Text | None = None
+    annotations: Ignored = None
+    parsed: Ignored = None
+    audio: Annotated[Any, unsupported("send its transcript as content")] = None
+    function_call: Annotated[Any, unsupported("send it in tool_calls")] = None
 
     def text(self) -> str:
-        """The content as one text."""
+        """The content as one text; of a refusal, its text."""
         if isinstance(self.content, list):
             return "".join(part.text for part in self.content)
-        return self.content or ""
+        return self.content or self.refusal or ""
 
 
 class Function(Strict):
@@ -109,8 +131,12 @@ class ChatRequest(Sampling, ChatInput):
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
-    store: Literal[False] | None = None
-    service_tier: Literal["auto", "default"] | None = None
+    modalities: list[Literal["text"]] | None = None
+    store: Ignored = None
+    prediction: Ignored = None
+    verbosity: Ignored = None
+    functions: Annotated[Any, unsupported("use tools")] = None
+    function_call: Annotated[Any, unsupported("use tool_choice")] = None
 
     @property
     def max_new_tokens(self) -> int:

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from lmcraft.server.conversations import validation
+from lmcraft.server.http.protocol.base import Strict
 
 Title = Annotated[str, Field(max_length=validation.MAX_TITLE_CHARS)]
 Name = Annotated[str, Field(max_length=validation.MAX_NAME_CHARS)]
@@ -16,10 +17,8 @@ Rating = Literal[1, -1, 0]
 Role = Literal["user", "assistant"]
 
 
-class Body(BaseModel):
-    """A body whose unknown fields are errors; null means the same as leaving a field out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+class Body(Strict):
+    """The body of a conversation endpoint."""
 
     def set_fields(self) -> dict[str, Any]:
         """The fields that are not null."""
@@ -85,7 +84,7 @@ class ExportFile(Body):
     format: Literal["lmcraft-conversations"]
     version: Literal[1]
     conversations: Annotated[list[ImportedConversation], Field(max_length=validation.MAX_CONVERSATIONS)]
-    preferences: Annotated[list[ImportedPreference], Field(max_length=validation.MAX_CONVERSATIONS)] = []
+    preferences: list[ImportedPreference] = Field(default=[], max_length=validation.MAX_CONVERSATIONS)
 
 
 class ChatMessage(Body):

@@ -13,7 +13,7 @@ from lmcraft.server.http.protocol.chat import (
     Message,
     NamedFunction,
     NamedTool,
-    TextPart,
+    Part,
     Tool,
     ToolCall,
 )
@@ -32,7 +32,7 @@ class InputMessage(_Item):
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[TextPart]
+    content: Text | list[Part]
 
 
 class InputCall(_Item):

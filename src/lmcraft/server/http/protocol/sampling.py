@@ -12,13 +12,14 @@ from pydantic import Field, create_model
 from lmcraft.inference.generation_settings import SETTINGS
 from lmcraft.inference.setting import Setting
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.base import Name, StopText, Strict, Text
+from lmcraft.server.http.protocol.base import Generating, Ignored, Name, StopText, Strict, Text
 
 
 class StreamOptions(Strict):
     """OpenAI's `stream_options`."""
 
     include_usage: bool = False
+    include_obfuscation: Ignored = None
 
 
 class JsonSchema(Strict):
@@ -78,12 +79,12 @@ SAMPLING_SETTINGS = [
 
 if TYPE_CHECKING:
 
-    class _SamplingFields(Strict):
+    class _SamplingFields(Generating):
         pass
 else:
     _SamplingFields = create_model(
         "_SamplingFields",
-        __base__=Strict,
+        __base__=Generating,
         **{setting.name: (_optional_field(setting), None) for setting in SAMPLING_SETTINGS},
     )
 

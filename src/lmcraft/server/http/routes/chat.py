@@ -9,13 +9,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lmcraft.inference.continuation import Token
+from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import EventStreamResponse, chat_logprob, response_fields, sse_event
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import build_chat
 from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
 from lmcraft.server.http.tool_calls import Call, ToolParser
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/v1/chat/completions")

@@ -11,13 +11,14 @@ from starlette.concurrency import run_in_threadpool
 from lmcraft.inference.scoring import score_answers
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.errors import ApiError
+from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import response_fields
 from lmcraft.server.http.protocol.chat import ChatInput, Message
 from lmcraft.server.http.protocol.classify import ClassifyRequest
 from lmcraft.server.http.request_builder import check_context, encode_conversation, encode_prompt
 from lmcraft.server.http.state import call_engine, server_state
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 Probabilities = dict[str, float]
 """By label."""
 

@@ -11,13 +11,14 @@ from fastapi.responses import JSONResponse
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.scoring import TokenScore, score_tokens
 from lmcraft.server.engine.registry import ServedModel
+from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import EventStreamResponse, clamp_logprob, response_fields, sse_event, token_text
 from lmcraft.server.http.protocol.completions import CompletionRequest, as_prompt_list
 from lmcraft.server.http.request_builder import build_completion, check_context, encode_fill_in_middle, encode_prompt
 from lmcraft.server.http.state import Generation, call_engine, cancel_on_disconnect, server_state, start_generation
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/v1/completions")

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from fastapi.routing import APIRoute
 
 from lmcraft.errors import RunError, UserError
 from lmcraft.server.conversations import importer, validation
 from lmcraft.server.conversations.store import NotFoundError, Store
 from lmcraft.server.errors import ApiError
+from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.protocol.conversations import (
     ConversationChanges,
     ExportFile,
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
 
 
-class StoreRoute(APIRoute):
+class StoreRoute(JsonRoute):
     """A route that turns the store's exceptions into error responses."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -42,7 +42,7 @@ class StoreRoute(APIRoute):
             except NotFoundError as error:
                 raise ApiError(404, str(error), code="not_found") from error
             except UserError as error:
-                raise ApiError(422, str(error), code="invalid_value") from error
+                raise ApiError(400, str(error), code="invalid_value") from error
             except RunError as error:
                 raise ApiError(503, str(error), code="store_failed", headers={"Retry-After": "1"}) from error
 

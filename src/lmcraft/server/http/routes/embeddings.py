@@ -12,12 +12,13 @@ from starlette.concurrency import run_in_threadpool
 from lmcraft.inference.embedding import embed
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.errors import ApiError
+from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.protocol.completions import as_prompt_list
 from lmcraft.server.http.protocol.embeddings import EmbeddingRequest
 from lmcraft.server.http.request_builder import check_context, encode_prompt
 from lmcraft.server.http.state import call_engine, server_state
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 MIN_NORM = 1e-12
 
 

@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lmcraft.server.errors import ApiError
+from lmcraft.server.http.json_route import check_content_type, parse_json
 from lmcraft.server.http.state import cancel_on_disconnect, server_state
 from lmcraft.server.http.upstream import Upstream
 
@@ -38,13 +39,11 @@ for _path in FORWARDED_PATHS:
 
 async def _forward(request: Request, path: str) -> Response:
     """Charge the quota, wait for a slot, and send the same request to the upstream engine."""
+    check_content_type(request)
     content = await request.body()
-    try:
-        body = json.loads(content)
-    except ValueError as error:
-        raise ApiError(400, f"the body is not JSON ({error}); send one JSON object", code="json") from error
+    body = parse_json(content)
     if not isinstance(body, dict):
-        raise ApiError(422, "the body is not a JSON object; send one")
+        raise ApiError(400, "the body is not a JSON object; send one")
     upstream: Upstream = request.app.state.backend
     quotas, owner = server_state(request).quotas, request.state.owner
     charged_tokens = len(content) // BYTES_PER_TOKEN + _max_tokens(body)

@@ -5,12 +5,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from lmcraft.server.errors import ApiError
+from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import response_fields
 from lmcraft.server.http.protocol.classify import ModerationRequest
 from lmcraft.server.http.routes.classify import classify_with_head
 from lmcraft.server.http.state import server_state
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 HARMLESS_LABELS = ("safe", "none", "ok")
 MULTI_LABEL_THRESHOLD = 0.5
 

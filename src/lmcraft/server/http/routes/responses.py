@@ -7,6 +7,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import EventStreamResponse, response_fields, sse_event
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.protocol.responses import ResponsesRequest
@@ -15,7 +16,7 @@ from lmcraft.server.http.routes.chat import ChatChoice
 from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
 from lmcraft.server.http.tool_calls import Call
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/v1/responses")

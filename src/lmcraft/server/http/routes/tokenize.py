@@ -6,12 +6,13 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from lmcraft.server.errors import ApiError
+from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import token_text
 from lmcraft.server.http.protocol.tokenize import DetokenizeRequest, TokenizeRequest
 from lmcraft.server.http.request_builder import encode_conversation, encode_prompt
 from lmcraft.server.http.state import server_state
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/tokenize")

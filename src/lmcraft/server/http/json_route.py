@@ -1,0 +1,113 @@
+"""`JsonRoute`: a route whose body is JSON, and nothing that JSON does not have (NaN, lone surrogates)."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, NoReturn
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from lmcraft.server.errors import ApiError
+from lmcraft.server.http.protocol.base import Strict
+
+IGNORED_HEADER = "X-Ignored-Fields"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class JsonRoute(APIRoute):
+    """Parses the body strictly, and names the ignored fields in the header `X-Ignored-Fields` of the response.
+
+    A route may add to them: `request.state.ignored_fields` is a list of names.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+        body_type = self.body_field.field_info.annotation
+
+        async def handle_json(request: Request) -> Response:
+            check_content_type(request)
+            # FastAPI parses only a body of this type; its `request.json()` returns what was parsed here.
+            request = Request({**request.scope, "headers": _json_headers(request)}, request.receive)
+            content = await request.body()
+            request.state.ignored_fields = []
+            if content:
+                request._json = body = parse_json(content)
+                if isinstance(body, dict) and isinstance(body_type, type) and issubclass(body_type, Strict):
+                    request.state.ignored_fields += body_type.ignored_fields(body)
+            response = await handle(request)
+            if ignored := request.state.ignored_fields:
+                response.headers[IGNORED_HEADER] = ", ".join(ignored)
+            return response
+
+        return handle_json
+
+
+def _json_headers(request: Request) -> list[tuple[bytes, bytes]]:
+    others = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
+    return [*others, (b"content-type", b"application/json")]
+
+
+def check_content_type(request: Request) -> None:
+    """Raise ApiError (415) for a body of another type than JSON; a body without a type is taken for JSON."""
+    content_type = request.headers.get("content-type", "application/json")
+    media_type = content_type.partition(";")[0].strip().lower()
+    is_json = media_type.startswith("application/") and media_type.removeprefix("application/").split("+")[-1] == "json"
+    if not is_json:
+        message = f"the body has the type '{media_type[:80]}'; send JSON, with the header 'Content-Type: application/json'"
+        raise ApiError(415, message, code="unsupported_media_type")
+    if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
+        raise ApiError(415, f"Content-Encoding '{encoding[:80]}' is not supported; send the body uncompressed")
+
+
+def parse_json(content: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ApiError: it is not JSON, or has values that JSON does not have: NaN, infinity, lone surrogates (400).
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_float)
+    except RecursionError as error:
+        raise _not_json("it is nested too deeply") from error
+    except ValueError as error:  # of the syntax, the encoding, or an integer with thousands of digits
+        raise _not_json(str(error)) from error
+    if _ESCAPED_SURROGATE.search(text) and (path := next(_surrogate_paths(value), None)) is not None:
+        message = f"{path or 'the body'} has half of a surrogate pair (\\ud800 to \\udfff), which is not text; remove it"
+        raise ApiError(400, message, code="invalid_value", param=path or None)
+    return value
+
+
+def _not_json(reason: str) -> ApiError:
+    return ApiError(400, f"the body is not JSON ({reason}); send one JSON object", code="json")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _parse_float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return value
+
+
+def _surrogate_paths(value: Any, path: str = "") -> Iterator[str]:
+    """The paths of the texts that have lone surrogates."""
+    if isinstance(value, str):
+        if _SURROGATE.search(value):
+            yield path
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _surrogate_paths(item, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if _SURROGATE.search(name):
+                yield path
+            yield from _surrogate_paths(item, f"{path}.{name}".removeprefix("."))
