@@ -3,8 +3,20 @@
 import io
 from pathlib import Path
 
+import pytest
+
 from lmcraft.data.documents import ReadStats
-from lmcraft.data.formats import has_rows, inner_suffix, json_lines, json_values, separated_values
+from lmcraft.data.formats import (
+    has_rows,
+    inner_suffix,
+    json_lines,
+    json_values,
+    parquet_rows,
+    read_json,
+    read_parquet,
+    separated_values,
+)
+from lmcraft.errors import UserError
 
 
 def test_json_lines_skip_blank_lines_and_count_malformed_ones() -> None:
@@ -19,11 +31,63 @@ def test_a_json_file_is_a_list_of_rows_or_one_row() -> None:
     assert list(json_values(io.BytesIO(b'{"a": 1}'), "x", ReadStats())) == [(1, {"a": 1})]
 
 
+LINES = b'{"a": 1}\n\n{"a": 2}\n'
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        LINES,
+        b"\xef\xbb\xbf" + LINES,
+        LINES.replace(b"\n", b"\r\n"),
+        b' [\n {"a": 1},\n {"a": 2}]',
+        b'{"version": 1, "data": [{"a": 1}, {"a": 2}]}',
+    ],
+)
+def test_a_json_file_can_hold_json_lines_or_a_list_in_an_object(contents: bytes) -> None:
+    stats = ReadStats("fail")
+    assert [row for _, row in json_values(io.BytesIO(contents), "x.json", stats)] == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    ("contents", "line"), [(b'[{"a": 1},\n{"a" 2}]', 2), (b'{"a": 1}\n{"a": 2}\n{oops', 3), (b"\xff", 1)]
+)
+def test_damaged_json_is_named_by_its_line(contents: bytes, line: int) -> None:
+    stats = ReadStats()
+    list(json_values(io.BytesIO(contents), "x.json", stats))
+    assert [row["line"] for row in stats.malformed_first] == [line]
+
+
+def test_dots_name_fields_of_nested_objects(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = [
+        {"doc": {"text": "one", "tags": ["x"]}, "n": 1},
+        {"doc": None, "n": 2},
+        {"doc": {"text": None, "tags": None}, "n": 3},
+    ]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "x.parquet")
+    stats = ReadStats()
+    with (tmp_path / "x.parquet").open("rb") as file:
+        assert list(read_parquet(file, "x.parquet", "doc.text", stats)) == [(1, "one")]
+    assert [row["line"] for row in stats.malformed_first] == [2, 3]
+    with (tmp_path / "x.parquet").open("rb") as file, pytest.raises(UserError, match=r"'doc'; set .* doc.text, doc.tags, n"):
+        list(read_parquet(file, "x.parquet", "doc", stats))
+    assert list(read_json(io.BytesIO(b'{"doc": {"text": "one"}}'), "x.json", "doc.text", ReadStats("fail"))) == [(1, "one")]
+
+
+def test_parquet_rows_do_not_have_the_fields_of_other_rows(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = [{"call": {"city": "Rome"}, "text": "a"}, {"call": {"width": 1}, "text": None}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "x.parquet")
+    with (tmp_path / "x.parquet").open("rb") as file:
+        assert [row for _, row in parquet_rows(file, "x.parquet", ReadStats())] == rows
+
+
 def test_csv_rows_are_dicts_and_uneven_rows_are_malformed() -> None:
     stats = ReadStats()
     rows = list(separated_values(io.BytesIO(b'q,a\n"1,5",x\nonly one\n2,y\n'), "x.csv", stats))
     assert rows == [(2, {"q": "1,5", "a": "x"}), (4, {"q": "2", "a": "y"})]
-    assert stats.malformed_first[0]["reason"] == "it has more or fewer columns than the header"
+    assert stats.malformed_first[0]["reason"] == "it has 1 columns, and the header has 2"
 
 
 def test_the_suffix_below_the_compression_is_the_format() -> None:

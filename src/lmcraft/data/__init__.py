@@ -2,6 +2,7 @@
 
 sources             files, folders, patterns and Hugging Face datasets as one stream of documents
 formats             readers of .jsonl, .json, .csv, .tsv, .parquet and plain text, compressed or not
+separated_values    rows of CSV and TSV files
 documents           `Document`, and `ReadStats`: what was read, what was skipped
 document_progress   progress bar over documents
 shards              writes a dataset folder: token shards and manifest

@@ -1,21 +1,26 @@
 """Readers of file formats: each takes an open file and yields (line number, text) or (row number, row)."""
 
 import codecs
-import csv
 import gzip
 import importlib
 import io
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from lmcraft.data.documents import ReadStats
+from lmcraft.data.separated_values import read_separated
 from lmcraft.errors import UserError
 
 COMPRESSED = (".gz", ".zst")
 BLOCK_BYTES = 1 << 20  # bytes read at a time
+LINES_OF_OBJECTS = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*\{[^\n]*\n\s*\{"
+)  # JSON lines in a .json file, as `datasets` writes them
+ROW_LISTS = ("data", "rows", "examples", "train")  # fields of an object that holds a list of rows
 PARQUET_BATCH_ROWS = 1024  # rows of a Parquet file decoded at a time
 Row = tuple[int, str]
 
@@ -91,36 +96,72 @@ def json_lines(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[in
 
 
 def json_values(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
-    """Yield the rows of a JSON file, a list of rows or a single row; the file is read into memory."""
-    try:
-        rows = json.loads(file.read().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        stats.malformed(name, 1, f"not valid JSON: {error}")
+    """Yield the rows of a JSON file, read into memory: a list of rows, a list in an object, a row, or JSON lines."""
+    contents = file.read()
+    if LINES_OF_OBJECTS.match(contents):
+        yield from json_lines(io.BytesIO(contents), name, stats)
         return
-    yield from enumerate(rows if isinstance(rows, list) else [rows], start=1)
+    try:
+        rows = json.loads(contents.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        stats.malformed(name, 1, "not valid UTF-8")
+    except (ValueError, RecursionError) as error:
+        stats.malformed(name, getattr(error, "lineno", 1), f"not valid JSON: {error}")
+    else:
+        yield from enumerate(_unwrap_rows(rows), start=1)
+
+
+def _unwrap_rows(value: Any) -> list[Any]:
+    """The rows of a JSON value: itself, a list, or an object whose field "data", "rows" or so is a list of objects."""
+    if isinstance(value, list):
+        return value
+    for key in ROW_LISTS:
+        if isinstance(value, dict) and isinstance(rows := value.get(key), list) and all(isinstance(r, dict) for r in rows):
+            return rows
+    return [value]
 
 
 def separated_values(file: BinaryIO, name: str, stats: ReadStats, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
     """Yield the rows of a CSV or TSV file as dicts; the first line names the columns."""
     lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    try:
-        for number, row in enumerate(csv.DictReader(lines, delimiter=delimiter, strict=True), start=2):
-            if None in row or None in row.values():
-                stats.malformed(name, number, "it has more or fewer columns than the header")
-            else:
-                yield number, {column: stats.clean(value) for column, value in row.items()}
-    except csv.Error as error:
-        stats.malformed(name, 1, f"not valid CSV: {error}")
+    yield from read_separated(lines, name, stats, delimiter)
 
 
 def parquet_rows(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
-    """Yield the rows of a Parquet file as dicts."""
+    """Yield the rows of a Parquet file as dicts, without the fields that are null.
+
+    A column of objects gives each object the fields of all others, as nulls.
+    """
     parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
     number = 0
     for batch in parquet.ParquetFile(file).iter_batches(batch_size=PARQUET_BATCH_ROWS):
         for row in batch.to_pylist():
             number += 1
-            yield number, row
+            yield number, _without_nulls(row) | {column: None for column, value in row.items() if value is None}
+
+
+def _without_nulls(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        case list():
+            return [_without_nulls(item) for item in value]
+        case _:
+            return value
+
+
+def lookup(row: Mapping[str, Any], column: str) -> Any:
+    """The value of a column; `a.b` is the field b of the object in column a.
+
+    Raises:
+        KeyError: there is no such column.
+    """
+    if column in row:
+        return row[column]
+    outer, dot, inner = column.partition(".")
+    if not dot or outer not in row or not isinstance(value := row[outer], Mapping | None):
+        raise KeyError(column)
+    return None if value is None else lookup(value, inner)
 
 
 def read_json_lines(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
@@ -137,32 +178,43 @@ def read_json(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> I
 
 def _text_of(row: Any, name: str, number: int, text_field: str, stats: ReadStats) -> Iterator[Row]:
     """The text of a row: its text field, or the row itself if it is a string; none if it is malformed."""
-    value = row.get(text_field) if isinstance(row, dict) else row
-    if isinstance(value, str) and value.strip():
-        yield number, stats.clean(value)
-    elif isinstance(row, dict) and text_field not in row:
+    try:
+        value = lookup(row, text_field) if isinstance(row, dict) else row
+    except KeyError:
         hint = " (it has `messages`, so it is chat data for fine-tuning)" if "messages" in row else ""
         stats.malformed(name, number, f"no field '{text_field}'{hint}")
+        return
+    if isinstance(value, str) and value.strip():
+        yield number, stats.clean(value)
     else:
         stats.malformed(name, number, "the text is empty" if isinstance(value, str) else "the text is not a string")
 
 
 def read_parquet(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
-    """Yield the text column of a Parquet file.
+    """Yield the text column of a Parquet file; `a.b` is the field b of the objects in column a.
 
     Raises:
         UserError: the file has no such column.
     """
     parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
     table = parquet.ParquetFile(file)
-    if text_field not in table.schema_arrow.names:
-        names = ", ".join(table.schema_arrow.names)
-        raise UserError(f"'{name}' has no column '{text_field}'; set text_field to one of {names}")
+    columns = list(_column_names(table.schema_arrow))
+    if text_field not in columns:
+        raise UserError(f"'{name}' has no column '{text_field}'; set text_field to one of {', '.join(columns)}")
     number = 0
     for batch in table.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=[text_field]):
-        for value in batch.column(0).to_pylist():
+        for row in batch.to_pylist():
             number += 1
-            yield from _text_of({text_field: value}, name, number, text_field, stats)
+            yield from _text_of(row, name, number, text_field, stats)
+
+
+def _column_names(fields: Iterable[Any], prefix: str = "") -> Iterator[str]:
+    """The names of the columns of an Arrow schema, with the fields of objects as `column.field`."""
+    for field in fields:
+        if hasattr(field.type, "fields"):
+            yield from _column_names(field.type.fields, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name
 
 
 def read_hugging_face(name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:

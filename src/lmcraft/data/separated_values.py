@@ -1,0 +1,80 @@
+"""CSV and TSV files: rows as dicts, each with the line where it begins."""
+
+import csv
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, TextIO
+
+from lmcraft.data.documents import ReadStats
+from lmcraft.errors import UserError
+
+DELIMITERS = (",", "\t", ";", "|")
+MAX_CELL_CHARS = 2**31 - 1  # the csv module's own limit is 131,072
+SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's first line
+
+
+def read_separated(lines: TextIO, name: str, stats: ReadStats, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
+    """Yield (line, row) for each row; the first line names the columns. Rows without any text are skipped.
+
+    Args:
+        lines: opened with newline="".
+        name: of the file.
+        stats: counts rows that cannot be read.
+        delimiter: between cells, unless the first line has more columns with another of `DELIMITERS`.
+
+    Raises:
+        UserError: two columns have the same name.
+    """
+    csv.field_size_limit(MAX_CELL_CHARS)
+    first, lines_before = lines.readline(), 0
+    if match := SEPARATOR_LINE.fullmatch(first):
+        delimiter, first, lines_before = match[1], lines.readline(), 1
+    else:
+        delimiter = _choose_delimiter(first, delimiter)
+    reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+    columns: list[str] = []
+    while True:
+        line = lines_before + reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            stats.malformed(name, line, _explain(error, line, lines_before + reader.line_num))
+            continue
+        if not any(cell.strip() for cell in cells):
+            continue
+        if not columns:
+            columns = _check_columns(cells, name, line)
+        elif len(cells) < len(columns) or any(cells[len(columns) :]):
+            hint = f"; put cells that contain {delimiter!r} in quotes" if len(cells) > len(columns) else ""
+            stats.malformed(name, line, f"it has {len(cells)} columns, and the header has {len(columns)}{hint}")
+        else:
+            yield line, {column: stats.clean(cell) for column, cell in zip(columns, cells, strict=False) if column}
+
+
+def _choose_delimiter(header: str, preferred: str) -> str:
+    """The delimiter that gives the header the most columns; the preferred one if several do."""
+
+    def count_columns(delimiter: str) -> int:
+        return len(next(csv.reader([header], delimiter=delimiter), []))
+
+    return max((preferred, *DELIMITERS), key=count_columns)
+
+
+def _check_columns(cells: list[str], name: str, line: int) -> list[str]:
+    columns = [cell.strip() for cell in cells]
+    repeated = next((column for column in columns if column and columns.count(column) > 1), None)
+    if repeated is not None:
+        raise UserError(f"{name}:{line} names the column '{repeated}' {columns.count(repeated)} times: rename all but one")
+    return columns
+
+
+def _explain(error: csv.Error, first: int, last: int) -> str:
+    lines = f"lines {first} to {last} are one row" if last > first else "the row"
+    if "unexpected end of data" in str(error):
+        return f"a quote is opened and never closed, so that the rest of the file is one row (lines {first} to {last})"
+    if "expected after" in str(error):
+        return f"text follows a closing quote; {lines}: double the quotes inside of a quoted cell"
+    return f"not valid CSV: {error}"
