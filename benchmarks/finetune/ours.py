@@ -8,10 +8,10 @@ from pathlib import Path
 
 from lmcraft import FinetuneConfig, finetune
 from lmcraft.finetuning.config import FinetuneOptimizerConfig
+from lmcraft.json_lines import read_json_lines
 from lmcraft.training.checkpoint import Progress
 from lmcraft.training.config import ScheduleConfig
 from lmcraft.training.loop import Trainer
-from lmcraft.training.run_log import read_jsonl
 
 parser = argparse.ArgumentParser()
 parser.add_argument("model")
@@ -48,7 +48,7 @@ def save_adapter_and_run(trainer: Trainer) -> Progress:
 
 Trainer.run = save_adapter_and_run  # type: ignore[method-assign]
 folder = finetune(config)
-rows = [row for row in read_jsonl(folder.metrics) if "loss" in row]
+rows = [row for row in read_json_lines(folder.metrics) if "loss" in row]
 times = [after["seconds"] - before["seconds"] for before, after in pairwise(rows)]
 memory = max(row["peak_memory"] for row in rows)
 print(json.dumps({"seconds": statistics.median(times), "memory": memory, "losses": [row["loss"] for row in rows]}))

@@ -74,7 +74,7 @@ def ours(text_file: str, recipe: Path, target: float, length: dict[str, int]) ->
     from dataclasses import replace
 
     from lmcraft import PrepareConfig, PretrainConfig, prepare, pretrain
-    from lmcraft.training.run_log import read_jsonl
+    from lmcraft.json_lines import read_json_lines
 
     if not recipe.exists():
         print(f"{recipe.name}: does not exist")
@@ -85,7 +85,7 @@ def ours(text_file: str, recipe: Path, target: float, length: dict[str, int]) ->
         data = prepare(PrepareConfig((text_file,), out=Path(folder) / "data", **settings))
         config = replace(PretrainConfig.from_toml(recipe), data=data.path, out=Path(folder) / "model", **length)
         model = pretrain(config)
-        rows = [row for row in read_jsonl(model.metrics) if "validation_loss" in row]
+        rows = [row for row in read_json_lines(model.metrics) if "validation_loss" in row]
     for row in rows:
         print(f"step {row['step']}: {row['validation_loss']:.4f} after {row['seconds']:.1f} s of training")
     reached = next((row for row in rows if row["validation_loss"] <= target), None)

@@ -1,7 +1,6 @@
 """Model folders and dataset folders, which every command reads and writes, and atomic writes."""
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
+from lmcraft.json_lines import format_json, parse_json
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class DatasetFolder:
                 f"'{self.path}' is not a dataset folder (it has no manifest.json); "
                 f"create one with `lmcraft prepare {self.path} --out DATASET`"
             )
-        manifest: dict[str, Any] = json.loads(self.manifest_file.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = parse_json(self.manifest_file.read_bytes())
         return manifest
 
     def token_manifest(self) -> dict[str, Any]:
@@ -117,14 +117,14 @@ def remove_path(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, as UTF-8."""
+    """Write a text file atomically, as UTF-8; a lone surrogate becomes a question mark."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="replace")
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, format_json(value, indent=2) + "\n")
 
 
 def sha256_of(path: Path) -> str:

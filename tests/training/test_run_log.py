@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.training.run_log import NullRunLog, RunLog, read_jsonl
+from lmcraft.json_lines import read_json_lines
+from lmcraft.training.run_log import NullRunLog, RunLog
 
 
 def open_metrics(folder: Path, step: int = 0) -> RunLog:
@@ -18,9 +19,20 @@ def test_rows_are_written_immediately(tmp_path: Path) -> None:
     metrics = open_metrics(tmp_path)
     metrics.log(1, loss=2.5, learning_rate=0.1)
     metrics.sample(1, "天地")
-    assert list(read_jsonl(tmp_path / "metrics.jsonl")) == [{"step": 1, "loss": 2.5, "learning_rate": 0.1}]
+    assert list(read_json_lines(tmp_path / "metrics.jsonl")) == [{"step": 1, "loss": 2.5, "learning_rate": 0.1}]
     assert "天地" in (tmp_path / "samples.jsonl").read_text(encoding="utf-8")
     metrics.close()
+
+
+def test_text_with_line_separators_and_lone_surrogates_survives_a_resume(tmp_path: Path) -> None:
+    text = "one\u2028two\x85three\ud800\r\n\x0cfour"
+    metrics = open_metrics(tmp_path)
+    metrics.sample(1, text)
+    metrics.log(1, loss=1.0, norm=float("nan"))
+    metrics.close()
+    open_metrics(tmp_path, step=1).close()
+    assert list(read_json_lines(tmp_path / "samples.jsonl")) == [{"step": 1, "text": text}]
+    assert list(read_json_lines(tmp_path / "metrics.jsonl")) == [{"step": 1, "loss": 1.0}]
 
 
 def test_a_resumed_run_drops_the_rows_that_it_writes_again(tmp_path: Path) -> None:
@@ -32,15 +44,15 @@ def test_a_resumed_run_drops_the_rows_that_it_writes_again(tmp_path: Path) -> No
     metrics = open_metrics(tmp_path, step=3)
     metrics.log(4, loss=40.0)
     metrics.close()
-    assert [row["loss"] for row in read_jsonl(tmp_path / "metrics.jsonl")] == [1.0, 2.0, 3.0, 40.0]
-    assert [row["text"] for row in read_jsonl(tmp_path / "samples.jsonl")] == ["1", "2", "3"]
+    assert [row["loss"] for row in read_json_lines(tmp_path / "metrics.jsonl")] == [1.0, 2.0, 3.0, 40.0]
+    assert [row["text"] for row in read_json_lines(tmp_path / "samples.jsonl")] == ["1", "2", "3"]
 
 
 def test_a_row_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps({"step": 1}) + '\n{"step": 2, "lo')
-    assert list(read_jsonl(file)) == [{"step": 1}]
-    assert list(read_jsonl(tmp_path / "missing.jsonl")) == []
+    assert list(read_json_lines(file)) == [{"step": 1}]
+    assert list(read_json_lines(tmp_path / "missing.jsonl")) == []
 
 
 def test_tensorboard_that_is_not_installed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """`lmcraft chat`: a conversation with a model in the terminal."""
 
-import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +10,7 @@ from lmcraft.config import command_config
 from lmcraft.errors import RunError, UserError
 from lmcraft.generation_flags import ConversationFlags, load_model
 from lmcraft.inference.generation_settings import SETTINGS
+from lmcraft.json_lines import format_json_line
 from lmcraft.terminal import print_notice, write_text
 from lmcraft.terminal_chat.remote import RemoteBackend, is_remote
 from lmcraft.terminal_chat.tree import Backend, Conversation, Message, OnText
@@ -172,7 +172,7 @@ class _Session:
             answer((lambda text: None) if self.as_json else write_text)
         except UserError as error:
             if self.as_json:  # one line of output for each line of input
-                write_text(json.dumps({"error": {"message": str(error)}}, ensure_ascii=False) + "\n")
+                write_text(format_json_line({"error": {"message": str(error)}}))
             raise
         except KeyboardInterrupt:
             if not self.interactive:
@@ -182,7 +182,7 @@ class _Session:
                 write_text("\n")
         if self.as_json and (last := self.conversation.last) is not None:
             message = {"role": last.role, "content": last.content, "finish_reason": last.finish_reason, "usage": last.usage}
-            write_text(json.dumps(message, ensure_ascii=False) + "\n")
+            write_text(format_json_line(message))
 
 
 def _summary(message: Message) -> str:

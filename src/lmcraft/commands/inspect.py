@@ -1,10 +1,10 @@
 """`lmcraft inspect`: a model's architecture, size and origin."""
 
-import json
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmcraft.config import Config, command_config
+from lmcraft.json_lines import format_json
 from lmcraft.terminal import format_bytes, key_value_table, print_result
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def inspect(config: InspectConfig) -> dict[str, Any]:
 
     description = describe_model(config.model)
     if config.json:
-        print(json.dumps(description, indent=2, ensure_ascii=False))
+        print(format_json(description, indent=2))
     else:
         print_result(*_tables(description))
     return description

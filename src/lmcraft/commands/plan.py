@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -27,7 +26,7 @@ def plan(config: PlanConfig) -> Plan:
 
     estimate = make_plan(config)
     if config.json:
-        print(json.dumps(asdict(estimate), indent=2))
+        print(format_json(asdict(estimate), indent=2))
     else:
         print_result(_run_table(estimate, config.watts), _memory_table(estimate), _time_table(estimate))
     return estimate

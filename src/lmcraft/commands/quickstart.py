@@ -12,10 +12,10 @@ from lmcraft.commands.prepare import PrepareConfig, prepare
 from lmcraft.commands.pretrain import pretrain
 from lmcraft.config import Config, command_config
 from lmcraft.folder import DatasetFolder, ModelFolder, remove_path
+from lmcraft.json_lines import read_json_lines
 from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.reports.chart import sparkline
 from lmcraft.terminal import refuse_existing
-from lmcraft.training.run_log import read_jsonl
 
 CODE_PROMPT = "def read_json(path):\n"
 
@@ -75,7 +75,7 @@ def _prepare_config(config: QuickstartConfig, data: DatasetFolder) -> PrepareCon
 
 
 def _format_curve(model: ModelFolder) -> str:
-    losses = [row["validation_loss"] for row in read_jsonl(model.metrics) if "validation_loss" in row]
+    losses = [row["validation_loss"] for row in read_json_lines(model.metrics) if "validation_loss" in row]
     return f"{losses[0]:.2f} {sparkline(losses)} {losses[-1]:.2f} nats per token; report: {model.report}"
 
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from lmcraft.data.documents import ReadStats
 from lmcraft.data.separated_values import read_separated
 from lmcraft.errors import UserError
+from lmcraft.json_lines import parse_json_lines
 
 COMPRESSED = (".gz", ".zst")
 BLOCK_BYTES = 1 << 20  # bytes read at a time
@@ -81,18 +82,7 @@ def _piece_end(text: str, start: int, limit: int) -> int:
 
 def json_lines(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
     """Yield the JSON value of each line; blank lines are skipped."""
-    for number, line in enumerate(iter(file.readline, b""), start=1):
-        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError:
-            stats.malformed(name, number, "not valid UTF-8")
-        except (ValueError, RecursionError) as error:
-            stats.malformed(name, number, f"not valid JSON: {error}")
-        else:
-            yield number, row
+    return parse_json_lines(iter(file.readline, b""), partial(stats.malformed, name))
 
 
 def json_values(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:

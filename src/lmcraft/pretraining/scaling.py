@@ -11,6 +11,7 @@ import torch
 from lmcraft.data.loader import TokenSplit
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.folder import ModelFolder, write_text
+from lmcraft.json_lines import read_json_lines
 from lmcraft.machine import choose_machine
 from lmcraft.model.transformer import Transformer
 from lmcraft.pretraining.config import SINGLE_RUN_SETTINGS, PretrainConfig, ScalingConfig
@@ -19,7 +20,6 @@ from lmcraft.pretraining.scaling_law import Point
 from lmcraft.terminal import PrintLine, format_duration
 from lmcraft.training import depth_rule
 from lmcraft.training.checkpoint import Checkpoints
-from lmcraft.training.run_log import read_jsonl
 
 CHECKPOINTS_PER_RUN = 10  # unless `save_every` is given
 MAX_EPOCHS = 4  # up to this many, repeated text teaches nearly as much as new text (arXiv 2305.16264)
@@ -51,7 +51,7 @@ class Member:
         """The validation loss after the last step; None if the run is not finished."""
         if not self.folder.report.is_file():  # the last file that a run writes
             return None
-        rows = [row for row in read_jsonl(self.folder.metrics) if "validation_loss" in row]
+        rows = [row for row in read_json_lines(self.folder.metrics) if "validation_loss" in row]
         return next((row["validation_loss"] for row in rows if row["step"] == self.config.max_steps), None)
 
     def point(self, loss: float) -> Point:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_text
+from lmcraft.json_lines import read_json_lines
 from lmcraft.reports.chart import Series, line_chart
 from lmcraft.reports.finetuning import finetuning_section
 from lmcraft.reports.table import key_value_rows
-from lmcraft.training.run_log import read_jsonl
 
 if TYPE_CHECKING:
     from lmcraft.training.range_test import RangeTest
@@ -29,7 +29,7 @@ def write_report(folder: ModelFolder) -> Path:
     Raises:
         UserError: the folder holds no run.
     """
-    rows = list(read_jsonl(folder.metrics))
+    rows = list(read_json_lines(folder.metrics))
     if not rows:
         raise UserError(f"'{folder.path}' holds no run: it has no {folder.metrics.relative_to(folder.path)}")
     lineage = json.loads(folder.lineage.read_text(encoding="utf-8")) if folder.lineage.exists() else {}
@@ -48,7 +48,7 @@ def write_report(folder: ModelFolder) -> Path:
         ),
         rate=line_chart([_series("learning rate", "a", rows, "learning_rate")], x_label="step", y_label="learning rate"),
         samples="".join(
-            f"<h3>step {row['step']}</h3><pre>{escape(row['text'])}</pre>" for row in read_jsonl(folder.samples)
+            f"<h3>step {row['step']}</h3><pre>{escape(row['text'])}</pre>" for row in read_json_lines(folder.samples)
         ),
         config=escape(folder.config_toml.read_text(encoding="utf-8")),
         lineage=key_value_rows({name: str(value) for name, value in lineage.items()}),

@@ -1,6 +1,5 @@
 """A conversation as a tree of messages with one current branch, and the protocol of the backends that answer it."""
 
-import json
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from lmcraft.errors import LmcraftError, UserError
+from lmcraft.json_lines import format_json_line
 from lmcraft.terminal import print_notice
 
 ChatMessages = list[dict[str, str]]
@@ -132,13 +132,13 @@ class Conversation:
         """
         if self.last is None:
             raise UserError("there is nothing to save yet: ask something first")
-        line = json.dumps({"messages": self.chat_messages(self.last)}, ensure_ascii=False).encode("utf-8", "replace")
+        line = format_json_line({"messages": self.chat_messages(self.last)}).encode()
         try:
             with path.expanduser().open("a+b") as file:
                 if file.seek(0, SEEK_END):  # the file may lack the newline at its end
                     file.seek(-1, SEEK_END)
                     line = line if file.read(1) == b"\n" else b"\n" + line
-                file.write(line + b"\n")
+                file.write(line)
         except (OSError, ValueError, RuntimeError) as error:  # NUL in the name; ~user of an unknown user
             raise UserError(f"'{path}' cannot be written ({error}): choose another file") from error
 

@@ -17,13 +17,13 @@ from lmcraft.finetuning.config import FinetuneConfig, FinetuneOptimizerConfig, M
 from lmcraft.finetuning.objectives.registry import OBJECTIVES
 from lmcraft.finetuning.run import FinetuneRun, open_run
 from lmcraft.folder import ModelFolder
+from lmcraft.json_lines import read_json_lines
 from lmcraft.language_model import LanguageModel
 from lmcraft.machine import choose_machine
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import open_model
 from lmcraft.training.loop import Trainer, to_device
 from lmcraft.training.processes import Processes
-from lmcraft.training.run_log import read_jsonl
 from tests.finetuning.chat import chat_folder, chat_tokenizer, message
 
 COLORS = ("red", "green", "blue", "white")
@@ -166,7 +166,7 @@ def gradients(model: Transformer) -> dict[str, Tensor]:
 
 
 def metrics(folder: ModelFolder) -> list[tuple[Any, ...]]:
-    return [(row["step"], row.get("loss"), row.get("validation_loss")) for row in read_jsonl(folder.metrics)]
+    return [(row["step"], row.get("loss"), row.get("validation_loss")) for row in read_json_lines(folder.metrics)]
 
 
 def encode_answer(messages: list[Any]) -> tuple[Tensor, int]:

@@ -12,7 +12,6 @@ and none that passes through an answer that was rated down or edited.
 """
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.folder import atomic_write, sha256_of, write_json
+from lmcraft.json_lines import format_json_line
 from lmcraft.server.conversations.store import Store
 
 Json = dict[str, Any]
@@ -94,19 +94,19 @@ class _RowFile:
         return len(self._digests)
 
     def add(self, row: Json) -> None:
-        line = json.dumps(row, ensure_ascii=False)
+        line = format_json_line(row)
         digest = sha256(line.encode()).digest()
         if digest in self._digests:
             return
         is_csv = self._path.suffix == ".csv"
         if self._file is None:
-            self._file = self._stack.enter_context(self._path.open("w", encoding="utf-8", newline=""))
+            self._file = self._stack.enter_context(self._path.open("w", encoding="utf-8", errors="replace", newline=""))
             if is_csv:
                 csv.writer(self._file).writerow(row)
         if is_csv:
             csv.writer(self._file).writerow(row.values())
         else:
-            self._file.write(line + "\n")
+            self._file.write(line)
         self._digests.add(digest)
 
 

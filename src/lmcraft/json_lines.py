@@ -1,0 +1,87 @@
+"""JSON and JSON lines (one JSON value per line), read and written in one way everywhere.
+
+What is written is JSON for every reader: no NaN or Infinity, and escapes for characters that some readers take for the end of a
+line (U+0085, U+2028, U+2029), for other control characters, and for lone surrogates, which UTF-8 cannot encode. What is read is
+split at line feeds only, because every other line separator may stand inside a JSON string.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_BOM = b"\xef\xbb\xbf"
+
+
+def format_json(value: Any, *, indent: int | None = None) -> str:
+    """A value as JSON, in one line unless `indent` is set; numbers that are not finite become null."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    except ValueError:
+        text = json.dumps(_replace_non_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def format_json_line(value: Any) -> str:
+    """A value as one line of a JSON lines file, with its line feed."""
+    return format_json(value) + "\n"
+
+
+def parse_json(data: bytes) -> Any:
+    """The value of a JSON text in UTF-8, which may start with a byte-order mark.
+
+    Raises:
+        ValueError: it is not JSON; the message says why.
+    """
+    try:
+        return json.loads(data.removeprefix(_BOM).decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError("not valid UTF-8") from error
+    except RecursionError as error:
+        raise ValueError("not valid JSON: it is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"not valid JSON: {error}") from error
+
+
+def parse_json_lines(lines: Iterable[bytes], report: Callable[[int, str], None]) -> Iterator[tuple[int, Any]]:
+    """Yield the number (from 1) and the value of each line that is not blank.
+
+    Args:
+        lines: such as an open binary file.
+        report: called with the number of a line that is not JSON, and the reason.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not line.removeprefix(_BOM).strip():
+            continue
+        try:
+            row = parse_json(line)
+        except ValueError as error:
+            report(number, str(error))
+        else:
+            yield number, row
+
+
+def read_json_lines(path: Path) -> Iterator[Any]:
+    """Yield the rows of a file that lmcraft wrote, up to a line that a crash cut short; none if there is no file."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                row = parse_json(line)
+            except ValueError:
+                return
+            yield row
+
+
+def _replace_non_finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _replace_non_finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace_non_finite(item) for item in value]
+    return value
