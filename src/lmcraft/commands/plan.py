@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from lmcraft.json_lines import format_json
 from lmcraft.pretraining.config import PlanConfig
 from lmcraft.pretraining.plan import Plan
 from lmcraft.terminal import format_bytes, format_duration, key_value_table, print_result
