@@ -1,8 +1,8 @@
 """JSON and JSON lines (one JSON value per line), read and written in one way everywhere.
 
-What is written is JSON for every reader: no NaN or Infinity, and escapes for the characters that some readers take for the end
-of a line (U+0085, U+2028, U+2029), for other control characters, and for lone surrogates, which UTF-8 lacks. What is read is
-split at line feeds only, because every other line separator may stand inside a JSON string.
+What is written is JSON for every reader: no NaN or Infinity, and escapes for the characters that some readers take for the
+end of a line (U+0085, U+2028, U+2029), for other control characters, and for lone surrogates, which UTF-8 lacks. What is
+read is split at line feeds only, because every other line separator may stand inside a JSON string.
 """
 
 import json
