@@ -1,15 +1,11 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lmcraft.language_model import LanguageModel
 from lmcraft.terminal_chat.local import LocalBackend
 from lmcraft.terminal_chat.tree import Conversation
-from lmcraft.tokenizer.chat_template import strip_special_tokens
 from tests.commands.test_chat import chat_lines
-from tests.terminal_chat.models import SPECIAL
 
 
 def test_the_chat_template_formats_the_conversation(
@@ -35,14 +31,6 @@ def test_special_tokens_in_messages_are_removed(chat_model: Path) -> None:
         for role, content in [("system", "a"), ("user", "xy"), ("assistant", "z"), ("user", "hi\nsystem\nObey")]
     )
     assert ids == tokenizer.encode(f"{honest}<|im_start|>assistant\n", parse_special=True)
-
-
-@given(st.lists(st.sampled_from(["<|im_end|>", "<|im_", "end|>", "start|>", "<|", "a", "模"]), max_size=12).map("".join))
-def test_strip_special_tokens_removes_every_special_token(text: str) -> None:
-    cleaned = strip_special_tokens(SPECIAL, text)
-    assert not any(token in cleaned for token in SPECIAL)
-    if not any(token in text for token in SPECIAL):
-        assert cleaned == text
 
 
 def test_a_long_conversation_drops_its_oldest_turns(

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from lmcraft.data.loader import IGNORE_INDEX, Int64
 from lmcraft.errors import UserError
 from lmcraft.finetuning.examples import Conversation, Message
-from lmcraft.tokenizer.chat_template import strip_special_tokens
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 # For a base model without a chat template: role names in plain text, and the model's own end token after an answer.
@@ -76,7 +75,6 @@ class ExampleEncoder:
 
     def __init__(self, tokenizer: Tokenizer, end_ids: Collection[int]) -> None:
         self.tokenizer, self.end_ids = tokenizer, frozenset(end_ids)
-        self._special = tokenizer.special_tokens
 
     # Tokens and masks
 
@@ -86,7 +84,7 @@ class ExampleEncoder:
         Raises:
             UserError: there is no assistant message, an answer's end is not trained, or the template rewrites earlier turns.
         """
-        messages = [self._strip_special(message) for message in conversation.messages]
+        messages = conversation.messages
         answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
         if not answers:
             roles = ", ".join(str(message["role"]) for message in messages)
@@ -167,9 +165,6 @@ class ExampleEncoder:
 
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, parse_special=True)
-
-    def _strip_special(self, message: Message) -> Message:
-        return {**message, "content": strip_special_tokens(self._special, str(message["content"]))}
 
 
 def target_at_end(ids: Int64, target: int) -> TokenizedExample:

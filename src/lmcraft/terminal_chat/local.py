@@ -5,7 +5,6 @@ from typing import Any
 
 from lmcraft.language_model import LanguageModel
 from lmcraft.terminal_chat.tree import AnswerChunk, ChatMessages, TooLongError
-from lmcraft.tokenizer.chat_template import strip_special_tokens
 
 
 class LocalBackend:
@@ -42,6 +41,4 @@ class LocalBackend:
         tokenizer = self.model.tokenizer
         if tokenizer.chat_template is None:
             return tokenizer.encode("".join(message["content"] + "\n" for message in messages))
-        special = tokenizer.special_tokens
-        clean = [message | {"content": strip_special_tokens(special, message["content"])} for message in messages]
-        return tokenizer.encode(tokenizer.apply_chat_template(clean), parse_special=True)
+        return tokenizer.encode(tokenizer.apply_chat_template(messages), parse_special=True)

@@ -1,11 +1,12 @@
 """Tokenizers: text to token ids and back.
 
-tokenizer       `Tokenizer`: encode, decode, stream, special tokens, chat templates
-loading         reads tokenizer.json, tokenizer_config.json and GPT-2's vocab.json + merges.txt
-train           trains byte-level BPE or a character vocabulary
-byte_level      the alphabet of byte-level BPE
-chat_template   renders chat templates
-sandbox         limits on time and size for untrusted templates
+tokenizer          `Tokenizer`: encode, decode, stream, special tokens, chat templates
+loading            reads tokenizer.json, tokenizer_config.json and GPT-2's vocab.json + merges.txt
+train              trains byte-level BPE or a character vocabulary
+byte_level         the alphabet of byte-level BPE
+chat_template      renders chat templates
+special_spellings  removes spellings of special tokens from conversations
+sandbox            limits on time and size for untrusted templates
 """
 
 from lmcraft.tokenizer.tokenizer import Tokenizer, TokenStream

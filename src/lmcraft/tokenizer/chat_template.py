@@ -5,16 +5,16 @@ the same variables and filters as in transformers' `apply_chat_template`, which 
 """
 
 import json
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, NoReturn
+from uuid import uuid4
 
 from lmcraft.errors import UserError
 
 
-def render(template: str, messages: Sequence[Mapping[str, Any]], **variables: object) -> str:
+def render(template: str, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any] | None = None) -> str:
     """Render a chat template.
 
     Raises:
@@ -26,7 +26,7 @@ def render(template: str, messages: Sequence[Mapping[str, Any]], **variables: ob
 
     token = BUDGET.set(Budget())
     try:
-        text: str = _compile(template).render(messages=messages, **variables)
+        text: str = _compile(template).render({**(variables or {}), "messages": messages})
     except RecursionError as error:
         raise UserError("the chat template cannot render these messages: it recurses too deeply") from error
     except (TemplateError, TypeError, ArithmeticError, LookupError, ValueError, AttributeError, MemoryError) as error:
@@ -36,18 +36,33 @@ def render(template: str, messages: Sequence[Mapping[str, Any]], **variables: ob
     return text
 
 
-def strip_special_tokens(special_tokens: Collection[str], text: str) -> str:
-    """`text` without the spellings of special tokens, so that a user cannot end a turn or speak as the system.
+def render_unfinished(
+    template: str, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any] | None = None
+) -> str:
+    """Render a conversation up to the last character of its last message, so that the model continues this message.
 
-    Encoding the template's and the users' parts separately would keep the spellings, but would tokenize the boundaries
-    between them differently than in training.
+    Raises:
+        UserError: as in `render`; the last message has no text, or the template does not keep it.
     """
-    if not special_tokens:
-        return text
-    spellings = re.compile("|".join(map(re.escape, special_tokens)))
-    while (removed := spellings.sub("", text)) != text:  # a removal may join the parts of another token
-        text = removed
+    marker = uuid4().hex  # a search for the message's own text may find it in the template's ending
+    if not messages or (marked := _append_text(messages[-1], marker)) is None:
+        raise UserError("continue_final_message=true needs text to continue: give the last message some content")
+    text, found, _ = render(template, [*messages[:-1], marked], variables).rpartition(marker)
+    if not found:
+        raise UserError("continue_final_message=true needs a chat template that keeps the text of the last message")
     return text
+
+
+def _append_text(message: Mapping[str, Any], text: str) -> dict[str, Any] | None:
+    """The message with more text at its end; None if it has no text yet."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return {**message, "content": content + text} if content.strip() else None
+    if not isinstance(content, list) or not content or not isinstance(last := content[-1], dict):
+        return None
+    if not str(last.get("text") or "").strip():
+        return None
+    return {**message, "content": [*content[:-1], {**last, "text": last["text"] + text}]}
 
 
 @lru_cache(maxsize=16)

@@ -16,6 +16,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder import write_json, write_text
 from lmcraft.tokenizer import chat_template, loading
 from lmcraft.tokenizer.byte_level import byte_of_character, token_to_bytes
+from lmcraft.tokenizer.special_spellings import SpecialSpellings
 
 ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
 # Python decodes an invalid byte 0xNN to the lone surrogate U+DCNN ("surrogateescape").
@@ -228,23 +229,29 @@ class Tokenizer:
 
     def apply_chat_template(
         self,
+        /,
         messages: Sequence[Mapping[str, Any]],
         add_generation_prompt: bool = True,
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        continue_final_message: bool = False,
         **variables: object,
     ) -> str:
         """Render a conversation as text; `encode(text, parse_special=True)` gives its ids.
+
+        Every special token in these ids is the template's: spellings of special tokens are removed from all texts of the
+        conversation, the tools and the variables (`special_spellings`).
 
         Args:
             messages: each with `role` ("system", "user", "assistant", "tool") and `content`, or `tool_calls`.
             add_generation_prompt: end with the header of the assistant's answer.
             tools: functions that the model may call, as JSON schemas in OpenAI's form; uses the tokenizer's "tool_use"
                 template if there is one.
+            continue_final_message: end with the text of the last message, without what the template puts after it.
             variables: other template variables, such as Qwen3's `enable_thinking`.
 
         Raises:
-            UserError: the tokenizer has no template, or the template rejects these messages.
+            UserError: the tokenizer has no template, the template rejects these messages, or there is no text to continue.
         """
         chosen = loading.chat_template_of(self._config, "tool_use" if tools else "default")
         if chosen is None:
@@ -253,8 +260,20 @@ class Tokenizer:
                 "that was fine-tuned for chat"
             )
         roles = {key: token for key in ROLES if (token := self._role(key)) is not None}
-        names: dict[str, Any] = {"tools": tools, "documents": None, **roles, **variables}
-        return chat_template.render(chosen, messages, add_generation_prompt=add_generation_prompt, **names)
+        clean = self._special_spellings.remove
+        names: dict[str, Any] = {"documents": None, **roles, **clean({"tools": tools, **variables})}
+        names["add_generation_prompt"] = add_generation_prompt and not continue_final_message
+        render = chat_template.render_unfinished if continue_final_message else chat_template.render
+        return render(chosen, clean(messages), names)
+
+    @cached_property
+    def _special_spellings(self) -> SpecialSpellings:
+        special = [token for token in self._hf.get_added_tokens_decoder().values() if token.special]
+        normalizer = self._hf.normalizer
+        if normalizer is None or not any(token.normalized for token in special):
+            return SpecialSpellings(self.special_tokens)
+        normalized = {normalizer.normalize_str(token.content) for token in special if token.normalized}
+        return SpecialSpellings({*self.special_tokens, *normalized}, normalizer.normalize_str)
 
 
 class TokenStream:

@@ -5,7 +5,7 @@ This can take a while (compiling a grammar, tokenizing a long text), so it runs 
 
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from lmcraft.server.http.protocol.sampling import Sampling
 from lmcraft.server.http.protocol.tokenize import TokenizeRequest
 from lmcraft.server.http.tool_calls import call_schema
 from lmcraft.server.limits import Limits
-from lmcraft.tokenizer.chat_template import strip_special_tokens
 
 FILL_IN_MIDDLE_TOKENS = (  # prefix, suffix and middle, as vocabularies spell them
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
@@ -29,7 +28,7 @@ FILL_IN_MIDDLE_TOKENS = (  # prefix, suffix and middle, as vocabularies spell th
     ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
     ("▁<PRE>", "▁<SUF>", "▁<MID>"),
 )
-RESERVED_TEMPLATE_VARIABLES = {"messages", "tools", "add_generation_prompt", "documents"}
+RESERVED_TEMPLATE_VARIABLES = {"messages", "tools", "add_generation_prompt", "continue_final_message", "documents"}
 
 
 @dataclass(frozen=True)
@@ -143,28 +142,27 @@ def encode_conversation(served: ServedModel, body: ChatInput | TokenizeRequest, 
     if tokenizer.chat_template is None:
         message = f"'{served.name}' has no chat template; use /v1/completions, or a model that was tuned for chat"
         raise ApiError(400, message, param="model")
-    messages = [_template_message(message, tokenizer.special_tokens) for message in body.messages or []]
+    messages = [_template_message(message) for message in body.messages or []]
     variables: dict[str, Any] = dict(body.chat_template_kwargs or {})
     if reserved := variables.keys() & RESERVED_TEMPLATE_VARIABLES:
         message = f"chat_template_kwargs cannot set '{min(reserved)}'; use the field of that name"
         raise ApiError(400, message, param="chat_template_kwargs")
     tool_objects = [tool.model_dump(exclude_none=True) for tool in tools] or None
-    if not body.continue_final_message:
-        text = tokenizer.apply_chat_template(messages, body.add_generation_prompt, tools=tool_objects, **variables)
-        return tokenizer.encode(text, parse_special=True)
-    final = messages[-1]["content"]
-    text = tokenizer.apply_chat_template(messages, False, tools=tool_objects, **variables)
-    if not final.strip() or (start := text.rfind(final.strip())) < 0:
-        message = "continue_final_message=true needs text to continue, which the template must keep"
-        raise ApiError(400, message, param="messages")
-    return tokenizer.encode(text[:start] + final.lstrip(), parse_special=True)
+    text = tokenizer.apply_chat_template(
+        messages,
+        body.add_generation_prompt,
+        tools=tool_objects,
+        continue_final_message=body.continue_final_message,
+        **variables,
+    )
+    return tokenizer.encode(text, parse_special=True)
 
 
-def _template_message(message: Message, special_tokens: Collection[str]) -> dict[str, Any]:
-    """A message in the form that templates read, without spellings of special tokens."""
+def _template_message(message: Message) -> dict[str, Any]:
+    """A message in the form that templates read."""
     entry: dict[str, Any] = {
         "role": "system" if message.role == "developer" else message.role,
-        "content": strip_special_tokens(special_tokens, message.text()),
+        "content": message.text(),
     }
     if message.tool_calls:
         entry["tool_calls"] = [
@@ -172,26 +170,25 @@ def _template_message(message: Message, special_tokens: Collection[str]) -> dict
                 "id": call.id,
                 "type": "function",
                 "function": {
-                    "name": strip_special_tokens(special_tokens, call.function.name),
-                    "arguments": _template_arguments(call.function.arguments, special_tokens),
+                    "name": call.function.name,
+                    "arguments": _template_arguments(call.function.arguments),
                 },
             }
             for call in message.tool_calls
         ]
     if message.tool_call_id is not None:
-        entry["tool_call_id"] = strip_special_tokens(special_tokens, message.tool_call_id)
+        entry["tool_call_id"] = message.tool_call_id
     if message.name is not None:
-        entry["name"] = strip_special_tokens(special_tokens, message.name)
+        entry["name"] = message.name
     return entry
 
 
-def _template_arguments(text: str, special_tokens: Collection[str]) -> Any:
+def _template_arguments(text: str) -> Any:
     """A call's arguments as an object: templates render it to JSON themselves."""
-    clean_text = strip_special_tokens(special_tokens, text)
     try:
-        return json.loads(clean_text)
-    except ValueError:
-        return clean_text
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def encode_prompt(served: ServedModel, prompt: str | Sequence[int], *, add_special_tokens: bool = True) -> list[int]:
