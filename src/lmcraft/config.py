@@ -119,7 +119,7 @@ def format_changes(config: Any) -> str:
     changes = []
     for f in fields(config):
         value = getattr(config, f.name)
-        if value != (f.default if f.default_factory is MISSING else f.default_factory()):
+        if f.repr and value != (f.default if f.default_factory is MISSING else f.default_factory()):
             text = str(value) if isinstance(value, Path) else value
             changes.append(f"{f.name}={format_changes(value) if is_dataclass(value) else repr(text)}")
     return f"{type(config).__name__}({', '.join(changes)})"

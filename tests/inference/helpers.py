@@ -32,9 +32,9 @@ def tokenizer() -> Tokenizer:
     return train_bpe([TEXT], vocab_size=350)
 
 
-def language_model(seed: int = 0, **settings: Any) -> LanguageModel:
+def language_model(seed: int = 0, generation_config: GenerationConfig | None = None, **settings: Any) -> LanguageModel:
     sizes = {"vocab_size": tokenizer().vocab_size, "max_position_embeddings": 256}
-    return LanguageModel(tiny_model(seed, **(sizes | settings)), tokenizer())
+    return LanguageModel(tiny_model(seed, **(sizes | settings)), tokenizer(), generation_config)
 
 
 def in_transformers(model: Transformer, folder: Path) -> Any:

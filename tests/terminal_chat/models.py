@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
 from lmcraft.tokenizer.train import train_bpe
 from tests.inference.helpers import TEXT, language_model
@@ -16,11 +17,13 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
+OWN_SAMPLING = GenerationConfig(has_own_sampling=True)
+
 
 @pytest.fixture(scope="module")
 def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "plain"
-    language_model().save(folder)
+    language_model(generation_config=OWN_SAMPLING).save(folder)
     return folder
 
 
@@ -28,7 +31,8 @@ def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tuned"
     tokenizer = train_bpe([TEXT], vocab_size=300, special_tokens=SPECIAL)
-    LanguageModel(tiny_model(vocab_size=tokenizer.vocab_size, max_position_embeddings=256), tokenizer).save(folder)
+    model = tiny_model(vocab_size=tokenizer.vocab_size, max_position_embeddings=256)
+    LanguageModel(model, tokenizer, OWN_SAMPLING).save(folder)
     file = folder / "tokenizer_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token": "<|im_end|>", "chat_template": CHATML}))
     return folder

@@ -32,7 +32,8 @@ MAX_SUMMARY_CHARACTERS = 36  # of a message in the list of branches
 class ChatConfig(ConversationFlags):
     """Chat with a model in the terminal; type /help for the commands. Without a terminal, answer each line of the input.
 
-    Settings that are not given come from the model's generation_config.json, if it has one.
+    Settings that are not given come from the model's generation_config.json. A model that has no sampling settings of its own gets
+    temperature 0.8, top-p 0.95 and min-p 0.05.
     """
 
     model: str
@@ -102,6 +103,8 @@ def _open_backend(config: ChatConfig, interactive: bool) -> Backend:
     model = load_model(config.model, config, adapters)
     if model.tokenizer.chat_template is None:
         print_notice("This model has no chat template, so it continues the conversation as plain text.")
+    if defaults := model.generation_config.describe_chat_defaults():
+        print_notice(f"{config.model}: {defaults}.")
     return LocalBackend(model, config.settings(), adapter=config.adapter or "")
 
 

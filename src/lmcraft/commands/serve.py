@@ -171,6 +171,7 @@ def _build_app(config: ServeConfig, keys: "Keys") -> "ASGIApp":
 
 
 def _load_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
+    from lmcraft.language_model import LanguageModel
     from lmcraft.machine import DTYPES, choose_device
     from lmcraft.server.engine.registry import LoadOptions, Registry, parse_model_arguments
 
@@ -182,6 +183,9 @@ def _load_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
     registry = Registry(config.limits, metrics, options, config.model_root)
     for n, (name, address) in enumerate(parse_model_arguments(config.model).items()):
         registry.open(name, address, config.adapters if n == 0 else {})
+    for served in registry.loaded():
+        if isinstance(served.model, LanguageModel) and (defaults := served.model.generation_config.describe_chat_defaults()):
+            print(f"{served.name}: {defaults}", file=sys.stderr)
     if config.moderation:
         registry.open(MODERATOR_NAME, config.moderation)
     return registry

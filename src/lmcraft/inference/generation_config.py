@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
 
 MIN_TEMPERATURE = 1e-5  # below it, logits / temperature would overflow; decoding is greedy, as in vLLM
 GENERATION_CONFIG_FILE = "generation_config.json"
+CHAT_SAMPLING: Mapping[str, float] = {"temperature": 0.8, "top_p": 0.95, "min_p": 0.05}
+"""How chats and the server sample from a model that brings no sampling settings: small models ramble without a filter."""
+_DRAW_SETTINGS = [name for name, setting in SETTINGS.items() if setting.shapes_draw]
 _LOGIT_DEFAULTS = [(name, setting.default) for name, setting in SETTINGS.items() if setting.changes_logits]
 
 
@@ -22,8 +25,17 @@ class GenerationConfig(GenerationSettings):
         f"    {name}: {setting.help}" for name, setting in SETTINGS.items()
     )
 
+    has_own_sampling: bool = field(default=False, compare=False, repr=False)
+    """Whether the model's file says how to sample, if only by naming a default."""
+
     def __repr__(self) -> str:
         return format_changes(self)
+
+    @property
+    def chat_defaults(self) -> Mapping[str, float]:
+        """`CHAT_SAMPLING` if the model brings no sampling settings of its own, else nothing."""
+        own = self.has_own_sampling or any(getattr(self, name) != SETTINGS[name].default for name in _DRAW_SETTINGS)
+        return {} if own or not self.do_sample else CHAT_SAMPLING
 
     @property
     def greedy(self) -> bool:
@@ -47,6 +59,11 @@ class GenerationConfig(GenerationSettings):
     def uses_dry(self) -> bool:
         """Whether the DRY penalty is on."""
         return self.dry_multiplier > 0 and self.dry_penalty_last_n != 0
+
+    def describe_chat_defaults(self) -> str:
+        """A sentence about `chat_defaults`; empty if there are none."""
+        values = ", ".join(f"{name.replace('_', '-')} {value:g}" for name, value in self.chat_defaults.items())
+        return values and f"no sampling settings in the model's generation_config.json: using {values} unless set"
 
     def check(self) -> None:
         """Raise UserError for a value out of bounds, or for settings that contradict each other."""
@@ -149,8 +166,9 @@ def read_generation_config(folder: Path) -> tuple[GenerationConfig, tuple[int, .
         raise UserError(f"'{file}' is damaged ({error}): repair or remove it") from error
     file_names = {name: setting.hugging_face or name for name, setting in SETTINGS.items()}
     settings = {name: contents[key] for name, key in file_names.items() if contents.get(key) is not None}
+    own = any(name in settings and (name, settings[name]) != ("top_k", 0) for name in _DRAW_SETTINGS)
     try:
-        return GenerationConfig().updated(settings), eos_token_ids
+        return replace(GenerationConfig().updated(settings), has_own_sampling=own), eos_token_ids
     except UserError as error:
         raise UserError(f"'{file}': {error}") from error
 
@@ -163,8 +181,10 @@ def generation_config_json(config: GenerationConfig, token_ids: Mapping[str, int
     """
     values = {name: getattr(config, name) for name in SETTINGS if name != "seed"}
     values = {name: value for name, value in values.items() if value != SETTINGS[name].default}
+    if config.has_own_sampling:
+        values["temperature"] = config.temperature
     for name in ("temperature", "max_new_tokens"):  # transformers rejects 0; do_sample=false implies temperature 0
         if getattr(config, name) == 0:
-            del values[name]
+            values.pop(name, None)
     values |= {"do_sample": not config.greedy, "top_k": config.top_k}  # transformers has other defaults for these
     return {SETTINGS[name].hugging_face or name: value for name, value in values.items()} | dict(token_ids)

@@ -19,7 +19,7 @@ class LocalBackend:
     def __init__(self, model: LanguageModel, settings: dict[str, Any], *, adapter: str = "") -> None:
         self.model = model
         self.context: int = model.transformer.config.max_position_embeddings
-        self._settings = settings | {"num_return_sequences": 1}
+        self._settings = {**model.generation_config.chat_defaults, **settings, "num_return_sequences": 1}
         self._adapter = adapter
         # Reserve max_new_tokens for the answer, but at most half of the context.
         max_new_tokens = model.generation_config.updated(self._settings).max_new_tokens

@@ -90,6 +90,7 @@ def _describe(served: ServedModel) -> dict[str, Any]:
     defaults = {}
     if isinstance(served.model, LanguageModel):
         config = served.model.generation_config
+        config = config.updated(config.chat_defaults)
         defaults = {setting.name: getattr(config, setting.name) for setting in SAMPLING_SETTINGS if setting.label}
         defaults["temperature"] = 0.0 if config.greedy else config.temperature
     parent = served.worker.name if served.adapter else None

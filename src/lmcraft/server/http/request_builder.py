@@ -92,7 +92,7 @@ def _prepare(
         message = f"{len(prompts)} prompts times n={n} are {texts} texts; ask for at most {limits.max_texts}"
         raise ApiError(400, message, param="n")
     model = served.language_model
-    config = model.generation_config.updated(settings)
+    config = model.generation_config.updated({**model.generation_config.chat_defaults, **settings})
     engine, deadline = served.text_engine, time.monotonic() + limits.request_timeout
     eos_token_ids = frozenset() if request.ignore_eos else frozenset(model.eos_token_ids)
     cache_owner = "\0".join((owner, request.user or "", request.cache_salt or ""))

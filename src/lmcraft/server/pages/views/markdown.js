@@ -7,7 +7,7 @@ import { renderInline } from "./markdown_inline.js";
 
 const MAX_DEPTH = 8;
 
-const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^`\s]{0,40})[^`]*$/;
+const FENCE = /^( {0,3})(`{3,}|~{3,})\s*([^`\s]{0,40})[^`]*$/;
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const QUOTE = /^ {0,3}> ?/;
@@ -64,11 +64,18 @@ function findRunEnd(lines, i, matches) {
   return i;
 }
 
-function parseFence(lines, i, [, fence, language]) {
+function parseFence(lines, i, [, indent, fence, language]) {
+  const end = findFenceEnd(lines, i, fence);
+  const text = lines.slice(i + 1, end).map((line) => removeIndent(line, indent.length));
+  return { kind: "code", language, text: text.join("\n"), end: Math.min(end + 1, lines.length) };
+}
+
+/** The index of the line that closes the fence of line `i`; an open fence runs to the end of the text. */
+function findFenceEnd(lines, i, fence) {
   const closes = (line) => line.trim().startsWith(fence) && !line.trim().replaceAll(fence[0], "");
   let end = i + 1;
-  while (end < lines.length && !closes(lines[end])) end += 1; // an open fence runs to the end of the text
-  return { kind: "code", language, text: lines.slice(i + 1, end).join("\n"), end: Math.min(end + 1, lines.length) };
+  while (end < lines.length && !closes(lines[end])) end += 1;
+  return end;
 }
 
 /** A list continues across blank lines if the next line is indented or another item. */
@@ -76,26 +83,61 @@ function parseList(lines, i, indent) {
   const first = ITEM.exec(lines[i])[2];
   const ordered = /\d/.test(first);
   const items = [];
+  let width = 0; // of the indentation of the current item's further lines
   let end = i;
+  const push = (line) => items.at(-1).push(removeIndent(line, width));
   for (; end < lines.length; end += 1) {
     const line = lines[end];
     const marker = ITEM.exec(line);
     if (marker && marker[1].length <= indent + 1) {
       if (/\d/.test(marker[2]) !== ordered) break;
       items.push([line.slice(marker[0].length)]);
-    } else if (/^\s{2,}\S/.test(line)) {
-      items.at(-1).push(line.replace(/^ {1,4}/, ""));
+      width = findItemIndent(lines, end, marker[0].length);
+    } else if (countIndent(line) >= 2 && line.trim()) {
+      push(line);
     } else if (!line.trim()) {
       const next = lines[end + 1] ?? "";
-      if (!/^\s{2,}\S/.test(next) && !ITEM.test(next)) break;
-      items.at(-1).push("");
+      if (!(countIndent(next) >= 2 && next.trim()) && !ITEM.test(next)) break;
+      push("");
     } else if (!lines[end - 1].trim() || startsBlock(line)) {
       break;
     } else {
-      items.at(-1).push(line);
+      push(line);
     }
+    const fence = FENCE.exec(items.at(-1).at(-1));
+    if (!fence) continue;
+    const close = findFenceEnd(lines, end, fence[2]); // inside a fence, no line begins an item or ends the list
+    while (end < Math.min(close, lines.length - 1)) push(lines[(end += 1)]);
   }
   return { kind: "list", ordered, start: parseInt(first, 10), items, end };
+}
+
+/** The columns to remove from an item's further lines: those of its marker, or fewer if the next line has fewer. */
+function findItemIndent(lines, i, markerWidth) {
+  const next = lines.slice(i + 1, i + 3).find((line) => line.trim()) ?? "";
+  return countIndent(next) < 2 ? markerWidth : Math.min(markerWidth, countIndent(next));
+}
+
+/** The columns of a line's leading spaces and tabs; a tab reaches to the next multiple of four. */
+function countIndent(line) {
+  let columns = 0;
+  for (const character of line) {
+    if (character === " ") columns += 1;
+    else if (character === "\t") columns += 4 - (columns % 4);
+    else break;
+  }
+  return columns;
+}
+
+/** Removes up to `columns` columns of indentation; the rest of the line stays as it is. */
+function removeIndent(line, columns) {
+  let removed = 0;
+  let start = 0;
+  while (removed < columns && (line[start] === " " || line[start] === "\t")) {
+    removed += line[start] === "\t" ? 4 - (removed % 4) : 1;
+    start += 1;
+  }
+  return " ".repeat(Math.max(0, removed - columns)) + line.slice(start);
 }
 
 function renderBlock(block, depth) {

@@ -5,9 +5,18 @@ import { el, escapeControls } from "./dom.js";
 const MAX_CHARACTERS = 20_000; // longer paragraphs stay plain text, which bounds the time for any input
 const MAX_DEPTH = 6;
 const SPECIAL = /[\\`*_~[]|https?:\/\//g;
-const LINK = /\[([^[\]\n]{1,1000})\]\(<?((?:[^()\s<>]|\([^()\s<>]{0,500}\)){1,2000})>?(?:\s+"[^"\n]{0,500}")?\)/y;
-const BARE_LINK = /https?:\/\/[^\s<>"'`)\]}]{1,2000}/y;
-const EMPHASIS = [["**", "strong"], ["__", "strong"], ["~~", "del"], ["*", "em"], ["_", "em"]];
+const LINK = /\[([^[\]\n]{1,1000})\]\(<?((?:[^()\s<>]|\([^()\s<>]{0,500}\)){1,2000})>?(?:\s+(?:"[^"\n]{0,500}"|'[^'\n]{0,500}'))?\)/y;
+const BARE_LINK = /https?:\/\/[^\s<>"'`\]}，。；：！？、（）「」『』《》【】“”]{1,2000}/y;
+// Marks, longest first, and the elements that they open, from the outside in.
+const EMPHASIS = [
+  ["***", ["em", "strong"]],
+  ["___", ["em", "strong"]],
+  ["**", ["strong"]],
+  ["__", ["strong"]],
+  ["~~", ["del"]],
+  ["*", ["em"]],
+  ["_", ["em"]],
+];
 const SAFE_PROTOCOLS = ["http:", "https:", "mailto:"];
 
 /** Appends the text to `parent`, and returns `parent`. */
@@ -57,20 +66,40 @@ function parseCode(text, i, unclosed) {
 }
 
 function parseEmphasis(text, i, unclosed, depth) {
-  const [mark, tag] = EMPHASIS.find(([candidate]) => text.startsWith(candidate, i)) ?? [];
-  if (!mark || unclosed.has(mark) || /\s|^$/.test(text[i + mark.length] ?? "")) return null;
-  const isUnderscore = mark[0] === "_"; // no emphasis inside words, such as snake_case
-  if (isUnderscore && isLetter(text[i - 1])) return null;
-  for (let close = i + mark.length; (close = text.indexOf(mark, close + 1)) > 0; ) {
-    if (/\s/.test(text[close - 1]) || (isUnderscore && isLetter(text[close + mark.length]))) continue;
-    if (mark.length === 1 && (text[close + 1] === mark || text[close - 1] === mark)) {
-      close += 1; // half of a double mark
-      continue;
-    }
-    return { node: renderInline(el(tag), text.slice(i + mark.length, close), depth + 1), end: close + mark.length };
+  if (text[i] === "_" && isLetter(text[i - 1])) return null; // no emphasis inside words, such as snake_case
+  const runEnd = findRunEnd(text, i);
+  let best = null; // of `***a** b*`, the mark that closes last is the outer one
+  for (const [mark, tags] of EMPHASIS) {
+    const isHalf = mark.length === 1 && runEnd - i === 2;
+    if (isHalf || !text.startsWith(mark, i) || unclosed.has(mark) || /\s|^$/.test(text[runEnd] ?? "")) continue;
+    const close = findClosingMark(text, runEnd, mark);
+    if (close < 0) unclosed.add(mark);
+    else if (!best || (best.mark.length < 3 && close > best.close)) best = { mark, tags, close };
   }
-  unclosed.add(mark);
-  return null;
+  if (!best) return null;
+  const elements = best.tags.map((tag) => el(tag));
+  elements.reduce((outer, inner) => (outer.append(inner), inner));
+  renderInline(elements.at(-1), text.slice(i + best.mark.length, best.close), depth + 1);
+  return { node: elements[0], end: best.close + best.mark.length };
+}
+
+/** The index of the mark that closes an emphasis whose text begins at `start`, or -1. */
+function findClosingMark(text, start, mark) {
+  for (let run = start; (run = text.indexOf(mark, run + 1)) > 0; ) {
+    const end = findRunEnd(text, run);
+    const isWordInside = mark[0] === "_" && isLetter(text[end]);
+    const isOtherMark = mark.length === 1 && end - run === 2; // a double mark
+    if (!/\s/.test(text[run - 1]) && !isWordInside && !isOtherMark) return end - mark.length;
+    run = end - 1;
+  }
+  return -1;
+}
+
+/** The end of the run of equal characters that begins at `i`. */
+function findRunEnd(text, i) {
+  let end = i;
+  while (text[end] === text[i]) end += 1;
+  return end;
 }
 
 function parseLink(text, i) {
@@ -80,11 +109,23 @@ function parseLink(text, i) {
     const href = match && checkUrl(match[2]);
     return href ? { node: buildLink(href, match[1]), end: LINK.lastIndex } : null;
   }
-  if (text[i] !== "h" || isLetter(text[i - 1])) return null;
+  if (text[i] !== "h" || /\w/.test(text[i - 1] ?? "")) return null;
   BARE_LINK.lastIndex = i;
-  const url = BARE_LINK.exec(text)?.[0].replace(/[.,:;!?*_~。，、；：！？]+$/, "");
+  const url = trimUrl(BARE_LINK.exec(text)?.[0] ?? "");
   const href = url && checkUrl(url);
   return href ? { node: buildLink(href, url), end: i + url.length } : null;
+}
+
+/** A URL in running text, without the punctuation after it; a closing parenthesis stays if the URL has the opening one. */
+function trimUrl(url) {
+  const count = (character) => url.split(character).length - 1;
+  let closing = count(")") - count("(");
+  let end = url.length;
+  while (/[.,:;!?*_~]/.test(url[end - 1] ?? "") || (url[end - 1] === ")" && closing > 0)) {
+    end -= 1;
+    if (url[end] === ")") closing -= 1;
+  }
+  return url.slice(0, end);
 }
 
 const isLetter = (character = "") => /[\p{L}\p{N}]/u.test(character);
