@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import lmcraft
-from lmcraft.cli import main
+from lmcraft import GenerateConfig
+from lmcraft.cli import main, parse_command
 from lmcraft.commands import COMMANDS
 from lmcraft.config import Config
 
@@ -37,7 +38,7 @@ def test_the_help_of_a_command_does_not_import_torch(command: str) -> None:
 def test_every_command_is_a_public_function_with_a_configuration() -> None:
     assert dir(lmcraft) == sorted(lmcraft.PUBLIC)
     assert all(getattr(lmcraft, name).__name__ in (name, "load") for name in lmcraft.PUBLIC)
-    names = "Classifier LanguageModel LmcraftError Tokenizer Transformer TransformerConfig UserError load"
+    names = "Classifier GenerationConfig LanguageModel LmcraftError Tokenizer Transformer TransformerConfig UserError load"
     assert sorted(lmcraft.OTHER_NAMES) == names.split()
     for name, command in COMMANDS.items():
         annotation = inspect.signature(getattr(lmcraft, command.function)).parameters["config"].annotation
@@ -98,3 +99,17 @@ def test_the_error_for_an_unknown_key_in_a_file_names_the_nearest_key(
     (tmp_path / "run.toml").write_text('data = "x"\n[optimizer]\nlearning_rat = 1.0\n')
     assert main(["pretrain", str(tmp_path / "run.toml")]) == 2
     assert "--optimizer.learning-rate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ("m --do-sample false", GenerateConfig("m", do_sample=False)),
+        ("m hi --do-sample False --top-p 0.5", GenerateConfig("m", "hi", do_sample=False, top_p=0.5)),
+        ("m --no-do-sample true", GenerateConfig("m", do_sample=False)),
+        ("m --stop true", GenerateConfig("m", stop=("true",))),
+        ("-- m false", GenerateConfig("m", "false")),
+    ],
+)
+def test_a_flag_may_be_followed_by_true_or_false(tokens: str, expected: GenerateConfig) -> None:
+    assert parse_command(["generate", *tokens.split()]).args == (expected,)

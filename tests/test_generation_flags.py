@@ -8,14 +8,13 @@ import pytest
 
 from lmcraft.errors import UserError
 from lmcraft.generation_flags import ConversationFlags, GenerationFlags
-from lmcraft.inference.generation_config import GenerationConfig
-from lmcraft.inference.generation_settings import SETTINGS
+from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
 
 LOADING_FLAGS = {"device", "precision", "weights", "draft"}
 
 
 def test_there_is_a_flag_for_every_setting() -> None:
-    flag_types, setting_types = get_type_hints(GenerationFlags), get_type_hints(GenerationConfig)
+    flag_types, setting_types = get_type_hints(GenerationFlags), get_type_hints(GenerationSettings)
     for name, value_type in setting_types.items():
         if name != "logit_bias":  # whose keys are strings on a command line
             assert flag_types[name] == value_type | None, name

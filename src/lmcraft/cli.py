@@ -58,11 +58,27 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
         UserError: a token does not fit, or the TOML file cannot be read.
     """
     app = build_app()
-    remaining = list(tokens)
+    remaining = _join_booleans(tokens)
     position = len(command_name(tokens).split())
     if position and len(remaining) > position and remaining[position].endswith(".toml"):
         app.config = (toml_source(Path(remaining.pop(position))),)
     return parse(app, remaining)
+
+
+def _join_booleans(tokens: Sequence[str]) -> list[str]:
+    """Write `--flag false` as `--flag=false`: cyclopts takes the second token of the first form for another argument."""
+    joined: list[str] = []
+    for token in tokens:
+        if (
+            token.lower() in ("true", "false", "yes", "no")
+            and joined
+            and joined[-1].startswith("--")
+            and "=" not in joined[-1]
+        ):
+            joined[-1] += f"={token}"
+        else:
+            joined.append(token)
+    return joined
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -41,7 +41,30 @@ def automatic(rule: str) -> cyclopts.Parameter:
     return cyclopts.Parameter(show_default=lambda value: value or rule)
 
 
-BY_DEPTH = automatic("set by --depth")
+BY_DEPTH, OFF = automatic("set by --depth"), automatic("off")
+
+SECTIONS = (
+    "Data",
+    "Length",
+    "Method",
+    "Objective",
+    "Optimizer",
+    "Schedule",
+    "Evaluation and output",
+    "Machine",
+    "Model",
+    "Initialization",
+    "Advanced",
+)
+"""The sections of the help, in this order, after the settings that most people need."""
+
+
+def section(title: str, **parameter: Any) -> cyclopts.Parameter:
+    """For the annotation of a field that the help shows in one of the `SECTIONS`."""
+    return cyclopts.Parameter(group=cyclopts.Group(title, sort_key=SECTIONS.index(title)), **parameter)
+
+
+DATA, LENGTH, OUTPUT, MACHINE, ADVANCED = map(section, ("Data", "Length", "Evaluation and output", "Machine", "Advanced"))
 
 
 class Config:
@@ -120,8 +143,7 @@ def format_changes(config: Any) -> str:
     for f in fields(config):
         value = getattr(config, f.name)
         if f.repr and value != (f.default if f.default_factory is MISSING else f.default_factory()):
-            text = str(value) if isinstance(value, Path) else value
-            changes.append(f"{f.name}={format_changes(value) if is_dataclass(value) else repr(text)}")
+            changes.append(f"{f.name}={format_changes(value) if is_dataclass(value) else repr(_plain(value))}")
     return f"{type(config).__name__}({', '.join(changes)})"
 
 

@@ -2,12 +2,14 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lmcraft.cli import main
 from lmcraft.finetuning.examples import read_examples
 from lmcraft.language_model import LanguageModel
+from tests.inference.helpers import language_model
 from tests.inference.test_adapters import adapter_for
 from tests.terminal_chat.models import chat_model, plain_model
 
@@ -29,6 +31,18 @@ def test_each_line_of_a_pipe_is_answered(
     second = model.complete(f"Once\n{first}\n从前\n", seed=1, max_new_tokens=6, stop="\n")
     assert out == f"{first}\n{second}\n"
     assert err.count("no chat template") == 1
+
+
+def test_a_model_without_sampling_settings_gets_the_defaults_of_chats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    language_model().save(tmp_path)
+    chat_lines(tmp_path, "Once\n", monkeypatch, "--top-p", "1", "--stop", "\\n")
+    out, err = capsys.readouterr()
+    assert "using temperature 0.8, top-p 0.95, min-p 0.05 unless set" in err
+    settings: dict[str, Any] = {"temperature": 0.8, "top_p": 1.0, "min_p": 0.05}
+    model = LanguageModel.load(tmp_path)
+    assert out == model.complete("Once\n", seed=1, max_new_tokens=6, stop="\n", **settings) + "\n"
 
 
 def test_a_message_longer_than_the_context_is_reported_and_dropped(

@@ -1,11 +1,13 @@
+import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.generation_config import GenerationConfig, generation_config_json, read_generation_config
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,25 @@ def test_importing_a_command_does_not_import_torch() -> None:
     modules = "lmcraft.generation_flags, lmcraft.commands.generate, lmcraft.commands.chat"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("stored", "has_own"),
+    [
+        ({}, False),
+        ({"do_sample": True}, False),
+        ({"do_sample": True, "top_k": 0, "eos_token_id": 2}, False),  # as `LanguageModel.save` writes it
+        ({"max_new_tokens": 9, "repetition_penalty": 1.1}, False),
+        ({"do_sample": True, "temperature": 1.0}, True),
+        ({"top_p": 0.9}, True),
+        ({"do_sample": False}, True),  # greedy decoding
+        ({"top_n_sigma": 1.0}, True),
+    ],
+)
+def test_chats_have_defaults_where_a_model_brings_no_sampling(stored: dict[str, Any], has_own: bool, tmp_path: Path) -> None:
+    (tmp_path / "generation_config.json").write_text(json.dumps(stored))
+    for _ in range(2):
+        config, _ = read_generation_config(tmp_path)
+        assert config.chat_defaults == ({} if has_own else {"temperature": 0.8, "top_p": 0.95, "min_p": 0.05})
+        assert bool(config.describe_chat_defaults()) == (not has_own)
+        (tmp_path / "generation_config.json").write_text(json.dumps(generation_config_json(config, {})))

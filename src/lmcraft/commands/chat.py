@@ -32,8 +32,8 @@ MAX_SUMMARY_CHARACTERS = 36  # of a message in the list of branches
 class ChatConfig(ConversationFlags):
     """Chat with a model in the terminal; type /help for the commands. Without a terminal, answer each line of the input.
 
-    Settings that are not given come from the model's generation_config.json. A model that has no sampling settings of its own gets
-    temperature 0.8, top-p 0.95 and min-p 0.05.
+    Settings that are not given come from the model's generation_config.json. A model that has no sampling settings of its
+    own gets temperature 0.8, top-p 0.95 and min-p 0.05.
     """
 
     model: str

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from cyclopts import Parameter
 
-from lmcraft.config import Config, automatic, command_config
+from lmcraft.config import ADVANCED, DATA, LENGTH, MACHINE, OUTPUT, Config, automatic, command_config, section
 from lmcraft.errors import UserError
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.objectives.registry import OBJECTIVES, describe_objectives, objectives_with
@@ -150,43 +150,41 @@ class FinetuneConfig(TrainConfig, Config):
     out: Path = Path("models/tuned")
     """Output folder: an adapter (lora, dora) or a whole model."""
     objective: Annotated[ObjectiveName, Parameter(help=f"What the model learns to do. {describe_objectives()}.")] = "sft"
-    method: Annotated[MethodConfig, Parameter(group="Method")] = field(default_factory=MethodConfig)
-    settings: Annotated[ObjectiveConfig, Parameter(name="*", group="Objective")] = field(default_factory=ObjectiveConfig)
-    optimizer: Annotated[FinetuneOptimizerConfig, Parameter(group="Optimizer")] = field(
-        default_factory=FinetuneOptimizerConfig
-    )
+    method: Annotated[MethodConfig, section("Method")] = field(default_factory=MethodConfig)
+    settings: Annotated[ObjectiveConfig, section("Objective", name="*")] = field(default_factory=ObjectiveConfig)
+    optimizer: Annotated[FinetuneOptimizerConfig, section("Optimizer")] = field(default_factory=FinetuneOptimizerConfig)
 
-    epochs: float = 3.0
+    epochs: Annotated[float, LENGTH] = 3.0
     """Passes over the examples, unless --max-steps is given."""
-    batch_size: Annotated[int, automatic("rows with about 16 examples")] = 0
+    batch_size: Annotated[int, automatic("rows with about 16 examples"), LENGTH] = 0
     """Rows per step."""
-    max_steps: Annotated[int, automatic("set by --epochs")] = 0
+    max_steps: Annotated[int, automatic("set by --epochs"), LENGTH] = 0
     """Number of steps."""
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: Annotated[Literal["auto", "on", "off"], MACHINE] = "auto"
     """Compile each block with torch.compile: faster steps, after a minute or more of compiling; auto: off."""
-    eval_tokens: Annotated[int, automatic("all validation rows, or pretraining's rule for continued")] = 0
+    eval_tokens: Annotated[int, automatic("all validation rows, or pretraining's rule for continued"), OUTPUT] = 0
     """Validation tokens per evaluation."""
-    seed: int = 1
+    seed: Annotated[int, ADVANCED] = 1
     """Random seed for new weights, data order, split and dropout."""
-    validation: float = 0.1
+    validation: Annotated[float, DATA] = 0.1
     """Share of the examples held out for validation."""
-    validation_data: tuple[Path, ...] = ()
+    validation_data: Annotated[tuple[Path, ...], DATA] = ()
     """Files of validation examples, instead of a share of the data."""
-    sequence_length: Annotated[int, automatic("the longest example, at least 512, or 256 for classification")] = 0
+    sequence_length: Annotated[int, automatic("the longest example, at least 512, or 256 for classification"), DATA] = 0
     """Tokens per row."""
-    packing: bool = True
+    packing: Annotated[bool, DATA] = True
     """Pack several examples into a row; they do not attend to each other."""
-    too_long: Literal["refuse", "skip"] = "refuse"
+    too_long: Annotated[Literal["refuse", "skip"], DATA] = "refuse"
     """What to do with examples longer than a row: refuse to start, or skip them. Examples are never cut."""
-    chat_template: str = ""
+    chat_template: Annotated[str, DATA] = ""
     """Chat template: a Jinja file, or "plain" for role names in plain text; empty: the model's own. Saved with the model."""
-    system: str = ""
+    system: Annotated[str, DATA] = ""
     """System message for conversations that have none."""
-    variables: Annotated[dict[str, str], Parameter(negative="")] = field(default_factory=dict)
+    variables: Annotated[dict[str, str], Parameter(negative=""), DATA] = field(default_factory=dict)
     """Replacement for {{name}} in the examples: --variables.name VALUE."""
-    show_batch: bool = False
+    show_batch: Annotated[bool, DATA] = False
     """Print the tokens of the first batch, with a star at those that are learned, and exit."""
-    report_answers: int = 10
+    report_answers: Annotated[int, OUTPUT] = 10
     """Number of held-out prompts answered before and after, side by side in the report."""
 
     def resolved(self) -> Self:

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from cyclopts import Parameter
 
-from lmcraft.config import BY_DEPTH, Config, automatic, command_config
+from lmcraft.config import ADVANCED, BY_DEPTH, DATA, LENGTH, MACHINE, OFF, OUTPUT, Config, automatic, command_config, section
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 from lmcraft.model.config import InitConfig, TransformerConfig
@@ -35,32 +35,32 @@ class PretrainConfig(TrainConfig, Config):
     """Model folder to write."""
     depth: int = 4
     """Number of blocks; every setting left at 0 follows from it."""
-    model: Annotated[TransformerConfig, Parameter(group="Model")] = field(default_factory=TransformerConfig)
-    init: Annotated[InitConfig, Parameter(group="Initialization")] = field(default_factory=InitConfig)
-    sequence_length: Annotated[int, BY_DEPTH] = 0
+    model: Annotated[TransformerConfig, section("Model")] = field(default_factory=TransformerConfig)
+    init: Annotated[InitConfig, section("Initialization")] = field(default_factory=InitConfig)
+    sequence_length: Annotated[int, BY_DEPTH, DATA] = 0
     """Tokens per row of a batch."""
-    batch_size: Annotated[int, automatic("set by the length of the run")] = 0
+    batch_size: Annotated[int, automatic("set by the length of the run"), LENGTH] = 0
     """Rows per step."""
-    max_steps: Annotated[int, automatic("set by --max-time, --max-tokens or --depth")] = 0
+    max_steps: Annotated[int, automatic("set by --max-time, --max-tokens or --depth"), LENGTH] = 0
     """Length of the run in steps."""
-    max_tokens: Annotated[int, automatic("20 per parameter")] = 0
+    max_tokens: Annotated[int, automatic("20 per parameter"), LENGTH] = 0
     """Length of the run in tokens."""
-    max_time: Annotated[float, automatic("no limit")] = 0.0
+    max_time: Annotated[float, automatic("no limit"), LENGTH] = 0.0
     """Length of the run in minutes, converted to steps by timing a few first."""
-    eval_tokens: Annotated[int, automatic("15% of the tokens since the last one")] = 0
+    eval_tokens: Annotated[int, automatic("15% of the tokens since the last one"), OUTPUT] = 0
     """Validation tokens per evaluation, from the start of the split."""
-    document_mask: bool = True
+    document_mask: Annotated[bool, DATA] = True
     """Restrict attention to a token's own document when several share a row."""
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, ADVANCED, OFF] = 0.0
     """Share of the target probability that is spread over the whole vocabulary."""
-    z_loss: float = 0.0
+    z_loss: Annotated[float, ADVANCED, OFF] = 0.0
     """Weight of log(Z)^2, which keeps the logits from drifting."""
-    sample_prompt: str = ""
+    sample_prompt: Annotated[str, OUTPUT] = ""
     """Prompt of the samples during training; empty: the start of a document."""
-    tensor_parallel: int = 1
+    tensor_parallel: Annotated[int, MACHINE] = 1
     """Number of processes that share the work on the same rows; groups of this size share the rows of a batch (FSDP)."""
 
-    find_lr: bool = False
+    find_lr: Annotated[bool, ADVANCED] = False
     """Instead of training, raise the learning rates for a hundred steps and plot the loss (arXiv 1506.01186)."""
 
     def resolved(self) -> Self:

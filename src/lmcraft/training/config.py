@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
-
-from lmcraft.config import BY_DEPTH, automatic
+from lmcraft.config import ADVANCED, BY_DEPTH, LENGTH, MACHINE, OUTPUT, automatic, section
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,37 +62,37 @@ class ScheduleConfig:
 class TrainConfig:
     """The settings that every training run has."""
 
-    optimizer: Annotated[OptimizerConfig, Parameter(group="Optimizer")] = field(default_factory=OptimizerConfig)
-    schedule: Annotated[ScheduleConfig, Parameter(group="Schedule")] = field(default_factory=ScheduleConfig)
+    optimizer: Annotated[OptimizerConfig, section("Optimizer")] = field(default_factory=OptimizerConfig)
+    schedule: Annotated[ScheduleConfig, section("Schedule")] = field(default_factory=ScheduleConfig)
 
-    batch_size: Annotated[int, automatic("automatic")] = 0
+    batch_size: Annotated[int, automatic("automatic"), LENGTH] = 0
     """Sequences per step."""
-    micro_batch_size: Annotated[int, automatic("as many as fit in memory and are fast")] = 0
+    micro_batch_size: Annotated[int, automatic("as many as fit in memory and are fast"), MACHINE] = 0
     """Sequences per forward pass. Gradients accumulate over the batch, with the same result."""
-    max_steps: Annotated[int, automatic("automatic")] = 0
+    max_steps: Annotated[int, automatic("automatic"), LENGTH] = 0
     """Length of the run in steps."""
-    eval_every: Annotated[int, automatic("20 times per run")] = 0
+    eval_every: Annotated[int, automatic("20 times per run"), OUTPUT] = 0
     """Steps between evaluations on the validation split."""
-    eval_tokens: Annotated[int, automatic("automatic")] = 0
+    eval_tokens: Annotated[int, automatic("automatic"), OUTPUT] = 0
     """Validation tokens per evaluation, from the start of the split."""
-    save_every: Annotated[int, automatic("at each evaluation")] = 0
+    save_every: Annotated[int, automatic("at each evaluation"), OUTPUT] = 0
     """Steps between checkpoints; the last one and the best one are kept."""
-    sample_every: Annotated[int, automatic("5 times per run")] = 0
+    sample_every: Annotated[int, automatic("5 times per run"), OUTPUT] = 0
     """Steps between text samples."""
 
-    seed: int = 1
+    seed: Annotated[int, ADVANCED] = 1
     """Random seed for weights, data order and dropout."""
-    device: str = "auto"
+    device: Annotated[str, MACHINE] = "auto"
     """Device: cpu, cuda or auto."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    precision: Annotated[Literal["auto", "bf16", "fp32"], MACHINE] = "auto"
     """Data type of the activations; auto: bf16 if it is measurably faster on this machine."""
-    attention: Literal["auto", "matmul", "sdpa"] = "auto"
+    attention: Annotated[Literal["auto", "matmul", "sdpa"], MACHINE] = "auto"
     """Plain matrix products and a softmax, or torch's fused attention; auto: measure both and use the faster one."""
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: Annotated[Literal["auto", "on", "off"], MACHINE] = "auto"
     """Compile each block with torch.compile: faster steps after a minute or more of compiling; auto: only in long runs."""
-    activation_checkpointing: bool = False
+    activation_checkpointing: Annotated[bool, MACHINE] = False
     """Keep only the input of each block and recompute the rest in the backward pass: a third slower, far less memory."""
-    tensorboard: bool = False
+    tensorboard: Annotated[bool, OUTPUT] = False
     """Also write TensorBoard events (needs lmcraft[tensorboard])."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""

@@ -25,7 +25,7 @@ class Node {
   }
 }
 globalThis.Node = globalThis.HTMLElement = Node;
-globalThis.document = { createElement: (tag) => new Node(tag), createElementNS: (_, tag) => new Node(tag), documentElement: {} };
+globalThis.document = { createElement: (tag) => new Node(tag), createElementNS: (_, tag) => new Node(tag) };
 globalThis.navigator ??= {};
 globalThis.localStorage = { getItem: () => "en" };
 const { renderMarkdown } = await import(process.argv[2]);
@@ -39,7 +39,7 @@ console.log(JSON.stringify(results));
 CODE = "def f():\n    if x:\n\treturn 1\n\n- not an item"
 CASES = {
     # lists: nesting, code inside items
-    "- a\n  - b\n    - c\n      - d\n- e": "<ul><li>a<ul><li>b<ul><li>c<ul><li>d</li></ul></li></ul></li></ul></li><li>e</li></ul>",
+    "- a\n  - b\n    - c\n- d": "<ul><li>a<ul><li>b<ul><li>c</li></ul></li></ul></li><li>d</li></ul>",
     "- a\n    - b\n        - c": "<ul><li>a<ul><li>b<ul><li>c</li></ul></li></ul></li></ul>",
     "1. a\n  - b\n    - c\n2. d": "<ol><li>a<ul><li>b<ul><li>c</li></ul></li></ul></li><li>d</li></ol>",
     "1. a\n   1. b\n      1. c": "<ol><li>a<ol><li>b<ol><li>c</li></ol></li></ol></li></ol>",
