@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.json_schema import normalize_schema
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ class GrammarConstraint:
         if len(text) > MAX_GRAMMAR_CHARACTERS:
             raise UserError(f"{name} has {len(text):,} characters: give at most {MAX_GRAMMAR_CHARACTERS:,}")
         compile_grammar: dict[str, Callable[[str], str]] = {
-            "json_schema": lambda schema: LLMatcher.grammar_from_json_schema(schema, defaults=JSON_STYLE),  # type: ignore[arg-type]
+            "json_schema": lambda text: LLMatcher.grammar_from_json_schema(
+                json.dumps(normalize_schema(json.loads(text))),
+                defaults=JSON_STYLE,  # type: ignore[arg-type]
+            ),
             "regex": LLMatcher.grammar_from_regex,
             "grammar": LLMatcher.grammar_from_lark,
         }

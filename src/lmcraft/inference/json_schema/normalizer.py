@@ -1,0 +1,319 @@
+"""The rules that rewrite a schema: each gets a schema whose parts are rewritten already, and changes one keyword."""
+
+import math
+from collections.abc import Callable
+from itertools import combinations, permutations
+from typing import Any
+
+from lmcraft.inference.json_schema.exclusion import disjoint
+from lmcraft.inference.json_schema.formats import MAX_HOSTNAME_LENGTH, PATTERNS, UNSUPPORTED
+from lmcraft.inference.json_schema.negation import negate
+from lmcraft.inference.json_schema.scope import TYPES, Schema, SchemaError, Scope, value_key
+
+MAX_ALTERNATIVES = 64
+MAX_UNIQUE_ARRAYS = 2000
+_PARTS = ("items", "additionalItems", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames",
+          "unevaluatedItems", "unevaluatedProperties")  # fmt: skip
+_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
+_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties", "minContains", "maxContains")
+_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "type": (lambda value: isinstance(value, str) or _is_names(value), "the name of a type, or a list of names"),
+    "enum": (lambda value: isinstance(value, list), "a list of values"),
+    "required": (lambda value: _is_names(value), "a list of names"),
+    "pattern": (lambda value: isinstance(value, str), "a regular expression"),
+    "dependentRequired": (lambda value: isinstance(value, dict) and all(map(_is_names, value.values())), "lists of names"),
+    "dependencies": (lambda value: isinstance(value, dict), "a map"),
+    **{name: (lambda value: _is_number(value), "a number") for name in ("minimum", "maximum")},
+    **{name: (lambda value: _is_count(value), "a whole number of at least 0") for name in _COUNTS},
+}
+_IN_PLACE = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "not", "dependentSchemas", "contains")
+Rule = Callable[[dict[str, Any], Scope], None]
+
+
+def normalize_schema(schema: Any) -> dict[str, Any]:
+    """An equivalent schema without the keywords that llguidance does not know.
+
+    Raises:
+        SchemaError: the schema is invalid, has no values, or has a keyword that cannot be enforced.
+    """
+    try:
+        normalized = _visit(schema, Scope(schema))
+    except RecursionError as error:
+        raise SchemaError("the schema is nested too deeply") from error
+    if normalized is False:
+        raise SchemaError("the schema is false: no value fits it")
+    return {} if isinstance(normalized, bool) else normalized
+
+
+def _visit(schema: Any, scope: Scope) -> Schema:
+    if isinstance(schema, bool):
+        return schema
+    if not isinstance(schema, dict):
+        raise SchemaError(f"{'.'.join(scope.path) or 'the schema'} is no JSON schema, but {str(schema)[:40]!r}")
+    scope, result = scope.of(schema), dict(schema)
+    scope.count_step()
+    _check_values(result, scope)
+    for keyword in result.keys() & {*_PARTS, *_LISTS, *_MAPS}:
+        value = result[keyword]
+        if isinstance(value, list) and keyword in _LISTS:
+            result[keyword] = [_visit(item, scope.enter(keyword, n)) for n, item in enumerate(value)]
+        elif isinstance(value, dict) and keyword in _MAPS:
+            result[keyword] = {name: _visit(item, scope.enter(keyword, name)) for name, item in value.items()}
+        elif keyword in _PARTS:
+            result[keyword] = _visit(value, scope.enter(keyword))
+        else:
+            raise scope.error(keyword, f"must be a {'list' if keyword in _LISTS else 'map'} of schemas")
+    for rule in _RULES:
+        rule(result, scope)
+    return result
+
+
+def _check_values(schema: dict[str, Any], scope: Scope) -> None:
+    for keyword, (is_valid, expected) in _VALUES.items():
+        if keyword in schema and not is_valid(schema[keyword]):
+            raise scope.error(keyword, f"is {str(schema[keyword])[:40]!r}, but must be {expected}")
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return _is_number(value) and value >= 0 and value == int(value)  # type: ignore[operator, call-overload]
+
+
+def _require(schema: dict[str, Any], condition: Schema) -> None:
+    """Add a condition that values must fit, too."""
+    schema["allOf"] = [*schema.get("allOf", []), condition]
+
+
+def _rewrite_anchors(schema: dict[str, Any], scope: Scope) -> None:
+    if isinstance(anchor := schema.pop("$dynamicAnchor", None), str):
+        schema.setdefault("$anchor", anchor)
+
+
+def _rewrite_counts(schema: dict[str, Any], scope: Scope) -> None:
+    for keyword in schema.keys() & _COUNTS:
+        schema[keyword] = int(schema[keyword])
+
+
+def _rewrite_unevaluated(schema: dict[str, Any], scope: Scope) -> None:
+    for keyword, others in (("unevaluatedProperties", "additionalProperties"), ("unevaluatedItems", "items")):
+        value = schema.pop(keyword, True)
+        if value is True or (others in schema and not isinstance(schema[others], list)):
+            continue
+        if schema.keys() & _IN_PLACE:
+            raise scope.error(keyword, f"cannot be enforced beside {min(schema.keys() & _IN_PLACE)}; use {others}")
+        schema[others] = value
+
+
+def _rewrite_format(schema: dict[str, Any], scope: Scope) -> None:
+    name = schema.pop("format", None)
+    if name in UNSUPPORTED:
+        raise scope.error("format", f"'{name}' cannot be enforced; leave it out, or give a pattern")
+    if isinstance(name, str) and name in PATTERNS:
+        limit = {"maxLength": MAX_HOSTNAME_LENGTH} if name == "hostname" else {}
+        _require(schema, {"pattern": f"^(?:{PATTERNS[name]})$", **limit})
+
+
+def _rewrite_names(schema: dict[str, Any], scope: Scope) -> None:
+    """`propertyNames`: the listed properties that fit, and a pattern for the others."""
+    names = schema.pop("propertyNames", True)
+    if names is True:
+        return
+    allowed = _string_values(names, scope)
+    listed, others = schema.get("properties", {}), schema.get("additionalProperties", True)
+    if schema.get("patternProperties"):
+        raise scope.error("propertyNames", "cannot be enforced beside patternProperties; put the names into those")
+    if allowed is not None:
+        schema["properties"] = {name: listed.get(name, others) for name in allowed} | {
+            name: False for name in listed if name not in allowed
+        }
+        schema["additionalProperties"] = False
+        return
+    lengths = {"minLength", "maxLength"}
+    if listed or not isinstance(names, dict) or names.keys() - {"type", "title", "pattern", *lengths}:
+        raise scope.error("propertyNames", "cannot be enforced; give an enum, a pattern or a maximum length alone")
+    if "pattern" in names and names.keys() & lengths:
+        raise scope.error("propertyNames", "cannot have a pattern and a length; write the length into the pattern")
+    upper = names.get("maxLength", "")
+    pattern = names.get("pattern", f"^(?s:.){{{names.get('minLength', 0)},{upper}}}$")
+    schema["patternProperties"], schema["additionalProperties"] = {pattern: others}, False
+
+
+def _string_values(schema: Schema, scope: Scope) -> list[str] | None:
+    """The strings that fit a schema, if it lists them."""
+    if schema is False:
+        return []
+    values = _finite_values(schema, scope)
+    return None if values is None else [value for value in values if isinstance(value, str)]
+
+
+def _finite_values(schema: Schema, scope: Scope) -> list[Any] | None:
+    """The values of a schema, if it lists them and says nothing else."""
+    if isinstance(schema, dict) and schema.keys() == {"$ref"} and (target := scope.resolve(schema["$ref"])) is not None:
+        schema = target
+    if not isinstance(schema, dict) or schema.keys() - {"type", "enum", "const", "title", "description", "default"}:
+        return None
+    if "const" in schema or "enum" in schema:
+        values = list(schema["enum"]) if "enum" in schema else [schema["const"]]
+        return None if disjoint({"enum": values}, schema, scope) else values
+    finite: dict[str, list[Any]] = {"boolean": [False, True], "null": [None]}
+    return finite.get(schema["type"]) if isinstance(schema.get("type"), str) else None
+
+
+def _rewrite_dependencies(schema: dict[str, Any], scope: Scope) -> None:
+    """`dependentRequired` and `dependentSchemas`: the property is absent, or the rest holds."""
+    conditions: dict[str, list[Schema]] = {}
+    for name, names in schema.pop("dependentRequired", {}).items():
+        conditions.setdefault(name, []).append({"required": names})
+    for name, condition in schema.pop("dependentSchemas", {}).items():
+        conditions.setdefault(name, []).append(condition)
+    for name, value in schema.pop("dependencies", {}).items():  # drafts before 2019-09
+        condition = {"required": value} if isinstance(value, list) else _visit(value, scope.enter("dependencies", name))
+        conditions.setdefault(name, []).append(condition)
+    for name, parts in conditions.items():
+        _require(schema, {"anyOf": [{"properties": {name: False}}, {"required": [name], "allOf": parts}]})
+
+
+def _rewrite_condition(schema: dict[str, Any], scope: Scope) -> None:
+    condition, then, other = (schema.pop(keyword, None) for keyword in ("if", "then", "else"))
+    if condition is None or (then in (None, True) and other in (None, True)):
+        return
+    fits = {"allOf": [condition, True if then is None else then]}
+    fails = {"allOf": [_negate(condition, "if", scope), True if other is None else other]}
+    _require(schema, {"anyOf": [fits, fails]})
+
+
+def _rewrite_not(schema: dict[str, Any], scope: Scope) -> None:
+    if "not" in schema:
+        _require(schema, _negate(schema.pop("not"), "not", scope))
+
+
+def _negate(schema: Schema, keyword: str, scope: Scope) -> Schema:
+    try:
+        return negate(schema, scope)
+    except SchemaError as error:
+        raise scope.error(keyword, f"cannot be enforced: {error}") from error
+
+
+def _rewrite_one_of(schema: dict[str, Any], scope: Scope) -> None:
+    """`oneOf`: any of the branches, without the values of those that it overlaps."""
+    branches = schema.pop("oneOf", None)
+    discriminator = schema.pop("discriminator", None)
+    if branches is None:
+        return
+    if isinstance(discriminator, dict) and isinstance(name := discriminator.get("propertyName"), str):
+        branches = [{"allOf": [branch, {"required": [name]}]} for branch in branches]
+    rest = {keyword: value for keyword, value in schema.items() if keyword != "$defs"}
+    alternatives = []
+    for n, branch in enumerate(branches):
+        others = [
+            other for m, other in enumerate(branches) if m != n and not disjoint({"allOf": [rest, branch]}, other, scope)
+        ]
+        try:
+            excluded = [negate(other, scope) for other in others]
+        except SchemaError as error:
+            remedy = "give each a required property with a constant of its own, or use anyOf"
+            raise scope.error("oneOf", f"has alternatives that may overlap ({error}); {remedy}") from error
+        alternatives.append({"allOf": [branch, *excluded]} if excluded else branch)
+    _require(schema, {"anyOf": alternatives})
+
+
+def _rewrite_contains(schema: dict[str, Any], scope: Scope) -> None:
+    minimum, maximum = schema.pop("minContains", 1), schema.pop("maxContains", None)
+    condition = schema.pop("contains", None)
+    if condition is None or (minimum == 0 and maximum is None):
+        return
+    if condition is True:
+        _require(schema, {"minItems": minimum} | ({} if maximum is None else {"maxItems": maximum}))
+    elif condition is False and minimum > 0:
+        _require(schema, {"type": [name for name in TYPES if name != "array"]})
+    elif condition is not False:
+        raise scope.error("contains", "cannot be enforced; use prefixItems or items")
+
+
+def _rewrite_unique(schema: dict[str, Any], scope: Scope) -> None:
+    """`uniqueItems`: a list of all arrays, where the items have few values."""
+    if schema.pop("uniqueItems", False) is not True or schema.get("maxItems", 2) <= 1:
+        return
+    values = _finite_values(schema.get("items", True), scope)
+    if values is None or "prefixItems" in schema:
+        raise scope.error("uniqueItems", "cannot be enforced; leave it out, or list the values of the items (enum)")
+    values = list({value_key(value): value for value in values}.values())
+    lengths = range(schema.get("minItems", 0), min(schema.get("maxItems", len(values)), len(values)) + 1)
+    if sum(math.perm(len(values), length) for length in lengths) > MAX_UNIQUE_ARRAYS:
+        raise scope.error("uniqueItems", f"has more than {MAX_UNIQUE_ARRAYS} arrays of {len(values)} values; set maxItems")
+    arrays = [list(items) for length in lengths for items in permutations(values, length)]
+    for keyword in ("items", "minItems", "maxItems"):
+        schema.pop(keyword, None)
+    others = {"type": [name for name in TYPES if name != "array"]}
+    _require(schema, {"enum": arrays} if schema.get("type") == "array" else {"anyOf": [others, {"enum": arrays}]})
+
+
+def _rewrite_property_counts(schema: dict[str, Any], scope: Scope) -> None:
+    """`minProperties` and `maxProperties`: alternatives with some of the optional properties present, others absent."""
+    required, listed = set(schema.get("required", [])), schema.get("properties", {})
+    optional = [name for name, value in listed.items() if name not in required and value is not False]
+    is_closed = schema.get("additionalProperties") is False and not schema.get("patternProperties")
+    low, high = schema.pop("minProperties", 0), schema.pop("maxProperties", None)
+    if is_closed and high is not None and high >= len(required) + len(optional):
+        high = None
+    if low <= len(required) and high is None:
+        return
+    bounds = {"minProperties": low} | ({} if high is None else {"maxProperties": high})
+    if not is_closed and low - len(required) > 1:
+        raise scope.error("minProperties", f"={low} cannot be enforced for names that are not listed; list them in required")
+    if not optional and not is_closed:
+        schema.update(bounds)
+        return
+    others = {"type": [name for name in TYPES if name != "object"]}
+    if high is None and low - len(required) == 1:
+        choices: list[Schema] = [{"type": "object", "required": [name]} for name in optional]
+        if not is_closed:
+            choices.append({"type": "object", "properties": dict.fromkeys(optional, False), **bounds})
+    else:
+        choices = _presences(optional, len(required), low, high, {} if is_closed else bounds, scope)
+    _require(schema, {"anyOf": [others, *choices]})
+
+
+def _presences(
+    optional: list[str], required: int, low: int, high: int | None, bounds: dict[str, Any], scope: Scope
+) -> list[Schema]:
+    """A schema for each set of optional properties that may be present together."""
+    most = len(optional) if high is None else min(len(optional), high - required)
+    sizes = range(0 if bounds else max(0, low - required), most + 1)
+    if sum(math.comb(len(optional), size) for size in sizes) > MAX_ALTERNATIVES:
+        keyword = "maxProperties" if high is not None else "minProperties"
+        raise scope.error(keyword, f"has more than {MAX_ALTERNATIVES} combinations of properties; list fewer of them")
+    return [
+        {
+            "type": "object",
+            "required": list(names),
+            "properties": {name: False for name in optional if name not in names},
+            **bounds,
+        }
+        for size in sizes
+        for names in combinations(optional, size)
+    ]
+
+
+_RULES: tuple[Rule, ...] = (
+    _rewrite_anchors,
+    _rewrite_counts,
+    _rewrite_unevaluated,
+    _rewrite_format,
+    _rewrite_names,
+    _rewrite_dependencies,
+    _rewrite_condition,
+    _rewrite_not,
+    _rewrite_one_of,
+    _rewrite_contains,
+    _rewrite_unique,
+    _rewrite_property_counts,
+)

@@ -1,0 +1,74 @@
+"""Schemas as Python values, where a part of one is, and what its references point to."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import unquote
+
+Schema = bool | dict[str, Any]
+TYPES = ("null", "boolean", "number", "string", "array", "object")
+MAX_REFERENCE_DEPTH = 12
+MAX_STEPS = 20_000
+
+
+class SchemaError(ValueError):
+    """A schema that is not valid, or that cannot be enforced."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where a schema is: the schema that `#` refers to, and the path from the root, for errors."""
+
+    resource: Schema
+    path: tuple[str, ...] = ()
+    steps: "Counter[str]" = field(default_factory=Counter)
+    """The work done so far, which all scopes of a schema share."""
+
+    def enter(self, *parts: str | int) -> "Scope":
+        return replace(self, path=(*self.path, *map(str, parts)))
+
+    def of(self, schema: Schema) -> "Scope":
+        """The scope inside `schema`: `$id` begins a resource of its own."""
+        return replace(self, resource=schema) if isinstance(schema, dict) and "$id" in schema else self
+
+    def count_step(self) -> None:
+        """Raise SchemaError after too much work."""
+        self.steps["total"] += 1
+        if self.steps["total"] > MAX_STEPS:
+            raise SchemaError("the schema is too complex: make it smaller, or split it")
+
+    def error(self, keyword: str, reason: str) -> SchemaError:
+        return SchemaError(f"{'.'.join((*self.path, keyword))} {reason}")
+
+    def resolve(self, reference: object) -> Schema | None:
+        """The schema at a reference of the form `#/...`; None for others, and for those that point to nothing."""
+        if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
+            return None
+        target: Any = self.resource
+        for part in unquote(reference).split("/")[1:]:
+            key = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(target, list) and key.isdigit() and int(key) < len(target):
+                target = target[int(key)]
+            elif isinstance(target, dict) and key in target:
+                target = target[key]
+            else:
+                return None
+        return target if isinstance(target, bool | dict) else None
+
+
+def type_name(value: object) -> str:
+    """The JSON type of a value."""
+    if value is None:
+        return "null"
+    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
+    return next((name for kind, name in names.items() if isinstance(value, kind)), "object")
+
+
+def value_key(value: object) -> object:
+    """A hashable form of a JSON value, equal for values that JSON Schema takes for equal: 1 and 1.0, but not 1 and true."""
+    if isinstance(value, list):
+        return ("array", tuple(map(value_key, value)))
+    if isinstance(value, Mapping):
+        return ("object", frozenset((name, value_key(item)) for name, item in value.items()))
+    return (type_name(value), value)
