@@ -11,6 +11,7 @@ prompt               from text to token ids, and the checks of a prompt
 continuation         one text as it grows: its tokens, and when it ends
 text_stream          detokenizing, and stop strings
 grammar              structured output: JSON schema, regular expression, grammar
+json_schema/         JSON schemas rewritten into what the grammar library enforces exactly
 sampler              from logits to a token
 dry_penalty          the DRY repetition penalty
 next_token_logits    the result of a step
