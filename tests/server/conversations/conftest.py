@@ -17,5 +17,5 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened = Store.open(POSTGRES_URL if request.param == "postgresql" else tmp_path / "chats.sqlite")
     yield opened
     if request.param == "postgresql":
-        metadata.drop_all(opened._engine)
+        metadata.drop_all(opened.engine)
     opened.close()

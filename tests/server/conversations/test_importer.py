@@ -40,7 +40,7 @@ store = Store.open({str(tmp_path / "chats.sqlite")!r})
 def kill_process(connection, cursor, statement, *_):
     if statement.startswith("INSERT INTO preferences"):  # everything else has been written
         os.kill(os.getpid(), signal.SIGKILL)
-sqlalchemy.event.listen(store._engine, "before_cursor_execute", kill_process)
+sqlalchemy.event.listen(store.engine, "before_cursor_execute", kill_process)
 messages = [{{"id": str(n), "role": "assistant", "content": "x" * 1000}} for n in range(5000)]
 store.load("ann", [{{"messages": messages}}], [{{"chosen": "1", "rejected": "2"}}])
 """

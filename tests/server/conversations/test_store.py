@@ -82,7 +82,7 @@ def test_deleting_a_message_deletes_its_descendants_but_not_its_siblings(store: 
     assert stored["messages"][-1]["edited_from"] == left  # it still counts as an edit
     assert stored["leaf"] == question  # the parent of the deleted leaf
     store.delete("ann", conversation)
-    with store._engine.connect() as connection:
+    with store.engine.connect() as connection:
         assert [connection.execute(sa.select(sa.func.count()).select_from(t)).scalar() for t in metadata.sorted_tables] == [
             1 if t.name == "lmcraft_store" else 0 for t in metadata.sorted_tables
         ]

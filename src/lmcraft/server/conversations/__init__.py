@@ -1,8 +1,9 @@
-"""The chat page's conversations, and their export as training data.
+"""The chat page's conversations, their export as training data, and the responses that clients may continue.
 
 | file | what |
 |---|---|
 | `store.py` | the database's operations, each limited to one owner's conversations |
+| `response_store.py` | the responses of /v1/responses, each visible to its owner only |
 | `tables.py` | the tables, and opening the database |
 | `rows.py` | converts conversations and messages to table rows and back |
 | `validation.py` | limits on texts and JSON |

@@ -41,8 +41,7 @@ class Store:
     """A database of conversations; open one with `Store.open`."""
 
     def __init__(self, engine: sa.Engine, name: str) -> None:
-        self.name = name
-        self._engine = engine
+        self.name, self.engine = name, engine
         self._writer = engine.execution_options(immediate=True)
 
     @classmethod
@@ -62,11 +61,11 @@ class Store:
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self.engine.dispose()
 
     def owners(self) -> list[str]:
         """All owners of conversations."""
-        with self._transaction(self._engine) as connection:
+        with transaction(self.engine) as connection:
             rows = connection.execute(sa.select(conversations.c.owner).distinct().order_by(conversations.c.owner))
             return list(rows.scalars())
 
@@ -88,7 +87,7 @@ class Store:
         if before is not None:
             query = query.where(c.updated < before)
         query = query.order_by(c.updated.desc(), c.id)
-        with self._transaction(self._engine) as connection:
+        with transaction(self.engine) as connection:
             rows = list(connection.execute(query.limit(limit + 1)))
             has_more = len(rows) > limit
             if has_more and rows[-1].updated == (last := rows[limit - 1].updated):
@@ -108,7 +107,7 @@ class Store:
         """
         row = conversation_row({"title": title, "system": system, "model": model, "settings": settings or {}})
         row |= {"id": uuid4().hex, "owner": owner, "created": (now := time.time()), "updated": now, "leaf": None}
-        with self._transaction(self._writer) as connection:
+        with transaction(self._writer) as connection:
             connection.execute(conversations.insert().values(row))
         return conversation_json(row) | {"messages": []}
 
@@ -127,7 +126,7 @@ class Store:
             NotFoundError: this owner has no such conversation.
         """
         m, p = messages.c, preferences.c
-        with self._transaction(self._engine) as connection:
+        with transaction(self.engine) as connection:
             row = _conversation(connection, owner, conversation)
             rows = connection.execute(sa.select(messages).where(m.conversation == conversation).order_by(m.position)).all()
             preference_rows = connection.execute(
@@ -147,7 +146,7 @@ class Store:
             UserError: a value is too long, or cannot be stored.
         """
         row = conversation_row(changes)
-        with self._transaction(self._writer) as connection:
+        with transaction(self._writer) as connection:
             _conversation(connection, owner, conversation)
             if "leaf" in changes:
                 row["leaf"] = _message_in(connection, conversation, changes["leaf"])["id"]
@@ -163,7 +162,7 @@ class Store:
         Raises:
             NotFoundError: this owner has no such conversation.
         """
-        with self._transaction(self._writer) as connection:
+        with transaction(self._writer) as connection:
             _conversation(connection, owner, conversation)
             connection.execute(conversations.delete().where(conversations.c.id == conversation))
 
@@ -188,7 +187,7 @@ class Store:
         row = message_row({"role": role, "content": content, "model": model, "details": details or {}})
         row |= {"id": uuid4().hex, "conversation": conversation, "parent": parent, "edited_from": edited_from}
         row["created"] = time.time()
-        with self._transaction(self._writer) as connection:
+        with transaction(self._writer) as connection:
             _conversation(connection, owner, conversation)
             count = sa.select(sa.func.count()).where(messages.c.conversation == conversation)
             if connection.execute(count).scalar_one() >= validation.MAX_MESSAGES:
@@ -209,7 +208,7 @@ class Store:
             NotFoundError: this owner has no such message.
         """
         m, c = messages.c, conversations.c
-        with self._transaction(self._writer) as connection:
+        with transaction(self._writer) as connection:
             row = _message(connection, owner, message)
             branch = sa.select(m.id).where(m.id == message).cte("branch", recursive=True)
             branch = branch.union_all(sa.select(m.id).where(m.parent == branch.c.id))
@@ -226,7 +225,7 @@ class Store:
             NotFoundError: this owner has no such message.
             UserError: the message is not an answer, or a value is not allowed.
         """
-        with self._transaction(self._writer) as connection:
+        with transaction(self._writer) as connection:
             row = _message(connection, owner, message)
             checked = message_row({"role": row["role"], "content": "", "rating": rating, "reason": reason})
             changes = {"rating": checked["rating"], "reason": checked["reason"]}
@@ -243,7 +242,7 @@ class Store:
         row = {"id": uuid4().hex, "chosen": chosen, "rejected": rejected, "created": time.time()}
         row["reason"] = validation.check_text("reason", reason, validation.MAX_REASON_CHARS)
         p = preferences.c
-        with self._transaction(self._writer) as connection:
+        with transaction(self._writer) as connection:
             check_preference(_message(connection, owner, chosen), _message(connection, owner, rejected))
             pair = p.chosen.in_([chosen, rejected]) & p.rejected.in_([chosen, rejected])
             connection.execute(preferences.delete().where(pair))
@@ -253,7 +252,7 @@ class Store:
     def export(self, owner: str) -> Iterator[tuple[Json, list[Json]]]:
         """Each conversation of an owner with its messages, and the preferences in it; one at a time, oldest first."""
         c = conversations.c
-        with self._transaction(self._engine) as connection:
+        with transaction(self.engine) as connection:
             ids = connection.execute(sa.select(c.id).where(c.owner == owner).order_by(c.created, c.id)).scalars().all()
         for conversation in ids:
             try:
@@ -273,19 +272,25 @@ class Store:
             UserError: one of them cannot be stored.
         """
         rows_by_table = import_rows(owner, imported, imported_preferences)
-        with self._transaction(self._writer) as connection:
+        with transaction(self._writer) as connection:
             for table, rows in zip((conversations, messages, preferences), rows_by_table, strict=True):
                 if rows:
                     connection.execute(table.insert(), rows)
         return len(imported)
 
-    @contextmanager
-    def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
-        try:
-            with engine.begin() as connection:
-                yield connection
-        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-            raise RunError(f"the store failed ({error_text(error)}); nothing was saved, try again") from error
+
+@contextmanager
+def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction of the database.
+
+    Raises:
+        RunError: it failed.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+        raise RunError(f"the store failed ({error_text(error)}); nothing was saved, try again") from error
 
 
 def _conversation(connection: sa.Connection, owner: str, conversation: str) -> Json:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from lmcraft.errors import UserError
 
-VERSION = 1
+VERSION = 2  # version 1 had no responses
 BUSY_TIMEOUT_SECONDS = 30.0  # how long a writer waits for another
 
 metadata = sa.MetaData()
@@ -63,6 +63,21 @@ preferences = sa.Table(
     sa.Column("created", sa.Double, nullable=False),
 )
 
+responses = sa.Table(
+    "responses",
+    metadata,
+    sa.Column("position", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(64), nullable=False, unique=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("previous", sa.String(64)),  # the response that it continues; no foreign key: that one may be deleted
+    sa.Column("input", sa.Text, nullable=False),
+    sa.Column("response", sa.Text, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),  # bytes of both texts
+    sa.Column("created", sa.Double, nullable=False, index=True),
+    sa.Index("responses_by_owner", "owner", "position", "size"),
+    sqlite_autoincrement=True,
+)
+
 
 def open_database(location: str, *, create: bool) -> sa.Engine:
     """Open the database in a file or at a URL, and create the tables in an empty one.
@@ -88,6 +103,16 @@ def open_database(location: str, *, create: bool) -> sa.Engine:
     except BaseException:
         engine.dispose()
         raise
+    return engine
+
+
+def memory_database() -> sa.Engine:
+    """A database in memory. It lives in a single connection, which its users take in turn."""
+    engine = sa.create_engine(
+        "sqlite://", poolclass=sa.QueuePool, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False}
+    )
+    _listen(engine)
+    metadata.create_all(engine)
     return engine
 
 
@@ -133,9 +158,13 @@ def _connect(url: sa.URL, name: str) -> sa.Engine:
         raise UserError(f"store '{name}' needs the package {error.name}; pip install {error.name}") from error
     except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:
         raise UserError(f"store '{name}' has an invalid URL ({error}); correct it") from error
+    _listen(engine)
+    return engine
+
+
+def _listen(engine: sa.Engine) -> None:
     sa.event.listen(engine, "connect", _configure)
     sa.event.listen(engine, "begin", _begin)
-    return engine
 
 
 def _configure(connection: sqlite3.Connection, _: Any) -> None:
@@ -166,9 +195,13 @@ def _check(connection: sa.Connection, name: str) -> None:
             f"store '{name}' was made by a newer lmcraft (version {number}, this one supports {VERSION}); "
             "update lmcraft, or use another"
         )
-    missing = "tables are missing" if number is None or not set(metadata.tables) <= table_names else ""
+    expected_names = set(metadata.tables) - ({responses.name} if number == 1 else set())
+    missing = "tables are missing" if number is None or not expected_names <= table_names else ""
     if damage := missing or _find_damage(connection):
         raise UserError(f"store '{name}' is damaged ({damage}); restore its backup, or use another")
+    if number != VERSION:
+        metadata.create_all(connection)
+        connection.execute(version.update().values(version=VERSION))
 
 
 def _find_damage(connection: sa.Connection) -> str:
