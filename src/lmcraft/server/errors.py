@@ -1,6 +1,8 @@
 """`ApiError`: an error with an HTTP status, in the form that OpenAI's clients read."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -37,3 +39,16 @@ class ApiError(Exception):
     def as_json(self) -> dict[str, Any]:
         """The body of the error response."""
         return {"error": {"message": self.message, "type": self.error_type, "param": self.param, "code": self.code}}
+
+
+@contextmanager
+def renamed_fields(names: Mapping[str, str]) -> Iterator[None]:
+    """In the context, an ApiError calls request fields by other names: `names` has the new name of each."""
+    pattern = re.compile(r"\b(" + "|".join(map(re.escape, sorted(names, key=len, reverse=True))) + r")(?![\w.])")
+    try:
+        yield
+    except ApiError as error:
+        message = pattern.sub(lambda match: names[match[0]], error.message)
+        param = None if error.param is None else pattern.sub(lambda match: names[match[0]], error.param)
+        code, error_type, headers = error.code, error.error_type, error.headers
+        raise ApiError(error.status, message, code=code, param=param, error_type=error_type, headers=headers) from error

@@ -73,7 +73,7 @@ class ResponseStore:
             previous: id of the response that it continues.
 
         Raises:
-            RunError: the database failed.
+            StoreError: the database failed.
         """
         texts = {"input": _to_json(input_items), "response": _to_json(response)}
         now, size = self._clock(), sum(len(text.encode()) for text in texts.values())

@@ -30,6 +30,10 @@ Json = dict[str, Any]
 SUMMARY_COLUMNS = [conversations.c[name] for name in ("id", "title", "created", "updated", "model")]
 
 
+class StoreError(RunError):
+    """The database failed."""
+
+
 class NotFoundError(UserError):
     """This owner has no such conversation or message."""
 
@@ -284,13 +288,13 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction of the database.
 
     Raises:
-        RunError: it failed.
+        StoreError: it failed.
     """
     try:
         with engine.begin() as connection:
             yield connection
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-        raise RunError(f"the store failed ({error_text(error)}); nothing was saved, try again") from error
+        raise StoreError(f"the store failed ({error_text(error)}); nothing was saved, try again") from error
 
 
 def _conversation(connection: sa.Connection, owner: str, conversation: str) -> Json:

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from lmcraft.server.conversations.response_store import ResponseStore
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.http import error_handlers
 from lmcraft.server.http.backend import LocalBackend
@@ -59,6 +60,7 @@ def build_app(
     """
     app = FastAPI(title="lmcraft", version=version("lmcraft"), docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.state.server, app.state.store = state, store
+    app.state.responses = ResponseStore.in_memory() if store is None else ResponseStore(store.engine)
     app.state.backend = LocalBackend(state.registry) if upstream is None else upstream
     error_handlers.install(app)
     app.include_router(status.public_router)

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from lmcraft.errors import UserError
+from lmcraft.server.conversations.store import NotFoundError, StoreError
 from lmcraft.server.errors import ApiError
 
 MAX_VALUE_CHARS = 60  # of a value quoted in an error message
@@ -20,6 +21,8 @@ def install(app: FastAPI) -> None:
     """Add the handlers to an application."""
     app.add_exception_handler(ApiError, lambda _, error: _respond(error))
     app.add_exception_handler(UserError, lambda _, error: _respond(ApiError(400, str(error), code="invalid_value")))
+    app.add_exception_handler(NotFoundError, lambda _, error: _respond(ApiError(404, str(error), code="not_found")))
+    app.add_exception_handler(StoreError, lambda _, error: _respond(_store_failed(error)))
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
     app.add_exception_handler(HTTPException, _handle_http_exception)
     app.add_exception_handler(Exception, _handle_unexpected)
@@ -27,6 +30,10 @@ def install(app: FastAPI) -> None:
 
 def _respond(error: ApiError) -> JSONResponse:
     return JSONResponse(error.as_json(), status_code=error.status, headers=error.headers)
+
+
+def _store_failed(error: Exception) -> ApiError:
+    return ApiError(503, str(error), code="store_failed", headers={"Retry-After": "1"})
 
 
 def _handle_validation_error(_: Request, error: Any) -> JSONResponse:

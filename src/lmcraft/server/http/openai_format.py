@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -56,10 +56,25 @@ def sse_event(value: Mapping[str, Any], name: str = "") -> bytes:
 
 
 class EventStreamResponse(StreamingResponse):
-    """Server-sent events that end with `[DONE]`. The generation ends with the response, even if the client disconnects."""
+    """Server-sent events. The generation ends with the response, even if the client disconnects.
 
-    def __init__(self, events: AsyncIterator[bytes], generation: Generation) -> None:
-        super().__init__(_terminate(events), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    Args:
+        events: the events.
+        generation: what they report.
+        error_event: the event for an ApiError that is raised between two events.
+        end: follows the last event.
+    """
+
+    def __init__(
+        self,
+        events: AsyncIterator[bytes],
+        generation: Generation,
+        *,
+        error_event: Callable[[ApiError], bytes] = lambda error: sse_event(error.as_json()),
+        end: bytes = b"data: [DONE]\n\n",
+    ) -> None:
+        content = _terminate(events, error_event, end)
+        super().__init__(content, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
         self._generation = generation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,11 +84,14 @@ class EventStreamResponse(StreamingResponse):
             self._generation.finish()
 
 
-async def _terminate(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The events, then an error event if an ApiError was raised, then `[DONE]`."""
+async def _terminate(
+    events: AsyncIterator[bytes], error_event: Callable[[ApiError], bytes], end: bytes
+) -> AsyncIterator[bytes]:
+    """The events, then an error event if an ApiError was raised, then `end`."""
     try:
         async for event in events:
             yield event
     except ApiError as error:
-        yield sse_event(error.as_json())
-    yield b"data: [DONE]\n\n"
+        yield error_event(error)
+    if end:
+        yield end

@@ -5,6 +5,7 @@ This can take a while (compiling a grammar, tokenizing a long text), so it runs 
 
 import json
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ FILL_IN_MIDDLE_TOKENS = (  # prefix, suffix and middle, as vocabularies spell th
     ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
     ("▁<PRE>", "▁<SUF>", "▁<MID>"),
 )
+ANSWER_SHARE = 8  # dropping old turns leaves this share of the context for an answer whose length the request leaves open
 RESERVED_TEMPLATE_VARIABLES = {"messages", "tools", "add_generation_prompt", "continue_final_message", "documents"}
 
 
@@ -51,14 +53,20 @@ class PreparedRequest:
         return self.prompt_tokens + sum(sequence.max_new_tokens for sequence in self.sequences)
 
 
-def build_chat(served: ServedModel, request: ChatRequest, owner: str, limits: Limits) -> PreparedRequest:
+def build_chat(
+    served: ServedModel, request: ChatRequest, owner: str, limits: Limits, *, drops_old_turns: bool = False
+) -> PreparedRequest:
     """The sequences of a chat completion.
+
+    Args:
+        drops_old_turns: leave out the oldest turns of a conversation that is too long for the model's context.
 
     Raises:
         ApiError, UserError: the request is invalid for this model.
     """
     request.check()
-    prompt = encode_conversation(served, request, request.offered_tools)
+    encode = encode_newest_turns if drops_old_turns else encode_conversation
+    prompt = encode(served, request, request.offered_tools)
     settings = {"max_new_tokens": request.max_new_tokens, **request.settings()}
     if request.forces_call:
         name = request.tool_choice.function.name if isinstance(request.tool_choice, NamedTool) else None
@@ -94,7 +102,7 @@ def _prepare(
     model = served.language_model
     config = model.generation_config.updated({**model.generation_config.chat_defaults, **settings})
     engine, deadline = served.text_engine, time.monotonic() + limits.request_timeout
-    eos_token_ids = frozenset() if request.ignore_eos else frozenset(model.eos_token_ids)
+    eos_token_ids = frozenset(() if request.ignore_eos else model.eos_token_ids) | _stop_token_ids(served, request)
     cache_owner = "\0".join((owner, request.user or "", request.cache_salt or ""))
     sequences = []
     for prompt in prompts:
@@ -116,6 +124,20 @@ def _prepare(
             for row in range(n)
         ]
     return PreparedRequest(tuple(map(tuple, prompts)), tuple(sequences), n)
+
+
+def _stop_token_ids(served: ServedModel, request: Sampling) -> frozenset[int]:
+    """The tokens at which the request stops.
+
+    Raises:
+        ApiError: the vocabulary has no such token.
+    """
+    vocab_size = served.language_model.transformer.config.vocab_size
+    for token_id in request.stop_token_ids or ():
+        if token_id >= vocab_size:
+            message = f"stop_token_ids names the token {token_id}, but the model's token ids are 0 to {vocab_size - 1}"
+            raise ApiError(400, message, code="invalid_value", param="stop_token_ids")
+    return frozenset(request.stop_token_ids or ())
 
 
 def check_context(served: ServedModel, prompt_tokens: int, max_tokens: int) -> None:
@@ -158,12 +180,35 @@ def encode_conversation(served: ServedModel, body: ChatInput | TokenizeRequest, 
     return tokenizer.encode(text, parse_special=True)
 
 
+def encode_newest_turns(served: ServedModel, request: ChatRequest, tools: Sequence[Tool] = ()) -> list[int]:
+    """The tokens of a conversation without as many of its oldest turns as leaves room for the answer.
+
+    A turn begins with a message of the user. The system messages at the beginning and the last turn always stay.
+
+    Raises:
+        ApiError, UserError: as in `encode_conversation`.
+    """
+    room = served.context - (request.max_new_tokens or served.context // ANSWER_SHARE)
+    messages = request.messages
+    first = next((n for n, message in enumerate(messages) if message.role not in ("system", "developer")), 0)
+
+    def encode_from(start: int) -> list[int]:
+        kept = [*messages[:first], *messages[start:]]
+        return encode_conversation(served, request.model_copy(update={"messages": kept}), tools)
+
+    starts = [first, *(n for n in range(first + 1, len(messages)) if messages[n].role == "user")]
+    n = bisect_left(starts, True, key=lambda start: start == starts[-1] or len(encode_from(start)) <= room)
+    return encode_from(starts[n])
+
+
 def _template_message(message: Message) -> dict[str, Any]:
     """A message in the form that templates read."""
     entry: dict[str, Any] = {
         "role": "system" if message.role == "developer" else message.role,
         "content": message.text(),
     }
+    if message.reasoning_content:
+        entry["reasoning_content"] = message.reasoning_content
     if message.tool_calls:
         entry["tool_calls"] = [
             {

@@ -1,9 +1,11 @@
 """The request body of `/v1/chat/completions`."""
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationError
 
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.base import Ignored, Name, Strict, Text, unsupported
@@ -19,6 +21,7 @@ class TextPart(Strict):
     text: Text
     annotations: Ignored = None
     logprobs: Ignored = None
+    parsed: Ignored = None
 
 
 class RefusalPart(Strict):
@@ -33,6 +36,11 @@ class RefusalPart(Strict):
 
 
 Part = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+
+
+def text_of(content: str | Sequence[TextPart | RefusalPart]) -> str:
+    """The content of a message as one text."""
+    return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
 class FunctionCall(Strict):
@@ -61,6 +69,7 @@ class Message(Strict):
     tool_calls: list[ToolCall] | None = Field(default=None, max_length=128)
     tool_call_id: Name | None = None
     refusal: Text | None = None
+    reasoning_content: Text | None = None
     annotations: Ignored = None
     parsed: Ignored = None
     audio: Annotated[Any, unsupported("send its transcript as content")] = None
@@ -68,9 +77,7 @@ class Message(Strict):
 
     def text(self) -> str:
         """The content as one text; of a refusal, its text."""
-        if isinstance(self.content, list):
-            return "".join(part.text for part in self.content)
-        return self.content or self.refusal or ""
+        return text_of(self.content or "") or self.refusal or ""
 
 
 class Function(Strict):
@@ -165,3 +172,25 @@ class ChatRequest(Sampling, ChatInput):
     def offered_tools(self) -> list[Tool]:
         """The tools that the prompt lists."""
         return [] if self.tool_choice == "none" else self.tools or []
+
+
+@contextmanager
+def translated_request() -> Iterator[None]:
+    """In the context, a request to another endpoint becomes a chat completion.
+
+    Raises:
+        ApiError: a value is valid there, and not here, such as too many calls in one message.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        field, reason = ".".join(map(str, first["loc"])), str(first["msg"])
+        message = f"{field} is invalid: {reason[:1].lower()}{reason[1:]}"
+        raise ApiError(400, message, code="invalid_value", param=field) from error
+
+
+def reasoning_variables(effort: str | None, enabled: bool | None) -> dict[str, Any] | None:
+    """The variables by which chat templates know how much a model should think, under the names of gpt-oss and Qwen 3."""
+    variables = {"reasoning_effort": effort, "enable_thinking": enabled}
+    return {name: value for name, value in variables.items() if value is not None} or None

@@ -1,55 +1,46 @@
-"""The request body of `/v1/responses`: the stateless part of OpenAI's newer endpoint."""
+"""The request body of `/v1/responses`, and its translation to a chat completion."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
-from lmcraft.server.http.protocol.base import Name, Strict, Text
+from lmcraft.server.errors import ApiError
+from lmcraft.server.http.protocol.base import Ignored, Name, Strict, Text, unsupported
 from lmcraft.server.http.protocol.chat import (
     MAX_MESSAGES,
     ChatRequest,
     Function,
-    FunctionCall,
-    Message,
     NamedFunction,
     NamedTool,
-    Part,
     Tool,
-    ToolCall,
+    reasoning_variables,
+    translated_request,
 )
-from lmcraft.server.http.protocol.sampling import JsonSchema, ResponseFormat, StreamOptions, request_field
+from lmcraft.server.http.protocol.items import InputItem, as_messages, is_unfinished
+from lmcraft.server.http.protocol.sampling import Decoding, JsonSchema, ResponseFormat, StreamOptions
 
-
-class _Item(Strict):
-    """The fields that every item of an input list may have; they are ignored."""
-
-    id: Name | None = None
-    status: Name | None = None
-
-
-class InputMessage(_Item):
-    """A message."""
-
-    type: Literal["message"] = "message"
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[Part]
-
-
-class InputCall(_Item):
-    """A call that the model made earlier."""
-
-    type: Literal["function_call"]
-    call_id: Name
-    name: Name
-    arguments: Text
-
-
-class InputResult(_Item):
-    """The result of a call."""
-
-    type: Literal["function_call_output"]
-    call_id: Name
-    output: Text
+MAX_METADATA = 16
+LOGPROBS = "message.output_text.logprobs"
+FIELD_NAMES = {
+    "messages": "input",
+    "max_tokens": "max_output_tokens",
+    "response_format.json_schema": "text.format.schema",
+    "response_format": "text.format",
+}
+"""How this endpoint names the fields of a chat completion."""
+Includable = Literal[
+    "message.output_text.logprobs",
+    "reasoning.encrypted_content",
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+]
+MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, Field(max_length=512)]
 
 
 class FlatTool(Strict):
@@ -60,6 +51,16 @@ class FlatTool(Strict):
     description: Text | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+    defer_loading: Ignored = None
+
+    def as_tool(self) -> Tool:
+        """The tool of a chat completion."""
+        fields = self.model_dump(include={"name", "description", "parameters"}, exclude_none=True)
+        return Tool(type="function", function=Function(**fields))
+
+    def as_json(self) -> dict[str, Any]:
+        """The tool as the response repeats it."""
+        return {**self.model_dump(include={"type", "name", "description", "parameters"}), "strict": bool(self.strict)}
 
 
 class NamedFlatTool(Strict):
@@ -67,6 +68,14 @@ class NamedFlatTool(Strict):
 
     type: Literal["function"]
     name: Name
+
+
+class AllowedTools(Strict):
+    """`tool_choice`: the tools that the model may call, or must call one of."""
+
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: list[NamedFlatTool] = Field(min_length=1, max_length=128)
 
 
 class TextFormat(Strict):
@@ -83,62 +92,84 @@ class TextSettings(Strict):
     """The field `text`."""
 
     format: TextFormat | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
 
 
-class ResponsesRequest(Strict):
-    """OpenAI's Responses request. The server stores no responses: no `store`, no `previous_response_id`."""
+class Reasoning(Strict):
+    """The field `reasoning`; templates may read `effort` as `reasoning_effort`."""
+
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    summary: Name | None = None
+    generate_summary: Name | None = None
+    context: Name | None = None
+    mode: Name | None = None
+
+
+class ResponsesInput(Strict):
+    """The conversation of a Responses request, and what the chat template needs beside it."""
 
     model: Name = ""
-    input: Text | Annotated[list[InputCall | InputResult | InputMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
+    input: Text | Annotated[list[InputItem], Field(max_length=MAX_MESSAGES)] | None = None
     instructions: Text | None = None
-    max_output_tokens: int | None = Field(default=None, ge=1, lt=2**31)
-    temperature: Annotated[float | None, request_field("temperature")] = None
-    top_p: Annotated[float | None, request_field("top_p")] = None
-    stream: bool = False
+    previous_response_id: Name | None = None
     text: TextSettings | None = None
+    reasoning: Reasoning | None = None
     tools: list[FlatTool] | None = Field(default=None, max_length=128)
-    tool_choice: Literal["none", "auto", "required"] | NamedFlatTool | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedFlatTool | AllowedTools | None = None
     parallel_tool_calls: bool | None = None
-    store: Literal[False] | None = None
-    truncation: Literal["disabled"] | None = None
-    user: Name | None = None
+    truncation: Literal["auto", "disabled"] = "disabled"
+    conversation: Annotated[Any, unsupported("use previous_response_id")] = None
 
-    def as_chat(self) -> ChatRequest:
-        """The same request as a chat completion."""
-        tool_choice: Literal["none", "auto", "required"] | NamedTool | None
-        if isinstance(self.tool_choice, NamedFlatTool):
-            tool_choice = NamedTool(type="function", function=NamedFunction(name=self.tool_choice.name))
-        else:
-            tool_choice = self.tool_choice
-        sampling: dict[str, Any] = {"temperature": self.temperature, "top_p": self.top_p}
-        return ChatRequest(
-            model=self.model,
-            messages=self._messages(),
-            max_tokens=self.max_output_tokens,
-            **sampling,
-            stream=self.stream,
-            stream_options=StreamOptions(include_usage=True) if self.stream else None,
-            response_format=self._response_format(),
-            tools=[_tool(tool) for tool in self.tools] if self.tools else None,
-            tool_choice=tool_choice,
-            parallel_tool_calls=self.parallel_tool_calls,
-            user=self.user,
-        )
-
-    def _messages(self) -> list[Message]:
-        messages = [Message(role="system", content=self.instructions)] if self.instructions else []
+    def input_items(self) -> list[InputItem]:
+        """The input as items."""
         if isinstance(self.input, str):
-            return [*messages, Message(role="user", content=self.input)]
-        for item in self.input:
-            match item:
-                case InputMessage():
-                    messages.append(Message(role=item.role, content=item.content))
-                case InputCall():
-                    call = ToolCall(id=item.call_id, function=FunctionCall(name=item.name, arguments=item.arguments))
-                    messages.append(Message(role="assistant", tool_calls=[call]))
-                case InputResult():
-                    messages.append(Message(role="tool", content=item.output, tool_call_id=item.call_id))
-        return messages
+            return parse_items([{"type": "message", "role": "user", "content": self.input}])
+        return self.input or []
+
+    def as_chat(self, items: Sequence[InputItem]) -> ChatRequest:
+        """The same request as a chat completion.
+
+        Args:
+            items: the whole conversation: of the responses that it continues, and its own, without references.
+
+        Raises:
+            ApiError: it has no input, or too much; a field contradicts another.
+        """
+        if not items:
+            raise ApiError(400, "the input is empty; send a text or items", code="invalid_value", param="input")
+        continues = is_unfinished(items[-1])
+        tool_choice, tools = self._chat_tools()
+        effort = self.reasoning.effort if self.reasoning is not None else None
+        with translated_request():
+            return ChatRequest(
+                model=self.model,
+                messages=as_messages(items, self.instructions),
+                add_generation_prompt=not continues,
+                continue_final_message=continues,
+                chat_template_kwargs=reasoning_variables(effort, None if effort is None else effort != "none"),
+                response_format=self._response_format(),
+                tools=tools or None,
+                tool_choice=tool_choice,
+                parallel_tool_calls=self.parallel_tool_calls,
+                **self._generation_fields(),
+            )
+
+    def _generation_fields(self) -> dict[str, Any]:
+        """The fields of the chat completion that say how to generate."""
+        return {}
+
+    def _chat_tools(self) -> tuple[Any, list[Tool]]:
+        """The chat completion's `tool_choice` and `tools`."""
+        tools, choice = [tool.as_tool() for tool in self.tools or ()], self.tool_choice
+        if isinstance(choice, NamedFlatTool):
+            return NamedTool(type="function", function=NamedFunction(name=choice.name)), tools
+        if not isinstance(choice, AllowedTools):
+            return choice, tools
+        names = {tool.name for tool in choice.tools}
+        if missing := names - {tool.function.name for tool in tools}:
+            message = f"tool_choice names '{min(missing)}', which is not among the tools; add it"
+            raise ApiError(400, message, param="tool_choice")
+        return choice.mode, [tool for tool in tools if tool.function.name in names]
 
     def _response_format(self) -> ResponseFormat | None:
         text_format = self.text.format if self.text is not None else None
@@ -146,10 +177,60 @@ class ResponsesRequest(Strict):
             return None
         if text_format.type != "json_schema":
             return ResponseFormat(type=text_format.type)
-        schema = JsonSchema(name=text_format.name, schema=text_format.schema_ or {})
+        if text_format.schema_ is None:
+            message = "text.format.schema is missing; give the JSON schema of the answer"
+            raise ApiError(400, message, code="missing_required_parameter", param="text.format.schema")
+        schema = JsonSchema(name=text_format.name, schema=text_format.schema_)
         return ResponseFormat(type="json_schema", json_schema=schema)
 
 
-def _tool(tool: FlatTool) -> Tool:
-    fields = tool.model_dump(include={"name", "description", "parameters"}, exclude_none=True)
-    return Tool(type="function", function=Function(**fields))
+class ResponsesRequest(Decoding, ResponsesInput):
+    """OpenAI's Responses request, with vLLM's extra fields."""
+
+    max_output_tokens: int | None = Field(default=None, ge=1, lt=2**31)
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    include: list[Includable] | None = Field(default=None, max_length=32)
+    metadata: dict[MetadataKey, MetadataValue] | None = Field(default=None, max_length=MAX_METADATA)
+    store: bool = True
+    stream_options: StreamOptions | None = None
+    max_tool_calls: Ignored = None
+    access_programs: Ignored = None
+    background_options: Ignored = None
+    image: Ignored = None
+    prompt_cache_options: Ignored = None
+    background: Annotated[Any, unsupported("leave it out, and wait for the response")] = None
+    context_management: Annotated[Any, unsupported("set truncation='auto'")] = None
+    moderation: Annotated[Any, unsupported("use /v1/moderations")] = None
+    prompt: Annotated[Any, unsupported("send its text as instructions and input")] = None
+
+    @property
+    def logprobs(self) -> bool:
+        """Whether the response has the tokens' log-probabilities."""
+        return bool(self.top_logprobs) or LOGPROBS in (self.include or ())
+
+    def _generation_fields(self) -> dict[str, Any]:
+        return {
+            **{name: getattr(self, name) for name in Decoding.model_fields if name not in ("model", "metadata")},
+            "max_tokens": self.max_output_tokens,
+            "logprobs": self.logprobs,
+            "top_logprobs": self.top_logprobs,
+            "stream_options": self.stream_options if self.stream else None,
+        }
+
+    def nested_ignored_fields(self) -> list[str]:
+        """The fields of objects that ask for something and are ignored."""
+        reasoning, text = self.reasoning or Reasoning(), self.text or TextSettings()
+        values = {
+            "reasoning.summary": reasoning.summary or reasoning.generate_summary,
+            "text.verbosity": text.verbosity,
+            "include": [name for name in self.include or () if name != LOGPROBS],
+        }
+        return [name for name, value in values.items() if value]
+
+
+_ITEMS: TypeAdapter[list[InputItem]] = TypeAdapter(list[InputItem])
+
+
+def parse_items(items: Sequence[Any]) -> list[InputItem]:
+    """Items that the server has stored or made, as objects."""
+    return _ITEMS.validate_python(list(items))

@@ -12,7 +12,9 @@ from pydantic import Field, create_model
 from lmcraft.inference.generation_settings import SETTINGS
 from lmcraft.inference.setting import Setting
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.base import Generating, Ignored, Name, StopText, Strict, Text
+from lmcraft.server.http.protocol.base import Generating, Ignored, Name, StopText, Strict, Text, TokenId
+
+MAX_STOP_TOKENS = 256
 
 
 class StreamOptions(Strict):
@@ -89,19 +91,27 @@ else:
     )
 
 
-class Sampling(_SamplingFields):
-    """The fields that chat completions and completions share."""
+class Decoding(_SamplingFields):
+    """The fields that all endpoints that generate share."""
 
     model: Name = ""
     stream: bool = False
-    stream_options: StreamOptions | None = None
-    n: Annotated[int | None, request_field("num_return_sequences")] = None
     ignore_eos: bool = False
-    response_format: ResponseFormat | None = None
+    stop_token_ids: list[TokenId] | None = Field(
+        default=None, max_length=MAX_STOP_TOKENS, description="Further tokens that end the text; they are not part of it."
+    )
     structured_outputs: StructuredOutputs | None = None
-    return_token_ids: bool = False
     user: Name | None = None
     cache_salt: Name | None = None
+
+
+class Sampling(Decoding):
+    """The fields that chat completions and completions share."""
+
+    stream_options: StreamOptions | None = None
+    n: Annotated[int | None, request_field("num_return_sequences")] = None
+    response_format: ResponseFormat | None = None
+    return_token_ids: bool = False
 
     def settings(self) -> dict[str, Any]:
         """The fields of `GenerationConfig` that the request sets."""

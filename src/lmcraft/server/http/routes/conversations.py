@@ -4,15 +4,14 @@ The routes are plain functions, which FastAPI runs in threads, because the store
 """
 
 import json
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
-from lmcraft.errors import RunError, UserError
 from lmcraft.server.conversations import importer, validation
-from lmcraft.server.conversations.store import NotFoundError, Store
+from lmcraft.server.conversations.store import Store
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.protocol.conversations import (
@@ -30,25 +29,6 @@ Json = dict[str, Any]
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
 
 
-class StoreRoute(JsonRoute):
-    """A route that turns the store's exceptions into error responses."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handle_with_errors(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except NotFoundError as error:
-                raise ApiError(404, str(error), code="not_found") from error
-            except UserError as error:
-                raise ApiError(400, str(error), code="invalid_value") from error
-            except RunError as error:
-                raise ApiError(503, str(error), code="store_failed", headers={"Retry-After": "1"}) from error
-
-        return handle_with_errors
-
-
 def _store(request: Request) -> Store:
     store: Store | None = request.app.state.store
     if store is None:
@@ -64,7 +44,7 @@ def _owner(request: Request) -> str:
 
 StoreOfServer = Annotated[Store, Depends(_store)]
 Owner = Annotated[str, Depends(_owner)]
-router = APIRouter(prefix="/api", route_class=StoreRoute, tags=["conversations"])
+router = APIRouter(prefix="/api", route_class=JsonRoute, tags=["conversations"])
 
 
 @router.get("/conversations")

@@ -1,152 +1,202 @@
-"""`POST /v1/responses`: a chat completion in the form of OpenAI's newer endpoint."""
+"""`/v1/responses`: conversations that the server keeps, in the form of OpenAI's newer endpoint."""
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
-from uuid import uuid4
+import logging
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from anyio import to_thread
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 
+from lmcraft.errors import UserError
+from lmcraft.server.conversations.response_store import ResponseStore
+from lmcraft.server.conversations.store import NotFoundError, StoreError
+from lmcraft.server.errors import ApiError, renamed_fields
+from lmcraft.server.http.answer_blocks import AnswerBlocks
 from lmcraft.server.http.json_route import JsonRoute
-from lmcraft.server.http.openai_format import EventStreamResponse, response_fields, sse_event
+from lmcraft.server.http.openai_format import EventStreamResponse
 from lmcraft.server.http.protocol.chat import ChatRequest
-from lmcraft.server.http.protocol.responses import ResponsesRequest
-from lmcraft.server.http.request_builder import build_chat
-from lmcraft.server.http.routes.chat import ChatChoice
+from lmcraft.server.http.protocol.items import InputItem, ItemReference
+from lmcraft.server.http.protocol.responses import FIELD_NAMES, ResponsesInput, ResponsesRequest, parse_items
+from lmcraft.server.http.request_builder import build_chat, encode_conversation, encode_newest_turns
+from lmcraft.server.http.response_object import ResponseEvents, ResponseObject
 from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
-from lmcraft.server.http.tool_calls import Call
 
 router = APIRouter(route_class=JsonRoute)
+log = logging.getLogger("lmcraft.server")
+Json = dict[str, Any]
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 20, 100
+_ITEM_ID = re.compile("[a-z]+_([0-9a-f]{32})_i?[0-9]+")
+
+
+@dataclass(frozen=True)
+class _Conversation:
+    """A request's own items, without references, and the whole conversation as a chat completion."""
+
+    items: list[InputItem]
+    chat: ChatRequest
 
 
 @router.post("/v1/responses")
-async def responses(body: ResponsesRequest, request: Request) -> Response:
-    """Answer a conversation; streamed as typed events if `stream` is set."""
-    chat = body.as_chat()
-    limits, owner = server_state(request).limits, request.state.owner
-    generation = await start_generation(request, body.model, lambda served: build_chat(served, chat, owner, limits))
-    initial = _initial_response(generation, body)
+async def create_response(body: ResponsesRequest, request: Request) -> Response:
+    """Answer a conversation; streamed as typed events if `stream` is set. The response is kept unless `store` is false."""
+    request.state.ignored_fields += body.nested_ignored_fields()
+    with renamed_fields(FIELD_NAMES):
+        conversation = await _open_conversation(body, request)
+        generation = await _start(body, conversation.chat, request)
+    response, answer = ResponseObject(body, generation), AnswerBlocks(generation, conversation.chat)
+    kept = _Kept(request, body, response.input_items(conversation.items))
     if body.stream:
-        return EventStreamResponse(_events(generation, chat, initial), generation)
+        events = ResponseEvents(response)
+        return EventStreamResponse(_stream(events, response, answer, kept), generation, error_event=events.failed, end=b"")
     try:
-        choice = await cancel_on_disconnect(request, _collect(generation, chat))
+        await cancel_on_disconnect(request, answer.collect())
     finally:
         generation.finish()
-    output = [_message_item(_new_id("msg"), choice.text, "completed")] if choice.text else []
-    output += [_call_item(call) for call in (choice.parser.calls if choice.parser else [])]
-    return JSONResponse(_final_response(initial, generation, choice, output))
+    return JSONResponse(await kept.keep(response.final(answer)))
 
 
-async def _collect(generation: Generation, chat: ChatRequest) -> ChatChoice:
-    choice = ChatChoice.start(chat)
-    async for _, tokens in generation:
-        choice.add(tokens)
-    return choice
+async def _start(body: ResponsesRequest, chat: ChatRequest, request: Request) -> Generation:
+    limits, owner, drops_old_turns = server_state(request).limits, request.state.owner, body.truncation == "auto"
+    generation = await start_generation(
+        request, body.model, lambda served: build_chat(served, chat, owner, limits, drops_old_turns=drops_old_turns)
+    )
+    if chat.chat_template_kwargs:
+        template = generation.served.language_model.tokenizer.chat_template or ""
+        if not any(name in template for name in chat.chat_template_kwargs):
+            request.state.ignored_fields.append("reasoning.effort")
+    return generation
 
 
-def _new_id(prefix: str) -> str:
-    return f"{prefix}_{uuid4().hex}"
+async def _stream(
+    events: ResponseEvents, response: ResponseObject, answer: AnswerBlocks, kept: "_Kept"
+) -> AsyncIterator[bytes]:
+    async for event in events.of_answer(answer):
+        yield event
+    yield events.final(await kept.keep(response.final(answer)))
 
 
-def _initial_response(generation: Generation, body: ResponsesRequest) -> dict[str, Any]:
-    """The response object before the first token, including the request's settings."""
-    fields = response_fields("resp", "response", generation.served.name)
-    settings = body.model_dump(exclude_none=True, by_alias=True, exclude={"model", "input", "stream"})
-    return {
-        "id": fields["id"],
-        "object": "response",
-        "created_at": fields["created"],
-        "model": fields["model"],
-        "status": "in_progress",
-        "error": None,
-        "incomplete_details": None,
-        "output": [],
-        "usage": None,
-        "instructions": None,
-        "tools": [],
-        "tool_choice": "auto",
-        "parallel_tool_calls": True,
-        "metadata": {},
-        **settings,
-    }
+@dataclass(frozen=True)
+class _Kept:
+    """Keeps the response to a request, if the request asks for it."""
+
+    request: Request
+    body: ResponsesRequest
+    input_items: list[Json]
+
+    async def keep(self, response: Json) -> Json:
+        """Store a response; returns it. A response that the store cannot keep says so."""
+        if not self.body.store:
+            return response
+        owner, previous = self.request.state.owner, self.body.previous_response_id
+        try:
+            await run_in_threadpool(_store(self.request).add, owner, response, self.input_items, previous)
+        except StoreError as error:
+            log.warning("a response is not kept: %s", error)
+            return {**response, "store": False}
+        return response
 
 
-def _final_response(
-    initial: dict[str, Any], generation: Generation, choice: ChatChoice, output: list[dict[str, Any]]
-) -> dict[str, Any]:
-    usage = generation.usage()
-    truncated = choice.finish_reason == "length"
-    return {
-        **initial,
-        "status": "incomplete" if truncated else "completed",
-        "incomplete_details": {"reason": "max_output_tokens"} if truncated else None,
-        "output": output,
-        "usage": {
-            "input_tokens": usage["prompt_tokens"],
-            "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens": usage["completion_tokens"],
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": usage["total_tokens"],
-        },
-    }
+@router.post("/v1/responses/input_tokens")
+async def count_input_tokens(body: ResponsesInput, request: Request) -> Json:
+    """The number of tokens of a conversation."""
+    with renamed_fields(FIELD_NAMES):
+        chat = (await _open_conversation(body, request)).chat
+        state = server_state(request)
+        served = await state.get_model(body.model)
+        encode = encode_newest_turns if body.truncation == "auto" else encode_conversation
+        work = to_thread.run_sync(encode, served, chat, chat.offered_tools, limiter=state.preparation_limiter)
+        return {"object": "response.input_tokens", "input_tokens": len(await cancel_on_disconnect(request, work))}
 
 
-def _text_part(text: str) -> dict[str, Any]:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+@router.get("/v1/responses/{response}")
+async def get_response(response: str, request: Request, stream: bool = False) -> Json:
+    """A response that the server has kept."""
+    if stream:
+        message = "stream=true is for responses in the background, which this server does not support; leave it out"
+        raise ApiError(400, message, param="stream")
+    return (await run_in_threadpool(_store(request).get, request.state.owner, response)).response
 
 
-def _message_item(item_id: str, text: str, status: str) -> dict[str, Any]:
-    content = [_text_part(text)] if text else []
-    return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": content}
+@router.delete("/v1/responses/{response}")
+async def delete_response(response: str, request: Request) -> Json:
+    """Delete a response."""
+    await run_in_threadpool(_store(request).delete, request.state.owner, response)
+    return {"id": response, "object": "response", "deleted": True}
 
 
-def _call_item(call: Call) -> dict[str, Any]:
-    fields = {"call_id": call.id, "name": call.name, "arguments": call.arguments}
-    return {"id": _new_id("fc"), "type": "function_call", "status": "completed", **fields}
+@router.post("/v1/responses/{response}/cancel")
+async def cancel_response(response: str, request: Request) -> Json:
+    """Refused: no response is generated in the background."""
+    await run_in_threadpool(_store(request).get, request.state.owner, response)
+    message = f"the response '{response}' is complete and cannot be canceled; close the connection of a running one"
+    raise ApiError(400, message)
 
 
-class _EventNumberer:
-    """Formats events, each with the next sequence number."""
-
-    def __init__(self) -> None:
-        self._next_number = 0
-
-    def __call__(self, event_type: str, **fields: Any) -> bytes:
-        number, self._next_number = self._next_number, self._next_number + 1
-        return sse_event({"type": event_type, "sequence_number": number, **fields}, event_type)
-
-
-async def _events(generation: Generation, chat: ChatRequest, initial: dict[str, Any]) -> AsyncIterator[bytes]:
-    event, choice, item_id = _EventNumberer(), ChatChoice.start(chat), _new_id("msg")
-    part = {"item_id": item_id, "output_index": 0, "content_index": 0}
-    calls: list[dict[str, Any]] = []
-    has_text = False
-    yield event("response.created", response=initial)
-    yield event("response.in_progress", response=initial)
-    async for _, tokens in generation:
-        text, new_calls = choice.add(tokens)
-        if text and not has_text:
-            has_text = True
-            yield event("response.output_item.added", output_index=0, item=_message_item(item_id, "", "in_progress"))
-            yield event("response.content_part.added", **part, part=_text_part(""))
-        if text:
-            yield event("response.output_text.delta", **part, delta=text, logprobs=[])
-        calls += [_call_item(call) for call in new_calls]
-    messages = [_message_item(item_id, choice.text, "completed")] if has_text else []
-    if has_text:
-        yield event("response.output_text.done", **part, text=choice.text, logprobs=[])
-        yield event("response.content_part.done", **part, part=_text_part(choice.text))
-        yield event("response.output_item.done", output_index=0, item=messages[0])
-    for n, item in enumerate(calls, len(messages)):
-        for call_event in _call_events(event, item, n):
-            yield call_event
-    final = _final_response(initial, generation, choice, [*messages, *calls])
-    yield event(f"response.{final['status']}", response=final)
+@router.get("/v1/responses/{response}/input_items")
+async def list_input_items(
+    response: str,
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
+    order: Literal["asc", "desc"] = "desc",
+    after: str | None = None,
+) -> Json:
+    """What a response answers, page by page: the items of its request, after those of the responses that it continues."""
+    *earlier, last = await run_in_threadpool(_store(request).conversation, request.state.owner, response)
+    items = [item for stored in earlier for item in (*stored.input, *stored.response["output"])] + last.input
+    if order == "desc":
+        items.reverse()
+    if after is not None:
+        position = next((n for n, item in enumerate(items) if item["id"] == after), None)
+        if position is None:
+            raise ApiError(400, f"after={after[:80]!r} is no item of this response; leave it out", param="after")
+        items = items[position + 1 :]
+    page = items[:limit]
+    ids = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
+    return {"object": "list", "data": page, **ids, "has_more": len(items) > limit}
 
 
-def _call_events(event: _EventNumberer, item: dict[str, Any], n: int) -> Iterator[bytes]:
-    yield event("response.output_item.added", output_index=n, item=item | {"status": "in_progress", "arguments": ""})
-    fields = {"item_id": item["id"], "output_index": n}
-    yield event("response.function_call_arguments.delta", **fields, delta=item["arguments"])
-    yield event("response.function_call_arguments.done", **fields, name=item["name"], arguments=item["arguments"])
-    yield event("response.output_item.done", output_index=n, item=item)
+def _store(request: Request) -> ResponseStore:
+    store: ResponseStore = request.app.state.responses
+    return store
+
+
+async def _open_conversation(body: ResponsesInput, request: Request) -> _Conversation:
+    """The conversation of a request, with the responses that it continues or refers to.
+
+    Raises:
+        ApiError: there is no such response, or an item contradicts another field.
+    """
+    return await run_in_threadpool(_read_conversation, _store(request), request.state.owner, body)
+
+
+def _read_conversation(store: ResponseStore, owner: str, body: ResponsesInput) -> _Conversation:
+    earlier: list[InputItem] = []
+    if body.previous_response_id is not None:
+        try:
+            stored = store.conversation(owner, body.previous_response_id)
+        except NotFoundError as error:
+            code, param = "previous_response_not_found", "previous_response_id"
+            raise ApiError(400, str(error), code=code, param=param) from error
+        except UserError as error:
+            raise ApiError(400, str(error), param="previous_response_id") from error
+        earlier = parse_items([item for one in stored for item in (*one.input, *one.response["output"])])
+    items = [_find(store, owner, item) if isinstance(item, ItemReference) else item for item in body.input_items()]
+    return _Conversation(items, body.as_chat([*earlier, *items]))
+
+
+def _find(store: ResponseStore, owner: str, reference: ItemReference) -> InputItem:
+    """The item that a reference names."""
+    match = _ITEM_ID.fullmatch(reference.id)
+    try:
+        stored = store.get(owner, f"resp_{match[1]}") if match else None
+    except NotFoundError:
+        stored = None
+    items = (*stored.input, *stored.response["output"]) if stored is not None else ()
+    for item in items:
+        if item["id"] == reference.id:
+            return parse_items([item])[0]
+    raise ApiError(400, f"there is no item {reference.id[:80]!r} here; send the item itself", param="input")
