@@ -33,7 +33,7 @@ def test_an_objective_gets_its_settings() -> None:
         ("sft", {"beta": 0.3}, "beta=0.3 is for --objective dpo, ipo, .*not sft: leave it out"),
         ("dpo", {"kl": 0.3}, "kl=0.3 is for --objective sft, continued, not dpo"),
         ("kto", {"general": Path("data")}, "general=data is for --objective sft, distillation, not kto"),
-        ("none", {}, "objective=none does not exist: use one of sft, "),
+        ("none", {}, "objective='none' is not one of 'sft', "),
         ("dpo", {"beta": 0.0}, "beta=0 is out of range: it must be greater than 0"),
         ("sft", {"kl": -1.0}, "kl=-1 is out of range: it must be at least 0"),
         ("sft", {"general_share": 1.0}, "general_share=1 is out of range: it must be at least 0 and less than 1"),
