@@ -100,7 +100,7 @@ def prepare(config: PrepareConfig) -> DatasetFolder:
 
 
 def _export_store(store_address: str, out: Path) -> DatasetFolder:
-    from lmcraft.data.formats import import_optional
+    from lmcraft.extras import import_optional
 
     import_optional("sqlalchemy", "serve", "from_store")
     from lmcraft.server.conversations.exporter import FILE_KINDS, export_examples

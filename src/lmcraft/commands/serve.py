@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
+from lmcraft.extras import import_optional
 from lmcraft.server.limits import Limits
 
 if TYPE_CHECKING:
@@ -100,11 +101,8 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
         UserError: there is no such model, a setting is invalid, or the port is taken.
     """
     config = config.resolved()
-    try:
-        import fastapi  # noqa: F401 - imported for the error message below
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise UserError("the server needs more packages; run pip install 'lmcraft[serve]'") from error
+    for module in ("fastapi", "uvicorn", "sqlalchemy"):
+        import_optional(module, "serve", "the server")
     if config.new_api_key:
         _add_key(config)
         return

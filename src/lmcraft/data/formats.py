@@ -2,7 +2,6 @@
 
 import codecs
 import gzip
-import importlib
 import io
 import json
 import re
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO
 from lmcraft.data.documents import ReadStats
 from lmcraft.data.separated_values import read_separated
 from lmcraft.errors import UserError
+from lmcraft.extras import import_optional
 from lmcraft.json_lines import parse_json_lines
 
 COMPRESSED = (".gz", ".zst")
@@ -24,20 +24,6 @@ LINES_OF_OBJECTS = re.compile(
 ROW_LISTS = ("data", "rows", "examples", "train")  # fields of an object that holds a list of rows
 PARQUET_BATCH_ROWS = 1024  # rows of a Parquet file decoded at a time
 Row = tuple[int, str]
-
-
-def import_optional(module: str, extra: str, feature: str) -> Any:
-    """Import an optional dependency.
-
-    Raises:
-        UserError: it is not installed; the message names the extra to install.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(
-            f"{feature} needs the package '{module}'; install it with `pip install 'lmcraft[{extra}]'`"
-        ) from error
 
 
 def open_decompressed(path: Path, raw: BinaryIO) -> BinaryIO:

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from lmcraft.errors import UserError
+from lmcraft.extras import import_optional
 
 
 def gguf_package() -> ModuleType:
@@ -11,8 +11,5 @@ def gguf_package() -> ModuleType:
     Raises:
         UserError: it is not installed.
     """
-    try:
-        import gguf
-    except ImportError as error:
-        raise UserError("GGUF files need the package gguf; install it with: pip install 'lmcraft[gguf]'") from error
-    return gguf
+    package: ModuleType = import_optional("gguf", "gguf", "a GGUF file")
+    return package

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
+from lmcraft.extras import import_optional
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.json_schema import normalize_schema
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -48,28 +49,25 @@ class GrammarConstraint:
     def __init__(
         self, config: GenerationConfig, tokenizer: Tokenizer, vocab_size: int, eos_token_ids: Collection[int]
     ) -> None:
-        try:
-            from llguidance import LLMatcher, LLParserLimits
-        except ImportError as error:
-            raise UserError("structured output needs the package llguidance: pip install 'lmcraft[grammar]'") from error
+        llguidance = import_optional("llguidance", "grammar", "structured output")
         name, text = structured_output(config)
         if not eos_token_ids:
             raise UserError(f"{name} needs a model with an end token: set eos_token_id in its generation_config.json")
         if len(text) > MAX_GRAMMAR_CHARACTERS:
             raise UserError(f"{name} has {len(text):,} characters: give at most {MAX_GRAMMAR_CHARACTERS:,}")
         compile_grammar: dict[str, Callable[[str], str]] = {
-            "json_schema": lambda text: LLMatcher.grammar_from_json_schema(
+            "json_schema": lambda text: llguidance.LLMatcher.grammar_from_json_schema(
                 json.dumps(normalize_schema(json.loads(text))),
-                defaults=JSON_STYLE,  # type: ignore[arg-type]
+                defaults=JSON_STYLE,
             ),
-            "regex": LLMatcher.grammar_from_regex,
-            "grammar": LLMatcher.grammar_from_lark,
+            "regex": llguidance.LLMatcher.grammar_from_regex,
+            "grammar": llguidance.LLMatcher.grammar_from_lark,
         }
         mask_tokenizer = _llguidance_tokenizer(tokenizer, vocab_size, tuple(sorted(eos_token_ids)))
-        limits = LLParserLimits(**LIMITS)  # type: ignore[arg-type]
+        limits = llguidance.LLParserLimits(**LIMITS)
         self._name = name
         try:
-            self._matcher = LLMatcher(mask_tokenizer, compile_grammar[name](text), log_level=0, limits=limits)
+            self._matcher = llguidance.LLMatcher(mask_tokenizer, compile_grammar[name](text), log_level=0, limits=limits)
         except ValueError as error:
             raise UserError(f"{name} cannot be used: {error}") from error
         self._check()

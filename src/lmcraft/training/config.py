@@ -93,6 +93,6 @@ class TrainConfig:
     activation_checkpointing: Annotated[bool, MACHINE] = False
     """Keep only the input of each block and recompute the rest in the backward pass: a third slower, far less memory."""
     tensorboard: Annotated[bool, OUTPUT] = False
-    """Also write TensorBoard events (needs lmcraft[tensorboard])."""
+    """Also write TensorBoard events (needs the extra tensorboard)."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""

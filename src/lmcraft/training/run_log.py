@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from lmcraft.errors import UserError
+from lmcraft.extras import import_optional
 from lmcraft.folder import write_text
 from lmcraft.json_lines import format_json_line, read_json_lines
 
@@ -54,8 +54,7 @@ class NullRunLog:
 
 
 def _summary_writer(folder: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UserError("tensorboard=true needs TensorBoard: pip install 'lmcraft[tensorboard]'") from error
+    import_optional("tensorboard", "tensorboard", "tensorboard=true")
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(folder), purge_step=step)
