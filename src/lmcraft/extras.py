@@ -26,7 +26,8 @@ def import_optional(module: str, extra: str, feature: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UserError(f"{feature} needs the package '{module.partition('.')[0]}': {install_command(extra)}") from error
+        package = (error.name or module).partition(".")[0]
+        raise UserError(f"{feature} needs the package '{package}': {install_command(extra)}") from error
 
 
 def install_command(extra: str) -> str:

@@ -54,7 +54,5 @@ class NullRunLog:
 
 
 def _summary_writer(folder: Path, step: int) -> Any:
-    import_optional("tensorboard", "tensorboard", "tensorboard=true")
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder), purge_step=step)
+    tensorboard = import_optional("torch.utils.tensorboard", "tensorboard", "tensorboard=true")
+    return tensorboard.SummaryWriter(str(folder), purge_step=step)
