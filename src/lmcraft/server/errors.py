@@ -5,6 +5,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+ANTHROPIC_PATH = "/v1/messages"
+ANTHROPIC_ERROR_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -39,6 +50,17 @@ class ApiError(Exception):
     def as_json(self) -> dict[str, Any]:
         """The body of the error response."""
         return {"error": {"message": self.message, "type": self.error_type, "param": self.param, "code": self.code}}
+
+
+def error_json(error: ApiError, path: str) -> dict[str, Any]:
+    """The body of the error response to a request for a path: of /v1/messages, in Anthropic's form."""
+    return anthropic_error(error) if path.startswith(ANTHROPIC_PATH) else error.as_json()
+
+
+def anthropic_error(error: ApiError) -> dict[str, Any]:
+    """An error in Anthropic's form."""
+    error_type = ANTHROPIC_ERROR_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
+    return {"type": "error", "error": {"type": error_type, "message": error.message}}
 
 
 @contextmanager

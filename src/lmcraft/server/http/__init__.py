@@ -11,7 +11,8 @@
 | `request_builder.py` | turns a request body into sequences for the engine |
 | `state.py` | the state that routes share, and one request's generation |
 | `openai_format.py`, `tool_calls.py` | parts of OpenAI's response format; parsing tool calls |
-| `answer_blocks.py`, `response_object.py` | an answer as a sequence of texts and calls; the response object and events of /v1/responses |
+| `answer_blocks.py` | an answer as a sequence of texts and calls |
+| `response_object.py`, `message_object.py` | the objects and events of /v1/responses and /v1/messages |
 | `keys.py`, `quotas.py` | API keys; their quotas of requests and tokens per minute |
 | `backend.py`, `upstream.py` | where answers come from: the local models, or an engine at another address |
 | `error_handlers.py` | turns exceptions into error responses |

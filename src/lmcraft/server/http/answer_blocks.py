@@ -4,10 +4,14 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from anyio import to_thread
+from fastapi import Request
+
 from lmcraft.server.http.openai_format import chat_logprob
 from lmcraft.server.http.protocol.chat import ChatRequest
+from lmcraft.server.http.request_builder import build_chat, encode_conversation, encode_newest_turns
 from lmcraft.server.http.routes.chat import ChatChoice
-from lmcraft.server.http.state import Generation
+from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
 from lmcraft.server.http.tool_calls import Call
 
 
@@ -142,3 +146,41 @@ class AnswerBlocks:
 
     def _last_block(self) -> Block | None:
         return self.blocks[-1] if self.blocks else None
+
+
+async def start_answer(
+    request: Request, chat: ChatRequest, *, drops_old_turns: bool = False, reasoning_field: str
+) -> Generation:
+    """Start to generate the answer to a request that was translated to a chat completion.
+
+    Args:
+        request: the HTTP request.
+        chat: the chat completion.
+        drops_old_turns: leave out the oldest turns of a conversation that is too long for the model's context.
+        reasoning_field: the field of the original request that says how much to think; ignored if the chat template does
+            not read it.
+
+    Raises:
+        ApiError, UserError: as in `start_generation`.
+    """
+    limits, owner = server_state(request).limits, request.state.owner
+    generation = await start_generation(
+        request, chat.model, lambda served: build_chat(served, chat, owner, limits, drops_old_turns=drops_old_turns)
+    )
+    template = generation.served.language_model.tokenizer.chat_template or ""
+    if (variables := chat.chat_template_kwargs) and not any(name in template for name in variables):
+        request.state.ignored_fields.append(reasoning_field)
+    return generation
+
+
+async def count_chat_tokens(request: Request, chat: ChatRequest, *, drops_old_turns: bool = False) -> int:
+    """The number of tokens of a request's prompt; the arguments are those of `start_answer`.
+
+    Raises:
+        ApiError, UserError: the request is invalid for this model; the client disconnected.
+    """
+    state = server_state(request)
+    served = await state.get_model(chat.model)
+    encode = encode_newest_turns if drops_old_turns else encode_conversation
+    work = to_thread.run_sync(encode, served, chat, chat.offered_tools, limiter=state.preparation_limiter)
+    return len(await cancel_on_disconnect(request, work))

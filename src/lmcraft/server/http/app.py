@@ -26,6 +26,7 @@ from lmcraft.server.http.routes import (
     conversations,
     embeddings,
     gateway,
+    messages,
     models,
     moderations,
     responses,
@@ -38,7 +39,7 @@ from lmcraft.server.http.upstream import Upstream
 PAGES = files("lmcraft.server") / "pages"
 TRIM_INTERVAL_SECONDS = 10.0
 SHARED_ROUTES = (models, status, moderations, conversations)
-LOCAL_ROUTES = (chat, completions, responses, embeddings, classify, tokenize)
+LOCAL_ROUTES = (chat, completions, responses, messages, embeddings, classify, tokenize)
 
 
 def build_app(

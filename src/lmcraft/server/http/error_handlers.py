@@ -1,6 +1,7 @@
-"""Turns every exception that a route raises into an error response in OpenAI's format."""
+"""Turns every exception that a route raises into an error response in the format of the endpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from lmcraft.errors import UserError
 from lmcraft.server.conversations.store import NotFoundError, StoreError
-from lmcraft.server.errors import ApiError
+from lmcraft.server.errors import ApiError, error_json
 
 MAX_VALUE_CHARS = 60  # of a value quoted in an error message
 STATUS_MESSAGES = {404: "there is no such endpoint; see /openapi.json", 405: "wrong HTTP method; see /openapi.json"}
@@ -19,32 +20,33 @@ STATUS_MESSAGES = {404: "there is no such endpoint; see /openapi.json", 405: "wr
 
 def install(app: FastAPI) -> None:
     """Add the handlers to an application."""
-    app.add_exception_handler(ApiError, lambda _, error: _respond(error))
-    app.add_exception_handler(UserError, lambda _, error: _respond(ApiError(400, str(error), code="invalid_value")))
-    app.add_exception_handler(NotFoundError, lambda _, error: _respond(ApiError(404, str(error), code="not_found")))
-    app.add_exception_handler(StoreError, lambda _, error: _respond(_store_failed(error)))
-    app.add_exception_handler(RequestValidationError, _handle_validation_error)
-    app.add_exception_handler(HTTPException, _handle_http_exception)
-    app.add_exception_handler(Exception, _handle_unexpected)
+    conversions: dict[type[Exception], Callable[[Any], ApiError]] = {
+        ApiError: lambda error: error,
+        UserError: lambda error: ApiError(400, str(error), code="invalid_value"),
+        NotFoundError: lambda error: ApiError(404, str(error), code="not_found"),
+        StoreError: lambda error: ApiError(503, str(error), code="store_failed", headers={"Retry-After": "1"}),
+        RequestValidationError: _validation_error,
+        HTTPException: _http_error,
+        Exception: lambda _: ApiError(500, "internal error; see the server's log", code="internal_error"),
+    }
+    for exception_type, convert in conversions.items():
+        app.add_exception_handler(exception_type, partial(_respond, convert))
 
 
-def _respond(error: ApiError) -> JSONResponse:
-    return JSONResponse(error.as_json(), status_code=error.status, headers=error.headers)
+def _respond(convert: Callable[[Any], ApiError], request: Request, exception: Exception) -> JSONResponse:
+    error = convert(exception)
+    return JSONResponse(error_json(error, request.url.path), status_code=error.status, headers=error.headers)
 
 
-def _store_failed(error: Exception) -> ApiError:
-    return ApiError(503, str(error), code="store_failed", headers={"Retry-After": "1"})
-
-
-def _handle_validation_error(_: Request, error: Any) -> JSONResponse:
-    """Report the field that is wrong, with status 400, under the name and index that the client wrote."""
+def _validation_error(error: Any) -> ApiError:
+    """The field that is wrong, with status 400, under the name and index that the client wrote."""
     errors = [(_path(item, error.body), item) for item in error.errors()]
     # A value that fits none of several types has an error for each; the type that it nearly fits fails deepest.
     deepest = max(len(path) for path, _ in errors)
     path, first = next((path, item) for path, item in errors if len(path) == deepest)
     reasons = [str(item["msg"]) for other_path, item in errors if other_path == path]
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-    return _respond(ApiError(400, _describe(first, field, reasons), code=_code(first["type"]), param=field or None))
+    return ApiError(400, _describe(first, field, reasons), code=_code(first["type"]), param=field or None)
 
 
 def _path(item: Mapping[str, Any], body: Any) -> list[str | int]:
@@ -80,11 +82,6 @@ def _describe(first: Mapping[str, Any], field: str, reasons: Sequence[str]) -> s
     return f"{field or 'the body'}={quoted} is invalid: {reason[:1].lower()}{reason[1:]}"
 
 
-def _handle_http_exception(_: Request, error: Any) -> JSONResponse:
+def _http_error(error: Any) -> ApiError:
     default = str(error.detail) or HTTPStatus(error.status_code).phrase
-    message = STATUS_MESSAGES.get(error.status_code, default)
-    return _respond(ApiError(error.status_code, message, headers=error.headers))
-
-
-def _handle_unexpected(_: Request, error: Exception) -> JSONResponse:
-    return _respond(ApiError(500, "internal error; see the server's log", code="internal_error"))
+    return ApiError(error.status_code, STATUS_MESSAGES.get(error.status_code, default), headers=error.headers)

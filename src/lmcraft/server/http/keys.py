@@ -77,7 +77,7 @@ class Keys:
         return bool(self._keys)
 
     def identify(self, headers: Mapping[str, str]) -> str:
-        """The name of the key in `Authorization: Bearer KEY`; '' if the server is open.
+        """The name of the key in `Authorization: Bearer KEY` or `x-api-key: KEY`; '' if the server is open.
 
         Args:
             headers: the request's, with lower-case names, or case-insensitive like Starlette's.
@@ -88,7 +88,9 @@ class Keys:
         if not self._keys:
             return ""
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
+        if scheme.lower() != "bearer":
+            key = headers.get("x-api-key", "")
+        if not key.strip():
             raise _unauthorized("this server needs an API key; send the header Authorization: Bearer KEY", "Bearer")
         digest, name = _hash(key.strip()), None
         for candidate in self._keys:  # compare all of them in constant time, so that the time reveals nothing

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from starlette.types import Message, Send
 
-from lmcraft.server.errors import ApiError
+from lmcraft.server.errors import ApiError, error_json
 from lmcraft.server.http.middleware.body import ClientDisconnectedError, RequestBody
 
 CONTENT_SECURITY_POLICY = (
@@ -67,9 +67,9 @@ class ResponseSender:
         await self.send({"type": "http.response.start", "status": status, "headers": encode_headers(headers)})
         await self.send({"type": "http.response.body"})
 
-    async def send_error(self, error: ApiError, body: RequestBody) -> None:
-        """Send an error response, drain the request's body for a while, and close the connection."""
-        content = json.dumps(error.as_json()).encode()
+    async def send_error(self, error: ApiError, body: RequestBody, path: str) -> None:
+        """Send an error response in the form of the path, drain the request's body for a while, and close the connection."""
+        content = json.dumps(error_json(error, path)).encode()
         headers = {"content-type": "application/json", "content-length": str(len(content)), "connection": "close"}
         all_headers = encode_headers({**headers, **error.headers})
         await self.send({"type": "http.response.start", "status": error.status, "headers": all_headers})

@@ -74,7 +74,7 @@ class SecurityMiddleware:
                 raise ApiError(503, message, code="max_requests", headers={"Retry-After": "1"})
             await body.read(headers, scope["path"], self._limits)
         except ApiError as error:
-            await sender.send_error(error, body)
+            await sender.send_error(error, body, scope["path"])
             return
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}

@@ -17,7 +17,8 @@ from lmcraft.server.http.upstream import Upstream
 
 router = APIRouter()
 FORWARDED_PATHS = (
-    "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/tokenize", "/detokenize",
+    "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages",
+    "/v1/messages/count_tokens", "/v1/embeddings", "/tokenize", "/detokenize",
 )  # fmt: skip
 FORWARDED_HEADERS = ("content-type", "retry-after")  # of the response
 MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -68,7 +69,8 @@ def _max_tokens(body: dict[str, Any]) -> int:
 def _used_tokens(response_body: bytes, charged_tokens: int) -> int:
     """The tokens that a response reports; `charged_tokens` if it reports none."""
     try:
-        return int(json.loads(response_body)["usage"]["total_tokens"])
+        usage = json.loads(response_body)["usage"]
+        return int(usage["total_tokens"] if "total_tokens" in usage else usage["input_tokens"] + usage["output_tokens"])
     except (ValueError, KeyError, TypeError):
         return charged_tokens
 

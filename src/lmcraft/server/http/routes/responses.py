@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
@@ -15,15 +14,14 @@ from lmcraft.errors import UserError
 from lmcraft.server.conversations.response_store import ResponseStore
 from lmcraft.server.conversations.store import NotFoundError, StoreError
 from lmcraft.server.errors import ApiError, renamed_fields
-from lmcraft.server.http.answer_blocks import AnswerBlocks
+from lmcraft.server.http.answer_blocks import AnswerBlocks, count_chat_tokens, start_answer
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import EventStreamResponse
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.protocol.items import InputItem, ItemReference
 from lmcraft.server.http.protocol.responses import FIELD_NAMES, ResponsesInput, ResponsesRequest, parse_items
-from lmcraft.server.http.request_builder import build_chat, encode_conversation, encode_newest_turns
 from lmcraft.server.http.response_object import ResponseEvents, ResponseObject
-from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
+from lmcraft.server.http.state import cancel_on_disconnect
 
 router = APIRouter(route_class=JsonRoute)
 log = logging.getLogger("lmcraft.server")
@@ -46,7 +44,12 @@ async def create_response(body: ResponsesRequest, request: Request) -> Response:
     request.state.ignored_fields += body.nested_ignored_fields()
     with renamed_fields(FIELD_NAMES):
         conversation = await _open_conversation(body, request)
-        generation = await _start(body, conversation.chat, request)
+        generation = await start_answer(
+            request,
+            conversation.chat,
+            drops_old_turns=body.truncation == "auto",
+            reasoning_field="reasoning.effort",
+        )
     response, answer = ResponseObject(body, generation), AnswerBlocks(generation, conversation.chat)
     kept = _Kept(request, body, response.input_items(conversation.items))
     if body.stream:
@@ -57,18 +60,6 @@ async def create_response(body: ResponsesRequest, request: Request) -> Response:
     finally:
         generation.finish()
     return JSONResponse(await kept.keep(response.final(answer)))
-
-
-async def _start(body: ResponsesRequest, chat: ChatRequest, request: Request) -> Generation:
-    limits, owner, drops_old_turns = server_state(request).limits, request.state.owner, body.truncation == "auto"
-    generation = await start_generation(
-        request, body.model, lambda served: build_chat(served, chat, owner, limits, drops_old_turns=drops_old_turns)
-    )
-    if chat.chat_template_kwargs:
-        template = generation.served.language_model.tokenizer.chat_template or ""
-        if not any(name in template for name in chat.chat_template_kwargs):
-            request.state.ignored_fields.append("reasoning.effort")
-    return generation
 
 
 async def _stream(
@@ -105,11 +96,8 @@ async def count_input_tokens(body: ResponsesInput, request: Request) -> Json:
     """The number of tokens of a conversation."""
     with renamed_fields(FIELD_NAMES):
         chat = (await _open_conversation(body, request)).chat
-        state = server_state(request)
-        served = await state.get_model(body.model)
-        encode = encode_newest_turns if body.truncation == "auto" else encode_conversation
-        work = to_thread.run_sync(encode, served, chat, chat.offered_tools, limiter=state.preparation_limiter)
-        return {"object": "response.input_tokens", "input_tokens": len(await cancel_on_disconnect(request, work))}
+        count = await count_chat_tokens(request, chat, drops_old_turns=body.truncation == "auto")
+    return {"object": "response.input_tokens", "input_tokens": count}
 
 
 @router.get("/v1/responses/{response}")

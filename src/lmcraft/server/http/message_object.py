@@ -1,0 +1,92 @@
+"""The message object of /v1/messages while its answer is generated, and the events of its stream."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+from lmcraft.server.errors import ApiError, anthropic_error
+from lmcraft.server.http.answer_blocks import AnswerBlocks, Block, BlockEnd, BlockStart, TextBlock, TextDelta
+from lmcraft.server.http.openai_format import sse_event
+from lmcraft.server.http.state import Generation
+from lmcraft.server.http.tool_calls import Call
+
+Json = dict[str, Any]
+STOP_REASONS = {"length": "max_tokens", "tool_calls": "tool_use"}
+
+
+class MessageObject:
+    """The message that answers a request."""
+
+    def __init__(self, generation: Generation) -> None:
+        self._generation = generation
+        self._id = f"msg_{uuid4().hex}"
+
+    def started(self) -> Json:
+        """The message before its first token."""
+        return self._message([], {"stop_reason": None, "stop_sequence": None})
+
+    def final(self, answer: AnswerBlocks) -> Json:
+        """The message with its whole answer."""
+        return self._message([block_json(block) for block in answer.blocks], stop_fields(answer))
+
+    def _message(self, content: list[Json], stop: Json) -> Json:
+        fields = {"id": self._id, "type": "message", "role": "assistant", "model": self._generation.served.name}
+        return {**fields, "content": content, **stop, "usage": self.usage()}
+
+    def usage(self) -> Json:
+        """The tokens so far."""
+        usage = self._generation.usage()
+        cached = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+        return {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"], **cached}
+
+
+def block_json(block: Block) -> Json:
+    """A content block."""
+    if isinstance(block, TextBlock):
+        return {"type": "text", "text": block.text}
+    return {"type": "tool_use", "id": block.id, "name": block.name, "input": call_input(block)}
+
+
+def call_input(call: Call) -> Json:
+    """The arguments of a call as an object, which Anthropic's form requires; other values are its field `value`."""
+    try:
+        value = json.loads(call.arguments)
+    except ValueError:
+        value = call.arguments
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def stop_fields(answer: AnswerBlocks) -> Json:
+    """Why a complete answer has ended."""
+    reason = STOP_REASONS.get(answer.finish_reason or "", "stop_sequence" if answer.stop else "end_turn")
+    return {"stop_reason": reason, "stop_sequence": answer.stop if reason == "stop_sequence" else None}
+
+
+async def message_events(message: MessageObject, answer: AnswerBlocks) -> AsyncIterator[bytes]:
+    """The events of a stream."""
+    yield _event("message_start", message=message.started())
+    yield _event("ping")
+    async for event in answer:
+        match event:
+            case BlockStart(index, block):
+                started: Json = {"text": ""} if isinstance(block, TextBlock) else {"input": {}}
+                yield _event("content_block_start", index=index, content_block=block_json(block) | started)
+                if isinstance(block, Call):
+                    delta = {"type": "input_json_delta", "partial_json": json.dumps(call_input(block), ensure_ascii=False)}
+                    yield _event("content_block_delta", index=index, delta=delta)
+            case TextDelta(index, text, _):
+                yield _event("content_block_delta", index=index, delta={"type": "text_delta", "text": text})
+            case BlockEnd(index, _):
+                yield _event("content_block_stop", index=index)
+    yield _event("message_delta", delta=stop_fields(answer), usage=message.usage())
+    yield _event("message_stop")
+
+
+def error_event(error: ApiError) -> bytes:
+    """The last event after an error."""
+    return sse_event(anthropic_error(error), "error")
+
+
+def _event(event_type: str, **fields: Any) -> bytes:
+    return sse_event({"type": event_type, **fields}, event_type)

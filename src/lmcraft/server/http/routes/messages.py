@@ -1,0 +1,40 @@
+"""`POST /v1/messages` and `POST /v1/messages/count_tokens`: chat in Anthropic's form, which coding agents use."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from lmcraft.server.errors import renamed_fields
+from lmcraft.server.http.answer_blocks import AnswerBlocks, count_chat_tokens, start_answer
+from lmcraft.server.http.json_route import JsonRoute
+from lmcraft.server.http.message_object import MessageObject, error_event, message_events
+from lmcraft.server.http.openai_format import EventStreamResponse
+from lmcraft.server.http.protocol.messages import FIELD_NAMES, MessagesInput, MessagesRequest
+from lmcraft.server.http.state import cancel_on_disconnect
+
+router = APIRouter(route_class=JsonRoute)
+
+
+@router.post("/v1/messages")
+async def create_message(body: MessagesRequest, request: Request) -> Response:
+    """Answer a conversation; streamed as typed events if `stream` is set."""
+    with renamed_fields(FIELD_NAMES):
+        chat = body.as_chat()
+        generation = await start_answer(request, chat, reasoning_field="thinking")
+    message, answer = MessageObject(generation), AnswerBlocks(generation, chat)
+    if body.stream:
+        events = message_events(message, answer)
+        return EventStreamResponse(events, generation, error_event=error_event, end=b"")
+    try:
+        await cancel_on_disconnect(request, answer.collect())
+    finally:
+        generation.finish()
+    return JSONResponse(message.final(answer))
+
+
+@router.post("/v1/messages/count_tokens")
+async def count_tokens(body: MessagesInput, request: Request) -> dict[str, Any]:
+    """The number of tokens of a conversation."""
+    with renamed_fields(FIELD_NAMES):
+        return {"input_tokens": await count_chat_tokens(request, body.as_chat())}
