@@ -11,7 +11,7 @@ import cyclopts
 
 from lmcraft.commands import COMMANDS, GROUPS
 from lmcraft.config import Config, parse, toml_source
-from lmcraft.errors import LmcraftError
+from lmcraft.errors import LmcraftError, explain_os_error
 
 HELP = """Train, fine-tune, run and serve small language models.
 
@@ -95,16 +95,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(config.resolved().to_toml(), end="")
         else:
             call()
+        sys.stdout.flush()
     except LmcraftError as error:
-        if str(error):  # empty in all but one process of a run
-            print(f"lmcraft{command and ' ' + command}: {error}", file=sys.stderr)
-        return error.exit_status
+        return _print_error(command, error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of standard output has closed it
         sys.stderr.close()
         return 141
+    except OSError as error:
+        return _print_error(command, explain_os_error(error))
     return 0
+
+
+def _print_error(command: str, error: LmcraftError) -> int:
+    if str(error):  # empty in all but one process of a run
+        print(f"lmcraft{command and ' ' + command}: {error}", file=sys.stderr)
+    return error.exit_status
 
 
 if __name__ == "__main__":

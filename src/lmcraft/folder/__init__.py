@@ -1,0 +1,28 @@
+"""The folders that every command reads and writes.
+
+layout     the files of model and dataset folders
+lineage    what a model was made from
+writing    atomic writes of files and folders, durable on the disk
+lock       a lock that the system releases when its process ends
+output     the one check of every `--out`: what a command may write to, and what it may replace
+"""
+
+from lmcraft.folder.layout import MODEL_FILES, DatasetFolder, ModelFolder
+from lmcraft.folder.lineage import sha256_of, write_lineage
+from lmcraft.folder.output import replace_output
+from lmcraft.folder.writing import atomic_write, naming_file, remove_path, sync, write_json, write_text
+
+__all__ = [
+    "MODEL_FILES",
+    "DatasetFolder",
+    "ModelFolder",
+    "atomic_write",
+    "naming_file",
+    "remove_path",
+    "replace_output",
+    "sha256_of",
+    "sync",
+    "write_json",
+    "write_lineage",
+    "write_text",
+]

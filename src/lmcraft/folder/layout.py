@@ -1,0 +1,98 @@
+"""Model folders and dataset folders: where their files are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmcraft.errors import UserError
+from lmcraft.json_lines import parse_json
+
+# The files of a model folder that lmcraft reads, as patterns, besides its weights.
+MODEL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "adapter_config.json",
+    "README.md",
+    "LICENSE*",
+    "NOTICE*",
+)
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model folder in Hugging Face's layout; its `lmcraft/` subfolder holds the files that only lmcraft reads."""
+
+    path: Path
+
+    @property
+    def run(self) -> Path:
+        return self.path / "lmcraft"
+
+    @property
+    def config_toml(self) -> Path:
+        return self.run / "run.toml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.run / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        return self.run / "samples.jsonl"
+
+    @property
+    def lineage(self) -> Path:
+        return self.run / "lineage.json"
+
+    @property
+    def report(self) -> Path:
+        return self.run / "report.html"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.run / "checkpoints"
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    """Token shards with their tokenizer, or fine-tuning examples; `manifest.json` records where they came from."""
+
+    path: Path
+
+    @property
+    def manifest_file(self) -> Path:
+        return self.path / "manifest.json"
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest: sources, counts, hashes, and the shards of each split.
+
+        Raises:
+            UserError: this is not a dataset folder.
+        """
+        if not self.manifest_file.is_file():
+            raise UserError(
+                f"'{self.path}' is not a dataset folder (it has no manifest.json); "
+                f"create one with `lmcraft prepare {self.path} --out DATASET`"
+            )
+        manifest: dict[str, Any] = parse_json(self.manifest_file.read_bytes())
+        return manifest
+
+    def token_manifest(self) -> dict[str, Any]:
+        """The manifest of a folder of token shards.
+
+        Raises:
+            UserError: this is not a dataset folder, or it holds examples instead of tokens.
+        """
+        manifest = self.manifest()
+        if "splits" not in manifest:
+            raise UserError(f"'{self.path}' has no tokens, only examples; pass its files to `lmcraft finetune`")
+        return manifest

@@ -1,0 +1,38 @@
+"""What a model was made from: `lineage.json`."""
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+from lmcraft.folder.layout import DatasetFolder, ModelFolder
+from lmcraft.folder.writing import write_json
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_lineage(
+    folder: ModelFolder, *, parent: str = "", data: DatasetFolder | None = None, source: str = "", license: str = ""
+) -> None:
+    """Write `lineage.json`: what the model was made from, as hashes where possible.
+
+    Args:
+        folder: the model folder; its weights are already written, and its run.toml if a run produced it.
+        parent: hash of the lineage or the weights of the parent model.
+        data: the training data.
+        source: the address that the model was downloaded from.
+        license: license of the weights.
+    """
+    lineage = {
+        "lmcraft": version("lmcraft"),
+        "source": source,
+        "license": license,
+        "parent": parent,
+        "data": sha256_of(data.manifest_file) if data else "",
+        "run": sha256_of(folder.config_toml) if folder.config_toml.is_file() else "",
+        "weights": {file.name: sha256_of(file) for file in sorted(folder.path.glob("*.safetensors"))},
+    }
+    write_json(folder.lineage, {name: value for name, value in lineage.items() if value})

@@ -1,0 +1,67 @@
+"""A lock on a file. The system releases it when the process ends, however it ends."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lmcraft.errors import UserError
+
+LOCK_NAME = ".lmcraft.lock"  # holds the number of the process; removed when that ends in an orderly way
+UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # some network file systems have no locks
+
+
+@contextmanager
+def lock_folder(folder: Path, *, wait: bool, create: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder: its file `.lmcraft.lock`, which is removed at the end.
+
+    Args:
+        folder: the folder.
+        wait: wait for a process that holds the lock; otherwise it is an error.
+        create: create the folder, and again if the process that held the lock removed it.
+
+    Raises:
+        UserError: another process holds the lock and `wait` is false.
+    """
+    file = folder / LOCK_NAME
+    descriptor = None
+    while descriptor is None:
+        if create:
+            folder.mkdir(exist_ok=True)
+        with suppress(*([FileNotFoundError] if create else [])):
+            descriptor = _lock(file, wait=wait)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _lock(file: Path, *, wait: bool) -> int | None:
+    """The descriptor of the locked file; None if its holder removed it in the meantime."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        current = os.path.samestat(os.fstat(descriptor), file.stat())
+    except FileNotFoundError:
+        current = False
+    except BlockingIOError as error:
+        holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        raise UserError(
+            f"'{file.parent}' is in use by process {holder or 'of another user'}: wait until it ends, or choose another --out"
+        ) from error
+    except OSError as error:
+        current = error.errno in UNSUPPORTED
+        if not current:
+            os.close(descriptor)
+            raise
+    if not current:
+        os.close(descriptor)
+        return None
+    with suppress(OSError):  # on a full disk the lock holds as well
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor

@@ -1,0 +1,258 @@
+"""The one check of every `--out`: a command writes to a new or an empty folder, or replaces what it wrote itself.
+
+A folder is replaced only with `--overwrite`, and only if it holds nothing that lmcraft did not write.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from lmcraft.errors import UserError
+from lmcraft.folder.layout import MODEL_FILES, DatasetFolder, ModelFolder
+from lmcraft.folder.lock import LOCK_NAME, lock_folder
+from lmcraft.folder.writing import SUFFIX, atomic_write, naming_file, new_folders, remove_leftovers, replace_folder
+from lmcraft.json_lines import parse_json
+
+Input = tuple[str, str | Path]  # a setting and the path that it names
+# The files of `lmcraft/` that a run writes before its first checkpoint.
+STARTED_RUN = ("run.toml", "before.json", "reference-*.npy", "metrics.jsonl", "samples.jsonl", "range_test.html", "tensorboard")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+LITTER = (".DS_Store", LOCK_NAME, f".*{SUFFIX}")  # neither the user's nor a result
+
+
+@dataclass(frozen=True)
+class Output:
+    """A kind of output."""
+
+    name: str
+    """With its article, such as "a model folder"."""
+    foreign: Callable[[Path], str]
+    """What a folder of another kind, or anything in it that lmcraft did not write, is called; "" if there is nothing."""
+    is_file: bool = False
+
+
+def check_output(
+    out: Path, kind: Output, *, overwrite: bool, inputs: Iterable[Input] = (), sources: Iterable[Input] = ()
+) -> None:
+    """Check that writing to `out` loses nothing.
+
+    Args:
+        out: the destination.
+        kind: what is written there.
+        overwrite: replace what is there, if it is of the same kind.
+        inputs: models and datasets, which must neither be replaced nor get new folders inside.
+        sources: other files and folders that are read, which must not be replaced.
+
+    Raises:
+        UserError: it would; the message says what is there.
+    """
+    check_apart(out, inputs, sources, inside=kind.is_file)
+    if not out.exists() or (not kind.is_file and is_empty(out)):
+        _check_replaceable(out)
+        return
+    if kind.is_file == out.is_dir():
+        raise UserError(
+            f"out='{out}' is {'a folder, not a file' if kind.is_file else 'a file, not a folder'}: choose another --out"
+        )
+    if foreign := kind.foreign(out):
+        raise UserError(f"out='{out}' {foreign}, so it is not replaced by {kind.name}: choose another --out")
+    if not overwrite:
+        raise UserError(f"out='{out}' already exists: add --overwrite to replace it, or choose another --out")
+    _check_replaceable(out)
+
+
+def check_apart(out: Path, inputs: Iterable[Input], sources: Iterable[Input] = (), *, inside: bool = False) -> None:
+    """Check that `out` is neither an input nor holds one, nor, unless `inside` allows it, lies in one.
+
+    Paths are compared as the file system sees them: through links, `..`, and other spellings.
+
+    Raises:
+        UserError: it is or does.
+    """
+    for name, value in (*inputs, *sources):
+        path = Path(str(value).removeprefix("gguf:"))
+        if _is_same(out, path):
+            raise UserError(f"out='{out}' is the {name} itself: choose another --out")
+        if _is_within(path, out):
+            raise UserError(f"out='{out}' holds the {name} '{value}': choose another --out")
+    for name, value in inputs:
+        if not inside and Path(value).is_dir() and _is_within(out, Path(value)):
+            raise UserError(f"out='{out}' lies inside the {name} '{value}': choose another --out")
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    real = Path(os.path.realpath(path))
+    return any(_is_same(parent, folder) for parent in real.parents)
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except OSError:  # one of them does not exist
+        return False
+
+
+def is_empty(path: Path) -> bool:
+    """Whether a path is a folder with nothing in it."""
+    return path.is_dir() and not _entries(path)
+
+
+def _entries(folder: Path) -> list[str]:
+    names = (path.name for path in folder.iterdir())
+    return sorted(name for name in names if not _matches(name, LITTER))
+
+
+def _check_replaceable(out: Path) -> None:
+    """A new folder takes the place of an empty one by a rename, which two folders do not allow."""
+    if out.is_dir() and (_is_same(out, Path()) or _is_within(Path(), out)):
+        raise UserError(f"out='{out}' is or holds the current folder, which cannot be replaced: choose a folder in it")
+    if out.is_dir() and out.is_mount():
+        raise UserError(f"out='{out}' is a mount point, which cannot be replaced: choose a folder in it")
+
+
+# What each kind of folder holds
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _name_foreign(folder: Path, patterns: Iterable[str]) -> str:
+    """The first entry of a folder that matches no pattern, as part of a sentence; "" if all match."""
+    foreign = next((name for name in _entries(folder) if not _matches(name, patterns)), None)
+    return f"holds '{foreign}', which lmcraft did not write" if foreign else ""
+
+
+def _foreign_to_dataset(folder: Path) -> str:
+    manifest = _read_object(DatasetFolder(folder).manifest_file)
+    if isinstance(manifest.get("splits"), dict):
+        return _name_foreign(folder, ("manifest.json", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy"))
+    if manifest.get("kind") == "examples" and isinstance(manifest.get("files"), dict):
+        return _name_foreign(folder, ("manifest.json", *manifest["files"]))
+    return "is not a dataset folder"
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        value = parse_json(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _foreign_to_model(folder: Path) -> str:
+    if is_run(folder):
+        return "holds a run"
+    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+        return "is not a model folder"
+    return _name_foreign(folder, (*MODEL_FILES, "LICENCE*", "*.safetensors", "lmcraft"))
+
+
+def _foreign_to_tokenizer(folder: Path) -> str:
+    return _name_foreign(folder, TOKENIZER_FILES)
+
+
+def _foreign_to_quickstart(folder: Path) -> str:
+    for name in _entries(folder):
+        part = folder / name
+        if not (part.is_dir() and (is_run(part) or _is_started_run(part) or not _foreign_to_dataset(part))):
+            return f"holds '{name}', which is no part of a quickstart"
+    return ""
+
+
+def _foreign_to_gguf(file: Path) -> str:
+    with file.open("rb") as handle:
+        return "" if handle.read(4) == b"GGUF" else "is not a GGUF file"
+
+
+DATASET = Output("a dataset", _foreign_to_dataset)
+MODEL = Output("a model", _foreign_to_model)
+TOKENIZER = Output("a tokenizer", _foreign_to_tokenizer)
+QUICKSTART = Output("a quickstart", _foreign_to_quickstart)
+GGUF = Output("a GGUF file", _foreign_to_gguf, is_file=True)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run that has a checkpoint or a result."""
+    run = ModelFolder(folder)
+    return run.config_toml.is_file() and not _is_started_run(folder)
+
+
+def _is_started_run(folder: Path) -> bool:
+    """Whether a folder is empty, or holds only what a run writes before its first checkpoint."""
+    run = ModelFolder(folder)
+    if _entries(folder) not in ([], [run.run.name]):
+        return False
+    names = _entries(run.run) if run.run.is_dir() else []
+    checkpoints = run.checkpoints
+    return all(_matches(name, (*STARTED_RUN, checkpoints.name)) for name in names) and (
+        not checkpoints.exists() or is_empty(checkpoints)
+    )
+
+
+# Claiming an output
+
+
+@contextmanager
+def replace_output(
+    out: Path, kind: Output, *, overwrite: bool, inputs: Iterable[Input] = (), sources: Iterable[Input] = ()
+) -> Iterator[Path]:
+    """Check and lock `out`, and yield a temporary path, which takes its place at the end; arguments as in `check_output`.
+
+    Raises:
+        UserError: something would be lost, or another process is writing to `out`.
+    """
+    inputs, sources = list(inputs), list(sources)
+    check_output(out, kind, overwrite=overwrite, inputs=inputs, sources=sources)
+    with atomic_write(out, wait=False) as temporary:
+        check_output(out, kind, overwrite=overwrite, inputs=inputs, sources=sources)  # another process may have ended
+        yield temporary
+
+
+@contextmanager
+def replace_in_place(out: Path, kind: Output, *, overwrite: bool, sources: Iterable[Input] = ()) -> Iterator[None]:
+    """The same for a folder that is written where it stays: what was there is put back if the block fails."""
+    sources = list(sources)
+    check_output(out, kind, overwrite=overwrite, sources=sources)
+    with replace_folder(out):
+        yield
+
+
+@contextmanager
+def claim_run(out: Path, *, resume: bool, inputs: Iterable[Input] = ()) -> Iterator[None]:
+    """Check and lock the folder of a run, which writes in place; created if needed, and removed if it stays empty.
+
+    Raises:
+        UserError: the folder holds anything but this run, or another process is writing there.
+    """
+    inputs = list(inputs)
+
+    def check() -> None:
+        check_apart(out, inputs)
+        if out.exists() and not out.is_dir():
+            raise UserError(f"out='{out}' is a file, not a folder: choose another --out")
+        if resume or not out.exists() or _is_started_run(out):
+            return
+        if is_run(out):
+            raise UserError(f"out='{out}' already holds a run: add --resume to continue it, or choose another --out")
+        raise UserError(f"out='{out}' is not empty, and holds no run: choose another --out")
+
+    run = ModelFolder(out)
+    with claim_folder(out, check):
+        for folder in (out, run.run, run.checkpoints):
+            remove_leftovers(folder)
+        yield
+
+
+@contextmanager
+def claim_folder(out: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of a folder that is written in place, after `check` allows it."""
+    check()
+    folder = Path(os.path.realpath(out))
+    with naming_file(out, folder / LOCK_NAME), new_folders(folder), lock_folder(folder, wait=False):
+        check()
+        yield
