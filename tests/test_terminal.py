@@ -3,12 +3,10 @@
 import io
 import sys
 from io import StringIO
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from lmcraft.errors import UserError
 from lmcraft.terminal import (
     column_table,
     format_bytes,
@@ -19,7 +17,6 @@ from lmcraft.terminal import (
     print_notice,
     print_result,
     progress_bar,
-    refuse_existing,
     replace_control_characters,
     write_text,
 )
@@ -50,13 +47,6 @@ def test_a_progress_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixtu
     with progress_bar("working") as report:
         report(1, 2)
     assert capsys.readouterr().err == ""
-
-
-def test_existing_folders_are_refused_unless_overwritten(tmp_path: Path) -> None:
-    refuse_existing(tmp_path / "new", overwrite=False)
-    refuse_existing(tmp_path, overwrite=True)
-    with pytest.raises(UserError, match=r"out='.*' already exists: add --overwrite to replace it, or choose another --out"):
-        refuse_existing(tmp_path, overwrite=False)
 
 
 def test_numbers_are_short() -> None:

@@ -34,10 +34,16 @@ _SYSTEM_ERRORS: dict[int, tuple[type[LmcraftError], str]] = {
     errno.EDQUOT: (RunError, "cannot be written, since your quota of this disk is used up: free some space"),
     errno.EFBIG: (RunError, "cannot be written, since the file would exceed the largest size allowed: see `ulimit -f`"),
     errno.EIO: (RunError, "cannot be read or written, since the disk reports a fault: check the disk"),
-    errno.EMFILE: (RunError, "cannot be opened, since this process has too many open files: raise the limit, `ulimit -n 4096`"),
+    errno.EMFILE: (
+        RunError,
+        "cannot be opened, since this process has too many open files: raise the limit, `ulimit -n 4096`",
+    ),
     errno.ENFILE: (RunError, "cannot be opened, since the system has too many open files: end other programs"),
     errno.EROFS: (UserError, "cannot be written, since its file system is read-only: choose another path"),
-    errno.EACCES: (UserError, "cannot be accessed, since permission is denied: change its permissions, or choose another path"),
+    errno.EACCES: (
+        UserError,
+        "cannot be accessed, since permission is denied: change its permissions, or choose another path",
+    ),
     errno.EPERM: (UserError, "cannot be changed, since the system does not permit it: choose another path"),
     errno.ENOTDIR: (UserError, "cannot be accessed, since a part of the path is a file, not a folder: choose another path"),
     errno.EISDIR: (UserError, "is a folder, not a file: choose another path"),

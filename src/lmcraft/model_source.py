@@ -48,6 +48,12 @@ class ModelSource:
         return QUANTIZATION.sub("", last.removesuffix(".gguf")) or "model"
 
     @property
+    def inputs(self) -> list[tuple[str, Path]]:
+        """What a command that reads this model must leave as it is: the model, and its base model if it is an adapter."""
+        base = self.base.inputs if self.base else []
+        return [("model", self.path), *((f"base {name}", path) for name, path in base)]
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of its lineage, or of its file or weights if it has no lineage."""
         lineage = ModelFolder(self.path).lineage

@@ -6,14 +6,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
-
-from lmcraft.errors import UserError
 
 PrintLine = Callable[[str], object]
 """Prints one line for the person at the terminal."""
@@ -66,12 +63,6 @@ def progress_bar(description: str) -> Iterator[ReportProgress]:
     with Progress(console=stderr_console(), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(description, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def refuse_existing(out: Path, *, overwrite: bool) -> None:
-    """Raise UserError if `out` exists and must not be overwritten."""
-    if out.exists() and not overwrite:
-        raise UserError(f"out='{out}' already exists: add --overwrite to replace it, or choose another --out")
 
 
 def format_bytes(size: float) -> str:

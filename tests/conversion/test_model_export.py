@@ -141,7 +141,7 @@ def test_invalid_arguments_are_refused(folder: Path, tmp_path: Path, capsys: pyt
     for arguments, words in (
         (["export", str(folder), out, "--dtype", "q8_0"], "is only for GGUF"),
         (["export", str(folder), out, "--dtype", "int3"], "int3"),
-        (["export", str(folder), str(folder)], "already exists"),
+        (["export", str(folder), str(folder), "--overwrite"], "is the model itself: choose another --out"),
         (["export", str(folder), out, "--keep-adapter"], "is not an adapter"),
         (["export", str(tmp_path / "none"), out], "there is no model"),
         (["pull", "no-such-model"], "there is no model"),

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from lmcraft.conversion.config import ExportConfig
-from lmcraft.terminal import refuse_existing
 
 
 def export(config: ExportConfig) -> Path:
@@ -16,7 +15,6 @@ def export(config: ExportConfig) -> Path:
     from lmcraft.conversion.model_export import export_model
 
     config = config.resolved()
-    refuse_existing(config.out, overwrite=config.overwrite)
     print(export_model(config))
     print(config.out)
     return config.out

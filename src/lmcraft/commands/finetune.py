@@ -1,9 +1,11 @@
 """`lmcraft finetune`: train an existing model on examples of a task."""
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage, write_text
+from lmcraft.folder.output import Input, claim_run
 from lmcraft.terminal import line_printer
 
 if TYPE_CHECKING:
@@ -26,8 +28,11 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
     from lmcraft.training.processes import join_processes
 
     config = config.resolved()
-    with join_processes(config.device, 1) as processes, open_model(config.model) as source:
-        return _finetune(config, source, processes)
+    inputs: list[Input] = [("model", config.model), *(("dataset", path) for path in config.data)]
+    with join_processes(config.device, 1) as processes:
+        claim = nullcontext() if config.show_batch else claim_run(config.out, resume=config.resume, inputs=inputs)
+        with processes.in_main(claim), open_model(config.model) as source:
+            return _finetune(config, source, processes)
 
 
 def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Processes") -> ModelFolder:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lmcraft.config import Config, as_dict, command_config
 from lmcraft.errors import UserError
-from lmcraft.folder import DatasetFolder
-from lmcraft.terminal import refuse_existing
+from lmcraft.folder import DatasetFolder, replace_output
+from lmcraft.folder.output import DATASET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,32 +95,34 @@ def prepare(config: PrepareConfig) -> DatasetFolder:
         UserError: a source cannot be read, the folder already exists, or a split would be empty.
     """
     config = config.resolved()
-    _check_out(config)
-    return _tokenize_text(config) if config.from_store is None else _export_store(config.from_store, config.out)
+    sources = [("source", source) for source in config.sources]
+    if config.from_store is not None:
+        sources.append(("store", config.from_store))
+    with replace_output(config.out, DATASET, overwrite=config.overwrite, sources=sources) as folder:
+        if config.from_store is not None:
+            _export_store(config.from_store, folder)
+        else:
+            _tokenize_text(config, folder)
+    dataset = DatasetFolder(config.out)
+    (_print_summary if config.from_store is None else _print_examples)(dataset)
+    return dataset
 
 
-def _export_store(store_address: str, out: Path) -> DatasetFolder:
+def _export_store(store_address: str, folder: Path) -> None:
     from lmcraft.extras import import_optional
 
     import_optional("sqlalchemy", "serve", "from_store")
-    from lmcraft.server.conversations.exporter import FILE_KINDS, export_examples
+    from lmcraft.server.conversations.exporter import export_examples
     from lmcraft.server.conversations.store import Store
 
     store = Store.open(store_address, create=False)
     try:
-        counts = export_examples(store, out)
+        export_examples(store, folder)
     finally:
         store.close()
-    for name, rows in counts.items():
-        print(f"{out / name}: {rows:,} {FILE_KINDS[name]}")
-    left_out = DatasetFolder(out).manifest()["left_out"]
-    for reason, rows in left_out.items():
-        print(f"  skipped: {rows:,} ({reason})")
-    print(f"next: lmcraft finetune MODEL {out / next(iter(counts))}")
-    return DatasetFolder(out)
 
 
-def _tokenize_text(config: PrepareConfig) -> DatasetFolder:
+def _tokenize_text(config: PrepareConfig, folder: Path) -> None:
     from lmcraft.data import read_documents, write_dataset
 
     assert config.split is not None
@@ -134,8 +136,8 @@ def _tokenize_text(config: PrepareConfig) -> DatasetFolder:
         exclude=config.exclude,
     )
     tokenizer = _load_or_train_tokenizer(config, read)
-    dataset = write_dataset(
-        config.out,
+    write_dataset(
+        folder,
         lambda stats: read(stats=stats),
         encode_batch=tokenizer.encode_batch,
         save_tokenizer=tokenizer.save,
@@ -145,17 +147,6 @@ def _tokenize_text(config: PrepareConfig) -> DatasetFolder:
         split=config.split,
         settings=as_dict(config),
     )
-    _print_summary(dataset)
-    return dataset
-
-
-def _check_out(config: PrepareConfig) -> None:
-    out = config.out
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    refuse_existing(out, overwrite=config.overwrite)
-    if not DatasetFolder(out).manifest_file.is_file():
-        raise UserError(f"out='{out}' is not a dataset folder, so it is not overwritten: choose another --out")
 
 
 def _load_or_train_tokenizer(config: PrepareConfig, read: Callable[..., Iterator[Document]]) -> Tokenizer:
@@ -186,3 +177,12 @@ def _print_summary(dataset: DatasetFolder) -> None:
             print(f"    {row['file']}:{row['line']}: {row['reason']}")
         if malformed["count"] > len(malformed["first"]):
             print("    ...")
+
+
+def _print_examples(dataset: DatasetFolder) -> None:
+    manifest = dataset.manifest()
+    for name, file in manifest["files"].items():
+        print(f"{dataset.path / name}: {file['rows']:,} {file['kind']}")
+    for reason, rows in manifest["left_out"].items():
+        print(f"  skipped: {rows:,} ({reason})")
+    print(f"next: lmcraft finetune MODEL {dataset.path / next(iter(manifest['files']))}")

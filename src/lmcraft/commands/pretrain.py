@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lmcraft.folder import ModelFolder
+from lmcraft.folder.output import claim_run
 from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.terminal import PrintLine, line_printer
 from lmcraft.training.environment import set_up_environment
@@ -17,7 +18,8 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
     Processes started by torchrun share the run (docs/distributed-training.md).
 
     Raises:
-        UserError: the configuration cannot run, or `out` already holds a run and `resume` is false.
+        UserError: the configuration cannot run, `out` holds something else than the run to resume, or another process is
+            writing there.
         InterruptedRunError: a signal stopped the run; resume continues it exactly.
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
@@ -29,12 +31,14 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
     with join_processes(config.device, config.tensor_parallel) as processes:
         config = config.resolved()
         print_line = line_printer(quiet=not processes.is_main)
-        if config.find_lr:
-            return _find_learning_rate(config, processes, print_line)
-        folder = run_pretraining(config, processes, print_line)
-        if processes.is_main:
-            print_line(f"curves and samples: {write_report(folder)}")
-        return folder
+        claim = claim_run(config.out, resume=config.resume or config.find_lr, inputs=[("dataset", config.data)])
+        with processes.in_main(claim):
+            if config.find_lr:
+                return _find_learning_rate(config, processes, print_line)
+            folder = run_pretraining(config, processes, print_line)
+            if processes.is_main:
+                print_line(f"curves and samples: {write_report(folder)}")
+            return folder
 
 
 def _find_learning_rate(config: PretrainConfig, processes: "Processes", print_line: PrintLine) -> ModelFolder:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from lmcraft.config import Config, command_config
-from lmcraft.folder import ModelFolder, atomic_write, write_lineage
-from lmcraft.terminal import refuse_existing
+from lmcraft.folder import ModelFolder, is_model_file, replace_output, write_lineage
+from lmcraft.folder.output import MODEL, check_output
 
 
 @command_config
@@ -44,17 +44,25 @@ def pull(config: PullConfig) -> ModelFolder:
     from lmcraft.language_model import LanguageModel
     from lmcraft.model_source import open_model
 
+    if config.out is not None:  # before the download
+        check_output(config.out, MODEL, overwrite=config.overwrite, inputs=[("model", config.address)])
     with open_model(config.address, offline=config.offline) as source:
         out = config.out or Path("models") / source.name
-        refuse_existing(out, overwrite=config.overwrite)
-        dtype = None if config.dtype == "keep" else getattr(torch, config.dtype)
-        model = LanguageModel.of(source, dtype=dtype)
-        with atomic_write(out) as temporary:
+        with replace_output(out, MODEL, overwrite=config.overwrite, inputs=source.inputs) as temporary:
+            dtype = None if config.dtype == "keep" else getattr(torch, config.dtype)
+            model = LanguageModel.of(source, dtype=dtype)
             if source.path.is_dir() and dtype is None:
-                shutil.copytree(source.path, temporary, ignore=shutil.ignore_patterns(".*", "lmcraft"))
+                _copy_model(source.path, temporary)
             else:
                 model.save(temporary)
             parent = source.fingerprint
             write_lineage(ModelFolder(temporary), parent=parent, source=source.address, license=source.license)
     print(out)
     return ModelFolder(out)
+
+
+def _copy_model(source: Path, target: Path) -> None:
+    target.mkdir()
+    for file in source.iterdir():
+        if file.is_file() and is_model_file(file.name):
+            shutil.copyfile(file, target / file.name)

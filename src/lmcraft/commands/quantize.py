@@ -2,7 +2,6 @@
 
 from lmcraft.conversion.config import QuantizeConfig
 from lmcraft.folder import ModelFolder
-from lmcraft.terminal import refuse_existing
 
 
 def quantize(config: QuantizeConfig) -> ModelFolder:
@@ -15,7 +14,6 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
     from lmcraft.conversion.quantized_folder import write_quantized
 
     config = config.resolved()
-    refuse_existing(config.out, overwrite=config.overwrite)
     quality = write_quantized(config)
     print(
         f"perplexity {quality.perplexity_before:.2f} -> {quality.perplexity_after:.2f} "

@@ -11,11 +11,11 @@ from lmcraft.commands.generate import GenerateConfig, generate
 from lmcraft.commands.prepare import PrepareConfig, prepare
 from lmcraft.commands.pretrain import pretrain
 from lmcraft.config import Config, command_config
-from lmcraft.folder import DatasetFolder, ModelFolder, remove_path
+from lmcraft.folder import DatasetFolder, ModelFolder
+from lmcraft.folder.output import QUICKSTART, replace_in_place
 from lmcraft.json_lines import read_json_lines
 from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.reports.chart import sparkline
-from lmcraft.terminal import refuse_existing
 
 CODE_PROMPT = "def read_json(path):\n"
 
@@ -45,8 +45,12 @@ def quickstart(config: QuickstartConfig = QuickstartConfig()) -> ModelFolder:
     Raises:
         UserError: the text cannot be read, or `out` exists and overwrite is not set.
     """
-    refuse_existing(config.out, overwrite=config.overwrite)
-    remove_path(config.out)
+    sources = [] if config.text is None else [("text", config.text)]
+    with replace_in_place(config.out, QUICKSTART, overwrite=config.overwrite, sources=sources):
+        return _run(config)
+
+
+def _run(config: QuickstartConfig) -> ModelFolder:
     data, model = DatasetFolder(config.out / "data"), ModelFolder(config.out / "model")
     _print_heading(f"1. Text to tokens: {config.text or 'the standard library of this Python'}")
     prepare(_prepare_config(config, data))

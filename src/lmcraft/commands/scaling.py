@@ -11,7 +11,11 @@ from lmcraft.pretraining.scaling_law import Scaling, fit_scaling_law
 from lmcraft.terminal import column_table, format_count, line_printer, print_result
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import RenderableType
+
+    from lmcraft.pretraining.scaling import Family
 
 POINT_COLUMNS = ("blocks", "parameters", "tokens", "loss", "law", "error")
 
@@ -25,19 +29,24 @@ def scaling(config: ScalingConfig) -> Scaling:
         RunError: a run's loss is not a number, or the disk is full.
     """
     from lmcraft.pretraining.scaling import Family
-    from lmcraft.reports.scaling import write_scaling
 
     config = config.resolved()
     family = Family.build(config)
-    family.claim_folder()
+    with family.claim_folder():
+        return _train_family(family, config.out)
+
+
+def _train_family(family: Family, out: Path) -> Scaling:
+    from lmcraft.reports.scaling import write_scaling
+
     print_line = line_printer()
     family.announce(print_line)
     points = [family.train(member, pretrain, print_line) for member in family.members]
     result = Scaling(points, fit_scaling_law(points), family.target.point(float("nan")))
-    write_scaling(config.out, result)  # the prediction is on the disk before its run starts
+    write_scaling(out, result)  # the prediction is on the disk before its run starts
     print_line(f"{result.summary()}\n{result.reliability()}")
     result = replace(result, target=family.train(family.target, pretrain, print_line))
-    page = write_scaling(config.out, result)
+    page = write_scaling(out, result)
     print_result(*_tables(result))
     print(page)
     return result

@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lmcraft.config import Config, command_config
-from lmcraft.terminal import print_result, refuse_existing
+from lmcraft.folder import replace_output
+from lmcraft.folder.output import TOKENIZER
+from lmcraft.terminal import print_result
 
 
 @command_config
@@ -71,29 +73,30 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     """Train a tokenizer on text.
 
     Raises:
-        UserError: a source cannot be read, the vocabulary is too small, or `out` already has a tokenizer.
+        UserError: a source cannot be read, the vocabulary is too small, or `out` exists.
     """
     from lmcraft.data import ReadStats, read_documents, show_progress
     from lmcraft.tokenizer import train_bpe, train_characters
     from lmcraft.tokenizer.train import END_OF_TEXT
 
-    refuse_existing(config.out / "tokenizer.json", overwrite=config.overwrite)
-    stats = ReadStats()
-    documents = read_documents(
-        config.sources, text_field=config.text_field, include=config.include, exclude=config.exclude, stats=stats
-    )
-    texts = (document.text for document in show_progress(documents, stats, "reading"))
-    if config.tokenizer_type == "characters":
-        tokenizer = train_characters(texts, special_tokens=config.special_tokens or ())
-    else:
-        tokenizer = train_bpe(
-            texts,
-            vocab_size=config.vocab_size,
-            digits=config.digits,
-            special_tokens=(END_OF_TEXT,) if config.special_tokens is None else config.special_tokens,
-            max_bytes=config.max_bytes,
+    sources = [("source", source) for source in config.sources]
+    with replace_output(config.out, TOKENIZER, overwrite=config.overwrite, sources=sources) as folder:
+        stats = ReadStats()
+        documents = read_documents(
+            config.sources, text_field=config.text_field, include=config.include, exclude=config.exclude, stats=stats
         )
-    tokenizer.save(config.out)
+        texts = (document.text for document in show_progress(documents, stats, "reading"))
+        if config.tokenizer_type == "characters":
+            tokenizer = train_characters(texts, special_tokens=config.special_tokens or ())
+        else:
+            tokenizer = train_bpe(
+                texts,
+                vocab_size=config.vocab_size,
+                digits=config.digits,
+                special_tokens=(END_OF_TEXT,) if config.special_tokens is None else config.special_tokens,
+                max_bytes=config.max_bytes,
+            )
+        tokenizer.save(folder)
     print(f"{config.out}: {tokenizer.vocab_size:,} tokens")
     if stats.malformed_count:
         print(f"  {stats.malformed_count:,} malformed rows were skipped")

@@ -7,7 +7,8 @@ import torch
 
 from lmcraft.conversion.config import ExportConfig
 from lmcraft.errors import RunError, UserError
-from lmcraft.folder import ModelFolder, atomic_write, write_lineage
+from lmcraft.folder import ModelFolder, replace_output, write_lineage
+from lmcraft.folder.output import GGUF, MODEL, check_apart
 from lmcraft.gguf import Quantization, write_gguf
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.adapter import save_adapter
@@ -34,7 +35,12 @@ def export_model(config: ExportConfig) -> str:
         UserError: there is no such model, the format cannot express it, or `out` exists.
         RunError: the result differs from the original by more than the tolerance.
     """
-    with open_model(config.model) as source:
+    kind = GGUF if config.kind == "gguf" else MODEL
+    with (
+        replace_output(config.out, kind, overwrite=config.overwrite, inputs=[("model", config.model)]) as temporary,
+        open_model(config.model) as source,
+    ):
+        check_apart(config.out, source.inputs, inside=kind.is_file)
         original = LanguageModel.of(source, dtype=torch.float32)
         ids = (original.tokenizer.encode(PROBE) or [0])[
             : min(PROBE_TOKENS, original.transformer.config.max_position_embeddings)
@@ -45,18 +51,17 @@ def export_model(config: ExportConfig) -> str:
             model.transformer.to(getattr(torch, config.dtype))
         dtype = str(model.transformer.embed_tokens.weight.dtype).removeprefix("torch.")
         dtype = "q8_0" if config.dtype == "q8_0" else dtype
-        with atomic_write(config.out) as temporary:
-            if config.keep_adapter:
-                _write_adapter(source, temporary, None if config.dtype == "keep" else getattr(torch, config.dtype))
-            elif config.kind == "gguf":
-                _write_gguf(model, source, temporary, GGUF_TYPES[dtype])
-            else:
-                _write_folder(model, source, temporary, int(config.max_shard_size * 1e9))
-            address = f"gguf:{temporary}" if config.kind == "gguf" else str(temporary)
-            exported = LanguageModel.load(address, dtype=torch.float32)
-            tolerance = config.tolerance or TOLERANCE[dtype]
-            same_template = _render_conversation(exported) == conversation
-            return _check(expected, _compute_logits(exported, ids), tolerance, same_template=same_template)
+        if config.keep_adapter:
+            _write_adapter(source, temporary, None if config.dtype == "keep" else getattr(torch, config.dtype))
+        elif config.kind == "gguf":
+            _write_gguf(model, source, temporary, GGUF_TYPES[dtype])
+        else:
+            _write_folder(model, source, temporary, int(config.max_shard_size * 1e9))
+        address = f"gguf:{temporary}" if config.kind == "gguf" else str(temporary)
+        exported = LanguageModel.load(address, dtype=torch.float32)
+        tolerance = config.tolerance or TOLERANCE[dtype]
+        same_template = _render_conversation(exported) == conversation
+        return _check(expected, _compute_logits(exported, ids), tolerance, same_template=same_template)
 
 
 def _write_folder(model: LanguageModel, source: ModelSource, folder: Path, max_shard_size: int) -> None:

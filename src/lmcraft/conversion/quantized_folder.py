@@ -8,7 +8,8 @@ from torch import Tensor
 from lmcraft.conversion.config import MIN_SEQUENCES, TOKENS_PER_SEQUENCE, QuantizeConfig
 from lmcraft.conversion.quantization import QualityLoss, measure_quality_loss, quantize_model
 from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder, atomic_write, write_json, write_lineage
+from lmcraft.folder import ModelFolder, replace_output, write_json, write_lineage
+from lmcraft.folder.output import MODEL, check_apart
 from lmcraft.inference.engine import Engine
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.families import family_for
@@ -26,7 +27,17 @@ def write_quantized(config: QuantizeConfig) -> QualityLoss:
         UserError: there is no such model or text, the text is too short, the model's matrices do not fit the format, or
             `out` exists.
     """
-    with open_model(config.model) as source:
+    with (
+        replace_output(
+            config.out,
+            MODEL,
+            overwrite=config.overwrite,
+            inputs=[("model", config.model)],
+            sources=[("text", config.text)],
+        ) as temporary,
+        open_model(config.model) as source,
+    ):
+        check_apart(config.out, source.inputs)
         before = LanguageModel.of(source, dtype=torch.float32)
         if family_for(before.transformer.config).transposes:
             raise UserError(
@@ -49,12 +60,11 @@ def write_quantized(config: QuantizeConfig) -> QualityLoss:
             )
         dtype = source.checkpoint.dtype or LanguageModel.of(source).transformer.compute_dtype
         after.transformer.to(torch.bfloat16 if dtype == torch.float32 else dtype)
-        with atomic_write(config.out) as temporary:
-            after.save(temporary)
-            folder = ModelFolder(temporary)
-            write_lineage(folder, parent=source.fingerprint, source=source.address, license=source.license)
-            settings = {"bits": config.bits, "method": config.method if config.bits == 4 else "nearest"}
-            write_json(folder.run / "quantization.json", {**settings, "text": str(config.text), **asdict(quality)})
+        after.save(temporary)
+        folder = ModelFolder(temporary)
+        write_lineage(folder, parent=source.fingerprint, source=source.address, license=source.license)
+        settings = {"bits": config.bits, "method": config.method if config.bits == 4 else "nearest"}
+        write_json(folder.run / "quantization.json", {**settings, "text": str(config.text), **asdict(quality)})
     return quality
 
 

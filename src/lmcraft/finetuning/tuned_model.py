@@ -8,19 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.finetuning.head import HEAD, Labels, add_head
 from lmcraft.finetuning.lora import adapter_config, adapter_tensors
 from lmcraft.finetuning.methods import trained_state
-from lmcraft.folder import atomic_write, write_json
+from lmcraft.folder import write_json
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.adapter import HEAD as HEAD_WEIGHT
 from lmcraft.model.adapter import Adapter, is_adapter, read_adapter, save_adapter
 from lmcraft.model.lora_linear import load_adapter
 from lmcraft.model.storage import WEIGHTS, build_model
+from lmcraft.model.tensor_file import save_tensors
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -84,10 +85,7 @@ def _add_head_to(folder: Path, head: Tensor, labels: Labels) -> None:
     if labels.multi_label:
         config["problem_type"] = "multi_label_classification"
     write_json(folder / "config.json", config)
-    tensors = load_file(folder / WEIGHTS) | {HEAD_WEIGHT: head.contiguous()}
-    with atomic_write(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
-        temporary.chmod(0o644)
+    save_tensors(load_file(folder / WEIGHTS) | {HEAD_WEIGHT: head.contiguous()}, folder / WEIGHTS)
 
 
 def open_tuned(source: ModelSource, dtype: torch.dtype, device: torch.device, *, head: int = 0) -> Transformer:

@@ -7,7 +7,7 @@ lock       a lock that the system releases when its process ends
 output     the one check of every `--out`: what a command may write to, and what it may replace
 """
 
-from lmcraft.folder.layout import MODEL_FILES, DatasetFolder, ModelFolder
+from lmcraft.folder.layout import MODEL_FILES, DatasetFolder, ModelFolder, is_model_file
 from lmcraft.folder.lineage import sha256_of, write_lineage
 from lmcraft.folder.output import replace_output
 from lmcraft.folder.writing import atomic_write, naming_file, remove_path, sync, write_json, write_text
@@ -17,6 +17,7 @@ __all__ = [
     "DatasetFolder",
     "ModelFolder",
     "atomic_write",
+    "is_model_file",
     "naming_file",
     "remove_path",
     "replace_output",

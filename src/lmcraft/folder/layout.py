@@ -1,13 +1,14 @@
 """Model folders and dataset folders: where their files are."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.json_lines import parse_json
 
-# The files of a model folder that lmcraft reads, as patterns, besides its weights.
+# The files of a model folder besides its weights, as patterns.
 MODEL_FILES = (
     "config.json",
     "generation_config.json",
@@ -20,11 +21,18 @@ MODEL_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
+    "additional_chat_templates",
     "adapter_config.json",
     "README.md",
     "LICENSE*",
+    "LICENCE*",
     "NOTICE*",
 )
+
+
+def is_model_file(name: str) -> bool:
+    """Whether a file or folder of this name belongs to a model folder in Hugging Face's layout."""
+    return any(fnmatchcase(name, pattern) for pattern in (*MODEL_FILES, "*.safetensors"))
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,8 @@ def _lock(file: Path, *, wait: bool) -> int | None:
     except BlockingIOError as error:
         holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
         os.close(descriptor)
-        raise UserError(
-            f"'{file.parent}' is in use by process {holder or 'of another user'}: wait until it ends, or choose another --out"
-        ) from error
+        by = f"process {holder}" if holder else "another process"
+        raise UserError(f"'{file.parent}' is in use by {by}: wait until it ends, or choose another --out") from error
     except OSError as error:
         current = error.errno in UNSUPPORTED
         if not current:

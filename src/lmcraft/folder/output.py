@@ -12,15 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.folder.layout import MODEL_FILES, DatasetFolder, ModelFolder
+from lmcraft.folder.layout import DatasetFolder, ModelFolder, is_model_file
 from lmcraft.folder.lock import LOCK_NAME, lock_folder
 from lmcraft.folder.writing import SUFFIX, atomic_write, naming_file, new_folders, remove_leftovers, replace_folder
 from lmcraft.json_lines import parse_json
 
 Input = tuple[str, str | Path]  # a setting and the path that it names
 # The files of `lmcraft/` that a run writes before its first checkpoint.
-STARTED_RUN = ("run.toml", "before.json", "reference-*.npy", "metrics.jsonl", "samples.jsonl", "range_test.html", "tensorboard")
+STARTED_RUN = (
+    "run.toml",
+    "before.json",
+    "reference-*.npy",
+    "metrics.jsonl",
+    "samples.jsonl",
+    "range_test.html",
+    "tensorboard",
+)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+DATASET_FILES = ("manifest.json", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy")
 LITTER = (".DS_Store", LOCK_NAME, f".*{SUFFIX}")  # neither the user's nor a result
 
 
@@ -28,10 +37,8 @@ LITTER = (".DS_Store", LOCK_NAME, f".*{SUFFIX}")  # neither the user's nor a res
 class Output:
     """A kind of output."""
 
-    name: str
-    """With its article, such as "a model folder"."""
     foreign: Callable[[Path], str]
-    """What a folder of another kind, or anything in it that lmcraft did not write, is called; "" if there is nothing."""
+    """Why a path is not such an output, or what else it holds, as part of a sentence; "" if it may be replaced."""
     is_file: bool = False
 
 
@@ -59,7 +66,7 @@ def check_output(
             f"out='{out}' is {'a folder, not a file' if kind.is_file else 'a file, not a folder'}: choose another --out"
         )
     if foreign := kind.foreign(out):
-        raise UserError(f"out='{out}' {foreign}, so it is not replaced by {kind.name}: choose another --out")
+        raise UserError(f"out='{out}' {foreign}, so it is not overwritten: choose another --out")
     if not overwrite:
         raise UserError(f"out='{out}' already exists: add --overwrite to replace it, or choose another --out")
     _check_replaceable(out)
@@ -121,18 +128,18 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _name_foreign(folder: Path, patterns: Iterable[str]) -> str:
-    """The first entry of a folder that matches no pattern, as part of a sentence; "" if all match."""
-    foreign = next((name for name in _entries(folder) if not _matches(name, patterns)), None)
+def _name_foreign(folder: Path, is_own: Callable[[str], bool]) -> str:
+    """The first entry of a folder that is not lmcraft's own, as part of a sentence; "" if all are."""
+    foreign = next((name for name in _entries(folder) if not is_own(name)), None)
     return f"holds '{foreign}', which lmcraft did not write" if foreign else ""
 
 
 def _foreign_to_dataset(folder: Path) -> str:
     manifest = _read_object(DatasetFolder(folder).manifest_file)
     if isinstance(manifest.get("splits"), dict):
-        return _name_foreign(folder, ("manifest.json", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy"))
+        return _name_foreign(folder, lambda name: _matches(name, DATASET_FILES))
     if manifest.get("kind") == "examples" and isinstance(manifest.get("files"), dict):
-        return _name_foreign(folder, ("manifest.json", *manifest["files"]))
+        return _name_foreign(folder, lambda name: name == "manifest.json" or name in manifest["files"])
     return "is not a dataset folder"
 
 
@@ -149,18 +156,27 @@ def _foreign_to_model(folder: Path) -> str:
         return "holds a run"
     if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         return "is not a model folder"
-    return _name_foreign(folder, (*MODEL_FILES, "LICENCE*", "*.safetensors", "lmcraft"))
+    return _name_foreign_in_model(folder)
+
+
+def _name_foreign_in_model(folder: Path) -> str:
+    return _name_foreign(folder, lambda name: is_model_file(name) or name == ModelFolder(folder).run.name)
 
 
 def _foreign_to_tokenizer(folder: Path) -> str:
-    return _name_foreign(folder, TOKENIZER_FILES)
+    return _name_foreign(folder, TOKENIZER_FILES.__contains__)
 
 
 def _foreign_to_quickstart(folder: Path) -> str:
+    """A quickstart holds a dataset and runs."""
     for name in _entries(folder):
         part = folder / name
-        if not (part.is_dir() and (is_run(part) or _is_started_run(part) or not _foreign_to_dataset(part))):
-            return f"holds '{name}', which is no part of a quickstart"
+        if not part.is_dir():
+            return f"holds '{name}', which lmcraft did not write"
+        if _is_started_run(part):
+            continue
+        if foreign := _name_foreign_in_model(part) if is_run(part) else _foreign_to_dataset(part):
+            return f"holds '{name}', which {foreign}"
     return ""
 
 
@@ -169,17 +185,17 @@ def _foreign_to_gguf(file: Path) -> str:
         return "" if handle.read(4) == b"GGUF" else "is not a GGUF file"
 
 
-DATASET = Output("a dataset", _foreign_to_dataset)
-MODEL = Output("a model", _foreign_to_model)
-TOKENIZER = Output("a tokenizer", _foreign_to_tokenizer)
-QUICKSTART = Output("a quickstart", _foreign_to_quickstart)
-GGUF = Output("a GGUF file", _foreign_to_gguf, is_file=True)
+DATASET = Output(_foreign_to_dataset)
+MODEL = Output(_foreign_to_model)
+TOKENIZER = Output(_foreign_to_tokenizer)
+QUICKSTART = Output(_foreign_to_quickstart)
+GGUF = Output(_foreign_to_gguf, is_file=True)
 
 
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run that has a checkpoint or a result."""
     run = ModelFolder(folder)
-    return run.config_toml.is_file() and not _is_started_run(folder)
+    return (run.config_toml.is_file() or run.checkpoints.is_dir()) and not _is_started_run(folder)
 
 
 def _is_started_run(folder: Path) -> bool:
@@ -235,11 +251,12 @@ def claim_run(out: Path, *, resume: bool, inputs: Iterable[Input] = ()) -> Itera
         check_apart(out, inputs)
         if out.exists() and not out.is_dir():
             raise UserError(f"out='{out}' is a file, not a folder: choose another --out")
-        if resume or not out.exists() or _is_started_run(out):
+        if not out.exists() or _is_started_run(out):
             return
-        if is_run(out):
+        if not is_run(out):
+            raise UserError(f"out='{out}' is not empty, and holds no run: choose another --out")
+        if not resume:
             raise UserError(f"out='{out}' already holds a run: add --resume to continue it, or choose another --out")
-        raise UserError(f"out='{out}' is not empty, and holds no run: choose another --out")
 
     run = ModelFolder(out)
     with claim_folder(out, check):

@@ -23,15 +23,15 @@ ASIDE = ".lmcraft.aside"  # in the hidden folder: what was at the destination, w
 # Errors of a write, which Python raises without the name of the file.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy's error, without a number, when the disk is full
-AT_FDCWD, RENAME_EXCHANGE = -100, 2  # from Linux's fcntl.h and fs.h
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's renameat2(2)
 
 
 @contextmanager
 def atomic_write(path: Path, *, wait: bool = True) -> Iterator[Path]:
-    """Write a file or a folder atomically: yields a temporary path, which replaces `path` at the end and is removed on error.
+    """Write a file or a folder atomically: yields a temporary path, which replaces `path` at the end.
 
-    The caller creates the file or folder at the temporary path, or nothing, which leaves `path` as it is. If `path` is a
-    link, what it points to is replaced.
+    The caller creates the file or folder at the temporary path, or nothing, which leaves `path` as it is. On an error, the
+    temporary path is removed. If `path` is a link, what it points to is replaced.
 
     Args:
         path: the destination; its parents are created.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,6 +22,7 @@ from lmcraft.tokenizer import Tokenizer
 Quantization = Literal["f32", "f16", "bf16", "q8_0"]
 FILE_TYPES = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0"}
 Q8_0_BLOCK = 32
+MAX_BUFFER_BYTES = 1 << 28  # of tensors kept in memory
 # Matrices that stay float32, as llama.cpp's kernels require.
 FULL_PRECISION = ("_norm.weight", ".ffn_gate_inp.weight", "position_embd.weight")
 
@@ -37,8 +39,8 @@ def write_gguf(
 ) -> None:
     """Write a GGUF file atomically, for llama.cpp, Ollama and LM Studio.
 
-    Norms, biases and other vectors stay float32. Tensors are processed one at a time and buffered in the system's temporary
-    folder until the header is written.
+    Norms, biases and other vectors stay float32. Tensors are processed one at a time and buffered beside the file until
+    the header is written.
 
     Args:
         path: the file; replaced if it exists.
@@ -65,7 +67,7 @@ def write_gguf(
     metadata = {f"{arch.name}.{key}": value for key, value in settings.items()}
     vocabulary = write_tokenizer(tokenizer, hf_config)
     with atomic_write(path) as temporary:
-        writer = package.GGUFWriter(temporary, arch.name, use_temp_file=True)
+        writer = _open_writer(temporary, arch.name)
         try:
             writer.add_type(package.GGUFType.MODEL)
             writer.add_name(name or path.stem)
@@ -85,6 +87,12 @@ def write_gguf(
             writer.write_tensors_to_file()
         finally:
             writer.close()
+
+
+def _open_writer(file: Path, architecture: str) -> Any:
+    writer = gguf_package().GGUFWriter(file, architecture, use_temp_file=True)
+    writer.temp_file = SpooledTemporaryFile(MAX_BUFFER_BYTES, dir=str(file.parent))  # noqa: SIM115 - the writer closes it
+    return writer
 
 
 def _add_tensor(writer: Any, name: str, tensor: Tensor, quantization: Quantization) -> None:

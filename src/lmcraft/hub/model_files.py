@@ -5,28 +5,11 @@ from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
 
 from lmcraft.errors import RunError, UserError
+from lmcraft.folder import MODEL_FILES
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-
-_METADATA_FILES = (
-    CONFIG,
-    "generation_config.json",
-    INDEX,
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "vocab.json",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "adapter_config.json",
-    "README.md",
-    "LICENSE*",
-    "NOTICE*",
-)
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -50,7 +33,7 @@ def model_files(files: Collection[str], read_index: Callable[[], str], model: st
         raise UserError(f"{model} {_missing_weights_reason(files, model)}")
     if CONFIG not in top and "adapter_config.json" not in top:
         raise UserError(f"{model} is not a language model: it has no {CONFIG}")
-    return sorted(f for f in top if _matches(f, _METADATA_FILES)) + weights
+    return sorted(f for f in top if _matches(f, MODEL_FILES)) + weights
 
 
 def _weights(top: Collection[str], read_index: Callable[[], str], model: str) -> list[str]:

@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import atomic_write, write_json
+from lmcraft.folder import write_json
 from lmcraft.model.quantized_matrix import quantize_groups, quantize_rows
 from lmcraft.model.storage import Checkpoint
+from lmcraft.model.tensor_file import save_tensors
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -160,9 +160,7 @@ def save_adapter(adapter: Adapter, folder: Path, dtype: torch.dtype | None = Non
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG, dict(adapter.config))
     tensors = {PREFIX + name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in adapter.tensors.items()}
-    with atomic_write(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
-        temporary.chmod(0o644)
+    save_tensors(tensors, folder / WEIGHTS)
 
 
 def _pattern_value(values: Mapping[str, Any] | None, module: str, default: Any) -> Any:

@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import atomic_write, write_json
+from lmcraft.folder import write_json
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
@@ -26,6 +25,7 @@ from lmcraft.model.quantized_matrix import (
     quantization_config,
     to_tensors,
 )
+from lmcraft.model.tensor_file import save_tensors
 from lmcraft.model.transformer import Transformer
 
 WEIGHTS = "model.safetensors"
@@ -91,9 +91,7 @@ def save_model(
     write_json(folder / "config.json", hf_config)
     split = split_torch_state_dict_into_shards(tensors, max_shard_size=max_shard_size)
     for name, members in split.filename_to_tensors.items():
-        with atomic_write(folder / name) as temporary:
-            save_file({member: tensors[member] for member in members}, temporary, metadata={"format": "pt"})
-            temporary.chmod(0o644)  # safetensors creates files that only the owner can read
+        save_tensors({member: tensors[member] for member in members}, folder / name)
     if split.is_sharded:
         write_json(folder / INDEX, {"metadata": split.metadata, "weight_map": split.tensor_to_filename})
 

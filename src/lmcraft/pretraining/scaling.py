@@ -1,7 +1,8 @@
 """Build, time and train a family of small runs and the larger run that they predict."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ import torch
 from lmcraft.data.loader import TokenSplit
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.folder import ModelFolder, write_text
+from lmcraft.folder.output import check_apart, claim_folder, is_empty
 from lmcraft.json_lines import read_json_lines
 from lmcraft.machine import choose_machine
 from lmcraft.model.transformer import Transformer
@@ -74,13 +76,22 @@ class Family:
         members = [build_member(config, depth, length) for depth in config.depths for length in lengths]
         return cls(config, members, build_member(config, config.predict, lengths[-1]))
 
-    def claim_folder(self) -> None:
-        """Write scaling.toml, unless `out` holds a family that this one does not resume.
+    @contextmanager
+    def claim_folder(self) -> Iterator[None]:
+        """Lock `out`, and write scaling.toml.
 
         Raises:
-            UserError: `out` holds a family with other settings or `resume` is false, or there is no family to resume.
+            UserError: `out` holds anything but the family to resume, or another process is writing there.
         """
+        with claim_folder(self.config.out, self._check_folder):
+            write_text(self.config.out / "scaling.toml", replace(self.config, resume=False).to_toml())
+            yield
+
+    def _check_folder(self) -> None:
         config, file = self.config, self.config.out / "scaling.toml"
+        check_apart(config.out, [("dataset", config.data)])
+        if config.out.exists() and not file.exists() and not is_empty(config.out):
+            raise UserError(f"out='{config.out}' is not an empty folder, and holds no family: choose another --out")
         if file.exists() and not config.resume:
             raise UserError(
                 f"out='{config.out}' already holds a family: add --resume to continue it, or choose another --out"
@@ -94,7 +105,6 @@ class Family:
                     f"{name}={now[name]} differs from {name}={before[name]} of the runs in '{config.out}': "
                     "resume with the same settings, or choose another --out"
                 )
-        write_text(file, replace(config, resume=False).to_toml())
 
     def announce(self, print_line: PrintLine) -> None:
         """Print the number of runs and tokens, and the time, estimated from a few steps of each size."""

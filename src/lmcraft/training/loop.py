@@ -234,6 +234,7 @@ class Trainer:
             display.print_line(f"--- sample at step {p.step} ---\n{text}\n---")
         signal_number = self._stop_signal(stop)
         if better or done or signal_number or p.step % config.save_every == 0:
+            run_log.sync()
             self.save()
         if signal_number and not done:
             self.checkpoints.wait()

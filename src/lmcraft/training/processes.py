@@ -6,7 +6,7 @@ rows (`lmcraft.training.sharding`).
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeVar
 
 import torch
@@ -15,7 +15,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from lmcraft.errors import LmcraftError, RunError, UserError
+from lmcraft.errors import LmcraftError, RunError, UserError, explain_os_error
 
 T = TypeVar("T")
 
@@ -49,6 +49,20 @@ class Processes:
         values = [value]
         dist.broadcast_object_list(values)
         return values[0]
+
+    @contextmanager
+    def in_main(self, context: AbstractContextManager[object]) -> Iterator[None]:
+        """Enter `context` in the main process only; an error on entering is raised in all processes."""
+        error = None
+        with ExitStack() as stack:
+            if self.is_main:
+                try:
+                    stack.enter_context(context)
+                except (LmcraftError, OSError) as caught:
+                    error = caught
+            if (error := self.agree(error)) is not None:
+                raise error
+            yield
 
     def _reduce(self, values: tuple[float, ...], operation: "dist.ReduceOp.RedOpType") -> list[float]:
         if self.mesh is None:
@@ -97,6 +111,8 @@ def join_processes(device: str = "auto", tensor_parallel: int = 1) -> Iterator[P
         yield Processes(init_device_mesh("cuda" if gpu else "cpu", shape, mesh_dim_names=("data", "tensor")))
     except LmcraftError as error:
         raise _report_once(error, store) from error
+    except OSError as error:
+        raise _report_once(explain_os_error(error), store) from error
     except RuntimeError as error:
         if not _is_lost(error):
             raise

@@ -1,16 +1,20 @@
 """The metrics and samples of a run: one JSON object per line, and optionally TensorBoard events."""
 
 import math
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from lmcraft.extras import import_optional
-from lmcraft.folder import write_text
+from lmcraft.folder import naming_file, write_text
 from lmcraft.json_lines import format_json_line, read_json_lines
 
 
 class RunLog:
     """Appends to metrics.jsonl and samples.jsonl. Rows after `step` are dropped, since a resumed run writes them again.
+
+    Each row is passed to the system at once, so that a kill of the process loses none. `sync`, before each checkpoint, has
+    them written to the disk, so that a power failure loses no row before that checkpoint.
 
     Raises:
         UserError: `tensorboard` is set, but TensorBoard is not installed.
@@ -24,23 +28,33 @@ class RunLog:
         self._writer = _summary_writer(tensorboard, step) if tensorboard else None
 
     def log(self, step: int, **values: float) -> None:
-        """Write one row of metrics to the disk, without values that are not finite."""
-        finite = {name: value for name, value in values.items() if math.isfinite(value)}
-        print(format_json_line({"step": step, **finite}), end="", file=self._metrics, flush=True)
+        """Append one row of metrics, without values that are not finite."""
+        _append(self._metrics, {"step": step, **{name: value for name, value in values.items() if math.isfinite(value)}})
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
 
     def sample(self, step: int, text: str) -> None:
-        """Write one text that the model generated."""
-        print(format_json_line({"step": step, "text": text}), end="", file=self._samples, flush=True)
+        """Append one text that the model generated."""
+        _append(self._samples, {"step": step, "text": text})
+
+    def sync(self) -> None:
+        """Have the system write all rows to the disk."""
+        for file in (self._metrics, self._samples):
+            os.fsync(file.fileno())
 
     def close(self) -> None:
         """Close the files."""
-        self._metrics.close()
-        self._samples.close()
+        for file in (self._metrics, self._samples):
+            with naming_file(Path(file.name)):
+                file.close()
         if self._writer is not None:
             self._writer.close()
+
+
+def _append(file: TextIO, row: dict[str, Any]) -> None:
+    with naming_file(Path(file.name)):
+        print(format_json_line(row), end="", file=file, flush=True)
 
 
 class NullRunLog:
@@ -49,6 +63,8 @@ class NullRunLog:
     def log(self, step: int, **values: float) -> None: ...
 
     def sample(self, step: int, text: str) -> None: ...
+
+    def sync(self) -> None: ...
 
     def close(self) -> None: ...
 

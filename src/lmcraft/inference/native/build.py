@@ -48,7 +48,8 @@ def load_library(target: str = "native") -> ctypes.CDLL:
         try:
             with atomic_write(file) as temporary:
                 run = [*command, str(SOURCE), "-o", str(temporary)]
-                subprocess.run(run, check=True, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_SECONDS)
+                if not file.is_file():  # another process may have compiled it in the meantime
+                    subprocess.run(run, check=True, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_SECONDS)
         except subprocess.CalledProcessError as error:
             lines = error.stderr.strip().splitlines()
             reason = next((line for line in lines if "error" in line), lines[0] if lines else "no message")

@@ -1,0 +1,30 @@
+"""Writes tensors as a safetensors file."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lmcraft.folder import atomic_write
+
+SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")  # how Rust ends the text of an error of the operating system
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write a safetensors file atomically, readable for everyone whom the umask allows.
+
+    Raises:
+        OSError: the file cannot be written, for example because the disk is full.
+    """
+    with atomic_write(path) as temporary:
+        try:
+            save_file(dict(tensors), temporary, metadata={"format": "pt"})
+        except SafetensorError as error:
+            if number := SYSTEM_ERROR.search(str(error)):
+                raise OSError(int(number[1]), os.strerror(int(number[1])), str(temporary)) from error
+            raise
+        temporary.chmod(0o644)  # safetensors creates files that only the owner can read

@@ -1,0 +1,162 @@
+"""Atomic writes: whatever happens, the old or the new is there, and nothing else."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lmcraft.errors import InterruptedRunError, UserError
+from lmcraft.folder import atomic_write, remove_path, writing
+from lmcraft.folder.writing import naming_file, remove_leftovers, replace_folder, working_folder
+
+
+def write_folder(path: Path, text: str) -> None:
+    path.mkdir(exist_ok=True)
+    (path / "a.txt").write_text(text)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "a.txt"
+    for text in ("old", "new"):
+        with atomic_write(file) as temporary:
+            temporary.write_text(text)
+    with pytest.raises(RuntimeError), atomic_write(file) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert file.read_text() == "new" and list(file.parent.iterdir()) == [file]
+
+
+def test_a_failed_first_write_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), atomic_write(tmp_path / "deep" / "er" / "a.txt"):
+        raise RuntimeError
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_folder_replaces_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool) -> None:
+    if not exchange:  # as on systems without an exchange in one step
+        monkeypatch.setattr(writing, "_exchange", lambda first, second: False)
+    for text in ("old", "new"):
+        with atomic_write(tmp_path / "out") as temporary:
+            write_folder(temporary, text)
+    assert contents(tmp_path) == {"out/a.txt": "new"} and names(tmp_path) == ["out"]
+    remove_path(tmp_path / "out")
+    remove_path(tmp_path / "out")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    write_folder(tmp_path / "target", "old")
+    (tmp_path / "link").symlink_to("target")
+    with atomic_write(tmp_path / "link") as temporary:
+        write_folder(temporary, "new")
+    assert (tmp_path / "link").is_symlink() and contents(tmp_path / "target") == {"a.txt": "new"}
+    assert names(tmp_path) == ["link", "target"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from lmcraft.folder import atomic_write, writing
+from lmcraft.folder.writing import replace_folder
+calls = 0
+def count(name):
+    original = getattr(os, name)
+    def call(*arguments, **options):
+        global calls
+        calls += 1
+        if calls == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **options)
+    setattr(os, name, call)
+for name in ("rename", "replace", "unlink", "rmdir", "mkdir", "fsync"):
+    count(name)
+if sys.argv[3] == "renames":
+    writing._exchange = lambda first, second: False
+with atomic_write(Path(sys.argv[1])) as temporary:
+    temporary.mkdir()
+    (temporary / "a.txt").write_text("new")
+"""
+
+
+@pytest.mark.parametrize("mode", ["exchange", "renames"])
+@pytest.mark.parametrize("call", range(1, 16))
+def test_a_kill_at_any_step_loses_nothing(tmp_path: Path, call: int, mode: str) -> None:
+    out = tmp_path / "out"
+    write_folder(out, "old")
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(out), str(call), mode], check=False).returncode
+    assert ended in (0, -signal.SIGKILL)
+    with working_folder(out):  # what the next write does first
+        assert contents(out) in ({"a.txt": "old"}, {"a.txt": "new"})
+    with atomic_write(out) as temporary:
+        write_folder(temporary, "newest")
+    assert contents(tmp_path) == {"out/a.txt": "newest"} and names(tmp_path) == ["out"]
+
+
+def test_a_destination_in_use_is_refused_and_its_process_is_named(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "out") as temporary:
+        with (
+            pytest.raises(UserError, match=f"'{tmp_path / 'out'}' is in use by process {os.getpid()}: wait"),
+            atomic_write(tmp_path / "out", wait=False),
+        ):
+            pass
+        remove_leftovers(tmp_path)
+        write_folder(temporary, "new")
+    assert contents(tmp_path) == {"out/a.txt": "new"}
+
+
+def test_leftovers_of_other_programs_stay(tmp_path: Path) -> None:
+    for name in (".out.tmp", ".lmcraft", "notes.lmcraft"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    (tmp_path / ".a.txt.lmcraft").mkdir()
+    (tmp_path / ".a.txt.lmcraft" / "a.txt").touch()
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == [".lmcraft", ".out.tmp", "notes.lmcraft"]
+
+
+def test_replacing_in_place_puts_the_old_folder_back_unless_it_completes(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_folder(out, "old")
+    with pytest.raises(RuntimeError), replace_folder(out):
+        write_folder(out, "half")
+        raise RuntimeError
+    assert contents(tmp_path) == {"out/a.txt": "old"}
+    with pytest.raises(InterruptedRunError), replace_folder(out):
+        write_folder(out, "saved")
+        raise InterruptedRunError("stopped", 2)
+    assert contents(tmp_path) == {"out/a.txt": "saved"}
+    with replace_folder(out):
+        write_folder(out, "new")
+    assert contents(tmp_path) == {"out/a.txt": "new"} and names(tmp_path) == ["out"]
+
+
+def test_an_error_of_a_write_names_the_file_by_its_final_path(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for error, name in (
+        (OSError(errno.ENOSPC, "full"), out),
+        (OSError("100 requested and 3 written"), out),
+        (OSError(errno.EIO, "fault"), None),  # perhaps of a file that is read
+    ):
+        with pytest.raises(OSError) as caught, atomic_write(out):
+            raise error
+        assert caught.value.filename == (None if name is None else str(name))
+    with pytest.raises(OSError) as caught, atomic_write(out) as temporary:
+        temporary.mkdir()
+        (temporary / "missing" / "a.txt").write_text("")
+    assert caught.value.filename == str(out / "missing" / "a.txt")
+    with pytest.raises(OSError) as caught, naming_file(out):
+        raise OSError(errno.EDQUOT, "quota")
+    assert caught.value.filename == str(out)
