@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import sysconfig
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.reports.chart import sparkline
 
 CODE_PROMPT = "def read_json(path):\n"
+GZIP_TOKENS = 2**16  # of the validation text, that gzip compresses
+MAX_SHARE_OF_GZIP = 0.85  # of gzip's bits per byte, that a model needs at most if its lines look right
 
 
 @command_config
@@ -59,14 +62,13 @@ def _run(config: QuickstartConfig) -> ModelFolder:
     pretrain(
         PretrainConfig(data=data.path, out=model.path, depth=config.depth, max_time=config.minutes, sample_prompt=prompt)
     )
-    _print_heading("3. The validation loss during training, and a text that the model generates")
+    _print_heading("3. What the model has learned")
     print(_format_curve(model))
+    print(_describe_quality(data, model))
+    _print_heading("4. A text that the model generates")
     _write_sample(model, prompt)
-    _print_heading("4. Next steps")
-    program = "lmcraft" if shutil.which("lmcraft") else os.path.relpath(sys.argv[0])  # the script in .venv/bin
-    print(f"{program} generate {model.path} {prompt.strip() or '...'!r} --temperature 0.7")
-    print(f"{program} chat {model.path}")
-    print(f"{program} pretrain {data.path} --depth {config.depth + 2} --max-time 30 --out models/larger")
+    _print_heading("5. Next steps")
+    print(_next_steps(config, data, model, prompt))
     return model
 
 
@@ -81,6 +83,34 @@ def _prepare_config(config: QuickstartConfig, data: DatasetFolder) -> PrepareCon
 def _format_curve(model: ModelFolder) -> str:
     losses = [row["validation_loss"] for row in read_json_lines(model.metrics) if "validation_loss" in row]
     return f"{losses[0]:.2f} {sparkline(losses)} {losses[-1]:.2f} nats per token; report: {model.report}"
+
+
+def _describe_quality(data: DatasetFolder, model: ModelFolder) -> str:
+    """The model's loss on the validation text beside gzip's, which knows no language."""
+    from lmcraft.data.loader import TokenSplit
+    from lmcraft.tokenizer.tokenizer import Tokenizer
+
+    bits = [row["bits_per_byte"] for row in read_json_lines(model.metrics) if "bits_per_byte" in row][-1]
+    split = TokenSplit(data, "validation")
+    tokens = split.slice(0, min(len(split), GZIP_TOKENS)).tolist()
+    text = Tokenizer.load(data.path).decode(tokens).encode()
+    gzip_bits = 8 * len(zlib.compress(text, level=9)) / max(1, len(text))
+    comparison = f"Text that it has not seen costs it {bits:.2f} bits per byte; gzip needs {gzip_bits:.2f}."
+    if bits < MAX_SHARE_OF_GZIP * gzip_bits:
+        return f"{comparison} Expect text that looks right line by line, and makes little sense."
+    return f"{comparison} Expect noise: train longer, with --minutes 15, or on more text."
+
+
+def _next_steps(config: QuickstartConfig, data: DatasetFolder, model: ModelFolder, prompt: str) -> str:
+    program = "lmcraft" if shutil.which("lmcraft") else os.path.relpath(sys.argv[0])  # the script in .venv/bin
+    prompt = prompt.strip() or "the beginning of a text"
+    return f"""\
+Let it continue a text:
+  {program} generate {model.path} {prompt!r} --temperature 0.7
+Train a larger model for half an hour:
+  {program} pretrain {data.path} --depth {config.depth + 2} --max-time 30 --out models/larger
+It continues text and does not answer questions. Chat with a model that has read far more (a download of 93 MB):
+  {program} chat smollm2-135m-instruct"""
 
 
 def _write_sample(model: ModelFolder, prompt: str) -> None:

@@ -106,6 +106,8 @@ def download_wheel(address: PackageAddress, folder: Path) -> Path:
     # pip would keep a second copy of the wheel in its cache; old versions read it into memory for that.
     command += ["--no-cache-dir", "--disable-pip-version-check", "--dest", str(folder), address.requirement]
     terminal = sys.stderr.isatty()
+    if not terminal:
+        print(f"downloading {address.requirement} from the package index ...", file=sys.stderr, flush=True)
     process = subprocess.run(
         command,
         stdout=sys.stderr.fileno() if terminal else subprocess.DEVNULL,  # its progress bar
