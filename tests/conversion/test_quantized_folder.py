@@ -100,11 +100,12 @@ def test_gptq_is_nearer_than_rounding_on_inputs_that_depend_on_one_another() -> 
     )
 
 
-def test_transformers_opens_the_folder(home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bits", ["8", "4"])
+def test_transformers_opens_the_folder(home: Path, tmp_path: Path, bits: str) -> None:
     pytest.importorskip("compressed_tensors")
     import transformers
 
-    assert main(command(home, tmp_path / "out", "--bits", "4")) == 0
+    assert main(command(home, tmp_path / "out", "--bits", bits)) == 0
     ids = torch.tensor([[1, 2, 3, 4, 5]])
     reference = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
     with torch.no_grad():

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from lmcraft.conversion.quantization import quantize_model
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.finetuning.head import Labels
@@ -16,6 +17,7 @@ from lmcraft.model.adapter import read_adapter
 from lmcraft.model.frozen_linear import FrozenLinear
 from lmcraft.model.linear import Linear
 from lmcraft.model.lora_linear import LoraLinear
+from lmcraft.model.quantized_matrix import Bits
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import open_model
 from tests.finetuning.chat import chat_model, chat_tokenizer
@@ -171,6 +173,25 @@ def test_an_adapter_on_a_quantized_base_computes_the_same_unmerged_and_merged(
     torch.testing.assert_close(open_unmerged(folder)(IDS), model(IDS), atol=1e-6, rtol=1e-6)
     merged = LanguageModel.load(folder, tier="eager")
     torch.testing.assert_close(merged.transformer(IDS), model(IDS), atol=5e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("stored", "trained"), [(8, "keep"), (4, "keep"), (8, "int8"), (4, "int4"), (8, "int4")])
+@torch.no_grad()
+def test_an_adapter_of_a_quantized_folder_is_not_lost(stored: Bits, trained: Any, tmp_path: Path) -> None:
+    base = LanguageModel.load(save_base("llama", tmp_path / "dense", intermediate_size=64, hidden_size=64))
+    quantize_model(base.transformer, stored, torch.zeros(1, 4, dtype=torch.int64), calibrated=False)
+    base.save(tmp_path / "base")
+    method = MethodConfig(rank=3, base_weights=trained, target_modules=("q_proj", "down_proj"))
+    adapted = build_adapted_model(tmp_path / "base", method)
+    folder = write_adapter(adapted, method, tmp_path / "base", tmp_path / "out")
+    dense = LanguageModel.load(folder, tier="eager")
+    torch.testing.assert_close(dense.transformer(IDS), adapted(IDS), atol=5e-3, rtol=1e-3)
+    merged = LanguageModel.load(folder)
+    assert merged.engine.weights == "float32"  # the stored integers are those of the base model
+    prompt = IDS[0].tolist()
+    assert merged.generate(prompt, do_sample=False, max_new_tokens=4) == dense.generate(
+        prompt, do_sample=False, max_new_tokens=4
+    )
 
 
 @torch.no_grad()

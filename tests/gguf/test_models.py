@@ -89,6 +89,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt_neox-sequential": ("GPTNeoX", {**NEOX, "use_parallel_residual": False, "tie_word_embeddings": True}),
     "gpt2": ("GPT2", GPT2),
     "gpt2-untied": ("GPT2", {**GPT2, "tie_word_embeddings": False, "n_inner": 80}),
+    "qwen3-narrow": ("Qwen3", {**SIZES, "head_dim": 24}),
     "qwen3_moe": ("Qwen3Moe", MOE),
 }
 # Cases that transformers' own GGUF reader does not support: architecture, scaling, biases, windows, head width, n_inner.

@@ -60,6 +60,42 @@ def test_merged_logits_match_peft(name: str, tmp_path: Path) -> None:
     torch.testing.assert_close(ours.transformer(ids), expected, atol=1e-4, rtol=1e-4)
 
 
+INITS: dict[str, dict[str, Any]] = {
+    "pissa": {"init_lora_weights": "pissa"},
+    "pissa, rank-stabilized": {"init_lora_weights": "pissa", "use_rslora": True, "rank_pattern": {"q_proj": 2}},
+    "pissa, dora": {"init_lora_weights": "pissa", "use_dora": True},
+    "olora": {"init_lora_weights": "olora", "alpha_pattern": {r"layers\.1\.self_attn\.q_proj": 9}},
+    "orthogonal": {"init_lora_weights": "orthogonal"},
+    "eva": {"init_lora_weights": "eva", "eva_config": peft.EvaConfig()},
+}
+
+
+@pytest.mark.parametrize("name", INITS)
+@torch.inference_mode()
+def test_adapters_that_begin_with_a_part_of_the_base_model(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LORA, "llama", {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "down_proj"], **INITS[name]})
+    model, folder = make_adapter("llama", tmp_path)
+    ids = torch.randint(0, 260, (1, 30))
+    torch.testing.assert_close(LanguageModel.load(folder).transformer(ids), model(ids).logits, atol=1e-4, rtol=1e-4)
+    if str(INITS[name]["init_lora_weights"]) in ("pissa", "olora"):
+        with pytest.raises(UserError, match="open it as the model"):
+            LanguageModel.load(tmp_path / "base", adapters={"a": folder})
+
+
+@pytest.mark.parametrize("saved", [["embed_tokens"], ["lm_head"], ["embed_tokens", "lm_head"], None])
+@torch.inference_mode()
+def test_one_of_two_tied_matrices_may_change(
+    saved: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = ["q_proj"] if saved else ["q_proj", "lm_head"]
+    monkeypatch.setitem(LORA, "gemma3", {"r": 2, "target_modules": targets, "modules_to_save": saved})
+    model, folder = make_adapter("gemma3", tmp_path)
+    ids = torch.randint(0, 260, (1, 30))
+    torch.testing.assert_close(LanguageModel.load(folder).transformer(ids), model(ids).logits, atol=1e-4, rtol=1e-4)
+
+
 def test_unusable_adapters_are_errors(tmp_path: Path) -> None:
     _, folder = make_adapter("llama", tmp_path)
     config = peft.LoraConfig.from_pretrained(folder).to_dict()
@@ -67,6 +103,18 @@ def test_unusable_adapters_are_errors(tmp_path: Path) -> None:
         ({"base_model_name_or_path": None}, "does not name its base"),
         ({"use_dora": True}, "use_dora"),
         ({"peft_type": "IA3"}, "IA3"),
+        ({"init_lora_weights": "pissa_niter_4"}, "whose change of the base model it does not record"),
+        ({"init_lora_weights": "corda"}, "'corda', whose change of the base model"),
+        ({"init_lora_weights": "loftq"}, "'loftq', whose change of the base model"),
+        ({"kasa_config": {"a": 1}}, "uses kasa_config, which is not supported"),
+        ({"layer_replication": [[0, 2]]}, "uses layer_replication"),
+        ({"alpha_pattern": {"layers.[01].*q_proj": 2}}, "the regular expression 'layers.\\[01\\].*q_proj' in alpha_pattern"),
+        ({"r": 5}, "says rank 5"),
+        ({"r": 0}, "says rank 0"),
+        ({"r": "4"}, "says rank 4"),
+        ({"lora_alpha": "x"}, "by lora_alpha='x'"),
+        ({"lora_alpha": None}, "by lora_alpha=None"),
+        ({"rank_pattern": 3}, "rank_pattern=3 is not an object"),
         ({"base_model_name_or_path": str(tmp_path / "none")}, "there is no model"),
     ):
         write_json(folder / "adapter_config.json", {**config, "target_modules": ["q_proj"], **change})

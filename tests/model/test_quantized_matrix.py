@@ -29,9 +29,9 @@ def test_4_bits_use_all_levels_and_lose_little() -> None:
     assert ((quantized.dequantize() - weight).norm() / weight.norm()).item() < 0.12
 
 
-@pytest.mark.parametrize("bits", [8, 4])
-def test_stored_tensors_round_trip(bits: int) -> None:
-    quantized = (quantize_rows if bits == 8 else quantize_groups)(torch.randn(8, 64))
+@pytest.mark.parametrize(("bits", "columns"), [(8, 64), (8, 61), (4, 64)])
+def test_stored_tensors_round_trip(bits: int, columns: int) -> None:
+    quantized = (quantize_rows if bits == 8 else quantize_groups)(torch.randn(8, columns))
     tensors = to_tensors("weight", quantized)
     restored = from_tensors("weight", quantized.bits, tensors.__getitem__)
     assert torch.equal(restored.numbers, quantized.numbers) and torch.equal(restored.scales, quantized.scales)
@@ -40,5 +40,7 @@ def test_stored_tensors_round_trip(bits: int) -> None:
 
 def test_other_formats_are_rejected() -> None:
     assert quantization_bits({}) is None
+    with pytest.raises(UserError, match=r"quantization_config '3' is not supported"):
+        quantization_bits({"quantization_config": 3})
     with pytest.raises(UserError, match=r"quantization_config 'gptq' is not supported; use a model from `lmcraft quantize`"):
         quantization_bits({"quantization_config": {"quant_method": "gptq"}})

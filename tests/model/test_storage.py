@@ -1,10 +1,12 @@
 """Model folders: shards, dtypes and untrusted files."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lmcraft.errors import UserError
 from lmcraft.model.storage import load_model, open_checkpoint, save_model, weight_files
@@ -19,6 +21,36 @@ def test_a_sharded_model_is_the_same_model(tmp_path: Path) -> None:
     with open_checkpoint(tmp_path) as checkpoint:
         assert checkpoint.hf_config["eos_token_id"] == 3 and checkpoint.hf_config["dtype"] == "float32"
     assert load_model(tmp_path, dtype=torch.bfloat16).compute_dtype == torch.bfloat16
+
+
+def add_tensor(folder: Path, name: str, tensor: torch.Tensor) -> None:
+    save_file(load_file(folder / "model.safetensors") | {name: tensor}, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "name", ["model.layers.0.self_attn.q_proj.bias", "model.layers.1.self_attn.sinks", "model.layers.2.mlp.up_proj.weight"]
+)
+def test_a_tensor_that_nothing_uses_is_named(name: str, tmp_path: Path) -> None:
+    save_model(tiny_model(), tmp_path, {})
+    add_tensor(tmp_path, name, torch.ones(3))
+    with pytest.raises(UserError, match=rf"has 1 tensors that a model of type 'qwen3' .* such as '{re.escape(name)}'"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.layers.0.self_attn.rotary_emb.inv_freq", "score.weight", "lm_head.weight"])
+def test_buffers_heads_and_copies_of_tied_weights_change_nothing(name: str, tmp_path: Path) -> None:
+    model, ids = tiny_model(), torch.randint(0, 96, (1, 9))
+    save_model(model, tmp_path, {})
+    add_tensor(tmp_path, name, torch.ones(3))
+    assert torch.equal(load_model(tmp_path)(ids), model(ids))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float8_e4m3fn, torch.bool])
+def test_weights_of_other_types_are_rejected(dtype: torch.dtype, tmp_path: Path) -> None:
+    save_model(tiny_model(), tmp_path, {})
+    add_tensor(tmp_path, "model.norm.weight", torch.ones(32).to(dtype))
+    with pytest.raises(UserError, match=r"norm.weight' has the data type .* is not supported"):
+        load_model(tmp_path)
 
 
 def test_an_index_that_leads_out_of_the_folder_is_rejected(tmp_path: Path) -> None:

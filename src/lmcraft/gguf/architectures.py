@@ -96,6 +96,9 @@ class Architecture:
     partial: float = 1.0
     tied: bool = False
     """Default `tie_word_embeddings` of config.json."""
+    head_dim_key: str = ""
+    """A second key of the head width for transformers, which reads it for this architecture under the name of another one;
+    llama.cpp ignores it."""
     needs_output: bool = False
     """llama.cpp needs the output projection even if it is tied to the embedding."""
 
@@ -149,6 +152,7 @@ QWEN3 = Architecture(
     fixed=SILU | {"use_sliding_window": False, "attention_bias": False},
     scalings=QWEN_SCALINGS,
     head_dim=128,
+    head_dim_key="qwen3_moe.attention.key_length",
 )
 QWEN3_MOE = Architecture(
     name="qwen3moe",

@@ -65,6 +65,8 @@ def write_gguf(
         raise UserError(f"config.json: vocab_size={hf_config.get('vocab_size')!r} is not a count; config.json is damaged")
     settings, rope_tensors = write_config(hf_config, arch)
     metadata = {f"{arch.name}.{key}": value for key, value in settings.items()}
+    if arch.head_dim_key and "attention.key_length" in settings:
+        metadata[arch.head_dim_key] = settings["attention.key_length"]
     vocabulary = write_tokenizer(tokenizer, hf_config)
     with atomic_write(path) as temporary:
         writer = _open_writer(temporary, arch.name)

@@ -4,6 +4,7 @@ Shapes: I inputs and O outputs of a layer, r rank.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json
-from lmcraft.model.quantized_matrix import quantize_groups, quantize_rows
+from lmcraft.model.families import family_of
+from lmcraft.model.quantized_matrix import QuantizedMatrix, quantize_groups, quantize_rows
 from lmcraft.model.storage import Checkpoint
 from lmcraft.model.tensor_file import save_tensors
 
@@ -24,16 +26,23 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 MAGNITUDE = ".lora_magnitude_vector"
+LOW_RANK_PARTS = (".lora_A.weight", ".lora_B.weight", MAGNITUDE)
 HEAD = "score.weight"  # a classifier's head, which is not part of the language model
 BASE_WEIGHTS = "lmcraft_base_weights"  # our own config key: "int8" or "int4" if the base was quantized during training
-# PEFT options for LoRA that are not supported; each is off if its key is missing.
-UNSUPPORTED = (
-    "lora_bias",
-    "use_qalora",
-    "megatron_config",
-    "trainable_token_indices",
-    "alora_invocation_tokens",
-)
+# Keys of adapter_config.json that are read here, or that change nothing in an adapter that is trained. Any other key that is
+# set, such as `lora_bias`, stands for a feature that is not supported.
+READ_KEYS = {"peft_type", "base_model_name_or_path", "r", "lora_alpha", "lora_dropout", "rank_pattern", "alpha_pattern"}
+READ_KEYS |= {"fan_in_fan_out", "use_rslora", "use_dora", "init_lora_weights", "ensure_weight_tying", BASE_WEIGHTS}
+NEUTRAL_KEYS = {"task_type", "auto_mapping", "peft_version", "revision", "inference_mode", "target_modules"}
+NEUTRAL_KEYS |= {"exclude_modules", "modules_to_save", "layers_to_transform", "layers_pattern", "megatron_core"}
+NEUTRAL_KEYS |= {"loftq_config", "eva_config", "corda_config", "lora_ga_config", "velora_config", "qalora_group_size"}
+NEUTRAL_KEYS |= {"runtime_config"}
+# Values of init_lora_weights that leave the base model as it is, and those whose change of it can be computed again.
+PLAIN_INITS = (True, False, "gaussian", "eva", "orthogonal", "mica")
+RESIDUAL_INITS = ("pissa", "olora")
+
+
+_PATTERN = re.compile(r"\^?(\w|\\?\.)+")  # a name of PEFT's patterns that is not a regular expression
 
 
 @dataclass(frozen=True)
@@ -54,9 +63,14 @@ class Adapter:
         """The address of the base model."""
         return str(self.config.get("base_model_name_or_path") or "")
 
+    @property
+    def keeps_residual(self) -> bool:
+        """Whether it was trained on the base model minus its own first values (PiSSA, OLoRA)."""
+        return self.config.get("init_lora_weights") in RESIDUAL_INITS
+
     def scale(self, module: str) -> float:
         """A module's scale: alpha / r, or alpha / sqrt(r) with rsLoRA (arXiv 2312.03732)."""
-        rank = _pattern_value(self.config.get("rank_pattern"), module, self.config.get("r"))
+        rank = len(self.tensors[f"{module}.lora_A.weight"])
         alpha = _pattern_value(self.config.get("alpha_pattern"), module, self.config.get("lora_alpha"))
         return float(alpha / (sqrt(rank) if self.config.get("use_rslora") else rank))
 
@@ -81,7 +95,11 @@ class Adapter:
         Raises:
             UserError: the adapter changes a tensor that the base model does not have.
         """
-        changed = {f"{module}.weight" for module in self.modules} | set(self.replaced_tensors)
+        modules = frozenset(self.modules)
+        transposed = family_of(checkpoint.hf_config).transposed_names(checkpoint.config())
+        changed = {f"{module}.weight" for module in modules} | set(self.replaced_tensors)
+        if checkpoint.config().tie_word_embeddings:
+            checkpoint = _untie(checkpoint, changed)
         if missing := sorted(changed - checkpoint.names):
             raise UserError(
                 f"the adapter '{self.folder}' changes '{missing[0]}', which its base model '{checkpoint.source}' does not "
@@ -89,34 +107,41 @@ class Adapter:
             )
 
         def read(name: str) -> Tensor:
-            if name in self.tensors:
-                return self.tensors[name]
-            weight = checkpoint.read(name)
-            return self._apply(name.removesuffix(".weight"), weight) if name in changed else weight
+            replaced = self.tensors.get(name)
+            weight = checkpoint.read(name) if replaced is None else replaced
+            module = name.removesuffix(".weight")
+            if module not in modules:
+                return weight
+            quantized = checkpoint.read_quantized(name) if checkpoint.read_quantized is not None else None
+            return self._apply(module, weight, quantized, transposed=name in transposed)
 
-        return replace(checkpoint, read=read)
+        return replace(checkpoint, read=read, read_quantized=None)
 
-    def _apply(self, module: str, weight: Tensor) -> Tensor:
+    def _apply(self, module: str, weight: Tensor, quantized: QuantizedMatrix | None, *, transposed: bool) -> Tensor:
         lora_A, lora_B, magnitude = self.low_rank(module)
         change = self.scale(module) * (lora_B.float() @ lora_A.float())
-        transposed = bool(self.config.get("fan_in_fan_out"))
         change = change.t() if transposed else change
         if change.shape != weight.shape:
             raise UserError(
                 f"the adapter '{self.folder}' changes '{module}' by a matrix of shape {tuple(change.shape)}, but the base "
                 f"model's is {tuple(weight.shape)}; the two do not belong together"
             )
-        merged = self._quantize_as_trained(weight.float(), transposed=transposed) + change
+        base = self._quantize_as_trained(weight.float(), quantized, transposed=transposed)
+        if self.keeps_residual:
+            init, rows = str(self.config["init_lora_weights"]), base.t() if transposed else base
+            first = _first_change(init, rows, len(lora_A), self.scale(module))
+            change = change - (first.t() if transposed else first)
+        merged = base + change
         if magnitude is not None:
-            rows = 1 if transposed else 0
+            dim = 1 if transposed else 0
             shape = (1, -1) if transposed else (-1, 1)
-            merged *= magnitude.float().view(shape) / merged.norm(dim=1 - rows, keepdim=True)
+            merged *= magnitude.float().view(shape) / merged.norm(dim=1 - dim, keepdim=True)
         return merged.to(weight.dtype)
 
-    def _quantize_as_trained(self, weight: Tensor, *, transposed: bool) -> Tensor:
-        """The base model's matrix, rounded to the bits that the adapter was trained with."""
+    def _quantize_as_trained(self, weight: Tensor, quantized: QuantizedMatrix | None, *, transposed: bool) -> Tensor:
+        """The base model's matrix, rounded to the bits that the adapter was trained with, unless it is stored in these."""
         bits = self.config.get(BASE_WEIGHTS)
-        if bits is None:
+        if bits is None or (quantized is not None and bits == f"int{quantized.bits}"):
             return weight
         rows = weight.t().contiguous() if transposed else weight
         dense = (quantize_rows(rows) if bits == "int8" else quantize_groups(rows)).dequantize()
@@ -139,20 +164,95 @@ def read_adapter(folder: Path) -> Adapter:
         raise UserError(f"'{folder}' has no {WEIGHTS} (pickled weights are never loaded); save the adapter again with PEFT")
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        kind = str(config.get("peft_type"))
+        if not isinstance(config, dict):
+            raise ValueError(f"{CONFIG} is not an object")
         with safe_open(file, framework="pt") as weights:
-            tensors = {name.removeprefix(PREFIX): weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
+            tensors = {_our_name(name): weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
     except (ValueError, AttributeError, SafetensorError, OSError) as error:
         raise UserError(f"the adapter '{folder}' cannot be read ({error}); download or save it again") from error
-    used = next((key for key in UNSUPPORTED if config.get(key)), None)
-    if kind != "LORA" or used or config.get("bias", "none") != "none" or any("lora_embedding" in name for name in tensors):
-        feature = kind if kind != "LORA" else used or "bias, or LoRA of embeddings"
+    if feature := _unsupported_feature(config, tensors):
         raise UserError(
-            f"the adapter '{folder}' uses {feature}, which is not supported; merge it with PEFT's merge_and_unload"
+            f"the adapter '{folder}' uses {feature}, which is not supported; merge it with PEFT's merge_and_unload in the "
+            "program that trained it"
         )
     if config.get("use_dora") and not any(name.endswith(MAGNITUDE) for name in tensors):
         raise UserError(f"the adapter '{folder}' sets use_dora but has no lora_magnitude_vector; download or save it again")
-    return Adapter(folder, config, tensors)
+    adapter = Adapter(folder, config, tensors)
+    _check_ranks(adapter)
+    return adapter
+
+
+def _our_name(name: str) -> str:
+    """A tensor's name without PEFT's prefix; a layer that is saved in full next to its low-rank update has another infix."""
+    return name.removeprefix(PREFIX).replace(".base_layer.", ".")
+
+
+def _unsupported_feature(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """The first feature of an adapter that is not supported; empty if there is none."""
+    if (kind := str(config.get("peft_type"))) != "LORA":
+        return kind
+    init = config.get("init_lora_weights", True)
+    features = [key for key in sorted(config.keys() - READ_KEYS - NEUTRAL_KEYS - {"bias"}) if config[key]]
+    features += [f"bias={config['bias']!r}"] if config.get("bias", "none") != "none" else []
+    features += [name for name in sorted(tensors) if ".lora_" in name and not name.endswith(LOW_RANK_PARTS)]
+    if init not in (*PLAIN_INITS, *RESIDUAL_INITS) or (init == "olora" and config.get("fan_in_fan_out")):
+        features.append(f"init_lora_weights={init!r}, whose change of the base model it does not record")
+    for patterns in ("rank_pattern", "alpha_pattern"):
+        if not isinstance(names := config.get(patterns) or {}, Mapping):
+            raise UserError(f"{CONFIG}: {patterns}={names!r} is not an object; save the adapter again")
+        features += [f"the regular expression {name!r} in {patterns}" for name in names if not _PATTERN.fullmatch(name)]
+    return next(iter(features), "")
+
+
+def _check_ranks(adapter: Adapter) -> None:
+    """Raise UserError unless each layer's matrices and settings belong together."""
+    config, tensors, folder = adapter.config, adapter.tensors, adapter.folder
+    for module in sorted({name.partition(".lora_")[0] for name in tensors if ".lora_" in name}):
+        for name in (f"{module}.lora_A.weight", f"{module}.lora_B.weight"):
+            if name not in tensors:
+                raise UserError(f"the adapter '{folder}' lacks the tensor '{name}'; download or save it again")
+        lora_A, lora_B, magnitude = adapter.low_rank(module)
+        rank = _pattern_value(config.get("rank_pattern"), module, config.get("r"))
+        if lora_A.dim() != 2 or lora_B.dim() != 2 or not len(lora_A) == lora_B.shape[1] == rank:
+            raise UserError(
+                f"the adapter '{folder}' has matrices of shapes {tuple(lora_A.shape)} and {tuple(lora_B.shape)} for "
+                f"'{module}', but {CONFIG} says rank {rank}; the two files do not belong together"
+            )
+        alpha = _pattern_value(config.get("alpha_pattern"), module, config.get("lora_alpha"))
+        if not isinstance(alpha, int | float) or not abs(alpha) < float("inf"):
+            raise UserError(f"the adapter '{folder}' scales '{module}' by lora_alpha={alpha!r}: set a number in {CONFIG}")
+        if magnitude is not None and tuple(magnitude.shape) != (len(lora_B),):
+            raise UserError(f"the adapter '{folder}' has a damaged magnitude vector of '{module}'; save it again")
+
+
+def _untie(checkpoint: Checkpoint, changed: set[str]) -> Checkpoint:
+    """The checkpoint with an output projection of its own, if an adapter changes only one of the two tied matrices."""
+    config = replace(checkpoint.config(), tie_word_embeddings=False)
+    names = {ours[0]: hf for hf, ours in family_of(checkpoint.hf_config).stacks(config) if len(ours) == 1}
+    embedding, output = names["embed_tokens.weight"], names["lm_head.weight"]
+    if not changed & {embedding, output}:
+        return checkpoint
+
+    def read(name: str) -> Tensor:
+        return checkpoint.read(embedding if name == output else name)
+
+    hf_config = {**checkpoint.hf_config, "tie_word_embeddings": False}
+    return replace(checkpoint, hf_config=hf_config, names=checkpoint.names | {output}, read=read)
+
+
+def _first_change(init: str, weight_OI: Tensor, rank: int, scale: float) -> Tensor:
+    """The part of the base model's matrix that training began with in A and B instead of in the matrix, (O, I).
+
+    PiSSA (arXiv 2404.02948, eq. 2, 3): the largest singular values; OLoRA (arXiv 2406.01775): the first columns of Q in QR,
+    times the adapter's scale, as PEFT computes it.
+    """
+    if init == "pissa":
+        u, s, v = torch.linalg.svd(weight_OI, full_matrices=False)
+        first: Tensor = (u[:, :rank] * s[:rank]) @ v[:rank]
+        return first
+    q, r = torch.linalg.qr(weight_OI)
+    first = scale * q[:, :rank] @ r[:rank]
+    return first
 
 
 def save_adapter(adapter: Adapter, folder: Path, dtype: torch.dtype | None = None) -> None:
@@ -165,5 +265,7 @@ def save_adapter(adapter: Adapter, folder: Path, dtype: torch.dtype | None = Non
 
 def _pattern_value(values: Mapping[str, Any] | None, module: str, default: Any) -> Any:
     """The value of the first pattern that the module's name ends with; not a regular expression, which could run forever."""
-    names = (name for name in values or {} if f".{module}".endswith(f".{name.removeprefix('^')}"))
-    return (values or {}).get(next(names, ""), default)
+    for pattern, value in (values or {}).items():
+        if f".{module}".endswith(f".{pattern.removeprefix('^').replace(chr(92), '')}"):
+            return value
+    return default

@@ -123,6 +123,12 @@ def load_adapter(model: Transformer, adapter: Adapter) -> None:
     family, shapes = family_for(model.config), {name: p.shape for name, p in model.named_parameters()}
     stacks = dict(family.stacks(model.config))
     model.requires_grad_(False)
+    if adapter.keeps_residual:
+        raise UserError(
+            f"the adapter '{adapter.folder}' changes the base model's own matrices "
+            f"(init_lora_weights={adapter.config['init_lora_weights']!r}): open it as the model, or merge it with "
+            "`lmcraft export`"
+        )
     bits: Bits | None = {"int8": 8, "int4": 4}.get(str(adapter.config.get(BASE_WEIGHTS)))  # type: ignore[assignment]
     for module in [*adapter.replaced_tensors, *adapter.modules]:
         hf_name = f"{module}.weight"

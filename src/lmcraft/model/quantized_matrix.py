@@ -1,15 +1,16 @@
 """Weight quantization: symmetric 8-bit integers with a scale per row, or 4-bit ones with a scale per group of 32.
 
 Decoding is memory-bound: every token reads every weight, so fewer bits make it faster. Model folders store quantized
-matrices in the compressed-tensors format, which transformers and vLLM open: 8 bits as `weight` (int8) and `weight_scale`;
-4 bits as `weight_packed` (int32 with eight values + 8 each, lowest bits first), `weight_scale` and `weight_shape`.
+matrices in compressed-tensors' format for weights alone, which transformers and vLLM open: `weight_packed` (int32 with four
+values + 128 or eight values + 8 each, lowest bits first), `weight_scale` and `weight_shape`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lmcraft.errors import UserError
@@ -18,6 +19,7 @@ GROUP_SIZE = 32
 GROUPS_PER_CHUNK = 4096  # keeps the intermediate results in the CPU caches
 CLIP_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # candidates for the share of a group's maximum that maps to -8
 QUANT_METHOD = "compressed-tensors"
+QUANTIZED_PARTS = ("packed", "scale", "shape")  # of a matrix in a model folder
 Bits = Literal[4, 8]
 
 
@@ -109,30 +111,27 @@ def quantization_bits(hf_config: Mapping[str, Any]) -> Bits | None:
     hf_quantization = hf_config.get("quantization_config")
     if not hf_quantization:
         return None
-    formats: dict[str, Bits] = {"int-quantized": 8, "pack-quantized": 4}
-    bits = formats.get(hf_quantization.get("format")) if hf_quantization.get("quant_method") == QUANT_METHOD else None
-    if bits is None or hf_quantization != quantization_config(bits):
+    all_bits: tuple[Bits, ...] = get_args(Bits)
+    for bits in all_bits:
+        if hf_quantization == quantization_config(bits):
+            return bits
+    kind = None
+    if isinstance(hf_quantization, Mapping):
         kind = hf_quantization.get("format") or hf_quantization.get("quant_method")
-        raise UserError(
-            f"config.json: quantization_config {kind!r} is not supported; use a model from `lmcraft quantize`, the "
-            "unquantized model or a GGUF file"
-        )
-    return bits
+    raise UserError(
+        f"config.json: quantization_config {str(kind)[:40]!r} is not supported; use a model from `lmcraft quantize`, the "
+        "unquantized model or a GGUF file"
+    )
 
 
 def quantization_config(bits: Bits) -> dict[str, Any]:
     """The quantization_config of config.json, as compressed-tensors defines it."""
-    common = {"type": "int", "symmetric": True}
-    if bits == 8:
-        weights = {**common, "num_bits": 8, "strategy": "channel", "dynamic": False}
-        inputs: dict[str, Any] | None = {**common, "num_bits": 8, "strategy": "token", "dynamic": True}
-    else:
-        weights = {**common, "num_bits": 4, "strategy": "group", "group_size": GROUP_SIZE, "dynamic": False}
-        inputs = None
-    group = {"targets": ["Linear"], "weights": weights, "input_activations": inputs, "output_activations": None}
+    spread: dict[str, Any] = {"strategy": "channel"} if bits == 8 else {"strategy": "group", "group_size": GROUP_SIZE}
+    weights = {"type": "int", "symmetric": True, "num_bits": bits, **spread, "dynamic": False}
+    group = {"targets": ["Linear"], "weights": weights, "input_activations": None, "output_activations": None}
     return {
         "quant_method": QUANT_METHOD,
-        "format": "int-quantized" if bits == 8 else "pack-quantized",
+        "format": "pack-quantized",
         "quantization_status": "compressed",
         "config_groups": {"group_0": group},
         "ignore": ["lm_head"],
@@ -141,22 +140,31 @@ def quantization_config(bits: Bits) -> dict[str, Any]:
 
 def to_tensors(name: str, quantized: QuantizedMatrix) -> dict[str, Tensor]:
     """A matrix's tensors in a model folder, by name; `name` ends in "weight"."""
-    if quantized.bits == 8:
-        return {name: quantized.numbers, f"{name}_scale": quantized.scales}
-    numbers = (quantized.numbers + 8).to(torch.int32).view(len(quantized.numbers), -1, 8)
-    packed = (numbers << torch.arange(0, 32, 4, dtype=torch.int32)).sum(dim=2, dtype=torch.int32)
-    shape = torch.tensor(quantized.numbers.shape)
-    return {f"{name}_packed": packed, f"{name}_scale": quantized.scales.half(), f"{name}_shape": shape}
+    bits, numbers = quantized.bits, quantized.numbers
+    per_word = 32 // bits
+    padding = -numbers.shape[1] % per_word
+    unsigned = F.pad(numbers.to(torch.int64) + (1 << bits - 1), (0, padding)).view(len(numbers), -1, per_word)
+    packed = (unsigned << torch.arange(0, 32, bits)).sum(dim=2).to(torch.int32)
+    scales = quantized.scales if bits == 8 else quantized.scales.half()
+    return {f"{name}_packed": packed, f"{name}_scale": scales, f"{name}_shape": torch.tensor(numbers.shape)}
 
 
 def from_tensors(name: str, bits: Bits, read: Any) -> QuantizedMatrix:
-    """The inverse of `to_tensors`; `read` returns a tensor by name."""
-    scales: Tensor = read(f"{name}_scale").float()
-    if bits == 8:
-        return QuantizedMatrix(read(name), scales, bits)
-    packed: Tensor = read(f"{name}_packed")
-    numbers = (packed[:, :, None] >> torch.arange(0, 32, 4, dtype=torch.int32)) & 15
-    return QuantizedMatrix((numbers - 8).to(torch.int8).flatten(1), scales, bits)
+    """The inverse of `to_tensors`; `read` returns a tensor by name.
+
+    Raises:
+        ValueError: the tensors do not belong together.
+    """
+    scales, packed, shape = (read(f"{name}_{part}") for part in ("scale", "packed", "shape"))
+    rows, columns = map(int, shape.tolist())
+    groups = 1 if bits == 8 else columns // GROUP_SIZE
+    if packed.dtype != torch.int32 or packed.shape != (rows, -(-columns // (32 // bits))) or scales.shape != (rows, groups):
+        raise ValueError(f"{tuple(packed.shape)} numbers and {tuple(scales.shape)} scales for {rows} x {columns} weights")
+    unsigned = packed.contiguous().view(torch.uint8)  # four bytes per word, lowest first
+    if bits == 4:
+        unsigned = torch.stack((unsigned & 15, unsigned >> 4), dim=2).flatten(1)
+    numbers = (unsigned - (1 << bits - 1)).view(torch.int8)[:, :columns]
+    return QuantizedMatrix(numbers.contiguous(), scales.float(), bits)
 
 
 def _replace_zeros(scales: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
 """Load and save model folders: config.json and safetensors in Hugging Face's format. Pickled weights are never opened."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
 from lmcraft.model.linear import Linear
 from lmcraft.model.quantized_matrix import (
+    QUANTIZED_PARTS,
     Bits,
     QuantizedMatrix,
     from_tensors,
@@ -29,6 +31,11 @@ from lmcraft.model.tensor_file import save_tensors
 from lmcraft.model.transformer import Transformer
 
 WEIGHTS = "model.safetensors"
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+# Buffers of older releases, and heads for other tasks, which the language model does not need.
+IGNORED = re.compile(
+    r".*(\.rotary_emb\.inv_freq|\.attn\.(masked_)?bias|\.attention\.(masked_)?bias)|(score|classifier|v_head)\..*"
+)
 INDEX = "model.safetensors.index.json"
 MAX_SHARD_BYTES = 5_000_000_000
 
@@ -66,6 +73,18 @@ class Checkpoint:
             )
         return config
 
+    def unused_tensors(self) -> list[str]:
+        """Names of tensors that the model has no use for, although they may change what it computes.
+
+        Raises:
+            UserError: as in `config`.
+        """
+        family = family_of(self.hf_config)
+        untied = replace(self.config(), tie_word_embeddings=False)  # a tied output projection may be stored as well
+        used = {name for name, _ in family.stacks(untied)}
+        used |= {name.removeprefix(family.optional_prefix) for name in used}
+        return sorted(name for name in self.names - used if not IGNORED.fullmatch(name))
+
 
 def save_model(
     model: Transformer, folder: Path, token_ids: Mapping[str, Any], *, max_shard_size: int = MAX_SHARD_BYTES
@@ -82,7 +101,7 @@ def save_model(
 
     folder.mkdir(parents=True, exist_ok=True)
     family = family_for(model.config)
-    dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
+    dtype = _dtype_name(model.embed_tokens.weight.dtype)
     hf_config = family.write_config(model.config) | dict(token_ids) | {"dtype": dtype}
     tensors = family.to_hf(model.config, model.state_dict())
     if quantized := {f"{name}.weight": m.quantized for name, m in model.named_modules() if getattr(m, "quantized", None)}:
@@ -129,9 +148,15 @@ def build_model(
     """Build the model of a checkpoint; arguments as in `load_model`.
 
     Raises:
-        UserError: a tensor is missing, or config.json and the weights do not match.
+        UserError: a tensor is missing or has no use, or config.json and the weights do not match.
     """
     config, dtype = checkpoint.config(), dtype or checkpoint.dtype
+    if unused := checkpoint.unused_tensors():
+        raise UserError(
+            f"'{checkpoint.source}' has {len(unused)} tensors that a model of type {config.family!r} with this config.json "
+            f"does not use, such as '{unused[0]}': without them it would compute something else; open it with transformers, "
+            "or remove them if they do not matter"
+        )
     with torch.device("meta"):
         model = Transformer(config)
     state = model.state_dict()
@@ -141,7 +166,13 @@ def build_model(
         return checkpoint.read(name) if name in checkpoint.names else None
 
     for name, tensor in family_of(checkpoint.hf_config).from_hf(config, read, shapes):
-        state[name] = tensor.to(device, dtype or tensor.dtype).contiguous()
+        if tensor.dtype not in (*FLOATS, torch.float64):
+            raise UserError(
+                f"'{checkpoint.source}': '{name}' has the data type {_dtype_name(tensor.dtype)}, which is not supported; "
+                f"supported: {', '.join(map(_dtype_name, FLOATS))}"
+            )
+        stored = torch.float32 if tensor.dtype == torch.float64 else tensor.dtype
+        state[name] = tensor.to(device, dtype or stored).contiguous()
     model.load_state_dict(state, assign=True)
     if checkpoint.read_quantized is not None:
         family = family_of(checkpoint.hf_config)
@@ -151,6 +182,10 @@ def build_model(
             module.quantized = quantized
     model.compute_dtype = model.embed_tokens.weight.dtype
     return model.eval()
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 @contextmanager
@@ -184,7 +219,7 @@ def _dequantize(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
             return None
         try:
             return from_tensors(name, bits, checkpoint.read)
-        except (SafetensorError, RuntimeError, LookupError) as error:
+        except (SafetensorError, RuntimeError, LookupError, ValueError, TypeError) as error:
             raise UserError(
                 f"'{checkpoint.source}': the quantized '{name}' is damaged ({error}); download it again"
             ) from error
@@ -193,8 +228,9 @@ def _dequantize(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
         matrix = read_quantized(name)
         return matrix.dequantize() if matrix else checkpoint.read(name)
 
-    dtype = getattr(torch, str(checkpoint.hf_config.get("dtype")), torch.bfloat16)
-    names = checkpoint.names | quantized
+    dtypes = {_dtype_name(dtype): dtype for dtype in FLOATS}
+    dtype = dtypes.get(str(checkpoint.hf_config.get("dtype")), torch.bfloat16)
+    names = checkpoint.names - {f"{name}_{part}" for name in quantized for part in QUANTIZED_PARTS} | quantized
     return Checkpoint(checkpoint.source, checkpoint.hf_config, names, read, dtype, read_quantized)
 
 

@@ -210,6 +210,10 @@ class Family:
                 names = [name.format(**index) for name in weight.ours]
                 yield from self._split_rows(config, weight, names, [shapes[name][0] for name in names], tensor)
 
+    def transposed_names(self, config: TransformerConfig) -> frozenset[str]:
+        """The checkpoint's names of the matrices that are stored as (in, out)."""
+        return frozenset(weight.hf.format(**index) for weight, index in self._each_weight(config) if weight.transposed)
+
     @property
     def transposes(self) -> bool:
         """Whether matrices are stored as (in, out)."""
