@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.folder import atomic_write
-from lmcraft.gguf.architectures import architecture_for
+from lmcraft.gguf.architectures import Architecture, architecture_for
 from lmcraft.gguf.dependency import gguf_package
 from lmcraft.gguf.hf_config import write_config
 from lmcraft.gguf.tensors import to_gguf
@@ -64,9 +64,7 @@ def write_gguf(
     if not isinstance(hf_config.get("vocab_size"), int):
         raise UserError(f"config.json: vocab_size={hf_config.get('vocab_size')!r} is not a count; config.json is damaged")
     settings, rope_tensors = write_config(hf_config, arch)
-    metadata = {f"{arch.name}.{key}": value for key, value in settings.items()}
-    if arch.head_dim_key and "attention.key_length" in settings:
-        metadata[arch.head_dim_key] = settings["attention.key_length"]
+    metadata = _full_keys(settings, arch)
     vocabulary = write_tokenizer(tokenizer, hf_config)
     with atomic_write(path) as temporary:
         writer = _open_writer(temporary, arch.name)
@@ -102,6 +100,13 @@ def _add_tensor(writer: Any, name: str, tensor: Tensor, quantization: Quantizati
     kind = _tensor_type(name, tensor, quantization)
     data = package.quantize(_to_numpy(name, tensor, kind), package.GGMLQuantizationType[kind])
     writer.add_tensor(name, data, raw_dtype=package.GGMLQuantizationType[kind])
+
+
+def _full_keys(settings: Mapping[str, Any], arch: Architecture) -> dict[str, Any]:
+    metadata = {f"{arch.name}.{key}": value for key, value in settings.items()}
+    if arch.head_dim_key and "attention.key_length" in settings:
+        metadata[arch.head_dim_key] = settings["attention.key_length"]
+    return metadata
 
 
 def _add_value(writer: Any, key: str, value: Any) -> None:
