@@ -55,6 +55,11 @@ class Machine:
     description: str
     """The choice and the measured speeds in one line, for the terminal."""
 
+    @property
+    def precision(self) -> Literal["bf16", "fp32"]:
+        """`dtype` as a setting."""
+        return "bf16" if self.dtype == torch.bfloat16 else "fp32"
+
 
 @dataclass(frozen=True)
 class MatmulSpeed:

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from lmcraft.finetuning.config import FinetuneConfig
-from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage, write_text
+from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage
 from lmcraft.folder.output import Input, claim_run
 from lmcraft.terminal import line_printer
 
@@ -27,7 +27,7 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
     from lmcraft.model_source import open_model
     from lmcraft.training.processes import join_processes
 
-    config = config.resolved()
+    config.resolved()  # refuses bad settings before the model is opened
     inputs: list[Input] = [("model", config.model), *(("dataset", path) for path in config.data)]
     with join_processes(config.device, 1) as processes:
         claim = nullcontext() if config.show_batch else claim_run(config.out, resume=config.resume, inputs=inputs)
@@ -42,22 +42,31 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Process
     from lmcraft.machine import choose_machine
     from lmcraft.reports.page import write_report
     from lmcraft.training.checkpoint import step_to_resume
+    from lmcraft.training.continuation import check_contents, check_length, continue_config, record_start
 
     folder = ModelFolder(config.out)
     step = None if config.show_batch else step_to_resume(config.out, folder.checkpoints, resume=config.resume)
+    contents = {"model": source.fingerprint}
+    if step is not None:
+        check_contents(folder, config, contents)
+    config = config.resolved() if step is None else continue_config(config, folder)
     print_line = line_printer(quiet=not processes.is_main)
     run = open_run(config, source, print_line)
     if config.show_batch:
         targets_are_tokens = not run.objective.needs_head
         print(format_batch(run.data.first_batch(), run.tokenizer, targets_are_tokens=targets_are_tokens))
         return folder
+    contents["data"] = run.data.fingerprint()
+    if step is not None:
+        check_contents(folder, config, contents)
     machine = processes.agree(choose_machine(config.device, config.precision))
     print_line(f"computing in {machine.description}")
     run = run.autotuned(machine, processes)
-    if step is None and processes.is_main:
-        write_text(folder.config_toml, run.config.to_toml())
+    check_length(run.config.max_steps, step, folder)
     run = run.with_reference(machine, folder)
     trainer = run.build_trainer(machine, folder, step, processes)
+    if sentence := record_start(run.config, folder, step, processes, contents):
+        print_line(sentence)
     before = evaluate_before(run, trainer, folder, step)
     progress = trainer.run()
     if processes.is_main:

@@ -18,8 +18,8 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
     Processes started by torchrun share the run (docs/distributed-training.md).
 
     Raises:
-        UserError: the configuration cannot run, `out` holds something else than the run to resume, or another process is
-            writing there.
+        UserError: the configuration cannot run, `out` holds something else than the run to resume or a run that these settings
+            do not continue, or another process is writing there.
         InterruptedRunError: a signal stopped the run; resume continues it exactly.
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
@@ -29,12 +29,11 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
     from lmcraft.training.processes import join_processes
 
     with join_processes(config.device, config.tensor_parallel) as processes:
-        config = config.resolved()
         print_line = line_printer(quiet=not processes.is_main)
         claim = claim_run(config.out, resume=config.resume or config.find_lr, inputs=[("dataset", config.data)])
         with processes.in_main(claim):
             if config.find_lr:
-                return _find_learning_rate(config, processes, print_line)
+                return _find_learning_rate(config.resolved(), processes, print_line)
             folder = run_pretraining(config, processes, print_line)
             if processes.is_main:
                 print_line(f"curves and samples: {write_report(folder)}")

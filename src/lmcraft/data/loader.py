@@ -3,6 +3,8 @@
 Shapes: B rows, T tokens of a row, K values per row.
 """
 
+import hashlib
+import json
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +38,8 @@ class TokenSplit:
         if split not in splits:
             raise UserError(f"dataset '{folder.path}' has no split '{split}'; it has {', '.join(splits)}")
         self.name = split
+        self.fingerprint = hashlib.sha256(json.dumps(splits[split], sort_keys=True).encode()).hexdigest()
+        """Hash of the split's summary, which has the hash of each shard."""
         self.bytes: int = splits[split]["bytes"]
         self.documents: int = splits[split]["documents"]
         shards = splits[split]["shards"]
@@ -138,6 +142,9 @@ class Dataset(Protocol):
     def ordered(self) -> Iterator[Sample]:
         """All rows once, in order: for evaluation."""
 
+    def fingerprint(self) -> str:
+        """Hash of what the rows are made of."""
+
 
 class TokenDataset:
     """Pretraining rows of `sequence_length` tokens; in each epoch, every token but the first is a target exactly once.
@@ -178,6 +185,10 @@ class TokenDataset:
         """All rows once, from the first token to the last: for evaluation."""
         for row in range(self.samples_per_epoch):
             yield self._row(row, 0)
+
+    def fingerprint(self) -> str:
+        """Hash of the tokens."""
+        return self.split.fingerprint
 
     def _row(self, row: int, offset: int) -> Sample:
         """Row number `row` of the circle cut at `offset`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from cyclopts import Parameter
 
-from lmcraft.config import ADVANCED, DATA, LENGTH, MACHINE, OUTPUT, Config, automatic, command_config, section
+from lmcraft.config import ADVANCED, DATA, LENGTH, MACHINE, OUTPUT, automatic, command_config, section
 from lmcraft.errors import UserError
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.objectives.registry import OBJECTIVES, describe_objectives, objectives_with
@@ -138,7 +138,7 @@ else:
 
 @command_config
 @dataclass(frozen=True)
-class FinetuneConfig(TrainConfig, Config):
+class FinetuneConfig(TrainConfig):
     """Fine-tune a model on examples. The detected data format is shown before training starts."""
 
     model: str

@@ -3,6 +3,7 @@
 Shapes: B rows, T positions in a row, n tokens of an example.
 """
 
+import hashlib
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 
@@ -52,6 +53,14 @@ class PackedRows:
         """Every row once."""
         return (self._row(number) for number in range(len(self.rows)))
 
+    def fingerprint(self) -> str:
+        """Hash of the examples."""
+        digest = hashlib.sha256()
+        for example in self.examples:
+            for array in (example.input_ids, example.targets, example.document_ids, example.values):
+                digest.update(b"none" if array is None else array.tobytes())
+        return digest.hexdigest()
+
     def _row(self, number: int) -> Sample:
         T = self.sequence_length
         inputs, targets, documents = np.zeros(T, np.int64), np.full(T, IGNORE_INDEX, np.int64), np.zeros(T, np.int64)
@@ -78,6 +87,10 @@ class MixedRows:
     def ordered(self) -> Iterator[Sample]:
         """Every row of the examples once, without the general text."""
         return self.rows.ordered()
+
+    def fingerprint(self) -> str:
+        """Hash of the examples and of the general text."""
+        return self.rows.fingerprint() + self.general.fingerprint()
 
     def _sample(self, index: int) -> Sample:
         before, after = (int(n * self.share) for n in (index, index + 1))

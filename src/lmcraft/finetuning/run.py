@@ -73,7 +73,7 @@ class FinetuneRun:
         Raises:
             UserError: the batch cannot be divided among the processes.
         """
-        config, data, ranks = self.config, self.data, processes.data_count
+        config, data, ranks = replace(self.config, precision=machine.precision), self.data, processes.data_count
         rows, length = data.rows_per_epoch, data.sequence_length
         if config.batch_size % ranks:
             raise UserError(f"batch_size={config.batch_size} must be a multiple of the {ranks} processes")

@@ -51,6 +51,13 @@ class TrainingData:
     """For training and for validation, those that fit in a row."""
     labels: Labels = field(default_factory=Labels)
 
+    def fingerprint(self) -> str:
+        """Hash of the examples and of their tokens."""
+        digest = hashlib.sha256(f"{self.training.fingerprint()} {self.validation.fingerprint()}".encode())
+        for example in self.examples:
+            digest.update(repr(example).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
     def first_batch(self) -> Batch:
         """The first rows of the first step, at most 4."""
         return self.training.batch(range(min(4, self.rows_per_epoch)))

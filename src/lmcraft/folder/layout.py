@@ -50,6 +50,10 @@ class ModelFolder:
         return self.run / "run.toml"
 
     @property
+    def history(self) -> Path:
+        return self.run / "history.jsonl"
+
+    @property
     def metrics(self) -> Path:
         return self.run / "metrics.jsonl"
 

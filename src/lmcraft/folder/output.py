@@ -21,6 +21,7 @@ Input = tuple[str, str | Path]  # a setting and the path that it names
 # The files of `lmcraft/` that a run writes before its first checkpoint.
 STARTED_RUN = (
     "run.toml",
+    "history.jsonl",
     "before.json",
     "reference-*.npy",
     "metrics.jsonl",

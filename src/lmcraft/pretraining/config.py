@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from cyclopts import Parameter
 
-from lmcraft.config import ADVANCED, BY_DEPTH, DATA, LENGTH, MACHINE, OFF, OUTPUT, Config, automatic, command_config, section
+from lmcraft.config import ADVANCED, BY_DEPTH, DATA, LENGTH, MACHINE, OFF, OUTPUT, automatic, command_config, section
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 from lmcraft.model.config import InitConfig, TransformerConfig
@@ -23,7 +23,7 @@ SEVERAL_VALUES = Parameter(consume_multiple=True, negative="")
 
 @command_config
 @dataclass(frozen=True)
-class PretrainConfig(TrainConfig, Config):
+class PretrainConfig(TrainConfig):
     """Train a Transformer from scratch on a dataset folder. Sizes, rates and lengths follow from --depth unless given."""
 
     data: Path

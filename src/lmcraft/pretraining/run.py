@@ -6,7 +6,7 @@ import torch
 
 from lmcraft.data.loader import TokenDataset, TokenSplit
 from lmcraft.errors import UserError
-from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage, write_text
+from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
 from lmcraft.machine import Machine, choose_machine
@@ -19,6 +19,7 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training.autotune import Autotuned, autotune
 from lmcraft.training.checkpoint import Checkpoints, step_to_resume
 from lmcraft.training.compilation import compile_ahead, compile_blocks
+from lmcraft.training.continuation import check_contents, check_length, continue_config, record_start
 from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
 from lmcraft.training.processes import Processes
@@ -150,24 +151,28 @@ def run_pretraining(config: PretrainConfig, processes: Processes, print_line: Pr
     """Train, and write a model folder with the weights of the lowest validation loss.
 
     Args:
-        config: resolved.
+        config: as it was given, not yet resolved.
         processes: the processes of the run.
         print_line: prints a line of progress.
 
     Raises:
-        UserError: the configuration cannot run, or `out` already holds a run and `resume` is false.
+        UserError: the configuration cannot run; `out` already holds a run and `resume` is false, or it holds one that these
+            settings do not continue.
         InterruptedRunError: a signal stopped the run; resume continues it exactly.
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
     folder = ModelFolder(config.out)
     step = step_to_resume(config.out, folder.checkpoints, resume=config.resume)
+    contents = {"data": fingerprint(config)}
     if step is not None:
-        config = _with_earlier_choices(config, PretrainConfig.from_toml(folder.config_toml))
+        check_contents(folder, config, contents)
+    config = config.resolved() if step is None else continue_config(config, folder)
     run = _prepare_run(config, folder, processes, print_line)
     config = run.config
-    if step is None and processes.is_main:
-        write_text(folder.config_toml, config.to_toml())
+    check_length(config.max_steps, step, folder)
     trainer = run.build_trainer(step)
+    if sentence := record_start(config, folder, step, processes, contents):
+        print_line(sentence)
     if config.compile == "on":
         print_line(compile_ahead(trainer))
     tokens = config.max_steps * config.batch_size * config.sequence_length
@@ -205,6 +210,7 @@ def _prepare_run(config: PretrainConfig, folder: ModelFolder, processes: Process
             "change one of them"
         )
     machine = processes.agree(choose_machine(config.device, config.precision))
+    config = replace(config, precision=machine.precision)
     print_line(f"computing in {machine.description}")
     if processes.count > 1:
         print_line(
@@ -214,14 +220,6 @@ def _prepare_run(config: PretrainConfig, folder: ModelFolder, processes: Process
     return PretrainingRun.open(config, machine, folder, processes).autotuned(print_line)
 
 
-def _with_earlier_choices(config: PretrainConfig, before: PretrainConfig) -> PretrainConfig:
-    """A resumed configuration with the choices made when the run started, since new measurements could differ."""
-    if config.max_time and not config.max_steps and config.max_time == before.max_time:
-        config = replace(config, batch_size=config.batch_size or before.batch_size, max_steps=before.max_steps).resolved()
-    rows = config.micro_batch_size or before.micro_batch_size
-    return replace(
-        config,
-        attention=before.attention if config.attention == "auto" else config.attention,
-        compile=before.compile if config.compile == "auto" else config.compile,
-        micro_batch_size=rows if rows and config.batch_size % rows == 0 else 0,
-    )
+def fingerprint(config: PretrainConfig) -> str:
+    """Hash of the tokens of both splits."""
+    return " ".join(TokenSplit(DatasetFolder(config.data), name).fingerprint for name in ("train", "validation"))

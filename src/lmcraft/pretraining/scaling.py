@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,15 +17,17 @@ from lmcraft.json_lines import read_json_lines
 from lmcraft.machine import choose_machine
 from lmcraft.model.transformer import Transformer
 from lmcraft.pretraining.config import SINGLE_RUN_SETTINGS, PretrainConfig, ScalingConfig
-from lmcraft.pretraining.run import PretrainingRun
+from lmcraft.pretraining.run import PretrainingRun, fingerprint
 from lmcraft.pretraining.scaling_law import Point
 from lmcraft.terminal import PrintLine, format_duration
 from lmcraft.training import depth_rule
 from lmcraft.training.checkpoint import Checkpoints
+from lmcraft.training.continuation import MAY_CHANGE, check_contents, refuse_changes
 
 CHECKPOINTS_PER_RUN = 10  # unless `save_every` is given
 MAX_EPOCHS = 4  # up to this many, repeated text teaches nearly as much as new text (arXiv 2305.16264)
-NOT_COMPARED = (*SINGLE_RUN_SETTINGS, "out", "resume", "depths", "tokens_per_parameter", "predict")
+FAMILY_SETTINGS = ("depths", "tokens_per_parameter", "predict")  # which a resumed family may change
+OWN_SETTINGS = (*SINGLE_RUN_SETTINGS, *FAMILY_SETTINGS, "out", "resume")  # of each run, or of the family alone
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,17 @@ class Family:
         if config.resume:
             if not file.exists():
                 raise UserError(f"resume=true, but out='{config.out}' holds no scaling.toml: leave --resume out to start")
-            before, now = asdict(ScalingConfig.from_toml(file)), asdict(config)
-            for name in (name for name in now if name not in NOT_COMPARED and before[name] != now[name]):
-                raise UserError(
-                    f"{name}={now[name]} differs from {name}={before[name]} of the runs in '{config.out}': "
-                    "resume with the same settings, or choose another --out"
-                )
+            refuse_changes(
+                config,
+                ScalingConfig.from_toml(file),
+                f"the runs in '{config.out}'",
+                "resume with the same settings, or choose another --out",
+                may_change=MAY_CHANGE.union(FAMILY_SETTINGS),
+            )
+            contents = {"data": fingerprint(config)}
+            for member in (*self.members, self.target):
+                if Checkpoints(member.folder.checkpoints).steps():
+                    check_contents(member.folder, member.config, contents)
 
     def announce(self, print_line: PrintLine) -> None:
         """Print the number of runs and tokens, and the time, estimated from a few steps of each size."""
@@ -140,7 +147,7 @@ class Family:
         print_line(f"\n== {label}: {member.name}")
         run = member.config
         if Checkpoints(member.folder.checkpoints).steps():
-            run = replace(PretrainConfig.from_toml(member.folder.config_toml), out=run.out, resume=True)
+            run = replace(PretrainConfig.from_toml(member.folder.config_toml), data=run.data, out=run.out, resume=True)
         try:
             train(run)
         except InterruptedRunError as error:
@@ -161,7 +168,7 @@ def _measure_tokens_per_second(config: PretrainConfig) -> float:
 
 def build_member(config: ScalingConfig, depth: int, tokens_per_parameter: float) -> Member:
     """Build the run of a number of blocks and a number of tokens per parameter."""
-    shared = {f.name: getattr(config, f.name) for f in fields(PretrainConfig) if f.name not in NOT_COMPARED}
+    shared = {f.name: getattr(config, f.name) for f in fields(PretrainConfig) if f.name not in OWN_SETTINGS}
     width = config.model.hidden_size or config.width_per_depth * depth
     heads = max(1, width // (config.model.head_dim or depth_rule.HEAD_DIM))
     if not config.model.head_dim:  # rotary embeddings need heads of an even width

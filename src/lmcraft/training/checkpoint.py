@@ -2,13 +2,15 @@
 
 Nothing is pickled: tensors are safetensors, everything else is JSON. A checkpoint is written under a temporary name and
 renamed, so it is either complete or absent. It is copied in memory first and written while training continues. Each process
-writes its shard of the optimizer state, and any number of processes can load it.
+writes its shard of the optimizer state, and any number of processes can load it. `progress.json` holds the hashes of the
+other files, so that a checkpoint that was damaged later is never loaded.
 """
 
 import json
+import re
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,10 +26,11 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from lmcraft.errors import RunError, UserError
-from lmcraft.folder import atomic_write, remove_path
+from lmcraft.folder import atomic_write, remove_path, sha256_of
 from lmcraft.training.processes import Processes
 
 STATE, PROGRESS = "training_state", "progress.json"
+STEP_FOLDER = re.compile(r"step-(\d{6,})")
 
 SINGLE_PROCESS_WARNING = "torch.distributed is disabled, unavailable or uninitialized"
 warnings.filterwarnings("ignore", SINGLE_PROCESS_WARNING)
@@ -45,6 +48,8 @@ class Progress:
     """Time spent in training steps, before and after interruptions."""
     measured_step: int = -1
     """The latest step with a validation loss."""
+    sampled_step: int = -1
+    """The latest step with a text sample."""
     best_step: int = -1
     best_loss: float = float("inf")
     """Lowest validation loss so far, at `best_step`."""
@@ -66,7 +71,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, in order."""
-        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
+        matches = (STEP_FOLDER.fullmatch(path.name) for path in self.folder.glob("step-*") if path.is_dir())
+        return sorted(int(match[1]) for match in matches if match)
 
     def save(self, progress: Progress, state: dict[str, Tensor], save_model: Callable[[Path], None]) -> None:
         """Wait for the previous checkpoint, then write one in the background and remove all but the latest and the best.
@@ -114,7 +120,8 @@ class Checkpoints:
             if state:
                 parts.replace(temporary / STATE)
             save_model(temporary)
-            (temporary / PROGRESS).write_text(json.dumps(asdict(progress)), encoding="utf-8")
+            record = asdict(progress) | {"files": _hashes(temporary)}
+            (temporary / PROGRESS).write_text(json.dumps(record), encoding="utf-8")
         for step in self.steps():
             if step not in (progress.step, progress.best_step):
                 remove_path(self.path(step))
@@ -127,11 +134,40 @@ class Checkpoints:
             remove_path(parts)
             raise
 
+    def check(self, step: int) -> Progress:
+        """The progress that the checkpoint of a step records.
+
+        Raises:
+            UserError: a file of the checkpoint is missing or is not the one that was written.
+        """
+        folder, (progress, files) = self.path(step), self._read_progress(step)
+        for name, digest in files.items():
+            if not (folder / name).is_file():
+                raise UserError(f"checkpoint '{folder}' is damaged: {name} is missing")
+            if sha256_of(folder / name) != digest:
+                raise UserError(f"checkpoint '{folder}' is damaged: {name} is not the file that was written")
+        return progress
+
+    def _read_progress(self, step: int) -> tuple[Progress, dict[str, str]]:
+        """The progress of a checkpoint, and the hash of each of its other files."""
+        folder = self.path(step)
+        try:
+            record = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+            files: dict[str, str] = dict(record.pop("files"))
+            progress = Progress(**record)
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise UserError(f"checkpoint '{folder}' is damaged: {PROGRESS} is missing or cannot be read") from error
+        if progress.step != step:
+            raise UserError(f"checkpoint '{folder}' is damaged: its {PROGRESS} is of step {progress.step}")
+        return progress, files
+
     def load(self, step: int, blank: Callable[[str, torch.Size, torch.dtype], Tensor]) -> tuple[Progress, dict[str, Tensor]]:
-        """Read the progress and optimizer state of a step; `blank` allocates each tensor from its name, size and dtype."""
-        folder = self.path(step) / STATE
-        progress = Progress(**json.loads((self.path(step) / PROGRESS).read_text(encoding="utf-8")))
-        if not folder.exists():  # no state before the first step
+        """Read the progress and optimizer state of a step; `blank` allocates each tensor from its name, size and dtype.
+
+        `step_to_resume` has checked its files.
+        """
+        folder, (progress, _) = self.path(step) / STATE, self._read_progress(step)
+        if not folder.exists():  # no state before the first step, and never with plain SGD
             return progress, {}
         saved = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
         state = {
@@ -154,14 +190,48 @@ def step_to_resume(out: Path, checkpoints: Path, *, resume: bool) -> int | None:
     """The step of the latest checkpoint; None to start from scratch.
 
     Raises:
-        UserError: the folder holds a run and `resume` is false, or it holds none and `resume` is true.
+        UserError: the folder holds a run and `resume` is false, or none and `resume` is true; or the checkpoint of the
+            latest step or of the best one is damaged.
     """
-    steps = Checkpoints(checkpoints).steps()
+    saved = Checkpoints(checkpoints)
+    steps = saved.steps()
     if steps and not resume:
         raise UserError(f"out='{out}' already holds a run: add --resume to continue it, or choose another --out")
     if resume and not steps:
-        raise UserError(f"resume=true, but out='{out}' holds no checkpoint: leave --resume out to start")
-    return steps[-1] if steps else None
+        raise UserError(
+            f"resume=true, but out='{out}' holds no checkpoint: leave --resume out to start a run there, or give the --out "
+            "of the run to continue"
+        )
+    if not steps:
+        return None
+    try:
+        progress = saved.check(steps[-1])
+    except UserError as error:
+        raise UserError(f"{error}; {_describe_older(saved, steps[:-1], saved.path(steps[-1]))}") from error
+    if progress.best_step in steps[:-1]:
+        try:
+            saved.check(progress.best_step)
+        except UserError as error:
+            remedy = "restore it, or remove the folder to choose the best weights among the later evaluations only"
+            raise UserError(f"{error}; it holds the best weights so far: {remedy}") from error
+    return steps[-1]
+
+
+def _describe_older(saved: Checkpoints, steps: Sequence[int], damaged: Path) -> str:
+    """The remedy for a damaged checkpoint: the latest whole one among the older ones."""
+    for step in reversed(steps):
+        try:
+            saved.check(step)
+        except UserError:
+            continue
+        return f"the checkpoint of step {step} is whole: remove '{damaged}' to continue from there"
+    return "there is no other whole one: restore it from a copy, or start again with another --out"
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file in a folder, by relative path."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from lmcraft.config import ADVANCED, BY_DEPTH, LENGTH, MACHINE, OUTPUT, automatic, section
+from lmcraft.config import ADVANCED, BY_DEPTH, LENGTH, MACHINE, OUTPUT, Config, automatic, section
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Config):
     """The settings that every training run has."""
 
     optimizer: Annotated[OptimizerConfig, section("Optimizer")] = field(default_factory=OptimizerConfig)

@@ -108,7 +108,7 @@ class Trainer:
         run_log = RunLog(self.folder.metrics, self.folder.samples, step=start, tensorboard=events) if main else NullRunLog()
         try:
             with stop_on_signals() as stop, Display(max_steps=last, step=start, quiet=not main) as display:
-                self._finish_interrupted_validation(run_log, display, stop)
+                self._finish_interrupted_step(run_log, display, stop)
                 while self.progress.step < last:
                     self._step(run_log, display)
                     self._after_step(run_log, display, stop)
@@ -223,33 +223,55 @@ class Trainer:
         return int(self.processes.maximum(stop.signal_number if stop else 0))
 
     def _after_step(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
-        p, config = self.progress, self.config
-        done = p.step == config.max_steps
-        better = False
-        if (p.step % config.eval_every == 0 or done) and not self._stop_signal(stop):
+        better = self._evaluate(run_log, display, stop)
+        signal_number = self._stop_signal(stop)
+        if better or self._is_finished() or signal_number or self.progress.step % self.config.save_every == 0:
+            run_log.sync()
+            self.save()
+        self._stop_if(signal_number)
+
+    def _finish_interrupted_step(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
+        """Do what a signal left out after the latest step, so that a resumed run has the same best step and samples."""
+        p = self.progress
+        if 0 <= p.best_step not in self.checkpoints.steps():
+            display.print_line(f"the weights of step {p.best_step}, the best so far, are gone: the best is chosen anew")
+            p.best_step, p.best_loss, p.measured_step = -1, math.inf, -1
+        if p.step and self._evaluate(run_log, display, stop):
+            self.save()
+        self._stop_if(self._stop_signal(stop))
+
+    def _is_finished(self) -> bool:
+        return self.progress.step == self.config.max_steps and not self._due(
+            self.config.eval_every, self.progress.measured_step
+        )
+
+    def _stop_if(self, signal_number: int) -> None:
+        """Raise InterruptedRunError if there was a signal and the run is not finished."""
+        if not signal_number or self._is_finished():
+            return
+        self.checkpoints.wait()
+        raise InterruptedRunError(
+            f"stopped by a signal after step {self.progress.step} of {self.config.max_steps}, and saved; "
+            f"continue with: lmcraft {self.command} {self.folder.config_toml} --resume",
+            signal_number,
+        )
+
+    def _due(self, interval: int, latest: int) -> bool:
+        """Whether something that happens at each interval and at the end, and happened last at `latest`, is due."""
+        step = self.progress.step
+        return latest < step and (step % interval == 0 or step == self.config.max_steps)
+
+    def _evaluate(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> bool:
+        """Validate and sample if they are due and no signal stops the run; returns whether the loss is the lowest so far."""
+        p, better = self.progress, False
+        if self._due(self.config.eval_every, p.measured_step) and not self._stop_signal(stop):
             better = self._validate_and_log(run_log, display, stop)
-        if self.generate_sample and (p.step % config.sample_every == 0 or done) and not self._stop_signal(stop):
+        if self.generate_sample and self._due(self.config.sample_every, p.sampled_step) and not self._stop_signal(stop):
             text = self.sample()
             run_log.sample(p.step, text)
             display.print_line(f"--- sample at step {p.step} ---\n{text}\n---")
-        signal_number = self._stop_signal(stop)
-        if better or done or signal_number or p.step % config.save_every == 0:
-            run_log.sync()
-            self.save()
-        if signal_number and not done:
-            self.checkpoints.wait()
-            raise InterruptedRunError(
-                f"stopped by a signal after step {p.step} of {config.max_steps}, and saved; "
-                f"continue with: lmcraft {self.command} {self.folder.config_toml} --resume",
-                signal_number,
-            )
-
-    def _finish_interrupted_validation(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
-        """Run the validation that a signal interrupted, so that a resumed run has the same best step."""
-        p = self.progress
-        due = 0 < p.step < self.config.max_steps and p.step % self.config.eval_every == 0
-        if due and p.measured_step < p.step and self._validate_and_log(run_log, display, stop):
-            self.save()
+            p.sampled_step = p.step
+        return better
 
     def _validate_and_log(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> bool:
         p = self.progress

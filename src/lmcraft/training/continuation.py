@@ -1,0 +1,219 @@
+"""Which settings a resumed run may change, and the record of a run and of its changes.
+
+A resumed command is compared with the run in its folder. What it leaves automatic is taken from that run. Settings that
+decide what the next steps compute must be equal; the others may change. `run.toml` holds the settings of the latest start,
+and `history.jsonl` a row for each start: the step, the number of processes, and what changed, with the earlier values.
+"""
+
+import json
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+from lmcraft.config import as_dict
+from lmcraft.errors import UserError
+from lmcraft.folder import ModelFolder, write_text
+from lmcraft.training.config import TrainConfig
+from lmcraft.training.processes import Processes
+from lmcraft.training.run_log import read_jsonl
+
+C = TypeVar("C", bound=TrainConfig)
+T = TypeVar("T")
+
+DATA = ("data", "validation_data", "general")
+CONTENTS = ("model", *DATA)
+"""Folders and files that may move, since a run is compared by what is in them (`check_contents`)."""
+LENGTH = ("max_steps", "max_tokens", "max_time", "epochs")
+INTERVALS = ("eval_every", "save_every", "sample_every")
+CHOSEN_AT_START = (
+    *("batch_size", "micro_batch_size", "sequence_length", "max_steps", "eval_tokens", *INTERVALS),
+    *("attention", "compile", "precision"),
+)
+"""Settings that stay automatic until the data and the machine are open."""
+MAY_CHANGE = frozenset(
+    (
+        *("out", "resume", *LENGTH, *INTERVALS, *CONTENTS),
+        *("device", "precision", "attention", "compile", "micro_batch_size", "activation_checkpointing", "tensor_parallel"),
+        *("tensorboard", "sample_prompt", "report_answers", "general_text", "show_batch", "find_lr"),
+    )
+)
+"""Settings that decide how long a run is, and where and how it is computed and reported. All others must stay equal."""
+
+
+def continue_config(requested: C, folder: ModelFolder) -> C:
+    """The configuration of a resumed run, resolved: `requested`, with the recorded values of what it leaves automatic.
+
+    Raises:
+        UserError: a setting that must stay equal differs from the recorded one, or the record is missing or damaged.
+    """
+    recorded = read_recorded(type(requested), folder)
+    lengths = [[getattr(config, name, 0) for name in LENGTH[1:]] for config in (requested, recorded)]
+    longer = lengths[0] != lengths[1] or requested.max_steps not in (0, recorded.max_steps)
+    config = _fill(requested, requested.resolved(), recorded, ("max_steps", *INTERVALS) if longer else ())
+    refuse_changes(
+        config,
+        recorded,
+        f"the run in '{folder.path}'",
+        f"give the same values, continue with the recorded ones ({folder.config_toml} --resume), or choose another --out",
+        preferred=requested,
+    )
+    return config.resolved()
+
+
+def read_recorded(cls: type[C], folder: ModelFolder) -> C:
+    """The settings of the run in a folder.
+
+    Raises:
+        UserError: run.toml is missing or damaged.
+    """
+    try:
+        return cls.from_toml(folder.config_toml)
+    except UserError as error:
+        raise UserError(
+            f"out='{folder.path}' holds checkpoints, but not the settings of their run ({error}): restore "
+            f"'{folder.config_toml}', or start again with another --out"
+        ) from error
+
+
+def _fill(requested: T, resolved: T, recorded: T, except_names: Collection[str]) -> T:
+    """`requested` with the recorded value of each automatic setting: one that resolving fills in, or the start of a run."""
+    values = {}
+    for field in fields(requested):  # type: ignore[arg-type]
+        name = field.name
+        value, filled, earlier = (getattr(config, name) for config in (requested, resolved, recorded))
+        if is_dataclass(value) and type(value) is type(earlier):
+            values[name] = _fill(value, filled, earlier, except_names)
+        elif name not in except_names and (value != filled or (name in CHOSEN_AT_START and value in (0, "auto"))):
+            values[name] = earlier
+    return replace(requested, **values)  # type: ignore[type-var]
+
+
+def refuse_changes(
+    config: C, recorded: C, owner: str, remedy: str, *, may_change: Collection[str] = MAY_CHANGE, preferred: C | None = None
+) -> None:
+    """Raise UserError if a setting that must stay equal has changed; the message gives both values.
+
+    Args:
+        config: the settings of the resumed run.
+        recorded: its settings so far.
+        owner: the run as the message names it.
+        remedy: what to do instead.
+        may_change: the settings that may change.
+        preferred: settings as they were written; if any of the changed ones is as it was written, only those are named.
+    """
+    changed = {name: pair for name, pair in changes(recorded, config).items() if name not in may_change}
+    if not changed:
+        return
+    written = _flat(as_dict(config if preferred is None else preferred))
+    named = {name: pair for name, pair in changed.items() if written.get(name) == pair[1]} or changed
+    now = " and ".join(f"{name}={_format(value)}" for name, (_, value) in named.items())
+    before = " and ".join(f"{name}={_format(value)}" for name, (value, _) in named.items())
+    raise UserError(f"{now} {'differs' if len(named) == 1 else 'differ'} from {before} of {owner}: {remedy}")
+
+
+def changes(before: TrainConfig, after: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """The settings that differ, by the names of their flags, with both values; None: not set."""
+    old, new = _flat(as_dict(before)), _flat(as_dict(after))
+    names = [*new, *(name for name in old if name not in new)]
+    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+
+    def items() -> Iterator[tuple[str, Any]]:
+        for name, value in values.items():
+            if isinstance(value, dict):
+                yield from _flat(value, f"{prefix}{name}.").items()
+            else:
+                yield prefix + name, value
+
+    return dict(items())
+
+
+def _format(value: Any) -> str:
+    if value is None:
+        return "(not set)"
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "(empty)"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) or "''"
+
+
+def check_contents(folder: ModelFolder, config: TrainConfig, contents: Mapping[str, str]) -> None:
+    """Check that the model and the data of a resumed run are those that it was started with, wherever they are now.
+
+    Args:
+        folder: of the run.
+        config: the settings of the resumed run.
+        contents: hash of the contents by setting, as `record_start` gets it; "data" includes `DATA`.
+
+    Raises:
+        UserError: the contents differ, or their record is missing or damaged.
+    """
+    recorded = _read_history(folder)[0]["contents"]
+    for name, digest in contents.items():
+        if recorded.get(name) == digest:
+            continue
+        moved = changes(read_recorded(type(config), folder), config)
+        changed = [n for n in (DATA if name == "data" else (name,)) if n in moved]
+        values = _flat(as_dict(config))
+        if not changed:
+            sentence = f"{name}={_format(values[name])} has changed since the run in '{folder.path}' was started: restore it"
+        else:
+            now = " and ".join(f"{n}={_format(moved[n][1])}" for n in changed)
+            before = " and ".join(f"{n}={_format(moved[n][0])}" for n in changed)
+            sentence = f"{now} holds other contents than {before} of the run in '{folder.path}': give the same"
+        raise UserError(f"{sentence}, or choose another --out to start a new run")
+
+
+def check_length(max_steps: int, step: int | None, folder: ModelFolder) -> None:
+    """Raise UserError if a run has done more steps than it should have."""
+    if step is not None and max_steps < step:
+        raise UserError(
+            f"max_steps={max_steps} is less than the {step} steps that the run in '{folder.path}' has done: give at least "
+            f"{step}, or choose another --out"
+        )
+
+
+def record_start(
+    config: TrainConfig, folder: ModelFolder, step: int | None, processes: Processes, contents: Mapping[str, str]
+) -> str:
+    """Write `run.toml` and a row of `history.jsonl`, in the main process; returns a sentence if the run is resumed.
+
+    Args:
+        config: of the run, with every choice made.
+        folder: of the run.
+        step: the step that it continues after; None: a new run.
+        processes: the processes of the run.
+        contents: hash of the contents of its model and data.
+    """
+    rows: list[dict[str, Any]] = []
+    changed: dict[str, tuple[Any, Any]] = {}
+    if step is not None:
+        rows = _read_history(folder)
+        recorded = read_recorded(type(config), folder)
+        changed = {name: pair for name, pair in changes(recorded, config).items() if name != "resume"}
+    row: dict[str, Any] = {"step": step or 0, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    row |= {"lmcraft": version("lmcraft"), "processes": processes.count}
+    row |= {"contents": dict(contents)} if step is None else {"changed": changed}
+    if processes.is_main:
+        write_text(folder.history, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in (*rows, row)))
+        write_text(folder.config_toml, replace(config, resume=False).to_toml())
+    if step is None:
+        return ""
+    listed = ", ".join(f"{name} {_format(before)} -> {_format(now)}" for name, (before, now) in changed.items())
+    return f"continuing after step {step}{'; changed: ' if listed else ''}{listed}"
+
+
+def _read_history(folder: ModelFolder) -> list[dict[str, Any]]:
+    rows = list(read_jsonl(folder.history))
+    if not rows or not isinstance(rows[0].get("contents"), dict):
+        raise UserError(
+            f"out='{folder.path}' holds checkpoints, but '{folder.history}' is missing or damaged, so that the data of the "
+            "run are unknown: restore it, or start again with another --out"
+        )
+    return rows
