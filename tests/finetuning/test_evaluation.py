@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,22 @@ def test_metrics_before_the_run_are_kept_when_it_is_resumed(finetune_run: tuple[
         for p in trainer.model.parameters():
             p.zero_()
     assert evaluate_before(run, trainer, folder, 1) == before
+
+
+@pytest.mark.parametrize("content", [None, "", '{"validation loss": {"value": 1', "[1]"])
+def test_damaged_metrics_before_the_run_are_not_replaced_by_later_ones(
+    finetune_run: tuple[FinetuneRun, Trainer, ModelFolder], content: str | None
+) -> None:
+    run, trainer, folder = finetune_run
+    evaluate_before(run, trainer, folder, None)
+    file = folder.run / "before.json"
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content)
+    lines: list[str] = []
+    assert evaluate_before(replace(run, print_line=lines.append), trainer, folder, 1) == {}
+    assert "before.json' is missing or damaged" in lines[0]
 
 
 def test_results_are_written_and_summarized(finetune_run: tuple[FinetuneRun, Trainer, ModelFolder]) -> None:

@@ -48,3 +48,7 @@ def test_log_probabilities_are_computed_once_and_put_before_other_values(tmp_pat
     torch.testing.assert_close(actual, expected.detach(), atol=1e-4, rtol=1e-5)
     add_reference_log_probs([[PAIRS[0]], [judged]], load_starting_model, "another hash", ModelFolder(tmp_path))
     assert len(loads) == 2
+    for file in tmp_path.rglob("reference-*.npy"):  # cut by a full disk
+        file.write_bytes(file.read_bytes()[:-8])
+    add_reference_log_probs([[PAIRS[0]], [judged]], load_starting_model, "hash", ModelFolder(tmp_path))
+    assert len(loads) == 3

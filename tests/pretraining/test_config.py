@@ -26,6 +26,12 @@ def test_everything_is_filled_in_from_the_depth(data: Path) -> None:
     assert config.resolved() == config
 
 
+def test_the_number_of_blocks_is_given_in_either_way(data: Path) -> None:
+    assert PretrainConfig(data).resolved().depth == 4
+    config = PretrainConfig(data, model=TransformerConfig(num_hidden_layers=2)).resolved()
+    assert config.depth == config.model.num_hidden_layers == 2 and config.resolved() == config
+
+
 def test_max_time_leaves_the_length_to_autotune(data: Path) -> None:
     config = PretrainConfig(data, max_time=3.0).resolved()
     assert (config.max_steps, config.batch_size, config.eval_every) == (0, 0, 0)
@@ -41,6 +47,7 @@ def test_tokens_become_steps(data: Path) -> None:
     ("settings", "message"),
     [
         ({"depth": 0}, "depth=0 must be at least 1"),
+        ({"depth": 4, "model": TransformerConfig(num_hidden_layers=2)}, "depth=4 contradicts model.num_hidden_layers=2"),
         ({"max_time": -1.0}, "max_time=-1.0 must not be negative"),
         ({"label_smoothing": 1.0}, "label_smoothing=1.0 must be at least 0 and less than 1"),
         ({"model": TransformerConfig(vocab_size=3)}, "model.vocab_size=3 is smaller than the dataset's"),

@@ -1,13 +1,15 @@
 """Checkpoints written in the background."""
 
+import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from lmcraft.errors import RunError
-from lmcraft.training.checkpoint import Checkpoints, Progress
+from lmcraft.errors import RunError, UserError
+from lmcraft.training.checkpoint import PROGRESS, STATE, Checkpoints, Progress, step_to_resume
 
 
 def blank(name: str, size: torch.Size, dtype: torch.dtype) -> torch.Tensor:
@@ -55,3 +57,85 @@ def test_a_writing_error_is_raised_by_the_next_save(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no space left.*checkpoint of step 1 is intact"):
         checkpoints.save(Progress(step=3), {}, lambda folder: None)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
+
+
+def saved(folder: Path, best: int = 3) -> Checkpoints:
+    """Checkpoints of the steps 3 and 6."""
+    checkpoints = Checkpoints(folder)
+    for step in (3, 6):
+        state = {"w/step": torch.tensor(float(step))}
+        progress = Progress(step=step, best_step=best)
+        checkpoints.save(progress, state, lambda folder: (folder / "weights").write_text("weights") and None, "seed = 1\n")
+        checkpoints.wait()
+    return checkpoints
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-3])
+
+
+def flip(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1] + b"~")
+
+
+def one_file(folder: Path) -> Path:
+    (file,) = folder.iterdir()
+    return file
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "cut progress": (lambda step: cut(step / PROGRESS), "progress.json is missing or cannot be read"),
+    "no progress": (lambda step: (step / PROGRESS).unlink(), "progress.json is missing or cannot be read"),
+    "empty progress": (lambda step: (step / PROGRESS).write_text(""), "progress.json is missing or cannot be read"),
+    "other JSON": (lambda step: (step / PROGRESS).write_text("[1]"), "progress.json is missing or cannot be read"),
+    "progress of another step": (lambda step: shutil.copy(step.with_name("step-000003") / PROGRESS, step), "of step 3"),
+    "no state": (lambda step: shutil.rmtree(step / STATE), "training_state/.* is missing"),
+    "a part of the state is missing": (lambda step: one_file(step / STATE).unlink(), "training_state/.* is missing"),
+    "cut state": (lambda step: cut(one_file(step / STATE)), "training_state/.* is not the file that was written"),
+    "a flipped bit": (lambda step: flip(one_file(step / STATE)), "training_state/.* is not the file that was written"),
+    "no weights": (lambda step: (step / "weights").unlink(), "weights is missing"),
+    "cut weights": (lambda step: cut(step / "weights"), "weights is not the file that was written"),
+    "empty folder": (lambda step: (shutil.rmtree(step), step.mkdir()), "progress.json is missing or cannot be read"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_named_and_the_older_one_is_offered(tmp_path: Path, damage: str) -> None:
+    checkpoints = saved(tmp_path)
+    assert step_to_resume(tmp_path, tmp_path, resume=True) == 6
+    action, reason = DAMAGES[damage]
+    action(checkpoints.path(6))
+    message = f"step-000006' is damaged: .*{reason}; the checkpoint of step 3 is whole: remove '.*step-000006' to continue"
+    with pytest.raises(UserError, match=message):
+        step_to_resume(tmp_path, tmp_path, resume=True)
+    shutil.rmtree(checkpoints.path(6))
+    assert step_to_resume(tmp_path, tmp_path, resume=True) == 3
+    progress, state = checkpoints.load(3, blank)
+    assert progress.step == 3 and state["w/step"].item() == 3.0
+
+
+def test_damaged_best_weights_are_named_before_the_run(tmp_path: Path) -> None:
+    cut(saved(tmp_path).path(3) / "weights")
+    with pytest.raises(
+        UserError, match=r"step-000003' is damaged: weights .*; it holds the best weights so far: restore it, or"
+    ):
+        step_to_resume(tmp_path, tmp_path, resume=True)
+    shutil.rmtree(tmp_path / "step-000006")
+    with pytest.raises(UserError, match="there is no other whole one"):
+        step_to_resume(tmp_path, tmp_path, resume=True)
+
+
+def test_other_names_are_no_checkpoints(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path)
+    shutil.copytree(checkpoints.path(6), tmp_path / "step-000006.bak")
+    for name in ("step-final", "step-", "step-7", "step-000009 (copy)", "step-000008~"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "step-000010").write_text("a file")
+    assert checkpoints.steps() == [3, 6] and step_to_resume(tmp_path, tmp_path, resume=True) == 6
+
+
+def test_the_settings_stay_in_the_checkpoint(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path / "checkpoints")
+    assert checkpoints.settings(6).read_text() == "seed = 1\n"
+    checkpoints.copy_model(6, tmp_path / "model")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["weights"]

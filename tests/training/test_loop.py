@@ -138,6 +138,39 @@ def test_a_signal_saves_and_the_resumed_run_is_identical(tmp_path: Path) -> None
     assert rows_of(stopped, "validation_loss") == rows_of(whole, "validation_loss")
 
 
+@pytest.mark.parametrize("stop_after", [2, 4, 6])
+def test_what_a_signal_left_out_is_done_by_the_resumed_run(tmp_path: Path, stop_after: int) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    build(whole).run()
+
+    class Signal(NextToken):
+        def loss(self, model: Transformer, batch: Any) -> torch.Tensor:
+            if trainer.progress.step == stop_after - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().loss(model, batch)
+
+    trainer = build(stopped, Signal())
+    with pytest.raises(InterruptedRunError, match=f"after step {stop_after} of 6"):
+        trainer.run()
+    resumed = build(stopped)
+    resumed.model.load_state_dict(torch.load(resumed.checkpoints.path(stop_after) / "weights.pt"))
+    resumed.restore(stop_after)
+    resumed.run()
+    assert rows_of(stopped, "loss") == rows_of(whole, "loss")
+    assert rows_of(stopped, "validation_loss") == rows_of(whole, "validation_loss")
+    assert ModelFolder(stopped).samples.read_text() == ModelFolder(whole).samples.read_text()
+
+
+def test_without_the_best_weights_the_best_is_chosen_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build(tmp_path, max_steps=4).run()
+    trainer = build(tmp_path)
+    trainer.model.load_state_dict(torch.load(trainer.checkpoints.path(4) / "weights.pt"))
+    trainer.restore(4)
+    trainer.progress.best_step, trainer.progress.best_loss = 3, 0.0
+    assert trainer.run().best_step in (4, 6)
+    assert "the weights of step 3, the best so far, are gone" in capsys.readouterr().err
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(
         RunError, match=r"is not a number; the checkpoint of step 0 is intact: lower optimizer\.learning_rate"

@@ -48,8 +48,8 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Process
     step = None if config.show_batch else step_to_resume(config.out, folder.checkpoints, resume=config.resume)
     contents = {"model": source.fingerprint}
     if step is not None:
-        check_contents(folder, config, contents)
-    config = config.resolved() if step is None else continue_config(config, folder)
+        check_contents(folder, step, config, contents)
+    config = config.resolved() if step is None else continue_config(config, folder, step, "finetune")
     print_line = line_printer(quiet=not processes.is_main)
     run = open_run(config, source, print_line)
     if config.show_batch:
@@ -58,7 +58,7 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Process
         return folder
     contents["data"] = run.data.fingerprint()
     if step is not None:
-        check_contents(folder, config, contents)
+        check_contents(folder, step, config, contents)
     machine = processes.agree(choose_machine(config.device, config.precision))
     print_line(f"computing in {machine.description}")
     run = run.autotuned(machine, processes)

@@ -40,10 +40,14 @@ Metrics = dict[str, Metric]
 
 
 def evaluate_before(run: FinetuneRun, trainer: Trainer, folder: ModelFolder, step: int | None) -> Metrics:
-    """The metrics before the first step; a resumed run reads them from `lmcraft/before.json`."""
+    """The metrics before the first step; a resumed run reads them from `lmcraft/before.json`, if it is whole."""
     file = folder.run / "before.json"
-    if step is not None and file.is_file():
-        return {name: Metric(**values) for name, values in json.loads(file.read_text(encoding="utf-8")).items()}
+    if step is not None:
+        try:
+            return {name: Metric(**values) for name, values in json.loads(file.read_text(encoding="utf-8")).items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            run.print_line(f"'{file}' is missing or damaged: the report cannot compare with the model before the run")
+            return {}
     if trainer.processes.count > 1:  # the model is sharded
         return {}
     metrics = run.objective.metrics(trainer.model, trainer.objective, run.data.validation, run.data.labels)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,14 +43,22 @@ def add_reference_log_probs(
         for array in (example.input_ids, example.targets):
             digest.update(array.tobytes())
     file = folder.run / f"reference-{digest.hexdigest()}.npy"
-    if file.is_file():
-        log_probs = np.load(file, allow_pickle=False)
-    else:
+    log_probs = _read_log_probs(file, len(examples))
+    if log_probs is None:
         log_probs = _compute_log_probs(load_starting_model(), examples)
         with atomic_write(file) as temporary, temporary.open("wb") as handle:
             np.save(handle, log_probs)
     remaining = iter(log_probs)
     return [[_with_log_probs(example, next(remaining)) for example in split] for split in splits]
+
+
+def _read_log_probs(file: Path, num_examples: int) -> NDArray[np.float32] | None:
+    """The cached numbers; None if there are none, or the file is damaged."""
+    try:
+        log_probs: NDArray[np.float32] = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return log_probs if log_probs.shape == (num_examples, 2) else None
 
 
 @torch.no_grad()

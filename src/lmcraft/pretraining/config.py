@@ -17,6 +17,7 @@ from lmcraft.training.config import TrainConfig
 # Evaluation of a family of runs: the same tokens for every run, so that their losses can be compared.
 SCALING_EVAL_TOKENS = 2**17
 SINGLE_RUN_SETTINGS = ("depth", "max_steps", "max_tokens", "max_time", "find_lr")  # which a family sets itself
+DEFAULT_DEPTH = 4
 HIDDEN = Parameter(show=False)
 SEVERAL_VALUES = Parameter(consume_multiple=True, negative="")
 
@@ -33,7 +34,7 @@ class PretrainConfig(TrainConfig):
 
     out: Path = Path("models/model")
     """Model folder to write."""
-    depth: int = 4
+    depth: Annotated[int | None, automatic(f"{DEFAULT_DEPTH}, or --model.num-hidden-layers")] = None
     """Number of blocks; every setting left at 0 follows from it."""
     model: Annotated[TransformerConfig, section("Model")] = field(default_factory=TransformerConfig)
     init: Annotated[InitConfig, section("Initialization")] = field(default_factory=InitConfig)
@@ -69,21 +70,31 @@ class PretrainConfig(TrainConfig):
         Raises:
             UserError: a setting is invalid, or does not fit the dataset.
         """
-        if self.depth < 1:
-            raise UserError(f"depth={self.depth} must be at least 1")
+        depth = self._choose_depth()
         for name in ("batch_size", "micro_batch_size", "max_steps", "max_tokens", "max_time", "sequence_length"):
             if (value := getattr(self, name)) < 0:
                 raise UserError(f"{name}={value} must not be negative; 0 sets it automatically")
         vocab_size = DatasetFolder(self.data).token_manifest()["vocab_size"]
-        length = self.sequence_length or self.model.max_position_embeddings or depth_rule.sequence_length_for(self.depth)
-        model = depth_rule.resolve_model(self.model, self.depth, vocab_size, length)
+        length = self.sequence_length or self.model.max_position_embeddings or depth_rule.sequence_length_for(depth)
+        model = depth_rule.resolve_model(self.model, depth, vocab_size, length)
         model.check()
         self._check(model, vocab_size, length)
         optimizer = depth_rule.resolve_optimizer(self.optimizer, model.hidden_size)
-        config = replace(self, model=model, depth=model.num_hidden_layers, sequence_length=length, optimizer=optimizer)
+        config = replace(self, model=model, depth=depth, sequence_length=length, optimizer=optimizer)
         if self.max_time and not self.max_steps:
             return config
         return depth_rule.resolve_length(config, length, self.max_tokens or depth_rule.optimal_tokens(model))
+
+    def _choose_depth(self) -> int:
+        """The number of blocks."""
+        blocks = self.model.num_hidden_layers
+        if self.depth is None:
+            return blocks or DEFAULT_DEPTH
+        if self.depth < 1:
+            raise UserError(f"depth={self.depth} must be at least 1")
+        if blocks not in (0, self.depth):
+            raise UserError(f"depth={self.depth} contradicts model.num_hidden_layers={blocks}: leave one of them out")
+        return self.depth
 
     def _check(self, model: TransformerConfig, vocab_size: int, length: int) -> None:
         if model.vocab_size < vocab_size:
@@ -145,7 +156,7 @@ class ScalingConfig(PretrainConfig):
     predict: Annotated[int, automatic("one more than the largest of --depths")] = 0
     """Number of blocks of the predicted model, trained for the longest of the lengths."""
 
-    depth: Annotated[int, HIDDEN] = 0
+    depth: Annotated[int | None, HIDDEN] = None
     max_steps: Annotated[int, HIDDEN] = 0
     max_tokens: Annotated[int, HIDDEN] = 0
     max_time: Annotated[float, HIDDEN] = 0.0

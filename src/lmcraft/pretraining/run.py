@@ -165,8 +165,8 @@ def run_pretraining(config: PretrainConfig, processes: Processes, print_line: Pr
     step = step_to_resume(config.out, folder.checkpoints, resume=config.resume)
     contents = {"data": fingerprint(config)}
     if step is not None:
-        check_contents(folder, config, contents)
-    config = config.resolved() if step is None else continue_config(config, folder)
+        check_contents(folder, step, config, contents)
+    config = config.resolved() if step is None else continue_config(config, folder, step, "pretrain")
     run = _prepare_run(config, folder, processes, print_line)
     config = run.config
     check_length(config.max_steps, step, folder)

@@ -44,12 +44,16 @@ class Member:
         return self.config.max_steps * self.config.batch_size * self.config.sequence_length
 
     @property
+    def depth(self) -> int:
+        return self.config.model.num_hidden_layers
+
+    @property
     def folder(self) -> ModelFolder:
         return ModelFolder(self.config.out)
 
     @property
     def name(self) -> str:
-        return f"{self.config.depth} blocks, {self.parameters:,} parameters, {self.tokens:,} tokens"
+        return f"{self.depth} blocks, {self.parameters:,} parameters, {self.tokens:,} tokens"
 
     def loss(self) -> float | None:
         """The validation loss after the last step; None if the run is not finished."""
@@ -59,7 +63,7 @@ class Member:
         return next((row["validation_loss"] for row in rows if row["step"] == self.config.max_steps), None)
 
     def point(self, loss: float) -> Point:
-        return Point(self.config.depth, self.parameters, self.embedding_parameters, self.tokens, loss)
+        return Point(self.depth, self.parameters, self.embedding_parameters, self.tokens, loss)
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,8 @@ class Family:
             )
             contents = {"data": fingerprint(config)}
             for member in (*self.members, self.target):
-                if Checkpoints(member.folder.checkpoints).steps():
-                    check_contents(member.folder, member.config, contents)
+                if steps := Checkpoints(member.folder.checkpoints).steps():
+                    check_contents(member.folder, steps[-1], member.config, contents)
 
     def announce(self, print_line: PrintLine) -> None:
         """Print the number of runs and tokens, and the time, estimated from a few steps of each size."""
@@ -124,11 +128,11 @@ class Family:
         seconds, speeds = 0.0, dict[int, float]()
         for member in unfinished:
             run = member.config
-            if run.depth not in speeds:
-                speeds[run.depth] = _measure_tokens_per_second(run)
-                print_line(f"{run.depth} blocks, {member.parameters:,} parameters: {speeds[run.depth]:,.0f} tokens/s")
+            if member.depth not in speeds:
+                speeds[member.depth] = _measure_tokens_per_second(run)
+                print_line(f"{member.depth} blocks, {member.parameters:,} parameters: {speeds[member.depth]:,.0f} tokens/s")
             validations = -(-run.max_steps // run.eval_every)
-            seconds += (member.tokens + validations * run.eval_tokens / 3) / speeds[run.depth]
+            seconds += (member.tokens + validations * run.eval_tokens / 3) / speeds[member.depth]
         print_line(f"about {format_duration(seconds)}, starting at {time.strftime('%H:%M')}; Ctrl-C saves and stops")
         epochs = max(member.tokens for member in members) / len(TokenSplit(config.data, "train"))
         if epochs > MAX_EPOCHS:

@@ -14,6 +14,7 @@
 | `memory`, `micro_batch` | the memory of a step, and the rows that fit into it |
 | `processes`, `sharding` | the processes of a distributed run; tensor parallelism and FSDP |
 | `checkpoint` | checkpoints without pickles, written in the background |
+| `continuation` | what a resumed run may change, and its history |
 | `run_log`, `display` | metrics.jsonl, samples.jsonl and TensorBoard; the progress bar |
 | `range_test` | the learning-rate range test |
 | `signals` | stopping on SIGINT and SIGTERM |

@@ -1,4 +1,4 @@
-"""Checkpoints: a model folder plus the training state that the next step needs.
+"""Checkpoints: a model folder plus the training state that the next step needs, and the settings of its run.
 
 Nothing is pickled: tensors are safetensors, everything else is JSON. A checkpoint is written under a temporary name and
 renamed, so it is either complete or absent. It is copied in memory first and written while training continues. Each process
@@ -29,7 +29,7 @@ from lmcraft.errors import RunError, UserError
 from lmcraft.folder import atomic_write, remove_path, sha256_of
 from lmcraft.training.processes import Processes
 
-STATE, PROGRESS = "training_state", "progress.json"
+STATE, PROGRESS, SETTINGS = "training_state", "progress.json", "run.toml"
 STEP_FOLDER = re.compile(r"step-(\d{6,})")
 
 SINGLE_PROCESS_WARNING = "torch.distributed is disabled, unavailable or uninitialized"
@@ -69,25 +69,32 @@ class Checkpoints:
     def path(self, step: int) -> Path:
         return self.folder / f"step-{step:06d}"
 
+    def settings(self, step: int) -> Path:
+        """The file with the settings of the run that wrote the checkpoint of a step."""
+        return self.path(step) / SETTINGS
+
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, in order."""
         matches = (STEP_FOLDER.fullmatch(path.name) for path in self.folder.glob("step-*") if path.is_dir())
         return sorted(int(match[1]) for match in matches if match)
 
-    def save(self, progress: Progress, state: dict[str, Tensor], save_model: Callable[[Path], None]) -> None:
+    def save(
+        self, progress: Progress, state: dict[str, Tensor], save_model: Callable[[Path], None], settings: str = ""
+    ) -> None:
         """Wait for the previous checkpoint, then write one in the background and remove all but the latest and the best.
 
         Args:
             progress: copied before this returns.
             state: copied before this returns. Each process writes its shards of a `DTensor`.
             save_model: writes the model folder's files; called later, in another thread of the main process.
+            settings: of the run, as TOML.
 
         Raises:
             RunError: the previous checkpoint could not be written.
         """
         self.wait()
         copied = {name: tensor.detach().clone() for name, tensor in state.items()}
-        self._writing = self._writer.submit(self._write, replace(progress), copied, save_model)
+        self._writing = self._writer.submit(self._write, replace(progress), copied, save_model, settings)
 
     def wait(self) -> None:
         """Wait until the checkpoint is on the disk.
@@ -106,7 +113,9 @@ class Checkpoints:
                 f"a checkpoint in '{self.folder}' could not be written ({_cause(error)}); {older}: free some disk space"
             ) from error
 
-    def _write(self, progress: Progress, state: dict[str, Tensor], save_model: Callable[[Path], None]) -> None:
+    def _write(
+        self, progress: Progress, state: dict[str, Tensor], save_model: Callable[[Path], None], settings: str
+    ) -> None:
         target, parts = self.path(progress.step), self.folder / f".state-{progress.step:06d}"
         if self.processes.is_main:
             for unfinished in self.folder.glob(".*"):  # left by a run that was killed
@@ -120,6 +129,7 @@ class Checkpoints:
             if state:
                 parts.replace(temporary / STATE)
             save_model(temporary)
+            (temporary / SETTINGS).write_text(settings, encoding="utf-8")
             record = asdict(progress) | {"files": _hashes(temporary)}
             (temporary / PROGRESS).write_text(json.dumps(record), encoding="utf-8")
         for step in self.steps():
@@ -181,7 +191,7 @@ class Checkpoints:
     def copy_model(self, step: int, target: Path) -> None:
         """Copy the model folder of a checkpoint, without the training state."""
         for file in self.path(step).iterdir():
-            if file.name not in (STATE, PROGRESS):
+            if file.name not in (STATE, PROGRESS, SETTINGS):
                 with atomic_write(target / file.name) as temporary:
                     shutil.copyfile(file, temporary)
 

@@ -1,8 +1,8 @@
 """Which settings a resumed run may change, and the record of a run and of its changes.
 
-A resumed command is compared with the run in its folder. What it leaves automatic is taken from that run. Settings that
-decide what the next steps compute must be equal; the others may change. `run.toml` holds the settings of the latest start,
-and `history.jsonl` a row for each start: the step, the number of processes, and what changed, with the earlier values.
+A resumed command is compared with the settings in the checkpoint. What it leaves automatic is taken from there. Settings
+that decide what the next steps compute must be equal; the others may change. `run.toml` holds the settings of the latest
+start, and `history.jsonl` a row for each start: the step, the number of processes, and what changed, with earlier values.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from lmcraft.config import as_dict
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_text
+from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.processes import Processes
 from lmcraft.training.run_log import read_jsonl
@@ -25,16 +26,16 @@ T = TypeVar("T")
 DATA = ("data", "validation_data", "general")
 CONTENTS = ("model", *DATA)
 """Folders and files that may move, since a run is compared by what is in them (`check_contents`)."""
-LENGTH = ("max_steps", "max_tokens", "max_time", "epochs")
+LENGTH = ("max_tokens", "max_time", "epochs")
 INTERVALS = ("eval_every", "save_every", "sample_every")
 CHOSEN_AT_START = (
     *("batch_size", "micro_batch_size", "sequence_length", "max_steps", "eval_tokens", *INTERVALS),
-    *("attention", "compile", "precision"),
+    *("attention", "compile", "precision", "device"),
 )
 """Settings that stay automatic until the data and the machine are open."""
 MAY_CHANGE = frozenset(
     (
-        *("out", "resume", *LENGTH, *INTERVALS, *CONTENTS),
+        *("out", "resume", "max_steps", *LENGTH, *INTERVALS, *CONTENTS),
         *("device", "precision", "attention", "compile", "micro_batch_size", "activation_checkpointing", "tensor_parallel"),
         *("tensorboard", "sample_prompt", "report_answers", "general_text", "show_batch", "find_lr"),
     )
@@ -42,39 +43,28 @@ MAY_CHANGE = frozenset(
 """Settings that decide how long a run is, and where and how it is computed and reported. All others must stay equal."""
 
 
-def continue_config(requested: C, folder: ModelFolder) -> C:
+def continue_config(requested: C, folder: ModelFolder, step: int, command: str) -> C:
     """The configuration of a resumed run, resolved: `requested`, with the recorded values of what it leaves automatic.
 
+    Args:
+        requested: as it was given, not yet resolved.
+        folder: of the run.
+        step: of the checkpoint that the run continues from.
+        command: the command that continues the run, for the message.
+
     Raises:
-        UserError: a setting that must stay equal differs from the recorded one, or the record is missing or damaged.
+        UserError: a setting that must stay equal differs from the recorded one.
     """
-    recorded = read_recorded(type(requested), folder)
-    lengths = [[getattr(config, name, 0) for name in LENGTH[1:]] for config in (requested, recorded)]
-    longer = lengths[0] != lengths[1] or requested.max_steps not in (0, recorded.max_steps)
+    recorded = _read_recorded(requested, folder, step)
+    other_length = any(getattr(requested, name, 0) != getattr(recorded, name, 0) for name in LENGTH)
+    if other_length and requested.max_steps == recorded.max_steps:  # the steps follow from the length, not from run.toml
+        requested = replace(requested, max_steps=0)
+    longer = other_length or requested.max_steps not in (0, recorded.max_steps)
     config = _fill(requested, requested.resolved(), recorded, ("max_steps", *INTERVALS) if longer else ())
-    refuse_changes(
-        config,
-        recorded,
-        f"the run in '{folder.path}'",
-        f"give the same values, continue with the recorded ones ({folder.config_toml} --resume), or choose another --out",
-        preferred=requested,
-    )
+    file = Checkpoints(folder.checkpoints).settings(step)
+    remedy = f"continue with `lmcraft {command} {file} --resume`, or start a new run with another --out"
+    refuse_changes(config, recorded, f"the run in '{folder.path}'", remedy, preferred=requested)
     return config.resolved()
-
-
-def read_recorded(cls: type[C], folder: ModelFolder) -> C:
-    """The settings of the run in a folder.
-
-    Raises:
-        UserError: run.toml is missing or damaged.
-    """
-    try:
-        return cls.from_toml(folder.config_toml)
-    except UserError as error:
-        raise UserError(
-            f"out='{folder.path}' holds checkpoints, but not the settings of their run ({error}): restore "
-            f"'{folder.config_toml}', or start again with another --out"
-        ) from error
 
 
 def _fill(requested: T, resolved: T, recorded: T, except_names: Collection[str]) -> T:
@@ -143,11 +133,12 @@ def _format(value: Any) -> str:
     return str(value) or "''"
 
 
-def check_contents(folder: ModelFolder, config: TrainConfig, contents: Mapping[str, str]) -> None:
+def check_contents(folder: ModelFolder, step: int, config: TrainConfig, contents: Mapping[str, str]) -> None:
     """Check that the model and the data of a resumed run are those that it was started with, wherever they are now.
 
     Args:
         folder: of the run.
+        step: of the checkpoint that the run continues from.
         config: the settings of the resumed run.
         contents: hash of the contents by setting, as `record_start` gets it; "data" includes `DATA`.
 
@@ -158,7 +149,7 @@ def check_contents(folder: ModelFolder, config: TrainConfig, contents: Mapping[s
     for name, digest in contents.items():
         if recorded.get(name) == digest:
             continue
-        moved = changes(read_recorded(type(config), folder), config)
+        moved = changes(_read_recorded(config, folder, step), config)
         changed = [n for n in (DATA if name == "data" else (name,)) if n in moved]
         values = _flat(as_dict(config))
         if not changed:
@@ -195,7 +186,7 @@ def record_start(
     changed: dict[str, tuple[Any, Any]] = {}
     if step is not None:
         rows = _read_history(folder)
-        recorded = read_recorded(type(config), folder)
+        recorded = _read_recorded(config, folder, step)
         changed = {name: pair for name, pair in changes(recorded, config).items() if name != "resume"}
     row: dict[str, Any] = {"step": step or 0, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     row |= {"lmcraft": version("lmcraft"), "processes": processes.count}
@@ -207,6 +198,11 @@ def record_start(
         return ""
     listed = ", ".join(f"{name} {_format(before)} -> {_format(now)}" for name, (before, now) in changed.items())
     return f"continuing after step {step}{'; changed: ' if listed else ''}{listed}"
+
+
+def _read_recorded(config: C, folder: ModelFolder, step: int) -> C:
+    """The settings of the run that wrote the checkpoint of a step."""
+    return type(config).from_toml(Checkpoints(folder.checkpoints).settings(step))
 
 
 def _read_history(folder: ModelFolder) -> list[dict[str, Any]]:

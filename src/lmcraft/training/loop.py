@@ -297,7 +297,7 @@ class Trainer:
 
     def save(self) -> None:
         """Start writing a checkpoint (`Checkpoints.save`)."""
-        self.checkpoints.save(self.progress, self.optimizer.state(), self.snapshot(self.model))
+        self.checkpoints.save(self.progress, self.optimizer.state(), self.snapshot(self.model), self.config.to_toml())
 
     def _to_device(self, batch: Batch) -> TensorBatch:
         return to_device(batch, self.machine.device)

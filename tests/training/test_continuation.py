@@ -1,0 +1,176 @@
+"""What a resumed run may change, what it refuses, and its record."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmcraft import FinetuneConfig, PretrainConfig, finetune, pretrain
+from lmcraft.cli import main
+from lmcraft.errors import UserError
+from lmcraft.finetuning.config import FinetuneOptimizerConfig, MethodConfig, ObjectiveConfig
+from lmcraft.folder import ModelFolder
+from lmcraft.model.config import InitConfig, TransformerConfig
+from lmcraft.training.config import OptimizerConfig, ScheduleConfig
+from lmcraft.training.run_log import read_jsonl
+from tests.finetuning.chat import chat_folder, message
+from tests.tiny import tiny_dataset
+
+SIZES = TransformerConfig(hidden_size=16, num_attention_heads=1)
+ROWS = [{"messages": [message("user", f"Say {n}"), message("assistant", f"fox {n % 3}")]} for n in range(12)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset, a pretraining run of 2 steps in `pretrained`, and a LoRA run of 2 steps in `tuned`."""
+    folder = tmp_path_factory.mktemp("runs")
+    tiny_dataset(folder)
+    chat_folder(folder / "base")
+    for name in ("chat", "other"):
+        rows = ROWS if name == "chat" else ROWS[::-1]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pretrain(pretraining(folder, resume=False))
+    finetune(tuning(folder, resume=False))
+    return folder
+
+
+COMMON: dict[str, Any] = {"max_steps": 2, "batch_size": 2, "precision": "fp32", "device": "cpu", "eval_tokens": 64}
+COMMON |= {"sample_every": 100, "eval_every": 1, "attention": "matmul", "resume": True}
+
+
+def pretraining(folder: Path, **settings: Any) -> PretrainConfig:
+    config = PretrainConfig(folder / "data", out=folder / "pretrained", depth=1, model=SIZES, sequence_length=32, **COMMON)
+    return replace(config, **settings)
+
+
+def tuning(folder: Path, **settings: Any) -> FinetuneConfig:
+    objective = ObjectiveConfig(max_new_tokens=2, general_text=folder / "chat.jsonl")
+    config = FinetuneConfig(
+        str(folder / "base"), (folder / "chat.jsonl",), out=folder / "tuned", settings=objective, **COMMON
+    )
+    config = replace(config, method=MethodConfig(rank=2), validation=0.3, report_answers=0, sequence_length=64)
+    return replace(config, **settings)
+
+
+def contents(path: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": 3}, "depth=3 differs from depth=1 of the run in"),
+        ({"depth": None, "model": replace(SIZES, num_hidden_layers=2)}, r"model\.num_hidden_layers=2 differs from .*=1"),
+        ({"model": replace(SIZES, hidden_size=32)}, r"model\.hidden_size=32 differs from model\.hidden_size=16"),
+        ({"model": replace(SIZES, residual_dropout=0.1)}, r"model\.residual_dropout=0\.1 differs from .*=0 "),
+        ({"init": InitConfig(std=0.5)}, r"init\.std=0\.5 differs"),
+        ({"batch_size": 4}, "batch_size=4 differs from batch_size=2"),
+        ({"sequence_length": 16}, "sequence_length=16 differs from sequence_length=32"),
+        ({"seed": 2, "batch_size": 1}, "batch_size=1 and seed=2 differ from batch_size=2 and seed=1"),
+        ({"optimizer": OptimizerConfig(learning_rate=0.5)}, r"optimizer\.learning_rate=0\.5 differs from .*=0\.02"),
+        ({"optimizer": OptimizerConfig(name="adamw")}, r"optimizer\.name=adamw differs from optimizer\.name=normuon"),
+        ({"schedule": ScheduleConfig(decay=0.1)}, r"schedule\.decay=0\.1 differs"),
+        ({"eval_tokens": 128}, "eval_tokens=128 differs from eval_tokens=64"),
+        ({"document_mask": False}, "document_mask=False differs from document_mask=True"),
+        ({"label_smoothing": 0.1}, r"label_smoothing=0\.1 differs"),
+        ({"max_steps": 1}, "max_steps=1 is less than the 2 steps"),
+    ],
+)
+def test_a_changed_setting_is_refused_with_both_values(folder: Path, settings: dict[str, Any], message: str) -> None:
+    before = contents(folder / "pretrained")
+    with pytest.raises(UserError, match=message):
+        pretrain(pretraining(folder, **settings))
+    assert contents(folder / "pretrained") == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": MethodConfig(rank=4)}, r"method\.rank=4 differs from method\.rank=2"),
+        ({"method": MethodConfig(rank=2, alpha=8.0)}, r"method\.alpha=8 differs from method\.alpha=32"),
+        ({"method": MethodConfig(rank=2, use_rslora=True)}, r"method\.use_rslora=True differs"),
+        ({"method": MethodConfig(rank=2, target_modules=("q_proj",))}, r"target_modules=q_proj differs from .*=all-linear"),
+        ({"method": MethodConfig(rank=2, name="full")}, r"method\.name=full differs from method\.name=lora"),
+        ({"optimizer": FinetuneOptimizerConfig(name="sgd")}, r"optimizer\.name=sgd differs from optimizer\.name=adamw"),
+        ({"optimizer": FinetuneOptimizerConfig(learning_rate=1.0)}, r"optimizer\.learning_rate=1 differs from .*=0\.0002"),
+        ({"objective": "continued"}, "objective=continued differs from objective=sft"),
+        ({"system": "Be brief."}, "system=Be brief. differs from system=''"),
+        ({"validation": 0.2}, r"validation=0\.2 differs from validation=0\.3"),
+        ({"variables": {"name": "Ada"}}, r"variables\.name=Ada differs from variables\.name=\(not set\)"),
+        ({"data": (Path("other.jsonl"),)}, r"data=.*other\.jsonl holds other contents than data=.*chat\.jsonl"),
+    ],
+)
+def test_a_changed_setting_of_a_tuned_model_is_refused(folder: Path, settings: dict[str, Any], message: str) -> None:
+    before = contents(folder / "tuned")
+    if "data" in settings:
+        settings = {"data": tuple(folder / path for path in settings["data"])}
+    with pytest.raises(UserError, match=message):
+        finetune(tuning(folder, **settings))
+    assert contents(folder / "tuned") == before
+
+
+def copy_run(folder: Path, name: str, target: Path) -> Path:
+    shutil.copytree(folder / name, target)
+    return target
+
+
+def test_what_may_change_is_done_and_recorded(folder: Path, tmp_path: Path) -> None:
+    out = copy_run(folder, "pretrained", tmp_path / "moved")
+    data = copy_run(folder, "data", tmp_path / "data")
+    settings: dict[str, Any] = {"max_steps": 4, "micro_batch_size": 1, "activation_checkpointing": True, "save_every": 2}
+    pretrain(pretraining(folder, out=out, data=data, eval_every=2, **settings))
+    recorded = PretrainConfig.from_toml(ModelFolder(out).config_toml)
+    assert recorded.max_steps == 4 and recorded.out == out and recorded.micro_batch_size == 1 and not recorded.resume
+    start, resumed = read_jsonl(ModelFolder(out).history)
+    assert start["step"] == 0 and start["processes"] == 1 and start["contents"]["data"]
+    assert resumed["step"] == 2 and resumed["changed"].keys() == {"out", "data", "eval_every", *settings}
+    assert resumed["changed"]["max_steps"] == [2, 4]
+    tuned = copy_run(folder, "tuned", tmp_path / "tuned")
+    finetune(tuning(folder, out=tuned, max_steps=3, model=str(copy_run(folder, "base", tmp_path / "base"))))
+    assert len(list(read_jsonl(ModelFolder(tuned).metrics))) == 2 * 3
+
+
+def test_what_is_left_automatic_is_taken_from_the_run(folder: Path, tmp_path: Path) -> None:
+    out = copy_run(folder, "pretrained", tmp_path / "run")
+    pretrain(PretrainConfig(folder / "data", out=out, resume=True))
+    automatic = PretrainConfig.from_toml(ModelFolder(out).config_toml)
+    assert automatic == replace(PretrainConfig.from_toml(folder / "pretrained" / "lmcraft" / "run.toml"), out=out)
+    tokens = 2 * 32 * 5
+    pretrain(PretrainConfig(folder / "data", out=out, resume=True, max_tokens=tokens))
+    assert PretrainConfig.from_toml(ModelFolder(out).config_toml).max_steps == 5
+
+
+@pytest.mark.parametrize("command", [["pretrain", "pretrained"], ["finetune", "tuned"]])
+def test_flags_files_and_python_are_compared_alike(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    out = copy_run(folder, command[1], tmp_path / "run")
+    run = ModelFolder(out).config_toml
+    arguments = [command[0], str(run), "--out", str(out), "--resume"]
+    assert main([*arguments, "--seed", "9"]) == 2
+    assert "seed=9 differs from seed=1" in capsys.readouterr().err
+    run.write_text(run.read_text().replace("seed = 1\n", "seed = 9\n"))  # not the settings that the checkpoint has
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    file = out / "lmcraft" / "checkpoints" / "step-000002" / "run.toml"
+    assert "seed=9 differs from seed=1" in message and f"`lmcraft {command[0]} {file} --resume`" in message
+    assert main([command[0], str(file), "--out", str(out), "--resume"]) == 0
+    assert "seed = 1\n" in run.read_text()
+
+
+def test_contents_that_changed_are_refused(folder: Path, tmp_path: Path) -> None:
+    out, data = copy_run(folder, "pretrained", tmp_path / "run"), tmp_path / "other"
+    data.mkdir()
+    other = tiny_dataset(data)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["splits"]["train"]["shards"][0]["sha256"] = "0"
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"data=.*other/data holds other contents than data=.*/data of the run in"):
+        pretrain(pretraining(folder, out=out, data=other))
+    history = ModelFolder(out).history
+    history.write_text(history.read_text()[:50])
+    with pytest.raises(UserError, match=r"history\.jsonl' is missing or damaged"):
+        pretrain(pretraining(folder, out=out))
