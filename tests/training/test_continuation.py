@@ -13,9 +13,9 @@ from lmcraft.cli import main
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneOptimizerConfig, MethodConfig, ObjectiveConfig
 from lmcraft.folder import ModelFolder
+from lmcraft.json_lines import read_json_lines
 from lmcraft.model.config import InitConfig, TransformerConfig
 from lmcraft.training.config import OptimizerConfig, ScheduleConfig
-from lmcraft.training.run_log import read_jsonl
 from tests.finetuning.chat import chat_folder, message
 from tests.tiny import tiny_dataset
 
@@ -51,7 +51,9 @@ def tuning(folder: Path, **settings: Any) -> FinetuneConfig:
     config = FinetuneConfig(
         str(folder / "base"), (folder / "chat.jsonl",), out=folder / "tuned", settings=objective, **COMMON
     )
-    config = replace(config, method=MethodConfig(rank=2), validation=0.3, report_answers=0, sequence_length=64)
+    config = replace(
+        config, method=MethodConfig(rank=2), sequence_length=64, validation=0.3, report_answers=0, packing=False
+    )
     return replace(config, **settings)
 
 
@@ -124,13 +126,13 @@ def test_what_may_change_is_done_and_recorded(folder: Path, tmp_path: Path) -> N
     pretrain(pretraining(folder, out=out, data=data, eval_every=2, **settings))
     recorded = PretrainConfig.from_toml(ModelFolder(out).config_toml)
     assert recorded.max_steps == 4 and recorded.out == out and recorded.micro_batch_size == 1 and not recorded.resume
-    start, resumed = read_jsonl(ModelFolder(out).history)
+    start, resumed = read_json_lines(ModelFolder(out).history)
     assert start["step"] == 0 and start["processes"] == 1 and start["contents"]["data"]
     assert resumed["step"] == 2 and resumed["changed"].keys() == {"out", "data", "eval_every", *settings}
     assert resumed["changed"]["max_steps"] == [2, 4]
     tuned = copy_run(folder, "tuned", tmp_path / "tuned")
     finetune(tuning(folder, out=tuned, max_steps=3, model=str(copy_run(folder, "base", tmp_path / "base"))))
-    assert len(list(read_jsonl(ModelFolder(tuned).metrics))) == 2 * 3
+    assert len(list(read_json_lines(ModelFolder(tuned).metrics))) == 2 * 3
 
 
 def test_what_is_left_automatic_is_taken_from_the_run(folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ other files, so that a checkpoint that was damaged later is never loaded.
 """
 
 import json
+import math
 import re
 import shutil
 import warnings
@@ -130,7 +131,8 @@ class Checkpoints:
                 parts.replace(temporary / STATE)
             save_model(temporary)
             (temporary / SETTINGS).write_text(settings, encoding="utf-8")
-            record = asdict(progress) | {"files": _hashes(temporary)}
+            finite = {name: value for name, value in asdict(progress).items() if math.isfinite(value)}
+            record = finite | {"files": _hashes(temporary)}
             (temporary / PROGRESS).write_text(json.dumps(record), encoding="utf-8")
         for step in self.steps():
             if step not in (progress.step, progress.best_step):

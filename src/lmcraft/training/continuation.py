@@ -5,7 +5,6 @@ that decide what the next steps compute must be equal; the others may change. `r
 start, and `history.jsonl` a row for each start: the step, the number of processes, and what changed, with earlier values.
 """
 
-import json
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -15,10 +14,10 @@ from typing import Any, TypeVar
 from lmcraft.config import as_dict
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_text
+from lmcraft.json_lines import format_json_line, read_json_lines
 from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.processes import Processes
-from lmcraft.training.run_log import read_jsonl
 
 C = TypeVar("C", bound=TrainConfig)
 T = TypeVar("T")
@@ -192,7 +191,7 @@ def record_start(
     row |= {"lmcraft": version("lmcraft"), "processes": processes.count}
     row |= {"contents": dict(contents)} if step is None else {"changed": changed}
     if processes.is_main:
-        write_text(folder.history, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in (*rows, row)))
+        write_text(folder.history, "".join(map(format_json_line, (*rows, row))))
         write_text(folder.config_toml, replace(config, resume=False).to_toml())
     if step is None:
         return ""
@@ -206,8 +205,8 @@ def _read_recorded(config: C, folder: ModelFolder, step: int) -> C:
 
 
 def _read_history(folder: ModelFolder) -> list[dict[str, Any]]:
-    rows = list(read_jsonl(folder.history))
-    if not rows or not isinstance(rows[0].get("contents"), dict):
+    rows = list(read_json_lines(folder.history))
+    if not rows or not isinstance(rows[0], dict) or not isinstance(rows[0].get("contents"), dict):
         raise UserError(
             f"out='{folder.path}' holds checkpoints, but '{folder.history}' is missing or damaged, so that the data of the "
             "run are unknown: restore it, or start again with another --out"
