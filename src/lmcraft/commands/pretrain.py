@@ -18,8 +18,8 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
     Processes started by torchrun share the run (docs/distributed-training.md).
 
     Raises:
-        UserError: the configuration cannot run, `out` holds something else than the run to resume or a run that these settings
-            do not continue, or another process is writing there.
+        UserError: the configuration cannot run, `out` holds something else than the run to resume or a run that these
+            settings do not continue, or another process is writing there.
         InterruptedRunError: a signal stopped the run; resume continues it exactly.
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
