@@ -78,4 +78,5 @@ def texts(engine: Engine, requests: list[Request]) -> list[list[int]]:
     for _ in run(engine):
         engine.pool.check([request.block_table for request in engine.scheduler.running])
     assert engine.pool.num_free_blocks == engine.pool.num_blocks
+    assert [request.error for request in running] == [None] * len(running)
     return [request.tokens for request in running]

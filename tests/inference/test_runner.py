@@ -44,15 +44,17 @@ def test_the_default_cache_has_room_for_one_context() -> None:
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("weights", ["float32", "int8"])
 @torch.inference_mode()
-def test_prefill_decode_and_all_logits_agree(tier: Any, weights: Any) -> None:
+def test_prefill_and_decode_agree(tier: Any, weights: Any) -> None:
     runner = build_runner(network(), tier=tier, weights=weights)
     ids = list(prompt(100))
     whole = BlockTable()
     runner.pool.allocate(whole, 100)
-    expected = runner.all_logits(whole, ids, "")
+    expected = runner.prefill(whole, 0, ids, "", all_rows=True).logits
     sequence = sequence_of(request_of(99))
     runner.pool.allocate(sequence.block_table, 100)
     last = runner.prefill(sequence.block_table, 0, ids[:99], "").logits[-1].clone()
+    first_part = runner.prefill(sequence.block_table, 0, ids[:99], "", all_rows=True)
+    assert len(first_part.argmax) == len(first_part.logsumexp) == 99 and torch.equal(first_part.logits[-1], last)
     sequence.tokens, sequence.num_computed = ids, 99
     ((decoded, decoded_ids, logits, first_row),) = runner.decode([(sequence, ids[99:])])
     assert (decoded, decoded_ids) == (sequence, ids[99:])

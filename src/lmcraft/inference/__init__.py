@@ -2,6 +2,7 @@
 
 engine               many requests, one step at a time
 scheduler            which requests run, and which tokens the next step computes
+fair_share           how much of the engine's time each client has used
 runner               the interface of a tier (native or eager), and the choice between them
 eager_runner         the tier in plain PyTorch
 native/              the tier in C++
@@ -26,5 +27,5 @@ generation_config    a checked set of generation settings, and generation_config
 generation_settings  the table of all generation settings
 setting              one setting: type, bounds, help
 scoring              log-probabilities of existing text
-embedding            text embeddings
+pooling              a text as one vector: embeddings, and what a classifier's head reads
 """

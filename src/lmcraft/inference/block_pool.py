@@ -128,8 +128,11 @@ class BlockPool:
                 self._hash_of[block] = block_hash
 
     def free(self, table: BlockTable) -> None:
-        """Return a request's blocks; published ones can still be matched until they are needed for something else."""
-        for block in table.blocks:
+        """Return a request's blocks; published ones can still be matched until they are needed for something else.
+
+        The last ones are reused first, because the blocks of a prefix are worth nothing without those before them.
+        """
+        for block in reversed(table.blocks):
             self._num_users[block] -= 1
             if self._num_users[block] == 0:
                 if block in self._hash_of:

@@ -1,6 +1,6 @@
 """The eager tier: one sequence after another in plain PyTorch, on any device.
 
-Shapes: T tokens, V vocabulary.
+Shapes: T tokens, C hidden size, V vocabulary.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,11 +41,22 @@ class EagerRunner:
     def step_seconds(self, num_rows: int) -> float:
         return 0.0
 
-    def prefill(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> NextTokenLogits:
-        cache = PagedCache(self.pool, table, num_computed)
+    def prefill(
+        self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str, *, all_rows: bool = False
+    ) -> NextTokenLogits:
+        model, hidden_1TC = self._models[adapter], self._hidden_states(table, num_computed, ids, adapter)
+        logits_TV = model.logits(hidden_1TC[:, -1:])[0]
+        if all_rows and len(ids) > 1:  # the last row on its own, because a product of more rows may round differently
+            logits_TV = torch.cat((model.logits(hidden_1TC[:, :-1])[0], logits_TV))
+        return NextTokenLogits.of(logits_TV.float().cpu())
+
+    def hidden_states(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> Tensor:
+        return self._hidden_states(table, num_computed, ids, adapter)[0].cpu()
+
+    def _hidden_states(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> Tensor:
         model = self._models[adapter]
-        logits_11V: Tensor = model(torch.tensor([ids], device=model.device), cache=cache, last_only=True)
-        return NextTokenLogits.of(logits_11V[:, 0].float().cpu())
+        cache = PagedCache(self.pool, table, num_computed)
+        return model.hidden_states(torch.tensor([ids], device=model.device), cache=cache)
 
     def decode(
         self, work: Sequence[tuple[SequenceState, Sequence[int]]]
@@ -53,9 +64,3 @@ class EagerRunner:
         for sequence, ids in work:
             scores = self.prefill(sequence.block_table, sequence.num_computed, ids[:1], sequence.request.adapter)
             yield sequence, ids[:1], scores, 0
-
-    def all_logits(self, table: BlockTable, ids: Sequence[int], adapter: str) -> Tensor:
-        model = self._models[adapter]
-        input_ids = torch.tensor([ids], device=model.device)
-        logits_1TV: Tensor = model(input_ids, cache=PagedCache(self.pool, table, 0))
-        return logits_1TV[0].float().cpu()

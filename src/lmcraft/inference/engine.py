@@ -4,13 +4,15 @@ The scheduler chooses what a step computes, the runner computes it, and the engi
 ones. A text does not depend on what else is in the batch: each row's arithmetic is its own, and so are its random numbers.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from lmcraft.errors import UserError
+from lmcraft.errors import RunError, UserError
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import GrammarConstraint, structured_output
@@ -149,7 +151,7 @@ class Engine:
             if request.tokenizer is None:
                 raise UserError(f"{name} needs a tokenizer: give one, or leave {name} out")
             constraint = GrammarConstraint(config, request.tokenizer, vocab_size, request.eos_token_ids)
-        return SequenceState(request, max_new_tokens, sampler, constraint)
+        return SequenceState(request, max_new_tokens if request.generates else 0, sampler, constraint)
 
     def enqueue(self, sequence: SequenceState) -> None:
         """Queue a sequence that `prepare` returned."""
@@ -181,7 +183,7 @@ class Engine:
 
     @torch.inference_mode()
     def score(self, ids: Sequence[int], adapter: str = "") -> Tensor:
-        """The logits after each token of a text, (T, V), float32, in the arithmetic of decoding.
+        """The logits after each token of a text, (T, V), float32, computed at once, between two steps.
 
         Raises:
             UserError: the text is empty, too long or outside the vocabulary; there is no such adapter; running requests
@@ -194,28 +196,52 @@ class Engine:
                 f"a text of {len(ids)} tokens does not fit into the cache next to the running requests: try again later"
             )
         try:
-            return self.runner.all_logits(sequence.block_table, ids, adapter)
+            return self.runner.prefill(sequence.block_table, 0, ids, adapter, all_rows=True).logits
         finally:
             self.pool.free(sequence.block_table)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[SequenceState, Token]]:
-        """Compute one batch; returns the new tokens, in order within each sequence."""
+        """Compute one batch; returns the new tokens, in order within each sequence.
+
+        An exception in the work for one sequence ends that sequence only (`SequenceState.error`).
+        """
         batch = self.scheduler.next_batch()
         tokens: list[tuple[SequenceState, Token]] = []
+        start = time.perf_counter()
         for sequence, stop in batch.prefill:
-            tokens += self._prefill(sequence, stop)
+            with _failing(sequence):
+                tokens += self._prefill(sequence, stop)
+            start = self._charge({sequence.request.client}, start)
         for sequence, ids, logits, first_row in self.runner.decode(batch.decode):
             tokens += self._accept(sequence, ids, logits, first_row)
+        self._charge({sequence.request.client for sequence, _ in batch.decode}, start)
         self.scheduler.remove_finished()
         return tokens
 
+    def _charge(self, clients: Collection[str], start: float) -> float:
+        """Charge the time since `start` to each of the clients; returns the time."""
+        now = time.perf_counter()
+        for client in clients:
+            self.scheduler.share.charge(client, now - start)
+        return now
+
     def _prefill(self, sequence: SequenceState, stop: int) -> list[tuple[SequenceState, Token]]:
-        ids = sequence.tokens[sequence.num_computed : stop]
-        logits = self.runner.prefill(sequence.block_table, sequence.num_computed, ids, sequence.request.adapter)
+        request, first = sequence.request, sequence.num_computed
+        ids, scores = sequence.tokens[first:stop], sequence.needs_scores
+        if sequence.pooled is not None:
+            hidden_TC = self.runner.hidden_states(sequence.block_table, first, ids, request.adapter)
+            sequence.pooled.add(hidden_TC, first)
+        else:
+            logits = self.runner.prefill(sequence.block_table, first, ids, request.adapter, all_rows=scores)
+            self.pool.publish(sequence.block_table, sequence.tokens[:stop], sequence.salt)
+        if scores:
+            sequence.score_prompt(logits)
         sequence.num_computed = stop
-        self.pool.publish(sequence.block_table, sequence.tokens[:stop], sequence.salt)
         if stop < sequence.prompt_length or len(sequence.tokens) > sequence.prompt_length:
+            return []
+        if not request.generates:
+            sequence.finished = True
             return []
         return self._sample(sequence, logits, len(logits.argmax) - 1)
 
@@ -240,9 +266,9 @@ class Engine:
         return tokens
 
     def _sample(self, sequence: SequenceState, logits: NextTokenLogits, row: int) -> list[tuple[SequenceState, Token]]:
-        """The next token; none if the sequence's grammar fails, which ends this sequence only."""
-        constraint = sequence.constraint
-        try:
+        """The next token; none if the sequence fails (its grammar, say), which ends this sequence only."""
+        constraint, tokens = sequence.constraint, list[tuple[SequenceState, Token]]()
+        with _failing(sequence):
             token_id = logits.argmax[row]
             if not sequence.takes_argmax:
                 logits_1V = logits.logits[row : row + 1]
@@ -254,8 +280,19 @@ class Engine:
                 )
                 token_id = int(ids_1)
             logprob = float(logits.logits[row, token_id]) - logits.logsumexp[row]
-            token = sequence.append(token_id, logprob, logits.top(row, sequence.request.top_logprobs))
-        except UserError as error:
-            sequence.error, sequence.finished = error, True
-            return []
-        return [(sequence, token)]
+            alternatives = logits.top(row, sequence.request.top_logprobs)
+            tokens.append((sequence, sequence.append(token_id, logprob, alternatives)))
+        return tokens
+
+
+@contextmanager
+def _failing(sequence: SequenceState) -> Iterator[None]:
+    """End the sequence with an exception that is raised in the context; libraries in Rust raise PanicException, too."""
+    try:
+        yield
+    except Exception as error:
+        sequence.fail(error)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        sequence.fail(RunError(f"a library failed on this request: {error}"))

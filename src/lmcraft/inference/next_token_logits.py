@@ -6,6 +6,7 @@ Shapes: R rows, V vocabulary.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -27,6 +28,16 @@ class NextTokenLogits:
     @classmethod
     def of(cls, logits_RV: Tensor) -> "NextTokenLogits":
         return cls(logits_RV, logits_RV.argmax(dim=-1).tolist(), logits_RV.logsumexp(dim=-1).tolist())
+
+    @classmethod
+    def cat(cls, parts: Sequence["NextTokenLogits"]) -> "NextTokenLogits":
+        """The rows of all parts, in order."""
+        argmax = [token_id for part in parts for token_id in part.argmax]
+        return cls(torch.cat([part.logits for part in parts]), argmax, [x for part in parts for x in part.logsumexp])
+
+    def copy(self) -> "NextTokenLogits":
+        """A copy that is valid after the next step."""
+        return NextTokenLogits(self.logits.clone(), self.argmax, self.logsumexp)
 
     def top(self, row: int, count: int) -> tuple[tuple[int, float], ...]:
         """The `count` most likely tokens of a row, each with its log-probability."""

@@ -1,4 +1,4 @@
-"""A request for one continuation, and its state while the engine works on it."""
+"""A request for one continuation, or for scores or hidden states of a prompt, and its state while the engine works on it."""
 
 import hashlib
 import time
@@ -8,12 +8,14 @@ from uuid import uuid4
 
 import torch
 
-from lmcraft.errors import UserError
 from lmcraft.inference.block_pool import BlockTable
 from lmcraft.inference.continuation import Continuation, Token
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import GrammarConstraint
+from lmcraft.inference.next_token_logits import NextTokenLogits
+from lmcraft.inference.pooling import HiddenStatePool, Pooling
 from lmcraft.inference.sampler import LogitsProcessor, Sampler
+from lmcraft.inference.scoring import TokenScore, score_next_tokens
 from lmcraft.inference.speculation.acceptance import AcceptanceRate
 from lmcraft.inference.text_stream import TextStream
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -37,6 +39,17 @@ class Request:
     """Called in order after the penalties."""
     top_logprobs: int = 0
     """How many of the most likely tokens to report at each position (`Token.alternatives`)."""
+    prompt_logprobs: int | None = None
+    """How many of the most likely tokens to report at each position of the prompt, beside the score of the prompt's own
+    token (`SequenceState.prompt_scores`); None: score no prompt."""
+    first_scored: int = 1
+    """Position of the first token that `prompt_logprobs` scores; the first token of all has no score."""
+    pooling: Pooling | None = None
+    """Collect the hidden states of the prompt (`SequenceState.pooled`) instead of generating."""
+    generates: bool = True
+    """Whether the prompt is continued; otherwise the request ends when its prompt is computed."""
+    client: str = ""
+    """Whose request it is: the engine's time is shared fairly among clients."""
     owner: str = ""
     """Cached prefixes are shared only among requests with the same owner and adapter."""
     deadline: float = inf
@@ -82,13 +95,40 @@ class SequenceState:
         self.acceptance = AcceptanceRate()
         """Acceptance rate of the tokens proposed for it."""
         self.generated: list[Token] = []
+        self.prompt_scores: list[TokenScore] = []
+        """Scores of the prompt's tokens from `Request.first_scored` on, if it asks for them."""
+        self.pooled = HiddenStatePool(request.pooling) if request.pooling else None
+        self.started = False
+        """Whether the engine has begun to work on it."""
         self.finished = False
-        self.error: UserError | None = None
-        """Why the request failed: its grammar is too expensive to follow."""
+        self.error: Exception | None = None
+        """Why the request failed; it has ended, and no other request is affected."""
 
     @property
     def prompt_length(self) -> int:
         return len(self.request.prompt_ids)
+
+    @property
+    def num_reusable(self) -> int:
+        """How many of the prompt's tokens need not be computed if their keys and values are known."""
+        if self.pooled is not None:
+            return 0
+        if self.request.prompt_logprobs is None:
+            return self.prompt_length
+        return self.request.first_scored - 1 + len(self.prompt_scores)
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether tokens of the prompt are still to be scored."""
+        return self.request.prompt_logprobs is not None and self.num_reusable < self.prompt_length - 1
+
+    def score_prompt(self, logits: NextTokenLogits) -> None:
+        """Score the prompt's tokens after each of the rows, which begin at position `num_computed`."""
+        first = max(self.num_reusable, self.num_computed)
+        next_ids = self.request.prompt_ids[first + 1 : self.num_computed + len(logits.argmax) + 1]
+        if next_ids:
+            count = self.request.prompt_logprobs or 0
+            self.prompt_scores += score_next_tokens(logits, first - self.num_computed, next_ids, count)
 
     @property
     def salt(self) -> bytes:
@@ -99,6 +139,10 @@ class SequenceState:
     def expired(self) -> bool:
         """Whether nobody is waiting for it anymore."""
         return self.cancelled or time.monotonic() > self.request.deadline
+
+    def fail(self, error: Exception) -> None:
+        """End the request with an error."""
+        self.error, self.finished = error, True
 
     def append(self, token_id: int, logprob: float, alternatives: tuple[tuple[int, float], ...] = ()) -> Token:
         """Append the next token."""

@@ -1,6 +1,6 @@
 """The interface of a tier, which computes the logits, and the choice between the native and the eager tier.
 
-Shapes: T tokens, V vocabulary.
+Shapes: T tokens, C hidden size.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,8 +53,20 @@ class Runner(Protocol):
         """Usual duration of a decode step of `num_rows` tokens; 0 if unknown."""
         ...
 
-    def prefill(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> NextTokenLogits:
-        """Compute tokens after the first `num_computed`; the last row scores the token after them."""
+    def prefill(
+        self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str, *, all_rows: bool = False
+    ) -> NextTokenLogits:
+        """Compute tokens after the first `num_computed`; the last row scores the token after them.
+
+        With `all_rows` there is a row for each of `ids`; the last one has the same numbers as without.
+        """
+        ...
+
+    def hidden_states(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> Tensor:
+        """Compute tokens after the first `num_computed`, in PyTorch; their states after the final norm, (T, C), on the CPU.
+
+        Their keys and values may differ in rounding from those that `prefill` computes.
+        """
         ...
 
     def decode(
@@ -65,10 +77,6 @@ class Runner(Protocol):
         Yields each sequence with those of its tokens that were computed, the logits, and the row of the first token. The
         logits are valid until the next item.
         """
-        ...
-
-    def all_logits(self, table: BlockTable, ids: Sequence[int], adapter: str) -> Tensor:
-        """The logits after every token of a text, (T, V), float32, on the CPU; `table` has room for it."""
         ...
 
 

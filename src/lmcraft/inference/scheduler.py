@@ -2,14 +2,20 @@
 
 A step computes chunks of prompts and the next token, or a few, of every sequence past its prompt, within a budget of tokens.
 Prompts are always cut at multiples of the same length, so that a text does not depend on what else is in the batch.
+
+Clients share the engine's time fairly (`fair_share.py`): the waiting sequence and the chunk of the client that used the
+least come first, and a chunk waits while it would slow down clients that used less. A client that holds more than its share
+of the slots or of the pool makes room for one that used less. Within a client, the first to arrive comes first.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from lmcraft.errors import UserError
 from lmcraft.inference.block_pool import BlockPool
+from lmcraft.inference.fair_share import FairShare
 from lmcraft.inference.request import SequenceState
 from lmcraft.inference.speculation.speculator import Speculator
 
@@ -29,7 +35,7 @@ class Batch:
 
 
 class Scheduler:
-    """Admits requests in order of arrival, plans each step, and preempts the youngest sequence when the pool is full.
+    """Admits requests, plans each step, and preempts young sequences when the pool is full.
 
     Args:
         pool: holds the keys and values.
@@ -63,6 +69,8 @@ class Scheduler:
         self.max_num_batched_tokens = max_num_batched_tokens or min_num_batched_tokens
         self.waiting: deque[SequenceState] = deque()
         self.running: list[SequenceState] = []
+        self.share = FairShare()
+        """The engine time of each client; the engine charges it."""
         self._pool = pool
         self._speculator = speculator
         self._context_length = context_length
@@ -70,6 +78,7 @@ class Scheduler:
 
     def enqueue(self, sequence: SequenceState) -> None:
         """Add a sequence at the end of the queue."""
+        self.share.arrive(sequence.request.client, self._clients())
         self.waiting.append(sequence)
 
     def next_batch(self) -> Batch:
@@ -85,16 +94,30 @@ class Scheduler:
                 if self._allocate(sequence, sequence.num_computed + len(ids)):
                     decode.append((sequence, ids))
                     budget -= len(ids) - 1
-        prefill = []
-        for sequence in self.running:  # the oldest prompt first
-            if sequence.num_computed < sequence.prompt_length:
-                chunk_end = (sequence.num_computed // PREFILL_CHUNK_TOKENS + 1) * PREFILL_CHUNK_TOKENS
-                stop = min(chunk_end, sequence.prompt_length)
-                budget -= stop - sequence.num_computed
-                if budget < 0:
-                    break
-                prefill.append((sequence, stop))
-        return Batch(prefill, [pair for pair in decode if pair[0] in self.running])
+        decode = [pair for pair in decode if pair[0] in self.running]
+        return Batch(self._next_chunks(budget, {sequence.request.client for sequence, _ in decode}), decode)
+
+    def _next_chunks(self, budget: int, decoding_clients: set[str]) -> list[tuple[SequenceState, int]]:
+        """The prompts to compute, each with the position where its next chunk ends."""
+        chunks = []
+        pending = [sequence for sequence in self.running if sequence.num_computed < sequence.prompt_length]
+        for sequence in sorted(pending, key=self._used):  # the oldest first within a client
+            slowed = decoding_clients - {sequence.request.client}
+            if self._used(sequence) > min(map(self.share.used, slowed), default=inf):
+                break
+            chunk_end = (sequence.num_computed // PREFILL_CHUNK_TOKENS + 1) * PREFILL_CHUNK_TOKENS
+            stop = min(chunk_end, sequence.prompt_length)
+            budget -= stop - sequence.num_computed
+            if budget < 0:
+                break
+            chunks.append((sequence, stop))
+        return chunks
+
+    def _used(self, sequence: SequenceState) -> float:
+        return self.share.used(sequence.request.client)
+
+    def _clients(self) -> set[str]:
+        return {sequence.request.client for sequence in (*self.running, *self.waiting)}
 
     def remove_finished(self) -> None:
         """Remove sequences that have ended, and free their blocks."""
@@ -112,19 +135,50 @@ class Scheduler:
         self._pool.free(sequence.block_table)
 
     def _admit(self) -> None:
-        """Start waiting sequences while the pool has room for all of their tokens so far and one more."""
-        while self.waiting and len(self.running) < self.max_num_seqs:
-            sequence = self.waiting[0]
-            prompt = sequence.tokens[: sequence.prompt_length]
-            chunk_blocks = PREFILL_CHUNK_TOKENS // self._pool.block_tokens
-            num_matched = self._pool.match_prefix(sequence.block_table, prompt, sequence.salt, chunk_blocks)
-            if not self._pool.allocate(sequence.block_table, len(sequence.tokens) + 1):
-                self._pool.free(sequence.block_table)
-                assert self.running, "the pool is empty, so a sequence within the context length must fit"
-                return
-            self.waiting.popleft()
-            sequence.num_computed = num_matched
-            self.running.append(sequence)
+        """Start waiting sequences while there is room, or a client that holds more than its share makes room."""
+        while self.waiting:
+            sequence = min(self.waiting, key=self._used)  # the first of the client that used the least
+            while not self._start(sequence):
+                if (yielding := self._yielding_to(sequence)) is None:
+                    return
+                self._preempt(yielding)
+
+    def _start(self, sequence: SequenceState) -> bool:
+        """Run a waiting sequence, if there are a slot and blocks for all of its tokens so far and one more."""
+        if len(self.running) == self.max_num_seqs:
+            return False
+        prompt = sequence.tokens[: min(sequence.prompt_length, sequence.num_reusable + 1)]
+        chunk_blocks = PREFILL_CHUNK_TOKENS // self._pool.block_tokens
+        num_matched = self._pool.match_prefix(sequence.block_table, prompt, sequence.salt, chunk_blocks)
+        if not self._pool.allocate(sequence.block_table, len(sequence.tokens) + 1):
+            self._pool.free(sequence.block_table)
+            assert self.running, "the pool is empty, so a sequence within the context length must fit"
+            return False
+        self.waiting.remove(sequence)
+        sequence.num_computed, sequence.started = num_matched, True
+        self.running.append(sequence)
+        return True
+
+    def _yielding_to(self, sequence: SequenceState) -> SequenceState | None:
+        """The youngest sequence of the client that holds the most, if that is more than its share, and it used more."""
+        num_clients = len(self._clients())
+        if len(self.running) == self.max_num_seqs:
+            held, capacity = Counter(other.request.client for other in self.running), self.max_num_seqs
+        else:
+            held, capacity = self._blocks_held(), self._pool.num_blocks
+        client = max(held, key=lambda name: held[name])
+        if held[client] <= -(-capacity // num_clients) or self.share.used(client) <= self._used(sequence):
+            return None
+        return self._youngest_of(client)
+
+    def _blocks_held(self) -> Counter[str]:
+        held: Counter[str] = Counter()
+        for sequence in self.running:
+            held[sequence.request.client] += len(sequence.block_table.blocks)
+        return held
+
+    def _youngest_of(self, client: str) -> SequenceState:
+        return next(sequence for sequence in reversed(self.running) if sequence.request.client == client)
 
     def _next_ids(self, sequence: SequenceState, max_tokens: int, *, alone: bool) -> Sequence[int]:
         """The tokens to compute next: those known but not computed, or the last one and proposals after it."""
@@ -136,9 +190,14 @@ class Scheduler:
         return ids + self._speculator.propose(sequence, min(max_tokens - 1, self._context_length - len(sequence.tokens) - 1))
 
     def _allocate(self, sequence: SequenceState, num_tokens: int) -> bool:
-        """Give a sequence room for `num_tokens`, preempting the youngest others; False if it was preempted itself."""
+        """Give a sequence room for `num_tokens`, preempting the youngest of the client that holds the most blocks.
+
+        Returns:
+            False if the sequence was preempted itself.
+        """
         while not self._pool.allocate(sequence.block_table, num_tokens):
-            youngest = self.running[-1]
+            held = self._blocks_held()
+            youngest = self._youngest_of(max(held, key=lambda name: held[name]))
             self._preempt(youngest)
             if youngest is sequence:
                 return False

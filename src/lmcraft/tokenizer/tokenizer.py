@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer as HFTokenizer
-from tokenizers.decoders import DecodeStream
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json, write_text
@@ -20,6 +19,7 @@ from lmcraft.tokenizer.special_spellings import SpecialSpellings
 
 ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
 # Python decodes an invalid byte 0xNN to the lone surrogate U+DCNN ("surrogateescape").
+MAX_PENDING_TOKENS = 8  # a character has at most four bytes, and so at most four tokens
 _SURROGATE = re.compile("([\ud800-\udfff])")
 
 
@@ -277,28 +277,40 @@ class Tokenizer:
 
 
 class TokenStream:
-    """An incremental decoder; it never returns half a character."""
+    """An incremental decoder; it never returns half a character, and never raises, whatever the tokens are."""
 
     def __init__(self, tokenizer: Tokenizer, *, skip_special_tokens: bool = True) -> None:
         self._tokenizer = tokenizer
-        self._skip = skip_special_tokens
+        self._skipped = tokenizer._special_ids if skip_special_tokens else frozenset()
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        # Without byte-level tokens, a token's text depends on its neighbors (leading spaces), which the library tracks.
-        self._library = None if tokenizer._concatenates else DecodeStream([], skip_special_tokens)
-        self._ids: list[int] = []
-        self._emitted_chars = 0
+        # Without byte-level tokens, a token's text depends on its neighbors (leading spaces, bytes of one character). So a
+        # token is decoded after those whose text was returned last, and what they add is its text.
+        self._returned_ids: list[int] = []
+        self._pending_ids: list[int] = []
 
     def put(self, token_id: int) -> str:
         """The text that `token_id` completes; "" while a character is unfinished."""
-        if self._library is None:
-            return self._utf8.decode(self._tokenizer.decode_bytes([token_id], skip_special_tokens=self._skip))
-        self._ids.append(token_id)
-        text = self._library.step(self._tokenizer._hf, token_id) or ""
-        self._emitted_chars += len(text)
+        if self._tokenizer._concatenates:
+            ids = () if token_id in self._skipped else (token_id,)
+            return self._utf8.decode(self._tokenizer.decode_bytes(ids, skip_special_tokens=False))
+        if token_id in self._skipped:
+            return ""
+        self._pending_ids.append(token_id)
+        text, is_last = self._pending_text(), len(self._pending_ids) == MAX_PENDING_TOKENS
+        if (not text or text.endswith("\ufffd")) and not is_last:
+            return ""
+        # Invalid bytes would make all bytes after them invalid, too, so only one of them is kept.
+        self._returned_ids, self._pending_ids = self._pending_ids[-1 if is_last else 0 :], []
         return text
 
     def end(self) -> str:
         """The pending text; an unfinished character becomes U+FFFD."""
-        if self._library is None:
+        if self._tokenizer._concatenates:
             return self._utf8.decode(b"", final=True)
-        return self._tokenizer.decode(self._ids, skip_special_tokens=self._skip)[self._emitted_chars :]
+        text, self._returned_ids, self._pending_ids = self._pending_text(), self._pending_ids, []
+        return text
+
+    def _pending_text(self) -> str:
+        before = self._tokenizer.decode(self._returned_ids, skip_special_tokens=False)
+        together = [*self._returned_ids, *self._pending_ids]
+        return self._tokenizer.decode(together, skip_special_tokens=False)[len(before) :]

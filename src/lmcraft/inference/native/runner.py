@@ -61,16 +61,23 @@ class NativeRunner:
     def step_seconds(self, num_rows: int) -> float:
         return self._tuners[num_rows].step_seconds
 
-    def prefill(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> NextTokenLogits:
+    def prefill(
+        self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str, *, all_rows: bool = False
+    ) -> NextTokenLogits:
         if adapter not in self._decoder.adapters or not (len(ids) == 1 or self._prefills_natively):
-            return self._eager.prefill(table, num_computed, ids, adapter)
+            return self._eager.prefill(table, num_computed, ids, adapter, all_rows=all_rows)
         blocks = torch.tensor(table.blocks, dtype=torch.int32)
-        last = len(ids) - 1
+        last, steps = len(ids) - 1, []
         with one_torch_thread():
             for start in range(0, len(ids), MAX_ROWS_PER_STEP):
                 numbers = range(start, min(start + MAX_ROWS_PER_STEP, len(ids)))
-                logits = self._step([DecodeRow(ids[n], num_computed + n, blocks, n == last, adapter) for n in numbers])
-        return logits
+                rows = [DecodeRow(ids[n], num_computed + n, blocks, all_rows or n == last, adapter) for n in numbers]
+                step = self._step(rows)
+                steps.append(step.copy() if all_rows else step)
+        return NextTokenLogits.cat(steps) if all_rows else step
+
+    def hidden_states(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> Tensor:
+        return self._eager.hidden_states(table, num_computed, ids, adapter)
 
     def decode(
         self, work: Sequence[tuple[SequenceState, Sequence[int]]]
@@ -90,17 +97,6 @@ class NativeRunner:
                     for sequence, ids in step:
                         yield sequence, ids, logits, first_row
                         first_row += len(ids)
-
-    def all_logits(self, table: BlockTable, ids: Sequence[int], adapter: str) -> Tensor:
-        if adapter not in self._decoder.adapters:
-            return self._eager.all_logits(table, ids, adapter)
-        blocks = torch.tensor(table.blocks, dtype=torch.int32)
-        logits = []
-        for start in range(0, len(ids), MAX_ROWS_PER_STEP):
-            chunk = ids[start : start + MAX_ROWS_PER_STEP]
-            rows = [DecodeRow(i, start + n, blocks, adapter=adapter) for n, i in enumerate(chunk)]
-            logits.append(self._step(rows).logits.clone())
-        return torch.cat(logits)
 
     def _step(self, rows: list[DecodeRow]) -> NextTokenLogits:
         with self._tuners[len(rows)].measure_step() as threads:

@@ -37,20 +37,25 @@ class AdmissionGate:
 
     async def _wait(self, owner: str) -> None:
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        full = queue_full_error(len(self._queue), self._limits, MIN_RETRY_SECONDS)
         try:
-            self._queue.put(owner, admitted)
+            displaced = self._queue.put(owner, admitted)
         except QueueFull as error:
-            raise queue_full_error(len(self._queue), self._limits, MIN_RETRY_SECONDS) from error
+            raise full from error
+        if displaced is not None and not displaced.done():
+            displaced.set_exception(full)
         try:
             await admitted
         except asyncio.CancelledError:
-            if not self._queue.remove(admitted) and admitted.done() and not admitted.cancelled():
+            granted = admitted.done() and not admitted.cancelled() and admitted.exception() is None
+            if not self._queue.remove(admitted) and granted:
                 self._release()  # the slot was granted just before the cancellation
             raise
 
     def _release(self) -> None:
         """Hand the slot to the next request in the queue, or free it."""
-        while (admitted := self._queue.get()) is not None:
+        while (entry := self._queue.get()) is not None:
+            _, admitted = entry
             if not admitted.done():
                 admitted.set_result(None)
                 return
@@ -62,3 +67,9 @@ def queue_full_error(waiting: int, limits: Limits, wait_seconds: float) -> ApiEr
     retry_after = str(max(MIN_RETRY_SECONDS, min(MAX_RETRY_SECONDS, round(wait_seconds))))
     message = f"{waiting} requests are already queued (max_queue={limits.max_queue}); try again in {retry_after} s"
     return ApiError(429, message, code="queue_full", headers={"Retry-After": retry_after})
+
+
+def timeout_error(limits: Limits) -> ApiError:
+    """The error for a request that takes longer than it may."""
+    message = f"the request did not finish within {limits.request_timeout:g} s (request_timeout); lower max_tokens, or retry"
+    return ApiError(504, message, code="timeout")

@@ -1,6 +1,7 @@
 """A bounded queue that is fair among owners: round robin between owners, first come first served within one."""
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
+from collections.abc import Collection, Iterable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -29,25 +30,34 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
 
-    def put(self, owner: str, item: T) -> None:
+    def put(self, owner: str, item: T) -> T | None:
         """Queue an item behind the owner's other items.
 
-        Raises:
-            QueueFull: `max_items` items are already queued.
-        """
-        if len(self) >= self.max_items:
-            raise QueueFull(f"{self.max_items} items are already queued")
-        self._lines.setdefault(owner, deque()).append(item)
+        Returns:
+            The newest item of the owner with the most, if the queue was full and that item had to leave it.
 
-    def get(self) -> T | None:
-        """Take the next item out of the queue; None if the queue is empty."""
-        if not self._lines:
+        Raises:
+            QueueFull: `max_items` items are already queued, and no other owner has two items more.
+        """
+        displaced = None
+        if len(self) >= self.max_items:
+            other = owner_to_displace((name for name, line in self._lines.items() for _ in line), owner)
+            if other is None:
+                raise QueueFull(f"{self.max_items} items are already queued")
+            displaced = self._lines[other].pop()
+        self._lines.setdefault(owner, deque()).append(item)
+        return displaced
+
+    def get(self, excluded: Collection[str] = ()) -> tuple[str, T] | None:
+        """Take the next item out of the queue, with its owner; None if all items are of excluded owners."""
+        owner = next((name for name in self._lines if name not in excluded), None)
+        if owner is None:
             return None
-        owner, line = self._lines.popitem(last=False)
+        line = self._lines.pop(owner)
         item = line.popleft()
         if line:
             self._lines[owner] = line
-        return item
+        return owner, item
 
     def remove(self, item: T) -> bool:
         """Remove this object, compared by identity, from the queue; returns whether it was queued."""
@@ -59,3 +69,15 @@ class FairQueue(Generic[T]):
                         del self._lines[owner]
                     return True
         return False
+
+
+def owner_to_displace(owners: Iterable[str], owner: str) -> str | None:
+    """Who makes room in a full queue for a new item of `owner`: the one with the most items, if it has two more.
+
+    Args:
+        owners: of each queued item.
+        owner: of the new one.
+    """
+    counts = Counter(owners)
+    other = max(counts, key=lambda name: counts[name], default=owner)
+    return other if counts[other] >= counts[owner] + 2 else None

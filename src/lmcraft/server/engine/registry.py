@@ -15,7 +15,6 @@ from lmcraft.hub import fetch_model
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.language_model import LanguageModel
-from lmcraft.server.engine.interface import CallOnlyEngine
 from lmcraft.server.engine.worker import Worker
 from lmcraft.server.errors import ApiError
 from lmcraft.server.limits import Limits
@@ -81,19 +80,16 @@ class ServedModel:
         return self.model
 
     @property
-    def text_engine(self) -> Engine:
-        """The engine that generates text.
+    def engine(self) -> Engine:
+        """The engine of the model.
 
         Raises:
-            ApiError: the model is a classifier (400), or the engine is restarting (503).
+            ApiError: it is restarting (503).
         """
-        engine = self.worker.engine
-        if engine is None:
+        if self.worker.engine is None:
             message = f"the engine of '{self.name}' is restarting; try again"
             raise ApiError(503, message, headers={"Retry-After": "2"})
-        if not isinstance(engine, Engine):
-            raise ApiError(400, f"'{self.name}' generates no text; use /v1/classify", param="model")
-        return engine
+        return self.worker.engine
 
 
 class Registry:
@@ -145,8 +141,10 @@ class Registry:
 
         options = self._options
         model = Classifier.load(path, dtype=options.dtype or torch.float32, device=options.device)
-        context = model.transformer.config.max_position_embeddings
-        return model, Worker(name, lambda: CallOnlyEngine(context), self._limits, self._metrics)
+        max_num_seqs = self._limits.max_num_seqs
+        return model, Worker(
+            name, lambda: Engine(model.transformer, tier="eager", max_num_seqs=max_num_seqs), self._limits, self._metrics
+        )
 
     def _load_language_model(
         self, name: str, path: Path, adapters: Mapping[str, str | Path]

@@ -1,10 +1,9 @@
-"""Carries results from the engine's thread to the event loop: streams of tokens, and results of calls."""
+"""Carries results from the engine's thread to the event loop, as streams of tokens."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.request import SequenceState
@@ -24,20 +23,21 @@ class _End:
 class TokenStream:
     """The tokens of one request's sequences, with their sequence numbers."""
 
-    def __init__(
-        self,
-        sequences: Sequence[SequenceState],
-        loop: asyncio.AbstractEventLoop,
-        remove_from_queue: Callable[["TokenStream"], None],
-    ) -> None:
-        self.sequences = sequences
-        self._remove_from_queue = remove_from_queue
+    def __init__(self, sequences: Sequence[SequenceState], owner: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.sequences, self.owner = sequences, owner
         self.arrival_time = time.monotonic()
         self.admitted = asyncio.Event()
         """Set when the request leaves the queue, for whatever reason."""
+        self.refusal: ApiError | None = None
+        """Why the request was dropped from the queue."""
+        self.cancelled = False
         self._loop = loop
         self._items: asyncio.Queue[Chunk | _End] = asyncio.Queue()
         # Only the engine's thread uses these:
+        self.num_enqueued = 0
+        """How many of the sequences the engine has been given."""
+        self.num_ended = 0
+        """How many of the first sequences have ended, all of them."""
         self.tokens_read = [0] * len(sequences)
         """Number of tokens read so far, by sequence number."""
         self.pending: Chunk = {}
@@ -57,11 +57,21 @@ class TokenStream:
         finally:
             self.cancel()
 
+    @property
+    def running(self) -> bool:
+        """Whether the engine has started one of the sequences."""
+        return any(sequence.started for sequence in self.sequences[: self.num_enqueued])
+
     def cancel(self) -> None:
         """Stop generating; does nothing after the end."""
+        self.cancelled = True
         for sequence in self.sequences:
             sequence.cancelled = True
-        self._remove_from_queue(self)
+
+    def refuse(self, error: ApiError) -> None:
+        """Drop the request from the queue, with an error."""
+        self.refusal = error
+        self.cancel()
 
     def flush(self, now: float) -> None:
         """Pass the pending tokens on to the event loop; callable from any thread."""
@@ -80,26 +90,3 @@ class TokenStream:
     def _end(self, end: _End) -> None:
         self._items.put_nowait(end)
         self.admitted.set()
-
-
-@dataclass(eq=False)
-class EngineCall:
-    """A function to run between two steps of the engine."""
-
-    function: Callable[[], Any]
-    loop: asyncio.AbstractEventLoop
-    result: "asyncio.Future[Any]"
-    deadline: float
-
-    def resolve(self, value: Any, error: Exception | None) -> None:
-        """Set the result; callable from any thread."""
-
-        def set_result() -> None:
-            if self.result.done():  # the caller was canceled
-                return
-            if error is None:
-                self.result.set_result(value)
-            else:
-                self.result.set_exception(error)
-
-        self.loop.call_soon_threadsafe(set_result)

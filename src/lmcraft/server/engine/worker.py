@@ -1,7 +1,6 @@
 """Runs an engine in its own thread, and restarts it after a failure.
 
-Requests wait in a queue that is bounded and fair among owners (`queue.py`), not in the engine's own queue, which is first
-come, first served.
+Requests wait in the engine, whose scheduler is fair among clients; the worker bounds how many.
 """
 
 import asyncio
@@ -9,24 +8,24 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from typing import Literal
 
 from lmcraft.errors import UserError
+from lmcraft.inference.engine import Engine
 from lmcraft.inference.request import SequenceState
-from lmcraft.server.engine.admission import queue_full_error
-from lmcraft.server.engine.interface import ServingEngine
-from lmcraft.server.engine.queue import FairQueue, QueueFull
-from lmcraft.server.engine.stream import EngineCall, TokenStream
+from lmcraft.server.engine.admission import queue_full_error, timeout_error
+from lmcraft.server.engine.queue import owner_to_displace
+from lmcraft.server.engine.stream import TokenStream
 from lmcraft.server.errors import ApiError
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 
-R = TypeVar("R")
 log = logging.getLogger("lmcraft.server")
 FAILURE_WINDOW_SECONDS = 120.0
 # Pauses before a restart: none after the first failure, then 1, 3, 7, 15 and 31 seconds.
 RESTART_PAUSE_SECONDS, MAX_PAUSE_DOUBLINGS = 1.0, 5
 LATENCY_SMOOTHING = 0.2  # weight of the newest request in the moving average
+STOP_SECONDS = 2.0  # for the current step to end
 State = Literal["starting", "ready", "failed"]
 
 
@@ -40,13 +39,12 @@ class Worker:
         metrics: records every request.
     """
 
-    def __init__(self, name: str, make_engine: Callable[[], ServingEngine], limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, name: str, make_engine: Callable[[], Engine], limits: Limits, metrics: Metrics) -> None:
         self.name, self._make_engine, self._limits, self._metrics = name, make_engine, limits, metrics
         self.state: State = "starting"
-        self.engine: ServingEngine | None = None
+        self.engine: Engine | None = None
         """None while a failed engine is being restarted."""
-        self._queue: FairQueue[TokenStream | EngineCall] = FairQueue(limits.max_queue)
-        self._streams: list[TokenStream] = []
+        self._streams: list[TokenStream] = []  # in order of arrival; all of them are given to the engine
         self._changed = threading.Condition()
         self._stopping = False
         self._failure_times: list[float] = []
@@ -65,21 +63,23 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Cancel all work, and end the thread after its current step."""
+        """Cancel all work; returns after the current step, or before its end if it takes long."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
 
     @property
     def running(self) -> int:
-        """Number of sequences being generated."""
-        return sum(len(stream.sequences) - sum(stream.ended) for stream in self._streams)
+        """Number of sequences being computed."""
+        streams = [stream for stream in list(self._streams) if stream.running]
+        return sum(stream.num_enqueued - sum(stream.ended) for stream in streams)
 
     @property
     def waiting(self) -> int:
         """Number of queued requests."""
-        return len(self._queue)
+        with self._changed:
+            return len(self._queued())
 
     @property
     def cache_usage(self) -> float:
@@ -90,41 +90,46 @@ class Worker:
     def submit(self, sequences: Sequence[SequenceState], owner: str) -> TokenStream:
         """Queue sequences that the engine has prepared.
 
+        If the queue is full, the newest request of the owner that has the most of them there is dropped.
+
         Raises:
             ApiError: the queue is full (429), or the engine is not running (503).
         """
-        stream = TokenStream(sequences, asyncio.get_running_loop(), self._remove_from_queue)
-        self._put(owner, stream)
-        return stream
-
-    async def call(self, function: Callable[[], R], owner: str) -> R:
-        """Queue a function, run it in the thread between two steps, and return its result.
-
-        Raises:
-            ApiError: as in `submit`; or the request timed out (504).
-        """
-        loop = asyncio.get_running_loop()
-        deadline = time.monotonic() + self._limits.request_timeout
-        call = EngineCall(function, loop, loop.create_future(), deadline)
-        self._put(owner, call)
-        result: R = await call.result
-        return result
-
-    def _put(self, owner: str, item: TokenStream | EngineCall) -> None:
+        stream = TokenStream(sequences, owner, asyncio.get_running_loop())
         with self._changed:
             if self.state != "ready" or self._stopping:
                 message = f"the engine of '{self.name}' is {self.state}; try again"
                 raise ApiError(503, message, headers={"Retry-After": "2"})
-            try:
-                self._queue.put(owner, item)
-            except QueueFull as error:
-                wait_seconds = self._mean_request_seconds * self.waiting / self._limits.max_num_seqs
-                raise queue_full_error(self.waiting, self._limits, wait_seconds) from error
+            self._streams.append(stream)
+            queued = self._queued()
+            if len(queued) > self._limits.max_queue:
+                self._displace(queued, stream)
             self._changed.notify()
+        return stream
 
-    def _remove_from_queue(self, stream: TokenStream) -> None:
-        with self._changed:
-            self._queue.remove(stream)
+    def _queued(self) -> list[TokenStream]:
+        """The requests that neither run nor find a free slot at the next step."""
+        streams = [stream for stream in self._streams if not stream.cancelled]
+        free, queued = self._limits.max_num_seqs - self.running, []
+        for stream in streams:
+            if stream.running:
+                continue
+            if free > 0:
+                free -= min(len(stream.sequences), self._limits.max_texts)
+            else:
+                queued.append(stream)
+        return queued
+
+    def _displace(self, queued: Sequence[TokenStream], newest: TokenStream) -> None:
+        """Drop a request from the full queue in favor of the newest one, or refuse that."""
+        num_waiting = len(queued) - 1
+        wait_seconds = self._mean_request_seconds * num_waiting / self._limits.max_num_seqs
+        error = queue_full_error(num_waiting, self._limits, wait_seconds)
+        owner = owner_to_displace([stream.owner for stream in queued if stream is not newest], newest.owner)
+        if owner is None:
+            self._streams.remove(newest)
+            raise error
+        next(stream for stream in reversed(queued) if stream.owner == owner and stream is not newest).refuse(error)
 
     # The thread
 
@@ -153,97 +158,74 @@ class Worker:
             self._changed.wait_for(lambda: self._stopping, RESTART_PAUSE_SECONDS * (2**doublings - 1))
 
     def _abort_all(self, error: ApiError) -> None:
-        for stream in self._streams:
+        with self._changed:
+            streams, self._streams = self._streams, []
+        for stream in streams:
             stream.cancel()
             stream.end(error)
-        self._streams.clear()
-        while (item := self._take()) is not None:
-            if isinstance(item, TokenStream):
-                item.end(error)
-            else:
-                item.resolve(None, error)
 
-    def _take(self) -> TokenStream | EngineCall | None:
-        with self._changed:
-            item: TokenStream | EngineCall | None = self._queue.get()
-            return item
-
-    def _serve(self, engine: ServingEngine) -> None:
-        """Admit requests and compute steps until the worker stops."""
+    def _serve(self, engine: Engine) -> None:
+        """Compute steps until the worker stops."""
         while True:
             # An engine with canceled sequences has work too: the step that drops them frees their cache.
             with self._changed:
-                self._changed.wait_for(lambda: self._stopping or self._streams or engine.has_work or len(self._queue))
+                self._changed.wait_for(lambda: self._stopping or self._streams or engine.has_work)
                 if self._stopping:
                     return
-            self._admit(engine)
-            if self._streams or engine.has_work:
-                engine.step()
-                self._deliver()
+                streams = list(self._streams)
+            for stream in streams:
+                self._feed(engine, stream)
+            engine.step()
+            self._deliver(streams)
 
-    def _admit(self, engine: ServingEngine) -> None:
-        """Take requests out of the queue while there are free slots. Calls run immediately, but only one per step."""
-        while True:
-            with self._changed:
-                if self.running >= self._limits.max_num_seqs or (item := self._queue.get()) is None:
-                    return
-            if isinstance(item, EngineCall):
-                self._run_call(item)
-                if self._streams:
-                    return  # running sequences get a step before the next call
-                continue
-            self._streams.append(item)
-            item.admit()
-            for sequence in item.sequences:
-                engine.enqueue(sequence)
+    def _feed(self, engine: Engine, stream: TokenStream) -> None:
+        """Give the engine a stream's next sequences: no more than `max_texts` at a time."""
+        while stream.num_enqueued < min(len(stream.sequences), stream.num_ended + self._limits.max_texts):
+            engine.enqueue(stream.sequences[stream.num_enqueued])
+            stream.num_enqueued += 1
 
-    def _run_call(self, call: EngineCall) -> None:
-        if call.result.cancelled():
-            return
-        if time.monotonic() > call.deadline:
-            call.resolve(None, _timeout_error(self._limits))
-            return
-        try:
-            call.resolve(call.function(), None)
-        except (UserError, ApiError) as error:
-            call.resolve(None, error)
-        except Exception as error:
-            message = "the model failed on this request; see the server's log"
-            call.resolve(None, ApiError(500, message, code="internal_error"))
-            log.exception("a call of '%s' failed", self.name, exc_info=error)
-
-    def _deliver(self) -> None:
+    def _deliver(self, streams: Sequence[TokenStream]) -> None:
         """Pass the step's tokens on to their streams, and end the streams that are complete."""
         now = time.monotonic()
-        for stream in list(self._streams):
+        for stream in streams:
             error = self._collect(stream, now)
-            done = all(stream.ended) or error is not None
+            done = stream.num_ended == len(stream.sequences) or stream.cancelled or error is not None
             if done or now - stream.flush_time >= self._limits.stream_interval:
                 stream.flush(now)
+            if stream.running and not stream.admitted.is_set():
+                stream.admit()
             if done:
                 stream.cancel()
-                self._streams.remove(stream)
+                with self._changed:
+                    self._streams.remove(stream)
                 self._record_end(stream, now)
                 stream.end(error)
 
     def _collect(self, stream: TokenStream, now: float) -> ApiError | None:
         """Read a stream's new tokens; returns an error if one of its sequences failed."""
-        error = None
-        for n, sequence in enumerate(stream.sequences):
+        error = stream.refusal
+        for n in range(stream.num_ended, stream.num_enqueued):
+            sequence = stream.sequences[n]
             if tokens := sequence.generated[stream.tokens_read[n] :]:
                 stream.pending.setdefault(n, []).extend(tokens)
                 self._record_tokens(stream, n, len(tokens), now)
             if not stream.ended[n] and (sequence.finished or sequence.expired):
                 stream.ended[n] = True
                 error = error or self._error_of(sequence)
+        while stream.num_ended < stream.num_enqueued and stream.ended[stream.num_ended]:
+            stream.num_ended += 1
         return error
 
     def _error_of(self, sequence: SequenceState) -> ApiError | None:
-        if sequence.error is not None:
+        if isinstance(sequence.error, UserError):
             return ApiError(400, str(sequence.error), code="invalid_value")
+        if sequence.error is not None:
+            log.error("a request to '%s' failed", self.name, exc_info=sequence.error)
+            message = "the model failed on this request; see the server's log"
+            return ApiError(500, message, code="internal_error")
         if sequence.finished or sequence.cancelled:
             return None
-        return _timeout_error(self._limits)
+        return timeout_error(self._limits)
 
     def _record_tokens(self, stream: TokenStream, n: int, count: int, now: float) -> None:
         if not any(stream.tokens_read):
@@ -257,10 +239,6 @@ class Worker:
         seconds = now - stream.arrival_time
         self._mean_request_seconds += LATENCY_SMOOTHING * (seconds - self._mean_request_seconds)
         for n, sequence in enumerate(stream.sequences):
-            reason = (sequence.generated[-1].finish_reason if sequence.generated else None) or "abort"
+            reason = sequence.generated[-1].finish_reason if sequence.generated else None
+            reason = reason or ("stop" if sequence.finished and sequence.error is None else "abort")
             self._metrics.record_finish(self.name, reason, sequence.prompt_length, stream.tokens_read[n], seconds)
-
-
-def _timeout_error(limits: Limits) -> ApiError:
-    message = f"the request did not finish within {limits.request_timeout:g} s (request_timeout); lower max_tokens, or retry"
-    return ApiError(504, message, code="timeout")

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from lmcraft.inference.continuation import Token
+from lmcraft.server.engine.preparation import PreparationThreads
 from lmcraft.server.engine.registry import Registry, ServedModel
 from lmcraft.server.engine.stream import TokenStream
 from lmcraft.server.errors import ApiError
@@ -20,9 +20,6 @@ from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 
 R = TypeVar("R")
-# Compiling a hostile grammar takes a second and 100 MB, and a thread keeps the memory that it once needed: two threads bound
-# both the cores and the memory that these requests can use.
-PREPARATION_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,11 @@ class ServerState:
     quotas: Quotas
     moderator: str = ""
     """Name of the classifier behind /v1/moderations; empty: none."""
-    preparation_limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PREPARATION_THREADS))
-    """Limits the threads that turn request bodies into sequences."""
+    preparation: PreparationThreads = field(init=False)
+    """The threads that turn request bodies into sequences."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "preparation", PreparationThreads(self.limits))
 
     async def get_model(self, name: str) -> ServedModel:
         """The model with this name, loaded on the first request for it.
@@ -86,11 +86,17 @@ class Generation:
             self.generated_tokens += len(tokens)
             yield n, tokens
 
+    async def wait(self) -> None:
+        """Wait for the last token."""
+        async for _ in self:
+            pass
+
     def finish(self) -> None:
         """Stop generating, and refund the unused part of the quota; may be called more than once."""
+        used_tokens = 0
         if self._stream is not None:
             self._stream.cancel()
-        used_tokens = self.prepared.prompt_tokens + self.generated_tokens
+            used_tokens = self.prepared.prompt_tokens + self.generated_tokens if self._stream.running else 0
         self._state.quotas.refund(self._owner, max(0, self._charged_tokens - used_tokens))
         self._charged_tokens = 0
 
@@ -110,7 +116,7 @@ async def start_generation(request: Request, model: str, prepare: Callable[[Serv
     async def start() -> Generation:
         state = server_state(request)
         served = await state.get_model(model)
-        prepared = await to_thread.run_sync(prepare, served, limiter=state.preparation_limiter)
+        prepared = await state.preparation.run(request.state.owner, lambda: prepare(served))
         generation = Generation(request, served, prepared)
         await generation.start()
         return generation
@@ -118,15 +124,27 @@ async def start_generation(request: Request, model: str, prepare: Callable[[Serv
     return await cancel_on_disconnect(request, start())
 
 
-async def call_engine(request: Request, served: ServedModel, function: Callable[[], R], tokens: int) -> R:
-    """Charge `tokens` to the quota, and run a function in the thread of the model's engine, between two steps.
+async def compute(request: Request, model: str, prepare: Callable[[ServedModel], PreparedRequest]) -> Generation:
+    """Like `start_generation`, and wait until all sequences have ended: for requests that generate no text.
 
     Raises:
-        ApiError: as in `Worker.call`; the quota is used up; the client disconnected.
+        ApiError, UserError: as in `start_generation`; a sequence failed.
     """
-    owner: str = request.state.owner
-    server_state(request).quotas.take(owner, tokens)
-    return await cancel_on_disconnect(request, served.worker.call(function, owner))
+    generation = await start_generation(request, model, prepare)
+    try:
+        await cancel_on_disconnect(request, generation.wait())
+    finally:
+        generation.finish()
+    return generation
+
+
+async def prepare_in_thread(request: Request, function: Callable[[], R]) -> R:
+    """Run a function that Python cannot interrupt, such as a tokenizer, in a thread, when it is the client's turn.
+
+    Raises:
+        ApiError: as in `PreparationThreads.run`; the client disconnected.
+    """
+    return await cancel_on_disconnect(request, server_state(request).preparation.run(request.state.owner, function))
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, R]) -> R:

@@ -1,0 +1,123 @@
+"""Clients share the engine's time, its slots and its memory."""
+
+from typing import Any
+
+import pytest
+
+from lmcraft.inference.engine import Engine
+from lmcraft.inference.fair_share import FairShare
+from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.request import Request, SequenceState
+from tests.inference.helpers import network, prompt, run
+
+pytestmark = pytest.mark.usefixtures("short_chunks")
+
+
+def submit(engine: Engine, client: str, length: int, tokens: int = 8, **fields: Any) -> SequenceState:
+    config = GenerationConfig(max_new_tokens=tokens, do_sample=False)
+    return engine.submit(Request(**{"prompt_ids": prompt(length), "config": config, "client": client, **fields}))
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """An engine whose clock counts the tokens that it computes."""
+    engine = Engine(network(), tier="eager", max_num_seqs=4, cache_tokens=512)
+    clock = [0.0]
+    for name in ("prefill", "hidden_states", "decode"):
+        original = getattr(engine.runner, name)
+
+        def counted(*args: Any, original: Any = original, **settings: Any) -> Any:
+            clock[0] += len(args[2]) if len(args) > 1 else len(args[0])
+            return original(*args, **settings)
+
+        monkeypatch.setattr(engine.runner, name, counted)
+    monkeypatch.setattr("lmcraft.inference.engine.time.perf_counter", lambda: clock[0])
+    return engine
+
+
+def steps_until(engine: Engine, sequence: SequenceState) -> int:
+    steps = 0
+    while not sequence.finished:
+        engine.step()
+        steps += 1
+    return steps
+
+
+def test_an_idle_client_gets_no_credit() -> None:
+    share = FairShare()
+    share.charge("a", 5.0)
+    share.arrive("b", {"a"})
+    assert share.used("b") == 5.0
+    share.charge("b", 1.0)
+    share.arrive("b", {"a"})
+    assert share.used("b") == 6.0 and share.used("c") == 0.0
+
+
+def test_a_long_prompt_waits_while_another_client_decodes(engine: Engine) -> None:
+    long = submit(engine, "a", 240, tokens=1)
+    engine.step()
+    short = submit(engine, "b", 10)
+    computed = long.num_computed
+    steps_until(engine, short)
+    assert long.num_computed - computed <= 32, "one chunk, and eight tokens of the other client"
+    list(run(engine))
+    assert long.finished
+
+
+def test_within_one_client_the_first_comes_first(engine: Engine) -> None:
+    first, second = submit(engine, "a", 240), submit(engine, "a", 240)
+    while not first.generated:
+        assert second.num_computed == 0
+        engine.step()
+
+
+@pytest.mark.parametrize("kind", [{}, {"prompt_logprobs": 2, "generates": False}, {"pooling": "mean", "generates": False}])
+def test_a_client_with_all_slots_makes_room(engine: Engine, kind: dict[str, Any]) -> None:
+    greedy = [submit(engine, "a", 60, tokens=40, **kind) for _ in range(8)]
+    engine.step()
+    other = submit(engine, "b", 10)
+    assert steps_until(engine, other) <= 12
+    assert not all(sequence.finished for sequence in greedy)
+    list(run(engine))
+    assert all(sequence.finished and sequence.error is None for sequence in greedy)
+    assert len({tuple(sequence.tokens) for sequence in greedy}) == 1
+    engine.pool.check([])
+
+
+def test_a_client_with_the_whole_pool_makes_room(engine: Engine) -> None:
+    greedy = [submit(engine, "a", 200, tokens=20, prompt_ids=prompt(200, seed)) for seed in range(4)]
+    engine.step()
+    other = submit(engine, "b", 200, prompt_ids=prompt(200, 9))
+    assert steps_until(engine, other) <= 40
+    list(run(engine))
+    assert all(len(sequence.generated) == 20 for sequence in greedy)
+    engine.pool.check([])
+
+
+def test_two_clients_take_turns_and_neither_starves(engine: Engine) -> None:
+    queued = {client: [submit(engine, client, 70, tokens=12, owner=client) for _ in range(5)] for client in "abc"}
+    list(run(engine))
+    assert all(len(sequence.generated) == 12 for sequences in queued.values() for sequence in sequences)
+    used = [engine.scheduler.share.used(client) for client in "abc"]
+    assert max(used) < 1.5 * min(used)
+
+
+def test_an_exception_ends_one_request_only(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences = [submit(engine, "a", 5) for _ in range(3)]
+
+    class PanicException(BaseException):
+        pass
+
+    def fail(error: BaseException) -> Any:
+        def raise_error(*args: Any) -> Any:
+            raise error
+
+        return raise_error
+
+    engine.step()
+    monkeypatch.setattr(sequences[0], "append", fail(IndexError("bad")))
+    monkeypatch.setattr(sequences[1], "append", fail(PanicException("index out of bounds")))
+    list(run(engine))
+    assert isinstance(sequences[0].error, IndexError) and "index out of bounds" in str(sequences[1].error)
+    assert sequences[2].error is None and len(sequences[2].generated) == 8
+    engine.pool.check([])
