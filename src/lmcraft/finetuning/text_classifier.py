@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from lmcraft.data.loader import Batch
 from lmcraft.errors import UserError
 from lmcraft.finetuning.encoding import ExampleEncoder
-from lmcraft.finetuning.head import Labels, head_outputs
+from lmcraft.finetuning.head import HEAD, Labels, head_outputs
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.finetuning.tuned_model import open_tuned
 from lmcraft.model.transformer import Transformer
@@ -66,6 +67,19 @@ class Classifier:
             for number, row in zip(numbers, probabilities.tolist(), strict=True):
                 results[number] = dict(zip(self.labels.names, row, strict=True))
         return [results[number] for number in range(len(texts))]
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens that the model reads for a text."""
+        ids: list[int] = ExampleEncoder(self.tokenizer, ()).text(text).ids.tolist()
+        return ids
+
+    @torch.inference_mode()
+    def head_probabilities(self, pooled_C: Tensor) -> dict[str, float]:
+        """The probability of each label, from the pooled hidden state of a text (`Labels.pooling`), (C,)."""
+        head = self.transformer.get_submodule(HEAD)
+        outputs_L = head(pooled_C.to(self.transformer.device, self.transformer.compute_dtype)).float()
+        probabilities = outputs_L.sigmoid() if self.labels.multi_label else outputs_L.softmax(dim=0)
+        return dict(zip(self.labels.names, probabilities.tolist(), strict=True))
 
     def classify(self, texts: Sequence[str]) -> list[str]:
         """The most likely label of each text; if a text can have several, all above 50%, joined by ", "."""

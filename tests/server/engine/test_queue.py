@@ -1,10 +1,12 @@
 """`FairQueue`: no item is lost or served twice, and owners take turns."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmcraft.server.engine.queue import FairQueue, QueueFull
+from lmcraft.server.engine.queue import FairQueue, QueueFull, owner_to_displace
 
 OWNERS = st.sampled_from("abcd")
 PUT, GET = st.tuples(st.just("put"), OWNERS), st.tuples(st.just("get"), st.just(""))
@@ -23,6 +25,11 @@ class Item:
     __hash__ = None  # type: ignore[assignment]
 
 
+def drain(queue: FairQueue[str]) -> Iterator[str]:
+    while (entry := queue.get()) is not None:
+        yield entry[1]
+
+
 def is_in(item: Item, items: list[Item]) -> bool:
     return any(item is other for other in items)
 
@@ -35,16 +42,20 @@ def test_every_item_is_served_once_in_order_and_the_bound_holds(actions: list[tu
     for action, value in actions:
         if action == "put":
             new = Item(str(value))
-            if len(waiting) == bound:
+            if len(waiting) == bound and owner_to_displace([item.owner for item in waiting], new.owner) is None:
                 with pytest.raises(QueueFull):
                     queue.put(new.owner, new)
             else:
-                queue.put(new.owner, new)
-                waiting.append(new)
+                is_full = len(waiting) == bound
+                displaced = queue.put(new.owner, new)
+                assert (displaced is None) == (not is_full)
+                waiting = [item for item in waiting if item is not displaced] + [new]
         elif action == "get":
-            item = queue.get()
-            assert (item is None) == (not waiting)
-            if item is not None:
+            entry = queue.get()
+            assert (entry is None) == (not waiting)
+            if entry is not None:
+                owner, item = entry
+                assert owner == item.owner
                 assert item is next(other for other in waiting if other.owner == item.owner)  # the owner's oldest
                 waiting = [other for other in waiting if other is not item]
         elif waiting:
@@ -52,7 +63,7 @@ def test_every_item_is_served_once_in_order_and_the_bound_holds(actions: list[tu
             assert queue.remove(removed)
             assert not queue.remove(removed)
         assert len(queue) == len(waiting)
-    remaining = [item for _ in waiting if (item := queue.get()) is not None]
+    remaining = [entry[1] for _ in waiting if (entry := queue.get()) is not None]
     assert len(remaining) == len(waiting)
     assert all(is_in(item, remaining) for item in waiting)
     assert queue.get() is None
@@ -71,7 +82,8 @@ def test_each_other_owner_overtakes_at_most_once(actions: list[tuple[str, str]])
             counts[owner] += 1
             served_meanwhile.setdefault(owner, [])
             continue
-        if (owner := queue.get() or "") == "":
+        owner, _ = queue.get() or ("", "")
+        if not owner:
             assert not any(counts.values())
             continue
         assert all(n >= 1 for n in turns.get(owner, {}).values())  # guarantee 2
@@ -91,7 +103,25 @@ def test_a_long_line_of_one_owner_delays_another_by_one_item() -> None:
     queue: FairQueue[str] = FairQueue(8)
     for item in ("a1", "a2", "a3", "b1", "b2", "c1"):
         queue.put(item[0], item)
-    assert [queue.get() for _ in range(6)] == ["a1", "b1", "c1", "a2", "b2", "a3"]
+    assert list(drain(queue)) == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_items_of_excluded_owners_keep_their_turn() -> None:
+    queue: FairQueue[str] = FairQueue(8)
+    for item in ("a1", "a2", "b1", "c1"):
+        queue.put(item[0], item)
+    assert queue.get({"a", "b"}) == ("c", "c1") and queue.get({"a"}) == ("b", "b1") and queue.get({"a"}) is None
+    assert list(drain(queue)) == ["a1", "a2"]
+
+
+def test_the_newest_item_of_the_longest_line_makes_room() -> None:
+    queue: FairQueue[str] = FairQueue(4)
+    for item in ("a1", "a2", "a3", "a4"):
+        queue.put("a", item)
+    assert [queue.put("b", "b1"), queue.put("b", "b2")] == ["a4", "a3"]
+    for owner in "ab":  # two each: fair
+        with pytest.raises(QueueFull):
+            queue.put(owner, "more")
 
 
 def test_leaving_and_rejoining_does_not_jump_the_line() -> None:
@@ -100,4 +130,4 @@ def test_leaving_and_rejoining_does_not_jump_the_line() -> None:
         queue.put(item[0], item)
     queue.remove("a1")
     queue.put("a", "a2")
-    assert [queue.get(), queue.get()] == ["b1", "a2"]
+    assert list(drain(queue)) == ["b1", "a2"]

@@ -61,12 +61,12 @@ def test_a_name_can_be_taken_only_once(registry: Registry, tmp_path: Path) -> No
 
 def test_a_language_model_is_not_a_classifier_and_its_engine_may_be_restarting(registry: Registry) -> None:
     served = registry.get("first")
-    assert served.language_model.tokenizer is not None and served.text_engine.context_length == 128
+    assert served.language_model.tokenizer is not None and served.engine.context_length == 128
     with pytest.raises(ApiError, match="'first' has no classification head"):
         _ = served.classifier
     served.worker.engine = None
     with pytest.raises(ApiError, match="is restarting") as caught:
-        _ = served.text_engine
+        _ = served.engine
     assert caught.value.status == 503 and served.context == 128
 
 

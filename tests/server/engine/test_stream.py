@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lmcraft.inference.continuation import Token
-from lmcraft.server.engine.stream import EngineCall, TokenStream
+from lmcraft.server.engine.stream import TokenStream
 from lmcraft.server.errors import ApiError
 
 
@@ -15,9 +15,8 @@ def token(token_id: int) -> Token:
     return Token(row=0, id=token_id, logprob=0.0, text="", finish_reason=None)
 
 
-def new_stream(sequences: list[Any], removed: list[TokenStream] | None = None) -> TokenStream:
-    removed = [] if removed is None else removed
-    return TokenStream(sequences, asyncio.get_running_loop(), removed.append)
+def new_stream(sequences: list[Any]) -> TokenStream:
+    return TokenStream(sequences, "ada", asyncio.get_running_loop())
 
 
 def test_tokens_arrive_in_chunks_until_the_end() -> None:
@@ -34,16 +33,16 @@ def test_tokens_arrive_in_chunks_until_the_end() -> None:
     assert asyncio.run(scenario()) == [(0, [1, 2]), (1, [3]), (1, [4])]
 
 
-def test_leaving_early_cancels_the_sequences_and_frees_the_queue() -> None:
+def test_leaving_early_cancels_the_sequences() -> None:
     async def scenario() -> None:
-        sequence, removed = SimpleNamespace(cancelled=False), list[TokenStream]()
-        stream = new_stream([sequence], removed)
+        sequence = SimpleNamespace(cancelled=False)
+        stream = new_stream([sequence])
         stream.pending = {0: [token(1)]}
         stream.flush(now=1.0)
         iterator = stream.__aiter__()
         await anext(iterator)
         await iterator.aclose()  # type: ignore[attr-defined]
-        assert sequence.cancelled and removed == [stream]
+        assert sequence.cancelled and stream.cancelled
 
     asyncio.run(scenario())
 
@@ -61,19 +60,3 @@ def test_an_error_is_raised_after_the_last_tokens() -> None:
         return ids
 
     assert asyncio.run(scenario()) == [1]
-
-
-def test_a_call_resolves_with_a_value_or_an_error_and_ignores_a_canceled_caller() -> None:
-    async def scenario() -> None:
-        loop = asyncio.get_running_loop()
-        calls = [EngineCall(lambda: 1, loop, loop.create_future(), deadline=0) for _ in range(3)]
-        calls[2].result.cancel()
-        calls[0].resolve(7, None)
-        calls[1].resolve(None, ApiError(400, "no"))
-        calls[2].resolve(7, None)
-        assert await calls[0].result == 7
-        with pytest.raises(ApiError, match="no"):
-            await calls[1].result
-        assert calls[2].result.cancelled()
-
-    asyncio.run(scenario())

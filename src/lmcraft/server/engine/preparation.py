@@ -1,7 +1,7 @@
 """Threads that turn request bodies into sequences, shared fairly among owners.
 
-Python cannot interrupt a thread: a template, a tokenizer or a grammar's compiler runs to its end, even if the client has left.
-So each owner has at most one of the threads at a time, until that end, and the threads end with the process.
+Python cannot interrupt a thread: a template, a tokenizer or a grammar's compiler runs to its end, even if the client has
+left. So each owner has at most one of the threads at a time, until that end, and the threads end with the process.
 """
 
 import asyncio

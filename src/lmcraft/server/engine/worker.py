@@ -239,6 +239,8 @@ class Worker:
         seconds = now - stream.arrival_time
         self._mean_request_seconds += LATENCY_SMOOTHING * (seconds - self._mean_request_seconds)
         for n, sequence in enumerate(stream.sequences):
-            reason = sequence.generated[-1].finish_reason if sequence.generated else None
-            reason = reason or ("stop" if sequence.finished and sequence.error is None else "abort")
+            is_done = sequence.finished and sequence.error is None
+            reason = (sequence.generated[-1].finish_reason if sequence.generated else None) or (
+                "stop" if is_done else "abort"
+            )
             self._metrics.record_finish(self.name, reason, sequence.prompt_length, stream.tokens_read[n], seconds)

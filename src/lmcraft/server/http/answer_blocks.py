@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from anyio import to_thread
 from fastapi import Request
 
 from lmcraft.server.http.openai_format import chat_logprob
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import build_chat, encode_conversation, encode_newest_turns
 from lmcraft.server.http.routes.chat import ChatChoice
-from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
+from lmcraft.server.http.state import Generation, prepare_in_thread, server_state, start_generation
 from lmcraft.server.http.tool_calls import Call
 
 
@@ -179,8 +178,6 @@ async def count_chat_tokens(request: Request, chat: ChatRequest, *, drops_old_tu
     Raises:
         ApiError, UserError: the request is invalid for this model; the client disconnected.
     """
-    state = server_state(request)
-    served = await state.get_model(chat.model)
+    served = await server_state(request).get_model(chat.model)
     encode = encode_newest_turns if drops_old_turns else encode_conversation
-    work = to_thread.run_sync(encode, served, chat, chat.offered_tools, limiter=state.preparation_limiter)
-    return len(await cancel_on_disconnect(request, work))
+    return len(await prepare_in_thread(request, lambda: encode(served, chat, chat.offered_tools)))

@@ -6,7 +6,7 @@ This can take a while (compiling a grammar, tokenizing a long text), so it runs 
 import json
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from lmcraft.inference.request import Request, SequenceState
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.chat import ChatInput, ChatRequest, Message, NamedTool, Tool
-from lmcraft.server.http.protocol.completions import CompletionRequest
+from lmcraft.server.http.protocol.completions import MAX_PROMPT_TOKENS, CompletionRequest
 from lmcraft.server.http.protocol.sampling import Sampling
 from lmcraft.server.http.protocol.tokenize import TokenizeRequest
 from lmcraft.server.http.tool_calls import call_schema
@@ -35,7 +35,7 @@ RESERVED_TEMPLATE_VARIABLES = {"messages", "tools", "add_generation_prompt", "co
 
 @dataclass(frozen=True)
 class PreparedRequest:
-    """A request's sequences, ready for the engine."""
+    """A request's sequences, ready for the engine: those of `n` continuations of each prompt, or one that reads it."""
 
     prompts: tuple[tuple[int, ...], ...]
     sequences: tuple[SequenceState, ...]
@@ -83,7 +83,18 @@ def build_completion(
         ApiError, UserError: the request is invalid for this model.
     """
     settings = {"max_new_tokens": request.max_tokens or 0, **request.settings()}
-    return _prepare(served, prompts, request, settings, owner, limits, request.logprobs or 0)
+    prompt_logprobs, generates = request.logprobs if request.echo else None, request.max_tokens != 0
+    return _prepare(
+        served,
+        prompts,
+        request,
+        settings,
+        owner,
+        limits,
+        request.logprobs or 0,
+        prompt_logprobs=prompt_logprobs,
+        generates=generates,
+    )
 
 
 def _prepare(
@@ -94,17 +105,21 @@ def _prepare(
     owner: str,
     limits: Limits,
     top_logprobs: int,
+    *,
+    prompt_logprobs: int | None = None,
+    generates: bool = True,
 ) -> PreparedRequest:
     n = request.n or 1
-    if (texts := n * len(prompts)) > limits.max_texts:
+    if generates and (texts := n * len(prompts)) > limits.max_texts:
         message = f"{len(prompts)} prompts times n={n} are {texts} texts; ask for at most {limits.max_texts}"
         raise ApiError(400, message, param="n")
     model = served.language_model
     config = model.generation_config.updated({**model.generation_config.chat_defaults, **settings})
-    engine, deadline = served.text_engine, time.monotonic() + limits.request_timeout
+    engine, deadline = served.engine, time.monotonic() + limits.request_timeout
     eos_token_ids = frozenset(() if request.ignore_eos else model.eos_token_ids) | _stop_token_ids(served, request)
     cache_owner = "\0".join((owner, request.user or "", request.cache_salt or ""))
     sequences = []
+    check_total_tokens(prompts)
     for prompt in prompts:
         check_context(served, len(prompt), settings["max_new_tokens"])
         sequences += [
@@ -117,6 +132,9 @@ def _prepare(
                     row=row,
                     adapter=served.adapter,
                     top_logprobs=top_logprobs,
+                    prompt_logprobs=None if row else prompt_logprobs,
+                    generates=generates,
+                    client=owner,
                     owner=cache_owner,
                     deadline=deadline,
                 )
@@ -138,6 +156,54 @@ def _stop_token_ids(served: ServedModel, request: Sampling) -> frozenset[int]:
             message = f"stop_token_ids names the token {token_id}, but the model's token ids are 0 to {vocab_size - 1}"
             raise ApiError(400, message, code="invalid_value", param="stop_token_ids")
     return frozenset(request.stop_token_ids or ())
+
+
+def build_reading(
+    served: ServedModel,
+    prompts: Sequence[Sequence[int]],
+    owner: str,
+    limits: Limits,
+    *,
+    first_scored: Sequence[int] = (),
+    **fields: Any,
+) -> PreparedRequest:
+    """Sequences that generate nothing, one for each prompt.
+
+    Args:
+        served: the model.
+        prompts: encoded.
+        owner: of the request.
+        limits: limits on the request.
+        first_scored: for each prompt, the position of the first token to score; empty: the second token.
+        fields: what to read: further fields of `lmcraft.inference.request.Request`.
+
+    Raises:
+        ApiError, UserError: the prompts are too long, or too many.
+    """
+    engine, deadline = served.engine, time.monotonic() + limits.request_timeout
+    common: dict[str, Any] = {
+        "generates": False,
+        "client": owner,
+        "owner": owner,
+        "deadline": deadline,
+        "adapter": served.adapter,
+    }
+    check_total_tokens(prompts)
+    for prompt in prompts:
+        check_context(served, len(prompt), 0)
+    positions = first_scored or [1] * len(prompts)
+    requests = [
+        Request(prompt_ids=tuple(prompt), first_scored=position, **common, **fields)
+        for prompt, position in zip(prompts, positions, strict=True)
+    ]
+    return PreparedRequest(tuple(map(tuple, prompts)), tuple(map(engine.prepare, requests)), n=1)
+
+
+def check_total_tokens(prompts: Iterable[Sequence[int]]) -> None:
+    """Raise ApiError if all prompts together are too long for one request."""
+    if (total := sum(map(len, prompts))) > MAX_PROMPT_TOKENS:
+        message = f"the texts have {total} tokens together, and one request may have {MAX_PROMPT_TOKENS}; send fewer"
+        raise ApiError(400, message)
 
 
 def check_context(served: ServedModel, prompt_tokens: int, max_tokens: int) -> None:
@@ -236,8 +302,16 @@ def _template_arguments(text: str) -> Any:
         return text
 
 
-def encode_prompt(served: ServedModel, prompt: str | Sequence[int], *, add_special_tokens: bool = True) -> list[int]:
+def encode_prompt(
+    served: ServedModel, prompt: str | Sequence[int], *, add_special_tokens: bool = True, param: str = "prompt"
+) -> list[int]:
     """A prompt's tokens, after the tokens that begin every text of this tokenizer.
+
+    Args:
+        served: the model.
+        prompt: a text, or token ids, which are only checked.
+        add_special_tokens: whether those tokens come first.
+        param: the request's field, for errors.
 
     Raises:
         ApiError: it is empty, or has token ids outside the vocabulary.
@@ -248,7 +322,7 @@ def encode_prompt(served: ServedModel, prompt: str | Sequence[int], *, add_speci
         check_token_ids(prompt, served.model.transformer.config.vocab_size)
         return list(prompt)
     except UserError as error:
-        raise ApiError(400, str(error), param="prompt") from error
+        raise ApiError(400, str(error), param=param) from error
 
 
 def encode_fill_in_middle(served: ServedModel, prefix: str | Sequence[int], suffix: str) -> list[int]:

@@ -1,24 +1,31 @@
 """`POST /v1/classify`: labels from a classifier, or from a language model that is asked to choose one."""
 
+import re
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 
-from lmcraft.inference.scoring import score_answers
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import response_fields
+from lmcraft.server.http.protocol.base import MAX_TEXT_LENGTH
 from lmcraft.server.http.protocol.chat import ChatInput, Message
 from lmcraft.server.http.protocol.classify import ClassifyRequest
-from lmcraft.server.http.request_builder import check_context, encode_conversation, encode_prompt
-from lmcraft.server.http.state import call_engine, server_state
+from lmcraft.server.http.request_builder import (
+    PreparedRequest,
+    build_reading,
+    check_context,
+    check_total_tokens,
+    encode_conversation,
+    encode_prompt,
+)
+from lmcraft.server.http.state import compute, server_state
 
 router = APIRouter(route_class=JsonRoute)
+FIELDS = re.compile(r"\{labels\}|\{text\}")  # of an instruction; a field that a text spells stays as it is
 Probabilities = dict[str, float]
 """By label."""
 
@@ -58,36 +65,69 @@ async def classify_with_head(request: Request, served: ServedModel, texts: Seque
     """The label probabilities of each text from the classifier's head, and the number of tokens.
 
     Raises:
-        ApiError: the model has no classification head.
+        ApiError: the model has no classification head; as in `compute`.
     """
-    classifier = served.classifier
-    token_count = sum(map(len, await run_in_threadpool(classifier.tokenizer.encode_batch, list(texts))))
-    probabilities = await call_engine(request, served, lambda: classifier.probabilities(texts), token_count)
-    return probabilities, token_count
+    classifier, limits, owner = served.classifier, server_state(request).limits, request.state.owner
+
+    def prepare(served: ServedModel) -> PreparedRequest:
+        prompts = [classifier.encode(text) for text in texts]
+        return build_reading(served, prompts, owner, limits, pooling=classifier.labels.pooling)
+
+    computed = await compute(request, served.name, prepare)
+    vectors = [sequence.pooled.vector for sequence in computed.prepared.sequences if sequence.pooled is not None]
+    return [classifier.head_probabilities(vector) for vector in vectors], computed.prepared.prompt_tokens
 
 
 async def _classify_with_answers(
     request: Request, served: ServedModel, texts: Sequence[str], body: ClassifyRequest
 ) -> tuple[list[Probabilities], int]:
-    """The probability of each label as the answer to a question, relative to the other labels."""
-    labels, tokenizer = body.labels or [], served.language_model.tokenizer
-    probabilities, token_count = [], 0
-    for text in texts:
-        question = body.instruction.replace("{labels}", ", ".join(labels)).replace("{text}", text)
-        if tokenizer.chat_template is None:
-            ids = await run_in_threadpool(encode_prompt, served, question + "\nLabel: ")
-        else:
-            conversation = ChatInput(messages=[Message(role="user", content=question)])
-            ids = await run_in_threadpool(encode_conversation, served, conversation)
-        answers = [tokenizer.encode(label) for label in labels]
-        check_context(served, len(ids), max(map(len, answers)))
-        tokens = sum(len(ids) + len(answer) for answer in answers)
-        logprobs = await call_engine(request, served, partial(_score, served, ids, answers), tokens)
-        shares = torch.tensor(logprobs).softmax(dim=0).tolist()
-        probabilities.append(dict(zip(labels, shares, strict=True)))
-        token_count += tokens
-    return probabilities, token_count
+    """The probability of each label as the answer to a question, relative to the other labels.
+
+    A label's score is the mean log-probability of its tokens, so that its length does not count against it.
+    """
+    labels, limits, owner = body.labels or [], server_state(request).limits, request.state.owner
+
+    def prepare(served: ServedModel) -> PreparedRequest:
+        answers = _encode_labels(served, labels)
+        prompts, first_scored = [], []
+        for text in texts:
+            question = _encode_question(served, body.instruction, labels, text)
+            prompts += [[*question, *answer] for answer in answers]
+            first_scored += [len(question)] * len(answers)
+            check_total_tokens(prompts)
+        return build_reading(served, prompts, owner, limits, first_scored=first_scored, prompt_logprobs=0)
+
+    computed = await compute(request, served.name, prepare)
+    scores = [[score.logprob for score in sequence.prompt_scores] for sequence in computed.prepared.sequences]
+    means_NL = torch.tensor([sum(logprobs) / len(logprobs) for logprobs in scores]).view(len(texts), len(labels))
+    probabilities = [dict(zip(labels, row, strict=True)) for row in means_NL.softmax(dim=1).tolist()]
+    return probabilities, computed.prepared.prompt_tokens
 
 
-def _score(served: ServedModel, prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> list[float]:
-    return score_answers(served.text_engine, prompt, answers, served.adapter)
+def _encode_labels(served: ServedModel, labels: Sequence[str]) -> list[list[int]]:
+    answers = [served.language_model.tokenizer.encode(label) for label in labels]
+    for label, answer in zip(labels, answers, strict=True):
+        if not answer:
+            raise ApiError(400, f"the label {label!r} has no tokens; write it otherwise", param="labels")
+    return answers
+
+
+def _encode_question(served: ServedModel, instruction: str, labels: Sequence[str], text: str) -> list[int]:
+    """The tokens of the question about a text.
+
+    Raises:
+        ApiError: the question is too long.
+    """
+    label_list = ", ".join(labels)
+    length = len(instruction) + instruction.count("{text}") * len(text) + instruction.count("{labels}") * len(label_list)
+    if length > MAX_TEXT_LENGTH:  # before it is built: a field that is repeated often takes gigabytes
+        message = f"the instruction with its text has {length} characters; shorten it to {MAX_TEXT_LENGTH}"
+        raise ApiError(400, message, param="instruction")
+    values = {"{labels}": label_list, "{text}": text}
+    question = FIELDS.sub(lambda match: values[match[0]], instruction)
+    if served.language_model.tokenizer.chat_template is None:
+        ids = encode_prompt(served, question + "\nLabel: ", param="input")
+    else:
+        ids = encode_conversation(served, ChatInput(messages=[Message(role="user", content=question)]))
+    check_context(served, len(ids), 0)
+    return ids

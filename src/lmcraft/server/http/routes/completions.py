@@ -2,20 +2,19 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lmcraft.inference.continuation import Token
-from lmcraft.inference.scoring import TokenScore, score_tokens
+from lmcraft.inference.request import SequenceState
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import EventStreamResponse, clamp_logprob, response_fields, sse_event, token_text
 from lmcraft.server.http.protocol.completions import CompletionRequest, as_prompt_list
-from lmcraft.server.http.request_builder import build_completion, check_context, encode_fill_in_middle, encode_prompt
-from lmcraft.server.http.state import Generation, call_engine, cancel_on_disconnect, server_state, start_generation
+from lmcraft.server.http.request_builder import build_completion, encode_fill_in_middle, encode_prompt
+from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 router = APIRouter(route_class=JsonRoute)
@@ -26,8 +25,6 @@ async def completions(body: CompletionRequest, request: Request) -> Response:
     """Continue texts; streamed if `stream` is set."""
     body.check()
     include_usage = body.includes_usage
-    if body.max_tokens == 0:
-        return await _score_prompts(body, request)
     limits, owner = server_state(request).limits, request.state.owner
     generation = await start_generation(
         request,
@@ -37,7 +34,7 @@ async def completions(body: CompletionRequest, request: Request) -> Response:
     if body.stream:
         return EventStreamResponse(_events(generation, body, include_usage=include_usage), generation)
     try:
-        return await _collect(generation, body, request)
+        return await cancel_on_disconnect(request, _collect(generation, body))
     finally:
         generation.finish()
 
@@ -73,10 +70,6 @@ class CompletionLogprobs:
         for token in tokens:
             self.add(token.id, token.logprob, token.alternatives, len(token.text))
 
-    def copy(self) -> "CompletionLogprobs":
-        lists = (self.tokens, self.token_logprobs, self.top_logprobs, self.text_offset)
-        return CompletionLogprobs(self.tokenizer, self.next_offset, *map(list, lists))  # type: ignore[arg-type]
-
     def as_json(self) -> dict[str, Any]:
         names = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
         return {name: getattr(self, name) for name in names}
@@ -95,10 +88,7 @@ class _Choice:
         self.logprobs.extend(tokens)
         self.text += "".join(token.text for token in tokens)
         self.token_ids += [token.id for token in tokens]
-        self.finish_reason = tokens[-1].finish_reason
-
-    def copy(self) -> "_Choice":
-        return _Choice(self.text, self.logprobs.copy())
+        self.finish_reason = tokens[-1].finish_reason if tokens else "length"  # max_tokens=0
 
     def as_json(self, n: int, body: CompletionRequest, prompt_ids: Sequence[int]) -> dict[str, Any]:
         fields = {"index": n, "text": self.text, "finish_reason": self.finish_reason}
@@ -107,70 +97,37 @@ class _Choice:
         return fields | ids if body.return_token_ids else fields
 
 
-async def _collect(generation: Generation, body: CompletionRequest, request: Request) -> JSONResponse:
+async def _collect(generation: Generation, body: CompletionRequest) -> JSONResponse:
     """All choices in one response."""
     served, prepared = generation.served, generation.prepared
+    tokens: list[list[Token]] = [[] for _ in prepared.sequences]
+    async for n, new_tokens in generation:
+        tokens[n] += new_tokens
     choices = []
-    for prompt_ids in prepared.prompts:
-        first_choice = await _start_choice(request, served, body, prompt_ids)
-        choices += [first_choice.copy() for _ in range(prepared.n)]
-
-    async def generate() -> None:
-        async for n, tokens in generation:
-            choices[n].add(tokens)
-
-    await cancel_on_disconnect(request, generate())
-    return _respond(served, body, prepared.prompts, choices, generation.usage())
-
-
-def _respond(
-    served: ServedModel,
-    body: CompletionRequest,
-    prompts: Sequence[Sequence[int]],
-    choices: list[_Choice],
-    usage: dict[str, int],
-) -> JSONResponse:
-    n = len(choices) // len(prompts)
+    for n, new_tokens in enumerate(tokens):
+        choice = _start_choice(served, body, prepared.sequences[n // prepared.n * prepared.n])
+        choice.add(new_tokens)
+        choices.append(choice.as_json(n, body, prepared.prompts[n // prepared.n]))
     fields = response_fields("cmpl", "text_completion", served.name)
-    choices_json = [choice.as_json(i, body, prompts[i // n]) for i, choice in enumerate(choices)]
-    return JSONResponse({**fields, "choices": choices_json, "usage": usage})
+    return JSONResponse({**fields, "choices": choices, "usage": generation.usage()})
 
 
-async def _score_prompts(body: CompletionRequest, request: Request) -> Response:
-    """The prompts themselves, with their log-probabilities: max_tokens=0 and echo=true."""
-    served = await server_state(request).get_model(body.model)
-    prompts = _encode_prompts(served, body)
-    choices = [await _start_choice(request, served, body, prompt_ids) for prompt_ids in prompts]
-    for choice in choices:
-        choice.finish_reason = "length"
-    token_count = sum(map(len, prompts))
-    usage = {"prompt_tokens": token_count, "completion_tokens": 0, "total_tokens": token_count}
-    return _respond(served, body, prompts, choices, usage)
-
-
-async def _start_choice(
-    request: Request, served: ServedModel, body: CompletionRequest, prompt_ids: Sequence[int]
-) -> _Choice:
-    """A choice before its first token; if `echo` is set, with the prompt in it."""
-    tokenizer = served.language_model.tokenizer
+def _start_choice(served: ServedModel, body: CompletionRequest, sequence: SequenceState) -> _Choice:
+    """A choice before its first token; if `echo` is set, with the prompt in it, which `sequence` has scored."""
+    tokenizer, prompt_ids = served.language_model.tokenizer, sequence.request.prompt_ids
     choice = _Choice("", CompletionLogprobs(tokenizer))
     if not body.echo:
         return choice
     if body.logprobs is None:
         return _Choice(tokenizer.decode(prompt_ids), CompletionLogprobs(tokenizer))
-    check_context(served, len(prompt_ids), 0)
-    scores = await call_engine(request, served, partial(_score, served, prompt_ids, body.logprobs), len(prompt_ids))
     decoder = tokenizer.stream()
-    for token_id, score in zip(prompt_ids, scores, strict=True):
+    for token_id, score in zip(prompt_ids, [None, *sequence.prompt_scores], strict=True):
         text = decoder.put(token_id)
-        choice.logprobs.add(token_id, score.logprob, score.alternatives, len(text))
+        logprob, alternatives = (None, ()) if score is None else (score.logprob, score.alternatives)
+        choice.logprobs.add(token_id, logprob, alternatives, len(text))
         choice.text += text
     choice.text += decoder.end()
     return choice
-
-
-def _score(served: ServedModel, ids: Sequence[int], top_logprobs: int) -> list[TokenScore]:
-    return score_tokens(served.text_engine, ids, served.adapter, top_logprobs=top_logprobs)
 
 
 async def _events(generation: Generation, body: CompletionRequest, *, include_usage: bool) -> AsyncIterator[bytes]:

@@ -1,22 +1,19 @@
 """`POST /v1/embeddings`."""
 
 import base64
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
+from torch import Tensor
 
-from lmcraft.inference.embedding import embed
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.protocol.completions import as_prompt_list
 from lmcraft.server.http.protocol.embeddings import EmbeddingRequest
-from lmcraft.server.http.request_builder import check_context, encode_prompt
-from lmcraft.server.http.state import call_engine, server_state
+from lmcraft.server.http.request_builder import PreparedRequest, build_reading, encode_prompt
+from lmcraft.server.http.state import compute, server_state
 
 router = APIRouter(route_class=JsonRoute)
 MIN_NORM = 1e-12
@@ -25,27 +22,24 @@ MIN_NORM = 1e-12
 @router.post("/v1/embeddings")
 async def embeddings(body: EmbeddingRequest, request: Request) -> dict[str, Any]:
     """Each text as the mean of the model's last hidden states, scaled to length 1."""
-    served = await server_state(request).get_model(body.model)
-    width = served.language_model.transformer.config.hidden_size
-    if body.dimensions is not None and body.dimensions > width:
-        raise ApiError(400, f"dimensions={body.dimensions} is more than the model's {width}; lower it", param="dimensions")
-    prompts = [await run_in_threadpool(encode_prompt, served, text) for text in as_prompt_list(body.input)]
-    data, token_count = [], 0
-    for n, ids in enumerate(prompts):
-        check_context(served, len(ids), 0)
-        vector = await call_engine(request, served, partial(_embed, served, ids), len(ids))
-        data.append({"object": "embedding", "index": n, "embedding": _format(vector, body)})
-        token_count += len(ids)
-    usage = {"prompt_tokens": token_count, "total_tokens": token_count}
-    return {"object": "list", "model": served.name, "data": data, "usage": usage}
+    limits, owner = server_state(request).limits, request.state.owner
+
+    def prepare(served: ServedModel) -> PreparedRequest:
+        width = served.language_model.transformer.config.hidden_size
+        if body.dimensions is not None and body.dimensions > width:
+            message = f"dimensions={body.dimensions} is more than the model's {width}; lower it"
+            raise ApiError(400, message, param="dimensions")
+        prompts = [encode_prompt(served, text, param="input") for text in as_prompt_list(body.input)]
+        return build_reading(served, prompts, owner, limits, pooling="mean")
+
+    computed = await compute(request, body.model, prepare)
+    vectors = [sequence.pooled.vector for sequence in computed.prepared.sequences if sequence.pooled is not None]
+    data = [{"object": "embedding", "index": n, "embedding": _format(vector, body)} for n, vector in enumerate(vectors)]
+    usage = {"prompt_tokens": computed.prepared.prompt_tokens, "total_tokens": computed.prepared.prompt_tokens}
+    return {"object": "list", "model": computed.served.name, "data": data, "usage": usage}
 
 
-def _embed(served: ServedModel, ids: Sequence[int]) -> list[float]:
-    return embed(served.text_engine, ids, served.adapter)
-
-
-def _format(vector: list[float], body: EmbeddingRequest) -> list[float] | str:
-    values = np.array(vector, dtype="<f4")
-    if body.dimensions is not None:  # only the first dimensions, rescaled to length 1
-        values = values[: body.dimensions] / max(float(np.linalg.norm(values[: body.dimensions])), MIN_NORM)
+def _format(vector: Tensor, body: EmbeddingRequest) -> list[float] | str:
+    values = vector[: body.dimensions].numpy().astype("<f4")  # only the first dimensions, if `dimensions` is set
+    values /= max(float(np.linalg.norm(values)), MIN_NORM)
     return base64.b64encode(values.tobytes()).decode() if body.encoding_format == "base64" else values.tolist()

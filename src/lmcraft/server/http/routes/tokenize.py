@@ -3,14 +3,13 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import token_text
 from lmcraft.server.http.protocol.tokenize import DetokenizeRequest, TokenizeRequest
 from lmcraft.server.http.request_builder import encode_conversation, encode_prompt
-from lmcraft.server.http.state import server_state
+from lmcraft.server.http.state import prepare_in_thread, server_state
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -21,11 +20,15 @@ async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
     served = await server_state(request).get_model(body.model)
     if (body.prompt is None) == (body.messages is None):
         raise ApiError(400, "give either prompt or messages", param="prompt")
-    if body.prompt is not None:
-        ids = await run_in_threadpool(encode_prompt, served, body.prompt, add_special_tokens=body.add_special_tokens)
-    else:
-        ids = await run_in_threadpool(encode_conversation, served, body, body.tools or [])
-    texts = [token_text(served.model.tokenizer, token_id) for token_id in ids] if body.return_token_strs else None
+
+    def encode() -> tuple[list[int], list[str] | None]:
+        if body.prompt is not None:
+            ids = encode_prompt(served, body.prompt, add_special_tokens=body.add_special_tokens)
+        else:
+            ids = encode_conversation(served, body, body.tools or [])
+        return ids, [token_text(served.model.tokenizer, i) for i in ids] if body.return_token_strs else None
+
+    ids, texts = await prepare_in_thread(request, encode)
     return {"count": len(ids), "max_model_len": served.context, "tokens": ids, "token_strs": texts}
 
 
@@ -33,4 +36,5 @@ async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
 async def detokenize(body: DetokenizeRequest, request: Request) -> dict[str, str]:
     """The text of tokens, with special tokens spelled out."""
     served = await server_state(request).get_model(body.model)
-    return {"prompt": await run_in_threadpool(served.model.tokenizer.decode, body.tokens, skip_special_tokens=False)}
+    decode = served.model.tokenizer.decode
+    return {"prompt": await prepare_in_thread(request, lambda: decode(body.tokens, skip_special_tokens=False))}
