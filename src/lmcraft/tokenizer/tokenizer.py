@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_json, write_text
-from lmcraft.tokenizer import chat_template, loading
+from lmcraft.tokenizer import chat_template, loading, tool_messages
 from lmcraft.tokenizer.byte_level import byte_of_character, token_to_bytes
 from lmcraft.tokenizer.special_spellings import SpecialSpellings
 
@@ -235,12 +235,14 @@ class Tokenizer:
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
         continue_final_message: bool = False,
+        spell_out_tools: bool = False,
         **variables: object,
     ) -> str:
         """Render a conversation as text; `encode(text, parse_special=True)` gives its ids.
 
         Every special token in these ids is the template's: spellings of special tokens are removed from all texts of the
-        conversation, the tools and the variables (`special_spellings`).
+        conversation, the tools and the variables (`special_spellings`). Calls get the form that the template shows
+        (`tool_messages`).
 
         Args:
             messages: each with `role` ("system", "user", "assistant", "tool") and `content`, or `tool_calls`.
@@ -248,6 +250,7 @@ class Tokenizer:
             tools: functions that the model may call, as JSON schemas in OpenAI's form; uses the tokenizer's "tool_use"
                 template if there is one.
             continue_final_message: end with the text of the last message, without what the template puts after it.
+            spell_out_tools: write tools, calls and results that the template does not show as text, in Hermes' format.
             variables: other template variables, such as Qwen3's `enable_thinking`.
 
         Raises:
@@ -264,7 +267,27 @@ class Tokenizer:
         names: dict[str, Any] = {"documents": None, **roles, **clean({"tools": tools, **variables})}
         names["add_generation_prompt"] = add_generation_prompt and not continue_final_message
         render = chat_template.render_unfinished if continue_final_message else chat_template.render
-        return render(chosen, clean(messages), names)
+        messages = clean(messages)
+        if tools or any(message.get("tool_calls") or message.get("role") == "tool" for message in messages):
+            form = self._tool_form(chosen)
+            if spell_out_tools:
+                messages, names["tools"] = tool_messages.spell_out(messages, names["tools"], form)
+            messages = tool_messages.adapt(messages, form)
+        return render(chosen, messages, names)
+
+    def _tool_form(self, template: str) -> tool_messages.ToolForm:
+        """What a template does with tools."""
+        if template not in self._tool_forms:
+            names: dict[str, Any] = {"documents": None, "add_generation_prompt": True}
+            names |= {key: token for key in ROLES if (token := self._role(key)) is not None}
+            self._tool_forms[template] = tool_messages.detect_form(
+                template, lambda messages, tools: chat_template.render(template, messages, {**names, "tools": tools})
+            )
+        return self._tool_forms[template]
+
+    @cached_property
+    def _tool_forms(self) -> dict[str, tool_messages.ToolForm]:
+        return {}
 
     @cached_property
     def _special_spellings(self) -> SpecialSpellings:

@@ -16,6 +16,7 @@ from lmcraft.server.http.openai_format import (
     clamp_logprob,
     response_fields,
     sse_event,
+    token_keys,
     token_text,
 )
 from tests.finetuning.chat import chat_tokenizer
@@ -42,6 +43,17 @@ def test_half_a_character_is_shown_as_a_replacement_and_as_bytes() -> None:
 def test_an_event_is_one_line_of_json_after_its_name() -> None:
     assert sse_event({"text": "天\n"}, "delta") == 'event: delta\ndata: {"text":"天\\n"}\n\n'.encode()
     assert sse_event({"text": "\ud800"}) == b'data: {"text":"?"}\n\n'
+    breaks = "a\u2028b\u2029c\x85d"
+    event = sse_event({"text": breaks}).decode()
+    assert event.splitlines() == [event.strip(), ""] and json.loads(event.removeprefix("data: "))["text"] == breaks
+
+
+def test_tokens_with_the_same_text_have_keys_of_their_own() -> None:
+    tokenizer = chat_tokenizer()
+    first, second = tokenizer.encode("€")[0], tokenizer.encode("é")[0]
+    a = tokenizer.encode("a")[0]
+    keys = token_keys(tokenizer, [first, second, a, 10**6, 10**6 + 1, a])
+    assert keys == {first: "bytes:\\xe2", second: "bytes:\\xc3", a: "a", 10**6: "", 10**6 + 1: "token_id:1000001"}
 
 
 def stream_response(events: AsyncIterator[bytes]) -> tuple[list[bytes], int]:

@@ -94,7 +94,7 @@ def test_messages_cannot_spell_special_tokens(served: ServedModel) -> None:
 
 
 def test_template_variables_cannot_replace_the_messages(served: ServedModel) -> None:
-    with pytest.raises(ApiError, match="chat_template_kwargs cannot set 'messages'; use the field of that name"):
+    with pytest.raises(ApiError, match="chat_template_kwargs cannot set 'messages'; leave it out, or use"):
         encode_conversation(served, chat(chat_template_kwargs={"messages": []}))
 
 

@@ -1,20 +1,28 @@
 """Tool calls in text that arrives in pieces."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmcraft.server.http.tool_calls import ToolParser
+pytest.importorskip("fastapi")
+
+from lmcraft.server.http.protocol.chat import Function, Tool
+from lmcraft.server.http.tool_calls import DEEPSEEK_TAG, ToolParser, call_schema, parse_calls, short_call_id
+from tests.inference.json_schema.matching import Grammar
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": "</b>"}}\n</tool_call>'
 
 
-def parse(pieces: list[str], *, bare: bool = False) -> tuple[str, list[tuple[str, Any]]]:
+NAMES = ("add", "now")
+
+
+def parse(pieces: list[str], **options: Any) -> tuple[str, list[tuple[str, Any]]]:
     """The prose and the calls of a text; the parser must list the same calls."""
-    parser, prose, calls = ToolParser(bare=bare), "", []
+    parser, prose, calls = ToolParser(NAMES, **options), "", []
     for text, new_calls in [*map(parser.put, pieces), parser.end()]:
         prose, calls = prose + text, calls + new_calls
     assert calls == parser.calls
@@ -26,6 +34,39 @@ def parse(pieces: list[str], *, bare: bool = False) -> tuple[str, list[tuple[str
     [
         (CALL, "", ["add"]),
         (f"I will add.\n{CALL}\n{CALL}", "I will add.\n", ["add", "add"]),
+        (f"\n\n{CALL}\n\nDone.\n", "\n\nDone.\n", ["add"]),
+        (f"{CALL}\n", "", ["add"]),
+        ('<tool_call>{"name": "add", "arguments": {"a": "</tool_call> \\\\\\" <tool_call>"}}</tool_call>', "", ["add"]),
+        (f"<tool_call> is a tag. {CALL}", "<tool_call> is a tag. ", ["add"]),
+        ('<tool_call>{"name": "add", "arguments": {}}', "", ["add"]),
+        ('<tool_call>{"name": "add"}</tool_call>', "", ["add"]),
+        ('<tool_call>{"name": "add", "arguments": {"a": NaN}}</tool_call>',) * 2 + ([],),
+        ('<tool_call>{"name": "add", "arguments": [1]}</tool_call>',) * 2 + ([],),
+        ('<tool_call>{"name": "unknown", "arguments": {}}</tool_call>',) * 2 + ([],),
+        (
+            '[TOOL_CALLS] [{"name": "add", "arguments": {}}, {"name": "now", "arguments": {}, "id": "abc123XYZ"}]',
+            "",
+            ["add", "now"],
+        ),
+        ("Sure.[TOOL_CALLS]add[ARGS]{}[TOOL_CALLS]now[CALL_ID]abc123XYZ[ARGS]{}", "Sure.", ["add", "now"]),
+        ("[TOOL_CALLS]what?", "[TOOL_CALLS]what?", []),
+        ('<|python_tag|>{"name": "add", "parameters": {}}', "", ["add"]),
+        (
+            f"{DEEPSEEK_TAG}<｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{{}}\n```<｜tool▁call▁end｜>",
+            "",
+            ["add"],
+        ),
+        (
+            f"So {DEEPSEEK_TAG}<｜tool▁call▁begin｜>now<｜tool▁sep｜>{{}}<｜tool▁call▁end｜><｜tool▁calls▁end｜>!",
+            "So !",
+            ["now"],
+        ),
+        ('{"name": "Alice", "age": 3}',) * 2 + ([],),
+        ('{"name": "add", "age": 3}',) * 2 + ([],),
+        ('{"name": "add"}',) * 2 + ([],),
+        ('[{"name": "add", "arguments": {}}]', "", ["add"]),
+        ('[1, {"a": "b"}]',) * 2 + ([],),
+        ("  {}\n",) * 2 + ([],),
         ('[TOOL_CALLS][{"name": "add", "arguments": {}}]', "", ["add"]),
         ('{"name": "add", "parameters": {"a": 2}}', "", ["add"]),
         ('{"answer": 42}', '{"answer": 42}', []),
@@ -39,7 +80,55 @@ def test_calls_are_parsed_however_the_text_is_split(text: str, prose: str, calls
     for size in (1, 3, 7, 1000):
         pieces = [text[n : n + size] for n in range(0, len(text), size)]
         actual_prose, called = parse(pieces)
-        assert (actual_prose.strip(), [name for name, _ in called]) == (prose.strip(), calls), size
+        assert (actual_prose, [name for name, _ in called]) == (prose, calls), size
+
+
+def test_a_json_answer_that_is_no_call_is_not_held_back() -> None:
+    assert ToolParser(NAMES).put('{"answ') == ('{"answ', [])
+    assert ToolParser(NAMES).put('{"na') == ("", [])
+
+
+def test_a_forced_call_and_the_limit_of_calls() -> None:
+    assert parse(['{"name": "add", "arguments": {}}'], is_forced=True) == ("", [("add", {})])
+    assert parse(["cut {"], is_forced=True) == ("cut {", [])
+    assert parse([CALL, CALL, "x"], max_calls=1)[1] == [("add", {"a": 1, "b": "</b>"})]
+
+
+def test_ids_have_the_form_that_the_template_demands() -> None:
+    parser = ToolParser(NAMES, short_call_id)
+    parser.put(
+        '[TOOL_CALLS][{"name": "add", "arguments": {}, "id": "abc123XYZ"}, {"name": "add", "arguments": {}, "id": "5"}]'
+    )
+    ids = [call.id for call in parser.end()[1]]
+    assert ids[0] == "abc123XYZ" and re.fullmatch("[a-zA-Z0-9]{9}", ids[1])
+    assert parse_calls('{"name": "add", "arguments": {}, "id": "abc123XYZ"}', NAMES)[0].id.startswith("call_")
+
+
+def tool(name: str, parameters: dict[str, Any] | None = None) -> Tool:
+    return Tool(type="function", function=Function(name=name, parameters=parameters))
+
+
+def test_the_references_of_each_tool_stay_its_own() -> None:
+    pytest.importorskip("llguidance")
+
+    def item(kind: str) -> dict[str, Any]:
+        return {"properties": {"item": {"$ref": "#/$defs/Item"}}, "required": ["item"], "additionalProperties": False,
+                "$defs": {"Item": {"type": kind}}}  # fmt: skip
+
+    tree = {"type": "object", "properties": {"child": {"$ref": "#"}}, "additionalProperties": False}
+    old = {"$schema": "http://json-schema.org/draft-07/schema#", "$id": "x", "definitions": {"N": {"const": 1}},
+           "properties": {"n": {"$ref": "#/definitions/N"}}, "required": ["n"], "additionalProperties": False}  # fmt: skip
+    tools = [tool("count", item("integer")), tool("say", item("string")), tool("grow", tree), tool("old", old), tool("now")]
+    grammar = Grammar(json.loads(call_schema(tools)))
+    for name, arguments, is_valid in [
+        ("count", {"item": 3}, True), ("count", {"item": "x"}, False), ("say", {"item": "x"}, True),
+        ("say", {"item": 3}, False),
+        ("grow", {"child": {"child": {}}}, True), ("grow", {"child": {"name": "grow"}}, False), ("old", {"n": 1}, True),
+        ("old", {"n": 2}, False), ("now", {}, True), ("now", {"a": 1}, False), ("other", {}, False), ("count", 5, False),
+    ]:  # fmt: skip
+        assert grammar.accepts({"name": name, "arguments": arguments}) == is_valid, (name, arguments)
+    assert Grammar(json.loads(call_schema([tool("any", {})]))).accepts({"name": "any", "arguments": {"a": [1]}})
+    assert not Grammar(json.loads(call_schema([tool("any", {})]))).accepts({"name": "any", "arguments": 5})
 
 
 @given(st.lists(st.text(alphabet='<tool_cal>[]TOOL_CALLS{}"ab \n', max_size=8), max_size=12))

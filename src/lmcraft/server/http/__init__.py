@@ -6,7 +6,7 @@
 | `server.py` | the listening socket and uvicorn |
 | `connection.py` | HTTP/1.1 connections with timeouts |
 | `middleware/` | checks of the Host and Origin headers, bounds on requests, security headers |
-| `routes/` | the endpoints |
+| `routes/`, `json_route.py` | the endpoints; strict parsing of their bodies |
 | `protocol/` | the request bodies, as pydantic models |
 | `request_builder.py` | turns a request body into sequences for the engine |
 | `state.py` | the state that routes share, and one request's generation |

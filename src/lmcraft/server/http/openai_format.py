@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +16,9 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 
 MIN_LOGPROB = -9999.0  # OpenAI's value for minus infinity, which JSON cannot represent
 
+LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
+"""Characters that some clients take for the end of a line; JSON allows them and their escapes alike."""
+
 
 def response_fields(id_prefix: str, object_type: str, model: str) -> dict[str, Any]:
     """The fields that every response begins with."""
@@ -25,6 +28,20 @@ def response_fields(id_prefix: str, object_type: str, model: str) -> dict[str, A
 def token_text(tokenizer: Tokenizer, token_id: int) -> str:
     """A single token's text; bytes that are only part of a character become U+FFFD."""
     return tokenizer.token_bytes(token_id).decode("utf-8", "replace")
+
+
+def token_keys(tokenizer: Tokenizer, token_ids: Iterable[int]) -> dict[int, str]:
+    """A key for each token, by which an object tells them apart: its text, OpenAI's `bytes:\\xe2\\x82` for a part of a
+    character, or vLLM's `token_id:5` for a text that another token has already."""
+    keys: dict[int, str] = {}
+    for token_id in token_ids:
+        token_bytes = tokenizer.token_bytes(token_id)
+        try:
+            key = token_bytes.decode()
+        except UnicodeDecodeError:
+            key = "bytes:" + "".join(f"\\x{byte:02x}" for byte in token_bytes)
+        keys.setdefault(token_id, f"token_id:{token_id}" if key in keys.values() else key)
+    return keys
 
 
 def chat_logprob(tokenizer: Tokenizer, token: Token, *, with_ids: bool) -> dict[str, Any]:
@@ -45,14 +62,14 @@ def _logprob_entry(tokenizer: Tokenizer, token_id: int, logprob: float, *, with_
 
 
 def clamp_logprob(logprob: float) -> float:
-    """The log-probability, with minus infinity replaced by a number for JSON."""
-    return max(logprob, MIN_LOGPROB)
+    """The log-probability, with minus infinity and NaN replaced by a number for JSON."""
+    return logprob if logprob > MIN_LOGPROB else MIN_LOGPROB  # NaN, too, is not greater
 
 
 def sse_event(value: Mapping[str, Any], name: str = "") -> bytes:
     """One server-sent event."""
-    data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    return (f"event: {name}\n".encode() if name else b"") + b"data: " + data + b"\n\n"
+    data = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(LINE_BREAKS)
+    return (f"event: {name}\n".encode() if name else b"") + b"data: " + data.encode("utf-8", "replace") + b"\n\n"
 
 
 class EventStreamResponse(StreamingResponse):

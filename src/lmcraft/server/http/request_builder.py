@@ -3,7 +3,6 @@
 This can take a while (compiling a grammar, tokenizing a long text), so it runs in threads, not on the event loop.
 """
 
-import json
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -16,12 +15,13 @@ from lmcraft.inference.prompt import encode_prompt as encode_text
 from lmcraft.inference.request import Request, SequenceState
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.chat import ChatInput, ChatRequest, Message, NamedTool, Tool
+from lmcraft.server.http.protocol.chat import ChatInput, ChatRequest, Message, Tool
 from lmcraft.server.http.protocol.completions import MAX_PROMPT_TOKENS, CompletionRequest
 from lmcraft.server.http.protocol.sampling import Sampling
 from lmcraft.server.http.protocol.tokenize import TokenizeRequest
 from lmcraft.server.http.tool_calls import call_schema
 from lmcraft.server.limits import Limits
+from lmcraft.tokenizer.tool_messages import parse_arguments
 
 FILL_IN_MIDDLE_TOKENS = (  # prefix, suffix and middle, as vocabularies spell them
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
@@ -30,7 +30,9 @@ FILL_IN_MIDDLE_TOKENS = (  # prefix, suffix and middle, as vocabularies spell th
     ("▁<PRE>", "▁<SUF>", "▁<MID>"),
 )
 ANSWER_SHARE = 8  # dropping old turns leaves this share of the context for an answer whose length the request leaves open
-RESERVED_TEMPLATE_VARIABLES = {"messages", "tools", "add_generation_prompt", "continue_final_message", "documents"}
+RESERVED_TEMPLATE_VARIABLES = {
+    "messages", "tools", "add_generation_prompt", "continue_final_message", "documents", "spell_out_tools",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,7 @@ def build_chat(
     prompt = encode(served, request, request.offered_tools)
     settings = {"max_new_tokens": request.max_new_tokens, **request.settings()}
     if request.forces_call:
-        name = request.tool_choice.function.name if isinstance(request.tool_choice, NamedTool) else None
-        settings["json_schema"] = call_schema(request.offered_tools, name)
+        settings |= {"regex": "", "grammar": "", "json_schema": call_schema(request.callable_tools)}
     return _prepare(served, [prompt], request, settings, owner, limits, request.top_logprobs or 0)
 
 
@@ -121,7 +122,8 @@ def _prepare(
     sequences = []
     check_total_tokens(prompts)
     for prompt in prompts:
-        check_context(served, len(prompt), settings["max_new_tokens"])
+        fields = {"prompt_field": request.prompt_field, "length_field": request.length_field}
+        check_context(served, len(prompt), settings["max_new_tokens"], **fields)
         sequences += [
             engine.prepare(
                 Request(
@@ -164,6 +166,7 @@ def build_reading(
     owner: str,
     limits: Limits,
     *,
+    prompt_field: str,
     first_scored: Sequence[int] = (),
     **fields: Any,
 ) -> PreparedRequest:
@@ -174,6 +177,7 @@ def build_reading(
         prompts: encoded.
         owner: of the request.
         limits: limits on the request.
+        prompt_field: the request field that has the prompts, for errors.
         first_scored: for each prompt, the position of the first token to score; empty: the second token.
         fields: what to read: further fields of `lmcraft.inference.request.Request`.
 
@@ -190,7 +194,7 @@ def build_reading(
     }
     check_total_tokens(prompts)
     for prompt in prompts:
-        check_context(served, len(prompt), 0)
+        check_context(served, len(prompt), 0, prompt_field=prompt_field)
     positions = first_scored or [1] * len(prompts)
     requests = [
         Request(prompt_ids=tuple(prompt), first_scored=position, **common, **fields)
@@ -206,16 +210,26 @@ def check_total_tokens(prompts: Iterable[Sequence[int]]) -> None:
         raise ApiError(400, message)
 
 
-def check_context(served: ServedModel, prompt_tokens: int, max_tokens: int) -> None:
-    """Raise ApiError, with both numbers, if the prompt and the requested tokens exceed the model's context."""
+def check_context(
+    served: ServedModel, prompt_tokens: int, max_tokens: int, *, prompt_field: str, length_field: str = "max_tokens"
+) -> None:
+    """Raise ApiError, with both numbers, if the prompt and the requested tokens exceed the model's context.
+
+    Args:
+        served: the model.
+        prompt_tokens: length of the prompt.
+        max_tokens: how many tokens may follow; 0: no limit.
+        prompt_field: the request field that has the prompt.
+        length_field: the request field that has `max_tokens`.
+    """
     if prompt_tokens + max(1, max_tokens) > served.context:
-        requested = f" and max_tokens is {max_tokens}" if max_tokens else ""
+        requested = f" and {length_field} is {max_tokens}" if max_tokens else ""
         raise ApiError(
             400,
             f"the model's context is {served.context} tokens, but the prompt has {prompt_tokens}{requested}; shorten "
             f"{'one of them' if max_tokens else 'it'}",
             code="context_length_exceeded",
-            param="max_tokens" if max_tokens and prompt_tokens < served.context else "messages",
+            param=length_field if max_tokens and prompt_tokens < served.context else prompt_field,
         )
 
 
@@ -233,14 +247,14 @@ def encode_conversation(served: ServedModel, body: ChatInput | TokenizeRequest, 
     messages = [_template_message(message) for message in body.messages or []]
     variables: dict[str, Any] = dict(body.chat_template_kwargs or {})
     if reserved := variables.keys() & RESERVED_TEMPLATE_VARIABLES:
-        message = f"chat_template_kwargs cannot set '{min(reserved)}'; use the field of that name"
+        message = f"chat_template_kwargs cannot set '{min(reserved)}'; leave it out, or use the request's field of that name"
         raise ApiError(400, message, param="chat_template_kwargs")
-    tool_objects = [tool.model_dump(exclude_none=True) for tool in tools] or None
     text = tokenizer.apply_chat_template(
         messages,
         body.add_generation_prompt,
-        tools=tool_objects,
+        tools=[tool.as_json() for tool in tools] or None,
         continue_final_message=body.continue_final_message,
+        spell_out_tools=True,
         **variables,
     )
     return tokenizer.encode(text, parse_special=True)
@@ -282,7 +296,7 @@ def _template_message(message: Message) -> dict[str, Any]:
                 "type": "function",
                 "function": {
                     "name": call.function.name,
-                    "arguments": _template_arguments(call.function.arguments),
+                    "arguments": parse_arguments(call.function.arguments),
                 },
             }
             for call in message.tool_calls
@@ -292,14 +306,6 @@ def _template_message(message: Message) -> dict[str, Any]:
     if message.name is not None:
         entry["name"] = message.name
     return entry
-
-
-def _template_arguments(text: str) -> Any:
-    """A call's arguments as an object: templates render it to JSON themselves."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def encode_prompt(

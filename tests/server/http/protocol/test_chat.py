@@ -34,7 +34,8 @@ def test_fields_are_known_and_bounded(fields: dict[str, Any]) -> None:
     [
         ({"top_logprobs": 2}, "top_logprobs=2 needs logprobs=true"),
         ({"tool_choice": "required"}, "tool_choice needs tools"),
-        ({"tools": [TOOL], "tool_choice": "required", "parallel_tool_calls": True}, "parallel_tool_calls=true"),
+        ({"tools": [TOOL, TOOL]}, "two tools have the name 'add'"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "sub"}}}, "tool_choice names 'sub'"),
         ({"continue_final_message": True}, "continue_final_message=true needs an assistant message"),
         ({"messages": [USER, ASSISTANT], "continue_final_message": True}, "add_generation_prompt=false"),
     ],
@@ -52,6 +53,20 @@ def test_tools_are_offered_and_forced_by_tool_choice() -> None:
         request.check()
         assert (len(request.offered_tools), request.forces_call) == (count, forced)
     assert chat(tools=[TOOL], tool_choice=named).forces_call
+    tools = [TOOL, {"type": "function", "function": {"name": "sub"}}]
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [named]}}
+    for choice, callable_names in ((named, ["add"]), (allowed, ["add"]), ("auto", ["add", "sub"]), ("none", [])):
+        request = chat(tools=tools, tool_choice=choice)
+        assert [tool.function.name for tool in request.callable_tools] == callable_names
+    assert (
+        chat(tools=tools, tool_choice=allowed).forces_call and len(chat(tools=tools, tool_choice=allowed).offered_tools) == 2
+    )
+
+
+def test_a_structured_answer_calls_no_tool_unless_a_call_is_forced() -> None:
+    structured = {"tools": [TOOL], "response_format": {"type": "json_object"}}
+    assert chat(**structured).callable_tools == []
+    assert len(chat(**structured, tool_choice="required").callable_tools) == 1
     assert chat().offered_tools == []
 
 

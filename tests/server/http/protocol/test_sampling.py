@@ -53,14 +53,28 @@ def test_minus_one_turns_a_sampler_off_as_in_vllm_and_llama_cpp() -> None:
 
 
 def test_seeds_stay_and_negative_ones_are_wrapped() -> None:
-    for seed, expected in ((0, 0), (7, 7), (2**62 - 1, 2**62 - 1), (-1, 2**62 - 1)):
+    for seed, expected in ((0, 0), (7, 7), (2**62 - 1, 2**62 - 1), (-2, 2**62 - 2)):
         assert Sampling(seed=seed).settings()["seed"] == expected  # type: ignore[call-arg]
+
+
+def test_minus_one_is_another_seed_each_time_as_in_llama_cpp() -> None:
+    assert "seed" not in Sampling(seed=-1).settings()  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", ["regex", "grammar"])
+def test_an_empty_structure_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="at least 1 character"):
+        Sampling(structured_outputs={name: ""})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
         ({"response_format": {"type": "text"}}, {}),
+        (
+            {"response_format": {"type": "json_object", "schema": {"minProperties": 1}}},
+            {"json_schema": '{"type": "object", "minProperties": 1}'},
+        ),
         ({"response_format": {"type": "json_object"}}, {"json_schema": '{"type": "object"}'}),
         ({"structured_outputs": {"regex": "a+"}}, {"regex": "a+"}),
         ({"structured_outputs": {"json": {"type": "null"}}}, {"json_schema": '{"type": "null"}'}),

@@ -85,7 +85,7 @@ class Function(Strict):
 
     name: Name
     description: Text | None = None
-    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    parameters: dict[str, Any] | None = Field(default=None, description="A JSON schema; null: it takes no arguments.")
     strict: bool | None = None
 
 
@@ -94,6 +94,12 @@ class Tool(Strict):
 
     type: Literal["function"]
     function: Function
+
+    def as_json(self) -> dict[str, Any]:
+        """The tool as chat templates list it."""
+        value = self.model_dump(exclude_none=True)
+        value["function"].setdefault("parameters", {"type": "object", "properties": {}})
+        return value
 
 
 class NamedFunction(Strict):
@@ -107,6 +113,20 @@ class NamedTool(Strict):
 
     type: Literal["function"]
     function: NamedFunction
+
+
+class AllowedToolNames(Strict):
+    """The tools that the model may call, or must call one of."""
+
+    mode: Literal["auto", "required"] = "auto"
+    tools: list[NamedTool] = Field(min_length=1, max_length=128)
+
+
+class AllowedTools(Strict):
+    """`tool_choice`: some of the tools."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedToolNames
 
 
 class ChatInput(Strict):
@@ -132,11 +152,12 @@ class ChatInput(Strict):
 class ChatRequest(Sampling, ChatInput):
     """OpenAI's chat completion request, with vLLM's extra fields."""
 
+    prompt_field = "messages"
     max_tokens: Annotated[int | None, request_field("max_new_tokens")] = None
     max_completion_tokens: Annotated[int | None, request_field("max_new_tokens")] = None
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | AllowedTools | None = None
     parallel_tool_calls: bool | None = None
     modalities: list[Literal["text"]] | None = None
     store: Ignored = None
@@ -150,28 +171,51 @@ class ChatRequest(Sampling, ChatInput):
         """Maximum number of generated tokens; 0: up to the model's context."""
         return self.max_completion_tokens or self.max_tokens or 0
 
+    @property
+    def length_field(self) -> str:
+        return "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
+
     def check(self) -> None:
         super().check()
         if self.top_logprobs and not self.logprobs:
             raise ApiError(400, f"top_logprobs={self.top_logprobs} needs logprobs=true", param="top_logprobs")
-        if self.tool_choice not in (None, "none", "auto") and not self.tools:
+        names = [tool.function.name for tool in self.tools or ()]
+        if repeated := next((name for name in names if names.count(name) > 1), None):
+            raise ApiError(400, f"two tools have the name '{repeated}'; rename one", param="tools")
+        if self.tool_choice not in (None, "none", "auto") and not names:
             raise ApiError(400, "tool_choice needs tools; give them, or leave tool_choice out", param="tool_choice")
-        if self.parallel_tool_calls and self.forces_call:
-            raise ApiError(
-                400,
-                "parallel_tool_calls=true does not work with a forced call, which is always a single one; leave it out",
-                param="parallel_tool_calls",
-            )
+        if missing := sorted(self._chosen_names - set(names)):
+            message = f"tool_choice names '{missing[0]}', which is not among the tools; add it"
+            raise ApiError(400, message, param="tool_choice")
+
+    @property
+    def _chosen_names(self) -> set[str]:
+        """The tools that `tool_choice` names."""
+        if isinstance(self.tool_choice, NamedTool):
+            return {self.tool_choice.function.name}
+        if isinstance(self.tool_choice, AllowedTools):
+            return {tool.function.name for tool in self.tool_choice.allowed_tools.tools}
+        return set()
 
     @property
     def forces_call(self) -> bool:
         """Whether the answer must be a tool call."""
+        if isinstance(self.tool_choice, AllowedTools):
+            return self.tool_choice.allowed_tools.mode == "required"
         return self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool)
 
     @property
     def offered_tools(self) -> list[Tool]:
         """The tools that the prompt lists."""
         return [] if self.tool_choice == "none" else self.tools or []
+
+    @property
+    def callable_tools(self) -> list[Tool]:
+        """The tools that the answer may call."""
+        if self.has_structure and not self.forces_call:  # the answer is the structure itself
+            return []
+        names = self._chosen_names
+        return [tool for tool in self.offered_tools if not names or tool.function.name in names]
 
 
 @contextmanager

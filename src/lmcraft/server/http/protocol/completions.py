@@ -23,6 +23,7 @@ def as_prompt_list(prompts: str | list[int] | list[str] | list[list[int]]) -> li
 class CompletionRequest(Sampling):
     """OpenAI's completion request, with vLLM's extra fields."""
 
+    prompt_field = "prompt"
     prompt: Prompts
     suffix: Text | None = None
     max_tokens: int | None = Field(default=16, ge=0, lt=2**31)

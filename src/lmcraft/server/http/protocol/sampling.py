@@ -5,7 +5,7 @@ Names are OpenAI's; where OpenAI has none, vLLM's, then llama.cpp's.
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_origin
 
 from pydantic import Field, create_model
 
@@ -15,6 +15,7 @@ from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.base import Generating, Ignored, Name, StopText, Strict, Text, TokenId
 
 MAX_STOP_TOKENS = 256
+RANDOM_SEED = -1  # llama.cpp's value for another seed each time
 
 
 class StreamOptions(Strict):
@@ -30,7 +31,7 @@ class JsonSchema(Strict):
     name: Name = "answer"
     description: Text | None = None
     strict: bool | None = None
-    schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")
+    schema_: dict[str, Any] = Field(alias="schema")
 
 
 class ResponseFormat(Strict):
@@ -38,15 +39,16 @@ class ResponseFormat(Strict):
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema", description="Of a json_object, as in llama.cpp.")
 
 
 class StructuredOutputs(Strict):
     """vLLM's `structured_outputs`: exactly one of these fields."""
 
     json_: dict[str, Any] | Text | None = Field(default=None, alias="json")
-    regex: Text | None = None
+    regex: Annotated[Text, Field(min_length=1)] | None = None
     choice: list[StopText] | None = Field(default=None, min_length=1, max_length=256)
-    grammar: Text | None = None
+    grammar: Annotated[Text, Field(min_length=1)] | None = None
 
 
 def request_field(name: str) -> Any:
@@ -108,17 +110,24 @@ class Decoding(_SamplingFields):
 class Sampling(Decoding):
     """The fields that chat completions and completions share."""
 
+    prompt_field: ClassVar[str]
+    """The field that has the prompt."""
     stream_options: StreamOptions | None = None
     n: Annotated[int | None, request_field("num_return_sequences")] = None
     response_format: ResponseFormat | None = None
     return_token_ids: bool = False
+
+    @property
+    def length_field(self) -> str:
+        """The field that limits the number of tokens."""
+        return "max_tokens"
 
     def settings(self) -> dict[str, Any]:
         """The fields of `GenerationConfig` that the request sets."""
         values: dict[str, Any] = {"num_return_sequences": 1, "num_beams": 1}
         for setting in SAMPLING_SETTINGS:
             value = getattr(self, setting.name)
-            if value is None or value == {}:
+            if value is None or value == {} or (setting.name == "seed" and value == RANDOM_SEED):
                 continue
             if setting.name == "seed":
                 value %= 2**62  # room for the row numbers that are added to it
@@ -127,17 +136,23 @@ class Sampling(Decoding):
             values[setting.name] = value
         return values | self._structure()
 
+    @property
+    def has_structure(self) -> bool:
+        """Whether the answer is text of a given structure."""
+        has_format = self.response_format is not None and self.response_format.type != "text"
+        return has_format or self.structured_outputs is not None
+
     def _structure(self) -> dict[str, str]:
         response_format, structured_outputs = self.response_format, self.structured_outputs
-        if response_format is not None and response_format.type != "text" and structured_outputs is not None:
+        if response_format is None or response_format.type == "text":
+            return {} if structured_outputs is None else _structure_settings(structured_outputs)
+        if structured_outputs is not None:
             raise _invalid("structured_outputs", "it excludes response_format: give one of them")
-        if response_format is not None and response_format.type == "json_object":
-            return {"json_schema": '{"type": "object"}'}
-        if response_format is not None and response_format.type == "json_schema":
-            if response_format.json_schema is None:
-                raise _invalid("response_format.json_schema", "it is missing: give {name, schema}")
-            return {"json_schema": json.dumps(response_format.json_schema.schema_)}
-        return {} if structured_outputs is None else _structure_settings(structured_outputs)
+        if response_format.type == "json_object":
+            return {"json_schema": json.dumps({"type": "object"} | (response_format.schema_ or {}))}
+        if response_format.json_schema is None:
+            raise _invalid("response_format.json_schema", "it is missing: give {name, schema}")
+        return {"json_schema": json.dumps(response_format.json_schema.schema_)}
 
     @property
     def includes_usage(self) -> bool:

@@ -1,6 +1,7 @@
 """`POST /v1/chat/completions`."""
 
-from collections.abc import AsyncIterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,7 +15,8 @@ from lmcraft.server.http.openai_format import EventStreamResponse, chat_logprob,
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import build_chat
 from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
-from lmcraft.server.http.tool_calls import Call, ToolParser
+from lmcraft.server.http.tool_calls import Call, CallFormat, ToolParser
+from lmcraft.tokenizer.tokenizer import Tokenizer
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -38,19 +40,26 @@ class ChatChoice:
     """One of the answers in progress."""
 
     parser: ToolParser | None
-    """None if the request has no tools."""
+    """None if the answer is text alone."""
+    hidden_tags: Mapping[int, str] = field(default_factory=dict)
+    """Tags of calls that are special tokens, which decoding leaves out."""
     text: str = ""
     logprobs: list[dict[str, Any]] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str | None = None
 
     @classmethod
-    def start(cls, body: ChatRequest) -> "ChatChoice":
-        return cls(ToolParser(bare=body.forces_call) if body.offered_tools else None)
+    def start(cls, body: ChatRequest, tokenizer: Tokenizer) -> "ChatChoice":
+        if not (names := [tool.function.name for tool in body.callable_tools]):
+            return cls(None)
+        call_format = CallFormat.of(tokenizer)
+        max_calls = 1 if body.parallel_tool_calls is False else sys.maxsize
+        parser = ToolParser(names, call_format.new_id, is_forced=body.forces_call, max_calls=max_calls)
+        return cls(parser, call_format.hidden_tags)
 
     def add(self, tokens: Sequence[Token]) -> tuple[str, list[Call]]:
         """Add tokens; returns the text and the calls that they complete."""
-        text = "".join(token.text for token in tokens)
+        text = "".join(self.hidden_tags.get(token.id, "") + token.text for token in tokens)
         calls: list[Call] = []
         if self.parser is not None:
             text, calls = self.parser.put(text)
@@ -69,7 +78,7 @@ class ChatChoice:
 async def _collect(generation: Generation, body: ChatRequest) -> JSONResponse:
     """All choices in one response."""
     tokenizer = generation.served.model.tokenizer
-    choices = [ChatChoice.start(body) for _ in generation.prepared.sequences]
+    choices = [ChatChoice.start(body, tokenizer) for _ in generation.prepared.sequences]
     async for n, tokens in generation:
         choices[n].add(tokens)
         if body.logprobs:
@@ -102,7 +111,7 @@ async def _events(generation: Generation, body: ChatRequest, *, include_usage: b
     tokenizer = generation.served.model.tokenizer
     fields = response_fields("chatcmpl", "chat.completion.chunk", generation.served.name)
     chunk = partial(_chunk, fields | ({"usage": None} if include_usage else {}))
-    choices = [ChatChoice.start(body) for _ in generation.prepared.sequences]
+    choices = [ChatChoice.start(body, tokenizer) for _ in generation.prepared.sequences]
     for n in range(len(choices)):
         yield sse_event(chunk(n, {"role": "assistant", "content": ""}) | _prompt_ids(generation, body))
     async for n, tokens in generation:

@@ -71,7 +71,7 @@ async def classify_with_head(request: Request, served: ServedModel, texts: Seque
 
     def prepare(served: ServedModel) -> PreparedRequest:
         prompts = [classifier.encode(text) for text in texts]
-        return build_reading(served, prompts, owner, limits, pooling=classifier.labels.pooling)
+        return build_reading(served, prompts, owner, limits, prompt_field="input", pooling=classifier.labels.pooling)
 
     computed = await compute(request, served.name, prepare)
     vectors = [sequence.pooled.vector for sequence in computed.prepared.sequences if sequence.pooled is not None]
@@ -95,7 +95,9 @@ async def _classify_with_answers(
             prompts += [[*question, *answer] for answer in answers]
             first_scored += [len(question)] * len(answers)
             check_total_tokens(prompts)
-        return build_reading(served, prompts, owner, limits, first_scored=first_scored, prompt_logprobs=0)
+        return build_reading(
+            served, prompts, owner, limits, prompt_field="input", first_scored=first_scored, prompt_logprobs=0
+        )
 
     computed = await compute(request, served.name, prepare)
     scores = [[score.logprob for score in sequence.prompt_scores] for sequence in computed.prepared.sequences]
@@ -129,5 +131,5 @@ def _encode_question(served: ServedModel, instruction: str, labels: Sequence[str
         ids = encode_prompt(served, question + "\nLabel: ", param="input")
     else:
         ids = encode_conversation(served, ChatInput(messages=[Message(role="user", content=question)]))
-    check_context(served, len(ids), 0)
+    check_context(served, len(ids), 0, prompt_field="input")
     return ids

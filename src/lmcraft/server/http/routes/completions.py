@@ -11,7 +11,7 @@ from lmcraft.inference.continuation import Token
 from lmcraft.inference.request import SequenceState
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.http.json_route import JsonRoute
-from lmcraft.server.http.openai_format import EventStreamResponse, clamp_logprob, response_fields, sse_event, token_text
+from lmcraft.server.http.openai_format import EventStreamResponse, clamp_logprob, response_fields, sse_event, token_keys
 from lmcraft.server.http.protocol.completions import CompletionRequest, as_prompt_list
 from lmcraft.server.http.request_builder import build_completion, encode_fill_in_middle, encode_prompt
 from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
@@ -59,9 +59,10 @@ class CompletionLogprobs:
 
     def add(self, token_id: int, logprob: float | None, alternatives: Sequence[tuple[int, float]], text_length: int) -> None:
         """Add a token; `text_length` is the number of characters that it completes."""
-        self.tokens.append(token_text(self.tokenizer, token_id))
+        keys = token_keys(self.tokenizer, [*(other_id for other_id, _ in alternatives), token_id])
+        self.tokens.append(keys[token_id])
         self.token_logprobs.append(None if logprob is None else clamp_logprob(logprob))
-        top = {token_text(self.tokenizer, other_id): clamp_logprob(other) for other_id, other in alternatives}
+        top = {keys[other_id]: clamp_logprob(other) for other_id, other in alternatives}
         self.top_logprobs.append(None if logprob is None else top)
         self.text_offset.append(self.next_offset)
         self.next_offset += text_length

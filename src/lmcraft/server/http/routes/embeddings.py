@@ -30,7 +30,7 @@ async def embeddings(body: EmbeddingRequest, request: Request) -> dict[str, Any]
             message = f"dimensions={body.dimensions} is more than the model's {width}; lower it"
             raise ApiError(400, message, param="dimensions")
         prompts = [encode_prompt(served, text, param="input") for text in as_prompt_list(body.input)]
-        return build_reading(served, prompts, owner, limits, pooling="mean")
+        return build_reading(served, prompts, owner, limits, prompt_field="input", pooling="mean")
 
     computed = await compute(request, body.model, prepare)
     vectors = [sequence.pooled.vector for sequence in computed.prepared.sequences if sequence.pooled is not None]
