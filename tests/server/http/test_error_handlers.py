@@ -61,6 +61,25 @@ def test_an_error_names_the_field_as_the_client_wrote_it(server: Server, body: d
     assert param in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a" * 2000}]}, "messages"),
+        ("/v1/chat/completions", {"messages": HELLO, "max_completion_tokens": 10_000}, "max_completion_tokens"),
+        ("/v1/chat/completions", {"messages": HELLO, "max_tokens": 10_000}, "max_tokens"),
+        ("/v1/completions", {"prompt": "a" * 2000}, "prompt"),
+        ("/v1/completions", {"prompt": "a" * 2000, "echo": True, "logprobs": 1, "max_tokens": 0}, "prompt"),
+        ("/v1/embeddings", {"input": "a" * 2000}, "input"),
+        ("/v1/classify", {"input": "a" * 2000, "labels": ["a", "b"]}, "input"),
+        ("/v1/responses", {"input": "a" * 2000}, "input"),
+    ],
+)
+def test_a_text_beyond_the_context_names_its_field(server: Server, path: str, body: dict[str, object], param: str) -> None:
+    response = httpx.post(server.url + path, json=body)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (400, "context_length_exceeded", param)
+
+
 def test_an_unknown_endpoint(server: Server) -> None:
     assert httpx.get(server.url + "/v1/nothing").json()["error"]["message"].startswith("there is no such endpoint")
 

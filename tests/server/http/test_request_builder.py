@@ -81,9 +81,9 @@ def test_prompts_of_a_completion_are_continued_in_order(served: ServedModel) -> 
     ],
 )
 def test_the_context_error_has_both_numbers(served: ServedModel, prompt_tokens: int, max_tokens: int, message: str) -> None:
-    check_context(served, 120, 8)
+    check_context(served, 120, 8, prompt_field="messages")
     with pytest.raises(ApiError, match=message) as caught:
-        check_context(served, prompt_tokens, max_tokens)
+        check_context(served, prompt_tokens, max_tokens, prompt_field="messages")
     assert caught.value.code == "context_length_exceeded"
 
 
