@@ -60,7 +60,8 @@ def error_json(error: ApiError, path: str) -> dict[str, Any]:
 def anthropic_error(error: ApiError) -> dict[str, Any]:
     """An error in Anthropic's form."""
     error_type = ANTHROPIC_ERROR_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
-    return {"type": "error", "error": {"type": error_type, "message": error.message}}
+    details = {"error_code": error.code, "param": error.param}
+    return {"type": "error", "error": {"type": error_type, "message": error.message, "details": details}}
 
 
 @contextmanager

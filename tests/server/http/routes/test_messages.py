@@ -120,6 +120,7 @@ def test_a_forced_call_and_its_result(server: Server) -> None:
         ({"max_tokens": 100_000}, 400, "invalid_request_error", "max_tokens is 100000"),
         ({"tools": [{"name": "f"}]}, 400, "invalid_request_error", "tools[0].input_schema"),
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, 400, "invalid_request_error", "content[0]"),
+        ({"thread": {"type": "create"}}, 400, "invalid_request_error", "thread is not supported"),
         ({"stop_token_ids": [10**6]}, 400, "invalid_request_error", "stop_token_ids names the token 1000000"),
     ],
 )

@@ -160,6 +160,9 @@ class MessagesInput(Strict):
     output_config: OutputConfig | None = None
     cache_control: Ignored = None
     context_management: Ignored = None
+    billing_policy: Ignored = None
+    thread: Any = Field(default=None, description="Not supported; send the whole conversation in messages.")
+    compaction: Annotated[Any, unsupported("shorten messages in the client")] = None
     container: Annotated[Any, unsupported("leave it out")] = None
     mcp_servers: Annotated[Any, unsupported("run the tools in the client, and send them in tools")] = None
 
@@ -169,6 +172,9 @@ class MessagesInput(Strict):
         Raises:
             ApiError: a field contradicts another.
         """
+        if self.thread is not None:  # Anthropic's clients read this code, and go on without a thread
+            message = "thread is not supported; send the whole conversation in messages"
+            raise ApiError(400, message, code="thread_unsupported_request", param="thread")
         output_config = self.output_config or OutputConfig()
         thinks = None if self.thinking is None else self.thinking.type != "disabled"
         output_format = None
