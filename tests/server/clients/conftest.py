@@ -4,7 +4,7 @@ None of the clients is a dependency of the project. In an environment that has o
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import httpx2 as httpx
@@ -19,13 +19,16 @@ class Address:
 
     url: str
     model: str
+    logit_bias: Mapping[str, float]
+    """Makes a random model end its texts."""
 
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     pytest.importorskip("llguidance")  # the clients force a call
     if url := os.environ.get("LMCRAFT_TEST_SERVER", ""):
-        yield Address(url, httpx.get(f"{url}/v1/models").json()["data"][0]["id"])
+        yield Address(url, httpx.get(f"{url}/v1/models").json()["data"][0]["id"], {})
         return
     with running(tmp_path_factory.mktemp("server"), max_position_embeddings=4096) as server:
-        yield Address(server.url, "tiny")
+        ends = server.state.registry.get("tiny").language_model.eos_token_ids
+        yield Address(server.url, "tiny", {str(token_id): 10.0 for token_id in ends})

@@ -25,7 +25,9 @@ def make_agent(address: Address, kind: str) -> Any:
         instructions="You roll dice.",
         model=getattr(agents, kind)(model=address.model, openai_client=client),
         tools=[roll],
-        model_settings=agents.ModelSettings(tool_choice="required", max_tokens=60, temperature=0),
+        model_settings=agents.ModelSettings(
+            tool_choice="required", max_tokens=60, temperature=0, extra_body={"logit_bias": address.logit_bias}
+        ),
     )
 
 
