@@ -94,6 +94,21 @@ class Tokenizer:
                 ids.extend(hf.encode_batch_fast([part], add_special_tokens=False)[0].ids)
         return ids
 
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The token ids of a trusted text without lone surrogates, as `encode` with `parse_special`, and where each token
+        begins and ends in it, in characters.
+
+        The tokens of one character all have its bounds. Tokens can overlap, and some have no length.
+        """
+        [encoding] = self._parsing.encode_batch([text], add_special_tokens=False)
+        return encoding.ids, encoding.offsets
+
+    @cached_property
+    def longest_token_chars(self) -> int:
+        """The length of the longest token in the vocabulary's own spelling, so that n tokens hold at most n times as many
+        characters, except for runs of unknown characters."""
+        return max(map(len, self.vocabulary), default=1)
+
     @cached_property
     def begin_ids(self) -> tuple[int, ...]:
         """The tokens that start every training text (<bos> for Llama and Gemma); usually none.

@@ -1,0 +1,100 @@
+"""Reads files of examples, and keeps account of the rows that cannot be used."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from lmcraft.data.documents import ReadStats
+from lmcraft.data.sources import read_table
+from lmcraft.errors import UserError
+from lmcraft.finetuning.examples import KINDS, Example, substitute
+from lmcraft.finetuning.rows import RowFormat, parse_fields
+
+MAX_ORIGINS_SHOWN = 3
+MAX_REASONS_SHOWN = 5
+
+
+@dataclass
+class RowStats(ReadStats):
+    """The rows that were read, and those that cannot be used, by reason."""
+
+    rows: int = 0
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+    """For each reason, file and line of the rows."""
+    unread_columns: Counter[str] = field(default_factory=Counter)
+    """The number of rows in which a column holds something, but is not used."""
+
+    def malformed(self, file: str, line: int, reason: str) -> None:
+        """Note a row that cannot be read."""
+        self.rows += 1
+        self.reject(f"{file}:{line}", reason)
+
+    def reject(self, origin: str, reason: str) -> None:
+        """Note a row that cannot be used."""
+        self.reasons.setdefault(reason, []).append(origin)
+
+    @property
+    def rejected(self) -> int:
+        return sum(map(len, self.reasons.values()))
+
+    def check(self, action: Literal["skip", "fail"]) -> None:
+        """Raise UserError if rows cannot be used and `action` is "fail", or if no row is left."""
+        if not self.rejected or (action == "skip" and self.rejected < self.rows):
+            return
+        remedy = "" if self.rejected == self.rows else "; to leave such rows out, add --malformed skip"
+        if self.rejected == 1:
+            [(reason, [origin])] = self.reasons.items()
+            raise UserError(f"{origin} cannot be used: {reason}{remedy}")
+        number = f"all {self.rows}" if self.rejected == self.rows else f"{self.rejected} of {self.rows}"
+        raise UserError(f"{number} rows cannot be used: {self.summary()}{remedy}")
+
+    def summary(self) -> str:
+        """Each reason with the first rows that have it."""
+        parts = []
+        for reason, origins in list(self.reasons.items())[:MAX_REASONS_SHOWN]:
+            more = f" and {len(origins) - MAX_ORIGINS_SHOWN} more" if len(origins) > MAX_ORIGINS_SHOWN else ""
+            parts.append(f"{', '.join(origins[:MAX_ORIGINS_SHOWN])}{more} ({reason})")
+        if (others := len(self.reasons) - MAX_REASONS_SHOWN) > 0:
+            parts.append(f"and rows with {others} other reasons")
+        return "; ".join(parts)
+
+
+def read_examples(
+    paths: Sequence[Path],
+    variables: Mapping[str, str] | None = None,
+    form: RowFormat | None = None,
+    stats: RowStats | None = None,
+) -> list[Example]:
+    """The examples of all files, in order.
+
+    Args:
+        paths: .jsonl, .json, .csv, .tsv or .parquet files, compressed or not.
+        variables: replacements for {{name}} in the texts.
+        form: how to read the rows.
+        stats: gets the rows that cannot be used; without it, such a row is an error.
+
+    Raises:
+        UserError: a file cannot be read, a row cannot be used and there are no `stats`, or rows are of different kinds.
+    """
+    form, kept = form or RowFormat(), stats or RowStats()
+    examples: list[Example] = []
+    for path in paths:
+        for line, row in read_table(path, kept):
+            kept.rows += 1
+            origin = f"{path}:{line}"
+            try:
+                fields = form.fields(row)
+                examples.append(substitute(parse_fields(fields, form, origin), variables or {}))
+                kept.unread_columns.update(fields.unread())
+            except UserError as error:
+                kept.reject(origin, str(error))
+    if not kept.rows:
+        raise UserError(f"data {', '.join(map(str, paths))} has no rows: give files with at least one")
+    kept.check("fail" if stats is None else "skip")
+    first_of_kind = {KINDS[type(example)]: example.origin for example in reversed(examples)}
+    if len(first_of_kind) > 1:
+        kinds, origins = ", ".join(sorted(first_of_kind)), " and ".join(first_of_kind.values())
+        raise UserError(f"data has rows of several kinds ({kinds}), such as {origins}: give files of one kind")
+    return examples
