@@ -38,7 +38,9 @@ def test_each_text_has_a_line_with_label_and_probability(folder: Path, capsys: p
 def test_texts_are_lines_of_standard_input(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{text}\n" for text in TEXTS)))
+    monkeypatch.setattr(
+        "sys.stdin", io.TextIOWrapper(io.BytesIO("".join(f"{text}\n" for text in TEXTS).encode("utf-8-sig")))
+    )
     assert main(["classify", str(folder), "--all-labels", "--device", "cpu", "--precision", "fp32"]) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [line[-1] for line in lines] == TEXTS

@@ -5,27 +5,36 @@ import pytest
 
 from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import UserError
-from lmcraft.finetuning.data_checks import check_targets, format_batch, select_fitting
+from lmcraft.finetuning.config import FinetuneConfig
+from lmcraft.finetuning.data_checks import EncodedExample, LongExample, check_lengths, format_batch, select_fitting
 from lmcraft.finetuning.encoding import TokenizedExample
+from lmcraft.finetuning.examples import Labeled
 from lmcraft.finetuning.packing import PackedRows
 from tests.finetuning.chat import chat_tokenizer, random_example
 
 
-def test_examples_that_do_not_fit_are_refused_or_skipped() -> None:
-    examples = [random_example(5), random_example(9), random_example(7)]
-    assert select_fitting(examples, 9, skip=False) == (examples, 0)
-    assert select_fitting(examples, 7, skip=True) == ([examples[0], examples[2]], 1)
-    with pytest.raises(UserError, match=r"1 of 3 .* add --sequence-length 9, or --too-long skip"):
-        select_fitting(examples, 7, skip=False)
-    with pytest.raises(UserError, match="all 3 examples are longer"):
-        select_fitting(examples, 4, skip=True)
+def test_examples_that_do_not_fit_are_named() -> None:
+    examples: list[EncodedExample] = [
+        (Labeled("text", ("a",), origin=f"x.csv:{length}"), random_example(length)) for length in (5, 9, 7)
+    ]
+    long_rows: list[LongExample] = []
+    assert select_fitting(examples, 7, long_rows) == [examples[0], examples[2]]
+    assert long_rows == [LongExample("x.csv:9", 9)]
 
 
-def test_an_example_without_targets_is_named() -> None:
-    examples = [random_example(5), random_example(9), random_example(7, learned_from=7)]
-    check_targets(examples[:2])
-    with pytest.raises(UserError, match="example 3 has no token to learn"):
-        check_targets(examples)
+@pytest.mark.parametrize(
+    ("tokens", "remedy"),
+    [
+        ((9, 8), "longer than sequence_length=7 .*the longest has 9 tokens.*add --sequence-length 9, or --too-long skip"),
+        ((9, 40), r"longer than the model's context of 32 tokens \(x.csv:0, x.csv:1\).*shorten them.*--too-long skip"),
+        ((9, None), "longer than the model's context of 32 tokens"),
+    ],
+)
+def test_the_remedy_for_long_examples_exists(tokens: tuple[int | None, ...], remedy: str) -> None:
+    long_rows = [LongExample(f"x.csv:{line}", number) for line, number in enumerate(tokens)]
+    with pytest.raises(UserError, match=f"2 examples are {remedy}"):
+        check_lengths(long_rows, FinetuneConfig("model", ()), 32, 7)
+    check_lengths(long_rows, FinetuneConfig("model", (), too_long="skip"), 32, 7)
 
 
 def test_a_batch_is_printed_with_its_documents_and_learned_tokens() -> None:

@@ -13,6 +13,7 @@ from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.config import FinetuneConfig, MethodConfig, ObjectiveConfig
 from lmcraft.finetuning.evaluation import evaluate_after, evaluate_before
 from lmcraft.finetuning.run import FinetuneRun, open_run
+from lmcraft.finetuning.splits import read_splits
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import choose_machine
 from lmcraft.model_source import open_model
@@ -44,7 +45,7 @@ def finetune_run(tmp_path: Path) -> Iterator[tuple[FinetuneRun, Trainer, ModelFo
     machine, folder = choose_machine("cpu", "fp32"), ModelFolder(tmp_path / "out")
     with ExitStack() as stack:
         source = stack.enter_context(open_model(config.model))
-        run = open_run(config, source, lambda line: None).autotuned(machine, Processes())
+        run = open_run(config, source, read_splits(config), lambda line: None).autotuned(machine, Processes())
         trainer = run.build_trainer(machine, folder, None, Processes())
         with torch.no_grad():
             for name, p in trainer.model.named_parameters():

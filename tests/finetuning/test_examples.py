@@ -8,16 +8,9 @@ from typing import Any
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.finetuning.examples import (
-    Conversation,
-    Example,
-    Judgment,
-    Labeled,
-    Preference,
-    add_system_message,
-    parse_example,
-    read_examples,
-)
+from lmcraft.finetuning.example_files import read_examples
+from lmcraft.finetuning.examples import Conversation, Example, Judgment, Labeled, Preference, add_system_message
+from lmcraft.finetuning.rows import parse_example
 from tests.finetuning.chat import message
 
 QUESTION, ANSWER = message("user", "Hi"), message("assistant", "Hello")
@@ -164,8 +157,8 @@ def test_placeholders_are_replaced_by_variables(tmp_path: Path) -> None:
     [
         ([{"question": "a", "reply": "b"}], r"data.jsonl:1 .*\(question, reply\) match no known format"),
         (["text"], "data.jsonl:1 .*named fields"),
-        ([{"messages": [{"content": "a"}]}], "data.jsonl:1 .*damaged"),
-        ([{"messages": "Hi"}], "data.jsonl:1 .*damaged"),
+        ([{"messages": [{"content": "a"}]}], "data.jsonl:1 .*message 1 has no role"),
+        ([{"messages": "Hi"}], "data.jsonl:1 .*not a list of messages"),
         ([{"chosen": "a", "rejected": "b"}], "data.jsonl:1 .*no prompt"),
         ([{"chosen": [QUESTION, ANSWER], "rejected": [message("user", "Ho"), ANSWER]}], "differ before their last"),
         ([CONVERSATIONS["alpaca"], PREFERENCES["text"]], r"several kinds \(conversations, preferences\)"),

@@ -34,4 +34,4 @@ def test_the_interval_of_a_mean_loss_is_that_of_a_ratio_of_sums() -> None:
 
 
 def test_a_single_row_has_no_interval() -> None:
-    assert mean_loss(tiny_model(), NextToken(), PackedRows([random_example(9)], 40)).high == float("inf")
+    assert mean_loss(tiny_model(), NextToken(), PackedRows([random_example(9)], 40)).high is None

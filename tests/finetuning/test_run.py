@@ -11,6 +11,7 @@ import pytest
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig, MethodConfig, ObjectiveConfig
 from lmcraft.finetuning.run import FinetuneRun, open_run
+from lmcraft.finetuning.splits import read_splits
 from lmcraft.folder import ModelFolder
 from lmcraft.language_model import LanguageModel
 from lmcraft.machine import choose_machine
@@ -47,7 +48,7 @@ def make_run(base: Path, tmp_path: Path) -> Iterator[RunMaker]:
             files = {"data": (tmp_path / "training.jsonl",), "validation_data": (tmp_path / "validation.jsonl",)}
             config = FinetuneConfig(str(base), sequence_length=96, **files, **options).resolved()
             lines: list[str] = []
-            return open_run(config, stack.enter_context(open_model(base)), lines.append), lines
+            return open_run(config, stack.enter_context(open_model(base)), read_splits(config), lines.append), lines
 
         yield make
 

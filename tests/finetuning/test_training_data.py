@@ -11,7 +11,8 @@ from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
 from lmcraft.finetuning.examples import Example, Labeled
-from lmcraft.finetuning.training_data import TrainingData, choose_row_length, read_training_data, repack, split_examples
+from lmcraft.finetuning.splits import read_splits, split_examples
+from lmcraft.finetuning.training_data import TrainingData, choose_row_length, read_training_data, repack
 from tests.finetuning.chat import chat_tokenizer, message
 
 CONTEXT_LENGTH = 128
@@ -27,14 +28,17 @@ def read(folder: Path, rows: list[dict[str, Any]], **options: Any) -> tuple[Trai
     config = FinetuneConfig("model", (folder / "data.jsonl",), **(defaults | options))
     lines: list[str] = []
     encoder = ExampleEncoder(chat_tokenizer(), [0])
-    return read_training_data(config, config.build_objective(), encoder, CONTEXT_LENGTH, lines.append), config, lines
+    data = read_training_data(config, config.build_objective(), read_splits(config), encoder, CONTEXT_LENGTH, lines.append)
+    return data, config, lines
 
 
 def test_long_examples_are_refused_or_skipped(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"1 of 2 examples are longer than sequence_length=96 .*--too-long skip"):
+    with pytest.raises(
+        UserError, match=r"1 example is longer than the model's context of 128 tokens \(\S*data.jsonl:2\).*--too-long skip"
+    ):
         read(tmp_path, [ROW, LONG])
     data, _, lines = read(tmp_path, [ROW, LONG], too_long="skip")
-    assert data.num_examples == 1 and "skipped 1 examples longer than 96 tokens" in lines
+    assert data.num_examples == 1 and f"left out 1 longer examples: {tmp_path}/data.jsonl:2" in lines
 
 
 def test_the_wrong_kind_of_examples_is_named_with_the_objectives_for_it(tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal
 
 from cyclopts import Parameter
 
 from lmcraft.config import Config, command_config
+from lmcraft.errors import UserError
 
 LINES_PER_BATCH = 256  # of standard input, labeled together
 
@@ -44,7 +45,7 @@ def classify(config: ClassifyConfig) -> None:
 
     machine = choose_machine(config.device, config.precision)
     classifier = Classifier.load(config.model, dtype=machine.dtype, device=machine.device)
-    texts: Iterator[str] = iter(config.text) if config.text else (line.rstrip("\n") for line in sys.stdin)
+    texts = iter(config.text) if config.text else _read_lines(sys.stdin.buffer)
     while batch := list(islice(texts, LINES_PER_BATCH)):
         for text, probabilities in zip(batch, classifier.probabilities(batch), strict=True):
             label = classifier.choose_label(probabilities)
@@ -54,3 +55,16 @@ def classify(config: ClassifyConfig) -> None:
                 else [f"{probabilities.get(label, max(probabilities.values())):.3f}"]
             )
             print(label, *columns, text, sep="\t", flush=True)
+
+
+def _read_lines(file: BinaryIO) -> Iterator[str]:
+    """The lines of standard input.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    for number, line in enumerate(file, start=1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise UserError(f"line {number} of standard input is not UTF-8: convert it") from error

@@ -9,6 +9,7 @@ from lmcraft.folder.output import Input, claim_run
 from lmcraft.terminal import line_printer
 
 if TYPE_CHECKING:
+    from lmcraft.finetuning.splits import Splits
     from lmcraft.model_source import ModelSource
     from lmcraft.training.processes import Processes
 
@@ -24,18 +25,19 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
     from lmcraft.training.environment import set_up_environment
 
     set_up_environment()
+    from lmcraft.finetuning.splits import read_splits
     from lmcraft.model_source import open_model
     from lmcraft.training.processes import join_processes
 
-    config.resolved()  # refuses bad settings before the model is opened
+    splits = read_splits(config.resolved())  # refuses bad settings and data before the model is opened
     inputs: list[Input] = [("model", config.model), *(("dataset", path) for path in config.data)]
     with join_processes(config.device, 1) as processes:
         claim = nullcontext() if config.show_batch else claim_run(config.out, resume=config.resume, inputs=inputs)
         with processes.in_main(claim), open_model(config.model) as source:
-            return _finetune(config, source, processes)
+            return _finetune(config, source, splits, processes)
 
 
-def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Processes") -> ModelFolder:
+def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | None", processes: "Processes") -> ModelFolder:
     from lmcraft.finetuning.data_checks import format_batch
     from lmcraft.finetuning.evaluation import evaluate_after, evaluate_before
     from lmcraft.finetuning.run import open_run
@@ -51,7 +53,7 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", processes: "Process
         check_contents(folder, step, config, contents)
     config = config.resolved() if step is None else continue_config(config, folder, step, "finetune")
     print_line = line_printer(quiet=not processes.is_main)
-    run = open_run(config, source, print_line)
+    run = open_run(config, source, splits, print_line)
     if config.show_batch:
         targets_are_tokens = not run.objective.needs_head
         print(format_batch(run.data.first_batch(), run.tokenizer, targets_are_tokens=targets_are_tokens))

@@ -174,6 +174,13 @@ class FinetuneConfig(TrainConfig):
     """Tokens per row."""
     packing: Annotated[bool, DATA] = True
     """Pack several examples into a row; they do not attend to each other."""
+    prompt_column: Annotated[str, DATA] = ""
+    """Column of the prompt, or of the text to classify, if it has an unusual name; `a.b` is the field b of the objects in
+    column a."""
+    answer_column: Annotated[str, DATA] = ""
+    """Column of the answer, or of the label, if it has an unusual name."""
+    malformed: Annotated[Literal["fail", "skip"], DATA] = "fail"
+    """What to do with rows that cannot be used, such as those without an answer: fail, or skip them and list them."""
     too_long: Annotated[Literal["refuse", "skip"], DATA] = "refuse"
     """What to do with examples longer than a row: refuse to start, or skip them. Examples are never cut."""
     chat_template: Annotated[str, DATA] = ""

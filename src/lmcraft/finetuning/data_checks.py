@@ -1,37 +1,58 @@
-"""Checks of the data before the first step: example length, trained tokens, and a printed batch (`--show-batch`)."""
+"""Checks of the data before the first step: length of the examples, and a printed batch (`--show-batch`)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lmcraft.data.loader import IGNORE_INDEX, Batch
 from lmcraft.errors import UserError
+from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.encoding import TokenizedExample
+from lmcraft.finetuning.example_files import list_origins
+from lmcraft.finetuning.examples import Example
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
+EncodedExample = tuple[Example, TokenizedExample]
 
-def select_fitting(examples: Sequence[TokenizedExample], length: int, *, skip: bool) -> tuple[list[TokenizedExample], int]:
-    """The examples of at most `length` tokens, and the number of longer ones.
 
-    Raises:
-        UserError: some are longer and `skip` is false, or all are longer.
+@dataclass(frozen=True)
+class LongExample:
+    """An example that does not fit in a row."""
+
+    origin: str
+    tokens: int | None
+    """None: more than the context, not counted."""
+
+
+def select_fitting(examples: Sequence[EncodedExample], length: int, long_rows: list[LongExample]) -> list[EncodedExample]:
+    """The examples of at most `length` tokens; `long_rows` gets the others."""
+    long_rows += [LongExample(example.origin, len(tokens)) for example, tokens in examples if len(tokens) > length]
+    return [(example, tokens) for example, tokens in examples if len(tokens) <= length]
+
+
+def check_lengths(long_rows: Sequence[LongExample], config: FinetuneConfig, context_length: int, length: int) -> None:
+    """Raise UserError if examples are longer than a row and are not to be skipped.
+
+    Args:
+        long_rows: the longer examples.
+        config: says what to do with them.
+        context_length: of the model, in tokens.
+        length: of a row, in tokens.
     """
-    fitting = [example for example in examples if len(example) <= length]
-    num_skipped = len(examples) - len(fitting)
-    if num_skipped and not skip:
-        longest = max(map(len, examples))
+    if not long_rows or config.too_long == "skip":
+        return
+    number, origins = len(long_rows), list_origins([row.origin for row in long_rows])
+    examples = f"{number} examples are" if number > 1 else "1 example is"
+    skip = "--too-long skip to leave them out"
+    if any(row.tokens is None or row.tokens > context_length for row in long_rows):
         raise UserError(
-            f"{num_skipped} of {len(examples)} examples are longer than sequence_length={length} (the longest has {longest} "
-            f"tokens) and would be cut: add --sequence-length {longest}, or --too-long skip to leave them out"
+            f"{examples} longer than the model's context of {context_length} tokens ({origins}) and would be cut: "
+            f"shorten them, use a model with a longer context, or add {skip}"
         )
-    if not fitting:
-        raise UserError(f"all {len(examples)} examples are longer than sequence_length={length}: raise it")
-    return fitting, num_skipped
-
-
-def check_targets(examples: Sequence[TokenizedExample]) -> None:
-    """Raise UserError if an example has no trained token."""
-    empty = next((n for n, example in enumerate(examples) if not (example.targets != IGNORE_INDEX).any()), None)
-    if empty is not None:
-        raise UserError(f"example {empty + 1} has no token to learn, because its answer is empty: remove it from the data")
+    longest = max(row.tokens or 0 for row in long_rows)
+    raise UserError(
+        f"{examples} longer than sequence_length={length} ({origins}; the longest has {longest} tokens) and would be cut: "
+        f"add --sequence-length {longest}, or {skip}"
+    )
 
 
 def format_batch(batch: Batch, tokenizer: Tokenizer, *, targets_are_tokens: bool = True) -> str:

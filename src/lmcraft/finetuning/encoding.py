@@ -1,19 +1,25 @@
 """Examples as tokens: the chat template applied, and a mask of the tokens whose prediction is trained.
 
-A prompt is encoded exactly as at inference. Each answer is encoded separately, since it will be generated after its prompt.
+A conversation is rendered and encoded as a whole, and the mask follows from where each token begins and ends in its text.
 
 Shapes: n tokens of an example, K extra values of an example.
 """
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmcraft.data.loader import IGNORE_INDEX, Int64
 from lmcraft.errors import UserError
-from lmcraft.finetuning.examples import Conversation, Message
+from lmcraft.finetuning.examples import Conversation
+from lmcraft.finetuning.messages import Message, is_learned
+from lmcraft.finetuning.template_checks import added_system_message, check_rendered
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 # For a base model without a chat template: role names in plain text, and the model's own end token after an answer.
@@ -22,6 +28,12 @@ PLAIN_TEMPLATE = (
     "{{ eos_token if message['role'] == 'assistant' else '' }}{{ '\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
 )
+
+STANDARD_ROLES = ("system", "user", "assistant", "tool")
+
+
+class LongTextError(UserError):
+    """A text cannot fit in the model's context."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +49,6 @@ class MaskedTokens:
         following = np.full_like(self.ids, IGNORE_INDEX)
         following[:-1] = np.where(self.loss_mask[1:], self.ids[1:], IGNORE_INDEX)
         return following
-
-    @property
-    def prompt_ids(self) -> Int64:
-        """The tokens before the first trained one."""
-        return self.ids[: int(self.loss_mask.argmax())]
 
 
 @dataclass(frozen=True)
@@ -71,56 +78,62 @@ class ExampleEncoder:
     Args:
         tokenizer: has a chat template, unless only plain texts are encoded.
         end_ids: the tokens that end a turn; the model must learn one of them after each answer.
+        max_tokens: of an example; texts that must have more are refused without being encoded. None: no limit.
     """
 
-    def __init__(self, tokenizer: Tokenizer, end_ids: Collection[int]) -> None:
+    def __init__(self, tokenizer: Tokenizer, end_ids: Collection[int], max_tokens: int | None = None) -> None:
         self.tokenizer, self.end_ids = tokenizer, frozenset(end_ids)
+        # A longer text has more tokens than fit. It is not encoded, because encoding takes 100 times its size in memory.
+        self.max_chars = None if max_tokens is None else (max_tokens + 1) * tokenizer.longest_token_chars
+        self._added_ids = frozenset(tokenizer.special_tokens.values())
 
     # Tokens and masks
 
     def conversation(self, conversation: Conversation, *, last_answer_only: bool = False) -> MaskedTokens:
-        """A conversation up to its last answer; all answers are trained, or only the last one.
+        """A conversation up to its last answer. All answers are trained, or only the last one, but none of weight 0.
+
+        The tokens are those of the whole text, as at inference; a token that begins before an answer and ends in it is
+        trained.
 
         Raises:
-            UserError: there is no assistant message, an answer's end is not trained, or the template rewrites earlier turns.
+            UserError: there is nothing to learn, an answer's end is not trained, or the template leaves out a part of the
+                conversation or rewrites earlier turns.
         """
-        messages = conversation.messages
-        answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+        messages = [self._with_template_role(message) for message in conversation.messages]
+        answers = [index for index, message in enumerate(messages) if is_learned(message)]
         if not answers:
             roles = ", ".join(str(message["role"]) for message in messages)
-            raise UserError(f"no message is the assistant's (roles: {roles}), so there is nothing to learn: add an answer")
-        full_text = self._render(messages[: answers[-1] + 1], conversation, prompt=False)
-        ids: list[int] = []
-        loss_mask: list[bool] = []
-        encoded_chars = 0
-        for index in answers:
-            before = self._render(messages[:index], conversation, prompt=True)
-            after = self._render(messages[: index + 1], conversation, prompt=False)
-            if not (full_text.startswith(after) and after.startswith(before) and encoded_chars <= len(before)):
-                raise UserError(
-                    "the chat template renders an answer differently from its generation prompt, or rewrites earlier turns: "
-                    "use conversations with a single answer, or set another chat_template in tokenizer_config.json"
-                )
-            if last_answer_only and index != answers[-1]:
-                continue
-            question = self._encode(full_text[encoded_chars : len(before)])
-            answer = self._encode(full_text[len(before) : len(after)])
-            ends = [n for n, token in enumerate(answer) if token in self.end_ids]
-            if not ends:
-                raise UserError(
-                    "the end-of-turn token is never learned: the chat template puts none of the model's end tokens "
-                    f"({', '.join(map(repr, self.end_tokens()))}) after an answer; use a --chat-template that does"
-                )
-            stop = ends[-1] + 1
-            ids += question + answer
-            loss_mask += [False] * len(question) + [True] * stop + [False] * (len(answer) - stop)
-            encoded_chars = len(after)
-        length = len(loss_mask) - loss_mask[::-1].index(True)  # nothing after the last end token is needed
-        return MaskedTokens(np.array(ids[:length], np.int64), np.array(loss_mask[:length]))
+            of_weight_0 = (
+                "every answer has weight 0" if "assistant" in roles else f"no message is the assistant's (roles: {roles})"
+            )
+            raise UserError(f"{of_weight_0}, so there is nothing to learn: add an answer")
+        messages = messages[: answers[-1] + 1]
+        text = self._render(messages, conversation.tools)
+        learned = answers[-1:] if last_answer_only else answers
+        spans = [self._answer_span(messages, index, conversation, text) for index in learned]
+        check_rendered(self._render, messages, conversation.tools, text, learned)
+        ids, offsets = self._encode_with_offsets(text)
+        loss_mask = np.zeros(len(ids), np.bool_)
+        for begin, end in spans:
+            self._mark_answer(ids, offsets, begin, end, text, loss_mask)
+        length = int(loss_mask.nonzero()[0][-1]) + 1  # nothing after the last end token is needed
+        return MaskedTokens(np.array(ids[:length], np.int64), loss_mask[:length])
+
+    def prompt_ids(self, conversation: Conversation) -> list[int]:
+        """The tokens before the answer that a model would generate in place of the last one, encoded as at inference."""
+        messages = [self._with_template_role(message) for message in conversation.messages]
+        last = max((n for n, message in enumerate(messages) if message["role"] == "assistant"), default=len(messages))
+        text = self._render(messages[:last], conversation.tools, prompt=True)
+        check_rendered(partial(self._render, prompt=True), messages[:last], conversation.tools, text)
+        return self.tokenizer.encode(self._check_length(text), parse_special=True)
+
+    def added_system_message(self) -> str:
+        """The system message that the chat template adds by itself; empty if it adds none."""
+        return added_system_message(self._render)
 
     def text(self, text: str) -> MaskedTokens:
         """A plain text followed by the end token; every token is trained."""
-        ids = [*self.tokenizer.begin_ids, *self.tokenizer.encode(text)]
+        ids = [*self.tokenizer.begin_ids, *self.tokenizer.encode(self._check_length(text))]
         end = self.tokenizer.eos_token_id
         ids += [] if end is None else [end]
         return MaskedTokens(np.array(ids, np.int64), np.ones(len(ids), bool))
@@ -138,33 +151,119 @@ class ExampleEncoder:
 
     def prompt(self, conversation: Conversation, index: int) -> TokenizedExample:
         """The prompt of a conversation's last answer, without targets; its value is the example's index."""
-        ids = self.conversation(conversation, last_answer_only=True).prompt_ids
+        ids = np.array(self.prompt_ids(conversation), np.int64)
         return TokenizedExample(ids, np.full_like(ids, IGNORE_INDEX), values=np.array([index], np.float32))
 
-    def pair(self, first: Sequence[Message], second: Sequence[Message], *more_values: float) -> TokenizedExample:
+    def pair(
+        self, first: Conversation, second: Conversation, *more_values: float, may_be_equal: bool = False
+    ) -> TokenizedExample:
         """Two conversations as the two documents of a row, the last answer of each trained.
 
         The first two values are 0, to be replaced by the reference model's log-probabilities of the two answers.
+
+        Raises:
+            UserError: the conversations have the same tokens, unless they may.
         """
-        both = [self.conversation(Conversation(tuple(messages)), last_answer_only=True) for messages in (first, second)]
+        both = [self.conversation(conversation, last_answer_only=True) for conversation in (first, second)]
+        if not may_be_equal:
+            _check_different(both)
         return _two_documents(
             [tokens.ids[:-1] for tokens in both], [tokens.targets()[:-1] for tokens in both], (0.0, 0.0, *more_values)
         )
 
-    def pair_ends(self, first: Sequence[Message], second: Sequence[Message]) -> TokenizedExample:
-        """Two conversations as the two documents of a row, each with the target 0 at its last token."""
-        ids = [self.conversation(Conversation(tuple(messages)), last_answer_only=True).ids for messages in (first, second)]
-        return _two_documents(ids, [target_at_end(i, 0).targets for i in ids], (0.0, 0.0))
+    def pair_ends(self, first: Conversation, second: Conversation) -> TokenizedExample:
+        """Two conversations as the two documents of a row, each with the target 0 at its last token.
+
+        Raises:
+            UserError: the conversations have the same tokens.
+        """
+        both = [self.conversation(conversation, last_answer_only=True) for conversation in (first, second)]
+        _check_different(both)
+        return _two_documents(
+            [tokens.ids for tokens in both], [target_at_end(tokens.ids, 0).targets for tokens in both], (0.0, 0.0)
+        )
 
     def text_with_target(self, text: str, target: int) -> TokenizedExample:
         """A plain text with `target`, a label's number, at its last token."""
         return target_at_end(self.text(text).ids, target)
 
-    def _render(self, messages: Sequence[Message], conversation: Conversation, *, prompt: bool) -> str:
-        return self.tokenizer.apply_chat_template(messages, prompt, tools=conversation.tools or None)
+    # Text
 
-    def _encode(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text, parse_special=True)
+    def _render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, prompt: bool = False) -> str:
+        return self.tokenizer.apply_chat_template(messages, prompt, tools=tools or None)
+
+    def _with_template_role(self, message: Message) -> Message:
+        """The message with a role that the template knows.
+
+        Raises:
+            UserError: it knows no such role.
+        """
+        role, template = message["role"], self.tokenizer.chat_template or ""
+        if role in STANDARD_ROLES or role in template:
+            return message
+        if role == "developer":
+            return {**message, "role": "system"}
+        raise UserError(
+            f"its role '{role}' is unknown: use {', '.join(STANDARD_ROLES)}, or a role that the chat template names"
+        )
+
+    def _answer_span(
+        self, messages: Sequence[Message], index: int, conversation: Conversation, text: str
+    ) -> tuple[int, int]:
+        """Where an answer begins and ends in the text of the whole conversation."""
+        try:
+            before = self._render(messages[:index], conversation.tools, prompt=True)
+        except UserError as error:
+            if any(message["role"] == "user" for message in messages[:index]):
+                raise
+            raise UserError(
+                f"its message {index + 1} (assistant) has no question before it, and the chat template renders no such "
+                'answer: leave it out, or give it "weight": 0'
+            ) from error
+        after = self._render(messages[: index + 1], conversation.tools)
+        if not (text.startswith(after) and after.startswith(before)):
+            raise UserError(
+                "the chat template renders an answer differently from its generation prompt, or rewrites earlier turns: "
+                "use conversations with a single answer, or set another chat_template in tokenizer_config.json"
+            )
+        return len(before), len(after)
+
+    def _mark_answer(
+        self, ids: list[int], offsets: list[tuple[int, int]], begin: int, end: int, text: str, loss_mask: NDArray[np.bool_]
+    ) -> None:
+        """Mark the tokens of an answer up to its last end token as trained."""
+        first = bisect_left(offsets, begin, key=itemgetter(0))
+        ends = [n for n in range(first, bisect_left(offsets, end, key=itemgetter(0))) if ids[n] in self.end_ids]
+        if not ends:
+            raise UserError(
+                "the end-of-turn token is never learned: the chat template puts none of the model's end tokens "
+                f"({', '.join(map(repr, self.end_tokens()))}) after an answer; use a --chat-template that does"
+            )
+        if not text[begin : offsets[ends[0]][0]].strip():
+            raise UserError("its answer is empty: write one, or remove the row")
+        while first and offsets[first - 1][1] > begin and ids[first - 1] not in self._added_ids:
+            first -= 1  # begins before the answer and ends in it
+        loss_mask[first : ends[-1] + 1] = True
+
+    def _encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        return self.tokenizer.encode_with_offsets(self._check_length(text))
+
+    def _check_length(self, text: str) -> str:
+        """The text itself.
+
+        Raises:
+            LongTextError: it cannot fit in the context.
+        """
+        if self.max_chars is not None and len(text) > self.max_chars:
+            raise LongTextError(f"its text of {len(text):,} characters is longer than the model's context: shorten it")
+        return text
+
+
+def _check_different(pair: Sequence[MaskedTokens]) -> None:
+    if np.array_equal(pair[0].ids, pair[1].ids):
+        raise UserError(
+            "its two answers are the same in the chat template, so that neither can be preferred: remove the row"
+        )
 
 
 def target_at_end(ids: Int64, target: int) -> TokenizedExample:

@@ -7,7 +7,6 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.encoding import TokenizedExample
 from lmcraft.finetuning.examples import Labeled
 from lmcraft.finetuning.head import head_outputs
-from lmcraft.finetuning.metrics import Metric, mean_loss
+from lmcraft.finetuning.metrics import Metric, describe_metric, mean_loss, perplexity
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.finetuning.run import FinetuneRun
 from lmcraft.finetuning.tuned_model import open_tuned
@@ -102,8 +101,7 @@ def _compare_texts(run: FinetuneRun, machine: Machine, tuned: LanguageModel) -> 
     perplexities = []
     for model in (base, tuned):
         model.transformer.compute_dtype = machine.dtype
-        loss = mean_loss(model.transformer, NextToken(), rows)
-        perplexities.append({"value": exp(loss.value), "low": exp(loss.low), "high": exp(loss.high)})
+        perplexities.append(asdict(mean_loss(model.transformer, NextToken(), rows).mapped(perplexity)))
     return {"answers": answers, "general": {"text": file.name, "before": perplexities[0], "after": perplexities[1]}}
 
 
@@ -151,7 +149,7 @@ def _check_merge(run: FinetuneRun, source: ModelSource) -> None:
 def _summarize(results: dict[str, Any]) -> list[str]:
     lines = []
     for name, pair in results["metrics"].items():
-        after = f"{pair['after']['value']:.3f} ({pair['after']['low']:.3f} to {pair['after']['high']:.3f})"
+        after = describe_metric(pair["after"])
         before = "" if pair["before"] is None else f"{pair['before']['value']:.3f} before, "
         lines.append(f"{name}: {before}{after}{' after' if before else ''}")
     if general := results.get("general"):

@@ -54,11 +54,16 @@ class RowStats(ReadStats):
         """Each reason with the first rows that have it."""
         parts = []
         for reason, origins in list(self.reasons.items())[:MAX_REASONS_SHOWN]:
-            more = f" and {len(origins) - MAX_ORIGINS_SHOWN} more" if len(origins) > MAX_ORIGINS_SHOWN else ""
-            parts.append(f"{', '.join(origins[:MAX_ORIGINS_SHOWN])}{more} ({reason})")
+            parts.append(f"{list_origins(origins)} ({reason})")
         if (others := len(self.reasons) - MAX_REASONS_SHOWN) > 0:
             parts.append(f"and rows with {others} other reasons")
         return "; ".join(parts)
+
+
+def list_origins(origins: Sequence[str]) -> str:
+    """The first of some files and lines, and the number of the others."""
+    others = len(origins) - MAX_ORIGINS_SHOWN
+    return ", ".join(origins[:MAX_ORIGINS_SHOWN]) + (f" and {others} more" if others > 0 else "")
 
 
 def read_examples(

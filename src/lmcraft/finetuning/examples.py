@@ -1,5 +1,6 @@
 """The types of training examples, and what is done with them before they become tokens."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,13 @@ class Preference:
     rejected: Message
     tools: Tools = field(default=(), repr=False)
     origin: str = field(default="", compare=False, repr=False)
+
+    def conversations(self) -> tuple[Conversation, Conversation]:
+        """The prompt with the chosen and with the rejected answer."""
+        return (
+            Conversation((*self.prompt, self.chosen), self.tools),
+            Conversation((*self.prompt, self.rejected), self.tools),
+        )
 
 
 @dataclass(frozen=True)
@@ -99,14 +107,24 @@ def preview(example: Example, max_chars: int = 300) -> str:
         case Labeled(text=text, labels=labels):
             line = f"{text[:max_chars]!r}: {', '.join(labels) or 'no label'}"
         case _:
-            line = " | ".join(f"{message['role']}: {_preview(message, max_chars)}" for message in dialog(example))
+            line = " | ".join(f"{message['role']}: {describe_message(message, max_chars)}" for message in dialog(example))
     return line if len(line) <= max_chars else line[:max_chars] + "..."
 
 
-def _preview(message: Mapping[str, Any], max_chars: int) -> str:
-    calls = [f"{call['function']['name']}({call['function']['arguments']})" for call in message.get("tool_calls", ())]
-    content = [repr(message["content"][:max_chars])] if message["content"] or not calls else []
-    return " ".join([*content, *calls])
+def describe_message(message: Mapping[str, Any], max_chars: int) -> str:
+    """Content and tool calls of a message on one line."""
+    content, calls = str(message["content"]), _describe_calls(message)
+    return f"{content[:max_chars]!r} {calls}".strip() if content or not calls else calls
+
+
+def answer_text(message: Mapping[str, Any]) -> str:
+    """The content of an answer, or its tool calls."""
+    return str(message["content"]) or _describe_calls(message)
+
+
+def _describe_calls(message: Mapping[str, Any]) -> str:
+    functions = [call["function"] for call in message.get("tool_calls", ())]
+    return " ".join(f"{function['name']}({json.dumps(function['arguments'], ensure_ascii=False)})" for function in functions)
 
 
 def substitute(example: Example, variables: Mapping[str, str]) -> Example:

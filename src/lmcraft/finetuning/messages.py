@@ -83,7 +83,7 @@ def text_message(role: str, value: Any, field: str) -> Message:
 
 
 def check_conversation(messages: Sequence[Message], *, any_learned: bool) -> None:
-    """Check that questions and learned answers have content, and that the first learned answer answers something.
+    """Check that questions and learned answers have content.
 
     Raises:
         UserError: a message cannot be used.
@@ -92,20 +92,13 @@ def check_conversation(messages: Sequence[Message], *, any_learned: bool) -> Non
         role, content = message["role"], message["content"]
         if role == "user" and is_empty(content):
             raise UserError(f"its message {number} (user) is empty")
-        if not any_learned or not is_learned(message):
-            continue
-        if is_empty(content) and not message.get("tool_calls"):
-            raise UserError(f"its answer is empty (message {number}): write one, or give it \"weight\": 0")
-        if all(earlier["role"] in ("system", "developer") for earlier in messages[: number - 1]):
-            raise UserError(
-                f"its message {number} (assistant) answers nothing, because no message of the user comes before it: leave it "
-                'out, or give it "weight": 0'
-            )
+        if any_learned and is_learned(message) and is_empty(content) and not message.get("tool_calls"):
+            raise UserError(f'its answer is empty (message {number}): write one, or give it "weight": 0')
 
 
 def is_learned(message: Message) -> bool:
     """Whether the model learns a message: the assistant's, unless its weight is 0."""
-    return message["role"] == "assistant" and message.get("weight", 1) != 0
+    return bool(message["role"] == "assistant" and message.get("weight", 1) != 0)
 
 
 def parse_tools(value: Any) -> tuple[Mapping[str, Any], ...]:
@@ -117,7 +110,9 @@ def parse_tools(value: Any) -> tuple[Mapping[str, Any], ...]:
     tools = parse_json(value)
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise UserError("its tools are not a list of objects with a name and parameters")
-    return tuple(tool if "function" in tool or "name" not in tool else {"type": "function", "function": tool} for tool in tools)
+    return tuple(
+        tool if "function" in tool or "name" not in tool else {"type": "function", "function": tool} for tool in tools
+    )
 
 
 def _parse_message(row: Any, name: str) -> Message:
@@ -187,5 +182,5 @@ def _parse_call(call: Any, name: str) -> dict[str, Any]:
     arguments = {} if is_empty(arguments) else parse_json(arguments)
     if not isinstance(arguments, dict):
         raise UserError(f"its {name} calls '{function['name']}' with arguments that are not a JSON object")
-    identity = {"id": call["id"]} if call.get("id") is not None else {}
-    return {**identity, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
+    outer = call if "function" in call else {"type": "function"}
+    return {**outer, "function": {"name": function["name"], "arguments": arguments}}

@@ -1,9 +1,9 @@
 """Measured metrics with 95% intervals: proportions and mean losses on held-out data."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from math import sqrt
+from math import exp, inf, isfinite, sqrt
 from statistics import NormalDist
 
 import torch
@@ -15,15 +15,21 @@ from lmcraft.training.objective import Objective, TensorBatch
 
 Z = NormalDist().inv_cdf(0.975)  # for 95% intervals
 MAX_ROWS = 256
+MAX_EXPONENT = 709  # exp(710) overflows a float64
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A measured number and the ends of its 95% interval."""
+    """A measured number and the ends of its 95% interval, which are None if there are too few measurements."""
 
     value: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
+
+    def mapped(self, function: Callable[[float], float]) -> "Metric":
+        """A monotonic function of the number, with the ends of its interval; without an interval if they are not finite."""
+        ends = [] if self.low is None or self.high is None else sorted(map(function, (self.low, self.high)))
+        return Metric(function(self.value), *(ends if all(map(isfinite, ends)) else ()))
 
 
 def proportion(successes: int, trials: int) -> Metric:
@@ -34,9 +40,22 @@ def proportion(successes: int, trials: int) -> Metric:
     return Metric(p, max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
 
 
+def perplexity(loss: float) -> float:
+    """exp(loss), or infinity where that is no longer a float64."""
+    return exp(loss) if loss < MAX_EXPONENT else inf
+
+
+def describe_metric(metric: Mapping[str, float | None]) -> str:
+    """The number, and its interval if there is one, from the fields of a `Metric`."""
+    value, low, high = (metric[name] for name in ("value", "low", "high"))
+    if value is None:  # JSON has no other number for infinity
+        return "infinite"
+    return f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
 @torch.no_grad()
 def mean_loss(model: Transformer, objective: Objective, rows: Dataset) -> Metric:
-    """The validation loss of at most MAX_ROWS rows; the interval is that of a ratio of sums over rows."""
+    """The validation loss of at most MAX_ROWS rows; the interval, of two or more, is that of a ratio of sums over rows."""
     model.eval()
     sums, counts = [], []
     for batch, tensors in iterate_rows(model, rows):
@@ -45,7 +64,9 @@ def mean_loss(model: Transformer, objective: Objective, rows: Dataset) -> Metric
     total = max(1, sum(counts))
     mean, n = sum(sums) / total, len(sums)
     squares = sum((s - mean * c) ** 2 for s, c in zip(sums, counts, strict=True))
-    half = Z * sqrt(squares * n / max(1, n - 1)) / total if n > 1 else float("inf")
+    if n < 2:
+        return Metric(mean)
+    half = Z * sqrt(squares * n / (n - 1)) / total
     return Metric(mean, mean - half, mean + half)
 
 

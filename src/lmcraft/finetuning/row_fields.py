@@ -15,7 +15,11 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 def is_empty(value: Any) -> bool:
     """Whether a field has no value: null, NaN, or a text without a visible character."""
-    return value is None or (isinstance(value, float | Decimal) and isnan(value)) or (isinstance(value, str) and not value.strip())
+    return (
+        value is None
+        or (isinstance(value, float | Decimal) and isnan(value))
+        or (isinstance(value, str) and not value.strip())
+    )
 
 
 def as_text(value: Any, name: str) -> str:
@@ -57,7 +61,10 @@ class Fields:
     """
 
     def __init__(
-        self, row: Mapping[str, Any], columns: Mapping[str, str] | None = None, replaced: Mapping[str, Collection[str]] | None = None
+        self,
+        row: Mapping[str, Any],
+        columns: Mapping[str, str] | None = None,
+        replaced: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         if any(SURROGATE.search(text) for text in _texts(row)):
             raise UserError("it contains half of a character (a lone surrogate such as \\ud83d): write the text again")
@@ -98,7 +105,11 @@ class Fields:
 
     def unread(self) -> list[str]:
         """The names of the columns that hold something, but that nothing has read."""
-        return [name for name, value in self._values.items() if name and name not in self._read and not is_empty(value) and value != []]
+        return [
+            name
+            for name, value in self._values.items()
+            if name and name not in self._read and not is_empty(value) and value != []
+        ]
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -160,7 +160,9 @@ def _parse_history(value: Any) -> list[Message]:
     messages: list[Message] = []
     for turn in turns:
         if not isinstance(turn, list | tuple) or len(turn) != 2 or any(map(is_empty, turn)):
-            raise UserError("its history has a turn that is not a pair of a question and its answer, or one of them is empty")
+            raise UserError(
+                "its history has a turn that is not a pair of a question and its answer, or one of them is empty"
+            )
         messages += [text_message("user", turn[0], "history"), text_message("assistant", turn[1], "history")]
     return messages
 

@@ -10,13 +10,14 @@ from lmcraft.data.loader import Batch
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.encoding import PLAIN_TEMPLATE, ExampleEncoder
-from lmcraft.finetuning.examples import Conversation, dialog
+from lmcraft.finetuning.examples import Conversation, Labeled, answer_text, dialog
 from lmcraft.finetuning.head import HEAD, add_head, head_outputs
 from lmcraft.finetuning.methods import set_trainable_weights, trained_groups
 from lmcraft.finetuning.objectives.base import FinetuneObjective, LossInputs
 from lmcraft.finetuning.objectives.divergence import FrozenModel
 from lmcraft.finetuning.reference_model import add_reference_log_probs, frozen_model, without_adapters
 from lmcraft.finetuning.regularization import L2StartingPoint
+from lmcraft.finetuning.splits import Splits
 from lmcraft.finetuning.training_data import TrainingData, read_training_data, repack
 from lmcraft.finetuning.tuned_model import read_head, snapshot
 from lmcraft.folder import ModelFolder
@@ -209,11 +210,14 @@ class FinetuneRun:
         """Held-out prompts: token ids, the question, and the expected answer."""
         prompts = []
         for example in self.data.held_out[:limit]:
+            if isinstance(example, Labeled):
+                continue
             messages = dialog(example)
-            tools = example.tools if isinstance(example, Conversation) else ()
-            tokens = self.encoder.conversation(Conversation(messages, tools), last_answer_only=True)
-            question = str(messages[-2]["content"]) if len(messages) > 1 else ""
-            prompts.append((tokens.prompt_ids.tolist(), question, str(messages[-1]["content"])))
+            ids = self.encoder.prompt_ids(Conversation(messages, example.tools))
+            answer = messages[-1] if messages[-1]["role"] == "assistant" else None
+            questions = messages[:-1] if answer else messages
+            question = str(questions[-1]["content"]) if questions else ""
+            prompts.append((ids, question, answer_text(answer) if answer else ""))
         return prompts
 
     def _sample(self, model: Transformer) -> str:
@@ -232,12 +236,13 @@ class FinetuneRun:
         return f"{question}\n-> {self.tokenizer.decode(answer)}"
 
 
-def open_run(config: FinetuneConfig, source: ModelSource, print_line: PrintLine) -> FinetuneRun:
-    """Read and check the data of a run.
+def open_run(config: FinetuneConfig, source: ModelSource, splits: Splits | None, print_line: PrintLine) -> FinetuneRun:
+    """Tokenize and check the data of a run.
 
     Args:
         config: resolved.
         source: the model to fine-tune.
+        splits: the examples; None if the data are a dataset folder.
         print_line: prints a line.
 
     Raises:
@@ -254,9 +259,9 @@ def open_run(config: FinetuneConfig, source: ModelSource, print_line: PrintLine)
         tokenizer = _with_chat_template(tokenizer, config.chat_template, print_line)
     end = source.tokenizer.eos_token_id
     eos_token_ids = source.eos_token_ids or (() if end is None else (end,))
-    encoder = ExampleEncoder(tokenizer, eos_token_ids)
     context_length = source.checkpoint.config().max_position_embeddings
-    data = read_training_data(config, objective, encoder, context_length, print_line)
+    encoder = ExampleEncoder(tokenizer, eos_token_ids, context_length)
+    data = read_training_data(config, objective, splits, encoder, context_length, print_line)
     return FinetuneRun(config, objective, source, encoder, eos_token_ids, data, print_line)
 
 

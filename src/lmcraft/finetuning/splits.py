@@ -40,15 +40,16 @@ class Splits:
     stats: RowStats
 
 
-def read_splits(config: FinetuneConfig, objective: FinetuneObjective) -> Splits:
-    """Read and check the examples of a run.
+def read_splits(config: FinetuneConfig) -> Splits | None:
+    """Read and check the examples of a run; None if its data are a dataset folder.
 
     Raises:
         UserError: the files cannot be read, rows cannot be used, or the examples do not fit the objective.
     """
-    form = RowFormat(
-        objective.example_type, not objective.generates_answers, config.prompt_column, config.answer_column
-    )
+    objective = config.build_objective()
+    if objective.example_type is None:
+        return None
+    form = RowFormat(objective.example_type, not objective.generates_answers, config.prompt_column, config.answer_column)
     stats = RowStats()
     training = read_examples(config.data, config.variables, form, stats)
     _check_type(training, config.objective, objective)
@@ -116,8 +117,8 @@ def _first_with_common_labels(examples: Sequence[Example], draws: Sequence[float
         if all(len(draws_of_label[label]) > 1 for label in labels):
             return draw
     raise UserError(
-        f"each of the {len(examples)} examples has a label that no other has, so that none can be held out for validation: add "
-        "examples, or give --validation-data"
+        f"each of the {len(examples)} examples has a label that no other has, so that none can be held out for "
+        "validation: add examples, or give --validation-data"
     )
 
 

@@ -1,10 +1,10 @@
 """What a chat template leaves out of a conversation, and what it adds by itself."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.finetuning.messages import Message, is_learned
+from lmcraft.finetuning.messages import Message
 
 Render = Callable[[Sequence[Message], Sequence[Mapping[str, Any]]], str]
 """Renders messages and tools, without the header of a next answer."""
@@ -12,20 +12,34 @@ REASONING = ("reasoning_content", "reasoning", "thinking")
 MARK = "mark"
 
 
-def check_rendered(render: Render, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], text: str) -> None:
-    """Check that a template renders everything that a conversation says.
+def check_rendered(
+    render: Render,
+    messages: Sequence[Message],
+    tools: Sequence[Mapping[str, Any]],
+    text: str,
+    learned: Collection[int] = (),
+) -> None:
+    """Check that a template renders everything that a conversation says: content, tool calls, tools, and the reasoning of
+    answers that are learned.
 
     A part is rendered if changing it changes the text.
+
+    Args:
+        render: renders messages and tools.
+        messages: of the conversation.
+        tools: of the conversation.
+        text: the conversation as rendered.
+        learned: indices of the learned answers.
 
     Raises:
         UserError: it leaves something out; the message names it.
     """
     for number, message in enumerate(messages, start=1):
-        for part, changed in _changed_parts(message, text):
+        for part, changed in _changed_parts(message, text, reasoning=number - 1 in learned):
             if _renders_to(render, [*messages[: number - 1], changed, *messages[number:]], tools, text):
                 raise UserError(
-                    f"the chat template leaves out {part} of message {number} ({message['role']}): remove it, or use a model or "
-                    "a --chat-template that renders it"
+                    f"the chat template leaves out {part} of message {number} ({message['role']}): remove it, or use a "
+                    "model or a --chat-template that renders it"
                 )
     if tools and _renders_to(render, messages, (), text):
         raise UserError(
@@ -33,12 +47,12 @@ def check_rendered(render: Render, messages: Sequence[Message], tools: Sequence[
         )
 
 
-def _changed_parts(message: Message, text: str) -> Iterator[tuple[str, Message]]:
+def _changed_parts(message: Message, text: str, *, reasoning: bool) -> Iterator[tuple[str, Message]]:
     """The name of each part of a message that may be left out of the text, and the message with that part changed."""
     content = message["content"]
     if content.strip() and content.strip() not in text:
         yield "the content", {**message, "content": content + MARK}
-    if is_learned(message):
+    if reasoning:
         for key in REASONING:
             if message.get(key):
                 yield f"the {key}", {**message, key: f"{message[key]}{MARK}"}
@@ -48,7 +62,10 @@ def _changed_parts(message: Message, text: str) -> Iterator[tuple[str, Message]]
         changes = ({"name": function["name"] + MARK}, {"arguments": {**function["arguments"], MARK: MARK}})
         for change in changes:
             changed = {**call, "function": {**function, **change}}
-            yield f"the tool call '{function['name']}'", {**message, "tool_calls": [*calls[:index], changed, *calls[index + 1 :]]}
+            yield (
+                f"the tool call '{function['name']}'",
+                {**message, "tool_calls": [*calls[:index], changed, *calls[index + 1 :]]},
+            )
 
 
 def _renders_to(render: Render, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], text: str) -> bool:

@@ -1,7 +1,6 @@
-"""The data of a run: reads the examples, splits off validation, and tokenizes, checks and packs them into rows."""
+"""The data of a run: tokenizes the examples, checks them and packs them into rows."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
@@ -9,24 +8,14 @@ from pathlib import Path
 from lmcraft.data.loader import Batch, Dataset, TokenDataset, TokenSplit
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
-from lmcraft.finetuning.data_checks import check_targets, select_fitting
-from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
-from lmcraft.finetuning.examples import (
-    KINDS,
-    PLACEHOLDER,
-    Conversation,
-    Example,
-    Judgment,
-    Labeled,
-    Preference,
-    add_system_message,
-    preview,
-    read_examples,
-)
+from lmcraft.finetuning.data_checks import EncodedExample, LongExample, check_lengths, select_fitting
+from lmcraft.finetuning.encoding import ExampleEncoder, LongTextError, TokenizedExample
+from lmcraft.finetuning.example_files import RowStats, list_origins
+from lmcraft.finetuning.examples import KINDS, PLACEHOLDER, Example, Labeled, dialog, preview
 from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.objectives.base import FinetuneObjective
-from lmcraft.finetuning.objectives.registry import objectives_for
 from lmcraft.finetuning.packing import MixedRows, PackedRows
+from lmcraft.finetuning.splits import Splits
 from lmcraft.folder import DatasetFolder
 from lmcraft.terminal import PrintLine
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -66,15 +55,17 @@ class TrainingData:
 def read_training_data(
     config: FinetuneConfig,
     objective: FinetuneObjective,
+    splits: Splits | None,
     encoder: ExampleEncoder,
     context_length: int,
     print_line: PrintLine,
 ) -> TrainingData:
-    """Read and check the data, and print a summary.
+    """Tokenize, check and pack the data, and print a summary.
 
     Args:
         config: resolved.
         objective: encodes the examples.
+        splits: the examples; None if the data are a dataset folder.
         encoder: of the model's tokenizer.
         context_length: of the model, in tokens.
         print_line: prints a line.
@@ -82,24 +73,55 @@ def read_training_data(
     Raises:
         UserError: the data do not fit the objective, the tokenizer or the context.
     """
-    if objective.example_type is None:
+    if splits is None:
         return _read_dataset(config, objective, encoder.tokenizer, context_length, print_line)
-    training, validation = _read_splits(config, objective.example_type)
-    examples = [*training, *validation]
-    labels = objective.find_labels(examples)
-    splits = [objective.encode(training, encoder, labels), objective.encode(validation, encoder, labels, len(training))]
-    longest = max(len(example) for split in splits for example in split)
-    sequence_length = choose_row_length(config, context_length, max(longest, objective.min_row_tokens))
-    selections = [select_fitting(split, sequence_length, skip=config.too_long == "skip") for split in splits]
-    tokenized = [fitting for fitting, _ in selections]
-    if not objective.generates_answers:
-        for split in tokenized:
-            check_targets(split)
-    num_skipped = sum(number for _, number in selections)
-    _print_summary(config, (training, validation), labels, longest, sequence_length, num_skipped, print_line)
+    labels = objective.find_labels(splits.training)
+    long_rows: list[LongExample] = []
+    training = _encode(objective, splits.training, encoder, labels, 0, splits.stats, long_rows)
+    validation = _encode(objective, splits.validation, encoder, labels, len(splits.training), splits.stats, long_rows)
+    splits.stats.check(config.malformed)
+    fitting = [length for _, tokens in (*training, *validation) if (length := len(tokens)) <= context_length]
+    sequence_length = choose_row_length(config, context_length, max([*fitting, objective.min_row_tokens]))
+    pairs = [select_fitting(split, sequence_length, long_rows) for split in (training, validation)]
+    check_lengths(long_rows, config, context_length, sequence_length)
+    for name, split in zip(("training", "validation"), pairs, strict=True):
+        if not split:
+            raise UserError(f"no example is left for {name}: add examples, or change --validation")
+    if objective.encodes_together:
+        pairs = [_encode_together(objective, split, encoder, labels) for split in pairs]
+    tokenized = [[tokens for _, tokens in split] for split in pairs]
+    _print_summary(config, splits, pairs, labels, long_rows, encoder, print_line)
     data = _pack(config, objective, encoder.tokenizer, tokenized, sequence_length)
-    held_out = [e for e, tokens in zip(validation, splits[1], strict=True) if len(tokens) <= sequence_length]
+    examples, held_out = [*splits.training, *splits.validation], [example for example, _ in pairs[1]]
     return replace(data, examples=examples, held_out=held_out, labels=labels)
+
+
+def _encode(
+    objective: FinetuneObjective,
+    examples: Sequence[Example],
+    encoder: ExampleEncoder,
+    labels: Labels,
+    first_index: int,
+    stats: RowStats,
+    long_rows: list[LongExample],
+) -> list[EncodedExample]:
+    """The examples that can be encoded with their tokens; `stats` and `long_rows` get the others."""
+    encoded = []
+    for index, example in enumerate(examples, start=first_index):
+        try:
+            encoded.append((example, objective.encode_example(example, encoder, labels, index)))
+        except LongTextError:
+            long_rows.append(LongExample(example.origin, None))
+        except UserError as error:
+            stats.reject(example.origin, str(error))
+    return encoded
+
+
+def _encode_together(
+    objective: FinetuneObjective, split: Sequence[EncodedExample], encoder: ExampleEncoder, labels: Labels
+) -> list[EncodedExample]:
+    examples = [example for example, _ in split]
+    return list(zip(examples, objective.encode(examples, encoder, labels), strict=True))
 
 
 def repack(
@@ -156,60 +178,6 @@ def _read_dataset(
     return TrainingData(training, TokenDataset(splits[1], length), length, rows, ceil(len(splits[1]) / length), rows)
 
 
-def _read_splits(config: FinetuneConfig, example_type: type) -> tuple[list[Example], list[Example]]:
-    """Examples for training and for validation."""
-    training = read_examples(config.data, config.variables)
-    _check_type(training, config.objective, example_type)
-    if config.validation_data:
-        validation = read_examples(config.validation_data, config.variables)
-        _check_type(validation, config.objective, example_type)
-    else:
-        training, validation = split_examples(training, config.validation, config.seed)
-    if not training or not validation:
-        raise UserError(
-            f"validation={config.validation:g} leaves {len(training)} examples for training and {len(validation)} for "
-            "validation: change the share, add examples, or give --validation-data"
-        )
-    if config.system:
-        training, validation = (add_system_message(split, config.system) for split in (training, validation))
-    return training, validation
-
-
-def _check_type(examples: Sequence[Example], objective: str, example_type: type) -> None:
-    if not isinstance(examples[0], example_type):
-        actual = type(examples[0])
-        raise UserError(
-            f"objective={objective} learns from {KINDS[example_type]}, but the data are {KINDS[actual]}: "
-            f"use --objective {' or '.join(objectives_for(actual))}, or other data"
-        )
-
-
-# The kind of an example in the hash that splits the data. Never change a key: examples would move to the other split, and
-# recorded figures could not be reproduced.
-SPLIT_KEYS: Mapping[type, str] = {
-    Conversation: "Conversation",
-    Preference: "Preference",
-    Judgment: "Judgement",
-    Labeled: "Labelled",
-}
-
-
-def split_examples(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples; about a `share` is for validation.
-
-    The split is by a hash of an example's kind and contents, so that equal examples are in the same split.
-    """
-
-    def draw(example: Example) -> float:
-        contents = repr(example).removeprefix(type(example).__name__)
-        text = f"{seed} {SPLIT_KEYS[type(example)]}{contents}"
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        return int.from_bytes(digest) / 2**64
-
-    training = [example for example in examples if draw(example) >= share]
-    return training, [example for example in examples if draw(example) < share]
-
-
 def choose_row_length(config: FinetuneConfig, context_length: int, preferred: int) -> int:
     """Tokens per row: as configured, otherwise `preferred` or the model's context if that is shorter."""
     length = config.sequence_length or min(context_length, preferred)
@@ -231,25 +199,40 @@ def _open_split(tokenizer: Tokenizer, data: Path, name: str) -> TokenSplit:
 
 def _print_summary(
     config: FinetuneConfig,
-    splits: tuple[Sequence[Example], Sequence[Example]],
+    splits: Splits,
+    pairs: Sequence[Sequence[EncodedExample]],
     labels: Labels,
-    longest: int,
-    sequence_length: int,
-    num_skipped: int,
+    long_rows: Sequence[LongExample],
+    encoder: ExampleEncoder,
     print_line: PrintLine,
 ) -> None:
-    training, validation = splits
+    training, validation = pairs
+    longest = max(len(tokens) for split in pairs for _, tokens in split)
+    kind = KINDS[type(training[0][0])]
     print_line(
-        f"data: {KINDS[type(training[0])]}, {len(training):,} for training and {len(validation):,} for validation; "
-        f"the longest has {longest} tokens"
+        f"data: {kind}, {len(training):,} for training and {len(validation):,} for validation, from "
+        f"{splits.stats.rows:,} rows; the longest has {longest} tokens"
     )
-    if num_skipped:
-        print_line(f"skipped {num_skipped} examples longer than {sequence_length} tokens")
+    if splits.stats.rejected:
+        print_line(f"left out {splits.stats.rejected:,} rows that cannot be used: {splits.stats.summary()}")
+    if long_rows:
+        print_line(f"left out {len(long_rows):,} longer examples: {list_origins([row.origin for row in long_rows])}")
+    if splits.stats.unread_columns:
+        print_line(f"columns that are not used: {', '.join(sorted(splits.stats.unread_columns))}")
     if labels.names:
         several = ", any number per text" if labels.multi_label else ""
         print_line(f"{len(labels.names)} labels{several}: {', '.join(labels.names)}")
-    print_line(f"first example: {preview(training[0])}")
-    names = sorted({name for example in training for name in PLACEHOLDER.findall(repr(example))})
+    print_line(f"first example: {preview(training[0][0])}")
+    _print_added_system([example for split in pairs for example, _ in split], encoder, print_line)
+    names = sorted({name for example, _ in training for name in PLACEHOLDER.findall(repr(example))})
     if names and not config.variables:
         flags = " ".join(f"--variables.{name} VALUE" for name in names[:4])
         print_line(f"the texts contain {{{{{names[0]}}}}}, which is left as it is; to replace it: {flags}")
+
+
+def _print_added_system(examples: Sequence[Example], encoder: ExampleEncoder, print_line: PrintLine) -> None:
+    """Point out a system message that comes from the template alone."""
+    without = [e for e in examples if not isinstance(e, Labeled) and dialog(e)[0]["role"] not in ("system", "developer")]
+    if without and (system := encoder.added_system_message()):
+        number = "every example" if len(without) == len(examples) else f"{len(without):,} of {len(examples):,} examples"
+        print_line(f"the chat template adds a system message to {number}: {system[:200]!r}; to set another: --system TEXT")

@@ -4,6 +4,7 @@ import json
 from html import escape
 from typing import Any
 
+from lmcraft.finetuning.metrics import describe_metric
 from lmcraft.folder import ModelFolder
 from lmcraft.reports.table import html_table
 
@@ -28,8 +29,8 @@ def _metrics(results: dict[str, Any]) -> str:
     return f"<h2>Before and after</h2>{html_table(head, rows)}"
 
 
-def _format_metric(metric: dict[str, float] | None) -> str:
-    return "" if metric is None else f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
+def _format_metric(metric: dict[str, float | None] | None) -> str:
+    return "" if metric is None else describe_metric(metric)
 
 
 def _labels(results: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from lmcraft.errors import InterruptedRunError
 from lmcraft.finetuning.config import FinetuneConfig, FinetuneOptimizerConfig, MethodConfig, ObjectiveConfig
 from lmcraft.finetuning.objectives.registry import OBJECTIVES
 from lmcraft.finetuning.run import FinetuneRun, open_run
+from lmcraft.finetuning.splits import read_splits
 from lmcraft.folder import ModelFolder
 from lmcraft.json_lines import read_json_lines
 from lmcraft.language_model import LanguageModel
@@ -146,7 +147,7 @@ class ObjectiveConformance:
         """A trainer whose model has moved away from the starting model, and its run."""
         config, machine = self.config(folder, out, **options).resolved(), choose_machine("cpu", "fp32")
         with open_model(config.model) as source:
-            run = open_run(config, source, lambda line: None).autotuned(machine, Processes())
+            run = open_run(config, source, read_splits(config), lambda line: None).autotuned(machine, Processes())
             run = self.adjust(run.with_reference(machine, ModelFolder(config.out)))
             trainer = run.build_trainer(machine, ModelFolder(config.out), None, Processes())
             generator = torch.Generator().manual_seed(7)

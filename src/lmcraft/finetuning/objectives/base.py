@@ -131,6 +131,8 @@ class FinetuneObjective(BatchLoss):
     of each example (`ExampleEncoder.pair`)."""
     generates_answers: ClassVar[bool] = False
     """Examples are prompts without targets; answers are generated during training."""
+    encodes_together: ClassVar[bool] = False
+    """An example's tokens depend on other examples: `encode_example` only checks it."""
     min_row_tokens: ClassVar[int] = 512
     """Length of a row, unless an example is longer."""
 

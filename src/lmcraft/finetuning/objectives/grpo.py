@@ -9,6 +9,7 @@ Shapes: G answers to a prompt, N tokens of all answers.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import neg
 from typing import TYPE_CHECKING
 
 from lmcraft.finetuning.examples import Conversation
@@ -60,10 +61,9 @@ class GRPO(FinetuneObjective):
         return GroupRelativeLoss(sampler, inputs.load_reference(), self.beta)
 
     def metrics(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Metric]:
-        from lmcraft.finetuning.metrics import Metric, mean_loss
+        from lmcraft.finetuning.metrics import mean_loss
 
-        negative = mean_loss(model, loss, rows)
-        return {"mean reward": Metric(-negative.value, -negative.high, -negative.low)}
+        return {"mean reward": mean_loss(model, loss, rows).mapped(neg)}
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lmcraft.finetuning.examples import Example, Judgment
+from lmcraft.finetuning.examples import Conversation, Example, Judgment
 from lmcraft.finetuning.objectives.base import FinetuneObjective, count_rows, setting, with_example_number
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class KTO(FinetuneObjective):
     paper = "2402.01306"
     example_type = Judgment
     needs_reference = True
+    encodes_together = True
 
     beta: float = setting(0.1, "Strength of the pull towards the starting model.", above=0)
     undesirable_weight: float = setting(1.0, "Weight of undesirable answers; desirable ones have weight 1.", above=0)
@@ -47,6 +48,9 @@ class KTO(FinetuneObjective):
             with_example_number(index, _encode_judgment, encoder, judgment, other)
             for index, (judgment, other) in enumerate(zip(judgments, following, strict=True))
         ]
+
+    def encode_example(self, example: Judgment, encoder: ExampleEncoder, labels: Labels, index: int) -> TokenizedExample:
+        return _encode_judgment(encoder, example, example)
 
     def losses(self, policy_B2: Tensor, reference_B2: Tensor, desirable_B: Tensor) -> Tensor:
         """The loss of each judged answer, (B,) (eq. 8)."""
@@ -72,5 +76,10 @@ class KTO(FinetuneObjective):
 
 
 def _encode_judgment(encoder: ExampleEncoder, judgment: Judgment, other: Judgment) -> TokenizedExample:
-    mismatched: tuple[Any, ...] = (*judgment.messages[:-1], other.messages[-1])
-    return encoder.pair(judgment.messages, mismatched, judgment.desirable)
+    mismatched = (*judgment.messages[:-1], other.messages[-1])
+    return encoder.pair(
+        Conversation(judgment.messages, judgment.tools),
+        Conversation(mismatched, judgment.tools),
+        judgment.desirable,
+        may_be_equal=True,
+    )

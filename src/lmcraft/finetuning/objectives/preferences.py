@@ -44,7 +44,7 @@ class PairwiseObjective(FinetuneObjective):
         raise NotImplementedError
 
     def encode_example(self, example: Preference, encoder: ExampleEncoder, labels: Labels, index: int) -> TokenizedExample:
-        return encoder.pair((*example.prompt, example.chosen), (*example.prompt, example.rejected))
+        return encoder.pair(*example.conversations())
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
         from lmcraft.finetuning.objectives.log_probs import document_log_probs

@@ -32,7 +32,7 @@ class RewardModel(FinetuneObjective):
     needs_head = True
 
     def encode_example(self, example: Preference, encoder: ExampleEncoder, labels: Labels, index: int) -> TokenizedExample:
-        return encoder.pair_ends((*example.prompt, example.chosen), (*example.prompt, example.rejected))
+        return encoder.pair_ends(*example.conversations())
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
         import torch.nn.functional as F

@@ -6,7 +6,9 @@ Shapes: G answers to a prompt, T tokens of the longest row.
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -82,10 +84,26 @@ class RolloutSampler:
             answers[token.row].append(token.id)
         model.train(training)
         texts = [self.tokenizer.decode([token for token in row if token not in self.eos_token_ids]) for row in answers]
-        try:
-            return answers, torch.tensor([float(self.reward(example, text)) for text in texts])
-        except Exception as error:  # user code
-            raise RunError(f"the reward function failed ({error!r}) on the answer {texts[0]!r}") from error
+        return answers, torch.tensor([compute_reward(self.reward, example, text) for text in texts])
+
+
+def compute_reward(reward: RewardFunction, example: Conversation, answer: str) -> float:
+    """The reward of an answer.
+
+    Raises:
+        RunError: the function raises an exception or returns something other than a finite number.
+    """
+    try:
+        value: Any = reward(example, answer)
+    except (Exception, SystemExit) as error:  # user code
+        raise RunError(f"the reward function failed ({error!r}) on the answer {answer!r:.200}: correct it") from error
+    try:
+        number = nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = nan
+    if not isfinite(number):
+        raise RunError(f"the reward function returned {value!r:.100} for the answer {answer!r:.200}: return a finite number")
+    return number
 
 
 def answer_batch(prompt: list[int], answers: list[list[int]], device: torch.device) -> TensorBatch:
