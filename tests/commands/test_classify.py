@@ -38,13 +38,32 @@ def test_each_text_has_a_line_with_label_and_probability(folder: Path, capsys: p
 def test_texts_are_lines_of_standard_input(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "sys.stdin", io.TextIOWrapper(io.BytesIO("".join(f"{text}\n" for text in TEXTS).encode("utf-8-sig")))
-    )
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("".join(f"{text}\n" for text in TEXTS).encode())))
     assert main(["classify", str(folder), "--all-labels", "--device", "cpu", "--precision", "fp32"]) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [line[-1] for line in lines] == TEXTS
     assert all([column[0] for column in line[1:-1]] == ["a", "b", "c"] for line in lines)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_marks_of_the_encoding_and_line_ends_are_no_text(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, encoding: str, end: str
+) -> None:
+    def labels(data: bytes) -> str:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        assert main(["classify", str(folder), "--device", "cpu", "--precision", "fp32"]) == 0
+        return capsys.readouterr().out
+
+    assert labels(end.join(TEXTS).encode(encoding)) == labels("\n".join(TEXTS).encode())
+
+
+def test_input_that_is_not_text_is_named_by_its_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"good\ncaf\xe9\n")))
+    assert main(["classify", str(folder), "--device", "cpu"]) == 2
+    assert "line 2 of standard input is not UTF-8" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_classifier_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

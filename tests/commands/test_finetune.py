@@ -264,7 +264,6 @@ def test_file_flags_and_python_give_the_same_run(folder: Path, tmp_path: Path, c
         ("chat", {"sequence_length": 8, "too_long": "skip"}, "sequence_length=8: raise it"),
         ("chat", {"epochs": 0.0}, "epochs=0"),
         ("chat", {"validation": 1.0}, "validation=1"),
-        ("chat", {"validation": 0.0001}, "validation=0.0001 leaves"),
         ("chat", {"chat_template": "none.jinja"}, "chat_template=none.jinja"),
         ("none", {}, "does not exist"),
     ],

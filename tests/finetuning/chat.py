@@ -1,5 +1,6 @@
 """A tokenizer with a chat template, a model folder and batches small enough for a test."""
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,12 @@ def chat_tokenizer(template: str = CHATML) -> Tokenizer:
 
 def message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
+
+
+def write_rows(file: Path, rows: Sequence[Any]) -> Path:
+    """A file of JSON lines."""
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
 
 
 def chat_model(**settings: Any) -> Transformer:

@@ -1,12 +1,16 @@
 """Intervals of proportions and of mean losses."""
 
-from math import sqrt
+import json
+from dataclasses import asdict
+from math import exp, sqrt
+from operator import neg
 
 import pytest
 import torch
 
-from lmcraft.finetuning.metrics import mean_loss, proportion
+from lmcraft.finetuning.metrics import Metric, describe_metric, mean_loss, perplexity, proportion
 from lmcraft.finetuning.packing import PackedRows
+from lmcraft.json_lines import format_json
 from lmcraft.training.objective import NextToken
 from tests.finetuning.chat import random_example
 from tests.tiny import tiny_model
@@ -34,4 +38,13 @@ def test_the_interval_of_a_mean_loss_is_that_of_a_ratio_of_sums() -> None:
 
 
 def test_a_single_row_has_no_interval() -> None:
-    assert mean_loss(tiny_model(), NextToken(), PackedRows([random_example(9)], 40)).high is None
+    metric = mean_loss(tiny_model(), NextToken(), PackedRows([random_example(9)], 40))
+    assert (metric.low, metric.high) == (None, None) and describe_metric(asdict(metric)) == f"{metric.value:.3f}"
+    assert metric.mapped(perplexity) == Metric(exp(metric.value))
+
+
+def test_intervals_are_finite_numbers() -> None:
+    assert Metric(2.0, 1.0, 3.0).mapped(neg) == Metric(-2.0, -3.0, -1.0)
+    assert Metric(5.0, -1e3, 1e3).mapped(perplexity) == Metric(exp(5.0))
+    assert describe_metric(asdict(Metric(2.0, 1.0, 3.0))) == "2.000 (1.000 to 3.000)"
+    assert describe_metric(json.loads(format_json(asdict(Metric(1e4).mapped(perplexity))))) == "infinite"

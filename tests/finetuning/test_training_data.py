@@ -10,24 +10,26 @@ import pytest
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
-from lmcraft.finetuning.examples import Example, Labeled
-from lmcraft.finetuning.splits import read_splits, split_examples
+from lmcraft.finetuning.splits import read_splits
 from lmcraft.finetuning.training_data import TrainingData, choose_row_length, read_training_data, repack
-from tests.finetuning.chat import chat_tokenizer, message
+from lmcraft.tokenizer.tokenizer import Tokenizer
+from tests.finetuning.chat import CHATML, chat_tokenizer, message
 
 CONTEXT_LENGTH = 128
 ROW = {"messages": [message("user", "Hi"), message("assistant", "Hello")]}
 LONG = {"messages": [message("user", "Hi"), message("assistant", "word " * 200)]}
 
 
-def read(folder: Path, rows: list[dict[str, Any]], **options: Any) -> tuple[TrainingData, FinetuneConfig, list[str]]:
+def read(
+    folder: Path, rows: list[dict[str, Any]], tokenizer: Tokenizer | None = None, **options: Any
+) -> tuple[TrainingData, FinetuneConfig, list[str]]:
     """The data of a run that has the first row for validation, too."""
     for name, content in (("data", rows), ("validation", rows[:1])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
     defaults: dict[str, Any] = {"validation_data": (folder / "validation.jsonl",), "sequence_length": 96}
     config = FinetuneConfig("model", (folder / "data.jsonl",), **(defaults | options))
     lines: list[str] = []
-    encoder = ExampleEncoder(chat_tokenizer(), [0])
+    encoder = ExampleEncoder(tokenizer or chat_tokenizer(), [0], CONTEXT_LENGTH)
     data = read_training_data(config, config.build_objective(), read_splits(config), encoder, CONTEXT_LENGTH, lines.append)
     return data, config, lines
 
@@ -55,23 +57,77 @@ def test_an_unreplaced_placeholder_is_reported(tmp_path: Path) -> None:
     assert "'Ada'" in lines[-1] and "Ada" in repr(data.examples[0])
 
 
-def test_equal_examples_are_in_the_same_split() -> None:
-    examples: list[Example] = [Labeled(f"text {n}", ("a",)) for n in range(200)]
-    training, validation = split_examples([*examples, *examples], 0.2, 1)
-    assert not {*training} & {*validation} and len(training) + len(validation) == 400 and 40 < len(validation) < 120
-    assert split_examples(examples, 0.2, 1)[1] != split_examples(examples, 0.2, 2)[1]
-
-
-def test_the_split_of_recorded_figures_is_kept() -> None:
-    examples: list[Example] = [Labeled(f"text {n}", ("a",)) for n in range(20)]
-    assert split_examples(examples, 0.3, 1)[1] == [examples[n] for n in (2, 3, 8, 10, 12, 14)]
-
-
 def test_a_row_is_as_long_as_configured_or_as_the_context_allows() -> None:
     config = FinetuneConfig("model", ())
     assert choose_row_length(config, 128, 512) == 128 and choose_row_length(config, 1024, 512) == 512
     with pytest.raises(UserError, match="sequence_length=200 is more than the model's context of 128 tokens"):
         choose_row_length(FinetuneConfig("model", (), sequence_length=200), 128, 512)
+
+
+def test_rows_that_cannot_be_encoded_are_named_or_left_out(tmp_path: Path) -> None:
+    empty = {"messages": [message("user", "Hi"), message("assistant", "<|im_end|>")]}
+    strange = {"messages": [message("critic", "Hi"), message("assistant", "Hello")]}
+    with pytest.raises(
+        UserError, match=r"2 of 5 rows .*data.jsonl:2 \(its answer is empty.*data.jsonl:4 \(its role 'critic'"
+    ):
+        read(tmp_path, [ROW, empty, ROW, strange])
+    data, _, lines = read(tmp_path, [ROW, empty, ROW, strange], malformed="skip")
+    assert data.num_examples == 2 and any("left out 2 rows that cannot be used: " in line for line in lines)
+
+
+def test_pairs_that_are_equal_in_the_template_are_named(tmp_path: Path) -> None:
+    pair = {"prompt": "Hi", "chosen": "Hello", "rejected": "No"}
+    same = pair | {"rejected": "Hello<|im_end|>"}
+    for objective in ("dpo", "orpo", "reward"):
+        with pytest.raises(UserError, match=r"data.jsonl:2 cannot be used: its two answers are the same"):
+            read(tmp_path, [pair, same], objective=objective)
+
+
+def test_judgments_are_paired_after_bad_ones_are_left_out(tmp_path: Path) -> None:
+    rows = [{"prompt": f"q{n}", "completion": "<|im_end|>" if n == 1 else f"a{n}", "label": n % 2 == 0} for n in range(4)]
+    data, _, _ = read(tmp_path, rows, objective="kto", malformed="skip")
+    texts = [chat_tokenizer().decode(tokens.input_ids.tolist()) for tokens in data.tokenized[0]]
+    assert [[answer in text for answer in ("a0", "a2", "a3")] for text in texts] == [
+        [True, True, False],
+        [False, True, True],
+        [True, False, True],
+    ]
+
+
+def test_a_label_that_only_validation_has_is_no_class(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
+    (tmp_path / "other.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": "c", "label": "z"}\n')
+    other = {"objective": "classification", "validation_data": (tmp_path / "other.jsonl",)}
+    with pytest.raises(UserError, match=r"other.jsonl:2 cannot be used: its label 'z' does not occur in the training data"):
+        read(tmp_path, rows, **other)
+    data, _, _ = read(tmp_path, rows, malformed="skip", **other)
+    assert data.labels.names == ("x", "y") and data.validation_rows == 1
+
+
+def test_a_long_text_is_left_out_without_being_encoded(tmp_path: Path) -> None:
+    huge = {"messages": [message("user", "Hi"), message("assistant", "word " * 200_000)]}
+    with pytest.raises(UserError, match=r"1 example is longer than the model's context of 128 tokens \(.*data.jsonl:2\)"):
+        read(tmp_path, [ROW, huge])
+    data, _, lines = read(tmp_path, [ROW, huge, {"messages": huge["messages"][::-1] + huge["messages"]}], too_long="skip")
+    assert data.num_examples == 1 and any("left out 2 longer examples" in line for line in lines)
+
+
+def test_the_template_own_system_message_is_pointed_out(tmp_path: Path) -> None:
+    default = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe Ada.<|im_end|>\n' }}{% endif %}"
+    tokenizer = chat_tokenizer().with_chat_template(default + CHATML)
+    assert any("adds a system message to every example: 'Be Ada.'" in line for line in read(tmp_path, [ROW], tokenizer)[2])
+    own = {"messages": [message("system", "Mine."), *ROW["messages"]]}
+    assert any("to 2 of 3 examples: 'Be Ada.'" in line for line in read(tmp_path, [ROW, own], tokenizer)[2])
+    assert not any("system message" in line for line in read(tmp_path, [ROW])[2])
+    assert not any("system message" in line for line in read(tmp_path, [ROW], tokenizer, system="Mine.")[2])
+
+
+def test_what_is_left_out_of_conversations_is_counted(tmp_path: Path) -> None:
+    longer = {"messages": [*ROW["messages"], message("user", "Bye")], "tools": [{"name": "clock"}], "id": 7}
+    lines = read(tmp_path, [ROW, longer])[2]
+    assert f"the chat template leaves out the tools of 1 examples: {tmp_path}/data.jsonl:2" in lines
+    assert f"messages after the last answer are left out of 1 examples: {tmp_path}/data.jsonl:2" in lines
+    assert "columns that are not used: id" in lines
 
 
 def test_data_are_repacked_with_other_tokens(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -67,8 +68,19 @@ def _piece_end(text: str, start: int, limit: int) -> int:
 
 
 def json_lines(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
-    """Yield the JSON value of each line; blank lines are skipped."""
-    return parse_json_lines(iter(file.readline, b""), partial(stats.malformed, name))
+    """Yield the JSON value of each line, or of a list that is the whole file; blank lines are skipped."""
+    first = file.readline()
+    if first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+        contents = first + file.read()
+        try:
+            rows = json.loads(contents)
+        except (ValueError, RecursionError):  # each line is a list, or the list is damaged
+            file, first = io.BytesIO(contents), b""
+        else:
+            yield from enumerate(rows, start=1)
+            return
+    lines = chain([first] if first else [], iter(file.readline, b""))
+    yield from parse_json_lines(lines, partial(stats.malformed, name))
 
 
 def json_values(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:

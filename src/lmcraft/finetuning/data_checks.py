@@ -46,7 +46,7 @@ def check_lengths(long_rows: Sequence[LongExample], config: FinetuneConfig, cont
     if any(row.tokens is None or row.tokens > context_length for row in long_rows):
         raise UserError(
             f"{examples} longer than the model's context of {context_length} tokens ({origins}) and would be cut: "
-            f"shorten them, use a model with a longer context, or add {skip}"
+            f"shorten {'them' if number > 1 else 'it'}, use a model with a longer context, or add {skip}"
         )
     longest = max(row.tokens or 0 for row in long_rows)
     raise UserError(

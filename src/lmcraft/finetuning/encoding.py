@@ -19,7 +19,7 @@ from lmcraft.data.loader import IGNORE_INDEX, Int64
 from lmcraft.errors import UserError
 from lmcraft.finetuning.examples import Conversation
 from lmcraft.finetuning.messages import Message, is_learned
-from lmcraft.finetuning.template_checks import added_system_message, check_rendered
+from lmcraft.finetuning.template_checks import added_system_message, check_rendered, renders_tools
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 # For a base model without a chat template: role names in plain text, and the model's own end token after an answer.
@@ -127,13 +127,17 @@ class ExampleEncoder:
         check_rendered(partial(self._render, prompt=True), messages[:last], conversation.tools, text)
         return self.tokenizer.encode(self._check_length(text), parse_special=True)
 
+    def renders_tools(self, example: Conversation) -> bool:
+        """Whether the chat template renders the tools of a conversation."""
+        return renders_tools(self._render, example.messages, example.tools)
+
     def added_system_message(self) -> str:
         """The system message that the chat template adds by itself; empty if it adds none."""
         return added_system_message(self._render)
 
     def text(self, text: str) -> MaskedTokens:
         """A plain text followed by the end token; every token is trained."""
-        ids = [*self.tokenizer.begin_ids, *self.tokenizer.encode(self._check_length(text))]
+        ids = [*self.tokenizer.begin_ids, *self.tokenizer.encode(text)]
         end = self.tokenizer.eos_token_id
         ids += [] if end is None else [end]
         return MaskedTokens(np.array(ids, np.int64), np.ones(len(ids), bool))
@@ -185,7 +189,7 @@ class ExampleEncoder:
 
     def text_with_target(self, text: str, target: int) -> TokenizedExample:
         """A plain text with `target`, a label's number, at its last token."""
-        return target_at_end(self.text(text).ids, target)
+        return target_at_end(self.text(self._check_length(text)).ids, target)
 
     # Text
 

@@ -13,7 +13,7 @@ from lmcraft.finetuning.examples import KINDS, Example, substitute
 from lmcraft.finetuning.rows import RowFormat, parse_fields
 
 MAX_ORIGINS_SHOWN = 3
-MAX_REASONS_SHOWN = 5
+MAX_REASONS_SHOWN = 3
 
 
 @dataclass
@@ -56,7 +56,7 @@ class RowStats(ReadStats):
         for reason, origins in list(self.reasons.items())[:MAX_REASONS_SHOWN]:
             parts.append(f"{list_origins(origins)} ({reason})")
         if (others := len(self.reasons) - MAX_REASONS_SHOWN) > 0:
-            parts.append(f"and rows with {others} other reasons")
+            parts.append(f"{others} other reasons")
         return "; ".join(parts)
 
 

@@ -62,6 +62,8 @@ class RowFormat:
         Raises:
             UserError: it is not an object, or lacks a column.
         """
+        if isinstance(row, list) and message_list(row):
+            row = {"messages": row}
         if not isinstance(row, dict):
             raise UserError("a row must be an object with named fields")
         prompt, answer = ("text", "label") if self.example_type is Labeled else ("prompt", "completion")

@@ -19,8 +19,8 @@ def check_rendered(
     text: str,
     learned: Collection[int] = (),
 ) -> None:
-    """Check that a template renders everything that a conversation says: content, tool calls, tools, and the reasoning of
-    answers that are learned.
+    """Check that a template renders everything that a conversation says: content, tool calls, and the reasoning of answers
+    that are learned.
 
     A part is rendered if changing it changes the text.
 
@@ -41,10 +41,6 @@ def check_rendered(
                     f"the chat template leaves out {part} of message {number} ({message['role']}): remove it, or use a "
                     "model or a --chat-template that renders it"
                 )
-    if tools and _renders_to(render, messages, (), text):
-        raise UserError(
-            "the chat template leaves out the tools: remove them, or use a model or a --chat-template that renders them"
-        )
 
 
 def _changed_parts(message: Message, text: str, *, reasoning: bool) -> Iterator[tuple[str, Message]]:
@@ -59,13 +55,11 @@ def _changed_parts(message: Message, text: str, *, reasoning: bool) -> Iterator[
     calls = message.get("tool_calls", ())
     for index, call in enumerate(calls):
         function = call["function"]
-        changes = ({"name": function["name"] + MARK}, {"arguments": {**function["arguments"], MARK: MARK}})
-        for change in changes:
-            changed = {**call, "function": {**function, **change}}
-            yield (
-                f"the tool call '{function['name']}'",
-                {**message, "tool_calls": [*calls[:index], changed, *calls[index + 1 :]]},
-            )
+        changed = {**call, "function": {**function, "arguments": {**function["arguments"], MARK: MARK}}}
+        yield (
+            f"the tool call '{function['name']}'",
+            {**message, "tool_calls": [*calls[:index], changed, *calls[index + 1 :]]},
+        )
 
 
 def _renders_to(render: Render, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], text: str) -> bool:
@@ -73,6 +67,11 @@ def _renders_to(render: Render, messages: Sequence[Message], tools: Sequence[Map
         return render(messages, tools) == text
     except UserError:  # the template checks what was changed, so it reads it
         return False
+
+
+def renders_tools(render: Render, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a template renders the tools of a conversation."""
+    return not _renders_to(render, messages, (), render(messages, tools))
 
 
 def added_system_message(render: Render) -> str:

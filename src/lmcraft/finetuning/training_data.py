@@ -11,7 +11,7 @@ from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.data_checks import EncodedExample, LongExample, check_lengths, select_fitting
 from lmcraft.finetuning.encoding import ExampleEncoder, LongTextError, TokenizedExample
 from lmcraft.finetuning.example_files import RowStats, list_origins
-from lmcraft.finetuning.examples import KINDS, PLACEHOLDER, Example, Labeled, dialog, preview
+from lmcraft.finetuning.examples import KINDS, PLACEHOLDER, Conversation, Example, Labeled, dialog, preview
 from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.packing import MixedRows, PackedRows
@@ -86,7 +86,12 @@ def read_training_data(
     check_lengths(long_rows, config, context_length, sequence_length)
     for name, split in zip(("training", "validation"), pairs, strict=True):
         if not split:
-            raise UserError(f"no example is left for {name}: add examples, or change --validation")
+            limit = (
+                "the model's context"
+                if sequence_length == context_length
+                else f"sequence_length={sequence_length}: raise it"
+            )
+            raise UserError(f"every example for {name} is longer than {limit}")
     if objective.encodes_together:
         pairs = [_encode_together(objective, split, encoder, labels) for split in pairs]
     tokenized = [[tokens for _, tokens in split] for split in pairs]
@@ -222,17 +227,25 @@ def _print_summary(
     if labels.names:
         several = ", any number per text" if labels.multi_label else ""
         print_line(f"{len(labels.names)} labels{several}: {', '.join(labels.names)}")
+    _print_template_notes([example for split in pairs for example, _ in split], encoder, print_line)
     print_line(f"first example: {preview(training[0][0])}")
-    _print_added_system([example for split in pairs for example, _ in split], encoder, print_line)
     names = sorted({name for example, _ in training for name in PLACEHOLDER.findall(repr(example))})
     if names and not config.variables:
         flags = " ".join(f"--variables.{name} VALUE" for name in names[:4])
         print_line(f"the texts contain {{{{{names[0]}}}}}, which is left as it is; to replace it: {flags}")
 
 
-def _print_added_system(examples: Sequence[Example], encoder: ExampleEncoder, print_line: PrintLine) -> None:
-    """Point out a system message that comes from the template alone."""
-    without = [e for e in examples if not isinstance(e, Labeled) and dialog(e)[0]["role"] not in ("system", "developer")]
-    if without and (system := encoder.added_system_message()):
-        number = "every example" if len(without) == len(examples) else f"{len(without):,} of {len(examples):,} examples"
+def _print_template_notes(examples: Sequence[Example], encoder: ExampleEncoder, print_line: PrintLine) -> None:
+    """Point out what is left out of conversations, and what the template adds to them."""
+    chats = [example for example in examples if not isinstance(example, Labeled)]
+    with_tools = [example for example in chats if example.tools]
+    if with_tools and not encoder.renders_tools(Conversation(dialog(with_tools[0]), with_tools[0].tools)):
+        origins = list_origins([example.origin for example in with_tools])
+        print_line(f"the chat template leaves out the tools of {len(with_tools):,} examples: {origins}")
+    cut = [e.origin for e in chats if isinstance(e, Conversation) and len(dialog(e)) < len(e.messages)]
+    if cut:
+        print_line(f"messages after the last answer are left out of {len(cut):,} examples: {list_origins(cut)}")
+    bare = [example for example in chats if dialog(example)[0]["role"] not in ("system", "developer")]
+    if bare and (system := encoder.added_system_message()):
+        number = "every example" if len(bare) == len(chats) else f"{len(bare):,} of {len(chats):,} examples"
         print_line(f"the chat template adds a system message to {number}: {system[:200]!r}; to set another: --system TEXT")

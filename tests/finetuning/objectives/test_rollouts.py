@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,7 @@ from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.encoding import ExampleEncoder
 from lmcraft.finetuning.examples import Conversation
-from lmcraft.finetuning.objectives.rollouts import RolloutSampler, answer_batch, load_reward
+from lmcraft.finetuning.objectives.rollouts import RolloutSampler, answer_batch, compute_reward, load_reward
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.training.loop import to_device
@@ -79,6 +80,34 @@ def test_a_failing_reward_function_is_reported() -> None:
 
     with pytest.raises(RunError, match=r"the reward function failed \(KeyError\('price'\)\) on the answer"):
         build_sampler(reward=broken).sample(chat_model(), [5, 6], EXAMPLES[0])
+
+
+def quits(example: Conversation, answer: str) -> float:
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        (
+            lambda example, answer: float("nan"),
+            "the reward function returned nan for the answer 'x': return a finite number",
+        ),
+        (lambda example, answer: float("-inf"), "returned -inf"),
+        (lambda example, answer: None, "returned None"),
+        (lambda example, answer: "3", "returned '3'"),
+        (lambda example, answer: [1.0, 2.0], r"returned \[1.0, 2.0\]"),
+        (quits, r"failed \(SystemExit\(3\)\) on the answer 'x'"),
+    ],
+)
+def test_a_reward_that_is_not_a_finite_number_is_named(reward: Any, message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        compute_reward(reward, EXAMPLES[0], "x")
+
+
+@pytest.mark.parametrize("value", [2, 2.0, np.float32(2), torch.tensor(2.0)])
+def test_a_reward_is_any_number(value: Any) -> None:
+    assert compute_reward(lambda example, answer: value, EXAMPLES[0], "x") == 2.0
 
 
 def test_answers_of_a_batch_follow_the_prompt() -> None:
