@@ -1,5 +1,6 @@
 """The data of a run: tokenizes the examples, checks them and packs them into rows."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
