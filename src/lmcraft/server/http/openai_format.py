@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from importlib.metadata import version
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from lmcraft.server.errors import ApiError
 from lmcraft.server.http.state import Generation
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
+SYSTEM_FINGERPRINT = f"lmcraft-{version('lmcraft')}"
 MIN_LOGPROB = -9999.0  # OpenAI's value for minus infinity, which JSON cannot represent
 
 LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
@@ -22,7 +24,8 @@ LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
 
 def response_fields(id_prefix: str, object_type: str, model: str) -> dict[str, Any]:
     """The fields that every response begins with."""
-    return {"id": f"{id_prefix}-{uuid4().hex}", "object": object_type, "created": int(time.time()), "model": model}
+    fields = {"id": f"{id_prefix}-{uuid4().hex}", "object": object_type, "created": int(time.time()), "model": model}
+    return {**fields, "system_fingerprint": SYSTEM_FINGERPRINT}
 
 
 def token_text(tokenizer: Tokenizer, token_id: int) -> str:

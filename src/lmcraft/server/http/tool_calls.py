@@ -146,6 +146,8 @@ class ToolParser:
         calls: list[Call] = []
         if (tag or self._is_at_start) and (new_calls := self._parse(tag, self._held[len(tag) :])):
             calls, self._held = self._add(new_calls), ""
+        if self._is_forced:  # nothing but a call was generated; if it is cut off, it is no text
+            return "", calls
         text = self._release(len(self._held))
         return text + ("" if self.calls else self._space), calls
 

@@ -22,6 +22,7 @@ class StreamOptions(Strict):
     """OpenAI's `stream_options`."""
 
     include_usage: bool = False
+    continuous_usage_stats: bool = Field(default=False, description="With include_usage: in every chunk, as in vLLM.")
     include_obfuscation: Ignored = None
 
 
@@ -159,6 +160,11 @@ class Sampling(Decoding):
         if self.stream_options is not None and not self.stream:
             raise _invalid("stream_options", "it needs stream=true: leave it out")
         return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def repeats_usage(self) -> bool:
+        """Whether every chunk of the stream has the usage so far."""
+        return self.includes_usage and self.stream_options is not None and self.stream_options.continuous_usage_stats
 
 
 def _structure_settings(structured_outputs: StructuredOutputs) -> dict[str, str]:

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -110,8 +109,13 @@ def _choice_json(n: int, choice: ChatChoice, body: ChatRequest) -> dict[str, Any
 async def _events(generation: Generation, body: ChatRequest, *, include_usage: bool) -> AsyncIterator[bytes]:
     tokenizer = generation.served.model.tokenizer
     fields = response_fields("chatcmpl", "chat.completion.chunk", generation.served.name)
-    chunk = partial(_chunk, fields | ({"usage": None} if include_usage else {}))
     choices = [ChatChoice.start(body, tokenizer) for _ in generation.prepared.sequences]
+
+    def chunk(n: int, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> dict[str, Any]:
+        usage = {"usage": generation.usage() if body.repeats_usage else None} if include_usage else {}
+        choice = {"index": n, "delta": delta, "logprobs": None, "finish_reason": finish_reason, **extra}
+        return {**fields, "choices": [choice], **usage}
+
     for n in range(len(choices)):
         yield sse_event(chunk(n, {"role": "assistant", "content": ""}) | _prompt_ids(generation, body))
     async for n, tokens in generation:
@@ -131,9 +135,3 @@ async def _events(generation: Generation, body: ChatRequest, *, include_usage: b
             yield sse_event(chunk(n, delta, choice.finish_reason, **extra))
     if include_usage:
         yield sse_event({**fields, "choices": [], "usage": generation.usage()})
-
-
-def _chunk(
-    fields: dict[str, Any], n: int, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any
-) -> dict[str, Any]:
-    return {**fields, "choices": [{"index": n, "delta": delta, "logprobs": None, "finish_reason": finish_reason, **extra}]}

@@ -63,7 +63,8 @@ class CompletionLogprobs:
         self.tokens.append(keys[token_id])
         self.token_logprobs.append(None if logprob is None else clamp_logprob(logprob))
         top = {keys[other_id]: clamp_logprob(other) for other_id, other in alternatives}
-        self.top_logprobs.append(None if logprob is None else top)
+        # The token itself is always among them, as in OpenAI's API.
+        self.top_logprobs.append(None if logprob is None else {**top, keys[token_id]: clamp_logprob(logprob)})
         self.text_offset.append(self.next_offset)
         self.next_offset += text_length
 
@@ -134,7 +135,11 @@ def _start_choice(served: ServedModel, body: CompletionRequest, sequence: Sequen
 async def _events(generation: Generation, body: CompletionRequest, *, include_usage: bool) -> AsyncIterator[bytes]:
     prepared, tokenizer = generation.prepared, generation.served.language_model.tokenizer
     fields = response_fields("cmpl", "text_completion", generation.served.name)
-    fields |= {"usage": None} if include_usage else {}
+
+    def event(choice: dict[str, Any]) -> bytes:
+        usage = {"usage": generation.usage() if body.repeats_usage else None} if include_usage else {}
+        return sse_event({**fields, "choices": [choice], **usage})
+
     offsets = [0] * len(prepared.sequences)
     for n in range(len(prepared.sequences)):
         prompt_ids = prepared.prompts[n // prepared.n]
@@ -142,7 +147,7 @@ async def _events(generation: Generation, body: CompletionRequest, *, include_us
             text = tokenizer.decode(prompt_ids) if body.echo else ""
             ids = {"prompt_token_ids": list(prompt_ids), "token_ids": []} if body.return_token_ids else {}
             choice: dict[str, Any] = {"index": n, "text": text, "logprobs": None, "finish_reason": None, **ids}
-            yield sse_event({**fields, "choices": [choice]})
+            yield event(choice)
             offsets[n] = len(text)
     async for n, tokens in generation:
         text, finish_reason = "".join(token.text for token in tokens), tokens[-1].finish_reason
@@ -154,6 +159,6 @@ async def _events(generation: Generation, body: CompletionRequest, *, include_us
         if body.return_token_ids:
             choice["token_ids"] = [token.id for token in tokens]
         if text or choice["logprobs"] or body.return_token_ids or finish_reason:
-            yield sse_event({**fields, "choices": [choice]})
+            yield event(choice)
     if include_usage:
         yield sse_event({**fields, "choices": [], "usage": generation.usage()})
