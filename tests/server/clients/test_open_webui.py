@@ -58,7 +58,7 @@ def test_two_turns_with_a_tool(address: Address) -> None:
     models = httpx.get(f"{address.url}/v1/models", headers=HEADERS).json()
     assert address.model in [model["id"] for model in models["data"]]
     settings = {"temperature": 0.7, "top_p": 0.9, "min_p": 0.05, "max_tokens": 60, "frequency_penalty": 0.1, "seed": 1,
-                "stop": ["###"], "presence_penalty": 0.0, "logit_bias": {"5": -1}}  # fmt: skip
+                "stop": ["###"], "presence_penalty": 0.0, "logit_bias": {"5": -1}, "reasoning_effort": "low"}  # fmt: skip
     request = {"model": address.model, "stream": True, "stream_options": {"include_usage": True}, **settings}
     turns: list[Json] = [{"role": "system", "content": "You roll dice."}, {"role": "user", "content": "Roll a die."}]
     for _ in range(2):

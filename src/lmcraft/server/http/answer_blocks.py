@@ -1,6 +1,6 @@
 """An answer as a sequence of blocks, each a text or a call: the form of /v1/responses and /v1/messages."""
 
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,13 @@ from lmcraft.server.http.openai_format import chat_logprob
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import build_chat, encode_conversation, encode_newest_turns
 from lmcraft.server.http.routes.chat import ChatChoice
-from lmcraft.server.http.state import Generation, prepare_in_thread, server_state, start_generation
+from lmcraft.server.http.state import (
+    Generation,
+    list_unread_variables,
+    prepare_in_thread,
+    server_state,
+    start_generation,
+)
 from lmcraft.server.http.tool_calls import Call
 
 
@@ -148,7 +154,11 @@ class AnswerBlocks:
 
 
 async def start_answer(
-    request: Request, chat: ChatRequest, *, drops_old_turns: bool = False, reasoning_field: str
+    request: Request,
+    chat: ChatRequest,
+    *,
+    drops_old_turns: bool = False,
+    template_fields: Mapping[str, Collection[str]],
 ) -> Generation:
     """Start to generate the answer to a request that was translated to a chat completion.
 
@@ -156,8 +166,7 @@ async def start_answer(
         request: the HTTP request.
         chat: the chat completion.
         drops_old_turns: leave out the oldest turns of a conversation that is too long for the model's context.
-        reasoning_field: the field of the original request that says how much to think; ignored if the chat template does
-            not read it.
+        template_fields: the variables of the chat template that fields of the original request set, by field.
 
     Raises:
         ApiError, UserError: as in `start_generation`.
@@ -166,9 +175,8 @@ async def start_answer(
     generation = await start_generation(
         request, chat.model, lambda served: build_chat(served, chat, owner, limits, drops_old_turns=drops_old_turns)
     )
-    template = generation.served.language_model.tokenizer.chat_template or ""
-    if (variables := chat.chat_template_kwargs) and not any(name in template for name in variables):
-        request.state.ignored_fields.append(reasoning_field)
+    for field_name, variables in template_fields.items():
+        list_unread_variables(request, generation, variables, field_name)
     return generation
 
 

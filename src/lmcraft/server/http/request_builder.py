@@ -245,7 +245,7 @@ def encode_conversation(served: ServedModel, body: ChatInput | TokenizeRequest, 
         message = f"'{served.name}' has no chat template; use /v1/completions, or a model that was tuned for chat"
         raise ApiError(400, message, param="model")
     messages = [_template_message(message) for message in body.messages or []]
-    variables: dict[str, Any] = dict(body.chat_template_kwargs or {})
+    variables = body.template_variables
     if reserved := variables.keys() & RESERVED_TEMPLATE_VARIABLES:
         message = f"chat_template_kwargs cannot set '{min(reserved)}'; leave it out, or use the request's field of that name"
         raise ApiError(400, message, param="chat_template_kwargs")

@@ -80,7 +80,7 @@ def test_settings_are_translated() -> None:
     settings = request.settings()
     assert (settings["temperature"], settings["top_k"], settings["top_p"], settings["min_p"]) == (0.5, 4, 0.9, 0.1)
     assert settings["stop"] == ["END"] and request.max_new_tokens == 5 and request.stream
-    assert '"n"' in settings["json_schema"] and request.chat_template_kwargs == {"reasoning_effort": "low"}
+    assert '"n"' in settings["json_schema"] and request.reasoning_effort == "low"
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_settings_are_translated() -> None:
     [({"type": "enabled", "budget_tokens": 1024}, True), ({"type": "adaptive"}, True), ({"type": "disabled"}, False)],
 )
 def test_templates_can_read_whether_to_think(thinking: dict[str, Any], enabled: bool) -> None:
-    assert as_chat(thinking=thinking).chat_template_kwargs == {"enable_thinking": enabled}
-    assert as_chat().chat_template_kwargs is None
+    assert as_chat(thinking=thinking).template_variables == {"enable_thinking": enabled}
+    assert as_chat().template_variables == {}
 
 
 def test_tools() -> None:

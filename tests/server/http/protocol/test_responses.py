@@ -44,16 +44,16 @@ def test_settings_tools_and_formats_are_translated() -> None:
 def test_allowed_tools_are_the_ones_offered(mode: str, names: list[str]) -> None:
     choice = {"type": "allowed_tools", "mode": mode, "tools": [{"type": "function", "name": name} for name in names]}
     request = as_chat(tools=[ADD, SUBTRACT], tool_choice=choice)
-    assert request.tool_choice == mode and [tool.function.name for tool in request.offered_tools] == names
+    assert request.forces_call == (mode == "required") and [tool.function.name for tool in request.callable_tools] == names
     with pytest.raises(ApiError, match="'divide', which is not among the tools"):
-        as_chat(tools=[ADD], tool_choice={**choice, "tools": [{"type": "function", "name": "divide"}]})
+        as_chat(tools=[ADD], tool_choice={**choice, "tools": [{"type": "function", "name": "divide"}]}).check()
 
 
 @pytest.mark.parametrize(("effort", "thinks"), [("none", False), ("minimal", True), ("high", True)])
 def test_templates_can_read_the_effort(effort: str, thinks: bool) -> None:
-    variables = as_chat(reasoning={"effort": effort, "summary": "auto"}).chat_template_kwargs
+    variables = as_chat(reasoning={"effort": effort, "summary": "auto"}).template_variables
     assert variables == {"reasoning_effort": effort, "enable_thinking": thinks}
-    assert as_chat(reasoning={"summary": "auto"}).chat_template_kwargs is None
+    assert as_chat(reasoning={"summary": "auto"}).template_variables == {}
 
 
 def test_earlier_items_come_between_the_instructions_and_the_input() -> None:

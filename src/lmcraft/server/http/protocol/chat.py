@@ -12,6 +12,7 @@ from lmcraft.server.http.protocol.base import Ignored, Name, Strict, Text, unsup
 from lmcraft.server.http.protocol.sampling import Sampling, request_field
 
 MAX_MESSAGES = 2048
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class TextPart(Strict):
@@ -129,15 +130,25 @@ class AllowedTools(Strict):
     allowed_tools: AllowedToolNames
 
 
-class ChatInput(Strict):
-    """Messages, and how the chat template renders them."""
+class TemplateInput(Strict):
+    """How the chat template renders messages."""
 
-    model: Name = ""
-    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
     tools: list[Tool] | None = Field(default=None, max_length=128)
     add_generation_prompt: bool = True
     continue_final_message: bool = False
     chat_template_kwargs: dict[str, Any] | None = Field(default=None, max_length=32)
+
+    @property
+    def template_variables(self) -> dict[str, Any]:
+        """Further variables of the chat template."""
+        return dict(self.chat_template_kwargs or {})
+
+
+class ChatInput(TemplateInput):
+    """Messages, and how the chat template renders them."""
+
+    model: Name = ""
+    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
 
     def check(self) -> None:
         """Raise ApiError for fields that contradict each other."""
@@ -159,12 +170,24 @@ class ChatRequest(Sampling, ChatInput):
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     tool_choice: Literal["none", "auto", "required"] | NamedTool | AllowedTools | None = None
     parallel_tool_calls: bool | None = None
+    reasoning_effort: Effort | None = None
     modalities: list[Literal["text"]] | None = None
     store: Ignored = None
     prediction: Ignored = None
     verbosity: Ignored = None
     functions: Annotated[Any, unsupported("use tools")] = None
     function_call: Annotated[Any, unsupported("use tool_choice")] = None
+
+    @property
+    def template_variables(self) -> dict[str, Any]:
+        """Further variables of the chat template; some know how much to think by those of gpt-oss or Qwen 3."""
+        return {**self.reasoning_variables, **super().template_variables}
+
+    @property
+    def reasoning_variables(self) -> dict[str, Any]:
+        """The variables that `reasoning_effort` sets."""
+        effort = self.reasoning_effort
+        return {} if effort is None else {"reasoning_effort": effort, "enable_thinking": effort != "none"}
 
     @property
     def max_new_tokens(self) -> int:
@@ -232,9 +255,3 @@ def translated_request() -> Iterator[None]:
         field, reason = ".".join(map(str, first["loc"])), str(first["msg"])
         message = f"{field} is invalid: {reason[:1].lower()}{reason[1:]}"
         raise ApiError(400, message, code="invalid_value", param=field) from error
-
-
-def reasoning_variables(effort: str | None, enabled: bool | None) -> dict[str, Any] | None:
-    """The variables by which chat templates know how much a model should think, under the names of gpt-oss and Qwen 3."""
-    variables = {"reasoning_effort": effort, "enable_thinking": enabled}
-    return {name: value for name, value in variables.items() if value is not None} or None

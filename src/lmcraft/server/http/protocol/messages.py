@@ -19,7 +19,6 @@ from lmcraft.server.http.protocol.chat import (
     NamedTool,
     Tool,
     ToolCall,
-    reasoning_variables,
     translated_request,
 )
 from lmcraft.server.http.protocol.sampling import Decoding, JsonSchema, ResponseFormat
@@ -176,7 +175,6 @@ class MessagesInput(Strict):
             message = "thread is not supported; send the whole conversation in messages"
             raise ApiError(400, message, code="thread_unsupported_request", param="thread")
         output_config = self.output_config or OutputConfig()
-        thinks = None if self.thinking is None else self.thinking.type != "disabled"
         output_format = None
         if output_config.format is not None:
             schema = JsonSchema(schema=output_config.format.schema_)
@@ -190,7 +188,8 @@ class MessagesInput(Strict):
                 messages=messages,
                 add_generation_prompt=not continues,
                 continue_final_message=continues,
-                chat_template_kwargs=reasoning_variables(output_config.effort, thinks),
+                reasoning_effort=output_config.effort,
+                chat_template_kwargs=self.thinking and {"enable_thinking": self.thinking.type != "disabled"},
                 response_format=output_format,
                 tools=[tool.as_tool() for tool in self.tools or ()] or None,
                 tool_choice=_chat_tool_choice(choice) if self.tools else None,

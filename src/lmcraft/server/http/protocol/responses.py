@@ -9,12 +9,14 @@ from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.base import Ignored, Name, Strict, Text, unsupported
 from lmcraft.server.http.protocol.chat import (
     MAX_MESSAGES,
+    AllowedToolNames,
+    AllowedTools,
     ChatRequest,
+    Effort,
     Function,
     NamedFunction,
     NamedTool,
     Tool,
-    reasoning_variables,
     translated_request,
 )
 from lmcraft.server.http.protocol.items import InputItem, as_messages, is_unfinished
@@ -69,8 +71,12 @@ class NamedFlatTool(Strict):
     type: Literal["function"]
     name: Name
 
+    def as_named_tool(self) -> NamedTool:
+        """The same field of a chat completion."""
+        return NamedTool(type="function", function=NamedFunction(name=self.name))
 
-class AllowedTools(Strict):
+
+class FlatAllowedTools(Strict):
     """`tool_choice`: the tools that the model may call, or must call one of."""
 
     type: Literal["allowed_tools"]
@@ -96,9 +102,9 @@ class TextSettings(Strict):
 
 
 class Reasoning(Strict):
-    """The field `reasoning`; templates may read `effort` as `reasoning_effort`."""
+    """The field `reasoning`."""
 
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    effort: Effort | None = None
     summary: Name | None = None
     generate_summary: Name | None = None
     context: Name | None = None
@@ -115,7 +121,7 @@ class ResponsesInput(Strict):
     text: TextSettings | None = None
     reasoning: Reasoning | None = None
     tools: list[FlatTool] | None = Field(default=None, max_length=128)
-    tool_choice: Literal["none", "auto", "required"] | NamedFlatTool | AllowedTools | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedFlatTool | FlatAllowedTools | None = None
     parallel_tool_calls: bool | None = None
     truncation: Literal["auto", "disabled"] = "disabled"
     conversation: Annotated[Any, unsupported("use previous_response_id")] = None
@@ -138,18 +144,16 @@ class ResponsesInput(Strict):
         if not items:
             raise ApiError(400, "the input is empty; send a text or items", code="invalid_value", param="input")
         continues = is_unfinished(items[-1])
-        tool_choice, tools = self._chat_tools()
-        effort = self.reasoning.effort if self.reasoning is not None else None
         with translated_request():
             return ChatRequest(
                 model=self.model,
                 messages=as_messages(items, self.instructions),
                 add_generation_prompt=not continues,
                 continue_final_message=continues,
-                chat_template_kwargs=reasoning_variables(effort, None if effort is None else effort != "none"),
+                reasoning_effort=self.reasoning.effort if self.reasoning is not None else None,
                 response_format=self._response_format(),
-                tools=tools or None,
-                tool_choice=tool_choice,
+                tools=[tool.as_tool() for tool in self.tools or ()] or None,
+                tool_choice=self._chat_tool_choice(),
                 parallel_tool_calls=self.parallel_tool_calls,
                 **self._generation_fields(),
             )
@@ -158,18 +162,15 @@ class ResponsesInput(Strict):
         """The fields of the chat completion that say how to generate."""
         return {}
 
-    def _chat_tools(self) -> tuple[Any, list[Tool]]:
-        """The chat completion's `tool_choice` and `tools`."""
-        tools, choice = [tool.as_tool() for tool in self.tools or ()], self.tool_choice
+    def _chat_tool_choice(self) -> Any:
+        """The chat completion's `tool_choice`."""
+        choice = self.tool_choice
         if isinstance(choice, NamedFlatTool):
-            return NamedTool(type="function", function=NamedFunction(name=choice.name)), tools
-        if not isinstance(choice, AllowedTools):
-            return choice, tools
-        names = {tool.name for tool in choice.tools}
-        if missing := names - {tool.function.name for tool in tools}:
-            message = f"tool_choice names '{min(missing)}', which is not among the tools; add it"
-            raise ApiError(400, message, param="tool_choice")
-        return choice.mode, [tool for tool in tools if tool.function.name in names]
+            return choice.as_named_tool()
+        if isinstance(choice, FlatAllowedTools):
+            names = AllowedToolNames(mode=choice.mode, tools=[tool.as_named_tool() for tool in choice.tools])
+            return AllowedTools(type="allowed_tools", allowed_tools=names)
+        return choice
 
     def _response_format(self) -> ResponseFormat | None:
         text_format = self.text.format if self.text is not None else None

@@ -13,7 +13,13 @@ from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import EventStreamResponse, chat_logprob, response_fields, sse_event
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import build_chat
-from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
+from lmcraft.server.http.state import (
+    Generation,
+    cancel_on_disconnect,
+    list_unread_variables,
+    server_state,
+    start_generation,
+)
 from lmcraft.server.http.tool_calls import Call, CallFormat, ToolParser
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
@@ -26,6 +32,7 @@ async def chat_completions(body: ChatRequest, request: Request) -> Response:
     include_usage = body.includes_usage
     limits, owner = server_state(request).limits, request.state.owner
     generation = await start_generation(request, body.model, lambda served: build_chat(served, body, owner, limits))
+    list_unread_variables(request, generation, body.reasoning_variables, "reasoning_effort")
     if body.stream:
         return EventStreamResponse(_events(generation, body, include_usage=include_usage), generation)
     try:

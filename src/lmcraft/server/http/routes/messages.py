@@ -21,7 +21,8 @@ async def create_message(body: MessagesRequest, request: Request) -> Response:
     """Answer a conversation; streamed as typed events if `stream` is set."""
     with renamed_fields(FIELD_NAMES):
         chat = body.as_chat()
-        generation = await start_answer(request, chat, reasoning_field="thinking")
+        template_fields = {"thinking": chat.chat_template_kwargs or (), "output_config.effort": chat.reasoning_variables}
+        generation = await start_answer(request, chat, template_fields=template_fields)
     message, answer = MessageObject(generation), AnswerBlocks(generation, chat)
     if body.stream:
         events = message_events(message, answer)

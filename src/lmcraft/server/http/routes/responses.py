@@ -48,7 +48,7 @@ async def create_response(body: ResponsesRequest, request: Request) -> Response:
             request,
             conversation.chat,
             drops_old_turns=body.truncation == "auto",
-            reasoning_field="reasoning.effort",
+            template_fields={"reasoning.effort": conversation.chat.reasoning_variables},
         )
     response, answer = ResponseObject(body, generation), AnswerBlocks(generation, conversation.chat)
     kept = _Kept(request, body, response.input_items(conversation.items))
