@@ -1,4 +1,4 @@
-"""The requests that Open WebUI sends (its routers `openai.py`, `tasks.py` and `retrieval.py`); it has no client library.
+"""The requests that Open WebUI sends (its routers for chats, tasks and retrieval); it has no client library.
 
 A chat is a stream with usage; titles, tags and follow-ups are chats beside it; a knowledge base asks for embeddings.
 """

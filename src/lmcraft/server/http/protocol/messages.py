@@ -179,6 +179,7 @@ class MessagesInput(Strict):
         if output_config.format is not None:
             schema = JsonSchema(schema=output_config.format.schema_)
             output_format = ResponseFormat(type="json_schema", json_schema=schema)
+        thinking = self.thinking
         choice = self.tool_choice or ToolChoice(type="auto")
         with translated_request():
             messages = self._chat_messages()
@@ -189,7 +190,7 @@ class MessagesInput(Strict):
                 add_generation_prompt=not continues,
                 continue_final_message=continues,
                 reasoning_effort=output_config.effort,
-                chat_template_kwargs=self.thinking and {"enable_thinking": self.thinking.type != "disabled"},
+                chat_template_kwargs=None if thinking is None else {"enable_thinking": thinking.type != "disabled"},
                 response_format=output_format,
                 tools=[tool.as_tool() for tool in self.tools or ()] or None,
                 tool_choice=_chat_tool_choice(choice) if self.tools else None,
