@@ -12,10 +12,11 @@ from lmcraft.data.formats import (
     json_lines,
     json_values,
     parquet_rows,
-    read_json,
     read_parquet,
+    read_texts,
     separated_values,
 )
+from lmcraft.data.source_files import check_file
 from lmcraft.errors import UserError
 
 
@@ -70,9 +71,10 @@ def test_dots_name_fields_of_nested_objects(tmp_path: Path) -> None:
     with (tmp_path / "x.parquet").open("rb") as file:
         assert list(read_parquet(file, "x.parquet", "doc.text", stats)) == [(1, "one")]
     assert [row["line"] for row in stats.malformed_first] == [2, 3]
-    with (tmp_path / "x.parquet").open("rb") as file, pytest.raises(UserError, match=r"'doc'; set .* doc.text, doc.tags, n"):
-        list(read_parquet(file, "x.parquet", "doc", stats))
-    assert list(read_json(io.BytesIO(b'{"doc": {"text": "one"}}'), "x.json", "doc.text", ReadStats("fail"))) == [(1, "one")]
+    with pytest.raises(UserError, match=r"'doc'; set .* doc.text, doc.tags, n"):
+        check_file(tmp_path / "x.parquet", column="doc")
+    texts = read_texts(json_values, io.BytesIO(b'{"doc": {"text": "one"}}'), "x.json", "doc.text", ReadStats("fail"))
+    assert list(texts) == [(1, "one")]
 
 
 def test_parquet_rows_do_not_have_the_fields_of_other_rows(tmp_path: Path) -> None:

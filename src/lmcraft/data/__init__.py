@@ -1,8 +1,11 @@
 """Training data: from text to token shards, and from shards to batches.
 
 sources             files, folders, patterns and Hugging Face datasets as one stream of documents
+source_files        finds the files of a source, checks each, and says what is left out and why
+encodings           finds the encoding of a file, and reads it as UTF-8
 formats             readers of .jsonl, .json, .csv, .tsv, .parquet and plain text, compressed or not
 separated_values    rows of CSV and TSV files
+html_text           the text of an HTML page
 documents           `Document`, and `ReadStats`: what was read, what was skipped
 document_progress   progress bar over documents
 shards              writes a dataset folder: token shards and manifest
@@ -14,13 +17,14 @@ from lmcraft.data.document_progress import show_progress
 from lmcraft.data.documents import Document, ReadStats
 from lmcraft.data.loader import Batch, Sample, TokenDataset, TokenSplit
 from lmcraft.data.shards import write_dataset
-from lmcraft.data.sources import read_documents
+from lmcraft.data.sources import TextSources, read_documents
 
 __all__ = [
     "Batch",
     "Document",
     "ReadStats",
     "Sample",
+    "TextSources",
     "TokenDataset",
     "TokenSplit",
     "read_documents",

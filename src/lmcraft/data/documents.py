@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from lmcraft.errors import UserError
@@ -17,6 +18,11 @@ class Document:
     text: str
     source: str
     line: int
+
+    @cached_property
+    def size(self) -> int:
+        """Length of the text in UTF-8, in bytes."""
+        return len(self.text) if self.text.isascii() else len(self.text.encode())
 
 
 @dataclass
@@ -39,6 +45,8 @@ class ReadStats:
     malformed_count: int = 0
     malformed_first: list[dict[str, Any]] = field(default_factory=list)
     invalid_bytes: int = 0
+    invalid_by_file: dict[str, int] = field(default_factory=dict)
+    encodings: dict[str, str] = field(default_factory=dict)  # of the tables that are not in UTF-8
     position: int = 0  # bytes read so far, as stored (compressed)
     total: int | None = None  # bytes of all files; None if unknown
 
@@ -53,6 +61,11 @@ class ReadStats:
         self.malformed_count += 1
         if len(self.malformed_first) < MAX_MALFORMED_KEPT:
             self.malformed_first.append({"file": file, "line": line, "reason": reason})
+
+    def add_invalid(self, file: str, count: int) -> None:
+        """Record the invalid bytes of a file, if it has any."""
+        if count:
+            self.invalid_by_file[file] = self.invalid_by_file.get(file, 0) + count
 
     def clean(self, text: str) -> str:
         """Replace each invalid byte (or lone surrogate) of a text with U+FFFD, and count them.

@@ -23,6 +23,7 @@ LINES_OF_OBJECTS = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*\{[^\n]*\n\s*\{"
 )  # JSON lines in a .json file, as `datasets` writes them
 ROW_LISTS = ("data", "rows", "examples", "train")  # fields of an object that holds a list of rows
+_JSON_SPACE = re.compile(r"\s*")
 PARQUET_BATCH_ROWS = 1024  # rows of a Parquet file decoded at a time
 Row = tuple[int, str]
 
@@ -56,6 +57,15 @@ def read_text(file: BinaryIO, document_chars: int, stats: ReadStats) -> Iterator
         buffer = buffer[start:]
 
 
+def cut_text(text: str, limit: int) -> Iterator[str]:
+    """The pieces of a text, each of at most `limit` characters, that add up to it."""
+    start = 0
+    while start < len(text):
+        end = _piece_end(text, start, limit)
+        yield text[start:end]
+        start = end
+
+
 def _piece_end(text: str, start: int, limit: int) -> int:
     """End of the piece that begins at `start`: after a blank line in its second half, else a line, else a word."""
     if len(text) - start <= limit:
@@ -68,19 +78,17 @@ def _piece_end(text: str, start: int, limit: int) -> int:
 
 
 def json_lines(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
-    """Yield the JSON value of each line, or of a list that is the whole file; blank lines are skipped."""
-    first = file.readline()
-    if first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
-        contents = first + file.read()
-        try:
-            rows = json.loads(contents)
-        except (ValueError, RecursionError):  # each line is a list, or the list is damaged
-            file, first = io.BytesIO(contents), b""
-        else:
-            yield from enumerate(rows, start=1)
+    """Yield the JSON value of each line; blank lines are skipped. A list of rows is read as in a JSON file."""
+    lines = iter(file.readline, b"")
+    first = b""
+    while not first.removeprefix(codecs.BOM_UTF8).strip():
+        if not (line := next(lines, b"")):
             return
-    lines = chain([first] if first else [], iter(file.readline, b""))
-    yield from parse_json_lines(lines, partial(stats.malformed, name))
+        first += line
+    if first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[") or first.strip() == b"{":
+        yield from json_values(io.BytesIO(first + file.read()), name, stats)
+    else:
+        yield from parse_json_lines(chain(first.splitlines(keepends=True), lines), partial(stats.malformed, name))
 
 
 def json_values(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
@@ -90,13 +98,24 @@ def json_values(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[i
         yield from json_lines(io.BytesIO(contents), name, stats)
         return
     try:
-        rows = json.loads(contents.decode("utf-8-sig"))
+        values = _decode_values(contents.decode("utf-8-sig"))
     except UnicodeDecodeError:
         stats.malformed(name, 1, "not valid UTF-8")
     except (ValueError, RecursionError) as error:
         stats.malformed(name, getattr(error, "lineno", 1), f"not valid JSON: {error}")
     else:
-        yield from enumerate(_unwrap_rows(rows), start=1)
+        yield from enumerate(_unwrap_rows(values[0]) if len(values) == 1 else values, start=1)
+
+
+def _decode_values(text: str) -> list[Any]:
+    """The JSON values of a text, one after the other; at least one."""
+    values, position, decoder = [], 0, json.JSONDecoder()
+    while not values or position < len(text):
+        position = _JSON_SPACE.match(text, position).end()  # type: ignore[union-attr]  # it always matches
+        value, position = decoder.raw_decode(text, position)
+        values.append(value)
+        position = _JSON_SPACE.match(text, position).end()  # type: ignore[union-attr]
+    return values
 
 
 def _unwrap_rows(value: Any) -> list[Any]:
@@ -152,15 +171,9 @@ def lookup(row: Mapping[str, Any], column: str) -> Any:
     return None if value is None else lookup(value, inner)
 
 
-def read_json_lines(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
-    """Yield the text of each row of `json_lines`."""
-    for number, row in json_lines(file, name, stats):
-        yield from _text_of(row, name, number, text_field, stats)
-
-
-def read_json(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
-    """Yield the text of each row of `json_values`."""
-    for number, row in json_values(file, name, stats):
+def read_texts(table: "ReadTable", file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
+    """Yield the text of each row of a table."""
+    for number, row in table(file, name, stats):
         yield from _text_of(row, name, number, text_field, stats)
 
 
@@ -179,16 +192,9 @@ def _text_of(row: Any, name: str, number: int, text_field: str, stats: ReadStats
 
 
 def read_parquet(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
-    """Yield the text column of a Parquet file; `a.b` is the field b of the objects in column a.
-
-    Raises:
-        UserError: the file has no such column.
-    """
+    """Yield the text column of a Parquet file; `a.b` is the field b of the objects in column a."""
     parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
     table = parquet.ParquetFile(file)
-    columns = list(_column_names(table.schema_arrow))
-    if text_field not in columns:
-        raise UserError(f"'{name}' has no column '{text_field}'; set text_field to one of {', '.join(columns)}")
     number = 0
     for batch in table.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=[text_field]):
         for row in batch.to_pylist():
@@ -221,15 +227,19 @@ def read_hugging_face(name: str, text_field: str, stats: ReadStats) -> Iterator[
         yield from _text_of(dict(row), f"hf:{name}", number, text_field, stats)
 
 
-ReadRows = Callable[[BinaryIO, str, str, ReadStats], Iterator[Row]]
-ROW_FORMATS: dict[str, ReadRows] = {
-    ".jsonl": read_json_lines,
-    ".ndjson": read_json_lines,
-    ".json": read_json,
-    ".parquet": read_parquet,
-}
+def columns_of(file: BinaryIO, suffix: str, name: str) -> list[str] | None:
+    """The columns of a file whose rows all have the same; None for other formats, and for an empty file."""
+    if suffix == PARQUET:
+        parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
+        return list(_column_names(parquet.ParquetFile(file).schema_arrow))
+    if suffix not in SEPARATED:
+        return None
+    first = next(TABLES[suffix](file, name, ReadStats()), None)
+    return None if first is None else list(first[1])
 
 
+PARQUET = ".parquet"
+SEPARATED = (".csv", ".tsv")
 ReadTable = Callable[[BinaryIO, str, ReadStats], Iterator[tuple[int, Any]]]
 TABLES: dict[str, ReadTable] = {
     ".jsonl": json_lines,
@@ -237,7 +247,11 @@ TABLES: dict[str, ReadTable] = {
     ".json": json_values,
     ".csv": separated_values,
     ".tsv": partial(separated_values, delimiter="\t"),
-    ".parquet": parquet_rows,
+    PARQUET: parquet_rows,
+}
+ReadRows = Callable[[BinaryIO, str, str, ReadStats], Iterator[Row]]
+ROW_FORMATS: dict[str, ReadRows] = {suffix: partial(read_texts, table) for suffix, table in TABLES.items()} | {
+    PARQUET: read_parquet,
 }
 
 

@@ -1,0 +1,222 @@
+"""The files of a source: which are read, how each is decoded, and which are left out for what reason."""
+
+import glob
+import os
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import BinaryIO
+
+from lmcraft.data import formats, html_text
+from lmcraft.data.encodings import UTF_8, NotTextError, find_encoding, read_as_utf8
+from lmcraft.errors import UserError
+from lmcraft.folder import sha256_of
+
+MAX_FILES_LISTED = 20  # by name, of each kind
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that can be read."""
+
+    path: Path
+    encoding: str
+    sha256: str
+
+    @property
+    def suffix(self) -> str:
+        return formats.inner_suffix(self.path)
+
+    @contextmanager
+    def open(self) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+        """The file as stored, and its contents: decompressed, text in UTF-8."""
+        with explain_read_errors(self.path), self.path.open("rb") as raw:
+            yield raw, read_as_utf8(formats.open_decompressed(self.path, raw), self.encoding)
+
+
+@dataclass
+class Survey:
+    """The files that were seen."""
+
+    files: list[SourceFile] = field(default_factory=list)
+    skipped: list[tuple[Path, str]] = field(default_factory=list)
+    """Files left out, with the reason."""
+
+    def describe(self, source: Path) -> list[str]:
+        """Lines for the user: kinds of files, the encoding of each that is not UTF-8, and what was left out."""
+        lines = []
+        if not source.is_file():
+            kinds = Counter(_kind_of(file.path) for file in self.files)
+            lines.append(f"{source}: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()))
+        decoded = [file for file in self.files if file.encoding != UTF_8]
+        lines += [f"  {file.path}: read as {file.encoding}" for file in decoded[:MAX_FILES_LISTED]]
+        if len(decoded) > MAX_FILES_LISTED:
+            others = Counter(file.encoding for file in decoded[MAX_FILES_LISTED:])
+            lines.append("  and " + ", ".join(f"{count:,} more files as {name}" for name, count in others.most_common()))
+        return lines + [f"  skipped {line}" for line in self.describe_skipped()]
+
+    def describe_skipped(self) -> list[str]:
+        """The files left out, by reason."""
+        reasons: dict[str, list[Path]] = {}
+        for path, reason in self.skipped:
+            reasons.setdefault(reason, []).append(path)
+        return [f"{_summarize(paths)}: {reason}" for reason, paths in reasons.items()]
+
+
+def _kind_of(path: Path) -> str:
+    suffix = formats.inner_suffix(path)
+    outer = path.suffixes[-2:] if path.suffix in formats.COMPRESSED else [path.suffix]
+    remark = " (rows)" if suffix in formats.ROW_FORMATS else " (without tags)" if suffix in html_text.SUFFIXES else ""
+    return ("".join(outer) or "without a suffix") + remark
+
+
+def _summarize(paths: Sequence[Path]) -> str:
+    if len(paths) <= MAX_FILES_LISTED:
+        return ", ".join(map(str, paths))
+    kinds = Counter(path.suffix or "without a suffix" for path in paths)
+    return ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+
+
+@contextmanager
+def explain_read_errors(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into a UserError that names it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except NotTextError as error:
+        raise UserError(f"'{path}' cannot be read: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"'{path}' cannot be read ({error}); check the file, or leave it out") from error
+    except Exception as error:
+        # zstandard and pyarrow have their own exception types, and are optional packages.
+        if type(error).__module__.partition(".")[0] not in ("zstd", "zstandard", "pyarrow"):
+            raise
+        raise UserError(f"'{path}' is damaged ({error}); download it again, or leave it out") from error
+
+
+def survey(
+    source: str,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    *,
+    encoding: str | None = None,
+    column: str | None = None,
+) -> Survey:
+    """Find and check the files of a file, folder or pattern; what cannot be read in a folder or pattern is left out.
+
+    Args:
+        source: path or pattern.
+        include: patterns of names or paths within a folder; empty: all files.
+        exclude: patterns of files in a folder to leave out.
+        encoding: of all files; None: detected for each.
+        column: that tables with a header must have.
+
+    Raises:
+        UserError: there are no readable files, or the source is a single file that cannot be read.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return Survey([check_file(path, encoding, column)])
+    result = Survey()
+    if path.is_dir():
+        walk = _walk(path, result, {_identify(path)})
+        files = (file for file in walk if _is_included(file.relative_to(path), include, exclude))
+    elif not glob.has_magic(str(path)):
+        raise UserError(f"source '{source}' does not exist; check the path")
+    else:
+        matches = map(Path, sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - absolute too
+        files = (match for match in matches if match.is_file())
+    for file in files:
+        try:
+            if file.stat().st_size:
+                result.files.append(check_file(file, encoding, column))
+            else:
+                result.skipped.append((file, "empty"))
+        except UserError as error:
+            result.skipped.append((file, str(error).removeprefix(f"'{file}' ").removeprefix("cannot be read: ")))
+        except OSError as error:
+            result.skipped.append((file, str(error.strerror or error)))
+    if not result.files:
+        reasons = " | ".join(result.describe_skipped()) or "check the path and the include and exclude patterns"
+        raise UserError(f"source '{source}' contains no text files; {reasons}")
+    return result
+
+
+def check_file(path: Path, encoding: str | None = None, column: str | None = None) -> SourceFile:
+    """Read a file once: finds its encoding, and checks that it has the column.
+
+    Raises:
+        UserError: it cannot be read; the message begins with its path in quotes.
+    """
+    suffix = formats.inner_suffix(path)
+    with explain_read_errors(path):
+        name = UTF_8
+        if suffix != formats.PARQUET:
+            with path.open("rb") as raw:
+
+                def restart() -> BinaryIO:
+                    raw.seek(0)
+                    return formats.open_decompressed(path, raw)
+
+                name = find_encoding(restart, encoding)
+        file = SourceFile(path, name, sha256_of(path))
+        if column is not None:
+            _check_column(file, column)
+        return file
+
+
+def _check_column(file: SourceFile, column: str) -> None:
+    with file.open() as (_, contents):
+        columns = formats.columns_of(contents, file.suffix, str(file.path))
+    if columns is not None and column not in columns:
+        raise UserError(f"'{file.path}' has no column '{column}'; set text_field to one of {', '.join(columns)}")
+
+
+def _walk(folder: Path, survey: Survey, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Yield the files of a folder, then of its subfolders, sorted by name, without hidden ones; links are followed.
+
+    Args:
+        folder: where to start.
+        survey: records what is left out.
+        seen: device and inode of each file and folder so far; none is visited twice, by whatever links.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        survey.skipped.append((folder, str(error.strerror or error)))
+        return
+    folders = []
+    for entry in ordered:
+        path = Path(entry.path)
+        if entry.name.startswith("."):
+            survey.skipped.append((path, "hidden"))
+        elif not (entry.is_file() or entry.is_dir()):
+            survey.skipped.append((path, "a broken link" if entry.is_symlink() else "neither a file nor a folder"))
+        elif (identity := _identify(path)) in seen:
+            survey.skipped.append((path, "read under another name"))
+        else:
+            seen.add(identity)
+            if entry.is_dir():
+                folders.append(path)
+            else:
+                yield path
+    for subfolder in folders:
+        yield from _walk(subfolder, survey, seen)
+
+
+def _identify(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _is_included(path: Path, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    def matches(patterns: Sequence[str]) -> bool:
+        return any(fnmatch(path.name, pattern) or fnmatch(path.as_posix(), pattern) for pattern in patterns)
+
+    return (not include or matches(include)) and not matches(exclude)
