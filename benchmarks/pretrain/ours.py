@@ -27,7 +27,7 @@ def write_random_dataset(path: Path, task: Task) -> Path:
         save_tokenizer=tokenizer.save,
         vocab_size=task.shape.vocab_size,
         eos_token_id=None,
-        validation=0.1,
+        validation=(4 * task.length - 0.5) / (len(ids) + 4 * task.length),  # the second document
         split="tail",
     )
     return data.path

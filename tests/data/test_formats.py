@@ -94,4 +94,4 @@ def test_csv_rows_are_dicts_and_uneven_rows_are_malformed() -> None:
 
 def test_the_suffix_below_the_compression_is_the_format() -> None:
     assert inner_suffix(Path("a/b.JSONL.gz")) == ".jsonl" and inner_suffix(Path("b.txt")) == ".txt"
-    assert has_rows(Path("x.parquet")) and not has_rows(Path("x.csv"))
+    assert has_rows(Path("x.parquet")) and has_rows(Path("x.csv")) and not has_rows(Path("x.html"))

@@ -94,7 +94,7 @@ def test_new_documents_do_not_move_old_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "options", "words"),
     [
-        (["one"], {"validation": 0.1}, "--document-chars 4000"),
+        (["on"], {"validation": 0.1}, "3 tokens, which are too few"),
         ([], {"validation": 0.1}, "contain no text"),
         (["one"], {"validation": 1}, "validation 1"),
     ],

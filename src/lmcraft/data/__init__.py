@@ -9,6 +9,7 @@ html_text           the text of an HTML page
 documents           `Document`, and `ReadStats`: what was read, what was skipped
 document_progress   progress bar over documents
 shards              writes a dataset folder: token shards and manifest
+splits              divides documents between training and validation
 loader              memory-mapped shards, samples and batches
 shuffle             shuffling without memory, by a keyed permutation
 """

@@ -17,6 +17,9 @@ def show_progress(documents: Iterable[Document], stats: ReadStats, description: 
         stats: filled in while they are read; gives the position.
         description: label of the bar.
     """
+    if not sys.stderr.isatty():
+        yield from documents
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -24,7 +27,7 @@ def show_progress(documents: Iterable[Document], stats: ReadStats, description: 
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(description, total=None, rate="")
         characters = 0
         for document in documents:

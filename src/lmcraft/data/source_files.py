@@ -5,7 +5,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -157,11 +157,10 @@ def check_file(path: Path, encoding: str | None = None, column: str | None = Non
     with explain_read_errors(path):
         name = UTF_8
         if suffix != formats.PARQUET:
-            with path.open("rb") as raw:
+            with ExitStack() as stack:
 
                 def restart() -> BinaryIO:
-                    raw.seek(0)
-                    return formats.open_decompressed(path, raw)
+                    return formats.open_decompressed(path, stack.enter_context(path.open("rb")))
 
                 name = find_encoding(restart, encoding)
         file = SourceFile(path, name, sha256_of(path))

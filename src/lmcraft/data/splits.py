@@ -1,0 +1,93 @@
+"""Divides documents between training and validation; the share of validation is a share of the tokens.
+
+Shapes: N documents. A part of a document is (first token, last token + 1).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmcraft.errors import UserError
+
+Split = Literal["hash", "tail"]
+TRAIN, VALIDATION = "train", "validation"
+SHARE_TOLERANCE = 0.2  # of the share: whole documents that come this close are not cut
+MIN_SPLIT_TOKENS = 2  # one to read and one to predict
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DocumentTable:
+    """What the split depends on: hash of the text, position of the first token, and number of tokens, each (N,)."""
+
+    hashes: NDArray[np.uint64]
+    tokens: Int64
+
+    @property
+    def starts(self) -> Int64:
+        """Position of the first token of each document, (N,)."""
+        return np.cumsum(self.tokens) - self.tokens
+
+
+def assign(table: DocumentTable, share: float, split: Split) -> Int64:
+    """The number of tokens of each document that are for training, (N,); the others, at its end, are for validation.
+
+    With "tail", validation is the end of the text. With "hash", documents are chosen by the hash of their text, so that
+    equal ones are on the same side and new ones hardly move the old: those whose hash is under the share. If that misses
+    the share of tokens by more than a fifth, because documents are few or of very different length, they are taken in the
+    order of their hashes up to the share of tokens, and at most one text is cut.
+
+    Raises:
+        UserError: there are too few tokens.
+    """
+    total = int(table.tokens.sum())
+    if not share:
+        return table.tokens
+    if total < 2 * MIN_SPLIT_TOKENS:
+        raise UserError(f"the text has {total} tokens, which are too few to hold out some for validation: add text")
+    if split == "tail":
+        return _keep_first(table, int((1 - share) * total))
+    selected = table.hashes < np.uint64(min(int(share * 2**64), 2**64 - 1))
+    if _is_close(int(table.tokens[selected].sum()), share * total, total):
+        return np.where(selected, 0, table.tokens)
+    training = _take_in_order(table, share * total)
+    if MIN_SPLIT_TOKENS <= training.sum() <= total - MIN_SPLIT_TOKENS:
+        return training
+    return _keep_first(table, min(max(int((1 - share) * total), MIN_SPLIT_TOKENS), total - MIN_SPLIT_TOKENS))
+
+
+def _keep_first(table: DocumentTable, count: int) -> Int64:
+    """Keep the first `count` tokens of the text for training."""
+    return np.clip(count - table.starts, 0, table.tokens)
+
+
+def _is_close(tokens: int, target: float, total: int) -> bool:
+    enough = MIN_SPLIT_TOKENS <= tokens <= total - MIN_SPLIT_TOKENS
+    return enough and abs(tokens - target) <= SHARE_TOLERANCE * min(target, total - target)
+
+
+def _take_in_order(table: DocumentTable, target: float) -> Int64:
+    """Take texts in the order of their hashes, up to about `target` tokens; equal texts are taken, and cut, together."""
+    total = int(table.tokens.sum())
+    _, first, group, copies = np.unique(table.hashes, return_index=True, return_inverse=True, return_counts=True)
+    lengths = table.tokens[first]
+    taken = np.cumsum(lengths * copies)
+    crossing = min(int(np.searchsorted(taken, target)), len(taken) - 1)
+    before = int(taken[crossing] - lengths[crossing] * copies[crossing])
+    for whole, tokens in ((crossing, before), (crossing + 1, int(taken[crossing]))):
+        if _is_close(tokens, target, total):
+            return np.where(group < whole, 0, table.tokens)
+    held_out = round((target - before) / int(copies[crossing]))
+    length = int(lengths[crossing])
+    least = min(MIN_SPLIT_TOKENS, length // 2)
+    kept = length - min(max(held_out, least), length - least)
+    return np.where(group < crossing, 0, np.where(group == crossing, kept, table.tokens))
+
+
+def parts_of(table: DocumentTable, training: Int64, name: str) -> tuple[Int64, Int64]:
+    """The parts of documents in a split that are not empty: positions of their first tokens and their lengths, in order."""
+    starts, lengths = (table.starts, training) if name == TRAIN else (table.starts + training, table.tokens - training)
+    nonempty = lengths > 0
+    return starts[nonempty], lengths[nonempty]
