@@ -3,6 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 from side import Clock, Task, report
@@ -20,16 +21,18 @@ def write_random_dataset(path: Path, task: Task) -> Path:
 
     tokenizer = train_characters(["0123456789"])
     ids = task.ids().flatten().tolist()
-    data = write_dataset(
-        path,
-        lambda _: (Document(text, "random", 1) for text in ("0" * 90, "1" * 10)),
-        encode_batch=lambda texts: [ids if text[0] == "0" else ids[: 4 * task.length] for text in texts],
-        save_tokenizer=tokenizer.save,
+    length = 4 * task.length  # of the validation document
+    stub = SimpleNamespace(
+        encode_batch=lambda texts: [ids if text[0] == "0" else ids[:length] for text in texts],
+        save=tokenizer.save,
         vocab_size=task.shape.vocab_size,
         eos_token_id=None,
-        validation=(4 * task.length - 0.5) / (len(ids) + 4 * task.length),  # the second document
-        split="tail",
+        count_lost_bytes=lambda text, ids: 0,
+        decode_bytes=tokenizer.decode_bytes,
     )
+    documents = [Document(text, "random", 1) for text in ("0" * 90, "1" * 10)]
+    share = (length - 0.5) / (len(ids) + length)  # half a token less, so that rounding cuts between the documents
+    data = write_dataset(path, lambda _: documents, stub, validation=share, split="tail")
     return data.path
 
 

@@ -1,6 +1,7 @@
 """Token shards: boundaries, dtypes, both kinds of split, and atomic folders."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,33 @@ def code_points(texts: Sequence[str]) -> list[list[int]]:
     return [[ord(character) for character in text] for text in texts]
 
 
-def save_nothing(folder: Path) -> None:
-    (folder / "tokenizer.json").write_text("{}")
+@dataclass
+class CodePoints:
+    """A tokenizer whose token ids are code points."""
+
+    vocab_size: int = 256
+    eos_token_id: int | None = END
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return code_points(texts)
+
+    def count_lost_bytes(self, text: str, ids: Sequence[int]) -> int:
+        return 0
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        return "".join(chr(token) for token in ids if token != self.eos_token_id).encode()
+
+    def save(self, folder: Path) -> None:
+        (folder / "tokenizer.json").write_text("{}")
 
 
-def write(out: Path, texts: Sequence[str], **settings: Any) -> DatasetFolder:
+def write(
+    out: Path, texts: Sequence[str], vocab_size: int = 256, eos_token_id: int | None = END, **settings: Any
+) -> DatasetFolder:
     def read(stats: ReadStats) -> Iterator[Document]:
         yield from (Document(text, "memory", number) for number, text in enumerate(texts))
 
-    defaults: dict[str, Any] = {"vocab_size": 256, "eos_token_id": END, "validation": 0}
-    encode: Callable[[Sequence[str]], list[list[int]]] = code_points
-    return write_dataset(out, read, encode_batch=encode, save_tokenizer=save_nothing, **(defaults | settings))
+    return write_dataset(out, read, CodePoints(vocab_size, eos_token_id), **({"validation": 0} | settings))
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=9), min_size=1, max_size=12), st.integers(1, 30), st.integers(1, 8))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,10 +12,10 @@ from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.output import DATASET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from lmcraft.data import Document
+    from lmcraft.data import TextSources
     from lmcraft.tokenizer import Tokenizer
+
+MAX_FILES_PRINTED = 20
 
 
 @command_config
@@ -25,7 +24,7 @@ class PrepareConfig(Config):
     """Tokenize text into a dataset folder, or export stored conversations as examples."""
 
     sources: tuple[str, ...] = ()
-    """Files (text, code, .jsonl, .json, .parquet; also .gz and .zst), folders, glob patterns, or hf:owner/name."""
+    """Text, code, .html, .jsonl, .json, .csv, .tsv, .parquet (also .gz and .zst), folders, patterns, or hf:owner/name."""
 
     _: KW_ONLY
 
@@ -48,7 +47,7 @@ class PrepareConfig(Config):
     """Maximum number of digits per token (BPE); 0: no limit."""
 
     validation: float = 0.05
-    """Share of the text held out for validation."""
+    """Share of the tokens held out for validation."""
 
     split: Literal["hash", "tail"] | None = None
     """Validation text: documents chosen by hash, or the end of the text. [default: tail for one text file, else hash]"""
@@ -57,7 +56,10 @@ class PrepareConfig(Config):
     """Maximum length of a document in characters; longer texts are split."""
 
     text_field: str = "text"
-    """Field that holds the text in rows of .jsonl, .json, .parquet and datasets."""
+    """Field that holds the text in rows of .jsonl, .json, .csv, .tsv, .parquet and datasets; a.b is the field b of a."""
+
+    encoding: str | None = None
+    """Encoding of the files, such as gb18030, big5 or cp1252. [default: UTF-8, else detected for each file]"""
 
     malformed: Literal["skip", "fail"] = "skip"
     """What to do with unusable rows: skip and count them, or fail."""
@@ -123,40 +125,33 @@ def _export_store(store_address: str, folder: Path) -> None:
 
 
 def _tokenize_text(config: PrepareConfig, folder: Path) -> None:
-    from lmcraft.data import read_documents, write_dataset
+    from lmcraft.data import TextSources, write_dataset
 
     assert config.split is not None
-    read = partial(
-        read_documents,
+    sources = TextSources(
         config.sources,
         text_field=config.text_field,
         malformed=config.malformed,
         document_chars=config.document_chars,
         include=config.include,
         exclude=config.exclude,
+        encoding=config.encoding,
     )
-    tokenizer = _load_or_train_tokenizer(config, read)
-    write_dataset(
-        folder,
-        lambda stats: read(stats=stats),
-        encode_batch=tokenizer.encode_batch,
-        save_tokenizer=tokenizer.save,
-        vocab_size=tokenizer.vocab_size,
-        eos_token_id=tokenizer.eos_token_id,
-        validation=config.validation,
-        split=config.split,
-        settings=as_dict(config),
-    )
+    for line in sources.describe():
+        print(line)
+    tokenizer = _load_or_train_tokenizer(config, sources)
+    notes = {**sources.notes, "settings": as_dict(config)}
+    write_dataset(folder, sources.read, tokenizer, validation=config.validation, split=config.split, notes=notes)
 
 
-def _load_or_train_tokenizer(config: PrepareConfig, read: Callable[..., Iterator[Document]]) -> Tokenizer:
+def _load_or_train_tokenizer(config: PrepareConfig, sources: TextSources) -> Tokenizer:
     from lmcraft.data import ReadStats, show_progress
     from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
 
     if config.tokenizer is not None:
         return Tokenizer.load(config.tokenizer)
     stats = ReadStats()
-    texts = (document.text for document in show_progress(read(stats=stats), stats, "training a tokenizer"))
+    texts = (document.text for document in show_progress(sources.read(stats), stats, "training a tokenizer"))
     if config.tokenizer_type == "characters":
         return train_characters(texts)
     return train_bpe(texts, vocab_size=config.vocab_size, digits=config.digits)
@@ -168,8 +163,16 @@ def _print_summary(dataset: DatasetFolder) -> None:
     for name, split in manifest["splits"].items():
         rate = split["bytes"] / max(split["tokens"], 1)
         print(f"  {name}: {split['documents']:,} documents, {split['tokens']:,} tokens, {rate:.2f} bytes per token")
+        if split["lost_bytes"]:
+            total = split["bytes"] + split["lost_bytes"]
+            print(
+                f"    lost: {split['lost_bytes']:,} of {total:,} bytes ({split['lost_bytes'] / total:.1%}) are characters "
+                "without a token: use a tokenizer trained on this text, or of type bpe"
+            )
     if manifest["invalid_bytes"]:
-        print(f"  {manifest['invalid_bytes']:,} bytes were not UTF-8 and were replaced by U+FFFD")
+        print(f"  {manifest['invalid_bytes']:,} bytes were not valid and were replaced by U+FFFD:")
+        for file, count in list(manifest["invalid_bytes_by_file"].items())[:MAX_FILES_PRINTED]:
+            print(f"    {file}: {count:,}")
     malformed = manifest["malformed"]
     if malformed["count"]:
         print(f"  {malformed['count']:,} malformed rows were skipped:")

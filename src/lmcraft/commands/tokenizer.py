@@ -22,7 +22,7 @@ class TokenizerTrainConfig(Config):
     """Train a tokenizer on text."""
 
     sources: tuple[str, ...]
-    """Files (text, code, .jsonl, .json, .parquet; also .gz and .zst), folders, glob patterns, or hf:owner/name."""
+    """Text, code, .html, .jsonl, .json, .csv, .tsv, .parquet (also .gz and .zst), folders, patterns, or hf:owner/name."""
 
     _: KW_ONLY
 
@@ -45,7 +45,10 @@ class TokenizerTrainConfig(Config):
     """Maximum training text in bytes, sampled evenly (BPE). Text without spaces needs 60 bytes of memory per byte."""
 
     text_field: str = "text"
-    """Field that holds the text in rows of .jsonl, .json, .parquet and datasets."""
+    """Field that holds the text in rows of .jsonl, .json, .csv, .tsv, .parquet and datasets; a.b is the field b of a."""
+
+    encoding: str | None = None
+    """Encoding of the files, such as gb18030, big5 or cp1252. [default: UTF-8, else detected for each file]"""
 
     include: tuple[str, ...] = ()
     """Patterns of files to read in folders, such as "*.py". [default: all text files]"""
@@ -75,17 +78,23 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     Raises:
         UserError: a source cannot be read, the vocabulary is too small, or `out` exists.
     """
-    from lmcraft.data import ReadStats, read_documents, show_progress
+    from lmcraft.data import ReadStats, TextSources, show_progress
     from lmcraft.tokenizer import train_bpe, train_characters
     from lmcraft.tokenizer.train import END_OF_TEXT
 
     sources = [("source", source) for source in config.sources]
     with replace_output(config.out, TOKENIZER, overwrite=config.overwrite, sources=sources) as folder:
         stats = ReadStats()
-        documents = read_documents(
-            config.sources, text_field=config.text_field, include=config.include, exclude=config.exclude, stats=stats
+        text_sources = TextSources(
+            config.sources,
+            text_field=config.text_field,
+            include=config.include,
+            exclude=config.exclude,
+            encoding=config.encoding,
         )
-        texts = (document.text for document in show_progress(documents, stats, "reading"))
+        for line in text_sources.describe():
+            print(line)
+        texts = (document.text for document in show_progress(text_sources.read(stats), stats, "reading"))
         if config.tokenizer_type == "characters":
             tokenizer = train_characters(texts, special_tokens=config.special_tokens or ())
         else:

@@ -109,7 +109,8 @@ def json_values(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[i
 
 def _decode_values(text: str) -> list[Any]:
     """The JSON values of a text, one after the other; at least one."""
-    values, position, decoder = [], 0, json.JSONDecoder()
+    values: list[Any] = []
+    position, decoder = 0, json.JSONDecoder()
     while not values or position < len(text):
         position = _JSON_SPACE.match(text, position).end()  # type: ignore[union-attr]  # it always matches
         value, position = decoder.raw_decode(text, position)

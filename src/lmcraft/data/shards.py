@@ -6,9 +6,9 @@ Shapes: N documents.
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +23,39 @@ FORMAT_VERSION = 1
 MAX_BATCH_DOCUMENTS, MAX_BATCH_CHARS = 512, 4_000_000  # encoded in one call, on all cores
 
 
+class DatasetTokenizer(Protocol):
+    """What writing a dataset needs of a tokenizer."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Upper bound of token ids."""
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """Appended to each document, unless None."""
+
+    def encode_batch(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        """The token ids of each text."""
+
+    def count_lost_bytes(self, text: str, ids: Sequence[int]) -> int:
+        """The number of bytes of a text that its token ids do not spell."""
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        """The bytes that token ids spell."""
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json and the tokenizer's other files."""
+
+
 def write_dataset(
     out: Path,
     read: Callable[[ReadStats], Iterable[Document]],
+    tokenizer: DatasetTokenizer,
     *,
-    encode_batch: Callable[[Sequence[str]], Sequence[Sequence[int]]],
-    save_tokenizer: Callable[[Path], None],
-    vocab_size: int,
-    eos_token_id: int | None,
     validation: float = 0.05,
     split: Split = "hash",
     shard_tokens: int = 50_000_000,
-    count_lost_bytes: Callable[[str, Sequence[int]], int] = lambda text, ids: 0,
-    decode_bytes: Callable[[Sequence[int]], bytes] | None = None,
-    settings: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> DatasetFolder:
     """Write a dataset folder atomically: token shards of both splits, tokenizer and manifest.
 
@@ -47,16 +66,11 @@ def write_dataset(
     Args:
         out: the folder; replaced if it exists.
         read: returns the documents from the start and updates the stats; called once.
-        encode_batch: encodes texts to token ids.
-        save_tokenizer: writes the tokenizer's files into a folder.
-        vocab_size: upper bound of token ids.
-        eos_token_id: appended to each document, unless None.
+        tokenizer: encodes them.
         validation: share of the tokens held out for validation; 0: none.
         split: "hash" assigns documents by the hash of their text; "tail" holds out the end (`lmcraft.data.splits`).
         shard_tokens: maximum tokens per shard, unless a single document is longer.
-        count_lost_bytes: the number of bytes of a text that its token ids do not spell.
-        decode_bytes: of the token ids of a part of a document; None: its bytes are estimated from its share of the tokens.
-        settings: recorded in the manifest.
+        notes: recorded in the manifest.
 
     Raises:
         UserError: `validation` is invalid, or there is too little text.
@@ -64,32 +78,29 @@ def write_dataset(
     if not 0 <= validation < 1:
         raise UserError(f"validation {validation} is not a share of the text; use a number of at least 0 and less than 1")
     stats = ReadStats()
-    dtype = np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
+    dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
     with atomic_write(out) as folder:
         folder.mkdir()
         token_file = folder / "tokens.tmp"
-        documents = show_progress(read(stats), stats, "encoding")
-        table = _encode(documents, token_file, dtype, encode_batch, eos_token_id, count_lost_bytes)
+        table = _encode(show_progress(read(stats), stats, "encoding"), token_file, dtype, tokenizer)
         if not table.tokens.sum():
             malformed = f" ({stats.malformed_count} rows were malformed)" if stats.malformed_count else ""
             raise UserError(f"the sources contain no text{malformed}; check their paths and text_field")
-        training = assign(table, validation, split)
-        tokens = np.memmap(token_file, dtype, "r")
-        writer = _SplitWriter(folder, tokens, table, training, shard_tokens, decode_bytes)
-        splits = {name: writer.write(name) for name in (TRAIN, VALIDATION)}
+        writer = _SplitWriter(folder, np.memmap(token_file, dtype, "r"), table, assign(table, validation, split))
+        splits = {name: writer.write(name, tokenizer, shard_tokens) for name in (TRAIN, VALIDATION)}
         _check_splits(splits, validation)
-        del tokens, writer  # closes the file
+        del writer  # closes the file
         token_file.unlink()
-        save_tokenizer(folder)
+        tokenizer.save(folder)
         manifest = {
             "format_version": FORMAT_VERSION,
-            "vocab_size": vocab_size,
+            "vocab_size": tokenizer.vocab_size,
             "dtype": dtype.name,
-            "eos_token_id": eos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
             "tokenizer_sha256": sha256_of(folder / "tokenizer.json"),
-            "splits": {name: summary for name, summary in splits.items() if summary["tokens"]},
+            "splits": {name: entry for name, entry in splits.items() if entry["tokens"]},
             **_read_summary(stats),
-            "settings": dict(settings or {}),
+            **(notes or {}),
         }
         write_json(folder / "manifest.json", manifest)
     return DatasetFolder(out)
@@ -113,23 +124,18 @@ class _EncodedTable(DocumentTable):
 
 
 def _encode(
-    documents: Iterable[Document],
-    token_file: Path,
-    dtype: np.dtype[Any],
-    encode_batch: Callable[[Sequence[str]], Sequence[Sequence[int]]],
-    eos_token_id: int | None,
-    count_lost_bytes: Callable[[str, Sequence[int]], int],
+    documents: Iterable[Document], token_file: Path, dtype: np.dtype[Any], tokenizer: DatasetTokenizer
 ) -> _EncodedTable:
     """Write the tokens of all documents to a file, one after the other."""
-    end = () if eos_token_id is None else (eos_token_id,)
+    end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
     hashes, tokens, sizes, lost_sizes = array("Q"), array("q"), array("q"), array("q")
     with token_file.open("wb") as file:
         for batch in _batches(documents):
-            for document, ids in zip(batch, encode_batch([document.text for document in batch]), strict=True):
+            encoded = tokenizer.encode_batch([document.text for document in batch])
+            for document, ids in zip(batch, encoded, strict=True):
                 file.write(np.array([*ids, *end], dtype=dtype).data)
-                lost = count_lost_bytes(document.text, ids)
-                digest = hashlib.blake2b(document.text.encode(), digest_size=8).digest()
-                hashes.append(int.from_bytes(digest))
+                lost = tokenizer.count_lost_bytes(document.text, ids)
+                hashes.append(int.from_bytes(hashlib.blake2b(document.text.encode(), digest_size=8).digest()))
                 tokens.append(len(ids) + len(end))
                 sizes.append(document.size - lost)
                 lost_sizes.append(lost)
@@ -161,7 +167,7 @@ def _check_splits(splits: Mapping[str, Mapping[str, Any]], validation: float) ->
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class _SplitWriter:
     """Writes the tokens of a split in shards."""
 
@@ -171,23 +177,8 @@ class _SplitWriter:
     table: _EncodedTable
     training: Int64
     """The number of tokens of each document that are for training, (N,)."""
-    shard_tokens: int
-    decode_bytes: Callable[[Sequence[int]], bytes] | None
-    tail_bytes: Int64 = field(init=False)
-    """The bytes of each document that are for validation, (N,)."""
 
-    def __post_init__(self) -> None:
-        table, training = self.table, self.training
-        self.tail_bytes = np.where(training == 0, table.bytes, 0)
-        for n in np.flatnonzero((training > 0) & (training < table.tokens)).tolist():
-            start, length, kept = int(table.starts[n]), int(table.tokens[n]), int(training[n])
-            if self.decode_bytes is None:
-                size = round(int(table.bytes[n]) * (length - kept) / length)
-            else:
-                size = len(self.decode_bytes(self.tokens[start + kept : start + length].tolist()))
-            self.tail_bytes[n] = min(size, int(table.bytes[n]))
-
-    def write(self, name: str) -> dict[str, Any]:
+    def write(self, name: str, tokenizer: DatasetTokenizer, shard_tokens: int) -> dict[str, Any]:
         """Write the shards of a split; returns its entry in the manifest."""
         starts, lengths = parts_of(self.table, self.training, name)
         ends = np.cumsum(lengths)
@@ -195,18 +186,29 @@ class _SplitWriter:
         first = 0
         while first < len(lengths):
             before = int(ends[first] - lengths[first])
-            last = max(first + 1, int(np.searchsorted(ends, before + self.shard_tokens, side="right")))
+            last = max(first + 1, int(np.searchsorted(ends, before + shard_tokens, side="right")))
             file = self.folder / f"{name}-{len(shards):05}.npy"
             np.save(file, self._gather(starts[first:last], lengths[first:last]))
             positions = (ends - lengths)[first:last] - before
             np.save(file.with_suffix(".documents.npy"), positions.astype(np.uint64))
             shards.append({"file": file.name, "tokens": int(ends[last - 1]) - before, "sha256": sha256_of(file)})
             first = last
-        is_here = self.training > 0 if name == TRAIN else self.training < self.table.tokens
-        size = int((self.table.bytes - self.tail_bytes if name == TRAIN else self.tail_bytes).sum())
-        lost = int(self.table.lost_bytes[is_here].sum())
+        held_out = self._count_held_out_bytes(tokenizer)
+        size = int((self.table.bytes - held_out if name == TRAIN else held_out).sum())
+        uses = self.training > 0 if name == TRAIN else self.training < self.table.tokens
+        lost = int(self.table.lost_bytes[uses].sum())
         summary = {"documents": len(lengths), "tokens": int(lengths.sum()), "bytes": size, "lost_bytes": lost}
         return {**summary, "shards": shards}
+
+    def _count_held_out_bytes(self, tokenizer: DatasetTokenizer) -> Int64:
+        """The bytes of each document that are for validation, (N,)."""
+        table, training = self.table, self.training
+        held_out = np.where(training == 0, table.bytes, 0)
+        for n in np.flatnonzero((training > 0) & (training < table.tokens)).tolist():
+            start, length, kept = int(table.starts[n]), int(table.tokens[n]), int(training[n])
+            tail = tokenizer.decode_bytes(self.tokens[start + kept : start + length].tolist())
+            held_out[n] = min(len(tail), int(table.bytes[n]))
+        return held_out
 
     def _gather(self, starts: Int64, lengths: Int64) -> NDArray[Any]:
         """The tokens of parts of documents; neighbors are copied together."""

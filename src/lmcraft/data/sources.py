@@ -71,7 +71,7 @@ class TextSources:
         return [line for source, result in self._surveys.items() for line in result.describe(Path(source).expanduser())]
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
+    def notes(self) -> dict[str, Any]:
         """The encodings of the files that are not in UTF-8, and the files left out with the reason."""
         surveys = self._surveys.values()
         return {

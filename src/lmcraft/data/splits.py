@@ -45,10 +45,10 @@ def assign(table: DocumentTable, share: float, split: Split) -> Int64:
     total = int(table.tokens.sum())
     if not share:
         return table.tokens
-    if total < 2 * MIN_SPLIT_TOKENS:
-        raise UserError(f"the text has {total} tokens, which are too few to hold out some for validation: add text")
     if split == "tail":
         return _keep_first(table, int((1 - share) * total))
+    if total < 2 * MIN_SPLIT_TOKENS:
+        raise UserError(f"the text has {total} tokens, which are too few to hold out some for validation: add text")
     selected = table.hashes < np.uint64(min(int(share * 2**64), 2**64 - 1))
     if _is_close(int(table.tokens[selected].sum()), share * total, total):
         return np.where(selected, 0, table.tokens)

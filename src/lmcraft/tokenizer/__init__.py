@@ -3,6 +3,7 @@
 tokenizer          `Tokenizer`: encode, decode, stream, special tokens, chat templates
 loading            reads tokenizer.json, tokenizer_config.json and GPT-2's vocab.json + merges.txt
 train              trains byte-level BPE or a character vocabulary
+lost_text          counts the characters that a tokenizer has no token for
 byte_level         the alphabet of byte-level BPE
 chat_template      renders chat templates
 tool_messages      tools, calls and results in the form that a chat template shows

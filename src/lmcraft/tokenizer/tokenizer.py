@@ -15,6 +15,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder import write_json, write_text
 from lmcraft.tokenizer import chat_template, loading, tool_messages
 from lmcraft.tokenizer.byte_level import byte_of_character, token_to_bytes
+from lmcraft.tokenizer.lost_text import LostTextCounter
 from lmcraft.tokenizer.special_spellings import SpecialSpellings
 
 ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
@@ -124,6 +125,15 @@ class Tokenizer:
         if any(not text.isascii() and _SURROGATE.search(text) for text in texts):
             return [self.encode(text) for text in texts]
         return [encoding.ids for encoding in self._hf.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def count_lost_bytes(self, text: str, ids: Sequence[int]) -> int:
+        """The bytes of a text, in UTF-8, that its token ids do not spell, because its characters have no token."""
+        return self._lost_text.count(text, ids)
+
+    @cached_property
+    def _lost_text(self) -> LostTextCounter:
+        table = self._bytes_of_id if self._concatenates else None
+        return LostTextCounter(self._hf, table, is_byte_level=self.is_byte_level)
 
     def _encode_surrogate(self, surrogate: str) -> list[int]:
         code = ord(surrogate) - 0xDC00

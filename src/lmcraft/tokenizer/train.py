@@ -1,12 +1,14 @@
 """Train a tokenizer: byte-level BPE, or one token per character."""
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
+from lmcraft.tokenizer.byte_level import byte_of_character
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
@@ -42,7 +44,8 @@ def train_bpe(
             bytes of memory per byte.
 
     Raises:
-        UserError: `vocab_size` leaves no room for the 256 bytes, `digits` is negative, or there is no text.
+        UserError: `vocab_size` leaves no room for the 256 bytes, `digits` is negative, there is no text, or a special
+            token is also a token of the text.
     """
     smallest = 256 + len(special_tokens)
     if vocab_size < smallest:
@@ -52,6 +55,7 @@ def train_bpe(
         )
     if digits < 0:
         raise UserError(f"digits {digits} is negative; use 0 for no limit")
+    _check_special_tokens(special_tokens, byte_of_character())
     sample = sample_evenly(texts, max_bytes)
     if not sample:
         raise UserError("there is no text to train the tokenizer on; check the sources")
@@ -75,6 +79,8 @@ def train_bpe(
     )
     hf.train_from_iterator(sample, trainer)
     hf.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
+    merges = json.loads(hf.model.__getstate__())["merges"]
+    _check_special_tokens(special_tokens, {"".join(merge) for merge in merges})
     return Tokenizer(hf, _config(special_tokens))
 
 
@@ -82,13 +88,14 @@ def train_characters(texts: Iterable[str], *, special_tokens: Sequence[str] = ()
     """A tokenizer with one token per distinct character, ordered by code point, after the special tokens.
 
     Raises:
-        UserError: there is no text.
+        UserError: there is no text, or a special token has one character, which would stand for that character.
     """
     characters: set[str] = set()
     for text in texts:
         characters.update(text)
     if not characters:
         raise UserError("there is no text to take the characters from; check the sources")
+    _check_special_tokens(special_tokens, {token for token in special_tokens if len(token) == 1})
     # BPE without merges: one token per character, in a form that every reader of tokenizer.json supports.
     vocabulary = [*special_tokens, *sorted(characters)]
     hf = HFTokenizer(models.BPE({token: token_id for token_id, token in enumerate(vocabulary)}, []))
@@ -126,6 +133,18 @@ def _chunks(texts: Iterable[str]) -> Iterator[str]:
 
 def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
+
+
+def _check_special_tokens(special_tokens: Sequence[str], text_tokens: Container[str]) -> None:
+    """Raise UserError if a special token is empty, repeated, or spelled like a token of text, which would vanish with it."""
+    for number, token in enumerate(special_tokens):
+        if not token or token in special_tokens[:number]:
+            raise UserError(f"special_tokens has {token!r} {'twice' if token else 'in it'}: leave it out")
+        if token in text_tokens:
+            raise UserError(
+                f"special token {token!r} is also text, which would be lost with it: use a spelling that is never text, "
+                f"such as '<|{token.strip() or 'end'}|>'"
+            )
 
 
 def _as_special(tokens: Sequence[str]) -> list[AddedToken]:
