@@ -62,6 +62,13 @@ class ReadStats:
         if len(self.malformed_first) < MAX_MALFORMED_KEPT:
             self.malformed_first.append({"file": file, "line": line, "reason": reason})
 
+    def describe_malformed(self) -> str:
+        """The number of malformed rows and the first of them, in parentheses; empty if there are none."""
+        if not self.malformed_first:
+            return ""
+        first = self.malformed_first[0]
+        return f" ({self.malformed_count:,} rows are malformed; {first['file']}:{first['line']}: {first['reason']})"
+
     def add_invalid(self, file: str, count: int) -> None:
         """Record the invalid bytes of a file, if it has any."""
         if count:

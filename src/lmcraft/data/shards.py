@@ -84,8 +84,7 @@ def write_dataset(
         token_file = folder / "tokens.tmp"
         table = _encode(show_progress(read(stats), stats, "encoding"), token_file, dtype, tokenizer)
         if not table.tokens.sum():
-            malformed = f" ({stats.malformed_count} rows were malformed)" if stats.malformed_count else ""
-            raise UserError(f"the sources contain no text{malformed}; check their paths and text_field")
+            raise UserError("the sources contain no text; check their paths and text_field")
         writer = _SplitWriter(folder, np.memmap(token_file, dtype, "r"), table, assign(table, validation, split))
         splits = {name: writer.write(name, tokenizer, shard_tokens) for name in (TRAIN, VALIDATION)}
         _check_splits(splits, validation)
@@ -193,22 +192,21 @@ class _SplitWriter:
             np.save(file.with_suffix(".documents.npy"), positions.astype(np.uint64))
             shards.append({"file": file.name, "tokens": int(ends[last - 1]) - before, "sha256": sha256_of(file)})
             first = last
-        held_out = self._count_held_out_bytes(tokenizer)
-        size = int((self.table.bytes - held_out if name == TRAIN else held_out).sum())
-        uses = self.training > 0 if name == TRAIN else self.training < self.table.tokens
-        lost = int(self.table.lost_bytes[uses].sum())
-        summary = {"documents": len(lengths), "tokens": int(lengths.sum()), "bytes": size, "lost_bytes": lost}
-        return {**summary, "shards": shards}
+        tail, lost_tail = self._count_tail_bytes(tokenizer)
+        sizes, lost = (self.table.bytes - tail, self.table.lost_bytes - lost_tail) if name == TRAIN else (tail, lost_tail)
+        summary = {"documents": len(lengths), "tokens": int(lengths.sum()), "bytes": int(sizes.sum())}
+        return {**summary, "lost_bytes": int(lost.sum()), "shards": shards}
 
-    def _count_held_out_bytes(self, tokenizer: DatasetTokenizer) -> Int64:
-        """The bytes of each document that are for validation, (N,)."""
+    def _count_tail_bytes(self, tokenizer: DatasetTokenizer) -> tuple[Int64, Int64]:
+        """The bytes of each document that are for validation, and those of them that are lost; each (N,)."""
         table, training = self.table, self.training
-        held_out = np.where(training == 0, table.bytes, 0)
+        size, lost = (np.where(training == 0, column, 0) for column in (table.bytes, table.lost_bytes))
         for n in np.flatnonzero((training > 0) & (training < table.tokens)).tolist():
             start, length, kept = int(table.starts[n]), int(table.tokens[n]), int(training[n])
             tail = tokenizer.decode_bytes(self.tokens[start + kept : start + length].tolist())
-            held_out[n] = min(len(tail), int(table.bytes[n]))
-        return held_out
+            size[n] = min(len(tail), int(table.bytes[n]))
+            lost[n] = int(table.lost_bytes[n]) * (length - kept) // length
+        return size, lost
 
     def _gather(self, starts: Int64, lengths: Int64) -> NDArray[Any]:
         """The tokens of parts of documents; neighbors are copied together."""

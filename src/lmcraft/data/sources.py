@@ -104,6 +104,8 @@ class TextSources:
                     source_stats.documents += 1
                     source_stats.bytes += document.size
                     yield document
+        if not any(source.documents for source in stats.sources):
+            raise UserError(f"the sources contain no text{stats.describe_malformed()}; check their paths and text_field")
 
     def _read_dataset(self, source: str, stats: ReadStats) -> Iterator[tuple[str, int, str]]:
         for row, text in formats.read_hugging_face(source.removeprefix(HUGGING_FACE), self._text_field, stats):
