@@ -28,6 +28,8 @@ class ClassifyConfig(Config):
     _: KW_ONLY
     all_labels: bool = False
     """Print the probability of every label."""
+    encoding: str = "utf-8"
+    """Encoding of standard input, such as gb18030 or cp1252."""
     device: str = "auto"
     """Device: cpu, cuda or auto."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
@@ -40,12 +42,13 @@ def classify(config: ClassifyConfig) -> None:
     Raises:
         UserError: the folder holds no classifier, or a text is too long.
     """
+    from lmcraft.data.encodings import check_encoding
     from lmcraft.finetuning.text_classifier import Classifier
     from lmcraft.machine import choose_machine
 
     machine = choose_machine(config.device, config.precision)
     classifier = Classifier.load(config.model, dtype=machine.dtype, device=machine.device)
-    texts = iter(config.text) if config.text else _read_lines(sys.stdin.buffer)
+    texts = iter(config.text) if config.text else _read_lines(sys.stdin.buffer, check_encoding(config.encoding))
     while batch := list(islice(texts, LINES_PER_BATCH)):
         for text, probabilities in zip(batch, classifier.probabilities(batch), strict=True):
             label = classifier.choose_label(probabilities)
@@ -57,14 +60,18 @@ def classify(config: ClassifyConfig) -> None:
             print(label, *columns, text, sep="\t", flush=True)
 
 
-def _read_lines(file: BinaryIO) -> Iterator[str]:
+def _read_lines(file: BinaryIO, encoding: str) -> Iterator[str]:
     """The lines of standard input.
 
     Raises:
-        UserError: it is not UTF-8.
+        UserError: it is not in that encoding.
     """
-    for number, line in enumerate(file, start=1):
-        try:
+    from lmcraft.data.encodings import read_as_utf8
+
+    number = 0
+    try:
+        for number, line in enumerate(read_as_utf8(file, encoding), start=1):
             yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise UserError(f"line {number} of standard input is not UTF-8: convert it") from error
+    except UnicodeError as error:
+        place = f"line {number} of standard input" if encoding == "utf-8" else "standard input"
+        raise UserError(f"{place} is not {encoding.upper()}: name its encoding with --encoding") from error

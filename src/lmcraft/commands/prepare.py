@@ -141,7 +141,7 @@ def _tokenize_text(config: PrepareConfig, folder: Path) -> None:
         print(line)
     tokenizer = _load_or_train_tokenizer(config, sources)
     notes = {**sources.notes, "settings": as_dict(config)}
-    write_dataset(folder, sources.read, tokenizer, validation=config.validation, split=config.split, notes=notes)
+    write_dataset(folder, sources.read_nonempty, tokenizer, validation=config.validation, split=config.split, notes=notes)
 
 
 def _load_or_train_tokenizer(config: PrepareConfig, sources: TextSources) -> Tokenizer:
@@ -151,7 +151,7 @@ def _load_or_train_tokenizer(config: PrepareConfig, sources: TextSources) -> Tok
     if config.tokenizer is not None:
         return Tokenizer.load(config.tokenizer)
     stats = ReadStats()
-    texts = (document.text for document in show_progress(sources.read(stats), stats, "training a tokenizer"))
+    texts = (document.text for document in show_progress(sources.read_nonempty(stats), stats, "training a tokenizer"))
     if config.tokenizer_type == "characters":
         return train_characters(texts)
     return train_bpe(texts, vocab_size=config.vocab_size, digits=config.digits)

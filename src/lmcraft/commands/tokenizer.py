@@ -94,7 +94,7 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
         )
         for line in text_sources.describe():
             print(line)
-        texts = (document.text for document in show_progress(text_sources.read(stats), stats, "reading"))
+        texts = (document.text for document in show_progress(text_sources.read_nonempty(stats), stats, "reading"))
         if config.tokenizer_type == "characters":
             tokenizer = train_characters(texts, special_tokens=config.special_tokens or ())
         else:

@@ -188,14 +188,15 @@ class _Transcoder(io.RawIOBase):
     """Reads a text, and gives its bytes in UTF-8."""
 
     def __init__(self, file: BinaryIO, encoding: str) -> None:
-        self._file, self._decoder, self._pending = file, codecs.getincrementaldecoder(encoding)(), b""
+        self._read: Callable[[int], bytes] = getattr(file, "read1", file.read)  # without waiting for a full block
+        self._decoder, self._pending = codecs.getincrementaldecoder(encoding)(), b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]  # io gives a memoryview
         while not self._pending:
-            block = self._file.read(BLOCK_BYTES)
+            block = self._read(BLOCK_BYTES)
             self._pending = self._decoder.decode(block, final=not block).encode(UTF_8, "replace")
             if not block:
                 break

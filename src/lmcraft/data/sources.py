@@ -104,8 +104,19 @@ class TextSources:
                     source_stats.documents += 1
                     source_stats.bytes += document.size
                     yield document
-        if not any(source.documents for source in stats.sources):
+
+    def read_nonempty(self, stats: ReadStats) -> Iterator[Document]:
+        """Yield the documents of all sources as `read` does.
+
+        Raises:
+            UserError: as `read`, or there are no documents.
+        """
+        documents = self.read(stats)
+        first = next(documents, None)
+        if first is None:
             raise UserError(f"the sources contain no text{stats.describe_malformed()}; check their paths and text_field")
+        yield first
+        yield from documents
 
     def _read_dataset(self, source: str, stats: ReadStats) -> Iterator[tuple[str, int, str]]:
         for row, text in formats.read_hugging_face(source.removeprefix(HUGGING_FACE), self._text_field, stats):

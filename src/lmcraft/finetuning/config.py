@@ -174,6 +174,8 @@ class FinetuneConfig(TrainConfig):
     """Tokens per row."""
     packing: Annotated[bool, DATA] = True
     """Pack several examples into a row; they do not attend to each other."""
+    encoding: Annotated[str | None, DATA] = None
+    """Encoding of the files, such as gb18030 or cp1252. [default: UTF-8, else detected for each file]"""
     prompt_column: Annotated[str, DATA] = ""
     """Column of the prompt, or of the text to classify, if it has an unusual name; `a.b` is the field b of the objects in
     column a."""

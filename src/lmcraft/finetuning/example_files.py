@@ -71,6 +71,7 @@ def read_examples(
     variables: Mapping[str, str] | None = None,
     form: RowFormat | None = None,
     stats: RowStats | None = None,
+    encoding: str | None = None,
 ) -> list[Example]:
     """The examples of all files, in order.
 
@@ -79,6 +80,7 @@ def read_examples(
         variables: replacements for {{name}} in the texts.
         form: how to read the rows.
         stats: gets the rows that cannot be used; without it, such a row is an error.
+        encoding: of the files; None: detected for each.
 
     Raises:
         UserError: a file cannot be read, a row cannot be used and there are no `stats`, or rows are of different kinds.
@@ -86,7 +88,7 @@ def read_examples(
     form, kept = form or RowFormat(), stats or RowStats()
     examples: list[Example] = []
     for path in paths:
-        for line, row in read_table(path, kept):
+        for line, row in read_table(path, kept, encoding):
             kept.rows += 1
             origin = f"{path}:{line}"
             try:

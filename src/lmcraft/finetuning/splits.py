@@ -51,9 +51,10 @@ def read_splits(config: FinetuneConfig) -> Splits | None:
         return None
     form = RowFormat(objective.example_type, not objective.generates_answers, config.prompt_column, config.answer_column)
     stats = RowStats()
-    training = read_examples(config.data, config.variables, form, stats)
+    training = read_examples(config.data, config.variables, form, stats, config.encoding)
     _check_type(training, config.objective, objective)
-    validation = read_examples(config.validation_data, config.variables, form, stats) if config.validation_data else []
+    held_out = config.validation_data
+    validation = read_examples(held_out, config.variables, form, stats, config.encoding) if held_out else []
     if validation:
         _check_type(validation, config.objective, objective)
     stats.check(config.malformed)

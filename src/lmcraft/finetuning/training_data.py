@@ -219,6 +219,8 @@ def _print_summary(
         f"data: {kind}, {len(training):,} for training and {len(validation):,} for validation, from "
         f"{splits.stats.rows:,} rows; the longest has {longest} tokens"
     )
+    for file, encoding in splits.stats.encodings.items():
+        print_line(f"{file}: read as {encoding}")
     if splits.stats.rejected:
         print_line(f"left out {splits.stats.rejected:,} rows that cannot be used: {splits.stats.summary()}")
     if long_rows:
