@@ -1,0 +1,130 @@
+"""The code of README, README.zh and docs runs: shell lines and Python blocks, on tiny models and with runs of a few steps.
+
+A block runs in the order of its page, after the blocks before it. Commands that only another program or another machine can
+run (`torchrun`, `vllm`, `pip`) are not run here; `test_readme` parses every `lmcraft` line of them.
+"""
+
+import io
+import json
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lmcraft import PrepareConfig, prepare
+from lmcraft.cli import main
+from lmcraft.finetuning.config import FinetuneConfig
+from lmcraft.hub import short_names
+from lmcraft.hub.address import LocalAddress
+from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.language_model import LanguageModel
+from lmcraft.pretraining.config import PlanConfig, PretrainConfig, ScalingConfig
+from tests.finetuning.chat import chat_model, chat_tokenizer
+from tests.inference.test_adapters import adapter_for
+from tests.server.tiny_server import running
+from tests.tiny import TEXT
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "README.zh.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
+QUOTED_PAGES = {"docs/add-a-family.md", "docs/add-an-objective.md"}  # their blocks quote the source
+INPUT_MODELS = ("quickstart/model", "models/mine", "models/base", "models/a", "models/b", "models/SmolLM2-135M-Instruct")
+NOT_RUN = {
+    "chat http://127.0.0.1:8000": "needs a running server",
+    "serve --engine vllm": "needs a running vLLM",
+    "prepare --from-store": "needs a store with ratings",
+    "finetune MODEL datasets/feedback": "needs the output of the line above",
+}
+
+
+@pytest.fixture
+def world(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder, with the texts, examples and models that a page mentions and does not make itself."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "my-texts").mkdir()
+    for file in ("my.txt", "my-texts/some.txt", *(f"my-texts/{n}.txt" for n in range(20))):
+        Path(file).write_text(f"{file}\n{12 * TEXT}", encoding="utf-8")
+    numbers = range(24)
+    turns = [[{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": f"{n}!"}] for n in numbers]
+    Path("my-chats.jsonl").write_text("".join(json.dumps({"messages": messages}) + "\n" for messages in turns))
+    Path("labels.csv").write_text("text,label\n" + "".join(f"text {n},{('even', 'odd')[n % 2]}\n" for n in numbers))
+    text = (ROOT / page).read_text(encoding="utf-8")
+    transformer = chat_model(max_position_embeddings=512, num_hidden_layers=4, intermediate_size=64)
+    model = LanguageModel(transformer, chat_tokenizer(), GenerationConfig(max_new_tokens=4))
+    for name in INPUT_MODELS:
+        if not re.search(rf"--out {name}(?![\w-])|out=\"{name}\"", text) and not (
+            page.startswith("README") and "Smol" in name
+        ):
+            model.save(Path(name))
+    for name in ("models/pirate", "models/identity"):
+        adapter_for(transformer, Path(name), seed=1, base_model_name_or_path=str(tmp_path / "models/base"))
+    if "--out datasets/mine" not in text and "datasets/mine" in text:
+        prepare(PrepareConfig("my-texts", out="datasets/mine", vocab_size=300))  # type: ignore[arg-type]
+    monkeypatch.setitem(short_names.NAMES, "smollm2-135m-instruct", LocalAddress(tmp_path / "models/base"))
+
+
+@pytest.fixture
+def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training takes two steps of a small model, whatever the settings say."""
+    size = {"batch_size": 2, "sequence_length": 32, "device": "cpu", "precision": "fp32", "compile": "off"}
+    pretrain = {**size, "depth": 1, "max_steps": 2, "max_tokens": 0, "max_time": 0.0, "attention": "matmul"}
+    _shorten(monkeypatch, PretrainConfig, **pretrain)
+    _shorten(monkeypatch, PlanConfig, **pretrain)
+    _shorten(monkeypatch, ScalingConfig, tokens_per_parameter=(0.001, 0.002), **size)
+    _shorten(monkeypatch, FinetuneConfig, **{**size, "sequence_length": 128}, max_steps=2, report_answers=1)
+
+
+def _shorten(monkeypatch: pytest.MonkeyPatch, cls: Any, **settings: Any) -> None:
+    resolved: Callable[[Any], Any] = cls.resolved
+    monkeypatch.setattr(cls, "resolved", lambda self: resolved(replace(self, **settings)))
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """(language, code) of each block."""
+    return BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in QUOTED_PAGES and blocks(page)])
+def test_the_code_of_a_page_runs(
+    page: str,
+    world: None,
+    short_runs: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stopped_server = SimpleNamespace(run=lambda sockets: None)
+    names: dict[str, Any] = {}
+    for language, code in blocks(page):
+        if language == "python":
+            with running(tmp_path / "server") if "OpenAI(" in code else nullcontext() as server:
+                if server is not None:
+                    code = code.replace("http://127.0.0.1:8000", server.url).replace("SmolLM2-135M-Instruct", "tiny")
+                exec(compile(code, page, "exec"), names)
+            continue
+        with monkeypatch.context() as patches:
+            patches.setattr("lmcraft.server.http.server.make_server", lambda *arguments: stopped_server)
+            for command in re.split(r"\n| && ", code.replace("\\\n", "")):
+                words = shlex.split(command, comments=True)
+                if words[:1] == ["lmcraft"] and not any(command.startswith(f"lmcraft {start}") for start in NOT_RUN):
+                    patches.setattr(sys, "stdin", io.StringIO(""))
+                    assert main(words[1:]) == 0, f"{command}\n{capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("page", sorted(QUOTED_PAGES))
+def test_quoted_code_is_the_source(page: str) -> None:
+    def normalize(code: str) -> str:
+        return re.sub(r"\s+|#.*", "", code)
+
+    files = [file for folder in ("src", "tests") for file in (ROOT / folder).rglob("*.py")]
+    sources = normalize("\n".join(file.read_text(encoding="utf-8") for file in files))
+    for _, code in blocks(page):
+        assert normalize(code) in sources, code
