@@ -92,7 +92,7 @@ def test_any_text_is_an_address_or_a_one_line_error(prefix: str, text: str) -> N
         ("pypi:p==1/../x.gguf", "leads out"),
         ("pypi:p==1/a//x.gguf", "leads out"),
         ("pypi:p==1/C:x.gguf", "leads out"),
-        ("gguf:nowhere.gguf", "no GGUF file 'nowhere.gguf'"),
+        ("gguf:nowhere.gguf", "'nowhere.gguf' does not exist"),
         ("qwen3-0.6", "qwen3-0.6b"),
         ("lama-3.2-1b", "llama-3.2-1b"),
         ("nothing like it", "such as qwen3-0.6b"),

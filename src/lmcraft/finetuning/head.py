@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder, write_json
+from lmcraft.folder import ModelFolder, mismatch_error, write_json
 from lmcraft.model.linear import Linear
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.objective import TensorBatch
@@ -59,10 +59,7 @@ class Labels:
             values = json.loads(file.read_text(encoding="utf-8"))
             return cls(tuple(map(str, values["names"])), bool(values["multi_label"]), values["pooling"])
         except FileNotFoundError as error:
-            raise UserError(
-                f"'{folder}' holds no classifier (it has no lmcraft/labels.json): train one with "
-                "`lmcraft finetune MODEL DATA --objective classification`"
-            ) from error
+            raise mismatch_error(folder, "classifier") from error
         except (ValueError, LookupError, TypeError) as error:
             raise UserError(f"'{file}' is damaged ({error}): train the classifier again") from error
 

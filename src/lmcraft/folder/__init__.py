@@ -1,14 +1,17 @@
 """The folders that every command reads and writes.
 
+names      names of files that tell what a folder holds
 layout     the files of model and dataset folders
 lineage    what a model was made from
 writing    atomic writes of files and folders, durable on the disk
 lock       a lock that the system releases when its process ends
+mismatch   errors for a path that holds something else than a command needs
 output     the one check of every `--out`: what a command may write to, and what it may replace
 """
 
 from lmcraft.folder.layout import MODEL_FILES, DatasetFolder, ModelFolder, is_model_file
 from lmcraft.folder.lineage import sha256_of, write_lineage
+from lmcraft.folder.mismatch import is_model_folder, mismatch_error, missing_path_error
 from lmcraft.folder.output import replace_output
 from lmcraft.folder.writing import atomic_write, naming_file, remove_path, sync, write_json, write_text
 
@@ -18,6 +21,9 @@ __all__ = [
     "ModelFolder",
     "atomic_write",
     "is_model_file",
+    "is_model_folder",
+    "mismatch_error",
+    "missing_path_error",
     "naming_file",
     "remove_path",
     "replace_output",

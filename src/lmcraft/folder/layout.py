@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
+from lmcraft.folder.mismatch import mismatch_error
+from lmcraft.folder.names import CHECKPOINTS, MANIFEST, RUN, RUN_CONFIG
 from lmcraft.json_lines import parse_json
 
 # The files of a model folder besides its weights, as patterns.
@@ -43,11 +45,11 @@ class ModelFolder:
 
     @property
     def run(self) -> Path:
-        return self.path / "lmcraft"
+        return self.path / RUN
 
     @property
     def config_toml(self) -> Path:
-        return self.run / "run.toml"
+        return self.run / RUN_CONFIG
 
     @property
     def history(self) -> Path:
@@ -71,7 +73,7 @@ class ModelFolder:
 
     @property
     def checkpoints(self) -> Path:
-        return self.run / "checkpoints"
+        return self.run / CHECKPOINTS
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class DatasetFolder:
 
     @property
     def manifest_file(self) -> Path:
-        return self.path / "manifest.json"
+        return self.path / MANIFEST
 
     def manifest(self) -> dict[str, Any]:
         """The manifest: sources, counts, hashes, and the shards of each split.
@@ -91,10 +93,7 @@ class DatasetFolder:
             UserError: this is not a dataset folder.
         """
         if not self.manifest_file.is_file():
-            raise UserError(
-                f"'{self.path}' is not a dataset folder (it has no manifest.json); "
-                f"create one with `lmcraft prepare {self.path} --out DATASET`"
-            )
+            raise mismatch_error(self.path, "dataset")
         manifest: dict[str, Any] = parse_json(self.manifest_file.read_bytes())
         return manifest
 

@@ -4,6 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from lmcraft.errors import UserError
+from lmcraft.folder import missing_path_error
 from lmcraft.hub.address import FORMS, Address, HubAddress, LocalAddress, parse_hub, parse_package
 from lmcraft.hub.download_cache import FetchedModel
 from lmcraft.hub.short_names import NAMES
@@ -63,7 +64,15 @@ def parse_address(address: str | Path) -> Address:
         return _local(Path(address))
     if named := NAMES.get(address.lower()):
         return named
+    if _looks_like_path(address):
+        raise missing_path_error(Path(address))
     raise UserError(_not_found_message(address))
+
+
+def _looks_like_path(address: str) -> bool:
+    """Whether an address that names nothing was meant as a path, and not as a repository or a short name."""
+    first, slash, _ = address.partition("/")
+    return address.startswith((".", "/", "~")) or address.endswith(".gguf") or bool(slash and Path(first).is_dir())
 
 
 def _local(path: Path, *, is_gguf: bool = False) -> LocalAddress:
@@ -71,7 +80,7 @@ def _local(path: Path, *, is_gguf: bool = False) -> LocalAddress:
     if path.is_dir() and not is_gguf:
         return LocalAddress(path)
     if not path.is_file():
-        raise UserError(f"there is no {'GGUF file' if is_gguf or path.suffix == '.gguf' else 'model folder'} '{path}'")
+        raise missing_path_error(path)
     if not is_gguf and path.suffix != ".gguf":
         raise UserError(f"'{path}' is neither a folder nor a .gguf file; if it is a GGUF file, write gguf:{path}")
     return LocalAddress(path)

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import write_json
+from lmcraft.folder import mismatch_error, write_json
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
@@ -242,7 +242,7 @@ def read_hf_config(folder: Path) -> dict[str, Any]:
     """
     file = folder / "config.json"
     if not file.is_file():
-        raise UserError(f"'{folder}' is not a model folder: it has no config.json")
+        raise mismatch_error(folder, "model")
     try:
         hf_config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:

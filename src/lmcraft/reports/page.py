@@ -8,8 +8,7 @@ from statistics import median
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder, write_text
+from lmcraft.folder import ModelFolder, mismatch_error, write_text
 from lmcraft.json_lines import read_json_lines
 from lmcraft.reports.chart import Series, line_chart
 from lmcraft.reports.finetuning import finetuning_section
@@ -31,7 +30,7 @@ def write_report(folder: ModelFolder) -> Path:
     """
     rows = list(read_json_lines(folder.metrics))
     if not rows:
-        raise UserError(f"'{folder.path}' holds no run: it has no {folder.metrics.relative_to(folder.path)}")
+        raise mismatch_error(folder.path, "run")
     lineage = json.loads(folder.lineage.read_text(encoding="utf-8")) if folder.lineage.exists() else {}
     page = PAGE.substitute(
         style=STYLE,

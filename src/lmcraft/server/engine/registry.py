@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Union
 import torch
 
 from lmcraft.errors import LmcraftError, UserError
-from lmcraft.folder import ModelFolder
+from lmcraft.folder import ModelFolder, is_model_folder
 from lmcraft.hub import fetch_model
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.weight_packing import Weights
@@ -198,7 +198,7 @@ def _list_models(root: Path) -> dict[str, Path]:
 
 def is_model(path: Path) -> bool:
     """Whether a path looks like a model's folder or file."""
-    return path.suffix == ".gguf" or (path / "config.json").is_file() or (path / "adapter_config.json").is_file()
+    return path.suffix == ".gguf" or is_model_folder(path)
 
 
 def parse_model_arguments(arguments: Iterable[str]) -> dict[str, str]:
