@@ -27,7 +27,11 @@ def test_a_local_gguf_file_is_used_in_place(tmp_path: Path, monkeypatch: pytest.
         (tmp_path / name).write_bytes(b"GGUF")
     assert parse_address("x.gguf") == parse_address("gguf:x.gguf") == LocalAddress(Path("x.gguf"))
     assert fetch_model("gguf:other").path.samefile(tmp_path / "other")
-    for address, words in [("other", "write gguf:other"), ("gguf:.", "no GGUF file"), (Path("no"), "no model folder 'no'")]:
+    for address, words in [
+        ("other", "write gguf:other"),
+        ("gguf:.", "name a GGUF file"),
+        (Path("no"), "'no' does not exist"),
+    ]:
         with pytest.raises(UserError, match=words):
             parse_address(address)
 

@@ -64,11 +64,10 @@ def _describe(path: Path, expected: Expected) -> tuple[str, str]:
     if not matches:
         return "", make
     names = ", ".join(f"'{match}'" for match in matches[:MAX_MATCHES_LISTED])
-    everything = f"; `lmcraft serve --model-root {path}` serves all of them" if expected == "model" else ""
-    return (
-        f"a folder of {'datasets' if expected == 'dataset' else 'models'}",
-        f"choose one of them, such as {names}{everything}",
-    )
+    remedy = f"choose one of them, such as {names}"
+    if expected == "model":
+        remedy += f"; `lmcraft serve --model-root {path}` serves all of them"
+    return f"a folder of {'datasets' if expected == 'dataset' else 'models'}", remedy
 
 
 def is_model_folder(path: Path) -> bool:

@@ -79,6 +79,8 @@ def _local(path: Path, *, is_gguf: bool = False) -> LocalAddress:
     path = _on_disk(path)
     if path.is_dir() and not is_gguf:
         return LocalAddress(path)
+    if path.is_dir():
+        raise UserError(f"'{path}' is a folder: name a GGUF file, or leave out gguf:")
     if not path.is_file():
         raise missing_path_error(path)
     if not is_gguf and path.suffix != ".gguf":
