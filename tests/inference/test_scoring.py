@@ -35,6 +35,7 @@ def test_every_token_after_the_first_has_its_log_probability(tier: Any, weights:
     assert len(scores) == 99
     for position, score in enumerate(scores, start=1):
         assert score.logprob == pytest.approx(float(logprobs_TV[position - 1, IDS[position]]), abs=1e-4)
+        assert score.rank == 1 + int((logprobs_TV[position - 1] > logprobs_TV[position - 1, IDS[position]]).sum())
         assert [token_id for token_id, _ in score.alternatives] == logprobs_TV[position - 1].topk(3).indices.tolist()
         assert score.alternatives[0][1] == pytest.approx(float(logprobs_TV[position - 1].max()), abs=1e-4)
 

@@ -60,7 +60,7 @@ class Tokenizer:
         config: dict[str, Any] = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "clean_up_tokenization_spaces": False,
-            **{key: token for key in ROLES if (token := self._role(key)) is not None},
+            **self._roles,
         }
         if "model_max_length" in self._config:
             config["model_max_length"] = self._config["model_max_length"]
@@ -68,6 +68,16 @@ class Tokenizer:
             config["chat_template"] = self._config["chat_template"]
         write_text(folder / "tokenizer.json", self._hf.to_str(pretty=True))
         write_json(folder / "tokenizer_config.json", config)
+
+    def settings_json(self) -> dict[str, Any]:
+        """The contents of tokenizer_config.json as the model brought them, without paths, and with what they leave open."""
+        added = {
+            str(token_id): {"content": token.content, "special": token.special}
+            for token_id, token in sorted(self._hf.get_added_tokens_decoder().items())
+        }
+        settings = {name: value for name, value in self._config.items() if not name.endswith(("_file", "_path"))}
+        defaults = {"tokenizer_class": "PreTrainedTokenizerFast", "added_tokens_decoder": added}
+        return {**defaults, **settings, **self._roles, "chat_template": self.chat_template}
 
     def to_json(self) -> dict[str, Any]:
         """The contents of tokenizer.json."""
@@ -237,6 +247,11 @@ class Tokenizer:
             token = loading.GPT2_END_OF_TEXT  # older GPT-2 folders rely on the tokenizer class
         return token
 
+    @property
+    def _roles(self) -> dict[str, str]:
+        """The special tokens by role, such as eos_token."""
+        return {key: token for key in ROLES if (token := self._role(key)) is not None}
+
     def _role_id(self, key: str) -> int | None:
         token = self._role(key)
         return None if token is None else self.id_of(token)
@@ -287,9 +302,8 @@ class Tokenizer:
                 "this tokenizer has no chat template; set `chat_template` in its tokenizer_config.json, or use a model "
                 "that was fine-tuned for chat"
             )
-        roles = {key: token for key in ROLES if (token := self._role(key)) is not None}
         clean = self._special_spellings.remove
-        names: dict[str, Any] = {"documents": None, **roles, **clean({"tools": tools, **variables})}
+        names: dict[str, Any] = {"documents": None, **self._roles, **clean({"tools": tools, **variables})}
         names["add_generation_prompt"] = add_generation_prompt and not continue_final_message
         render = chat_template.render_unfinished if continue_final_message else chat_template.render
         messages = clean(messages)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 from uuid import uuid4
@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lmcraft.inference.continuation import Token
+from lmcraft.inference.request import SequenceState
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.state import Generation
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -67,6 +68,30 @@ def _logprob_entry(tokenizer: Tokenizer, token_id: int, logprob: float, *, with_
 def clamp_logprob(logprob: float) -> float:
     """The log-probability, with minus infinity and NaN replaced by a number for JSON."""
     return logprob if logprob > MIN_LOGPROB else MIN_LOGPROB  # NaN, too, is not greater
+
+
+def stop_reason(last_token: Token | None, stop_token_ids: Collection[int] | None) -> str | int | None:
+    """vLLM's `stop_reason`: the stop string or the stop token that ended a text; null if its own end or a limit did."""
+    if last_token is None or last_token.finish_reason != "stop":
+        return None
+    return last_token.stop or (last_token.id if last_token.id in (stop_token_ids or ()) else None)
+
+
+def prompt_logprobs(tokenizer: Tokenizer, sequence: SequenceState, count: int | None) -> dict[str, Any]:
+    """vLLM's `prompt_logprobs`, if a request asks for them: for each token of the prompt, its own score and those of the
+    `count` most likely tokens at its position, by token id; null for the first, which has nothing before it."""
+    if count is None:
+        return {}
+
+    def entry(token_id: int, logprob: float, rank: int) -> dict[str, Any]:
+        return {"logprob": clamp_logprob(logprob), "rank": rank, "decoded_token": token_text(tokenizer, token_id)}
+
+    positions: list[dict[str, Any] | None] = [None]
+    for token_id, score in zip(sequence.request.prompt_ids[1:], sequence.prompt_scores, strict=True):
+        top = {other_id: entry(other_id, x, rank) for rank, (other_id, x) in enumerate(score.alternatives[:count], 1)}
+        scores = {token_id: entry(token_id, score.logprob, score.rank), **top}
+        positions.append({str(other_id): value for other_id, value in scores.items()})
+    return {"prompt_logprobs": positions}
 
 
 def sse_event(value: Mapping[str, Any], name: str = "") -> bytes:

@@ -84,7 +84,7 @@ def build_completion(
         ApiError, UserError: the request is invalid for this model.
     """
     settings = {"max_new_tokens": request.max_tokens or 0, **request.settings()}
-    prompt_logprobs, generates = request.logprobs if request.echo else None, request.max_tokens != 0
+    echo_logprobs, generates = request.logprobs if request.echo else None, request.max_tokens != 0
     return _prepare(
         served,
         prompts,
@@ -93,7 +93,7 @@ def build_completion(
         owner,
         limits,
         request.logprobs or 0,
-        prompt_logprobs=prompt_logprobs,
+        echo_logprobs=echo_logprobs,
         generates=generates,
     )
 
@@ -107,13 +107,14 @@ def _prepare(
     limits: Limits,
     top_logprobs: int,
     *,
-    prompt_logprobs: int | None = None,
+    echo_logprobs: int | None = None,
     generates: bool = True,
 ) -> PreparedRequest:
     n = request.n or 1
     if generates and (texts := n * len(prompts)) > limits.max_texts:
         message = f"{len(prompts)} prompts times n={n} are {texts} texts; ask for at most {limits.max_texts}"
         raise ApiError(400, message, param="n")
+    prompt_logprobs = max((k for k in (echo_logprobs, request.prompt_logprobs) if k is not None), default=None)
     model = served.language_model
     config = model.generation_config.updated({**model.generation_config.chat_defaults, **settings})
     engine, deadline = served.engine, time.monotonic() + limits.request_timeout

@@ -171,6 +171,7 @@ class ChatRequest(Sampling, ChatInput):
     tool_choice: Literal["none", "auto", "required"] | NamedTool | AllowedTools | None = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: Effort | None = None
+    echo: bool = False
     modalities: list[Literal["text"]] | None = None
     store: Ignored = None
     prediction: Ignored = None
@@ -198,8 +199,14 @@ class ChatRequest(Sampling, ChatInput):
     def length_field(self) -> str:
         return "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
 
+    @property
+    def echoed_text(self) -> str:
+        """The text with which the answer begins: that of the assistant's last message, if `echo` is set."""
+        return self.messages[-1].text() if self.echo and self.messages[-1].role == "assistant" else ""
+
     def check(self) -> None:
-        super().check()
+        ChatInput.check(self)
+        Sampling.check(self)
         if self.top_logprobs and not self.logprobs:
             raise ApiError(400, f"top_logprobs={self.top_logprobs} needs logprobs=true", param="top_logprobs")
         names = [tool.function.name for tool in self.tools or ()]

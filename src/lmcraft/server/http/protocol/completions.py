@@ -10,14 +10,15 @@ from lmcraft.server.http.protocol.sampling import Sampling
 
 MAX_PROMPTS, MAX_PROMPT_TOKENS = 2048, 1_000_000
 TokenIds = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_PROMPT_TOKENS)]
-Prompts = Text | TokenIds | Annotated[list[Text] | list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
+Prompts = Text | TokenIds | Annotated[list[Text | TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
 
 
-def as_prompt_list(prompts: str | list[int] | list[str] | list[list[int]]) -> list[str | list[int]]:
+def as_prompt_list(prompts: str | list[int] | list[str | list[int]]) -> list[str | list[int]]:
     """One prompt, or several, as a list."""
-    if isinstance(prompts, str) or isinstance(prompts[0], int):
+    if isinstance(prompts, str):
         return [prompts]
-    return list(prompts)
+    ids = [token_id for token_id in prompts if isinstance(token_id, int)]
+    return [ids] if ids else [prompt for prompt in prompts if not isinstance(prompt, int)]
 
 
 class CompletionRequest(Sampling):
@@ -33,10 +34,10 @@ class CompletionRequest(Sampling):
     add_special_tokens: bool = True
 
     def check(self) -> None:
-        """Raise ApiError for fields that contradict each other."""
+        super().check()
         if self.best_of is not None and self.best_of != (self.n or 1):
             raise ApiError(400, f"best_of={self.best_of} is not supported; leave it out", param="best_of")
-        if self.max_tokens == 0 and not self.echo:
+        if self.max_tokens == 0 and not self.echo and self.prompt_logprobs is None:
             raise ApiError(400, "max_tokens=0 generates nothing; raise it, or set echo=true", param="max_tokens")
         if self.suffix is not None and self.echo:
             raise ApiError(400, "echo=true does not work with suffix; leave one of them out", param="echo")

@@ -117,6 +117,17 @@ class Sampling(Decoding):
     n: Annotated[int | None, request_field("num_return_sequences")] = None
     response_format: ResponseFormat | None = None
     return_token_ids: bool = False
+    prompt_logprobs: int | None = Field(
+        default=None,
+        ge=0,
+        le=20,
+        description="Report the log-probability of each token of the prompt, and this many of the most likely ones there.",
+    )
+
+    def check(self) -> None:
+        """Raise ApiError for fields that contradict each other."""
+        if self.prompt_logprobs is not None and self.stream:
+            raise ApiError(400, "prompt_logprobs cannot be streamed; set stream=false", param="prompt_logprobs")
 
     @property
     def length_field(self) -> str:

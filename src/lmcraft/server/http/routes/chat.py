@@ -10,7 +10,14 @@ from fastapi.responses import JSONResponse
 
 from lmcraft.inference.continuation import Token
 from lmcraft.server.http.json_route import JsonRoute
-from lmcraft.server.http.openai_format import EventStreamResponse, chat_logprob, response_fields, sse_event
+from lmcraft.server.http.openai_format import (
+    EventStreamResponse,
+    chat_logprob,
+    prompt_logprobs,
+    response_fields,
+    sse_event,
+    stop_reason,
+)
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import build_chat
 from lmcraft.server.http.state import (
@@ -53,6 +60,7 @@ class ChatChoice:
     logprobs: list[dict[str, Any]] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str | None = None
+    last_token: Token | None = None
 
     @classmethod
     def start(cls, body: ChatRequest, tokenizer: Tokenizer) -> "ChatChoice":
@@ -77,6 +85,7 @@ class ChatChoice:
                 if self.parser.calls:
                     self.finish_reason = "tool_calls"
         self.text += text
+        self.last_token = tokens[-1]
         self.token_ids += [token.id for token in tokens]
         return text, calls
 
@@ -95,6 +104,7 @@ async def _collect(generation: Generation, body: ChatRequest) -> JSONResponse:
             "choices": [_choice_json(n, choice, body) for n, choice in enumerate(choices)],
             "usage": generation.usage(),
             **_prompt_ids(generation, body),
+            **prompt_logprobs(tokenizer, generation.prepared.sequences[0], body.prompt_logprobs),
         }
     )
 
@@ -105,11 +115,13 @@ def _prompt_ids(generation: Generation, body: ChatRequest) -> dict[str, Any]:
 
 def _choice_json(n: int, choice: ChatChoice, body: ChatRequest) -> dict[str, Any]:
     calls = choice.parser.calls if choice.parser is not None else []
-    message: dict[str, Any] = {"role": "assistant", "content": choice.text if choice.text or not calls else None}
+    text = body.echoed_text + choice.text
+    message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
     if calls:
         message["tool_calls"] = [call.as_json() for call in calls]
     fields = {"index": n, "message": message, "finish_reason": choice.finish_reason}
     fields["logprobs"] = {"content": choice.logprobs} if body.logprobs else None
+    fields["stop_reason"] = stop_reason(choice.last_token, body.stop_token_ids)
     return {**fields, "token_ids": choice.token_ids} if body.return_token_ids else fields
 
 
@@ -124,7 +136,7 @@ async def _events(generation: Generation, body: ChatRequest, *, include_usage: b
         return {**fields, "choices": [choice], **usage}
 
     for n in range(len(choices)):
-        yield sse_event(chunk(n, {"role": "assistant", "content": ""}) | _prompt_ids(generation, body))
+        yield sse_event(chunk(n, {"role": "assistant", "content": body.echoed_text}) | _prompt_ids(generation, body))
     async for n, tokens in generation:
         choice = choices[n]
         calls_before = len(choice.parser.calls) if choice.parser is not None else 0
@@ -133,6 +145,8 @@ async def _events(generation: Generation, body: ChatRequest, *, include_usage: b
         if calls:
             delta["tool_calls"] = [{"index": calls_before + i, **call.as_json()} for i, call in enumerate(calls)]
         extra: dict[str, Any] = {}
+        if choice.finish_reason is not None:
+            extra["stop_reason"] = stop_reason(choice.last_token, body.stop_token_ids)
         if body.logprobs:
             content = [chat_logprob(tokenizer, token, with_ids=body.return_token_ids) for token in tokens]
             extra["logprobs"] = {"content": content}

@@ -11,7 +11,15 @@ from lmcraft.inference.continuation import Token
 from lmcraft.inference.request import SequenceState
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.http.json_route import JsonRoute
-from lmcraft.server.http.openai_format import EventStreamResponse, clamp_logprob, response_fields, sse_event, token_keys
+from lmcraft.server.http.openai_format import (
+    EventStreamResponse,
+    clamp_logprob,
+    prompt_logprobs,
+    response_fields,
+    sse_event,
+    stop_reason,
+    token_keys,
+)
 from lmcraft.server.http.protocol.completions import CompletionRequest, as_prompt_list
 from lmcraft.server.http.request_builder import build_completion, encode_fill_in_middle, encode_prompt
 from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
@@ -85,16 +93,19 @@ class _Choice:
     logprobs: CompletionLogprobs
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str | None = None
+    last_token: Token | None = None
 
     def add(self, tokens: Sequence[Token]) -> None:
         self.logprobs.extend(tokens)
         self.text += "".join(token.text for token in tokens)
         self.token_ids += [token.id for token in tokens]
+        self.last_token = tokens[-1] if tokens else None
         self.finish_reason = tokens[-1].finish_reason if tokens else "length"  # max_tokens=0
 
     def as_json(self, n: int, body: CompletionRequest, prompt_ids: Sequence[int]) -> dict[str, Any]:
         fields = {"index": n, "text": self.text, "finish_reason": self.finish_reason}
         fields["logprobs"] = None if body.logprobs is None else self.logprobs.as_json()
+        fields["stop_reason"] = stop_reason(self.last_token, body.stop_token_ids)
         ids = {"token_ids": self.token_ids, "prompt_token_ids": list(prompt_ids)}
         return fields | ids if body.return_token_ids else fields
 
@@ -107,9 +118,11 @@ async def _collect(generation: Generation, body: CompletionRequest) -> JSONRespo
         tokens[n] += new_tokens
     choices = []
     for n, new_tokens in enumerate(tokens):
-        choice = _start_choice(served, body, prepared.sequences[n // prepared.n * prepared.n])
+        first = prepared.sequences[n // prepared.n * prepared.n]
+        choice = _start_choice(served, body, first)
         choice.add(new_tokens)
-        choices.append(choice.as_json(n, body, prepared.prompts[n // prepared.n]))
+        scores = prompt_logprobs(served.language_model.tokenizer, first, body.prompt_logprobs)
+        choices.append({**choice.as_json(n, body, first.request.prompt_ids), **scores})
     fields = response_fields("cmpl", "text_completion", served.name)
     return JSONResponse({**fields, "choices": choices, "usage": generation.usage()})
 
@@ -125,7 +138,7 @@ def _start_choice(served: ServedModel, body: CompletionRequest, sequence: Sequen
     decoder = tokenizer.stream()
     for token_id, score in zip(prompt_ids, [None, *sequence.prompt_scores], strict=True):
         text = decoder.put(token_id)
-        logprob, alternatives = (None, ()) if score is None else (score.logprob, score.alternatives)
+        logprob, alternatives = (None, ()) if score is None else (score.logprob, score.alternatives[: body.logprobs])
         choice.logprobs.add(token_id, logprob, alternatives, len(text))
         choice.text += text
     choice.text += decoder.end()
@@ -158,6 +171,8 @@ async def _events(generation: Generation, body: CompletionRequest, *, include_us
             choice["logprobs"], offsets[n] = logprobs.as_json(), logprobs.next_offset
         if body.return_token_ids:
             choice["token_ids"] = [token.id for token in tokens]
+        if finish_reason is not None:
+            choice["stop_reason"] = stop_reason(tokens[-1], body.stop_token_ids)
         if text or choice["logprobs"] or body.return_token_ids or finish_reason:
             yield event(choice)
     if include_usage:

@@ -1,4 +1,4 @@
-"""`POST /tokenize` and `POST /detokenize`, as in vLLM."""
+"""`POST /tokenize`, `POST /detokenize` and `GET /tokenizer_info`, as in vLLM."""
 
 from typing import Any
 
@@ -30,6 +30,13 @@ async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
 
     ids, texts = await prepare_in_thread(request, encode)
     return {"count": len(ids), "max_model_len": served.context, "tokens": ids, "token_strs": texts}
+
+
+@router.get("/tokenizer_info")
+async def tokenizer_info(request: Request, model: str = "") -> dict[str, Any]:
+    """The tokenizer's settings, as in its tokenizer_config.json."""
+    served = await server_state(request).get_model(model)
+    return served.model.tokenizer.settings_json()
 
 
 @router.post("/detokenize")
