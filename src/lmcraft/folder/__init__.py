@@ -3,6 +3,7 @@
 names      names of files that tell what a folder holds
 layout     the files of model and dataset folders
 lineage    what a model was made from
+reading    JSON files that may come from strangers
 writing    atomic writes of files and folders, durable on the disk
 lock       a lock that the system releases when its process ends
 mismatch   errors for a path that holds something else than a command needs
@@ -13,6 +14,7 @@ from lmcraft.folder.layout import MODEL_FILES, DatasetFolder, ModelFolder, is_mo
 from lmcraft.folder.lineage import sha256_of, write_lineage
 from lmcraft.folder.mismatch import is_model_folder, mismatch_error, missing_path_error
 from lmcraft.folder.output import replace_output
+from lmcraft.folder.reading import read_json
 from lmcraft.folder.writing import atomic_write, naming_file, remove_path, sync, write_json, write_text
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "mismatch_error",
     "missing_path_error",
     "naming_file",
+    "read_json",
     "remove_path",
     "replace_output",
     "sha256_of",

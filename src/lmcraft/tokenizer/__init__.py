@@ -4,6 +4,7 @@ tokenizer          `Tokenizer`: encode, decode, stream, special tokens, chat tem
 loading            reads tokenizer.json, tokenizer_config.json and GPT-2's vocab.json + merges.txt
 train              trains byte-level BPE or a character vocabulary
 lost_text          counts the characters that a tokenizer has no token for
+trial, trial_process  a tokenizer from a stranger is tried in a process of its own
 byte_level         the alphabet of byte-level BPE
 chat_template      renders chat templates
 tool_messages      tools, calls and results in the form that a chat template shows

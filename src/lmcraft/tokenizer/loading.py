@@ -1,6 +1,5 @@
 """Load a tokenizer from its files: tokenizer.json and tokenizer_config.json, or GPT-2's vocab.json and merges.txt."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,15 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
+from lmcraft.folder import read_json
+from lmcraft.tokenizer.trial import try_tokenizer
 
 # GPT-2's two files, as transformers and as OpenAI name them.
 VOCABULARY_AND_MERGES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 GPT2_END_OF_TEXT = "<|endoftext|>"
+DEFAULT_TEMPLATE = "default"
+ADDITIONAL_TEMPLATES = "additional_chat_templates"
+MAX_TOKENIZER_BYTES = 256 * 2**20
 
 
 def read_tokenizer(path: Path) -> tuple[HFTokenizer, dict[str, Any]]:
@@ -26,7 +30,9 @@ def read_tokenizer(path: Path) -> tuple[HFTokenizer, dict[str, Any]]:
     pair = next(((v, m) for v, m in VOCABULARY_AND_MERGES if (folder / v).is_file() and (folder / m).is_file()), None)
     try:
         if file.is_file():
-            hf = HFTokenizer.from_str(file.read_text(encoding="utf-8"))
+            contents = _read_bytes(file)
+            try_tokenizer(contents, path)
+            hf = HFTokenizer.from_str(contents.decode("utf-8"))
         elif path.is_dir() and pair is not None:
             hf = _read_gpt2(*(path / name for name in pair))
         else:
@@ -50,24 +56,53 @@ def _read_gpt2(vocabulary: Path, merges: Path) -> HFTokenizer:
     return hf
 
 
+def _read_bytes(file: Path) -> bytes:
+    if (size := file.stat().st_size) > MAX_TOKENIZER_BYTES:
+        raise UserError(f"'{file}' has {size:,} bytes, and {MAX_TOKENIZER_BYTES:,} at most are read; download it again")
+    return file.read_bytes()
+
+
 def _read_config(folder: Path) -> dict[str, Any]:
-    file = folder / "tokenizer_config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if not isinstance(config, dict):
-        raise ValueError("tokenizer_config.json is not an object")
-    template = folder / "chat_template.jinja"
-    if template.is_file():
-        config["chat_template"] = template.read_text(encoding="utf-8")
+    """tokenizer_config.json, completed by special_tokens_map.json and by the files of chat templates."""
+    file, special = folder / "tokenizer_config.json", folder / "special_tokens_map.json"
+    config = read_json(file) if file.is_file() else {}
+    for key, token in (read_json(special) if special.is_file() else {}).items():
+        if config.get(key) is None:
+            config[key] = token
+    if templates := _read_template_files(folder):
+        named = {**chat_templates_of(config), **templates}
+        config["chat_template"] = templates_json(named)
     return config
 
 
-def chat_template_of(config: Mapping[str, Any], name: str = "default") -> str | None:
-    """The chat template; if there are several, the one called `name`, else "default"."""
+def _read_template_files(folder: Path) -> dict[str, str]:
+    """The templates in chat_template.jinja (the default one) and additional_chat_templates, by name."""
+    files = {file.stem: file for file in sorted((folder / ADDITIONAL_TEMPLATES).glob("*.jinja"))}
+    if (default := folder / "chat_template.jinja").is_file():
+        files[DEFAULT_TEMPLATE] = default
+    return {name: _read_bytes(file).decode("utf-8") for name, file in files.items()}
+
+
+def chat_templates_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """The chat templates by name; a single one is "default"."""
     template = config.get("chat_template")
     if isinstance(template, list):
-        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
-        template = named.get(name, named.get("default"))
-    return template if isinstance(template, str) else None
+        template = {str(entry.get("name")): entry.get("template") for entry in template if isinstance(entry, dict)}
+    named = template if isinstance(template, dict) else {DEFAULT_TEMPLATE: template}
+    return {str(name): text for name, text in named.items() if isinstance(text, str)}
+
+
+def templates_json(templates: Mapping[str, str]) -> str | list[dict[str, str]]:
+    """Templates by name in the form of tokenizer_config.json."""
+    if templates.keys() == {DEFAULT_TEMPLATE}:
+        return templates[DEFAULT_TEMPLATE]
+    return [{"name": name, "template": text} for name, text in templates.items()]
+
+
+def chat_template_of(config: Mapping[str, Any], name: str = DEFAULT_TEMPLATE) -> str | None:
+    """The chat template; if there are several, the one called `name`, else "default"."""
+    named = chat_templates_of(config)
+    return named.get(name, named.get(DEFAULT_TEMPLATE))
 
 
 def special_token(config: Mapping[str, Any], key: str) -> str | None:

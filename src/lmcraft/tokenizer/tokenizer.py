@@ -17,6 +17,7 @@ from lmcraft.tokenizer import chat_template, loading, tool_messages
 from lmcraft.tokenizer.byte_level import byte_of_character, token_to_bytes
 from lmcraft.tokenizer.lost_text import LostTextCounter
 from lmcraft.tokenizer.special_spellings import SpecialSpellings
+from lmcraft.tokenizer.trial import remember
 
 ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
 # Python decodes an invalid byte 0xNN to the lone surrogate U+DCNN ("surrogateescape").
@@ -66,7 +67,9 @@ class Tokenizer:
             config["model_max_length"] = self._config["model_max_length"]
         if self.chat_template is not None:
             config["chat_template"] = self._config["chat_template"]
-        write_text(folder / "tokenizer.json", self._hf.to_str(pretty=True))
+        contents = self._hf.to_str(pretty=True)
+        write_text(folder / "tokenizer.json", contents)
+        remember(contents.encode())
         write_json(folder / "tokenizer_config.json", config)
 
     def settings_json(self) -> dict[str, Any]:
