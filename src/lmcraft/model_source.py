@@ -1,9 +1,8 @@
 """Open a model from a folder, a GGUF file or an address, without reading its weights."""
 
 import hashlib
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,10 +12,12 @@ from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, sha256_of
 from lmcraft.hub import fetch_model
 from lmcraft.inference.generation_config import GenerationConfig, read_generation_config
+from lmcraft.json_lines import parse_json
 from lmcraft.model.adapter import CONFIG, Adapter, is_adapter, read_adapter
 from lmcraft.model.storage import Checkpoint, open_checkpoint
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
+MAX_CARD_BYTES = 2**20
 QUANTIZATION = re.compile(r"[.-](I?Q\d\w*|[BF]F?(16|32))$", re.IGNORECASE)
 
 
@@ -76,6 +77,13 @@ def open_model(address: str | Path, *, offline: bool = False) -> Iterator[ModelS
         UserError: the model does not exist, or its files are damaged.
         RunError: the download failed.
     """
+    with _open(address, offline=offline, adapters=()) as source:
+        yield source
+
+
+@contextmanager
+def _open(address: str | Path, *, offline: bool, adapters: tuple[Path, ...]) -> Iterator[ModelSource]:
+    """Open a model that is the base of `adapters`, each of the one before it."""
     fetched = fetch_model(address, offline=offline)
     path = fetched.path
     if path.is_file():
@@ -87,37 +95,58 @@ def open_model(address: str | Path, *, offline: bool = False) -> Iterator[ModelS
                 fetched.source,
                 file.checkpoint,
                 file.tokenizer,
-                eos_token_ids=file.eos_token_ids,
+                eos_token_ids=end_token_ids(file.tokenizer, file.eos_token_ids),
                 license=fetched.license or file.license,
             )
         return
     if is_adapter(path):
-        adapter = read_adapter(path)
-        with open_model(_base_address(adapter), offline=offline) as base:
+        adapter, real = read_adapter(path), path.resolve()
+        if real in adapters:
+            raise UserError(f"the adapter '{path}' is its own base model: set base_model_name_or_path in {CONFIG}")
+        with _open(_base_address(adapter), offline=offline, adapters=(*adapters, real)) as base:
+            own_tokenizer = (path / "tokenizer.json").is_file()
+            checkpoint = adapter.merge_into(base.checkpoint)
+            tokenizer = _fitting_tokenizer(path, checkpoint) if own_tokenizer else base.tokenizer
             yield replace(
                 base,
                 path=path,
                 address=fetched.source,
-                checkpoint=adapter.merge_into(base.checkpoint),
-                tokenizer=Tokenizer.load(path) if (path / "tokenizer.json").is_file() else base.tokenizer,
+                checkpoint=checkpoint,
+                tokenizer=tokenizer,
+                eos_token_ids=end_token_ids(tokenizer, base.eos_token_ids),
                 lineage={"parent": base.fingerprint},
                 adapter=adapter,
                 base=base,
             )
         return
-    config, eos_token_ids = read_generation_config(path)
+    config, listed_ends = read_generation_config(path)
     lineage = read_lineage(path)
     with open_checkpoint(path) as checkpoint:
+        tokenizer = _fitting_tokenizer(path, checkpoint)
         yield ModelSource(
             path,
-            lineage.get("source") or fetched.source,
+            str(lineage.get("source") or fetched.source),
             checkpoint,
-            Tokenizer.load(path),
+            tokenizer,
             config,
-            eos_token_ids,
-            fetched.license or lineage.get("license") or _read_card_license(path),
+            end_token_ids(tokenizer, listed_ends),
+            str(fetched.license or lineage.get("license") or _read_card_license(path)),
             lineage,
         )
+
+
+def _fitting_tokenizer(folder: Path, checkpoint: Checkpoint) -> Tokenizer:
+    """The folder's tokenizer, without special tokens that the model lacks and that no text needs."""
+    return Tokenizer.load(folder).without_tokens_from(checkpoint.config().vocab_size)
+
+
+def end_token_ids(tokenizer: Tokenizer, listed: Iterable[int]) -> tuple[int, ...]:
+    """The tokens that end a text: `listed` in a model's files, the tokenizer's end token, and its chat template's.
+
+    Publishers often list only one of them, and an answer that ends with another would run on.
+    """
+    token_ids = (*listed, tokenizer.eos_token_id, tokenizer.turn_end_token_id)
+    return tuple(dict.fromkeys(token_id for token_id in token_ids if token_id is not None))
 
 
 def open_adapter(address: str | Path, *, offline: bool = False) -> Adapter:
@@ -143,9 +172,9 @@ def read_lineage(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        lineage = json.loads(file.read_text(encoding="utf-8"))
+        lineage = parse_json(file.read_bytes())
     except ValueError as error:
-        raise UserError(f"'{file}' is damaged: it is not JSON ({error})") from error
+        raise UserError(f"'{file}' is damaged: it is {error}") from error
     return lineage if isinstance(lineage, dict) else {}
 
 
@@ -163,7 +192,7 @@ def _base_address(adapter: Adapter) -> str:
 def _read_card_license(folder: Path) -> str:
     """The license in the front matter of the model card (README.md)."""
     card = folder / "README.md"
-    if not card.is_file():
+    if not card.is_file() or card.stat().st_size > MAX_CARD_BYTES:
         return ""
     from huggingface_hub import metadata_load
 
@@ -171,4 +200,5 @@ def _read_card_license(folder: Path) -> str:
         metadata = metadata_load(card) or {}
     except Exception:  # cards are written by hand, and nothing depends on them
         return ""
-    return str(metadata.get("license") or "")
+    license_name = metadata.get("license")
+    return license_name if isinstance(license_name, str) else ""  # anything else may be a text of any length

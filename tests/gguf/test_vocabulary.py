@@ -229,3 +229,16 @@ def test_gpt2_round_trips(gpt2_folder: Path) -> None:
     assert write_tokenizer(real, {"vocab_size": 50257})["tokenizer.ggml.pre"] == "gpt-2"
     back = round_trip(real)
     assert [back.encode(text) for text in TEXTS] == [real.encode(text) for text in TEXTS]
+
+
+def test_named_chat_templates_round_trip() -> None:
+    tokenizer = train_bpe(TRAINING, vocab_size=300)
+    templates = [{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]
+    named = Tokenizer(
+        HFTokenizer.from_str(tokenizer._hf.to_str()), {"eos_token": "<|endoftext|>", "chat_template": templates}
+    )
+    written = write_tokenizer(named, {"vocab_size": 300})
+    assert written["tokenizer.chat_template"] == "d" and written["tokenizer.chat_template.tool_use"] == "t"
+    assert written["tokenizer.chat_templates"] == ["tool_use"]
+    back = read_tokenizer(metadata(written))
+    assert back.apply_chat_template([]) == "d" and back.apply_chat_template([], tools=[{}]) == "t"

@@ -1,7 +1,9 @@
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmcraft.inference.text_stream import TextStream
+from tests.finetuning.chat import chat_tokenizer
 from tests.inference.helpers import TEXT, tokenizer
 
 
@@ -43,3 +45,20 @@ def test_the_beginning_of_a_stop_string_is_held_back() -> None:
     shown = "".join(text.put(token_id) for token_id in tokenizer().encode("so ##E"))
     assert shown == "so " and not text.stopped_by
     assert text.end() == "##E"
+
+
+@pytest.mark.parametrize("stop", ["<|im_end|>", "b<|im_end|>", "<|im_end|>\nx", "im_", "<|im_end|><|im_start|>"])
+def test_a_stop_string_may_spell_special_tokens(stop: str) -> None:
+    tokenizer = chat_tokenizer()
+    spelled = "ab<|im_end|>\nxy<|im_end|><|im_start|>z"
+    text = TextStream(tokenizer, (stop,))
+    shown = "".join(text.put(token_id) for token_id in tokenizer.encode(spelled, parse_special=True)) + text.end()
+    assert text.stopped_by == stop
+    assert shown == spelled[: spelled.index(stop)].replace("<|im_end|>", "").replace("<|", "")
+
+
+def test_special_tokens_that_end_nothing_are_not_shown() -> None:
+    tokenizer = chat_tokenizer()
+    text = TextStream(tokenizer, ("<|im_end|>!", "never"))
+    ids = tokenizer.encode("a<|im_end|>b<|im_start|>", parse_special=True)
+    assert "".join(map(text.put, ids)) + text.end() == "ab" and not text.stopped_by

@@ -7,6 +7,7 @@ import pytest
 
 from lmcraft.errors import UserError
 from lmcraft.tokenizer import Tokenizer, train_bpe
+from tests.finetuning.chat import CHATML, chat_tokenizer
 
 TEMPLATE = """{% for message in messages %}
 {% if message.role not in ("user", "assistant") %}
@@ -118,3 +119,44 @@ def test_begin_ids_are_detected_but_not_added(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(content))
     with_bos = Tokenizer.load(folder)
     assert with_bos.begin_ids == (end,) and with_bos.encode("text") == tokenizer.encode("text")
+
+
+def test_templates_in_files_of_their_own(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("default")
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates/tool_use.jinja").write_text("tools")
+    tokenizer = Tokenizer.load(folder)
+    tokenizer.save(folder / "copy")
+    for loaded in (tokenizer, Tokenizer.load(folder / "copy")):
+        assert loaded.apply_chat_template([]) == "default" and loaded.apply_chat_template([], tools=[{}]) == "tools"
+    (folder / "chat_template.jinja").unlink()
+    assert configure(folder, chat_template="from the config").apply_chat_template([]) == "from the config"
+    assert Tokenizer.load(folder).apply_chat_template([], tools=[{}]) == "tools"
+
+
+def test_special_tokens_map_alone_names_the_roles(folder: Path) -> None:
+    (folder / "tokenizer_config.json").unlink()
+    (folder / "special_tokens_map.json").write_text(
+        json.dumps({"eos_token": {"content": "<|endoftext|>"}, "pad_token": "!"})
+    )
+    tokenizer = Tokenizer.load(folder)
+    assert (tokenizer.eos_token_id, tokenizer.pad_token_id) == (0, tokenizer.id_of("!"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "t"}))
+    assert Tokenizer.load(folder).eos_token_id == tokenizer.id_of("t")
+
+
+@pytest.mark.parametrize(
+    ("template", "end"),
+    [
+        (CHATML, "<|im_end|>"),
+        ("{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}", None),
+        ("<|im_start|>{% for m in messages %}{{ m.role }}: {{ m.content }}\n<|im_end|>{% endfor %}", "<|im_end|>"),
+        ("{% for m in messages %}<|im_start|>{{ m.content }}{% endfor %}<|im_start|>", None),
+        ("{{ raise_exception('never') }}", None),
+        ("{{ messages[0].content }}", None),
+        ("{% broken", None),
+    ],
+)
+def test_the_token_that_ends_a_turn_is_read_from_the_template(template: str, end: str | None) -> None:
+    tokenizer = chat_tokenizer(template)
+    assert tokenizer.turn_end_token_id == (None if end is None else tokenizer.id_of(end))

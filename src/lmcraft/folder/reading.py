@@ -1,10 +1,10 @@
 """Reads the JSON files of model folders, which may come from strangers."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
+from lmcraft.json_lines import parse_json
 
 MAX_JSON_BYTES = 64 * 2**20
 MAX_DEPTH = 64
@@ -19,15 +19,13 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         if (size := path.stat().st_size) > MAX_JSON_BYTES:
             raise UserError(f"'{path}' has {size:,} bytes, and {MAX_JSON_BYTES:,} at most are read; download it again")
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        value = parse_json(path.read_bytes())
     except UserError:
         raise
     except OSError as error:
         raise UserError(f"'{path}' cannot be read ({error.strerror or error}); check that it is a readable file") from error
-    except RecursionError as error:
-        raise _too_deep(path) from error
     except ValueError as error:
-        raise UserError(f"'{path}' is not JSON ({error}); download or save it again") from error
+        raise UserError(f"'{path}' is {error}; download or save it again") from error
     if not isinstance(value, dict):
         raise UserError(f"'{path}' is not a JSON object; download or save it again")
     level: list[Any] = [value]
@@ -36,8 +34,4 @@ def read_json(path: Path) -> dict[str, Any]:
         level = [item for item in level if isinstance(item, dict | list)]
         if not level:
             return value
-    raise _too_deep(path)
-
-
-def _too_deep(path: Path) -> UserError:
-    return UserError(f"'{path}' is nested more than {MAX_DEPTH} levels deep; download or save it again")
+    raise UserError(f"'{path}' is nested more than {MAX_DEPTH} levels deep; download or save it again")

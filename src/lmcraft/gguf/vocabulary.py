@@ -13,6 +13,7 @@ from lmcraft.gguf.bpe import is_bpe, pre_tokenizer_of, read_bpe, write_bpe
 from lmcraft.gguf.metadata import Metadata
 from lmcraft.gguf.sentencepiece import SPACE, is_sentencepiece, read_sentencepiece, write_sentencepiece
 from lmcraft.tokenizer import Tokenizer
+from lmcraft.tokenizer.loading import DEFAULT_TEMPLATE, templates_json
 
 
 class TokenType(IntEnum):
@@ -27,6 +28,7 @@ class TokenType(IntEnum):
 
 
 ROLES = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
+CHAT_TEMPLATE = "tokenizer.chat_template"
 NO_TOKEN = (-1, 2**32 - 1)  # what converters write for a missing token
 # Tokens that end a turn; llama.cpp stops at them regardless of the metadata.
 END_OF_TURN_TOKENS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>")
@@ -102,8 +104,15 @@ def _tokenizer_config(metadata: Metadata, tokens: list[str]) -> dict[str, Any]:
     """The contents of tokenizer_config.json: special tokens and chat template."""
     ids = {role: token_id_of(metadata, name) for role, name in ROLES.items()}
     config: dict[str, Any] = {role: tokens[i] for role, i in ids.items() if i is not None and tokens[i]}
-    template = metadata.text("tokenizer.chat_template")
-    return config if template is None else config | {"chat_template": template}
+    templates = _chat_templates(metadata)
+    return config | {"chat_template": templates_json(templates)} if templates else config
+
+
+def _chat_templates(metadata: Metadata) -> dict[str, str]:
+    """The chat templates by name; llama.cpp's converter writes all but the default one under keys of their own."""
+    keys = {name: f"{CHAT_TEMPLATE}.{name}" for name in metadata.texts(f"{CHAT_TEMPLATE}s") or []}
+    keys = {DEFAULT_TEMPLATE: CHAT_TEMPLATE} | keys
+    return {name: template for name, key in keys.items() if (template := metadata.text(key)) is not None}
 
 
 def token_id_of(metadata: Metadata, name: str) -> int | None:
@@ -152,7 +161,7 @@ def end_token_ids(metadata: Metadata) -> tuple[int, ...]:
         UserError: the id of a special token is out of range.
     """
     token_ids = [token_id_of(metadata, name) for name in ("eos", "eot", "eom")]
-    if metadata.text("tokenizer.chat_template") is not None:
+    if metadata.text(CHAT_TEMPLATE) is not None:
         tokens, types = _tokens(metadata)
         token_ids += [i for i, token in enumerate(tokens) if token in END_OF_TURN_TOKENS and types[i] == TokenType.CONTROL]
     return tuple(dict.fromkeys(token_id for token_id in token_ids if token_id is not None))
@@ -200,9 +209,15 @@ def write_tokenizer(tokenizer: Tokenizer, hf_config: Mapping[str, Any]) -> dict[
     metadata |= {f"tokenizer.ggml.{role}_token_id": value for role, value in ids.items() if value is not None}
     around = _adds_special_tokens(contents)
     metadata |= {"tokenizer.ggml.add_bos_token": around[0], "tokenizer.ggml.add_eos_token": around[1]}
-    if tokenizer.chat_template is not None:
-        metadata["tokenizer.chat_template"] = tokenizer.chat_template
-    return metadata
+    return metadata | _chat_template_keys(tokenizer.chat_templates)
+
+
+def _chat_template_keys(templates: Mapping[str, str]) -> dict[str, Any]:
+    keys: dict[str, Any] = {}
+    for name, template in templates.items():
+        keys[CHAT_TEMPLATE if name == DEFAULT_TEMPLATE else f"{CHAT_TEMPLATE}.{name}"] = template
+    named = [name for name in templates if name != DEFAULT_TEMPLATE]
+    return keys | {f"{CHAT_TEMPLATE}s": named} if named else keys
 
 
 def _first_valid_id(tokens: int, *ids: int | None) -> int | None:

@@ -1,6 +1,5 @@
 """`GenerationConfig`, a checked set of generation settings; reads and writes generation_config.json."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -9,6 +8,7 @@ from typing import Any
 
 from lmcraft.config import format_changes
 from lmcraft.errors import UserError
+from lmcraft.folder import read_json
 from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
 
 MIN_TEMPERATURE = 1e-5  # below it, logits / temperature would overflow; decoding is greedy, as in vLLM
@@ -114,8 +114,9 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", 
 def _convert(name: str, value: Any) -> Any:
     """`value` in the type of the setting `name`: JSON, TOML and people write floats as integers and tuples as lists."""
     if name not in SETTINGS:
-        nearest = get_close_matches(name, SETTINGS, n=1, cutoff=0.0)
-        raise UserError(f"there is no setting {name!r}: the nearest is {nearest[0]!r}")
+        nearest = get_close_matches(name, SETTINGS, n=1)
+        hint = f"the nearest is {nearest[0]!r}" if nearest else "`lmcraft generate --help` lists them"
+        raise UserError(f"there is no setting {name!r}: {hint}")
     if isinstance(SETTINGS[name].default, tuple):
         return _convert_texts(name, value)
     if name == "logit_bias":
@@ -156,14 +157,13 @@ def read_generation_config(folder: Path) -> tuple[GenerationConfig, tuple[int, .
         file = folder / "config.json"
         if not file.is_file():
             return GenerationConfig(), ()
-    try:
-        contents = json.loads(file.read_text(encoding="utf-8"))
-        ends = contents.get("eos_token_id")
-        eos_token_ids = () if ends is None else tuple(map(int, ends if isinstance(ends, list) else [ends]))
-        if file.name != GENERATION_CONFIG_FILE:
-            return GenerationConfig(), eos_token_ids
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"'{file}' is damaged ({error}): repair or remove it") from error
+    contents = read_json(file)
+    ends = contents.get("eos_token_id")
+    eos_token_ids = () if ends is None else tuple(ends if isinstance(ends, list) else [ends])
+    if not all(type(token_id) is int for token_id in eos_token_ids):
+        raise UserError(f"'{file}': eos_token_id={ends!r} is not a token id or a list of them; repair it")
+    if file.name != GENERATION_CONFIG_FILE:
+        return GenerationConfig(), eos_token_ids
     file_names = {name: setting.hugging_face or name for name, setting in SETTINGS.items()}
     settings = {name: contents[key] for name, key in file_names.items() if contents.get(key) is not None}
     own = any(name in settings and (name, settings[name]) != ("top_k", 0) for name in _DRAW_SETTINGS)

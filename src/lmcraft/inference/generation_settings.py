@@ -298,14 +298,16 @@ class GenerationSettings:
     """Constrain the whole output to this regular expression (Rust's syntax)."""
     grammar: Annotated[str, Setting(group="structure", request_field="structured_outputs.grammar")] = ""
     """Constrain the output to this grammar (llguidance's Lark dialect)."""
-    num_beams: Annotated[int, Setting(group="beams", minimum=1)] = 1
+    num_beams: Annotated[int, Setting(group="beams", minimum=1, maximum=256)] = 1
     """Number of candidates of beam search; 1: no beam search."""
-    length_penalty: Annotated[float, Setting(group="beams")] = 1.0
+    length_penalty: Annotated[float, Setting(group="beams", minimum=-20, maximum=20)] = 1.0
     """Beam search ranks candidates by log-probability / length ** length_penalty."""
     early_stopping: Annotated[bool | Literal["never"], Setting(group="beams")] = False
     """Beam search ends as soon as num_beams candidates are finished (true), when a better one is unlikely (false), or when a
     better one is impossible (never)."""
-    num_return_sequences: Annotated[int, Setting(group="beams", minimum=1, request_field="n", request_maximum=128)] = 1
+    num_return_sequences: Annotated[
+        int, Setting(group="beams", minimum=1, maximum=4096, request_field="n", request_maximum=128)
+    ] = 1
     """Number of continuations of each prompt."""
 
 

@@ -3,7 +3,6 @@
 Shapes: I inputs and O outputs of a layer, r rank.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import write_json
+from lmcraft.folder import read_json, write_json
 from lmcraft.model.families import family_of
 from lmcraft.model.quantized_matrix import QuantizedMatrix, quantize_groups, quantize_rows
 from lmcraft.model.storage import Checkpoint
@@ -162,13 +161,11 @@ def read_adapter(folder: Path) -> Adapter:
     file = folder / WEIGHTS
     if not file.is_file():
         raise UserError(f"'{folder}' has no {WEIGHTS} (pickled weights are never loaded); save the adapter again with PEFT")
+    config = read_json(folder / CONFIG)
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise ValueError(f"{CONFIG} is not an object")
         with safe_open(file, framework="pt") as weights:
             tensors = {_our_name(name): weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
-    except (ValueError, AttributeError, SafetensorError, OSError) as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"the adapter '{folder}' cannot be read ({error}); download or save it again") from error
     if feature := _unsupported_feature(config, tensors):
         raise UserError(

@@ -1,6 +1,5 @@
 """Load and save model folders: config.json and safetensors in Hugging Face's format. Pickled weights are never opened."""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import mismatch_error, write_json
+from lmcraft.folder import mismatch_error, read_json, write_json
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
@@ -243,13 +242,7 @@ def read_hf_config(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     if not file.is_file():
         raise mismatch_error(folder, "model")
-    try:
-        hf_config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"'{file}' is not JSON: {error}") from error
-    if not isinstance(hf_config, dict):
-        raise UserError(f"'{file}' is not a JSON object; download or save it again")
-    return hf_config
+    return read_json(file)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -262,10 +255,10 @@ def _find_weight_shards(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     index = folder / INDEX
     if index.is_file():
-        try:
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UserError(f"'{index}' cannot be read ({error}); download or save it again") from error
+        weight_map = read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise UserError(f"'{index}' has no weight_map; download or save it again")
+        names = set(map(str, weight_map.values()))
         if any(Path(str(name)).name != name for name in names):
             raise UserError(f"'{index}' names a file outside its folder; it is damaged or malicious")
         return [folder / name for name in sorted(names)]

@@ -20,6 +20,8 @@ MAX_STEPS = 1_000_000  # loop iterations and macro calls
 MAX_RANGE_ITEMS = 100_000
 MAX_SIZE = 4_000_000  # characters of a string or of the output; items of nested containers
 MAX_SOURCE_CHARS = 200_000
+MAX_NODES = 10_000  # of the syntax tree; compiling takes about 0.1 ms for each
+MAX_NESTED_BLOCKS = 30  # more make the compiled program invalid, and take long to compile
 MAX_PADDING = 1000  # characters that a string is padded to
 
 PADDING = ("center", "ljust", "rjust", "zfill", "expandtabs", "indent", "wordwrap", "tojson", "pprint", "round")
@@ -94,7 +96,9 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         if len(source) > MAX_SOURCE_CHARS:
             raise LimitError(f"it has more than {MAX_SOURCE_CHARS:,} characters")
-        return _instrument(super()._parse(source, name, filename))
+        template = super()._parse(source, name, filename)
+        _check_nodes(template)
+        return _instrument(template)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         BUDGET.get().tick()
@@ -203,6 +207,20 @@ def _limit_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]
         return function(*args[:first], value, *options, **kwargs)
 
     return checked_filter
+
+
+def _check_nodes(template: nodes.Template) -> None:
+    """Raise LimitError for a template that takes long to compile."""
+    count, pending = 0, [(node, 0) for node in template.body]
+    while pending:
+        node, depth = pending.pop()
+        depth += isinstance(node, nodes.Stmt)
+        count += 1
+        if depth > MAX_NESTED_BLOCKS:
+            raise LimitError(f"it nests more than {MAX_NESTED_BLOCKS} blocks")
+        if count > MAX_NODES:
+            raise LimitError(f"it has more than {MAX_NODES:,} expressions and blocks")
+        pending += [(child, depth) for child in node.iter_child_nodes()]
 
 
 def _instrument(template: nodes.Template) -> nodes.Template:

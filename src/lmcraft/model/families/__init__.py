@@ -9,7 +9,6 @@ A configuration is saved as the family that it names, or as the first in `BY_PRE
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from lmcraft.errors import UserError
@@ -36,10 +35,9 @@ def family_of(hf_config: Mapping[str, Any]) -> Family:
     """
     model_type = str(hf_config.get("model_type"))
     if model_type not in FAMILIES:
-        near = get_close_matches(model_type, FAMILIES, n=1, cutoff=0.0)
         raise UserError(
-            f"config.json: model_type={model_type!r} is not supported; supported: {', '.join(FAMILIES)}; "
-            f"the nearest name is {near[0]!r}, and docs/add-a-family.md shows how to add one"
+            f"config.json: model_type={model_type[:40]!r} is not supported; supported: {', '.join(FAMILIES)}; "
+            "docs/add-a-family.md shows how to add one"
         )
     return FAMILIES[model_type]
 
