@@ -10,18 +10,20 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.inference.block_pool import BlockPool, BlockTable
+from lmcraft.inference.block_pool import BLOCK_TOKENS, BlockPool, BlockTable
 from lmcraft.inference.eager_runner import EagerRunner
 from lmcraft.inference.native.decoder import unsupported_reason
 from lmcraft.inference.native.runner import NativeRunner
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.inference.request import SequenceState
+from lmcraft.machine import free_memory
 from lmcraft.model.quantized_matrix import QuantizedMatrix
 from lmcraft.model.transformer import Transformer
 
 MAX_CACHE_BYTES = 4 * 2**30  # of keys and values, unless a single context needs more
 DEFAULT_CACHE_TOKENS = 32_768
+MAX_DEFAULT_CACHE_TOKENS = 2**20  # even if the model's files claim a longer context
 
 Tier = Literal["auto", "native", "eager"]
 
@@ -115,8 +117,8 @@ def stored_weights(model: Transformer) -> Weights:
 
 
 def default_cache_tokens(model: Transformer, dtype: torch.dtype) -> int:
-    """Room for 32,768 tokens in at most 4 GiB, but at least for one context."""
+    """Room for 32,768 tokens in at most 4 GiB, but at least for one context, if half of the free memory holds one."""
     c = model.config
-    numbers_per_token = 2 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim
-    max_tokens = MAX_CACHE_BYTES // (numbers_per_token * torch.empty(0, dtype=dtype).element_size())
-    return max(c.max_position_embeddings, min(DEFAULT_CACHE_TOKENS, max_tokens))
+    bytes_per_token = 2 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * dtype.itemsize
+    num_tokens = max(c.max_position_embeddings, min(DEFAULT_CACHE_TOKENS, MAX_CACHE_BYTES // bytes_per_token))
+    return min(num_tokens, MAX_DEFAULT_CACHE_TOKENS, max(BLOCK_TOKENS, free_memory(model.device) // 2 // bytes_per_token))

@@ -7,6 +7,7 @@ from lmcraft.config import BY_DEPTH, automatic, format_changes
 from lmcraft.errors import UserError
 
 MAX_SIZE = 2**28  # upper bound of every size, so that a product of two cannot overflow
+MAX_NUMBER = 1e30  # upper bound of every other number, which float32 can represent
 LayerType = Literal["full_attention", "sliding_attention"]
 
 
@@ -252,7 +253,7 @@ def _fits(value: object, expected: Any) -> bool:
     if get_origin(expected) is tuple:
         return isinstance(value, tuple) and all(_fits(item, get_args(expected)[0]) for item in value)
     if expected is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
     return isinstance(value, expected) and (expected is bool or not isinstance(value, bool))
 
 

@@ -5,7 +5,7 @@ the same variables and filters as in transformers' `apply_chat_template`, which 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, NoReturn
@@ -49,6 +49,25 @@ def render_unfinished(
     if not found:
         raise UserError("continue_final_message=true needs a chat template that keeps the text of the last message")
     return text
+
+
+def find_turn_end(render_conversation: Callable[..., str], special_tokens: Collection[str]) -> str:
+    """The special token that a chat template puts after an answer; empty if there is none.
+
+    Args:
+        render_conversation: `Tokenizer.apply_chat_template`.
+        special_tokens: of the tokenizer.
+    """
+    answer = "zq-answer-qz"  # which no template contains
+    messages = [{"role": "user", "content": "question"}, {"role": "assistant", "content": answer}]
+    try:
+        before, _, after = render_conversation(messages, add_generation_prompt=False).rpartition(answer)
+    except UserError:  # no template, or one for other conversations
+        return ""
+    ends = [token for token in special_tokens if after.lstrip().startswith(token)]
+    if starts := {before.find(token): token for token in special_tokens if token in before}:
+        ends = [token for token in ends if token != starts[min(starts)]]  # a template may begin another turn at once
+    return max(ends, key=len, default="")
 
 
 def _append_text(message: Mapping[str, Any], text: str) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Load a tokenizer from its files: tokenizer.json and tokenizer_config.json, or GPT-2's vocab.json and merges.txt."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,19 @@ def chat_template_of(config: Mapping[str, Any], name: str = DEFAULT_TEMPLATE) ->
     return named.get(name, named.get(DEFAULT_TEMPLATE))
 
 
+def without_tokens(hf: HFTokenizer, tokens: Collection[str]) -> HFTokenizer:
+    """A copy of a tokenizer without some of its added tokens."""
+    contents = json.loads(hf.to_str())
+    contents["added_tokens"] = [token for token in contents["added_tokens"] if token["content"] not in tokens]
+    if isinstance(vocabulary := contents["model"].get("vocab"), dict):
+        contents["model"]["vocab"] = {token: token_id for token, token_id in vocabulary.items() if token not in tokens}
+    return HFTokenizer.from_str(json.dumps(contents))
+
+
 def special_token(config: Mapping[str, Any], key: str) -> str | None:
     """A special token of tokenizer_config.json, such as `eos_token`: a string, or an object with `content`."""
     value = config.get(key)
     content = value.get("content") if isinstance(value, dict) else value
-    return content if isinstance(content, str) else None
+    if not isinstance(content, str) or any("\ud800" <= character <= "\udfff" for character in content):
+        return None
+    return content

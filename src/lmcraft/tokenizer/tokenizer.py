@@ -339,34 +339,19 @@ class Tokenizer:
     @cached_property
     def turn_end_token_id(self) -> int | None:
         """The special token that the chat template puts after an answer; None if there is none."""
-        answer = "zq-answer-qz"  # which no template contains
-        messages = [{"role": "user", "content": "question"}, {"role": "assistant", "content": answer}]
-        try:
-            before, _, after = self.apply_chat_template(messages, add_generation_prompt=False).rpartition(answer)
-        except UserError:  # no template, or one for other conversations
-            return None
-        ends = [token for token in self.special_tokens if after.lstrip().startswith(token)]
-        if starts := {before.find(token): token for token in self.special_tokens if token in before}:
-            ends = [token for token in ends if token != starts[min(starts)]]  # a template may begin another turn at once
-        return self.special_tokens[max(ends, key=len)] if ends else None
+        return self.special_tokens.get(chat_template.find_turn_end(self.apply_chat_template, self.special_tokens))
 
     def without_tokens_from(self, vocab_size: int) -> "Tokenizer":
         """A copy without the special tokens whose ids a model of this size lacks, such as a `<pad>` that was added later.
 
-        Tokens that texts or the chat template need stay.
+        Tokens that the chat templates contain stay.
         """
         extra = {token for token, token_id in self.special_tokens.items() if token_id >= vocab_size}
-        template = " ".join(loading.chat_templates_of(self._config).values())
-        extra = {token for token in extra if token not in template}
+        extra -= {token for token in extra for template in self.chat_templates.values() if token in template}
         if not extra:
             return self
-        contents = self.to_json()
-        contents["added_tokens"] = [token for token in contents["added_tokens"] if token["content"] not in extra]
-        vocabulary = contents["model"].get("vocab")
-        if isinstance(vocabulary, dict):
-            contents["model"]["vocab"] = {token: token_id for token, token_id in vocabulary.items() if token not in extra}
         roles = {key: None for key in ROLES if self._role(key) in extra}
-        return Tokenizer(HFTokenizer.from_str(json.dumps(contents)), {**self._config, **roles})
+        return Tokenizer(loading.without_tokens(self._hf, extra), {**self._config, **roles})
 
     @cached_property
     def _special_spellings(self) -> SpecialSpellings:
