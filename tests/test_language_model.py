@@ -123,7 +123,7 @@ def test_generation_settings_of_a_folder_from_transformers(tmp_path: Path) -> No
     file.write_text('{"temperature": 0.6, "top_k": 20, "eos_token_id": [4, 5], "pad_token_id": 9, "unknown": {}}')
     loaded = LanguageModel.load(tmp_path)
     assert loaded.generation_config == GenerationConfig(temperature=0.6, top_k=20)
-    assert loaded.eos_token_ids == (4, 5)
+    assert loaded.eos_token_ids == (4, 5, tokenizer().eos_token_id)
     file.write_text('{"top_p": 3}')
     with pytest.raises(UserError, match=r"generation_config\.json': top_p=3"):
         LanguageModel.load(tmp_path)

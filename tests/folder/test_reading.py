@@ -11,15 +11,15 @@ from lmcraft.folder import read_json, reading
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        (b"{", "is not valid JSON"),
-        (b"", "is not valid JSON"),
-        (b"\xff\xfe{}", "is not valid UTF-8"),
+        (b"{", "is damaged: it is not valid JSON"),
+        (b"", "is damaged: it is not valid JSON"),
+        (b"\xff\xfe{}", "is damaged: it is not valid UTF-8"),
         (b"[1]", "is not a JSON object"),
         (b"null", "is not a JSON object"),
-        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "is not valid JSON: it is nested too deeply"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "is damaged: it is not valid JSON: it is nested too deeply"),
         (b'{"a": ' + b"[" * 70 + b"]" * 70 + b"}", "is nested more than 64 levels"),
         (b'{"a":' * 80 + b"1" + b"}" * 80, "is nested more than 64 levels"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "is not valid JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "is damaged: it is not valid JSON"),
     ],
 )
 def test_a_file_that_is_no_plain_object_is_refused(contents: bytes, message: str, tmp_path: Path) -> None:

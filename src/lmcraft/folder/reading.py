@@ -25,7 +25,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"'{path}' cannot be read ({error.strerror or error}); check that it is a readable file") from error
     except ValueError as error:
-        raise UserError(f"'{path}' is {error}; download or save it again") from error
+        raise UserError(f"'{path}' is damaged: it is {error}; download or save it again") from error
     if not isinstance(value, dict):
         raise UserError(f"'{path}' is not a JSON object; download or save it again")
     level: list[Any] = [value]
