@@ -45,17 +45,8 @@ def test_tool_calls_are_learned_where_the_template_renders_them() -> None:
 @pytest.mark.parametrize(
     ("template", "messages", "part"),
     [
-        (CHATML, (ASK, CALL), "the tool call 'clock' of message 2"),
-        (CHATML, (ASK, {**CALL, "content": "Let me see."}), "the tool call 'clock' of message 2"),
         (CALLS.replace("join('')", "first"), (ASK, {**CALL, "tool_calls": CALL["tool_calls"] * 2}), "the tool call 'clock'"),
         (CHATML, (ASK, THOUGHT), "the reasoning_content of message 2"),
-        (
-            CHATML.replace("{% for message", "{% for message").replace(
-                "in messages", "in messages if message.role != 'tool'"
-            ),
-            (ASK, message("assistant", "One moment"), message("tool", "12"), message("assistant", "Noon")),
-            "the content of message 3 \\(tool\\)",
-        ),
         (
             CHATML.replace("in messages", "in messages if message.role != 'system'"),
             (message("system", "Be brief."), ASK, message("assistant", "Noon")),
@@ -103,10 +94,15 @@ def test_an_answer_without_a_question_is_explained() -> None:
     assert learned(first, welcome, ASK, message("assistant", "Noon")) == "Noon"
 
 
-def test_a_template_that_renders_tools_is_recognized() -> None:
-    conversation = Conversation((ASK, message("assistant", "Noon")), TOOLS)
-    assert not encoder(CHATML).renders_tools(conversation)
-    assert encoder("{{ tools | tojson if tools else '' }}" + CHATML).renders_tools(conversation)
+def test_calls_are_text_where_the_template_knows_none() -> None:
+    assert learned(CHATML, ASK, CALL) == '<tool_call>\n{"name": "clock", "arguments": {"zone": "UTC"}}\n</tool_call>'
+    assert learned(CHATML, ASK, {**CALL, "content": "Let me see."}).startswith("Let me see.\n<tool_call>")
+    result = (message("tool", "12"), message("assistant", "Noon"))
+    assert learned(CHATML, ASK, CALL, *result).endswith("</tool_call>Noon")
+    conversation = Conversation((ASK, CALL, *result), TOOLS)
+    assert encoder(CHATML).spells_out_tools(conversation)
+    knows_tools = "{{ tools | tojson if tools else '' }}" + CALLS
+    assert not encoder(knows_tools).spells_out_tools(conversation)
 
 
 @pytest.mark.parametrize(

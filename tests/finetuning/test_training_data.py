@@ -123,9 +123,10 @@ def test_the_template_own_system_message_is_pointed_out(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_of_conversations_is_counted(tmp_path: Path) -> None:
-    longer = {"messages": [*ROW["messages"], message("user", "Bye")], "tools": [{"name": "clock"}], "id": 7}
-    lines = read(tmp_path, [ROW, longer])[2]
-    assert f"the chat template leaves out the tools of 1 examples: {tmp_path}/data.jsonl:2" in lines
+    longer = {"messages": [*ROW["messages"], message("user", "Bye")], "id": 7}
+    call = {"role": "assistant", "content": None, "tool_calls": [{"name": "f", "arguments": "{}"}]}
+    lines = read(tmp_path, [ROW, longer, {"messages": [message("user", "Hi"), call]}])[2]
+    assert "the chat template knows no tools: those of 1 examples become text, as in `lmcraft serve`" in lines
     assert f"messages after the last answer are left out of 1 examples: {tmp_path}/data.jsonl:2" in lines
     assert "columns that are not used: id" in lines
 

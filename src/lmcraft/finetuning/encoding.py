@@ -19,7 +19,7 @@ from lmcraft.data.loader import IGNORE_INDEX, Int64
 from lmcraft.errors import UserError
 from lmcraft.finetuning.examples import Conversation
 from lmcraft.finetuning.messages import Message, is_learned
-from lmcraft.finetuning.template_checks import added_system_message, check_rendered, renders_tools
+from lmcraft.finetuning.template_checks import added_system_message, check_rendered
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 # For a base model without a chat template: role names in plain text, and the model's own end token after an answer.
@@ -127,9 +127,14 @@ class ExampleEncoder:
         check_rendered(partial(self._render, prompt=True), messages[:last], conversation.tools, text)
         return self.tokenizer.encode(self._check_length(text), parse_special=True)
 
-    def renders_tools(self, example: Conversation) -> bool:
-        """Whether the chat template renders the tools of a conversation."""
-        return renders_tools(self._render, example.messages, example.tools)
+    def spells_out_tools(self, conversation: Conversation) -> bool:
+        """Whether tools, calls or results are written as text, because the chat template does not know them."""
+        messages, tools = conversation.messages, conversation.tools or None
+        try:
+            alone = self.tokenizer.apply_chat_template(messages, False, tools=tools)
+        except UserError:  # the template knows no role of tools
+            return True
+        return alone != self._render(messages, conversation.tools)
 
     def added_system_message(self) -> str:
         """The system message that the chat template adds by itself; empty if it adds none."""
@@ -194,7 +199,7 @@ class ExampleEncoder:
     # Text
 
     def _render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, prompt: bool = False) -> str:
-        return self.tokenizer.apply_chat_template(messages, prompt, tools=tools or None)
+        return self.tokenizer.apply_chat_template(messages, prompt, tools=tools or None, spell_out_tools=True)
 
     def _with_template_role(self, message: Message) -> Message:
         """The message with a role that the template knows.

@@ -69,11 +69,6 @@ def _renders_to(render: Render, messages: Sequence[Message], tools: Sequence[Map
         return False
 
 
-def renders_tools(render: Render, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a template renders the tools of a conversation."""
-    return not _renders_to(render, messages, (), render(messages, tools))
-
-
 def added_system_message(render: Render) -> str:
     """The system message that a template adds to conversations without one; empty if it adds none."""
     question: Message = {"role": "user", "content": "question"}

@@ -241,10 +241,11 @@ def _print_summary(
 def _print_template_notes(examples: Sequence[Example], encoder: ExampleEncoder, print_line: PrintLine) -> None:
     """Point out what is left out of conversations, and what the template adds to them."""
     chats = [example for example in examples if not isinstance(example, Labeled)]
-    with_tools = [example for example in chats if example.tools]
-    if with_tools and not encoder.renders_tools(Conversation(dialog(with_tools[0]), with_tools[0].tools)):
-        origins = list_origins([example.origin for example in with_tools])
-        print_line(f"the chat template leaves out the tools of {len(with_tools):,} examples: {origins}")
+    uses_tools = [e for e in chats if e.tools or any(m["role"] == "tool" or m.get("tool_calls") for m in dialog(e))]
+    if uses_tools and encoder.spells_out_tools(Conversation(dialog(uses_tools[0]), uses_tools[0].tools)):
+        print_line(
+            f"the chat template knows no tools: those of {len(uses_tools):,} examples become text, as in `lmcraft serve`"
+        )
     cut = [e.origin for e in chats if isinstance(e, Conversation) and len(dialog(e)) < len(e.messages)]
     if cut:
         print_line(f"messages after the last answer are left out of {len(cut):,} examples: {list_origins(cut)}")
