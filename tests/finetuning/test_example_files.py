@@ -157,3 +157,10 @@ def test_nested_columns_are_named(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.Table.from_pylist([{"doc": {"q": "Hi", "a": "Hello"}}]), tmp_path / "data.parquet")
     form = RowFormat(Conversation, prompt_column="doc.q", answer_column="doc.a")
     assert read_examples([tmp_path / "data.parquet"], form=form) == [Conversation((QUESTION, ANSWER))]
+
+
+def test_a_deeply_nested_row_is_named(tmp_path: Path) -> None:
+    deep = '{"messages": ' + "[" * 900 + "]" * 900 + "}\n"
+    (tmp_path / "data.jsonl").write_text(deep)
+    with pytest.raises(UserError, match=r"data.jsonl:1 cannot be used: "):
+        read_examples([tmp_path / "data.jsonl"])

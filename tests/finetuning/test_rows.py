@@ -110,6 +110,7 @@ LEARNS_LABELS, LEARNS_JUDGMENTS = RowFormat(Labeled), RowFormat(Judgment)
     [
         ({"text": "a", "label": 1.0}, ("1",)),
         ({"text": "a", "label": 1.5}, ("1.5",)),
+        ({"text": "a", "label": 10**400}, (str(10**400),)),
         ({"text": "a", "label": " good "}, ("good",)),
         ({"text": "a", "labels": ["x", "y", "x", "x "]}, ("x", "y")),
         ({"text": "a", "labels": '["x", "y"]'}, ("x", "y")),
@@ -212,6 +213,12 @@ def test_whole_conversations_beside_a_prompt_are_not_appended_to_it(prompt: dict
     assert isinstance(system, Preference) and system.prompt == (message("system", "S"), *before)
 
 
+def test_a_chosen_conversation_may_stand_in_a_row_twice() -> None:
+    chosen, rejected = [QUESTION, ANSWER], [QUESTION, message("assistant", "No")]
+    row = {"prompt": "Hi", "prompt_id": "1", "messages": chosen, "chosen": chosen, "rejected": rejected, "score_chosen": 8.5}
+    assert parse_example(row) == Preference((QUESTION,), ANSWER, rejected[-1])
+
+
 def test_answers_of_several_messages_continue_a_prompt() -> None:
     call = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "clock", "arguments": {}}}]}
     tool = message("tool", "12")
@@ -310,6 +317,8 @@ IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": 
         ({"chosen": [QUESTION, ANSWER, SECOND[0]], "rejected": [QUESTION, ANSWER]}, "ends with a message of the user"),
         ({"chosen": [QUESTION, {**ANSWER, "weight": 0}], "rejected": [QUESTION, ANSWER]}, "answer of weight 0"),
         ({**chat(QUESTION), "label": True}, "ends with a message of the user"),
+        ({"prompt": "a", "completion": float("inf")}, "its answer is inf, not text"),
+        ({"text": "a", "label": {"b": 1}}, "its label is an object, not text"),
         ({"text": "a"}, "match no known format"),
         (None, "object with named fields"),
     ],

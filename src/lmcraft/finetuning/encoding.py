@@ -83,7 +83,7 @@ class ExampleEncoder:
 
     def __init__(self, tokenizer: Tokenizer, end_ids: Collection[int], max_tokens: int | None = None) -> None:
         self.tokenizer, self.end_ids = tokenizer, frozenset(end_ids)
-        # A longer text has more tokens than fit. It is not encoded, because encoding takes 100 times its size in memory.
+        # A longer text has more tokens than fit. It is not encoded, because encoding takes 250 times its size in memory.
         self.max_chars = None if max_tokens is None else (max_tokens + 1) * tokenizer.longest_token_chars
         self._added_ids = frozenset(tokenizer.special_tokens.values())
 
@@ -108,11 +108,13 @@ class ExampleEncoder:
             )
             raise UserError(f"{of_weight_0}, so there is nothing to learn: add an answer")
         messages = messages[: answers[-1] + 1]
+        self._check_length(sum(len(message["content"]) for message in messages))
         text = self._render(messages, conversation.tools)
         learned = answers[-1:] if last_answer_only else answers
         spans = [self._answer_span(messages, index, conversation, text) for index in learned]
         check_rendered(self._render, messages, conversation.tools, text, learned)
-        ids, offsets = self._encode_with_offsets(text)
+        self._check_length(len(text))
+        ids, offsets = self.tokenizer.encode_with_offsets(text)
         loss_mask = np.zeros(len(ids), np.bool_)
         for begin, end in spans:
             self._mark_answer(ids, offsets, begin, end, text, loss_mask)
@@ -123,9 +125,11 @@ class ExampleEncoder:
         """The tokens before the answer that a model would generate in place of the last one, encoded as at inference."""
         messages = [self._with_template_role(message) for message in conversation.messages]
         last = max((n for n, message in enumerate(messages) if message["role"] == "assistant"), default=len(messages))
+        self._check_length(sum(len(message["content"]) for message in messages[:last]))
         text = self._render(messages[:last], conversation.tools, prompt=True)
         check_rendered(partial(self._render, prompt=True), messages[:last], conversation.tools, text)
-        return self.tokenizer.encode(self._check_length(text), parse_special=True)
+        self._check_length(len(text))
+        return self.tokenizer.encode(text, parse_special=True)
 
     def spells_out_tools(self, conversation: Conversation) -> bool:
         """Whether tools, calls or results are written as text, because the chat template does not know them."""
@@ -194,7 +198,8 @@ class ExampleEncoder:
 
     def text_with_target(self, text: str, target: int) -> TokenizedExample:
         """A plain text with `target`, a label's number, at its last token."""
-        return target_at_end(self.text(self._check_length(text)).ids, target)
+        self._check_length(len(text))
+        return target_at_end(self.text(text).ids, target)
 
     # Text
 
@@ -254,18 +259,10 @@ class ExampleEncoder:
             first -= 1  # begins before the answer and ends in it
         loss_mask[first : ends[-1] + 1] = True
 
-    def _encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        return self.tokenizer.encode_with_offsets(self._check_length(text))
-
-    def _check_length(self, text: str) -> str:
-        """The text itself.
-
-        Raises:
-            LongTextError: it cannot fit in the context.
-        """
-        if self.max_chars is not None and len(text) > self.max_chars:
-            raise LongTextError(f"its text of {len(text):,} characters is longer than the model's context: shorten it")
-        return text
+    def _check_length(self, num_chars: int) -> None:
+        """Raise LongTextError if a text of so many characters cannot fit in the context."""
+        if self.max_chars is not None and num_chars > self.max_chars:
+            raise LongTextError(f"a text of {num_chars:,} characters is longer than the model's context: shorten it")
 
 
 def _check_different(pair: Sequence[MaskedTokens]) -> None:

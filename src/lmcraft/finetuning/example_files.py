@@ -35,6 +35,13 @@ class RowStats(ReadStats):
         """Note a row that cannot be used."""
         self.reasons.setdefault(reason, []).append(origin)
 
+    def add(self, other: "RowStats") -> None:
+        """Add the rows of other files."""
+        self.rows += other.rows
+        self.unread_columns += other.unread_columns
+        for reason, origins in other.reasons.items():
+            self.reasons.setdefault(reason, []).extend(origins)
+
     @property
     def rejected(self) -> int:
         return sum(map(len, self.reasons.values()))
@@ -85,21 +92,25 @@ def read_examples(
     Raises:
         UserError: a file cannot be read, a row cannot be used and there are no `stats`, or rows are of different kinds.
     """
-    form, kept = form or RowFormat(), stats or RowStats()
+    form, read = form or RowFormat(), RowStats()
     examples: list[Example] = []
     for path in paths:
-        for line, row in read_table(path, kept, encoding):
-            kept.rows += 1
+        for line, row in read_table(path, read, encoding):
+            read.rows += 1
             origin = f"{path}:{line}"
             try:
                 fields = form.fields(row)
                 examples.append(substitute(parse_fields(fields, form, origin), variables or {}))
-                kept.unread_columns.update(fields.unread())
+                read.unread_columns.update(fields.unread())
             except UserError as error:
-                kept.reject(origin, str(error))
-    if not kept.rows:
+                read.reject(origin, str(error))
+            except RecursionError:
+                read.reject(origin, "it is nested too deeply: flatten it")
+    if not read.rows:
         raise UserError(f"data {', '.join(map(str, paths))} has no rows: give files with at least one")
-    kept.check("fail" if stats is None else "skip")
+    read.check("fail" if stats is None else "skip")
+    if stats is not None:
+        stats.add(read)
     first_of_kind = {KINDS[type(example)]: example.origin for example in reversed(examples)}
     if len(first_of_kind) > 1:
         kinds, origins = ", ".join(sorted(first_of_kind)), " and ".join(first_of_kind.values())

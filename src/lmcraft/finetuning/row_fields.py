@@ -31,7 +31,9 @@ def as_text(value: Any, name: str) -> str:
     """
     if isinstance(value, str):
         return value
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool) and isfinite(value):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float | Decimal) and isfinite(value):
         return str(int(value)) if value == int(value) else str(value)
     kinds: dict[type, str] = {dict: "an object", list: "a list", bool: "true or false", type(None): "null"}
     kind = kinds.get(type(value), f"{value!r:.40}")

@@ -132,19 +132,19 @@ def _parse_conversation(fields: Fields, form: RowFormat, desirable: bool | None,
     return Judgment(messages, desirable, tools, origin)
 
 
-def _parse_prompt(fields: Fields) -> tuple[Message, ...]:
-    """The messages before the answer, or all of them."""
+def _parse_prompt(fields: Fields, names: Sequence[str] = MESSAGES) -> tuple[Message, ...]:
+    """The messages before the answer, or all of them; `names` are those of a list of messages."""
     media = fields.find(MEDIA)
     if not is_empty(media) and media != []:
         raise UserError("it has images, sound or video, but only text is supported: remove the column or the row")
     system = fields.find(("system",))
     first = () if system is None else (text_message("system", system, "system message"),)
-    if (rows := fields.find(MESSAGES)) is not None:
+    if (rows := fields.find(names)) is not None:
         return (*first, *parse_messages(rows))
     question, addition = fields.find(PROMPTS), fields.find(INPUTS)
     if (rows := message_list(question)) is not None:
         return (*first, *parse_messages(rows, "prompt"))
-    if fields.has(MESSAGES) and not fields.has(PROMPTS):
+    if fields.has(names) and not fields.has(PROMPTS):
         raise UserError("its messages are empty: remove the row")
     if question is None and (addition is None or fields.has(PROMPTS)):
         raise UserError("there is no prompt: add one, or `messages`")
@@ -177,8 +177,10 @@ def _parse_tools(fields: Fields) -> tuple[Mapping[str, Any], ...]:
 def _parse_preference(fields: Fields, origin: str) -> Preference:
     tools = _parse_tools(fields)
     prompt: tuple[Message, ...] = ()
-    if fields.has((*MESSAGES, *PROMPTS)):
-        prompt = _parse_prompt(fields)
+    # Some data sets repeat the chosen conversation as `messages`.
+    names = () if fields.find(MESSAGES) == fields.find(("chosen",)) else MESSAGES
+    if fields.has((*names, *PROMPTS)):
+        prompt = _parse_prompt(fields, names)
     elif (system := fields.find(("system",))) is not None:
         prompt = (text_message("system", system, "system message"),)
     chosen, rejected = (_whole_conversation(prompt, fields.find((side,)), side) for side in ("chosen", "rejected"))

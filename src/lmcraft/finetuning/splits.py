@@ -53,9 +53,9 @@ def read_splits(config: FinetuneConfig) -> Splits | None:
     stats = RowStats()
     training = read_examples(config.data, config.variables, form, stats, config.encoding)
     _check_type(training, config.objective, objective)
-    held_out = config.validation_data
-    validation = read_examples(held_out, config.variables, form, stats, config.encoding) if held_out else []
-    if validation:
+    validation: list[Example] = []
+    if config.validation_data:
+        validation = read_examples(config.validation_data, config.variables, form, stats, config.encoding)
         _check_type(validation, config.objective, objective)
     stats.check(config.malformed)
     if not validation:

@@ -52,7 +52,8 @@ class Classifier:
         Raises:
             UserError: a text is longer than the model's context.
         """
-        encoder, context = ExampleEncoder(self.tokenizer, ()), self.transformer.config.max_position_embeddings
+        context = self.transformer.config.max_position_embeddings
+        encoder = ExampleEncoder(self.tokenizer, (), context)
         examples = [encoder.text_with_target(text, 0) for text in texts]
         if not examples:
             return []
