@@ -52,6 +52,11 @@ def test_a_cell_can_be_long() -> None:
     assert len(rows[0][1]["text"]) == 300_000 and not problems
 
 
+def test_missing_values_are_null() -> None:
+    rows, _ = read("text,label\nnan,NaN\nNULL,<NA>\nNone,null\n")
+    assert [list(row.values()) for _, row in rows] == [[None, None], [None, None], ["None", "null"]]
+
+
 def test_an_unclosed_quote_is_named_where_it_opens() -> None:
     rows, [(line, reason)] = read('text,label\na,1\n"b,2\n' + "c,3\n" * 40_000)
     assert len(rows) == 1 and line == 3 and "never closed" in reason and "lines 3 to 40003" in reason

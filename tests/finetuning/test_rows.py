@@ -197,6 +197,17 @@ def test_a_number_is_no_judgment_where_conversations_are_learned() -> None:
         parse_example({**CONVERSATIONS["openai"], "label": "good"}, LEARNS_JUDGMENTS)
 
 
+def test_an_empty_system_message_is_none() -> None:
+    for content in (None, "", " "):
+        example = parse_example({"messages": [{"role": "system", "content": content}, QUESTION, ANSWER]})
+        assert example == Conversation((QUESTION, ANSWER))
+
+
+def test_a_tool_result_may_be_an_object() -> None:
+    example = parse_example({"messages": [QUESTION, {"role": "tool", "content": {"hour": 12}}, ANSWER]})
+    assert isinstance(example, Conversation) and example.messages[1] == message("tool", '{"hour": 12}')
+
+
 def test_numbers_are_texts() -> None:
     assert parse_example({"prompt": 2, "completion": 3.0}) == Conversation((message("user", "2"), message("assistant", "3")))
 

@@ -40,7 +40,7 @@ def test_long_examples_are_refused_or_skipped(tmp_path: Path) -> None:
     ):
         read(tmp_path, [ROW, LONG])
     data, _, lines = read(tmp_path, [ROW, LONG], too_long="skip")
-    assert data.num_examples == 1 and f"left out 1 longer examples: {tmp_path}/data.jsonl:2" in lines
+    assert data.num_examples == 1 and f"left out, because they are longer than a row: {tmp_path}/data.jsonl:2" in lines
 
 
 def test_the_wrong_kind_of_examples_is_named_with_the_objectives_for_it(tmp_path: Path) -> None:
@@ -72,7 +72,10 @@ def test_rows_that_cannot_be_encoded_are_named_or_left_out(tmp_path: Path) -> No
     ):
         read(tmp_path, [ROW, empty, ROW, strange])
     data, _, lines = read(tmp_path, [ROW, empty, ROW, strange], malformed="skip")
-    assert data.num_examples == 2 and any("left out 2 rows that cannot be used: " in line for line in lines)
+    assert data.num_examples == 2 and any(
+        line.startswith(f"left out, because they cannot be used: {tmp_path}/data.jsonl:2 (its answer") for line in lines
+    )
+    assert any("data.jsonl:4 (its role 'critic'" in line for line in lines)
 
 
 def test_pairs_that_are_equal_in_the_template_are_named(tmp_path: Path) -> None:
@@ -109,7 +112,13 @@ def test_a_long_text_is_left_out_without_being_encoded(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"1 example is longer than the model's context of 128 tokens \(.*data.jsonl:2\)"):
         read(tmp_path, [ROW, huge])
     data, _, lines = read(tmp_path, [ROW, huge, {"messages": huge["messages"][::-1] + huge["messages"]}], too_long="skip")
-    assert data.num_examples == 1 and any("left out 2 longer examples" in line for line in lines)
+    assert data.num_examples == 1 and any("longer than a row: " in line and "jsonl:2, " in line for line in lines)
+
+
+def test_labels_that_differ_in_case_are_pointed_out(tmp_path: Path) -> None:
+    rows = [{"text": f"{n}", "label": label} for n, label in enumerate(("Yes", "yes", "no"))]
+    lines = read(tmp_path, rows, objective="classification")[2]
+    assert "labels that differ only in case, and are learned as different ones: Yes, yes" in lines
 
 
 def test_the_template_own_system_message_is_pointed_out(tmp_path: Path) -> None:

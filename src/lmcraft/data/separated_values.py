@@ -11,11 +11,13 @@ from lmcraft.errors import UserError
 
 DELIMITERS = (",", "\t", ";", "|")
 MAX_CELL_CHARS = 2**31 - 1  # the csv module's own limit is 131,072
+MISSING = ("nan", "NaN", "<NA>", "#N/A", "NULL")  # as pandas, spreadsheets and databases write an empty cell
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's first line
 
 
 def read_separated(lines: TextIO, name: str, stats: ReadStats, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
-    """Yield (line, row) for each row; the first line names the columns. Rows without any text are skipped.
+    """Yield (line, row) for each row; the first line names the columns. Rows without any text are skipped, and the value of
+    a cell in `MISSING` is None.
 
     Args:
         lines: opened with newline="".
@@ -51,7 +53,8 @@ def read_separated(lines: TextIO, name: str, stats: ReadStats, delimiter: str = 
             hint = f"; put cells that contain {delimiter!r} in quotes" if len(cells) > len(columns) else ""
             stats.malformed(name, line, f"it has {len(cells)} columns, and the header has {len(columns)}{hint}")
         else:
-            yield line, {column: stats.clean(cell) for column, cell in zip(columns, cells, strict=False) if column}
+            pairs = zip(columns, cells, strict=False)
+            yield line, {column: None if cell in MISSING else stats.clean(cell) for column, cell in pairs if column}
 
 
 def _choose_delimiter(header: str, preferred: str) -> str:

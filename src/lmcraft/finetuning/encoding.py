@@ -103,10 +103,11 @@ class ExampleEncoder:
         answers = [index for index, message in enumerate(messages) if is_learned(message)]
         if not answers:
             roles = ", ".join(str(message["role"]) for message in messages)
-            of_weight_0 = (
-                "every answer has weight 0" if "assistant" in roles else f"no message is the assistant's (roles: {roles})"
-            )
-            raise UserError(f"{of_weight_0}, so there is nothing to learn: add an answer")
+            if any(message["role"] == "assistant" for message in messages):
+                raise UserError(
+                    "every answer has weight 0, so there is nothing to learn: give one weight 1, or remove the row"
+                )
+            raise UserError(f"no message is the assistant's (roles: {roles}), so there is nothing to learn: add an answer")
         messages = messages[: answers[-1] + 1]
         self._check_length(sum(len(message["content"]) for message in messages))
         text = self._render(messages, conversation.tools)

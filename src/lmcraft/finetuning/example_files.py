@@ -39,6 +39,7 @@ class RowStats(ReadStats):
         """Add the rows of other files."""
         self.rows += other.rows
         self.unread_columns += other.unread_columns
+        self.encodings |= other.encodings
         for reason, origins in other.reasons.items():
             self.reasons.setdefault(reason, []).extend(origins)
 

@@ -3,6 +3,7 @@
 A message has a role and content; an answer can have tool calls. `"weight": 0` marks an answer that is not learned.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,8 @@ def parse_messages(value: Any, field: str = "messages") -> tuple[Message, ...]:
         raise UserError(f"its {field} are not a list of messages, each with a role and content")
     if not rows:
         raise UserError(f"its {field} are empty")
-    return tuple(_parse_message(row, f"message {number}") for number, row in enumerate(rows, start=1))
+    messages = [_parse_message(row, f"message {number}") for number, row in enumerate(rows, start=1)]
+    return tuple(message for message in messages if message["role"] != "system" or not is_empty(message["content"]))
 
 
 def parse_answer(value: Any, field: str) -> tuple[Message, ...]:
@@ -133,7 +135,7 @@ def _parse_message(row: Any, name: str) -> Message:
         calls, value = value, None
     if calls:
         fields["tool_calls"] = _parse_calls(calls, name)
-    content = _parse_content(value, f"{name} ({role})")
+    content = _parse_content(value, role, f"{name} ({role})")
     return {**fields, "role": role, "content": content, **({} if learned else {"weight": 0})}
 
 
@@ -149,10 +151,12 @@ def _parse_learned(fields: dict[str, Any], role: str, name: str) -> bool:
     return all(flags.values()) or role != "assistant"
 
 
-def _parse_content(value: Any, name: str) -> str:
+def _parse_content(value: Any, role: str, name: str) -> str:
     """Content as text; parts of a text are joined."""
     if is_empty(value) and not isinstance(value, str):
         return ""
+    if role == "tool" and isinstance(value, dict):  # a result as JSON
+        return json.dumps(value, ensure_ascii=False)
     if not isinstance(value, list):
         return as_text(value, name)
     return "".join(_part_text(part, name) for part in value)

@@ -35,8 +35,14 @@ def as_text(value: Any, name: str) -> str:
         return str(value)
     if isinstance(value, float | Decimal) and isfinite(value):
         return str(int(value)) if value == int(value) else str(value)
-    kinds: dict[type, str] = {dict: "an object", list: "a list", bool: "true or false", type(None): "null"}
-    kind = kinds.get(type(value), f"{value!r:.40}")
+    kinds: dict[type, str] = {
+        dict: "an object",
+        list: "a list",
+        bool: "true or false",
+        type(None): "null",
+        float: repr(value),
+    }
+    kind = kinds.get(type(value), f"of type {type(value).__name__}")
     raise UserError(f"its {name} is {kind}, not text: write it as text")
 
 

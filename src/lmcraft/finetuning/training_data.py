@@ -222,20 +222,30 @@ def _print_summary(
     for file, encoding in splits.stats.encodings.items():
         print_line(f"{file}: read as {encoding}")
     if splits.stats.rejected:
-        print_line(f"left out {splits.stats.rejected:,} rows that cannot be used: {splits.stats.summary()}")
+        print_line(f"left out, because they cannot be used: {splits.stats.summary()}")
     if long_rows:
-        print_line(f"left out {len(long_rows):,} longer examples: {list_origins([row.origin for row in long_rows])}")
+        print_line(f"left out, because they are longer than a row: {list_origins([row.origin for row in long_rows])}")
     if splits.stats.unread_columns:
         print_line(f"columns that are not used: {', '.join(sorted(splits.stats.unread_columns))}")
-    if labels.names:
-        several = ", any number per text" if labels.multi_label else ""
-        print_line(f"{len(labels.names)} labels{several}: {', '.join(labels.names)}")
+    _print_labels(labels, print_line)
     _print_template_notes([example for split in pairs for example, _ in split], encoder, print_line)
     print_line(f"first example: {preview(training[0][0])}")
     names = sorted({name for example, _ in training for name in PLACEHOLDER.findall(repr(example))})
     if names and not config.variables:
         flags = " ".join(f"--variables.{name} VALUE" for name in names[:4])
         print_line(f"the texts contain {{{{{names[0]}}}}}, which is left as it is; to replace it: {flags}")
+
+
+def _print_labels(labels: Labels, print_line: PrintLine) -> None:
+    if not labels.names:
+        return
+    several = ", any number per text" if labels.multi_label else ""
+    print_line(f"{len(labels.names)} labels{several}: {', '.join(labels.names)}")
+    spellings: dict[str, list[str]] = {}
+    for name in labels.names:
+        spellings.setdefault(name.casefold(), []).append(name)
+    if alike := [name for names in spellings.values() if len(names) > 1 for name in names]:
+        print_line(f"labels that differ only in case, and are learned as different ones: {', '.join(alike)}")
 
 
 def _print_template_notes(examples: Sequence[Example], encoder: ExampleEncoder, print_line: PrintLine) -> None:
