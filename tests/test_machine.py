@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import torch
 
 from lmcraft import machine
 from lmcraft.errors import UserError
-from lmcraft.machine import MatmulSpeed, choose_device, choose_machine, free_memory, has_bf16, matmul_speed
+from lmcraft.machine import choose_device, choose_machine, free_memory, has_bf16, matmul_flops
 
 CPU = torch.device("cpu")
 
@@ -18,38 +18,82 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def empty_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("LMCRAFT_CACHE", str(tmp_path / "cache"))
-    matmul_speed.cache_clear()
+    matmul_flops.cache_clear()
     yield
-    matmul_speed.cache_clear()
+    matmul_flops.cache_clear()
 
 
-def count_measurements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    devices: list[str] = []
-
-    def measure(device: str) -> MatmulSpeed:
-        devices.append(device)
-        return MatmulSpeed(3e12, 1e12)
-
-    monkeypatch.setattr(machine, "_measure_matmul_speed", measure)
-    return devices
+FLOPS = {"bf16": 3e12, "fp32": 1e12}
+BOTH = ("bf16", "fp32")
 
 
+def count_measurements(monkeypatch: pytest.MonkeyPatch, **flops: float) -> list[tuple[str, ...]]:
+    """The precisions of each measurement from now on."""
+    measured: list[tuple[str, ...]] = []
+
+    def measure(device: str, precisions: Sequence[str]) -> dict[str, float]:
+        measured.append(tuple(precisions))
+        return {name: (FLOPS | flops)[name] for name in precisions}
+
+    monkeypatch.setattr(machine, "_measure_flops", measure)
+    return measured
+
+
+@pytest.fixture
+def idle_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+
+
+@pytest.fixture
+def cpu_with_bf16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "with_bf16").write_text("flags\t\t: fpu avx512_bf16\n")
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "with_bf16")
+
+
+@pytest.mark.usefixtures("idle_cpu", "cpu_with_bf16")
 @pytest.mark.parametrize(("bf16", "dtype"), [(2.0e12, torch.bfloat16), (1.3e12, torch.float32)])
 def test_bf16_is_chosen_only_where_it_is_clearly_faster(
     bf16: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "_measure_matmul_speed", lambda device: MatmulSpeed(bf16, 1e12))
+    measured = count_measurements(monkeypatch, bf16=bf16)
     chosen = choose_machine("cpu")
     assert chosen.dtype == dtype and chosen.peak_flops == (bf16 if dtype == torch.bfloat16 else 1e12)
     assert f"{bf16 / 1e12:.2f} TFLOP/s in bf16 and 1.00 in fp32" in chosen.description
-    assert choose_machine("cpu", "bf16").peak_flops == bf16
+    assert choose_machine("cpu", "bf16").peak_flops == bf16 and measured == [BOTH]
+
+
+@pytest.mark.usefixtures("idle_cpu")
+def test_only_what_is_used_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = count_measurements(monkeypatch)
+    (tmp_path / "avx2").write_text("flags\t\t: fpu avx2\n")
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "avx2")
+    chosen = choose_machine("cpu")
+    assert chosen.dtype == torch.float32 and chosen.description == "fp32 on cpu, which has no bf16 instructions"
+    assert choose_machine("cpu", "fp32").dtype == torch.float32 and choose_machine("cpu", "bf16").dtype == torch.bfloat16
+    assert measured == []
+    assert chosen.peak_flops == 1e12 and measured == [("fp32",)]
 
 
 def test_the_measurement_takes_no_longer_than_its_limit() -> None:
     begin = time.perf_counter()
-    speed = matmul_speed("cpu")
+    flops = matmul_flops("cpu", BOTH)
     assert time.perf_counter() - begin < 10 * machine.MAX_MEASURE_SECONDS  # the machine may be busy
-    assert speed.bf16 > 0 and speed.fp32 > 0
+    assert all(flops[name] > 0 for name in BOTH)
+
+
+@pytest.mark.parametrize("speed", [1e6, 1e7, 1e9])
+def test_emulated_bf16_stays_within_the_limit(speed: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def emulate(a: torch.Tensor, b: torch.Tensor) -> float:
+        seconds = 2 * len(a) ** 3 / (speed if a.dtype == torch.bfloat16 else 200e9)
+        clock[0] += seconds
+        return seconds
+
+    monkeypatch.setattr(machine, "_time_product", emulate)
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: clock[0])
+    flops = machine._measure_flops("cpu", BOTH)
+    assert flops == pytest.approx({"bf16": speed, "fp32": 200e9}) and clock[0] <= 1.5 * machine.MAX_MEASURE_SECONDS
 
 
 def test_a_slow_dtype_is_measured_on_small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +109,7 @@ def test_a_slow_dtype_is_measured_on_small_matrices(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(machine, "_time_product", emulate)
     monkeypatch.setattr(machine.time, "perf_counter", lambda: clock[0])
-    flops = machine._measure_flops("cpu", dict.fromkeys(("bf16", "fp32"), machine.MATRIX_SIZES["cpu"]))
+    flops = machine._measure_flops("cpu", BOTH)
     assert flops == pytest.approx({"bf16": 1e9, "fp32": 200e9})
     assert largest[torch.bfloat16] <= 256 and largest[torch.float32] >= 512
     assert clock[0] < 1.2 * machine.MAX_MEASURE_SECONDS
@@ -92,24 +136,19 @@ def test_bf16_instructions_are_read_from_the_processors_flags(
     assert has_bf16()
 
 
-@pytest.fixture
-def idle_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
-
-
 def test_a_busy_cpu_is_measured_on_one_thread_and_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     num_threads: list[int] = []
 
-    def measure(device: str) -> MatmulSpeed:
+    def measure(device: str, precisions: Sequence[str]) -> dict[str, float]:
         num_threads.append(torch.get_num_threads())
-        return MatmulSpeed(3e12, 1e12)
+        return FLOPS
 
-    monkeypatch.setattr(machine, "_measure_matmul_speed", measure)
+    monkeypatch.setattr(machine, "_measure_flops", measure)
     monkeypatch.setattr(machine.os, "getloadavg", lambda: (99.0, 0.0, 0.0))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        assert matmul_speed("cpu") == MatmulSpeed(6e12, 2e12)
+        assert matmul_flops("cpu", BOTH) == {"bf16": 6e12, "fp32": 2e12}
         assert num_threads == [1] and torch.get_num_threads() == 2 and not machine._cache_file().exists()
     finally:
         torch.set_num_threads(before)
@@ -126,38 +165,43 @@ def test_one_disturbed_product_does_not_end_the_measurement(monkeypatch: pytest.
 
     monkeypatch.setattr(machine, "_time_product", emulate)
     monkeypatch.setattr(machine.time, "perf_counter", lambda: clock[0])
-    flops = machine._measure_flops("cpu", {"fp32": machine.MATRIX_SIZES["cpu"]})
+    flops = machine._measure_flops("cpu", ("fp32",))
     assert flops["fp32"] == pytest.approx(200e9)
 
 
 @pytest.mark.usefixtures("idle_cpu")
 def test_a_cpu_is_measured_once_for_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = count_measurements(monkeypatch)
-    assert matmul_speed("cpu") == matmul_speed("cpu")
-    matmul_speed.cache_clear()  # as in a new process
-    assert matmul_speed("cpu") == MatmulSpeed(3e12, 1e12) and devices == ["cpu"]
-    matmul_speed.cache_clear()
+    measured = count_measurements(monkeypatch)
+    assert matmul_flops("cpu", BOTH) == matmul_flops("cpu", BOTH)
+    matmul_flops.cache_clear()  # as in a new process
+    assert matmul_flops("cpu", BOTH) == matmul_flops("cpu", ("bf16",)) == FLOPS and measured == [BOTH]
+    matmul_flops.cache_clear()
     monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
-    matmul_speed("cpu")
-    assert devices == ["cpu", "cpu"]
+    matmul_flops("cpu", ("fp32",))
+    assert measured == [BOTH, ("fp32",)]
+    matmul_flops("cpu", BOTH)
+    assert json.loads(machine._cache_file().read_text()) == FLOPS
 
 
 @pytest.mark.usefixtures("idle_cpu")
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"bf16": 1}', '{"bf16": "x", "fp32": 1}', '{"bf16": 0, "fp32": NaN}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"bf16": 1}', '{"bf16": "x", "fp32": 1}', '{"bf16": 0, "fp32": NaN}', '{"fp8": 1}', "null"]
+)
 def test_a_damaged_cache_is_measured_again(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = count_measurements(monkeypatch)
+    measured = count_measurements(monkeypatch)
     file = machine._cache_file()
     file.parent.mkdir(parents=True)
     file.write_text(content)
-    assert matmul_speed("cpu") == MatmulSpeed(3e12, 1e12) and devices == ["cpu"]
-    assert json.loads(file.read_text()) == {"bf16": 3e12, "fp32": 1e12}
+    assert matmul_flops("cpu", BOTH) == FLOPS and measured == [BOTH]
+    assert json.loads(file.read_text()) == FLOPS
 
 
+@pytest.mark.usefixtures("idle_cpu")
 def test_a_cache_that_cannot_be_written_is_harmless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count_measurements(monkeypatch)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LMCRAFT_CACHE", str(tmp_path / "file" / "cache"))
-    assert matmul_speed("cpu") == MatmulSpeed(3e12, 1e12)
+    assert matmul_flops("cpu", BOTH) == FLOPS
 
 
 def test_a_missing_device_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,7 @@
-"""The device, the data type and the peak speed of this machine, measured rather than assumed."""
+"""The device, the data type and the peak speed of this machine: asked where the system knows, otherwise measured.
+
+A measurement takes at most 0.2 s, happens when its number is first needed, and is kept in the cache folder.
+"""
 
 import contextlib
 import hashlib
@@ -9,8 +12,8 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -28,12 +31,12 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 # bfloat16 has a third of float32's digits, so it must be clearly faster to be worth it.
 MIN_BF16_SPEEDUP = 1.4
 
-MAX_MEASURE_SECONDS = 0.2  # for both types together
+MAX_MEASURE_SECONDS = 0.2  # for all types together
 MAX_MEASUREMENTS = 12  # of each type: enough that some run undisturbed
 MEASUREMENTS_PER_SIZE = 3  # before deciding whether there is time for the next size
 MAX_LOAD_PER_CORE = 0.5  # above it, other programs slow the measurement down too much to cache it
-MATRIX_SIZES = {"cpu": (128, 256, 512, 1024), "cuda": (1024, 2048, 4096, 8192)}
-EMULATED_BF16_SIZES = (128,)  # where bfloat16 has no instructions, larger products would take too long
+# The smallest product takes no time even where bfloat16 is emulated; each size takes 8 times as long as the one before.
+MATRIX_SIZES = {"cpu": (32, 64, 128, 256, 512, 1024), "cuda": (1024, 2048, 4096, 8192)}
 
 CPU_INFO = Path("/proc/cpuinfo")
 # Flags of processors that multiply bfloat16 matrices, x86 first, then ARM. All others emulate it, a hundred times slower.
@@ -50,38 +53,37 @@ class Machine:
     device: torch.device
     dtype: torch.dtype
     """Type of the activations; weights train in float32."""
-    peak_flops: float
-    """Floating-point operations per second of a large matrix product in `dtype`, measured."""
-    description: str
-    """The choice and the measured speeds in one line, for the terminal."""
+    measured_flops: float | None = None
+    """`peak_flops`, if it is known already."""
+    description: str = ""
+    """The choice and its reason in one line, for the terminal."""
 
     @property
     def precision(self) -> Literal["bf16", "fp32"]:
         """`dtype` as a setting."""
         return "bf16" if self.dtype == torch.bfloat16 else "fp32"
 
-
-@dataclass(frozen=True)
-class MatmulSpeed:
-    """Floating-point operations per second of square matrix products."""
-
-    bf16: float
-    fp32: float
+    @property
+    def peak_flops(self) -> float:
+        """Floating-point operations per second of a large matrix product in `dtype`, measured when it is first needed."""
+        return self.measured_flops or matmul_flops(str(self.device), (self.precision,))[self.precision]
 
 
 def choose_machine(device: str = "auto", precision: Precision = "auto") -> Machine:
-    """Pick the device and the data type.
+    """Pick the device and the data type. The types are measured only if both are possible.
 
     Raises:
         UserError: this machine does not have the requested device.
     """
     device = choose_device(device)
-    speed = matmul_speed(device)
-    if precision == "auto":
-        precision = "bf16" if speed.bf16 > MIN_BF16_SPEEDUP * speed.fp32 else "fp32"
-    measured = f"matrix products reach {speed.bf16 / 1e12:.2f} TFLOP/s in bf16 and {speed.fp32 / 1e12:.2f} in fp32"
-    peak = speed.bf16 if precision == "bf16" else speed.fp32
-    return Machine(torch.device(device), DTYPES[precision], peak, f"{precision} on {device} ({measured})")
+    if precision != "auto":
+        return Machine(torch.device(device), DTYPES[precision], description=f"{precision} on {device}")
+    if device == "cpu" and not has_bf16():
+        return Machine(torch.device(device), DTYPES["fp32"], description="fp32 on cpu, which has no bf16 instructions")
+    flops = matmul_flops(device, ("bf16", "fp32"))
+    precision = "bf16" if flops["bf16"] > MIN_BF16_SPEEDUP * flops["fp32"] else "fp32"
+    measured = f"matrix products reach {flops['bf16'] / 1e12:.2f} TFLOP/s in bf16 and {flops['fp32'] / 1e12:.2f} in fp32"
+    return Machine(torch.device(device), DTYPES[precision], flops[precision], f"{precision} on {device} ({measured})")
 
 
 def choose_device(device: str) -> str:
@@ -98,22 +100,24 @@ def choose_device(device: str) -> str:
 
 
 @cache
-def matmul_speed(device: str) -> MatmulSpeed:
-    """The best speed of several products; measured once per process and, for a CPU, once per machine (`_cache_file`).
+def matmul_flops(device: str, precisions: tuple[str, ...]) -> dict[str, float]:
+    """The best floating-point operations per second of several products of each precision.
 
-    A GPU is measured again in each process: this is quick, and its clocks and partitions change. So is a busy CPU.
+    Measured once per process and, for a CPU, once per machine (`_cache_file`). A GPU is measured again in each process: this
+    is quick, and its clocks and partitions change. So is a busy CPU.
     """
     if device != "cpu":
-        return _measure_matmul_speed(device)
+        return _measure_flops(device, precisions)
     file = _cache_file()
-    speed = _read_speed(file)
-    if speed is None and _is_busy():
-        return _measure_on_one_thread()
-    if speed is None:
-        speed = _measure_matmul_speed(device)
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs the next process 0.2 s
-            write_json(file, asdict(speed))
-    return speed
+    cached = _read_flops(file)
+    if cached.keys() >= set(precisions):
+        return cached
+    if _is_busy():
+        return _measure_on_one_thread(precisions)
+    flops = cached | _measure_flops(device, precisions)
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs the next process 0.2 s
+        write_json(file, flops)
+    return flops
 
 
 def _is_busy() -> bool:
@@ -124,14 +128,7 @@ def _is_busy() -> bool:
         return False
 
 
-def _measure_matmul_speed(device: str) -> MatmulSpeed:
-    sizes = MATRIX_SIZES["cpu" if device == "cpu" else "cuda"]
-    bf16_sizes = EMULATED_BF16_SIZES if device == "cpu" and not has_bf16() else sizes
-    flops = _measure_flops(device, {"bf16": bf16_sizes, "fp32": sizes})
-    return MatmulSpeed(flops["bf16"], flops["fp32"])
-
-
-def _measure_on_one_thread() -> MatmulSpeed:
+def _measure_on_one_thread(precisions: Sequence[str]) -> dict[str, float]:
     """The speed of this CPU's threads, as a multiple of one thread's.
 
     On a busy machine, the threads of one product wait for each other: products seem up to a thousand times slower than they
@@ -140,18 +137,24 @@ def _measure_on_one_thread() -> MatmulSpeed:
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        speed = _measure_matmul_speed("cpu")
+        return {name: num_threads * flops for name, flops in _measure_flops("cpu", precisions).items()}
     finally:
         torch.set_num_threads(num_threads)
-    return MatmulSpeed(num_threads * speed.bf16, num_threads * speed.fp32)
 
 
-def _measure_flops(device: str, sizes: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """The best speed of each type; its sizes are tried in order while there is time left for the next one."""
+def _measure_flops(device: str, precisions: Sequence[str]) -> dict[str, float]:
+    """The best speed of each precision; the sizes are tried in order while there is time left for the next one."""
+    sizes = MATRIX_SIZES["cpu" if device == "cpu" else "cuda"]
     begin = time.perf_counter()
     operands: dict[str, tuple[Tensor, Tensor]] = {}
     seconds: dict[str, float] = {}  # of the fastest product of each type's latest size
-    flops = dict.fromkeys(sizes, 0.0)
+    flops = dict.fromkeys(precisions, 0.0)
+
+    def set_size(name: str, size: int) -> None:
+        """Choose the operands of the next measurements, and warm up."""
+        a, b = (torch.randn(size, size, device=device).to(DTYPES[name]) for _ in range(2))
+        operands[name], seconds[name] = (a, b), math.inf
+        _time_product(a, b)
 
     def measure(name: str) -> None:
         seconds[name] = min(seconds[name], _time_product(*operands[name]))
@@ -160,26 +163,22 @@ def _measure_flops(device: str, sizes: Mapping[str, Sequence[int]]) -> dict[str,
     def seconds_left() -> float:
         return MAX_MEASURE_SECONDS - (time.perf_counter() - begin)
 
-    for step in range(max(map(len, sizes.values()))):
-        for name in sizes:
-            # The next size takes 8 times as long and runs at least twice; allow as much again for the other type.
-            if step and (step >= len(sizes[name]) or 4 * 8 * seconds[name] > seconds_left()):
-                continue
-            size = sizes[name][step]
-            operands[name] = (
-                torch.randn(size, size, device=device).to(DTYPES[name]),
-                torch.randn(size, size, device=device).to(DTYPES[name]),
-            )
-            _time_product(*operands[name])  # warms up
-            if not step:
-                begin = time.perf_counter()  # starting the device is not part of the measurement
-            seconds[name] = math.inf
+    for name in precisions:
+        set_size(name, sizes[0])
+    begin = time.perf_counter()  # starting the device is not part of the measurement
+    for size in sizes:
+        for name in precisions:
+            if size > sizes[0]:
+                # The next size takes 8 times as long and runs at least twice; allow as much again for the other type.
+                if 4 * 8 * seconds[name] > seconds_left():
+                    continue
+                set_size(name, size)
             measure(name)
             for _ in range(MEASUREMENTS_PER_SIZE - 1):
                 if seconds[name] < seconds_left():
                     measure(name)
     for _ in range(MAX_MEASUREMENTS - 1):
-        for name in sizes:
+        for name in precisions:
             if seconds[name] < seconds_left():
                 measure(name)
     return flops
@@ -212,17 +211,17 @@ def _cpu_identity() -> list[tuple[str, str]]:
 def _cache_file() -> Path:
     """The cache file for the speed of this CPU with this version of torch and this number of threads."""
     key = [*_cpu_identity(), platform.machine(), platform.processor(), torch.__version__, torch.get_num_threads()]
-    return cache_folder() / "matmul_speed" / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.json"
+    return cache_folder() / "matmul_flops" / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.json"
 
 
-def _read_speed(file: Path) -> MatmulSpeed | None:
-    """The speed that an earlier process measured; None where there is none, or the file is damaged."""
+def _read_flops(file: Path) -> dict[str, float]:
+    """The speeds that earlier processes measured; empty where there are none, or the file is damaged."""
     try:
-        speed = MatmulSpeed(**json.loads(file.read_text(encoding="utf-8")))
-        valid = all(0 < value < math.inf for value in (speed.bf16, speed.fp32))
-    except (OSError, ValueError, TypeError):
-        return None
-    return speed if valid else None
+        flops = json.loads(file.read_text(encoding="utf-8"))
+        valid = all(name in DTYPES and 0 < value < math.inf for name, value in flops.items())
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+    return flops if valid else {}
 
 
 def peak_memory() -> int:

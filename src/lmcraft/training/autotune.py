@@ -95,7 +95,9 @@ def autotune(
         kind, why = choose_run_attention(model, training, machine, document_mask=document_mask)
         print_line(why)
         config = replace(config, attention=kind)
-    seconds = 60 * minutes if not config.max_steps else _estimate_seconds(config, model, length, machine)
+    seconds = 60 * minutes
+    if config.max_steps and config.compile == "auto":
+        seconds = _estimate_seconds(config, model, length, machine)
     compiles, why = choose_compile(config.compile, seconds, machine.device)
     if why:
         print_line(why)
