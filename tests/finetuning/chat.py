@@ -16,8 +16,7 @@ from lmcraft.language_model import LanguageModel
 from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.tokenizer.train import train_bpe
-from lmcraft.training.loop import to_device
-from lmcraft.training.objective import TensorBatch
+from lmcraft.training.batch import TensorBatch, to_device
 from tests.tiny import TEXT, tiny_model
 
 SPECIAL = ("<|im_end|>", "<|im_start|>", "<|endoftext|>")

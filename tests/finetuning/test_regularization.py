@@ -8,7 +8,7 @@ from lmcraft.data.loader import Batch
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.finetuning.regularization import L2StartingPoint
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.loop import to_device
+from lmcraft.training.batch import to_device
 from lmcraft.training.objective import NextToken
 from tests.finetuning.chat import batch_of, random_example
 from tests.tiny import tiny_model

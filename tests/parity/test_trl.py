@@ -18,8 +18,8 @@ from lmcraft.finetuning.objectives.sft import SupervisedFinetuning
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.storage import load_model
-from lmcraft.training.loop import to_device
-from lmcraft.training.objective import NextToken, Objective, TensorBatch
+from lmcraft.training.batch import TensorBatch, to_device
+from lmcraft.training.objective import NextToken, Objective
 from tests.finetuning.chat import CHATML, chat_model, chat_tokenizer, message
 
 trl = pytest.importorskip("trl")

@@ -16,8 +16,9 @@ from lmcraft.errors import InterruptedRunError, RunError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine
 from lmcraft.model.transformer import Transformer
+from lmcraft.training.batch import to_device
 from lmcraft.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
-from lmcraft.training.loop import Trainer, to_device
+from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
 from lmcraft.training.processes import Processes
 from tests.tiny import tiny_model

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from lmcraft.training.batch import TensorBatch
 from lmcraft.training.config import OptimizerConfig
 from lmcraft.training.memory import activation_bytes, state_bytes
-from lmcraft.training.objective import NextToken, TensorBatch
+from lmcraft.training.objective import NextToken
 from lmcraft.training.optimizer import Optimizer
 from tests.tiny import tiny_model
 

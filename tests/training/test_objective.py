@@ -2,7 +2,8 @@
 
 import torch
 
-from lmcraft.training.objective import NextToken, TensorBatch
+from lmcraft.training.batch import TensorBatch
+from lmcraft.training.objective import NextToken
 from tests.tiny import tiny_model
 
 

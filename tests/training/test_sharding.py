@@ -9,7 +9,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard
 
 from lmcraft.errors import UserError
-from lmcraft.training.objective import NextToken, TensorBatch
+from lmcraft.training.batch import TensorBatch
+from lmcraft.training.objective import NextToken
 from lmcraft.training.processes import Processes
 from lmcraft.training.sharding import (
     _check_divisible,

@@ -42,6 +42,9 @@ def classify(config: ClassifyConfig) -> None:
     Raises:
         UserError: the folder holds no classifier, or a text is too long.
     """
+    from lmcraft.training.environment import let_threads_sleep
+
+    let_threads_sleep()
     from lmcraft.data.encodings import check_encoding
     from lmcraft.finetuning.text_classifier import Classifier
     from lmcraft.machine import choose_machine

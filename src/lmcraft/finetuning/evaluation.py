@@ -27,7 +27,8 @@ from lmcraft.machine import Machine
 from lmcraft.model.storage import build_model
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource, open_model
-from lmcraft.training.loop import Trainer, to_device
+from lmcraft.training.batch import to_device
+from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
 
 GENERAL_TOKENS, GENERAL_ROW_TOKENS = 8192, 512

@@ -20,7 +20,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, mismatch_error, write_json
 from lmcraft.model.linear import Linear
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.objective import TensorBatch
+from lmcraft.training.batch import TensorBatch
 
 HEAD = "score"  # the head's module name, here and in transformers (`model.adapter.HEAD` is its weight's name)
 Pooling = Literal["last", "mean"]

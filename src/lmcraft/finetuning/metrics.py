@@ -10,8 +10,8 @@ import torch
 
 from lmcraft.data.loader import IGNORE_INDEX, Batch, Dataset
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.loop import to_device
-from lmcraft.training.objective import Objective, TensorBatch
+from lmcraft.training.batch import TensorBatch, to_device
+from lmcraft.training.objective import Objective
 
 Z = NormalDist().inv_cdf(0.975)  # for 95% intervals
 MAX_ROWS = 256

@@ -19,8 +19,7 @@ from lmcraft.finetuning.objectives.divergence import FrozenModel
 from lmcraft.finetuning.objectives.log_probs import document_log_probs
 from lmcraft.folder import ModelFolder, atomic_write
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.loop import to_device
-from lmcraft.training.objective import TensorBatch
+from lmcraft.training.batch import TensorBatch, to_device
 
 
 def add_reference_log_probs(

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from lmcraft.data.loader import Batch
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.objective import Objective, TensorBatch
+from lmcraft.training.batch import TensorBatch
+from lmcraft.training.objective import Objective
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,10 @@ from lmcraft.terminal import PrintLine
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training import depth_rule
 from lmcraft.training.autotune import choose_run_attention
+from lmcraft.training.batch import to_device
 from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.compilation import compile_blocks
-from lmcraft.training.loop import Trainer, to_device
+from lmcraft.training.loop import Trainer
 from lmcraft.training.micro_batch import fast_rows
 from lmcraft.training.objective import Objective
 from lmcraft.training.processes import Processes

@@ -15,7 +15,7 @@ from lmcraft.finetuning.tuned_model import open_tuned
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import open_model
 from lmcraft.tokenizer.tokenizer import Tokenizer
-from lmcraft.training.loop import to_device
+from lmcraft.training.batch import to_device
 
 ROW_TOKENS = 512
 

@@ -14,9 +14,7 @@ from torch import Tensor
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.finetuning.head import HEAD, Labels, add_head
 from lmcraft.finetuning.lora import adapter_config, adapter_tensors
-from lmcraft.finetuning.methods import trained_state
 from lmcraft.folder import write_json
-from lmcraft.language_model import LanguageModel
 from lmcraft.model.adapter import HEAD as HEAD_WEIGHT
 from lmcraft.model.adapter import Adapter, is_adapter, read_adapter, save_adapter
 from lmcraft.model.lora_linear import load_adapter
@@ -25,7 +23,6 @@ from lmcraft.model.tensor_file import save_tensors
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource
 from lmcraft.tokenizer.tokenizer import Tokenizer
-from lmcraft.training.sharding import full_tensor
 
 CLASSIFIER = "ForSequenceClassification"
 
@@ -43,6 +40,9 @@ def snapshot(
         eos_token_ids: the tokens that end a text.
         labels: the labels of the model's head, if it has one.
     """
+    from lmcraft.finetuning.methods import trained_state  # as below, these import much that opening a model does not need
+    from lmcraft.language_model import LanguageModel
+
     state = trained_state(model)
     if method.adapts:
         tensors, config = adapter_tensors(model, state), adapter_config(model, method, base)
@@ -67,6 +67,8 @@ def snapshot(
 
 
 def _copy_model(model: Transformer) -> Transformer:
+    from lmcraft.training.sharding import full_tensor
+
     with torch.device("meta"):
         copy = Transformer(model.config)
     state = model.state_dict()

@@ -18,6 +18,7 @@ class Metadata(Mapping[str, Any]):
     def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
         self.path = path
         self._values = values
+        self._checked: set[str] = set()  # keys whose long lists are known to hold strings only
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
@@ -59,8 +60,10 @@ class Metadata(Mapping[str, Any]):
 
     def texts(self, key: str) -> list[str] | None:
         value: list[str] | None = self._typed(key, list, "a list of strings")
-        if value is not None and not all(isinstance(entry, str) for entry in value):
-            raise self.invalid(key, "it is not a list of strings")
+        if value is not None and key not in self._checked:
+            if not all(isinstance(entry, str) for entry in value):
+                raise self.invalid(key, "it is not a list of strings")
+            self._checked.add(key)
         return value
 
     def numbers(self, key: str) -> np.ndarray[Any, Any] | None:

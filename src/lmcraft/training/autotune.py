@@ -19,9 +19,9 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.transformer import Transformer
 from lmcraft.terminal import PrintLine
 from lmcraft.training import depth_rule
+from lmcraft.training.batch import to_device
 from lmcraft.training.compilation import USUAL_SHARE_OF_PEAK, choose_compile
 from lmcraft.training.config import TrainConfig
-from lmcraft.training.loop import to_device
 from lmcraft.training.micro_batch import StepMemory, choose_micro_batch, estimate_step_memory
 from lmcraft.training.objective import Objective
 from lmcraft.training.processes import Processes

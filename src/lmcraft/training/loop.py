@@ -22,10 +22,11 @@ from lmcraft.errors import InterruptedRunError, RunError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine, peak_memory
 from lmcraft.model.transformer import Transformer
+from lmcraft.training.batch import TensorBatch, to_device
 from lmcraft.training.checkpoint import Checkpoints, Progress
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.display import Display
-from lmcraft.training.objective import Objective, TensorBatch
+from lmcraft.training.objective import Objective
 from lmcraft.training.optimizer import Group, Optimizer
 from lmcraft.training.processes import Processes
 from lmcraft.training.run_log import NullRunLog, RunLog
@@ -306,14 +307,3 @@ class Trainer:
 def _dropout_seed(seed: int, step: int, data_rank: int) -> int:
     """The seed of a step's dropout: different for each step and data rank, equal for tensor ranks, which share rows."""
     return int.from_bytes(hashlib.blake2b(f"dropout {seed} {step} {data_rank}".encode(), digest_size=8).digest())
-
-
-def to_device(batch: Batch, device: torch.device) -> TensorBatch:
-    """The loader's arrays as tensors, without document ids if each row is a single document."""
-    one_document = bool((batch.document_ids == batch.document_ids[:, :1]).all())
-    return TensorBatch(
-        torch.from_numpy(batch.input_ids).to(device, non_blocking=True),
-        torch.from_numpy(batch.targets).to(device, non_blocking=True),
-        None if one_document else torch.from_numpy(batch.document_ids).to(device, non_blocking=True),
-        None if batch.values is None else torch.from_numpy(batch.values).to(device, non_blocking=True),
-    )

@@ -9,8 +9,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.transformer import Transformer
+from lmcraft.training.batch import TensorBatch
 from lmcraft.training.config import OptimizerConfig
-from lmcraft.training.objective import Objective, TensorBatch
+from lmcraft.training.objective import Objective
 from lmcraft.training.optimizer import parameter_groups
 
 BYTES_PER_FLOAT = 4  # weights, gradients and the optimizer's state are float32

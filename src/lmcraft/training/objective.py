@@ -11,21 +11,9 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from lmcraft.data.loader import IGNORE_INDEX, Batch
 from lmcraft.model.transformer import Transformer
+from lmcraft.training.batch import TensorBatch
 from lmcraft.training.cross_entropy import linear_cross_entropy
 from lmcraft.training.sharding import share_tokens
-
-
-@dataclass(frozen=True)
-class TensorBatch:
-    """A batch on the model's device, each (B, T) int64."""
-
-    input_ids: Tensor
-    targets: Tensor
-    """The token to predict at each position; -100: none."""
-    document_ids: Tensor | None
-    """The document of each token within its row; None: each row is one document."""
-    values: Tensor | None = None
-    """(B, K) float32, further inputs of the objective per row."""
 
 
 class Objective(Protocol):

@@ -23,7 +23,8 @@ from lmcraft.language_model import LanguageModel
 from lmcraft.machine import choose_machine
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import open_model
-from lmcraft.training.loop import Trainer, to_device
+from lmcraft.training.batch import to_device
+from lmcraft.training.loop import Trainer
 from lmcraft.training.processes import Processes
 from tests.finetuning.chat import chat_folder, chat_tokenizer, message
 

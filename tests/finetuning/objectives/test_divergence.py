@@ -7,7 +7,8 @@ from torch import Tensor
 from lmcraft.finetuning.objectives.divergence import TARGETS_PER_CHUNK, CrossEntropyAndDivergence
 from lmcraft.finetuning.reference_model import frozen_model
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.objective import NextToken, TensorBatch
+from lmcraft.training.batch import TensorBatch
+from lmcraft.training.objective import NextToken
 from tests.finetuning.chat import batch_of, random_example
 from tests.tiny import tiny_model
 

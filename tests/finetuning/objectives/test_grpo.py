@@ -14,7 +14,7 @@ from lmcraft.finetuning.reference_model import frozen_model
 from lmcraft.finetuning.run import FinetuneRun
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.loop import to_device
+from lmcraft.training.batch import to_device
 from tests.finetuning.chat import chat_model, chat_tokenizer
 from tests.finetuning.objectives.conformance import CHATS, ObjectiveConformance, all_rows, log_probs
 from tests.finetuning.objectives.test_rollouts import EXAMPLES, build_sampler, prompt_batch, prompt_rows

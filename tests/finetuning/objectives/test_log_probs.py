@@ -10,7 +10,7 @@ from lmcraft.finetuning.encoding import TokenizedExample
 from lmcraft.finetuning.objectives.log_probs import TARGETS_PER_CHUNK, document_log_probs, token_log_probs
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.loop import to_device
+from lmcraft.training.batch import to_device
 from tests.finetuning.chat import random_example
 from tests.tiny import tiny_model
 

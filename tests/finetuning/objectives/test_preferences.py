@@ -8,8 +8,7 @@ from lmcraft.data.loader import Batch
 from lmcraft.finetuning.objectives.dpo import DPO, IPO
 from lmcraft.finetuning.objectives.preferences import PairwiseObjective, preference_accuracy
 from lmcraft.finetuning.packing import PackedRows
-from lmcraft.training.loop import to_device
-from lmcraft.training.objective import TensorBatch
+from lmcraft.training.batch import TensorBatch, to_device
 from tests.finetuning.objectives.test_log_probs import PAIRS, batch_of_pairs, plain_log_probs
 from tests.tiny import tiny_model
 

@@ -14,8 +14,7 @@ from lmcraft.finetuning.examples import Conversation
 from lmcraft.finetuning.objectives.rollouts import RolloutSampler, answer_batch, compute_reward, load_reward
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.inference.generation_config import GenerationConfig
-from lmcraft.training.loop import to_device
-from lmcraft.training.objective import TensorBatch
+from lmcraft.training.batch import TensorBatch, to_device
 from tests.finetuning.chat import chat_model, chat_tokenizer, message
 
 EXAMPLES = [Conversation((message("user", f"Say {word}"), message("assistant", word))) for word in ("e", "fox")]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from lmcraft.finetuning.head import Labels
     from lmcraft.finetuning.metrics import Metric
     from lmcraft.model.transformer import Transformer
-    from lmcraft.training.objective import Objective, TensorBatch
+    from lmcraft.training.batch import TensorBatch
+    from lmcraft.training.objective import Objective
 
 MAX_LABELS_IN_SETS = 62  # a set of labels is stored as the bits of a 64-bit target
 

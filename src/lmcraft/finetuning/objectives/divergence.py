@@ -14,7 +14,8 @@ from torch.utils.checkpoint import checkpoint
 from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.finetuning.objectives.log_probs import TARGETS_PER_CHUNK
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.objective import NextToken, Objective, TensorBatch
+from lmcraft.training.batch import TensorBatch
+from lmcraft.training.objective import NextToken, Objective
 
 FrozenModel = Callable[[TensorBatch], tuple[Tensor, Tensor]]
 """Computes the hidden states (B, T, C) for a batch, and returns them with the output projection (V, C)."""

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from lmcraft.finetuning.objectives.divergence import FrozenModel
     from lmcraft.finetuning.objectives.rollouts import RolloutSampler
     from lmcraft.model.transformer import Transformer
-    from lmcraft.training.objective import Objective, TensorBatch
+    from lmcraft.training.batch import TensorBatch
+    from lmcraft.training.objective import Objective
 
 
 @dataclass(frozen=True, kw_only=True)

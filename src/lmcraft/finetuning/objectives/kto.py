@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
     from lmcraft.finetuning.head import Labels
     from lmcraft.model.transformer import Transformer
-    from lmcraft.training.objective import TensorBatch
+    from lmcraft.training.batch import TensorBatch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.objective import TensorBatch
+from lmcraft.training.batch import TensorBatch
 
 TARGETS_PER_CHUNK = 256  # targets whose logits are in memory at the same time
 

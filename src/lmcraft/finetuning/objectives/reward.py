@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from lmcraft.finetuning.head import Labels
     from lmcraft.finetuning.metrics import Metric
     from lmcraft.model.transformer import Transformer
-    from lmcraft.training.objective import Objective, TensorBatch
+    from lmcraft.training.batch import TensorBatch
+    from lmcraft.training.objective import Objective
 
 
 @dataclass(frozen=True, kw_only=True)

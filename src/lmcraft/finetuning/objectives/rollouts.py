@@ -20,7 +20,7 @@ from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.plain_generation import generate
 from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.tokenizer import Tokenizer
-from lmcraft.training.objective import TensorBatch
+from lmcraft.training.batch import TensorBatch
 
 RewardFunction = Callable[[Conversation, str], float]
 """The reward of an answer, given the example whose prompt it answers."""

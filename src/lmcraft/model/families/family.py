@@ -3,7 +3,7 @@
 The table is used in both directions, so loading and saving cannot drift apart; docs/add-a-family.md shows how to write one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -205,7 +205,8 @@ class Family:
             tensor: (out, ...), even if the family stores the matrix itself as (in, out).
             shapes: shapes of our weights.
         """
-        for weight, index in self._each_weight(config):
+        candidates = [weight for weight in self.weights if hf_name.endswith(weight.hf.rpartition("}")[2])]
+        for weight, index in self._each_weight(config, candidates):
             if weight.hf.format(**index) == hf_name:
                 names = [name.format(**index) for name in weight.ours]
                 yield from self._split_rows(config, weight, names, [shapes[name][0] for name in names], tensor)
@@ -219,8 +220,10 @@ class Family:
         """Whether matrices are stored as (in, out)."""
         return any(weight.transposed for weight in self.weights)
 
-    def _each_weight(self, config: TransformerConfig) -> Iterator[tuple[Weight, dict[str, int]]]:
-        for weight in self.weights:
+    def _each_weight(
+        self, config: TransformerConfig, weights: Sequence[Weight] | None = None
+    ) -> Iterator[tuple[Weight, dict[str, int]]]:
+        for weight in self.weights if weights is None else weights:
             for layer in range(config.num_hidden_layers if "{i}" in weight.hf else 1):
                 if weight.when(config, layer):
                     yield from (
