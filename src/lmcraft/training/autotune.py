@@ -95,9 +95,8 @@ def autotune(
         kind, why = choose_run_attention(model, training, machine, document_mask=document_mask)
         print_line(why)
         config = replace(config, attention=kind)
-    seconds = 60 * minutes
-    if config.max_steps and config.compile == "auto":
-        seconds = _estimate_seconds(config, model, length, machine)
+    known = config.max_steps and config.compile == "auto"
+    seconds = _estimate_seconds(config, model, length, machine) if known else 60 * minutes
     compiles, why = choose_compile(config.compile, seconds, machine.device)
     if why:
         print_line(why)
