@@ -148,3 +148,32 @@ def test_without_sqlalchemy_the_extra_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
     with pytest.raises(UserError, match=r"pip install .*\[serve\]'"):
         prepare(PrepareConfig(out=tmp_path / "out", from_store="chats.sqlite"))
+
+
+def test_lost_characters_are_counted_and_bits_per_byte_count_spelled_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("abc " * 100)
+    (tmp_path / "b.txt").write_text("abc Привет. " * 100, encoding="utf-8")
+    train = ["tokenizer", "train", str(tmp_path / "a.txt"), "--tokenizer-type", "characters"]
+    assert main([*train, "--out", str(tmp_path / "tokenizer")]) == 0
+    splits = manifest_of(tmp_path, tmp_path / "b.txt", tokenizer=tmp_path / "tokenizer")["splits"]
+    assert sum(split["bytes"] for split in splits.values()) == sum(split["tokens"] for split in splits.values()) == 500
+    assert sum(split["lost_bytes"] for split in splits.values()) == 1300
+    assert "lost: 1,235 of 1,710 bytes (72.2%)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("files", [1, 2, 3, 7, 20])
+def test_small_folders_have_both_sides(files: int, tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    for n in range(files):
+        (tmp_path / "texts" / f"{n}.txt").write_text(f"This is text number {n}. " * (20 + 7 * n))
+    splits = manifest_of(tmp_path, tmp_path / "texts")["splits"]
+    tokens = {name: split["tokens"] for name, split in splits.items()}
+    assert 0.035 < tokens["validation"] / sum(tokens.values()) < 0.065
+
+
+def test_sources_without_text_name_the_first_malformed_row(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"messages": []}\n')
+    with pytest.raises(UserError, match=r"no text \(1 rows are malformed; .*a.jsonl:1: no field 'text' \(it has `messages`"):
+        manifest_of(tmp_path, tmp_path / "a.jsonl")

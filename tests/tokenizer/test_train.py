@@ -82,3 +82,16 @@ def test_a_sample_is_all_of_the_text_when_it_fits(texts: list[str], max_bytes: i
 
 def test_one_long_piece_does_not_slow_training_down() -> None:
     train_bpe(["abcdefgh" * 100_000], vocab_size=1000)  # a word of 800,000 letters takes minutes if pieces are not cut
+
+
+@pytest.mark.parametrize("token", ["a", "Ġ", "the", "Ġthe", "", " "])
+def test_a_special_token_that_is_also_text_is_refused(token: str) -> None:
+    texts = ["the cat and the dog and the " * 50]
+    if token != " ":  # byte-level vocabularies spell a space otherwise
+        with pytest.raises(UserError, match="special"):
+            train_bpe(texts, vocab_size=300, special_tokens=[token])
+    if len(token) < 2:
+        with pytest.raises(UserError, match="special"):
+            train_characters(texts, special_tokens=[token])
+    with pytest.raises(UserError, match="twice"):
+        train_characters(texts, special_tokens=["<s>", "<s>"])

@@ -9,6 +9,8 @@ import codecs
 import io
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
 from typing import Any, BinaryIO
 
 from lmcraft.errors import UserError
@@ -19,6 +21,8 @@ BINARY_CHECK_BYTES = 8192  # bytes searched for NUL to recognize binary files
 MAX_INVALID_SHARE = 0.1  # of the bytes beyond ASCII: a text with fewer that are not UTF-8 is damaged UTF-8
 MIN_INVALID_SHARE = 0.5  # a text with fewer is a mixture; the usual Chinese encodings have 0.6 and more
 MIN_CONFIDENCE = 0.1  # of the detector; below, it is asked again without the encodings of DOS and of old Macs
+LEAST_CONFIDENCE = 0.005  # below, its answers are wrong
+NO_MATCH = "cp037"  # an encoding of mainframes, which are not among the answers
 MAX_SHARE_OF_LINES = 0.25  # if the lines beyond ASCII are a smaller share of a text, only they are shown to the detector
 MAX_ODD_SHARE = 0.01  # of a text's characters: control characters and code points without a character
 UTF_8 = "utf-8"
@@ -70,7 +74,8 @@ def find_encoding(restart: Callable[[], BinaryIO], encoding: str | None = None) 
     Raises:
         NotTextError: the file is not text, or not in `encoding`, or its encoding cannot be told.
     """
-    head = restart().read(BINARY_CHECK_BYTES)
+    file = restart()
+    head = file.read(BINARY_CHECK_BYTES)
     marked = next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), None)
     if encoding is not None or marked not in (None, UTF_8):
         name = encoding or str(marked)
@@ -81,7 +86,8 @@ def find_encoding(restart: Callable[[], BinaryIO], encoding: str | None = None) 
     if head.startswith(BINARY_SIGNATURES):
         raise NotTextError(BINARY)
     wide = b"\0" in head
-    position = 0 if wide or any(sequence in head for sequence in ESCAPE_SEQUENCES) else first_invalid_byte(restart(), UTF_8)
+    has_escapes = any(sequence in head for sequence in ESCAPE_SEQUENCES)
+    position = 0 if wide or has_escapes else first_invalid_byte(file, UTF_8, head)
     if position is None:
         return UTF_8
     sample = _sample(restart(), position)
@@ -98,30 +104,51 @@ def _detect(sample: bytes, restart: Callable[[], BinaryIO], *, wide: bool) -> st
     shown = lines if not wide and len(lines) < MAX_SHARE_OF_LINES * len(sample) else sample
     # Damage in a long text can rule out its encoding, so its start is judged alone, too.
     results = [_ask_detector(shown), _ask_detector(shown[:BINARY_CHECK_BYTES].rpartition(b"\n")[0] or shown)]
-    names = [result["encoding"] for result in sorted(results, key=lambda result: -result["confidence"])]
-    if names[0] is None or (wide and not names[0].startswith(WIDE)):
+    result = max(results, key=lambda result: float(result["confidence"]))
+    name: str | None = result["encoding"]
+    if result["confidence"] < MIN_CONFIDENCE or name is None:
+        name = _detect_kana(shown, wide=wide) or name
+    if name is None or (wide and not name.startswith(WIDE)):
         raise NotTextError(BINARY)
-    position = first_invalid_byte(restart(), names[0])
+    if name == NO_MATCH:
+        raise NotTextError(UNKNOWN)
+    position = first_invalid_byte(restart(), name)
     if position is not None:
-        raise NotTextError(_explain_invalid(position, names[0]))
-    text = sample.decode(names[0], "ignore")
+        raise NotTextError(_explain_invalid(position, name))
+    text = sample.decode(name, "ignore")
     odd = sum(unicodedata.category(c) in ("Cc", "Cn", "Co") and c not in "\t\n\r\f\x1a" for c in text)
     if odd > MAX_ODD_SHARE * len(text):
         raise NotTextError(BINARY)
-    return check_encoding(names[0])
+    return check_encoding(name)
 
 
 def _ask_detector(sample: bytes) -> Any:
     import chardet
 
     era = chardet.EncodingEra
-    result = chardet.detect(
-        sample, max_bytes=len(sample), encoding_era=era.ALL & ~era.MAINFRAME, compat_names=False, prefer_superset=False
+    detect = partial(
+        chardet.detect,
+        sample,
+        max_bytes=len(sample),
+        compat_names=False,
+        prefer_superset=False,  # it takes cp1250 for a superset of ISO 8859-2
+        no_match_encoding=NO_MATCH,
     )
-    if result["encoding"] is None or result["confidence"] >= MIN_CONFIDENCE:
-        return result
-    usual = era.MODERN_WEB | era.LEGACY_ISO
-    return chardet.detect(sample, max_bytes=len(sample), encoding_era=usual, compat_names=False, prefer_superset=False)
+    result = detect(encoding_era=era.ALL & ~era.MAINFRAME)
+    if result["encoding"] is not None and result["confidence"] < MIN_CONFIDENCE:
+        result = detect(encoding_era=era.MODERN_WEB | era.LEGACY_ISO)
+    if result["encoding"] is not None and result["confidence"] < LEAST_CONFIDENCE:
+        return {"encoding": NO_MATCH, "confidence": 0.0}
+    return result
+
+
+def _detect_kana(sample: bytes, *, wide: bool) -> str | None:
+    """The encoding of a Japanese text of mostly kana, which have too few different bytes for the detector; else None."""
+    for name in ("utf-16-le", "utf-16-be") if wide else ("cp932", "euc_jp"):
+        others = [c for c in sample.decode(name, "replace") if c > "\x7f"]
+        if sum("\u3000" <= c <= "\u30ff" for c in others) > len(others) / 2:
+            return name
+    return None
 
 
 def _detect_escapes(sample: bytes) -> str | None:
@@ -155,11 +182,11 @@ def _explain_invalid(position: int, encoding: str) -> str:
     )
 
 
-def first_invalid_byte(file: BinaryIO, encoding: str) -> int | None:
-    """The position of the first byte that an encoding cannot decode, None if there is none; reads from the start."""
+def first_invalid_byte(file: BinaryIO, encoding: str, head: bytes = b"") -> int | None:
+    """The position of the first byte that an encoding cannot decode, None if there is none; `head` precedes the file."""
     decoder = codecs.getincrementaldecoder(encoding)()
     start = 0
-    for block in _blocks(file):
+    for block in chain([head] if head else [], _blocks(file)):
         pending = len(decoder.getstate()[0])
         try:
             decoder.decode(block, final=not block)

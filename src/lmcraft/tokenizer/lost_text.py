@@ -28,6 +28,7 @@ class LostTextCounter:
         """Whether every text is spelled in full."""
         if self.is_complete:
             return
+        self._characters = {token for token in vocabulary if len(token) == 1}
         model = json.loads(hf.model.__getstate__())
         byte_tokens = {f"<0x{byte:02X}>" for byte in range(256)}
         self.is_complete = bool(model.get("byte_fallback")) and byte_tokens <= vocabulary.keys()
@@ -43,7 +44,10 @@ class LostTextCounter:
             return 0
         if self._lengths is not None:
             return max(0, len(text.encode()) - int(self._lengths[np.asarray(ids, np.int64)].sum()))
-        if self._unknown_id is not None and self._unknown_id not in ids:
+        if self._unknown_id is None:  # the library's offsets are wrong where it drops characters
+            unknown = set(text) - self._characters
+            return sum(text.count(c) * len(c.encode()) for c in unknown if not c.isspace())
+        if self._unknown_id not in ids:
             return 0
         encoding = self._hf.encode(text, add_special_tokens=False)
         spelled = np.zeros(len(text), bool)

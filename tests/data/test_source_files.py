@@ -1,0 +1,117 @@
+"""Folders as they come: what is read, what is left out, and why."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmcraft.data import ReadStats, TextSources
+from lmcraft.errors import UserError
+from tests.data.test_encodings import CHINESE, FRENCH, TAIWANESE
+
+
+def make_folder(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, contents in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(contents)
+    return folder
+
+
+def read(folder: Path, **settings: Any) -> tuple[list[str], list[str]]:
+    sources = TextSources([str(folder)], **settings)
+    lines = [line.replace(f"{folder}/", "") for line in sources.describe()]
+    return [document.text for document in sources.read(ReadStats())], lines
+
+
+def test_a_folder_of_all_kinds_of_files(tmp_path: Path) -> None:
+    files = {
+        "a.txt": CHINESE.encode(),
+        "b.txt": CHINESE.encode("gb18030"),
+        "c.txt": TAIWANESE.encode("big5"),
+        "d.html": f"<html><head><title>T</title></head><body><p>{FRENCH}</p><script>x</script></body></html>".encode(),
+        "e.csv": b"text,label\none,1\ntwo,2\n",
+        "f.csv": b"words;label\none;1\n",
+        "g.pdf": b"%PDF-1.4",
+        "h.docx": b"PK\x03\x04" + bytes(40),
+        "i.txt": b"",
+        ".j": b"x",
+        "k.gz": b"not compressed",
+        "l.txt": (CHINESE * 200).encode("gb18030") + b"\xff\xff",
+    }
+    texts, lines = read(make_folder(tmp_path, files))
+    assert texts == [CHINESE, CHINESE, TAIWANESE, FRENCH, "one", "two"]
+    assert lines[0].endswith("3 .txt, 1 .html (without tags), 1 .csv (rows)")
+    assert lines[1:3] == ["  b.txt: read as gb18030", "  c.txt: read as big5hkscs"] or "big5" in lines[2]
+    skipped = "\n".join(lines[3:])
+    for words in (
+        "f.csv: has no column 'text'; set text_field to one of words, label",
+        "g.pdf, h.docx: not text; convert it",
+        "i.txt: empty",
+        ".j: hidden",
+        "k.gz: cannot be read (Not a gzipped file",
+        "l.txt: its byte",
+    ):
+        assert f"skipped {words}" in skipped
+
+
+def test_one_missing_extra_does_not_stop_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("pyarrow.parquet", "zstandard"):
+        monkeypatch.setitem(sys.modules, module, None)
+    texts, lines = read(make_folder(tmp_path, {"a.txt": b"text", "b.parquet": b"x", "c.txt.zst": b"x"}))
+    assert texts == ["text"]
+    assert any("b.parquet: needs the package" in line for line in lines)
+    assert any("c.txt.zst: needs the package" in line for line in lines)
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"elsewhere/a.txt": b"linked", "data/b.txt": b"own", "data/sub/c.txt": b"deep"})
+    data = tmp_path / "data"
+    (data / "link").symlink_to(tmp_path / "elsewhere")
+    (data / "loop").symlink_to(data)
+    (data / "z.txt").symlink_to(data / "b.txt")
+    (data / "broken").symlink_to(tmp_path / "nowhere")
+    texts, lines = read(data)
+    assert texts == ["own", "linked", "deep"]
+    assert "  skipped broken: a broken link" in lines
+    assert "  skipped loop, z.txt: read under another name" in [line.replace(str(data), "") for line in lines]
+
+
+def test_a_folder_without_text_says_what_it_has(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"contains no text files; .*a.pdf: not text"):
+        read(make_folder(tmp_path, {"a.pdf": b"%PDF"}))
+    with pytest.raises(UserError, match=r"'.*absent' does not exist"):
+        read(tmp_path / "absent")
+
+
+def test_a_named_encoding_is_for_every_file(tmp_path: Path) -> None:
+    texts, lines = read(make_folder(tmp_path, {"a.txt": "é".encode("cp1252"), "b.txt": b"x"}), encoding="windows-1252")
+    assert texts == ["é", "x"] and "  a.txt: read as cp1252" in lines
+
+
+def test_invalid_bytes_are_counted_by_file(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"a.txt": (CHINESE * 3).encode() + b"\xff", "b.txt": b"x"})
+    stats = ReadStats()
+    list(TextSources([str(tmp_path)]).read(stats))
+    assert stats.invalid_by_file == {str(tmp_path / "a.txt"): 1}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b'{"text": "one"}\n{"text": "two"}\n',
+        b'\n[{"text": "one"},\n {"text": "two"}]',
+        b'[\n{"text": "one"}, {"text": "two"}\n]\n',
+        b'{\n "text": "one"\n}\n{\n "text": "two"\n}\n',
+        b'{"text": "one"}\r\n\r\n{"text": "two"}',
+    ],
+)
+def test_json_in_lines_or_lists_under_either_name(name: str, contents: bytes, tmp_path: Path) -> None:
+    assert read(make_folder(tmp_path, {name: contents}))[0] == ["one", "two"]
+
+
+def test_rows_are_cut_like_texts(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"a.jsonl": b'{"text": "%s"}' % (b"word " * 100)})
+    texts, _ = read(tmp_path, document_chars=50)
+    assert "".join(texts) == "word " * 100 and max(map(len, texts)) == 50
