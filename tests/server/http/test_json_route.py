@@ -79,7 +79,6 @@ def test_null_means_absent(server: Server, path: str) -> None:
 def test_ignored_fields_are_listed_in_a_header(server: Server) -> None:
     asked = {
         "metadata": {"a": "b"},
-        "store": True,
         "service_tier": "flex",
         "prediction": {"content": "x"},
         "verbosity": "low",

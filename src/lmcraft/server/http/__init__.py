@@ -13,6 +13,7 @@
 | `openai_format.py`, `tool_calls.py` | parts of OpenAI's response format; parsing tool calls |
 | `answer_blocks.py` | an answer as a sequence of texts and calls |
 | `response_object.py`, `message_object.py` | the objects and events of /v1/responses and /v1/messages |
+| `kept_responses.py` | keeps the responses of requests that ask for it |
 | `keys.py`, `quotas.py` | API keys; their quotas of requests and tokens per minute |
 | `backend.py`, `upstream.py` | where answers come from: the local models, or an engine at another address |
 | `error_handlers.py` | turns exceptions into error responses |

@@ -31,6 +31,7 @@ from lmcraft.server.http.routes import (
     moderations,
     responses,
     status,
+    stored_completions,
     tokenize,
 )
 from lmcraft.server.http.state import ServerState, server_state
@@ -39,7 +40,7 @@ from lmcraft.server.http.upstream import Upstream
 PAGES = files("lmcraft.server") / "pages"
 TRIM_INTERVAL_SECONDS = 10.0
 SHARED_ROUTES = (models, status, moderations, conversations)
-LOCAL_ROUTES = (chat, completions, responses, messages, embeddings, classify, tokenize)
+LOCAL_ROUTES = (chat, stored_completions, completions, responses, messages, embeddings, classify, tokenize)
 
 
 def build_app(

@@ -83,6 +83,7 @@ def test_instructions_come_first() -> None:
         (text("The answer is (", status="in_progress"), True),
         (text("The answer", status="incomplete"), True),
         (text("The answer", status="completed"), False),
+        (text(" ", status="incomplete"), False),
         (text("The answer", status=None), False),
         (text("The answer"), False),
         (text("hi", role="user", status="in_progress"), False),

@@ -98,6 +98,8 @@ def test_tools() -> None:
     assert (request.tool_choice, request.parallel_tool_calls) == ("required", False)
     assert as_chat(tools=[WEATHER], tool_choice={"type": "none"}).offered_tools == []
     assert as_chat(tools=[WEATHER]).tool_choice == "auto" and as_chat(tools=[]).tools is None
+    with pytest.raises(ApiError, match="tool_choice needs tools"):
+        as_chat(tool_choice={"type": "any"}).check()
     named = as_chat(tools=[WEATHER], tool_choice={"type": "tool", "name": "weather"}).tool_choice
     assert isinstance(named, NamedTool) and named.function.name == "weather"
     with pytest.raises(ApiError, match=r"tool_choice\.name is missing"):
@@ -108,6 +110,9 @@ def test_text_of_the_assistant_at_the_end_is_continued() -> None:
     request = as_chat([*HI, {"role": "assistant", "content": "The answer is ("}])
     assert request.continue_final_message and not request.add_generation_prompt
     request.check()
+    assert [m.role for m in as_chat([*HI, {"role": "assistant", "content": " "}]).messages] == ["user"]
+    with pytest.raises(ApiError, match="messages is invalid"):
+        as_chat([{"role": "assistant", "content": ""}])
     with pytest.raises(ApiError, match="send the tool_result"):
         as_chat([*HI, {"role": "assistant", "content": [USE]}], tools=[WEATHER])
 
@@ -129,6 +134,8 @@ def test_fields_that_change_nothing_are_ignored() -> None:
         {"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]},
         {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
         {"messages": [{"role": "assistant", "content": [{"type": "thinking", "signature": "s"}]}]},
+        {"messages": [{"role": "user", "content": [USE]}]},
+        {"messages": [*HI, {"role": "assistant", "content": [result()]}]},
         {"system": 5}, {"stop_sequences": [""]}, {"tool_choice": {"type": "maybe"}}, {"unknown": 1},
     ],
 )  # fmt: skip

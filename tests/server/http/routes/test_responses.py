@@ -122,7 +122,7 @@ def test_input_items_are_listed_page_by_page(client: openai.OpenAI) -> None:
     newest_first = list(client.responses.input_items.list(second.id))
     assert [item.id for item in newest_first] == [item.id for item in reversed(items)]
     assert len({item.id for item in items}) == 5 and all(item.status for item in items)
-    with pytest.raises(openai.BadRequestError, match="is no item of this response"):
+    with pytest.raises(openai.BadRequestError, match="is no item of this list"):
         client.responses.input_items.list(second.id, after="msg_1")
 
 

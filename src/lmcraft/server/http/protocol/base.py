@@ -9,6 +9,9 @@ MAX_TEXT_LENGTH = 1_000_000  # characters
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
 Name = Annotated[str, StringConstraints(max_length=256)]
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+MAX_METADATA = 16
+MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, Field(max_length=512)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 
 

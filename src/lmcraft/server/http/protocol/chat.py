@@ -1,14 +1,23 @@
 """The request body of `/v1/chat/completions`."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.base import Ignored, Name, Strict, Text, unsupported
+from lmcraft.server.http.protocol.base import (
+    MAX_METADATA,
+    Ignored,
+    MetadataKey,
+    MetadataValue,
+    Name,
+    Strict,
+    Text,
+    unsupported,
+)
 from lmcraft.server.http.protocol.sampling import Sampling, request_field
 
 MAX_MESSAGES = 2048
@@ -173,7 +182,8 @@ class ChatRequest(Sampling, ChatInput):
     reasoning_effort: Effort | None = None
     echo: bool = False
     modalities: list[Literal["text"]] | None = None
-    store: Ignored = None
+    metadata: dict[MetadataKey, MetadataValue] | None = Field(default=None, max_length=MAX_METADATA)
+    store: bool = False
     prediction: Ignored = None
     verbosity: Ignored = None
     functions: Annotated[Any, unsupported("use tools")] = None
@@ -203,6 +213,11 @@ class ChatRequest(Sampling, ChatInput):
     def echoed_text(self) -> str:
         """The text with which the answer begins: that of the assistant's last message, if `echo` is set."""
         return self.messages[-1].text() if self.echo and self.messages[-1].role == "assistant" else ""
+
+    @classmethod
+    def ignored_fields(cls, body: Mapping[str, Any]) -> list[str]:
+        is_dropped = bool(body.get("metadata")) and not body.get("store")  # a stored completion has its metadata
+        return super().ignored_fields(body) + (["metadata"] if is_dropped else [])
 
     def check(self) -> None:
         ChatInput.check(self)

@@ -116,8 +116,10 @@ def item_json(item: InputItem, default_id: str) -> dict[str, Any]:
 
 
 def is_unfinished(item: InputItem) -> bool:
-    """Whether the answer continues this item: a message of the assistant that is not complete."""
-    return isinstance(item, InputMessage) and item.role == "assistant" and item.status in ("in_progress", "incomplete")
+    """Whether the answer continues this item: a message of the assistant that is not complete, and not empty."""
+    if not isinstance(item, InputMessage) or item.role != "assistant":
+        return False
+    return item.status in ("in_progress", "incomplete") and bool(text_of(item.content).strip())
 
 
 def as_messages(items: Sequence[InputItem], instructions: str | None = None) -> list[Message]:

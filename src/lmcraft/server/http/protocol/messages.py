@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lmcraft.inference.generation_settings import SETTINGS
 from lmcraft.server.errors import ApiError
@@ -85,12 +85,27 @@ class RedactedThinking(Strict):
 
 Block = Annotated[TextBlock | ToolUse | ToolResult | Thinking | RedactedThinking, Field(discriminator="type")]
 
+BLOCK_ROLES = {
+    "tool_use": "assistant",
+    "tool_result": "user",
+    "thinking": "assistant",
+    "redacted_thinking": "assistant",
+}
+"""The role of the messages in which a block may stand."""
+
 
 class InputMessage(Strict):
     """One message of a conversation."""
 
     role: Literal["user", "assistant", "system"]
     content: Text | list[Block]
+
+    @model_validator(mode="after")
+    def _check_blocks(self) -> Self:
+        for block in self.blocks():
+            if (role := BLOCK_ROLES.get(block.type, self.role)) != self.role:
+                raise ValueError(f"{block.type} belongs in a message with the role '{role}'")
+        return self
 
     def blocks(self) -> list[Block]:
         """The content as blocks."""
@@ -183,7 +198,7 @@ class MessagesInput(Strict):
         choice = self.tool_choice or ToolChoice(type="auto")
         with translated_request():
             messages = self._chat_messages()
-            continues = messages[-1].role == "assistant"
+            continues = bool(messages) and messages[-1].role == "assistant"
             return ChatRequest(
                 model=self.model,
                 messages=messages,
@@ -193,7 +208,7 @@ class MessagesInput(Strict):
                 chat_template_kwargs=None if thinking is None else {"enable_thinking": thinking.type != "disabled"},
                 response_format=output_format,
                 tools=[tool.as_tool() for tool in self.tools or ()] or None,
-                tool_choice=_chat_tool_choice(choice) if self.tools else None,
+                tool_choice=_chat_tool_choice(choice),
                 parallel_tool_calls=False if choice.disable_parallel_tool_use else None,
                 **self._generation_fields(),
             )
@@ -212,6 +227,8 @@ class MessagesInput(Strict):
                 turns.append((message.role, []))
             turns[-1][1].extend(message.blocks())
         messages = [message for role, blocks in turns for message in _turn_messages(role, blocks)]
+        if messages[-1].role == "assistant" and not messages[-1].tool_calls and not messages[-1].text().strip():
+            messages.pop()  # nothing to continue
         if messages and messages[-1].tool_calls:
             remedy = "send the tool_result of each call in a message of the user after it"
             raise ApiError(400, f"the last message has tool_use; {remedy}", code="invalid_value", param="messages")

@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.base import Ignored, Name, Strict, Text, unsupported
+from lmcraft.server.http.protocol.base import (
+    MAX_METADATA,
+    Ignored,
+    MetadataKey,
+    MetadataValue,
+    Name,
+    Strict,
+    Text,
+    unsupported,
+)
 from lmcraft.server.http.protocol.chat import (
     MAX_MESSAGES,
     AllowedToolNames,
@@ -22,7 +31,6 @@ from lmcraft.server.http.protocol.chat import (
 from lmcraft.server.http.protocol.items import InputItem, as_messages, is_unfinished
 from lmcraft.server.http.protocol.sampling import Decoding, JsonSchema, ResponseFormat, StreamOptions
 
-MAX_METADATA = 16
 LOGPROBS = "message.output_text.logprobs"
 FIELD_NAMES = {
     "messages": "input",
@@ -41,8 +49,6 @@ Includable = Literal[
     "computer_call_output.output.image_url",
     "code_interpreter_call.outputs",
 ]
-MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
-MetadataValue = Annotated[str, Field(max_length=512)]
 
 
 class FlatTool(Strict):

@@ -3,6 +3,7 @@
 | file | endpoints |
 |---|---|
 | `chat.py`, `completions.py`, `responses.py` | OpenAI's endpoints that generate text |
+| `stored_completions.py` | chat completions that a request asked to keep |
 | `messages.py` | Anthropic's endpoint that generates text |
 | `embeddings.py`, `classify.py`, `moderations.py`, `tokenize.py` | endpoints that only read text |
 | `models.py`, `status.py` | the served models; /api/info, health and metrics |

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lmcraft.inference.continuation import Token
+from lmcraft.server.http import kept_responses
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import (
     EventStreamResponse,
@@ -41,11 +42,21 @@ async def chat_completions(body: ChatRequest, request: Request) -> Response:
     generation = await start_generation(request, body.model, lambda served: build_chat(served, body, owner, limits))
     list_unread_variables(request, generation, body.reasoning_variables, "reasoning_effort")
     if body.stream:
-        return EventStreamResponse(_events(generation, body, include_usage=include_usage), generation)
+        return EventStreamResponse(_events(generation, body, request, include_usage=include_usage), generation)
     try:
-        return await cancel_on_disconnect(request, _collect(generation, body))
+        completion = await cancel_on_disconnect(request, _collect(generation, body))
     finally:
         generation.finish()
+    await _keep(request, body, completion)
+    return JSONResponse(completion)
+
+
+async def _keep(request: Request, body: ChatRequest, completion: dict[str, Any]) -> None:
+    """Keep a completion if the request asks for it, with its messages and metadata."""
+    if body.store:
+        messages = [message.model_dump(exclude_none=True) for message in body.messages]
+        items = [{"id": f"{completion['id']}-{n}", **message} for n, message in enumerate(messages)]
+        await kept_responses.keep(request, {**completion, "metadata": body.metadata or {}}, items)
 
 
 @dataclass
@@ -90,7 +101,7 @@ class ChatChoice:
         return text, calls
 
 
-async def _collect(generation: Generation, body: ChatRequest) -> JSONResponse:
+async def _collect(generation: Generation, body: ChatRequest) -> dict[str, Any]:
     """All choices in one response."""
     tokenizer = generation.served.model.tokenizer
     choices = [ChatChoice.start(body, tokenizer) for _ in generation.prepared.sequences]
@@ -98,15 +109,16 @@ async def _collect(generation: Generation, body: ChatRequest) -> JSONResponse:
         choices[n].add(tokens)
         if body.logprobs:
             choices[n].logprobs += [chat_logprob(tokenizer, token, with_ids=body.return_token_ids) for token in tokens]
-    return JSONResponse(
-        {
-            **response_fields("chatcmpl", "chat.completion", generation.served.name),
-            "choices": [_choice_json(n, choice, body) for n, choice in enumerate(choices)],
-            "usage": generation.usage(),
-            **_prompt_ids(generation, body),
-            **prompt_logprobs(tokenizer, generation.prepared.sequences[0], body.prompt_logprobs),
-        }
-    )
+    fields = response_fields("chatcmpl", "chat.completion", generation.served.name)
+    scores = prompt_logprobs(tokenizer, generation.prepared.sequences[0], body.prompt_logprobs)
+    return {**_completion(fields, generation, choices, body), **_prompt_ids(generation, body), **scores}
+
+
+def _completion(
+    fields: dict[str, Any], generation: Generation, choices: Sequence[ChatChoice], body: ChatRequest
+) -> dict[str, Any]:
+    choices_json = [_choice_json(n, choice, body) for n, choice in enumerate(choices)]
+    return {**fields, "object": "chat.completion", "choices": choices_json, "usage": generation.usage()}
 
 
 def _prompt_ids(generation: Generation, body: ChatRequest) -> dict[str, Any]:
@@ -125,7 +137,9 @@ def _choice_json(n: int, choice: ChatChoice, body: ChatRequest) -> dict[str, Any
     return {**fields, "token_ids": choice.token_ids} if body.return_token_ids else fields
 
 
-async def _events(generation: Generation, body: ChatRequest, *, include_usage: bool) -> AsyncIterator[bytes]:
+async def _events(
+    generation: Generation, body: ChatRequest, request: Request, *, include_usage: bool
+) -> AsyncIterator[bytes]:
     tokenizer = generation.served.model.tokenizer
     fields = response_fields("chatcmpl", "chat.completion.chunk", generation.served.name)
     choices = [ChatChoice.start(body, tokenizer) for _ in generation.prepared.sequences]
@@ -150,9 +164,11 @@ async def _events(generation: Generation, body: ChatRequest, *, include_usage: b
         if body.logprobs:
             content = [chat_logprob(tokenizer, token, with_ids=body.return_token_ids) for token in tokens]
             extra["logprobs"] = {"content": content}
+            choice.logprobs += content
         if body.return_token_ids:
             extra["token_ids"] = [token.id for token in tokens]
         if delta or extra or choice.finish_reason:
             yield sse_event(chunk(n, delta, choice.finish_reason, **extra))
+    await _keep(request, body, _completion(fields, generation, choices, body))
     if include_usage:
         yield sse_event({**fields, "choices": [], "usage": generation.usage()})

@@ -1,8 +1,7 @@
 """`/v1/responses`: conversations that the server keeps, in the form of OpenAI's newer endpoint."""
 
-import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -12,11 +11,12 @@ from starlette.concurrency import run_in_threadpool
 
 from lmcraft.errors import UserError
 from lmcraft.server.conversations.response_store import ResponseStore
-from lmcraft.server.conversations.store import NotFoundError, StoreError
+from lmcraft.server.conversations.store import NotFoundError
 from lmcraft.server.errors import ApiError, renamed_fields
+from lmcraft.server.http import kept_responses
 from lmcraft.server.http.answer_blocks import AnswerBlocks, count_chat_tokens, start_answer
 from lmcraft.server.http.json_route import JsonRoute
-from lmcraft.server.http.openai_format import EventStreamResponse
+from lmcraft.server.http.openai_format import MAX_PAGE_SIZE, EventStreamResponse, list_page
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.protocol.items import InputItem, ItemReference
 from lmcraft.server.http.protocol.responses import FIELD_NAMES, ResponsesInput, ResponsesRequest, parse_items
@@ -24,9 +24,8 @@ from lmcraft.server.http.response_object import ResponseEvents, ResponseObject
 from lmcraft.server.http.state import cancel_on_disconnect
 
 router = APIRouter(route_class=JsonRoute)
-log = logging.getLogger("lmcraft.server")
 Json = dict[str, Any]
-DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 20, 100
+DEFAULT_PAGE_SIZE = 20
 _ITEM_ID = re.compile("[a-z]+_([0-9a-f]{32})_i?[0-9]+")
 
 
@@ -51,44 +50,30 @@ async def create_response(body: ResponsesRequest, request: Request) -> Response:
             template_fields={"reasoning.effort": conversation.chat.reasoning_variables},
         )
     response, answer = ResponseObject(body, generation), AnswerBlocks(generation, conversation.chat)
-    kept = _Kept(request, body, response.input_items(conversation.items))
+
+    async def finish() -> Json:
+        """The whole response, which is kept if the request asks for it; if the store cannot, the response says so."""
+        whole, items = response.final(answer), response.input_items(conversation.items)
+        if body.store and not await kept_responses.keep(request, whole, items, body.previous_response_id):
+            return {**whole, "store": False}
+        return whole
+
     if body.stream:
         events = ResponseEvents(response)
-        return EventStreamResponse(_stream(events, response, answer, kept), generation, error_event=events.failed, end=b"")
+        return EventStreamResponse(_stream(events, answer, finish), generation, error_event=events.failed, end=b"")
     try:
         await cancel_on_disconnect(request, answer.collect())
     finally:
         generation.finish()
-    return JSONResponse(await kept.keep(response.final(answer)))
+    return JSONResponse(await finish())
 
 
 async def _stream(
-    events: ResponseEvents, response: ResponseObject, answer: AnswerBlocks, kept: "_Kept"
+    events: ResponseEvents, answer: AnswerBlocks, finish: Callable[[], Awaitable[Json]]
 ) -> AsyncIterator[bytes]:
     async for event in events.of_answer(answer):
         yield event
-    yield events.final(await kept.keep(response.final(answer)))
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """Keeps the response to a request, if the request asks for it."""
-
-    request: Request
-    body: ResponsesRequest
-    input_items: list[Json]
-
-    async def keep(self, response: Json) -> Json:
-        """Store a response; returns it. A response that the store cannot keep says so."""
-        if not self.body.store:
-            return response
-        owner, previous = self.request.state.owner, self.body.previous_response_id
-        try:
-            await run_in_threadpool(_store(self.request).add, owner, response, self.input_items, previous)
-        except StoreError as error:
-            log.warning("a response is not kept: %s", error)
-            return {**response, "store": False}
-        return response
+    yield events.final(await finish())
 
 
 @router.post("/v1/responses/input_tokens")
@@ -106,20 +91,20 @@ async def get_response(response: str, request: Request, stream: bool = False) ->
     if stream:
         message = "stream=true is for responses in the background, which this server does not support; leave it out"
         raise ApiError(400, message, param="stream")
-    return (await run_in_threadpool(_store(request).get, request.state.owner, response)).response
+    return (await kept_responses.find(request, response)).response
 
 
 @router.delete("/v1/responses/{response}")
 async def delete_response(response: str, request: Request) -> Json:
     """Delete a response."""
-    await run_in_threadpool(_store(request).delete, request.state.owner, response)
+    await kept_responses.delete(request, response)
     return {"id": response, "object": "response", "deleted": True}
 
 
 @router.post("/v1/responses/{response}/cancel")
 async def cancel_response(response: str, request: Request) -> Json:
     """Refused: no response is generated in the background."""
-    await run_in_threadpool(_store(request).get, request.state.owner, response)
+    await kept_responses.find(request, response)
     message = f"the response '{response}' is complete and cannot be canceled; close the connection of a running one"
     raise ApiError(400, message)
 
@@ -133,23 +118,10 @@ async def list_input_items(
     after: str | None = None,
 ) -> Json:
     """What a response answers, page by page: the items of its request, after those of the responses that it continues."""
-    *earlier, last = await run_in_threadpool(_store(request).conversation, request.state.owner, response)
-    items = [item for stored in earlier for item in (*stored.input, *stored.response["output"])] + last.input
-    if order == "desc":
-        items.reverse()
-    if after is not None:
-        position = next((n for n, item in enumerate(items) if item["id"] == after), None)
-        if position is None:
-            raise ApiError(400, f"after={after[:80]!r} is no item of this response; leave it out", param="after")
-        items = items[position + 1 :]
-    page = items[:limit]
-    ids = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
-    return {"object": "list", "data": page, **ids, "has_more": len(items) > limit}
-
-
-def _store(request: Request) -> ResponseStore:
-    store: ResponseStore = request.app.state.responses
-    return store
+    store = kept_responses.response_store(request)
+    *earlier, last = await run_in_threadpool(store.conversation, request.state.owner, response)
+    items = [item for stored in earlier for item in (*stored.input, *stored.response["output"])]
+    return list_page([*items, *last.input], limit, order, after)
 
 
 async def _open_conversation(body: ResponsesInput, request: Request) -> _Conversation:
@@ -158,7 +130,7 @@ async def _open_conversation(body: ResponsesInput, request: Request) -> _Convers
     Raises:
         ApiError: there is no such response, or an item contradicts another field.
     """
-    return await run_in_threadpool(_read_conversation, _store(request), request.state.owner, body)
+    return await run_in_threadpool(_read_conversation, kept_responses.response_store(request), request.state.owner, body)
 
 
 def _read_conversation(store: ResponseStore, owner: str, body: ResponsesInput) -> _Conversation:
