@@ -198,9 +198,15 @@ class ExampleEncoder:
         )
 
     def text_with_target(self, text: str, target: int) -> TokenizedExample:
-        """A plain text with `target`, a label's number, at its last token."""
+        """A plain text with `target`, a label's number, at its last token.
+
+        The end token stays out if it is the padding token as well: transformers reads the last token that is no padding.
+        """
         self._check_length(len(text))
-        return target_at_end(self.text(text).ids, target)
+        ids = self.text(text).ids
+        if not ends_classified_texts(self.tokenizer) and len(ids) > 1:
+            ids = ids[:-1] if ids[-1] == self.tokenizer.eos_token_id else ids
+        return target_at_end(ids, target)
 
     # Text
 
@@ -271,6 +277,11 @@ def _check_different(pair: Sequence[MaskedTokens]) -> None:
         raise UserError(
             "its two answers are the same in the chat template, so that neither can be preferred: remove the row"
         )
+
+
+def ends_classified_texts(tokenizer: Tokenizer) -> bool:
+    """Whether the end token follows a text that is to be classified."""
+    return tokenizer.eos_token_id is not None and tokenizer.eos_token_id != tokenizer.pad_token_id
 
 
 def target_at_end(ids: Int64, target: int) -> TokenizedExample:

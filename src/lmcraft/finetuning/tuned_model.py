@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lmcraft.finetuning.config import MethodConfig
+from lmcraft.finetuning.encoding import ends_classified_texts
 from lmcraft.finetuning.head import HEAD, Labels, add_head
 from lmcraft.finetuning.lora import adapter_config, adapter_tensors
 from lmcraft.folder import write_json
@@ -44,6 +45,9 @@ def snapshot(
     from lmcraft.language_model import LanguageModel
 
     state = trained_state(model)
+    saved_tokenizer = tokenizer
+    if HEAD_WEIGHT in state and ends_classified_texts(tokenizer):
+        saved_tokenizer = tokenizer.with_end_token()  # so that transformers classifies the same tokens as lmcraft
     if method.adapts:
         tensors, config = adapter_tensors(model, state), adapter_config(model, method, base)
         if HEAD_WEIGHT in state:
@@ -52,14 +56,14 @@ def snapshot(
 
         def write_adapter(folder: Path) -> None:
             save_adapter(Adapter(folder, config, tensors), folder)
-            tokenizer.save(folder)
+            saved_tokenizer.save(folder)
 
         return write_adapter
     head = state.pop(HEAD_WEIGHT, None)
     whole_model = _copy_model(model)
 
     def write_model(folder: Path) -> None:
-        LanguageModel(whole_model, tokenizer, eos_token_ids=eos_token_ids).save(folder)
+        LanguageModel(whole_model, saved_tokenizer, eos_token_ids=eos_token_ids).save(folder)
         if head is not None:
             _add_head_to(folder, head, labels)
 

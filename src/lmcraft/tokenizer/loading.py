@@ -1,11 +1,11 @@
 """Load a tokenizer from its files: tokenizer.json and tokenizer_config.json, or GPT-2's vocab.json and merges.txt."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
@@ -104,6 +104,16 @@ def chat_template_of(config: Mapping[str, Any], name: str = DEFAULT_TEMPLATE) ->
     """The chat template; if there are several, the one called `name`, else "default"."""
     named = chat_templates_of(config)
     return named.get(name, named.get(DEFAULT_TEMPLATE))
+
+
+def with_end_token(hf: HFTokenizer, begin_ids: Sequence[int], end_id: int | None) -> HFTokenizer:
+    """A copy of a tokenizer whose post-processor puts these tokens around a text."""
+    copy = HFTokenizer.from_str(hf.to_str())
+    tokens = {hf.id_to_token(i): i for i in [*begin_ids, *([] if end_id is None else [end_id])]}
+    around = [hf.id_to_token(i) for i in begin_ids], [] if end_id is None else [hf.id_to_token(end_id)]
+    template = [*around[0], "$A", *around[1]]
+    copy.post_processor = processors.TemplateProcessing(single=template, special_tokens=list(tokens.items()))
+    return copy
 
 
 def without_tokens(hf: HFTokenizer, tokens: Collection[str]) -> HFTokenizer:

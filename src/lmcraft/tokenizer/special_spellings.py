@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from tokenizers import Tokenizer as HFTokenizer
+
 from lmcraft.errors import UserError
 
 MAX_PREFIX_CHARS = 24  # of the spellings in the pattern that finds out whether a text needs any work
@@ -29,6 +31,16 @@ class SpecialSpellings:
     def __init__(self, spellings: Collection[str], normalize: Callable[[str], str] | None = None) -> None:
         self._spellings = frozenset(filter(None, spellings))
         self._normalize = normalize
+
+    @classmethod
+    def of(cls, hf: HFTokenizer) -> "SpecialSpellings":
+        """The spellings of a tokenizer's special tokens; some tokens are found in the normalized text."""
+        special = [token for token in hf.get_added_tokens_decoder().values() if token.special]
+        spellings = {token.content for token in special}
+        if hf.normalizer is None or not any(token.normalized for token in special):
+            return cls(spellings)
+        normalize = hf.normalizer.normalize_str
+        return cls(spellings | {normalize(token.content) for token in special if token.normalized}, normalize)
 
     def remove(self, value: Any) -> Any:
         """A copy of a JSON value in which no text spells a special token: neither texts nor keys, nor JSON inside a text.

@@ -341,11 +341,12 @@ class Tokenizer:
         """The special token that the chat template puts after an answer; None if there is none."""
         return self.special_tokens.get(chat_template.find_turn_end(self.apply_chat_template, self.special_tokens))
 
-    def without_tokens_from(self, vocab_size: int) -> "Tokenizer":
-        """A copy without the special tokens whose ids a model of this size lacks, such as a `<pad>` that was added later.
+    def with_end_token(self) -> "Tokenizer":
+        """A copy that puts the end token after a text in transformers; `encode` adds none."""
+        return Tokenizer(loading.with_end_token(self._hf, self.begin_ids, self.eos_token_id), self._config)
 
-        Tokens that the chat templates contain stay.
-        """
+    def without_tokens_from(self, vocab_size: int) -> "Tokenizer":
+        """A copy without the special tokens that a model of this size lacks and that no chat template contains."""
         extra = {token for token, token_id in self.special_tokens.items() if token_id >= vocab_size}
         extra -= {token for token in extra for template in self.chat_templates.values() if token in template}
         if not extra:
@@ -355,12 +356,7 @@ class Tokenizer:
 
     @cached_property
     def _special_spellings(self) -> SpecialSpellings:
-        special = [token for token in self._hf.get_added_tokens_decoder().values() if token.special]
-        normalizer = self._hf.normalizer
-        if normalizer is None or not any(token.normalized for token in special):
-            return SpecialSpellings(self.special_tokens)
-        normalized = {normalizer.normalize_str(token.content) for token in special if token.normalized}
-        return SpecialSpellings({*self.special_tokens, *normalized}, normalizer.normalize_str)
+        return SpecialSpellings.of(self._hf)
 
 
 class TokenStream:
