@@ -132,3 +132,13 @@ def special_token(config: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(content, str) or any("\ud800" <= character <= "\udfff" for character in content):
         return None
     return content
+
+
+def complete_settings(config: Mapping[str, Any], hf: HFTokenizer) -> dict[str, Any]:
+    """A tokenizer_config.json without its paths, and with the class and the added tokens, which it may leave out."""
+    added = {
+        str(token_id): {"content": token.content, "special": token.special}
+        for token_id, token in sorted(hf.get_added_tokens_decoder().items())
+    }
+    settings = {name: value for name, value in config.items() if not name.endswith(("_file", "_path"))}
+    return {"tokenizer_class": "PreTrainedTokenizerFast", "added_tokens_decoder": added, **settings}

@@ -74,13 +74,7 @@ class Tokenizer:
 
     def settings_json(self) -> dict[str, Any]:
         """The contents of tokenizer_config.json as the model brought them, without paths, and with what they leave open."""
-        added = {
-            str(token_id): {"content": token.content, "special": token.special}
-            for token_id, token in sorted(self._hf.get_added_tokens_decoder().items())
-        }
-        settings = {name: value for name, value in self._config.items() if not name.endswith(("_file", "_path"))}
-        defaults = {"tokenizer_class": "PreTrainedTokenizerFast", "added_tokens_decoder": added}
-        return {**defaults, **settings, **self._roles, "chat_template": self.chat_template}
+        return loading.complete_settings(self._config, self._hf) | self._roles | {"chat_template": self.chat_template}
 
     def to_json(self) -> dict[str, Any]:
         """The contents of tokenizer.json."""
