@@ -143,17 +143,13 @@ class Tokenizer:
         return LostTextCounter(self._hf, table, is_byte_level=self.is_byte_level)
 
     def _encode_surrogate(self, surrogate: str) -> list[int]:
-        code = ord(surrogate) - 0xDC00
-        if self.is_byte_level and 0x80 <= code <= 0xFF:
-            token = self._byte_tokens.get(code)
-            if token is not None:
-                return [token]
-        return self.encode("\ufffd")
+        token = self._tokens_of_surrogates.get(surrogate) if self.is_byte_level else None
+        return self.encode("\ufffd") if token is None else [token]
 
     @cached_property
-    def _byte_tokens(self) -> dict[int, int]:
+    def _tokens_of_surrogates(self) -> dict[str, int]:
         ids = ((byte, self._hf.token_to_id(character)) for character, byte in byte_of_character().items())
-        return {byte: token_id for byte, token_id in ids if token_id is not None}
+        return {chr(0xDC00 + byte): token_id for byte, token_id in ids if byte >= 0x80 and token_id is not None}
 
     @cached_property
     def _parsing(self) -> HFTokenizer:
