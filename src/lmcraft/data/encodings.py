@@ -8,6 +8,7 @@ and 100%, against 79.6%, 84.4% and 87.3% for charset-normalizer.
 import codecs
 import io
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
@@ -134,9 +135,11 @@ def _ask_detector(sample: bytes) -> Any:
         prefer_superset=False,  # it takes cp1250 for a superset of ISO 8859-2
         no_match_encoding=NO_MATCH,
     )
-    result = detect(encoding_era=era.ALL & ~era.MAINFRAME)
-    if result["encoding"] is not None and result["confidence"] < MIN_CONFIDENCE:
-        result = detect(encoding_era=era.MODERN_WEB | era.LEGACY_ISO)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that `NO_MATCH` is not among the answers
+        result = detect(encoding_era=era.ALL & ~era.MAINFRAME)
+        if result["encoding"] is not None and result["confidence"] < MIN_CONFIDENCE:
+            result = detect(encoding_era=era.MODERN_WEB | era.LEGACY_ISO)
     if result["encoding"] is not None and result["confidence"] < LEAST_CONFIDENCE:
         return {"encoding": NO_MATCH, "confidence": 0.0}
     return result
