@@ -4,8 +4,11 @@
 |---|---|
 | `config.py` | the settings |
 | `run.py` | `FinetuneRun`: model and trainer built from data and objective |
-| `training_data.py` | `TrainingData`: examples split, tokenized, checked and packed |
-| `examples.py` | the data formats and the types of examples |
+| `example_files.py`, `splits.py` | reads files of examples, counts the rows that cannot be used; training and validation |
+| `rows.py`, `row_fields.py`, `messages.py` | the formats of rows: fields, messages, tool calls, labels |
+| `examples.py` | the types of examples |
+| `training_data.py` | `TrainingData`: examples tokenized, checked and packed |
+| `template_checks.py` | what a chat template leaves out, and what it adds |
 | `encoding.py` | `ExampleEncoder`: the chat template applied, and the mask of trained tokens |
 | `packing.py` | several examples in one row |
 | `data_checks.py` | checks of the data before the first step; `--show-batch` |
