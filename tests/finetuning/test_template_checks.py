@@ -89,6 +89,11 @@ def test_an_answer_without_a_question_is_explained() -> None:
     first = "{{ messages[0]['role'][:0] }}" + CHATML
     with pytest.raises(UserError, match=r'its message 1 \(assistant\) has no question before it.*or give it "weight": 0'):
         learned(first, message("assistant", "Welcome"), ASK, message("assistant", "Noon"))
+    default = (
+        "{% if messages and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe Ada.<|im_end|>\n' }}{% endif %}"
+    )
+    with pytest.raises(UserError, match=r"its message 1 \(assistant\) has no question before it"):
+        learned(default + CHATML, message("assistant", "Welcome"), ASK, message("assistant", "Noon"))
     assert learned(CHATML, message("assistant", "Welcome"), ASK, message("assistant", "Noon")) == "WelcomeNoon"
     welcome = {**message("assistant", "Welcome"), "weight": 0}
     assert learned(first, welcome, ASK, message("assistant", "Noon")) == "Noon"

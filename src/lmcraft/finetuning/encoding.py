@@ -232,21 +232,22 @@ class ExampleEncoder:
         self, messages: Sequence[Message], index: int, conversation: Conversation, text: str
     ) -> tuple[int, int]:
         """Where an answer begins and ends in the text of the whole conversation."""
+        after = self._render(messages[: index + 1], conversation.tools)
+        reason = (
+            "the chat template renders an answer differently from its generation prompt, or rewrites earlier turns: "
+            "use conversations with a single answer, or set another chat_template in tokenizer_config.json"
+        )
+        if all(message["role"] == "system" for message in messages[:index]):
+            reason = (
+                f"its message {index + 1} (assistant) has no question before it, and the chat template renders no such answer: "
+                'leave it out, or give it "weight": 0'
+            )
         try:
             before = self._render(messages[:index], conversation.tools, prompt=True)
         except UserError as error:
-            if any(message["role"] == "user" for message in messages[:index]):
-                raise
-            raise UserError(
-                f"its message {index + 1} (assistant) has no question before it, and the chat template renders no such "
-                'answer: leave it out, or give it "weight": 0'
-            ) from error
-        after = self._render(messages[: index + 1], conversation.tools)
+            raise UserError(reason if index == 0 else str(error)) from error
         if not (text.startswith(after) and after.startswith(before)):
-            raise UserError(
-                "the chat template renders an answer differently from its generation prompt, or rewrites earlier turns: "
-                "use conversations with a single answer, or set another chat_template in tokenizer_config.json"
-            )
+            raise UserError(reason)
         return len(before), len(after)
 
     def _mark_answer(

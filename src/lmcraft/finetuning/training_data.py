@@ -259,7 +259,7 @@ def _print_template_notes(examples: Sequence[Example], encoder: ExampleEncoder, 
     cut = [e.origin for e in chats if isinstance(e, Conversation) and len(dialog(e)) < len(e.messages)]
     if cut:
         print_line(f"messages after the last answer are left out of {len(cut):,} examples: {list_origins(cut)}")
-    bare = [example for example in chats if dialog(example)[0]["role"] not in ("system", "developer")]
+    bare = [e for e in chats if not e.tools and dialog(e)[0]["role"] not in ("system", "developer")]
     if bare and (system := encoder.added_system_message()):
         number = "every example" if len(bare) == len(chats) else f"{len(bare):,} of {len(chats):,} examples"
         print_line(f"the chat template adds a system message to {number}: {system[:200]!r}; to set another: --system TEXT")
