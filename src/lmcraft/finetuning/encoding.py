@@ -235,12 +235,12 @@ class ExampleEncoder:
         after = self._render(messages[: index + 1], conversation.tools)
         reason = (
             "the chat template renders an answer differently from its generation prompt, or rewrites earlier turns: "
-            "use conversations with a single answer, or set another chat_template in tokenizer_config.json"
+            "use conversations with a single answer, or another --chat-template"
         )
         if all(message["role"] == "system" for message in messages[:index]):
             reason = (
-                f"its message {index + 1} (assistant) has no question before it, and the chat template renders no such answer: "
-                'leave it out, or give it "weight": 0'
+                f"its message {index + 1} (assistant) has no question before it, and the chat template renders no such "
+                'answer: leave it out, or give it "weight": 0'
             )
         try:
             before = self._render(messages[:index], conversation.tools, prompt=True)
