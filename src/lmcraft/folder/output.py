@@ -5,7 +5,7 @@ A folder is replaced only with `--overwrite`, and only if it holds nothing that 
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -129,18 +129,18 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _name_foreign(folder: Path, is_own: Callable[[str], bool]) -> str:
-    """The first entry of a folder that is not lmcraft's own, as part of a sentence; "" if all are."""
+def _name_foreign(folder: Path, is_own: Callable[[str], bool], kind: str) -> str:
+    """The first entry that does not belong to a folder of a kind, as part of a sentence; "" if all do."""
     foreign = next((name for name in _entries(folder) if not is_own(name)), None)
-    return f"holds '{foreign}', which lmcraft did not write" if foreign else ""
+    return f"holds '{foreign}', which does not belong to {kind}" if foreign else ""
 
 
 def _foreign_to_dataset(folder: Path) -> str:
     manifest = _read_object(DatasetFolder(folder).manifest_file)
     if isinstance(manifest.get("splits"), dict):
-        return _name_foreign(folder, lambda name: _matches(name, DATASET_FILES))
+        return _name_foreign(folder, lambda name: _matches(name, DATASET_FILES), "a dataset")
     if manifest.get("kind") == "examples" and isinstance(manifest.get("files"), dict):
-        return _name_foreign(folder, lambda name: name == "manifest.json" or name in manifest["files"])
+        return _name_foreign(folder, lambda name: name == "manifest.json" or name in manifest["files"], "a dataset")
     return "is not a dataset folder"
 
 
@@ -161,11 +161,11 @@ def _foreign_to_model(folder: Path) -> str:
 
 
 def _name_foreign_in_model(folder: Path) -> str:
-    return _name_foreign(folder, lambda name: is_model_file(name) or name == ModelFolder(folder).run.name)
+    return _name_foreign(folder, lambda name: is_model_file(name) or name == ModelFolder(folder).run.name, "a model")
 
 
 def _foreign_to_tokenizer(folder: Path) -> str:
-    return _name_foreign(folder, TOKENIZER_FILES.__contains__)
+    return _name_foreign(folder, TOKENIZER_FILES.__contains__, "a tokenizer")
 
 
 def _foreign_to_quickstart(folder: Path) -> str:
@@ -173,7 +173,7 @@ def _foreign_to_quickstart(folder: Path) -> str:
     for name in _entries(folder):
         part = folder / name
         if not part.is_dir():
-            return f"holds '{name}', which lmcraft did not write"
+            return f"holds '{name}', which does not belong to a quickstart"
         if _is_started_run(part):
             continue
         if foreign := _name_foreign_in_model(part) if is_run(part) else _foreign_to_dataset(part):
@@ -271,6 +271,12 @@ def claim_folder(out: Path, check: Callable[[], None]) -> Iterator[None]:
     """Hold the lock of a folder that is written in place, after `check` allows it."""
     check()
     folder = Path(os.path.realpath(out))
-    with naming_file(out, folder / LOCK_NAME), new_folders(folder), lock_folder(folder, wait=False):
+    with naming_file(out), ExitStack() as stack:
+        try:
+            stack.enter_context(new_folders(folder))
+            stack.enter_context(lock_folder(folder, wait=False))
+        except OSError as error:
+            error.filename = str(out)
+            raise
         check()
         yield

@@ -212,7 +212,7 @@ def naming_file(path: Path, temporary: Path | None = None) -> Iterator[None]:
         name = error.filename2 or error.filename  # the second is the destination of a copy
         if name is None and error.errno in FULL:
             error.filename = str(path)
-        elif temporary is not None and str(name).startswith(str(temporary)):
+        elif temporary is not None and f"{name}/".startswith(f"{temporary}/"):
             error.filename, error.filename2 = str(path) + str(name)[len(str(temporary)) :], None
         raise
 
