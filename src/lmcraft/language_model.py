@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
 from lmcraft.errors import UserError
-from lmcraft.folder import write_json
+from lmcraft.folder import naming_file, sync, working_folder, write_json
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GENERATION_CONFIG_FILE, GenerationConfig, generation_config_json
@@ -187,10 +186,8 @@ class LanguageModel:
             max_shard_size: in bytes; a larger model is written as several files with an index.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         token_ids = self.token_ids()
-        with TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-            new = Path(temporary)
+        with working_folder(folder / "model") as temporary, naming_file(folder, new := temporary / "new"):
             save_model(self.transformer, new, token_ids, max_shard_size=max_shard_size)
             self.tokenizer.save(new)
             write_json(new / GENERATION_CONFIG_FILE, generation_config_json(self.generation_config, token_ids))
@@ -199,6 +196,7 @@ class LanguageModel:
                 file.replace(folder / file.name)
             for file in older:
                 file.unlink()
+            sync(folder)
 
     def token_ids(self) -> dict[str, int | list[int] | None]:
         """The ids of the special tokens, by their names in config.json."""

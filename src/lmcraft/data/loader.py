@@ -78,7 +78,7 @@ class TokenSplit:
 def _open(file: Path, length: int | None = None) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (FileNotFoundError, ValueError, EOFError) as error:
         raise UserError(f"shard '{file}' cannot be read ({error}); run `lmcraft prepare` again") from error
     if length is not None and len(array) != length:
         raise UserError(f"shard '{file}' has {len(array)} tokens, not {length}; run `lmcraft prepare` again")

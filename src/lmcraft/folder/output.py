@@ -20,14 +20,8 @@ from lmcraft.json_lines import parse_json
 Input = tuple[str, str | Path]  # a setting and the path that it names
 # The files of `lmcraft/` that a run writes before its first checkpoint.
 STARTED_RUN = (
-    "run.toml",
-    "history.jsonl",
-    "before.json",
-    "reference-*.npy",
-    "metrics.jsonl",
-    "samples.jsonl",
-    "range_test.html",
-    "tensorboard",
+    *("run.toml", "history.jsonl", "before.json", "reference-*.npy"),
+    *("metrics.jsonl", "samples.jsonl", "range_test.html", "tensorboard"),
 )
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 DATASET_FILES = ("manifest.json", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy")
@@ -205,10 +199,8 @@ def _is_started_run(folder: Path) -> bool:
     if _entries(folder) not in ([], [run.run.name]):
         return False
     names = _entries(run.run) if run.run.is_dir() else []
-    checkpoints = run.checkpoints
-    return all(_matches(name, (*STARTED_RUN, checkpoints.name)) for name in names) and (
-        not checkpoints.exists() or is_empty(checkpoints)
-    )
+    whole = any(not name.startswith(".") for name in _entries(run.checkpoints)) if run.checkpoints.is_dir() else False
+    return not whole and all(_matches(name, (*STARTED_RUN, run.checkpoints.name)) for name in names)
 
 
 # Claiming an output
@@ -277,6 +269,9 @@ def claim_folder(out: Path, check: Callable[[], None]) -> Iterator[None]:
             stack.enter_context(lock_folder(folder, wait=False))
         except OSError as error:
             error.filename = str(out)
+            raise
+        except UserError as error:
+            error.args = (str(error).replace(str(folder), str(out)),)
             raise
         check()
         yield

@@ -207,14 +207,20 @@ def naming_file(path: Path, temporary: Path | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None and SHORT_WRITE.search(str(error)):
-            error.errno, error.strerror = errno.ENOSPC, os.strerror(errno.ENOSPC)
-        name = error.filename2 or error.filename  # the second is the destination of a copy
-        if name is None and error.errno in FULL:
-            error.filename = str(path)
-        elif temporary is not None and f"{name}/".startswith(f"{temporary}/"):
-            error.filename, error.filename2 = str(path) + str(name)[len(str(temporary)) :], None
+        name_file(error, path, temporary)
         raise
+
+
+def name_file(error: OSError, path: Path, temporary: Path | None = None) -> None:
+    """Name `path` in an error of a write that names no file, or `temporary`."""
+    if error.errno is None and SHORT_WRITE.search(str(error)):
+        error.errno, error.strerror = errno.ENOSPC, os.strerror(errno.ENOSPC)
+    if error.filename is None and error.errno in FULL:
+        error.filename = str(path)
+    for attribute in ("filename", "filename2"):  # the second is the destination of a copy
+        name = getattr(error, attribute)
+        if temporary is not None and f"{name}/".startswith(f"{temporary}/"):
+            setattr(error, attribute, f"{path}{str(name)[len(str(temporary)) :]}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -26,8 +26,8 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from lmcraft.errors import RunError, UserError
-from lmcraft.folder import atomic_write, remove_path, sha256_of
+from lmcraft.errors import RunError, UserError, explain_os_error
+from lmcraft.folder import atomic_write, name_file, remove_path, sha256_of
 from lmcraft.training.processes import Processes
 
 STATE, PROGRESS, SETTINGS = "training_state", "progress.json", "run.toml"
@@ -109,10 +109,18 @@ class Checkpoints:
         try:
             writing.result()
         except (OSError, SafetensorError, CheckpointException) as error:
-            older = f"the checkpoint of step {self.steps()[-1]} is intact" if self.steps() else "there is no older one"
-            raise RunError(
-                f"a checkpoint in '{self.folder}' could not be written ({_cause(error)}); {older}: free some disk space"
-            ) from error
+            steps = self.steps()
+            intact = f"the checkpoint of step {steps[-1]} is intact, and --resume continues from it" if steps else ""
+            older = intact or "the run has no checkpoint yet"
+            raise RunError(f"{self._explain(error)}; {older}") from error
+
+    def _explain(self, error: BaseException) -> str:
+        """The cause of an error of writing, in the process that failed."""
+        cause = next(iter(error.failures.values()))[0] if isinstance(error, CheckpointException) else error
+        if not isinstance(cause, OSError):
+            return f"a checkpoint in '{self.folder}' cannot be written: {cause}"
+        name_file(cause, self.folder)
+        return str(explain_os_error(cause))
 
     def _write(
         self, progress: Progress, state: dict[str, Tensor], save_model: Callable[[Path], None], settings: str
@@ -167,7 +175,7 @@ class Checkpoints:
             record = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
             files: dict[str, str] = dict(record.pop("files"))
             progress = Progress(**record)
-        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        except (FileNotFoundError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise UserError(f"checkpoint '{folder}' is damaged: {PROGRESS} is missing or cannot be read") from error
         if progress.step != step:
             raise UserError(f"checkpoint '{folder}' is damaged: its {PROGRESS} is of step {progress.step}")
@@ -244,8 +252,3 @@ def _hashes(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file in a folder, by relative path."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The error of the process that failed."""
-    return next(iter(error.failures.values()))[0] if isinstance(error, CheckpointException) else error
