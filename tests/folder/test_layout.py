@@ -9,7 +9,7 @@ from lmcraft.folder import DatasetFolder, write_json
 
 
 def test_a_folder_that_is_not_a_dataset_names_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is not a dataset folder \(no manifest|has no manifest"):
+    with pytest.raises(UserError, match="is an empty folder, not a dataset folder: make one with `lmcraft prepare TEXT"):
         DatasetFolder(tmp_path).manifest()
     write_json(tmp_path / "manifest.json", {"examples": 3})
     with pytest.raises(UserError, match=r"has no tokens, only examples; pass its files to `lmcraft finetune`"):

@@ -15,7 +15,16 @@ from lmcraft.folder.lineage import sha256_of, write_lineage
 from lmcraft.folder.mismatch import is_model_folder, mismatch_error, missing_path_error
 from lmcraft.folder.output import replace_output
 from lmcraft.folder.reading import read_json
-from lmcraft.folder.writing import atomic_write, name_file, naming_file, remove_path, sync, working_folder, write_json, write_text
+from lmcraft.folder.writing import (
+    atomic_write,
+    name_file,
+    naming_file,
+    remove_path,
+    sync,
+    working_folder,
+    write_json,
+    write_text,
+)
 
 __all__ = [
     "MODEL_FILES",
