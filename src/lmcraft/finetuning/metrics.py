@@ -56,6 +56,7 @@ def describe_metric(metric: Mapping[str, float | None]) -> str:
 @torch.no_grad()
 def mean_loss(model: Transformer, objective: Objective, rows: Dataset) -> Metric:
     """The validation loss of at most MAX_ROWS rows; the interval, of two or more, is that of a ratio of sums over rows."""
+    objective = objective.for_batches(model, (tensors for _, tensors in iterate_rows(model, rows)), lambda *sums: [*sums])
     model.eval()
     sums, counts = [], []
     for batch, tensors in iterate_rows(model, rows):

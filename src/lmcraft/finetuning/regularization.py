@@ -1,7 +1,7 @@
 """L2-SP: a penalty on the distance of the weights from where they started (arXiv 1802.01483)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch import Tensor
 from lmcraft.data.loader import Batch
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.batch import TensorBatch
-from lmcraft.training.objective import Objective
+from lmcraft.training.objective import Objective, Total
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,9 @@ class L2StartingPoint(Objective):
     l2_sp: float
     start: Mapping[str, Tensor]
     """w0 by parameter name."""
+
+    def for_batches(self, model: Transformer, batches: Iterable[TensorBatch], total: Total) -> Objective:
+        return replace(self, objective=self.objective.for_batches(model, batches, total))
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
         trained = ((name, p) for name, p in model.named_parameters() if p.requires_grad and name in self.start)

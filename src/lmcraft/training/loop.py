@@ -9,7 +9,7 @@ import hashlib
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from math import ceil, gcd
@@ -159,14 +159,15 @@ class Trainer:
 
         Each micro-batch is divided by the targets of the whole batch, so that the result does not depend on the split.
         """
+        micro_batches = self._micro_batches(step)
+        objective = self._objective_for(micro_batches)
         self.model.train()
         torch.manual_seed(_dropout_seed(self.config.seed, step, self.processes.data_rank))
-        micro_batches = self._micro_batches(step)
         targets = max(1, self._count_targets(micro_batches))
         self.positions = self.processes.data_count * sum(batch.input_ids.size for batch in micro_batches)
         total = 0.0
         for batch in micro_batches:
-            loss = self.objective.loss(self.model, self._to_device(batch)) / targets
+            loss = objective.loss(self.model, self._to_device(batch)) / targets
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return self.processes.total(total)[0], targets
@@ -183,6 +184,10 @@ class Trainer:
         rows, size = self.config.batch_size // self.processes.data_count, self.micro_batch_size
         first = step * self.config.batch_size + self.processes.data_rank * rows
         return [self.training.batch(range(start, start + size)) for start in range(first, first + rows, size)]
+
+    def _objective_for(self, batches: Iterable[Batch]) -> Objective:
+        """The objective of the step or evaluation that consists of these batches, and those of the other processes."""
+        return self.objective.for_batches(self.model, map(self._to_device, batches), self.processes.total)
 
     def _count_targets(self, batches: Sequence[Batch]) -> int:
         """The number of targets in the batches of all processes."""
@@ -202,12 +207,13 @@ class Trainer:
     @torch.no_grad()  # FSDP cannot compute in inference_mode
     def validate(self, stop: StopRequest | None = None) -> float:
         """Mean loss per target over the first `eval_tokens` of the validation split; NaN if a signal stops it."""
+        objective = self._objective_for(self._validation_batches())
         self.model.eval()
         total, targets = 0.0, 0
         for batch in self._validation_batches():
             if self._stop_signal(stop):
                 return math.nan
-            total += self.objective.measure(self.model, self._to_device(batch)).item()
+            total += objective.measure(self.model, self._to_device(batch)).item()
             targets += self._count_targets([batch])
         return self.processes.total(total)[0] / max(1, targets)
 

@@ -3,6 +3,7 @@
 Shapes: B batch, T tokens, V vocabulary.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,9 +16,22 @@ from lmcraft.training.batch import TensorBatch
 from lmcraft.training.cross_entropy import linear_cross_entropy
 from lmcraft.training.sharding import share_tokens
 
+Total = Callable[..., list[float]]
+"""Adds up each of its arguments over all processes of a run."""
+
 
 class Objective(Protocol):
     """A training objective: sums over the targets of a batch, so that micro-batches add up to the whole batch."""
+
+    def for_batches(self, model: Transformer, batches: Iterable[TensorBatch], total: Total) -> "Objective":
+        """The objective of one step or evaluation; another one only where a row's loss depends on the other rows.
+
+        Args:
+            model: the model, which may be left in `eval` mode.
+            batches: all batches of this process.
+            total: adds up numbers over the processes.
+        """
+        return self
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
         """The sum to minimize, a scalar."""

@@ -25,6 +25,7 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import open_model
 from lmcraft.training.batch import to_device
 from lmcraft.training.loop import Trainer
+from lmcraft.training.objective import Objective
 from lmcraft.training.processes import Processes
 from tests.finetuning.chat import chat_folder, chat_tokenizer, message
 
@@ -57,15 +58,19 @@ class ObjectiveConformance:
         file.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
         return file
 
-    def adjust(self, run: FinetuneRun) -> FinetuneRun:
-        """The run with changes that a test of gradients needs."""
-        return run
-
     def expected_loss(self, model: Transformer, run: FinetuneRun, start: Transformer) -> float:
         """The sum of the losses of all training examples, from plain formulas; `start` is the model before training."""
         raise NotImplementedError
 
     # The tests
+
+    @pytest.mark.parametrize("micro_batch_size", [1, 2])
+    def test_the_validation_loss_does_not_depend_on_the_micro_batch(self, tmp_path: Path, micro_batch_size: int) -> None:
+        losses = []
+        for size in (4, micro_batch_size):
+            trainer, _ = self.build(tmp_path, str(size), batch_size=4, micro_batch_size=size)
+            losses.append(trainer.validate())
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
     @pytest.mark.parametrize("micro_batch_size", [1, 2])
     def test_accumulated_gradients_equal_those_of_the_large_batch(self, tmp_path: Path, micro_batch_size: int) -> None:
@@ -85,7 +90,7 @@ class ObjectiveConformance:
             trainer, run = self.build(tmp_path, str(packing), packing=packing)
             batch = all_rows(run)
             torch.manual_seed(0)
-            loss = trainer.objective.loss(trainer.model, to_device(batch, trainer.model.device))
+            loss = whole_objective(trainer, batch).loss(trainer.model, to_device(batch, trainer.model.device))
             loss.backward()
             count = trainer.objective.count(batch)
             results.append((loss.detach() / count, {name: g / count for name, g in gradients(trainer.model).items()}))
@@ -96,8 +101,9 @@ class ObjectiveConformance:
         trainer, run = self.build(tmp_path, "run")
         start = LanguageModel.load(tmp_path / "base", tier="eager").transformer
         with torch.no_grad():
+            objective = whole_objective(trainer, all_rows(run))
             torch.manual_seed(0)
-            actual = trainer.objective.loss(trainer.model.eval(), to_device(all_rows(run), trainer.model.device))
+            actual = objective.loss(trainer.model.eval(), to_device(all_rows(run), trainer.model.device))
             torch.manual_seed(0)
             expected = self.expected_loss(trainer.model, run, start)
         assert actual.item() == pytest.approx(expected, rel=1e-4)
@@ -149,7 +155,7 @@ class ObjectiveConformance:
         config, machine = self.config(folder, out, **options).resolved(), choose_machine("cpu", "fp32")
         with open_model(config.model) as source:
             run = open_run(config, source, read_splits(config), lambda line: None).autotuned(machine, Processes())
-            run = self.adjust(run.with_reference(machine, ModelFolder(config.out)))
+            run = run.with_reference(machine, ModelFolder(config.out))
             trainer = run.build_trainer(machine, ModelFolder(config.out), None, Processes())
             generator = torch.Generator().manual_seed(7)
             with torch.no_grad():
@@ -161,6 +167,11 @@ class ObjectiveConformance:
 def all_rows(run: FinetuneRun) -> Batch:
     """One epoch of training rows in one batch."""
     return Batch.stack(list(run.data.training.ordered())).trim_padding()  # type: ignore[attr-defined]
+
+
+def whole_objective(trainer: Trainer, batch: Batch) -> Objective:
+    """The objective of a step that consists of one batch."""
+    return trainer.objective.for_batches(trainer.model, [to_device(batch, trainer.model.device)], Processes().total)
 
 
 def gradients(model: Transformer) -> dict[str, Tensor]:

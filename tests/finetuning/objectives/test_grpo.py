@@ -26,7 +26,6 @@ def build_loss(reference: Any = None, beta: float = 0.0, **settings: Any) -> Gro
 
 class TestGRPO(ObjectiveConformance):
     name = "grpo"
-    eval_every = 4  # an evaluation that is repeated after a stop samples other answers
     rows = [{"messages": messages} for messages in CHATS]  # noqa: RUF012
 
     def settings(self, folder: Path) -> dict[str, Any]:
@@ -45,7 +44,7 @@ class TestGRPO(ObjectiveConformance):
         assert (folder / "reward.py").exists()
         total = 0.0
         for prompt, example in sampler.prompts(to_device(all_rows(run), model.device)):
-            answers, rewards = sampler.sample(model, prompt, example)
+            answers, rewards = sampler.sample(model, prompt, example, int(torch.randint(2**31, (1,))))
             for answer, advantage in zip(answers, (rewards - rewards.mean()) / (rewards.std() + 1e-4), strict=True):
                 ids = torch.tensor([*prompt, *answer])
                 log_p, log_q = (log_probs(m, ids)[len(prompt) - 1 :] for m in (model, start))
@@ -119,3 +118,10 @@ def test_examples_are_prompts_without_targets() -> None:
     tokens = GRPO().encode(EXAMPLES, ExampleEncoder(chat_tokenizer(), [0]), Labels(), 5)
     assert all((example.targets < 0).all() for example in tokens)
     assert [float(example.values[0]) for example in tokens if example.values is not None] == [5, 6]
+
+
+def test_measuring_a_model_again_gives_the_same_number() -> None:
+    model, batch, loss = chat_model(), prompt_batch(), build_loss()
+    first = loss.measure(model, batch)
+    torch.manual_seed(99)
+    assert loss.measure(model, batch) == first

@@ -55,8 +55,7 @@ def test_sampling_depends_on_the_seed_and_restores_the_mode() -> None:
     model.train()
     groups = []
     for seed in (3, 3, 4):
-        torch.manual_seed(seed)
-        groups.append(build_sampler().sample(model, [5, 6], EXAMPLES[0])[0])
+        groups.append(build_sampler().sample(model, [5, 6], EXAMPLES[0], seed)[0])
     assert groups[0] == groups[1] != groups[2] and model.training
 
 
@@ -68,7 +67,7 @@ def test_the_reward_function_gets_the_example_and_the_answer_as_text() -> None:
         return 0.0
 
     for prompt, example in build_sampler(reward=reward).prompts(prompt_batch()):
-        build_sampler(reward=reward).sample(chat_model(), prompt, example)
+        build_sampler(reward=reward).sample(chat_model(), prompt, example, 0)
     assert len(calls) == 16 and {example.messages[1]["content"] for example, _ in calls} == {"e", "fox"}
     assert not any("<|im_end|>" in answer for _, answer in calls)
 
@@ -78,7 +77,7 @@ def test_a_failing_reward_function_is_reported() -> None:
         raise KeyError("price")
 
     with pytest.raises(RunError, match=r"the reward function failed \(KeyError\('price'\)\) on the answer"):
-        build_sampler(reward=broken).sample(chat_model(), [5, 6], EXAMPLES[0])
+        build_sampler(reward=broken).sample(chat_model(), [5, 6], EXAMPLES[0], 0)
 
 
 def quits(example: Conversation, answer: str) -> float:

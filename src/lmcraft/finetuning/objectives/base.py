@@ -6,7 +6,7 @@ its class variables say what it needs; its methods encode examples and compute t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lmcraft.model.transformer import Transformer
     from lmcraft.tokenizer.tokenizer import Tokenizer
     from lmcraft.training.batch import TensorBatch
-    from lmcraft.training.objective import Objective
+    from lmcraft.training.objective import Objective, Total
 
 T = TypeVar("T")
 
@@ -96,6 +96,10 @@ class LossInputs:
 
 class BatchLoss:
     """Base of losses: `measure` is `loss`, and each target is a term."""
+
+    def for_batches(self, model: Transformer, batches: Iterable[TensorBatch], total: Total) -> Objective:
+        """The loss of one step or evaluation (`training.objective.Objective.for_batches`)."""
+        return self
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
         """The sum of the losses over the terms of a batch, a scalar."""

@@ -83,7 +83,8 @@ class GroupRelativeLoss(BatchLoss):
 
         total = torch.zeros((), device=batch.input_ids.device)
         for prompt, example in self.sampler.prompts(batch):
-            answers, rewards_G = self.sampler.sample(model, prompt, example)
+            seed = int(torch.randint(2**31, (1,)))  # from the step's generator: a resumed run samples the same answers
+            answers, rewards_G = self.sampler.sample(model, prompt, example, seed)
             self.rewards.append(float(rewards_G.mean()))
             deviation = rewards_G.std()
             if deviation > 0 or self.reference is not None:  # otherwise there is nothing to learn
@@ -93,10 +94,15 @@ class GroupRelativeLoss(BatchLoss):
         return total + 0 * next(p for p in model.parameters() if p.requires_grad).sum()
 
     def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        """The negative mean reward of sampled answers, so that lower is better."""
+        """The negative mean reward of sampled answers, so that lower is better.
+
+        The seed of a prompt is its example's index, so that measuring a model again gives the same number.
+        """
         import torch
 
-        groups = (self.sampler.sample(model, *pair) for pair in self.sampler.prompts(batch))
+        assert batch.values is not None
+        pairs = zip(self.sampler.prompts(batch), batch.values[:, 0].tolist(), strict=True)
+        groups = (self.sampler.sample(model, prompt, example, int(index)) for (prompt, example), index in pairs)
         return torch.tensor(-float(sum(float(rewards_G.mean()) for _, rewards_G in groups)))
 
     def count(self, batch: Batch) -> int:

@@ -69,15 +69,16 @@ class RolloutSampler:
         ]
 
     @torch.no_grad()
-    def sample(self, model: Transformer, prompt: list[int], example: Conversation) -> tuple[list[list[int]], Tensor]:
-        """G answers, with their end tokens, and their rewards, (G,).
+    def sample(
+        self, model: Transformer, prompt: list[int], example: Conversation, seed: int
+    ) -> tuple[list[list[int]], Tensor]:
+        """G answers, with their end tokens, and their rewards, (G,); the same seed gives the same answers.
 
         Raises:
             RunError: the reward function raises an exception.
         """
         training = model.training
         model.eval()
-        seed = int(torch.randint(2**31, (1,)))  # from the step's generator, so that a resumed run samples the same answers
         config = self.generation.updated({"num_return_sequences": self.group_size, "seed": seed})
         answers: list[list[int]] = [[] for _ in range(self.group_size)]
         for token in generate(model, prompt, config, eos_token_ids=self.eos_token_ids, tokenizer=self.tokenizer):
