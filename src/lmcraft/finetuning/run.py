@@ -73,10 +73,12 @@ class FinetuneRun:
         """The run with every setting of 0 or "auto" filled in, identically in all processes.
 
         Raises:
-            UserError: the batch cannot be divided among the processes.
+            UserError: the batch cannot be divided among the processes, or the objective needs a single one.
         """
         config, data, ranks = replace(self.config, precision=machine.precision), self.data, processes.data_count
         rows, length = data.rows_per_epoch, data.sequence_length
+        if processes.count > 1 and self.objective.generates_answers:
+            raise UserError(f"objective={config.objective} generates answers in a single process: start without torchrun")
         if config.batch_size % ranks:
             raise UserError(f"batch_size={config.batch_size} must be a multiple of the {ranks} processes")
         default_rows = min(rows, ceil(EXAMPLES_PER_STEP * rows / data.num_examples))
