@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lmcraft.errors import UserError
 from lmcraft.gguf import read_gguf, write_gguf
 from lmcraft.gguf.dependency import gguf_package
 from lmcraft.language_model import LanguageModel
@@ -146,6 +147,13 @@ def test_written_files_round_trip(name: str, tmp_path: Path) -> None:
         torch.testing.assert_close(ours(ids(length)), model(ids(length)).logits, atol=1e-4, rtol=1e-4)
     assert ours.config.vocab_size == VOCABULARY
     assert file.tokenizer.encode("Once 从前 🙂") == tokenizer().encode("Once 从前 🙂")
+
+
+def test_a_tensor_that_nothing_uses_is_named(tmp_path: Path) -> None:
+    model = read_gguf(write_model(random_model("llama"), tmp_path))
+    model.file.tensors["blk.0.attn_sinks.weight"] = model.file.tensors["blk.0.attn_norm.weight"]
+    with pytest.raises(UserError, match=r"has 1 tensors .* such as 'blk\.0\.attn_sinks\.weight'"):
+        build_model(model.checkpoint)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in NOT_IN_TRANSFORMERS])

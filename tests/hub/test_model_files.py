@@ -14,7 +14,9 @@ def no_index() -> str:
 
 def test_metadata_comes_first_and_duplicate_formats_are_left_out() -> None:
     files = ["model.safetensors", "config.json", "pytorch_model.bin", "README.md", "train.py", "onnx/config.json"]
-    assert model_files(files, no_index, "m") == ["README.md", "config.json", "model.safetensors"]
+    files += ["additional_chat_templates/tool_use.jinja", "additional_chat_templates/deep/x.jinja", "x/tool_use.jinja"]
+    metadata = ["README.md", "additional_chat_templates/tool_use.jinja", "config.json"]
+    assert model_files(files, no_index, "m") == [*metadata, "model.safetensors"]
 
 
 def test_only_the_shards_in_the_index_are_selected() -> None:

@@ -64,5 +64,6 @@ def pull(config: PullConfig) -> ModelFolder:
 def _copy_model(source: Path, target: Path) -> None:
     target.mkdir()
     for file in source.iterdir():
-        if file.is_file() and is_model_file(file.name):
-            shutil.copyfile(file, target / file.name)
+        if is_model_file(file.name):
+            copy = shutil.copyfile if file.is_file() else shutil.copytree
+            copy(file, target / file.name)

@@ -27,7 +27,7 @@ from lmcraft.model.adapter import read_adapter
 from lmcraft.model.lora_linear import load_adapter
 from lmcraft.model.storage import build_model, load_model
 from lmcraft.model.transformer import Transformer
-from lmcraft.model_source import ModelSource, open_model
+from lmcraft.model_source import ModelSource, end_token_ids, open_model
 from lmcraft.terminal import PrintLine
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training import depth_rule
@@ -260,8 +260,7 @@ def open_run(config: FinetuneConfig, source: ModelSource, splits: Splits | None,
     tokenizer = source.tokenizer
     if objective.uses_chat_template:
         tokenizer = _with_chat_template(tokenizer, config.chat_template, print_line)
-    end = source.tokenizer.eos_token_id
-    eos_token_ids = source.eos_token_ids or (() if end is None else (end,))
+    eos_token_ids = end_token_ids(tokenizer, source.eos_token_ids)  # the chat template may be another one
     context_length = source.checkpoint.config().max_position_embeddings
     encoder = ExampleEncoder(tokenizer, eos_token_ids, context_length)
     data = read_training_data(config, objective, splits, encoder, context_length, print_line)

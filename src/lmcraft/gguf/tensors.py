@@ -26,6 +26,10 @@ _EXPERT = re.compile(r"(model\.layers\.[0-9]{1,9}\.mlp\.experts)\.([0-9]{1,9})\.
 _IGNORED = re.compile(r".*(\.rotary_emb\.inv_freq|\.attn\.(masked_)?bias|\.attention\.(masked_)?bias)")
 
 
+# Factors of rotary positions, which `rope` reads.
+_ROPE = re.compile(r"rope_(freqs|factors_long|factors_short)\.weight")
+
+
 @dataclass(frozen=True)
 class Rearranged:
     """Tensors that llama.cpp's converter rearranges."""
@@ -113,15 +117,19 @@ class HFTensors:
         self._rearranged = REARRANGED.get(arch.name, ())
 
     def names(self, templates: Iterable[str]) -> frozenset[str]:
-        """The names that the file has tensors for; in the templates, {i} is the layer and {e} the expert."""
-        names = set()
+        """The names that the file has tensors for; in the templates, {i} is the layer and {e} the expert.
+
+        A tensor that has none of these names appears under its own.
+        """
+        names, others = set(), {name for name in self._file.tensors if not _ROPE.fullmatch(name)}
         for template in templates:
             for layer in range(self._config[self._layers] if "{i}" in template else 1):
                 for expert in range(self._config.get("num_experts", 0) if "{e}" in template else 1):
                     name = template.format(i=layer, e=expert)
                     if (target := self._names.gguf(name)) is not None and target[0] in self._file.tensors:
                         names.add(name)
-        return frozenset(names)
+                        others.discard(target[0])
+        return frozenset(names | others)
 
     def read(self, hf_name: str) -> Tensor | None:
         """Read a tensor in Hugging Face's layout; None if the file has no tensor of this name.

@@ -33,7 +33,8 @@ def model_files(files: Collection[str], read_index: Callable[[], str], model: st
         raise UserError(f"{model} {_missing_weights_reason(files, model)}")
     if CONFIG not in top and "adapter_config.json" not in top:
         raise UserError(f"{model} is not a language model: it has no {CONFIG}")
-    return sorted(f for f in top if _matches(f, MODEL_FILES)) + weights
+    templates = [f for f in files if fnmatchcase(f, "additional_chat_templates/*.jinja") and f.count("/") == 1]
+    return sorted(templates + [f for f in top if _matches(f, MODEL_FILES)]) + weights
 
 
 def _weights(top: Collection[str], read_index: Callable[[], str], model: str) -> list[str]:
