@@ -7,7 +7,7 @@ from lmcraft.config import BY_DEPTH, automatic, format_changes
 from lmcraft.errors import UserError
 
 MAX_SIZE = 2**28  # upper bound of every size, so that a product of two cannot overflow
-MAX_NUMBER = 1e30  # upper bound of every other number, which float32 can represent
+MAX_NUMBER = 1e18  # upper bound of every other number, so that a whole one fits into 64 bits
 LayerType = Literal["full_attention", "sliding_attention"]
 
 
