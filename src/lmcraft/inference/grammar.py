@@ -6,7 +6,7 @@ At each position the library llguidance computes the set of allowed tokens; all 
 import json
 from collections.abc import Callable, Collection
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,6 +33,19 @@ LIMITS = {
 }
 
 
+class StructureError(UserError):
+    """A schema, regular expression or grammar that cannot be used.
+
+    Args:
+        setting: the setting that has it.
+        reason: follows the name of the setting in the message.
+    """
+
+    def __init__(self, setting: str, reason: str) -> None:
+        super().__init__(f"{setting} {reason}")
+        self.reason = reason
+
+
 class GrammarConstraint:
     """The grammar of one continuation, and how far the text has come in it.
 
@@ -43,7 +56,8 @@ class GrammarConstraint:
         eos_token_ids: tokens that may follow a complete text.
 
     Raises:
-        UserError: llguidance is not installed, there is no end token, or the grammar is invalid or too expensive.
+        UserError: llguidance is not installed, or there is no end token.
+        StructureError: the grammar is invalid or too expensive.
     """
 
     def __init__(
@@ -54,10 +68,10 @@ class GrammarConstraint:
         if not eos_token_ids:
             raise UserError(f"{name} needs a model with an end token: set eos_token_id in its generation_config.json")
         if len(text) > MAX_GRAMMAR_CHARACTERS:
-            raise UserError(f"{name} has {len(text):,} characters: give at most {MAX_GRAMMAR_CHARACTERS:,}")
+            raise StructureError(name, f"has {len(text):,} characters: give at most {MAX_GRAMMAR_CHARACTERS:,}")
         compile_grammar: dict[str, Callable[[str], str]] = {
             "json_schema": lambda text: llguidance.LLMatcher.grammar_from_json_schema(
-                json.dumps(normalize_schema(json.loads(text))),
+                json.dumps(normalize_schema(_parse_schema(text))),
                 defaults=JSON_STYLE,
             ),
             "regex": llguidance.LLMatcher.grammar_from_regex,
@@ -69,7 +83,7 @@ class GrammarConstraint:
         try:
             self._matcher = llguidance.LLMatcher(mask_tokenizer, compile_grammar[name](text), log_level=0, limits=limits)
         except ValueError as error:
-            raise UserError(f"{name} cannot be used: {error}") from error
+            raise StructureError(name, f"cannot be used: {' '.join(str(error).split())}") from error
         self._check()
 
     @property
@@ -96,7 +110,14 @@ class GrammarConstraint:
     def _check(self) -> None:
         if self._matcher.is_error():
             message = " ".join(str(self._matcher.get_error()).split())
-            raise UserError(f"{self._name} cannot be used: {message[:300]}")
+            raise StructureError(self._name, f"cannot be used: {message[:300]}")
+
+
+def _parse_schema(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON ({error})") from error
 
 
 def structured_output(config: GenerationConfig) -> tuple[str, str]:

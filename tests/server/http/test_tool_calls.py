@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 pytest.importorskip("fastapi")
 
-from lmcraft.server.http.protocol.chat import Function, Tool
+from lmcraft.inference.continuation import Token
+from lmcraft.server.http.protocol.chat import ChatRequest, Function, Tool
+from lmcraft.server.http.routes.chat import ChatChoice
 from lmcraft.server.http.tool_calls import DEEPSEEK_TAG, ToolParser, call_schema, parse_calls, short_call_id
+from lmcraft.tokenizer.train import train_bpe
 from tests.inference.json_schema.matching import Grammar
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": "</b>"}}\n</tool_call>'
@@ -102,6 +105,22 @@ def test_ids_have_the_form_that_the_template_demands() -> None:
     ids = [call.id for call in parser.end()[1]]
     assert ids[0] == "abc123XYZ" and re.fullmatch("[a-zA-Z0-9]{9}", ids[1])
     assert parse_calls('{"name": "add", "arguments": {}, "id": "abc123XYZ"}', NAMES)[0].id.startswith("call_")
+
+
+def test_tags_that_decoding_leaves_out_are_put_back() -> None:
+    special = ["<|endoftext|>", "[TOOL_CALLS]", "[ARGS]"]
+    tokenizer = train_bpe(["add the numbers"], vocab_size=280, special_tokens=special)
+    body = ChatRequest.model_validate(
+        {"messages": [{"role": "user", "content": "1+1"}], "tools": [{"type": "function", "function": {"name": "add"}}]}
+    )
+    choice, decoder = ChatChoice.start(body, tokenizer), tokenizer.stream()
+    ids = tokenizer.encode('So[TOOL_CALLS]add[ARGS]{"a": 1}', parse_special=True)
+    for n, token_id in enumerate(ids):
+        reason = "stop" if n == len(ids) - 1 else None
+        choice.add([Token(row=0, id=token_id, logprob=0.0, text=decoder.put(token_id), finish_reason=reason)])
+    assert choice.parser is not None and (choice.text, choice.finish_reason) == ("So", "tool_calls")
+    assert [(call.name, call.arguments) for call in choice.parser.calls] == [("add", '{"a": 1}')]
+    assert re.fullmatch("[a-zA-Z0-9]{9}", choice.parser.calls[0].id)
 
 
 def tool(name: str, parameters: dict[str, Any] | None = None) -> Tool:

@@ -14,6 +14,7 @@ from lmcraft.errors import UserError
 from lmcraft.server.conversations.store import NotFoundError, StoreError
 from lmcraft.server.errors import ApiError, error_json
 
+MISSING = ("missing", "union_tag_not_found")  # pydantic's names of the error
 MAX_VALUE_CHARS = 60  # of a value quoted in an error message
 STATUS_MESSAGES = {404: "there is no such endpoint; see /openapi.json", 405: "wrong HTTP method; see /openapi.json"}
 
@@ -53,28 +54,49 @@ def _path(item: Mapping[str, Any], body: Any) -> list[str | int]:
     """Where an error is in the body: its location without the names of types that pydantic puts between the fields."""
     source, *location = item["loc"]
     missing = [location.pop()] if item["type"] == "missing" and location else []
-    if source != "body":
-        return [*location, *missing]
-    path: list[str | int] = []
-    value = body
-    for part in location:
-        if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
-            path.append(part)
-            value = value[part]
-    return path + missing
+    if item["type"].startswith("union_tag"):
+        missing = [item["ctx"]["discriminator"].strip("'")]
+    return [*(_resolve(body, location, bool(missing))[0] if source == "body" else location), *missing]
+
+
+def _resolve(value: Any, location: Sequence[str | int], is_object: bool) -> tuple[list[str | int], Any]:
+    """The parts of a location that are fields of the value, and the value there.
+
+    A part may be the name of a type, and that may be the name of a field, too.
+
+    Args:
+        value: the body, or a part of it.
+        location: from there on.
+        is_object: whether the value there must be an object, because it lacks a field.
+    """
+    if not location:
+        return [], value
+    part, rest = location[0], location[1:]
+    as_type = _resolve(value, rest, is_object)
+    is_field = part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int)
+    if not is_field:
+        return as_type
+    path, inner = _resolve(value[part], rest, is_object)
+    return max(
+        ([part, *path], inner),
+        as_type,
+        key=lambda result: (not is_object or isinstance(result[1], dict), result[0][-1:] == [location[-1]], len(result[0])),
+    )
 
 
 def _code(error_type: str) -> str:
     """OpenAI's error code for an error type of pydantic."""
-    codes = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
+    codes = {"extra_forbidden": "unknown_parameter"} | dict.fromkeys(MISSING, "missing_required_parameter")
     return codes.get(error_type, "invalid_type" if error_type.endswith("_type") else "invalid_value")
 
 
 def _describe(first: Mapping[str, Any], field: str, reasons: Sequence[str]) -> str:
     if first["type"] == "extra_forbidden":
         return f"the field '{field}' is not supported; leave it out"
-    if first["type"] == "missing":
+    if first["type"] in MISSING:
         return f"the field '{field}' is missing; add it" if field else "the body is missing; send one JSON object"
+    if first["type"] == "union_tag_invalid":
+        return f"{field}='{first['ctx']['tag']}' is not supported; use {first['ctx']['expected_tags']}"
     value = repr(first.get("input"))
     quoted = value if len(value) <= MAX_VALUE_CHARS else value[:MAX_VALUE_CHARS] + "..."
     reason = "; or ".join(dict.fromkeys(text.removeprefix("Value error, ") for text in reasons))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmcraft.errors import UserError
+from lmcraft.inference.grammar import StructureError
 from lmcraft.inference.prompt import check_token_ids
 from lmcraft.inference.prompt import encode_prompt as encode_text
 from lmcraft.inference.request import Request, SequenceState
@@ -120,30 +121,31 @@ def _prepare(
     engine, deadline = served.engine, time.monotonic() + limits.request_timeout
     eos_token_ids = frozenset(() if request.ignore_eos else model.eos_token_ids) | _stop_token_ids(served, request)
     cache_owner = "\0".join((owner, request.user or "", request.cache_salt or ""))
-    sequences = []
+    sequences: list[SequenceState] = []
     check_total_tokens(prompts)
     for prompt in prompts:
         fields = {"prompt_field": request.prompt_field, "length_field": request.length_field}
         check_context(served, len(prompt), settings["max_new_tokens"], **fields)
-        sequences += [
-            engine.prepare(
-                Request(
-                    prompt_ids=tuple(prompt),
-                    config=config,
-                    eos_token_ids=eos_token_ids,
-                    tokenizer=model.tokenizer,
-                    row=row,
-                    adapter=served.adapter,
-                    top_logprobs=top_logprobs,
-                    prompt_logprobs=None if row else prompt_logprobs,
-                    generates=generates,
-                    client=owner,
-                    owner=cache_owner,
-                    deadline=deadline,
-                )
+        for row in range(n):
+            sequence = Request(
+                prompt_ids=tuple(prompt),
+                config=config,
+                eos_token_ids=eos_token_ids,
+                tokenizer=model.tokenizer,
+                row=row,
+                adapter=served.adapter,
+                top_logprobs=top_logprobs,
+                prompt_logprobs=None if row else prompt_logprobs,
+                generates=generates,
+                client=owner,
+                owner=cache_owner,
+                deadline=deadline,
             )
-            for row in range(n)
-        ]
+            try:
+                sequences.append(engine.prepare(sequence))
+            except StructureError as error:
+                param = request.structure_field
+                raise ApiError(400, f"{param} {error.reason}", code="invalid_value", param=param) from error
     return PreparedRequest(tuple(map(tuple, prompts)), tuple(sequences), n)
 
 
@@ -288,8 +290,8 @@ def _template_message(message: Message) -> dict[str, Any]:
         "role": "system" if message.role == "developer" else message.role,
         "content": message.text(),
     }
-    if message.reasoning_content:
-        entry["reasoning_content"] = message.reasoning_content
+    if reasoning := message.reasoning_content or message.reasoning:
+        entry["reasoning_content"] = reasoning
     if message.tool_calls:
         entry["tool_calls"] = [
             {

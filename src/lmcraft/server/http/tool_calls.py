@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from uuid import uuid4
 
+from lmcraft.inference.json_schema import SchemaError, normalize_schema
 from lmcraft.inference.text_stream import overlap
+from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.chat import Tool
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.tokenizer.tool_messages import MISTRAL_TAG, short_id
@@ -64,14 +66,29 @@ def call_schema(tools: Sequence[Tool]) -> str:
     """The JSON schema of a call to any of the tools.
 
     Each tool's parameters are a schema resource of their own (`$id`), so that `#` in their references means them.
+
+    Raises:
+        ApiError: the parameters of a tool cannot be enforced.
     """
     schemas = []
     for n, tool in enumerate(tools):
         parameters = NO_ARGUMENTS if tool.function.parameters is None else tool.function.parameters
+        _check_parameters(tool.function.name, parameters)
         arguments = {"type": "object", **parameters, "$id": f"urn:tool:{n}"}
         call = {"name": {"const": tool.function.name}, "arguments": arguments}
         schemas.append({"type": "object", "properties": call, "required": list(call), "additionalProperties": False})
     return json.dumps(schemas[0] if len(schemas) == 1 else {"anyOf": schemas})
+
+
+def _check_parameters(name: str, parameters: dict[str, Any]) -> None:
+    if parameters.get("type", "object") != "object":
+        message = f"tools: the parameters of '{name}' have the type {parameters['type']!r}; they must be an object"
+        raise ApiError(400, message, code="invalid_value", param="tools")
+    try:
+        normalize_schema(parameters)
+    except SchemaError as error:
+        message = f"tools: the parameters of '{name}' cannot be used: {error}"
+        raise ApiError(400, message, code="invalid_value", param="tools") from error
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,11 @@ def test_structured_output(client: openai.OpenAI) -> None:
     [
         ({"max_output_tokens": 10_000}, "max_output_tokens"),
         ({"input": "word " * 600}, "input"),
-        ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input[0].content[0]"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input[0].content[0].type"),
+        (
+            {"text": {"format": {"type": "json_schema", "name": "a", "schema": {"contains": {}, "minimum": "a"}}}},
+            "text.format.schema",
+        ),
         ({"input": [{"type": "web_search_call"}]}, "input[0]"),
         ({"input": [user("a"), 5]}, "input[1]"),
         ({"tool_choice": "required"}, "tool_choice"),

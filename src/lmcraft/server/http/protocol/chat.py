@@ -31,6 +31,7 @@ class TextPart(Strict):
     text: Text
     annotations: Ignored = None
     logprobs: Ignored = None
+    cache_control: Ignored = None
     parsed: Ignored = None
 
 
@@ -80,8 +81,10 @@ class Message(Strict):
     tool_call_id: Name | None = None
     refusal: Text | None = None
     reasoning_content: Text | None = None
+    reasoning: Text | None = Field(default=None, description="The same, as newer versions of vLLM name it.")
     annotations: Ignored = None
     parsed: Ignored = None
+    cache_control: Ignored = None
     audio: Annotated[Any, unsupported("send its transcript as content")] = None
     function_call: Annotated[Any, unsupported("send it in tool_calls")] = None
 
@@ -104,10 +107,11 @@ class Tool(Strict):
 
     type: Literal["function"]
     function: Function
+    cache_control: Ignored = None
 
     def as_json(self) -> dict[str, Any]:
         """The tool as chat templates list it."""
-        value = self.model_dump(exclude_none=True)
+        value = self.model_dump(exclude_none=True, exclude={"cache_control"})
         value["function"].setdefault("parameters", {"type": "object", "properties": {}})
         return value
 
@@ -248,6 +252,10 @@ class ChatRequest(Sampling, ChatInput):
         if isinstance(self.tool_choice, AllowedTools):
             return self.tool_choice.allowed_tools.mode == "required"
         return self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool)
+
+    @property
+    def structure_field(self) -> str:
+        return "tools" if self.forces_call else super().structure_field
 
     @property
     def offered_tools(self) -> list[Tool]:

@@ -24,6 +24,7 @@ from lmcraft.server.http.protocol.chat import (
 from lmcraft.server.http.protocol.sampling import Decoding, JsonSchema, ResponseFormat
 
 FIELD_NAMES = {
+    "response_format.json_schema.schema": "output_config.format.schema",
     "response_format.json_schema": "output_config.format.schema",
     "response_format": "output_config.format",
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",

@@ -35,6 +35,7 @@ LOGPROBS = "message.output_text.logprobs"
 FIELD_NAMES = {
     "messages": "input",
     "max_tokens": "max_output_tokens",
+    "response_format.json_schema.schema": "text.format.schema",
     "response_format.json_schema": "text.format.schema",
     "response_format": "text.format",
 }

@@ -46,7 +46,7 @@ class ResponseFormat(Strict):
 class StructuredOutputs(Strict):
     """vLLM's `structured_outputs`: exactly one of these fields."""
 
-    json_: dict[str, Any] | Text | None = Field(default=None, alias="json")
+    json_: dict[str, Any] | Annotated[Text, Field(min_length=1)] | None = Field(default=None, alias="json")
     regex: Annotated[Text, Field(min_length=1)] | None = None
     choice: list[StopText] | None = Field(default=None, min_length=1, max_length=256)
     grammar: Annotated[Text, Field(min_length=1)] | None = None
@@ -153,6 +153,14 @@ class Sampling(Decoding):
         """Whether the answer is text of a given structure."""
         has_format = self.response_format is not None and self.response_format.type != "text"
         return has_format or self.structured_outputs is not None
+
+    @property
+    def structure_field(self) -> str:
+        """The field that has the structure of the answer."""
+        if self.structured_outputs is not None:
+            return f"structured_outputs.{min(self.structured_outputs.model_fields_set, default='').removesuffix('_')}"
+        is_schema = self.response_format is not None and self.response_format.json_schema is not None
+        return "response_format.json_schema.schema" if is_schema else "response_format.schema"
 
     def _structure(self) -> dict[str, str]:
         response_format, structured_outputs = self.response_format, self.structured_outputs
