@@ -2,10 +2,12 @@
 an error, never a weaker constraint.
 
 `normalizer.py` has the rules, one per keyword · `negation.py` the values that a schema excludes · `exclusion.py` whether two
-schemas have no value in common · `formats.py` the formats as regular expressions · `scope.py` references and errors.
+schemas have no value in common · `closing.py` objects without further properties · `formats.py` the formats as regular
+expressions · `scope.py` references and errors.
 """
 
+from lmcraft.inference.json_schema.closing import close_objects
 from lmcraft.inference.json_schema.normalizer import normalize_schema
 from lmcraft.inference.json_schema.scope import SchemaError
 
-__all__ = ["SchemaError", "normalize_schema"]
+__all__ = ["SchemaError", "close_objects", "normalize_schema"]

@@ -8,14 +8,10 @@ from typing import Any
 from lmcraft.inference.json_schema.exclusion import disjoint
 from lmcraft.inference.json_schema.formats import MAX_HOSTNAME_LENGTH, PATTERNS, UNSUPPORTED
 from lmcraft.inference.json_schema.negation import negate
-from lmcraft.inference.json_schema.scope import TYPES, Schema, SchemaError, Scope, value_key
+from lmcraft.inference.json_schema.scope import LISTS, MAPS, PARTS, TYPES, Schema, SchemaError, Scope, value_key
 
 MAX_ALTERNATIVES = 64
 MAX_UNIQUE_ARRAYS = 2000
-_PARTS = ("items", "additionalItems", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames",
-          "unevaluatedItems", "unevaluatedProperties")  # fmt: skip
-_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
-_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties", "minContains", "maxContains")
 _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "type": (lambda value: isinstance(value, str) or _is_names(value), "the name of a type, or a list of names"),
@@ -54,16 +50,16 @@ def _visit(schema: Any, scope: Scope) -> Schema:
     scope, result = scope.of(schema), dict(schema)
     scope.count_step()
     _check_values(result, scope)
-    for keyword in result.keys() & {*_PARTS, *_LISTS, *_MAPS}:
+    for keyword in result.keys() & {*PARTS, *LISTS, *MAPS}:
         value = result[keyword]
-        if isinstance(value, list) and keyword in _LISTS:
+        if isinstance(value, list) and keyword in LISTS:
             result[keyword] = [_visit(item, scope.enter(keyword, n)) for n, item in enumerate(value)]
-        elif isinstance(value, dict) and keyword in _MAPS:
+        elif isinstance(value, dict) and keyword in MAPS:
             result[keyword] = {name: _visit(item, scope.enter(keyword, name)) for name, item in value.items()}
-        elif keyword in _PARTS:
+        elif keyword in PARTS:
             result[keyword] = _visit(value, scope.enter(keyword))
         else:
-            raise scope.error(keyword, f"must be a {'list' if keyword in _LISTS else 'map'} of schemas")
+            raise scope.error(keyword, f"must be a {'list' if keyword in LISTS else 'map'} of schemas")
     for rule in _RULES:
         rule(result, scope)
     return result

@@ -8,6 +8,11 @@ from urllib.parse import unquote
 
 Schema = bool | dict[str, Any]
 TYPES = ("null", "boolean", "number", "string", "array", "object")
+# Keywords with a schema, a list of schemas, and a map of schemas.
+PARTS = ("items", "additionalItems", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames",
+          "unevaluatedItems", "unevaluatedProperties")  # fmt: skip
+LISTS = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
+MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 MAX_REFERENCE_DEPTH = 12
 MAX_STEPS = 20_000
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from uuid import uuid4
 
-from lmcraft.inference.json_schema import SchemaError, normalize_schema
+from lmcraft.inference.json_schema import SchemaError, close_objects, normalize_schema
 from lmcraft.inference.text_stream import overlap
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.chat import Tool
@@ -65,7 +65,8 @@ class Call:
 def call_schema(tools: Sequence[Tool]) -> str:
     """The JSON schema of a call to any of the tools.
 
-    Each tool's parameters are a schema resource of their own (`$id`), so that `#` in their references means them.
+    Each tool's parameters are a schema resource of their own (`$id`), so that `#` in their references means them. Objects
+    that list their properties have no others: a small model adds properties without end.
 
     Raises:
         ApiError: the parameters of a tool cannot be enforced.
@@ -74,7 +75,7 @@ def call_schema(tools: Sequence[Tool]) -> str:
     for n, tool in enumerate(tools):
         parameters = NO_ARGUMENTS if tool.function.parameters is None else tool.function.parameters
         _check_parameters(tool.function.name, parameters)
-        arguments = {"type": "object", **parameters, "$id": f"urn:tool:{n}"}
+        arguments = {"type": "object", **close_objects(parameters), "$id": f"urn:tool:{n}"}
         call = {"name": {"const": tool.function.name}, "arguments": arguments}
         schemas.append({"type": "object", "properties": call, "required": list(call), "additionalProperties": False})
     return json.dumps(schemas[0] if len(schemas) == 1 else {"anyOf": schemas})
