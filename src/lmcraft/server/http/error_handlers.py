@@ -72,9 +72,11 @@ def _resolve(value: Any, location: Sequence[str | int], is_object: bool) -> tupl
     if not location:
         return [], value
     part, rest = location[0], location[1:]
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        path, inner = _resolve(value[part], rest, is_object)
+        return [part, *path], inner
     as_type = _resolve(value, rest, is_object)
-    is_field = part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int)
-    if not is_field:
+    if not isinstance(value, dict) or part not in value:
         return as_type
     path, inner = _resolve(value[part], rest, is_object)
     return max(
