@@ -1,8 +1,10 @@
 """`lmcraft serve`: an OpenAI-compatible server and a chat page."""
 
 import ipaddress
+import logging
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 MODERATOR_NAME = "moderation"  # the name under which the moderation model is served
 ALL_INTERFACES = ("0.0.0.0", "::")
 MAX_PORT = 65_535
+DEFAULT_STORE = "~/.local/share/lmcraft/chats.sqlite"
+# How long a thread may hold Python's lock while others wait for it: with Python's default of 5 ms, a request that is parsed
+# would slow down every operation of the engine by that much.
+SWITCH_SECONDS = 0.0005
 
 
 @command_config
@@ -52,7 +58,7 @@ class ServeConfig(Config):
     """Address of the other server, such as http://127.0.0.1:8001; its API key, if any, is read from LMCRAFT_UPSTREAM_KEY."""
     moderation: str = ""
     """Classifier for /v1/moderations (`lmcraft finetune --objective classification`); its labels are the categories."""
-    store: str = "~/.local/share/lmcraft/chats.sqlite"
+    store: str = DEFAULT_STORE
     """Where to keep conversations, ratings and preferences: a file, or a database's URL; "none": nowhere."""
     api_key: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     """API key that clients must send; also read from LMCRAFT_API_KEY. All keys given this way belong to one user."""
@@ -106,15 +112,19 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
     if config.new_api_key:
         _add_key(config)
         return
-    from lmcraft.server.http.server import listen, make_server
+    from lmcraft.server.http.server import end_process_after, listen, make_server
 
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    logging.getLogger("lmcraft").setLevel(config.log_level.upper())
+    sys.setswitchinterval(SWITCH_SECONDS)
     keys = _read_keys(config)
     socket = listen(config.host, config.port)
     try:
-        app = _build_app(config, keys)
+        app, end_work = _build_app(config, keys)
         host, port = socket.getsockname()[:2]
         print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-        make_server(app, config.limits, config.log_level).run(sockets=[socket])
+        server = make_server(app, config.limits, config.log_level, end_work=end_work, on_signal=end_process_after)
+        server.run(sockets=[socket])
     finally:
         socket.close()
 
@@ -149,7 +159,8 @@ def _add_key(config: ServeConfig) -> None:
     print(key)
 
 
-def _build_app(config: ServeConfig, keys: "Keys") -> "ASGIApp":
+def _build_app(config: ServeConfig, keys: "Keys") -> tuple["ASGIApp", Callable[[], None]]:
+    """The application, and the function that ends its work."""
     from lmcraft.server.http.app import build_app
     from lmcraft.server.http.quotas import Quotas
     from lmcraft.server.http.state import ServerState
@@ -165,7 +176,7 @@ def _build_app(config: ServeConfig, keys: "Keys") -> "ASGIApp":
     if config.upstream:
         upstream = Upstream(config.upstream, os.environ.get("LMCRAFT_UPSTREAM_KEY", ""), config.limits)
     hosts = [*config.allowed_hosts, *([] if config.host in ALL_INTERFACES else [config.host])]
-    return build_app(state, store, upstream=upstream, hosts=hosts, origins=config.allowed_origins)
+    return build_app(state, store, upstream=upstream, hosts=hosts, origins=config.allowed_origins), registry.end_work
 
 
 def _load_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
@@ -198,5 +209,11 @@ def _open_store(location: str) -> "Store | None":
     if "://" in location:
         return Store.open(location)
     path = Path(location).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if location == DEFAULT_STORE:
+            path.parent.chmod(0o700)  # it was open to others in earlier versions
+    except OSError as error:
+        message = f"store '{location}' cannot be created ({error.strerror}): choose another folder, or --store none"
+        raise UserError(message) from error
     return Store.open(path)

@@ -4,6 +4,7 @@ Messages form a tree through `parent`. That foreign key does not cascade: SQLite
 limits to a depth of one thousand. `Store` deletes a branch with one statement instead.
 """
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -147,6 +148,20 @@ def _check_file(name: str, *, create: bool) -> None:
         raise UserError(f"store '{name}' does not exist; check the path")
     if not path.parent.is_dir():
         raise UserError(f"store '{name}' cannot be created, because there is no folder '{path.parent}'; create it first")
+    _make_private(path)
+
+
+def _make_private(path: Path) -> None:
+    """Create the file, or change its mode, so that only its owner can read it; SQLite gives its other files the same."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        for file in (path, *(path.with_name(path.name + ending) for ending in ("-wal", "-shm"))):
+            if file.exists() and file.stat().st_uid == os.geteuid():
+                file.chmod(0o600)
+    except OSError as error:
+        raise UserError(
+            f"store '{path}' cannot be opened ({error.strerror}); check its permissions, or use another"
+        ) from error
 
 
 def _connect(url: sa.URL, name: str) -> sa.Engine:

@@ -23,6 +23,7 @@ from lmcraft.server.metrics import Metrics
 if TYPE_CHECKING:
     from lmcraft.finetuning.text_classifier import Classifier
 
+STOP_SECONDS = 2.0  # for the current steps to end
 Kind = Literal["chat", "completion", "classifier"]
 
 
@@ -172,7 +173,7 @@ class Registry:
             if name not in self._models:
                 try:
                     self.open(name, self._root_models[name])
-                except LmcraftError as error:
+                except (LmcraftError, OSError) as error:
                     raise ApiError(503, f"the model '{name}' cannot be loaded: {error}", param="model") from error
             return self._models[name]
 
@@ -187,6 +188,19 @@ class Registry:
     def workers(self) -> list[Worker]:
         """The workers of all loaded models, each once."""
         return list({id(served.worker): served.worker for served in self.loaded()}.values())
+
+    def end_work(self) -> None:
+        """End all requests with an error, because the server is shutting down."""
+        for worker in self.workers():
+            worker.end_work(ApiError(503, "the server is shutting down; try again later", headers={"Retry-After": "5"}))
+
+    def stop(self) -> None:
+        """Stop all workers."""
+        for worker in self.workers():
+            worker.stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self.workers():
+            worker.join(max(0.0, deadline - time.monotonic()))
 
 
 def _list_models(root: Path) -> dict[str, Path]:

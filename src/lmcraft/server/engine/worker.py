@@ -25,7 +25,6 @@ FAILURE_WINDOW_SECONDS = 120.0
 # Pauses before a restart: none after the first failure, then 1, 3, 7, 15 and 31 seconds.
 RESTART_PAUSE_SECONDS, MAX_PAUSE_DOUBLINGS = 1.0, 5
 LATENCY_SMOOTHING = 0.2  # weight of the newest request in the moving average
-STOP_SECONDS = 2.0  # for the current step to end
 State = Literal["starting", "ready", "failed"]
 
 
@@ -63,11 +62,21 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Cancel all work; returns after the current step, or before its end if it takes long."""
+        """Cancel all work; the thread ends after its current step."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join(STOP_SECONDS)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the thread to end, but no longer than this."""
+        self._thread.join(seconds)
+
+    def end_work(self, error: ApiError) -> None:
+        """End all requests with an error, now: the engine drops them after its current step."""
+        with self._changed:
+            for stream in self._streams:
+                stream.refuse(error)
+                stream.end(error)
 
     @property
     def running(self) -> int:

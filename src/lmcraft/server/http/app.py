@@ -9,7 +9,7 @@ from importlib.metadata import version
 from importlib.resources import files
 
 from anyio import to_thread
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -34,7 +34,7 @@ from lmcraft.server.http.routes import (
     stored_completions,
     tokenize,
 )
-from lmcraft.server.http.state import ServerState, server_state
+from lmcraft.server.http.state import ServerState
 from lmcraft.server.http.upstream import Upstream
 
 PAGES = files("lmcraft.server") / "pages"
@@ -67,21 +67,14 @@ def build_app(
     error_handlers.install(app)
     app.include_router(status.public_router)
     for module in (*SHARED_ROUTES, *(LOCAL_ROUTES if upstream is None else (gateway,))):
-        app.include_router(module.router, dependencies=[Depends(_identify)])
+        app.include_router(module.router)
     page = (PAGES / "index.html").read_text(encoding="utf-8")
     app.get("/", include_in_schema=False)(lambda: HTMLResponse(page))
     app.mount("/pages", StaticFiles(directory=str(PAGES)))
-    record_refusal = state.metrics.record_refusal
-    return SecurityMiddleware(app, hosts=hosts, origins=origins, limits=state.limits, on_error=record_refusal)
-
-
-async def _identify(request: Request) -> None:
-    """Set `request.state.owner` to the name of the request's API key.
-
-    Raises:
-        ApiError: a key is needed and the request has no valid one (401).
-    """
-    request.state.owner = server_state(request).keys.identify(request.headers)
+    identify, record_refusal = state.keys.identify, state.metrics.record_refusal
+    return SecurityMiddleware(
+        app, identify=identify, hosts=hosts, origins=origins, limits=state.limits, on_error=record_refusal
+    )
 
 
 @asynccontextmanager
@@ -89,8 +82,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     trimming = asyncio.create_task(_trim_memory())
     yield
     trimming.cancel()
-    for worker in app.state.server.registry.workers():
-        worker.stop()
+    app.state.server.registry.stop()
     await app.state.backend.close()
 
 

@@ -4,14 +4,18 @@ import json
 import math
 import re
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.base import Strict
+from lmcraft.server.http.state import prepare_in_thread
 
+R = TypeVar("R")
+MAX_INLINE_BYTES = 64 * 2**10  # a longer body is parsed in a thread: it would hold up the event loop for a millisecond
 IGNORED_HEADER = "X-Ignored-Fields"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -36,7 +40,7 @@ class JsonRoute(APIRoute):
             content = await request.body()
             request.state.ignored_fields = []
             if content:
-                request._json = body = parse_json(content)
+                body, request._json = await in_turn(request, content, lambda: self._parse(content))
                 if isinstance(body, dict) and isinstance(body_type, type) and issubclass(body_type, Strict):
                     request.state.ignored_fields += body_type.ignored_fields(body)
             response = await handle(request)
@@ -45,6 +49,30 @@ class JsonRoute(APIRoute):
             return response
 
         return handle_json
+
+    def _parse(self, content: bytes) -> tuple[Any, Any]:
+        """The value of a body, and the object that FastAPI makes of it, which it accepts in place of the value.
+
+        Raises:
+            ApiError: as in `parse_json`.
+            RequestValidationError: the value is not valid for this route.
+        """
+        value = parse_json(content)
+        if len(content) <= MAX_INLINE_BYTES or self.body_field is None:
+            return value, value
+        validated, errors = self.body_field.validate(value, {}, loc=("body",))
+        if errors:
+            raise RequestValidationError(errors, body=value)
+        return value, validated
+
+
+async def in_turn(request: Request, content: bytes, parse: Callable[[], R]) -> R:
+    """Parse a body: a long one in a thread, when it is the client's turn.
+
+    Raises:
+        ApiError: as in `prepare_in_thread`.
+    """
+    return parse() if len(content) <= MAX_INLINE_BYTES else await prepare_in_thread(request, parse)
 
 
 def _json_headers(request: Request) -> list[tuple[bytes, bytes]]:

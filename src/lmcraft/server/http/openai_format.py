@@ -1,6 +1,7 @@
 """Parts of OpenAI's response format that several endpoints share, and streams of server-sent events."""
 
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 
 SYSTEM_FINGERPRINT = f"lmcraft-{version('lmcraft')}"
 MAX_PAGE_SIZE = 100  # of a list
+log = logging.getLogger("lmcraft.server")
 MIN_LOGPROB = -9999.0  # OpenAI's value for minus infinity, which JSON cannot represent
 
 LINE_BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}
@@ -152,11 +154,14 @@ class EventStreamResponse(StreamingResponse):
 async def _terminate(
     events: AsyncIterator[bytes], error_event: Callable[[ApiError], bytes], end: bytes
 ) -> AsyncIterator[bytes]:
-    """The events, then an error event if an ApiError was raised, then `end`."""
+    """The events, then an error event if an exception was raised, then `end`."""
     try:
         async for event in events:
             yield event
     except ApiError as error:
         yield error_event(error)
+    except Exception:  # a bug ends one stream, with an event that says so
+        log.exception("a stream failed")
+        yield error_event(ApiError(500, "internal error; see the server's log", code="internal_error"))
     if end:
         yield end

@@ -1,6 +1,12 @@
 """The listening socket, and uvicorn with our limits."""
 
+import asyncio
+import logging
+import os
 import socket
+import sys
+import threading
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -12,6 +18,9 @@ from lmcraft.server.limits import Limits
 
 MAX_PENDING_CONNECTIONS = 1024
 KEEP_ALIVE_SECONDS = 30
+LAST_EVENT_SECONDS = 1.0  # for streams to send an error event when the time to drain is over
+END_SECONDS = 4.0  # after that time, for everything else
+FLUSH_SECONDS = 0.5
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -28,18 +37,48 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """The first signal drains running requests, the second ends the process immediately."""
+    """The first signal drains running requests, the second ends the process immediately.
+
+    Args:
+        config: uvicorn's.
+        limits: `drain_timeout`.
+        end_work: called when the time to drain is over; ends the requests that still run.
+        on_signal: called with the seconds after which the process must have ended.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, limits: Limits, end_work: Callable[[], None], on_signal: Callable[[float], None]
+    ) -> None:
+        super().__init__(config)
+        self._limits, self._end_work, self._on_signal = limits, end_work, on_signal
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
             self.force_exit = True
+        self._on_signal(END_SECONDS + (0.0 if self.should_exit else self._limits.drain_timeout))
         self.should_exit = True
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        timer = asyncio.get_running_loop().call_later(self._limits.drain_timeout, self._end_work)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            timer.cancel()
 
-def make_server(app: ASGIApp, limits: Limits, log_level: str = "info") -> uvicorn.Server:
+
+def make_server(
+    app: ASGIApp,
+    limits: Limits,
+    log_level: str = "info",
+    *,
+    end_work: Callable[[], None] = lambda: None,
+    on_signal: Callable[[float], None] = lambda seconds: None,
+) -> uvicorn.Server:
     """A uvicorn server for the application; `run(sockets=[...])` serves until SIGTERM or SIGINT.
 
-    After the signal it accepts no more requests, and gives running ones `drain_timeout` seconds to finish.
+    After the signal it accepts no more requests, and gives running ones `drain_timeout` seconds to finish. Then it calls
+    `end_work`, and cancels the requests that do not end by themselves. `on_signal` is called with the seconds after which
+    the process must have ended, whatever its threads do.
     """
     config = uvicorn.Config(
         app,
@@ -47,12 +86,32 @@ def make_server(app: ASGIApp, limits: Limits, log_level: str = "info") -> uvicor
         ws="none",
         loop="asyncio",
         log_level=log_level,
-        access_log=log_level == "debug",
+        access_log=False,  # it would print query strings; the middleware logs requests without their words
         server_header=False,
         date_header=True,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(limits.drain_timeout),
         h11_max_incomplete_event_size=limits.max_header_bytes,
     )
-    return _Server(config)
+    config.timeout_graceful_shutdown = limits.drain_timeout + LAST_EVENT_SECONDS  # type: ignore[assignment]
+    return _Server(config, limits, end_work, on_signal)
+
+
+def end_process_after(seconds: float) -> None:
+    """End this process after some time: Python can interrupt neither a tokenizer nor a template that runs in a thread."""
+
+    def end() -> None:
+        flushing = threading.Thread(target=_flush, daemon=True)
+        flushing.start()
+        flushing.join(FLUSH_SECONDS)
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _flush() -> None:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()

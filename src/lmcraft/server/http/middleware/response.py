@@ -38,6 +38,7 @@ class ResponseSender:
         self.status = 0
         """HTTP status of the response; 0 before it starts."""
         self.disconnected = False
+        self._is_event_stream = False
 
     async def send(self, message: Message) -> None:
         """ASGI's send.
@@ -49,6 +50,7 @@ class ResponseSender:
             raise ClientDisconnectedError("the client does not read the response")
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self._is_event_stream = any(value.startswith(b"text/event-stream") for _, value in message.get("headers", ()))
             names = self._headers.keys()
             kept = [(name, value) for name, value in message.get("headers", ()) if name.decode("latin-1") not in names]
             message = {**message, "headers": [*kept, *encode_headers(self._headers)]}
@@ -77,6 +79,19 @@ class ResponseSender:
         if error.status != REQUEST_TIMEOUT_STATUS:  # a body that timed out gets no more time
             await body.drain()
         await self.send({"type": "http.response.body"})
+
+    async def end_early(self, error: ApiError, path: str) -> None:
+        """End the response with an error: as its body, or as the last event of a stream that has begun."""
+        content = json.dumps(error_json(error, path)).encode()
+        if not self.status:
+            headers = {"content-type": "application/json", "content-length": str(len(content)), "connection": "close"}
+            all_headers = encode_headers({**headers, **error.headers})
+            await self.send({"type": "http.response.start", "status": error.status, "headers": all_headers})
+        elif self._is_event_stream:
+            content = b"event: error\ndata: " + content + b"\n\n"
+        else:
+            content = b""
+        await self.send({"type": "http.response.body", "body": content})
 
 
 def encode_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

@@ -1,8 +1,8 @@
 """The endpoints of a gateway: they check keys, quotas and the queue, and forward requests to the upstream engine."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import httpx2
@@ -11,7 +11,8 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.json_route import check_content_type, parse_json
+from lmcraft.server.http.json_route import check_content_type, in_turn, parse_json
+from lmcraft.server.http.quotas import Quotas
 from lmcraft.server.http.state import cancel_on_disconnect, server_state
 from lmcraft.server.http.upstream import Upstream
 
@@ -25,6 +26,7 @@ MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 # The quota is charged by an estimate until the response reports its usage:
 BYTES_PER_TOKEN = 4
 DEFAULT_MAX_TOKENS = 512
+MAX_LINE_BYTES = 2**20  # of a stream's event, as far as it is kept
 
 
 def _forwarder(path: str) -> Callable[[Request], Awaitable[Response]]:
@@ -42,21 +44,45 @@ async def _forward(request: Request, path: str) -> Response:
     """Charge the quota, wait for a slot, and send the same request to the upstream engine."""
     check_content_type(request)
     content = await request.body()
-    body = parse_json(content)
+    body = await in_turn(request, content, lambda: parse_json(content))
     if not isinstance(body, dict):
         raise ApiError(400, "the body is not a JSON object; send one")
     upstream: Upstream = request.app.state.backend
-    quotas, owner = server_state(request).quotas, request.state.owner
-    charged_tokens = len(content) // BYTES_PER_TOKEN + _max_tokens(body)
-    quotas.take(owner, charged_tokens)
-    response, stack = await cancel_on_disconnect(request, upstream.forward(owner, path, content))
-    headers = {name: response.headers[name] for name in FORWARDED_HEADERS if name in response.headers}
-    if headers.get("content-type", "").startswith("text/event-stream"):
-        return _ForwardedStream(response, stack, headers)
-    async with stack:
-        response_body = await cancel_on_disconnect(request, response.aread())
-    quotas.refund(owner, max(0, charged_tokens - _used_tokens(response_body, charged_tokens)))
+    quotas, prompt_tokens = server_state(request).quotas, len(content) // BYTES_PER_TOKEN
+    charge = _Charge(quotas, request.state.owner, prompt_tokens, _max_tokens(body))
+    with charge.refunding():
+        response, stack = await cancel_on_disconnect(request, upstream.forward(charge.owner, path, content))
+        headers = {name: response.headers[name] for name in FORWARDED_HEADERS if name in response.headers}
+        if headers.get("content-type", "").startswith("text/event-stream"):
+            return _ForwardedStream(response, stack, headers, charge)
+        async with stack:
+            response_body = await cancel_on_disconnect(request, response.aread())
+        charge.settle(_used_tokens(response_body) if response.is_success else 0)
     return Response(response_body, response.status_code, headers)
+
+
+class _Charge:
+    """What a request is charged: an estimate, until the response reports its usage. A request that fails is refunded."""
+
+    def __init__(self, quotas: Quotas, owner: str, prompt_tokens: int, max_tokens: int) -> None:
+        self._quotas, self.owner, self.prompt_tokens = quotas, owner, prompt_tokens
+        self._tokens = prompt_tokens + max_tokens
+        quotas.take(owner, self._tokens)
+
+    def settle(self, used_tokens: int | None) -> None:
+        """Refund what was not used; None: the response does not tell. May be called more than once."""
+        if used_tokens is not None:
+            self._quotas.refund(self.owner, max(0, self._tokens - used_tokens))
+        self._tokens = 0
+
+    @contextmanager
+    def refunding(self) -> Iterator[None]:
+        """Refund everything if the context raises."""
+        try:
+            yield
+        except BaseException:
+            self.settle(0)
+            raise
 
 
 def _max_tokens(body: dict[str, Any]) -> int:
@@ -66,27 +92,42 @@ def _max_tokens(body: dict[str, Any]) -> int:
     return DEFAULT_MAX_TOKENS
 
 
-def _used_tokens(response_body: bytes, charged_tokens: int) -> int:
-    """The tokens that a response reports; `charged_tokens` if it reports none."""
+def _used_tokens(response_body: bytes) -> int | None:
+    """The tokens that a response, or an event of a stream, reports; None if it reports none."""
     try:
-        usage = json.loads(response_body)["usage"]
+        body = json.loads(response_body)
+        usage = (body.get("response") or body)["usage"]
         return int(usage["total_tokens"] if "total_tokens" in usage else usage["input_tokens"] + usage["output_tokens"])
-    except (ValueError, KeyError, TypeError):
-        return charged_tokens
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 class _ForwardedStream(StreamingResponse):
     """A stream from the upstream engine, which is closed there when the client disconnects."""
 
-    def __init__(self, response: httpx2.Response, stack: AsyncExitStack, headers: dict[str, str]) -> None:
-        super().__init__(_chunks(response), response.status_code, headers)
-        self._stack = stack
+    def __init__(self, response: httpx2.Response, stack: AsyncExitStack, headers: dict[str, str], charge: _Charge) -> None:
+        super().__init__(_chunks(response, charge), response.status_code, headers)
+        self._stack, self._charge = stack, charge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._stack:
             await super().__call__(scope, receive, send)
 
 
-async def _chunks(response: httpx2.Response) -> AsyncIterator[bytes]:
-    async for chunk in response.aiter_raw():
-        yield chunk
+async def _chunks(response: httpx2.Response, charge: _Charge) -> AsyncIterator[bytes]:
+    """The stream's bytes; its usage is that of the last event that reports one, or else one token per event."""
+    usage, num_events, rest = None, 0, b""
+    try:
+        async for chunk in response.aiter_raw():
+            *lines, rest = (rest + chunk).split(b"\n")
+            events = [line.removeprefix(b"data:").strip() for line in lines if line.startswith(b"data:")]
+            num_events += len(events)
+            reports = [tokens for event in events if b'"usage"' in event and (tokens := _used_tokens(event)) is not None]
+            usage = reports[-1] if reports else usage
+            rest = rest[-MAX_LINE_BYTES:]
+            yield chunk
+    except httpx2.HTTPError as error:
+        message = f"the engine stopped in the middle of its answer ({type(error).__name__}); send the request again"
+        yield b"data: " + json.dumps(ApiError(503, message).as_json()).encode() + b"\n\n"
+    finally:
+        charge.settle(num_events + charge.prompt_tokens if usage is None else usage)

@@ -1,0 +1,179 @@
+"""One client against another: how long a second API key waits for 8 tokens while the first repeats a hostile request.
+
+For each hostile input it starts a server, lets several clients of the first key send the input in a loop, measures the second
+key's requests, and sends SIGTERM while the loop goes on. It prints each wait in units of the wait beside an ordinary request,
+and the seconds that the process needed to end after the drain.
+
+python benchmarks/isolation.py smollm2-135m-instruct --inputs scoring nested
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+DRAIN_SECONDS = 1.0
+WARM_UP_SECONDS = 3.0  # of the hostile loop, before the measurement
+MAX_WAIT_RATIO, MAX_END_SECONDS = 3.0, 5.0
+NUM_TOKENS = 8
+WORD = "the quick brown fox jumps over the lazy dog "
+Body = dict[str, Any]
+
+
+def chat(text: str, **fields: Any) -> Body:
+    return {"messages": [{"role": "user", "content": text}], "max_tokens": 64, "ignore_eos": True, **fields}
+
+
+def nested(times: int) -> str:
+    """A special token, spelled within itself again and again."""
+    return "<|im_" * times + "<|im_end|>" + "end|>" * times
+
+
+def schema(value: Body) -> Body:
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": value}}}
+
+
+def deep_schema(depth: int) -> Body:
+    value: Body = {"type": "integer"}
+    for _ in range(depth):
+        value = {"type": "array", "items": value}
+    return value
+
+
+WIDE_SCHEMA = {
+    "type": "object",
+    "properties": {f"p{n}": {"type": "string", "pattern": "(a|b)*c{1,900}"} for n in range(200)},
+}
+IMPORT = [{"messages": [{"role": "user", "content": WORD * 20_000}]}] * 60
+INPUTS: dict[str, tuple[str, Body | list[Body]]] = {
+    "ordinary": ("/v1/chat/completions", chat(WORD)),
+    "nested": ("/v1/chat/completions", chat(nested(8_000))),
+    "nested long": ("/v1/chat/completions", chat(nested(72_000))),
+    "long prompt": ("/v1/chat/completions", chat(WORD * 700)),
+    "many texts": ("/v1/chat/completions", chat(WORD, n=16, max_tokens=2000)),
+    "scoring": ("/v1/completions", {"prompt": WORD * 110, "echo": True, "logprobs": 5, "max_tokens": 0}),
+    "long scoring": ("/v1/completions", {"prompt": [WORD * 440] * 8, "echo": True, "logprobs": 20, "max_tokens": 0}),
+    "embedding": ("/v1/embeddings", {"input": [WORD * 700] * 16}),
+    "classify": ("/v1/classify", {"input": [WORD * 300] * 16, "labels": [f"label {n}" for n in range(64)]}),
+    "classify repeated": (
+        "/v1/classify",
+        {"input": [WORD * 20_000] * 2, "labels": ["a", "b"], "instruction": "{text}" * 100_000},
+    ),
+    "tokenize": ("/tokenize", {"prompt": "你好世界" * 200_000}),
+    "wide schema": ("/v1/chat/completions", chat(WORD, **schema(WIDE_SCHEMA))),
+    "deep schema": ("/v1/chat/completions", chat(WORD, **schema(deep_schema(200)))),
+    "regex": ("/v1/chat/completions", chat(WORD, structured_outputs={"regex": "((a{1,100}){1,100}){1,100}"})),
+    "wrong list": ("/v1/completions", {"prompt": [0.5] * 700_000}),
+    "import": ("/api/import", IMPORT),
+    "import without a key": ("/api/import", IMPORT),
+    "leaving": ("/v1/chat/completions", chat(WORD * 700, stream=True)),
+}
+
+
+@contextmanager
+def served(model: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str, dict[str, str]]]:
+    """A server with two keys: the process, its address, and the keys by name."""
+    keys = {}
+    command = [sys.executable, "-m", "lmcraft", "serve", "--api-keys", str(folder / "keys.toml")]
+    for name in ("first", "second"):
+        result = subprocess.run([*command, "--new-api-key", name], capture_output=True, text=True, check=True)
+        keys[name] = result.stdout.strip()
+    options = ["--port", "0", "--store", str(folder / "chats.sqlite"), "--drain-timeout", str(DRAIN_SECONDS)]
+    process = subprocess.Popen([*command, model, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        yield process, url, keys
+    finally:
+        process.kill()
+        process.wait()
+
+
+def repeat(
+    url: str, path: str, content: bytes, headers: dict[str, str], timeout: float, is_over: Callable[[], bool]
+) -> None:
+    """Send one request again and again, whatever comes back."""
+    while not is_over():
+        try:
+            httpx2.post(url + path, content=content, headers=headers, timeout=timeout)
+        except httpx2.HTTPError:
+            time.sleep(0.01)
+
+
+def measure_waits(url: str, key: str, times: int) -> list[float]:
+    """Seconds that each of the second key's requests takes."""
+    waits = []
+    for n in range(times):
+        start = time.monotonic()
+        body = chat(f"Say {n}.", max_tokens=NUM_TOKENS)
+        answer = httpx2.post(
+            url + "/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=120
+        )
+        waits.append(time.monotonic() - start)
+        if answer.status_code != 200:
+            print(f"  status {answer.status_code}: {answer.text[:200]}")
+    return waits
+
+
+def run_input(model: str, name: str, clients: int, times: int) -> tuple[float, float, float]:
+    """Median and longest wait of the second key, and the seconds from SIGTERM to the end of the process."""
+    path, body = INPUTS[name]
+    content = json.dumps(body).encode()
+    with tempfile.TemporaryDirectory() as folder, served(model, Path(folder)) as (process, url, keys):
+        measure_waits(url, keys["second"], 2)  # warms up
+        over = threading.Event()
+        headers = {"Content-Type": "application/json"}
+        if "without a key" not in name:
+            headers["Authorization"] = f"Bearer {keys['first']}"
+        timeout = 0.2 if name == "leaving" else 600.0
+        arguments = (url, path, content, headers, timeout, over.is_set)
+        for _ in range(1 if name == "ordinary" else clients):
+            threading.Thread(target=repeat, args=arguments, daemon=True).start()
+        time.sleep(WARM_UP_SECONDS)
+        waits = measure_waits(url, keys["second"], times)
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(DRAIN_SECONDS + 60)
+        except subprocess.TimeoutExpired:
+            print("  the process did not end")
+        seconds = time.monotonic() - start
+        over.set()
+    return statistics.median(waits), max(waits), seconds
+
+
+def main() -> None:
+    """Measure each input, and say which ones exceed the bounds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--inputs", nargs="*", default=list(INPUTS), choices=list(INPUTS))
+    parser.add_argument("--clients", type=int, default=4, help="clients of the first key that repeat the input")
+    parser.add_argument("--times", type=int, default=7, help="requests of the second key")
+    arguments = parser.parse_args()
+    print(f"{os.cpu_count()} processors; {arguments.clients} clients repeat each input")
+    usual, _, _ = run_input(arguments.model, "ordinary", arguments.clients, arguments.times)
+    failed = []
+    for name in arguments.inputs:
+        median, longest, seconds = run_input(arguments.model, name, arguments.clients, arguments.times)
+        ratio = median / usual
+        print(f"{name:22} {median:7.3f} s  {ratio:5.2f} x (longest {longest / usual:5.2f} x)  ended after {seconds:4.1f} s")
+        if ratio > MAX_WAIT_RATIO or seconds > DRAIN_SECONDS + MAX_END_SECONDS:
+            failed.append(name)
+    print(f"over the bounds: {', '.join(failed) or 'none'}")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
