@@ -1,8 +1,8 @@
 """One client against another: how long a second API key waits for 8 tokens while the first repeats a hostile request.
 
-For each hostile input it starts a server, lets several clients of the first key send the input in a loop, measures the second
-key's requests, and sends SIGTERM while the loop goes on. It prints each wait in units of the wait beside an ordinary request,
-and the seconds that the process needed to end after the drain.
+For each hostile input it starts a server, lets several clients of the first key send the input in a loop, measures the
+second key's requests, and sends SIGTERM while the loop goes on. It prints each wait in units of the wait beside an ordinary
+request, and the seconds from SIGTERM to the end of the process.
 
 python benchmarks/isolation.py smollm2-135m-instruct --inputs scoring nested
 """

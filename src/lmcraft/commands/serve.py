@@ -112,7 +112,7 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
     if config.new_api_key:
         _add_key(config)
         return
-    from lmcraft.server.http.server import end_process_after, listen, make_server
+    from lmcraft.server.http.server import end_process, end_process_after, listen, make_server
 
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.getLogger("lmcraft").setLevel(config.log_level.upper())
@@ -125,6 +125,7 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
         print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
         server = make_server(app, config.limits, config.log_level, end_work=end_work, on_signal=end_process_after)
         server.run(sockets=[socket])
+        end_process()
     finally:
         socket.close()
 

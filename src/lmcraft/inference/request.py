@@ -132,8 +132,8 @@ class SequenceState:
 
     @property
     def salt(self) -> bytes:
-        """Separates its cached blocks from those of other owners and adapters."""
-        return repr((self.request.owner, self.request.adapter)).encode()
+        """Separates its cached blocks from those of other owners and adapters, and of requests with other chunks."""
+        return repr((self.request.owner, self.request.adapter, self.request.generates)).encode()
 
     @property
     def expired(self) -> bool:

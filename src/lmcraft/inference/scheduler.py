@@ -22,6 +22,14 @@ from lmcraft.inference.speculation.speculator import Speculator
 # Prompts are computed in chunks of this length, and cached prefixes are reused in multiples of it: PyTorch may round matrix
 # products of another number of rows differently.
 PREFILL_CHUNK_TOKENS = 256
+# The chunks of requests that generate nothing are shorter, because other clients wait for them; such requests share no
+# prefixes with those that generate.
+READING_CHUNK_TOKENS = 64
+
+
+def chunk_tokens(sequence: SequenceState) -> int:
+    """Length of the chunks in which a sequence's prompt is computed."""
+    return PREFILL_CHUNK_TOKENS if sequence.request.generates else min(PREFILL_CHUNK_TOKENS, READING_CHUNK_TOKENS)
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,8 @@ class Scheduler:
             slowed = decoding_clients - {sequence.request.client}
             if self._used(sequence) > min(map(self.share.used, slowed), default=inf):
                 break
-            chunk_end = (sequence.num_computed // PREFILL_CHUNK_TOKENS + 1) * PREFILL_CHUNK_TOKENS
+            length = chunk_tokens(sequence)
+            chunk_end = (sequence.num_computed // length + 1) * length
             stop = min(chunk_end, sequence.prompt_length)
             budget -= stop - sequence.num_computed
             if budget < 0:
@@ -148,7 +157,7 @@ class Scheduler:
         if len(self.running) == self.max_num_seqs:
             return False
         prompt = sequence.tokens[: min(sequence.prompt_length, sequence.num_reusable + 1)]
-        chunk_blocks = PREFILL_CHUNK_TOKENS // self._pool.block_tokens
+        chunk_blocks = chunk_tokens(sequence) // self._pool.block_tokens
         num_matched = self._pool.match_prefix(sequence.block_table, prompt, sequence.salt, chunk_blocks)
         if not self._pool.allocate(sequence.block_table, len(sequence.tokens) + 1):
             self._pool.free(sequence.block_table)

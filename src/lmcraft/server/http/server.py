@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -99,16 +100,17 @@ def make_server(
 
 def end_process_after(seconds: float) -> None:
     """End this process after some time: Python can interrupt neither a tokenizer nor a template that runs in a thread."""
-
-    def end() -> None:
-        flushing = threading.Thread(target=_flush, daemon=True)
-        flushing.start()
-        flushing.join(FLUSH_SECONDS)
-        os._exit(0)
-
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(seconds, end_process)
     timer.daemon = True
     timer.start()
+
+
+def end_process() -> NoReturn:
+    """End this process now. The store has committed what it reported; Python's own end would wait for threads."""
+    flushing = threading.Thread(target=_flush, daemon=True)
+    flushing.start()
+    flushing.join(FLUSH_SECONDS)
+    os._exit(0)
 
 
 def _flush() -> None:
