@@ -57,7 +57,7 @@ def running(
     engine = Upstream(upstream, "", limits) if upstream else None
     app = build_app(state, Store.open(str(folder / "chats.sqlite")), upstream=engine, origins=origins)
     socket = listen("127.0.0.1", 0)
-    server = make_server(app, limits, "warning")
+    server = make_server(app, limits, "warning", end_work=registry.end_work)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
     thread.start()
     try:

@@ -5,16 +5,19 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 from lmcraft.server.conversations import tables
 from lmcraft.server.conversations.store import Store
+from lmcraft.server.engine.preparation import PreparationThreads
 from lmcraft.server.http import error_handlers
 from lmcraft.server.http.routes.conversations import router
+from lmcraft.server.limits import Limits
 
 Json = dict[str, Any]
 
@@ -22,13 +25,17 @@ Json = dict[str, Any]
 def app_with(store: Store | None) -> TestClient:
     """An application of this router alone; the API key is the owner's name."""
 
-    async def identify(request: Request) -> None:
-        request.state.owner = request.headers.get("authorization", "")
-
     app = FastAPI()
     app.state.store = store
+    app.state.server = SimpleNamespace(preparation=PreparationThreads(Limits()))
+
+    @app.middleware("http")
+    async def identify(request: Request, call_next: Any) -> Any:
+        request.state.owner = request.headers.get("authorization", "")
+        return await call_next(request)
+
     error_handlers.install(app)
-    app.include_router(router, dependencies=[Depends(identify)])
+    app.include_router(router)
     return TestClient(app, raise_server_exceptions=False)
 
 
