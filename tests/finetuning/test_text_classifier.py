@@ -45,7 +45,7 @@ def test_a_text_longer_than_the_context_is_refused() -> None:
 
 
 def test_a_folder_without_labels_is_no_classifier(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no classifier .*--objective classification"):
+    with pytest.raises(UserError, match=r"an empty folder, not a classifier: .*--objective classification"):
         Classifier.load(tmp_path)
     (tmp_path / "lmcraft").mkdir()
     (tmp_path / "lmcraft" / "labels.json").write_text("{}")

@@ -97,6 +97,14 @@ def test_judgments_are_paired_after_bad_ones_are_left_out(tmp_path: Path) -> Non
     ]
 
 
+def test_judgments_beside_long_ones_are_left_out_as_well(tmp_path: Path) -> None:
+    rows = [{"prompt": f"q{n}", "completion": "a" * (30 if n == 1 else 1), "label": True} for n in range(4)]
+    with pytest.raises(UserError, match=r"2 examples are longer than sequence_length=64 \(.*data.jsonl:1, .*data.jsonl:2"):
+        read(tmp_path, rows, objective="kto", sequence_length=64)
+    data, _, _ = read(tmp_path, rows, objective="kto", sequence_length=64, too_long="skip")
+    assert data.num_examples == 2
+
+
 def test_a_label_that_only_validation_has_is_no_class(tmp_path: Path) -> None:
     rows = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
     (tmp_path / "other.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": "c", "label": "z"}\n')

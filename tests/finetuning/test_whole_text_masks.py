@@ -6,6 +6,7 @@ import pytest
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as HFTokenizer
 
+from lmcraft.errors import UserError
 from lmcraft.finetuning.encoding import ExampleEncoder
 from lmcraft.finetuning.examples import Conversation
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -118,3 +119,11 @@ def test_a_special_token_that_swallows_the_space_after_it_is_not_learned() -> No
     encoder = ExampleEncoder(tokenizer, [tokenizer.special_tokens["</s>"]])
     tokens = encoder.conversation(Conversation((message("user", "What?"), message("assistant", "  A fox"))))
     assert tokenizer.decode(tokens.ids[tokens.loss_mask].tolist(), skip_special_tokens=False) == "A fox</s>"
+
+
+def test_an_answer_without_any_known_character_is_refused() -> None:
+    encoder = make_encoder(characters, "line")
+    with pytest.raises(UserError, match="no token for any character of its answer"):
+        encoder.conversation(Conversation((message("user", "What is it?"), message("assistant", "ЖЖ"))))
+    with pytest.raises(UserError, match="a text is empty, or the tokenizer has no token"):
+        ExampleEncoder(Tokenizer(characters()), ()).text_with_target("ЖЖ", 0)

@@ -204,6 +204,8 @@ class ExampleEncoder:
         """
         self._check_length(len(text))
         ids = self.text(text).ids
+        if not len(ids):
+            raise UserError("a text is empty, or the tokenizer has no token for any of its characters: leave it out")
         if not ends_classified_texts(self.tokenizer) and len(ids) > 1:
             ids = ids[:-1] if ids[-1] == self.tokenizer.eos_token_id else ids
         return target_at_end(ids, target)
@@ -265,6 +267,8 @@ class ExampleEncoder:
             raise UserError("its answer is empty: write one, or remove the row")
         while first and offsets[first - 1][1] > begin and ids[first - 1] not in self._added_ids:
             first -= 1  # begins before the answer and ends in it
+        if first == ends[0]:
+            raise UserError("the tokenizer has no token for any character of its answer: remove the row")
         loss_mask[first : ends[-1] + 1] = True
 
     def _check_length(self, num_chars: int) -> None:

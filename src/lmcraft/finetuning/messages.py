@@ -26,6 +26,7 @@ ROLES = {
     "observation": "tool",
     "tool_response": "tool",
     "function_response": "tool",
+    "function": "tool",
 }
 CALL_ROLES = ("function_call", "tool_call")
 TEXT_PARTS = ("text", "input_text", "output_text")

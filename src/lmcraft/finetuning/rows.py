@@ -103,9 +103,10 @@ def parse_fields(fields: Fields, form: RowFormat, origin: str = "") -> Example:
         return _parse_conversation(fields, form, desirable, origin)
     if fields.has(("text",)) and fields.has(("label", "labels")):
         return _parse_labeled(fields, ("text",), ("label", "labels"), origin)
+    plain = "; plain text is for --objective continued" if fields.has(("text",)) else ""
     raise UserError(
         f"its fields ({', '.join(fields.names)}) match no known format: use {FORMATS}, or name the columns with "
-        "--prompt-column and --answer-column"
+        f"--prompt-column and --answer-column{plain}"
     )
 
 

@@ -81,6 +81,8 @@ def read_training_data(
     training = _encode(objective, splits.training, encoder, labels, 0, splits.stats, long_rows)
     validation = _encode(objective, splits.validation, encoder, labels, len(splits.training), splits.stats, long_rows)
     splits.stats.check(config.malformed)
+    if objective.encodes_together:
+        training, validation = (_encode_together(objective, split, encoder, labels) for split in (training, validation))
     fitting = [length for _, tokens in (*training, *validation) if (length := len(tokens)) <= context_length]
     sequence_length = choose_row_length(config, context_length, max([*fitting, objective.min_row_tokens]))
     pairs = [select_fitting(split, sequence_length, long_rows) for split in (training, validation)]
@@ -93,8 +95,6 @@ def read_training_data(
                 else f"sequence_length={sequence_length}: raise it"
             )
             raise UserError(f"every example for {name} is longer than {limit}")
-    if objective.encodes_together:
-        pairs = [_encode_together(objective, split, encoder, labels) for split in pairs]
     tokenized = [[tokens for _, tokens in split] for split in pairs]
     _print_summary(config, splits, pairs, labels, long_rows, encoder, print_line)
     data = _pack(config, objective, encoder.tokenizer, tokenized, sequence_length)
