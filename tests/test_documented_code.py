@@ -37,6 +37,9 @@ BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 QUOTED_PAGES = {"docs/add-a-family.md", "docs/add-an-objective.md"}  # their blocks quote the source
 INPUT_MODELS = ("quickstart/model", "models/mine", "models/base", "models/a", "models/b", "models/SmolLM2-135M-Instruct")
 NOT_RUN = {
+    "generate hf:": "downloads from the hub",
+    "inspect gguf:some-model": "needs a file of the reader's own",
+    "scaling datasets/python": "tells how the figures were measured",
     "chat http://127.0.0.1:8000": "needs a running server",
     "serve --engine vllm": "needs a running vLLM",
     "prepare --from-store": "needs a store with ratings",
@@ -51,7 +54,7 @@ def world(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "my-texts").mkdir()
     for file in ("my.txt", "my-texts/some.txt", *(f"my-texts/{n}.txt" for n in range(20))):
-        Path(file).write_text(f"{file}\n{12 * TEXT}", encoding="utf-8")
+        Path(file).write_text(f"{file}\n{2 * TEXT}", encoding="utf-8")
     numbers = range(24)
     turns = [[{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": f"{n}!"}] for n in numbers]
     Path("my-chats.jsonl").write_text("".join(json.dumps({"messages": messages}) + "\n" for messages in turns))
@@ -59,16 +62,19 @@ def world(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     transformer = chat_model(max_position_embeddings=512, num_hidden_layers=4, intermediate_size=64)
     model = LanguageModel(transformer, chat_tokenizer(), GenerationConfig(max_new_tokens=4))
-    for name in INPUT_MODELS:
-        if not re.search(rf"--out {name}(?![\w-])|out=\"{name}\"", text) and not (
-            page.startswith("README") and "Smol" in name
-        ):
-            model.save(Path(name))
+    pulled = "models/SmolLM2-135M-Instruct" if "lmcraft pull smollm2-135m-instruct" in text else ""
+    outputs = {pulled, *re.findall(r"(?:--out |out=\")([\w/-]+)", text)}
+    for name in set(INPUT_MODELS) - outputs:
+        model.save(Path(name))
     for name in ("models/pirate", "models/identity"):
-        adapter_for(transformer, Path(name), seed=1, base_model_name_or_path=str(tmp_path / "models/base"))
-    if "--out datasets/mine" not in text and "datasets/mine" in text:
+        adapter_for(
+            transformer, Path(name), seed=1, base_model_name_or_path=str(tmp_path / "downloads/SmolLM2-135M-Instruct")
+        )
+    if "datasets/mine" in text and "datasets/mine" not in outputs:
         prepare(PrepareConfig("my-texts", out="datasets/mine", vocab_size=300))  # type: ignore[arg-type]
-    monkeypatch.setitem(short_names.NAMES, "smollm2-135m-instruct", LocalAddress(tmp_path / "models/base"))
+    downloaded = tmp_path / "downloads/SmolLM2-135M-Instruct"
+    model.save(downloaded)
+    monkeypatch.setitem(short_names.NAMES, "smollm2-135m-instruct", LocalAddress(downloaded))
 
 
 @pytest.fixture
