@@ -75,6 +75,13 @@ def test_the_oldest_responses_of_an_owner_make_room(limits: dict[str, int], kept
     assert store.get("bob", id_of(9))
 
 
+def test_all_owners_together_have_a_limit_in_memory() -> None:
+    store = ResponseStore(memory_database(), max_total_bytes=3200)
+    for n in range(1, 5):
+        add(store, n, owner="ann" if n % 2 else "bob", text="x" * 900)
+    assert [n for n in (1, 3) if is_kept(store, n)] == [3] and store.get("bob", id_of(2))
+
+
 def is_kept(store: ResponseStore, n: int) -> bool:
     try:
         return bool(store.get("ann", id_of(n)))

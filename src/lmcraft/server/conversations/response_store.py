@@ -19,6 +19,7 @@ from lmcraft.server.conversations.tables import memory_database, responses
 Json = dict[str, Any]
 MAX_RESPONSES = 10_000  # of each owner
 MAX_STORED_BYTES = 64 * 2**20  # of each owner
+MAX_MEMORY_BYTES = 128 * 2**20  # of all owners, of a store in memory
 MAX_CONVERSATION_BYTES = 4 * 2**20  # that a request can continue
 MAX_AGE_SECONDS = 30 * 24 * 3600.0
 
@@ -42,6 +43,7 @@ class ResponseStore:
         engine: the database.
         max_responses: the most responses of each owner.
         max_bytes: the most bytes of each owner's responses.
+        max_total_bytes: the most bytes of all responses; None: no such limit.
         clock: returns seconds since 1970.
     """
 
@@ -51,15 +53,17 @@ class ResponseStore:
         *,
         max_responses: int = MAX_RESPONSES,
         max_bytes: int = MAX_STORED_BYTES,
+        max_total_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine, self._writer = engine, engine.execution_options(immediate=True)
-        self._max_responses, self._max_bytes, self._clock = max_responses, max_bytes, clock
+        self._max_responses, self._max_bytes, self._max_total_bytes = max_responses, max_bytes, max_total_bytes
+        self._clock = clock
 
     @classmethod
     def in_memory(cls) -> "ResponseStore":
         """A store that ends with the process."""
-        return cls(memory_database())
+        return cls(memory_database(), max_total_bytes=MAX_MEMORY_BYTES)
 
     def add(
         self, owner: str, response: Mapping[str, Any], input_items: Sequence[Mapping[str, Any]], previous: str | None = None
@@ -81,22 +85,12 @@ class ResponseStore:
         with transaction(self._writer) as connection:
             connection.execute(responses.insert().values(row))
             connection.execute(responses.delete().where(responses.c.created < now - MAX_AGE_SECONDS))
-            connection.execute(responses.delete().where(responses.c.position.in_(self._positions_over_limits(owner))))
-
-    def _positions_over_limits(self, owner: str) -> sa.Select[Any]:
-        r = responses.c
-        newest_first = r.position.desc()
-        ranked = (
-            sa.select(
-                r.position,
-                sa.func.row_number().over(order_by=newest_first).label("rank"),
-                sa.func.sum(r.size).over(order_by=newest_first).label("bytes"),
-            )
-            .where(r.owner == owner)
-            .subquery()
-        )
-        over_limits = (ranked.c.rank > self._max_responses) | (ranked.c.bytes > self._max_bytes)
-        return sa.select(ranked.c.position).where(over_limits)
+            r = responses.c
+            excesses = [_excess(self._max_bytes, self._max_responses, r.owner == owner)]
+            if self._max_total_bytes is not None:
+                excesses.append(_excess(self._max_total_bytes, self._max_responses, sa.true()))
+            for excess in excesses:
+                connection.execute(responses.delete().where(r.position.in_(excess)))
 
     def get(self, owner: str, response: str) -> StoredResponse:
         """A response.
@@ -148,6 +142,16 @@ class ResponseStore:
         with transaction(self._writer) as connection:
             if not _ID_PATTERN.fullmatch(response) or connection.execute(statement).rowcount == 0:
                 raise NotFoundError("response", response)
+
+
+def _excess(max_bytes: int, max_responses: int, scope: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """The positions of the oldest responses in a scope that are over its limits."""
+    r = responses.c
+    newest_first = r.position.desc()
+    rank = sa.func.row_number().over(order_by=newest_first).label("rank")
+    total = sa.func.sum(r.size).over(order_by=newest_first).label("bytes")
+    ranked = sa.select(r.position, rank, total).where(scope).subquery()
+    return sa.select(ranked.c.position).where((ranked.c.bytes > max_bytes) | (ranked.c.rank > max_responses))
 
 
 def _to_json(value: Any) -> str:
