@@ -22,7 +22,6 @@ variants. Results are stored in EXPERIMENT.jsonl, and runs found there are not r
 """
 
 import argparse
-import json
 import time
 import tomllib
 from dataclasses import dataclass, replace
@@ -36,6 +35,7 @@ import tomli_w
 
 from lmcraft import PretrainConfig
 from lmcraft.folder import ModelFolder
+from lmcraft.json_lines import format_json_line, read_json_lines
 from lmcraft.machine import Machine, choose_machine
 from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.training.schedule import learning_rate_factor
@@ -132,8 +132,7 @@ def main() -> None:
     variants: dict[str, Any] = experiment["variants"]
     seeds = [int(seed) for seed in arguments.seeds.split(",") if seed] or experiment.get("seeds", [1, 2, 3])
     log = arguments.experiment.with_suffix(".jsonl")
-    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    results = [Result(**row) for row in rows]
+    results = [Result(**row) for row in read_json_lines(log)]
     machine, bits = choose_machine(), experiment.get("unit") == "bits"
     for variant in [name for name in arguments.only.split(",") if name] or list(variants):
         settings = merge_tables(experiment["base"], variants[variant])
@@ -142,7 +141,7 @@ def main() -> None:
                 result = train(variant, settings, seed, experiment.get("evaluations", 10), bits, machine)
                 results.append(result)
                 with log.open("a") as file:
-                    print(json.dumps(vars(result)), file=file)
+                    file.write(format_json_line(vars(result)))
     print(format_table(results, list(variants)))
 
 

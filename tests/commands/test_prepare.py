@@ -175,5 +175,7 @@ def test_small_folders_have_both_sides(files: int, tmp_path: Path) -> None:
 
 def test_sources_without_text_name_the_first_malformed_row(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"messages": []}\n')
-    with pytest.raises(UserError, match=r"no text \(malformed rows: 1; the first is .*a.jsonl:1: no field 'text' \(it has `messages`"):
+    with pytest.raises(
+        UserError, match=r"no text \(malformed rows: 1; the first is .*a.jsonl:1: no field 'text' \(it has `messages`"
+    ):
         manifest_of(tmp_path, tmp_path / "a.jsonl")

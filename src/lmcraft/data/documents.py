@@ -67,7 +67,9 @@ class ReadStats:
         if not self.malformed_first:
             return ""
         first = self.malformed_first[0]
-        return f" (malformed rows: {self.malformed_count:,}; the first is {first['file']}:{first['line']}: {first['reason']})"
+        return (
+            f" (malformed rows: {self.malformed_count:,}; the first is {first['file']}:{first['line']}: {first['reason']})"
+        )
 
     def add_invalid(self, file: str, count: int) -> None:
         """Record the invalid bytes of a file, if it has any."""

@@ -16,7 +16,8 @@ from lmcraft.data.encodings import UTF_8, NotTextError, find_encoding, read_as_u
 from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of
 
-MAX_FILES_LISTED = 20  # by name, of each kind
+MAX_FILES_LISTED = 20  # by name, of those in another encoding than UTF-8
+MAX_FILES_SKIPPED_LISTED = 6  # by name, for each reason; more are counted by their suffix
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,13 @@ class Survey:
         if len(decoded) > MAX_FILES_LISTED:
             others = Counter(file.encoding for file in decoded[MAX_FILES_LISTED:])
             lines.append("  and " + ", ".join(f"{count:,} more files as {name}" for name, count in others.most_common()))
-        return lines + [f"  skipped {line}" for line in self.describe_skipped()]
+        return lines + [f"  skipped {line}" for line in self.describe_skipped(source)]
 
-    def describe_skipped(self) -> list[str]:
-        """The files left out, by reason."""
+    def describe_skipped(self, source: Path) -> list[str]:
+        """The files of a source that are left out, by reason."""
         reasons: dict[str, list[Path]] = {}
         for path, reason in self.skipped:
-            reasons.setdefault(reason, []).append(path)
+            reasons.setdefault(reason, []).append(path.relative_to(source) if path.is_relative_to(source) else path)
         return [f"{_summarize(paths)}: {reason}" for reason, paths in reasons.items()]
 
 
@@ -75,7 +76,7 @@ def _kind_of(path: Path) -> str:
 
 
 def _summarize(paths: Sequence[Path]) -> str:
-    if len(paths) <= MAX_FILES_LISTED:
+    if len(paths) <= MAX_FILES_SKIPPED_LISTED:
         return ", ".join(map(str, paths))
     kinds = Counter(path.suffix or "without a suffix" for path in paths)
     return ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
@@ -124,25 +125,27 @@ def survey(
         return Survey([check_file(path, encoding, column)])
     result = Survey()
     if path.is_dir():
-        walk = _walk(path, result, {_identify(path)})
-        files = (file for file in walk if _is_included(file.relative_to(path), include, exclude))
+        status = path.stat()
+        walk = _walk(path, {(status.st_dev, status.st_ino)})
+        files = [(file, reason) for file, reason in walk if _is_included(file.relative_to(path), include, exclude)]
     elif not glob.has_magic(str(path)):
         raise UserError(f"source '{source}' does not exist; check the path")
     else:
         matches = map(Path, sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - absolute too
-        files = (match for match in matches if match.is_file())
-    for file in files:
+        files = [(match, "") for match in matches if match.is_file()]
+    for file, left_out in files:
+        reason = left_out
         try:
-            if file.stat().st_size:
+            if not reason and file.stat().st_size:
                 result.files.append(check_file(file, encoding, column))
-            else:
-                result.skipped.append((file, "empty"))
+                continue
         except UserError as error:
-            result.skipped.append((file, str(error).removeprefix(f"'{file}' ").removeprefix("cannot be read: ")))
+            reason = str(error).removeprefix(f"'{file}' ").removeprefix("cannot be read: ")
         except OSError as error:
-            result.skipped.append((file, str(error.strerror or error)))
+            reason = str(error.strerror or error)
+        result.skipped.append((file, reason or "empty"))
     if not result.files:
-        reasons = " | ".join(result.describe_skipped()) or "check the path and the include and exclude patterns"
+        reasons = " | ".join(result.describe_skipped(path)) or "check the path and the include and exclude patterns"
         raise UserError(f"source '{source}' contains no text files; {reasons}")
     return result
 
@@ -176,42 +179,43 @@ def _check_column(file: SourceFile, column: str) -> None:
         raise UserError(f"'{file.path}' has no column '{column}'; set text_field to one of {', '.join(columns)}")
 
 
-def _walk(folder: Path, survey: Survey, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """Yield the files of a folder, then of its subfolders, sorted by name, without hidden ones; links are followed.
+def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a folder, then of its subfolders, sorted by name; links are followed.
 
     Args:
         folder: where to start.
-        survey: records what is left out.
         seen: device and inode of each file and folder so far; none is visited twice, by whatever links.
+
+    Yields:
+        A path, and why it is left out; the reason is empty for a file to read.
     """
     try:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        survey.skipped.append((folder, str(error.strerror or error)))
+        yield folder, str(error.strerror or error)
         return
     folders = []
     for entry in ordered:
         path = Path(entry.path)
         if entry.name.startswith("."):
-            survey.skipped.append((path, "hidden"))
-        elif not (entry.is_file() or entry.is_dir()):
-            survey.skipped.append((path, "a broken link" if entry.is_symlink() else "neither a file nor a folder"))
-        elif (identity := _identify(path)) in seen:
-            survey.skipped.append((path, "read under another name"))
+            yield path, "hidden"
+            continue
+        try:
+            status = entry.stat()
+        except OSError:
+            yield path, "a broken link"
+            continue
+        is_new = (status.st_dev, status.st_ino) not in seen
+        seen.add((status.st_dev, status.st_ino))
+        if is_new and entry.is_dir():
+            folders.append(path)
+        elif not is_new:
+            yield path, "read under another name"
         else:
-            seen.add(identity)
-            if entry.is_dir():
-                folders.append(path)
-            else:
-                yield path
+            yield path, "" if entry.is_file() else "neither a file nor a folder"
     for subfolder in folders:
-        yield from _walk(subfolder, survey, seen)
-
-
-def _identify(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
+        yield from _walk(subfolder, seen)
 
 
 def _is_included(path: Path, include: Sequence[str], exclude: Sequence[str]) -> bool:
