@@ -35,6 +35,7 @@ BOUNDED = {"a": {"type": "null"}, "b": {"type": "null"}, "c": {"type": "null"}}
 CASES: list[tuple[Any, list[Any], list[Any]]] = [
     (True, [1, None, {}], []),
     ({"maxItems": 2.0}, [[1, 2], "x"], [[1, 2, 3]]),
+    ({"type": "number", "minimum": 3, "exclusiveMinimum": True, "exclusiveMaximum": False}, [4], [3]),
     # oneOf
     ({"oneOf": [{"type": "integer"}, {"type": "string"}]}, [1, "a"], [None, 1.5]),
     ({"oneOf": [{"const": 1}, {"const": 2}, {"enum": ["1", True]}]}, [1, 2, "1", True], [3, False]),
@@ -148,6 +149,8 @@ REFUSED = [
     ({"minItems": -1}, "minItems is '-1', but must be a whole number"),
     ({"minimum": "1"}, "minimum is '1', but must be a number"),
     ({"enum": 5}, "enum is '5'"),
+    ({"not": {"exclusiveMinimum": "1"}}, "exclusiveMinimum is '1', but must be a number"),
+    ({"x": {"minimum": "a"}, "oneOf": [{"$ref": "#/x"}, {"type": "number"}]}, "wrong type"),
     ({"anyOf": {"a": 1}}, "anyOf must be a list of schemas"),
     ({"properties": []}, "properties must be a map of schemas"),
     ({"items": 5}, "items is no JSON schema"),

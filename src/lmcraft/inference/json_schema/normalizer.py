@@ -13,6 +13,7 @@ from lmcraft.inference.json_schema.scope import LISTS, MAPS, PARTS, TYPES, Schem
 MAX_ALTERNATIVES = 64
 MAX_UNIQUE_ARRAYS = 2000
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties", "minContains", "maxContains")
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "type": (lambda value: isinstance(value, str) or _is_names(value), "the name of a type, or a list of names"),
     "enum": (lambda value: isinstance(value, list), "a list of values"),
@@ -20,7 +21,7 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "pattern": (lambda value: isinstance(value, str), "a regular expression"),
     "dependentRequired": (lambda value: isinstance(value, dict) and all(map(_is_names, value.values())), "lists of names"),
     "dependencies": (lambda value: isinstance(value, dict), "a map"),
-    **{name: (lambda value: _is_number(value), "a number") for name in ("minimum", "maximum")},
+    **{name: (lambda value: _is_number(value), "a number") for name in _BOUNDS},
     **{name: (lambda value: _is_count(value), "a whole number of at least 0") for name in _COUNTS},
 }
 _IN_PLACE = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "not", "dependentSchemas", "contains")
@@ -37,6 +38,8 @@ def normalize_schema(schema: Any) -> dict[str, Any]:
         normalized = _visit(schema, Scope(schema))
     except RecursionError as error:
         raise SchemaError("the schema is nested too deeply") from error
+    except (TypeError, AttributeError) as error:  # the target of a reference that is no part of the schema is not checked
+        raise SchemaError(f"a part of the schema has a value of the wrong type ({error})") from error
     if normalized is False:
         raise SchemaError("the schema is false: no value fits it")
     return {} if isinstance(normalized, bool) else normalized
@@ -49,6 +52,7 @@ def _visit(schema: Any, scope: Scope) -> Schema:
         raise SchemaError(f"{'.'.join(scope.path) or 'the schema'} is no JSON schema, but {str(schema)[:40]!r}")
     scope, result = scope.of(schema), dict(schema)
     scope.count_step()
+    _rewrite_exclusive_flags(result)
     _check_values(result, scope)
     for keyword in result.keys() & {*PARTS, *LISTS, *MAPS}:
         value = result[keyword]
@@ -63,6 +67,13 @@ def _visit(schema: Any, scope: Scope) -> Schema:
     for rule in _RULES:
         rule(result, scope)
     return result
+
+
+def _rewrite_exclusive_flags(schema: dict[str, Any]) -> None:
+    """In draft 4, `exclusiveMinimum` and `exclusiveMaximum` say whether `minimum` and `maximum` are exclusive."""
+    for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(schema.get(exclusive), bool) and schema.pop(exclusive) and bound in schema:
+            schema[exclusive] = schema.pop(bound)
 
 
 def _check_values(schema: dict[str, Any], scope: Scope) -> None:
