@@ -18,6 +18,7 @@ from lmcraft.terminal import (
     print_result,
     progress_bar,
     replace_control_characters,
+    shows_bars,
     write_text,
 )
 
@@ -95,3 +96,14 @@ def test_a_pipe_gets_the_text_unchanged(capsys: pytest.CaptureFixture[str]) -> N
     write_text("a\x1b从", dim=True)
     print_notice("b\x1b")
     assert capsys.readouterr() == ("a\x1b从", "b\ufffd\n")
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "is_jupyter", "has_widgets", "shown"),
+    [(True, False, False, True), (False, False, True, False), (False, True, True, True), (False, True, False, False)],
+)
+def test_bars_are_shown_on_terminals_and_in_notebooks_with_widgets(
+    is_terminal: bool, is_jupyter: bool, has_widgets: bool, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmcraft.terminal.find_spec", lambda name: object() if has_widgets else None)
+    assert shows_bars(Console(force_terminal=is_terminal, force_jupyter=is_jupyter)) == shown

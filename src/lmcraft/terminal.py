@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 
 from rich.console import Console, RenderableType
 from rich.progress import Progress
@@ -25,6 +26,11 @@ CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def stderr_console(*, quiet: bool = False) -> Console:
     """The console for progress and messages; standard output is for results."""
     return Console(stderr=True, highlight=False, quiet=quiet)
+
+
+def shows_bars(console: Console) -> bool:
+    """Whether a progress bar can be drawn: on a terminal, and in a notebook that has ipywidgets."""
+    return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 def line_printer(*, quiet: bool = False) -> PrintLine:
@@ -59,8 +65,9 @@ def column_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[ReportProgress]:
-    """A bar on standard error with the time left, shown if that is a terminal; yields the function that moves it."""
-    with Progress(console=stderr_console(), disable=not sys.stderr.isatty()) as progress:
+    """A bar on standard error with the time left, if `shows_bars`; yields the function that moves it."""
+    console = stderr_console()
+    with Progress(console=console, disable=not shows_bars(console)) as progress:
         task = progress.add_task(description, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

@@ -1,23 +1,23 @@
 """A progress bar over documents as they are read."""
 
-import sys
 from collections.abc import Iterable, Iterator
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from lmcraft.data.documents import Document, ReadStats
+from lmcraft.terminal import shows_bars, stderr_console
 
 
 def show_progress(documents: Iterable[Document], stats: ReadStats, description: str) -> Iterator[Document]:
-    """Pass documents through, showing rate and remaining time if stderr is a terminal.
+    """Pass documents through, with a bar of rate and remaining time if `shows_bars`.
 
     Args:
         documents: the documents.
         stats: filled in while they are read; gives the position.
         description: label of the bar.
     """
-    if not sys.stderr.isatty():
+    console = stderr_console()
+    if not shows_bars(console):
         yield from documents
         return
     columns = (
@@ -27,7 +27,7 @@ def show_progress(documents: Iterable[Document], stats: ReadStats, description: 
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task(description, total=None, rate="")
         characters = 0
         for document in documents:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from lmcraft.finetuning.objectives.divergence import FrozenModel
 from lmcraft.finetuning.objectives.log_probs import document_log_probs
 from lmcraft.folder import ModelFolder, atomic_write
 from lmcraft.model.transformer import Transformer
+from lmcraft.terminal import shows_bars, stderr_console
 from lmcraft.training.batch import TensorBatch, to_device
 
 
@@ -64,8 +64,8 @@ def _read_log_probs(file: Path, num_examples: int) -> NDArray[np.float32] | None
 def _compute_log_probs(model: Transformer, examples: Sequence[TokenizedExample]) -> NDArray[np.float32]:
     """The log-probabilities of both answers of each example, (examples, 2)."""
     results = np.zeros((len(examples), 2), np.float32)
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
+    console = stderr_console()
+    with Progress(console=console, disable=not shows_bars(console)) as progress:
         for number in progress.track(range(len(examples)), description="reference log-probabilities"):
             log_probs, _ = document_log_probs(model, to_device(_batch_of_one(examples[number]), model.device))
             results[number] = log_probs[0].cpu().numpy()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,13 @@ class ModelFolder:
     @property
     def checkpoints(self) -> Path:
         return self.run / CHECKPOINTS
+
+    def _repr_html_(self) -> str | None:
+        """The run's report, for notebooks."""
+        if not self.report.is_file():
+            return None
+        page = escape(self.report.read_text(encoding="utf-8"))
+        return f'<iframe srcdoc="{page}" style="width: 100%; height: 40em; border: 0"></iframe>'
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""Show the progress of a run: a bar on a terminal, otherwise a line every ten seconds."""
+"""Show the progress of a run: a bar on a terminal and in a notebook, otherwise a line every ten seconds."""
 
 from time import monotonic
 from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from lmcraft.terminal import stderr_console
+from lmcraft.terminal import shows_bars, stderr_console
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -26,7 +26,7 @@ class Display:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=self.console,
-            disable=quiet or not self.console.is_terminal,
+            disable=quiet or not shows_bars(self.console),
         )
         self._task = self._bar.add_task("", total=max_steps, completed=step, status="")
 
@@ -45,7 +45,7 @@ class Display:
 
     def update(self, step: int, status: str, *, seconds_left: float) -> None:
         """Show the state after `step`."""
-        if self.console.is_terminal:
+        if not self._bar.disable:
             self._bar.update(self._task, completed=step, status=status)
         elif step == self._max_steps or monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = monotonic()
