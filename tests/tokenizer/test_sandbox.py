@@ -105,3 +105,22 @@ def test_every_rendering_has_its_own_budget() -> None:
         thread.join()
     assert texts == ["done"] * 4
     assert [render(template, []) for _ in range(12)] == ["done"] * 12  # a shared budget would be used up
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in [1] %}" * 25 + "{% endfor %}" * 25,
+        "{% if messages %}" * 120 + "{% endif %}" * 120,
+        "{% if messages %}" * 3000 + "{% endif %}" * 3000,
+        "{% for a in [1] %}x{% endfor %}" * 4000,
+        "{{ " + "+".join(["1"] * 20_000) + " }}",
+        "{{ " + "(" * 50_000 + "1" + ")" * 50_000 + " }}",
+        "{% break %}",
+        "{{ dict(a=1, a=2) }}",
+    ],
+    ids=range(8),
+)
+def test_templates_that_are_no_programs_are_refused(template: str) -> None:
+    with pytest.raises(UserError, match="the chat template cannot render these messages"):
+        render(template, [])

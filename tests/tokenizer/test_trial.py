@@ -38,6 +38,15 @@ RUNAWAYS: dict[str, dict[str, Any]] = {
     "a pattern of nothing": {"normalizer": replacement({"String": ""}, "abc")},
     "a normalizer that doubles": {"normalizer": {"type": "Sequence", "normalizers": [DOUBLE] * 6}},
     "a decoder that doubles": {"decoder": {"type": "Sequence", "decoders": [DOUBLE] * 6}},
+    "a token around texts that does not exist": {
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "x", "type_id": 0}}],
+            "pair": [],
+            "special_tokens": {},
+        }
+    },
+    "an unknown token that does not exist": {"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "x"}},
     "a long replacement": {"normalizer": replacement({"String": "q"}, "x" * 3000)},
 }
 

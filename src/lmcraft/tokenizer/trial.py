@@ -50,10 +50,11 @@ def try_tokenizer(contents: bytes, path: Path) -> None:
         return
     if child.returncode < 0:
         raise _unsafe(path, f"needs more than {seconds} seconds or {memory_bytes / 2**30:.1f} GiB, or aborts")
-    if child.returncode == trial_process.UNSUITABLE:
+    if child.returncode == trial_process.GROWS:
         raise _unsafe(path, f"writes more than {trial_process.MAX_GROWTH} characters for one")
-    if b"PanicException" in child.stderr or b"MemoryError" in child.stderr:
-        raise _unsafe(path, "fails")
+    if child.returncode == trial_process.FAILS or b"PanicException" in child.stderr or b"MemoryError" in child.stderr:
+        reason = child.stdout.decode("utf-8", "replace").strip()[:100]
+        raise _unsafe(path, f"fails ({reason})" if reason else "fails")
     if child.returncode == 0:
         remember(contents)
 
