@@ -59,7 +59,8 @@ class ServeConfig(Config):
     moderation: str = ""
     """Classifier for /v1/moderations (`lmcraft finetune --objective classification`); its labels are the categories."""
     store: str = DEFAULT_STORE
-    """Where to keep conversations, ratings and preferences: a file, or a database's URL; "none": nowhere."""
+    """Where to keep conversations, ratings, preferences and responses: a file, or a database's URL; "none": nowhere, and
+    responses in memory."""
     api_key: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     """API key that clients must send; also read from LMCRAFT_API_KEY. All keys given this way belong to one user."""
     api_keys: Path | None = None

@@ -1,6 +1,7 @@
 """The server that the clients talk to: a tiny random one, or the one at `LMCRAFT_TEST_SERVER`, such as http://127.0.0.1:8000.
 
-None of the clients is a dependency of the project. In an environment that has one, its tests run; elsewhere they skip.
+None of the clients is a dependency of the project. In an environment that has one, its tests run; elsewhere they skip:
+pip install openai-agents anthropic langchain-openai langchain-anthropic llm
 """
 
 import os

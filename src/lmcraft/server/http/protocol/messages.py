@@ -52,6 +52,7 @@ class ToolUse(Strict):
     input: dict[str, Any]
     cache_control: Ignored = None
     caller: Ignored = None
+    toolset_name: Ignored = None
 
 
 class ToolResult(Strict):
@@ -62,6 +63,7 @@ class ToolResult(Strict):
     content: Text | list[TextBlock] = ""
     is_error: bool = False
     cache_control: Ignored = None
+    toolset_name: Ignored = None
 
     def text(self) -> str:
         """The result as one text, which says so if the call failed."""
