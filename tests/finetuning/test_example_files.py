@@ -68,6 +68,8 @@ def test_unusable_rows_are_named_in_the_error(tmp_path: Path, rows: list[Any], m
 def test_files_without_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         read_examples([tmp_path / "none.jsonl"])
+    with pytest.raises(UserError, match="is a folder; name its files"):
+        read_examples([tmp_path])
     (tmp_path / "data.txt").write_text("text")
     with pytest.raises(UserError, match="jsonl"):
         read_examples([tmp_path / "data.txt"])

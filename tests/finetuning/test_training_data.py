@@ -44,7 +44,7 @@ def test_long_examples_are_refused_or_skipped(tmp_path: Path) -> None:
 
 
 def test_the_wrong_kind_of_examples_is_named_with_the_objectives_for_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"objective=dpo learns from preferences, but the data are conversations: "):
+    with pytest.raises(UserError, match=r"objective=dpo learns from preferences, but the data are conversations "):
         read(tmp_path, [ROW], objective="dpo")
     with pytest.raises(UserError, match=r"use --objective sft or distillation or grpo"):
         read(tmp_path, [ROW], objective="kto")

@@ -167,9 +167,12 @@ def read_table(path: Path, stats: ReadStats, encoding: str | None = None) -> Ite
             malformed row.
     """
     read = formats.TABLES.get(formats.inner_suffix(path))
-    if not path.is_file() or read is None:
-        problem = "does not exist; check the path" if read else f"has no rows; use one of {', '.join(formats.TABLES)}"
-        raise UserError(f"data '{path}' {problem}")
+    if path.is_dir():
+        raise UserError(f"data '{path}' is a folder; name its files")
+    if read is None:
+        raise UserError(f"data '{path}' is not a table of rows; use one of {', '.join(formats.TABLES)}")
+    if not path.is_file():
+        raise UserError(f"data '{path}' does not exist; check the path")
     file = check_file(path, None if encoding is None else check_encoding(encoding))
     if file.encoding != UTF_8:
         stats.encodings[str(path)] = file.encoding

@@ -71,8 +71,8 @@ def _check_type(examples: Sequence[Example], name: str, objective: FinetuneObjec
     actual = type(examples[0])
     if actual is not objective.example_type:
         raise UserError(
-            f"objective={name} learns from {KINDS[objective.example_type]}, but the data are {KINDS[actual]}: "
-            f"use --objective {' or '.join(objectives_for(actual))}, or other data"
+            f"objective={name} learns from {KINDS[objective.example_type]}, but the data are {KINDS[actual]} "
+            f"({examples[0].origin}): use --objective {' or '.join(objectives_for(actual))}, or other data"
         )
 
 
