@@ -70,7 +70,7 @@ def test_every_module_imports_with_the_core_dependencies_alone() -> None:
     ("arguments", "message"),
     [
         (["pretrian"], "pretrain"),
-        (["pretrain", "nowhere"], "is not a dataset folder"),
+        (["pretrain", "nowhere"], "'nowhere' does not exist"),
         (["pretrain", "nowhere", "--dept", "4"], "--depth"),
         (["pretrain", "nowhere", "--depth", "four"], "--depth"),
         (["pretrain", "nowhere.toml"], "nowhere.toml"),

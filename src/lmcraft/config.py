@@ -51,6 +51,7 @@ SECTIONS = (
     "Optimizer",
     "Schedule",
     "Evaluation and output",
+    "Access",
     "Machine",
     "Model",
     "Initialization",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from lmcraft.config import Config, command_config
+from lmcraft.config import MACHINE, Config, command_config, section
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.server.limits import Limits
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MODERATOR_NAME = "moderation"  # the name under which the moderation model is served
 ALL_INTERFACES = ("0.0.0.0", "::")
 MAX_PORT = 65_535
+ACCESS = section("Access", negative="")
 DEFAULT_STORE = "~/.local/share/lmcraft/chats.sqlite"
 # How long a thread may hold Python's lock while others wait for it: with Python's default of 5 ms, a request that is parsed
 # would slow down every operation of the engine by that much.
@@ -61,21 +62,21 @@ class ServeConfig(Config):
     store: str = DEFAULT_STORE
     """Where to keep conversations, ratings, preferences and responses: a file, or a database's URL; "none": nowhere, and
     responses in memory."""
-    api_key: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    api_key: Annotated[tuple[str, ...], ACCESS] = ()
     """API key that clients must send; also read from LMCRAFT_API_KEY. All keys given this way belong to one user."""
-    api_keys: Path | None = None
+    api_keys: Annotated[Path | None, ACCESS] = None
     """TOML file of API keys by name, each with its hash and its quotas."""
-    new_api_key: str = ""
+    new_api_key: Annotated[str, ACCESS] = ""
     """Add a key of this name to --api-keys, print it, and exit."""
-    allowed_hosts: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    allowed_hosts: Annotated[tuple[str, ...], ACCESS] = ()
     """Further host names under which clients may address the server."""
-    allowed_origins: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    allowed_origins: Annotated[tuple[str, ...], ACCESS] = ()
     """Origins of other sites whose pages may use the server from a browser (CORS), such as https://example.org."""
-    device: str = "auto"
+    device: Annotated[str, MACHINE] = "auto"
     """Device: "cpu", "cuda", or a GPU's name such as "cuda:1"; auto: a GPU if there is one."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    precision: Annotated[Literal["auto", "bf16", "fp32"], MACHINE] = "auto"
     """Data type of weights and activations; auto: that of the model's files."""
-    weights: Literal["keep", "int8", "int4"] = "keep"
+    weights: Annotated[Literal["keep", "int8", "int4"], MACHINE] = "keep"
     """Quantize the weights to 8 or 4 bits while loading: faster, slightly less accurate."""
     log_level: Literal["warning", "info", "debug"] = "info"
     """Log level. Prompts and answers are never logged."""

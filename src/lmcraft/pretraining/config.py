@@ -127,6 +127,15 @@ class PlanConfig(PretrainConfig):
     json: bool = False
     """Print JSON instead of tables."""
 
+    # A run's configuration file has these settings, and a plan does not use them.
+    out: Annotated[Path, HIDDEN] = Path("models/model")
+    resume: Annotated[bool, HIDDEN] = False
+    save_every: Annotated[int, HIDDEN] = 0
+    sample_every: Annotated[int, HIDDEN] = 0
+    sample_prompt: Annotated[str, HIDDEN] = ""
+    tensorboard: Annotated[bool, HIDDEN] = False
+    find_lr: Annotated[bool, HIDDEN] = False
+
     def resolved(self) -> Self:
         config = super().resolved()
         for name in ("tflops", "watts"):
