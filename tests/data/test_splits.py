@@ -47,8 +47,16 @@ def test_equal_documents_are_on_the_same_side() -> None:
     hashes = np.array([5, 9, 5, 9, 5, 2**63], dtype=np.uint64)
     training = assign(DocumentTable(hashes, np.array([10, 4, 10, 4, 10, 4])), 0.2, "hash")
     assert len(set(training[hashes == 5].tolist())) == 1 and len(set(training[hashes == 9].tolist())) == 1
-    same = DocumentTable(np.array([7, 7, 7], dtype=np.uint64), np.array([20, 20, 20]))
-    assert assign(same, 0.1, "hash").tolist() == [18, 18, 18]
+    same = DocumentTable(np.array([7, 7, 7], dtype=np.uint64), np.array([40, 40, 40]))
+    assert assign(same, 0.1, "hash").tolist() == [36, 36, 36]
+
+
+def test_short_documents_are_whole() -> None:
+    table = table_of([6] * 12)
+    training = assign(table, 0.05, "hash")
+    assert sorted(training.tolist()) == [0] + [6] * 11
+    same = DocumentTable(np.array([7, 7, 7], dtype=np.uint64), np.array([6, 6, 6]))
+    assert assign(same, 0.1, "hash").tolist() == [6, 6, 4]
 
 
 @pytest.mark.parametrize("number", [12, 300, 5000])

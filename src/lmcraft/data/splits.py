@@ -14,6 +14,7 @@ from lmcraft.errors import UserError
 Split = Literal["hash", "tail"]
 TRAIN, VALIDATION = "train", "validation"
 SHARE_TOLERANCE = 0.2  # of the share: whole documents that come this close are not cut
+MIN_CUT_TOKENS = 32  # shorter texts are not cut
 MIN_SPLIT_TOKENS = 2  # one to read and one to predict
 Int64 = NDArray[np.int64]
 
@@ -76,13 +77,14 @@ def _take_in_order(table: DocumentTable, target: float) -> Int64:
     taken = np.cumsum(lengths * copies)
     crossing = min(int(np.searchsorted(taken, target)), len(taken) - 1)
     before = int(taken[crossing] - lengths[crossing] * copies[crossing])
-    for whole, tokens in ((crossing, before), (crossing + 1, int(taken[crossing]))):
-        if _is_close(tokens, target, total):
-            return np.where(group < whole, 0, table.tokens)
-    held_out = round((target - before) / int(copies[crossing]))
     length = int(lengths[crossing])
-    least = min(MIN_SPLIT_TOKENS, length // 2)
-    kept = length - min(max(held_out, least), length - least)
+    whole = [(before, crossing), (int(taken[crossing]), crossing + 1)]
+    usable = [(abs(tokens - target), end) for tokens, end in whole if MIN_SPLIT_TOKENS <= tokens <= total - MIN_SPLIT_TOKENS]
+    error, end = min(usable, default=(0.0, 0))
+    if length < MIN_CUT_TOKENS or (usable and error <= SHARE_TOLERANCE * min(target, total - target)):
+        return np.where(group < end, 0, table.tokens)
+    held_out = round((target - before) / int(copies[crossing]))
+    kept = length - min(max(held_out, MIN_SPLIT_TOKENS), length - MIN_SPLIT_TOKENS)
     return np.where(group < crossing, 0, np.where(group == crossing, kept, table.tokens))
 
 
