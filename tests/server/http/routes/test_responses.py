@@ -4,14 +4,19 @@ The cases follow what vLLM demands of its own endpoint (tests/entrypoints/openai
 has no such feature: responses in the background, reasoning parsers and Harmony, MCP and built-in tools, images, WebSockets.
 """
 
+import hashlib
 import json
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 import openai
 import pytest
 
+from lmcraft.server.http.keys import Keys
 from tests.server.http.routes.event_nesting import check_nesting
+from tests.server.tiny_server import running
 
 LIMIT: dict[str, Any] = {"model": "tiny", "max_output_tokens": 8, "temperature": 0}
 COUNT = {
@@ -217,10 +222,21 @@ def test_errors_name_the_field_as_the_client_wrote_it(client: openai.OpenAI, fie
     assert error.value.param == param and error.value.type == "invalid_request_error"
 
 
-def test_responses_are_private_to_their_key(tmp_path: Any) -> None:
-    from lmcraft.server.http.keys import Keys
-    from tests.server.tiny_server import running
+def test_a_response_that_cannot_be_kept_is_still_given(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
+        with sqlite3.connect(tmp_path / "chats.sqlite") as connection:
+            connection.execute("DROP TABLE responses")
+        connection.close()
+        response = client.responses.create(**LIMIT, input="the fox")
+        streamed = list(client.responses.create(**LIMIT, input="the fox", stream=True))[-1].response
+        assert response.store is streamed.store is False and response.output_text == streamed.output_text
+        with pytest.raises(openai.APIStatusError, match="the store failed") as error:
+            client.responses.retrieve(response.id)
+        assert error.value.status_code == 503
 
+
+def test_responses_are_private_to_their_key(tmp_path: Path) -> None:
     file = tmp_path / "keys.toml"
     with running(tmp_path, keys=Keys.read([], write_keys(file))) as server:
         ann, bob = (openai.OpenAI(base_url=server.url + "/v1", api_key=key, max_retries=0) for key in ("a" * 20, "b" * 20))
@@ -235,9 +251,7 @@ def test_responses_are_private_to_their_key(tmp_path: Any) -> None:
         assert ann.responses.retrieve(response.id) == response
 
 
-def write_keys(file: Any) -> Any:
-    import hashlib
-
+def write_keys(file: Path) -> Path:
     lines = [f'[{key}]\nsha256 = "{hashlib.sha256((key * 20).encode()).hexdigest()}"\n' for key in ("a", "b")]
     file.write_text("".join(lines))
     return file
