@@ -71,6 +71,9 @@ def test_rows_that_cannot_be_encoded_are_named_or_left_out(tmp_path: Path) -> No
         UserError, match=r"2 of 5 rows .*data.jsonl:2 \(its answer is empty.*data.jsonl:4 \(its role 'critic'"
     ):
         read(tmp_path, [ROW, empty, ROW, strange])
+    with pytest.raises(UserError, match=r"data.jsonl:2, .*data.jsonl:4, .*data.jsonl:5 and 8 more \(its answer is empty"):
+        different = [{"messages": [message("user", f"{n}"), empty["messages"][1]]} for n in range(11)]
+        read(tmp_path, [ROW, different[0], ROW, *different[1:]], validation_data=())
     data, _, lines = read(tmp_path, [ROW, empty, ROW, strange], malformed="skip")
     assert data.num_examples == 2 and any(
         line.startswith(f"left out, because they cannot be used: {tmp_path}/data.jsonl:2 (its answer") for line in lines

@@ -70,8 +70,14 @@ class RowStats(ReadStats):
 
 def list_origins(origins: Sequence[str]) -> str:
     """The first of some files and lines, and the number of the others."""
-    others = len(origins) - MAX_ORIGINS_SHOWN
-    return ", ".join(origins[:MAX_ORIGINS_SHOWN]) + (f" and {others} more" if others > 0 else "")
+    first = sorted(origins, key=_file_and_line)[:MAX_ORIGINS_SHOWN]
+    others = len(origins) - len(first)
+    return ", ".join(first) + (f" and {others} more" if others > 0 else "")
+
+
+def _file_and_line(origin: str) -> tuple[str, int]:
+    file, _, line = origin.rpartition(":")
+    return file, int(line) if line.isdecimal() else 0
 
 
 def read_examples(

@@ -76,8 +76,8 @@ class Fields:
     ) -> None:
         if any(SURROGATE.search(text) for text in _texts(row)):
             raise UserError("it contains half of a character (a lone surrogate such as \\ud83d): write the text again")
-        self.names = list(map(str, row))
-        self._values = {name.strip().casefold(): value for name, value in zip(self.names, row.values(), strict=True)}
+        self.names = [" ".join(str(name).split()) for name in row]
+        self._values = {str(name).strip().casefold(): value for name, value in row.items()}
         self._read: set[str] = set()
         for field, column in (columns or {}).items():
             try:
