@@ -68,4 +68,4 @@ def test_input_that_is_not_text_is_named_by_its_line(
 
 def test_a_folder_without_a_classifier_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["classify", str(tmp_path), "text", "--device", "cpu"]) == 2
-    assert "holds no classifier" in capsys.readouterr().err
+    assert "is an empty folder, not a classifier" in capsys.readouterr().err
