@@ -66,6 +66,16 @@ def test_input_that_is_not_text_is_named_by_its_line(
     assert "line 2 of standard input is not UTF-8" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "gb18030", "utf-8"])
+def test_standard_input_in_a_named_encoding(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    text = "天气\u2028好\n"  # a line separator inside of the line
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode(encoding))))
+    assert main(["classify", str(folder), "--device", "cpu", "--encoding", encoding]) == 0
+    assert capsys.readouterr().out.endswith("\t" + text)
+
+
 def test_a_folder_without_a_classifier_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["classify", str(tmp_path), "text", "--device", "cpu"]) == 2
     assert "is an empty folder, not a classifier" in capsys.readouterr().err
