@@ -4,6 +4,7 @@ import pytest
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import RopeScaling
+from lmcraft.model.families import FAMILIES
 from lmcraft.model.transformer import Transformer
 from tests.tiny import tiny_config
 
@@ -38,3 +39,20 @@ def test_layers_slide_and_have_experts_as_configured() -> None:
     assert [config.is_sliding(layer) for layer in range(2)] == [False, True]
     experts = tiny_config(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8, mlp_only_layers=(0,))
     assert [experts.has_experts(layer) for layer in range(2)] == [False, True]
+
+
+@pytest.mark.parametrize("name", ["num_hidden_layers", "moe_intermediate_size", "num_experts", "sliding_window"])
+def test_a_size_is_checked_before_anything_is_built_from_it(name: str) -> None:
+    family = FAMILIES["qwen3_moe"]
+    hf_config = family.write_config(tiny_config(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8))
+    hf_config |= {"use_sliding_window": True, name: 10**9}
+    with pytest.raises(UserError, match=f"model.{name}=1000000000 is too large; the maximum is"):
+        family.read_config(hf_config)
+
+
+def test_a_large_rotary_base_may_be_a_whole_number() -> None:
+    tiny_config(rope_theta=3_580_165_449).check()
+    with pytest.raises(UserError, match="rope_theta"):
+        tiny_config(rope_theta=10**30).check()
+    with pytest.raises(UserError, match="query_pre_attn_scalar=-1"):
+        tiny_config(query_pre_attn_scalar=-1).check()

@@ -1,5 +1,6 @@
 """Model configuration. Field names are Hugging Face's where one exists; `families/` translates the rest."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -7,6 +8,8 @@ from lmcraft.config import BY_DEPTH, automatic, format_changes
 from lmcraft.errors import UserError
 
 MAX_SIZE = 2**28  # upper bound of every size, so that a product of two cannot overflow
+MAX_LAYERS = 2**12
+MIN_ATTENTION_SCALAR = 1e-6
 MAX_NUMBER = 1e18  # upper bound of every other number, so that a whole one fits into 64 bits
 LayerType = Literal["full_attention", "sliding_attention"]
 
@@ -150,8 +153,12 @@ class TransformerConfig:
         for name in sizes:
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"model.{name}={value} must be at least 1; set it, or choose a --depth")
-            if value > MAX_SIZE:
-                raise UserError(f"model.{name}={value} is too large; the maximum is {MAX_SIZE}")
+        check_sizes(vars(self))
+        if self.query_pre_attn_scalar and self.query_pre_attn_scalar < MIN_ATTENTION_SCALAR:
+            raise UserError(
+                f"model.query_pre_attn_scalar={self.query_pre_attn_scalar} must be at least {MIN_ATTENTION_SCALAR}; "
+                "0 takes the head width"
+            )
         if self.num_attention_heads % self.num_key_value_heads:
             raise UserError(
                 f"model.num_key_value_heads={self.num_key_value_heads} does not divide "
@@ -230,6 +237,17 @@ class TransformerConfig:
     def is_gated(self) -> bool:
         """Whether the feed-forward layer has a gate."""
         return self.feed_forward in ("swiglu", "geglu_tanh")
+
+
+def check_sizes(values: Mapping[str, Any]) -> None:
+    """Raise UserError for a whole number that is too large; called before anything is built from it."""
+    for name in _SIZES & values.keys():
+        value, limit = values[name], MAX_LAYERS if name == "num_hidden_layers" else MAX_SIZE
+        if isinstance(value, int) and abs(value) > limit:
+            raise UserError(f"model.{name}={value} is too large; the maximum is {limit}")
+
+
+_SIZES = {item.name for item in fields(TransformerConfig) if int in (item.type, *get_args(item.type))}
 
 
 @dataclass(frozen=True, kw_only=True)

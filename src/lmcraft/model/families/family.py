@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.model.config import TransformerConfig
+from lmcraft.model.config import TransformerConfig, check_sizes
 from lmcraft.model.quantized_matrix import QuantizedMatrix
 
 
@@ -101,7 +101,9 @@ class Family:
         try:
             ours: dict[str, Any] = {"family": self.model_type}
             for entry in self.fields:
-                ours |= entry.read(hf_config, ours)
+                values = entry.read(hf_config, ours)
+                check_sizes(values)  # later entries may build lists of these sizes
+                ours |= values
             config = TransformerConfig(**(ours | dict(self.implied(TransformerConfig(**ours)))))
             config.check()
         except UserError:
