@@ -115,7 +115,7 @@ def test_unusable_adapters_are_errors(tmp_path: Path) -> None:
         ({"lora_alpha": "x"}, "by lora_alpha='x'"),
         ({"lora_alpha": None}, "by lora_alpha=None"),
         ({"rank_pattern": 3}, "rank_pattern=3 is not an object"),
-        ({"base_model_name_or_path": str(tmp_path / "none")}, "there is no model"),
+        ({"base_model_name_or_path": str(tmp_path / "none")}, "does not exist"),
     ):
         write_json(folder / "adapter_config.json", {**config, "target_modules": ["q_proj"], **change})
         with pytest.raises(UserError, match=words):
