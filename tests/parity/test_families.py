@@ -232,7 +232,7 @@ def test_damaged_folders_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no config\.json"):
         load_model(tmp_path)
     write_json(tmp_path / "config.json", {"model_type": "qwen9"})
-    with pytest.raises(UserError, match="nearest name is 'qwen3'"):
+    with pytest.raises(UserError, match="'qwen9' is not supported; supported: qwen3"):
         load_model(tmp_path)
     write_json(tmp_path / "config.json", FAMILIES["qwen3"].write_config(tiny_config()))
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
