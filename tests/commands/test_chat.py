@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lmcraft.cli import main
-from lmcraft.finetuning.examples import read_examples
+from lmcraft.finetuning.example_files import read_examples
 from lmcraft.language_model import LanguageModel
 from tests.inference.helpers import language_model
 from tests.inference.test_adapters import adapter_for
