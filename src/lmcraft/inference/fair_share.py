@@ -6,6 +6,8 @@ seconds here instead of tokens.
 
 from collections.abc import Collection
 
+MAX_CREDIT_SECONDS = 0.5  # lets a short request of an idle client through before the next chunk of others
+
 
 class FairShare:
     """The engine time of each client, in seconds."""
@@ -22,11 +24,11 @@ class FairShare:
         self._seconds[client] = self.used(client) + seconds
 
     def arrive(self, client: str, active: Collection[str]) -> None:
-        """Begin to serve a client that had no requests: it gets no credit for the time in which it was idle.
+        """Begin to serve a client that had no requests: it gets little credit for the time in which it was idle.
 
         Args:
             client: its name.
             active: the clients that have requests.
         """
         if active and client not in active:
-            self._seconds[client] = max(self.used(client), min(map(self.used, active)))
+            self._seconds[client] = max(self.used(client), min(map(self.used, active)) - MAX_CREDIT_SECONDS)

@@ -107,7 +107,7 @@ class Scheduler:
 
     def _next_chunks(self, budget: int, decoding_clients: set[str]) -> list[tuple[SequenceState, int]]:
         """The prompts to compute, each with the position where its next chunk ends."""
-        chunks = []
+        chunks, num_clients = [], len({sequence.request.client for sequence in self.running})
         pending = [sequence for sequence in self.running if sequence.num_computed < sequence.prompt_length]
         for sequence in sorted(pending, key=self._used):  # the oldest first within a client
             slowed = decoding_clients - {sequence.request.client}
@@ -120,6 +120,8 @@ class Scheduler:
             if budget < 0:
                 break
             chunks.append((sequence, stop))
+            if num_clients > 1:  # the next step may belong to another client
+                break
         return chunks
 
     def _used(self, sequence: SequenceState) -> float:

@@ -23,7 +23,7 @@ from lmcraft.server.metrics import Metrics
 if TYPE_CHECKING:
     from lmcraft.finetuning.text_classifier import Classifier
 
-STOP_SECONDS = 2.0  # for the current steps to end
+STOP_SECONDS = 1.0  # for the current steps to end
 Kind = Literal["chat", "completion", "classifier"]
 
 
@@ -156,14 +156,17 @@ class Registry:
         )
         return model, Worker(name, lambda: model.new_engine(max_num_seqs=max_num_seqs), self._limits, self._metrics)
 
+    def find(self, name: str = "") -> ServedModel | None:
+        """The loaded model with this name; the first one if `name` is empty; None if it is not loaded."""
+        return self._models.get(name) if name else next(iter(self._models.values()), None)
+
     def get(self, name: str = "") -> ServedModel:
         """The model with this name; the first one if `name` is empty. May load a model: do not call it on the event loop.
 
         Raises:
             ApiError: there is no such model (404), or it cannot be loaded (503).
         """
-        served = next(iter(self._models.values()), None) if not name else self._models.get(name)
-        if served is not None:
+        if (served := self.find(name)) is not None:
             return served
         if name not in self._root_models:
             available = ", ".join(self.names()) or "none"

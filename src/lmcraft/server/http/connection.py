@@ -36,11 +36,13 @@ class TimedH11Protocol(H11Protocol):
 
     limits = Limits()
     max_connections = 1000
+    opened = 0.0
     _headers_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.opened = self.loop.time()
         if len(self.connections) > self.max_connections and not self._close_an_idle_connection():
             self._refuse(503, f"{self.max_connections} connections are already open; try again")
             return
@@ -63,12 +65,13 @@ class TimedH11Protocol(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _close_an_idle_connection(self) -> bool:
-        """Make room for this connection: close another one that has no request; returns whether there was one."""
-        for other in list(self.connections):
-            if other is not self and isinstance(other, TimedH11Protocol) and other.is_idle:
-                other.transport.abort()
-                return True
-        return False
+        """Make room for this connection: close the oldest one that has no request; returns whether there was one."""
+        others = [other for other in self.connections if isinstance(other, TimedH11Protocol) and other is not self]
+        oldest = min((other for other in others if other.is_idle), key=lambda other: other.opened, default=None)
+        if oldest is not None:
+            oldest.transport.abort()
+            self.connections.discard(oldest)
+        return oldest is not None
 
     def send_400_response(self, msg: str) -> None:
         bound = f"{self.limits.max_header_bytes} bytes (max_header_bytes)"

@@ -18,9 +18,10 @@ from lmcraft.server.http.connection import connection_class
 from lmcraft.server.limits import Limits
 
 MAX_PENDING_CONNECTIONS = 1024
+MAX_ACCEPTED_TOGETHER = 16  # of them, before those in excess are closed; fewer than the files that are kept in reserve
 KEEP_ALIVE_SECONDS = 30
 LAST_EVENT_SECONDS = 1.0  # for streams to send an error event when the time to drain is over
-END_SECONDS = 4.0  # after that time, for everything else
+END_SECONDS = 3.0  # after that time, for everything else
 FLUSH_SECONDS = 0.5
 
 
@@ -59,6 +60,11 @@ class _Server(uvicorn.Server):
         self._on_signal(END_SECONDS + (0.0 if self.should_exit else self._limits.drain_timeout))
         self.should_exit = True
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(MAX_PENDING_CONNECTIONS)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         timer = asyncio.get_running_loop().call_later(self._limits.drain_timeout, self._end_work)
         try:
@@ -93,6 +99,7 @@ def make_server(
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         h11_max_incomplete_event_size=limits.max_header_bytes,
+        backlog=MAX_ACCEPTED_TOGETHER,
     )
     config.timeout_graceful_shutdown = limits.drain_timeout + LAST_EVENT_SECONDS  # type: ignore[assignment]
     return _Server(config, limits, end_work, on_signal)

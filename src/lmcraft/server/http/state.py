@@ -45,7 +45,8 @@ class ServerState:
         Raises:
             ApiError: there is no such model.
         """
-        return await run_in_threadpool(self.registry.get, name)
+        served = self.registry.find(name)
+        return await run_in_threadpool(self.registry.get, name) if served is None else served
 
 
 def server_state(request: Request) -> ServerState:

@@ -1,12 +1,16 @@
 """A gateway in front of a server: the gateway checks keys and quotas, the server answers."""
 
+import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2 as httpx
 import openai
 import pytest
 
 from lmcraft.server.http.keys import Key, Keys
+from tests.server.engine.test_worker import wait_until
 from tests.server.tiny_server import Server, running
 
 KEY = "lmc-" + "k" * 40
@@ -52,3 +56,67 @@ def test_an_unreachable_upstream_is_503(tmp_path_factory: pytest.TempPathFactory
         response = httpx.post(gateway.url + "/v1/chat/completions", json={"messages": HELLO})
         assert response.status_code == 503 and "127.0.0.1:9 cannot be reached" in response.json()["error"]["message"]
         assert httpx.get(gateway.url + "/health").status_code == 503
+
+
+class UpstreamEngine(BaseHTTPRequestHandler):
+    """Answers with the status and the body that the request's `model` spells."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        status, content_type, content = ANSWERS[body["model"]]
+        self.send_response(status)
+        self.send_header("content-type", content_type)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+EVENT = b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n'
+USAGE = b'data: {"choices": [], "usage": {"total_tokens": 30}}\n\ndata: [DONE]\n\n'
+FINAL = b'event: response.completed\ndata: {"response": {"usage": {"input_tokens": 10, "output_tokens": 7}}}\n\n'
+ANSWERS = {
+    "reported": (200, "application/json", b'{"usage": {"total_tokens": 50}}'),
+    "silent": (200, "application/json", b"{}"),
+    "busy": (429, "application/json", b"{}"),
+    "failed": (503, "application/json", b'{"usage": null}'),
+    "late": (504, "text/plain", b""),
+    "stream": (200, "text/event-stream", EVENT * 5 + USAGE),
+    "responses stream": (200, "text/event-stream", EVENT + FINAL),
+    "stream without usage": (200, "text/event-stream", EVENT * 5),
+}
+
+
+@pytest.fixture(scope="module")
+def charged_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    upstream = ThreadingHTTPServer(("127.0.0.1", 0), UpstreamEngine)
+    threading.Thread(target=upstream.serve_forever, daemon=True).start()
+    keys = Keys([Key("reader", next(iter(Keys.read([KEY]))).sha256, tokens_per_minute=10_000)])
+    url = f"http://127.0.0.1:{upstream.server_port}"
+    with running(tmp_path_factory.mktemp("charged"), upstream=url, keys=keys) as server:
+        yield server
+    upstream.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("answer", "charged"),
+    [
+        ("reported", 50),
+        ("silent", 1000),
+        ("busy", 0),
+        ("failed", 0),
+        ("late", 0),
+        ("stream", 30),
+        ("responses stream", 17),
+        ("stream without usage", 5),
+    ],
+)
+def test_the_quota_is_charged_for_what_the_engine_used(charged_gateway: Server, answer: str, charged: int) -> None:
+    bucket = charged_gateway.state.quotas._tokens["reader"]
+    bucket._clock = lambda: 0.0
+    bucket._time, bucket._level = 0.0, 10_000.0
+    headers = {"Authorization": f"Bearer {KEY}"}
+    body = {"model": answer, "max_tokens": 1000, "messages": HELLO}
+    httpx.post(charged_gateway.url + "/v1/chat/completions", json=body, headers=headers)
+    wait_until(lambda: 0 <= 10_000 - bucket._level - charged < 40)
