@@ -15,6 +15,8 @@ from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.training import autotune, micro_batch
 from lmcraft.training.autotune import Autotuned, choose_attention
 from lmcraft.training.config import TrainConfig
+from lmcraft.training.costs import Costs
+from lmcraft.training.loop import END_SECONDS
 from tests.tiny import tiny_config, tiny_dataset
 
 CPU = torch.device("cpu")
@@ -68,7 +70,7 @@ def test_each_decision_is_made_and_printed_once(data: Path, tmp_path: Path, monk
     run = open_run(data, tmp_path, batch_size=4, max_time=0.02, compile="auto")
     choices = run.autotune(lines.append)
     assert choices == Autotuned("sdpa", "off", 4, 2, choices.max_steps) and choices.max_steps > 0
-    assert [line.split()[0] for line in lines] == ["attention:", "blocks", "0.02", "micro-batches"]
+    assert [line.split()[0] for line in lines] == ["attention:", "blocks", "time", "micro-batches"]
     assert len(estimates) == 1
     config = choices.apply(run.config, 256)
     assert (config.attention, config.compile, config.micro_batch_size) == ("sdpa", "off", 2)
@@ -83,14 +85,14 @@ def test_explicit_settings_are_kept(data: Path, tmp_path: Path, monkeypatch: pyt
     assert run.autotune(lines.append) == Autotuned("matmul", "off", 4, 1, 7) and not lines
 
 
-def test_max_time_becomes_steps(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first_step", [0, 40])
+def test_max_time_becomes_steps_that_fit_with_everything_else(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_step: int
+) -> None:
     run = open_run(data, tmp_path, batch_size=4, attention="matmul", micro_batch_size=4, max_time=2.0)
-    timed: list[TrainConfig] = []
-
-    def seconds_per_step(config: PretrainConfig) -> float:
-        timed.append(config)
-        return 0.5
-
+    costs = Costs(token=0.5 / (4 * 256), update=0.1, validation_token=1e-4, sample=1.0, save=0.5)
+    monkeypatch.setattr(autotune.time, "monotonic", lambda: 1000.0)
+    measured: list[TrainConfig] = []
     choices = autotune.autotune(
         run.config,
         run.config.model,
@@ -100,10 +102,17 @@ def test_max_time_becomes_steps(data: Path, tmp_path: Path) -> None:
         run.processes,
         str,
         document_mask=True,
-        minutes=2.0,
-        seconds_per_step=seconds_per_step,
+        deadline=1000.0 + 120.0,
+        first_step=first_step,
+        measure=lambda config: measured.append(config) or costs,  # type: ignore[func-returns-value]
     )
-    assert choices.max_steps == int(0.85 * 120 / 0.5) and len(timed) == 1 and timed[0].batch_size == 4
+    new_steps = choices.max_steps - first_step
+    seconds = [
+        sum(costs.parts(replace(choices, max_steps=steps).apply(run.config, 256), 256).values())
+        for steps in (new_steps, new_steps + 1)
+    ]
+    assert seconds[0] <= 0.9 * (120 - END_SECONDS) < seconds[1]
+    assert new_steps < 0.9 * 120 / 0.6 and len(measured) == 1 and measured[0].batch_size == 4
 
 
 def test_a_resumed_run_keeps_the_decisions(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from lmcraft.errors import InterruptedRunError, RunError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.batch import to_device
+from lmcraft.training import loop
+from lmcraft.training.batch import TensorBatch, to_device
 from lmcraft.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
 from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
@@ -160,6 +161,37 @@ def test_what_a_signal_left_out_is_done_by_the_resumed_run(tmp_path: Path, stop_
     assert rows_of(stopped, "loss") == rows_of(whole, "loss")
     assert rows_of(stopped, "validation_loss") == rows_of(whole, "validation_loss")
     assert ModelFolder(stopped).samples.read_text() == ModelFolder(whole).samples.read_text()
+
+
+def test_near_the_deadline_the_run_is_evaluated_saved_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, timed = tmp_path / "whole", tmp_path / "timed"
+    build(whole).run()
+    trainer = build(timed)
+    trainer.deadline = 1000.0
+    monkeypatch.setattr(loop.time, "monotonic", lambda: 900.0 if trainer.progress.step < 3 else 999.0)
+    progress = trainer.run()
+    assert progress.step == progress.measured_step == 3 and trainer.checkpoints.steps()[-1] == 3
+    assert (timed / "weights.pt").exists() and "the time is up after step 3 of 6" in capsys.readouterr().err
+    monkeypatch.undo()
+    resumed = build(timed)
+    resumed.model.load_state_dict(torch.load(resumed.checkpoints.path(3) / "weights.pt"))
+    resumed.restore(3)
+    resumed.run()
+    assert rows_of(timed, "loss") == rows_of(whole, "loss")
+
+
+def test_only_a_few_micro_batches_of_a_step_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, clock = build(tmp_path, batch_size=4000), [0.0]
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
+
+    def loss(self: NextToken, model: Transformer, batch: TensorBatch) -> torch.Tensor:
+        clock[0] += 60.0  # a very slow machine
+        return model(batch.input_ids).sum()
+
+    monkeypatch.setattr(NextToken, "loss", loss)
+    assert trainer.seconds_per_step() == 2000 * 60 and clock == [60.0]
 
 
 def test_without_the_best_weights_the_best_is_chosen_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """`lmcraft pretrain`: next-token training of a Transformer from scratch."""
 
+import time
 from typing import TYPE_CHECKING
 
 from lmcraft.folder import ModelFolder
@@ -23,6 +24,7 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
         InterruptedRunError: a signal stopped the run; resume continues it exactly.
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
+    begin = time.monotonic()
     set_up_environment()
     from lmcraft.pretraining.run import run_pretraining
     from lmcraft.reports.page import write_report
@@ -34,7 +36,7 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
         with processes.in_main(claim):
             if config.find_lr:
                 return _find_learning_rate(config.resolved(), processes, print_line)
-            folder = run_pretraining(config, processes, print_line)
+            folder = run_pretraining(config, processes, print_line, begin)
             if processes.is_main:
                 print_line(f"curves and samples: {write_report(folder)}")
             return folder

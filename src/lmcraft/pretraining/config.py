@@ -47,7 +47,7 @@ class PretrainConfig(TrainConfig):
     max_tokens: Annotated[int, automatic("20 per parameter"), LENGTH] = 0
     """Length of the run in tokens."""
     max_time: Annotated[float, automatic("no limit"), LENGTH] = 0.0
-    """Length of the run in minutes, converted to steps by timing a few first."""
+    """Minutes for the whole command: preparation, training and the last evaluation. The steps that fit are measured."""
     eval_tokens: Annotated[int, automatic("15% of the tokens since the last one"), OUTPUT] = 0
     """Validation tokens per evaluation, from the start of the split."""
     document_mask: Annotated[bool, DATA] = True

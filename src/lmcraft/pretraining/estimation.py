@@ -1,8 +1,5 @@
 """Estimate a run: memory from the model's sizes, time from a few measured steps or a speed in TFLOP/s."""
 
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,12 +14,12 @@ from lmcraft.pretraining.config import PlanConfig
 from lmcraft.pretraining.plan import Plan
 from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.training import depth_rule
+from lmcraft.training.costs import measure_costs
 from lmcraft.training.memory import BYTES_PER_FLOAT, activation_bytes, state_bytes
 from lmcraft.training.micro_batch import CPU_TOKENS_PER_MICRO_BATCH, fast_rows
 from lmcraft.training.objective import NextToken
 
 JOULES_PER_KWH = 3.6e6
-REPETITIONS = 2  # of each measurement of a validation, sample and checkpoint
 
 
 def make_plan(config: PlanConfig) -> Plan:
@@ -107,22 +104,11 @@ def _estimate_memory(config: PlanConfig, model: Transformer, dtype: torch.dtype)
 
 
 def _measure_seconds(run: PretrainingRun) -> dict[str, float]:
-    """Measure a step, a short validation, a sample and a checkpoint, and multiply each by its number in the run."""
+    """Measure a few micro-batches, a short validation, a sample and a checkpoint; the seconds of the run by part."""
     config = run.config
-    short = replace(config, eval_tokens=min(config.eval_tokens, depth_rule.MIN_EVAL_TOKENS))
-    trainer = replace(run, config=short).build_trainer()
-    step = trainer.seconds_per_step()
-    validation, sample, save = (
-        statistics.median(_time_call(action, trainer.checkpoints.wait) for _ in range(REPETITIONS))
-        for action in (trainer.validate, trainer.sample, trainer.save)
-    )
-    validations = -(-config.max_steps // config.eval_every)
-    return {
-        "steps": config.max_steps * step,
-        "validation": validations * validation * config.eval_tokens / short.eval_tokens,
-        "samples": -(-config.max_steps // config.sample_every) * sample,
-        "checkpoints": max(validations, config.max_steps // config.save_every) * save,
-    }
+    short = replace(config, eval_tokens=min(config.eval_tokens, config.micro_batch_size * config.sequence_length))
+    costs = measure_costs(replace(run, config=short).build_trainer())
+    return costs.parts(config, config.sequence_length)
 
 
 def _estimate_seconds(config: PlanConfig, flops_per_token: int) -> dict[str, float]:
@@ -134,12 +120,3 @@ def _estimate_seconds(config: PlanConfig, flops_per_token: int) -> dict[str, flo
         "steps": tokens / tokens_per_second,
         "validation": validations * config.eval_tokens / (3 * tokens_per_second),
     }
-
-
-def _time_call(action: Callable[[], object], wait: Callable[[], object]) -> float:
-    """Seconds that a call takes, excluding its background work, which `wait` waits for."""
-    begin = time.perf_counter()
-    action()
-    seconds = time.perf_counter() - begin
-    wait()
-    return seconds

@@ -1,6 +1,10 @@
 """A pretraining run: open the data, autotune, build the trainer and train."""
 
+import math
+import time
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -20,6 +24,7 @@ from lmcraft.training.autotune import Autotuned, autotune
 from lmcraft.training.checkpoint import Checkpoints, step_to_resume
 from lmcraft.training.compilation import compile_ahead, compile_blocks
 from lmcraft.training.continuation import check_contents, check_length, continue_config, record_start
+from lmcraft.training.costs import Costs, measure_costs
 from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
 from lmcraft.training.processes import Processes
@@ -63,6 +68,15 @@ class PretrainingRun:
     folder: ModelFolder
     """Output folder."""
     processes: Processes = field(default_factory=Processes)
+    begin: float = field(default_factory=time.monotonic)
+    """Start of the command, from which `max_time` counts."""
+    first_step: int = 0
+    """The steps that a resumed run has done."""
+
+    @property
+    def deadline(self) -> float:
+        """The end of the command, on `time.monotonic`'s clock."""
+        return self.begin + 60 * self.config.max_time if self.config.max_time else math.inf
 
     @classmethod
     def open(
@@ -96,9 +110,15 @@ class PretrainingRun:
             self.processes,
             print_line,
             document_mask=self.config.document_mask,
-            minutes=self.config.max_time,
-            seconds_per_step=lambda config: replace(self, config=config).build_trainer().seconds_per_step(),
+            deadline=self.deadline,
+            first_step=self.first_step,
+            measure=self._measure,
         )
+
+    def _measure(self, config: PretrainConfig) -> Costs:
+        config = replace(config, eval_tokens=config.micro_batch_size * config.sequence_length)
+        with TemporaryDirectory() as folder:
+            return measure_costs(replace(self, config=config, folder=ModelFolder(Path(folder))).build_trainer())
 
     def build_trainer(self, step: int | None = None) -> Trainer:
         """Build the run's trainer, at the start or at the checkpoint of a step.
@@ -120,6 +140,7 @@ class PretrainingRun:
             sample=self._sample,
             bytes_per_token=validation.split.bytes / len(validation.split),
             processes=self.processes,
+            deadline=self.deadline,
         )
         if step is not None:
             trainer.restore(step)
@@ -147,13 +168,16 @@ class PretrainingRun:
         return prompt + model.complete(prompt, max_new_tokens=SAMPLE_TOKENS, temperature=0.8, top_p=0.95, seed=1)
 
 
-def run_pretraining(config: PretrainConfig, processes: Processes, print_line: PrintLine) -> ModelFolder:
+def run_pretraining(
+    config: PretrainConfig, processes: Processes, print_line: PrintLine, begin: float | None = None
+) -> ModelFolder:
     """Train, and write a model folder with the weights of the lowest validation loss.
 
     Args:
         config: as it was given, not yet resolved.
         processes: the processes of the run.
         print_line: prints a line of progress.
+        begin: start of the command on `time.monotonic`'s clock, from which `max_time` counts; None: now.
 
     Raises:
         UserError: the configuration cannot run; `out` already holds a run and `resume` is false, or it holds one that these
@@ -161,13 +185,14 @@ def run_pretraining(config: PretrainConfig, processes: Processes, print_line: Pr
         InterruptedRunError: a signal stopped the run; resume continues it exactly.
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
-    folder = ModelFolder(config.out)
+    begin, folder = time.monotonic() if begin is None else begin, ModelFolder(config.out)
     step = step_to_resume(config.out, folder.checkpoints, resume=config.resume)
     contents = {"data": fingerprint(config)}
     if step is not None:
         check_contents(folder, step, config, contents)
     config = config.resolved() if step is None else continue_config(config, folder, step, "pretrain")
-    run = _prepare_run(config, folder, processes, print_line)
+    run = _open_run(config, folder, processes, print_line)
+    run = replace(run, begin=begin, first_step=step or 0).autotuned(print_line)
     config = run.config
     check_length(config.max_steps, step, folder)
     trainer = run.build_trainer(step)
@@ -196,14 +221,14 @@ def find_learning_rate(
         UserError: the configuration cannot run.
         RunError: the loss diverges within a few steps.
     """
-    run = _prepare_run(config, ModelFolder(config.out), processes, print_line)
+    run = _open_run(config, ModelFolder(config.out), processes, print_line).autotuned(print_line)
     run = replace(run, config=replace(run.config, compile="off"))  # too short for compiling to pay
     rates = {name: rate for name, rate in asdict(config.optimizer).items() if name.endswith("learning_rate")}
     return range_test(run.build_trainer()), rates
 
 
-def _prepare_run(config: PretrainConfig, folder: ModelFolder, processes: Processes, print_line: PrintLine) -> PretrainingRun:
-    """Build the run of a configuration on this machine, autotuned."""
+def _open_run(config: PretrainConfig, folder: ModelFolder, processes: Processes, print_line: PrintLine) -> PretrainingRun:
+    """Open the run of a configuration on this machine."""
     if config.batch_size % processes.data_count:
         raise UserError(
             f"batch_size={config.batch_size} must be a multiple of the {processes.data_count} processes that share it: "
@@ -217,7 +242,7 @@ def _prepare_run(config: PretrainConfig, folder: ModelFolder, processes: Process
             f"{processes.count} processes: {processes.data_count} share the rows of a batch, "
             f"{processes.tensor_count} the work on each row"
         )
-    return PretrainingRun.open(config, machine, folder, processes).autotuned(print_line)
+    return PretrainingRun.open(config, machine, folder, processes)
 
 
 def fingerprint(config: PretrainConfig) -> str:

@@ -6,6 +6,7 @@ Shapes: B batch, T tokens, C width.
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
@@ -17,11 +18,13 @@ from lmcraft.data.loader import Dataset
 from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.transformer import Transformer
-from lmcraft.terminal import PrintLine
+from lmcraft.terminal import PrintLine, format_duration
 from lmcraft.training import depth_rule
 from lmcraft.training.batch import to_device
 from lmcraft.training.compilation import USUAL_SHARE_OF_PEAK, choose_compile
 from lmcraft.training.config import TrainConfig
+from lmcraft.training.costs import Costs
+from lmcraft.training.loop import END_SECONDS
 from lmcraft.training.micro_batch import StepMemory, choose_micro_batch, estimate_step_memory
 from lmcraft.training.objective import Objective
 from lmcraft.training.processes import Processes
@@ -30,7 +33,7 @@ MEASUREMENTS = 3  # of each kind of attention, alternating; the first one warms 
 TOKENS_PER_MEASUREMENT = 1024  # or one row
 MAX_UNMEASURED_LENGTH = 128  # tokens in a row: attention is a small part of a step up to here
 MIN_SDPA_SPEEDUP = 1.2  # over matrix products; below it, noise would change the choice from run to run
-STEPS_SHARE_OF_TIME = 0.85  # of a run limited by time; the remainder is for validation and samples
+PLANNED_SHARE_OF_TIME = 0.9  # of a run limited by time; the remainder is for slower steps than the measured ones
 TOKENS_PER_TIMED_STEP = 4096  # unless the batch is given
 
 AttentionKind = Literal["matmul", "sdpa"]
@@ -70,8 +73,9 @@ def autotune(
     print_line: PrintLine,
     *,
     document_mask: bool,
-    minutes: float,
-    seconds_per_step: Callable[[T], float],
+    deadline: float,
+    first_step: int,
+    measure: Callable[[T], Costs],
 ) -> Autotuned:
     """Choose the automatic settings of a run and print the reason for each; all processes use the main process's choices.
 
@@ -84,8 +88,9 @@ def autotune(
         processes: the processes of the run.
         print_line: prints a line.
         document_mask: whether attention stays within a document.
-        minutes: length of a run without `max_steps`.
-        seconds_per_step: times a step of a configuration, for a run without `max_steps`.
+        deadline: end of a run without `max_steps`, on `time.monotonic`'s clock.
+        first_step: the steps that a resumed run has done.
+        measure: measures a run without `max_steps`.
 
     Raises:
         UserError: a single row does not fit in memory.
@@ -95,12 +100,11 @@ def autotune(
         kind, why = choose_run_attention(model, training, machine, document_mask=document_mask)
         print_line(why)
         config = replace(config, attention=kind)
-    known = config.max_steps and config.compile == "auto"
-    seconds = _estimate_seconds(config, model, length, machine) if known else 60 * minutes
-    compiles, why = choose_compile(config.compile, seconds, machine.device)
-    if why:
-        print_line(why)
-    config = processes.agree(replace(config, compile="on" if compiles else "off"))
+    estimated = config.max_steps and config.compile == "auto"
+    seconds = _estimate_seconds(config, model, length, machine) if estimated else deadline - time.monotonic()
+    if (choice := choose_compile(config.compile, seconds, machine.device))[1]:
+        print_line(choice[1])
+    config = processes.agree(replace(config, compile="on" if choice[0] else "off"))
     memory = None if config.micro_batch_size else _estimate_memory(config, model, objective, length, machine)
 
     def with_micro_batch(config: T, print_line: PrintLine) -> T:
@@ -111,15 +115,31 @@ def autotune(
         return processes.agree(replace(config, micro_batch_size=rows))
 
     if not config.max_steps:
-        batch_size = config.batch_size or max(1, TOKENS_PER_TIMED_STEP // length) * processes.data_count
-        timed = depth_rule.resolve_intervals(replace(config, batch_size=batch_size), 1, length)
-        seconds = processes.agree(seconds_per_step(with_micro_batch(timed, str)))
-        tokens = int(60 * STEPS_SHARE_OF_TIME * minutes * batch_size * length / seconds)
-        config = depth_rule.resolve_length(config, length, tokens)
-        print_line(f"{minutes:g} minutes are enough for {config.max_steps} steps (measured)")
+        rows = config.batch_size or max(1, TOKENS_PER_TIMED_STEP // length) * processes.data_count
+        timed = depth_rule.resolve_intervals(replace(config, batch_size=rows), 1, length)
+        costs = processes.agree(measure(with_micro_batch(timed, str)))
+        config, why = _fit_length(config, length, costs, processes.agree(deadline - time.monotonic()), first_step)
+        print_line(why)
     config = with_micro_batch(config, print_line)
     assert config.attention != "auto" and config.compile != "auto"
     return Autotuned(config.attention, config.compile, config.batch_size, config.micro_batch_size, config.max_steps)
+
+
+def _fit_length(config: T, length: int, costs: Costs, seconds: float, first_step: int) -> tuple[T, str]:
+    """The longest run, of at least one step more, that takes no more than a number of seconds, and a sentence about it."""
+    available = PLANNED_SHARE_OF_TIME * (seconds - END_SECONDS)
+
+    def fits(tokens: int) -> bool:
+        return sum(costs.parts(depth_rule.resolve_length(config, length, tokens), length).values()) <= available
+
+    too_many = 2
+    while fits(too_many):
+        too_many *= 2
+    tokens = bisect_left(range(1, too_many), True, key=lambda tokens: not fits(tokens))
+    fitting = depth_rule.resolve_length(config, length, max(1, tokens))
+    why = f"time for {fitting.max_steps} steps (measured): {format_duration(max(0.0, seconds))} are left"
+    config = replace(config, batch_size=fitting.batch_size)
+    return depth_rule.resolve_intervals(config, first_step + fitting.max_steps, length), why
 
 
 def _estimate_seconds(config: TrainConfig, model: TransformerConfig, length: int, machine: Machine) -> float:

@@ -35,6 +35,8 @@ from lmcraft.training.sharding import shard, unsharded_copy
 from lmcraft.training.signals import StopRequest, stop_on_signals
 
 TIMED_STEPS = 3
+MAX_TIMING_SECONDS = 3.0  # after which no further step is timed
+END_SECONDS = 2.0  # from the last checkpoint to the end of a command
 
 
 class Trainer:
@@ -54,6 +56,7 @@ class Trainer:
         processes: the processes of the run; the weights are sharded over them.
         groups: returns the parameter groups if only some weights are trained; None: all weights, by `config`.
         command: the command that continues the run, for the message after a signal.
+        deadline: on `time.monotonic`'s clock; the run ends, evaluated and saved, at the last step that leaves time for that.
     """
 
     def __init__(
@@ -72,13 +75,16 @@ class Trainer:
         processes: Processes,
         groups: Callable[[Transformer], list[Group]] | None = None,
         command: str = "pretrain",
+        deadline: float = math.inf,
     ) -> None:
         check_schedule(config.schedule)
         shard(model, processes)
         self.model, self.objective, self.training, self.validation = model, objective, training, validation
         self.config, self.machine, self.folder = config, machine, folder
         self.snapshot, self.generate_sample, self.bytes_per_token = snapshot, sample, bytes_per_token
-        self.processes, self.command = processes, command
+        self.processes, self.command, self.deadline = processes, command, deadline
+        self.last_step = config.max_steps  # earlier if the deadline is near
+        self._evaluation_seconds = 0.0  # of the latest validation, sample and checkpoint together
         self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model))
         self.checkpoints = Checkpoints(folder.checkpoints, processes)
         self.progress = Progress()
@@ -100,7 +106,7 @@ class Trainer:
             InterruptedRunError: a signal stopped the run; a checkpoint has been written.
             RunError: the loss is not a number, or a checkpoint cannot be written.
         """
-        start, last = self.progress.step, self.config.max_steps
+        start = self.progress.step
         if start == 0 and not self.checkpoints.steps():
             self.save()  # so that there is always one to fall back on
             self.checkpoints.wait()
@@ -108,10 +114,11 @@ class Trainer:
         events = self.folder.run / "tensorboard" if self.config.tensorboard else None
         run_log = RunLog(self.folder.metrics, self.folder.samples, step=start, tensorboard=events) if main else NullRunLog()
         try:
-            with stop_on_signals() as stop, Display(max_steps=last, step=start, quiet=not main) as display:
+            with stop_on_signals() as stop, Display(max_steps=self.config.max_steps, step=start, quiet=not main) as display:
                 self._finish_interrupted_step(run_log, display, stop)
-                while self.progress.step < last:
+                while self.progress.step < self.last_step:
                     self._step(run_log, display)
+                    self._check_deadline(display)
                     self._after_step(run_log, display, stop)
         finally:
             run_log.close()
@@ -195,14 +202,28 @@ class Trainer:
         return int(self.processes.total(targets)[0])
 
     def seconds_per_step(self) -> float:
-        """Seconds per step, the median of a few steps; the trainer must not be used afterwards."""
-        times = []
-        for step in range(TIMED_STEPS):
+        """Seconds per step, from a few micro-batches; the trainer must not be used afterwards."""
+        micro_batch, update = self.time_micro_batch()
+        return self.config.batch_size / (self.micro_batch_size * self.processes.data_count) * micro_batch + update
+
+    def time_micro_batch(self) -> tuple[float, float]:
+        """Seconds of a micro-batch, forward and backward, and of an update; the trainer must not be used afterwards.
+
+        The first of a few repetitions warms up; there is only one where it takes long.
+        """
+        batch = self.training.batch(range(self.micro_batch_size))
+        targets = max(1, self.objective.count(batch))
+        seconds: list[tuple[float, float]] = []
+        while len(seconds) < TIMED_STEPS and self.processes.maximum(sum(map(sum, seconds))) < MAX_TIMING_SECONDS:
+            objective = self._objective_for([batch])
+            self.model.train()
             begin = time.perf_counter()
-            self.gradients(step)
+            (objective.loss(self.model, self._to_device(batch)) / targets).backward()  # type: ignore[no-untyped-call]
+            middle = time.perf_counter()
             self.optimizer.step(0.0)
-            times.append(time.perf_counter() - begin)
-        return statistics.median(times)
+            seconds.append((middle - begin, time.perf_counter() - middle))
+        micro_batch, update = (statistics.median_low(values) for values in zip(*seconds, strict=True))
+        return micro_batch, update
 
     @torch.no_grad()  # FSDP cannot compute in inference_mode
     def validate(self, stop: StopRequest | None = None) -> float:
@@ -230,12 +251,28 @@ class Trainer:
         return int(self.processes.maximum(stop.signal_number if stop else 0))
 
     def _after_step(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
+        begin, measured = time.monotonic(), self.progress.measured_step
         better = self._evaluate(run_log, display, stop)
         signal_number = self._stop_signal(stop)
         if better or self._is_finished() or signal_number or self.progress.step % self.config.save_every == 0:
             run_log.sync()
             self.save()
+        if self.progress.measured_step > measured:
+            self._evaluation_seconds = time.monotonic() - begin
         self._stop_if(signal_number)
+
+    def _check_deadline(self, display: Display) -> None:
+        """Make the latest step the last one if another would leave too little time for the last evaluation."""
+        p = self.progress
+        if self.deadline == math.inf or p.step == self.config.max_steps:
+            return
+        seconds = self._evaluation_seconds + END_SECONDS + p.seconds / p.step
+        if self.processes.maximum(float(time.monotonic() + seconds > self.deadline)):
+            self.last_step = p.step
+            display.print_line(
+                f"the time is up after step {p.step} of {self.config.max_steps}; to do the rest: "
+                f"lmcraft {self.command} {self.folder.config_toml} --resume"
+            )
 
     def _finish_interrupted_step(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
         """Do what a signal left out after the latest step, so that a resumed run has the same best step and samples."""
@@ -248,9 +285,7 @@ class Trainer:
         self._stop_if(self._stop_signal(stop))
 
     def _is_finished(self) -> bool:
-        return self.progress.step == self.config.max_steps and not self._due(
-            self.config.eval_every, self.progress.measured_step
-        )
+        return self.progress.step == self.last_step and not self._due(self.config.eval_every, self.progress.measured_step)
 
     def _stop_if(self, signal_number: int) -> None:
         """Raise InterruptedRunError if there was a signal and the run is not finished."""
@@ -266,7 +301,7 @@ class Trainer:
     def _due(self, interval: int, latest: int) -> bool:
         """Whether something that happens at each interval and at the end, and happened last at `latest`, is due."""
         step = self.progress.step
-        return latest < step and (step % interval == 0 or step == self.config.max_steps)
+        return latest < step and (step % interval == 0 or step == self.last_step)
 
     def _evaluate(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> bool:
         """Validate and sample if they are due and no signal stops the run; returns whether the loss is the lowest so far."""

@@ -1,0 +1,58 @@
+"""The time of each part of a run, measured within seconds on a few micro-batches."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lmcraft.training.config import TrainConfig
+from lmcraft.training.loop import Trainer
+
+REPETITIONS = 2  # of each measurement but the step's, unless the first one takes long
+MAX_FIRST_SECONDS = 2.0  # a measurement that takes longer is not repeated
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of each part of a run."""
+
+    token: float
+    """Forward and backward pass, per token."""
+    update: float
+    """The optimizer, per step."""
+    validation_token: float
+    sample: float
+    save: float
+    """Copying a checkpoint; it is written in the background."""
+
+    def parts(self, config: TrainConfig, sequence_length: int) -> dict[str, float]:
+        """Seconds of a run by part; `config` has all intervals."""
+        validations = -(-config.max_steps // config.eval_every)
+        saves = max(validations, config.max_steps // config.save_every)
+        return {
+            "steps": config.max_steps * (config.batch_size * sequence_length * self.token + self.update),
+            "validation": validations * config.eval_tokens * self.validation_token,
+            "samples": -(-config.max_steps // config.sample_every) * self.sample,
+            "checkpoints": saves * self.save,
+        }
+
+
+def measure_costs(trainer: Trainer) -> Costs:
+    """Measure a run on its own trainer, which must not be used afterwards."""
+    micro_batch, update = trainer.time_micro_batch()
+    tokens = trainer.micro_batch_size * trainer.processes.data_count * trainer.training.sequence_length
+    validation, sample, save = (
+        _median_seconds(action, trainer.checkpoints.wait) for action in (trainer.validate, trainer.sample, trainer.save)
+    )
+    return Costs(micro_batch / tokens, update, validation / trainer.config.eval_tokens, sample, save)
+
+
+def _median_seconds(action: Callable[[], object], wait: Callable[[], object]) -> float:
+    """Seconds of a call, excluding its background work, which `wait` waits for."""
+    seconds: list[float] = []
+    while len(seconds) < REPETITIONS and sum(seconds) < MAX_FIRST_SECONDS:
+        begin = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - begin)
+        wait()
+    return statistics.median_low(seconds)
