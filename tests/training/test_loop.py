@@ -187,11 +187,11 @@ def test_only_a_few_micro_batches_of_a_step_are_timed(tmp_path: Path, monkeypatc
     monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
 
     def loss(self: NextToken, model: Transformer, batch: TensorBatch) -> torch.Tensor:
-        clock[0] += 60.0  # a very slow machine
+        clock[0] += 30.0 * len(batch.input_ids)  # a very slow machine
         return model(batch.input_ids).sum()
 
     monkeypatch.setattr(NextToken, "loss", loss)
-    assert trainer.seconds_per_step() == 2000 * 60 and clock == [60.0]
+    assert trainer.seconds_per_step() == 4000 * 30 and clock == [30.0]
 
 
 def test_without_the_best_weights_the_best_is_chosen_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,7 +106,7 @@ def _estimate_memory(config: PlanConfig, model: Transformer, dtype: torch.dtype)
 def _measure_seconds(run: PretrainingRun) -> dict[str, float]:
     """Measure a few micro-batches, a short validation, a sample and a checkpoint; the seconds of the run by part."""
     config = run.config
-    short = replace(config, eval_tokens=min(config.eval_tokens, config.micro_batch_size * config.sequence_length))
+    short = replace(config, eval_tokens=min(config.eval_tokens, config.sequence_length))
     costs = measure_costs(replace(run, config=short).build_trainer())
     return costs.parts(config, config.sequence_length)
 

@@ -116,7 +116,7 @@ class PretrainingRun:
         )
 
     def _measure(self, config: PretrainConfig) -> Costs:
-        config = replace(config, eval_tokens=config.micro_batch_size * config.sequence_length)
+        config = replace(config, eval_tokens=config.sequence_length)
         with TemporaryDirectory() as folder:
             return measure_costs(replace(self, config=config, folder=ModelFolder(Path(folder))).build_trainer())
 

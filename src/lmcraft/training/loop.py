@@ -209,19 +209,21 @@ class Trainer:
     def time_micro_batch(self) -> tuple[float, float]:
         """Seconds of a micro-batch, forward and backward, and of an update; the trainer must not be used afterwards.
 
-        The first of a few repetitions warms up; there is only one where it takes long.
+        The first of a few repetitions warms up, and is the only one if it takes long. It has a single row, so that a large
+        model on a slow machine is timed in seconds.
         """
-        batch = self.training.batch(range(self.micro_batch_size))
-        targets = max(1, self.objective.count(batch))
-        seconds: list[tuple[float, float]] = []
+        rows, seconds = 1, list[tuple[float, float]]()
         while len(seconds) < TIMED_STEPS and self.processes.maximum(sum(map(sum, seconds))) < MAX_TIMING_SECONDS:
-            objective = self._objective_for([batch])
+            batch = self.training.batch(range(rows))
+            targets, objective = max(1, self.objective.count(batch)), self._objective_for([batch])
             self.model.train()
             begin = time.perf_counter()
             (objective.loss(self.model, self._to_device(batch)) / targets).backward()  # type: ignore[no-untyped-call]
             middle = time.perf_counter()
             self.optimizer.step(0.0)
-            seconds.append((middle - begin, time.perf_counter() - middle))
+            end = time.perf_counter()
+            seconds.append((self.micro_batch_size / rows * (middle - begin), end - middle))
+            rows = self.micro_batch_size
         micro_batch, update = (statistics.median_low(values) for values in zip(*seconds, strict=True))
         return micro_batch, update
 
