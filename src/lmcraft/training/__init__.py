@@ -11,6 +11,7 @@
 | `schedule` | learning-rate schedules |
 | `depth_rule` | sizes, rates and lengths that follow from `depth` |
 | `autotune` | chooses attention, compilation, length and micro-batch once per run |
+| `costs` | the measured time of each part of a run |
 | `compilation` | torch.compile, block by block |
 | `memory`, `micro_batch` | the memory of a step, and the rows that fit into it |
 | `processes`, `sharding` | the processes of a distributed run; tensor parallelism and FSDP |
