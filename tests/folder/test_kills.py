@@ -12,6 +12,9 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kills.py"
 @pytest.mark.slow
 def test_killed_commands_lose_nothing(tmp_path: Path) -> None:
     ended = subprocess.run(
-        [sys.executable, str(SCRIPT), "--moments", "1", "--folder", str(tmp_path)], capture_output=True, text=True, check=False
+        [sys.executable, str(SCRIPT), "--moments", "1", "--folder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 0 and ended.stdout.endswith("0 faults\n"), ended.stdout + ended.stderr
