@@ -11,7 +11,7 @@ import pytest
 
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.folder import atomic_write, remove_path, writing
-from lmcraft.folder.writing import naming_file, remove_leftovers, replace_folder, working_folder
+from lmcraft.folder.writing import finish_replacement, naming_file, remove_leftovers, replace_folder, working_folder
 
 
 def write_folder(path: Path, text: str) -> None:
@@ -141,6 +141,19 @@ def test_replacing_in_place_puts_the_old_folder_back_unless_it_completes(tmp_pat
     with replace_folder(out):
         write_folder(out, "new")
     assert contents(tmp_path) == {"out/a.txt": "new"} and names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize(("complete", "expected"), [(False, "old"), (True, "new")])
+def test_a_replacement_in_place_that_was_killed_is_settled(tmp_path: Path, complete: bool, expected: str) -> None:
+    out = tmp_path / "out"
+    code = "import os, sys; from pathlib import Path; from lmcraft.folder.writing import replace_folder\n"
+    code += "with replace_folder(Path(sys.argv[1])): os.mkdir(sys.argv[1]); "
+    code += "Path(sys.argv[1], 'a.txt').write_text('new'); os.kill(os.getpid(), 9)"
+    write_folder(out, "old")
+    assert subprocess.run([sys.executable, "-c", code, str(out)], check=False).returncode == -signal.SIGKILL
+    assert contents(out) == {"a.txt": "new"}
+    finish_replacement(out, complete=complete)
+    assert contents(tmp_path) == {"out/a.txt": expected} and names(tmp_path) == ["out"]
 
 
 def test_an_error_of_a_write_names_the_file_by_its_final_path(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def quickstart(config: QuickstartConfig = QuickstartConfig()) -> ModelFolder:
         UserError: the text cannot be read, or `out` exists and overwrite is not set.
     """
     sources = [] if config.text is None else [("text", config.text)]
-    with replace_in_place(config.out, QUICKSTART, overwrite=config.overwrite, sources=sources):
+    report = ModelFolder(Path("model")).report
+    with replace_in_place(config.out, QUICKSTART, overwrite=config.overwrite, last_file=report, sources=sources):
         return _run(config)
 
 

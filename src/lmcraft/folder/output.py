@@ -14,7 +14,15 @@ from typing import Any
 from lmcraft.errors import UserError
 from lmcraft.folder.layout import DatasetFolder, ModelFolder, is_model_file
 from lmcraft.folder.lock import LOCK_NAME, lock_folder
-from lmcraft.folder.writing import SUFFIX, atomic_write, naming_file, new_folders, remove_leftovers, replace_folder
+from lmcraft.folder.writing import (
+    SUFFIX,
+    atomic_write,
+    finish_replacement,
+    naming_file,
+    new_folders,
+    remove_leftovers,
+    replace_folder,
+)
 from lmcraft.json_lines import parse_json
 
 Input = tuple[str, str | Path]  # a setting and the path that it names
@@ -223,9 +231,20 @@ def replace_output(
 
 
 @contextmanager
-def replace_in_place(out: Path, kind: Output, *, overwrite: bool, sources: Iterable[Input] = ()) -> Iterator[None]:
-    """The same for a folder that is written where it stays: what was there is put back if the block fails."""
+def replace_in_place(
+    out: Path, kind: Output, *, overwrite: bool, last_file: Path, sources: Iterable[Input] = ()
+) -> Iterator[None]:
+    """The same for a folder that is written where it stays: what was there is put back if the block fails, or was killed.
+
+    Args:
+        out: the destination.
+        kind: what is written there.
+        overwrite: replace what is there.
+        last_file: the last file that the block writes, relative to `out`; with it, the folder is complete.
+        sources: files and folders that must not be replaced.
+    """
     sources = list(sources)
+    finish_replacement(out, complete=(out / last_file).is_file())
     check_output(out, kind, overwrite=overwrite, sources=sources)
     with replace_folder(out):
         yield

@@ -66,10 +66,7 @@ def replace_folder(path: Path) -> Iterator[None]:
     with working_folder(path, wait=False) as folder:
         aside = folder / ASIDE
         if os.path.lexists(real):
-            if os.path.lexists(aside):  # killed while the folder was replaced: keep what was there before
-                _discard(real, folder)
-            else:
-                real.rename(aside)
+            real.rename(aside)
         try:
             yield
         except InterruptedRunError:
@@ -84,6 +81,20 @@ def replace_folder(path: Path) -> Iterator[None]:
             _discard(aside, folder)
 
 
+def finish_replacement(path: Path, *, complete: bool) -> None:
+    """Settle a `replace_folder` that was killed: keep the new folder if it is complete, or put back what was there."""
+    real = Path(os.path.realpath(path))
+    if not os.path.lexists(_working_path(real) / ASIDE):
+        return
+    with working_folder(path, wait=False) as folder:
+        if os.path.lexists(folder / ASIDE) and os.path.lexists(real):
+            _discard(folder / ASIDE if complete else real, folder)
+
+
+def _working_path(path: Path) -> Path:
+    return path.parent / f".{path.name}{SUFFIX}"
+
+
 @contextmanager
 def working_folder(path: Path, *, wait: bool = True) -> Iterator[Path]:
     """A locked hidden folder beside what `path` points to, removed at the end.
@@ -92,7 +103,7 @@ def working_folder(path: Path, *, wait: bool = True) -> Iterator[Path]:
         UserError: another process has locked it, and `wait` is false.
     """
     real = Path(os.path.realpath(path))
-    folder = real.with_name(f".{real.name}{SUFFIX}")
+    folder = _working_path(real)
     with ExitStack() as stack:
         try:
             stack.enter_context(new_folders(real.parent))
