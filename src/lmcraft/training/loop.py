@@ -35,7 +35,7 @@ from lmcraft.training.sharding import shard, unsharded_copy
 from lmcraft.training.signals import StopRequest, stop_on_signals
 
 TIMED_STEPS = 3
-MAX_TIMING_SECONDS = 3.0  # after which no further step is timed
+MAX_TIMING_SECONDS = 5.0  # after which no further step is timed
 END_SECONDS = 2.0  # from the last checkpoint to the end of a command
 
 
@@ -209,11 +209,11 @@ class Trainer:
     def time_micro_batch(self) -> tuple[float, float]:
         """Seconds of a micro-batch, forward and backward, and of an update; the trainer must not be used afterwards.
 
-        The first of a few repetitions warms up, and is the only one if it takes long. It has a single row, so that a large
-        model on a slow machine is timed in seconds.
+        The first of a few repetitions warms up, with a single row. Where a whole micro-batch would take long, the others
+        have a single row too, and where even that takes long there are none.
         """
-        rows, seconds = 1, list[tuple[float, float]]()
-        while len(seconds) < TIMED_STEPS and self.processes.maximum(sum(map(sum, seconds))) < MAX_TIMING_SECONDS:
+        rows, elapsed, seconds = 1, 0.0, list[tuple[float, float]]()
+        while len(seconds) < TIMED_STEPS and elapsed < MAX_TIMING_SECONDS:
             batch = self.training.batch(range(rows))
             targets, objective = max(1, self.objective.count(batch)), self._objective_for([batch])
             self.model.train()
@@ -223,8 +223,10 @@ class Trainer:
             self.optimizer.step(0.0)
             end = time.perf_counter()
             seconds.append((self.micro_batch_size / rows * (middle - begin), end - middle))
-            rows = self.micro_batch_size
-        micro_batch, update = (statistics.median_low(values) for values in zip(*seconds, strict=True))
+            elapsed = self.processes.maximum(elapsed + end - begin)
+            whole = self.processes.maximum(sum(seconds[-1]))
+            rows = self.micro_batch_size if elapsed + whole < MAX_TIMING_SECONDS else 1
+        micro_batch, update = (statistics.median_low(values) for values in zip(*(seconds[1:] or seconds), strict=True))
         return micro_batch, update
 
     @torch.no_grad()  # FSDP cannot compute in inference_mode
