@@ -127,31 +127,40 @@ def measure_waits(url: str, key: str, times: int) -> list[float]:
     return waits
 
 
-def run_input(model: str, name: str, clients: int, times: int) -> tuple[float, float, float]:
-    """Median and longest wait of the second key, and the seconds from SIGTERM to the end of the process."""
+@contextmanager
+def repeating(url: str, name: str, key: str, clients: int) -> Iterator[None]:
+    """In the context, several clients repeat an input."""
     path, body = INPUTS[name]
-    content = json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    if "without a key" not in name:
+        headers["Authorization"] = f"Bearer {key}"
+    over, timeout = threading.Event(), 0.2 if name == "leaving" else 600.0
+    arguments = (url, path, json.dumps(body).encode(), headers, timeout, over.is_set)
+    for _ in range(clients):
+        threading.Thread(target=repeat, args=arguments, daemon=True).start()
+    time.sleep(WARM_UP_SECONDS)
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def run_input(model: str, name: str, clients: int, times: int) -> tuple[float, list[float], float]:
+    """The second key's usual wait beside an ordinary request, its waits, and the seconds from SIGTERM to the end."""
     with tempfile.TemporaryDirectory() as folder, served(model, Path(folder)) as (process, url, keys):
         measure_waits(url, keys["second"], 2)  # warms up
-        over = threading.Event()
-        headers = {"Content-Type": "application/json"}
-        if "without a key" not in name:
-            headers["Authorization"] = f"Bearer {keys['first']}"
-        timeout = 0.2 if name == "leaving" else 600.0
-        arguments = (url, path, content, headers, timeout, over.is_set)
-        for _ in range(1 if name == "ordinary" else clients):
-            threading.Thread(target=repeat, args=arguments, daemon=True).start()
-        time.sleep(WARM_UP_SECONDS)
-        waits = measure_waits(url, keys["second"], times)
-        start = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(DRAIN_SECONDS + 60)
-        except subprocess.TimeoutExpired:
-            print("  the process did not end")
-        seconds = time.monotonic() - start
-        over.set()
-    return statistics.median(waits), max(waits), seconds
+        with repeating(url, "ordinary", keys["first"], 1):
+            usual = statistics.median(measure_waits(url, keys["second"], times))
+        with repeating(url, name, keys["first"], clients):
+            waits = measure_waits(url, keys["second"], times)
+            start = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(DRAIN_SECONDS + 60)
+            except subprocess.TimeoutExpired:
+                print("  the process did not end")
+            seconds = time.monotonic() - start
+    return usual, waits, seconds
 
 
 def main() -> None:
@@ -162,13 +171,13 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4, help="clients of the first key that repeat the input")
     parser.add_argument("--times", type=int, default=7, help="requests of the second key")
     arguments = parser.parse_args()
-    print(f"{os.cpu_count()} processors; {arguments.clients} clients repeat each input")
-    usual, _, _ = run_input(arguments.model, "ordinary", arguments.clients, arguments.times)
+    print(f"{os.cpu_count()} processors; {arguments.clients} clients repeat each input", flush=True)
     failed = []
     for name in arguments.inputs:
-        median, longest, seconds = run_input(arguments.model, name, arguments.clients, arguments.times)
-        ratio = median / usual
-        print(f"{name:22} {median:7.3f} s  {ratio:5.2f} x (longest {longest / usual:5.2f} x)  ended after {seconds:4.1f} s")
+        usual, waits, seconds = run_input(arguments.model, name, arguments.clients, arguments.times)
+        ratio, longest = statistics.median(waits) / usual, max(waits) / usual
+        text = f"{name:22} usually {usual:6.3f} s, now {ratio:5.2f} x (longest {longest:5.2f} x)"
+        print(f"{text}, ended after {seconds:4.1f} s", flush=True)
         if ratio > MAX_WAIT_RATIO or seconds > DRAIN_SECONDS + MAX_END_SECONDS:
             failed.append(name)
     print(f"over the bounds: {', '.join(failed) or 'none'}")

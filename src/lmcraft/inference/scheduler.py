@@ -24,7 +24,7 @@ from lmcraft.inference.speculation.speculator import Speculator
 PREFILL_CHUNK_TOKENS = 256
 # The chunks of requests that generate nothing are shorter, because other clients wait for them; such requests share no
 # prefixes with those that generate.
-READING_CHUNK_TOKENS = 64
+READING_CHUNK_TOKENS = 32
 
 
 def chunk_tokens(sequence: SequenceState) -> int:

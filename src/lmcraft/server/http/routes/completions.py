@@ -42,7 +42,7 @@ async def completions(body: CompletionRequest, request: Request) -> Response:
     if body.stream:
         return EventStreamResponse(_events(generation, body, include_usage=include_usage), generation)
     try:
-        return await cancel_on_disconnect(request, _collect(generation, body))
+        return await cancel_on_disconnect(request, _collect(generation, body, request))
     finally:
         generation.finish()
 
@@ -110,12 +110,18 @@ class _Choice:
         return fields | ids if body.return_token_ids else fields
 
 
-async def _collect(generation: Generation, body: CompletionRequest) -> JSONResponse:
+async def _collect(generation: Generation, body: CompletionRequest, request: Request) -> JSONResponse:
     """All choices in one response."""
-    served, prepared = generation.served, generation.prepared
-    tokens: list[list[Token]] = [[] for _ in prepared.sequences]
+    tokens: list[list[Token]] = [[] for _ in generation.prepared.sequences]
     async for n, new_tokens in generation:
         tokens[n] += new_tokens
+    if any(sequence.prompt_scores for sequence in generation.prepared.sequences):  # thousands of entries
+        return await server_state(request).preparation.run(request.state.owner, lambda: _respond(generation, body, tokens))
+    return _respond(generation, body, tokens)
+
+
+def _respond(generation: Generation, body: CompletionRequest, tokens: Sequence[Sequence[Token]]) -> JSONResponse:
+    served, prepared = generation.served, generation.prepared
     choices = []
     for n, new_tokens in enumerate(tokens):
         first = prepared.sequences[n // prepared.n * prepared.n]
