@@ -143,7 +143,7 @@ def test_invalid_arguments_are_refused(folder: Path, tmp_path: Path, capsys: pyt
         (["export", str(folder), out, "--dtype", "int3"], "int3"),
         (["export", str(folder), str(folder), "--overwrite"], "is the model itself: choose another --out"),
         (["export", str(folder), out, "--keep-adapter"], "is not an adapter"),
-        (["export", str(tmp_path / "none"), out], "there is no model"),
+        (["export", str(tmp_path / "none"), out], "none' does not exist: check the path"),
         (["pull", "no-such-model"], "there is no model"),
         (["inspect", str(tmp_path)], "no config.json"),
     ):
