@@ -209,25 +209,29 @@ class Trainer:
     def time_micro_batch(self) -> tuple[float, float]:
         """Seconds of a micro-batch, forward and backward, and of an update; the trainer must not be used afterwards.
 
-        The first of a few repetitions warms up, with a single row. Where a whole micro-batch would take long, the others
-        have a single row too, and where even that takes long there are none.
+        A step of a single row warms up: torch's optimizers import torch's compiler at their first step. Then single rows are
+        timed and, where that is quick, whole micro-batches.
         """
+        self._time_rows(1)
         rows, elapsed, seconds = 1, 0.0, list[tuple[float, float]]()
         while len(seconds) < TIMED_STEPS and elapsed < MAX_TIMING_SECONDS:
-            batch = self.training.batch(range(rows))
-            targets, objective = max(1, self.objective.count(batch)), self._objective_for([batch])
-            self.model.train()
-            begin = time.perf_counter()
-            (objective.loss(self.model, self._to_device(batch)) / targets).backward()  # type: ignore[no-untyped-call]
-            middle = time.perf_counter()
-            self.optimizer.step(0.0)
-            end = time.perf_counter()
-            seconds.append((self.micro_batch_size / rows * (middle - begin), end - middle))
-            elapsed = self.processes.maximum(elapsed + end - begin)
-            whole = self.processes.maximum(sum(seconds[-1]))
-            rows = self.micro_batch_size if elapsed + whole < MAX_TIMING_SECONDS else 1
-        micro_batch, update = (statistics.median_low(values) for values in zip(*(seconds[1:] or seconds), strict=True))
+            gradients, update = self._time_rows(rows)
+            seconds.append((self.micro_batch_size / rows * gradients, update))
+            elapsed = self.processes.maximum(elapsed + gradients + update)
+            rows = self.micro_batch_size if elapsed + self.processes.maximum(sum(seconds[-1])) < MAX_TIMING_SECONDS else 1
+        micro_batch, update = (statistics.median_low(values) for values in zip(*seconds, strict=True))
         return micro_batch, update
+
+    def _time_rows(self, rows: int) -> tuple[float, float]:
+        """Seconds of the gradients of some rows, and of an update that changes no weight."""
+        batch = self.training.batch(range(rows))
+        targets, objective = max(1, self.objective.count(batch)), self._objective_for([batch])
+        self.model.train()
+        begin = time.perf_counter()
+        (objective.loss(self.model, self._to_device(batch)) / targets).backward()  # type: ignore[no-untyped-call]
+        middle = time.perf_counter()
+        self.optimizer.step(0.0)
+        return middle - begin, time.perf_counter() - middle
 
     @torch.no_grad()  # FSDP cannot compute in inference_mode
     def validate(self, stop: StopRequest | None = None) -> float:
