@@ -2,8 +2,8 @@
 an error, never a weaker constraint.
 
 `normalizer.py` has the rules, one per keyword · `negation.py` the values that a schema excludes · `exclusion.py` whether two
-schemas have no value in common · `closing.py` objects without further properties · `formats.py` the formats as regular
-expressions · `scope.py` references and errors.
+schemas have no value in common · `bounds.py` exclusive bounds of numbers · `closing.py` objects without further properties ·
+`formats.py` the formats as regular expressions · `scope.py` the parts of a schema, references and errors.
 """
 
 from lmcraft.inference.json_schema.closing import close_objects

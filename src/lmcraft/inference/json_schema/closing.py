@@ -1,9 +1,8 @@
 """Closes the objects of a schema: no properties other than the listed ones."""
 
-from collections.abc import Callable
 from typing import Any
 
-from lmcraft.inference.json_schema.scope import LISTS, MAPS, PARTS
+from lmcraft.inference.json_schema.scope import map_schemas
 
 _OPEN = {"additionalProperties", "patternProperties", "unevaluatedProperties", "propertyNames", "minProperties"}
 _COMBINING = {"allOf", "anyOf", "oneOf", "if", "not", "dependentSchemas", "$ref", "$dynamicRef"}
@@ -20,23 +19,8 @@ def close_objects(schema: Any) -> Any:
         schemas.append(part)
         return part
 
-    _copy(schema, collect)
-    return schema if any(map(_combines, schemas)) else _copy(schema, _close)
-
-
-def _copy(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
-    """A copy of a schema whose schemas are all changed."""
-    if not isinstance(schema, dict):
-        return schema
-    copy = dict(schema)
-    for keyword, value in schema.items():
-        if keyword in LISTS and isinstance(value, list):
-            copy[keyword] = [_copy(item, change) for item in value]
-        elif keyword in MAPS and isinstance(value, dict):
-            copy[keyword] = {name: _copy(item, change) for name, item in value.items()}
-        elif keyword in PARTS:
-            copy[keyword] = _copy(value, change)
-    return change(copy)
+    map_schemas(schema, collect)
+    return schema if any(map(_combines, schemas)) else map_schemas(schema, _close)
 
 
 def _combines(schema: dict[str, Any]) -> bool:

@@ -1,14 +1,16 @@
 """The rules that rewrite a schema: each gets a schema whose parts are rewritten already, and changes one keyword."""
 
 import math
+import sys
 from collections.abc import Callable
 from itertools import combinations, permutations
 from typing import Any
 
+from lmcraft.inference.json_schema.bounds import include_bounds
 from lmcraft.inference.json_schema.exclusion import disjoint
 from lmcraft.inference.json_schema.formats import MAX_HOSTNAME_LENGTH, PATTERNS, UNSUPPORTED
 from lmcraft.inference.json_schema.negation import negate
-from lmcraft.inference.json_schema.scope import LISTS, MAPS, PARTS, TYPES, Schema, SchemaError, Scope, value_key
+from lmcraft.inference.json_schema.scope import LISTS, MAPS, PARTS, TYPES, Schema, SchemaError, Scope, map_schemas, value_key
 
 MAX_ALTERNATIVES = 64
 MAX_UNIQUE_ARRAYS = 2000
@@ -21,7 +23,7 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "pattern": (lambda value: isinstance(value, str), "a regular expression"),
     "dependentRequired": (lambda value: isinstance(value, dict) and all(map(_is_names, value.values())), "lists of names"),
     "dependencies": (lambda value: isinstance(value, dict), "a map"),
-    **{name: (lambda value: _is_number(value), "a number") for name in _BOUNDS},
+    **{name: (lambda value: _is_number(value), "a finite number") for name in _BOUNDS},
     **{name: (lambda value: _is_count(value), "a whole number of at least 0") for name in _COUNTS},
 }
 _IN_PLACE = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "not", "dependentSchemas", "contains")
@@ -29,7 +31,7 @@ Rule = Callable[[dict[str, Any], Scope], None]
 
 
 def normalize_schema(schema: Any) -> dict[str, Any]:
-    """An equivalent schema without the keywords that llguidance does not know.
+    """An equivalent schema without the keywords that llguidance does not know, or does not enforce.
 
     Raises:
         SchemaError: the schema is invalid, has no values, or has a keyword that cannot be enforced.
@@ -42,7 +44,7 @@ def normalize_schema(schema: Any) -> dict[str, Any]:
         raise SchemaError(f"a part of the schema has a value of the wrong type ({error})") from error
     if normalized is False:
         raise SchemaError("the schema is false: no value fits it")
-    return {} if isinstance(normalized, bool) else normalized
+    return {} if isinstance(normalized, bool) else map_schemas(normalized, include_bounds)
 
 
 def _visit(schema: Any, scope: Scope) -> Schema:
@@ -87,7 +89,7 @@ def _is_names(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_count(value: object) -> bool:

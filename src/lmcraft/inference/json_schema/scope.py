@@ -1,7 +1,7 @@
 """Schemas as Python values, where a part of one is, and what its references point to."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
@@ -60,6 +60,21 @@ class Scope:
             else:
                 return None
         return target if isinstance(target, bool | dict) else None
+
+
+def map_schemas(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """A copy of a schema in which `change` has changed every schema, the inner ones first."""
+    if not isinstance(schema, dict):
+        return schema
+    copy = dict(schema)
+    for keyword, value in schema.items():
+        if keyword in LISTS and isinstance(value, list):
+            copy[keyword] = [map_schemas(item, change) for item in value]
+        elif keyword in MAPS and isinstance(value, dict):
+            copy[keyword] = {name: map_schemas(item, change) for name, item in value.items()}
+        elif keyword in PARTS:
+            copy[keyword] = map_schemas(value, change)
+    return change(copy)
 
 
 def type_name(value: object) -> str:

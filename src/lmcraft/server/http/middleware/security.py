@@ -21,7 +21,7 @@ from lmcraft.server.limits import Limits
 log = logging.getLogger("lmcraft.server")
 REQUEST_ID_HEADER = "x-request-id"
 REQUEST_ID_PATTERN = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
-PROBE_PATHS = ("/health", "/ready")  # a supervisor restarts a server that does not answer them
+PROBE_PATHS = ("/health", "/health/", "/ready", "/ready/")  # a supervisor restarts a server that does not answer them
 PUBLIC_PATHS = ("/", "/api/info", "/openapi.json", *PROBE_PATHS)
 
 

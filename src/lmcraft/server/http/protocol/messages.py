@@ -30,6 +30,9 @@ FIELD_NAMES = {
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
 }
 """How this endpoint names the fields of a chat completion."""
+BILLING_HEADER = "x-anthropic-billing-header:"
+"""How a text begins that Anthropic's own server takes out of the system prompt. It changes with every request, so that no
+prompt would be found in the cache."""
 NonEmptyName = Annotated[Name, Field(min_length=1)]
 
 
@@ -226,11 +229,14 @@ class MessagesInput(Strict):
         system = [InputMessage(role="system", content=[*texts])] if texts else []
         turns: list[tuple[str, list[Block]]] = []
         for message in (*system, *self.messages):
+            blocks = [block for block in message.blocks() if not _is_billing_header(message.role, block)]
+            if message.role == "system" and not blocks:
+                continue
             if not turns or turns[-1][0] != message.role:
                 turns.append((message.role, []))
-            turns[-1][1].extend(message.blocks())
+            turns[-1][1].extend(blocks)
         messages = [message for role, blocks in turns for message in _turn_messages(role, blocks)]
-        if messages[-1].role == "assistant" and not messages[-1].tool_calls and not messages[-1].text().strip():
+        if messages and messages[-1].role == "assistant" and not (messages[-1].tool_calls or messages[-1].text().strip()):
             messages.pop()  # nothing to continue
         if messages and messages[-1].tool_calls:
             remedy = "send the tool_result of each call in a message of the user after it"
@@ -252,6 +258,10 @@ class MessagesRequest(Decoding, MessagesInput):
     def _generation_fields(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in Decoding.model_fields if name not in ("model", "metadata")}
         return {**fields, "max_tokens": self.max_tokens, "stop": self.stop_sequences or fields["stop"]}
+
+
+def _is_billing_header(role: str, block: Block) -> bool:
+    return role == "system" and isinstance(block, TextBlock) and block.text.startswith(BILLING_HEADER)
 
 
 def join_texts(content: str | Sequence[TextBlock]) -> str:

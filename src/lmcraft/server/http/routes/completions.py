@@ -54,49 +54,67 @@ def _encode_prompts(served: ServedModel, body: CompletionRequest) -> list[list[i
     return [encode_prompt(served, prompt, add_special_tokens=body.add_special_tokens) for prompt in prompts]
 
 
-@dataclass
 class CompletionLogprobs:
-    """OpenAI's `logprobs` of completions: each token, its log-probability, the alternatives, and its offset in the text."""
+    """OpenAI's `logprobs` of completions: each token, its log-probability, the alternatives, and its offset in the text.
 
-    tokenizer: Tokenizer
-    next_offset: int = 0
-    tokens: list[str] = field(default_factory=list)
-    token_logprobs: list[float | None] = field(default_factory=list)
-    top_logprobs: list[dict[str, float] | None] = field(default_factory=list)
-    text_offset: list[int] = field(default_factory=list)
+    Args:
+        tokenizer: of the model.
+        offset: of the first token, in characters.
+    """
 
-    def add(self, token_id: int, logprob: float | None, alternatives: Sequence[tuple[int, float]], text_length: int) -> None:
-        """Add a token; `text_length` is the number of characters that it completes."""
-        keys = token_keys(self.tokenizer, [*(other_id for other_id, _ in alternatives), token_id])
-        self.tokens.append(keys[token_id])
-        self.token_logprobs.append(None if logprob is None else clamp_logprob(logprob))
+    def __init__(self, tokenizer: Tokenizer, offset: int = 0) -> None:
+        self._tokenizer = tokenizer
+        # Offsets are those of the tokens' own text: a stop string that may have begun holds the answer's text back.
+        self._decoder = tokenizer.stream()
+        self._offset = offset
+        self._fields: dict[str, list[Any]] = {}
+
+    def add(self, token_id: int, logprob: float | None, alternatives: Sequence[tuple[int, float]]) -> None:
+        """Add a token; the first one of a prompt has no log-probability."""
+        keys = token_keys(self._tokenizer, [*(other_id for other_id, _ in alternatives), token_id])
         top = {keys[other_id]: clamp_logprob(other) for other_id, other in alternatives}
-        # The token itself is always among them, as in OpenAI's API.
-        self.top_logprobs.append(None if logprob is None else {**top, keys[token_id]: clamp_logprob(logprob)})
-        self.text_offset.append(self.next_offset)
-        self.next_offset += text_length
+        own = None if logprob is None else clamp_logprob(logprob)
+        entry = {
+            "tokens": keys[token_id],
+            "token_logprobs": own,
+            # The token itself is always among them, as in OpenAI's API.
+            "top_logprobs": None if own is None else {**top, keys[token_id]: own},
+            "text_offset": self._offset,
+        }
+        for name, value in entry.items():
+            self._fields.setdefault(name, []).append(value)
+        self._offset += len(self._decoder.put(token_id))
 
     def extend(self, tokens: Sequence[Token]) -> None:
+        """Add generated tokens."""
         for token in tokens:
-            self.add(token.id, token.logprob, token.alternatives, len(token.text))
+            self.add(token.id, token.logprob, token.alternatives)
 
-    def as_json(self) -> dict[str, Any]:
-        names = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
-        return {name: getattr(self, name) for name in names}
+    def end_prompt(self) -> None:
+        """The tokens that follow are the answer's."""
+        self._offset += len(self._decoder.end())
+        self._decoder = self._tokenizer.stream()
+
+    def take_json(self) -> dict[str, Any]:
+        """The tokens that were added since the last call."""
+        fields, self._fields = self._fields, {}
+        return {name: fields.get(name, []) for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset")}
 
 
 @dataclass
 class _Choice:
     """One of the texts in progress."""
 
-    text: str
-    logprobs: CompletionLogprobs
+    text: str = ""
+    logprobs: CompletionLogprobs | None = None
+    """If the request asks for them."""
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str | None = None
     last_token: Token | None = None
 
     def add(self, tokens: Sequence[Token]) -> None:
-        self.logprobs.extend(tokens)
+        if self.logprobs is not None:
+            self.logprobs.extend(tokens)
         self.text += "".join(token.text for token in tokens)
         self.token_ids += [token.id for token in tokens]
         self.last_token = tokens[-1] if tokens else None
@@ -104,7 +122,7 @@ class _Choice:
 
     def as_json(self, n: int, body: CompletionRequest, prompt_ids: Sequence[int]) -> dict[str, Any]:
         fields = {"index": n, "text": self.text, "finish_reason": self.finish_reason}
-        fields["logprobs"] = None if body.logprobs is None else self.logprobs.as_json()
+        fields["logprobs"] = None if self.logprobs is None else self.logprobs.take_json()
         fields["stop_reason"] = stop_reason(self.last_token, body.stop_token_ids)
         ids = {"token_ids": self.token_ids, "prompt_token_ids": list(prompt_ids)}
         return fields | ids if body.return_token_ids else fields
@@ -136,19 +154,16 @@ def _respond(generation: Generation, body: CompletionRequest, tokens: Sequence[S
 def _start_choice(served: ServedModel, body: CompletionRequest, sequence: SequenceState) -> _Choice:
     """A choice before its first token; if `echo` is set, with the prompt in it, which `sequence` has scored."""
     tokenizer, prompt_ids = served.language_model.tokenizer, sequence.request.prompt_ids
-    choice = _Choice("", CompletionLogprobs(tokenizer))
-    if not body.echo:
-        return choice
+    text = tokenizer.decode(prompt_ids) if body.echo else ""
     if body.logprobs is None:
-        return _Choice(tokenizer.decode(prompt_ids), CompletionLogprobs(tokenizer))
-    decoder = tokenizer.stream()
-    for token_id, score in zip(prompt_ids, [None, *sequence.prompt_scores], strict=True):
-        text = decoder.put(token_id)
-        logprob, alternatives = (None, ()) if score is None else (score.logprob, score.alternatives[: body.logprobs])
-        choice.logprobs.add(token_id, logprob, alternatives, len(text))
-        choice.text += text
-    choice.text += decoder.end()
-    return choice
+        return _Choice(text)
+    logprobs = CompletionLogprobs(tokenizer)
+    if body.echo:
+        for token_id, score in zip(prompt_ids, [None, *sequence.prompt_scores], strict=True):
+            logprob, alternatives = (None, ()) if score is None else (score.logprob, score.alternatives[: body.logprobs])
+            logprobs.add(token_id, logprob, alternatives)
+        logprobs.end_prompt()
+    return _Choice(text, logprobs)
 
 
 async def _events(generation: Generation, body: CompletionRequest, *, include_usage: bool) -> AsyncIterator[bytes]:
@@ -159,22 +174,21 @@ async def _events(generation: Generation, body: CompletionRequest, *, include_us
         usage = {"usage": generation.usage() if body.repeats_usage else None} if include_usage else {}
         return sse_event({**fields, "choices": [choice], **usage})
 
-    offsets = [0] * len(prepared.sequences)
+    logprobs: list[CompletionLogprobs] = []
     for n in range(len(prepared.sequences)):
         prompt_ids = prepared.prompts[n // prepared.n]
+        text = tokenizer.decode(prompt_ids) if body.echo else ""
+        logprobs.append(CompletionLogprobs(tokenizer, len(text)))
         if body.echo or body.return_token_ids:
-            text = tokenizer.decode(prompt_ids) if body.echo else ""
             ids = {"prompt_token_ids": list(prompt_ids), "token_ids": []} if body.return_token_ids else {}
             choice: dict[str, Any] = {"index": n, "text": text, "logprobs": None, "finish_reason": None, **ids}
             yield event(choice)
-            offsets[n] = len(text)
     async for n, tokens in generation:
         text, finish_reason = "".join(token.text for token in tokens), tokens[-1].finish_reason
         choice = {"index": n, "text": text, "logprobs": None, "finish_reason": finish_reason}
         if body.logprobs is not None:
-            logprobs = CompletionLogprobs(tokenizer, offsets[n])
-            logprobs.extend(tokens)
-            choice["logprobs"], offsets[n] = logprobs.as_json(), logprobs.next_offset
+            logprobs[n].extend(tokens)
+            choice["logprobs"] = logprobs[n].take_json()
         if body.return_token_ids:
             choice["token_ids"] = [token.id for token in tokens]
         if finish_reason is not None:
