@@ -169,8 +169,11 @@ class Trial:
                 counts["kills that left hidden folders"] += bool(leftovers(self.folder))
             if self.case.old is not None and digests(self.out) not in (self.previous, self.expected):
                 counts["FAULT: neither the old nor the new is there"] += 1
-        if not self._is_complete():
-            run(self.case.command(self.out, *self.flags()))
+        complete = self._is_complete()
+        _, status = os.waitpid(start(self.case.command(self.out, *self.flags())), 0)
+        counts[f"FAULT: the last run ended with {os.waitstatus_to_exitcode(status)}"] += status != (
+            2 << 8 if complete else 0
+        )
         result = digests(self.out)
         for name in result.keys() | self.expected.keys():
             counts[f"FAULT: {name} differs"] += result.get(name) != self.expected.get(name)

@@ -186,6 +186,14 @@ def test_a_folder_that_a_rename_cannot_replace_is_refused_at_once(tmp_path: Path
         check_output(tmp_path / "volume", DATASET, overwrite=False)
 
 
+def test_a_refused_command_clears_what_a_killed_one_left(tmp_path: Path) -> None:
+    write_model(tmp_path / "out")
+    (tmp_path / ".out.lmcraft" / "out").mkdir(parents=True)
+    with pytest.raises(UserError, match="already exists"), replace_output(tmp_path / "out", MODEL, overwrite=False):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_what_another_process_wrote_in_the_meantime_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     original = output.atomic_write

@@ -153,6 +153,7 @@ def test_a_replacement_in_place_that_was_killed_is_settled(tmp_path: Path, compl
     assert subprocess.run([sys.executable, "-c", code, str(out)], check=False).returncode == -signal.SIGKILL
     assert contents(out) == {"a.txt": "new"}
     finish_replacement(out, complete=complete)
+    finish_replacement(out, complete=complete)
     assert contents(tmp_path) == {"out/a.txt": expected} and names(tmp_path) == ["out"]
 
 

@@ -1,13 +1,14 @@
 """`lmcraft pull`: download a model into a folder."""
 
 import shutil
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal
 
 from lmcraft.config import Config, command_config
 from lmcraft.folder import ModelFolder, is_model_file, replace_output, write_lineage
-from lmcraft.folder.output import MODEL, check_output
+from lmcraft.folder.output import MODEL, check_apart
 
 
 @command_config
@@ -44,19 +45,24 @@ def pull(config: PullConfig) -> ModelFolder:
     from lmcraft.language_model import LanguageModel
     from lmcraft.model_source import open_model
 
-    if config.out is not None:  # before the download
-        check_output(config.out, MODEL, overwrite=config.overwrite, inputs=[("model", config.address)])
-    with open_model(config.address, offline=config.offline) as source:
+    def claim(out: Path) -> AbstractContextManager[Path]:
+        return replace_output(out, MODEL, overwrite=config.overwrite, inputs=[("model", config.address)])
+
+    with ExitStack() as stack:
+        # Before the download, unless the name of the folder is in it.
+        temporary = None if config.out is None else stack.enter_context(claim(config.out))
+        source = stack.enter_context(open_model(config.address, offline=config.offline))
         out = config.out or Path("models") / source.name
-        with replace_output(out, MODEL, overwrite=config.overwrite, inputs=source.inputs) as temporary:
-            dtype = None if config.dtype == "keep" else getattr(torch, config.dtype)
-            model = LanguageModel.of(source, dtype=dtype)
-            if source.path.is_dir() and dtype is None:
-                _copy_model(source.path, temporary)
-            else:
-                model.save(temporary)
-            parent = source.fingerprint
-            write_lineage(ModelFolder(temporary), parent=parent, source=source.address, license=source.license)
+        temporary = temporary or stack.enter_context(claim(out))
+        check_apart(out, source.inputs)
+        dtype = None if config.dtype == "keep" else getattr(torch, config.dtype)
+        model = LanguageModel.of(source, dtype=dtype)
+        if source.path.is_dir() and dtype is None:
+            _copy_model(source.path, temporary)
+        else:
+            model.save(temporary)
+        parent = source.fingerprint
+        write_lineage(ModelFolder(temporary), parent=parent, source=source.address, license=source.license)
     print(out)
     return ModelFolder(out)
 

@@ -224,6 +224,7 @@ def replace_output(
         UserError: something would be lost, or another process is writing to `out`.
     """
     inputs, sources = list(inputs), list(sources)
+    finish_replacement(out, complete=True)
     check_output(out, kind, overwrite=overwrite, inputs=inputs, sources=sources)
     with atomic_write(out, wait=False) as temporary:
         check_output(out, kind, overwrite=overwrite, inputs=inputs, sources=sources)  # another process may have ended

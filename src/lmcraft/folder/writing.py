@@ -82,9 +82,13 @@ def replace_folder(path: Path) -> Iterator[None]:
 
 
 def finish_replacement(path: Path, *, complete: bool) -> None:
-    """Settle a `replace_folder` that was killed: keep the new folder if it is complete, or put back what was there."""
+    """Clear what a killed replacement of `path` left: keep the new one if it is complete, or put back what was there.
+
+    Raises:
+        UserError: the process that replaces it is still running.
+    """
     real = Path(os.path.realpath(path))
-    if not os.path.lexists(_working_path(real) / ASIDE):
+    if not os.path.lexists(_working_path(real)):
         return
     with working_folder(path, wait=False) as folder:
         if os.path.lexists(folder / ASIDE) and os.path.lexists(real):
