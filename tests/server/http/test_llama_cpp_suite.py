@@ -4,10 +4,10 @@ our own, on a tiny random model; what other files test already is not repeated.
 Read in full: test_basic, test_chat_completion, test_compat_anthropic, test_compat_gcp, test_compat_oai_responses,
 test_completion, test_ctx_shift, test_embedding, test_ignore_eos, test_infill, test_kv_keep_only_active, test_log_injection,
 test_lora, test_metrics, test_model_capabilities, test_prefill, test_proxy, test_reasoning_budget_stream, test_rerank,
-test_security, test_sleep, test_speculative, test_stream, test_template, test_tokenize, test_tool_call, test_vision_api; of
-some, the stored version is not the newest. Half: test_anthropic_api (an older form of test_compat_anthropic), test_router,
-test_slot_save. By name only, because they test what we do not have: audio, caches on disk and of images, MCP servers and
-built-in tools, slots, Vertex AI.
+test_router, test_security, test_sleep, test_speculative, test_stream, test_template, test_tokenize, test_tool_call,
+test_vision_api; of some, the stored version is not the newest. Half: test_anthropic_api (an older form of
+test_compat_anthropic) and test_slot_save. By name only, because they test what we do not have: audio, caches on disk and of
+images, MCP servers and built-in tools, slots, Vertex AI.
 
 What does not apply:
 
@@ -29,6 +29,7 @@ What does not apply:
 
 import re
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,15 @@ def metric(server: Server, name: str) -> float:
     values = [float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)]
     assert values
     return sum(values)
+
+
+def wait_for(server: Server, names: Sequence[str], expected: list[float]) -> None:
+    """Until the metrics have these values, which may be a little after a response."""
+    for _ in range(500):
+        if [metric(server, name) for name in names] == expected:
+            break
+        threading.Event().wait(0.01)
+    assert [metric(server, name) for name in names] == expected
 
 
 @pytest.mark.parametrize(
@@ -149,7 +159,7 @@ def test_a_stream_has_the_text_of_a_whole_answer(client: openai.OpenAI) -> None:
 
 
 def test_ids_and_finish_reasons_of_a_stream(client: openai.OpenAI) -> None:
-    parts = list(client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=5, stream=True))
+    parts = list(client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=5, stream=True, extra_body=FILL))
     assert len({part.id for part in parts}) == 1 and parts[0].id.startswith("chatcmpl-")
     assert parts[0].system_fingerprint and len({part.system_fingerprint for part in parts}) == 1
     assert parts[0].choices[0].delta.role == "assistant"
@@ -227,12 +237,8 @@ def test_a_client_that_leaves_frees_its_place(server: Server) -> None:
     body = {"messages": HELLO, "ignore_eos": True, "n": 4, "stream": True}
     with httpx.stream("POST", server.url + "/v1/chat/completions", json=body) as response:
         next(response.iter_lines())
-    for _ in range(500):
-        if metric(server, "vllm:num_requests_running") == 0:
-            break
-        threading.Event().wait(0.01)
-    assert metric(server, "vllm:num_requests_running") == metric(server, "vllm:num_requests_waiting") == 0
-    assert metric(server, 'vllm:request_success_total{finished_reason="abort"') == aborted + 4
+    names = ("vllm:num_requests_running", "vllm:num_requests_waiting", 'vllm:request_success_total{finished_reason="abort"')
+    wait_for(server, names, [0, 0, aborted + 4])
 
 
 def test_texts_survive_tokens(server: Server) -> None:
@@ -286,8 +292,8 @@ def test_metrics_count_requests_and_tokens(server: Server) -> None:
     names = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:request_success_total")
     before = [metric(server, name) for name in names]
     usage = chat(server, ignore_eos=True).json()["usage"]
-    gained = [metric(server, name) - count for name, count in zip(names, before, strict=True)]
-    assert gained == [usage["prompt_tokens"], usage["completion_tokens"], 1]
+    gained = (usage["prompt_tokens"], usage["completion_tokens"], 1)
+    wait_for(server, names, [count + n for count, n in zip(before, gained, strict=True)])
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"])

@@ -10,9 +10,10 @@ test_delta_tool_call_serialization, test_enable_force_include_usage, test_extra_
 test_non_object_body_validation, test_root_path, test_serving_chat, test_tool_choice_null; of openai/basic:
 test_chat_template, test_return_token_ids; openai/models; of serve: exception_handling/test_error_sanitization and
 test_validation_exception_handler, middleware/test_authentication_middleware and test_x_request_id,
-tokenize/test_serving_tokenization and test_tokenization; of pooling/embed: test_online_dimensions. About half:
-serve/instrumentator/test_basic and test_metrics, pooling/embed/test_online. Not read: speech, images, video, prompts as
-embeddings, Harmony, parsers of particular models' calls and reasoning, reinforcement learning, several processes, adapters.
+tokenize/test_serving_tokenization and test_tokenization; of pooling/embed: test_online and
+test_online_dimensions. About half: serve/instrumentator/test_basic and test_metrics. Not read: speech, images, video,
+prompts as embeddings, Harmony, parsers of particular models' calls and reasoning, reinforcement learning, several processes,
+adapters.
 The stored copy is a union of versions; some files are not the newest. Tokenization, embeddings and the endpoints about the
 server are in `test_vllm_suite_server.py`, /v1/messages and /v1/responses in `test_vllm_suite_blocks.py`.
 
@@ -27,7 +28,8 @@ What does not apply:
 - `tool_choice: "auto"` without tools, and an empty `cache_salt`, change nothing and are accepted here.
 - The content beside a call: vLLM sends "" for a named tool, OpenAI null, and so do we.
 - `max_tokens` beyond the context is an error here, as in OpenAI's API; vLLM shortens it.
-- The number of dimensions of an embedding is free up to the model's width; vLLM allows those that a model was trained for.
+- Embeddings as bytes, in other number formats, or not scaled to length 1. The number of their dimensions is free up to the
+  model's width; vLLM allows those that a model was trained for.
 - A count of cached tokens: the server does not report it. Metrics that only vLLM's engine has.
 - Texts, counts of tokens and speed of particular models.
 """

@@ -3,11 +3,12 @@
 repeated: `routes/test_messages.py`, `protocol/test_messages.py`, `routes/test_responses.py`, `protocol/test_items.py`.
 
 Read in full: of anthropic: test_anthropic_messages_conversion, test_anthropic_protocol, test_api_router,
-test_content_block_validation, test_message_stream_converter, test_messages, test_stream_error, test_system_hoist; of
-responses: test_basic, test_chat_template_kwargs, test_consecutive_function_call_merge, test_count_tokens, test_errors,
-test_function_call, test_function_call_parsing, test_protocol, test_replayed_input_items, test_sampling_params, test_simple,
-test_stateful, test_store_field, test_structured_output; half: test_responses_utils. Not read: test_serving_responses, and
-what concerns Harmony, MCP, tools that run on the server, websockets, and other places to store responses.
+test_cache_accounting, test_content_block_validation, test_message_stream_converter, test_messages, test_stream_error,
+test_system_hoist; of responses: test_basic, test_chat_template_kwargs, test_consecutive_function_call_merge,
+test_context_content_empty, test_count_tokens, test_errors, test_function_call, test_function_call_parsing, test_protocol,
+test_replayed_input_items, test_responses_utils, test_sampling_params, test_simple, test_stateful, test_store,
+test_store_field, test_structured_output. Not read: test_serving_responses, and what concerns Harmony, MCP, tools that run on
+the server, websockets, and other places to store responses. Of some, the stored version is not the newest.
 
 What does not apply:
 
@@ -16,7 +17,7 @@ What does not apply:
 - Content blocks that vLLM passes on as text: `tool_reference`, unknown ones; they are errors here.
 - Texts of the system prompt are joined with line breaks, as Anthropic shows them, not directly.
 - System messages in the middle stay there; vLLM moves them to the front where the template demands it.
-- A text and the calls after it are one message for the template here, two in vLLM; developer messages stay where they are.
+- Developer messages stay where they are. Thoughts at the end of the input are not continued; several in a row are one.
 - An empty input is an error; so is `background`, whatever `store` says. `enable_response_messages`, `vllm_xargs`.
 - A count of cached tokens: it is 0.
 """
@@ -73,9 +74,10 @@ def test_system_prompts_without_the_header_of_coding_agents(messages: Any, syste
     assert [f"{role}: {text}" for role, text in turns(messages, system=system)] == expected
 
 
-def test_nothing_but_the_header_of_coding_agents(server: Server) -> None:
-    response = send(server, messages=[{"role": "system", "content": BILLING["text"]}])
-    assert response.status_code == 400 and response.json()["error"]["type"] == "invalid_request_error"
+@pytest.mark.parametrize("message", [{"role": "system", "content": BILLING["text"]}, {"role": "assistant", "content": []}])
+def test_messages_without_any_text(server: Server, message: Any) -> None:
+    error = send(server, messages=[message]).json()["error"]
+    assert (error["type"], error["message"]) == ("invalid_request_error", "messages has no text; send one")
 
 
 @pytest.mark.parametrize(
@@ -247,6 +249,10 @@ def test_two_responses_continue_the_same_one(client: openai.OpenAI) -> None:
     again = client.responses.create(**request, input="brown fox")
     assert second.output_text == again.output_text and second.usage.input_tokens == again.usage.input_tokens
     assert third.previous_response_id == second.previous_response_id == first.id
+    briefed = client.responses.create(model="tiny", input="the quick", instructions="Be brief.", max_output_tokens=8)
+    without = client.responses.create(**{**request, "previous_response_id": briefed.id}, input="brown fox")
+    items = client.responses.input_items.list(without.id).data
+    assert without.instructions is None and all(item.role != "system" for item in items)
     unstored = client.responses.create(model="tiny", input="a", max_output_tokens=2, store=False)
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(unstored.id)
@@ -254,7 +260,8 @@ def test_two_responses_continue_the_same_one(client: openai.OpenAI) -> None:
 
 def test_logprobs_of_a_streamed_response(client: openai.OpenAI) -> None:
     include: Any = ["message.output_text.logprobs"]
-    request: dict[str, Any] = {"model": "tiny", "input": "a", "max_output_tokens": 8, "top_logprobs": 3, "include": include}
+    request: dict[str, Any] = {"model": "tiny", "input": "a", "max_output_tokens": 8, "top_logprobs": 3, "include": include,
+                               "extra_body": {"ignore_eos": True}}  # fmt: skip
     deltas = [
         event for event in client.responses.create(**request, stream=True) if event.type == "response.output_text.delta"
     ]

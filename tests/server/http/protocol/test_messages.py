@@ -111,7 +111,7 @@ def test_text_of_the_assistant_at_the_end_is_continued() -> None:
     assert request.continue_final_message and not request.add_generation_prompt
     request.check()
     assert [m.role for m in as_chat([*HI, {"role": "assistant", "content": " "}]).messages] == ["user"]
-    with pytest.raises(ApiError, match="messages is invalid"):
+    with pytest.raises(ApiError, match="messages has no text"):
         as_chat([{"role": "assistant", "content": ""}])
     with pytest.raises(ApiError, match="send the tool_result"):
         as_chat([*HI, {"role": "assistant", "content": [USE]}], tools=[WEATHER])

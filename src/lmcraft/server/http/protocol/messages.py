@@ -204,7 +204,7 @@ class MessagesInput(Strict):
         choice = self.tool_choice or ToolChoice(type="auto")
         with translated_request():
             messages = self._chat_messages()
-            continues = bool(messages) and messages[-1].role == "assistant"
+            continues = messages[-1].role == "assistant"
             return ChatRequest(
                 model=self.model,
                 messages=messages,
@@ -238,7 +238,9 @@ class MessagesInput(Strict):
         messages = [message for role, blocks in turns for message in _turn_messages(role, blocks)]
         if messages and messages[-1].role == "assistant" and not (messages[-1].tool_calls or messages[-1].text().strip()):
             messages.pop()  # nothing to continue
-        if messages and messages[-1].tool_calls:
+        if not messages:
+            raise ApiError(400, "messages has no text; send one", code="invalid_value", param="messages")
+        if messages[-1].tool_calls:
             remedy = "send the tool_result of each call in a message of the user after it"
             raise ApiError(400, f"the last message has tool_use; {remedy}", code="invalid_value", param="messages")
         return messages
