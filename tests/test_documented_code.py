@@ -117,7 +117,8 @@ def test_the_code_of_a_page_runs(
                 exec(compile(code, page, "exec"), names)
             continue
         with monkeypatch.context() as patches:
-            patches.setattr("lmcraft.server.http.server.make_server", lambda *arguments: stopped_server)
+            patches.setattr("lmcraft.server.http.server.make_server", lambda *arguments, **settings: stopped_server)
+            patches.setattr("lmcraft.server.http.server.end_process", lambda: None)
             for command in re.split(r"\n| && ", code.replace("\\\n", "")):
                 words = shlex.split(command, comments=True)
                 if words[:1] == ["lmcraft"] and not any(command.startswith(f"lmcraft {start}") for start in NOT_RUN):

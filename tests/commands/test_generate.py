@@ -106,7 +106,7 @@ def test_errors_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -
         ([str(folder), PROMPT, "--temperature", "-1"], "temperature=-1.0 must be at least 0"),
         ([str(folder), PROMPT, "--temprature", "1"], "--temperature"),
         ([str(folder), "--temprature=1"], "the nearest is --temperature"),
-        ([str(folder / "none"), PROMPT], "there is no model"),
+        ([str(folder / "none"), PROMPT], "does not exist: check the path"),
     ):
         assert main(["generate", *arguments]) == 2
         error = capsys.readouterr().err

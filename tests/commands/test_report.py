@@ -33,5 +33,5 @@ def test_the_report_is_regenerated(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no run: it has no lmcraft/metrics.jsonl"):
+    with pytest.raises(UserError, match="is an empty folder, not a training run: name the --out of"):
         report(ReportConfig(tmp_path))

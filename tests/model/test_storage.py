@@ -64,6 +64,6 @@ def test_an_index_that_leads_out_of_the_folder_is_rejected(tmp_path: Path) -> No
 def test_a_configuration_with_more_layers_than_tensors_is_rejected_before_anything_is_built(tmp_path: Path) -> None:
     save_model(tiny_model(), tmp_path, {})
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 10**8, "layer_types": None}))
-    with pytest.raises(UserError, match="too few for num_hidden_layers=100000000"):
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4096, "layer_types": None}))
+    with pytest.raises(UserError, match="too few for num_hidden_layers=4096"):
         load_model(tmp_path)

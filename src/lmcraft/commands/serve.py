@@ -103,7 +103,7 @@ class ServeConfig(Config):
 
 
 def serve(config: ServeConfig = ServeConfig()) -> None:
-    """Serve until SIGTERM or SIGINT; running requests may finish first.
+    """Serve until SIGTERM or SIGINT; running requests may finish first. Then the process ends, whatever its threads do.
 
     Raises:
         UserError: there is no such model, a setting is invalid, or the port is taken.

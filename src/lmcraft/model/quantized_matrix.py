@@ -115,7 +115,7 @@ def quantization_bits(hf_config: Mapping[str, Any]) -> Bits | None:
     for bits in all_bits:
         if hf_quantization == quantization_config(bits):
             return bits
-    kind = None
+    kind = hf_quantization
     if isinstance(hf_quantization, Mapping):
         kind = hf_quantization.get("format") or hf_quantization.get("quant_method")
     raise UserError(
