@@ -1,13 +1,13 @@
 """What the test suite of llama.cpp's server (tools/server/tests/unit) demands of the endpoints that we have. The tests are
 our own, on a tiny random model; what other files test already is not repeated.
 
-Read in full: test_basic, test_chat_completion, test_compat_anthropic, test_compat_gcp, test_compat_oai_responses,
-test_completion, test_ctx_shift, test_embedding, test_ignore_eos, test_infill, test_kv_keep_only_active, test_log_injection,
-test_lora, test_metrics, test_model_capabilities, test_prefill, test_proxy, test_reasoning_budget_stream, test_rerank,
-test_router, test_security, test_sleep, test_speculative, test_stream, test_template, test_tokenize, test_tool_call,
-test_vision_api; of some, the stored version is not the newest. Half: test_anthropic_api (an older form of
-test_compat_anthropic) and test_slot_save. By name only, because they test what we do not have: audio, caches on disk and of
-images, MCP servers and built-in tools, slots, Vertex AI.
+Read, some in an older version or without their last lines: test_basic, test_chat_completion, test_compat_anthropic,
+test_compat_gcp, test_compat_oai_responses, test_completion, test_ctx_shift, test_embedding, test_ignore_eos, test_infill,
+test_kv_keep_only_active, test_log_injection, test_lora, test_metrics, test_model_capabilities, test_prefill, test_proxy,
+test_reasoning_budget_stream, test_rerank, test_router, test_security, test_sleep, test_speculative, test_stream,
+test_template, test_tokenize, test_tool_call, test_vision_api; of some, the stored version is not the newest. Half:
+test_anthropic_api (an older form of test_compat_anthropic) and test_slot_save. By name only, because they test what we do
+not have: audio, caches on disk and of images, MCP servers and built-in tools, slots, Vertex AI.
 
 What does not apply:
 

@@ -2,20 +2,19 @@
 own, on a tiny random model; what other files test already is not repeated: vLLM's own fields in `test_vllm_fields.py`,
 errors in `test_error_handlers.py`, keys in `test_keys.py`.
 
-Read in full: of openai/completion: test_completion, test_completion_error, test_completion_logprobs,
-test_completion_text_offset, test_empty_prompt_list, test_prompt_validation, test_serving_completion,
-test_token_in_token_out; of openai/chat_completion: test_chat, test_chat_completion, test_chat_echo, test_chat_error,
-test_chat_logit_bias_validation, test_chat_stop_token_ids_validation, test_completion_with_function_calling,
+Read, some in an older version or without their last lines: of openai/completion: test_completion, test_completion_error,
+test_completion_logprobs, test_completion_text_offset, test_empty_prompt_list, test_prompt_validation,
+test_serving_completion, test_token_in_token_out; of openai/chat_completion: test_chat, test_chat_completion, test_chat_echo,
+test_chat_error, test_chat_logit_bias_validation, test_chat_stop_token_ids_validation, test_completion_with_function_calling,
 test_delta_tool_call_serialization, test_enable_force_include_usage, test_extra_content_fields,
 test_non_object_body_validation, test_root_path, test_serving_chat, test_tool_choice_null; of openai/basic:
 test_chat_template, test_return_token_ids; openai/models; of serve: exception_handling/test_error_sanitization and
 test_validation_exception_handler, middleware/test_authentication_middleware and test_x_request_id,
-tokenize/test_serving_tokenization and test_tokenization; of pooling/embed: test_online and
-test_online_dimensions. About half: serve/instrumentator/test_basic and test_metrics. Not read: speech, images, video,
-prompts as embeddings, Harmony, parsers of particular models' calls and reasoning, reinforcement learning, several processes,
-adapters.
-The stored copy is a union of versions; some files are not the newest. Tokenization, embeddings and the endpoints about the
-server are in `test_vllm_suite_server.py`, /v1/messages and /v1/responses in `test_vllm_suite_blocks.py`.
+tokenize/test_serving_tokenization and test_tokenization; of pooling/embed: test_online and test_online_dimensions. About
+half: serve/instrumentator/test_basic and test_metrics. Not read: speech, images, video, prompts as embeddings, Harmony,
+parsers of particular models' calls and reasoning, reinforcement learning, several processes, adapters. The stored copy is a
+union of versions; some files are not the newest. Tokenization, embeddings and the endpoints about the server are in
+`test_vllm_suite_server.py`, /v1/messages and /v1/responses in `test_vllm_suite_blocks.py`.
 
 What does not apply:
 
