@@ -100,6 +100,17 @@ def test_a_run_evaluates_samples_and_saves_on_its_schedule(tmp_path: Path) -> No
     assert (tmp_path / "weights.pt").exists()
 
 
+def test_a_resumed_run_removes_what_a_kill_kept_its_predecessor_from_removing(tmp_path: Path) -> None:
+    progress = build(tmp_path).run()
+    checkpoints = build(tmp_path).checkpoints
+    kept = checkpoints.steps()
+    checkpoints.path(progress.step - 1).mkdir(exist_ok=True)
+    resumed = build(tmp_path)
+    resumed.restore(progress.step)
+    resumed.run()
+    assert checkpoints.steps() == kept
+
+
 def test_each_step_reads_its_rows_once_and_in_order(tmp_path: Path) -> None:
     trainer = build(tmp_path)
     trainer.run()

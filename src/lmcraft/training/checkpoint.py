@@ -142,6 +142,10 @@ class Checkpoints:
             finite = {name: value for name, value in asdict(progress).items() if math.isfinite(value)}
             record = finite | {"files": _hashes(temporary)}
             (temporary / PROGRESS).write_text(json.dumps(record), encoding="utf-8")
+        self.remove_others(progress)
+
+    def remove_others(self, progress: Progress) -> None:
+        """Remove all checkpoints but the latest and the best."""
         for step in self.steps():
             if step not in (progress.step, progress.best_step):
                 remove_path(self.path(step))

@@ -124,6 +124,7 @@ class Trainer:
             run_log.close()
         self.checkpoints.wait()
         if main:
+            self.checkpoints.remove_others(self.progress)  # a kill may have come between the last write and this
             self.checkpoints.copy_model(self.progress.best_step, self.folder.path)
         return self.progress
 
