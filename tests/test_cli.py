@@ -98,7 +98,25 @@ def test_the_error_for_an_unknown_key_in_a_file_names_the_nearest_key(
 ) -> None:
     (tmp_path / "run.toml").write_text('data = "x"\n[optimizer]\nlearning_rat = 1.0\n')
     assert main(["pretrain", str(tmp_path / "run.toml")]) == 2
-    assert "--optimizer.learning-rate" in capsys.readouterr().err
+    assert "is it optimizer.learning_rate?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        ("generate m x --temp 0.7", "there is no option --temp: is it --temperature?"),
+        ("pretrain d --xyzzy 3", "there is no option --xyzzy: see --help"),
+        ("generate m x y z", "unused arguments 'y' 'z': put a text that has spaces in quotes"),
+        ("pretrain run.toml", "there is no option optimizer.learning_rat in run.toml: is it optimizer.learning_rate?"),
+    ],
+)
+def test_what_was_meant_is_named(
+    tokens: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run.toml").write_text('data = "d"\n[optimizer]\nlearning_rat = 1\n')
+    assert main(tokens.split()) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

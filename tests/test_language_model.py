@@ -56,6 +56,17 @@ def test_a_batch_equals_its_rows() -> None:
     assert model.generate(prompts[0], **settings) == rows[:2]
 
 
+@pytest.mark.parametrize("prompt", [["a", "b"], [1.5], [None]])
+def test_prompts_of_other_types_are_refused(prompt: Any) -> None:
+    with pytest.raises(UserError, match="among its token ids: give one text, or whole numbers"):
+        language_model().complete(prompt)
+
+
+def test_settings_are_checked_before_the_first_token_is_asked_for() -> None:
+    with pytest.raises(UserError, match="logit_bias names the token 99999"):
+        language_model().tokens(PROMPT, logit_bias={99999: 5.0})
+
+
 def test_stop_strings_end_token_ids_too() -> None:
     model = language_model()
     text = model.complete(PROMPT, seed=5)

@@ -8,6 +8,7 @@ import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
 from types import NoneType, UnionType
@@ -202,9 +203,26 @@ def parse(app: cyclopts.App, tokens: Sequence[str]) -> "partial[Any]":
     """
     try:
         command, bound, _ = app.parse_args(list(tokens), exit_on_error=False, print_error=False)
+    except cyclopts.UnusedCliTokensError as error:
+        unused = " ".join(map(repr, error.unused_tokens or ()))
+        raise UserError(f"unused arguments {unused}: put a text that has spaces in quotes, or remove them") from error
+    except cyclopts.UnknownOptionError as error:
+        raise UserError(_unknown_option(error)) from error
     except cyclopts.CycloptsError as error:
         raise UserError(" ".join(str(error).split())) from error
     return partial(command, *bound.args, **bound.kwargs)
+
+
+def _unknown_option(error: cyclopts.UnknownOptionError) -> str:
+    """An option that does not exist, and the one that was meant: what it begins, as in `--temp`, or the nearest name."""
+    option = (error.token.keyword or error.token.value).partition("=")[0]
+    names = [name for argument in error.argument_collection for name in argument.names if argument.parse]
+    origin = ""
+    if error.token.source != "cli":  # a key of a file
+        option, origin = option.strip("[]").replace("][", "."), f" in {error.token.source}"
+        names = [name.removeprefix("--").replace("-", "_") for name in names]
+    near = [name for name in names if name.startswith(option)] or get_close_matches(option, names, n=1)
+    return f"there is no option {option}{origin}" + (f": is it {near[0]}?" if near else ": see --help")
 
 
 def toml_source(path: Path) -> "cyclopts.config.Dict":

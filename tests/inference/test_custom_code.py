@@ -45,6 +45,12 @@ def test_a_processor_without_a_result_is_named() -> None:
         model().generate(PROMPT, logits_processor=lambda input_ids, logits: None)  # type: ignore[arg-type, return-value]
 
 
+@pytest.mark.parametrize("value", [-torch.inf, torch.nan])
+def test_a_processor_that_rules_out_everything_is_named(value: float) -> None:
+    with pytest.raises(UserError, match="logits_processor <lambda> ruled out every token, or returned NaN"):
+        model().generate(PROMPT, logits_processor=lambda input_ids, logits: torch.full_like(logits, value))
+
+
 def test_an_attention_function_replaces_the_attention() -> None:
     def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
         k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))

@@ -104,6 +104,8 @@ def _describe_quality(data: DatasetFolder, model: ModelFolder) -> str:
 
 def _next_steps(config: QuickstartConfig, data: DatasetFolder, model: ModelFolder, prompt: str) -> str:
     program = "lmcraft" if shutil.which("lmcraft") else os.path.relpath(sys.argv[0])  # the script in .venv/bin
+    if program.endswith(".py"):
+        program = f"{sys.executable} -m lmcraft"
     prompt = prompt.strip() or "the beginning of a text"
     return f"""\
 Let it continue a text:

@@ -53,6 +53,8 @@ def parse_address(address: str | Path) -> Address:
     """
     if isinstance(address, Path):
         return _local(address)
+    if not isinstance(address, str):
+        raise UserError(f"model={address!r} is not a path or an address: {FORMS}")
     scheme, colon, path = address.partition(":")
     if colon and scheme == "hf":
         return parse_hub(path)

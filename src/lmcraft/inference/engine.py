@@ -161,9 +161,11 @@ class Engine:
         """Submit requests and yield their tokens as they are generated; closing the iterator early cancels them.
 
         Raises:
-            UserError: as in `submit`.
+            UserError: as in `submit`, before the first token is asked for.
         """
-        sequences = [self.submit(request) for request in requests]
+        return self._stream([self.submit(request) for request in requests])
+
+    def _stream(self, sequences: Sequence[SequenceState]) -> Iterator[Token]:
         num_yielded = [0] * len(sequences)
         try:
             while True:

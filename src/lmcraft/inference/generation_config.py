@@ -63,7 +63,10 @@ class GenerationConfig(GenerationSettings):
     def describe_chat_defaults(self) -> str:
         """A sentence about `chat_defaults`; empty if there are none."""
         values = ", ".join(f"{name.replace('_', '-')} {value:g}" for name, value in self.chat_defaults.items())
-        return values and f"no sampling settings in the model's generation_config.json: using {values} unless set"
+        return (
+            values
+            and f"the model's generation_config.json sets no temperature, top-p or other filter: using {values} unless set"
+        )
 
     def check(self) -> None:
         """Raise UserError for a value out of bounds, or for settings that contradict each other."""

@@ -1,6 +1,7 @@
 """Prompts: encodes a text as one, and checks that a model can continue it."""
 
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 from lmcraft.errors import UserError
 from lmcraft.inference.generation_config import GenerationConfig
@@ -25,7 +26,9 @@ def encode_prompt(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool =
 
 
 def check_token_ids(prompt_ids: Sequence[int], vocab_size: int) -> None:
-    """Raise UserError for a token id outside the vocabulary."""
+    """Raise UserError for a token id that is not a whole number, or outside the vocabulary."""
+    if others := [token_id for token_id in prompt_ids if not isinstance(token_id, SupportsIndex)]:
+        raise UserError(f"the prompt has {others[0]!r} among its token ids: give one text, or whole numbers")
     if outside := [token_id for token_id in prompt_ids if not 0 <= token_id < vocab_size]:
         raise UserError(f"the prompt has token {outside[0]}, but the model's token ids are 0 to {vocab_size - 1}")
 

@@ -91,12 +91,16 @@ class Sampler:
 
 
 def _apply(processor: LogitsProcessor, tokens_BT: Tensor, logits_BV: Tensor) -> Tensor:
+    name = getattr(processor, "__name__", type(processor).__name__)
     result = processor(tokens_BT, logits_BV.clone())  # transformers' processors may change their argument
     if not isinstance(result, Tensor) or result.shape != logits_BV.shape:
         shape = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
         raise UserError(
-            f"logits_processor {getattr(processor, '__name__', type(processor).__name__)} returned {shape}: "
-            f"return the logits, a tensor of the shape {tuple(logits_BV.shape)}"
+            f"logits_processor {name} returned {shape}: return the logits, a tensor of the shape {tuple(logits_BV.shape)}"
+        )
+    if not bool(result.amax(dim=-1).isfinite().all()):  # NaN, or -inf for every token
+        raise UserError(
+            f"logits_processor {name} ruled out every token, or returned NaN: leave at least one token a finite logit"
         )
     return result
 
