@@ -62,6 +62,37 @@ def test_a_few_lines_in_a_long_ascii_text_are_enough(text: str, encoding: str) -
     assert decoded(code.encode(encoding)) == code
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Le café est fermé à Noël, où l'été a été très chaud, garçon.", "latin-1"),
+        ("déjà été café", "latin-1"),
+        ("DÉJÀ ÉTÉ CAFÉ FERMÉ", "latin-1"),
+        ("Das Mädchen läuft über die Straße.", "latin-1"),
+        ("El niño comió una manzana; José también.", "latin-1"),
+        ("São João não há pão à mão", "latin-1"),
+        ("La città è più bella di sera, perché c'è meno gente.", "latin-1"),
+        ("Smørrebrød på øl", "latin-1"),
+        ("L’élève dit “déjà” : 5 €", "cp1252"),
+        ("A title\nDéjà vu, c'était l'été.", "latin-1"),
+        ("Łódź, Kraków, Gdańsk i Poznań", "cp1250"),
+        ("İstanbul'da güneşli bir gün, ışık", "cp1254"),
+        ("Привет, мир! def f(x): return x", "cp1251"),
+        ("שלום world, מה שלומך", "cp1255"),
+        ("Καλημέρα κόσμε", "cp1253"),
+        ("我们用Python写程序，用C写模块。", "gb18030"),
+        ("I don’t know.", "cp1252"),
+        ("Temperature: 20 °C ±2, it’s “fine” – really", "cp1252"),
+    ],
+)
+@pytest.mark.parametrize("copies", [1, 20])
+def test_accents_within_ascii_words_mean_a_latin_encoding_and_other_scripts_stay(
+    text: str, encoding: str, copies: int
+) -> None:
+    text = "\n".join([text] * copies)
+    assert decoded(text.encode(encoding)) == text
+
+
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 def test_every_text_in_utf8_is_utf8(text: str) -> None:
     assert encoding_of(text.encode()) == "utf-8"
