@@ -1,5 +1,6 @@
 """Clients share the engine's time, its slots and its memory."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from lmcraft.inference.engine import Engine
 from lmcraft.inference.fair_share import MAX_CREDIT_SECONDS, FairShare
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.request import Request, SequenceState
+from lmcraft.inference.scheduler import SHARED_STEP_ROWS, Batch
 from tests.inference.helpers import network, prompt, run
 
 pytestmark = pytest.mark.usefixtures("short_chunks")
@@ -100,6 +102,43 @@ def test_two_clients_take_turns_and_neither_starves(engine: Engine) -> None:
     assert all(len(sequence.generated) == 12 for sequences in queued.values() for sequence in sequences)
     used = [engine.scheduler.share.used(client) for client in "abc"]
     assert max(used) < 1.5 * min(used)
+
+
+def test_a_client_with_many_texts_takes_turns_with_its_own() -> None:
+    engine = Engine(network(), tier="eager", max_num_seqs=12, cache_tokens=1024)
+    many = [submit(engine, "a", 5, tokens=30, prompt_ids=prompt(5, seed)) for seed in range(11)]
+    while not all(sequence.generated for sequence in many):
+        engine.step()
+    num_before = [len(sequence.generated) for sequence in many]
+    other = submit(engine, "b", 5, tokens=12)
+    next_batch, shared = engine.scheduler.next_batch, []
+
+    def recorded() -> Batch:
+        batch = next_batch()
+        clients = Counter(sequence.request.client for sequence, _ in batch.decode)
+        if len(clients) == 2:
+            shared.append(clients)
+        return batch
+
+    engine.scheduler.next_batch = recorded  # type: ignore[method-assign]
+    while not other.finished:
+        engine.step()
+    assert len(shared) == 11 and all(clients == {"a": SHARED_STEP_ROWS, "b": 1} for clients in shared)
+    num_new = [len(sequence.generated) - before for sequence, before in zip(many, num_before, strict=True)]
+    assert max(num_new) - min(num_new) <= 1
+    list(run(engine))
+    alone = [submit(engine, "a", 5, tokens=30, prompt_ids=prompt(5, seed)) for seed in range(11)]
+    list(run(engine))
+    assert [sequence.tokens for sequence in many] == [sequence.tokens for sequence in alone]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"), [((6, 6), (6, 6)), ((9, 1), (4, 1)), ((9, 6, 1), (6, 6, 1)), ((11,), (11,))]
+)
+def test_no_client_has_many_more_rows_than_the_next(engine: Engine, counts: tuple[int, ...], expected: list[int]) -> None:
+    sequences = [submit(engine, client, 5) for client, count in zip("abc", counts, strict=False) for _ in range(count)]
+    rows = Counter(sequence.request.client for sequence in engine.scheduler._rows_in_turn(sequences))
+    assert tuple(rows[client] for client in "abc"[: len(counts)]) == expected
 
 
 def test_an_exception_ends_one_request_only(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

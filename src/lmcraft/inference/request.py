@@ -100,6 +100,8 @@ class SequenceState:
         self.pooled = HiddenStatePool(request.pooling) if request.pooling else None
         self.started = False
         """Whether the engine has begun to work on it."""
+        self.last_turn = 0
+        """Number of its last turn among the sequences of its client; 0: none yet."""
         self.finished = False
         self.error: Exception | None = None
         """Why the request failed; it has ended, and no other request is affected."""

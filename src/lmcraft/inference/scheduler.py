@@ -5,7 +5,8 @@ Prompts are always cut at multiples of the same length, so that a text does not 
 
 Clients share the engine's time fairly (`fair_share.py`): the waiting sequence and the chunk of the client that used the
 least come first, and a chunk waits while it would slow down clients that used less. A client that holds more than its share
-of the slots or of the pool makes room for one that used less. Within a client, the first to arrive comes first.
+of the slots or of the pool makes room for one that used less. Within a client, the first to arrive comes first; the texts of
+a client that generates many take turns, so that they do not slow down the others.
 """
 
 from collections import Counter, deque
@@ -25,6 +26,9 @@ PREFILL_CHUNK_TOKENS = 256
 # The chunks of requests that generate nothing are shorter, because other clients wait for them; such requests share no
 # prefixes with those that generate.
 READING_CHUNK_TOKENS = 32
+# While several clients generate, the one with the most sequences computes no more than this many in a step, or than the
+# client with the second most: a step of few rows takes hardly longer than one of a single row, one of 32 rows much longer.
+SHARED_STEP_ROWS = 4
 
 
 def chunk_tokens(sequence: SequenceState) -> int:
@@ -79,6 +83,7 @@ class Scheduler:
         self.running: list[SequenceState] = []
         self.share = FairShare()
         """The engine time of each client; the engine charges it."""
+        self._num_turns = 0
         self._pool = pool
         self._speculator = speculator
         self._context_length = context_length
@@ -93,7 +98,9 @@ class Scheduler:
         """Drop expired sequences, admit waiting ones, and choose the tokens of the next step."""
         self._drop_expired()
         self._admit()
-        decoding = [sequence for sequence in self.running if sequence.num_computed >= sequence.prompt_length]
+        decoding = self._rows_in_turn(
+            [sequence for sequence in self.running if sequence.num_computed >= sequence.prompt_length]
+        )
         decode: list[tuple[SequenceState, Sequence[int]]] = []
         budget = self.max_num_batched_tokens - len(decoding)  # beyond one token of each
         for sequence in decoding:
@@ -105,10 +112,26 @@ class Scheduler:
         decode = [pair for pair in decode if pair[0] in self.running]
         return Batch(self._next_chunks(budget, {sequence.request.client for sequence, _ in decode}), decode)
 
+    def _rows_in_turn(self, decoding: list[SequenceState]) -> list[SequenceState]:
+        """Without those sequences that wait for a later step: of a client that would slow the others down."""
+        if len(decoding) <= SHARED_STEP_ROWS:
+            return decoding
+        counts = Counter(sequence.request.client for sequence in decoding).most_common(2)
+        if len(counts) == 1 or counts[0][1] <= (limit := max(SHARED_STEP_ROWS, counts[1][1])):
+            return decoding
+        theirs = [sequence for sequence in decoding if sequence.request.client == counts[0][0]]
+        theirs.sort(key=lambda sequence: sequence.last_turn)
+        for sequence in theirs[:limit]:
+            self._num_turns += 1
+            sequence.last_turn = self._num_turns
+        return [sequence for sequence in decoding if sequence not in theirs[limit:]]
+
     def _next_chunks(self, budget: int, decoding_clients: set[str]) -> list[tuple[SequenceState, int]]:
         """The prompts to compute, each with the position where its next chunk ends."""
-        chunks, num_clients = [], len({sequence.request.client for sequence in self.running})
         pending = [sequence for sequence in self.running if sequence.num_computed < sequence.prompt_length]
+        if not pending:
+            return []
+        chunks, num_clients = [], len({sequence.request.client for sequence in self.running})
         for sequence in sorted(pending, key=self._used):  # the oldest first within a client
             slowed = decoding_clients - {sequence.request.client}
             if self._used(sequence) > min(map(self.share.used, slowed), default=inf):

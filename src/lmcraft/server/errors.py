@@ -52,6 +52,14 @@ class ApiError(Exception):
         return {"error": {"message": self.message, "type": self.error_type, "param": self.param, "code": self.code}}
 
 
+def error_schema() -> dict[str, Any]:
+    """The JSON Schema of every error response; of /v1/messages it has other fields beside the message and the type."""
+    text = {"type": "string"}
+    fields = {"message": text, "type": text, "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}
+    error = {"type": "object", "properties": fields, "required": ["message", "type"]}
+    return {"type": "object", "properties": {"error": error}, "required": ["error"]}
+
+
 def error_json(error: ApiError, path: str) -> dict[str, Any]:
     """The body of the error response to a request for a path: of /v1/messages, in Anthropic's form."""
     return anthropic_error(error) if path.startswith(ANTHROPIC_PATH) else error.as_json()

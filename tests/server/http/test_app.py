@@ -1,17 +1,20 @@
-"""The application's background task."""
+"""The application's background task, and its description of itself."""
 
 import asyncio
 import sys
 from types import SimpleNamespace
 
+import httpx2 as httpx
 import pytest
 from fastapi import FastAPI
 
 from lmcraft.server.engine.registry import LoadOptions, Registry
+from lmcraft.server.errors import error_schema
 from lmcraft.server.http import app
 from lmcraft.server.http.backend import LocalBackend
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
+from tests.server.tiny_server import Server
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="malloc_trim is glibc's")
@@ -31,3 +34,15 @@ def test_freed_memory_is_returned_while_serving(monkeypatch: pytest.MonkeyPatch)
 
     asyncio.run(asyncio.wait_for(wait_for_two_trims(), 10))
     assert set(pads) == {0}
+
+
+def test_openapi_describes_the_errors_that_occur(server: Server) -> None:
+    paths = httpx.get(server.url + "/openapi.json").json()["paths"]
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            statuses = set(operation["responses"])
+            assert {"4XX", "5XX"} < statuses and "422" not in statuses, (method, path)
+    assert list(paths["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
+    for path, body in (("/v1/chat/completions", {"messages": 1}), ("/v1/messages", {}), ("/v1/nothing", {})):
+        error = httpx.post(server.url + path, json=body).json()["error"]
+        assert set(error_schema()["properties"]["error"]["required"]) <= set(error)

@@ -1,6 +1,7 @@
 """Timeouts of HTTP/1.1 connections, on real sockets."""
 
 import asyncio
+import resource
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ import uvicorn
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lmcraft.server.http.connection import connection_class
+from lmcraft.server.http.connection import connection_class, max_open_connections
 from lmcraft.server.http.middleware.security import SecurityMiddleware
 from lmcraft.server.limits import Limits
 from tests.server.http.middleware.asgi import QUICK_LIMITS
@@ -119,3 +120,12 @@ def test_the_error_for_a_long_body_reaches_the_client() -> None:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n")
         connection.sendall(b"x" * 8_000_000)
         assert read_all(connection).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(("files", "expected"), [(1024, 896), (128, 64), (16, 8), (1, 1)])
+def test_few_open_files_leave_half_of_them_for_connections(
+    monkeypatch: pytest.MonkeyPatch, files: int, expected: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    assert max_open_connections() == expected

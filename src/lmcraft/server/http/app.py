@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from ctypes import CDLL
 from importlib.metadata import version
 from importlib.resources import files
+from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp
 
 from lmcraft.server.conversations.response_store import ResponseStore
 from lmcraft.server.conversations.store import Store
+from lmcraft.server.errors import error_schema
 from lmcraft.server.http import error_handlers
 from lmcraft.server.http.backend import LocalBackend
 from lmcraft.server.http.middleware.security import SecurityMiddleware
@@ -39,6 +41,11 @@ from lmcraft.server.http.upstream import Upstream
 
 PAGES = files("lmcraft.server") / "pages"
 TRIM_INTERVAL_SECONDS = 10.0
+# Of every endpoint in /openapi.json; without them FastAPI would add its own error 422, which this server does not use.
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": {"application/json": {"schema": error_schema()}}}
+    for status, description in {"4XX": "The request is refused.", "5XX": "The server cannot answer; try again."}.items()
+}
 SHARED_ROUTES = (models, status, moderations, conversations)
 LOCAL_ROUTES = (chat, stored_completions, completions, responses, messages, embeddings, classify, tokenize)
 
@@ -60,7 +67,14 @@ def build_app(
         hosts: names of this server, in addition to the loopback ones.
         origins: origins of other sites whose pages may use the server.
     """
-    app = FastAPI(title="lmcraft", version=version("lmcraft"), docs_url=None, redoc_url=None, lifespan=_lifespan)
+    app = FastAPI(
+        title="lmcraft",
+        version=version("lmcraft"),
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        responses=ERROR_RESPONSES,
+    )
     app.state.server, app.state.store = state, store
     app.state.responses = ResponseStore.in_memory() if store is None else ResponseStore(store.engine)
     app.state.backend = LocalBackend(state.registry) if upstream is None else upstream

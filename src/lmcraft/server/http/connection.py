@@ -12,7 +12,9 @@ from lmcraft.server.errors import ApiError
 from lmcraft.server.limits import Limits
 
 MAX_CONNECTIONS = 10_000
-RESERVED_FILES = 128  # open files that are no connections: the database, the pages, models, an upstream engine
+RESERVED_FILES = (
+    128  # open files that are no connections: the database, the pages, models, an upstream engine; at most half of all
+)
 
 
 def connection_class(limits: Limits) -> type[H11Protocol]:
@@ -28,7 +30,7 @@ def max_open_connections() -> int:
     if soft == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(1, min(MAX_CONNECTIONS, soft - RESERVED_FILES))
+    return max(1, min(MAX_CONNECTIONS, soft - min(RESERVED_FILES, soft // 2)))
 
 
 class TimedH11Protocol(H11Protocol):

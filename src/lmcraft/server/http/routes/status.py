@@ -46,7 +46,7 @@ async def ready(request: Request) -> Response:
     return JSONResponse({"status": "ready"})
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Prometheus metrics of this process."""
     return PlainTextResponse(server_state(request).metrics.render(), media_type="text/plain; version=0.0.4")
