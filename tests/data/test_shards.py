@@ -126,7 +126,7 @@ def test_impossible_splits_are_user_errors_and_leave_nothing(
 
 def test_a_damaged_or_absent_split_is_a_user_error(tmp_path: Path) -> None:
     folder = write(tmp_path / "data", ["some text"])
-    with pytest.raises(UserError, match="no split 'validation'"):
+    with pytest.raises(UserError, match=r"no split 'validation'.*with --validation above 0"):
         TokenSplit(folder, "validation")
     file = folder.path / "train-00000.npy"
     np.save(file, np.zeros(3, np.uint16))

@@ -56,7 +56,9 @@ def test_short_documents_are_whole() -> None:
     training = assign(table, 0.05, "hash")
     assert sorted(training.tolist()) == [0] + [6] * 11
     same = DocumentTable(np.array([7, 7, 7], dtype=np.uint64), np.array([6, 6, 6]))
-    assert assign(same, 0.1, "hash").tolist() == [6, 6, 4]
+    with pytest.raises(UserError, match=r"all 3 documents are equal.*--validation 0"):
+        assign(same, 0.1, "hash")
+    assert assign(same, 0.1, "tail").tolist() == [6, 6, 4]
 
 
 @pytest.mark.parametrize("number", [12, 300, 5000])

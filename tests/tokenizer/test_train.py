@@ -4,6 +4,7 @@ import argparse
 import inspect
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -84,12 +85,18 @@ def test_one_long_piece_does_not_slow_training_down() -> None:
     train_bpe(["abcdefgh" * 100_000], vocab_size=1000)  # a word of 800,000 letters takes minutes if pieces are not cut
 
 
+@pytest.mark.parametrize("token", [" ", "   ", "\t\n", "\u3000", "\u200b", "<|a\0|>", "<|\ud800|>"])
+def test_a_special_token_must_show(token: str) -> None:
+    for train in (partial(train_bpe, vocab_size=300), train_characters):
+        with pytest.raises(UserError, match=r"is only white space|do not show"):
+            train(["the cat"], special_tokens=[token])
+
+
 @pytest.mark.parametrize("token", ["a", "Ġ", "the", "Ġthe", "", " "])
 def test_a_special_token_that_is_also_text_is_refused(token: str) -> None:
     texts = ["the cat and the dog and the " * 50]
-    if token != " ":  # byte-level vocabularies spell a space otherwise
-        with pytest.raises(UserError, match="special"):
-            train_bpe(texts, vocab_size=300, special_tokens=[token])
+    with pytest.raises(UserError, match="special"):
+        train_bpe(texts, vocab_size=300, special_tokens=[token])
     if len(token) < 2:
         with pytest.raises(UserError, match="special"):
             train_characters(texts, special_tokens=[token])

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from lmcraft.data import TextSources
     from lmcraft.tokenizer import Tokenizer
 
-MAX_FILES_PRINTED = 20
-
 
 @command_config
 @dataclass(frozen=True)
@@ -81,9 +79,12 @@ class PrepareConfig(Config):
         if self.split is not None or self.from_store is not None:
             return self
         from lmcraft.data.formats import has_rows
+        from lmcraft.data.pipes import find_contents
 
         # The end of a single text is unseen; choosing by hash would need it split into many documents first.
         only = Path(self.sources[0]).expanduser() if len(self.sources) == 1 else None
+        if only and only.is_fifo():
+            only = find_contents(only, "source")
         return replace(self, split="tail" if only and only.is_file() and not has_rows(only) else "hash")
 
 
@@ -158,6 +159,8 @@ def _load_or_train_tokenizer(config: PrepareConfig, sources: TextSources) -> Tok
 
 
 def _print_summary(dataset: DatasetFolder) -> None:
+    from lmcraft.data.documents import describe_losses
+
     manifest: dict[str, Any] = dataset.manifest()
     print(f"{dataset.path}: vocabulary of {manifest['vocab_size']:,} tokens")
     for name, split in manifest["splits"].items():
@@ -169,17 +172,8 @@ def _print_summary(dataset: DatasetFolder) -> None:
                 f"    lost: {split['lost_bytes']:,} of {total:,} bytes ({split['lost_bytes'] / total:.1%}) are characters "
                 "without a token: use a tokenizer trained on this text, or of type bpe"
             )
-    if manifest["invalid_bytes"]:
-        print(f"  {manifest['invalid_bytes']:,} bytes were not valid and were replaced by U+FFFD:")
-        for file, count in list(manifest["invalid_bytes_by_file"].items())[:MAX_FILES_PRINTED]:
-            print(f"    {file}: {count:,}")
-    malformed = manifest["malformed"]
-    if malformed["count"]:
-        print(f"  {malformed['count']:,} malformed rows were skipped:")
-        for row in malformed["first"]:
-            print(f"    {row['file']}:{row['line']}: {row['reason']}")
-        if malformed["count"] > len(malformed["first"]):
-            print("    ...")
+    for line in describe_losses(manifest):
+        print(line)
 
 
 def _print_examples(dataset: DatasetFolder) -> None:

@@ -79,6 +79,7 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
         UserError: a source cannot be read, the vocabulary is too small, or `out` exists.
     """
     from lmcraft.data import ReadStats, TextSources, show_progress
+    from lmcraft.data.documents import describe_losses
     from lmcraft.tokenizer import train_bpe, train_characters
     from lmcraft.tokenizer.train import END_OF_TEXT
 
@@ -107,8 +108,8 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
             )
         tokenizer.save(folder)
     print(f"{config.out}: {tokenizer.vocab_size:,} tokens")
-    if stats.malformed_count:
-        print(f"  {stats.malformed_count:,} malformed rows were skipped")
+    for line in describe_losses(stats.as_manifest()):
+        print(line)
     return config.out
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lmcraft.conversion.config import MIN_SEQUENCES, TOKENS_PER_SEQUENCE, QuantizeConfig
 from lmcraft.conversion.quantization import QualityLoss, measure_quality_loss, quantize_model
+from lmcraft.data.pipes import find_contents
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, replace_output, write_json, write_lineage
 from lmcraft.folder.output import MODEL, check_apart
@@ -71,7 +72,7 @@ def write_quantized(config: QuantizeConfig) -> QualityLoss:
 def _read_sequences(config: QuantizeConfig, tokenizer: Tokenizer, length: int) -> Tensor:
     """The text's tokens in sequences of `length`, (N, T)."""
     try:
-        text = config.text.read_text(encoding="utf-8", errors="replace")
+        text = find_contents(config.text, "text").read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UserError(f"text='{config.text}' cannot be read: {error}") from error
     ids = tokenizer.encode(text[: MAX_CHARACTERS_PER_TOKEN * config.tokens])[: config.tokens]

@@ -1,13 +1,15 @@
 """Documents read from the sources, and statistics about what was read and skipped."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from lmcraft.errors import UserError
 
 MAX_MALFORMED_KEPT = 20  # rows recorded by file and line; all malformed rows are counted
+MAX_FILES_SHOWN = 20  # with invalid bytes
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -71,6 +73,15 @@ class ReadStats:
             f" (malformed rows: {self.malformed_count:,}; the first is {first['file']}:{first['line']}: {first['reason']})"
         )
 
+    def as_manifest(self) -> dict[str, Any]:
+        """What was read, and what was not, as a dataset's manifest records it."""
+        return {
+            "sources": [asdict(source) for source in self.sources],
+            "invalid_bytes": self.invalid_bytes,
+            "invalid_bytes_by_file": self.invalid_by_file,
+            "malformed": {"count": self.malformed_count, "first": self.malformed_first},
+        }
+
     def add_invalid(self, file: str, count: int) -> None:
         """Record the invalid bytes of a file, if it has any."""
         if count:
@@ -86,3 +97,18 @@ class ReadStats:
         text, count = _SURROGATE.subn("\ufffd", text)
         self.invalid_bytes += count
         return text
+
+
+def describe_losses(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Lines for the user about invalid bytes and malformed rows; `summary` is as `ReadStats.as_manifest` gives it."""
+    if summary["invalid_bytes"]:
+        yield f"  {summary['invalid_bytes']:,} bytes were not valid and were replaced by U+FFFD:"
+        for file, count in list(summary["invalid_bytes_by_file"].items())[:MAX_FILES_SHOWN]:
+            yield f"    {file}: {count:,}"
+    malformed = summary["malformed"]
+    if malformed["count"]:
+        yield f"  {malformed['count']:,} malformed rows were skipped:"
+        for row in malformed["first"]:
+            yield f"    {row['file']}:{row['line']}: {row['reason']}"
+        if malformed["count"] > len(malformed["first"]):
+            yield "    ..."

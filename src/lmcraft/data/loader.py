@@ -36,7 +36,8 @@ class TokenSplit:
         folder = folder if isinstance(folder, DatasetFolder) else DatasetFolder(Path(folder))
         splits = folder.token_manifest()["splits"]
         if split not in splits:
-            raise UserError(f"dataset '{folder.path}' has no split '{split}'; it has {', '.join(splits)}")
+            remedy = "; prepare it again with --validation above 0" if split == "validation" else ""
+            raise UserError(f"dataset '{folder.path}' has no split '{split}', only {', '.join(splits)}{remedy}")
         self.name = split
         self.fingerprint = hashlib.sha256(json.dumps(splits[split], sort_keys=True).encode()).hexdigest()
         """Hash of the split's summary, which has the hash of each shard."""

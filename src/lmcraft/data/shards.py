@@ -6,7 +6,7 @@ Shapes: N documents.
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,20 +98,11 @@ def write_dataset(
             "eos_token_id": tokenizer.eos_token_id,
             "tokenizer_sha256": sha256_of(folder / "tokenizer.json"),
             "splits": {name: entry for name, entry in splits.items() if entry["tokens"]},
-            **_read_summary(stats),
+            **stats.as_manifest(),
             **(notes or {}),
         }
         write_json(folder / "manifest.json", manifest)
     return DatasetFolder(out)
-
-
-def _read_summary(stats: ReadStats) -> dict[str, Any]:
-    return {
-        "sources": [asdict(source) for source in stats.sources],
-        "invalid_bytes": stats.invalid_bytes,
-        "invalid_bytes_by_file": stats.invalid_by_file,
-        "malformed": {"count": stats.malformed_count, "first": stats.malformed_first},
-    }
 
 
 @dataclass(frozen=True)

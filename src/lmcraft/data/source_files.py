@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from lmcraft.data import formats, html_text
 from lmcraft.data.encodings import UTF_8, NotTextError, find_encoding, read_as_utf8
+from lmcraft.data.pipes import find_contents
 from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of
 
@@ -25,18 +26,26 @@ class SourceFile:
     """A file that can be read."""
 
     path: Path
+    """As the user named it."""
+    contents: Path
+    """The file to open: `path`, or the copy of a pipe."""
     encoding: str
     sha256: str
 
     @property
     def suffix(self) -> str:
-        return formats.inner_suffix(self.path)
+        return formats.inner_suffix(self.contents)
+
+    @property
+    def size(self) -> int:
+        """As stored, in bytes."""
+        return self.contents.stat().st_size
 
     @contextmanager
     def open(self) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         """The file as stored, and its contents: decompressed, text in UTF-8."""
-        with explain_read_errors(self.path), self.path.open("rb") as raw:
-            yield raw, read_as_utf8(formats.open_decompressed(self.path, raw), self.encoding)
+        with explain_read_errors(self.path), self.contents.open("rb") as raw:
+            yield raw, read_as_utf8(formats.open_decompressed(self.contents, raw), self.encoding)
 
 
 @dataclass
@@ -50,7 +59,7 @@ class Survey:
     def describe(self, source: Path) -> list[str]:
         """Lines for the user: kinds of files, the encoding of each that is not UTF-8, and what was left out."""
         lines = []
-        if not source.is_file():
+        if [file.path for file in self.files] != [source]:
             kinds = Counter(_kind_of(file.path) for file in self.files)
             lines.append(f"{source}: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()))
         decoded = [file for file in self.files if file.encoding != UTF_8]
@@ -121,15 +130,14 @@ def survey(
         UserError: there are no readable files, or the source is a single file that cannot be read.
     """
     path = Path(source).expanduser()
-    if path.is_file():
+    is_pattern = glob.has_magic(str(path)) and not path.exists()
+    if not is_pattern and not find_contents(path, "source").is_dir():
         return Survey([check_file(path, encoding, column)])
     result = Survey()
-    if path.is_dir():
+    if not is_pattern:
         status = path.stat()
         walk = _walk(path, {(status.st_dev, status.st_ino)})
         files = [(file, reason) for file, reason in walk if _is_included(file.relative_to(path), include, exclude)]
-    elif not glob.has_magic(str(path)):
-        raise UserError(f"source '{source}' does not exist; check the path")
     else:
         matches = map(Path, sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - absolute too
         files = [(match, "") for match in matches if match.is_file()]
@@ -151,22 +159,21 @@ def survey(
 
 
 def check_file(path: Path, encoding: str | None = None, column: str | None = None) -> SourceFile:
-    """Read a file once: finds its encoding, and checks that it has the column.
+    """Read a file or a pipe once: finds its encoding, and checks that it has the column.
 
     Raises:
         UserError: it cannot be read; the message begins with its path in quotes.
     """
-    suffix = formats.inner_suffix(path)
     with explain_read_errors(path):
-        name = UTF_8
-        if suffix != formats.PARQUET:
+        name, stored = UTF_8, find_contents(path, "source")
+        if formats.inner_suffix(stored) != formats.PARQUET:
             with ExitStack() as stack:
 
                 def restart() -> BinaryIO:
-                    return formats.open_decompressed(path, stack.enter_context(path.open("rb")))
+                    return formats.open_decompressed(stored, stack.enter_context(stored.open("rb")))
 
                 name = find_encoding(restart, encoding)
-        file = SourceFile(path, name, sha256_of(path))
+        file = SourceFile(path, stored, name, sha256_of(stored))
         if column is not None:
             _check_column(file, column)
         return file

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Literal
 from lmcraft.data import formats, html_text
 from lmcraft.data.documents import Document, ReadStats, SourceStats
 from lmcraft.data.encodings import UTF_8, check_encoding
+from lmcraft.data.pipes import find_contents
 from lmcraft.data.source_files import SourceFile, check_file, survey
 from lmcraft.errors import UserError
 
@@ -92,7 +93,7 @@ class TextSources:
         """
         stats.malformed_action = self._malformed
         if len(self._surveys) == len(set(self._sources)):
-            stats.total = sum(file.path.stat().st_size for result in self._surveys.values() for file in result.files)
+            stats.total = sum(file.size for result in self._surveys.values() for file in result.files)
         for source in self._sources:
             source_stats = SourceStats(source)
             stats.sources.append(source_stats)
@@ -132,7 +133,7 @@ class TextSources:
                     if not raw.closed:  # pyarrow closes a file at its end
                         stats.position = start + raw.tell()
                     yield name, line, text
-            stats.position = start + file.path.stat().st_size
+            stats.position = start + file.size
             stats.add_invalid(name, stats.invalid_bytes - invalid)
         source_stats.files = len(files)
         # For several files: the hash of the output of `sha256sum`.
@@ -166,13 +167,12 @@ def read_table(path: Path, stats: ReadStats, encoding: str | None = None) -> Ite
         UserError: the file does not exist, is damaged, cannot be decoded or is of another format, or `stats` rejects a
             malformed row.
     """
-    read = formats.TABLES.get(formats.inner_suffix(path))
-    if path.is_dir():
+    stored = find_contents(path, "data")
+    if stored.is_dir():
         raise UserError(f"data '{path}' is a folder; name its files")
+    read = formats.TABLES.get(formats.inner_suffix(stored))
     if read is None:
         raise UserError(f"data '{path}' is not a table of rows; use one of {', '.join(formats.TABLES)}")
-    if not path.is_file():
-        raise UserError(f"data '{path}' does not exist; check the path")
     file = check_file(path, None if encoding is None else check_encoding(encoding))
     if file.encoding != UTF_8:
         stats.encodings[str(path)] = file.encoding

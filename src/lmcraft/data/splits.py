@@ -41,7 +41,7 @@ def assign(table: DocumentTable, share: float, split: Split) -> Int64:
     order of their hashes up to the share of tokens, and at most one text is cut.
 
     Raises:
-        UserError: there are too few tokens.
+        UserError: there are too few tokens, or, with "hash", too few different documents.
     """
     total = int(table.tokens.sum())
     if not share:
@@ -56,7 +56,20 @@ def assign(table: DocumentTable, share: float, split: Split) -> Int64:
     training = _take_in_order(table, share * total)
     if MIN_SPLIT_TOKENS <= training.sum() <= total - MIN_SPLIT_TOKENS:
         return training
+    _check_different(table.hashes)
     return _keep_first(table, min(max(int((1 - share) * total), MIN_SPLIT_TOKENS), total - MIN_SPLIT_TOKENS))
+
+
+def _check_different(hashes: NDArray[np.uint64]) -> None:
+    """Raise UserError if a cut between documents could divide equal ones."""
+    different = len(np.unique(hashes))
+    if different < len(hashes):
+        equal = (
+            f"all {len(hashes)} documents are equal" if different == 1 else f"{len(hashes)} documents are {different} texts"
+        )
+        raise UserError(
+            f"{equal}, so that none can be held out for validation: add others, or use --split tail or --validation 0"
+        )
 
 
 def _keep_first(table: DocumentTable, count: int) -> Int64:

@@ -140,6 +140,9 @@ def _check_special_tokens(special_tokens: Sequence[str], text_tokens: Container[
     for number, token in enumerate(special_tokens):
         if not token or token in special_tokens[:number]:
             raise UserError(f"special_tokens has {token!r} {'twice' if token else 'in it'}: leave it out")
+        if token.isspace() or not token.isprintable():
+            kind = "is only white space" if token.isspace() else "has characters that do not show"
+            raise UserError(f"special token {token!r} {kind}: use a spelling that is never text, such as '<|end|>'")
         if token in text_tokens:
             raise UserError(
                 f"special token {token!r} is also text, which would be lost with it: use a spelling that is never text, "
