@@ -9,6 +9,7 @@ import torch
 from lmcraft.errors import UserError
 from lmcraft.folder import naming_file, sync, working_folder, write_json
 from lmcraft.inference.continuation import Token
+from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GENERATION_CONFIG_FILE, GenerationConfig, generation_config_json
 from lmcraft.inference.grammar import structured_output
@@ -197,6 +198,18 @@ class LanguageModel:
             for file in older:
                 file.unlink()
             sync(folder)
+
+    def compute_logits(self, input_ids: Sequence[int]) -> torch.Tensor:
+        """The logits after each token of a text, in PyTorch, (T, V).
+
+        Raises:
+            RunError: the model's outputs are not numbers.
+        """
+        with torch.inference_mode():
+            logits_1TV: torch.Tensor = self.transformer(torch.tensor([list(input_ids)], device=self.transformer.device))
+        if not bool(logits_1TV.float().logsumexp(dim=-1).isfinite().all()):
+            raise damaged_model_error(self.transformer)
+        return logits_1TV[0]
 
     def token_ids(self) -> dict[str, int | list[int] | None]:
         """The ids of the special tokens, by their names in config.json."""

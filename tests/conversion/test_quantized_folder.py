@@ -113,6 +113,42 @@ def test_transformers_opens_the_folder(home: Path, tmp_path: Path, bits: str) ->
         torch.testing.assert_close(reference(ids).logits, expected, rtol=1e-3, atol=1e-3)
 
 
+def test_routers_stay_unquantized_and_transformers_computes_the_same(home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("compressed_tensors")
+    import transformers
+
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+    language_model(intermediate_size=64, **experts).save(tmp_path / "model")
+    text = ["--text", str(home / "text.txt"), "--tokens", "1100"]
+    assert main(["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "out"), *text]) == 0
+    routers = [f"model.layers.{layer}.mlp.gate" for layer in range(2)]
+    assert json.loads((tmp_path / "out/config.json").read_text())["quantization_config"]["ignore"] == ["lm_head", *routers]
+    reference, loading = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "out", dtype=torch.float32, output_loading_info=True
+    )
+    assert not loading["missing_keys"] and not loading["unexpected_keys"]
+    ids = torch.tensor([[1, 2, 3, 4, 5]])
+    with torch.no_grad():
+        expected = load(tmp_path / "out", dtype=torch.float32).transformer(ids)
+        torch.testing.assert_close(reference(ids).logits, expected, rtol=1e-3, atol=1e-3)
+    assert main(["export", str(tmp_path / "out"), str(tmp_path / "again")]) == 0
+    assert load(tmp_path / "again").transformer.layers[0].attention.o_proj.quantized is not None
+
+
+@pytest.mark.parametrize("command_name", ["export", "pull"])
+def test_another_dtype_dequantizes(
+    home: Path, tmp_path: Path, command_name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(home, tmp_path / "int8")) == 0
+    out = tmp_path / "out"
+    assert main([command_name, str(tmp_path / "int8"), "--out", str(out), "--dtype", "float32"]) == 0
+    assert ("dequantized the matrices to float32" in capsys.readouterr().out) == (command_name == "export")
+    assert "quantization_config" not in json.loads((out / "config.json").read_text())
+    expected, actual = load(tmp_path / "int8", dtype=torch.float32), load(out)
+    assert actual.transformer.layers[0].attention.o_proj.weight.dtype == torch.float32
+    assert torch.equal(actual.compute_logits([1, 2, 3]), expected.compute_logits([1, 2, 3]))
+
+
 def test_invalid_input_is_refused(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def assert_refused(model: Path, text: Path, *options: str, expected: str) -> None:
         assert main(["quantize", str(model), "--out", str(tmp_path / "out"), "--text", str(text), *options]) == 2

@@ -38,11 +38,12 @@ def pull(config: PullConfig) -> ModelFolder:
 
     Raises:
         UserError: there is no such model, its family is not supported, or `out` exists.
-        RunError: the download failed, or does not match its publisher's hash.
+        RunError: the download failed, does not match its publisher's hash, or is damaged.
     """
     import torch
 
     from lmcraft.language_model import LanguageModel
+    from lmcraft.model.storage import convert_weights
     from lmcraft.model_source import open_model
 
     def claim(out: Path) -> AbstractContextManager[Path]:
@@ -57,6 +58,10 @@ def pull(config: PullConfig) -> ModelFolder:
         check_apart(out, source.inputs)
         dtype = None if config.dtype == "keep" else getattr(torch, config.dtype)
         model = LanguageModel.of(source, dtype=dtype)
+        model.transformer.compute_dtype = torch.float32
+        model.compute_logits([0])  # a damaged model is found before it is written
+        if dtype is not None:
+            convert_weights(model.transformer, dtype)
         if source.path.is_dir() and dtype is None:
             _copy_model(source.path, temporary)
         else:

@@ -27,7 +27,8 @@ class ExportConfig(Config):
     format: Literal["auto", "hf", "gguf"] = "auto"
     """A Hugging Face folder, or a GGUF file for llama.cpp; auto: GGUF if --out ends in .gguf."""
     dtype: Literal["keep", "float32", "bfloat16", "float16", "q8_0"] = "keep"
-    """Data type of the weights; q8_0 (8.5 bits per weight) is only for GGUF."""
+    """Data type of the weights; q8_0 (8.5 bits per weight) is only for GGUF. keep leaves quantized matrices as they are in a
+    folder; any other type dequantizes them."""
     max_shard_size: float = 5.0
     """Maximum size of a weight file, in gigabytes; larger models are split into several."""
     tolerance: Annotated[float, automatic("as much as rounding explains")] = 0.0

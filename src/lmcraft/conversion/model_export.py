@@ -14,6 +14,7 @@ from lmcraft.language_model import LanguageModel
 from lmcraft.model.adapter import save_adapter
 from lmcraft.model.families import family_for
 from lmcraft.model.families.lmcraft import LMCRAFT
+from lmcraft.model.storage import convert_weights
 from lmcraft.model_source import ModelSource, open_model
 
 PROBE = (
@@ -45,10 +46,12 @@ def export_model(config: ExportConfig) -> str:
         ids = (original.tokenizer.encode(PROBE) or [0])[
             : min(PROBE_TOKENS, original.transformer.config.max_position_embeddings)
         ]
-        expected, conversation = _compute_logits(original, ids), _render_conversation(original)
-        model = LanguageModel.of(source)
-        if config.dtype in ("float32", "bfloat16", "float16"):
-            model.transformer.to(getattr(torch, config.dtype))
+        expected, conversation = original.compute_logits(ids), _render_conversation(original)
+        chosen = getattr(torch, config.dtype) if config.dtype in ("float32", "bfloat16", "float16") else None
+        model = LanguageModel.of(source, dtype=chosen)
+        dequantized = source.checkpoint.read_quantized is not None and (chosen is not None or config.kind == "gguf")
+        if chosen is not None:
+            convert_weights(model.transformer, chosen)
         dtype = str(model.transformer.embed_tokens.weight.dtype).removeprefix("torch.")
         dtype = "q8_0" if config.dtype == "q8_0" else dtype
         if config.keep_adapter:
@@ -61,7 +64,14 @@ def export_model(config: ExportConfig) -> str:
         exported = LanguageModel.load(address, dtype=torch.float32)
         tolerance = config.tolerance or TOLERANCE[dtype]
         same_template = _render_conversation(exported) == conversation
-        return _check(expected, _compute_logits(exported, ids), tolerance, same_template=same_template)
+        summary = _check(expected, _compute_logits(exported, ids), tolerance, same_template=same_template)
+        return f"dequantized the matrices to {dtype}\n{summary}" if dequantized else summary
+
+
+def _compute_logits(model: LanguageModel, ids: list[int]) -> torch.Tensor:
+    with torch.inference_mode():
+        logits: torch.Tensor = model.transformer(torch.tensor([ids]))
+    return logits[0]
 
 
 def _write_folder(model: LanguageModel, source: ModelSource, folder: Path, max_shard_size: int) -> None:
@@ -97,12 +107,6 @@ def _write_gguf(model: LanguageModel, source: ModelSource, file: Path, kind: Qua
     )
 
 
-def _compute_logits(model: LanguageModel, ids: list[int]) -> torch.Tensor:
-    with torch.inference_mode():
-        logits: torch.Tensor = model.transformer(torch.tensor([ids]))
-    return logits[0]
-
-
 def _render_conversation(model: LanguageModel) -> str | None:
     if model.tokenizer.chat_template is None:
         return None
@@ -122,7 +126,12 @@ def _check(expected: torch.Tensor, actual: torch.Tensor, tolerance: float, *, sa
         f"logits differ by {difference:.2g} of their spread (at most {tolerance:g} allowed), "
         f"{agreement:.0%} of the most likely tokens agree"
     )
-    if not difference <= tolerance:  # also if it is NaN
+    if not bool(actual.isfinite().all()):
+        raise RunError(
+            "the export computes values that are not numbers: choose a dtype that holds the model's, such as float32; "
+            "nothing was written"
+        )
+    if not difference <= tolerance:
         raise RunError(f"the export differs from the original: {result}; nothing was written")
     if not same_template:
         raise RunError(

@@ -28,7 +28,7 @@ def quantize_model(
     calibrated: bool = True,
     report: ReportProgress = lambda done, total: None,
 ) -> None:
-    """Quantize the matrices of all blocks in place; embeddings and output projection stay.
+    """Quantize the matrices of all blocks in place; embeddings, routers of experts and output projection stay.
 
     With 4 bits each block is calibrated with GPTQ (arXiv 2210.17323), on the outputs of the quantized blocks before it.
 
@@ -42,8 +42,8 @@ def quantize_model(
     Raises:
         UserError: a matrix does not divide into groups; nothing has been changed.
     """
-    for name, layer in model.layers.named_modules():
-        if bits == 4 and isinstance(layer, Linear) and layer.weight.shape[1] % GROUP_SIZE:
+    for name, layer in _matrices(model.layers):
+        if bits == 4 and layer.weight.shape[1] % GROUP_SIZE:
             columns = layer.weight.shape[1]
             raise UserError(f"bits=4 needs a multiple of {GROUP_SIZE} columns, 'layers.{name}' has {columns}: use bits=8")
     gptq = bits == 4 and calibrated
@@ -55,11 +55,16 @@ def quantize_model(
             with _collect_hessians(block, hessians):
                 for x_1TC in hidden:
                     block(x_1TC, *layer_inputs[number], None)
-        for layer in block.modules():
-            if isinstance(layer, Linear):
-                _quantize(layer, bits, hessians.get(layer))
+        for _, layer in _matrices(block):
+            _quantize(layer, bits, hessians.get(layer))
         hidden = [block(x_1TC, *layer_inputs[number], None) for x_1TC in hidden]
         report(number + 1, len(model.layers))
+
+
+def _matrices(module: nn.Module) -> Iterator[tuple[str, Linear]]:
+    for name, layer in module.named_modules():
+        if isinstance(layer, Linear) and layer.quantizable:
+            yield name, layer
 
 
 def _quantize(layer: Linear, bits: Bits, hessian: Tensor | None) -> None:
@@ -82,7 +87,7 @@ def _collect_hessians(block: nn.Module, hessians: dict[Linear, Tensor]) -> Itera
         x = inputs[0].flatten(0, -2).float()
         hessians[layer] = hessians.get(layer, 0) + x.T @ x
 
-    handles = [layer.register_forward_hook(hook) for layer in block.modules() if isinstance(layer, Linear)]
+    handles = [layer.register_forward_hook(hook) for _, layer in _matrices(block)]
     try:
         yield
     finally:

@@ -27,6 +27,7 @@ def write_quantized(config: QuantizeConfig) -> QualityLoss:
     Raises:
         UserError: there is no such model or text, the text is too short, the model's matrices do not fit the format, or
             `out` exists.
+        RunError: the model's outputs are not numbers.
     """
     with (
         replace_output(
@@ -47,6 +48,7 @@ def write_quantized(config: QuantizeConfig) -> QualityLoss:
             )
         context = before.transformer.config.max_position_embeddings
         sequences_NT = _read_sequences(config, before.tokenizer, min(TOKENS_PER_SEQUENCE, context - 1))
+        before.compute_logits(sequences_NT[0].tolist())  # a damaged model is found before its matrices are inverted
         half = len(sequences_NT) // 2
         after = LanguageModel.of(source, dtype=torch.float32)
         for parameter in after.transformer.parameters():  # both models share one memory map

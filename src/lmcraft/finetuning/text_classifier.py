@@ -12,6 +12,7 @@ from lmcraft.finetuning.encoding import ExampleEncoder
 from lmcraft.finetuning.head import HEAD, Labels, head_outputs
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.finetuning.tuned_model import open_tuned
+from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import open_model
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -51,6 +52,7 @@ class Classifier:
 
         Raises:
             UserError: a text is longer than the model's context.
+            RunError: the model's outputs are not numbers.
         """
         context = self.transformer.config.max_position_embeddings
         encoder = ExampleEncoder(self.tokenizer, (), context)
@@ -64,6 +66,8 @@ class Classifier:
         for sample, numbers in zip(rows.ordered(), rows.rows, strict=True):
             batch = to_device(Batch.stack([sample]).trim_padding(), self.transformer.device)
             outputs, _ = head_outputs(self.transformer, batch, self.labels.pooling)
+            if not bool(outputs.isfinite().all()):
+                raise damaged_model_error(self.transformer)
             probabilities = outputs.sigmoid() if self.labels.multi_label else outputs.softmax(dim=1)
             for number, row in zip(numbers, probabilities.tolist(), strict=True):
                 results[number] = dict(zip(self.labels.names, row, strict=True))
@@ -79,6 +83,8 @@ class Classifier:
         """The probability of each label, from the pooled hidden state of a text (`Labels.pooling`), (C,)."""
         head = self.transformer.get_submodule(HEAD)
         outputs_L = head(pooled_C.to(self.transformer.device, self.transformer.compute_dtype)).float()
+        if not bool(outputs_L.isfinite().all()):
+            raise damaged_model_error(self.transformer)
         probabilities = outputs_L.sigmoid() if self.labels.multi_label else outputs_L.softmax(dim=0)
         return dict(zip(self.labels.names, probabilities.tolist(), strict=True))
 

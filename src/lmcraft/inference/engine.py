@@ -4,6 +4,7 @@ The scheduler chooses what a step computes, the runner computes it, and the engi
 ones. A text does not depend on what else is in the batch: each row's arithmetic is its own, and so are its random numbers.
 """
 
+import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from lmcraft.errors import RunError, UserError
 from lmcraft.inference.continuation import Token
+from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import GrammarConstraint, structured_output
 from lmcraft.inference.native.weight_packing import Weights
@@ -189,6 +191,7 @@ class Engine:
         Raises:
             UserError: the text is empty, too long or outside the vocabulary; there is no such adapter; running requests
                 leave no room for it.
+            RunError: the model's outputs are not numbers.
         """
         config = GenerationConfig(max_new_tokens=1)
         sequence = self.prepare(Request(prompt_ids=tuple(ids), config=config, adapter=adapter))
@@ -197,7 +200,9 @@ class Engine:
                 f"a text of {len(ids)} tokens does not fit into the cache next to the running requests: try again later"
             )
         try:
-            return self.runner.prefill(sequence.block_table, 0, ids, adapter, all_rows=True).logits
+            logits = self.runner.prefill(sequence.block_table, 0, ids, adapter, all_rows=True)
+            self._check_logits(logits, adapter)
+            return logits.logits
         finally:
             self.pool.free(sequence.block_table)
 
@@ -232,9 +237,13 @@ class Engine:
         ids, scores = sequence.tokens[first:stop], sequence.needs_scores
         if sequence.pooled is not None:
             hidden_TC = self.runner.hidden_states(sequence.block_table, first, ids, request.adapter)
+            if not bool(hidden_TC.isfinite().all()):
+                raise damaged_model_error(self.models[request.adapter])
             sequence.pooled.add(hidden_TC, first)
         else:
             logits = self.runner.prefill(sequence.block_table, first, ids, request.adapter, all_rows=scores)
+            if scores or stop >= sequence.prompt_length:
+                self._check_logits(logits, request.adapter)
             self.pool.publish(sequence.block_table, sequence.tokens[:stop], sequence.salt)
         if scores:
             sequence.score_prompt(logits)
@@ -245,6 +254,11 @@ class Engine:
             sequence.finished = True
             return []
         return self._sample(sequence, logits, len(logits.argmax) - 1)
+
+    def _check_logits(self, logits: NextTokenLogits, adapter: str) -> None:
+        """Raise RunError if the model's outputs are not numbers; logits may be -inf."""
+        if not all(map(math.isfinite, logits.logsumexp)):
+            raise damaged_model_error(self.models[adapter])
 
     def _accept(
         self, sequence: SequenceState, ids: Sequence[int], logits: NextTokenLogits, first_row: int
@@ -271,6 +285,8 @@ class Engine:
         constraint = sequence.constraint
         tokens: list[tuple[SequenceState, Token]] = []
         with _failing(sequence):
+            if not math.isfinite(logits.logsumexp[row]):
+                raise damaged_model_error(self.models[sequence.request.adapter])
             token_id = logits.argmax[row]
             if not sequence.takes_argmax:
                 logits_1V = logits.logits[row : row + 1]

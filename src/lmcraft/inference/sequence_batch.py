@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.inference.kv_cache import KVCache
 from lmcraft.model.transformer import Transformer
 
@@ -28,7 +29,11 @@ class SequenceBatch:
         self._cache = KVCache(model.config)
 
     def next_logits(self) -> Tensor:
-        """The logits of each sequence's next token, (B, V), float32."""
+        """The logits of each sequence's next token, (B, V), float32.
+
+        Raises:
+            RunError: the model's outputs are not numbers.
+        """
         if self._cache.length > 0:
             return self._forward(self.tokens_BT[:, self._cache.length :])
         logits_1V = self._forward(self.tokens_BT[:1])
@@ -48,4 +53,7 @@ class SequenceBatch:
 
     def _forward(self, input_ids: Tensor) -> Tensor:
         logits_B1V: Tensor = self._model(input_ids, cache=self._cache, last_only=True)
-        return logits_B1V[:, 0].float()
+        logits_BV = logits_B1V[:, 0].float()
+        if not bool(logits_BV.logsumexp(dim=-1).isfinite().all()):
+            raise damaged_model_error(self._model)
+        return logits_BV

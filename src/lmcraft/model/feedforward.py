@@ -36,6 +36,12 @@ class FeedForward(nn.Module):
         return F.gelu(up, approximate="tanh" if self.kind == "gelu_tanh" else "none")
 
 
+class Router(Linear):
+    """Scores the experts. transformers' router is not a Linear layer, and vLLM's is never quantized."""
+
+    quantizable = False
+
+
 class MixtureOfExperts(nn.Module):
     """A router sends each token to its top-k feed-forward experts (arXiv 1701.06538, eq. 2 to 5).
 
@@ -45,7 +51,7 @@ class MixtureOfExperts(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.top_k, self.normalized = config.num_experts_per_tok, config.norm_topk_prob
-        self.router = Linear(config.hidden_size, config.num_experts, bias=False)
+        self.router = Router(config.hidden_size, config.num_experts, bias=False)
         self.experts = nn.ModuleList(FeedForward(config, config.moe_intermediate_size) for _ in range(config.num_experts))
 
     def forward(self, x_BTC: Tensor) -> Tensor:

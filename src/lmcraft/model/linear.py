@@ -11,6 +11,8 @@ class Linear(nn.Linear):
 
     quantized: QuantizedMatrix | None = None
     """The quantized form of `weight`, if the model was stored quantized; the native decoder reads it."""
+    quantizable = True
+    """Whether `lmcraft quantize` may quantize it: transformers reads quantized matrices only of its own Linear layers."""
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)

@@ -5,7 +5,7 @@ matrices in compressed-tensors' format for weights alone, which transformers and
 values + 128 or eight values + 8 each, lowest bits first), `weight_scale` and `weight_shape`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -113,7 +113,8 @@ def quantization_bits(hf_config: Mapping[str, Any]) -> Bits | None:
         return None
     all_bits: tuple[Bits, ...] = get_args(Bits)
     for bits in all_bits:
-        if hf_quantization == quantization_config(bits):
+        ignored = hf_quantization.get("ignore") if isinstance(hf_quantization, Mapping) else None
+        if isinstance(ignored, list) and hf_quantization == quantization_config(bits, ignored[1:]):
             return bits
     kind = hf_quantization
     if isinstance(hf_quantization, Mapping):
@@ -124,8 +125,13 @@ def quantization_bits(hf_config: Mapping[str, Any]) -> Bits | None:
     )
 
 
-def quantization_config(bits: Bits) -> dict[str, Any]:
-    """The quantization_config of config.json, as compressed-tensors defines it."""
+def quantization_config(bits: Bits, ignored: Sequence[str] = ()) -> dict[str, Any]:
+    """The quantization_config of config.json, as compressed-tensors defines it.
+
+    Args:
+        bits: of the quantized matrices.
+        ignored: names of the blocks' linear layers that are not quantized.
+    """
     spread: dict[str, Any] = {"strategy": "channel"} if bits == 8 else {"strategy": "group", "group_size": GROUP_SIZE}
     weights = {"type": "int", "symmetric": True, "num_bits": bits, **spread, "dynamic": False}
     group = {"targets": ["Linear"], "weights": weights, "input_activations": None, "output_activations": None}
@@ -134,7 +140,7 @@ def quantization_config(bits: Bits) -> dict[str, Any]:
         "format": "pack-quantized",
         "quantization_status": "compressed",
         "config_groups": {"group_0": group},
-        "ignore": ["lm_head"],
+        "ignore": ["lm_head", *ignored],
     }
 
 

@@ -104,7 +104,13 @@ def save_model(
     hf_config = family.write_config(model.config) | dict(token_ids) | {"dtype": dtype}
     tensors = family.to_hf(model.config, model.state_dict())
     if quantized := {f"{name}.weight": m.quantized for name, m in model.named_modules() if getattr(m, "quantized", None)}:
-        hf_config["quantization_config"] = quantization_config(next(iter(quantized.values())).bits)
+        plain = {
+            f"{name}.weight": layer.weight
+            for name, layer in model.layers.named_modules(prefix="layers")
+            if isinstance(layer, Linear) and not layer.quantized
+        }
+        ignored = [name.removesuffix(".weight") for name in family.to_hf(model.config, plain)]
+        hf_config["quantization_config"] = quantization_config(next(iter(quantized.values())).bits, ignored)
         tensors = _with_quantized(tensors, family, model.config, quantized)
     write_json(folder / "config.json", hf_config)
     split = split_torch_state_dict_into_shards(tensors, max_shard_size=max_shard_size)
@@ -180,7 +186,17 @@ def build_model(
             assert isinstance(module, Linear)
             module.quantized = quantized
     model.compute_dtype = model.embed_tokens.weight.dtype
+    model.source = checkpoint.source
     return model.eval()
+
+
+def convert_weights(model: Transformer, dtype: torch.dtype) -> None:
+    """Give all weights a data type, in place; quantized matrices become ordinary ones."""
+    for module in model.modules():
+        if isinstance(module, Linear):
+            module.quantized = None
+    model.to(dtype)
+    model.compute_dtype = dtype
 
 
 def _dtype_name(dtype: torch.dtype) -> str:

@@ -60,6 +60,7 @@ class Transformer(nn.Module):
         config.check()
         self.config = config
         self.compute_dtype = torch.get_default_dtype()
+        self.source = ""  # the file or folder of its weights, for messages
         self.checkpointing = False
         self.attention_kind: AttentionKind | AttentionFunction = "auto"
         self.embed_tokens = _embedding(config.vocab_size, config.hidden_size)

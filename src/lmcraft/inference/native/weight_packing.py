@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lmcraft.inference.block_pool import BlockPool
+from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.inference.native.structs import (
     ACTIVATIONS,
     COLUMNS_PER_SPAN,
@@ -83,8 +84,13 @@ class ModelPacker:
         self._owned: list[object] = []
 
     def pack_model(self, model: Transformer, pool: BlockPool, max_threads: int) -> ModelLayout:
-        """A model over the keys and values of a pool; its tensors are used in place where their type fits."""
+        """A model over the keys and values of a pool; its tensors are used in place where their type fits.
+
+        Raises:
+            RunError: weights to quantize are not numbers.
+        """
         self._owned += [model, pool]
+        self._model = model
         c = model.config
         layout = ModelLayout()
         layout.width, layout.heads, layout.kv_heads = c.hidden_size, c.num_attention_heads, c.num_key_value_heads
@@ -196,6 +202,8 @@ class ModelPacker:
         bits: Bits = 8 if weights == "int8" else 4
         padded_columns = -(-columns // COLUMNS_PER_SPAN) * COLUMNS_PER_SPAN
         quantized = [self._quantize(part, padded_columns, bits) for part in parts]
+        if not all(bool(part.scales.isfinite().all()) for part in quantized):
+            raise damaged_model_error(self._model)
         numbers = nn.functional.pad(torch.cat([part.numbers for part in quantized]), (0, 0, 0, padding))
         scales = nn.functional.pad(torch.cat([part.scales for part in quantized]), (0, 0, 0, padding))
         scales = scales.view(-1, ROWS_PER_TILE, scales.shape[1]).transpose(1, 2)  # (tiles, groups, 32)

@@ -1,0 +1,16 @@
+"""The error for a model whose outputs are not numbers."""
+
+from lmcraft.errors import RunError
+from lmcraft.model.transformer import Transformer
+
+
+def damaged_model_error(model: Transformer) -> RunError:
+    """The error for outputs that are NaN or infinite."""
+    dtype = str(model.compute_dtype).removeprefix("torch.")
+    subject = f"the model '{model.source}'" if model.source else "the model"
+    remedy = "download or save it again"
+    if dtype != "float32":
+        remedy = f"its weights are damaged, or its numbers are too large for {dtype}: use float32, or {remedy}"
+    else:
+        remedy = f"its weights are damaged: {remedy}"
+    return RunError(f"{subject} computes values that are not numbers; {remedy}")
