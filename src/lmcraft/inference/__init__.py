@@ -16,6 +16,7 @@ json_schema/         JSON schemas rewritten into what the grammar library enforc
 sampler              from logits to a token
 dry_penalty          the DRY repetition penalty
 next_token_logits    the result of a step
+damaged_model        the error for outputs that are not numbers
 block_pool           memory for keys and values, shared by all requests
 paged_cache          one request's part of the pool, as attention reads it
 thread_tuner         how many threads a step uses
