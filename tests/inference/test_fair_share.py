@@ -141,6 +141,42 @@ def test_no_client_has_many_more_rows_than_the_next(engine: Engine, counts: tupl
     assert tuple(rows[client] for client in "abc"[: len(counts)]) == expected
 
 
+def test_many_short_texts_compute_one_chunk_per_step(engine: Engine) -> None:
+    texts = [submit(engine, "a", 3, pooling="mean", generates=False) for _ in range(20)]
+    for _ in range(3):
+        engine.step()
+    assert sum(sequence.finished for sequence in texts) == 3
+    other = submit(engine, "b", 10)
+    engine.step()
+    assert other.generated, "a new client's prompt is in the next step"
+    assert steps_until(engine, other) <= 16
+    list(run(engine))
+    assert all(sequence.finished and sequence.error is None for sequence in texts)
+
+
+def test_a_clients_generations_go_on_beside_its_batch(engine: Engine) -> None:
+    running = submit(engine, "a", 10, tokens=30)
+    engine.step()
+    texts = [submit(engine, "a", 100, pooling="mean", generates=False) for _ in range(20)]
+    new = submit(engine, "a", 40, tokens=20)
+    for _ in range(24):
+        engine.step()
+    assert len(running.generated) == 25 and new.finished
+    assert texts[0].finished and texts[1].finished and not texts[-1].finished
+    list(run(engine))
+    assert all(sequence.finished and sequence.error is None for sequence in texts)
+
+
+def test_a_short_prompt_passes_long_ones_of_its_client_which_do_not_starve(engine: Engine) -> None:
+    long = [submit(engine, "a", 120, tokens=1) for _ in range(3)]
+    engine.step()
+    short = submit(engine, "a", 10, tokens=1)
+    assert steps_until(engine, short) <= 2 and not long[1].num_computed
+    while not long[0].finished:
+        submit(engine, "a", 10, tokens=1, prompt_ids=prompt(10, engine.pool.num_free_blocks))
+        engine.step()
+
+
 def test_an_exception_ends_one_request_only(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     sequences = [submit(engine, "a", 5) for _ in range(3)]
 

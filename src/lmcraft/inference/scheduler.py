@@ -5,8 +5,12 @@ Prompts are always cut at multiples of the same length, so that a text does not 
 
 Clients share the engine's time fairly (`fair_share.py`): the waiting sequence and the chunk of the client that used the
 least come first, and a chunk waits while it would slow down clients that used less. A client that holds more than its share
-of the slots or of the pool makes room for one that used less. Within a client, the first to arrive comes first; the texts of
-a client that generates many take turns, so that they do not slow down the others.
+of the slots or of the pool makes room for one that used less.
+
+Within a client, its generations go on beside its long work: every other chunk goes to the prompt that arrived first, and the
+others to the shortest prompt that is to be continued. The texts of a client that generates many take turns, so that they do
+not slow down other clients. Requests that generate nothing gain nothing from running together: of them a client runs one at
+a time, and its chunk is the last of a step.
 """
 
 from collections import Counter, deque
@@ -88,6 +92,7 @@ class Scheduler:
         self._speculator = speculator
         self._context_length = context_length
         self._max_tokens_per_request = max_tokens_per_request
+        self._takes_oldest = False  # whether the next chunk is that of a client's oldest prompt
 
     def enqueue(self, sequence: SequenceState) -> None:
         """Add a sequence at the end of the queue."""
@@ -132,7 +137,8 @@ class Scheduler:
         if not pending:
             return []
         chunks, num_clients = [], len({sequence.request.client for sequence in self.running})
-        for sequence in sorted(pending, key=self._used):  # the oldest first within a client
+        self._takes_oldest = not self._takes_oldest
+        for sequence in sorted(pending, key=self._used if self._takes_oldest else self._used_and_left):
             slowed = decoding_clients - {sequence.request.client}
             if self._used(sequence) > min(map(self.share.used, slowed), default=inf):
                 break
@@ -143,12 +149,16 @@ class Scheduler:
             if budget < 0:
                 break
             chunks.append((sequence, stop))
-            if num_clients > 1:  # the next step may belong to another client
+            if num_clients > 1 or not sequence.request.generates:  # the next step may belong to another client
                 break
         return chunks
 
     def _used(self, sequence: SequenceState) -> float:
         return self.share.used(sequence.request.client)
+
+    def _used_and_left(self, sequence: SequenceState) -> tuple[float, bool, int]:
+        left = sequence.prompt_length - sequence.num_computed
+        return self._used(sequence), not sequence.request.generates, left
 
     def _clients(self) -> set[str]:
         return {sequence.request.client for sequence in (*self.running, *self.waiting)}
@@ -170,12 +180,19 @@ class Scheduler:
 
     def _admit(self) -> None:
         """Start waiting sequences while there is room, or a client that holds more than its share makes room."""
-        while self.waiting:
-            sequence = min(self.waiting, key=self._used)  # the first of the client that used the least
+        while waiting := self._startable():
+            sequence = min(waiting, key=self._used)  # the first of the client that used the least
             while not self._start(sequence):
                 if (yielding := self._yielding_to(sequence)) is None:
                     return
                 self._preempt(yielding)
+
+    def _startable(self) -> list[SequenceState]:
+        """The waiting sequences, without those that generate nothing of clients that run such a one already."""
+        reading = {sequence.request.client for sequence in self.running if not sequence.request.generates}
+        return [
+            sequence for sequence in self.waiting if sequence.request.generates or sequence.request.client not in reading
+        ]
 
     def _start(self, sequence: SequenceState) -> bool:
         """Run a waiting sequence, if there are a slot and blocks for all of its tokens so far and one more."""

@@ -1,13 +1,17 @@
-"""The application's background task, and its description of itself."""
+"""The application's background task, its end, and its description of itself."""
 
 import asyncio
+import shutil
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx2 as httpx
 import pytest
 from fastapi import FastAPI
 
+from lmcraft.server.conversations.store import Store
 from lmcraft.server.engine.registry import LoadOptions, Registry
 from lmcraft.server.errors import error_schema
 from lmcraft.server.http import app
@@ -17,15 +21,41 @@ from lmcraft.server.metrics import Metrics
 from tests.server.tiny_server import Server
 
 
+def bare_app(store: Store | None) -> FastAPI:
+    """An application without routes, with what its lifespan needs."""
+    fastapi_app = FastAPI()
+    registry = Registry(Limits(), Metrics(), LoadOptions())
+    fastapi_app.state.server, fastapi_app.state.store = SimpleNamespace(registry=registry), store
+    fastapi_app.state.backend = LocalBackend(registry)
+    return fastapi_app
+
+
+@pytest.mark.parametrize("still_read", [False, True])
+def test_the_store_is_one_complete_file_when_the_server_has_ended(tmp_path: Path, *, still_read: bool) -> None:
+    file, copy = tmp_path / "chats.sqlite", tmp_path / "copy.sqlite"
+    store = Store.open(file)
+    conversation = store.create("ann", title="Sky")["id"]
+    assert file.with_name("chats.sqlite-wal").stat().st_size > 0
+
+    async def serve() -> None:
+        async with app._lifespan(bare_app(store)):
+            pass
+
+    with ExitStack() as stack:
+        if still_read:
+            stack.enter_context(store.engine.connect())  # by a thread that outlives the server
+        asyncio.run(serve())
+        shutil.copy(file, copy)
+    assert Store.open(copy).get("ann", conversation)["title"] == "Sky"
+    assert still_read or not file.with_name("chats.sqlite-wal").exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="malloc_trim is glibc's")
 def test_freed_memory_is_returned_while_serving(monkeypatch: pytest.MonkeyPatch) -> None:
     pads: list[int] = []
     monkeypatch.setattr(app, "TRIM_INTERVAL_SECONDS", 0.01)
     monkeypatch.setattr(app, "CDLL", lambda _: SimpleNamespace(malloc_trim=pads.append))
-    fastapi_app = FastAPI()
-    registry = Registry(Limits(), Metrics(), LoadOptions())
-    fastapi_app.state.server = SimpleNamespace(registry=registry)
-    fastapi_app.state.backend = LocalBackend(registry)
+    fastapi_app = bare_app(None)
 
     async def wait_for_two_trims() -> None:
         async with app._lifespan(fastapi_app):

@@ -4,9 +4,10 @@ A conversation is a tree of messages; alternative answers are siblings. Every ca
 connection, so any thread may call. Another owner's id is reported as missing, exactly like one that never existed.
 """
 
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,6 +28,7 @@ from lmcraft.server.conversations.rows import (
 from lmcraft.server.conversations.tables import conversations, error_text, messages, open_database, preferences
 
 Json = dict[str, Any]
+MAX_MERGE_MILLISECONDS = 1000  # how long `close` waits for readers in other processes
 SUMMARY_COLUMNS = [conversations.c[name] for name in ("id", "title", "created", "updated", "model")]
 
 
@@ -64,7 +66,12 @@ class Store:
         return cls(engine, str(engine.url.database) if sqlite else engine.url.render_as_string(hide_password=True))
 
     def close(self) -> None:
-        """Close all connections."""
+        """Merge what SQLite keeps beside its file into it, and close all connections."""
+        if self.engine.dialect.name == "sqlite":
+            # What cannot be merged now stays in the file beside, and the next process that opens the store reads it.
+            with suppress(sa.exc.SQLAlchemyError, sqlite3.Error), closing(self.engine.raw_connection()) as raw:
+                raw.cursor().execute(f"PRAGMA busy_timeout={MAX_MERGE_MILLISECONDS}")
+                raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.engine.dispose()
 
     def owners(self) -> list[str]:

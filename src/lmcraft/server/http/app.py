@@ -98,6 +98,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     trimming.cancel()
     app.state.server.registry.stop()
     await app.state.backend.close()
+    if app.state.store is not None:
+        await to_thread.run_sync(app.state.store.close)
 
 
 async def _trim_memory() -> None:
