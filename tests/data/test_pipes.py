@@ -54,6 +54,8 @@ def test_a_pipe_is_read_any_number_of_times(contents: bytes, texts: list[str], m
 
 def test_rows_of_a_pipe_are_a_table(make_pipe: MakePipe) -> None:
     assert len(list(read_table(Path(make_pipe(ROWS)), ReadStats("fail")))) == 9
+    with pytest.raises(UserError, match="is a pipe without JSON lines"):
+        list(read_table(Path(make_pipe(b"a,b\n1,2\n")), ReadStats()))
 
 
 def test_the_split_of_a_pipe_depends_on_its_format(make_pipe: MakePipe) -> None:

@@ -19,6 +19,7 @@ from lmcraft.folder import sha256_of
 
 MAX_FILES_LISTED = 20  # by name, of those in another encoding than UTF-8
 MAX_FILES_SKIPPED_LISTED = 6  # by name, for each reason; more are counted by their suffix
+NOT_A_FILE = "neither a file nor a folder"
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def survey(
         files = [(file, reason) for file, reason in walk if _is_included(file.relative_to(path), include, exclude)]
     else:
         matches = map(Path, sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - absolute too
-        files = [(match, "") for match in matches if match.is_file()]
+        files = [(path, "" if path.is_file() else NOT_A_FILE) for path in matches if not path.is_dir()]
     for file, left_out in files:
         reason = left_out
         try:
@@ -220,7 +221,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, str]
         elif not is_new:
             yield path, "read under another name"
         else:
-            yield path, "" if entry.is_file() else "neither a file nor a folder"
+            yield path, "" if entry.is_file() else NOT_A_FILE
     for subfolder in folders:
         yield from _walk(subfolder, seen)
 

@@ -171,6 +171,8 @@ def read_table(path: Path, stats: ReadStats, encoding: str | None = None) -> Ite
     if stored.is_dir():
         raise UserError(f"data '{path}' is a folder; name its files")
     read = formats.TABLES.get(formats.inner_suffix(stored))
+    if read is None and stored != path:
+        raise UserError(f"data '{path}' is a pipe without JSON lines; pipe JSON lines, or name a file of another format")
     if read is None:
         raise UserError(f"data '{path}' is not a table of rows; use one of {', '.join(formats.TABLES)}")
     file = check_file(path, None if encoding is None else check_encoding(encoding))
