@@ -27,6 +27,7 @@ MIN_SHARE_OF_TOP = 0.1  # answers with a smaller share of the highest confidence
 USUAL_WEIGHT = 1.15  # of cp1252, the encoding of most texts whose letters are Latin
 RARE_WEIGHT = 0.8  # of `RARE`, and of the encodings of DOS and of old Macs
 SINGLE_WEIGHT = 3.0  # of cp1252, if a text has a single character beyond ASCII, such as an apostrophe
+MAX_APPEARANCE_BYTES = 1 << 15  # of the lines beyond ASCII whose letters are looked at in each encoding
 MIN_EVIDENCE = 6  # different characters beyond ASCII: a text with fewer is hardly evidence for an encoding of `RARE`
 UNLIKELY_WEIGHT = 0.2  # of those encodings in such a text
 ASCII = frozenset(map(chr, range(128)))
@@ -36,6 +37,7 @@ LEAST_CONFIDENCE = 0.005  # below, its answers are wrong
 NO_MATCH = "cp037"  # an encoding of mainframes, which are not among the answers
 MAX_SHARE_OF_LINES = 0.25  # if the lines beyond ASCII are a smaller share of a text, only they are shown to the detector
 MAX_ODD_SHARE = 0.01  # of a text's characters: control characters and code points without a character
+LOWER_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x19\x1c-\x1f\x7f]")
 UPPER_CONTROLS = re.compile("[\x80-\x84\x86-\x9f]")  # not U+0085, a line end
 _FOREIGN = r"[^\W\d_\u0000-\u024f\u1e00-\u1eff\u2e80-\ud7ff\uf900-\ufaff]"  # a letter, not Latin, Chinese or the like
 _ACCENTED = r"[^\W\d_\u0000-\u007f]"
@@ -128,10 +130,10 @@ def _detect(sample: bytes, restart: Callable[[], BinaryIO], *, wide: bool) -> st
         name = _detect_kana(shown, wide=wide) or name
     if name in (None, NO_MATCH) and not wide and _is_latin(shown):
         name = "cp1252"
-    if name is None or (wide and not name.startswith(WIDE)):
+    if wide and not (name or "").startswith(WIDE):
         raise NotTextError(BINARY)
-    if name == NO_MATCH:
-        raise NotTextError(UNKNOWN)
+    if name is None or name == NO_MATCH:
+        raise NotTextError(BINARY if LOWER_CONTROLS.search(sample) else UNKNOWN)
     position = first_invalid_byte(restart(), name)
     if position is not None:
         raise NotTextError(_explain_invalid(position, name))
@@ -162,7 +164,8 @@ def _ask_detector(sample: bytes) -> Any:
         results = detect(encoding_era=era.ALL & ~era.MAINFRAME)
     top = max(result["confidence"] for result in results)
     likely = [result for result in results if result["confidence"] >= MIN_SHARE_OF_TOP * top]
-    weights = [_weigh(result["encoding"], sample, common) for result in likely]
+    lines = b"\n".join(line for line in sample.split(b"\n") if not line.isascii())[:MAX_APPEARANCE_BYTES]
+    weights = [_weigh(result["encoding"], sample, lines, common) for result in likely]
     confidence, _, best = max(
         (weight * result["confidence"], -rank, result)
         for rank, (weight, result) in enumerate(zip(weights, likely, strict=True))
@@ -172,17 +175,17 @@ def _ask_detector(sample: bytes) -> Any:
     return best
 
 
-def _weigh(name: str | None, sample: bytes, common: Container[str | None]) -> float:
-    """What an answer's confidence is multiplied by.
+def _weigh(name: str | None, sample: bytes, lines: bytes, common: Container[str | None]) -> float:
+    """What an answer's confidence is multiplied by; `lines` are the first of the sample that are not ASCII.
 
     Letters of another script within words of ASCII letters are a misreading of accented ones: "dйjа" is "déjà". Control
     characters from U+0080 to U+009F are in no text: they are the quotation marks of a Windows encoding.
     """
     if name is None or name == NO_MATCH or name.startswith(WIDE):
         return 1.0
-    text = sample.decode(name, "ignore")
-    if UPPER_CONTROLS.search(text):
+    if name.startswith("iso8859") and UPPER_CONTROLS.search(bytes(set(sample)).decode(name, "ignore")):
         return MISREAD_WEIGHT
+    text = lines.decode(name, "ignore")
     letters = len(FOREIGN_LETTER.findall(text))
     mixed = len(FOREIGN_LETTER_IN_ASCII_WORD.findall(text)) / max(letters, 1)
     evidence = len(set(text) - ASCII)
