@@ -160,7 +160,7 @@ def test_invalid_input_is_refused(home: Path, tmp_path: Path, capsys: pytest.Cap
     language_model(intermediate_size=48).save(tmp_path / "48")
     language_model(intermediate_size=64, **GPT2).save(tmp_path / "gpt2")
     model, text = home / "model", home / "text.txt"
-    assert_refused(model, tmp_path / "none.txt", expected="none.txt' cannot be read")
+    assert_refused(model, tmp_path / "none.txt", expected="none.txt' does not exist")
     assert_refused(model, tmp_path / "short.txt", expected="give a text of at least")
     assert_refused(model, text, "--tokens", "10", expected="tokens=10 must be at least 1024")
     assert_refused(tmp_path / "48", text, "--bits", "4", expected="has 48: use bits=8")
