@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lmcraft.errors import LmcraftError
+from lmcraft.errors import LmcraftError, UserError
 from lmcraft.language_model import LanguageModel
 from tests.finetuning.chat import chat_folder
 
@@ -65,6 +65,9 @@ def test_something_else_in_place_of_a_file(name: str, folder: Path) -> None:
     (folder / name).unlink()
     os.mkfifo(folder / name)  # reading one would wait forever
     opens_or_is_refused(folder)
+    if name in ("config.json", "model.safetensors", "tokenizer.json"):
+        with pytest.raises(UserError, match=f"{name}' is a named pipe, not a file"):
+            LanguageModel.load(folder)
     (folder / name).unlink()
     (folder / name).symlink_to("/dev/zero")
     opens_or_is_refused(folder)

@@ -66,6 +66,7 @@ def section(title: str, **parameter: Any) -> cyclopts.Parameter:
     return cyclopts.Parameter(group=cyclopts.Group(title, sort_key=SECTIONS.index(title)), **parameter)
 
 
+SEVERAL_VALUES = cyclopts.Parameter(consume_multiple=True, negative="")
 DATA, LENGTH, OUTPUT, MACHINE, ADVANCED = map(section, ("Data", "Length", "Evaluation and output", "Machine", "Advanced"))
 
 

@@ -26,6 +26,7 @@ from lmcraft.model.storage import MAX_SHARD_BYTES, build_model, save_model, weig
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource, open_adapter, open_model
 from lmcraft.terminal import format_count
+from lmcraft.tokenizer.token_ids import list_rows, list_token_ids
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
@@ -206,7 +207,9 @@ class LanguageModel:
             RunError: the model's outputs are not numbers.
         """
         with torch.inference_mode():
-            logits_1TV: torch.Tensor = self.transformer(torch.tensor([list(input_ids)], device=self.transformer.device))
+            logits_1TV: torch.Tensor = self.transformer(
+                torch.tensor([list_token_ids(input_ids)], device=self.transformer.device)
+            )
         if not bool(logits_1TV.float().logsumexp(dim=-1).isfinite().all()):
             raise damaged_model_error(self.transformer)
         return logits_1TV[0]
@@ -231,7 +234,7 @@ class LanguageModel:
         """Continue token ids, as transformers' `generate` does.
 
         Args:
-            input_ids: one prompt, or several of any lengths.
+            input_ids: one prompt, or several of any lengths; lists, or a tensor or array of one or two dimensions.
             adapter: name of an adapter that the model was loaded with; empty: none.
             logits_processor: one function or several, called in order after the penalties with the tokens so far, (B, T),
                 and the logits, (B, V); they return new logits. transformers' `LogitsProcessor` objects work.
@@ -247,7 +250,7 @@ class LanguageModel:
         """
         config = self.generation_config.updated(settings)
         processors = _as_tuple(logits_processor)
-        prompts: Any = input_ids if input_ids and isinstance(input_ids[0], Sequence) else [input_ids]
+        prompts = list_rows(input_ids)
         tokenizer = self.tokenizer if config.needs_tokenizer else None  # detokenizing takes time
         if self._uses_engine(config):
             requests = [
@@ -287,6 +290,8 @@ class LanguageModel:
         config = self.generation_config.updated(settings)
         processors = _as_tuple(logits_processor)
         prompt_ids = encode_prompt(self.tokenizer, prompt) if isinstance(prompt, str) else prompt
+        if hasattr(prompt_ids, "tolist"):
+            prompt_ids = list_token_ids(prompt_ids)
         if self._uses_engine(config):
             return self.engine.stream(self._requests(prompt_ids, config, self.tokenizer, adapter, processors))
         return self._generate_eagerly(prompt_ids, config, self.tokenizer, adapter, processors)

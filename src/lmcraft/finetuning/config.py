@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from cyclopts import Parameter
 
-from lmcraft.config import ADVANCED, DATA, LENGTH, MACHINE, OUTPUT, automatic, command_config, section
+from lmcraft.config import ADVANCED, DATA, LENGTH, MACHINE, OUTPUT, SEVERAL_VALUES, automatic, command_config, section
 from lmcraft.errors import UserError
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.objectives.registry import OBJECTIVES, describe_objectives, objectives_with
@@ -37,7 +37,7 @@ class MethodConfig:
     """LoRA/DoRA dropout: on the adapter's input, during training."""
     use_rslora: bool = False
     """Scale by alpha / sqrt(rank) instead (rsLoRA, arXiv 2312.03732)."""
-    target_modules: tuple[str, ...] = ("all-linear",)
+    target_modules: Annotated[tuple[str, ...], SEVERAL_VALUES] = ("all-linear",)
     """Matrices that get an adapter, by the last part of their names; all-linear: all matrices of the blocks."""
     base_weights: Literal["keep", "int8", "int4"] = "keep"
     """Precision of the frozen weights under an adapter: unchanged, 8 or 4 bits (QLoRA, arXiv 2305.14314)."""

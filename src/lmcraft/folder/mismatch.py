@@ -32,6 +32,13 @@ def missing_path_error(path: Path) -> UserError:
     return UserError(f"'{path}' does not exist{where}: {remedy}")
 
 
+def check_regular(path: Path) -> None:
+    """Raise UserError if something is there that is neither a file nor a folder."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        kind = "a named pipe" if path.is_fifo() else "a socket" if path.is_socket() else "a device"
+        raise UserError(f"'{path}' is {kind}, not a file: put the file there")
+
+
 def mismatch_error(path: Path, expected: Expected) -> UserError:
     """The error for a path that is not the folder that a command needs."""
     if not path.exists():

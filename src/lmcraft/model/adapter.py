@@ -4,7 +4,7 @@ Shapes: I inputs and O outputs of a layer, r rank.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import read_json, write_json
+from lmcraft.folder import check_regular, read_json, write_json
 from lmcraft.model.families import family_of
 from lmcraft.model.quantized_matrix import QuantizedMatrix, quantize_groups, quantize_rows
 from lmcraft.model.storage import Checkpoint
@@ -39,7 +39,16 @@ NEUTRAL_KEYS |= {"runtime_config"}
 # Values of init_lora_weights that leave the base model as it is, and those whose change of it can be computed again.
 PLAIN_INITS = (True, False, "gaussian", "eva", "orthogonal", "mica")
 RESIDUAL_INITS = ("pissa", "olora")
-
+# What PEFT's merge_and_unload merges exactly, and what only under a condition.
+MERGEABLE = re.compile(
+    r"IA3|LOHA|VERA|LN_TUNING|ADALORA|TRAINABLE_TOKENS|bias=.*|target_parameters|trainable_token_indices"
+    r"|init_lora_weights=.*|the regular expression .*",
+    re.DOTALL,
+)
+MERGEABLE_IF = {
+    r"lora_bias|.*\.lora_B\.bias": "the layers that it changes have a bias",
+    r".*\.lora_embedding_[AB].*": "the base model's tie_word_embeddings is false",
+}
 
 _PATTERN = re.compile(r"\^?(\w|\\?\.)+")  # a name of PEFT's patterns that is not a regular expression
 
@@ -159,6 +168,7 @@ def read_adapter(folder: Path) -> Adapter:
         UserError: it is damaged, its weights are pickled, or its type is not supported.
     """
     file = folder / WEIGHTS
+    check_regular(file)
     if not file.is_file():
         raise UserError(f"'{folder}' has no {WEIGHTS} (pickled weights are never loaded); save the adapter again with PEFT")
     config = read_json(folder / CONFIG)
@@ -167,11 +177,8 @@ def read_adapter(folder: Path) -> Adapter:
             tensors = {_our_name(name): weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"the adapter '{folder}' cannot be read ({error}); download or save it again") from error
-    if feature := _unsupported_feature(config, tensors):
-        raise UserError(
-            f"the adapter '{folder}' uses {feature}, which is not supported; merge it with PEFT's merge_and_unload in the "
-            "program that trained it"
-        )
+    if features := _unsupported_features(config, tensors):
+        raise UserError(f"the adapter '{folder}' uses {features[0]}, which is not supported; {_remedy(features)}")
     if config.get("use_dora") and not any(name.endswith(MAGNITUDE) for name in tensors):
         raise UserError(f"the adapter '{folder}' sets use_dora but has no lora_magnitude_vector; download or save it again")
     adapter = Adapter(folder, config, tensors)
@@ -184,10 +191,10 @@ def _our_name(name: str) -> str:
     return name.removeprefix(PREFIX).replace(".base_layer.", ".")
 
 
-def _unsupported_feature(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """The first feature of an adapter that is not supported; empty if there is none."""
+def _unsupported_features(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> list[str]:
+    """The features of an adapter that are not supported."""
     if (kind := str(config.get("peft_type"))) != "LORA":
-        return kind
+        return [kind]
     init = config.get("init_lora_weights", True)
     features = [key for key in sorted(config.keys() - READ_KEYS - NEUTRAL_KEYS - {"bias"}) if config[key]]
     features += [f"bias={config['bias']!r}"] if config.get("bias", "none") != "none" else []
@@ -198,7 +205,23 @@ def _unsupported_feature(config: Mapping[str, Any], tensors: Mapping[str, Tensor
         if not isinstance(names := config.get(patterns) or {}, Mapping):
             raise UserError(f"{CONFIG}: {patterns}={names!r} is not an object; save the adapter again")
         features += [f"the regular expression {name!r} in {patterns}" for name in names if not _PATTERN.fullmatch(name)]
-    return next(iter(features), "")
+    return features
+
+
+def _remedy(features: Sequence[str]) -> str:
+    """What to do with an adapter that has these features: PEFT merges some of them into the base model, but not all."""
+    conditions: list[str] = []
+    for feature in features:
+        if MERGEABLE.fullmatch(feature):
+            continue
+        condition = next((text for pattern, text in MERGEABLE_IF.items() if re.fullmatch(pattern, feature)), None)
+        if condition is None:
+            return "run it with PEFT, or train an adapter with `lmcraft finetune`"
+        conditions.append(condition)
+    merge = "merge it with PEFT's merge_and_unload in the program that trained it"
+    if not conditions:
+        return merge
+    return f"{merge} if {' and '.join(dict.fromkeys(conditions))}, or else run it with PEFT"
 
 
 def _check_ranks(adapter: Adapter) -> None:
@@ -210,6 +233,8 @@ def _check_ranks(adapter: Adapter) -> None:
                 raise UserError(f"the adapter '{folder}' lacks the tensor '{name}'; download or save it again")
         lora_A, lora_B, magnitude = adapter.low_rank(module)
         rank = _pattern_value(config.get("rank_pattern"), module, config.get("r"))
+        if not isinstance(rank, int) or rank < 1:
+            raise UserError(f"the adapter '{folder}' has the rank {rank!r} for '{module}' in {CONFIG}: set r to at least 1")
         if lora_A.dim() != 2 or lora_B.dim() != 2 or not len(lora_A) == lora_B.shape[1] == rank:
             raise UserError(
                 f"the adapter '{folder}' has matrices of shapes {tuple(lora_A.shape)} and {tuple(lora_B.shape)} for "

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from math import isfinite
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from lmcraft.config import BY_DEPTH, automatic, format_changes
@@ -138,6 +139,8 @@ class TransformerConfig:
         for part, prefix in ((self, "model."), (self.rope_scaling, "model.rope_scaling.")):
             for entry in fields(part):
                 value = getattr(part, entry.name)
+                if isinstance(value, float) and not isfinite(value):
+                    raise UserError(f"{prefix}{entry.name}={value!r} must be finite: set a number")
                 if not _fits(value, entry.type):
                     raise UserError(f"{prefix}{entry.name}={value!r} is invalid; it must be of type {_name(entry.type)}")
         sizes = (

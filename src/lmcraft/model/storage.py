@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import mismatch_error, read_json, write_json
+from lmcraft.folder import check_regular, mismatch_error, read_json, write_json
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
@@ -256,6 +256,7 @@ def read_hf_config(folder: Path) -> dict[str, Any]:
         UserError: the file is missing or damaged.
     """
     file = folder / "config.json"
+    check_regular(file)
     if not file.is_file():
         raise mismatch_error(folder, "model")
     return read_json(file)
@@ -267,6 +268,8 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _find_weight_shards(folder: Path) -> list[Path]:
+    check_regular(folder / WEIGHTS)
+    check_regular(folder / INDEX)
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     index = folder / INDEX

@@ -7,7 +7,19 @@ from typing import Annotated, Self
 
 from cyclopts import Parameter
 
-from lmcraft.config import ADVANCED, BY_DEPTH, DATA, LENGTH, MACHINE, OFF, OUTPUT, automatic, command_config, section
+from lmcraft.config import (
+    ADVANCED,
+    BY_DEPTH,
+    DATA,
+    LENGTH,
+    MACHINE,
+    OFF,
+    OUTPUT,
+    SEVERAL_VALUES,
+    automatic,
+    command_config,
+    section,
+)
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 from lmcraft.model.config import InitConfig, TransformerConfig
@@ -19,7 +31,6 @@ SCALING_EVAL_TOKENS = 2**17
 SINGLE_RUN_SETTINGS = ("depth", "max_steps", "max_tokens", "max_time", "find_lr")  # which a family sets itself
 DEFAULT_DEPTH = 4
 HIDDEN = Parameter(show=False)
-SEVERAL_VALUES = Parameter(consume_multiple=True, negative="")
 
 
 @command_config

@@ -1,6 +1,7 @@
 """Tokenizers: text to token ids and back.
 
 tokenizer          `Tokenizer`: encode, decode, stream, special tokens, chat templates
+token_ids          ids as lists, tensors or arrays
 loading            reads tokenizer.json, tokenizer_config.json and GPT-2's vocab.json + merges.txt
 train              trains byte-level BPE or a character vocabulary
 lost_text          counts the characters that a tokenizer has no token for

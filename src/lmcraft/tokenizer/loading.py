@@ -9,7 +9,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
-from lmcraft.folder import read_json
+from lmcraft.folder import check_regular, read_json
 from lmcraft.tokenizer.trial import try_tokenizer
 
 # GPT-2's two files, as transformers and as OpenAI name them.
@@ -28,6 +28,7 @@ def read_tokenizer(path: Path) -> tuple[HFTokenizer, dict[str, Any]]:
     """
     folder = path if path.is_dir() else path.parent
     file = path / "tokenizer.json" if path.is_dir() else path
+    check_regular(file)
     pair = next(((v, m) for v, m in VOCABULARY_AND_MERGES if (folder / v).is_file() and (folder / m).is_file()), None)
     try:
         if file.is_file():

@@ -17,6 +17,7 @@ from lmcraft.tokenizer import chat_template, loading, tool_messages
 from lmcraft.tokenizer.byte_level import byte_of_character, token_to_bytes
 from lmcraft.tokenizer.lost_text import LostTextCounter
 from lmcraft.tokenizer.special_spellings import SpecialSpellings
+from lmcraft.tokenizer.token_ids import list_rows, list_token_ids
 from lmcraft.tokenizer.trial import remember
 
 ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
@@ -160,19 +161,28 @@ class Tokenizer:
 
     # Decoding
 
-    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """The text of token ids; invalid UTF-8 becomes U+FFFD, and unknown ids are skipped."""
+    def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
+        """The text of token ids, also as a tensor or array; invalid UTF-8 becomes U+FFFD, and unknown ids are skipped.
+
+        Raises:
+            UserError: the ids are not the integers of one text.
+        """
+        ids = list_token_ids(ids)
         if self._concatenates:
             return self.decode_bytes(ids, skip_special_tokens=skip_special_tokens).decode("utf-8", "replace")
         return str(self._hf.decode(ids, skip_special_tokens=skip_special_tokens))
 
+    def decode_batch(self, rows: Iterable[Iterable[int]], *, skip_special_tokens: bool = True) -> list[str]:
+        """The texts of several rows of token ids."""
+        return [self.decode(row, skip_special_tokens=skip_special_tokens) for row in list_rows(rows)]
+
     def decode_bytes(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> bytes:
         """The bytes of token ids, valid UTF-8 or not: the inverse of `encode` for byte-level vocabularies."""
         if not self._concatenates:
-            return self.decode(list(ids), skip_special_tokens=skip_special_tokens).encode()
+            return self.decode(ids, skip_special_tokens=skip_special_tokens).encode()
         skipped = self._special_ids if skip_special_tokens else frozenset()
         table = self._bytes_of_id
-        return b"".join(table.get(token_id, b"") for token_id in ids if token_id not in skipped)
+        return b"".join(table.get(token_id, b"") for token_id in list_token_ids(ids) if token_id not in skipped)
 
     def stream(self, *, skip_special_tokens: bool = True) -> "TokenStream":
         """An incremental decoder."""
