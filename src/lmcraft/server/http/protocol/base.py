@@ -37,7 +37,7 @@ def unsupported(remedy: str) -> BeforeValidator:
 class Strict(BaseModel):
     """A frozen request body. Null means the same as leaving a field out; unknown fields are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=False, frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
 
     @model_validator(mode="before")
     @classmethod
