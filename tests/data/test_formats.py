@@ -7,6 +7,7 @@ import pytest
 
 from lmcraft.data.documents import ReadStats
 from lmcraft.data.formats import (
+    ReadTable,
     has_rows,
     inner_suffix,
     json_lines,
@@ -28,7 +29,7 @@ def test_json_lines_skip_blank_lines_and_count_malformed_ones() -> None:
 
 
 def test_a_json_file_is_a_list_of_rows_or_one_row() -> None:
-    assert list(json_values(io.BytesIO(b"[1, 2]"), "x", ReadStats())) == [(1, 1), (2, 2)]
+    assert list(json_values(io.BytesIO(b"[1, 2]"), "x", ReadStats())) == [(1, 1), (1, 2)]
     assert list(json_values(io.BytesIO(b'{"a": 1}'), "x", ReadStats())) == [(1, {"a": 1})]
 
 
@@ -95,3 +96,17 @@ def test_csv_rows_are_dicts_and_uneven_rows_are_malformed() -> None:
 def test_the_suffix_below_the_compression_is_the_format() -> None:
     assert inner_suffix(Path("a/b.JSONL.gz")) == ".jsonl" and inner_suffix(Path("b.txt")) == ".txt"
     assert has_rows(Path("x.parquet")) and has_rows(Path("x.csv")) and not has_rows(Path("x.html"))
+
+
+@pytest.mark.parametrize("read", [json_values, json_lines])
+@pytest.mark.parametrize(
+    ("contents", "lines"),
+    [
+        (b'[\n{"a": 1},\n\n{"a": "]\\n,"},{"a": 3}\n]', [2, 4, 4]),
+        (b'\xef\xbb\xbf\n{\n "a": 1\n}\n{\n "a": 2\n}\n', [2, 5]),
+        (b'{\n"data": [],\n"x": {"data": [1]},\n"data": [\n {"a": 1},\n {\n"a": 2}]}', [5, 6]),
+        (b"[ ]", []),
+    ],
+)
+def test_rows_of_json_come_with_the_line_where_they_begin(read: ReadTable, contents: bytes, lines: list[int]) -> None:
+    assert [line for line, _ in read(io.BytesIO(contents), "x", ReadStats())] == lines

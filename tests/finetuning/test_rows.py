@@ -337,3 +337,20 @@ IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": 
 def test_rows_that_cannot_be_used_are_explained(row: Any, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         parse_example(row)
+
+
+@pytest.mark.parametrize(("label", "name"), [("1.0", "1"), (1.0, "1"), ("-2.00", "-2"), ("1.5", "1.5"), ("v1.0", "v1.0")])
+def test_a_whole_number_is_one_label_in_every_spelling(label: Any, name: str) -> None:
+    example = parse_example({"text": "a", "label": label}, RowFormat(Labeled))
+    assert isinstance(example, Labeled) and example.labels == (name,)
+
+
+def test_fields_of_messages_are_recognized_without_regard_to_case() -> None:
+    question, answer = {"Role": "user", "Content": "q"}, {"role": "assistant", "content": "a"}
+    example = parse_example({"messages": [question, answer | {"Weight": 0}, question, answer]})
+    assert isinstance(example, Conversation)
+    assert [message.get("weight") for message in example.messages] == [None, 0, None, None]
+    with pytest.raises(UserError, match="'weight' in two spellings"):
+        parse_example({"messages": [question, answer | {"Weight": 0, "weight": 1}]})
+    with pytest.raises(UserError, match="train_detail"):
+        parse_example({"messages": [question, answer | {"train_detail": [{"begin_offset": 0, "train": False}]}]})

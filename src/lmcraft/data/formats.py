@@ -85,48 +85,86 @@ def json_lines(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[in
         if not (line := next(lines, b"")):
             return
         first += line
-    if first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[") or first.strip() == b"{":
+    if first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[") or first.removeprefix(codecs.BOM_UTF8).strip() == b"{":
         yield from json_values(io.BytesIO(first + file.read()), name, stats)
     else:
         yield from parse_json_lines(chain(first.splitlines(keepends=True), lines), partial(stats.malformed, name))
 
 
 def json_values(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
-    """Yield the rows of a JSON file, read into memory: a list of rows, a list in an object, a row, or JSON lines."""
+    """Yield the rows of a JSON file, read into memory: a list of rows, a list in an object, a row, or JSON lines.
+
+    Each comes with the number of the line where it begins.
+    """
     contents = file.read()
     if LINES_OF_OBJECTS.match(contents):
         yield from json_lines(io.BytesIO(contents), name, stats)
         return
     try:
-        values = _decode_values(contents.decode("utf-8-sig"))
+        text = contents.decode("utf-8-sig")
+        values = _decode_values(text)
     except UnicodeDecodeError:
         stats.malformed(name, 1, "not valid UTF-8")
     except (ValueError, RecursionError) as error:
         stats.malformed(name, getattr(error, "lineno", 1), f"not valid JSON: {error}")
     else:
-        yield from enumerate(_unwrap_rows(values[0]) if len(values) == 1 else values, start=1)
+        line, counted = 1, 0
+        for start, row in _unwrap_rows(text, *values[0]) if len(values) == 1 else values:
+            line, counted = line + text.count("\n", counted, start), start
+            yield line, row
 
 
-def _decode_values(text: str) -> list[Any]:
-    """The JSON values of a text, one after the other; at least one."""
-    values: list[Any] = []
+def _decode_values(text: str) -> list[tuple[int, Any]]:
+    """The JSON values of a text, one after the other, each with its position; at least one."""
+    values: list[tuple[int, Any]] = []
     position, decoder = 0, json.JSONDecoder()
     while not values or position < len(text):
-        position = _JSON_SPACE.match(text, position).end()  # type: ignore[union-attr]  # it always matches
-        value, position = decoder.raw_decode(text, position)
-        values.append(value)
-        position = _JSON_SPACE.match(text, position).end()  # type: ignore[union-attr]
+        start = _skip_space(text, position)
+        value, position = decoder.raw_decode(text, start)
+        values.append((start, value))
+        position = _skip_space(text, position)
     return values
 
 
-def _unwrap_rows(value: Any) -> list[Any]:
-    """The rows of a JSON value: itself, a list, or an object whose field "data", "rows" or so is a list of objects."""
+def _unwrap_rows(text: str, start: int, value: Any) -> Iterator[tuple[int, Any]]:
+    """The rows of the JSON value at `start`, each with its position in the text: the value itself, the items of a list, or
+    those of an object's field "data", "rows" or so, if it is a list of objects."""
     if isinstance(value, list):
-        return value
+        yield from zip(_item_starts(text, start), value, strict=True)
+        return
     for key in ROW_LISTS:
         if isinstance(value, dict) and isinstance(rows := value.get(key), list) and all(isinstance(r, dict) for r in rows):
-            return rows
-    return [value]
+            yield from zip(_item_starts(text, _field_start(text, start, key)), rows, strict=True)
+            return
+    yield start, value
+
+
+def _item_starts(text: str, start: int) -> Iterator[int]:
+    """The position of each item of the valid JSON list at `start`."""
+    decoder, position = json.JSONDecoder(), _skip_space(text, start + 1)
+    while text[position] != "]":
+        yield position
+        position = _skip_space(text, decoder.raw_decode(text, position)[1])
+        if text[position] == ",":
+            position = _skip_space(text, position + 1)
+
+
+def _field_start(text: str, start: int, name: str) -> int:
+    """The position of the value of a field in the valid JSON object at `start`; the last one counts, as in Python."""
+    decoder, position, field = json.JSONDecoder(), _skip_space(text, start + 1), start
+    while text[position] != "}":
+        key, position = decoder.raw_decode(text, position)
+        position = _skip_space(text, _skip_space(text, position) + 1)  # after the colon
+        if key == name:
+            field = position
+        position = _skip_space(text, decoder.raw_decode(text, position)[1])
+        if text[position] == ",":
+            position = _skip_space(text, position + 1)
+    return field
+
+
+def _skip_space(text: str, position: int) -> int:
+    return _JSON_SPACE.match(text, position).end()  # type: ignore[union-attr]  # it always matches
 
 
 def separated_values(file: BinaryIO, name: str, stats: ReadStats, delimiter: str = ",") -> Iterator[tuple[int, Any]]:

@@ -11,7 +11,8 @@ from lmcraft.errors import UserError
 
 DELIMITERS = (",", "\t", ";", "|")
 MAX_CELL_CHARS = 2**31 - 1  # the csv module's own limit is 131,072
-MISSING = ("nan", "NaN", "<NA>", "#N/A", "NULL")  # as pandas, spreadsheets and databases write an empty cell
+# As pandas, spreadsheets and databases write an empty cell. "None", "null", "NA" and "N/A" may be meant as text or labels.
+MISSING = ("nan", "NaN", "-nan", "-NaN", "<NA>", "#N/A", "#NA", "NULL")
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's first line
 
 

@@ -32,6 +32,8 @@ CALL_ROLES = ("function_call", "tool_call")
 TEXT_PARTS = ("text", "input_text", "output_text")
 # Names of the field that says whether an answer is learned, in several tools.
 LEARNED_FIELDS = ("weight", "train", "training", "loss")
+# Fields that are recognized without regard to case.
+MESSAGE_FIELDS = ("role", "from", "content", "value", "tool_calls", "function_call", "train_detail", *LEARNED_FIELDS)
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -121,7 +123,7 @@ def parse_tools(value: Any) -> tuple[Mapping[str, Any], ...]:
 def _parse_message(row: Any, name: str) -> Message:
     if not isinstance(row, dict):
         raise UserError(f"its {name} is not an object with a role and content")
-    fields = {key: value for key, value in row.items() if value is not None}
+    fields = _message_fields(row, name)
     role = fields.pop("role", fields.pop("from", None))
     if is_empty(role):
         raise UserError(f"its {name} has no role: add one (system, user, assistant or tool)")
@@ -138,6 +140,25 @@ def _parse_message(row: Any, name: str) -> Message:
         fields["tool_calls"] = _parse_calls(calls, name)
     content = _parse_content(value, role, f"{name} ({role})")
     return {**fields, "role": role, "content": content, **({} if learned else {"weight": 0})}
+
+
+def _message_fields(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The fields of a message that have a value, by their usual names."""
+    fields: dict[str, Any] = {}
+    for key, value in row.items():
+        usual = key.strip().casefold()
+        field = usual if usual in MESSAGE_FIELDS else key
+        if value is None:
+            continue
+        if field in fields:
+            raise UserError(f"its {name} has the field '{field}' in two spellings: remove one")
+        fields[field] = value
+    if fields.pop("train_detail", None):
+        raise UserError(
+            f"its {name} has train_detail, but parts of an answer cannot be left unlearned: remove it, or give the whole "
+            "answer a weight"
+        )
+    return fields
 
 
 def _parse_learned(fields: dict[str, Any], role: str, name: str) -> bool:

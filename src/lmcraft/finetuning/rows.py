@@ -13,6 +13,7 @@ An empty field (null, NaN, or a text without a visible character) counts as miss
 """
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,7 @@ ANSWERS = ("completion", "response", "output", "answer", "solution", "assistant"
 TEXTS = ("text", "sentence", "content", "review", "comment", "utterance", "tweet", "body")
 LABELS = ("label", "labels", "category", "class", "intent", "sentiment")
 VERDICTS = ("label", "kto_tag")
+WHOLE_NUMBER = re.compile(r"^(-?[0-9]+)\.0+$")  # tables with empty cells store the label 1 as 1.0
 MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 FORMATS = "messages; conversations; instruction, output; prompt, completion; chosen, rejected; text, label"
 
@@ -257,4 +259,4 @@ def parse_label_list(value: Any) -> Any:
 def _label(value: Any) -> str:
     if is_empty(value):
         raise UserError("one of its labels is empty: remove the label or the row")
-    return str(value) if isinstance(value, bool) else as_text(value, "label").strip()
+    return str(value) if isinstance(value, bool) else WHOLE_NUMBER.sub(r"\1", as_text(value, "label").strip())
