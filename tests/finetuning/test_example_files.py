@@ -130,7 +130,7 @@ def test_columns_that_hold_something_but_are_not_used_are_counted(tmp_path: Path
 def test_blank_cells_are_neither_texts_nor_labels(tmp_path: Path, contents: str) -> None:
     (tmp_path / "data.csv").write_text(contents, encoding="utf-8")
     stats = RowStats()
-    assert read_examples([tmp_path / "data.csv"], stats=stats) == [Labeled("buy", ("1.0",))]
+    assert read_examples([tmp_path / "data.csv"], stats=stats) == [Labeled("buy", ("1",))]
     reasons = {reason: [origin.rpartition(":")[2] for origin in origins] for reason, origins in stats.reasons.items()}
     assert [(reason[:9], lines) for reason, lines in reasons.items()] == [("its text ", ["3"]), ("its label", ["4"])]
 
