@@ -47,3 +47,10 @@ def test_a_last_line_cut_short_is_left_out(cut: bytes, tmp_path: Path) -> None:
 def test_what_is_not_json_is_a_value_error(data: bytes) -> None:
     with pytest.raises(ValueError, match="not valid"):
         parse_json(data)
+
+
+def test_a_number_of_too_many_digits_is_named() -> None:
+    with pytest.raises(
+        ValueError, match=r"not valid JSON: the number 11111111111111111111\.\.\. has too many digits \(5,000\)$"
+    ):
+        parse_json(b'{"a": ' + b"1" * 5000 + b"}")

@@ -37,7 +37,7 @@ def parse_json(data: bytes) -> Any:
         ValueError: it is not JSON; the message says why.
     """
     try:
-        return json.loads(data.removeprefix(_BOM).decode("utf-8"))
+        return json.loads(data.removeprefix(_BOM).decode("utf-8"), parse_int=parse_integer)
     except UnicodeDecodeError as error:
         raise ValueError("not valid UTF-8") from error
     except RecursionError as error:
@@ -46,6 +46,18 @@ def parse_json(data: bytes) -> Any:
         raise ValueError(f"not valid JSON: {error}") from error
     except ValueError as error:  # Python limits the digits of an integer
         raise ValueError("not valid JSON: a number in it has too many digits") from error
+
+
+def parse_integer(digits: str) -> int:
+    """A whole number of a JSON text.
+
+    Raises:
+        ValueError: it has more digits than Python converts.
+    """
+    try:
+        return int(digits)
+    except ValueError as error:
+        raise ValueError(f"the number {digits[:20]}... has too many digits ({len(digits.lstrip('-')):,})") from error
 
 
 def parse_json_lines(lines: Iterable[bytes], report: Callable[[int, str], None]) -> Iterator[tuple[int, Any]]:

@@ -6,6 +6,7 @@ At each position the library llguidance computes the set of allowed tokens; all 
 import json
 from collections.abc import Callable, Collection
 from functools import lru_cache
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from llguidance import LLTokenizer
 
 MAX_GRAMMAR_CHARACTERS = 100_000
+MAX_ERROR_CHARACTERS = 300
 # JSON as Python's json.dumps writes it: a small model that may insert spaces anywhere never stops inserting them.
 JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 # Limits on the cost of compiling and following a grammar, in llguidance's units; see its LLParserLimits.
@@ -83,7 +85,7 @@ class GrammarConstraint:
         try:
             self._matcher = llguidance.LLMatcher(mask_tokenizer, compile_grammar[name](text), log_level=0, limits=limits)
         except ValueError as error:
-            raise StructureError(name, f"cannot be used: {' '.join(str(error).split())}") from error
+            raise StructureError(name, _describe_error(str(error))) from error
         self._check()
 
     @property
@@ -109,8 +111,17 @@ class GrammarConstraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            message = " ".join(str(self._matcher.get_error()).split())
-            raise StructureError(self._name, f"cannot be used: {message[:300]}")
+            raise StructureError(self._name, _describe_error(str(self._matcher.get_error())))
+
+
+def _describe_error(error: str) -> str:
+    """Why a grammar fails, from llguidance's error; a dump of the parser follows the error if it failed while running."""
+    message, dump, _ = error.partition("<state>")
+    if not dump:
+        return f"cannot be used: {shorten(message, MAX_ERROR_CHARACTERS, placeholder=' ...')}"
+    if message.startswith("NoExtensionBias"):  # llguidance's name for a state in which no token may follow
+        return "allows no text, because a part of it can never end: make sure that nothing refers to itself without end"
+    return "is too expensive to follow: simplify it, and make sure that nothing refers to itself without end"
 
 
 def _parse_schema(text: str) -> Any:

@@ -48,6 +48,8 @@ class Request:
     """Collect the hidden states of the prompt (`SequenceState.pooled`) instead of generating."""
     generates: bool = True
     """Whether the prompt is continued; otherwise the request ends when its prompt is computed."""
+    structure_field: str = ""
+    """How errors call the schema, the regular expression or the grammar; empty: by the name of its setting."""
     client: str = ""
     """Whose request it is: the engine's time is shared fairly among clients."""
     owner: str = ""

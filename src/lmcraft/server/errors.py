@@ -52,6 +52,11 @@ class ApiError(Exception):
         return {"error": {"message": self.message, "type": self.error_type, "param": self.param, "code": self.code}}
 
 
+def structure_error(reason: str, field: str) -> ApiError:
+    """The error for a schema, regular expression or grammar that a request has in a field."""
+    return ApiError(400, f"{field} {reason}", code="invalid_value", param=field)
+
+
 def error_schema() -> dict[str, Any]:
     """The JSON Schema of every error response; of /v1/messages it has other fields beside the message and the type."""
     text = {"type": "string"}

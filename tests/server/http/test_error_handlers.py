@@ -13,6 +13,11 @@ from tests.server.tiny_server import CONTEXT, Server
 HELLO = [{"role": "user", "content": "the quick brown fox"}]
 
 
+ENDLESS_PARAMETERS = {"type": "object", "properties": {"a": {"$ref": "#/properties/a"}}, "required": ["a"]}
+ENDLESS_TOOL = {"type": "function", "function": {"name": "f", "parameters": ENDLESS_PARAMETERS}}
+ENDLESS = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"$ref": "#"}}}
+
+
 @pytest.mark.parametrize(
     ("field", "value", "status", "message"),
     [
@@ -24,6 +29,13 @@ HELLO = [{"role": "user", "content": "the quick brown fox"}]
         ("n", 99, 400, "ask for at most 16"),
         ("max_tokens", 10_000, 400, f"context is {CONTEXT} tokens, but the prompt has"),
         ("logit_bias", {"99999": 1}, 400, "logit_bias names the token 99999"),
+        ("logit_bias", {"x": 1}, 400, "keys must be token ids"),
+        ("max_tokens", True, 400, "max_tokens=True is invalid"),
+        ("max_tokens", "3", 400, "max_tokens='3' is invalid"),
+        ("temperature", False, 400, "temperature=False is invalid"),
+        ("stream", "no", 400, "stream='no' is invalid"),
+        ("logprobs", "yes", 400, "logprobs='yes' is invalid"),
+        ("response_format", ENDLESS, 400, "schema allows no text"),
         ("tool_choice", "required", 400, "tool_choice needs tools"),
         ("stop", 5, 400, "stop=5 is invalid: input should be a valid string, or a valid list"),
         ("repetition_penalty", 1e-44, 400, "the logits overflow"),
@@ -43,6 +55,10 @@ def test_an_invalid_request_gets_a_one_line_error(
     ("body", "param"),
     [
         ({"stop": 5}, "stop"),
+        ({"logit_bias": {"x": 1}}, "logit_bias"),
+        ({"logit_bias": {"999999": 1}}, "logit_bias"),
+        ({"response_format": ENDLESS}, "response_format.json_schema.schema"),
+        ({"tools": [ENDLESS_TOOL], "tool_choice": "required"}, "tools"),
         ({"stop": ["a", 5]}, "stop[1]"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}, "messages[0].content[0].text"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0].type"),

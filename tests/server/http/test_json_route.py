@@ -29,7 +29,7 @@ def test_json_is_parsed(text: str) -> None:
         (b'{"a": NaN}', "NaN is not a JSON value"),
         (b'{"a": [-Infinity]}', "-Infinity is not a JSON value"),
         (b'{"a": 1e999}', "1e999 is too large"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "the body is not JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "too many digits .5,000.; send"),
         (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
         (b'{"a": [{"b": "x\\ud800"}]}', r"a\[0\].b has half of a surrogate pair"),
         (b'{"a": {"\\udfff": 1}}', "a has half of a surrogate pair"),

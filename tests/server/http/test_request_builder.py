@@ -69,7 +69,7 @@ def test_prompts_of_a_completion_are_continued_in_order(served: ServedModel) -> 
     request = CompletionRequest.model_validate({"prompt": [[1, 2], [3]], "n": 2, "max_tokens": 4})
     prepared = build_completion(served, request, [[1, 2], [3]], "", Limits())
     assert [sequence.request.prompt_ids for sequence in prepared.sequences] == [(1, 2), (1, 2), (3,), (3,)]
-    with pytest.raises(ApiError, match="2 prompts times n=2 are 4 texts; ask for at most 3"):
+    with pytest.raises(ApiError, match="2 prompts with n=2 make 4 texts; ask for at most 3"):
         build_completion(served, request, [[1, 2], [3]], "", Limits(max_texts=3))
 
 

@@ -12,11 +12,12 @@ from typing import Literal
 
 from lmcraft.errors import UserError
 from lmcraft.inference.engine import Engine
+from lmcraft.inference.grammar import StructureError
 from lmcraft.inference.request import SequenceState
 from lmcraft.server.engine.admission import queue_full_error, timeout_error
 from lmcraft.server.engine.queue import owner_to_displace
 from lmcraft.server.engine.stream import TokenStream
-from lmcraft.server.errors import ApiError
+from lmcraft.server.errors import ApiError, structure_error
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 
@@ -226,6 +227,8 @@ class Worker:
         return error
 
     def _error_of(self, sequence: SequenceState) -> ApiError | None:
+        if isinstance(sequence.error, StructureError):
+            return structure_error(sequence.error.reason, sequence.request.structure_field)
         if isinstance(sequence.error, UserError):
             return ApiError(400, str(sequence.error), code="invalid_value")
         if sequence.error is not None:

@@ -75,6 +75,9 @@ class TimedH11Protocol(H11Protocol):
             self.connections.discard(oldest)
         return oldest is not None
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """The request is answered without the upgrade, as HTTP allows; uvicorn's log would advise to install a package."""
+
     def send_400_response(self, msg: str) -> None:
         bound = f"{self.limits.max_header_bytes} bytes (max_header_bytes)"
         self._refuse(400, f"the request is not valid HTTP/1.1, or its headers are longer than {bound}; correct it")

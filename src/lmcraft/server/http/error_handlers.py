@@ -108,4 +108,7 @@ def _describe(first: Mapping[str, Any], field: str, reasons: Sequence[str]) -> s
 
 def _http_error(error: Any) -> ApiError:
     default = str(error.detail) or HTTPStatus(error.status_code).phrase
-    return ApiError(error.status_code, STATUS_MESSAGES.get(error.status_code, default), headers=error.headers)
+    message = STATUS_MESSAGES.get(error.status_code, default)
+    if error.status_code == 405 and (allowed := (error.headers or {}).get("Allow")):
+        message = f"wrong HTTP method; use {allowed}"
+    return ApiError(error.status_code, message, headers=error.headers)

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
+from lmcraft.json_lines import parse_integer
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.base import Strict
 from lmcraft.server.http.state import prepare_in_thread
@@ -106,10 +107,10 @@ def parse_json(content: bytes) -> Any:
     """
     try:
         text = content.decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_float)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_float, parse_int=_parse_integer)
     except RecursionError as error:
         raise _not_json("it is nested too deeply") from error
-    except ValueError as error:  # of the syntax, the encoding, or an integer with thousands of digits
+    except ValueError as error:  # of the syntax or the encoding
         raise _not_json(str(error)) from error
     if _ESCAPED_SURROGATE.search(text) and (path := next(_surrogate_paths(value), None)) is not None:
         message = f"{path or 'the body'} has half of a surrogate pair (\\ud800 to \\udfff), which is not text; remove it"
@@ -130,6 +131,13 @@ def _parse_float(text: str) -> float:
     if math.isinf(value):
         raise ValueError(f"{text[:40]} is too large for a number")
     return value
+
+
+def _parse_integer(digits: str) -> int:
+    try:
+        return parse_integer(digits)
+    except ValueError as error:
+        raise ApiError(400, f"{error}; send a smaller number", code="invalid_value") from error
 
 
 def _surrogate_paths(value: Any, path: str = "") -> Iterator[str]:

@@ -15,7 +15,7 @@ from lmcraft.inference.prompt import check_token_ids
 from lmcraft.inference.prompt import encode_prompt as encode_text
 from lmcraft.inference.request import Request, SequenceState
 from lmcraft.server.engine.registry import ServedModel
-from lmcraft.server.errors import ApiError
+from lmcraft.server.errors import ApiError, structure_error
 from lmcraft.server.http.protocol.chat import ChatInput, ChatRequest, Message, Tool
 from lmcraft.server.http.protocol.completions import MAX_PROMPT_TOKENS, CompletionRequest
 from lmcraft.server.http.protocol.sampling import Sampling
@@ -113,7 +113,8 @@ def _prepare(
 ) -> PreparedRequest:
     n = request.n or 1
     if generates and (texts := n * len(prompts)) > limits.max_texts:
-        message = f"{len(prompts)} prompts times n={n} are {texts} texts; ask for at most {limits.max_texts}"
+        source = f"n={n} makes" if len(prompts) == 1 else f"{len(prompts)} prompts with n={n} make"
+        message = f"{source} {texts} texts; ask for at most {limits.max_texts}"
         raise ApiError(400, message, param="n")
     prompt_logprobs = max((k for k in (echo_logprobs, request.prompt_logprobs) if k is not None), default=None)
     model = served.language_model
@@ -122,7 +123,7 @@ def _prepare(
     eos_token_ids = frozenset(() if request.ignore_eos else model.eos_token_ids) | _stop_token_ids(served, request)
     cache_owner = "\0".join((owner, request.user or "", request.cache_salt or ""))
     sequences: list[SequenceState] = []
-    check_total_tokens(prompts)
+    check_total_tokens(prompts, request.prompt_field)
     for prompt in prompts:
         fields = {"prompt_field": request.prompt_field, "length_field": request.length_field}
         check_context(served, len(prompt), settings["max_new_tokens"], **fields)
@@ -137,6 +138,7 @@ def _prepare(
                 top_logprobs=top_logprobs,
                 prompt_logprobs=None if row else prompt_logprobs,
                 generates=generates,
+                structure_field=request.structure_field,
                 client=owner,
                 owner=cache_owner,
                 deadline=deadline,
@@ -144,22 +146,25 @@ def _prepare(
             try:
                 sequences.append(engine.prepare(sequence))
             except StructureError as error:
-                param = request.structure_field
-                raise ApiError(400, f"{param} {error.reason}", code="invalid_value", param=param) from error
+                raise structure_error(error.reason, request.structure_field) from error
     return PreparedRequest(tuple(map(tuple, prompts)), tuple(sequences), n)
 
 
 def _stop_token_ids(served: ServedModel, request: Sampling) -> frozenset[int]:
-    """The tokens at which the request stops.
+    """The tokens at which the request stops; checks those of `logit_bias`, too.
 
     Raises:
         ApiError: the vocabulary has no such token.
     """
     vocab_size = served.language_model.transformer.config.vocab_size
-    for token_id in request.stop_token_ids or ():
-        if token_id >= vocab_size:
-            message = f"stop_token_ids names the token {token_id}, but the model's token ids are 0 to {vocab_size - 1}"
-            raise ApiError(400, message, code="invalid_value", param="stop_token_ids")
+    fields: dict[str, Iterable[int]] = {
+        "stop_token_ids": request.stop_token_ids or (),
+        "logit_bias": map(int, getattr(request, "logit_bias", None) or ()),
+    }
+    for field, token_ids in fields.items():
+        if (token_id := max(token_ids, default=0)) >= vocab_size:
+            message = f"{field} names the token {token_id}, but the model's token ids are 0 to {vocab_size - 1}"
+            raise ApiError(400, message, code="invalid_value", param=field)
     return frozenset(request.stop_token_ids or ())
 
 
@@ -195,7 +200,7 @@ def build_reading(
         "deadline": deadline,
         "adapter": served.adapter,
     }
-    check_total_tokens(prompts)
+    check_total_tokens(prompts, prompt_field)
     for prompt in prompts:
         check_context(served, len(prompt), 0, prompt_field=prompt_field)
     positions = first_scored or [1] * len(prompts)
@@ -206,11 +211,11 @@ def build_reading(
     return PreparedRequest(tuple(map(tuple, prompts)), tuple(map(engine.prepare, requests)), n=1)
 
 
-def check_total_tokens(prompts: Iterable[Sequence[int]]) -> None:
+def check_total_tokens(prompts: Iterable[Sequence[int]], prompt_field: str) -> None:
     """Raise ApiError if all prompts together are too long for one request."""
     if (total := sum(map(len, prompts))) > MAX_PROMPT_TOKENS:
         message = f"the texts have {total} tokens together, and one request may have {MAX_PROMPT_TOKENS}; send fewer"
-        raise ApiError(400, message)
+        raise ApiError(400, message, param=prompt_field)
 
 
 def check_context(

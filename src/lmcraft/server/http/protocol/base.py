@@ -35,7 +35,10 @@ def unsupported(remedy: str) -> BeforeValidator:
 
 
 class Strict(BaseModel):
-    """A frozen request body. Null means the same as leaving a field out; unknown fields are errors."""
+    """A frozen request body, whose values have exactly the declared types of JSON: "3" is no number.
+
+    Null means the same as leaving a field out; unknown fields are errors.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
 

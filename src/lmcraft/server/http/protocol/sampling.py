@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_origin
 
-from pydantic import Field, create_model
+from pydantic import AfterValidator, Field, create_model
 
 from lmcraft.inference.generation_settings import SETTINGS
 from lmcraft.inference.setting import Setting
@@ -64,6 +64,12 @@ def request_field(name: str) -> Any:
     )
 
 
+def _check_token_keys(biases: dict[str, float]) -> dict[str, float]:
+    if not all(key.isascii() and key.isdigit() and len(key) < 20 for key in biases):
+        raise ValueError("its keys must be token ids, such as '198'")
+    return biases
+
+
 def _optional_field(setting: Setting) -> Any:
     """The type of a setting in a request, where null and absence leave it to the model."""
     if get_origin(setting.type) is tuple:
@@ -71,7 +77,8 @@ def _optional_field(setting: Setting) -> Any:
         return Annotated[texts, Field(description=setting.help)]
     if isinstance(setting.default, Mapping):
         value = Annotated[float, Field(ge=setting.request_minimum, le=setting.request_maximum)]
-        return Annotated[dict[str, value] | None, Field(description=setting.help, max_length=setting.max_items)]
+        biases = Annotated[dict[str, value], AfterValidator(_check_token_keys)]
+        return Annotated[biases | None, Field(description=setting.help, max_length=setting.max_items)]
     return Annotated[setting.type | None, request_field(setting.name)]
 
 

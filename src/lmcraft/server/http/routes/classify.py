@@ -94,7 +94,7 @@ async def _classify_with_answers(
             question = _encode_question(served, body.instruction, labels, text)
             prompts += [[*question, *answer] for answer in answers]
             first_scored += [len(question)] * len(answers)
-            check_total_tokens(prompts)
+            check_total_tokens(prompts, "input")
         return build_reading(
             served, prompts, owner, limits, prompt_field="input", first_scored=first_scored, prompt_logprobs=0
         )

@@ -1,5 +1,6 @@
 """`POST /v1/messages` and `POST /v1/messages/count_tokens`: chat in Anthropic's form, which coding agents use."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -25,13 +26,19 @@ async def create_message(body: MessagesRequest, request: Request) -> Response:
         generation = await start_answer(request, chat, template_fields=template_fields)
     message, answer = MessageObject(generation), AnswerBlocks(generation, chat)
     if body.stream:
-        events = message_events(message, answer)
-        return EventStreamResponse(events, generation, error_event=error_event, end=b"")
+        return EventStreamResponse(_stream(message, answer), generation, error_event=error_event, end=b"")
     try:
-        await cancel_on_disconnect(request, answer.collect())
+        with renamed_fields(FIELD_NAMES):
+            await cancel_on_disconnect(request, answer.collect())
     finally:
         generation.finish()
     return JSONResponse(message.final(answer))
+
+
+async def _stream(message: MessageObject, answer: AnswerBlocks) -> AsyncIterator[bytes]:
+    with renamed_fields(FIELD_NAMES):
+        async for event in message_events(message, answer):
+            yield event
 
 
 @router.post("/v1/messages/count_tokens")

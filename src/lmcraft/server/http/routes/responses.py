@@ -62,7 +62,8 @@ async def create_response(body: ResponsesRequest, request: Request) -> Response:
         events = ResponseEvents(response)
         return EventStreamResponse(_stream(events, answer, finish), generation, error_event=events.failed, end=b"")
     try:
-        await cancel_on_disconnect(request, answer.collect())
+        with renamed_fields(FIELD_NAMES):
+            await cancel_on_disconnect(request, answer.collect())
     finally:
         generation.finish()
     return JSONResponse(await finish())
@@ -71,8 +72,9 @@ async def create_response(body: ResponsesRequest, request: Request) -> Response:
 async def _stream(
     events: ResponseEvents, answer: AnswerBlocks, finish: Callable[[], Awaitable[Json]]
 ) -> AsyncIterator[bytes]:
-    async for event in events.of_answer(answer):
-        yield event
+    with renamed_fields(FIELD_NAMES):
+        async for event in events.of_answer(answer):
+            yield event
     yield events.final(await finish())
 
 
