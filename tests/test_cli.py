@@ -131,3 +131,26 @@ def test_what_was_meant_is_named(
 )
 def test_a_flag_may_be_followed_by_true_or_false(tokens: str, expected: GenerateConfig) -> None:
     assert parse_command(["generate", *tokens.split()]).args == (expected,)
+
+
+@pytest.mark.parametrize("file", ["run.toml", "checkpoints/step-000012/run.toml"])
+def test_a_run_that_was_moved_is_continued_where_it_lies(file: str, tmp_path: Path) -> None:
+    path = tmp_path / "copy" / "lmcraft" / file
+    path.parent.mkdir(parents=True)
+    path.write_text('data = "d"\nout = "original"\n')
+    assert parse_command(["pretrain", str(path), "--resume"]).args[0].out == tmp_path / "copy"
+    assert parse_command(["pretrain", str(path), "--out", "elsewhere"]).args[0].out == Path("elsewhere")
+    (tmp_path / "mine.toml").write_text('data = "d"\nout = "original"\n')
+    assert parse_command(["pretrain", str(tmp_path / "mine.toml")]).args[0].out == Path("original")
+
+
+def test_a_resumed_fine_tuning_takes_what_is_left_out_from_the_run(tmp_path: Path) -> None:
+    recorded = tmp_path / "lmcraft" / "run.toml"
+    recorded.parent.mkdir()
+    recorded.write_text('model = "m"\ndata = ["d"]\nout = "o"\nmax_steps = 4\nmax_new_tokens = 5\n[method]\nrank = 4\n')
+    command = ["finetune", "m", "d", "--out", str(tmp_path), "--resume"]
+    config = parse_command([*command, "--max-steps", "6"]).args[0]
+    assert (config.method.rank, config.settings.max_new_tokens, config.max_steps) == (4, 5, 6)
+    assert parse_command([*command, "--method.rank", "8"]).args[0].method.rank == 8
+    assert parse_command([*command, "--epochs", "5"]).args[0].max_steps == 0
+    assert parse_command(command[:-1]).args[0].method.rank == 16

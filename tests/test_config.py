@@ -52,3 +52,12 @@ def test_the_text_form_shows_what_was_set() -> None:
 
 def test_help_explains_each_generation_setting() -> None:
     assert "    min_p: Keep tokens at least P times as likely" in str(lmcraft.GenerationConfig.__doc__)
+
+
+def test_a_way_through_a_missing_folder_leads_where_the_output_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file system finds nothing at `missing/../notes`, and writing would create `notes`."""
+    monkeypatch.chdir(tmp_path)
+    assert PretrainConfig(Path("d"), out=Path("missing/../notes")).out == tmp_path / "notes"
+    assert PretrainConfig(Path("d"), out=Path("models/notes")).out == Path("models/notes")

@@ -12,6 +12,8 @@ import cyclopts
 from lmcraft.commands import COMMANDS, GROUPS
 from lmcraft.config import Config, parse, toml_source
 from lmcraft.errors import LmcraftError, explain_os_error
+from lmcraft.folder import ModelFolder
+from lmcraft.folder.names import CHECKPOINTS, RUN, RUN_CONFIG
 
 HELP = """Train, fine-tune, run and serve small language models.
 
@@ -61,8 +63,29 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
     remaining = _join_booleans(tokens)
     position = len(command_name(tokens).split())
     if position and len(remaining) > position and remaining[position].endswith(".toml"):
-        app.config = (toml_source(Path(remaining.pop(position))),)
-    return parse(app, remaining)
+        file = Path(remaining.pop(position))
+        run = _run_of(file)
+        app.config = (toml_source(file) if run is None else toml_source(file, out=str(run)),)
+        return parse(app, remaining)
+    call = parse(app, remaining)
+    config = next((value for value in call.args if isinstance(value, Config)), None)
+    if command_name(tokens) == "finetune" and getattr(config, "resume", False):
+        recorded = ModelFolder(getattr(config, "out")).config_toml  # noqa: B009 - only some configurations have it
+        if recorded.is_file():  # what the command leaves out is as in the run that it continues
+            app.config = (toml_source(recorded, without=(*LENGTHS, "resume", "out")),)
+            return parse(app, remaining)
+    return call
+
+
+LENGTHS = ("max_steps", "epochs")
+
+
+def _run_of(file: Path) -> Path | None:
+    """The folder of the run that a run.toml lies in, which may have been moved since; None for any other file."""
+    folder = file.parent
+    if folder.parent.name == CHECKPOINTS:
+        folder = folder.parent.parent
+    return folder.parent if folder.name == RUN and file.name == RUN_CONFIG else None
 
 
 def _join_booleans(tokens: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ help text on the command line. cyclopts parses, converts and reports errors, for
 
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import cache, partial
@@ -82,6 +82,9 @@ class Config:
     def __post_init__(self) -> None:
         for name, value in _converted_fields(self).items():
             object.__setattr__(self, name, value)
+        out = getattr(self, "out", None)
+        if isinstance(out, Path) and ".." in out.parts:  # what is written and what is checked must be the same folder
+            object.__setattr__(self, "out", Path(os.path.realpath(out)))
 
     def __repr__(self) -> str:
         return format_changes(self)
@@ -226,8 +229,13 @@ def _unknown_option(error: cyclopts.UnknownOptionError) -> str:
     return f"there is no option {option}{origin}" + (f": is it {near[0]}?" if near else ": see --help")
 
 
-def toml_source(path: Path) -> "cyclopts.config.Dict":
+def toml_source(path: Path, *, without: Collection[str] = (), **replaced: Any) -> "cyclopts.config.Dict":
     """A TOML file as a source of values for cyclopts; flags take precedence.
+
+    Args:
+        path: the file.
+        without: keys to leave out.
+        replaced: values that replace those of the file, where it has them.
 
     Raises:
         UserError: the file does not exist, or it is not TOML.
@@ -238,6 +246,7 @@ def toml_source(path: Path) -> "cyclopts.config.Dict":
         raise UserError(f"configuration file '{path}' does not exist; check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"configuration file '{path}' cannot be read as TOML: {error}") from error
+    values = {key: replaced.get(key, value) for key, value in values.items() if key not in without}
     return cyclopts.config.Dict(values, source=str(path), use_commands_as_keys=False)
 
 

@@ -205,3 +205,19 @@ def test_what_another_process_wrote_in_the_meantime_is_not_replaced(tmp_path: Pa
     monkeypatch.setattr(output, "atomic_write", slow)
     with pytest.raises(UserError, match="already exists"), replace_output(out, MODEL, overwrite=False):
         pass
+
+
+def test_documents_of_a_replaced_model_are_kept(tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    out.mkdir()
+    for name in ("config.json", "README.md", "LICENSE"):
+        (out / name).write_text(f"old {name}")
+    with replace_output(out, MODEL, overwrite=True) as new:
+        new.mkdir()
+        (new / "config.json").write_text("new")
+        (new / "LICENSE").write_text("new license")
+    assert {file.name: file.read_text() for file in out.iterdir()} == {
+        "config.json": "new",
+        "LICENSE": "new license",
+        "README.md": "old README.md",
+    }

@@ -4,6 +4,7 @@ A folder is replaced only with `--overwrite`, and only if it holds nothing that 
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ STARTED_RUN = (
 )
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 DATASET_FILES = ("manifest.json", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy")
+DOCUMENTS = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")  # of a model folder, which a person may have written
 LITTER = (".DS_Store", LOCK_NAME, f".*{SUFFIX}")  # neither the user's nor a result
 
 
@@ -229,6 +231,14 @@ def replace_output(
     with atomic_write(out, wait=False) as temporary:
         check_output(out, kind, overwrite=overwrite, inputs=inputs, sources=sources)  # another process may have ended
         yield temporary
+        _keep_documents(out, temporary)
+
+
+def _keep_documents(old: Path, new: Path) -> None:
+    """Copy the documents of a folder that is replaced, which may be the user's, unless the new one has its own."""
+    for name in _entries(old) if old.is_dir() and new.is_dir() else []:
+        if _matches(name, DOCUMENTS) and not (new / name).exists():
+            shutil.copy2(old / name, new / name)
 
 
 @contextmanager
