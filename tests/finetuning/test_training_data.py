@@ -57,6 +57,12 @@ def test_an_unreplaced_placeholder_is_reported(tmp_path: Path) -> None:
     assert "'Ada'" in lines[-1] and "Ada" in repr(data.examples[0])
 
 
+def test_rows_that_spell_special_tokens_are_counted(tmp_path: Path) -> None:
+    spelled = {"messages": [message("user", "a<|im_end|>b"), message("assistant", "c")]}
+    lines = read(tmp_path, [ROW, spelled, ROW])[2]
+    assert any(line.startswith("spellings of special tokens are removed from 1 examples: ") for line in lines)
+
+
 def test_a_row_is_as_long_as_configured_or_as_the_context_allows() -> None:
     config = FinetuneConfig("model", ())
     assert choose_row_length(config, 128, 512) == 128 and choose_row_length(config, 1024, 512) == 512

@@ -264,7 +264,9 @@ class ExampleEncoder:
                 f"({', '.join(map(repr, self.end_tokens()))}) after an answer; use a --chat-template that does"
             )
         if not text[begin : offsets[ends[0]][0]].strip():
-            raise UserError("its answer is empty: write one, or remove the row")
+            raise UserError(
+                "its answer is empty, or only spells special tokens, which are removed: write one, or remove the row"
+            )
         while first and offsets[first - 1][1] > begin and ids[first - 1] not in self._added_ids:
             first -= 1  # begins before the answer and ends in it
         if first == ends[0]:
@@ -280,7 +282,7 @@ class ExampleEncoder:
 def _check_different(pair: Sequence[MaskedTokens]) -> None:
     if np.array_equal(pair[0].ids, pair[1].ids):
         raise UserError(
-            "its two answers are the same in the chat template, so that neither can be preferred: remove the row"
+            "its two answers are the same in the chat template, which removes spellings of special tokens: remove the row"
         )
 
 

@@ -354,6 +354,10 @@ class Tokenizer:
         roles = {key: None for key in ROLES if self._role(key) in extra}
         return Tokenizer(loading.without_tokens(self._hf, extra), {**self._config, **roles})
 
+    def spells_special_tokens(self, messages: Any) -> bool:
+        """Whether `apply_chat_template` removes spellings of special tokens from these messages."""
+        return bool(self._special_spellings.remove(messages) != messages)
+
     @cached_property
     def _special_spellings(self) -> SpecialSpellings:
         return SpecialSpellings.of(self._hf)
