@@ -354,9 +354,9 @@ class Tokenizer:
         roles = {key: None for key in ROLES if self._role(key) in extra}
         return Tokenizer(loading.without_tokens(self._hf, extra), {**self._config, **roles})
 
-    def spells_special_tokens(self, messages: Any) -> bool:
+    def spells_special_tokens(self, messages: Iterable[Any]) -> bool:
         """Whether `apply_chat_template` removes spellings of special tokens from these messages."""
-        return bool(self._special_spellings.remove(messages) != messages)
+        return any(self._special_spellings.remove(message) != message for message in messages)
 
     @cached_property
     def _special_spellings(self) -> SpecialSpellings:
