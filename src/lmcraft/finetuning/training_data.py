@@ -259,7 +259,8 @@ def _print_template_notes(examples: Sequence[Example], encoder: ExampleEncoder, 
     cut = [e.origin for e in chats if isinstance(e, Conversation) and len(dialog(e)) < len(e.messages)]
     if cut:
         print_line(f"messages after the last answer are left out of {len(cut):,} examples: {list_origins(cut)}")
-    if spelled := [e.origin for e in chats if encoder.tokenizer.spells_special_tokens(dialog(e))]:
+    clean = encoder.tokenizer.special_spellings.remove
+    if spelled := [e.origin for e in chats if any(clean(message) != message for message in dialog(e))]:
         print_line(f"spellings of special tokens are removed from {len(spelled):,} examples: {list_origins(spelled)}")
     bare = [e for e in chats if not e.tools and dialog(e)[0]["role"] not in ("system", "developer")]
     if bare and (system := encoder.added_system_message()):

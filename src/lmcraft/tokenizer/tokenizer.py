@@ -310,7 +310,7 @@ class Tokenizer:
                 "this tokenizer has no chat template; set `chat_template` in its tokenizer_config.json, or use a model "
                 "that was fine-tuned for chat"
             )
-        clean = self._special_spellings.remove
+        clean = self.special_spellings.remove
         names: dict[str, Any] = {"documents": None, **self._roles, **clean({"tools": tools, **variables})}
         names["add_generation_prompt"] = add_generation_prompt and not continue_final_message
         render = chat_template.render_unfinished if continue_final_message else chat_template.render
@@ -354,12 +354,8 @@ class Tokenizer:
         roles = {key: None for key in ROLES if self._role(key) in extra}
         return Tokenizer(loading.without_tokens(self._hf, extra), {**self._config, **roles})
 
-    def spells_special_tokens(self, messages: Iterable[Any]) -> bool:
-        """Whether `apply_chat_template` removes spellings of special tokens from these messages."""
-        return any(self._special_spellings.remove(message) != message for message in messages)
-
     @cached_property
-    def _special_spellings(self) -> SpecialSpellings:
+    def special_spellings(self) -> SpecialSpellings:
         return SpecialSpellings.of(self._hf)
 
 
