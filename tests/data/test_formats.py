@@ -1,6 +1,7 @@
 """Readers of file formats."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,16 @@ def test_the_suffix_below_the_compression_is_the_format() -> None:
 )
 def test_rows_of_json_come_with_the_line_where_they_begin(read: ReadTable, contents: bytes, lines: list[int]) -> None:
     assert [line for line, _ in read(io.BytesIO(contents), "x", ReadStats())] == lines
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_class_labels_have_their_names(metadata: bool, tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.Table.from_pylist([{"text": str(n), "label": n} for n in (0, 1, -1, 7)])
+    if metadata:
+        features = {"text": {"_type": "Value"}, "label": {"_type": "ClassLabel", "names": ["bad", "good"]}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    with (tmp_path / "x.parquet").open("rb") as file:
+        labels = [row["label"] for _, row in parquet_rows(file, "x.parquet", ReadStats())]
+    assert labels == (["bad", "good", None, None] if metadata else [0, 1, -1, 7])

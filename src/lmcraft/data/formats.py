@@ -176,14 +176,32 @@ def separated_values(file: BinaryIO, name: str, stats: ReadStats, delimiter: str
 def parquet_rows(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
     """Yield the rows of a Parquet file as dicts, without the fields that are null.
 
-    A column of objects gives each object the fields of all others, as nulls.
+    A column of objects gives each object the fields of all others, as nulls. A ClassLabel column of `datasets` has
+    names instead of numbers; -1, its number for no label, is null.
     """
     parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
+    table = parquet.ParquetFile(file)
+    class_names = _class_names(table.schema_arrow.metadata or {})
     number = 0
-    for batch in parquet.ParquetFile(file).iter_batches(batch_size=PARQUET_BATCH_ROWS):
+    for batch in table.iter_batches(batch_size=PARQUET_BATCH_ROWS):
         for row in batch.to_pylist():
             number += 1
+            for column, names in class_names.items():
+                if isinstance(index := row.get(column), int):
+                    row[column] = names[index] if 0 <= index < len(names) else None
             yield number, _without_nulls(row) | {column: None for column, value in row.items() if value is None}
+
+
+def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """The names of the classes of each ClassLabel column, from the metadata that `datasets` writes into a Parquet file."""
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+        labels = {
+            column: f["names"] for column, f in features.items() if isinstance(f, dict) and f.get("_type") == "ClassLabel"
+        }
+    except (ValueError, AttributeError, KeyError):  # written by another program
+        return {}
+    return {column: [str(name) for name in names] for column, names in labels.items() if isinstance(names, list)}
 
 
 def _without_nulls(value: Any) -> Any:
