@@ -9,6 +9,7 @@ from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.data_checks import EncodedExample, LongExample, check_lengths, format_batch, select_fitting
 from lmcraft.finetuning.encoding import TokenizedExample
 from lmcraft.finetuning.examples import Labeled
+from lmcraft.finetuning.objectives.kto import KTO
 from lmcraft.finetuning.packing import PackedRows
 from tests.finetuning.chat import chat_tokenizer, random_example
 
@@ -51,3 +52,14 @@ def test_a_batch_is_printed_with_its_documents_and_learned_tokens() -> None:
     ]
     labeled = PackedRows([TokenizedExample(np.array([a]), np.array([3]))], 2).batch([0])
     assert "  -> [3]" in format_batch(labeled, chat_tokenizer(), targets_are_tokens=False)
+
+
+def test_documents_that_are_not_learned_have_no_stars() -> None:
+    a, b = (chat_tokenizer().encode(letter)[0] for letter in "ab")
+    batch = PackedRows([TokenizedExample(np.array([a]), np.array([b]), values=np.array([1.0], np.float32))], 2).batch([0])
+    describe = KTO().describe_document
+    assert format_batch(batch, chat_tokenizer(), describe=describe).startswith(
+        "row 1, document 1 (desirable): 1 tokens, 1 of"
+    )
+    reference = format_batch(batch, chat_tokenizer(), describe=lambda number, values: describe(1, values))
+    assert "divergence): 1 tokens, 0 of them learned" in reference and "*" not in reference

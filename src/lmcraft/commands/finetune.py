@@ -56,7 +56,9 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
     run = open_run(config, source, splits, print_line)
     if config.show_batch:
         targets_are_tokens = not run.objective.needs_head
-        print(format_batch(run.data.first_batch(), run.tokenizer, targets_are_tokens=targets_are_tokens))
+        describe = run.objective.describe_document
+        batch = run.data.first_batch()
+        print(format_batch(batch, run.tokenizer, targets_are_tokens=targets_are_tokens, describe=describe))
         return folder
     contents["data"] = run.data.fingerprint()
     if step is not None:

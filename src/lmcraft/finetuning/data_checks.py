@@ -1,6 +1,6 @@
 """Checks of the data before the first step: length of the examples, and a printed batch (`--show-batch`)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lmcraft.data.loader import IGNORE_INDEX, Batch
@@ -9,6 +9,7 @@ from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.encoding import TokenizedExample
 from lmcraft.finetuning.example_files import list_origins
 from lmcraft.finetuning.examples import Example
+from lmcraft.finetuning.objectives.base import DocumentPart
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 EncodedExample = tuple[Example, TokenizedExample]
@@ -55,12 +56,19 @@ def check_lengths(long_rows: Sequence[LongExample], config: FinetuneConfig, cont
     )
 
 
-def format_batch(batch: Batch, tokenizer: Tokenizer, *, targets_are_tokens: bool = True) -> str:
+def format_batch(
+    batch: Batch,
+    tokenizer: Tokenizer,
+    *,
+    targets_are_tokens: bool = True,
+    describe: Callable[[int, Sequence[float]], DocumentPart] = lambda number, values: DocumentPart(),
+) -> str:
     """The documents of a batch as quoted tokens, with a star before each token that the model learns to predict.
 
     Args:
         batch: rows of tokens.
         tokenizer: decodes them.
+        describe: the part that a document plays in its row (`FinetuneObjective.describe_document`).
         targets_are_tokens: false if targets are label numbers at the end of a document; these are printed as numbers.
     """
     lines = []
@@ -72,9 +80,10 @@ def format_batch(batch: Batch, tokenizer: Tokenizer, *, targets_are_tokens: bool
             if document == documents[-1] > 0 and not has_target.any():
                 lines.append(f"row {number}: {len(positions)} positions of padding")
                 continue
-            lines.append(
-                f"row {number}, document {document + 1}: {len(positions)} tokens, {int(has_target.sum())} of them learned"
-            )
+            part = describe(document, [] if batch.values is None else batch.values[number - 1].tolist())
+            has_target &= part.is_learned
+            name = f"document {document + 1}" + (f" ({part.name})" if part.name else "")
+            lines.append(f"row {number}, {name}: {len(positions)} tokens, {int(has_target.sum())} of them learned")
             if targets_are_tokens:
                 # A position's target is the token after it.
                 stars = [False, *has_target[:-1].tolist()]

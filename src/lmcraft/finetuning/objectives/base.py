@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from lmcraft.errors import UserError
 
@@ -114,6 +114,13 @@ class BatchLoss:
         return count_targets(batch)
 
 
+class DocumentPart(NamedTuple):
+    """The part that a document plays in its row."""
+
+    name: str = ""
+    is_learned: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class FinetuneObjective(BatchLoss):
     """Base of all objectives.
@@ -140,6 +147,10 @@ class FinetuneObjective(BatchLoss):
     """An example's tokens depend on other examples: `encode_example` only checks it."""
     min_row_tokens: ClassVar[int] = 512
     """Length of a row, unless an example is longer."""
+
+    def describe_document(self, number: int, values: Sequence[float]) -> DocumentPart:
+        """The part that the document `number` (from 0) of a row plays, for `--show-batch`; `values` are those of the row."""
+        return DocumentPart()
 
     # Settings
 

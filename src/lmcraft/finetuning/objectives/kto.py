@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from lmcraft.finetuning.examples import Conversation, Example, Judgment
 from lmcraft.finetuning.objectives.base import (
     BatchLoss,
+    DocumentPart,
     FinetuneObjective,
     LossInputs,
     count_rows,
@@ -56,6 +57,11 @@ class KTO(FinetuneObjective):
             with_example_number(index, _encode_judgment, encoder, judgment, other)
             for index, (judgment, other) in enumerate(zip(judgments, following, strict=True))
         ]
+
+    def describe_document(self, number: int, values: Sequence[float]) -> DocumentPart:
+        if number == 0:
+            return DocumentPart("desirable" if values[-1] else "undesirable")
+        return DocumentPart("another row's answer, which only estimates the divergence", is_learned=False)
 
     def encode_example(self, example: Judgment, encoder: ExampleEncoder, labels: Labels, index: int) -> TokenizedExample:
         return _encode_judgment(encoder, example, example)

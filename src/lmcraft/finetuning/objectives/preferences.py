@@ -5,11 +5,12 @@ Shapes: B rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmcraft.finetuning.examples import Preference
-from lmcraft.finetuning.objectives.base import FinetuneObjective, count_rows
+from lmcraft.finetuning.objectives.base import DocumentPart, FinetuneObjective, count_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +29,9 @@ class PairwiseObjective(FinetuneObjective):
     """Base of the objectives whose loss is a function of the log-probabilities of both answers; each pair is one term."""
 
     example_type = Preference
+
+    def describe_document(self, number: int, values: Sequence[float]) -> DocumentPart:
+        return DocumentPart(("chosen", "rejected")[number]) if number < 2 else DocumentPart()
 
     @property
     def per_token(self) -> bool:
