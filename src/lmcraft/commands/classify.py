@@ -76,5 +76,5 @@ def _read_lines(file: BinaryIO, encoding: str) -> Iterator[str]:
         for number, line in enumerate(read_as_utf8(file, encoding), start=1):
             yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeError as error:
-        place = f"line {number} of standard input" if encoding == "utf-8" else "standard input"
-        raise UserError(f"{place} is not {encoding.upper()}: name its encoding with --encoding") from error
+        origin = f"line {number} of standard input" if encoding == "utf-8" else "standard input"
+        raise UserError(f"{origin} is not {encoding.upper()}: name its encoding with --encoding") from error

@@ -202,8 +202,8 @@ def _whole_conversation(prompt: tuple[Message, ...], value: Any, side: str) -> t
     answer = parse_answer(value, f"{side} answer")
     if answer[0]["role"] in ("user", "system", "developer"):
         system = tuple(message for message in prompt if message["role"] == "system")
-        asked, repeated = (_without_system(messages) for messages in (prompt, answer))
-        if list(map(_spelling, repeated[: len(asked)])) != list(map(_spelling, asked)):
+        prompt_messages, repeated = (_without_system(messages) for messages in (prompt, answer))
+        if list(map(_spelling, repeated[: len(prompt_messages)])) != list(map(_spelling, prompt_messages)):
             raise UserError(
                 f"its {side} conversation does not begin with its prompt: leave the prompt out, or give only the answers"
             )

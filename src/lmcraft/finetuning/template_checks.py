@@ -76,7 +76,7 @@ def added_system_message(render: Render) -> str:
         without, explicit = render([question], ()), render([{"role": "system", "content": MARK}, question], ())
     except UserError:  # the template takes no system message, or no conversation without an answer
         return ""
-    before, found, after = explicit.partition(MARK)
-    if not found or not without.startswith(before) or not without.endswith(after) or len(without) <= len(before + after):
+    before, mark, after = explicit.partition(MARK)
+    if not mark or not without.startswith(before) or not without.endswith(after) or len(without) <= len(before + after):
         return ""
     return without[len(before) : len(without) - len(after)].strip()

@@ -45,8 +45,8 @@ def render_unfinished(
     marker = uuid4().hex  # a search for the message's own text may find it in the template's ending
     if not messages or (marked := _append_text(messages[-1], marker)) is None:
         raise UserError("continue_final_message=true needs text to continue: give the last message some content")
-    text, found, _ = render(template, [*messages[:-1], marked], variables).rpartition(marker)
-    if not found:
+    text, separator, _ = render(template, [*messages[:-1], marked], variables).rpartition(marker)
+    if not separator:
         raise UserError("continue_final_message=true needs a chat template that keeps the text of the last message")
     return text
 

@@ -73,8 +73,8 @@ def _probe(render: Render, content: str | None, form: ArgumentForm) -> str:
     arguments = _PROBE_ARGUMENTS if form == "object" else json.dumps(_PROBE_ARGUMENTS)
     call = {"id": "probe0000", "type": "function", "function": {"name": "probe_name", "arguments": arguments}}
     result = {"role": "tool", "name": "probe_name", "tool_call_id": "probe0000", "content": "probe_result"}
-    asked = {"role": "user", "content": "probe"}
-    return _try(render, [asked, {"role": "assistant", "content": content, "tool_calls": [call]}, result], None)
+    question = {"role": "user", "content": "probe"}
+    return _try(render, [question, {"role": "assistant", "content": content, "tool_calls": [call]}, result], None)
 
 
 def _try(render: Render, messages: Sequence[Message], tools: Sequence[Message] | None) -> str:
