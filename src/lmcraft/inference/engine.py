@@ -216,8 +216,10 @@ class Engine:
         tokens: list[tuple[SequenceState, Token]] = []
         start = time.perf_counter()
         for sequence, stop in batch.prefill:
-            with _failing(sequence):
+            try:
                 tokens += self._prefill(sequence, stop)
+            except BaseException as error:
+                _fail(sequence, error)
             start = self._charge({sequence.request.client}, start)
         for sequence, ids, logits, first_row in self.runner.decode(batch.decode):
             tokens += self._accept(sequence, ids, logits, first_row)
@@ -283,8 +285,7 @@ class Engine:
     def _sample(self, sequence: SequenceState, logits: NextTokenLogits, row: int) -> list[tuple[SequenceState, Token]]:
         """The next token; none if the sequence fails (its grammar, say), which ends this sequence only."""
         constraint = sequence.constraint
-        tokens: list[tuple[SequenceState, Token]] = []
-        with _failing(sequence):
+        try:
             if not math.isfinite(logits.logsumexp[row]):
                 raise damaged_model_error(self.models[sequence.request.adapter])
             token_id = logits.argmax[row]
@@ -299,24 +300,17 @@ class Engine:
                 token_id = int(ids_1)
             logprob = float(logits.logits[row, token_id]) - logits.logsumexp[row]
             alternatives = logits.top(row, sequence.request.top_logprobs)
-            tokens.append((sequence, sequence.append(token_id, logprob, alternatives)))
-        return tokens
+            return [(sequence, sequence.append(token_id, logprob, alternatives))]
+        except BaseException as error:
+            _fail(sequence, error)
+            return []
 
 
-class _failing:  # noqa: N801 - reads as a statement; `contextlib.contextmanager` would take microseconds of every token
-    """End the sequence with an exception that is raised in the context; libraries in Rust raise PanicException, too."""
-
-    def __init__(self, sequence: SequenceState) -> None:
-        self._sequence = sequence
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, traceback: object) -> bool:
-        if isinstance(error, Exception):
-            self._sequence.fail(error)
-        elif error is not None and type(error).__name__ == "PanicException":
-            self._sequence.fail(RunError(f"a library failed on this request: {error}"))
-        else:
-            return False
-        return True
+def _fail(sequence: SequenceState, error: BaseException) -> None:
+    """End the sequence with an exception of its own work; libraries in Rust raise PanicException, too."""
+    if isinstance(error, Exception):
+        sequence.fail(error)
+    elif type(error).__name__ == "PanicException":
+        sequence.fail(RunError(f"a library failed on this request: {error}"))
+    else:
+        raise error

@@ -82,6 +82,7 @@ class SequenceState:
     ) -> None:
         self.request = request
         self.tokens = list(request.prompt_ids)
+        self.prompt_length = len(request.prompt_ids)
         self.num_computed = 0
         self.block_table = BlockTable()
         self.cancelled = False
@@ -107,10 +108,6 @@ class SequenceState:
         self.finished = False
         self.error: Exception | None = None
         """Why the request failed; it has ended, and no other request is affected."""
-
-    @property
-    def prompt_length(self) -> int:
-        return len(self.request.prompt_ids)
 
     @property
     def num_reusable(self) -> int:

@@ -109,20 +109,23 @@ class Scheduler:
         decode: list[tuple[SequenceState, Sequence[int]]] = []
         budget = self.max_num_batched_tokens - len(decoding)  # beyond one token of each
         for sequence in decoding:
-            if sequence in self.running:  # unless preempted in favor of an older one
+            if sequence.num_computed:  # unless preempted in favor of an older one
                 ids = self._next_ids(sequence, budget + 1, alone=len(decoding) == 1)
                 if self._allocate(sequence, sequence.num_computed + len(ids)):
                     decode.append((sequence, ids))
                     budget -= len(ids) - 1
-        decode = [pair for pair in decode if pair[0] in self.running]
-        return Batch(self._next_chunks(budget, {sequence.request.client for sequence, _ in decode}), decode)
+        decode = [(sequence, ids) for sequence, ids in decode if sequence.num_computed]
+        return Batch(self._next_chunks(budget, decode), decode)
 
     def _rows_in_turn(self, decoding: list[SequenceState]) -> list[SequenceState]:
         """Without those sequences that wait for a later step: of a client that would slow the others down."""
         if len(decoding) <= SHARED_STEP_ROWS:
             return decoding
-        counts = Counter(sequence.request.client for sequence in decoding).most_common(2)
-        if len(counts) == 1 or counts[0][1] <= (limit := max(SHARED_STEP_ROWS, counts[1][1])):
+        clients = [sequence.request.client for sequence in decoding]
+        if clients.count(clients[0]) == len(clients):
+            return decoding
+        counts = Counter(clients).most_common(2)
+        if counts[0][1] <= (limit := max(SHARED_STEP_ROWS, counts[1][1])):
             return decoding
         theirs = [sequence for sequence in decoding if sequence.request.client == counts[0][0]]
         theirs.sort(key=lambda sequence: sequence.last_turn)
@@ -131,11 +134,14 @@ class Scheduler:
             sequence.last_turn = self._num_turns
         return [sequence for sequence in decoding if sequence not in theirs[limit:]]
 
-    def _next_chunks(self, budget: int, decoding_clients: set[str]) -> list[tuple[SequenceState, int]]:
+    def _next_chunks(
+        self, budget: int, decode: list[tuple[SequenceState, Sequence[int]]]
+    ) -> list[tuple[SequenceState, int]]:
         """The prompts to compute, each with the position where its next chunk ends."""
         pending = [sequence for sequence in self.running if sequence.num_computed < sequence.prompt_length]
         if not pending:
             return []
+        decoding_clients = {sequence.request.client for sequence, _ in decode}
         chunks, num_clients = [], len({sequence.request.client for sequence in self.running})
         self._takes_oldest = not self._takes_oldest
         for sequence in sorted(pending, key=self._used if self._takes_oldest else self._used_and_left):
@@ -180,7 +186,7 @@ class Scheduler:
 
     def _admit(self) -> None:
         """Start waiting sequences while there is room, or a client that holds more than its share makes room."""
-        while waiting := self._startable():
+        while self.waiting and (waiting := self._startable()):
             sequence = min(waiting, key=self._used)  # the first of the client that used the least
             while not self._start(sequence):
                 if (yielding := self._yielding_to(sequence)) is None:
