@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lmcraft.data.documents import ReadStats
+from lmcraft.data.missing import MissingCell
 from lmcraft.data.separated_values import read_separated
 from lmcraft.errors import UserError
 
@@ -52,9 +53,10 @@ def test_a_cell_can_be_long() -> None:
     assert len(rows[0][1]["text"]) == 300_000 and not problems
 
 
-def test_missing_values_are_null() -> None:
+def test_cells_that_spell_a_missing_value_keep_their_spelling() -> None:
     rows, _ = read("text,label\nnan,NaN\nNULL,<NA>\nNone,null\n")
-    assert [list(row.values()) for _, row in rows] == [[None, None], [None, None], ["None", "null"]]
+    missing = [[MissingCell("nan"), MissingCell("NaN")], [MissingCell("NULL"), MissingCell("<NA>")]]
+    assert [list(row.values()) for _, row in rows] == [*missing, ["None", "null"]]
 
 
 def test_an_unclosed_quote_is_named_where_it_opens() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lmcraft.data.missing import MissingCell
 from lmcraft.errors import UserError
 from lmcraft.finetuning.examples import Conversation, Judgment, Labeled, Preference
 from lmcraft.finetuning.rows import RowFormat, parse_example
@@ -272,6 +273,7 @@ def chat(*messages: Any) -> dict[str, Any]:
 
 
 CALL_WITHOUT_NAME = {"role": "assistant", "content": "", "tool_calls": [{"function": {"arguments": {}}}]}
+MISSING = ", which stands for a missing value: "
 BROKEN_CALL = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": "{oops"}}]}
 IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": "What?"}]}
 
@@ -281,7 +283,7 @@ IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": 
     [
         (chat(QUESTION, message("assistant", "")), r"its answer is empty \(message 2\)"),
         (chat(QUESTION, {"role": "assistant", "content": None}), "its answer is empty"),
-        (chat(QUESTION, {"role": "assistant", "content": NAN}), "its answer is empty"),
+        (chat(QUESTION, {"role": "assistant", "content": NAN}), rf"its message 2 \(assistant\) is NaN{MISSING}"),
         (chat(QUESTION, {"role": "assistant"}), "its answer is empty"),
         (chat(QUESTION, {"role": "assistant", "content": [{"type": "text", "text": " "}]}), "its answer is empty"),
         (chat(QUESTION, message("assistant", " \n"), *SECOND), "its answer is empty"),
@@ -300,7 +302,7 @@ IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": 
         ({**CONVERSATIONS["openai"], "images": ["a.png"]}, "images, sound or video"),
         ({"instruction": None, "input": "b", "output": "c"}, "there is no prompt"),
         ({"instruction": "a", "output": None}, "its answer is empty"),
-        ({"instruction": "a", "output": NAN}, "its answer is empty"),
+        ({"instruction": "a", "output": NAN}, f"its answer is NaN{MISSING}"),
         ({"instruction": "a", "output": {"b": 1}}, "its answer is an object, not text"),
         ({"instruction": "a", "output": True}, "its answer is true or false, not text"),
         ({"instruction": ["a"], "output": "b"}, "message 1 is not an object"),
@@ -313,11 +315,14 @@ IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": 
         ),
         ({"prompt": "a", "answer": "b", "solution": "c"}, "--answer-column"),
         ({"text": None, "label": "x"}, "its text is empty"),
-        ({"text": NAN, "label": "x"}, "its text is empty"),
+        ({"text": NAN, "label": "x"}, f"its text is NaN{MISSING}"),
         ({"text": " ", "label": "x"}, "its text is empty"),
         ({"text": "a", "label": ""}, "its label is empty"),
-        ({"text": "a", "label": NAN}, "its label is empty"),
+        ({"text": "a", "label": NAN}, f"its label is NaN{MISSING}"),
         ({"text": "a", "labels": ["x", None]}, "one of its labels is empty"),
+        ({"text": "a", "labels": ["x", NAN]}, f"one of its labels is NaN{MISSING}"),
+        ({"prompt": MissingCell("NULL"), "completion": "b"}, "no prompt .it is 'NULL', which stands for a missing value"),
+        ({"prompt": "a", "chosen": "b", "rejected": MissingCell("#N/A")}, f"its rejected answer is '#N/A'{MISSING}"),
         ({"text": "a", "labels": [["x"]]}, "its label is a list, not text"),
         ({"text": ["a"], "label": "x"}, "its text is a list, not text"),
         ({"prompt": "a", "chosen": "b", "rejected": None}, "its rejected answer is empty"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lmcraft.data.documents import ReadStats
+from lmcraft.data.missing import describe_empty, is_empty
 from lmcraft.data.separated_values import read_separated
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
@@ -245,7 +246,8 @@ def _text_of(row: Any, name: str, number: int, text_field: str, stats: ReadStats
     if isinstance(value, str) and value.strip():
         yield number, stats.clean(value)
     else:
-        stats.malformed(name, number, "the text is empty" if isinstance(value, str) else "the text is not a string")
+        state = describe_empty(value) if is_empty(value) else "not a string"
+        stats.malformed(name, number, f"the text is {state}")
 
 
 def read_parquet(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:

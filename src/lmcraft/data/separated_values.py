@@ -7,18 +7,17 @@ from itertools import chain
 from typing import Any, TextIO
 
 from lmcraft.data.documents import ReadStats
+from lmcraft.data.missing import MISSING_SPELLINGS, MissingCell
 from lmcraft.errors import UserError
 
 DELIMITERS = (",", "\t", ";", "|")
 MAX_CELL_CHARS = 2**31 - 1  # the csv module's own limit is 131,072
-# As pandas, spreadsheets and databases write an empty cell. "None", "null", "NA" and "N/A" may be meant as text or labels.
-MISSING = ("nan", "NaN", "-nan", "-NaN", "<NA>", "#N/A", "#NA", "NULL")
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's first line
 
 
 def read_separated(lines: TextIO, name: str, stats: ReadStats, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
-    """Yield (line, row) for each row; the first line names the columns. Rows without any text are skipped, and the value of
-    a cell in `MISSING` is None.
+    """Yield (line, row) for each row; the first line names the columns. Rows without any text are skipped. A cell that
+    spells a missing value becomes a `MissingCell`.
 
     Args:
         lines: opened with newline="".
@@ -55,7 +54,11 @@ def read_separated(lines: TextIO, name: str, stats: ReadStats, delimiter: str = 
             stats.malformed(name, line, f"it has {len(cells)} columns, and the header has {len(columns)}{hint}")
         else:
             pairs = zip(columns, cells, strict=False)
-            yield line, {column: None if cell in MISSING else stats.clean(cell) for column, cell in pairs if column}
+            yield line, {column: _parse_cell(cell, stats) for column, cell in pairs if column}
+
+
+def _parse_cell(cell: str, stats: ReadStats) -> str | MissingCell:
+    return MissingCell(cell) if cell in MISSING_SPELLINGS else stats.clean(cell)
 
 
 def _choose_delimiter(header: str, preferred: str) -> str:

@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lmcraft.data.missing import describe_empty, is_empty
 from lmcraft.errors import UserError
-from lmcraft.finetuning.row_fields import as_text, is_empty, parse_json
+from lmcraft.finetuning.row_fields import as_text, parse_json
 
 Message = Mapping[str, Any]
 # Other names of the standard roles, in lower case.
@@ -138,6 +139,8 @@ def _parse_message(row: Any, name: str) -> Message:
         calls, value = value, None
     if calls:
         fields["tool_calls"] = _parse_calls(calls, name)
+    elif isinstance(value, float) and is_empty(value) and role in ("user", "assistant"):
+        raise UserError(f"its {name} ({role}) is {describe_empty(value)}: write it, or remove the row")
     content = _parse_content(value, role, f"{name} ({role})")
     return {**fields, "role": role, "content": content, **({} if learned else {"weight": 0})}
 

@@ -4,22 +4,14 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
-from math import isfinite, isnan
+from math import isfinite
 from typing import Any
 
 from lmcraft.data.formats import lookup
+from lmcraft.data.missing import describe_empty, is_empty
 from lmcraft.errors import UserError
 
 SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def is_empty(value: Any) -> bool:
-    """Whether a field has no value: null, NaN, or a text without a visible character."""
-    return (
-        value is None
-        or (isinstance(value, float | Decimal) and isnan(value))
-        or (isinstance(value, str) and not value.strip())
-    )
 
 
 def as_text(value: Any, name: str) -> str:
@@ -110,6 +102,10 @@ class Fields:
                 "with --prompt-column or --answer-column"
             )
         return first
+
+    def describe_empty(self, names: Sequence[str]) -> str:
+        """What the first of these columns holds instead of a value, to follow "is"."""
+        return describe_empty(next((self._values[name] for name in names if name in self._values), None))
 
     def unread(self) -> list[str]:
         """The names of the columns that hold something, but that nothing has read."""

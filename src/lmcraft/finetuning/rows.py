@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lmcraft.data.missing import describe_empty, is_empty
 from lmcraft.errors import UserError
 from lmcraft.finetuning.examples import Conversation, Example, Judgment, Labeled, Preference
 from lmcraft.finetuning.messages import (
@@ -31,7 +32,7 @@ from lmcraft.finetuning.messages import (
     text_message,
     truth,
 )
-from lmcraft.finetuning.row_fields import Fields, as_text, is_empty, parse_json
+from lmcraft.finetuning.row_fields import Fields, as_text, parse_json
 
 MESSAGES = ("messages", "conversations", "conversation")
 PROMPTS = ("prompt", "instruction", "question", "query", "problem", "user")
@@ -99,7 +100,8 @@ def parse_fields(fields: Fields, form: RowFormat, origin: str = "") -> Example:
         desirable = truth(verdict)
         if form.example_type is Judgment and fields.has(VERDICTS):
             if desirable is None:
-                raise UserError(f"its label is {verdict!r}: kto needs true or false")
+                label = fields.describe_empty(VERDICTS) if verdict is None else repr(verdict)
+                raise UserError(f"its label is {label}: kto needs true or false")
         elif not isinstance(verdict, bool) and str(verdict).casefold() not in ("true", "false"):
             desirable = None
         return _parse_conversation(fields, form, desirable, origin)
@@ -127,7 +129,7 @@ def _parse_conversation(fields: Fields, form: RowFormat, desirable: bool | None,
         if answer is not None:
             messages = (*prompt, *parse_answer(answer, "answer"))
         elif form.answers_needed and not answered:
-            raise UserError("its answer is empty: write one, or remove the row")
+            raise UserError(f"its answer is {fields.describe_empty(ANSWERS)}: write one, or remove the row")
     check_conversation(messages, any_learned=form.answers_needed and desirable is None)
     if desirable is None:
         return Conversation(messages, tools, origin)
@@ -150,7 +152,8 @@ def _parse_prompt(fields: Fields, names: Sequence[str] = MESSAGES) -> tuple[Mess
     if fields.has(names) and not fields.has(PROMPTS):
         raise UserError("its messages are empty: remove the row")
     if question is None and (addition is None or fields.has(PROMPTS)):
-        raise UserError("there is no prompt: add one, or `messages`")
+        state = f" (it is {fields.describe_empty(PROMPTS)})" if fields.has(PROMPTS) else ""
+        raise UserError(f"there is no prompt{state}: add one, or `messages`")
     parts = [as_text(part, "prompt") for part in (question, addition) if part is not None]
     return (*first, *_parse_history(fields.find(("history",))), text_message("user", "\n".join(parts), "prompt"))
 
@@ -186,6 +189,9 @@ def _parse_preference(fields: Fields, origin: str) -> Preference:
         prompt = _parse_prompt(fields, names)
     elif (system := fields.find(("system",))) is not None:
         prompt = (text_message("system", system, "system message"),)
+    for side in ("chosen", "rejected"):
+        if fields.find((side,)) is None:
+            raise UserError(f"its {side} answer is {fields.describe_empty((side,))}: write one, or remove the row")
     chosen, rejected = (_whole_conversation(prompt, fields.find((side,)), side) for side in ("chosen", "rejected"))
     if chosen[:-1] != rejected[:-1]:
         raise UserError("the two conversations differ before their last answers: only the last answers may differ")
@@ -197,8 +203,6 @@ def _parse_preference(fields: Fields, origin: str) -> Preference:
 
 def _whole_conversation(prompt: tuple[Message, ...], value: Any, side: str) -> tuple[Message, ...]:
     """The prompt and the answer; an answer that begins with a question is a whole conversation, and repeats the prompt."""
-    if value is None:
-        raise UserError(f"its {side} answer is empty: write one, or remove the row")
     answer = parse_answer(value, f"{side} answer")
     if answer[0]["role"] in ("user", "system", "developer"):
         system = tuple(message for message in prompt if message["role"] == "system")
@@ -236,9 +240,10 @@ def _spelling(message: Message) -> tuple[str, str]:
 def _parse_labeled(fields: Fields, text_names: Sequence[str], label_names: Sequence[str], origin: str) -> Labeled:
     text, value = fields.find(text_names), parse_label_list(fields.find(label_names))
     if text is None:
-        raise UserError("its text is empty: write one, or remove the row")
+        raise UserError(f"its text is {fields.describe_empty(text_names)}: write one, or remove the row")
     if value is None:
-        raise UserError("its label is empty: give a label, or an empty list of labels for a text without any")
+        label = fields.describe_empty(label_names)
+        raise UserError(f"its label is {label}: give a label, or an empty list of labels for a text without any")
     labels = [_label(label) for label in (value if isinstance(value, list) else [value])]
     return Labeled(as_text(text, "text"), tuple(dict.fromkeys(labels)), origin)
 
@@ -258,5 +263,5 @@ def parse_label_list(value: Any) -> Any:
 
 def _label(value: Any) -> str:
     if is_empty(value):
-        raise UserError("one of its labels is empty: remove the label or the row")
+        raise UserError(f"one of its labels is {describe_empty(value)}: remove the label or the row")
     return str(value) if isinstance(value, bool) else WHOLE_NUMBER.sub(r"\1", as_text(value, "label").strip())
