@@ -42,6 +42,9 @@ def parse_json(data: bytes) -> Any:
         raise ValueError("not valid UTF-8") from error
     except RecursionError as error:
         raise ValueError("not valid JSON: it is nested too deeply") from error
+    except json.JSONDecodeError as error:
+        line = "" if error.lineno == 1 else f"line {error.lineno}, "
+        raise ValueError(f"not valid JSON: {error.msg.removesuffix(' at')} at {line}column {error.colno}") from error
     except ValueError as error:
         raise ValueError(f"not valid JSON: {error}") from error
 

@@ -163,6 +163,17 @@ def test_general_text_is_mixed_in(folder: Path, tmp_path: Path) -> None:
     assert len(losses(out.path)) == 4
 
 
+def test_rows_that_are_left_out_are_listed(folder: Path, tmp_path: Path) -> None:
+    empty = {"messages": [message("user", "Hi"), message("assistant", "")]}
+    data = (folder / "chat.jsonl").read_text().splitlines(keepends=True)
+    (folder / "gaps.jsonl").write_text("".join([data[0], "oops\n", *data[1:], json.dumps(empty)]))
+    out = finetune(build_config(folder, tmp_path / "out", data="gaps", malformed="skip", max_steps=1))
+    rows = [json.loads(line) for line in out.skipped.read_text().splitlines()]
+    assert [(row["file"], row["line"]) for row in rows] == [
+        (str(folder / "gaps.jsonl"), line) for line in (2, len(data) + 2)
+    ]
+
+
 def test_a_batch_is_shown_and_nothing_is_written(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--out", str(tmp_path / "out"), "--show-batch", "--sequence-length", "96"]
     assert main(["finetune", str(folder / "base"), str(folder / "chat.jsonl"), *flags]) == 0

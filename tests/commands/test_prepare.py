@@ -14,6 +14,7 @@ from lmcraft.cli import main
 from lmcraft.data.loader import TokenSplit
 from lmcraft.data.sources import read_documents
 from lmcraft.errors import UserError
+from lmcraft.json_lines import read_json_lines
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from tests.tiny import TEXT
 
@@ -68,6 +69,16 @@ def test_malformed_rows_are_counted_with_file_and_line_or_fatal(tmp_path: Path) 
     assert malformed["count"] == 3 and [row["line"] for row in malformed["first"]] == [41, 42, 43]
     with pytest.raises(UserError, match=r"a\.jsonl:41"):
         manifest_of(tmp_path, path, malformed="fail", overwrite=True)
+
+
+def test_every_malformed_row_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f'{{"text": "good row {n}"}}\n{{"oops": {n}}}\n' for n in range(40)))
+    config = PrepareConfig((str(path),), out=tmp_path / "out", overwrite=True)
+    for _ in range(2):
+        folder = prepare(config)
+        assert [row["line"] for row in read_json_lines(folder.skipped)] == [*range(2, 81, 2)]
+        assert f"and 20 more; {folder.skipped} lists them all" in capsys.readouterr().out
 
 
 def test_no_document_is_in_both_splits_and_the_counts_add_up(tmp_path: Path) -> None:

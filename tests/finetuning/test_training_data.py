@@ -87,6 +87,16 @@ def test_rows_that_cannot_be_encoded_are_named_or_left_out(tmp_path: Path) -> No
     assert any("data.jsonl:4 (its role 'critic'" in line for line in lines)
 
 
+def test_every_row_that_is_left_out_is_listed(tmp_path: Path) -> None:
+    odd = [{"messages": [message(f"critic {n}", "Hi"), message("assistant", "Hello")]} for n in range(6)]
+    data, _, lines = read(tmp_path, [ROW, LONG, *odd, ROW], malformed="skip", too_long="skip")
+    assert [row["line"] for row in data.skipped] == [*range(2, 9)]
+    assert {row["file"] for row in data.skipped} == {f"{tmp_path}/data.jsonl"}
+    reasons = [row["reason"] for row in data.skipped]
+    assert reasons[0].startswith("it has ") and all(f"critic {n}" in reasons[n + 1] for n in range(6))
+    assert any(line.endswith("and 3 more for other reasons") for line in lines)
+
+
 def test_pairs_that_are_equal_in_the_template_are_named(tmp_path: Path) -> None:
     pair = {"prompt": "Hi", "chosen": "Hello", "rejected": "No"}
     same = pair | {"rejected": "Hello<|im_end|>"}

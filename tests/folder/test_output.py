@@ -19,6 +19,7 @@ from lmcraft.folder.output import (
     claim_run,
     replace_output,
 )
+from lmcraft.folder.writing import MARK
 
 
 def write_model(folder: Path) -> None:
@@ -189,9 +190,20 @@ def test_a_folder_that_a_rename_cannot_replace_is_refused_at_once(tmp_path: Path
 def test_a_refused_command_clears_what_a_killed_one_left(tmp_path: Path) -> None:
     write_model(tmp_path / "out")
     (tmp_path / ".out.lmcraft" / "out").mkdir(parents=True)
+    (tmp_path / ".out.lmcraft" / MARK).touch()
     with pytest.raises(UserError, match="already exists"), replace_output(tmp_path / "out", MODEL, overwrite=False):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_holds_the_users_namesake_of_a_hidden_folder_is_not_empty(tmp_path: Path) -> None:
+    (tmp_path / "out" / ".notes.lmcraft").mkdir(parents=True)
+    (tmp_path / "out" / ".notes.lmcraft" / "a.txt").write_text("mine")
+    for overwrite in (True, False):
+        with pytest.raises(UserError, match=r"is not a dataset folder"):
+            check_output(tmp_path / "out", DATASET, overwrite=overwrite)
+    with pytest.raises(UserError, match="is not empty, and holds no run"), claim_run(tmp_path / "out", resume=False):
+        pass
 
 
 def test_what_another_process_wrote_in_the_meantime_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.folder import atomic_write, remove_path, writing
-from lmcraft.folder.writing import finish_replacement, naming_file, remove_leftovers, replace_folder, working_folder
+from lmcraft.folder.lock import LOCK_NAME, lock_folder
+from lmcraft.folder.writing import (
+    MARK,
+    finish_replacement,
+    naming_file,
+    remove_leftovers,
+    replace_folder,
+    working_folder,
+)
 
 
 def write_folder(path: Path, text: str) -> None:
@@ -122,9 +130,47 @@ def test_leftovers_of_other_programs_stay(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
     (tmp_path / ".a.txt.lmcraft").mkdir()
+    (tmp_path / ".a.txt.lmcraft" / MARK).touch()
     (tmp_path / ".a.txt.lmcraft" / "a.txt").touch()
     remove_leftovers(tmp_path)
     assert names(tmp_path) == [".lmcraft", ".out.tmp", "notes.lmcraft"]
+
+
+def make_namesake(path: Path, kind: str) -> None:
+    """Something of the user's that has the name of a hidden folder."""
+    if kind == "file":
+        path.write_text("mine")
+        return
+    folder = path.with_name("elsewhere") if kind == "link" else path
+    (folder / "deep").mkdir(parents=True)
+    for name in ("out", "discarded-0", "deep/a.txt"):
+        (folder / name).write_text("mine")
+    if kind == "link":
+        path.symlink_to(folder)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+@pytest.mark.parametrize("old", [True, False])
+def test_what_only_has_the_name_of_a_hidden_folder_is_never_touched(tmp_path: Path, kind: str, old: bool) -> None:
+    make_namesake(tmp_path / ".out.lmcraft", kind)
+    if old:
+        write_folder(tmp_path / "out", "old")
+    before, remedy = contents(tmp_path), r"'.*/\.out\.lmcraft' is in the way of writing .*: rename it, or choose another"
+    with pytest.raises(UserError, match=remedy), atomic_write(tmp_path / "out") as temporary:
+        write_folder(temporary, "new")
+    with pytest.raises(UserError, match=remedy), replace_folder(tmp_path / "out"):
+        pass
+    with pytest.raises(UserError, match=remedy):
+        finish_replacement(tmp_path / "out", complete=True)
+    remove_leftovers(tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_users_file_with_the_name_of_the_lock_is_never_touched(tmp_path: Path) -> None:
+    (tmp_path / LOCK_NAME).write_text("my notes")
+    with pytest.raises(UserError, match="has the name of a lock, but"), lock_folder(tmp_path, wait=False):
+        pass
+    assert contents(tmp_path) == {LOCK_NAME: "my notes"}
 
 
 def test_replacing_in_place_puts_the_old_folder_back_unless_it_completes(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from lmcraft.finetuning.config import FinetuneConfig
-from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage
+from lmcraft.folder import DatasetFolder, ModelFolder, write_json_lines, write_lineage
 from lmcraft.folder.output import Input, claim_run
 from lmcraft.terminal import line_printer
 
@@ -71,6 +71,9 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
     trainer = run.build_trainer(machine, folder, step, processes)
     if sentence := record_start(run.config, folder, step, processes, contents):
         print_line(sentence)
+    if run.data.skipped and processes.is_main:
+        write_json_lines(folder.skipped, run.data.skipped)
+        print_line(f"the {len(run.data.skipped):,} rows that were left out are listed in {folder.skipped}")
     before = evaluate_before(run, trainer, folder, step)
     progress = trainer.run()
     if processes.is_main:

@@ -172,7 +172,7 @@ def _print_summary(dataset: DatasetFolder) -> None:
                 f"    lost: {split['lost_bytes']:,} of {total:,} bytes ({split['lost_bytes'] / total:.1%}) are characters "
                 "without a token: use a tokenizer trained on this text, or of type bpe"
             )
-    for line in describe_losses(manifest):
+    for line in describe_losses(manifest, dataset.skipped):
         print(line)
 
 

@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from lmcraft.errors import UserError
+from lmcraft.json_lines import format_json_line
 
 MAX_MALFORMED_KEPT = 20  # rows recorded by file and line; all malformed rows are counted
 MAX_FILES_SHOWN = 20  # with invalid bytes
@@ -46,6 +48,7 @@ class ReadStats:
     sources: list[SourceStats] = field(default_factory=list)
     malformed_count: int = 0
     malformed_first: list[dict[str, Any]] = field(default_factory=list)
+    malformed_list: Path | None = None  # JSON lines file that gets every malformed row
     invalid_bytes: int = 0
     invalid_by_file: dict[str, int] = field(default_factory=dict)
     encodings: dict[str, str] = field(default_factory=dict)  # of the tables that are not in UTF-8
@@ -61,8 +64,12 @@ class ReadStats:
         if self.malformed_action == "fail":
             raise UserError(f"{file}:{line} is malformed ({reason}); fix the row, or set malformed to 'skip'")
         self.malformed_count += 1
+        row = {"file": file, "line": line, "reason": reason}
         if len(self.malformed_first) < MAX_MALFORMED_KEPT:
-            self.malformed_first.append({"file": file, "line": line, "reason": reason})
+            self.malformed_first.append(row)
+        if self.malformed_list is not None:
+            with self.malformed_list.open("a", encoding="utf-8") as handle:
+                handle.write(format_json_line(row))
 
     def describe_malformed(self) -> str:
         """The number of malformed rows and the first of them, in parentheses; empty if there are none."""
@@ -99,8 +106,13 @@ class ReadStats:
         return text
 
 
-def describe_losses(summary: Mapping[str, Any]) -> Iterator[str]:
-    """Lines for the user about invalid bytes and malformed rows; `summary` is as `ReadStats.as_manifest` gives it."""
+def describe_losses(summary: Mapping[str, Any], malformed_list: Path | None = None) -> Iterator[str]:
+    """Lines for the user about invalid bytes and malformed rows.
+
+    Args:
+        summary: as `ReadStats.as_manifest` gives it.
+        malformed_list: the file that lists every malformed row, if there is one.
+    """
     if summary["invalid_bytes"]:
         yield f"  {summary['invalid_bytes']:,} bytes were not valid and were replaced by U+FFFD:"
         for file, count in list(summary["invalid_bytes_by_file"].items())[:MAX_FILES_SHOWN]:
@@ -110,5 +122,5 @@ def describe_losses(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {malformed['count']:,} malformed rows were skipped:"
         for row in malformed["first"]:
             yield f"    {row['file']}:{row['line']}: {row['reason']}"
-        if malformed["count"] > len(malformed["first"]):
-            yield "    ..."
+        if others := malformed["count"] - len(malformed["first"]):
+            yield f"    and {others:,} more" + (f"; {malformed_list} lists them all" if malformed_list else "")

@@ -81,6 +81,7 @@ def write_dataset(
     dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
     with atomic_write(out) as folder:
         folder.mkdir()
+        stats.malformed_list = DatasetFolder(folder).skipped
         token_file = folder / "tokens.tmp"
         table = _encode(show_progress(read(stats), stats, "encoding"), token_file, dtype, tokenizer)
         if not table.tokens.sum():

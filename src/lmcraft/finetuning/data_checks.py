@@ -23,6 +23,11 @@ class LongExample:
     tokens: int | None
     """None: more than the context, not counted."""
 
+    def reason(self, length: int) -> str:
+        """Why it is left out of rows of `length` tokens."""
+        size = "more tokens than the model's context" if self.tokens is None else f"{self.tokens:,} tokens"
+        return f"it has {size}, and a row has {length:,}"
+
 
 def select_fitting(examples: Sequence[EncodedExample], length: int, long_rows: list[LongExample]) -> list[EncodedExample]:
     """The examples of at most `length` tokens; `long_rows` gets the others."""

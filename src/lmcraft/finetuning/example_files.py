@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lmcraft.data.documents import ReadStats
 from lmcraft.data.sources import read_table
@@ -59,12 +59,11 @@ class RowStats(ReadStats):
         raise UserError(f"{number} rows cannot be used: {self.summary()}{remedy}")
 
     def summary(self) -> str:
-        """Each reason with the first rows that have it."""
-        parts = []
-        for reason, origins in list(self.reasons.items())[:MAX_REASONS_SHOWN]:
-            parts.append(f"{list_origins(origins)} ({reason})")
-        if (others := len(self.reasons) - MAX_REASONS_SHOWN) > 0:
-            parts.append(f"{others} other reasons")
+        """The most frequent reasons, each with its first rows, and the number of the other rows."""
+        ordered = sorted(self.reasons.items(), key=lambda item: -len(item[1]))
+        parts = [f"{list_origins(origins)} ({reason})" for reason, origins in ordered[:MAX_REASONS_SHOWN]]
+        if others := sum(len(origins) for _, origins in ordered[MAX_REASONS_SHOWN:]):
+            parts.append(f"and {others:,} more for other reasons")
         return "; ".join(parts)
 
 
@@ -73,6 +72,16 @@ def list_origins(origins: Sequence[str]) -> str:
     first = sorted(origins, key=_file_and_line)[:MAX_ORIGINS_SHOWN]
     others = len(origins) - len(first)
     return ", ".join(first) + (f" and {others} more" if others > 0 else "")
+
+
+def list_rows(reasons: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """File, line and reason of each row that was left out, in the order of files and lines.
+
+    Args:
+        reasons: for each reason, file and line of the rows.
+    """
+    rows = [(*_file_and_line(origin), reason) for reason, origins in reasons.items() for origin in origins]
+    return [{"file": file, "line": line, "reason": reason} for file, line, reason in sorted(rows)]
 
 
 def _file_and_line(origin: str) -> tuple[str, int]:

@@ -1,17 +1,18 @@
 """The data of a run: tokenizes the examples, checks them and packs them into rows."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from lmcraft.data.loader import Batch, Dataset, TokenDataset, TokenSplit
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.data_checks import EncodedExample, LongExample, check_lengths, select_fitting
 from lmcraft.finetuning.encoding import ExampleEncoder, LongTextError, TokenizedExample
-from lmcraft.finetuning.example_files import RowStats, list_origins
+from lmcraft.finetuning.example_files import RowStats, list_origins, list_rows
 from lmcraft.finetuning.examples import KINDS, PLACEHOLDER, Conversation, Example, Labeled, dialog, preview
 from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.objectives.base import FinetuneObjective
@@ -40,6 +41,8 @@ class TrainingData:
     tokenized: Sequence[Sequence[TokenizedExample]] = ((), ())
     """For training and for validation, those that fit in a row."""
     labels: Labels = field(default_factory=Labels)
+    skipped: Sequence[Mapping[str, Any]] = ()
+    """File, line and reason of each row that was left out."""
 
     def fingerprint(self) -> str:
         """Hash of the examples and of their tokens."""
@@ -99,7 +102,15 @@ def read_training_data(
     _print_summary(config, splits, pairs, labels, long_rows, encoder, print_line)
     data = _pack(config, objective, encoder.tokenizer, tokenized, sequence_length)
     examples, held_out = [*splits.training, *splits.validation], [example for example, _ in pairs[1]]
-    return replace(data, examples=examples, held_out=held_out, labels=labels)
+    skipped = _list_skipped(splits.stats, long_rows, sequence_length)
+    return replace(data, examples=examples, held_out=held_out, labels=labels, skipped=skipped)
+
+
+def _list_skipped(stats: RowStats, long_rows: Sequence[LongExample], length: int) -> list[dict[str, Any]]:
+    reasons = {reason: list(origins) for reason, origins in stats.reasons.items()}
+    for row in long_rows:
+        reasons.setdefault(row.reason(length), []).append(row.origin)
+    return list_rows(reasons)
 
 
 def _encode(
@@ -139,7 +150,7 @@ def repack(
 ) -> TrainingData:
     """The same data with other tokenized examples."""
     packed = _pack(config, objective, tokenizer, tokenized, data.sequence_length)
-    return replace(packed, examples=data.examples, held_out=data.held_out, labels=data.labels)
+    return replace(packed, examples=data.examples, held_out=data.held_out, labels=data.labels, skipped=data.skipped)
 
 
 def _pack(

@@ -23,6 +23,7 @@ from lmcraft.folder.writing import (
     sync,
     working_folder,
     write_json,
+    write_json_lines,
     write_text,
 )
 
@@ -45,6 +46,7 @@ __all__ = [
     "sync",
     "working_folder",
     "write_json",
+    "write_json_lines",
     "write_lineage",
     "write_text",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.folder.mismatch import mismatch_error
-from lmcraft.folder.names import CHECKPOINTS, MANIFEST, RUN, RUN_CONFIG
+from lmcraft.folder.names import CHECKPOINTS, MANIFEST, RUN, RUN_CONFIG, SKIPPED
 from lmcraft.json_lines import parse_json
 
 # The files of a model folder besides its weights, as patterns.
@@ -65,6 +65,11 @@ class ModelFolder:
         return self.run / "samples.jsonl"
 
     @property
+    def skipped(self) -> Path:
+        """JSON lines with the file, the line and the reason of each row of the data that was left out, if any were."""
+        return self.run / SKIPPED
+
+    @property
     def lineage(self) -> Path:
         return self.run / "lineage.json"
 
@@ -93,6 +98,11 @@ class DatasetFolder:
     @property
     def manifest_file(self) -> Path:
         return self.path / MANIFEST
+
+    @property
+    def skipped(self) -> Path:
+        """JSON lines with the file, the line and the reason of each row that was left out, if any were."""
+        return self.path / SKIPPED
 
     def manifest(self) -> dict[str, Any]:
         """The manifest: sources, counts, hashes, and the shards of each split.

@@ -10,22 +10,24 @@ from pathlib import Path
 from lmcraft.errors import UserError
 
 LOCK_NAME = ".lmcraft.lock"  # holds the number of the process; removed when that ends in an orderly way
+MAX_PID_BYTES = 20
 UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # some network file systems have no locks
 
 
 @contextmanager
-def lock_folder(folder: Path, *, wait: bool, create: bool = False) -> Iterator[None]:
-    """Hold the lock of a folder: its file `.lmcraft.lock`, which is removed at the end.
+def lock_folder(folder: Path, *, wait: bool, create: bool = False, name: str = LOCK_NAME) -> Iterator[None]:
+    """Hold the lock of a folder: a file in it, which is removed at the end.
 
     Args:
         folder: the folder.
         wait: wait for a process that holds the lock; otherwise it is an error.
         create: create the folder, and again if the process that held the lock removed it.
+        name: of the file.
 
     Raises:
-        UserError: another process holds the lock and `wait` is false.
+        UserError: another process holds the lock and `wait` is false, or the file is the user's.
     """
-    file = folder / LOCK_NAME
+    file = folder / name
     descriptor = None
     while descriptor is None:
         if create:
@@ -44,11 +46,15 @@ def _lock(file: Path, *, wait: bool) -> int | None:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        _check_own(file, os.pread(descriptor, MAX_PID_BYTES + 1, 0))
         current = os.path.samestat(os.fstat(descriptor), file.stat())
     except FileNotFoundError:
         current = False
+    except UserError:
+        os.close(descriptor)
+        raise
     except BlockingIOError as error:
-        holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
+        holder = os.read(descriptor, MAX_PID_BYTES).decode("ascii", "replace").strip()
         os.close(descriptor)
         by = f"process {holder}" if holder else "another process"
         raise UserError(f"'{file.parent}' is in use by {by}: wait until it ends, or choose another --out") from error
@@ -64,3 +70,9 @@ def _lock(file: Path, *, wait: bool) -> int | None:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
+
+
+def _check_own(file: Path, contents: bytes) -> None:
+    """Raise UserError if a file of a lock's name holds anything but the number of a process."""
+    if contents and not (contents.isdigit() and len(contents) <= MAX_PID_BYTES):
+        raise UserError(f"'{file}' has the name of a lock, but lmcraft did not write it: rename it, or choose another --out")

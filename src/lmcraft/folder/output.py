@@ -16,9 +16,9 @@ from lmcraft.errors import UserError
 from lmcraft.folder.layout import DatasetFolder, ModelFolder, is_model_file
 from lmcraft.folder.lock import LOCK_NAME, lock_folder
 from lmcraft.folder.writing import (
-    SUFFIX,
     atomic_write,
     finish_replacement,
+    is_leftover,
     naming_file,
     new_folders,
     remove_leftovers,
@@ -30,12 +30,12 @@ Input = tuple[str, str | Path]  # a setting and the path that it names
 # The files of `lmcraft/` that a run writes before its first checkpoint.
 STARTED_RUN = (
     *("run.toml", "history.jsonl", "before.json", "reference-*.npy"),
-    *("metrics.jsonl", "samples.jsonl", "range_test.html", "tensorboard"),
+    *("metrics.jsonl", "samples.jsonl", "skipped.jsonl", "range_test.html", "tensorboard"),
 )
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-DATASET_FILES = ("manifest.json", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy")
+DATASET_FILES = ("manifest.json", "skipped.jsonl", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy")
 DOCUMENTS = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")  # of a model folder, which a person may have written
-LITTER = (".DS_Store", LOCK_NAME, f".*{SUFFIX}")  # neither the user's nor a result
+LITTER = (".DS_Store", LOCK_NAME)  # neither the user's nor a result
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,7 @@ def is_empty(path: Path) -> bool:
 
 
 def _entries(folder: Path) -> list[str]:
-    names = (path.name for path in folder.iterdir())
-    return sorted(name for name in names if not _matches(name, LITTER))
+    return sorted(path.name for path in folder.iterdir() if not _matches(path.name, LITTER) and not is_leftover(path))
 
 
 def _check_replaceable(out: Path) -> None:

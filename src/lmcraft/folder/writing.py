@@ -1,7 +1,8 @@
 """Atomic writes of files and folders: after a kill or a power failure at any moment, the old or the new is there, whole.
 
-What is being written lies in a hidden folder beside its destination, `.NAME.lmcraft`, which its process has locked. The next
-write to the same destination, or the next run in the same folder, clears what a killed process left there.
+What is being written lies in a hidden folder beside its destination, `.NAME.lmcraft`, with a file that marks it as
+lmcraft's own and that its process has locked. The next write to the same destination, or the next run in the same folder,
+clears what a killed process left there. A folder of such a name without the mark is the user's, and is never touched.
 """
 
 import ctypes
@@ -9,16 +10,17 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import InterruptedRunError, UserError
-from lmcraft.folder.lock import LOCK_NAME, lock_folder
-from lmcraft.json_lines import format_json
+from lmcraft.folder.lock import lock_folder
+from lmcraft.json_lines import format_json, format_json_line
 
 SUFFIX = ".lmcraft"
+MARK = ".lmcraft.mark"  # in the hidden folder: its lock, and the sign that lmcraft made it
 ASIDE = ".lmcraft.aside"  # in the hidden folder: what was at the destination, while its replacement is not complete
 # Errors of a write, which Python raises without the name of the file.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -104,15 +106,19 @@ def working_folder(path: Path, *, wait: bool = True) -> Iterator[Path]:
     """A locked hidden folder beside what `path` points to, removed at the end.
 
     Raises:
-        UserError: another process has locked it, and `wait` is false.
+        UserError: another process has locked it, and `wait` is false, or something of the user's has its name.
     """
     real = Path(os.path.realpath(path))
     folder = _working_path(real)
+    if os.path.lexists(folder) and not is_working_folder(folder):
+        raise UserError(
+            f"'{folder}' is in the way of writing '{path}', and lmcraft did not make it: rename it, or choose another --out"
+        )
     with ExitStack() as stack:
         try:
             stack.enter_context(new_folders(real.parent))
             stack.callback(_remove_if_empty, folder)
-            stack.enter_context(lock_folder(folder, wait=wait, create=True))
+            stack.enter_context(lock_folder(folder, wait=wait, create=True, name=MARK))
         except OSError as error:
             error.filename = str(path)
             raise
@@ -126,6 +132,19 @@ def working_folder(path: Path, *, wait: bool = True) -> Iterator[Path]:
             _settle(folder, real)
 
 
+def is_working_folder(path: Path) -> bool:
+    """Whether a path is the hidden folder of a write: it has the mark, or it is empty."""
+    if path.is_symlink():
+        return False
+    try:
+        names = {entry.name for entry in path.iterdir()}
+    except FileNotFoundError:  # its process has ended in the meantime
+        return True
+    except NotADirectoryError:
+        return False
+    return not names or MARK in names or ASIDE in names or (path / MARK).exists()  # another process made it since
+
+
 def _settle(folder: Path, path: Path) -> None:
     """Put back what is set aside if nothing has taken its place, and remove everything else."""
     aside = folder / ASIDE
@@ -133,7 +152,7 @@ def _settle(folder: Path, path: Path) -> None:
         aside.rename(path)
         sync(path.parent)
     for entry in list(folder.iterdir()):
-        if entry.name not in (LOCK_NAME, ASIDE):
+        if entry.name not in (MARK, ASIDE):
             _delete(entry)
 
 
@@ -168,10 +187,15 @@ def remove_path(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether a path is the hidden folder of a write that goes on or was killed."""
+    return path.name.startswith(".") and path.name.endswith(SUFFIX) and is_working_folder(path)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes left of their writes to files in `folder`; those of living processes stay."""
-    for leftover in folder.glob(f".*{SUFFIX}"):
-        if leftover.is_dir():
+    for leftover in folder.iterdir() if folder.is_dir() else ():
+        if is_leftover(leftover):
             with suppress(UserError, OSError), working_folder(folder / leftover.name[1 : -len(SUFFIX)], wait=False):
                 pass
 
@@ -247,3 +271,8 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically."""
     write_text(path, format_json(value, indent=2) + "\n")
+
+
+def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Write a file with one JSON value per line, atomically."""
+    write_text(path, "".join(map(format_json_line, rows)))

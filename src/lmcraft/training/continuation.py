@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from lmcraft.config import as_dict
 from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder, write_text
-from lmcraft.json_lines import format_json_line, read_json_lines
+from lmcraft.folder import ModelFolder, write_json_lines, write_text
+from lmcraft.json_lines import read_json_lines
 from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.processes import Processes
@@ -191,7 +191,7 @@ def record_start(
     row |= {"lmcraft": version("lmcraft"), "processes": processes.count}
     row |= {"contents": dict(contents)} if step is None else {"changed": changed}
     if processes.is_main:
-        write_text(folder.history, "".join(map(format_json_line, (*rows, row))))
+        write_json_lines(folder.history, (*rows, row))
         write_text(folder.config_toml, replace(config, resume=False).to_toml())
     if step is None:
         return ""

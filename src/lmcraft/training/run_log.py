@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lmcraft.extras import import_optional
-from lmcraft.folder import naming_file, write_text
+from lmcraft.folder import naming_file, write_json_lines
 from lmcraft.json_lines import format_json_line, read_json_lines
 
 
@@ -23,7 +23,7 @@ class RunLog:
     def __init__(self, metrics: Path, samples: Path, *, step: int, tensorboard: Path | None) -> None:
         for path in (metrics, samples):
             kept = [row for row in read_json_lines(path) if row["step"] <= step]
-            write_text(path, "".join(map(format_json_line, kept)))
+            write_json_lines(path, kept)
         self._metrics, self._samples = metrics.open("a", encoding="utf-8"), samples.open("a", encoding="utf-8")
         self._writer = _summary_writer(tensorboard, step) if tensorboard else None
 
