@@ -9,6 +9,7 @@ import pytest
 
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from tests.assets import fetch, smollm2_gguf
+from tests.finetuning.chat import chat_tokenizer
 
 transformers = pytest.importorskip("transformers")
 
@@ -112,3 +113,23 @@ def test_most_conversations_render(name: str) -> None:
         except ValueError:
             continue
     assert rendered >= 6
+
+
+@pytest.mark.parametrize(
+    ("template", "roles"),
+    [
+        ("{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}", set()),
+        (
+            "{% for m in messages %}{{ m.name or m.role }}{{ m.content }}{% endfor %}",
+            {"system", "user", "assistant"},
+        ),
+        (
+            "{% for m in messages %}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}"
+            "{% if m.role == 'tool' %}{{ m['name'] }}{% endif %}{{ m.content }}{% endfor %}",
+            {"tool"},
+        ),
+        ("{{ raise_exception('no') }}", set()),
+    ],
+)
+def test_the_roles_whose_names_a_template_shows(template: str, roles: set[str]) -> None:
+    assert chat_tokenizer(template).named_roles == roles

@@ -70,6 +70,32 @@ def find_turn_end(render_conversation: Callable[..., str], special_tokens: Colle
     return max(ends, key=len, default="")
 
 
+def find_named_roles(render_conversation: Callable[..., str]) -> frozenset[str]:
+    """The roles of which a chat template shows the `name` of a message.
+
+    Args:
+        render_conversation: `Tokenizer.apply_chat_template`.
+    """
+    name = "zq-name-qz"  # which no template contains
+    call = {"id": "probe0000", "type": "function", "function": {"name": "probe", "arguments": {}}}
+    asking, answering = {"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}
+    conversations: dict[str, list[dict[str, Any]]] = {
+        "system": [{"role": "system", "content": "text"}, asking],
+        "user": [asking],
+        "assistant": [asking, answering],
+        "tool": [asking, {**answering, "tool_calls": [call]}, {"role": "tool", "content": "4", "tool_call_id": "probe0000"}],
+    }
+
+    def shows_name(role: str) -> bool:
+        messages = [{**message, "name": name} if message["role"] == role else message for message in conversations[role]]
+        try:
+            return name in render_conversation(messages, add_generation_prompt=False, spell_out_tools=True)
+        except UserError:  # no template, or one for other conversations
+            return False
+
+    return frozenset(role for role in conversations if shows_name(role))
+
+
 def _append_text(message: Mapping[str, Any], text: str) -> dict[str, Any] | None:
     """The message with more text at its end; None if it has no text yet."""
     content = message.get("content")

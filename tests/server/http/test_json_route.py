@@ -112,3 +112,96 @@ def test_the_official_clients_own_message_is_accepted(server: Server) -> None:
         body = {"messages": [*HELLO, dumped | {field: {"id": "x"}}, *HELLO]}
         response = httpx.post(server.url + "/v1/chat/completions", json=body)
         assert (response.status_code, response.json()["error"]["param"]) == (400, f"messages[1].{field}")
+
+
+CALL = {"id": "c1", "type": "function", "index": 1, "function": {"name": "f", "arguments": "{}"}}
+CACHED = {"cache_control": {"type": "ephemeral"}}
+TEXT = {"type": "text", "text": "a"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "ignored"),
+    [
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "name": "ada", "content": [{**TEXT, **CACHED}]},
+                          {"role": "assistant", "content": "b", "refusal": "c", "reasoning": "d", "tool_calls": [CALL]},
+                          {"role": "tool", "tool_call_id": "c1", "content": "4", "name": "f"}]},
+            {"messages[0].name", "messages[0].content[0].cache_control", "messages[1].refusal", "messages[1].reasoning",
+             "messages[1].tool_calls[0].index", "messages[2].name"},
+        ),
+        (
+            "/v1/chat/completions",
+            {"messages": HELLO, "tools": [{"type": "function", "function": {"name": "f", "strict": True}}],
+             "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "null"}, "description": "d"}}},
+            {"tools[0].function.strict", "response_format.json_schema.description"},
+        ),
+        (
+            "/v1/responses",
+            {"input": [{"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "x"}]},
+                       {"role": "user", "content": "a", "phase": "final"}], "store": False,
+             "reasoning": {"effort": "low", "summary": "auto"}, "text": {"format": {"type": "text", "schema": {"a": 1}}}},
+            {"input[0]", "input[1].phase", "reasoning.effort", "reasoning.summary", "text.format.schema"},
+        ),
+        (
+            "/v1/messages",
+            {"messages": [*HELLO, {"role": "assistant", "content": [{"type": "thinking", "thinking": "x", "signature": "s"},
+                                                                    {"type": "redacted_thinking", "data": "y"}, TEXT]},
+                          {"role": "user", "content": [{**TEXT, **CACHED}]}],
+             "thinking": {"type": "enabled", "budget_tokens": 1024}, "tools": [{"name": "f", "input_schema": {}, **CACHED}]},
+            {"messages[1].content[0]", "messages[1].content[0].signature", "messages[1].content[1].data",
+             "messages[2].content[0].cache_control", "thinking", "thinking.budget_tokens", "tools[0].cache_control"},
+        ),
+    ],
+)  # fmt: skip
+def test_ignored_fields_of_inner_objects_are_listed_with_their_paths(
+    server: Server, path: str, body: dict[str, Any], ignored: set[str]
+) -> None:
+    length = "max_output_tokens" if path == "/v1/responses" else "max_tokens"
+    response = httpx.post(server.url + path, json=body | {length: 8})
+    assert response.status_code == 200, response.text
+    assert set(response.headers["x-ignored-fields"].split(", ")) == ignored
+
+
+def test_the_list_of_ignored_fields_is_bounded(server: Server) -> None:
+    body = {"messages": [{"role": "user", "content": [{**TEXT, **CACHED}] * 60}], "max_tokens": 1}
+    listed = httpx.post(server.url + "/v1/chat/completions", json=body).headers["x-ignored-fields"].split(", ")
+    assert len(listed) == 51 and listed[-1] == "and 10 more"
+
+
+BAD, RESULT = "bad name!", {"role": "tool", "tool_call_id": "c2", "content": "4"}
+ASSISTANT = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+ANSWER = {"role": "assistant", "content": "b"}
+USE = {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "f", "input": {}}]}
+
+
+def answering(call_id: str) -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call_id, "content": "4"}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/v1/chat/completions", {"messages": HELLO, "tools": [{"type": "function", "function": {"name": BAD}}]},
+         "tools[0].function.name"),
+        ("/v1/chat/completions", {"messages": HELLO, "tools": [{"type": "function", "function": {"name": "x" * 129}}]},
+         "tools[0].function.name"),
+        ("/v1/chat/completions", {"messages": [*HELLO, RESULT]}, "messages[1].tool_call_id"),
+        ("/v1/chat/completions", {"messages": [*HELLO, ASSISTANT, RESULT]}, "messages[2].tool_call_id"),
+        ("/v1/chat/completions", {"messages": [*HELLO, {**RESULT, "tool_call_id": "c1"}, ASSISTANT]},
+         "messages[1].tool_call_id"),
+        ("/v1/chat/completions", {"messages": [*HELLO, ASSISTANT, {"role": "tool", "content": "4"}]},
+         "messages[2].tool_call_id"),
+        ("/v1/responses", {"input": "a", "tools": [{"type": "function", "name": BAD}]}, "tools[0].name"),
+        ("/v1/responses", {"input": [{"type": "function_call_output", "call_id": "c2", "output": "4"}]}, "input[0].call_id"),
+        ("/v1/messages", {"messages": HELLO, "tools": [{"name": BAD, "input_schema": {}}]}, "tools[0].name"),
+        ("/v1/messages", {"messages": [answering("c1")]}, "messages[0].content[0].tool_use_id"),
+        ("/v1/messages", {"messages": [*HELLO, USE, answering("c2")]}, "messages[2].content[0].tool_use_id"),
+        ("/v1/messages", {"messages": [*HELLO, USE, answering("c1"), ANSWER, answering("c1")]},
+         "messages[4].content[0].tool_use_id"),
+    ],
+)  # fmt: skip
+def test_names_of_tools_and_ids_of_results_are_checked(server: Server, path: str, body: dict[str, Any], param: str) -> None:
+    response = httpx.post(server.url + path, json=body | ({"max_tokens": 1} if path == "/v1/messages" else {}))
+    error = response.json()["error"]
+    assert response.status_code == 400 and param in (error.get("param"), error.get("details", {}).get("param")), error

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 pytest.importorskip("fastapi")
 
 from lmcraft.inference.continuation import Token
+from lmcraft.server.http.chat_answer import ChatChoice
 from lmcraft.server.http.protocol.chat import ChatRequest, Function, Tool
-from lmcraft.server.http.routes.chat import ChatChoice
 from lmcraft.server.http.tool_calls import DEEPSEEK_TAG, ToolParser, call_schema, parse_calls, short_call_id
 from lmcraft.tokenizer.train import train_bpe
 from tests.inference.json_schema.matching import Grammar

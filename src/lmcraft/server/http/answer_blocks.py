@@ -1,22 +1,13 @@
 """An answer as a sequence of blocks, each a text or a call: the form of /v1/responses and /v1/messages."""
 
-from collections.abc import AsyncIterator, Collection, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import Request
-
+from lmcraft.server.http.chat_answer import ChatChoice
 from lmcraft.server.http.openai_format import chat_logprob
 from lmcraft.server.http.protocol.chat import ChatRequest
-from lmcraft.server.http.request_builder import build_chat, encode_conversation, encode_newest_turns
-from lmcraft.server.http.routes.chat import ChatChoice
-from lmcraft.server.http.state import (
-    Generation,
-    list_unread_variables,
-    prepare_in_thread,
-    server_state,
-    start_generation,
-)
+from lmcraft.server.http.state import Generation
 from lmcraft.server.http.tool_calls import Call
 
 
@@ -151,41 +142,3 @@ class AnswerBlocks:
 
     def _last_block(self) -> Block | None:
         return self.blocks[-1] if self.blocks else None
-
-
-async def start_answer(
-    request: Request,
-    chat: ChatRequest,
-    *,
-    drops_old_turns: bool = False,
-    template_fields: Mapping[str, Collection[str]],
-) -> Generation:
-    """Start to generate the answer to a request that was translated to a chat completion.
-
-    Args:
-        request: the HTTP request.
-        chat: the chat completion.
-        drops_old_turns: leave out the oldest turns of a conversation that is too long for the model's context.
-        template_fields: the variables of the chat template that fields of the original request set, by field.
-
-    Raises:
-        ApiError, UserError: as in `start_generation`.
-    """
-    limits, owner = server_state(request).limits, request.state.owner
-    generation = await start_generation(
-        request, chat.model, lambda served: build_chat(served, chat, owner, limits, drops_old_turns=drops_old_turns)
-    )
-    for field_name, variables in template_fields.items():
-        list_unread_variables(request, generation, variables, field_name)
-    return generation
-
-
-async def count_chat_tokens(request: Request, chat: ChatRequest, *, drops_old_turns: bool = False) -> int:
-    """The number of tokens of a request's prompt; the arguments are those of `start_answer`.
-
-    Raises:
-        ApiError, UserError: the request is invalid for this model; the client disconnected.
-    """
-    served = await server_state(request).get_model(chat.model)
-    encode = encode_newest_turns if drops_old_turns else encode_conversation
-    return len(await prepare_in_thread(request, lambda: encode(served, chat, chat.offered_tools)))

@@ -19,22 +19,23 @@ from lmcraft.server.http.state import prepare_in_thread
 R = TypeVar("R")
 MAX_INLINE_BYTES = 64 * 2**10  # a longer body is parsed in a thread: it would hold up the event loop for a millisecond
 MAX_ERRORS = 1000
+MAX_IGNORED = 50  # paths that the header lists; clients bound the length of headers
 IGNORED_HEADER = "X-Ignored-Fields"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class JsonRoute(APIRoute):
-    """Parses the body strictly, and names the ignored fields in the header `X-Ignored-Fields` of the response.
+    """Parses the body strictly, and names the ignored fields in the header `X-Ignored-Fields` of the response, each with
+    its path, such as `messages[0].name`.
 
-    A route may add to them: `request.state.ignored_fields` is a list of names.
+    A route may add to them: `request.state.ignored_fields` is a list of paths.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
-        body_type = self.body_field.field_info.annotation
 
         async def handle_json(request: Request) -> Response:
             check_content_type(request)
@@ -43,28 +44,27 @@ class JsonRoute(APIRoute):
             content = await request.body()
             request.state.ignored_fields = []
             if content:
-                body, request._json = await in_turn(request, content, lambda: self._parse(content))
-                if isinstance(body, dict) and isinstance(body_type, type) and issubclass(body_type, Strict):
-                    request.state.ignored_fields += body_type.ignored_fields(body)
+                request._json, request.state.ignored_fields = await in_turn(request, content, lambda: self._parse(content))
             response = await handle(request)
             if ignored := request.state.ignored_fields:
-                response.headers[IGNORED_HEADER] = ", ".join(ignored)
+                more = [f"and {len(ignored) - MAX_IGNORED} more"] if len(ignored) > MAX_IGNORED else []
+                response.headers[IGNORED_HEADER] = ", ".join([*ignored[:MAX_IGNORED], *more])
             return response
 
         return handle_json
 
-    def _parse(self, content: bytes) -> tuple[Any, Any]:
-        """The value of a body, and the object that FastAPI makes of it, which it accepts in place of the value.
+    def _parse(self, content: bytes) -> tuple[Any, list[str]]:
+        """The object that a body is, which FastAPI accepts in place of its JSON, and the paths of its ignored fields.
 
         Raises:
             ApiError: as in `parse_json`; very many values are not valid.
             RequestValidationError: the value is not valid for this route.
         """
         value = parse_json(content)
-        if len(content) <= MAX_INLINE_BYTES or self.body_field is None:
-            return value, value
+        assert self.body_field is not None, "only routes with a body parse one"
         try:
-            return value, self.body_field._type_adapter.validate_python(value)
+            body = self.body_field._type_adapter.validate_python(value)
+            return body, list(body.ignored_paths()) if isinstance(body, Strict) else []
         except ValidationError as error:
             if error.error_count() > MAX_ERRORS:  # describing a million errors would hold up all threads for seconds
                 message = f"the body has {error.error_count()} wrong values; check it against /openapi.json"

@@ -1,7 +1,7 @@
 """The state that routes share, and one request's generation: queued, streamed, canceled when the client disconnects."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -123,13 +123,6 @@ async def start_generation(request: Request, model: str, prepare: Callable[[Serv
         return generation
 
     return await cancel_on_disconnect(request, start())
-
-
-def list_unread_variables(request: Request, generation: Generation, names: Collection[str], field: str) -> None:
-    """List a field among the ignored ones if the chat template reads none of the variables that the field sets."""
-    template = generation.served.language_model.tokenizer.chat_template or ""
-    if names and not any(name in template for name in names):
-        request.state.ignored_fields.append(field)
 
 
 async def compute(request: Request, model: str, prepare: Callable[[ServedModel], PreparedRequest]) -> Generation:

@@ -207,7 +207,7 @@ def test_structured_output(client: openai.OpenAI) -> None:
             {"text": {"format": {"type": "json_schema", "name": "a", "schema": {"contains": {}, "minimum": "a"}}}},
             "text.format.schema",
         ),
-        ({"input": [{"type": "web_search_call"}]}, "input[0]"),
+        ({"input": [{"type": "web_search_call"}]}, "input[0].type"),
         ({"input": [user("a"), 5]}, "input[1]"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"background": True}, "background"),

@@ -1,26 +1,20 @@
 """The request body of `/v1/chat/completions`."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.base import (
-    MAX_METADATA,
-    Ignored,
-    MetadataKey,
-    MetadataValue,
-    Name,
-    Strict,
-    Text,
-    unsupported,
-)
+from lmcraft.server.http.protocol.base import Ignored, Metadata, Name, Strict, Text, ToolName, unsupported
+from lmcraft.server.http.protocol.invalid_values import as_api_error, unknown_call
 from lmcraft.server.http.protocol.sampling import Sampling, request_field
 
 MAX_MESSAGES = 2048
+EFFORT_VARIABLES = ("reasoning_effort", "enable_thinking")
+"""The variables that say to a chat template how much to think: gpt-oss's, and Qwen 3's."""
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
@@ -29,6 +23,8 @@ class TextPart(Strict):
 
     type: Literal["text", "input_text", "output_text"]
     text: Text
+    id: Ignored = None
+    index: Ignored = None
     annotations: Ignored = None
     logprobs: Ignored = None
     cache_control: Ignored = None
@@ -57,7 +53,7 @@ def text_of(content: str | Sequence[TextPart | RefusalPart]) -> str:
 class FunctionCall(Strict):
     """A function's name and its arguments as JSON text."""
 
-    name: Name
+    name: ToolName
     arguments: Annotated[Text, BeforeValidator(lambda value: json.dumps(value) if isinstance(value, dict) else value)] = ""
     parsed_arguments: Ignored = None
 
@@ -88,15 +84,34 @@ class Message(Strict):
     audio: Annotated[Any, unsupported("send its transcript as content")] = None
     function_call: Annotated[Any, unsupported("send it in tool_calls")] = None
 
+    def unused_fields(self) -> set[str]:
+        refusal = {"refusal"} if text_of(self.content or "") else set()
+        return refusal | ({"reasoning"} if self.reasoning_content else set())
+
     def text(self) -> str:
         """The content as one text; of a refusal, its text."""
         return text_of(self.content or "") or self.refusal or ""
 
 
+def check_results(messages: Sequence[Message]) -> None:
+    """Raise ApiError if the result of a call does not name an earlier call."""
+    call_ids: set[str] = set()
+    for n, message in enumerate(messages):
+        call_ids |= {call.id for call in message.tool_calls or ()}
+        if message.role != "tool":
+            continue
+        field = f"messages[{n}].tool_call_id"
+        if message.tool_call_id is None:
+            error = f"{field} is missing; send the id of the call that the message answers"
+            raise ApiError(400, error, code="missing_required_parameter", param=field)
+        if message.tool_call_id not in call_ids:
+            raise unknown_call(field, message.tool_call_id)
+
+
 class Function(Strict):
     """A function that the model may call."""
 
-    name: Name
+    name: ToolName
     description: Text | None = None
     parameters: dict[str, Any] | None = Field(default=None, description="A JSON schema; null: it takes no arguments.")
     strict: bool | None = None
@@ -119,7 +134,7 @@ class Tool(Strict):
 class NamedFunction(Strict):
     """The name of a function."""
 
-    name: Name
+    name: ToolName
 
 
 class NamedTool(Strict):
@@ -165,6 +180,7 @@ class ChatInput(TemplateInput):
 
     def check(self) -> None:
         """Raise ApiError for fields that contradict each other."""
+        check_results(self.messages)
         if self.continue_final_message and (self.add_generation_prompt or self.messages[-1].role != "assistant"):
             raise ApiError(
                 400,
@@ -181,12 +197,14 @@ class ChatRequest(Sampling, ChatInput):
     max_completion_tokens: Annotated[int | None, request_field("max_new_tokens")] = None
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | AllowedTools | None = None
+    tool_choice: (
+        Literal["none", "auto", "required"] | Annotated[NamedTool | AllowedTools, Field(discriminator="type")] | None
+    ) = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: Effort | None = None
     echo: bool = False
     modalities: list[Literal["text"]] | None = None
-    metadata: dict[MetadataKey, MetadataValue] | None = Field(default=None, max_length=MAX_METADATA)
+    metadata: Metadata | None = None
     store: bool = False
     prediction: Ignored = None
     verbosity: Ignored = None
@@ -195,14 +213,10 @@ class ChatRequest(Sampling, ChatInput):
 
     @property
     def template_variables(self) -> dict[str, Any]:
-        """Further variables of the chat template; some know how much to think by those of gpt-oss or Qwen 3."""
-        return {**self.reasoning_variables, **super().template_variables}
-
-    @property
-    def reasoning_variables(self) -> dict[str, Any]:
-        """The variables that `reasoning_effort` sets."""
+        """Further variables of the chat template."""
         effort = self.reasoning_effort
-        return {} if effort is None else {"reasoning_effort": effort, "enable_thinking": effort != "none"}
+        values = {} if effort is None else dict(zip(EFFORT_VARIABLES, (effort, effort != "none"), strict=True))
+        return {**values, **super().template_variables}
 
     @property
     def max_new_tokens(self) -> int:
@@ -218,10 +232,29 @@ class ChatRequest(Sampling, ChatInput):
         """The text with which the answer begins: that of the assistant's last message, if `echo` is set."""
         return self.messages[-1].text() if self.echo and self.messages[-1].role == "assistant" else ""
 
-    @classmethod
-    def ignored_fields(cls, body: Mapping[str, Any]) -> list[str]:
-        is_dropped = bool(body.get("metadata")) and not body.get("store")  # a stored completion has its metadata
-        return super().ignored_fields(body) + (["metadata"] if is_dropped else [])
+    def unused_fields(self) -> set[str]:
+        return set() if self.store else {"metadata"}  # a stored completion has its metadata
+
+    def ignored_paths(self) -> Iterator[str]:
+        yield from super().ignored_paths()
+        if not self.forces_call:
+            yield from (f"tools[{n}].function.strict" for n, tool in enumerate(self.tools or ()) if tool.function.strict)
+
+    def template_fields(self) -> dict[str, Collection[str]]:
+        """The variables that the chat template may read, by the field that sets them."""
+        fields: dict[str, Collection[str]] = {}
+        if self.reasoning_effort is not None:
+            fields["reasoning_effort"] = EFFORT_VARIABLES
+        for n, message in enumerate(self.messages):
+            if name := next((name for name in ("reasoning_content", "reasoning") if getattr(message, name)), None):
+                fields[f"messages[{n}].{name}"] = ["reasoning_content"]
+        return fields
+
+    def names(self) -> dict[str, str]:
+        """The fields that name the author of a message, with the role of the message."""
+        roles = {"developer": "system"}
+        named = [(n, message.role) for n, message in enumerate(self.messages) if message.name]
+        return {f"messages[{n}].name": roles.get(role, role) for n, role in named}
 
     def check(self) -> None:
         ChatInput.check(self)
@@ -281,7 +314,5 @@ def translated_request() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        first = error.errors()[0]
-        field, reason = ".".join(map(str, first["loc"])), str(first["msg"])
-        message = f"{field} is invalid: {reason[:1].lower()}{reason[1:]}"
-        raise ApiError(400, message, code="invalid_value", param=field) from error
+        errors = [{**item, "loc": ("chat", *item["loc"])} for item in error.errors(include_url=False)]
+        raise as_api_error(errors, None) from error

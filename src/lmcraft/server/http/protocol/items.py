@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Tag
 
-from lmcraft.server.http.protocol.base import Ignored, Name, Strict, Text, unsupported
+from lmcraft.server.http.protocol.base import Ignored, Name, Strict, Text, ToolName, unsupported
 from lmcraft.server.http.protocol.chat import FunctionCall, Message, Part, ToolCall, text_of
+from lmcraft.server.http.protocol.invalid_values import unknown_call
 
 Status = Literal["in_progress", "completed", "incomplete"]
 
@@ -32,7 +33,7 @@ class InputCall(_Item):
 
     type: Literal["function_call"]
     call_id: Name
-    name: Name
+    name: ToolName
     arguments: Text
     parsed_arguments: Ignored = None
     namespace: Ignored = None
@@ -83,7 +84,7 @@ def _item_type(item: Any) -> str | None:
     if not isinstance(item, dict):
         return None
     default = "message" if "role" in item or "id" not in item else "item_reference"
-    return item.get("type") or default
+    return default if item.get("type") is None else item["type"]
 
 
 InputItem = Annotated[
@@ -92,11 +93,7 @@ InputItem = Annotated[
     | Annotated[InputResult, Tag("function_call_output")]
     | Annotated[InputReasoning, Tag("reasoning")]
     | Annotated[ItemReference, Tag("item_reference")],
-    Discriminator(
-        _item_type,
-        custom_error_type="item_type",
-        custom_error_message="send a message, function_call, function_call_output, reasoning or item_reference",
-    ),
+    Discriminator(_item_type),
 ]
 
 
@@ -141,6 +138,21 @@ def as_messages(items: Sequence[InputItem], instructions: str | None = None) -> 
                 fields.append({"role": "tool", "content": item.output, "tool_call_id": item.call_id})
         reasoning = ""
     return [Message(**message) for message in fields]
+
+
+def check_results(items: Sequence[InputItem], num_earlier: int) -> None:
+    """Raise ApiError if the result of a call does not name an earlier call.
+
+    Args:
+        items: the whole conversation.
+        num_earlier: how many of the items are of earlier responses; the others are the request's input.
+    """
+    call_ids: set[str] = set()
+    for n, item in enumerate(items):
+        if isinstance(item, InputCall):
+            call_ids.add(item.call_id)
+        elif isinstance(item, InputResult) and item.call_id not in call_ids:
+            raise unknown_call(f"input[{n - num_earlier}].call_id", item.call_id)
 
 
 def _add_to_turn(fields: list[dict[str, Any]], item: InputMessage | InputCall) -> None:

@@ -1,15 +1,16 @@
 """The request bodies of `/v1/messages`, in Anthropic's form, and their translation to a chat completion."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from lmcraft.inference.generation_settings import SETTINGS
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.base import Ignored, Name, StopText, Strict, Text, unsupported
+from lmcraft.server.http.protocol.base import IGNORED, Ignored, Name, StopText, Strict, Text, ToolName, unsupported
 from lmcraft.server.http.protocol.chat import (
+    EFFORT_VARIABLES,
     MAX_MESSAGES,
     ChatRequest,
     Function,
@@ -21,6 +22,7 @@ from lmcraft.server.http.protocol.chat import (
     ToolCall,
     translated_request,
 )
+from lmcraft.server.http.protocol.invalid_values import unknown_call
 from lmcraft.server.http.protocol.sampling import Decoding, JsonSchema, ResponseFormat
 
 FIELD_NAMES = {
@@ -51,7 +53,7 @@ class ToolUse(Strict):
 
     type: Literal["tool_use"]
     id: NonEmptyName
-    name: NonEmptyName
+    name: ToolName
     input: dict[str, Any]
     cache_control: Ignored = None
     caller: Ignored = None
@@ -86,7 +88,7 @@ class RedactedThinking(Strict):
     """Thinking that only Anthropic's own server can read; it is left out."""
 
     type: Literal["redacted_thinking"]
-    data: Text
+    data: Annotated[Text, IGNORED]
 
 
 Block = Annotated[TextBlock | ToolUse | ToolResult | Thinking | RedactedThinking, Field(discriminator="type")]
@@ -122,7 +124,7 @@ class InputTool(Strict):
     """A tool that the client runs."""
 
     type: Literal["custom"] = "custom"
-    name: NonEmptyName
+    name: ToolName
     description: Text | None = None
     input_schema: dict[str, Any]
     strict: bool | None = None
@@ -142,7 +144,7 @@ class ToolChoice(Strict):
     """Which tools the model may or must use."""
 
     type: Literal["auto", "any", "tool", "none"]
-    name: NonEmptyName | None = None
+    name: ToolName | None = None
     disable_parallel_tool_use: bool = False
 
 
@@ -150,8 +152,8 @@ class ThinkingConfig(Strict):
     """Whether the model thinks before it answers; templates may read it as `enable_thinking`."""
 
     type: Literal["enabled", "adaptive", "between_tools", "disabled"]
-    budget_tokens: int | None = None
-    display: Name | None = None
+    budget_tokens: Annotated[int | None, IGNORED] = None
+    display: Ignored = None
 
 
 class OutputFormat(Strict):
@@ -219,12 +221,30 @@ class MessagesInput(Strict):
                 **self._generation_fields(),
             )
 
+    def template_fields(self) -> dict[str, Collection[str]]:
+        """The variables that the chat template may read, by the field that sets them."""
+        fields: dict[str, Collection[str]] = {}
+        if self.thinking is not None:
+            fields["thinking"] = ["enable_thinking"]
+        if self.output_config is not None and self.output_config.effort is not None:
+            fields["output_config.effort"] = EFFORT_VARIABLES
+        for n, message in enumerate(self.messages):
+            thoughts = [m for m, block in enumerate(message.blocks()) if isinstance(block, Thinking)]
+            fields |= {f"messages[{n}].content[{m}]": ["reasoning_content"] for m in thoughts}
+        return fields
+
+    def ignored_paths(self) -> Iterator[str]:
+        yield from super().ignored_paths()
+        if self.tool_choice is None or self.tool_choice.type in ("auto", "none"):
+            yield from (f"tools[{n}].strict" for n, tool in enumerate(self.tools or ()) if tool.strict)
+
     def _generation_fields(self) -> dict[str, Any]:
         """The fields of the chat completion that say how to generate."""
         return {}
 
     def _chat_messages(self) -> list[Message]:
         """The conversation as messages of a chat completion; consecutive turns of one side are one message."""
+        self._check_results()
         texts = [TextBlock(type="text", text=self.system)] if isinstance(self.system, str) else self.system or []
         system = [InputMessage(role="system", content=[*texts])] if texts else []
         turns: list[tuple[str, list[Block]]] = []
@@ -244,6 +264,20 @@ class MessagesInput(Strict):
             remedy = "send the tool_result of each call in a message of the user after it"
             raise ApiError(400, f"the last message has tool_use; {remedy}", code="invalid_value", param="messages")
         return messages
+
+    def _check_results(self) -> None:
+        """Raise ApiError if the result of a call does not name a call of the turn before it."""
+        call_ids: set[str] = set()
+        role = "user"
+        for n, message in enumerate(self.messages):
+            if message.role == "assistant" and role == "user":
+                call_ids = set()
+            role = message.role if message.role != "system" else role
+            for m, block in enumerate(message.blocks()):
+                if isinstance(block, ToolUse):
+                    call_ids.add(block.id)
+                elif isinstance(block, ToolResult) and block.tool_use_id not in call_ids:
+                    raise unknown_call(f"messages[{n}].content[{m}].tool_use_id", block.tool_use_id)
 
 
 class MessagesRequest(Decoding, MessagesInput):

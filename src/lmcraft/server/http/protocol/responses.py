@@ -1,22 +1,14 @@
 """The request body of `/v1/responses`, and its translation to a chat completion."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.protocol.base import (
-    MAX_METADATA,
-    Ignored,
-    MetadataKey,
-    MetadataValue,
-    Name,
-    Strict,
-    Text,
-    unsupported,
-)
+from lmcraft.server.http.protocol.base import IGNORED, Ignored, Metadata, Name, Strict, Text, ToolName, unsupported
 from lmcraft.server.http.protocol.chat import (
+    EFFORT_VARIABLES,
     MAX_MESSAGES,
     AllowedToolNames,
     AllowedTools,
@@ -28,7 +20,7 @@ from lmcraft.server.http.protocol.chat import (
     Tool,
     translated_request,
 )
-from lmcraft.server.http.protocol.items import InputItem, as_messages, is_unfinished
+from lmcraft.server.http.protocol.items import InputItem, InputReasoning, as_messages, check_results, is_unfinished
 from lmcraft.server.http.protocol.sampling import Decoding, JsonSchema, ResponseFormat, StreamOptions
 
 LOGPROBS = "message.output_text.logprobs"
@@ -56,7 +48,7 @@ class FlatTool(Strict):
     """A function tool, whose fields are not nested under `function` as in chat completions."""
 
     type: Literal["function"]
-    name: Name
+    name: ToolName
     description: Text | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
@@ -76,7 +68,7 @@ class NamedFlatTool(Strict):
     """`tool_choice`: the tool that the model must call."""
 
     type: Literal["function"]
-    name: Name
+    name: ToolName
 
     def as_named_tool(self) -> NamedTool:
         """The same field of a chat completion."""
@@ -96,26 +88,29 @@ class TextFormat(Strict):
 
     type: Literal["text", "json_object", "json_schema"] = "text"
     name: Name = "answer"
-    description: Text | None = None
+    description: Ignored = None
     strict: bool | None = None
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+
+    def unused_fields(self) -> set[str]:
+        return set() if self.type == "json_schema" else {"schema_"}
 
 
 class TextSettings(Strict):
     """The field `text`."""
 
     format: TextFormat | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    verbosity: Annotated[Literal["low", "medium", "high"] | None, IGNORED] = None
 
 
 class Reasoning(Strict):
     """The field `reasoning`."""
 
     effort: Effort | None = None
-    summary: Name | None = None
-    generate_summary: Name | None = None
-    context: Name | None = None
-    mode: Name | None = None
+    summary: Ignored = None
+    generate_summary: Ignored = None
+    context: Ignored = None
+    mode: Ignored = None
 
 
 class ResponsesInput(Strict):
@@ -128,7 +123,9 @@ class ResponsesInput(Strict):
     text: TextSettings | None = None
     reasoning: Reasoning | None = None
     tools: list[FlatTool] | None = Field(default=None, max_length=128)
-    tool_choice: Literal["none", "auto", "required"] | NamedFlatTool | FlatAllowedTools | None = None
+    tool_choice: (
+        Literal["none", "auto", "required"] | Annotated[NamedFlatTool | FlatAllowedTools, Field(discriminator="type")] | None
+    ) = None
     parallel_tool_calls: bool | None = None
     truncation: Literal["auto", "disabled"] = "disabled"
     conversation: Annotated[Any, unsupported("use previous_response_id")] = None
@@ -150,6 +147,8 @@ class ResponsesInput(Strict):
         """
         if not items:
             raise ApiError(400, "the input is empty; send a text or items", code="invalid_value", param="input")
+        num_earlier = len(items) - len(self.input_items())
+        check_results(items, num_earlier)
         continues = is_unfinished(items[-1])
         with translated_request():
             return ChatRequest(
@@ -164,6 +163,25 @@ class ResponsesInput(Strict):
                 parallel_tool_calls=self.parallel_tool_calls,
                 **self._generation_fields(),
             )
+
+    def template_fields(self) -> dict[str, Collection[str]]:
+        """The variables that the chat template may read, by the field that sets them."""
+        fields: dict[str, Collection[str]] = {}
+        if self.reasoning is not None and self.reasoning.effort is not None:
+            fields["reasoning.effort"] = EFFORT_VARIABLES
+        thoughts = [n for n, item in enumerate(self.input_items()) if isinstance(item, InputReasoning)]
+        return fields | {f"input[{n}]": ["reasoning_content"] for n in thoughts}
+
+    @property
+    def forces_call(self) -> bool:
+        """Whether the answer must be a call."""
+        choice = self.tool_choice
+        return choice.mode == "required" if isinstance(choice, FlatAllowedTools) else choice not in (None, "none", "auto")
+
+    def ignored_paths(self) -> Iterator[str]:
+        yield from super().ignored_paths()
+        if not self.forces_call:
+            yield from (f"tools[{n}].strict" for n, tool in enumerate(self.tools or ()) if tool.strict)
 
     def _generation_fields(self) -> dict[str, Any]:
         """The fields of the chat completion that say how to generate."""
@@ -198,7 +216,7 @@ class ResponsesRequest(Decoding, ResponsesInput):
     max_output_tokens: int | None = Field(default=None, ge=1, lt=2**31)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     include: list[Includable] | None = Field(default=None, max_length=32)
-    metadata: dict[MetadataKey, MetadataValue] | None = Field(default=None, max_length=MAX_METADATA)
+    metadata: Metadata | None = None
     store: bool = True
     stream_options: StreamOptions | None = None
     max_tool_calls: Ignored = None
@@ -225,15 +243,9 @@ class ResponsesRequest(Decoding, ResponsesInput):
             "stream_options": self.stream_options if self.stream else None,
         }
 
-    def nested_ignored_fields(self) -> list[str]:
-        """The fields of objects that ask for something and are ignored."""
-        reasoning, text = self.reasoning or Reasoning(), self.text or TextSettings()
-        values = {
-            "reasoning.summary": reasoning.summary or reasoning.generate_summary,
-            "text.verbosity": text.verbosity,
-            "include": [name for name in self.include or () if name != LOGPROBS],
-        }
-        return [name for name, value in values.items() if value]
+    def unused_fields(self) -> set[str]:
+        include = {"include"} if set(self.include or ()) - {LOGPROBS} else set()
+        return include if self.stream else include | {"stream_options"}
 
 
 _ITEMS: TypeAdapter[list[InputItem]] = TypeAdapter(list[InputItem])

@@ -30,7 +30,7 @@ class JsonSchema(Strict):
     """OpenAI's `json_schema` of a response format."""
 
     name: Name = "answer"
-    description: Text | None = None
+    description: Ignored = None
     strict: bool | None = None
     schema_: dict[str, Any] = Field(alias="schema")
 
@@ -41,6 +41,9 @@ class ResponseFormat(Strict):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
     schema_: dict[str, Any] | None = Field(default=None, alias="schema", description="Of a json_object, as in llama.cpp.")
+
+    def unused_fields(self) -> set[str]:
+        return {"json_schema", "schema_"} - {{"json_schema": "json_schema", "json_object": "schema_"}.get(self.type, "")}
 
 
 class StructuredOutputs(Strict):

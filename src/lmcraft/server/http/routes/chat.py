@@ -1,15 +1,13 @@
 """`POST /v1/chat/completions`."""
 
-import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from lmcraft.inference.continuation import Token
 from lmcraft.server.http import kept_responses
+from lmcraft.server.http.chat_answer import ChatChoice, start_answer
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import (
     EventStreamResponse,
@@ -20,16 +18,7 @@ from lmcraft.server.http.openai_format import (
     stop_reason,
 )
 from lmcraft.server.http.protocol.chat import ChatRequest
-from lmcraft.server.http.request_builder import build_chat
-from lmcraft.server.http.state import (
-    Generation,
-    cancel_on_disconnect,
-    list_unread_variables,
-    server_state,
-    start_generation,
-)
-from lmcraft.server.http.tool_calls import Call, CallFormat, ToolParser
-from lmcraft.tokenizer.tokenizer import Tokenizer
+from lmcraft.server.http.state import Generation, cancel_on_disconnect
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -38,9 +27,7 @@ router = APIRouter(route_class=JsonRoute)
 async def chat_completions(body: ChatRequest, request: Request) -> Response:
     """Answer a conversation; streamed if `stream` is set."""
     include_usage = body.includes_usage
-    limits, owner = server_state(request).limits, request.state.owner
-    generation = await start_generation(request, body.model, lambda served: build_chat(served, body, owner, limits))
-    list_unread_variables(request, generation, body.reasoning_variables, "reasoning_effort")
+    generation = await start_answer(request, body, body.template_fields(), names=body.names())
     if body.stream:
         return EventStreamResponse(_events(generation, body, request, include_usage=include_usage), generation)
     try:
@@ -57,48 +44,6 @@ async def _keep(request: Request, body: ChatRequest, completion: dict[str, Any])
         messages = [message.model_dump(exclude_none=True) for message in body.messages]
         items = [{"id": f"{completion['id']}-{n}", **message} for n, message in enumerate(messages)]
         await kept_responses.keep(request, {**completion, "metadata": body.metadata or {}}, items)
-
-
-@dataclass
-class ChatChoice:
-    """One of the answers in progress."""
-
-    parser: ToolParser | None
-    """None if the answer is text alone."""
-    hidden_tags: Mapping[int, str] = field(default_factory=dict)
-    """Tags of calls that are special tokens, which decoding leaves out."""
-    text: str = ""
-    logprobs: list[dict[str, Any]] = field(default_factory=list)
-    token_ids: list[int] = field(default_factory=list)
-    finish_reason: str | None = None
-    last_token: Token | None = None
-
-    @classmethod
-    def start(cls, body: ChatRequest, tokenizer: Tokenizer) -> "ChatChoice":
-        if not (names := [tool.function.name for tool in body.callable_tools]):
-            return cls(None)
-        call_format = CallFormat.of(tokenizer)
-        max_calls = 1 if body.parallel_tool_calls is False else sys.maxsize
-        parser = ToolParser(names, call_format.new_id, is_forced=body.forces_call, max_calls=max_calls)
-        return cls(parser, call_format.hidden_tags)
-
-    def add(self, tokens: Sequence[Token]) -> tuple[str, list[Call]]:
-        """Add tokens; returns the text and the calls that they complete."""
-        text = "".join(self.hidden_tags.get(token.id, "") + token.text for token in tokens)
-        calls: list[Call] = []
-        if self.parser is not None:
-            text, calls = self.parser.put(text)
-        if tokens[-1].finish_reason is not None:
-            self.finish_reason = tokens[-1].finish_reason
-            if self.parser is not None:
-                last_text, last_calls = self.parser.end()
-                text, calls = text + last_text, calls + last_calls
-                if self.parser.calls:
-                    self.finish_reason = "tool_calls"
-        self.text += text
-        self.last_token = tokens[-1]
-        self.token_ids += [token.id for token in tokens]
-        return text, calls
 
 
 async def _collect(generation: Generation, body: ChatRequest) -> dict[str, Any]:

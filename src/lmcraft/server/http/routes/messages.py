@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lmcraft.server.errors import renamed_fields
-from lmcraft.server.http.answer_blocks import AnswerBlocks, count_chat_tokens, start_answer
+from lmcraft.server.http.answer_blocks import AnswerBlocks
+from lmcraft.server.http.chat_answer import count_chat_tokens, start_answer
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.message_object import MessageObject, error_event, message_events
 from lmcraft.server.http.openai_format import EventStreamResponse
@@ -22,8 +23,7 @@ async def create_message(body: MessagesRequest, request: Request) -> Response:
     """Answer a conversation; streamed as typed events if `stream` is set."""
     with renamed_fields(FIELD_NAMES):
         chat = body.as_chat()
-        template_fields = {"thinking": chat.chat_template_kwargs or (), "output_config.effort": chat.reasoning_variables}
-        generation = await start_answer(request, chat, template_fields=template_fields)
+        generation = await start_answer(request, chat, body.template_fields())
     message, answer = MessageObject(generation), AnswerBlocks(generation, chat)
     if body.stream:
         return EventStreamResponse(_stream(message, answer), generation, error_event=error_event, end=b"")

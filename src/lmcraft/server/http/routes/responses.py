@@ -14,7 +14,8 @@ from lmcraft.server.conversations.response_store import ResponseStore
 from lmcraft.server.conversations.store import NotFoundError
 from lmcraft.server.errors import ApiError, renamed_fields
 from lmcraft.server.http import kept_responses
-from lmcraft.server.http.answer_blocks import AnswerBlocks, count_chat_tokens, start_answer
+from lmcraft.server.http.answer_blocks import AnswerBlocks
+from lmcraft.server.http.chat_answer import count_chat_tokens, start_answer
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import MAX_PAGE_SIZE, EventStreamResponse, list_page
 from lmcraft.server.http.protocol.chat import ChatRequest
@@ -40,15 +41,10 @@ class _Conversation:
 @router.post("/v1/responses")
 async def create_response(body: ResponsesRequest, request: Request) -> Response:
     """Answer a conversation; streamed as typed events if `stream` is set. The response is kept unless `store` is false."""
-    request.state.ignored_fields += body.nested_ignored_fields()
     with renamed_fields(FIELD_NAMES):
         conversation = await _open_conversation(body, request)
-        generation = await start_answer(
-            request,
-            conversation.chat,
-            drops_old_turns=body.truncation == "auto",
-            template_fields={"reasoning.effort": conversation.chat.reasoning_variables},
-        )
+        drops_old_turns = body.truncation == "auto"
+        generation = await start_answer(request, conversation.chat, body.template_fields(), drops_old_turns=drops_old_turns)
     response, answer = ResponseObject(body, generation), AnswerBlocks(generation, conversation.chat)
 
     async def finish() -> Json:

@@ -1,0 +1,103 @@
+"""Starts the answer to a chat, and divides what is generated into text and calls; all endpoints that chat use it."""
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Request
+
+from lmcraft.inference.continuation import Token
+from lmcraft.server.engine.registry import ServedModel
+from lmcraft.server.http.protocol.chat import ChatRequest
+from lmcraft.server.http.request_builder import PreparedRequest, build_chat, encode_conversation, encode_newest_turns
+from lmcraft.server.http.state import Generation, prepare_in_thread, server_state, start_generation
+from lmcraft.server.http.tool_calls import Call, CallFormat, ToolParser
+from lmcraft.tokenizer.tokenizer import Tokenizer
+
+
+async def start_answer(
+    request: Request,
+    chat: ChatRequest,
+    template_fields: Mapping[str, Collection[str]],
+    *,
+    names: Mapping[str, str] | None = None,
+    drops_old_turns: bool = False,
+) -> Generation:
+    """Start to generate the answer to a chat, and list among the ignored fields those that its template does not read.
+
+    Args:
+        request: the HTTP request.
+        chat: the chat completion, or another request in its form.
+        template_fields: the variables that the template may read, by the field of the original request that sets them.
+        names: the fields that name the author of a message, with the role of the message.
+        drops_old_turns: leave out the oldest turns of a conversation that is too long for the model's context.
+
+    Raises:
+        ApiError, UserError: as in `start_generation`.
+    """
+    limits, owner = server_state(request).limits, request.state.owner
+
+    def prepare(served: ServedModel) -> PreparedRequest:
+        prepared = build_chat(served, chat, owner, limits, drops_old_turns=drops_old_turns)
+        tokenizer = served.language_model.tokenizer
+        template = tokenizer.chat_template or ""
+        unread = [path for path, variables in template_fields.items() if not any(name in template for name in variables)]
+        unread += [path for path, role in (names or {}).items() if role not in tokenizer.named_roles]
+        request.state.ignored_fields += unread
+        return prepared
+
+    return await start_generation(request, chat.model, prepare)
+
+
+async def count_chat_tokens(request: Request, chat: ChatRequest, *, drops_old_turns: bool = False) -> int:
+    """The number of tokens of a request's prompt; the arguments are those of `start_answer`.
+
+    Raises:
+        ApiError, UserError: the request is invalid for this model; the client disconnected.
+    """
+    served = await server_state(request).get_model(chat.model)
+    encode = encode_newest_turns if drops_old_turns else encode_conversation
+    return len(await prepare_in_thread(request, lambda: encode(served, chat, chat.offered_tools)))
+
+
+@dataclass
+class ChatChoice:
+    """One of the answers in progress."""
+
+    parser: ToolParser | None
+    """None if the answer is text alone."""
+    hidden_tags: Mapping[int, str] = field(default_factory=dict)
+    """Tags of calls that are special tokens, which decoding leaves out."""
+    text: str = ""
+    logprobs: list[dict[str, Any]] = field(default_factory=list)
+    token_ids: list[int] = field(default_factory=list)
+    finish_reason: str | None = None
+    last_token: Token | None = None
+
+    @classmethod
+    def start(cls, body: ChatRequest, tokenizer: Tokenizer) -> "ChatChoice":
+        if not (names := [tool.function.name for tool in body.callable_tools]):
+            return cls(None)
+        call_format = CallFormat.of(tokenizer)
+        max_calls = 1 if body.parallel_tool_calls is False else sys.maxsize
+        parser = ToolParser(names, call_format.new_id, is_forced=body.forces_call, max_calls=max_calls)
+        return cls(parser, call_format.hidden_tags)
+
+    def add(self, tokens: Sequence[Token]) -> tuple[str, list[Call]]:
+        """Add tokens; returns the text and the calls that they complete."""
+        text = "".join(self.hidden_tags.get(token.id, "") + token.text for token in tokens)
+        calls: list[Call] = []
+        if self.parser is not None:
+            text, calls = self.parser.put(text)
+        if tokens[-1].finish_reason is not None:
+            self.finish_reason = tokens[-1].finish_reason
+            if self.parser is not None:
+                last_text, last_calls = self.parser.end()
+                text, calls = text + last_text, calls + last_calls
+                if self.parser.calls:
+                    self.finish_reason = "tool_calls"
+        self.text += text
+        self.last_token = tokens[-1]
+        self.token_ids += [token.id for token in tokens]
+        return text, calls
