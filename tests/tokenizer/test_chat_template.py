@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lmcraft.tokenizer.chat_template import find_named_roles
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from tests.assets import fetch, smollm2_gguf
 from tests.finetuning.chat import chat_tokenizer
@@ -132,4 +133,4 @@ def test_most_conversations_render(name: str) -> None:
     ],
 )
 def test_the_roles_whose_names_a_template_shows(template: str, roles: set[str]) -> None:
-    assert chat_tokenizer(template).named_roles == roles
+    assert find_named_roles(chat_tokenizer(template).apply_chat_template) == roles

@@ -70,6 +70,7 @@ def find_turn_end(render_conversation: Callable[..., str], special_tokens: Colle
     return max(ends, key=len, default="")
 
 
+@lru_cache(maxsize=16)
 def find_named_roles(render_conversation: Callable[..., str]) -> frozenset[str]:
     """The roles of which a chat template shows the `name` of a message.
 

@@ -341,11 +341,6 @@ class Tokenizer:
         """The special token that the chat template puts after an answer; None if there is none."""
         return self.special_tokens.get(chat_template.find_turn_end(self.apply_chat_template, self.special_tokens))
 
-    @cached_property
-    def named_roles(self) -> frozenset[str]:
-        """The roles of which the chat template shows the `name` of a message."""
-        return chat_template.find_named_roles(self.apply_chat_template)
-
     def with_end_token(self) -> "Tokenizer":
         """A copy that puts the end token after a text in transformers; `encode` adds none."""
         return Tokenizer(loading.with_end_token(self._hf, self.begin_ids, self.eos_token_id), self._config)

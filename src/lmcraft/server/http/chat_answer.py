@@ -13,6 +13,7 @@ from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import PreparedRequest, build_chat, encode_conversation, encode_newest_turns
 from lmcraft.server.http.state import Generation, prepare_in_thread, server_state, start_generation
 from lmcraft.server.http.tool_calls import Call, CallFormat, ToolParser
+from lmcraft.tokenizer.chat_template import find_named_roles
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
@@ -43,7 +44,9 @@ async def start_answer(
         tokenizer = served.language_model.tokenizer
         template = tokenizer.chat_template or ""
         unread = [path for path, variables in template_fields.items() if not any(name in template for name in variables)]
-        unread += [path for path, role in (names or {}).items() if role not in tokenizer.named_roles]
+        unread += [
+            path for path, role in (names or {}).items() if role not in find_named_roles(tokenizer.apply_chat_template)
+        ]
         request.state.ignored_fields += unread
         return prepared
 
