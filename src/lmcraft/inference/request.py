@@ -103,6 +103,8 @@ class SequenceState:
         self.pooled = HiddenStatePool(request.pooling) if request.pooling else None
         self.started = False
         """Whether the engine has begun to work on it."""
+        self.num_cached = 0
+        """How many of the prompt's tokens the engine did not compute, because an earlier request began with them."""
         self.last_turn = 0
         """Number of its last turn among the sequences of its client; 0: none yet."""
         self.finished = False

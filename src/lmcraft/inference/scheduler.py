@@ -212,6 +212,8 @@ class Scheduler:
             assert self.running, "the pool is empty, so a sequence within the context length must fit"
             return False
         self.waiting.remove(sequence)
+        if not sequence.started:  # after a preemption, the blocks may be its own
+            sequence.num_cached = num_matched
         sequence.num_computed, sequence.started = num_matched, True
         self.running.append(sequence)
         return True

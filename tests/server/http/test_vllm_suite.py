@@ -29,7 +29,7 @@ What does not apply:
 - `max_tokens` beyond the context is an error here, as in OpenAI's API; vLLM shortens it.
 - Embeddings as bytes, in other number formats, or not scaled to length 1. The number of their dimensions is free up to the
   model's width; vLLM allows those that a model was trained for.
-- A count of cached tokens: the server does not report it. Metrics that only vLLM's engine has.
+- Metrics that only vLLM's engine has.
 - Texts, counts of tokens and speed of particular models.
 """
 

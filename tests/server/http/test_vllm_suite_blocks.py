@@ -19,7 +19,6 @@ What does not apply:
 - System messages in the middle stay there; vLLM moves them to the front where the template demands it.
 - Developer messages stay where they are. Thoughts at the end of the input are not continued; several in a row are one.
 - An empty input is an error; so is `background`, whatever `store` says. `enable_response_messages`, `vllm_xargs`.
-- A count of cached tokens: it is 0.
 """
 
 import json

@@ -35,10 +35,10 @@ class MessageObject:
         return {**fields, "content": content, **stop, "usage": self.usage()}
 
     def usage(self) -> Json:
-        """The tokens so far."""
-        usage = self._generation.usage()
-        cached = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
-        return {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"], **cached}
+        """The tokens so far; Anthropic counts those of the cache apart."""
+        usage, cached = self._generation.usage(), self._generation.cached_tokens
+        counts = {"input_tokens": usage["prompt_tokens"] - cached, "output_tokens": usage["completion_tokens"]}
+        return {**counts, "cache_creation_input_tokens": 0, "cache_read_input_tokens": cached}
 
 
 def block_json(block: Block) -> Json:

@@ -101,10 +101,16 @@ class Generation:
         self._state.quotas.refund(self._owner, max(0, self._charged_tokens - used_tokens))
         self._charged_tokens = 0
 
-    def usage(self) -> dict[str, int]:
+    @property
+    def cached_tokens(self) -> int:
+        """How many tokens of the prompts an earlier request had computed; each prompt counts once."""
+        return sum(sequence.num_cached for sequence in self.prepared.sequences[:: self.prepared.n])
+
+    def usage(self) -> dict[str, Any]:
         """OpenAI's `usage`."""
         prompt, generated = self.prepared.prompt_tokens, self.generated_tokens
-        return {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
+        counts = {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
+        return {**counts, "prompt_tokens_details": {"cached_tokens": self.cached_tokens}}
 
 
 async def start_generation(request: Request, model: str, prepare: Callable[[ServedModel], PreparedRequest]) -> Generation:

@@ -104,3 +104,35 @@ def test_tokenizer_info(server: Server, model: LanguageModel) -> None:
     for token_id, token in info["added_tokens_decoder"].items():
         assert model.tokenizer.id_of(token["content"]) == int(token_id)
     assert httpx.get(server.url + "/tokenizer_info?model=other").status_code == 404
+
+
+LONG = [{"role": "user", "content": "the quick brown fox jumps over the lazy dog " * 12}]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": LONG, "max_tokens": 2, "n": 2}),
+        ("/v1/completions", {"prompt": LONG[0]["content"], "max_tokens": 2}),
+        ("/v1/responses", {"input": LONG, "max_output_tokens": 2}),
+        ("/v1/messages", {"messages": LONG, "max_tokens": 2}),
+    ],
+)
+def test_tokens_of_an_earlier_prompt_are_reported_as_cached(server: Server, path: str, body: dict[str, Any]) -> None:
+    def counts() -> tuple[int, int]:
+        """The tokens of the prompt, and how many of them were cached."""
+        usage = httpx.post(server.url + path, json={**body, "user": path}).json()["usage"]
+        if path == "/v1/messages":
+            return usage["input_tokens"] + usage["cache_read_input_tokens"], usage["cache_read_input_tokens"]
+        name = "input_tokens" if path == "/v1/responses" else "prompt_tokens"
+        return usage[name], usage[f"{name}_details"]["cached_tokens"]
+
+    (total, cached), again = counts(), counts()
+    assert cached == 0 and again[0] == total and 0 < again[1] < total
+
+
+def test_a_stream_reports_cached_tokens(client: openai.OpenAI) -> None:
+    request: dict[str, Any] = {"model": "tiny", "messages": LONG, "max_tokens": 2, "user": "stream"}
+    client.chat.completions.create(**request)
+    *_, last = client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True})
+    assert last.usage.prompt_tokens_details.cached_tokens > 0

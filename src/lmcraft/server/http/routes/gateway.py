@@ -97,7 +97,10 @@ def _used_tokens(response_body: bytes) -> int | None:
     try:
         body = json.loads(response_body)
         usage = (body.get("response") or body)["usage"]
-        return int(usage["total_tokens"] if "total_tokens" in usage else usage["input_tokens"] + usage["output_tokens"])
+        if "total_tokens" in usage:
+            return int(usage["total_tokens"])
+        cached = sum(usage.get(f"cache_{name}_input_tokens") or 0 for name in ("read", "creation"))
+        return int(usage["input_tokens"] + cached + usage["output_tokens"])
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
 
