@@ -38,7 +38,6 @@ import httpx2 as httpx
 import openai
 import pytest
 
-from lmcraft.language_model import LanguageModel
 from lmcraft.server.http.keys import Keys
 from tests.server.tiny_server import CONTEXT, Server, running
 
@@ -48,16 +47,6 @@ SUCCESS = {"type": "object", "properties": {"success": {"type": "boolean", "cons
            "additionalProperties": False}  # fmt: skip
 FILL = {"ignore_eos": True}
 PROMPTS = ("the quick brown fox", "jumps over", "a", "the lazy dog and the quick fox", "brown")
-
-
-@pytest.fixture
-def client(server: Server) -> openai.OpenAI:
-    return openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
-
-
-@pytest.fixture
-def model(server: Server) -> LanguageModel:
-    return server.state.registry.get("tiny").language_model
 
 
 def post(server: Server, path: str, **body: Any) -> httpx.Response:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
 from starlette.types import Message
 
 from lmcraft.inference.continuation import Token
@@ -15,7 +14,6 @@ from lmcraft.server.http.openai_format import (
     EventStreamResponse,
     chat_logprob,
     clamp_logprob,
-    list_page,
     response_fields,
     sse_event,
     token_keys,
@@ -91,17 +89,6 @@ def test_an_error_in_a_stream_is_an_event() -> None:
     chunks, finished = stream_response(events())
     assert json.loads(chunks[1].removeprefix(b"data: "))["error"]["message"] == "too slow"
     assert chunks[2] == b"data: [DONE]\n\n" and finished == 1
-
-
-def test_a_page_of_a_list() -> None:
-    items = [{"id": str(n)} for n in range(5)]
-    page = list_page(items, 2, "asc", None)
-    assert (page["data"], page["first_id"], page["last_id"], page["has_more"]) == (items[:2], "0", "1", True)
-    page = list_page(items, 2, "desc", "2")
-    assert ([item["id"] for item in page["data"]], page["has_more"]) == (["1", "0"], False)
-    assert list_page([], 2, "asc", None)["first_id"] is None
-    with pytest.raises(ApiError, match="is no item of this list"):
-        list_page(items, 2, "asc", "9")
 
 
 def test_a_stream_can_end_otherwise() -> None:

@@ -68,13 +68,13 @@ def test_a_failing_engine_is_unhealthy(outcome: Any, status: int, message: str) 
 def test_a_slot_is_held_until_the_response_is_closed() -> None:
     async def scenario() -> None:
         upstream = upstream_of(lambda request: httpx2.Response(200, json={}), Limits(max_num_seqs=1, max_queue=1))
-        response, stack = await upstream.forward("ada", "/v1/completions", b"{}")
+        response, stack = await upstream.forward("ada", "POST", "/v1/completions", b"{}")
         assert response.status_code == 200
-        waiting = asyncio.create_task(upstream.forward("bob", "/v1/completions", b"{}"))
+        waiting = asyncio.create_task(upstream.forward("bob", "POST", "/v1/completions", b"{}"))
         await asyncio.sleep(0.01)
         assert not waiting.done()
         with pytest.raises(ApiError, match="max_queue=1"):
-            await upstream.forward("cid", "/v1/completions", b"{}")
+            await upstream.forward("cid", "POST", "/v1/completions", b"{}")
         await stack.aclose()
         _, second_stack = await waiting
         await second_stack.aclose()

@@ -50,11 +50,6 @@ TOOL = {"type": "function", "function": {"name": "test", "description": "", "par
 NAMED = {"type": "function", "function": {"name": "test"}}
 
 
-@pytest.fixture
-def client(server: Server) -> openai.OpenAI:
-    return openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
-
-
 def chat(server: Server, **fields: Any) -> httpx.Response:
     return httpx.post(server.url + "/v1/chat/completions", json={"messages": HELLO, "max_tokens": 4, **fields})
 

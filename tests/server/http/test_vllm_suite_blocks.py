@@ -39,11 +39,6 @@ BILLING = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.1
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}, "additionalProperties": False}}
 
 
-@pytest.fixture
-def client(server: Server) -> openai.OpenAI:
-    return openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
-
-
 def send(server: Server, **fields: Any) -> httpx.Response:
     return httpx.post(server.url + "/v1/messages", json={"max_tokens": 8, "messages": HELLO, **fields})
 

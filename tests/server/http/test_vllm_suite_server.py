@@ -20,16 +20,6 @@ WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters":
 OPEN_PATHS = {"/health", "/ready", "/api/info", "/openapi.json"}
 
 
-@pytest.fixture
-def client(server: Server) -> openai.OpenAI:
-    return openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
-
-
-@pytest.fixture
-def model(server: Server) -> LanguageModel:
-    return server.state.registry.get("tiny").language_model
-
-
 def post(server: Server, path: str, **body: Any) -> httpx.Response:
     return httpx.post(server.url + path, json=body)
 

@@ -3,9 +3,9 @@
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 from fastapi.responses import StreamingResponse
@@ -18,7 +18,6 @@ from lmcraft.server.http.state import Generation
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 SYSTEM_FINGERPRINT = f"lmcraft-{version('lmcraft')}"
-MAX_PAGE_SIZE = 100  # of a list
 log = logging.getLogger("lmcraft.server")
 MIN_LOGPROB = -9999.0  # OpenAI's value for minus infinity, which JSON cannot represent
 
@@ -71,25 +70,6 @@ def _logprob_entry(tokenizer: Tokenizer, token_id: int, logprob: float, *, with_
 def clamp_logprob(logprob: float) -> float:
     """The log-probability, with minus infinity and NaN replaced by a number for JSON."""
     return logprob if logprob > MIN_LOGPROB else MIN_LOGPROB  # NaN, too, is not greater
-
-
-def list_page(
-    items: Sequence[Mapping[str, Any]], limit: int, order: Literal["asc", "desc"], after: str | None
-) -> dict[str, Any]:
-    """A page of OpenAI's lists: `limit` of the items, which come oldest first, after the one with the id `after`.
-
-    Raises:
-        ApiError: no item has this id.
-    """
-    items = items if order == "asc" else items[::-1]
-    if after is not None:
-        position = next((n for n, item in enumerate(items) if item["id"] == after), None)
-        if position is None:
-            raise ApiError(400, f"after={after[:80]!r} is no item of this list; leave it out", param="after")
-        items = items[position + 1 :]
-    page = items[:limit]
-    ids = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
-    return {"object": "list", "data": page, **ids, "has_more": len(items) > limit}
 
 
 def stop_reason(last_token: Token | None, stop_token_ids: Collection[int] | None) -> str | int | None:

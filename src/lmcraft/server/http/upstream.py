@@ -89,13 +89,13 @@ class Upstream:
             message = f"the engine at {self.url} cannot be reached; start it, or retry later"
             raise ApiError(503, message, headers={"Retry-After": str(RETRY_SECONDS)}) from error
 
-    async def forward(self, owner: str, path: str, content: bytes) -> tuple[httpx2.Response, AsyncExitStack]:
-        """Wait for a slot, and post a request. The caller reads the response, then closes the stack, which frees the slot.
+    async def forward(self, owner: str, method: str, path: str, content: bytes) -> tuple[httpx2.Response, AsyncExitStack]:
+        """Wait for a slot, and send a request. The caller reads the response, then closes the stack, which frees the slot.
 
         Raises:
             ApiError: as in `send` and `AdmissionGate.slot`.
         """
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._gate.slot(owner))
-            response = await stack.enter_async_context(self.send("POST", path, content))
+            response = await stack.enter_async_context(self.send(method, path, content))
             return response, stack.pop_all()

@@ -51,6 +51,27 @@ def test_the_gateway_checks_keys_and_quotas(gateway: Server) -> None:
     assert "models" not in httpx.get(gateway.url + "/api/info").json()
 
 
+def test_what_the_engine_keeps_is_read_and_deleted_through_the_gateway(gateway: Server) -> None:
+    client = openai.OpenAI(base_url=gateway.url + "/v1", api_key=KEY, max_retries=0)
+    response = client.responses.create(model="tiny", input="the fox", max_output_tokens=4)
+    assert client.responses.retrieve(response.id).output_text == response.output_text
+    assert [item.content[0].text for item in client.responses.input_items.list(response.id, limit=1)] == ["the fox"]
+    assert client.responses.input_tokens.count(model="tiny", input="the fox").input_tokens == response.usage.input_tokens
+    with pytest.raises(openai.BadRequestError, match="cannot be canceled"):
+        client.responses.cancel(response.id)
+    client.responses.delete(response.id)
+    with pytest.raises(openai.NotFoundError, match=response.id):
+        client.responses.retrieve(response.id)
+    completion = client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=4, store=True)
+    assert client.chat.completions.retrieve(completion.id).id == completion.id
+    assert [message.content for message in client.chat.completions.messages.list(completion.id)] == ["the fox"]
+    assert client.chat.completions.delete(completion.id).deleted
+    headers = {"Authorization": f"Bearer {KEY}"}
+    for path in ("/v1/responses/a%20b", "/v1/responses/..%2Fmodels", "/v1/responses/é/input_items"):
+        assert httpx.get(gateway.url + path, headers=headers).status_code == 404
+    assert httpx.get(f"{gateway.url}/v1/responses/{response.id}").status_code == 401
+
+
 def test_an_unreachable_upstream_is_503(tmp_path_factory: pytest.TempPathFactory) -> None:
     with running(tmp_path_factory.mktemp("unreachable"), upstream="http://127.0.0.1:9") as gateway:
         response = httpx.post(gateway.url + "/v1/chat/completions", json={"messages": HELLO})
@@ -83,6 +104,11 @@ ANSWERS = {
     "failed": (503, "application/json", b'{"usage": null}'),
     "late": (504, "text/plain", b""),
     "stream": (200, "text/event-stream", EVENT * 5 + USAGE),
+    "cached": (
+        200,
+        "application/json",
+        b'{"usage": {"input_tokens": 5, "cache_read_input_tokens": 30, "output_tokens": 7}}',
+    ),
     "responses stream": (200, "text/event-stream", EVENT + FINAL),
     "stream without usage": (200, "text/event-stream", EVENT * 5),
 }
@@ -109,6 +135,7 @@ def charged_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
         ("late", 0),
         ("stream", 30),
         ("responses stream", 17),
+        ("cached", 42),
         ("stream without usage", 5),
     ],
 )

@@ -1,6 +1,7 @@
 """The endpoints of a gateway: they check keys, quotas and the queue, and forward requests to the upstream engine."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from lmcraft.server.conversations.store import NotFoundError
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import check_content_type, in_turn, parse_json
 from lmcraft.server.http.quotas import Quotas
@@ -18,9 +20,17 @@ from lmcraft.server.http.upstream import Upstream
 
 router = APIRouter()
 FORWARDED_PATHS = (
-    "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages",
+    "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/responses/input_tokens", "/v1/messages",
     "/v1/messages/count_tokens", "/v1/embeddings", "/tokenize", "/detokenize",
 )  # fmt: skip
+STORED_ROUTES = (
+    ("/v1/responses/{stored_id}", ["GET", "DELETE"]),
+    ("/v1/responses/{stored_id}/cancel", ["POST"]),
+    ("/v1/responses/{stored_id}/input_items", ["GET"]),
+    ("/v1/chat/completions/{stored_id}", ["GET", "DELETE"]),
+    ("/v1/chat/completions/{stored_id}/messages", ["GET"]),
+)
+STORED_ID = re.compile(r"[\w-]{1,256}", re.ASCII)
 FORWARDED_HEADERS = ("content-type", "retry-after")  # of the response
 MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 # The quota is charged by an estimate until the response reports its usage:
@@ -36,8 +46,18 @@ def _forwarder(path: str) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
+async def _forward_stored(request: Request, stored_id: str) -> Response:
+    """Read, list or delete what the upstream engine has kept: this counts as a request, and costs no tokens."""
+    if not STORED_ID.fullmatch(stored_id):  # nor may it lead to another path of the engine
+        raise NotFoundError("response", stored_id)
+    charge = _Charge(server_state(request).quotas, request.state.owner, 0, 0)
+    return await _relay(request, f"{request.url.path}?{request.url.query}".removesuffix("?"), b"", charge)
+
+
 for _path in FORWARDED_PATHS:
     router.post(_path)(_forwarder(_path))
+for _path, _methods in STORED_ROUTES:
+    router.api_route(_path, methods=_methods)(_forward_stored)
 
 
 async def _forward(request: Request, path: str) -> Response:
@@ -47,11 +67,17 @@ async def _forward(request: Request, path: str) -> Response:
     body = await in_turn(request, content, lambda: parse_json(content))
     if not isinstance(body, dict):
         raise ApiError(400, "the body is not a JSON object; send one")
-    upstream: Upstream = request.app.state.backend
     quotas, prompt_tokens = server_state(request).quotas, len(content) // BYTES_PER_TOKEN
     charge = _Charge(quotas, request.state.owner, prompt_tokens, _max_tokens(body))
+    return await _relay(request, path, content, charge)
+
+
+async def _relay(request: Request, path: str, content: bytes, charge: "_Charge") -> Response:
+    """Wait for a slot, send the request to the upstream engine, and pass its response on."""
+    upstream: Upstream = request.app.state.backend
     with charge.refunding():
-        response, stack = await cancel_on_disconnect(request, upstream.forward(charge.owner, path, content))
+        forwarding = upstream.forward(charge.owner, request.method, path, content)
+        response, stack = await cancel_on_disconnect(request, forwarding)
         headers = {name: response.headers[name] for name in FORWARDED_HEADERS if name in response.headers}
         if headers.get("content-type", "").startswith("text/event-stream"):
             return _ForwardedStream(response, stack, headers, charge)

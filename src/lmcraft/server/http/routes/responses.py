@@ -3,9 +3,9 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -17,7 +17,8 @@ from lmcraft.server.http import kept_responses
 from lmcraft.server.http.answer_blocks import AnswerBlocks
 from lmcraft.server.http.chat_answer import count_chat_tokens, start_answer
 from lmcraft.server.http.json_route import JsonRoute
-from lmcraft.server.http.openai_format import MAX_PAGE_SIZE, EventStreamResponse, list_page
+from lmcraft.server.http.kept_responses import DEFAULT_PAGE_SIZE, Order, PageSize
+from lmcraft.server.http.openai_format import EventStreamResponse
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.protocol.items import InputItem, ItemReference
 from lmcraft.server.http.protocol.responses import FIELD_NAMES, ResponsesInput, ResponsesRequest, parse_items
@@ -26,7 +27,6 @@ from lmcraft.server.http.state import cancel_on_disconnect
 
 router = APIRouter(route_class=JsonRoute)
 Json = dict[str, Any]
-DEFAULT_PAGE_SIZE = 20
 _ITEM_ID = re.compile("[a-z]+_([0-9a-f]{32})_i?[0-9]+")
 
 
@@ -111,15 +111,15 @@ async def cancel_response(response: str, request: Request) -> Json:
 async def list_input_items(
     response: str,
     request: Request,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
-    order: Literal["asc", "desc"] = "desc",
+    limit: PageSize = DEFAULT_PAGE_SIZE,
+    order: Order = "desc",
     after: str | None = None,
 ) -> Json:
     """What a response answers, page by page: the items of its request, after those of the responses that it continues."""
     store = kept_responses.response_store(request)
     *earlier, last = await run_in_threadpool(store.conversation, request.state.owner, response)
     items = [item for stored in earlier for item in (*stored.input, *stored.response["output"])]
-    return list_page([*items, *last.input], limit, order, after)
+    return kept_responses.list_page([*items, *last.input], limit, order, after)
 
 
 async def _open_conversation(body: ResponsesInput, request: Request) -> _Conversation:

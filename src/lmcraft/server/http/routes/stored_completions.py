@@ -1,15 +1,14 @@
 """`/v1/chat/completions/{id}`: chat completions that a request asked to `store`."""
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 
 from lmcraft.server.http import kept_responses
-from lmcraft.server.http.openai_format import MAX_PAGE_SIZE, list_page
+from lmcraft.server.http.kept_responses import DEFAULT_PAGE_SIZE, Order, PageSize
 
 router = APIRouter()
 Json = dict[str, Any]
-DEFAULT_PAGE_SIZE = 20
 
 
 @router.get("/v1/chat/completions/{completion}")
@@ -29,9 +28,10 @@ async def delete_completion(completion: str, request: Request) -> Json:
 async def list_messages(
     completion: str,
     request: Request,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
-    order: Literal["asc", "desc"] = "asc",
+    limit: PageSize = DEFAULT_PAGE_SIZE,
+    order: Order = "asc",
     after: str | None = None,
 ) -> Json:
     """The messages that a chat completion answers, page by page."""
-    return list_page((await kept_responses.find(request, completion)).input, limit, order, after)
+    stored = await kept_responses.find(request, completion)
+    return kept_responses.list_page(stored.input, limit, order, after)
