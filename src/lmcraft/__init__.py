@@ -11,6 +11,7 @@
 | `training` | the training loop |
 | `model`, `tokenizer`, `data` | the Transformer, tokenizers, datasets |
 | `gguf`, `hub` | GGUF files, downloads |
+| `statistics` | intervals and tests of measured numbers |
 """
 
 from importlib import import_module

@@ -3,7 +3,6 @@
 Shapes: N samples of T tokens, C width, V vocabulary.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from lmcraft.inference.engine import Engine
 from lmcraft.model.linear import Linear
 from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits, quantize_groups, quantize_groups_gptq, quantize_rows
 from lmcraft.model.transformer import Transformer
+from lmcraft.statistics.intervals import perplexity
 from lmcraft.terminal import ReportProgress
 
 
@@ -124,5 +124,5 @@ def measure_quality_loss(
         num_agreed += int((logprobs[0].argmax(dim=-1) == logprobs[1].argmax(dim=-1)).sum())
         num_tokens += len(ids) - 1
         report(number + 1, len(samples_NT))
-    before, after = (math.exp(loss / num_tokens) for loss in losses)
+    before, after = (perplexity(loss / num_tokens) for loss in losses)
     return QualityLoss(before, after, divergence / num_tokens, num_agreed / num_tokens, num_tokens)

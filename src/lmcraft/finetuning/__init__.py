@@ -16,7 +16,7 @@
 | `reference_model.py`, `regularization.py` | the starting model as a reference; L2-SP |
 | `methods.py`, `lora.py` | which weights are trained; adapters |
 | `head.py`, `label_report.py` | the head of classifiers and reward models, labels; accuracy, F1, confusion matrix |
-| `metrics.py`, `evaluation.py` | metrics with intervals; the model before and after |
+| `metrics.py`, `evaluation.py` | the mean loss on held-out data; the model before and after |
 | `tuned_model.py` | writing and opening the folder of a fine-tuned model |
 | `text_classifier.py` | `Classifier`: a fine-tuned classifier for inference |
 """

@@ -17,7 +17,7 @@ from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.encoding import TokenizedExample
 from lmcraft.finetuning.examples import Labeled
 from lmcraft.finetuning.head import head_outputs
-from lmcraft.finetuning.metrics import Metric, describe_metric, mean_loss, perplexity
+from lmcraft.finetuning.metrics import mean_loss
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.finetuning.run import FinetuneRun
 from lmcraft.finetuning.tuned_model import open_tuned
@@ -27,6 +27,7 @@ from lmcraft.machine import Machine
 from lmcraft.model.storage import build_model
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource, open_model
+from lmcraft.statistics.intervals import Metric, describe_metric, perplexity
 from lmcraft.training.batch import to_device
 from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken

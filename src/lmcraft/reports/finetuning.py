@@ -4,9 +4,9 @@ import json
 from html import escape
 from typing import Any
 
-from lmcraft.finetuning.metrics import describe_metric
 from lmcraft.folder import ModelFolder
 from lmcraft.reports.table import html_table
+from lmcraft.statistics.intervals import describe_metric
 
 
 def finetuning_section(folder: ModelFolder) -> str:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
     from lmcraft.finetuning.examples import Example
     from lmcraft.finetuning.head import Labels
-    from lmcraft.finetuning.metrics import Metric
     from lmcraft.finetuning.objectives.divergence import FrozenModel
     from lmcraft.model.transformer import Transformer
+    from lmcraft.statistics.intervals import Metric
     from lmcraft.tokenizer.tokenizer import Tokenizer
     from lmcraft.training.batch import TensorBatch
     from lmcraft.training.objective import Objective, Total

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from lmcraft.data.loader import Dataset
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
     from lmcraft.finetuning.head import Labels
-    from lmcraft.finetuning.metrics import Metric
     from lmcraft.model.transformer import Transformer
+    from lmcraft.statistics.intervals import Metric
     from lmcraft.training.batch import TensorBatch
     from lmcraft.training.objective import Objective
 
@@ -71,7 +71,7 @@ class Classification(FinetuneObjective):
 
     def metrics(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Metric]:
         from lmcraft.finetuning.label_report import evaluate_labels
-        from lmcraft.finetuning.metrics import proportion
+        from lmcraft.statistics.proportions import proportion
 
         report = evaluate_labels(model, rows, labels)
         return {"accuracy": proportion(round(report.accuracy * report.texts), report.texts)}

@@ -11,8 +11,8 @@ from lmcraft.finetuning.objectives.sft import build_next_token_loss, next_token_
 if TYPE_CHECKING:
     from lmcraft.data.loader import Dataset
     from lmcraft.finetuning.head import Labels
-    from lmcraft.finetuning.metrics import Metric
     from lmcraft.model.transformer import Transformer
+    from lmcraft.statistics.intervals import Metric
     from lmcraft.training.objective import Objective
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from lmcraft.data.loader import Batch, Dataset
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
     from lmcraft.finetuning.head import Labels
-    from lmcraft.finetuning.metrics import Metric
     from lmcraft.finetuning.objectives.divergence import FrozenModel
     from lmcraft.finetuning.objectives.rollouts import RolloutSampler
     from lmcraft.model.transformer import Transformer
+    from lmcraft.statistics.intervals import Metric
     from lmcraft.training.batch import TensorBatch
     from lmcraft.training.objective import Objective
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from lmcraft.data.loader import Batch, Dataset
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
     from lmcraft.finetuning.head import Labels
-    from lmcraft.finetuning.metrics import Metric
     from lmcraft.model.transformer import Transformer
+    from lmcraft.statistics.intervals import Metric
     from lmcraft.training.batch import TensorBatch
     from lmcraft.training.objective import Objective
 
@@ -80,8 +80,9 @@ def preference_accuracy(model: Transformer, rows: Dataset, *, per_token: bool, a
     """
     import torch
 
-    from lmcraft.finetuning.metrics import iterate_rows, proportion
+    from lmcraft.finetuning.metrics import iterate_rows
     from lmcraft.finetuning.objectives.log_probs import document_log_probs
+    from lmcraft.statistics.proportions import proportion
 
     model.eval()
     correct = pairs = 0

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from lmcraft.data.loader import Batch, Dataset
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
     from lmcraft.finetuning.head import Labels
-    from lmcraft.finetuning.metrics import Metric
     from lmcraft.model.transformer import Transformer
+    from lmcraft.statistics.intervals import Metric
     from lmcraft.training.batch import TensorBatch
     from lmcraft.training.objective import Objective
 
@@ -49,7 +49,8 @@ class RewardModel(FinetuneObjective):
         import torch
 
         from lmcraft.finetuning.head import reward_margins
-        from lmcraft.finetuning.metrics import iterate_rows, proportion
+        from lmcraft.finetuning.metrics import iterate_rows
+        from lmcraft.statistics.proportions import proportion
 
         model.eval()
         with torch.no_grad():

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from lmcraft.data.loader import Dataset
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
     from lmcraft.finetuning.head import Labels
-    from lmcraft.finetuning.metrics import Metric
     from lmcraft.model.transformer import Transformer
+    from lmcraft.statistics.intervals import Metric
     from lmcraft.training.objective import Objective
 
 
