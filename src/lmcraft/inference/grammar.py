@@ -16,7 +16,7 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.inference.generation_config import GenerationConfig
-from lmcraft.inference.json_schema import normalize_schema
+from lmcraft.inference.json_schema import compile_schema
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 MAX_GRAMMAR_CHARACTERS = 100_000
 MAX_ERROR_CHARACTERS = 300
-# JSON as Python's json.dumps writes it: a small model that may insert spaces anywhere never stops inserting them.
-JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 # Limits on the cost of compiling and following a grammar, in llguidance's units; see its LLParserLimits.
 LIMITS = {
     "max_grammar_size": 100_000,
@@ -72,10 +70,7 @@ class GrammarConstraint:
         if len(text) > MAX_GRAMMAR_CHARACTERS:
             raise StructureError(name, f"has {len(text):,} characters: give at most {MAX_GRAMMAR_CHARACTERS:,}")
         compile_grammar: dict[str, Callable[[str], str]] = {
-            "json_schema": lambda text: llguidance.LLMatcher.grammar_from_json_schema(
-                json.dumps(normalize_schema(_parse_schema(text))),
-                defaults=JSON_STYLE,
-            ),
+            "json_schema": lambda text: compile_schema(_parse_schema(text)),
             "regex": llguidance.LLMatcher.grammar_from_regex,
             "grammar": llguidance.LLMatcher.grammar_from_lark,
         }

@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from lmcraft.inference.json_schema.patterns import quote
 from lmcraft.inference.json_schema.scope import MAX_REFERENCE_DEPTH, TYPES, Schema, SchemaError, Scope, type_name
 
 ANNOTATIONS = {
     "$anchor", "$comment", "$defs", "$id", "$schema", "contentEncoding", "contentMediaType", "contentSchema", "default",
     "definitions", "deprecated", "description", "discriminator", "examples", "readOnly", "title", "writeOnly",
 }  # fmt: skip
+INCOMPLETE = "x-incomplete"
+"""Names the keyword of which a schema has only some of the values; a negation would have some that are not allowed."""
 MAX_EXCLUDED_CHARS = 500
 _OPPOSITE_BOUNDS: dict[str, tuple[str, Callable[[float], dict[str, Any]]]] = {
     "minimum": ("number", lambda bound: {"exclusiveMaximum": bound}),
@@ -51,9 +54,13 @@ def _negate_keyword(keyword: str, value: Any, scope: Scope, depth: int) -> list[
         case "required":
             return [{"type": "object", "properties": {name: False}} for name in value]
         case "properties":
-            excluded = {name: negate(item, scope, depth + 1) for name, item in value.items()}
+            negated = {name: negate(item, scope, depth + 1) for name, item in value.items()}
             return [{"type": "object", "required": [name], "properties": {name: item}}
-                    for name, item in excluded.items() if item is not False]  # fmt: skip
+                    for name, item in negated.items() if item is not False]  # fmt: skip
+        case "prefixItems":
+            excluded = [negate(item, scope, depth + 1) for item in value]
+            return [{"type": "array", "prefixItems": [True] * n + [item], "minItems": n + 1}
+                    for n, item in enumerate(excluded) if item is not False]  # fmt: skip
         case "allOf":
             return [negate(item, scope, depth + 1) for item in value]
         case "anyOf":
@@ -62,6 +69,8 @@ def _negate_keyword(keyword: str, value: Any, scope: Scope, depth: int) -> list[
             return [negate(target, scope, depth + 1)]
         case "additionalProperties" | "items" if value is True:
             return []
+        case _ if keyword == INCOMPLETE:
+            raise SchemaError(f"'{value}' cannot be negated")
     if keyword not in _OPPOSITE_BOUNDS:
         raise SchemaError(f"'{keyword}' cannot be negated")
     name, opposite = _OPPOSITE_BOUNDS[keyword]
@@ -117,5 +126,5 @@ def _rest_except(texts: set[str]) -> str:
     codes = "".join(f"\\u{{{ord(character):x}}}" for character in sorted(by_first))
     choices = [] if "" in texts else [""]
     choices.append(f"[^{codes}](?s:.)*" if codes else "(?s:.)+")
-    choices += [f"\\u{{{ord(first):x}}}{_rest_except(rests)}" for first, rests in sorted(by_first.items())]
+    choices += [f"{quote(first)}{_rest_except(rests)}" for first, rests in sorted(by_first.items())]
     return f"(?:{'|'.join(choices)})"

@@ -3,17 +3,30 @@
 import math
 import sys
 from collections.abc import Callable
-from itertools import combinations, permutations
+from itertools import combinations
 from typing import Any
 
+from lmcraft.inference.json_schema.arrays import finite_values, rewrite_contains, rewrite_unique
 from lmcraft.inference.json_schema.bounds import include_bounds
 from lmcraft.inference.json_schema.exclusion import disjoint
-from lmcraft.inference.json_schema.formats import MAX_HOSTNAME_LENGTH, PATTERNS, UNSUPPORTED
-from lmcraft.inference.json_schema.negation import negate
-from lmcraft.inference.json_schema.scope import LISTS, MAPS, PARTS, TYPES, Schema, SchemaError, Scope, map_schemas, value_key
+from lmcraft.inference.json_schema.formats import MAX_HOSTNAME_LENGTH, PATTERNS
+from lmcraft.inference.json_schema.negation import ANNOTATIONS, negate
+from lmcraft.inference.json_schema.references import resolve_references
+from lmcraft.inference.json_schema.scope import (
+    LISTS,
+    MAPS,
+    MAX_ALTERNATIVES,
+    PARTS,
+    TYPES,
+    Schema,
+    SchemaError,
+    Scope,
+    map_parts,
+    map_schemas,
+    require,
+)
+from lmcraft.inference.json_schema.unevaluated import flatten_unevaluated
 
-MAX_ALTERNATIVES = 64
-MAX_UNIQUE_ARRAYS = 2000
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties", "minContains", "maxContains")
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -26,7 +39,6 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **{name: (lambda value: _is_number(value), "a finite number") for name in _BOUNDS},
     **{name: (lambda value: _is_count(value), "a whole number of at least 0") for name in _COUNTS},
 }
-_IN_PLACE = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "not", "dependentSchemas", "contains")
 Rule = Callable[[dict[str, Any], Scope], None]
 
 
@@ -37,7 +49,8 @@ def normalize_schema(schema: Any) -> dict[str, Any]:
         SchemaError: the schema is invalid, has no values, or has a keyword that cannot be enforced.
     """
     try:
-        normalized = _visit(schema, Scope(schema))
+        document = resolve_references(schema)
+        normalized = _visit(document, Scope(document))
     except RecursionError as error:
         raise SchemaError("the schema is nested too deeply") from error
     except (TypeError, AttributeError) as error:  # the target of a reference that is no part of the schema is not checked
@@ -52,36 +65,31 @@ def _visit(schema: Any, scope: Scope) -> Schema:
         return schema
     if not isinstance(schema, dict):
         raise SchemaError(f"{'.'.join(scope.path) or 'the schema'} is no JSON schema, but {str(schema)[:40]!r}")
-    scope, result = scope.of(schema), dict(schema)
     scope.count_step()
-    _rewrite_exclusive_flags(result)
-    _check_values(result, scope)
-    for keyword in result.keys() & {*PARTS, *LISTS, *MAPS}:
-        value = result[keyword]
-        if isinstance(value, list) and keyword in LISTS:
-            result[keyword] = [_visit(item, scope.enter(keyword, n)) for n, item in enumerate(value)]
-        elif isinstance(value, dict) and keyword in MAPS:
-            result[keyword] = {name: _visit(item, scope.enter(keyword, name)) for name, item in value.items()}
-        elif keyword in PARTS:
-            result[keyword] = _visit(value, scope.enter(keyword))
-        else:
-            raise scope.error(keyword, f"must be a {'list' if keyword in LISTS else 'map'} of schemas")
+    _check_values(schema, scope)
+    result = dict(schema)
+    flatten_unevaluated(result, scope)
+    _drop_double_negation(result)
+    result = map_parts(result, lambda part, *path: _visit(part, scope.enter(*path)))
     for rule in _RULES:
         rule(result, scope)
     return result
 
 
-def _rewrite_exclusive_flags(schema: dict[str, Any]) -> None:
-    """In draft 4, `exclusiveMinimum` and `exclusiveMaximum` say whether `minimum` and `maximum` are exclusive."""
-    for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if isinstance(schema.get(exclusive), bool) and schema.pop(exclusive) and bound in schema:
-            schema[exclusive] = schema.pop(bound)
+def _drop_double_negation(schema: dict[str, Any]) -> None:
+    inner = schema.get("not")
+    if isinstance(inner, dict) and "not" in inner and not inner.keys() - {"not", *ANNOTATIONS}:
+        del schema["not"]
+        require(schema, inner["not"])
 
 
 def _check_values(schema: dict[str, Any], scope: Scope) -> None:
     for keyword, (is_valid, expected) in _VALUES.items():
         if keyword in schema and not is_valid(schema[keyword]):
             raise scope.error(keyword, f"is {str(schema[keyword])[:40]!r}, but must be {expected}")
+    for keyword in schema.keys() & {*LISTS, *MAPS} - {*PARTS}:
+        if not isinstance(schema[keyword], list if keyword in LISTS else dict):
+            raise scope.error(keyword, f"must be a {'list' if keyword in LISTS else 'map'} of schemas")
 
 
 def _is_names(value: object) -> bool:
@@ -96,38 +104,23 @@ def _is_count(value: object) -> bool:
     return _is_number(value) and value >= 0 and value == int(value)  # type: ignore[operator, call-overload]
 
 
-def _require(schema: dict[str, Any], condition: Schema) -> None:
-    """Add a condition that values must fit, too."""
-    schema["allOf"] = [*schema.get("allOf", []), condition]
-
-
-def _rewrite_anchors(schema: dict[str, Any], scope: Scope) -> None:
-    if isinstance(anchor := schema.pop("$dynamicAnchor", None), str):
-        schema.setdefault("$anchor", anchor)
-
-
 def _rewrite_counts(schema: dict[str, Any], scope: Scope) -> None:
     for keyword in schema.keys() & _COUNTS:
         schema[keyword] = int(schema[keyword])
 
 
-def _rewrite_unevaluated(schema: dict[str, Any], scope: Scope) -> None:
-    for keyword, others in (("unevaluatedProperties", "additionalProperties"), ("unevaluatedItems", "items")):
-        value = schema.pop(keyword, True)
-        if value is True or (others in schema and not isinstance(schema[others], list)):
-            continue
-        if schema.keys() & _IN_PLACE:
-            raise scope.error(keyword, f"cannot be enforced beside {min(schema.keys() & _IN_PLACE)}; use {others}")
-        schema[others] = value
-
-
 def _rewrite_format(schema: dict[str, Any], scope: Scope) -> None:
     name = schema.pop("format", None)
-    if name in UNSUPPORTED:
-        raise scope.error("format", f"'{name}' cannot be enforced; leave it out, or give a pattern")
     if isinstance(name, str) and name in PATTERNS:
-        limit = {"maxLength": MAX_HOSTNAME_LENGTH} if name == "hostname" else {}
-        _require(schema, {"pattern": f"^(?:{PATTERNS[name]})$", **limit})
+        limit = {"maxLength": MAX_HOSTNAME_LENGTH} if name in ("hostname", "idn-hostname") else {}
+        require(schema, {"pattern": f"^(?:{PATTERNS[name]})$", **limit})
+
+
+def _rewrite_patterns(schema: dict[str, Any], scope: Scope) -> None:
+    """`patternProperties`: patterns that allow what other names may have, too, are left out, so that fewer overlap."""
+    patterns = schema.get("patternProperties")
+    if patterns and schema.get("additionalProperties", True) is True:
+        schema["patternProperties"] = {pattern: value for pattern, value in patterns.items() if value is not True}
 
 
 def _rewrite_names(schema: dict[str, Any], scope: Scope) -> None:
@@ -159,21 +152,8 @@ def _string_values(schema: Schema, scope: Scope) -> list[str] | None:
     """The strings that fit a schema, if it lists them."""
     if schema is False:
         return []
-    values = _finite_values(schema, scope)
+    values = finite_values(schema, scope)
     return None if values is None else [value for value in values if isinstance(value, str)]
-
-
-def _finite_values(schema: Schema, scope: Scope) -> list[Any] | None:
-    """The values of a schema, if it lists them and says nothing else."""
-    if isinstance(schema, dict) and schema.keys() == {"$ref"} and (target := scope.resolve(schema["$ref"])) is not None:
-        schema = target
-    if not isinstance(schema, dict) or schema.keys() - {"type", "enum", "const", "title", "description", "default"}:
-        return None
-    if "const" in schema or "enum" in schema:
-        values = list(schema["enum"]) if "enum" in schema else [schema["const"]]
-        return None if disjoint({"enum": values}, schema, scope) else values
-    finite: dict[str, list[Any]] = {"boolean": [False, True], "null": [None]}
-    return finite.get(schema["type"]) if isinstance(schema.get("type"), str) else None
 
 
 def _rewrite_dependencies(schema: dict[str, Any], scope: Scope) -> None:
@@ -187,7 +167,7 @@ def _rewrite_dependencies(schema: dict[str, Any], scope: Scope) -> None:
         condition = {"required": value} if isinstance(value, list) else _visit(value, scope.enter("dependencies", name))
         conditions.setdefault(name, []).append(condition)
     for name, parts in conditions.items():
-        _require(schema, {"anyOf": [{"properties": {name: False}}, {"required": [name], "allOf": parts}]})
+        require(schema, {"anyOf": [{"properties": {name: False}}, {"required": [name], "allOf": parts}]})
 
 
 def _rewrite_condition(schema: dict[str, Any], scope: Scope) -> None:
@@ -196,12 +176,12 @@ def _rewrite_condition(schema: dict[str, Any], scope: Scope) -> None:
         return
     fits = {"allOf": [condition, True if then is None else then]}
     fails = {"allOf": [_negate(condition, "if", scope), True if other is None else other]}
-    _require(schema, {"anyOf": [fits, fails]})
+    require(schema, {"anyOf": [fits, fails]})
 
 
 def _rewrite_not(schema: dict[str, Any], scope: Scope) -> None:
     if "not" in schema:
-        _require(schema, _negate(schema.pop("not"), "not", scope))
+        require(schema, _negate(schema.pop("not"), "not", scope))
 
 
 def _negate(schema: Schema, keyword: str, scope: Scope) -> Schema:
@@ -231,38 +211,7 @@ def _rewrite_one_of(schema: dict[str, Any], scope: Scope) -> None:
             remedy = "give each a required property with a constant of its own, or use anyOf"
             raise scope.error("oneOf", f"has alternatives that may overlap ({error}); {remedy}") from error
         alternatives.append({"allOf": [branch, *excluded]} if excluded else branch)
-    _require(schema, {"anyOf": alternatives})
-
-
-def _rewrite_contains(schema: dict[str, Any], scope: Scope) -> None:
-    minimum, maximum = schema.pop("minContains", 1), schema.pop("maxContains", None)
-    condition = schema.pop("contains", None)
-    if condition is None or (minimum == 0 and maximum is None):
-        return
-    if condition is True:
-        _require(schema, {"minItems": minimum} | ({} if maximum is None else {"maxItems": maximum}))
-    elif condition is False and minimum > 0:
-        _require(schema, {"type": [name for name in TYPES if name != "array"]})
-    elif condition is not False:
-        raise scope.error("contains", "cannot be enforced; use prefixItems or items")
-
-
-def _rewrite_unique(schema: dict[str, Any], scope: Scope) -> None:
-    """`uniqueItems`: a list of all arrays, where the items have few values."""
-    if schema.pop("uniqueItems", False) is not True or schema.get("maxItems", 2) <= 1:
-        return
-    values = _finite_values(schema.get("items", True), scope)
-    if values is None or "prefixItems" in schema:
-        raise scope.error("uniqueItems", "cannot be enforced; leave it out, or list the values of the items (enum)")
-    values = list({value_key(value): value for value in values}.values())
-    lengths = range(schema.get("minItems", 0), min(schema.get("maxItems", len(values)), len(values)) + 1)
-    if sum(math.perm(len(values), length) for length in lengths) > MAX_UNIQUE_ARRAYS:
-        raise scope.error("uniqueItems", f"has more than {MAX_UNIQUE_ARRAYS} arrays of {len(values)} values; set maxItems")
-    arrays = [list(items) for length in lengths for items in permutations(values, length)]
-    for keyword in ("items", "minItems", "maxItems"):
-        schema.pop(keyword, None)
-    others = {"type": [name for name in TYPES if name != "array"]}
-    _require(schema, {"enum": arrays} if schema.get("type") == "array" else {"anyOf": [others, {"enum": arrays}]})
+    require(schema, {"anyOf": alternatives})
 
 
 def _rewrite_property_counts(schema: dict[str, Any], scope: Scope) -> None:
@@ -288,7 +237,7 @@ def _rewrite_property_counts(schema: dict[str, Any], scope: Scope) -> None:
             choices.append({"type": "object", "properties": dict.fromkeys(optional, False), **bounds})
     else:
         choices = _presences(optional, len(required), low, high, {} if is_closed else bounds, scope)
-    _require(schema, {"anyOf": [others, *choices]})
+    require(schema, {"anyOf": [others, *choices]})
 
 
 def _presences(
@@ -313,16 +262,15 @@ def _presences(
 
 
 _RULES: tuple[Rule, ...] = (
-    _rewrite_anchors,
     _rewrite_counts,
-    _rewrite_unevaluated,
     _rewrite_format,
+    _rewrite_patterns,
     _rewrite_names,
     _rewrite_dependencies,
     _rewrite_condition,
     _rewrite_not,
     _rewrite_one_of,
-    _rewrite_contains,
-    _rewrite_unique,
+    rewrite_contains,
+    rewrite_unique,
     _rewrite_property_counts,
 )

@@ -1,7 +1,7 @@
 """Schemas as Python values, where a part of one is, and what its references point to."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
@@ -14,7 +14,8 @@ PARTS = ("items", "additionalItems", "additionalProperties", "contains", "not", 
 LISTS = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
 MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 MAX_REFERENCE_DEPTH = 12
-MAX_STEPS = 20_000
+MAX_STEPS = 40_000
+MAX_ALTERNATIVES = 64
 
 
 class SchemaError(ValueError):
@@ -25,17 +26,13 @@ class SchemaError(ValueError):
 class Scope:
     """Where a schema is: the schema that `#` refers to, and the path from the root, for errors."""
 
-    resource: Schema
+    root: Schema
     path: tuple[str, ...] = ()
     steps: "Counter[str]" = field(default_factory=Counter)
     """The work done so far, which all scopes of a schema share."""
 
     def enter(self, *parts: str | int) -> "Scope":
         return replace(self, path=(*self.path, *map(str, parts)))
-
-    def of(self, schema: Schema) -> "Scope":
-        """The scope inside `schema`: `$id` begins a resource of its own."""
-        return replace(self, resource=schema) if isinstance(schema, dict) and "$id" in schema else self
 
     def count_step(self) -> None:
         """Raise SchemaError after too much work."""
@@ -50,31 +47,44 @@ class Scope:
         """The schema at a reference of the form `#/...`; None for others, and for those that point to nothing."""
         if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
             return None
-        target: Any = self.resource
-        for part in unquote(reference).split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(target, list) and key.isdigit() and int(key) < len(target):
-                target = target[int(key)]
-            elif isinstance(target, dict) and key in target:
-                target = target[key]
-            else:
-                return None
+        target = [self.root, *steps_along(self.root, reference[1:])][-1]
         return target if isinstance(target, bool | dict) else None
+
+
+def steps_along(value: Any, pointer: str) -> Iterator[Any]:
+    """The values at each segment of a JSON pointer in a URI (RFC 6901); the last one is None if it points to nothing."""
+    for part in unquote(pointer).split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, list):
+            value = value[int(key)] if key.isdecimal() and int(key) < len(value) else None
+        else:
+            value = value.get(key) if isinstance(value, dict) else None
+        yield value
+
+
+def map_parts(schema: dict[str, Any], change: Callable[..., Any]) -> dict[str, Any]:
+    """A copy of a schema with `change(part, *path)` in place of each schema directly inside it."""
+    copy = dict(schema)
+    for keyword, value in schema.items():
+        if keyword in LISTS and isinstance(value, list):
+            copy[keyword] = [change(item, keyword, n) for n, item in enumerate(value)]
+        elif keyword in MAPS and isinstance(value, dict):
+            copy[keyword] = {name: change(item, keyword, name) for name, item in value.items()}
+        elif keyword in PARTS:
+            copy[keyword] = change(value, keyword)
+    return copy
 
 
 def map_schemas(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
     """A copy of a schema in which `change` has changed every schema, the inner ones first."""
     if not isinstance(schema, dict):
         return schema
-    copy = dict(schema)
-    for keyword, value in schema.items():
-        if keyword in LISTS and isinstance(value, list):
-            copy[keyword] = [map_schemas(item, change) for item in value]
-        elif keyword in MAPS and isinstance(value, dict):
-            copy[keyword] = {name: map_schemas(item, change) for name, item in value.items()}
-        elif keyword in PARTS:
-            copy[keyword] = map_schemas(value, change)
-    return change(copy)
+    return change(map_parts(schema, lambda part, *path: map_schemas(part, change)))
+
+
+def require(schema: dict[str, Any], condition: Schema) -> None:
+    """Add a condition that values must fit, too."""
+    schema["allOf"] = [*schema.get("allOf", []), condition]
 
 
 def type_name(value: object) -> str:
