@@ -32,6 +32,7 @@ def test_numbers_of_items(low: int, high: int | None, longest: int | None) -> No
     [
         ({"contains": True}, [[1]], [[]]),
         ({"contains": False}, ["x"], [[], [1]]),
+        ({"contains": {"const": 1}, "minContains": 2, "maxContains": 1}, ["x"], [[], [1], [1, 1]]),
         ({"contains": {"type": "null"}, "minContains": 0}, [[1], []], []),
         ({"contains": {"type": "null"}}, [[1] * (MAX_CONTAINS_ITEMS - 1) + [None, 1]], [[1] * MAX_CONTAINS_ITEMS]),
         ({"prefixItems": [{"const": 5}], "contains": {"minimum": 9}}, [[5, 9], [5, 1, 10]], [[5], [9], []]),

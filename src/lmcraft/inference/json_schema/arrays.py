@@ -35,9 +35,10 @@ def rewrite_contains(schema: dict[str, Any], scope: Scope) -> None:
     if condition is True:
         require(schema, {"minItems": low} | ({} if high is None else {"maxItems": high}))
         return
+    if (condition is False and low > 0) or (high is not None and low > high):
+        require(schema, _NO_ARRAY)
+        return
     if condition is False:
-        if low > 0:
-            require(schema, _NO_ARRAY)
         return
     try:
         others = True if high is None else negate(condition, scope)
