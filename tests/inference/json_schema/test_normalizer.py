@@ -10,8 +10,8 @@ passes (alone: 42). 67 valid values are refused:
 - 10, since the constant or integer 1 is generated as 1, not 1.0, and no integer as 1e308.
 - One that a metaschema at another address allows, by turning validation off.
 
-The suite has none of these: numbers closer than 1e-9 to a whole number that is an exclusive bound, and arrays whose first item
-that fits `contains` comes after the 16th.
+The suite has none of these: numbers closer than 1e-9 to a whole number that is an exclusive bound, and arrays whose first
+item that fits `contains` comes after the 16th.
 
 Refused are: references to other addresses (23), schemas that no value fits (11), `not` and overlapping `oneOf` where the
 negation needs more than JSON Schema without `not` can say, as for integers and patterns (8), bounds beyond 64 bits (4),
