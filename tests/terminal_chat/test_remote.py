@@ -110,6 +110,7 @@ def test_a_server_answers(server: FakeServer, monkeypatch: pytest.MonkeyPatch, c
         "model": "talks",
         "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "Hi"}],
         "stream": True,
+        "reasoning_format": "none",
         "stream_options": {"include_usage": True},
         "seed": 7,
         "max_tokens": 9,

@@ -68,6 +68,7 @@ class RemoteBackend:
             # conversation that leaves room for a single token.
             fields["max_tokens"] = max(1, self.context // 2)
         body = {"model": self.name, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+        body["reasoning_format"] = "none"  # thoughts are shown as a local model shows them
         with self._request("POST", "/v1/chat/completions", body | fields) as response:
             self._raise_for_status(response)
             if response.headers.get_content_type() != "text/event-stream":

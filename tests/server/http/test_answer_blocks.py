@@ -8,9 +8,18 @@ from typing import Any, cast
 import pytest
 
 from lmcraft.inference.continuation import Token
-from lmcraft.server.http.answer_blocks import AnswerBlocks, BlockEnd, BlockStart, TextBlock, TextDelta
+from lmcraft.server.http.answer_blocks import (
+    AnswerBlocks,
+    BlockEnd,
+    BlockStart,
+    TextBlock,
+    TextDelta,
+    ThoughtBlock,
+    ThoughtDelta,
+)
 from lmcraft.server.http.protocol.chat import ChatRequest
-from tests.finetuning.chat import chat_tokenizer
+from lmcraft.server.http.tool_calls import Call
+from tests.finetuning.chat import CHATML, chat_tokenizer
 
 CALL = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
@@ -20,7 +29,9 @@ class Generation:
     """A generation whose tokens have these texts."""
 
     def __init__(self, texts: list[str]) -> None:
-        self.served = SimpleNamespace(model=SimpleNamespace(tokenizer=chat_tokenizer()))
+        tokenizer = chat_tokenizer(CHATML + "{# <think></think> #}")
+        self.served = SimpleNamespace(model=SimpleNamespace(tokenizer=tokenizer))
+        self.prepared = SimpleNamespace(prompts=[[]])
         self._texts = texts
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, list[Token]]]:
@@ -41,8 +52,9 @@ def read(texts: list[str], **fields: Any) -> tuple[AnswerBlocks, list[Any]]:
 
 
 def names(answer: AnswerBlocks) -> list[str]:
-    """The text of each block; of a call, its name in brackets."""
-    return [block.text if isinstance(block, TextBlock) else f"[{block.name}]" for block in answer.blocks]
+    """The text of each block; of a call, its name in brackets; of thoughts, their text in parentheses."""
+    marks = {TextBlock: "{}", ThoughtBlock: "({})", Call: "[{}]"}
+    return [marks[type(block)].format(getattr(block, "text", None) or getattr(block, "name", "")) for block in answer.blocks]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +66,10 @@ def names(answer: AnswerBlocks) -> list[str]:
         ([CALL, ""], ["[f]"]),
         (["\n", CALL, "\n", CALL, ""], ["[f]", "[f]"]),
         (["I call.", "\n", CALL, ""], ["I call.\n", "[f]"]),
+        (["<think>", "why", "?", "</think>", "\n\n", "So", "."], ["(why?)", "So."]),
+        (["<think>why</think>So."], ["(why)", "So."]),
+        (["<think>", CALL, "</think>", CALL, ""], [f"({CALL})", "[f]"]),
+        (["<think>", "cut", ""], ["(cut)"]),
     ],
 )
 def test_an_answer_is_divided_into_texts_and_calls(texts: list[str], blocks: list[str]) -> None:
@@ -61,8 +77,9 @@ def test_an_answer_is_divided_into_texts_and_calls(texts: list[str], blocks: lis
     assert names(answer) == blocks and answer.stop == "END"
     assert [event.index for event in events if isinstance(event, BlockStart)] == list(range(len(blocks)))
     assert [event.block for event in events if isinstance(event, BlockEnd)] == answer.blocks
-    streamed = "".join(event.text for event in events if isinstance(event, TextDelta))
-    assert streamed == "".join(block.text for block in answer.blocks if isinstance(block, TextBlock))
+    for delta, kind in ((TextDelta, TextBlock), (ThoughtDelta, ThoughtBlock)):
+        streamed = "".join(event.text for event in events if isinstance(event, delta))
+        assert streamed == "".join(block.text for block in answer.blocks if isinstance(block, kind))
     assert [call.name for call in answer.calls] == [block[1] for block in blocks if block.startswith("[")]
 
 

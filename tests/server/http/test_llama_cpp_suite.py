@@ -24,7 +24,7 @@ What does not apply:
 - The content of a first chunk: llama.cpp sends null, OpenAI and vLLM "", and so do we.
 - Malformed JSON in the arguments of an earlier call: llama.cpp refuses it; here it is shown to the model as it was.
 - Loading and unloading models, several servers, waking from sleep, restoring caches, speculation with a second model.
-- Texts, counts of tokens and speed of particular models; thinking as a text of its own.
+- Texts, counts of tokens and speed of particular models.
 """
 
 import re

@@ -12,7 +12,7 @@ the server, websockets, and other places to store responses. Of some, the stored
 
 What does not apply:
 
-- Images, and thinking as blocks or items of its own: the server generates none, and refuses images.
+- Images: the server generates none, and refuses them.
 - A budget of tokens for thinking: it is accepted and ignored, so its bounds are not checked.
 - Content blocks that vLLM passes on as text: `tool_reference`, unknown ones; they are errors here.
 - Texts of the system prompt are joined with line breaks, as Anthropic shows them, not directly.

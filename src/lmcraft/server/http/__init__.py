@@ -11,8 +11,9 @@
 | `request_builder.py` | turns a request body into sequences for the engine |
 | `state.py` | the state that routes share, and one request's generation |
 | `openai_format.py`, `tool_calls.py` | parts of OpenAI's response format; parsing tool calls |
-| `chat_answer.py` | starts the answer to a chat, and divides it into text and calls |
-| `answer_blocks.py` | an answer as a sequence of texts and calls |
+| `chat_answer.py` | starts the answer to a chat, and divides it into thoughts, text and calls |
+| `thoughts.py` | what a model thinks before its answer |
+| `answer_blocks.py` | an answer as a sequence of thoughts, texts and calls |
 | `response_object.py`, `message_object.py` | the objects and events of /v1/responses and /v1/messages |
 | `kept_responses.py` | keeps the responses of requests that ask for it |
 | `keys.py`, `quotas.py` | API keys; their quotas of requests and tokens per minute |

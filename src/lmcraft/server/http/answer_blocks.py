@@ -1,4 +1,4 @@
-"""An answer as a sequence of blocks, each a text or a call: the form of /v1/responses and /v1/messages."""
+"""An answer as a sequence of blocks, thoughts, texts and calls: the form of /v1/responses and /v1/messages."""
 
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +20,14 @@ class TextBlock:
     """As in a chat completion's `logprobs.content`, if the request asks for them."""
 
 
-Block = TextBlock | Call
+@dataclass
+class ThoughtBlock:
+    """What the model thought before the answer, as far as it is generated."""
+
+    text: str = ""
+
+
+Block = TextBlock | ThoughtBlock | Call
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,14 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
+class ThoughtDelta:
+    """A piece of the block of thoughts."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True)
 class BlockEnd:
     """A block is complete."""
 
@@ -48,13 +63,14 @@ class BlockEnd:
     block: Block
 
 
-BlockEvent = BlockStart | TextDelta | BlockEnd
+BlockEvent = BlockStart | TextDelta | ThoughtDelta | BlockEnd
 
 
 class AnswerBlocks:
     """Divides one answer into blocks while it is generated.
 
-    There is at least one block. White space between two calls, or before the first one, is no block of its own.
+    There is at least one block; thoughts are the first. White space between two calls, or before the first one, is no
+    block of its own.
 
     Args:
         generation: has started.
@@ -63,7 +79,7 @@ class AnswerBlocks:
 
     def __init__(self, generation: Generation, chat: ChatRequest) -> None:
         self._generation, self._with_logprobs = generation, chat.logprobs
-        self._choice = ChatChoice.start(chat, generation.served.model.tokenizer)
+        self._choice = ChatChoice.start(chat, generation.served.model.tokenizer, generation.prepared.prompts[0])
         self._white_space = ""
         """Text that belongs to the next text block, if there is one."""
         self._logprobs: list[dict[str, Any]] = []
@@ -78,6 +94,11 @@ class AnswerBlocks:
         return self._choice.finish_reason
 
     @property
+    def thought_tokens(self) -> int:
+        """How many of the tokens are thoughts."""
+        return self._choice.thought_tokens
+
+    @property
     def calls(self) -> list[Call]:
         """The calls so far."""
         return [block for block in self.blocks if isinstance(block, Call)]
@@ -88,9 +109,9 @@ class AnswerBlocks:
         async for _, tokens in self._generation:
             if self._with_logprobs:
                 self._logprobs += [chat_logprob(tokenizer, token, with_ids=False) for token in tokens]
-            text, calls = self._choice.add(tokens)
+            thoughts, text, calls = self._choice.add(tokens)
             self.stop = tokens[-1].stop
-            for event in self._add(text, calls):
+            for event in self._add(thoughts, text, calls):
                 yield event
         for event in self._end():
             yield event
@@ -100,11 +121,13 @@ class AnswerBlocks:
         async for _ in self:
             pass
 
-    def _add(self, text: str, calls: list[Call]) -> Iterator[BlockEvent]:
+    def _add(self, thoughts: str, text: str, calls: list[Call]) -> Iterator[BlockEvent]:
+        if thoughts:
+            yield from self._add_thoughts(thoughts)
         if text:
             yield from self._add_text(text)
         for call in calls:
-            yield from self._end_text()
+            yield from self._end_block()
             self._white_space, self._logprobs = "", []
             self.blocks.append(call)
             yield BlockStart(len(self.blocks) - 1, call)
@@ -122,14 +145,25 @@ class AnswerBlocks:
         yield TextDelta(len(self.blocks) - 1, text, self._logprobs)
         self._logprobs = []
 
+    def _add_thoughts(self, text: str) -> Iterator[BlockEvent]:
+        if not isinstance(block := self._last_block(), ThoughtBlock):
+            block = ThoughtBlock()
+            self.blocks.append(block)
+            yield BlockStart(len(self.blocks) - 1, block)
+        block.text += text
+        self._logprobs = []
+        yield ThoughtDelta(len(self.blocks) - 1, text)
+
     def _start_text(self) -> Generator[BlockEvent, None, TextBlock]:
+        yield from self._end_block()
         block = TextBlock()
         self.blocks.append(block)
         yield BlockStart(len(self.blocks) - 1, block)
         return block
 
-    def _end_text(self) -> Iterator[BlockEvent]:
-        if isinstance(block := self._last_block(), TextBlock):
+    def _end_block(self) -> Iterator[BlockEvent]:
+        """End the last block; a call has ended already."""
+        if (block := self._last_block()) is not None and not isinstance(block, Call):
             yield BlockEnd(len(self.blocks) - 1, block)
 
     def _end(self) -> Iterator[BlockEvent]:
@@ -138,7 +172,7 @@ class AnswerBlocks:
             if self._white_space:
                 block.text = self._white_space
                 yield TextDelta(0, block.text, [])
-        yield from self._end_text()
+        yield from self._end_block()
 
     def _last_block(self) -> Block | None:
         return self.blocks[-1] if self.blocks else None

@@ -1,4 +1,4 @@
-"""Starts the answer to a chat, and divides what is generated into text and calls; all endpoints that chat use it."""
+"""Starts the answer to a chat, and divides what is generated into thoughts, text and calls, for all endpoints that chat."""
 
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -12,6 +12,7 @@ from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import PreparedRequest, build_chat, encode_conversation, encode_newest_turns
 from lmcraft.server.http.state import Generation, prepare_in_thread, server_state, start_generation
+from lmcraft.server.http.thoughts import ThoughtParser
 from lmcraft.server.http.tool_calls import Call, CallFormat, ToolParser
 from lmcraft.tokenizer.chat_template import find_named_roles
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -70,8 +71,12 @@ class ChatChoice:
 
     parser: ToolParser | None
     """None if the answer is text alone."""
+    thought_parser: ThoughtParser | None = None
+    """None if there are no thoughts to tell apart."""
     hidden_tags: Mapping[int, str] = field(default_factory=dict)
-    """Tags of calls that are special tokens, which decoding leaves out."""
+    """Tags that are special tokens, which decoding leaves out."""
+    thoughts: str = ""
+    thought_tokens: int = 0
     text: str = ""
     logprobs: list[dict[str, Any]] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
@@ -79,17 +84,20 @@ class ChatChoice:
     last_token: Token | None = None
 
     @classmethod
-    def start(cls, body: ChatRequest, tokenizer: Tokenizer) -> "ChatChoice":
+    def start(cls, body: ChatRequest, tokenizer: Tokenizer, prompt_ids: Sequence[int]) -> "ChatChoice":
+        thought_parser = ThoughtParser.of(tokenizer, body, prompt_ids)
+        thought_tags = () if thought_parser is None else thought_parser.tags
+        hidden_tags = {tokenizer.special_tokens[tag]: tag for tag in thought_tags if tag in tokenizer.special_tokens}
         if not (names := [tool.function.name for tool in body.callable_tools]):
-            return cls(None)
+            return cls(None, thought_parser, hidden_tags)
         call_format = CallFormat.of(tokenizer)
         max_calls = 1 if body.parallel_tool_calls is False else sys.maxsize
         parser = ToolParser(names, call_format.new_id, is_forced=body.forces_call, max_calls=max_calls)
-        return cls(parser, call_format.hidden_tags)
+        return cls(parser, thought_parser, hidden_tags | call_format.hidden_tags)
 
-    def add(self, tokens: Sequence[Token]) -> tuple[str, list[Call]]:
-        """Add tokens; returns the text and the calls that they complete."""
-        text = "".join(self.hidden_tags.get(token.id, "") + token.text for token in tokens)
+    def add(self, tokens: Sequence[Token]) -> tuple[str, str, list[Call]]:
+        """Add tokens; returns the thoughts, the text and the calls that they complete."""
+        thoughts, text = self._divide(tokens)
         calls: list[Call] = []
         if self.parser is not None:
             text, calls = self.parser.put(text)
@@ -100,7 +108,23 @@ class ChatChoice:
                 text, calls = text + last_text, calls + last_calls
                 if self.parser.calls:
                     self.finish_reason = "tool_calls"
+        self.thoughts += thoughts
         self.text += text
         self.last_token = tokens[-1]
         self.token_ids += [token.id for token in tokens]
-        return text, calls
+        return thoughts, text, calls
+
+    def _divide(self, tokens: Sequence[Token]) -> tuple[str, str]:
+        """The tokens' text, divided into thoughts and the rest."""
+        pieces = [self.hidden_tags.get(token.id, "") + token.text for token in tokens]
+        if self.thought_parser is None:
+            return "", "".join(pieces)
+        thoughts, text = "", ""
+        for piece in pieces:
+            new_thoughts, new_text = self.thought_parser.put(piece)
+            self.thought_tokens += bool(new_thoughts) or self.thought_parser.is_thinking
+            thoughts, text = thoughts + new_thoughts, text + new_text
+        if tokens[-1].finish_reason is not None:
+            last_thoughts, last_text = self.thought_parser.end()
+            thoughts, text = thoughts + last_thoughts, text + last_text
+        return thoughts, text

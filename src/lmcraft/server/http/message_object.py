@@ -6,7 +6,16 @@ from typing import Any
 from uuid import uuid4
 
 from lmcraft.server.errors import ApiError, anthropic_error
-from lmcraft.server.http.answer_blocks import AnswerBlocks, Block, BlockEnd, BlockStart, TextBlock, TextDelta
+from lmcraft.server.http.answer_blocks import (
+    AnswerBlocks,
+    Block,
+    BlockEnd,
+    BlockStart,
+    TextBlock,
+    TextDelta,
+    ThoughtBlock,
+    ThoughtDelta,
+)
 from lmcraft.server.http.openai_format import sse_event
 from lmcraft.server.http.state import Generation
 from lmcraft.server.http.tool_calls import Call
@@ -45,6 +54,8 @@ def block_json(block: Block) -> Json:
     """A content block."""
     if isinstance(block, TextBlock):
         return {"type": "text", "text": block.text}
+    if isinstance(block, ThoughtBlock):
+        return {"type": "thinking", "thinking": block.text, "signature": ""}
     return {"type": "tool_use", "id": block.id, "name": block.name, "input": call_input(block)}
 
 
@@ -70,13 +81,15 @@ async def message_events(message: MessageObject, answer: AnswerBlocks) -> AsyncI
     async for event in answer:
         match event:
             case BlockStart(index, block):
-                started: Json = {"text": ""} if isinstance(block, TextBlock) else {"input": {}}
-                yield _event("content_block_start", index=index, content_block=block_json(block) | started)
+                started = block_json(block) | {"input": {}} if isinstance(block, Call) else block_json(type(block)())
+                yield _event("content_block_start", index=index, content_block=started)
                 if isinstance(block, Call):
                     delta = {"type": "input_json_delta", "partial_json": json.dumps(call_input(block), ensure_ascii=False)}
                     yield _event("content_block_delta", index=index, delta=delta)
             case TextDelta(index, text, _):
                 yield _event("content_block_delta", index=index, delta={"type": "text_delta", "text": text})
+            case ThoughtDelta(index, text):
+                yield _event("content_block_delta", index=index, delta={"type": "thinking_delta", "thinking": text})
             case BlockEnd(index, _):
                 yield _event("content_block_stop", index=index)
     yield _event("message_delta", delta=stop_fields(answer), usage=message.usage())

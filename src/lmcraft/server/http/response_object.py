@@ -5,7 +5,16 @@ from typing import Any
 from uuid import uuid4
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.answer_blocks import AnswerBlocks, Block, BlockEnd, BlockStart, TextBlock, TextDelta
+from lmcraft.server.http.answer_blocks import (
+    AnswerBlocks,
+    Block,
+    BlockEnd,
+    BlockStart,
+    TextBlock,
+    TextDelta,
+    ThoughtBlock,
+    ThoughtDelta,
+)
 from lmcraft.server.http.openai_format import response_fields, sse_event
 from lmcraft.server.http.protocol.items import ID_PREFIXES, InputItem, item_json
 from lmcraft.server.http.protocol.responses import ResponsesRequest
@@ -47,7 +56,10 @@ class ResponseObject:
         if isinstance(block, Call):
             call = {"call_id": block.id, "name": block.name, "arguments": block.arguments}
             return {"id": f"fc_{self._number}_{index}", "type": "function_call", "status": status, **call}
-        content = [] if status == "in_progress" else [text_part(block)]
+        content = [] if status == "in_progress" else [block_part(block)]
+        if isinstance(block, ThoughtBlock):
+            item_id = f"{ID_PREFIXES['reasoning']}_{self._number}_{index}"
+            return {"id": item_id, "type": "reasoning", "status": status, "summary": [], "content": content}
         fields = {"type": "message", "role": "assistant", "status": status, "content": content}
         return {"id": f"msg_{self._number}_{index}", **fields}
 
@@ -69,16 +81,16 @@ class ResponseObject:
             "status": "incomplete" if truncated else "completed",
             "incomplete_details": {"reason": "max_output_tokens"} if truncated else None,
             "output": items,
-            "usage": self._usage(),
+            "usage": self._usage(answer),
         }
 
-    def _usage(self) -> Json:
+    def _usage(self, answer: AnswerBlocks) -> Json:
         usage = self._generation.usage()
         return {
             "input_tokens": usage["prompt_tokens"],
             "input_tokens_details": {"cached_tokens": self._generation.cached_tokens, "cache_write_tokens": 0},
             "output_tokens": usage["completion_tokens"],
-            "output_tokens_details": {"reasoning_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": answer.thought_tokens},
             "total_tokens": usage["total_tokens"],
         }
 
@@ -89,8 +101,10 @@ def _status(answer: AnswerBlocks, index: int) -> str:
     return "incomplete" if is_last and answer.finish_reason == "length" else "completed"
 
 
-def text_part(block: TextBlock) -> Json:
-    """The content part of a text."""
+def block_part(block: TextBlock | ThoughtBlock) -> Json:
+    """The content part of a text or of thoughts."""
+    if isinstance(block, ThoughtBlock):
+        return {"type": "reasoning_text", "text": block.text}
     return {"type": "output_text", "text": block.text, "annotations": [], "logprobs": block.logprobs}
 
 
@@ -156,8 +170,12 @@ class ResponseEvents:
                     for started in self._start(index, block):
                         yield started
                 case TextDelta(index, text, logprobs):
-                    fields = self._part_fields(index)
+                    fields = self._part_fields(index, TextBlock())
                     yield self._event("response.output_text.delta", **fields, delta=text, logprobs=logprobs)
+                case ThoughtDelta(index, text):
+                    yield self._event(
+                        "response.reasoning_text.delta", **self._part_fields(index, ThoughtBlock()), delta=text
+                    )
                 case BlockEnd(index, block):
                     for ended in self._end(index, block, _status(answer, index)):
                         yield ended
@@ -170,8 +188,8 @@ class ResponseEvents:
             yield self._event("response.function_call_arguments.delta", **fields, delta=block.arguments)
             return
         yield self._event("response.output_item.added", output_index=index, item=item)
-        part = text_part(TextBlock())
-        yield self._event("response.content_part.added", **self._part_fields(index), part=part)
+        fields = self._part_fields(index, block)
+        yield self._event("response.content_part.added", **fields, part=block_part(type(block)()))
 
     def _end(self, index: int, block: Block, status: str) -> Iterator[bytes]:
         item = self._response.item(index, block, status)
@@ -179,10 +197,13 @@ class ResponseEvents:
             fields = {"item_id": item["id"], "output_index": index, "name": block.name}
             yield self._event("response.function_call_arguments.done", **fields, arguments=block.arguments)
         else:
-            part, fields = text_part(block), self._part_fields(index)
-            yield self._event("response.output_text.done", **fields, text=block.text, logprobs=block.logprobs)
+            part, fields = block_part(block), self._part_fields(index, block)
+            if isinstance(block, ThoughtBlock):
+                yield self._event("response.reasoning_text.done", **fields, text=block.text)
+            else:
+                yield self._event("response.output_text.done", **fields, text=block.text, logprobs=block.logprobs)
             yield self._event("response.content_part.done", **fields, part=part)
         yield self._event("response.output_item.done", output_index=index, item=item)
 
-    def _part_fields(self, index: int) -> Json:
-        return {"item_id": self._response.item(index, TextBlock())["id"], "output_index": index, "content_index": 0}
+    def _part_fields(self, index: int, block: Block) -> Json:
+        return {"item_id": self._response.item(index, block)["id"], "output_index": index, "content_index": 0}

@@ -202,6 +202,10 @@ class ChatRequest(Sampling, ChatInput):
     ) = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: Effort | None = None
+    reasoning_format: Literal["auto", "none", "deepseek"] = Field(
+        default="auto",
+        description="As in llama.cpp: whether reasoning_content has the thoughts, or content has all, with its tags (none).",
+    )
     echo: bool = False
     modalities: list[Literal["text"]] | None = None
     metadata: Metadata | None = None

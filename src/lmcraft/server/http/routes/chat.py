@@ -49,7 +49,8 @@ async def _keep(request: Request, body: ChatRequest, completion: dict[str, Any])
 async def _collect(generation: Generation, body: ChatRequest) -> dict[str, Any]:
     """All choices in one response."""
     tokenizer = generation.served.model.tokenizer
-    choices = [ChatChoice.start(body, tokenizer) for _ in generation.prepared.sequences]
+    prompt_ids = generation.prepared.prompts[0]
+    choices = [ChatChoice.start(body, tokenizer, prompt_ids) for _ in generation.prepared.sequences]
     async for n, tokens in generation:
         choices[n].add(tokens)
         if body.logprobs:
@@ -63,7 +64,12 @@ def _completion(
     fields: dict[str, Any], generation: Generation, choices: Sequence[ChatChoice], body: ChatRequest
 ) -> dict[str, Any]:
     choices_json = [_choice_json(n, choice, body) for n, choice in enumerate(choices)]
-    return {**fields, "object": "chat.completion", "choices": choices_json, "usage": generation.usage()}
+    return {**fields, "object": "chat.completion", "choices": choices_json, "usage": _usage(generation, choices)}
+
+
+def _usage(generation: Generation, choices: Sequence[ChatChoice]) -> dict[str, Any]:
+    details = {"reasoning_tokens": sum(choice.thought_tokens for choice in choices)}
+    return {**generation.usage(), "completion_tokens_details": details}
 
 
 def _prompt_ids(generation: Generation, body: ChatRequest) -> dict[str, Any]:
@@ -74,6 +80,8 @@ def _choice_json(n: int, choice: ChatChoice, body: ChatRequest) -> dict[str, Any
     calls = choice.parser.calls if choice.parser is not None else []
     text = body.echoed_text + choice.text
     message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
+    if choice.thoughts:
+        message["reasoning_content"] = choice.thoughts
     if calls:
         message["tool_calls"] = [call.as_json() for call in calls]
     fields = {"index": n, "message": message, "finish_reason": choice.finish_reason}
@@ -87,10 +95,11 @@ async def _events(
 ) -> AsyncIterator[bytes]:
     tokenizer = generation.served.model.tokenizer
     fields = response_fields("chatcmpl", "chat.completion.chunk", generation.served.name)
-    choices = [ChatChoice.start(body, tokenizer) for _ in generation.prepared.sequences]
+    prompt_ids = generation.prepared.prompts[0]
+    choices = [ChatChoice.start(body, tokenizer, prompt_ids) for _ in generation.prepared.sequences]
 
     def chunk(n: int, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> dict[str, Any]:
-        usage = {"usage": generation.usage() if body.repeats_usage else None} if include_usage else {}
+        usage = {"usage": _usage(generation, choices) if body.repeats_usage else None} if include_usage else {}
         choice = {"index": n, "delta": delta, "logprobs": None, "finish_reason": finish_reason, **extra}
         return {**fields, "choices": [choice], **usage}
 
@@ -99,8 +108,10 @@ async def _events(
     async for n, tokens in generation:
         choice = choices[n]
         calls_before = len(choice.parser.calls) if choice.parser is not None else 0
-        text, calls = choice.add(tokens)
-        delta: dict[str, Any] = {"content": text} if text else {}
+        thoughts, text, calls = choice.add(tokens)
+        delta: dict[str, Any] = {"reasoning_content": thoughts} if thoughts else {}
+        if text:
+            delta["content"] = text
         if calls:
             delta["tool_calls"] = [{"index": calls_before + i, **call.as_json()} for i, call in enumerate(calls)]
         extra: dict[str, Any] = {}
@@ -116,4 +127,4 @@ async def _events(
             yield sse_event(chunk(n, delta, choice.finish_reason, **extra))
     await _keep(request, body, _completion(fields, generation, choices, body))
     if include_usage:
-        yield sse_event({**fields, "choices": [], "usage": generation.usage()})
+        yield sse_event({**fields, "choices": [], "usage": _usage(generation, choices)})

@@ -5,6 +5,8 @@ import { t } from "../strings.js";
 
 const MAX_ALTERNATIVES = 5; // per token
 const COMMON_FIELDS = { stream: true, stream_options: { include_usage: true }, return_token_ids: true };
+// The token view shows all tokens of an answer, the model's thoughts among them, so content must have their whole text.
+const THOUGHTS_IN_CONTENT = { reasoning_format: "none" };
 const CHAT_PATH = "/v1/chat/completions";
 const COMPLETION_PATH = "/v1/completions";
 
@@ -56,7 +58,7 @@ const joinText = (conversation, id) => conversation.tree.path(id).map(({ content
 
 function buildChat(conversation, model, seed, fields) {
   const settings = mergeSettings(conversation, seed);
-  const body = { ...settings, ...COMMON_FIELDS, model: model.id, logprobs: true, top_logprobs: MAX_ALTERNATIVES, ...fields };
+  const body = { ...settings, ...COMMON_FIELDS, ...THOUGHTS_IN_CONTENT, model: model.id, logprobs: true, top_logprobs: MAX_ALTERNATIVES, ...fields };
   return { path: CHAT_PATH, model: model.id, body };
 }
 
