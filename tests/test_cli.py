@@ -106,6 +106,9 @@ def test_the_error_for_an_unknown_key_in_a_file_names_the_nearest_key(
     [
         ("generate m x --temp 0.7", "there is no option --temp: is it --temperature?"),
         ("pretrain d --xyzzy 3", "there is no option --xyzzy: see --help"),
+        ("pretrain -", "'-' (standard input or output) cannot be used here: give a path, or leave it out"),
+        ("pretrain d --out=-", "out='-' is standard output, to which folders cannot be written: give a path"),
+        ("export m -- -", "out='-' is standard output"),
         ("generate m x y z", "unused arguments 'y' 'z': put a text that has spaces in quotes"),
         ("pretrain run.toml", "there is no option optimizer.learning_rat in run.toml: is it optimizer.learning_rate?"),
     ],

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,9 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
         UserError: a token does not fit, or the TOML file cannot be read.
     """
     app = build_app()
-    remaining = _join_booleans(tokens)
-    position = len(command_name(tokens).split())
+    command = command_name(tokens)
+    remaining = _join_booleans(_name_standard_input(tokens) if command in FILE_READERS else tokens)
+    position = len(command.split())
     if position and len(remaining) > position and remaining[position].endswith(".toml"):
         file = Path(remaining.pop(position))
         run = _run_of(file)
@@ -69,7 +71,7 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
         return parse(app, remaining)
     call = parse(app, remaining)
     config = next((value for value in call.args if isinstance(value, Config)), None)
-    if command_name(tokens) == "finetune" and getattr(config, "resume", False):
+    if command == "finetune" and getattr(config, "resume", False):
         recorded = ModelFolder(getattr(config, "out")).config_toml  # noqa: B009 - only some configurations have it
         if recorded.is_file():  # what the command leaves out is as in the run that it continues
             app.config = (toml_source(recorded, without=(*LENGTHS, "resume", "out")),)
@@ -78,6 +80,8 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
 
 
 LENGTHS = ("max_steps", "epochs")
+FILE_READERS = ("prepare", "tokenizer train", "finetune", "quantize")  # the commands that take `-` for standard input
+STANDARD_INPUT = "/dev/stdin"
 
 
 def _run_of(file: Path) -> Path | None:
@@ -86,6 +90,11 @@ def _run_of(file: Path) -> Path | None:
     if folder.parent.name == CHECKPOINTS:
         folder = folder.parent.parent
     return folder.parent if folder.name == RUN and file.name == RUN_CONFIG else None
+
+
+def _name_standard_input(tokens: Sequence[str]) -> list[str]:
+    """Write `-` as the path of standard input, except where it is the value of --out."""
+    return [STANDARD_INPUT if token == "-" and before != "--out" else token for before, token in pairwise(("", *tokens))]
 
 
 def _join_booleans(tokens: Sequence[str]) -> list[str]:

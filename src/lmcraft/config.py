@@ -83,6 +83,8 @@ class Config:
         for name, value in _converted_fields(self).items():
             object.__setattr__(self, name, value)
         out = getattr(self, "out", None)
+        if out == Path("-"):
+            raise UserError("out='-' is standard output, to which folders cannot be written: give a path")
         if isinstance(out, Path) and ".." in out.parts:  # what is written and what is checked must be the same folder
             object.__setattr__(self, "out", Path(os.path.realpath(out)))
 
@@ -220,6 +222,8 @@ def parse(app: cyclopts.App, tokens: Sequence[str]) -> "partial[Any]":
 def _unknown_option(error: cyclopts.UnknownOptionError) -> str:
     """An option that does not exist, and the one that was meant: what it begins, as in `--temp`, or the nearest name."""
     option = (error.token.keyword or error.token.value).partition("=")[0]
+    if option == "-":
+        return "'-' (standard input or output) cannot be used here: give a path, or leave it out"
     names = [name for argument in error.argument_collection for name in argument.names if argument.parse]
     origin = ""
     if error.token.source != "cli":  # a key of a file

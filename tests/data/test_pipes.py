@@ -4,6 +4,8 @@ import gzip
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from lmcraft.commands.prepare import PrepareConfig
 from lmcraft.data import ReadStats, TextSources
 from lmcraft.data.sources import read_table
 from lmcraft.errors import UserError
+from lmcraft.folder import DatasetFolder
 
 TEXT = "The cat sat on the mat, and the dog ran.\n" * 9
 ROWS = b"".join(json.dumps({"text": f"row {n}"}).encode() + b"\n" for n in range(9))
@@ -61,6 +64,25 @@ def test_rows_of_a_pipe_are_a_table(make_pipe: MakePipe) -> None:
 def test_the_split_of_a_pipe_depends_on_its_format(make_pipe: MakePipe) -> None:
     splits = [PrepareConfig((make_pipe(data),), out=Path("out")).resolved().split for data in (TEXT.encode(), ROWS)]
     assert splits == ["tail", "hash"]
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize(("name", "contents"), [("a.jsonl", ROWS), ("a.csv", b"text\n" + b"row\n" * 9), ("a.txt", b"row\n")])
+def test_redirected_input_has_the_format_of_its_file(tmp_path: Path, name: str, contents: bytes, deleted: bool) -> None:
+    (tmp_path / name).write_bytes(contents)
+    with (tmp_path / name).open("rb") as file:
+        if deleted:
+            (tmp_path / name).unlink()
+        stats = ReadStats()
+        documents = list(TextSources([f"/dev/fd/{file.fileno()}"]).read(stats))
+    assert len(documents) == (1 if name == "a.txt" or (deleted and name == "a.csv") else 9)
+
+
+def test_a_hyphen_is_standard_input(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lmcraft", "prepare", "-", "--out", str(tmp_path / "out"), "--vocab-size", "300"]
+    subprocess.run(command, check=True, capture_output=True, input=ROWS)
+    splits = DatasetFolder(tmp_path / "out").manifest()["splits"]
+    assert sum(split["documents"] for split in splits.values()) == 9
 
 
 def test_sockets_devices_and_missing_files_are_named(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class ClassifyConfig(Config):
     model: Path
     """Folder written by `lmcraft finetune --objective classification`."""
     text: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=True)] = ()
-    """Texts; without any, each line of standard input is a text."""
+    """Texts; omitted or "-": each line of standard input is a text."""
 
     _: KW_ONLY
     all_labels: bool = False
@@ -51,7 +51,11 @@ def classify(config: ClassifyConfig) -> None:
 
     machine = choose_machine(config.device, config.precision)
     classifier = Classifier.load(config.model, dtype=machine.dtype, device=machine.device)
-    texts = iter(config.text) if config.text else _read_lines(sys.stdin.buffer, check_encoding(config.encoding))
+    texts = (
+        iter(config.text)
+        if config.text not in ((), ("-",))
+        else _read_lines(sys.stdin.buffer, check_encoding(config.encoding))
+    )
     while batch := list(islice(texts, LINES_PER_BATCH)):
         for text, probabilities in zip(batch, classifier.probabilities(batch), strict=True):
             label = classifier.choose_label(probabilities)

@@ -83,7 +83,7 @@ class PrepareConfig(Config):
 
         # The end of a single text is unseen; choosing by hash would need it split into many documents first.
         only = Path(self.sources[0]).expanduser() if len(self.sources) == 1 else None
-        if only and only.is_fifo():
+        if only and only.exists():
             only = find_contents(only, "source")
         return replace(self, split="tail" if only and only.is_file() and not has_rows(only) else "hash")
 

@@ -1,10 +1,11 @@
-"""Pipes as sources: `zcat a.gz | lmcraft prepare /dev/stdin`, `<(command)` and named pipes.
+"""Standard input and pipes as sources: `zcat a.gz | lmcraft prepare -`, `<(command)` and named pipes.
 
 A source is read several times, and a pipe only once, so its contents are copied to a file, which is removed at the end of
 the process. A pipe has no name that shows its format, so the copy gets the suffix that its first bytes call for.
 """
 
 import json
+import os
 import shutil
 import stat
 from functools import cache
@@ -23,7 +24,8 @@ NOT_FILES = (  # what is neither a file nor a folder nor a pipe
 
 
 def find_contents(path: Path, name: str) -> Path:
-    """The file that holds what `path` gives: itself, or a copy of a pipe. A folder is returned as it is.
+    """The file that holds what `path` gives: itself, the file that standard input is redirected from, or a copy of a pipe.
+    A folder is returned as it is.
 
     Args:
         path: as the user gave it.
@@ -33,18 +35,37 @@ def find_contents(path: Path, name: str) -> Path:
         UserError: there is nothing there, or it is a socket or a device.
     """
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"{name} '{path}' does not exist; check the path") from error
     for is_kind, kind in NOT_FILES:
-        if is_kind(mode):
-            raise UserError(f"{name} '{path}' is {kind}, not a file; name a file, or pipe the text to /dev/stdin")
-    return _copy_pipe(path) if stat.S_ISFIFO(mode) else path
+        if is_kind(status.st_mode):
+            raise UserError(
+                f"{name} '{path}' is {kind}, not a file; name a file, or pipe the text to the command, with - as the file"
+            )
+    if stat.S_ISFIFO(status.st_mode) or (_is_stream(path) and stat.S_ISREG(status.st_mode)):
+        return _redirected_file(path) or _copy(path, (status.st_dev, status.st_ino))
+    return path
+
+
+def _redirected_file(path: Path) -> Path | None:
+    """The file that a stream is redirected from, whose name shows its format; None for a pipe, or if its name is lost."""
+    real = Path(os.path.realpath(path))
+    return real if not _is_stream(real) and real.is_file() and real.samefile(path) else None
+
+
+def _is_stream(path: Path) -> bool:
+    return path == Path("/dev/stdin") or str(path.parent) in ("/dev/fd", "/proc/self/fd")
 
 
 @cache
-def _copy_pipe(path: Path) -> Path:
-    """Read a pipe to its end, once per process."""
+def _copy(path: Path, identity: tuple[int, int]) -> Path:
+    """Read a pipe or a file to its end, once per process.
+
+    Args:
+        path: names it.
+        identity: its device and inode, since the same path may name another one later.
+    """
     folder = Path(_copies().name)
     copy = folder / f"{len(list(folder.iterdir()))}"
     with path.open("rb") as pipe, copy.open("wb") as file:
