@@ -14,6 +14,9 @@ def test_paths_may_be_strings() -> None:
     config = PretrainConfig("datasets/mine", out="models/mine")  # type: ignore[arg-type]
     assert (config.data, config.out) == (Path("datasets/mine"), Path("models/mine"))
     assert QuickstartConfig(text="my.txt").text == Path("my.txt")  # type: ignore[arg-type]
+    assert PretrainConfig("d", out="~/models").out == Path.home() / "models"  # type: ignore[arg-type]
+    assert FinetuneConfig("m", "~/a~b.jsonl").data == (Path.home() / "a~b.jsonl",)  # type: ignore[arg-type]
+    assert PretrainConfig("~nobody-at-all/d", out="b~/~").out == Path("b~/~")  # type: ignore[arg-type]
     assert GenerateConfig(Path("models/mine")).model == "models/mine"  # type: ignore[arg-type]
 
 

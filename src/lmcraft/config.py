@@ -171,7 +171,7 @@ def _convert(hint: Any, value: Any) -> Any:
     if isinstance(origin, type):
         return value if isinstance(value, origin) else _MISMATCH
     if hint is Path and isinstance(value, str | os.PathLike):
-        return value if isinstance(value, Path) else Path(value)
+        return _expand(value if isinstance(value, Path) else Path(value))
     if hint is str and isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, bool) and hint is not bool:
@@ -179,6 +179,14 @@ def _convert(hint: Any, value: Any) -> Any:
     if hint is float and isinstance(value, int):
         return float(value)
     return value if not isinstance(hint, type) or isinstance(value, hint) else _MISMATCH
+
+
+def _expand(path: Path) -> Path:
+    """A path without `~`, which the shell leaves in `--out=~/x`, and files and Python everywhere."""
+    try:
+        return path.expanduser() if path.parts[:1] and path.parts[0].startswith("~") else path
+    except RuntimeError:  # there is no such user
+        return path
 
 
 def _describe(hint: Any) -> str:

@@ -8,6 +8,7 @@ import torch
 
 from lmcraft.cli import main
 from lmcraft.conversion import model_export
+from lmcraft.conversion.config import ExportConfig
 from lmcraft.language_model import LanguageModel, load
 from lmcraft.tokenizer.train import train_characters
 from tests.inference.helpers import TEXT, language_model, tokenizer
@@ -105,6 +106,13 @@ def test_export_to_gguf_and_back(folder: Path, tmp_path: Path, dtype: str, capsy
     assert again.tokenizer.encode(text) == original.tokenizer.encode(text)
     assert json.loads((out / "lmcraft/lineage.json").read_text())["license"] == "apache-2.0"
     assert main(["generate", f"gguf:{file}", "Once", "--max-new-tokens", "3", "--seed", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("out", "kind"), [("a.gguf", "gguf"), ("a.GGUF", "gguf"), (".gguf", "gguf"), ("gguf", "hf"), ("a.gguf.d", "hf")]
+)
+def test_the_name_of_the_output_chooses_the_format(out: str, kind: str) -> None:
+    assert ExportConfig("m", Path(out)).kind == kind
 
 
 def test_a_model_that_gguf_cannot_express_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

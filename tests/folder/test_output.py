@@ -206,6 +206,31 @@ def test_a_folder_that_holds_the_users_namesake_of_a_hidden_folder_is_not_empty(
         pass
 
 
+@pytest.mark.parametrize("name", ["thesis.gguf", "thesis.GGUF", "model.safetensors", "a.onnx", "data.jsonl", "x.tar.gz"])
+def test_a_new_folder_does_not_have_the_name_of_a_file(tmp_path: Path, name: str) -> None:
+    out, message = tmp_path / name, f"is the name of a file, but a folder is written: leave out '{Path(name).suffix}'"
+    for kind in (DATASET, MODEL):
+        with pytest.raises(UserError, match=message):
+            check_output(out, kind, overwrite=True)
+    with pytest.raises(UserError, match=message), claim_run(out, resume=False):
+        pass
+    check_output(out, GGUF, overwrite=False)
+    write_model(out)
+    check_output(out, MODEL, overwrite=True)  # an older one
+
+
+@pytest.mark.parametrize("name", ["qwen2.5", "run.1", "a.b", ".gguf.d", "my model", "v1.0-final"])
+def test_other_names_of_folders_may_have_dots(tmp_path: Path, name: str) -> None:
+    check_output(tmp_path / name, MODEL, overwrite=False)
+
+
+@pytest.mark.parametrize("kind", [GGUF, MODEL])
+def test_a_pipe_is_neither_a_file_nor_a_folder(tmp_path: Path, kind: Output) -> None:
+    os.mkfifo(tmp_path / "p.gguf")
+    with pytest.raises(UserError, match="is neither a file nor a folder, but a device, a pipe or a socket: choose another"):
+        check_output(tmp_path / "p.gguf", kind, overwrite=True)
+
+
 def test_what_another_process_wrote_in_the_meantime_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     original = output.atomic_write

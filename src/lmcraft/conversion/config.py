@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from lmcraft.config import Config, automatic, command_config
 from lmcraft.errors import UserError
+from lmcraft.folder.names import is_gguf_name
 
 TOKENS_PER_SEQUENCE = 256  # of calibration or evaluation text; fewer if the model's context is shorter
 MIN_SEQUENCES = 4  # for calibration and evaluation together
@@ -53,7 +54,7 @@ class ExportConfig(Config):
 
     @property
     def kind(self) -> str:
-        return ("gguf" if self.out.suffix == ".gguf" else "hf") if self.format == "auto" else self.format
+        return ("gguf" if is_gguf_name(self.out.name) else "hf") if self.format == "auto" else self.format
 
 
 @command_config

@@ -6,3 +6,13 @@ RUN_CONFIG = "run.toml"  # in RUN
 CHECKPOINTS = "checkpoints"  # in RUN
 SKIPPED = "skipped.jsonl"  # of a dataset, or in RUN: the rows that were left out
 MODEL_CONFIGS = ("config.json", "adapter_config.json")
+# What the name of a folder must not end in: it would be taken for a file of that format, by people and by commands.
+FILE_SUFFIXES = (
+    *(".gguf", ".ggml", ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".npy", ".npz", ".zip", ".tar"),
+    *(".gz", ".zst", ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".txt", ".md", ".pdf", ".html", ".toml"),
+)
+
+
+def is_gguf_name(name: str) -> bool:
+    """Whether a name is that of a GGUF file."""
+    return name.lower().endswith(".gguf")

@@ -15,6 +15,7 @@ from typing import Any
 from lmcraft.errors import UserError
 from lmcraft.folder.layout import DatasetFolder, ModelFolder, is_model_file
 from lmcraft.folder.lock import LOCK_NAME, lock_folder
+from lmcraft.folder.names import FILE_SUFFIXES
 from lmcraft.folder.writing import (
     atomic_write,
     finish_replacement,
@@ -63,9 +64,15 @@ def check_output(
         UserError: it would; the message says what is there.
     """
     check_apart(out, inputs, sources, inside=kind.is_file)
+    if not kind.is_file:
+        check_folder_name(out)
     if not out.exists() or (not kind.is_file and is_empty(out)):
         _check_replaceable(out)
         return
+    if not out.is_file() and not out.is_dir():
+        raise UserError(
+            f"out='{out}' is neither a file nor a folder, but a device, a pipe or a socket: choose another --out"
+        )
     if kind.is_file == out.is_dir():
         raise UserError(
             f"out='{out}' is {'a folder, not a file' if kind.is_file else 'a file, not a folder'}: choose another --out"
@@ -94,6 +101,12 @@ def check_apart(out: Path, inputs: Iterable[Input], sources: Iterable[Input] = (
     for name, value in inputs:
         if not inside and Path(value).is_dir() and _is_within(out, Path(value)):
             raise UserError(f"out='{out}' lies inside the {name} '{value}': choose another --out")
+
+
+def check_folder_name(out: Path) -> None:
+    """Raise UserError if a new folder would have the name of a file."""
+    if out.suffix.lower() in FILE_SUFFIXES and not out.exists():
+        raise UserError(f"out='{out}' is the name of a file, but a folder is written: leave out '{out.suffix}'")
 
 
 def _is_within(path: Path, folder: Path) -> bool:
@@ -273,6 +286,7 @@ def claim_run(out: Path, *, resume: bool, inputs: Iterable[Input] = ()) -> Itera
         check_apart(out, inputs)
         if out.exists() and not out.is_dir():
             raise UserError(f"out='{out}' is a file, not a folder: choose another --out")
+        check_folder_name(out)
         if not out.exists() or _is_started_run(out):
             return
         if not is_run(out):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lmcraft.errors import UserError
 from lmcraft.folder import missing_path_error
+from lmcraft.folder.names import is_gguf_name
 from lmcraft.hub.address import FORMS, Address, HubAddress, LocalAddress, parse_hub, parse_package
 from lmcraft.hub.download_cache import FetchedModel
 from lmcraft.hub.short_names import NAMES
@@ -74,7 +75,7 @@ def parse_address(address: str | Path) -> Address:
 def _looks_like_path(address: str) -> bool:
     """Whether an address that names nothing was meant as a path, and not as a repository or a short name."""
     first, slash, _ = address.partition("/")
-    return address.startswith((".", "/", "~")) or address.endswith(".gguf") or bool(slash and Path(first).is_dir())
+    return address.startswith((".", "/", "~")) or is_gguf_name(address) or bool(slash and Path(first).is_dir())
 
 
 def _local(path: Path, *, is_gguf: bool = False) -> LocalAddress:
@@ -85,7 +86,7 @@ def _local(path: Path, *, is_gguf: bool = False) -> LocalAddress:
         raise UserError(f"'{path}' is a folder: name a GGUF file, or leave out gguf:")
     if not path.is_file():
         raise missing_path_error(path)
-    if not is_gguf and path.suffix != ".gguf":
+    if not is_gguf and not is_gguf_name(path.name):
         raise UserError(f"'{path}' is neither a folder nor a .gguf file; if it is a GGUF file, write gguf:{path}")
     return LocalAddress(path)
 

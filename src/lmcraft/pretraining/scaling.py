@@ -12,7 +12,7 @@ import torch
 from lmcraft.data.loader import TokenSplit
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.folder import ModelFolder, write_text
-from lmcraft.folder.output import check_apart, claim_folder, is_empty
+from lmcraft.folder.output import check_apart, check_folder_name, claim_folder, is_empty
 from lmcraft.json_lines import read_json_lines
 from lmcraft.machine import choose_machine
 from lmcraft.model.transformer import Transformer
@@ -96,6 +96,7 @@ class Family:
     def _check_folder(self) -> None:
         config, file = self.config, self.config.out / "scaling.toml"
         check_apart(config.out, [("dataset", config.data)])
+        check_folder_name(config.out)
         if config.out.exists() and not file.exists() and not is_empty(config.out):
             raise UserError(f"out='{config.out}' is not an empty folder, and holds no family: choose another --out")
         if file.exists() and not config.resume:

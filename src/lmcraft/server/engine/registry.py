@@ -11,6 +11,7 @@ import torch
 
 from lmcraft.errors import LmcraftError, UserError
 from lmcraft.folder import ModelFolder, is_model_folder
+from lmcraft.folder.names import is_gguf_name
 from lmcraft.hub import fetch_model
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.weight_packing import Weights
@@ -215,7 +216,7 @@ def _list_models(root: Path) -> dict[str, Path]:
 
 def is_model(path: Path) -> bool:
     """Whether a path looks like a model's folder or file."""
-    return path.suffix == ".gguf" or is_model_folder(path)
+    return is_gguf_name(path.name) or is_model_folder(path)
 
 
 def parse_model_arguments(arguments: Iterable[str]) -> dict[str, str]:
