@@ -86,7 +86,9 @@ def test_an_invalid_request_gets_a_one_line_error(
         ),
         (
             {
-                "tools": [{"type": "function", "function": {"name": "f", "parameters": {"uniqueItems": True}}}],
+                "tools": [
+                    {"type": "function", "function": {"name": "f", "strict": True, "parameters": {"uniqueItems": True}}}
+                ],
                 "tool_choice": "required",
             },
             "tools",

@@ -205,3 +205,23 @@ def test_names_of_tools_and_ids_of_results_are_checked(server: Server, path: str
     response = httpx.post(server.url + path, json=body | ({"max_tokens": 1} if path == "/v1/messages" else {}))
     error = response.json()["error"]
     assert response.status_code == 400 and param in (error.get("param"), error.get("details", {}).get("param")), error
+
+
+def test_a_set_of_texts_is_no_reason_to_refuse_a_tool(server: Server) -> None:
+    pytest.importorskip("llguidance")
+    parameters = {"type": "object", "properties": {"tags": {"type": "array", "items": {"type": "string", "maxLength": 1}}}}
+    parameters["properties"]["tags"] |= {"maxItems": 2, "uniqueItems": True}
+    tools = {
+        "/v1/chat/completions": {"type": "function", "function": {"name": "f", "parameters": parameters}},
+        "/v1/responses": {"type": "function", "name": "f", "parameters": parameters},
+        "/v1/messages": {"name": "f", "input_schema": parameters},
+    }
+    for path, tool in tools.items():
+        body = {"input": "a"} if path == "/v1/responses" else {"messages": HELLO, "max_tokens": 60}
+        body |= {"tools": [tool], "tool_choice": {"type": "any"} if path == "/v1/messages" else "required"}
+        response = httpx.post(server.url + path, json=body)
+        assert (response.status_code, response.headers["x-ignored-fields"]) == (200, "tools[0] uniqueItems")
+        inner = tool.get("function", tool)
+        inner["strict"] = True
+        response = httpx.post(server.url + path, json=body)
+        assert response.status_code == 400 and "uniqueItems cannot be enforced" in response.json()["error"]["message"]

@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 pytest.importorskip("fastapi")
 
 from lmcraft.inference.continuation import Token
+from lmcraft.server.errors import ApiError
 from lmcraft.server.http.chat_answer import ChatChoice
 from lmcraft.server.http.protocol.chat import ChatRequest, Function, Tool
-from lmcraft.server.http.tool_calls import DEEPSEEK_TAG, ToolParser, call_schema, parse_calls, short_call_id
+from lmcraft.server.http.tool_calls import (
+    DEEPSEEK_TAG,
+    ToolParser,
+    allows_repeated_items,
+    call_schema,
+    parse_calls,
+    short_call_id,
+)
 from lmcraft.tokenizer.train import train_bpe
 from tests.inference.json_schema.matching import Grammar
 
@@ -148,6 +156,21 @@ def test_the_references_of_each_tool_stay_its_own() -> None:
         assert grammar.accepts({"name": name, "arguments": arguments}) == is_valid, (name, arguments)
     assert Grammar(json.loads(call_schema([tool("any", {})]))).accepts({"name": "any", "arguments": {"a": [1]}})
     assert not Grammar(json.loads(call_schema([tool("any", {})]))).accepts({"name": "any", "arguments": 5})
+
+
+def test_a_set_is_a_list_unless_the_tool_is_strict() -> None:
+    pytest.importorskip("llguidance")
+    tags = {"type": "object", "properties": {"tags": {"type": "array", "items": {"type": "string"}, "uniqueItems": True}}}
+    colors = {"type": "object", "properties": {"c": {"type": "array", "items": {"enum": ["r", "g"]}, "uniqueItems": True}}}
+    grammar = Grammar(json.loads(call_schema([tool("tag", tags), tool("paint", colors)])))
+    assert grammar.accepts({"name": "tag", "arguments": {"tags": ["a", "b"]}})
+    assert grammar.accepts({"name": "tag", "arguments": {"tags": ["a", "a"]}})
+    assert not grammar.accepts({"name": "tag", "arguments": {"tags": [5]}})
+    assert not grammar.accepts({"name": "paint", "arguments": {"c": ["r", "r"]}})  # few values: enforced
+    assert allows_repeated_items(tool("tag", tags)) and not allows_repeated_items(tool("paint", colors))
+    strict = Tool(type="function", function=Function(name="tag", parameters=tags, strict=True))
+    with pytest.raises(ApiError, match=r"properties\.tags\.uniqueItems cannot be enforced"):
+        call_schema([strict])
 
 
 @given(st.lists(st.text(alphabet='<tool_cal>[]TOOL_CALLS{}"ab \n', max_size=8), max_size=12))

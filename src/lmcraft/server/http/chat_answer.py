@@ -13,7 +13,7 @@ from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import PreparedRequest, build_chat, encode_conversation, encode_newest_turns
 from lmcraft.server.http.state import Generation, prepare_in_thread, server_state, start_generation
 from lmcraft.server.http.thoughts import ThoughtParser
-from lmcraft.server.http.tool_calls import Call, CallFormat, ToolParser
+from lmcraft.server.http.tool_calls import Call, CallFormat, ToolParser, allows_repeated_items
 from lmcraft.tokenizer.chat_template import find_named_roles
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
@@ -48,6 +48,11 @@ async def start_answer(
         unread += [
             path for path, role in (names or {}).items() if role not in find_named_roles(tokenizer.apply_chat_template)
         ]
+        if chat.forces_call:
+            loose = [
+                n for n, tool in enumerate(chat.tools or ()) if tool in chat.callable_tools and allows_repeated_items(tool)
+            ]
+            unread += [f"tools[{n}] uniqueItems" for n in loose]
         request.state.ignored_fields += unread
         return prepared
 

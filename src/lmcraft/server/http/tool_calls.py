@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from uuid import uuid4
 
-from lmcraft.inference.json_schema import SchemaError, close_objects, normalize_schema
+from lmcraft.inference.json_schema import SchemaError, close_objects, map_schemas, normalize_schema
 from lmcraft.inference.text_stream import overlap
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.chat import Tool
@@ -73,23 +73,50 @@ def call_schema(tools: Sequence[Tool]) -> str:
     """
     schemas = []
     for n, tool in enumerate(tools):
-        parameters = NO_ARGUMENTS if tool.function.parameters is None else tool.function.parameters
-        _check_parameters(tool.function.name, parameters)
-        arguments = {"type": "object", **close_objects(parameters), "$id": f"urn:tool:{n}"}
+        arguments = {"type": "object", **close_objects(_enforceable_parameters(tool)), "$id": f"urn:tool:{n}"}
         call = {"name": {"const": tool.function.name}, "arguments": arguments}
         schemas.append({"type": "object", "properties": call, "required": list(call), "additionalProperties": False})
     return json.dumps(schemas[0] if len(schemas) == 1 else {"anyOf": schemas})
 
 
-def _check_parameters(name: str, parameters: dict[str, Any]) -> None:
+def allows_repeated_items(tool: Tool) -> bool:
+    """Whether a forced call may have repeated items where the tool's parameters demand `uniqueItems`.
+
+    A grammar can only enforce it by listing all arrays. Without `strict`, a set of texts is no reason to refuse the tool.
+    """
+    parameters = tool.function.parameters
+    return parameters is not None and not tool.function.strict and _enforceable_parameters(tool) != parameters
+
+
+def _enforceable_parameters(tool: Tool) -> dict[str, Any]:
+    """A tool's parameters as far as they are enforced: without `strict`, lists of different items may have equal ones.
+
+    Raises:
+        ApiError: they cannot be enforced.
+    """
+    name = tool.function.name
+    parameters = NO_ARGUMENTS if tool.function.parameters is None else tool.function.parameters
     if parameters.get("type", "object") != "object":
         message = f"tools: the parameters of '{name}' have the type {parameters['type']!r}; they must be an object"
         raise ApiError(400, message, code="invalid_value", param="tools")
     try:
         normalize_schema(parameters)
+        return parameters
     except SchemaError as error:
+        if not tool.function.strict and (loose := _with_repeated_items(parameters)) is not None:
+            return loose
         message = f"tools: the parameters of '{name}' cannot be used: {error}"
         raise ApiError(400, message, code="invalid_value", param="tools") from error
+
+
+def _with_repeated_items(parameters: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema without `uniqueItems`; None if it cannot be enforced without it either."""
+    try:
+        loose: dict[str, Any] = map_schemas(parameters, lambda part: {k: v for k, v in part.items() if k != "uniqueItems"})
+        normalize_schema(loose)
+        return loose
+    except (SchemaError, RecursionError):
+        return None
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ class Tool(Strict):
 
     def as_json(self) -> dict[str, Any]:
         """The tool as chat templates list it."""
-        value = self.model_dump(exclude_none=True, exclude={"cache_control"})
+        value = self.model_dump(exclude_none=True, exclude={"cache_control": True, "function": {"strict"}})
         value["function"].setdefault("parameters", {"type": "object", "properties": {}})
         return value
 

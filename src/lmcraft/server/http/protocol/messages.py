@@ -137,7 +137,8 @@ class InputTool(Strict):
     def as_tool(self) -> Tool:
         """The tool of a chat completion."""
         schema = {"type": "object", **self.input_schema}
-        return Tool(type="function", function=Function(name=self.name, description=self.description, parameters=schema))
+        function = Function(name=self.name, description=self.description, parameters=schema, strict=self.strict)
+        return Tool(type="function", function=function)
 
 
 class ToolChoice(Strict):

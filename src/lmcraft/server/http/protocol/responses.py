@@ -56,7 +56,7 @@ class FlatTool(Strict):
 
     def as_tool(self) -> Tool:
         """The tool of a chat completion."""
-        fields = self.model_dump(include={"name", "description", "parameters"}, exclude_none=True)
+        fields = self.model_dump(include={"name", "description", "parameters", "strict"}, exclude_none=True)
         return Tool(type="function", function=Function(**fields))
 
     def as_json(self) -> dict[str, Any]:
