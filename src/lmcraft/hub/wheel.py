@@ -5,6 +5,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
+from difflib import get_close_matches
 from email.parser import HeaderParser
 from pathlib import Path
 from types import TracebackType
@@ -69,6 +70,17 @@ class Wheel:
         problem = "is not a .gguf file" if is_file else "is neither a file nor a folder with a config.json"
         hint = f"use {simplest_path(models)}" if models else "the package contains no model"
         raise UserError(f"'{member}' {problem} in the package of {self._model}; {hint}")
+
+    def check_file(self, member: str) -> str:
+        """The path of a file.
+
+        Raises:
+            UserError: there is no such file; the message names similar ones.
+        """
+        if member in self._members:
+            return member
+        names = get_close_matches(member, self._members, n=3, cutoff=0.5) or sorted(self._members)[:3]
+        raise UserError(f"'{member}' is not a file of the package of {self._model}: it has {', '.join(names)}, ...")
 
     def extract(self, member: str, folder: Path) -> list[Path]:
         """Extract a file, or the files of a model folder, into `folder`; nothing is written outside it.

@@ -15,6 +15,7 @@ from lmcraft.model.feedforward import make_feed_forward
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_norm
 from lmcraft.model.rotary import RotaryTables
+from lmcraft.model.token_tree import TokenTree
 
 
 class Block(nn.Module):
@@ -119,17 +120,43 @@ class Transformer(nn.Module):
                 x_BTC = layer(x_BTC, *inputs, cache)
         return self.norm(x_BTC)  # type: ignore[no-any-return]
 
+    def tree_hidden_states(self, tree: TokenTree) -> Tensor:
+        """The residual stream after the final norm for each token of a tree, (T, C).
+
+        Raises:
+            UserError: a text of the tree is longer than max_position_embeddings.
+        """
+        tree = tree.to(self.device)
+        length, positions = int(tree.positions.max()) + 1, tree.positions
+        self._check_length(length)
+        x_1TC = self._scaled(self.embed_tokens(torch.tensor([tree.ids], device=self.device)), positions[None])
+        window, inputs = self.config.sliding_window, {}
+        for sliding in {self.config.is_sliding(number) for number in range(len(self.layers))}:
+            rotary = self._rotary_rows(0, length, sliding)
+            rows = None if rotary is None else (rotary[0][:, positions], rotary[1][:, positions])
+            inputs[sliding] = rows, self._additive_mask(tree.mask(window if sliding else 0)[None])
+        for number, layer in enumerate(self.layers):
+            x_1TC = layer(x_1TC, *inputs[self.config.is_sliding(number)], None)
+        return self.norm(x_1TC)[0]  # type: ignore[no-any-return]
+
     def embed(self, input_ids: Tensor, *, document_ids: Tensor | None = None, past: int = 0) -> Tensor:
         """The residual stream before the first block, (B, T, C); `past` is the number of earlier tokens."""
         T = input_ids.shape[1]
-        if past + T > self.config.max_position_embeddings:
+        self._check_length(past + T)
+        learned = self.embed_positions is not None
+        return self._scaled(self.embed_tokens(input_ids), self._positions(T, past, document_ids) if learned else None)
+
+    def _check_length(self, length: int) -> None:
+        if length > self.config.max_position_embeddings:
             raise UserError(
-                f"a sequence of {past + T} tokens is longer than the model's "
+                f"a sequence of {length} tokens is longer than the model's "
                 f"max_position_embeddings={self.config.max_position_embeddings}; shorten it"
             )
-        x_BTC = self.embed_tokens(input_ids)
+
+    def _scaled(self, x_BTC: Tensor, positions: Tensor | None) -> Tensor:
+        """The input of the first block: embeddings with their learned positions, scaled, in `compute_dtype`."""
         if self.embed_positions is not None:
-            x_BTC = x_BTC + self.embed_positions(self._positions(T, past, document_ids))
+            x_BTC = x_BTC + self.embed_positions(positions)
         x_BTC = x_BTC.to(self.compute_dtype)
         if self.config.scale_embeddings:
             # The factor is rounded to the dtype first, as in Gemma's training.
@@ -205,6 +232,9 @@ class Transformer(nn.Module):
             allowed = allowed.triu(past - window + 1)
         if document_ids is not None:
             allowed = allowed & (document_ids[:, :, None] == document_ids[:, None, :])
+        return self._additive_mask(allowed)
+
+    def _additive_mask(self, allowed: Tensor) -> Tensor:
         blank = torch.zeros(allowed.shape, dtype=self.compute_dtype, device=self.device)
         return blank.masked_fill_(~allowed, -torch.inf)
 

@@ -1,0 +1,11 @@
+"""Evaluates models on tasks: local files in, figures with their uncertainty out.
+
+task              `Task`: a TOML file of about ten lines and its data
+templates         Jinja over the columns of a row
+methods           one file per kind of task
+evaluated_model   the model as tasks see it
+likelihood        the likelihood of many answers in few forward passes
+run               `Evaluation`: order, saved results, continuing
+results           the outcome of an item, and the figures of all
+catalog           the tasks that lmcraft brings, and scorecards of them
+"""

@@ -1,0 +1,58 @@
+"""The tasks that lmcraft brings, and scorecards, which are lists of them."""
+
+import tomllib
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+from lmcraft.errors import UserError
+from lmcraft.evaluation.task import Task
+
+FOLDER = Path(__file__).with_name("tasks")
+SCORECARDS = "scorecards.toml"
+
+
+def open_tasks(names: Sequence[str]) -> list[Task]:
+    """The tasks of names, scorecards and TOML files, each once.
+
+    Raises:
+        UserError: there is no such task, or its file cannot be used.
+    """
+    tasks: dict[Path, Task] = {}
+    for name in names:
+        for file in _files(name):
+            if file not in tasks:
+                tasks[file] = Task.read(file)
+    for file, task in tasks.items():
+        others = [other for other in tasks if other != file and tasks[other].name == task.name]
+        if others:
+            raise UserError(f"tasks '{file}' and '{others[0]}' have the same name: rename one of the files")
+    return list(tasks.values())
+
+
+def task_names() -> list[str]:
+    """The names of the tasks that lmcraft brings."""
+    return sorted(file.stem for file in FOLDER.glob("*.toml") if file.name != SCORECARDS)
+
+
+@cache
+def scorecards() -> dict[str, list[str]]:
+    """The tasks of each scorecard."""
+    return tomllib.loads((FOLDER / SCORECARDS).read_text(encoding="utf-8"))
+
+
+def _files(name: str) -> list[Path]:
+    if name in scorecards():
+        return [FOLDER / f"{task}.toml" for task in scorecards()[name]]
+    if name in task_names():
+        return [FOLDER / f"{name}.toml"]
+    path = Path(name).expanduser()
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise UserError(f"tasks: there is no file '{name}': check the path")
+        return [path]
+    names = [*scorecards(), *task_names()]
+    nearest = get_close_matches(name, names, n=1)
+    hint = f"did you mean '{nearest[0]}'?" if nearest else f"choose from {', '.join(names)}, or name a .toml file"
+    raise UserError(f"tasks: there is no task '{name}': {hint}")

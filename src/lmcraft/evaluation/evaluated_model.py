@@ -1,0 +1,113 @@
+"""The model that is evaluated: its prompts, and the likelihood and generation of answers."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from lmcraft.errors import UserError
+from lmcraft.evaluation.likelihood import Likelihood, ScoredText, score_texts
+from lmcraft.inference.prompt import encode_prompt
+from lmcraft.inference.request import Request
+from lmcraft.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """A model as tasks see it."""
+
+    model: LanguageModel
+    chat: bool = False
+    """Ask through the chat template, whatever a task says."""
+
+    @property
+    def context_length(self) -> int:
+        return self.model.transformer.config.max_position_embeddings
+
+    @property
+    def start_ids(self) -> list[int]:
+        """The tokens before a text that stands alone; none if the tokenizer has no token that begins or ends a text."""
+        with suppress(UserError):
+            return encode_prompt(self.model.tokenizer, "")
+        return []
+
+    def encode_question(self, prompt: str, *, chat: bool = False) -> list[int]:
+        """The tokens of a prompt that the model answers.
+
+        Raises:
+            UserError: the prompt is empty, or the model has no chat template, and one is needed.
+        """
+        tokenizer = self.model.tokenizer
+        if chat or self.chat:
+            text = tokenizer.apply_chat_template([{"role": "user", "content": prompt}])
+            ids = tokenizer.encode(text, parse_special=True)
+        else:
+            ids = encode_prompt(tokenizer, prompt)
+        self._check_length(len(ids) + 1)
+        return ids
+
+    def encode_answer(self, prompt: str, answer: str, *, delimiter: str = " ", chat: bool = False) -> ScoredText:
+        """The tokens of a prompt and its answer, of which those of the answer are scored.
+
+        Without a chat template, the text is tokenized as a whole, so that a token may span the border, and spaces between
+        prompt and answer count as part of the answer, because most tokenizers put them there (as in EleutherAI's evaluation
+        harness).
+
+        Raises:
+            UserError: the answer has no tokens, or the text does not fit into the context of the model.
+        """
+        encode = self.model.tokenizer.encode
+        if chat or self.chat:
+            start_ids = self.encode_question(prompt, chat=True)
+            ids = start_ids + encode(answer)
+        else:
+            text = (prompt + delimiter if prompt else "") + answer
+            context = text[: len(text) - len(answer)].rstrip()
+            prefix = encode_prompt(self.model.tokenizer, "") if not context else list(self.model.tokenizer.begin_ids)
+            start_ids, ids = prefix + encode(context), prefix + encode(text)
+        if len(ids) <= len(start_ids):
+            raise UserError(f"its answer {answer!r} has no tokens of its own: write one that is not empty")
+        self._check_length(len(ids))
+        return ScoredText(tuple(ids), len(start_ids))
+
+    def _check_length(self, num_tokens: int) -> None:
+        if num_tokens > self.context_length:
+            raise UserError(
+                f"it needs {num_tokens} tokens, but the model's context has {self.context_length}: shorten it, or leave "
+                "it out"
+            )
+
+    def score(self, texts: Sequence[ScoredText]) -> list[Likelihood]:
+        """The likelihood of the scored tokens of each text."""
+        return score_texts(self.model.transformer, texts)
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, stop: Sequence[str] = ()
+    ) -> Iterator[tuple[int, str, str]]:
+        """Continue prompts of token ids greedily, many at a time.
+
+        Yields the number of a prompt, its continuation, and the reason why that ended ("stop" or "length"), as they end.
+
+        Raises:
+            UserError: a prompt does not fit into the context of the model.
+        """
+        model, engine = self.model, self.model.engine
+        config = model.generation_config.updated(
+            {"do_sample": False, "max_new_tokens": max_new_tokens, "stop": tuple(stop), "num_return_sequences": 1}
+        )
+        ends = frozenset(model.eos_token_ids)
+        running = {}
+        for number, ids in enumerate(prompts):
+            request = Request(prompt_ids=tuple(ids), config=config, eos_token_ids=ends, tokenizer=model.tokenizer)
+            running[number] = engine.submit(request)
+        try:
+            while running:
+                engine.step()
+                for number in [number for number, sequence in running.items() if sequence.finished]:
+                    sequence = running.pop(number)
+                    if sequence.error is not None:
+                        raise sequence.error
+                    text = "".join(token.text for token in sequence.generated)
+                    yield number, text, sequence.generated[-1].finish_reason or "length"
+        finally:
+            for sequence in running.values():
+                sequence.cancelled = True

@@ -1,0 +1,20 @@
+"""The kinds of tasks, one file each; `METHODS` lists them.
+
+method           the interface, and what the kinds share
+multiple_choice  which of several answers the model finds most likely
+generation       whether the answer that the model writes is right
+perplexity       how well the model predicts texts
+"""
+
+from lmcraft.evaluation.methods.generation import Generation
+from lmcraft.evaluation.methods.method import Method
+from lmcraft.evaluation.methods.multiple_choice import MultipleChoice
+from lmcraft.evaluation.methods.perplexity import Perplexity
+
+METHODS: dict[str, type[Method]] = {
+    "multiple_choice": MultipleChoice,
+    "generation": Generation,
+    "perplexity": Perplexity,
+}
+
+__all__ = ["METHODS", "Method"]

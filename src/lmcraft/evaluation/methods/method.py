@@ -1,0 +1,78 @@
+"""A kind of task: how it reads its items, asks a model, and judges the answers."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Sequence
+from typing import ClassVar
+
+from lmcraft.errors import UserError
+from lmcraft.evaluation.evaluated_model import EvaluatedModel
+from lmcraft.evaluation.results import ItemResult, Measure
+from lmcraft.evaluation.task import Row, Task
+
+WINDOW_ITEMS = 64  # scored together; the results of a window are saved together
+
+
+class Method(ABC):
+    """The items of one task, and how they are scored.
+
+    Args:
+        task: its settings and data.
+        rows: the rows to score; each is one item.
+
+    Raises:
+        UserError: a row cannot be used; the message names file and line.
+    """
+
+    measures: ClassVar[Sequence[Measure]]
+    """The figures, the most important first."""
+
+    def __init__(self, task: Task, rows: Sequence[Row]) -> None:
+        self.task = task
+        self.rows = rows
+        config = task.config
+        self.examples = "".join(
+            self.prompt(row) + config.delimiter + self.gold_text(row) + config.few_shot.separator for row in task.examples()
+        )
+
+    @abstractmethod
+    def score(self, model: EvaluatedModel, done: Collection[int]) -> Iterator[list[ItemResult]]:
+        """Score the items, except those in `done` (`Row.number`), and yield results as they come.
+
+        The result of an item does not depend on `done`.
+
+        Raises:
+            UserError: an item does not fit the model; the message names file and line.
+        """
+
+    @abstractmethod
+    def gold_text(self, row: Row) -> str:
+        """The right answer, as the examples show it."""
+
+    def chance(self) -> float | None:
+        """The first measure of a model that guesses; None if that is next to nothing, or has no meaning."""
+        return None
+
+    def prompt(self, row: Row) -> str:
+        """The prompt of a row, without examples."""
+        return row.text(self.task.config.prompt, "prompt")
+
+    def cluster(self, row: Row) -> str:
+        """What the row has in common with others; empty: nothing."""
+        expression = self.task.config.cluster
+        return str(row.value(expression, "cluster")) if expression else ""
+
+    def windows(self, done: Collection[int]) -> Iterator[list[Row]]:
+        """The rows in groups that do not depend on `done`, without groups that are done."""
+        for start in range(0, len(self.rows), WINDOW_ITEMS):
+            window = list(self.rows[start : start + WINDOW_ITEMS])
+            if any(row.number not in done for row in window):
+                yield window
+
+
+def require(task: Task, *settings: str) -> None:
+    """Raise UserError if a setting that this kind of task needs is empty."""
+    for setting in settings:
+        if not getattr(task.config, setting):
+            raise UserError(
+                f"task '{task.name}' has no {setting}, which kind='{task.config.kind}' needs: add {setting} = ..."
+            )

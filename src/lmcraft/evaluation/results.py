@@ -1,0 +1,96 @@
+"""What a model did on the items of a task, and the figures computed from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from lmcraft.statistics.intervals import Metric, clustered_proportion, mean_interval, proportion, ratio_interval
+
+Form = Literal["proportion", "mean", "ratio"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure of a task, computed from a number per item."""
+
+    name: str
+    form: Form = "proportion"
+    """proportion: the share of items of 1; mean: the mean over items; ratio: the sum over items, divided by that of their
+    weights (bits per byte)."""
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """The outcome of one item."""
+
+    item: int
+    """Index of the item in its task; 0 is the first."""
+    values: Mapping[str, float]
+    """The number of each measure."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """For measures that are ratios: what the number is divided by."""
+    cluster: str = ""
+    """What the item shares with others, such as the passage; empty: nothing."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """For people: the prompt, the answer, the probabilities of the choices."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As one line of a results file."""
+        return {name: value for name, value in asdict(self).items() if value or name == "item"}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> "ItemResult":
+        """The inverse of `to_json`."""
+        return cls(**row)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measure over all items, with its 95% interval."""
+
+    measure: Measure
+    metric: Metric
+    count: int
+    """Number of items."""
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """The results of one task."""
+
+    task: str
+    figures: Sequence[Figure]
+    chance: float | None
+    """What a model that guesses would reach in the first figure; None if that is next to nothing."""
+    items: Sequence[ItemResult]
+    file: Path
+    """The results file."""
+    was_cached: bool
+    """Whether every result was there before."""
+
+
+def compute_figures(measures: Sequence[Measure], results: Sequence[ItemResult]) -> list[Figure]:
+    """Each measure that the items have a number of.
+
+    Items of one cluster are not independent; with clusters, the interval is that of clustered standard errors (arXiv
+    2411.00640, section 2.2).
+    """
+    figures = []
+    for measure in measures:
+        if scored := [result for result in results if measure.name in result.values]:
+            figures.append(Figure(measure, compute_metric(measure, scored), len(scored)))
+    return figures
+
+
+def compute_metric(measure: Measure, results: Sequence[ItemResult]) -> Metric:
+    """One measure over items that all have a number of it."""
+    values = [result.values[measure.name] for result in results]
+    has_clusters = any(result.cluster for result in results)
+    clusters = [result.cluster or f"item {result.item}" for result in results] if has_clusters else None
+    if measure.form == "ratio":
+        return ratio_interval(values, [result.weights[measure.name] for result in results], clusters)
+    if measure.form == "mean":
+        return mean_interval(values, clusters)
+    return clustered_proportion(values, clusters) if clusters else proportion(round(sum(values)), len(values))

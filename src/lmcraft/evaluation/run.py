@@ -1,0 +1,141 @@
+"""Runs tasks, keeps the result of each item as it comes, and continues where an interrupted run stopped."""
+
+import os
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lmcraft.errors import InterruptedRunError, UserError
+from lmcraft.evaluation.evaluated_model import EvaluatedModel
+from lmcraft.evaluation.methods import METHODS, Method
+from lmcraft.evaluation.results import ItemResult, TaskResult, compute_figures
+from lmcraft.evaluation.task import Task
+from lmcraft.folder import sync
+from lmcraft.json_lines import format_json_line, parse_json
+from lmcraft.terminal import ReportProgress
+
+KEY_CHARACTERS = 12
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model, the settings that its results depend on, and the folder of the results."""
+
+    model: EvaluatedModel
+    fingerprint: str
+    """Hash of the model."""
+    settings: Mapping[str, Any]
+    """Precision and the like."""
+    folder: Path
+
+    def run(
+        self,
+        task: Task,
+        *,
+        limit: int = 0,
+        report: ReportProgress = lambda done, total: None,
+        stop_signal: Callable[[], int] = lambda: 0,
+    ) -> TaskResult:
+        """Score a task; items that an earlier run of the same model and task has scored are not scored again.
+
+        Args:
+            task: the task.
+            limit: number of items, drawn at random, always the same; 0: all.
+            report: called with the number of items done, and their total.
+            stop_signal: the number of the signal that asks to stop; 0: none.
+
+        Raises:
+            UserError: the task cannot be used, or does not fit the model.
+            RunError: the model's outputs are not numbers, or the disk is full.
+            InterruptedRunError: asked to stop; the results so far are kept.
+        """
+        rows = task.rows()
+        if limit:
+            order = list(range(len(rows)))
+            random.Random(0).shuffle(order)
+            rows = [rows[number] for number in sorted(order[:limit])]
+        method = METHODS[task.config.kind](task, rows)
+        file = self.folder / f"{task.name}-{self._key(task)}.jsonl"
+        results = _open_results(file, self._header(task))
+        wanted = {row.number for row in rows}
+        done = wanted & results.keys()
+        was_cached = done == wanted
+        report(len(done), len(rows))
+        if not was_cached:
+            self._score(method, file, results, done, len(rows), report, stop_signal)
+        items = [results[row.number] for row in rows]
+        return TaskResult(task.name, compute_figures(method.measures, items), method.chance(), items, file, was_cached)
+
+    def _score(
+        self,
+        method: Method,
+        file: Path,
+        results: dict[int, ItemResult],
+        done: set[int],
+        total: int,
+        report: ReportProgress,
+        stop_signal: Callable[[], int],
+    ) -> None:
+        with file.open("ab") as handle:
+            for batch in method.score(self.model, frozenset(done)):
+                handle.write("".join(format_json_line(result.to_json()) for result in batch).encode())
+                handle.flush()
+                os.fsync(handle.fileno())
+                results.update((result.item, result) for result in batch)
+                done |= {result.item for result in batch}
+                report(len(done), total)
+                if len(done) < total and (number := stop_signal()):
+                    raise InterruptedRunError(
+                        f"stopped by a signal after {len(done)} of {total} items of '{method.task.name}', which are saved; "
+                        "run the same command again to continue",
+                        number,
+                    )
+
+    def _key(self, task: Task) -> str:
+        return sha256(format_json_line(self._header(task)).encode()).hexdigest()[:KEY_CHARACTERS]
+
+    def _header(self, task: Task) -> dict[str, Any]:
+        return {
+            "task": task.name,
+            "task_hash": task.hash,
+            "model": self.fingerprint,
+            "settings": dict(self.settings),
+            "lmcraft": version("lmcraft"),
+        }
+
+
+def _open_results(file: Path, header: Mapping[str, Any]) -> dict[int, ItemResult]:
+    """The results in a file, by item; the file is created if there is none, and a line that a crash cut is removed."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        file.write_bytes(format_json_line(header).encode())
+        sync(file)
+        sync(file.parent)
+        return {}
+    results: dict[int, ItemResult] = {}
+    with file.open("rb+") as handle:
+        end = 0
+        for line in handle:
+            try:
+                row = parse_json(line)
+                if not line.endswith(b"\n"):
+                    break
+                if end == 0 and row != header:
+                    raise UserError(f"'{file}' holds other results than its name says: move it away")
+                if end:
+                    result = ItemResult.from_json(row)
+                    results.setdefault(result.item, result)
+            except (ValueError, TypeError) as error:
+                if isinstance(error, UserError):
+                    raise
+                break
+            end += len(line)
+        handle.truncate(end)
+        if end == 0:
+            handle.seek(0)
+            handle.write(format_json_line(header).encode())
+    return results

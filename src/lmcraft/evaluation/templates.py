@@ -1,0 +1,66 @@
+"""The templates of a task: Jinja over the columns of a row, in the sandbox of the chat templates."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError
+
+from lmcraft.errors import UserError
+from lmcraft.tokenizer.sandbox import BUDGET, Budget, LimitedEnvironment
+
+
+def render_text(template: str, row: Mapping[str, Any], field: str) -> str:
+    """The text of a template for one row; `field` is the template's name in the task, for errors.
+
+    Raises:
+        UserError: the template is not valid, or the row lacks a column.
+    """
+    return _render(template, row, field)
+
+
+def evaluate_expression(expression: str, row: Mapping[str, Any], field: str) -> Any:
+    """The value of an expression for one row; the name of a column is the simplest one.
+
+    Raises:
+        UserError: as in `render_text`.
+    """
+    values: list[Any] = []
+
+    def capture(value: Any) -> str:
+        values.append(value)
+        return ""
+
+    _render("{{ capture__((" + expression + "\n)) }}", row, field, capture__=capture)
+    value = values[0]
+    return list(value) if not isinstance(value, str | list | Mapping) and hasattr(value, "__iter__") else value
+
+
+def _render(template: str, row: Mapping[str, Any], field: str, **variables: Any) -> str:
+    budget = BUDGET.set(Budget())
+    try:
+        return _compile(template).render({**row, "row": row, **variables})
+    except UndefinedError as error:
+        columns = ", ".join(map(str, row)) or "none"
+        raise UserError(f"its {field} cannot be rendered: {error.message}; the columns are {columns}") from error
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise UserError(f"its {field} cannot be rendered: {error}") from error
+    finally:
+        BUDGET.reset(budget)
+
+
+@cache
+def _compile(template: str) -> Template:
+    return _environment().from_string(template)
+
+
+@cache
+def _environment() -> LimitedEnvironment:
+    return LimitedEnvironment(
+        {"regex_replace": _regex_replace}, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+
+
+def _regex_replace(text: str, pattern: str, replacement: str = "") -> str:
+    return re.sub(pattern, replacement, text)
