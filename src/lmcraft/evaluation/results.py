@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lmcraft.statistics.intervals import Metric, clustered_proportion, mean_interval, proportion, ratio_interval
+from lmcraft.statistics.intervals import Metric, mean_interval, ratio_interval
+from lmcraft.statistics.proportions import clustered_proportion, proportion
 
 Form = Literal["proportion", "mean", "ratio"]
 
