@@ -1,11 +1,12 @@
 """Bootstrap intervals: coverage, clusters, and statistics that have none."""
 
+from itertools import islice
 from math import isnan, nan
 
 import numpy as np
 import pytest
 
-from lmcraft.statistics.bootstrap import bootstrap
+from lmcraft.statistics.bootstrap import bootstrap, resamples
 from lmcraft.statistics.intervals import Metric, mean_interval
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -27,11 +28,11 @@ def f1(samples: np.ndarray) -> np.ndarray:
         (10, lambda rng, n: rng.normal(0, 1, n), 0, 0.90),
         (10, lambda rng, n: rng.exponential(1, n), 1, 0.87),
         (30, lambda rng, n: rng.exponential(1, n), 1, 0.90),
-        (30, lambda rng, n: rng.lognormal(0, 1, n), np.exp(0.5), 0.87),
+        (30, lambda rng, n: rng.lognormal(0, 1, n), np.exp(0.5), 0.86),
     ],
 )
 def test_the_interval_covers_the_mean_as_often_as_it_says(items: int, draw, true: float, least: float) -> None:
-    """bootstrap's docstring says 94, 92, 94 and 93%; three standard errors of 200 samples are 5%."""
+    """bootstrap's docstring says 95, 92, 94 and 91%; three standard errors of 200 samples are 5%."""
     rng = np.random.default_rng(0)
     intervals = [bootstrap(draw(rng, items), mean) for _ in range(200)]
     assert least <= np.mean([m.low <= true <= m.high for m in intervals]) <= 0.99
@@ -87,3 +88,11 @@ def test_a_statistic_that_replicates_cannot_have_has_no_interval() -> None:
     counts[0] = 1
     assert bootstrap(counts, f1) == Metric(0.5)
     assert isnan(bootstrap(np.zeros((20, 3)), f1).value)
+
+
+def test_a_sample_of_clusters_has_their_items() -> None:
+    codes = np.array([0, 1, 0, 2, 1, 0])
+    for rows in islice(resamples(codes, np.random.default_rng(0)), 20):
+        counts = np.bincount(rows[0], minlength=6)
+        drawn = [counts[codes == code] for code in range(3)]
+        assert all((times == times[0]).all() for times in drawn) and sum(times[0] for times in drawn) == 3

@@ -154,3 +154,18 @@ def test_wrong_calls_are_refused() -> None:
         minimum_detectable_effect(0.5, 10, 2)
     with pytest.raises(ValueError, match="power of 1"):
         minimum_detectable_effect(0.5, 10, power=1)
+
+
+def test_the_paired_bootstrap_of_several_numbers_per_item() -> None:
+    """F1 of true positives, false positives and false negatives; the second model has the first one's results shuffled."""
+    rng = np.random.default_rng(5)
+    first = rng.integers(0, 3, size=(50, 3))
+
+    def f1(samples: np.ndarray) -> np.ndarray:
+        true, false, missed = samples.sum(1).T
+        return 2 * true / (2 * true + false + missed)
+
+    better = paired_bootstrap(first, first + np.array([2, 0, 0]), f1)
+    assert better.p_value < 0.001 and 0 < better.gain.low < better.gain.value
+    shuffled = paired_bootstrap(first, rng.permutation(first), f1)
+    assert shuffled.gain.value == pytest.approx(0) and shuffled.p_value == 1

@@ -6,7 +6,7 @@ from math import isnan, nan, sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmcraft.statistics.bootstrap import REPLICATES, Statistic, bootstrap
+from lmcraft.statistics.bootstrap import MAX_CHUNK_NUMBERS, REPLICATES, Statistic, bootstrap
 from lmcraft.statistics.distributions import binomial_probability, t_quantile, two_sided_p_value
 from lmcraft.statistics.intervals import (
     ROUNDING,
@@ -131,12 +131,14 @@ def paired_bootstrap(
     if isnan(gain.value):
         return Comparison(gain, None, "randomization")
     rng, codes = np.random.default_rng(seed), cluster_codes(clusters, len(first))
+    swaps = rng.integers(2, size=(REPLICATES, int(codes.max()) + 1), dtype=bool)
+    samples = max(1, MAX_CHUNK_NUMBERS // first.size)
     with np.errstate(all="ignore"):
-        gains = np.empty(REPLICATES)
-        for i in range(REPLICATES):
-            swaps = rng.integers(2, size=int(codes.max()) + 1)[codes]
-            rows = np.arange(len(codes))
-            gains[i] = (statistic(both[rows, 1 - swaps][None]) - statistic(both[rows, swaps][None]))[0]
+        chunks = []
+        for start in range(0, REPLICATES, samples):
+            swapped = swaps[start : start + samples, codes].reshape(-1, len(codes), *[1] * (first.ndim - 1))
+            chunks.append(statistic(np.where(swapped, first, second)) - statistic(np.where(swapped, second, first)))
+        gains = np.concatenate(chunks)
     if not np.isfinite(gains).all():
         return Comparison(gain, None, "randomization")
     as_large = int((np.abs(gains) >= abs(gain.value) - ROUNDING * np.abs(gains).max()).sum())

@@ -31,7 +31,7 @@ def wilson(successes: float, trials: float, quantile: float | None = None) -> Me
     Raises:
         ValueError: `successes` is negative or more than `trials`.
     """
-    p, n, z = _share(successes, trials), trials, t_quantile(UPPER, inf) if quantile is None else quantile
+    p, n, z = _share(successes, trials), float(trials), t_quantile(UPPER, inf) if quantile is None else quantile
     if isnan(p):
         return Metric(nan)
     middle, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -87,4 +87,4 @@ def clustered_proportion(outcomes: ArrayLike, clusters: Sequence[Hashable]) -> M
 def _share(successes: float, trials: float) -> float:
     if not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes in {trials} trials")
-    return successes / trials if trials else nan
+    return float(successes) / float(trials) if trials else nan
