@@ -5,6 +5,7 @@ templates         Jinja over the columns of a row
 methods           one file per kind of task
 evaluated_model   the model as tasks see it
 likelihood        the likelihood of many answers in few forward passes
+sandbox           runs programs that a model wrote
 run               `Evaluation`: order, saved results, continuing
 results           the outcome of an item, and the figures of all
 catalog           the tasks that lmcraft brings, and scorecards of them

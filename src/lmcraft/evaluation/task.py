@@ -17,7 +17,7 @@ from lmcraft.evaluation.templates import evaluate_expression, render_text
 from lmcraft.folder import sha256_of
 from lmcraft.hub.data_file import fetch_data_file
 
-Kind = Literal["multiple_choice", "generation", "perplexity"]
+Kind = Literal["multiple_choice", "generation", "code", "perplexity"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TaskConfig(Config):
     """The contents of a task's TOML file. Templates are Jinja; an expression is what stands between {{ and }} there."""
 
     kind: Kind
-    """multiple_choice, generation or perplexity."""
+    """multiple_choice, generation, code or perplexity."""
     data: str
     """File of rows (.jsonl, .json, .csv, .tsv, .parquet; any text file for perplexity), relative to the task's file, or
     pypi:package==version/path."""
@@ -67,9 +67,13 @@ class TaskConfig(Config):
     ignore_case: bool = True
     """generation: compare answers without regard to case."""
     max_new_tokens: int = 256
-    """generation: maximum length of an answer, in tokens."""
+    """generation, code: maximum length of an answer, in tokens."""
     stop: tuple[str, ...] = ()
-    """generation: texts that end an answer."""
+    """generation, code: texts that end an answer."""
+    program: str = ""
+    """code: template of the program that tests an answer, which is the variable `completion`."""
+    seconds: float = 10.0
+    """code: time limit of a program."""
     chat: bool = False
     """Ask through the model's chat template."""
     few_shot: FewShot = field(default_factory=FewShot)
@@ -98,6 +102,10 @@ class Row:
         """An expression of the task for this row; errors as in `text`."""
         with self.errors():
             return evaluate_expression(expression, self.values, setting)
+
+    def with_values(self, **values: Any) -> "Row":
+        """The row with more columns."""
+        return replace(self, values={**self.values, **values})
 
     def errors(self) -> "RowErrors":
         """A context in which a UserError gets file and line."""

@@ -3,9 +3,11 @@
 method           the interface, and what the kinds share
 multiple_choice  which of several answers the model finds most likely
 generation       whether the answer that the model writes is right
+code             whether the function that the model writes passes tests
 perplexity       how well the model predicts texts
 """
 
+from lmcraft.evaluation.methods.code import Code
 from lmcraft.evaluation.methods.generation import Generation
 from lmcraft.evaluation.methods.method import Method
 from lmcraft.evaluation.methods.multiple_choice import MultipleChoice
@@ -14,6 +16,7 @@ from lmcraft.evaluation.methods.perplexity import Perplexity
 METHODS: dict[str, type[Method]] = {
     "multiple_choice": MultipleChoice,
     "generation": Generation,
+    "code": Code,
     "perplexity": Perplexity,
 }
 
