@@ -76,8 +76,8 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "faccessat2": (439, 439),
 }
 # Allowed for reading only: the call's number, and which argument holds the flags.
-READ_ONLY: dict[str, tuple[tuple[int, int] | None, tuple[int, int]]] = {
-    "open": ((2, 1), (56, 2)),
+READ_ONLY: dict[str, tuple[tuple[int, int] | None, tuple[int, int] | None]] = {
+    "open": ((2, 1), None),
     "openat": ((257, 2), (56, 2)),
 }
 CLONE: tuple[int, int] = (56, 220)  # allowed for threads only
@@ -128,8 +128,9 @@ def build_filter(machine: str) -> bytes:
     for numbers in ALLOWED.values():
         if (number := numbers[column]) is not None:
             steps += [_step(JUMP_IF_EQUAL, value=number, when_false=1), _step(RETURN, value=ALLOW)]
-    for number, argument in {calls[column] for calls in READ_ONLY.values() if calls[column] is not None}:
-        steps += _allow_by_flags(number, argument, WRITING_FLAGS, when_set=REFUSE | errno.EPERM, otherwise=ALLOW)
+    for calls in READ_ONLY.values():
+        if (call := calls[column]) is not None:
+            steps += _allow_by_flags(*call, WRITING_FLAGS, when_set=REFUSE | errno.EPERM, otherwise=ALLOW)
     steps += _allow_by_flags(CLONE[column], 0, CLONE_THREAD, when_set=ALLOW, otherwise=REFUSE | errno.EPERM)
     steps += [_step(JUMP_IF_EQUAL, value=CLONE3, when_false=1), _step(RETURN, value=REFUSE | errno.ENOSYS)]
     steps.append(_step(RETURN, value=REFUSE | errno.EPERM))
