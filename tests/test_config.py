@@ -7,6 +7,8 @@ import pytest
 
 import lmcraft
 from lmcraft import FinetuneConfig, GenerateConfig, PrepareConfig, PretrainConfig, QuickstartConfig, UserError
+from lmcraft.commands import COMMANDS, Command
+from lmcraft.config import takes_settings
 from lmcraft.training.config import OptimizerConfig
 
 
@@ -38,13 +40,57 @@ def test_whole_numbers_are_numbers() -> None:
         ({"seed": None}, "seed=None is not a whole number"),
         ({"out": 3}, "out=3 is not a path"),
         ({"precision": "fp8"}, "precision='fp8' is not one of 'auto', 'bf16', 'fp32'"),
-        ({"optimizer": {"name": "adamw"}}, "optimizer={'name': 'adamw'} is not a OptimizerConfig"),
+        ({"optimizer": {"nam": "adamw"}}, "optimizer={'nam': 'adamw'} is not a dict with these settings: name, learn"),
+        ({"optimizer": {"name": "adamww"}}, "optimizer.name='adamww' is not one of 'normuon'"),
         ({"optimizer": OptimizerConfig(name="adamww")}, "optimizer.name='adamww' is not one of 'normuon'"),  # type: ignore[arg-type]
     ],
 )
 def test_a_value_of_another_type_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         PretrainConfig(Path("d"), **settings)
+
+
+def test_a_group_of_settings_may_be_a_dict() -> None:
+    config = PretrainConfig("d", optimizer={"momentum": 0.9, "beta1": 0})  # type: ignore[arg-type]
+    assert config == PretrainConfig(Path("d"), optimizer=OptimizerConfig(momentum=0.9, beta1=0.0))
+
+
+@takes_settings(PretrainConfig)
+def run(config: PretrainConfig) -> PretrainConfig:
+    return config
+
+
+def test_a_command_takes_its_configuration_or_its_settings() -> None:
+    config = PretrainConfig(Path("d"), depth=3)
+    by_name: Any = run
+    assert run(config) is config and run(config=config) is config
+    assert by_name("d", depth=3) == by_name(data="d", depth=3) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "message"),
+    [
+        ((), {}, r"run\(\) needs data: give data=\.\.\."),
+        (("d",), {"dept": 3}, r"run\(\) has no setting 'dept': is it 'depth'\?"),
+        (("d",), {"xyzzy": 3}, r"has no setting 'xyzzy': help\(lmcraft.PretrainConfig\) lists its settings"),
+        (("d",), {"learning_rate": 3}, r"has no setting 'learning_rate': write optimizer={'learning_rate': \.\.\.}"),
+        (("d", "e"), {}, r"takes data without a name, but 2 values are given: name the others"),
+        (("d",), {"data": "e"}, "has two values for data: give one"),
+        ((5,), {}, "data=5 is not a path"),
+        ((GenerateConfig("m"),), {}, r"run\(\) takes lmcraft.PretrainConfig or its settings, not GenerateConfig"),
+        ((PretrainConfig(Path("d")),), {"depth": 3}, r"run\(\) takes lmcraft.PretrainConfig or its settings, not both"),
+    ],
+)
+def test_a_wrong_call_of_a_command_says_how_to_call_it(values: Any, settings: dict[str, Any], message: str) -> None:
+    call: Any = run
+    with pytest.raises(UserError, match=message):
+        call(*values, **settings)
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_every_command_can_be_called_with_its_settings(command: Command) -> None:
+    with pytest.raises(UserError, match=rf"{command.function}\(\) has no setting 'xyzzy'"):
+        getattr(lmcraft, command.function)("x", xyzzy=3)
 
 
 def test_the_text_form_shows_what_was_set() -> None:

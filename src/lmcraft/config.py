@@ -6,13 +6,14 @@ help text on the command line. cyclopts parses, converts and reports errors, for
 
 import os
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import cache, partial, wraps
+from inspect import Parameter, signature
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
 import cyclopts
 import tomli_w
@@ -20,6 +21,9 @@ import tomli_w
 from lmcraft.errors import UserError
 
 C = TypeVar("C", bound="Config")
+Settings = ParamSpec("Settings")
+ConfigT = TypeVar("ConfigT", contravariant=True)
+ResultT = TypeVar("ResultT", covariant=True)
 
 
 def command_config(cls: type[C]) -> type[C]:
@@ -73,7 +77,8 @@ DATA, LENGTH, OUTPUT, MACHINE, ADVANCED = map(section, ("Data", "Length", "Evalu
 class Config:
     """Base class of the commands' configurations.
 
-    Python callers may write a path as a string, a tuple as a list, and a tuple of one text or path without the tuple.
+    Python callers may write a path as a string, a tuple as a list, a tuple of one text or path without the tuple, and a
+    group of settings as a dict.
 
     Raises:
         UserError: a value does not have the type of its field; the message names both.
@@ -121,6 +126,75 @@ class Config:
         return result
 
 
+class Command(Protocol[ConfigT, Settings, ResultT]):
+    """A command's function in Python: `prepare(PrepareConfig("my.txt", out="d"))` or `prepare("my.txt", out="d")`."""
+
+    @overload
+    def __call__(self, config: ConfigT) -> ResultT: ...
+    @overload
+    def __call__(self, *values: Settings.args, **settings: Settings.kwargs) -> ResultT: ...
+
+
+def takes_settings(
+    config_class: Callable[Settings, ConfigT],
+) -> Callable[[Callable[[ConfigT], ResultT]], Command[ConfigT, Settings, ResultT]]:
+    """Decorator of a function that takes a configuration: Python callers may give the settings instead.
+
+    Args:
+        config_class: the class of the configuration.
+
+    Returns:
+        The decorator. The function raises UserError if a setting is missing, unknown or of the wrong type.
+    """
+
+    def decorate(function: Callable[[ConfigT], ResultT]) -> Command[ConfigT, Settings, ResultT]:
+        @wraps(function)
+        def call(*values: Any, **settings: Any) -> ResultT:
+            if set(settings) == {"config"} and not values:
+                values, settings = (settings["config"],), {}
+            return function(_build_config(function.__name__, config_class, values, settings))
+
+        return call
+
+    return decorate
+
+
+def _build_config(function: str, cls: Any, values: tuple[Any, ...], settings: Mapping[str, Any]) -> Any:
+    """The configuration for a call of a command's function.
+
+    Raises:
+        UserError: it is another command's, or a setting is missing or unknown.
+    """
+    configs = [value for value in values if isinstance(value, Config)]
+    if configs and (len(values) > 1 or settings or not isinstance(configs[0], cls)):
+        others = type(configs[0]).__name__ if len(values) == 1 and not settings else "both"
+        raise UserError(f"{function}() takes lmcraft.{cls.__name__} or its settings, not {others}")
+    if configs:
+        return configs[0]
+    parameters = signature(cls).parameters
+    unnamed = [name for name, parameter in parameters.items() if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    if unknown := next((name for name in settings if name not in parameters), None):
+        raise UserError(f"{function}() has no setting {unknown!r}: {_locate_setting(cls, unknown)}")
+    if len(values) > len(unnamed):
+        names = ", ".join(unnamed) or "no value"
+        raise UserError(f"{function}() takes {names} without a name, but {len(values)} values are given: name the others")
+    if repeated := settings.keys() & unnamed[: len(values)]:
+        raise UserError(f"{function}() has two values for {min(repeated)}: give one")
+    required = [name for name, parameter in parameters.items() if parameter.default is Parameter.empty]
+    if missing := [name for name in required if name not in settings and name not in unnamed[: len(values)]]:
+        raise UserError(f"{function}() needs {' and '.join(missing)}: give {', '.join(f'{name}=...' for name in missing)}")
+    return cls(*values, **settings)
+
+
+def _locate_setting(cls: Any, name: str) -> str:
+    """What to do about a setting that does not exist, for an error."""
+    for field, hint in _field_types(cls).items():
+        if _is_group(hint) and name in _field_types(hint):
+            return f"write {field}={{{name!r}: ...}}"
+    near = get_close_matches(name, _field_types(cls), n=1)
+    return f"is it {near[0]!r}?" if near else f"help(lmcraft.{cls.__name__}) lists its settings"
+
+
 _MISMATCH = object()
 
 
@@ -132,11 +206,16 @@ def _converted_fields(config: Any, prefix: str = "") -> dict[str, Any]:
         result: Any = _convert(hint, value)
         if result is _MISMATCH:
             raise UserError(f"{prefix}{name}={value!r} is not {_describe(hint)}")
-        if is_dataclass(value) and (changes := _converted_fields(value, f"{prefix}{name}.")):
+        if _is_group(result) and (changes := _converted_fields(result, f"{prefix}{name}.")):
             result = replace(result, **changes)
         if result is not value:
             converted[name] = result
     return converted
+
+
+def _is_group(value: Any) -> bool:
+    """Whether a value is a group of settings, or a class of them."""
+    return is_dataclass(value)
 
 
 @cache
@@ -168,6 +247,8 @@ def _convert(hint: Any, value: Any) -> Any:
             return _MISMATCH
         converted = tuple(_convert(arguments[0], item) for item in items)
         return value if converted == value else _MISMATCH if _MISMATCH in converted else converted
+    if _is_group(hint) and isinstance(value, Mapping) and value.keys() <= _field_types(hint).keys():
+        return hint(**value)
     if isinstance(origin, type):
         return value if isinstance(value, origin) else _MISMATCH
     if hint is Path and isinstance(value, str | os.PathLike):
@@ -206,6 +287,8 @@ def _describe(hint: Any) -> str:
         Path: "a path",
         NoneType: "None",
     }
+    if _is_group(hint):
+        return f"a dict with these settings: {', '.join(_field_types(hint))}"
     return names.get(hint, f"a {getattr(origin or hint, '__name__', hint)}")
 
 

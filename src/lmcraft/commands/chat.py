@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
 
-from lmcraft.config import command_config
+from lmcraft.config import command_config, takes_settings
 from lmcraft.errors import RunError, UserError
 from lmcraft.generation_flags import ConversationFlags, load_model
 from lmcraft.inference.generation_settings import SETTINGS
@@ -65,6 +65,7 @@ class ChatConfig(ConversationFlags):
                 raise UserError(f"--{f.name.replace('_', '-')} does not apply to a model behind a server: {remedy}")
 
 
+@takes_settings(ChatConfig)
 def chat(config: ChatConfig) -> None:
     """Answer each line of standard input on standard output; notices go to standard error.
 

@@ -9,7 +9,7 @@ from typing import Annotated, BinaryIO, Literal
 
 from cyclopts import Parameter
 
-from lmcraft.config import Config, command_config
+from lmcraft.config import Config, command_config, takes_settings
 from lmcraft.errors import UserError
 
 LINES_PER_BATCH = 256  # of standard input, labeled together
@@ -36,6 +36,7 @@ class ClassifyConfig(Config):
     """Data type of weights and activations."""
 
 
+@takes_settings(ClassifyConfig)
 def classify(config: ClassifyConfig) -> None:
     """Print a label for each text.
 

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from lmcraft.config import takes_settings
 from lmcraft.conversion.config import ExportConfig
 
 
+@takes_settings(ExportConfig)
 def export(config: ExportConfig) -> Path:
     """Write `out` if the result passes the check, and print the differences.
 

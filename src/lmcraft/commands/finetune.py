@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from lmcraft.config import takes_settings
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.folder import DatasetFolder, ModelFolder, write_json_lines, write_lineage
 from lmcraft.folder.output import Input, claim_run
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from lmcraft.training.processes import Processes
 
 
+@takes_settings(FinetuneConfig)
 def finetune(config: FinetuneConfig) -> ModelFolder:
     """Fine-tune a model; the result has the weights with the lowest validation loss, and a report of what changed.
 

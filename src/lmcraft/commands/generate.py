@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from lmcraft.config import command_config
+from lmcraft.config import command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.generation_flags import GenerationFlags, load_model
 from lmcraft.terminal import write_text
@@ -47,6 +47,7 @@ class GenerateConfig(GenerationFlags):
         return self
 
 
+@takes_settings(GenerateConfig)
 def generate(config: GenerateConfig) -> str:
     """Print the prompt and, token by token, its continuation; returns both.
 

@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lmcraft.config import Config, command_config
+from lmcraft.config import Config, command_config, takes_settings
 from lmcraft.json_lines import format_json
 from lmcraft.terminal import format_bytes, key_value_table, print_result
 
@@ -23,6 +23,7 @@ class InspectConfig(Config):
     """Print JSON instead of tables."""
 
 
+@takes_settings(InspectConfig)
 def inspect(config: InspectConfig) -> dict[str, Any]:
     """Print a model's architecture, size and origin, and return them as a dict.
 

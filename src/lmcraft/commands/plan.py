@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from lmcraft.config import takes_settings
 from lmcraft.json_lines import format_json
 from lmcraft.pretraining.config import PlanConfig
 from lmcraft.pretraining.plan import Plan
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+@takes_settings(PlanConfig)
 def plan(config: PlanConfig) -> Plan:
     """Print an estimate of a run's memory, time and energy, and return it.
 

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lmcraft.config import Config, as_dict, command_config
+from lmcraft.config import Config, as_dict, command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.output import DATASET
@@ -88,6 +88,7 @@ class PrepareConfig(Config):
         return replace(self, split="tail" if only and only.is_file() and not has_rows(only) else "hash")
 
 
+@takes_settings(PrepareConfig)
 def prepare(config: PrepareConfig) -> DatasetFolder:
     """Turn text into token shards for training, or a store of conversations into examples for fine-tuning.
 

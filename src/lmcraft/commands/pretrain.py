@@ -3,6 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
+from lmcraft.config import takes_settings
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.output import claim_run
 from lmcraft.pretraining.config import PretrainConfig
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from lmcraft.training.processes import Processes
 
 
+@takes_settings(PretrainConfig)
 def pretrain(config: PretrainConfig) -> ModelFolder:
     """Train, and write a model folder with the weights of the lowest validation loss and a report.
 

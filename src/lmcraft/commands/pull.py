@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal
 
-from lmcraft.config import Config, command_config
+from lmcraft.config import Config, command_config, takes_settings
 from lmcraft.folder import ModelFolder, is_model_file, replace_output, write_lineage
 from lmcraft.folder.output import MODEL, check_apart
 
@@ -33,6 +33,7 @@ class PullConfig(Config):
     """Replace --out if it exists."""
 
 
+@takes_settings(PullConfig)
 def pull(config: PullConfig) -> ModelFolder:
     """Write the folder and print its path.
 

@@ -1,9 +1,11 @@
 """`lmcraft quantize`: quantize a model to 8 or 4 bits per weight, and measure the loss in quality."""
 
+from lmcraft.config import takes_settings
 from lmcraft.conversion.config import QuantizeConfig
 from lmcraft.folder import ModelFolder
 
 
+@takes_settings(QuantizeConfig)
 def quantize(config: QuantizeConfig) -> ModelFolder:
     """Write the folder, print the loss in quality, and keep it in `lmcraft/quantization.json`.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from lmcraft.commands.generate import GenerateConfig, generate
 from lmcraft.commands.prepare import PrepareConfig, prepare
 from lmcraft.commands.pretrain import pretrain
-from lmcraft.config import Config, command_config
+from lmcraft.config import Config, command_config, takes_settings
 from lmcraft.folder import DatasetFolder, ModelFolder
 from lmcraft.folder.output import QUICKSTART, replace_in_place
 from lmcraft.json_lines import read_json_lines
@@ -42,6 +42,7 @@ class QuickstartConfig(Config):
     """Start over if --out already exists."""
 
 
+@takes_settings(QuickstartConfig)
 def quickstart(config: QuickstartConfig = QuickstartConfig()) -> ModelFolder:
     """Prepare, train, plot the loss and generate a sample.
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmcraft.config import Config, command_config
+from lmcraft.config import Config, command_config, takes_settings
 from lmcraft.folder import ModelFolder
 
 
@@ -16,6 +16,7 @@ class ReportConfig(Config):
     """Model folder written by a run."""
 
 
+@takes_settings(ReportConfig)
 def report(config: ReportConfig) -> Path:
     """Write the report and print its path.
 

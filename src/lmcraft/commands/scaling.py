@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lmcraft.commands.pretrain import pretrain
+from lmcraft.config import takes_settings
 from lmcraft.pretraining.config import ScalingConfig
 from lmcraft.pretraining.scaling_law import Scaling, fit_scaling_law
 from lmcraft.terminal import column_table, format_count, line_printer, print_result
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 POINT_COLUMNS = ("blocks", "parameters", "tokens", "loss", "law", "error")
 
 
+@takes_settings(ScalingConfig)
 def scaling(config: ScalingConfig) -> Scaling:
     """Train a family, fit its law, predict the next size, train that, and print the error; finished runs are kept.
 

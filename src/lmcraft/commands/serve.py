@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from lmcraft.config import MACHINE, Config, command_config, section
+from lmcraft.config import MACHINE, Config, command_config, section, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.server.limits import Limits
@@ -102,6 +102,7 @@ class ServeConfig(Config):
         return self
 
 
+@takes_settings(ServeConfig)
 def serve(config: ServeConfig = ServeConfig()) -> None:
     """Serve until SIGTERM or SIGINT; running requests may finish first. Then the process ends, whatever its threads do.
 

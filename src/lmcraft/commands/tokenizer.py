@@ -10,7 +10,7 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
-from lmcraft.config import Config, command_config
+from lmcraft.config import Config, command_config, takes_settings
 from lmcraft.folder import replace_output
 from lmcraft.folder.output import TOKENIZER
 from lmcraft.terminal import print_result
@@ -72,6 +72,7 @@ class TokenizerInspectConfig(Config):
     """Text to split. [default: standard input]"""
 
 
+@takes_settings(TokenizerTrainConfig)
 def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     """Train a tokenizer on text.
 
@@ -113,6 +114,7 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     return config.out
 
 
+@takes_settings(TokenizerInspectConfig)
 def inspect_tokenizer(config: TokenizerInspectConfig) -> None:
     """Print the tokens of a text, characters per token, and whether the round trip is exact.
 
