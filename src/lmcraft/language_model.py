@@ -145,13 +145,7 @@ class LanguageModel:
         )
 
     def __repr__(self) -> str:
-        config = self.transformer.config
-        size = format_count(self.transformer.num_parameters())
-        return (
-            f"LanguageModel({config.family or 'lmcraft'}, {size} parameters, {config.num_hidden_layers} layers, "
-            f"vocabulary {config.vocab_size:,}, context {config.max_position_embeddings:,}, "
-            f"{str(self.transformer.compute_dtype).removeprefix('torch.')} on {self.transformer.device})"
-        )
+        return f"LanguageModel({describe_transformer(self.transformer)})"
 
     @property
     def engine(self) -> Engine:
@@ -252,12 +246,9 @@ class LanguageModel:
         processors = _as_tuple(logits_processor)
         prompts = list_rows(input_ids)
         tokenizer = self.tokenizer if config.needs_tokenizer else None  # detokenizing takes time
+        requests_of_prompts = [self._requests(prompt, config, tokenizer, adapter, processors) for prompt in prompts]
         if self._uses_engine(config):
-            requests = [
-                self.engine.submit(request)
-                for prompt in prompts
-                for request in self._requests(prompt, config, tokenizer, adapter, processors)
-            ]
+            requests = [self.engine.submit(request) for group in requests_of_prompts for request in group]
             while not all(request.finished for request in requests):
                 self.engine.step()
             for request in requests:
@@ -265,9 +256,9 @@ class LanguageModel:
                     raise request.error
             return [request.tokens for request in requests]
         rows = []
-        for prompt in prompts:
-            prompt_rows = [list(prompt) for _ in range(config.num_return_sequences)]
-            for token in self._generate_eagerly(prompt, config, tokenizer, adapter, processors):
+        for group in requests_of_prompts:
+            prompt_rows = [list(request.prompt_ids) for request in group]
+            for token in self._generate_eagerly(group):
                 prompt_rows[token.row].append(token.id)
             rows += prompt_rows
         return rows
@@ -292,21 +283,20 @@ class LanguageModel:
         prompt_ids = encode_prompt(self.tokenizer, prompt) if isinstance(prompt, str) else prompt
         if hasattr(prompt_ids, "tolist"):
             prompt_ids = list_token_ids(prompt_ids)
-        if self._uses_engine(config):
-            return self.engine.stream(self._requests(prompt_ids, config, self.tokenizer, adapter, processors))
-        return self._generate_eagerly(prompt_ids, config, self.tokenizer, adapter, processors)
+        requests = self._requests(prompt_ids, config, self.tokenizer, adapter, processors)
+        return self.engine.stream(requests) if self._uses_engine(config) else self._generate_eagerly(requests)
 
-    def _generate_eagerly(
-        self,
-        prompt_ids: Sequence[int],
-        config: GenerationConfig,
-        tokenizer: Tokenizer | None,
-        adapter: str,
-        processors: tuple[LogitsProcessor, ...],
-    ) -> Iterator[Token]:
-        model = select_adapter({**self.adapters, "": self.transformer}, adapter)
-        ends = self.eos_token_ids
-        return generate(model, prompt_ids, config, eos_token_ids=ends, tokenizer=tokenizer, logits_processor=processors)
+    def _generate_eagerly(self, requests: Sequence[Request]) -> Iterator[Token]:
+        """The tokens of all continuations of a prompt, computed together."""
+        first = requests[0]
+        return generate(
+            select_adapter({**self.adapters, "": self.transformer}, first.adapter),
+            first.prompt_ids,
+            first.config,
+            eos_token_ids=self.eos_token_ids,
+            tokenizer=first.tokenizer,
+            logits_processor=first.logits_processor,
+        )
 
     def _uses_engine(self, config: GenerationConfig) -> bool:
         """The engine does structured output and native decoding; otherwise all samples run in one PyTorch batch."""
@@ -322,6 +312,7 @@ class LanguageModel:
         adapter: str,
         processors: tuple[LogitsProcessor, ...],
     ) -> list[Request]:
+        """A request for each continuation of a prompt."""
         return [
             Request(
                 prompt_ids=tuple(prompt_ids),
@@ -353,6 +344,16 @@ class LanguageModel:
             UserError: as in `stream`.
         """
         return "".join(self.stream(prompt, **settings))
+
+
+def describe_transformer(transformer: Transformer) -> str:
+    """Family, sizes, data type and device of a model, in one line."""
+    config = transformer.config
+    return (
+        f"{config.family or 'lmcraft'}, {format_count(transformer.num_parameters())} parameters, "
+        f"{config.num_hidden_layers} layers, vocabulary {config.vocab_size:,}, context {config.max_position_embeddings:,}, "
+        f"{str(transformer.compute_dtype).removeprefix('torch.')} on {transformer.device}"
+    )
 
 
 def _as_tuple(processors: LogitsProcessor | Sequence[LogitsProcessor]) -> tuple[LogitsProcessor, ...]:

@@ -1,5 +1,6 @@
 """A fine-tuned classifier at inference: probabilities, labels, and errors."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ def test_the_label_is_the_most_likely_or_all_above_half() -> None:
     assert classifier(multi_label=True).choose_label({"a": 0.6, "b": 0.4, "c": 0.9}) == "a, c"
     labels = classifier()
     assert labels.classify(TEXTS) == [labels.choose_label(row) for row in labels.probabilities(TEXTS)]
+
+
+def test_the_text_form_shows_model_and_labels() -> None:
+    assert re.fullmatch(r"Classifier\(.* parameters, .*; 3 labels: a, b, c\)", repr(classifier()))
 
 
 def test_a_text_longer_than_the_context_is_refused() -> None:

@@ -49,6 +49,11 @@ def test_special_tokens_in_a_text_are_plain_text() -> None:
     assert end in BPE.encode("a<|endoftext|>b", parse_special=True)
 
 
+def test_the_text_form_shows_size_special_tokens_and_templates() -> None:
+    tokenizer = Tokenizer(BPE._hf, {"eos_token": "<|endoftext|>", "chat_template": "{{ messages }}"})
+    assert repr(tokenizer) == f"Tokenizer({BPE.vocab_size} tokens, eos_token='<|endoftext|>', chat templates default)"
+
+
 def test_characters_are_tokens() -> None:
     tokenizer = train_characters([TEXT])
     assert tokenizer.vocab_size == len(set(TEXT))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from lmcraft.config import Config, as_dict, command_config, takes_settings
+from lmcraft.config import DATA, Config, as_dict, command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.output import DATASET
@@ -16,9 +16,30 @@ if TYPE_CHECKING:
     from lmcraft.tokenizer import Tokenizer
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextConfig(Config):
+    """How a command reads text."""
+
+    text_field: Annotated[str, DATA] = "text"
+    """Field that holds the text in rows of .jsonl, .json, .csv, .tsv, .parquet and datasets; a.b is the field b of a."""
+
+    encoding: Annotated[str | None, DATA] = None
+    """Encoding of the files, such as gb18030, big5 or cp1252. [default: UTF-8, else detected for each file]"""
+
+    include: Annotated[tuple[str, ...], DATA] = ()
+    """Patterns of files to read in folders, such as "*.py". [default: all text files]"""
+
+    exclude: Annotated[tuple[str, ...], DATA] = ()
+    """Patterns of files to skip in folders."""
+
+    def source_settings(self) -> dict[str, Any]:
+        """These settings, as arguments of `TextSources`."""
+        return {field.name: getattr(self, field.name) for field in fields(TextConfig)}
+
+
 @command_config
 @dataclass(frozen=True)
-class PrepareConfig(Config):
+class PrepareConfig(TextConfig):
     """Tokenize text into a dataset folder, or export stored conversations as examples."""
 
     sources: tuple[str, ...] = ()
@@ -53,20 +74,8 @@ class PrepareConfig(Config):
     document_chars: int = 1_000_000
     """Maximum length of a document in characters; longer texts are split."""
 
-    text_field: str = "text"
-    """Field that holds the text in rows of .jsonl, .json, .csv, .tsv, .parquet and datasets; a.b is the field b of a."""
-
-    encoding: str | None = None
-    """Encoding of the files, such as gb18030, big5 or cp1252. [default: UTF-8, else detected for each file]"""
-
     malformed: Literal["skip", "fail"] = "skip"
     """What to do with unusable rows: skip and count them, or fail."""
-
-    include: tuple[str, ...] = ()
-    """Patterns of files to read in folders, such as "*.py". [default: all text files]"""
-
-    exclude: tuple[str, ...] = ()
-    """Patterns of files to skip in folders."""
 
     overwrite: bool = False
     """Replace --out if it is a dataset folder."""
@@ -130,17 +139,9 @@ def _tokenize_text(config: PrepareConfig, folder: Path) -> None:
     from lmcraft.data import TextSources, write_dataset
 
     assert config.split is not None
-    sources = TextSources(
-        config.sources,
-        text_field=config.text_field,
-        malformed=config.malformed,
-        document_chars=config.document_chars,
-        include=config.include,
-        exclude=config.exclude,
-        encoding=config.encoding,
+    sources = TextSources.open(
+        config.sources, malformed=config.malformed, document_chars=config.document_chars, **config.source_settings()
     )
-    for line in sources.describe():
-        print(line)
     tokenizer = _load_or_train_tokenizer(config, sources)
     notes = {**sources.notes, "settings": as_dict(config)}
     write_dataset(folder, sources.read_nonempty, tokenizer, validation=config.validation, split=config.split, notes=notes)

@@ -10,6 +10,7 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
+from lmcraft.commands.prepare import TextConfig
 from lmcraft.config import Config, command_config, takes_settings
 from lmcraft.folder import replace_output
 from lmcraft.folder.output import TOKENIZER
@@ -18,7 +19,7 @@ from lmcraft.terminal import print_result
 
 @command_config
 @dataclass(frozen=True)
-class TokenizerTrainConfig(Config):
+class TokenizerTrainConfig(TextConfig):
     """Train a tokenizer on text."""
 
     sources: tuple[str, ...]
@@ -43,18 +44,6 @@ class TokenizerTrainConfig(Config):
 
     max_bytes: int = 50_000_000
     """Maximum training text in bytes, sampled evenly (BPE). Text without spaces needs 60 bytes of memory per byte."""
-
-    text_field: str = "text"
-    """Field that holds the text in rows of .jsonl, .json, .csv, .tsv, .parquet and datasets; a.b is the field b of a."""
-
-    encoding: str | None = None
-    """Encoding of the files, such as gb18030, big5 or cp1252. [default: UTF-8, else detected for each file]"""
-
-    include: tuple[str, ...] = ()
-    """Patterns of files to read in folders, such as "*.py". [default: all text files]"""
-
-    exclude: tuple[str, ...] = ()
-    """Patterns of files to skip in folders."""
 
     overwrite: bool = False
     """Replace the tokenizer in --out if there is one."""
@@ -87,15 +76,7 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     sources = [("source", source) for source in config.sources]
     with replace_output(config.out, TOKENIZER, overwrite=config.overwrite, sources=sources) as folder:
         stats = ReadStats()
-        text_sources = TextSources(
-            config.sources,
-            text_field=config.text_field,
-            include=config.include,
-            exclude=config.exclude,
-            encoding=config.encoding,
-        )
-        for line in text_sources.describe():
-            print(line)
+        text_sources = TextSources.open(config.sources, **config.source_settings())
         texts = (document.text for document in show_progress(text_sources.read_nonempty(stats), stats, "reading"))
         if config.tokenizer_type == "characters":
             tokenizer = train_characters(texts, special_tokens=config.special_tokens or ())

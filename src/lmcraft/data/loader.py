@@ -48,6 +48,9 @@ class TokenSplit:
         self._documents = [_open((folder.path / shard["file"]).with_suffix(".documents.npy")) for shard in shards]
         self._borders = [0, *accumulate(len(tokens) for tokens in self._tokens)]
 
+    def __repr__(self) -> str:
+        return f"TokenSplit({self.name!r}, {len(self):,} tokens)"
+
     def __len__(self) -> int:
         return self._borders[-1]
 
@@ -170,6 +173,9 @@ class TokenDataset:
         self.seed = seed
         self.targets_per_epoch = len(split) - 1
         self.samples_per_epoch = -(-self.targets_per_epoch // sequence_length)
+
+    def __repr__(self) -> str:
+        return f"TokenDataset({self.split!r}, sequence_length={self.sequence_length}, seed={self.seed})"
 
     def sample(self, index: int) -> Sample:
         """The row with a global index; its epoch is index // samples_per_epoch."""

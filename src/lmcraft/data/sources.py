@@ -67,6 +67,17 @@ class TextSources:
             if not source.startswith(HUGGING_FACE)
         }
 
+    @classmethod
+    def open(cls, sources: Sequence[str], **settings: Any) -> "TextSources":
+        """Find the files of a command, and print what is read and what is not; for `settings`, see `__init__`."""
+        opened = cls(sources, **settings)
+        for line in opened.describe():
+            print(line)
+        return opened
+
+    def __repr__(self) -> str:
+        return f"TextSources({', '.join(map(repr, self._sources))})"
+
     def describe(self) -> list[str]:
         """Lines that say what is read and what is not; none for a single file in UTF-8."""
         return [line for source, result in self._surveys.items() for line in result.describe(Path(source).expanduser())]

@@ -13,12 +13,14 @@ from lmcraft.finetuning.head import HEAD, Labels, head_outputs
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.finetuning.tuned_model import open_tuned
 from lmcraft.inference.damaged_model import damaged_model_error
+from lmcraft.language_model import describe_transformer
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import open_model
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training.batch import to_device
 
 ROW_TOKENS = 512
+MAX_LABELS_SHOWN = 8
 
 
 class Classifier:
@@ -26,6 +28,11 @@ class Classifier:
 
     def __init__(self, transformer: Transformer, tokenizer: Tokenizer, labels: Labels) -> None:
         self.transformer, self.tokenizer, self.labels = transformer.eval(), tokenizer, labels
+
+    def __repr__(self) -> str:
+        names = self.labels.names
+        shown = ", ".join(names[:MAX_LABELS_SHOWN]) + (", ..." if len(names) > MAX_LABELS_SHOWN else "")
+        return f"Classifier({describe_transformer(self.transformer)}; {len(names)} labels: {shown})"
 
     @classmethod
     def load(

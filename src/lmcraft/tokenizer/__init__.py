@@ -9,11 +9,13 @@ trial, trial_process  a tokenizer from a stranger is tried in a process of its o
 byte_level         the alphabet of byte-level BPE
 chat_template      renders chat templates
 tool_messages      tools, calls and results in the form that a chat template shows
+token_stream       `TokenStream`: the text of tokens as they are generated
 special_spellings  removes spellings of special tokens from conversations
 sandbox            limits on time and size for untrusted templates
 """
 
-from lmcraft.tokenizer.tokenizer import Tokenizer, TokenStream
+from lmcraft.tokenizer.token_stream import TokenStream
+from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.tokenizer.train import train_bpe, train_characters
 
 __all__ = ["TokenStream", "Tokenizer", "train_bpe", "train_characters"]

@@ -1,10 +1,9 @@
 """`Tokenizer`: text to token ids and back, exactly."""
 
-import codecs
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ from lmcraft.tokenizer.byte_level import byte_of_character, token_to_bytes
 from lmcraft.tokenizer.lost_text import LostTextCounter
 from lmcraft.tokenizer.special_spellings import SpecialSpellings
 from lmcraft.tokenizer.token_ids import list_rows, list_token_ids
+from lmcraft.tokenizer.token_stream import TokenStream
 from lmcraft.tokenizer.trial import remember
 
 ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
 # Python decodes an invalid byte 0xNN to the lone surrogate U+DCNN ("surrogateescape").
-MAX_PENDING_TOKENS = 8  # a character has at most four bytes, and so at most four tokens
 _SURROGATE = re.compile("([\ud800-\udfff])")
 
 
@@ -46,6 +45,12 @@ class Tokenizer:
         self.is_byte_level = "ByteLevel" in steps
         # Whether the bytes of a text are the concatenated bytes of its tokens.
         self._concatenates = self.is_byte_level or steps == ["Fuse"]
+
+    def __repr__(self) -> str:
+        parts = [f"{self.vocab_size:,} tokens", *(f"{role}={token!r}" for role, token in self._roles.items())]
+        if self.chat_template is not None:
+            parts.append(f"chat templates {', '.join(self.chat_templates)}")
+        return f"Tokenizer({', '.join(parts)})"
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
@@ -184,9 +189,11 @@ class Tokenizer:
         table = self._bytes_of_id
         return b"".join(table.get(token_id, b"") for token_id in list_token_ids(ids) if token_id not in skipped)
 
-    def stream(self, *, skip_special_tokens: bool = True) -> "TokenStream":
+    def stream(self, *, skip_special_tokens: bool = True) -> TokenStream:
         """An incremental decoder."""
-        return TokenStream(self, skip_special_tokens=skip_special_tokens)
+        decode = partial(self.decode, skip_special_tokens=False)
+        decode_bytes = partial(self.decode_bytes, skip_special_tokens=False) if self._concatenates else None
+        return TokenStream(decode, decode_bytes, self._special_ids if skip_special_tokens else ())
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of one token; empty for an id without a token (models pad their vocabularies).
@@ -357,43 +364,3 @@ class Tokenizer:
     @cached_property
     def special_spellings(self) -> SpecialSpellings:
         return SpecialSpellings.of(self._hf)
-
-
-class TokenStream:
-    """An incremental decoder; it never returns half a character, and never raises, whatever the tokens are."""
-
-    def __init__(self, tokenizer: Tokenizer, *, skip_special_tokens: bool = True) -> None:
-        self._tokenizer = tokenizer
-        self._skipped = tokenizer._special_ids if skip_special_tokens else frozenset()
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        # Without byte-level tokens, a token's text depends on its neighbors (leading spaces, bytes of one character). So a
-        # token is decoded after those whose text was returned last, and what they add is its text.
-        self._returned_ids: list[int] = []
-        self._pending_ids: list[int] = []
-
-    def put(self, token_id: int) -> str:
-        """The text that `token_id` completes; "" while a character is unfinished."""
-        if self._tokenizer._concatenates:
-            ids = () if token_id in self._skipped else (token_id,)
-            return self._utf8.decode(self._tokenizer.decode_bytes(ids, skip_special_tokens=False))
-        if token_id in self._skipped:
-            return ""
-        self._pending_ids.append(token_id)
-        text, is_last = self._pending_text(), len(self._pending_ids) == MAX_PENDING_TOKENS
-        if (not text or text.endswith("\ufffd")) and not is_last:
-            return ""
-        # Invalid bytes would make all bytes after them invalid, too, so only one of them is kept.
-        self._returned_ids, self._pending_ids = self._pending_ids[-1 if is_last else 0 :], []
-        return text
-
-    def end(self) -> str:
-        """The pending text; an unfinished character becomes U+FFFD."""
-        if self._tokenizer._concatenates:
-            return self._utf8.decode(b"", final=True)
-        text, self._returned_ids, self._pending_ids = self._pending_text(), self._pending_ids, []
-        return text
-
-    def _pending_text(self) -> str:
-        before = self._tokenizer.decode(self._returned_ids, skip_special_tokens=False)
-        together = [*self._returned_ids, *self._pending_ids]
-        return self._tokenizer.decode(together, skip_special_tokens=False)[len(before) :]
