@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from lmcraft.config import MACHINE, OUTPUT, SEVERAL_VALUES, Config, automatic, command_config
+from lmcraft.config import MACHINE, OUTPUT, SEVERAL_VALUES, Config, automatic, command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.evaluation.results import TaskResult
 
@@ -58,6 +58,7 @@ class EvaluateConfig(Config):
         return self
 
 
+@takes_settings(EvaluateConfig)
 def evaluate(config: EvaluateConfig) -> list[TaskResult]:
     """Score the tasks, print their figures, and keep the results.
 

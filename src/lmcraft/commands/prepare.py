@@ -1,7 +1,5 @@
 """`lmcraft prepare`: turn text into a dataset folder of token shards, or stored conversations into examples."""
 
-from __future__ import annotations
-
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -80,7 +78,7 @@ class PrepareConfig(TextConfig):
     overwrite: bool = False
     """Replace --out if it is a dataset folder."""
 
-    def resolved(self) -> PrepareConfig:
+    def resolved(self) -> "PrepareConfig":
         if self.from_store is not None and self.sources:
             raise UserError(f"sources ({', '.join(self.sources)}) and from_store cannot be combined: give one of them")
         if self.from_store is None and not self.sources:
@@ -147,7 +145,7 @@ def _tokenize_text(config: PrepareConfig, folder: Path) -> None:
     write_dataset(folder, sources.read_nonempty, tokenizer, validation=config.validation, split=config.split, notes=notes)
 
 
-def _load_or_train_tokenizer(config: PrepareConfig, sources: TextSources) -> Tokenizer:
+def _load_or_train_tokenizer(config: PrepareConfig, sources: "TextSources") -> "Tokenizer":
     from lmcraft.data import ReadStats, show_progress
     from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
 
