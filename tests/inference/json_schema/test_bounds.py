@@ -47,6 +47,16 @@ def test_large_bounds(bound: int, kind: str) -> None:
     assert [upper.accepts(-bound - n) for n in (-1, 0, 1)] == [False, False, True]
 
 
+@pytest.mark.parametrize("bound", [2**63 - 1, 2**63, 1.8e19, 3.4028234663852886e38, 1.7976931348623157e308])
+@pytest.mark.parametrize("kind", ["number", "integer"])
+def test_bounds_beyond_64_bits(bound: float, kind: str) -> None:
+    for schema in ({"minimum": -bound, "maximum": bound}, {"exclusiveMinimum": -bound, "exclusiveMaximum": bound}):
+        grammar = Grammar({"type": kind, **schema})
+        assert all(map(grammar.accepts, (0, -5, 10**18, -(10**18)))) and not grammar.accepts_text("1e400")
+    with pytest.raises(ValueError, match="Failed to generate regex for"):
+        Grammar({"type": kind, "minimum": bound})
+
+
 def test_other_bounds_stay() -> None:
     for schema in ({"exclusiveMinimum": 0.5}, {"exclusiveMaximum": 3}, {"minimum": 0}, {"const": {"exclusiveMinimum": 0}}):
         assert include_bounds(schema) == schema

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("llguidance")
 
-from lmcraft.inference.json_schema.patterns import translate_pattern
+from lmcraft.inference.json_schema.patterns import translate_conditions
 from lmcraft.inference.json_schema.scope import SchemaError
 from tests.inference.json_schema.matching import Grammar
 
@@ -39,6 +39,11 @@ from tests.inference.json_schema.matching import Grammar
         (r"a|b", ["xax", "b"], "c"),
         (r'^"\\$', ['"\\'], '"'),
         ("^é😀$", ["é😀"], "é"),
+        (r"^(?=.*[A-Z])(?=.*\d)[A-Za-z\d(]{4,}$", ["abC1", "1B(("], ["abc1", "ABCD", "aB1"]),
+        (r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$", ["1", "-0.5", ".5", "+1."], ["", "-", ".", "+.", "x"]),  # pydantic's Decimal
+        (r"^(?=a|b)(?:a|c)$", "a", "bc"),
+        (r"^(?!\.)(?!.*\.\.)[a.]*@$", ["@", "a@", "a.a.@"], [".a@", "a..a@", "a..@", "..@"]),  # zod's email
+        (r"^(?!.*[ab])(?![^\d]).*$", ["", "1c", "9"], ["1a", "b", "c"]),
     ],
 )
 def test_the_same_texts_match(pattern: str, matches: str | list[str], others: str | list[str]) -> None:
@@ -50,16 +55,17 @@ def test_the_same_texts_match(pattern: str, matches: str | list[str], others: st
 @pytest.mark.parametrize(
     ("pattern", "reason"),
     [
-        ("^(?=a)b", r"'\(\?=a' at character 2 cannot be enforced"), ("(?!a)", "character 1"), ("(?<=a)b", "character 1"),
+        ("a(?=b)b", r"'\(\?=b' at character 2 cannot be enforced"), ("(?!a)", "character 1"), ("(?<=a)b", "character 1"),
         ("(?i)a", "character 1"), ("(?P<x>a)", "character 1"), (r"\bfoo", r"\\b cannot"), (r"(a)\1", r"\\1 cannot"),
         (r"\a", r"\\a cannot"), (r"\Z", r"\\Z cannot"), (r"\k<n>", r"\\k cannot"), ("a**", "character 3"),
         ("a++", "character 3"), ("a\\", "character 2"), ("[a", "not closed"), ("[z-a]", "range z-a is in the wrong"),
         (r"\ud83d", "no character"), (r"\u{110000}", "no character"), (r"\01", "octal"),
+        ("^(?=a)b|c", "beside alternatives"), ("^(?!ab)c", "character 2"), ("^(?=a", "not closed"),
     ],
 )  # fmt: skip
 def test_what_has_no_equivalent_is_an_error(pattern: str, reason: str) -> None:
     with pytest.raises(SchemaError, match=reason):
-        translate_pattern(pattern)
+        translate_conditions(pattern)
 
 
 def test_no_name_passes_for_another_by_its_spelling() -> None:

@@ -8,19 +8,24 @@ import math
 from typing import Any
 
 MIN_GAP = 1e-9  # between an exclusive bound and the number nearest to it that can be generated
+MAX_BOUND = 9 * 10**18  # llguidance has no regular expression for larger ones
 MIN_RELATIVE_GAP = 1e-15  # llguidance takes numbers that are closer for equal
 
 
 def include_bounds(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with an inclusive bound beside each whole number that llguidance would not exclude."""
+    """The schema with bounds up to MAX_BOUND, and inclusive ones beside whole numbers that llguidance would not exclude."""
     bounds = dict(schema)
-    lower, upper = schema.get("exclusiveMinimum", -1), schema.get("exclusiveMaximum", 1)
+    for keyword in schema.keys() & {"minimum", "exclusiveMinimum"}:
+        bounds[keyword] = max(schema[keyword], -MAX_BOUND)
+    for keyword in schema.keys() & {"maximum", "exclusiveMaximum"}:
+        bounds[keyword] = min(schema[keyword], MAX_BOUND)
+    lower, upper = bounds.get("exclusiveMinimum", -1), bounds.get("exclusiveMaximum", 1)
     if lower >= 0 and lower % 1 == 0:
         del bounds["exclusiveMinimum"]
-        bounds["minimum"] = max(lower + _gap(lower), schema.get("minimum", -math.inf))
+        bounds["minimum"] = max(lower + _gap(lower), bounds.get("minimum", -math.inf))
     if upper <= 0 and upper % 1 == 0:
         del bounds["exclusiveMaximum"]
-        bounds["maximum"] = min(upper - _gap(upper), schema.get("maximum", math.inf))
+        bounds["maximum"] = min(upper - _gap(upper), bounds.get("maximum", math.inf))
     return bounds
 
 

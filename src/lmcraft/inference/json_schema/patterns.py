@@ -34,6 +34,61 @@ _TOKEN = re.compile(
 )
 
 
+_NESTING = re.compile(r"(?s)\\.|\[(?:[^\]\\]|\\.)*\]|.")
+_LOOK_AHEAD = re.compile(r"\^\(\?([=!])")
+_ONE = r"(?P<one>\[(?:[^\]\\]|\\.)+\]|\\[^A-Za-z0-9]|[^\[\]\\(){}.*+?|^$])"
+# What must not follow, with one character or class, and an expression for the texts where it does not.
+_EXCLUSIONS = (
+    (re.compile(rf"(?s)\^?{_ONE}\*\$"), "{other}"),
+    (re.compile(rf"(?s){_ONE}"), "^(?:$|{other})"),
+    (re.compile(rf"(?s)\.\*{_ONE}"), "^{other}*$"),
+    (re.compile(rf"(?s)\.\*{_ONE}(?P=one)"), "^{one}?(?:{other}+{one}?)*$"),
+)
+
+
+def translate_conditions(pattern: str) -> list[str]:
+    """Regular expressions for Rust's library: a text fits the pattern, which may begin with look-ahead, if it fits them all.
+
+    What must not follow is a character or class, alone (`(?!_)`), everywhere (`(?!.*_)`), twice in a row (`(?!.*__)`), or as
+    all that there is (`(?![-+.]*$)`).
+
+    Raises:
+        SchemaError: as `translate_pattern`.
+    """
+    conditions, rest = [], pattern
+    while begin := _LOOK_AHEAD.match(rest):
+        end = _group_end(rest, begin.end())
+        inner = rest[begin.end() : end]
+        condition = f"^(?:{inner})" if begin[1] == "=" else _exclude(inner)
+        if condition is None:
+            break
+        conditions.append(condition)
+        rest = f"^{rest[end + 1 :]}"
+    if conditions and _group_end(f"{rest})", 0, ends="|)") < len(rest):
+        raise SchemaError("look-ahead cannot be enforced beside alternatives; put those into a group")
+    return [translate_pattern(part) for part in [*conditions, rest]]
+
+
+def _exclude(inner: str) -> str | None:
+    for form, condition in _EXCLUSIONS:
+        if match := form.fullmatch(inner):
+            one = match["one"]
+            is_class = one.startswith("[")
+            other = f"[{one[2:]}" if one.startswith("[^") else f"[^{one[1:]}" if is_class else f"[^{one}]"
+            return condition.format(one=one, other=other)
+    return None
+
+
+def _group_end(pattern: str, position: int, ends: str = ")") -> int:
+    """Where the group around a position ends."""
+    depth = 0
+    for token in _NESTING.finditer(pattern, position):
+        if depth == 0 and token[0] in ends:
+            return token.start()
+        depth += (token[0] == "(") - (token[0] == ")")
+    raise SchemaError("a group is not closed: add )")
+
+
 def translate_pattern(pattern: str) -> str:
     """The same regular expression for Rust's library.
 

@@ -5,12 +5,11 @@ the resources that lead to it, so that a schema which is reached in several ways
 """
 
 import re
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urljoin
 
-from lmcraft.inference.json_schema.patterns import translate_pattern
-from lmcraft.inference.json_schema.scope import Schema, SchemaError, Scope, map_parts, steps_along
+from lmcraft.inference.json_schema.patterns import translate_conditions
+from lmcraft.inference.json_schema.scope import Schema, SchemaError, Scope, map_parts, require, steps_along
 
 _ADDRESSES = ("$id", "$anchor", "$dynamicAnchor", "$schema", "$vocabulary", "$defs", "definitions")
 _Names = tuple[tuple[str, int], ...]  # the schemas that dynamic references mean, by name, as ids
@@ -162,18 +161,22 @@ def _modernize(schema: dict[str, Any], scope: Scope) -> dict[str, Any]:
     if schema.pop("nullable", False) is True and isinstance(types := schema.get("type"), str | list):
         schema["type"] = [*([types] if isinstance(types, str) else types), "null"]
     if isinstance(schema.get("pattern"), str):
-        schema["pattern"] = _translate(schema["pattern"], scope.error, "pattern")
+        *conditions, schema["pattern"] = _translate(schema["pattern"], scope, "pattern")
+        for condition in conditions:
+            require(schema, {"pattern": condition})
     if isinstance(patterns := schema.get("patternProperties"), dict):
         translated: dict[str, Schema] = {}
         for name, value in patterns.items():
-            pattern = _translate(name, scope.error, "patternProperties")
+            pattern, *more = _translate(name, scope, "patternProperties")
+            if more:
+                raise scope.error("patternProperties", f"is {name[:40]!r}, but look-ahead cannot be enforced in names")
             translated[pattern] = {"allOf": [translated[pattern], value]} if pattern in translated else value
         schema["patternProperties"] = translated
     return schema
 
 
-def _translate(pattern: str, error: Callable[[str, str], SchemaError], keyword: str) -> str:
+def _translate(pattern: str, scope: Scope, keyword: str) -> list[str]:
     try:
-        return translate_pattern(pattern)
+        return translate_conditions(pattern)
     except SchemaError as reason:
-        raise error(keyword, f"is {pattern[:40]!r}, but {reason}") from reason
+        raise scope.error(keyword, f"is {pattern[:40]!r}, but {reason}") from reason
