@@ -14,7 +14,17 @@ from tests.inference.json_schema.matching import Grammar
 
 @pytest.mark.parametrize(
     ("low", "high", "longest"),
-    [(1, None, None), (2, None, None), (0, 1, None), (1, 2, None), (2, 2, 4), (0, 0, None), (1, 1, 3), (3, None, 4)],
+    [
+        (1, None, None),
+        (2, None, None),
+        (0, 1, None),
+        (1, 2, None),
+        (2, 2, 4),
+        (0, 0, None),
+        (1, 1, 3),
+        (3, None, 4),
+        (1, 10**30, 3),
+    ],
 )
 def test_numbers_of_items(low: int, high: int | None, longest: int | None) -> None:
     schema: dict[str, Any] = {"items": {"enum": ["a", 1]}, "contains": {"type": "string"}, "minContains": low}
@@ -73,6 +83,7 @@ def test_arrays(schema: Any, valid: list[Any], invalid: list[Any]) -> None:
             "maxContains cannot be enforced: 'multipleOf' cannot be negated",
         ),
         ({"contains": {"type": "null"}, "minContains": 40}, "contains cannot be enforced for 40 items"),
+        ({"contains": {"type": "null"}, "minContains": 10**30}, "contains cannot be enforced for"),
         # The arrays that are not generated must not be allowed where the schema is negated.
         ({"not": {"contains": {"type": "null"}}}, "not cannot be enforced: 'contains' cannot be negated"),
         ({"if": {"contains": {"type": "null"}}, "then": {"maxItems": 3}}, "if cannot be enforced"),

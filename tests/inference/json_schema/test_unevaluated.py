@@ -57,7 +57,7 @@ def test_what_is_not_evaluated(schema: Any, valid: list[Any], invalid: list[Any]
         ),
         (
             {"allOf": [{"$ref": "#"}], "unevaluatedProperties": {"type": "string"}},
-            "refers to itself; use additionalProperties|circular",
+            "refers to itself, or is nested deeply; use additionalProperties|circular",
         ),
         ({"if": {"multipleOf": 2}, "else": A, "unevaluatedProperties": False}, "cannot be negated"),
     ],

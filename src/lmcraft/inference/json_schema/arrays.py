@@ -1,7 +1,7 @@
 """Conditions on the items of an array together, `contains` and `uniqueItems`, as alternatives of arrays."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -54,13 +54,13 @@ def rewrite_contains(schema: dict[str, Any], scope: Scope) -> None:
             prefix = [condition if n in positions else others for n in range(max(positions, default=-1) + 1)]
             rest = {"items": others} if high is not None else {}
             choices.append({"type": "array", "prefixItems": prefix, "minItems": len(prefix), **rest})
-    is_complete = longest is not None and length >= longest and len(counts) == (1 if high is None else high - low + 1)
+    is_complete = longest is not None and length >= longest
     require(schema, {"anyOf": choices} | ({} if is_complete else {INCOMPLETE: "contains"}))
 
 
 def _search_space(low: int, high: int | None, longest: int | None) -> tuple[int, list[int]]:
     """How many items from the start can be those that fit, and how many of them do, within MAX_ALTERNATIVES."""
-    counts = [low] if high is None else list(range(low, high + 1))
+    counts = [low] if high is None else list(range(low, min(high, MAX_CONTAINS_ITEMS) + 1))
     for length in range(min(MAX_CONTAINS_ITEMS, MAX_CONTAINS_ITEMS if longest is None else longest), -1, -1):
         if sum(math.comb(length, count) for count in counts) <= MAX_ALTERNATIVES:
             return length, [count for count in counts if count <= length]
@@ -121,8 +121,11 @@ def finite_values(schema: Schema, scope: Scope) -> list[Any] | None:
     if facts.keys() - {"type", "enum", "const"}:
         return None
     finite: dict[object, list[Any]] = {"boolean": [False, True], "null": [None]}
-    values = [facts["const"]] if "const" in facts else facts.get("enum", finite.get(str(facts.get("type"))))
-    return None if values is None else [value for value in values if _fits(value, facts)]
+    values = facts.get("enum", finite.get(str(facts.get("type"))))
+    if "const" in facts:
+        keys = None if values is None else {value_key(value) for value in values}
+        values = [facts["const"]] if keys is None or value_key(facts["const"]) in keys else []
+    return None if values is None else [value for value in values if _has_type(value, facts.get("type", TYPES))]
 
 
 def _integers(bounds: dict[str, Any]) -> list[Any] | None:
@@ -135,12 +138,7 @@ def _integers(bounds: dict[str, Any]) -> list[Any] | None:
     return list(range(max(lower), min(upper) + 1))
 
 
-def _fits(value: object, facts: dict[str, Any]) -> bool:
-    """Whether a value has one of the types, and is one of the values listed."""
-    types = facts.get("type", type_name(value))
-    names = types if isinstance(types, list) else [types]
-    is_integer = isinstance(value, int | float) and value % 1 == 0
-    if type_name(value) not in names and not (is_integer and not isinstance(value, bool) and "integer" in names):
-        return False
-    key = value_key(value)
-    return key in {value_key(item) for item in facts.get("enum", [value])} and key == value_key(facts.get("const", value))
+def _has_type(value: object, names: str | Sequence[str]) -> bool:
+    is_integer = isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0
+    names = [names] if isinstance(names, str) else names
+    return type_name(value) in names or (is_integer and "integer" in names)

@@ -50,14 +50,20 @@ def normalize_schema(schema: Any) -> dict[str, Any]:
     """
     try:
         document = resolve_references(schema)
-        normalized = _visit(document, Scope(document))
+        scope = Scope(document)
+        normalized = _visit(document, scope)
     except RecursionError as error:
         raise SchemaError("the schema is nested too deeply") from error
     except (TypeError, AttributeError) as error:  # the target of a reference that is no part of the schema is not checked
         raise SchemaError(f"a part of the schema has a value of the wrong type ({error})") from error
     if normalized is False:
         raise SchemaError("the schema is false: no value fits it")
-    return {} if isinstance(normalized, bool) else map_schemas(normalized, include_bounds)
+
+    def finish(part: dict[str, Any]) -> dict[str, Any]:
+        scope.count_step()  # rules repeat parts, and those that are repeated may repeat theirs
+        return include_bounds(part)
+
+    return {} if isinstance(normalized, bool) else map_schemas(normalized, finish)
 
 
 def _visit(schema: Any, scope: Scope) -> Schema:

@@ -35,6 +35,7 @@ _TOKEN = re.compile(
 
 
 _NESTING = re.compile(r"(?s)\\.|\[(?:[^\]\\]|\\.)*\]|.")
+MAX_LOOK_AHEADS = 16
 _LOOK_AHEAD = re.compile(r"\^\(\?([=!])")
 _ONE = r"(?P<one>\[(?:[^\]\\]|\\.)+\]|\\[^A-Za-z0-9]|[^\[\]\\(){}.*+?|^$])"
 # What must not follow, with one character or class, and an expression for the texts where it does not.
@@ -55,12 +56,13 @@ def translate_conditions(pattern: str) -> list[str]:
     Raises:
         SchemaError: as `translate_pattern`.
     """
-    conditions, rest = [], pattern
+    conditions: list[str] = []
+    rest = pattern
     while begin := _LOOK_AHEAD.match(rest):
         end = _group_end(rest, begin.end())
         inner = rest[begin.end() : end]
         condition = f"^(?:{inner})" if begin[1] == "=" else _exclude(inner)
-        if condition is None:
+        if condition is None or len(conditions) == MAX_LOOK_AHEADS:
             break
         conditions.append(condition)
         rest = f"^{rest[end + 1 :]}"

@@ -72,7 +72,9 @@ def _cases(schema: Schema, keyword: str, scope: Scope, depth: int = 0) -> list[_
     if not isinstance(schema, dict):
         return [_Case()]
     if depth > MAX_REFERENCE_DEPTH:
-        raise scope.error(keyword, f"cannot be enforced on a schema that refers to itself; use {_OTHERS[keyword]}")
+        raise scope.error(
+            keyword, f"cannot be enforced on a schema that refers to itself, or is nested deeply; use {_OTHERS[keyword]}"
+        )
 
     def of(part: Schema) -> list[_Case]:
         return _cases(part, keyword, scope, depth + 1)
