@@ -37,7 +37,7 @@ ENDLESS = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"$ref"
         ("logprobs", "yes", 400, "logprobs='yes' is invalid"),
         ("response_format", ENDLESS, 400, "schema allows no text"),
         ("tool_choice", "required", 400, "tool_choice needs tools"),
-        ("stop", 5, 400, "stop=5 is invalid; use a string, or a list"),
+        ("stop", 5, 400, "stop=5 is invalid; use a string or a list"),
         ("repetition_penalty", 1e-44, 400, "the logits overflow"),
     ],
 )

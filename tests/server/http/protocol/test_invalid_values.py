@@ -110,7 +110,7 @@ def test_every_wrong_value_is_described_in_our_words(body_type: type[BaseModel])
     ("fields", "message"),
     [
         ({"stop": ""}, "stop='' is invalid; use at least 1 character"),
-        ({"stop": 5}, "stop=5 is invalid; use a string, or a list"),
+        ({"stop": 5}, "stop=5 is invalid; use a string or a list"),
         ({"stop": ["a", 5]}, "stop[1]=5 is invalid; use a string"),
         ({"stop": ["a"] * 99}, "it has 99 entries; use at most 16"),
         ({"logit_bias": {str(n): 1 for n in range(1025)}}, "it has 1,025 entries; use at most 1,024"),
@@ -118,7 +118,7 @@ def test_every_wrong_value_is_described_in_our_words(body_type: type[BaseModel])
         ({"max_tokens": True}, "max_tokens=true is invalid; use an integer"),
         ({"temperature": 2**70}, "use at most 100"),
         ({"tool_choice": "maybe"}, "tool_choice='maybe' is invalid; use 'none', 'auto' or 'required'"),
-        ({"tool_choice": 5}, "tool_choice=5 is invalid; use 'none', 'auto' or 'required', or an object"),
+        ({"tool_choice": 5}, "tool_choice=5 is invalid; use 'none', 'auto' or 'required' or an object"),
         ({"tool_choice": {}}, "the field 'tool_choice.type' is missing; add it"),
         ({"tool_choice": {"type": "allowed_tools"}}, "the field 'tool_choice.allowed_tools' is missing; add it"),
         ({"tool_choice": {"type": "x"}}, "tool_choice.type='x' is not supported; use 'function' or 'allowed_tools'"),

@@ -130,7 +130,9 @@ def _kind(item: Json) -> str | None:
     """What the value must be, if it is of another kind."""
     if item["type"] == "literal_error" and not isinstance(item["input"], str):
         return str(item["ctx"]["expected"])
-    return "an object" if item["type"].startswith("union_tag") else KINDS.get(item["type"])
+    if item["type"].startswith("union_tag") and not _is_about_tag(item):
+        return "an object"
+    return KINDS.get(item["type"])
 
 
 def _describe(first: Json, field: str, errors: Sequence[Json]) -> str:
@@ -148,7 +150,8 @@ def _describe(first: Json, field: str, errors: Sequence[Json]) -> str:
         return f"{value} is not supported; {first['msg']}"
     remedies = [_remedy(item) for item in errors if _kind(item) is None]
     if not remedies:
-        remedies = ["use " + ", or ".join(dict.fromkeys(kind for item in errors if (kind := _kind(item))))]
+        *others, last = dict.fromkeys(kind for item in errors if (kind := _kind(item)))
+        remedies = [f"use {', '.join(others)} or {last}" if others else f"use {last}"]
     return f"{value} is invalid; {'; or '.join(dict.fromkeys(remedies))}"
 
 
