@@ -29,7 +29,7 @@ def write_model(folder: Path) -> None:
 
 
 def write_dataset(folder: Path) -> None:
-    write_json(folder / "manifest.json", {"splits": {"train": {}}})
+    write_json(folder / "manifest.json", {"splits": {"train": {}}, "vocab_size": 9})
     (folder / "train-00000.npy").write_bytes(b"tokens")
 
 
@@ -40,7 +40,7 @@ def write_run(folder: Path) -> None:
 
 
 def write_tokenizer(folder: Path) -> None:
-    write_json(folder / "tokenizer.json", {})
+    write_json(folder / "tokenizer.json", {"model": {"type": "BPE", "vocab": {}}})
 
 
 def write_quickstart(folder: Path) -> None:
@@ -68,6 +68,36 @@ def write_package(folder: Path) -> None:
     (folder / "lmcraft" / "cli.py").write_text("")
 
 
+def write_settings(folder: Path) -> None:
+    write_json(folder / "config.json", {"editor": "vim"})
+
+
+def write_settings_and_weights(folder: Path) -> None:
+    write_settings(folder)
+    (folder / "game.safetensors").write_bytes(b"weights")
+
+
+def write_configuration_alone(folder: Path) -> None:
+    write_json(folder / "config.json", {"model_type": "llama"})
+
+
+def write_notes_beside_records(folder: Path) -> None:
+    write_model(folder)
+    (folder / "lmcraft" / "thesis.txt").write_text("precious")
+
+
+def write_other_tokenizer(folder: Path) -> None:
+    write_json(folder / "tokenizer.json", {"a": 1})
+
+
+def write_tokenizer_settings(folder: Path) -> None:
+    write_json(folder / "tokenizer_config.json", {"model": {"vocab": {}}})
+
+
+def write_statistics(folder: Path) -> None:
+    write_json(folder / "manifest.json", {"splits": {"left": 1}})
+
+
 OWN: dict[str, tuple[Output, Callable[[Path], None]]] = {
     "dataset": (DATASET, write_dataset),
     "examples": (DATASET, write_examples),
@@ -75,7 +105,11 @@ OWN: dict[str, tuple[Output, Callable[[Path], None]]] = {
     "tokenizer": (TOKENIZER, write_tokenizer),
     "quickstart": (QUICKSTART, write_quickstart),
 }
-FOREIGN = (write_home, write_web_extension, write_package, write_run)
+FOREIGN = (
+    *(write_home, write_web_extension, write_package, write_run, write_settings, write_settings_and_weights),
+    *(write_configuration_alone, write_notes_beside_records, write_other_tokenizer, write_tokenizer_settings),
+    write_statistics,
+)
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -185,6 +219,20 @@ def test_a_folder_that_a_rename_cannot_replace_is_refused_at_once(tmp_path: Path
     (tmp_path / "volume").mkdir()
     with pytest.raises(UserError, match="is a mount point, which cannot be replaced: choose a folder in it"):
         check_output(tmp_path / "volume", DATASET, overwrite=False)
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.is_symlink())  # as of a link to another file system
+    (tmp_path / "link").symlink_to("volume")
+    check_output(tmp_path / "link", DATASET, overwrite=False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(UserError, match="is write-protected: change its permissions"):
+        check_output(tmp_path / "volume", DATASET, overwrite=False)
+
+
+@pytest.mark.parametrize("kind", [DATASET, GGUF])
+def test_a_link_to_itself_is_not_replaced(tmp_path: Path, kind: Output) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(UserError, match="is a link that leads back to itself: remove it"):
+        check_output(tmp_path / "a", kind, overwrite=True)
 
 
 def test_a_refused_command_clears_what_a_killed_one_left(tmp_path: Path) -> None:
@@ -246,8 +294,8 @@ def test_what_another_process_wrote_in_the_meantime_is_not_replaced(tmp_path: Pa
 
 def test_documents_of_a_replaced_model_are_kept(tmp_path: Path) -> None:
     out = tmp_path / "model"
-    out.mkdir()
-    for name in ("config.json", "README.md", "LICENSE"):
+    write_configuration_alone(out)
+    for name in ("model.safetensors", "README.md", "LICENSE"):
         (out / name).write_text(f"old {name}")
     with replace_output(out, MODEL, overwrite=True) as new:
         new.mkdir()

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -220,3 +221,14 @@ def test_an_error_of_a_write_names_the_file_by_its_final_path(tmp_path: Path) ->
     with pytest.raises(OSError) as caught, naming_file(out):
         raise OSError(errno.EDQUOT, "quota")
     assert caught.value.filename == str(out)
+    with pytest.raises(OSError) as caught, working_folder(out) as folder:
+        Path("missing").rename(folder / "discarded-1")
+    assert (caught.value.filename, caught.value.filename2) == ("missing", str(out))
+
+
+def test_a_limit_on_the_size_of_files_is_not_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, number in ((1000, errno.EFBIG), (resource.RLIM_INFINITY, errno.ENOSPC)):
+        monkeypatch.setattr(resource, "getrlimit", lambda name, limit=limit: (limit, limit))
+        with pytest.raises(OSError) as caught, naming_file(tmp_path / "new" / "a.gguf"):
+            raise OSError("100 requested and 3 written")
+        assert caught.value.errno == number

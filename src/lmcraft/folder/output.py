@@ -15,7 +15,7 @@ from typing import Any
 from lmcraft.errors import UserError
 from lmcraft.folder.layout import DatasetFolder, ModelFolder, is_model_file
 from lmcraft.folder.lock import LOCK_NAME, lock_folder
-from lmcraft.folder.names import FILE_SUFFIXES
+from lmcraft.folder.names import FILE_SUFFIXES, MODEL_CONFIGS
 from lmcraft.folder.writing import (
     atomic_write,
     finish_replacement,
@@ -33,9 +33,12 @@ STARTED_RUN = (
     *("run.toml", "history.jsonl", "before.json", "reference-*.npy"),
     *("metrics.jsonl", "samples.jsonl", "skipped.jsonl", "range_test.html", "tensorboard"),
 )
+# The files of `lmcraft/` in a model folder that no run wrote.
+MODEL_RECORDS = ("lineage.json", "quantization.json", "evaluations")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 DATASET_FILES = ("manifest.json", "skipped.jsonl", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy")
 DOCUMENTS = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")  # of a model folder, which a person may have written
+MAX_GGUF_VERSION = 9  # bytes of a text would be a far higher number
 LITTER = (".DS_Store", LOCK_NAME)  # neither the user's nor a result
 
 
@@ -134,8 +137,13 @@ def _check_replaceable(out: Path) -> None:
     """A new folder takes the place of an empty one by a rename, which two folders do not allow."""
     if out.is_dir() and (_is_same(out, Path()) or _is_within(Path(), out)):
         raise UserError(f"out='{out}' is or holds the current folder, which cannot be replaced: choose a folder in it")
-    if out.is_dir() and out.is_mount():
+    real = Path(os.path.realpath(out))
+    if real.is_symlink():
+        raise UserError(f"out='{out}' is a link that leads back to itself: remove it, or choose another --out")
+    if real.is_dir() and real.is_mount():
         raise UserError(f"out='{out}' is a mount point, which cannot be replaced: choose a folder in it")
+    if real.is_dir() and not os.access(real, os.W_OK):  # to move a folder is to change its entry `..`
+        raise UserError(f"out='{out}' is write-protected: change its permissions, or choose another --out")
 
 
 # What each kind of folder holds
@@ -153,7 +161,7 @@ def _name_foreign(folder: Path, is_own: Callable[[str], bool], kind: str) -> str
 
 def _foreign_to_dataset(folder: Path) -> str:
     manifest = _read_object(DatasetFolder(folder).manifest_file)
-    if isinstance(manifest.get("splits"), dict):
+    if isinstance(manifest.get("splits"), dict) and "vocab_size" in manifest:
         return _name_foreign(folder, lambda name: _matches(name, DATASET_FILES), "a dataset")
     if manifest.get("kind") == "examples" and isinstance(manifest.get("files"), dict):
         return _name_foreign(folder, lambda name: name == "manifest.json" or name in manifest["files"], "a dataset")
@@ -171,9 +179,19 @@ def _read_object(file: Path) -> dict[str, Any]:
 def _foreign_to_model(folder: Path) -> str:
     if is_run(folder):
         return "holds a run"
-    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+    if not _is_whole_model(folder):
         return "is not a model folder"
+    record = ModelFolder(folder).run
+    if record.is_dir() and (foreign := _name_foreign(record, lambda name: _matches(name, MODEL_RECORDS), "a model")):
+        return foreign.replace("holds '", f"holds '{record.name}/", 1)
     return _name_foreign_in_model(folder)
+
+
+def _is_whole_model(folder: Path) -> bool:
+    """Whether a folder has weights and the configuration of a model or an adapter. Other programs have a config.json, too."""
+    config, adapter = (_read_object(folder / name) for name in MODEL_CONFIGS)
+    is_described = "model_type" in config or "architectures" in config or "peft_type" in adapter
+    return is_described and any(folder.glob("*.safetensors"))
 
 
 def _name_foreign_in_model(folder: Path) -> str:
@@ -181,6 +199,9 @@ def _name_foreign_in_model(folder: Path) -> str:
 
 
 def _foreign_to_tokenizer(folder: Path) -> str:
+    model = _read_object(folder / "tokenizer.json").get("model")
+    if not isinstance(model, dict) or "vocab" not in model:
+        return "is not a tokenizer folder"
     return _name_foreign(folder, TOKENIZER_FILES.__contains__, "a tokenizer")
 
 
@@ -199,7 +220,8 @@ def _foreign_to_quickstart(folder: Path) -> str:
 
 def _foreign_to_gguf(file: Path) -> str:
     with file.open("rb") as handle:
-        return "" if handle.read(4) == b"GGUF" else "is not a GGUF file"
+        magic, version = handle.read(4), int.from_bytes(handle.read(4), "little")
+        return "" if magic == b"GGUF" and 0 < version <= MAX_GGUF_VERSION else "is not a GGUF file"
 
 
 DATASET = Output(_foreign_to_dataset)

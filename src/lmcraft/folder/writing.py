@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import re
+import resource
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -128,6 +129,11 @@ def working_folder(path: Path, *, wait: bool = True) -> Iterator[Path]:
         _settle(folder, real)
         try:
             yield folder
+        except OSError as error:
+            for attribute in ("filename", "filename2"):  # such as in a rename that the system refuses
+                if str(getattr(error, attribute)).startswith(f"{folder}{os.sep}"):
+                    setattr(error, attribute, str(path))
+            raise
         finally:
             _settle(folder, real)
 
@@ -253,13 +259,22 @@ def naming_file(path: Path, temporary: Path | None = None) -> Iterator[None]:
 def name_file(error: OSError, path: Path, temporary: Path | None = None) -> None:
     """Name `path` in an error of a write that names no file, or `temporary`."""
     if error.errno is None and SHORT_WRITE.search(str(error)):
-        error.errno, error.strerror = errno.ENOSPC, os.strerror(errno.ENOSPC)
+        error.errno = errno.EFBIG if _is_size_limited(path) else errno.ENOSPC
+        error.strerror = os.strerror(error.errno)
     if error.filename is None and error.errno in FULL:
         error.filename = str(path)
     for attribute in ("filename", "filename2"):  # the second is the destination of a copy
         name = getattr(error, attribute)
         if temporary is not None and f"{name}/".startswith(f"{temporary}/"):
             setattr(error, attribute, f"{path}{str(name)[len(str(temporary)) :]}")
+
+
+def _is_size_limited(path: Path) -> bool:
+    """Whether a file cannot grow although the disk has space: `ulimit -f` is set."""
+    if resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY:
+        return False
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    return shutil.disk_usage(folder).free > 0
 
 
 def write_text(path: Path, text: str) -> None:
