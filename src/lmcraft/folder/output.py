@@ -188,7 +188,7 @@ def _foreign_to_model(folder: Path) -> str:
 
 
 def _is_whole_model(folder: Path) -> bool:
-    """Whether a folder has weights and the configuration of a model or an adapter. Other programs have a config.json, too."""
+    """Whether a folder has weights and the configuration of a model or adapter. Other programs have a config.json, too."""
     config, adapter = (_read_object(folder / name) for name in MODEL_CONFIGS)
     is_described = "model_type" in config or "architectures" in config or "peft_type" in adapter
     return is_described and any(folder.glob("*.safetensors"))
