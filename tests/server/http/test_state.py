@@ -33,7 +33,7 @@ def new_generation(submit: Any, quotas: Quotas) -> Generation:
     state = SimpleNamespace(quotas=quotas)
     request = SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace(server=state)), state=SimpleNamespace(owner="ada"))
     served = SimpleNamespace(worker=SimpleNamespace(submit=submit))
-    prepared = SimpleNamespace(prompt_tokens=5, max_total_tokens=80, sequences=())
+    prepared = SimpleNamespace(prompt_tokens=5, max_total_tokens=80, n=1, sequences=(SimpleNamespace(num_cached=3),))
     return Generation(cast(Any, request), cast(Any, served), cast(Any, prepared))
 
 
@@ -52,7 +52,8 @@ def test_the_maximum_is_charged_and_the_unused_part_refunded_once() -> None:
         await generation.start()
         assert tokens_left(quotas) == 20
         assert [n async for n, _ in generation] == [0]
-        assert generation.usage() == {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+        counts = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+        assert generation.usage() == {**counts, "prompt_tokens_details": {"cached_tokens": 3}}
         for _ in range(2):
             generation.finish()
             assert tokens_left(quotas) == 93 and stream.cancelled
