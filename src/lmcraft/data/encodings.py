@@ -225,7 +225,8 @@ def _detect_escapes(sample: bytes) -> str | None:
 def _sample(file: BinaryIO, position: int) -> bytes:
     """Bytes for the detector: the start of the file, or from the line of a later `position`."""
     start = max(0, position - MAX_DETECTION_BYTES // 2)
-    file.seek(start)
+    for skipped in range(0, start, BLOCK_BYTES):  # not every file can seek
+        file.read(min(BLOCK_BYTES, start - skipped))
     sample = file.read(MAX_DETECTION_BYTES)
     return sample[sample.find(b"\n", 0, MAX_DETECTION_BYTES // 2) + 1 :] if start else sample
 

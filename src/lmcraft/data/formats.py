@@ -1,7 +1,6 @@
 """Readers of file formats: each takes an open file and yields (line number, text) or (row number, row)."""
 
 import codecs
-import gzip
 import io
 import json
 import re
@@ -11,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lmcraft.data.compression import compression_suffix
 from lmcraft.data.documents import ReadStats
 from lmcraft.data.missing import describe_empty, is_empty
 from lmcraft.data.separated_values import read_separated
@@ -18,7 +18,6 @@ from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.json_lines import parse_json_lines
 
-COMPRESSED = (".gz", ".zst")
 BLOCK_BYTES = 1 << 20  # bytes read at a time
 LINES_OF_OBJECTS = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*\{[^\n]*\n\s*\{"
@@ -27,17 +26,6 @@ ROW_LISTS = ("data", "rows", "examples", "train")  # fields of an object that ho
 _JSON_SPACE = re.compile(r"\s*")
 PARQUET_BATCH_ROWS = 1024  # rows of a Parquet file decoded at a time
 Row = tuple[int, str]
-
-
-def open_decompressed(path: Path, raw: BinaryIO) -> BinaryIO:
-    """Decompress `raw` according to the suffix of `path`."""
-    if path.suffix == ".gz":
-        return gzip.open(raw)  # type: ignore[return-value]  # binary mode is the default
-    if path.suffix == ".zst":
-        zstandard = import_optional("zstandard", "zstd", f"'{path}'")
-        # The stream reader alone has no readline.
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
-    return raw
 
 
 def read_text(file: BinaryIO, document_chars: int, stats: ReadStats) -> Iterator[Row]:
@@ -316,7 +304,7 @@ ROW_FORMATS: dict[str, ReadRows] = {suffix: partial(read_texts, table) for suffi
 
 def inner_suffix(path: Path) -> str:
     """The suffix of the file format, ignoring a compression suffix."""
-    return (Path(path.stem) if path.suffix in COMPRESSED else path).suffix.lower()
+    return (Path(path.stem) if compression_suffix(path) else path).suffix.lower()
 
 
 def has_rows(path: Path) -> bool:

@@ -12,10 +12,11 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from lmcraft.data.compression import guess_compression
 from lmcraft.errors import UserError
 
 HEAD_BYTES = 1 << 16  # searched for the format
-SIGNATURES = ((b"\x1f\x8b", ".gz"), (b"\x28\xb5\x2f\xfd", ".zst"), (b"PAR1", ".parquet"))
+PARQUET_SIGNATURE = b"PAR1"
 NOT_FILES = (  # what is neither a file nor a folder nor a pipe
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device or a terminal"),
@@ -81,8 +82,10 @@ def _copies() -> "TemporaryDirectory[str]":
 
 def _guess_suffix(head: bytes) -> str:
     """The suffix of a format, by the first bytes of a file; none for a text."""
-    if suffix := next((suffix for signature, suffix in SIGNATURES if head.startswith(signature)), None):
+    if suffix := guess_compression(head):
         return suffix
+    if head.startswith(PARQUET_SIGNATURE):
+        return ".parquet"
     line = head.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0]
     try:
         return ".jsonl" if isinstance(json.loads(line), dict) else ""

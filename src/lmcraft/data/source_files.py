@@ -1,6 +1,7 @@
 """The files of a source: which are read, how each is decoded, and which are left out for what reason."""
 
 import glob
+import gzip
 import os
 import zlib
 from collections import Counter
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lmcraft.data import formats, html_text
+from lmcraft.data.compression import compression_suffix, open_decompressed
 from lmcraft.data.encodings import UTF_8, NotTextError, find_encoding, read_as_utf8
 from lmcraft.data.pipes import find_contents
 from lmcraft.errors import UserError
@@ -46,7 +48,7 @@ class SourceFile:
     def open(self) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         """The file as stored, and its contents: decompressed, text in UTF-8."""
         with explain_read_errors(self.path), self.contents.open("rb") as raw:
-            yield raw, read_as_utf8(formats.open_decompressed(self.contents, raw), self.encoding)
+            yield raw, read_as_utf8(open_decompressed(self.contents, raw), self.encoding)
 
 
 @dataclass
@@ -80,9 +82,9 @@ class Survey:
 
 def _kind_of(path: Path) -> str:
     suffix = formats.inner_suffix(path)
-    outer = path.suffixes[-2:] if path.suffix in formats.COMPRESSED else [path.suffix]
+    outer = path.suffixes[-2:] if compression_suffix(path) else [path.suffix]
     remark = " (rows)" if suffix in formats.ROW_FORMATS else " (without tags)" if suffix in html_text.SUFFIXES else ""
-    return ("".join(outer) or "without a suffix") + remark
+    return ("".join(outer).lower() or "without a suffix") + remark
 
 
 def _summarize(paths: Sequence[Path]) -> str:
@@ -101,7 +103,9 @@ def explain_read_errors(path: Path) -> Iterator[None]:
         raise
     except NotTextError as error:
         raise UserError(f"'{path}' cannot be read: {error}") from error
-    except (OSError, EOFError, zlib.error) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"'{path}' is damaged ({error}); download it again, or leave it out") from error
+    except OSError as error:
         raise UserError(f"'{path}' cannot be read ({error}); check the file, or leave it out") from error
     except Exception as error:
         # zstandard and pyarrow have their own exception types, and are optional packages.
@@ -171,7 +175,7 @@ def check_file(path: Path, encoding: str | None = None, column: str | None = Non
             with ExitStack() as stack:
 
                 def restart() -> BinaryIO:
-                    return formats.open_decompressed(stored, stack.enter_context(stored.open("rb")))
+                    return open_decompressed(stored, stack.enter_context(stored.open("rb")))
 
                 name = find_encoding(restart, encoding)
         file = SourceFile(path, stored, name, sha256_of(stored))
