@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from importlib.util import find_spec
 
 from rich.console import Console, RenderableType
@@ -35,7 +34,8 @@ def shows_bars(console: Console) -> bool:
 
 def line_printer(*, quiet: bool = False) -> PrintLine:
     """A function that prints a line to standard error without markup or wrapping; with `quiet`, it prints nothing."""
-    return partial(stderr_console(quiet=quiet).print, markup=False, soft_wrap=True)
+    console = stderr_console(quiet=quiet)
+    return lambda line: console.print(replace_control_characters(line), markup=False, soft_wrap=True)
 
 
 def print_result(*parts: RenderableType) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lmcraft.data.missing import MissingCell
+from lmcraft.data.separated_values import WholeNumberCell
 from lmcraft.errors import UserError
 from lmcraft.finetuning.examples import Conversation, Judgment, Labeled, Preference
 from lmcraft.finetuning.rows import RowFormat, parse_example
@@ -335,6 +336,8 @@ IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": 
         ({**chat(QUESTION), "label": True}, "ends with a message of the user"),
         ({"prompt": "a", "completion": float("inf")}, "its answer is inf, not text"),
         ({"text": "a", "label": {"b": 1}}, "its label is an object, not text"),
+        ({"text": "a", "labels": [0, 1, 0]}, r"\[0, 1, 0\] are a 0 or 1 for each class: list the names"),
+        ({"text": "a", "labels": "[1.0, 0.0, 0.0]"}, "list the names of its classes"),
         ({"text": "a"}, "match no known format"),
         (None, "object with named fields"),
     ],
@@ -344,8 +347,20 @@ def test_rows_that_cannot_be_used_are_explained(row: Any, reason: str) -> None:
         parse_example(row)
 
 
-@pytest.mark.parametrize(("label", "name"), [("1.0", "1"), (1.0, "1"), ("-2.00", "-2"), ("1.5", "1.5"), ("v1.0", "v1.0")])
-def test_a_whole_number_is_one_label_in_every_spelling(label: Any, name: str) -> None:
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        (1.0, "1"),
+        (-2.0, "-2"),
+        (1.5, "1.5"),
+        (10**400, "1" + "0" * 400),
+        (9007199254740993, "9007199254740993"),
+        *((name, name) for name in ("1.0", "007", "1_0", "10E5", "1e999", "9007199254740993", "v1.0", "+1", "٣")),
+        (WholeNumberCell("1.0"), "1"),
+        (WholeNumberCell(" -2.00 "), "-2"),
+    ],
+)
+def test_numbers_are_labels_by_value_and_texts_by_spelling(label: Any, name: str) -> None:
     example = parse_example({"text": "a", "label": label}, RowFormat(Labeled))
     assert isinstance(example, Labeled) and example.labels == (name,)
 

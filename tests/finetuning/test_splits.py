@@ -76,6 +76,3 @@ def test_data_are_checked_without_the_model(tmp_path: Path) -> None:
     assert splits is not None and len(splits.training) + len(splits.validation) == splits.stats.rows == 12
     with pytest.raises(UserError, match="objective=dpo learns from preferences"):
         read_splits(config(tmp_path, rows, objective="dpo"))
-    with pytest.raises(UserError, match=r"the labels '01' and '1' are the same number"):
-        labels = [{"text": f"{n}", "label": label} for n, label in enumerate(("1", "01") * 4)]
-        read_splits(config(tmp_path, labels, objective="classification"))

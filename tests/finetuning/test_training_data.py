@@ -10,6 +10,8 @@ import pytest
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
+from lmcraft.finetuning.head import Labels
+from lmcraft.finetuning.label_spellings import describe_labels
 from lmcraft.finetuning.splits import read_splits
 from lmcraft.finetuning.training_data import TrainingData, choose_row_length, read_training_data, repack
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -142,10 +144,31 @@ def test_a_long_text_is_left_out_without_being_encoded(tmp_path: Path) -> None:
     assert data.num_examples == 1 and any("longer than a row: " in line and "jsonl:2, " in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("Yes", "yes", "no"), "Yes, yes"),
+        (("1", "01", "1.00", "2"), "1, 01, 1.00"),
+        (("9007199254740992", "9007199254740993"), None),
+        (("10E5", "1E6", "1e999", "2e999"), None),
+        (("caf\u00e9", "cafe\u0301", "tea"), r"'caf\xe9', 'cafe\u0301'"),
+        (("spam", "sp\u200bam", "ham"), r"'spam', 'sp\u200bam'"),
+        (("two words", "two\u00a0words", "two  words"), r"'two words', 'two\xa0words', 'two  words'"),
+        (("\uff21", "A", "B"), "\uff21, A"),
+        (("a\x1b[2J", "A\x1b[2J", "b"), r"'a\x1b[2J', 'A\x1b[2J'"),
+    ],
+)
+def test_labels_that_look_alike_are_pointed_out(names: tuple[str, ...], shown: str | None) -> None:
+    lines = list(describe_labels(Labels(names)))
+    assert all(line.isprintable() for line in lines)
+    expected = f"labels that look alike, and are learned as different ones: {shown}"
+    assert lines[1:] == ([expected] if shown else [])
+
+
 def test_labels_that_differ_in_case_are_pointed_out(tmp_path: Path) -> None:
     rows = [{"text": f"{n}", "label": label} for n, label in enumerate(("Yes", "yes", "no"))]
     lines = read(tmp_path, rows, objective="classification")[2]
-    assert "labels that differ only in case, and are learned as different ones: Yes, yes" in lines
+    assert "labels that look alike, and are learned as different ones: Yes, yes" in lines
 
 
 def test_the_template_own_system_message_is_pointed_out(tmp_path: Path) -> None:

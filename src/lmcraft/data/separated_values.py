@@ -12,12 +12,23 @@ from lmcraft.errors import UserError
 
 DELIMITERS = (",", "\t", ";", "|")
 MAX_CELL_CHARS = 2**31 - 1  # the csv module's own limit is 131,072
+WHOLE_NUMBER = re.compile(r"-?[0-9]+\.0+")
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's first line
+
+
+class WholeNumberCell(str):
+    """A cell whose text is a whole number with zeros after the point: tables with empty cells store 1 as 1.0."""
+
+    __slots__ = ()
+
+    def whole(self) -> str:
+        """The number without the point and the zeros."""
+        return self.strip().partition(".")[0]
 
 
 def read_separated(lines: TextIO, name: str, stats: ReadStats, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
     """Yield (line, row) for each row; the first line names the columns. Rows without any text are skipped. A cell that
-    spells a missing value becomes a `MissingCell`.
+    spells a missing value becomes a `MissingCell`, and one such as 1.0 a `WholeNumberCell`.
 
     Args:
         lines: opened with newline="".
@@ -58,7 +69,9 @@ def read_separated(lines: TextIO, name: str, stats: ReadStats, delimiter: str = 
 
 
 def _parse_cell(cell: str, stats: ReadStats) -> str | MissingCell:
-    return MissingCell(cell) if cell in MISSING_SPELLINGS else stats.clean(cell)
+    if cell in MISSING_SPELLINGS:
+        return MissingCell(cell)
+    return WholeNumberCell(cell) if WHOLE_NUMBER.fullmatch(cell.strip()) else stats.clean(cell)
 
 
 def _choose_delimiter(header: str, preferred: str) -> str:

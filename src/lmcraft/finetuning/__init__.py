@@ -15,7 +15,8 @@
 | `objectives/` | one file per objective: SFT, distillation, DPO, KTO, ... |
 | `reference_model.py`, `regularization.py` | the starting model as a reference; L2-SP |
 | `methods.py`, `lora.py` | which weights are trained; adapters |
-| `head.py`, `label_report.py` | the head of classifiers and reward models, labels; accuracy, F1, confusion matrix |
+| `head.py` | the head of classifiers and reward models, and the labels |
+| `label_spellings.py`, `label_report.py` | labels that look alike; accuracy, F1, confusion matrix |
 | `metrics.py`, `evaluation.py` | the mean loss on held-out data; the model before and after |
 | `tuned_model.py` | writing and opening the folder of a fine-tuned model |
 | `text_classifier.py` | `Classifier`: a fine-tuned classifier for inference |

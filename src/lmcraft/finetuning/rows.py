@@ -13,12 +13,12 @@ An empty field (null, NaN, or a text without a visible character) counts as miss
 """
 
 import ast
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lmcraft.data.missing import describe_empty, is_empty
+from lmcraft.data.separated_values import WholeNumberCell
 from lmcraft.errors import UserError
 from lmcraft.finetuning.examples import Conversation, Example, Judgment, Labeled, Preference
 from lmcraft.finetuning.messages import (
@@ -41,7 +41,6 @@ ANSWERS = ("completion", "response", "output", "answer", "solution", "assistant"
 TEXTS = ("text", "sentence", "content", "review", "comment", "utterance", "tweet", "body")
 LABELS = ("label", "labels", "category", "class", "intent", "sentiment")
 VERDICTS = ("label", "kto_tag")
-WHOLE_NUMBER = re.compile(r"^(-?[0-9]+)\.0+$")  # tables with empty cells store the label 1 as 1.0
 MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 FORMATS = "messages; conversations; instruction, output; prompt, completion; chosen, rejected; text, label"
 
@@ -244,7 +243,10 @@ def _parse_labeled(fields: Fields, text_names: Sequence[str], label_names: Seque
     if value is None:
         label = fields.describe_empty(label_names)
         raise UserError(f"its label is {label}: give a label, or an empty list of labels for a text without any")
-    labels = [_label(label) for label in (value if isinstance(value, list) else [value])]
+    values = value if isinstance(value, list) else [value]
+    if all(isinstance(item, int | float) and item in (0, 1) for item in values) and len(set(values)) < len(values):
+        raise UserError(f"its labels {values!r:.100} are a 0 or 1 for each class: list the names of its classes instead")
+    labels = [_label(label) for label in values]
     return Labeled(as_text(text, "text"), tuple(dict.fromkeys(labels)), origin)
 
 
@@ -264,4 +266,6 @@ def parse_label_list(value: Any) -> Any:
 def _label(value: Any) -> str:
     if is_empty(value):
         raise UserError(f"one of its labels is {describe_empty(value)}: remove the label or the row")
-    return str(value) if isinstance(value, bool) else WHOLE_NUMBER.sub(r"\1", as_text(value, "label").strip())
+    if isinstance(value, WholeNumberCell):
+        return value.whole()
+    return str(value) if isinstance(value, bool) else as_text(value, "label").strip()

@@ -15,6 +15,7 @@ from lmcraft.finetuning.encoding import ExampleEncoder, LongTextError, Tokenized
 from lmcraft.finetuning.example_files import RowStats, list_origins, list_rows
 from lmcraft.finetuning.examples import KINDS, PLACEHOLDER, Conversation, Example, Labeled, dialog, preview
 from lmcraft.finetuning.head import Labels
+from lmcraft.finetuning.label_spellings import describe_labels
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.packing import MixedRows, PackedRows
 from lmcraft.finetuning.splits import Splits
@@ -238,25 +239,14 @@ def _print_summary(
         print_line(f"left out, because they are longer than a row: {list_origins([row.origin for row in long_rows])}")
     if splits.stats.unread_columns:
         print_line(f"columns that are not used: {', '.join(sorted(splits.stats.unread_columns))}")
-    _print_labels(labels, print_line)
+    for line in describe_labels(labels):
+        print_line(line)
     _print_template_notes([example for split in pairs for example, _ in split], encoder, print_line)
     print_line(f"first example: {preview(training[0][0])}")
     names = sorted({name for example, _ in training for name in PLACEHOLDER.findall(repr(example))})
     if names and not config.variables:
         flags = " ".join(f"--variables.{name} VALUE" for name in names[:4])
         print_line(f"the texts contain {{{{{names[0]}}}}}, which is left as it is; to replace it: {flags}")
-
-
-def _print_labels(labels: Labels, print_line: PrintLine) -> None:
-    if not labels.names:
-        return
-    several = ", any number per text" if labels.multi_label else ""
-    print_line(f"{len(labels.names)} labels{several}: {', '.join(labels.names)}")
-    spellings: dict[str, list[str]] = {}
-    for name in labels.names:
-        spellings.setdefault(name.casefold(), []).append(name)
-    if alike := [name for names in spellings.values() if len(names) > 1 for name in names]:
-        print_line(f"labels that differ only in case, and are learned as different ones: {', '.join(alike)}")
 
 
 def _print_template_notes(examples: Sequence[Example], encoder: ExampleEncoder, print_line: PrintLine) -> None:

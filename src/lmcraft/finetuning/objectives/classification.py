@@ -50,7 +50,6 @@ class Classification(FinetuneObjective):
 
         sets = [example.labels for example in examples if isinstance(example, Labeled)]
         names, multi_label = tuple(sorted({name for labels in sets for name in labels})), any(len(s) != 1 for s in sets)
-        _check_spellings(names)
         if len(names) < 2 and not multi_label:
             raise UserError(f"the data have {len(names)} label ({', '.join(names)}): at least two are needed")
         if multi_label and len(names) > MAX_LABELS_IN_SETS:
@@ -103,18 +102,6 @@ class ClassificationLoss(BatchLoss):
             logits_NL, multi_hot(targets_N, len(self.labels.names)), pos_weight=weights, reduction="none"
         )
         return losses_NL.mean(dim=1).sum()
-
-
-def _check_spellings(names: Sequence[str]) -> None:
-    """Raise UserError if two labels are the same number."""
-    numbers: dict[float, str] = {}
-    for name in names:
-        try:
-            number = float(name)
-        except ValueError:
-            continue
-        if (other := numbers.setdefault(number, name)) != name:
-            raise UserError(f"the labels '{other}' and '{name}' are the same number: write it in one way")
 
 
 def balanced_weights(examples: Sequence[Example], labels: Labels) -> tuple[float, ...]:
