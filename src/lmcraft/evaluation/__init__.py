@@ -1,6 +1,9 @@
 """Evaluates models on tasks: local files in, figures with their uncertainty out.
 
 task              `Task`: a TOML file of about ten lines and its data
+data_source       where the rows come from: files, packages, generators
+synthetic         tasks that generate themselves
+row               a row, and the templates of its task
 templates         Jinja over the columns of a row
 methods           one file per kind of task
 evaluated_model   the model as tasks see it

@@ -58,9 +58,17 @@ def _compile(template: str) -> Template:
 @cache
 def _environment() -> LimitedEnvironment:
     return LimitedEnvironment(
-        {"regex_replace": _regex_replace}, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+        {"regex_replace": _regex_replace, "regex_split": _regex_split},
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
     )
 
 
 def _regex_replace(text: str, pattern: str, replacement: str = "") -> str:
     return re.sub(pattern, replacement, text)
+
+
+def _regex_split(text: str, pattern: str) -> list[str]:
+    """The parts between the matches, without blank ones."""
+    return [part for part in re.split(pattern, text) if part and part.strip()]

@@ -8,8 +8,9 @@ from typing import ClassVar
 from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.evaluation.methods.method import Method, require
 from lmcraft.evaluation.results import ItemResult, Measure
+from lmcraft.evaluation.row import Row
 from lmcraft.evaluation.sandbox import Outcome, run_program
-from lmcraft.evaluation.task import Row, Task
+from lmcraft.evaluation.task import Task
 
 
 class Code(Method):

@@ -9,7 +9,8 @@ from lmcraft.errors import UserError
 from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.evaluation.methods.method import Method, require
 from lmcraft.evaluation.results import ItemResult, Measure
-from lmcraft.evaluation.task import Row, Task
+from lmcraft.evaluation.row import Row
+from lmcraft.evaluation.task import Task
 
 
 class Generation(Method):

@@ -7,7 +7,8 @@ from typing import ClassVar
 from lmcraft.errors import UserError
 from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.evaluation.results import ItemResult, Measure
-from lmcraft.evaluation.task import Row, Task
+from lmcraft.evaluation.row import Row
+from lmcraft.evaluation.task import Task
 
 WINDOW_ITEMS = 64  # scored together; the results of a window are saved together
 

@@ -14,7 +14,8 @@ from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.evaluation.likelihood import Likelihood, ScoredText
 from lmcraft.evaluation.methods.method import Method, require
 from lmcraft.evaluation.results import ItemResult, Measure
-from lmcraft.evaluation.task import Row, Task
+from lmcraft.evaluation.row import Row
+from lmcraft.evaluation.task import Task
 
 MIN_CHOICES = 2
 

@@ -9,7 +9,8 @@ from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.evaluation.likelihood import ScoredText
 from lmcraft.evaluation.methods.method import Method
 from lmcraft.evaluation.results import ItemResult, Measure
-from lmcraft.evaluation.task import Row, Task
+from lmcraft.evaluation.row import Row
+from lmcraft.evaluation.task import Task
 
 MAX_WINDOW_TOKENS = 2048  # each token sees at least half as many before it, so a longer window changes little
 

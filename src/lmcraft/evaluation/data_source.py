@@ -1,0 +1,97 @@
+"""Where the rows of a task come from: a file, a file of a package, or a generator."""
+
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from lmcraft.data.documents import ReadStats
+from lmcraft.data.formats import TABLES, inner_suffix
+from lmcraft.data.sources import TextSources, read_table
+from lmcraft.errors import UserError
+from lmcraft.evaluation.row import Row
+from lmcraft.evaluation.synthetic import GENERATORS, generate_reasoning_gym
+from lmcraft.folder import sha256_of
+from lmcraft.hub.data_file import fetch_data_file
+from lmcraft.json_lines import format_json_line
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The rows behind an address."""
+
+    address: str
+    """A path, pypi:package==version/path, synthetic:NAME?key=value&..., or reasoning-gym:NAME?key=value&..."""
+    folder: Path
+    """What relative paths start from."""
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the file or of the generated rows."""
+        if self._is_generated:
+            return hashlib.sha256("".join(map(format_json_line, self._generated)).encode()).hexdigest()
+        return sha256_of(self._file)
+
+    def rows(self, *, texts: bool = False) -> list[Row]:
+        """All rows.
+
+        Args:
+            texts: a file that is no table is one row, with its text in the column `text`.
+
+        Raises:
+            UserError: there are no rows, the file is damaged or no table, or a row is not an object.
+            RunError: a download failed.
+        """
+        if self._is_generated:
+            numbered: Iterable[tuple[int, Any]] = enumerate(self._generated, start=1)
+        elif texts and inner_suffix(self._file) not in TABLES:
+            sources = TextSources([str(self._file)], document_chars=sys.maxsize)
+            documents = sources.read_nonempty(ReadStats("fail"))
+            numbered = ((document.line, {"text": document.text}) for document in documents)
+        else:
+            numbered = read_table(self._file, ReadStats("fail"))
+        rows: list[Row] = []
+        for line, values in numbered:
+            if not isinstance(values, Mapping):
+                raise UserError(f"{self.address}:{line}: a row must be an object with named columns")
+            rows.append(Row(len(rows), values, f"{self.address}:{line}"))
+        if not rows:
+            raise UserError(f"'{self.address}' has no rows: add some, or name another file")
+        return rows
+
+    @property
+    def _is_generated(self) -> bool:
+        return self.address.startswith(("synthetic:", "reasoning-gym:"))
+
+    @cached_property
+    def _file(self) -> Path:
+        if self.address.startswith("pypi:"):
+            return fetch_data_file(self.address)
+        file = self.folder / Path(self.address).expanduser()
+        if not file.is_file():
+            raise UserError(f"the data file '{file}' does not exist: correct data = ...")
+        return file
+
+    @cached_property
+    def _generated(self) -> list[dict[str, Any]]:
+        kind, _, rest = self.address.partition(":")
+        name, _, query = rest.partition("?")
+        settings = {key: _number(self.address, key, value) for key, value in parse_qsl(query, keep_blank_values=True)}
+        if kind == "reasoning-gym":
+            return generate_reasoning_gym(name, settings)
+        if name not in GENERATORS:
+            raise UserError(f"'{self.address}': there is no generator '{name}': choose from {', '.join(GENERATORS)}")
+        try:
+            return GENERATORS[name](**settings)
+        except TypeError as error:
+            raise UserError(f"'{self.address}' has an unknown setting: {error}") from error
+
+
+def _number(address: str, key: str, value: str) -> int:
+    if not value.isdecimal():
+        raise UserError(f"'{address}': {key}={value!r} is not a whole number")
+    return int(value)
