@@ -44,7 +44,7 @@ def test_the_needle_is_in_the_text_at_every_depth() -> None:
         ("synthetic:arithmetic?colour=3", "has an unknown setting: .*colour"),
         ("synthetic:induction?choices=30", r"induction needs 2 <= choices=30 <= length=12"),
         ("synthetic:arithmetic?count=0", "has no rows"),
-        ("missing.jsonl", "'missing.jsonl' does not exist"),
+        ("missing.jsonl", "missing.jsonl' does not exist"),
         ("notes.txt", "is not a table of rows"),
         ("empty.jsonl", "empty"),
         ("list.jsonl", r"list.jsonl:1: a row must be an object"),
