@@ -4,10 +4,12 @@ At each position the library llguidance computes the set of allowed tokens; all 
 """
 
 import json
+import threading
 from collections.abc import Callable, Collection
+from concurrent.futures import Future
 from functools import lru_cache
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +24,11 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from llguidance import LLTokenizer
 
+R = TypeVar("R")
 MAX_GRAMMAR_CHARACTERS = 100_000
+# llguidance's compiler recurses along references, up to 8 KB for each, and a stack that overflows ends the process. This is
+# more than twice what the longest chains take that fit into `MAX_GRAMMAR_CHARACTERS`. Only what is used takes memory.
+COMPILER_STACK_BYTES = 256 * 2**20
 MAX_ERROR_CHARACTERS = 300
 # Limits on the cost of compiling and following a grammar, in llguidance's units; see its LLParserLimits.
 LIMITS = {
@@ -31,6 +37,7 @@ LIMITS = {
     "step_lexer_fuel": 200_000,
     "max_lexer_states": 50_000,
 }
+_STACK_SIZE_LOCK = threading.Lock()  # Python has one setting for the stacks of all new threads
 
 
 class StructureError(UserError):
@@ -78,7 +85,9 @@ class GrammarConstraint:
         limits = llguidance.LLParserLimits(**LIMITS)
         self._name = name
         try:
-            self._matcher = llguidance.LLMatcher(mask_tokenizer, compile_grammar[name](text), log_level=0, limits=limits)
+            self._matcher = _call_on_large_stack(
+                lambda: llguidance.LLMatcher(mask_tokenizer, compile_grammar[name](text), log_level=0, limits=limits)
+            )
         except ValueError as error:
             raise StructureError(name, _describe_error(str(error))) from error
         self._check()
@@ -107,6 +116,25 @@ class GrammarConstraint:
     def _check(self) -> None:
         if self._matcher.is_error():
             raise StructureError(self._name, _describe_error(str(self._matcher.get_error())))
+
+
+def _call_on_large_stack(function: Callable[[], R]) -> R:
+    """Call a function in a thread of its own, with a stack of `COMPILER_STACK_BYTES`."""
+    result: Future[R] = Future()
+
+    def call() -> None:
+        try:
+            result.set_result(function())
+        except BaseException as error:
+            result.set_exception(error)
+
+    with _STACK_SIZE_LOCK:
+        default_bytes = threading.stack_size(COMPILER_STACK_BYTES)
+        try:
+            threading.Thread(target=call, name="grammar compiler", daemon=True).start()
+        finally:
+            threading.stack_size(default_bytes)
+    return result.result()
 
 
 def _describe_error(error: str) -> str:
