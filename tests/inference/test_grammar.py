@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -72,6 +73,33 @@ def test_a_grammar_in_lark() -> None:
 def test_an_invalid_grammar_is_refused(setting: dict[str, str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         MODEL.complete("Once", max_new_tokens=5, **setting)
+
+
+NUM_LINKS = 3_000
+
+
+def chain_of_rules(body: str) -> str:
+    rules = (f"a{n}: {body.format(f'a{n + 1}')}" for n in range(NUM_LINKS))
+    return "\n".join(["start: a0", *rules, f'a{NUM_LINKS}: "x"\n'])
+
+
+def chain_of_references(body: str) -> str:
+    links = (f'"d{n}":{body % f"#/$defs/d{n + 1}"}' for n in range(NUM_LINKS - 1_000))
+    return f'{{"$defs":{{{",".join(links)},"d{NUM_LINKS - 1_000}":{{"const":1}}}},"$ref":"#/$defs/d0"}}'
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *({"grammar": chain_of_rules(body)} for body in ("{0}", '"y" {0}', "{0} {0}", '"y" | {0}', "{0}?")),
+        *({"json_schema": chain_of_references(body)} for body in ('{"$ref":"%s"}', '{"items":{"$ref":"%s"}}')),
+        {"json_schema": chain_of_references('{"anyOf":[{"$ref":"%s"},{"const":2}]}')},
+        {"grammar": "start: %json " + chain_of_references('{"items":{"$ref":"%s"}}')},
+    ],
+)
+def test_a_long_chain_of_references_does_not_end_the_process(setting: dict[str, str]) -> None:
+    with suppress(UserError):  # some are too expensive to follow
+        MODEL.complete("Once", max_new_tokens=3, do_sample=False, **setting)
 
 
 def test_a_failed_grammar_ends_its_own_request_only() -> None:
