@@ -291,6 +291,7 @@ IMAGE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": 
         (chat({"role": "user", "content": None}, ANSWER), r"its message 1 \(user\) is empty"),
         (chat(), "its messages are empty"),
         ({"messages": None}, "its messages are empty"),
+        ({"messages": NAN}, f"its messages are NaN{MISSING}"),
         ({"messages": 7}, "not a list of messages"),
         (chat(None, ANSWER), "its message 1 is not an object"),
         (chat({"role": None, "content": "a"}), "its message 1 has no role"),

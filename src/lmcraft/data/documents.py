@@ -119,7 +119,8 @@ def describe_losses(summary: Mapping[str, Any], malformed_list: Path | None = No
             yield f"    {file}: {count:,}"
     malformed = summary["malformed"]
     if malformed["count"]:
-        yield f"  {malformed['count']:,} malformed rows were skipped:"
+        rows = "row was" if malformed["count"] == 1 else "rows were"
+        yield f"  {malformed['count']:,} malformed {rows} skipped:"
         for row in malformed["first"]:
             yield f"    {row['file']}:{row['line']}: {row['reason']}"
         if others := malformed["count"] - len(malformed["first"]):

@@ -61,8 +61,9 @@ class RowStats(ReadStats):
     def summary(self) -> str:
         """The most frequent reasons, each with its first rows, and the number of the other rows."""
         ordered = sorted(self.reasons.items(), key=lambda item: -len(item[1]))
-        parts = [f"{list_origins(origins)} ({reason})" for reason, origins in ordered[:MAX_REASONS_SHOWN]]
-        if others := sum(len(origins) for _, origins in ordered[MAX_REASONS_SHOWN:]):
+        shown = MAX_REASONS_SHOWN if len(ordered) > MAX_REASONS_SHOWN + 1 else len(ordered)
+        parts = [f"{list_origins(origins)} ({reason})" for reason, origins in ordered[:shown]]
+        if others := sum(len(origins) for _, origins in ordered[shown:]):
             parts.append(f"and {others:,} more for other reasons")
         return "; ".join(parts)
 

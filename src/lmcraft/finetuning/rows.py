@@ -149,7 +149,7 @@ def _parse_prompt(fields: Fields, names: Sequence[str] = MESSAGES) -> tuple[Mess
     if (rows := message_list(question)) is not None:
         return (*first, *parse_messages(rows, "prompt"))
     if fields.has(names) and not fields.has(PROMPTS):
-        raise UserError("its messages are empty: remove the row")
+        raise UserError(f"its messages are {fields.describe_empty(names)}: remove the row")
     if question is None and (addition is None or fields.has(PROMPTS)):
         state = f" (it is {fields.describe_empty(PROMPTS)})" if fields.has(PROMPTS) else ""
         raise UserError(f"there is no prompt{state}: add one, or `messages`")
