@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from lmcraft.inference.json_schema.exclusion import disjoint
+from lmcraft.inference.json_schema.negation import INCOMPLETE
 from lmcraft.inference.json_schema.scope import Scope
 
 A, B = {"properties": {"k": {"const": "a"}}}, {"properties": {"k": {"enum": ["b", "c"]}}}
@@ -34,6 +35,7 @@ OBJECT = {"type": "object", "required": ["k"]}
         ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, {"type": "string"}, True),
         ({"allOf": [{"type": "string"}]}, {"$ref": "#/$defs/n"}, True),
         ({"$ref": "#/$defs/n"}, {"$ref": "#/$defs/loop"}, False),
+        ({"anyOf": [{"type": "null"}], INCOMPLETE: "x"}, {"type": "string"}, False),
     ],
 )
 def test_disjoint(first: Any, second: Any, expected: bool) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmcraft.inference.json_schema.negation import negate, pattern_except
+from lmcraft.inference.json_schema.negation import INCOMPLETE, negate, pattern_except
 from lmcraft.inference.json_schema.scope import SchemaError, Scope
 
 
@@ -35,6 +35,15 @@ def test_negate(schema: Any, negated: Any) -> None:
 def test_what_has_no_negation_is_an_error(schema: Any) -> None:
     with pytest.raises(SchemaError, match="negated"):
         negate(schema, Scope({"$ref": "#"}))
+
+
+def test_partial_negation_marks_what_it_lacks() -> None:
+    schema = {"required": ["a"], "properties": {"a": {"pattern": "x"}}}
+    partial = negate(schema, Scope(True), partial=True)
+    assert partial == {"anyOf": [{"type": "object", "properties": {"a": False}}], INCOMPLETE: "properties"}
+    for cannot_be_negated in (schema, {"not_required": 1} | schema, partial):
+        with pytest.raises(SchemaError, match="cannot be negated"):
+            negate(cannot_be_negated, Scope(True))
 
 
 @given(st.sets(st.text("ab|.\n", max_size=4), min_size=1, max_size=4), st.text("ab|.\nc", max_size=5))

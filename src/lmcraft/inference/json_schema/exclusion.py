@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import inf, nextafter
 from typing import Any
 
+from lmcraft.inference.json_schema.negation import INCOMPLETE
 from lmcraft.inference.json_schema.scope import MAX_REFERENCE_DEPTH, TYPES, Schema, Scope, type_name, value_key
 
 
@@ -52,7 +53,7 @@ def disjoint(first: Schema, second: Schema, scope: Scope, depth: int = 0) -> boo
 
 def _conjuncts(schema: Schema, scope: Scope, depth: int = 0) -> Iterator[dict[str, Any]]:
     """The schemas that a value of `schema` must fit all."""
-    if not isinstance(schema, dict) or depth > MAX_REFERENCE_DEPTH:
+    if not isinstance(schema, dict) or depth > MAX_REFERENCE_DEPTH or INCOMPLETE in schema:
         return
     scope.count_step()
     yield schema

@@ -13,6 +13,7 @@ ANNOTATIONS = {
 }  # fmt: skip
 INCOMPLETE = "x-incomplete"
 """Names the keyword of which a schema has only some of the values; a negation would have some that are not allowed."""
+_OF_OBJECTS = {"properties", "patternProperties", "additionalProperties"}
 MAX_EXCLUDED_CHARS = 500
 _OPPOSITE_BOUNDS: dict[str, tuple[str, Callable[[float], dict[str, Any]]]] = {
     "minimum": ("number", lambda bound: {"exclusiveMaximum": bound}),
@@ -26,8 +27,11 @@ _OPPOSITE_BOUNDS: dict[str, tuple[str, Callable[[float], dict[str, Any]]]] = {
 }
 
 
-def negate(schema: Schema, scope: Scope, depth: int = 0) -> Schema:
+def negate(schema: Schema, scope: Scope, depth: int = 0, partial: bool = False) -> Schema:
     """The schema of all values that do not fit a normalized schema.
+
+    If `partial`, some of these values may be missing where the schema has required properties: objects that lack one of
+    those are there, but objects with other properties only if that is expressible.
 
     Raises:
         SchemaError: that is not expressible without `not`.
@@ -38,14 +42,24 @@ def negate(schema: Schema, scope: Scope, depth: int = 0) -> Schema:
     if depth > MAX_REFERENCE_DEPTH:
         raise SchemaError("a schema that refers to itself cannot be negated")
     alternatives: list[Schema] = []
-    for keyword, value in schema.items():
-        if keyword not in ANNOTATIONS:
-            alternatives += _negate_keyword(keyword, value, scope, depth)
-    return _any_of(alternatives)
+    missing = {}
+    for keyword, values in schema.items():
+        for value in [{name: part} for name, part in values.items()] if keyword == "properties" else [values]:
+            try:
+                alternatives += _negate_keyword(keyword, value, scope, depth, partial) if keyword not in ANNOTATIONS else []
+            except SchemaError:
+                if not partial or not schema.get("required") or keyword not in _OF_OBJECTS:
+                    raise
+                missing = {INCOMPLETE: keyword}
+    return {"anyOf": alternatives, **missing} if missing else _any_of(alternatives)
 
 
-def _negate_keyword(keyword: str, value: Any, scope: Scope, depth: int) -> list[Schema]:
+def _negate_keyword(keyword: str, value: Any, scope: Scope, depth: int, partial: bool) -> list[Schema]:
     """Schemas that together have the values that break one keyword."""
+
+    def negate_part(part: Schema) -> Schema:
+        return negate(part, scope, depth + 1, partial)
+
     match keyword:
         case "type":
             return [_other_types(value if isinstance(value, list) else [value])]
@@ -54,19 +68,19 @@ def _negate_keyword(keyword: str, value: Any, scope: Scope, depth: int) -> list[
         case "required":
             return [{"type": "object", "properties": {name: False}} for name in value]
         case "properties":
-            negated = {name: negate(item, scope, depth + 1) for name, item in value.items()}
+            negated = {name: negate_part(item) for name, item in value.items()}
             return [{"type": "object", "required": [name], "properties": {name: item}}
                     for name, item in negated.items() if item is not False]  # fmt: skip
         case "prefixItems":
-            excluded = [negate(item, scope, depth + 1) for item in value]
+            excluded = [negate_part(item) for item in value]
             return [{"type": "array", "prefixItems": [True] * n + [item], "minItems": n + 1}
                     for n, item in enumerate(excluded) if item is not False]  # fmt: skip
         case "allOf":
-            return [negate(item, scope, depth + 1) for item in value]
+            return [negate_part(item) for item in value]
         case "anyOf":
-            return [{"allOf": [negate(item, scope, depth + 1) for item in value]}]
+            return [{"allOf": [negate_part(item) for item in value]}]
         case "$ref" if (target := scope.resolve(value)) is not None:
-            return [negate(target, scope, depth + 1)]
+            return [negate_part(target)]
         case "additionalProperties" | "items" if value is True:
             return []
         case _ if keyword == INCOMPLETE:

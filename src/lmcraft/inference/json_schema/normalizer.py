@@ -212,7 +212,7 @@ def _rewrite_one_of(schema: dict[str, Any], scope: Scope) -> None:
             other for m, other in enumerate(branches) if m != n and not disjoint({"allOf": [rest, branch]}, other, scope)
         ]
         try:
-            excluded = [negate(other, scope) for other in others]
+            excluded = [negate(other, scope, partial=True) for other in others]
         except SchemaError as error:
             remedy = "give each a required property with a constant of its own, or use anyOf"
             raise scope.error("oneOf", f"has alternatives that may overlap ({error}); {remedy}") from error
