@@ -44,6 +44,11 @@ def test_settings_given_on_the_command_line(tmp_path: Path) -> None:
         "regex": "@a",
         "grammar": "start: 'a'",
     }
+    (tmp_path / "schema.json").write_bytes(b'\xef\xbb\xbf{"type": "null"}')
+    assert GenerationFlags(json_schema=f"@{tmp_path / 'schema.json'}").settings() == {"json_schema": '{"type": "null"}'}
+    (tmp_path / "empty").touch()
+    with pytest.raises(UserError, match="json_schema is empty"):
+        GenerationFlags(json_schema=f"@{tmp_path / 'empty'}").check_settings()
     with pytest.raises(UserError, match="json_schema='@nowhere' cannot be read"):
         GenerationFlags(json_schema="@nowhere").settings()
 

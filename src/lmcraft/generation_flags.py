@@ -12,6 +12,7 @@ from lmcraft.errors import UserError
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
 from lmcraft.inference.setting import Setting, SettingGroup
+from lmcraft.terminal import print_notice
 
 if TYPE_CHECKING:
     from lmcraft.language_model import LanguageModel
@@ -86,8 +87,8 @@ class LoadingFlags(Config):
         """
         values = {name: value for name in SETTINGS if (value := getattr(self, name, None)) is not None}
         for name, value in values.items():
-            if isinstance(value, tuple):  # newlines and tabs are hard to type in a shell
-                values[name] = tuple(text.replace("\\n", "\n").replace("\\t", "\t") for text in value)
+            if isinstance(value, tuple):
+                values[name] = tuple(_unescape(item) if isinstance(item, str) else item for item in value)
             elif name in ("json_schema", "grammar") and value.startswith("@"):
                 values[name] = _read_file(name, Path(value[1:]))
         return values
@@ -119,11 +120,19 @@ def load_model(address: str, flags: LoadingFlags, adapters: Mapping[str, str | P
     dtype, device = DTYPES.get(flags.precision), choose_device(flags.device)
     weights = None if flags.weights == "keep" else flags.weights
     draft = None if flags.draft is None else LanguageModel.load(flags.draft, dtype=dtype, device=device)
-    return LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft, adapters=adapters)
+    model = LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft, adapters=adapters)
+    if unsupported := model.generation_config.describe_unsupported():
+        print_notice(f"{address}: {unsupported}.")
+    return model
+
+
+def _unescape(text: str) -> str:
+    """A text with the new lines and tabs that are hard to type in a shell."""
+    return text.replace("\\n", "\n").replace("\\t", "\t")
 
 
 def _read_file(name: str, path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{name}='@{path}' cannot be read: {error}") from error

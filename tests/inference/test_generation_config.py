@@ -28,6 +28,17 @@ from lmcraft.inference.generation_config import GenerationConfig, generation_con
         ({"stop": ["a", ""]}, "stop=''"),
         ({"stop": 3}, "stop=3"),
         ({"logit_bias": {"a": 1}}, "logit_bias="),
+        ({"logit_bias": {3: float("nan")}}, "logit_bias={3: nan} is not finite"),
+        ({"logit_bias": {3: -float("inf")}}, "use -100 or suppress_tokens"),
+        ({"presence_penalty": float("nan")}, "presence_penalty=nan is not a finite number"),
+        ({"temperature": float("inf")}, "temperature=inf is not a finite number"),
+        ({"regex": ""}, "regex is empty"),
+        ({"grammar": ""}, "grammar is empty"),
+        ({"json_schema": ""}, "json_schema is empty"),
+        ({"suppress_tokens": 3}, "suppress_tokens=3 is not a list of token ids"),
+        ({"suppress_tokens": ["a"]}, "is not a list of token ids"),
+        ({"begin_suppress_tokens": [True]}, "is not a list of token ids"),
+        ({"min_new_tokens": -1}, "min_new_tokens=-1"),
         ({"num_beams": 2, "do_sample": True}, "num_beams=2 and do_sample=true exclude each other"),
         ({"num_beams": 2, "num_return_sequences": 3}, "raise num_beams"),
         ({"temprature": 1}, "nearest is 'temperature'"),
@@ -90,3 +101,30 @@ def test_chats_have_defaults_where_a_model_brings_no_sampling(stored: dict[str, 
         assert config.chat_defaults == ({} if has_own else {"temperature": 0.8, "top_p": 0.95, "min_p": 0.05})
         assert bool(config.describe_chat_defaults()) == (not has_own)
         (tmp_path / "generation_config.json").write_text(json.dumps(generation_config_json(config, {})))
+
+
+@pytest.mark.parametrize(
+    ("stored", "unsupported"),
+    [
+        ({"typical_p": 0.2, "forced_eos_token_id": 7, "sequence_bias": [[[9], -1.0]]},
+         "forced_eos_token_id, sequence_bias, typical_p"),
+        ({"bad_words_ids": [[9], [3, 4]]}, "bad_words_ids"),
+        ({"forced_bos_token_id": 0}, "forced_bos_token_id"),
+        ({"typical_p": 1.0, "epsilon_cutoff": 0.0, "guidance_scale": 1, "sequence_bias": None, "num_beam_groups": 1}, ""),
+        ({"bad_words_ids": [[9], [2]], "chat_format": "chatml", "use_cache": False, "assistant_lookbehind": 3}, ""),
+    ],
+)  # fmt: skip
+def test_settings_that_are_not_applied_are_named_and_kept(stored: dict[str, Any], unsupported: str, tmp_path: Path) -> None:
+    (tmp_path / "generation_config.json").write_text(json.dumps(stored | {"eos_token_id": 2}))
+    config, _ = read_generation_config(tmp_path)
+    sentence = f"sets {unsupported}, which lmcraft does not apply" if unsupported else ""
+    assert sentence in config.describe_unsupported() and bool(config.describe_unsupported()) == bool(unsupported)
+    kept = generation_config_json(config, {})
+    assert {name: kept[name] for name in unsupported.split(", ") if name} == config.unsupported
+
+
+def test_bad_words_of_one_token_are_suppressed(tmp_path: Path) -> None:
+    """The end token stays, as in transformers."""
+    stored = {"bad_words_ids": [[9], [2], [4]], "suppress_tokens": [4, 5], "eos_token_id": 2}
+    (tmp_path / "generation_config.json").write_text(json.dumps(stored))
+    assert read_generation_config(tmp_path)[0].suppress_tokens == (4, 5, 9)

@@ -107,6 +107,47 @@ def test_the_distribution_is_that_of_transformers(values: dict[str, Any], seed: 
     )
 
 
+@given(
+    st.sampled_from([(), (3, 7, 49, 99, -1)]),
+    st.sampled_from([(), (4,)]),
+    st.integers(0, 5),
+    st.integers(0, 4),
+    st.integers(5, 12),
+    st.integers(0, 10_000),
+)
+@settings(max_examples=80, deadline=None)
+def test_the_tokens_that_are_ruled_out_are_those_of_transformers(
+    suppressed: tuple[int, ...], first: tuple[int, ...], min_new: int, ngram: int, prompt_length: int, seed: int
+) -> None:
+    from transformers.generation import logits_process as hf
+
+    tokens = torch.randint(0, 6, (3, 12), generator=torch.Generator().manual_seed(seed))
+    processors: list[Any] = [
+        hf.MinNewTokensLengthLogitsProcessor(prompt_length, min_new, [1, 2], device="cpu"),
+        hf.SuppressTokensLogitsProcessor(list(suppressed)),
+        hf.SuppressTokensAtBeginLogitsProcessor(list(first), prompt_length),
+    ]
+    if ngram:
+        processors.append(hf.NoRepeatNGramLogitsProcessor(ngram))
+    expected: Any = random_logits(seed)
+    for processor in processors:
+        expected = processor(tokens, expected)
+    config = GenerationConfig(
+        suppress_tokens=suppressed, begin_suppress_tokens=first, min_new_tokens=min_new, no_repeat_ngram_size=ngram
+    )
+    chooser = Sampler(config, vocab_size=50, eos_token_ids=[1, 2])
+    got = chooser.penalize(random_logits(seed), tokens, prompt_length=prompt_length)
+    assert torch.equal(got, expected)
+    assert not config.is_model_argmax or config == GenerationConfig()
+
+
+def test_the_last_token_that_is_left_is_not_ruled_out() -> None:
+    config = GenerationConfig(do_sample=False, suppress_tokens=(2,), min_new_tokens=9)
+    chooser = Sampler(config, vocab_size=4, eos_token_ids=[3])
+    only_end = torch.tensor([[-torch.inf, -torch.inf, -torch.inf, 1.0]])  # as a grammar leaves it at its end
+    assert chooser.next_tokens(only_end, torch.tensor([[0]]), prompt_length=1).tolist() == [3]
+
+
 @pytest.mark.parametrize("spread", [0.01, 3.0])
 def test_a_nucleus_in_a_large_vocabulary(spread: float) -> None:
     """Both ways of `keep_top_p`: a flat distribution has a nucleus of more than TOP_P_CANDIDATES tokens."""

@@ -51,8 +51,10 @@ def _tables(description: dict[str, Any]) -> list["Table"]:
         "license": description["license"] or "unknown",
         "chat template": f"{len(template):,} characters: {template[:60]!r} ..." if template else "none",
         "end tokens": ", ".join(map(str, description["tokenizer"]["eos_token_ids"])) or "none",
+        "settings not applied": ", ".join(description["unsupported_settings"]),
         **{name: str(value) for name, value in description["lineage"].items() if value},
     }
+    origin = {name: value for name, value in origin.items() if value}
     return [
         key_value_table(description["model"], description["architecture"]),
         key_value_table("Parameters", parameters),

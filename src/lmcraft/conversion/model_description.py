@@ -53,6 +53,7 @@ def describe_model(address: str | Path) -> dict[str, Any]:
                 "eos_token_ids": list(source.eos_token_ids),
                 "chat_template": source.tokenizer.chat_template,
             },
+            "unsupported_settings": dict(source.generation_config.unsupported),
             "license": source.license,
             "lineage": source.lineage,
         }

@@ -145,7 +145,11 @@ class Engine:
             tokenizer=request.tokenizer,
         )
         sampler = Sampler(
-            config, vocab_size=vocab_size, tokenizer=request.tokenizer, logits_processor=request.logits_processor
+            config,
+            vocab_size=vocab_size,
+            eos_token_ids=request.eos_token_ids,
+            tokenizer=request.tokenizer,
+            logits_processor=request.logits_processor,
         )
         constraint = None
         if name := structured_output(config)[0]:

@@ -1,10 +1,11 @@
 """`GenerationConfig`, a checked set of generation settings; reads and writes generation_config.json."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lmcraft.config import format_changes
 from lmcraft.errors import UserError
@@ -15,6 +16,32 @@ MIN_TEMPERATURE = 1e-5  # below it, logits / temperature would overflow; decodin
 GENERATION_CONFIG_FILE = "generation_config.json"
 CHAT_SAMPLING: Mapping[str, float] = {"temperature": 0.8, "top_p": 0.95, "min_p": 0.05}
 """How chats and the server sample from a model that brings no sampling settings: small models ramble without a filter."""
+UNSUPPORTED_SETTINGS: Mapping[str, tuple[Any, ...]] = {
+    "bad_words_ids": ([],),
+    "constraints": ([],),
+    "diversity_penalty": (0,),
+    "dola_layers": (),
+    "encoder_no_repeat_ngram_size": (0,),
+    "encoder_repetition_penalty": (1,),
+    "epsilon_cutoff": (0,),
+    "eta_cutoff": (0,),
+    "exponential_decay_length_penalty": (),
+    "force_words_ids": ([],),
+    "forced_bos_token_id": (),
+    "forced_decoder_ids": ([],),
+    "forced_eos_token_id": (),
+    "guidance_scale": (1,),
+    "max_time": (),
+    "min_length": (0,),
+    "num_beam_groups": (1,),
+    "penalty_alpha": (0,),
+    "sequence_bias": ([], {}),
+    "token_healing": (False,),
+    "top_h": (),
+    "typical_p": (1,),
+    "watermarking_config": ({},),
+}
+"""Settings of transformers that change the text and that lmcraft lacks, with the values beside null that change nothing."""
 _DRAW_SETTINGS = [name for name, setting in SETTINGS.items() if setting.shapes_draw]
 _LOGIT_DEFAULTS = [(name, setting.default) for name, setting in SETTINGS.items() if setting.changes_logits]
 
@@ -27,6 +54,8 @@ class GenerationConfig(GenerationSettings):
 
     has_own_sampling: bool = field(default=False, compare=False, repr=False)
     """Whether the model's file says how to sample, if only by naming a default."""
+    unsupported: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Settings of the model's file that change the text in transformers, and that lmcraft does not apply."""
 
     def __repr__(self) -> str:
         return format_changes(self)
@@ -59,6 +88,15 @@ class GenerationConfig(GenerationSettings):
     def uses_dry(self) -> bool:
         """Whether the DRY penalty is on."""
         return self.dry_multiplier > 0 and self.dry_penalty_last_n != 0
+
+    def describe_unsupported(self) -> str:
+        """A sentence about `unsupported`; empty if there are none."""
+        if not self.unsupported:
+            return ""
+        names = ", ".join(self.unsupported)
+        return (
+            f"the model's generation_config.json sets {names}, which lmcraft does not apply: texts differ from transformers'"
+        )
 
     def describe_chat_defaults(self) -> str:
         """A sentence about `chat_defaults`; empty if there are none."""
@@ -121,7 +159,7 @@ def _convert(name: str, value: Any) -> Any:
         hint = f"the nearest is {nearest[0]!r}" if nearest else "`lmcraft generate --help` lists them"
         raise UserError(f"there is no setting {name!r}: {hint}")
     if isinstance(SETTINGS[name].default, tuple):
-        return _convert_texts(name, value)
+        return (_convert_texts if get_args(SETTINGS[name].type)[0] is str else _convert_token_ids)(name, value)
     if name == "logit_bias":
         return _convert_bias(value)
     if (name, value) in (("seed", None), ("early_stopping", "never")):
@@ -129,6 +167,10 @@ def _convert(name: str, value: Any) -> Any:
     value_type: Any = {"seed": int, "early_stopping": bool}.get(name, SETTINGS[name].type)
     if type(value) is not value_type and not (value_type is float and type(value) is int):
         raise UserError(f"{name}={value!r} is not {_TYPE_NAMES[value_type]}")
+    if value == "" and SETTINGS[name].group == "structure":
+        raise UserError(f"{name} is empty, and would constrain nothing: give its text, or leave it out")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name}={value} is not a finite number")
     return value_type(value)
 
 
@@ -139,18 +181,27 @@ def _convert_texts(name: str, value: Any) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def _convert_token_ids(name: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or not all(type(token_id) is int for token_id in value):
+        raise UserError(f"{name}={value!r} is not a list of token ids")
+    return tuple(value)
+
+
 def _convert_bias(value: Any) -> dict[int, float]:
     try:
-        return {int(token): float(bias) for token, bias in value.items()}  # keys are strings in JSON and TOML
-    except (AttributeError, TypeError, ValueError) as error:
+        biases = {int(token): float(bias) for token, bias in value.items()}  # keys are strings in JSON and TOML
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"logit_bias={value!r} is not a table of token ids and numbers") from error
+    if infinite := {token: bias for token, bias in biases.items() if not math.isfinite(bias)}:
+        raise UserError(f"logit_bias={infinite} is not finite: use -100 or suppress_tokens to rule a token out")
+    return biases
 
 
 def read_generation_config(folder: Path) -> tuple[GenerationConfig, tuple[int, ...]]:
     """The default settings and the end tokens of a model folder, from generation_config.json.
 
-    Settings that the file lacks have the defaults of `GenerationConfig`; unknown names in the file are ignored. Without the
-    file, the end tokens come from config.json.
+    Settings that the file lacks have the defaults of `GenerationConfig`; names that neither lmcraft nor transformers knows
+    are ignored. Without the file, the end tokens come from config.json.
 
     Raises:
         UserError: the file is damaged, or a value in it is out of bounds.
@@ -169,18 +220,39 @@ def read_generation_config(folder: Path) -> tuple[GenerationConfig, tuple[int, .
         return GenerationConfig(), eos_token_ids
     file_names = {name: setting.hugging_face or name for name, setting in SETTINGS.items()}
     settings = {name: contents[key] for name, key in file_names.items() if contents.get(key) is not None}
+    bad_words = _single_bad_words(contents, eos_token_ids)
+    unsupported = {name: contents[name] for name in UNSUPPORTED_SETTINGS if _changes_text(contents, name)}
     own = any(name in settings and (name, settings[name]) != ("top_k", 0) for name in _DRAW_SETTINGS)
     try:
-        return replace(GenerationConfig().updated(settings), has_own_sampling=own), eos_token_ids
+        config = GenerationConfig().updated(settings)
     except UserError as error:
         raise UserError(f"'{file}': {error}") from error
+    if bad_words:
+        del unsupported["bad_words_ids"]
+        config = replace(config, suppress_tokens=tuple(dict.fromkeys((*config.suppress_tokens, *bad_words))))
+    return replace(config, has_own_sampling=own, unsupported=unsupported), eos_token_ids
+
+
+def _changes_text(contents: Mapping[str, Any], name: str) -> bool:
+    """Whether a generation_config.json sets one of the `UNSUPPORTED_SETTINGS` to a value that changes the text."""
+    value = contents.get(name)
+    return value is not None and value not in UNSUPPORTED_SETTINGS[name]
+
+
+def _single_bad_words(contents: Mapping[str, Any], eos_token_ids: tuple[int, ...]) -> tuple[int, ...]:
+    """The tokens of `bad_words_ids` if all of its words are single tokens; as in transformers, the end tokens stay."""
+    words = contents.get("bad_words_ids")
+    if not isinstance(words, list) or not all(isinstance(w, list) and len(w) == 1 and type(w[0]) is int for w in words):
+        return ()
+    return tuple(word[0] for word in words if word[0] not in eos_token_ids)
 
 
 def generation_config_json(config: GenerationConfig, token_ids: Mapping[str, int | list[int] | None]) -> dict[str, Any]:
     """The contents of generation_config.json, which transformers and vLLM read too.
 
     Defaults are left out (vLLM would take max_new_tokens as a limit on every request), and so is the seed. Settings that
-    Hugging Face has no name for (presence and frequency penalty, bias, DRY, top_n_sigma) are read by lmcraft only.
+    Hugging Face has no name for (presence and frequency penalty, bias, DRY, top_n_sigma) are read by lmcraft only. Settings
+    that lmcraft does not apply are kept for others.
     """
     values = {name: getattr(config, name) for name in SETTINGS if name != "seed"}
     values = {name: value for name, value in values.items() if value != SETTINGS[name].default}
@@ -190,4 +262,7 @@ def generation_config_json(config: GenerationConfig, token_ids: Mapping[str, int
         if getattr(config, name) == 0:
             values.pop(name, None)
     values |= {"do_sample": not config.greedy, "top_k": config.top_k}  # transformers has other defaults for these
-    return {SETTINGS[name].hugging_face or name: value for name, value in values.items()} | dict(token_ids)
+    return {SETTINGS[name].hugging_face or name: value for name, value in values.items()} | {
+        **config.unsupported,
+        **token_ids,
+    }

@@ -35,6 +35,8 @@ class GenerationSettings:
     max_length: Annotated[int, Setting(group="length", minimum=0)] = 0
     """Maximum number of tokens of prompt and continuation together; 0: no such limit. Given alone, it replaces the default
     of max_new_tokens; given both, both apply."""
+    min_new_tokens: Annotated[int, Setting(group="length", minimum=0, changes_logits=True)] = 0
+    """Number of new tokens before which no end token is chosen; stop strings still end the text."""
     do_sample: Annotated[bool, Setting(group="sampling")] = True
     """Sample each token at random; false: take the most likely one (greedy decoding)."""
     temperature: Annotated[
@@ -278,6 +280,12 @@ class GenerationSettings:
         ),
     ] = field(default_factory=dict)
     """Added to the logits: token id to bias."""
+    no_repeat_ngram_size: Annotated[int, Setting(group="penalties", minimum=0, changes_logits=True)] = 0
+    """No sequence of this many tokens occurs twice in prompt and continuation together; 0: off."""
+    suppress_tokens: Annotated[tuple[int, ...], Setting(group="penalties", changes_logits=True)] = ()
+    """Ids of tokens that are never chosen."""
+    begin_suppress_tokens: Annotated[tuple[int, ...], Setting(group="penalties", changes_logits=True)] = ()
+    """Ids of tokens that are not chosen as the first new token."""
     stop: Annotated[
         tuple[str, ...],
         Setting(
@@ -341,7 +349,7 @@ def markdown_table() -> str:
         if setting.request_field not in ("", setting.name):
             name += f" (HTTP: `{setting.request_field}`)"
         if isinstance(setting.default, tuple):
-            default = " ".join(f"`{text.encode('unicode_escape').decode()}`" for text in setting.default)
+            default = " ".join(f"`{str(item).encode('unicode_escape').decode()}`" for item in setting.default)
         else:
             default = "" if setting.default in (None, "", {}) else f"`{str(setting.default).lower()}`"
         lines.append(f"| {name} | {default} | {_values(setting)} | {setting.help.replace('*', chr(92) + '*')} |")

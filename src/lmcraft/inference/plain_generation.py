@@ -52,7 +52,13 @@ def generate(
         context_length=model.config.max_position_embeddings,
         tokenizer=tokenizer,
     )
-    sampler = Sampler(config, vocab_size=model.config.vocab_size, tokenizer=tokenizer, logits_processor=logits_processor)
+    sampler = Sampler(
+        config,
+        vocab_size=model.config.vocab_size,
+        eos_token_ids=eos_token_ids,
+        tokenizer=tokenizer,
+        logits_processor=logits_processor,
+    )
     if name := structured_output(config)[0]:
         raise UserError(f"{name} is not supported in beam search: leave it out, or set num_beams=1")
     continuations = [

@@ -1,15 +1,16 @@
 """From logits to a token.
 
-Samplers apply in this order: logit_bias, repetition_penalty, presence_penalty and frequency_penalty, dry_*, top_n_sigma,
-temperature, top_k, top_p, min_p, then a random draw. This is the order of transformers' `generate`; DRY and top_n_sigma come
-where llama.cpp has them, between the other penalties and top_k. Custom logits processors come after the penalties, as in
+Samplers apply in this order: logit_bias, repetition_penalty, presence_penalty and frequency_penalty, dry_*, the tokens that
+are not allowed (suppress_tokens, begin_suppress_tokens, min_new_tokens, no_repeat_ngram_size), top_n_sigma, temperature,
+top_k, top_p, min_p, then a random draw. This is the order of transformers' `generate`; DRY and top_n_sigma come where
+llama.cpp has them, between the other penalties and top_k. Custom logits processors come after the penalties, as in
 transformers. Otherwise, llama.cpp applies temperature last, and vLLM applies min_p before top_k. A token that is ruled out
 has the logit -inf.
 
 Shapes: B rows, V vocabulary, T tokens of a row so far, N of them generated.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -33,6 +34,7 @@ class Sampler:
     Args:
         config: the settings to apply.
         vocab_size: of the model.
+        eos_token_ids: tokens that `min_new_tokens` delays.
         tokenizer: of the model; needed for the DRY penalty's sequence breakers.
         logits_processor: called in order after the penalties.
 
@@ -45,11 +47,13 @@ class Sampler:
         config: GenerationConfig,
         *,
         vocab_size: int,
+        eos_token_ids: Collection[int] = (),
         tokenizer: Tokenizer | None = None,
         logits_processor: Sequence[LogitsProcessor] = (),
     ) -> None:
         check_bias(config.logit_bias, vocab_size)
         self.config = config
+        self.eos_token_ids = eos_token_ids
         self.logits_processor = logits_processor
         self._breakers = SequenceBreakers()
         if config.uses_dry and config.dry_sequence_breakers:
@@ -85,9 +89,20 @@ class Sampler:
             logits_BV = penalize_counts(logits_BV, generated_BN, config.presence_penalty, config.frequency_penalty)
         if config.uses_dry:
             logits_BV = penalize_dry(logits_BV, tokens_BT, config, self._breakers)
+        if suppressed := self._suppressed(tokens_BT.shape[1] - prompt_length):
+            logits_BV = rule_out(logits_BV, _mask_of(logits_BV, suppressed))
+        if config.no_repeat_ngram_size:
+            logits_BV = rule_out(logits_BV, find_repeated(logits_BV, tokens_BT, config.no_repeat_ngram_size))
         for processor in self.logits_processor:
             logits_BV = _apply(processor, tokens_BT, logits_BV)
         return logits_BV
+
+    def _suppressed(self, num_generated: int) -> tuple[int, ...]:
+        """The tokens that are not allowed after this many new ones, wherever they would stand."""
+        config = self.config
+        first = config.begin_suppress_tokens if num_generated == 0 else ()
+        ends = self.eos_token_ids if num_generated < config.min_new_tokens else ()
+        return (*config.suppress_tokens, *first, *ends)
 
 
 def _apply(processor: LogitsProcessor, tokens_BT: Tensor, logits_BV: Tensor) -> Tensor:
@@ -160,6 +175,36 @@ def add_bias(logits_BV: Tensor, bias: Mapping[int, float]) -> Tensor:
     ids = torch.tensor(list(bias), device=logits_BV.device)
     values = torch.tensor(list(bias.values()), dtype=logits_BV.dtype, device=logits_BV.device)
     return logits_BV.index_add(1, ids, values.expand(len(logits_BV), -1))
+
+
+def rule_out(logits_BV: Tensor, mask_BV: Tensor) -> Tensor:
+    """Rule out the tokens of the mask, except in a row where no other is left (a grammar may allow only the end token)."""
+    ruled_BV = logits_BV.masked_fill(mask_BV, -torch.inf)
+    return torch.where(ruled_BV.isneginf().all(dim=-1, keepdim=True), logits_BV, ruled_BV)
+
+
+def _mask_of(logits_BV: Tensor, token_ids: Collection[int]) -> Tensor:
+    """True for these tokens, (1, V); ids outside the vocabulary are left out, as in transformers."""
+    vocab_size = logits_BV.shape[1]
+    mask_1V = torch.zeros(1, vocab_size, dtype=torch.bool, device=logits_BV.device)
+    mask_1V[0, [token_id for token_id in token_ids if 0 <= token_id < vocab_size]] = True
+    return mask_1V
+
+
+def find_repeated(logits_BV: Tensor, tokens_BT: Tensor, size: int) -> Tensor:
+    """True for the tokens that would repeat a sequence of `size` tokens, (B, V)."""
+    mask_BV = torch.zeros_like(logits_BV, dtype=torch.bool)
+    begin = tokens_BT.shape[1] - size + 1  # of the last size - 1 tokens
+    if begin <= 0:
+        return mask_BV
+    matches_BW = torch.ones_like(tokens_BT[:, :begin], dtype=torch.bool)  # by where the earlier sequence begins
+    for offset in range(size - 1):
+        matches_BW &= tokens_BT[:, offset : offset + begin] == tokens_BT[:, begin + offset, None]
+        if not bool(matches_BW.any()):
+            return mask_BV
+    rows, starts = matches_BW.nonzero(as_tuple=True)
+    mask_BV[rows, tokens_BT[rows, starts + size - 1]] = True
+    return mask_BV
 
 
 def penalize_repetition(logits_BV: Tensor, tokens_BT: Tensor, penalty: float) -> Tensor:
