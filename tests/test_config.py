@@ -7,6 +7,7 @@ import pytest
 
 import lmcraft
 from lmcraft import FinetuneConfig, GenerateConfig, PrepareConfig, PretrainConfig, QuickstartConfig, UserError
+from lmcraft.cli import parse_command
 from lmcraft.commands import COMMANDS, Command
 from lmcraft.config import takes_settings
 from lmcraft.training.config import OptimizerConfig
@@ -39,6 +40,12 @@ def test_whole_numbers_are_numbers() -> None:
         ({"depth": True}, "depth=True is not a whole number"),
         ({"seed": None}, "seed=None is not a whole number"),
         ({"out": 3}, "out=3 is not a path"),
+        ({"max_time": float("nan")}, "max_time=nan is not a finite number"),
+        ({"max_time": 10**400}, "is not a finite number"),
+        (
+            {"optimizer": OptimizerConfig(learning_rate=0.1), "label_smoothing": "0.1"},
+            "label_smoothing='0.1' is not a finite",
+        ),
         ({"precision": "fp8"}, "precision='fp8' is not one of 'auto', 'bf16', 'fp32'"),
         ({"optimizer": {"nam": "adamw"}}, "optimizer={'nam': 'adamw'} is not a dict with these settings: name, learn"),
         ({"optimizer": {"name": "adamww"}}, "optimizer.name='adamww' is not one of 'normuon'"),
@@ -48,6 +55,24 @@ def test_whole_numbers_are_numbers() -> None:
 def test_a_value_of_another_type_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         PretrainConfig(Path("d"), **settings)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pretrain d --max-time",
+        "pretrain d --optimizer.learning-rate",
+        "plan --data d --watts",
+        "finetune m d --method.alpha",
+        "generate m hi --logit-bias.99",
+        "generate m hi --temperature",
+        "prepare d --out x --validation",
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused(command: str, number: str) -> None:
+    with pytest.raises(UserError, match=r"=.*(nan|inf).* is not (a table in which each value is )?a finite number$"):
+        parse_command([*command.split(), number])
 
 
 def test_a_group_of_settings_may_be_a_dict() -> None:

@@ -15,6 +15,7 @@ from lmcraft.config import Config, parse, toml_source
 from lmcraft.errors import LmcraftError, explain_os_error
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.names import CHECKPOINTS, RUN, RUN_CONFIG
+from lmcraft.standard_streams import prepare_standard_streams
 
 HELP = """Train, fine-tune, run and serve small language models.
 
@@ -115,6 +116,7 @@ def _join_booleans(tokens: Sequence[str]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 2 for bad input, 1 for a run that failed, 128 + n for signal n."""
+    prepare_standard_streams()
     tokens = list(sys.argv[1:] if argv is None else argv)
     print_config = "--print-config" in tokens
     if print_config:

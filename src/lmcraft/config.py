@@ -4,6 +4,7 @@ A command's configuration derives from `Config` and is decorated with `command_c
 help text on the command line. cyclopts parses, converts and reports errors, for flags and files alike.
 """
 
+import math
 import os
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,6 +20,7 @@ import cyclopts
 import tomli_w
 
 from lmcraft.errors import UserError
+from lmcraft.standard_streams import check_utf8
 
 C = TypeVar("C", bound="Config")
 Settings = ParamSpec("Settings")
@@ -206,6 +208,9 @@ def _converted_fields(config: Any, prefix: str = "") -> dict[str, Any]:
         result: Any = _convert(hint, value)
         if result is _MISMATCH:
             raise UserError(f"{prefix}{name}={value!r} is not {_describe(hint)}")
+        for text in result if isinstance(result, tuple) else (result,):
+            if isinstance(text, str):
+                check_utf8(text, f"{prefix}{name}")
         if _is_group(result) and (changes := _converted_fields(result, f"{prefix}{name}.")):
             result = replace(result, **changes)
         if result is not value:
@@ -249,6 +254,9 @@ def _convert(hint: Any, value: Any) -> Any:
         return value if converted == value else _MISMATCH if _MISMATCH in converted else converted
     if _is_group(hint) and isinstance(value, Mapping) and value.keys() <= _field_types(hint).keys():
         return hint(**value)
+    if origin is dict and isinstance(value, dict):
+        table = {key: _convert(arguments[1], item) for key, item in value.items()}
+        return value if table == value else _MISMATCH if _MISMATCH in table.values() else table
     if isinstance(origin, type):
         return value if isinstance(value, origin) else _MISMATCH
     if hint is Path and isinstance(value, str | os.PathLike):
@@ -257,9 +265,18 @@ def _convert(hint: Any, value: Any) -> Any:
         return os.fspath(value)
     if isinstance(value, bool) and hint is not bool:
         return _MISMATCH
-    if hint is float and isinstance(value, int):
-        return float(value)
+    if hint is float and isinstance(value, int | float):
+        return _to_float(value)
     return value if not isinstance(hint, type) or isinstance(value, hint) else _MISMATCH
+
+
+def _to_float(value: float) -> Any:
+    """A number as a float; NaN, infinity and numbers beyond the range of floats fit no field."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return _MISMATCH
+    return number if math.isfinite(number) else _MISMATCH
 
 
 def _expand(path: Path) -> Path:
@@ -274,18 +291,19 @@ def _describe(hint: Any) -> str:
     """A type in words, for an error."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return " or ".join(_describe(option) for option in arguments)
+        return " or ".join(_describe(option) for option in arguments if option is not NoneType)
     if origin is Literal:
         return f"one of {', '.join(map(repr, arguments))}"
     if origin is tuple:
         return f"a list whose items are {_describe(arguments[0])}"
+    if origin is dict:
+        return f"a table in which each value is {_describe(arguments[1])}"
     names = {
         int: "a whole number",
-        float: "a number",
+        float: "a finite number",
         bool: "True or False",
         str: "a string",
         Path: "a path",
-        NoneType: "None",
     }
     if _is_group(hint):
         return f"a dict with these settings: {', '.join(_field_types(hint))}"

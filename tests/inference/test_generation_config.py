@@ -29,7 +29,7 @@ from lmcraft.inference.generation_config import GenerationConfig, generation_con
         ({"stop": 3}, "stop=3"),
         ({"logit_bias": {"a": 1}}, "logit_bias="),
         ({"logit_bias": {3: float("nan")}}, "logit_bias={3: nan} is not finite"),
-        ({"logit_bias": {3: -float("inf")}}, "use -100 or suppress_tokens"),
+        ({"logit_bias": {3: -float("inf")}}, "-100 rules a token out"),
         ({"presence_penalty": float("nan")}, "presence_penalty=nan is not a finite number"),
         ({"temperature": float("inf")}, "temperature=inf is not a finite number"),
         ({"regex": ""}, "regex is empty"),

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from lmcraft.config import command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.generation_flags import GenerationFlags, load_model
+from lmcraft.standard_streams import check_decoded, not_utf8_error
 from lmcraft.terminal import write_text
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def _read_prompt() -> str:
     if sys.stdin.isatty():
         print("Type the text to continue, then press Ctrl-D on an empty line.", file=sys.stderr)
     try:
-        return sys.stdin.read().removesuffix("\n")
+        text = sys.stdin.read().removesuffix("\n")
     except UnicodeDecodeError as error:
-        raise UserError(f"the prompt on standard input is not valid {error.encoding}: convert it first") from error
+        raise not_utf8_error("the prompt on standard input") from error
+    check_decoded(text, "the prompt on standard input")
+    return text

@@ -193,7 +193,7 @@ def _convert_bias(value: Any) -> dict[int, float]:
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"logit_bias={value!r} is not a table of token ids and numbers") from error
     if infinite := {token: bias for token, bias in biases.items() if not math.isfinite(bias)}:
-        raise UserError(f"logit_bias={infinite} is not finite: use -100 or suppress_tokens to rule a token out")
+        raise UserError(f"logit_bias={infinite} is not finite: -100 rules a token out, and so does suppress_tokens")
     return biases
 
 

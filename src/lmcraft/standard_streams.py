@@ -1,0 +1,48 @@
+"""Standard input, output and error of the command line, and bytes there and in arguments that are not text."""
+
+import codecs
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+from lmcraft.errors import UserError
+
+_UNDECODED_BYTE = re.compile("[\udc80-\udcff]")
+
+
+def prepare_standard_streams() -> None:
+    """Open the streams that the caller closed, and read standard input strictly, without a byte-order mark.
+
+    A closed input is empty, and what is written to a closed output is lost, as in Python's `print`. A file that is opened
+    later can never take its number.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it has the lowest free number
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open as long as the process
+    if isinstance(sys.stdin, io.TextIOWrapper) and not sys.stdin.isatty():
+        is_utf8 = codecs.lookup(sys.stdin.encoding).name == "utf-8"
+        sys.stdin.reconfigure(encoding="utf-8-sig" if is_utf8 else None, errors="strict")
+
+
+def check_utf8(text: str, subject: str) -> None:
+    """Raise UserError if an argument of the command line has bytes that are not UTF-8, which Python hides in surrogates."""
+    if byte := _UNDECODED_BYTE.search(text):
+        raise UserError(f"{subject} is not UTF-8, since it has the byte {os.fsencode(byte[0])[0]:#04x}: give it in UTF-8")
+
+
+def check_decoded(text: str, subject: str) -> None:
+    """Raise UserError if a text from standard input has NUL characters, as UTF-16 has when it is read as UTF-8."""
+    if "\0" in text:
+        raise not_utf8_error(subject)
+
+
+def not_utf8_error(subject: str) -> UserError:
+    """The error for a text from standard input that cannot be decoded."""
+    return UserError(f"{subject} is not UTF-8: convert it first, as `iconv -f ENCODING -t UTF-8` does")
