@@ -1,6 +1,8 @@
 """A model together with its tokenizer and generation settings: the object that scripts, commands and the server use."""
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GENERATION_CONFIG_FILE, GenerationConfig, generation_config_json
 from lmcraft.inference.grammar import structured_output
-from lmcraft.inference.native.decoder import find_modification
+from lmcraft.inference.model_changes import ModelSnapshot
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.plain_generation import generate
 from lmcraft.inference.prompt import encode_prompt
@@ -36,7 +38,8 @@ class LanguageModel:
     The methods that generate take the fields of `GenerationConfig` by name; `adapter`, the name of an adapter that the
     model was loaded with; and `logits_processor`, functions that change the logits before a token is drawn, as in
     transformers. The network is a torch module whose layers can be replaced, and `use_attention` replaces the attention
-    (docs/generation.md); a changed network decodes in PyTorch.
+    (docs/generation.md); a changed network decodes in PyTorch. Several threads may use one model: they share its engine, and
+    generate together.
     """
 
     def __init__(
@@ -86,7 +89,8 @@ class LanguageModel:
         self._tier: Tier = tier
         self._weights = weights
         self._draft = draft
-        self._engine: Engine | None = None
+        self._engine: tuple[Engine, ModelSnapshot] | None = None
+        self._lock = threading.Lock()  # of `_engine`
 
     @classmethod
     def load(
@@ -147,16 +151,27 @@ class LanguageModel:
     def __repr__(self) -> str:
         return f"LanguageModel({describe_transformer(self.transformer)})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which build an engine of their own."""
+        return {**vars(self), "_engine": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
     @property
     def engine(self) -> Engine:
-        """The engine that decodes this model, for many concurrent requests; built on first use.
+        """The engine that decodes this model, for many concurrent requests; built on first use, and again after a change of
+        the model's weights, layers or settings.
 
         Raises:
             UserError: the native tier is required and does not support the model.
         """
-        if self._engine is None or (self._engine.tier == "native" and find_modification(self.transformer)):
-            self._engine = self.new_engine()
-        return self._engine
+        models = [self.transformer, *self.adapters.values()]
+        with self._lock:
+            if self._engine is None or not self._engine[1].matches(models):
+                snapshot = ModelSnapshot(models)
+                self._engine = self.new_engine(), snapshot
+            return self._engine[0]
 
     def new_engine(self, **settings: Any) -> Engine:
         """Another engine for this model.
@@ -247,14 +262,8 @@ class LanguageModel:
         prompts = list_rows(input_ids)
         tokenizer = self.tokenizer if config.needs_tokenizer else None  # detokenizing takes time
         requests_of_prompts = [self._requests(prompt, config, tokenizer, adapter, processors) for prompt in prompts]
-        if self._uses_engine(config):
-            requests = [self.engine.submit(request) for group in requests_of_prompts for request in group]
-            while not all(request.finished for request in requests):
-                self.engine.step()
-            for request in requests:
-                if request.error is not None:
-                    raise request.error
-            return [request.tokens for request in requests]
+        if engine := self._engine_for(config):
+            return [sequence.tokens for sequence in engine.run(list(chain(*requests_of_prompts)))]
         rows = []
         for group in requests_of_prompts:
             prompt_rows = [list(request.prompt_ids) for request in group]
@@ -284,7 +293,8 @@ class LanguageModel:
         if hasattr(prompt_ids, "tolist"):
             prompt_ids = list_token_ids(prompt_ids)
         requests = self._requests(prompt_ids, config, self.tokenizer, adapter, processors)
-        return self.engine.stream(requests) if self._uses_engine(config) else self._generate_eagerly(requests)
+        engine = self._engine_for(config)
+        return self._generate_eagerly(requests) if engine is None else engine.stream(requests)
 
     def _generate_eagerly(self, requests: Sequence[Request]) -> Iterator[Token]:
         """The tokens of all continuations of a prompt, computed together."""
@@ -298,11 +308,13 @@ class LanguageModel:
             logits_processor=first.logits_processor,
         )
 
-    def _uses_engine(self, config: GenerationConfig) -> bool:
-        """The engine does structured output and native decoding; otherwise all samples run in one PyTorch batch."""
-        if config.num_beams > 1:
-            return False
-        return bool(structured_output(config)[0]) or (self._tier != "eager" and self.engine.tier == "native")
+    def _engine_for(self, config: GenerationConfig) -> Engine | None:
+        """The engine, for structured output and native decoding; otherwise all samples run in one PyTorch batch."""
+        structured = bool(structured_output(config)[0])
+        if config.num_beams > 1 or (self._tier == "eager" and not structured):
+            return None
+        engine = self.engine
+        return engine if structured or engine.tier == "native" else None
 
     def _requests(
         self,

@@ -1,6 +1,7 @@
 """Inference: continuing texts with a model.
 
 engine               many requests, one step at a time
+turns                turns of several threads that share an engine
 scheduler            which requests run, and which tokens the next step computes
 fair_share           how much of the engine's time each client has used
 runner               the interface of a tier (native or eager), and the choice between them
@@ -16,6 +17,7 @@ json_schema/         JSON schemas rewritten into what the grammar library enforc
 sampler              from logits to a token
 dry_penalty          the DRY repetition penalty
 next_token_logits    the result of a step
+model_changes        what a caller changed in a model
 damaged_model        the error for outputs that are not numbers
 block_pool           memory for keys and values, shared by all requests
 paged_cache          one request's part of the pool, as attention reads it

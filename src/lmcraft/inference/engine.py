@@ -6,7 +6,7 @@ ones. A text does not depend on what else is in the batch: each row's arithmetic
 
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -28,6 +28,7 @@ from lmcraft.inference.speculation.draft import DraftProposer
 from lmcraft.inference.speculation.prompt_lookup import PromptLookupProposer
 from lmcraft.inference.speculation.proposer import Proposer
 from lmcraft.inference.speculation.speculator import Speculator
+from lmcraft.inference.turns import Turns
 from lmcraft.model.lora_linear import select_adapter
 from lmcraft.model.transformer import Transformer
 
@@ -35,7 +36,7 @@ from lmcraft.model.transformer import Transformer
 class Engine:
     """Continues requests: `submit` some, then `step` until they are finished, or iterate over `stream`.
 
-    Only `prepare` is thread-safe; a server runs the engine in a thread of its own.
+    Safe to use from several threads, which take turns: each step advances the requests of all of them.
 
     Args:
         model: in `eval` mode.
@@ -74,6 +75,7 @@ class Engine:
         self.weights: Weights = weights or stored_weights(model)
         self.runner = build_runner(model, tier=tier, weights=weights, cache_tokens=cache_tokens, adapters=adapters)
         self.pool = self.runner.pool
+        self._turns = Turns()
         proposers: list[Proposer] = [PromptLookupProposer()] if prompt_lookup else []
         if draft is not None:
             proposers.append(self._draft_proposer(draft))
@@ -109,7 +111,7 @@ class Engine:
     @property
     def has_work(self) -> bool:
         """Whether `step` has anything to do."""
-        return bool(self.scheduler.running or self.scheduler.waiting)
+        return self.scheduler.has_work
 
     @property
     def cache_usage(self) -> float:
@@ -127,7 +129,7 @@ class Engine:
         return sequence
 
     def prepare(self, request: Request) -> SequenceState:
-        """Check a request and compile its grammar, for `enqueue`. Safe in any thread.
+        """Check a request and compile its grammar, for `enqueue`.
 
         Raises:
             UserError: the prompt is empty, too long or outside the vocabulary; a setting does not fit the model; there is no
@@ -162,25 +164,44 @@ class Engine:
         """Queue a sequence that `prepare` returned."""
         self.scheduler.enqueue(sequence)
 
+    def run(self, requests: Sequence[Request]) -> list[SequenceState]:
+        """Submit requests, and compute steps until all of them are finished.
+
+        Raises:
+            UserError: as in `submit`.
+            Exception: the error of the first request that failed.
+        """
+        sequences = [self.prepare(request) for request in requests]
+        for _ in self._stream(sequences):
+            pass
+        return sequences
+
     def stream(self, requests: Sequence[Request]) -> Iterator[Token]:
-        """Submit requests and yield their tokens as they are generated; closing the iterator early cancels them.
+        """Yield the tokens of requests as they are generated; closing the iterator early cancels them.
 
         Raises:
             UserError: as in `submit`, before the first token is asked for.
         """
-        return self._stream([self.submit(request) for request in requests])
+        return self._stream([self.prepare(request) for request in requests])
 
     def _stream(self, sequences: Sequence[SequenceState]) -> Iterator[Token]:
         num_yielded = [0] * len(sequences)
+
+        def has_news() -> bool:
+            lengths = [len(sequence.generated) for sequence in sequences]
+            return lengths != num_yielded or all(sequence.finished for sequence in sequences)
+
         try:
-            while True:
+            for sequence in sequences:
+                self.enqueue(sequence)
+            ended = False
+            while not ended:
+                self.step(unless=has_news)
+                ended = all(sequence.finished for sequence in sequences)
                 for n, sequence in enumerate(sequences):
                     new = sequence.generated[num_yielded[n] :]
                     num_yielded[n] += len(new)
                     yield from new
-                if all(sequence.finished for sequence in sequences):
-                    break
-                self.step()
             for sequence in sequences:
                 if sequence.error is not None:
                     raise sequence.error
@@ -199,23 +220,31 @@ class Engine:
         """
         config = GenerationConfig(max_new_tokens=1)
         sequence = self.prepare(Request(prompt_ids=tuple(ids), config=config, adapter=adapter))
-        if not self.pool.allocate(sequence.block_table, len(ids)):
-            raise UserError(
-                f"a text of {len(ids)} tokens does not fit into the cache next to the running requests: try again later"
-            )
-        try:
-            logits = self.runner.prefill(sequence.block_table, 0, ids, adapter, all_rows=True)
-            self._check_logits(logits, adapter)
-            return logits.logits
-        finally:
-            self.pool.free(sequence.block_table)
+        with self._turns.take():
+            if not self.pool.allocate(sequence.block_table, len(ids)):
+                raise UserError(
+                    f"a text of {len(ids)} tokens does not fit into the cache next to the running requests: try again later"
+                )
+            try:
+                logits = self.runner.prefill(sequence.block_table, 0, ids, adapter, all_rows=True)
+                self._check_logits(logits, adapter)
+                return logits.logits
+            finally:
+                self.pool.free(sequence.block_table)
 
-    @torch.inference_mode()
-    def step(self) -> list[tuple[SequenceState, Token]]:
+    def step(self, unless: Callable[[], bool] = lambda: False) -> list[tuple[SequenceState, Token]]:
         """Compute one batch; returns the new tokens, in order within each sequence.
 
         An exception in the work for one sequence ends that sequence only (`SequenceState.error`).
+
+        Args:
+            unless: no step is computed if this is true after the steps of other threads.
         """
+        with self._turns.take(unless) as taken:
+            return self._step() if taken else []
+
+    @torch.inference_mode()
+    def _step(self) -> list[tuple[SequenceState, Token]]:
         batch = self.scheduler.next_batch()
         tokens: list[tuple[SequenceState, Token]] = []
         start = time.perf_counter()

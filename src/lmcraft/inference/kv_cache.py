@@ -19,36 +19,31 @@ class KVCache:
 
     def __init__(self, config: TransformerConfig) -> None:
         self._max_tokens = config.max_position_embeddings
-        self._last_layer = config.num_hidden_layers - 1
-        self._layers: list[tuple[Tensor, Tensor]] = []
-        self._length = 0
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+        self._lengths: dict[int, int] = {}
 
     @property
     def length(self) -> int:
         """Number of tokens held in each row."""
-        return self._length
+        return max(self._lengths.values(), default=0)
 
     def update(self, layer: int, k_BKTD: Tensor, v_BKTD: Tensor) -> tuple[Tensor, Tensor]:
-        """Append one layer's new keys and values; returns all of them, (B, K, S, D), views of the cache.
-
-        `length` changes with the last layer, because all layers of one forward pass append at the same position.
-        """
-        stop = self._length + k_BKTD.shape[2]
-        if layer == len(self._layers):
-            self._layers.append((self._allocate(k_BKTD, None, stop), self._allocate(v_BKTD, None, stop)))
-        keys, values = self._layers[layer]
-        if stop > keys.shape[2]:
+        """Append one layer's new keys and values; returns all of them, (B, K, S, D), views of the cache."""
+        start = self._lengths.get(layer, 0)
+        stop = start + k_BKTD.shape[2]
+        keys, values = self._layers.get(layer, (None, None))
+        if keys is None or values is None or stop > keys.shape[2]:
             keys, values = self._allocate(k_BKTD, keys, stop), self._allocate(v_BKTD, values, stop)
             self._layers[layer] = keys, values
-        keys[:, :, self._length : stop] = k_BKTD
-        values[:, :, self._length : stop] = v_BKTD
-        if layer == self._last_layer:
-            self._length = stop
+        keys[:, :, start:stop] = k_BKTD
+        values[:, :, start:stop] = v_BKTD
+        self._lengths[layer] = stop
         return keys[:, :, :stop], values[:, :, :stop]
 
     def reorder(self, rows: Tensor) -> None:
         """Replace the batch by these rows of it, (B',): drops, repeats and permutes them."""
-        self._layers = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self._layers]
+        for layer, (keys, values) in self._layers.items():
+            self._layers[layer] = keys.index_select(0, rows), values.index_select(0, rows)
 
     def _allocate(self, new: Tensor, old: Tensor | None, num_tokens: int) -> Tensor:
         """Storage like `new` for at least `num_tokens`, with the contents of `old`."""
@@ -56,5 +51,5 @@ class KVCache:
         capacity = max(num_tokens, INITIAL_CAPACITY_TOKENS if old is None else 2 * old.shape[2])
         storage = new.new_empty(B, K, max(num_tokens, min(capacity, self._max_tokens)), D)
         if old is not None:
-            storage[:, :, : self._length] = old[:, :, : self._length]
+            storage[:, :, : old.shape[2]] = old
         return storage

@@ -83,6 +83,7 @@ class Scheduler:
             )
         self.max_num_seqs = max_num_seqs
         self.max_num_batched_tokens = max_num_batched_tokens or min_num_batched_tokens
+        self._arrived: deque[SequenceState] = deque()  # other threads add to it during a step
         self.waiting: deque[SequenceState] = deque()
         self.running: list[SequenceState] = []
         self.share = FairShare()
@@ -95,12 +96,20 @@ class Scheduler:
         self._takes_oldest = False  # whether the next chunk is that of a client's oldest prompt
 
     def enqueue(self, sequence: SequenceState) -> None:
-        """Add a sequence at the end of the queue."""
-        self.share.arrive(sequence.request.client, self._clients())
-        self.waiting.append(sequence)
+        """Add a sequence, in any thread, which the next batch puts at the end of the queue."""
+        self._arrived.append(sequence)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is any sequence."""
+        return bool(self._arrived or self.running or self.waiting)
 
     def next_batch(self) -> Batch:
         """Drop expired sequences, admit waiting ones, and choose the tokens of the next step."""
+        while self._arrived:
+            sequence = self._arrived.popleft()
+            self.share.arrive(sequence.request.client, self._clients())
+            self.waiting.append(sequence)
         self._drop_expired()
         self._admit()
         decoding = self._rows_in_turn(

@@ -9,9 +9,10 @@ from ctypes import c_int32, c_void_p
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lmcraft.inference.block_pool import SLOTS_PER_TILE, BlockPool
+from lmcraft.inference.model_changes import find_modification
 from lmcraft.inference.native.build import BuildError, load_library
 from lmcraft.inference.native.structs import MAX_ROWS_PER_STEP, Row
 from lmcraft.inference.native.weight_packing import ModelPacker, Weights
@@ -51,22 +52,6 @@ def unsupported_reason(model: Transformer) -> str:
         load_library()
     except BuildError as error:
         return str(error)
-    return ""
-
-
-def find_modification(model: Transformer) -> str:
-    """What the caller changed in the model, so that its weights alone no longer describe it; empty if nothing."""
-    if callable(model.attention_kind):
-        return "it has a custom attention function"
-    for name, module in model.named_modules():
-        is_identity_layer = isinstance(module, nn.Identity) and name.endswith((".attention", ".feed_forward"))
-        is_own = type(module).__module__.startswith("lmcraft.") or isinstance(
-            module, nn.Embedding | nn.ModuleList | nn.Identity
-        )
-        if not is_own or is_identity_layer:
-            return f"'{name}' was replaced by {type(module).__name__}"
-        if module._forward_hooks or module._forward_pre_hooks:
-            return f"'{name or type(model).__name__}' has a forward hook"
     return ""
 
 
