@@ -117,7 +117,7 @@ class LanguageModel:
                 adapter give the same text as a model without adapters.
 
         Raises:
-            UserError: there is no such model, its files are damaged, or an adapter does not fit the model.
+            UserError: there is no such model, it labels or scores texts, its files are damaged, or an adapter does not fit.
             RunError: the download failed.
         """
         with open_model(address) as source:
@@ -137,6 +137,7 @@ class LanguageModel:
         adapters: Mapping[str, Adapter] | None = None,
     ) -> "LanguageModel":
         """The model of an open source; arguments and errors as in `load`."""
+        source.check_writes_text()
         return cls(
             build_model(source.checkpoint, dtype=dtype, device=device),
             source.tokenizer,

@@ -15,6 +15,7 @@ from lmcraft.inference.generation_config import GenerationConfig, read_generatio
 from lmcraft.json_lines import parse_json
 from lmcraft.model.adapter import CONFIG, Adapter, is_adapter, read_adapter
 from lmcraft.model.storage import Checkpoint, open_checkpoint
+from lmcraft.model.task_head import task_head_error
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 MAX_CARD_BYTES = 2**20
@@ -53,6 +54,13 @@ class ModelSource:
         """What a command that reads this model must leave as it is: the model, and its base model if it is an adapter."""
         base = self.base.inputs if self.base else []
         return [("model", self.path), *((f"base {name}", path) for name, path in base)]
+
+    def check_writes_text(self) -> None:
+        """Raise UserError if this or its base model is a classifier or a reward model."""
+        if error := task_head_error(self.path):
+            raise error
+        if self.base is not None:
+            self.base.check_writes_text()
 
     @property
     def fingerprint(self) -> str:
@@ -159,6 +167,8 @@ def open_adapter(address: str | Path, *, offline: bool = False) -> Adapter:
     path = fetch_model(address, offline=offline).path
     if not is_adapter(path):
         raise UserError(f"'{address}' is not an adapter: it has no {CONFIG}, or it is a complete model (open it directly)")
+    if error := task_head_error(path):
+        raise error
     return read_adapter(path)
 
 

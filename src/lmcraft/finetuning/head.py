@@ -19,6 +19,7 @@ from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, mismatch_error, write_json
 from lmcraft.model.linear import Linear
+from lmcraft.model.task_head import task_head_error
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.batch import TensorBatch
 
@@ -45,7 +46,7 @@ class Labels:
 
     def save(self, folder: Path) -> None:
         """Write the labels to a model folder."""
-        write_json(ModelFolder(folder).run / "labels.json", asdict(self))
+        write_json(ModelFolder(folder).labels, asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> "Labels":
@@ -54,12 +55,12 @@ class Labels:
         Raises:
             UserError: the folder holds no classifier.
         """
-        file = ModelFolder(folder).run / "labels.json"
+        file = ModelFolder(folder).labels
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
             return cls(tuple(map(str, values["names"])), bool(values["multi_label"]), values["pooling"])
         except FileNotFoundError as error:
-            raise mismatch_error(folder, "classifier") from error
+            raise (task_head_error(folder) or mismatch_error(folder, "classifier")) from error
         except (ValueError, LookupError, TypeError) as error:
             raise UserError(f"'{file}' is damaged ({error}): train the classifier again") from error
 

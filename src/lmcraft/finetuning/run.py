@@ -180,6 +180,7 @@ class FinetuneRun:
 
     def _load_teacher(self, address: str, machine: Machine) -> FrozenModel:
         with open_model(address) as source:
+            source.check_writes_text()
             if source.tokenizer.vocabulary != self.tokenizer.vocabulary:
                 raise UserError(
                     f"teacher={address} has a different vocabulary from the model's: use a model of the same family"
@@ -257,6 +258,8 @@ def open_run(config: FinetuneConfig, source: ModelSource, splits: Splits | None,
             "with `lmcraft export`"
         )
     objective = config.build_objective()
+    if not objective.needs_head:
+        source.check_writes_text()
     tokenizer = source.tokenizer
     if objective.uses_chat_template:
         tokenizer = _with_chat_template(tokenizer, config.chat_template, print_line)

@@ -70,6 +70,11 @@ class ModelFolder:
         return self.run / SKIPPED
 
     @property
+    def labels(self) -> Path:
+        """The labels of a classifier."""
+        return self.run / "labels.json"
+
+    @property
     def lineage(self) -> Path:
         return self.run / "lineage.json"
 

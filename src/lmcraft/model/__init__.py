@@ -9,6 +9,7 @@ norm               RMSNorm, Gemma's RMSNorm, LayerNorm
 linear             a linear layer that computes in its input's dtype
 initialization     weight initialization
 storage            model folders: config.json and safetensors
+task_head          classifiers and reward models, which write no text
 tensor_file        writes a safetensors file
 families           translation between Hugging Face model types and `TransformerConfig`
 adapter            adapter folders in PEFT's format, and merging them

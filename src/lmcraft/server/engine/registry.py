@@ -124,7 +124,7 @@ class Registry:
         path = fetch_model(address).path
         model: LanguageModel | Classifier
         kind: Kind = "classifier"
-        if (ModelFolder(path).run / "labels.json").is_file():
+        if ModelFolder(path).labels.is_file():
             if adapters:
                 raise UserError(f"'{address}' is a classifier, which cannot have adapters; remove them")
             model, worker = self._load_classifier(name, path)
