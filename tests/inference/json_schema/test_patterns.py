@@ -44,6 +44,7 @@ from tests.inference.json_schema.matching import Grammar
         (r"^(?=a|b)(?:a|c)$", "a", "bc"),
         (r"^(?!\.)(?!.*\.\.)[a.]*@$", ["@", "a@", "a.a.@"], [".a@", "a..a@", "a..@", "..@"]),  # zod's email
         (r"^(?!.*[ab])(?![^\d]).*$", ["", "1c", "9"], ["1a", "b", "c"]),
+        (r"^(?!\d)(?!.*\s).+$", ["a1", "a"], ["1a", "a b", ""]),
     ],
 )
 def test_the_same_texts_match(pattern: str, matches: str | list[str], others: str | list[str]) -> None:

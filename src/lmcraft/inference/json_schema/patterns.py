@@ -37,7 +37,7 @@ _TOKEN = re.compile(
 _NESTING = re.compile(r"(?s)\\.|\[(?:[^\]\\]|\\.)*\]|.")
 MAX_LOOK_AHEADS = 16
 _LOOK_AHEAD = re.compile(r"\^\(\?([=!])")
-_ONE = r"(?P<one>\[(?:[^\]\\]|\\.)+\]|\\[^A-Za-z0-9]|[^\[\]\\(){}.*+?|^$])"
+_ONE = r"(?P<one>\[(?:[^\]\\]|\\.)+\]|\\[^A-Za-z0-9]|\\[dDwWsS]|[^\[\]\\(){}.*+?|^$])"
 # What must not follow, with one character or class, and an expression for the texts where it does not.
 _EXCLUSIONS = (
     (re.compile(rf"(?s)\^?{_ONE}\*\$"), "{other}"),
