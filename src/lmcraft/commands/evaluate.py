@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from lmcraft.config import MACHINE, OUTPUT, SEVERAL_VALUES, Config, automatic, command_config, takes_settings
+from lmcraft.config import DATA, MACHINE, OUTPUT, SEVERAL_VALUES, Config, automatic, command_config, takes_settings
 from lmcraft.errors import UserError
-from lmcraft.evaluation.results import TaskResult
+from lmcraft.evaluation.results import Figure, TaskResult
+from lmcraft.folder import ModelFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from lmcraft.evaluation.run import Evaluation
     from lmcraft.evaluation.task import Task
+    from lmcraft.folder import DatasetFolder
     from lmcraft.model_source import ModelSource
 
 
@@ -30,19 +32,19 @@ class EvaluateConfig(Config):
     nothing has changed.
     """
 
-    model: str
-    """Model folder, GGUF file or address."""
+    model: str = ""
+    """Model folder, GGUF file or address; not needed for --tasks list."""
     _: KW_ONLY
     tasks: Annotated[tuple[str, ...], SEVERAL_VALUES] = ("english",)
-    """Names of tasks and scorecards, and TOML files of your own tasks (docs/add-a-task.md)."""
+    """Names of tasks and scorecards, and TOML files of your own tasks (docs/add-a-task.md); list: print what there is."""
     limit: Annotated[int, automatic("all")] = 0
     """Number of items per task, drawn at random, always the same ones."""
     chat: bool = False
     """Ask through the model's chat template, whatever the tasks say."""
+    training_data: Annotated[str, DATA] = "auto"
+    """Dataset folder to look for the items in; auto: that of the model's own run, if it is still there; off: none."""
     out: Annotated[Path | None, OUTPUT] = None
     """Folder of the results; by default lmcraft/evaluations in the model's folder, or evaluations/NAME for other models."""
-    list_tasks: Annotated[bool, OUTPUT] = False
-    """Print the tasks and scorecards instead."""
     weights: Annotated[Literal["auto", "float32", "bfloat16", "int8", "int4"], MACHINE] = "auto"
     """Data type of the weights while answers are generated."""
     device: Annotated[str, MACHINE] = "auto"
@@ -55,11 +57,18 @@ class EvaluateConfig(Config):
             raise UserError(f"limit={self.limit} must not be negative; 0 scores all items")
         if not self.tasks:
             raise UserError("tasks is empty: name at least one task or scorecard")
+        if not self.model and not self.lists_tasks:
+            raise UserError("model is missing: name a model folder, a GGUF file or an address")
         return self
+
+    @property
+    def lists_tasks(self) -> bool:
+        """Whether to print the tasks instead."""
+        return self.tasks == ("list",)
 
 
 @takes_settings(EvaluateConfig)
-def evaluate(config: EvaluateConfig) -> list[TaskResult]:
+def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
     """Score the tasks, print their figures, and keep the results.
 
     Raises:
@@ -72,6 +81,9 @@ def evaluate(config: EvaluateConfig) -> list[TaskResult]:
     from lmcraft.terminal import line_printer, print_result
 
     config = config.resolved()
+    if config.lists_tasks:
+        print_result(task_table())
+        return []
     tasks = open_tasks(config.tasks)
     with open_evaluation(config) as evaluation:
         evaluation.folder.mkdir(parents=True, exist_ok=True)
@@ -96,16 +108,36 @@ def open_evaluation(config: EvaluateConfig) -> Iterator[Evaluation]:
     with open_model(config.model) as source:
         model = LanguageModel.of(source, dtype=machine.dtype, device=machine.device, tier="auto", weights=weights)
         settings = {"precision": machine.precision, "weights": config.weights, "chat": config.chat}
-        yield Evaluation(EvaluatedModel(model, config.chat), source.fingerprint, settings, _folder(config, source))
+        data = _training_data(config, source)
+        yield Evaluation(EvaluatedModel(model, config.chat), source.fingerprint, settings, _folder(config, source), data)
 
 
 def _folder(config: EvaluateConfig, source: ModelSource) -> Path:
-    from lmcraft.folder import ModelFolder
-
     if config.out is not None:
         return config.out
     is_own = Path(config.model).expanduser().is_dir()
     return ModelFolder(source.path).run / "evaluations" if is_own else Path("evaluations") / source.name
+
+
+def _training_data(config: EvaluateConfig, source: ModelSource) -> DatasetFolder | None:
+    """The dataset to look for items in, opened; None if there is none to be found."""
+    from lmcraft.folder import DatasetFolder, sha256_of
+    from lmcraft.pretraining.config import PretrainConfig
+
+    if config.training_data == "off":
+        return None
+    if config.training_data != "auto":
+        folder = DatasetFolder(Path(config.training_data))
+        folder.token_manifest()
+        return folder
+    run = ModelFolder(source.path).config_toml
+    if not run.is_file() or not source.lineage.get("data"):
+        return None
+    with suppress(UserError):  # the settings of another kind of run
+        folder = DatasetFolder(PretrainConfig.from_toml(run).data)
+        if folder.manifest_file.is_file() and sha256_of(folder.manifest_file) == source.lineage["data"]:
+            return folder
+    return None
 
 
 def _run(evaluation: Evaluation, task: Task, limit: int) -> TaskResult:
@@ -117,23 +149,39 @@ def _run(evaluation: Evaluation, task: Task, limit: int) -> TaskResult:
 
 
 def figure_table(results: Sequence[TaskResult]) -> RenderableType:
-    """A table of the figures of all tasks."""
+    """A table of the figures of all tasks; the last columns only if items stand in the training data."""
+    from lmcraft.terminal import column_table
+
+    columns = ["task", "items", "figure", "value", "95% interval", "chance"]
+    has_overlap = any(result.clean_figures for result in results)
+    rows = []
+    for result in results:
+        clean = {figure.measure.name: figure for figure in result.clean_figures}
+        for n, figure in enumerate(result.figures):
+            is_first = n == 0
+            chance = "" if result.chance is None or not is_first else f"{result.chance:.3f}"
+            cells = [result.task if is_first else "", f"{figure.count:,}" if is_first else "", figure.measure.name]
+            cells += [f"{figure.metric.value:.3f}", _interval(figure), chance]
+            if has_overlap:
+                other = clean.get(figure.measure.name)
+                hits = str(len(result.overlap.contained)) if result.overlap is not None and is_first else ""
+                cells += [hits, "" if other is None else f"{other.metric.value:.3f}"]
+            rows.append(cells)
+    return column_table("", [*columns, *(("in training data", "without these") if has_overlap else ())], rows)
+
+
+def _interval(figure: Figure) -> str:
+    low, high = figure.metric.low, figure.metric.high
+    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def task_table() -> RenderableType:
+    """A table of the tasks that lmcraft brings, and the scorecards that they are in."""
+    from lmcraft.evaluation.catalog import open_tasks, scorecards, task_names
     from lmcraft.terminal import column_table
 
     rows = []
-    for result in results:
-        for n, figure in enumerate(result.figures):
-            metric, chance = figure.metric, result.chance if n == 0 else None
-            interval = "" if metric.low is None or metric.high is None else f"{metric.low:.3f} to {metric.high:.3f}"
-            name = result.task if n == 0 else ""
-            rows.append(
-                (
-                    name,
-                    f"{figure.count:,}" if n == 0 else "",
-                    figure.measure.name,
-                    f"{metric.value:.3f}",
-                    interval,
-                    "" if chance is None else f"{chance:.3f}",
-                )
-            )
-    return column_table("", ("task", "items", "figure", "value", "95% interval", "chance"), rows)
+    for task in open_tasks(task_names()):
+        cards = [name for name, names in scorecards().items() if task.name in names]
+        rows.append([task.name, task.config.kind, task.config.language, ", ".join(cards), task.config.description])
+    return column_table("", ["task", "kind", "language", "scorecards", "asks"], rows)

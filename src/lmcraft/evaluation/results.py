@@ -58,6 +58,16 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """The items that training data contain."""
+
+    contained: frozenset[int]
+    """Numbers of the items."""
+    unchecked: frozenset[int]
+    """Numbers of the items that are too short to tell."""
+
+
+@dataclass(frozen=True)
 class TaskResult:
     """The results of one task."""
 
@@ -70,6 +80,10 @@ class TaskResult:
     """The results file."""
     was_cached: bool
     """Whether every result was there before."""
+    overlap: Overlap | None = None
+    """The items that the training data contain; None if that was not checked."""
+    clean_figures: Sequence[Figure] = ()
+    """The figures without these items, if there are any."""
 
 
 def compute_figures(measures: Sequence[Measure], results: Sequence[ItemResult]) -> list[Figure]:

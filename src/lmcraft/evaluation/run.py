@@ -3,18 +3,19 @@
 import os
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import InterruptedRunError, UserError
+from lmcraft.evaluation.contamination import find_overlap, read_documents
 from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.evaluation.methods import METHODS, Method
 from lmcraft.evaluation.results import ItemResult, TaskResult, compute_figures
 from lmcraft.evaluation.task import Task
-from lmcraft.folder import sync
+from lmcraft.folder import DatasetFolder, sync
 from lmcraft.json_lines import format_json_line, parse_json
 from lmcraft.terminal import ReportProgress
 
@@ -31,6 +32,8 @@ class Evaluation:
     settings: Mapping[str, Any]
     """Precision and the like."""
     folder: Path
+    training_data: DatasetFolder | None = None
+    """What the model was trained on, to look for the items in it."""
 
     def run(
         self,
@@ -68,7 +71,18 @@ class Evaluation:
         if not was_cached:
             self._score(method, file, results, done, len(rows), report, stop_signal)
         items = [results[row.number] for row in rows]
-        return TaskResult(task.name, compute_figures(method.measures, items), method.chance(), items, file, was_cached)
+        figures = compute_figures(method.measures, items)
+        result = TaskResult(task.name, figures, method.chance(), items, file, was_cached)
+        return self._check_overlap(method, result, report)
+
+    def _check_overlap(self, method: Method, result: TaskResult, report: ReportProgress) -> TaskResult:
+        """With the items that the training data contain, and the figures without them."""
+        if self.training_data is None:
+            return result
+        texts = {row.number: method.item_text(row) for row in method.rows}
+        overlap = find_overlap(texts, read_documents(self.training_data, report))
+        clean = [item for item in result.items if item.item not in overlap.contained] if overlap.contained else []
+        return replace(result, overlap=overlap, clean_figures=compute_figures(method.measures, clean))
 
     def _score(
         self,

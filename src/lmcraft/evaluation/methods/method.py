@@ -53,6 +53,11 @@ class Method(ABC):
         """The first measure of a model that guesses; None if that is next to nothing, or has no meaning."""
         return None
 
+    def item_text(self, row: Row) -> str:
+        """The text of an item that training data must not contain: its question and the right answer."""
+        config = self.task.config
+        return self.prompt(row) + config.delimiter + (self.gold_text(row) if config.answer else "")
+
     def prompt(self, row: Row) -> str:
         """The prompt of a row, without examples."""
         return row.text(self.task.config.prompt, "prompt")

@@ -1,0 +1,67 @@
+"""`lmcraft evaluate` from the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from lmcraft import EvaluateConfig, evaluate
+from lmcraft.cli import main
+from lmcraft.errors import UserError
+from lmcraft.language_model import LanguageModel
+from lmcraft.tokenizer import train_characters
+from tests.evaluation.conftest import WriteTask, write_task
+from tests.tiny import TEXT, tiny_model
+
+__all__ = ["write_task"]  # a fixture
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    LanguageModel(tiny_model(), train_characters([TEXT], special_tokens=["<|endoftext|>"])).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def task(write_task: WriteTask) -> Path:
+    rows = [{"q": f"fox {n}", "choices": ["jumps", "over"], "answer": n % 2} for n in range(5)]
+    task = write_task(rows, kind="multiple_choice", prompt="{{ q }}", choices="choices", answer="answer")
+    return task.folder / "toy.toml"
+
+
+def test_figures_are_printed_and_results_kept(folder: Path, task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(folder), "--tasks", str(task), "--precision", "fp32"]) == 0
+    output = capsys.readouterr().out
+    assert "toy" in output
+    assert "bits_per_byte" in output
+    [file] = (folder / "lmcraft" / "evaluations").glob("toy-*.jsonl")
+    assert len(file.read_text().splitlines()) == 6
+
+
+def test_python_gets_the_figures(folder: Path, task: Path, tmp_path: Path) -> None:
+    config = EvaluateConfig(str(folder), tasks=(str(task),), out=tmp_path / "out", precision="fp32", limit=3)
+    [result] = evaluate(config)
+    assert (result.task, result.chance, len(result.items)) == ("toy", 0.5, 3)
+    assert [figure.measure.name for figure in result.figures] == ["acc_norm", "acc", "bits_per_byte"]
+    [again] = evaluate(config)
+    assert again.was_cached
+
+
+def test_the_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--tasks", "list"]) == 0
+    assert "hellaswag" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tasks": ("helaswag",)}, "there is no task 'helaswag': did you mean 'hellaswag'?"),
+        ({"tasks": ("missing.toml",)}, "there is no file 'missing.toml'"),
+        ({"tasks": ()}, "tasks is empty"),
+        ({"limit": -1}, "limit=-1 must not be negative"),
+        ({"model": ""}, "model is missing"),
+        ({"tasks": ("induction",), "training_data": "nowhere"}, "nowhere"),
+    ],
+)
+def test_impossible_settings_are_refused(folder: Path, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message.replace("?", r"\?")):
+        evaluate(EvaluateConfig(**{"model": str(folder), **settings}))  # type: ignore[arg-type]
