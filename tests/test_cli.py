@@ -147,6 +147,28 @@ def test_a_run_that_was_moved_is_continued_where_it_lies(file: str, tmp_path: Pa
     assert parse_command(["pretrain", str(tmp_path / "mine.toml")]).args[0].out == Path("original")
 
 
+def test_a_family_that_was_moved_is_continued_where_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "scaling.toml").write_text('data = "d"\nout = "original"\nseed = 7\n')
+    command = ["scaling", str(tmp_path / "scaling.toml"), "--resume"]
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    assert parse_command(command).args[0].out == Path("original")
+    (tmp_path / "runs" / "depth-2-0.4x").mkdir()
+    assert parse_command(command).args[0].out == tmp_path
+    assert parse_command(["scaling", "--out", str(tmp_path), "--resume"]).args[0].seed == 7
+
+
+def test_a_resumed_pretraining_takes_what_is_left_out_from_the_run(tmp_path: Path) -> None:
+    recorded = tmp_path / "lmcraft" / "run.toml"
+    recorded.parent.mkdir()
+    recorded.write_text('data = "d"\nout = "o"\nmax_steps = 4\neval_every = 3\nz_loss = 0.1\n[optimizer]\nmomentum = 0.5\n')
+    for out in (["--out", str(tmp_path)], [f"--out={tmp_path}"]):
+        config = parse_command(["pretrain", "--resume", *out, "--max-tokens", "9"]).args[0]
+        assert (config.data, config.out, config.max_steps, config.eval_every) == (Path("d"), tmp_path, 0, 3)
+        assert (config.z_loss, config.optimizer.momentum) == (0.1, 0.5)
+    assert parse_command(["pretrain", "e", "--out", str(tmp_path)]).args[0].z_loss == 0
+    assert parse_command(["pretrain", "e", "--out", str(tmp_path), "--resume", "false"]).args[0].z_loss == 0
+
+
 def test_a_resumed_fine_tuning_takes_what_is_left_out_from_the_run(tmp_path: Path) -> None:
     recorded = tmp_path / "lmcraft" / "run.toml"
     recorded.parent.mkdir()

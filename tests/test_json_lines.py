@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmcraft.errors import UserError
 from lmcraft.json_lines import format_json, format_json_line, parse_json, parse_json_lines, read_json_lines
 
 any_text = st.text(
@@ -35,12 +36,21 @@ def test_only_line_feeds_end_a_line_and_bad_lines_are_reported() -> None:
     assert [number for number, _ in bad] == [4, 5] and bad[1][1] == "not valid UTF-8"
 
 
-@pytest.mark.parametrize("cut", [b'{"step": 3, "te', b'{"step": 3, "text": "\xe4\xbd', b"["])
+@pytest.mark.parametrize("cut", [b'{"step": 3, "te', b'{"step": 3, "text": "\xe4\xbd', b"[", b"\0" * 4096, b"\n \n"])
 def test_a_last_line_cut_short_is_left_out(cut: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"step": 1}\n{"step": 2}\n' + cut)
     assert list(read_json_lines(path)) == [{"step": 1}, {"step": 2}]
     assert list(read_json_lines(tmp_path / "absent")) == []
+
+
+@pytest.mark.parametrize("damaged", [b"garbage", b"\0\0\0", b'{"step": 3, "te', b"[1]", b'{"loss": 1}', b'{"step": "3"}'])
+@pytest.mark.parametrize("following", [b'{"step": 4}\n', b""])
+def test_a_damaged_line_is_named(damaged: bytes, following: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"step": 1}\n{"step": 2}\n' + damaged + b"\n" + following)
+    with pytest.raises(UserError, match=r"^line 3 of '.*/a\.jsonl' is damaged: restore the file from a copy, or remove the"):
+        list(read_json_lines(path, step=int))
 
 
 @pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a": 1} x', b"\xff", b"1" * 5000, b""])

@@ -1,7 +1,7 @@
 """The command line. A command's module is imported only when the command is chosen, so `--help` is fast."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from itertools import pairwise
@@ -14,7 +14,7 @@ from lmcraft.commands import COMMANDS, GROUPS
 from lmcraft.config import Config, parse, toml_source
 from lmcraft.errors import LmcraftError, explain_os_error
 from lmcraft.folder import ModelFolder
-from lmcraft.folder.names import CHECKPOINTS, RUN, RUN_CONFIG
+from lmcraft.folder.names import CHECKPOINTS, FAMILY_CONFIG, FAMILY_RUNS, RUN, RUN_CONFIG
 from lmcraft.standard_streams import prepare_standard_streams
 
 HELP = """Train, fine-tune, run and serve small language models.
@@ -69,28 +69,39 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
         file = Path(remaining.pop(position))
         run = _run_of(file)
         app.config = (toml_source(file) if run is None else toml_source(file, out=str(run)),)
-        return parse(app, remaining)
-    call = parse(app, remaining)
-    config = next((value for value in call.args if isinstance(value, Config)), None)
-    if command == "finetune" and getattr(config, "resume", False):
-        recorded = ModelFolder(getattr(config, "out")).config_toml  # noqa: B009 - only some configurations have it
+    elif command in RESUMED and (out := _out_to_resume(remaining)) is not None:
+        recorded = RESUMED[command](out)
         if recorded.is_file():  # what the command leaves out is as in the run that it continues
-            app.config = (toml_source(recorded, without=(*LENGTHS, "resume", "out")),)
-            return parse(app, remaining)
-    return call
+            app.config = (toml_source(recorded, without=("max_steps", "resume", "out")),)
+    return parse(app, remaining)
 
 
-LENGTHS = ("max_steps", "epochs")
+# The commands that can be resumed, and the settings that they recorded in a folder.
+RESUMED: dict[str, Callable[[Path], Path]] = {
+    "pretrain": lambda out: ModelFolder(out).config_toml,
+    "finetune": lambda out: ModelFolder(out).config_toml,
+    "scaling": lambda out: out / FAMILY_CONFIG,
+}
 FILE_READERS = ("prepare", "tokenizer train", "finetune", "quantize")  # the commands that take `-` for standard input
 STANDARD_INPUT = "/dev/stdin"
 
 
 def _run_of(file: Path) -> Path | None:
-    """The folder of the run that a run.toml lies in, which may have been moved since; None for any other file."""
+    """The folder of the run or the family that wrote a file, which may have been moved since; None for any other file."""
     folder = file.parent
+    if file.name == FAMILY_CONFIG and any((folder / FAMILY_RUNS).glob("depth-*x")):
+        return folder
     if folder.parent.name == CHECKPOINTS:
         folder = folder.parent.parent
     return folder.parent if folder.name == RUN and file.name == RUN_CONFIG else None
+
+
+def _out_to_resume(tokens: Sequence[str]) -> Path | None:
+    """The value of --out if a command is to be resumed."""
+    values = dict(token.partition("=")[::2] if "=" in token else (token, after) for token, after in pairwise((*tokens, "")))
+    if "--out" not in values or values.get("--resume", "false").lower() in ("false", "no"):
+        return None
+    return Path(values["--out"]).expanduser()
 
 
 def _name_standard_input(tokens: Sequence[str]) -> list[str]:

@@ -8,9 +8,11 @@ read is split at line feeds only, because every other line separator may stand i
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from lmcraft.errors import UserError
 
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BOM = b"\xef\xbb\xbf"
@@ -79,17 +81,35 @@ def parse_json_lines(lines: Iterable[bytes], report: Callable[[int, str], None])
             yield number, row
 
 
-def read_json_lines(path: Path) -> Iterator[Any]:
-    """Yield the rows of a file that lmcraft wrote, up to a line that a crash cut short; none if there is no file."""
+def read_json_lines(path: Path, **fields: type) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file that lmcraft wrote, without a last line that a crash cut short; none if there is no file.
+
+    Args:
+        path: the file.
+        fields: the keys that each row must have, with the types of their values.
+
+    Raises:
+        UserError: a line in the middle is not such a row; the message has its number.
+    """
     if not path.exists():
         return
     with path.open("rb") as file:
-        for line in file:
-            try:
-                row = parse_json(line)
-            except ValueError:
-                return
-            yield row
+        for number, line in enumerate(file, start=1):
+            row = _parse_row(line, fields)
+            if row is not None:
+                yield row
+            elif line.endswith(b"\n") and line.strip():
+                raise UserError(f"line {number} of '{path}' is damaged: restore the file from a copy, or remove the line")
+
+
+def _parse_row(line: bytes, fields: Mapping[str, type]) -> dict[str, Any] | None:
+    """The JSON object in a line; None if there is no such object."""
+    try:
+        row = parse_json(line)
+    except ValueError:
+        return None
+    is_row = isinstance(row, dict) and all(isinstance(row.get(name), kind) for name, kind in fields.items())
+    return row if is_row else None
 
 
 def _replace_non_finite(value: Any) -> Any:

@@ -35,3 +35,13 @@ def test_the_report_is_regenerated(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is an empty folder, not a training run: name the --out of"):
         report(ReportConfig(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "state"), [(None, "is missing"), ("", "has no steps"), ('{"step": 0}\n', "has no steps")]
+)
+def test_a_run_without_metrics_is_named_as_one(tmp_path: Path, metrics: str | None, state: str) -> None:
+    folder = write_run(tmp_path / "model")
+    folder.metrics.unlink() if metrics is None else folder.metrics.write_text(metrics)
+    with pytest.raises(UserError, match=rf"metrics\.jsonl' {state}, so that there is nothing to report: restore it"):
+        report(ReportConfig(folder.path))

@@ -42,6 +42,26 @@ def test_a_run_continues_after_a_kill(evaluation: Evaluation, task: Task, cut: i
     assert [item.item for item in result.items] == list(range(150))
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"garbage", "line 5 of .* is damaged"),
+        (b"\0\0", "line 5 of .* is damaged"),
+        (b'{"item": 3, "a": 1}', "is no result"),
+    ],
+)
+def test_a_damaged_line_is_named_and_nothing_is_removed(
+    evaluation: Evaluation, task: Task, line: bytes, message: str
+) -> None:
+    file = evaluation.run(task).file
+    lines = file.read_bytes().splitlines(keepends=True)
+    damaged = b"".join([*lines[:4], line + b"\n", *lines[5:]])
+    file.write_bytes(damaged)
+    with pytest.raises(UserError, match=message):
+        evaluation.run(task)
+    assert file.read_bytes() == damaged
+
+
 def test_a_signal_stops_after_the_items_that_are_done(evaluation: Evaluation, task: Task) -> None:
     with pytest.raises(InterruptedRunError, match="after 64 of 150 items of 'toy', which are saved"):
         evaluation.run(task, stop_signal=lambda: 15)

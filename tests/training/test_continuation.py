@@ -142,7 +142,26 @@ def test_what_is_left_automatic_is_taken_from_the_run(folder: Path, tmp_path: Pa
     assert automatic == replace(PretrainConfig.from_toml(folder / "pretrained" / "lmcraft" / "run.toml"), out=out)
     tokens = 2 * 32 * 5
     pretrain(PretrainConfig(folder / "data", out=out, resume=True, max_tokens=tokens))
-    assert PretrainConfig.from_toml(ModelFolder(out).config_toml).max_steps == 5
+    longer = PretrainConfig.from_toml(ModelFolder(out).config_toml)
+    assert longer == replace(automatic, max_steps=5, max_tokens=tokens)  # the intervals, too
+    pretrain(PretrainConfig(folder / "data", out=out, resume=True))
+    assert PretrainConfig.from_toml(ModelFolder(out).config_toml) == longer
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--depth", "3"], "depth=3 differs from depth=1"),
+        (["--sequence-length", "64"], "sequence_length=64 differs from sequence_length=32"),
+        (["--batch-size", "3"], "batch_size=3 differs from batch_size=2"),
+        (["--model.num-hidden-layers", "2"], "model.num_hidden_layers=2 differs from model.num_hidden_layers=1"),
+    ],
+)
+def test_a_flag_that_contradicts_the_record_is_the_one_that_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
+    assert main(["pretrain", "--out", str(folder / "pretrained"), "--resume", *flags]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["pretrain", "pretrained"], ["finetune", "tuned"]])
@@ -176,3 +195,14 @@ def test_contents_that_changed_are_refused(folder: Path, tmp_path: Path) -> None
     history.write_text(history.read_text()[:50])
     with pytest.raises(UserError, match=r"history\.jsonl' is missing or damaged"):
         pretrain(pretraining(folder, out=out))
+
+
+@pytest.mark.parametrize("name", ["metrics", "samples", "history"])
+def test_a_damaged_line_of_a_record_is_named_and_nothing_is_removed(folder: Path, tmp_path: Path, name: str) -> None:
+    out = copy_run(folder, "pretrained", tmp_path / "run")
+    file: Path = getattr(ModelFolder(out), name)
+    file.write_bytes(b"garbage\n" + file.read_bytes())
+    before = contents(out)
+    with pytest.raises(UserError, match=rf"line 1 of '.*{name}\.jsonl' is damaged"):
+        pretrain(pretraining(folder, out=out, max_steps=4))
+    assert contents(out) == before

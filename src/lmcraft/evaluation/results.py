@@ -28,7 +28,7 @@ class ItemResult:
 
     item: int
     """Index of the item in its task; 0 is the first."""
-    values: Mapping[str, float]
+    values: Mapping[str, float] = field(default_factory=dict)
     """The number of each measure."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """For measures that are ratios: what the number is divided by."""

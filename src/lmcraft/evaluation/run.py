@@ -15,8 +15,8 @@ from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.evaluation.methods import METHODS, Method
 from lmcraft.evaluation.results import ItemResult, TaskResult, compute_figures
 from lmcraft.evaluation.task import Task
-from lmcraft.folder import DatasetFolder, sync
-from lmcraft.json_lines import format_json_line, parse_json
+from lmcraft.folder import DatasetFolder, write_json_lines
+from lmcraft.json_lines import format_json_line, read_json_lines
 from lmcraft.terminal import ReportProgress
 
 KEY_CHARACTERS = 12
@@ -123,33 +123,25 @@ class Evaluation:
 
 
 def _open_results(file: Path, header: Mapping[str, Any]) -> dict[int, ItemResult]:
-    """The results in a file, by item; the file is created if there is none, and a line that a crash cut is removed."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if not file.exists():
-        file.write_bytes(format_json_line(header).encode())
-        sync(file)
-        sync(file.parent)
+    """The results in a file, by item; the file is created if there is none, and a line that a crash cut is removed.
+
+    Raises:
+        UserError: a line is damaged, or the results are of another task or model.
+    """
+    rows = list(read_json_lines(file))
+    if not rows:
+        write_json_lines(file, [header])
         return {}
+    if rows[0] != header:
+        raise UserError(f"'{file}' holds other results than its name says: move it away")
+    if not file.read_bytes().endswith(b"\n"):
+        write_json_lines(file, rows)
     results: dict[int, ItemResult] = {}
-    with file.open("rb+") as handle:
-        end = 0
-        for line in handle:
-            try:
-                row = parse_json(line)
-                if not line.endswith(b"\n"):
-                    break
-                if end == 0 and row != header:
-                    raise UserError(f"'{file}' holds other results than its name says: move it away")
-                if end:
-                    result = ItemResult.from_json(row)
-                    results.setdefault(result.item, result)
-            except (ValueError, TypeError) as error:
-                if isinstance(error, UserError):
-                    raise
-                break
-            end += len(line)
-        handle.truncate(end)
-        if end == 0:
-            handle.seek(0)
-            handle.write(format_json_line(header).encode())
+    for row in rows[1:]:
+        try:
+            result = ItemResult.from_json(row)
+        except TypeError as error:
+            line = format_json_line(row).rstrip()
+            raise UserError(f"'{file}' has a line that is no result, {line:.100}: remove the line") from error
+        results.setdefault(result.item, result)
     return results

@@ -3,6 +3,7 @@
 MANIFEST = "manifest.json"  # of a dataset
 RUN = "lmcraft"  # in a model folder: the files that only lmcraft reads
 RUN_CONFIG = "run.toml"  # in RUN
+FAMILY_CONFIG, FAMILY_RUNS = "scaling.toml", "runs"  # in the folder of a scaling family
 CHECKPOINTS = "checkpoints"  # in RUN
 SKIPPED = "skipped.jsonl"  # of a dataset, or in RUN: the rows that were left out
 MODEL_CONFIGS = ("config.json", "adapter_config.json")

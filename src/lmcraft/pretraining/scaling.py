@@ -12,6 +12,7 @@ import torch
 from lmcraft.data.loader import TokenSplit
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.folder import ModelFolder, write_text
+from lmcraft.folder.names import FAMILY_CONFIG, FAMILY_RUNS
 from lmcraft.folder.output import check_apart, check_folder_name, claim_folder, is_empty
 from lmcraft.json_lines import read_json_lines
 from lmcraft.machine import choose_machine
@@ -56,11 +57,21 @@ class Member:
         return f"{self.depth} blocks, {self.parameters:,} parameters, {self.tokens:,} tokens"
 
     def loss(self) -> float | None:
-        """The validation loss after the last step; None if the run is not finished."""
+        """The validation loss after the last step; None if the run is not finished.
+
+        Raises:
+            UserError: the run is finished, but its losses are missing or damaged.
+        """
         if not self.folder.report.is_file():  # the last file that a run writes
             return None
-        rows = [row for row in read_json_lines(self.folder.metrics) if "validation_loss" in row]
-        return next((row["validation_loss"] for row in rows if row["step"] == self.config.max_steps), None)
+        rows = [row for row in read_json_lines(self.folder.metrics, step=int) if "validation_loss" in row]
+        losses = [row["validation_loss"] for row in rows if row["step"] == self.config.max_steps]
+        if not losses and Checkpoints(self.folder.checkpoints).steps()[-1:] == [self.config.max_steps]:
+            raise UserError(
+                f"'{self.folder.metrics}' lacks the validation loss of step {self.config.max_steps}, the last: restore the "
+                f"file from a copy, or remove '{self.folder.path}' to train this run again"
+            )
+        return losses[-1] if losses else None
 
     def point(self, loss: float) -> Point:
         return Point(self.depth, self.parameters, self.embedding_parameters, self.tokens, loss)
@@ -90,11 +101,11 @@ class Family:
             UserError: `out` holds anything but the family to resume, or another process is writing there.
         """
         with claim_folder(self.config.out, self._check_folder):
-            write_text(self.config.out / "scaling.toml", replace(self.config, resume=False).to_toml())
+            write_text(self.config.out / FAMILY_CONFIG, replace(self.config, resume=False).to_toml())
             yield
 
     def _check_folder(self) -> None:
-        config, file = self.config, self.config.out / "scaling.toml"
+        config, file = self.config, self.config.out / FAMILY_CONFIG
         check_apart(config.out, [("dataset", config.data)])
         check_folder_name(config.out)
         if config.out.exists() and not file.exists() and not is_empty(config.out):
@@ -105,7 +116,7 @@ class Family:
             )
         if config.resume:
             if not file.exists():
-                raise UserError(f"resume=true, but out='{config.out}' holds no scaling.toml: leave --resume out to start")
+                raise UserError(f"resume=true, but out='{config.out}' holds no {FAMILY_CONFIG}: leave --resume out to start")
             refuse_changes(
                 config,
                 ScalingConfig.from_toml(file),
@@ -179,7 +190,7 @@ def build_member(config: ScalingConfig, depth: int, tokens_per_parameter: float)
     if not config.model.head_dim:  # rotary embeddings need heads of an even width
         heads = next(n for n in range(heads, 0, -1) if width % (2 * n) == 0)
     shared["model"] = replace(config.model, hidden_size=width, num_attention_heads=config.model.num_attention_heads or heads)
-    out = config.out / "runs" / f"depth-{depth}-{tokens_per_parameter:g}x"
+    out = config.out / FAMILY_RUNS / f"depth-{depth}-{tokens_per_parameter:g}x"
     single = PretrainConfig(**shared, depth=depth, out=out, max_steps=1)
     with torch.device("meta"):
         model = Transformer(single.resolved().model)

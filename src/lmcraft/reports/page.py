@@ -8,6 +8,7 @@ from statistics import median
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, mismatch_error, write_text
 from lmcraft.json_lines import read_json_lines
 from lmcraft.reports.chart import Series, line_chart
@@ -26,11 +27,14 @@ def write_report(folder: ModelFolder) -> Path:
     """Write `lmcraft/report.html` of a model folder from its metrics, samples and configuration.
 
     Raises:
-        UserError: the folder holds no run.
+        UserError: the folder holds no run, or its records are missing or damaged.
     """
-    rows = list(read_json_lines(folder.metrics))
-    if not rows:
-        raise mismatch_error(folder.path, "run")
+    rows = list(read_json_lines(folder.metrics, step=int))
+    if not any("loss" in row for row in rows):
+        if not folder.config_toml.is_file():
+            raise mismatch_error(folder.path, "run")
+        state = "has no steps" if folder.metrics.exists() else "is missing"
+        raise UserError(f"'{folder.metrics}' {state}, so that there is nothing to report: restore it from a copy")
     lineage = json.loads(folder.lineage.read_text(encoding="utf-8")) if folder.lineage.exists() else {}
     page = PAGE.substitute(
         style=STYLE,
@@ -47,7 +51,8 @@ def write_report(folder: ModelFolder) -> Path:
         ),
         rate=line_chart([_series("learning rate", "a", rows, "learning_rate")], x_label="step", y_label="learning rate"),
         samples="".join(
-            f"<h3>step {row['step']}</h3><pre>{escape(row['text'])}</pre>" for row in read_json_lines(folder.samples)
+            f"<h3>step {row['step']}</h3><pre>{escape(row['text'])}</pre>"
+            for row in read_json_lines(folder.samples, step=int)
         ),
         config=escape(folder.config_toml.read_text(encoding="utf-8")),
         lineage=key_value_rows({name: str(value) for name, value in lineage.items()}),

@@ -6,6 +6,7 @@ start, and `history.jsonl` a row for each start: the step, the number of process
 """
 
 import time
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from lmcraft.json_lines import read_json_lines
 from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.processes import Processes
+from lmcraft.training.run_log import read_log
 
 C = TypeVar("C", bound=TrainConfig)
 T = TypeVar("T")
@@ -28,7 +30,7 @@ CONTENTS = ("model", *DATA)
 LENGTH = ("max_tokens", "max_time", "epochs")
 INTERVALS = ("eval_every", "save_every", "sample_every")
 CHOSEN_AT_START = (
-    *("batch_size", "micro_batch_size", "sequence_length", "max_steps", "eval_tokens", *INTERVALS),
+    *("batch_size", "micro_batch_size", "sequence_length", "max_steps", "max_tokens", "max_time", "eval_tokens", *INTERVALS),
     *("attention", "compile", "precision", "device"),
 )
 """Settings that stay automatic until the data and the machine are open."""
@@ -52,17 +54,20 @@ def continue_config(requested: C, folder: ModelFolder, step: int, command: str) 
         command: the command that continues the run, for the message.
 
     Raises:
-        UserError: a setting that must stay equal differs from the recorded one.
+        UserError: a setting that must stay equal differs from the recorded one, or a line of the run's records is damaged.
     """
+    for file in (folder.metrics, folder.samples):  # which the run goes on with
+        deque(read_log(file), maxlen=0)
     recorded = _read_recorded(requested, folder, step)
-    other_length = any(getattr(requested, name, 0) != getattr(recorded, name, 0) for name in LENGTH)
-    if other_length and requested.max_steps == recorded.max_steps:  # the steps follow from the length, not from run.toml
-        requested = replace(requested, max_steps=0)
-    longer = other_length or requested.max_steps not in (0, recorded.max_steps)
-    config = _fill(requested, requested.resolved(), recorded, ("max_steps", *INTERVALS) if longer else ())
+    owner = f"the run in '{folder.path}'"
     file = Checkpoints(folder.checkpoints).settings(step)
     remedy = f"continue with `lmcraft {command} {file} --resume`, or start a new run with another --out"
-    refuse_changes(config, recorded, f"the run in '{folder.path}'", remedy, preferred=requested)
+    refuse_changes(_given(requested, recorded), recorded, owner, remedy)  # first, since resolving finds contradictions
+    other_length = any(getattr(requested, name, 0) not in (0, getattr(recorded, name, 0)) for name in LENGTH)
+    if other_length and requested.max_steps == recorded.max_steps:  # the steps follow from the length, not from run.toml
+        requested = replace(requested, max_steps=0)
+    config = _fill(requested, requested.resolved(), recorded, ("max_steps",) if other_length else ())
+    refuse_changes(config, recorded, owner, remedy, preferred=requested)
     return config.resolved()
 
 
@@ -76,6 +81,18 @@ def _fill(requested: T, resolved: T, recorded: T, except_names: Collection[str])
             values[name] = _fill(value, filled, earlier, except_names)
         elif name not in except_names and (value != filled or (name in CHOSEN_AT_START and value in (0, "auto"))):
             values[name] = earlier
+    return replace(requested, **values)  # type: ignore[type-var]
+
+
+def _given(requested: T, recorded: T) -> T:
+    """`requested` with the recorded value of each setting that may be automatic."""
+    values = {}
+    for field in fields(requested):  # type: ignore[arg-type]
+        value, earlier = getattr(requested, field.name), getattr(recorded, field.name)
+        if is_dataclass(value) and type(value) is type(earlier):
+            values[field.name] = _given(value, earlier)
+        elif value in (0, None, "", "auto"):
+            values[field.name] = earlier
     return replace(requested, **values)  # type: ignore[type-var]
 
 

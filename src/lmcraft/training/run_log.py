@@ -2,12 +2,22 @@
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from lmcraft.extras import import_optional
 from lmcraft.folder import naming_file, write_json_lines
 from lmcraft.json_lines import format_json_line, read_json_lines
+
+
+def read_log(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a metrics.jsonl or samples.jsonl.
+
+    Raises:
+        UserError: a line is damaged.
+    """
+    return read_json_lines(file, step=int)
 
 
 class RunLog:
@@ -17,12 +27,12 @@ class RunLog:
     them written to the disk, so that a power failure loses no row before that checkpoint.
 
     Raises:
-        UserError: `tensorboard` is set, but TensorBoard is not installed.
+        UserError: `tensorboard` is set, but TensorBoard is not installed; or a line of a file is damaged.
     """
 
     def __init__(self, metrics: Path, samples: Path, *, step: int, tensorboard: Path | None) -> None:
         for path in (metrics, samples):
-            kept = [row for row in read_json_lines(path) if row["step"] <= step]
+            kept = [row for row in read_log(path) if row["step"] <= step]
             write_json_lines(path, kept)
         self._metrics, self._samples = metrics.open("a", encoding="utf-8"), samples.open("a", encoding="utf-8")
         self._writer = _summary_writer(tensorboard, step) if tensorboard else None
