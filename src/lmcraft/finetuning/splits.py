@@ -47,6 +47,7 @@ def read_splits(config: FinetuneConfig) -> Splits | None:
         UserError: the files cannot be read, rows cannot be used, or the examples do not fit the objective.
     """
     objective = config.build_objective()
+    objective.check_files()
     if objective.example_type is None:
         return None
     form = RowFormat(objective.example_type, not objective.generates_answers, config.prompt_column, config.answer_column)

@@ -1,5 +1,6 @@
 """Sampling answers and scoring them with a reward function."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.encoding import ExampleEncoder
 from lmcraft.finetuning.examples import Conversation
-from lmcraft.finetuning.objectives.rollouts import RolloutSampler, answer_batch, compute_reward, load_reward
+from lmcraft.finetuning.objectives.reward_function import compute_reward, load_reward
+from lmcraft.finetuning.objectives.rollouts import RolloutSampler, answer_batch
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.training.batch import TensorBatch, to_device
@@ -80,6 +82,10 @@ def test_a_failing_reward_function_is_reported() -> None:
         build_sampler(reward=broken).sample(chat_model(), [5, 6], EXAMPLES[0], 0)
 
 
+async def later() -> float:
+    return 1.0
+
+
 def quits(example: Conversation, answer: str) -> float:
     raise SystemExit(3)
 
@@ -95,6 +101,11 @@ def quits(example: Conversation, answer: str) -> float:
         (lambda example, answer: None, "returned None"),
         (lambda example, answer: "3", "returned '3'"),
         (lambda example, answer: [1.0, 2.0], r"returned \[1.0, 2.0\]"),
+        (lambda example, answer: 1j, "returned 1j"),
+        (lambda example, answer: 10**400, "returned 1000.*return a finite number, at most 1e\\+30"),
+        (lambda example, answer: 10**9999, "returned a value of type int, which cannot be shown"),
+        (lambda example, answer: -1e300, "returned -1e\\+300"),
+        (lambda example, answer: later(), "returned <coroutine object later"),
         (quits, r"failed \(SystemExit\(3\)\) on the answer 'x'"),
     ],
 )
@@ -103,6 +114,7 @@ def test_a_reward_that_is_not_a_finite_number_is_named(reward: Any, message: str
         compute_reward(reward, EXAMPLES[0], "x")
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [2, 2.0, np.float32(2), torch.tensor(2.0)])
 def test_a_reward_is_any_number(value: Any) -> None:
     assert compute_reward(lambda example, answer: value, EXAMPLES[0], "x") == 2.0
@@ -121,7 +133,10 @@ def test_a_reward_function_is_loaded_from_a_file(tmp_path: Path) -> None:
     for address, text in (
         ("", "names no function: give FILE.py:NAME"),
         (str(file), "names no function"),
-        (f"{tmp_path / 'none.py'}:short", "names no function"),
+        (f"{file}:", "names no function"),
+        (f"{tmp_path / 'none.py'}:short", r"the file '.*/none.py' does not exist: check the path"),
+        (f"{tmp_path / 'none.txt'}:short", "names no function"),
+        ("~nobody/none.py:short", "does not exist"),
         (f"{file}:long", "has no function 'long'"),
         (f"{file}:LIMIT", "has no function 'LIMIT'"),
     ):
@@ -130,3 +145,38 @@ def test_a_reward_function_is_loaded_from_a_file(tmp_path: Path) -> None:
     file.write_text("def short(:\n")
     with pytest.raises(UserError, match=r"reward.py.*SyntaxError.*fix it"):
         load_reward(f"{file}:short")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("async def f(example, answer): return 1.0", "is asynchronous: write `def f` instead of `async def f`"),
+        ("class F:\n    async def __call__(self, example, answer): return 1.0\nf = F()", "is asynchronous"),
+        ("def f(answer): return 1.0", "is called with an example and an answer: too many positional arguments"),
+        ("def f(**settings): return 1.0", "is called with an example and an answer"),
+        ("def f(example, answer, weight): return 1.0", "missing a required argument: 'weight'"),
+        ("import sys\nsys.exit(1)", r"cannot be run \(SystemExit\(1\)\): fix it"),
+    ],
+)
+def test_a_reward_function_that_cannot_be_called_is_refused(source: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "r.py").write_text(source)
+    with pytest.raises(UserError, match=message):
+        load_reward(f"{tmp_path / 'r.py'}:f")
+
+
+def test_a_reward_file_runs_once_until_it_changes(tmp_path: Path) -> None:
+    file, log = tmp_path / "r.py", tmp_path / "log"
+    source = f"open({str(log)!r}, 'a').write('x')\ndef f(example, answer): return 1.0\n"
+    file.write_text(source)
+    for _ in range(3):
+        assert load_reward(f"{file}:f")(EXAMPLES[0], "") == 1.0
+    assert log.read_text() == "x"
+    file.write_text(source.replace("1.0", "2.0"))
+    os.utime(file, ns=(1, 1))
+    assert load_reward(f"{file}:f")(EXAMPLES[0], "") == 2.0
+
+
+def test_rewards_of_any_size_give_finite_losses() -> None:
+    sampler = build_sampler(reward=lambda example, answer: 1e30 * (-1) ** len(answer))
+    _, rewards_G = sampler.sample(chat_model(), [5, 6], EXAMPLES[0], 0)
+    assert bool(rewards_G.std().isfinite())

@@ -161,6 +161,9 @@ class FinetuneObjective(BatchLoss):
             if isinstance(value, int | float) and not bounds.contain(value):
                 raise UserError(f"{f.name}={value:g} is out of range: it must be {bounds}")
 
+    def check_files(self) -> None:
+        """Raise UserError for a setting that names a file which cannot be used; called before the model is opened."""
+
     # Samples and masks
 
     def find_labels(self, examples: Sequence[Example]) -> Labels:

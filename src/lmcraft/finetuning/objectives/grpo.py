@@ -44,11 +44,17 @@ class GRPO(FinetuneObjective):
     group_size: int = setting(8, "Number of answers per prompt and step.", at_least=2)
     beta: float = setting(0.1, "Weight of the KL divergence from the starting model.", above=0)
 
+    def check_files(self) -> None:
+        from lmcraft.finetuning.objectives.reward_function import load_reward
+
+        load_reward(self.reward)
+
     def encode_example(self, example: Conversation, encoder: ExampleEncoder, labels: Labels, index: int) -> TokenizedExample:
         return encoder.prompt(example, index)
 
     def build_loss(self, inputs: LossInputs) -> Objective:
-        from lmcraft.finetuning.objectives.rollouts import RolloutSampler, load_reward
+        from lmcraft.finetuning.objectives.reward_function import load_reward
+        from lmcraft.finetuning.objectives.rollouts import RolloutSampler
         from lmcraft.inference.generation_config import GenerationConfig
 
         sampler = RolloutSampler(
@@ -89,7 +95,7 @@ class GroupRelativeLoss(BatchLoss):
             deviation = rewards_G.std()
             if deviation > 0 or self.reference is not None:  # otherwise there is nothing to learn
                 advantages_G = (rewards_G - rewards_G.mean()) / (deviation + 1e-4)
-                group_loss = self.group_loss(model, prompt, answers, advantages_G.to(total.device))
+                group_loss = self.group_loss(model, prompt, answers, advantages_G.to(total))
                 total = total + group_loss / self.sampler.group_size
         return total + 0 * next(p for p in model.parameters() if p.requires_grad).sum()
 

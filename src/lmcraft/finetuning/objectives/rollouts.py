@@ -3,47 +3,20 @@
 Shapes: G answers to a prompt, T tokens of the longest row.
 """
 
-import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, nan
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lmcraft.data.loader import IGNORE_INDEX
-from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.examples import Conversation
+from lmcraft.finetuning.objectives.reward_function import RewardFunction, compute_reward
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.plain_generation import generate
 from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training.batch import TensorBatch
-
-RewardFunction = Callable[[Conversation, str], float]
-"""The reward of an answer, given the example whose prompt it answers."""
-
-
-def load_reward(address: str) -> RewardFunction:
-    """The function NAME of a Python file, from "FILE.py:NAME".
-
-    Raises:
-        UserError: there is no such function, or the file cannot be run.
-    """
-    file, _, name = address.rpartition(":")
-    spec = importlib.util.spec_from_file_location(Path(file).stem, file) if file and Path(file).is_file() else None
-    if spec is None or spec.loader is None:
-        raise UserError(f"reward='{address}' names no function: give FILE.py:NAME, with the path of a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # user code
-        raise UserError(f"reward='{address}': '{file}' cannot be run ({error!r}): fix it") from error
-    if not callable(function := getattr(module, name, None)):
-        raise UserError(f"reward='{address}': '{file}' has no function '{name}'")
-    return function  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -72,7 +45,7 @@ class RolloutSampler:
     def sample(
         self, model: Transformer, prompt: list[int], example: Conversation, seed: int
     ) -> tuple[list[list[int]], Tensor]:
-        """G answers, with their end tokens, and their rewards, (G,); the same seed gives the same answers.
+        """G answers, with their end tokens, and their rewards, (G,) float64; the same seed gives the same answers.
 
         Raises:
             RunError: the reward function raises an exception.
@@ -85,26 +58,8 @@ class RolloutSampler:
             answers[token.row].append(token.id)
         model.train(training)
         texts = [self.tokenizer.decode([token for token in row if token not in self.eos_token_ids]) for row in answers]
-        return answers, torch.tensor([compute_reward(self.reward, example, text) for text in texts])
-
-
-def compute_reward(reward: RewardFunction, example: Conversation, answer: str) -> float:
-    """The reward of an answer.
-
-    Raises:
-        RunError: the function raises an exception or returns something other than a finite number.
-    """
-    try:
-        value: Any = reward(example, answer)
-    except (Exception, SystemExit) as error:  # user code
-        raise RunError(f"the reward function failed ({error!r}) on the answer {answer!r:.200}: correct it") from error
-    try:
-        number = nan if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
-        number = nan
-    if not isfinite(number):
-        raise RunError(f"the reward function returned {value!r:.100} for the answer {answer!r:.200}: return a finite number")
-    return number
+        rewards = [compute_reward(self.reward, example, text) for text in texts]
+        return answers, torch.tensor(rewards, dtype=torch.float64)
 
 
 def answer_batch(prompt: list[int], answers: list[list[int]], device: torch.device) -> TensorBatch:
