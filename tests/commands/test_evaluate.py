@@ -41,7 +41,7 @@ def test_python_gets_the_figures(folder: Path, task: Path, tmp_path: Path) -> No
     config = EvaluateConfig(str(folder), tasks=(str(task),), out=tmp_path / "out", precision="fp32", limit=3)
     [result] = evaluate(config)
     assert (result.task, result.chance, len(result.items)) == ("toy", 0.5, 3)
-    assert [figure.measure.name for figure in result.figures] == ["acc_norm", "acc", "bits_per_byte"]
+    assert [figure.measure.name for figure in result.figures] == ["acc_norm", "acc", "bits_per_byte", "brier", "ece"]
     [again] = evaluate(config)
     assert again.was_cached
 

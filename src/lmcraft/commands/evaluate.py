@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -41,6 +41,9 @@ class EvaluateConfig(Config):
     """Number of items per task, drawn at random, always the same ones."""
     chat: bool = False
     """Ask through the model's chat template, whatever the tasks say."""
+    fit_temperature: bool = False
+    """For a classifier: make its probabilities mean what they say. Fits the temperature on the items of the tasks, and saves
+    it in the model's folder, where `classify` and the server read it."""
     training_data: Annotated[str, DATA] = "auto"
     """Dataset folder to look for the items in; auto: that of the model's own run, if it is still there; off: none."""
     out: Annotated[Path | None, OUTPUT] = None
@@ -89,6 +92,8 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
         evaluation.folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(evaluation.folder, wait=False):
             results = [_run(evaluation, task, config.limit) for task in tasks]
+        if config.fit_temperature:
+            _fit_temperature(config, results)
     print_result(figure_table(results))
     line_printer()(f"results: {evaluation.folder}")
     return results
@@ -99,17 +104,27 @@ def open_evaluation(config: EvaluateConfig) -> Iterator[Evaluation]:
     """Open the model of a configuration; its weights are read when the first item needs them."""
     from lmcraft.evaluation.evaluated_model import EvaluatedModel
     from lmcraft.evaluation.run import Evaluation
+    from lmcraft.finetuning.text_classifier import Classifier
     from lmcraft.language_model import LanguageModel
     from lmcraft.machine import choose_machine
     from lmcraft.model_source import open_model
 
     machine = choose_machine(config.device, config.precision)
-    weights = None if config.weights == "auto" else config.weights
+    settings: dict[str, object] = {"precision": machine.precision, "weights": config.weights, "chat": config.chat}
     with open_model(config.model) as source:
-        model = LanguageModel.of(source, dtype=machine.dtype, device=machine.device, tier="auto", weights=weights)
-        settings = {"precision": machine.precision, "weights": config.weights, "chat": config.chat}
-        data = _training_data(config, source)
-        yield Evaluation(EvaluatedModel(model, config.chat), source.fingerprint, settings, _folder(config, source), data)
+        if ModelFolder(source.path).labels.is_file():
+            classifier = Classifier.load(source.path, dtype=machine.dtype, device=machine.device)
+            model = EvaluatedModel(None, classifier=classifier)
+            settings["temperature"] = classifier.labels.temperature
+        else:
+            weights = None if config.weights == "auto" else config.weights
+            language_model = LanguageModel.of(
+                source, dtype=machine.dtype, device=machine.device, tier="auto", weights=weights
+            )
+            model = EvaluatedModel(language_model, config.chat)
+        yield Evaluation(
+            model, source.fingerprint, settings, _folder(config, source), training_data=_training_data(config, source)
+        )
 
 
 def _folder(config: EvaluateConfig, source: ModelSource) -> Path:
@@ -117,6 +132,27 @@ def _folder(config: EvaluateConfig, source: ModelSource) -> Path:
         return config.out
     is_own = Path(config.model).expanduser().is_dir()
     return ModelFolder(source.path).run / "evaluations" if is_own else Path("evaluations") / source.name
+
+
+def _fit_temperature(config: EvaluateConfig, results: Sequence[TaskResult]) -> None:
+    """Fit the temperature of a classifier on the items of all tasks, save it, and print the error that it leaves.
+
+    Raises:
+        UserError: the model is no classifier, or there are too few items.
+    """
+    from lmcraft.evaluation.calibration import calibrate
+    from lmcraft.finetuning.head import Labels
+    from lmcraft.terminal import print_result
+
+    folder = Path(config.model)
+    labels = Labels.load(folder)
+    calibration = calibrate([item for result in results for item in result.items])
+    labels = replace(labels, temperature=labels.temperature * calibration.temperature)
+    labels.save(folder)
+    print_result(
+        f"temperature {labels.temperature:.2f}, saved in '{folder}': calibration error "
+        f"{calibration.before:.3f} before, {calibration.after:.3f} after, on items that it was not fitted on"
+    )
 
 
 def _training_data(config: EvaluateConfig, source: ModelSource) -> DatasetFolder | None:

@@ -10,6 +10,8 @@ evaluated_model   the model as tasks see it
 likelihood        the likelihood of many answers in few forward passes
 sandbox           runs programs that a model wrote
 run               `Evaluation`: order, saved results, continuing
+contamination     which items the training data contain
+calibration       the temperature of a classifier
 results           the outcome of an item, and the figures of all
 catalog           the tasks that lmcraft brings, and scorecards of them
 """

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from lmcraft.errors import UserError
 from lmcraft.evaluation.likelihood import Likelihood, ScoredText, score_texts
@@ -11,13 +12,53 @@ from lmcraft.inference.request import Request
 from lmcraft.language_model import LanguageModel
 
 
+class TextClassifier(Protocol):
+    """What a classifier does."""
+
+    def probabilities(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """The probability of each label for each text."""
+
+
 @dataclass(frozen=True)
 class EvaluatedModel:
     """A model as tasks see it."""
 
-    model: LanguageModel
+    language_model: LanguageModel | None
+    """None: it is a classifier."""
     chat: bool = False
     """Ask through the chat template, whatever a task says."""
+    classifier: TextClassifier | None = None
+
+    @property
+    def model(self) -> LanguageModel:
+        """The model as a language model.
+
+        Raises:
+            UserError: it is a classifier.
+        """
+        if self.language_model is None:
+            raise UserError(
+                "a classifier answers only tasks with kind='classification': choose such tasks, or a language model"
+            )
+        return self.language_model
+
+    @property
+    def text_classifier(self) -> TextClassifier:
+        """The model as a classifier.
+
+        Raises:
+            UserError: it is a language model.
+        """
+        if self.classifier is None:
+            raise UserError(
+                "kind='classification' needs a classifier, the result of `lmcraft finetune --objective classification`; a "
+                "language model chooses among labels with kind='multiple_choice'"
+            )
+        return self.classifier
+
+    def check_kind(self, kind: str) -> None:
+        """Raise UserError if the model cannot answer tasks of a kind."""
+        self.text_classifier if kind == "classification" else self.model  # noqa: B018
 
     @property
     def context_length(self) -> int:

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from lmcraft.statistics.calibration import calibration_error
 from lmcraft.statistics.intervals import Metric, mean_interval, ratio_interval
 from lmcraft.statistics.proportions import clustered_proportion, proportion
 
-Form = Literal["proportion", "mean", "ratio"]
+Form = Literal["proportion", "mean", "ratio", "calibration"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,14 @@ class Measure:
     name: str
     form: Form = "proportion"
     """proportion: the share of items of 1; mean: the mean over items; ratio: the sum over items, divided by that of their
-    weights (bits per byte)."""
+    weights (bits per byte); calibration: the numbers are the confidence in each choice, which is right where `acc` is 1."""
     higher_is_better: bool = True
+
+
+CALIBRATION = (
+    Measure("brier", "mean", higher_is_better=False),
+    Measure("ece", "calibration", higher_is_better=False),
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,8 @@ def compute_metric(measure: Measure, results: Sequence[ItemResult]) -> Metric:
     clusters = [result.cluster or f"item {result.item}" for result in results] if has_clusters else None
     if measure.form == "ratio":
         return ratio_interval(values, [result.weights[measure.name] for result in results], clusters)
+    if measure.form == "calibration":
+        return calibration_error(values, [result.values["acc"] for result in results], clusters)
     if measure.form == "mean":
         return mean_interval(values, clusters)
     return clustered_proportion(values, clusters) if clusters else proportion(round(sum(values)), len(values))

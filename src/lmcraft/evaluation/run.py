@@ -56,6 +56,9 @@ class Evaluation:
             RunError: the model's outputs are not numbers, or the disk is full.
             InterruptedRunError: asked to stop; the results so far are kept.
         """
+        _ = (
+            self.model.text_classifier if task.config.kind == "classification" else self.model.model
+        )  # raises if it is not one
         rows = task.rows()
         if limit:
             order = list(range(len(rows)))

@@ -11,7 +11,7 @@ from lmcraft.errors import UserError
 from lmcraft.evaluation.data_source import DataSource
 from lmcraft.evaluation.row import Row
 
-Kind = Literal["multiple_choice", "generation", "code", "perplexity"]
+Kind = Literal["multiple_choice", "generation", "code", "classification", "perplexity"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class TaskConfig(Config):
     """The contents of a task's TOML file. Templates are Jinja; an expression is what stands between {{ and }} there."""
 
     kind: Kind
-    """multiple_choice, generation, code or perplexity."""
+    """multiple_choice, generation, code, classification or perplexity."""
     data: str
     """File of rows (.jsonl, .json, .csv, .tsv, .parquet; any text file for perplexity), relative to the task's file;
     pypi:package==version/path for one in a package; synthetic:NAME?count=100&seed=0 or reasoning-gym:NAME?size=100&seed=0
@@ -52,7 +52,7 @@ class TaskConfig(Config):
     """multiple_choice: an expression that gives a list, or a template for each choice."""
     answer: str = ""
     """Expression of the right answer. multiple_choice: the text of a choice, its letter (A is the first), or its index (0 is
-    the first). generation: a text or a list of texts."""
+    the first). generation: a text or a list of texts. classification: a label."""
     delimiter: str = " "
     """Between a prompt and its answer."""
     cluster: str = ""

@@ -35,6 +35,8 @@ class Labels:
     multi_label: bool = False
     """A text can have any number of labels; otherwise exactly one."""
     pooling: Pooling = "last"
+    temperature: float = 1.0
+    """What the outputs are divided by before they become probabilities; fitted by `lmcraft evaluate --fit-temperature`."""
 
     def predict(self, outputs_L: Tensor) -> str:
         """The prediction for one text as a string: its label, its labels, or its reward."""
@@ -58,7 +60,8 @@ class Labels:
         file = ModelFolder(folder).labels
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
-            return cls(tuple(map(str, values["names"])), bool(values["multi_label"]), values["pooling"])
+            names, multi_label = tuple(map(str, values["names"])), bool(values["multi_label"])
+            return cls(names, multi_label, values["pooling"], float(values.get("temperature", 1.0)))
         except FileNotFoundError as error:
             raise (task_head_error(folder) or mismatch_error(folder, "classifier")) from error
         except (ValueError, LookupError, TypeError) as error:

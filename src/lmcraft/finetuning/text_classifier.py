@@ -75,6 +75,7 @@ class Classifier:
             outputs, _ = head_outputs(self.transformer, batch, self.labels.pooling)
             if not bool(outputs.isfinite().all()):
                 raise damaged_model_error(self.transformer)
+            outputs = outputs / self.labels.temperature
             probabilities = outputs.sigmoid() if self.labels.multi_label else outputs.softmax(dim=1)
             for number, row in zip(numbers, probabilities.tolist(), strict=True):
                 results[number] = dict(zip(self.labels.names, row, strict=True))
@@ -90,6 +91,7 @@ class Classifier:
         """The probability of each label, from the pooled hidden state of a text (`Labels.pooling`), (C,)."""
         head = self.transformer.get_submodule(HEAD)
         outputs_L = head(pooled_C.to(self.transformer.device, self.transformer.compute_dtype)).float()
+        outputs_L = outputs_L / self.labels.temperature
         if not bool(outputs_L.isfinite().all()):
             raise damaged_model_error(self.transformer)
         probabilities = outputs_L.sigmoid() if self.labels.multi_label else outputs_L.softmax(dim=0)

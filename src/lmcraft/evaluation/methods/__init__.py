@@ -3,10 +3,12 @@
 method           the interface, and what the kinds share
 multiple_choice  which of several answers the model finds most likely
 generation       whether the answer that the model writes is right
+classification   which label a classifier gives a text
 code             whether the function that the model writes passes tests
 perplexity       how well the model predicts texts
 """
 
+from lmcraft.evaluation.methods.classification import Classification
 from lmcraft.evaluation.methods.code import Code
 from lmcraft.evaluation.methods.generation import Generation
 from lmcraft.evaluation.methods.method import Method
@@ -17,6 +19,7 @@ METHODS: dict[str, type[Method]] = {
     "multiple_choice": MultipleChoice,
     "generation": Generation,
     "code": Code,
+    "classification": Classification,
     "perplexity": Perplexity,
 }
 

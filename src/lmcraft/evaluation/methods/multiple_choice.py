@@ -13,9 +13,10 @@ from lmcraft.errors import UserError
 from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.evaluation.likelihood import Likelihood, ScoredText
 from lmcraft.evaluation.methods.method import Method, require
-from lmcraft.evaluation.results import ItemResult, Measure
+from lmcraft.evaluation.results import CALIBRATION, ItemResult, Measure
 from lmcraft.evaluation.row import Row
 from lmcraft.evaluation.task import Task
+from lmcraft.statistics.calibration import brier_scores
 
 MIN_CHOICES = 2
 
@@ -39,6 +40,7 @@ class MultipleChoice(Method):
         Measure("acc_norm"),
         Measure("acc"),
         Measure("bits_per_byte", "ratio", higher_is_better=False),
+        *CALIBRATION,
     )
 
     def __init__(self, task: Task, rows: Sequence[Row]) -> None:
@@ -99,17 +101,19 @@ class MultipleChoice(Method):
     def _judge(self, question: Question, likelihoods: Sequence[Likelihood]) -> ItemResult:
         totals = [likelihood.total for likelihood in likelihoods]
         by_length = [total / len(choice) for total, choice in zip(totals, question.choices, strict=True)]
-        gold = question.gold
+        gold, probabilities = question.gold, _softmax(totals)
         return ItemResult(
             question.row.number,
             values={
                 "acc_norm": float(_argmax(by_length) == gold),
                 "acc": float(_argmax(totals) == gold),
                 "bits_per_byte": -totals[gold] / log(2),
+                "brier": brier_scores([probabilities], [gold])[0],
+                "ece": max(probabilities),
             },
             weights={"bits_per_byte": float(len(question.choices[gold].encode()))},
             cluster=question.cluster,
-            details={"gold": gold, "choice": _argmax(by_length), "probabilities": _softmax(totals)},
+            details={"gold": gold, "choice": _argmax(by_length), "probabilities": probabilities},
         )
 
 
