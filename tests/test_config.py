@@ -40,6 +40,7 @@ def test_whole_numbers_are_numbers() -> None:
         ({"depth": True}, "depth=True is not a whole number"),
         ({"seed": None}, "seed=None is not a whole number"),
         ({"out": 3}, "out=3 is not a path"),
+        ({"out": ""}, "out='' is not a path"),
         ({"max_time": float("nan")}, "max_time=nan is not a finite number"),
         ({"max_time": 10**400}, "is not a finite number"),
         (

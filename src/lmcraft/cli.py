@@ -1,5 +1,6 @@
 """The command line. A command's module is imported only when the command is chosen, so `--help` is fast."""
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from lmcraft.errors import LmcraftError, explain_os_error
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.names import CHECKPOINTS, FAMILY_CONFIG, FAMILY_RUNS, RUN, RUN_CONFIG
 from lmcraft.standard_streams import prepare_standard_streams
+from lmcraft.terminal import replace_control_characters
 
 HELP = """Train, fine-tune, run and serve small language models.
 
@@ -84,6 +86,7 @@ RESUMED: dict[str, Callable[[Path], Path]] = {
 }
 FILE_READERS = ("prepare", "tokenizer train", "finetune", "quantize")  # the commands that take `-` for standard input
 STANDARD_INPUT = "/dev/stdin"
+LONG_WORD = re.compile(r"(\S{150})\S{150,}(\S{100})")  # in an error: of a name, its beginning and its end are shown
 
 
 def _run_of(file: Path) -> Path | None:
@@ -155,7 +158,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print_error(command: str, error: LmcraftError) -> int:
     if str(error):  # empty in all but one process of a run
-        print(f"lmcraft{command and ' ' + command}: {error}", file=sys.stderr)
+        message = LONG_WORD.sub(r"\1...\2", replace_control_characters(str(error)))
+        print(f"lmcraft{command and ' ' + command}: {message}", file=sys.stderr)
     return error.exit_status
 
 

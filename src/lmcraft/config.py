@@ -260,6 +260,8 @@ def _convert(hint: Any, value: Any) -> Any:
     if isinstance(origin, type):
         return value if isinstance(value, origin) else _MISMATCH
     if hint is Path and isinstance(value, str | os.PathLike):
+        if not os.fspath(value):
+            return _MISMATCH
         return _expand(value if isinstance(value, Path) else Path(value))
     if hint is str and isinstance(value, os.PathLike):
         return os.fspath(value)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder, sha256_of
+from lmcraft.folder import ModelFolder, has_file, sha256_of
 from lmcraft.hub import fetch_model
 from lmcraft.inference.generation_config import GenerationConfig, read_generation_config
 from lmcraft.json_lines import parse_json
@@ -112,7 +112,7 @@ def _open(address: str | Path, *, offline: bool, adapters: tuple[Path, ...]) -> 
         if real in adapters:
             raise UserError(f"the adapter '{path}' is its own base model: set base_model_name_or_path in {CONFIG}")
         with _open(_base_address(adapter), offline=offline, adapters=(*adapters, real)) as base:
-            own_tokenizer = (path / "tokenizer.json").is_file()
+            own_tokenizer = has_file(path / "tokenizer.json")
             checkpoint = adapter.merge_into(base.checkpoint)
             tokenizer = _fitting_tokenizer(path, checkpoint) if own_tokenizer else base.tokenizer
             yield replace(
@@ -179,7 +179,7 @@ def read_lineage(folder: Path) -> dict[str, Any]:
         UserError: the file is damaged.
     """
     file = ModelFolder(folder).lineage
-    if not file.is_file():
+    if not has_file(file):
         return {}
     try:
         lineage = parse_json(file.read_bytes())

@@ -1,11 +1,15 @@
 """A path that holds nothing, or something else than a command needs: the error says what it holds, and what to do."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from lmcraft.cli import main
+from lmcraft.errors import UserError
 from lmcraft.folder import mismatch_error, missing_path_error
+from lmcraft.language_model import LanguageModel
+from tests.inference.helpers import language_model
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +72,77 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_error_names_content_and_remedy(command: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command.split()) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("inspect /dev/null", "'/dev/null' is a device, not a file or a folder: choose another path"),
+        ("pretrain /dev/null", "'/dev/null' is a device, not a file or a folder: choose another path"),
+        ("inspect ./pipe", "'pipe' is a named pipe, not a file or a folder"),
+        ("inspect gguf:pipe", "'pipe' is a named pipe, not a file or a folder"),
+        ("inspect dangling", "'dangling' is a link to 'nowhere', which does not exist: correct the link"),
+        ("pretrain dangling", "'dangling' is a link to 'nowhere', which does not exist: correct the link"),
+        ("inspect circle", "'circle' cannot be reached, since links form a circle: correct them"),
+        ("pretrain circle", "'circle' cannot be reached, since links form a circle: correct them"),
+        ("classify dangling text", "'dangling' is a link to 'nowhere', which does not exist: correct the link"),
+        ("inspect cache", "'cache' is a folder of the Hugging Face cache, not a model folder: open the snapshot in it,"),
+        ("inspect pointer.gguf", "'pointer.gguf' is a Git LFS pointer, not the file itself: get it with `git lfs pull`"),
+        ("inspect page.gguf", "'page.gguf' is a web page, not a file of a model: download it again"),
+        ("inspect http://localhost:1", "'http://localhost:1' is the address of a server, which only `lmcraft chat` takes"),
+        (f"inspect {'a' * 5000}", "aaa...aaa"),
+        ("inspect ./a\x1b[31mb\x07", "'a\ufffd[31mb\ufffd' does not exist"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_what_is_neither_a_file_nor_a_folder_is_named(
+    command: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo("pipe")
+    Path("dangling").symlink_to("nowhere")
+    Path("circle").symlink_to("circle")
+    Path("cache/snapshots/abc").mkdir(parents=True)
+    Path("cache/snapshots/abc/config.json").touch()
+    Path("pointer.gguf").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    Path("page.gguf").write_text("<!DOCTYPE html>\n<html></html>")
+    assert main(command.split(" ")) == 2
+    error = capsys.readouterr().err
+    assert message in " ".join(error.split()) and len(error) < 1000
+
+
+@pytest.mark.parametrize("name", [
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "chat_template.jinja", "additional_chat_templates/tool_use.jinja", "model.safetensors", "lmcraft/lineage.json",
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["is a link to", "is a named pipe", "is a folder", "is a Git LFS pointer"])
+def test_a_file_of_a_model_that_is_something_else_is_not_taken_for_absent(
+    name: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    language_model().save("m")
+    file = Path("m", name)
+    file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)
+    Path("m/lmcraft/checkpoints").mkdir(parents=True, exist_ok=True)  # which alone would make it an unfinished run
+    match kind:
+        case "is a link to":
+            file.symlink_to("../../blobs/gone")  # as in a cache whose file was removed
+        case "is a named pipe":
+            os.mkfifo(file)
+        case "is a folder":
+            file.mkdir()
+        case _:
+            file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    assert main(["inspect", "m"]) == 2
+    assert f"'{file}' {kind}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_template_may_begin_with_a_byte_order_mark() -> None:
+    language_model().save("m")
+    Path("m/chat_template.jinja").write_bytes("\ufeffé{{ messages }}".encode())
+    assert LanguageModel.load("m").tokenizer.chat_template == "é{{ messages }}"
+    Path("m/chat_template.jinja").write_bytes("é".encode("latin-1"))
+    with pytest.raises(UserError, match=r"chat_template.jinja' is not UTF-8"):
+        LanguageModel.load("m")
 
 
 def test_odd_paths() -> None:

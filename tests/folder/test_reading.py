@@ -32,7 +32,7 @@ def test_large_files_and_folders_are_refused(tmp_path: Path, monkeypatch: pytest
     file = tmp_path / "config.json"
     file.write_text("\ufeff" + '{"a": [{"b": 1}]}')
     assert read_json(file) == {"a": [{"b": 1}]}
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is a folder, not a file"):
         read_json(tmp_path)
     monkeypatch.setattr(reading, "MAX_JSON_BYTES", 5)
     with pytest.raises(UserError, match="has 20 bytes, and 5 at most"):

@@ -12,7 +12,7 @@ output     the one check of every `--out`: what a command may write to, and what
 
 from lmcraft.folder.layout import MODEL_FILES, DatasetFolder, ModelFolder, is_model_file
 from lmcraft.folder.lineage import sha256_of, write_lineage
-from lmcraft.folder.mismatch import check_regular, is_model_folder, mismatch_error, missing_path_error
+from lmcraft.folder.mismatch import has_file, is_model_folder, mismatch_error, missing_path_error
 from lmcraft.folder.output import replace_output
 from lmcraft.folder.reading import read_json
 from lmcraft.folder.writing import (
@@ -32,7 +32,7 @@ __all__ = [
     "DatasetFolder",
     "ModelFolder",
     "atomic_write",
-    "check_regular",
+    "has_file",
     "is_model_file",
     "is_model_folder",
     "mismatch_error",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.folder.mismatch import mismatch_error
+from lmcraft.folder.mismatch import has_file, mismatch_error
 from lmcraft.folder.names import CHECKPOINTS, MANIFEST, RUN, RUN_CONFIG, SKIPPED
 from lmcraft.json_lines import parse_json
 
@@ -115,7 +115,7 @@ class DatasetFolder:
         Raises:
             UserError: this is not a dataset folder.
         """
-        if not self.manifest_file.is_file():
+        if not self.path.is_dir() or not has_file(self.manifest_file):
             raise mismatch_error(self.path, "dataset")
         manifest: dict[str, Any] = parse_json(self.manifest_file.read_bytes())
         return manifest

@@ -1,5 +1,7 @@
 """Errors for a path that holds nothing, or something else than a command needs: they say what it holds, and what to do."""
 
+import errno
+import stat
 import tomllib
 from difflib import get_close_matches
 from itertools import islice
@@ -18,10 +20,14 @@ NAMES: dict[Expected, str] = {
 }
 MAX_MATCHES_LISTED = 3
 MAX_ENTRIES_READ = 1000  # of a folder, in search of models
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how the file begins that Git LFS leaves in place of another
+WEB_PAGES = (b"<!doctype html", b"<html")
 
 
 def missing_path_error(path: Path) -> UserError:
-    """The error for a path where nothing is. It names the first folder that is missing, or the nearest name beside it."""
+    """The error for a path without a file or folder: it names the first folder that is missing, or a name like it."""
+    if reason := _explain_irregular(path):
+        return UserError(f"'{path}' {reason}")
     missing = path
     while not missing.parent.exists() and missing.parent != missing:
         missing = missing.parent
@@ -32,16 +38,48 @@ def missing_path_error(path: Path) -> UserError:
     return UserError(f"'{path}' does not exist{where}: {remedy}")
 
 
-def check_regular(path: Path) -> None:
-    """Raise UserError if something is there that is neither a file nor a folder."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        kind = "a named pipe" if path.is_fifo() else "a socket" if path.is_socket() else "a device"
-        raise UserError(f"'{path}' is {kind}, not a file: put the file there")
+def has_file(path: Path) -> bool:
+    """Whether a file of a model folder is there.
+
+    Raises:
+        UserError: something else is there, such as a link to nothing, or what a download leaves in place of the file.
+    """
+    if path.is_dir():
+        raise UserError(f"'{path}' is a folder, not a file: put the file there")
+    if reason := _explain_irregular(path):
+        raise UserError(f"'{path}' {reason}")
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(LFS_POINTER)).lstrip().lower()
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read ({error.strerror or error}); check that it is a readable file") from error
+    if head.startswith(LFS_POINTER):
+        raise UserError(f"'{path}' is a Git LFS pointer, not the file itself: get it with `git lfs pull`")
+    if head.startswith(WEB_PAGES):
+        raise UserError(f"'{path}' is a web page, not a file of a model: download it again")
+    return True
+
+
+def _explain_irregular(path: Path) -> str:
+    """What is there instead of a file or a folder, as the rest of a sentence; empty if nothing else is."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "cannot be reached, since links form a circle: correct them"
+        if not path.is_symlink():
+            return ""
+        return f"is a link to '{path.readlink()}', which does not exist: correct the link, or put the file there"
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    kind = kinds.get(stat.S_IFMT(mode))
+    return f"is {kind}, not a file or a folder: choose another path, or put the file there" if kind else ""
 
 
 def mismatch_error(path: Path, expected: Expected) -> UserError:
     """The error for a path that is not the folder that a command needs."""
-    if not path.exists():
+    if not path.is_file() and not path.is_dir():
         return missing_path_error(path)
     content, remedy = _describe(path, expected)
     difference = f"'{path}' is {content}, not {NAMES[expected]}" if content else f"'{path}' is not {NAMES[expected]}"
@@ -67,6 +105,9 @@ def _describe(path: Path, expected: Expected) -> tuple[str, str]:
     if (path / RUN / CHECKPOINTS).is_dir():
         config = path / RUN / RUN_CONFIG
         return "a run that has not finished", f"continue it with `lmcraft {_command(config)} {config} --resume`"
+    snapshots = [entry for entry in _entries(path / "snapshots") if is_model_folder(entry)]
+    if snapshots and expected == "model":
+        return "a folder of the Hugging Face cache", f"open the snapshot in it, '{snapshots[0]}'"
     matches = [entry for entry in _entries(path) if (_is_dataset if expected == "dataset" else is_model_folder)(entry)]
     if not matches:
         return "", make

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.folder.mismatch import check_regular
+from lmcraft.folder.mismatch import has_file
 from lmcraft.json_lines import parse_json
 
 MAX_JSON_BYTES = 64 * 2**20
@@ -17,7 +17,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, is too large, is not a JSON object, or is nested too deeply.
     """
-    check_regular(path)
+    has_file(path)
     try:
         if (size := path.stat().st_size) > MAX_JSON_BYTES:
             raise UserError(f"'{path}' has {size:,} bytes, and {MAX_JSON_BYTES:,} at most are read; download it again")

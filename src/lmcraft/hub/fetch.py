@@ -4,7 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from lmcraft.errors import UserError
-from lmcraft.folder import missing_path_error
+from lmcraft.folder import has_file, missing_path_error
 from lmcraft.folder.names import is_gguf_name
 from lmcraft.hub.address import FORMS, Address, HubAddress, LocalAddress, parse_hub, parse_package
 from lmcraft.hub.download_cache import FetchedModel
@@ -63,7 +63,7 @@ def parse_address(address: str | Path) -> Address:
         return parse_package(path)
     if colon and scheme == "gguf":
         return _local(Path(path), is_gguf=True)
-    if address and _on_disk(Path(address)).exists():
+    if address and ((local := _on_disk(Path(address))).exists() or local.is_symlink()):
         return _local(Path(address))
     if named := NAMES.get(address.lower()):
         return named
@@ -84,7 +84,7 @@ def _local(path: Path, *, is_gguf: bool = False) -> LocalAddress:
         return LocalAddress(path)
     if path.is_dir():
         raise UserError(f"'{path}' is a folder: name a GGUF file, or leave out gguf:")
-    if not path.is_file():
+    if not has_file(path):
         raise missing_path_error(path)
     if not is_gguf and not is_gguf_name(path.name):
         raise UserError(f"'{path}' is neither a folder nor a .gguf file; if it is a GGUF file, write gguf:{path}")
@@ -103,6 +103,8 @@ def _on_disk(path: Path) -> Path:
 
 def _not_found_message(address: str) -> str:
     message = f"there is no model '{address}'"
+    if address.lower().startswith(("http://", "https://")) and "huggingface.co/" not in address:
+        return f"'{address}' is the address of a server, which only `lmcraft chat` takes: {FORMS}"
     if (repository := address.partition("huggingface.co/")[2]) or (repository := address).count("/") == 1:
         names = repository.split("/")
         if len(names) >= 2 and all(names[:2]) and names[0].strip("."):

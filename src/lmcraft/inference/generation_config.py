@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from lmcraft.config import format_changes
 from lmcraft.errors import UserError
-from lmcraft.folder import read_json
+from lmcraft.folder import has_file, read_json
 from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
 
 MIN_TEMPERATURE = 1e-5  # below it, logits / temperature would overflow; decoding is greedy, as in vLLM
@@ -207,9 +207,9 @@ def read_generation_config(folder: Path) -> tuple[GenerationConfig, tuple[int, .
         UserError: the file is damaged, or a value in it is out of bounds.
     """
     file = folder / GENERATION_CONFIG_FILE
-    if not file.is_file():
+    if not has_file(file):
         file = folder / "config.json"
-        if not file.is_file():
+        if not has_file(file):
             return GenerationConfig(), ()
     contents = read_json(file)
     ends = contents.get("eos_token_id")

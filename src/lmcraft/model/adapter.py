@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import check_regular, read_json, write_json
+from lmcraft.folder import has_file, read_json, write_json
 from lmcraft.model.families import family_of
 from lmcraft.model.quantized_matrix import QuantizedMatrix, quantize_groups, quantize_rows
 from lmcraft.model.storage import Checkpoint
@@ -158,7 +158,7 @@ class Adapter:
 
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter instead of a complete model."""
-    return (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
+    return has_file(folder / CONFIG) and not has_file(folder / "config.json")
 
 
 def read_adapter(folder: Path) -> Adapter:
@@ -168,8 +168,7 @@ def read_adapter(folder: Path) -> Adapter:
         UserError: it is damaged, its weights are pickled, or its type is not supported.
     """
     file = folder / WEIGHTS
-    check_regular(file)
-    if not file.is_file():
+    if not has_file(file):
         raise UserError(f"'{folder}' has no {WEIGHTS} (pickled weights are never loaded); save the adapter again with PEFT")
     config = read_json(folder / CONFIG)
     try:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import check_regular, mismatch_error, read_json, write_json
+from lmcraft.folder import has_file, mismatch_error, read_json, write_json
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
@@ -256,8 +256,7 @@ def read_hf_config(folder: Path) -> dict[str, Any]:
         UserError: the file is missing or damaged.
     """
     file = folder / "config.json"
-    check_regular(file)
-    if not file.is_file():
+    if not has_file(file):
         raise mismatch_error(folder, "model")
     return read_json(file)
 
@@ -268,18 +267,18 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _find_weight_shards(folder: Path) -> list[Path]:
-    check_regular(folder / WEIGHTS)
-    check_regular(folder / INDEX)
-    if (folder / WEIGHTS).is_file():
+    if has_file(folder / WEIGHTS):
         return [folder / WEIGHTS]
     index = folder / INDEX
-    if index.is_file():
+    if has_file(index):
         weight_map = read_json(index).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
             raise UserError(f"'{index}' has no weight_map; download or save it again")
         names = set(map(str, weight_map.values()))
         if any(Path(str(name)).name != name for name in names):
             raise UserError(f"'{index}' names a file outside its folder; it is damaged or malicious")
+        if missing := [name for name in sorted(names) if not has_file(folder / name)]:
+            raise UserError(f"'{folder}' lacks {missing[0]}, which {INDEX} names; download or save it again")
         return [folder / name for name in sorted(names)]
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
         raise UserError(

@@ -9,7 +9,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
-from lmcraft.folder import check_regular, read_json
+from lmcraft.folder import has_file, read_json
 from lmcraft.tokenizer.trial import try_tokenizer
 
 # GPT-2's two files, as transformers and as OpenAI name them.
@@ -28,10 +28,9 @@ def read_tokenizer(path: Path) -> tuple[HFTokenizer, dict[str, Any]]:
     """
     folder = path if path.is_dir() else path.parent
     file = path / "tokenizer.json" if path.is_dir() else path
-    check_regular(file)
-    pair = next(((v, m) for v, m in VOCABULARY_AND_MERGES if (folder / v).is_file() and (folder / m).is_file()), None)
+    pair = next(((v, m) for v, m in VOCABULARY_AND_MERGES if has_file(folder / v) and has_file(folder / m)), None)
     try:
-        if file.is_file():
+        if has_file(file):
             contents = _read_bytes(file)
             try_tokenizer(contents, path)
             hf = HFTokenizer.from_str(contents.decode("utf-8"))
@@ -67,8 +66,8 @@ def _read_bytes(file: Path) -> bytes:
 def _read_config(folder: Path) -> dict[str, Any]:
     """tokenizer_config.json, completed by special_tokens_map.json and by the files of chat templates."""
     file, special = folder / "tokenizer_config.json", folder / "special_tokens_map.json"
-    config = read_json(file) if file.is_file() else {}
-    for key, token in (read_json(special) if special.is_file() else {}).items():
+    config = read_json(file) if has_file(file) else {}
+    for key, token in (read_json(special) if has_file(special) else {}).items():
         if config.get(key) is None:
             config[key] = token
     if templates := _read_template_files(folder):
@@ -80,9 +79,15 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def _read_template_files(folder: Path) -> dict[str, str]:
     """The templates in chat_template.jinja (the default one) and additional_chat_templates, by name."""
     files = {file.stem: file for file in sorted((folder / ADDITIONAL_TEMPLATES).glob("*.jinja"))}
-    if (default := folder / "chat_template.jinja").is_file():
-        files[DEFAULT_TEMPLATE] = default
-    return {name: _read_bytes(file).decode("utf-8") for name, file in files.items()}
+    files[DEFAULT_TEMPLATE] = folder / "chat_template.jinja"
+    return {name: _read_text(file) for name, file in files.items() if has_file(file)}
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return _read_bytes(file).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"'{file}' is not UTF-8: convert it, or download it again") from error
 
 
 def chat_templates_of(config: Mapping[str, Any]) -> dict[str, str]:
