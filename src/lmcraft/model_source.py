@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder, has_file, sha256_of
+from lmcraft.folder import ModelFolder, has_file, is_model_file, sha256_of
+from lmcraft.folder.layout import is_document
 from lmcraft.hub import fetch_model
 from lmcraft.inference.generation_config import GenerationConfig, read_generation_config
 from lmcraft.json_lines import parse_json
@@ -69,6 +70,19 @@ class ModelSource:
         if self.path.is_file() or lineage.is_file():
             return sha256_of(lineage if lineage.is_file() else self.path)
         lines = (f"{sha256_of(file)}  {file.name}\n" for file in sorted(self.path.glob("*.safetensors")))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def hash_contents(self) -> str:
+        """SHA-256 of every file that computing with this model reads, and of those of its base model.
+
+        It takes about a second per GB.
+        """
+        if self.path.is_file():
+            return sha256_of(self.path)
+        entries = [path for path in self.path.iterdir() if is_model_file(path.name) and not is_document(path.name)]
+        files = [file for entry in entries for file in (entry, *entry.rglob("*")) if file.is_file()]
+        lines = [f"{sha256_of(file)}  {file.relative_to(self.path)}\n" for file in sorted(files)]
+        lines += [self.base.hash_contents()] if self.base else []
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from lmcraft import FinetuneConfig, PretrainConfig, finetune, pretrain
+from lmcraft import FinetuneConfig, PrepareConfig, PretrainConfig, finetune, prepare, pretrain
 from lmcraft.cli import main
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneOptimizerConfig, MethodConfig, ObjectiveConfig
+from lmcraft.finetuning.objectives.grpo import GRPO
+from lmcraft.finetuning.training_data import TrainingData
 from lmcraft.folder import ModelFolder
 from lmcraft.json_lines import read_json_lines
 from lmcraft.model.config import InitConfig, TransformerConfig
 from lmcraft.training.config import OptimizerConfig, ScheduleConfig
-from tests.finetuning.chat import chat_folder, message
-from tests.tiny import tiny_dataset
+from tests.finetuning.chat import CHATML, chat_folder, message, write_rows
+from tests.tiny import TEXT, tiny_dataset
 
 SIZES = TransformerConfig(hidden_size=16, num_attention_heads=1)
 ROWS = [{"messages": [message("user", f"Say {n}"), message("assistant", f"fox {n % 3}")]} for n in range(12)]
@@ -206,3 +208,101 @@ def test_a_damaged_line_of_a_record_is_named_and_nothing_is_removed(folder: Path
     with pytest.raises(UserError, match=rf"line 1 of '.*{name}\.jsonl' is damaged"):
         pretrain(pretraining(folder, out=out, max_steps=4))
     assert contents(out) == before
+
+
+@pytest.fixture(scope="module")
+def distilled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in `out` that reads everything that a run can read, and what it reads."""
+    folder = tmp_path_factory.mktemp("distilled")
+    for name in ("base", "teacher"):
+        chat_folder(folder / name)
+    for name, rows in (("data", ROWS), ("validation", ROWS[:4])):
+        write_rows(folder / f"{name}.jsonl", rows)
+    (folder / "template.jinja").write_text(CHATML)
+    (folder / "general.txt").write_text(TEXT)
+    prepare(PrepareConfig((str(folder / "general.txt"),), out=folder / "general", tokenizer=folder / "base", validation=0.3))
+    finetune(distillation(folder))
+    return folder
+
+
+def distillation(folder: Path, **settings: Any) -> FinetuneConfig:
+    objective = ObjectiveConfig(
+        teacher=str(folder / "teacher"), general=folder / "general", max_new_tokens=2, general_text=folder / "general.txt"
+    )
+    common = COMMON | {"resume": False, "sequence_length": 64, "report_answers": 0, "objective": "distillation"}
+    files = {
+        "out": folder / "out",
+        "validation_data": (folder / "validation.jsonl",),
+        "chat_template": str(folder / "template.jinja"),
+    }
+    return FinetuneConfig(
+        str(folder / "base"),
+        (folder / "data.jsonl",),
+        settings=objective,
+        **(common | files | settings),
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "setting"),
+    [
+        ("base/model.safetensors", "model"),
+        ("base/config.json", "model"),
+        ("teacher/model.safetensors", "teacher"),
+        ("data.jsonl", "data"),
+        ("validation.jsonl", "validation_data"),
+        ("template.jinja", "chat_template"),
+        ("general/manifest.json", "general"),
+        ("general/train-00000.npy", ""),
+        ("general/train-00000.documents.npy", ""),
+        ("general/tokenizer.json", ""),
+    ],
+)
+def test_each_file_that_a_run_reads_is_compared(distilled: Path, tmp_path: Path, file: str, setting: str) -> None:
+    moved = copy_run(distilled.parent, distilled.name, tmp_path / "moved")
+    changed, before = moved / file, contents(moved / "out")
+    text = changed.read_bytes()
+    if file.endswith(("safetensors", "npy")):
+        changed.write_bytes(text[:-2] + bytes([text[-2] ^ 1]) + text[-1:])
+    else:
+        changed.write_bytes(text.replace(b"fox 1", b"fox 7").replace(b'"documents"', b'"documentz": 1, "documents"') + b"\n")
+    message = (
+        rf"{setting}=.* holds other contents than {setting}=.* of the run" if setting else f"'.*{file}' has changed since"
+    )
+    with pytest.raises(UserError, match=message):
+        finetune(distillation(moved, resume=True, max_steps=3))
+    assert contents(moved / "out") == before
+    changed.write_bytes(text)
+    finetune(distillation(moved, resume=True, max_steps=3))
+
+
+def test_tokens_that_changed_by_themselves_are_named(
+    distilled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = copy_run(distilled, "out", tmp_path / "out")
+    monkeypatch.setattr(TrainingData, "fingerprint", lambda self: "those of a template with the date")
+    with pytest.raises(UserError, match=r"data=.* has not changed, but becomes other tokens than when the run in .*/out'"):
+        finetune(distillation(distilled, out=out, resume=True))
+
+
+def test_a_reward_function_that_changed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def score(example, answer): return 1")
+    first = GRPO(reward=f"{tmp_path}/a.py:score").hash_contents()["reward"]
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    assert GRPO(reward=f"{tmp_path}/b.py:score").hash_contents()["reward"] == first
+    assert GRPO(reward=f"{tmp_path}/b.py:other").hash_contents()["reward"] != first
+    (tmp_path / "b.py").write_text("def score(example, answer): return 2")
+    assert GRPO(reward=f"{tmp_path}/b.py:score").hash_contents()["reward"] != first
+
+
+@pytest.mark.parametrize("file", ["train-00000.npy", "validation-00000.documents.npy", "tokenizer.json"])
+def test_a_dataset_whose_files_changed_under_its_manifest_is_refused(folder: Path, tmp_path: Path, file: str) -> None:
+    data = copy_run(folder, "data", tmp_path / "data")
+    changed = data / file
+    changed.write_bytes(changed.read_bytes()[:-2] + b"\1\n")
+    for out, resume in ((copy_run(folder, "pretrained", tmp_path / "run"), True), (tmp_path / "new", False)):
+        with pytest.raises(
+            UserError, match=f"'.*{file}' has changed since the dataset was prepared: restore it from a copy"
+        ):
+            pretrain(pretraining(folder, data=data, out=out, resume=resume))
+    assert not (tmp_path / "new").exists()

@@ -50,7 +50,7 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
 
     folder = ModelFolder(config.out)
     step = None if config.show_batch else step_to_resume(config.out, folder.checkpoints, resume=config.resume)
-    contents = {"model": source.fingerprint}
+    contents = {"model": source.hash_contents()}
     if step is not None:
         check_contents(folder, step, config, contents)
     config = config.resolved() if step is None else continue_config(config, folder, step, "finetune")
@@ -62,7 +62,7 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
         batch = run.data.first_batch()
         print(format_batch(batch, run.tokenizer, targets_are_tokens=targets_are_tokens, describe=describe))
         return folder
-    contents["data"] = run.data.fingerprint()
+    contents |= run.hash_contents()
     if step is not None:
         check_contents(folder, step, config, contents)
     machine = processes.agree(choose_machine(config.device, config.precision))

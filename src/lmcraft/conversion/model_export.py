@@ -8,6 +8,7 @@ import torch
 from lmcraft.conversion.config import ExportConfig
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import ModelFolder, replace_output, write_lineage
+from lmcraft.folder.layout import DOCUMENTS
 from lmcraft.folder.output import GGUF, MODEL, check_apart
 from lmcraft.gguf import Quantization, write_gguf
 from lmcraft.language_model import LanguageModel
@@ -26,7 +27,6 @@ PROBE_TOKENS = 128
 # Largest allowed difference of the logits, relative to their spread; rounding alone stays well below.
 TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 6e-2, "q8_0": 1.5e-1}
 GGUF_TYPES: dict[str, Quantization] = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "q8_0": "q8_0"}
-MODEL_CARD_FILES = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")
 
 
 def export_model(config: ExportConfig) -> str:
@@ -77,7 +77,7 @@ def _compute_logits(model: LanguageModel, ids: list[int]) -> torch.Tensor:
 def _write_folder(model: LanguageModel, source: ModelSource, folder: Path, max_shard_size: int) -> None:
     model.save(folder, max_shard_size=max_shard_size)
     if source.path.is_dir():
-        for pattern in MODEL_CARD_FILES:
+        for pattern in DOCUMENTS:
             for file in source.path.glob(pattern):
                 shutil.copy(file, folder)
     write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)

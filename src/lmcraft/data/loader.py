@@ -7,7 +7,9 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from lmcraft.data.shuffle import epoch_keys, permute
 from lmcraft.errors import UserError
-from lmcraft.folder import DatasetFolder
+from lmcraft.folder import DatasetFolder, sha256_of
 
 IGNORE_INDEX = -100  # targets without loss, as in torch's cross-entropy
 LENGTH_MULTIPLE = 32  # trimmed batches are rounded up to a multiple of this length
@@ -77,6 +79,47 @@ class TokenSplit:
             end = min(stop, self._borders[shard + 1])
             yield shard, start - border, end - border
             start, shard = end, shard + 1
+
+
+def check_dataset(folder: DatasetFolder) -> None:
+    """Check that the shards and the tokenizer are those whose hashes the manifest has. It takes about a second per GB.
+
+    Raises:
+        UserError: one of them has changed.
+    """
+    manifest = folder.token_manifest()
+    digests = {folder.path / "tokenizer.json": manifest.get("tokenizer_sha256")}
+    for shard in (shard for split in manifest["splits"].values() for shard in split["shards"]):
+        file = folder.path / shard["file"]
+        digests |= {file: shard.get("sha256"), file.with_suffix(".documents.npy"): shard.get("documents_sha256")}
+    with ThreadPoolExecutor() as pool:
+        for file, actual in zip(digests, pool.map(_hash, digests), strict=True):
+            if actual != (digests[file] or actual):
+                raise UserError(
+                    f"'{file}' has changed since the dataset was prepared: restore it from a copy, or run `lmcraft prepare` "
+                    "again"
+                )
+
+
+def hash_dataset(folder: Path, *splits: str) -> str:
+    """Hash of the tokens of some splits of a dataset folder, whose files are checked (`check_dataset`).
+
+    Raises:
+        UserError: it is not a dataset folder, a split does not exist, or a file has changed.
+    """
+    check_dataset(DatasetFolder(folder))
+    return " ".join(TokenSplit(folder, name).fingerprint for name in splits)
+
+
+def _hash(file: Path) -> str:
+    status = file.stat()
+    return _hash_version(file, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _hash_version(file: Path, size: int, mtime_ns: int) -> str:
+    """The hash of a file as it was last changed, since a family of runs checks its dataset before each."""
+    return sha256_of(file)
 
 
 def _open(file: Path, length: int | None = None) -> NDArray[Any]:

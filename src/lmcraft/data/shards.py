@@ -181,8 +181,10 @@ class _SplitWriter:
             file = self.folder / f"{name}-{len(shards):05}.npy"
             np.save(file, self._gather(starts[first:last], lengths[first:last]))
             positions = (ends - lengths)[first:last] - before
-            np.save(file.with_suffix(".documents.npy"), positions.astype(np.uint64))
-            shards.append({"file": file.name, "tokens": int(ends[last - 1]) - before, "sha256": sha256_of(file)})
+            documents = file.with_suffix(".documents.npy")
+            np.save(documents, positions.astype(np.uint64))
+            shard = {"file": file.name, "tokens": int(ends[last - 1]) - before, "sha256": sha256_of(file)}
+            shards.append({**shard, "documents_sha256": sha256_of(documents)})
             first = last
         tail, lost_tail = self._count_tail_bytes(tokenizer)
         sizes, lost = (self.table.bytes - tail, self.table.lost_bytes - lost_tail) if name == TRAIN else (tail, lost_tail)

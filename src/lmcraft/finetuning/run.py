@@ -1,12 +1,13 @@
 """A fine-tuning run: its data, its objective, and the model and trainer built from them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
 import torch
 
-from lmcraft.data.loader import Batch
+from lmcraft.data.loader import Batch, hash_dataset
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.encoding import PLAIN_TEMPLATE, ExampleEncoder
@@ -20,7 +21,7 @@ from lmcraft.finetuning.regularization import L2StartingPoint
 from lmcraft.finetuning.splits import Splits
 from lmcraft.finetuning.training_data import TrainingData, read_training_data, repack
 from lmcraft.finetuning.tuned_model import read_head, snapshot
-from lmcraft.folder import ModelFolder
+from lmcraft.folder import ModelFolder, sha256_of
 from lmcraft.language_model import LanguageModel
 from lmcraft.machine import Machine
 from lmcraft.model.adapter import read_adapter
@@ -35,6 +36,7 @@ from lmcraft.training.autotune import choose_run_attention
 from lmcraft.training.batch import to_device
 from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.compilation import compile_blocks
+from lmcraft.training.continuation import TOKENS
 from lmcraft.training.loop import Trainer
 from lmcraft.training.micro_batch import fast_rows
 from lmcraft.training.objective import Objective
@@ -56,6 +58,8 @@ class FinetuneRun:
     encoder: ExampleEncoder
     eos_token_ids: tuple[int, ...]
     data: TrainingData
+    data_contents: Mapping[str, str]
+    """Hash of what `data` and `validation_data` hold."""
     print_line: PrintLine
 
     @property
@@ -66,6 +70,13 @@ class FinetuneRun:
     def head_size(self) -> int:
         """The number of outputs of the model's head; 0: it has none."""
         return max(1, len(self.data.labels.names)) if self.objective.needs_head else 0
+
+    def hash_contents(self) -> dict[str, str]:
+        """Hash of what each setting but the model stands for that names a file or a folder; "" if it is not set."""
+        template = self.config.chat_template
+        contents = dict(self.data_contents) | self.objective.hash_contents()
+        contents["chat_template"] = template if template in ("", "plain") else sha256_of(Path(template))
+        return contents | {TOKENS: self.data.fingerprint()}
 
     # Settings that follow from the data and the machine
 
@@ -267,7 +278,8 @@ def open_run(config: FinetuneConfig, source: ModelSource, splits: Splits | None,
     context_length = source.checkpoint.config().max_position_embeddings
     encoder = ExampleEncoder(tokenizer, eos_token_ids, context_length)
     data = read_training_data(config, objective, splits, encoder, context_length, print_line)
-    return FinetuneRun(config, objective, source, encoder, eos_token_ids, data, print_line)
+    contents = splits.contents if splits else {"data": hash_dataset(config.data[0], "train", "validation")}
+    return FinetuneRun(config, objective, source, encoder, eos_token_ids, data, contents, print_line)
 
 
 def _with_chat_template(tokenizer: Tokenizer, template: str, print_line: PrintLine) -> Tokenizer:

@@ -3,7 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
@@ -38,6 +38,8 @@ class Splits:
     training: Sequence[Example]
     validation: Sequence[Example]
     stats: RowStats
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """Hash of the examples of `data` and of `validation_data`."""
 
 
 def read_splits(config: FinetuneConfig) -> Splits | None:
@@ -58,13 +60,23 @@ def read_splits(config: FinetuneConfig) -> Splits | None:
     if config.validation_data:
         validation = read_examples(config.validation_data, config.variables, form, stats, config.encoding)
         _check_type(validation, config.objective, objective)
+    contents = {"data": _hash(training), "validation_data": _hash(validation) if validation else ""}
     stats.check(config.malformed)
     if not validation:
         training, validation = split_examples(training, config.validation, config.seed)
     if config.system:
         training, validation = (add_system_message(split, config.system) for split in (training, validation))
     objective.find_labels(training)
-    return Splits(training, validation, stats)
+    return Splits(training, validation, stats, contents)
+
+
+def _hash(examples: Sequence[Example]) -> str:
+    digest = hashlib.sha256()
+    for example in examples:
+        for f in fields(example):
+            if f.compare:  # all but the file and line
+                digest.update(f"{f.name}={getattr(example, f.name)!r}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def _check_type(examples: Sequence[Example], name: str, objective: FinetuneObjective) -> None:

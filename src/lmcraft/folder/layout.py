@@ -11,8 +11,10 @@ from lmcraft.folder.mismatch import has_file, mismatch_error
 from lmcraft.folder.names import CHECKPOINTS, MANIFEST, RUN, RUN_CONFIG, SKIPPED
 from lmcraft.json_lines import parse_json
 
+DOCUMENTS = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")  # of a model folder, for people; they may be the user's
 # The files of a model folder besides its weights, as patterns.
 MODEL_FILES = (
+    *DOCUMENTS,
     "config.json",
     "generation_config.json",
     "model.safetensors.index.json",
@@ -26,16 +28,17 @@ MODEL_FILES = (
     "chat_template.jinja",
     "additional_chat_templates",
     "adapter_config.json",
-    "README.md",
-    "LICENSE*",
-    "LICENCE*",
-    "NOTICE*",
 )
 
 
 def is_model_file(name: str) -> bool:
     """Whether a file or folder of this name belongs to a model folder in Hugging Face's layout."""
     return any(fnmatchcase(name, pattern) for pattern in (*MODEL_FILES, "*.safetensors"))
+
+
+def is_document(name: str) -> bool:
+    """Whether a file of a model folder is for people, and no program reads it."""
+    return any(fnmatchcase(name, pattern) for pattern in DOCUMENTS)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.folder.layout import DatasetFolder, ModelFolder, is_model_file
+from lmcraft.folder.layout import DatasetFolder, ModelFolder, is_document, is_model_file
 from lmcraft.folder.lock import LOCK_NAME, lock_folder
 from lmcraft.folder.names import FILE_SUFFIXES, MODEL_CONFIGS
 from lmcraft.folder.writing import (
@@ -37,7 +37,6 @@ STARTED_RUN = (
 MODEL_RECORDS = ("lineage.json", "quantization.json", "evaluations")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 DATASET_FILES = ("manifest.json", "skipped.jsonl", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy")
-DOCUMENTS = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")  # of a model folder, which a person may have written
 MAX_GGUF_VERSION = 9  # bytes of a text would be a far higher number
 LITTER = (".DS_Store", LOCK_NAME)  # neither the user's nor a result
 
@@ -271,7 +270,7 @@ def replace_output(
 def _keep_documents(old: Path, new: Path) -> None:
     """Copy the documents of a folder that is replaced, which may be the user's, unless the new one has its own."""
     for name in _entries(old) if old.is_dir() and new.is_dir() else []:
-        if _matches(name, DOCUMENTS) and not (new / name).exists():
+        if is_document(name) and not (new / name).exists():
             shutil.copy2(old / name, new / name)
 
 

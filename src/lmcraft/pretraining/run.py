@@ -2,13 +2,15 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
-from lmcraft.data.loader import TokenDataset, TokenSplit
+from lmcraft.data.loader import TokenDataset, TokenSplit, check_dataset
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage
 from lmcraft.inference.generation_config import GenerationConfig
@@ -191,6 +193,8 @@ def run_pretraining(
     if step is not None:
         check_contents(folder, step, config, contents)
     config = config.resolved() if step is None else continue_config(config, folder, step, "pretrain")
+    with processes.in_main(_checked_dataset(config.data)):
+        pass
     run = _open_run(config, folder, processes, print_line)
     run = replace(run, begin=begin, first_step=step or 0).autotuned(print_line)
     config = run.config
@@ -210,6 +214,12 @@ def run_pretraining(
         write_lineage(folder, data=DatasetFolder(config.data))
     print_line(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the model is in {folder.path}")
     return folder
+
+
+@contextmanager
+def _checked_dataset(path: Path) -> Iterator[None]:
+    check_dataset(DatasetFolder(path))
+    yield
 
 
 def find_learning_rate(

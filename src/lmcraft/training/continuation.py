@@ -24,9 +24,10 @@ from lmcraft.training.run_log import read_log
 C = TypeVar("C", bound=TrainConfig)
 T = TypeVar("T")
 
-DATA = ("data", "validation_data", "general")
-CONTENTS = ("model", *DATA)
+CONTENTS = ("model", "data", "validation_data", "general", "chat_template", "teacher", "reward")
 """Folders and files that may move, since a run is compared by what is in them (`check_contents`)."""
+TOKENS = "tokens"
+"""Beside the `CONTENTS` in the record: what the data became when they were encoded."""
 LENGTH = ("max_tokens", "max_time", "epochs")
 INTERVALS = ("eval_every", "save_every", "sample_every")
 CHOSEN_AT_START = (
@@ -150,31 +151,37 @@ def _format(value: Any) -> str:
 
 
 def check_contents(folder: ModelFolder, step: int, config: TrainConfig, contents: Mapping[str, str]) -> None:
-    """Check that the model and the data of a resumed run are those that it was started with, wherever they are now.
+    """Check that what a resumed run reads is what it was started with, wherever it is now.
 
     Args:
         folder: of the run.
         step: of the checkpoint that the run continues from.
         config: the settings of the resumed run.
-        contents: hash of the contents by setting, as `record_start` gets it; "data" includes `DATA`.
+        contents: hash of what each setting stands for, as `record_start` gets it; "" for one that is not set.
 
     Raises:
         UserError: the contents differ, or their record is missing or damaged.
     """
-    recorded = _read_history(folder)[0]["contents"]
-    for name, digest in contents.items():
-        if recorded.get(name) == digest:
-            continue
-        moved = changes(_read_recorded(config, folder, step), config)
-        changed = [n for n in (DATA if name == "data" else (name,)) if n in moved]
-        values = _flat(as_dict(config))
-        if not changed:
-            sentence = f"{name}={_format(values[name])} has changed since the run in '{folder.path}' was started: restore it"
-        else:
-            now = " and ".join(f"{n}={_format(moved[n][1])}" for n in changed)
-            before = " and ".join(f"{n}={_format(moved[n][0])}" for n in changed)
-            sentence = f"{now} holds other contents than {before} of the run in '{folder.path}': give the same"
-        raise UserError(f"{sentence}, or choose another --out to start a new run")
+    start = _read_history(folder)[0]
+    changed = next((name for name, digest in contents.items() if start["contents"].get(name, "") != digest), None)
+    if changed is None:
+        return
+    owner = f"the run in '{folder.path}'"
+    moved = changes(_read_recorded(config, folder, step), config)
+    value = _format(_flat(as_dict(config)).get(changed))
+    if changed == TOKENS:
+        data = _format(_flat(as_dict(config))["data"])
+        sentence = (
+            f"data={data} has not changed, but becomes other tokens than when {owner} was started, with lmcraft "
+            f"{start.get('lmcraft')}: use that version, and a chat template without the date"
+        )
+    elif changed in moved:
+        sentence = (
+            f"{changed}={value} holds other contents than {changed}={_format(moved[changed][0])} of {owner}: give the same"
+        )
+    else:
+        sentence = f"{changed}={value} has changed since {owner} was started: restore it"
+    raise UserError(f"{sentence}, or choose another --out to start a new run")
 
 
 def check_length(max_steps: int, step: int | None, folder: ModelFolder) -> None:
@@ -196,7 +203,7 @@ def record_start(
         folder: of the run.
         step: the step that it continues after; None: a new run.
         processes: the processes of the run.
-        contents: hash of the contents of its model and data.
+        contents: hash of what each setting stands for that names a file, a folder or a model.
     """
     rows: list[dict[str, Any]] = []
     changed: dict[str, tuple[Any, Any]] = {}
@@ -206,7 +213,9 @@ def record_start(
         changed = {name: pair for name, pair in changes(recorded, config).items() if name != "resume"}
     row: dict[str, Any] = {"step": step or 0, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     row |= {"lmcraft": version("lmcraft"), "processes": processes.count}
-    row |= {"contents": dict(contents)} if step is None else {"changed": changed}
+    row |= (
+        {"contents": {name: digest for name, digest in contents.items() if digest}} if step is None else {"changed": changed}
+    )
     if processes.is_main:
         write_json_lines(folder.history, (*rows, row))
         write_text(folder.config_toml, replace(config, resume=False).to_toml())

@@ -193,6 +193,13 @@ class FinetuneObjective(BatchLoss):
         """A dataset folder of general text and its share of the rows, if some is mixed in."""
         return None
 
+    def hash_contents(self) -> dict[str, str]:
+        """Hash of what each of its settings stands for that names a file, a folder or a model; "" if it is not set.
+
+        A resumed run must find the same.
+        """
+        return {}
+
     # Loss
 
     def build_loss(self, inputs: LossInputs) -> Objective:

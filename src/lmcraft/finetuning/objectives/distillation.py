@@ -31,6 +31,12 @@ class Distillation(AnswerObjective):
         if not self.teacher:
             raise UserError("teacher='' names no model to learn from: give --teacher a model with the same vocabulary")
 
+    def hash_contents(self) -> dict[str, str]:
+        from lmcraft.model_source import open_model
+
+        with open_model(self.teacher) as source:
+            return super().hash_contents() | {"teacher": source.hash_contents()}
+
     def build_loss(self, inputs: LossInputs) -> Objective:
         from lmcraft.finetuning.objectives.divergence import CrossEntropyAndDivergence
 

@@ -52,6 +52,11 @@ class GRPO(FinetuneObjective):
     def encode_example(self, example: Conversation, encoder: ExampleEncoder, labels: Labels, index: int) -> TokenizedExample:
         return encoder.prompt(example, index)
 
+    def hash_contents(self) -> dict[str, str]:
+        from lmcraft.finetuning.objectives.reward_function import hash_reward
+
+        return super().hash_contents() | {"reward": hash_reward(self.reward)}
+
     def build_loss(self, inputs: LossInputs) -> Objective:
         from lmcraft.finetuning.objectives.reward_function import load_reward
         from lmcraft.finetuning.objectives.rollouts import RolloutSampler

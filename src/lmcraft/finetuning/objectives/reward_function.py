@@ -10,6 +10,7 @@ from typing import Any
 
 from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.examples import Conversation
+from lmcraft.folder import sha256_of
 
 MAX_REWARD = 1e30  # beyond, the deviation within a group would overflow
 
@@ -56,6 +57,12 @@ def _run_file(file: Path, changed: int) -> Any:
     except (Exception, SystemExit) as error:  # user code
         raise UserError(f"reward: '{file}' cannot be run ({error!r}): fix it") from error
     return module
+
+
+def hash_reward(address: str) -> str:
+    """Hash of the Python file and the name of a reward function; "" if there is no such file."""
+    file, _, name = address.rpartition(":")
+    return f"{sha256_of(Path(file))}:{name}" if Path(file).is_file() else ""
 
 
 def compute_reward(reward: RewardFunction, example: Conversation, answer: str) -> float:

@@ -37,6 +37,11 @@ class AnswerObjective(FinetuneObjective):
     def general_text(self) -> tuple[Path, float] | None:
         return None if self.general is None else (self.general, self.general_share)
 
+    def hash_contents(self) -> dict[str, str]:
+        from lmcraft.data.loader import hash_dataset
+
+        return super().hash_contents() | {"general": "" if self.general is None else hash_dataset(self.general, "train")}
+
     def metrics(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Metric]:
         return next_token_metrics(model, rows)
 
