@@ -1,6 +1,7 @@
 """`LanguageModel`: loading, saving, generating and streaming."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import torch
 
 import lmcraft
 from lmcraft.errors import UserError
+from lmcraft.folder import ModelFolder
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
 from tests.inference.helpers import language_model, tokenizer
-from tests.tiny import tiny_model
+from tests.tiny import tiny_dataset, tiny_model
 
 PROMPT = "从前 there was"
 
@@ -160,3 +162,107 @@ def test_a_failed_save_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="no space"):
         model.save(tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_saved_model_replaces_a_model(tmp_path: Path) -> None:
+    folder = ModelFolder(tmp_path / "new" / "model")
+    language_model().save(folder)
+    (folder.path / "notes.txt").write_text("mine")
+    (folder.path / "README.md").write_text("mine")
+    language_model(seed=1).save(str(folder.path))
+    assert (folder.path / "notes.txt").read_text() == "mine"
+    embeddings = [model.transformer.embed_tokens.weight for model in (lmcraft.load(folder), language_model(seed=1))]
+    assert torch.equal(*embeddings)
+
+
+def _dataset(path: Path) -> None:
+    tiny_dataset(path.parent).rename(path)
+
+
+def _run(path: Path) -> None:
+    language_model().save(path)
+    run = ModelFolder(path)
+    run.run.mkdir()
+    run.config_toml.write_text("depth = 1")
+
+
+def _started_run(path: Path) -> None:
+    (path / "lmcraft").mkdir(parents=True)
+    (path / "lmcraft" / "run.toml").write_text("depth = 1")
+
+
+def _notes(path: Path) -> None:
+    path.mkdir()
+    (path / "tokenizer.json").write_text("mine")
+
+
+def _file(path: Path) -> None:
+    path.write_text("mine")
+
+
+@pytest.mark.parametrize("make", [_dataset, _run, _started_run, _notes, _file])
+def test_a_model_is_saved_over_nothing_else(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "out"
+    make(path)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(UserError, match=r"out' (holds a|is neither empty nor|is not a folder)"):
+        language_model().save(path)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("", "folder='' is empty"),
+        (None, "folder=None is not a path"),
+        ("a\0b", "is not a valid path"),
+        ("model.txt", "is the name of a file"),
+        ("file/model", "a part of the path is a file"),
+        ("/proc/model", "'/proc/model.*does not exist|permission"),
+    ],
+)
+def test_a_path_that_cannot_hold_a_model_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Any, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match=message):
+        language_model().save(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+class _NoFeedForward(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(x)
+
+
+def test_a_model_with_a_replaced_layer_is_not_saved(tmp_path: Path) -> None:
+    model = language_model()
+    layer: Any = model.transformer.layers[1]
+    original, layer.feed_forward = layer.feed_forward, _NoFeedForward()
+    with pytest.raises(UserError, match=r"it has _NoFeedForward in place of 'layers\.1\.feed_forward': put"):
+        model.save(tmp_path / "out")
+    layer.feed_forward = original
+    layer.feed_forward.up_proj.bias = torch.nn.Parameter(torch.zeros(48))
+    with pytest.raises(UserError, match=r"it has the tensor 'layers\.1\.feed_forward\.up_proj\.bias'"):
+        model.save(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("prompt", [None, 5, b"text", {"role": "user"}])
+def test_a_prompt_that_is_neither_text_nor_tokens_is_named(prompt: Any) -> None:
+    model = language_model()
+    with pytest.raises(UserError, match=r"the prompt .* is neither a text nor a list of token ids"):
+        model.complete(prompt)
+    with pytest.raises(UserError, match=r"token ids must be the integers of one text"):
+        model.generate(prompt)
+    if not isinstance(prompt, bytes):
+        with pytest.raises(UserError, match=r" is not a text: give a str"):
+            model.tokenizer.encode(prompt)
+
+
+def test_logits_need_tokens_of_the_vocabulary() -> None:
+    with pytest.raises(UserError, match="the prompt has no tokens"):
+        language_model().compute_logits([])
+    with pytest.raises(UserError, match="the prompt has token 9999"):
+        language_model().compute_logits([9999])

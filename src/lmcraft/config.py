@@ -20,6 +20,7 @@ import cyclopts
 import tomli_w
 
 from lmcraft.errors import UserError
+from lmcraft.scalars import as_python
 from lmcraft.standard_streams import check_utf8
 
 C = TypeVar("C", bound="Config")
@@ -241,7 +242,7 @@ def format_changes(config: Any) -> str:
 
 def _convert(hint: Any, value: Any) -> Any:
     """`value` as an instance of `hint`, or `_MISMATCH`. The same object is returned if nothing has to change."""
-    origin, arguments = get_origin(hint), get_args(hint)
+    value, origin, arguments = as_python(value), get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return next((v for option in arguments if (v := _convert(option, value)) is not _MISMATCH), _MISMATCH)
     if origin is Literal:

@@ -1,15 +1,17 @@
 """A model together with its tokenizer and generation settings: the object that scripts, commands and the server use."""
 
+import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
 
-from lmcraft.errors import UserError
-from lmcraft.folder import naming_file, sync, working_folder, write_json
+from lmcraft.errors import UserError, explain_os_error
+from lmcraft.folder import check_saved_model, naming_file, sync, to_path, working_folder, write_json
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.inference.engine import Engine
@@ -18,7 +20,7 @@ from lmcraft.inference.grammar import structured_output
 from lmcraft.inference.model_changes import ModelSnapshot
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.plain_generation import generate
-from lmcraft.inference.prompt import encode_prompt
+from lmcraft.inference.prompt import check_token_ids, encode_prompt
 from lmcraft.inference.request import Request
 from lmcraft.inference.runner import Tier
 from lmcraft.inference.sampler import LogitsProcessor
@@ -28,7 +30,7 @@ from lmcraft.model.storage import MAX_SHARD_BYTES, build_model, save_model, weig
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource, open_adapter, open_model
 from lmcraft.terminal import format_count
-from lmcraft.tokenizer.token_ids import list_rows, list_token_ids
+from lmcraft.tokenizer.token_ids import MAX_SHOWN_CHARACTERS, list_rows, list_token_ids
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
@@ -95,14 +97,14 @@ class LanguageModel:
     @classmethod
     def load(
         cls,
-        address: str | Path,
+        address: str | os.PathLike[str],
         *,
         dtype: torch.dtype | None = None,
         device: str | torch.device = "cpu",
         tier: Tier = "auto",
         weights: Weights | None = None,
         draft: "LanguageModel | None" = None,
-        adapters: Mapping[str, str | Path] | None = None,
+        adapters: Mapping[str, str | os.PathLike[str]] | None = None,
     ) -> "LanguageModel":
         """Open a model, and download it first unless it is on this machine.
 
@@ -188,16 +190,28 @@ class LanguageModel:
             self.transformer, tier=self._tier, weights=self._weights, draft=draft, adapters=self.adapters, **settings
         )
 
-    def save(self, folder: str | Path, *, max_shard_size: int = MAX_SHARD_BYTES) -> None:
+    def save(self, folder: str | os.PathLike[str], *, max_shard_size: int = MAX_SHARD_BYTES) -> None:
         """Write a model folder that lmcraft, transformers and vLLM open.
 
-        Existing files are replaced only after all new ones are written. Other files stay, except older weights.
+        A folder that holds a model already gets the new files once all of them are written; its other files stay.
 
         Args:
             folder: created if it does not exist.
             max_shard_size: in bytes; a larger model is written as several files with an index.
+
+        Raises:
+            UserError: the folder holds a run, a dataset or other files, but no model; it cannot be created; or a layer was
+                replaced by one that config.json cannot describe.
         """
-        folder = Path(folder)
+        path = to_path(folder, "folder")
+        check_saved_model(path)
+        try:
+            self.save_files(path, max_shard_size=max_shard_size)
+        except (FileNotFoundError, NotADirectoryError, FileExistsError, PermissionError) as error:
+            raise explain_os_error(error) from error
+
+    def save_files(self, folder: Path, *, max_shard_size: int = MAX_SHARD_BYTES) -> None:
+        """The same without a check of the folder, for a run that writes to its own."""
         token_ids = self.token_ids()
         with working_folder(folder / "model") as temporary, naming_file(folder, new := temporary / "new"):
             save_model(self.transformer, new, token_ids, max_shard_size=max_shard_size)
@@ -214,12 +228,13 @@ class LanguageModel:
         """The logits after each token of a text, in PyTorch, (T, V).
 
         Raises:
+            UserError: there are no token ids, too many, or some outside the vocabulary.
             RunError: the model's outputs are not numbers.
         """
+        ids = list_token_ids(input_ids)
+        check_token_ids(ids, self.transformer.config.vocab_size)
         with torch.inference_mode():
-            logits_1TV: torch.Tensor = self.transformer(
-                torch.tensor([list_token_ids(input_ids)], device=self.transformer.device)
-            )
+            logits_1TV: torch.Tensor = self.transformer(torch.tensor([ids], device=self.transformer.device))
         if not bool(logits_1TV.float().logsumexp(dim=-1).isfinite().all()):
             raise damaged_model_error(self.transformer)
         return logits_1TV[0]
@@ -290,6 +305,9 @@ class LanguageModel:
         """
         config = self.generation_config.updated(settings)
         processors = _as_tuple(logits_processor)
+        if not isinstance(prompt, Iterable) or isinstance(prompt, bytes | Mapping):
+            shown = shorten(repr(prompt), MAX_SHOWN_CHARACTERS)
+            raise UserError(f"the prompt {shown} is neither a text nor a list of token ids: give one of them")
         prompt_ids = encode_prompt(self.tokenizer, prompt) if isinstance(prompt, str) else prompt
         if hasattr(prompt_ids, "tolist"):
             prompt_ids = list_token_ids(prompt_ids)

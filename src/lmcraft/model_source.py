@@ -1,6 +1,7 @@
 """Open a model from a folder, a GGUF file or an address, without reading its weights."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -87,7 +88,7 @@ class ModelSource:
 
 
 @contextmanager
-def open_model(address: str | Path, *, offline: bool = False) -> Iterator[ModelSource]:
+def open_model(address: str | os.PathLike[str], *, offline: bool = False) -> Iterator[ModelSource]:
     """Open the model at an address, downloading it first if needed.
 
     Args:
@@ -104,7 +105,7 @@ def open_model(address: str | Path, *, offline: bool = False) -> Iterator[ModelS
 
 
 @contextmanager
-def _open(address: str | Path, *, offline: bool, adapters: tuple[Path, ...]) -> Iterator[ModelSource]:
+def _open(address: str | os.PathLike[str], *, offline: bool, adapters: tuple[Path, ...]) -> Iterator[ModelSource]:
     """Open a model that is the base of `adapters`, each of the one before it."""
     fetched = fetch_model(address, offline=offline)
     path = fetched.path
@@ -171,7 +172,7 @@ def end_token_ids(tokenizer: Tokenizer, listed: Iterable[int]) -> tuple[int, ...
     return tuple(dict.fromkeys(token_id for token_id in token_ids if token_id is not None))
 
 
-def open_adapter(address: str | Path, *, offline: bool = False) -> Adapter:
+def open_adapter(address: str | os.PathLike[str], *, offline: bool = False) -> Adapter:
     """Read the adapter at an address, without its base model; arguments as in `open_model`.
 
     Raises:

@@ -1,7 +1,7 @@
 """A fine-tuned classifier, loaded for inference: texts in, a probability per label out."""
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from lmcraft.finetuning.encoding import ExampleEncoder
 from lmcraft.finetuning.head import HEAD, Labels, head_outputs
 from lmcraft.finetuning.packing import PackedRows
 from lmcraft.finetuning.tuned_model import open_tuned
+from lmcraft.folder import to_path
 from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.language_model import describe_transformer
 from lmcraft.model.transformer import Transformer
@@ -36,7 +37,7 @@ class Classifier:
 
     @classmethod
     def load(
-        cls, address: str | Path, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+        cls, address: str | os.PathLike[str], *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
     ) -> "Classifier":
         """Load the result of `lmcraft finetune --objective classification`.
 
@@ -48,7 +49,7 @@ class Classifier:
         Raises:
             UserError: the folder holds no classifier, or its files are damaged.
         """
-        labels = Labels.load(Path(address))
+        labels = Labels.load(to_path(address, "model"))
         with open_model(address) as source:
             model = open_tuned(source, dtype, torch.device(device), head=len(labels.names))
             return cls(model, source.tokenizer, labels)

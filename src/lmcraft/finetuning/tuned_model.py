@@ -63,7 +63,7 @@ def snapshot(
     whole_model = _copy_model(model)
 
     def write_model(folder: Path) -> None:
-        LanguageModel(whole_model, saved_tokenizer, eos_token_ids=eos_token_ids).save(folder)
+        LanguageModel(whole_model, saved_tokenizer, eos_token_ids=eos_token_ids).save_files(folder)
         if head is not None:
             _add_head_to(folder, head, labels)
 

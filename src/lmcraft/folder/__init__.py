@@ -3,6 +3,7 @@
 names      names of files that tell what a folder holds
 layout     the files of model and dataset folders
 lineage    what a model was made from
+paths      paths as callers in Python have them
 reading    JSON files that may come from strangers
 writing    atomic writes of files and folders, durable on the disk
 lock       a lock that the system releases when its process ends
@@ -13,7 +14,8 @@ output     the one check of every `--out`: what a command may write to, and what
 from lmcraft.folder.layout import MODEL_FILES, DatasetFolder, ModelFolder, is_model_file
 from lmcraft.folder.lineage import sha256_of, write_lineage
 from lmcraft.folder.mismatch import has_file, is_model_folder, mismatch_error, missing_path_error
-from lmcraft.folder.output import replace_output
+from lmcraft.folder.output import check_saved_model, replace_output
+from lmcraft.folder.paths import to_path
 from lmcraft.folder.reading import read_json
 from lmcraft.folder.writing import (
     atomic_write,
@@ -32,6 +34,7 @@ __all__ = [
     "DatasetFolder",
     "ModelFolder",
     "atomic_write",
+    "check_saved_model",
     "has_file",
     "is_model_file",
     "is_model_folder",
@@ -44,6 +47,7 @@ __all__ = [
     "replace_output",
     "sha256_of",
     "sync",
+    "to_path",
     "working_folder",
     "write_json",
     "write_json_lines",

@@ -47,6 +47,9 @@ class ModelFolder:
 
     path: Path
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     @property
     def run(self) -> Path:
         return self.path / RUN
@@ -102,6 +105,9 @@ class DatasetFolder:
     """Token shards with their tokenizer, or fine-tuning examples; `manifest.json` records where they came from."""
 
     path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     @property
     def manifest_file(self) -> Path:

@@ -246,6 +246,25 @@ def _is_started_run(folder: Path) -> bool:
     return not whole and all(_matches(name, (*STARTED_RUN, run.checkpoints.name)) for name in names)
 
 
+def check_saved_model(folder: Path) -> None:
+    """Check that writing the files of a model into `folder` replaces nothing but those of another model.
+
+    Raises:
+        UserError: it would, or the path is not that of a folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"'{folder}' is not a folder, and a model is one: choose another path")
+    if folder.suffix.lower() in FILE_SUFFIXES and not folder.exists():
+        raise UserError(f"'{folder}' is the name of a file, and a model is a folder: leave out '{folder.suffix}'")
+    if not folder.exists() or is_empty(folder):
+        return
+    kind = "dataset" if DatasetFolder(folder).manifest_file.exists() else "run" if is_run(folder) else ""
+    if kind:
+        raise UserError(f"'{folder}' holds a {kind}, so no model is written there: choose another folder")
+    if not (folder / "config.json").is_file():
+        raise UserError(f"'{folder}' is neither empty nor a model folder, so no model is written there: choose another one")
+
+
 # Claiming an output
 
 

@@ -1,5 +1,6 @@
 """`fetch_model`: from an address to a local model."""
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lmcraft.hub.download_cache import FetchedModel
 from lmcraft.hub.short_names import NAMES
 
 
-def fetch_model(address: str | Path, *, offline: bool = False, recheck: bool = False) -> FetchedModel:
+def fetch_model(address: str | os.PathLike[str], *, offline: bool = False, recheck: bool = False) -> FetchedModel:
     """Return the model at an address, downloading it if necessary.
 
     Each downloaded file is verified against its publisher's hash before it gets its final name. Cached files are hashed
@@ -46,14 +47,14 @@ def fetch_model(address: str | Path, *, offline: bool = False, recheck: bool = F
     return fetch_package(parsed, offline=offline, recheck=recheck)
 
 
-def parse_address(address: str | Path) -> Address:
+def parse_address(address: str | os.PathLike[str]) -> Address:
     """Parse an address, without using the network.
 
     Raises:
         UserError: the address is invalid; the message suggests the nearest name or lists the forms of addresses.
     """
-    if isinstance(address, Path):
-        return _local(address)
+    if isinstance(address, os.PathLike):
+        return _local(Path(os.fsdecode(address)))
     if not isinstance(address, str):
         raise UserError(f"model={address!r} is not a path or an address: {FORMS}")
     scheme, colon, path = address.partition(":")

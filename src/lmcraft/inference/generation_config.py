@@ -11,6 +11,7 @@ from lmcraft.config import format_changes
 from lmcraft.errors import UserError
 from lmcraft.folder import has_file, read_json
 from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
+from lmcraft.scalars import as_python
 
 MIN_TEMPERATURE = 1e-5  # below it, logits / temperature would overflow; decoding is greedy, as in vLLM
 GENERATION_CONFIG_FILE = "generation_config.json"
@@ -158,6 +159,7 @@ def _convert(name: str, value: Any) -> Any:
         nearest = get_close_matches(name, SETTINGS, n=1)
         hint = f"the nearest is {nearest[0]!r}" if nearest else "`lmcraft generate --help` lists them"
         raise UserError(f"there is no setting {name!r}: {hint}")
+    value = as_python(value)
     if isinstance(SETTINGS[name].default, tuple):
         return (_convert_texts if get_args(SETTINGS[name].type)[0] is str else _convert_token_ids)(name, value)
     if name == "logit_bias":
@@ -182,9 +184,10 @@ def _convert_texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _convert_token_ids(name: str, value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple) or not all(type(token_id) is int for token_id in value):
+    token_ids: list[Any] = [as_python(token_id) for token_id in value] if isinstance(value, list | tuple) else [None]
+    if not all(type(token_id) is int for token_id in token_ids):
         raise UserError(f"{name}={value!r} is not a list of token ids")
-    return tuple(value)
+    return tuple(token_ids)
 
 
 def _convert_bias(value: Any) -> dict[int, float]:

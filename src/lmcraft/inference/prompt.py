@@ -26,7 +26,9 @@ def encode_prompt(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool =
 
 
 def check_token_ids(prompt_ids: Sequence[int], vocab_size: int) -> None:
-    """Raise UserError for a token id that is not a whole number, or outside the vocabulary."""
+    """Raise UserError for no token ids, or one that is not a whole number or outside the vocabulary."""
+    if not prompt_ids:
+        raise UserError("the prompt has no tokens: give at least one, such as the beginning-of-text token")
     if others := [token_id for token_id in prompt_ids if not isinstance(token_id, SupportsIndex)]:
         raise UserError(f"the prompt has {others[0]!r} among its token ids: give one text, or whole numbers")
     if outside := [token_id for token_id in prompt_ids if not 0 <= token_id < vocab_size]:
@@ -57,8 +59,6 @@ def check_prompt(
         UserError: the prompt is empty, too long or outside the vocabulary; a setting does not fit the model.
     """
     num_tokens = len(prompt_ids)
-    if num_tokens == 0:
-        raise UserError("the prompt has no tokens: give at least one, such as the beginning-of-text token")
     if config.stop and tokenizer is None:
         raise UserError(f"stop={config.stop!r} needs a tokenizer: give one, or leave stop out")
     check_token_ids(prompt_ids, vocab_size)

@@ -95,9 +95,13 @@ def save_model(
         folder: model folder; created if missing.
         token_ids: special token ids for config.json, such as "eos_token_id".
         max_shard_size: bytes per weights file; a larger model is split into shards with an index.
+
+    Raises:
+        UserError: the model has other tensors than its configuration describes, because a layer was replaced.
     """
     from huggingface_hub import split_torch_state_dict_into_shards
 
+    _check_tensors(model)
     folder.mkdir(parents=True, exist_ok=True)
     family = family_for(model.config)
     dtype = _dtype_name(model.embed_tokens.weight.dtype)
@@ -118,6 +122,29 @@ def save_model(
         save_tensors({member: tensors[member] for member in members}, folder / name)
     if split.is_sharded:
         write_json(folder / INDEX, {"metadata": split.metadata, "weight_map": split.tensor_to_filename})
+
+
+def _check_tensors(model: Transformer) -> None:
+    """Raise UserError if config.json would describe other tensors than the model has."""
+    with torch.device("meta"):
+        original = Transformer(model.config)
+    expected = {name: tensor.shape for name, tensor in original.state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    name = next((name for name in (expected | shapes) if expected.get(name) != shapes.get(name)), "")
+    if not name:
+        return
+    parents = [name.rsplit(".", count)[0] for count in range(name.count("."), 0, -1)]
+    theirs, ours = dict(model.named_modules()), dict(original.named_modules())
+    replaced = [parent for parent in parents if type(theirs.get(parent)) is not type(ours.get(parent))]
+    change = f"the tensor '{name}', which config.json would not describe, or of another shape"
+    if name not in shapes:
+        change = f"no tensor '{name}'"
+    if replaced:
+        change = f"{type(theirs.get(replaced[0])).__name__} in place of '{replaced[0]}'"
+    raise UserError(
+        f"the model cannot be saved, since it has {change}: put the original layer back before you save, or write "
+        "model.transformer.state_dict() to a file of your own"
+    )
 
 
 def _with_quantized(

@@ -138,7 +138,7 @@ class PretrainingRun:
             self.config,
             self.machine,
             self.folder,
-            snapshot=lambda model: LanguageModel(unsharded_copy(model), tokenizer, GenerationConfig()).save,
+            snapshot=lambda model: LanguageModel(unsharded_copy(model), tokenizer, GenerationConfig()).save_files,
             sample=self._sample,
             bytes_per_token=validation.split.bytes / len(validation.split),
             processes=self.processes,

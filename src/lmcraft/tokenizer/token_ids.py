@@ -17,6 +17,8 @@ def list_token_ids(ids: Iterable[Any]) -> list[int]:
     """
     values: Any = ids.tolist() if hasattr(ids, "tolist") else ids
     try:
+        if isinstance(values, str | bytes):
+            raise TypeError
         return list(map(index, values))
     except TypeError as error:
         shown = f"shape {tuple(ids.shape)}" if hasattr(ids, "shape") else repr(ids)[:MAX_SHOWN_CHARACTERS]

@@ -1,22 +1,23 @@
 """`Tokenizer`: text to token ids and back, exactly."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import takewhile
-from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
-from lmcraft.folder import write_json, write_text
+from lmcraft.folder import to_path, write_json, write_text
 from lmcraft.tokenizer import chat_template, loading, tool_messages
 from lmcraft.tokenizer.byte_level import byte_of_character, token_to_bytes
 from lmcraft.tokenizer.lost_text import LostTextCounter
 from lmcraft.tokenizer.special_spellings import SpecialSpellings
-from lmcraft.tokenizer.token_ids import list_rows, list_token_ids
+from lmcraft.tokenizer.token_ids import MAX_SHOWN_CHARACTERS, list_rows, list_token_ids
 from lmcraft.tokenizer.token_stream import TokenStream
 from lmcraft.tokenizer.trial import remember
 
@@ -53,17 +54,17 @@ class Tokenizer:
         return f"Tokenizer({', '.join(parts)})"
 
     @classmethod
-    def load(cls, path: str | Path) -> "Tokenizer":
+    def load(cls, path: str | os.PathLike[str]) -> "Tokenizer":
         """Load a tokenizer from a folder (tokenizer.json, or GPT-2's vocab.json + merges.txt) or a tokenizer.json.
 
         Raises:
             UserError: there is no tokenizer at `path`, or its files are damaged.
         """
-        return cls(*loading.read_tokenizer(Path(path)))
+        return cls(*loading.read_tokenizer(to_path(path, "tokenizer")))
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | os.PathLike[str]) -> None:
         """Write tokenizer.json and tokenizer_config.json; transformers' AutoTokenizer opens the folder."""
-        folder = Path(folder)
+        folder = to_path(folder, "folder")
         config: dict[str, Any] = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "clean_up_tokenization_spaces": False,
@@ -96,9 +97,14 @@ class Tokenizer:
             text: text or bytes. Each invalid UTF-8 byte becomes its own token in a byte-level vocabulary, and U+FFFD in
                 others. A str may contain such bytes in "surrogateescape" form.
             parse_special: parse special tokens spelled in the text; only for trusted text.
+
+        Raises:
+            UserError: it is not a text.
         """
         if isinstance(text, bytes):
             text = text.decode("utf-8", "surrogateescape")
+        if not isinstance(text, str):
+            raise UserError(f"{shorten(repr(text), MAX_SHOWN_CHARACTERS)} is not a text: give a str, or bytes in UTF-8")
         hf = self._parsing if parse_special else self._hf
         ids: list[int] = []
         for index, part in enumerate([text] if text.isascii() else _SURROGATE.split(text)):
@@ -134,7 +140,13 @@ class Tokenizer:
         return tuple(token_id for token_id, _ in takewhile(lambda pair: pair[1] == 1, marked))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Encode several texts, in parallel on all cores."""
+        """Encode several texts, in parallel on all cores.
+
+        Raises:
+            UserError: one of them is not a text.
+        """
+        if not all(isinstance(text, str) for text in texts):
+            return [self.encode(text) for text in texts]
         if any(not text.isascii() and _SURROGATE.search(text) for text in texts):
             return [self.encode(text) for text in texts]
         return [encoding.ids for encoding in self._hf.encode_batch_fast(texts, add_special_tokens=False)]
