@@ -253,7 +253,7 @@ class LanguageModel:
         input_ids: Sequence[int] | Sequence[Sequence[int]],
         *,
         adapter: str = "",
-        logits_processor: LogitsProcessor | Sequence[LogitsProcessor] = (),
+        logits_processor: LogitsProcessor | Sequence[LogitsProcessor] | None = None,
         **settings: Any,
     ) -> list[list[int]]:
         """Continue token ids, as transformers' `generate` does.
@@ -262,7 +262,8 @@ class LanguageModel:
             input_ids: one prompt, or several of any lengths; lists, or a tensor or array of one or two dimensions.
             adapter: name of an adapter that the model was loaded with; empty: none.
             logits_processor: one function or several, called in order after the penalties with the tokens so far, (B, T),
-                and the logits, (B, V); they return new logits. transformers' `LogitsProcessor` objects work.
+                and the logits, (B, V); they return new logits: -inf rules a token out, inf chooses it. transformers'
+                `LogitsProcessor` objects work.
             settings: fields of `GenerationConfig`.
 
         Returns:
@@ -293,7 +294,7 @@ class LanguageModel:
         prompt: str | Sequence[int],
         *,
         adapter: str = "",
-        logits_processor: LogitsProcessor | Sequence[LogitsProcessor] = (),
+        logits_processor: LogitsProcessor | Sequence[LogitsProcessor] | None = None,
         **settings: Any,
     ) -> Iterator[Token]:
         """The tokens of the continuation as they are generated, with text, log-probability and finish reason.
@@ -387,9 +388,18 @@ def describe_transformer(transformer: Transformer) -> str:
     )
 
 
-def _as_tuple(processors: LogitsProcessor | Sequence[LogitsProcessor]) -> tuple[LogitsProcessor, ...]:
-    """transformers' `LogitsProcessorList` is both a list and callable; it counts as a list."""
-    return tuple(processors) if isinstance(processors, Sequence) else (processors,)
+def _as_tuple(processors: LogitsProcessor | Sequence[LogitsProcessor] | None) -> tuple[LogitsProcessor, ...]:
+    """transformers' `LogitsProcessorList` is both a list and callable; it counts as a list.
+
+    Raises:
+        UserError: one of them is not a function.
+    """
+    if processors is None:
+        return ()
+    several = tuple(processors) if isinstance(processors, Iterable) else (processors,)
+    if others := [processor for processor in several if not callable(processor)]:
+        raise UserError(f"logits_processor has {others[0]!r}, which is not a function: give functions of ids and logits")
+    return several
 
 
 load = LanguageModel.load

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import LogitsProcessorList, SuppressTokensLogitsProcessor
 
-from lmcraft.errors import UserError
+from lmcraft.errors import RunError, UserError
 from lmcraft.language_model import LanguageModel
 from tests.inference.helpers import tokenizer
 from tests.tiny import tiny_model
@@ -45,10 +45,56 @@ def test_a_processor_without_a_result_is_named() -> None:
         model().generate(PROMPT, logits_processor=lambda input_ids, logits: None)  # type: ignore[arg-type, return-value]
 
 
-@pytest.mark.parametrize("value", [-torch.inf, torch.nan])
-def test_a_processor_that_rules_out_everything_is_named(value: float) -> None:
-    with pytest.raises(UserError, match="logits_processor <lambda> ruled out every token, or returned NaN"):
+@pytest.mark.parametrize(("value", "fault"), [(-torch.inf, "ruled out every token"), (torch.nan, "returned NaN")])
+def test_a_processor_that_rules_out_everything_is_named(value: float, fault: str) -> None:
+    with pytest.raises(UserError, match=f"logits_processor <lambda> {fault}: "):
         model().generate(PROMPT, logits_processor=lambda input_ids, logits: torch.full_like(logits, value))
+
+
+@pytest.mark.parametrize("settings", [{"do_sample": False}, {"seed": 1, "temperature": 0.7}, {"num_beams": 2}])
+def test_an_infinite_logit_chooses_its_token(settings: dict[str, Any]) -> None:
+    def choose_nine(input_ids: Tensor, logits: Tensor) -> Tensor:
+        logits[:, 9] = torch.inf
+        return logits
+
+    rows = model().generate(PROMPT, max_new_tokens=3, logits_processor=[choose_nine], **settings)
+    assert rows == [[*PROMPT, 9, 9, 9]]
+
+
+def test_no_processor_may_be_none() -> None:
+    expected = model().generate(PROMPT, max_new_tokens=3, do_sample=False)
+    assert model().generate(PROMPT, max_new_tokens=3, do_sample=False, logits_processor=None) == expected
+    with pytest.raises(UserError, match="logits_processor has 5, which is not a function"):
+        model().generate(PROMPT, logits_processor=[5])  # type: ignore[list-item]
+
+
+def test_a_processor_that_chooses_a_token_outside_the_structure_is_named() -> None:
+    def choose_nine(input_ids: Tensor, logits: Tensor) -> Tensor:
+        return torch.full_like(logits, -torch.inf).index_fill(1, torch.tensor(9), 0)
+
+    with pytest.raises(UserError, match="a logits_processor chose the token 9, which regex does not allow there"):
+        model().generate(PROMPT, regex="zzz", logits_processor=choose_nine)
+
+
+@pytest.mark.parametrize("kind", [5, "sdpa-typo", None])
+def test_an_unknown_attention_is_refused(kind: Any) -> None:
+    with pytest.raises(UserError, match=f"attention {kind!r} is not supported: use 'auto', 'matmul', 'sdpa' or a function"):
+        model().transformer.use_attention(kind)
+
+
+@pytest.mark.parametrize("tier", ["eager", "auto"])
+def test_code_that_computes_nan_is_named(tier: Any) -> None:
+    def broken_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
+        return q * torch.nan
+
+    changed = model(tier)
+    changed.transformer.use_attention(broken_attention)
+    with pytest.raises(RunError, match="not numbers, and it has a custom attention function, broken_attention: check"):
+        changed.generate(PROMPT)
+    changed = model(tier)
+    changed.transformer.layers[1].register_forward_hook(lambda module, inputs, output: output * torch.nan)
+    with pytest.raises(RunError, match=r"not numbers, and 'layers\.1' has a forward hook: check"):
+        changed.compute_logits(PROMPT)
 
 
 def test_an_attention_function_replaces_the_attention() -> None:

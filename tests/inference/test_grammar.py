@@ -55,6 +55,24 @@ def test_a_grammar_in_lark() -> None:
         assert re.fullmatch("a[xy]*c?", text) and (text.endswith("c") or len(row) - prompt == 60)
 
 
+END = "<|endoftext|>"  # of the tests' tokenizer
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ({"regex": rf"a{re.escape(END)}b"}, f"a{END}b"),
+        ({"regex": rf"({re.escape(END)}){{2}}"}, END + END),
+        ({"json_schema": json.dumps({"const": END})}, f'"{END}"'),
+        ({"json_schema": json.dumps({"enum": [f"é{END}x"]})}, f'"é{END}x"'),
+        ({"grammar": f'start: "a{END}" "b"'}, f"a{END}b"),
+    ],
+)
+def test_text_may_spell_a_special_token(setting: dict[str, str], expected: str) -> None:
+    assert MODEL.tokenizer.encode(END, parse_special=True) == [MODEL.tokenizer.eos_token_id]
+    assert MODEL.complete("Once", do_sample=False, max_new_tokens=60, **setting) == expected
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [

@@ -261,7 +261,7 @@ def check_saved_model(folder: Path) -> None:
     kind = "dataset" if DatasetFolder(folder).manifest_file.exists() else "run" if is_run(folder) else ""
     if kind:
         raise UserError(f"'{folder}' holds a {kind}, so no model is written there: choose another folder")
-    if not (folder / "config.json").is_file():
+    if not (folder / "config.json").is_file() or not _is_whole_model(folder):
         raise UserError(f"'{folder}' is neither empty nor a model folder, so no model is written there: choose another one")
 
 

@@ -1,6 +1,8 @@
 """The error for a model whose outputs are not numbers."""
 
 from lmcraft.errors import RunError
+from lmcraft.inference.model_changes import find_modification
+from lmcraft.model.lora_linear import LoraLinear
 from lmcraft.model.transformer import Transformer
 
 
@@ -8,6 +10,9 @@ def damaged_model_error(model: Transformer) -> RunError:
     """The error for outputs that are NaN or infinite."""
     dtype = str(model.compute_dtype).removeprefix("torch.")
     subject = f"the model '{model.source}'" if model.source else "the model"
+    is_adapted = any(isinstance(module, LoraLinear) for module in model.modules())
+    if modification := "" if is_adapted else find_modification(model):
+        return RunError(f"{subject} computes values that are not numbers, and {modification}: check what that computes")
     remedy = "download or save it again"
     if dtype != "float32":
         remedy = f"its weights are damaged, or its numbers are too large for {dtype}: use float32, or {remedy}"

@@ -81,9 +81,10 @@ class GrammarConstraint:
             "regex": llguidance.LLMatcher.grammar_from_regex,
             "grammar": llguidance.LLMatcher.grammar_from_lark,
         }
-        mask_tokenizer = _llguidance_tokenizer(tokenizer, vocab_size, tuple(sorted(eos_token_ids)))
+        self._tokenizer = mask_tokenizer = _llguidance_tokenizer(tokenizer, vocab_size, tuple(sorted(eos_token_ids)))
         limits = llguidance.LLParserLimits(**LIMITS)
         self._name = name
+        self._allowed = np.ones(vocab_size, dtype=bool)
         try:
             self._matcher = _call_on_large_stack(
                 lambda: llguidance.LLMatcher(mask_tokenizer, compile_grammar[name](text), log_level=0, limits=limits)
@@ -105,11 +106,32 @@ class GrammarConstraint:
         """
         mask = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         self._check()
-        allowed = np.unpackbits(mask, bitorder="little")[: logits_1V.shape[1]].astype(bool)
-        return logits_1V.masked_fill(torch.from_numpy(~allowed), -torch.inf)
+        self._allowed = np.unpackbits(mask, bitorder="little")[: logits_1V.shape[1]].astype(bool)
+        if np.count_nonzero(self._allowed) == 1:
+            self._spell_forced_text(int(self._allowed.argmax()))
+        return logits_1V.masked_fill(torch.from_numpy(~self._allowed), -torch.inf)
+
+    def _spell_forced_text(self, token_id: int) -> None:
+        """Replace the only allowed token if it is a special one that the text must spell, such as `<|im_end|>`.
+
+        llguidance tokenizes text that must follow as if it could contain special tokens, and then rejects the token.
+        """
+        forced = self._matcher.compute_ff_bytes().decode("utf-8", "ignore")
+        if forced and self._tokenizer.is_special_token(token_id) and not self._matcher.validate_tokens([token_id]):
+            self._allowed[token_id] = False
+            self._allowed[self._tokenizer.greedy_tokenize(forced)[0]] = True
 
     def accept(self, token_id: int) -> None:
-        """Advance by the chosen token."""
+        """Advance by the chosen token.
+
+        Raises:
+            UserError: a logits processor chose a token that is not allowed.
+        """
+        if not self._allowed[token_id]:
+            raise UserError(
+                f"a logits_processor chose the token {token_id}, which {self._name} does not allow there: leave the logits "
+                "that are -inf as they are"
+            )
         self._matcher.consume_token(token_id)
         self._check()
 

@@ -95,6 +95,9 @@ class Sampler:
             logits_BV = rule_out(logits_BV, find_repeated(logits_BV, tokens_BT, config.no_repeat_ngram_size))
         for processor in self.logits_processor:
             logits_BV = _apply(processor, tokens_BT, logits_BV)
+        if self.logits_processor and bool((certain_BV := logits_BV.isposinf()).any()):
+            only_certain_BV = torch.zeros_like(logits_BV).masked_fill(~certain_BV, -torch.inf)
+            logits_BV = torch.where(certain_BV.any(dim=-1, keepdim=True), only_certain_BV, logits_BV)
         return logits_BV
 
     def _suppressed(self, num_generated: int) -> tuple[int, ...]:
@@ -113,10 +116,10 @@ def _apply(processor: LogitsProcessor, tokens_BT: Tensor, logits_BV: Tensor) -> 
         raise UserError(
             f"logits_processor {name} returned {shape}: return the logits, a tensor of the shape {tuple(logits_BV.shape)}"
         )
-    if not bool(result.amax(dim=-1).isfinite().all()):  # NaN, or -inf for every token
-        raise UserError(
-            f"logits_processor {name} ruled out every token, or returned NaN: leave at least one token a finite logit"
-        )
+    if bool(result.isnan().any()):
+        raise UserError(f"logits_processor {name} returned NaN: return numbers; -inf rules a token out, inf chooses it")
+    if bool(result.isneginf().all(dim=-1).any()):
+        raise UserError(f"logits_processor {name} ruled out every token: leave at least one a logit above -inf")
     return result
 
 

@@ -3,6 +3,8 @@
 Shapes: B batch, T new tokens, S tokens attended to (cached and new), C width, V vocabulary, R rotated dimensions of a head.
 """
 
+from typing import get_args
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -81,7 +83,13 @@ class Transformer(nn.Module):
         """Choose how every layer computes attention: by name, or by a function of your own.
 
         A function gets what `lmcraft.model.attention.AttentionFunction` lists, and always a mask.
+
+        Raises:
+            UserError: it is neither a function nor the name of a kind.
         """
+        kinds = get_args(AttentionKind)
+        if not callable(kind) and kind not in kinds:
+            raise UserError(f"attention {kind!r} is not supported: use {', '.join(map(repr, kinds))} or a function")
         self.attention_kind = kind
         for module in self.modules():
             if isinstance(module, Attention):
