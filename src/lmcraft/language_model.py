@@ -23,7 +23,7 @@ from lmcraft.inference.plain_generation import generate
 from lmcraft.inference.prompt import check_token_ids, encode_prompt
 from lmcraft.inference.request import Request
 from lmcraft.inference.runner import Tier
-from lmcraft.inference.sampler import LogitsProcessor
+from lmcraft.inference.sampler import LogitsProcessor, as_processors
 from lmcraft.model.adapter import Adapter
 from lmcraft.model.lora_linear import select_adapter, with_adapter
 from lmcraft.model.storage import MAX_SHARD_BYTES, build_model, save_model, weight_files
@@ -275,7 +275,7 @@ class LanguageModel:
             UserError: a setting is unknown or invalid, a prompt is empty or too long, there is no such adapter.
         """
         config = self.generation_config.updated(settings)
-        processors = _as_tuple(logits_processor)
+        processors = as_processors(logits_processor)
         prompts = list_rows(input_ids)
         tokenizer = self.tokenizer if config.needs_tokenizer else None  # detokenizing takes time
         requests_of_prompts = [self._requests(prompt, config, tokenizer, adapter, processors) for prompt in prompts]
@@ -305,7 +305,7 @@ class LanguageModel:
             UserError: as in `generate`.
         """
         config = self.generation_config.updated(settings)
-        processors = _as_tuple(logits_processor)
+        processors = as_processors(logits_processor)
         if not isinstance(prompt, Iterable) or isinstance(prompt, bytes | Mapping):
             shown = shorten(repr(prompt), MAX_SHOWN_CHARACTERS)
             raise UserError(f"the prompt {shown} is neither a text nor a list of token ids: give one of them")
@@ -386,20 +386,6 @@ def describe_transformer(transformer: Transformer) -> str:
         f"{config.num_hidden_layers} layers, vocabulary {config.vocab_size:,}, context {config.max_position_embeddings:,}, "
         f"{str(transformer.compute_dtype).removeprefix('torch.')} on {transformer.device}"
     )
-
-
-def _as_tuple(processors: LogitsProcessor | Sequence[LogitsProcessor] | None) -> tuple[LogitsProcessor, ...]:
-    """transformers' `LogitsProcessorList` is both a list and callable; it counts as a list.
-
-    Raises:
-        UserError: one of them is not a function.
-    """
-    if processors is None:
-        return ()
-    several = tuple(processors) if isinstance(processors, Iterable) else (processors,)
-    if others := [processor for processor in several if not callable(processor)]:
-        raise UserError(f"logits_processor has {others[0]!r}, which is not a function: give functions of ids and logits")
-    return several
 
 
 load = LanguageModel.load

@@ -10,7 +10,7 @@ has the logit -inf.
 Shapes: B rows, V vocabulary, T tokens of a row so far, N of them generated.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -26,6 +26,20 @@ TOP_P_CANDIDATES = 1024
 
 LogitsProcessor = Callable[[Tensor, Tensor], Tensor]
 """Maps the tokens so far, (B, T), and the logits, (B, V), to new logits, (B, V), as transformers' `LogitsProcessor` does."""
+
+
+def as_processors(processors: LogitsProcessor | Sequence[LogitsProcessor] | None) -> tuple[LogitsProcessor, ...]:
+    """transformers' `LogitsProcessorList` is both a list and callable; it counts as a list.
+
+    Raises:
+        UserError: one of them is not a function.
+    """
+    if processors is None:
+        return ()
+    several = tuple(processors) if isinstance(processors, Iterable) else (processors,)
+    if others := [processor for processor in several if not callable(processor)]:
+        raise UserError(f"logits_processor has {others[0]!r}, which is not a function: give functions of ids and logits")
+    return several
 
 
 class Sampler:
