@@ -22,6 +22,19 @@ def damaged_model(value: float) -> LanguageModel:
     return model
 
 
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("token_id", [0, 7, 20])
+def test_one_logit_that_is_not_a_number_is_enough(tier: Tier, token_id: int) -> None:
+    model = language_model(hidden_size=64, tie_word_embeddings=False)
+    assert model.transformer.lm_head is not None
+    with torch.no_grad():
+        model.transformer.lm_head.weight[token_id, 3] = float("nan")
+    model._tier = tier
+    for settings in ({}, {"do_sample": True}, {"temperature": 0.8, "top_p": 0.9, "min_p": 0.05}):
+        with pytest.raises(RunError, match="computes values that are not numbers"):
+            model.complete("Once", max_new_tokens=2, **settings)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("tier", TIERS)
 def test_a_damaged_model_generates_nothing(tmp_path: Path, tier: Tier, value: float) -> None:

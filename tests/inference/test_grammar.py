@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmcraft.errors import UserError
+from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.grammar import GrammarConstraint
 from tests.inference.helpers import language_model, run
 
 pytest.importorskip("llguidance")
@@ -91,6 +93,11 @@ def test_text_may_spell_a_special_token(setting: dict[str, str], expected: str) 
 def test_an_invalid_grammar_is_refused(setting: dict[str, str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         MODEL.complete("Once", max_new_tokens=5, **setting)
+
+
+def test_without_an_end_token_the_setting_is_named() -> None:
+    with pytest.raises(UserError, match=r"^regex needs a model with an end token: set eos_token_id"):
+        GrammarConstraint(GenerationConfig(regex="a"), MODEL.tokenizer, 100, [])
 
 
 NUM_LINKS = 3_000

@@ -6,7 +6,11 @@ from lmcraft.model.lora_linear import LoraLinear
 from lmcraft.model.transformer import Transformer
 
 
-def damaged_model_error(model: Transformer) -> RunError:
+class DamagedModelError(RunError):
+    """A model computes values that are not numbers."""
+
+
+def damaged_model_error(model: Transformer) -> DamagedModelError:
     """The error for outputs that are NaN or infinite."""
     dtype = str(model.compute_dtype).removeprefix("torch.")
     subject = f"the model '{model.source}'" if model.source else "the model"
@@ -18,4 +22,4 @@ def damaged_model_error(model: Transformer) -> RunError:
         remedy = f"its weights are damaged, or its numbers are too large for {dtype}: use float32, or {remedy}"
     else:
         remedy = f"its weights are damaged: {remedy}"
-    return RunError(f"{subject} computes values that are not numbers; {remedy}")
+    return DamagedModelError(f"{subject} computes values that are not numbers; {remedy}")

@@ -157,7 +157,8 @@ class Engine:
         if name := structured_output(config)[0]:
             if request.tokenizer is None:
                 raise UserError(f"{name} needs a tokenizer: give one, or leave {name} out")
-            constraint = GrammarConstraint(config, request.tokenizer, vocab_size, request.eos_token_ids)
+            ends = request.eos_token_ids
+            constraint = GrammarConstraint(config, request.tokenizer, vocab_size, ends, request.last_resort_ids)
         return SequenceState(request, max_new_tokens if request.generates else 0, sampler, constraint)
 
     def enqueue(self, sequence: SequenceState) -> None:

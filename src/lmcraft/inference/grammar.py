@@ -61,19 +61,25 @@ class GrammarConstraint:
         tokenizer: of the model.
         vocab_size: of the model.
         eos_token_ids: tokens that may follow a complete text.
+        last_resort_ids: those of them that may follow only where no other token may.
 
     Raises:
-        UserError: llguidance is not installed, or there is no end token.
-        StructureError: the grammar is invalid or too expensive.
+        UserError: llguidance is not installed.
+        StructureError: the grammar is invalid or too expensive, or there is no end token.
     """
 
     def __init__(
-        self, config: GenerationConfig, tokenizer: Tokenizer, vocab_size: int, eos_token_ids: Collection[int]
+        self,
+        config: GenerationConfig,
+        tokenizer: Tokenizer,
+        vocab_size: int,
+        eos_token_ids: Collection[int],
+        last_resort_ids: Collection[int] = (),
     ) -> None:
         llguidance = import_optional("llguidance", "grammar", "structured output")
         name, text = structured_output(config)
         if not eos_token_ids:
-            raise UserError(f"{name} needs a model with an end token: set eos_token_id in its generation_config.json")
+            raise StructureError(name, "needs a model with an end token: set eos_token_id in its generation_config.json")
         if len(text) > MAX_GRAMMAR_CHARACTERS:
             raise StructureError(name, f"has {len(text):,} characters: give at most {MAX_GRAMMAR_CHARACTERS:,}")
         compile_grammar: dict[str, Callable[[str], str]] = {
@@ -83,7 +89,7 @@ class GrammarConstraint:
         }
         self._tokenizer = mask_tokenizer = _llguidance_tokenizer(tokenizer, vocab_size, tuple(sorted(eos_token_ids)))
         limits = llguidance.LLParserLimits(**LIMITS)
-        self._name = name
+        self._name, self._last_resort_ids = name, sorted(last_resort_ids)
         self._allowed = np.ones(vocab_size, dtype=bool)
         try:
             self._matcher = _call_on_large_stack(
@@ -107,6 +113,10 @@ class GrammarConstraint:
         mask = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         self._check()
         self._allowed = np.unpackbits(mask, bitorder="little")[: logits_1V.shape[1]].astype(bool)
+        others = self._allowed.copy()
+        others[self._last_resort_ids] = False
+        if others.any():
+            self._allowed = others
         if np.count_nonzero(self._allowed) == 1:
             self._spell_forced_text(int(self._allowed.argmax()))
         return logits_1V.masked_fill(torch.from_numpy(~self._allowed), -torch.inf)

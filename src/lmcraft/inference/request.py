@@ -29,6 +29,8 @@ class Request:
     config: GenerationConfig = field(default_factory=GenerationConfig)
     eos_token_ids: frozenset[int] = frozenset()
     """Tokens that end the continuation, and are its last token."""
+    last_resort_ids: frozenset[int] = frozenset()
+    """Those of them that end text of a given structure only where no other token may follow."""
     tokenizer: Tokenizer | None = None
     """Fills in `Token.text`; needed for `config.stop`."""
     row: int = 0

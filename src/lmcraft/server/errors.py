@@ -1,9 +1,15 @@
 """`ApiError`: an error with an HTTP status, in the form that OpenAI's clients read."""
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
+
+from lmcraft.inference.damaged_model import DamagedModelError
+
+log = logging.getLogger("lmcraft.server")
 
 ANTHROPIC_PATH = "/v1/messages"
 ANTHROPIC_ERROR_TYPES = {
@@ -55,6 +61,17 @@ class ApiError(Exception):
 def structure_error(reason: str, field: str) -> ApiError:
     """The error for a schema, regular expression or grammar that a request has in a field."""
     return ApiError(400, f"{field} {reason}", code="invalid_value", param=field)
+
+
+def damaged_model_response(error: DamagedModelError) -> ApiError:
+    """The error for a model whose outputs are not numbers, which is logged once for each model."""
+    _log_once(str(error))
+    return ApiError(503, str(error), code="model_damaged")
+
+
+@lru_cache(maxsize=1024)
+def _log_once(message: str) -> None:
+    log.error(message)
 
 
 def error_schema() -> dict[str, Any]:

@@ -1,16 +1,52 @@
 """Errors as responses in OpenAI's format."""
 
+from pathlib import Path
+from typing import Any
+
 import httpx2 as httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from safetensors.torch import load_file, save_file
 
 from lmcraft.errors import UserError
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http import error_handlers
-from tests.server.tiny_server import CONTEXT, Server
+from tests.finetuning.chat import chat_folder
+from tests.server.tiny_server import CONTEXT, Server, running
 
 HELLO = [{"role": "user", "content": "the quick brown fox"}]
+
+
+DAMAGED_REQUESTS: dict[str, dict[str, Any]] = {
+    "/v1/completions": {"prompt": "the fox", "max_tokens": 2},
+    "/v1/chat/completions": {"messages": HELLO, "max_tokens": 2},
+    "/v1/responses": {"input": "the fox", "max_output_tokens": 16},
+    "/v1/messages": {"messages": HELLO, "max_tokens": 2},
+    "/v1/embeddings": {"input": "the fox"},
+    "/v1/classify": {"input": "the fox", "labels": ["a", "b"]},
+}
+
+
+def test_a_damaged_model_answers_with_one_sentence_and_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = chat_folder(tmp_path / "model", max_position_embeddings=CONTEXT)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"][3] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with running(tmp_path) as server:
+        server.state.registry.open("damaged", folder)
+        for path, body in DAMAGED_REQUESTS.items():
+            response = httpx.post(server.url + path, json={"model": "damaged", **body})
+            message = response.json()["error"]["message"]
+            assert response.status_code == 503 and "its weights are damaged: download or save it again" in message
+        stream = {"model": "damaged", "stream": True, **DAMAGED_REQUESTS["/v1/completions"]}
+        assert "its weights are damaged" in httpx.post(server.url + "/v1/completions", json=stream).text
+        healthy = httpx.post(server.url + "/v1/completions", json={"model": "tiny", "prompt": "the fox", "max_tokens": 2})
+        assert healthy.status_code == 200
+    records = [record for record in caplog.records if record.name == "lmcraft.server"]
+    assert [record.exc_info for record in records] == [None]
 
 
 ENDLESS_PARAMETERS = {"type": "object", "properties": {"a": {"$ref": "#/properties/a"}}, "required": ["a"]}

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -200,6 +201,21 @@ def test_the_store_is_private(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert set(modes.values()) == {0o600} and len(modes) >= 1
+
+
+def test_a_second_signal_ends_streams_with_an_event_and_logs_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(tmp_path, max_position_embeddings=4096, num_hidden_layers=8) as server:
+        body = {"messages": HELLO, "max_tokens": 4000, "ignore_eos": True, "stream": True}
+        with httpx.stream("POST", server.url + "/v1/chat/completions", json=body, timeout=60) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            for _ in range(2):
+                server.uvicorn.handle_exit(signal.SIGTERM, None)
+            rest = [line for line in lines if line]
+    assert "shutting down" in rest[-2] and rest[-1] == "data: [DONE]"
+    assert not [record for record in caplog.records if record.exc_info or "Traceback" in record.getMessage()]
 
 
 def test_the_end_of_the_drain_is_the_last_event_of_a_stream(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -66,6 +66,18 @@ def test_every_key_is_compared_whichever_matches(monkeypatch: pytest.MonkeyPatch
         assert len(compared) == 3
 
 
+@pytest.mark.parametrize("text", ["", "\n", "# ada has left\n", "\ufeff"])
+def test_a_file_without_keys_does_not_open_the_server(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(text, encoding="utf-8")
+    for plain_keys in ([], ["secret"]):
+        with pytest.raises(UserError, match=r"keys.toml' has no keys: add one with .*, or leave api_keys out"):
+            Keys.read(plain_keys, file)
+    key = add_to_file(file, "ada")
+    file.write_text("\ufeff" + file.read_text(encoding="utf-8"), encoding="utf-8")  # as editors on Windows save it
+    assert Keys.read([], file).identify(bearer(key)) == "ada"
+
+
 def test_generated_keys_have_256_random_bits() -> None:
     keys = {Keys.generate() for _ in range(50)}
     assert len(keys) == 50

@@ -116,9 +116,9 @@ inline Floats absolute(Floats v) { return Floats(Ints(v) & 0x7fffffff); }
 
 const Floats ROUNDING_MAGIC = broadcast(12582912.0f);  // 1.5 * 2^23: adding and subtracting it rounds to an integer
 
-// exp(x), to 2 units in the last place: a power of 2 times a polynomial of the remainder (Cephes' expf).
+// exp(x), to 2 units in the last place: a power of 2 times a polynomial of the remainder (Cephes' expf). NaN stays NaN.
 inline Floats exponential(Floats x) {
-  x = maximum(x, broadcast(-87.3f));
+  x = x < broadcast(-87.3f) ? broadcast(-87.3f) : x;
   x = x > broadcast(88.3f) ? broadcast(88.3f) : x;
   Floats exponent = fma(x, broadcast(1.44269504f), ROUNDING_MAGIC) - ROUNDING_MAGIC;
   Floats remainder = fma(exponent, broadcast(2.12194440e-4f), fma(exponent, broadcast(-0.693359375f), x));

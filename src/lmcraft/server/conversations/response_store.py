@@ -105,8 +105,13 @@ class ResponseStore:
             raise NotFoundError("response", response)
         return _stored(row)
 
-    def conversation(self, owner: str, response: str) -> list[StoredResponse]:
+    def conversation(self, owner: str, response: str, *, whole: bool = True) -> list[StoredResponse]:
         """A response and those that it continues, oldest first.
+
+        Args:
+            owner: whose response it is.
+            response: its id.
+            whole: refuse a conversation whose beginning is gone; otherwise what is left of it is returned.
 
         Raises:
             NotFoundError: this owner has no such response, or one before it is gone.
@@ -121,8 +126,10 @@ class ResponseStore:
         chain_cte = chain_cte.union_all(earlier)
         with transaction(self._engine) as connection:
             links = connection.execute(sa.select(chain_cte).order_by(chain_cte.c.position)).all()
-            if not links or links[0].previous is not None:
-                raise NotFoundError("response", links[0].previous if links else response)
+            if not links:
+                raise NotFoundError("response", response)
+            if whole and (gone := links[0].previous) is not None:
+                raise NotFoundError("response", gone, continued_by=response)
             if (size := sum(link.size for link in links)) > MAX_CONVERSATION_BYTES:
                 raise UserError(
                     f"the conversation up to '{response}' takes {size:,} bytes, more than {MAX_CONVERSATION_BYTES:,}; "

@@ -37,10 +37,11 @@ class StoreError(RunError):
 
 
 class NotFoundError(UserError):
-    """This owner has no such conversation or message."""
+    """This owner has no such conversation, message or response."""
 
-    def __init__(self, kind: str, id_: str) -> None:
-        super().__init__(f"there is no {kind} {id_[:64]!a} here; it may have been deleted")
+    def __init__(self, kind: str, id_: str, *, continued_by: str = "") -> None:
+        clause = f", which {continued_by!a} continues" if continued_by else ""
+        super().__init__(f"there is no {kind} {id_[:64]!a} here{clause}; it may have been deleted")
 
 
 class Store:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from lmcraft.errors import UserError
+from lmcraft.inference.damaged_model import DamagedModelError
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.grammar import StructureError
 from lmcraft.inference.request import SequenceState
 from lmcraft.server.engine.admission import queue_full_error, timeout_error
 from lmcraft.server.engine.queue import owner_to_displace
 from lmcraft.server.engine.stream import TokenStream
-from lmcraft.server.errors import ApiError, structure_error
+from lmcraft.server.errors import ApiError, damaged_model_response, structure_error
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 
@@ -231,6 +232,8 @@ class Worker:
             return structure_error(sequence.error.reason, sequence.request.structure_field)
         if isinstance(sequence.error, UserError):
             return ApiError(400, str(sequence.error), code="invalid_value")
+        if isinstance(sequence.error, DamagedModelError):
+            return damaged_model_response(sequence.error)
         if sequence.error is not None:
             log.error("a request to '%s' failed", self.name, exc_info=sequence.error)
             message = "the model failed on this request; see the server's log"

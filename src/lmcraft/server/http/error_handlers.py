@@ -11,8 +11,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from lmcraft.errors import UserError
+from lmcraft.inference.damaged_model import DamagedModelError
 from lmcraft.server.conversations.store import NotFoundError, StoreError
-from lmcraft.server.errors import ApiError, error_json
+from lmcraft.server.errors import ApiError, damaged_model_response, error_json
 from lmcraft.server.http.protocol.invalid_values import as_api_error
 
 STATUS_MESSAGES = {404: "there is no such endpoint; see /openapi.json", 405: "wrong HTTP method; see /openapi.json"}
@@ -23,6 +24,7 @@ def install(app: FastAPI) -> None:
     conversions: dict[type[Exception], Callable[[Any], ApiError]] = {
         ApiError: lambda error: error,
         UserError: lambda error: ApiError(400, str(error), code="invalid_value"),
+        DamagedModelError: damaged_model_response,
         NotFoundError: lambda error: ApiError(404, str(error), code="not_found"),
         StoreError: lambda error: ApiError(503, str(error), code="store_failed", headers={"Retry-After": "1"}),
         RequestValidationError: lambda error: as_api_error(error.errors(), error.body),

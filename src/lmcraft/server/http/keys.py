@@ -49,10 +49,14 @@ class Keys:
         """Keys in plain text, all named `DEFAULT_NAME`, and those of a TOML file with a table [NAME] of `FIELDS` per key.
 
         Raises:
-            UserError: a key cannot be sent in a header; the file is missing or malformed; a key or a name occurs twice.
+            UserError: a key cannot be sent in a header; the file is missing, malformed or without keys; a key or a name
+                occurs twice.
         """
         keys = [_key_of_plain_text(key) for key in dict.fromkeys(plain_keys)]
         file_keys = [] if file is None else read_file(file)
+        if file is not None and not file_keys:  # it would open the server to everyone
+            remedy = f"add one with `lmcraft serve --api-keys {file} --new-api-key NAME`, or leave api_keys out"
+            raise UserError(f"api_keys='{file}' has no keys: {remedy}")
         if keys and any(key.name == DEFAULT_NAME for key in file_keys):
             raise UserError(
                 f"'{file}' has a key named '{DEFAULT_NAME}', the name of keys given as --api-key; rename it, or use only one"
@@ -127,7 +131,7 @@ def read_file(path: Path) -> list[Key]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise UserError(f"api_keys='{path}' does not exist; create it with `lmcraft serve --new-api-key NAME`") from error
     except (OSError, UnicodeDecodeError) as error:

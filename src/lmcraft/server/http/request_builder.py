@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.inference.grammar import StructureError
+from lmcraft.inference.grammar import StructureError, structured_output
 from lmcraft.inference.prompt import check_token_ids
 from lmcraft.inference.prompt import encode_prompt as encode_text
 from lmcraft.inference.request import Request, SequenceState
@@ -120,7 +120,10 @@ def _prepare(
     model = served.language_model
     config = model.generation_config.updated({**model.generation_config.chat_defaults, **settings})
     engine, deadline = served.engine, time.monotonic() + limits.request_timeout
-    eos_token_ids = frozenset(() if request.ignore_eos else model.eos_token_ids) | _stop_token_ids(served, request)
+    stop_token_ids = _stop_token_ids(served, request)
+    # Text of a given structure needs an end token; ignore_eos makes it as long as the structure allows.
+    has_ends = not request.ignore_eos or bool(structured_output(config)[0])
+    eos_token_ids = frozenset(model.eos_token_ids if has_ends else ()) | stop_token_ids
     cache_owner = "\0".join((owner, request.user or "", request.cache_salt or ""))
     sequences: list[SequenceState] = []
     check_total_tokens(prompts, request.prompt_field)
@@ -132,6 +135,7 @@ def _prepare(
                 prompt_ids=tuple(prompt),
                 config=config,
                 eos_token_ids=eos_token_ids,
+                last_resort_ids=eos_token_ids - stop_token_ids if request.ignore_eos else frozenset(),
                 tokenizer=model.tokenizer,
                 row=row,
                 adapter=served.adapter,

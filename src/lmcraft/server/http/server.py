@@ -71,6 +71,8 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             timer.cancel()
+        if self.force_exit:  # uvicorn would cancel the application's lifespan, and log a traceback
+            await self.lifespan.shutdown()
 
 
 def make_server(

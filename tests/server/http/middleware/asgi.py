@@ -51,6 +51,7 @@ def send_request(
     *,
     limits: Limits = QUICK_LIMITS,
     scheme: str = "http",
+    http_version: str = "1.1",
     endless: bool = False,
     **settings: Any,
 ) -> Exchange:
@@ -78,6 +79,7 @@ def send_request(
         all_headers = {"host": "localhost:8000", **(headers or {})}
         raw = [(name.encode(), value.encode("latin-1")) for name, value in all_headers.items() if value != ""]
         scope = {"type": "http", "method": method, "path": path, "scheme": scheme, "headers": raw}
+        scope["http_version"] = http_version
         await SecurityMiddleware(app, limits=limits, **settings)(scope, receive, send)
 
     asyncio.run(run())

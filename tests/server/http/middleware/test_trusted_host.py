@@ -27,6 +27,18 @@ def test_other_hosts_are_refused_before_the_application(host: str) -> None:
     assert exchange.calls == []
 
 
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+@pytest.mark.parametrize("host", ["", *OTHER_NAMES, *MALFORMED])
+def test_probes_are_answered_under_any_name(path: str, host: str) -> None:
+    assert send_request(path=path, headers={"host": host}).status == 200
+
+
+def test_a_request_in_http_1_0_may_have_no_host() -> None:
+    assert send_request(http_version="1.0", headers={"host": ""}).status == 200
+    assert send_request(http_version="1.0", headers={"host": "evil.example"}).status == 403
+    assert send_request(http_version="1.0", headers={"host": "", "origin": "http://evil.example"}).status == 403
+
+
 def test_hosts_can_be_added_with_a_port_or_for_all_ports() -> None:
     hosts = ["chat.example", "api.example:81", "fe80::1"]
     allowed = ["chat.example", "chat.example:9", "api.example:81", "[fe80::1]:8000", "localhost"]

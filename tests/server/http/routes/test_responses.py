@@ -131,6 +131,18 @@ def test_input_items_are_listed_page_by_page(client: openai.OpenAI) -> None:
         client.responses.input_items.list(second.id, after="msg_1")
 
 
+def test_input_items_outlive_the_responses_before_them(client: openai.OpenAI) -> None:
+    first = client.responses.create(**LIMIT, input="1")
+    second = client.responses.create(**LIMIT, input="2", previous_response_id=first.id)
+    third = client.responses.create(**LIMIT, input="3", previous_response_id=second.id)
+    client.responses.delete(first.id)
+    items = list(client.responses.input_items.list(third.id, order="asc"))
+    assert [item.content[0].text for item in items] == ["2", second.output_text, "3"]
+    with pytest.raises(openai.BadRequestError, match=f"there is no response '{first.id}' here, which '{third.id}'") as error:
+        client.responses.create(**LIMIT, input="4", previous_response_id=third.id)
+    assert (error.value.code, error.value.param) == ("previous_response_not_found", "previous_response_id")
+
+
 def test_an_item_reference_stands_for_the_item(client: openai.OpenAI) -> None:
     response = client.responses.create(**LIMIT, input="the fox")
     question = client.responses.input_items.list(response.id).data[0].id

@@ -35,7 +35,9 @@ class AllowedOrigins:
                 raise ApiError(403, message, code="origin")
             return
         origin = values[0]
-        if len(values) > 1 or not (origin.lower() in self._origins or _is_same_origin(origin, scheme, headers["host"])):
+        if len(values) > 1 or not (
+            origin.lower() in self._origins or _is_same_origin(origin, scheme, headers.get("host", ""))
+        ):
             message = f"pages of {origin[:80]!a} may not use this server; allow them with --allowed-origins"
             raise ApiError(403, message, code="origin")
 

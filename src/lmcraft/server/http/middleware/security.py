@@ -90,7 +90,8 @@ class SecurityMiddleware:
         path, owner = scope["path"], ""
         try:
             _check_headers(scope, headers, self._limits)
-            self._hosts.check(headers)
+            if path not in PROBE_PATHS:  # a load balancer may send any name
+                self._hosts.check(headers, scope.get("http_version", ""))
             self._origins.check(scope["scheme"], headers)
             if is_preflight(scope["method"], headers):
                 await sender.send_empty(204, preflight_headers(headers))

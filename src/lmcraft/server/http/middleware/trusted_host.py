@@ -22,9 +22,14 @@ class TrustedHosts:
     def __init__(self, hosts: Iterable[str] = ()) -> None:
         self._hosts = {parse_host(name) for name in (*LOOPBACK_HOSTS, *hosts)} - {None}
 
-    def check(self, headers: Headers) -> None:
-        """Raise ApiError (403) unless the request has one Host header with a trusted name or an IP address."""
+    def check(self, headers: Headers, http_version: str) -> None:
+        """Raise ApiError (403) unless the request has one Host header with a trusted name or an IP address.
+
+        A request in HTTP/1.0 may have none; browsers, which alone can be misled, send HTTP/1.1 or newer.
+        """
         values = headers.getlist("host")
+        if not values and http_version == "1.0":
+            return
         if len(values) != 1:
             raise ApiError(403, f"the request has {len(values)} Host headers; send one", code="host")
         host = parse_host(values[0])

@@ -169,8 +169,11 @@ class Sampling(Decoding):
         """The field that has the structure of the answer."""
         if self.structured_outputs is not None:
             return f"structured_outputs.{min(self.structured_outputs.model_fields_set, default='').removesuffix('_')}"
-        is_schema = self.response_format is not None and self.response_format.json_schema is not None
-        return "response_format.json_schema.schema" if is_schema else "response_format.schema"
+        response_format = self.response_format
+        if response_format is not None and response_format.json_schema is not None:
+            return "response_format.json_schema.schema"
+        has_schema = response_format is not None and response_format.schema_ is not None
+        return "response_format.schema" if has_schema else "response_format"
 
     def _structure(self) -> dict[str, str]:
         response_format, structured_outputs = self.response_format, self.structured_outputs

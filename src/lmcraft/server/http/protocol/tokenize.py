@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from lmcraft.server.http.protocol.base import Name, Strict, Text
+from lmcraft.server.http.protocol.base import Name, Strict, Text, TokenId
 from lmcraft.server.http.protocol.chat import MAX_MESSAGES, Message, TemplateInput
-from lmcraft.server.http.protocol.completions import TokenIds
+from lmcraft.server.http.protocol.completions import MAX_PROMPT_TOKENS
 
 
 class TokenizeRequest(TemplateInput):
@@ -21,4 +21,4 @@ class DetokenizeRequest(Strict):
     """vLLM's request to turn tokens back into text."""
 
     model: Name = ""
-    tokens: TokenIds
+    tokens: list[TokenId] = Field(fail_fast=True, max_length=MAX_PROMPT_TOKENS)

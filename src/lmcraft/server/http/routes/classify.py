@@ -1,6 +1,7 @@
 """`POST /v1/classify`: labels from a classifier, or from a language model that is asked to choose one."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +46,8 @@ async def classify(body: ClassifyRequest, request: Request) -> dict[str, Any]:
             raise ApiError(
                 400, f"'{served.name}' is not a classifier, so the request must list the labels; set labels", param="labels"
             )
+        if repeated := [label for label, count in Counter(body.labels).items() if count > 1]:
+            raise ApiError(400, f"labels has {repeated[0]!r} more than once; give each label once", param="labels")
         probabilities, token_count = await _classify_with_answers(request, served, texts, body)
         labels = [max(by_label, key=lambda label: by_label[label]) for by_label in probabilities]
     data = [

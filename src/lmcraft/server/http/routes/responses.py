@@ -115,9 +115,10 @@ async def list_input_items(
     order: Order = "desc",
     after: str | None = None,
 ) -> Json:
-    """What a response answers, page by page: the items of its request, after those of the responses that it continues."""
-    store = kept_responses.response_store(request)
-    *earlier, last = await run_in_threadpool(store.conversation, request.state.owner, response)
+    """What a response answers, page by page: the items of its request, after those of the responses that it continues, as
+    far as they are still kept."""
+    store, owner = kept_responses.response_store(request), request.state.owner
+    *earlier, last = await run_in_threadpool(store.conversation, owner, response, whole=False)
     items = [item for stored in earlier for item in (*stored.input, *stored.response["output"])]
     return kept_responses.list_page([*items, *last.input], limit, order, after)
 

@@ -22,11 +22,12 @@ async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
         raise ApiError(400, "give either prompt or messages", param="prompt")
 
     def encode() -> tuple[list[int], list[str] | None]:
+        tokenizer = served.model.tokenizer
         if body.prompt is not None:
-            ids = encode_prompt(served, body.prompt, add_special_tokens=body.add_special_tokens)
+            ids = [*(tokenizer.begin_ids if body.add_special_tokens else ()), *tokenizer.encode(body.prompt)]
         else:
             ids = encode_conversation(served, body, body.tools or [])
-        return ids, [token_text(served.model.tokenizer, i) for i in ids] if body.return_token_strs else None
+        return ids, [token_text(tokenizer, i) for i in ids] if body.return_token_strs else None
 
     ids, texts = await prepare_in_thread(request, encode)
     return {"count": len(ids), "max_model_len": served.context, "tokens": ids, "token_strs": texts}
@@ -43,5 +44,5 @@ async def tokenizer_info(request: Request, model: str = "") -> dict[str, Any]:
 async def detokenize(body: DetokenizeRequest, request: Request) -> dict[str, str]:
     """The text of tokens, with special tokens spelled out."""
     served = await server_state(request).get_model(body.model)
-    decode = served.model.tokenizer.decode
-    return {"prompt": await prepare_in_thread(request, lambda: decode(body.tokens, skip_special_tokens=False))}
+    decode, ids = served.model.tokenizer.decode, encode_prompt(served, body.tokens, param="tokens")
+    return {"prompt": await prepare_in_thread(request, lambda: decode(ids, skip_special_tokens=False))}
