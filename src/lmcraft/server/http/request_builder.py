@@ -72,7 +72,8 @@ def build_chat(
     prompt = encode(served, request, request.offered_tools)
     settings = {"max_new_tokens": request.max_new_tokens, **request.settings()}
     if request.forces_call:
-        settings |= {"regex": "", "grammar": "", "json_schema": call_schema(request.callable_tools)}
+        settings = {name: value for name, value in settings.items() if name not in ("regex", "grammar")}
+        settings["json_schema"] = call_schema(request.callable_tools)
     return _prepare(served, [prompt], request, settings, owner, limits, request.top_logprobs or 0)
 
 

@@ -203,7 +203,7 @@ def _structure_settings(structured_outputs: StructuredOutputs) -> dict[str, str]
     if len(names := structured_outputs.model_fields_set) != 1:
         raise _invalid("structured_outputs", f"it has {len(names)} of json, regex, choice and grammar: give one")
     if structured_outputs.choice is not None:
-        return {"json_schema": "", "regex": "|".join(map(_escape_regex, structured_outputs.choice))}
+        return {"regex": "|".join(map(_escape_regex, structured_outputs.choice))}
     if (schema := structured_outputs.json_) is not None:
         return {"json_schema": schema if isinstance(schema, str) else json.dumps(schema)}
     if structured_outputs.regex is not None:
