@@ -16,7 +16,8 @@ def damaged_model_error(model: Transformer) -> DamagedModelError:
     subject = f"the model '{model.source}'" if model.source else "the model"
     is_adapted = any(isinstance(module, LoraLinear) for module in model.modules())
     if modification := "" if is_adapted else find_modification(model):
-        return RunError(f"{subject} computes values that are not numbers, and {modification}: check what that computes")
+        reason = f"and {modification}: check what that computes"
+        return DamagedModelError(f"{subject} computes values that are not numbers, {reason}")
     remedy = "download or save it again"
     if dtype != "float32":
         remedy = f"its weights are damaged, or its numbers are too large for {dtype}: use float32, or {remedy}"
