@@ -9,7 +9,7 @@ import lmcraft
 from lmcraft import FinetuneConfig, GenerateConfig, PrepareConfig, PretrainConfig, QuickstartConfig, UserError
 from lmcraft.cli import parse_command
 from lmcraft.commands import COMMANDS, Command
-from lmcraft.config import takes_settings
+from lmcraft.config import expand_user, takes_settings
 from lmcraft.training.config import OptimizerConfig
 
 
@@ -136,3 +136,23 @@ def test_a_way_through_a_missing_folder_leads_where_the_output_is_written(
     monkeypatch.chdir(tmp_path)
     assert PretrainConfig(Path("d"), out=Path("missing/../notes")).out == tmp_path / "notes"
     assert PretrainConfig(Path("d"), out=Path("models/notes")).out == Path("models/notes")
+
+
+@pytest.mark.parametrize("name", ["~", "~.jsonl", "~$notes.txt", "~no-such-user/a", "a/~"])
+def test_a_tilde_that_names_no_user_is_part_of_the_name(name: str) -> None:
+    assert expand_user(name) == (Path.home() if name == "~" else Path(name))
+
+
+def test_paths_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+    """They could be opened, but not recorded in a run.toml."""
+    file = tmp_path / "caf\udce9.jsonl"
+    for make in (
+        lambda: FinetuneConfig("m", (Path("a"), file)),
+        lambda: FinetuneConfig("m", (Path("a"),), validation_data=(file,)),
+        lambda: PretrainConfig(file),
+    ):
+        with pytest.raises(UserError, match=r"data is not UTF-8, since it has the byte 0xe9: give it in UTF-8"):
+            make()
+    file.write_text("")
+    with pytest.raises(UserError, match=r"byte 0xe9: rename '.*jsonl'"):
+        FinetuneConfig("m", (file,))

@@ -12,7 +12,7 @@ from typing import Any
 import cyclopts
 
 from lmcraft.commands import COMMANDS, GROUPS
-from lmcraft.config import Config, parse, toml_source
+from lmcraft.config import Config, expand_user, parse, toml_source
 from lmcraft.errors import LmcraftError, explain_os_error
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.names import CHECKPOINTS, FAMILY_CONFIG, FAMILY_RUNS, RUN, RUN_CONFIG
@@ -104,7 +104,7 @@ def _out_to_resume(tokens: Sequence[str]) -> Path | None:
     values = dict(token.partition("=")[::2] if "=" in token else (token, after) for token, after in pairwise((*tokens, "")))
     if "--out" not in values or values.get("--resume", "false").lower() in ("false", "no"):
         return None
-    return Path(values["--out"]).expanduser()
+    return expand_user(values["--out"])
 
 
 def _name_standard_input(tokens: Sequence[str]) -> list[str]:

@@ -209,9 +209,9 @@ def _converted_fields(config: Any, prefix: str = "") -> dict[str, Any]:
         result: Any = _convert(hint, value)
         if result is _MISMATCH:
             raise UserError(f"{prefix}{name}={value!r} is not {_describe(hint)}")
-        for text in result if isinstance(result, tuple) else (result,):
-            if isinstance(text, str):
-                check_utf8(text, f"{prefix}{name}")
+        for item in result if isinstance(result, tuple) else (result,):
+            if isinstance(item, str | Path):
+                check_utf8(item, f"{prefix}{name}")
         if _is_group(result) and (changes := _converted_fields(result, f"{prefix}{name}.")):
             result = replace(result, **changes)
         if result is not value:
@@ -263,7 +263,7 @@ def _convert(hint: Any, value: Any) -> Any:
     if hint is Path and isinstance(value, str | os.PathLike):
         if not os.fspath(value):
             return _MISMATCH
-        return _expand(value if isinstance(value, Path) else Path(value))
+        return expand_user(value)
     if hint is str and isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, bool) and hint is not bool:
@@ -282,8 +282,12 @@ def _to_float(value: float) -> Any:
     return number if math.isfinite(number) else _MISMATCH
 
 
-def _expand(path: Path) -> Path:
-    """A path without `~`, which the shell leaves in `--out=~/x`, and files and Python everywhere."""
+def expand_user(path: str | os.PathLike[str]) -> Path:
+    """A path without `~`, which the shell leaves in `--out=~/x`, and files and Python everywhere.
+
+    A name that begins with `~` and is no user's, such as `~$notes.txt`, stays as it is.
+    """
+    path = path if isinstance(path, Path) else Path(path)
     try:
         return path.expanduser() if path.parts[:1] and path.parts[0].startswith("~") else path
     except RuntimeError:  # there is no such user

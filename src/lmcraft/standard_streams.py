@@ -26,15 +26,22 @@ def prepare_standard_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="surrogateescape")  # names of files may hold any bytes
     if isinstance(sys.stdin, io.TextIOWrapper) and not sys.stdin.isatty():
         is_utf8 = codecs.lookup(sys.stdin.encoding).name == "utf-8"
         sys.stdin.reconfigure(encoding="utf-8-sig" if is_utf8 else None, errors="strict")
 
 
-def check_utf8(text: str, subject: str) -> None:
-    """Raise UserError if an argument of the command line has bytes that are not UTF-8, which Python hides in surrogates."""
-    if byte := _UNDECODED_BYTE.search(text):
-        raise UserError(f"{subject} is not UTF-8, since it has the byte {os.fsencode(byte[0])[0]:#04x}: give it in UTF-8")
+def check_utf8(value: str | Path, subject: str) -> None:
+    """Raise UserError if an argument of the command line has bytes that are not UTF-8, which Python hides in surrogates.
+
+    A path with such bytes could be opened, but no file that records it could be written.
+    """
+    if byte := _UNDECODED_BYTE.search(str(value)):
+        remedy = f"rename '{value}'" if isinstance(value, Path) and value.exists() else "give it in UTF-8"
+        raise UserError(f"{subject} is not UTF-8, since it has the byte {os.fsencode(byte[0])[0]:#04x}: {remedy}")
 
 
 def check_decoded(text: str, subject: str) -> None:

@@ -115,3 +115,15 @@ def test_rows_are_cut_like_texts(tmp_path: Path) -> None:
     make_folder(tmp_path, {"a.jsonl": b'{"text": "%s"}' % (b"word " * 100)})
     texts, _ = read(tmp_path, document_chars=50)
     assert "".join(texts) == "word " * 100 and max(map(len, texts)) == 50
+
+
+def test_names_with_a_tilde_or_bytes_that_are_not_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_folder(
+        tmp_path, {"~.txt": b"tilde", "in/caf\udce9.txt": b"coffee", "in/skipped\udcff.txt": b"", "in/b.txt": b"other"}
+    )
+    monkeypatch.chdir(tmp_path)
+    assert read(Path("~.txt"))[0] == ["tilde"]
+    texts, lines = read(Path("in"))
+    assert texts == ["other", "coffee"] and "skipped\udcff.txt: empty" in lines[-1]
+    with pytest.raises(UserError, match="'~no-such-user/a' does not exist"):
+        read(Path("~no-such-user/a"))

