@@ -24,7 +24,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "tuning/lmcraft/checkpoints/step-000001/state",
     ):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).write_text("")
+        Path(file).write_text("{}")  # of JSON, the rest is not read
     Path("empty").mkdir()
     Path("run/lmcraft/run.toml").write_text("depth = 4\n")
     Path("tuning/lmcraft/run.toml").write_text('objective = "sft"\n')

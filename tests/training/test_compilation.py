@@ -18,6 +18,7 @@ def test_only_long_runs_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not compiles and "takes about 60.0 s, and compiling pays off from 20 minutes" in why
     compiles, why = choose_compile("auto", 3600, CPU)
     assert compiles and "takes about 60.0 min" in why
+    assert "the time of this run is over, and compiling pays off" in choose_compile("auto", -8.2, CPU)[1]
     assert choose_compile("on", 60, CPU) == (True, "")
     assert choose_compile("off", 3600, CPU) == (False, "")
 

@@ -137,7 +137,8 @@ def _fit_length(config: T, length: int, costs: Costs, seconds: float, first_step
         too_many *= 2
     tokens = bisect_left(range(1, too_many), True, key=lambda tokens: not fits(tokens))
     fitting = depth_rule.resolve_length(config, length, max(1, tokens))
-    why = f"time for {fitting.max_steps} steps (measured): {format_duration(max(0.0, seconds))} are left"
+    left = f"(measured): {format_duration(max(0.0, seconds))} are left"
+    why = f"time for {fitting.max_steps} steps {left}" if tokens else f"too little time for a step {left}, and one is made"
     config = replace(config, batch_size=fitting.batch_size)
     return depth_rule.resolve_intervals(config, first_step + fitting.max_steps, length), why
 

@@ -20,10 +20,13 @@ USUAL_SHARE_OF_PEAK = 0.6  # of the machine's peak speed, as training usually re
 
 
 def choose_compile(requested: Literal["auto", "on", "off"], seconds: float, device: torch.device) -> tuple[bool, str]:
-    """Whether to compile a run of `seconds`, and the reason; empty if compilation was turned on or off explicitly."""
+    """Whether to compile a run of `seconds`, and the reason; empty if compilation was turned on or off explicitly.
+
+    A run whose time is over before its first step has 0 seconds or fewer.
+    """
     if requested == "off":
         return False, ""
-    run = f"this run takes about {format_duration(seconds)}"
+    run = f"this run takes about {format_duration(seconds)}" if seconds > 0 else "the time of this run is over"
     if requested == "auto" and seconds < MIN_SECONDS_TO_COMPILE:
         return False, f"blocks are not compiled: {run}, and compiling pays off from {MIN_SECONDS_TO_COMPILE // 60} minutes"
     if reason := missing_compiler(device):
