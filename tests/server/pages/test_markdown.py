@@ -60,6 +60,33 @@ CASES = {
     "(https://a.b/Foo_(bar))!": '<p>(<a href="https://a.b/Foo_(bar)">https://a.b/Foo_(bar)</a>)!</p>',
     "[x](https://a.b/Foo_(bar))": '<p><a href="https://a.b/Foo_(bar)">x</a></p>',
     "[x](javascript:alert(1))": "<p>[x](javascript:alert(1))</p>",
+    "[a [b] c](http://d)": '<p><a href="http://d/">a [b] c</a></p>',
+    "[**a** `b`](http://d)": '<p><a href="http://d/"><strong>a</strong> <code>b</code></a></p>',
+    "[![alt](i)](http://b)": '<p><a href="http://b/">alt</a></p>',
+    "[![](i.png)](http://b)": '<p><a href="http://b/">i.png</a></p>',
+    "[![a](http://i/x.png) b](http://b)": '<p><a href="http://b/">a b</a></p>',
+    "![chart](http://a/i.png)!": '<p><a href="http://a/i.png">chart</a>!</p>',
+    "![](http://a/i.png)": '<p><a href="http://a/i.png">http://a/i.png</a></p>',
+    "[a [b](http://c) d](http://e)": '<p>[a <a href="http://c/">b</a> d](http://e)</p>'.replace(
+        "http://e)", '<a href="http://e/">http://e</a>)'
+    ),
+    "[a \\] b](http://d)": '<p><a href="http://d/">a ] b</a></p>',
+    "[http://x](http://d)": '<p><a href="http://d/">http://x</a></p>',
+    "[x](http://a/?b=1&amp;c=2)": '<p><a href="http://a/?b=1&c=2">x</a></p>',
+    "[](http://d) [ ] [x] (y) [a[b](http://d)": '<p>[](<a href="http://d/">http://d</a>) [ ] [x] (y) [a<a href="http://d/">b</a></p>',
+    "![x](javascript:alert(1)) !important": "<p>![x](javascript:alert(1)) !important</p>",
+    # entities
+    "5 &lt; 6 &amp; x&nbsp;y &#8212; &#x2014;": "<p>5 < 6 & x\xa0y — —</p>",
+    "&lt;b&gt; &nope; &amp &#0; &#xd800; &#9999999; `&lt;`": "<p><b> &nope; &amp \ufffd \ufffd \ufffd <code>&lt;</code></p>",
+    "&#42;a&#42; &constructor; &#x202e;": "<p>*a* &constructor; ⟨U+202E⟩</p>",
+    # tables
+    "| c | w |\n|---|---|\n| `a \\| b` | x \\| y |": "<div><table><thead><tr><th>c</th><th>w</th></tr></thead>"
+    "<tbody><tr><td><code>a | b</code></td><td>x | y</td></tr></tbody></table></div>",
+    "a|b\n-|-\n1 | \n|2|3\\|": "<div><table><thead><tr><th>a</th><th>b</th></tr></thead>"
+    "<tbody><tr><td>1</td></tr><tr><td>2</td><td>3|</td></tr></tbody></table></div>",
+    # indented code, which cannot interrupt a paragraph
+    "para\n    __more__": "<p>para\n    <strong>more</strong></p>",
+    "para:\n    - a": "<p>para:\n    - a</p>",
     "见https://a.b/c。然后": '<p>见<a href="https://a.b/c">https://a.b/c</a>。然后</p>',
 }
 
@@ -93,3 +120,32 @@ def test_code_in_a_list_keeps_its_indentation(tmp_path: Path) -> None:
     ]
     for text, rendered in zip(texts, render(texts, tmp_path), strict=True):
         assert CODE in html.unescape(rendered), text
+
+
+def test_indented_code_is_not_read_as_markdown(tmp_path: Path) -> None:
+    code = "a*b*c = 2\n\n    __init__ # &lt;\n- x\n```"
+    indented = "\n".join("    " + line if line else "" for line in code.split("\n"))
+    texts = [
+        f"para\n\n{indented}\n\nend",
+        indented,
+        f"# title\n{indented}",
+        indented.replace("    ", "\t", 1),
+        "- a\n\n" + "\n".join("  " + line for line in indented.split("\n")),
+        "> " + indented.replace("\n", "\n> "),
+    ]
+    for text, rendered in zip(texts, render(texts, tmp_path), strict=True):
+        assert f"<pre><code>{code}</code></pre>" in rendered, text
+        assert not text.endswith("end") or rendered.endswith("<p>end</p>")
+
+
+def test_hostile_labels_take_linear_time(tmp_path: Path) -> None:
+    texts = [
+        "[" * 19_000,
+        "![" * 9_000,
+        "[a](" * 4_000,
+        "[" * 9_000 + "](http://a)" * 900,
+        "[" * 900 + "[x](http://a)" + "](http://b)" * 900,
+        "&" * 19_000,
+        "\\|" * 9_000,
+    ]
+    assert all(render(texts, tmp_path))

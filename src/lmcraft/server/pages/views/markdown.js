@@ -6,6 +6,7 @@ import { el, escapeControls } from "./dom.js";
 import { renderInline } from "./markdown_inline.js";
 
 const MAX_DEPTH = 8;
+const CODE_INDENT = 4; // columns
 
 const FENCE = /^( {0,3})(`{3,}|~{3,})\s*([^`\s]{0,40})[^`]*$/;
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/;
@@ -40,6 +41,7 @@ function parseBlocks(lines) {
 function parseBlock(lines, i) {
   const line = lines[i];
   let match;
+  if (isIndentedCode(line)) return parseIndentedCode(lines, i);
   if ((match = FENCE.exec(line))) return parseFence(lines, i, match);
   if ((match = HEADING.exec(line))) return { kind: "heading", level: match[1].length, text: match[2], end: i + 1 };
   if (RULE.test(line)) return { kind: "rule", end: i + 1 };
@@ -47,7 +49,7 @@ function parseBlock(lines, i) {
     const end = findRunEnd(lines, i, (text) => QUOTE.test(text));
     return { kind: "quote", lines: lines.slice(i, end).map((text) => text.replace(QUOTE, "")), end };
   }
-  if ((match = ITEM.exec(line)) && match[1].length < 4) return parseList(lines, i, match[1].length);
+  if ((match = ITEM.exec(line))) return parseList(lines, i, match[1].length);
   if (line.includes("|") && TABLE_RULE.test(lines[i + 1] ?? "")) {
     const end = findRunEnd(lines, i, (text) => text.includes("|"));
     return { kind: "table", lines: lines.slice(i, end), end };
@@ -56,7 +58,16 @@ function parseBlock(lines, i) {
   return { kind: "paragraph", text: lines.slice(i, end).join("\n"), end };
 }
 
-const startsBlock = (line) => [FENCE, HEADING, QUOTE, RULE, ITEM].some((pattern) => pattern.test(line));
+const startsBlock = (line) => !isIndentedCode(line) && [FENCE, HEADING, QUOTE, RULE, ITEM].some((pattern) => pattern.test(line));
+
+const isIndentedCode = (line) => countIndent(line) >= CODE_INDENT;
+
+function parseIndentedCode(lines, i) {
+  let end = findRunEnd(lines, i, (line) => !line.trim() || isIndentedCode(line));
+  while (!lines[end - 1].trim()) end -= 1;
+  const text = lines.slice(i, end).map((line) => removeIndent(line, CODE_INDENT));
+  return { kind: "code", language: "", text: text.join("\n"), end };
+}
 
 /** The index of the first line from `i` on that does not match. */
 function findRunEnd(lines, i, matches) {
@@ -168,7 +179,16 @@ function renderItem(lines, depth) {
   return node;
 }
 
-const splitCells = (line) => line.trim().replace(/^\|/, "").replace(/\|$/, "").split("|").map((cell) => cell.trim());
+/** The cells of a row; `\|` is a bar inside a cell, also in code. */
+function splitCells(line) {
+  const cells = [];
+  for (const piece of line.trim().replace(/^\|/, "").split("|")) {
+    if (cells.at(-1)?.endsWith("\\")) cells.push(`${cells.pop().slice(0, -1)}|${piece}`);
+    else cells.push(piece);
+  }
+  if (cells.length > 1 && !cells.at(-1).trim()) cells.pop(); // after the last bar
+  return cells.map((cell) => cell.trim());
+}
 
 function renderTable([head, , ...rows]) {
   const renderRow = (line, tag) => el("tr", {}, ...splitCells(line).map((cell) => renderInline(el(tag, { dir: "auto" }), cell)));
