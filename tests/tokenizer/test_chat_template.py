@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lmcraft.tokenizer.chat_template import find_named_roles
+from lmcraft.errors import UserError
+from lmcraft.tokenizer.chat_template import find_named_roles, render_unfinished
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from tests.assets import fetch, smollm2_gguf
 from tests.finetuning.chat import chat_tokenizer
@@ -134,3 +135,31 @@ def test_most_conversations_render(name: str) -> None:
 )
 def test_the_roles_whose_names_a_template_shows(template: str, roles: set[str]) -> None:
     assert find_named_roles(chat_tokenizer(template).apply_chat_template) == roles
+
+
+def _template(shown: str) -> str:
+    return "{% for m in messages %}[{{ m.role }}]" + shown + "[/]{% endfor %}"
+
+
+PREFILL = "<think>a</think>b"
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ("{{ m.content }}", f"[assistant]{PREFILL}"),
+        ("{{ m.content }}|{{ m.content }}", f"[assistant]{PREFILL}|{PREFILL}"),
+        ("{{ m.content | replace('<think>', '<think>\n') | trim }}", "[assistant]<think>\na</think>b"),
+        ("{{ m.content.split('</think>')[-1] }}", None),
+        ("{{ m.content | upper }}", None),
+        ("{{ m.content[2:] }}", None),
+        ("", None),
+    ],
+)
+def test_the_whole_text_that_is_continued_stays_or_it_is_refused(shown: str, expected: str | None) -> None:
+    messages = [{"role": "assistant", "content": PREFILL}]
+    if expected is None:
+        with pytest.raises(UserError, match="needs a chat template that keeps the whole text of the last message"):
+            render_unfinished(_template(shown), messages)
+    else:
+        assert render_unfinished(_template(shown), messages) == expected

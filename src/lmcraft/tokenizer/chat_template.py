@@ -40,14 +40,19 @@ def render_unfinished(
     """Render a conversation up to the last character of its last message, so that the model continues this message.
 
     Raises:
-        UserError: as in `render`; the last message has no text, or the template does not keep it.
+        UserError: as in `render`; the last message has no text, or the template does not keep all of it. White space may
+            change.
     """
     marker = uuid4().hex  # a search for the message's own text may find it in the template's ending
     if not messages or (marked := _append_text(messages[-1], marker)) is None:
         raise UserError("continue_final_message=true needs text to continue: give the last message some content")
     text, separator, _ = render(template, [*messages[:-1], marked], variables).rpartition(marker)
-    if not separator:
-        raise UserError("continue_final_message=true needs a chat template that keeps the text of the last message")
+    text = text.replace(marker, "")  # of a template that shows the message more than once
+    if not separator or not "".join(text.split()).endswith("".join(_last_text(messages[-1]).split())):
+        raise UserError(
+            "continue_final_message=true needs a chat template that keeps the whole text of the last message, and this one "
+            "drops or rewrites a part of it: leave that part out, such as thoughts that end with </think>"
+        )
     return text
 
 
@@ -95,6 +100,12 @@ def find_named_roles(render_conversation: Callable[..., str]) -> frozenset[str]:
             return False
 
     return frozenset(role for role in conversations if shows_name(role))
+
+
+def _last_text(message: Mapping[str, Any]) -> str:
+    """The text that `_append_text` adds to."""
+    content = message["content"]
+    return str(content if isinstance(content, str) else content[-1]["text"])
 
 
 def _append_text(message: Mapping[str, Any], text: str) -> dict[str, Any] | None:
