@@ -127,3 +127,19 @@ def test_names_with_a_tilde_or_bytes_that_are_not_utf8(tmp_path: Path, monkeypat
     assert texts == ["other", "coffee"] and "skipped\udcff.txt: empty" in lines[-1]
     with pytest.raises(UserError, match="'~no-such-user/a' does not exist"):
         read(Path("~no-such-user/a"))
+
+
+def test_files_without_text_are_skipped(tmp_path: Path) -> None:
+    pages = {"script.html": b"<html><body><div></div><script>var a = '<p>x</p>'</script>", "comment.htm": b"<!-- x <p>y</p>"}
+    tables = {"header.csv": b"text,label\n", "list.json": b"[]", "rows.jsonl": b"\n\n", "rows.json": b'{"data": []}'}
+    blanks = {"bom.md": b"\xef\xbb\xbf", "blank.txt": b" \n\t\n", "space.txt": " \u3000\n".encode()}
+    folder = make_folder(tmp_path, {**pages, **tables, **blanks, "a.txt": b"text", "bad.jsonl": b'{"other": 1}\n'})
+    texts, lines = read(folder)
+    assert texts == ["text"]
+    assert lines[0].endswith("1 .txt, 1 .jsonl (rows)")  # the row without the field is counted as malformed
+    assert "3 .txt" not in lines[0] and all(kind in lines[1] for kind in (".html", ".htm", ".csv", "2 .json", ".md"))
+    assert lines[1].endswith(": no text")
+    for name in (*pages, *tables, *blanks):
+        stats = ReadStats()
+        with pytest.raises(UserError, match="the sources contain no text"):
+            list(TextSources([str(folder / name)]).read_nonempty(stats))

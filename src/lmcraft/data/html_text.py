@@ -1,6 +1,7 @@
 """The text of an HTML page, without its tags."""
 
 import re
+from html import escape
 from html.parser import HTMLParser
 
 SUFFIXES = (".html", ".htm", ".xhtml")
@@ -9,6 +10,8 @@ INLINE = re.compile(
     "a|abbr|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|img|ins|kbd|label|link|mark|meta|q|rp|rt|ruby|s|samp|small|span|"
     "strike|strong|sub|sup|time|tt|u|var|wbr"
 )  # elements inside a line; every other one starts a line
+_CDATA = re.compile(r"<!\[CDATA\[(.*?)(?:\]\]>|\Z)", re.DOTALL)  # text in XHTML
+_UNFINISHED_TAG = re.compile(r"<[!/?A-Za-z]")
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 
 
@@ -49,7 +52,9 @@ class _TextParser(HTMLParser):
 def text_of_html(page: str) -> str:
     """The text of a page: one line per block, at most one blank line in a row; no scripts, styles and title."""
     parser = _TextParser()
-    parser.feed(page)
+    parser.feed(_CDATA.sub(lambda match: escape(match[1]), page))
+    if _UNFINISHED_TAG.match(parser.rawdata):  # a comment or a tag that never ends
+        parser.rawdata = ""
     parser.close()
     lines = (line.rstrip() for line in "".join(parser.parts).split("\n"))
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")

@@ -63,7 +63,7 @@ class Survey:
     def describe(self, source: Path) -> list[str]:
         """Lines for the user: kinds of files, the encoding of each that is not UTF-8, and what was left out."""
         lines = []
-        if [file.path for file in self.files] != [source]:
+        if self.files and [file.path for file in self.files] != [source]:
             kinds = Counter(_kind_of(file.path) for file in self.files)
             lines.append(f"{source}: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()))
         decoded = [file for file in self.files if file.encoding != UTF_8]
@@ -77,7 +77,7 @@ class Survey:
         """The files of a source that are left out, by reason."""
         reasons: dict[str, list[Path]] = {}
         for path, reason in self.skipped:
-            reasons.setdefault(reason, []).append(path.relative_to(source) if path.is_relative_to(source) else path)
+            reasons.setdefault(reason, []).append(path.relative_to(source) if source in path.parents else path)
         return [f"{_summarize(paths)}: {reason}" for reason, paths in reasons.items()]
 
 

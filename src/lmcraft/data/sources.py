@@ -67,6 +67,10 @@ class TextSources:
             for source in sources
             if not source.startswith(HUGGING_FACE)
         }
+        for result in self._surveys.values():
+            without_text = [file for file in result.files if not self._has_text(file)]
+            result.files = [file for file in result.files if file not in without_text]
+            result.skipped += [(file.path, "no text") for file in without_text]
 
     @classmethod
     def open(cls, sources: Sequence[str], **settings: Any) -> "TextSources":
@@ -152,6 +156,12 @@ class TextSources:
         lines = "".join(f"{file.sha256}  {file.path}\n" for file in files)
         only = files[0].sha256 if len(files) == 1 else None
         source_stats.sha256 = only or hashlib.sha256(lines.encode("utf-8", "replace")).hexdigest()
+
+    def _has_text(self, file: SourceFile) -> bool:
+        """Whether a file has any text, or rows that should have some."""
+        stats = ReadStats()
+        with file.open() as (_, contents):
+            return any(text.strip() for _, text in self._read_contents(file, contents, stats)) or stats.malformed_count > 0
 
     def _read_contents(self, file: SourceFile, contents: BinaryIO, stats: ReadStats) -> Iterator[tuple[int, str]]:
         if read_rows := formats.ROW_FORMATS.get(file.suffix):
