@@ -86,6 +86,10 @@ def test_text_may_spell_a_special_token(setting: dict[str, str], expected: str) 
         ({"grammar": "start: start"}, "^grammar allows no text[^{<]*$"),
         ({"grammar": 'start: "a" start'}, "^grammar is too expensive to follow: simplify it[^{<]*$"),
         ({"regex": "a" * 200_000}, "at most 100,000"),
+        ({"regex": "a?" * 6_000}, "regex has 6,000 parts that may be left out: give at most 5,000"),
+        ({"regex": "(a|)" * 6_000}, "regex has 6,000 parts"),
+        ({"regex": "a{0,1}" * 6_000}, "regex has 6,000 parts"),
+        ({"grammar": "start: A\nA: " + '["x"] ' * 6_000}, "grammar has 6,000 parts"),
         ({"regex": "a", "grammar": "b"}, "are both set"),
         ({"regex": "a", "num_beams": 2, "do_sample": False}, "not supported in beam search"),
     ],
@@ -125,6 +129,10 @@ def chain_of_references(body: str) -> str:
 def test_a_long_chain_of_references_does_not_end_the_process(setting: dict[str, str]) -> None:
     with suppress(UserError):  # some are too expensive to follow
         MODEL.complete("Once", max_new_tokens=3, do_sample=False, **setting)
+
+
+def test_escaped_quantifiers_are_text() -> None:
+    assert MODEL.complete("Once", regex="a" + r"\?\*" * 6_000, max_new_tokens=3) in ("a?*", "a?")
 
 
 def test_a_failed_grammar_ends_its_own_request_only() -> None:

@@ -4,6 +4,7 @@ At each position the library llguidance computes the set of allowed tokens; all 
 """
 
 import json
+import re
 import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
@@ -29,6 +30,14 @@ MAX_GRAMMAR_CHARACTERS = 100_000
 # llguidance's compiler recurses along references, up to 8 KB for each, and a stack that overflows ends the process. This is
 # more than twice what the longest chains take that fit into `MAX_GRAMMAR_CHARACTERS`. Only what is used takes memory.
 COMPILER_STACK_BYTES = 256 * 2**20
+# The compiler's time and memory grow with the square of their number: 1 s and 50 MB for these, 50 s and 5 GB for ten times
+# as many.
+MAX_OPTIONAL_PARTS = 5_000
+_EMPTY_ALTERNATIVE = r"\{0?,|\|\s*\)|\(\s*\|"
+_OPTIONAL_PARTS = {  # the groups; what is escaped is none
+    "regex": re.compile(rf"\\.|([?*]|{_EMPTY_ALTERNATIVE})", re.DOTALL),
+    "grammar": re.compile(rf"\\.|([?*\[]|{_EMPTY_ALTERNATIVE})", re.DOTALL),
+}
 MAX_ERROR_CHARACTERS = 300
 # Limits on the cost of compiling and following a grammar, in llguidance's units; see its LLParserLimits.
 LIMITS = {
@@ -82,6 +91,8 @@ class GrammarConstraint:
             raise StructureError(name, "needs a model with an end token: set eos_token_id in its generation_config.json")
         if len(text) > MAX_GRAMMAR_CHARACTERS:
             raise StructureError(name, f"has {len(text):,} characters: give at most {MAX_GRAMMAR_CHARACTERS:,}")
+        if (count := _count_optional_parts(name, text)) > MAX_OPTIONAL_PARTS:
+            raise StructureError(name, f"has {count:,} parts that may be left out: give at most {MAX_OPTIONAL_PARTS:,}")
         compile_grammar: dict[str, Callable[[str], str]] = {
             "json_schema": lambda text: compile_schema(_parse_schema(text)),
             "regex": llguidance.LLMatcher.grammar_from_regex,
@@ -148,6 +159,11 @@ class GrammarConstraint:
     def _check(self) -> None:
         if self._matcher.is_error():
             raise StructureError(self._name, _describe_error(str(self._matcher.get_error())))
+
+
+def _count_optional_parts(name: str, text: str) -> int:
+    pattern = _OPTIONAL_PARTS.get(name)
+    return 0 if pattern is None else sum(match[1] is not None for match in pattern.finditer(text))
 
 
 def _call_on_large_stack(function: Callable[[], R]) -> R:
