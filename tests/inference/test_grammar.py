@@ -80,6 +80,10 @@ def test_text_may_spell_a_special_token(setting: dict[str, str], expected: str) 
     [
         ({"regex": "[0-9"}, "regex cannot be used: .*unclosed"),
         ({"json_schema": '{"type": "strin"}'}, "json_schema cannot be used"),
+        (
+            {"json_schema": '{"items":' * 200 + "{}" + "}" * 200},
+            "json_schema (is|cannot be used: the schema is) nested too deeply",
+        ),
         ({"json_schema": "no json"}, "json_schema cannot be used"),
         ({"grammar": "start: nothing"}, "grammar cannot be used"),
         ({"json_schema": '{"$ref":"#"}'}, "^json_schema allows no text[^{<]*$"),

@@ -188,6 +188,8 @@ def _call_on_large_stack(function: Callable[[], R]) -> R:
 def _describe_error(error: str) -> str:
     """Why a grammar fails, from llguidance's error; a dump of the parser follows the error if it failed while running."""
     message, dump, _ = error.partition("<state>")
+    if message.startswith("recursion limit exceeded"):  # of the JSON that the schema is written in
+        return "is nested too deeply: put inner parts into $defs"
     if not dump:
         return f"cannot be used: {shorten(message, MAX_ERROR_CHARACTERS, placeholder=' ...')}"
     if message.startswith("NoExtensionBias"):  # llguidance's name for a state in which no token may follow
