@@ -156,3 +156,18 @@ def test_paths_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     file.write_text("")
     with pytest.raises(UserError, match=r"byte 0xe9: rename '.*jsonl'"):
         FinetuneConfig("m", (file,))
+
+
+@pytest.mark.parametrize("name", ["data", "out", "sample_prompt"])
+def test_what_is_recorded_is_utf8(name: str) -> None:
+    with pytest.raises(UserError, match=f"{name} is not UTF-8, since it has the byte 0xe9"):
+        PretrainConfig(**({"data": "d"} | {name: "caf\udce9"}))
+    with pytest.raises(UserError, match="variables is not UTF-8"):
+        FinetuneConfig("m", "d", variables={"name": "\udce9"})
+
+
+def test_a_folder_below_one_whose_name_is_not_utf8_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "caf\udce9").mkdir()
+    monkeypatch.chdir(tmp_path / "caf\udce9")
+    with pytest.raises(UserError, match="the full path of out='model' is not UTF-8, since it has the byte 0xe9"):
+        PretrainConfig("d", out="model")

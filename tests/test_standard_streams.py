@@ -1,8 +1,10 @@
 """Standard input, output and error: closed ones, byte-order marks, and bytes that are not text."""
 
 import io
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +27,26 @@ def test_closed_streams_change_neither_the_status_nor_the_other_streams(closed: 
     assert done.returncode == expected.returncode
     assert done.stdout == ("" if closed == 1 else expected.stdout)
     assert done.stderr == ("" if closed == 2 else expected.stderr)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_does_not_stop_the_command(tmp_path: Path, unbuffered: str) -> None:
+    (tmp_path / "a.txt").write_text("the quick brown fox " * 200)
+    arguments = ["prepare", "a.txt", "--out", "data", "--tokenizer-type", "characters"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert (tmp_path / "data" / "manifest.json").is_file()
+    assert done.returncode == 1
+    expected = "lmcraft prepare: standard output cannot be written (No space left on device); everything else is complete"
+    assert done.stderr.splitlines()[-1] == expected
 
 
 def redirect(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

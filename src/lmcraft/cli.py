@@ -16,7 +16,7 @@ from lmcraft.config import Config, expand_user, parse, toml_source
 from lmcraft.errors import LmcraftError, explain_os_error
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.names import CHECKPOINTS, FAMILY_CONFIG, FAMILY_RUNS, RUN, RUN_CONFIG
-from lmcraft.standard_streams import prepare_standard_streams
+from lmcraft.standard_streams import flush_standard_output, prepare_standard_streams
 from lmcraft.terminal import replace_control_characters
 
 HELP = """Train, fine-tune, run and serve small language models.
@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(config.resolved().to_toml(), end="")
         else:
             call()
-        sys.stdout.flush()
+        flush_standard_output()
     except LmcraftError as error:
         return _print_error(command, error)
     except KeyboardInterrupt:

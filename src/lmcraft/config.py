@@ -7,7 +7,7 @@ help text on the command line. cyclopts parses, converts and reports errors, for
 import math
 import os
 import tomllib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import cache, partial, wraps
@@ -95,6 +95,8 @@ class Config:
             raise UserError("out='-' is standard output, to which folders cannot be written: give a path")
         if isinstance(out, Path) and ".." in out.parts:  # what is written and what is checked must be the same folder
             object.__setattr__(self, "out", Path(os.path.realpath(out)))
+        if isinstance(out, Path):
+            check_utf8(os.path.realpath(out), f"the full path of out='{out}'")  # libraries that write there need it
 
     def __repr__(self) -> str:
         return format_changes(self)
@@ -209,14 +211,22 @@ def _converted_fields(config: Any, prefix: str = "") -> dict[str, Any]:
         result: Any = _convert(hint, value)
         if result is _MISMATCH:
             raise UserError(f"{prefix}{name}={value!r} is not {_describe(hint)}")
-        for item in result if isinstance(result, tuple) else (result,):
-            if isinstance(item, str | Path):
-                check_utf8(item, f"{prefix}{name}")
+        for text in _texts_of(result):
+            check_utf8(text, f"{prefix}{name}")
         if _is_group(result) and (changes := _converted_fields(result, f"{prefix}{name}.")):
             result = replace(result, **changes)
         if result is not value:
             converted[name] = result
     return converted
+
+
+def _texts_of(value: Any) -> Iterator[str | Path]:
+    """The texts and paths in a setting: all may be recorded in files, which are UTF-8."""
+    if isinstance(value, str | Path):
+        yield value
+    elif isinstance(value, tuple | dict):
+        for item in (*value, *(value.values() if isinstance(value, dict) else ())):
+            yield from _texts_of(item)
 
 
 def _is_group(value: Any) -> bool:

@@ -6,8 +6,9 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
-from lmcraft.errors import UserError
+from lmcraft.errors import RunError, UserError
 
 _UNDECODED_BYTE = re.compile("[\udc80-\udcff]")
 
@@ -29,9 +30,64 @@ def prepare_standard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="surrogateescape")  # names of files may hold any bytes
+    sys.stdout, sys.stderr = _keep_going(sys.stdout), _keep_going(sys.stderr)
     if isinstance(sys.stdin, io.TextIOWrapper) and not sys.stdin.isatty():
         is_utf8 = codecs.lookup(sys.stdin.encoding).name == "utf-8"
         sys.stdin.reconfigure(encoding="utf-8-sig" if is_utf8 else None, errors="strict")
+
+
+class _LastingOutput(io.FileIO):
+    """A standard output or error whose errors do not end the command, except that nobody reads it any more.
+
+    What cannot be written, since the disk is full or the terminal is gone, is lost.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.error = error
+            return len(memoryview(data).cast("B"))
+
+
+def _keep_going(stream: Any) -> Any:
+    """The same stream, which loses what cannot be written; a stream that is neither 1 nor 2 is left as it is."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    raw = _raw(stream)
+    if not isinstance(raw, io.FileIO) or isinstance(raw, _LastingOutput) or raw.fileno() > 2:
+        return stream
+    stream.flush()
+    lasting = _LastingOutput(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        lasting if raw is stream.buffer else io.BufferedWriter(lasting),  # the first with python -u
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def _raw(stream: Any) -> Any:
+    buffer = getattr(stream, "buffer", None)
+    return getattr(buffer, "raw", buffer)
+
+
+def flush_standard_output() -> None:
+    """Write what is left in the buffer of standard output.
+
+    Raises:
+        RunError: a part of what the command printed could not be written.
+    """
+    sys.stdout.flush()
+    raw = _raw(sys.stdout)
+    if isinstance(raw, _LastingOutput) and raw.error is not None:
+        error, raw.error = raw.error, None
+        raise RunError(f"standard output cannot be written ({error.strerror}); everything else is complete")
 
 
 def check_utf8(value: str | Path, subject: str) -> None:
