@@ -95,3 +95,16 @@ def test_a_license_that_is_no_text_is_left_out(license_text: str, folder: Path) 
     (folder / "README.md").write_text(f"---\nlicense: {license_text}\n---\n")
     with open_model(folder) as source:
         assert source.license == ""
+
+
+@pytest.mark.parametrize("base", ["/gone/base", "../base", "./base", "~/no/base", "empty"])
+def test_an_adapter_whose_base_model_was_moved_names_itself_and_the_setting(base: str, tmp_path: Path) -> None:
+    adapter, empty = tmp_path / "adapter", tmp_path / "empty"
+    adapter.mkdir()
+    empty.mkdir()
+    save_file({"base_model.model.lm_head.weight": torch.zeros(2, 2)}, adapter / "adapter_model.safetensors")
+    address = str(empty) if base == "empty" else base
+    write_json(adapter / "adapter_config.json", {"peft_type": "LORA", "base_model_name_or_path": address})
+    words = r"the base model of the adapter '.*/adapter' cannot be opened: .*; .*/adapter_config.json names it in base_model"
+    with pytest.raises(UserError, match=words), open_model(adapter):
+        pass

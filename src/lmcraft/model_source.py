@@ -4,12 +4,12 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lmcraft.errors import UserError
+from lmcraft.errors import RunError, UserError
 from lmcraft.folder import ModelFolder, has_file, is_model_file, sha256_of
 from lmcraft.folder.layout import is_document
 from lmcraft.hub import fetch_model
@@ -126,7 +126,14 @@ def _open(address: str | os.PathLike[str], *, offline: bool, adapters: tuple[Pat
         adapter, real = read_adapter(path), path.resolve()
         if real in adapters:
             raise UserError(f"the adapter '{path}' is its own base model: set base_model_name_or_path in {CONFIG}")
-        with _open(_base_address(adapter), offline=offline, adapters=(*adapters, real)) as base:
+        with ExitStack() as stack:
+            try:
+                base = stack.enter_context(_open(_base_address(adapter), offline=offline, adapters=(*adapters, real)))
+            except (UserError, RunError) as error:
+                raise type(error)(
+                    f"the base model of the adapter '{path}' cannot be opened: {error}; {path / CONFIG} names it in "
+                    "base_model_name_or_path, which has to change if the base model was moved"
+                ) from error
             own_tokenizer = has_file(path / "tokenizer.json")
             checkpoint = adapter.merge_into(base.checkpoint)
             tokenizer = _fitting_tokenizer(path, checkpoint) if own_tokenizer else base.tokenizer
@@ -209,7 +216,8 @@ def _base_address(adapter: Adapter) -> str:
         raise UserError(
             f"the adapter '{adapter.folder}' does not name its base model; set base_model_name_or_path in {CONFIG}"
         )
-    if adapter.base.count("/") == 1 and not Path(adapter.base).exists():
+    is_path = adapter.base.startswith((".", "/", "~")) or Path(adapter.base).exists()
+    if adapter.base.count("/") == 1 and not is_path:
         return f"hf:{adapter.base}"
     return adapter.base
 

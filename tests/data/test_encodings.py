@@ -3,6 +3,8 @@
 import codecs
 import io
 import random
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmcraft.data import ReadStats, TextSources, encodings
-from lmcraft.data.encodings import NotTextError, check_encoding, find_encoding, read_as_utf8
+from lmcraft.data.encodings import NotTextError, check_encoding, find_encoding, iconv_name, read_as_utf8
 from lmcraft.data.sources import read_table
 from lmcraft.errors import UserError
 
@@ -163,3 +165,32 @@ def test_rows_are_decoded_and_the_encoding_is_recorded(name: str, contents: str,
     assert TextSources([str(path)]).describe() == [f"  {path}: read as {encoding}"]
     with pytest.raises(UserError, match=r"a\..* cannot be read: its byte \d+ is not valid ascii"):
         list(read_table(path, ReadStats(), "ascii"))
+
+
+@pytest.mark.parametrize(
+    "name", ["punycode", "idna", "unicode_escape", "raw_unicode_escape", "base64", "rot13", "undefined"]
+)
+def test_encodings_that_no_file_has_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"encoding '{name}' is not an encoding of text"):
+        check_encoding(name)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("gb18030", "gb18030"),
+        ("utf-16-le", "utf-16le"),
+        ("utf_8_sig", "utf-8"),
+        ("euc_jp", "euc-jp"),
+        ("iso2022_jp", "iso-2022-jp"),
+        ("latin-1", "iso8859-1"),
+        ("cp1252", "cp1252"),
+        ("mac_roman", None),
+        ("cp720", None),
+        ("kz1048", None),
+    ],
+)
+def test_only_encodings_that_iconv_knows_are_given_to_it(encoding: str, name: str | None) -> None:
+    assert iconv_name(check_encoding(encoding)) == name
+    if name and (program := shutil.which("iconv")):
+        assert subprocess.run([program, "-c", "-f", name, "-t", "UTF-8"], input=b"", check=False).returncode == 0

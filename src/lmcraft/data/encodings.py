@@ -57,6 +57,10 @@ BINARY_SIGNATURES = (b"%PDF", b"PK\x03\x04", b"{\\rtf")  # formats whose bytes c
 ESCAPE_SEQUENCES = (b"\x1b$", b"\x1b(")  # of ISO-2022-JP and its relatives, which are ASCII otherwise
 BINARY = "not text; convert it to text, or leave it out"
 UNKNOWN = "its encoding cannot be told; name it with --encoding, or convert the file to UTF-8"
+NOT_OF_FILES = ("punycode", "idna", "unicode-escape", "raw-unicode-escape")  # of domain names and of Python's strings
+ICONV_NAMES = re.compile(
+    r"UTF-\d.*|GB.*|BIG5.*|EUC-(JP|KR)|SHIFT_JIS|CP(?!1006|720)\d+|ISO8859-\d+|ISO-2022-(JP|KR)|KOI8-\w"
+)
 EXAMPLES = "use a name such as utf-8, gb18030, big5, shift_jis or cp1252"
 
 
@@ -75,7 +79,7 @@ def check_encoding(name: str) -> str:
         is_text = getattr(codec, "_is_text_encoding", True) and codec.incrementaldecoder().decode(b"", True) == ""
     except (LookupError, UnicodeError, TypeError, ValueError, AttributeError):
         is_text = False
-    if not is_text:
+    if not is_text or codec.name in NOT_OF_FILES:
         raise UserError(f"encoding '{name}' is not an encoding of text that Python knows; {EXAMPLES}")
     return codec.name
 
@@ -240,10 +244,16 @@ def _invalid_share(sample: bytes) -> float:
 
 
 def _explain_invalid(position: int, encoding: str) -> str:
-    return (
-        f"its byte {position + 1:,} is not valid {encoding}; name another encoding with --encoding, or convert the file "
-        f"with `iconv -c -f {encoding} -t UTF-8`, which leaves such bytes out"
-    )
+    name = iconv_name(encoding)
+    how = f"with `iconv -c -f {name} -t UTF-8`, which leaves such bytes out" if name else "to UTF-8"
+    return f"its byte {position + 1:,} is not valid {encoding}; name another encoding with --encoding, or convert the file {how}"
+
+
+def iconv_name(encoding: str) -> str | None:
+    """The name that the program iconv has for an encoding of Python; None if it is not one that every iconv knows."""
+    name = encoding.upper().replace("UTF-8-SIG", UTF_8.upper()).replace("ISO2022_", "ISO-2022-").replace("EUC_", "EUC-")
+    name = re.sub(r"(UTF-\d\d)-([LB]E)", r"\1\2", name)
+    return name.lower() if ICONV_NAMES.fullmatch(name) else None
 
 
 def first_invalid_byte(file: BinaryIO, encoding: str, head: bytes = b"") -> int | None:
