@@ -246,7 +246,8 @@ def _invalid_share(sample: bytes) -> float:
 def _explain_invalid(position: int, encoding: str) -> str:
     name = iconv_name(encoding)
     how = f"with `iconv -c -f {name} -t UTF-8`, which leaves such bytes out" if name else "to UTF-8"
-    return f"its byte {position + 1:,} is not valid {encoding}; name another encoding with --encoding, or convert the file {how}"
+    remedy = f"name another encoding with --encoding, or convert the file {how}"
+    return f"its byte {position + 1:,} is not valid {encoding}; {remedy}"
 
 
 def iconv_name(encoding: str) -> str | None:
