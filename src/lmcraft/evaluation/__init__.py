@@ -13,5 +13,6 @@ run               `Evaluation`: order, saved results, continuing
 contamination     which items the training data contain
 calibration       the temperature of a classifier
 results           the outcome of an item, and the figures of all
+lm_eval           a bridge to EleutherAI's evaluation harness
 catalog           the tasks that lmcraft brings, and scorecards of them
 """

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from lmcraft.errors import UserError
 from lmcraft.evaluation.likelihood import Likelihood, ScoredText, score_texts
@@ -122,9 +122,9 @@ class EvaluatedModel:
         return score_texts(self.model.transformer, texts)
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, stop: Sequence[str] = ()
+        self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, stop: Sequence[str] = (), **settings: Any
     ) -> Iterator[tuple[int, str, str]]:
-        """Continue prompts of token ids greedily, many at a time.
+        """Continue prompts of token ids, many at a time; greedily, unless `settings` of `GenerationConfig` say otherwise.
 
         Yields the number of a prompt, its continuation, and the reason why that ended ("stop" or "length"), as they end.
 
@@ -132,9 +132,8 @@ class EvaluatedModel:
             UserError: a prompt does not fit into the context of the model.
         """
         model, engine = self.model, self.model.engine
-        config = model.generation_config.updated(
-            {"do_sample": False, "max_new_tokens": max_new_tokens, "stop": tuple(stop), "num_return_sequences": 1}
-        )
+        fixed = {"do_sample": False, "max_new_tokens": max_new_tokens, "stop": tuple(stop), "num_return_sequences": 1}
+        config = model.generation_config.updated(fixed | settings)
         ends = frozenset(model.eos_token_ids)
         running = {}
         for number, ids in enumerate(prompts):
