@@ -12,7 +12,6 @@ from lmcraft.errors import UserError
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
 from lmcraft.inference.setting import Setting, SettingGroup
-from lmcraft.terminal import print_notice
 
 if TYPE_CHECKING:
     from lmcraft.language_model import LanguageModel
@@ -120,10 +119,7 @@ def load_model(address: str, flags: LoadingFlags, adapters: Mapping[str, str | P
     dtype, device = DTYPES.get(flags.precision), choose_device(flags.device)
     weights = None if flags.weights == "keep" else flags.weights
     draft = None if flags.draft is None else LanguageModel.load(flags.draft, dtype=dtype, device=device)
-    model = LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft, adapters=adapters)
-    if unsupported := model.generation_config.describe_unsupported():
-        print_notice(f"{address}: {unsupported}.")
-    return model
+    return LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft, adapters=adapters)
 
 
 def _unescape(text: str) -> str:

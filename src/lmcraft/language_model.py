@@ -1,5 +1,6 @@
 """A model together with its tokenizer and generation settings: the object that scripts, commands and the server use."""
 
+import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ from lmcraft.model_source import ModelSource, open_adapter, open_model
 from lmcraft.terminal import format_count
 from lmcraft.tokenizer.token_ids import MAX_SHOWN_CHARACTERS, list_rows, list_token_ids
 from lmcraft.tokenizer.tokenizer import Tokenizer
+
+log = logging.getLogger("lmcraft")
 
 
 class LanguageModel:
@@ -124,7 +127,10 @@ class LanguageModel:
         """
         with open_model(address) as source:
             opened = {name: open_adapter(address) for name, address in (adapters or {}).items()}
-            return cls.of(source, dtype=dtype, device=device, tier=tier, weights=weights, draft=draft, adapters=opened)
+            model = cls.of(source, dtype=dtype, device=device, tier=tier, weights=weights, draft=draft, adapters=opened)
+        if unsupported := model.generation_config.describe_unsupported():
+            log.warning("%s: %s", address, unsupported)
+        return model
 
     @classmethod
     def of(

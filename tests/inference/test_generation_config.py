@@ -8,6 +8,8 @@ import pytest
 
 from lmcraft.errors import UserError
 from lmcraft.inference.generation_config import GenerationConfig, generation_config_json, read_generation_config
+from lmcraft.language_model import LanguageModel
+from tests.inference.helpers import language_model
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,16 @@ def test_settings_that_are_not_applied_are_named_and_kept(stored: dict[str, Any]
     assert sentence in config.describe_unsupported() and bool(config.describe_unsupported()) == bool(unsupported)
     kept = generation_config_json(config, {})
     assert {name: kept[name] for name in unsupported.split(", ") if name} == config.unsupported
+
+
+def test_opening_a_model_names_the_settings_that_are_not_applied(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    language_model().save(tmp_path)
+    LanguageModel.load(tmp_path)
+    assert not caplog.messages
+    (tmp_path / "generation_config.json").write_text(json.dumps({"typical_p": 0.2}))
+    LanguageModel.load(tmp_path)
+    assert "generation_config.json sets typical_p, which lmcraft does not apply" in caplog.messages[0]
+    assert len(caplog.messages) == 1
 
 
 def test_bad_words_of_one_token_are_suppressed(tmp_path: Path) -> None:

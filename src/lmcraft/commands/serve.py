@@ -197,10 +197,8 @@ def _load_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
     for n, (name, address) in enumerate(parse_model_arguments(config.model).items()):
         registry.open(name, address, config.adapters if n == 0 else {})
     for served in registry.loaded():
-        if isinstance(served.model, LanguageModel):
-            settings = served.model.generation_config
-            for notice in filter(None, (settings.describe_chat_defaults(), settings.describe_unsupported())):
-                print(f"{served.name}: {notice}", file=sys.stderr)
+        if isinstance(served.model, LanguageModel) and (defaults := served.model.generation_config.describe_chat_defaults()):
+            print(f"{served.name}: {defaults}", file=sys.stderr)
     if config.moderation:
         registry.open(MODERATOR_NAME, config.moderation)
     return registry
