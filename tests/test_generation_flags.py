@@ -49,6 +49,9 @@ def test_settings_given_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     with pytest.raises(UserError, match="json_schema is empty"):
         GenerationFlags(json_schema=f"@{tmp_path / 'empty'}").check_settings()
+    (tmp_path / "wide").write_text("{}", encoding="utf-16")
+    with pytest.raises(UserError, match=r"grammar='@.*wide' is not UTF-8: convert it first"):
+        GenerationFlags(grammar=f"@{tmp_path / 'wide'}").settings()
     with pytest.raises(UserError, match="json_schema='@nowhere' cannot be read"):
         GenerationFlags(json_schema="@nowhere").settings()
 

@@ -49,13 +49,14 @@ def test_a_full_standard_output_does_not_stop_the_command(tmp_path: Path, unbuff
     assert done.stderr.splitlines()[-1] == expected
 
 
-def redirect(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def redirect(data: bytes, monkeypatch: pytest.MonkeyPatch, encoding: str = "utf-8") -> None:
     """Make these bytes the standard input, as Python opens it in the locale C."""
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", errors="surrogateescape"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding=encoding, errors="surrogateescape"))
 
 
-def test_a_byte_order_mark_is_no_part_of_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    redirect("\ufeffüber\n\ufeffb".encode(), monkeypatch)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_byte_order_mark_is_no_part_of_the_input(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    redirect("\ufeffüber\n\ufeffb".encode(), monkeypatch, encoding)
     prepare_standard_streams()
     assert sys.stdin.read() == "über\n\ufeffb"
 

@@ -130,5 +130,7 @@ def _unescape(text: str) -> str:
 def _read_file(name: str, path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{name}='@{path}' cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name}='@{path}' is not UTF-8: convert it first") from error
+    except OSError as error:
+        raise UserError(f"{name}='@{path}' cannot be read ({error.strerror}): check the path") from error

@@ -32,8 +32,8 @@ def prepare_standard_streams() -> None:
             stream.reconfigure(errors="surrogateescape")  # names of files may hold any bytes
     sys.stdout, sys.stderr = _keep_going(sys.stdout), _keep_going(sys.stderr)
     if isinstance(sys.stdin, io.TextIOWrapper) and not sys.stdin.isatty():
-        is_utf8 = codecs.lookup(sys.stdin.encoding).name == "utf-8"
-        sys.stdin.reconfigure(encoding="utf-8-sig" if is_utf8 else None, errors="strict")
+        encoding = codecs.lookup(sys.stdin.encoding).name
+        sys.stdin.reconfigure(encoding="utf-8-sig" if encoding in ("utf-8", "ascii") else encoding, errors="strict")
 
 
 class _LastingOutput(io.FileIO):
@@ -103,9 +103,10 @@ def check_utf8(value: str | Path, subject: str) -> None:
 def check_decoded(text: str, subject: str) -> None:
     """Raise UserError if a text from standard input has NUL characters, as UTF-16 has when it is read as UTF-8."""
     if "\0" in text:
-        raise not_utf8_error(subject)
+        raise undecoded_error(subject)
 
 
-def not_utf8_error(subject: str) -> UserError:
+def undecoded_error(subject: str) -> UserError:
     """The error for a text from standard input that cannot be decoded."""
-    return UserError(f"{subject} is not UTF-8: convert it first, as `iconv -f ENCODING -t UTF-8` does")
+    encoding = (sys.stdin.encoding or "utf-8").removesuffix("-sig").upper()
+    return UserError(f"{subject} is not {encoding}: convert it first, as `iconv -f ENCODING -t {encoding}` does")

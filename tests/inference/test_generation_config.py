@@ -140,3 +140,5 @@ def test_bad_words_of_one_token_are_suppressed(tmp_path: Path) -> None:
     stored = {"bad_words_ids": [[9], [2], [4]], "suppress_tokens": [4, 5], "eos_token_id": 2}
     (tmp_path / "generation_config.json").write_text(json.dumps(stored))
     assert read_generation_config(tmp_path)[0].suppress_tokens == (4, 5, 9)
+    (tmp_path / "generation_config.json").write_text(json.dumps({"bad_words_ids": [[9], [3, 4], 5, "x", [True]]}))
+    assert read_generation_config(tmp_path)[0].suppress_tokens == (9,)

@@ -11,7 +11,7 @@ from lmcraft.errors import RunError, UserError
 from lmcraft.generation_flags import ConversationFlags, load_model
 from lmcraft.inference.generation_settings import SETTINGS
 from lmcraft.json_lines import format_json_line
-from lmcraft.standard_streams import check_decoded, not_utf8_error
+from lmcraft.standard_streams import check_decoded, undecoded_error
 from lmcraft.terminal import print_notice, write_text
 from lmcraft.terminal_chat.remote import RemoteBackend, is_remote
 from lmcraft.terminal_chat.tree import Backend, Conversation, Message, OnText
@@ -86,7 +86,7 @@ def chat(config: ChatConfig) -> None:
         except EOFError:
             return
         except UnicodeDecodeError as error:
-            raise not_utf8_error("a line of standard input") from error
+            raise undecoded_error("a line of standard input") from error
         check_decoded(line, "a line of standard input")
         if line == "/quit":
             return

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from lmcraft.config import command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.generation_flags import GenerationFlags, load_model
-from lmcraft.standard_streams import check_decoded, not_utf8_error
+from lmcraft.standard_streams import check_decoded, undecoded_error
 from lmcraft.terminal import write_text
 
 if TYPE_CHECKING:
@@ -92,6 +92,6 @@ def _read_prompt() -> str:
     try:
         text = sys.stdin.read().removesuffix("\n")
     except UnicodeDecodeError as error:
-        raise not_utf8_error("the prompt on standard input") from error
+        raise undecoded_error("the prompt on standard input") from error
     check_decoded(text, "the prompt on standard input")
     return text

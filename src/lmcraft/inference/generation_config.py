@@ -223,16 +223,19 @@ def read_generation_config(folder: Path) -> tuple[GenerationConfig, tuple[int, .
         return GenerationConfig(), eos_token_ids
     file_names = {name: setting.hugging_face or name for name, setting in SETTINGS.items()}
     settings = {name: contents[key] for name, key in file_names.items() if contents.get(key) is not None}
-    bad_words = _single_bad_words(contents, eos_token_ids)
     unsupported = {name: contents[name] for name in UNSUPPORTED_SETTINGS if _changes_text(contents, name)}
     own = any(name in settings and (name, settings[name]) != ("top_k", 0) for name in _DRAW_SETTINGS)
     try:
         config = GenerationConfig().updated(settings)
     except UserError as error:
         raise UserError(f"'{file}': {error}") from error
-    if bad_words:
-        del unsupported["bad_words_ids"]
-        config = replace(config, suppress_tokens=tuple(dict.fromkeys((*config.suppress_tokens, *bad_words))))
+    if words := contents.get("bad_words_ids"):
+        single = _single_tokens(words)
+        if len(single) == len(words):
+            del unsupported["bad_words_ids"]
+        # The end tokens stay, as in transformers.
+        suppressed = (*config.suppress_tokens, *(token for token in single if token not in eos_token_ids))
+        config = replace(config, suppress_tokens=tuple(dict.fromkeys(suppressed)))
     return replace(config, has_own_sampling=own, unsupported=unsupported), eos_token_ids
 
 
@@ -242,12 +245,10 @@ def _changes_text(contents: Mapping[str, Any], name: str) -> bool:
     return value is not None and value not in UNSUPPORTED_SETTINGS[name]
 
 
-def _single_bad_words(contents: Mapping[str, Any], eos_token_ids: tuple[int, ...]) -> tuple[int, ...]:
-    """The tokens of `bad_words_ids` if all of its words are single tokens; as in transformers, the end tokens stay."""
-    words = contents.get("bad_words_ids")
-    if not isinstance(words, list) or not all(isinstance(w, list) and len(w) == 1 and type(w[0]) is int for w in words):
-        return ()
-    return tuple(word[0] for word in words if word[0] not in eos_token_ids)
+def _single_tokens(words: Any) -> list[int]:
+    """The words of `bad_words_ids` that are single tokens, which lmcraft suppresses."""
+    words = words if isinstance(words, list) else []
+    return [word[0] for word in words if isinstance(word, list) and len(word) == 1 and type(word[0]) is int]
 
 
 def generation_config_json(config: GenerationConfig, token_ids: Mapping[str, int | list[int] | None]) -> dict[str, Any]:
