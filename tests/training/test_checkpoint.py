@@ -59,6 +59,19 @@ def test_a_writing_error_is_raised_by_the_next_save(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_folder_that_was_moved_is_not_created_anew(tmp_path: Path, replaced: bool) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(Progress(step=1), {}, lambda folder: None)
+    checkpoints.wait()
+    (tmp_path / "checkpoints").rename(tmp_path / "moved")
+    if replaced:  # by another run
+        (tmp_path / "checkpoints" / "step-000000").mkdir(parents=True)
+    with pytest.raises(RunError, match="/step-000001' is gone, since the folder of the run was moved or removed"):
+        checkpoints.save(Progress(step=2), {}, lambda folder: None)
+    assert (tmp_path / "checkpoints").exists() is replaced and Checkpoints(tmp_path / "moved").steps() == [1]
+
+
 def saved(folder: Path, best: int = 3) -> Checkpoints:
     """Checkpoints of the steps 3 and 6."""
     checkpoints = Checkpoints(folder)

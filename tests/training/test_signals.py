@@ -9,7 +9,7 @@ import pytest
 from lmcraft.training.signals import StopRequest, stop_on_signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_recorded_and_the_handlers_restored(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with stop_on_signals() as request:
@@ -17,6 +17,17 @@ def test_a_signal_is_recorded_and_the_handlers_restored(number: signal.Signals) 
         os.kill(os.getpid(), number)
         assert request and request.signal_number == number
     assert signal.getsignal(number) is before
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    """As under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as request:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not request
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_interrupt_stops_immediately() -> None:

@@ -66,6 +66,8 @@ class Checkpoints:
         self._group = dist.new_group(backend="gloo") if self.processes.mesh else None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
+        self._latest: Path | None = None
+        """The checkpoint that was read or written last."""
 
     def path(self, step: int) -> Path:
         return self.folder / f"step-{step:06d}"
@@ -91,11 +93,25 @@ class Checkpoints:
             settings: of the run, as TOML.
 
         Raises:
-            RunError: the previous checkpoint could not be written.
+            RunError: the previous checkpoint could not be written, or is gone.
         """
         self.wait()
+        self.check_in_place()
         copied = {name: tensor.detach().clone() for name, tensor in state.items()}
         self._writing = self._writer.submit(self._write, replace(progress), copied, save_model, settings)
+        self._latest = self.path(progress.step)
+
+    def check_in_place(self) -> None:
+        """Check that the folder is where it was, since writing there would create it anew.
+
+        Raises:
+            RunError: the latest checkpoint is not there any more.
+        """
+        if self.processes.is_main and self._latest is not None and not self._latest.is_dir():
+            raise RunError(
+                f"'{self._latest}' is gone, since the folder of the run was moved or removed: continue with --resume where "
+                "the folder is now"
+            )
 
     def wait(self) -> None:
         """Wait until the checkpoint is on the disk.
@@ -191,6 +207,7 @@ class Checkpoints:
         `step_to_resume` has checked its files.
         """
         folder, (progress, _) = self.path(step) / STATE, self._read_progress(step)
+        self._latest = self.path(step)
         if not folder.exists():  # no state before the first step, and never with plain SGD
             return progress, {}
         saved = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata

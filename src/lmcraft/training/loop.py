@@ -123,6 +123,7 @@ class Trainer:
         finally:
             run_log.close()
         self.checkpoints.wait()
+        self.checkpoints.check_in_place()
         if main:
             self.checkpoints.remove_others(self.progress)  # a kill may have come between the last write and this
             self.checkpoints.copy_model(self.progress.best_step, self.folder.path)

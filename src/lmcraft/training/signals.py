@@ -1,4 +1,4 @@
-"""Stopping on SIGINT or SIGTERM: finish the step, save a checkpoint, exit."""
+"""Stopping on SIGINT, SIGTERM or SIGHUP: finish the step, save a checkpoint, exit."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class StopRequest:
-    """Records the first SIGINT or SIGTERM; a second SIGINT interrupts immediately."""
+    """Records the first SIGINT, SIGTERM or SIGHUP; a second SIGINT interrupts immediately."""
 
     def __init__(self) -> None:
         self.signal_number = 0
@@ -24,12 +24,18 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Record SIGINT and SIGTERM as requests to stop; no effect outside the main thread, where Python allows no handlers."""
+    """Record signals as requests to stop; no effect outside the main thread, where Python allows no handlers.
+
+    SIGHUP, which the end of a terminal sends, is left to `nohup` where that has it ignored.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, request._record) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, request._record) for number in numbers}
     try:
         yield request
     finally:
