@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from lmcraft.evaluation.contamination import find_overlap, read_documents
 from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.evaluation.methods import METHODS, Method
 from lmcraft.evaluation.results import ItemResult, TaskResult, compute_figures
+from lmcraft.evaluation.row import Row
 from lmcraft.evaluation.task import Task
 from lmcraft.folder import DatasetFolder, write_json_lines
 from lmcraft.json_lines import format_json_line, read_json_lines
@@ -59,11 +60,7 @@ class Evaluation:
         _ = (
             self.model.text_classifier if task.config.kind == "classification" else self.model.model
         )  # raises if it is not one
-        rows = task.rows()
-        if limit:
-            order = list(range(len(rows)))
-            random.Random(0).shuffle(order)
-            rows = [rows[number] for number in sorted(order[:limit])]
+        rows = choose_rows(task.rows(), limit)
         method = METHODS[task.config.kind](task, rows)
         file = self.folder / f"{task.name}-{self._key(task)}.jsonl"
         results = _open_results(file, self._header(task))
@@ -123,6 +120,13 @@ class Evaluation:
             "settings": dict(self.settings),
             "lmcraft": version("lmcraft"),
         }
+
+
+def choose_rows(rows: Sequence[Row], limit: int) -> list[Row]:
+    """All rows, or `limit` of them drawn at random: always the same, and a smaller draw is part of a larger one."""
+    order = list(range(len(rows)))
+    random.Random(0).shuffle(order)
+    return [rows[number] for number in sorted(order[: limit or len(rows)])]
 
 
 def _open_results(file: Path, header: Mapping[str, Any]) -> dict[int, ItemResult]:
