@@ -29,6 +29,8 @@ FLAG_NOTES = {
     "logit_bias": "`--logit-bias.198 -5` is for the token id 198.",
     "stop": "`\\n` is a new line; may be given several times.",
     "dry_sequence_breakers": "`\\n` is a new line; may be given several times.",
+    "suppress_tokens": "`--suppress-tokens 5`; may be given several times.",
+    "begin_suppress_tokens": "May be given several times.",
     "json_schema": "Its text, or @FILE.",
     "grammar": "Its text, or @FILE.",
 }
