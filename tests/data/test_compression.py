@@ -85,3 +85,11 @@ def test_another_encoding_inside_a_compressed_file(tmp_path: Path) -> None:
     text = "plain words\n" * 60_000 + "Köln, Zürich, Straße, Fußgänger\n" * 40
     (tmp_path / "a.txt.zst").write_bytes(zstd(text.encode("cp1252")))
     assert "".join(document.text for document in read_documents([str(tmp_path / "a.txt.zst")])) == text
+
+
+def test_long_windows_are_read(tmp_path: Path) -> None:
+    """As `zstd --long=31` writes them: a frame with a window of 2 GiB, and its last block, which is not compressed."""
+    window, text = bytes([(31 - 10) << 3]), b"hello"
+    block = (len(text) << 3 | 1).to_bytes(3, "little") + text
+    (tmp_path / "a.txt.zst").write_bytes(b"\x28\xb5\x2f\xfd\0" + window + block)
+    assert [document.text for document in read_documents([str(tmp_path / "a.txt.zst")])] == ["hello"]

@@ -9,7 +9,7 @@ import pytest
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.examples import Conversation, Example, Labeled
-from lmcraft.finetuning.splits import read_splits, split_examples
+from lmcraft.finetuning.splits import describe_repetitions, read_splits, split_examples
 from tests.finetuning.chat import message, write_rows
 
 
@@ -76,3 +76,19 @@ def test_data_are_checked_without_the_model(tmp_path: Path) -> None:
     assert splits is not None and len(splits.training) + len(splits.validation) == splits.stats.rows == 12
     with pytest.raises(UserError, match="objective=dpo learns from preferences"):
         read_splits(config(tmp_path, rows, objective="dpo"))
+
+
+def test_repeated_files_and_validation_examples_are_pointed_out(tmp_path: Path) -> None:
+    rows = [{"prompt": f"q{n}", "completion": f"a{n}"} for n in range(12)]
+    first, second = (write_rows(tmp_path / name, rows[start:]) for name, start in (("a.jsonl", 0), ("b.jsonl", 9)))
+
+    def lines(*data: Path, validation: tuple[Path, ...] = ()) -> list[str]:
+        settings = FinetuneConfig("no such model", data, validation_data=validation)
+        splits = read_splits(settings)
+        assert splits is not None
+        return list(describe_repetitions(settings, splits))
+
+    assert lines(first) == lines(first, second) == []
+    assert lines(first, tmp_path / "." / "a.jsonl") == [f"data has '{first}' 2 times, and so each of its examples"]
+    assert lines(first, validation=(second,))[0].startswith("3 of the 3 validation examples are training examples, too")
+    assert lines(first, validation=(first,))[0].startswith("12 of the 12 validation examples")

@@ -49,6 +49,7 @@ def classify(config: ClassifyConfig) -> None:
     from lmcraft.data.encodings import check_encoding
     from lmcraft.finetuning.text_classifier import Classifier
     from lmcraft.machine import choose_machine
+    from lmcraft.terminal import write_text
 
     machine = choose_machine(config.device, config.precision)
     classifier = Classifier.load(config.model, dtype=machine.dtype, device=machine.device)
@@ -65,7 +66,7 @@ def classify(config: ClassifyConfig) -> None:
                 if config.all_labels
                 else [f"{probabilities.get(label, max(probabilities.values())):.3f}"]
             )
-            print(label, *columns, text, sep="\t", flush=True)
+            write_text("\t".join((label, *columns, text)) + "\n")
 
 
 def _read_lines(file: BinaryIO, encoding: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ COMPRESSED = tuple(SIGNATURES)
 SIGNATURE_BYTES = 4
 BLOCK_BYTES = 1 << 12  # compressed bytes decompressed at a time, since each can become 32 KB
 BUFFER_BYTES = 1 << 17
+MAX_WINDOW_BYTES = 1 << 31  # that of `zstd --long=31`, as large collections of texts have it
 
 
 def compression_suffix(path: Path) -> str:
@@ -53,7 +54,7 @@ class _ZstandardFile(io.RawIOBase):
     """Reads one Zstandard frame after the other. The reader of zstandard itself takes a file that is cut short for whole."""
 
     def __init__(self, file: BinaryIO, zstandard: Any) -> None:
-        self._file, self._decompressor = file, zstandard.ZstdDecompressor()
+        self._file, self._decompressor = file, zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
         self._frame: Any = None  # the one being read
         self._compressed, self._pending = b"", memoryview(b"")
 

@@ -1,8 +1,8 @@
 """Reads the examples of a run and splits off validation. Nothing here needs the model."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from lmcraft.errors import UserError
@@ -77,6 +77,21 @@ def _hash(examples: Sequence[Example]) -> str:
             if f.compare:  # all but the file and line
                 digest.update(f"{f.name}={getattr(example, f.name)!r}\n".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def describe_repetitions(config: FinetuneConfig, splits: Splits) -> Iterator[str]:
+    """Lines for the user: files that are named twice, and validation examples that are in the training data."""
+    for name, paths in (("data", config.data), ("validation_data", config.validation_data)):
+        for path, count in Counter(path.resolve() for path in paths).items():
+            if count > 1:
+                yield f"{name} has '{path}' {count} times, and so each of its examples"
+    if config.validation_data:
+        training = set(map(repr, splits.training))
+        if repeated := sum(repr(example) in training for example in splits.validation):
+            yield (
+                f"{repeated:,} of the {len(splits.validation):,} validation examples are training examples, too, so the "
+                "validation loss does not show how the model does on other texts"
+            )
 
 
 def _check_type(examples: Sequence[Example], name: str, objective: FinetuneObjective) -> None:

@@ -18,7 +18,7 @@ from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.label_spellings import describe_labels
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.packing import MixedRows, PackedRows
-from lmcraft.finetuning.splits import Splits
+from lmcraft.finetuning.splits import Splits, describe_repetitions
 from lmcraft.folder import DatasetFolder
 from lmcraft.terminal import PrintLine
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -233,6 +233,8 @@ def _print_summary(
     )
     for file, encoding in splits.stats.encodings.items():
         print_line(f"{file}: read as {encoding}")
+    for line in describe_repetitions(config, splits):
+        print_line(line)
     if splits.stats.rejected:
         print_line(f"left out, because they cannot be used: {splits.stats.summary()}")
     if long_rows:
