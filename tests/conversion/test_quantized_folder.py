@@ -8,7 +8,6 @@ import torch
 
 from lmcraft.cli import main
 from lmcraft.conversion import quantization, quantized_folder
-from lmcraft.folder import write_json
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.decoder import unsupported_reason
 from lmcraft.inference.native.weight_packing import ModelPacker
@@ -165,7 +164,7 @@ def test_invalid_input_is_refused(home: Path, tmp_path: Path, capsys: pytest.Cap
     assert_refused(model, text, "--tokens", "10", expected="tokens=10 must be at least 1024")
     assert_refused(tmp_path / "48", text, "--bits", "4", expected="has 48: use bits=8")
     assert_refused(tmp_path / "gpt2", text, expected="store their matrices transposed")
-    write_json(tmp_path / "there" / "config.json", {})
+    language_model(intermediate_size=64).save(tmp_path / "there")
     assert main(command(home, tmp_path / "there")) == 2
     assert "already exists" in capsys.readouterr().err
 
