@@ -214,6 +214,7 @@ class LanguageModel:
         try:
             self.save_files(path, max_shard_size=max_shard_size)
         except (FileNotFoundError, NotADirectoryError, FileExistsError, PermissionError) as error:
+            error.filename, error.filename2 = str(folder), None
             raise explain_os_error(error) from error
 
     def save_files(self, folder: Path, *, max_shard_size: int = MAX_SHARD_BYTES) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -78,6 +79,23 @@ def test_the_stored_integers_are_decoded(home: Path, tmp_path: Path) -> None:
         pytest.skip(reason)
     assert model.engine.tier == "native" and model.engine.weights == "int4"
     assert main(["generate", str(tmp_path / "out"), "Once", "--max-new-tokens", "4"]) == 0
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_weight_that_was_changed_is_not_decoded_or_saved_from_its_integers(home: Path, tmp_path: Path, bits: int) -> None:
+    assert main(command(home, tmp_path / "out", "--bits", str(bits))) == 0
+    model = load(tmp_path / "out")
+    layer: Any = model.transformer.layers[0]
+    before = model.generate([5, 6, 7], do_sample=False, max_new_tokens=8)
+    changed, unchanged = layer.feed_forward.down_proj, layer.feed_forward.up_proj
+    changed.weight.data.mul_(-20)
+    assert model.generate([5, 6, 7], do_sample=False, max_new_tokens=8) != before
+    model.save(tmp_path / "changed")
+    again: Any = load(tmp_path / "changed").transformer.layers[0]
+    assert again.feed_forward.down_proj.quantized is None and torch.equal(
+        again.feed_forward.down_proj.weight, changed.weight
+    )
+    assert again.feed_forward.up_proj.quantized is not None and unchanged.quantized is not None
 
 
 def test_a_model_has_no_quality_loss_against_itself() -> None:

@@ -18,7 +18,7 @@ from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.inference.request import SequenceState
 from lmcraft.machine import free_memory
-from lmcraft.model.quantized_matrix import QuantizedMatrix
+from lmcraft.model.linear import quantized_form
 from lmcraft.model.transformer import Transformer
 
 MAX_CACHE_BYTES = 4 * 2**30  # of keys and values, unless a single context needs more
@@ -110,7 +110,7 @@ def build_runner(
 def stored_weights(model: Transformer) -> Weights:
     """The native weight type nearest to that of the model's folder."""
     projection = getattr(model.layers[0].attention, "o_proj", None)  # a replaced attention may lack it
-    stored: QuantizedMatrix | None = getattr(projection, "quantized", None)
+    stored = None if projection is None else quantized_form(projection)
     if stored is not None:
         return "int8" if stored.bits == 8 else "int4"
     return "float32" if model.compute_dtype == torch.float32 else "bfloat16"

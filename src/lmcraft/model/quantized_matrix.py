@@ -15,6 +15,8 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 
+SAMPLED_ROWS = 16
+ROUNDING = 2**-7  # of bfloat16
 GROUP_SIZE = 32
 GROUPS_PER_CHUNK = 4096  # keeps the intermediate results in the CPU caches
 CLIP_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # candidates for the share of a group's maximum that maps to -8
@@ -37,6 +39,14 @@ class QuantizedMatrix:
         """The float32 matrix, (rows, columns)."""
         rows = len(self.numbers)
         return (self.numbers.view(rows, self.scales.shape[1], -1) * self.scales[:, :, None]).view(rows, -1)
+
+    def matches(self, weight: Tensor) -> bool:
+        """Whether a weight, (rows, columns), is still this matrix, up to rounding, by a sample of its rows."""
+        if weight.shape != self.numbers.shape:
+            return False
+        step = max(1, len(self.numbers) // SAMPLED_ROWS)
+        sample = QuantizedMatrix(self.numbers[::step], self.scales[::step], self.bits).dequantize().to(weight.device)
+        return torch.allclose(weight[::step].float(), sample, rtol=ROUNDING, atol=0, equal_nan=True)
 
 
 def quantize_rows(weight: Tensor) -> QuantizedMatrix:

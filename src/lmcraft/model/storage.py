@@ -16,7 +16,7 @@ from lmcraft.folder import has_file, mismatch_error, read_json, write_json
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
-from lmcraft.model.linear import Linear
+from lmcraft.model.linear import Linear, quantized_form
 from lmcraft.model.quantized_matrix import (
     QUANTIZED_PARTS,
     Bits,
@@ -107,11 +107,12 @@ def save_model(
     dtype = _dtype_name(model.embed_tokens.weight.dtype)
     hf_config = family.write_config(model.config) | dict(token_ids) | {"dtype": dtype}
     tensors = family.to_hf(model.config, model.state_dict())
-    if quantized := {f"{name}.weight": m.quantized for name, m in model.named_modules() if getattr(m, "quantized", None)}:
+    linear_layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear)}
+    if quantized := {f"{name}.weight": form for name, layer in linear_layers.items() if (form := quantized_form(layer))}:
         plain = {
             f"{name}.weight": layer.weight
-            for name, layer in model.layers.named_modules(prefix="layers")
-            if isinstance(layer, Linear) and not layer.quantized
+            for name, layer in linear_layers.items()
+            if name.startswith("layers.") and f"{name}.weight" not in quantized
         }
         ignored = [name.removesuffix(".weight") for name in family.to_hf(model.config, plain)]
         hf_config["quantization_config"] = quantization_config(next(iter(quantized.values())).bits, ignored)

@@ -32,7 +32,7 @@ def list_rows(ids: Iterable[Any]) -> list[list[int]]:
         UserError: as in `list_token_ids`.
     """
     values: Any = ids.tolist() if hasattr(ids, "tolist") else ids
-    first: Any = values[0] if isinstance(values, Sequence) and values else None
+    first: Any = values[0] if isinstance(values, Sequence) and not isinstance(values, str | bytes) and values else None
     if isinstance(first, Sequence) or (hasattr(first, "ndim") and first.ndim):
         return [list_token_ids(row) for row in values]
     return [list_token_ids(ids)]

@@ -28,7 +28,7 @@ from lmcraft.inference.native.structs import (
     ModelLayout,
     Norm,
 )
-from lmcraft.model.linear import Linear
+from lmcraft.model.linear import Linear, quantized_form
 from lmcraft.model.lora_linear import LoraLinear, lora_factors
 from lmcraft.model.norm import GemmaRMSNorm, LayerNorm
 from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits, QuantizedMatrix, quantize_groups, quantize_rows
@@ -217,7 +217,7 @@ class ModelPacker:
     @staticmethod
     def _quantize(part: nn.Module, padded_columns: int, bits: Bits) -> QuantizedMatrix:
         """A layer's matrix in integers, with padded columns: the stored integers, or quantized now."""
-        stored: QuantizedMatrix | None = getattr(part, "quantized", None)
+        stored = quantized_form(part)
         weight: Tensor = part.weight  # type: ignore[assignment]
         padding = padded_columns - weight.shape[1]
         if stored is None or stored.bits != bits:
