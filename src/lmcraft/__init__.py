@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.chat import chat as chat
     from lmcraft.commands.classify import ClassifyConfig as ClassifyConfig
     from lmcraft.commands.classify import classify as classify
+    from lmcraft.commands.compare import CompareConfig as CompareConfig
+    from lmcraft.commands.compare import compare as compare
     from lmcraft.commands.evaluate import EvaluateConfig as EvaluateConfig
     from lmcraft.commands.evaluate import evaluate as evaluate
     from lmcraft.commands.export import export as export

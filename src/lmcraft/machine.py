@@ -208,6 +208,15 @@ def _cpu_identity() -> list[tuple[str, str]]:
     return [(name.strip(), value.strip()) for name, value in pairs if name.strip() in CPU_IDENTITY]
 
 
+def machine_name(device: torch.device) -> str:
+    """The processor and its number of threads, or the GPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = dict(_cpu_identity()).get("model name") or platform.processor() or platform.machine()
+    count = torch.get_num_threads()
+    return f"{name}, {count} thread{'s' if count > 1 else ''}"
+
+
 def _cache_file() -> Path:
     """The cache file for the speed of this CPU with this version of torch and this number of threads."""
     key = [*_cpu_identity(), platform.machine(), platform.processor(), torch.__version__, torch.get_num_threads()]

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import ModelFolder, has_file, is_model_file, sha256_of
 from lmcraft.folder.layout import is_document
@@ -18,6 +20,7 @@ from lmcraft.json_lines import parse_json
 from lmcraft.model.adapter import CONFIG, Adapter, is_adapter, read_adapter
 from lmcraft.model.storage import Checkpoint, open_checkpoint
 from lmcraft.model.task_head import task_head_error
+from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 MAX_CARD_BYTES = 2**20
@@ -63,6 +66,17 @@ class ModelSource:
             raise error
         if self.base is not None:
             self.base.check_writes_text()
+
+    def build_empty(self) -> Transformer:
+        """The model without its weights."""
+        with torch.device("meta"):
+            return Transformer(self.checkpoint.config())
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of its weights on disk, with those of its base model if it is an adapter."""
+        files = [self.path] if self.path.is_file() else list(self.path.glob("*.safetensors"))
+        return sum(file.stat().st_size for file in files) + (self.base.weight_bytes if self.base else 0)
 
     @property
     def fingerprint(self) -> str:

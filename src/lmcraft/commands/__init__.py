@@ -35,6 +35,7 @@ COMMANDS = {
     "finetune": Command("finetune", "finetune", "FinetuneConfig", "Fine-tune a model on examples, and show what changed."),
     "classify": Command("classify", "classify", "ClassifyConfig", "Label texts with a fine-tuned classifier."),
     "evaluate": Command("evaluate", "evaluate", "EvaluateConfig", "Measure a model on tasks, with confidence intervals."),
+    "compare": Command("compare", "compare", "CompareConfig", "Compare models: one page, with paired intervals."),
     "plan": Command("plan", "plan", "PlanConfig", "Estimate the memory, time and energy of a training run."),
     "scaling": Command(
         "scaling", "scaling", "ScalingConfig", "Fit a scaling law on small models, predict the next size, and check it."

@@ -5,20 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Self
 
-from lmcraft.config import (
-    DATA,
-    MACHINE,
-    OUTPUT,
-    SEVERAL_VALUES,
-    Config,
-    automatic,
-    command_config,
-    expand_user,
-    takes_settings,
-)
+from lmcraft.config import DATA, OUTPUT, SEVERAL_VALUES, command_config, expand_user, takes_settings
 from lmcraft.errors import UserError
+from lmcraft.evaluation.config import TaskSettings
 from lmcraft.evaluation.results import Figure, TaskResult
 from lmcraft.folder import ModelFolder
 
@@ -35,7 +26,7 @@ if TYPE_CHECKING:
 
 @command_config
 @dataclass(frozen=True)
-class EvaluateConfig(Config):
+class EvaluateConfig(TaskSettings):
     """Measure a model on tasks, and print each figure with its 95% interval.
 
     The result of every item is saved as it comes: the same command continues after an interruption, and takes no time when
@@ -47,10 +38,6 @@ class EvaluateConfig(Config):
     _: KW_ONLY
     tasks: Annotated[tuple[str, ...], SEVERAL_VALUES] = ("english",)
     """Names of tasks and scorecards, and TOML files of your own tasks (docs/add-a-task.md); list: print what there is."""
-    limit: Annotated[int, automatic("all")] = 0
-    """Number of items per task, drawn at random, always the same ones."""
-    chat: bool = False
-    """Ask through the model's chat template, whatever the tasks say."""
     fit_temperature: bool = False
     """For a classifier: make its probabilities mean what they say. Fits the temperature on the items of the tasks, and saves
     it in the model's folder, where `classify` and the server read it."""
@@ -58,21 +45,11 @@ class EvaluateConfig(Config):
     """Dataset folder to look for the items in; auto: that of the model's own run, if it is still there; off: none."""
     out: Annotated[Path | None, OUTPUT] = None
     """Folder of the results; by default lmcraft/evaluations in the model's folder, or evaluations/NAME for other models."""
-    weights: Annotated[Literal["auto", "float32", "bfloat16", "int8", "int4"], MACHINE] = "auto"
-    """Data type of the weights while answers are generated."""
-    device: Annotated[str, MACHINE] = "auto"
-    """Device: cpu, cuda or auto."""
-    precision: Annotated[Literal["auto", "bf16", "fp32"], MACHINE] = "auto"
-    """Data type of weights and activations."""
 
-    def resolved(self) -> EvaluateConfig:
-        if self.limit < 0:
-            raise UserError(f"limit={self.limit} must not be negative; 0 scores all items")
-        if not self.tasks:
-            raise UserError("tasks is empty: name at least one task or scorecard")
+    def resolved(self) -> Self:
         if not self.model and not self.lists_tasks:
             raise UserError("model is missing: name a model folder, a GGUF file or an address")
-        return self
+        return super().resolved()
 
     @property
     def lists_tasks(self) -> bool:
@@ -101,7 +78,7 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
     with open_evaluation(config) as evaluation:
         evaluation.folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(evaluation.folder, wait=False):
-            results = [_run(evaluation, task, config.limit) for task in tasks]
+            results = [run_task(evaluation, task, config.limit, task.name) for task in tasks]
         if config.fit_temperature:
             _fit_temperature(config, results)
     print_result(figure_table(results))
@@ -112,35 +89,37 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
 @contextmanager
 def open_evaluation(config: EvaluateConfig) -> Iterator[Evaluation]:
     """Open the model of a configuration; its weights are read when the first item needs them."""
+    from lmcraft.model_source import open_model
+
+    with open_model(config.model) as source:
+        evaluation = build_evaluation(source, config, config.out or results_folder(config.model, source))
+        yield replace(evaluation, training_data=_training_data(config, source))
+
+
+def build_evaluation(source: ModelSource, config: TaskSettings, folder: Path) -> Evaluation:
+    """The evaluation of an open model, with its results in `folder`."""
     from lmcraft.evaluation.evaluated_model import EvaluatedModel
     from lmcraft.evaluation.run import Evaluation
     from lmcraft.finetuning.text_classifier import Classifier
     from lmcraft.language_model import LanguageModel
     from lmcraft.machine import choose_machine
-    from lmcraft.model_source import open_model
 
     machine = choose_machine(config.device, config.precision)
     settings: dict[str, object] = {"precision": machine.precision, "weights": config.weights, "chat": config.chat}
-    with open_model(config.model) as source:
-        if ModelFolder(source.path).labels.is_file():
-            classifier = Classifier.load(source.path, dtype=machine.dtype, device=machine.device)
-            model = EvaluatedModel(None, classifier=classifier)
-            settings["temperature"] = classifier.labels.temperature
-        else:
-            weights = None if config.weights == "auto" else config.weights
-            language_model = LanguageModel.of(
-                source, dtype=machine.dtype, device=machine.device, tier="auto", weights=weights
-            )
-            model = EvaluatedModel(language_model, config.chat)
-        yield Evaluation(
-            model, source.fingerprint, settings, _folder(config, source), training_data=_training_data(config, source)
-        )
+    if ModelFolder(source.path).labels.is_file():
+        classifier = Classifier.load(source.path, dtype=machine.dtype, device=machine.device)
+        model = EvaluatedModel(None, classifier=classifier)
+        settings["temperature"] = classifier.labels.temperature
+    else:
+        weights = None if config.weights == "auto" else config.weights
+        language_model = LanguageModel.of(source, dtype=machine.dtype, device=machine.device, tier="auto", weights=weights)
+        model = EvaluatedModel(language_model, config.chat)
+    return Evaluation(model, source.hash_contents(), settings, folder)
 
 
-def _folder(config: EvaluateConfig, source: ModelSource) -> Path:
-    if config.out is not None:
-        return config.out
-    is_own = expand_user(config.model).is_dir()
+def results_folder(model: str, source: ModelSource) -> Path:
+    """Where the results of a model lie by default: in its folder, if it has one of its own."""
+    is_own = expand_user(model).is_dir()
     return ModelFolder(source.path).run / "evaluations" if is_own else Path("evaluations") / source.name
 
 
@@ -186,11 +165,12 @@ def _training_data(config: EvaluateConfig, source: ModelSource) -> DatasetFolder
     return None
 
 
-def _run(evaluation: Evaluation, task: Task, limit: int) -> TaskResult:
+def run_task(evaluation: Evaluation, task: Task, limit: int, title: str) -> TaskResult:
+    """Score a task with a progress bar; a signal stops it after the items that are done. Errors as in `Evaluation.run`."""
     from lmcraft.terminal import progress_bar
     from lmcraft.training.signals import stop_on_signals
 
-    with progress_bar(task.name) as report, stop_on_signals() as stop:
+    with progress_bar(title) as report, stop_on_signals() as stop:
         return evaluation.run(task, limit=limit, report=report, stop_signal=lambda: stop.signal_number)
 
 

@@ -5,10 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import open_model
 
 BITS_PER_WEIGHT = {"float32": 32.0, "bfloat16": 16.0, "q8_0": 8.5, "q4_0": 4.5}
@@ -31,9 +28,8 @@ def describe_model(address: str | Path) -> dict[str, Any]:
         UserError: there is no such model, or it is damaged.
     """
     with open_model(address) as source:
-        config = source.checkpoint.config()
-        with torch.device("meta"):
-            model = Transformer(config)
+        model = source.build_empty()
+        config = model.config
         parameters = Counter[str]()
         for name, parameter in model.named_parameters():
             parameters[_part(name)] += parameter.numel()

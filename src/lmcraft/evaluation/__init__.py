@@ -1,5 +1,6 @@
 """Evaluates models on tasks: local files in, figures with their uncertainty out.
 
+config            `TaskSettings`, the settings that the commands share
 task              `Task`: a TOML file of about ten lines and its data
 data_source       where the rows come from: files, packages, generators
 synthetic         tasks that generate themselves
@@ -13,6 +14,8 @@ run               `Evaluation`: order, saved results, continuing
 contamination     which items the training data contain
 calibration       the temperature of a classifier
 results           the outcome of an item, and the figures of all
+comparison        models compared on the same items; `compared` holds the outcome
+speed             how fast models read and write
 lm_eval           a bridge to EleutherAI's evaluation harness
 catalog           the tasks that lmcraft brings, and scorecards of them
 """

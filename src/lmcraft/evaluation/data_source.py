@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from lmcraft.config import expand_user
@@ -37,11 +37,12 @@ class DataSource:
             return hashlib.sha256("".join(map(format_json_line, self._generated)).encode()).hexdigest()
         return sha256_of(self._file)
 
-    def rows(self, *, texts: bool = False) -> list[Row]:
+    def rows(self, *, text: Literal["whole", "lines"] | None = None) -> list[Row]:
         """All rows.
 
         Args:
-            texts: a file that is no table is one row, with its text in the column `text`.
+            text: a file that is no table is one row, with its text in the column `text`, or has a row for each line that is
+                not blank, with the line in the column `prompt`.
 
         Raises:
             UserError: there are no rows, the file is damaged or no table, or a row is not an object.
@@ -49,10 +50,13 @@ class DataSource:
         """
         if self._is_generated:
             numbered: Iterable[tuple[int, Any]] = enumerate(self._generated, start=1)
-        elif texts and inner_suffix(self._file) not in TABLES:
-            sources = TextSources([str(self._file)], document_chars=sys.maxsize)
-            documents = sources.read_nonempty(ReadStats("fail"))
-            numbered = ((document.line, {"text": document.text}) for document in documents)
+        elif text and inner_suffix(self._file) not in TABLES:
+            documents = TextSources([str(self._file)], document_chars=sys.maxsize).read_nonempty(ReadStats("fail"))
+            if text == "whole":
+                numbered = ((document.line, {"text": document.text}) for document in documents)
+            else:
+                lines = (line for document in documents for line in document.text.split("\n"))
+                numbered = ((n, {"prompt": line.strip()}) for n, line in enumerate(lines, start=1) if line.strip())
         else:
             numbered = read_table(self._file, ReadStats("fail"))
         rows: list[Row] = []

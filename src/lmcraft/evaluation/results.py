@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import nan
 from pathlib import Path
 from typing import Any, Literal
 
-from lmcraft.statistics.calibration import calibration_error
+from lmcraft.statistics.calibration import binned_error, calibration_error
 from lmcraft.statistics.intervals import Metric, mean_interval, ratio_interval
+from lmcraft.statistics.paired import Comparison, compare_paired, detectable_difference, paired_bootstrap
 from lmcraft.statistics.proportions import clustered_proportion, proportion
 
 Form = Literal["proportion", "mean", "ratio", "calibration"]
@@ -108,13 +110,48 @@ def compute_figures(measures: Sequence[Measure], results: Sequence[ItemResult]) 
 
 def compute_metric(measure: Measure, results: Sequence[ItemResult]) -> Metric:
     """One measure over items that all have a number of it."""
-    values = [result.values[measure.name] for result in results]
-    has_clusters = any(result.cluster for result in results)
-    clusters = [result.cluster or f"item {result.item}" for result in results] if has_clusters else None
-    if measure.form == "ratio":
-        return ratio_interval(values, [result.weights[measure.name] for result in results], clusters)
+    values, weights, clusters = _numbers(measure, results)
+    if weights is not None:
+        return ratio_interval(values, weights, clusters)
     if measure.form == "calibration":
-        return calibration_error(values, [result.values["acc"] for result in results], clusters)
+        return calibration_error(values, _correct(results), clusters)
     if measure.form == "mean":
         return mean_interval(values, clusters)
     return clustered_proportion(values, clusters) if clusters else proportion(round(sum(values)), len(values))
+
+
+def compare_results(
+    measure: Measure, first: Sequence[ItemResult], second: Sequence[ItemResult]
+) -> tuple[Comparison, float] | None:
+    """Two models compared in one measure.
+
+    Args:
+        measure: the measure.
+        first: the first model's results, which all have a number of it.
+        second: the second model's, for the same items in the same order.
+
+    Returns:
+        The comparison, and the smallest difference that so many items show with a probability of 80% (NaN if they do not
+        tell it). None if the sums of the models' numbers are divided by different things, such as the tokens of two
+        tokenizers.
+    """
+    firsts, weights, clusters = _numbers(measure, first)
+    seconds, other_weights, _ = _numbers(measure, second)
+    if weights != other_weights:
+        return None
+    if measure.form == "calibration":
+        pairs = (list(zip(firsts, _correct(first), strict=True)), list(zip(seconds, _correct(second), strict=True)))
+        return paired_bootstrap(*pairs, binned_error, clusters), nan
+    return compare_paired(firsts, seconds, weights, clusters), detectable_difference(firsts, seconds, weights, clusters)
+
+
+def _numbers(measure: Measure, results: Sequence[ItemResult]) -> tuple[list[float], list[float] | None, list[str] | None]:
+    """The number of each item; what their sum is divided by, if not their count; and their clusters, if they have any."""
+    values = [result.values[measure.name] for result in results]
+    weights = [result.weights[measure.name] for result in results] if measure.form == "ratio" else None
+    has_clusters = any(result.cluster for result in results)
+    return values, weights, [result.cluster or f"item {result.item}" for result in results] if has_clusters else None
+
+
+def _correct(results: Sequence[ItemResult]) -> list[float]:
+    return [result.values["acc"] for result in results]

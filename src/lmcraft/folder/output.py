@@ -37,6 +37,7 @@ STARTED_RUN = (
 MODEL_RECORDS = ("lineage.json", "quantization.json", "evaluations")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 DATASET_FILES = ("manifest.json", "skipped.jsonl", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy")
+COMPARISON_FILES = ("comparison.json", "comparison.html")
 MAX_GGUF_VERSION = 9  # bytes of a text would be a far higher number
 LITTER = (".DS_Store", LOCK_NAME)  # neither the user's nor a result
 
@@ -217,6 +218,20 @@ def _foreign_to_quickstart(folder: Path) -> str:
     return ""
 
 
+def _foreign_to_comparison(folder: Path) -> str:
+    if compared_models(folder) is None:
+        return "is not the folder of a comparison"
+    return _name_foreign(folder, COMPARISON_FILES.__contains__, "a comparison")
+
+
+def compared_models(folder: Path) -> set[str] | None:
+    """The hashes of the models whose comparison a folder holds; None if it holds none."""
+    models = _read_object(folder / "comparison.json").get("models")
+    if not isinstance(models, list):
+        return None
+    return {str(model.get("hash")) for model in models if isinstance(model, dict)}
+
+
 def _foreign_to_gguf(file: Path) -> str:
     with file.open("rb") as handle:
         magic, version = handle.read(4), int.from_bytes(handle.read(4), "little")
@@ -227,6 +242,7 @@ DATASET = Output(_foreign_to_dataset)
 MODEL = Output(_foreign_to_model)
 TOKENIZER = Output(_foreign_to_tokenizer)
 QUICKSTART = Output(_foreign_to_quickstart)
+COMPARISON = Output(_foreign_to_comparison)
 GGUF = Output(_foreign_to_gguf, is_file=True)
 
 

@@ -5,5 +5,6 @@
 | `page` | the report of a run, and the page of a learning-rate range test |
 | `finetuning` | the fine-tuning section of a report |
 | `scaling` | the page of a scaling law |
+| `comparison` | the page of compared models |
 | `chart`, `table` | SVG charts, sparklines and HTML tables |
 """

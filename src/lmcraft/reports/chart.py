@@ -1,4 +1,4 @@
-"""Line charts and scatter plots as SVG, and sparklines for the terminal."""
+"""Line charts, scatter plots and intervals as SVG, and sparklines for the terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from lmcraft.terminal import format_count
 
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 20, 12, 40
+NAME_WIDTH, ROW_HEIGHT = 240, 24  # of an interval chart
 MAX_POINTS_PER_LINE = 600
 SPARKLINE_BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -63,6 +64,44 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: b
         key = f'<line class="key {s.style}" x1="{WIDTH - 170}" x2="{WIDTH - 146}" y1="{y - 4}" y2="{y - 4}"/>'
         parts.append(f'<circle class="{s.style}" cx="{WIDTH - 158}" cy="{y - 4}" r="4"/>' if s.dots else key)
         parts.append(f'<text x="{WIDTH - 140}" y="{y}">{escape(s.name)}</text>')
+    return "".join([*parts, "</svg>"])
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number with the ends of its interval, which may be missing."""
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+
+
+def interval_chart(intervals: Sequence[Interval], *, x_label: str) -> str:
+    """An SVG element with a dot and a bar for each number, below each other, and a line at 0."""
+    numbers = [x for i in intervals for x in (i.value, i.low, i.high) if x is not None]
+    x_ticks = ticks(min(0.0, *numbers), max(0.0, *numbers))
+    bottom = TOP + ROW_HEIGHT * len(intervals)
+
+    def to_pixels(x: float) -> float:
+        share = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
+        return NAME_WIDTH + share * (WIDTH - NAME_WIDTH - RIGHT)
+
+    parts = [f'<svg viewBox="0 0 {WIDTH} {bottom + BOTTOM}" role="img" aria-label="{escape(x_label)}">']
+    for tick in x_ticks:
+        x, style = to_pixels(tick), "ink" if tick == 0 else "grid"
+        parts.append(f'<line class="{style}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{bottom}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{tick:g}</text>')
+    parts.append(
+        f'<text x="{(NAME_WIDTH + WIDTH) / 2}" y="{bottom + BOTTOM - 6}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    for row, i in enumerate(intervals):
+        y = TOP + ROW_HEIGHT * (row + 0.5)
+        parts.append(f'<text x="{NAME_WIDTH - 8}" y="{y + 4}" text-anchor="end">{escape(i.name)}</text>')
+        if i.low is not None and i.high is not None:
+            ends = f'x1="{to_pixels(i.low):.1f}" x2="{to_pixels(i.high):.1f}"'
+            parts.append(f'<line class="key a" {ends} y1="{y}" y2="{y}"/>')
+        parts.append(f'<circle class="a" cx="{to_pixels(i.value):.1f}" cy="{y}" r="4"/>')
     return "".join([*parts, "</svg>"])
 
 

@@ -50,11 +50,11 @@ def calibration_error(confidences: ArrayLike, correct: ArrayLike, clusters: Clus
         correct: Whether it is right, (N,).
         clusters: The name of each item's cluster, (N,).
     """
-    return bootstrap(np.column_stack([confidences, correct]), _error, clusters)
+    return bootstrap(np.column_stack([confidences, correct]), binned_error, clusters)
 
 
-def _error(samples: Floats) -> Floats:
-    """The error of samples, (samples, items, 2)."""
+def binned_error(samples: Floats) -> Floats:
+    """The calibration error of samples of items: confidence and whether it is right, (samples, items, 2)."""
     order = np.argsort(samples[:, :, 0], axis=1, kind="stable")
     gaps = np.take_along_axis(samples[:, :, 0] - samples[:, :, 1], order, axis=1)
     parts = np.array_split(gaps, min(BINS, gaps.shape[1]), axis=1)

@@ -37,8 +37,7 @@ def tied_with(
 ) -> dict[str, list[str]]:
     """For each model, the others that the items do not tell apart from it, in the order of the models.
 
-    All pairs are compared, and their p-values adjusted together. Ranks would turn noise into an order. Being tied is not
-    transitive: A can be tied with B, and B with C, while A and C differ. A pair without a p-value is tied.
+    All pairs are compared, and their p-values adjusted together.
 
     Args:
         results: By the name of the model, what `compare` takes, such as the numbers of all items in the same order.
@@ -47,5 +46,23 @@ def tied_with(
     """
     pairs = list(combinations(results, 2))
     p_values = adjusted_p_values([compare(results[first], results[second]).p_value for first, second in pairs])
-    ties = {frozenset(pair) for pair, p in zip(pairs, p_values, strict=True) if p is None or p > rate}
-    return {model: [other for other in results if frozenset((model, other)) in ties] for model in results}
+    return tied_sets(list(results), dict(zip(pairs, p_values, strict=True)), rate)
+
+
+def tied_sets(
+    names: Sequence[str],
+    p_values: Mapping[tuple[str, str], float | None],
+    rate: float = MAX_FALSE_DISCOVERY_RATE,
+) -> dict[str, list[str]]:
+    """For each model, the others from which it does not differ, in the order of the models.
+
+    Ranks would turn noise into an order. Being tied is not transitive: A can be tied with B, and B with C, while A and C
+    differ. A pair without a p-value is tied.
+
+    Args:
+        names: The models.
+        p_values: The adjusted p-value of each pair of them, in either order.
+        rate: As in `tied_with`.
+    """
+    ties = {frozenset(pair) for pair, p in p_values.items() if p is None or p > rate}
+    return {model: [other for other in names if frozenset((model, other)) in ties] for model in names}

@@ -66,6 +66,27 @@ def compare_paired(
     return Comparison(estimate.metric, estimate.p_value, "paired t" if independent else "paired t, clustered")
 
 
+def detectable_difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    denominators: ArrayLike | None = None,
+    clusters: Clusters = None,
+    power: float = 0.8,
+) -> float:
+    """The smallest true difference that `compare_paired` would detect on so many items, with a probability of `power`.
+
+    Arguments are those of `compare_paired`; NaN if the models agree on all items, which do not tell then.
+
+    Raises:
+        ValueError: The lengths differ, a denominator is negative, or `power` is not between 0.5 and 1.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        gains = as_floats(second) - as_floats(first)
+    estimate = estimate_mean(gains, clusters) if denominators is None else estimate_ratio(gains, denominators, clusters)
+    # the variance of a difference is 2 (1 - correlation) deviation^2
+    return minimum_detectable_effect(estimate.standard_error * sqrt(len(gains) / 2), len(gains), power=power)
+
+
 def mcnemar(only_first: int, only_second: int) -> float:
     """The two-sided p-value of McNemar's exact test: of the items on which two models differ, each is right on half.
 

@@ -5,9 +5,11 @@ multiple_choice  which of several answers the model finds most likely
 generation       whether the answer that the model writes is right
 classification   which label a classifier gives a text
 code             whether the function that the model writes passes tests
+answers          what the model answers to prompts, without judgment
 perplexity       how well the model predicts texts
 """
 
+from lmcraft.evaluation.methods.answers import Answers
 from lmcraft.evaluation.methods.classification import Classification
 from lmcraft.evaluation.methods.code import Code
 from lmcraft.evaluation.methods.generation import Generation
@@ -20,6 +22,7 @@ METHODS: dict[str, type[Method]] = {
     "generation": Generation,
     "code": Code,
     "classification": Classification,
+    "answers": Answers,
     "perplexity": Perplexity,
 }
 

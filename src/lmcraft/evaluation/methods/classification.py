@@ -57,5 +57,10 @@ class Classification(Method):
                 "ece": by_label[choice],
             },
             cluster=self.cluster(row),
-            details={"gold": labels.index(gold), "choice": labels.index(choice), "probabilities": probabilities},
+            details={
+                "gold": labels.index(gold),
+                "choice": labels.index(choice),
+                "answer": choice,
+                "probabilities": probabilities,
+            },
         )

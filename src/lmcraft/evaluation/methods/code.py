@@ -25,7 +25,10 @@ class Code(Method):
             self._program(row, "")
 
     def gold_text(self, row: Row) -> str:
-        return str(row.value(self.task.config.answer, "answer"))
+        return str(row.value(self.task.config.answer, "answer")) if self.task.config.answer else ""
+
+    def answer_text(self, row: Row, result: ItemResult) -> str:
+        return f"{result.details['text']}\n({result.details['outcome']})"
 
     def score(self, model: EvaluatedModel, done: Collection[int]) -> Iterator[list[ItemResult]]:
         config = self.task.config

@@ -62,6 +62,14 @@ class Method(ABC):
         """The prompt of a row, without examples."""
         return row.text(self.task.config.prompt, "prompt")
 
+    def question_text(self, row: Row) -> str:
+        """What is asked, for people."""
+        return self.prompt(row) if self.task.config.prompt else ""
+
+    def answer_text(self, row: Row, result: ItemResult) -> str:
+        """What the model answered, for people."""
+        return str(result.details.get("answer") or result.details.get("text") or "")
+
     def cluster(self, row: Row) -> str:
         """What the row has in common with others; empty: nothing."""
         expression = self.task.config.cluster

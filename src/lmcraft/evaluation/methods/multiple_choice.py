@@ -55,6 +55,10 @@ class MultipleChoice(Method):
         choices = self._choices(row)
         return choices[self._gold(row, choices)]
 
+    def answer_text(self, row: Row, result: ItemResult) -> str:
+        choice: int = result.details["choice"]
+        return self.questions[row.number].choices[choice]
+
     def score(self, model: EvaluatedModel, done: Collection[int]) -> Iterator[list[ItemResult]]:
         for window in self.windows(done):
             questions = [self.questions[row.number] for row in window]

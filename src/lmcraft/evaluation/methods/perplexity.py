@@ -33,6 +33,9 @@ class Perplexity(Method):
     def item_text(self, row: Row) -> str:
         return self._text(row)
 
+    def question_text(self, row: Row) -> str:
+        return self._text(row)
+
     def score(self, model: EvaluatedModel, done: Collection[int]) -> Iterator[list[ItemResult]]:
         for row in self.rows:
             if row.number not in done:
