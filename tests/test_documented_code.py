@@ -43,6 +43,7 @@ NOT_RUN = {
     "chat http://127.0.0.1:8000": "needs a running server",
     "serve --engine vllm": "needs a running vLLM",
     "evaluate models/mine": "needs the reader's own task",
+    "compare models/a": "needs the reader's own task",
     "prepare --from-store": "needs a store with ratings",
     "finetune MODEL datasets/feedback": "needs the output of the line above",
 }

@@ -6,7 +6,7 @@ from itertools import pairwise
 import hypothesis
 from hypothesis import strategies as st
 
-from lmcraft.reports.chart import Series, line_chart, log_ticks, sparkline, ticks
+from lmcraft.reports.chart import Interval, Series, interval_chart, line_chart, log_ticks, sparkline, ticks
 
 numbers = st.integers(-(10**6), 10**6).map(lambda n: n / 1000)
 
@@ -23,6 +23,15 @@ def test_ticks_enclose_the_range_and_are_few(a: float, b: float) -> None:
 def test_a_chart_is_well_formed_and_escaped() -> None:
     svg = line_chart([Series("a < b", "a", [(i, i * i) for i in range(2000)])], x_label="step", y_label="loss")
     assert ET.fromstring(svg).tag == "svg" and "a &lt; b" in svg and len(svg) < 30_000
+
+
+def test_a_chart_of_intervals_has_a_line_at_0() -> None:
+    intervals = [Interval("a < b", 0.2, 0.1, 0.3), Interval("c", 0.4, None, None)]
+    chart = ET.fromstring(interval_chart(intervals, x_label="gain"))
+    [zero] = [line for line in chart.findall("line") if line.get("class") == "ink"]
+    dots = [float(dot.get("cx", "")) for dot in chart.findall("circle")]
+    [bar] = [line for line in chart.findall("line") if line.get("class") == "key a"]
+    assert float(zero.get("x1", "")) < float(bar.get("x1", "")) < dots[0] < float(bar.get("x2", "")) < dots[1]
 
 
 def test_a_sparkline_falls_as_its_values_do() -> None:

@@ -5,7 +5,7 @@ from math import nan
 import numpy as np
 import pytest
 
-from lmcraft.statistics.multiple import adjusted_p_values, tied_with
+from lmcraft.statistics.multiple import adjusted_p_values, tied_sets, tied_with
 from lmcraft.statistics.paired import compare_paired
 
 # Benjamini and Hochberg (1995), section 3.2.
@@ -50,3 +50,8 @@ def test_models_that_cannot_be_told_apart_are_tied() -> None:
         "c": ["a", "b"],
     }
     assert tied_with({"a": [1]}, compare_paired) == {"a": []} and tied_with({}, compare_paired) == {}
+
+
+def test_ties_need_not_be_transitive() -> None:
+    p_values = {("a", "b"): 0.2, ("c", "b"): None, ("a", "c"): 0.01}
+    assert tied_sets(["c", "b", "a"], p_values) == {"c": ["b"], "b": ["c", "a"], "a": ["b"]}

@@ -8,6 +8,7 @@ import pytest
 from lmcraft.statistics.intervals import Metric, mean_interval
 from lmcraft.statistics.paired import (
     compare_paired,
+    detectable_difference,
     mcnemar,
     minimum_detectable_effect,
     paired_bootstrap,
@@ -139,6 +140,18 @@ def test_the_smallest_effect_that_a_test_detects_is_detected_that_often() -> Non
     detectable = planted(np.random.default_rng(4), 2000, minimum_detectable_effect(0.495, ITEMS, CORRELATION)).tolist()
     assert np.mean([mcnemar(a, b) <= 0.05 for a, b, *_ in detectable]) == pytest.approx(0.8, abs=0.05)
     assert isnan(minimum_detectable_effect(0.5, 1)) and minimum_detectable_effect(0.5, 10, 1.0) == 0
+
+
+def test_the_detectable_difference_is_that_of_the_paired_numbers() -> None:
+    rng = np.random.default_rng(5)
+    first, second, sizes = rng.normal(size=(3, 50))
+    deviation = np.std(second - first, ddof=1)
+    by_hand = minimum_detectable_effect(deviation / sqrt(2), 50)
+    assert detectable_difference(first, second) == pytest.approx(by_hand)
+    assert detectable_difference(second, first, clusters=range(50)) == pytest.approx(by_hand)
+    bytes_of = np.exp(sizes)
+    assert detectable_difference(first * bytes_of, second * bytes_of, bytes_of) > 0
+    assert isnan(detectable_difference(first, first)) and isnan(detectable_difference([1], [0]))
 
 
 def test_wrong_calls_are_refused() -> None:

@@ -47,12 +47,11 @@ def write_comparison(folder: Path, comparison: ModelComparison) -> Path:
 
 
 def summarize(comparison: ModelComparison) -> str:
-    """How many differences the items show, in a sentence or two."""
+    """How many differences the items show."""
     better = [name for *_, name in comparison.verdicts()]
     counts = [f"{name} is better in {better.count(name)}" for name in comparison.models if name in better]
-    ties = comparison.num_comparisons - len(better)
-    outcome = f"{', '.join(counts)}, and {ties} are ties" if counts else "all are ties"
-    return f"Of {comparison.num_comparisons} comparisons of two models in one figure, {outcome}."
+    outcome = ", ".join([*counts, f"{comparison.num_comparisons - len(better)} tied"])
+    return f"Comparisons of two models in one figure: {comparison.num_comparisons}; {outcome}."
 
 
 def short_table(comparison: ModelComparison) -> Table:
