@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from lmcraft.evaluation.compared import Answered, ComparedModel
+    from lmcraft.evaluation.compared import Answered, ComparedModel, Speed
     from lmcraft.evaluation.methods import Method
     from lmcraft.evaluation.results import TaskResult
     from lmcraft.evaluation.run import Evaluation
-    from lmcraft.evaluation.speed import Speed
     from lmcraft.evaluation.task import Task
     from lmcraft.model_source import ModelSource
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Any
 
 from lmcraft.evaluation.results import Measure
-from lmcraft.evaluation.speed import Speed
 from lmcraft.statistics.intervals import Metric
 from lmcraft.statistics.multiple import MAX_FALSE_DISCOVERY_RATE
 
@@ -81,6 +81,29 @@ class ComparedTask:
     """The figure that tells on which items the models differ."""
     differing: Sequence[DifferingItem]
     """Where some models are right and others wrong; without right and wrong, all items, the largest differences first."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The median of some measurements, the lowest and the highest one."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, measurements: Sequence[float]) -> "Rate":
+        return cls(median(measurements), min(measurements), max(measurements))
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The speed of a model for one request, in tokens per second."""
+
+    prefill: Rate
+    """Reading a prompt, up to the first new token."""
+    decode: Rate
+    """Writing."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
 
+from lmcraft.evaluation.compared import Rate, Speed
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.prompt import encode_prompt
 from lmcraft.inference.request import Request
@@ -15,29 +14,6 @@ ROUNDS = 3
 PREFILL_TOKENS = 256
 DECODED_TOKENS = 64
 MAX_DECODE_SECONDS = 2.0  # per measurement
-
-
-@dataclass(frozen=True)
-class Rate:
-    """The median of some measurements, the lowest and the highest one."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, measurements: Sequence[float]) -> "Rate":
-        return cls(median(measurements), min(measurements), max(measurements))
-
-
-@dataclass(frozen=True)
-class Speed:
-    """The speed of a model for one request, in tokens per second."""
-
-    prefill: Rate
-    """Reading a prompt, up to the first new token."""
-    decode: Rate
-    """Writing."""
 
 
 def measure_speeds(

@@ -6,8 +6,8 @@ from math import isfinite, nan
 from pathlib import Path
 from string import Template
 
-from lmcraft.evaluation.compared import ComparedTask, DifferingItem, ModelComparison
-from lmcraft.evaluation.speed import ROUNDS, Rate
+from lmcraft.evaluation.compared import ComparedTask, DifferingItem, ModelComparison, Rate
+from lmcraft.evaluation.speed import ROUNDS
 from lmcraft.folder import write_json, write_text
 from lmcraft.reports.chart import Interval, interval_chart
 from lmcraft.reports.page import STYLE
