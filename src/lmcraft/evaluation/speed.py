@@ -1,7 +1,7 @@
 """How fast models read and write, measured in turns, so that whatever else the machine does slows all of them alike."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from lmcraft.evaluation.compared import Rate, Speed
 from lmcraft.inference.generation_config import GenerationConfig
