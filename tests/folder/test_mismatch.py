@@ -136,6 +136,16 @@ def test_a_file_of_a_model_that_is_something_else_is_not_taken_for_absent(
     assert f"'{file}' {kind}" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize("command", ["classify broken text", "pretrain broken", "report broken", "inspect broken"])
+def test_a_folder_whose_configuration_is_a_link_to_nothing_is_no_unfinished_run(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("broken/lmcraft/checkpoints").mkdir(parents=True)
+    Path("broken/config.json").symlink_to("../../blobs/gone")
+    assert main(command.split()) == 2
+    assert "'broken/config.json' is a link to '../../blobs/gone'" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_template_may_begin_with_a_byte_order_mark() -> None:
     language_model().save("m")
     Path("m/chat_template.jinja").write_bytes("\ufeffé{{ messages }}".encode())

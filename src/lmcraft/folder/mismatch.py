@@ -81,6 +81,9 @@ def mismatch_error(path: Path, expected: Expected) -> UserError:
     """The error for a path that is not the folder that a command needs."""
     if not path.is_file() and not path.is_dir():
         return missing_path_error(path)
+    for file in (path / name for name in (*MODEL_CONFIGS, MANIFEST)):
+        if reason := _explain_irregular(file):  # it does not show what the folder holds
+            return UserError(f"'{file}' {reason}")
     content, remedy = _describe(path, expected)
     difference = f"'{path}' is {content}, not {NAMES[expected]}" if content else f"'{path}' is not {NAMES[expected]}"
     return UserError(f"{difference}: {remedy}")
