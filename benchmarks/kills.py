@@ -44,6 +44,21 @@ TIMED_FILES = (
     "run.toml",
     "lineage.json",
 )
+# Two tasks, by the name of their file.
+TASKS = {
+    "chosen.toml": """kind = "multiple_choice"
+data = "synthetic:arithmetic?count=1500&digits=1"
+prompt = "{{ question }} ="
+choices = "[answer, 'lazy']"
+answer = "answer"
+""",
+    "written.toml": """kind = "generation"
+data = "synthetic:arithmetic?count=300&digits=1"
+prompt = "{{ question }} ="
+answer = "answer"
+max_new_tokens = 8
+""",
+}
 RUN_FLAGS = (
     "--precision",
     "fp32",
@@ -94,6 +109,8 @@ def digests(path: Path) -> Digests:
 def _contents(file: Path) -> bytes:
     """The bytes of a file, without the header of a safetensors file, whose metadata has a random order."""
     data = file.read_bytes()
+    if file.suffix == ".jsonl":  # the results of an evaluation come in any order
+        return b"".join(sorted(data.splitlines(keepends=True)))
     return data[8 + int.from_bytes(data[:8], "little") :] if file.suffix == ".safetensors" else data
 
 
@@ -195,6 +212,8 @@ def prepare_inputs(folder: Path) -> tuple[Path, Path, Path, Path]:
         row = json.dumps({"messages": [question, answer]})
         changed = (row.replace("That", f"That is {n}") for n in range(40))
         chats.write_text("\n".join(changed) + "\n", encoding="utf-8")
+        for name, task in TASKS.items():
+            (folder / name).write_text(task, encoding="utf-8")
         run(["prepare", str(text), "--out", str(data), "--vocab-size", "400"])
         run([*pretrain_arguments(data, base), "--max-steps", "4"])
     return text, data, chats, base
@@ -208,6 +227,7 @@ def pretrain_arguments(data: Path, out: str | Path) -> list[str]:
 def build_cases(folder: Path) -> list[Case]:
     text, data, chats, base = map(str, prepare_inputs(folder))
     tune = ["finetune", base, chats, "--out", "OUT", *RUN_FLAGS, "--max-steps", "20", "--eval-every", "5"]
+    tasks = [str(folder / name) for name in TASKS]
     prepare = ["prepare", text, "--out", "OUT", "--vocab-size", "400"]
 
     def copy(source: str) -> Callable[[Path], object]:
@@ -223,6 +243,7 @@ def build_cases(folder: Path) -> list[Case]:
         Case("quantize", ["quantize", base, "--out", "OUT", "--text", text, "--bits", "4", "--tokens", "1024"]),
         Case("export --overwrite", ["export", base, "OUT", "--dtype", "bfloat16", "--overwrite"], old=copy(base)),
         Case("export GGUF", ["export", base, "OUT", "--dtype", "q8_0"]),
+        Case("evaluate", ["evaluate", base, "--out", "OUT", "--precision", "fp32", "--tasks", *tasks], resumes=True),
         Case("pull --overwrite", ["pull", base, "OUT", "--dtype", "float16", "--overwrite"], old=copy(base)),
     ]
 

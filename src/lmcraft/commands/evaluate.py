@@ -208,6 +208,6 @@ def task_table() -> RenderableType:
 
     rows = []
     for task in open_tasks(task_names()):
-        cards = [name for name, names in scorecards().items() if task.name in names]
+        cards = [name for name, card in scorecards().items() if task.name in card.tasks]
         rows.append([task.name, task.config.kind, task.config.language, ", ".join(cards), task.config.description])
     return column_table("", ["task", "kind", "language", "scorecards", "asks"], rows)

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -22,9 +23,10 @@ def open_tasks(names: Sequence[str]) -> list[Task]:
     """
     tasks: dict[Path, Task] = {}
     for name in names:
-        for file in _files(name):
+        card = scorecards().get(name) or Scorecard((name,))
+        for file in map(_file, card.tasks):
             if file not in tasks:
-                tasks[file] = Task.read(file)
+                tasks[file] = replace(Task.read(file), limit=card.limit)
     for file, task in tasks.items():
         others = [other for other in tasks if other != file and tasks[other].name == task.name]
         if others:
@@ -37,22 +39,30 @@ def task_names() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("*.toml") if file.name != SCORECARDS)
 
 
+@dataclass(frozen=True)
+class Scorecard:
+    """Several tasks under one name."""
+
+    tasks: Sequence[str]
+    limit: int = 0
+    """Number of items of each task; 0: all."""
+
+
 @cache
-def scorecards() -> dict[str, list[str]]:
-    """The tasks of each scorecard."""
-    return tomllib.loads((FOLDER / SCORECARDS).read_text(encoding="utf-8"))
+def scorecards() -> dict[str, Scorecard]:
+    """The scorecards by name."""
+    tables = tomllib.loads((FOLDER / SCORECARDS).read_text(encoding="utf-8"))
+    return {name: Scorecard(**table) for name, table in tables.items()}
 
 
-def _files(name: str) -> list[Path]:
-    if name in scorecards():
-        return [FOLDER / f"{task}.toml" for task in scorecards()[name]]
+def _file(name: str) -> Path:
     if name in task_names():
-        return [FOLDER / f"{name}.toml"]
+        return FOLDER / f"{name}.toml"
     path = expand_user(name)
     if path.suffix == ".toml":
         if not path.is_file():
             raise UserError(f"tasks: there is no file '{name}': check the path")
-        return [path]
+        return path
     names = [*scorecards(), *task_names()]
     nearest = get_close_matches(name, names, n=1)
     hint = f"did you mean '{nearest[0]}'?" if nearest else f"choose from {', '.join(names)}, or name a .toml file"

@@ -13,7 +13,7 @@ class TaskSettings(Config):
 
     tasks: Annotated[tuple[str, ...], SEVERAL_VALUES] = ("english",)
     """Names of tasks and scorecards, and TOML files of your own tasks (docs/add-a-task.md)."""
-    limit: Annotated[int, automatic("all")] = 0
+    limit: Annotated[int, automatic("all; 100 in scorecards")] = 0
     """Number of items per task, drawn at random, always the same ones."""
     chat: bool = False
     """Ask through the model's chat template, whatever the tasks say."""

@@ -48,7 +48,7 @@ class Evaluation:
 
         Args:
             task: the task.
-            limit: number of items, drawn at random, always the same; 0: all.
+            limit: number of items, drawn at random, always the same; 0: that of the task.
             report: called with the number of items done, and their total.
             stop_signal: the number of the signal that asks to stop; 0: none.
 
@@ -133,7 +133,7 @@ def open_method(task: Task, limit: int = 0) -> Method:
     Raises:
         UserError: the task cannot be used.
     """
-    return METHODS[task.config.kind](task, choose_rows(task.rows(), limit))
+    return METHODS[task.config.kind](task, choose_rows(task.rows(), limit or task.limit))
 
 
 def _open_results(file: Path, header: Mapping[str, Any]) -> dict[int, ItemResult]:

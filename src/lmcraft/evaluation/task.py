@@ -87,6 +87,8 @@ class Task:
     config: TaskConfig
     folder: Path
     """What relative paths in the configuration start from."""
+    limit: int = 0
+    """Number of items to score unless a command says otherwise; 0: all."""
 
     @classmethod
     def read(cls, file: Path) -> "Task":
