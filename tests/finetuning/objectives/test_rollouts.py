@@ -82,6 +82,14 @@ def test_a_failing_reward_function_is_reported() -> None:
         build_sampler(reward=broken).sample(chat_model(), [5, 6], EXAMPLES[0], 0)
 
 
+class Broken:
+    def __float__(self) -> float:
+        raise RuntimeError("no number")
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
 async def later() -> float:
     return 1.0
 
@@ -105,6 +113,7 @@ def quits(example: Conversation, answer: str) -> float:
         (lambda example, answer: 10**400, "returned 1000.*return a finite number, at most 1e\\+30"),
         (lambda example, answer: 10**9999, "returned a value of type int, which cannot be shown"),
         (lambda example, answer: -1e300, "returned -1e\\+300"),
+        (lambda example, answer: Broken(), r"returned a value of type Broken, which cannot be shown \(no text\)"),
         (lambda example, answer: later(), "returned <coroutine object later"),
         (quits, r"failed \(SystemExit\(3\)\) on the answer 'x'"),
     ],

@@ -78,7 +78,7 @@ def compute_reward(reward: RewardFunction, example: Conversation, answer: str) -
         raise RunError(f"the reward function failed ({error!r}) on the answer {answer!r:.200}: correct it") from error
     try:
         number = nan if isinstance(value, str) else float(value)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # such as a number that no float holds, or a `__float__` of the user's
         number = nan
     if inspect.iscoroutine(value):
         value.close()  # so that Python does not warn that it was never awaited
