@@ -9,7 +9,8 @@ import lmcraft
 from lmcraft import FinetuneConfig, GenerateConfig, PrepareConfig, PretrainConfig, QuickstartConfig, UserError
 from lmcraft.cli import parse_command
 from lmcraft.commands import COMMANDS, Command
-from lmcraft.config import expand_user, takes_settings
+from lmcraft.config import takes_settings
+from lmcraft.setting_values import expand_user
 from lmcraft.training.config import OptimizerConfig
 
 

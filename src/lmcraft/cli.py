@@ -12,10 +12,11 @@ from typing import Any
 import cyclopts
 
 from lmcraft.commands import COMMANDS, GROUPS
-from lmcraft.config import Config, expand_user, parse, toml_source
+from lmcraft.config import Config, parse, toml_source
 from lmcraft.errors import LmcraftError, explain_os_error
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.names import CHECKPOINTS, FAMILY_CONFIG, FAMILY_RUNS, RUN, RUN_CONFIG
+from lmcraft.setting_values import expand_user
 from lmcraft.standard_streams import flush_standard_output, prepare_standard_streams
 from lmcraft.terminal import replace_control_characters
 

@@ -7,11 +7,12 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
-from lmcraft.config import DATA, OUTPUT, SEVERAL_VALUES, command_config, expand_user, takes_settings
+from lmcraft.config import DATA, OUTPUT, SEVERAL_VALUES, command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.evaluation.config import TaskSettings
 from lmcraft.evaluation.results import Figure, TaskResult
 from lmcraft.folder import ModelFolder
+from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,10 +4,11 @@ from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from lmcraft.config import DATA, Config, as_dict, command_config, expand_user, takes_settings
+from lmcraft.config import DATA, Config, as_dict, command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.output import DATASET
+from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
     from lmcraft.data import TextSources

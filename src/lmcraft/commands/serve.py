@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from lmcraft.config import MACHINE, Config, command_config, expand_user, section, takes_settings
+from lmcraft.config import MACHINE, Config, command_config, section, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.server.limits import Limits
+from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -12,13 +12,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import BinaryIO
 
-from lmcraft.config import expand_user
 from lmcraft.data import formats, html_text
 from lmcraft.data.compression import compression_suffix, open_decompressed
 from lmcraft.data.encodings import UTF_8, NotTextError, find_encoding, read_as_utf8
 from lmcraft.data.pipes import find_contents
 from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of
+from lmcraft.setting_values import expand_user
 
 MAX_FILES_LISTED = 20  # by name, of those in another encoding than UTF-8
 MAX_FILES_SKIPPED_LISTED = 6  # by name, for each reason; more are counted by their suffix

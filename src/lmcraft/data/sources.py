@@ -6,13 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from lmcraft.config import expand_user
 from lmcraft.data import formats, html_text
 from lmcraft.data.documents import Document, ReadStats, SourceStats
 from lmcraft.data.encodings import UTF_8, check_encoding
 from lmcraft.data.pipes import find_contents
 from lmcraft.data.source_files import SourceFile, check_file, survey
 from lmcraft.errors import UserError
+from lmcraft.setting_values import expand_user
 
 __all__ = ["Document", "ReadStats", "TextSources", "read_documents", "read_table"]
 

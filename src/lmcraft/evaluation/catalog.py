@@ -7,9 +7,9 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from lmcraft.config import expand_user
 from lmcraft.errors import UserError
 from lmcraft.evaluation.task import Task
+from lmcraft.setting_values import expand_user
 
 FOLDER = Path(__file__).with_name("tasks")
 SCORECARDS = "scorecards.toml"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
-from lmcraft.config import expand_user
 from lmcraft.data.documents import ReadStats
 from lmcraft.data.formats import TABLES, inner_suffix
 from lmcraft.data.sources import TextSources, read_table
@@ -19,6 +18,7 @@ from lmcraft.evaluation.synthetic import GENERATORS, generate_reasoning_gym
 from lmcraft.folder import sha256_of
 from lmcraft.hub.data_file import fetch_data_file
 from lmcraft.json_lines import format_json_line
+from lmcraft.setting_values import expand_user
 
 
 @dataclass(frozen=True)

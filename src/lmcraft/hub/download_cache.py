@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from lmcraft.config import expand_user
 from lmcraft.errors import RunError
 from lmcraft.folder import sha256_of, write_text
+from lmcraft.setting_values import expand_user
 
 _WRITE_LOCK = Lock()  # temporary names are unique per process, not per thread
 

@@ -7,9 +7,9 @@ from os import SEEK_END
 from pathlib import Path
 from typing import Literal, Protocol
 
-from lmcraft.config import expand_user
 from lmcraft.errors import LmcraftError, UserError
 from lmcraft.json_lines import format_json_line
+from lmcraft.setting_values import expand_user
 from lmcraft.terminal import print_notice
 
 ChatMessages = list[dict[str, str]]

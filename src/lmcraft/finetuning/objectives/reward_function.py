@@ -8,10 +8,10 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
-from lmcraft.config import expand_user
 from lmcraft.errors import RunError, UserError
 from lmcraft.finetuning.examples import Conversation
 from lmcraft.folder import sha256_of
+from lmcraft.setting_values import expand_user
 
 MAX_REWARD = 1e30  # beyond, the deviation within a group would overflow
 

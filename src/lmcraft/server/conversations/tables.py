@@ -12,8 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lmcraft.config import expand_user
 from lmcraft.errors import UserError
+from lmcraft.setting_values import expand_user
 
 VERSION = 2  # version 1 had no responses
 BUSY_TIMEOUT_SECONDS = 30.0  # how long a writer waits for another
