@@ -1,7 +1,8 @@
 """Code: the model writes a function, which must pass tests. Programs run in the sandbox (`lmcraft.evaluation.sandbox`)."""
 
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from os import cpu_count
 from typing import ClassVar
 
@@ -11,6 +12,16 @@ from lmcraft.evaluation.results import ItemResult, Measure
 from lmcraft.evaluation.row import Row
 from lmcraft.evaluation.sandbox import Outcome, run_program
 from lmcraft.evaluation.task import Task
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A generated text, and its test, which may be running."""
+
+    row: Row
+    text: str
+    finished: bool
+    outcome: Future[Outcome]
 
 
 class Code(Method):
@@ -31,32 +42,27 @@ class Code(Method):
         return f"{result.details['text']}\n({result.details['outcome']})"
 
     def score(self, model: EvaluatedModel, done: Collection[int]) -> Iterator[list[ItemResult]]:
-        config = self.task.config
-        rows = [row for row in self.rows if row.number not in done]
-        prompts = []
-        for row in rows:
-            with row.errors():
-                prompts.append(model.encode_question(self.examples + self.prompt(row), chat=config.chat))
-        continuations = model.generate(prompts, max_new_tokens=config.max_new_tokens, stop=config.stop)
         with ThreadPoolExecutor(cpu_count()) as pool:
-            running = []
-            for number, text, reason in continuations:
-                program = self._program(rows[number], text)
-                outcome = pool.submit(run_program, program, seconds=config.seconds)
-                running.append((rows[number], text, reason, outcome))
-                ended = [entry for entry in running if entry[3].done()]
-                running = [entry for entry in running if not entry[3].done()]
-                yield [self._judge(row, text, reason, outcome.result()) for row, text, reason, outcome in ended]
-            for row, text, reason, outcome in running:
-                yield [self._judge(row, text, reason, outcome.result())]
-
-    def _judge(self, row: Row, text: str, reason: str, outcome: Outcome) -> ItemResult:
-        return ItemResult(
-            row.number,
-            values={"pass_at_1": float(outcome.passed), "unfinished": float(reason != "stop")},
-            cluster=self.cluster(row),
-            details={"text": text, "outcome": outcome.reason},
-        )
+            running: list[Answer] = []
+            for row, text, finished in self.generate(model, done):
+                program = self._program(row, text)
+                outcome = pool.submit(run_program, program, seconds=self.task.config.seconds)
+                running.append(Answer(row, text, finished, outcome))
+                ended = [answer for answer in running if answer.outcome.done()]
+                running = [answer for answer in running if not answer.outcome.done()]
+                yield [_judge(answer, self.cluster(answer.row)) for answer in ended]
+            for answer in running:
+                yield [_judge(answer, self.cluster(answer.row))]
 
     def _program(self, row: Row, completion: str) -> str:
         return row.with_values(completion=completion).text(self.task.config.program, "program")
+
+
+def _judge(answer: Answer, cluster: str) -> ItemResult:
+    outcome = answer.outcome.result()
+    return ItemResult(
+        answer.row.number,
+        values={"pass_at_1": float(outcome.passed), "unfinished": float(not answer.finished)},
+        cluster=cluster,
+        details={"text": answer.text, "outcome": outcome.reason},
+    )

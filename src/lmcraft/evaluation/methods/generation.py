@@ -28,15 +28,8 @@ class Generation(Method):
         return self._gold_texts(row)[0]
 
     def score(self, model: EvaluatedModel, done: Collection[int]) -> Iterator[list[ItemResult]]:
-        config = self.task.config
-        rows = [row for row in self.rows if row.number not in done]
-        prompts = []
-        for row in rows:
-            with row.errors():
-                prompts.append(model.encode_question(self.examples + self.prompt(row), chat=config.chat))
-        continuations = model.generate(prompts, max_new_tokens=config.max_new_tokens, stop=config.stop)
-        for number, text, reason in continuations:
-            yield [self._judge(rows[number], text, finished=reason == "stop")]
+        for row, text, finished in self.generate(model, done):
+            yield [self._judge(row, text, finished=finished)]
 
     def _judge(self, row: Row, text: str, *, finished: bool) -> ItemResult:
         answer, gold = self.extract(text), self._gold[row.number]

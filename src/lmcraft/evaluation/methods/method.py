@@ -75,6 +75,24 @@ class Method(ABC):
         expression = self.task.config.cluster
         return str(row.value(expression, "cluster")) if expression else ""
 
+    def generate(self, model: EvaluatedModel, done: Collection[int]) -> Iterator[tuple[Row, str, bool]]:
+        """Let the model answer the rows that are not in `done`.
+
+        Yields each row with the generated text and whether it ended by itself, as they end.
+
+        Raises:
+            UserError: a prompt does not fit the model; the message names file and line.
+        """
+        config = self.task.config
+        rows = [row for row in self.rows if row.number not in done]
+        prompts = []
+        for row in rows:
+            with row.errors():
+                prompts.append(model.encode_question(self.examples + self.prompt(row), chat=config.chat))
+        continuations = model.generate(prompts, max_new_tokens=config.max_new_tokens, stop=config.stop)
+        for number, text, reason in continuations:
+            yield rows[number], text, reason == "stop"
+
     def windows(self, done: Collection[int]) -> Iterator[list[Row]]:
         """The rows in groups that do not depend on `done`, without groups that are done."""
         for start in range(0, len(self.rows), WINDOW_ITEMS):
