@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tomli_w
 
 from lmcraft import PrepareConfig, prepare
 from lmcraft.cli import main
@@ -61,6 +62,9 @@ def world(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     turns = [[{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": f"{n}!"}] for n in numbers]
     Path("my-chats.jsonl").write_text("".join(json.dumps({"messages": messages}) + "\n" for messages in turns))
     Path("labels.csv").write_text("text,label\n" + "".join(f"text {n},{('even', 'odd')[n % 2]}\n" for n in numbers))
+    Path("my-task.csv").write_text("n,answer\n" + "".join(f"{n},{'ab'[n % 2]}\n" for n in numbers))
+    settings = {"kind": "multiple_choice", "data": "my-task.csv", "prompt": "{{ n }}", "choices": "['a', 'b']"}
+    Path("my-task.toml").write_text(tomli_w.dumps(settings | {"answer": "answer"}))
     text = (ROOT / page).read_text(encoding="utf-8")
     transformer = chat_model(max_position_embeddings=512, num_hidden_layers=4, intermediate_size=64)
     model = LanguageModel(transformer, chat_tokenizer(), GenerationConfig(max_new_tokens=4))

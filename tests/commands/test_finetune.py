@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 import torch
 
 from lmcraft import LanguageModel, PrepareConfig, PretrainConfig, TransformerConfig, prepare, pretrain
@@ -21,7 +22,7 @@ from lmcraft.finetuning.config import FinetuneConfig, FinetuneOptimizerConfig, M
 from lmcraft.folder import ModelFolder
 from lmcraft.training.loop import Trainer
 from tests.finetuning.chat import chat_folder, message
-from tests.pretraining.test_run import losses
+from tests.pretraining.test_run import losses, scores
 from tests.tiny import GPT2, tiny_dataset
 
 COLORS = ("red", "green", "blue", "white")
@@ -277,6 +278,13 @@ def test_file_flags_and_python_give_the_same_run(folder: Path, tmp_path: Path, c
         ("chat", {"validation": 1.0}, "validation=1"),
         ("chat", {"chat_template": "none.jinja"}, "chat_template=none.jinja"),
         ("none", {}, "does not exist"),
+        ("chat", {"tasks": ("hellaswag",)}, "tasks=hellaswag are evaluated only with"),
+        (
+            "labels",
+            {"objective": "classification", "tasks": ("hellaswag",), "evaluate_every": 9},
+            "a model that writes text",
+        ),
+        ("chat", {"tasks": ("induction",), "evaluate_every": 1}, r"synthetic:induction.*: it needs"),
     ],
 )
 def test_bad_settings_are_named(folder: Path, tmp_path: Path, data: str, settings: dict[str, Any], message: str) -> None:
@@ -294,10 +302,31 @@ def test_an_adapter_cannot_be_the_base_of_another(folder: Path, tmp_path: Path) 
     assert torch.isfinite(LanguageModel.load(again.path, tier="eager").transformer(torch.tensor([[1, 2]]))).all()
 
 
+def write_choices(folder: Path) -> Path:
+    """A task of multiple choice."""
+    rows = [{"q": q["content"], "choices": COLORS, "answer": str(a["content"]).split()[0]} for q, a in ROWS]
+    (folder / "toy.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"kind": "multiple_choice", "data": "toy.jsonl", "prompt": "{{ q }}", "choices": "choices", "chat": True}
+    (folder / "toy.toml").write_text(tomli_w.dumps(settings | {"answer": "answer"}))
+    return folder / "toy.toml"
+
+
+def test_tasks_show_what_training_changes_and_change_nothing(folder: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"method": {"dropout": 0.1}, "max_steps": 8}
+    plain = finetune(build_config(folder, tmp_path / "plain", **settings))
+    settings |= {"tasks": (str(write_choices(tmp_path)),), "evaluate_every": 5, "task_limit": 20}
+    config = build_config(folder, tmp_path / "tasks", optimizer=FinetuneOptimizerConfig(learning_rate=0.02), **settings)
+    curve = scores(finetune(config).path)
+    assert list(curve) == [0, 5, 8]
+    assert curve[8]["toy"]["bits_per_byte"][2] < curve[0]["toy"]["bits_per_byte"][1]
+    assert losses(finetune(build_config(folder, tmp_path / "slow", **settings)).path) == losses(plain.path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lora", "full"])
 def test_two_processes_give_the_losses_of_one(folder: Path, tmp_path: Path, name: str) -> None:
-    alone, shared = (build_config(folder, tmp_path / where, method={"name": name}) for where in ("alone", "shared"))
+    settings: dict[str, Any] = {"method": {"name": name}, "tasks": (str(write_choices(tmp_path)),), "evaluate_every": 4}
+    alone, shared = (build_config(folder, tmp_path / where, **settings) for where in ("alone", "shared"))
     finetune(alone)
     run = tmp_path / "run.toml"
     run.write_text(shared.to_toml())
@@ -305,4 +334,6 @@ def test_two_processes_give_the_losses_of_one(folder: Path, tmp_path: Path, name
     subprocess.run([*torchrun, "-m", "lmcraft", "finetune", str(run)], check=True)
     one, two = losses(alone.out), losses(shared.out)
     assert one == pytest.approx(two, rel=5e-6)
+    bits = [[row["toy"]["bits_per_byte"][0] for row in scores(config.out).values()] for config in (alone, shared)]
+    assert len(bits[0]) == 3 and bits[0] == pytest.approx(bits[1], rel=1e-4)
     assert evaluation(ModelFolder(shared.out))["metrics"]["validation loss"]["after"]["value"] > 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 import torch
 
 from lmcraft import LanguageModel, PretrainConfig, pretrain
@@ -81,6 +82,84 @@ def test_a_run_learns_and_writes_a_model_folder(data: Path, tmp_path: Path) -> N
     assert {path.name for path in folder.path.iterdir()} == names
     assert "<polyline" in folder.report.read_text() and "src=" not in folder.report.read_text()
     assert len(list(folder.samples.read_text().splitlines())) == 5
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    rows = [{"line": n, "choices": ["quick", "lazy"], "answer": n % 2} for n in range(20)]
+    (tmp_path / "toy.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"kind": "multiple_choice", "data": "toy.jsonl", "prompt": "Line {{ line }}: the"}
+    (tmp_path / "toy.toml").write_text(tomli_w.dumps(settings | {"choices": "choices", "answer": "answer"}))
+    return tmp_path / "toy.toml"
+
+
+def scores(out: Path) -> dict[int, Any]:
+    rows = [json.loads(line) for line in ModelFolder(out).metrics.read_text().splitlines()]
+    evaluated = [row for row in rows if "tasks" in row]
+    assert len({row["step"] for row in evaluated}) == len(evaluated)
+    return {row["step"]: row["tasks"] for row in evaluated}
+
+
+def test_tasks_are_scored_during_training_and_change_nothing(data: Path, task: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"tasks": (str(task),), "evaluate_every": 8, "task_limit": 10}
+    folder = pretrain(config_of(data, tmp_path / "with", max_steps=20, **settings))
+    other = pretrain(config_of(data, tmp_path / "without", max_steps=20))
+    assert losses(folder.path) == losses(other.path)
+    weights = [(out.path / "model.safetensors").read_bytes() for out in (folder, other)]
+    assert weights[0] == weights[1]
+    curve = scores(folder.path)
+    assert list(curve) == [0, 8, 16, 20]
+    bits = [row["toy"]["bits_per_byte"][0] for row in curve.values()]
+    assert bits == sorted(bits, reverse=True)
+    low, high = curve[20]["toy"]["acc_norm"][1:]
+    assert low < curve[20]["toy"]["acc_norm"][0] < high
+    page = folder.report.read_text()
+    assert "<h3>toy</h3><p>10 items" in page and page.count("<polygon") == 2
+    plain = other.report.read_text()
+    assert "<h2>Tasks</h2>" not in plain and "$" not in plain
+
+    resumed = config_of(data, folder.path, max_steps=24, resume=True, **settings)
+    task.write_text(task.read_text().replace("the", "a"))
+    with pytest.raises(UserError, match=rf"tasks={task} or its data have changed since the run in"):
+        pretrain(resumed)
+    with pytest.raises(UserError, match="task_limit=5 differs from task_limit=10"):
+        pretrain(replace(resumed, task_limit=5))
+    task = task.rename(tmp_path / "new.toml")
+    pretrain(replace(resumed, tasks=(str(task),)))
+    assert [set(row) for row in scores(folder.path).values()] == [{"toy"}] * 4 + [{"new"}]
+
+
+@pytest.mark.slow
+def test_a_killed_run_scores_each_step_as_if_it_had_not_been_killed(data: Path, task: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"max_steps": 60, "tasks": (str(task),), "evaluate_every": 7}
+    whole = pretrain(config_of(data, tmp_path / "whole", **settings))
+    config = config_of(data, tmp_path / "killed", **settings)
+    for last in (3, 7, 14, 40):
+        process = start_process(config, *(["--resume"] if last > 3 else []))
+        wait_for_step(config.out, last, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert start_process(config, "--resume").wait() == 0
+    assert scores(config.out) == scores(whole.path) and losses(config.out) == losses(whole.path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tasks": ("hellaswag",)}, "tasks=hellaswag are evaluated only with --evaluate-every"),
+        ({"evaluate_every": 5}, "evaluate_every=5 needs tasks"),
+        ({"evaluate_every": -5}, "evaluate_every=-5 must not be negative"),
+        ({"task_limit": -1}, "task_limit=-1 must not be negative"),
+        ({"tasks": ("helaswag",), "evaluate_every": 5}, "did you mean 'hellaswag'"),
+        ({"tasks": ("induction",), "evaluate_every": 5}, r"synthetic:induction.*:2: it needs \d+ tokens"),
+    ],
+)
+def test_impossible_tasks_are_refused_before_the_run(
+    data: Path, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        pretrain(config_of(data, tmp_path / "model", **settings))
+    assert not (tmp_path / "model" / "lmcraft").exists()
 
 
 def test_tensorboard_gets_the_curves(data: Path, tmp_path: Path) -> None:

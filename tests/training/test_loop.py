@@ -22,6 +22,7 @@ from lmcraft.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
 from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
 from lmcraft.training.processes import Processes
+from lmcraft.training.task_scores import ScoreTasks
 from tests.tiny import tiny_model
 
 LENGTH = 8
@@ -48,7 +49,9 @@ class CountingDataset:
         return Sample(tokens[:-1], tokens[1:], np.zeros(LENGTH, np.int64))
 
 
-def build(out: Path, objective: NextToken | None = None, **settings: Any) -> Trainer:
+def build(
+    out: Path, objective: NextToken | None = None, *, score_tasks: ScoreTasks | None = None, **settings: Any
+) -> Trainer:
     rate = settings.pop("rate", 0.01)
     optimizer = OptimizerConfig(
         name="sgd", learning_rate=rate, embedding_learning_rate=rate, head_learning_rate=rate, scalar_learning_rate=rate
@@ -76,6 +79,7 @@ def build(out: Path, objective: NextToken | None = None, **settings: Any) -> Tra
         sample=lambda model: "a sample",
         bytes_per_token=2.0,
         processes=Processes(),
+        score_tasks=score_tasks,
     )
 
 

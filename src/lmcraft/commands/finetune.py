@@ -46,7 +46,7 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
     from lmcraft.machine import choose_machine
     from lmcraft.reports.page import write_report
     from lmcraft.training.checkpoint import step_to_resume
-    from lmcraft.training.continuation import check_contents, check_length, continue_config, record_start
+    from lmcraft.training.continuation import check_contents, check_length, check_tasks, continue_config, record_start
 
     folder = ModelFolder(config.out)
     step = None if config.show_batch else step_to_resume(config.out, folder.checkpoints, resume=config.resume)
@@ -65,13 +65,16 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
     contents |= run.hash_contents()
     if step is not None:
         check_contents(folder, step, config, contents)
+    tasks = run.tasks.hashes() if run.tasks else {}
+    if step is not None:
+        check_tasks(folder, config, tasks)
     machine = processes.agree(choose_machine(config.device, config.precision))
     print_line(f"computing in {machine.description}")
     run = run.autotuned(machine, processes)
     check_length(run.config.max_steps, step, folder)
     run = run.with_reference(machine, folder)
     trainer = run.build_trainer(machine, folder, step, processes)
-    if sentence := record_start(run.config, folder, step, processes, contents):
+    if sentence := record_start(run.config, folder, step, processes, contents, tasks):
         print_line(sentence)
     if run.data.skipped and processes.is_main:
         write_json_lines(folder.skipped, run.data.skipped)

@@ -13,6 +13,7 @@ sandbox           runs programs that a model wrote
 run               `Evaluation`: order, saved results, continuing
 contamination     which items the training data contain
 calibration       the temperature of a classifier
+in_training       `RunTasks`: the tasks that a run evaluates its weights on
 results           the outcome of an item, and the figures of all
 comparison        models compared on the same items; `compared` holds the outcome
 speed             how fast models read and write

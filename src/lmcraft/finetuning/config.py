@@ -198,7 +198,14 @@ class FinetuneConfig(TrainConfig):
 
     def resolved(self) -> Self:
         self.method.check()
-        self.build_objective().check()
+        objective = self.build_objective()
+        objective.check()
+        self.check_tasks()
+        if self.tasks and objective.needs_head:
+            raise UserError(
+                f"tasks={','.join(self.tasks)} need a model that writes text, which objective={self.objective} does not "
+                "train: leave them out"
+            )
         self._check_ranges()
         rate = self.optimizer.learning_rate or LEARNING_RATES[self.method.name]
         optimizer = replace(self.optimizer, learning_rate=rate)

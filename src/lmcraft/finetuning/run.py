@@ -1,7 +1,8 @@
 """A fine-tuning run: its data, its objective, and the model and trainer built from them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from lmcraft.data.loader import Batch, hash_dataset
 from lmcraft.errors import UserError
+from lmcraft.evaluation.in_training import RunTasks
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.encoding import PLAIN_TEMPLATE, ExampleEncoder
 from lmcraft.finetuning.examples import Conversation, Labeled, answer_text, dialog
@@ -20,7 +22,7 @@ from lmcraft.finetuning.reference_model import add_reference_log_probs, frozen_m
 from lmcraft.finetuning.regularization import L2StartingPoint
 from lmcraft.finetuning.splits import Splits
 from lmcraft.finetuning.training_data import TrainingData, read_training_data, repack
-from lmcraft.finetuning.tuned_model import read_head, snapshot
+from lmcraft.finetuning.tuned_model import read_head, snapshot, unsharded_copy
 from lmcraft.folder import ModelFolder, sha256_of
 from lmcraft.language_model import LanguageModel
 from lmcraft.machine import Machine
@@ -41,6 +43,7 @@ from lmcraft.training.loop import Trainer
 from lmcraft.training.micro_batch import fast_rows
 from lmcraft.training.objective import Objective
 from lmcraft.training.processes import Processes
+from lmcraft.training.task_scores import TaskScores
 
 EXAMPLES_PER_STEP = 16  # if batch_size is 0
 SAMPLE_TOKENS = 80
@@ -60,6 +63,8 @@ class FinetuneRun:
     data: TrainingData
     data_contents: Mapping[str, str]
     """Hash of what `data` and `validation_data` hold."""
+    tasks: RunTasks | None
+    """What the weights are evaluated on during training."""
     print_line: PrintLine
 
     @property
@@ -154,6 +159,7 @@ class FinetuneRun:
             sample=None if processes.mesh else self._sample,
             bytes_per_token=0.0,
             processes=processes,
+            score_tasks=partial(self._score_tasks, processes) if self.tasks else None,
             groups=lambda model: trained_groups(model, config.optimizer, method),
             command="finetune",
         )
@@ -219,7 +225,15 @@ class FinetuneRun:
             return L2StartingPoint(loss, l2_sp, start)
         return loss
 
-    # Samples
+    # Samples and tasks
+
+    def _score_tasks(
+        self, processes: Processes, transformer: Transformer, should_stop: Callable[[], bool]
+    ) -> TaskScores | None:
+        assert self.tasks is not None
+        whole = unsharded_copy(transformer, self.config.method) if processes.mesh else transformer
+        model = LanguageModel(whole, self.tokenizer, eos_token_ids=self.eos_token_ids)
+        return self.tasks.score(model, should_stop) if processes.is_main else None
 
     def prompts(self, limit: int) -> list[tuple[list[int], str, str]]:
         """Held-out prompts: token ids, the question, and the expected answer."""
@@ -278,8 +292,9 @@ def open_run(config: FinetuneConfig, source: ModelSource, splits: Splits | None,
     context_length = source.checkpoint.config().max_position_embeddings
     encoder = ExampleEncoder(tokenizer, eos_token_ids, context_length)
     data = read_training_data(config, objective, splits, encoder, context_length, print_line)
+    tasks = RunTasks.open(config.tasks, config.task_limit, source.checkpoint.config(), tokenizer) if config.tasks else None
     contents = splits.contents if splits else {"data": hash_dataset(config.data[0], "train", "validation")}
-    return FinetuneRun(config, objective, source, encoder, eos_token_ids, data, contents, print_line)
+    return FinetuneRun(config, objective, source, encoder, eos_token_ids, data, contents, tasks, print_line)
 
 
 def _with_chat_template(tokenizer: Tokenizer, template: str, print_line: PrintLine) -> Tokenizer:

@@ -60,7 +60,7 @@ def snapshot(
 
         return write_adapter
     head = state.pop(HEAD_WEIGHT, None)
-    whole_model = _copy_model(model)
+    whole_model = unsharded_copy(model, method)
 
     def write_model(folder: Path) -> None:
         LanguageModel(whole_model, saved_tokenizer, eos_token_ids=eos_token_ids).save_files(folder)
@@ -70,13 +70,20 @@ def snapshot(
     return write_model
 
 
-def _copy_model(model: Transformer) -> Transformer:
+def unsharded_copy(model: Transformer, method: MethodConfig) -> Transformer:
+    """An unsharded copy of a model in training, with its adapters and without its head; every process must call this."""
+    from lmcraft.finetuning.lora import add_adapters
     from lmcraft.training.sharding import full_tensor
 
     with torch.device("meta"):
         copy = Transformer(model.config)
+        if method.adapts:
+            add_adapters(copy, method)
     state = model.state_dict()
     copy.load_state_dict({name: full_tensor(state[name]) for name in copy.state_dict()}, assign=True)
+    for name, buffer in model.named_buffers():  # of frozen layers of 8 or 4 bits
+        layer, _, last = name.rpartition(".")
+        setattr(copy.get_submodule(layer), last, buffer)
     copy.compute_dtype = model.compute_dtype
     return copy.eval()
 

@@ -14,7 +14,6 @@ from lmcraft.pretraining.config import PlanConfig
 from lmcraft.pretraining.plan import Plan
 from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.training import depth_rule
-from lmcraft.training.costs import measure_costs
 from lmcraft.training.memory import BYTES_PER_FLOAT, activation_bytes, state_bytes
 from lmcraft.training.micro_batch import CPU_TOKENS_PER_MICRO_BATCH, fast_rows
 from lmcraft.training.objective import NextToken
@@ -104,11 +103,8 @@ def _estimate_memory(config: PlanConfig, model: Transformer, dtype: torch.dtype)
 
 
 def _measure_seconds(run: PretrainingRun) -> dict[str, float]:
-    """Measure a few micro-batches, a short validation, a sample and a checkpoint; the seconds of the run by part."""
-    config = run.config
-    short = replace(config, eval_tokens=min(config.eval_tokens, config.sequence_length))
-    costs = measure_costs(replace(run, config=short).build_trainer())
-    return costs.parts(config, config.sequence_length)
+    """The seconds of the run by part."""
+    return run.measure_costs().parts(run.config, run.config.sequence_length)
 
 
 def _estimate_seconds(config: PlanConfig, flops_per_token: int) -> dict[str, float]:

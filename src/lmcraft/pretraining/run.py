@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 
 from lmcraft.data.loader import TokenDataset, TokenSplit, check_dataset
 from lmcraft.errors import UserError
+from lmcraft.evaluation.in_training import RunTasks
 from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
@@ -25,13 +26,14 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training.autotune import Autotuned, autotune
 from lmcraft.training.checkpoint import Checkpoints, step_to_resume
 from lmcraft.training.compilation import compile_ahead, compile_blocks
-from lmcraft.training.continuation import check_contents, check_length, continue_config, record_start
+from lmcraft.training.continuation import check_contents, check_length, check_tasks, continue_config, record_start
 from lmcraft.training.costs import Costs, measure_costs
 from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
 from lmcraft.training.processes import Processes
 from lmcraft.training.range_test import RangeTest, range_test
 from lmcraft.training.sharding import unsharded_copy
+from lmcraft.training.task_scores import TaskScores
 
 SAMPLE_TOKENS = 80
 
@@ -74,6 +76,8 @@ class PretrainingRun:
     """Start of the command, from which `max_time` counts."""
     first_step: int = 0
     """The steps that a resumed run has done."""
+    tasks: RunTasks | None = None
+    """What the weights are evaluated on during training."""
 
     @property
     def deadline(self) -> float:
@@ -84,8 +88,14 @@ class PretrainingRun:
     def open(
         cls, config: PretrainConfig, machine: Machine, folder: ModelFolder, processes: Processes | None = None
     ) -> "PretrainingRun":
-        """Open the data of a resolved configuration."""
-        return cls(config, RunData.open(config), machine, folder, processes or Processes())
+        """Open the data and the tasks of a resolved configuration.
+
+        Raises:
+            UserError: a split or shard is missing, or a task cannot be used or does not fit the model.
+        """
+        data = RunData.open(config)
+        tasks = RunTasks.open(config.tasks, config.task_limit, config.model, data.tokenizer) if config.tasks else None
+        return cls(config, data, machine, folder, processes or Processes(), tasks=tasks)
 
     @property
     def objective(self) -> NextToken:
@@ -118,9 +128,16 @@ class PretrainingRun:
         )
 
     def _measure(self, config: PretrainConfig) -> Costs:
-        config = replace(config, eval_tokens=config.sequence_length)
         with TemporaryDirectory() as folder:
-            return measure_costs(replace(self, config=config, folder=ModelFolder(Path(folder))).build_trainer())
+            return replace(self, config=config, folder=ModelFolder(Path(folder))).measure_costs()
+
+    def measure_costs(self) -> Costs:
+        """Measure a few micro-batches, a short validation, a few items of the tasks, a sample and a checkpoint."""
+        config, tasks = self.config, self.tasks
+        short = replace(config, eval_tokens=min(config.eval_tokens, config.sequence_length))
+        few = None if tasks is None else tasks.few_items()
+        costs = measure_costs(replace(self, config=short, tasks=few).build_trainer())
+        return costs if tasks is None or few is None else replace(costs, tasks=costs.tasks * tasks.num_items / few.num_items)
 
     def build_trainer(self, step: int | None = None) -> Trainer:
         """Build the run's trainer, at the start or at the checkpoint of a step.
@@ -142,6 +159,7 @@ class PretrainingRun:
             sample=self._sample,
             bytes_per_token=validation.split.bytes / len(validation.split),
             processes=self.processes,
+            score_tasks=self._score_tasks if self.tasks else None,
             deadline=self.deadline,
         )
         if step is not None:
@@ -168,6 +186,12 @@ class PretrainingRun:
         if not prompt and model.tokenizer.eos_token_id is None:
             prompt = "\n"  # a tokenizer without a token between documents has no other start
         return prompt + model.complete(prompt, max_new_tokens=SAMPLE_TOKENS, temperature=0.8, top_p=0.95, seed=1)
+
+    def _score_tasks(self, transformer: Transformer, should_stop: Callable[[], bool]) -> TaskScores | None:
+        assert self.tasks is not None
+        whole = unsharded_copy(transformer) if self.processes.mesh else transformer
+        model = LanguageModel(whole, self.data.tokenizer, GenerationConfig())
+        return self.tasks.score(model, should_stop) if self.processes.is_main else None
 
 
 def run_pretraining(
@@ -196,11 +220,14 @@ def run_pretraining(
     with processes.in_main(_checked_dataset(config.data)):
         pass
     run = _open_run(config, folder, processes, print_line)
+    tasks = run.tasks.hashes() if run.tasks else {}
+    if step is not None:
+        check_tasks(folder, config, tasks)
     run = replace(run, begin=begin, first_step=step or 0).autotuned(print_line)
     config = run.config
     check_length(config.max_steps, step, folder)
     trainer = run.build_trainer(step)
-    if sentence := record_start(config, folder, step, processes, contents):
+    if sentence := record_start(config, folder, step, processes, contents, tasks):
         print_line(sentence)
     if config.compile == "on":
         print_line(compile_ahead(trainer))

@@ -4,6 +4,7 @@
 |---|---|
 | `page` | the report of a run, and the page of a learning-rate range test |
 | `finetuning` | the fine-tuning section of a report |
+| `tasks` | the tasks of a report: each one's curve over the steps |
 | `scaling` | the page of a scaling law |
 | `comparison` | the page of compared models |
 | `chart`, `table` | SVG charts, sparklines and HTML tables |

@@ -1,6 +1,6 @@
 """Line charts, scatter plots and intervals as SVG, and sparklines for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from math import ceil, floor, log10
@@ -23,13 +23,15 @@ class Series:
     points: Sequence[tuple[float, float]]
     dots: bool = False
     """Draw the points, not a line through them."""
+    intervals: Sequence[tuple[float, float]] = ()
+    """The low and the high end at each point: a band around a line, bars through dots."""
 
 
 def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: bool = False) -> str:
     """An SVG element with axes, a legend and the series; with `log_x` every x must be positive."""
-    series = [s if s.dots else replace(s, points=_thin_out(s.points)) for s in series if s.points]
+    series = [s if s.dots or s.intervals else replace(s, points=_thin_out(s.points)) for s in series if s.points]
     xs = [x for s in series for x, _ in s.points]
-    ys = [y for s in series for _, y in s.points]
+    ys = [y for s in series for y in (*(y for _, y in s.points), *(end for ends in s.intervals for end in ends))]
     if not xs:
         return "<p>No points yet.</p>"
     x_ticks, y_ticks = (log_ticks if log_x else ticks)(min(xs), max(xs)), ticks(min(ys), max(ys))
@@ -53,6 +55,7 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: b
         )
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
     for s in series:
+        parts += _draw_intervals(s, to_pixels)
         pixels = [to_pixels(*point) for point in s.points]
         if s.dots:
             parts.extend(f'<circle class="{s.style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in pixels)
@@ -103,6 +106,20 @@ def interval_chart(intervals: Sequence[Interval], *, x_label: str) -> str:
             parts.append(f'<line class="key a" {ends} y1="{y}" y2="{y}"/>')
         parts.append(f'<circle class="a" cx="{to_pixels(i.value):.1f}" cy="{y}" r="4"/>')
     return "".join([*parts, "</svg>"])
+
+
+def _draw_intervals(series: Series, to_pixels: Callable[[float, float], tuple[float, float]]) -> list[str]:
+    ends = [
+        (to_pixels(x, low), to_pixels(x, high)) for (x, _), (low, high) in zip(series.points, series.intervals, strict=False)
+    ]
+    if series.dots:
+        return [
+            f'<line class="{series.style}" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
+            for (x, low), (_, high) in ends
+        ]
+    outline = [low for low, _ in ends] + [high for _, high in reversed(ends)]
+    corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in outline)
+    return [f'<polygon class="{series.style} band" points="{corners}"/>'] if ends else []
 
 
 def ticks(low: float, high: float, target_count: int = 5) -> list[float]:

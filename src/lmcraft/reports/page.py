@@ -14,6 +14,7 @@ from lmcraft.json_lines import read_json_lines
 from lmcraft.reports.chart import Series, line_chart
 from lmcraft.reports.finetuning import finetuning_section
 from lmcraft.reports.table import key_value_rows
+from lmcraft.reports.tasks import tasks_section
 
 if TYPE_CHECKING:
     from lmcraft.training.range_test import RangeTest
@@ -46,6 +47,7 @@ def write_report(folder: ModelFolder) -> Path:
             x_label="step",
             y_label="loss (nats per token)",
         ),
+        tasks=tasks_section(rows),
         speed=line_chart(
             [_series("tokens per second", "a", rows, "tokens_per_second")], x_label="step", y_label="tokens per second"
         ),

@@ -18,6 +18,7 @@
 | `checkpoint` | checkpoints without pickles, written in the background |
 | `continuation` | what a resumed run may change, and its history |
 | `run_log`, `display` | metrics.jsonl, samples.jsonl and TensorBoard; the progress bar |
+| `task_scores` | the scores of the weights on tasks |
 | `range_test` | the learning-rate range test |
 | `signals` | stopping on SIGINT and SIGTERM |
 | `environment` | environment variables and malloc settings, set before torch starts |

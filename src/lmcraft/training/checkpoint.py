@@ -51,6 +51,8 @@ class Progress:
     """The latest step with a validation loss."""
     sampled_step: int = -1
     """The latest step with a text sample."""
+    evaluated_step: int = -1
+    """The latest step with scores on the tasks."""
     best_step: int = -1
     best_loss: float = float("inf")
     """Lowest validation loss so far, at `best_step`."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from lmcraft.config import ADVANCED, BY_DEPTH, LENGTH, MACHINE, OUTPUT, Config, automatic, section
+from lmcraft.config import ADVANCED, BY_DEPTH, LENGTH, MACHINE, OFF, OUTPUT, SEVERAL_VALUES, Config, automatic, section
+from lmcraft.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,12 @@ class TrainConfig(Config):
     """Steps between checkpoints; the last one and the best one are kept."""
     sample_every: Annotated[int, automatic("5 times per run"), OUTPUT] = 0
     """Steps between text samples."""
+    tasks: Annotated[tuple[str, ...], SEVERAL_VALUES, OUTPUT] = ()
+    """Names of tasks and scorecards, and TOML files of your own tasks (docs/evaluation.md), to evaluate during training."""
+    evaluate_every: Annotated[int, OFF, OUTPUT] = 0
+    """Steps between evaluations on --tasks; there is one before the first step and one after the last, too."""
+    task_limit: Annotated[int, OUTPUT] = 100
+    """Number of items per task, drawn at random, always the same ones; 0: all, or those of the scorecard."""
 
     seed: Annotated[int, ADVANCED] = 1
     """Random seed for weights, data order and dropout."""
@@ -96,3 +103,15 @@ class TrainConfig(Config):
     """Also write TensorBoard events (needs the extra tensorboard)."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""
+
+    def check_tasks(self) -> None:
+        """Raise UserError for a setting of the evaluation on tasks that is out of range or has no effect."""
+        for name in ("evaluate_every", "task_limit"):
+            if (value := getattr(self, name)) < 0:
+                raise UserError(f"{name}={value} must not be negative")
+        if self.evaluate_every and not self.tasks:
+            raise UserError(f"evaluate_every={self.evaluate_every} needs tasks: name some with --tasks, or leave it out")
+        if self.tasks and not self.evaluate_every:
+            raise UserError(
+                f"tasks={','.join(self.tasks)} are evaluated only with --evaluate-every: give a number of steps, such as 100"
+            )

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lmcraft.config import as_dict
@@ -40,6 +41,7 @@ MAY_CHANGE = frozenset(
         *("out", "resume", "max_steps", *LENGTH, *INTERVALS, *CONTENTS),
         *("device", "precision", "attention", "compile", "micro_batch_size", "activation_checkpointing", "tensor_parallel"),
         *("tensorboard", "sample_prompt", "report_answers", "general_text", "show_batch", "find_lr"),
+        *("tasks", "evaluate_every"),
     )
 )
 """Settings that decide how long a run is, and where and how it is computed and reported. All others must stay equal."""
@@ -184,6 +186,27 @@ def check_contents(folder: ModelFolder, step: int, config: TrainConfig, contents
     raise UserError(f"{sentence}, or choose another --out to start a new run")
 
 
+def check_tasks(folder: ModelFolder, config: TrainConfig, hashes: Mapping[str, str]) -> None:
+    """Check that the tasks of a resumed run are those that it was evaluated on before; others may be added.
+
+    Args:
+        folder: of the run.
+        config: the settings of the resumed run.
+        hashes: the hash of each task by its name, as `record_start` gets it.
+
+    Raises:
+        UserError: a task has changed.
+    """
+    recorded = {name: digest for row in _read_history(folder) for name, digest in row.get("tasks", {}).items()}
+    changed = next((name for name, digest in hashes.items() if recorded.get(name, digest) != digest), None)
+    if changed is not None:
+        file = next((task for task in config.tasks if Path(task).stem == changed), changed)
+        raise UserError(
+            f"tasks={file} or its data have changed since the run in '{folder.path}' was evaluated on it: restore them, or "
+            "give the new task another name"
+        )
+
+
 def check_length(max_steps: int, step: int | None, folder: ModelFolder) -> None:
     """Raise UserError if a run has done more steps than it should have."""
     if step is not None and max_steps < step:
@@ -194,7 +217,12 @@ def check_length(max_steps: int, step: int | None, folder: ModelFolder) -> None:
 
 
 def record_start(
-    config: TrainConfig, folder: ModelFolder, step: int | None, processes: Processes, contents: Mapping[str, str]
+    config: TrainConfig,
+    folder: ModelFolder,
+    step: int | None,
+    processes: Processes,
+    contents: Mapping[str, str],
+    tasks: Mapping[str, str],
 ) -> str:
     """Write `run.toml` and a row of `history.jsonl`, in the main process; returns a sentence if the run is resumed.
 
@@ -204,6 +232,7 @@ def record_start(
         step: the step that it continues after; None: a new run.
         processes: the processes of the run.
         contents: hash of what each setting stands for that names a file, a folder or a model.
+        tasks: hash of each task that it is evaluated on, by name.
     """
     rows: list[dict[str, Any]] = []
     changed: dict[str, tuple[Any, Any]] = {}
@@ -216,6 +245,7 @@ def record_start(
     row |= (
         {"contents": {name: digest for name, digest in contents.items() if digest}} if step is None else {"changed": changed}
     )
+    row |= {"tasks": dict(tasks)} if tasks else {}
     if processes.is_main:
         write_json_lines(folder.history, (*rows, row))
         write_text(folder.config_toml, replace(config, resume=False).to_toml())

@@ -24,27 +24,33 @@ class Costs:
     sample: float
     save: float
     """Copying a checkpoint; it is written in the background."""
+    tasks: float = 0.0
+    """An evaluation on the tasks."""
 
     def parts(self, config: TrainConfig, sequence_length: int) -> dict[str, float]:
         """Seconds of a run by part; `config` has all intervals."""
         validations = -(-config.max_steps // config.eval_every)
         saves = max(validations, config.max_steps // config.save_every)
-        return {
+        parts = {
             "steps": config.max_steps * (config.batch_size * sequence_length * self.token + self.update),
             "validation": validations * config.eval_tokens * self.validation_token,
             "samples": -(-config.max_steps // config.sample_every) * self.sample,
             "checkpoints": saves * self.save,
         }
+        if config.tasks:  # the first evaluation is before the first step
+            parts["tasks"] = (1 + -(-config.max_steps // config.evaluate_every)) * self.tasks
+        return parts
 
 
 def measure_costs(trainer: Trainer) -> Costs:
     """Measure a run on its own trainer, which must not be used afterwards."""
     micro_batch, update = trainer.time_micro_batch()
     tokens = trainer.micro_batch_size * trainer.processes.data_count * trainer.training.sequence_length
-    validation, sample, save = (
-        _median_seconds(action, trainer.checkpoints.wait) for action in (trainer.validate, trainer.sample, trainer.save)
+    validation, sample, save, tasks = (
+        _median_seconds(action, trainer.checkpoints.wait)
+        for action in (trainer.validate, trainer.sample, trainer.save, trainer.score_tasks)
     )
-    return Costs(micro_batch / tokens, update, validation / trainer.config.eval_tokens, sample, save)
+    return Costs(micro_batch / tokens, update, validation / trainer.config.eval_tokens, sample, save, tasks)
 
 
 def _median_seconds(action: Callable[[], object], wait: Callable[[], object]) -> float:

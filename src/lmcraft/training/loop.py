@@ -33,6 +33,7 @@ from lmcraft.training.run_log import NullRunLog, RunLog
 from lmcraft.training.schedule import check_schedule, learning_rate_factor
 from lmcraft.training.sharding import shard, unsharded_copy
 from lmcraft.training.signals import StopRequest, stop_on_signals
+from lmcraft.training.task_scores import ScoreTasks, TaskScores
 
 TIMED_STEPS = 3
 MAX_TIMING_SECONDS = 5.0  # after which no further step is timed
@@ -52,6 +53,7 @@ class Trainer:
         folder: receives metrics, samples, checkpoints and, at the end, the model with the lowest validation loss.
         snapshot: copies a model as it is now, and returns a function that writes the copy to a folder.
         sample: generates a text from a model, every `config.sample_every` steps; None: no samples.
+        score_tasks: scores a model on tasks, every `config.evaluate_every` steps; None: no tasks.
         bytes_per_token: of the validation text, for the loss in bits per byte; 0: unknown.
         processes: the processes of the run; the weights are sharded over them.
         groups: returns the parameter groups if only some weights are trained; None: all weights, by `config`.
@@ -73,6 +75,7 @@ class Trainer:
         sample: Callable[[Transformer], str] | None,
         bytes_per_token: float,
         processes: Processes,
+        score_tasks: ScoreTasks | None = None,
         groups: Callable[[Transformer], list[Group]] | None = None,
         command: str = "pretrain",
         deadline: float = math.inf,
@@ -82,9 +85,11 @@ class Trainer:
         self.model, self.objective, self.training, self.validation = model, objective, training, validation
         self.config, self.machine, self.folder = config, machine, folder
         self.snapshot, self.generate_sample, self.bytes_per_token = snapshot, sample, bytes_per_token
+        self._score_tasks = score_tasks
         self.processes, self.command, self.deadline = processes, command, deadline
         self.last_step = config.max_steps  # earlier if the deadline is near
         self._evaluation_seconds = 0.0  # of the latest validation, sample and checkpoint together
+        self._task_seconds = 0.0  # of the latest evaluation on tasks
         self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model))
         self.checkpoints = Checkpoints(folder.checkpoints, processes)
         self.progress = Progress()
@@ -112,7 +117,9 @@ class Trainer:
             self.checkpoints.wait()
         main = self.processes.is_main
         events = self.folder.run / "tensorboard" if self.config.tensorboard else None
-        run_log = RunLog(self.folder.metrics, self.folder.samples, step=start, tensorboard=events) if main else NullRunLog()
+        run_log = (
+            RunLog(self.folder.metrics, self.folder.samples, self.progress, tensorboard=events) if main else NullRunLog()
+        )
         try:
             with stop_on_signals() as stop, Display(max_steps=self.config.max_steps, step=start, quiet=not main) as display:
                 self._finish_interrupted_step(run_log, display, stop)
@@ -263,12 +270,14 @@ class Trainer:
     def _after_step(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
         begin, measured = time.monotonic(), self.progress.measured_step
         better = self._evaluate(run_log, display, stop)
+        evaluated = self._evaluate_tasks(run_log, display, stop)
         signal_number = self._stop_signal(stop)
-        if better or self._is_finished() or signal_number or self.progress.step % self.config.save_every == 0:
+        is_save_due = self.progress.step % self.config.save_every == 0
+        if better or evaluated or self._is_finished() or signal_number or is_save_due:
             run_log.sync()
             self.save()
         if self.progress.measured_step > measured:
-            self._evaluation_seconds = time.monotonic() - begin
+            self._evaluation_seconds = time.monotonic() - begin - evaluated * self._task_seconds
         self._stop_if(signal_number)
 
     def _check_deadline(self, display: Display) -> None:
@@ -276,7 +285,7 @@ class Trainer:
         p = self.progress
         if self.deadline == math.inf or p.step == self.config.max_steps:
             return
-        seconds = self._evaluation_seconds + END_SECONDS + p.seconds / p.step
+        seconds = self._evaluation_seconds + self._task_seconds + END_SECONDS + p.seconds / p.step
         if self.processes.maximum(float(time.monotonic() + seconds > self.deadline)):
             self.last_step = p.step
             display.print_line(
@@ -285,17 +294,23 @@ class Trainer:
             )
 
     def _finish_interrupted_step(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
-        """Do what a signal left out after the latest step, so that a resumed run has the same best step and samples."""
+        """Do what a signal left out after the latest step, so that a resumed run has the same best step, samples and scores.
+
+        At the first step it evaluates the weights before training on the tasks.
+        """
         p = self.progress
         if 0 <= p.best_step not in self.checkpoints.steps():
             display.print_line(f"the weights of step {p.best_step}, the best so far, are gone: the best is chosen anew")
             p.best_step, p.best_loss, p.measured_step = -1, math.inf, -1
-        if p.step and self._evaluate(run_log, display, stop):
+        better = p.step > 0 and self._evaluate(run_log, display, stop)
+        if self._evaluate_tasks(run_log, display, stop) or better:
+            run_log.sync()
             self.save()
         self._stop_if(self._stop_signal(stop))
 
     def _is_finished(self) -> bool:
-        return self.progress.step == self.last_step and not self._due(self.config.eval_every, self.progress.measured_step)
+        p = self.progress
+        return p.step == self.last_step and not self._due(self.config.eval_every, p.measured_step) and not self._tasks_due()
 
     def _stop_if(self, signal_number: int) -> None:
         """Raise InterruptedRunError if there was a signal and the run is not finished."""
@@ -341,6 +356,30 @@ class Trainer:
             return False
         p.best_step, p.best_loss = p.step, loss
         return True
+
+    def _tasks_due(self) -> bool:
+        return self._score_tasks is not None and self._due(self.config.evaluate_every, self.progress.evaluated_step)
+
+    def _evaluate_tasks(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> bool:
+        """Score the tasks if they are due; returns whether it was done, before a signal or the end of the time."""
+        if not self._tasks_due() or self._stop_signal(stop):
+            return False
+        p, begin = self.progress, time.monotonic()
+        scores = self.score_tasks(lambda: bool(stop) or time.monotonic() > self.deadline)
+        if not self.processes.agree(scores is not None):
+            if not self._stop_signal(stop):
+                display.print_line(f"the time is up: the weights of step {p.step} are not evaluated on the tasks")
+            return False
+        self._task_seconds = time.monotonic() - begin
+        p.evaluated_step = p.step
+        for task, score in (scores or {}).items():
+            display.print_line(f"step {p.step}: {task} {score.describe()}")
+        run_log.log_tasks(p.step, scores or {}, seconds=self._task_seconds)
+        return True
+
+    def score_tasks(self, should_stop: Callable[[], bool] = lambda: False) -> TaskScores | None:
+        """The scores of the weights on the tasks; None in all processes except the main one, and without tasks."""
+        return self._score_tasks(self.model, should_stop) if self._score_tasks else None
 
     def sample(self) -> str:
         """Generate a text; empty in all processes except the main one."""
