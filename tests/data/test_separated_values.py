@@ -7,7 +7,7 @@ import pytest
 
 from lmcraft.data.documents import ReadStats
 from lmcraft.data.missing import MissingCell
-from lmcraft.data.separated_values import read_separated
+from lmcraft.data.separated_values import read_headless, read_separated
 from lmcraft.errors import UserError
 
 
@@ -80,3 +80,27 @@ def test_uneven_rows_name_both_numbers() -> None:
 def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(UserError, match=r"x.csv:1 names the column 'label' 2 times"):
         read("text,label,label\na,1,2\n")
+
+
+def read_rows(text: str, delimiter: str) -> tuple[list[tuple[int, Any]], list[str]]:
+    stats = ReadStats()
+    rows = list(read_headless(io.StringIO(text, newline=""), "x", stats, ["a", "b"], delimiter))
+    return rows, [problem["reason"] for problem in stats.malformed_first]
+
+
+def test_a_file_without_a_header_has_rows_from_its_first_line() -> None:
+    text = "\n泥菩萨过江\t自身难保\n'a'\t\"b\nalone\n\t\n1\t2\t3\n"
+    rows, problems = read_rows(text, "\t")
+    assert rows == [
+        (2, {"a": "泥菩萨过江", "b": "自身难保"}),
+        (3, {"a": "'a'", "b": '"b'}),
+        (4, {"a": "alone", "b": None}),
+    ]
+    assert problems == ["it has 3 columns, and columns = ... names 2"]
+
+
+def test_quotes_hold_commas_in_a_csv_file_without_a_header() -> None:
+    assert read_rows('"x,y",1\n', ",") == ([(1, {"a": "x,y", "b": "1"})], [])
+    assert read_rows('"x,y', ",")[1] == [
+        "a quote is opened and never closed, so that the rest of the file is one row (lines 1 to 1)"
+    ]

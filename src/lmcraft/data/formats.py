@@ -4,7 +4,7 @@ import codecs
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from lmcraft.data.compression import compression_suffix
 from lmcraft.data.documents import ReadStats
 from lmcraft.data.missing import describe_empty, is_empty
-from lmcraft.data.separated_values import read_separated
+from lmcraft.data.separated_values import read_headless, read_separated
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.json_lines import parse_json_lines
@@ -162,6 +162,14 @@ def separated_values(file: BinaryIO, name: str, stats: ReadStats, delimiter: str
     yield from read_separated(lines, name, stats, delimiter)
 
 
+def headless_rows(
+    file: BinaryIO, name: str, stats: ReadStats, *, columns: Sequence[str], suffix: str
+) -> Iterator[tuple[int, Any]]:
+    """Yield the rows of a file without a header as dicts: cells separated by commas in a .csv file, by tabs in others."""
+    lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    yield from read_headless(lines, name, stats, columns, "," if suffix == CSV else "\t")
+
+
 def parquet_rows(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[int, Any]]:
     """Yield the rows of a Parquet file as dicts, without the fields that are null.
 
@@ -286,13 +294,14 @@ def columns_of(file: BinaryIO, suffix: str, name: str) -> list[str] | None:
 
 
 PARQUET = ".parquet"
-SEPARATED = (".csv", ".tsv")
+CSV = ".csv"
+SEPARATED = (CSV, ".tsv")
 ReadTable = Callable[[BinaryIO, str, ReadStats], Iterator[tuple[int, Any]]]
 TABLES: dict[str, ReadTable] = {
     ".jsonl": json_lines,
     ".ndjson": json_lines,
     ".json": json_values,
-    ".csv": separated_values,
+    CSV: separated_values,
     ".tsv": partial(separated_values, delimiter="\t"),
     PARQUET: parquet_rows,
 }

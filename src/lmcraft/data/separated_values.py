@@ -2,8 +2,8 @@
 
 import csv
 import re
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
 from typing import Any, TextIO
 
 from lmcraft.data.documents import ReadStats
@@ -66,6 +66,38 @@ def read_separated(lines: TextIO, name: str, stats: ReadStats, delimiter: str = 
         else:
             pairs = zip(columns, cells, strict=False)
             yield line, {column: _parse_cell(cell, stats) for column, cell in pairs if column}
+
+
+def read_headless(
+    lines: TextIO, name: str, stats: ReadStats, columns: Sequence[str], delimiter: str
+) -> Iterator[tuple[int, Any]]:
+    """Yield (line, row) for each row of a file without a header. A shorter row has None in its last columns.
+
+    Args:
+        lines: opened with newline="".
+        name: of the file.
+        stats: counts rows with more cells than there are columns.
+        columns: their names.
+        delimiter: between cells; in files with tabs, quotes are ordinary characters.
+    """
+    csv.field_size_limit(MAX_CELL_CHARS)
+    if delimiter == "\t":
+        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            stats.malformed(name, line, _explain(error, line, reader.line_num))
+            continue
+        if len(cells) > len(columns):
+            stats.malformed(name, line, f"it has {len(cells)} columns, and columns = ... names {len(columns)}")
+        elif any(cell.strip() for cell in cells):
+            yield line, dict(zip_longest(columns, map(stats.clean, cells)))
 
 
 def _parse_cell(cell: str, stats: ReadStats) -> str | MissingCell:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -177,13 +177,16 @@ def read_documents(sources: Sequence[str], *, stats: ReadStats | None = None, **
     return TextSources(sources, **settings).read(ReadStats() if stats is None else stats)
 
 
-def read_table(path: Path, stats: ReadStats, encoding: str | None = None) -> Iterator[tuple[int, Any]]:
+def read_table(
+    path: Path, stats: ReadStats, encoding: str | None = None, columns: Sequence[str] = ()
+) -> Iterator[tuple[int, Any]]:
     """Yield (line or row number, row) of a .jsonl, .json, .csv, .tsv or .parquet file, which may be compressed.
 
     Args:
         path: the file.
         stats: counts malformed rows, and records the encoding if it is not UTF-8.
         encoding: of the file; None: detected.
+        columns: names of the columns of a file without a header, with commas (.csv) or tabs (.tsv or any other text).
 
     Raises:
         UserError: the file does not exist, is damaged, cannot be decoded or is of another format, or `stats` rejects a
@@ -192,7 +195,12 @@ def read_table(path: Path, stats: ReadStats, encoding: str | None = None) -> Ite
     stored = find_contents(path, "data")
     if stored.is_dir():
         raise UserError(f"data '{path}' is a folder; name its files")
-    read = formats.TABLES.get(formats.inner_suffix(stored))
+    suffix = formats.inner_suffix(stored)
+    read = formats.TABLES.get(suffix)
+    if columns:
+        if read is not None and suffix not in formats.SEPARATED:
+            raise UserError(f"data '{path}' names its columns itself: leave out columns = ...")
+        read = partial(formats.headless_rows, columns=columns, suffix=suffix)
     if read is None and stored != path:
         raise UserError(f"data '{path}' is a pipe without JSON lines; pipe JSON lines, or name a file of another format")
     if read is None:

@@ -13,6 +13,7 @@ from lmcraft.data.documents import ReadStats
 from lmcraft.data.formats import TABLES, inner_suffix
 from lmcraft.data.sources import TextSources, read_table
 from lmcraft.errors import UserError
+from lmcraft.evaluation.message_catalogs import SUFFIX, read_catalog
 from lmcraft.evaluation.row import Row
 from lmcraft.evaluation.synthetic import GENERATORS, generate_reasoning_gym
 from lmcraft.folder import sha256_of
@@ -29,6 +30,8 @@ class DataSource:
     """A path, pypi:package==version/path, synthetic:NAME?key=value&..., or reasoning-gym:NAME?key=value&..."""
     folder: Path
     """What relative paths start from."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns of a file without a header."""
 
     @cached_property
     def hash(self) -> str:
@@ -42,7 +45,7 @@ class DataSource:
 
         Args:
             text: a file that is no table is one row, with its text in the column `text`, or has a row for each line that is
-                not blank, with the line in the column `prompt`.
+                not blank, with the line in the column `prompt`; a row that is a text has it in that column.
 
         Raises:
             UserError: there are no rows, the file is damaged or no table, or a row is not an object.
@@ -50,7 +53,9 @@ class DataSource:
         """
         if self._is_generated:
             numbered: Iterable[tuple[int, Any]] = enumerate(self._generated, start=1)
-        elif text and inner_suffix(self._file) not in TABLES:
+        elif inner_suffix(self._file) == SUFFIX:
+            numbered = read_catalog(self._file)
+        elif text and not self.columns and inner_suffix(self._file) not in TABLES:
             documents = TextSources([str(self._file)], document_chars=sys.maxsize).read_nonempty(ReadStats("fail"))
             if text == "whole":
                 numbered = ((document.line, {"text": document.text}) for document in documents)
@@ -58,9 +63,11 @@ class DataSource:
                 lines = (line for document in documents for line in document.text.split("\n"))
                 numbered = ((n, {"prompt": line.strip()}) for n, line in enumerate(lines, start=1) if line.strip())
         else:
-            numbered = read_table(self._file, ReadStats("fail"))
+            numbered = read_table(self._file, ReadStats("fail"), columns=self.columns)
         rows: list[Row] = []
         for line, values in numbered:
+            if text and isinstance(values, str):
+                values = {"text" if text == "whole" else "prompt": values}
             if not isinstance(values, Mapping):
                 raise UserError(f"{self.address}:{line}: a row must be an object with named columns")
             rows.append(Row(len(rows), values, f"{self.address}:{line}"))

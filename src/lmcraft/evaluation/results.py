@@ -1,17 +1,21 @@
 """What a model did on the items of a task, and the figures computed from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from math import nan
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from lmcraft.statistics.bootstrap import bootstrap
 from lmcraft.statistics.calibration import binned_error, calibration_error
-from lmcraft.statistics.intervals import Metric, mean_interval, ratio_interval
+from lmcraft.statistics.intervals import Floats, Metric, mean_interval, ratio_interval
 from lmcraft.statistics.paired import Comparison, compare_paired, detectable_difference, paired_bootstrap
 from lmcraft.statistics.proportions import clustered_proportion, proportion
 
-Form = Literal["proportion", "mean", "ratio", "calibration"]
+Form = Literal["proportion", "mean", "ratio", "calibration", "corpus"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,11 @@ class Measure:
     name: str
     form: Form = "proportion"
     """proportion: the share of items of 1; mean: the mean over items; ratio: the sum over items, divided by that of their
-    weights (bits per byte); calibration: the numbers are the confidence in each choice, which is right where `acc` is 1."""
+    weights (bits per byte); calibration: the numbers are the confidence in each choice, which is right where `acc` is 1;
+    corpus: a function of the items' counts, added up (BLEU), which no item has a share of."""
     higher_is_better: bool = True
+    of_sums: Callable[[Sequence[float]], float] | None = None
+    """For the form corpus: that function."""
 
 
 CALIBRATION = (
@@ -41,6 +48,8 @@ class ItemResult:
     """The number of each measure."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """For measures that are ratios: what the number is divided by."""
+    sums: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """For measures of a corpus: the counts that are added up; the number is then that of the item on its own."""
     cluster: str = ""
     """What the item shares with others, such as the passage; empty: nothing."""
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -115,6 +124,8 @@ def compute_metric(measure: Measure, results: Sequence[ItemResult]) -> Metric:
         return ratio_interval(values, weights, clusters)
     if measure.form == "calibration":
         return calibration_error(values, _correct(results), clusters)
+    if measure.of_sums is not None:
+        return bootstrap(_sums(measure, results), partial(_score_sums, measure.of_sums), clusters)
     if measure.form == "mean":
         return mean_interval(values, clusters)
     return clustered_proportion(values, clusters) if clusters else proportion(round(sum(values)), len(values))
@@ -142,6 +153,9 @@ def compare_results(
     if measure.form == "calibration":
         pairs = (list(zip(firsts, _correct(first), strict=True)), list(zip(seconds, _correct(second), strict=True)))
         return paired_bootstrap(*pairs, binned_error, clusters), nan
+    if measure.of_sums is not None:
+        sums = (_sums(measure, first), _sums(measure, second))
+        return paired_bootstrap(*sums, partial(_score_sums, measure.of_sums), clusters), nan
     return compare_paired(firsts, seconds, weights, clusters), detectable_difference(firsts, seconds, weights, clusters)
 
 
@@ -155,3 +169,12 @@ def _numbers(measure: Measure, results: Sequence[ItemResult]) -> tuple[list[floa
 
 def _correct(results: Sequence[ItemResult]) -> list[float]:
     return [result.values["acc"] for result in results]
+
+
+def _sums(measure: Measure, results: Sequence[ItemResult]) -> list[Sequence[float]]:
+    return [result.sums[measure.name] for result in results]
+
+
+def _score_sums(of_sums: Callable[[Sequence[float]], float], samples: Floats) -> Floats:
+    """The score of each sample of items, (samples, items, counts)."""
+    return np.array([of_sums(sums.tolist()) for sums in samples.sum(1)])

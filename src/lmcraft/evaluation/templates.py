@@ -1,7 +1,7 @@
 """The templates of a task: Jinja over the columns of a row, in the sandbox of the chat templates."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -11,16 +11,17 @@ from lmcraft.errors import UserError
 from lmcraft.tokenizer.sandbox import BUDGET, Budget, LimitedEnvironment
 
 
-def render_text(template: str, row: Mapping[str, Any], field: str) -> str:
-    """The text of a template for one row; `field` is the template's name in the task, for errors.
+def render_text(template: str, row: Mapping[str, Any], field: str, **functions: Callable[..., Any]) -> str:
+    """The text of a template for one row; `field` is the template's name in the task, for errors; `functions` are those
+    that the template may call besides Jinja's own.
 
     Raises:
         UserError: the template is not valid, or the row lacks a column.
     """
-    return _render(template, row, field)
+    return _render(template, row, field, **functions)
 
 
-def evaluate_expression(expression: str, row: Mapping[str, Any], field: str) -> Any:
+def evaluate_expression(expression: str, row: Mapping[str, Any], field: str, **functions: Callable[..., Any]) -> Any:
     """The value of an expression for one row; the name of a column is the simplest one.
 
     Raises:
@@ -32,7 +33,7 @@ def evaluate_expression(expression: str, row: Mapping[str, Any], field: str) -> 
         values.append(value)
         return ""
 
-    _render("{{ capture__((" + expression + "\n)) }}", row, field, capture__=capture)
+    _render("{{ capture__((" + expression + "\n)) }}", row, field, capture__=capture, **functions)
     value = values[0]
     return list(value) if not isinstance(value, str | list | Mapping) and hasattr(value, "__iter__") else value
 
@@ -40,7 +41,7 @@ def evaluate_expression(expression: str, row: Mapping[str, Any], field: str) -> 
 def _render(template: str, row: Mapping[str, Any], field: str, **variables: Any) -> str:
     budget = BUDGET.set(Budget())
     try:
-        return _compile(template).render({**row, "row": row, **variables})
+        return _compile(template).render({**variables, **row, "row": row})
     except UndefinedError as error:
         columns = ", ".join(map(str, row)) or "none"
         raise UserError(f"its {field} cannot be rendered: {error.message}; the columns are {columns}") from error

@@ -6,6 +6,7 @@ generation       whether the answer that the model writes is right
 classification   which label a classifier gives a text
 code             whether the function that the model writes passes tests
 answers          what the model answers to prompts, without judgment
+translation      how near the translation that the model writes is to those of people
 perplexity       how well the model predicts texts
 """
 
@@ -16,6 +17,7 @@ from lmcraft.evaluation.methods.generation import Generation
 from lmcraft.evaluation.methods.method import Method
 from lmcraft.evaluation.methods.multiple_choice import MultipleChoice
 from lmcraft.evaluation.methods.perplexity import Perplexity
+from lmcraft.evaluation.methods.translation import Translation
 
 METHODS: dict[str, type[Method]] = {
     "multiple_choice": MultipleChoice,
@@ -23,6 +25,7 @@ METHODS: dict[str, type[Method]] = {
     "code": Code,
     "classification": Classification,
     "answers": Answers,
+    "translation": Translation,
     "perplexity": Perplexity,
 }
 
