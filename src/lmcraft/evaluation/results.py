@@ -48,12 +48,12 @@ class ItemResult:
     """The number of each measure."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """For measures that are ratios: what the number is divided by."""
-    sums: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """For measures of a corpus: the counts that are added up; the number is then that of the item on its own."""
     cluster: str = ""
     """What the item shares with others, such as the passage; empty: nothing."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """For people: the prompt, the answer, the probabilities of the choices."""
+    sums: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """For measures of a corpus: the counts that are added up; the number is then that of the item on its own."""
 
     def to_json(self) -> dict[str, Any]:
         """As one line of a results file."""
