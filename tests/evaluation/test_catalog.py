@@ -70,5 +70,5 @@ def test_every_row_of_a_task_can_be_asked(name: str) -> None:
     except RunError as error:
         pytest.skip(f"the package index cannot be reached: {error}")
     method = METHODS[task.config.kind](task, rows)
-    assert len(rows) >= 100
+    assert len(rows) >= 5
     assert all(method.prompt(row) for row in rows[:50] if task.config.prompt)

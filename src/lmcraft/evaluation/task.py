@@ -1,8 +1,6 @@
 """A task: what a model is asked, and how its answers are judged. A TOML file of about ten lines beside a data file."""
 
 import hashlib
-import random
-from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -51,8 +49,6 @@ class TaskConfig(Config):
     """Where the data come from, and their license."""
     columns: tuple[str, ...] = ()
     """Names of the columns of a file without a header, whose cells are separated by tabs (in a .csv file by commas)."""
-    limit: int = 0
-    """Number of rows to score, drawn at random, always the same ones; 0: all."""
     where: str = ""
     """Expression: only rows for which it is true are asked; empty: all rows."""
     prompt: str = ""
@@ -104,9 +100,8 @@ class Task:
             UserError: the file cannot be read, or a setting is unknown or does not fit.
         """
         config = TaskConfig.from_toml(file)
-        for setting, value in (("limit", config.limit), ("few_shot.count", config.few_shot.count)):
-            if value < 0:
-                raise UserError(f"task '{file}': {setting}={value} must not be negative")
+        if config.few_shot.count < 0:
+            raise UserError(f"task '{file}': few_shot.count={config.few_shot.count} must not be negative")
         return cls(file.stem, config, file.parent)
 
     @cached_property
@@ -133,7 +128,7 @@ class Task:
         rows = self._where(self.data.rows(text=TEXT_FILES.get(self.config.kind)))[own_examples:]
         if not rows:
             raise UserError(f"task '{self.name}': '{self.config.data}' has no rows to score: check where and few_shot.count")
-        return [replace(row, number=number) for number, row in enumerate(choose_rows(rows, self.config.limit))]
+        return [replace(row, number=number) for number, row in enumerate(rows)]
 
     def examples(self) -> list[Row]:
         """The rows of the solved examples.
@@ -161,10 +156,3 @@ class Task:
             rows = [row for row in rows if row.value(self.config.where, "where")]
         pool = Pool(rows)
         return [replace(row, pool=pool) for row in rows]
-
-
-def choose_rows(rows: Sequence[Row], limit: int) -> list[Row]:
-    """All rows, or `limit` of them drawn at random: always the same, and a smaller draw is part of a larger one."""
-    order = list(range(len(rows)))
-    random.Random(0).shuffle(order)
-    return [rows[number] for number in sorted(order[: limit or None])]
