@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from lmcraft.config import DATA, OUTPUT, SEVERAL_VALUES, command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.evaluation.config import TaskSettings
-from lmcraft.evaluation.results import Figure, TaskResult
+from lmcraft.evaluation.results import TaskResult
 from lmcraft.folder import ModelFolder
 from lmcraft.setting_values import expand_user
 
@@ -69,7 +69,8 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
     """
     from lmcraft.evaluation.catalog import open_tasks
     from lmcraft.folder.lock import lock_folder
-    from lmcraft.terminal import line_printer, print_result
+    from lmcraft.reports.evaluation import figure_rows, write_evaluation
+    from lmcraft.terminal import column_table, line_printer, print_result
 
     config = config.resolved()
     if config.lists_tasks:
@@ -82,8 +83,10 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
             results = [run_task(evaluation, task, config.limit, task.name) for task in tasks]
         if config.fit_temperature:
             _fit_temperature(config, results)
-    print_result(figure_table(results))
-    line_printer()(f"results: {evaluation.folder}")
+    head, rows = figure_rows(results)
+    print_result(column_table("", head, rows))
+    page = write_evaluation(evaluation.folder, config.model, evaluation.settings, results)
+    line_printer()(f"results: {evaluation.folder}; report: {page}")
     return results
 
 
@@ -173,33 +176,6 @@ def run_task(evaluation: Evaluation, task: Task, limit: int, title: str) -> Task
 
     with progress_bar(title) as report, stop_on_signals() as stop:
         return evaluation.run(task, limit=limit, report=report, stop_signal=lambda: stop.signal_number)
-
-
-def figure_table(results: Sequence[TaskResult]) -> RenderableType:
-    """A table of the figures of all tasks; the last columns only if items stand in the training data."""
-    from lmcraft.terminal import column_table
-
-    columns = ["task", "items", "figure", "value", "95% interval", "chance"]
-    has_overlap = any(result.clean_figures for result in results)
-    rows = []
-    for result in results:
-        clean = {figure.measure.name: figure for figure in result.clean_figures}
-        for n, figure in enumerate(result.figures):
-            is_first = n == 0
-            chance = "" if result.chance is None or not is_first else f"{result.chance:.3f}"
-            cells = [result.task if is_first else "", f"{figure.count:,}" if is_first else "", figure.measure.name]
-            cells += [f"{figure.metric.value:.3f}", _interval(figure), chance]
-            if has_overlap:
-                other = clean.get(figure.measure.name)
-                hits = str(len(result.overlap.contained)) if result.overlap is not None and is_first else ""
-                cells += [hits, "" if other is None else f"{other.metric.value:.3f}"]
-            rows.append(cells)
-    return column_table("", [*columns, *(("in training data", "without these") if has_overlap else ())], rows)
-
-
-def _interval(figure: Figure) -> str:
-    low, high = figure.metric.low, figure.metric.high
-    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
 def task_table() -> RenderableType:

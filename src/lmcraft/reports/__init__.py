@@ -6,6 +6,7 @@
 | `finetuning` | the fine-tuning section of a report |
 | `tasks` | the tasks of a report: each one's curve over the steps |
 | `scaling` | the page of a scaling law |
+| `evaluation` | the page of an evaluation |
 | `comparison` | the page of compared models |
 | `chart`, `table` | SVG charts, sparklines and HTML tables |
 """
