@@ -23,9 +23,9 @@ def test_json_is_parsed(text: str) -> None:
     ("content", "message"),
     [
         (b"{", "the body is not JSON"),
-        (b"\xff\xfe", "the body is not JSON"),
-        ('{"a": 1}'.encode("utf-16"), "the body is not JSON"),
-        (b'"\xed\xa0\x80"', "the body is not JSON"),
+        (b"\xff\xfe", r"the body is not UTF-8 \(byte 0 is 0xff\), as JSON must be; encode it as UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), "the body is not UTF-8"),
+        (b'"\xed\xa0\x80"', "the body is not UTF-8"),
         (b'{"a": NaN}', "NaN is not a JSON value"),
         (b'{"a": [-Infinity]}', "-Infinity is not a JSON value"),
         (b'{"a": 1e999}', "1e999 is too large"),

@@ -107,10 +107,15 @@ def parse_json(content: bytes) -> Any:
     """
     try:
         text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = content[error.start]
+        message = f"the body is not UTF-8 (byte {error.start} is 0x{byte:02x}), as JSON must be; encode it as UTF-8"
+        raise ApiError(400, message, code="json") from error
+    try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_float, parse_int=_parse_integer)
     except RecursionError as error:
         raise _not_json("it is nested too deeply") from error
-    except ValueError as error:  # of the syntax or the encoding
+    except ValueError as error:
         raise _not_json(str(error)) from error
     if _ESCAPED_SURROGATE.search(text) and (path := next(_surrogate_paths(value), None)) is not None:
         message = f"{path or 'the body'} has half of a surrogate pair (\\ud800 to \\udfff), which is not text; remove it"
