@@ -44,3 +44,13 @@ def test_other_formats_are_rejected() -> None:
         quantization_bits({"quantization_config": 3})
     with pytest.raises(UserError, match=r"quantization_config 'gptq' is not supported; use a model from `lmcraft quantize`"):
         quantization_bits({"quantization_config": {"quant_method": "gptq"}})
+
+
+def test_a_setting_that_differs_is_named() -> None:
+    config = quantization_config(4)
+    config["config_groups"]["group_0"]["weights"]["symmetric"] = False
+    message = r"'pack-quantized' with config_groups\.group_0\.weights\.symmetric=False is not supported"
+    with pytest.raises(UserError, match=message):
+        quantization_bits({"quantization_config": config})
+    with pytest.raises(UserError, match=r"'pack-quantized' with kv_cache_scheme=fp8 is not supported"):
+        quantization_bits({"quantization_config": quantization_config(8) | {"kv_cache_scheme": "fp8"}})

@@ -126,13 +126,34 @@ def quantization_bits(hf_config: Mapping[str, Any]) -> Bits | None:
         ignored = hf_quantization.get("ignore") if isinstance(hf_quantization, Mapping) else None
         if isinstance(ignored, list) and hf_quantization == quantization_config(bits, ignored[1:]):
             return bits
-    kind = hf_quantization
-    if isinstance(hf_quantization, Mapping):
-        kind = hf_quantization.get("format") or hf_quantization.get("quant_method")
     raise UserError(
-        f"config.json: quantization_config {str(kind)[:40]!r} is not supported; use a model from `lmcraft quantize`, the "
-        "unquantized model or a GGUF file"
+        f"config.json: quantization_config {_name_difference(hf_quantization)} is not supported; use a model from "
+        "`lmcraft quantize`, the unquantized model or a GGUF file"
     )
+
+
+def _name_difference(hf_quantization: Any) -> str:
+    """The format, or the first setting that differs from the supported ones of the same format."""
+    if not isinstance(hf_quantization, Mapping):
+        return repr(str(hf_quantization)[:40])
+    kind, settings = hf_quantization.get("format") or hf_quantization.get("quant_method"), _flatten(hf_quantization)
+    supported = [_flatten(quantization_config(bits)) for bits in get_args(Bits)]
+    if all(kind != options["format"] for options in supported):
+        return repr(str(kind)[:40])
+    nearest = max(supported, key=lambda options: len(options.items() & settings.items()))
+    differing = [name for name in {**nearest, **settings} if nearest.get(name) != settings.get(name)]
+    return f"{kind!r} with {differing[0]}={settings.get(differing[0])}" if differing else repr(kind)
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """The settings of nested tables by their paths, with their values as text."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        elif name != "ignore":
+            flat[f"{prefix}{name}"] = str(value)[:40]
+    return flat
 
 
 def quantization_config(bits: Bits, ignored: Sequence[str] = ()) -> dict[str, Any]:
