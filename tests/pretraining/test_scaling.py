@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from lmcraft import ScalingConfig, cli, scaling
 from lmcraft.commands import scaling as command
@@ -83,6 +84,8 @@ def test_settings_shared_by_all_runs_follow_from_the_largest(data: Path, tmp_pat
         ({"find_lr": True}, "find_lr=True is for a single run"),
         ({"model": TransformerConfig(num_hidden_layers=2)}, "model.num_hidden_layers=2 makes all models equal"),
         ({"resume": True}, "holds no scaling.toml"),
+        ({"evaluate_every": 10}, "evaluate_every=10 needs tasks"),
+        ({"task_limit": -1}, "task_limit=-1 must not be negative"),
     ],
 )
 def test_bad_settings_are_errors(data: Path, tmp_path: Path, settings: dict[str, Any], message: str) -> None:
@@ -126,6 +129,43 @@ def test_an_interrupted_family_resumes_to_the_same_result(
     assert smaller.points == whole.points
     with pytest.raises(UserError, match=r"seed=2 differs from seed=1 of the runs"):
         scaling(replace(config, resume=True, seed=2))
+
+    check_tasks_of_a_finished_family(config, tmp_path)
+
+
+def check_tasks_of_a_finished_family(config: ScalingConfig, folder: Path) -> None:
+    rows = [{"line": n, "choices": ["quick", "lazy"], "answer": n % 2} for n in range(30)]
+    (folder / "toy.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"kind": "multiple_choice", "data": "toy.jsonl", "prompt": "Line {{ line }}: the"}
+    (folder / "toy.toml").write_text(tomli_w.dumps(settings | {"choices": "choices", "answer": "answer"}))
+    with_tasks = replace(config, resume=True, tasks=(str(folder / "toy.toml"),), task_limit=20)
+    result = scaling(with_tasks)
+    [curve] = result.tasks
+    assert (curve.task, curve.items, curve.chance) == ("toy", 20, 0.5)
+    assert [point.parameters for point in curve.sizes] == sorted({p.parameters for p in (*result.points, result.target)})
+    assert {point.tokens for point in curve.ends} == {point.tokens for point in (*result.points, result.target)}
+    bits = [point.bits_per_byte.value for point in curve.sizes if point.bits_per_byte is not None]
+    assert len(bits) == 4 and bits[-1] < bits[0]
+    page = (config.out / "scaling.html").read_text()
+    assert "<h2>Task toy</h2>" in page and "acc_norm, by parameters" in page and "bits_per_byte, by tokens" in page
+    assert json.loads((config.out / "scaling.json").read_text())["tasks"][0]["summary"] == curve.summary
+    files = list(config.out.rglob("evaluations/toy-*.jsonl"))
+    written = [file.stat().st_mtime_ns for file in files]
+    assert len(files) == len(curve.points) and scaling(with_tasks).tasks == result.tasks
+    assert [file.stat().st_mtime_ns for file in files] == written
+    with pytest.raises(UserError, match="there is no task 'missing'"):
+        scaling(replace(with_tasks, tasks=("missing",)))
+
+
+@pytest.mark.slow
+def test_tasks_during_the_runs_are_points_of_the_curves(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("Line 7: the quick brown fox jumps over 49 lazy dogs.")
+    (tmp_path / "text.toml").write_text('kind = "perplexity"\ndata = "text.txt"\n')
+    config = config_of(data, tmp_path / "out", tasks=(str(tmp_path / "text.toml"),), evaluate_every=5)
+    [curve] = scaling(config).tasks
+    steps = {point.step for point in curve.points if not point.is_last}
+    assert steps and all(step % 5 == 0 for step in steps) and all(point.accuracy is None for point in curve.points)
+    assert curve.summary.startswith("Bits per byte ")
 
 
 def start_process(config: ScalingConfig) -> "subprocess.Popen[str]":

@@ -6,5 +6,6 @@
 | `run` | assembles and trains a run; the learning-rate range test |
 | `plan`, `estimation` | the memory, time and energy of a run before it starts, and how they are estimated |
 | `scaling` | a family of small runs, and the larger one that they predict |
+| `task_curves`, `family_tasks` | tasks over the sizes and checkpoints of a family: by accuracy and by bits per byte |
 | `scaling_law` | the law L(N, D) fitted to the runs of a family, and its predictions |
 """

@@ -176,6 +176,11 @@ class ScalingConfig(PretrainConfig):
     """Lengths of each model's runs; each length is a separate run with its own learning-rate decay."""
     predict: Annotated[int, automatic("one more than the largest of --depths")] = 0
     """Number of blocks of the predicted model, trained for the longest of the lengths."""
+    tasks: Annotated[tuple[str, ...], SEVERAL_VALUES, OUTPUT] = ()
+    """Names of tasks and scorecards, and TOML files of your own tasks (docs/evaluation.md), to draw over sizes and
+    checkpoints when the runs are trained."""
+    evaluate_every: Annotated[int, OFF, OUTPUT] = 0
+    """Steps between evaluations on --tasks during each run, for more points of its curve."""
 
     depth: Annotated[int | None, HIDDEN] = None
     max_steps: Annotated[int, HIDDEN] = 0
@@ -188,6 +193,7 @@ class ScalingConfig(PretrainConfig):
         for name in SINGLE_RUN_SETTINGS:
             if value := getattr(self, name):
                 raise UserError(f"{name}={value} is for a single run: use --depths and --tokens-per-parameter for a family")
+        self.check_task_ranges()
         from lmcraft.data.loader import TokenSplit  # imports numpy, which --help does without
 
         depths, lengths = tuple(sorted(self.depths)), tuple(sorted(self.tokens_per_parameter))

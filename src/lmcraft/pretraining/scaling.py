@@ -11,6 +11,8 @@ import torch
 
 from lmcraft.data.loader import TokenSplit
 from lmcraft.errors import InterruptedRunError, UserError
+from lmcraft.evaluation.in_training import RunTasks
+from lmcraft.evaluation.task import Task
 from lmcraft.folder import ModelFolder, write_text
 from lmcraft.folder.names import FAMILY_CONFIG, FAMILY_RUNS
 from lmcraft.folder.output import check_apart, check_folder_name, claim_folder, is_empty
@@ -21,6 +23,7 @@ from lmcraft.pretraining.config import SINGLE_RUN_SETTINGS, PretrainConfig, Scal
 from lmcraft.pretraining.run import PretrainingRun, fingerprint
 from lmcraft.pretraining.scaling_law import Point
 from lmcraft.terminal import PrintLine, format_duration
+from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training import depth_rule
 from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.continuation import MAY_CHANGE, check_contents, refuse_changes
@@ -28,6 +31,7 @@ from lmcraft.training.continuation import MAY_CHANGE, check_contents, refuse_cha
 CHECKPOINTS_PER_RUN = 10  # unless `save_every` is given
 MAX_EPOCHS = 4  # up to this many, repeated text teaches nearly as much as new text (arXiv 2305.16264)
 FAMILY_SETTINGS = ("depths", "tokens_per_parameter", "predict")  # which a resumed family may change
+MAY_CHANGE_IN_FAMILY = MAY_CHANGE.union(FAMILY_SETTINGS, ("task_limit",))
 OWN_SETTINGS = (*SINGLE_RUN_SETTINGS, *FAMILY_SETTINGS, "out", "resume")  # of each run, or of the family alone
 
 
@@ -122,12 +126,25 @@ class Family:
                 ScalingConfig.from_toml(file),
                 f"the runs in '{config.out}'",
                 "resume with the same settings, or choose another --out",
-                may_change=MAY_CHANGE.union(FAMILY_SETTINGS),
+                may_change=MAY_CHANGE_IN_FAMILY,
             )
             contents = {"data": fingerprint(config)}
             for member in (*self.members, self.target):
                 if steps := Checkpoints(member.folder.checkpoints).steps():
                     check_contents(member.folder, steps[-1], member.config, contents)
+
+    def open_tasks(self) -> list[Task]:
+        """The tasks, of which each item fits the models.
+
+        Raises:
+            UserError: there is no such task, or a row of it cannot be used or needs too much context.
+            RunError: a download failed.
+        """
+        config = self.config
+        if not config.tasks:
+            return []
+        tasks = RunTasks.open(config.tasks, config.task_limit, self.target.config.model, Tokenizer.load(config.data))
+        return [method.task for method in tasks.methods]
 
     def announce(self, print_line: PrintLine) -> None:
         """Print the number of runs and tokens, and the time, estimated from a few steps of each size."""
@@ -189,6 +206,8 @@ def build_member(config: ScalingConfig, depth: int, tokens_per_parameter: float)
     heads = max(1, width // (config.model.head_dim or depth_rule.HEAD_DIM))
     if not config.model.head_dim:  # rotary embeddings need heads of an even width
         heads = next(n for n in range(heads, 0, -1) if width % (2 * n) == 0)
+    if not config.evaluate_every:
+        shared["tasks"] = ()
     shared["model"] = replace(config.model, hidden_size=width, num_attention_heads=config.model.num_attention_heads or heads)
     out = config.out / FAMILY_RUNS / f"depth-{depth}-{tokens_per_parameter:g}x"
     single = PretrainConfig(**shared, depth=depth, out=out, max_steps=1)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lmcraft.pretraining.task_curves import TaskCurve
 from lmcraft.terminal import format_count
 
 Floats = NDArray[np.float64]
@@ -119,6 +120,8 @@ class Scaling:
     fit: Fit
     target: Point
     """The larger run; its loss is NaN until it is trained."""
+    tasks: Sequence[TaskCurve] = ()
+    """The tasks over sizes and checkpoints."""
 
     @property
     def trained(self) -> bool:
@@ -159,6 +162,7 @@ class Scaling:
             "prediction": target | prediction,
             "actual": {"loss": loss, "error": self.error} if self.trained else None,
             "optimal": [asdict(optimum) for optimum in self.optimal],
+            "tasks": [curve.as_json() for curve in self.tasks],
         }
 
     def summary(self) -> str:

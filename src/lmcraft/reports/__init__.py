@@ -8,5 +8,6 @@
 | `scaling` | the page of a scaling law |
 | `evaluation` | the page of an evaluation |
 | `comparison` | the page of compared models |
+| `task_curves` | the tasks of a family, in its page |
 | `chart`, `table` | SVG charts, sparklines and HTML tables |
 """

@@ -11,6 +11,7 @@ WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 20, 12, 40
 NAME_WIDTH, ROW_HEIGHT = 240, 24  # of an interval chart
 MAX_POINTS_PER_LINE = 600
+COLORS = "abcdef"  # CSS classes of curves
 SPARKLINE_BLOCKS = "▁▂▃▄▅▆▇█"
 
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from lmcraft.folder import write_json, write_text
 from lmcraft.pretraining.scaling_law import Point, Scaling, ScalingLaw, optimum
-from lmcraft.reports.chart import Series, line_chart
+from lmcraft.reports.chart import COLORS, Series, line_chart
 from lmcraft.reports.page import STYLE
 from lmcraft.reports.table import key_value_rows
+from lmcraft.reports.task_curves import task_sections
 from lmcraft.terminal import format_count
 
 PAGE = Template((Path(__file__).parent / "scaling.html").read_text(encoding="utf-8"))
-COLORS = "abcdef"
 POINTS_PER_CURVE = 40
 
 
@@ -36,6 +36,7 @@ def write_scaling(folder: Path, scaling: Scaling) -> Path:
             (format_count(o.flops), format_count(o.parameters), format_count(o.tokens), f"{o.loss:.4f}")
             for o in scaling.optimal
         ),
+        tasks=task_sections(scaling.tasks),
         points=_rows(point_cells(p, scaling.fit.law) for p in scaling.points),
     )
     path = folder / "scaling.html"

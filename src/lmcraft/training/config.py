@@ -106,12 +106,16 @@ class TrainConfig(Config):
 
     def check_tasks(self) -> None:
         """Raise UserError for a setting of the evaluation on tasks that is out of range or has no effect."""
+        self.check_task_ranges()
+        if self.tasks and not self.evaluate_every:
+            raise UserError(
+                f"tasks={','.join(self.tasks)} are evaluated only with --evaluate-every: give a number of steps, such as 100"
+            )
+
+    def check_task_ranges(self) -> None:
+        """As `check_tasks`, for a command that also evaluates the tasks after training."""
         for name in ("evaluate_every", "task_limit"):
             if (value := getattr(self, name)) < 0:
                 raise UserError(f"{name}={value} must not be negative")
         if self.evaluate_every and not self.tasks:
             raise UserError(f"evaluate_every={self.evaluate_every} needs tasks: name some with --tasks, or leave it out")
-        if self.tasks and not self.evaluate_every:
-            raise UserError(
-                f"tasks={','.join(self.tasks)} are evaluated only with --evaluate-every: give a number of steps, such as 100"
-            )

@@ -7,7 +7,7 @@ start, and `history.jsonl` a row for each start: the step, the number of process
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -197,7 +197,7 @@ def check_tasks(folder: ModelFolder, config: TrainConfig, hashes: Mapping[str, s
     Raises:
         UserError: a task has changed.
     """
-    recorded = {name: digest for row in _read_history(folder) for name, digest in row.get("tasks", {}).items()}
+    recorded = recorded_tasks(_read_history(folder))
     changed = next((name for name, digest in hashes.items() if recorded.get(name, digest) != digest), None)
     if changed is not None:
         file = next((task for task in config.tasks if Path(task).stem == changed), changed)
@@ -205,6 +205,11 @@ def check_tasks(folder: ModelFolder, config: TrainConfig, hashes: Mapping[str, s
             f"tasks={file} or its data have changed since the run in '{folder.path}' was evaluated on it: restore them, or "
             "give the new task another name"
         )
+
+
+def recorded_tasks(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The hash of each task that a run has been evaluated on, by name, from the rows of its history."""
+    return {name: digest for row in history for name, digest in row.get("tasks", {}).items()}
 
 
 def check_length(max_steps: int, step: int | None, folder: ModelFolder) -> None:
