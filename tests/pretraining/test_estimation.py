@@ -54,6 +54,12 @@ def test_time_and_energy_follow_from_tflops(data: Path) -> None:
     assert plan.energy_kwh == pytest.approx(100 * sum(plan.seconds.values()) / 3.6e6)
 
 
+def test_a_plan_for_a_gpu_elsewhere_counts_nothing_of_this_machine(data: Path) -> None:
+    here, there = (make_plan(config_of(data, tflops=1.0, device=device)) for device in ("cpu", "cuda"))
+    assert set(here.memory) - set(there.memory) == {"program"}
+    assert here.total_memory > 0 and there.total_memory == 0
+
+
 def test_the_command_measures_and_writes_nothing(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "model"
     arguments = [str(data), "--out", str(out), "--depth", "2", "--model.hidden-size", "32", "--sequence-length", "32"]

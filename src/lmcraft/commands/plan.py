@@ -53,9 +53,11 @@ def _run_table(plan: Plan, watts: float) -> Table:
 
 
 def _memory_table(plan: Plan) -> Table:
+    rows = _shares({name: float(size) for name, size in plan.memory.items()}, format_bytes)
+    if not plan.total_memory:
+        return key_value_table("Memory", rows)
     fits = sum(plan.memory.values()) <= plan.total_memory
     advice = "" if fits else ": too little; lower --micro-batch-size, or add --activation-checkpointing"
-    rows = _shares({name: float(size) for name, size in plan.memory.items()}, format_bytes)
     return key_value_table("Memory", rows | {"this machine has": f"{format_bytes(plan.total_memory)}{advice}"})
 
 

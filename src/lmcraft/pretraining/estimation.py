@@ -35,7 +35,9 @@ def make_plan(config: PlanConfig) -> Plan:
             config = replace(config, micro_batch_size=rows)
         dtype = torch.float32 if config.precision == "fp32" else torch.bfloat16
         model = _meta_model(config)
-        memory = _estimate_memory(config, model, dtype) | {"program": program_bytes}
+        memory = _estimate_memory(config, model, dtype)
+        if config.device != "cuda":
+            memory["program"] = program_bytes
         seconds = _estimate_seconds(config, model.flops_per_token(config.sequence_length))
         return _build_plan(config, model, None, memory, seconds)
     machine = choose_machine(config.device, config.precision)
@@ -77,10 +79,17 @@ def _build_plan(
         computing=machine.description if machine else "",
         share_of_peak=tokens_per_second * flops_per_token / machine.peak_flops if machine else None,
         memory=memory,
-        total_memory=total_memory(machine.device if machine else torch.device("cpu")),
+        total_memory=_memory_of(config, machine),
         seconds=seconds,
         energy_kwh=config.watts * sum(seconds.values()) / JOULES_PER_KWH,
     )
+
+
+def _memory_of(config: PlanConfig, machine: Machine | None) -> int:
+    """Bytes of the machine that the plan is for; 0 if it is a GPU that need not be here."""
+    if machine is None:
+        return 0 if config.device == "cuda" else total_memory(torch.device("cpu"))
+    return total_memory(machine.device)
 
 
 def _estimate_memory(config: PlanConfig, model: Transformer, dtype: torch.dtype) -> dict[str, int]:

@@ -29,7 +29,7 @@ class Plan:
     memory: dict[str, int]
     """By part; the sum is the peak memory of the run."""
     total_memory: int
-    """Of this machine."""
+    """Of this machine, in bytes; 0: the plan is for a GPU that may be another machine's."""
     seconds: dict[str, float]
     """By part."""
     energy_kwh: float
