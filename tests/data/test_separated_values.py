@@ -94,9 +94,14 @@ def test_a_file_without_a_header_has_rows_from_its_first_line() -> None:
     assert rows == [
         (2, {"a": "泥菩萨过江", "b": "自身难保"}),
         (3, {"a": "'a'", "b": '"b'}),
-        (4, {"a": "alone", "b": None}),
+        (4, {"a": "alone"}),
     ]
     assert problems == ["it has 3 columns, and columns = ... names 2"]
+
+
+def test_two_names_of_columns_must_differ() -> None:
+    with pytest.raises(UserError, match=r"x: columns = ... names 'a' 2 times"):
+        list(read_headless(io.StringIO("1\t2"), "x", ReadStats(), ["a", "a"], "\t"))
 
 
 def test_quotes_hold_commas_in_a_csv_file_without_a_header() -> None:

@@ -16,6 +16,26 @@ def test_generated_rows_are_the_same_every_time() -> None:
     assert DataSource("synthetic:arithmetic?count=5&digits=2", Path()).hash != first.hash
 
 
+def test_a_file_without_a_header(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("dog\tan animal\noak\n")
+    rows = DataSource("words.txt", tmp_path, ("word", "meaning")).rows()
+    assert [row.values for row in rows] == [{"word": "dog", "meaning": "an animal"}, {"word": "oak"}]
+    with pytest.raises(UserError, match=r"words.txt:1 is malformed \(it has 2 columns.*\); fix the row$"):
+        DataSource("words.txt", tmp_path, ("word",)).rows()
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    with pytest.raises(UserError, match=r"rows.jsonl' names its columns itself: leave out columns"):
+        DataSource("rows.jsonl", tmp_path, ("word",)).rows()
+
+
+def test_rows_may_be_texts(tmp_path: Path) -> None:
+    (tmp_path / "texts.json").write_text('["first", "second"]')
+    assert [row.values for row in DataSource("texts.json", tmp_path).rows(text="whole")] == [
+        {"text": "first"},
+        {"text": "second"},
+    ]
+    assert DataSource("texts.json", tmp_path).rows(text="lines")[1].values == {"prompt": "second"}
+
+
 def test_arithmetic_is_right() -> None:
     for row in generate_arithmetic(count=50):
         assert eval(row["question"]) == int(row["answer"])

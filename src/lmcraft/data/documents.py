@@ -54,6 +54,7 @@ class ReadStats:
     encodings: dict[str, str] = field(default_factory=dict)  # of the tables that are not in UTF-8
     position: int = 0  # bytes read so far, as stored (compressed)
     total: int | None = None  # bytes of all files; None if unknown
+    remedy: str = "fix the row, or set malformed to 'skip'"  # what the error of a malformed row advises
 
     def malformed(self, file: str, line: int, reason: str) -> None:
         """Count an unusable row.
@@ -62,7 +63,7 @@ class ReadStats:
             UserError: malformed_action is "fail".
         """
         if self.malformed_action == "fail":
-            raise UserError(f"{file}:{line} is malformed ({reason}); fix the row, or set malformed to 'skip'")
+            raise UserError(f"{file}:{line} is malformed ({reason}); {self.remedy}")
         self.malformed_count += 1
         row = {"file": file, "line": line, "reason": reason}
         if len(self.malformed_first) < MAX_MALFORMED_KEPT:

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from itertools import chain, zip_longest
+from itertools import chain
 from typing import Any, TextIO
 
 from lmcraft.data.documents import ReadStats
@@ -71,7 +71,7 @@ def read_separated(lines: TextIO, name: str, stats: ReadStats, delimiter: str = 
 def read_headless(
     lines: TextIO, name: str, stats: ReadStats, columns: Sequence[str], delimiter: str
 ) -> Iterator[tuple[int, Any]]:
-    """Yield (line, row) for each row of a file without a header. A shorter row has None in its last columns.
+    """Yield (line, row) for each row of a file without a header. A shorter row lacks the last columns.
 
     Args:
         lines: opened with newline="".
@@ -79,7 +79,14 @@ def read_headless(
         stats: counts rows with more cells than there are columns.
         columns: their names.
         delimiter: between cells; in files with tabs, quotes are ordinary characters.
+
+    Raises:
+        UserError: two columns have the same name.
     """
+    if repeated := [column for column in columns if columns.count(column) > 1]:
+        raise UserError(
+            f"{name}: columns = ... names '{repeated[0]}' {columns.count(repeated[0])} times: rename all but one"
+        )
     csv.field_size_limit(MAX_CELL_CHARS)
     if delimiter == "\t":
         reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
@@ -97,7 +104,7 @@ def read_headless(
         if len(cells) > len(columns):
             stats.malformed(name, line, f"it has {len(cells)} columns, and columns = ... names {len(columns)}")
         elif any(cell.strip() for cell in cells):
-            yield line, dict(zip_longest(columns, map(stats.clean, cells)))
+            yield line, dict(zip(columns, map(stats.clean, cells), strict=False))
 
 
 def _parse_cell(cell: str, stats: ReadStats) -> str | MissingCell:

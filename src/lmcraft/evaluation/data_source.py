@@ -62,8 +62,13 @@ class DataSource:
             else:
                 lines = (line for document in documents for line in document.text.split("\n"))
                 numbered = ((n, {"prompt": line.strip()}) for n, line in enumerate(lines, start=1) if line.strip())
+        elif inner_suffix(self._file) not in TABLES and not self.columns:
+            raise UserError(
+                f"'{self.address}' is not a table of rows: use one of {', '.join(TABLES)} or {SUFFIX}, or name the columns "
+                "of a text without a header with columns = [...]"
+            )
         else:
-            numbered = read_table(self._file, ReadStats("fail"), columns=self.columns)
+            numbered = read_table(self._file, ReadStats("fail", remedy="fix the row"), columns=self.columns)
         rows: list[Row] = []
         for line, values in numbered:
             if text and isinstance(values, str):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError
+from jinja2 import StrictUndefined, Template, TemplateError, Undefined, UndefinedError
 
 from lmcraft.errors import UserError
 from lmcraft.tokenizer.sandbox import BUDGET, Budget, LimitedEnvironment
@@ -30,6 +30,8 @@ def evaluate_expression(expression: str, row: Mapping[str, Any], field: str, **f
     values: list[Any] = []
 
     def capture(value: Any) -> str:
+        if isinstance(value, Undefined):
+            str(value)  # raises the error of a missing column
         values.append(value)
         return ""
 

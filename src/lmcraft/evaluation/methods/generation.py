@@ -54,7 +54,9 @@ class Generation(Method):
 
     def _gold_texts(self, row: Row) -> list[str]:
         value = row.value(self.task.config.answer, "answer")
-        texts = [str(text) for text in (value if isinstance(value, list) else [value]) if str(text).strip()]
+        texts = [
+            str(text) for text in (value if isinstance(value, list) else [value]) if text is not None and str(text).strip()
+        ]
         if not texts:
             with row.errors():
                 raise UserError("its answer is empty: write one, or remove the row")

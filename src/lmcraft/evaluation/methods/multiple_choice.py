@@ -73,6 +73,11 @@ class MultipleChoice(Method):
 
     def _choices(self, row: Row) -> tuple[str, ...]:
         templates = self.task.config.choices
+        if len(templates) == 1 and "{{" in templates[0]:
+            raise UserError(
+                f"task '{self.task.name}': choices={templates[0]!r} is one template: write one for each choice, or an "
+                "expression that gives a list"
+            )
         if len(templates) > 1:
             value: Any = [row.text(template, "choices") for template in templates]
         else:
@@ -91,6 +96,10 @@ class MultipleChoice(Method):
             value = row.value(self.task.config.answer, "answer")
             if (gold := find_choice(value, choices)) is None:
                 listed = ", ".join(map(repr, choices))
+                if (count := choices.count(value)) > 1:
+                    raise UserError(
+                        f"its answer {value!r} is {count} of its choices, {listed}: name it by its index, or remove the row"
+                    )
                 raise UserError(f"its answer {value!r} is none of its choices: {listed}")
             return gold
 
