@@ -115,6 +115,8 @@ def test_three_models_are_compared_with_the_first_and_tied_in_sets() -> None:
         (["a", "b", "a"], "'a' and 'a' are the same model: name different ones"),
         (["a", "nowhere"], "there is no model 'nowhere'"),
         (["a", "b", "--prompts", "none.txt"], "prompts='none.txt' is no file: check the path"),
+        (["a", "b", "--prompts", "empty.txt"], "'empty.txt' has no rows: add some, or name another file"),
+        (["a", "b", "--prompts", "choice.jsonl"], "choice.jsonl:1: its prompt cannot be rendered: 'prompt' is undefined"),
         (["a", "b", "--limit", "-1"], "limit=-1 must not be negative"),
         (["a", "b", "--max-new-tokens", "0"], "max_new_tokens=0 must be 1 or more"),
         (["a", "b", "--out", "a/x"], "out='a/x' lies inside the model"),
@@ -126,11 +128,13 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("full").mkdir()
+    Path("empty.txt").write_text("\n")
     Path("full/notes.txt").write_text("mine")
     assert main(["compare", *arguments, "--tasks", "choice.toml", "--no-speeds", *FLAGS[:4]]) == 2
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
-    assert not Path("comparisons").exists() or not any(Path("comparisons").rglob("*.html"))
+    assert error.count("jsonl:1:") <= 1
+    assert not any(Path("comparisons").rglob("*.html"))
 
 
 def test_the_comparison_of_other_models_is_kept(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,6 @@ import pytest
 from lmcraft.statistics.intervals import Metric, mean_interval
 from lmcraft.statistics.paired import (
     compare_paired,
-    detectable_difference,
     mcnemar,
     minimum_detectable_effect,
     paired_bootstrap,
@@ -142,16 +141,15 @@ def test_the_smallest_effect_that_a_test_detects_is_detected_that_often() -> Non
     assert isnan(minimum_detectable_effect(0.5, 1)) and minimum_detectable_effect(0.5, 10, 1.0) == 0
 
 
-def test_the_detectable_difference_is_that_of_the_paired_numbers() -> None:
+def test_what_a_comparison_detects_follows_from_its_interval() -> None:
     rng = np.random.default_rng(5)
-    first, second, sizes = rng.normal(size=(3, 50))
-    deviation = np.std(second - first, ddof=1)
-    by_hand = minimum_detectable_effect(deviation / sqrt(2), 50)
-    assert detectable_difference(first, second) == pytest.approx(by_hand)
-    assert detectable_difference(second, first, clusters=range(50)) == pytest.approx(by_hand)
-    bytes_of = np.exp(sizes)
-    assert detectable_difference(first * bytes_of, second * bytes_of, bytes_of) > 0
-    assert isnan(detectable_difference(first, first)) and isnan(detectable_difference([1], [0]))
+    first, second = rng.normal(size=(2, 200))
+    deviation = float(np.std(second - first, ddof=1))
+    detectable = compare_paired(first, second).detectable
+    assert detectable == pytest.approx(minimum_detectable_effect(deviation / sqrt(2), 200), rel=0.01)
+    assert compare_paired(second, first).detectable == pytest.approx(detectable)
+    assert compare_paired([0] * 50, [0] * 50).detectable < compare_paired([0] * 20, [0] * 20).detectable
+    assert isnan(compare_paired([1], [0]).detectable)
 
 
 def test_wrong_calls_are_refused() -> None:

@@ -84,6 +84,8 @@ def compare(config: CompareConfig) -> ModelComparison:
     config = config.resolved()
     tasks = {task.name: task for task in open_tasks(config.tasks)}
     methods = {name: open_method(task, config.limit) for name, task in tasks.items()}
+    for task in _prompt_tasks(config, chat=False):
+        open_method(task)
     with ExitStack() as stack:
         sources = [stack.enter_context(open_model(address)) for address in config.models]
         contestants = _open_contestants(config, sources)

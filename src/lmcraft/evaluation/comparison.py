@@ -37,7 +37,7 @@ def compare_tasks(
         else:
             notes.append(f"task '{task}' is not compared: no item has a result of every model")
     keys = [(task, n, pair) for task in paired for n, figure in enumerate(paired[task]) for pair in figure.comparisons]
-    p_values = [paired[task][n].comparisons[pair][0].p_value for task, n, pair in keys]
+    p_values = [paired[task][n].comparisons[pair].p_value for task, n, pair in keys]
     adjusted = dict(zip(keys, adjusted_p_values(p_values), strict=True))
     tasks = []
     for task, figures in paired.items():
@@ -45,7 +45,7 @@ def compare_tasks(
             figure.finish({pair: adjusted[task, n, pair] for pair in figure.comparisons}) for n, figure in enumerate(figures)
         ]
         chance = next(iter(results[task].values())).chance
-        judged = next((figure for figure in figures if figure.measure.form == "proportion"), figures[0])
+        judged = next((figure for figure in figures if figure.measure.tells_right_from_wrong), figures[0])
         tasks.append(ComparedTask(task, chance, compared, judged.measure, _differing_items(methods[task], judged)))
     return tasks, notes
 
@@ -58,8 +58,8 @@ class _PairedFigure:
     results: Mapping[str, Sequence[ItemResult]]
 
     @cached_property
-    def comparisons(self) -> dict[Pair, tuple[Comparison, float]]:
-        """All pairs, and the smallest difference that the items show; none if one of them cannot be compared."""
+    def comparisons(self) -> dict[Pair, Comparison]:
+        """All pairs; none if one of them cannot be compared."""
         pairs = list(combinations(self.results, 2))
         compared = [compare_results(self.measure, *(self.results[name] for name in pair)) for pair in pairs]
         comparisons = {pair: comparison for pair, comparison in zip(pairs, compared, strict=True) if comparison is not None}
@@ -67,8 +67,8 @@ class _PairedFigure:
 
     def finish(self, adjusted: Mapping[Pair, float | None]) -> ComparedFigure:
         differences = {
-            pair: Difference(comparison.gain, comparison.p_value, adjusted[pair], detectable, comparison.test)
-            for pair, (comparison, detectable) in self.comparisons.items()
+            pair: Difference(comparison.gain, comparison.p_value, adjusted[pair], comparison.detectable, comparison.test)
+            for pair, comparison in self.comparisons.items()
         }
         metrics = {name: compute_metric(self.measure, results) for name, results in self.results.items()}
         ties = tied_sets(list(self.results), adjusted) if adjusted else {}
@@ -102,7 +102,7 @@ def _differing_items(method: Method, figure: _PairedFigure) -> list[DifferingIte
             answers = {name: _shorten(method.answer_text(row, result)) for name, result in outcomes.items()}
             gold = "" if gold == question else _shorten(gold)
             items.append(DifferingItem(row.origin, _shorten(question), gold, answers, numbers, names))
-    if measure.form != "proportion":
+    if not measure.tells_right_from_wrong:
         items.sort(key=lambda item: min(item.numbers.values()) - max(item.numbers.values()))
     return items
 

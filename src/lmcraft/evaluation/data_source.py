@@ -56,7 +56,7 @@ class DataSource:
         elif inner_suffix(self._file) == SUFFIX:
             numbered = read_catalog(self._file)
         elif text and not self.columns and inner_suffix(self._file) not in TABLES:
-            documents = TextSources([str(self._file)], document_chars=sys.maxsize).read_nonempty(ReadStats("fail"))
+            documents = TextSources([str(self._file)], document_chars=sys.maxsize).read(ReadStats("fail"))
             if text == "whole":
                 numbered = ((document.line, {"text": document.text}) for document in documents)
             else:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from math import nan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ import numpy as np
 from lmcraft.statistics.bootstrap import bootstrap
 from lmcraft.statistics.calibration import binned_error, calibration_error
 from lmcraft.statistics.intervals import Floats, Metric, mean_interval, ratio_interval
-from lmcraft.statistics.paired import Comparison, compare_paired, detectable_difference, paired_bootstrap
+from lmcraft.statistics.paired import Comparison, compare_paired, paired_bootstrap
 from lmcraft.statistics.proportions import clustered_proportion, proportion
 
 Form = Literal["proportion", "mean", "ratio", "calibration", "corpus"]
@@ -30,6 +29,11 @@ class Measure:
     higher_is_better: bool = True
     of_sums: Callable[[Sequence[float]], float] | None = None
     """For the form corpus: that function."""
+
+    @property
+    def tells_right_from_wrong(self) -> bool:
+        """Whether 1 means that an item is right, and 0 that it is wrong."""
+        return self.form == "proportion" and self.higher_is_better
 
 
 CALIBRATION = (
@@ -131,9 +135,7 @@ def compute_metric(measure: Measure, results: Sequence[ItemResult]) -> Metric:
     return clustered_proportion(values, clusters) if clusters else proportion(round(sum(values)), len(values))
 
 
-def compare_results(
-    measure: Measure, first: Sequence[ItemResult], second: Sequence[ItemResult]
-) -> tuple[Comparison, float] | None:
+def compare_results(measure: Measure, first: Sequence[ItemResult], second: Sequence[ItemResult]) -> Comparison | None:
     """Two models compared in one measure.
 
     Args:
@@ -142,9 +144,7 @@ def compare_results(
         second: the second model's, for the same items in the same order.
 
     Returns:
-        The comparison, and the smallest difference that so many items show with a probability of 80% (NaN if they do not
-        tell it). None if the sums of the models' numbers are divided by different things, such as the tokens of two
-        tokenizers.
+        None if the sums of the models' numbers are divided by different things, such as the tokens of two tokenizers.
     """
     firsts, weights, clusters = _numbers(measure, first)
     seconds, other_weights, _ = _numbers(measure, second)
@@ -152,11 +152,11 @@ def compare_results(
         return None
     if measure.form == "calibration":
         pairs = (list(zip(firsts, _correct(first), strict=True)), list(zip(seconds, _correct(second), strict=True)))
-        return paired_bootstrap(*pairs, binned_error, clusters), nan
+        return paired_bootstrap(*pairs, binned_error, clusters)
     if measure.of_sums is not None:
         sums = (_sums(measure, first), _sums(measure, second))
-        return paired_bootstrap(*sums, partial(_score_sums, measure.of_sums), clusters), nan
-    return compare_paired(firsts, seconds, weights, clusters), detectable_difference(firsts, seconds, weights, clusters)
+        return paired_bootstrap(*sums, partial(_score_sums, measure.of_sums), clusters)
+    return compare_paired(firsts, seconds, weights, clusters)
 
 
 def _numbers(measure: Measure, results: Sequence[ItemResult]) -> tuple[list[float], list[float] | None, list[str] | None]:

@@ -148,7 +148,7 @@ def _bits(result: SizeResult) -> Figure:
 def _gain(first: SizeResult, second: SizeResult) -> Metric:
     """The second size's bits per byte less the first's, on the same items."""
     compared = compare_results(_bits(first).measure, first.items, second.items)
-    return Metric(_bits(second).metric.value - _bits(first).metric.value) if compared is None else compared[0].gain
+    return Metric(_bits(second).metric.value - _bits(first).metric.value) if compared is None else compared.gain
 
 
 def _describe_gain(first: SizeResult, second: SizeResult) -> str:

@@ -205,7 +205,7 @@ def _items(task: ComparedTask) -> str:
 
 
 def _describe_group(task: ComparedTask, best: Sequence[str]) -> str:
-    if task.judged_by.form != "proportion":
+    if not task.judged_by.tells_right_from_wrong:
         return f"{best[0]} is better"
     return f"Only {best[0]} is right" if len(best) == 1 else f"Right are {' and '.join(best)}"
 
@@ -213,7 +213,7 @@ def _describe_group(task: ComparedTask, best: Sequence[str]) -> str:
 def _item(task: ComparedTask, item: DifferingItem) -> str:
     rows = {"right answer": item.gold} if item.gold else {}
     for name, answer in item.answers.items():
-        number = f"{item.numbers[name]:.3f}" if task.judged_by.form != "proportion" else ""
+        number = f"{item.numbers[name]:.3f}" if not task.judged_by.tells_right_from_wrong else ""
         mark = "✓ " if name in item.best else ""
         rows[f"{mark}{name}"] = "\n".join(filter(None, (number, answer)))
     return f"<p>{escape(item.origin)}</p><pre>{escape(item.question)}</pre><table>{key_value_rows(rows)}</table>"

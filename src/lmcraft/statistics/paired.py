@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lmcraft.statistics.bootstrap import MAX_CHUNK_NUMBERS, REPLICATES, Statistic, bootstrap
-from lmcraft.statistics.distributions import binomial_probability, t_quantile, two_sided_p_value
+from lmcraft.statistics.distributions import NORMAL, binomial_probability, t_quantile, two_sided_p_value
 from lmcraft.statistics.intervals import (
     ROUNDING,
     UPPER,
@@ -20,6 +20,8 @@ from lmcraft.statistics.intervals import (
 )
 from lmcraft.statistics.proportions import proportion
 
+POWER = 0.8  # probability of detecting a difference, by default
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -31,6 +33,18 @@ class Comparison:
     """Two-sided; None if the items do not tell it."""
     test: str
     """The name of the test."""
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true gain that a test at the 5% level detects on such items with a probability of 80%.
+
+        It follows from the width of the interval, which is 2 z_0.975 standard errors: z_0.975 + z_0.8 of them, as in
+        `minimum_detectable_effect`. NaN without an interval.
+        """
+        if self.gain.low is None or self.gain.high is None:
+            return nan
+        z = NORMAL.inv_cdf(UPPER)
+        return (self.gain.high - self.gain.low) / 2 * (z + NORMAL.inv_cdf(POWER)) / z
 
 
 def compare_paired(
@@ -64,27 +78,6 @@ def compare_paired(
         gains = second - first
     estimate = estimate_mean(gains, clusters) if denominators is None else estimate_ratio(gains, denominators, clusters)
     return Comparison(estimate.metric, estimate.p_value, "paired t" if independent else "paired t, clustered")
-
-
-def detectable_difference(
-    first: ArrayLike,
-    second: ArrayLike,
-    denominators: ArrayLike | None = None,
-    clusters: Clusters = None,
-    power: float = 0.8,
-) -> float:
-    """The smallest true difference that `compare_paired` would detect on so many items, with a probability of `power`.
-
-    Arguments are those of `compare_paired`; NaN if the models agree on all items, which do not tell then.
-
-    Raises:
-        ValueError: The lengths differ, a denominator is negative, or `power` is not between 0.5 and 1.
-    """
-    with np.errstate(invalid="ignore", over="ignore"):
-        gains = as_floats(second) - as_floats(first)
-    estimate = estimate_mean(gains, clusters) if denominators is None else estimate_ratio(gains, denominators, clusters)
-    # the variance of a difference is 2 (1 - correlation) deviation^2
-    return minimum_detectable_effect(estimate.standard_error * sqrt(len(gains) / 2), len(gains), power=power)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -186,7 +179,7 @@ def unpaired_proportions(successes: tuple[int, int], trials: tuple[int, int]) ->
     return Comparison(Metric(gain, low, high), p_value, "unpaired z")
 
 
-def minimum_detectable_effect(deviation: float, items: int, correlation: float = 0.0, power: float = 0.8) -> float:
+def minimum_detectable_effect(deviation: float, items: int, correlation: float = 0.0, power: float = POWER) -> float:
     """The smallest true difference of two models' means that a test at the 5% level detects with a probability of `power`.
 
     (t_0.975 + t_power) sqrt(2 (1 - correlation) deviation^2 / items): arXiv 2411.00640, section 5, with the variance of

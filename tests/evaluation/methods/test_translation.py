@@ -62,8 +62,8 @@ def test_two_models_are_compared_by_the_figures_of_the_corpus(write_task: WriteT
     first, second = (judge(write_task, texts, references, "zh") for texts in (answers, references))
     compared = compare_results(Translation.measures[0], first, second)
     assert compared is not None
-    assert compared[0].gain.value == pytest.approx(100 - sacrebleu.corpus_chrf(answers, [references]).score)
-    assert compared[0].p_value is not None and compared[0].p_value < 0.01
+    assert compared.gain.value == pytest.approx(100 - sacrebleu.corpus_chrf(answers, [references]).score)
+    assert compared.p_value is not None and compared.p_value < 0.01
 
 
 def test_results_can_be_saved(write_task: WriteTask) -> None:

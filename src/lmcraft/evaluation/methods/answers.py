@@ -19,10 +19,9 @@ class Answers(Method):
     def __init__(self, task: Task, rows: Sequence[Row]) -> None:
         require(task, "prompt")
         super().__init__(task, rows)
-        for row in rows:
-            with row.errors():
-                if not self.prompt(row).strip():
-                    raise UserError("its prompt is empty: write one, or remove the row")
+        if empty := [row for row in rows if not self.prompt(row).strip()]:
+            with empty[0].errors():
+                raise UserError("its prompt is empty: write one, or remove the row")
 
     def gold_text(self, row: Row) -> str:
         return ""
