@@ -137,6 +137,15 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(
     assert not any(Path("comparisons").rglob("*.html"))
 
 
+def test_models_are_called_by_the_last_parts_of_their_addresses_unless_these_are_equal() -> None:
+    Path("other").mkdir()
+    Path("b").rename("other/a")
+    arguments = ["--tasks", "choice.toml", "--no-speeds", *FLAGS]
+    assert main(["compare", "a", "./other/a", *arguments]) == 0
+    assert main(["compare", str(Path("a").absolute()), "short", *arguments, "--tasks", "text.toml"]) == 0
+    assert sorted(path.name for path in Path("comparisons").iterdir()) == ["a-.-other-a", "a-short"]
+
+
 def test_the_comparison_of_other_models_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     compare("a", "b", "--no-speeds")
     compare("b", "a", "--no-speeds")  # the same models

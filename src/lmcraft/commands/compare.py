@@ -14,6 +14,7 @@ from lmcraft.config import OUTPUT, command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.evaluation.compared import ModelComparison
 from lmcraft.evaluation.config import TaskSettings
+from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,21 +140,26 @@ class Contestant:
 
 
 def _open_contestants(config: CompareConfig, sources: Sequence[ModelSource]) -> dict[str, Contestant]:
-    """The models by their names; where names are equal, by their addresses.
+    """The models by the last parts of their addresses; where these are equal, by the whole addresses.
 
     Raises:
         UserError: two of them are the same.
     """
-    counts = Counter(source.name for source in sources)
+    counts = Counter(map(_last_part, config.models))
     contestants: dict[str, Contestant] = {}
     for address, source in zip(config.models, sources, strict=True):
         evaluation = build_evaluation(source, config, results_folder(address, source))
         for other in contestants.values():
             if other.evaluation.fingerprint == evaluation.fingerprint:
                 raise UserError(f"'{other.address}' and '{address}' are the same model: name different ones")
-        name = source.name if counts[source.name] == 1 else address
+        name = _last_part(address) if counts[_last_part(address)] == 1 else address
         contestants[name] = Contestant(name, address, source, evaluation)
     return contestants
+
+
+def _last_part(address: str) -> str:
+    path = expand_user(address)
+    return path.resolve().name if path.exists() else address.rpartition("/")[2]
 
 
 def _folder_name(names: Mapping[str, Any]) -> str:
