@@ -109,8 +109,16 @@ def summarize(results: Sequence[SizeResult], chance: float | None) -> str:
     if first == 0:
         return f"Accuracy is above {guess} at every size, so there is no jump from chance. {smooth}"
     below = f"{_not_above(accuracies[:first], chance)} {guess} up to {sizes[first - 1]} parameters"
-    jump = f"Accuracy is {below}, and above it from {sizes[first]} on. {smooth}"
+    jump = f"Accuracy is {below}, and above it from {sizes[first]} on.{_doubt(results[first - 1], results[first])} {smooth}"
     return f"{jump} {_judge_jump(results[:first])}" if has_bits else jump
+
+
+def _doubt(before: SizeResult, after: SizeResult) -> str:
+    """A sentence if the sizes on both sides of a jump do not differ in accuracy beyond their uncertainty."""
+    gain = _gain(before, after, bits=False)
+    if gain.low is not None and gain.low > 0:
+        return ""
+    return f" These two do not differ beyond their uncertainty ({_describe_gain(gain)}), so it may be no jump."
 
 
 def _not_above(accuracies: Sequence[Metric], chance: float) -> str:
@@ -123,7 +131,7 @@ def _describe_bits(results: Sequence[SizeResult]) -> str:
     values = [_bits(result).metric.value for result in results]
     if len(values) == 1:
         return f"Bits per byte are {values[0]:.3f}."
-    course = f"from {values[0]:.3f} to {values[-1]:.3f} ({_describe_gain(results[0], results[-1])})"
+    course = f"from {values[0]:.3f} to {values[-1]:.3f} ({_describe_gain(_gain(results[0], results[-1], bits=True))})"
     if all(after < before for before, after in pairwise(values)):
         return f"Bits per byte fall with every size, {course}."
     return f"Bits per byte do not fall with every size; they go {course}."
@@ -133,10 +141,13 @@ def _judge_jump(at_chance: Sequence[SizeResult]) -> str:
     """Whether the bits per byte fall while accuracy is still at chance."""
     if len(at_chance) == 1:
         return "Only one size is at chance, so nothing shows what precedes the jump: add smaller --depths."
-    gain, described = _gain(at_chance[0], at_chance[-1]), _describe_gain(at_chance[0], at_chance[-1])
+    gain = _gain(at_chance[0], at_chance[-1], bits=True)
     if gain.high is not None and gain.high < 0:
-        return f"They fall already among the sizes at chance ({described}): the jump has a smooth counterpart."
-    return f"Among the sizes at chance they do not fall ({described}): the jump has no smooth counterpart on these items."
+        return f"Already among the sizes at chance they fall ({_describe_gain(gain)}): the jump has a smooth counterpart."
+    return (
+        f"Among the sizes at chance they do not fall ({_describe_gain(gain)}): the jump has no smooth counterpart on these "
+        "items."
+    )
 
 
 def _bits(result: SizeResult) -> Figure:
@@ -145,13 +156,14 @@ def _bits(result: SizeResult) -> Figure:
     return figure
 
 
-def _gain(first: SizeResult, second: SizeResult) -> Metric:
-    """The second size's bits per byte less the first's, on the same items."""
-    compared = compare_results(_bits(first).measure, first.items, second.items)
-    return Metric(_bits(second).metric.value - _bits(first).metric.value) if compared is None else compared.gain
+def _gain(first: SizeResult, second: SizeResult, *, bits: bool) -> Metric:
+    """The second size's figure less the first's, on the same items."""
+    before, after = (find_figure(result.figures, bits=bits) for result in (first, second))
+    assert before is not None and after is not None
+    compared = compare_results(before.measure, first.items, second.items)
+    return Metric(after.metric.value - before.metric.value) if compared is None else compared.gain
 
 
-def _describe_gain(first: SizeResult, second: SizeResult) -> str:
-    gain = _gain(first, second)
+def _describe_gain(gain: Metric) -> str:
     interval = "" if gain.low is None else f", 95% interval {gain.low:+.3f} to {gain.high:+.3f}"
     return f"{gain.value:+.3f}{interval}"
