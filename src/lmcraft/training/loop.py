@@ -162,7 +162,10 @@ class Trainer:
             peak_memory=peak_memory(),
             **share_of_peak,
         )
-        display.update(p.step, status, seconds_left=(config.max_steps - p.step) * p.seconds / p.step)
+        display.update(p.step, status, seconds_left=self._seconds_left())
+
+    def _seconds_left(self) -> float:
+        return (self.config.max_steps - self.progress.step) * self.progress.seconds / max(1, self.progress.step)
 
     def _not_finite_error(self, quantity: str, step: int) -> RunError:
         return RunError(
@@ -294,10 +297,7 @@ class Trainer:
             )
 
     def _finish_interrupted_step(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
-        """Do what a signal left out after the latest step, so that a resumed run has the same best step, samples and scores.
-
-        At the first step it evaluates the weights before training on the tasks.
-        """
+        """Do what a signal left out after the latest step, as if there had been none; score the tasks before the first."""
         p = self.progress
         if 0 <= p.best_step not in self.checkpoints.steps():
             display.print_line(f"the weights of step {p.best_step}, the best so far, are gone: the best is chosen anew")
@@ -365,6 +365,7 @@ class Trainer:
         if not self._tasks_due() or self._stop_signal(stop):
             return False
         p, begin = self.progress, time.monotonic()
+        display.update(p.step, "evaluating on the tasks", seconds_left=self._seconds_left())
         scores = self.score_tasks(lambda: bool(stop) or time.monotonic() > self.deadline)
         if not self.processes.agree(scores is not None):
             if not self._stop_signal(stop):
