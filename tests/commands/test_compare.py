@@ -8,9 +8,12 @@ import pytest
 
 from lmcraft.cli import main
 from lmcraft.evaluation.evaluated_model import EvaluatedModel
+from lmcraft.finetuning.config import MethodConfig
+from lmcraft.finetuning.head import Labels, add_head
+from lmcraft.finetuning.tuned_model import snapshot
 from lmcraft.language_model import LanguageModel
 from lmcraft.tokenizer import train_characters
-from tests.finetuning.chat import chat_tokenizer
+from tests.finetuning.chat import chat_model, chat_tokenizer
 from tests.tiny import TEXT, tiny_model
 
 FLAGS = ["--device", "cpu", "--precision", "fp32", "--max-new-tokens", "6"]
@@ -135,6 +138,21 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(
     assert message in error and "Traceback" not in error
     assert error.count("jsonl:1:") <= 1
     assert not any(Path("comparisons").rglob("*.html"))
+
+
+def test_classifiers_are_compared_without_answers_and_speeds() -> None:
+    for seed in (0, 1):
+        model, labels = chat_model(seed=seed), Labels(("x", "y"))
+        add_head(model, 2)
+        snapshot(model, MethodConfig(name="full"), "base", chat_tokenizer(), (0,), labels)(Path(f"c{seed}"))
+        labels.save(Path(f"c{seed}"))
+    Path("labels.csv").write_text("t,l\n" + "".join(f"the fox {n},{'xy'[n % 2]}\n" for n in range(12)))
+    Path("labels.toml").write_text('kind = "classification"\ndata = "labels.csv"\nprompt = "{{ t }}"\nanswer = "l"\n')
+    assert main(["compare", "c0", "c1", "--tasks", "labels.toml", "--out", "out", *FLAGS]) == 0
+    result = json.loads(Path("out/comparison.json").read_text())
+    assert not result["answers"] and all(model["speed"] is None for model in result["models"])
+    assert result["tasks"][0]["figures"][0]["figure"] == "acc"
+    assert all(set(item["answers"].values()) == {"x", "y"} for item in result["tasks"][0]["differing"])
 
 
 def test_models_are_called_by_the_last_parts_of_their_addresses_unless_these_are_equal() -> None:

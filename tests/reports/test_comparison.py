@@ -36,7 +36,9 @@ def comparison() -> ModelComparison:
     ]
     figures = [
         ComparedFigure(ACCURACY, 100, metrics, {("<a>", "b"): difference}, {"<a>": [], "b": []}),
-        ComparedFigure(Measure("nats", "mean"), 100, metrics, {("<a>", "b"): tie}, {"<a>": ["b"], "b": ["<a>"]}),
+        ComparedFigure(
+            Measure("nats", "mean", higher_is_better=False), 100, metrics, {("<a>", "b"): tie}, {"<a>": ["b"], "b": ["<a>"]}
+        ),
     ]
     task = ComparedTask("toy", 0.25, figures, ACCURACY, items)
     answers = [Answered("<p>", {"<a>": "<script>", "b": "x"})]
@@ -71,4 +73,5 @@ def test_a_summary_counts_what_the_items_show(comparison: ModelComparison) -> No
     assert summarize(tied) == "Comparisons of two models in one figure: 0; 0 tied."
     _, [first, second] = difference_table(comparison)
     assert first[2:] == ["b - <a>", "+0.100 (+0.020 to +0.180)", "< 0.001", "< 0.001", "0.110", "b"]
+    assert (first[1], second[1]) == ("acc", "nats ↓")
     assert second[2:] == ["b - <a>", "no finite value", "", "", "", "tied"]

@@ -6,7 +6,7 @@ from math import isfinite, nan
 from pathlib import Path
 from string import Template
 
-from lmcraft.evaluation.compared import ComparedTask, DifferingItem, ModelComparison, Rate
+from lmcraft.evaluation.compared import ComparedFigure, ComparedTask, DifferingItem, ModelComparison, Rate
 from lmcraft.evaluation.speed import ROUNDS
 from lmcraft.folder import write_json, write_text
 from lmcraft.reports.chart import Interval, interval_chart
@@ -61,7 +61,7 @@ def short_table(comparison: ModelComparison) -> Table:
         for n, figure in enumerate(task.figures):
             pairs = {pair[1]: pair for pair in comparison.pairs(figure)}
             for m, (name, metric) in enumerate(figure.metrics.items()):
-                titles = [task.name if n == m == 0 else "", figure.measure.name if m == 0 else "", name]
+                titles = [task.name if n == m == 0 else "", _figure_name(figure) if m == 0 else "", name]
                 gain = Metric(nan) if name not in pairs else figure.differences[pairs[name]].gain
                 difference = f"{gain.value:+.3f}" if isfinite(gain.value) else ""
                 interval = "" if gain.low is None or gain.high is None else f"{gain.low:+.3f} to {gain.high:+.3f}"
@@ -77,7 +77,7 @@ def figure_table(comparison: ModelComparison) -> Table:
         for n, figure in enumerate(task.figures):
             chance = "" if n or task.chance is None else f"{task.chance:.3f}"
             values = [_format_metric(figure.metrics.get(name)) for name in comparison.models]
-            rows.append([task.name if n == 0 else "", figure.measure.name, f"{figure.count:,}", *values, chance])
+            rows.append([task.name if n == 0 else "", _figure_name(figure), f"{figure.count:,}", *values, chance])
     return ["task", "figure", "items", *comparison.models, "chance"], rows
 
 
@@ -91,7 +91,7 @@ def difference_table(comparison: ModelComparison) -> Table:
                 rows.append(
                     [
                         task.name,
-                        figure.measure.name,
+                        _figure_name(figure),
                         " - ".join(reversed(pair)),
                         _format_metric(difference.gain, sign="+"),
                         _format_p_value(difference.p_value),
@@ -133,6 +133,10 @@ def describe_speeds(comparison: ModelComparison) -> str:
     return (
         f"One request at a time, the models in turns: the median (lowest to highest) of {ROUNDS}, on {comparison.machine}."
     )
+
+
+def _figure_name(figure: ComparedFigure) -> str:
+    return figure.measure.name + ("" if figure.measure.higher_is_better else " \N{DOWNWARDS ARROW}")
 
 
 def _format_metric(metric: Metric | None, sign: str = "") -> str:
