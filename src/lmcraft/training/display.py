@@ -43,10 +43,11 @@ class Display:
         """Print a line above the bar."""
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def update(self, step: int, status: str, *, seconds_left: float) -> None:
-        """Show the state after `step`."""
+    def update(self, step: int, status: str, *, seconds_left: float | None) -> None:
+        """Show the state after `step`; `seconds_left` is None where nothing is known about it."""
         if not self._bar.disable:
             self._bar.update(self._task, completed=step, status=status)
         elif step == self._max_steps or monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = monotonic()
-            self.print_line(f"step {step}/{self._max_steps}  {status}  {seconds_left:.0f} s left")
+            left = "" if seconds_left is None else f"  {seconds_left:.0f} s left"
+            self.print_line(f"step {step}/{self._max_steps}  {status}{left}")

@@ -162,10 +162,7 @@ class Trainer:
             peak_memory=peak_memory(),
             **share_of_peak,
         )
-        display.update(p.step, status, seconds_left=self._seconds_left())
-
-    def _seconds_left(self) -> float:
-        return (self.config.max_steps - self.progress.step) * self.progress.seconds / max(1, self.progress.step)
+        display.update(p.step, status, seconds_left=(config.max_steps - p.step) * p.seconds / p.step)
 
     def _not_finite_error(self, quantity: str, step: int) -> RunError:
         return RunError(
@@ -365,7 +362,7 @@ class Trainer:
         if not self._tasks_due() or self._stop_signal(stop):
             return False
         p, begin = self.progress, time.monotonic()
-        display.update(p.step, "evaluating on the tasks", seconds_left=self._seconds_left())
+        display.update(p.step, "evaluating on the tasks", seconds_left=None)
         scores = self.score_tasks(lambda: bool(stop) or time.monotonic() > self.deadline)
         if not self.processes.agree(scores is not None):
             if not self._stop_signal(stop):
