@@ -155,6 +155,13 @@ def test_classifiers_are_compared_without_answers_and_speeds() -> None:
     assert all(set(item["answers"].values()) == {"x", "y"} for item in result["tasks"][0]["differing"])
 
 
+def test_results_of_a_write_protected_model_lie_beside_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "a")
+    compare("a", "b", "--no-speeds")
+    assert not Path("a/lmcraft/evaluations").exists() and Path("b/lmcraft/evaluations").is_dir()
+    assert len(list(Path("evaluations/a").glob("*.jsonl"))) == 3
+
+
 def test_models_are_called_by_the_last_parts_of_their_addresses_unless_these_are_equal() -> None:
     Path("other").mkdir()
     Path("b").rename("other/a")

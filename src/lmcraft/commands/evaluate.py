@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
@@ -122,8 +123,9 @@ def build_evaluation(source: ModelSource, config: TaskSettings, folder: Path) ->
 
 
 def results_folder(model: str, source: ModelSource) -> Path:
-    """Where the results of a model lie by default: in its folder, if it has one of its own."""
-    is_own = expand_user(model).is_dir()
+    """Where the results of a model lie by default: in its folder, if it has one of its own that can be written."""
+    folder = expand_user(model)
+    is_own = folder.is_dir() and os.access(folder, os.W_OK)
     return ModelFolder(source.path).run / "evaluations" if is_own else Path("evaluations") / source.name
 
 
