@@ -1,12 +1,16 @@
 """`lmcraft evaluate` from the command line."""
 
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lmcraft import EvaluateConfig, evaluate
 from lmcraft.cli import main
-from lmcraft.errors import UserError
+from lmcraft.errors import InterruptedRunError, UserError
+from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.language_model import LanguageModel
 from lmcraft.tokenizer import train_characters
 from tests.evaluation.conftest import WriteTask, write_task
@@ -44,6 +48,21 @@ def test_python_gets_the_figures(folder: Path, task: Path, tmp_path: Path) -> No
     assert [figure.measure.name for figure in result.figures] == ["acc_norm", "acc", "bits_per_byte", "brier", "ece"]
     [again] = evaluate(config)
     assert again.was_cached
+
+
+def test_a_signal_during_the_last_items_of_a_task_is_not_forgotten(
+    folder: Path, task: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = EvaluatedModel.score
+
+    def score_and_stop(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return score(*arguments)
+
+    monkeypatch.setattr(EvaluatedModel, "score", score_and_stop)
+    with pytest.raises(InterruptedRunError, match="at the end of 'toy', whose results are saved") as error:
+        evaluate(EvaluateConfig(str(folder), tasks=(str(task), "induction"), precision="fp32"))
+    assert error.value.exit_status == 128 + signal.SIGTERM
 
 
 def test_the_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 from lmcraft.config import DATA, OUTPUT, SEVERAL_VALUES, command_config, takes_settings
-from lmcraft.errors import UserError
+from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.evaluation.config import TaskSettings
 from lmcraft.evaluation.results import TaskResult
 from lmcraft.folder import ModelFolder
@@ -177,7 +177,13 @@ def run_task(evaluation: Evaluation, task: Task, limit: int, title: str) -> Task
     from lmcraft.training.signals import stop_on_signals
 
     with progress_bar(title) as report, stop_on_signals() as stop:
-        return evaluation.run(task, limit=limit, report=report, stop_signal=lambda: stop.signal_number)
+        result = evaluation.run(task, limit=limit, report=report, stop_signal=lambda: stop.signal_number)
+    if stop:
+        raise InterruptedRunError(
+            f"stopped by a signal at the end of '{task.name}', whose results are saved; run the same command again to continue",
+            stop.signal_number,
+        )
+    return result
 
 
 def task_table() -> RenderableType:
