@@ -180,7 +180,8 @@ def run_task(evaluation: Evaluation, task: Task, limit: int, title: str) -> Task
         result = evaluation.run(task, limit=limit, report=report, stop_signal=lambda: stop.signal_number)
     if stop:
         raise InterruptedRunError(
-            f"stopped by a signal at the end of '{task.name}', whose results are saved; run the same command again to continue",
+            f"stopped by a signal at the end of '{task.name}', whose results are saved; run the same command again to "
+            "continue",
             stop.signal_number,
         )
     return result
