@@ -65,6 +65,14 @@ def test_a_signal_during_the_last_items_of_a_task_is_not_forgotten(
     assert error.value.exit_status == 128 + signal.SIGTERM
 
 
+def test_all_tasks_are_checked_before_the_first_is_scored(folder: Path, task: Path, write_task: WriteTask) -> None:
+    write_task([{"q": "fox"}], name="second", kind="generation", prompt="{{ q }}", answer="a")
+    config = EvaluateConfig(str(folder), tasks=(str(task), str(task.with_name("second.toml"))), precision="fp32")
+    with pytest.raises(UserError, match=r"second.jsonl:1: its answer cannot be rendered: 'a' is undefined"):
+        evaluate(config)
+    assert not list(folder.rglob("toy-*.jsonl"))
+
+
 def test_the_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--tasks", "list"]) == 0
     assert "hellaswag" in capsys.readouterr().out

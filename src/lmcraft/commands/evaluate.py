@@ -81,6 +81,8 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
     with open_evaluation(config) as evaluation:
         evaluation.folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(evaluation.folder, wait=False):
+            for task in tasks:
+                evaluation.open_method(task, config.limit)  # complains before the first task has taken its time
             results = [run_task(evaluation, task, config.limit, task.name) for task in tasks]
         if config.fit_temperature:
             _fit_temperature(config, results)

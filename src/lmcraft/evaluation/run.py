@@ -36,6 +36,11 @@ class Evaluation:
     training_data: DatasetFolder | None = None
     """What the model was trained on, to look for the items in it."""
 
+    def open_method(self, task: Task, limit: int = 0) -> Method:
+        """The items of a task, checked, before any is scored; arguments and errors as in `run`."""
+        self.model.check_kind(task.config.kind)
+        return open_method(task, limit)
+
     def run(
         self,
         task: Task,
@@ -57,8 +62,7 @@ class Evaluation:
             RunError: the model's outputs are not numbers, or the disk is full.
             InterruptedRunError: asked to stop; the results so far are kept.
         """
-        self.model.check_kind(task.config.kind)
-        method = open_method(task, limit)
+        method = self.open_method(task, limit)
         rows = method.rows
         file = self.folder / f"{task.name}-{self._key(task)}.jsonl"
         results = _open_results(file, self._header(task))

@@ -124,6 +124,10 @@ class Task:
         Raises:
             UserError: the file is empty or damaged, or has no row besides the examples.
         """
+        return list(self._rows)
+
+    @cached_property
+    def _rows(self) -> list[Row]:
         own_examples = 0 if self.config.few_shot.data else self.config.few_shot.count
         rows = self._where(self.data.rows(text=TEXT_FILES.get(self.config.kind)))[own_examples:]
         if not rows:
