@@ -49,7 +49,7 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
     from lmcraft.training.continuation import check_contents, check_length, check_tasks, continue_config, record_start
 
     folder = ModelFolder(config.out)
-    step = None if config.show_batch else step_to_resume(config.out, folder.checkpoints, resume=config.resume)
+    step = None if config.show_batch else step_to_resume(folder, resume=config.resume)
     contents = {"model": source.hash_contents()}
     if step is not None:
         check_contents(folder, step, config, contents)

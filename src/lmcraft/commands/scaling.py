@@ -74,7 +74,7 @@ def _evaluate(config: ScalingConfig, tasks: Sequence[Task], member: Member, step
     from lmcraft.training.checkpoint import Checkpoints
 
     evaluate_config = EvaluateConfig(
-        str(Checkpoints(member.folder.checkpoints).path(step)),
+        str(Checkpoints(member.folder).path(step)),
         out=member.folder.run / "evaluations",
         training_data="off",
         device=config.device,

@@ -168,7 +168,7 @@ class FinetuneRun:
         return trainer
 
     def _build_model(self, machine: Machine, folder: ModelFolder, step: int | None, dtype: torch.dtype) -> Transformer:
-        path = None if step is None else Checkpoints(folder.checkpoints).path(step)
+        path = None if step is None else Checkpoints(folder).path(step)
         method = self.config.method
         if path is not None and not method.adapts:
             model = load_model(path, dtype=dtype, device=machine.device)

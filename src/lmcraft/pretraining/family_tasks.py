@@ -10,7 +10,7 @@ from lmcraft.pretraining.scaling import Family, Member
 from lmcraft.pretraining.task_curves import SizeResult, TaskCurve, TaskPoint, find_figure, summarize
 from lmcraft.statistics.intervals import Metric
 from lmcraft.training.checkpoint import Checkpoints
-from lmcraft.training.continuation import recorded_tasks
+from lmcraft.training.history import recorded_tasks
 from lmcraft.training.run_log import read_log
 from lmcraft.training.task_scores import BITS_PER_BYTE
 
@@ -32,7 +32,7 @@ def draw_tasks(family: Family, tasks: Sequence[Task], evaluate: EvaluateCheckpoi
 
 
 def _steps(member: Member) -> list[int]:
-    return Checkpoints(member.folder.checkpoints).steps()
+    return Checkpoints(member.folder).steps()
 
 
 def _draw(

@@ -172,7 +172,7 @@ class PretrainingRun:
             model = Transformer(config.model).to(self.machine.device)
             initialize(model, config.init)
         else:
-            model = load_model(Checkpoints(self.folder.checkpoints).path(step), device=self.machine.device)
+            model = load_model(Checkpoints(self.folder).path(step), device=self.machine.device)
         model.compute_dtype, model.checkpointing = self.machine.dtype, config.activation_checkpointing
         model.use_attention(config.attention)
         if config.compile == "on":
@@ -212,7 +212,7 @@ def run_pretraining(
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
     begin, folder = time.monotonic() if begin is None else begin, ModelFolder(config.out)
-    step = step_to_resume(config.out, folder.checkpoints, resume=config.resume)
+    step = step_to_resume(folder, resume=config.resume)
     contents = {"data": fingerprint(config)}
     if step is not None:
         check_contents(folder, step, config, contents)

@@ -25,7 +25,7 @@ from lmcraft.pretraining.scaling_law import Point
 from lmcraft.terminal import PrintLine, format_duration
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training import depth_rule
-from lmcraft.training.checkpoint import Checkpoints
+from lmcraft.training.checkpoint import Checkpoints, refuse_foreign
 from lmcraft.training.continuation import MAY_CHANGE, check_contents, refuse_changes
 
 CHECKPOINTS_PER_RUN = 10  # unless `save_every` is given
@@ -70,7 +70,7 @@ class Member:
             return None
         rows = [row for row in read_json_lines(self.folder.metrics, step=int) if "validation_loss" in row]
         losses = [row["validation_loss"] for row in rows if row["step"] == self.config.max_steps]
-        if not losses and Checkpoints(self.folder.checkpoints).steps()[-1:] == [self.config.max_steps]:
+        if not losses and Checkpoints(self.folder).steps()[-1:] == [self.config.max_steps]:
             raise UserError(
                 f"'{self.folder.metrics}' lacks the validation loss of step {self.config.max_steps}, the last: restore the "
                 f"file from a copy, or remove '{self.folder.path}' to train this run again"
@@ -130,7 +130,8 @@ class Family:
             )
             contents = {"data": fingerprint(config)}
             for member in (*self.members, self.target):
-                if steps := Checkpoints(member.folder.checkpoints).steps():
+                refuse_foreign(member.folder)
+                if steps := Checkpoints(member.folder).steps():
                     check_contents(member.folder, steps[-1], member.config, contents)
 
     def open_tasks(self) -> list[Task]:
@@ -179,7 +180,7 @@ class Family:
         label = f"run {members.index(member) + 1} of {len(members)}"
         print_line(f"\n== {label}: {member.name}")
         run = member.config
-        if Checkpoints(member.folder.checkpoints).steps():
+        if Checkpoints(member.folder).steps():
             run = replace(PretrainConfig.from_toml(member.folder.config_toml), data=run.data, out=run.out, resume=True)
         try:
             train(run)

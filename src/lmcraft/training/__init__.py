@@ -16,7 +16,7 @@
 | `memory`, `micro_batch` | the memory of a step, and the rows that fit into it |
 | `processes`, `sharding` | the processes of a distributed run; tensor parallelism and FSDP |
 | `checkpoint` | checkpoints without pickles, written in the background |
-| `continuation` | what a resumed run may change, and its history |
+| `continuation`, `history` | what a resumed run may change; the starts of a run |
 | `run_log`, `display` | metrics.jsonl, samples.jsonl and TensorBoard; the progress bar |
 | `task_scores` | the scores of the weights on tasks |
 | `range_test` | the learning-rate range test |

@@ -3,7 +3,8 @@
 Nothing is pickled: tensors are safetensors, everything else is JSON. A checkpoint is written under a temporary name and
 renamed, so it is either complete or absent. It is copied in memory first and written while training continues. Each process
 writes its shard of the optimizer state, and any number of processes can load it. `progress.json` holds the hashes of the
-other files, so that a checkpoint that was damaged later is never loaded.
+other files, so that a checkpoint that was damaged later is never loaded, and the id of the start after which it was written
+(`history`), so that the checkpoint of another run is neither loaded nor removed.
 """
 
 import json
@@ -14,6 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -27,10 +29,12 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from lmcraft.errors import RunError, UserError, explain_os_error
-from lmcraft.folder import atomic_write, name_file, remove_path, sha256_of
+from lmcraft.folder import ModelFolder, atomic_write, name_file, remove_path, sha256_of
+from lmcraft.training.history import read_history, start_ids
 from lmcraft.training.processes import Processes
 
 STATE, PROGRESS, SETTINGS = "training_state", "progress.json", "run.toml"
+START = "start"  # in `PROGRESS`: the id of the start of the run after which the checkpoint was written
 STEP_FOLDER = re.compile(r"step-(\d{6,})")
 
 SINGLE_PROCESS_WARNING = "torch.distributed is disabled, unavailable or uninitialized"
@@ -61,8 +65,9 @@ class Progress:
 class Checkpoints:
     """The checkpoints of one run. The latest and the best are kept."""
 
-    def __init__(self, folder: Path, processes: Processes | None = None) -> None:
-        self.folder = folder
+    def __init__(self, run: ModelFolder, processes: Processes | None = None) -> None:
+        self._run = run
+        self.folder = run.checkpoints
         self.processes = processes or Processes()
         # The writer thread needs its own process group, since the training steps use the other one at the same time.
         self._group = dist.new_group(backend="gloo") if self.processes.mesh else None
@@ -79,9 +84,28 @@ class Checkpoints:
         return self.path(step) / SETTINGS
 
     def steps(self) -> list[int]:
-        """The steps that have a checkpoint, in order."""
+        """The steps of which the run has a checkpoint, in order; one that cannot be read counts as the run's."""
+        return self._split_steps()[0]
+
+    def foreign_steps(self) -> list[int]:
+        """The steps whose checkpoint is of another run."""
+        return self._split_steps()[1]
+
+    def _split_steps(self) -> tuple[list[int], list[int]]:
         matches = (STEP_FOLDER.fullmatch(path.name) for path in self.folder.glob("step-*") if path.is_dir())
-        return sorted(int(match[1]) for match in matches if match)
+        starts, own, foreign = start_ids(self._run), list[int](), list[int]()
+        for step in sorted(int(match[1]) for match in matches if match):
+            try:
+                is_own = self._read_record(step)[1] in starts
+            except UserError:
+                is_own = True
+            (own if is_own else foreign).append(step)
+        return own, foreign
+
+    @cached_property
+    def _start(self) -> str:
+        """The id of the start that the checkpoints are written after; it must be recorded before the first one."""
+        return start_ids(self._run)[-1]
 
     def save(
         self, progress: Progress, state: dict[str, Tensor], save_model: Callable[[Path], None], settings: str = ""
@@ -158,12 +182,12 @@ class Checkpoints:
             save_model(temporary)
             (temporary / SETTINGS).write_text(settings, encoding="utf-8")
             finite = {name: value for name, value in asdict(progress).items() if math.isfinite(value)}
-            record = finite | {"files": _hashes(temporary)}
+            record = finite | {START: self._start, "files": _hashes(temporary)}
             (temporary / PROGRESS).write_text(json.dumps(record), encoding="utf-8")
         self.remove_others(progress)
 
     def remove_others(self, progress: Progress) -> None:
-        """Remove all checkpoints but the latest and the best."""
+        """Remove all checkpoints of the run but the latest and the best."""
         for step in self.steps():
             if step not in (progress.step, progress.best_step):
                 remove_path(self.path(step))
@@ -182,7 +206,9 @@ class Checkpoints:
         Raises:
             UserError: a file of the checkpoint is missing or is not the one that was written.
         """
-        folder, (progress, files) = self.path(step), self._read_progress(step)
+        folder, (progress, _, files) = self.path(step), self._read_record(step)
+        if progress.step != step:
+            raise UserError(f"checkpoint '{folder}' is damaged: its {PROGRESS} is of step {progress.step}")
         for name, digest in files.items():
             if not (folder / name).is_file():
                 raise UserError(f"checkpoint '{folder}' is damaged: {name} is missing")
@@ -190,25 +216,22 @@ class Checkpoints:
                 raise UserError(f"checkpoint '{folder}' is damaged: {name} is not the file that was written")
         return progress
 
-    def _read_progress(self, step: int) -> tuple[Progress, dict[str, str]]:
-        """The progress of a checkpoint, and the hash of each of its other files."""
+    def _read_record(self, step: int) -> tuple[Progress, str, dict[str, str]]:
+        """What a checkpoint records: the progress, the id of the start, and the hash of each other file."""
         folder = self.path(step)
         try:
             record = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-            files: dict[str, str] = dict(record.pop("files"))
-            progress = Progress(**record)
+            start, files = str(record.pop(START, "")), dict(record.pop("files"))
+            return Progress(**record), start, files
         except (FileNotFoundError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise UserError(f"checkpoint '{folder}' is damaged: {PROGRESS} is missing or cannot be read") from error
-        if progress.step != step:
-            raise UserError(f"checkpoint '{folder}' is damaged: its {PROGRESS} is of step {progress.step}")
-        return progress, files
 
     def load(self, step: int, blank: Callable[[str, torch.Size, torch.dtype], Tensor]) -> tuple[Progress, dict[str, Tensor]]:
         """Read the progress and optimizer state of a step; `blank` allocates each tensor from its name, size and dtype.
 
         `step_to_resume` has checked its files.
         """
-        folder, (progress, _) = self.path(step) / STATE, self._read_progress(step)
+        folder, (progress, _, _) = self.path(step) / STATE, self._read_record(step)
         self._latest = self.path(step)
         if not folder.exists():  # no state before the first step, and never with plain SGD
             return progress, {}
@@ -229,21 +252,22 @@ class Checkpoints:
                     shutil.copyfile(file, temporary)
 
 
-def step_to_resume(out: Path, checkpoints: Path, *, resume: bool) -> int | None:
+def step_to_resume(run: ModelFolder, *, resume: bool) -> int | None:
     """The step of the latest checkpoint; None to start from scratch.
 
     Raises:
-        UserError: the folder holds a run and `resume` is false, or none and `resume` is true; or the checkpoint of the
-            latest step or of the best one is damaged.
+        UserError: the folder holds a run and `resume` is false, or none and `resume` is true; or it holds a checkpoint of
+            another run; or the checkpoint of the latest step or of the best one is damaged.
     """
-    saved = Checkpoints(checkpoints)
+    saved = Checkpoints(run)
     steps = saved.steps()
-    if steps and not resume:
-        raise UserError(f"out='{out}' already holds a run: add --resume to continue it, or choose another --out")
+    if not resume and (steps or saved.foreign_steps()):
+        raise UserError(f"out='{run.path}' already holds a run: add --resume to continue it, or choose another --out")
+    refuse_foreign(run)
     if resume and not steps:
         raise UserError(
-            f"resume=true, but out='{out}' holds no checkpoint: leave --resume out to start a run there, or give the --out "
-            "of the run to continue"
+            f"resume=true, but out='{run.path}' holds no checkpoint: leave --resume out to start a run there, or give the "
+            "--out of the run to continue"
         )
     if not steps:
         return None
@@ -262,13 +286,37 @@ def step_to_resume(out: Path, checkpoints: Path, *, resume: bool) -> int | None:
 
 def _describe_older(saved: Checkpoints, steps: Sequence[int], damaged: Path) -> str:
     """The remedy for a damaged checkpoint: the latest whole one among the older ones."""
+    if (step := _latest_whole(saved, steps)) is not None:
+        return f"the checkpoint of step {step} is whole: remove '{damaged}' to continue from there"
+    return "there is no other whole one: restore it from a copy, or start again with another --out"
+
+
+def refuse_foreign(run: ModelFolder) -> None:
+    """Raise UserError if the folder of a run holds a checkpoint of another run; the message offers the run's own latest."""
+    saved = Checkpoints(run)
+    steps, foreign = saved.steps(), saved.foreign_steps()
+    if not foreign:
+        return
+    read_history(run)  # says that it is missing
+    listed = " and ".join(f"'{saved.path(step)}'" for step in foreign)
+    sentence = f"{listed} {'belong' if len(foreign) > 1 else 'belongs'} to another run"
+    remedy = f"move {'them' if len(foreign) > 1 else 'it'} elsewhere"
+    if (step := _latest_whole(saved, steps)) is not None:
+        remedy += f", and --resume continues from '{saved.path(step)}', the latest checkpoint of this run"
+    elif not steps:
+        sentence += ", and this run has no checkpoint yet"
+    raise UserError(f"{sentence}: {remedy}")
+
+
+def _latest_whole(saved: Checkpoints, steps: Sequence[int]) -> int | None:
+    """The latest step of some whose checkpoint is not damaged."""
     for step in reversed(steps):
         try:
             saved.check(step)
         except UserError:
             continue
-        return f"the checkpoint of step {step} is whole: remove '{damaged}' to continue from there"
-    return "there is no other whole one: restore it from a copy, or start again with another --out"
+        return step
+    return None
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -2,23 +2,25 @@
 
 A resumed command is compared with the settings in the checkpoint. What it leaves automatic is taken from there. Settings
 that decide what the next steps compute must be equal; the others may change. `run.toml` holds the settings of the latest
-start, and `history.jsonl` a row for each start: the step, the number of processes, and what changed, with earlier values.
+start, and `history.jsonl` a row for each start: its id, the step, the number of processes, and what changed, with earlier
+values.
 """
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from lmcraft.config import as_dict
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_json_lines, write_text
-from lmcraft.json_lines import read_json_lines
 from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.config import TrainConfig
+from lmcraft.training.history import read_history, recorded_tasks
 from lmcraft.training.processes import Processes
 from lmcraft.training.run_log import read_log
 
@@ -63,7 +65,7 @@ def continue_config(requested: C, folder: ModelFolder, step: int, command: str) 
         deque(read_log(file), maxlen=0)
     recorded = _read_recorded(requested, folder, step)
     owner = f"the run in '{folder.path}'"
-    file = Checkpoints(folder.checkpoints).settings(step)
+    file = Checkpoints(folder).settings(step)
     remedy = f"continue with `lmcraft {command} {file} --resume`, or start a new run with another --out"
     refuse_changes(_given(requested, recorded), recorded, owner, remedy)  # first, since resolving finds contradictions
     other_length = any(getattr(requested, name, 0) not in (0, getattr(recorded, name, 0)) for name in LENGTH)
@@ -164,7 +166,7 @@ def check_contents(folder: ModelFolder, step: int, config: TrainConfig, contents
     Raises:
         UserError: the contents differ, or their record is missing or damaged.
     """
-    start = _read_history(folder)[0]
+    start = read_history(folder)[0]
     changed = next((name for name, digest in contents.items() if start["contents"].get(name, "") != digest), None)
     if changed is None:
         return
@@ -197,7 +199,7 @@ def check_tasks(folder: ModelFolder, config: TrainConfig, hashes: Mapping[str, s
     Raises:
         UserError: a task has changed.
     """
-    recorded = recorded_tasks(_read_history(folder))
+    recorded = recorded_tasks(read_history(folder))
     changed = next((name for name, digest in hashes.items() if recorded.get(name, digest) != digest), None)
     if changed is not None:
         file = next((task for task in config.tasks if Path(task).stem == changed), changed)
@@ -205,11 +207,6 @@ def check_tasks(folder: ModelFolder, config: TrainConfig, hashes: Mapping[str, s
             f"tasks={file} or its data have changed since the run in '{folder.path}' was evaluated on it: restore them, or "
             "give the new task another name"
         )
-
-
-def recorded_tasks(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The hash of each task that a run has been evaluated on, by name, from the rows of its history."""
-    return {name: digest for row in history for name, digest in row.get("tasks", {}).items()}
 
 
 def check_length(max_steps: int, step: int | None, folder: ModelFolder) -> None:
@@ -242,10 +239,11 @@ def record_start(
     rows: list[dict[str, Any]] = []
     changed: dict[str, tuple[Any, Any]] = {}
     if step is not None:
-        rows = _read_history(folder)
+        rows = read_history(folder)
         recorded = _read_recorded(config, folder, step)
         changed = {name: pair for name, pair in changes(recorded, config).items() if name != "resume"}
-    row: dict[str, Any] = {"step": step or 0, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    row: dict[str, Any] = {"step": step or 0, "id": uuid4().hex, "time": now}
     row |= {"lmcraft": version("lmcraft"), "processes": processes.count}
     row |= (
         {"contents": {name: digest for name, digest in contents.items() if digest}} if step is None else {"changed": changed}
@@ -262,14 +260,4 @@ def record_start(
 
 def _read_recorded(config: C, folder: ModelFolder, step: int) -> C:
     """The settings of the run that wrote the checkpoint of a step."""
-    return type(config).from_toml(Checkpoints(folder.checkpoints).settings(step))
-
-
-def _read_history(folder: ModelFolder) -> list[dict[str, Any]]:
-    rows = list(read_json_lines(folder.history))
-    if not rows or not isinstance(rows[0], dict) or not isinstance(rows[0].get("contents"), dict):
-        raise UserError(
-            f"out='{folder.path}' holds checkpoints, but '{folder.history}' is missing or damaged, so that the data of the "
-            "run are unknown: restore it, or start again with another --out"
-        )
-    return rows
+    return type(config).from_toml(Checkpoints(folder).settings(step))

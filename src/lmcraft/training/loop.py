@@ -91,7 +91,7 @@ class Trainer:
         self._evaluation_seconds = 0.0  # of the latest validation, sample and checkpoint together
         self._task_seconds = 0.0  # of the latest evaluation on tasks
         self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model))
-        self.checkpoints = Checkpoints(folder.checkpoints, processes)
+        self.checkpoints = Checkpoints(folder, processes)
         self.progress = Progress()
         self.micro_batch_size = gcd(config.batch_size // processes.data_count, config.micro_batch_size)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")

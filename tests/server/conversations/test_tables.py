@@ -45,11 +45,39 @@ def make_damaged_store(path: Path) -> None:
 def test_a_file_that_is_not_a_store_is_refused_and_unchanged(make: Any, message: str, tmp_path: Path) -> None:
     path = tmp_path / "chats.sqlite"
     make(path)
-    before = path.read_bytes() if path.is_file() else b""
+    path.chmod(0o755 if path.is_dir() else 0o644)
+    before, mode = path.read_bytes() if path.is_file() else b"", path.stat().st_mode
     with pytest.raises(UserError, match=rf"store '.*chats\.sqlite'.*({message})") as raised:
         Store.open(path)
     assert "\n" not in str(raised.value)
+    assert path.stat().st_mode == mode
     assert (path.read_bytes() if path.is_file() else b"") == before and [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_database_that_another_program_has_open_keeps_its_modes(tmp_path: Path) -> None:
+    path = tmp_path / "webui.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("CREATE TABLE chat (id)")
+    connection.commit()
+    files = sorted(tmp_path.iterdir())
+    for file in files:
+        file.chmod(0o664)
+    with pytest.raises(UserError, match="has another program's tables"):
+        Store.open(path)
+    assert sorted(tmp_path.iterdir()) == files and {file.stat().st_mode & 0o777 for file in files} == {0o664}
+    connection.close()
+
+
+@pytest.mark.parametrize("mode", ["", "wal", "delete"])
+def test_a_store_becomes_private(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "chats.sqlite"
+    make_and_execute(path, f"PRAGMA journal_mode={mode}") if mode else path.touch()
+    path.chmod(0o666)
+    store = Store.open(path)
+    store.load("ann", [])
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ limits to a depth of one thousand. `Store` deletes a branch with one statement i
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ def open_database(location: str, *, create: bool) -> sa.Engine:
     try:
         with engine.execution_options(immediate=True).begin() as connection:
             _check(connection, name)
-        if engine.dialect.name == "sqlite":
+        if is_sqlite:
+            _make_private(Path(name))  # not before: the file may be another program's
             with closing(engine.raw_connection()) as raw:  # not possible inside a transaction
                 raw.cursor().execute("PRAGMA journal_mode=WAL")  # stays set in the file; lets readers run alongside a writer
     except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
@@ -149,16 +151,22 @@ def _check_file(name: str, *, create: bool) -> None:
         raise UserError(f"store '{name}' does not exist; check the path")
     if not path.parent.is_dir():
         raise UserError(f"store '{name}' cannot be created, because there is no folder '{path.parent}'; create it first")
-    _make_private(path)
+    with _explain_os_errors(path):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # private from the start
 
 
 def _make_private(path: Path) -> None:
-    """Create the file, or change its mode, so that only its owner can read it; SQLite gives its other files the same."""
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    """Change the mode of the file so that only its owner can read it; SQLite gives its other files the same."""
+    with _explain_os_errors(path):
         for file in (path, *(path.with_name(path.name + ending) for ending in ("-wal", "-shm"))):
             if file.exists() and file.stat().st_uid == os.geteuid():
                 file.chmod(0o600)
+
+
+@contextmanager
+def _explain_os_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(
             f"store '{path}' cannot be opened ({error.strerror}); check its permissions, or use another"
