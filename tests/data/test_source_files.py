@@ -1,5 +1,6 @@
 """Folders as they come: what is read, what is left out, and why."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,57 @@ def test_files_without_text_are_skipped(tmp_path: Path) -> None:
         stats = ReadStats()
         with pytest.raises(UserError, match="the sources contain no text"):
             list(TextSources([str(folder / name)]).read_nonempty(stats))
+
+
+PRODUCTS = {
+    "a dataset": {
+        "manifest.json": b'{"splits": {"train": {}}, "vocab_size": 300}',
+        "train-00000.npy": b"x",
+        "notes.txt": b"x",
+    },
+    "a dataset ": {"manifest.json": b'{"kind": "examples", "files": {"sft.jsonl": {}}}', "sft.jsonl": b'{"text": "x"}\n'},
+    "a model": {"config.json": b'{"model_type": "qwen3"}', "model.safetensors": b"x", "README.md": b"x"},
+    "a model ": {
+        "adapter_config.json": b'{"peft_type": "LORA"}',
+        "adapter_model.safetensors": b"x",
+        "tokenizer.json": b"{}",
+    },
+    "a run": {"lmcraft/run.toml": b"seed = 1", "lmcraft/metrics.jsonl": b'{"text": "x"}\n', "README.md": b"x"},
+    "a tokenizer": {"tokenizer.json": json.dumps({"model": {"vocab": {"a": 0}}}).encode()},
+    "a scaling family": {"scaling.toml": b"seed = 1", "runs/depth-1-1x/lmcraft/run.toml": b"seed = 1", "scaling.html": b"x"},
+    "a comparison": {"comparison.json": b'{"models": []}', "comparison.html": b"x"},
+}
+
+
+@pytest.mark.parametrize("kind", PRODUCTS)
+@pytest.mark.parametrize("settings", [{}, {"include": ("*.txt", "*.md")}])
+def test_a_folder_of_data_or_weights_in_a_source_is_left_out(kind: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    make_folder(
+        tmp_path, {"a.txt": b"text", "deep/b.txt": b"more", **{f"deep/old/{k}": v for k, v in PRODUCTS[kind].items()}}
+    )
+    texts, lines = read(tmp_path, **settings)
+    assert texts == ["text", "more"]
+    assert lines[1:] == [f"  skipped deep/old: {kind.strip()}, not text; name it as a source to read it"]
+
+
+@pytest.mark.parametrize("pattern", ["*/*", "**/*", "**/*.txt"])
+def test_a_pattern_leaves_out_a_folder_of_data_that_it_does_not_name(pattern: str, tmp_path: Path) -> None:
+    make_folder(tmp_path, {"text/a.txt": b"text", **{f"data/{k}": v for k, v in PRODUCTS["a dataset"].items()}})
+    texts, lines = read(tmp_path / pattern)
+    assert texts == ["text"]
+    assert any(line.endswith("data: a dataset, not text; name it as a source to read it") for line in lines)
+    assert read(tmp_path / "data" / "*.txt")[0] == ["x"]
+
+
+def test_folders_with_files_of_the_same_names_are_read(tmp_path: Path) -> None:
+    files = {
+        "site/manifest.json": b'[{"text": "web"}]',
+        "game/manifest.json": b'{"text": "game", "splits": 3}',
+        "app/config.json": b'{"text": "settings", "model_type": "car"}',
+        "code/tokenizer.json": b'{"text": "code", "model": {"vocab": {}}}',
+        "code/b.txt": b"beside",
+        "study/comparison.json": b'{"text": "study", "models": []}',
+        "study/c.txt": b"beside it",
+    }
+    texts, _ = read(make_folder(tmp_path, files))
+    assert sorted(texts) == ["beside", "beside it", "code", "game", "settings", "study", "web"]

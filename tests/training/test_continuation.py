@@ -306,3 +306,34 @@ def test_a_dataset_whose_files_changed_under_its_manifest_is_refused(folder: Pat
         ):
             pretrain(pretraining(folder, data=data, out=out, resume=resume))
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("pretrained", "another seed"),
+        ("pretrained", "the same settings"),
+        ("tuned", "the same settings"),
+        ("tuned", "the other command"),
+    ],
+)
+def test_a_checkpoint_of_another_run_stops_the_resumed_run(
+    folder: Path, tmp_path: Path, name: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, other = copy_run(folder, name, tmp_path / "run"), tmp_path / "other"
+    settings: dict[str, Any] = {"out": other, "resume": False, "max_steps": 3, "seed": 2 if kind == "another seed" else 1}
+    starts_tuning = (name == "tuned") != (kind == "the other command")
+    finetune(tuning(folder, **settings)) if starts_tuning else pretrain(pretraining(folder, **settings))
+    foreign = Path(shutil.copytree(other / "lmcraft/checkpoints/step-000003", run / "lmcraft/checkpoints/step-000003"))
+    before, command = contents(run), "pretrain" if name == "pretrained" else "finetune"
+    for arguments in (["--out", str(run)], [str(foreign / "run.toml"), "--out", str(run)]):
+        capsys.readouterr()
+        if kind == "the other command" and len(arguments) == 3:
+            continue
+        assert main([command, *arguments, "--resume"]) == 2
+        message = capsys.readouterr().err
+        assert f"'{foreign}' belongs to another run: move it elsewhere, and --resume continues from" in message
+        assert f"'{run / 'lmcraft/checkpoints/step-000002'}', the latest" in message and contents(run) == before
+    foreign.rename(tmp_path / "elsewhere")
+    assert main([command, "--out", str(run), "--resume", "--max-steps", "3"]) == 0
+    assert (run / "lmcraft/checkpoints/step-000003").is_dir()

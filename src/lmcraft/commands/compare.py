@@ -168,7 +168,8 @@ def _folder_name(names: Mapping[str, Any]) -> str:
 
 def _check_output(config: CompareConfig, out: Path, contestants: Mapping[str, Contestant]) -> None:
     """A comparison of the same models is brought up to date; one of others is replaced only with `overwrite`."""
-    from lmcraft.folder.output import COMPARISON, check_output, compared_models
+    from lmcraft.folder.output import COMPARISON, check_output
+    from lmcraft.folder.recognition import compared_models
 
     inputs = [part for contestant in contestants.values() for part in contestant.source.inputs]
     is_same = compared_models(out) == {contestant.evaluation.fingerprint for contestant in contestants.values()}

@@ -4,6 +4,7 @@ sources             files, folders, patterns and Hugging Face datasets as one st
 pipes               pipes as sources, copied to files
 source_files        finds the files of a source, checks each, and says what is left out and why
 compression         .gz and .zst files, decompressed
+binary_files        recognizes files that are not text
 encodings           finds the encoding of a file, and reads it as UTF-8
 formats             readers of .jsonl, .json, .csv, .tsv, .parquet and plain text, compressed or not
 separated_values    rows of CSV and TSV files

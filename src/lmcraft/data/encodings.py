@@ -15,6 +15,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO
 
+from lmcraft.data.binary_files import CONTROLS, is_binary, looks_random
 from lmcraft.errors import UserError
 
 BLOCK_BYTES = 1 << 20  # bytes read at a time
@@ -37,7 +38,6 @@ LEAST_CONFIDENCE = 0.005  # below, its answers are wrong
 NO_MATCH = "cp037"  # an encoding of mainframes, which are not among the answers
 MAX_SHARE_OF_LINES = 0.25  # if the lines beyond ASCII are a smaller share of a text, only they are shown to the detector
 MAX_ODD_SHARE = 0.01  # of a text's characters: control characters and code points without a character
-LOWER_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x19\x1c-\x1f\x7f]")
 UPPER_CONTROLS = re.compile("[\x80-\x84\x86-\x9f]")  # not U+0085, a line end
 _FOREIGN = r"[^\W\d_\u0000-\u024f\u1e00-\u1eff\u2e80-\ud7ff\uf900-\ufaff]"  # a letter, not Latin, Chinese or the like
 _ACCENTED = r"[^\W\d_\u0000-\u007f]"
@@ -53,7 +53,6 @@ BYTE_ORDER_MARKS = (  # UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-BINARY_SIGNATURES = (b"%PDF", b"PK\x03\x04", b"{\\rtf")  # formats whose bytes can look like text
 ESCAPE_SEQUENCES = (b"\x1b$", b"\x1b(")  # of ISO-2022-JP and its relatives, which are ASCII otherwise
 BINARY = "not text; convert it to text, or leave it out"
 UNKNOWN = "its encoding cannot be told; name it with --encoding, or convert the file to UTF-8"
@@ -99,6 +98,8 @@ def find_encoding(restart: Callable[[], BinaryIO], encoding: str | None = None) 
     """
     file = restart()
     head = file.read(BINARY_CHECK_BYTES)
+    if is_binary(head):
+        raise NotTextError(BINARY)
     marked = next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), None)
     if encoding is not None or marked not in (None, UTF_8):
         name = encoding or str(marked)
@@ -106,8 +107,6 @@ def find_encoding(restart: Callable[[], BinaryIO], encoding: str | None = None) 
         if position is not None:
             raise NotTextError(_explain_invalid(position, name))
         return name
-    if head.startswith(BINARY_SIGNATURES):
-        raise NotTextError(BINARY)
     wide = b"\0" in head
     has_escapes = any(sequence in head for sequence in ESCAPE_SEQUENCES)
     position = 0 if wide or has_escapes else first_invalid_byte(file, UTF_8, head)
@@ -137,13 +136,13 @@ def _detect(sample: bytes, restart: Callable[[], BinaryIO], *, wide: bool) -> st
     if wide and not (name or "").startswith(WIDE):
         raise NotTextError(BINARY)
     if name is None or name == NO_MATCH:
-        raise NotTextError(BINARY if LOWER_CONTROLS.search(sample) else UNKNOWN)
+        raise NotTextError(BINARY if CONTROLS.search(sample) else UNKNOWN)
     position = first_invalid_byte(restart(), name)
     if position is not None:
         raise NotTextError(_explain_invalid(position, name))
     text = sample.decode(name, "ignore")
     odd = sum(unicodedata.category(c) in ("Cc", "Cn", "Co") and c not in "\t\n\r\f\x1a" for c in text)
-    if odd > MAX_ODD_SHARE * len(text):
+    if odd > MAX_ODD_SHARE * len(text) or (wide and looks_random(text)):
         raise NotTextError(BINARY)
     return check_encoding(name)
 

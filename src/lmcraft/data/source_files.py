@@ -18,11 +18,13 @@ from lmcraft.data.encodings import UTF_8, NotTextError, find_encoding, read_as_u
 from lmcraft.data.pipes import find_contents
 from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of
+from lmcraft.folder.recognition import name_product
 from lmcraft.setting_values import expand_user
 
 MAX_FILES_LISTED = 20  # by name, of those in another encoding than UTF-8
 MAX_FILES_SKIPPED_LISTED = 6  # by name, for each reason; more are counted by their suffix
 NOT_A_FILE = "neither a file nor a folder"
+PRODUCT = ", not text; name it as a source to read it"  # the end of the reason for a folder of data or of weights
 
 
 @dataclass(frozen=True)
@@ -143,10 +145,13 @@ def survey(
     if not is_pattern:
         status = path.stat()
         walk = _walk(path, {(status.st_dev, status.st_ino)})
-        files = [(file, reason) for file, reason in walk if _is_included(file.relative_to(path), include, exclude)]
+        files = [
+            (file, reason)
+            for file, reason in walk
+            if reason.endswith(PRODUCT) or _is_included(file.relative_to(path), include, exclude)
+        ]
     else:
-        matches = map(Path, sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - absolute too
-        files = [(path, "" if path.is_file() else NOT_A_FILE) for path in matches if not path.is_dir()]
+        files = list(_match(path))
     for file, left_out in files:
         reason = left_out
         try:
@@ -222,13 +227,36 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, str]
         is_new = (status.st_dev, status.st_ino) not in seen
         seen.add((status.st_dev, status.st_ino))
         if is_new and entry.is_dir():
-            folders.append(path)
+            if product := name_product(path):
+                yield path, product + PRODUCT
+            else:
+                folders.append(path)
         elif not is_new:
             yield path, "read under another name"
         else:
             yield path, "" if entry.is_file() else NOT_A_FILE
     for subfolder in folders:
         yield from _walk(subfolder, seen)
+
+
+def _match(pattern: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files that match a pattern, and why they are left out, as `_walk` does.
+
+    Folders that the pattern names without wildcards are read whatever they hold.
+    """
+    products: dict[Path, str] = {}
+    named = next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
+    for path in map(Path, sorted(glob.glob(str(pattern), recursive=True))):  # noqa: PTH207 - absolute too
+        if path.is_dir():
+            continue
+        folders = [parent for parent in reversed(path.parents) if named in parent.parents]
+        for folder in folders:
+            if folder not in products:
+                products[folder] = name_product(folder)
+                if products[folder]:
+                    yield folder, products[folder] + PRODUCT
+        if not any(products[folder] for folder in folders):
+            yield path, "" if path.is_file() else NOT_A_FILE
 
 
 def _is_included(path: Path, include: Sequence[str], exclude: Sequence[str]) -> bool:

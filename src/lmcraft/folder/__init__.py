@@ -1,14 +1,15 @@
 """The folders that every command reads and writes.
 
-names      names of files that tell what a folder holds
-layout     the files of model and dataset folders
-lineage    what a model was made from
-paths      paths as callers in Python have them
-reading    JSON files that may come from strangers
-writing    atomic writes of files and folders, durable on the disk
-lock       a lock that the system releases when its process ends
-mismatch   errors for a path that holds something else than a command needs
-output     the one check of every `--out`: what a command may write to, and what it may replace
+names       names of files that tell what a folder holds
+layout      the files of model and dataset folders
+lineage     what a model was made from
+paths       paths as callers in Python have them
+reading     JSON files that may come from strangers
+writing     atomic writes of files and folders, durable on the disk
+lock        a lock that the system releases when its process ends
+recognition what a folder holds, by its files
+mismatch    errors for a path that holds something else than a command needs
+output      the one check of every `--out`: what a command may write to, and what it may replace
 """
 
 from lmcraft.folder.layout import MODEL_FILES, DatasetFolder, ModelFolder, is_model_file

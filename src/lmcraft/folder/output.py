@@ -10,12 +10,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.folder.layout import DatasetFolder, ModelFolder, is_document, is_model_file
 from lmcraft.folder.lock import LOCK_NAME, lock_folder
-from lmcraft.folder.names import FILE_SUFFIXES, MODEL_CONFIGS
+from lmcraft.folder.names import FILE_SUFFIXES
+from lmcraft.folder.recognition import (
+    COMPARISON_FILES,
+    TOKENIZER_FILES,
+    compared_models,
+    holds_examples,
+    holds_tokens,
+    is_tokenizer,
+    is_whole_model,
+    read_object,
+)
 from lmcraft.folder.writing import (
     atomic_write,
     finish_replacement,
@@ -25,7 +34,6 @@ from lmcraft.folder.writing import (
     remove_leftovers,
     replace_folder,
 )
-from lmcraft.json_lines import parse_json
 
 Input = tuple[str, str | Path]  # a setting and the path that it names
 # The files of `lmcraft/` that a run writes before its first checkpoint.
@@ -35,9 +43,7 @@ STARTED_RUN = (
 )
 # The files of `lmcraft/` in a model folder that no run wrote.
 MODEL_RECORDS = ("lineage.json", "quantization.json", "evaluations")
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 DATASET_FILES = ("manifest.json", "skipped.jsonl", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy")
-COMPARISON_FILES = ("comparison.json", "comparison.html")
 MAX_GGUF_VERSION = 9  # bytes of a text would be a far higher number
 LITTER = (".DS_Store", LOCK_NAME)  # neither the user's nor a result
 
@@ -160,26 +166,18 @@ def _name_foreign(folder: Path, is_own: Callable[[str], bool], kind: str) -> str
 
 
 def _foreign_to_dataset(folder: Path) -> str:
-    manifest = _read_object(DatasetFolder(folder).manifest_file)
-    if isinstance(manifest.get("splits"), dict) and "vocab_size" in manifest:
+    manifest = read_object(DatasetFolder(folder).manifest_file)
+    if holds_tokens(manifest):
         return _name_foreign(folder, lambda name: _matches(name, DATASET_FILES), "a dataset")
-    if manifest.get("kind") == "examples" and isinstance(manifest.get("files"), dict):
+    if holds_examples(manifest):
         return _name_foreign(folder, lambda name: name == "manifest.json" or name in manifest["files"], "a dataset")
     return "is not a dataset folder"
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    try:
-        value = parse_json(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _foreign_to_model(folder: Path) -> str:
     if is_run(folder):
         return "holds a run"
-    if not _is_whole_model(folder):
+    if not is_whole_model(folder):
         return "is not a model folder"
     record = ModelFolder(folder).run
     if record.is_dir() and (foreign := _name_foreign(record, lambda name: _matches(name, MODEL_RECORDS), "a model")):
@@ -187,20 +185,12 @@ def _foreign_to_model(folder: Path) -> str:
     return _name_foreign_in_model(folder)
 
 
-def _is_whole_model(folder: Path) -> bool:
-    """Whether a folder has weights and the configuration of a model or adapter. Other programs have a config.json, too."""
-    config, adapter = (_read_object(folder / name) for name in MODEL_CONFIGS)
-    is_described = "model_type" in config or "architectures" in config or "peft_type" in adapter
-    return is_described and any(folder.glob("*.safetensors"))
-
-
 def _name_foreign_in_model(folder: Path) -> str:
     return _name_foreign(folder, lambda name: is_model_file(name) or name == ModelFolder(folder).run.name, "a model")
 
 
 def _foreign_to_tokenizer(folder: Path) -> str:
-    model = _read_object(folder / "tokenizer.json").get("model")
-    if not isinstance(model, dict) or "vocab" not in model:
+    if not is_tokenizer(folder):
         return "is not a tokenizer folder"
     return _name_foreign(folder, TOKENIZER_FILES.__contains__, "a tokenizer")
 
@@ -222,14 +212,6 @@ def _foreign_to_comparison(folder: Path) -> str:
     if compared_models(folder) is None:
         return "is not the folder of a comparison"
     return _name_foreign(folder, COMPARISON_FILES.__contains__, "a comparison")
-
-
-def compared_models(folder: Path) -> set[str] | None:
-    """The hashes of the models whose comparison a folder holds; None if it holds none."""
-    models = _read_object(folder / "comparison.json").get("models")
-    if not isinstance(models, list):
-        return None
-    return {str(model.get("hash")) for model in models if isinstance(model, dict)}
 
 
 def _foreign_to_gguf(file: Path) -> str:
@@ -277,7 +259,7 @@ def check_saved_model(folder: Path) -> None:
     kind = "dataset" if DatasetFolder(folder).manifest_file.exists() else "run" if is_run(folder) else ""
     if kind:
         raise UserError(f"'{folder}' holds a {kind}, so no model is written there: choose another folder")
-    if not (folder / "config.json").is_file() or not _is_whole_model(folder):
+    if not (folder / "config.json").is_file() or not is_whole_model(folder):
         raise UserError(f"'{folder}' is neither empty nor a model folder, so no model is written there: choose another one")
 
 
