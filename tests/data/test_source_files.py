@@ -9,6 +9,7 @@ import pytest
 
 from lmcraft.data import ReadStats, TextSources
 from lmcraft.errors import UserError
+from lmcraft.folder import atomic_write
 from tests.data.test_encodings import CHINESE, FRENCH, TAIWANESE
 
 
@@ -184,6 +185,13 @@ def test_a_pattern_leaves_out_a_folder_of_data_that_it_does_not_name(pattern: st
     assert texts == ["text"]
     assert any(line.endswith("data: a dataset, not text; name it as a source to read it") for line in lines)
     assert read(tmp_path / "data" / "*.txt")[0] == ["x"]
+
+
+def test_the_folder_that_is_being_written_is_no_source(tmp_path: Path) -> None:
+    make_folder(tmp_path, {"a.txt": b"text", ".b.lmcraft": b"a file"})
+    with atomic_write(tmp_path / "data") as temporary:
+        temporary.mkdir()
+        assert read(tmp_path) == (["text"], [f"{tmp_path}: 1 .txt", "  skipped .b.lmcraft: hidden"])
 
 
 def test_folders_with_files_of_the_same_names_are_read(tmp_path: Path) -> None:

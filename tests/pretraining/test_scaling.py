@@ -1,6 +1,7 @@
 """A family from its settings to its report, and resuming an interrupted family."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,12 @@ import tomli_w
 from lmcraft import ScalingConfig, cli, scaling
 from lmcraft.commands import scaling as command
 from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder
+from lmcraft.folder import ModelFolder, write_json_lines
 from lmcraft.model.config import TransformerConfig
 from lmcraft.pretraining import scaling_law
-from lmcraft.pretraining.scaling import Member, build_member
+from lmcraft.pretraining.run import fingerprint
+from lmcraft.pretraining.scaling import Family, Member, build_member
+from lmcraft.training.checkpoint import Checkpoints, Progress
 from tests.tiny import tiny_dataset
 
 
@@ -98,6 +101,27 @@ def test_flags_give_the_family(data: Path, tmp_path: Path, capsys: pytest.Captur
     flags = "--depths 1 2 3 --tokens-per-parameter 0.2 0.4 --sequence-length 32 --eval-tokens 512 --precision fp32"
     assert cli.main(["scaling", str(data), "--out", str(tmp_path / "out"), *flags.split(), "--print-config"]) == 0
     assert capsys.readouterr().out == config_of(data, tmp_path / "out").resolved().to_toml()
+
+
+def test_a_checkpoint_of_another_run_stops_a_resumed_family(data: Path, tmp_path: Path) -> None:
+    config = config_of(data, tmp_path / "out").resolved()
+    family = Family.build(config)
+    for step, member in enumerate(family.members[:2]):
+        write_json_lines(member.folder.history, [{"id": member.name, "contents": {"data": fingerprint(config)}}])
+        checkpoints = Checkpoints(member.folder)
+        checkpoints.save(Progress(step=step), {}, lambda folder: None)
+        checkpoints.wait()
+    (config.out / "scaling.toml").write_text(config.to_toml())
+    resumed = Family.build(replace(config, resume=True))
+    with resumed.claim_folder():
+        foreign = Checkpoints(family.members[0].folder).path(1)
+        shutil.copytree(Checkpoints(family.members[1].folder).path(1), foreign)
+    with (
+        pytest.raises(UserError, match=f"'{foreign}' belongs to another run: .* continues from '.*step-000000'"),
+        resumed.claim_folder(),
+    ):
+        pass
+    assert foreign.is_dir() and Checkpoints(family.members[0].folder).steps() == [0]
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from lmcraft.data.pipes import find_contents
 from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of
 from lmcraft.folder.recognition import name_product
+from lmcraft.folder.writing import is_leftover
 from lmcraft.setting_values import expand_user
 
 MAX_FILES_LISTED = 20  # by name, of those in another encoding than UTF-8
@@ -216,6 +217,8 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, str]
     folders = []
     for entry in ordered:
         path = Path(entry.path)
+        if is_leftover(path):  # such as the folder that becomes --out
+            continue
         if entry.name.startswith("."):
             yield path, "hidden"
             continue
