@@ -79,7 +79,10 @@ def test_an_answer_without_a_question_is_shown_without_one(make_run: RunMaker) -
 @pytest.mark.parametrize("objective", ["sft", "grpo"])
 def test_tools_are_in_every_prompt(make_run: RunMaker, objective: str, tmp_path: Path) -> None:
     row = {**ROW, "tools": TOOLS}
-    run, _ = make_run([row], [row], chat_template=str(tmp_path / "template.jinja"), objective=objective)
+    (tmp_path / "reward.py").write_text("def length(example, answer):\n    return len(answer)\n")
+    settings = ObjectiveConfig(reward=f"{tmp_path / 'reward.py'}:length" if objective == "grpo" else "")
+    template = str(tmp_path / "template.jinja")
+    run, _ = make_run([row], [row], chat_template=template, objective=objective, settings=settings)
     expected = "<|im_start|>tools\nclock<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert decode(run.prompts(1)[0][0]) == expected
     batch = run.data.first_batch()
