@@ -66,6 +66,6 @@ def running(
         yield Server(f"http://127.0.0.1:{socket.getsockname()[1]}", state, server)
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(limits.drain_timeout + 5)  # a client may hold a connection until the drain is over
         socket.close()
     assert not thread.is_alive()

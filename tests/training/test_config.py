@@ -24,7 +24,13 @@ def test_automatic_settings_name_their_rule_in_the_help() -> None:
     rates = {"learning_rate", "embedding_learning_rate", "head_learning_rate", "scalar_learning_rate"}
     assert automatic_fields(OptimizerConfig) == rates
     sizes = {"batch_size", "micro_batch_size", "max_steps"}
-    assert automatic_fields(TrainConfig) == sizes | {"eval_every", "eval_tokens", "save_every", "sample_every"}
+    assert automatic_fields(TrainConfig) == sizes | {
+        "eval_every",
+        "eval_tokens",
+        "evaluate_every",
+        "save_every",
+        "sample_every",
+    }
 
 
 @pytest.mark.parametrize("config", [OptimizerConfig, TrainConfig])

@@ -44,5 +44,5 @@ async def tokenizer_info(request: Request, model: str = "") -> dict[str, Any]:
 async def detokenize(body: DetokenizeRequest, request: Request) -> dict[str, str]:
     """The text of tokens, with special tokens spelled out."""
     served = await server_state(request).get_model(body.model)
-    decode, ids = served.model.tokenizer.decode, encode_prompt(served, body.tokens, param="tokens")
+    decode, ids = served.model.tokenizer.decode, body.tokens and encode_prompt(served, body.tokens, param="tokens")
     return {"prompt": await prepare_in_thread(request, lambda: decode(ids, skip_special_tokens=False))}
