@@ -40,11 +40,11 @@ def find_overlap(texts: Mapping[int, str], documents: Iterable[str]) -> Overlap:
         documents: the training text; read once.
     """
     owners, lengths, unchecked = _index(texts)
-    wanted = {length: np.sort(np.array(sorted(owners[length]), dtype=np.uint64)) for length in lengths}
+    runs_of_length = {length: np.sort(np.array(sorted(owners[length]), dtype=np.uint64)) for length in lengths}
     contained: set[int] = set()
     for document in documents:
         hashes_W = _word_hashes(document)
-        for length, runs in wanted.items():
+        for length, runs in runs_of_length.items():
             windows = _run_hashes(hashes_W, length)
             positions = np.searchsorted(runs, windows).clip(max=len(runs) - 1)
             for run in np.unique(windows[runs[positions] == windows]).tolist():

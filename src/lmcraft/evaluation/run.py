@@ -66,9 +66,9 @@ class Evaluation:
         rows = method.rows
         file = self.folder / f"{task.name}-{self._key(task)}.jsonl"
         results = _open_results(file, self._header(task))
-        wanted = {row.number for row in rows}
-        done = wanted & results.keys()
-        was_cached = done == wanted
+        numbers = {row.number for row in rows}
+        done = numbers & results.keys()
+        was_cached = done == numbers
         report(len(done), len(rows))
         if not was_cached:
             self._score(method, file, results, done, len(rows), report, stop_signal)

@@ -77,8 +77,8 @@ class ThoughtParser:
         if end_tag:
             self._state, self._held = "gap", rest
             return self._strip(text.rstrip())
-        known = self._held[: len(self._held) - overlap(self._held, self._end_tag)].rstrip()
-        return self._strip(self._take(len(known)))
+        complete = self._held[: len(self._held) - overlap(self._held, self._end_tag)].rstrip()
+        return self._strip(self._take(len(complete)))
 
     def _strip(self, text: str) -> str:
         """Thoughts without the white space before the first ones."""
