@@ -1,0 +1,17 @@
+"""Choosing hyperparameters: a search over the settings of any command, judged on validation data.
+
+| file | holds |
+|---|---|
+| `config.py` | the settings of a search |
+| `trial.py` | `Trial`: one point of the space, its state and its results |
+| `space.py` | what varies: dimensions, conditions and constraints, read from a space file |
+| `stages.py` | the commands of a trial, and their settings at a point |
+| `objectives.py` | what a trial is judged by, read from the records of its run |
+| `samplers.py` | which point to try next: grid, random, quasi-random, and Optuna's samplers |
+| `promotion.py` | which paused trial to train further: ASHA, Hyperband, a power law |
+| `scheduling.py` | the next piece of work, decided from the table of trials alone |
+| `store.py` | the table of trials, in SQLite or PostgreSQL, with leases |
+| `worker.py` | a process that leases trials and trains them |
+| `search.py` | `Search`: opens the store, runs workers, and writes the results |
+| `confirmation.py` | whether the winner is better than the runner-up, or a tie |
+"""
