@@ -87,6 +87,24 @@ class Trial:
     finished: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """What a call of `stages.train` has reached: at its end, or so far, as it reports while it trains.
+
+    Only tokens, seconds and energy are those of the call alone; the store adds them to those of earlier calls.
+    """
+
+    step: int = 0
+    """Steps that are trained and saved."""
+    curve: Sequence[CurvePoint] = ()
+    """From the first step, whichever call trained it."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    holdout: Mapping[str, float] = field(default_factory=dict)
+    tokens: int = 0
+    seconds: float = 0.0
+    energy_kwh: float = 0.0
+
+
 @dataclass(frozen=True)
 class Totals:
     """What a search has used so far, in all its workers and before all restarts."""
