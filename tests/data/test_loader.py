@@ -61,3 +61,14 @@ def test_document_ids_rise_where_a_document_begins(split: TokenSplit) -> None:
 def test_too_little_text_is_an_error() -> None:
     with TemporaryDirectory() as folder, pytest.raises(UserError):
         dataset(Path(folder), 1)
+
+
+def test_two_parts_of_a_split_have_its_tokens_once(split: TokenSplit) -> None:
+    parts = [TokenDataset(split, 16, part=part) for part in ((0.0, 0.6), (0.6, 1.0))]
+    tokens = [[int(t) for s in part.ordered() for t in s.targets if t != IGNORE_INDEX] for part in parts]
+    whole, border = split.slice(0, len(split)).tolist(), round(0.6 * len(split))
+    assert tokens == [whole[1:border], whole[border + 1 :]]
+    rows = list(parts[1].ordered())
+    begins = [16 * n + int(i) + 1 for n, row in enumerate(rows) for i in np.flatnonzero(np.diff(row.document_ids))]
+    documents = [int(start) for start in split.document_starts(border, len(split) - 1) - border]
+    assert [start for start in begins if start < len(tokens[1])] == [start for start in documents if start % 16]

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
@@ -13,7 +15,7 @@ from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
 from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.label_spellings import describe_labels
 from lmcraft.finetuning.splits import read_splits
-from lmcraft.finetuning.training_data import TrainingData, choose_row_length, read_training_data, repack
+from lmcraft.finetuning.training_data import TrainingData, choose_row_length, divide_holdout, read_training_data, repack
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from tests.finetuning.chat import CHATML, chat_tokenizer, message
 
@@ -196,3 +198,16 @@ def test_data_are_repacked_with_other_tokens(tmp_path: Path) -> None:
     changed = repack(data, other, config, config.build_objective(), chat_tokenizer())
     assert next(changed.training.ordered()).input_ids[0] == 7 and next(changed.validation.ordered()).input_ids[0] == 9
     assert changed.examples == data.examples and changed.num_examples == 1
+
+
+@given(texts=st.lists(st.integers(1, 9), min_size=2, max_size=30), share=st.floats(0.05, 0.95))
+def test_equal_examples_are_on_the_same_side_of_the_holdout(texts: list[int], share: float) -> None:
+    examples = [TokenizedExample(np.full(3, text), np.full(3, text)) for text in texts]
+    if len(set(texts)) < 2:
+        with pytest.raises(UserError, match="needs two different validation examples"):
+            divide_holdout(examples, share)
+        return
+    seen, unseen = divide_holdout(examples, share)
+    numbers = [sorted(int(example.input_ids[0]) for example in side) for side in (seen, unseen)]
+    assert sorted([*numbers[0], *numbers[1]]) == sorted(texts)
+    assert numbers[0] and numbers[1] and not set(numbers[0]) & set(numbers[1])

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from lmcraft.data.loader import Batch, Sample
+from lmcraft.data.loader import Batch, Dataset, Sample
 from lmcraft.errors import InterruptedRunError, RunError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine
 from lmcraft.model.transformer import Transformer
-from lmcraft.training import loop
+from lmcraft.training import costs, loop
 from lmcraft.training.batch import TensorBatch, to_device
 from lmcraft.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
+from lmcraft.training.costs import seconds_per_step
 from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
 from lmcraft.training.processes import Processes
@@ -50,7 +51,12 @@ class CountingDataset:
 
 
 def build(
-    out: Path, objective: NextToken | None = None, *, score_tasks: ScoreTasks | None = None, **settings: Any
+    out: Path,
+    objective: NextToken | None = None,
+    *,
+    score_tasks: ScoreTasks | None = None,
+    holdout: Dataset | None = None,
+    **settings: Any,
 ) -> Trainer:
     rate = settings.pop("rate", 0.01)
     optimizer = OptimizerConfig(
@@ -59,7 +65,7 @@ def build(
     common = {"batch_size": 4, "micro_batch_size": 2, "max_steps": 6, "eval_every": 2, "eval_tokens": 3 * LENGTH}
     config = TrainConfig(
         optimizer=optimizer,
-        schedule=ScheduleConfig(name="constant", warmup=0.0),
+        schedule=settings.pop("schedule", ScheduleConfig(name="constant", warmup=0.0)),
         **(common | {"save_every": 3, "sample_every": 4} | settings),
     )
 
@@ -79,6 +85,7 @@ def build(
         sample=lambda model: "a sample",
         bytes_per_token=2.0,
         processes=Processes(),
+        holdout=holdout,
         score_tasks=score_tasks,
     )
 
@@ -178,6 +185,30 @@ def test_what_a_signal_left_out_is_done_by_the_resumed_run(tmp_path: Path, stop_
     assert ModelFolder(stopped).samples.read_text() == ModelFolder(whole).samples.read_text()
 
 
+def test_a_paused_run_is_evaluated_and_saved_and_the_resumed_run_is_identical(tmp_path: Path) -> None:
+    whole, paused = tmp_path / "whole", tmp_path / "paused"
+    build(whole, schedule=ScheduleConfig(name="linear")).run()
+    assert build(paused, schedule=ScheduleConfig(name="linear"), pause_at=3).run().step == 3
+    assert list(rows_of(paused, "validation_loss")) == [2, 3]
+    resumed = build(paused, schedule=ScheduleConfig(name="linear"))
+    resumed.model.load_state_dict(torch.load(resumed.checkpoints.path(3) / "weights.pt"))
+    resumed.restore(3)
+    resumed.run()
+    assert rows_of(paused, "loss") == rows_of(whole, "loss")
+    assert rows_of(whole, "validation_loss").items() <= rows_of(paused, "validation_loss").items()
+    assert "pause_at = 0" in resumed.checkpoints.settings(6).read_text()
+
+
+def test_the_holdout_is_measured_once_after_the_last_step(tmp_path: Path) -> None:
+    trainer = build(tmp_path, holdout=CountingDataset())
+    trainer.run()
+    assert rows_of(tmp_path, "holdout_loss") == {6: pytest.approx(trainer.validate())}
+    assert rows_of(tmp_path, "holdout_bits_per_byte").keys() == {6}
+    paused = tmp_path / "paused"
+    build(paused, holdout=CountingDataset(), pause_at=4).run()
+    assert not rows_of(paused, "holdout_loss")
+
+
 def test_near_the_deadline_the_run_is_evaluated_saved_and_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,14 +230,14 @@ def test_near_the_deadline_the_run_is_evaluated_saved_and_ended(
 
 def test_only_a_few_micro_batches_of_a_step_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer, clock = build(tmp_path, batch_size=4000), [0.0]
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: clock[0])
 
     def loss(self: NextToken, model: Transformer, batch: TensorBatch) -> torch.Tensor:
         clock[0] += 30.0 * len(batch.input_ids)  # a very slow machine
         return model(batch.input_ids).sum()
 
     monkeypatch.setattr(NextToken, "loss", loss)
-    assert trainer.seconds_per_step() == 4000 * 30 and clock == [60.0]  # one row to warm up, one to time
+    assert seconds_per_step(trainer) == 4000 * 30 and clock == [60.0]  # one row to warm up, one to time
 
 
 def test_without_the_best_weights_the_best_is_chosen_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,7 +260,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
 def test_the_speed_is_measured_without_changing_the_weights(tmp_path: Path) -> None:
     trainer = build(tmp_path)
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-    assert trainer.seconds_per_step() > 0
+    assert seconds_per_step(trainer) > 0
     assert all(torch.equal(before[name], tensor) for name, tensor in trainer.model.state_dict().items())
 
 

@@ -71,7 +71,7 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
     machine = processes.agree(choose_machine(config.device, config.precision))
     print_line(f"computing in {machine.description}")
     run = run.autotuned(machine, processes)
-    check_length(run.config.max_steps, step, folder)
+    check_length(run.config, step, folder)
     run = run.with_reference(machine, folder)
     trainer = run.build_trainer(machine, folder, step, processes)
     if sentence := record_start(run.config, folder, step, processes, contents, tasks):

@@ -196,25 +196,31 @@ class Dataset(Protocol):
 class TokenDataset:
     """Pretraining rows of `sequence_length` tokens; in each epoch, every token but the first is a target exactly once.
 
+    The tokens are those of a split, or of its part between two shares of its length.
+
     The n = len(split) - 1 targets form a circle. Each epoch cuts the circle into rows at a new random offset and visits the
     rows in a new order; the last row is shorter and padded. A row that crosses the end of the text continues at its start,
     as a new document.
     """
 
-    def __init__(self, split: TokenSplit, sequence_length: int, seed: int = 0) -> None:
-        """Read `split` in rows.
+    def __init__(
+        self, split: TokenSplit, sequence_length: int, seed: int = 0, *, part: tuple[float, float] = (0.0, 1.0)
+    ) -> None:
+        """Read `split`, or a part of it, in rows.
 
         Raises:
-            UserError: the split has fewer than two tokens, or `sequence_length` is not positive.
+            UserError: there are fewer than two tokens, or `sequence_length` is not positive.
         """
-        if len(split) < 2:
-            raise UserError(f"the {split.name} split has {len(split)} tokens, but at least 2 are needed; prepare more text")
+        self._first, stop = (round(share * len(split)) for share in part)
+        if (tokens := stop - self._first) < 2:
+            owner = f"the {split.name} split" if part == (0.0, 1.0) else f"a part of the {split.name} split"
+            raise UserError(f"{owner} has {tokens} tokens, but at least 2 are needed; prepare more text")
         if sequence_length < 1:
             raise UserError(f"sequence_length {sequence_length} is too small; the minimum is 1")
         self.split = split
         self.sequence_length = sequence_length
         self.seed = seed
-        self.targets_per_epoch = len(split) - 1
+        self.targets_per_epoch = tokens - 1
         self.samples_per_epoch = -(-self.targets_per_epoch // sequence_length)
 
     def __repr__(self) -> str:
@@ -250,9 +256,10 @@ class TokenDataset:
         while filled < length:  # two passes if the row crosses the end of the text
             stop = min(start + length - filled, n)
             end = filled + stop - start
-            tokens = self.split.slice(start, stop + 1)
+            first, last = self._first + start, self._first + stop  # positions in the split
+            tokens = self.split.slice(first, last + 1)
             inputs[filled:end], targets[filled:end] = tokens[:-1], tokens[1:]
-            begins[self.split.document_starts(start, stop) - start + filled] = 1
+            begins[self.split.document_starts(first, last) - first + filled] = 1
             begins[filled] = 1
             filled, start = end, 0
         begins[length:][:1] = 1  # padding is a document of its own

@@ -201,6 +201,7 @@ class FinetuneConfig(TrainConfig):
         objective = self.build_objective()
         objective.check()
         self.check_tasks()
+        self.check_end()
         if self.tasks and objective.needs_head:
             raise UserError(
                 f"tasks={','.join(self.tasks)} need a model that writes text, which objective={self.objective} does not "

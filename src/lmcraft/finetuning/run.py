@@ -159,6 +159,7 @@ class FinetuneRun:
             sample=None if processes.mesh else self._sample,
             bytes_per_token=0.0,
             processes=processes,
+            holdout=self.data.holdout,
             score_tasks=partial(self._score_tasks, processes) if self.tasks else None,
             groups=lambda model: trained_groups(model, config.optimizer, method),
             command="finetune",

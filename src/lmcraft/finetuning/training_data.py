@@ -41,6 +41,8 @@ class TrainingData:
     """The validation examples that fit in a row."""
     tokenized: Sequence[Sequence[TokenizedExample]] = ((), ())
     """For training and for validation, those that fit in a row."""
+    holdout: Dataset | None = None
+    """The validation rows that are left out until the end of the run."""
     labels: Labels = field(default_factory=Labels)
     skipped: Sequence[Mapping[str, Any]] = ()
     """File, line and reason of each row that was left out."""
@@ -162,7 +164,11 @@ def _pack(
     sequence_length: int,
 ) -> TrainingData:
     packed = PackedRows(tokenized[0], sequence_length, config.seed, packing=config.packing)
-    validation = PackedRows(tokenized[1], sequence_length, packing=config.packing)
+    seen, unseen = divide_holdout(tokenized[1], config.holdout)
+    validation, holdout = (
+        PackedRows(part, sequence_length, packing=config.packing) if part else None for part in (seen, unseen)
+    )
+    assert validation is not None
     training: Dataset = packed
     rows_per_epoch = len(packed)
     if (general := objective.general_text()) is not None:
@@ -172,8 +178,37 @@ def _pack(
         rows_per_epoch = ceil(len(packed) / (1 - share))
     num_examples = len(tokenized[0])
     return TrainingData(
-        training, validation, sequence_length, rows_per_epoch, len(validation), num_examples, tokenized=tokenized
+        training,
+        validation,
+        sequence_length,
+        rows_per_epoch,
+        len(validation),
+        num_examples,
+        tokenized=tokenized,
+        holdout=holdout,
     )
+
+
+def divide_holdout(
+    examples: Sequence[TokenizedExample], share: float
+) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
+    """The validation examples, and about a `share` of them that is left out; equal ones are on the same side.
+
+    Raises:
+        UserError: all examples are equal, so that none can be left out.
+    """
+    if not share:
+        return list(examples), []
+    draws = [hashlib.sha256(example.input_ids.tobytes()).digest() for example in examples]
+    ordered = sorted(set(draws))
+    if len(ordered) < 2:
+        raise UserError(f"holdout={share:g} needs two different validation examples: add some, or raise --validation")
+    border = ordered[min(max(1, round(share * len(ordered))), len(ordered) - 1)]  # each side gets at least one
+    unseen = [draw < border for draw in draws]
+    sides = [
+        [example for example, side in zip(examples, unseen, strict=True) if side is left_out] for left_out in (False, True)
+    ]
+    return sides[0], sides[1]
 
 
 def _read_dataset(
@@ -192,8 +227,10 @@ def _read_dataset(
     length = choose_row_length(config, context_length, objective.min_row_tokens)
     training = TokenDataset(splits[0], length, config.seed)
     print_line(f"{len(splits[0]):,} tokens of text for training, {len(splits[1]):,} for validation")
-    rows = training.samples_per_epoch
-    return TrainingData(training, TokenDataset(splits[1], length), length, rows, ceil(len(splits[1]) / length), rows)
+    rows, border = training.samples_per_epoch, 1 - config.holdout
+    validation = TokenDataset(splits[1], length, part=(0.0, border))
+    holdout = TokenDataset(splits[1], length, part=(border, 1.0)) if config.holdout else None
+    return TrainingData(training, validation, length, rows, validation.samples_per_epoch, rows, holdout=holdout)
 
 
 def choose_row_length(config: FinetuneConfig, context_length: int, preferred: int) -> int:

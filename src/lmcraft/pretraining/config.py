@@ -120,6 +120,7 @@ class PretrainConfig(TrainConfig):
                 f"micro_batch_size={self.micro_batch_size} must divide batch_size={self.batch_size}: change one of them"
             )
         self.check_tasks()
+        self.check_end()
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"label_smoothing={self.label_smoothing} must be at least 0 and less than 1")
 

@@ -44,6 +44,8 @@ class RunData:
 
     training: TokenDataset
     validation: TokenDataset
+    holdout: TokenDataset | None
+    """The end of the validation split, if it is left out until the end of the run."""
     tokenizer: Tokenizer
 
     @classmethod
@@ -54,9 +56,11 @@ class RunData:
             UserError: a split or shard is missing, or a shard is damaged.
         """
         training, validation = (TokenSplit(DatasetFolder(config.data), name) for name in ("train", "validation"))
+        length, border = config.sequence_length, 1 - config.holdout
         return cls(
-            TokenDataset(training, config.sequence_length, config.seed),
-            TokenDataset(validation, config.sequence_length),
+            TokenDataset(training, length, config.seed),
+            TokenDataset(validation, length, part=(0.0, border)),
+            TokenDataset(validation, length, part=(border, 1.0)) if config.holdout else None,
             Tokenizer.load(config.data),
         )
 
@@ -159,6 +163,7 @@ class PretrainingRun:
             sample=self._sample,
             bytes_per_token=validation.split.bytes / len(validation.split),
             processes=self.processes,
+            holdout=self.data.holdout,
             score_tasks=self._score_tasks if self.tasks else None,
             deadline=self.deadline,
         )
@@ -225,7 +230,7 @@ def run_pretraining(
         check_tasks(folder, config, tasks)
     run = replace(run, begin=begin, first_step=step or 0).autotuned(print_line)
     config = run.config
-    check_length(config.max_steps, step, folder)
+    check_length(config, step, folder)
     trainer = run.build_trainer(step)
     if sentence := record_start(config, folder, step, processes, contents, tasks):
         print_line(sentence)

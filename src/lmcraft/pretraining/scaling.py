@@ -27,6 +27,7 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training import depth_rule
 from lmcraft.training.checkpoint import Checkpoints, refuse_foreign
 from lmcraft.training.continuation import MAY_CHANGE, check_contents, refuse_changes
+from lmcraft.training.costs import seconds_per_step
 
 CHECKPOINTS_PER_RUN = 10  # unless `save_every` is given
 MAX_EPOCHS = 4  # up to this many, repeated text teaches nearly as much as new text (arXiv 2305.16264)
@@ -197,7 +198,7 @@ def _measure_tokens_per_second(config: PretrainConfig) -> float:
     machine = choose_machine(config.device, config.precision)
     with TemporaryDirectory() as temporary:
         run = PretrainingRun.open(config, machine, ModelFolder(Path(temporary))).autotuned(str)
-        return config.batch_size * config.sequence_length / run.build_trainer().seconds_per_step()
+        return config.batch_size * config.sequence_length / seconds_per_step(run.build_trainer())
 
 
 def build_member(config: ScalingConfig, depth: int, tokens_per_parameter: float) -> Member:

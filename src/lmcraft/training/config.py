@@ -87,6 +87,11 @@ class TrainConfig(Config):
     task_limit: Annotated[int, OUTPUT] = 100
     """Number of items per task, drawn at random, always the same ones; 0: all, or those of the scorecard."""
 
+    holdout: Annotated[float, ADVANCED, OFF] = 0.0
+    """Share of the validation data that is left out until the end: its loss is measured once, after the last step, so no
+    choice between runs or weights depends on it."""
+    pause_at: Annotated[int, ADVANCED, OFF] = 0
+    """Evaluate, save and stop after this step; --resume continues, on the schedule of the whole run."""
     seed: Annotated[int, ADVANCED] = 1
     """Random seed for weights, data order and dropout."""
     device: Annotated[str, MACHINE] = "auto"
@@ -103,6 +108,13 @@ class TrainConfig(Config):
     """Also write TensorBoard events (needs the extra tensorboard)."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""
+
+    def check_end(self) -> None:
+        """Raise UserError for a setting of the end of the run that is out of range."""
+        if not 0 <= self.holdout < 1:
+            raise UserError(f"holdout={self.holdout:g} is out of range: give a share of at least 0 and less than 1")
+        if self.pause_at < 0:
+            raise UserError(f"pause_at={self.pause_at} must not be negative; 0 trains to the end")
 
     def check_tasks(self) -> None:
         """Raise UserError for a setting of the evaluation on tasks that is out of range or has no effect."""

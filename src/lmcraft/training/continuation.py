@@ -40,7 +40,7 @@ CHOSEN_AT_START = (
 """Settings that stay automatic until the data and the machine are open."""
 MAY_CHANGE = frozenset(
     (
-        *("out", "resume", "max_steps", *LENGTH, *INTERVALS, *CONTENTS),
+        *("out", "resume", "pause_at", "max_steps", *LENGTH, *INTERVALS, *CONTENTS),
         *("device", "precision", "attention", "compile", "micro_batch_size", "activation_checkpointing", "tensor_parallel"),
         *("tensorboard", "sample_prompt", "report_answers", "general_text", "show_batch", "find_lr"),
         *("tasks", "evaluate_every"),
@@ -209,13 +209,14 @@ def check_tasks(folder: ModelFolder, config: TrainConfig, hashes: Mapping[str, s
         )
 
 
-def check_length(max_steps: int, step: int | None, folder: ModelFolder) -> None:
+def check_length(config: TrainConfig, step: int | None, folder: ModelFolder) -> None:
     """Raise UserError if a run has done more steps than it should have."""
-    if step is not None and max_steps < step:
-        raise UserError(
-            f"max_steps={max_steps} is less than the {step} steps that the run in '{folder.path}' has done: give at least "
-            f"{step}, or choose another --out"
-        )
+    for name in ("max_steps", "pause_at"):
+        if step is not None and 0 < (value := getattr(config, name)) < step:
+            raise UserError(
+                f"{name}={value} is less than the {step} steps that the run in '{folder.path}' has done: give at least "
+                f"{step}, or choose another --out"
+            )
 
 
 def record_start(
@@ -251,7 +252,7 @@ def record_start(
     row |= {"tasks": dict(tasks)} if tasks else {}
     if processes.is_main:
         write_json_lines(folder.history, (*rows, row))
-        write_text(folder.config_toml, replace(config, resume=False).to_toml())
+        write_text(folder.config_toml, replace(config, resume=False, pause_at=0).to_toml())
     if step is None:
         return ""
     listed = ", ".join(f"{name} {_format(before)} -> {_format(now)}" for name, (before, now) in changed.items())

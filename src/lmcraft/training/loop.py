@@ -7,10 +7,10 @@ the same batches.
 
 import hashlib
 import math
-import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from math import ceil, gcd
 from pathlib import Path
@@ -35,8 +35,6 @@ from lmcraft.training.sharding import shard, unsharded_copy
 from lmcraft.training.signals import StopRequest, stop_on_signals
 from lmcraft.training.task_scores import ScoreTasks, TaskScores
 
-TIMED_STEPS = 3
-MAX_TIMING_SECONDS = 5.0  # after which no further step is timed
 END_SECONDS = 2.0  # from the last checkpoint to the end of a command
 
 
@@ -48,6 +46,7 @@ class Trainer:
         objective: the loss.
         training: the samples, by index.
         validation: the samples of the validation loss.
+        holdout: the samples of a loss that is measured after the last step only; None: there is none.
         config: resolved.
         machine: device, dtype and speed.
         folder: receives metrics, samples, checkpoints and, at the end, the model with the lowest validation loss.
@@ -75,6 +74,7 @@ class Trainer:
         sample: Callable[[Transformer], str] | None,
         bytes_per_token: float,
         processes: Processes,
+        holdout: Dataset | None = None,
         score_tasks: ScoreTasks | None = None,
         groups: Callable[[Transformer], list[Group]] | None = None,
         command: str = "pretrain",
@@ -82,12 +82,13 @@ class Trainer:
     ) -> None:
         check_schedule(config.schedule)
         shard(model, processes)
-        self.model, self.objective, self.training, self.validation = model, objective, training, validation
+        self.model, self.objective, self.training = model, objective, training
+        self.validation, self.holdout = validation, holdout
         self.config, self.machine, self.folder = config, machine, folder
         self.snapshot, self.generate_sample, self.bytes_per_token = snapshot, sample, bytes_per_token
         self._score_tasks = score_tasks
         self.processes, self.command, self.deadline = processes, command, deadline
-        self.last_step = config.max_steps  # earlier if the deadline is near
+        self.last_step = min(config.max_steps, config.pause_at or config.max_steps)  # earlier if the deadline is near
         self._evaluation_seconds = 0.0  # of the latest validation, sample and checkpoint together
         self._task_seconds = 0.0  # of the latest evaluation on tasks
         self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model))
@@ -127,6 +128,8 @@ class Trainer:
                     self._step(run_log, display)
                     self._check_deadline(display)
                     self._after_step(run_log, display, stop)
+                if self._is_paused():
+                    display.print_line(f"paused after {self._remainder()}")
         finally:
             run_log.close()
         self.checkpoints.wait()
@@ -176,7 +179,7 @@ class Trainer:
         Each micro-batch is divided by the targets of the whole batch, so that the result does not depend on the split.
         """
         micro_batches = self._micro_batches(step)
-        objective = self._objective_for(micro_batches)
+        objective = self.objective_for(micro_batches)
         self.model.train()
         torch.manual_seed(_dropout_seed(self.config.seed, step, self.processes.data_rank))
         targets = max(1, self._count_targets(micro_batches))
@@ -201,7 +204,7 @@ class Trainer:
         first = step * self.config.batch_size + self.processes.data_rank * rows
         return [self.training.batch(range(start, start + size)) for start in range(first, first + rows, size)]
 
-    def _objective_for(self, batches: Iterable[Batch]) -> Objective:
+    def objective_for(self, batches: Iterable[Batch]) -> Objective:
         """The objective of the step or evaluation that consists of these batches, and those of the other processes."""
         return self.objective.for_batches(self.model, map(self._to_device, batches), self.processes.total)
 
@@ -210,54 +213,23 @@ class Trainer:
         targets = sum(self.objective.count(batch) for batch in batches) if self.processes.tensor_rank == 0 else 0
         return int(self.processes.total(targets)[0])
 
-    def seconds_per_step(self) -> float:
-        """Seconds per step, from a few micro-batches; the trainer must not be used afterwards."""
-        micro_batch, update = self.time_micro_batch()
-        return self.config.batch_size / (self.micro_batch_size * self.processes.data_count) * micro_batch + update
-
-    def time_micro_batch(self) -> tuple[float, float]:
-        """Seconds of a micro-batch, forward and backward, and of an update; the trainer must not be used afterwards.
-
-        A step of a single row warms up: torch's optimizers import torch's compiler at their first step. Then single rows are
-        timed and, where that is quick, whole micro-batches.
-        """
-        self._time_rows(1)
-        rows, elapsed, seconds = 1, 0.0, list[tuple[float, float]]()
-        while len(seconds) < TIMED_STEPS and elapsed < MAX_TIMING_SECONDS:
-            gradients, update = self._time_rows(rows)
-            seconds.append((self.micro_batch_size / rows * gradients, update))
-            elapsed = self.processes.maximum(elapsed + gradients + update)
-            rows = self.micro_batch_size if elapsed + self.processes.maximum(sum(seconds[-1])) < MAX_TIMING_SECONDS else 1
-        micro_batch, update = (statistics.median_low(values) for values in zip(*seconds, strict=True))
-        return micro_batch, update
-
-    def _time_rows(self, rows: int) -> tuple[float, float]:
-        """Seconds of the gradients of some rows, and of an update that changes no weight."""
-        batch = self.training.batch(range(rows))
-        targets, objective = max(1, self.objective.count(batch)), self._objective_for([batch])
-        self.model.train()
-        begin = time.perf_counter()
-        (objective.loss(self.model, self._to_device(batch)) / targets).backward()  # type: ignore[no-untyped-call]
-        middle = time.perf_counter()
-        self.optimizer.step(0.0)
-        return middle - begin, time.perf_counter() - middle
-
     @torch.no_grad()  # FSDP cannot compute in inference_mode
-    def validate(self, stop: StopRequest | None = None) -> float:
-        """Mean loss per target over the first `eval_tokens` of the validation split; NaN if a signal stops it."""
-        objective = self._objective_for(self._validation_batches())
+    def validate(self, stop: StopRequest | None = None, rows: Dataset | None = None) -> float:
+        """Mean loss per target over the first `eval_tokens` of `rows`, the validation data; NaN if a signal stops it."""
+        rows = self.validation if rows is None else rows
+        objective = self.objective_for(self._batches_in_order(rows))
         self.model.eval()
         total, targets = 0.0, 0
-        for batch in self._validation_batches():
+        for batch in self._batches_in_order(rows):
             if self._stop_signal(stop):
                 return math.nan
             total += objective.measure(self.model, self._to_device(batch)).item()
             targets += self._count_targets([batch])
         return self.processes.total(total)[0] / max(1, targets)
 
-    def _validation_batches(self) -> Iterator[Batch]:
-        """This process's share of the batches. All processes have the same number; surplus batches have no targets."""
-        rows = islice(self.validation.ordered(), ceil(self.config.eval_tokens / self.validation.sequence_length))
+    def _batches_in_order(self, dataset: Dataset) -> Iterator[Batch]:
+        """This process's share of the first batches. All processes have the same number; surplus ones have no targets."""
+        rows = islice(dataset.ordered(), ceil(self.config.eval_tokens / dataset.sequence_length))
         size, ranks = self.micro_batch_size, self.processes.data_count
         while samples := list(islice(rows, size * ranks)):
             rank_samples = samples[self.processes.data_rank :: ranks]
@@ -288,10 +260,14 @@ class Trainer:
         seconds = self._evaluation_seconds + self._task_seconds + END_SECONDS + p.seconds / p.step
         if self.processes.maximum(float(time.monotonic() + seconds > self.deadline)):
             self.last_step = p.step
-            display.print_line(
-                f"the time is up after step {p.step} of {self.config.max_steps}; to do the rest: "
-                f"lmcraft {self.command} {self.folder.config_toml} --resume"
-            )
+            display.print_line(f"the time is up after {self._remainder()}")
+
+    def _remainder(self) -> str:
+        command = f"lmcraft {self.command} {self.folder.config_toml} --resume"
+        return f"step {self.progress.step} of {self.config.max_steps}; to do the rest: {command}"
+
+    def _is_paused(self) -> bool:
+        return self.progress.step == self.config.pause_at < self.config.max_steps
 
     def _finish_interrupted_step(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
         """Do what a signal left out after the latest step, as if there had been none; score the tasks before the first."""
@@ -344,15 +320,28 @@ class Trainer:
             return False
         if not math.isfinite(loss):
             raise self._not_finite_error("validation loss", p.step)
+        holdout = self._validate_holdout(stop)
+        if self._stop_signal(stop):
+            return False
         p.measured_step = p.step
-        bits = {"bits_per_byte": loss / math.log(2) / self.bytes_per_token} if self.bytes_per_token else {}
-        run_log.log(p.step, validation_loss=loss, seconds=p.seconds, **bits)
+        bits = self._bits_per_byte("bits_per_byte", loss)
+        run_log.log(p.step, validation_loss=loss, seconds=p.seconds, **bits, **holdout)
         suffix = "".join(f"  {value:.3f} bits per byte" for value in bits.values())
         display.print_line(f"step {p.step}: validation loss {loss:.4f}{suffix}")
         if loss >= p.best_loss:
             return False
         p.best_step, p.best_loss = p.step, loss
         return True
+
+    def _bits_per_byte(self, name: str, loss: float) -> dict[str, float]:
+        return {name: loss / math.log(2) / self.bytes_per_token} if self.bytes_per_token else {}
+
+    def _validate_holdout(self, stop: StopRequest) -> dict[str, float]:
+        """The loss on the holdout after the last step, as it is logged."""
+        if self.holdout is None or self.progress.step != self.last_step or self._is_paused():
+            return {}
+        loss = self.validate(stop, self.holdout)
+        return {"holdout_loss": loss, **self._bits_per_byte("holdout_bits_per_byte", loss)}
 
     def _tasks_due(self) -> bool:
         return self._score_tasks is not None and self._due(self.config.evaluate_every, self.progress.evaluated_step)
@@ -386,7 +375,8 @@ class Trainer:
 
     def save(self) -> None:
         """Start writing a checkpoint (`Checkpoints.save`)."""
-        self.checkpoints.save(self.progress, self.optimizer.state(), self.snapshot(self.model), self.config.to_toml())
+        settings = replace(self.config, pause_at=0).to_toml()  # of the run, not of this part of it
+        self.checkpoints.save(self.progress, self.optimizer.state(), self.snapshot(self.model), settings)
 
     def _to_device(self, batch: Batch) -> TensorBatch:
         return to_device(batch, self.machine.device)
