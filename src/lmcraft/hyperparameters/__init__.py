@@ -10,7 +10,8 @@
 | `samplers.py` | which point to try next: grid, random, quasi-random, and Optuna's samplers |
 | `promotion.py` | which paused trial to train further: ASHA, Hyperband, a power law |
 | `scheduling.py` | the next piece of work, decided from the table of trials alone |
-| `store.py` | the table of trials, in SQLite or PostgreSQL, with leases |
+| `store.py`, `tables.py` | the table of trials, in SQLite or PostgreSQL, with leases |
+| `holder.py` | the name of a process that holds a lease, and whether it has ended |
 | `worker.py` | a process that leases trials and trains them |
 | `search.py` | `Search`: opens the store, runs workers, and writes the results |
 | `confirmation.py` | whether the winner is better than the runner-up, or a tie |

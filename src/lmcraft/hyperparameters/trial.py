@@ -63,7 +63,7 @@ class Trial:
     step: int = 0
     """Steps that are trained and saved."""
     attempts: int = 0
-    """Leases that ended without progress."""
+    """Leases in a row since the latest progress, with the present one."""
     curve: Sequence[CurvePoint] = ()
     values: Mapping[str, float] = field(default_factory=dict)
     """The objectives at the end, on the validation data."""

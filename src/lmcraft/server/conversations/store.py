@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from lmcraft.database import error_text
 from lmcraft.errors import RunError, UserError
 from lmcraft.server.conversations import validation
 from lmcraft.server.conversations.importer import import_rows
@@ -25,7 +26,7 @@ from lmcraft.server.conversations.rows import (
     message_json,
     message_row,
 )
-from lmcraft.server.conversations.tables import conversations, error_text, messages, open_database, preferences
+from lmcraft.server.conversations.tables import conversations, messages, open_database, preferences
 
 Json = dict[str, Any]
 MAX_MERGE_MILLISECONDS = 1000  # how long `close` waits for readers in other processes

@@ -9,15 +9,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
+from lmcraft.database import connect, control_transactions, error_text
 from lmcraft.errors import UserError
 from lmcraft.setting_values import expand_user
 
 VERSION = 2  # version 1 had no responses
-BUSY_TIMEOUT_SECONDS = 30.0  # how long a writer waits for another
 
 metadata = sa.MetaData()
 version = sa.Table("lmcraft_store", metadata, sa.Column("version", sa.Integer, nullable=False))
@@ -115,14 +114,10 @@ def memory_database() -> sa.Engine:
     engine = sa.create_engine(
         "sqlite://", poolclass=sa.QueuePool, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False}
     )
-    _listen(engine)
+    control_transactions(engine)
+    _fold_case(engine)
     metadata.create_all(engine)
     return engine
-
-
-def error_text(error: Exception) -> str:
-    """The database's error message in one line."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
 def _parse_location(location: str, *, create: bool) -> sa.URL:
@@ -174,32 +169,15 @@ def _explain_os_errors(path: Path) -> Iterator[None]:
 
 
 def _connect(url: sa.URL, name: str) -> sa.Engine:
-    try:
-        if url.get_backend_name() == "postgresql":
-            return sa.create_engine(url, pool_pre_ping=True)  # the server may have been restarted
-        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-    except ModuleNotFoundError as error:
-        raise UserError(f"store '{name}' needs the package {error.name}; pip install {error.name}") from error
-    except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:
-        raise UserError(f"store '{name}' has an invalid URL ({error}); correct it") from error
-    _listen(engine)
+    engine = connect(url, f"store '{name}'")
+    if url.get_backend_name() == "sqlite":
+        _fold_case(engine)
     return engine
 
 
-def _listen(engine: sa.Engine) -> None:
-    sa.event.listen(engine, "connect", _configure)
-    sa.event.listen(engine, "begin", _begin)
-
-
-def _configure(connection: sqlite3.Connection, _: Any) -> None:
-    connection.isolation_level = None  # else sqlite3 begins transactions itself, too late to wait for another writer
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.create_function("lower", 1, str.lower, deterministic=True)  # SQLite's own handles ASCII only
-
-
-def _begin(connection: sa.Connection) -> None:
-    """Begin a transaction. A writer takes the lock now, because after a read SQLite refuses to wait for it."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN")
+def _fold_case(engine: sa.Engine) -> None:
+    """Have SQLite's `lower` handle all letters; its own handles ASCII only."""
+    sa.event.listen(engine, "connect", lambda raw, _: raw.create_function("lower", 1, str.lower, deterministic=True))
 
 
 def _check(connection: sa.Connection, name: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
-from lmcraft.server.conversations import tables
+from lmcraft import database
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.engine.preparation import PreparationThreads
 from lmcraft.server.http import error_handlers
@@ -223,7 +223,7 @@ def test_a_server_without_a_store() -> None:
 
 
 def test_a_locked_store_is_503_for_writers_and_still_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "BUSY_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.1)
     client = app_with(Store.open(tmp_path / "chats.sqlite"))
     with closing(sqlite3.connect(tmp_path / "chats.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
