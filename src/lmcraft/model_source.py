@@ -21,6 +21,7 @@ from lmcraft.model.adapter import CONFIG, Adapter, is_adapter, read_adapter
 from lmcraft.model.storage import Checkpoint, open_checkpoint
 from lmcraft.model.task_head import task_head_error
 from lmcraft.model.transformer import Transformer
+from lmcraft.tokenizer.loading import has_tokenizer
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 MAX_CARD_BYTES = 2**20
@@ -148,7 +149,7 @@ def _open(address: str | os.PathLike[str], *, offline: bool, adapters: tuple[Pat
                     f"the base model of the adapter '{path}' cannot be opened: {error}; {path / CONFIG} names it in "
                     "base_model_name_or_path, which has to change if the base model was moved"
                 ) from error
-            own_tokenizer = has_file(path / "tokenizer.json")
+            own_tokenizer = has_tokenizer(path)
             checkpoint = adapter.merge_into(base.checkpoint)
             tokenizer = _fitting_tokenizer(path, checkpoint) if own_tokenizer else base.tokenizer
             yield replace(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lmcraft.cli import main
 from lmcraft.errors import UserError
@@ -26,13 +27,15 @@ LORA: dict[str, dict[str, Any]] = {
 }
 
 
-def make_adapter(name: str, folder: Path) -> tuple[Any, Path]:
+def make_adapter(name: str, folder: Path, vocab_size: int | None = None) -> tuple[Any, Path]:
     """PEFT's model and the folder of its adapter; the base model is in a sibling folder."""
     base = theirs(name)
     base.config.pad_token_id = None
     base.save_pretrained(folder / "base")
     train_bpe([TEXT], vocab_size=256 + 1).save(folder / "base")
     base.name_or_path = str(folder / "base")
+    if vocab_size is not None:
+        base.resize_token_embeddings(vocab_size)
     model = peft.get_peft_model(base, peft.LoraConfig(**LORA[name])).eval()
     for key, parameter in model.named_parameters():
         if "lora_" in key or "modules_to_save" in key:
@@ -94,6 +97,47 @@ def test_one_of_two_tied_matrices_may_change(
     model, folder = make_adapter("gemma3", tmp_path)
     ids = torch.randint(0, 260, (1, 30))
     torch.testing.assert_close(LanguageModel.load(folder).transformer(ids), model(ids).logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("vocab_size", [263, 258])
+@pytest.mark.parametrize("name", ["llama", "gemma3"])  # untied, tied
+@torch.inference_mode()
+def test_the_vocabulary_may_have_another_size(
+    name: str, vocab_size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LORA, name, {"r": 2, "target_modules": ["q_proj"]})
+    model, folder = make_adapter(name, tmp_path, vocab_size)
+    tokenizer = train_bpe([TEXT], vocab_size=256 + 1)
+    tokenizer.save(folder)
+    ids = torch.cat([torch.randint(0, 258, (1, 30)), torch.tensor([[vocab_size - 1]])], 1)
+    ours = LanguageModel.load(folder)
+    torch.testing.assert_close(ours.transformer(ids), model(ids).logits, atol=1e-4, rtol=1e-4)
+    assert ours.transformer.config.tie_word_embeddings == (name == "gemma3")
+    ours.save(tmp_path / "whole")
+    saved = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
+    torch.testing.assert_close(saved(ids).logits, model(ids).logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+def test_half_a_vocabulary_of_another_size_is_an_error(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LORA, name, {"r": 2, "target_modules": ["lm_head"]})  # PEFT does not save the embedding
+    _, folder = make_adapter(name, tmp_path, 263)
+    with pytest.raises(
+        UserError, match=r"260 rows in 'model.embed_tokens.weight' and 263 rows in 'lm_head.*merge_and_unload"
+    ):
+        LanguageModel.load(folder)
+
+
+def test_a_replaced_tensor_of_another_shape_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LORA, "llama", {"r": 2, "target_modules": ["q_proj"], "modules_to_save": ["down_proj"]})
+    _, folder = make_adapter("llama", tmp_path)
+    file = folder / "adapter_model.safetensors"
+    tensors = {key: tensor[:5].contiguous() if "down" in key else tensor for key, tensor in load_file(file).items()}
+    save_file(tensors, file)
+    with pytest.raises(
+        UserError, match=r"replaces '.*down_proj.weight' by a tensor of shape \(5, .*, but the base model's is"
+    ):
+        LanguageModel.load(folder)
 
 
 def test_unusable_adapters_are_errors(tmp_path: Path) -> None:

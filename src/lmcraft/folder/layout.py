@@ -23,6 +23,8 @@ MODEL_FILES = (
     "tokenizer.model",
     "vocab.json",
     "merges.txt",
+    "encoder.json",
+    "vocab.bpe",
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",

@@ -106,8 +106,7 @@ class Adapter:
         modules = frozenset(self.modules)
         transposed = family_of(checkpoint.hf_config).transposed_names(checkpoint.config())
         changed = {f"{module}.weight" for module in modules} | set(self.replaced_tensors)
-        if checkpoint.config().tie_word_embeddings:
-            checkpoint = _untie(checkpoint, changed)
+        checkpoint = self._fit_vocabulary(checkpoint)
         if missing := sorted(changed - checkpoint.names):
             raise UserError(
                 f"the adapter '{self.folder}' changes '{missing[0]}', which its base model '{checkpoint.source}' does not "
@@ -115,8 +114,9 @@ class Adapter:
             )
 
         def read(name: str) -> Tensor:
-            replaced = self.tensors.get(name)
-            weight = checkpoint.read(name) if replaced is None else replaced
+            weight = (
+                self._replace(name, checkpoint.read(name), checkpoint) if name in self.tensors else checkpoint.read(name)
+            )
             module = name.removesuffix(".weight")
             if module not in modules:
                 return weight
@@ -124,6 +124,40 @@ class Adapter:
             return self._apply(module, weight, quantized, transposed=name in transposed)
 
         return replace(checkpoint, read=read, read_quantized=None)
+
+    def _replace(self, name: str, weight: Tensor, checkpoint: Checkpoint) -> Tensor:
+        """The adapter's own tensor of this name, which can have more or fewer rows than the base model's vocabulary."""
+        replaced = self.tensors[name]
+        rows = checkpoint.config().vocab_size if name in _vocabulary_tensors(checkpoint) else weight.shape[0]
+        if replaced.shape != (rows, *weight.shape[1:]):
+            raise UserError(
+                f"the adapter '{self.folder}' replaces '{name}' by a tensor of shape {tuple(replaced.shape)}, but the base "
+                f"model's is {tuple(weight.shape)}; the two do not belong together"
+            )
+        return replaced
+
+    def _fit_vocabulary(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The base model's checkpoint with the size of the adapter's vocabulary, and with an output projection of its own if
+        the adapter changes only one of two tied matrices.
+
+        PEFT saves both matrices in full after `resize_token_embeddings`.
+        """
+        names, vocab_size = _vocabulary_tensors(checkpoint), checkpoint.config().vocab_size
+        sizes = {name: len(self.tensors[name]) if name in self.tensors else vocab_size for name in names}
+        if len(set(sizes.values())) > 1:
+            embedding, output = (f"{size:,} rows in '{name}'" for name, size in sizes.items())
+            raise UserError(
+                f"the adapter '{self.folder}' is for a model with {embedding} and {output}, where its base model "
+                f"'{checkpoint.source}' has {vocab_size:,} in both, so it lacks the other matrix: merge it with PEFT's "
+                "merge_and_unload in the program that trained it"
+            )
+        checkpoint = replace(checkpoint, hf_config={**checkpoint.hf_config, "vocab_size": next(iter(sizes.values()))})
+        replaced = [self.tensors[name] for name in names if name in self.tensors]
+        low_rank = {f"{module}.weight" for module in self.modules} & set(names)
+        if not checkpoint.config().tie_word_embeddings or not (replaced or low_rank):
+            return checkpoint
+        stays_tied = len(replaced) == 2 and torch.equal(*replaced) and not low_rank
+        return _with_output(checkpoint, *names, is_tied=stays_tied)
 
     def _apply(self, module: str, weight: Tensor, quantized: QuantizedMatrix | None, *, transposed: bool) -> Tensor:
         lora_A, lora_B, magnitude = self.low_rank(module)
@@ -246,18 +280,20 @@ def _check_ranks(adapter: Adapter) -> None:
             raise UserError(f"the adapter '{folder}' has a damaged magnitude vector of '{module}'; save it again")
 
 
-def _untie(checkpoint: Checkpoint, changed: set[str]) -> Checkpoint:
-    """The checkpoint with an output projection of its own, if an adapter changes only one of the two tied matrices."""
+def _vocabulary_tensors(checkpoint: Checkpoint) -> tuple[str, str]:
+    """The checkpoint's names of the embedding and the output projection, also if these are tied."""
     config = replace(checkpoint.config(), tie_word_embeddings=False)
     names = {ours[0]: hf for hf, ours in family_of(checkpoint.hf_config).stacks(config) if len(ours) == 1}
-    embedding, output = names["embed_tokens.weight"], names["lm_head.weight"]
-    if not changed & {embedding, output}:
-        return checkpoint
+    return names["embed_tokens.weight"], names["lm_head.weight"]
+
+
+def _with_output(checkpoint: Checkpoint, embedding: str, output: str, *, is_tied: bool) -> Checkpoint:
+    """A checkpoint of tied matrices with a tensor for the output projection."""
 
     def read(name: str) -> Tensor:
         return checkpoint.read(embedding if name == output else name)
 
-    hf_config = {**checkpoint.hf_config, "tie_word_embeddings": False}
+    hf_config = {**checkpoint.hf_config, "tie_word_embeddings": is_tied}
     return replace(checkpoint, hf_config=hf_config, names=checkpoint.names | {output}, read=read)
 
 

@@ -2,7 +2,9 @@
 
 tokenizer          `Tokenizer`: encode, decode, stream, special tokens, chat templates
 token_ids          ids as lists, tensors or arrays
-loading            reads tokenizer.json, tokenizer_config.json and GPT-2's vocab.json + merges.txt
+loading            reads tokenizer.json and tokenizer_config.json
+vocabulary_and_merges  reads vocab.json + merges.txt, in folders without tokenizer.json
+added_tokens       adds the tokens that the other files list
 train              trains byte-level BPE or a character vocabulary
 lost_text          counts the characters that a tokenizer has no token for
 trial, trial_process  a tokenizer from a stranger is tried in a process of its own

@@ -1,23 +1,27 @@
-"""Load a tokenizer from its files: tokenizer.json and tokenizer_config.json, or GPT-2's vocab.json and merges.txt."""
+"""Load a tokenizer from its files: tokenizer.json and tokenizer_config.json, or a vocabulary and its merges."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as HFTokenizer
+from tokenizers import processors
 
 from lmcraft.errors import UserError
 from lmcraft.folder import has_file, read_json
+from lmcraft.tokenizer.added_tokens import add_listed_tokens
 from lmcraft.tokenizer.trial import try_tokenizer
+from lmcraft.tokenizer.vocabulary_and_merges import find_pair, read_pair
 
-# GPT-2's two files, as transformers and as OpenAI name them.
-VOCABULARY_AND_MERGES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
-GPT2_END_OF_TEXT = "<|endoftext|>"
 DEFAULT_TEMPLATE = "default"
 ADDITIONAL_TEMPLATES = "additional_chat_templates"
 MAX_TOKENIZER_BYTES = 256 * 2**20
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds a tokenizer."""
+    return has_file(folder / "tokenizer.json") or find_pair(folder) is not None
 
 
 def read_tokenizer(path: Path) -> tuple[HFTokenizer, dict[str, Any]]:
@@ -28,33 +32,28 @@ def read_tokenizer(path: Path) -> tuple[HFTokenizer, dict[str, Any]]:
     """
     folder = path if path.is_dir() else path.parent
     file = path / "tokenizer.json" if path.is_dir() else path
-    pair = next(((v, m) for v, m in VOCABULARY_AND_MERGES if has_file(folder / v) and has_file(folder / m)), None)
+    pair = find_pair(path) if path.is_dir() else None
     try:
         if has_file(file):
             contents = _read_bytes(file)
             try_tokenizer(contents, path)
-            hf = HFTokenizer.from_str(contents.decode("utf-8"))
-        elif path.is_dir() and pair is not None:
-            hf = _read_gpt2(*(path / name for name in pair))
+            hf, config = HFTokenizer.from_str(contents.decode("utf-8")), _read_config(folder)
+        elif pair is not None:
+            hf, config = read_pair(*pair, _read_config(folder))
         else:
             raise UserError(
                 f"there is no tokenizer at '{path}'; pass a tokenizer.json, or a folder with tokenizer.json or with "
                 "vocab.json and merges.txt (`lmcraft tokenizer train` creates one)"
             )
-        return hf, _read_config(folder)
+        add_listed_tokens(hf, config, folder)
+        begin = hf.token_to_id(special_token(config, "bos_token") or "")
+        if not has_file(file) and config.get("add_bos_token") and begin is not None:
+            hf = with_end_token(hf, [begin], None)
+        return hf, config
     except UserError:
         raise
     except Exception as error:  # the library raises bare Exception for a damaged file
         raise UserError(f"the tokenizer at '{path}' cannot be read ({error}); download or train it again") from error
-
-
-def _read_gpt2(vocabulary: Path, merges: Path) -> HFTokenizer:
-    hf = HFTokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
-    hf.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    hf.decoder = decoders.ByteLevel()
-    if hf.token_to_id(GPT2_END_OF_TEXT) is not None:
-        hf.add_special_tokens([AddedToken(GPT2_END_OF_TEXT, special=True, normalized=False)])
-    return hf
 
 
 def _read_bytes(file: Path) -> bytes:

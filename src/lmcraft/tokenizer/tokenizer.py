@@ -20,6 +20,7 @@ from lmcraft.tokenizer.special_spellings import SpecialSpellings
 from lmcraft.tokenizer.token_ids import MAX_SHOWN_CHARACTERS, list_rows, list_token_ids
 from lmcraft.tokenizer.token_stream import TokenStream
 from lmcraft.tokenizer.trial import remember
+from lmcraft.tokenizer.vocabulary_and_merges import GPT2_END_OF_TEXT
 
 ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
 # Python decodes an invalid byte 0xNN to the lone surrogate U+DCNN ("surrogateescape").
@@ -265,8 +266,8 @@ class Tokenizer:
 
     def _role(self, key: str) -> str | None:
         token = loading.special_token(self._config, key)
-        if token is None and key == "eos_token" and loading.GPT2_END_OF_TEXT in self.special_tokens:
-            token = loading.GPT2_END_OF_TEXT  # older GPT-2 folders rely on the tokenizer class
+        if token is None and key == "eos_token" and GPT2_END_OF_TEXT in self.special_tokens:
+            token = GPT2_END_OF_TEXT  # older GPT-2 folders rely on the tokenizer class
         return token
 
     @property
