@@ -108,3 +108,16 @@ def test_an_adapter_whose_base_model_was_moved_names_itself_and_the_setting(base
     words = r"the base model of the adapter '.*/adapter' cannot be opened: .*; .*/adapter_config.json names it in base_model"
     with pytest.raises(UserError, match=words), open_model(adapter):
         pass
+
+
+@pytest.mark.parametrize("has_own", [True, False])
+def test_a_base_models_tokenizer_is_read_only_if_the_adapter_has_none(has_own: bool, folder: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    write_json(adapter / "adapter_config.json", {"peft_type": "LORA", "base_model_name_or_path": str(folder)})
+    save_file({"base_model.model.lm_head.weight": torch.zeros(2, 2)}, adapter / "adapter_model.safetensors")
+    if has_own:
+        (folder / "tokenizer.json").rename(adapter / "tokenizer.json")
+    with open_model(adapter) as source:
+        assert source.base is not None and ("tokenizer" in vars(source.base)) != has_own
+        assert source.tokenizer.encode("a") and source.lineage == {"parent": source.base.fingerprint}

@@ -30,7 +30,6 @@ from lmcraft.model.lora_linear import select_adapter, with_adapter
 from lmcraft.model.storage import MAX_SHARD_BYTES, build_model, save_model, weight_files
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource, open_adapter, open_model
-from lmcraft.terminal import format_count
 from lmcraft.tokenizer.token_ids import MAX_SHOWN_CHARACTERS, list_rows, list_token_ids
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
@@ -158,7 +157,7 @@ class LanguageModel:
         )
 
     def __repr__(self) -> str:
-        return f"LanguageModel({describe_transformer(self.transformer)})"
+        return f"LanguageModel({self.transformer.describe()})"
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles, which build an engine of their own."""
@@ -383,16 +382,6 @@ class LanguageModel:
             UserError: as in `stream`.
         """
         return "".join(self.stream(prompt, **settings))
-
-
-def describe_transformer(transformer: Transformer) -> str:
-    """Family, sizes, data type and device of a model, in one line."""
-    config = transformer.config
-    return (
-        f"{config.family or 'lmcraft'}, {format_count(transformer.num_parameters())} parameters, "
-        f"{config.num_hidden_layers} layers, vocabulary {config.vocab_size:,}, context {config.max_position_embeddings:,}, "
-        f"{str(transformer.compute_dtype).removeprefix('torch.')} on {transformer.device}"
-    )
 
 
 load = LanguageModel.load

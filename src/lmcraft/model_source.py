@@ -3,9 +3,10 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +38,38 @@ class ModelSource:
     address: str
     """Where it came from, including the commit or version."""
     checkpoint: Checkpoint
-    tokenizer: Tokenizer
+    open_tokenizer: Callable[[], Tokenizer]
+    """Reads `tokenizer`, when that is first used: an adapter often has its own, and its base model's is not needed."""
     generation_config: GenerationConfig = field(default_factory=GenerationConfig)
-    eos_token_ids: tuple[int, ...] = ()
+    listed_end_ids: tuple[int, ...] = ()
+    """The tokens that end a text according to the model's files."""
     license: str = ""
     """As stated by the publisher; empty if unknown."""
-    lineage: Mapping[str, Any] = field(default_factory=dict)
+    saved_lineage: Mapping[str, Any] = field(default_factory=dict)
     """Contents of lineage.json; empty if there is none."""
     adapter: Adapter | None = None
     """The adapter that `checkpoint` merges into its base."""
     base: "ModelSource | None" = None
     """The base model of the adapter."""
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer.
+
+        Raises:
+            UserError: it is damaged, or not safe to use.
+        """
+        return self.open_tokenizer()
+
+    @cached_property
+    def eos_token_ids(self) -> tuple[int, ...]:
+        """The tokens that end a text; see `end_token_ids`."""
+        return end_token_ids(self.tokenizer, self.listed_end_ids if self.base is None else self.base.eos_token_ids)
+
+    @cached_property
+    def lineage(self) -> Mapping[str, Any]:
+        """Where the model comes from: the contents of lineage.json, or the base model of an adapter."""
+        return self.saved_lineage if self.base is None else {"parent": self.base.fingerprint}
 
     @property
     def name(self) -> str:
@@ -116,6 +138,7 @@ def open_model(address: str | os.PathLike[str], *, offline: bool = False) -> Ite
         RunError: the download failed.
     """
     with _open(address, offline=offline, adapters=()) as source:
+        _ = source.tokenizer  # raises its errors before anything is computed
         yield source
 
 
@@ -132,34 +155,31 @@ def _open(address: str | os.PathLike[str], *, offline: bool, adapters: tuple[Pat
                 path,
                 fetched.source,
                 file.checkpoint,
-                file.tokenizer,
-                eos_token_ids=end_token_ids(file.tokenizer, file.eos_token_ids),
+                lambda: file.tokenizer,
+                listed_end_ids=file.eos_token_ids,
                 license=fetched.license or file.license,
             )
         return
     if is_adapter(path):
-        adapter, real = read_adapter(path), path.resolve()
+        adapter, real, has_own = read_adapter(path), path.resolve(), has_tokenizer(path)
         if real in adapters:
             raise UserError(f"the adapter '{path}' is its own base model: set base_model_name_or_path in {CONFIG}")
         with ExitStack() as stack:
             try:
                 base = stack.enter_context(_open(_base_address(adapter), offline=offline, adapters=(*adapters, real)))
+                _ = has_own or base.tokenizer
             except (UserError, RunError) as error:
                 raise type(error)(
                     f"the base model of the adapter '{path}' cannot be opened: {error}; {path / CONFIG} names it in "
                     "base_model_name_or_path, which has to change if the base model was moved"
                 ) from error
-            own_tokenizer = has_tokenizer(path)
             checkpoint = adapter.merge_into(base.checkpoint)
-            tokenizer = _fitting_tokenizer(path, checkpoint) if own_tokenizer else base.tokenizer
             yield replace(
                 base,
                 path=path,
                 address=fetched.source,
                 checkpoint=checkpoint,
-                tokenizer=tokenizer,
-                eos_token_ids=end_token_ids(tokenizer, base.eos_token_ids),
-                lineage={"parent": base.fingerprint},
+                open_tokenizer=partial(_fitting_tokenizer, path, checkpoint) if has_own else lambda: base.tokenizer,
                 adapter=adapter,
                 base=base,
             )
@@ -167,14 +187,13 @@ def _open(address: str | os.PathLike[str], *, offline: bool, adapters: tuple[Pat
     config, listed_ends = read_generation_config(path)
     lineage = read_lineage(path)
     with open_checkpoint(path) as checkpoint:
-        tokenizer = _fitting_tokenizer(path, checkpoint)
         yield ModelSource(
             path,
             str(lineage.get("source") or fetched.source),
             checkpoint,
-            tokenizer,
+            partial(_fitting_tokenizer, path, checkpoint),
             config,
-            end_token_ids(tokenizer, listed_ends),
+            listed_ends,
             str(fetched.license or lineage.get("license") or _read_card_license(path)),
             lineage,
         )

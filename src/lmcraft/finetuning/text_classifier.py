@@ -14,7 +14,6 @@ from lmcraft.finetuning.packing import PackedRows
 from lmcraft.finetuning.tuned_model import open_tuned
 from lmcraft.folder import to_path
 from lmcraft.inference.damaged_model import damaged_model_error
-from lmcraft.language_model import describe_transformer
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import open_model
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -33,7 +32,7 @@ class Classifier:
     def __repr__(self) -> str:
         names = self.labels.names
         shown = ", ".join(names[:MAX_LABELS_SHOWN]) + (", ..." if len(names) > MAX_LABELS_SHOWN else "")
-        return f"Classifier({describe_transformer(self.transformer)}; {len(names)} labels: {shown})"
+        return f"Classifier({self.transformer.describe()}; {len(names)} labels: {shown})"
 
     @classmethod
     def load(

@@ -6,15 +6,14 @@ A classifier also has its head, under transformers' name, and its labels in `lmc
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lmcraft.finetuning.config import MethodConfig
 from lmcraft.finetuning.encoding import ends_classified_texts
 from lmcraft.finetuning.head import HEAD, Labels, add_head
-from lmcraft.finetuning.lora import adapter_config, adapter_tensors
 from lmcraft.folder import write_json
 from lmcraft.model.adapter import HEAD as HEAD_WEIGHT
 from lmcraft.model.adapter import Adapter, is_adapter, read_adapter, save_adapter
@@ -25,11 +24,19 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from lmcraft.finetuning.config import MethodConfig
+
 CLASSIFIER = "ForSequenceClassification"
 
 
 def snapshot(
-    model: Transformer, method: MethodConfig, base: str, tokenizer: Tokenizer, eos_token_ids: tuple[int, ...], labels: Labels
+    model: Transformer,
+    method: "MethodConfig",
+    base: str,
+    tokenizer: Tokenizer,
+    eos_token_ids: tuple[int, ...],
+    labels: Labels,
 ) -> Callable[[Path], None]:
     """Copy a model as it is now, and return a function that writes the copy as a folder.
 
@@ -41,6 +48,7 @@ def snapshot(
         eos_token_ids: the tokens that end a text.
         labels: the labels of the model's head, if it has one.
     """
+    from lmcraft.finetuning.lora import adapter_config, adapter_tensors
     from lmcraft.finetuning.methods import trained_state  # as below, these import much that opening a model does not need
     from lmcraft.language_model import LanguageModel
 
@@ -70,7 +78,7 @@ def snapshot(
     return write_model
 
 
-def unsharded_copy(model: Transformer, method: MethodConfig) -> Transformer:
+def unsharded_copy(model: Transformer, method: "MethodConfig") -> Transformer:
     """An unsharded copy of a model in training, with its adapters and without its head; every process must call this."""
     from lmcraft.finetuning.lora import add_adapters
     from lmcraft.training.sharding import full_tensor

@@ -59,6 +59,7 @@ TYPES = {
 }
 # Types that torch has too, and how NumPy reads them (NumPy has no bfloat16).
 UNQUANTIZED = {"F32": ("<f4", torch.float32), "F16": ("<f2", torch.float16), "BF16": ("<i2", torch.bfloat16)}
+unpack_u64 = struct.Struct("<Q").unpack_from
 NUMBERS_PER_CHUNK = 2**18  # dequantized at once: chunks that fit in the cache are twice as fast as whole tensors
 
 
@@ -170,7 +171,7 @@ class _Cursor:
         return int(struct.unpack_from("<I", self.data, self.claim(4, description))[0])
 
     def u64(self, description: str) -> int:
-        return int(struct.unpack_from("<Q", self.data, self.claim(8, description))[0])
+        return int(unpack_u64(self.data, self.claim(8, description))[0])
 
     def name(self, description: str) -> str:
         name = self.text(description)
@@ -179,12 +180,24 @@ class _Cursor:
         return name
 
     def text(self, description: str) -> str:
-        length = self.u64(description)
-        start = self.claim(length, description)
-        try:
-            return self.data[start : start + length].decode()
-        except UnicodeDecodeError as error:
-            raise self.damaged(f"{description} at byte {start} is not UTF-8 ({error.reason})") from error
+        return self.texts(1, description)[0]
+
+    def texts(self, count: int, description: str) -> list[str]:
+        """Read strings. A vocabulary and its merges are 100,000 of them and more, so the loop calls no other method."""
+        data, size, start, texts = self.data, self.size, self.position, []
+        for _ in range(count):
+            start += 8  # of the length
+            end = start + unpack_u64(data, start - 8)[0] if start <= size else start
+            if end > size:
+                self.position = start - 8
+                self.claim(self.u64(description), description)
+            try:
+                texts.append(data[start:end].decode())
+            except UnicodeDecodeError as error:
+                raise self.damaged(f"{description} at byte {start} is not UTF-8 ({error.reason})") from error
+            start = end
+        self.position = start
+        return texts
 
     def value(self, kind: int, key: str, depth: int = 0) -> Any:
         """Read a metadata value; 32-bit floats stay np.float32 (see `Metadata.number`)."""
@@ -220,7 +233,7 @@ class _Cursor:
                 raise self.damaged(f"{description} holds a value that is neither true (1) nor false (0)")
             return flags.astype(bool)
         if kind == TEXT:
-            return [self.text(description) for _ in range(count)]
+            return self.texts(count, description)
         return [self.array(key, depth + 1) for _ in range(count)]
 
     def numbers(self, kind: int, count: int, description: str) -> np.ndarray[Any, Any]:

@@ -61,7 +61,7 @@ class Metadata(Mapping[str, Any]):
     def texts(self, key: str) -> list[str] | None:
         value: list[str] | None = self._typed(key, list, "a list of strings")
         if value is not None and key not in self._checked:
-            if not all(isinstance(entry, str) for entry in value):
+            if not {*map(type, value)} <= {str}:
                 raise self.invalid(key, "it is not a list of strings")
             self._checked.add(key)
         return value

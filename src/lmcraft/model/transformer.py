@@ -18,6 +18,7 @@ from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_norm
 from lmcraft.model.rotary import RotaryTables
 from lmcraft.model.token_tree import TokenTree
+from lmcraft.terminal import format_count
 
 
 class Block(nn.Module):
@@ -194,6 +195,15 @@ class Transformer(nn.Module):
     def output_weight(self) -> Tensor:
         """The output projection, (V, C); the embedding matrix if they are tied."""
         return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+
+    def describe(self) -> str:
+        """Family, sizes, data type and device, in one line."""
+        config = self.config
+        return (
+            f"{config.family or 'lmcraft'}, {format_count(self.num_parameters())} parameters, {config.num_hidden_layers} "
+            f"layers, vocabulary {config.vocab_size:,}, context {config.max_position_embeddings:,}, "
+            f"{str(self.compute_dtype).removeprefix('torch.')} on {self.device}"
+        )
 
     def num_parameters(self, *, embeddings: bool = True) -> int:
         """Number of parameters; tied matrices count once. Without `embeddings`: blocks and final norm only."""
