@@ -114,8 +114,12 @@ def test_an_adapter_whose_base_model_was_moved_names_itself_and_the_setting(base
 def test_a_base_models_tokenizer_is_read_only_if_the_adapter_has_none(has_own: bool, folder: Path, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
-    write_json(adapter / "adapter_config.json", {"peft_type": "LORA", "base_model_name_or_path": str(folder)})
-    save_file({"base_model.model.lm_head.weight": torch.zeros(2, 2)}, adapter / "adapter_model.safetensors")
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "base_model_name_or_path": str(folder)}
+    write_json(adapter / "adapter_config.json", settings)
+    config = json.loads((folder / "config.json").read_text())
+    module = "base_model.model.model.layers.0.mlp.down_proj"
+    a, b = torch.zeros(2, config["intermediate_size"]), torch.zeros(config["hidden_size"], 2)
+    save_file({f"{module}.lora_A.weight": a, f"{module}.lora_B.weight": b}, adapter / "adapter_model.safetensors")
     if has_own:
         (folder / "tokenizer.json").rename(adapter / "tokenizer.json")
     with open_model(adapter) as source:
