@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from functools import partial, wraps
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar, get_type_hints, overload
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, get_type_hints, overload
 
 import cyclopts
 import tomli_w
@@ -269,6 +269,32 @@ def as_dict(config: Any) -> dict[str, Any]:
         if (value := getattr(config, f.name)) is not None:
             values |= _plain(value) if _is_flat(hints[f.name]) else {f.name: _plain(value)}
     return values
+
+
+class Setting(NamedTuple):
+    """A setting of a command."""
+
+    hint: Any
+    """Its type."""
+    default: Any
+    """`MISSING` of dataclasses, if it has none."""
+
+
+def settings_of(cls: Any) -> dict[str, Setting]:
+    """The settings of a configuration, those of its groups included, by their names in a file, as `optimizer.beta1`."""
+    hints = get_type_hints(cls, include_extras=True)
+    settings = {}
+    for f in fields(cls):
+        default = f.default if f.default_factory is MISSING else f.default_factory()
+        hint = field_types(cls)[f.name]
+        if not is_group(hint):
+            settings[f.name] = Setting(hint, default)
+            continue
+        prefix = "" if _is_flat(hints[f.name]) else f"{f.name}."
+        values = {} if default is MISSING else as_dict(default)
+        for name, setting in settings_of(hint).items():
+            settings[prefix + name] = setting._replace(default=values.get(name, setting.default))
+    return settings
 
 
 def _is_flat(hint: Any) -> bool:

@@ -21,9 +21,7 @@ def converted_fields(config: Any, prefix: str = "") -> dict[str, Any]:
     converted = {}
     for name, hint in field_types(config.__class__).items():
         value = getattr(config, name)
-        result: Any = _convert(hint, value)
-        if result is _MISMATCH:
-            raise UserError(f"{prefix}{name}={value!r} is not {_describe(hint)}")
+        result: Any = convert_value(hint, value, f"{prefix}{name}")
         for text in _texts_of(result):
             check_utf8(text, f"{prefix}{name}")
         if is_group(result) and (changes := converted_fields(result, f"{prefix}{name}.")):
@@ -31,6 +29,18 @@ def converted_fields(config: Any, prefix: str = "") -> dict[str, Any]:
         if result is not value:
             converted[name] = result
     return converted
+
+
+def convert_value(hint: Any, value: Any, name: str) -> Any:
+    """`value` as an instance of `hint`; the same object if nothing has to change.
+
+    Raises:
+        UserError: it does not fit; the message begins with `name`.
+    """
+    result = _convert(hint, value)
+    if result is _MISMATCH:
+        raise UserError(f"{name}={value!r} is not {_describe(hint)}")
+    return result
 
 
 def _texts_of(value: Any) -> Iterator[str | Path]:

@@ -4,10 +4,12 @@
 |---|---|
 | `config.py` | the settings of a search |
 | `trial.py` | `Trial`: one point of the space, its state and its results |
-| `space.py` | what varies: dimensions, conditions and constraints, read from a space file |
+| `space.py` | what varies: dimensions, conditions and constraints |
+| `space_file.py`, `constraints.py` | reads a space and its constraints from a file, and refuses what cannot work |
 | `stages.py` | the commands of a trial, and their settings at a point |
 | `objectives.py` | what a trial is judged by, read from the records of its run |
-| `samplers.py` | which point to try next: grid, random, quasi-random, and Optuna's samplers |
+| `samplers.py` | which point to try next: grid, random, quasi-random, CMA-ES, and Optuna's samplers |
+| `optuna_study.py` | Optuna as a sampler, and a study for its dashboard |
 | `promotion.py` | which paused trial to train further: ASHA, Hyperband, a power law |
 | `scheduling.py` | the next piece of work, decided from the table of trials alone |
 | `store.py`, `tables.py` | the table of trials, in SQLite or PostgreSQL, with leases |

@@ -8,6 +8,9 @@ Value = int | float | str | bool
 Point = Mapping[str, Value]
 """Values by the full name of a setting, such as `pretrain.depth`; without those whose condition is false."""
 
+Signs = Mapping[str, int]
+"""1 for each objective that is minimized and -1 for each that is maximized, by its name."""
+
 
 class State(StrEnum):
     """WAITING → RUNNING → PAUSED (at a rung) → RUNNING → ... → COMPLETE, FAILED or INFEASIBLE."""

@@ -1,0 +1,209 @@
+"""Optuna as a sampler: an in-memory study of the trials is built for each suggestion, and an export for its dashboard."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, GPSampler, TPESampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from lmcraft.hyperparameters.space import Dimension, Space
+from lmcraft.hyperparameters.trial import Kind, Point, Signs, State, Trial, Value
+
+OPTUNA_SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
+    "tpe": lambda seed: TPESampler(n_startup_trials=1, multivariate=True, group=True, seed=seed),
+    "gp": lambda seed: GPSampler(n_startup_trials=1, seed=seed, warn_independent_sampling=False),
+}
+
+
+def minimized_values(trials: Sequence[Trial], signs: Signs) -> dict[int, list[float]]:
+    """What is known of each trial's objectives, as numbers to minimize, by the number of the trial.
+
+    With one objective, a trial that is not trained to its end counts with its last value, which it would still improve. A
+    trial that failed is as bad as the worst of the others, so that a sampler leaves its region.
+    """
+    values = {}
+    for trial in trials:
+        if trial.kind is not Kind.TRIAL:
+            continue
+        known = trial.values
+        if not known and len(signs) == 1 and trial.curve:
+            known = trial.curve[-1].values
+        numbers = [sign * float(known[name]) for name, sign in signs.items() if name in known]
+        if len(numbers) == len(signs) and all(map(isfinite, numbers)):
+            values[trial.number] = numbers
+    if values:
+        worst = _worst(values.values())
+        for trial in trials:
+            if trial.kind is Kind.TRIAL and trial.state.is_final:
+                values.setdefault(trial.number, worst)
+    return values
+
+
+def _worst(values: Iterable[Sequence[float]]) -> list[float]:
+    """The worst value of each objective."""
+    return [max(column) for column in zip(*values, strict=True)]
+
+
+def suggest_point(
+    sampler: str,
+    space: Space,
+    trials: Sequence[Trial],
+    signs: Signs,
+    seed: int,
+    *,
+    fixed: Point,
+    excluded: Sequence[Point] = (),
+) -> Point:
+    """The next point of a sampler of Optuna, given all trials; those without values count as running.
+
+    Args:
+        sampler: of `OPTUNA_SAMPLERS`.
+        space: what varies.
+        trials: all so far.
+        signs: of the objectives.
+        seed: of the sampler.
+        fixed: values that the point gets.
+        excluded: points that the constraints do not allow; they count as bad ones.
+    """
+    values = minimized_values(trials, signs)
+    worst = _worst(values.values()) if values else None
+    with _quiet_optuna():
+        study = optuna.create_study(
+            directions=[StudyDirection.MINIMIZE] * len(signs), sampler=OPTUNA_SAMPLERS[sampler](seed)
+        )
+        for trial in trials:
+            if trial.kind is Kind.TRIAL:
+                study.add_trial(_sampler_trial(trial.point, space, values.get(trial.number)))
+        for point in excluded:
+            study.add_trial(_sampler_trial(point, space, worst))
+        pending = study.ask()
+
+        def choose(dimension: Dimension) -> Value:
+            return _decode(dimension, _ask(pending, dimension.name, _sampler_distribution(dimension)))
+
+        return space.build(choose, fixed)
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Without the messages of Optuna, among others that a sampler is experimental."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _sampler_distribution(dimension: Dimension) -> BaseDistribution:
+    """The dimension for a sampler: numbers with gaps are numbered, so that their order counts and each is hit."""
+    if _is_numbered(dimension):
+        return IntDistribution(0, (dimension.count or 0) - 1)
+    return export_distribution(dimension)
+
+
+def _is_numbered(dimension: Dimension) -> bool:
+    if dimension.kind == "int":
+        return dimension.step not in (None, 1)
+    return dimension.is_ordered and dimension.count is not None
+
+
+def _ask(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(name, choices)
+        case IntDistribution(low=low, high=high, log=log):
+            return trial.suggest_int(name, low, high, log=log)
+        case FloatDistribution(low=low, high=high, log=log):
+            return trial.suggest_float(name, low, high, log=log)
+    raise AssertionError(distribution)
+
+
+def _encode(dimension: Dimension, value: Value) -> Value:
+    return dimension.index_of(value) if _is_numbered(dimension) else value
+
+
+def _decode(dimension: Dimension, value: Any) -> Value:
+    decoded: Value = dimension.value_at(value) if _is_numbered(dimension) else value
+    return decoded
+
+
+def _sampler_trial(point: Point, space: Space, values: Sequence[float] | None) -> FrozenTrial:
+    varied = [dimension for dimension in space.dimensions if dimension.name in point]
+    return optuna.trial.create_trial(
+        state=TrialState.RUNNING if values is None else TrialState.COMPLETE,
+        values=values,
+        params={dimension.name: _encode(dimension, point[dimension.name]) for dimension in varied},
+        distributions={dimension.name: _sampler_distribution(dimension) for dimension in varied},
+    )
+
+
+def export_distribution(dimension: Dimension) -> BaseDistribution:
+    """The dimension as a user of Optuna writes it."""
+    if dimension.kind == "categorical":
+        return CategoricalDistribution(dimension.choices)
+    if dimension.kind == "int":
+        return IntDistribution(int(dimension.low), int(dimension.high), dimension.log, int(dimension.step or 1))
+    return FloatDistribution(dimension.low, dimension.high, dimension.log, dimension.step)
+
+
+_EXPORT_STATES = {
+    State.WAITING: TrialState.WAITING,
+    State.RUNNING: TrialState.RUNNING,
+    State.PAUSED: TrialState.PRUNED,
+    State.COMPLETE: TrialState.COMPLETE,
+    State.FAILED: TrialState.FAIL,
+    State.INFEASIBLE: TrialState.FAIL,
+}
+
+
+def export_optuna(trials: Sequence[Trial], space: Space, signs: Signs, path: Path) -> None:
+    """Write the trials as a study that `optuna-dashboard sqlite:///PATH` shows, in place of a file with this name."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    with _quiet_optuna():
+        storage = optuna.storages.RDBStorage(f"sqlite:///{partial}")
+        directions = [StudyDirection.MINIMIZE if sign > 0 else StudyDirection.MAXIMIZE for sign in signs.values()]
+        study = optuna.create_study(study_name="lmcraft search", storage=storage, directions=directions)
+        study.set_metric_names(list(signs))
+        for trial in trials:
+            if trial.kind is Kind.TRIAL:
+                study.add_trial(_export_trial(trial, space, signs))
+        storage.engine.dispose()
+    partial.replace(path)
+
+
+def _export_trial(trial: Trial, space: Space, signs: Signs) -> FrozenTrial:
+    varied = [dimension for dimension in space.dimensions if dimension.name in trial.point]
+    state, first = _EXPORT_STATES[trial.state], next(iter(signs))
+    values = [trial.values[name] for name in signs if name in trial.values]
+    if state is TrialState.COMPLETE and len(values) < len(signs):
+        state = TrialState.FAIL
+    details = {
+        "number": trial.number, "seed": trial.seed, "step": trial.step, "tokens": trial.tokens,
+        "seconds": trial.seconds, "energy_kwh": trial.energy_kwh, "holdout": dict(trial.holdout),
+        "error": trial.error, "change": trial.change,
+    }  # fmt: skip
+    frozen = optuna.trial.create_trial(
+        state=state,
+        values=values if state is TrialState.COMPLETE else None,
+        params=dict(trial.point),
+        distributions={dimension.name: export_distribution(dimension) for dimension in varied},
+        intermediate_values={point.step: point.values[first] for point in trial.curve if first in point.values},
+        user_attrs={name: value for name, value in details.items() if value not in ("", {})},
+    )
+    if frozen.datetime_start and trial.created:
+        frozen.datetime_start = datetime.fromtimestamp(trial.created)
+    if frozen.datetime_complete and trial.finished:
+        frozen.datetime_complete = datetime.fromtimestamp(trial.finished)
+    return frozen
