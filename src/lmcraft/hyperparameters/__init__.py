@@ -14,7 +14,8 @@
 | `scheduling.py` | the next piece of work, decided from the table of trials alone |
 | `store.py`, `tables.py` | the table of trials, in SQLite or PostgreSQL, with leases |
 | `holder.py` | the name of a process that holds a lease, and whether it has ended |
-| `worker.py` | a process that leases trials and trains them |
+| `worker.py`, `heartbeat.py` | a process that leases trials and trains them |
+| `crew.py` | the workers of one command: started, replaced, and stopped together |
 | `search.py` | `Search`: opens the store, runs workers, and writes the results |
 | `confirmation.py` | whether the winner is better than the runner-up, or a tie |
 """
