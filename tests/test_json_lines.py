@@ -53,10 +53,18 @@ def test_a_damaged_line_is_named(damaged: bytes, following: bytes, tmp_path: Pat
         list(read_json_lines(path, step=int))
 
 
-@pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a": 1} x', b"\xff", b"1" * 5000, b""])
+@pytest.mark.parametrize("data", [b'{"a": 1} x', b"\xff", b"1" * 5000, b""])
 def test_what_is_not_json_is_a_value_error(data: bytes) -> None:
     with pytest.raises(ValueError, match="not valid"):
         parse_json(data)
+
+
+@pytest.mark.parametrize("depth", [201, 900, 3000, 100_000])
+@pytest.mark.parametrize(("start", "end"), [(b"[", b"]"), (b'{"a": [1, {"b": ', b"}]}")])
+def test_too_many_levels_are_named(depth: int, start: bytes, end: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^nested more than 200 levels deep$"):
+        parse_json(start * depth + b"0" + end * depth)
+    assert parse_json(b"[" * 200 + b"]" * 200) and parse_json(b"[[]," * 150 + b"1" + b"]" * 150)
 
 
 def test_a_number_of_too_many_digits_is_named() -> None:

@@ -255,6 +255,8 @@ def toml_source(path: Path, *, without: Collection[str] = (), **replaced: Any) -
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"configuration file '{path}' does not exist; check the path") from error
+    except RecursionError as error:
+        raise UserError(f"configuration file '{path}' has values that are nested too deeply: flatten them") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"configuration file '{path}' cannot be read as TOML: {error}") from error
     values = {key: replaced.get(key, value) for key, value in values.items() if key not in without}

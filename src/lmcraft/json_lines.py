@@ -14,7 +14,10 @@ from typing import Any
 
 from lmcraft.errors import UserError
 
+MAX_DEPTH = 200  # levels of arrays and objects in a JSON text; the functions that walk through it call themselves
+TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]', re.DOTALL)
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -39,16 +42,41 @@ def parse_json(data: bytes) -> Any:
         ValueError: it is not JSON; the message says why.
     """
     try:
-        return json.loads(data.removeprefix(_BOM).decode("utf-8"), parse_int=parse_integer)
+        value = json.loads(data.removeprefix(_BOM).decode("utf-8"), parse_int=parse_integer)
     except UnicodeDecodeError as error:
         raise ValueError("not valid UTF-8") from error
     except RecursionError as error:
-        raise ValueError("not valid JSON: it is nested too deeply") from error
+        raise ValueError(TOO_DEEP) from error
     except json.JSONDecodeError as error:
         line = "" if error.lineno == 1 else f"line {error.lineno}, "
         raise ValueError(f"not valid JSON: {error.msg.removesuffix(' at')} at {line}column {error.colno}") from error
     except ValueError as error:
         raise ValueError(f"not valid JSON: {error}") from error
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and is_deeper(value, MAX_DEPTH):
+        raise ValueError(TOO_DEEP)
+    return value
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether a JSON value has more than this many levels of arrays and objects, one in another."""
+    parts = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        children = (child for part in parts for child in (part.values() if isinstance(part, dict) else part))
+        parts = [child for child in children if isinstance(child, dict | list)]
+        if not parts:
+            return False
+    return bool(parts)
+
+
+def find_too_deep(text: str) -> int:
+    """The position of the first array or object of a JSON text beyond `MAX_DEPTH`; the end of the text if there is none."""
+    depth = 0
+    for match in _BRACKET.finditer(text):
+        if match[0][0] != '"':
+            depth += 1 if match[1] else -1
+            if depth > MAX_DEPTH:
+                return match.start()
+    return len(text)
 
 
 def parse_integer(digits: str) -> int:

@@ -61,6 +61,16 @@ def test_damaged_json_is_named_by_its_line(contents: bytes, line: int) -> None:
     assert [row["line"] for row in stats.malformed_first] == [line]
 
 
+@pytest.mark.parametrize("depth", [300, 3000])
+@pytest.mark.parametrize("form", ['{"a": 1}\n{"a": %s}\n', '[{"a": "[[[["},\n{"a":\n%s}]', '{\n"a":\n%s}', "\n%s"])
+def test_rows_that_are_nested_too_deeply_are_named_by_line(form: str, depth: int) -> None:
+    stats = ReadStats()
+    contents = form % ("[" * depth + "]" * depth)
+    list(json_values(io.BytesIO(contents.encode()), "x.json", stats))
+    [row] = stats.malformed_first
+    assert row["reason"] == "nested more than 200 levels deep" and contents.splitlines()[row["line"] - 1]
+
+
 def test_dots_name_fields_of_nested_objects(tmp_path: Path) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     rows = [

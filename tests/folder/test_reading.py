@@ -16,7 +16,7 @@ from lmcraft.folder import read_json, reading
         (b"\xff\xfe{}", "is damaged: it is not valid UTF-8"),
         (b"[1]", "is not a JSON object"),
         (b"null", "is not a JSON object"),
-        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "is damaged: it is not valid JSON: it is nested too deeply"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "is damaged: it is nested more than 200 levels deep"),
         (b'{"a": ' + b"[" * 70 + b"]" * 70 + b"}", "is nested more than 64 levels"),
         (b'{"a":' * 80 + b"1" + b"}" * 80, "is nested more than 64 levels"),
         (b'{"a": ' + b"9" * 5000 + b"}", "is damaged: it is not valid JSON: the number 9{20}... has too many digits"),

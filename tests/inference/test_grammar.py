@@ -82,8 +82,10 @@ def test_text_may_spell_a_special_token(setting: dict[str, str], expected: str) 
         ({"json_schema": '{"type": "strin"}'}, "json_schema cannot be used"),
         (
             {"json_schema": '{"items":' * 200 + "{}" + "}" * 200},
-            "json_schema (is|cannot be used: the schema is) nested too deeply",
+            "the schema is nested more than 120 levels deep: put inner parts into \\$defs",
         ),
+        ({"json_schema": '{"items":' * 120 + "{}" + "}" * 120}, "the schema is nested more than 120 levels deep"),
+        ({"json_schema": '{"items":' * 90_000}, "the schema is nested more than 120 levels deep|100,000"),
         ({"json_schema": "no json"}, "json_schema cannot be used"),
         ({"grammar": "start: nothing"}, "grammar cannot be used"),
         ({"json_schema": '{"$ref":"#"}'}, "^json_schema allows no text[^{<]*$"),

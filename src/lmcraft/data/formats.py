@@ -16,7 +16,7 @@ from lmcraft.data.missing import describe_empty, is_empty
 from lmcraft.data.separated_values import read_headless, read_separated
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
-from lmcraft.json_lines import parse_json_lines
+from lmcraft.json_lines import MAX_DEPTH, TOO_DEEP, find_too_deep, is_deeper, parse_json_lines
 
 BLOCK_BYTES = 1 << 20  # bytes read at a time
 LINES_OF_OBJECTS = re.compile(
@@ -94,13 +94,18 @@ def json_values(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[i
         values = _decode_values(text)
     except UnicodeDecodeError:
         stats.malformed(name, 1, "not valid UTF-8")
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        stats.malformed(name, text.count("\n", 0, find_too_deep(text)) + 1, TOO_DEEP)
+    except ValueError as error:
         stats.malformed(name, getattr(error, "lineno", 1), f"not valid JSON: {error}")
     else:
         line, counted = 1, 0
         for start, row in _unwrap_rows(text, *values[0]) if len(values) == 1 else values:
             line, counted = line + text.count("\n", counted, start), start
-            yield line, row
+            if is_deeper(row, MAX_DEPTH):
+                stats.malformed(name, line, TOO_DEEP)
+            else:
+                yield line, row
 
 
 def _decode_values(text: str) -> list[tuple[int, Any]]:

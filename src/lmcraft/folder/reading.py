@@ -5,7 +5,7 @@ from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.folder.mismatch import has_file
-from lmcraft.json_lines import parse_json
+from lmcraft.json_lines import is_deeper, parse_json
 
 MAX_JSON_BYTES = 64 * 2**20
 MAX_DEPTH = 64
@@ -30,10 +30,6 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UserError(f"'{path}' is damaged: it is {error}; download or save it again") from error
     if not isinstance(value, dict):
         raise UserError(f"'{path}' is not a JSON object; download or save it again")
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH):
-        level = [item for part in level for item in (part.values() if isinstance(part, dict) else part)]
-        level = [item for item in level if isinstance(item, dict | list)]
-        if not level:
-            return value
-    raise UserError(f"'{path}' is nested more than {MAX_DEPTH} levels deep; download or save it again")
+    if is_deeper(value, MAX_DEPTH):
+        raise UserError(f"'{path}' is nested more than {MAX_DEPTH} levels deep; download or save it again")
+    return value

@@ -64,7 +64,7 @@ def simplest_path(paths: Collection[str]) -> str:
 def _shards(top: Collection[str], index: str, model: str) -> list[str]:
     try:
         names = set(json.loads(index)["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{INDEX} of {model} is not an index of shards; only its publisher can fix it") from error
     if missing := sorted(str(name) for name in names if name not in top):
         raise RunError(f"{INDEX} of {model} names '{missing[0]}', which is missing; only its publisher can fix it")

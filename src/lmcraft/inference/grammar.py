@@ -19,7 +19,7 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.inference.generation_config import GenerationConfig
-from lmcraft.inference.json_schema import compile_schema
+from lmcraft.inference.json_schema import TOO_DEEP, compile_schema
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _describe_error(error: str) -> str:
     """Why a grammar fails, from llguidance's error; a dump of the parser follows the error if it failed while running."""
     message, dump, _ = error.partition("<state>")
     if message.startswith("recursion limit exceeded"):  # of the JSON that the schema is written in
-        return "is nested too deeply: put inner parts into $defs"
+        return f"is {TOO_DEEP}: put inner parts into $defs"
     if not dump:
         return f"cannot be used: {shorten(message, MAX_ERROR_CHARACTERS, placeholder=' ...')}"
     if message.startswith("NoExtensionBias"):  # llguidance's name for a state in which no token may follow
@@ -200,7 +200,9 @@ def _describe_error(error: str) -> str:
 def _parse_schema(text: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise ValueError(f"the schema is {TOO_DEEP}: put inner parts into $defs") from error
+    except ValueError as error:
         raise ValueError(f"it is not JSON ({error})") from error
 
 

@@ -14,7 +14,9 @@ HELLO = [{"role": "user", "content": "the quick brown fox"}]
 ENDPOINTS = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/classify", "/tokenize"]
 
 
-@pytest.mark.parametrize("text", ['{"a": [1, -2.5, null, "\\ud83d\\ude00\\u0000"]}', '\ufeff"天"', "1e308"])
+@pytest.mark.parametrize(
+    "text", ['{"a": [1, -2.5, null, "\\ud83d\\ude00\\u0000"]}', '\ufeff"天"', "1e308", "[" * 200 + "]" * 200]
+)
 def test_json_is_parsed(text: str) -> None:
     assert parse_json(text.encode()) == json.loads(text.removeprefix("\ufeff"))
 
@@ -30,7 +32,8 @@ def test_json_is_parsed(text: str) -> None:
         (b'{"a": [-Infinity]}', "-Infinity is not a JSON value"),
         (b'{"a": 1e999}', "1e999 is too large"),
         (b'{"a": ' + b"9" * 5000 + b"}", "too many digits .5,000.; send"),
-        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        *((b'{"a": ' + b"[" * n + b"]" * n + b"}", "^the body is nested more than 200 levels") for n in (200, 900, 100_000)),
+        (b'{"a": ' * 250 + b"1" + b"}" * 250, r"put inner parts of a schema into its \$defs$"),
         (b'{"a": [{"b": "x\\ud800"}]}', r"a\[0\].b has half of a surrogate pair"),
         (b'{"a": {"\\udfff": 1}}', "a has half of a surrogate pair"),
         (b'"\\udc00\\ud83d"', "the body has half"),

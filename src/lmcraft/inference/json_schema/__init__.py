@@ -10,7 +10,7 @@ regular expressions · `patterns.py` ECMAScript's regular expressions as Rust's 
 
 from lmcraft.inference.json_schema.closing import close_objects
 from lmcraft.inference.json_schema.compiler import compile_schema
-from lmcraft.inference.json_schema.normalizer import normalize_schema
+from lmcraft.inference.json_schema.normalizer import TOO_DEEP, normalize_schema
 from lmcraft.inference.json_schema.scope import SchemaError, map_schemas
 
-__all__ = ["SchemaError", "close_objects", "compile_schema", "map_schemas", "normalize_schema"]
+__all__ = ["TOO_DEEP", "SchemaError", "close_objects", "compile_schema", "map_schemas", "normalize_schema"]

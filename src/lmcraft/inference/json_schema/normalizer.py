@@ -26,6 +26,7 @@ from lmcraft.inference.json_schema.scope import (
     require,
 )
 from lmcraft.inference.json_schema.unevaluated import flatten_unevaluated
+from lmcraft.json_lines import is_deeper
 
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties", "minContains", "maxContains")
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
@@ -39,6 +40,8 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **{name: (lambda value: _is_number(value), "a finite number") for name in _BOUNDS},
     **{name: (lambda value: _is_count(value), "a whole number of at least 0") for name in _COUNTS},
 }
+MAX_DEPTH = 120  # levels of arrays and objects; llguidance reads at most 127, some of which are its own
+TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 Rule = Callable[[dict[str, Any], Scope], None]
 
 
@@ -48,12 +51,14 @@ def normalize_schema(schema: Any) -> dict[str, Any]:
     Raises:
         SchemaError: the schema is invalid, has no values, or has a keyword that cannot be enforced.
     """
+    if is_deeper(schema, MAX_DEPTH):
+        raise SchemaError(f"the schema is {TOO_DEEP}: put inner parts into $defs")
     try:
         document = resolve_references(schema)
         scope = Scope(document)
         normalized = _visit(document, scope)
     except RecursionError as error:
-        raise SchemaError("the schema is nested too deeply") from error
+        raise SchemaError(f"the schema, with all that its references stand for, is {TOO_DEEP}") from error
     except (TypeError, AttributeError) as error:  # the target of a reference that is no part of the schema is not checked
         raise SchemaError(f"a part of the schema has a value of the wrong type ({error})") from error
     if normalized is False:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmcraft.errors import UserError
+from lmcraft.json_lines import is_deeper
 
 MAX_TITLE_CHARS = 200
 MAX_SEARCH_CHARS = 200
@@ -43,7 +44,7 @@ def to_json(name: str, value: Mapping[str, Any], max_bytes: int) -> str:
     Raises:
         UserError: it is not JSON, is nested too deeply, or takes more than `max_bytes` bytes.
     """
-    if _is_deeper(value, MAX_DEPTH):
+    if is_deeper(value, MAX_DEPTH):
         raise UserError(f"{name} is nested more than {MAX_DEPTH} levels deep; flatten it")
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -58,14 +59,3 @@ def to_json(name: str, value: Mapping[str, Any], max_bytes: int) -> str:
 def is_id(value: str) -> bool:
     """Whether a text has the form of an id."""
     return _ID_PATTERN.fullmatch(value) is not None
-
-
-def _is_deeper(value: Any, depth: int) -> bool:
-    level = [value]
-    for _ in range(depth):
-        level = [child for parent in level if isinstance(parent, dict | list) for child in _children(parent)]
-    return any(isinstance(item, dict | list) for item in level)
-
-
-def _children(parent: dict[str, Any] | list[Any]) -> list[Any]:
-    return list(parent.values()) if isinstance(parent, dict) else parent

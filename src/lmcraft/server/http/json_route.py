@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
-from lmcraft.json_lines import parse_integer
+from lmcraft.json_lines import MAX_DEPTH, TOO_DEEP, is_deeper, parse_integer
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.base import Strict
 from lmcraft.server.http.state import prepare_in_thread
@@ -103,7 +103,8 @@ def parse_json(content: bytes) -> Any:
     """The value of a JSON text.
 
     Raises:
-        ApiError: it is not JSON, or has values that JSON does not have: NaN, infinity, lone surrogates (400).
+        ApiError: it is not JSON, is nested too deeply, or has values that JSON does not have: NaN, infinity, lone
+            surrogates (400).
     """
     try:
         text = content.decode("utf-8-sig")
@@ -114,9 +115,11 @@ def parse_json(content: bytes) -> Any:
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_float, parse_int=_parse_integer)
     except RecursionError as error:
-        raise _not_json("it is nested too deeply") from error
+        raise _too_deep() from error
     except ValueError as error:
         raise _not_json(str(error)) from error
+    if content.count(b"[") + content.count(b"{") > MAX_DEPTH and is_deeper(value, MAX_DEPTH):
+        raise _too_deep()
     if _ESCAPED_SURROGATE.search(text) and (path := next(_surrogate_paths(value), None)) is not None:
         message = f"{path or 'the body'} has half of a surrogate pair (\\ud800 to \\udfff), which is not text; remove it"
         raise ApiError(400, message, code="invalid_value", param=path or None)
@@ -125,6 +128,11 @@ def parse_json(content: bytes) -> Any:
 
 def _not_json(reason: str) -> ApiError:
     return ApiError(400, f"the body is not JSON ({reason}); send one JSON object", code="json")
+
+
+def _too_deep() -> ApiError:
+    message = f"the body is {TOO_DEEP}; flatten it, or put inner parts of a schema into its $defs"
+    return ApiError(400, message, code="invalid_value")
 
 
 def _refuse_constant(name: str) -> NoReturn:

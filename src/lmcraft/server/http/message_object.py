@@ -63,7 +63,7 @@ def call_input(call: Call) -> Json:
     """The arguments of a call as an object, which Anthropic's form requires; other values are its field `value`."""
     try:
         value = json.loads(call.arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = call.arguments
     return value if isinstance(value, dict) else {"value": value}
 
