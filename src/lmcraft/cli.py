@@ -12,7 +12,7 @@ from typing import Any
 import cyclopts
 
 from lmcraft.commands import COMMANDS, GROUPS
-from lmcraft.config import Config, parse, toml_source
+from lmcraft.config import Config, parse, table_source, toml_source
 from lmcraft.errors import LmcraftError, explain_os_error
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.names import CHECKPOINTS, FAMILY_CONFIG, FAMILY_RUNS, RUN, RUN_CONFIG
@@ -68,7 +68,9 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
     command = command_name(tokens)
     remaining = _join_booleans(_name_standard_input(tokens) if command in FILE_READERS else tokens)
     position = len(command.split())
-    if position and len(remaining) > position and remaining[position].endswith(".toml"):
+    if command == "search":
+        app.config = _search_sources(remaining[position:])
+    elif position and len(remaining) > position and remaining[position].endswith(".toml"):
         file = Path(remaining.pop(position))
         run = _run_of(file)
         app.config = (toml_source(file) if run is None else toml_source(file, out=str(run)),)
@@ -100,12 +102,36 @@ def _run_of(file: Path) -> Path | None:
     return folder.parent if folder.name == RUN and file.name == RUN_CONFIG else None
 
 
+def _search_sources(tokens: Sequence[str]) -> tuple[Any, ...]:
+    """The table [search] of the space file that the tokens begin with, or of the search that they continue."""
+    from lmcraft.hyperparameters.config import SEARCH_TABLE, read_search_table, space_file
+
+    flags = _flags(tokens)
+    settings: dict[str, Any] = {name: _is_on(flags, f"--{name}") for name in ("resume", "ask")}
+    settings |= {name: flags[f"--{name}"] for name in ("space", "tell") if f"--{name}" in flags}
+    settings |= {"out": expand_user(flags["--out"])} if "--out" in flags else {}
+    if tokens and not tokens[0].startswith("-"):
+        settings["space"] = expand_user(tokens[0])
+    if (file := space_file(settings)) is None:
+        return ()
+    resumed = "space" not in settings
+    table = read_search_table(file, resumed=resumed) | ({"space": str(file)} if resumed else {})
+    return (table_source(table, f"[{SEARCH_TABLE}] of {file}"),)
+
+
+def _flags(tokens: Sequence[str]) -> dict[str, str]:
+    """The value of each flag, or the token after it."""
+    return dict(token.partition("=")[::2] if "=" in token else (token, after) for token, after in pairwise((*tokens, "")))
+
+
+def _is_on(flags: dict[str, str], name: str) -> bool:
+    return name in flags and flags[name].lower() not in ("false", "no")
+
+
 def _out_to_resume(tokens: Sequence[str]) -> Path | None:
     """The value of --out if a command is to be resumed."""
-    values = dict(token.partition("=")[::2] if "=" in token else (token, after) for token, after in pairwise((*tokens, "")))
-    if "--out" not in values or values.get("--resume", "false").lower() in ("false", "no"):
-        return None
-    return expand_user(values["--out"])
+    flags = _flags(tokens)
+    return expand_user(flags["--out"]) if "--out" in flags and _is_on(flags, "--resume") else None
 
 
 def _name_standard_input(tokens: Sequence[str]) -> list[str]:

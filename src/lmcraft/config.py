@@ -107,6 +107,11 @@ class Config:
         """
         return self
 
+    @classmethod
+    def from_settings(cls: type[C], *values: Any, **settings: Any) -> C:
+        """The configuration for a call from Python with these settings."""
+        return cls(*values, **settings)
+
     def to_toml(self) -> str:
         """This configuration as TOML. Fields that are None are left out, because TOML has no null."""
         return tomli_w.dumps(as_dict(self))
@@ -118,12 +123,25 @@ class Config:
         Raises:
             UserError: the file cannot be read, a key is unknown (the nearest one is named), or a value does not fit.
         """
+        return cls.from_table(read_toml(path := Path(path)), str(path))
+
+    @classmethod
+    def from_table(cls: type[C], table: Mapping[str, Any], source: str) -> C:
+        """Check and convert settings as a TOML file has them.
+
+        Args:
+            table: the settings, groups of settings as tables.
+            source: where they come from, for errors.
+
+        Raises:
+            UserError: a key is unknown (the nearest one is named), or a value does not fit.
+        """
 
         def read(config: C) -> C:
             return config
 
         read.__annotations__["config"] = cls
-        app = cyclopts.App(name="", config=[toml_source(Path(path))])
+        app = cyclopts.App(name="", config=[table_source(table, source)])
         app.default(read)
         result: C = parse(app, [])()
         return result
@@ -186,7 +204,7 @@ def _build_config(function: str, cls: Any, values: tuple[Any, ...], settings: Ma
     required = [name for name, parameter in parameters.items() if parameter.default is Parameter.empty]
     if missing := [name for name in required if name not in settings and name not in unnamed[: len(values)]]:
         raise UserError(f"{function}() needs {' and '.join(missing)}: give {', '.join(f'{name}=...' for name in missing)}")
-    return cls(*values, **settings)
+    return cls.from_settings(*values, **settings)
 
 
 def _locate_setting(cls: Any, name: str) -> str:
@@ -251,16 +269,29 @@ def toml_source(path: Path, *, without: Collection[str] = (), **replaced: Any) -
     Raises:
         UserError: the file does not exist, or it is not TOML.
     """
+    values = {key: replaced.get(key, value) for key, value in read_toml(path).items() if key not in without}
+    return table_source(values, str(path))
+
+
+def table_source(table: Mapping[str, Any], source: str) -> "cyclopts.config.Dict":
+    """A table as a source of values for cyclopts; `source` is where it comes from, for errors."""
+    return cyclopts.config.Dict(dict(table), source=source, use_commands_as_keys=False)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables and values of a TOML file.
+
+    Raises:
+        UserError: the file does not exist, or it is not TOML.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"configuration file '{path}' does not exist; check the path") from error
     except RecursionError as error:
         raise UserError(f"configuration file '{path}' has values that are nested too deeply: flatten them") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"configuration file '{path}' cannot be read as TOML: {error}") from error
-    values = {key: replaced.get(key, value) for key, value in values.items() if key not in without}
-    return cyclopts.config.Dict(values, source=str(path), use_commands_as_keys=False)
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -16,8 +16,8 @@ import pytest
 from lmcraft.errors import RunError, UserError
 from lmcraft.hyperparameters.crew import Crew
 from lmcraft.hyperparameters.store import MAX_ATTEMPTS, TrialStore
-from lmcraft.hyperparameters.trial import State, Trial
-from lmcraft.hyperparameters.worker import LOG, Job, trial_folder
+from lmcraft.hyperparameters.trial import State, Trial, trial_folder
+from lmcraft.hyperparameters.worker import LOG, Job
 from tests.hyperparameters.fakes import STEPS, FakeScheduler, train
 
 PROGRAM = "import sys; from tests.hyperparameters.fakes import run_crew; run_crew(*sys.argv[1:])"

@@ -1,12 +1,33 @@
 """The settings of `lmcraft search`."""
 
-from dataclasses import KW_ONLY, dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from inspect import signature
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from lmcraft.config import ADVANCED, OFF, OUTPUT, SEVERAL_VALUES, Config, automatic, command_config
+import tomli_w
+
+from lmcraft.config import (
+    ADVANCED,
+    OFF,
+    OUTPUT,
+    SEVERAL_VALUES,
+    Config,
+    as_dict,
+    automatic,
+    command_config,
+    read_toml,
+)
+from lmcraft.errors import UserError
+from lmcraft.hyperparameters.objectives import parse_duration
 
 NO_LIMIT = automatic("no limit")
+SEARCH_TABLE, SEARCH_FILE = "search", "search.toml"
+OF_ONE_CALL = ("space", "resume", "ask", "tell", "values", "failed", "change", "set")
+"""Settings that a file does not have: what one call does with a search."""
+INLINE_KEYS = ("low", "high", "choices")  # of a table that is a range
 
 
 @command_config
@@ -30,8 +51,9 @@ class SearchConfig(Config):
     sampler: Literal["grid", "random", "qmc", "tpe", "gp", "cmaes"] = "tpe"
     """What chooses the points: every combination, random, a Sobol sequence, or Bayesian: Parzen estimators, a Gaussian
     process, CMA-ES."""
-    promotion: Literal["none", "asha", "hyperband", "power-law"] = "asha"
-    """What decides which trials are trained further than the first rung."""
+    promotion: Literal["auto", "none", "asha", "hyperband", "power-law"] = "auto"
+    """What decides which trials are trained further than the first rung; auto: asha, if all trials have the same number of
+    steps and are judged by their loss."""
     reduction_factor: int = 3
     """One in this many trials of a rung is trained to the next one, which is as many times longer."""
     min_steps: Annotated[int, automatic("a ninth of the run")] = 0
@@ -73,3 +95,113 @@ class SearchConfig(Config):
     """With --ask: what is tried, for the ledger."""
     set: Annotated[tuple[str, ...], SEVERAL_VALUES] = ()
     """With --ask: settings to try, as pretrain.depth=3; the sampler chooses the others."""
+
+    @classmethod
+    def from_settings(cls, *values: Any, **settings: Any) -> Self:
+        """The settings of a call from Python; those of the space file's table [search] where the call has none."""
+        names = dict(zip(signature(cls).parameters, values, strict=False)) | settings
+        file = space_file(names)
+        if file is None:
+            return cls(**names)
+        config = cls.from_table(read_search_table(file, resumed=names.get("space") is None), f"[{SEARCH_TABLE}] of '{file}'")
+        return replace(config, **{"space": file, **names})
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """Read the table [search] of a space file, which is then the space."""
+        return cls.from_settings(path)
+
+    def resolved(self) -> Self:
+        for name, minimum in (("trials", 1), ("workers", 1), ("reduction_factor", 2), ("min_steps", 0), ("confirm", 0)):
+            if (value := getattr(self, name)) < minimum:
+                raise UserError(f"{name}={value} is too small: give at least {minimum}")
+        for name in ("max_time", "max_energy", "watts"):
+            if (value := getattr(self, name)) < 0:
+                raise UserError(f"{name}={value:g} must not be negative")
+        if not 0 <= self.holdout < 1:
+            raise UserError(f"holdout={self.holdout:g} is out of range: give a share of at least 0 and less than 1")
+        if parse_duration(self.time_budget) and self.promotion not in ("auto", "none"):
+            raise UserError(
+                f"promotion={self.promotion} trains the better trials for longer, but time_budget={self.time_budget} gives "
+                "all the same time: leave one of them out"
+            )
+        if self.tell is None and (self.values or self.failed):
+            raise UserError("values and failed are the result of a trial: name it with --tell")
+        if self.values and self.failed:
+            raise UserError("values and failed contradict each other: give one of them")
+        if self.ask and self.tell is not None:
+            raise UserError(f"ask and tell={self.tell} are two calls: leave one of them out")
+        if not self.ask and (self.set or self.change):
+            raise UserError("set and change belong to a trial that is asked for: add --ask")
+        return self
+
+    def to_toml(self) -> str:
+        """The space file with these settings, ready for `lmcraft search`."""
+        tables = {} if self.space is None else read_toml(self.space)
+        return format_space(self, tables)
+
+
+def space_file(settings: Mapping[str, Any]) -> Path | None:
+    """The file that a call of search reads: the space that it names, or that of the search which it continues."""
+    if settings.get("space") is not None:
+        return Path(settings["space"])
+    continues = settings.get("resume") or settings.get("ask") or settings.get("tell") is not None
+    file = Path(settings["out"]) / SEARCH_FILE if continues and "out" in settings else None
+    return file if file is not None and file.is_file() else None
+
+
+def read_search_table(file: Path, *, resumed: bool) -> dict[str, Any]:
+    """The settings of a search in its space file.
+
+    Args:
+        file: the space file.
+        resumed: whether it was written by the search itself, whose folder may have been moved.
+
+    Raises:
+        UserError: the file is not TOML, or has settings there that belong to one call.
+    """
+    table = read_toml(file).get(SEARCH_TABLE, {})
+    if not isinstance(table, dict):
+        raise UserError(f"search={table!r} in '{file}' is not a table: write [search] above the settings of the search")
+    if misplaced := next((name for name in table if name in OF_ONE_CALL), None):
+        raise UserError(f"'{file}' sets search.{misplaced}, which belongs to one call: give --{misplaced}")
+    return {name: value for name, value in table.items() if not (resumed and name == "out")}
+
+
+def format_space(config: SearchConfig, tables: Mapping[str, Any]) -> str:
+    """A space file.
+
+    Args:
+        config: for the table [search].
+        tables: those of the commands, as `tomllib` reads them.
+    """
+    settings = {name: value for name, value in as_dict(config).items() if name not in OF_ONE_CALL}
+    lines = [f"[{SEARCH_TABLE}]", tomli_w.dumps(settings)]
+    for name, table in tables.items():
+        if name != SEARCH_TABLE:
+            lines += [f"[{name}]", *_format_settings(table), ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _format_settings(table: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The lines of a table; ranges and tables of single values in braces."""
+    lines: list[str] = []
+    for key, value in table.items():
+        name = f"{prefix}{_format_key(key)}"
+        if isinstance(value, dict) and not any(inner in value for inner in INLINE_KEYS):
+            lines += _format_settings(value, f"{name}.")
+        else:
+            lines.append(f"{name} = {_format_value(value)}")
+    return lines
+
+
+def _format_key(key: str) -> str:
+    return key if key.replace("-", "").replace("_", "").isalnum() and key.isascii() else json.dumps(key)
+
+
+def _format_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_format_key(key)} = {_format_value(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_format_value, value)) + "]"
+    return tomli_w.dumps({"value": value}).partition("= ")[2].strip()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 Value = int | float | str | bool
 Point = Mapping[str, Value]
@@ -90,9 +91,14 @@ class Trial:
     finished: float = 0.0
 
 
+def trial_folder(out: Path, number: int) -> Path:
+    """The folder of a trial, in that of its search."""
+    return out / "trials" / f"{number:04d}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
-    """What a call of `stages.train` has reached: at its end, or so far, as it reports while it trains.
+    """What a call of `running.train` has reached: at its end, or so far, as it reports while it trains.
 
     Only tokens, seconds and energy are those of the call alone; the store adds them to those of earlier calls.
     """
@@ -102,6 +108,7 @@ class TrialResult:
     curve: Sequence[CurvePoint] = ()
     """From the first step, whichever call trained it."""
     values: Mapping[str, float] = field(default_factory=dict)
+    """The objectives at the end; none: the trial has not reached it."""
     holdout: Mapping[str, float] = field(default_factory=dict)
     tokens: int = 0
     seconds: float = 0.0

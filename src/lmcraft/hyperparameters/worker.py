@@ -23,7 +23,7 @@ from lmcraft.hyperparameters.heartbeat import BEAT_SECONDS, STOP_SIGNAL, Heartbe
 from lmcraft.hyperparameters.holder import process_name
 from lmcraft.hyperparameters.scheduling import Done, Wait
 from lmcraft.hyperparameters.store import LEASE_SECONDS, Decide, LeaseLostError, TrialStore
-from lmcraft.hyperparameters.trial import State, Totals, Trial, TrialResult
+from lmcraft.hyperparameters.trial import State, Totals, Trial, TrialResult, trial_folder
 from lmcraft.json_lines import format_json_line
 from lmcraft.training.environment import set_up_environment
 
@@ -63,11 +63,6 @@ class Outcome:
     """0: the search is over; 128 + n: signal n; 1 or 2: an error that another worker would meet, too."""
     text: str = ""
     """Of the error, or why the search is over."""
-
-
-def trial_folder(out: Path, number: int) -> Path:
-    """The folder of a trial."""
-    return out / "trials" / f"{number:04d}"
 
 
 class Worker:

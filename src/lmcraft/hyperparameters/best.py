@@ -1,0 +1,41 @@
+"""The settings of a trial as TOML files that its commands take."""
+
+from pathlib import Path
+
+import tomli_w
+
+from lmcraft.folder import write_text
+from lmcraft.hyperparameters.stages import Pipeline, nested
+from lmcraft.hyperparameters.trial import Trial
+
+BEST = "best"
+
+
+def write_best(pipeline: Pipeline, trial: Trial, command_names: dict[str, str]) -> list[Path]:
+    """Write the settings of a trial: best.toml for its only command, or best-COMMAND.toml for each.
+
+    Args:
+        pipeline: the commands of the trial.
+        trial: the one to write.
+        command_names: the name on the command line of each command.
+
+    Returns:
+        The files. The comment at the top of each has the command that uses it.
+    """
+    values = ", ".join(f"{name} {value:.6g}" for name, value in trial.values.items())
+    tables = pipeline.space.settings_at(trial.point)
+    files = []
+    for name, settings in tables.items():
+        is_only = len(tables) == 1
+        file = pipeline.folder / (f"{BEST}.toml" if is_only else f"{BEST}-{name}.toml")
+        outs = {other: pipeline.folder / BEST / other for other in tables}
+        values_of_stage = pipeline.fill_in(settings, outs)
+        if pipeline.budget_seconds and name == pipeline.training[-1]:
+            values_of_stage["max_time"] = pipeline.budget_seconds / 60
+        if not is_only:
+            values_of_stage["out"] = str(outs[name])
+        command = f"lmcraft {command_names[name]} {file}" + (" --out FOLDER" if is_only else "")
+        lines = [f"# trial {trial.number} of {pipeline.folder}: {values}", f"# {command}"]
+        write_text(file, "\n".join([*lines, "", tomli_w.dumps(nested(values_of_stage))]))
+        files.append(file)
+    return files
