@@ -6,7 +6,8 @@ from itertools import pairwise
 import hypothesis
 from hypothesis import strategies as st
 
-from lmcraft.reports.chart import Interval, Series, interval_chart, line_chart, log_ticks, sparkline, ticks
+from lmcraft.reports.axis import log_ticks, ticks
+from lmcraft.reports.chart import Interval, Series, interval_chart, line_chart, sparkline
 
 numbers = st.integers(-(10**6), 10**6).map(lambda n: n / 1000)
 

@@ -1,18 +1,25 @@
 """Line charts, scatter plots and intervals as SVG, and sparklines for the terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from math import ceil, floor, log10
+from itertools import chain, repeat
+from math import ceil
 
-from lmcraft.terminal import format_count
+from lmcraft.reports.axis import Axis, shorten, ticks
 
 WIDTH, HEIGHT = 720, 300
-LEFT, RIGHT, TOP, BOTTOM = 56, 20, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 72, 20, 12, 40
 NAME_WIDTH, ROW_HEIGHT = 240, 24  # of an interval chart
+LEGEND_HEIGHT = 20  # of a row
+MIN_TICK_WIDTH = 50
+CHARACTER_WIDTH = 6.5  # about, of the font in page.css
 MAX_POINTS_PER_LINE = 600
+MANY_DOTS = 150  # from here on they are smaller
 COLORS = "abcdef"  # CSS classes of curves
 SPARKLINE_BLOCKS = "▁▂▃▄▅▆▇█"
+
+ToPixels = Callable[[float, float], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -26,49 +33,78 @@ class Series:
     """Draw the points, not a line through them."""
     intervals: Sequence[tuple[float, float]] = ()
     """The low and the high end at each point: a band around a line, bars through dots."""
+    titles: Sequence[str] = ()
+    """What the pointer shows at each point, or, one title, at the line."""
 
 
 def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: bool = False) -> str:
     """An SVG element with axes, a legend and the series; with `log_x` every x must be positive."""
-    series = [s if s.dots or s.intervals else replace(s, points=_thin_out(s.points)) for s in series if s.points]
     xs = [x for s in series for x, _ in s.points]
     ys = [y for s in series for y in (*(y for _, y in s.points), *(end for ends in s.intervals for end in ends))]
     if not xs:
         return "<p>No points yet.</p>"
-    x_ticks, y_ticks = (log_ticks if log_x else ticks)(min(xs), max(xs)), ticks(min(ys), max(ys))
-    scale = log10 if log_x else float
+    return draw_chart(series, Axis.of_numbers(x_label, xs, log=log_x), Axis.of_numbers(y_label, ys))
 
-    def to_pixels(x: float, y: float) -> tuple[float, float]:
-        first, last = scale(x_ticks[0]), scale(x_ticks[-1])
-        across = (scale(x) - first) / (last - first)
-        up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
-        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y_label)}">']
-    for tick in y_ticks:
-        x, y = to_pixels(x_ticks[0], tick)
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{x - 6:.1f}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    for tick in x_ticks:
-        x, y = to_pixels(tick, y_ticks[0])
-        parts.append(
-            f'<text x="{x:.1f}" y="{y + 16:.1f}" text-anchor="middle">{format_count(tick) if log_x else f"{tick:,g}"}</text>'
-        )
-    parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
+def draw_chart(series: Sequence[Series], x: Axis, y: Axis, width: int = WIDTH, height: int = HEIGHT) -> str:
+    """An SVG element with these axes, a legend above them, and the series; what lies outside is drawn at the edge."""
+    series = [s if s.dots or s.intervals else replace(s, points=_thin_out(s.points)) for s in series if s.points]
+    legend, top = _draw_legend([s for s in series if s.name], width)
+    height += round(top)
+
+    def to_pixels(a: float, b: float) -> tuple[float, float]:
+        return LEFT + x.share(a) * (width - LEFT - RIGHT), height - BOTTOM - y.share(b) * (height - top - TOP - BOTTOM)
+
+    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(y.label)}">', *legend]
+    for tick, text in y.ticks:
+        left, up = to_pixels(x.low, tick)
+        parts.append(f'<line class="grid" x1="{left:.1f}" x2="{width - RIGHT}" y1="{up:.1f}" y2="{up:.1f}"/>')
+        parts.append(draw_text(left - 6, up + 4, text, "end"))
+    for tick, text in x.ticks:
+        across, bottom = to_pixels(tick, y.low)
+        parts.append(draw_text(across, bottom + 16, text, "middle", max(MIN_TICK_WIDTH, (width - LEFT - RIGHT) / len(x.ticks) - 6)))
+    middle = (height - BOTTOM + top) / 2
+    parts.append(draw_text((width + LEFT - RIGHT) / 2, height - 6, x.label, "middle", width - LEFT))
+    parts.append(f'<g transform="rotate(-90 12 {middle:.0f})">{draw_text(12, middle, y.label, "middle", height - BOTTOM)}</g>')
     for s in series:
-        parts += _draw_intervals(s, to_pixels)
-        pixels = [to_pixels(*point) for point in s.points]
-        if s.dots:
-            parts.extend(f'<circle class="{s.style}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in pixels)
-        else:
-            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)
-            parts.append(f'<polyline class="{s.style}" points="{line}"/>')
-    for row, s in enumerate(s for s in series if s.name):
-        y = TOP + 14 + 18 * row
-        key = f'<line class="key {s.style}" x1="{WIDTH - 170}" x2="{WIDTH - 146}" y1="{y - 4}" y2="{y - 4}"/>'
-        parts.append(f'<circle class="{s.style}" cx="{WIDTH - 158}" cy="{y - 4}" r="4"/>' if s.dots else key)
-        parts.append(f'<text x="{WIDTH - 140}" y="{y}">{escape(s.name)}</text>')
+        parts += [*_draw_intervals(s, to_pixels), *_draw_points(s, to_pixels)]
     return "".join([*parts, "</svg>"])
+
+
+def draw_text(x: float, y: float, text: str, anchor: str = "start", max_width: float = WIDTH) -> str:
+    """An SVG text; one that is too wide is shortened, and whole under the pointer."""
+    shown = shorten(text, max(3, int(max_width / CHARACTER_WIDTH)))
+    title = f"<title>{escape(text)}</title>" if shown != text else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(shown)}{title}</text>'
+
+
+def _draw_legend(series: Sequence[Series], width: float) -> tuple[list[str], float]:
+    """The names beside each other in as many rows as needed, and the height of these."""
+    parts, x, row = [], float(LEFT), 0
+    for s in series:
+        name = shorten(s.name, int((width - LEFT - RIGHT - 40) / CHARACTER_WIDTH))
+        end = x + 30 + CHARACTER_WIDTH * len(name)
+        if end > width - RIGHT and x > LEFT:
+            x, row = float(LEFT), row + 1
+            end = x + 30 + CHARACTER_WIDTH * len(name)
+        y = TOP + LEGEND_HEIGHT * row
+        key = f'<line class="key {s.style}" x1="{x:.1f}" x2="{x + 24:.1f}" y1="{y}" y2="{y}"/>'
+        parts.append(f'<circle class="{s.style}" cx="{x + 12:.1f}" cy="{y}" r="4"/>' if s.dots else key)
+        parts.append(draw_text(x + 30, y + 4, name))
+        x = end + 16
+    return parts, LEGEND_HEIGHT * (row + 1.3) if series else 0.0
+
+
+def _draw_points(series: Series, to_pixels: ToPixels) -> Iterator[str]:
+    pixels = [to_pixels(*point) for point in series.points]
+    titles = (f"<title>{escape(title)}</title>" for title in series.titles)
+    if series.dots:
+        radius = 4 if len(pixels) < MANY_DOTS else 2.5
+        for (x, y), title in zip(pixels, chain(titles, repeat("")), strict=False):
+            yield f'<circle class="{series.style}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}">{title}</circle>'
+        return
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)
+    yield f'<polyline class="{series.style}" points="{line}">{"".join(titles)}</polyline>'
 
 
 @dataclass(frozen=True)
@@ -95,13 +131,11 @@ def interval_chart(intervals: Sequence[Interval], *, x_label: str) -> str:
     for tick in x_ticks:
         x, style = to_pixels(tick), "ink" if tick == 0 else "grid"
         parts.append(f'<line class="{style}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{bottom}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{tick:g}</text>')
-    parts.append(
-        f'<text x="{(NAME_WIDTH + WIDTH) / 2}" y="{bottom + BOTTOM - 6}" text-anchor="middle">{escape(x_label)}</text>'
-    )
+        parts.append(draw_text(x, bottom + 16, f"{tick:g}", "middle"))
+    parts.append(draw_text((NAME_WIDTH + WIDTH) / 2, bottom + BOTTOM - 6, x_label, "middle", WIDTH - NAME_WIDTH))
     for row, i in enumerate(intervals):
         y = TOP + ROW_HEIGHT * (row + 0.5)
-        parts.append(f'<text x="{NAME_WIDTH - 8}" y="{y + 4}" text-anchor="end">{escape(i.name)}</text>')
+        parts.append(draw_text(NAME_WIDTH - 8, y + 4, i.name, "end", NAME_WIDTH - 8))
         if i.low is not None and i.high is not None:
             ends = f'x1="{to_pixels(i.low):.1f}" x2="{to_pixels(i.high):.1f}"'
             parts.append(f'<line class="key a" {ends} y1="{y}" y2="{y}"/>')
@@ -109,7 +143,7 @@ def interval_chart(intervals: Sequence[Interval], *, x_label: str) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def _draw_intervals(series: Series, to_pixels: Callable[[float, float], tuple[float, float]]) -> list[str]:
+def _draw_intervals(series: Series, to_pixels: ToPixels) -> list[str]:
     ends = [
         (to_pixels(x, low), to_pixels(x, high)) for (x, _), (low, high) in zip(series.points, series.intervals, strict=False)
     ]
@@ -121,28 +155,6 @@ def _draw_intervals(series: Series, to_pixels: Callable[[float, float], tuple[fl
     outline = [low for low, _ in ends] + [high for _, high in reversed(ends)]
     corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in outline)
     return [f'<polygon class="{series.style} band" points="{corners}"/>'] if ends else []
-
-
-def ticks(low: float, high: float, target_count: int = 5) -> list[float]:
-    """About `target_count` round numbers, the first at most `low` and the last at least `high`."""
-    span = (high - low) or abs(high) or 1.0
-    power: float = 10 ** floor(log10(span / target_count))
-    step = next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= target_count)
-    first, last = floor(low / step), ceil(high / step)
-    return [i * step for i in range(first, max(last, first + 1) + 1)]
-
-
-def log_ticks(low: float, high: float, max_ticks: int = 9) -> list[float]:
-    """Powers of ten from below `low` to above `high`, with 2 and 5 times these unless they exceed `max_ticks`."""
-    first, last = floor(log10(low)), ceil(log10(high))
-    for marks in ((1, 2, 5), (1,)):
-        candidates = [mark * 10.0**power for power in range(first, last + 1) for mark in marks]
-        below = max(n for n, tick in enumerate(candidates) if tick <= low * (1 + 1e-9))
-        above = min(n for n, tick in enumerate(candidates) if tick >= high * (1 - 1e-9))
-        enclosing = candidates[below : max(above, below + 1) + 1]
-        if len(enclosing) <= max_ticks:
-            break
-    return enclosing
 
 
 def sparkline(values: Sequence[float]) -> str:
