@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from io import StringIO
 from math import inf, nan
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def charts_of(page: str) -> Iterator[ET.Element]:
 
 
 def console_text(record: SearchRecord) -> str:
-    console = Console(width=300, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=300, record=True, file=StringIO())
     for part in summarize_search(record):
         console.print(part, markup=False)
     return console.export_text()

@@ -23,4 +23,5 @@
 | `asking.py` | trials that a person or another program trains |
 | `ledger.py`, `best.py` | trials.tsv, and the winner as a file ready to run |
 | `confirmation.py` | whether the winner is better than the runner-up, or a tie |
+| `importance.py` | which settings matter |
 """

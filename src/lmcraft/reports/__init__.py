@@ -9,5 +9,8 @@
 | `evaluation` | the page of an evaluation |
 | `comparison` | the page of compared models |
 | `task_curves` | the tasks of a family, in its page |
-| `chart`, `table` | SVG charts, sparklines and HTML tables |
+| `search` | the page of a search, and its summary for the terminal |
+| `search_charts` | its charts: history, learning curves, parallel coordinates, slices |
+| `search_record` | what they show: trials with their values, costs, the Pareto set |
+| `chart`, `axis`, `table` | SVG charts, sparklines and HTML tables |
 """

@@ -62,10 +62,14 @@ def draw_chart(series: Sequence[Series], x: Axis, y: Axis, width: int = WIDTH, h
         parts.append(draw_text(left - 6, up + 4, text, "end"))
     for tick, text in x.ticks:
         across, bottom = to_pixels(tick, y.low)
-        parts.append(draw_text(across, bottom + 16, text, "middle", max(MIN_TICK_WIDTH, (width - LEFT - RIGHT) / len(x.ticks) - 6)))
+        parts.append(
+            draw_text(across, bottom + 16, text, "middle", max(MIN_TICK_WIDTH, (width - LEFT - RIGHT) / len(x.ticks) - 6))
+        )
     middle = (height - BOTTOM + top) / 2
     parts.append(draw_text((width + LEFT - RIGHT) / 2, height - 6, x.label, "middle", width - LEFT))
-    parts.append(f'<g transform="rotate(-90 12 {middle:.0f})">{draw_text(12, middle, y.label, "middle", height - BOTTOM)}</g>')
+    parts.append(
+        f'<g transform="rotate(-90 12 {middle:.0f})">{draw_text(12, middle, y.label, "middle", height - BOTTOM)}</g>'
+    )
     for s in series:
         parts += [*_draw_intervals(s, to_pixels), *_draw_points(s, to_pixels)]
     return "".join([*parts, "</svg>"])

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 PAGE = Template((Path(__file__).parent / "search.html").read_text(encoding="utf-8"))
 PAGE_NAME = "search.html"
 MAX_OPEN_TRIALS = 30
-CURVES = "The values of each trial during training, to the dot where it ended. Blue is better, orange worse, thick the best trial."
+CURVES = "The values of each trial during training, to the dot where it ended. Blue is better, orange worse, thick the best."
 PARALLEL = "A line is a trial: blue is better, orange worse, thick the best trial. Point at a line for its settings."
 SLICES = "Blue: complete; gray: stopped early, so that the value is that of a shorter run; filled: the best trial."
 
@@ -98,7 +98,9 @@ def verdict_sentences(record: SearchRecord) -> list[str]:
     value = f"{name} {format_value(winner.values[name])}"
     sentences = [f"Trial {winner.number} is the best, with {value}."]
     if record.verdict is None or not record.verdict.finalists[0].holdout:
-        sentences.append("It is not confirmed with new seeds; the best of many noisy values overstates what its settings reach.")
+        sentences.append(
+            "It is not confirmed with new seeds; the best of many noisy values overstates what its settings reach."
+        )
     elif len(record.verdict.finalists) > 1:
         other = record.verdict.finalists[1].trial.number
         sentences = (
@@ -110,8 +112,8 @@ def verdict_sentences(record: SearchRecord) -> list[str]:
         sentences += [f"{sentence[:1].upper()}{sentence[1:]}." for sentence in record.verdict.sentences()]
     if len(record.signs) > 1:
         sentences.append(
-            f"{len(record.pareto_set)} of {len(record.complete)} complete trials are in the Pareto set: no other is at least "
-            f"as good in all of {', '.join(record.signs)} and better in one."
+            f"{len(record.pareto_set)} of {len(record.complete)} complete trials are in the Pareto set: no other is at "
+            f"least as good in all of {', '.join(record.signs)} and better in one."
         )
     return sentences
 
@@ -221,7 +223,9 @@ def _winner(record: SearchRecord) -> str:
             if isfinite(gain.difference.value)
         ]
         if gains:
-            parts.append(figure(interval_chart(gains, x_label=f"gain of the winner in {verdict.objective}; a bar over 0: a tie")))
+            parts.append(
+                figure(interval_chart(gains, x_label=f"gain of the winner in {verdict.objective}; a bar over 0: a tie"))
+            )
     return "".join(parts)
 
 

@@ -60,7 +60,9 @@ def _history(record: SearchRecord, objective: str, label: str, position: GetPosi
         Series(STATES[state], DOT_STYLES.get(state, "b"), [(x, y) for x, y, _ in group], True, titles=[t for *_, t in group])
         for state, group in sorted(dots.items())
     ]
-    series.append(Series("failed, without a value", "b", [(x, worst) for x, _ in failed], True, titles=[t for _, t in failed]))
+    series.append(
+        Series("failed, without a value", "b", [(x, worst) for x, _ in failed], True, titles=[t for _, t in failed])
+    )
     series.append(Series("best so far", "ink", _best_so_far(record, objective, position)))
     xs = [x for s in series for x, _ in s.points]
     return draw_chart(series, Axis.of_numbers(label, [0, 1, *xs]), y_axis)
@@ -84,7 +86,9 @@ def value_axis(label: str, values: Sequence[float], sign: int) -> Axis:
     signed = sorted(sign * value for value in values)
     middle = median(signed)
     end = middle + 3 * (middle - signed[0])
-    shown = [value for value in signed if value <= end] if len(signed) >= MIN_VALUES_TO_CUT and middle > signed[0] else signed
+    shown = (
+        [value for value in signed if value <= end] if len(signed) >= MIN_VALUES_TO_CUT and middle > signed[0] else signed
+    )
     return Axis.of_numbers(label, [sign * value for value in shown])
 
 
@@ -181,15 +185,17 @@ def pareto_charts(record: SearchRecord) -> str:
             )
             for name, group in groups.items()
         ]
-        axes = [value_axis(name, [t.values[name] for t in record.complete], record.signs[name]) for name in (a, b)]
-        charts.append(draw_chart(series, *axes))
+        x, y = (value_axis(name, [t.values[name] for t in record.complete], record.signs[name]) for name in (a, b))
+        charts.append(draw_chart(series, x, y))
     return "".join(charts)
 
 
 def parallel_chart(record: SearchRecord, objective: str) -> str:
     """Parallel coordinates: an axis for each setting and one for the objective, a line for each trial."""
     colors = _colors(record, objective)
-    trials = sorted((t for t in record.searched if t.number in colors), key=lambda t: colors[t.number], reverse=True)
+    drawn = sorted(colors, key=lambda number: colors[number], reverse=True)  # last on top
+    by_number = {trial.number: trial for trial in record.searched}
+    trials = sorted((by_number[number] for number in drawn), key=lambda trial: trial is record.winner)
     if not trials:
         return ""
     values = {trial.number: record.latest_value(trial, objective) or 0.0 for trial in trials}
@@ -198,10 +204,9 @@ def parallel_chart(record: SearchRecord, objective: str) -> str:
     width = 2 * NAME_ROOM + AXIS_GAP * (len(axes) - 1)
     top, bottom = TOP + 2 * LABEL_HEIGHT, PARALLEL_HEIGHT - BOTTOM
     has_gaps = any(dimension.when for dimension in record.space.dimensions)
-    parts = [
-        f'<svg class="{"parallel many" if len(trials) >= MANY_LINES else "parallel"}" viewBox="0 0 {width} {PARALLEL_HEIGHT}" style="min-width: {width}px; max-width: {2 * width}px" '
-        'role="img" aria-label="parallel coordinates">'
-    ]
+    style = "parallel many" if len(trials) >= MANY_LINES else "parallel"
+    size = f'viewBox="0 0 {width} {PARALLEL_HEIGHT}" style="min-width: {width}px; max-width: {2 * width}px"'
+    parts = [f'<svg class="{style}" {size} role="img" aria-label="parallel coordinates">']
 
     def to_pixels(number: int, value: float | None) -> str:
         height = bottom + NOT_SET if value is None else bottom - axes[number].share(value) * (bottom - top)
@@ -218,7 +223,9 @@ def parallel_chart(record: SearchRecord, objective: str) -> str:
         parts.append(f'<line class="ink" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}"/>')
         parts.append(draw_text(x, TOP + LABEL_HEIGHT * (number % 2), axis.label, "middle", 2 * NAME_ROOM))
         for tick, text in axis.ticks:
-            parts.append(draw_text(x + 5, float(to_pixels(number, tick).partition(",")[2]) + 4, text, max_width=AXIS_GAP - 12))
+            parts.append(
+                draw_text(x + 5, float(to_pixels(number, tick).partition(",")[2]) + 4, text, max_width=AXIS_GAP - 12)
+            )
     if has_gaps:
         y = bottom + NOT_SET
         parts.append(f'<line class="grid" x1="{NAME_ROOM}" x2="{width - NAME_ROOM}" y1="{y}" y2="{y}"/>')
@@ -226,6 +233,6 @@ def parallel_chart(record: SearchRecord, objective: str) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def figure(chart: str, caption: str = "") -> str:
+def figure(chart: str) -> str:
     """A chart that scrolls sideways where the window is narrow."""
-    return f"<figure>{chart}{f'<figcaption>{escape(caption)}</figcaption>' if caption else ''}</figure>" if chart else ""
+    return f"<figure>{chart}</figure>" if chart else ""

@@ -181,7 +181,9 @@ def describe_waste(record: SearchRecord) -> str:
     if not total.energy_kwh:
         return ""
     share = wasted.energy_kwh / total.energy_kwh
-    return f"Energy in all: {total.energy}, of which {wasted.energy} ({share:.0%}) in trials that were not trained to the end."
+    return (
+        f"Energy in all: {total.energy}, of which {wasted.energy} ({share:.0%}) in trials that were not trained to the end."
+    )
 
 
 def format_value(value: Value | None) -> str:
