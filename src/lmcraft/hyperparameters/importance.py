@@ -47,7 +47,7 @@ def estimate_importance(space: Space, trials: Sequence[Trial], objective: str, s
     share of the trials left out, so that settings without effect are near 0. Trials that stopped early rank below those
     trained further, as in Optuna's samplers. Intervals come from samples of the trials with replacement.
 
-    How often the first two of five settings are in the right order, in percent of 50 searches (benchmarks/importance.py), and
+    How often the two of five settings that matter are in order, in percent of 50 searches (benchmarks/importance.py), and
     by Optuna's PED-ANOVA (arXiv 2304.10255), for the best tenth and the best 30% of the trials:
 
     | trials | random points | TPE |
