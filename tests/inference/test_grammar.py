@@ -5,12 +5,14 @@ import re
 from contextlib import suppress
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmcraft.errors import UserError
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.grammar import GrammarConstraint
+from lmcraft.inference.json_schema import compile_schema
 from tests.inference.helpers import language_model, run
 
 pytest.importorskip("llguidance")
@@ -155,3 +157,36 @@ def test_a_failed_grammar_ends_its_own_request_only() -> None:
     failed.constraint._matcher.consume_token(0)  # not allowed: the library reports an error
     list(run(engine))
     assert failed.error is not None and other.error is None and other.finished and len(other.tokens) > 2
+
+
+def test_texts_of_one_grammar_share_what_is_compiled_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+
+    def compile_and_count(schema: object) -> str:
+        compiled.append(schema)
+        return compile_schema(schema)
+
+    monkeypatch.setattr("lmcraft.inference.grammar.compile_schema", compile_and_count)
+    config = GenerationConfig(json_schema='{"enum": ["aab", "abb", "test of sharing"]}')
+    size = MODEL.transformer.config.vocab_size
+    ends = MODEL.eos_token_ids
+
+    def constraint(owner: str) -> GrammarConstraint:
+        return GrammarConstraint(config, MODEL.tokenizer, size, ends, owner=owner)
+
+    def allowed(constraint: GrammarConstraint) -> set[int]:
+        return {*constraint.mask_logits(torch.zeros(1, size)).isfinite()[0].nonzero().flatten().tolist()}
+
+    first, second = constraint("ada"), constraint("ada")
+    assert len(compiled) == 1
+    begin = allowed(first)
+    first.accept(min(begin))
+    assert allowed(second) == begin == allowed(constraint("ada")) and allowed(first) != begin
+    constraint("bob")  # how long a request takes does not show what others ask for
+    assert len(compiled) == 2
+
+
+def test_an_invalid_grammar_is_an_error_each_time() -> None:
+    for _ in range(2):
+        with pytest.raises(UserError, match="json_schema is nested too deeply"):
+            MODEL.complete("Once", json_schema='{"items": ' * 200 + "true" + "}" * 200)

@@ -158,7 +158,8 @@ class Engine:
             if request.tokenizer is None:
                 raise UserError(f"{name} needs a tokenizer: give one, or leave {name} out")
             ends = request.eos_token_ids
-            constraint = GrammarConstraint(config, request.tokenizer, vocab_size, ends, request.last_resort_ids)
+            last_resort, owner = request.last_resort_ids, request.owner
+            constraint = GrammarConstraint(config, request.tokenizer, vocab_size, ends, last_resort, owner)
         return SequenceState(request, max_new_tokens if request.generates else 0, sampler, constraint)
 
     def enqueue(self, sequence: SequenceState) -> None:

@@ -23,7 +23,7 @@ from lmcraft.inference.json_schema import TOO_DEEP, compile_schema
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from llguidance import LLTokenizer
+    from llguidance import LLMatcher, LLTokenizer
 
 R = TypeVar("R")
 MAX_GRAMMAR_CHARACTERS = 100_000
@@ -40,12 +40,13 @@ _OPTIONAL_PARTS = {  # the groups; what is escaped is none
 }
 MAX_ERROR_CHARACTERS = 300
 # Limits on the cost of compiling and following a grammar, in llguidance's units; see its LLParserLimits.
-LIMITS = {
+LIMITS: dict[str, Any] = {
     "max_grammar_size": 100_000,
     "initial_lexer_fuel": 1_000_000,
     "step_lexer_fuel": 200_000,
     "max_lexer_states": 50_000,
 }
+MAX_COMPILED_GRAMMARS = 4  # that are kept: the n texts of a request, and the turns of an agent, have the same
 _STACK_SIZE_LOCK = threading.Lock()  # Python has one setting for the stacks of all new threads
 
 
@@ -71,6 +72,7 @@ class GrammarConstraint:
         vocab_size: of the model.
         eos_token_ids: tokens that may follow a complete text.
         last_resort_ids: those of them that may follow only where no other token may.
+        owner: of the request; only requests of the same owner share a compiled grammar.
 
     Raises:
         UserError: llguidance is not installed.
@@ -84,8 +86,9 @@ class GrammarConstraint:
         vocab_size: int,
         eos_token_ids: Collection[int],
         last_resort_ids: Collection[int] = (),
+        owner: str = "",
     ) -> None:
-        llguidance = import_optional("llguidance", "grammar", "structured output")
+        import_optional("llguidance", "grammar", "structured output")
         name, text = structured_output(config)
         if not eos_token_ids:
             raise StructureError(name, "needs a model with an end token: set eos_token_id in its generation_config.json")
@@ -93,22 +96,10 @@ class GrammarConstraint:
             raise StructureError(name, f"has {len(text):,} characters: give at most {MAX_GRAMMAR_CHARACTERS:,}")
         if (count := _count_optional_parts(name, text)) > MAX_OPTIONAL_PARTS:
             raise StructureError(name, f"has {count:,} parts that may be left out: give at most {MAX_OPTIONAL_PARTS:,}")
-        compile_grammar: dict[str, Callable[[str], str]] = {
-            "json_schema": lambda text: compile_schema(_parse_schema(text)),
-            "regex": llguidance.LLMatcher.grammar_from_regex,
-            "grammar": llguidance.LLMatcher.grammar_from_lark,
-        }
-        self._tokenizer = mask_tokenizer = _llguidance_tokenizer(tokenizer, vocab_size, tuple(sorted(eos_token_ids)))
-        limits = llguidance.LLParserLimits(**LIMITS)
+        self._tokenizer = _llguidance_tokenizer(tokenizer, vocab_size, tuple(sorted(eos_token_ids)))
         self._name, self._last_resort_ids = name, sorted(last_resort_ids)
         self._allowed = np.ones(vocab_size, dtype=bool)
-        try:
-            self._matcher = _call_on_large_stack(
-                lambda: llguidance.LLMatcher(mask_tokenizer, compile_grammar[name](text), log_level=0, limits=limits)
-            )
-        except ValueError as error:
-            raise StructureError(name, _describe_error(str(error))) from error
-        self._check()
+        self._matcher = _compile(name, text, self._tokenizer, owner).deep_copy()
 
     @property
     def finished(self) -> bool:
@@ -157,8 +148,7 @@ class GrammarConstraint:
         self._check()
 
     def _check(self) -> None:
-        if self._matcher.is_error():
-            raise StructureError(self._name, _describe_error(str(self._matcher.get_error())))
+        _check_matcher(self._matcher, self._name)
 
 
 def _count_optional_parts(name: str, text: str) -> int:
@@ -183,6 +173,35 @@ def _call_on_large_stack(function: Callable[[], R]) -> R:
         finally:
             threading.stack_size(default_bytes)
     return result.result()
+
+
+@lru_cache(maxsize=MAX_COMPILED_GRAMMARS)
+def _compile(name: str, text: str, tokenizer: "LLTokenizer", owner: str) -> "LLMatcher":
+    """The matcher of a grammar, before any text: to be copied, not used. How long this takes shows only the same owner that
+    the grammar is known.
+
+    Raises:
+        StructureError: the grammar is invalid or too expensive.
+    """
+    from llguidance import LLMatcher, LLParserLimits
+
+    compile_grammar: dict[str, Callable[[str], str]] = {
+        "json_schema": lambda text: compile_schema(_parse_schema(text)),
+        "regex": LLMatcher.grammar_from_regex,
+        "grammar": LLMatcher.grammar_from_lark,
+    }
+    limits = LLParserLimits(**LIMITS)
+    try:
+        matcher = _call_on_large_stack(lambda: LLMatcher(tokenizer, compile_grammar[name](text), log_level=0, limits=limits))
+    except ValueError as error:
+        raise StructureError(name, _describe_error(str(error))) from error
+    _check_matcher(matcher, name)
+    return matcher
+
+
+def _check_matcher(matcher: "LLMatcher", name: str) -> None:
+    if matcher.is_error():
+        raise StructureError(name, _describe_error(str(matcher.get_error())))
 
 
 def _describe_error(error: str) -> str:

@@ -55,7 +55,8 @@ class Request:
     client: str = ""
     """Whose request it is: the engine's time is shared fairly among clients."""
     owner: str = ""
-    """Cached prefixes are shared only among requests with the same owner and adapter."""
+    """Cached prefixes are shared only among requests with the same owner and adapter, compiled grammars only among those of
+    the same owner."""
     deadline: float = inf
     """When the request expires, by `time.monotonic()`."""
     id: str = field(default_factory=lambda: uuid4().hex)

@@ -2,11 +2,15 @@
 
 Python cannot interrupt a thread: a template, a tokenizer or a grammar's compiler runs to its end, even if the client has
 left. So each owner has at most one of the threads at a time, until that end, and the threads end with the process.
+
+Nor can it run two threads at once: beside one that computes in Python, each of the thousands of operations of an engine's
+step waits for Python's lock. So an owner rests between two functions while other owners are served.
 """
 
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,6 +24,8 @@ R = TypeVar("R")
 # Compiling a hostile grammar takes a second and 100 MB, and a thread keeps the memory that it once needed: two threads bound
 # both the cores and the memory that these requests can use, and leave one to the other owners.
 PREPARATION_THREADS = 2
+# An owner rests this many times as long as its function ran: the others have the engine to themselves for that share.
+REST_RATIO = 3
 
 
 @dataclass(eq=False)
@@ -34,12 +40,14 @@ class PreparationThreads:
 
     Args:
         limits: `max_queue` bounds the functions that wait for a thread.
+        serves_others: whether an engine works for other owners than this one.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, serves_others: Callable[[str], bool]) -> None:
+        self._limits, self._serves_others = limits, serves_others
         self._waiting: FairQueue[_Job] = FairQueue(limits.max_queue + limits.max_num_seqs)
         self._busy_owners: set[str] = set()
+        self._resting_owners: set[str] = set()
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._num_threads = 0
 
@@ -70,7 +78,7 @@ class PreparationThreads:
 
     def _start_jobs(self) -> None:
         while len(self._busy_owners) < PREPARATION_THREADS:
-            if (entry := self._waiting.get(self._busy_owners)) is None:
+            if (entry := self._waiting.get(self._busy_owners | self._resting_owners)) is None:
                 return
             owner, job = entry
             if job.result.done():
@@ -81,8 +89,11 @@ class PreparationThreads:
                 threading.Thread(target=self._work, name="preparation", daemon=True).start()
             self._jobs.put(job)
 
-    def _end_job(self, job: _Job, value: Any, error: BaseException | None) -> None:
+    def _end_job(self, job: _Job, seconds: float, value: Any, error: BaseException | None) -> None:
         self._busy_owners.discard(job.owner)
+        if self._busy_owners or self._serves_others(job.owner):
+            self._resting_owners.add(job.owner)
+            asyncio.get_running_loop().call_later(REST_RATIO * seconds, self._end_rest, job.owner)
         if not job.result.done():
             if error is None:
                 job.result.set_result(value)
@@ -90,16 +101,21 @@ class PreparationThreads:
                 job.result.set_exception(error)
         self._start_jobs()
 
+    def _end_rest(self, owner: str) -> None:
+        self._resting_owners.discard(owner)
+        self._start_jobs()
+
     def _work(self) -> None:
         while True:
             job = self._jobs.get()
-            value, error = None, None
+            value, error, start = None, None, time.perf_counter()
             try:
                 value = job.function()
             except BaseException as raised:  # libraries in Rust raise PanicException, which is no Exception
                 error = raised if isinstance(raised, Exception) else _panic_error(raised)
             try:
-                job.result.get_loop().call_soon_threadsafe(self._end_job, job, value, error)
+                seconds = time.perf_counter() - start
+                job.result.get_loop().call_soon_threadsafe(self._end_job, job, seconds, value, error)
             except RuntimeError:
                 return  # the event loop is closed: the server has ended
             del job, value, error

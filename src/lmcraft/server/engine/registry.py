@@ -193,6 +193,10 @@ class Registry:
         """The workers of all loaded models, each once."""
         return list({id(served.worker): served.worker for served in self.loaded()}.values())
 
+    def serves_others(self, owner: str) -> bool:
+        """Whether any engine has requests of other owners than this one."""
+        return any(worker.serves_others(owner) for worker in self.workers())
+
     def end_work(self) -> None:
         """End all requests with an error, because the server is shutting down."""
         for worker in self.workers():

@@ -92,6 +92,10 @@ class Worker:
         with self._changed:
             return len(self._queued())
 
+    def serves_others(self, owner: str) -> bool:
+        """Whether there are requests of other owners."""
+        return any(stream.owner != owner for stream in list(self._streams))
+
     @property
     def cache_usage(self) -> float:
         """The share of the KV cache in use, 0 to 1."""

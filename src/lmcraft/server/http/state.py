@@ -37,7 +37,7 @@ class ServerState:
     """The threads that turn request bodies into sequences."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "preparation", PreparationThreads(self.limits))
+        object.__setattr__(self, "preparation", PreparationThreads(self.limits, self.registry.serves_others))
 
     async def get_model(self, name: str) -> ServedModel:
         """The model with this name, loaded on the first request for it.

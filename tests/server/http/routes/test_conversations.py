@@ -27,7 +27,7 @@ def app_with(store: Store | None) -> TestClient:
 
     app = FastAPI()
     app.state.store = store
-    app.state.server = SimpleNamespace(preparation=PreparationThreads(Limits()))
+    app.state.server = SimpleNamespace(preparation=PreparationThreads(Limits(), lambda owner: False))
 
     @app.middleware("http")
     async def identify(request: Request, call_next: Any) -> Any:
