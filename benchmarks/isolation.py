@@ -56,6 +56,8 @@ WIDE_SCHEMA = {
     "type": "object",
     "properties": {f"p{n}": {"type": "string", "pattern": "(a|b)*c{1,900}"} for n in range(200)},
 }
+# Refused at its end, after all of it was read: nothing of it can be kept for the next request.
+WRONG_SCHEMA = {"type": "array", "prefixItems": [WIDE_SCHEMA, {"type": "string", "pattern": "("}]}
 IMPORT = [{"messages": [{"role": "user", "content": WORD * 20_000}]}] * 60
 INPUTS: dict[str, tuple[str, Body | list[Body]]] = {
     "ordinary": ("/v1/chat/completions", chat(WORD)),
@@ -73,6 +75,7 @@ INPUTS: dict[str, tuple[str, Body | list[Body]]] = {
     ),
     "tokenize": ("/tokenize", {"prompt": "你好世界" * 200_000}),
     "wide schema": ("/v1/chat/completions", chat(WORD, **schema(WIDE_SCHEMA))),
+    "wrong schema": ("/v1/chat/completions", chat(WORD, **schema(WRONG_SCHEMA))),
     "many schemas": ("/v1/chat/completions", chat(WORD, n=16, **schema(WIDE_SCHEMA))),
     "deep schema": ("/v1/chat/completions", chat(WORD, **schema(deep_schema(200)))),
     "regex": ("/v1/chat/completions", chat(WORD, structured_outputs={"regex": "((a{1,100}){1,100}){1,100}"})),

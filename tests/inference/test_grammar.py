@@ -188,5 +188,5 @@ def test_texts_of_one_grammar_share_what_is_compiled_and_nothing_else(monkeypatc
 
 def test_an_invalid_grammar_is_an_error_each_time() -> None:
     for _ in range(2):
-        with pytest.raises(UserError, match="json_schema is nested too deeply"):
+        with pytest.raises(UserError, match=r"json_schema .* levels deep"):
             MODEL.complete("Once", json_schema='{"items": ' * 200 + "true" + "}" * 200)
