@@ -212,20 +212,23 @@ class Pipeline:
         return list(islice((point for point in (default, *allowed) if point is not None), CHECKED_POINTS))
 
     def num_steps(self) -> int:
-        """The number of steps of every trial's last training; 0: it is not known before, or not always the same."""
+        """The number of steps of every trial's last training; 0: it is not known before, or not always the same.
+
+        Raises:
+            UserError: a setting is unknown, or a value does not fit.
+        """
         if not self.training or self.budget_seconds:
             return 0
-        name = self.training[-1]
-        settings = self.space.settings[name]
-        if settings.get("max_steps"):
-            return int(settings["max_steps"])
-        numbers = {self._steps_at(point) for point in self.check_points}
+        is_fixed = "max_steps" in self.space.settings[self.training[-1]]
+        numbers = {self._steps_at(point) for point in self.check_points[: 1 if is_fixed else None]}
         return numbers.pop() if len(numbers) == 1 else 0
 
     def _steps_at(self, point: Point) -> int:
+        config = next(s.config for s in self.stages(point, 1, self.folder) if s.name == self.training[-1])
+        if config.max_steps:  # type: ignore[attr-defined]  # of every command that trains
+            return int(config.max_steps)  # type: ignore[attr-defined]
         try:
-            stages = {stage.name: stage for stage in self.stages(point, 1, self.folder)}
-            return int(getattr(stages[self.training[-1]].config.resolved(), "max_steps"))  # noqa: B009
+            return int(config.resolved().max_steps)  # type: ignore[attr-defined]
         except UserError:
             return 0
 
