@@ -80,6 +80,6 @@ def train(config: TrainConfig) -> ModelFolder:
 
 
 COMMANDS = {
-    "prepare": StageCommand(__name__, "prepare", "PrepareConfig"),
-    "pretrain": StageCommand(__name__, "train", "TrainConfig"),
+    "prepare": StageCommand(__name__, "prepare", "PrepareConfig", "prepare"),
+    "pretrain": StageCommand(__name__, "train", "TrainConfig", "pretrain"),
 }

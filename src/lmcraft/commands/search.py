@@ -15,8 +15,9 @@ COMMAND_NAMES = {
 def stage_commands() -> dict[str, StageCommand]:
     """The commands that a trial can run, by the names of their tables."""
     return {
-        table: StageCommand(f"lmcraft.commands.{command.module}", command.function, command.config)
-        for table, command in ((table, COMMANDS[name]) for table, name in COMMAND_NAMES.items())
+        table: StageCommand(f"lmcraft.commands.{command.module}", command.function, command.config, name)
+        for table, name in COMMAND_NAMES.items()
+        for command in (COMMANDS[name],)
     }
 
 

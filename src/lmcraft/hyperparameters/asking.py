@@ -11,16 +11,12 @@ from pathlib import Path
 
 from lmcraft.errors import UserError
 from lmcraft.folder import write_text
+from lmcraft.hyperparameters.plan import Plan
 from lmcraft.hyperparameters.running import read_result, stage_file
-from lmcraft.hyperparameters.samplers import Sampler
-from lmcraft.hyperparameters.scheduling import Decision, Done, NewTrial, Wait
-from lmcraft.hyperparameters.stages import Pipeline
+from lmcraft.hyperparameters.scheduling import Decision, Done, NewTrial
 from lmcraft.hyperparameters.store import TrialStore
-from lmcraft.hyperparameters.trial import Kind, Point, State, Totals, Trial, TrialResult, trial_folder
+from lmcraft.hyperparameters.trial import ASKER, Kind, Point, State, Totals, Trial, TrialResult, trial_folder
 from lmcraft.json_lines import format_json
-
-ASKED = "asked"
-"""The worker of an asked trial."""
 
 
 @dataclass(frozen=True)
@@ -42,90 +38,102 @@ class AskedTrial:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Desk:
-    """Where trials are asked for, and their results told."""
+def ask(plan: Plan, store: TrialStore, settings: Point | Sequence[str] = (), change: str = "") -> AskedTrial:
+    """The next trial of a search.
 
-    store: TrialStore
-    pipeline: Pipeline
-    sampler: Sampler
-    trials: int
-    """Number of trials of the search in all."""
-    seed: int
-    default: Point | None
-    """The point of the first trial, if it is not the sampler's."""
-    command_names: Mapping[str, str]
-    """The name on the command line of each command."""
+    Args:
+        plan: of the search.
+        store: its trials.
+        settings: to try, by name or as texts NAME=VALUE; the sampler chooses the others.
+        change: what is tried, in words.
 
-    def ask(self, fixed: Point, change: str) -> AskedTrial:
-        """The next trial; `fixed` are the settings to try, and `change` says in words what is tried.
+    Raises:
+        UserError: all trials are started, a limit is reached, or there is no new point with these settings.
+    """
+    fixed = plan.pipeline.space.point_from(dict(map(_split, settings) if not isinstance(settings, Mapping) else settings))
 
-        Raises:
-            UserError: all trials are started, or there is no new point with these settings.
-        """
+    def decide(trials: Sequence[Trial], totals: Totals) -> Decision:
+        searched = [trial for trial in trials if trial.kind is Kind.TRIAL]
+        if reason := plan.scheduler.used_up(totals):
+            return Done(reason)
+        if len(searched) >= plan.config.trials:
+            return Done(f"trials={plan.config.trials} are all started: raise --trials")
+        is_default = plan.default is not None and plan.config.default_first and not searched and not fixed
+        point = plan.default if is_default else plan.sampler.suggest(searched, len(trials), fixed)
+        if point is None:
+            named = ", ".join(f"{name}={value}" for name, value in fixed.items())
+            return Done(f"no new point with {named} is left to try: change --set" if fixed else "all points are tried")
+        if unused := fixed.keys() - point.keys():
+            return Done(f"set={min(unused)} has no effect under the other settings: set what its `when` names, too")
+        return NewTrial(point=point, seed=plan.config.seed)
 
-        def decide(trials: Sequence[Trial], totals: Totals) -> Decision:
-            searched = [trial for trial in trials if trial.kind is Kind.TRIAL]
-            if len(searched) >= self.trials:
-                return Done(f"trials={self.trials} are all started: raise --trials")
-            is_default = self.default is not None and not searched and not fixed
-            point = self.default if is_default else self.sampler.suggest(searched, len(trials), fixed)
-            if point is None:
-                settings = ", ".join(f"{name}={value}" for name, value in fixed.items())
-                return Done(f"no point with {settings} is left to try: change --set" if fixed else "all points are tried")
-            return NewTrial(point=point, seed=self.seed)
+    work = store.lease(ASKER, decide, seconds=math.inf, change=change)
+    if isinstance(work, Trial):
+        return _write_files(plan, work)
+    assert isinstance(work, Done)
+    raise UserError(work.reason)
 
-        work = self.store.lease(ASKED, decide, seconds=math.inf, change=change)
-        if not isinstance(work, Trial):
-            assert not isinstance(work, Wait)
-            raise UserError(work.reason)
-        return self._write_files(work)
 
-    def _write_files(self, trial: Trial) -> AskedTrial:
-        folder = trial_folder(self.pipeline.folder, trial.number)
-        folder.mkdir(parents=True, exist_ok=True)
-        files, commands = dict[str, Path](), list[str]()
-        for stage in self.pipeline.stages(trial.point, trial.seed, folder):
-            files[stage.name] = stage_file(folder, stage)
-            write_text(files[stage.name], stage.config.to_toml())
-            if not (stage.is_shared and stage.out.exists()):
-                commands.append(f"lmcraft {self.command_names[stage.name]} {files[stage.name]}")
-        return AskedTrial(trial.number, trial.point, files, " && ".join(commands))
+def _split(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise UserError(f"set={text} has no value: write NAME=VALUE, such as pretrain.depth=3")
+    return name.strip(), value.strip()
 
-    def tell(self, number: int, values: Sequence[float] = (), failed: str = "") -> Trial:
-        """Record the result of an asked trial: `values` of the objectives, or why it failed, or else the record of its run.
 
-        Raises:
-            UserError: there is no such trial that waits for a result, the number of values is another, or its record is
-                not complete.
-        """
-        trial = self._find(number)
-        if failed:
-            self.store.finish(trial, State.FAILED, error=failed)
-        else:
-            result = self._result(values, trial) if values else read_result(self.pipeline, trial, self._folder(trial))
-            self.store.finish(trial, State.COMPLETE, result)
-        return self.store.trials()[number]
+def _write_files(plan: Plan, trial: Trial) -> AskedTrial:
+    folder = trial_folder(plan.config.out, trial.number)
+    folder.mkdir(parents=True, exist_ok=True)
+    files, commands = dict[str, Path](), list[str]()
+    for stage in plan.pipeline.stages(trial.point, trial.seed, folder):
+        files[stage.name] = stage_file(folder, stage)
+        write_text(files[stage.name], stage.config.to_toml())
+        if not (stage.is_shared and stage.out.exists()):
+            commands.append(f"lmcraft {stage.command.name} {files[stage.name]}")
+    return AskedTrial(trial.number, trial.point, files, " && ".join(commands))
 
-    def _folder(self, trial: Trial) -> Path:
-        return trial_folder(self.pipeline.folder, trial.number)
 
-    def _find(self, number: int) -> Trial:
-        trials = self.store.trials()
-        waiting = [trial.number for trial in trials if trial.state is State.RUNNING and trial.worker == ASKED]
-        if number in waiting:
-            return trials[number]
-        state = f"is {trials[number].state}" if 0 <= number < len(trials) else "does not exist"
-        hint = f"those that wait for a result are {', '.join(map(str, waiting))}" if waiting else "ask for one with --ask"
-        raise UserError(f"tell={number}: trial {number} {state}; {hint}")
+def tell(plan: Plan, store: TrialStore, number: int, values: Sequence[float] = (), failed: str = "") -> Trial:
+    """Record the result of an asked trial.
 
-    def _result(self, values: Sequence[float], trial: Trial) -> TrialResult:
-        names = [objective.name for objective in self.pipeline.objectives]
-        if len(values) != len(names):
-            raise UserError(
-                f"values has {len(values)} numbers, but the objectives are {', '.join(names)}: give {len(names)}"
-            )
-        if infinite := next((value for value in values if not math.isfinite(value)), None):
-            raise UserError(f"values={infinite} is not a finite number: use --failed for a trial without a result")
-        seconds = max(0.0, self.store.now() - trial.created)
-        return TrialResult(values=dict(zip(names, map(float, values), strict=True)), seconds=seconds)
+    Args:
+        plan: of the search.
+        store: its trials.
+        number: of the trial.
+        values: the objectives, in their order; none: read from the record of its run.
+        failed: why it has no result.
+
+    Raises:
+        UserError: there is no such trial that waits for a result, the number of values is another, or its record is not
+            complete.
+    """
+    trial = _find(store, number)
+    if failed:
+        store.finish(trial, State.FAILED, error=failed)
+    else:
+        folder = trial_folder(plan.config.out, number)
+        result = _result(plan, store, trial, values) if values else read_result(plan.pipeline, trial, folder)
+        store.finish(trial, State.COMPLETE, result)
+    return store.trials()[number]
+
+
+def _find(store: TrialStore, number: int) -> Trial:
+    trials = store.trials()
+    waiting = [trial.number for trial in trials if trial.is_asked]
+    if number in waiting:
+        return trials[number]
+    state = f"is {trials[number].state}" if 0 <= number < len(trials) else "does not exist"
+    hint = f"those that wait for a result are {', '.join(map(str, waiting))}" if waiting else "ask for one with --ask"
+    raise UserError(f"tell={number}: trial {number} {state}; {hint}")
+
+
+def _result(plan: Plan, store: TrialStore, trial: Trial, values: Sequence[float]) -> TrialResult:
+    names = list(plan.signs)
+    if len(values) != len(names):
+        raise UserError(f"values has {len(values)} numbers, but the objectives are {', '.join(names)}: give {len(names)}")
+    if not all(map(math.isfinite, values)):
+        raise UserError(
+            f"values={', '.join(map(str, values))} are not all finite: use --failed for a trial without a result"
+        )
+    seconds = max(0.0, store.now() - trial.created)
+    return TrialResult(values=dict(zip(names, map(float, values), strict=True)), seconds=seconds)

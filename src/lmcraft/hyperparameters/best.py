@@ -11,13 +11,12 @@ from lmcraft.hyperparameters.trial import Trial
 BEST = "best"
 
 
-def write_best(pipeline: Pipeline, trial: Trial, command_names: dict[str, str]) -> list[Path]:
+def write_best(pipeline: Pipeline, trial: Trial) -> list[Path]:
     """Write the settings of a trial: best.toml for its only command, or best-COMMAND.toml for each.
 
     Args:
         pipeline: the commands of the trial.
         trial: the one to write.
-        command_names: the name on the command line of each command.
 
     Returns:
         The files. The comment at the top of each has the command that uses it.
@@ -34,7 +33,7 @@ def write_best(pipeline: Pipeline, trial: Trial, command_names: dict[str, str]) 
             values_of_stage["max_time"] = pipeline.budget_seconds / 60
         if not is_only:
             values_of_stage["out"] = str(outs[name])
-        command = f"lmcraft {command_names[name]} {file}" + (" --out FOLDER" if is_only else "")
+        command = f"lmcraft {pipeline.commands[name].name} {file}" + (" --out FOLDER" if is_only else "")
         lines = [f"# trial {trial.number} of {pipeline.folder}: {values}", f"# {command}"]
         write_text(file, "\n".join([*lines, "", tomli_w.dumps(nested(values_of_stage))]))
         files.append(file)

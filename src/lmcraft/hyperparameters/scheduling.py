@@ -69,7 +69,7 @@ class Scheduler:
     def decide(self, trials: Sequence[Trial], totals: Totals) -> Decision:
         """What a free worker does: first what is waiting, then promotions, then new trials, then confirmations."""
         searched = [trial for trial in trials if trial.kind is Kind.TRIAL]
-        if reason := self._used_up(totals) or refused_everywhere(searched):
+        if reason := self.used_up(totals) or refused_everywhere(searched):
             return Done(reason)
         if waiting := next((trial for trial in trials if trial.state is State.WAITING), None):
             return Rerun(waiting.number)
@@ -81,13 +81,13 @@ class Scheduler:
             return NewTrial(
                 point=point, target_step=self.promoter.first_target(bracket), bracket=bracket, seed=self.settings.seed
             )
-        if any(trial.state is State.RUNNING for trial in searched):
+        if any(map(_is_trained_here, searched)):
             return Wait()
         if promotion := self.promoter.choose(trials, is_last=True):
             return Promote(promotion[0].number, promotion[1])
         if confirmation := self.confirm(trials):
             return confirmation
-        if any(trial.state is State.RUNNING for trial in trials):
+        if any(map(_is_trained_here, trials)):
             return Wait()
         if len(searched) < self.settings.trials:
             return Done(f"all {len(searched)} points of the space are tried")
@@ -98,13 +98,18 @@ class Scheduler:
             return self.default
         return self.suggest(searched, number)
 
-    def _used_up(self, totals: Totals) -> str:
+    def used_up(self, totals: Totals) -> str:
         """Which limit of the whole search is reached, for the user; empty: none."""
         limits = (("max_time", totals.seconds / 60, "minutes"), ("max_energy", totals.energy_kwh, "kWh"))
         for name, used, unit in limits:
             if (limit := getattr(self.settings, name)) and used >= limit:
                 return f"{name}={limit:g} {unit} are used up"
         return ""
+
+
+def _is_trained_here(trial: Trial) -> bool:
+    """Whether a worker trains it; nobody knows when the result of an asked trial comes."""
+    return trial.state is State.RUNNING and not trial.is_asked
 
 
 def refused_everywhere(trials: Sequence[Trial]) -> str:

@@ -48,6 +48,8 @@ class StageCommand:
     function: str
     config: str
     """The class of its configuration."""
+    name: str
+    """On the command line."""
 
     @property
     def config_class(self) -> type[Config]:

@@ -9,6 +9,8 @@ Value = int | float | str | bool
 Point = Mapping[str, Value]
 """Values by the full name of a setting, such as `pretrain.depth`; without those whose condition is false."""
 
+ASKER = "asked"
+"""The worker of a trial that a person or another program trains."""
 Signs = Mapping[str, int]
 """1 for each objective that is minimized and -1 for each that is maximized, by its name."""
 
@@ -89,6 +91,11 @@ class Trial:
     """Unix time by the clock of the store."""
     created: float = 0.0
     finished: float = 0.0
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it waits for a person or another program to tell its result."""
+        return self.state is State.RUNNING and self.worker == ASKER
 
 
 def trial_folder(out: Path, number: int) -> Path:
