@@ -87,6 +87,8 @@ def test_an_empty_prompt_starts_a_text() -> None:
 
 def test_invalid_requests_are_refused(tmp_path: Path) -> None:
     model = language_model()
+    with pytest.raises(UserError, match=r"no setting 'attention_mask': give the prompts one by one, .* without padding"):
+        model.generate([[3, 4], [5, 6]], attention_mask=[[0, 1], [1, 1]])
     with pytest.raises(UserError, match="no setting 'max_tokens': the nearest is 'max_new_tokens'"):
         model.complete(PROMPT, max_tokens=3)
     with pytest.raises(UserError, match="num_return_sequences=2 does not fit into one text"):

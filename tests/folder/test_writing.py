@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.folder import atomic_write, remove_path, writing
 from lmcraft.folder.lock import LOCK_NAME, lock_folder
 from lmcraft.folder.writing import (
+    ASIDE,
     MARK,
     finish_replacement,
     naming_file,
@@ -45,6 +47,37 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_else(tmp_path: Pat
         temporary.write_text("half")
         raise RuntimeError
     assert file.read_text() == "new" and list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "天" * 85, "a" * 101, "x~0123456789abcdef", "é" * 120 + ".gguf"])
+@pytest.mark.parametrize("kind", ["file", "folder", "in place"])
+def test_every_name_that_fits_can_be_written(name: str, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    for text in ("old", "new"):
+        if kind == "in place":
+            with replace_folder(path):
+                path.mkdir()
+                (path / "a").write_text(text)
+        else:
+            with atomic_write(path) as new:
+                if kind == "folder":
+                    new.mkdir()
+                (new / "a" if kind == "folder" else new).write_text(text)
+        assert (path if kind == "file" else path / "a").read_text() == text
+    assert names(tmp_path) == [name]
+
+
+def test_leftovers_with_a_shortened_name_are_settled_by_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 200)
+    with working_folder(path) as folder:
+        (folder / ASIDE).mkdir()
+        shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "copy").rename(folder)  # as after a kill
+    remove_leftovers(tmp_path)
+    assert folder.exists()
+    with atomic_write(path):
+        pass
+    assert names(tmp_path) == [path.name] and path.is_dir()
 
 
 def test_a_failed_first_write_leaves_no_folder(tmp_path: Path) -> None:

@@ -127,6 +127,14 @@ def test_a_server_answers(server: FakeServer, monkeypatch: pytest.MonkeyPatch, c
     ]
 
 
+@pytest.mark.parametrize("address", ["https://huggingface.co/Qwen/Qwen3-0.6B", "https://hf.co/Qwen/Qwen3-0.6B/tree/main"])
+def test_a_page_of_the_hub_is_no_server(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert chat_with_server(address, "Hi\n", monkeypatch) == 2
+    assert "is a page of the Hugging Face hub, not a server: write hf:Qwen/Qwen3-0.6B" in capsys.readouterr().err
+
+
 def test_a_remote_answer_as_json_has_token_counts(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ clears what a killed process left there. A folder of such a name without the mar
 
 import ctypes
 import errno
+import hashlib
 import os
 import re
 import resource
@@ -23,6 +24,8 @@ from lmcraft.json_lines import format_json, format_json_line
 SUFFIX = ".lmcraft"
 MARK = ".lmcraft.mark"  # in the hidden folder: its lock, and the sign that lmcraft made it
 ASIDE = ".lmcraft.aside"  # in the hidden folder: what was at the destination, while its replacement is not complete
+MAX_NAME_BYTES = 100  # of a destination whose whole name is in that of its hidden folder; file systems take 143 to 255
+SHORTENED = re.compile(rf"\..*~[0-9a-f]{{16}}{re.escape(SUFFIX)}", re.DOTALL)
 # Errors of a write, which Python raises without the name of the file.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy's error, without a number, when the disk is full
@@ -99,7 +102,12 @@ def finish_replacement(path: Path, *, complete: bool) -> None:
 
 
 def _working_path(path: Path) -> Path:
-    return path.parent / f".{path.name}{SUFFIX}"
+    """The hidden folder of a destination; a long name is shortened, so that every name that fits is one to write to."""
+    encoded, name = os.fsencode(path.name), path.name
+    if len(encoded) > MAX_NAME_BYTES:
+        beginning = encoded[: MAX_NAME_BYTES - 20].decode("utf-8", "ignore")
+        name = f"{beginning}~{hashlib.sha256(encoded).hexdigest()[:16]}"
+    return path.parent / f".{name}{SUFFIX}"
 
 
 @contextmanager
@@ -199,9 +207,12 @@ def is_leftover(path: Path) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left of their writes to files in `folder`; those of living processes stay."""
+    """Remove what killed processes left of their writes to files in `folder`; those of living processes stay.
+
+    A shortened name does not tell the destination, whose next write removes it.
+    """
     for leftover in folder.iterdir() if folder.is_dir() else ():
-        if is_leftover(leftover):
+        if is_leftover(leftover) and not SHORTENED.fullmatch(leftover.name):
             with suppress(UserError, OSError), working_folder(folder / leftover.name[1 : -len(SUFFIX)], wait=False):
                 pass
 

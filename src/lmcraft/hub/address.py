@@ -13,6 +13,11 @@ FORMS = (
 COMMIT = re.compile("[0-9a-f]{40}")
 
 _REPOSITORY = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?P<suffix>[@/].*)?", re.ASCII)
+_PAGE = re.compile(
+    r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:[/?#].*)?",
+    re.ASCII | re.IGNORECASE,
+)
+_SECTIONS = ("datasets", "spaces", "docs", "api", "collections", "papers", "blog", "learn")  # pages of other things
 # Before a file name, only the hub's own refs may contain slashes.
 _REVISION_AND_FILE = re.compile(r"@(?P<revision>refs/(?:pr|convert)/[\w.-]+|[\w.+-]+)/(?P<file>.+\.gguf)", re.ASCII)
 _REVISION = re.compile(r"[\w.+-]+(/[\w.+-]+)*", re.ASCII)
@@ -88,6 +93,14 @@ def parse_hub(text: str) -> HubAddress:
             f"'{file}' in 'hf:{text}' is not a .gguf file of the repository; name one, or leave it out for the model folder"
         )
     return HubAddress(repository, revision, file)
+
+
+def repository_of_page(address: str) -> HubAddress | None:
+    """The repository whose page on the hub has this address."""
+    match = _PAGE.fullmatch(address.strip())
+    if match is None or match["repository"].partition("/")[0].lower() in _SECTIONS:
+        return None
+    return HubAddress(match["repository"])
 
 
 def parse_package(text: str) -> PackageAddress:

@@ -7,7 +7,7 @@ from pathlib import Path
 from lmcraft.errors import UserError
 from lmcraft.folder import has_file, missing_path_error
 from lmcraft.folder.names import is_gguf_name
-from lmcraft.hub.address import FORMS, Address, HubAddress, LocalAddress, parse_hub, parse_package
+from lmcraft.hub.address import FORMS, Address, HubAddress, LocalAddress, parse_hub, parse_package, repository_of_page
 from lmcraft.hub.download_cache import FetchedModel
 from lmcraft.hub.short_names import NAMES
 
@@ -104,12 +104,13 @@ def _on_disk(path: Path) -> Path:
 
 def _not_found_message(address: str) -> str:
     message = f"there is no model '{address}'"
-    if address.lower().startswith(("http://", "https://")) and "huggingface.co/" not in address:
+    if (page := repository_of_page(address)) is not None:
+        return f"{message}; for the Hugging Face repository, write {page}"
+    if address.lower().startswith(("http://", "https://")):
         return f"'{address}' is the address of a server, which only `lmcraft chat` takes: {FORMS}"
-    if (repository := address.partition("huggingface.co/")[2]) or (repository := address).count("/") == 1:
-        names = repository.split("/")
-        if len(names) >= 2 and all(names[:2]) and names[0].strip("."):
-            return f"{message}; for the Hugging Face repository, write hf:{names[0]}/{names[1]}"
+    names = address.split("/")
+    if len(names) == 2 and all(names) and names[0].strip("."):
+        return f"{message}; for the Hugging Face repository, write hf:{address}"
     if "==" in address:
         return f"{message}; for a package, write pypi:{address}"
     if near := get_close_matches(address.lower(), NAMES, n=1, cutoff=0.6):

@@ -150,6 +150,10 @@ class GenerationConfig(GenerationSettings):
         return config
 
 
+_NO_PADDING = "give the prompts one by one, or as lists of their own lengths, without padding"
+# For arguments of transformers' `generate`.
+HINTS = dict.fromkeys(("attention_mask", "position_ids", "token_type_ids"), _NO_PADDING)
+HINTS["pad_token_id"] = "leave it out, since nothing is padded"
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -158,7 +162,7 @@ def _convert(name: str, value: Any) -> Any:
     if name not in SETTINGS:
         nearest = get_close_matches(name, SETTINGS, n=1)
         hint = f"the nearest is {nearest[0]!r}" if nearest else "`lmcraft generate --help` lists them"
-        raise UserError(f"there is no setting {name!r}: {hint}")
+        raise UserError(f"there is no setting {name!r}: {HINTS.get(name, hint)}")
     value = as_python(value)
     if isinstance(SETTINGS[name].default, tuple):
         return (_convert_texts if get_args(SETTINGS[name].type)[0] is str else _convert_token_ids)(name, value)

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lmcraft.errors import LmcraftError, RunError, UserError
+from lmcraft.hub.address import repository_of_page
 from lmcraft.inference.generation_settings import to_request
 from lmcraft.terminal import replace_control_characters
 from lmcraft.terminal_chat.tree import AnswerChunk, ChatMessages, TooLongError
@@ -39,6 +40,8 @@ class RemoteBackend:
     """
 
     def __init__(self, address: str, settings: Mapping[str, Any]) -> None:
+        if (page := repository_of_page(address)) is not None:
+            raise UserError(f"'{address}' is a page of the Hugging Face hub, not a server: write {page}")
         self._base, _, name = address.partition("#")
         self._base = self._base.rstrip("/").removesuffix("/v1")
         try:

@@ -101,8 +101,34 @@ def test_a_json_answer_that_is_no_call_is_not_held_back() -> None:
 
 def test_a_forced_call_and_the_limit_of_calls() -> None:
     assert parse(['{"name": "add", "arguments": {}}'], is_forced=True) == ("", [("add", {})])
-    assert parse(['{"name": "add", "argum'], is_forced=True) == ("", [])
     assert parse([CALL, CALL, "x"], max_calls=1)[1] == [("add", {"a": 1, "b": "</b>"})]
+
+
+@pytest.mark.parametrize("names", [NAMES, ["add"]])
+@pytest.mark.parametrize(
+    ("text", "arguments", "is_cut"),
+    [
+        ("", None, True),
+        ('{"na', None, True),
+        ('{"name": "ad', None, True),
+        ('{"name": "add"', "", True),
+        ('{"name": "add", "argum', "", True),
+        ('{"name": "add", "arguments": ', "", True),
+        ('{"name": "add", "arguments": {"a": "x, \\u00', '{"a": "x, \\u00', True),
+        ('{"name": "add", "arguments": {"a": {}, "b":\n [1', '{"a": {}, "b":\n [1', True),
+        ('{"name": "add", "arguments": {"a": 1}', '{"a": 1}', False),
+    ],
+)
+def test_a_forced_call_that_is_cut_off(text: str, arguments: str | None, is_cut: bool, names: list[str]) -> None:
+    parser = ToolParser(names, is_forced=True)
+    assert parser.put(text) == ("", [])
+    prose, calls = parser.end()
+    if arguments is None:  # only one tool can be meant
+        arguments = "" if names == ["add"] else None
+    assert (prose, [(call.name, call.arguments, call.is_cut) for call in calls]) == (
+        "",
+        [] if arguments is None else [("add", arguments, is_cut)],
+    )
 
 
 def test_ids_have_the_form_that_the_template_demands() -> None:

@@ -278,4 +278,5 @@ def test_the_parts_of_a_stream_open_and_close_in_order(client: openai.OpenAI, ch
             assert json.loads(event.arguments) == {}
     assert opened == [] and call_item is not None and (call_item.type, call_item.name) == ("function_call", "f")
     cut = client.responses.create(**request, max_output_tokens=1)
-    assert [item.type for item in cut.output] == ["message"] and cut.incomplete_details.reason == "max_output_tokens"
+    assert [(item.type, item.status) for item in cut.output] == [("function_call", "incomplete")]
+    assert cut.incomplete_details.reason == "max_output_tokens"

@@ -7,6 +7,7 @@ from typing import Any
 from lmcraft.server.http.chat_answer import ChatChoice
 from lmcraft.server.http.openai_format import chat_logprob
 from lmcraft.server.http.protocol.chat import ChatRequest
+from lmcraft.server.http.shown_tokens import ShownTokens
 from lmcraft.server.http.state import Generation
 from lmcraft.server.http.tool_calls import Call
 
@@ -106,9 +107,10 @@ class AnswerBlocks:
     async def __aiter__(self) -> AsyncIterator[BlockEvent]:
         """Yield the events of the blocks, each as soon as it is known."""
         tokenizer = self._generation.served.model.tokenizer
+        shown = ShownTokens(tokenizer)
         async for _, tokens in self._generation:
             if self._with_logprobs:
-                self._logprobs += [chat_logprob(tokenizer, token, with_ids=False) for token in tokens]
+                self._logprobs += [chat_logprob(tokenizer, token, with_ids=False) for token in shown.put(tokens)]
             thoughts, text, calls = self._choice.add(tokens)
             self.stop = tokens[-1].stop
             for event in self._add(thoughts, text, calls):

@@ -111,7 +111,7 @@ class ChatChoice:
             if self.parser is not None:
                 last_text, last_calls = self.parser.end()
                 text, calls = text + last_text, calls + last_calls
-                if self.parser.calls:
+                if self.parser.calls and not self.parser.calls[-1].is_cut:
                     self.finish_reason = "tool_calls"
         self.thoughts += thoughts
         self.text += text

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
+from pydantic_core import from_json
+
 from lmcraft.server.errors import ApiError, anthropic_error
 from lmcraft.server.http.answer_blocks import (
     AnswerBlocks,
@@ -60,12 +62,25 @@ def block_json(block: Block) -> Json:
 
 
 def call_input(call: Call) -> Json:
-    """The arguments of a call as an object, which Anthropic's form requires; other values are its field `value`."""
+    """The arguments of a call as an object, which Anthropic's form requires; other values are its field `value`.
+
+    A call that was cut off has the values that are complete.
+    """
+    if call.is_cut:
+        return _parse_cut(call.arguments)
     try:
         value = json.loads(call.arguments)
     except (ValueError, RecursionError):
         value = call.arguments
     return value if isinstance(value, dict) else {"value": value}
+
+
+def _parse_cut(arguments: str) -> Json:
+    try:
+        value = from_json(arguments, allow_partial=True)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def stop_fields(answer: AnswerBlocks) -> Json:
@@ -84,7 +99,8 @@ async def message_events(message: MessageObject, answer: AnswerBlocks) -> AsyncI
                 started = block_json(block) | {"input": {}} if isinstance(block, Call) else block_json(type(block)())
                 yield _event("content_block_start", index=index, content_block=started)
                 if isinstance(block, Call):
-                    delta = {"type": "input_json_delta", "partial_json": json.dumps(call_input(block), ensure_ascii=False)}
+                    written = block.arguments if block.is_cut else json.dumps(call_input(block), ensure_ascii=False)
+                    delta = {"type": "input_json_delta", "partial_json": written}
                     yield _event("content_block_delta", index=index, delta=delta)
             case TextDelta(index, text, _):
                 yield _event("content_block_delta", index=index, delta={"type": "text_delta", "text": text})

@@ -36,6 +36,9 @@ _DEEPSEEK_CALL = re.compile(
     r"(?P<arguments>.*?)(?:\n```)?<｜tool▁call▁end｜>",
     re.DOTALL,
 )
+_CUT_CALL = re.compile(
+    r'\s*\{\s*"name"\s*:\s*(?:"(?P<name>[^"]*)"(?:\s*,\s*"arguments"\s*:\s*(?P<arguments>.*))?)?', re.DOTALL
+)
 _MISTRAL_CALL = re.compile(r"\s*(?P<name>[\w.-]+)(?:\[CALL_ID\](?P<id>\w+))?(?:\[ARGS\])?\s*(?=\{)")
 
 
@@ -57,6 +60,8 @@ class Call:
     arguments: str
     """JSON text."""
     id: str = field(default_factory=call_id)
+    is_cut: bool = False
+    """Whether the answer ended in the middle of it: `arguments` is the beginning of a JSON text."""
 
     def as_json(self) -> dict[str, Any]:
         return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": self.arguments}}
@@ -191,8 +196,8 @@ class ToolParser:
         calls: list[Call] = []
         if (tag or self._is_at_start) and (new_calls := self._parse(tag, self._held[len(tag) :])):
             calls, self._held = self._add(new_calls), ""
-        if self._is_forced:  # nothing but a call was generated; if it is cut off, it is no text
-            return "", calls
+        if self._is_forced:  # nothing but a call was generated
+            return "", calls or self._add(self._cut_call())
         text = self._release(len(self._held))
         return text + ("" if self.calls else self._space), calls
 
@@ -232,6 +237,16 @@ class ToolParser:
 
     def _parse(self, tag: str, text: str) -> list[Call]:
         return parse_calls(text, self._names, tag=tag, new_id=self._new_id)
+
+    def _cut_call(self) -> list[Call]:
+        """The forced call that the end of the answer cut off, if it is known which tool it calls."""
+        match = _CUT_CALL.match(self._held)
+        name, arguments = (match["name"], match["arguments"] or "") if match else (None, "")
+        if name is None and len(self._names) == 1:
+            name = next(iter(self._names))
+        if name is None or name not in self._names:
+            return []
+        return [Call(name, arguments, self._new_id(), is_cut=not _is_json(arguments))]
 
     def _add(self, calls: Sequence[Call]) -> list[Call]:
         """Add calls up to the limit; returns those."""
@@ -277,6 +292,14 @@ def _read_objects(text: str, tag: str) -> list[Any]:
         return objects
     value = _DECODER.decode(rest)
     return value if isinstance(value, list) else [value]
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,6 +1,7 @@
 """Chat completions through OpenAI's client, on a tiny random model."""
 
 import json
+from typing import Any
 
 import httpx2 as httpx
 import openai
@@ -93,6 +94,36 @@ def test_a_required_tool_is_called(client: openai.OpenAI) -> None:
         max_output_tokens=60,
     )  # fmt: skip
     assert response.output[0].type == "function_call" and response.output[0].name == "count"
+
+
+WORDS = {
+    "type": "object",
+    "properties": {"words": {"type": "array", "items": {"enum": ["one", "two"]}, "minItems": 30}},
+    "required": ["words"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("limit", [{"max_tokens": 90}, {"max_tokens": 2}, {"stop": "two"}])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_forced_call_that_is_cut_off_comes_as_far_as_it_goes(
+    client: openai.OpenAI, limit: dict[str, Any], stream: bool
+) -> None:
+    pytest.importorskip("llguidance")
+    tool = {"type": "function", "function": {"name": "count", "parameters": WORDS}}
+    request: dict[str, Any] = {"model": "tiny", "messages": HELLO, "tools": [tool], "tool_choice": "required", "seed": 1}
+    answer = client.chat.completions.create(**request, **limit, stream=stream)
+    if stream:
+        choices = [part.choices[0] for part in answer]
+        [call] = [call for choice in choices for call in choice.delta.tool_calls or ()]
+        finish_reason, text = choices[-1].finish_reason, "".join(choice.delta.content or "" for choice in choices)
+    else:
+        [call], text = answer.choices[0].message.tool_calls, answer.choices[0].message.content or ""
+        finish_reason = answer.choices[0].finish_reason
+    assert (call.function.name, text, finish_reason) == ("count", "", "stop" if "stop" in limit else "length")
+    assert ('{"words": ["' if limit.get("max_tokens") != 2 else "").startswith(call.function.arguments[:12])
+    with pytest.raises(ValueError, match=""):
+        json.loads(call.function.arguments)
 
 
 def test_a_temperature_near_zero_is_greedy(client: openai.OpenAI) -> None:

@@ -1,9 +1,17 @@
 """Embeddings through OpenAI's client."""
 
 import math
+from typing import Any
 
 import openai
 import pytest
+
+
+@pytest.mark.parametrize(("texts", "param"), [("", "input"), (["a", ""], "input[1]"), (["", "a"], "input[0]")])
+def test_an_empty_text_has_no_embedding(client: openai.OpenAI, texts: Any, param: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model="tiny", input=texts)
+    assert caught.value.param == param and caught.value.type == "invalid_request_error"
 
 
 def test_embeddings(client: openai.OpenAI) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from pydantic_core import from_json
 
 from lmcraft.language_model import LanguageModel
 from lmcraft.server.http.keys import Keys
@@ -109,6 +110,21 @@ def test_a_forced_call_and_its_result(server: Server) -> None:
     result = {"type": "tool_result", "tool_use_id": use["id"], "content": "3"}
     turns = [*HI, {"role": "assistant", "content": message["content"]}, {"role": "user", "content": [result]}]
     assert send(server, messages=turns, tools=[COUNT]).json()["content"][0]["type"] == "text"
+
+
+def test_a_forced_call_that_is_cut_off_has_what_is_complete(server: Server) -> None:
+    pytest.importorskip("llguidance")
+    numbers = {"type": "array", "items": {"enum": [10, 20]}, "minItems": 30}
+    schema = {"type": "object", "properties": {"n": numbers}, "required": ["n"], "additionalProperties": False}
+    request = {"tools": [{"name": "count", "input_schema": schema}], "tool_choice": {"type": "any"}, "temperature": 0}
+    for limit in (2, 60):
+        message = send(server, **request, max_tokens=limit).json()
+        [use] = message["content"]
+        assert (message["stop_reason"], use["type"], use["name"]) == ("max_tokens", "tool_use", "count")
+        events = events_of(send(server, **request, max_tokens=limit, stream=True))
+        pieces = [event["delta"]["partial_json"] for event in events if event["type"] == "content_block_delta"]
+        assert use["input"] == ({} if limit == 2 else from_json("".join(pieces), allow_partial=True))
+        assert "".join(pieces) in ("", *('{"n": ['[:n] for n in range(8))) or "".join(pieces).startswith('{"n": [')
 
 
 @pytest.mark.parametrize(

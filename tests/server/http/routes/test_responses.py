@@ -195,11 +195,16 @@ def test_a_forced_call_and_its_result(client: openai.OpenAI) -> None:
         assert by_id.usage == answer.usage
 
 
-def test_a_truncated_call_is_no_call(client: openai.OpenAI) -> None:
+def test_a_truncated_call_is_incomplete(client: openai.OpenAI) -> None:
     pytest.importorskip("llguidance")
-    response = client.responses.create(**LIMIT, input="count", tools=[COUNT], tool_choice="required")
-    assert response.incomplete_details.reason == "max_output_tokens"
-    assert len(response.output) >= 1 and all(item.type != "function_call" for item in response.output)
+    request = {**LIMIT, "input": "count", "tools": [COUNT], "tool_choice": "required"}
+    response = client.responses.create(**request)
+    assert (response.status, response.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+    assert [(item.type, item.name, item.status) for item in response.output] == [("function_call", "count", "incomplete")]
+    events = list(client.responses.create(**request, stream=True))
+    assert events[-1].type == "response.incomplete" and events[-1].response.output[0].status == "incomplete"
+    assert events[-1].response.output[0].arguments == response.output[0].arguments
+    check_nesting(events)
 
 
 def test_structured_output(client: openai.OpenAI) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from lmcraft.inference.continuation import Token
 from lmcraft.server.http import kept_responses
 from lmcraft.server.http.chat_answer import ChatChoice, start_answer
 from lmcraft.server.http.json_route import JsonRoute
@@ -18,7 +19,9 @@ from lmcraft.server.http.openai_format import (
     stop_reason,
 )
 from lmcraft.server.http.protocol.chat import ChatRequest
+from lmcraft.server.http.shown_tokens import ShownTokens
 from lmcraft.server.http.state import Generation, cancel_on_disconnect
+from lmcraft.tokenizer.tokenizer import Tokenizer
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -51,13 +54,18 @@ async def _collect(generation: Generation, body: ChatRequest) -> dict[str, Any]:
     tokenizer = generation.served.model.tokenizer
     prompt_ids = generation.prepared.prompts[0]
     choices = [ChatChoice.start(body, tokenizer, prompt_ids) for _ in generation.prepared.sequences]
+    shown = [ShownTokens(tokenizer) for _ in choices]
     async for n, tokens in generation:
         choices[n].add(tokens)
         if body.logprobs:
-            choices[n].logprobs += [chat_logprob(tokenizer, token, with_ids=body.return_token_ids) for token in tokens]
+            choices[n].logprobs += _logprobs(shown[n].put(tokens), tokenizer, body)
     fields = response_fields("chatcmpl", "chat.completion", generation.served.name)
     scores = prompt_logprobs(tokenizer, generation.prepared.sequences[0], body.prompt_logprobs)
     return {**_completion(fields, generation, choices, body), **_prompt_ids(generation, body), **scores}
+
+
+def _logprobs(tokens: Sequence[Token], tokenizer: Tokenizer, body: ChatRequest) -> list[dict[str, Any]]:
+    return [chat_logprob(tokenizer, token, with_ids=body.return_token_ids) for token in tokens]
 
 
 def _completion(
@@ -103,6 +111,7 @@ async def _events(
         choice = {"index": n, "delta": delta, "logprobs": None, "finish_reason": finish_reason, **extra}
         return {**fields, "choices": [choice], **usage}
 
+    shown = [ShownTokens(tokenizer) for _ in choices]
     for n in range(len(choices)):
         yield sse_event(chunk(n, {"role": "assistant", "content": body.echoed_text}) | _prompt_ids(generation, body))
     async for n, tokens in generation:
@@ -118,9 +127,10 @@ async def _events(
         if choice.finish_reason is not None:
             extra["stop_reason"] = stop_reason(choice.last_token, body.stop_token_ids)
         if body.logprobs:
-            content = [chat_logprob(tokenizer, token, with_ids=body.return_token_ids) for token in tokens]
-            extra["logprobs"] = {"content": content}
+            content = _logprobs(shown[n].put(tokens), tokenizer, body)
             choice.logprobs += content
+            if content or delta:
+                extra["logprobs"] = {"content": content}
         if body.return_token_ids:
             extra["token_ids"] = [token.id for token in tokens]
         if delta or extra or choice.finish_reason:

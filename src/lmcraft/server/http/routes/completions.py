@@ -22,6 +22,7 @@ from lmcraft.server.http.openai_format import (
 )
 from lmcraft.server.http.protocol.completions import CompletionRequest, as_prompt_list
 from lmcraft.server.http.request_builder import build_completion, encode_fill_in_middle, encode_prompt
+from lmcraft.server.http.shown_tokens import ShownTokens
 from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
@@ -66,6 +67,7 @@ class CompletionLogprobs:
         self._tokenizer = tokenizer
         # Offsets are those of the tokens' own text: a stop string that may have begun holds the answer's text back.
         self._decoder = tokenizer.stream()
+        self._shown = ShownTokens(tokenizer)
         self._offset = offset
         self._fields: dict[str, list[Any]] = {}
 
@@ -86,8 +88,8 @@ class CompletionLogprobs:
         self._offset += len(self._decoder.put(token_id))
 
     def extend(self, tokens: Sequence[Token]) -> None:
-        """Add generated tokens."""
-        for token in tokens:
+        """Add generated tokens, except those of the stop string that ends the text."""
+        for token in self._shown.put(tokens):
             self.add(token.id, token.logprob, token.alternatives)
 
     def end_prompt(self) -> None:
@@ -188,7 +190,8 @@ async def _events(generation: Generation, body: CompletionRequest, *, include_us
         choice = {"index": n, "text": text, "logprobs": None, "finish_reason": finish_reason}
         if body.logprobs is not None:
             logprobs[n].extend(tokens)
-            choice["logprobs"] = logprobs[n].take_json()
+            scores = logprobs[n].take_json()
+            choice["logprobs"] = scores if scores["tokens"] or text else None
         if body.return_token_ids:
             choice["token_ids"] = [token.id for token in tokens]
         if finish_reason is not None:

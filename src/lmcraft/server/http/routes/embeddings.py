@@ -29,7 +29,7 @@ async def embeddings(body: EmbeddingRequest, request: Request) -> dict[str, Any]
         if body.dimensions is not None and body.dimensions > width:
             message = f"dimensions={body.dimensions} is more than the model's {width}; lower it"
             raise ApiError(400, message, param="dimensions")
-        prompts = [encode_prompt(served, text, param="input") for text in as_prompt_list(body.input)]
+        prompts = [encode_prompt(served, text, param=name) for name, text in _named_texts(body)]
         return build_reading(served, prompts, owner, limits, prompt_field="input", pooling="mean")
 
     computed = await compute(request, body.model, prepare)
@@ -37,6 +37,17 @@ async def embeddings(body: EmbeddingRequest, request: Request) -> dict[str, Any]
     data = [{"object": "embedding", "index": n, "embedding": _format(vector, body)} for n, vector in enumerate(vectors)]
     usage = {"prompt_tokens": computed.prepared.prompt_tokens, "total_tokens": computed.prepared.prompt_tokens}
     return {"object": "list", "model": computed.served.name, "data": data, "usage": usage}
+
+
+def _named_texts(body: EmbeddingRequest) -> list[tuple[str, str | list[int]]]:
+    """The inputs, each with its name for errors."""
+    texts = as_prompt_list(body.input)
+    is_one = isinstance(body.input, str) or isinstance(body.input[0], int)
+    named = [("input" if is_one else f"input[{n}]", text) for n, text in enumerate(texts)]
+    if empty := next((name for name, text in named if not text), None):
+        message = f"{empty} is empty, and there is no embedding of an empty text; leave it out, or send a text"
+        raise ApiError(400, message, code="invalid_value", param=empty)
+    return named
 
 
 def _format(vector: Tensor, body: EmbeddingRequest) -> list[float] | str:
