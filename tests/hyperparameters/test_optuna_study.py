@@ -1,6 +1,8 @@
+import math
 from pathlib import Path
 
 import optuna
+import pytest
 
 from lmcraft.hyperparameters.optuna_study import export_optuna, minimized_values
 from lmcraft.hyperparameters.trial import CurvePoint, Kind, State, Trial
@@ -9,7 +11,7 @@ from tests.hyperparameters.spaces import CONDITIONAL, SIGNS, space_of
 CURVE = (CurvePoint(10, {"loss": 3.0}), CurvePoint(20, {"loss": 2.5}))
 TRIALS = (
     Trial(number=0, point={"pretrain.optimizer.name": "normuon", "pretrain.depth": 2}, state=State.COMPLETE,
-          values={"loss": 2.0}, curve=CURVE, tokens=99, created=1000.0, finished=1060.0),
+          values={"loss": 2.0}, step=30, curve=CURVE, tokens=99, created=1000.0, finished=1060.0),
     Trial(number=1, point={"pretrain.optimizer.name": "adamw", "pretrain.optimizer.beta2": 0.95, "pretrain.depth": 1},
           state=State.PAUSED, curve=CURVE),
     Trial(number=2, point={"pretrain.optimizer.name": "normuon", "pretrain.depth": 3}, state=State.FAILED,
@@ -21,9 +23,23 @@ TRIALS = (
 
 
 def test_what_is_known_of_the_trials() -> None:
-    assert minimized_values(TRIALS, SIGNS) == {0: [2.0], 1: [2.5], 2: [2.5]}
-    assert minimized_values(TRIALS, {"loss": -1}) == {0: [-2.0], 1: [-2.5], 2: [-2.0]}
+    assert minimized_values(TRIALS, SIGNS) == {0: [2.0], 1: [2.0], 2: [2.0]}, "the first gained 0.5 after step 20"
+    assert minimized_values(TRIALS, {"loss": -1}) == {0: [-2.0], 1: [-2.0], 2: [-2.0]}
+    assert minimized_values(TRIALS[1:], SIGNS) == {1: [2.5], 2: [2.5]}
     assert minimized_values(TRIALS, {"loss": 1, "seconds": 1}) == {}
+
+
+def test_a_paused_trial_gets_the_gain_of_those_that_went_on() -> None:
+    losses = [(3.0, 2.5, 2.2), (3.1, 2.7), (3.5,), (2.9, 2.6, 2.5), (4.0, math.nan)]
+    trials = [
+        Trial(number=n, point={}, curve=[CurvePoint(10 * 3**rung, {"loss": loss}) for rung, loss in enumerate(curve)])
+        for n, curve in enumerate(losses)
+    ]
+    values = minimized_values(trials, SIGNS)
+    assert values[0] == [2.2] and values[3] == [2.5]
+    assert values[1] == [pytest.approx(2.7 - 0.2)], "gains of 0.3 and 0.1 after the second rung"
+    assert values[2] == [pytest.approx(3.5 - 0.6)], "of 0.8, 0.6 and 0.4 after the first"
+    assert values[4] == [pytest.approx(4.0 - 0.6)], "a value that is not finite does not count"
 
 
 def test_an_export_opens_in_optuna(tmp_path: Path) -> None:

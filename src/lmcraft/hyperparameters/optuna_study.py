@@ -4,8 +4,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import optuna
@@ -26,25 +27,46 @@ OPTUNA_SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
 def minimized_values(trials: Sequence[Trial], signs: Signs) -> dict[int, list[float]]:
     """What is known of each trial's objectives, as numbers to minimize, by the number of the trial.
 
-    With one objective, a trial that is not trained to its end counts with its last value, which it would still improve. A
-    trial that failed is as bad as the worst of the others, so that a sampler leaves its region.
+    With one objective, a paused trial counts with its value at the end of the run, as far as it can be told: see
+    `_estimated_ends`. A trial that failed is as bad as the worst of the others, so that a sampler leaves its region.
     """
-    values = {}
-    for trial in trials:
-        if trial.kind is not Kind.TRIAL:
-            continue
-        known = trial.values
-        if not known and len(signs) == 1 and trial.curve:
-            known = trial.curve[-1].values
-        numbers = [sign * float(known[name]) for name, sign in signs.items() if name in known]
+    searched = [trial for trial in trials if trial.kind is Kind.TRIAL]
+    values: dict[int, list[float]] = {}
+    for trial in searched:
+        numbers = [sign * float(trial.values[name]) for name, sign in signs.items() if name in trial.values]
         if len(numbers) == len(signs) and all(map(isfinite, numbers)):
             values[trial.number] = numbers
+    if len(signs) == 1:
+        values |= {number: [end] for number, end in _estimated_ends(searched, *signs.items()).items()}
     if values:
         worst = _worst(values.values())
-        for trial in trials:
-            if trial.kind is Kind.TRIAL and trial.state.is_final:
+        for trial in searched:
+            if trial.state.is_final:
                 values.setdefault(trial.number, worst)
     return values
+
+
+def _estimated_ends(trials: Sequence[Trial], objective: tuple[str, int]) -> dict[int, float]:
+    """The value of each trial at the end of the run, as a number to minimize, by the number of the trial.
+
+    A paused trial has a higher loss than at its end, and would seem worse than a bad one that is complete. So it gets the
+    median gain of the trials that went on from the same step.
+    """
+    name, sign = objective
+    curves: dict[int, dict[int, float]] = {}
+    for trial in trials:
+        curve = {p.step: sign * float(p.values[name]) for p in trial.curve if isfinite(p.values.get(name, nan))}
+        end = sign * float(trial.values.get(name, nan))
+        if isfinite(end):
+            curve[max(trial.step, *curve, 0)] = end
+        if curve:
+            curves[trial.number] = curve
+    ends: dict[int, float] = {}
+    for number in sorted(curves, key=lambda number: -max(curves[number])):  # from the longest on
+        step = max(curves[number])
+        gains = [ends[other] - curves[other][step] for other in ends if step in curves[other] and max(curves[other]) > step]
+        ends[number] = curves[number][step] + (median(gains) if gains else 0.0)
+    return ends
 
 
 def _worst(values: Iterable[Sequence[float]]) -> list[float]:
