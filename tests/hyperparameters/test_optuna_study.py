@@ -54,3 +54,17 @@ def test_an_export_opens_in_optuna(tmp_path: Path) -> None:
     assert best.user_attrs["tokens"] == 99 and best.duration is not None and best.duration.total_seconds() == 60
     assert study.trials[2].user_attrs["error"] == "full disk"
     assert study.metric_names == ["loss"]
+    assert study.trials[1].value == 2.5  # a dashboard leaves out pruned trials without one
+
+
+def test_numbers_that_are_not_finite_are_exported_as_failures(tmp_path: Path) -> None:
+    point = TRIALS[0].point
+    curve = (CurvePoint(10, {"loss": math.nan}), CurvePoint(20, {"loss": 2.5}))
+    trials = [
+        Trial(number=0, point=point, state=State.COMPLETE, values={"loss": math.nan}, curve=curve),
+        Trial(number=1, point=point, state=State.PAUSED, curve=curve[:1]),
+    ]
+    export_optuna(trials, space_of(*CONDITIONAL), SIGNS, tmp_path / "study.db")
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "PRUNED"]
+    assert study.trials[0].intermediate_values == {20: 2.5}

@@ -235,7 +235,7 @@ def test_costs_add_up_and_tell_what_stopping_saved() -> None:
 
 def test_records_are_kept_and_others_discarded() -> None:
     space = make_space()
-    values: Sequence[float] = [3.0, 4.0, 2.0]
-    trials = [replace(t, values={"loss": v}) for t, v in zip(make_trials(space, 3), values, strict=True)]
+    values: Sequence[float] = [3.0, 4.0, 2.0, nan]
+    trials = [replace(t, values={"loss": v}) for t, v in zip(make_trials(space, 4), values, strict=True)]
     head, rows = trial_table(SearchRecord(space, ONE, trials))
-    assert [row[head.index("result")] for row in rows] == ["kept", "discarded", "kept"]
+    assert [row[head.index("state")] for row in rows] == ["kept", "discarded", "kept", "complete"]

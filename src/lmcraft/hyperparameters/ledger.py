@@ -1,6 +1,7 @@
 """The ledger of a search: trials.tsv, a line for each trial that a person can read and a program, too."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite, nan
 from pathlib import Path
 
 from lmcraft.folder import write_text
@@ -26,7 +27,7 @@ def write_ledger(folder: Path, trials: Sequence[Trial], signs: Signs, default: P
 
 def ledger_rows(trials: Sequence[Trial], signs: Signs, default: Point | None) -> list[tuple[str, ...]]:
     """The trials by number, with the columns `COLUMNS`."""
-    statuses = _statuses(trials, signs)
+    statuses = trial_statuses(trials, signs)
     return [
         (
             str(trial.number),
@@ -55,12 +56,14 @@ def _describe_result(trial: Trial, signs: Signs) -> str:
     return " ".join(f"{name}={value:.6g}" for name, value in values)
 
 
-def _statuses(trials: Sequence[Trial], signs: Signs) -> dict[int, str]:
-    """The status of each trial: kept, if none that finished before it is as good; else discarded, or its state."""
+def trial_statuses(trials: Sequence[Trial], signs: Signs) -> dict[int, str]:
+    """The status of each trial by its number: kept, if none that finished before is as good, discarded, or its state."""
     statuses = {trial.number: trial.state.value for trial in trials}
     best: list[Mapping[str, float]] = []
     for trial in sorted(trials, key=lambda trial: (trial.finished, trial.number)):
-        if trial.kind is not Kind.TRIAL or trial.state is not State.COMPLETE or not signs.keys() <= trial.values.keys():
+        if trial.kind is not Kind.TRIAL or trial.state is not State.COMPLETE:
+            continue
+        if not all(isfinite(trial.values.get(name, nan)) for name in signs):
             continue
         is_better = not any(_is_as_good(other, trial.values, signs) for other in best)
         statuses[trial.number] = KEPT if is_better else DISCARDED

@@ -208,9 +208,12 @@ def export_optuna(trials: Sequence[Trial], space: Space, signs: Signs, path: Pat
 def _export_trial(trial: Trial, space: Space, signs: Signs) -> FrozenTrial:
     varied = [dimension for dimension in space.dimensions if dimension.name in trial.point]
     state, first = _EXPORT_STATES[trial.state], next(iter(signs))
-    values = [trial.values[name] for name in signs if name in trial.values]
+    values = [value for name in signs if isfinite(value := trial.values.get(name, nan))]
     if state is TrialState.COMPLETE and len(values) < len(signs):
         state = TrialState.FAIL
+    curve = {point.step: point.values[first] for point in trial.curve if isfinite(point.values.get(first, nan))}
+    if state is TrialState.PRUNED and len(signs) == 1 and curve:
+        values = [curve[max(curve)]]  # as Optuna itself does; its dashboard leaves out pruned trials without a value
     details = {
         "number": trial.number, "seed": trial.seed, "step": trial.step, "tokens": trial.tokens,
         "seconds": trial.seconds, "energy_kwh": trial.energy_kwh, "holdout": dict(trial.holdout),
@@ -218,10 +221,10 @@ def _export_trial(trial: Trial, space: Space, signs: Signs) -> FrozenTrial:
     }  # fmt: skip
     frozen = optuna.trial.create_trial(
         state=state,
-        values=values if state is TrialState.COMPLETE else None,
+        values=values if state in (TrialState.COMPLETE, TrialState.PRUNED) and len(values) == len(signs) else None,
         params=dict(trial.point),
         distributions={dimension.name: export_distribution(dimension) for dimension in varied},
-        intermediate_values={point.step: point.values[first] for point in trial.curve if first in point.values},
+        intermediate_values=curve,
         user_attrs={name: value for name, value in details.items() if value not in ("", {})},
     )
     if frozen.datetime_start and trial.created:

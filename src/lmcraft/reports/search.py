@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lmcraft.folder import write_text
 from lmcraft.hyperparameters.confirmation import Verdict
 from lmcraft.hyperparameters.importance import Importance
+from lmcraft.hyperparameters.ledger import DISCARDED, KEPT, trial_statuses
 from lmcraft.hyperparameters.space import describe
 from lmcraft.hyperparameters.trial import State, Trial
 from lmcraft.reports.chart import Interval, interval_chart
@@ -183,17 +184,16 @@ def importance_table(record: SearchRecord, importance: Importance) -> Table:
 
 def trial_table(record: SearchRecord) -> Table:
     """All trials, with what became of them."""
-    kept = {trial.number for trial in record.records()}
+    statuses = trial_statuses(record.trials, record.signs)
     names = record.names
     rows = []
     for trial in sorted(record.trials, key=lambda trial: trial.number):
         note = f"confirms trial {trial.source}" if trial.source is not None else trial.change
-        fate = "kept" if trial.number in kept else "discarded" if trial in record.complete else ""
+        status = statuses[trial.number]
         rows.append(
             [
                 str(trial.number),
-                STATES[trial.state],
-                fate,
+                status if status in (KEPT, DISCARDED) else STATES[trial.state],
                 f"{trial.step:,}",
                 *(format_value(record.latest_value(trial, name)) for name in record.signs),
                 *(format_value(trial.point.get(name)) for name in names),
@@ -202,7 +202,7 @@ def trial_table(record: SearchRecord) -> Table:
                 "; ".join(filter(None, (note, trial.error))),
             ]
         )
-    return ["trial", "state", "result", "step", *_directions(record), *names.values(), "tokens", "time", "note"], rows
+    return ["trial", "state", "step", *_directions(record), *names.values(), "tokens", "time", "note"], rows
 
 
 def _directions(record: SearchRecord) -> list[str]:

@@ -1,6 +1,6 @@
 """What the page and the tables of a search show: trials with their values, costs, and the Pareto set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
@@ -92,15 +92,6 @@ class SearchRecord:
     def importances(self) -> dict[str, Importance]:
         """Of the settings for each objective."""
         return {name: estimate_importance(self.space, self.trials, name, sign) for name, sign in self.signs.items()}
-
-    def records(self) -> Iterator[Trial]:
-        """The complete trials that were better than all before by the main objective, in the order in which they ended."""
-        name = self.main_objective
-        best = float("inf")
-        for trial in sorted(self.complete, key=lambda t: (t.finished, t.number)):
-            if (value := self.signs[name] * trial.values[name]) < best:
-                best = value
-                yield trial
 
     def describe_point(self, trial: Trial) -> str:
         """The settings of a trial in a line."""
