@@ -20,7 +20,7 @@ from lmcraft.reports.search import summarize_search, trial_table, verdict_senten
 from lmcraft.reports.search_charts import value_axis
 from lmcraft.reports.search_record import SearchRecord, costs, describe_savings, describe_waste
 
-HOSTILE = "<script>alert(\"x\")</script> & 'q' $style ${title} [red] " + "long" * 40
+HOSTILE = "<script>alert(\"x\")</script> & 'q' $style ${title} [red] \x00\x1b[2J " + "long" * 40
 DIMENSIONS = [
     Dimension(name="pretrain.optimizer.learning_rate", kind="float", low=1e-3, high=1e-1, log=True, default=0.02),
     Dimension(name="pretrain.depth", kind="int", low=1, high=4, default=2),
@@ -177,7 +177,7 @@ def test_names_and_values_are_shown_as_they_are(tmp_path: Path) -> None:
     folder.mkdir()
     page, counts = write(SearchRecord(space, signs, trials), folder)
     assert "script" not in counts.counts and "b" not in counts.counts and "i" not in counts.counts
-    assert "&lt;script&gt;" in page and "${title}" in page
+    assert "&lt;script&gt;" in page and "${title}" in page and "\x1b" not in page
     assert "[red]" in console_text(SearchRecord(space, signs, trials))
 
 

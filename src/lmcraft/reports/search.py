@@ -69,7 +69,7 @@ def write_search(folder: Path, record: SearchRecord) -> Path:
         trials=html_table(*trial_table(record)),
     )
     path = folder / PAGE_NAME
-    write_text(path, page)
+    write_text(path, replace_control_characters(page))
     return path
 
 

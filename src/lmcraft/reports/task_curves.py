@@ -39,8 +39,8 @@ def _section(curve: TaskCurve) -> str:
     charts = []
     for name, figure in _figures(curve).items():
         chance = curve.chance if name != BITS_PER_BYTE else None
-        charts.append(f"<h3>{escape(name)}, by parameters</h3>{_by_size(curve, figure, chance)}")
-        charts.append(f"<h3>{escape(name)}, by tokens</h3>{_by_tokens(curve, figure, chance)}")
+        charts.append(f"<h3>{escape(name)}, by parameters</h3>{_by_size(curve, name, figure, chance)}")
+        charts.append(f"<h3>{escape(name)}, by tokens</h3>{_by_tokens(curve, name, figure, chance)}")
     items = (
         f"{curve.items:,} items; the bars are 95% intervals. By parameters: after the longest run of each size. By tokens: "
         "after all runs, and at the checkpoints and evaluations before."
@@ -49,15 +49,15 @@ def _section(curve: TaskCurve) -> str:
     return f"<h2>Task {escape(curve.task)}</h2><p>{escape(curve.summary)}</p><p>{items}</p>{''.join(charts)}{table}"
 
 
-def _by_size(curve: TaskCurve, figure: GetFigure, chance: float | None) -> str:
+def _by_size(curve: TaskCurve, name: str, figure: GetFigure, chance: float | None) -> str:
     series = [
         _dots("", "a", curve.sizes, lambda p: p.parameters, figure),
         *_chance(curve.sizes, lambda p: p.parameters, chance),
     ]
-    return line_chart(series, x_label="parameters", y_label=curve.task, log_x=True)
+    return line_chart(series, x_label="parameters", y_label=name, log_x=True)
 
 
-def _by_tokens(curve: TaskCurve, figure: GetFigure, chance: float | None) -> str:
+def _by_tokens(curve: TaskCurve, name: str, figure: GetFigure, chance: float | None) -> str:
     by_depth: dict[int, list[TaskPoint]] = {}
     for point in curve.points:
         by_depth.setdefault(point.depth, []).append(point)
@@ -66,7 +66,7 @@ def _by_tokens(curve: TaskCurve, figure: GetFigure, chance: float | None) -> str
         for number, points in enumerate(by_depth.values())
     ]
     return line_chart(
-        [*series, *_chance(curve.points, lambda p: p.tokens, chance)], x_label="tokens", y_label=curve.task, log_x=True
+        [*series, *_chance(curve.points, lambda p: p.tokens, chance)], x_label="tokens", y_label=name, log_x=True
     )
 
 
