@@ -1,6 +1,7 @@
 """The page of a search, and its tables in the terminal."""
 
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -239,3 +240,22 @@ def test_records_are_kept_and_others_discarded() -> None:
     trials = [replace(t, values={"loss": v}) for t, v in zip(make_trials(space, 4), values, strict=True)]
     head, rows = trial_table(SearchRecord(space, ONE, trials))
     assert [row[head.index("state")] for row in rows] == ["kept", "discarded", "kept", "complete"]
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_the_page_fits_its_window_and_loads_nothing(tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    dimension = Dimension(name=f"pretrain.{HOSTILE}", kind="categorical", choices=[HOSTILE, "b" * 300])
+    space = make_space(dimension)
+    page = write_search(tmp_path, SearchRecord(space, ONE, make_trials(space, 24, early=True)))
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        for width in (400, 1200):
+            window = browser.new_page(viewport={"width": width, "height": 800})
+            messages: list[str] = []
+            window.on("console", lambda message, messages=messages: messages.append(message.text))
+            window.on("request", lambda request, messages=messages: messages.append(request.url))
+            window.goto(page.as_uri())
+            assert messages == [page.as_uri()]
+            assert window.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        browser.close()
