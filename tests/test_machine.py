@@ -11,6 +11,7 @@ import torch
 from lmcraft import machine
 from lmcraft.errors import UserError
 from lmcraft.machine import choose_device, choose_machine, free_memory, has_bf16, matmul_flops
+from tests.clock import set_clock
 
 CPU = torch.device("cpu")
 
@@ -91,7 +92,7 @@ def test_emulated_bf16_stays_within_the_limit(speed: float, monkeypatch: pytest.
         return seconds
 
     monkeypatch.setattr(machine, "_time_product", emulate)
-    monkeypatch.setattr(machine.time, "perf_counter", lambda: clock[0])
+    set_clock(monkeypatch, machine, perf_counter=lambda: clock[0])
     flops = machine._measure_flops("cpu", BOTH)
     assert flops == pytest.approx({"bf16": speed, "fp32": 200e9}) and clock[0] <= 1.5 * machine.MAX_MEASURE_SECONDS
 
@@ -108,7 +109,7 @@ def test_a_slow_dtype_is_measured_on_small_matrices(monkeypatch: pytest.MonkeyPa
         return seconds
 
     monkeypatch.setattr(machine, "_time_product", emulate)
-    monkeypatch.setattr(machine.time, "perf_counter", lambda: clock[0])
+    set_clock(monkeypatch, machine, perf_counter=lambda: clock[0])
     flops = machine._measure_flops("cpu", BOTH)
     assert flops == pytest.approx({"bf16": 1e9, "fp32": 200e9})
     assert largest[torch.bfloat16] <= 256 and largest[torch.float32] >= 512
@@ -164,7 +165,7 @@ def test_one_disturbed_product_does_not_end_the_measurement(monkeypatch: pytest.
         return seconds
 
     monkeypatch.setattr(machine, "_time_product", emulate)
-    monkeypatch.setattr(machine.time, "perf_counter", lambda: clock[0])
+    set_clock(monkeypatch, machine, perf_counter=lambda: clock[0])
     flops = machine._measure_flops("cpu", ("fp32",))
     assert flops["fp32"] == pytest.approx(200e9)
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from lmcraft.inference import engine as engine_module
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.fair_share import MAX_CREDIT_SECONDS, FairShare
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.request import Request, SequenceState
 from lmcraft.inference.scheduler import SHARED_STEP_ROWS, Batch
+from tests.clock import set_clock
 from tests.inference.helpers import network, prompt, run
 
 pytestmark = pytest.mark.usefixtures("short_chunks")
@@ -33,7 +35,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
             return original(*args, **settings)
 
         monkeypatch.setattr(engine.runner, name, counted)
-    monkeypatch.setattr("lmcraft.inference.engine.time.perf_counter", lambda: clock[0])
+    set_clock(monkeypatch, engine_module, perf_counter=lambda: clock[0])
     return engine
 
 

@@ -3,6 +3,7 @@ import torch
 
 from lmcraft.inference import thread_tuner
 from lmcraft.inference.thread_tuner import STEPS_BETWEEN_TRIALS, TRIAL_STEPS_PER_CANDIDATE, ThreadTuner, one_torch_thread
+from tests.clock import set_clock
 
 
 class Clock:
@@ -16,7 +17,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(thread_tuner.time, "perf_counter", clock)
+    set_clock(monkeypatch, thread_tuner, perf_counter=clock)
     return clock
 
 

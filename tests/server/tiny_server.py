@@ -1,7 +1,9 @@
 """A server of tiny random models in a thread of the test process."""
 
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,4 +70,4 @@ def running(
         server.should_exit = True
         thread.join(limits.drain_timeout + 5)  # a client may hold a connection until the drain is over
         socket.close()
-    assert not thread.is_alive()
+    assert not thread.is_alive(), "".join(traceback.format_stack(sys._current_frames()[thread.ident or 0]))

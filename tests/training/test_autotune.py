@@ -17,6 +17,7 @@ from lmcraft.training.autotune import Autotuned, choose_attention
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.costs import Costs
 from lmcraft.training.loop import END_SECONDS
+from tests.clock import set_clock
 from tests.tiny import tiny_config, tiny_dataset
 
 CPU = torch.device("cpu")
@@ -91,7 +92,7 @@ def test_max_time_becomes_steps_that_fit_with_everything_else(
 ) -> None:
     run = open_run(data, tmp_path, batch_size=4, attention="matmul", micro_batch_size=4, max_time=2.0)
     costs = Costs(token=0.5 / (4 * 256), update=0.1, validation_token=1e-4, sample=1.0, save=0.5)
-    monkeypatch.setattr(autotune.time, "monotonic", lambda: 1000.0)
+    set_clock(monkeypatch, autotune, monotonic=lambda: 1000.0)
     measured: list[TrainConfig] = []
     choices = autotune.autotune(
         run.config,

@@ -24,6 +24,7 @@ from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
 from lmcraft.training.processes import Processes
 from lmcraft.training.task_scores import ScoreTasks
+from tests.clock import set_clock
 from tests.tiny import tiny_model
 
 LENGTH = 8
@@ -216,7 +217,7 @@ def test_near_the_deadline_the_run_is_evaluated_saved_and_ended(
     build(whole).run()
     trainer = build(timed)
     trainer.deadline = 1000.0
-    monkeypatch.setattr(loop.time, "monotonic", lambda: 900.0 if trainer.progress.step < 3 else 999.0)
+    set_clock(monkeypatch, loop, monotonic=lambda: 900.0 if trainer.progress.step < 3 else 999.0)
     progress = trainer.run()
     assert progress.step == progress.measured_step == 3 and trainer.checkpoints.steps()[-1] == 3
     assert (timed / "weights.pt").exists() and "the time is up after step 3 of 6" in capsys.readouterr().err
@@ -230,7 +231,7 @@ def test_near_the_deadline_the_run_is_evaluated_saved_and_ended(
 
 def test_only_a_few_micro_batches_of_a_step_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer, clock = build(tmp_path, batch_size=4000), [0.0]
-    monkeypatch.setattr(costs.time, "perf_counter", lambda: clock[0])
+    set_clock(monkeypatch, costs, perf_counter=lambda: clock[0])
 
     def loss(self: NextToken, model: Transformer, batch: TensorBatch) -> torch.Tensor:
         clock[0] += 30.0 * len(batch.input_ids)  # a very slow machine

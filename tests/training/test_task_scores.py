@@ -16,6 +16,7 @@ from lmcraft.training import loop
 from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
 from lmcraft.training.task_scores import TaskScore, TaskScores
+from tests.clock import set_clock
 from tests.training.test_loop import build, rows_of
 
 
@@ -115,7 +116,7 @@ def test_tasks_that_outlast_the_time_are_given_up(
 ) -> None:
     trainer = build(tmp_path, score_tasks=Scorer(), evaluate_every=3, tasks=("toy",))
     trainer.deadline = 1000.0
-    monkeypatch.setattr(loop.time, "monotonic", lambda: 900.0 if trainer.progress.step < 3 else 1001.0)
+    set_clock(monkeypatch, loop, monotonic=lambda: 900.0 if trainer.progress.step < 3 else 1001.0)
     assert trainer.run().step == 3
     assert list(scores_of(tmp_path)) == [0] and list(rows_of(tmp_path, "validation_loss")) == [2, 3]
     assert "the weights of step 3 are not evaluated on the tasks" in capsys.readouterr().err.replace("\n", " ")
@@ -125,7 +126,7 @@ def test_the_time_of_the_tasks_is_kept_free(tmp_path: Path, monkeypatch: pytest.
     scorer, clock = Scorer(), [0.0]
     trainer = build(tmp_path, score_tasks=scorer, evaluate_every=100, tasks=("toy",))
     trainer.deadline = 62.0 + loop.END_SECONDS
-    monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0] + trainer.progress.step)
+    set_clock(monkeypatch, loop, monotonic=lambda: clock[0] + trainer.progress.step)
 
     def take_time() -> None:
         clock[0] += 30.0

@@ -24,7 +24,7 @@ class Address:
     """Makes a random model end its texts."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     pytest.importorskip("llguidance")  # the clients force a call
     if url := os.environ.get("LMCRAFT_TEST_SERVER", ""):

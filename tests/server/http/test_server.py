@@ -2,6 +2,8 @@
 
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -42,3 +44,9 @@ def test_the_first_signal_drains_and_the_second_ends_the_server() -> None:
 
 def test_uvicorn_logs_no_requests_because_their_queries_hold_words() -> None:
     assert not make_server(no_app, Limits(), "debug").config.access_log
+
+
+@pytest.mark.parametrize("work", ["time.sleep(600)", "re.match('(a+)+$', 40 * 'a' + 'b')"])
+def test_the_process_ends_even_if_a_thread_holds_pythons_lock(work: str) -> None:
+    code = f"import re, time; from lmcraft.server.http.server import end_process_after; end_process_after(0.2); {work}"
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, timeout=60).returncode in (0, 1)

@@ -1,6 +1,7 @@
 """The listening socket, and uvicorn with our limits."""
 
 import asyncio
+import faulthandler
 import logging
 import os
 import socket
@@ -23,6 +24,7 @@ KEEP_ALIVE_SECONDS = 30
 LAST_EVENT_SECONDS = 1.0  # for streams to send an error event when the time to drain is over
 END_SECONDS = 3.0  # after that time, for everything else
 FLUSH_SECONDS = 0.5
+LOCKED_SECONDS = 1.0  # after that, if a thread holds Python's lock
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -108,10 +110,14 @@ def make_server(
 
 
 def end_process_after(seconds: float) -> None:
-    """End this process after some time: Python can interrupt neither a tokenizer nor a template that runs in a thread."""
+    """End this process after some time: Python can interrupt neither a tokenizer nor a template that runs in a thread.
+
+    If such a thread never lets another one run, the process ends a second later, without Python's help.
+    """
     timer = threading.Timer(seconds, end_process)
     timer.daemon = True
     timer.start()
+    faulthandler.dump_traceback_later(seconds + LOCKED_SECONDS, exit=True)
 
 
 def end_process() -> NoReturn:
