@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from lmcraft.commands.report import ReportConfig as ReportConfig
     from lmcraft.commands.report import report as report
     from lmcraft.commands.scaling import scaling as scaling
+    from lmcraft.commands.search import search as search
     from lmcraft.commands.serve import ServeConfig as ServeConfig
     from lmcraft.commands.serve import serve as serve
     from lmcraft.commands.tokenizer import TokenizerInspectConfig as TokenizerInspectConfig
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from lmcraft.errors import UserError as UserError
     from lmcraft.finetuning.config import FinetuneConfig as FinetuneConfig
     from lmcraft.finetuning.text_classifier import Classifier as Classifier
+    from lmcraft.hyperparameters.config import SearchConfig as SearchConfig
     from lmcraft.inference.generation_config import GenerationConfig as GenerationConfig
     from lmcraft.language_model import LanguageModel as LanguageModel
     from lmcraft.language_model import load as load

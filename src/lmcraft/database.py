@@ -22,10 +22,10 @@ def connect(url: sa.URL, subject: str, **options: Any) -> sa.Engine:
         UserError: a package is missing, or the URL is invalid.
     """
     is_sqlite = url.get_backend_name() == "sqlite"
-    # A server may have been restarted.
-    options |= {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
+    # A server may be restarted, and a network may fail.
+    defaults = {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
     try:
-        engine = sa.create_engine(url, **options)
+        engine = sa.create_engine(url, **defaults | options)
     except ModuleNotFoundError as error:
         raise UserError(f"{subject} needs the package {error.name}; pip install {error.name}") from error
     except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:

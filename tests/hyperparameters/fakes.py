@@ -18,12 +18,14 @@ STEPS = 6
 
 
 @dataclass(frozen=True)
-class FakeScheduler:
+class FakeWork:
     """As many trials as deeds; every trial is trained to half of its steps first, and then promoted."""
 
     deeds: Sequence[str]
     max_tokens: int = 0
     refusal: str = ""
+
+    def warm_up(self) -> None: ...
 
     def decide(self, trials: Sequence[Trial], totals: Totals) -> Decision:
         if self.refusal:
@@ -41,27 +43,26 @@ class FakeScheduler:
     def limit(self, totals: Totals) -> str:
         return "max_tokens are used up" if self.max_tokens and totals.tokens >= self.max_tokens else ""
 
-
-def train(trial: Trial, folder: Path, report: Callable[[TrialResult], None]) -> TrialResult:
-    """One step after the other, saved in a file; `deed` is what happens before the second step."""
-    saved, calls = folder / "steps", folder / "calls"
-    step = begin = int(saved.read_text()) if saved.exists() else 0
-    with calls.open("a", encoding="utf-8") as file:
-        print(begin, os.getpid(), file=file)
-    number_of_call = len(calls.read_text(encoding="utf-8").splitlines())
-    deed, _, count = str(trial.point["deed"]).partition(" ")
-    with stop_on_signals() as stop:
-        while step < (trial.target_step or STEPS):
-            if deed and step == 1 and number_of_call <= int(count or 1000):
-                DEEDS[deed](stop)
-            step += 1
-            saved.write_text(str(step))
-            print("step", step)
-            os.write(2, b"written past Python\n")
-            report(_result(step, begin))
-            if stop:
-                raise InterruptedRunError("stopped", stop.signal_number)
-    return _result(step, begin)
+    def train(self, trial: Trial, folder: Path, report: Callable[[TrialResult], None]) -> TrialResult:
+        """One step after the other, saved in a file; `deed` is what happens before the second step."""
+        saved, calls = folder / "steps", folder / "calls"
+        step = begin = int(saved.read_text()) if saved.exists() else 0
+        with calls.open("a", encoding="utf-8") as file:
+            print(begin, os.getpid(), file=file)
+        number_of_call = len(calls.read_text(encoding="utf-8").splitlines())
+        deed, _, count = str(trial.point["deed"]).partition(" ")
+        with stop_on_signals() as stop:
+            while step < (trial.target_step or STEPS):
+                if deed and step == 1 and number_of_call <= int(count or 1000):
+                    DEEDS[deed](stop)
+                step += 1
+                saved.write_text(str(step))
+                print("step", step)
+                os.write(2, b"written past Python\n")
+                report(_result(step, begin))
+                if stop:
+                    raise InterruptedRunError("stopped", stop.signal_number)
+        return _result(step, begin)
 
 
 def _result(step: int, begin: int) -> TrialResult:
@@ -117,8 +118,7 @@ def run_crew(storage: str, name: str, out: str, deeds: str) -> None:
     from lmcraft.hyperparameters.crew import Crew
     from lmcraft.hyperparameters.worker import Job
 
-    scheduler = FakeScheduler(deeds.split(","))
-    job = Job(storage, name, Path(out), scheduler.decide, train, scheduler.limit)
+    job = Job(storage, name, Path(out), FakeWork(deeds.split(",")))
     try:
         Crew(job, 2).run(lambda: 0)
     except InterruptedRunError as error:

@@ -1,16 +1,16 @@
-"""A PostgreSQL server for tests, in a temporary folder, on a Unix socket only."""
+"""A PostgreSQL server for tests, in a temporary folder."""
 
 import os
-import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 FOLDERS = Path("/usr/lib/postgresql")  # of Debian, by version
-UNPRIVILEGED = "postgres"  # the server refuses to run as root
+UNPRIVILEGED = "postgres"  # of the system: the server refuses to run as root
+USER = "tester"  # of the database
 
 
 def find_binaries() -> Path | None:
@@ -21,32 +21,35 @@ def find_binaries() -> Path | None:
 
 
 @contextmanager
-def postgresql(addresses: str = "") -> Iterator[str]:
-    """Run a server; yields the URL of its database.
+def postgresql(address: str = "", prefix: Sequence[str] = ()) -> Iterator[str]:
+    """Run a server; yields the URL of its database, by the socket.
 
     Args:
-        addresses: to listen on with TCP, too; empty: only the socket.
+        address: to listen on with TCP, too, for every host; empty: only the socket.
+        prefix: of the commands, such as `ip netns exec NAME`.
     """
     binaries = find_binaries()
     assert binaries is not None
     with TemporaryDirectory(prefix="lmcraft-pg-", dir="/tmp") as name:
         folder = Path(name)
-        user = UNPRIVILEGED if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        switch: list[str] = []
         if os.geteuid() == 0:
-            shutil.chown(folder, user, user)
+            shutil.chown(folder, UNPRIVILEGED, UNPRIVILEGED)
+            switch = ["setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
 
         def run(program: str, *arguments: str) -> None:
-            command = [str(binaries / program), *arguments]
-            switched = {"user": user, "group": user, "extra_groups": []} if os.geteuid() == 0 else {}
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, **switched)  # type: ignore[call-overload]
+            command = [*prefix, *switch, str(binaries / program), *arguments]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
 
-        data = str(folder / "data")
-        run(
-            "initdb", "--pgdata", data, "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--locale", "C", "-U", "tester"
-        )
-        options = f"-k {folder} -c listen_addresses='{addresses}' -c fsync=off"
-        run("pg_ctl", "--pgdata", data, "--log", str(folder / "log"), "--wait", "-o", options, "start")
+        data = folder / "data"
+        locale = ["--encoding", "UTF8", "--locale", "C"]
+        run("initdb", "--pgdata", str(data), "--auth", "trust", "--no-sync", *locale, "--username", USER)
+        if address:
+            with (data / "pg_hba.conf").open("a", encoding="utf-8") as file:
+                print("host all all all trust", file=file)
+        options = f"-k {folder} -c listen_addresses='{address}' -c fsync=off"
+        run("pg_ctl", "--pgdata", str(data), "--log", str(folder / "log"), "--wait", "-o", options, "start")
         try:
-            yield f"postgresql+psycopg://tester@/postgres?host={folder}"
+            yield f"postgresql+psycopg://{USER}@/postgres?host={folder}"
         finally:
-            run("pg_ctl", "--pgdata", data, "--mode", "immediate", "--wait", "stop")
+            run("pg_ctl", "--pgdata", str(data), "--mode", "immediate", "--wait", "stop")

@@ -18,7 +18,7 @@ from lmcraft.hyperparameters.crew import Crew
 from lmcraft.hyperparameters.store import MAX_ATTEMPTS, TrialStore
 from lmcraft.hyperparameters.trial import State, Trial, trial_folder
 from lmcraft.hyperparameters.worker import LOG, Job
-from tests.hyperparameters.fakes import STEPS, FakeScheduler, train
+from tests.hyperparameters.fakes import STEPS, FakeWork
 
 PROGRAM = "import sys; from tests.hyperparameters.fakes import run_crew; run_crew(*sys.argv[1:])"
 PATIENCE_SECONDS = 60.0
@@ -41,9 +41,8 @@ class Folder:
 
     def work(self, deeds: Sequence[str], workers: int = 1, **settings: float) -> str:
         """Run workers to the end of the search."""
-        tokens = int(settings.pop("max_tokens", 0))
-        scheduler = FakeScheduler(deeds, tokens)
-        job = Job(self.storage, self.name, self.out, scheduler.decide, train, scheduler.limit, **settings)
+        work = FakeWork(deeds, int(settings.pop("max_tokens", 0)))
+        job = Job(self.storage, self.name, self.out, work, **settings)
         return Crew(job, workers).run(lambda: sum(trial.step for trial in self.store.trials()))
 
     def calls(self, number: int) -> list[tuple[int, int]]:
@@ -112,8 +111,7 @@ def test_a_full_disk_loses_no_trial(folder: Folder) -> None:
 
 
 def test_an_error_of_the_scheduler_ends_the_search(folder: Folder) -> None:
-    scheduler = FakeScheduler([""], refusal="the grid has no points")
-    job = Job(folder.storage, folder.name, folder.out, scheduler.decide, train, scheduler.limit)
+    job = Job(folder.storage, folder.name, folder.out, FakeWork([""], refusal="the grid has no points"))
     with pytest.raises(UserError, match="the grid has no points"):
         Crew(job, 2).run(lambda: 0)
 

@@ -40,6 +40,7 @@ COMMANDS = {
     "scaling": Command(
         "scaling", "scaling", "ScalingConfig", "Fit a scaling law on small models, predict the next size, and check it."
     ),
+    "search": Command("search", "search", "SearchConfig", "Choose hyperparameters, and say whether the winner is better."),
     "generate": Command("generate", "generate", "GenerateConfig", "Continue a text."),
     "chat": Command("chat", "chat", "ChatConfig", "Chat with a model in the terminal."),
     "serve": Command("serve", "serve", "ServeConfig", "Serve models: an OpenAI-compatible API and a chat page."),

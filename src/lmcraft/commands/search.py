@@ -1,9 +1,18 @@
 """`lmcraft search`: choose hyperparameters."""
 
+from typing import TYPE_CHECKING
+
 from lmcraft.commands import COMMANDS
 from lmcraft.config import takes_settings
+from lmcraft.extras import import_optional
 from lmcraft.hyperparameters.config import SearchConfig
 from lmcraft.hyperparameters.stages import StageCommand
+from lmcraft.hyperparameters.trial import AskedTrial
+from lmcraft.reports.search_record import SearchRecord
+from lmcraft.terminal import print_result
+
+if TYPE_CHECKING:
+    from lmcraft.hyperparameters.search import Search
 
 COMMAND_NAMES = {
     name.partition(" ")[0]: name
@@ -22,5 +31,52 @@ def stage_commands() -> dict[str, StageCommand]:
 
 
 @takes_settings(SearchConfig)
-def search(config: SearchConfig = SearchConfig()) -> None:
-    """Search."""
+def search(config: SearchConfig = SearchConfig()) -> SearchRecord | AskedTrial:
+    """Choose hyperparameters; or, with `ask` or `tell`, take part in a search whose trials another program trains.
+
+    Returns:
+        The search and all its trials; with `ask`, the trial to train.
+
+    Raises:
+        UserError: the space or a setting is impossible, the folder holds something else, or the first trials all failed.
+        InterruptedRunError: a signal stopped the search; resume continues it.
+        RunError: the workers cannot go on, such as on a full disk.
+    """
+    for package in ("optuna", "scipy", "cmaes", "sqlalchemy"):
+        import_optional(package, "search", "lmcraft search")
+    from lmcraft.hyperparameters.asking import ask, tell
+    from lmcraft.hyperparameters.search import Search
+    from lmcraft.reports.search import summarize_search
+
+    opened = Search.open(config, stage_commands())
+    if config.ask:
+        work = ask(opened.plan, opened.store, config.set, config.change)
+        print(work.to_json())
+        opened.write_ledger(opened.store.trials())
+        return work
+    if config.tell is not None:
+        tell(opened.plan, opened.store, config.tell, config.values, config.failed)
+        return _write_results(opened)
+    reason = opened.run()
+    record = _write_results(opened)
+    print_result(*summarize_search(record))
+    if reason:
+        print_result(f"The search is over: {reason}.")
+    return record
+
+
+def _write_results(opened: "Search") -> SearchRecord:
+    """Write the ledger, the winner, the verdict and the page."""
+    from lmcraft.folder import write_json
+    from lmcraft.hyperparameters.best import write_best
+    from lmcraft.reports.search import write_search
+
+    plan, trials, verdict = opened.plan, opened.store.trials(), opened.verdict()
+    opened.write_ledger(trials)
+    record = SearchRecord(plan.pipeline.space, plan.signs, trials, verdict)
+    if record.winner is not None:
+        write_best(plan.pipeline, record.winner)
+    if verdict is not None:
+        write_json(plan.config.out / "verdict.json", verdict.to_json())
+    write_search(plan.config.out, record)
+    return record

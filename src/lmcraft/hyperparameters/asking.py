@@ -6,7 +6,6 @@ takes.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lmcraft.errors import UserError
@@ -15,27 +14,7 @@ from lmcraft.hyperparameters.plan import Plan
 from lmcraft.hyperparameters.running import read_result, stage_file
 from lmcraft.hyperparameters.scheduling import Decision, Done, NewTrial
 from lmcraft.hyperparameters.store import TrialStore
-from lmcraft.hyperparameters.trial import ASKER, Kind, Point, State, Totals, Trial, TrialResult, trial_folder
-from lmcraft.json_lines import format_json
-
-
-@dataclass(frozen=True)
-class AskedTrial:
-    """A trial to train."""
-
-    number: int
-    settings: Point
-    files: Mapping[str, Path]
-    """The settings of each of its commands, by the name of its table."""
-    command: str
-    """The command line that trains it."""
-
-    def to_json(self) -> str:
-        """As one line of JSON."""
-        config = {name: str(file) for name, file in self.files.items()}
-        return format_json(
-            {"trial": self.number, "settings": dict(self.settings), "config": config, "command": self.command}
-        )
+from lmcraft.hyperparameters.trial import ASKER, AskedTrial, Kind, Point, State, Totals, Trial, TrialResult, trial_folder
 
 
 def ask(plan: Plan, store: TrialStore, settings: Point | Sequence[str] = (), change: str = "") -> AskedTrial:

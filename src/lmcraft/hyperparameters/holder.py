@@ -11,11 +11,17 @@ def process_name() -> str:
     return f"{_machine()}:{os.getpid()}:{_start(os.getpid())}"
 
 
+def is_here(name: str) -> bool:
+    """Whether a process of this machine has, or had, the name."""
+    return name.split(":")[0] == _machine()
+
+
 def has_ended(name: str) -> bool:
     """Whether the process of a name has certainly ended; false for processes of other machines."""
-    machine, _, process = name.rpartition(":")[0].rpartition(":")
-    start = name.rpartition(":")[2]
-    return machine == _machine() and start != "" and _start(int(process)) != start
+    if not is_here(name):
+        return False
+    _, process, start = name.split(":")
+    return start != "" and _start(int(process)) != start
 
 
 @cache

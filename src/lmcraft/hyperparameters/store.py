@@ -116,14 +116,14 @@ class TrialStore:
         seconds = self.lease_seconds if seconds is None else seconds
 
         def take(connection: sa.Connection, now: float) -> Trial | Wait | Done:
-            known = self._free(connection, worker, now)
-            decision = decide(known, self._totals(connection))
+            rows = self._free(connection, worker, now)
+            decision = decide(rows, self._totals(connection))
             if isinstance(decision, Wait | Done):
                 return decision
             held = {"worker": worker, "lease": secrets.token_hex(16), "lease_expires": now + seconds}
             if isinstance(decision, NewTrial):
-                self._insert(connection, len(known), decision, {"created": now, "change": clean(change)})
-                number = len(known)
+                self._insert(connection, len(rows), decision, {"created": now, "change": clean(change)})
+                number = len(rows)
             else:
                 number = decision.number
             allowed = State.PAUSED if isinstance(decision, Promote) else State.WAITING
@@ -203,8 +203,8 @@ class TrialStore:
 
         The worker itself holds none: a kill or a lost connection may have come between its lease and this call.
         """
-        known = self._trials(connection)
-        for index, trial in enumerate(known):
+        rows = self._trials(connection)
+        for index, trial in enumerate(rows):
             is_held = trial.state is State.RUNNING and math.isfinite(trial.lease_expires)
             if not is_held or not (trial.lease_expires < now or trial.worker == worker or has_ended(trial.worker)):
                 continue
@@ -212,9 +212,9 @@ class TrialStore:
             if trial.attempts >= MAX_ATTEMPTS:
                 error = f"its process ended {trial.attempts} times in a row before it saved a step"
                 changes |= {"state": State.FAILED, "error": error, "finished": now}
-            known[index] = replace(trial, **changes)
+            rows[index] = replace(trial, **changes)
             self._change_held(connection, trial, changes)
-        return known
+        return rows
 
     def _insert(self, connection: sa.Connection, number: int, new: NewTrial, columns: dict[str, Any]) -> None:
         trial = Trial(

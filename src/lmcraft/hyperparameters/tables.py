@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +14,8 @@ from lmcraft.errors import UserError
 from lmcraft.hyperparameters.trial import CurvePoint, Kind, State, Trial, TrialResult
 
 DRIVER = "postgresql+psycopg"
+# Seconds, and milliseconds, after which a silent connection to PostgreSQL is given up; by default a quarter of an hour.
+NETWORK = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
 CREATION_LOCK = 0x6C6D6372616674  # of PostgreSQL, while the tables are created
 metadata = sa.MetaData()
 
@@ -57,6 +60,11 @@ trials = sa.Table(
 )
 
 
+def sqlite_url(file: Path) -> str:
+    """The URL of an SQLite file."""
+    return sa.URL.create("sqlite", database=str(file)).render_as_string()
+
+
 def open_database(location: str) -> sa.Engine:
     """Open the database at a URL, and create the tables that it lacks.
 
@@ -65,8 +73,8 @@ def open_database(location: str) -> sa.Engine:
     """
     url = _parse(location)
     subject = f"storage '{url.render_as_string(hide_password=True)}'"
-    # Floats and text come back as they were written.
-    engine = connect(url, subject, json_serializer=lambda value: json.dumps(value, allow_nan=False))
+    network = {} if url.get_backend_name() == "sqlite" else {"connect_args": NETWORK}
+    engine = connect(url, subject, json_serializer=lambda value: json.dumps(value, allow_nan=False), **network)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=FULL"))
     try:

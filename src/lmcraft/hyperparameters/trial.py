@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from lmcraft.json_lines import format_json
+
 Value = int | float | str | bool
 Point = Mapping[str, Value]
 """Values by the full name of a setting, such as `pretrain.depth`; without those whose condition is false."""
@@ -120,6 +122,25 @@ class TrialResult:
     tokens: int = 0
     seconds: float = 0.0
     energy_kwh: float = 0.0
+
+
+@dataclass(frozen=True)
+class AskedTrial:
+    """A trial to train."""
+
+    number: int
+    settings: Point
+    files: Mapping[str, Path]
+    """The settings of each of its commands, by the name of its table."""
+    command: str
+    """The command line that trains it."""
+
+    def to_json(self) -> str:
+        """As one line of JSON."""
+        config = {name: str(file) for name, file in self.files.items()}
+        return format_json(
+            {"trial": self.number, "settings": dict(self.settings), "config": config, "command": self.command}
+        )
 
 
 @dataclass(frozen=True)

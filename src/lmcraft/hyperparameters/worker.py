@@ -10,26 +10,45 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from types import FrameType
+from typing import Protocol
 
 from lmcraft.errors import InterruptedRunError, LmcraftError, RunError, UserError, explain_os_error
 from lmcraft.folder.lock import lock_folder
 from lmcraft.hyperparameters.heartbeat import BEAT_SECONDS, STOP_SIGNAL, Heartbeat
 from lmcraft.hyperparameters.holder import process_name
-from lmcraft.hyperparameters.scheduling import Done, Wait
-from lmcraft.hyperparameters.store import LEASE_SECONDS, Decide, LeaseLostError, TrialStore
+from lmcraft.hyperparameters.scheduling import Decision, Done, Wait
+from lmcraft.hyperparameters.store import LEASE_SECONDS, LeaseLostError, TrialStore
 from lmcraft.hyperparameters.trial import State, Totals, Trial, TrialResult, trial_folder
 from lmcraft.json_lines import format_json_line
 from lmcraft.training.environment import set_up_environment
 
-Train = Callable[[Trial, Path, Callable[[TrialResult], None]], TrialResult]
-"""Trains a trial in a folder, continuing what is there, and reports what it has reached so far. The result has no values if
-the trial has paused at its target step."""
+Report = Callable[[TrialResult], None]
+
+
+class Work(Protocol):
+    """What the workers of a search do. It can be pickled."""
+
+    def warm_up(self) -> None:
+        """Import what training needs, before a trial is held."""
+
+    def decide(self, trials: Sequence[Trial], totals: Totals) -> Decision:
+        """The next piece of work."""
+
+    def limit(self, totals: Totals) -> str:
+        """Which limit of the search is reached; empty: none."""
+
+    def train(self, trial: Trial, folder: Path, report: Report) -> TrialResult:
+        """Train a trial in a folder, continuing what is there, and report what it has reached so far.
+
+        The result has no values if the trial has paused at its target step.
+        """
+
 
 LOG = "log.txt"
 IDLE_SECONDS = 1.0  # before a worker without work asks again
@@ -46,10 +65,7 @@ class Job:
     name: str
     """Of the search."""
     out: Path
-    decide: Decide
-    train: Train
-    limit: Callable[[Totals], str]
-    """Which limit of the search is reached; empty: none."""
+    work: Work
     lease_seconds: float = LEASE_SECONDS
     beat_seconds: float = BEAT_SECONDS
     lock_seconds: float = MAX_LOCK_SECONDS
@@ -71,7 +87,7 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self.job, self.name = job, process_name()
         self.store = TrialStore.open(job.storage, job.name, job.lease_seconds)
-        self.heartbeat = Heartbeat(self.store, job.limit, job.beat_seconds)
+        self.heartbeat = Heartbeat(self.store, job.work.limit, job.beat_seconds)
         self._signal_number = 0
         self._is_training = False
 
@@ -82,13 +98,13 @@ class Worker:
         try:
             with self.heartbeat:
                 while not self._signal_number:
-                    work = self.store.lease(self.name, self.job.decide)
-                    if isinstance(work, Done):
-                        return Outcome(0, work.reason)
-                    if isinstance(work, Wait):
+                    lease = self.store.lease(self.name, self.job.work.decide)
+                    if isinstance(lease, Done):
+                        return Outcome(0, lease.reason)
+                    if isinstance(lease, Wait):
                         time.sleep(IDLE_SECONDS)
                     else:
-                        self._take(work)
+                        self._take(lease)
         except LmcraftError as error:
             return Outcome(error.exit_status, str(error))
         except OSError as error:
@@ -144,7 +160,7 @@ class Worker:
     def _call(self, trial: Trial, folder: Path) -> TrialResult:
         self._is_training = True
         try:
-            return self.job.train(trial, folder, self.heartbeat.report)
+            return self.job.work.train(trial, folder, self.heartbeat.report)
         finally:
             self._is_training = False
 
@@ -210,11 +226,12 @@ def _point(descriptors: tuple[int, ...], targets: list[int]) -> None:
 def main() -> None:
     """Run the job from standard input, and write the outcome to standard output."""
     parent, results = os.dup(0), os.dup(1)  # the commands and their own processes get others
-    job = pickle.load(sys.stdin.buffer)
+    job: Job = pickle.load(sys.stdin.buffer)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     Thread(target=_end_with, args=(parent,), name="watcher", daemon=True).start()
     set_up_environment()
+    job.work.warm_up()
     outcome = Worker(job).run()
     with suppress(BrokenPipeError):
         os.write(results, format_json_line({"status": outcome.status, "text": outcome.text[:MAX_TEXT_CHARACTERS]}).encode())
