@@ -19,13 +19,15 @@ TRIALS = (
     Trial(number=3, point={"pretrain.optimizer.name": "normuon", "pretrain.depth": 1}, state=State.RUNNING),
     Trial(number=4, point={"pretrain.optimizer.name": "normuon", "pretrain.depth": 2}, state=State.COMPLETE,
           kind=Kind.CONFIRMATION, source=0, values={"loss": 1.0}),
+    Trial(number=5, point={"pretrain.optimizer.name": "normuon", "pretrain.depth": 1}, state=State.COMPLETE,
+          values={"loss": math.nan}),
 )  # fmt: skip
 
 
 def test_what_is_known_of_the_trials() -> None:
-    assert minimized_values(TRIALS, SIGNS) == {0: [2.0], 1: [2.0], 2: [2.0]}, "the first gained 0.5 after step 20"
-    assert minimized_values(TRIALS, {"loss": -1}) == {0: [-2.0], 1: [-2.0], 2: [-2.0]}
-    assert minimized_values(TRIALS[1:], SIGNS) == {1: [2.5], 2: [2.5]}
+    assert minimized_values(TRIALS, SIGNS) == {0: [2.0], 1: [2.0], 2: [2.0], 5: [2.0]}, "the first gained 0.5 after step 20"
+    assert minimized_values(TRIALS, {"loss": -1}) == {0: [-2.0], 1: [-2.0], 2: [-2.0], 5: [-2.0]}
+    assert minimized_values(TRIALS[1:], SIGNS) == {1: [2.5], 2: [2.5], 5: [2.5]}
     assert minimized_values(TRIALS, {"loss": 1, "seconds": 1}) == {}
 
 
@@ -43,12 +45,15 @@ def test_a_paused_trial_gets_the_gain_of_those_that_went_on() -> None:
 
 
 def test_an_export_opens_in_optuna(tmp_path: Path) -> None:
-    path = tmp_path / "study.db"
+    folder = tmp_path / "a?b=%20 c"
+    folder.mkdir()
+    path = folder / "study.db"
     path.write_text("an older export")
     export_optuna(TRIALS, space_of(*CONDITIONAL), SIGNS, path)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["study.db"]
+    assert [entry.name for entry in folder.iterdir()] == ["study.db"]
+    path = path.rename(tmp_path / "study.db")
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "FAIL", "RUNNING", "FAIL"]
     best = study.best_trial
     assert best.params == TRIALS[0].point and best.value == 2.0 and best.intermediate_values == {10: 3.0, 20: 2.5}
     assert best.user_attrs["tokens"] == 99 and best.duration is not None and best.duration.total_seconds() == 60

@@ -104,6 +104,8 @@ BAD_SPACES = [
     ("depth = { low = 1, high = 4, when = 3 }", "when=3 is not a table"),
     ("depth = { low = 1, high = 4, when = { batch_siz = 3 } }", "when names 'batch_siz', which is no range"),
     ("depth = { low = 1, high = 4, when = { depth = 3 } }", "pretrain.depth -> pretrain.depth form a circle"),
+    ("schedule.decay = { low = 0, high = 1 }\ndepth = { low = 1, high = 4, when = { \"schedule.decay\" = 0.5 } }",
+     "when names 'schedule.decay', a continuous range: give that a step"),
     ("depth = { low = 1, high = 4 }\nbatch_size = { low = 1, high = 4, when = { depth = 5 } }", "depth=5 is never true"),
     ('depth = { low = 1, high = 4 }\nbatch_size = { low = 1, high = 4, when = { depth = "a" } }', "depth='a' is never true"),
     ("depth = { low = 1, high = 4, when = { batch_size = 2 } }\nbatch_size = { low = 1, high = 4, when = { depth = 1 } }",

@@ -1,5 +1,6 @@
 """Optuna as a sampler: an in-memory study of the trials is built for each suggestion, and an export for its dashboard."""
 
+import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -194,7 +195,9 @@ def export_optuna(trials: Sequence[Trial], space: Space, signs: Signs, path: Pat
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     with _quiet_optuna():
-        storage = optuna.storages.RDBStorage(f"sqlite:///{partial}")
+        # Not a URL with the path, in which a question mark has another meaning.
+        connect = {"creator": lambda: sqlite3.connect(partial, check_same_thread=False)}
+        storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs=connect)
         directions = [StudyDirection.MINIMIZE if sign > 0 else StudyDirection.MAXIMIZE for sign in signs.values()]
         study = optuna.create_study(study_name="lmcraft search", storage=storage, directions=directions)
         study.set_metric_names(list(signs))

@@ -193,6 +193,8 @@ def _in_order(dimensions: Sequence[Dimension]) -> list[Dimension]:
             other = space.dimension(key) or space.dimension(short)
             if other is None:
                 raise UserError(f"{dimension.name}: when names {short!r}, which is no range: {space.nearest(short)}")
+            if other.count is None:
+                raise UserError(f"{dimension.name}: when names {short!r}, a continuous range: give that a step, or choices")
             for value in values:
                 if not isinstance(value, bool | int | float | str) or not other.contains(value):
                     raise UserError(f"{dimension.name}: when {short}={value!r} is never true: give {describe(other)}")
