@@ -28,7 +28,8 @@ def add_listed_tokens(hf: HFTokenizer, config: Mapping[str, Any], folder: Path) 
     present = {token.content for token in hf.get_added_tokens_decoder().values()}
     file, listed = _listed_tokens(config, folder, present)
     named = [content for content in named_special_tokens(config) if content not in present | listed.keys()]
-    extra = [AddedToken(name, special=True, normalized=False) for name in named if not _is_ordinary(hf, name)]
+    # A single character, such as "!" for padding, is also text, and would vanish from answers.
+    extra = [AddedToken(name, special=True, normalized=False) for name in named if len(name) > 1]
     hf.add_tokens([*(token for _, token in listed.values()), *extra])
     for content, (token_id, _) in listed.items():
         if content not in present and (actual := hf.token_to_id(content)) != token_id:
@@ -77,9 +78,3 @@ def _token_id(file: Path, content: str, token_id: object) -> int:
     if isinstance(token_id, int | str) and not isinstance(token_id, bool) and str(token_id).isdecimal():
         return int(token_id)
     raise UserError(f"'{file}' gives the token '{content}' the id {token_id!r}: give a whole number of at least 0")
-
-
-def _is_ordinary(hf: HFTokenizer, content: str) -> bool:
-    """Whether a text is this token without being special, such as "!": as a special token it would vanish from answers."""
-    token_id = hf.token_to_id(content)
-    return token_id is not None and hf.encode(content, add_special_tokens=False).ids == [token_id]

@@ -64,7 +64,7 @@ def block_json(block: Block) -> Json:
 def call_input(call: Call) -> Json:
     """The arguments of a call as an object, which Anthropic's form requires; other values are its field `value`.
 
-    A call that was cut off has the values that are complete.
+    Of a call that was cut off, it has what can be read, without a text that is cut.
     """
     if call.is_cut:
         return _parse_cut(call.arguments)
