@@ -8,11 +8,11 @@ from statistics import median
 from lmcraft.hyperparameters.space import Dimension
 from lmcraft.hyperparameters.trial import State, Trial, Value
 from lmcraft.reports.axis import Axis
-from lmcraft.reports.chart import BOTTOM, TOP, Series, draw_chart, draw_text
+from lmcraft.reports.chart import BOTTOM, TOP, WIDTH, Series, draw_chart, draw_text
 from lmcraft.reports.search_record import STATES, SearchRecord, format_value
 
 SLICE_WIDTH, SLICE_HEIGHT = 360, 240
-AXIS_GAP, PARALLEL_HEIGHT = 130, 380  # of parallel coordinates
+MIN_AXIS_GAP, PARALLEL_HEIGHT = 130, 380  # of parallel coordinates
 NAME_ROOM = 76  # left and right of the axes
 NOT_SET = 22  # below the axes
 LABEL_HEIGHT = 16  # names of neighbors stand in two rows
@@ -31,12 +31,15 @@ def history_charts(record: SearchRecord, objective: str) -> str:
     if not charts[0]:
         return f"<p>No trial has a value of {escape(objective)} yet.</p>"
     begin = min((trial.created for trial in record.searched if trial.created), default=0.0)
-    if objective == record.main_objective and begin and any(trial.finished > begin for trial in record.searched):
-        last = max(trial.finished for trial in record.searched) - begin
+    if objective == record.main_objective and begin:
+        last = max(max(trial.finished, trial.created) for trial in record.searched) - begin
         unit, seconds = next((u, s) for u, s in (("hours", 3600), ("minutes", 60), ("seconds", 1)) if last > 2 * s or s == 1)
-        charts.append(
-            _history(record, objective, unit, lambda t: (t.finished - begin) / seconds if t.finished >= begin else None)
-        )
+
+        def ended(trial: Trial) -> float | None:
+            """When it ended or, if it stopped early, when it began."""
+            return (max(trial.finished, trial.created) - begin) / seconds if trial.created else None
+
+        charts.append(_history(record, objective, unit, ended))
     return "".join(charts)
 
 
@@ -82,14 +85,18 @@ def _best_so_far(record: SearchRecord, objective: str, position: GetPosition) ->
 
 
 def value_axis(label: str, values: Sequence[float], sign: int) -> Axis:
-    """An axis of an objective, cut where only outliers are: beyond four times the distance of the median from the best."""
+    """An axis of an objective, which leaves out outliers."""
+    return Axis.of_numbers(label, _without_outliers(values, sign))
+
+
+def _without_outliers(values: Sequence[float], sign: int) -> list[float]:
+    """The values without those more than four times as far from the best one as the median is."""
     signed = sorted(sign * value for value in values)
     middle = median(signed)
     end = middle + 3 * (middle - signed[0])
-    shown = (
-        [value for value in signed if value <= end] if len(signed) >= MIN_VALUES_TO_CUT and middle > signed[0] else signed
-    )
-    return Axis.of_numbers(label, [sign * value for value in shown])
+    if len(signed) < MIN_VALUES_TO_CUT or middle == signed[0]:
+        end = signed[-1]
+    return [sign * value for value in signed if value <= end]
 
 
 def curves_chart(record: SearchRecord, objective: str) -> str:
@@ -113,7 +120,9 @@ def curves_chart(record: SearchRecord, objective: str) -> str:
         if not is_winner and curve:  # a curve of one point is visible, and the end of a short one is clear
             series.append(Series("", style, curve[-1:], dots=True, titles=titles))
     x_axis = Axis.of_numbers("step", [0.0, *(x for x, _ in points)])
-    return draw_chart(series, x_axis, value_axis(objective, [y for _, y in points], record.signs[objective]))
+    ends = [[choose(y for _, y in curve) for curve in curves.values() if curve] for choose in (min, max)]
+    y_axis = Axis.of_numbers(objective, [y for group in ends for y in _without_outliers(group, record.signs[objective])])
+    return draw_chart(series, x_axis, y_axis)
 
 
 def _colors(record: SearchRecord, objective: str) -> dict[int, str]:
@@ -201,16 +210,17 @@ def parallel_chart(record: SearchRecord, objective: str) -> str:
     values = {trial.number: record.latest_value(trial, objective) or 0.0 for trial in trials}
     axes = [dimension_axis(record, dimension) for dimension in record.space.dimensions]
     axes.append(value_axis(objective, list(values.values()), record.signs[objective]))
-    width = 2 * NAME_ROOM + AXIS_GAP * (len(axes) - 1)
+    gap = max(MIN_AXIS_GAP, (WIDTH - 2 * NAME_ROOM) // max(1, len(axes) - 1))
+    width = 2 * NAME_ROOM + gap * (len(axes) - 1)
     top, bottom = TOP + 2 * LABEL_HEIGHT, PARALLEL_HEIGHT - BOTTOM
     has_gaps = any(dimension.when for dimension in record.space.dimensions)
     style = "parallel many" if len(trials) >= MANY_LINES else "parallel"
-    size = f'viewBox="0 0 {width} {PARALLEL_HEIGHT}" style="min-width: {width}px; max-width: {2 * width}px"'
+    size = f'viewBox="0 0 {width} {PARALLEL_HEIGHT}" style="min-width: {width}px"'
     parts = [f'<svg class="{style}" {size} role="img" aria-label="parallel coordinates">']
 
     def to_pixels(number: int, value: float | None) -> str:
         height = bottom + NOT_SET if value is None else bottom - axes[number].share(value) * (bottom - top)
-        return f"{NAME_ROOM + AXIS_GAP * number},{height:.1f}"
+        return f"{NAME_ROOM + gap * number},{height:.1f}"
 
     for trial in trials:
         row = [_position(dimension, trial.point.get(dimension.name)) for dimension in record.space.dimensions]
@@ -219,13 +229,11 @@ def parallel_chart(record: SearchRecord, objective: str) -> str:
         title = escape(record.describe_trial(trial))
         parts.append(f'<polyline class="{style}" points="{corners}"><title>{title}</title></polyline>')
     for number, axis in enumerate(axes):
-        x = NAME_ROOM + AXIS_GAP * number
+        x = NAME_ROOM + gap * number
         parts.append(f'<line class="ink" x1="{x}" x2="{x}" y1="{top}" y2="{bottom}"/>')
         parts.append(draw_text(x, TOP + LABEL_HEIGHT * (number % 2), axis.label, "middle", 2 * NAME_ROOM))
         for tick, text in axis.ticks:
-            parts.append(
-                draw_text(x + 5, float(to_pixels(number, tick).partition(",")[2]) + 4, text, max_width=AXIS_GAP - 12)
-            )
+            parts.append(draw_text(x + 5, float(to_pixels(number, tick).partition(",")[2]) + 4, text, max_width=gap - 12))
     if has_gaps:
         y = bottom + NOT_SET
         parts.append(f'<line class="grid" x1="{NAME_ROOM}" x2="{width - NAME_ROOM}" y1="{y}" y2="{y}"/>')

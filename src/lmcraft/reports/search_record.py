@@ -73,7 +73,7 @@ class SearchRecord:
     def winner(self) -> Trial | None:
         """The best complete trial by the main objective."""
         if self.verdict is not None:
-            return self.verdict.winner
+            return next(trial for trial in self.trials if trial.number == self.verdict.winner.number)
         name = self.main_objective
         return min(self.complete, key=lambda t: (self.signs[name] * t.values[name], t.number), default=None)
 
@@ -131,6 +131,11 @@ class Cost:
         return [self.name, f"{self.trials:,}", format_count(self.tokens), format_duration(self.seconds), self.energy]
 
     @property
+    def sizes(self) -> str:
+        """What it is in words."""
+        return f"{format_count(self.tokens)} tokens, {format_duration(self.seconds)} and {self.energy}"
+
+    @property
     def energy(self) -> str:
         """Wh below 1 kWh."""
         return f"{self.energy_kwh:,.2f} kWh" if self.energy_kwh >= 1 else f"{1000 * self.energy_kwh:.3g} Wh"
@@ -148,20 +153,24 @@ def costs(record: SearchRecord) -> list[Cost]:
 
 def describe_savings(record: SearchRecord) -> str:
     """What early stopping saved against training the same trials to the end; empty if none stopped early."""
+    finished = Cost.of("", [*record.complete, *record.confirmations])
     last = max((trial.step for trial in record.complete), default=0)
-    stopped = [t for t in record.searched if t.state is State.PAUSED and 0 < t.step < last]
-    if not stopped:
+    stopped = [trial for trial in record.searched if trial.state is State.PAUSED and 0 < trial.step < last]
+    if not stopped or not finished.tokens:
         return ""
     done = Cost.of("", record.searched)
-    more = [last / trial.step - 1 for trial in stopped]  # a step of a trial costs the same throughout
-    tokens = done.tokens + sum(share * trial.tokens for share, trial in zip(more, stopped, strict=True))
-    seconds = done.seconds + sum(share * trial.seconds for share, trial in zip(more, stopped, strict=True))
-    energy = Cost("", 0, 0, 0.0, done.energy_kwh + sum(s * t.energy_kwh for s, t in zip(more, stopped, strict=True)))
-    share = f" ({done.tokens / tokens:.0%})" if tokens else ""
+    more = sum(trial.tokens * (last / trial.step - 1) for trial in stopped) / finished.tokens  # in units of what is finished
+    full = Cost(
+        "",
+        0,
+        round(done.tokens + more * finished.tokens),
+        done.seconds + more * finished.seconds,
+        done.energy_kwh + more * finished.energy_kwh,
+    )
     return (
-        f"{len(stopped)} of {len(record.searched)} trials stopped early. To train them to step {last:,} would have taken "
-        f"{format_count(tokens)} tokens, {format_duration(seconds)} and {energy.energy} in all; the search took "
-        f"{format_count(done.tokens)} tokens{share}, {format_duration(done.seconds)} and {done.energy}."
+        f"{len(stopped)} of {len(record.searched)} trials stopped early. To train them to step {last:,}, at the speed of "
+        f"the complete ones, would have taken {full.sizes} in all; the search took {done.sizes}, "
+        f"{done.tokens / full.tokens:.0%} of the tokens."
     )
 
 
