@@ -141,6 +141,8 @@ class Config:
             return config
 
         read.__annotations__["config"] = cls
+        if all(parameter.default is not Parameter.empty for parameter in signature(cls).parameters.values()):
+            read.__defaults__ = (cls(),)  # as cyclopts wants it where no setting is required
         app = cyclopts.App(name="", config=[table_source(table, source)])
         app.default(read)
         result: C = parse(app, [])()
