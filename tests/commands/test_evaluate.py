@@ -92,3 +92,21 @@ def test_the_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_impossible_settings_are_refused(folder: Path, settings: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message.replace("?", r"\?")):
         evaluate(EvaluateConfig(**{"model": str(folder), **settings}))  # type: ignore[arg-type]
+
+
+def test_answers_are_drawn_with_the_sampling_settings(folder: Path, write_task: WriteTask, tmp_path: Path) -> None:
+    rows = [{"q": f"Line {n}:", "answer": "the"} for n in range(4)]
+    task = write_task(rows, kind="generation", prompt="{{ q }}", answer="answer", max_new_tokens=8)
+    file = str(task.folder / "toy.toml")
+
+    def texts(rows: int = 4, **settings: Any) -> list[Any]:
+        config = EvaluateConfig(str(folder), tasks=(file,), out=tmp_path / "out", precision="fp32", limit=rows, **settings)
+        [result] = evaluate(config)
+        return [item.details["text"] for item in result.items]
+
+    greedy, drawn = texts(), texts(sampling={"temperature": 2.0})
+    assert drawn != greedy == texts(sampling={"temperature": 0.0})
+    assert drawn != texts(sampling={"temperature": 2.0}, seed=2)
+    assert len(list((tmp_path / "out").glob("toy-*.jsonl"))) == 4
+    with pytest.raises(UserError, match="temperature"):
+        texts(sampling={"temperature": -1.0})

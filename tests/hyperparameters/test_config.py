@@ -86,9 +86,7 @@ def test_ranges_are_written_in_one_line(space: Path) -> None:
         ("[search", "cannot be read as TOML"),
     ],
 )
-def test_a_wrong_table_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
-) -> None:
+def test_a_wrong_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:
     file = tmp_path / "wrong.toml"
     file.write_text(text)
     assert main(["search", str(file)]) == 2

@@ -120,7 +120,8 @@ def build_evaluation(source: ModelSource, config: TaskSettings, folder: Path) ->
     else:
         weights = None if config.weights == "auto" else config.weights
         language_model = LanguageModel.of(source, dtype=machine.dtype, device=machine.device, tier="auto", weights=weights)
-        model = EvaluatedModel(language_model, config.chat)
+        model = EvaluatedModel(language_model, config.chat, sampling=config.generation_settings())
+        settings |= {"sampling": dict(model.sampling)} if model.sampling else {}
     return Evaluation(model, source.hash_contents(), settings, folder)
 
 

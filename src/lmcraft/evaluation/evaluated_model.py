@@ -1,9 +1,10 @@
 """The model that is evaluated: its prompts, and the likelihood and generation of answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+from zlib import crc32
 
 from lmcraft.errors import UserError
 from lmcraft.evaluation.likelihood import Likelihood, ScoredText, score_texts
@@ -28,6 +29,8 @@ class EvaluatedModel:
     chat: bool = False
     """Ask through the chat template, whatever a task says."""
     classifier: TextClassifier | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of `GenerationConfig` for answers that are written; none: greedily."""
 
     @property
     def model(self) -> LanguageModel:
@@ -124,7 +127,9 @@ class EvaluatedModel:
     def generate(
         self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, stop: Sequence[str] = (), **settings: Any
     ) -> Iterator[tuple[int, str, str]]:
-        """Continue prompts of token ids, many at a time; greedily, unless `settings` of `GenerationConfig` say otherwise.
+        """Continue prompts of token ids, many at a time; greedily, unless `sampling` or `settings` say otherwise.
+
+        Each prompt has random numbers of its own, whatever the others are.
 
         Yields the number of a prompt, its continuation, and the reason why that ended ("stop" or "length"), as they end.
 
@@ -133,11 +138,12 @@ class EvaluatedModel:
         """
         model, engine = self.model, self.model.engine
         fixed = {"do_sample": False, "max_new_tokens": max_new_tokens, "stop": tuple(stop), "num_return_sequences": 1}
-        config = model.generation_config.updated(fixed | settings)
+        config = model.generation_config.updated({**fixed, **self.sampling, **settings})
         ends = frozenset(model.eos_token_ids)
         running = {}
         for number, ids in enumerate(prompts):
-            request = Request(prompt_ids=tuple(ids), config=config, eos_token_ids=ends, tokenizer=model.tokenizer)
+            seeded = config if config.seed is None else replace(config, seed=_mix_seed(config.seed, ids))
+            request = Request(prompt_ids=tuple(ids), config=seeded, eos_token_ids=ends, tokenizer=model.tokenizer)
             running[number] = engine.submit(request)
         try:
             while running:
@@ -151,3 +157,8 @@ class EvaluatedModel:
         finally:
             for sequence in running.values():
                 sequence.cancelled = True
+
+
+def _mix_seed(seed: int, ids: Sequence[int]) -> int:
+    """A seed for the tokens of a prompt."""
+    return crc32(" ".join(map(str, (seed, *ids))).encode())
