@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from lmcraft.commands.report import ReportConfig as ReportConfig
     from lmcraft.commands.report import report as report
     from lmcraft.commands.scaling import scaling as scaling
+    from lmcraft.commands.search import open_search as open_search
     from lmcraft.commands.search import search as search
     from lmcraft.commands.serve import ServeConfig as ServeConfig
     from lmcraft.commands.serve import serve as serve
@@ -82,6 +83,7 @@ OTHER_NAMES = {
     "TransformerConfig": "model.config",
     "UserError": "errors",
     "load": "language_model",
+    "open_search": "commands.search",
 }
 PUBLIC = OTHER_NAMES | {
     name: f"commands.{command.module}" for command in COMMANDS.values() for name in (command.function, command.config)

@@ -31,6 +31,20 @@ def stage_commands() -> dict[str, StageCommand]:
 
 
 @takes_settings(SearchConfig)
+def open_search(config: SearchConfig) -> "Search":
+    """Begin a search, or open the one that the settings continue, for a program that trains its trials.
+
+    Raises:
+        UserError: the space or a setting is impossible, the folder holds something else, or no search to continue.
+    """
+    for package in ("optuna", "scipy", "cmaes", "sqlalchemy"):
+        import_optional(package, "search", "lmcraft search")
+    from lmcraft.hyperparameters.search import Search
+
+    return Search.open(config, stage_commands())
+
+
+@takes_settings(SearchConfig)
 def search(config: SearchConfig = SearchConfig()) -> SearchRecord | AskedTrial:
     """Choose hyperparameters; or, with `ask` or `tell`, take part in a search whose trials another program trains.
 
@@ -42,20 +56,15 @@ def search(config: SearchConfig = SearchConfig()) -> SearchRecord | AskedTrial:
         InterruptedRunError: a signal stopped the search; resume continues it.
         RunError: the workers cannot go on, such as on a full disk.
     """
-    for package in ("optuna", "scipy", "cmaes", "sqlalchemy"):
-        import_optional(package, "search", "lmcraft search")
-    from lmcraft.hyperparameters.asking import ask, tell
-    from lmcraft.hyperparameters.search import Search
     from lmcraft.reports.search import summarize_search
 
-    opened = Search.open(config, stage_commands())
+    opened = open_search(config)
     if config.ask:
-        work = ask(opened.plan, opened.store, config.set, config.change)
-        print(work.to_json())
-        opened.write_ledger(opened.store.trials())
-        return work
+        asked = opened.ask(config.set, config.change)
+        print(asked.to_json())
+        return asked
     if config.tell is not None:
-        tell(opened.plan, opened.store, config.tell, config.values, config.failed)
+        opened.tell(config.tell, config.values, config.failed)
         return _write_results(opened)
     reason = opened.run()
     record = _write_results(opened)

@@ -16,6 +16,7 @@ from lmcraft.config import as_dict, read_toml
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.folder import write_text
 from lmcraft.folder.output import claim_folder
+from lmcraft.hyperparameters.asking import ask, tell
 from lmcraft.hyperparameters.config import OF_ONE_CALL, SEARCH_FILE, SEARCH_TABLE, SearchConfig, format_space
 from lmcraft.hyperparameters.confirmation import Verdict, judge
 from lmcraft.hyperparameters.crew import Crew
@@ -28,7 +29,7 @@ from lmcraft.hyperparameters.scheduling import Decision, refused_everywhere
 from lmcraft.hyperparameters.stages import StageCommand
 from lmcraft.hyperparameters.store import LEASE_SECONDS, StoreError, TrialStore
 from lmcraft.hyperparameters.tables import sqlite_url
-from lmcraft.hyperparameters.trial import Kind, State, Totals, Trial, TrialResult, trial_folder
+from lmcraft.hyperparameters.trial import AskedTrial, Kind, Point, State, Totals, Trial, TrialResult, trial_folder
 from lmcraft.hyperparameters.worker import LOG, Job, Report
 
 DATABASE = "trials.sqlite"
@@ -171,6 +172,18 @@ class Search:
         """Whether the winner is better than the others; None if no trial is complete."""
         name, sign = next(iter(self.plan.signs.items()))
         return judge(self.store.trials(), name, sign, self.plan.default)
+
+    def ask(self, settings: Point | Sequence[str] = (), change: str = "") -> AskedTrial:
+        """The next trial, for a person or a program that trains it; arguments and errors as in `asking.ask`."""
+        asked = ask(self.plan, self.store, settings, change)
+        self.write_ledger(self.store.trials())
+        return asked
+
+    def tell(self, number: int, values: Sequence[float] = (), failed: str = "") -> Trial:
+        """Record the result of an asked trial; arguments and errors as in `asking.tell`."""
+        trial = tell(self.plan, self.store, number, values, failed)
+        self.write_ledger(self.store.trials())
+        return trial
 
     def write_ledger(self, trials: Sequence[Trial]) -> None:
         """Write trials.tsv."""
