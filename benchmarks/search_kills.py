@@ -43,8 +43,8 @@ depth = 1
 model.hidden_size = {{ choices = [32, 48], default = 32 }}
 model.num_attention_heads = 2
 sequence_length = 128
-batch_size = 8
-micro_batch_size = 8
+batch_size = 32
+micro_batch_size = 32
 precision = "fp32"
 attention = "matmul"
 compile = "off"
@@ -225,7 +225,9 @@ def kill_search(arguments: argparse.Namespace, storage: str) -> int:
     trials = victim.trials()
     counts = ", ".join(f"{killed.count(name)} of the {name}" for name in ("worker", "parent"))
     restarts = sum(max(0, len(victim.starts(trial.number)) - 1) for trial in trials)
-    print(f"{len(killed)} kills ({counts}) in {time.monotonic() - begin:.0f} s; {restarts} runs continued", flush=True)
+    saved = sum(checkpoint > 0 for _, _, checkpoint in victim.left)
+    print(f"{len(killed)} kills ({counts}) in {time.monotonic() - begin:.0f} s", flush=True)
+    print(f"they met {len(victim.left)} running trials, {saved} with saved steps; runs were continued {restarts} times")
     states = ", ".join(f"{sum(t.state is state for t in trials)} {state}" for state in (State.PAUSED, State.COMPLETE))
     print(f"{len(trials)} trials: {states}; {victim.store.totals()}")
     faults = check(victim, reference if arguments.promotion == "none" else None)
@@ -324,7 +326,7 @@ def run() -> int:
     parser.add_argument("--folder", type=Path, required=True, help="scratch folder")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--trials", type=int, default=30)
-    parser.add_argument("--seconds", type=float, default=6.0, help="mean time between kills")
+    parser.add_argument("--seconds", type=float, default=10.0, help="mean time between kills")
     parser.add_argument("--storage", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--promotion", choices=["none", "asha"], default="none")
     parser.add_argument("--two-hosts", action="store_true", help="one search on two hosts, each a network namespace")

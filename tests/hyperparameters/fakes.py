@@ -11,8 +11,10 @@ from pathlib import Path
 
 from lmcraft.errors import InterruptedRunError, RunError, UserError
 from lmcraft.hyperparameters.scheduling import Decision, Done, NewTrial, Promote, Rerun, Wait
+from lmcraft.hyperparameters.stages import StageCommand
 from lmcraft.hyperparameters.trial import CurvePoint, State, Totals, Trial, TrialResult
 from lmcraft.training.signals import StopRequest, stop_on_signals
+from tests.hyperparameters.stage_commands import TrainConfig
 
 STEPS = 6
 
@@ -123,3 +125,11 @@ def run_crew(storage: str, name: str, out: str, deeds: str) -> None:
         Crew(job, 2).run(lambda: 0)
     except InterruptedRunError as error:
         sys.exit(error.exit_status)
+
+
+def refuse_late(config: TrainConfig) -> None:
+    """A command that refuses every setting, but not before it runs."""
+    raise UserError(f"width={config.width} does not fit the data: use 7")
+
+
+REFUSING = {"pretrain": StageCommand(__name__, "refuse_late", "TrainConfig", "pretrain")}

@@ -25,10 +25,10 @@ from lmcraft.hyperparameters.ledger import write_ledger
 from lmcraft.hyperparameters.plan import Plan
 from lmcraft.hyperparameters.progress import SearchDisplay
 from lmcraft.hyperparameters.running import train
-from lmcraft.hyperparameters.scheduling import Decision, refused_everywhere
+from lmcraft.hyperparameters.scheduling import Decision, Done, refused_everywhere
 from lmcraft.hyperparameters.stages import StageCommand
 from lmcraft.hyperparameters.store import LEASE_SECONDS, StoreError, TrialStore
-from lmcraft.hyperparameters.tables import sqlite_url
+from lmcraft.hyperparameters.tables import remove_password, sqlite_url
 from lmcraft.hyperparameters.trial import AskedTrial, Kind, Point, State, Totals, Trial, TrialResult, trial_folder
 from lmcraft.hyperparameters.worker import LOG, Job, Report
 
@@ -140,8 +140,9 @@ class Search:
         return record
 
     def _write_file(self) -> None:
-        """Write the space with the settings of the search, in a form that `--resume` reads."""
-        text = format_space(self.plan.config, self.plan.tables)
+        """Write the space with the settings of the search, in a form that `--resume` reads, without a password."""
+        config = replace(self.plan.config, storage=remove_password(self.plan.config.storage))
+        text = format_space(config, self.plan.tables)
         file = self.plan.config.out / SEARCH_FILE
         if not file.is_file() or file.read_text(encoding="utf-8") != text:
             write_text(file, text)
@@ -159,9 +160,13 @@ class Search:
         """
         config = self.plan.config
         self._check_machine()
-        with SearchDisplay(config.trials, self.plan.signs, self.store.trials()) as display, self._naming_continuation():
-            watch = _Watch(self, display)
-            reason = Crew(Job(self.storage, self.store.name, config.out, PlannedWork(self.plan)), config.workers).run(watch)
+        decision = self.plan.scheduler.decide(self.store.trials(), self.store.totals())
+        if isinstance(decision, Done):  # nothing is left to do
+            reason = decision.reason
+        else:
+            job = Job(self.storage, self.store.name, config.out, PlannedWork(self.plan))
+            with SearchDisplay(config.trials, self.plan.signs, self.store.trials()) as display, self._naming_continuation():
+                reason = Crew(job, config.workers).run(_Watch(self, display))
         trials = [trial for trial in self.store.trials() if trial.kind is Kind.TRIAL]
         if refusal := refused_everywhere(trials):
             failed = next(trial for trial in trials if trial.error)
@@ -265,10 +270,10 @@ def _refuse_changes(record: Mapping[str, Any], recorded: Mapping[str, Any], out:
     """Raise UserError if a search is continued with settings that would make it another one."""
     remedy = f"continue with `lmcraft search --out {out} --resume`, or begin another search with another --out"
     now, before = record[SEARCH_TABLE], recorded[SEARCH_TABLE]
-    for name in now.keys() | before.keys():
+    for name in sorted(now.keys() | before.keys()):
         if name not in MAY_CHANGE and now.get(name) != before.get(name):
             raise UserError(f"{name}={now.get(name)} differs from {before.get(name)} of the search in '{out}': {remedy}")
-    for command in record["tables"].keys() | recorded["tables"].keys():
+    for command in sorted(record["tables"].keys() | recorded["tables"].keys()):
         now, before = (tables["tables"].get(command, {}) for tables in (record, recorded))
         for name in sorted(now.keys() | before.keys()):
             if now.get(name) != before.get(name):

@@ -65,6 +65,12 @@ def sqlite_url(file: Path) -> str:
     return sa.URL.create("sqlite", database=str(file)).render_as_string()
 
 
+def remove_password(location: str) -> str:
+    """The URL of a database without the password, which PGPASSWORD or ~/.pgpass can have."""
+    url = sa.make_url(location) if location else None
+    return location if url is None or url.password is None else url._replace(password=None).render_as_string()
+
+
 def open_database(location: str) -> sa.Engine:
     """Open the database at a URL, and create the tables that it lacks.
 

@@ -1,0 +1,150 @@
+"""A search in its folder: which one begins, which one continues, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmcraft.errors import UserError
+from lmcraft.hyperparameters.config import SearchConfig
+from lmcraft.hyperparameters.search import DATABASE, Search
+from lmcraft.hyperparameters.store import TrialStore
+from lmcraft.hyperparameters.tables import sqlite_url
+from lmcraft.hyperparameters.trial import Kind, State
+from tests.hyperparameters.fakes import REFUSING
+from tests.hyperparameters.pipelines import SPACE
+from tests.hyperparameters.stage_commands import COMMANDS, STEPS
+
+
+def write_space(folder: Path, text: str = SPACE) -> Path:
+    file = folder / "space.toml"
+    file.write_text(text.replace("DATA", str(folder)), encoding="utf-8")
+    return file
+
+
+def open_search(folder: Path, *, commands: Any = COMMANDS, **settings: Any) -> Search:
+    """A search in `folder/out`, begun or continued."""
+    settings = {"out": folder / "out", "sampler": "random", **settings}
+    if not settings.get("resume"):
+        settings = {"space": write_space(folder), **settings}
+    return Search.open(SearchConfig.from_settings(**settings), commands)
+
+
+def test_a_search_from_its_beginning_to_its_end(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=6, workers=2, promotion="asha", confirm=1)
+    assert search.run() == ""
+    trials = search.store.trials()
+    searched = [trial for trial in trials if trial.kind is Kind.TRIAL]
+    assert len(searched) == 6 and {trial.state for trial in trials} == {State.PAUSED, State.COMPLETE}
+    assert all(trial.step == (trial.target_step or STEPS) for trial in trials)
+    assert (tmp_path / "out" / "trials.tsv").read_text(encoding="utf-8").count("\n") == 1 + len(trials)
+    again = open_search(tmp_path, resume=True)
+    assert again.run() == "" and again.store.trials() == trials  # nothing is left to do
+    larger = open_search(tmp_path, resume=True, trials=8)
+    larger.run()
+    assert sum(trial.kind is Kind.TRIAL for trial in larger.store.trials()) == 8
+    assert "trials = 8" in (tmp_path / "out" / "search.toml").read_text(encoding="utf-8")
+
+
+def test_a_search_in_which_all_trials_fail_says_why(tmp_path: Path) -> None:
+    search = open_search(tmp_path, commands=REFUSING, trials=30)
+    with pytest.raises(
+        UserError, match=r"the first 3 trials failed: width=\d+ does not fit the data: use 7 \(see .*0000/log"
+    ):
+        search.run()
+    assert len(search.store.trials()) == 3
+    log = tmp_path / "out" / "trials" / "0000" / "log.txt"
+    assert "does not fit the data" in log.read_text(encoding="utf-8")
+
+
+def test_a_search_is_not_begun_twice(tmp_path: Path) -> None:
+    open_search(tmp_path)
+    with pytest.raises(UserError, match="already holds a search: add --resume to continue it"):
+        open_search(tmp_path)
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match=r"is not empty, and holds no search \(thesis.txt\): choose another --out"):
+        open_search(tmp_path)
+    with pytest.raises(UserError, match="is a file, not a folder"):
+        open_search(tmp_path, out=tmp_path / "out" / "thesis.txt")
+
+
+def test_what_cannot_be_continued(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no search: leave out --resume to begin one"):
+        open_search(tmp_path, resume=True)
+    with pytest.raises(UserError, match="there is no space to search: name its file"):
+        Search.open(SearchConfig(out=tmp_path / "out"), COMMANDS)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sampler": "tpe"}, "sampler=tpe differs from random of the search in"),
+        ({"seed": 2}, "seed=2 differs from 1"),
+        ({"holdout": 0.2}, "holdout=0.2 differs from 0.5"),
+        ({"promotion": "none"}, "promotion=none differs from asha"),
+    ],
+)
+def test_a_setting_that_decides_which_trials_there_are_stays(tmp_path: Path, change: Any, message: str) -> None:
+    open_search(tmp_path)
+    with pytest.raises(UserError, match=message):
+        open_search(tmp_path, resume=True, **change)
+
+
+def test_the_space_stays(tmp_path: Path) -> None:
+    search = open_search(tmp_path)
+    other = write_space(tmp_path, SPACE.replace("[8, 16]", "[8, 16, 24]"))
+    with pytest.raises(
+        UserError, match=r"pretrain.width=.*24.* differs from .*\[8, 16\].* of the search in .*: continue with"
+    ):
+        open_search(tmp_path, resume=True, space=other)
+    assert open_search(tmp_path, resume=True, space=write_space(tmp_path)).store.settings() == search.store.settings()
+
+
+def test_a_search_that_was_killed_while_it_began(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    TrialStore.open(sqlite_url(tmp_path / "out" / DATABASE), "out").close()  # killed before the search was recorded
+    search = open_search(tmp_path, trials=7)
+    (tmp_path / "out" / "search.toml").unlink()  # killed after that
+    with pytest.raises(UserError, match="search 'out' exists: add --resume"):
+        open_search(tmp_path, trials=7)
+    again = open_search(tmp_path, resume=True)
+    assert again.plan.config.trials == 7 and again.store.settings() == search.store.settings()
+    assert (tmp_path / "out" / "search.toml").exists()
+
+
+def test_another_machine_joins_through_the_storage(tmp_path: Path, postgresql_url: str) -> None:
+    (tmp_path / "first").mkdir()
+    name = tmp_path.name  # of the search: the databases of other tests have theirs
+    first = open_search(tmp_path / "first", out=tmp_path / "first" / name, storage=postgresql_url, trials=3)
+    there = tmp_path / "second" / name
+    second = Search.open(SearchConfig(out=there, storage=postgresql_url, resume=True, workers=2), COMMANDS)
+    assert second.plan.config == replace(first.plan.config, out=there, space=None, resume=True, workers=2)
+    first.run()
+    assert second.store.trials() == first.store.trials()
+    with pytest.raises(UserError, match=f"search '{name}' exists: add --resume"):
+        open_search(tmp_path / "first", out=tmp_path / name, storage=postgresql_url)
+    with pytest.raises(UserError, match="there is no search 'unknown' in the storage"):
+        Search.open(SearchConfig(out=tmp_path / "unknown", storage=postgresql_url, resume=True), COMMANDS)
+    assert not (tmp_path / name).exists() and not (tmp_path / "unknown").exists()
+
+
+def test_a_password_is_not_written(tmp_path: Path, postgresql_url: str) -> None:
+    storage = postgresql_url.replace("tester@", "tester:secret@")
+    search = open_search(tmp_path, out=tmp_path / tmp_path.name, storage=storage)
+    text = (tmp_path / tmp_path.name / "search.toml").read_text(encoding="utf-8")
+    assert "secret" not in text + str(search.store.settings()) and "tester@/postgres" in text
+
+
+def test_an_sqlite_file_is_for_one_machine(tmp_path: Path) -> None:
+    search = open_search(tmp_path)
+    search.store.lease("elsewhere/boot/ns:12:34", search.plan.scheduler.decide)
+    with pytest.raises(
+        UserError, match=r"trial 0 is held by a worker of another machine \('elsewhere'\), and SQLite is for one"
+    ):
+        search.run()
