@@ -108,7 +108,9 @@ def _search_sources(tokens: Sequence[str]) -> tuple[Any, ...]:
 
     flags = _flags(tokens)
     settings: dict[str, Any] = {name: _is_on(flags, f"--{name}") for name in ("resume", "ask")}
-    settings |= {name: flags[f"--{name}"] for name in ("space", "tell") if f"--{name}" in flags}
+    for name in ("space", "tell", "export_optuna"):
+        if (flag := f"--{name.replace('_', '-')}") in flags:
+            settings[name] = flags[flag]
     settings |= {"out": expand_user(flags["--out"])} if "--out" in flags else {}
     if tokens and not tokens[0].startswith("-"):
         settings["space"] = expand_user(tokens[0])

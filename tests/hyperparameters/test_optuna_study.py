@@ -4,6 +4,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from lmcraft.errors import UserError
 from lmcraft.hyperparameters.optuna_study import export_optuna, minimized_values
 from lmcraft.hyperparameters.trial import CurvePoint, Kind, State, Trial
 from tests.hyperparameters.spaces import CONDITIONAL, SIGNS, space_of
@@ -48,7 +49,7 @@ def test_an_export_opens_in_optuna(tmp_path: Path) -> None:
     folder = tmp_path / "a?b=%20 c"
     folder.mkdir()
     path = folder / "study.db"
-    path.write_text("an older export")
+    export_optuna(TRIALS[:1], space_of(*CONDITIONAL), SIGNS, path)
     export_optuna(TRIALS, space_of(*CONDITIONAL), SIGNS, path)
     assert [entry.name for entry in folder.iterdir()] == ["study.db"]
     path = path.rename(tmp_path / "study.db")
@@ -73,3 +74,17 @@ def test_numbers_that_are_not_finite_are_exported_as_failures(tmp_path: Path) ->
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'study.db'}")
     assert [trial.state.name for trial in study.trials] == ["FAIL", "PRUNED"]
     assert study.trials[0].intermediate_values == {20: 2.5}
+
+
+@pytest.mark.parametrize("content", [b"a text", b"", b"SQLite format 3\x00 but broken"])
+def test_an_export_replaces_nothing_else(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "trials.sqlite"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="no earlier export of a search: choose another name"):
+        export_optuna(TRIALS, space_of(*CONDITIONAL), SIGNS, path)
+    with pytest.raises(UserError, match="no earlier export"):
+        export_optuna(TRIALS, space_of(*CONDITIONAL), SIGNS, tmp_path)
+    optuna.create_study(study_name="mine", storage=f"sqlite:///{tmp_path / 'mine.db'}")
+    with pytest.raises(UserError, match="no earlier export"):
+        export_optuna(TRIALS, space_of(*CONDITIONAL), SIGNS, tmp_path / "mine.db")
+    assert path.read_bytes() == content

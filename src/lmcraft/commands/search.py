@@ -1,5 +1,6 @@
 """`lmcraft search`: choose hyperparameters."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmcraft.commands import COMMANDS
@@ -66,6 +67,8 @@ def search(config: SearchConfig = SearchConfig()) -> SearchRecord | AskedTrial:
     if config.tell is not None:
         opened.tell(config.tell, config.values, config.failed)
         return _write_results(opened)
+    if config.export_optuna is not None:
+        return _export(opened, config.export_optuna)
     reason = opened.run()
     record = _write_results(opened)
     print_result(*summarize_search(record))
@@ -80,12 +83,26 @@ def _write_results(opened: "Search") -> SearchRecord:
     from lmcraft.hyperparameters.best import write_best
     from lmcraft.reports.search import write_search
 
-    plan, trials, verdict = opened.plan, opened.store.trials(), opened.verdict()
-    opened.write_ledger(trials)
-    record = SearchRecord(plan.pipeline.space, plan.signs, trials, verdict)
+    plan, record = opened.plan, _collect(opened)
+    opened.write_ledger(record.trials)
     if record.winner is not None:
         write_best(plan.pipeline, record.winner)
-    if verdict is not None:
-        write_json(plan.config.out / "verdict.json", verdict.to_json())
+    if record.verdict is not None:
+        write_json(plan.config.out / "verdict.json", record.verdict.to_json())
     write_search(plan.config.out, record)
     return record
+
+
+def _export(opened: "Search", path: Path) -> SearchRecord:
+    """Write a study of Optuna."""
+    from lmcraft.hyperparameters.optuna_study import export_optuna
+
+    record = _collect(opened)
+    export_optuna(record.trials, record.space, record.signs, path)
+    print(path)
+    return record
+
+
+def _collect(opened: "Search") -> SearchRecord:
+    """The search as it is now."""
+    return SearchRecord(opened.plan.pipeline.space, opened.plan.signs, opened.store.trials(), opened.verdict())

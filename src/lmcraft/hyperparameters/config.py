@@ -25,7 +25,7 @@ from lmcraft.hyperparameters.objectives import parse_duration
 
 NO_LIMIT = automatic("no limit")
 SEARCH_TABLE, SEARCH_FILE = "search", "search.toml"
-OF_ONE_CALL = ("space", "resume", "ask", "tell", "values", "failed", "change", "set")
+OF_ONE_CALL = ("space", "resume", "ask", "tell", "values", "failed", "change", "set", "export_optuna")
 """Settings that a file does not have: what one call does with a search."""
 INLINE_KEYS = ("low", "high", "choices")  # of a table that is a range
 
@@ -95,6 +95,8 @@ class SearchConfig(Config):
     """With --ask: what is tried, for the ledger."""
     set: Annotated[tuple[str, ...], SEVERAL_VALUES] = ()
     """With --ask: settings to try, as pretrain.depth=3; the sampler chooses the others."""
+    export_optuna: Annotated[Path | None, automatic("none")] = None
+    """Only write the trials to this file, a study that optuna-dashboard opens."""
 
     @classmethod
     def from_settings(cls, *values: Any, **settings: Any) -> Self:
@@ -129,8 +131,9 @@ class SearchConfig(Config):
             raise UserError("values and failed are the result of a trial: name it with --tell")
         if self.values and self.failed:
             raise UserError("values and failed contradict each other: give one of them")
-        if self.ask and self.tell is not None:
-            raise UserError(f"ask and tell={self.tell} are two calls: leave one of them out")
+        calls = {"ask": self.ask, "tell": self.tell is not None, "export_optuna": self.export_optuna is not None}
+        if len(chosen := [name for name, is_chosen in calls.items() if is_chosen]) > 1:
+            raise UserError(f"{' and '.join(chosen)} are different calls: give one of them")
         if not self.ask and (self.set or self.change):
             raise UserError("set and change belong to a trial that is asked for: add --ask")
         return self
@@ -145,7 +148,7 @@ def space_file(settings: Mapping[str, Any]) -> Path | None:
     """The file that a call of search reads: the space that it names, or that of the search which it continues."""
     if settings.get("space") is not None:
         return Path(settings["space"])
-    continues = settings.get("resume") or settings.get("ask") or settings.get("tell") is not None
+    continues = any(settings.get(name) not in (None, False) for name in ("resume", "ask", "tell", "export_optuna"))
     file = Path(settings["out"]) / SEARCH_FILE if continues and "out" in settings else None
     return file if file is not None and file.is_file() else None
 

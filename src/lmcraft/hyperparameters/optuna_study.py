@@ -3,7 +3,7 @@
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from math import isfinite, nan
 from pathlib import Path
@@ -16,9 +16,12 @@ from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from lmcraft.errors import UserError
 from lmcraft.hyperparameters.space import Dimension, Space
 from lmcraft.hyperparameters.trial import Kind, Point, Signs, State, Trial, Value
 
+STUDY = "lmcraft search"
+"""Name of the study in an export."""
 OPTUNA_SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
     "tpe": lambda seed: TPESampler(n_startup_trials=1, multivariate=True, group=True, seed=seed),
     "gp": lambda seed: GPSampler(n_startup_trials=1, seed=seed, warn_independent_sampling=False),
@@ -191,7 +194,14 @@ _EXPORT_STATES = {
 
 
 def export_optuna(trials: Sequence[Trial], space: Space, signs: Signs, path: Path) -> None:
-    """Write the trials as a study that `optuna-dashboard sqlite:///PATH` shows, in place of a file with this name."""
+    """Write the trials as a study that `optuna-dashboard sqlite:///PATH` shows, in place of an earlier export.
+
+    Raises:
+        UserError: the path holds something else.
+    """
+    if path.exists() and not _is_export(path):
+        raise UserError(f"export_optuna='{path}' exists, and is no earlier export of a search: choose another name")
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     with _quiet_optuna():
@@ -199,13 +209,24 @@ def export_optuna(trials: Sequence[Trial], space: Space, signs: Signs, path: Pat
         connect = {"creator": lambda: sqlite3.connect(partial, check_same_thread=False)}
         storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs=connect)
         directions = [StudyDirection.MINIMIZE if sign > 0 else StudyDirection.MAXIMIZE for sign in signs.values()]
-        study = optuna.create_study(study_name="lmcraft search", storage=storage, directions=directions)
+        study = optuna.create_study(study_name=STUDY, storage=storage, directions=directions)
         study.set_metric_names(list(signs))
         for trial in trials:
             if trial.kind is Kind.TRIAL:
                 study.add_trial(_export_trial(trial, space, signs))
         storage.engine.dispose()
     partial.replace(path)
+
+
+def _is_export(path: Path) -> bool:
+    """Whether a file is a database that holds only a study of ours."""
+    if not path.is_file():
+        return False
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        try:
+            return database.execute("SELECT study_name FROM studies").fetchall() == [(STUDY,)]
+        except sqlite3.DatabaseError:
+            return False
 
 
 def _export_trial(trial: Trial, space: Space, signs: Signs) -> FrozenTrial:

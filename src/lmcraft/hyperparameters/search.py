@@ -85,7 +85,8 @@ class Search:
         """
         folder = config.out
         storage = config.storage or sqlite_url(folder.absolute() / DATABASE)
-        continues = config.resume or config.tell is not None or (config.ask and _is_search(folder))
+        continues = config.resume or config.tell is not None or config.export_optuna is not None
+        continues = continues or (config.ask and _is_search(folder))
         if not continues:
             return cls._begin(config, commands, storage)
         if not config.storage and not (folder / DATABASE).is_file():
