@@ -52,7 +52,7 @@ def test_settings_of_a_call_from_python_win_over_the_space_file(space: Path) -> 
     assert SearchConfig.from_settings(space=str(space)) == SearchConfig.from_toml(space) == parsed(space)
 
 
-@pytest.mark.parametrize("flags", [["--resume"], ["--ask"], ["--tell", "3"]])
+@pytest.mark.parametrize("flags", [["--resume"], ["--ask"], ["--tell", "3"], ["--export-optuna", "x.db"]])
 def test_a_search_is_continued_by_its_folder_alone(space: Path, flags: list[str]) -> None:
     file = space.rename(space.with_name(SEARCH_FILE))
     file.write_text(SPACE.replace("[search]", '[search]\nout = "where it was"'))

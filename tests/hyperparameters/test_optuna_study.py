@@ -49,6 +49,7 @@ def test_an_export_opens_in_optuna(tmp_path: Path) -> None:
     folder = tmp_path / "a?b=%20 c"
     folder.mkdir()
     path = folder / "study.db"
+    path.touch()
     export_optuna(TRIALS[:1], space_of(*CONDITIONAL), SIGNS, path)
     export_optuna(TRIALS, space_of(*CONDITIONAL), SIGNS, path)
     assert [entry.name for entry in folder.iterdir()] == ["study.db"]
@@ -76,7 +77,7 @@ def test_numbers_that_are_not_finite_are_exported_as_failures(tmp_path: Path) ->
     assert study.trials[0].intermediate_values == {20: 2.5}
 
 
-@pytest.mark.parametrize("content", [b"a text", b"", b"SQLite format 3\x00 but broken"])
+@pytest.mark.parametrize("content", [b"a text", b"SQLite format 3\x00 but broken"])
 def test_an_export_replaces_nothing_else(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "trials.sqlite"
     path.write_bytes(content)

@@ -48,7 +48,7 @@ def test_trials_are_promoted_if_they_can_be_judged_before_their_end(
         (SPACE, {"watts": -1.0}, "watts=-1 must not be negative"),
         (SPACE, {"values": [1.0]}, "name it with --tell"),
         (SPACE, {"change": "x"}, "add --ask"),
-        (SPACE, {"ask": True, "tell": 0}, "two calls"),
+        (SPACE, {"ask": True, "tell": 0}, "ask and tell are different calls"),
         (SPACE, {"sampler": "grid"}, "pretrain.rate is a continuous range"),
     ],
 )

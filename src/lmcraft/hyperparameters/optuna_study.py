@@ -219,9 +219,9 @@ def export_optuna(trials: Sequence[Trial], space: Space, signs: Signs, path: Pat
 
 
 def _is_export(path: Path) -> bool:
-    """Whether a file is a database that holds only a study of ours."""
-    if not path.is_file():
-        return False
+    """Whether a file is a database that holds only a study of ours, or empty."""
+    if not path.is_file() or not path.stat().st_size:
+        return path.is_file()
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
         try:
             return database.execute("SELECT study_name FROM studies").fetchall() == [(STUDY,)]
