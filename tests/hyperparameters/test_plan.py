@@ -25,6 +25,8 @@ def test_a_plan_is_the_same_in_another_process(tmp_path: Path) -> None:
         ({}, "asha"),
         ({"promotion": "hyperband"}, "hyperband"),
         ({"objectives": ["seconds"]}, "none"),
+        ({"objectives": ["bits_per_byte", "bytes"]}, "none"),
+        ({"objectives": ["bits_per_byte", "bytes"], "promotion": "asha"}, "asha"),
         ({"time_budget": "30s"}, "none"),
     ],
 )

@@ -85,6 +85,12 @@ def test_two_workers_share_the_trials(storage: str, tmp_path: Path) -> None:
     assert folder.store.totals().seconds >= 0 and folder.store.totals().tokens == 8 * STEPS
 
 
+def test_trials_can_have_processes_of_their_own(folder: Folder) -> None:
+    assert folder.work(["", ""], fresh_processes=True) == ""
+    assert all(map(is_complete, folder.store.trials()))
+    assert len({process for number in range(2) for _, process in folder.calls(number)}) == 4  # both are paused, and continued
+
+
 def test_what_a_command_prints_goes_to_the_log_of_its_trial(folder: Folder, capfd: pytest.CaptureFixture[str]) -> None:
     folder.work([""])
     assert folder.log(0).splitlines().count("written past Python") == STEPS and "step 1\n" in folder.log(0)

@@ -16,6 +16,7 @@ from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.objectives.registry import OBJECTIVES, describe_objectives, objectives_with
 from lmcraft.training import depth_rule
 from lmcraft.training.config import OptimizerConfig, TrainConfig
+from lmcraft.training.schedule import check_schedule
 
 # Usual learning rates for AdamW. Adapters start at zero and tolerate ten times the rate of a full fine-tune.
 LEARNING_RATES = {"lora": 2e-4, "dora": 2e-4, "full": 2e-5, "last": 5e-5, "head": 1e-3}
@@ -202,6 +203,7 @@ class FinetuneConfig(TrainConfig):
         objective.check()
         self.check_tasks()
         self.check_end()
+        check_schedule(self.schedule)
         if self.tasks and objective.needs_head:
             raise UserError(
                 f"tasks={','.join(self.tasks)} need a model that writes text, which objective={self.objective} does not "

@@ -53,7 +53,7 @@ class SearchConfig(Config):
     process, CMA-ES."""
     promotion: Literal["auto", "none", "asha", "hyperband", "power-law"] = "auto"
     """What decides which trials are trained further than the first rung; auto: asha, if all trials have the same number of
-    steps and are judged by their loss."""
+    steps and are judged by their loss alone."""
     reduction_factor: int = 3
     """One in this many trials of a rung is trained to the next one, which is as many times longer."""
     min_steps: Annotated[int, automatic("a ninth of the run")] = 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from lmcraft.errors import InterruptedRunError, LmcraftError, RunError, UserError
 from lmcraft.hyperparameters.store import MAX_ATTEMPTS
-from lmcraft.hyperparameters.worker import Job, Outcome
+from lmcraft.hyperparameters.worker import NEXT, Job, Outcome
 from lmcraft.training.signals import StopRequest, stop_on_signals
 
 POLL_SECONDS = 0.2
@@ -72,6 +72,8 @@ class Crew:
                 outcome = _read_outcome(process)
                 if outcome is not None and outcome.status == 0:
                     reason = reason or outcome.text
+                elif outcome is not None and outcome.status == NEXT:
+                    self._processes.append(self._start())
                 elif not stop:
                     self._replace(process, outcome, watch)
             time.sleep(POLL_SECONDS)

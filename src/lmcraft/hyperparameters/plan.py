@@ -144,10 +144,10 @@ def _choose_promotion(config: SearchConfig, pipeline: Pipeline) -> Any:
     if config.promotion == "none" or config.time_budget:
         return "none"
     first, steps = pipeline.objectives[0], pipeline.num_steps()
+    if config.promotion == "auto":  # of several objectives, those known only at the end would not count
+        return "asha" if first.is_measured_in_training and steps and len(pipeline.objectives) == 1 else "none"
     if first.is_measured_in_training and steps:
-        return "asha" if config.promotion == "auto" else config.promotion
-    if config.promotion == "auto":
-        return "none"
+        return config.promotion
     if steps:
         raise UserError(
             f"promotion={config.promotion} judges trials during training, but objectives={first.name} is known only at "

@@ -165,7 +165,8 @@ class Search:
         if isinstance(decision, Done):  # nothing is left to do
             reason = decision.reason
         else:
-            job = Job(self.storage, self.store.name, config.out, PlannedWork(self.plan))
+            work, is_memory_counted = PlannedWork(self.plan), "peak_memory" in self.plan.signs
+            job = Job(self.storage, self.store.name, config.out, work, fresh_processes=is_memory_counted)
             with SearchDisplay(config.trials, self.plan.signs, self.store.trials()) as display, self._naming_continuation():
                 reason = Crew(job, config.workers).run(_Watch(self, display))
         trials = [trial for trial in self.store.trials() if trial.kind is Kind.TRIAL]

@@ -253,8 +253,12 @@ class Pipeline:
     def _check_point(self, point: Point) -> None:
         for stage in self.stages(point, 1, self.folder):
             values = self.space.settings_at(point)[stage.name]
-            if not any(_named_commands(value, self.commands) for value in values.values()):
+            if any(_named_commands(value, self.commands) for value in values.values()):
+                continue
+            try:
                 stage.config.resolved()
+            except UserError as error:
+                raise UserError(f"[{stage.name}] {error}") from error
 
 
 def _named_commands(value: Any, commands: Mapping[str, Any]) -> list[str]:

@@ -51,6 +51,7 @@ class Work(Protocol):
 
 
 LOG = "log.txt"
+NEXT = 3  # the status of a worker whose trial has ended, and which leaves the next one to another process
 IDLE_SECONDS = 1.0  # before a worker without work asks again
 MAX_TEXT_CHARACTERS = 10_000  # so that an outcome fits into a pipe
 MAX_LOCK_SECONDS = 10.0  # for a worker that lost the trial to leave its folder
@@ -66,6 +67,8 @@ class Job:
     """Of the search."""
     out: Path
     work: Work
+    fresh_processes: bool = False
+    """Whether each trial has a process of its own, so that the memory of one is not counted for another."""
     lease_seconds: float = LEASE_SECONDS
     beat_seconds: float = BEAT_SECONDS
     lock_seconds: float = MAX_LOCK_SECONDS
@@ -76,7 +79,7 @@ class Outcome:
     """How a worker ended."""
 
     status: int
-    """0: the search is over; 128 + n: signal n; 1 or 2: an error that another worker would meet, too."""
+    """0: the search is over, or `NEXT`; 128 + n: signal n; 1 or 2: an error that another worker would meet, too."""
     text: str = ""
     """Of the error, or why the search is over."""
 
@@ -105,6 +108,8 @@ class Worker:
                         time.sleep(IDLE_SECONDS)
                     else:
                         self._take(lease)
+                        if self.job.fresh_processes and not self._signal_number:
+                            return Outcome(NEXT)
         except LmcraftError as error:
             return Outcome(error.exit_status, str(error))
         except OSError as error:

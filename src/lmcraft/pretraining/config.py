@@ -25,6 +25,7 @@ from lmcraft.folder import DatasetFolder
 from lmcraft.model.config import InitConfig, TransformerConfig
 from lmcraft.training import depth_rule
 from lmcraft.training.config import TrainConfig
+from lmcraft.training.schedule import check_schedule
 
 # Evaluation of a family of runs: the same tokens for every run, so that their losses can be compared.
 SCALING_EVAL_TOKENS = 2**17
@@ -121,6 +122,7 @@ class PretrainConfig(TrainConfig):
             )
         self.check_tasks()
         self.check_end()
+        check_schedule(self.schedule)
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"label_smoothing={self.label_smoothing} must be at least 0 and less than 1")
 
