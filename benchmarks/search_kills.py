@@ -61,6 +61,7 @@ FLAGS = {
 }
 LMCRAFT = [sys.executable, "-m", "lmcraft"]
 PATIENCE_SECONDS = 60.0
+TRAINING_SHARE = 0.75  # of the kills, while trials run; the others may also meet processes that start
 
 
 def prepare(folder: Path) -> Path:
@@ -114,13 +115,17 @@ class Victim:
     def trials(self) -> list[Trial]:
         return self.store.trials()
 
+    def running(self) -> set[int]:
+        """The numbers of the trials that workers hold."""
+        trials = self.trials() if self.storage or (self.out / "trials.sqlite").exists() else []
+        return {trial.number for trial in trials if trial.state is State.RUNNING}
+
     def kill(self, draw: random.Random) -> str:
         """Kill the parent or one of its workers; returns which."""
         assert self.parent is not None
         workers = children(self.parent.pid)
         target = draw.choice([self.parent.pid, *workers])
-        trials = self.trials() if self.storage or (self.out / "trials.sqlite").exists() else []
-        running = {trial.number for trial in trials if trial.state is State.RUNNING}
+        running = self.running()
         with suppress(ProcessLookupError):
             os.kill(target, signal.SIGKILL)
         if target != self.parent.pid:
@@ -216,8 +221,10 @@ def kill_search(arguments: argparse.Namespace, storage: str) -> int:
     draw, begin, killed = random.Random(arguments.seed), time.monotonic(), list[str]()
     victim.start()
     while len(killed) < arguments.kills:
-        time.sleep(draw.uniform(0, 2 * arguments.seconds))
         assert victim.parent is not None
+        if draw.random() < TRAINING_SHARE:
+            wait_until(lambda: victim.running() or victim.parent.poll() is not None)
+        time.sleep(draw.uniform(0, 2 * arguments.seconds))
         if victim.parent.poll() is not None:
             break
         killed.append(victim.kill(draw))
@@ -312,9 +319,9 @@ def holds(victim: Victim, host: str) -> int | None:
 
 
 def wait_until(condition: Callable[[], T | None]) -> T:
-    """Wait for a value that is neither None nor False."""
+    """Wait for a value that is neither None, nor False, nor empty."""
     end = time.monotonic() + 5 * PATIENCE_SECONDS
-    while (value := condition()) is None or value is False:
+    while (value := condition()) is None or value is False or value == set():
         if time.monotonic() > end:
             raise SystemExit("FAULT: it does not happen")
         time.sleep(0.1)
@@ -326,7 +333,7 @@ def run() -> int:
     parser.add_argument("--folder", type=Path, required=True, help="scratch folder")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--trials", type=int, default=30)
-    parser.add_argument("--seconds", type=float, default=10.0, help="mean time between kills")
+    parser.add_argument("--seconds", type=float, default=3.0, help="mean time from the start of a trial to a kill")
     parser.add_argument("--storage", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--promotion", choices=["none", "asha"], default="none")
     parser.add_argument("--two-hosts", action="store_true", help="one search on two hosts, each a network namespace")

@@ -88,7 +88,9 @@ def test_two_workers_share_the_trials(storage: str, tmp_path: Path) -> None:
 def test_trials_can_have_processes_of_their_own(folder: Folder) -> None:
     assert folder.work(["", ""], fresh_processes=True) == ""
     assert all(map(is_complete, folder.store.trials()))
-    assert len({process for number in range(2) for _, process in folder.calls(number)}) == 4  # both are paused, and continued
+    assert (
+        len({process for number in range(2) for _, process in folder.calls(number)}) == 4
+    )  # both are paused, and continued
 
 
 def test_what_a_command_prints_goes_to_the_log_of_its_trial(folder: Folder, capfd: pytest.CaptureFixture[str]) -> None:
@@ -120,6 +122,12 @@ def test_an_error_of_the_scheduler_ends_the_search(folder: Folder) -> None:
     job = Job(folder.storage, folder.name, folder.out, FakeWork([""], refusal="the grid has no points"))
     with pytest.raises(UserError, match="the grid has no points"):
         Crew(job, 2).run(lambda: 0)
+
+
+def test_a_table_that_cannot_be_opened_ends_the_search(tmp_path: Path) -> None:
+    (tmp_path / "table").write_text("no database " * 200, encoding="utf-8")
+    with pytest.raises(UserError, match="file is not a database"):
+        Crew(Job(f"sqlite:///{tmp_path / 'table'}", "search", tmp_path, FakeWork([""])), 2).run(lambda: 0)
 
 
 def test_a_worker_that_dies_is_replaced_and_its_trial_continued(storage: str, tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ class Crew:
         """Have all workers save their trials, and wait for them. SIGTERM, since a terminal sends them SIGINT, too."""
         for process in self._processes:
             process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)  # one that is stopped would never end
         while any(process.poll() is None for process in self._processes):
             watch()
             time.sleep(POLL_SECONDS)

@@ -95,25 +95,24 @@ class Worker:
         self._is_training = False
 
     def run(self) -> Outcome:
-        """Work until there is nothing to do, a signal comes, or something fails that is not the trial's fault."""
+        """Work until there is nothing to do or a signal comes.
+
+        Raises:
+            LmcraftError: something fails that is not the fault of a trial.
+        """
         for number in (signal.SIGINT, signal.SIGTERM, STOP_SIGNAL):
             signal.signal(number, self._stop)
-        try:
-            with self.heartbeat:
-                while not self._signal_number:
-                    lease = self.store.lease(self.name, self.job.work.decide)
-                    if isinstance(lease, Done):
-                        return Outcome(0, lease.reason)
-                    if isinstance(lease, Wait):
-                        time.sleep(IDLE_SECONDS)
-                    else:
-                        self._take(lease)
-                        if self.job.fresh_processes and not self._signal_number:
-                            return Outcome(NEXT)
-        except LmcraftError as error:
-            return Outcome(error.exit_status, str(error))
-        except OSError as error:
-            return Outcome(explain_os_error(error).exit_status, str(explain_os_error(error)))
+        with self.heartbeat:
+            while not self._signal_number:
+                lease = self.store.lease(self.name, self.job.work.decide)
+                if isinstance(lease, Done):
+                    return Outcome(0, lease.reason)
+                if isinstance(lease, Wait):
+                    time.sleep(IDLE_SECONDS)
+                else:
+                    self._take(lease)
+                    if self.job.fresh_processes and not self._signal_number:
+                        return Outcome(NEXT)
         return Outcome(128 + self._signal_number)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -231,15 +230,25 @@ def _point(descriptors: tuple[int, ...], targets: list[int]) -> None:
 def main() -> None:
     """Run the job from standard input, and write the outcome to standard output."""
     parent, results = os.dup(0), os.dup(1)  # the commands and their own processes get others
-    job: Job = pickle.load(sys.stdin.buffer)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)
-    Thread(target=_end_with, args=(parent,), name="watcher", daemon=True).start()
-    set_up_environment()
-    job.work.warm_up()
-    outcome = Worker(job).run()
-    with suppress(BrokenPipeError):
-        os.write(results, format_json_line({"status": outcome.status, "text": outcome.text[:MAX_TEXT_CHARACTERS]}).encode())
+    with suppress(EOFError, pickle.UnpicklingError):  # the parent was killed while it started this process
+        outcome = _run_job(parent)
+        line = format_json_line({"status": outcome.status, "text": outcome.text[:MAX_TEXT_CHARACTERS]})
+        with suppress(BrokenPipeError):
+            os.write(results, line.encode())
+
+
+def _run_job(parent: int) -> Outcome:
+    try:
+        job: Job = pickle.load(sys.stdin.buffer)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(2, 1)
+        Thread(target=_end_with, args=(parent,), name="watcher", daemon=True).start()
+        set_up_environment()
+        job.work.warm_up()
+        return Worker(job).run()
+    except (LmcraftError, OSError) as exception:
+        error = explain_os_error(exception) if isinstance(exception, OSError) else exception
+        return Outcome(error.exit_status, str(error))
 
 
 def _end_with(parent: int) -> None:
