@@ -21,10 +21,11 @@ VARIANCE = {
 BOUND = {"xavier_uniform": sqrt(6 / (IN + OUT)), "he_uniform": sqrt(6 / IN)}
 
 
-def initialized_model(**settings: object) -> Transformer:
+def initialized_model(width_ratio: float = 1.0, norm: str = "rmsnorm", **settings: object) -> Transformer:
     torch.manual_seed(0)
-    model = Transformer(tiny_config(hidden_size=IN, intermediate_size=OUT, num_hidden_layers=3, attention_bias="all"))
-    initialize(model, InitConfig(**settings))  # type: ignore[arg-type]
+    sizes = {"hidden_size": IN, "intermediate_size": OUT, "num_hidden_layers": 3, "tie_word_embeddings": False}
+    model = Transformer(tiny_config(**sizes, attention_bias="all", norm=norm))
+    initialize(model, InitConfig(**settings), width_ratio)  # type: ignore[arg-type]
     return model
 
 
@@ -57,3 +58,25 @@ def test_norms_are_one_biases_zero_embeddings_std() -> None:
     model = initialized_model(scheme="he_normal", std=0.05)
     assert model.embed_tokens.weight.std().item() == pytest.approx(0.05, rel=0.02)
     assert (model.norm.weight == 1).all() and (model.layers[0].attention.q_proj.bias == 0).all()
+
+
+def test_a_wide_model_begins_with_smaller_matrices_but_equal_embeddings() -> None:
+    narrow, wide = (initialized_model(ratio, zero_output_projections=False) for ratio in (1.0, 16.0))
+    for name, p in narrow.layers.named_parameters():
+        torch.testing.assert_close(wide.layers.get_parameter(name), p / 4 if p.ndim == 2 else p)
+    assert torch.equal(narrow.embed_tokens.weight, wide.embed_tokens.weight)
+    assert narrow.lm_head is not None and wide.lm_head is not None
+    assert torch.equal(narrow.lm_head.weight, wide.lm_head.weight)
+
+
+@pytest.mark.parametrize("scheme", ["xavier_normal", "he_uniform"])
+def test_schemes_that_know_the_width_are_not_scaled_twice(scheme: str) -> None:
+    narrow, wide = (initialized_model(ratio, scheme=scheme) for ratio in (1.0, 16.0))
+    assert torch.equal(*(model.layers.get_parameter("0.attention.q_proj.weight") for model in (narrow, wide)))
+
+
+@pytest.mark.parametrize("norm", ["rmsnorm", "gemma_rmsnorm", "layernorm"])
+def test_the_logits_of_a_wide_model_are_multiplied_in_the_final_norm(norm: str) -> None:
+    x = torch.randn(2, IN)
+    narrow, wide = (initialized_model(ratio, norm=norm).norm(x) for ratio in (1.0, 16.0))
+    torch.testing.assert_close(wide, narrow / 16)

@@ -1,6 +1,7 @@
 """The depth rule: sizes, rates and lengths that follow from the depth."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -29,6 +30,22 @@ def test_explicit_sizes_are_kept() -> None:
     model = depth_rule.resolve_model(sizes, 2, 1000, 64)
     assert (model.hidden_size, model.num_attention_heads, model.head_dim) == (96, 3, 32)
     assert (model.intermediate_size, model.vocab_size) == (100, 2000)
+
+
+def test_a_wide_model_has_the_proportions_of_its_base_width() -> None:
+    base, wide = (depth_rule.resolve_model(TransformerConfig(hidden_size=width), 2, 1000, 64, 32) for width in (32, 256))
+    assert (base.head_dim, base.num_attention_heads, base.intermediate_size) == (32, 1, 128)
+    assert (wide.head_dim, wide.num_attention_heads, wide.intermediate_size) == (32, 8, 1024)
+    sizes = TransformerConfig(hidden_size=256, num_attention_heads=4, intermediate_size=100)
+    explicit = depth_rule.resolve_model(sizes, 2, 1000, 64, 32)
+    assert (explicit.head_dim, explicit.intermediate_size) == (64, 100)
+
+
+@pytest.mark.parametrize("width", [8, 32, 64, 96, 130, 191, 200, 511, 640, 1000, 1280, 6463])
+@pytest.mark.parametrize("feed_forward", ["swiglu", "gelu"])
+def test_sizes_at_the_base_width_are_those_without_one(width: int, feed_forward: Literal["swiglu", "gelu"]) -> None:
+    sizes = TransformerConfig(hidden_size=width, feed_forward=feed_forward)
+    assert depth_rule.resolve_model(sizes, 2, 9, 8, width) == depth_rule.resolve_model(sizes, 2, 9, 8)
 
 
 def test_adam_rates_fall_with_width_and_muon_rates_do_not() -> None:

@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lmcraft.config import takes_settings
+from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.output import claim_run
 from lmcraft.pretraining.config import PretrainConfig
@@ -34,8 +35,11 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
 
     with join_processes(config.device, config.tensor_parallel) as processes:
         print_line = line_printer(quiet=not processes.is_main)
-        claim = claim_run(config.out, resume=config.resume or config.find_lr, inputs=[("dataset", config.data)])
+        is_resumed = config.resume or config.find_lr or bool(config.coordinate_check)
+        claim = claim_run(config.out, resume=is_resumed, inputs=[("dataset", config.data)])
         with processes.in_main(claim):
+            if config.coordinate_check:
+                return _check_coordinates(config, processes, print_line)
             if config.find_lr:
                 return _find_learning_rate(config.resolved(), processes, print_line)
             folder = run_pretraining(config, processes, print_line, begin)
@@ -60,4 +64,21 @@ def _find_learning_rate(config: PretrainConfig, processes: "Processes", print_li
     for name, rate in rates.items():
         print(f"  --optimizer.{name.replace('_', '-')} {test.steepest * rate:.3g}")
     print(page)
+    return folder
+
+
+def _check_coordinates(config: PretrainConfig, processes: "Processes", print_line: PrintLine) -> ModelFolder:
+    """Print how the change of each kind of output depends on the width, and write the page of the check."""
+    from lmcraft.pretraining.coordinate_check import check_coordinates
+    from lmcraft.reports.coordinate_check import verdict_rows, write_coordinate_check
+    from lmcraft.terminal import column_table, print_result
+
+    if processes.count > 1:
+        raise UserError(f"coordinate_check runs in one process, not in {processes.count}: start it without torchrun")
+    folder = ModelFolder(config.out)
+    check = check_coordinates(config, print_line)
+    page = write_coordinate_check(folder, check)
+    print_result(
+        column_table("", ("outputs", "slope (each seed)", "change"), verdict_rows(check)), check.summary(), str(page)
+    )
     return folder

@@ -11,6 +11,9 @@ A matrix with `in` inputs and `out` outputs is drawn from
 | he_normal | normal, variance 2 / in | the same |
 
 With every scheme, embeddings are normal with `std`, norm weights are one and biases zero.
+
+`width_ratio`, the width / the width that the learning rates are for, divides gpt2's std by its square root in the blocks'
+matrices, as the other schemes' 1 / in does, and the gain of the final norm by itself (`lmcraft.training.width_transfer`).
 """
 
 from math import sqrt
@@ -22,7 +25,7 @@ from lmcraft.model.linear import Linear
 from lmcraft.model.transformer import Transformer
 
 
-def initialize(model: Transformer, config: InitConfig) -> None:
+def initialize(model: Transformer, config: InitConfig, width_ratio: float = 1.0) -> None:
     """Initialize every weight of `model` in place, from torch's global generator."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding):
@@ -33,9 +36,11 @@ def initialize(model: Transformer, config: InitConfig) -> None:
                 nn.init.zeros_(module.weight)
             else:
                 std = config.std / sqrt(2 * model.config.num_hidden_layers) if into_residual else config.std
+                std = std if module is model.lm_head else std / sqrt(width_ratio)
                 _draw(module.weight, config.scheme, std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    model.norm.get_parameter("weight").data -= 1 - 1 / width_ratio  # stored as 1 or, in Gemma's norm, as 0
 
 
 def _draw(weight: Tensor, scheme: str, std: float) -> None:

@@ -29,7 +29,14 @@ from lmcraft.training.schedule import check_schedule
 
 # Evaluation of a family of runs: the same tokens for every run, so that their losses can be compared.
 SCALING_EVAL_TOKENS = 2**17
-SINGLE_RUN_SETTINGS = ("depth", "max_steps", "max_tokens", "max_time", "find_lr")  # which a family sets itself
+SINGLE_RUN_SETTINGS = (
+    "depth",
+    "max_steps",
+    "max_tokens",
+    "max_time",
+    "find_lr",
+    "coordinate_check",
+)  # which a family sets itself
 DEFAULT_DEPTH = 4
 HIDDEN = Parameter(show=False)
 
@@ -75,6 +82,11 @@ class PretrainConfig(TrainConfig):
 
     find_lr: Annotated[bool, ADVANCED] = False
     """Instead of training, raise the learning rates for a hundred steps and plot the loss (arXiv 1506.01186)."""
+    base_width: Annotated[int, ADVANCED, automatic("the model's own")] = 0
+    """Width that the learning rates are for, such as that of a narrow model on which they were tuned: they and the initial
+    weights are scaled to this model's width (arXiv 2203.03466; docs/search.md)."""
+    coordinate_check: Annotated[tuple[int, ...], SEVERAL_VALUES, ADVANCED, OFF] = ()
+    """Instead of training, plot how far a few steps move the activations of models of these widths (arXiv 2203.03466)."""
 
     def resolved(self) -> Self:
         """Fill in every 0 by the depth rule; the length of a run limited by `max_time` is left to `autotune`.
@@ -83,19 +95,25 @@ class PretrainConfig(TrainConfig):
             UserError: a setting is invalid, or does not fit the dataset.
         """
         depth = self._choose_depth()
-        for name in ("batch_size", "micro_batch_size", "max_steps", "max_tokens", "max_time", "sequence_length"):
+        lengths = ("batch_size", "micro_batch_size", "max_steps", "max_tokens", "max_time", "sequence_length")
+        for name in (*lengths, "base_width"):
             if (value := getattr(self, name)) < 0:
                 raise UserError(f"{name}={value} must not be negative; 0 sets it automatically")
         vocab_size = DatasetFolder(self.data).token_manifest()["vocab_size"]
         length = self.sequence_length or self.model.max_position_embeddings or depth_rule.sequence_length_for(depth)
-        model = depth_rule.resolve_model(self.model, depth, vocab_size, length)
+        model = depth_rule.resolve_model(self.model, depth, vocab_size, length, self.base_width)
         model.check()
         self._check(model, vocab_size, length)
-        optimizer = depth_rule.resolve_optimizer(self.optimizer, model.hidden_size)
+        optimizer = depth_rule.resolve_optimizer(self.optimizer, self.base_width or model.hidden_size)
         config = replace(self, model=model, depth=depth, sequence_length=length, optimizer=optimizer)
         if self.max_time and not self.max_steps:
             return config
         return depth_rule.resolve_length(config, length, self.max_tokens or depth_rule.optimal_tokens(model))
+
+    @property
+    def width_ratio(self) -> float:
+        """The width of the model / the width that the learning rates are for; only of a resolved configuration."""
+        return self.model.hidden_size / self.base_width if self.base_width else 1.0
 
     def _choose_depth(self) -> int:
         """The number of blocks."""
@@ -119,6 +137,11 @@ class PretrainConfig(TrainConfig):
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise UserError(
                 f"micro_batch_size={self.micro_batch_size} must divide batch_size={self.batch_size}: change one of them"
+            )
+        if self.base_width and model.scale_embeddings:
+            raise UserError(
+                f"base_width={self.base_width} does not fit model.scale_embeddings=True, which multiplies the embeddings by "
+                "the square root of the width: leave one of them out"
             )
         self.check_tasks()
         self.check_end()
@@ -150,6 +173,7 @@ class PlanConfig(PretrainConfig):
     sample_prompt: Annotated[str, HIDDEN] = ""
     tensorboard: Annotated[bool, HIDDEN] = False
     find_lr: Annotated[bool, HIDDEN] = False
+    coordinate_check: Annotated[tuple[int, ...], HIDDEN] = ()
 
     def resolved(self) -> Self:
         config = super().resolved()
@@ -190,6 +214,7 @@ class ScalingConfig(PretrainConfig):
     max_tokens: Annotated[int, HIDDEN] = 0
     max_time: Annotated[float, HIDDEN] = 0.0
     find_lr: Annotated[bool, HIDDEN] = False
+    coordinate_check: Annotated[tuple[int, ...], HIDDEN] = ()
 
     def resolved(self) -> Self:
         """Sort the family, and fill in the sequence length and validation tokens that all of its runs share."""

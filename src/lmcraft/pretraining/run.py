@@ -165,6 +165,7 @@ class PretrainingRun:
             processes=self.processes,
             holdout=self.data.holdout,
             score_tasks=self._score_tasks if self.tasks else None,
+            width_ratio=self.config.width_ratio,
             deadline=self.deadline,
         )
         if step is not None:
@@ -175,7 +176,7 @@ class PretrainingRun:
         config = self.config
         if step is None:
             model = Transformer(config.model).to(self.machine.device)
-            initialize(model, config.init)
+            initialize(model, config.init, config.width_ratio)
         else:
             model = load_model(Checkpoints(self.folder).path(step), device=self.machine.device)
         model.compute_dtype, model.checkpointing = self.machine.dtype, config.activation_checkpointing

@@ -3,6 +3,7 @@
 | file | contents |
 |---|---|
 | `page` | the report of a run, and the page of a learning-rate range test |
+| `coordinate_check` | the page of a coordinate check |
 | `finetuning` | the fine-tuning section of a report |
 | `tasks` | the tasks of a report: each one's curve over the steps |
 | `scaling` | the page of a scaling law |

@@ -8,6 +8,7 @@
 | `objective` | the `Objective` protocol, and next-token prediction |
 | `cross_entropy` | fused output projection and cross-entropy, which never holds all logits |
 | `optimizer`, `muon` | parameter groups, clipping, penalties, decay; Muon and NorMuon |
+| `width_transfer` | learning rates of a narrow model, scaled to a wide one |
 | `schedule` | learning-rate schedules |
 | `depth_rule` | sizes, rates and lengths that follow from `depth` |
 | `autotune` | chooses attention, compilation, length and micro-batch once per run |

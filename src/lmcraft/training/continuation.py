@@ -42,7 +42,7 @@ MAY_CHANGE = frozenset(
     (
         *("out", "resume", "pause_at", "max_steps", *LENGTH, *INTERVALS, *CONTENTS),
         *("device", "precision", "attention", "compile", "micro_batch_size", "activation_checkpointing", "tensor_parallel"),
-        *("tensorboard", "sample_prompt", "report_answers", "general_text", "show_batch", "find_lr"),
+        *("tensorboard", "sample_prompt", "report_answers", "general_text", "show_batch", "find_lr", "coordinate_check"),
         *("tasks", "evaluate_every"),
     )
 )

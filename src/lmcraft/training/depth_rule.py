@@ -29,10 +29,13 @@ T = TypeVar("T", bound=TrainConfig)
 Settings = TypeVar("Settings", bound=OptimizerConfig)
 
 
-def resolve_model(model: TransformerConfig, depth: int, vocab_size: int, sequence_length: int) -> TransformerConfig:
-    """Fill in the sizes that are 0."""
+def resolve_model(
+    model: TransformerConfig, depth: int, vocab_size: int, sequence_length: int, base_width: int = 0
+) -> TransformerConfig:
+    """Fill in the sizes that are 0, in the proportions of a model of `base_width` if it is set."""
     depth = model.num_hidden_layers or depth
     width = model.hidden_size or HEAD_DIM * depth
+    model = keep_proportions(model, width, base_width) if base_width else model
     heads = model.num_attention_heads or max(1, width // (model.head_dim or HEAD_DIM))
     return replace(
         model,
@@ -43,8 +46,24 @@ def resolve_model(model: TransformerConfig, depth: int, vocab_size: int, sequenc
         num_attention_heads=heads,
         num_key_value_heads=model.num_key_value_heads or (heads // 2 if heads > 8 and heads % 2 == 0 else heads),
         head_dim=model.head_dim or max(1, width // heads),
-        intermediate_size=model.intermediate_size or (64 * ceil(width / 24) if model.is_gated else 4 * width),
+        intermediate_size=model.intermediate_size or feed_forward_width(model, width),
     )
+
+
+def feed_forward_width(model: TransformerConfig, width: int) -> int:
+    """The inner width of the feed-forward layer."""
+    return 64 * ceil(width / 24) if model.is_gated else 4 * width
+
+
+def keep_proportions(model: TransformerConfig, width: int, base_width: int) -> TransformerConfig:
+    """Fill in the sizes for which width transfer needs the proportions of a model of `base_width`.
+
+    Heads are as wide as there, and the feed-forward layer is as many times wider than the model.
+    """
+    head_dim = model.head_dim or (0 if model.num_attention_heads else base_width // max(1, base_width // HEAD_DIM))
+    unit = 32 if model.is_gated else 1
+    inner = unit * max(1, round(feed_forward_width(model, base_width) * width / base_width / unit))
+    return replace(model, head_dim=head_dim, intermediate_size=model.intermediate_size or inner)
 
 
 def sequence_length_for(depth: int) -> int:

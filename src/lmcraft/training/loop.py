@@ -56,6 +56,7 @@ class Trainer:
         bytes_per_token: of the validation text, for the loss in bits per byte; 0: unknown.
         processes: the processes of the run; the weights are sharded over them.
         groups: returns the parameter groups if only some weights are trained; None: all weights, by `config`.
+        width_ratio: the model's width / the width that the learning rates are for.
         command: the command that continues the run, for the message after a signal.
         deadline: on `time.monotonic`'s clock; the run ends, evaluated and saved, at the last step that leaves time for that.
     """
@@ -77,6 +78,7 @@ class Trainer:
         holdout: Dataset | None = None,
         score_tasks: ScoreTasks | None = None,
         groups: Callable[[Transformer], list[Group]] | None = None,
+        width_ratio: float = 1.0,
         command: str = "pretrain",
         deadline: float = math.inf,
     ) -> None:
@@ -91,7 +93,7 @@ class Trainer:
         self.last_step = min(config.max_steps, config.pause_at or config.max_steps)  # earlier if the deadline is near
         self._evaluation_seconds = 0.0  # of the latest validation, sample and checkpoint together
         self._task_seconds = 0.0  # of the latest evaluation on tasks
-        self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model))
+        self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model), width_ratio)
         self.checkpoints = Checkpoints(folder, processes)
         self.progress = Progress()
         self.micro_batch_size = gcd(config.batch_size // processes.data_count, config.micro_batch_size)

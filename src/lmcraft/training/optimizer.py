@@ -14,6 +14,7 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.training.config import OptimizerConfig
 from lmcraft.training.muon import Muon
 from lmcraft.training.sharding import blank_like, local_shard, total_norm
+from lmcraft.training.width_transfer import rate_scales
 
 
 @dataclass
@@ -26,10 +27,19 @@ class Group:
     """Whether weight decay and penalties apply; they apply to all weights except norms and biases."""
     matrices: bool = False
     """Whether these are the blocks' matrices, which normuon and muon update."""
+    scale: float = 1.0
+    """Of the rate, from the base width to this model's (`lmcraft.training.width_transfer`); weight decay is not scaled."""
 
 
 class Optimizer:
     """Updates all groups: clips the gradient, adds penalties, applies the update rules and decoupled weight decay.
+
+    Args:
+        model: its weights are updated in place.
+        config: resolved.
+        compute_dtype: the type of Muon's products.
+        groups: which weights are updated; None: all.
+        width_ratio: the model's width / the width that the learning rates are for.
 
     Raises:
         UserError: a setting is out of its range.
@@ -41,11 +51,12 @@ class Optimizer:
         config: OptimizerConfig,
         compute_dtype: torch.dtype,
         groups: list[Group] | None = None,
+        width_ratio: float = 1.0,
     ) -> None:
         check_optimizer(config)
         self.config = config
         self.names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
-        self.groups = parameter_groups(model, config) if groups is None else groups
+        self.groups = parameter_groups(model, config, width_ratio) if groups is None else groups
         self.rules = list(self._rules(compute_dtype))
         self._base_rates = [[float(group["lr"]) for group in rule.param_groups] for rule in self.rules]
 
@@ -76,11 +87,11 @@ class Optimizer:
         with torch.no_grad():
             if not self.config.cautious_decay:
                 for group in decayed:
-                    torch._foreach_mul_(group["params"], 1 - group["lr"] * self.config.weight_decay)
+                    torch._foreach_mul_(group["params"], 1 - group["lr"] / group["scale"] * self.config.weight_decay)
             yield
             for group, weights in zip(decayed, before, strict=False):
                 for p, w in zip(group["params"], weights, strict=True):
-                    p.sub_(w * ((w - p) * w > 0), alpha=group["lr"] * self.config.weight_decay)
+                    p.sub_(w * ((w - p) * w > 0), alpha=group["lr"] / group["scale"] * self.config.weight_decay)
 
     def state(self) -> dict[str, Tensor]:
         """The optimizer state that the next step needs, by "parameter/name"."""
@@ -139,22 +150,27 @@ def _torch_groups(groups: list[Group]) -> list[dict[str, Any]]:
         for p in group.params:
             by_mesh[number, getattr(p, "device_mesh", None)].append(p)
     return [
-        {"params": params, "lr": groups[number].lr, "decayed": groups[number].decayed}
+        {"params": params, "lr": group.lr * group.scale, "scale": group.scale, "decayed": group.decayed}
         for (number, _), params in by_mesh.items()
+        for group in [groups[number]]
     ]
 
 
-def parameter_groups(model: Transformer, config: OptimizerConfig) -> list[Group]:
-    """The four groups, in the order: blocks' matrices, embeddings, output projection, norms and biases."""
+def parameter_groups(model: Transformer, config: OptimizerConfig, width_ratio: float = 1.0) -> list[Group]:
+    """The groups, in the order: blocks' matrices, embeddings, output projection, norms and biases, final norm."""
     head: list[Tensor] = [] if model.lm_head is None else [model.lm_head.weight]
     embeddings: list[Tensor] = [m.weight for m in (model.embed_tokens, model.embed_positions) if m is not None]
     matrices: list[Tensor] = [p for p in model.layers.parameters() if p.ndim == 2]
-    grouped = {*head, *embeddings, *matrices}
+    final: list[Tensor] = list(model.norm.parameters())
+    grouped = {*head, *embeddings, *matrices, *final}
+    scalars: list[Tensor] = [p for p in model.parameters() if p not in grouped]
+    scales = rate_scales(config.name, width_ratio)
     return [
-        Group(matrices, config.learning_rate, decayed=True, matrices=True),
-        Group(embeddings, config.embedding_learning_rate, decayed=True),
-        Group(head, config.head_learning_rate, decayed=True),
-        Group([p for p in model.parameters() if p not in grouped], config.scalar_learning_rate, decayed=False),
+        Group(matrices, config.learning_rate, decayed=True, matrices=True, scale=scales[0]),
+        Group(embeddings, config.embedding_learning_rate, decayed=True, scale=scales[1]),
+        Group(head, config.head_learning_rate, decayed=True, scale=scales[2]),
+        Group(scalars, config.scalar_learning_rate, decayed=False, scale=scales[3]),
+        Group(final, config.scalar_learning_rate, decayed=False, scale=scales[4]),
     ]
 
 
