@@ -302,3 +302,24 @@ def test_bad_settings_are_errors(data: Path, tmp_path: Path, settings: dict[str,
     with pytest.raises(UserError, match=message):
         pretrain(config_of(data, tmp_path / "model", **settings))
     assert not any(tmp_path.iterdir())
+
+
+def test_a_run_at_the_base_width_is_the_run_without_it(data: Path, tmp_path: Path) -> None:
+    common: dict[str, Any] = {"model": {"hidden_size": 32}, "max_steps": 4}
+    folders = [pretrain(config_of(data, tmp_path / str(base), base_width=base, **common)) for base in (0, 32)]
+    assert losses(folders[0].path) == losses(folders[1].path) and len(losses(folders[0].path)) == 4
+
+
+@pytest.mark.parametrize("optimizer", ["normuon", "adamw"])
+def test_a_wide_run_keeps_the_rates_of_its_base_width_and_resumes(data: Path, tmp_path: Path, optimizer: str) -> None:
+    out = tmp_path / "model"
+    config = config_of(data, out, model={"hidden_size": 64}, base_width=16, optimizer={"name": optimizer}, max_steps=4)
+    pretrain(replace(config, pause_at=2))
+    recorded = PretrainConfig.from_toml(ModelFolder(out).config_toml)
+    narrow = config_of(data, out, model={"hidden_size": 16}, optimizer={"name": optimizer}).resolved()
+    assert recorded.base_width == 16 and recorded.optimizer == narrow.optimizer
+    pretrain(replace(recorded, out=out, resume=True))
+    whole = pretrain(replace(config, out=tmp_path / "whole"))
+    assert losses(out) == losses(whole.path)
+    with pytest.raises(UserError, match="base_width=32 differs from base_width=16"):
+        pretrain(replace(config, base_width=32, resume=True))

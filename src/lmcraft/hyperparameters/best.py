@@ -7,6 +7,7 @@ import tomli_w
 from lmcraft.folder import write_text
 from lmcraft.hyperparameters.stages import Pipeline, nested
 from lmcraft.hyperparameters.trial import Trial
+from lmcraft.pretraining.config import PretrainConfig
 
 BEST = "best"
 
@@ -19,7 +20,8 @@ def write_best(pipeline: Pipeline, trial: Trial) -> list[Path]:
         trial: the one to write.
 
     Returns:
-        The files. The comment at the top of each has the command that uses it.
+        The files. The comment at the top of each has the command that uses it. That of `pretrain` has the width that the
+        learning rates are for, so with another width they are scaled.
     """
     values = ", ".join(f"{name} {value:.6g}" for name, value in trial.values.items())
     tables = pipeline.space.settings_at(trial.point)
@@ -31,6 +33,9 @@ def write_best(pipeline: Pipeline, trial: Trial) -> list[Path]:
         values_of_stage = pipeline.fill_in(settings, outs)
         if pipeline.budget_seconds and name == pipeline.training[-1]:
             values_of_stage["max_time"] = pipeline.budget_seconds / 60
+        config = pipeline.config_class(name).from_table(nested({**values_of_stage, "out": "unused"}), f"[{name}]")
+        if isinstance(config, PretrainConfig):  # so that a wider model can take over the learning rates
+            values_of_stage["base_width"] = config.rates_width
         if not is_only:
             values_of_stage["out"] = str(outs[name])
         command = f"lmcraft {pipeline.commands[name].name} {file}" + (" --out FOLDER" if is_only else "")

@@ -104,11 +104,16 @@ class PretrainConfig(TrainConfig):
         model = depth_rule.resolve_model(self.model, depth, vocab_size, length, self.base_width)
         model.check()
         self._check(model, vocab_size, length)
-        optimizer = depth_rule.resolve_optimizer(self.optimizer, self.base_width or model.hidden_size)
+        optimizer = depth_rule.resolve_optimizer(self.optimizer, self.rates_width)
         config = replace(self, model=model, depth=depth, sequence_length=length, optimizer=optimizer)
         if self.max_time and not self.max_steps:
             return config
         return depth_rule.resolve_length(config, length, self.max_tokens or depth_rule.optimal_tokens(model))
+
+    @property
+    def rates_width(self) -> int:
+        """The width that the learning rates are for."""
+        return self.base_width or self.model.hidden_size or depth_rule.HEAD_DIM * self._choose_depth()
 
     @property
     def width_ratio(self) -> float:
