@@ -16,9 +16,10 @@ from tests.terminal_chat.models import chat_model, plain_model
 __all__ = ["chat_model", "plain_model"]
 
 
-def chat_lines(folder: Path, lines: str, monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
+def chat_lines(folder: Path, lines: str, monkeypatch: pytest.MonkeyPatch, *flags: str, failed: int = 0) -> None:
+    """Chat through a pipe; the exit status tells a script whether lines failed."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
-    assert main(["chat", str(folder), "--seed", "1", "--max-new-tokens", "6", *flags]) == 0
+    assert main(["chat", str(folder), "--seed", "1", "--max-new-tokens", "6", *flags]) == (2 if failed else 0)
 
 
 def test_each_line_of_a_pipe_is_answered(
@@ -48,15 +49,19 @@ def test_a_model_without_sampling_settings_gets_the_defaults_of_chats(
 def test_a_message_longer_than_the_context_is_reported_and_dropped(
     plain_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chat_lines(plain_model, "x" * 500 + "\nOnce\n", monkeypatch, "--stop", "\\n")
+    chat_lines(plain_model, "x" * 500 + "\nOnce\n", monkeypatch, "--stop", "\\n", failed=1)
     out, err = capsys.readouterr()
+    assert "1 of the 2 lines failed" in err
     assert "leaves no room in the model's context" in err
     assert out == "\n" + LanguageModel.load(plain_model).complete("Once\n", seed=1, max_new_tokens=6, stop="\n") + "\n"
 
 
 def test_commands(plain_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     chat_lines(
-        plain_model, "a\n/reset\n/system You are a poet.\n/help\n/nonsense\nOnce\n/system\n/reset\nOnce\n", monkeypatch
+        plain_model,
+        "a\n/reset\n/system You are a poet.\n/help\n/nonsense\nOnce\n/system\n/reset\nOnce\n",
+        monkeypatch,
+        failed=1,
     )
     out, err = capsys.readouterr()
     model = LanguageModel.load(plain_model)
@@ -69,7 +74,12 @@ def test_regenerate_starts_another_branch(
     plain_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chat_lines(
-        plain_model, "Once\n/regenerate\n/branch 1\nNext\n/back\nElse\n/branch\n/branch 9\n", monkeypatch, "--stop", "\\n"
+        plain_model,
+        "Once\n/regenerate\n/branch 1\nNext\n/back\nElse\n/branch\n/branch 9\n",
+        monkeypatch,
+        "--stop",
+        "\\n",
+        failed=1,
     )
     out, err = capsys.readouterr()
     model = LanguageModel.load(plain_model)
@@ -96,6 +106,7 @@ def test_commands_report_what_is_missing(
         plain_model,
         f"/regenerate\n/back\n/branch\n/save\n/save {tmp_path / 'new'}\nOnce\n/save {tmp_path}\nOn\n",
         monkeypatch,
+        failed=6,
     )
     out, err = capsys.readouterr()
     for sentence in ("no answer yet", "nothing to take back", "no branches yet", "/save FILE", "nothing to save"):
@@ -121,7 +132,7 @@ def test_a_saved_branch_is_a_fine_tuning_example(
 def test_each_answer_is_a_line_of_json(
     plain_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chat_lines(plain_model, "从前\n" + "x" * 500 + "\n/regenerate\n", monkeypatch, "--json")
+    chat_lines(plain_model, "从前\n" + "x" * 500 + "\n/regenerate\n", monkeypatch, "--json", failed=1)
     first, error, second = map(json.loads, capsys.readouterr().out.splitlines())
     model = LanguageModel.load(plain_model)
     usage = {"prompt_tokens": len(model.tokenizer.encode("从前\n")), "completion_tokens": 6}

@@ -155,8 +155,12 @@ def test_turns_are_dropped_when_the_server_reports_a_full_context(
     assert [body.get("max_tokens") for body in server.requests[:2]] == [None, 32]  # half of the context is for the answer
     assert capsys.readouterr().err.count("context of 64 tokens: its oldest turn is forgotten") == 2
     server.fits = 0
-    assert chat_with_server(server.url, "a\n/branch\n", monkeypatch) == 0
-    assert capsys.readouterr() == ("\n", "too long: shorten it\nthere are no branches yet: ask something first\n")
+    assert chat_with_server(server.url, "a\n/branch\n", monkeypatch) == 2
+    assert capsys.readouterr() == (
+        "\n",
+        "too long: shorten it\nthere are no branches yet: ask something first\n"
+        "lmcraft chat: 2 of the 2 lines failed, as the notices above say\n",
+    )
 
 
 def test_ctrl_c_closes_the_connection(server: FakeServer) -> None:

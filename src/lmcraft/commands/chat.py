@@ -71,7 +71,7 @@ def chat(config: ChatConfig) -> None:
     """Answer each line of standard input on standard output; notices go to standard error.
 
     Raises:
-        UserError: there is no such model, or a setting is invalid.
+        UserError: there is no such model, a setting is invalid, or, outside a terminal, a line failed.
         RunError: the server does not answer. In a terminal, once the conversation has started, this is only a notice.
     """
     config = config.resolved()
@@ -84,12 +84,12 @@ def chat(config: ChatConfig) -> None:
         try:
             line = input("> " if interactive and not config.json else "").strip()
         except EOFError:
-            return
+            return session.check()
         except UnicodeDecodeError as error:
             raise undecoded_error("a line of standard input") from error
         check_decoded(line, "a line of standard input")
         if line == "/quit":
-            return
+            return session.check()
         if line:
             session.handle_line(line)
 
@@ -111,27 +111,36 @@ def _open_backend(config: ChatConfig, interactive: bool) -> Backend:
     return LocalBackend(model, config.settings(), adapter=config.adapter or "")
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Session:
     """Handles the lines that the user types."""
 
     conversation: Conversation
     interactive: bool
     as_json: bool
+    lines: int = 0
+    failed: int = 0
 
     def handle_line(self, line: str) -> None:
         """Run a command, or answer a message."""
+        self.lines += 1
         try:
             if line.startswith("/"):
                 self._run_command(*line.split(maxsplit=1))
             else:
                 self._print_answer(lambda on_text: self.conversation.answer(line, on_text))
         except UserError as error:
+            self.failed += 1
             print_notice(str(error))
         except RunError as error:
             if not self.interactive:  # a script needs the exit status
                 raise
             print_notice(str(error))
+
+    def check(self) -> None:
+        """Raise UserError if lines failed and no user saw it happen: a script needs the exit status."""
+        if self.failed and not self.interactive:
+            raise UserError(f"{self.failed} of the {self.lines} lines failed, as the notices above say")
 
     def _run_command(self, command: str, argument: str = "") -> None:
         conversation = self.conversation
@@ -155,7 +164,7 @@ class _Session:
         elif command == "/help":
             print_notice(HELP)
         else:
-            print_notice(f"There is no command {command}: type /help for the list of commands.")
+            raise UserError(f"there is no command {command}: type /help for the list of commands")
 
     def _switch_branch(self, number: str) -> None:
         """Switch to a branch, or list all branches if `number` is empty."""
