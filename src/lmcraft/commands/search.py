@@ -7,6 +7,7 @@ from lmcraft.commands import COMMANDS
 from lmcraft.config import takes_settings
 from lmcraft.extras import import_optional
 from lmcraft.hyperparameters.config import SearchConfig
+from lmcraft.hyperparameters.ledger import describe_trial
 from lmcraft.hyperparameters.stages import StageCommand
 from lmcraft.hyperparameters.trial import AskedTrial
 from lmcraft.reports.search_record import SearchRecord
@@ -65,8 +66,10 @@ def search(config: SearchConfig = SearchConfig()) -> SearchRecord | AskedTrial:
         print(asked.to_json())
         return asked
     if config.tell is not None:
-        opened.tell(config.tell, config.values, config.failed)
-        return _write_results(opened)
+        trial = opened.tell(config.tell, config.values, config.failed)
+        record = _write_results(opened)
+        print_result(describe_trial(trial, record.trials, record.signs))
+        return record
     if config.export_optuna is not None:
         return _export(opened, config.export_optuna)
     reason = opened.run()

@@ -41,6 +41,11 @@ def ledger_rows(trials: Sequence[Trial], signs: Signs, default: Point | None) ->
     ]
 
 
+def describe_trial(trial: Trial, trials: Sequence[Trial], signs: Signs) -> str:
+    """The result of a trial and whether it is kept, in a line."""
+    return f"trial {trial.number}: {_describe_result(trial, signs)}, {trial_statuses(trials, signs)[trial.number]}"
+
+
 def describe_point(point: Point, default: Point | None) -> str:
     """The settings of a point that are not at their defaults."""
     changed = [f"{name}={_format(value)}" for name, value in point.items() if (default or {}).get(name) != value]

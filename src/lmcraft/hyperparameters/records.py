@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmcraft.config import read_toml
-from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, read_json
 from lmcraft.hyperparameters.objectives import TRAINING_LOSSES
 from lmcraft.hyperparameters.trial import CurvePoint
@@ -102,24 +101,17 @@ def read_quantization(folder: Path) -> dict[str, float]:
 def score_tasks(results: Sequence["TaskResult"], share: float) -> tuple[dict[str, float], dict[str, float]]:
     """The figures of an evaluation by TASK/METRIC, on the items that the search judges by, and on a `share` held out.
 
-    Raises:
-        UserError: a task has too few items to hold some out.
+    A task that has too few items for that, such as a single text, is judged by all of them.
     """
     from lmcraft.evaluation.results import compute_figures  # imports numpy
 
     values, holdout = dict[str, float](), dict[str, float]()
     for result in results:
         measures = [figure.measure for figure in result.figures]
-        parts = [
-            [item for item in result.items if _is_held_out(result.task, item, share) is is_held_out]
-            for is_held_out in (False, True)
-        ]
-        if share and not all(parts):
-            raise UserError(
-                f"task '{result.task}' has {len(result.items)} items, too few to hold some out: raise evaluate.limit, or "
-                "use --holdout 0"
-            )
-        for items, figures in zip(parts, (values, holdout), strict=True):
+        held_out = [item for item in result.items if _is_held_out(result.task, item, share)]
+        seen = [item for item in result.items if item not in held_out]
+        parts = [(seen, values), (held_out, holdout)] if seen and held_out else [(result.items, values)]
+        for items, figures in parts:
             for figure in compute_figures(measures, items):
                 figures[f"{result.task}/{figure.measure.name}"] = figure.metric.value
     return values, holdout
