@@ -333,7 +333,7 @@ def run() -> int:
     parser.add_argument("--folder", type=Path, required=True, help="scratch folder")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--trials", type=int, default=30)
-    parser.add_argument("--seconds", type=float, default=3.0, help="mean time from the start of a trial to a kill")
+    parser.add_argument("--seconds", type=float, default=6.0, help="mean time from the start of a trial to a kill")
     parser.add_argument("--storage", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--promotion", choices=["none", "asha"], default="none")
     parser.add_argument("--two-hosts", action="store_true", help="one search on two hosts, each a network namespace")

@@ -128,6 +128,14 @@ def test_a_trial_whose_process_always_dies_fails(tmp_path: Path) -> None:
     assert failed.state is State.FAILED and failed.error == "its process ended 5 times in a row before it saved a step"
 
 
+def test_a_trial_is_not_blamed_for_the_end_of_a_whole_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'trials.sqlite'}")
+    monkeypatch.setattr(store_module, "parent_has_ended", lambda name: True)
+    for _ in range(3 * MAX_ATTEMPTS):
+        trial = lease(store, "a")
+        assert (trial.number, trial.attempts) == (0, 1)
+
+
 def test_progress_forgives_the_attempts_before_it(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'trials.sqlite'}")
     for step in range(3 * MAX_ATTEMPTS):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 
 def process_name() -> str:
-    """The machine, the id and the start of this process, as "HOST:ID:START"."""
-    return f"{_machine()}:{os.getpid()}:{_start(os.getpid())}"
+    """The machine, then the id and the start of this process and of its parent, as "MACHINE:ID:START:ID:START"."""
+    processes = (os.getpid(), os.getppid())
+    return ":".join([_machine(), *(f"{process}:{_start(process)}" for process in processes)])
 
 
 def is_here(name: str) -> bool:
@@ -18,9 +19,15 @@ def is_here(name: str) -> bool:
 
 def has_ended(name: str) -> bool:
     """Whether the process of a name has certainly ended; false for processes of other machines."""
-    if not is_here(name):
-        return False
-    _, process, start = name.split(":")
+    return is_here(name) and _is_over(*name.split(":")[1:3])
+
+
+def parent_has_ended(name: str) -> bool:
+    """Whether the parent of the process of a name has certainly ended; false for those of other machines."""
+    return is_here(name) and _is_over(*name.split(":")[3:5])
+
+
+def _is_over(process: str, start: str) -> bool:
     return start != "" and _start(int(process)) != start
 
 

@@ -7,7 +7,7 @@ import shlex
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from lmcraft.hyperparameters.worker import LOG, Job, Report
 
 DATABASE = "trials.sqlite"
 WATCH_SECONDS = 1.0  # between two looks at the table
+RUNS = {"pretrain": "lmcraft.pretraining.run", "finetune": "lmcraft.finetuning.run"}
 LOCATION = ("out", "storage")
 """Settings that say where a search is."""
 MAY_CHANGE = ("trials", "workers", "confirm", "max_time", "max_energy", "watts")
@@ -47,8 +48,9 @@ class PlannedWork:
     plan: Plan
 
     def warm_up(self) -> None:
-        """Import torch, which takes seconds."""
-        importlib.import_module("lmcraft.training.loop")
+        """Import torch and what else takes seconds."""
+        for name in self.plan.pipeline.training:
+            importlib.import_module(RUNS[name])
 
     def decide(self, trials: Sequence[Trial], totals: Totals) -> Decision:
         """The next piece of work."""
@@ -239,7 +241,8 @@ class _Watch:
         except StoreError:  # the workers will tell, if it lasts
             return self._progress
         if self._display.update(trials):
-            self._search.write_ledger(trials)
+            with suppress(OSError):  # of a full disk, on which the workers can still save their trials
+                self._search.write_ledger(trials)
         ended = sum(trial.state.is_final or trial.state is State.PAUSED for trial in trials)
         self._progress = ended + sum(trial.step for trial in trials)
         return self._progress

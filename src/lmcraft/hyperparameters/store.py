@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from lmcraft.database import error_text
 from lmcraft.errors import RunError, UserError
-from lmcraft.hyperparameters.holder import has_ended
+from lmcraft.hyperparameters.holder import has_ended, parent_has_ended
 from lmcraft.hyperparameters.scheduling import Decision, Done, NewTrial, Promote, Wait
 from lmcraft.hyperparameters.tables import clean, open_database, result_columns, searches, trial_of, trials
 from lmcraft.hyperparameters.trial import State, Totals, Trial, TrialResult
@@ -209,7 +209,9 @@ class TrialStore:
             if not is_held or not (trial.lease_expires < now or trial.worker == worker or has_ended(trial.worker)):
                 continue
             changes: dict[str, Any] = {"state": State.WAITING, "worker": "", "lease": "", "lease_expires": 0.0}
-            if trial.attempts >= MAX_ATTEMPTS:
+            if parent_has_ended(trial.worker):  # the whole command was killed: this is not the trial's fault
+                changes["attempts"] = trial.attempts - 1
+            elif trial.attempts >= MAX_ATTEMPTS:
                 error = f"its process ended {trial.attempts} times in a row before it saved a step"
                 changes |= {"state": State.FAILED, "error": error, "finished": now}
             rows[index] = replace(trial, **changes)

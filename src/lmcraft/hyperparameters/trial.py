@@ -86,7 +86,7 @@ class Trial:
     change: str = ""
     """What a person or a program says about it."""
     worker: str = ""
-    """Who holds the lease: host, process id and the start of that process; or who asked for the trial."""
+    """Who holds the lease: the name of a process (`holder.py`), or who asked for the trial."""
     lease: str = ""
     """A random token; a write with another one is refused."""
     lease_expires: float = 0.0
