@@ -37,12 +37,31 @@ def test_a_tensor_that_nothing_uses_is_named(name: str, tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["model.layers.0.self_attn.rotary_emb.inv_freq", "score.weight", "lm_head.weight"])
-def test_buffers_heads_and_copies_of_tied_weights_change_nothing(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["model.layers.0.self_attn.rotary_emb.inv_freq", "score.weight"])
+def test_buffers_and_heads_change_nothing(name: str, tmp_path: Path) -> None:
     model, ids = tiny_model(), torch.randint(0, 96, (1, 9))
     save_model(model, tmp_path, {})
     add_tensor(tmp_path, name, torch.ones(3))
     assert torch.equal(load_model(tmp_path)(ids), model(ids))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_hidden_layers": 10**7}, "num_hidden_layers=10000000 is too large; the maximum is 4096"),
+        ({"max_position_embeddings": 0}, "max_position_embeddings=0 must be at least 1: set it"),
+        ({"hidden_act": "tanh"}, "hidden_act='tanh' is not supported"),
+        ({"head_dim": "wide"}, "is damaged: it does not describe a qwen3 model|head_dim='wide' is invalid"),
+    ],
+)
+def test_an_error_in_config_json_names_the_file_and_its_key(
+    changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    save_model(tiny_model(), tmp_path, {})
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"layer_types": None} | changes))
+    with pytest.raises(UserError, match=f"^'{re.escape(str(tmp_path))}/config.json'(: | )({message})"):
+        load_model(tmp_path)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.float8_e4m3fn, torch.bool])

@@ -128,7 +128,7 @@ class Adapter:
     def _replace(self, name: str, weight: Tensor, checkpoint: Checkpoint) -> Tensor:
         """The adapter's own tensor of this name, which can have more or fewer rows than the base model's vocabulary."""
         replaced = self.tensors[name]
-        rows = checkpoint.config().vocab_size if name in _vocabulary_tensors(checkpoint) else weight.shape[0]
+        rows = checkpoint.config().vocab_size if name in checkpoint.vocabulary_tensors() else weight.shape[0]
         if replaced.shape != (rows, *weight.shape[1:]):
             raise UserError(
                 f"the adapter '{self.folder}' replaces '{name}' by a tensor of shape {tuple(replaced.shape)}, but the base "
@@ -142,7 +142,7 @@ class Adapter:
 
         PEFT saves both matrices in full after `resize_token_embeddings`.
         """
-        names, vocab_size = _vocabulary_tensors(checkpoint), checkpoint.config().vocab_size
+        names, vocab_size = checkpoint.vocabulary_tensors(), checkpoint.config().vocab_size
         sizes = {name: len(self.tensors[name]) if name in self.tensors else vocab_size for name in names}
         if len(set(sizes.values())) > 1:
             embedding, output = (f"{size:,} rows in '{name}'" for name, size in sizes.items())
@@ -278,13 +278,6 @@ def _check_ranks(adapter: Adapter) -> None:
             raise UserError(f"the adapter '{folder}' scales '{module}' by lora_alpha={alpha!r}: set a number in {CONFIG}")
         if magnitude is not None and tuple(magnitude.shape) != (len(lora_B),):
             raise UserError(f"the adapter '{folder}' has a damaged magnitude vector of '{module}'; save it again")
-
-
-def _vocabulary_tensors(checkpoint: Checkpoint) -> tuple[str, str]:
-    """The checkpoint's names of the embedding and the output projection, also if these are tied."""
-    config = replace(checkpoint.config(), tie_word_embeddings=False)
-    names = {ours[0]: hf for hf, ours in family_of(checkpoint.hf_config).stacks(config) if len(ours) == 1}
-    return names["embed_tokens.weight"], names["lm_head.weight"]
 
 
 def _with_output(checkpoint: Checkpoint, embedding: str, output: str, *, is_tied: bool) -> Checkpoint:

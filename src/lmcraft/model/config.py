@@ -155,7 +155,7 @@ class TransformerConfig:
         )
         for name in sizes:
             if (value := getattr(self, name)) < 1:
-                raise UserError(f"model.{name}={value} must be at least 1; set it, or choose a --depth")
+                raise UserError(f"model.{name}={value} must be at least 1: set it")
         check_sizes(vars(self))
         if self.query_pre_attn_scalar and self.query_pre_attn_scalar < MIN_ATTENTION_SCALAR:
             raise UserError(

@@ -1,5 +1,6 @@
 """Load and save model folders: config.json and safetensors in Hugging Face's format. Pickled weights are never opened."""
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -29,6 +30,8 @@ from lmcraft.model.quantized_matrix import (
 from lmcraft.model.tensor_file import save_tensors
 from lmcraft.model.transformer import Transformer
 
+log = logging.getLogger(__name__)
+
 WEIGHTS = "model.safetensors"
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 # Buffers of older releases, and heads for other tasks, which the language model does not need.
@@ -37,6 +40,7 @@ IGNORED = re.compile(
 )
 INDEX = "model.safetensors.index.json"
 MAX_SHARD_BYTES = 5_000_000_000
+COMPARED_ROWS = 4096  # rows of two matrices that are compared at a time
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Checkpoint:
         Raises:
             UserError: the model family is not supported, or config.json is damaged.
         """
-        config = family_of(self.hf_config).read_config(self.hf_config)
+        with self._naming_config():
+            config = family_of(self.hf_config).read_config(self.hf_config)
         layers = config.num_hidden_layers
         # Checked before anything is built: config.json is untrusted.
         if layers > len(self.names) or config.num_experts * sum(map(config.has_experts, range(layers))) > len(self.names):
@@ -71,6 +76,56 @@ class Checkpoint:
                 f"(num_experts={config.num_experts}); config.json and the weights belong to different models"
             )
         return config
+
+    @contextmanager
+    def _naming_config(self) -> Iterator[None]:
+        """Name the folder or file in errors, which begin with "config.json"."""
+        try:
+            yield
+        except UserError as error:
+            source = Path(self.source)
+            file = source / "config.json" if source.is_dir() else source
+            raise UserError(f"'{file}'{str(error).removeprefix('config.json')}") from error
+
+    def vocabulary_tensors(self) -> tuple[str, str]:
+        """The names of the embedding and the output projection, also if these are tied.
+
+        Raises:
+            UserError: as in `config`.
+        """
+        config, family = replace(self.config(), tie_word_embeddings=False), family_of(self.hf_config)
+        names = {ours[0]: hf for hf, ours in family.stacks(config) if len(ours) == 1}
+        return names["embed_tokens.weight"], names["lm_head.weight"]
+
+    def tied_as_stored(self) -> "Checkpoint":
+        """The same checkpoint, with an output projection of its own if it stores one that differs from the embedding.
+
+        config.json may say that the two are tied nevertheless; transformers follows the tensors too.
+
+        Raises:
+            UserError: as in `config`.
+        """
+        if not self.config().tie_word_embeddings:
+            return self
+        embedding, output = self.vocabulary_tensors()
+        headless = embedding.removeprefix(family_of(self.hf_config).optional_prefix)
+        embedding = embedding if embedding in self.names else headless
+        if output not in self.names:
+            return self
+        if embedding not in self.names:  # one of two tied tensors is enough, whichever it is
+            return replace(
+                self,
+                names=self.names | {embedding},
+                read=lambda name: self.read(output if name == embedding else name),
+            )
+        if _are_equal(self.read(embedding), self.read(output)):
+            return self
+        log.warning(
+            "'%s': config.json ties the output projection to the embedding, but '%s' differs from it and is used, as "
+            'transformers does; write "tie_word_embeddings": false there',
+            *(self.source, output),
+        )
+        return replace(self, hf_config={**self.hf_config, "tie_word_embeddings": False})
 
     def unused_tensors(self) -> list[str]:
         """Names of tensors that the model has no use for, although they may change what it computes.
@@ -83,6 +138,15 @@ class Checkpoint:
         used = {name for name, _ in family.stacks(untied)}
         used |= {name.removeprefix(family.optional_prefix) for name in used}
         return sorted(name for name in self.names - used if not IGNORED.fullmatch(name))
+
+
+def _are_equal(first: Tensor, second: Tensor) -> bool:
+    """Whether two matrices are equal; reads them up to the first difference."""
+    if first.shape != second.shape:
+        return False
+    dtype = torch.promote_types(first.dtype, second.dtype)
+    pairs = zip(torch.split(first, COMPARED_ROWS), torch.split(second, COMPARED_ROWS), strict=True)
+    return all(torch.equal(ours.to(dtype), theirs.to(dtype)) for ours, theirs in pairs)
 
 
 def save_model(
@@ -250,7 +314,7 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
         file_of = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
         plain = Checkpoint(str(folder), hf_config, frozenset(file_of), lambda name: file_of[name].get_tensor(name))
         bits = quantization_bits(hf_config)
-        yield _dequantize(plain, bits) if bits else plain
+        yield (_dequantize(plain, bits) if bits else plain).tied_as_stored()
 
 
 def _dequantize(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:

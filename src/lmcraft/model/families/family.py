@@ -3,6 +3,7 @@
 The table is used in both directions, so loading and saving cannot drift apart; docs/add-a-family.md shows how to write one.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig, check_sizes
 from lmcraft.model.quantized_matrix import QuantizedMatrix
+
+CONFIG = "config.json"
+SETTING = re.compile(r"\bmodel\.(\w+)")  # a field of `TransformerConfig`, in an error
 
 
 class Entry(Protocol):
@@ -106,8 +110,10 @@ class Family:
                 ours |= values
             config = TransformerConfig(**(ours | dict(self.implied(TransformerConfig(**ours)))))
             config.check()
-        except UserError:
-            raise
+        except UserError as error:
+            theirs = {entry.ours: entry.hf for entry in self.fields if isinstance(entry, Field)}
+            message = SETTING.sub(lambda match: theirs.get(match[1], match[1]), str(error))
+            raise UserError(message if message.startswith(CONFIG) else f"{CONFIG}: {message}") from error
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             raise UserError(f"config.json is damaged: it does not describe a {self.model_type} model ({error})") from error
         return config
