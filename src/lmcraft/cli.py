@@ -103,7 +103,7 @@ def _run_of(file: Path) -> Path | None:
 
 
 def _search_sources(tokens: Sequence[str]) -> tuple[Any, ...]:
-    """The table [search] of the space file that the tokens begin with, or of the search that they continue."""
+    """The table [search] of the space file that the tokens name, or of the search that they continue."""
     from lmcraft.hyperparameters.config import SEARCH_TABLE, read_search_table, space_file
 
     flags = _flags(tokens)
@@ -112,8 +112,10 @@ def _search_sources(tokens: Sequence[str]) -> tuple[Any, ...]:
         if (flag := f"--{name.replace('_', '-')}") in flags:
             settings[name] = flags[flag]
     settings |= {"out": expand_user(flags["--out"])} if "--out" in flags else {}
-    if tokens and not tokens[0].startswith("-"):
-        settings["space"] = expand_user(tokens[0])
+    pairs = pairwise(("", *tokens))
+    named = [token for before, token in pairs if token.endswith(".toml") and before not in ("--out", "--space")]
+    if tokens and (first := named[0] if named else tokens[0]) and not first.startswith("-"):
+        settings["space"] = expand_user(first)
     if (file := space_file(settings)) is None:
         return ()
     resumed = "space" not in settings

@@ -93,3 +93,8 @@ def test_a_wrong_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert message in capsys.readouterr().err
     with pytest.raises(UserError):
         SearchConfig.from_settings(file)
+
+
+@pytest.mark.parametrize("place", [["--space"], ["--trials", "9"], ["--resume", "--out", "x.toml"]])
+def test_the_space_may_come_after_flags(space: Path, place: list[str]) -> None:
+    assert parsed(*place, space).sampler == "random"

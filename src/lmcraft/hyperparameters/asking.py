@@ -5,6 +5,7 @@ takes.
 """
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def _write_files(plan: Plan, trial: Trial) -> AskedTrial:
         files[stage.name] = stage_file(folder, stage)
         write_text(files[stage.name], stage.config.to_toml())
         if not (stage.is_shared and stage.out.exists()):
-            commands.append(f"lmcraft {stage.command.name} {files[stage.name]}")
+            commands.append(f"lmcraft {stage.command.name} {shlex.quote(str(files[stage.name]))}")
     return AskedTrial(trial.number, trial.point, files, " && ".join(commands))
 
 

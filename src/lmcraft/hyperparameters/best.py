@@ -1,5 +1,6 @@
 """The settings of a trial as TOML files that its commands take."""
 
+import shlex
 from pathlib import Path
 
 import tomli_w
@@ -38,7 +39,7 @@ def write_best(pipeline: Pipeline, trial: Trial) -> list[Path]:
             values_of_stage["base_width"] = config.rates_width
         if not is_only:
             values_of_stage["out"] = str(outs[name])
-        command = f"lmcraft {pipeline.commands[name].name} {file}" + (" --out FOLDER" if is_only else "")
+        command = f"lmcraft {pipeline.commands[name].name} {shlex.quote(str(file))}" + (" --out FOLDER" if is_only else "")
         lines = [f"# trial {trial.number} of {pipeline.folder}: {values}", f"# {command}"]
         write_text(file, "\n".join([*lines, "", tomli_w.dumps(nested(values_of_stage))]))
         files.append(file)

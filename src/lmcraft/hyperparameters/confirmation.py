@@ -235,7 +235,7 @@ def _compare(winner: Finalist, others: Sequence[Finalist], sign: float) -> list[
     differences, p_values = list[Metric](), list[float | None]()
     for other in others:
         groups = [finalist.holdout for finalist in (winner, other)]
-        difference = sign * float(np.mean(groups[1]) - np.mean(groups[0])) if all(groups) else nan
+        difference = sign * float(np.mean(groups[1]) - np.mean(groups[0])) + 0.0 if all(groups) else nan  # no -0
         deviation, degrees = _pooled_deviation(groups)
         error = deviation * sqrt(sum(1 / len(group) for group in groups)) if all(groups) else nan
         if min(map(len, groups)) < 2 or not isfinite(error):
