@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lmcraft.errors import UserError
+from lmcraft.errors import RunError, UserError
 from lmcraft.hyperparameters.config import SearchConfig
 from lmcraft.hyperparameters.search import DATABASE, Search
 from lmcraft.hyperparameters.store import TrialStore
@@ -56,6 +56,12 @@ def test_a_search_in_which_all_trials_fail_says_why(tmp_path: Path) -> None:
     assert len(search.store.trials()) == 3
     log = tmp_path / "out" / "trials" / "0000" / "log.txt"
     assert "does not fit the data" in log.read_text(encoding="utf-8")
+
+
+def test_a_search_without_a_result_has_failed(tmp_path: Path) -> None:
+    search = open_search(tmp_path, commands=REFUSING, trials=2)  # too few to give up before the end
+    with pytest.raises(RunError, match=r"all 2 trials failed, the first one with: width=\d+ does not fit the data"):
+        search.run()
 
 
 def test_a_search_is_not_begun_twice(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.config import as_dict, read_toml
-from lmcraft.errors import InterruptedRunError, UserError
+from lmcraft.errors import InterruptedRunError, RunError, UserError
 from lmcraft.folder import write_text
 from lmcraft.folder.output import claim_folder
 from lmcraft.hyperparameters.asking import ask, tell
@@ -157,9 +157,9 @@ class Search:
             Why it is over, if a limit ended it.
 
         Raises:
-            UserError: all trials failed: the message has the reason.
+            UserError: the commands refused the first trials: the message has the reason.
             InterruptedRunError: a signal came; the running trials are saved.
-            RunError: the workers cannot go on, such as on a full disk.
+            RunError: all trials failed, or the workers cannot go on, such as on a full disk.
         """
         config = self.plan.config
         self._check_machine()
@@ -175,6 +175,9 @@ class Search:
         if refusal := refused_everywhere(trials):
             failed = next(trial for trial in trials if trial.error)
             raise UserError(f"{refusal} (see {trial_folder(config.out, failed.number) / LOG})")
+        if trials and all(trial.state in (State.FAILED, State.INFEASIBLE) for trial in trials):
+            log = trial_folder(config.out, trials[0].number) / LOG
+            raise RunError(f"all {len(trials)} trials failed, the first one with: {trials[0].error} (see {log})")
         return reason
 
     def verdict(self) -> Verdict | None:
