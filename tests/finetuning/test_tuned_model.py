@@ -40,5 +40,5 @@ def test_a_classifier_opens_as_it_was_saved(tmp_path: Path, name: str) -> None:
     assert torch.equal(read_head(out), expected[1])
     if name == "full":
         config = json.loads((out / "config.json").read_text())
-        assert config["architectures"][0].endswith("ForSequenceClassification")
+        assert config["architectures"] == ["TransformerForSequenceClassification"] and config["model_type"] == "lmcraft"
         assert config["id2label"] == {"0": "a", "1": "b", "2": "c"}

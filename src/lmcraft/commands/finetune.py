@@ -84,6 +84,8 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
     if processes.is_main:
         if run.data.labels.names:
             run.data.labels.save(folder.path)
+            if not run.data.labels.is_portable:
+                print_line(f"only lmcraft opens {folder.path}: transformers and PEFT have no --pooling mean, and refuse it")
         dataset = DatasetFolder(config.data[0])
         write_lineage(folder, parent=source.fingerprint, data=dataset if dataset.manifest_file.is_file() else None)
         for line in evaluate_after(run, trainer, before):

@@ -38,6 +38,11 @@ class Labels:
     temperature: float = 1.0
     """What the outputs are divided by before they become probabilities; fitted by `lmcraft evaluate --fit-temperature`."""
 
+    @property
+    def is_portable(self) -> bool:
+        """Whether transformers and PEFT have classifiers that pool the same token; they know no mean."""
+        return self.pooling == "last"
+
     def predict(self, outputs_L: Tensor) -> str:
         """The prediction for one text as a string: its label, its labels, or its reward."""
         if not self.names:

@@ -1,10 +1,13 @@
 """The folder of a fine-tuned model: an adapter in PEFT's format or a whole model, each with its tokenizer.
 
-A classifier also has its head, under transformers' name, and its labels in `lmcraft/labels.json`.
+A classifier also has its head, under transformers' name, and its labels in `lmcraft/labels.json`. One that transformers and
+PEFT would read otherwise (`Labels.is_portable`) has a type that they refuse.
 """
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +19,8 @@ from lmcraft.finetuning.encoding import ends_classified_texts
 from lmcraft.finetuning.head import HEAD, Labels, add_head
 from lmcraft.folder import write_json
 from lmcraft.model.adapter import HEAD as HEAD_WEIGHT
-from lmcraft.model.adapter import Adapter, is_adapter, read_adapter, save_adapter
+from lmcraft.model.adapter import OUR_TYPE, Adapter, is_adapter, read_adapter, save_adapter
+from lmcraft.model.families.lmcraft import LMCRAFT
 from lmcraft.model.lora_linear import load_adapter
 from lmcraft.model.storage import WEIGHTS, build_model
 from lmcraft.model.tensor_file import save_tensors
@@ -27,7 +31,7 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from lmcraft.finetuning.config import MethodConfig
 
-CLASSIFIER = "ForSequenceClassification"
+LANGUAGE_MODEL = re.compile("(ForCausalLM|LMHeadModel)?$")  # the end of the name of transformers' class
 
 
 def snapshot(
@@ -61,6 +65,7 @@ def snapshot(
         if HEAD_WEIGHT in state:
             tensors[HEAD_WEIGHT] = state[HEAD_WEIGHT]
             config |= {"task_type": "SEQ_CLS", "modules_to_save": [HEAD]}
+            config |= {} if labels.is_portable else {"peft_type": OUR_TYPE}
 
         def write_adapter(folder: Path) -> None:
             save_adapter(Adapter(folder, config, tensors), folder)
@@ -69,6 +74,8 @@ def snapshot(
         return write_adapter
     head = state.pop(HEAD_WEIGHT, None)
     whole_model = unsharded_copy(model, method)
+    if not labels.is_portable:
+        whole_model.config = replace(model.config, family=LMCRAFT.model_type)
 
     def write_model(folder: Path) -> None:
         LanguageModel(whole_model, saved_tokenizer, eos_token_ids=eos_token_ids).save_files(folder)
@@ -97,9 +104,11 @@ def unsharded_copy(model: Transformer, method: "MethodConfig") -> Transformer:
 
 
 def _add_head_to(folder: Path, head: Tensor, labels: Labels) -> None:
-    """Turn a model folder into one of transformers' sequence classifiers."""
+    """Turn a model folder into one of transformers' sequence classifiers, or into our own."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["architectures"] = [name.replace("ForCausalLM", CLASSIFIER) for name in config["architectures"]]
+    config["architectures"] = [
+        LANGUAGE_MODEL.sub("ForSequenceClassification", name, count=1) for name in config["architectures"]
+    ]
     names = labels.names or ("reward",)
     config["id2label"] = {str(number): label for number, label in enumerate(names)}
     config["label2id"] = {label: number for number, label in enumerate(names)}

@@ -27,6 +27,7 @@ PREFIX = "base_model.model."
 MAGNITUDE = ".lora_magnitude_vector"
 LOW_RANK_PARTS = (".lora_A.weight", ".lora_B.weight", MAGNITUDE)
 HEAD = "score.weight"  # a classifier's head, which is not part of the language model
+OUR_TYPE = "LMCRAFT"  # the peft_type of LoRA whose model no class of PEFT has, so that PEFT refuses it
 BASE_WEIGHTS = "lmcraft_base_weights"  # our own config key: "int8" or "int4" if the base was quantized during training
 # Keys of adapter_config.json that are read here, or that change nothing in an adapter that is trained. Any other key that is
 # set, such as `lora_bias`, stands for a feature that is not supported.
@@ -226,7 +227,7 @@ def _our_name(name: str) -> str:
 
 def _unsupported_features(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> list[str]:
     """The features of an adapter that are not supported."""
-    if (kind := str(config.get("peft_type"))) != "LORA":
+    if (kind := str(config.get("peft_type"))) not in ("LORA", OUR_TYPE):
         return [kind]
     init = config.get("init_lora_weights", True)
     features = [key for key in sorted(config.keys() - READ_KEYS - NEUTRAL_KEYS - {"bias"}) if config[key]]
