@@ -178,7 +178,7 @@ class PlanConfig(PretrainConfig):
     sample_prompt: Annotated[str, HIDDEN] = ""
     tensorboard: Annotated[bool, HIDDEN] = False
     find_lr: Annotated[bool, HIDDEN] = False
-    coordinate_check: Annotated[tuple[int, ...], HIDDEN] = ()
+    coordinate_check: Annotated[tuple[int, ...], SEVERAL_VALUES, HIDDEN] = ()
 
     def resolved(self) -> Self:
         config = super().resolved()
@@ -219,7 +219,7 @@ class ScalingConfig(PretrainConfig):
     max_tokens: Annotated[int, HIDDEN] = 0
     max_time: Annotated[float, HIDDEN] = 0.0
     find_lr: Annotated[bool, HIDDEN] = False
-    coordinate_check: Annotated[tuple[int, ...], HIDDEN] = ()
+    coordinate_check: Annotated[tuple[int, ...], SEVERAL_VALUES, HIDDEN] = ()
 
     def resolved(self) -> Self:
         """Sort the family, and fill in the sequence length and validation tokens that all of its runs share."""

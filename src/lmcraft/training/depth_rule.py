@@ -9,6 +9,8 @@
 | length of the run | 20 tokens per parameter | compute-optimal (arXiv 2203.15556, table 3) |
 | batch | 4 x tokens^0.5, as a power of two | the useful batch grows with the data (arXiv 2505.13738); fitted here |
 | learning rates | matrices 0.02 (normuon, muon); Adam's groups fall with width^-0.5 | nanochat; docs/lab-notes.md |
+
+With a base width, the rates are those of that width, scaled to the model's (`lmcraft.training.width_transfer`).
 """
 
 from dataclasses import replace
