@@ -81,7 +81,7 @@ def test_a_mean_over_all_tokens_is_refused_by_transformers_and_peft(name: Any, t
     assert len(Classifier.load(folder).probabilities(TEXTS)) == len(TEXTS)
     opens = [transformers.AutoModelForSequenceClassification.from_pretrained, partial(theirs, method)]
     for open_folder in opens + [peft.AutoPeftModelForSequenceClassification.from_pretrained] * (name == "lora"):
-        with pytest.raises((ValueError, KeyError), match="lmcraft|LMCRAFT"):
+        with pytest.raises((ValueError, KeyError), match=r"lmcraft|LMCRAFT"):
             open_folder(folder)
 
 
