@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from lmcraft.hyperparameters.holder import has_ended
 from lmcraft.hyperparameters.store import TrialStore
 from lmcraft.hyperparameters.tables import sqlite_url
 from lmcraft.hyperparameters.trial import State, Trial, trial_folder
@@ -116,9 +117,9 @@ class Victim:
         return self.store.trials()
 
     def running(self) -> set[int]:
-        """The numbers of the trials that workers hold."""
+        """The numbers of the trials that living workers hold."""
         trials = self.trials() if self.storage or (self.out / "trials.sqlite").exists() else []
-        return {trial.number for trial in trials if trial.state is State.RUNNING}
+        return {trial.number for trial in trials if trial.state is State.RUNNING and not has_ended(trial.worker)}
 
     def kill(self, draw: random.Random) -> str:
         """Kill the parent or one of its workers; returns which."""
@@ -179,7 +180,7 @@ def check(victim: Victim, reference: Victim | None) -> list[str]:
         steps = [row["step"] for row in metrics(victim, trial.number) if "loss" in row]
         if steps != list(range(1, trial.step + 1)):
             faults.append(f"trial {trial.number} at step {trial.step} has the steps {steps}")
-        if is_promoted(trial, victim) and RUNG not in starts and not any(step > RUNG for step in starts):
+        if is_promoted(trial, victim) and not any(step >= RUNG for step in starts):
             faults.append(f"trial {trial.number} was promoted, but began at the steps {starts}")
     for number, count, checkpoint in victim.left:
         starts = victim.starts(number)
