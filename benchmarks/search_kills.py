@@ -116,27 +116,28 @@ class Victim:
     def trials(self) -> list[Trial]:
         return self.store.trials()
 
-    def running(self) -> set[int]:
-        """The numbers of the trials that living workers hold."""
+    def running(self, workers: Sequence[int] = ()) -> set[int]:
+        """The numbers of the trials that living workers hold, all or only these."""
         trials = self.trials() if self.storage or (self.out / "trials.sqlite").exists() else []
-        return {trial.number for trial in trials if trial.state is State.RUNNING and not has_ended(trial.worker)}
+        held = [trial for trial in trials if trial.state is State.RUNNING and not has_ended(trial.worker)]
+        return {trial.number for trial in held if not workers or int(trial.worker.split(":")[1]) in workers}
 
     def kill(self, draw: random.Random) -> str:
         """Kill the parent or one of its workers; returns which."""
         assert self.parent is not None
         workers = children(self.parent.pid)
         target = draw.choice([self.parent.pid, *workers])
-        running = self.running()
+        is_parent = target == self.parent.pid
+        running = self.running(workers if is_parent else [target]) if workers else set()
         with suppress(ProcessLookupError):
             os.kill(target, signal.SIGKILL)
-        if target != self.parent.pid:
-            self._note(running)
-            return "worker"
-        self.parent.wait()
-        wait_for_end(workers)
+        if is_parent:
+            self.parent.wait()
+            wait_for_end(workers)
         self._note(running)
-        self.start()
-        return "parent"
+        if is_parent:
+            self.start()
+        return "parent" if is_parent else "worker"
 
     def _note(self, numbers: set[int]) -> None:
         for number in numbers:
