@@ -40,7 +40,7 @@ def open_search(config: SearchConfig) -> "Search":
         UserError: the space or a setting is impossible, the folder holds something else, or no search to continue.
     """
     for package in ("optuna", "scipy", "cmaes", "sqlalchemy"):
-        import_optional(package, "search", "lmcraft search")
+        import_optional(package, "search", "a search")
     from lmcraft.hyperparameters.search import Search
 
     return Search.open(config, stage_commands())
