@@ -4,6 +4,7 @@
 |---|---|
 | `config` | the settings of `lmcraft pretrain`, `plan` and `scaling` |
 | `run` | assembles and trains a run; the learning-rate range test |
+| `coordinate_check` | how far a few steps move the activations of models of different widths |
 | `plan`, `estimation` | the memory, time and energy of a run before it starts, and how they are estimated |
 | `scaling` | a family of small runs, and the larger one that they predict |
 | `task_curves`, `family_tasks` | tasks over the sizes and checkpoints of a family: by accuracy and by bits per byte |
