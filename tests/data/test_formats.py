@@ -19,6 +19,7 @@ from lmcraft.data.formats import (
     separated_values,
 )
 from lmcraft.data.source_files import check_file
+from lmcraft.data.sources import TextSources
 from lmcraft.errors import UserError
 
 
@@ -83,10 +84,55 @@ def test_dots_name_fields_of_nested_objects(tmp_path: Path) -> None:
     with (tmp_path / "x.parquet").open("rb") as file:
         assert list(read_parquet(file, "x.parquet", "doc.text", stats)) == [(1, "one")]
     assert [row["line"] for row in stats.malformed_first] == [2, 3]
-    with pytest.raises(UserError, match=r"'doc'; set .* doc.text, doc.tags, n"):
+    with pytest.raises(UserError, match=r"'doc': set .* doc.text, doc.tags, n"):
         check_file(tmp_path / "x.parquet", column="doc")
     texts = read_texts(json_values, io.BytesIO(b'{"doc": {"text": "one"}}'), "x.json", "doc.text", ReadStats("fail"))
     assert list(texts) == [(1, "one")]
+
+
+def test_bytes_in_parquet_are_texts_if_they_are_utf_8(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = ["café".encode(), b"caf\xe9", None, b"", "天".encode()]
+    nested = [[{"role": "user", "content": text}] for text in texts]
+    columns = {"text": pa.array(texts, pa.binary()), "wide": pa.array(texts, pa.large_binary()), "nested": nested}
+    columns |= {"stated": pa.array(texts, pa.binary()).view(pa.string()), "again": pa.array(texts).dictionary_encode()}
+    parquet.write_table(
+        pa.table({name: columns[name] for name in ("text", "wide", "nested", "again")}), tmp_path / "x.parquet"
+    )
+    parquet.write_table(pa.table({"stated": columns["stated"]}), tmp_path / "y.parquet")
+    invalid = "is bytes that are not UTF-8 (byte 4 is 0xe9), not text"
+    for name in ("text", "wide", "again", "stated"):
+        stats, file = ReadStats(), "y.parquet" if name == "stated" else "x.parquet"
+        with (tmp_path / file).open("rb") as contents:
+            assert list(read_parquet(contents, file, name, stats)) == [(1, "café"), (5, "天")], name
+        reasons = {row["line"]: row["reason"] for row in stats.malformed_first}
+        assert reasons.keys() == {2, 3, 4}
+        assert reasons[2] == (
+            "it holds bytes that are not UTF-8 (byte 4 is 0xe9)" if name == "stated" else f"the field '{name}' {invalid}"
+        )
+    with (tmp_path / "x.parquet").open("rb") as contents:
+        rows = [row for _, row in parquet_rows(contents, "x.parquet", ReadStats())]
+    assert [row["text"] for row in rows] == ["café", b"caf\xe9", None, "", "天"]
+    assert rows[4]["nested"] == [{"role": "user", "content": "天"}]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (5, "the number 5, not text"),
+        (2.5, "the number 2.5, not text"),
+        (True, "true or false, not text"),
+        ([], "a list, not text"),
+        ({"a": 1}, "an object, not text"),
+        (None, "empty"),
+        (" ", "empty"),
+    ],
+)
+def test_a_value_that_is_not_text_is_named(value: object, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(json.dumps({"text": value}) + "\n" + json.dumps(value if value != {"a": 1} else 0))
+    with pytest.raises(UserError, match=rf"x.jsonl:1: the field 'text' is {kind}\): .* with --text-field") as raised:
+        list(TextSources([str(tmp_path / "x.jsonl")]).read_nonempty(ReadStats()))
+    assert "text_field" not in str(raised.value)
 
 
 def test_parquet_rows_do_not_have_the_fields_of_other_rows(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_folder_of_all_kinds_of_files(tmp_path: Path) -> None:
     assert lines[1:3] == ["  b.txt: read as gb18030", "  c.txt: read as big5hkscs"] or "big5" in lines[2]
     skipped = "\n".join(lines[3:])
     for words in (
-        "f.csv: has no column 'text'; set text_field to one of words, label",
+        "f.csv: has no column 'text': set --text-field to one of words, label",
         "g.pdf, h.docx: not text; convert it",
         "i.txt: empty",
         ".j: hidden",

@@ -124,7 +124,7 @@ def test_unreadable_sources_are_user_errors(tmp_path: Path, name: str, content: 
 def test_a_parquet_file_without_the_column_names_those_it_has(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     pytest.importorskip("pyarrow.parquet").write_table(pa.table({"content": ["x", None]}), tmp_path / "a.parquet")
-    with pytest.raises(UserError, match="set text_field to one of content"):
+    with pytest.raises(UserError, match="set --text-field to one of content"):
         texts_of(tmp_path / "a.parquet")
     assert texts_of(tmp_path / "a.parquet", text_field="content") == ["x"]
 

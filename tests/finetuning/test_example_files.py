@@ -41,6 +41,18 @@ def test_every_kind_of_file_gives_the_same_examples(tmp_path: Path) -> None:
     assert read_examples(list(files.values())) == expected * len(files)
 
 
+def test_bytes_in_parquet_are_texts_if_they_are_utf_8(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    questions, file = [b"Hi", b"H\xff", b"Hi"], tmp_path / "data.parquet"
+    table = pyarrow.table({"prompt": questions, "completion": [b"Hello"] * 3, "thumbnail": [b"\xff\xd8"] * 3})
+    parquet.write_table(table, file)
+    stats = RowStats()
+    assert read_examples([file], stats=stats) == [Conversation((QUESTION, ANSWER))] * 2
+    [(reason, origins)] = stats.reasons.items()
+    assert origins == [f"{file}:2"]
+    assert reason == "its question is bytes that are not UTF-8 (byte 2 is 0xff), not text: write it as text"
+
+
 def test_nested_rows_are_read_from_parquet(tmp_path: Path) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.Table.from_pylist([CHAT]), tmp_path / "data.parquet")

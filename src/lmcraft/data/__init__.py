@@ -9,6 +9,7 @@ encodings           finds the encoding of a file, and reads it as UTF-8
 formats             readers of .jsonl, .json, .csv, .tsv, .parquet and plain text, compressed or not
 separated_values    rows of CSV and TSV files
 missing             values that stand for a missing one: null, NaN, blank text
+value_kinds         what a value is that should be text, for errors
 html_text           the text of an HTML page
 documents           `Document`, and `ReadStats`: what was read, what was skipped
 document_progress   progress bar over documents

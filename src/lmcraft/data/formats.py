@@ -12,8 +12,9 @@ from typing import Any, BinaryIO
 
 from lmcraft.data.compression import compression_suffix
 from lmcraft.data.documents import ReadStats
-from lmcraft.data.missing import describe_empty, is_empty
+from lmcraft.data.missing import is_empty
 from lmcraft.data.separated_values import read_headless, read_separated
+from lmcraft.data.value_kinds import describe_value
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.json_lines import MAX_DEPTH, TOO_DEEP, find_too_deep, is_deeper, parse_json_lines
@@ -184,14 +185,43 @@ def parquet_rows(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[
     parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
     table = parquet.ParquetFile(file)
     class_names = _class_names(table.schema_arrow.metadata or {})
+    for number, row in _number_rows(table.iter_batches(batch_size=PARQUET_BATCH_ROWS), name, stats):
+        for column, names in class_names.items():
+            if isinstance(index := row.get(column), int):
+                row[column] = names[index] if 0 <= index < len(names) else None
+        yield number, _without_nulls(row) | {column: None for column, value in row.items() if value is None}
+
+
+def _number_rows(batches: Iterable[Any], name: str, stats: ReadStats) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows of Arrow batches with their numbers. Spark writes texts as bytes without a type: those are decoded."""
     number = 0
-    for batch in table.iter_batches(batch_size=PARQUET_BATCH_ROWS):
-        for row in batch.to_pylist():
+    for batch in batches:
+        try:
+            rows = batch.to_pylist()
+        except UnicodeDecodeError:  # a column of texts holds other bytes
+            rows = [batch.slice(row, 1) for row in range(len(batch))]
+        for row in rows:
             number += 1
-            for column, names in class_names.items():
-                if isinstance(index := row.get(column), int):
-                    row[column] = names[index] if 0 <= index < len(names) else None
-            yield number, _without_nulls(row) | {column: None for column, value in row.items() if value is None}
+            try:
+                yield number, decode_bytes(row if isinstance(row, dict) else row.to_pylist()[0])
+            except UnicodeDecodeError as error:
+                stats.malformed(name, number, f"it holds {describe_value(error.object)}")
+
+
+def decode_bytes(value: Any) -> Any:
+    """The value with all bytes in it that are UTF-8 as texts; others stay bytes."""
+    match value:
+        case bytes():
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                return value
+        case dict():
+            return {key: decode_bytes(item) for key, item in value.items()}
+        case list():
+            return [decode_bytes(item) for item in value]
+        case _:
+            return value
 
 
 def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
@@ -247,19 +277,18 @@ def _text_of(row: Any, name: str, number: int, text_field: str, stats: ReadStats
     if isinstance(value, str) and value.strip():
         yield number, stats.clean(value)
     else:
-        state = describe_empty(value) if is_empty(value) else "not a string"
-        stats.malformed(name, number, f"the text is {state}")
+        subject = f"the field '{text_field}'" if isinstance(row, dict) else "the row"
+        remark = "" if is_empty(value) else ", not text"
+        stats.malformed(name, number, f"{subject} is {describe_value(value)}{remark}")
 
 
 def read_parquet(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
     """Yield the text column of a Parquet file; `a.b` is the field b of the objects in column a."""
     parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
     table = parquet.ParquetFile(file)
-    number = 0
-    for batch in table.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=[text_field]):
-        for row in batch.to_pylist():
-            number += 1
-            yield from _text_of(row, name, number, text_field, stats)
+    batches = table.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=[text_field])
+    for number, row in _number_rows(batches, name, stats):
+        yield from _text_of(row, name, number, text_field, stats)
 
 
 def _column_names(fields: Iterable[Any], prefix: str = "") -> Iterator[str]:
@@ -284,7 +313,7 @@ def read_hugging_face(name: str, text_field: str, stats: ReadStats) -> Iterator[
     except Exception as error:  # the library raises many types, for wrong names and for lost connections
         raise UserError(f"the dataset 'hf:{name}' cannot be loaded ({error}); check its name and the network") from error
     for number, row in enumerate(rows, start=1):
-        yield from _text_of(dict(row), f"hf:{name}", number, text_field, stats)
+        yield from _text_of(decode_bytes(dict(row)), f"hf:{name}", number, text_field, stats)
 
 
 def columns_of(file: BinaryIO, suffix: str, name: str) -> list[str] | None:

@@ -85,7 +85,7 @@ def write_dataset(
         token_file = folder / "tokens.tmp"
         table = _encode(show_progress(read(stats), stats, "encoding"), token_file, dtype, tokenizer)
         if not table.tokens.sum():
-            raise UserError("the sources contain no text; check their paths and text_field")
+            raise UserError("the sources contain no text: check their paths and --text-field")
         writer = _SplitWriter(folder, np.memmap(token_file, dtype, "r"), table, assign(table, validation, split))
         splits = {name: writer.write(name, tokenizer, shard_tokens) for name in (TRAIN, VALIDATION)}
         _check_splits(splits, validation)

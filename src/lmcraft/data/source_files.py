@@ -195,7 +195,7 @@ def _check_column(file: SourceFile, column: str) -> None:
     with file.open() as (_, contents):
         columns = formats.columns_of(contents, file.suffix, str(file.path))
     if columns is not None and column not in columns:
-        raise UserError(f"'{file.path}' has no column '{column}'; set text_field to one of {', '.join(columns)}")
+        raise UserError(f"'{file.path}' has no column '{column}': set --text-field to one of {', '.join(columns)}")
 
 
 def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, str]]:

@@ -131,7 +131,10 @@ class TextSources:
         documents = self.read(stats)
         first = next(documents, None)
         if first is None:
-            raise UserError(f"the sources contain no text{stats.describe_malformed()}; check their paths and text_field")
+            raise UserError(
+                f"the sources contain no text{stats.describe_malformed()}: check their paths, and name the field that holds "
+                "the text of a row with --text-field"
+            )
         yield first
         yield from documents
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from lmcraft.data.formats import lookup
 from lmcraft.data.missing import describe_empty, is_empty
+from lmcraft.data.value_kinds import describe_value
 from lmcraft.errors import UserError
 
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -27,15 +28,7 @@ def as_text(value: Any, name: str) -> str:
         return str(value)
     if isinstance(value, float | Decimal) and isfinite(value):
         return str(int(value)) if value == int(value) else str(value)
-    kinds: dict[type, str] = {
-        dict: "an object",
-        list: "a list",
-        bool: "true or false",
-        type(None): "null",
-        float: repr(value),
-    }
-    kind = kinds.get(type(value), f"of type {type(value).__name__}")
-    raise UserError(f"its {name} is {kind}, not text: write it as text")
+    raise UserError(f"its {name} is {'null' if value is None else describe_value(value)}, not text: write it as text")
 
 
 def parse_json(value: Any) -> Any:
