@@ -136,6 +136,62 @@ def test_a_flag_may_be_followed_by_true_or_false(tokens: str, expected: Generate
     assert parse_command(["generate", *tokens.split()]).args == (expected,)
 
 
+@pytest.mark.parametrize(
+    ("tokens", "run"),
+    [
+        ("pretrain --out r --resume r/lmcraft/checkpoints/step-000008 --max-steps 12", "r"),
+        ("pretrain --out r --resume=r/lmcraft/checkpoints/step-000008", "r"),
+        ("pretrain --resume r/lmcraft/checkpoints/step-000008", "r"),
+        ("pretrain d --out new --resume r", "r"),
+        ("pretrain --out r --resume latest", "r"),
+        ("pretrain --out=r --resume checkpoint-500", "r"),
+        ("pretrain --out r --resume=12", "r"),
+        ("finetune --out r --resume ./r/lmcraft/checkpoints/step-000008", "r"),
+        ("finetune m d.jsonl --out r --resume r", "r"),
+        ("scaling --out s --resume s/runs/depth-2-1x", "s"),
+    ],
+)
+def test_resume_takes_no_value(
+    tokens: str, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r/lmcraft/checkpoints/step-000008").mkdir(parents=True)
+    assert main(tokens.split()) == 2
+    command = tokens.split()[0]
+    error = capsys.readouterr().err
+    assert "--resume takes no value, but '" in error and error.endswith(f" with lmcraft {command} --out {run} --resume\n")
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        "pretrain --resume d --out r",
+        "finetune --out new --resume r d.jsonl",
+        "finetune m --resume d.jsonl --out r",
+        "pretrain d --resume --out r",
+    ],
+)
+def test_an_argument_may_follow_resume(tokens: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r/lmcraft/checkpoints/step-000008").mkdir(parents=True)
+    config = parse_command(tokens.split()).args[0]
+    assert config.resume and str(config.data) in ("d", "('d.jsonl',)", "(PosixPath('d.jsonl'),)")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        ("inspect m --json x", "--json takes no value, but 'x' follows it: leave that out"),
+        ("export m o --overwrite 1 y", "--overwrite takes no value, but '1' follows it"),
+        ("export m o y --overwrite", "unused arguments 'y'"),
+        ("prepare t --out d --overwrite=x", "--overwrite='x' is not true or false"),
+    ],
+)
+def test_a_flag_that_takes_no_value_says_so(tokens: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(tokens.split()) == 2
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("file", ["run.toml", "checkpoints/step-000012/run.toml"])
 def test_a_run_that_was_moved_is_continued_where_it_lies(file: str, tmp_path: Path) -> None:
     path = tmp_path / "copy" / "lmcraft" / file

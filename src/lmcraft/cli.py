@@ -1,6 +1,8 @@
 """The command line. A command's module is imported only when the command is chosen, so `--help` is fast."""
 
+import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +15,7 @@ import cyclopts
 
 from lmcraft.commands import COMMANDS, GROUPS
 from lmcraft.config import Config, parse, table_source, toml_source
-from lmcraft.errors import LmcraftError, explain_os_error
+from lmcraft.errors import LmcraftError, UserError, explain_os_error
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.names import CHECKPOINTS, FAMILY_CONFIG, FAMILY_RUNS, RUN, RUN_CONFIG
 from lmcraft.setting_values import expand_user
@@ -66,6 +68,8 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
     """
     app = build_app()
     command = command_name(tokens)
+    if command in RESUMED:
+        _check_resume_flag(command, tokens)
     remaining = _join_booleans(_name_standard_input(tokens) if command in FILE_READERS else tokens)
     position = len(command.split())
     if command == "search":
@@ -88,6 +92,8 @@ RESUMED: dict[str, Callable[[Path], Path]] = {
     "scaling": lambda out: out / FAMILY_CONFIG,
 }
 FILE_READERS = ("prepare", "tokenizer train", "finetune", "quantize")  # the commands that take `-` for standard input
+BOOLEANS = ("true", "false", "yes", "no")
+CHECKPOINT_NAME = re.compile(r"latest|last|auto|best|(step-|checkpoint-)?\d+")  # as users write one after --resume
 STANDARD_INPUT = "/dev/stdin"
 LONG_WORD = re.compile(r"(\S{150})\S{150,}(\S{100})")  # in an error: of a name, its beginning and its end are shown
 
@@ -138,6 +144,41 @@ def _out_to_resume(tokens: Sequence[str]) -> Path | None:
     return expand_user(flags["--out"]) if "--out" in flags and _is_on(flags, "--resume") else None
 
 
+def _check_resume_flag(command: str, tokens: Sequence[str]) -> None:
+    """Raise UserError if --resume is followed by the checkpoint to resume, as in other programs: --out names the run."""
+    flags = _flags(tokens)
+    value = flags.get("--resume", "")
+    if not value or value.startswith("-") or value.lower() in BOOLEANS:
+        return
+    out = expand_user(flags["--out"]) if "--out" in flags else None
+    run = _run_to_resume(value, out, takes_runs=command == "finetune")
+    if run is not None or f"--resume={value}" in tokens:
+        raise UserError(
+            f"--resume takes no value, but '{value}' follows it: a run continues from its latest checkpoint with "
+            f"lmcraft {command} --out {shlex.quote(str(run or out or 'RUN'))} --resume"
+        )
+
+
+def _run_to_resume(value: str, out: Path | None, *, takes_runs: bool) -> Path | None:
+    """The run that the token after --resume means; None if it is another argument.
+
+    Args:
+        value: the token.
+        out: the folder of the run, if it is given.
+        takes_runs: whether an argument of the command can be a run, too.
+    """
+    path = expand_user(value)
+    if CHECKPOINT_NAME.fullmatch(value) and not path.exists():
+        return out or Path("RUN")
+    real = Path(os.path.realpath(path))
+    if out is not None and Path(os.path.realpath(out)) in (real, *real.parents):
+        return out
+    checkpoints = next((parent for parent in (path, *path.parents) if parent.name == CHECKPOINTS), None)
+    if not takes_runs and checkpoints is not None:
+        return checkpoints.parent.parent
+    return path if not takes_runs and ModelFolder(path).checkpoints.is_dir() else None
+
+
 def _name_standard_input(tokens: Sequence[str]) -> list[str]:
     """Write `-` as the path of standard input, except where it is the value of --out."""
     return [STANDARD_INPUT if token == "-" and before != "--out" else token for before, token in pairwise(("", *tokens))]
@@ -147,12 +188,7 @@ def _join_booleans(tokens: Sequence[str]) -> list[str]:
     """Write `--flag false` as `--flag=false`: cyclopts takes the second token of the first form for another argument."""
     joined: list[str] = []
     for token in tokens:
-        if (
-            token.lower() in ("true", "false", "yes", "no")
-            and joined
-            and joined[-1].startswith("--")
-            and "=" not in joined[-1]
-        ):
+        if token.lower() in BOOLEANS and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
             joined[-1] += f"={token}"
         else:
             joined.append(token)

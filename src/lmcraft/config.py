@@ -11,6 +11,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from difflib import get_close_matches
 from functools import partial, wraps
 from inspect import Parameter, signature
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, get_type_hints, overload
 
@@ -237,10 +238,18 @@ def parse(app: cyclopts.App, tokens: Sequence[str]) -> "partial[Any]":
     try:
         command, bound, _ = app.parse_args(list(tokens), exit_on_error=False, print_error=False)
     except cyclopts.UnusedCliTokensError as error:
-        unused = " ".join(map(repr, error.unused_tokens or ()))
-        raise UserError(f"unused arguments {unused}: put a text that has spaces in quotes, or remove them") from error
+        unused = error.unused_tokens or [""]
+        flag = next((before for before, token in pairwise(tokens) if token == unused[0]), "")
+        if flag.startswith("--") and "=" not in flag:  # it would have taken a value
+            raise UserError(f"{flag} takes no value, but {unused[0]!r} follows it: leave that out") from error
+        names = " ".join(map(repr, unused))
+        raise UserError(f"unused arguments {names}: put a text that has spaces in quotes, or remove them") from error
     except cyclopts.UnknownOptionError as error:
         raise UserError(_unknown_option(error)) from error
+    except cyclopts.CoercionError as error:
+        if error.target_type is not bool or error.token is None:
+            raise UserError(" ".join(str(error).split())) from error
+        raise UserError(f"{error.token.keyword or error.token.source}={error.token.value!r} is not true or false") from error
     except cyclopts.CycloptsError as error:
         raise UserError(" ".join(str(error).split())) from error
     return partial(command, *bound.args, **bound.kwargs)

@@ -50,7 +50,7 @@ def test_bytes_in_parquet_are_texts_if_they_are_utf_8(tmp_path: Path) -> None:
     assert read_examples([file], stats=stats) == [Conversation((QUESTION, ANSWER))] * 2
     [(reason, origins)] = stats.reasons.items()
     assert origins == [f"{file}:2"]
-    assert reason == "its question is bytes that are not UTF-8 (byte 2 is 0xff), not text: write it as text"
+    assert reason == "its prompt is bytes that are not UTF-8 (byte 2 is 0xff), not text: write it as text"
 
 
 def test_nested_rows_are_read_from_parquet(tmp_path: Path) -> None:
