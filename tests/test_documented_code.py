@@ -35,6 +35,7 @@ from tests.tiny import TEXT
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "README.zh.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
+NAMED_FILE = re.compile(r"```toml\n# (\S+)\n(.*?)```", re.DOTALL)  # a file that the page shows, with its name on top
 QUOTED_PAGES = {"docs/add-a-family.md", "docs/add-an-objective.md"}  # their blocks quote the source
 INPUT_MODELS = ("quickstart/model", "models/mine", "models/base", "models/a", "models/b", "models/SmolLM2-135M-Instruct")
 NOT_RUN = {
@@ -47,6 +48,8 @@ NOT_RUN = {
     "compare models/a": "needs the reader's own task",
     "prepare --from-store": "needs a store with ratings",
     "finetune MODEL datasets/feedback": "needs the output of the line above",
+    "search ": "trains many runs, in processes of its own",
+    "pretrain searches/": "needs the output of a search",
 }
 
 
@@ -66,6 +69,8 @@ def world(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"kind": "multiple_choice", "data": "my-task.csv", "prompt": "{{ n }}", "choices": "['a', 'b']"}
     Path("my-task.toml").write_text(tomli_w.dumps(settings | {"answer": "answer"}))
     text = (ROOT / page).read_text(encoding="utf-8")
+    for name, contents in NAMED_FILE.findall(text):
+        Path(name).write_text(contents, encoding="utf-8")
     transformer = chat_model(max_position_embeddings=512, num_hidden_layers=4, intermediate_size=64)
     model = LanguageModel(transformer, chat_tokenizer(), GenerationConfig(max_new_tokens=4))
     pulled = "models/SmolLM2-135M-Instruct" if "lmcraft pull smollm2-135m-instruct" in text else ""

@@ -56,11 +56,13 @@ def test_links_work(page: str) -> None:
 
 
 @pytest.mark.parametrize("command", sorted(SHOWN_COMMANDS))
-def test_shown_commands_parse(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shown_commands_parse(command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every `lmcraft` line of a code block names a command and flags that exist."""
     monkeypatch.chdir(ROOT)
     words = shlex.split(command.split("|")[0].split(" < ")[0], comments=True)
     position = len(command_name(words).split())
     if len(words) > position and words[position].endswith(".toml") and not Path(words[position]).exists():
-        words[position] = "a-dataset"  # the run that the page describes writes that file
+        space = tmp_path / "space.toml"  # the page shows it
+        space.touch()
+        words[position] = str(space) if words[0] == "search" else "a-dataset"  # a run that the page describes writes that
     parse_command(words)
