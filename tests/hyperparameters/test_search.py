@@ -112,6 +112,22 @@ def test_the_space_stays(tmp_path: Path) -> None:
     assert open_search(tmp_path, resume=True, space=write_space(tmp_path)).store.settings() == search.store.settings()
 
 
+def test_a_search_is_continued_where_its_data_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first / "data", second):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(first)
+    space = write_space(first, SPACE.replace("DATA", "data"))
+    open_search(tmp_path, space=space)
+    monkeypatch.chdir(second)
+    with pytest.raises(
+        UserError, match=f"'data' does not exist here: restore it, or continue in '{first}', where the search"
+    ):
+        open_search(tmp_path, resume=True)
+    (second / "data").mkdir()
+    open_search(tmp_path, resume=True)
+
+
 def test_a_search_that_was_killed_while_it_began(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     TrialStore.open(sqlite_url(tmp_path / "out" / DATABASE), "out").close()  # killed before the search was recorded

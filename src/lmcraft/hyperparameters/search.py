@@ -31,6 +31,7 @@ from lmcraft.hyperparameters.store import LEASE_SECONDS, StoreError, TrialStore
 from lmcraft.hyperparameters.tables import remove_password, sqlite_url
 from lmcraft.hyperparameters.trial import AskedTrial, Kind, Point, State, Totals, Trial, TrialResult, trial_folder
 from lmcraft.hyperparameters.worker import LOG, Job, Report
+from lmcraft.setting_values import expand_user
 
 DATABASE = "trials.sqlite"
 WATCH_SECONDS = 1.0  # between two looks at the table
@@ -107,7 +108,9 @@ class Search:
         with claim_folder(config.out, lambda: _check_new(config.out)):
             plan.check()
             search = cls(plan, TrialStore.open(storage, config.out.name), storage)
-            search.store.create(search._record())
+            record = search._record()
+            inputs = sorted(set(_named_paths(record["tables"])))
+            search.store.create({**record, "folder": str(Path.cwd()), "inputs": inputs})
             search._write_file()
         return search
 
@@ -126,8 +129,9 @@ class Search:
         tables = recorded["tables"] if config.space is None else read_toml(config.space)
         plan = Plan.build(config, tables, commands)
         search = cls(plan, store, storage)
-        record = search._record()
+        record = {**recorded, **search._record()}
         _refuse_changes(record, recorded, config.out)
+        _check_inputs(recorded)
         if record != recorded:
             store.change_settings(record)
         config.out.mkdir(parents=True, exist_ok=True)
@@ -267,6 +271,25 @@ def _check_new(folder: Path) -> None:
     names = [path.name for path in folder.iterdir()] if folder.exists() else []
     if foreign := [name for name in names if not name.startswith((".", DATABASE))]:
         raise UserError(f"out='{folder}' is not empty, and holds no search ({min(foreign)}): choose another --out")
+
+
+def _named_paths(value: Any) -> Iterator[str]:
+    """The texts in the tables of a space that name a file or folder which exists."""
+    if isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _named_paths(item)
+    elif isinstance(value, str) and value:
+        with suppress(OSError, ValueError):  # such as of a long text
+            if expand_user(value).exists():
+                yield value
+
+
+def _check_inputs(recorded: Mapping[str, Any]) -> None:
+    """Raise UserError if a file or folder is gone that the space names; every trial would fail."""
+    present = set(_named_paths(recorded["inputs"]))
+    if missing := next((name for name in recorded["inputs"] if name not in present), None):
+        folder = recorded["folder"]
+        raise UserError(f"'{missing}' does not exist here: restore it, or continue in '{folder}', where the search began")
 
 
 def _given(config: SearchConfig) -> dict[str, Any]:
