@@ -1,6 +1,6 @@
 """Searches of `lmcraft search` and of plain Optuna, replayed on a table of real learning curves.
 
-python benchmarks/search.py train benchmarks/data/learning_curves.jsonl    # 91 small models
+python benchmarks/search.py train benchmarks/data/learning_curves.jsonl    # 79 small models
 python benchmarks/search.py replay benchmarks/data/learning_curves.jsonl [--repeats 50]
 
 `train` continues a file that it began. Between the trained rates and decays the curves are interpolated: the space is
@@ -39,13 +39,15 @@ from lmcraft.statistics.intervals import estimate_mean
 RATES = tuple(float(f"{rate:.3g}") for rate in np.geomspace(0.001, 0.3, 8))
 WIDTHS = (32, 64, 128)
 DECAYS = (0.2, 0.5, 0.8)
-REPEATED_WIDTH, REPEATED_SEEDS = 64, (2, 3)  # for the noise between seeds, at decay 0.5
+REPEATED_RATES, REPEATED_SEEDS = RATES[3:5], (2, 3)  # for the noise between seeds, at the largest width and decay 0.5
 DEFAULT_SEEDS = (1, 2, 3)
 MAX_STEPS, EVAL_EVERY, TOKENS_PER_STEP = 135, 15, 16 * 64
 PACKAGES = ("asyncio", "email", "http", "json", "logging", "unittest", "xml", "importlib", "concurrent", "multiprocessing")
 
 TRIALS = 25
-MAX_TRIALS = 100  # until the peer's best loss is reached
+MAX_TRIALS = 100  # until a loss is reached
+NEVER = 1e12  # tokens, of a search that does not reach it
+SAMPLERS = ("random", "tpe", "gp")
 OBJECTIVE = "bits_per_byte"
 RATE, WIDTH, DECAY = "optimizer.learning_rate", "model.hidden_size", "schedule.decay"
 SPACE = f"""
@@ -64,10 +66,10 @@ def cells() -> Iterator[dict[str, Any]]:
     """The settings of the runs: the grid, some of it with other seeds, and the defaults of the smallest models."""
     for rate, width, decay in itertools.product(RATES, WIDTHS, DECAYS):
         yield {"rate": rate, "width": width, "decay": decay, "seed": 1}
-    for rate, seed in itertools.product(RATES, REPEATED_SEEDS):
-        yield {"rate": rate, "width": REPEATED_WIDTH, "decay": 0.5, "seed": seed}
     for seed in DEFAULT_SEEDS:
         yield {"rate": 0.0, "width": 0, "decay": 0.5, "seed": seed}
+    for rate, seed in itertools.product(REPEATED_RATES, REPEATED_SEEDS):
+        yield {"rate": rate, "width": WIDTHS[-1], "decay": 0.5, "seed": seed}
 
 
 def train(path: Path, processes: int) -> None:
@@ -132,7 +134,7 @@ class Curves:
         groups: dict[tuple[float, int, float], list[float]] = {}
         for row in self.rows:
             groups.setdefault((row["rate"], row["width"], row["decay"]), []).append(row[OBJECTIVE][-1])
-        variances = [np.var(values, ddof=1) for key, values in groups.items() if len(values) > 1 and key[0] < 0.1]
+        variances = [np.var(values, ddof=1) for key, values in groups.items() if len(values) > 1]
         return math.sqrt(np.mean(variances))
 
 
@@ -257,34 +259,51 @@ def compare_samplers(curves: Curves, space: Space, repeats: int) -> None:
 
 
 def compare_tokens(curves: Curves, space: Space, repeats: int) -> None:
-    """Tokens of training until the loss that plain Optuna with a median pruner finds in 25 trials."""
+    """Tokens of training until a loss that plain Optuna with a median pruner reaches in 25 trials, in the median search.
+
+    One loss for all searches: that at which a search happens to find its best would favor the search that sets it.
+    """
     seeds = range(repeats)
-    peers = [plain_optuna(curves, PRUNERS["median"](), seed, TRIALS) for seed in seeds]
-    targets = [peer.best for peer in peers]
-    budgets = np.array([peer.tokens_until(target) for peer, target in zip(peers, targets, strict=True)])
-    print(f"\n| search | tokens, as a share of the peer's | as low within {MAX_TRIALS} trials | tokens, median |")
-    print("|---|---|---|---|")
-    print(f"| plain Optuna, median pruner | 100% | 100% | {np.median(budgets):,.0f} |")
-    for name in ("successive halving", "hyperband"):
-        tokens = [
-            plain_optuna(curves, PRUNERS[name](), seed + 1000, MAX_TRIALS).tokens_until(targets[seed]) for seed in seeds
+    peers = [plain_optuna(curves, PRUNERS["median"](), seed, MAX_TRIALS) for seed in seeds]
+    whole = [plain_optuna(curves, PRUNERS["median"](), seed, TRIALS) for seed in seeds]
+    target = float(np.median([history.best for history in whole]))
+    tokens = {
+        f"plain Optuna, {name}": [plain_optuna(curves, PRUNERS[name](), seed, MAX_TRIALS) for seed in seeds]
+        for name in PRUNERS
+        if name != "median"
+    }
+    for sampler, promotion in itertools.product(SAMPLERS, ("none", "asha", "hyperband", "power-law")):
+        tokens[f"{sampler}, {promotion}"] = [
+            Ours(curves, space, sampler, promotion, seed).run(MAX_TRIALS, min(target, whole[seed].best)) for seed in seeds
         ]
-        print_shares(f"plain Optuna, {name}", np.array(tokens), budgets)
-    for sampler, promotion in itertools.product(("random", "tpe", "gp"), ("none", "asha", "hyperband", "power-law")):
-        tokens = [
-            Ours(curves, space, sampler, promotion, seed).run(MAX_TRIALS, targets[seed]).tokens_until(targets[seed])
-            for seed in seeds
-        ]
-        print_shares(f"{sampler}, {promotion}", np.array(tokens), budgets)
+    print(
+        f"\nThe loss is {target:.4f}; the peer's {TRIALS} trials take {np.median([h.tokens for h in whole]):,.0f} tokens\n"
+    )
+    print(f"| search | tokens until the loss | share of the peer's | reached in {MAX_TRIALS} trials | to match each peer |")
+    print("|---|---|---|---|---|")
+    peer_tokens = np.array([history.tokens_until(target) for history in peers])
+    for name, histories in {"plain Optuna, median": peers, **tokens}.items():
+        until = np.array([history.tokens_until(target) for history in histories])
+        matching = [h.tokens_until(peer.best) / peer.tokens for h, peer in zip(histories, whole, strict=True)]
+        share = format_median(np.stack([until, peer_tokens], 1), lambda rows: _median(rows[..., 0]) / _median(rows[..., 1]))
+        match = format_median(np.array(matching), _median)
+        print(f"| {name} | {_median(until[None])[0]:,.0f} | {share} | {np.isfinite(until).mean():.0%} | {match} |")
 
 
-def print_shares(name: str, tokens: Floats, budgets: Floats) -> None:
-    """A row: the median share of the peer's tokens, in pairs, with its interval."""
-    reached = np.isfinite(tokens)
-    shares = np.where(reached, tokens, 1e12) / budgets
-    metric = bootstrap(shares, lambda rows: np.median(rows, axis=1))
-    median = np.median(np.where(reached, tokens, 1e12))
-    print(f"| {name} | {metric.value:.0%} ({metric.low:.0%} to {metric.high:.0%}) | {reached.mean():.0%} | {median:,.0f} |")
+def format_median(values: Floats, statistic: Callable[[Floats], Floats]) -> str:
+    """A share in percent with its interval; a search that never arrived counts as one that takes very long."""
+    metric = bootstrap(np.minimum(values, NEVER), statistic)
+    value, low, high = (
+        "never" if end >= NEVER / 1e9 else f"{end:.0%}"
+        for end in (metric.value if end is None else end for end in (metric.value, metric.low, metric.high))
+    )
+    return f"{value} ({low} to {high})"
+
+
+def _median(rows: Floats) -> Floats:
+    """The median of each row, (samples,)."""
+    median: Floats = np.median(np.minimum(rows, NEVER), axis=1)
+    return median
 
 
 def replay(path: Path, repeats: int) -> None:
