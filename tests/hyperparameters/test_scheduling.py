@@ -91,7 +91,7 @@ def test_a_simulated_search_of_200_trials(name: str) -> None:
         Scheduler(
             settings=SearchConfig(trials=200),
             suggest=create_sampler("qmc", space, SIGNS, 1).suggest,
-            promoter=create_promoter(name, SIGNS, 90),
+            promoter=create_promoter(name, SIGNS, 90, 10),
             confirm=lambda trials: None,
         ),
         loss,

@@ -56,7 +56,7 @@ class SearchConfig(Config):
     steps and are judged by their loss alone."""
     reduction_factor: int = 3
     """One in this many trials of a rung is trained to the next one, which is as many times longer."""
-    min_steps: Annotated[int, automatic("a ninth of the run")] = 0
+    min_steps: Annotated[int, automatic("the whole run, divided by --reduction-factor")] = 0
     """Steps of the first rung."""
     objectives: Annotated[tuple[str, ...], SEVERAL_VALUES] = ()
     """What to minimize: validation_loss, bits_per_byte, seconds, tokens, bytes, peak_memory, energy_kwh; or TASK/METRIC of

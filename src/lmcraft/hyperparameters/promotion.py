@@ -14,7 +14,7 @@ import numpy as np
 from lmcraft.hyperparameters.trial import Kind, Signs, State, Trial
 
 FINALISTS = 2  # trials trained to the end at least: the winner is compared with a runner-up
-DEFAULT_RUNGS = 2  # below the whole run
+DEFAULT_RUNGS = 1  # below the whole run: earlier losses favor high learning rates (benchmarks/search.md)
 # Of a power law of a loss, whose exponent a short curve hardly tells.
 RELATIVE_NOISE = 0.01
 USUAL_EXPONENT, EXPONENT_SPREAD = 0.5, 1.0  # the spread of its logarithm
@@ -26,7 +26,7 @@ def rungs_of(max_steps: int, min_steps: int, reduction_factor: int) -> tuple[int
 
     Args:
         max_steps: of the whole run.
-        min_steps: of the first rung; 0: of the whole run, divided twice by the factor.
+        min_steps: of the first rung; 0: the whole run, divided by the factor.
         reduction_factor: at least 2.
     """
     step = min_steps or math.ceil(max_steps / reduction_factor**DEFAULT_RUNGS)
