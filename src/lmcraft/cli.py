@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,7 +16,7 @@ import cyclopts
 
 from lmcraft.commands import COMMANDS, GROUPS
 from lmcraft.config import Config, parse, table_source, toml_source
-from lmcraft.errors import LmcraftError, UserError, explain_os_error
+from lmcraft.errors import InterruptedRunError, LmcraftError, UserError, explain_os_error
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.names import CHECKPOINTS, FAMILY_CONFIG, FAMILY_RUNS, RUN, RUN_CONFIG
 from lmcraft.setting_values import expand_user
@@ -213,8 +214,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         flush_standard_output()
     except LmcraftError as error:
         return _print_error(command, error)
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as interruption:
+        return _print_error(command, InterruptedRunError(str(interruption), signal.SIGINT))
     except BrokenPipeError:  # the reader of standard output has closed it
         sys.stderr.close()
         return 141

@@ -163,6 +163,21 @@ def test_a_signal_saves_and_the_resumed_run_is_identical(tmp_path: Path) -> None
     assert rows_of(stopped, "validation_loss") == rows_of(whole, "validation_loss")
 
 
+def test_a_second_interrupt_names_the_step_that_is_saved(tmp_path: Path) -> None:
+    class Signal(NextToken):
+        def loss(self, model: Transformer, batch: Any) -> torch.Tensor:
+            if trainer.progress.step == 3:
+                trainer.checkpoints.wait()
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().loss(model, batch)
+
+    trainer = build(tmp_path, Signal())
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped at once; step \d is saved: .*lmcraft pretrain .* --resume$") as e:
+        trainer.run()
+    assert f"step {trainer.checkpoints.steps()[-1]} is saved" in str(e.value)
+
+
 @pytest.mark.parametrize("stop_after", [2, 4, 6])
 def test_what_a_signal_left_out_is_done_by_the_resumed_run(tmp_path: Path, stop_after: int) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"

@@ -180,14 +180,16 @@ class Family:
         members = [*self.members, self.target]
         label = f"run {members.index(member) + 1} of {len(members)}"
         print_line(f"\n== {label}: {member.name}")
+        command = f"continue with: lmcraft scaling {self.config.out / 'scaling.toml'} --resume"
         run = member.config
         if Checkpoints(member.folder).steps():
             run = replace(PretrainConfig.from_toml(member.folder.config_toml), data=run.data, out=run.out, resume=True)
         try:
             train(run)
+        except KeyboardInterrupt as error:  # the second signal
+            raise KeyboardInterrupt(f"stopped at once in {label}; {command}") from error
         except InterruptedRunError as error:
             signal_number = error.exit_status - 128
-            command = f"continue with: lmcraft scaling {self.config.out / 'scaling.toml'} --resume"
             raise InterruptedRunError(f"stopped by a signal in {label}, and saved; {command}", signal_number) from error
         loss = member.loss()
         assert loss is not None, member.folder

@@ -112,6 +112,7 @@ class Trainer:
 
         Raises:
             InterruptedRunError: a signal stopped the run; a checkpoint has been written.
+            KeyboardInterrupt: a second SIGINT stopped it at once; its text says which step is saved.
             RunError: the loss is not a number, or a checkpoint cannot be written.
         """
         start = self.progress.step
@@ -132,6 +133,12 @@ class Trainer:
                     self._after_step(run_log, display, stop)
                 if self._is_paused():
                     display.print_line(f"paused after {self._remainder()}")
+        except KeyboardInterrupt as error:  # the second signal
+            raise KeyboardInterrupt(
+                f"stopped at once; step {self.checkpoints.steps()[-1]} is saved: continue with: {self._resume_command()}"
+                if main
+                else ""
+            ) from error
         finally:
             run_log.close()
         self.checkpoints.wait()
@@ -265,8 +272,10 @@ class Trainer:
             display.print_line(f"the time is up after {self._remainder()}")
 
     def _remainder(self) -> str:
-        command = f"lmcraft {self.command} {self.folder.config_toml} --resume"
-        return f"step {self.progress.step} of {self.config.max_steps}; to do the rest: {command}"
+        return f"step {self.progress.step} of {self.config.max_steps}; to do the rest: {self._resume_command()}"
+
+    def _resume_command(self) -> str:
+        return f"lmcraft {self.command} {self.folder.config_toml} --resume"
 
     def _is_paused(self) -> bool:
         return self.progress.step == self.config.pause_at < self.config.max_steps
@@ -294,7 +303,7 @@ class Trainer:
         self.checkpoints.wait()
         raise InterruptedRunError(
             f"stopped by a signal after step {self.progress.step} of {self.config.max_steps}, and saved; "
-            f"continue with: lmcraft {self.command} {self.folder.config_toml} --resume",
+            f"continue with: {self._resume_command()}",
             signal_number,
         )
 

@@ -166,6 +166,23 @@ def test_ignored_fields_of_inner_objects_are_listed_with_their_paths(
     assert set(response.headers["x-ignored-fields"].split(", ")) == ignored
 
 
+def test_ignored_parameters_of_an_address_are_listed(server: Server) -> None:
+    body = {"input": "the quick", "max_output_tokens": 16}
+    response = httpx.post(f"{server.url}/v1/responses?beta=true", json=body)
+    assert response.status_code == 200, response.text
+    assert response.headers["x-ignored-fields"] == "beta"
+    address = f"{server.url}/v1/responses/{response.json()['id']}"
+    for query, ignored in (
+        ("", None),
+        ("?stream=false", None),
+        ("?starting_after=3", "starting_after"),
+        ("?stream=false&starting_after=3&%0a%C3%A9=1", "starting_after, '\\n\\xe9'"),
+        ("/input_items?limit=3&before=x", "before"),
+    ):
+        got = httpx.get(address.removesuffix("?") + query)
+        assert got.status_code == 200 and got.headers.get("x-ignored-fields") == ignored, query
+
+
 def test_the_list_of_ignored_fields_is_bounded(server: Server) -> None:
     body = {"messages": [{"role": "user", "content": [{**TEXT, **CACHED}] * 60}], "max_tokens": 1}
     listed = httpx.post(server.url + "/v1/chat/completions", json=body).headers["x-ignored-fields"].split(", ")

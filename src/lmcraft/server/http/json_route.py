@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request, Response
@@ -27,17 +27,21 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 class JsonRoute(APIRoute):
     """Parses the body strictly, and names the ignored fields in the header `X-Ignored-Fields` of the response, each with
-    its path, such as `messages[0].name`.
+    its path, such as `messages[0].name`; so are parameters of the address that the route does not have.
 
     A route may add to them: `request.state.ignored_fields` is a list of paths.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
+        known = {parameter.alias for parameter in self.dependant.query_params}
 
         async def handle_json(request: Request) -> Response:
+            unknown = [name for name in request.query_params if name not in known]
+            if self.body_field is None:
+                response = await handle(request)
+                _name_ignored(response, unknown)
+                return response
             check_content_type(request)
             # FastAPI parses only a body of this type; its `request.json()` returns what was parsed here.
             request = Request({**request.scope, "headers": _json_headers(request)}, request.receive)
@@ -46,9 +50,7 @@ class JsonRoute(APIRoute):
             if content:
                 request._json, request.state.ignored_fields = await in_turn(request, content, lambda: self._parse(content))
             response = await handle(request)
-            if ignored := request.state.ignored_fields:
-                more = [f"and {len(ignored) - MAX_IGNORED} more"] if len(ignored) > MAX_IGNORED else []
-                response.headers[IGNORED_HEADER] = ", ".join([*ignored[:MAX_IGNORED], *more])
+            _name_ignored(response, [*request.state.ignored_fields, *unknown])
             return response
 
         return handle_json
@@ -71,6 +73,13 @@ class JsonRoute(APIRoute):
                 raise ApiError(400, message, code="invalid_value") from None
             located = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False)]
             raise RequestValidationError(located, body=value) from None
+
+
+def _name_ignored(response: Response, ignored: Sequence[str]) -> None:
+    if ignored:
+        names = [name if name.isascii() and name.isprintable() else ascii(name) for name in ignored[:MAX_IGNORED]]
+        more = [f"and {len(ignored) - MAX_IGNORED} more"] if len(ignored) > MAX_IGNORED else []
+        response.headers[IGNORED_HEADER] = ", ".join([*names, *more])
 
 
 async def in_turn(request: Request, content: bytes, parse: Callable[[], R]) -> R:
