@@ -5,8 +5,17 @@ from pathlib import Path
 import pytest
 
 from lmcraft import QuickstartConfig, cli, load, quickstart
+from lmcraft.commands.quickstart import _describe_quality
 from lmcraft.errors import UserError
-from tests.tiny import TEXT
+from lmcraft.folder import DatasetFolder, ModelFolder, write_json_lines
+from tests.tiny import TEXT, tiny_dataset
+
+
+def test_a_short_text_tells_nothing_about_quality(tmp_path: Path) -> None:
+    model, data = ModelFolder(tmp_path / "model"), DatasetFolder(tiny_dataset(tmp_path))
+    model.run.mkdir(parents=True)
+    write_json_lines(model.metrics, [{"validation_loss": 1.0, "bits_per_byte": 2.0}])
+    assert "is too short to tell how good the model is" in _describe_quality(data, model)
 
 
 @pytest.mark.slow

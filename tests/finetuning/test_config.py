@@ -27,6 +27,12 @@ def test_an_objective_gets_its_settings() -> None:
     assert objective == DPO(beta=0.3, length_normalized=True)
 
 
+@pytest.mark.parametrize("name", ["chats.jsonl", "a/b.csv", "x.parquet", "x.json.gz"])
+def test_a_file_of_examples_in_place_of_the_model_is_named(name: str) -> None:
+    with pytest.raises(UserError, match=f"model={name} is the name of a file of examples: give the model first"):
+        FinetuneConfig(name, (Path("model"),)).resolved()
+
+
 @pytest.mark.parametrize(
     ("objective", "settings", "message"),
     [

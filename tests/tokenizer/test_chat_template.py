@@ -8,12 +8,29 @@ from typing import Any
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.tokenizer.chat_template import find_named_roles, render_unfinished
+from lmcraft.tokenizer.chat_template import find_named_roles, render, render_unfinished
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from tests.assets import fetch, smollm2_gguf
 from tests.finetuning.chat import chat_tokenizer
 
 transformers = pytest.importorskip("transformers")
+
+NO_SYSTEM = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% if loop.last and m.role != 'user' %}{{ raise_exception('End with a question') }}{% endif %}"
+    "{{ m.content }}{% endfor %}"
+)
+
+
+def test_a_template_without_system_messages_names_the_remedy() -> None:
+    remedy = "System role not supported: leave the system message out .*--system"
+    with pytest.raises(UserError, match=remedy):
+        render(NO_SYSTEM, [SYSTEM, USER])
+    with pytest.raises(UserError, match=r"System role not supported$"):  # leaving it out would not be enough
+        render(NO_SYSTEM, [SYSTEM, USER, ASSISTANT])
+    with pytest.raises(UserError, match=r"End with a question$"):
+        render(NO_SYSTEM, [USER, ASSISTANT])
+
 
 TOOLS = [
     {

@@ -20,6 +20,7 @@ from lmcraft.reports.chart import sparkline
 
 CODE_PROMPT = "def read_json(path):\n"
 GZIP_TOKENS = 2**16  # of the validation text, that gzip compresses
+MIN_GZIP_BYTES = 2**12  # of less text, gzip's result is mostly its header and what it has not seen yet
 MAX_SHARE_OF_GZIP = 0.85  # of gzip's bits per byte, that a model needs at most if its lines look right
 
 
@@ -96,6 +97,8 @@ def _describe_quality(data: DatasetFolder, model: ModelFolder) -> str:
     split = TokenSplit(data, "validation")
     tokens = split.slice(0, min(len(split), GZIP_TOKENS)).tolist()
     text = Tokenizer.load(data.path).decode(tokens).encode()
+    if len(text) < MIN_GZIP_BYTES:
+        return f"The text held out, {len(text):,} bytes, is too short to tell how good the model is: give more text."
     gzip_bits = 8 * len(zlib.compress(text, level=9)) / max(1, len(text))
     comparison = f"Text that it has not seen costs it {bits:.2f} bits per byte; gzip needs {gzip_bits:.2f}."
     if bits < MAX_SHARE_OF_GZIP * gzip_bits:

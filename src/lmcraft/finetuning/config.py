@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 from cyclopts import Parameter
 
 from lmcraft.config import ADVANCED, DATA, LENGTH, MACHINE, OUTPUT, SEVERAL_VALUES, automatic, command_config, section
+from lmcraft.data.formats import has_rows
 from lmcraft.errors import UserError
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.objectives.registry import OBJECTIVES, describe_objectives, objectives_with
@@ -198,6 +199,11 @@ class FinetuneConfig(TrainConfig):
     """Number of held-out prompts answered before and after, side by side in the report."""
 
     def resolved(self) -> Self:
+        if has_rows(Path(self.model)):
+            raise UserError(
+                f"model={self.model} is the name of a file of examples: give the model first, then the data, as in "
+                "`lmcraft finetune MODEL DATA`"
+            )
         self.method.check()
         objective = self.build_objective()
         objective.check()

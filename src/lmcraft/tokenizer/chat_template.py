@@ -28,10 +28,26 @@ def render(template: str, messages: Sequence[Mapping[str, Any]], variables: Mapp
     except RecursionError as error:
         raise UserError("the chat template cannot render these messages: it recurses too deeply") from error
     except Exception as error:  # a template is a program, which may fail in any way; compiling one can be a SyntaxError
-        raise UserError(f"the chat template cannot render these messages: {error}") from error
+        refused = type(error).__name__ == "TemplateError"  # by `raise_exception`; Jinja's own errors are subclasses
+        remedy = _explain_system_message(template, messages, variables) if refused else ""
+        raise UserError(f"the chat template cannot render these messages: {error}{remedy}") from error
     finally:
         BUDGET.reset(token)
     return text
+
+
+def _explain_system_message(
+    template: str, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any] | None
+) -> str:
+    """The remedy for messages that cannot be rendered, if that is because of a system message; else ""."""
+    others = [message for message in messages if message.get("role") != "system"]
+    if len(others) == len(messages) or not others:
+        return ""
+    try:
+        render(template, others, variables)
+    except UserError:
+        return ""
+    return ": leave the system message out (in `lmcraft chat`, --system), or write its text into the first question"
 
 
 def render_unfinished(
