@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.hyperparameters.samplers import SAMPLERS, Sampler, create_sampler
+from lmcraft.hyperparameters.samplers import SAMPLERS, OptunaSampler, Sampler, create_sampler
 from lmcraft.hyperparameters.space import Space
-from lmcraft.hyperparameters.trial import Point, State, Trial
+from lmcraft.hyperparameters.trial import Point, Signs, State, Trial
 from tests.hyperparameters.spaces import CONDITIONAL, RATE, SIGNS, complete, space_of
 
 FINITE = ("depth = { low = 1, high = 3 }", "optimizer.nesterov = { choices = [true, false] }")
@@ -109,6 +109,17 @@ def test_several_objectives() -> None:
         assert create_sampler(name, space, signs, 1).suggest(trials, 10)
     with pytest.raises(UserError, match="sampler='cmaes' takes one objective, not loss, accuracy: use tpe, gp or qmc"):
         create_sampler("cmaes", space, signs, 1)
+
+
+def test_the_automatic_sampler() -> None:
+    def choice(*lines: str, signs: Signs = SIGNS) -> str:
+        sampler = create_sampler("auto", space_of(*lines), signs, 1)
+        assert isinstance(sampler, OptunaSampler)
+        return sampler.name
+
+    assert choice(*TWO_RATES) == "gp"
+    assert choice(*CONDITIONAL) == "tpe", "a Gaussian process would draw beta2 at random"
+    assert choice(*TWO_RATES, signs={"loss": 1, "seconds": 1}) == "tpe"
 
 
 def test_a_grid_of_a_continuous_range_is_refused_before_the_first_trial() -> None:

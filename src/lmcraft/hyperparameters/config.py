@@ -48,9 +48,9 @@ class SearchConfig(Config):
     """Continue the search in --out, or join it with more workers."""
     trials: int = 20
     """Number of trials in all, with those before a restart."""
-    sampler: Literal["grid", "random", "qmc", "tpe", "gp", "cmaes"] = "tpe"
-    """What chooses the points: every combination, random, a Sobol sequence, or Bayesian: Parzen estimators, a Gaussian
-    process, CMA-ES."""
+    sampler: Literal["auto", "grid", "random", "qmc", "tpe", "gp", "cmaes"] = "auto"
+    """What chooses the points: every combination, random, a Sobol sequence, Parzen estimators, a Gaussian process, CMA-ES;
+    auto: gp, or tpe in spaces with conditions or many settings."""
     promotion: Literal["auto", "none", "asha", "hyperband", "power-law"] = "auto"
     """What decides which trials are trained further than the first rung; auto: asha, if all trials have the same number of
     steps and are judged by their loss alone."""

@@ -21,6 +21,7 @@ from lmcraft.hyperparameters.trial import Kind, Point, Signs, Trial
 MAX_DRAWS = 1000  # of random points, while constraints exclude them or they are tried already
 BAYESIAN_DRAWS = 5  # of a point that is not tried yet
 STARTUP_TRIALS = 8  # of the Sobol sequence, before a model of the objective is fitted
+MAX_GP_DIMENSIONS = 10  # of the automatic choice
 CMA_SIGMA = 0.25  # standard deviation of the first generation, as a share of each range
 
 
@@ -145,7 +146,8 @@ def create_sampler(name: str, space: Space, signs: Signs, seed: int) -> Sampler:
     """The sampler with this name.
 
     Args:
-        name: of `SAMPLERS`.
+        name: of `SAMPLERS`, or auto: gp, unless the space has conditions, whose settings it would draw at random, or many
+            dimensions, or several objectives.
         space: what varies.
         signs: of each objective, 1 to minimize it and -1 to maximize it.
         seed: of all that is random.
@@ -153,6 +155,9 @@ def create_sampler(name: str, space: Space, signs: Signs, seed: int) -> Sampler:
     Raises:
         UserError: the sampler does not go with the space, or with several objectives.
     """
+    if name == "auto":
+        is_simple = len(signs) == 1 and len(space.dimensions) <= MAX_GP_DIMENSIONS
+        name = "gp" if is_simple and not any(dimension.when for dimension in space.dimensions) else "tpe"
     if name == "cmaes" and len(signs) > 1:
         raise UserError(f"sampler='cmaes' takes one objective, not {', '.join(signs)}: use tpe, gp or qmc")
     if name == "grid":
