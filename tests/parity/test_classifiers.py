@@ -65,6 +65,7 @@ def test_outputs_are_those_of_transformers_and_peft(name: Any, pad: str | None, 
     folder = save_classifier(method, pad, tmp_path)
     model, tokenizer = theirs(method, folder), transformers.AutoTokenizer.from_pretrained(folder)
     expected = torch.tensor([list(row.values()) for row in Classifier.load(folder).probabilities(TEXTS)])
+    assert [Classifier.load(folder).encode(text) for text in TEXTS] == tokenizer(TEXTS).input_ids  # as the server reads them
     batches = [tokenizer(text, return_tensors="pt") for text in TEXTS]
     alone = torch.cat([model(input_ids=batch.input_ids).logits for batch in batches])
     torch.testing.assert_close(alone.softmax(-1), expected, atol=1e-5, rtol=1e-5)

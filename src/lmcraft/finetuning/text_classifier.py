@@ -82,8 +82,12 @@ class Classifier:
         return [results[number] for number in range(len(texts))]
 
     def encode(self, text: str) -> list[int]:
-        """The tokens that the model reads for a text."""
-        ids: list[int] = ExampleEncoder(self.tokenizer, ()).text(text).ids.tolist()
+        """The tokens that the model reads for a text, as in training.
+
+        Raises:
+            UserError: the text has no tokens.
+        """
+        ids: list[int] = ExampleEncoder(self.tokenizer, ()).text_with_target(text, 0).input_ids.tolist()
         return ids
 
     @torch.inference_mode()
