@@ -1,6 +1,6 @@
 """Searches in which nothing matters: how many of them end in a tie, as they should.
 
-Each search varies two settings that change the loss by no more than rounding does, with another seed, and confirms its winner.
+Each search varies two settings that change the loss no more than rounding does, and confirms its winner.
 
 python benchmarks/search_ties.py DATASET --searches 10
 """
