@@ -1,10 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lmcraft.errors import UserError
+from lmcraft.folder import ModelFolder
 from lmcraft.hyperparameters.running import read_result, train
 from lmcraft.hyperparameters.trial import Trial, TrialResult
+from tests.hyperparameters import stage_commands
 from tests.hyperparameters.pipelines import PIPELINE, POINT, SPACE, plan_of
 from tests.hyperparameters.stage_commands import TOKENS_PER_STEP
 
@@ -25,6 +28,26 @@ def test_a_trial_pauses_at_its_target_and_goes_on_from_there(tmp_path: Path) -> 
     assert result.holdout == {"bits_per_byte": 2.5}
     again = train(pipeline, Trial(number=0, point=POINT), tmp_path / "0", ignore)
     assert (again.values, again.tokens) == (result.values, 0)
+
+
+def test_a_run_that_was_killed_before_it_was_saved_is_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline, trial, folder = plan_of(tmp_path).pipeline, Trial(number=0, point=POINT), tmp_path / "0"
+    train(pipeline, replace(trial, target_step=2), folder, ignore)
+    finish = stage_commands.train
+
+    def log_only(config: stage_commands.TrainConfig) -> None:
+        had_report = ModelFolder(config.out).report.exists()
+        run = finish(config)
+        (run.checkpoints / f"step-{STEPS:06d}").rmdir()
+        if not had_report:
+            run.report.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stage_commands, "train", log_only)
+        train(pipeline, trial, folder, ignore)
+    result = train(pipeline, trial, folder, ignore)
+    assert result.step == STEPS and result.values
 
 
 def test_all_objectives_are_measured(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import RunError, UserError
-from lmcraft.folder import write_text
+from lmcraft.folder import ModelFolder, write_text
 from lmcraft.folder.lock import lock_folder
 from lmcraft.folder.names import CHECKPOINTS, RUN
 from lmcraft.hyperparameters.objectives import MODEL_STAGES, TRAINING_LOSSES, TRAINING_STAGES
@@ -129,6 +129,7 @@ class _Call:
     def _train(self, stage: Stage) -> None:
         record = RunRecord.read(stage.out)
         if not record.is_finished:
+            ModelFolder(stage.out).report.unlink(missing_ok=True)  # of a pause: with a report, a run is complete
             resume = any((stage.out / RUN / CHECKPOINTS).glob("step-*"))
             stage.command.run(stage.with_settings(resume=resume))
             record = RunRecord.read(stage.out)
