@@ -245,3 +245,9 @@ def test_a_set_of_texts_is_no_reason_to_refuse_a_tool(server: Server) -> None:
         inner["strict"] = True
         response = httpx.post(server.url + path, json=body)
         assert response.status_code == 400 and "uniqueItems cannot be enforced" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a,b", "\n", "é", "\x9a\U00103663"])
+def test_a_header_can_hold_any_ignored_name(server: Server, name: str) -> None:
+    response = httpx.get(server.url + "/tokenizer_info", params={name: "1", "beta": "2"})
+    assert response.headers["x-ignored-fields"] == f"{name!a}, beta"

@@ -21,6 +21,7 @@ MAX_INLINE_BYTES = 64 * 2**10  # a longer body is parsed in a thread: it would h
 MAX_ERRORS = 1000
 MAX_IGNORED = 50  # paths that the header lists; clients bound the length of headers
 IGNORED_HEADER = "X-Ignored-Fields"
+_PLAIN_NAME = re.compile(r"[!-+\-.-~]+( [!-+\-.-~]+)*")  # any other is quoted: a header cannot hold it
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -77,7 +78,7 @@ class JsonRoute(APIRoute):
 
 def _name_ignored(response: Response, ignored: Sequence[str]) -> None:
     if ignored:
-        names = [name if name.isascii() and name.isprintable() else ascii(name) for name in ignored[:MAX_IGNORED]]
+        names = [name if _PLAIN_NAME.fullmatch(name) else ascii(name) for name in ignored[:MAX_IGNORED]]
         more = [f"and {len(ignored) - MAX_IGNORED} more"] if len(ignored) > MAX_IGNORED else []
         response.headers[IGNORED_HEADER] = ", ".join([*names, *more])
 
