@@ -259,35 +259,41 @@ def compare_samplers(curves: Curves, space: Space, repeats: int) -> None:
 
 
 def compare_tokens(curves: Curves, space: Space, repeats: int) -> None:
-    """Tokens of training until a loss that plain Optuna with a median pruner reaches in 25 trials, in the median search.
+    """Tokens of training until losses that plain Optuna with a median pruner reaches in 25 trials.
 
-    One loss for all searches: that at which a search happens to find its best would favor the search that sets it.
+    Two losses are the same for all searches: those that a half and three quarters of the peer's searches reach. Each search
+    also has to match one of the peer's: to reach its best loss, with a share of all its tokens.
     """
     seeds = range(repeats)
-    peers = [plain_optuna(curves, PRUNERS["median"](), seed, MAX_TRIALS) for seed in seeds]
     whole = [plain_optuna(curves, PRUNERS["median"](), seed, TRIALS) for seed in seeds]
-    target = float(np.median([history.best for history in whole]))
-    tokens = {
-        f"plain Optuna, {name}": [plain_optuna(curves, PRUNERS[name](), seed, MAX_TRIALS) for seed in seeds]
-        for name in PRUNERS
-        if name != "median"
-    }
+    half, most = (float(np.quantile([history.best for history in whole], share)) for share in (0.5, 0.75))
+    print(f"\n| search | tokens until {half:.4f} | tokens until {most:.4f} | share of the peer's | to match each peer |")
+    print("|---|---|---|---|---|", flush=True)
+    peers = [plain_optuna(curves, PRUNERS["median"](), seed, MAX_TRIALS) for seed in seeds]
+    peer_tokens = np.array([history.tokens_until(most) for history in peers])
+
+    def print_row(name: str, histories: Sequence[History]) -> None:
+        cells = []
+        for loss in (half, most):
+            tokens = np.array([history.tokens_until(loss) for history in histories])
+            cells.append(f"{format_tokens(_median(tokens[None])[0])}, reached by {np.isfinite(tokens).mean():.0%}")
+        pairs = np.stack([tokens, peer_tokens], 1)
+        cells.append(format_median(pairs, lambda rows: _median(rows[..., 0]) / _median(rows[..., 1])))
+        shares = [h.tokens_until(peer.best) / peer.tokens for h, peer in zip(histories, whole, strict=True)]
+        cells.append(format_median(np.array(shares), _median))
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+    print_row("plain Optuna, median pruner", peers)
+    for name in ("successive halving", "hyperband"):
+        print_row(f"plain Optuna, {name}", [plain_optuna(curves, PRUNERS[name](), seed, MAX_TRIALS) for seed in seeds])
     for sampler, promotion in itertools.product(SAMPLERS, ("none", "asha", "hyperband", "power-law")):
-        tokens[f"{sampler}, {promotion}"] = [
-            Ours(curves, space, sampler, promotion, seed).run(MAX_TRIALS, min(target, whole[seed].best)) for seed in seeds
-        ]
-    print(
-        f"\nThe loss is {target:.4f}; the peer's {TRIALS} trials take {np.median([h.tokens for h in whole]):,.0f} tokens\n"
-    )
-    print(f"| search | tokens until the loss | share of the peer's | reached in {MAX_TRIALS} trials | to match each peer |")
-    print("|---|---|---|---|---|")
-    peer_tokens = np.array([history.tokens_until(target) for history in peers])
-    for name, histories in {"plain Optuna, median": peers, **tokens}.items():
-        until = np.array([history.tokens_until(target) for history in histories])
-        matching = [h.tokens_until(peer.best) / peer.tokens for h, peer in zip(histories, whole, strict=True)]
-        share = format_median(np.stack([until, peer_tokens], 1), lambda rows: _median(rows[..., 0]) / _median(rows[..., 1]))
-        match = format_median(np.array(matching), _median)
-        print(f"| {name} | {_median(until[None])[0]:,.0f} | {share} | {np.isfinite(until).mean():.0%} | {match} |")
+        targets = [min(half, peer.best) for peer in whole]
+        searches = [Ours(curves, space, sampler, promotion, seed).run(MAX_TRIALS, targets[seed]) for seed in seeds]
+        print_row(f"{sampler}, {promotion}", searches)
+
+
+def format_tokens(tokens: float) -> str:
+    return "never" if tokens >= NEVER / 4 else f"{tokens / 1e6:.2f}M"
 
 
 def format_median(values: Floats, statistic: Callable[[Floats], Floats]) -> str:

@@ -20,7 +20,7 @@ from lmcraft.hyperparameters.trial import Kind, Point, Signs, Trial
 
 MAX_DRAWS = 1000  # of random points, while constraints exclude them or they are tried already
 BAYESIAN_DRAWS = 5  # of a point that is not tried yet
-STARTUP_TRIALS = 8  # of the Sobol sequence, before a model of the objective is fitted
+MIN_STARTUP_TRIALS = 5  # of the Sobol sequence, before a model of the objective is fitted
 MAX_GP_DIMENSIONS = 10  # of the automatic choice
 CMA_SIGMA = 0.25  # standard deviation of the first generation, as a share of each range
 
@@ -102,7 +102,8 @@ class OptunaSampler(Sampler):
     name: str = "tpe"
 
     def candidates(self, trials: Sequence[Trial], number: int, fixed: Point) -> Iterator[Point]:
-        if len(minimized_values(trials, self.signs)) < STARTUP_TRIALS:
+        startup_trials = max(MIN_STARTUP_TRIALS, len(self.space.dimensions) + 2)
+        if len(minimized_values(trials, self.signs)) < startup_trials:
             yield from self.sobol_points(number, fixed)
         excluded: list[Point] = []
         for attempt in range(BAYESIAN_DRAWS):
