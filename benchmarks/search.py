@@ -210,8 +210,11 @@ def settings_of(point: Point) -> dict[str, Any]:
 
 
 def plain_optuna(curves: Curves, pruner: optuna.pruners.BasePruner, seed: int, trials: int) -> History:
-    """A search as Optuna's documentation has it: the default sampler, one value reported per evaluation."""
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), pruner=pruner)
+    """A search as Optuna's documentation has it: the default sampler, one value reported per evaluation.
+
+    The name of the study seeds Hyperband's brackets.
+    """
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), pruner=pruner, study_name=f"search {seed}")
     history = History()
     for _ in range(trials):
         trial = study.ask()
