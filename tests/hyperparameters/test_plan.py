@@ -22,7 +22,7 @@ def test_a_plan_is_the_same_in_another_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "promotion"),
     [
-        ({}, "asha"),
+        ({}, "power-law"),
         ({"promotion": "hyperband"}, "hyperband"),
         ({"objectives": ["seconds"]}, "none"),
         ({"objectives": ["bits_per_byte", "bytes"]}, "none"),

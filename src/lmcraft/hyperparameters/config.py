@@ -52,8 +52,8 @@ class SearchConfig(Config):
     """What chooses the points: every combination, random, a Sobol sequence, Parzen estimators, a Gaussian process, CMA-ES;
     auto: gp, or tpe in spaces with conditions or many settings."""
     promotion: Literal["auto", "none", "asha", "hyperband", "power-law"] = "auto"
-    """What decides which trials are trained further than the first rung; auto: asha, if all trials have the same number of
-    steps and are judged by their loss alone."""
+    """What decides which trials are trained further than the first rung; auto: power-law, if all trials have the same number
+    of steps and are judged by their loss alone."""
     reduction_factor: int = 3
     """One in this many trials of a rung is trained to the next one, which is as many times longer."""
     min_steps: Annotated[int, automatic("the whole run, divided by --reduction-factor")] = 0

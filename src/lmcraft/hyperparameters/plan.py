@@ -145,7 +145,7 @@ def _choose_promotion(config: SearchConfig, pipeline: Pipeline) -> Any:
         return "none"
     first, steps = pipeline.objectives[0], pipeline.num_steps()
     if config.promotion == "auto":  # of several objectives, those known only at the end would not count
-        return "asha" if first.is_measured_in_training and steps and len(pipeline.objectives) == 1 else "none"
+        return "power-law" if first.is_measured_in_training and steps and len(pipeline.objectives) == 1 else "none"
     if first.is_measured_in_training and steps:
         return config.promotion
     if steps:
