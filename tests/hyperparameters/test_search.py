@@ -93,7 +93,7 @@ def test_what_cannot_be_continued(tmp_path: Path) -> None:
         ({"sampler": "tpe"}, "sampler=tpe differs from random of the search in"),
         ({"seed": 2}, "seed=2 differs from 1"),
         ({"holdout": 0.2}, "holdout=0.2 differs from 0.5"),
-        ({"promotion": "none"}, "promotion=none differs from asha"),
+        ({"promotion": "none"}, "promotion=none differs from power-law"),
     ],
 )
 def test_a_setting_that_decides_which_trials_there_are_stays(tmp_path: Path, change: Any, message: str) -> None:
