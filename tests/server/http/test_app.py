@@ -66,6 +66,12 @@ def test_freed_memory_is_returned_while_serving(monkeypatch: pytest.MonkeyPatch)
     assert set(pads) == {0}
 
 
+def test_openapi_describes_streams(server: Server) -> None:
+    paths = httpx.get(server.url + "/openapi.json").json()["paths"]
+    for path in ("/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages"):
+        assert "text/event-stream" in paths[path]["post"]["responses"]["200"]["content"]
+
+
 def test_openapi_describes_the_errors_that_occur(server: Server) -> None:
     paths = httpx.get(server.url + "/openapi.json").json()["paths"]
     for path, methods in paths.items():

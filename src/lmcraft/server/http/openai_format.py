@@ -102,6 +102,11 @@ def sse_event(value: Mapping[str, Any], name: str = "") -> bytes:
     return (f"event: {name}\n".encode() if name else b"") + b"data: " + data.encode("utf-8", "replace") + b"\n\n"
 
 
+EVENT_STREAM = "text/event-stream"
+STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}}
+"""For `responses=` of a route that answers with events, too, so that /openapi.json says so."""
+
+
 class EventStreamResponse(StreamingResponse):
     """Server-sent events. The generation ends with the response, even if the client disconnects.
 
@@ -121,7 +126,7 @@ class EventStreamResponse(StreamingResponse):
         end: bytes = b"data: [DONE]\n\n",
     ) -> None:
         content = _terminate(events, error_event, end)
-        super().__init__(content, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        super().__init__(content, media_type=EVENT_STREAM, headers={"X-Accel-Buffering": "no"})
         self._generation = generation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,6 +11,7 @@ from lmcraft.server.http import kept_responses
 from lmcraft.server.http.chat_answer import ChatChoice, start_answer
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import (
+    STREAMED,
     EventStreamResponse,
     chat_logprob,
     prompt_logprobs,
@@ -26,7 +27,7 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 router = APIRouter(route_class=JsonRoute)
 
 
-@router.post("/v1/chat/completions")
+@router.post("/v1/chat/completions", responses=STREAMED)
 async def chat_completions(body: ChatRequest, request: Request) -> Response:
     """Answer a conversation; streamed if `stream` is set."""
     include_usage = body.includes_usage

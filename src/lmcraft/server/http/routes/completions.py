@@ -12,6 +12,7 @@ from lmcraft.inference.request import SequenceState
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.openai_format import (
+    STREAMED,
     EventStreamResponse,
     clamp_logprob,
     prompt_logprobs,
@@ -29,7 +30,7 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 router = APIRouter(route_class=JsonRoute)
 
 
-@router.post("/v1/completions")
+@router.post("/v1/completions", responses=STREAMED)
 async def completions(body: CompletionRequest, request: Request) -> Response:
     """Continue texts; streamed if `stream` is set."""
     body.check()

@@ -11,14 +11,14 @@ from lmcraft.server.http.answer_blocks import AnswerBlocks
 from lmcraft.server.http.chat_answer import count_chat_tokens, start_answer
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.message_object import MessageObject, error_event, message_events
-from lmcraft.server.http.openai_format import EventStreamResponse
+from lmcraft.server.http.openai_format import STREAMED, EventStreamResponse
 from lmcraft.server.http.protocol.messages import FIELD_NAMES, MessagesInput, MessagesRequest
 from lmcraft.server.http.state import cancel_on_disconnect
 
 router = APIRouter(route_class=JsonRoute)
 
 
-@router.post("/v1/messages")
+@router.post("/v1/messages", responses=STREAMED)
 async def create_message(body: MessagesRequest, request: Request) -> Response:
     """Answer a conversation; streamed as typed events if `stream` is set."""
     with renamed_fields(FIELD_NAMES):

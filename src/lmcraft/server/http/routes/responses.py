@@ -18,7 +18,7 @@ from lmcraft.server.http.answer_blocks import AnswerBlocks
 from lmcraft.server.http.chat_answer import count_chat_tokens, start_answer
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.kept_responses import DEFAULT_PAGE_SIZE, Order, PageSize
-from lmcraft.server.http.openai_format import EventStreamResponse
+from lmcraft.server.http.openai_format import STREAMED, EventStreamResponse
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.protocol.items import InputItem, ItemReference
 from lmcraft.server.http.protocol.responses import FIELD_NAMES, ResponsesInput, ResponsesRequest, parse_items
@@ -38,7 +38,7 @@ class _Conversation:
     chat: ChatRequest
 
 
-@router.post("/v1/responses")
+@router.post("/v1/responses", responses=STREAMED)
 async def create_response(body: ResponsesRequest, request: Request) -> Response:
     """Answer a conversation; streamed as typed events if `stream` is set. The response is kept unless `store` is false."""
     with renamed_fields(FIELD_NAMES):
