@@ -13,5 +13,6 @@
 | `search` | the page of a search, and its summary for the terminal |
 | `search_charts` | its charts: history, learning curves, parallel coordinates, slices |
 | `search_record` | what they show: trials with their values, costs, the Pareto set |
+| `template` | fills the HTML templates, whose head is the same |
 | `chart`, `axis`, `table` | SVG charts, sparklines and HTML tables |
 """

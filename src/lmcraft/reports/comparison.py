@@ -4,18 +4,16 @@ from collections.abc import Sequence
 from html import escape
 from math import isfinite, nan
 from pathlib import Path
-from string import Template
 
 from lmcraft.evaluation.compared import ComparedFigure, ComparedTask, DifferingItem, ModelComparison, Rate
 from lmcraft.evaluation.speed import ROUNDS
 from lmcraft.folder import write_json, write_text
 from lmcraft.reports.chart import Interval, interval_chart
-from lmcraft.reports.page import STYLE
 from lmcraft.reports.table import html_table, key_value_rows
+from lmcraft.reports.template import fill_page
 from lmcraft.statistics.intervals import Metric
 from lmcraft.terminal import format_bytes, format_count
 
-PAGE = Template((Path(__file__).parent / "comparison.html").read_text(encoding="utf-8"))
 MAX_ITEMS_PER_GROUP = 10
 MIN_P_VALUE = 0.001  # smaller ones are not told apart
 
@@ -26,9 +24,9 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 def write_comparison(folder: Path, comparison: ModelComparison) -> Path:
     """Write `comparison.json` and `comparison.html`; returns the page."""
     names = list(comparison.models)
-    page = PAGE.substitute(
-        style=STYLE,
-        title=escape(f"Comparison of {', '.join(names[:-1])} and {names[-1]}"),
+    page = fill_page(
+        "comparison.html",
+        escape(f"Comparison of {', '.join(names[:-1])} and {names[-1]}"),
         summary=escape(summarize(comparison)),
         notes="".join(f"<p>{escape(note)}.</p>" for note in comparison.notes),
         figures=html_table(*figure_table(comparison)),

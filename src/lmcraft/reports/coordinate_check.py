@@ -2,25 +2,23 @@
 
 from html import escape
 from pathlib import Path
-from string import Template
 
 from lmcraft.folder import ModelFolder, write_text
 from lmcraft.pretraining.coordinate_check import KINDS, MAX_SLOPE, SEEDS, STEPS, CoordinateCheck, Floats
 from lmcraft.reports.axis import Axis
 from lmcraft.reports.chart import Series, draw_chart
-from lmcraft.reports.page import STYLE
 from lmcraft.reports.table import html_table
+from lmcraft.reports.template import fill_page
 
-PAGE = Template((Path(__file__).parent / "coordinate_check.html").read_text(encoding="utf-8"))
 SIZE = (360, 240)  # of a chart, in pixels
 SHADES = 4  # CSS classes of the lines before the last one
 
 
 def write_coordinate_check(folder: ModelFolder, check: CoordinateCheck) -> Path:
     """Write `lmcraft/coordinate_check.html`; returns the page."""
-    page = PAGE.substitute(
-        style=STYLE,
-        title=escape(folder.path.resolve().name),
+    page = fill_page(
+        "coordinate_check.html",
+        f"Coordinate check of {escape(folder.path.resolve().name)}",
         summary=escape(check.summary()),
         widths=", ".join(map(str, check.widths)),
         steps=STEPS,

@@ -4,16 +4,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 
 from lmcraft.evaluation.results import Figure, TaskResult
 from lmcraft.folder import write_text
 from lmcraft.reports.chart import Interval, Series, interval_chart, line_chart
-from lmcraft.reports.page import STYLE
 from lmcraft.reports.table import html_table
+from lmcraft.reports.template import fill_page
 from lmcraft.statistics.calibration import reliability_bins
 
-PAGE = Template((Path(__file__).parent / "evaluation.html").read_text(encoding="utf-8"))
 PAGE_NAME = "report.html"
 COLUMNS = ("task", "items", "figure", "value", "95% interval", "chance")
 OVERLAP_COLUMNS = ("in training data", "without these")
@@ -28,9 +26,9 @@ def write_evaluation(folder: Path, model: str, settings: Mapping[str, object], r
             charts[figure.measure.name].append(Interval(result.task, metric.value, metric.low, metric.high))
     shown = ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (False, "auto"))
     head, rows = figure_rows(results)
-    page = PAGE.substitute(
-        style=STYLE,
-        title=f"Evaluation of {escape(model)}",
+    page = fill_page(
+        "evaluation.html",
+        f"Evaluation of {escape(model)}",
         settings=escape(f"{shown}. Values with 95% intervals; chance is what a model that guesses reaches."),
         figures=html_table(head, rows),
         charts="".join(interval_chart(entries, x_label=name) for name, entries in charts.items() if len(entries) > 1),

@@ -5,7 +5,6 @@ import math
 from html import escape
 from pathlib import Path
 from statistics import median
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 from lmcraft.errors import UserError
@@ -15,13 +14,10 @@ from lmcraft.reports.chart import Series, line_chart
 from lmcraft.reports.finetuning import finetuning_section
 from lmcraft.reports.table import key_value_rows
 from lmcraft.reports.tasks import tasks_section
+from lmcraft.reports.template import fill_page
 
 if TYPE_CHECKING:
     from lmcraft.training.range_test import RangeTest
-
-FOLDER = Path(__file__).parent
-STYLE = (FOLDER / "page.css").read_text(encoding="utf-8")
-PAGE, RANGE_TEST = (Template((FOLDER / name).read_text(encoding="utf-8")) for name in ("page.html", "range_test.html"))
 
 
 def write_report(folder: ModelFolder) -> Path:
@@ -37,9 +33,9 @@ def write_report(folder: ModelFolder) -> Path:
         state = "has no steps" if folder.metrics.exists() else "is missing"
         raise UserError(f"'{folder.metrics}' {state}, so that there is nothing to report: restore it from a copy")
     lineage = json.loads(folder.lineage.read_text(encoding="utf-8")) if folder.lineage.exists() else {}
-    page = PAGE.substitute(
-        style=STYLE,
-        title=escape(folder.path.resolve().name),
+    page = fill_page(
+        "page.html",
+        escape(folder.path.resolve().name),
         facts=key_value_rows(_facts(rows)),
         tuning=finetuning_section(folder),
         loss=line_chart(
@@ -66,9 +62,9 @@ def write_report(folder: ModelFolder) -> Path:
 def write_range_test(folder: ModelFolder, test: "RangeTest", rates: dict[str, float]) -> Path:
     """Write `lmcraft/range_test.html`: the loss by learning rate, and each of `rates` scaled by the steepest factor."""
     points = [(math.log10(factor), loss) for factor, loss in test.points]
-    page = RANGE_TEST.substitute(
-        style=STYLE,
-        title=escape(folder.path.resolve().name),
+    page = fill_page(
+        "range_test.html",
+        f"Learning rates of {escape(folder.path.resolve().name)}",
         steps=len(points),
         steepest=f"{test.steepest:.2g}",
         lowest=f"{test.lowest:.2g}",

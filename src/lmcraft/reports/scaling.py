@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,11 @@ import numpy as np
 from lmcraft.folder import write_json, write_text
 from lmcraft.pretraining.scaling_law import Point, Scaling, ScalingLaw, optimum
 from lmcraft.reports.chart import COLORS, Series, line_chart
-from lmcraft.reports.page import STYLE
 from lmcraft.reports.table import key_value_rows
 from lmcraft.reports.task_curves import task_sections
+from lmcraft.reports.template import fill_page
 from lmcraft.terminal import format_count
 
-PAGE = Template((Path(__file__).parent / "scaling.html").read_text(encoding="utf-8"))
 POINTS_PER_CURVE = 40
 
 
@@ -24,9 +22,9 @@ def write_scaling(folder: Path, scaling: Scaling) -> Path:
     """Write `scaling.json` and `scaling.html`; returns the page."""
     write_json(folder / "scaling.json", scaling.as_json())
     law = {name: f"{v:.4g} ({low:.4g} to {high:.4g})" for name, (v, low, high) in scaling.coefficients().items()}
-    page = PAGE.substitute(
-        style=STYLE,
-        title=escape(folder.resolve().name),
+    page = fill_page(
+        "scaling.html",
+        f"Scaling law of {escape(folder.resolve().name)}",
         summary=escape(scaling.summary()),
         reliability=escape(scaling.reliability()),
         tokens=_loss_by_tokens(scaling),

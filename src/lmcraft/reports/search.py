@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from math import isfinite
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
 from lmcraft.folder import write_text
@@ -14,7 +13,6 @@ from lmcraft.hyperparameters.ledger import DISCARDED, KEPT, trial_statuses
 from lmcraft.hyperparameters.space import describe
 from lmcraft.hyperparameters.trial import State, Trial
 from lmcraft.reports.chart import Interval, interval_chart
-from lmcraft.reports.page import STYLE
 from lmcraft.reports.search_charts import (
     curves_chart,
     figure,
@@ -33,13 +31,13 @@ from lmcraft.reports.search_record import (
     format_value,
 )
 from lmcraft.reports.table import html_table
+from lmcraft.reports.template import fill_page
 from lmcraft.statistics.intervals import Metric
 from lmcraft.terminal import column_table, format_count, format_duration, replace_control_characters
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-PAGE = Template((Path(__file__).parent / "search.html").read_text(encoding="utf-8"))
 PAGE_NAME = "search.html"
 MAX_OPEN_TRIALS = 30
 CURVES = "The values of each trial during training, to the dot where it ended. Blue is better, orange worse, thick the best."
@@ -52,9 +50,9 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 def write_search(folder: Path, record: SearchRecord) -> Path:
     """Write `search.html`; returns the page."""
-    page = PAGE.substitute(
-        style=STYLE,
-        title=escape(f"Search {folder.resolve().name}"),
+    page = fill_page(
+        "search.html",
+        escape(f"Search {folder.resolve().name}"),
         verdict="".join(f"<p>{escape(sentence)}</p>" for sentence in verdict_sentences(record)),
         counts=escape(count_trials(record)),
         winner=_winner(record),
