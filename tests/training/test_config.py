@@ -28,6 +28,8 @@ def test_automatic_settings_name_their_rule_in_the_help() -> None:
         "eval_every",
         "eval_tokens",
         "evaluate_every",
+        "holdout",
+        "pause_at",
         "save_every",
         "sample_every",
     }

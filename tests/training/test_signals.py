@@ -10,12 +10,14 @@ from lmcraft.training.signals import StopRequest, stop_on_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_is_recorded_and_the_handlers_restored(number: signal.Signals) -> None:
+def test_a_signal_is_recorded_and_the_handlers_restored(number: signal.Signals, request: pytest.FixtureRequest) -> None:
+    inherited = signal.signal(number, signal.default_int_handler)  # the tests may run under `nohup`
+    request.addfinalizer(lambda: signal.signal(number, inherited))
     before = signal.getsignal(number)
-    with stop_on_signals() as request:
-        assert not request
+    with stop_on_signals() as stop:
+        assert not stop
         os.kill(os.getpid(), number)
-        assert request and request.signal_number == number
+        assert stop and stop.signal_number == number
     assert signal.getsignal(number) is before
 
 
