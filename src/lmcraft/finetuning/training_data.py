@@ -164,9 +164,9 @@ def _pack(
     sequence_length: int,
 ) -> TrainingData:
     packed = PackedRows(tokenized[0], sequence_length, config.seed, packing=config.packing)
-    seen, unseen = divide_holdout(tokenized[1], config.holdout)
+    validated, left_out = divide_holdout(tokenized[1], config.holdout)
     validation, holdout = (
-        PackedRows(part, sequence_length, packing=config.packing) if part else None for part in (seen, unseen)
+        PackedRows(part, sequence_length, packing=config.packing) if part else None for part in (validated, left_out)
     )
     assert validation is not None
     training: Dataset = packed
@@ -204,11 +204,9 @@ def divide_holdout(
     if len(ordered) < 2:
         raise UserError(f"holdout={share:g} needs two different validation examples: add some, or raise --validation")
     border = ordered[min(max(1, round(share * len(ordered))), len(ordered) - 1)]  # each side gets at least one
-    unseen = [draw < border for draw in draws]
-    sides = [
-        [example for example, side in zip(examples, unseen, strict=True) if side is left_out] for left_out in (False, True)
-    ]
-    return sides[0], sides[1]
+    validated = [example for example, draw in zip(examples, draws, strict=True) if draw >= border]
+    left_out = [example for example, draw in zip(examples, draws, strict=True) if draw < border]
+    return validated, left_out
 
 
 def _read_dataset(

@@ -160,12 +160,12 @@ def choose_finalists(trials: Sequence[Trial], objective: str, sign: float, defau
         sign: 1 if less is better, -1 if more is better.
         default: the point with all settings at their defaults, if it is to be compared.
     """
-    tried = [trial for trial in trials if trial.kind is Kind.TRIAL]
-    complete = [trial for trial in tried if trial.state is State.COMPLETE and isfinite(trial.values.get(objective, nan))]
+    searched = [trial for trial in trials if trial.kind is Kind.TRIAL]
+    complete = [trial for trial in searched if trial.state is State.COMPLETE and isfinite(trial.values.get(objective, nan))]
     complete.sort(key=lambda trial: (sign * trial.values[objective], trial.number))
     finalists = dict(zip((WINNER, RUNNER_UP), complete, strict=False))
     failed = (State.FAILED, State.INFEASIBLE)
-    defaults = [t for t in tried if default is not None and dict(t.point) == dict(default) and t.state not in failed]
+    defaults = [t for t in searched if default is not None and dict(t.point) == dict(default) and t.state not in failed]
     if finalists and defaults and defaults[0] not in finalists.values():
         finalists[DEFAULT] = defaults[0]
     return finalists
@@ -176,20 +176,20 @@ def next_confirmation(
 ) -> NewTrial | None:
     """The next run of a finalist with a new seed; None if each has `runs` of them."""
     finalists = choose_finalists(trials, objective, sign, default)
-    done = {(trial.source, trial.seed) for trial in trials if trial.kind is Kind.CONFIRMATION}
+    confirmed = {(trial.source, trial.seed) for trial in trials if trial.kind is Kind.CONFIRMATION}
     for seed in range(FIRST_SEED, FIRST_SEED + runs):
         for trial in finalists.values():
-            if (trial.number, seed) not in done:
+            if (trial.number, seed) not in confirmed:
                 return NewTrial(point=trial.point, kind=Kind.CONFIRMATION, source=trial.number, seed=seed)
     return None
 
 
 def judge(trials: Sequence[Trial], objective: str, sign: float, default: Point | None) -> Verdict | None:
     """The verdict on a search; None if no trial is complete."""
-    chosen = choose_finalists(trials, objective, sign, default)
-    if not chosen:
+    by_role = choose_finalists(trials, objective, sign, default)
+    if not by_role:
         return None
-    repeats = {trial.number: _repeats(trials, trial) for trial in chosen.values()}
+    repeats = {trial.number: _repeats(trials, trial) for trial in by_role.values()}
     used_holdout = all(objective in run.holdout for runs in repeats.values() for run in runs)
     finalists = [
         Finalist(
@@ -198,7 +198,7 @@ def judge(trials: Sequence[Trial], objective: str, sign: float, default: Point |
             [run.values[objective] for run in repeats[trial.number]],
             [(run.holdout if used_holdout else run.values)[objective] for run in repeats[trial.number]],
         )
-        for role, trial in chosen.items()
+        for role, trial in by_role.items()
     ]
     winner = finalists[0]
     noise, degrees = _pooled_deviation([finalist.validation for finalist in finalists[:2]])

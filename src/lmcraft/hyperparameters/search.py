@@ -125,7 +125,7 @@ class Search:
     ) -> "Search":
         if config.space is None:  # on another machine, whose folder has no file of the search
             earlier = SearchConfig.from_table(recorded[SEARCH_TABLE], f"the search '{config.out.name}'")
-            config = replace(earlier, **_given(config))
+            config = replace(earlier, **_changed_settings(config))
         tables = recorded["tables"] if config.space is None else read_toml(config.space)
         plan = Plan.build(config, tables, commands)
         search = cls(plan, store, storage)
@@ -292,7 +292,7 @@ def _check_inputs(recorded: Mapping[str, Any]) -> None:
         raise UserError(f"'{missing}' does not exist here: restore it, or continue in '{folder}', where the search began")
 
 
-def _given(config: SearchConfig) -> dict[str, Any]:
+def _changed_settings(config: SearchConfig) -> dict[str, Any]:
     """The settings that differ from their defaults."""
     return {f.name: value for f in fields(config) if (value := getattr(config, f.name)) != f.default}
 

@@ -35,10 +35,10 @@ class JsonRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        known = {parameter.alias for parameter in self.dependant.query_params}
+        parameters = {parameter.alias for parameter in self.dependant.query_params}
 
         async def handle_json(request: Request) -> Response:
-            unknown = [name for name in request.query_params if name not in known]
+            unknown = [name for name in request.query_params if name not in parameters]
             if self.body_field is None:
                 response = await handle(request)
                 _name_ignored(response, unknown)
