@@ -1,7 +1,7 @@
 """Addresses: how each form is parsed, and the errors of invalid ones."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmcraft.errors import UserError
@@ -59,6 +59,7 @@ def test_package_addresses_round_trip(version: str, folders: str, file: str | No
 
 
 @given(st.sampled_from(["", "hf:", "pypi:", "gguf:", "hf:a/b", "pypi:p==1/"]), st.text(max_size=20))
+@example("gguf:", "\0")
 def test_any_text_is_an_address_or_a_one_line_error(prefix: str, text: str) -> None:
     try:
         assert parse_address(prefix + text)

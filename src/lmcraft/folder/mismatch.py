@@ -72,6 +72,8 @@ def _explain_irregular(path: Path) -> str:
         if not path.is_symlink():
             return ""
         return f"is a link to '{path.readlink()}', which does not exist: correct the link, or put the file there"
+    except ValueError:  # a NUL in its name, as no file has
+        return ""
     kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
     kind = kinds.get(stat.S_IFMT(mode))
     return f"is {kind}, not a file or a folder: choose another path, or put the file there" if kind else ""
