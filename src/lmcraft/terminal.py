@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from types import TracebackType
+from typing import Self
 
 from rich.console import Console, RenderableType
-from rich.progress import Progress
+from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +32,35 @@ def stderr_console(*, quiet: bool = False) -> Console:
 def shows_bars(console: Console) -> bool:
     """Whether a progress bar can be drawn: on a terminal, and in a notebook that has ipywidgets."""
     return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+
+
+class BarDisplay:
+    """A progress bar on standard error, and lines above it; without a terminal, only the lines.
+
+    Args:
+        columns: of the bar; `{task.fields[status]}` is the status.
+        total: number of steps.
+        completed: those that are done.
+        quiet: show nothing.
+    """
+
+    def __init__(self, *columns: ProgressColumn, total: int, completed: int = 0, quiet: bool = False) -> None:
+        self.console = stderr_console(quiet=quiet)
+        self._bar = Progress(*columns, console=self.console, disable=quiet or not shows_bars(self.console))
+        self._task = self._bar.add_task("", total=total, completed=completed, status="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def print_line(self, text: str) -> None:
+        """Print a line above the bar, without the control characters that a model can write."""
+        self.console.print(replace_control_characters(text), markup=False, soft_wrap=True)
 
 
 def line_printer(*, quiet: bool = False) -> PrintLine:

@@ -26,3 +26,10 @@ def test_a_quiet_display_prints_nothing(capsys: pytest.CaptureFixture[str]) -> N
         shown.update(1, "loss 1", seconds_left=0.0)
         shown.print_line("nothing")
     assert capsys.readouterr().err == ""
+
+
+def test_what_a_model_writes_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display(max_steps=1, step=0) as display:
+        display.print_line("a sample \x1b[2J\twith\nlines")
+    printed = capsys.readouterr().err
+    assert "\x1b" not in printed and "a sample" in printed and "with\nlines" in printed

@@ -56,15 +56,15 @@ def search(config: SearchConfig = SearchConfig()) -> SearchRecord | AskedTrial:
     Raises:
         UserError: the space or a setting is impossible, the folder holds something else, or the first trials all failed.
         InterruptedRunError: a signal stopped the search; resume continues it.
-        RunError: the workers cannot go on, such as on a full disk.
+        RunError: all trials failed, or the workers cannot go on, such as on a full disk.
     """
     from lmcraft.reports.search import summarize_search
 
     opened = open_search(config)
     if config.ask:
-        asked = opened.ask(config.set, config.change)
-        print(asked.to_json())
-        return asked
+        next_trial = opened.ask(config.set, config.change)
+        print(next_trial.to_json())
+        return next_trial
     if config.tell is not None:
         trial = opened.tell(config.tell, config.values, config.failed)
         record = _write_results(opened)

@@ -113,10 +113,10 @@ def _in_order(trials: Sequence[Trial], objective: str, sign: int) -> list[tuple[
 
 def _average_ranks(keys: Sequence[tuple[float, float]]) -> Floats:
     """The ranks of sorted keys; equal keys share the mean of theirs."""
-    places: dict[tuple[float, float], list[int]] = {}
-    for place, key in enumerate(keys):
-        places.setdefault(key, []).append(place)
-    return np.array([sum(places[key]) / len(places[key]) for key in keys])
+    ranks: dict[tuple[float, float], list[int]] = {}
+    for rank, key in enumerate(keys):
+        ranks.setdefault(key, []).append(rank)
+    return np.array([sum(ranks[key]) / len(ranks[key]) for key in keys])
 
 
 def _columns(dimension: Dimension, value: Value | None) -> list[float]:

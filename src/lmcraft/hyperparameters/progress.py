@@ -1,15 +1,14 @@
 """What a person sees of a running search: a line for each trial that ends or pauses, and a bar on a terminal."""
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from lmcraft.hyperparameters.trial import Kind, Signs, State, Trial
-from lmcraft.terminal import format_duration, replace_control_characters, shows_bars, stderr_console
+from lmcraft.terminal import BarDisplay, format_duration
 
 
-class SearchDisplay:
+class SearchDisplay(BarDisplay):
     """Progress of a search on standard error.
 
     Args:
@@ -19,32 +18,16 @@ class SearchDisplay:
     """
 
     def __init__(self, total: int, signs: Signs, before: Sequence[Trial] = ()) -> None:
-        self.console = stderr_console()
-        self._signs = signs
-        self._latest: Mapping[int, Trial] = {trial.number: trial for trial in before}
-        self._bar = Progress(
+        super().__init__(
             TextColumn("trials"),
             MofNCompleteColumn(),
             BarColumn(),
             TextColumn("{task.fields[status]}"),
             TimeElapsedColumn(),
-            console=self.console,
-            disable=not shows_bars(self.console),
+            total=total,
         )
-        self._task = self._bar.add_task("", total=total, status="")
-
-    def __enter__(self) -> "SearchDisplay":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def print_line(self, text: str) -> None:
-        """Print a line above the bar."""
-        self.console.print(replace_control_characters(text), markup=False, soft_wrap=True)
+        self._signs = signs
+        self._latest: Mapping[int, Trial] = {trial.number: trial for trial in before}
 
     def update(self, trials: Sequence[Trial]) -> bool:
         """Show all trials as they are now; returns whether the state of any has changed."""

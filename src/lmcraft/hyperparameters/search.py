@@ -191,9 +191,9 @@ class Search:
 
     def ask(self, settings: Point | Sequence[str] = (), change: str = "") -> AskedTrial:
         """The next trial, for a person or a program that trains it; arguments and errors as in `asking.ask`."""
-        asked = ask(self.plan, self.store, settings, change)
+        next_trial = ask(self.plan, self.store, settings, change)
         self.write_ledger(self.store.trials())
-        return asked
+        return next_trial
 
     def tell(self, number: int, values: Sequence[float] = (), failed: str = "") -> Trial:
         """Record the result of an asked trial; arguments and errors as in `asking.tell`."""

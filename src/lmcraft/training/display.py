@@ -1,23 +1,19 @@
 """Show the progress of a run: a bar on a terminal and in a notebook, otherwise a line every ten seconds."""
 
 from time import monotonic
-from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from lmcraft.terminal import shows_bars, stderr_console
+from lmcraft.terminal import BarDisplay
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
-class Display:
+class Display(BarDisplay):
     """Progress of a run on standard error."""
 
     def __init__(self, *, max_steps: int, step: int, quiet: bool = False) -> None:
-        self.console = stderr_console(quiet=quiet)
-        self._max_steps = max_steps
-        self._last_line = float("-inf")
-        self._bar = Progress(
+        super().__init__(
             TextColumn("step"),
             MofNCompleteColumn(),
             BarColumn(),
@@ -25,23 +21,12 @@ class Display:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=self.console,
-            disable=quiet or not shows_bars(self.console),
+            total=max_steps,
+            completed=step,
+            quiet=quiet,
         )
-        self._task = self._bar.add_task("", total=max_steps, completed=step, status="")
-
-    def __enter__(self) -> "Display":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def print_line(self, text: str) -> None:
-        """Print a line above the bar."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        self._max_steps = max_steps
+        self._last_line = float("-inf")
 
     def update(self, step: int, status: str, *, seconds_left: float | None) -> None:
         """Show the state after `step`; `seconds_left` is None where nothing is known about it."""
