@@ -118,6 +118,7 @@ def test_a_client_with_many_texts_takes_turns_with_its_own() -> None:
     def recorded() -> Batch:
         batch = next_batch()
         clients = Counter(sequence.request.client for sequence, _ in batch.decode)
+        clients.update(sequence.request.client for sequence, _ in batch.prefill)
         if len(clients) == 2:
             shared.append(clients)
         return batch
@@ -125,7 +126,7 @@ def test_a_client_with_many_texts_takes_turns_with_its_own() -> None:
     engine.scheduler.next_batch = recorded  # type: ignore[method-assign]
     while not other.finished:
         engine.step()
-    assert len(shared) == 11 and all(clients == {"a": SHARED_STEP_ROWS, "b": 1} for clients in shared)
+    assert len(shared) == 12 and all(clients == {"a": SHARED_STEP_ROWS, "b": 1} for clients in shared)
     num_new = [len(sequence.generated) - before for sequence, before in zip(many, num_before, strict=True)]
     assert max(num_new) - min(num_new) <= 1
     list(run(engine))

@@ -30,7 +30,7 @@ PREFILL_CHUNK_TOKENS = 256
 # The chunks of requests that generate nothing are shorter, because other clients wait for them; such requests share no
 # prefixes with those that generate.
 READING_CHUNK_TOKENS = 32
-# While several clients generate, the one with the most sequences computes no more than this many in a step, or than the
+# While several clients have requests, the one with the most sequences computes no more than this many in a step, or than the
 # client with the second most: a step of few rows takes hardly longer than one of a single row, one of 32 rows much longer.
 SHARED_STEP_ROWS = 4
 
@@ -130,13 +130,17 @@ class Scheduler:
         """Without those sequences that wait for a later step: of a client that would slow the others down."""
         if len(decoding) <= SHARED_STEP_ROWS:
             return decoding
-        clients = [sequence.request.client for sequence in decoding]
-        if clients.count(clients[0]) == len(clients):
+        counts = Counter(sequence.request.client for sequence in decoding)
+        least = min(map(self.share.used, counts))
+        for sequence in self.running:  # a prompt that this step computes waits for the rows, too
+            if self._used(sequence) <= least:
+                counts.setdefault(sequence.request.client, 0)
+        if len(counts) == 1:
             return decoding
-        counts = Counter(clients).most_common(2)
-        if counts[0][1] <= (limit := max(SHARED_STEP_ROWS, counts[1][1])):
+        (client, num_rows), (_, second_most) = counts.most_common(2)
+        if num_rows <= (limit := max(SHARED_STEP_ROWS, second_most)):
             return decoding
-        theirs = [sequence for sequence in decoding if sequence.request.client == counts[0][0]]
+        theirs = [sequence for sequence in decoding if sequence.request.client == client]
         theirs.sort(key=lambda sequence: sequence.last_turn)
         for sequence in theirs[:limit]:
             self._num_turns += 1
