@@ -25,20 +25,22 @@ inline int first_visible(const Layer& layer, int position) {
 
 // Replaces scores by exp(score - maximum) for positions `first` to `last`, by zeros elsewhere; returns their sum.
 inline float softmax_numerators(float* scores, int span, int first, int last) {
-  const Ints lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  Floats tops = broadcast(-INFINITY), total{};
+  const Floats lowest = broadcast(-INFINITY);
+  Ints lane;
+  for (int i = 0; i < FLOATS_PER_VECTOR; i++) std::memcpy(reinterpret_cast<int32_t*>(&lane) + i, &i, sizeof i);
+  Floats tops = lowest, total{};
   for (int t = 0; t < span; t += FLOATS_PER_VECTOR) {
-    Ints visible = (lane + t >= first) & (lane + t <= last);
-    Floats score = visible ? load(scores + t) : broadcast(-INFINITY);
+    Ints visible = (lane >= broadcast(first - t)) & (lane <= broadcast(last - t));
+    Floats score = select(visible, load(scores + t), lowest);
     store(scores + t, score);
     tops = maximum(tops, score);
   }
   tops = broadcast(reduce_max(tops));
   for (int t = 0; t < span; t += FLOATS_PER_VECTOR) {
     Floats score = load(scores + t), weight = exponential(score - tops);
-    weight = score == -INFINITY ? Floats{} : weight;
+    weight = select(score == lowest, Floats{}, weight);
     store(scores + t, weight);
-    total += weight;
+    total = total + weight;
   }
   return sum(total);
 }

@@ -26,11 +26,12 @@ class BuildError(Exception):
 
 
 @cache
-def load_library(target: str = "native") -> ctypes.CDLL:
+def load_library(target: str = "") -> ctypes.CDLL:
     """The compiled decode step. The first call on a machine compiles it, which takes a few seconds and prints a line.
 
     Args:
-        target: the CPU to compile for, as the compiler's -march names it.
+        target: the CPU to compile for, as the compiler's -march names it; by default the environment variable LMCRAFT_ISA,
+            or this machine's.
 
     Raises:
         BuildError: it cannot be compiled or loaded.
@@ -39,7 +40,7 @@ def load_library(target: str = "native") -> ctypes.CDLL:
     compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, COMPILERS)), None)
     if compiler is None:
         raise BuildError("there is no C++ compiler (install g++ or clang, or set CXX)")
-    command = [compiler, *FLAGS, f"-march={target}"]
+    command = [compiler, *FLAGS, f"-march={target or os.environ.get('LMCRAFT_ISA') or 'native'}"]
     sources = [file.read_text(encoding="utf-8") for file in (SOURCE, *sorted(SOURCE.parent.glob("*.h")))]
     digest = hashlib.sha256("\0".join([*command, _cpu(), *sources]).encode()).hexdigest()[:20]
     file = cache_folder() / "native" / f"decode-{digest}.so"

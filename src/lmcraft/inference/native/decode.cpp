@@ -7,6 +7,7 @@
 // Compiled for this machine's CPU (-march=native), as one unit:
 //
 //   model_layout.h          the structures that Python fills in: a model as pointers and sizes, and the rows
+//   instructions.h          the processor's instructions, behind small functions: one header per instruction set
 //   vectors.h               vectors of 16 numbers
 //   products.h              products of weights and a few rows of activations, for each type of weights
 //   barrier.h               how threads wait for each other

@@ -64,7 +64,7 @@ class NativeDecoder:
         weights: the type that the matrices are read in; int8 and int4 are quantized here.
         max_threads: each step may use up to this many.
         adapters: models that share the weights of `model`, by the names that rows use.
-        target: the CPU to compile for, as the compiler's -march names it.
+        target: the CPU to compile for, as in `load_library`.
 
     Raises:
         BuildError: it cannot be compiled.
@@ -78,7 +78,7 @@ class NativeDecoder:
         *,
         max_threads: int,
         adapters: Mapping[str, Transformer] | None = None,
-        target: str = "native",
+        target: str = "",
     ) -> None:
         assert pool.block_tokens % SLOTS_PER_TILE == 0, pool.block_tokens
         self._handle = None

@@ -50,7 +50,7 @@ inline void Decoder<T>::set_argmax_and_logsumexp(Row& row) const {
   for (int i = 0; i < whole; i += FLOATS_PER_VECTOR) tops = maximum(tops, load(logits + i));
   float top = reduce_max(tops);
   for (int i = whole; i < V; i++) top = std::max(top, logits[i]);
-  for (int i = 0; i < whole; i += FLOATS_PER_VECTOR) sums += exponential(load(logits + i) - top);
+  for (int i = 0; i < whole; i += FLOATS_PER_VECTOR) sums = sums + exponential(load(logits + i) - broadcast(top));
   float total = sum(sums);
   for (int i = whole; i < V; i++) total += std::exp(logits[i] - top);
   row.argmax = std::min(V - 1, int(std::find(logits, logits + V, top) - logits));  // the first of several

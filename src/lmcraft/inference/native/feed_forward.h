@@ -7,16 +7,19 @@
 namespace {
 
 Floats activate(int32_t activation, Floats x) {
+  const Floats one = broadcast(1.0f);
   switch (activation) {
     case SWIGLU:
-      return x / (1 + exponential(-x));
+      return x / (one + exponential(Floats{} - x));
     case GELU:
-      for (int i = 0; i < FLOATS_PER_VECTOR; i++) x[i] = 0.5f * x[i] * (1 + std::erf(x[i] * 0.70710678f));
-      return x;
+      float y[FLOATS_PER_VECTOR];
+      store(y, x);
+      for (float& value : y) value = 0.5f * value * (1 + std::erf(value * 0.70710678f));
+      return load(y);
     case RELU2:
-      return x > 0 ? x * x : Floats{};
+      return select(x > Floats{}, x * x, Floats{});
     default:  // GELU with tanh(y) = 1 - 2 / (1 + exp(2y))
-      return x - x / (1 + exponential(1.59576912f * (x + 0.044715f * x * x * x)));
+      return x - x / (one + exponential(broadcast(1.59576912f) * (x + broadcast(0.044715f) * x * x * x)));
   }
 }
 

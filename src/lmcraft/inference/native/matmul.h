@@ -9,22 +9,25 @@ namespace {
 template <int R>
 inline void quantized_products(const Matrix& m, const QuantizedRow* x, int i, float (*y)[ROWS_PER_TILE]) {
   int64_t begin = int64_t(i) * m.padded_columns;
-  Floats sums[R][2]{};
+  FloatRegister sums[R][REGISTERS_PER_TILE]{};
   if (m.type == INT8) {
     multiply_int8<R>(static_cast<const uint8_t*>(m.data) + begin, x, m.padded_columns, sums);
   } else {
     const _Float16* scale = static_cast<const _Float16*>(m.scale) + begin / COLUMNS_PER_GROUP;
     multiply_int4<R>(static_cast<const uint8_t*>(m.data) + begin / 2, scale, x, m.padded_columns, sums);
   }
-  for (int half = 0; half < 2; half++) {
-    const float* scale = static_cast<const float*>(m.scale) + i + half * FLOATS_PER_VECTOR;
-    Floats scales = m.type == INT8 ? load(scale) : broadcast(1.0f);
-    for (int n = 0; n < R; n++) store(y[n] + half * FLOATS_PER_VECTOR, sums[n][half] * scales);
+  for (int j = 0; j < REGISTERS_PER_TILE; j++) {
+    const float* scale = static_cast<const float*>(m.scale) + i + j * LANES;
+    FloatRegister scales = m.type == INT8 ? load_register(scale) : 1 - FloatRegister{};
+    for (int n = 0; n < R; n++) {
+      FloatRegister product = sums[n][j] * scales;
+      std::memcpy(y[n] + j * LANES, &product, sizeof product);
+    }
   }
 }
 
-template <int R, typename N>
-inline void dense_products(const N* w, const N* x, const Matrix& m, int i, float (*y)[ROWS_PER_TILE]) {
+template <int R, typename N, typename X>
+inline void dense_products(const N* w, const X* x, const Matrix& m, int i, float (*y)[ROWS_PER_TILE]) {
   int rows = std::min(ROWS_PER_TILE, m.rows - i);
   constexpr int rows_per_vector = FLOATS_PER_VECTOR / R;  // rows of weights whose products with R rows fill a vector of sums
   for (int j = 0; j < rows; j += rows_per_vector) {
@@ -45,7 +48,8 @@ inline const float* Decoder<T>::normalize_rows(const Norm& norm, Scratch& s) {
 // Converts the input to the type that a matrix is multiplied in.
 template <typename T>
 inline void Decoder<T>::quantize_input(const Matrix& m, const float* input, int count, Scratch& s) {
-  if (m.type == BFLOAT16) std::transform(input, input + count * m.columns, s.halves.begin(), to_bf16);
+  if (m.type == BFLOAT16 && std::is_same_v<DenseInput, uint16_t>)
+    std::transform(input, input + count * m.columns, s.halves.begin(), to_bf16);
   if (m.type != INT8 && m.type != INT4) return;
   for (int r = 0; r < count; r++) quantize_row(input + r * m.columns, m.columns, m.padded_columns, m.type, s.x[r]);
 }
@@ -73,6 +77,8 @@ inline void Decoder<T>::multiply_blocks(const Matrix& m, const float* input, int
           quantized_products<block.value>(m, s.x + r, i, y);
         } else if (m.type == FLOAT32) {
           dense_products<block.value>(static_cast<const float*>(m.data), input + r * m.columns, m, i, y);
+        } else if constexpr (std::is_same_v<DenseInput, float>) {
+          dense_products<block.value>(static_cast<const uint16_t*>(m.data), input + r * m.columns, m, i, y);
         } else {
           dense_products<block.value>(static_cast<const uint16_t*>(m.data), &s.halves[r * m.columns], m, i, y);
         }

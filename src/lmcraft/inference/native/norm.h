@@ -16,13 +16,16 @@ void normalize(const Norm& norm, float eps, const float* x, int n, float* out) {
   float mean = 0, squares = 0;
   Floats sums{};
   if (norm.type == LAYERNORM) {
-    for (; i + FLOATS_PER_VECTOR <= n; i += FLOATS_PER_VECTOR) sums += load(x + i);
+    for (; i + FLOATS_PER_VECTOR <= n; i += FLOATS_PER_VECTOR) sums = sums + load(x + i);
     mean = sum(sums);
     for (; i < n; i++) mean += x[i];
     mean /= float(n);
   }
   sums = Floats{};
-  for (i = 0; i + FLOATS_PER_VECTOR <= n; i += FLOATS_PER_VECTOR) sums = fma(load(x + i) - mean, load(x + i) - mean, sums);
+  for (i = 0; i + FLOATS_PER_VECTOR <= n; i += FLOATS_PER_VECTOR) {
+    Floats difference = load(x + i) - broadcast(mean);
+    sums = fma(difference, difference, sums);
+  }
   squares = sum(sums);
   for (; i < n; i++) squares += (x[i] - mean) * (x[i] - mean);
   float scale = 1 / std::sqrt(squares / float(n) + eps);

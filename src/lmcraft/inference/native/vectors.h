@@ -1,57 +1,121 @@
-// Vectors of 16 numbers, in the compiler's vector types, which it maps to the CPU's registers.
+// Vectors of 16 numbers: one register, or pairs of narrower ones.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
+#include "instructions.h"
 #include "model_layout.h"
 
 namespace {
 
-typedef float Floats __attribute__((vector_size(64)));
-typedef int32_t Ints __attribute__((vector_size(64)));
-typedef int8_t Bytes __attribute__((vector_size(16)));
+template <typename V>
+struct Pair {
+  V low, high;
+};
 
-inline Floats broadcast(float x) { return x - Floats{}; }
-inline Floats load(const float* p) {
-  Floats v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
+template <typename Register, int N>
+struct VectorOf {
+  typedef Pair<typename VectorOf<Register, N / 2>::type> type;
+};
+template <typename Register>
+struct VectorOf<Register, LANES> {
+  typedef Register type;
+};
+typedef VectorOf<FloatRegister, FLOATS_PER_VECTOR>::type Floats;
+typedef VectorOf<IntRegister, FLOATS_PER_VECTOR>::type Ints;
+
+#define LMCRAFT_PAIRWISE(op)                                              \
+  template <typename V>                                                   \
+  inline auto operator op(const Pair<V>& a, const Pair<V>& b) {           \
+    return Pair<decltype(a.low op b.low)>{a.low op b.low, a.high op b.high}; \
+  }
+LMCRAFT_PAIRWISE(+)
+LMCRAFT_PAIRWISE(-)
+LMCRAFT_PAIRWISE(*)
+LMCRAFT_PAIRWISE(/)
+LMCRAFT_PAIRWISE(&)
+LMCRAFT_PAIRWISE(<)
+LMCRAFT_PAIRWISE(>)
+LMCRAFT_PAIRWISE(<=)
+LMCRAFT_PAIRWISE(>=)
+LMCRAFT_PAIRWISE(==)
+LMCRAFT_PAIRWISE(<<)
+#undef LMCRAFT_PAIRWISE
+
+// Functions of registers, and the same of pairs.
+inline FloatRegister select(IntRegister mask, FloatRegister a, FloatRegister b) { return mask ? a : b; }
+inline FloatRegister to_floats(IntRegister v) { return __builtin_convertvector(v, FloatRegister); }
+inline IntRegister to_ints(FloatRegister v) { return __builtin_convertvector(v, IntRegister); }
+inline FloatRegister bits_as_floats(IntRegister v) { return FloatRegister(v); }
+inline IntRegister bits_as_ints(FloatRegister v) { return IntRegister(v); }
+
+template <typename M, typename V>
+inline Pair<V> select(const Pair<M>& mask, const Pair<V>& a, const Pair<V>& b) {
+  return {select(mask.low, a.low, b.low), select(mask.high, a.high, b.high)};
 }
-inline void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
-
-inline Floats fma(Floats a, Floats b, Floats c) {
-#if defined(__AVX512F__)
-  return Floats(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(c)));
-#else
-  return a * b + c;
-#endif
+template <typename V>
+inline Pair<V> multiply_add(const Pair<V>& a, const Pair<V>& b, const Pair<V>& c) {
+  return {multiply_add(a.low, b.low, c.low), multiply_add(a.high, b.high, c.high)};
+}
+template <typename V>
+inline auto to_floats(const Pair<V>& v) {
+  return Pair<decltype(to_floats(v.low))>{to_floats(v.low), to_floats(v.high)};
+}
+template <typename V>
+inline auto to_ints(const Pair<V>& v) {
+  return Pair<decltype(to_ints(v.low))>{to_ints(v.low), to_ints(v.high)};
+}
+template <typename V>
+inline auto bits_as_floats(const Pair<V>& v) {
+  return Pair<decltype(bits_as_floats(v.low))>{bits_as_floats(v.low), bits_as_floats(v.high)};
+}
+template <typename V>
+inline auto bits_as_ints(const Pair<V>& v) {
+  return Pair<decltype(bits_as_ints(v.low))>{bits_as_ints(v.low), bits_as_ints(v.high)};
+}
+template <typename V>
+inline void store_bytes(int8_t* p, const Pair<V>& v) {
+  store_bytes(p, v.low);
+  store_bytes(p + sizeof(V) / 4, v.high);
 }
 
-// bfloat16 is the upper half of a float32.
-inline Floats load(const uint16_t* p) {
-#if defined(__AVX512F__)
-  return Floats(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
-#else
-  Ints wide;
-  for (int i = 0; i < FLOATS_PER_VECTOR; i++) wide[i] = int32_t(uint32_t(p[i]) << 16);
-  return Floats(wide);
-#endif
-}
+template <typename V>
+struct IsPair : std::false_type {};
+template <typename V>
+struct IsPair<Pair<V>> : std::true_type {};
 
-inline Floats load(const _Float16* p) {
-#if defined(__AVX512F__)
-  return Floats(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
-#else
-  Floats wide;
-  for (int i = 0; i < FLOATS_PER_VECTOR; i++) wide[i] = float(p[i]);
-  return wide;
-#endif
+template <typename V, typename N>
+inline V load_vector(const N* p) {
+  if constexpr (IsPair<V>()) {
+    typedef decltype(V::low) Half;
+    return {load_vector<Half>(p), load_vector<Half>(p + sizeof(Half) / 4)};
+  } else {
+    return load_register(p);
+  }
+}
+template <typename N>
+inline Floats load(const N* p) {
+  return load_vector<Floats>(p);
+}
+inline void store(float* p, const Floats& v) { std::memcpy(p, &v, sizeof v); }
+
+template <typename V, typename N>
+inline V broadcast_as(N x) {
+  if constexpr (IsPair<V>()) {
+    return {broadcast_as<decltype(V::low)>(x), broadcast_as<decltype(V::low)>(x)};
+  } else {
+    return x - V{};
+  }
+}
+inline Floats broadcast(float x) { return broadcast_as<Floats>(x); }
+inline Ints broadcast(int32_t x) { return broadcast_as<Ints>(x); }
+template <typename V>
+inline V fma(const V& a, const V& b, const V& c) {
+  return multiply_add(a, b, c);
 }
 
 inline float from_bf16(uint16_t bits) {
@@ -59,6 +123,12 @@ inline float from_bf16(uint16_t bits) {
   float value;
   std::memcpy(&value, &wide, 4);
   return value;
+}
+
+inline uint16_t to_bf16(float value) {  // to nearest, ties to even
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 // The first n of 16 numbers, zeros after them.
@@ -69,58 +139,72 @@ inline Floats load_partial(const T* p, int n) {
   if (n > 0) std::copy_n(p, n, numbers);
   return load(numbers);
 }
+inline void store_partial(const float* from, int n, float* to) {
+  if (n == FLOATS_PER_VECTOR) return store(to, load(from));
+  std::copy(from, from + n, to);
+}
 
 // Each number moved S lanes down, cyclically.
 template <int S, typename V, size_t... I>
 inline V rotate_lanes(V v, std::index_sequence<I...>) {
-  return __builtin_shufflevector(v, v, (I + S) % FLOATS_PER_VECTOR...);
+  return __builtin_shufflevector(v, v, (I + S) % LANES...);
 }
 
-template <typename V, typename F>
-inline auto reduce(V v, F combine) {
-  constexpr auto lanes = std::make_index_sequence<FLOATS_PER_VECTOR>();
-  v = combine(v, rotate_lanes<8>(v, lanes));
-  v = combine(v, rotate_lanes<4>(v, lanes));
-  v = combine(v, rotate_lanes<2>(v, lanes));
-  return combine(v, rotate_lanes<1>(v, lanes))[0];
+template <int S = LANES / 2, typename V, typename F>
+inline auto reduce(const V& v, F combine) {
+  if constexpr (IsPair<V>()) {
+    return reduce(combine(v.low, v.high), combine);
+  } else if constexpr (S > 0) {
+    return reduce<S / 2>(combine(v, rotate_lanes<S>(v, std::make_index_sequence<LANES>())), combine);
+  } else {
+    return v[0];
+  }
 }
 
 template <typename V>
-inline auto sum(V v) {
-  return reduce(v, [](V a, V b) { return a + b; });
+inline auto sum(const V& v) {
+  return reduce(v, [](const auto& a, const auto& b) { return a + b; });
 }
 
-// The sums of 16 vectors, as one vector.
+// The sums of as many vectors as a vector has numbers, as one vector.
 template <int S, size_t... I>
-inline Floats add_halves(Floats a, Floats b, std::index_sequence<I...>) {
-  Floats first = __builtin_shufflevector(a, b, (I & S ? FLOATS_PER_VECTOR + (I - S) : I)...);
-  return first + __builtin_shufflevector(a, b, (I & S ? FLOATS_PER_VECTOR + I : I + S)...);
+inline FloatRegister add_halves(FloatRegister a, FloatRegister b, std::index_sequence<I...>) {
+  FloatRegister first = __builtin_shufflevector(a, b, (I & S ? LANES + (I - S) : I)...);
+  return first + __builtin_shufflevector(a, b, (I & S ? LANES + I : I + S)...);
 }
-template <int S = FLOATS_PER_VECTOR / 2>
-inline Floats sum_each(Floats* v) {
-  for (int i = 0; i < S; i++) v[i] = add_halves<S>(v[i], v[i + S], std::make_index_sequence<FLOATS_PER_VECTOR>());
-  if constexpr (S > 1) {
+template <int S = LANES / 2, typename V>
+inline V sum_each(V* v) {
+  if constexpr (IsPair<V>()) {
+    constexpr int half = sizeof(V) / 8;
+    decltype(V::low) folded[2 * half];
+    for (int i = 0; i < 2 * half; i++) folded[i] = v[i].low + v[i].high;
+    return {sum_each(folded), sum_each(folded + half)};
+  } else if constexpr (S > 0) {
+    for (int i = 0; i < S; i++) v[i] = add_halves<S>(v[i], v[i + S], std::make_index_sequence<LANES>());
     return sum_each<S / 2>(v);
   } else {
     return v[0];
   }
 }
 
-inline void store_partial(const float* from, int n, float* to) {
-  if (n == FLOATS_PER_VECTOR) return store(to, load(from));
-  std::copy(from, from + n, to);
+template <typename V>
+inline V maximum(const V& a, const V& b) {
+  return select(a > b, a, b);
 }
-inline Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
-inline float reduce_max(Floats v) { return reduce(v, maximum); }
-inline Floats absolute(Floats v) { return Floats(Ints(v) & 0x7fffffff); }
+inline float reduce_max(const Floats& v) {
+  return reduce(v, [](const auto& a, const auto& b) { return maximum(a, b); });
+}
+inline Floats absolute(const Floats& v) { return bits_as_floats(bits_as_ints(v) & broadcast(0x7fffffff)); }
 
 const Floats ROUNDING_MAGIC = broadcast(12582912.0f);  // 1.5 * 2^23: adding and subtracting it rounds to an integer
 
+inline Floats round(const Floats& v, float scale) { return fma(v, broadcast(scale), ROUNDING_MAGIC) - ROUNDING_MAGIC; }
+
 // exp(x), to 2 units in the last place: a power of 2 times a polynomial of the remainder (Cephes' expf). NaN stays NaN.
 inline Floats exponential(Floats x) {
-  x = x < broadcast(-87.3f) ? broadcast(-87.3f) : x;
-  x = x > broadcast(88.3f) ? broadcast(88.3f) : x;
-  Floats exponent = fma(x, broadcast(1.44269504f), ROUNDING_MAGIC) - ROUNDING_MAGIC;
+  x = select(x < broadcast(-87.3f), broadcast(-87.3f), x);
+  x = select(x > broadcast(88.3f), broadcast(88.3f), x);
+  Floats exponent = round(x, 1.44269504f);
   Floats remainder = fma(exponent, broadcast(2.12194440e-4f), fma(exponent, broadcast(-0.693359375f), x));
   Floats p = broadcast(1.9875691500e-4f);
   p = fma(p, remainder, broadcast(1.3981999507e-3f));
@@ -129,7 +213,7 @@ inline Floats exponential(Floats x) {
   p = fma(p, remainder, broadcast(1.6666665459e-1f));
   p = fma(p, remainder, broadcast(5.0000001201e-1f));
   p = fma(p, remainder * remainder, remainder + broadcast(1.0f));
-  return Floats(Ints(p) + (__builtin_convertvector(exponent, Ints) << 23));
+  return bits_as_floats(bits_as_ints(p) + (to_ints(exponent) << broadcast(23)));
 }
 
 }  // namespace

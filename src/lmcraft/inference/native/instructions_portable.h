@@ -1,0 +1,58 @@
+// Any processor, in the compiler's vector types. The functions are described in instructions.h.
+#pragma once
+
+namespace {
+
+constexpr int LANES = 4;
+constexpr int SUM_REGISTERS = 8;
+typedef float FloatRegister __attribute__((vector_size(16)));
+typedef int32_t IntRegister __attribute__((vector_size(16)));
+typedef uint8_t ByteRegister __attribute__((vector_size(16)));
+typedef ByteRegister Int8Weights;
+typedef IntRegister Int4Sums;
+typedef float DenseInput;
+constexpr int INT8_OFFSET = 128;
+
+inline FloatRegister multiply_add(FloatRegister a, FloatRegister b, FloatRegister c) { return a * b + c; }
+inline FloatRegister load_register(const float* p) {
+  FloatRegister v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline FloatRegister load_register(const uint16_t* p) {
+  IntRegister wide;
+  for (int i = 0; i < LANES; i++) wide[i] = int32_t(uint32_t(p[i]) << 16);
+  return FloatRegister(wide);
+}
+inline FloatRegister load_register(const _Float16* p) {
+  FloatRegister wide;
+  for (int i = 0; i < LANES; i++) wide[i] = float(p[i]);
+  return wide;
+}
+inline void store_bytes(int8_t* p, IntRegister v) {
+  for (int i = 0; i < LANES; i++) p[i] = int8_t(v[i]);
+}
+
+inline ByteRegister load_bytes(const uint8_t* p) {
+  ByteRegister bytes;
+  std::memcpy(&bytes, p, sizeof bytes);
+  return bytes;
+}
+inline ByteRegister repeat_4_bytes(const int8_t* p) {
+  ByteRegister bytes;
+  for (int i = 0; i < 4 * LANES; i++) bytes[i] = uint8_t(p[i % 4]);
+  return bytes;
+}
+inline ByteRegister low_half(ByteRegister bytes) { return bytes & 15; }
+inline ByteRegister high_half(ByteRegister bytes) { return bytes >> 4; }
+inline Int8Weights prepare_int8(ByteRegister bytes) { return bytes; }
+inline IntRegister add_int8_products(IntRegister sums, Int8Weights weights, ByteRegister activations) {
+  for (int i = 0; i < 4 * LANES; i++) sums[i / 4] += int32_t(weights[i]) * int8_t(activations[i]);
+  return sums;
+}
+inline Int4Sums add_int4_products(Int4Sums sums, ByteRegister weights, ByteRegister activations) {
+  return add_int8_products(sums, weights, activations);
+}
+inline IntRegister widen(Int4Sums sums) { return sums; }
+
+}  // namespace
