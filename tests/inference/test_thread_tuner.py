@@ -1,8 +1,16 @@
+from collections import Counter
+
 import pytest
 import torch
 
 from lmcraft.inference import thread_tuner
-from lmcraft.inference.thread_tuner import STEPS_BETWEEN_TRIALS, TRIAL_STEPS_PER_CANDIDATE, ThreadTuner, one_torch_thread
+from lmcraft.inference.thread_tuner import (
+    MAX_TRIAL_STEPS,
+    STEPS_BETWEEN_TRIALS,
+    TRIAL_STEPS_PER_CANDIDATE,
+    ThreadTuner,
+    one_torch_thread,
+)
 from tests.clock import set_clock
 
 
@@ -32,9 +40,10 @@ def take_steps(tuner: ThreadTuner, clock: Clock, count: int, seconds: dict[int, 
 
 @pytest.mark.parametrize(("seconds", "best"), [({1: 2.0, 4: 1.0}, 4), ({1: 1.0, 4: 2.0}, 1)])
 def test_both_candidates_are_tried_and_the_faster_is_kept(seconds: dict[int, float], best: int, clock: Clock) -> None:
-    tuner, num_trials = ThreadTuner(4), 2 * TRIAL_STEPS_PER_CANDIDATE
+    tuner = ThreadTuner(4)
+    num_trials = {1: TRIAL_STEPS_PER_CANDIDATE, 4: TRIAL_STEPS_PER_CANDIDATE if best == 4 else MAX_TRIAL_STEPS}
     assert tuner.step_seconds == 0
-    assert sorted(take_steps(tuner, clock, num_trials, seconds)) == [1] * 3 + [4] * 3
+    assert Counter(take_steps(tuner, clock, sum(num_trials.values()), seconds)) == num_trials
     assert take_steps(tuner, clock, 10, seconds) == [best] * 10
     assert tuner.step_seconds == 1.0
 
@@ -43,7 +52,7 @@ def test_candidates_are_tried_again_after_slow_steps_and_regularly(clock: Clock)
     tuner = ThreadTuner(4)
     take_steps(tuner, clock, 6, {1: 2.0, 4: 1.0})
     assert set(take_steps(tuner, clock, 3, {4: 9.0})) == {4}
-    assert set(take_steps(tuner, clock, 6, {1: 2.0, 4: 9.0})) == {1, 4}
+    assert set(take_steps(tuner, clock, 3 + MAX_TRIAL_STEPS, {1: 2.0, 4: 9.0})) == {1, 4}
     assert set(take_steps(tuner, clock, STEPS_BETWEEN_TRIALS, {1: 2.0})) == {1}
     assert set(take_steps(tuner, clock, 6, {1: 2.0, 4: 1.0})) == {1, 4}
 
@@ -58,3 +67,11 @@ def test_torch_has_one_thread_inside_the_context_only() -> None:
         assert torch.get_num_threads() == 1
         raise ValueError
     assert torch.get_num_threads() == before
+
+
+def test_threads_that_start_slowly_get_more_steps(clock: Clock) -> None:
+    tuner = ThreadTuner(2)
+    take_steps(tuner, clock, 3, {1: 2.0})
+    take_steps(tuner, clock, 3, {2: 4.0})
+    take_steps(tuner, clock, 1, {2: 1.0})
+    assert tuner.threads == 2 and tuner.step_seconds == 1.0

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import torch
 
 TRIAL_STEPS_PER_CANDIDATE = 3
+# Threads that slept may first run on the same core, until the system moves them: a slow candidate gets more steps.
+MAX_TRIAL_STEPS = 10
 STEPS_BETWEEN_TRIALS = 200
 SLOW_STEP_RATIO = 1.5  # a step this many times slower than usual suggests that another program uses our cores
 
@@ -51,6 +53,8 @@ class ThreadTuner:
         if self._trials:
             self._trials.pop(0)
             self._seconds[threads].append(seconds)
+            if threads > 1 and len(self._seconds[threads]) < MAX_TRIAL_STEPS and not self._trials:
+                self._trials = [threads] * (min(self._seconds[threads]) > min(self._seconds[1]))
             if not self._trials:
                 self._best = min(self._candidates, key=lambda count: min(self._seconds[count]))
                 self._usual = min(self._seconds[self._best])

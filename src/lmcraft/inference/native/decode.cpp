@@ -10,7 +10,7 @@
 //   instructions.h          the processor's instructions, behind small functions: one header per instruction set
 //   vectors.h               vectors of 16 numbers
 //   products.h              products of weights and a few rows of activations, for each type of weights
-//   barrier.h               how threads wait for each other
+//   barrier.h  cpu.h        how threads wait for each other, and stay out of each other's way
 //   decoder.h               threads, buffers, and the order of a step
 //   embedding_and_logits.h  norm.h  matmul.h  lora.h  attention.h  feed_forward.h    the parts of a step
 

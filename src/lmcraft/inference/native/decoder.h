@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "barrier.h"
+#include "cpu.h"
 #include "model_layout.h"
 #include "norm.h"
 #include "products.h"
@@ -102,6 +103,7 @@ class Decoder : public DecoderBase {
       runs_.back().end = r + 1;
     }
     barrier_.set_threads(threads);
+    cpu_.store(current_cpu(), std::memory_order_relaxed);
     signal_.store((++steps_ << 8) | uint32_t(threads), std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) > 0) signal_.notify_all();
     run(0);
@@ -114,7 +116,9 @@ class Decoder : public DecoderBase {
       Barrier::wait_for_change(signal_, seen, sleepers_);
       seen = signal_.load(std::memory_order_acquire);
       if (stop_.load()) return;
-      if (thread < int(seen % 256)) run(thread);  // the number of threads is in the signal itself, so all agree on it
+      if (thread >= int(seen % 256)) continue;  // the number of threads is in the signal itself, so all agree on it
+      leave_cpu(cpu_.load(std::memory_order_relaxed));
+      run(thread);
     }
   }
 
@@ -192,6 +196,7 @@ class Decoder : public DecoderBase {
   uint32_t steps_ = 0;
   std::atomic<uint32_t> signal_{0};  // the number of the step, and in the lowest 8 bits its number of threads
   std::atomic<int> sleepers_{0};
+  std::atomic<int> cpu_{-1};  // on which the caller of the step runs
   std::atomic<bool> stop_{false};
   Row* rows_ = nullptr;
   std::vector<Range> runs_;  // of rows that are consecutive tokens of one request
