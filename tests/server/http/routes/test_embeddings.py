@@ -7,6 +7,22 @@ import openai
 import pytest
 
 
+@pytest.mark.parametrize(
+    ("texts", "param"),
+    [
+        ([[1], []], "input[1]"),
+        ([[1], 5], "input[1]"),
+        ([5, "a"], "input[1]"),
+        ([[], [1]], "input[0]"),
+        ([[1], [1.5]], "input[1][0]"),
+    ],
+)
+def test_the_wrong_entry_is_named(client: openai.OpenAI, texts: Any, param: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model="tiny", input=texts)
+    assert caught.value.param == param
+
+
 @pytest.mark.parametrize(("texts", "param"), [("", "input"), (["a", ""], "input[1]"), (["", "a"], "input[0]")])
 def test_an_empty_text_has_no_embedding(client: openai.OpenAI, texts: Any, param: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:

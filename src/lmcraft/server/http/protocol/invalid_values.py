@@ -52,9 +52,11 @@ def as_api_error(errors: Sequence[Json], body: Any) -> ApiError:
         body: the body, if it was read.
     """
     located = [(_path(item, body), item) for item in errors]
-    # A value that fits none of several types has an error for each; the type that it nearly fits fails deepest.
-    deepest = max(len(path) for path, _ in located)
-    path = next(path for path, _ in located if len(path) == deepest)
+    # A value that fits none of several types has errors for each; the type that it nearly fits fails deepest, or last.
+    first_of_type: dict[tuple[str, ...], list[str | int]] = {}
+    for path, item in located:
+        first_of_type.setdefault(tuple(part for part in item["loc"] if isinstance(part, str)), path)
+    path = max(first_of_type.values(), key=lambda path: (len(path), [part for part in path if isinstance(part, int)]))
     same = [item for other, item in located if other == path]
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
     first = next((item for item in same if item["type"] not in KINDS), same[0])
