@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lmcraft import machine
+from lmcraft import machine, measurements, processor
 from lmcraft.errors import UserError
-from lmcraft.machine import choose_device, choose_machine, free_memory, has_bf16, matmul_flops
+from lmcraft.machine import choose_device, choose_machine, free_memory, matmul_flops
+from lmcraft.measurements import MAX_MEASURE_SECONDS
 from tests.clock import set_clock
 
 CPU = torch.device("cpu")
@@ -42,13 +43,13 @@ def count_measurements(monkeypatch: pytest.MonkeyPatch, **flops: float) -> list[
 
 @pytest.fixture
 def idle_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    monkeypatch.setattr(measurements.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
 
 
 @pytest.fixture
 def cpu_with_bf16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "with_bf16").write_text("flags\t\t: fpu avx512_bf16\n")
-    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "with_bf16")
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "with_bf16")
 
 
 @pytest.mark.usefixtures("idle_cpu", "cpu_with_bf16")
@@ -67,7 +68,7 @@ def test_bf16_is_chosen_only_where_it_is_clearly_faster(
 def test_only_what_is_used_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = count_measurements(monkeypatch)
     (tmp_path / "avx2").write_text("flags\t\t: fpu avx2\n")
-    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "avx2")
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "avx2")
     chosen = choose_machine("cpu")
     assert chosen.dtype == torch.float32 and chosen.description == "fp32 on cpu, which has no bf16 instructions"
     assert choose_machine("cpu", "fp32").dtype == torch.float32 and choose_machine("cpu", "bf16").dtype == torch.bfloat16
@@ -78,7 +79,7 @@ def test_only_what_is_used_is_measured(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_measurement_takes_no_longer_than_its_limit() -> None:
     begin = time.perf_counter()
     flops = matmul_flops("cpu", BOTH)
-    assert time.perf_counter() - begin < 10 * machine.MAX_MEASURE_SECONDS  # the machine may be busy
+    assert time.perf_counter() - begin < 10 * MAX_MEASURE_SECONDS  # the machine may be busy
     assert all(flops[name] > 0 for name in BOTH)
 
 
@@ -94,7 +95,7 @@ def test_emulated_bf16_stays_within_the_limit(speed: float, monkeypatch: pytest.
     monkeypatch.setattr(machine, "_time_product", emulate)
     set_clock(monkeypatch, machine, perf_counter=lambda: clock[0])
     flops = machine._measure_flops("cpu", BOTH)
-    assert flops == pytest.approx({"bf16": speed, "fp32": 200e9}) and clock[0] <= 1.5 * machine.MAX_MEASURE_SECONDS
+    assert flops == pytest.approx({"bf16": speed, "fp32": 200e9}) and clock[0] <= 1.5 * MAX_MEASURE_SECONDS
 
 
 def test_a_slow_dtype_is_measured_on_small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,28 +114,7 @@ def test_a_slow_dtype_is_measured_on_small_matrices(monkeypatch: pytest.MonkeyPa
     flops = machine._measure_flops("cpu", BOTH)
     assert flops == pytest.approx({"bf16": 1e9, "fp32": 200e9})
     assert largest[torch.bfloat16] <= 256 and largest[torch.float32] >= 512
-    assert clock[0] < 1.2 * machine.MAX_MEASURE_SECONDS
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ("flags\t\t: fpu avx2 avx512f avx512_bf16", True),
-        ("flags\t\t: fpu avx2 amx_bf16", True),
-        ("flags\t\t: fpu avx2 avx512f", False),
-        ("Features\t: fp asimd bf16", True),
-        ("Features\t: fp asimd", False),
-        ("Processor\t: unknown", True),
-    ],
-)
-def test_bf16_instructions_are_read_from_the_processors_flags(
-    flags: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\n\nprocessor\t: 1\n")
-    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "cpuinfo")
-    assert has_bf16() is expected
-    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "missing")
-    assert has_bf16()
+    assert clock[0] < 1.2 * MAX_MEASURE_SECONDS
 
 
 def test_a_busy_cpu_is_measured_on_one_thread_and_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,12 +125,12 @@ def test_a_busy_cpu_is_measured_on_one_thread_and_not_cached(monkeypatch: pytest
         return FLOPS
 
     monkeypatch.setattr(machine, "_measure_flops", measure)
-    monkeypatch.setattr(machine.os, "getloadavg", lambda: (99.0, 0.0, 0.0))
+    monkeypatch.setattr(measurements.os, "getloadavg", lambda: (99.0, 0.0, 0.0))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         assert matmul_flops("cpu", BOTH) == {"bf16": 6e12, "fp32": 2e12}
-        assert num_threads == [1] and torch.get_num_threads() == 2 and not machine._cache_file().exists()
+        assert num_threads == [1] and torch.get_num_threads() == 2 and not measurements._cache_file("products").exists()
     finally:
         torch.set_num_threads(before)
 
@@ -181,28 +161,7 @@ def test_a_cpu_is_measured_once_for_all_processes(monkeypatch: pytest.MonkeyPatc
     matmul_flops("cpu", ("fp32",))
     assert measured == [BOTH, ("fp32",)]
     matmul_flops("cpu", BOTH)
-    assert json.loads(machine._cache_file().read_text()) == FLOPS
-
-
-@pytest.mark.usefixtures("idle_cpu")
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"bf16": 1}', '{"bf16": "x", "fp32": 1}', '{"bf16": 0, "fp32": NaN}', '{"fp8": 1}', "null"]
-)
-def test_a_damaged_cache_is_measured_again(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = count_measurements(monkeypatch)
-    file = machine._cache_file()
-    file.parent.mkdir(parents=True)
-    file.write_text(content)
-    assert matmul_flops("cpu", BOTH) == FLOPS and measured == [BOTH]
-    assert json.loads(file.read_text()) == FLOPS
-
-
-@pytest.mark.usefixtures("idle_cpu")
-def test_a_cache_that_cannot_be_written_is_harmless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    count_measurements(monkeypatch)
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("LMCRAFT_CACHE", str(tmp_path / "file" / "cache"))
-    assert matmul_flops("cpu", BOTH) == FLOPS
+    assert json.loads(measurements._cache_file("products").read_text()) == FLOPS
 
 
 def test_a_missing_device_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +178,7 @@ def test_a_gpu_is_measured_in_each_process() -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a GPU")
     chosen = choose_machine("cuda")
-    assert chosen.device.type == "cuda" and chosen.peak_flops > 1e12 and not machine._cache_file().exists()
+    assert chosen.device.type == "cuda" and chosen.peak_flops > 1e12 and not measurements._cache_file("products").exists()
 
 
 def test_free_memory_honors_control_groups(tmp_path: Path) -> None:

@@ -1,20 +1,13 @@
-"""The device, the data type and the peak speed of this machine: asked where the system knows, otherwise measured.
+"""The device, the data type and the peak speed of this machine: asked where the system knows, otherwise measured."""
 
-A measurement takes at most 0.2 s, happens when its number is first needed, and is kept in the cache folder.
-"""
-
-import contextlib
-import hashlib
-import json
 import math
 import os
-import platform
 import resource
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,8 +15,8 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.folder import write_json
-from lmcraft.hub.download_cache import cache_folder
+from lmcraft.measurements import MAX_MEASURE_SECONDS, is_busy, measure_once
+from lmcraft.processor import cpu_name, has_bf16
 
 Precision = Literal["auto", "bf16", "fp32"]
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -31,19 +24,10 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 # bfloat16 has a third of float32's digits, so it must be clearly faster to be worth it.
 MIN_BF16_SPEEDUP = 1.4
 
-MAX_MEASURE_SECONDS = 0.2  # for all types together
 MAX_MEASUREMENTS = 12  # of each type: enough that some run undisturbed
 MEASUREMENTS_PER_SIZE = 3  # before deciding whether there is time for the next size
-MAX_LOAD_PER_CORE = 0.5  # above it, other programs slow the measurement down too much to cache it
 # The smallest product takes no time even where bfloat16 is emulated; each size takes 8 times as long as the one before.
 MATRIX_SIZES = {"cpu": (32, 64, 128, 256, 512, 1024), "cuda": (1024, 2048, 4096, 8192)}
-
-CPU_INFO = Path("/proc/cpuinfo")
-# Flags of processors that multiply bfloat16 matrices, x86 first, then ARM. All others emulate it, a hundred times slower.
-BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
-# Lines of /proc/cpuinfo that say which processor this is; others change while it runs.
-CPU_IDENTITY = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags"}
-CPU_IDENTITY |= {"CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features"}
 
 
 @dataclass(frozen=True)
@@ -103,29 +87,13 @@ def choose_device(device: str) -> str:
 def matmul_flops(device: str, precisions: tuple[str, ...]) -> dict[str, float]:
     """The best floating-point operations per second of several products of each precision.
 
-    Measured once per process and, for a CPU, once per machine (`_cache_file`). A GPU is measured again in each process: this
-    is quick, and its clocks and partitions change. So is a busy CPU.
+    Measured once per process and, for a CPU, once per machine (`measure_once`). A GPU is measured again in each process:
+    this is quick, and its clocks and partitions change. So is a busy CPU.
     """
     if device != "cpu":
         return _measure_flops(device, precisions)
-    file = _cache_file()
-    cached = _read_flops(file)
-    if cached.keys() >= set(precisions):
-        return cached
-    if _is_busy():
-        return _measure_on_one_thread(precisions)
-    flops = cached | _measure_flops(device, precisions)
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs the next process 0.2 s
-        write_json(file, flops)
-    return flops
-
-
-def _is_busy() -> bool:
-    """Whether other programs used much of this machine during the last minute; false where the system does not say."""
-    try:
-        return os.getloadavg()[0] > MAX_LOAD_PER_CORE * (os.cpu_count() or 1)
-    except OSError:
-        return False
+    measure = _measure_on_one_thread if is_busy() else partial(_measure_flops, device)
+    return measure_once("products", precisions, lambda: measure(precisions))
 
 
 def _measure_on_one_thread(precisions: Sequence[str]) -> dict[str, float]:
@@ -192,45 +160,12 @@ def _time_product(a: Tensor, b: Tensor) -> float:
     return time.perf_counter() - begin
 
 
-def has_bf16() -> bool:
-    """Whether this CPU has instructions for bfloat16; true where the system does not list them, since speed decides then."""
-    flags = {flag for name, value in _cpu_identity() if name in ("flags", "Features") for flag in value.split()}
-    return not flags or bool(flags & BF16_FLAGS)
-
-
-def _cpu_identity() -> list[tuple[str, str]]:
-    """The lines of /proc/cpuinfo that identify the processor, from its first core."""
-    try:
-        first_core = CPU_INFO.read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
-    except OSError:  # not Linux
-        return []
-    pairs = (line.partition(":")[::2] for line in first_core.splitlines())
-    return [(name.strip(), value.strip()) for name, value in pairs if name.strip() in CPU_IDENTITY]
-
-
 def machine_name(device: torch.device) -> str:
     """The processor and its number of threads, or the GPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    name = dict(_cpu_identity()).get("model name") or platform.processor() or platform.machine()
     count = torch.get_num_threads()
-    return f"{name}, {count} thread{'s' if count > 1 else ''}"
-
-
-def _cache_file() -> Path:
-    """The cache file for the speed of this CPU with this version of torch and this number of threads."""
-    key = [*_cpu_identity(), platform.machine(), platform.processor(), torch.__version__, torch.get_num_threads()]
-    return cache_folder() / "matmul_flops" / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.json"
-
-
-def _read_flops(file: Path) -> dict[str, float]:
-    """The speeds that earlier processes measured; empty where there are none, or the file is damaged."""
-    try:
-        flops = json.loads(file.read_text(encoding="utf-8"))
-        valid = all(name in DTYPES and 0 < value < math.inf for name, value in flops.items())
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-    return flops if valid else {}
+    return f"{cpu_name()}, {count} thread{'s' if count > 1 else ''}"
 
 
 def peak_memory() -> int:

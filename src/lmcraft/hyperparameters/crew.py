@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from lmcraft.errors import InterruptedRunError, LmcraftError, RunError, UserError
 from lmcraft.hyperparameters.store import MAX_ATTEMPTS
 from lmcraft.hyperparameters.worker import NEXT, Job, Outcome
+from lmcraft.processor import usable_cpus
 from lmcraft.training.signals import StopRequest, stop_on_signals
 
 POLL_SECONDS = 0.2
@@ -99,7 +100,7 @@ class Crew:
         self._processes.append(self._start())
 
     def _start(self) -> subprocess.Popen[bytes]:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = usable_cpus()
         environment = {THREADS: str(max(1, cores // self.count))} | os.environ
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM.format(path=sys.path)],
