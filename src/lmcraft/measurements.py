@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -18,7 +17,7 @@ import torch
 
 from lmcraft.folder import remove_path, write_json
 from lmcraft.hub.download_cache import cache_folder
-from lmcraft.processor import cpu_identity
+from lmcraft.processor import cpu_key
 
 MAX_MEASURE_SECONDS = 0.2  # of each of the things that are measured together
 MAX_LOAD_PER_CORE = 0.5  # above it, other programs slow a measurement down too much to cache it
@@ -85,7 +84,7 @@ def _cache_folder() -> Path:
 
 
 def _cache_file(kind: str) -> Path:
-    key = [kind, *cpu_identity(), platform.machine(), platform.processor(), torch.__version__, torch.get_num_threads()]
+    key = [kind, cpu_key(), torch.__version__, torch.get_num_threads()]
     return _cache_folder() / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.json"
 
 

@@ -41,6 +41,11 @@ def cpu_identity() -> list[tuple[str, str]]:
     return [(name.strip(), value.strip()) for name, value in pairs if name.strip() in CPU_IDENTITY]
 
 
+def cpu_key() -> str:
+    """A text that differs between processors, for what is cached in a folder that machines may share."""
+    return repr(cpu_identity() or [platform.machine(), platform.processor()])
+
+
 def cpu_name() -> str:
     """The name of the processor's model, or its architecture."""
     return dict(cpu_identity()).get("model name") or platform.processor() or platform.machine()

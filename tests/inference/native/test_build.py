@@ -1,13 +1,15 @@
 """Compiling: once for each compiler, processor and source; failures say what to do."""
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lmcraft.inference.native import build
+from lmcraft.inference.native import build, compiler
 from lmcraft.inference.native.build import SOURCE, BuildError, load_library
+from lmcraft.inference.native.compiler import find_compilers
 
 
 @pytest.fixture(autouse=True)
@@ -17,11 +19,70 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(build, "cache_folder", lambda: tmp_path)
 
 
-def test_no_compiler_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+class FakeCompilers:
+    """Stands for `subprocess.run`: each compiler writes its name, except for those that fail."""
+
+    def __init__(self, *broken: str) -> None:
+        self.broken, self.commands = broken, list[list[str]]()
+
+    def run(self, command: list[str], **_: Any) -> None:
+        self.commands.append(command)
+        if command[0] in self.broken:
+            raise subprocess.CalledProcessError(1, command, stderr=f"{command[0]}: error: too old")
+        Path(command[-1]).write_text(command[0])
+
+
+@pytest.fixture
+def two_compilers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler on the path, and the package with another."""
     monkeypatch.delenv("CXX", raising=False)
-    monkeypatch.setattr(build.shutil, "which", lambda name: None)
-    with pytest.raises(BuildError, match=r"no C\+\+ compiler"):
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: f"/bin/{name}" if name == "g++" else None)
+    monkeypatch.setattr(compiler, "find_spec", lambda name: object())
+
+
+def test_no_compiler_is_reported_with_the_way_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
+    monkeypatch.setattr(compiler, "find_spec", lambda name: None)
+    with pytest.raises(BuildError, match=r"no C\+\+ compiler \(pip install ziglang brings one"):
         load_library()
+
+
+@pytest.mark.usefixtures("two_compilers")
+def test_the_compiler_on_the_path_comes_first_and_the_packages_is_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMCRAFT_ISA", "x86-64-v3")
+    files = {each: build._library_file(each, "x86-64-v3") for each in find_compilers()}
+    for broken, chosen in (((), 0), (("/bin/g++",), 1)):
+        compilers = FakeCompilers(*broken)
+        monkeypatch.setattr(build.subprocess, "run", compilers.run)
+        file = build._compile(files, "x86-64-v3")
+        assert file == list(files.values())[chosen] and file.read_text() == list(files)[chosen].command[0]
+        file.unlink()
+    assert "-march=x86-64-v3" in compilers.commands[0] and "-march=x86_64_v3" in compilers.commands[1]
+    assert compilers.commands[1][1:4] == ["-m", "ziglang", "c++"]
+
+
+@pytest.mark.usefixtures("two_compilers")
+def test_the_error_is_about_the_first_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build.subprocess, "run", FakeCompilers("/bin/g++", sys.executable).run)
+    with pytest.raises(BuildError, match=r"/bin/g\+\+ could not compile decode\.cpp: /bin/g\+\+: error: too old"):
+        load_library()
+
+
+@pytest.mark.usefixtures("two_compilers")
+def test_what_the_second_compiler_made_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    compilers = FakeCompilers("/bin/g++")
+    monkeypatch.setattr(build.subprocess, "run", compilers.run)
+    for _ in range(2):
+        with pytest.raises(BuildError, match="cannot be loaded"):
+            load_library()
+    assert len(compilers.commands) == 2
+
+
+@pytest.mark.usefixtures("two_compilers")
+def test_cxx_may_have_arguments_and_is_the_only_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "ccache 'my g++' -m64")
+    assert [each.command for each in find_compilers()] == [("ccache", "my g++", "-m64")]
 
 
 def test_the_first_error_of_the_compiler_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,6 @@
 import ctypes
 import hashlib
 import os
-import platform
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -12,12 +10,13 @@ from pathlib import Path
 
 from lmcraft.folder import atomic_write
 from lmcraft.hub.download_cache import cache_folder
+from lmcraft.inference.native.compiler import INSTALL_COMPILER, Compiler, find_compilers
 from lmcraft.inference.native.structs import check_struct_sizes
+from lmcraft.processor import cpu_key
 
 SOURCE = Path(__file__).with_name("decode.cpp")
 # -ffp-contract=off: the same sum must be rounded the same way everywhere, or texts would depend on the batch.
 FLAGS = ("-O3", "-std=c++20", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-ffp-contract=off", "-Wno-psabi")
-COMPILERS = ("c++", "g++", "clang++")
 COMPILE_TIMEOUT_SECONDS = 300
 
 
@@ -37,26 +36,12 @@ def load_library(target: str = "") -> ctypes.CDLL:
         BuildError: it cannot be compiled or loaded.
         RuntimeError: its structures differ from those of `structs.py`.
     """
-    compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, COMPILERS)), None)
-    if compiler is None:
-        raise BuildError("there is no C++ compiler (install g++ or clang, or set CXX)")
-    command = [compiler, *FLAGS, f"-march={target or os.environ.get('LMCRAFT_ISA') or 'native'}"]
-    sources = [file.read_text(encoding="utf-8") for file in (SOURCE, *sorted(SOURCE.parent.glob("*.h")))]
-    digest = hashlib.sha256("\0".join([*command, _cpu(), *sources]).encode()).hexdigest()[:20]
-    file = cache_folder() / "native" / f"decode-{digest}.so"
-    if not file.is_file():
-        print("compiling the decode step for this machine (once, a few seconds) ...", file=sys.stderr, flush=True)
-        try:
-            with atomic_write(file) as temporary:
-                run = [*command, str(SOURCE), "-o", str(temporary)]
-                if not file.is_file():  # another process may have compiled it in the meantime
-                    subprocess.run(run, check=True, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_SECONDS)
-        except subprocess.CalledProcessError as error:
-            lines = error.stderr.strip().splitlines()
-            reason = next((line for line in lines if "error" in line), lines[0] if lines else "no message")
-            raise BuildError(f"{compiler} could not compile decode.cpp: {reason[:200]}") from error
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise BuildError(f"{compiler} could not be run: {error}") from error
+    target = target or os.environ.get("LMCRAFT_ISA") or "native"
+    compilers = find_compilers()
+    if not compilers:
+        raise BuildError(f"there is no C++ compiler ({INSTALL_COMPILER} brings one; or install g++ or clang, or set CXX)")
+    files = {compiler: _library_file(compiler, target) for compiler in compilers}
+    file = next((file for file in files.values() if file.is_file()), None) or _compile(files, target)
     try:
         library = ctypes.CDLL(str(file))
     except OSError as error:
@@ -65,10 +50,32 @@ def load_library(target: str = "") -> ctypes.CDLL:
     return library
 
 
-def _cpu() -> str:
-    """Identifies this CPU's instruction sets: machines with different CPUs may share the cache folder."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    return f"{platform.machine()} {platform.processor()}"
+def _library_file(compiler: Compiler, target: str) -> Path:
+    """The file for this source, compiler and processor; machines with different processors may share the cache folder."""
+    sources = [file.read_text(encoding="utf-8") for file in (SOURCE, *sorted(SOURCE.parent.glob("*.h")))]
+    key = "\0".join([*compiler.command, *FLAGS, target, cpu_key(), *sources])
+    return cache_folder() / "native" / f"decode-{hashlib.sha256(key.encode()).hexdigest()[:20]}.so"
+
+
+def _compile(files: dict[Compiler, Path], target: str) -> Path:
+    """Compile the library with the first compiler that can, and return its file.
+
+    Raises:
+        BuildError: none can; the message is about the first.
+    """
+    print("compiling the decode step for this machine (once, in less than a minute) ...", file=sys.stderr, flush=True)
+    errors = []
+    for compiler, file in files.items():
+        try:
+            with atomic_write(file) as temporary:
+                command = [*compiler.command, *FLAGS, compiler.target_option(target), str(SOURCE), "-o", str(temporary)]
+                if not file.is_file():  # another process may have compiled it in the meantime
+                    subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_SECONDS)
+            return file
+        except subprocess.CalledProcessError as error:
+            lines = error.stderr.strip().splitlines()
+            reason = next((line for line in lines if "error" in line), lines[0] if lines else "no message")
+            errors.append(f"{compiler} could not compile decode.cpp: {reason[:200]}")
+        except (OSError, subprocess.TimeoutExpired) as error:
+            errors.append(f"{compiler} could not be run: {error}")
+    raise BuildError(errors[0])
