@@ -53,6 +53,13 @@ def test_a_folder_is_read_in_order_without_what_is_hidden_or_binary(tmp_path: Pa
     assert [d.text for d in read_documents([str(tmp_path / "*.md")])] == ["b.md"]
 
 
+def test_spellings_of_special_tokens_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "stories.txt"
+    path.write_text("<|endoftext|>\n".join([TEXT] * 3), encoding="utf-8")
+    assert manifest_of(tmp_path, path, validation=0.0)["special_spellings"] == {"<|endoftext|>": 2}
+    assert "the text spells '<|endoftext|>' 2 times" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("size", [50, 1000, 10**6])
 def test_the_pieces_of_a_long_text_are_the_text(size: int, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"

@@ -1,7 +1,7 @@
 """Token shards: boundaries, dtypes, both kinds of split, and atomic folders."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class CodePoints:
 
     vocab_size: int = 256
     eos_token_id: int | None = END
+    special_tokens: Mapping[str, int] = field(default_factory=dict)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         return code_points(texts)

@@ -38,6 +38,11 @@ def test_the_remedy_for_long_examples_exists(tokens: tuple[int | None, ...], rem
     check_lengths(long_rows, FinetuneConfig("model", (), too_long="skip"), 32, 7)
 
 
+def test_both_answers_of_a_pair_count_together() -> None:
+    with pytest.raises(UserError, match="1 example, with both answers in one row, is longer than the model's context"):
+        check_lengths([LongExample("x.jsonl:1", 40, num_documents=2)], FinetuneConfig("model", ()), 32, 7)
+
+
 def test_a_batch_is_printed_with_its_documents_and_learned_tokens() -> None:
     a, b, c, d = (chat_tokenizer().encode(letter)[0] for letter in "abcd")
     first = TokenizedExample(np.array([a, b]), np.array([IGNORE_INDEX, c]))

@@ -3,6 +3,7 @@
 import json
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -284,6 +285,18 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, tmp_path: Path
     pretrain(config)
     with pytest.raises(UserError, match="--resume"):
         pretrain(config)
+
+
+def test_a_run_whose_checkpoints_were_deleted_is_not_sent_in_a_circle(data: Path, tmp_path: Path) -> None:
+    config = config_of(data, tmp_path / "model", max_steps=2)
+    pretrain(config)
+    shutil.rmtree(ModelFolder(config.out).checkpoints)
+    for resume, message in [
+        (False, "without checkpoints.*choose another --out"),
+        (True, "no checkpoint: choose another --out"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            pretrain(replace(config, resume=resume))
 
 
 @pytest.mark.parametrize(

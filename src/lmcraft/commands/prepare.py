@@ -175,6 +175,11 @@ def _print_summary(dataset: DatasetFolder) -> None:
             )
     for line in describe_losses(manifest, dataset.skipped):
         print(line)
+    for token, count in manifest["special_spellings"].items():
+        times = "once" if count == 1 else f"{count:,} times"
+        print(
+            f"  the text spells {token!r} {times}; it is read as plain text: split the text there if a document ends there"
+        )
 
 
 def _print_examples(dataset: DatasetFolder) -> None:

@@ -5,7 +5,8 @@ Shapes: N documents.
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +34,10 @@ class DatasetTokenizer(Protocol):
     @property
     def eos_token_id(self) -> int | None:
         """Appended to each document, unless None."""
+
+    @property
+    def special_tokens(self) -> Mapping[str, int]:
+        """Special tokens and their ids; in a text, they are plain text."""
 
     def encode_batch(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """The token ids of each text."""
@@ -83,7 +88,9 @@ def write_dataset(
         folder.mkdir()
         stats.malformed_list = DatasetFolder(folder).skipped
         token_file = folder / "tokens.tmp"
-        table = _encode(show_progress(read(stats), stats, "encoding"), token_file, dtype, tokenizer)
+        spellings: Counter[str] = Counter()
+        documents = _count_spellings(read(stats), tokenizer.special_tokens, spellings)
+        table = _encode(show_progress(documents, stats, "encoding"), token_file, dtype, tokenizer)
         if not table.tokens.sum():
             raise UserError("the sources contain no text: check their paths and --text-field")
         writer = _SplitWriter(folder, np.memmap(token_file, dtype, "r"), table, assign(table, validation, split))
@@ -100,6 +107,7 @@ def write_dataset(
             "tokenizer_sha256": sha256_of(folder / "tokenizer.json"),
             "splits": {name: entry for name, entry in splits.items() if entry["tokens"]},
             **stats.as_manifest(),
+            "special_spellings": dict(spellings.most_common()),
             **(notes or {}),
         }
         write_json(folder / "manifest.json", manifest)
@@ -112,6 +120,17 @@ class _EncodedTable(DocumentTable):
 
     bytes: Int64
     lost_bytes: Int64
+
+
+def _count_spellings(
+    documents: Iterable[Document], special_tokens: Collection[str], counts: Counter[str]
+) -> Iterator[Document]:
+    """The documents; `counts` gets how often they spell special tokens, which are read as plain text."""
+    for document in documents:
+        for token in special_tokens:
+            if number := document.text.count(token):
+                counts[token] += number
+        yield document
 
 
 def _encode(

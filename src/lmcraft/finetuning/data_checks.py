@@ -22,16 +22,20 @@ class LongExample:
     origin: str
     tokens: int | None
     """None: more than the context, not counted."""
+    num_documents: int = 1
+    """Those that share its row, such as two answers to a prompt."""
 
     def reason(self, length: int) -> str:
         """Why it is left out of rows of `length` tokens."""
         size = "more tokens than the model's context" if self.tokens is None else f"{self.tokens:,} tokens"
-        return f"it has {size}, and a row has {length:,}"
+        both = ", both answers together" if self.num_documents > 1 else ""
+        return f"it has {size}{both}, and a row has {length:,}"
 
 
 def select_fitting(examples: Sequence[EncodedExample], length: int, long_rows: list[LongExample]) -> list[EncodedExample]:
     """The examples of at most `length` tokens; `long_rows` gets the others."""
-    long_rows += [LongExample(example.origin, len(tokens)) for example, tokens in examples if len(tokens) > length]
+    too_long = [(example, tokens) for example, tokens in examples if len(tokens) > length]
+    long_rows += [LongExample(example.origin, len(tokens), tokens.num_documents) for example, tokens in too_long]
     return [(example, tokens) for example, tokens in examples if len(tokens) <= length]
 
 
@@ -47,7 +51,8 @@ def check_lengths(long_rows: Sequence[LongExample], config: FinetuneConfig, cont
     if not long_rows or config.too_long == "skip":
         return
     number, origins = len(long_rows), list_origins([row.origin for row in long_rows])
-    examples = f"{number} examples are" if number > 1 else "1 example is"
+    both = ", with both answers in one row," if any(row.num_documents > 1 for row in long_rows) else ""
+    examples = f"{number} examples{both} are" if number > 1 else f"1 example{both} is"
     skip = "--too-long skip to leave them out"
     if any(row.tokens is None or row.tokens > context_length for row in long_rows):
         raise UserError(

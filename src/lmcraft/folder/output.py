@@ -330,7 +330,9 @@ def claim_run(out: Path, *, resume: bool, inputs: Iterable[Input] = ()) -> Itera
         if not is_run(out):
             raise UserError(f"out='{out}' is not empty, and holds no run: choose another --out")
         if not resume:
-            raise UserError(f"out='{out}' already holds a run: add --resume to continue it, or choose another --out")
+            if any(_entries(ModelFolder(out).checkpoints)):
+                raise UserError(f"out='{out}' already holds a run: add --resume to continue it, or choose another --out")
+            raise UserError(f"out='{out}' holds a run without checkpoints, which cannot continue: choose another --out")
 
     run = ModelFolder(out)
     with claim_folder(out, check):

@@ -30,6 +30,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from lmcraft.errors import RunError, UserError, explain_os_error
 from lmcraft.folder import ModelFolder, atomic_write, name_file, remove_path, sha256_of
+from lmcraft.folder.output import is_run
 from lmcraft.training.history import read_history, start_ids
 from lmcraft.training.processes import Processes
 
@@ -265,10 +266,9 @@ def step_to_resume(run: ModelFolder, *, resume: bool) -> int | None:
         raise UserError(f"out='{run.path}' already holds a run: add --resume to continue it, or choose another --out")
     refuse_foreign(run)
     if resume and not steps:
-        raise UserError(
-            f"resume=true, but out='{run.path}' holds no checkpoint: leave --resume out to start a run there, or give the "
-            "--out of the run to continue"
-        )
+        start = "choose another --out" if is_run(run.path) else "leave --resume out to start a run there"
+        message = f"resume=true, but out='{run.path}' holds no checkpoint: {start}, or give the --out of the run to continue"
+        raise UserError(message)
     if not steps:
         return None
     try:
