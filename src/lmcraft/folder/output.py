@@ -240,8 +240,14 @@ def _is_started_run(folder: Path) -> bool:
     if _entries(folder) not in ([], [run.run.name]):
         return False
     names = _entries(run.run) if run.run.is_dir() else []
-    whole = any(not name.startswith(".") for name in _entries(run.checkpoints)) if run.checkpoints.is_dir() else False
-    return not whole and all(_matches(name, (*STARTED_RUN, run.checkpoints.name)) for name in names)
+    if _holds_checkpoints(run):
+        return False
+    return all(_matches(name, (*STARTED_RUN, run.checkpoints.name)) for name in names)
+
+
+def _holds_checkpoints(run: ModelFolder) -> bool:
+    """Whether there is a checkpoint that was written to its end."""
+    return run.checkpoints.is_dir() and any(not name.startswith(".") for name in _entries(run.checkpoints))
 
 
 def check_saved_model(folder: Path) -> None:
@@ -330,7 +336,7 @@ def claim_run(out: Path, *, resume: bool, inputs: Iterable[Input] = ()) -> Itera
         if not is_run(out):
             raise UserError(f"out='{out}' is not empty, and holds no run: choose another --out")
         if not resume:
-            if any(_entries(ModelFolder(out).checkpoints)):
+            if _holds_checkpoints(ModelFolder(out)):
                 raise UserError(f"out='{out}' already holds a run: add --resume to continue it, or choose another --out")
             raise UserError(f"out='{out}' holds a run without checkpoints, which cannot continue: choose another --out")
 
