@@ -171,7 +171,9 @@ def test_prefixes_are_shared_within_an_adapter_only(tmp_path: Path, monkeypatch:
     engine = Engine(network, tier="eager", adapters=adapters)
     lengths: list[int] = []
     prefill = engine.runner.prefill
-    monkeypatch.setattr(engine.runner, "prefill", lambda *a, **s: lengths.append(len(a[2])) or prefill(*a, **s))
+    monkeypatch.setattr(
+        engine.runner, "prefill", lambda chunks: lengths.extend(len(c.ids) for c in chunks) or prefill(chunks)
+    )
     for adapter, expected in (("", [32, 32, 6]), ("a", [32, 32, 6]), ("a", [6]), ("b", [32, 32, 6]), ("", [6])):
         lengths.clear()
         texts(engine, [request_for(70, adapter, max_new_tokens=1)])

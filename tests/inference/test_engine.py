@@ -49,7 +49,9 @@ def test_a_shared_prefix_is_computed_once_per_owner(monkeypatch: pytest.MonkeyPa
     engine = Engine(network(), tier="eager")
     lengths: list[int] = []
     prefill = engine.runner.prefill
-    monkeypatch.setattr(engine.runner, "prefill", lambda *a, **s: lengths.append(len(a[2])) or prefill(*a, **s))
+    monkeypatch.setattr(
+        engine.runner, "prefill", lambda chunks: lengths.extend(len(c.ids) for c in chunks) or prefill(chunks)
+    )
     for owner, expected in (("a", [32, 32, 6]), ("a", [6]), ("b", [32, 32, 6])):
         config = GenerationConfig(max_new_tokens=1, seed=0)
         lengths.clear()

@@ -31,7 +31,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
         original = getattr(engine.runner, name)
 
         def counted(*args: Any, original: Any = original, **settings: Any) -> Any:
-            clock[0] += len(args[2]) if len(args) > 1 else len(args[0])
+            tokens = [args[2]] if len(args) > 1 else [getattr(work, "ids", [0]) for work in args[0]]
+            clock[0] += sum(map(len, tokens))
             return original(*args, **settings)
 
         monkeypatch.setattr(engine.runner, name, counted)

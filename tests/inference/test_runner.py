@@ -7,6 +7,7 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.inference.block_pool import BlockTable
+from lmcraft.inference.prompt_chunk import PromptChunk
 from lmcraft.inference.runner import DEFAULT_CACHE_TOKENS, build_runner, default_cache_tokens, stored_weights
 from tests.inference.helpers import NATIVE_ONLY, TIERS, network, prompt, request_of, sequence_of
 from tests.tiny import tiny_model
@@ -49,11 +50,12 @@ def test_prefill_and_decode_agree(tier: Any, weights: Any) -> None:
     ids = list(prompt(100))
     whole = BlockTable()
     runner.pool.allocate(whole, 100)
-    expected = runner.prefill(whole, 0, ids, "", all_rows=True).logits
+    (scores,) = runner.prefill([PromptChunk(whole, 0, ids, all_rows=True)])
+    expected = scores.logits
     sequence = sequence_of(request_of(99))
     runner.pool.allocate(sequence.block_table, 100)
-    last = runner.prefill(sequence.block_table, 0, ids[:99], "").logits[-1].clone()
-    first_part = runner.prefill(sequence.block_table, 0, ids[:99], "", all_rows=True)
+    last = next(runner.prefill([PromptChunk(sequence.block_table, 0, ids[:99])])).logits[-1].clone()
+    (first_part,) = runner.prefill([PromptChunk(sequence.block_table, 0, ids[:99], all_rows=True)])
     assert len(first_part.argmax) == len(first_part.logsumexp) == 99 and torch.equal(first_part.logits[-1], last)
     sequence.tokens, sequence.num_computed = ids, 99
     ((decoded, decoded_ids, logits, first_row),) = runner.decode([(sequence, ids[99:])])

@@ -12,6 +12,7 @@ from torch import Tensor
 from lmcraft.inference.block_pool import BlockPool, BlockTable
 from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.inference.paged_cache import PagedCache
+from lmcraft.inference.prompt_chunk import PromptChunk
 from lmcraft.inference.request import SequenceState
 from lmcraft.model.transformer import Transformer
 
@@ -41,12 +42,16 @@ class EagerRunner:
     def step_seconds(self, num_rows: int) -> float:
         return 0.0
 
-    def prefill(
-        self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str, *, all_rows: bool = False
-    ) -> NextTokenLogits:
-        model, hidden_1TC = self._models[adapter], self._hidden_states(table, num_computed, ids, adapter)
+    def prefill(self, chunks: Sequence[PromptChunk]) -> Iterator[NextTokenLogits]:
+        return map(self._prefill, chunks)
+
+    def _prefill(self, chunk: PromptChunk) -> NextTokenLogits:
+        model = self._models[chunk.adapter]
+        hidden_1TC = self._hidden_states(chunk.table, chunk.num_computed, chunk.ids, chunk.adapter)
         logits_TV = model.logits(hidden_1TC[:, -1:])[0]
-        if all_rows and len(ids) > 1:  # the last row on its own, because a product of more rows may round differently
+        if (
+            chunk.all_rows and len(chunk.ids) > 1
+        ):  # the last row on its own, because a product of more rows may round differently
             logits_TV = torch.cat((model.logits(hidden_1TC[:, :-1])[0], logits_TV))
         return NextTokenLogits.of(logits_TV.float().cpu())
 
@@ -62,5 +67,5 @@ class EagerRunner:
         self, work: Sequence[tuple[SequenceState, Sequence[int]]]
     ) -> Iterator[tuple[SequenceState, Sequence[int], NextTokenLogits, int]]:
         for sequence, ids in work:
-            scores = self.prefill(sequence.block_table, sequence.num_computed, ids[:1], sequence.request.adapter)
-            yield sequence, ids[:1], scores, 0
+            chunk = PromptChunk(sequence.block_table, sequence.num_computed, ids[:1], sequence.request.adapter)
+            yield sequence, ids[:1], self._prefill(chunk), 0

@@ -20,6 +20,7 @@ from lmcraft.inference.grammar import GrammarConstraint, structured_output
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.inference.prompt import check_prompt
+from lmcraft.inference.prompt_chunk import PromptChunk
 from lmcraft.inference.request import Request, SequenceState
 from lmcraft.inference.runner import Tier, build_runner, stored_weights
 from lmcraft.inference.sampler import Sampler
@@ -228,7 +229,7 @@ class Engine:
                     f"a text of {len(ids)} tokens does not fit into the cache next to the running requests: try again later"
                 )
             try:
-                logits = self.runner.prefill(sequence.block_table, 0, ids, adapter, all_rows=True)
+                (logits,) = self.runner.prefill([PromptChunk(sequence.block_table, 0, ids, adapter, all_rows=True)])
                 self._check_logits(logits, adapter)
                 return logits.logits
             finally:
@@ -251,11 +252,10 @@ class Engine:
         tokens: list[tuple[SequenceState, Token]] = []
         start = time.perf_counter()
         for sequence, stop in batch.prefill:
-            try:
-                tokens += self._prefill(sequence, stop)
-            except BaseException as error:
-                _fail(sequence, error)
-            start = self._charge({sequence.request.client}, start)
+            if sequence.pooled is not None:
+                self._compute_hidden_states(sequence, stop)
+        tokens += self._prefill([(sequence, stop) for sequence, stop in batch.prefill if sequence.pooled is None])
+        start = self._charge({sequence.request.client for sequence, _ in batch.prefill}, start)
         for sequence, ids, logits, first_row in self.runner.decode(batch.decode):
             tokens += self._accept(sequence, ids, logits, first_row)
         self._charge({sequence.request.client for sequence, _ in batch.decode}, start)
@@ -269,25 +269,50 @@ class Engine:
             self.scheduler.share.charge(client, now - start)
         return now
 
-    def _prefill(self, sequence: SequenceState, stop: int) -> list[tuple[SequenceState, Token]]:
+    def _compute_hidden_states(self, sequence: SequenceState, stop: int) -> None:
+        """Compute a sequence that is pooled up to the position `stop`."""
         request, first = sequence.request, sequence.num_computed
-        ids, scores = sequence.tokens[first:stop], sequence.needs_scores
-        if sequence.pooled is not None:
+        assert sequence.pooled is not None
+        try:
+            ids = sequence.tokens[first:stop]
             hidden_TC = self.runner.hidden_states(sequence.block_table, first, ids, request.adapter)
             if not bool(hidden_TC.isfinite().all()):
                 raise damaged_model_error(self.models[request.adapter])
             sequence.pooled.add(hidden_TC, first)
-        else:
-            logits = self.runner.prefill(sequence.block_table, first, ids, request.adapter, all_rows=scores)
-            if scores or stop >= sequence.prompt_length:
-                self._check_logits(logits, request.adapter)
-            self.pool.publish(sequence.block_table, sequence.tokens[:stop], sequence.salt)
+            sequence.num_computed = stop
+            sequence.finished = stop == sequence.prompt_length
+        except BaseException as error:
+            _fail(sequence, error)
+
+    def _prefill(self, work: Sequence[tuple[SequenceState, int]]) -> list[tuple[SequenceState, Token]]:
+        """Compute the prompts of sequences, each up to a position; returns the first tokens after finished prompts."""
+        tokens: list[tuple[SequenceState, Token]] = []
+        results = self.runner.prefill([_chunk(sequence, stop) for sequence, stop in work])
+        for sequence, stop in work:
+            try:
+                logits = next(results)
+            except BaseException as error:
+                _fail(sequence, error)
+                break  # later steps compute the others
+            try:
+                tokens += self._finish_chunk(sequence, stop, logits)
+            except BaseException as error:
+                _fail(sequence, error)
+        return tokens
+
+    def _finish_chunk(
+        self, sequence: SequenceState, stop: int, logits: NextTokenLogits
+    ) -> list[tuple[SequenceState, Token]]:
+        scores = sequence.needs_scores
+        if scores or stop >= sequence.prompt_length:
+            self._check_logits(logits, sequence.request.adapter)
+        self.pool.publish(sequence.block_table, sequence.tokens[:stop], sequence.salt)
         if scores:
             sequence.score_prompt(logits)
         sequence.num_computed = stop
         if stop < sequence.prompt_length or len(sequence.tokens) > sequence.prompt_length:
             return []
-        if not request.generates:
+        if not sequence.request.generates:
             sequence.finished = True
             return []
         return self._sample(sequence, logits, len(logits.argmax) - 1)
@@ -339,6 +364,13 @@ class Engine:
         except BaseException as error:
             _fail(sequence, error)
             return []
+
+
+def _chunk(sequence: SequenceState, stop: int) -> PromptChunk:
+    """The tokens of a prompt that are to be computed next, up to the position `stop`."""
+    first = sequence.num_computed
+    ids, adapter = sequence.tokens[first:stop], sequence.request.adapter
+    return PromptChunk(sequence.block_table, first, ids, adapter, all_rows=sequence.needs_scores)
 
 
 def _fail(sequence: SequenceState, error: BaseException) -> None:

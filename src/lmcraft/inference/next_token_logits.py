@@ -35,6 +35,11 @@ class NextTokenLogits:
         argmax = [token_id for part in parts for token_id in part.argmax]
         return cls(torch.cat([part.logits for part in parts]), argmax, [x for part in parts for x in part.logsumexp])
 
+    def row(self, number: int) -> "NextTokenLogits":
+        """One row."""
+        rows = slice(number, number + 1)
+        return NextTokenLogits(self.logits[rows], self.argmax[rows], self.logsumexp[rows])
+
     def copy(self) -> "NextTokenLogits":
         """A copy that is valid after the next step."""
         return NextTokenLogits(self.logits.clone(), self.argmax, self.logsumexp)

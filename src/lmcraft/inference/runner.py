@@ -16,6 +16,7 @@ from lmcraft.inference.native.decoder import unsupported_reason
 from lmcraft.inference.native.runner import NativeRunner
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
+from lmcraft.inference.prompt_chunk import PromptChunk
 from lmcraft.inference.request import SequenceState
 from lmcraft.machine import free_memory
 from lmcraft.model.linear import quantized_form
@@ -55,12 +56,11 @@ class Runner(Protocol):
         """Usual duration of a decode step of `num_rows` tokens; 0 if unknown."""
         ...
 
-    def prefill(
-        self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str, *, all_rows: bool = False
-    ) -> NextTokenLogits:
-        """Compute tokens after the first `num_computed`; the last row scores the token after them.
+    def prefill(self, chunks: Sequence[PromptChunk]) -> Iterator[NextTokenLogits]:
+        """Compute chunks of prompts, several together where that is faster.
 
-        With `all_rows` there is a row for each of `ids`; the last one has the same numbers as without.
+        Yields for each chunk, in order, the scores of the token after it; with `all_rows` there is a row for each of its
+        tokens, and the last one has the same numbers as without. They are valid until the next item.
         """
         ...
 

@@ -46,13 +46,11 @@ inline float softmax_numerators(float* scores, int span, int first, int last) {
 }
 
 template <typename T>
-inline void Decoder<T>::project_qkv(const Layer& layer, Scratch& s, int thread) {
+inline void Decoder<T>::project_qkv(const Layer& layer, Scratch& s) {
   const float* input = normalize_rows(layer.attention_norm, s);
-  quantize_input(layer.qkv, input, count_, s);
+  convert_input(layer.qkv, input, input_rows(s), inputs(s));
   int stride = layer.qkv.rows;
-  multiply(layer.qkv, input, count_, s, range(stride, ROWS_PER_TILE, thread), [&](int r, int i, const float* y, int n) {
-    store_partial(y, n, &qkv_[r * stride + i]);
-  });
+  multiply(layer.qkv, input, s, [&](int r, int i, const float* y, int n) { store_partial(y, n, &qkv_[r * stride + i]); });
 }
 
 template <typename T>
@@ -111,12 +109,14 @@ inline void Decoder<T>::attend(const Layer& layer, int n, Scratch& s, int thread
   const ModelLayout& m = model_;
   int group = m.heads / m.kv_heads, pairs = int(runs_.size()) * m.kv_heads;
   int parts = std::min(group, (threads_ + pairs - 1) / pairs);  // a group is split if some threads would be idle
-  Range units = range(pairs * parts, 1, thread);
-  for (int unit = units.begin; unit < units.end; unit++) {
+  auto attend_unit = [&](int unit) {
     Range heads = split_range(group, 1, unit % parts, parts);
     int pair = unit / parts, k = pair % m.kv_heads;
     attend_run(layer, n, runs_[pair / m.kv_heads], k, {k * group + heads.begin, k * group + heads.end}, s);
-  }
+  };
+  if (prompt_) return share(pairs * parts, s, attend_unit);
+  Range units = range(pairs * parts, 1, thread);
+  for (int unit = units.begin; unit < units.end; unit++) attend_unit(unit);
 }
 
 template <typename T>

@@ -1,7 +1,7 @@
 // One decode step of a Transformer: computes one token in each row, reading every weight once for all rows together.
 //
 // A row is one token of one request: the next token of each of several requests, a request's last token and proposals after
-// it, or a chunk of a prompt. The arithmetic of a row does not depend on the other rows or on the number of threads, so a
+// it, or chunks of prompts. The arithmetic of a row does not depend on the other rows or on the number of threads, so a
 // text does not depend on what else is in the batch.
 //
 // Compiled for this machine's CPU (-march=native), as one unit:
@@ -10,6 +10,7 @@
 //   instructions.h          the processor's instructions, behind small functions: one header per instruction set
 //   vectors.h               vectors of 16 numbers
 //   products.h              products of weights and a few rows of activations, for each type of weights
+//   panels.h                products of weights and the many rows of prompts
 //   barrier.h  cpu.h        how threads wait for each other, and stay out of each other's way
 //   decoder.h               threads, buffers, and the order of a step
 //   embedding_and_logits.h  norm.h  matmul.h  lora.h  attention.h  feed_forward.h    the parts of a step
@@ -42,8 +43,9 @@ void* lmcraft_open(const ModelLayout* model) {
   if (model->cache_type == FLOAT16) return static_cast<DecoderBase*>(new Decoder<_Float16>(*model));
   return static_cast<DecoderBase*>(new Decoder<float>(*model));
 }
-void lmcraft_step(void* decoder, Row* rows, int count, int threads) {
-  static_cast<DecoderBase*>(decoder)->step(rows, count, threads);
+// prompt: whether the rows are tokens of prompts; at most MAX_PROMPT_ROWS_PER_STEP.
+void lmcraft_step(void* decoder, Row* rows, int count, int threads, int prompt) {
+  static_cast<DecoderBase*>(decoder)->step(rows, count, threads, prompt != 0);
 }
 void lmcraft_close(void* decoder) { delete static_cast<DecoderBase*>(decoder); }
 }

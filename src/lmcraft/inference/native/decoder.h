@@ -12,7 +12,7 @@
 #include "cpu.h"
 #include "model_layout.h"
 #include "norm.h"
-#include "products.h"
+#include "panels.h"
 
 namespace {
 
@@ -36,34 +36,42 @@ static void dispatch(int count, F f) {
   f(std::integral_constant<int, MAX>());
 }
 
+struct Inputs {  // of a product: rows in the types that matrices are multiplied in
+  Inputs(int rows, int longest) : floats(rows * longest), halves(rows * (longest + 1)), x(rows), low_rank(rows) {
+    int spans = (longest + COLUMNS_PER_SPAN - 1) / COLUMNS_PER_SPAN, groups = spans * (COLUMNS_PER_SPAN / COLUMNS_PER_GROUP);
+    bytes.resize(rows * spans * COLUMNS_PER_SPAN);
+    wide.resize(sizeof(PanelInt8) > 1 ? bytes.size() : 0);
+    offsets.resize(rows * groups);
+    scales.resize(rows * spans);
+    for (int r = 0; r < rows; r++) x[r] = {&bytes[r * spans * COLUMNS_PER_SPAN], &offsets[r * groups], &scales[r * spans]};
+  }
+  std::vector<float> floats;
+  std::vector<uint16_t> halves;  // bfloat16
+  std::vector<int8_t> bytes;
+  std::vector<PanelInt8> wide;  // the bytes in the type of panels, row after row of a product
+  std::vector<int32_t> offsets;
+  std::vector<float> scales;
+  std::vector<QuantizedRow> x;
+  std::vector<std::vector<float>> low_rank;  // A x of each row's adapter
+};
+
 struct Scratch {  // buffers of one thread
-  Scratch(int longest, int group, int head_dim)
-      : floats(MAX_ROWS_PER_STEP * longest), halves(MAX_ROWS_PER_STEP * longest) {
-    int spans = (longest + COLUMNS_PER_SPAN - 1) / COLUMNS_PER_SPAN;
-    bytes.resize(MAX_ROWS_PER_STEP * spans * COLUMNS_PER_SPAN);
-    offsets.resize(MAX_ROWS_PER_STEP * spans * (COLUMNS_PER_SPAN / COLUMNS_PER_GROUP));
-    scales.resize(MAX_ROWS_PER_STEP * spans);
-    for (int r = 0; r < MAX_ROWS_PER_STEP; r++)
-      x[r] = {&bytes[r * spans * COLUMNS_PER_SPAN], &offsets[r * spans * (COLUMNS_PER_SPAN / COLUMNS_PER_GROUP)],
-              &scales[r * spans]};
+  Scratch(int thread, int longest, int group, int head_dim)
+      : thread(thread), inputs(MAX_ROWS_PER_STEP, longest), panel((longest + COLUMNS_PER_SPAN) * PANEL_REGISTERS) {
     queries.resize(MAX_ROWS_PER_RUN * group * head_dim);
     totals.resize(MAX_ROWS_PER_RUN * group);
   }
-  std::vector<float> floats;
-  // The input of a product, in bfloat16 or quantized.
-  std::vector<uint16_t> halves;
-  std::vector<int8_t> bytes;
-  std::vector<int32_t> offsets;
-  std::vector<float> scales;
-  QuantizedRow x[MAX_ROWS_PER_STEP];
+  const int thread;
+  Inputs inputs;
+  std::vector<FloatRegister> panel;
+  int taken = 0;  // units of work that all threads took in the earlier parts of a step, see `share`
   // Of attention: the scaled queries of a run's rows and heads, their scores, and the sums of exp(score).
   std::vector<float> queries, scores, totals;
-  std::vector<float> low_rank[MAX_ROWS_PER_STEP];  // A x of each row's adapter
 };
 
 struct DecoderBase {
   virtual ~DecoderBase() = default;
-  virtual void step(Row* rows, int count, int threads) = 0;
+  virtual void step(Row* rows, int count, int threads, bool prompt) = 0;
 };
 
 template <typename T>  // type of the cached keys and values
@@ -74,13 +82,14 @@ class Decoder : public DecoderBase {
     const ModelLayout& m = model_;
     int threads = m.max_threads, longest = std::max({m.width, m.heads * m.head_dim, m.inner});
     int qkv_columns = (m.heads + 2 * m.kv_heads) * m.head_dim;
-    x_.resize(MAX_ROWS_PER_STEP * m.width);
-    sublayer_.resize(MAX_ROWS_PER_STEP * m.width);
-    qkv_.resize(MAX_ROWS_PER_STEP * qkv_columns);
-    attended_.resize(MAX_ROWS_PER_STEP * m.heads * m.head_dim);
-    inner_.resize(MAX_ROWS_PER_STEP * m.inner);
+    prompt_inputs_ = std::make_unique<Inputs>(MAX_PROMPT_ROWS_PER_STEP, longest);
+    x_.resize(MAX_PROMPT_ROWS_PER_STEP * m.width);
+    sublayer_.resize(MAX_PROMPT_ROWS_PER_STEP * m.width);
+    qkv_.resize(MAX_PROMPT_ROWS_PER_STEP * qkv_columns);
+    attended_.resize(MAX_PROMPT_ROWS_PER_STEP * m.heads * m.head_dim);
+    inner_.resize(MAX_PROMPT_ROWS_PER_STEP * m.inner);
     for (int thread = 0; thread < threads; thread++)
-      scratch_.push_back(std::make_unique<Scratch>(longest, m.heads / m.kv_heads, m.head_dim));
+      scratch_.push_back(std::make_unique<Scratch>(thread, longest, m.heads / m.kv_heads, m.head_dim));
     for (int thread = 1; thread < threads; thread++) workers_.emplace_back([this, thread] { work(thread); });
   }
 
@@ -91,10 +100,12 @@ class Decoder : public DecoderBase {
     for (std::thread& worker : workers_) worker.join();
   }
 
-  void step(Row* rows, int count, int threads) override {
+  void step(Row* rows, int count, int threads, bool prompt) override {
     rows_ = rows;
     count_ = count;
     threads_ = threads;
+    prompt_ = prompt;
+    taken_ = 0;
     runs_.clear();
     for (int r = 0; r < count; r++) {
       bool follows = !runs_.empty() && r - runs_.back().begin < MAX_ROWS_PER_RUN && rows[r].blocks == rows[r - 1].blocks &&
@@ -125,21 +136,22 @@ class Decoder : public DecoderBase {
   void run(int thread) {
     const ModelLayout& m = model_;
     Scratch& s = *scratch_[thread];
+    s.taken = 0;
     embed(range(m.width, ROWS_PER_TILE, thread));
     barrier_.wait();
     for (int n = 0; n < m.num_layers; n++) {
       const Layer& layer = m.layers[n];
-      project_qkv(layer, s, thread);
+      project_qkv(layer, s);
       barrier_.wait();
       store_keys_and_values(layer, n, thread);
       barrier_.wait();
       attend(layer, n, s, thread);
       barrier_.wait();
       // With a parallel residual the feed-forward layer reads x as it was before attention.
-      add_projection(layer.output, attended_.data(), layer.attention_post_norm, s, thread, m.parallel_residual != 0);
-      feed_forward(layer, s, thread);
+      add_projection(layer.output, attended_.data(), layer.attention_post_norm, s, m.parallel_residual != 0);
+      feed_forward(layer, s);
       barrier_.wait();
-      add_projection(layer.down, inner_.data(), layer.feed_forward_post_norm, s, thread, false);
+      add_projection(layer.down, inner_.data(), layer.feed_forward_post_norm, s, false);
       if (m.parallel_residual) {
         Range columns = range(m.width, ROWS_PER_TILE, thread);
         for (int r = 0; r < count_; r++)
@@ -153,26 +165,45 @@ class Decoder : public DecoderBase {
 
   Range range(int count, int unit, int thread) const { return split_range(count, unit, thread, threads_); }
 
+  // Calls f(unit) for each of `count` units of work: every thread takes the next one, so that fast cores take more of them.
+  // There is a barrier between two calls. Their numbers continue: each thread takes one more than there are.
+  template <typename F>
+  void share(int count, Scratch& s, F f) {
+    int unit;
+    while ((unit = taken_.fetch_add(1, std::memory_order_relaxed) - s.taken) < count) f(unit);
+    s.taken += count + threads_;
+  }
+
   // embedding_and_logits.h
   void embed(Range columns);
   void output_logits(Scratch& s, int thread);
   void set_argmax_and_logsumexp(Row& row) const;
 
   // matmul.h
+  // Of prompts, the threads share the inputs, of which each prepares some rows; otherwise every thread prepares all rows,
+  // which costs less than another barrier.
+  Inputs& inputs(Scratch& s) { return prompt_ ? *prompt_inputs_ : s.inputs; }
+  Range input_rows(const Scratch& s) const { return prompt_ ? range(count_, 1, s.thread) : Range{0, count_}; }
   const float* normalize_rows(const Norm& norm, Scratch& s);
-  void quantize_input(const Matrix& m, const float* input, int count, Scratch& s);
+  void convert_input(const Matrix& m, const float* input, Range rows, Inputs& in);
   template <typename Put>
-  void multiply(const Matrix& m, const float* input, int count, Scratch& s, Range rows, Put put);
+  void multiply(const Matrix& m, const float* input, Scratch& s, Put put);
+  template <typename Put>
+  void multiply_few(const Matrix& m, const float* input, int count, const Inputs& in, Range rows, Put put);
   template <int BLOCK, typename Put>
-  void multiply_blocks(const Matrix& m, const float* input, int count, const Scratch& s, Range rows, Put put);
-  void add_projection(const Matrix& m, const float* input, const Norm& post, Scratch& s, int thread, bool keep_separate);
+  void multiply_blocks(const Matrix& m, const float* input, int count, const Inputs& in, Range rows, Put put);
+  template <typename Put>
+  void multiply_panel(const Matrix& m, const float* input, const Inputs& in, int i, Scratch& s, Put put);
+  template <typename Put>
+  void finish_row(const Matrix& m, const Inputs& in, int r, int i, int rows, float* y, Put put);
+  void add_projection(const Matrix& m, const float* input, const Norm& post, Scratch& s, bool keep_separate);
 
   // lora.h
   const LoraDelta* delta_of(const Matrix& m, int r) const;
-  void multiply_lora_a(const Matrix& m, const float* input, int count, Scratch& s);
+  void multiply_lora_a(const Matrix& m, const float* input, Range rows, Inputs& in);
 
   // attention.h
-  void project_qkv(const Layer& layer, Scratch& s, int thread);
+  void project_qkv(const Layer& layer, Scratch& s);
   void store_keys_and_values(const Layer& layer, int n, int thread);
   void attend(const Layer& layer, int n, Scratch& s, int thread);
   void attend_run(const Layer& layer, int n, Range rows, int k, Range heads, Scratch& s);
@@ -185,12 +216,13 @@ class Decoder : public DecoderBase {
   T* value_row(const int32_t* blocks, int layer, int kv_head, int position) const;
 
   // feed_forward.h
-  void feed_forward(const Layer& layer, Scratch& s, int thread);
+  void feed_forward(const Layer& layer, Scratch& s);
 
   ModelLayout model_;
   int padded_head_dim_;
   Barrier barrier_;
   std::vector<float> x_, sublayer_, qkv_, attended_, inner_;  // R rows each; sublayer_: an output not yet added to x_
+  std::unique_ptr<Inputs> prompt_inputs_;
   std::vector<std::unique_ptr<Scratch>> scratch_;
   std::vector<std::thread> workers_;
   uint32_t steps_ = 0;
@@ -198,9 +230,11 @@ class Decoder : public DecoderBase {
   std::atomic<int> sleepers_{0};
   std::atomic<int> cpu_{-1};  // on which the caller of the step runs
   std::atomic<bool> stop_{false};
+  std::atomic<int> taken_{0};
   Row* rows_ = nullptr;
   std::vector<Range> runs_;  // of rows that are consecutive tokens of one request
   int count_ = 0, threads_ = 1;
+  bool prompt_ = false;
 };
 
 }  // namespace

@@ -14,7 +14,7 @@ from torch import Tensor
 from lmcraft.inference.block_pool import SLOTS_PER_TILE, BlockPool
 from lmcraft.inference.model_changes import find_modification
 from lmcraft.inference.native.build import BuildError, load_library
-from lmcraft.inference.native.structs import MAX_ROWS_PER_STEP, Row
+from lmcraft.inference.native.structs import MAX_PROMPT_ROWS_PER_STEP, MAX_ROWS_PER_STEP, Row
 from lmcraft.inference.native.weight_packing import ModelPacker, Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.model.transformer import Transformer
@@ -85,7 +85,7 @@ class NativeDecoder:
         self._library = load_library(target)
         self._library.lmcraft_open.restype = c_void_p
         self._library.lmcraft_open.argtypes = [c_void_p]
-        self._library.lmcraft_step.argtypes = [c_void_p, c_void_p, c_int32, c_int32]
+        self._library.lmcraft_step.argtypes = [c_void_p, c_void_p, c_int32, c_int32, c_int32]
         self._library.lmcraft_close.argtypes = [c_void_p]
         self._packer = ModelPacker(weights)  # owns the memory that the layout points to
         self._logits = torch.empty(
@@ -99,19 +99,31 @@ class NativeDecoder:
         if self._handle:
             self._library.lmcraft_close(self._handle)
 
-    def step(self, rows: Sequence[DecodeRow], threads: int) -> NextTokenLogits:
+    def step(self, rows: Sequence[DecodeRow], threads: int, *, prompt: bool = False) -> NextTokenLogits:
         """Compute one token in each row: store its keys and values, and score the token after it.
 
         Rows may be consecutive tokens of one request. A row's numbers depend neither on the other rows nor on `threads`.
+
+        Args:
+            rows: at most 64; of prompts 256, of which at most 64 need logits.
+            threads: how many compute the step.
+            prompt: the rows are tokens of prompts, which are multiplied in a way that suits many rows; the numbers of
+                weights that are not quantized differ from those of other steps in rounding.
+
+        Returns:
+            The scores of those rows that need them; without `prompt`, of all rows.
         """
-        assert 1 <= len(rows) <= MAX_ROWS_PER_STEP
-        logits_RV = self._logits[: len(rows)]
+        assert 1 <= len(rows) <= (MAX_PROMPT_ROWS_PER_STEP if prompt else MAX_ROWS_PER_STEP)
         packed = (Row * len(rows))()
         for native, row in zip(packed, rows, strict=True):
             native.token, native.position, native.blocks = row.token, row.position, row.blocks.data_ptr()
             native.deltas = self.adapters[row.adapter]
-        for number, row in enumerate(rows):
-            if row.needs_logits:
-                packed[number].logits = logits_RV[number].data_ptr()
-        self._library.lmcraft_step(self._handle, packed, len(rows), threads)
-        return NextTokenLogits(logits_RV, [row.argmax for row in packed], [row.logsumexp for row in packed])
+        scored = [number for number, row in enumerate(rows) if row.needs_logits or not prompt]
+        logits_RV = self._logits[: len(scored)]
+        for logits_V, number in zip(logits_RV, scored, strict=True):
+            if rows[number].needs_logits:
+                packed[number].logits = logits_V.data_ptr()
+        self._library.lmcraft_step(self._handle, packed, len(rows), threads, prompt)
+        return NextTokenLogits(
+            logits_RV, [packed[number].argmax for number in scored], [packed[number].logsumexp for number in scored]
+        )

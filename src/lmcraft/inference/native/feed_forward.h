@@ -24,18 +24,17 @@ Floats activate(int32_t activation, Floats x) {
 }
 
 template <typename T>
-inline void Decoder<T>::feed_forward(const Layer& layer, Scratch& s, int thread) {
+inline void Decoder<T>::feed_forward(const Layer& layer, Scratch& s) {
   const ModelLayout& m = model_;
   const float* input = normalize_rows(layer.feed_forward_norm, s);
-  quantize_input(layer.gate, input, count_, s);
+  convert_input(layer.gate, input, input_rows(s), inputs(s));
   bool gated = m.activation == SWIGLU || m.activation == GEGLU_TANH;
-  Range rows = range(m.inner, ROWS_PER_TILE, thread);
-  multiply(layer.gate, input, count_, s, rows, [&](int r, int i, float* y, int n) {
+  multiply(layer.gate, input, s, [&](int r, int i, float* y, int n) {
     store(y, activate(m.activation, load(y)));
     store_partial(y, n, &inner_[r * m.inner + i]);
   });
   if (!gated) return;
-  multiply(layer.up, input, count_, s, rows, [&](int r, int i, const float* y, int n) {
+  multiply(layer.up, input, s, [&](int r, int i, const float* y, int n) {
     for (int j = 0; j < n; j++) inner_[r * m.inner + i + j] *= y[j];
   });
 }

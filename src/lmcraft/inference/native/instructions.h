@@ -7,6 +7,7 @@
 //   store_bytes      LANES int32 numbers, each within int8
 //   load_bytes       4 bytes for each lane
 //   repeat_4_bytes   the same 4 bytes for each lane
+//   keep_in_register an empty statement that the compiler does not move, so that it keeps the sums of a loop in registers
 //
 // and products of bytes: to each lane's sum they add the four products of its bytes of weights and of activations, which are
 // within -127 to 127.
@@ -14,6 +15,9 @@
 //   Int8Weights      weights of 8 bits, prepared by `prepare_int8` from bytes that hold weight + 128
 //   INT8_OFFSET      0 if `add_int8_products` multiplies the weights; 128 if it multiplies weight + 128
 //   Int4Sums         sums of products of 4-bit weights, of at most 32 products per lane; `widen` turns them into int32
+//   PANEL_REGISTERS  registers of a panel of weights (panels.h)
+//   PanelInt8        the type that panels of int8 weights hold: weight + 128 in a byte, or the weight in 16 bits
+//   add_panel_products     adds to each lane the products of 4 bytes of such weights with activations of as many bits
 //   low_half, high_half    of each byte, as numbers from 0 to 15
 //
 // and the product of two float32 or bfloat16 vectors:

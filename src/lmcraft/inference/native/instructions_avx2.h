@@ -7,6 +7,7 @@ namespace {
 
 constexpr int LANES = 8;
 constexpr int SUM_REGISTERS = 8;
+constexpr int PANEL_REGISTERS = 2;
 typedef float FloatRegister __attribute__((vector_size(32)));
 typedef int32_t IntRegister __attribute__((vector_size(32)));
 typedef __m256i ByteRegister;
@@ -29,10 +30,14 @@ inline void store_bytes(int8_t* p, IntRegister v) {
 }
 
 inline ByteRegister load_bytes(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-inline ByteRegister repeat_4_bytes(const int8_t* p) {
+inline ByteRegister repeat_4_bytes(const void* p) {
   int32_t bytes;
   std::memcpy(&bytes, p, 4);
   return _mm256_set1_epi32(bytes);
+}
+template <typename V>
+inline void keep_in_register(V& v) {
+  asm volatile("" : "+x"(v));
 }
 inline ByteRegister low_half(ByteRegister bytes) { return _mm256_and_si256(bytes, _mm256_set1_epi8(15)); }
 inline ByteRegister high_half(ByteRegister bytes) { return low_half(_mm256_srli_epi16(bytes, 4)); }
@@ -44,6 +49,10 @@ constexpr int INT8_OFFSET = 128;
 inline Int8Weights prepare_int8(ByteRegister bytes) { return bytes; }
 inline IntRegister add_int8_products(IntRegister sums, Int8Weights weights, ByteRegister activations) {
   return IntRegister(_mm256_dpbusd_avx_epi32(__m256i(sums), weights, activations));
+}
+typedef int8_t PanelInt8;
+inline IntRegister add_panel_products(IntRegister sums, ByteRegister weights, ByteRegister activations) {
+  return add_int8_products(sums, weights, activations);
 }
 inline Int4Sums add_int4_products(Int4Sums sums, ByteRegister weights, ByteRegister activations) {
   return add_int8_products(sums, weights, activations);
@@ -63,6 +72,10 @@ inline Int8Weights prepare_int8(ByteRegister bytes) {
 inline IntRegister add_int8_products(IntRegister sums, Int8Weights weights, ByteRegister activations) {
   __m256i moved_signs = _mm256_sign_epi8(activations, weights.signed_bytes);  // 127 * 127 * 2 does not saturate 16 bits
   return sums + widen(Int4Sums(_mm256_maddubs_epi16(weights.magnitudes, moved_signs)));
+}
+typedef int16_t PanelInt8;  // two products of 16 bits cost less than four of bytes, with their signs
+inline IntRegister add_panel_products(IntRegister sums, ByteRegister weights, ByteRegister activations) {
+  return sums + IntRegister(_mm256_madd_epi16(weights, activations));
 }
 inline Int4Sums add_int4_products(Int4Sums sums, ByteRegister weights, ByteRegister activations) {
   return sums + Int4Sums(_mm256_maddubs_epi16(weights, activations));

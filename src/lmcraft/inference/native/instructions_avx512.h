@@ -7,6 +7,7 @@ namespace {
 
 constexpr int LANES = 16;
 constexpr int SUM_REGISTERS = 8;
+constexpr int PANEL_REGISTERS = 2;
 typedef float FloatRegister __attribute__((vector_size(64)));
 typedef int32_t IntRegister __attribute__((vector_size(64)));
 typedef __m512i ByteRegister;
@@ -27,10 +28,14 @@ inline void store_bytes(int8_t* p, IntRegister v) {
 }
 
 inline ByteRegister load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
-inline ByteRegister repeat_4_bytes(const int8_t* p) {
+inline ByteRegister repeat_4_bytes(const void* p) {
   int32_t bytes;
   std::memcpy(&bytes, p, 4);
   return _mm512_set1_epi32(bytes);
+}
+template <typename V>
+inline void keep_in_register(V& v) {
+  asm volatile("" : "+v"(v));
 }
 inline ByteRegister low_half(ByteRegister bytes) { return _mm512_and_si512(bytes, _mm512_set1_epi8(15)); }
 inline ByteRegister high_half(ByteRegister bytes) { return low_half(_mm512_srli_epi16(bytes, 4)); }
@@ -44,6 +49,10 @@ constexpr int INT8_OFFSET = 128;
 inline Int8Weights prepare_int8(ByteRegister bytes) { return bytes; }
 inline IntRegister add_int8_products(IntRegister sums, Int8Weights weights, ByteRegister activations) {
   return IntRegister(_mm512_dpbusd_epi32(__m512i(sums), weights, activations));
+}
+typedef int8_t PanelInt8;
+inline IntRegister add_panel_products(IntRegister sums, ByteRegister weights, ByteRegister activations) {
+  return add_int8_products(sums, weights, activations);
 }
 inline Int4Sums add_int4_products(Int4Sums sums, ByteRegister weights, ByteRegister activations) {
   return add_int8_products(sums, weights, activations);
@@ -65,6 +74,10 @@ inline IntRegister add_int8_products(IntRegister sums, Int8Weights weights, Byte
   __m512i moved = _mm512_mask_sub_epi8(activations, weights.negative, _mm512_setzero_si512(), activations);
   return add_pairs(sums, _mm512_maddubs_epi16(weights.magnitudes, moved));  // 127 * 127 * 2 does not saturate 16 bits
 }
+typedef int16_t PanelInt8;  // two products of 16 bits cost less than four of bytes, with their signs
+inline IntRegister add_panel_products(IntRegister sums, ByteRegister weights, ByteRegister activations) {
+  return sums + IntRegister(_mm512_madd_epi16(weights, activations));
+}
 inline Int4Sums add_int4_products(Int4Sums sums, ByteRegister weights, ByteRegister activations) {
   return add_pairs(sums, _mm512_maddubs_epi16(weights, activations));
 }
@@ -72,6 +85,9 @@ inline Int4Sums add_int4_products(Int4Sums sums, ByteRegister weights, ByteRegis
 
 #if defined(__AVX512BF16__)
 typedef uint16_t DenseInput;
+inline FloatRegister add_bf16_products(FloatRegister sums, ByteRegister a, ByteRegister b) {
+  return FloatRegister(_mm512_dpbf16_ps(__m512(sums), __m512bh(a), __m512bh(b)));
+}
 inline FloatRegister add_bf16_products(FloatRegister sums, const uint16_t* a, const uint16_t* b) {
   return FloatRegister(_mm512_dpbf16_ps(__m512(sums), __m512bh(_mm512_loadu_si512(a)), __m512bh(_mm512_loadu_si512(b))));
 }

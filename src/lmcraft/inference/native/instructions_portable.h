@@ -5,6 +5,7 @@ namespace {
 
 constexpr int LANES = 4;
 constexpr int SUM_REGISTERS = 8;
+constexpr int PANEL_REGISTERS = 4;
 typedef float FloatRegister __attribute__((vector_size(16)));
 typedef int32_t IntRegister __attribute__((vector_size(16)));
 typedef uint8_t ByteRegister __attribute__((vector_size(16)));
@@ -38,17 +39,23 @@ inline ByteRegister load_bytes(const uint8_t* p) {
   std::memcpy(&bytes, p, sizeof bytes);
   return bytes;
 }
-inline ByteRegister repeat_4_bytes(const int8_t* p) {
+inline ByteRegister repeat_4_bytes(const void* p) {
   ByteRegister bytes;
-  for (int i = 0; i < 4 * LANES; i++) bytes[i] = uint8_t(p[i % 4]);
+  for (int i = 0; i < LANES; i++) std::memcpy(reinterpret_cast<char*>(&bytes) + 4 * i, p, 4);
   return bytes;
 }
+template <typename V>
+inline void keep_in_register(V&) {}
 inline ByteRegister low_half(ByteRegister bytes) { return bytes & 15; }
 inline ByteRegister high_half(ByteRegister bytes) { return bytes >> 4; }
 inline Int8Weights prepare_int8(ByteRegister bytes) { return bytes; }
 inline IntRegister add_int8_products(IntRegister sums, Int8Weights weights, ByteRegister activations) {
   for (int i = 0; i < 4 * LANES; i++) sums[i / 4] += int32_t(weights[i]) * int8_t(activations[i]);
   return sums;
+}
+typedef int8_t PanelInt8;
+inline IntRegister add_panel_products(IntRegister sums, ByteRegister weights, ByteRegister activations) {
+  return add_int8_products(sums, weights, activations);
 }
 inline Int4Sums add_int4_products(Int4Sums sums, ByteRegister weights, ByteRegister activations) {
   return add_int8_products(sums, weights, activations);

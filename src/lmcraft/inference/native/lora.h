@@ -11,15 +11,15 @@ inline const LoraDelta* Decoder<T>::delta_of(const Matrix& m, int r) const {
   return deltas && deltas[m.number].rank ? &deltas[m.number] : nullptr;
 }
 
-// A x of each row's adapter; every thread computes all of it.
+// A x of each row's adapter.
 template <typename T>
-inline void Decoder<T>::multiply_lora_a(const Matrix& m, const float* input, int count, Scratch& s) {
-  for (int r = 0; r < count; r++) {
+inline void Decoder<T>::multiply_lora_a(const Matrix& m, const float* input, Range rows, Inputs& in) {
+  for (int r = rows.begin; r < rows.end; r++) {
     const LoraDelta* delta = delta_of(m, r);
-    s.low_rank[r].resize(delta ? (delta->rank + FLOATS_PER_VECTOR - 1) / FLOATS_PER_VECTOR * FLOATS_PER_VECTOR : 0);
-    for (int k = 0; k < int(s.low_rank[r].size()); k += FLOATS_PER_VECTOR)
-      multiply_dense<1, FLOATS_PER_VECTOR>(delta->a + int64_t(k) * m.columns, input + r * m.columns, m.columns,
-                                           &s.low_rank[r][k]);
+    in.low_rank[r].resize(delta ? (delta->rank + FLOATS_PER_VECTOR - 1) / FLOATS_PER_VECTOR * FLOATS_PER_VECTOR : 0);
+    for (int k = 0; k < int(in.low_rank[r].size()); k += FLOATS_PER_VECTOR)
+      multiply_dense<1, FLOATS_PER_VECTOR>(delta->a + int64_t(k) * m.columns, input + r * m.columns, 0, m.columns,
+                                           &in.low_rank[r][k]);
   }
 }
 

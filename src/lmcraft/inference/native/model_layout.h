@@ -8,7 +8,8 @@ namespace {
 
 constexpr int FLOATS_PER_VECTOR = 16;
 constexpr int SLOTS_PER_TILE = FLOATS_PER_VECTOR;  // tokens of the cache whose keys are interleaved
-constexpr int MAX_ROWS_PER_STEP = 64;
+constexpr int MAX_ROWS_PER_STEP = 64;  // also of those rows of prompts that have logits
+constexpr int MAX_PROMPT_ROWS_PER_STEP = 256;
 constexpr int MAX_ROWS_PER_RUN = 16;     // rows of one request that attend to its keys and values together
 constexpr int ROWS_PER_TILE = 32;        // rows of quantized weights that are interleaved
 constexpr int COLUMNS_PER_GROUP = 32;    // int4 weights that share a scale

@@ -119,22 +119,22 @@ inline Floats add_products(const W* a, const float* b, const Floats& s) {
 inline Floats add_products(const uint16_t* a, const uint16_t* b, const Floats& s) { return add_bf16_products(s, a, b); }
 #endif
 
-// W rows of weights, float32 or bfloat16, with R rows of activations: out[weight row + ROWS_PER_TILE * r].
+// W rows of weights, float32 or bfloat16, with R rows of activations, `stride` apart: out[weight row + ROWS_PER_TILE * r].
 // One row of weights after another: reading several streams in parallel costs more than the arithmetic that it saves.
 template <int R, int W, typename N, typename X>
-inline void multiply_dense(const N* w, const X* x, int columns, float* out) {
+inline void multiply_dense(const N* w, const X* x, int stride, int columns, float* out) {
   Floats v[FLOATS_PER_VECTOR]{};
   int whole_columns = columns / (2 * FLOATS_PER_VECTOR) * 2 * FLOATS_PER_VECTOR, remainder = columns - whole_columns;
   for (int j = 0; j < W; j++, w += columns) {
     Floats s[R]{};
     for (int i = 0; i < whole_columns; i += 2 * FLOATS_PER_VECTOR)
-      for (int r = 0; r < R; r++) s[r] = add_products(w + i, x + r * columns + i, s[r]);
+      for (int r = 0; r < R; r++) s[r] = add_products(w + i, x + r * stride + i, s[r]);
     for (int r = 0; r < R; r++) {
       if (remainder) {
         N a[2 * FLOATS_PER_VECTOR]{};
         X b[2 * FLOATS_PER_VECTOR]{};
         std::copy_n(w + whole_columns, remainder, a);
-        std::copy_n(x + r * columns + whole_columns, remainder, b);
+        std::copy_n(x + r * stride + whole_columns, remainder, b);
         s[r] = add_products(a, b, s[r]);
       }
       v[r * W + j] = s[r];

@@ -1,7 +1,6 @@
-"""The native tier: decodes with the compiled operation, and uses PyTorch where that is faster.
+"""The native tier: decodes and reads prompts with the compiled operation.
 
-Prompts of models whose weights are not quantized run in PyTorch, which multiplies many rows faster; so do adapters that the
-compiled operation does not support.
+Adapters that it does not support run in PyTorch, and so does what needs hidden states.
 
 Shapes: T tokens, V vocabulary.
 """
@@ -15,9 +14,10 @@ from torch import Tensor
 from lmcraft.inference.block_pool import BlockPool, BlockTable
 from lmcraft.inference.eager_runner import EagerRunner
 from lmcraft.inference.native.decoder import DecodeRow, NativeDecoder
-from lmcraft.inference.native.structs import MAX_ROWS_PER_STEP
+from lmcraft.inference.native.structs import MAX_PROMPT_ROWS_PER_STEP, MAX_ROWS_PER_STEP
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
+from lmcraft.inference.prompt_chunk import PromptChunk
 from lmcraft.inference.request import SequenceState
 from lmcraft.inference.thread_tuner import ThreadTuner, one_torch_thread
 from lmcraft.model.transformer import Transformer
@@ -42,10 +42,9 @@ class NativeRunner:
         self, eager: EagerRunner, model: Transformer, weights: Weights, adapters: Mapping[str, Transformer]
     ) -> None:
         self._eager = eager
-        self._prefills_natively = weights in ("int8", "int4")
-        max_threads = torch.get_num_threads()
-        self._tuners = {rows: ThreadTuner(max_threads) for rows in range(1, MAX_ROWS_PER_STEP + 1)}
-        self._decoder = NativeDecoder(model, eager.pool, weights, max_threads=max_threads, adapters=adapters)
+        self._max_threads = torch.get_num_threads()
+        self._tuners = {rows: ThreadTuner(self._max_threads) for rows in range(1, MAX_ROWS_PER_STEP + 1)}
+        self._decoder = NativeDecoder(model, eager.pool, weights, max_threads=self._max_threads, adapters=adapters)
 
     @property
     def pool(self) -> BlockPool:
@@ -61,20 +60,47 @@ class NativeRunner:
     def step_seconds(self, num_rows: int) -> float:
         return self._tuners[num_rows].step_seconds
 
-    def prefill(
-        self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str, *, all_rows: bool = False
-    ) -> NextTokenLogits:
-        if adapter not in self._decoder.adapters or not (len(ids) == 1 or self._prefills_natively):
-            return self._eager.prefill(table, num_computed, ids, adapter, all_rows=all_rows)
-        blocks = torch.tensor(table.blocks, dtype=torch.int32)
-        last, steps = len(ids) - 1, []
+    def prefill(self, chunks: Sequence[PromptChunk]) -> Iterator[NextTokenLogits]:
+        """A chunk of one token is a step of decoding: a draft computes one at a time."""
+        start = 0
+        while start < len(chunks):
+            chunk = chunks[start]
+            stop = start + 1
+            if chunk.adapter not in self._decoder.adapters:
+                yield from self._eager.prefill([chunk])
+            elif len(chunk.ids) == 1:
+                with one_torch_thread():
+                    yield self._step(_rows_of(chunk))
+            elif chunk.all_rows or len(chunk.ids) > MAX_PROMPT_ROWS_PER_STEP:
+                yield self._prefill_in_parts(chunk)
+            else:
+                stop = self._end_of_step(chunks, start)
+                rows = [row for chunk in chunks[start:stop] for row in _rows_of(chunk)]
+                with one_torch_thread():
+                    logits = self._decoder.step(rows, self._max_threads, prompt=True)
+                yield from map(logits.row, range(stop - start))
+            start = stop
+
+    def _end_of_step(self, chunks: Sequence[PromptChunk], start: int) -> int:
+        """How far chunks from the `start`-th on can be computed in one step."""
+        stop = num_rows = 0
+        for stop in range(start, min(len(chunks), start + MAX_ROWS_PER_STEP)):
+            chunk = chunks[stop]
+            num_rows += len(chunk.ids)
+            alone = chunk.all_rows or len(chunk.ids) == 1 or chunk.adapter not in self._decoder.adapters
+            if alone or num_rows > MAX_PROMPT_ROWS_PER_STEP:
+                return stop
+        return stop + 1
+
+    def _prefill_in_parts(self, chunk: PromptChunk) -> NextTokenLogits:
+        """A chunk that is too long for a step, or whose rows all have logits."""
+        rows, size = _rows_of(chunk), MAX_ROWS_PER_STEP if chunk.all_rows else MAX_PROMPT_ROWS_PER_STEP
+        steps = []
         with one_torch_thread():
-            for start in range(0, len(ids), MAX_ROWS_PER_STEP):
-                numbers = range(start, min(start + MAX_ROWS_PER_STEP, len(ids)))
-                rows = [DecodeRow(ids[n], num_computed + n, blocks, all_rows or n == last, adapter) for n in numbers]
-                step = self._step(rows)
-                steps.append(step.copy() if all_rows else step)
-        return NextTokenLogits.cat(steps) if all_rows else step
+            for start in range(0, len(rows), size):
+                step = self._decoder.step(rows[start : start + size], self._max_threads, prompt=True)
+                steps.append(step.copy() if chunk.all_rows else step)
+        return NextTokenLogits.cat(steps) if chunk.all_rows else step
 
     def hidden_states(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> Tensor:
         return self._eager.hidden_states(table, num_computed, ids, adapter)
@@ -101,6 +127,12 @@ class NativeRunner:
     def _step(self, rows: list[DecodeRow]) -> NextTokenLogits:
         with self._tuners[len(rows)].measure_step() as threads:
             return self._decoder.step(rows, threads)
+
+
+def _rows_of(chunk: PromptChunk) -> list[DecodeRow]:
+    blocks = torch.tensor(chunk.table.blocks, dtype=torch.int32)
+    last, first, adapter = len(chunk.ids) - 1, chunk.num_computed, chunk.adapter
+    return [DecodeRow(i, first + n, blocks, chunk.all_rows or n == last, adapter) for n, i in enumerate(chunk.ids)]
 
 
 def _decode_rows(work: Work) -> list[DecodeRow]:

@@ -4,7 +4,8 @@ import ctypes
 from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
 
 FLOATS_PER_VECTOR = 16
-MAX_ROWS_PER_STEP = 64
+MAX_ROWS_PER_STEP = 64  # also of those rows of prompts that have logits
+MAX_PROMPT_ROWS_PER_STEP = 256
 ROWS_PER_TILE = 32  # rows of quantized weights that are interleaved
 COLUMNS_PER_SPAN = 64  # activations that share a scale
 MATRICES_PER_LAYER = 5

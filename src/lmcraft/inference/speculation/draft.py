@@ -10,6 +10,7 @@ import time
 import torch
 
 from lmcraft.inference.block_pool import BlockTable
+from lmcraft.inference.prompt_chunk import PromptChunk
 from lmcraft.inference.request import SequenceState
 from lmcraft.inference.runner import Runner
 
@@ -45,7 +46,7 @@ class DraftProposer:
         while len(proposal) < max_tokens and not (proposal and proposal[-1] in sequence.request.eos_token_ids):
             self._runner.pool.allocate(self._block_table, len(tokens))
             new = tokens[len(self._computed) :]
-            scores = self._runner.prefill(self._block_table, len(self._computed), new, "")
+            (scores,) = self._runner.prefill([PromptChunk(self._block_table, len(self._computed), new)])
             self._computed += new
             token_ids = sequence.sampler.next_tokens(
                 scores.logits[-1:],
