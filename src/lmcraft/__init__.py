@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.classify import classify as classify
     from lmcraft.commands.compare import CompareConfig as CompareConfig
     from lmcraft.commands.compare import compare as compare
+    from lmcraft.commands.doctor import DoctorConfig as DoctorConfig
+    from lmcraft.commands.doctor import doctor as doctor
     from lmcraft.commands.evaluate import EvaluateConfig as EvaluateConfig
     from lmcraft.commands.evaluate import evaluate as evaluate
     from lmcraft.commands.export import export as export

@@ -2,7 +2,8 @@
 
 import importlib
 import json
-from importlib.metadata import Distribution, distribution
+import re
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -10,6 +11,22 @@ from urllib.request import url2pathname
 from lmcraft.errors import UserError
 
 DISTRIBUTION = "lmcraft"
+# What each extra is for. The others are for developers, or sums of these.
+PURPOSES = {
+    "serve": "lmcraft serve: the API and the chat page",
+    "gguf": "GGUF files, such as smollm2-135m-instruct",
+    "grammar": "JSON schemas, regular expressions and grammars",
+    "parquet": "Parquet files",
+    "zstd": "files compressed with Zstandard",
+    "hf": "datasets of the Hugging Face hub",
+    "search": "lmcraft search",
+    "postgresql": "searches over several machines",
+    "translation": "lmcraft evaluate: translations (BLEU, chrF)",
+    "reasoning-gym": "lmcraft evaluate: generated reasoning tasks",
+    "lm-eval": "EleutherAI's evaluation harness on our models",
+    "tensorboard": "curves in TensorBoard",
+}
+REQUIREMENT = re.compile(r"([\w.-]+).*;\s*extra\s*==\s*['\"]([\w-]+)['\"]")
 
 
 def import_optional(module: str, extra: str, feature: str) -> Any:
@@ -33,6 +50,21 @@ def import_optional(module: str, extra: str, feature: str) -> Any:
 def install_command(extra: str) -> str:
     """The pip command that adds an extra to this installation, which may be a checkout or come from a package index."""
     return f"pip install {_requirement(distribution(DISTRIBUTION), extra)}"
+
+
+def missing_packages(extra: str) -> list[str]:
+    """The packages of an extra that are not installed."""
+    matches = (REQUIREMENT.match(line) for line in distribution(DISTRIBUTION).requires or [])
+    names = [match[1] for match in matches if match and match[2] == extra]
+    return [name for name in names if not _is_installed(name)]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _requirement(installed: Distribution, extra: str) -> str:

@@ -53,6 +53,9 @@ COMMANDS = {
         "QuantizeConfig",
         "Quantize a model to 8 or 4 bits per weight, and measure the loss in quality.",
     ),
+    "doctor": Command(
+        "doctor", "doctor", "DoctorConfig", "Show what this machine can do, which kernels will run, and what to install."
+    ),
     "report": Command("report", "report", "ReportConfig", "Regenerate a run's HTML report."),
 }
 GROUPS = {"tokenizer": "Train and inspect tokenizers."}

@@ -50,6 +50,17 @@ def load_library(target: str = "") -> ctypes.CDLL:
     return library
 
 
+def instruction_set() -> str:
+    """The instructions that the compiled decode step multiplies with, such as "AVX-512 VNNI".
+
+    Raises:
+        BuildError: it cannot be compiled or loaded.
+    """
+    function = load_library().lmcraft_instruction_set
+    function.restype = ctypes.c_char_p
+    return str(function().decode())
+
+
 def _library_file(compiler: Compiler, target: str) -> Path:
     """The file for this source, compiler and processor; machines with different processors may share the cache folder."""
     sources = [file.read_text(encoding="utf-8") for file in (SOURCE, *sorted(SOURCE.parent.glob("*.h")))]

@@ -25,6 +25,37 @@
 
 extern "C" {
 
+// The instruction set of the products, for `lmcraft doctor`.
+const char* lmcraft_instruction_set() {
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+  return "AVX-512"
+#if defined(__AVX512VNNI__)
+         " VNNI"
+#endif
+#if defined(__AVX512BF16__)
+         " BF16"
+#endif
+      ;
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+  return "AVX2"
+#if defined(__AVXVNNI__)
+         " VNNI"
+#endif
+      ;
+#elif defined(__ARM_NEON)
+  return "NEON"
+#if defined(__ARM_FEATURE_DOTPROD)
+         " dotprod"
+#endif
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+         " i8mm"
+#endif
+      ;
+#else
+  return "no vector instructions that are known";
+#endif
+}
+
 // The size of a structure in bytes, for `check_struct_sizes` in structs.py; 0 for an unknown name.
 int64_t lmcraft_sizeof(const char* name) {
   struct Size {
