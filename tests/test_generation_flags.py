@@ -49,9 +49,11 @@ def test_settings_given_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     with pytest.raises(UserError, match="json_schema is empty"):
         GenerationFlags(json_schema=f"@{tmp_path / 'empty'}").check_settings()
-    (tmp_path / "wide").write_text("{}", encoding="utf-16")
-    with pytest.raises(UserError, match=r"grammar='@.*wide' is not UTF-8: convert it first"):
-        GenerationFlags(grammar=f"@{tmp_path / 'wide'}").settings()
+    (tmp_path / "wide").write_text("start: 'ü'", encoding="utf-16")
+    assert GenerationFlags(grammar=f"@{tmp_path / 'wide'}").settings() == {"grammar": "start: 'ü'"}
+    (tmp_path / "latin").write_text("start: 'ü'", encoding="latin-1")
+    with pytest.raises(UserError, match=r"grammar='@.*latin' is not UTF-8: convert it first"):
+        GenerationFlags(grammar=f"@{tmp_path / 'latin'}").settings()
     with pytest.raises(UserError, match="json_schema='@nowhere' cannot be read"):
         GenerationFlags(json_schema="@nowhere").settings()
 

@@ -32,9 +32,11 @@ def test_lines_go_to_standard_error_as_they_are(capsys: pytest.CaptureFixture[st
 
 
 def test_tables_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    print_result(key_value_table("Title", {"name": "[value]"}), column_table("Other", ("a", "b"), [("1", "2")]))
+    table = column_table("Other [/v1]", ("[red]a", "b"), [("[bold]1", "2")])
+    print_result(key_value_table("models/[v2] [/v2]", {"[b]name": "[value]"}), table, "[i]text[/i]")
     captured = capsys.readouterr()
-    assert all(text in captured.out for text in ("Title", "name", "[value]", "Other", "1", "2")) and captured.err == ""
+    texts = ("models/[v2] [/v2]", "[b]name", "[value]", "Other [/v1]", "[red]a", "[bold]1", "2", "[i]text[/i]")
+    assert all(text in captured.out for text in texts) and captured.err == ""
 
 
 def test_a_column_table_has_its_header_and_rows() -> None:

@@ -21,6 +21,7 @@ import tomli_w
 from lmcraft.errors import UserError
 from lmcraft.setting_values import converted_fields, field_types, is_group
 from lmcraft.standard_streams import check_utf8
+from lmcraft.text_file import read_text
 
 C = TypeVar("C", bound="Config")
 Settings = ParamSpec("Settings")
@@ -296,7 +297,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         UserError: the file does not exist, or it is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except FileNotFoundError as error:
         raise UserError(f"configuration file '{path}' does not exist; check the path") from error
     except RecursionError as error:

@@ -12,6 +12,7 @@ from lmcraft.errors import UserError
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
 from lmcraft.inference.setting import Setting, SettingGroup
+from lmcraft.text_file import read_text
 
 if TYPE_CHECKING:
     from lmcraft.language_model import LanguageModel
@@ -131,7 +132,7 @@ def _unescape(text: str) -> str:
 
 def _read_file(name: str, path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path)
     except UnicodeDecodeError as error:
         raise UserError(f"{name}='@{path}' is not UTF-8: convert it first") from error
     except OSError as error:

@@ -12,7 +12,6 @@ from typing import Self
 from rich.console import Console, RenderableType
 from rich.progress import Progress, ProgressColumn
 from rich.table import Table
-from rich.text import Text
 
 PrintLine = Callable[[str], object]
 """Prints one line for the person at the terminal."""
@@ -26,7 +25,7 @@ CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def stderr_console(*, quiet: bool = False) -> Console:
     """The console for progress and messages; standard output is for results."""
-    return Console(stderr=True, highlight=False, quiet=quiet)
+    return Console(stderr=True, highlight=False, markup=False, quiet=quiet)
 
 
 def shows_bars(console: Console) -> bool:
@@ -60,27 +59,27 @@ class BarDisplay:
 
     def print_line(self, text: str) -> None:
         """Print a line above the bar, without the control characters that a model can write."""
-        self.console.print(replace_control_characters(text), markup=False, soft_wrap=True)
+        self.console.print(replace_control_characters(text), soft_wrap=True)
 
 
 def line_printer(*, quiet: bool = False) -> PrintLine:
     """A function that prints a line to standard error without markup or wrapping; with `quiet`, it prints nothing."""
     console = stderr_console(quiet=quiet)
-    return lambda line: console.print(replace_control_characters(line), markup=False, soft_wrap=True)
+    return lambda line: console.print(replace_control_characters(line), soft_wrap=True)
 
 
 def print_result(*parts: RenderableType) -> None:
     """Print tables and text to standard output, the text without markup or wrapping."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     for part in parts:
-        console.print(part, markup=False, soft_wrap=isinstance(part, str))
+        console.print(part, soft_wrap=isinstance(part, str))
 
 
 def key_value_table(title: str, rows: Mapping[str, str]) -> Table:
     """A table of names and values; a value is shown as it is, without markup."""
     table = Table(title=title, title_justify="left", show_header=False, min_width=MIN_TABLE_WIDTH)
     for name, value in rows.items():
-        table.add_row(name, Text(value))
+        table.add_row(name, value)
     return table
 
 

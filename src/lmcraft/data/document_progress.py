@@ -21,7 +21,7 @@ def show_progress(documents: Iterable[Document], stats: ReadStats, description: 
         yield from documents
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[rate]}"),

@@ -10,6 +10,7 @@ from typing import Literal
 
 from lmcraft.errors import UserError
 from lmcraft.folder.names import CHECKPOINTS, MANIFEST, MODEL_CONFIGS, RUN, RUN_CONFIG
+from lmcraft.text_file import read_text
 
 Expected = Literal["model", "dataset", "classifier", "run"]
 NAMES: dict[Expected, str] = {
@@ -135,7 +136,7 @@ def _is_dataset(path: Path) -> bool:
 def _command(run_config: Path) -> str:
     """The command that wrote a run's configuration."""
     try:
-        return "finetune" if "objective" in tomllib.loads(run_config.read_text(encoding="utf-8")) else "pretrain"
+        return "finetune" if "objective" in tomllib.loads(read_text(run_config)) else "pretrain"
     except (OSError, ValueError):
         return "pretrain"
 

@@ -15,7 +15,13 @@ def byte_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
     console = stderr_console()
     if not shows_bars(console):
         print(f"{description}: {format_bytes(total)}", file=sys.stderr, flush=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, disable=not shows_bars(console)) as progress:
         task = progress.add_task(description, total=total)
         yield lambda completed: progress.update(task, completed=completed)

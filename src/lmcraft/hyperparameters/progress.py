@@ -22,7 +22,7 @@ class SearchDisplay(BarDisplay):
             TextColumn("trials"),
             MofNCompleteColumn(),
             BarColumn(),
-            TextColumn("{task.fields[status]}"),
+            TextColumn("{task.fields[status]}", markup=False),
             TimeElapsedColumn(),
             total=total,
         )

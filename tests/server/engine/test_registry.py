@@ -75,9 +75,15 @@ def test_an_unreadable_root_is_refused(tmp_path: Path) -> None:
         Registry(Limits(), Metrics(), LoadOptions(), tmp_path / "none")
 
 
-def test_names_of_command_line_arguments() -> None:
+def test_names_of_command_line_arguments(tmp_path: Path) -> None:
+    (folder := tmp_path / "run=1" / "smol").mkdir(parents=True)
     arguments = ["models/a/", "b=models/c", "hf:owner/name@main", "x.gguf", "https://host/y.gguf?a=b"]
+    arguments += ["owner/small=models/c", "tag:8b=models/c", "pypi:p==1.0/w", str(folder)]
     assert parse_model_arguments(arguments) == {
+        "owner/small": "models/c",
+        "tag:8b": "models/c",
+        "w": "pypi:p==1.0/w",
+        "smol": str(folder),
         "a": "models/a/",
         "b": "models/c",
         "name": "hf:owner/name@main",

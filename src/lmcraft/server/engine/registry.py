@@ -1,5 +1,6 @@
 """The served models by name: loaded at startup or, for models under the model root, on the first request."""
 
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 1.0  # for the current steps to end
 Kind = Literal["chat", "completion", "classifier"]
+_SCHEME = re.compile(r"(hf|pypi|gguf|https?):", re.IGNORECASE)  # of an address, which may hold an equals sign, too
 
 
 @dataclass(frozen=True)
@@ -232,13 +234,20 @@ def parse_model_arguments(arguments: Iterable[str]) -> dict[str, str]:
     addresses: dict[str, str] = {}
     for argument in arguments:
         name, equals, address = argument.partition("=")
-        if not equals or "/" in name or ":" in name:
+        if not equals or _SCHEME.match(name) or _exists(argument):
             address = argument
             name = Path(argument.partition("@")[0].rstrip("/")).name.removesuffix(".gguf")
         if name in addresses:
             raise _duplicate_name_error(name)
         addresses[name] = address
     return addresses
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _duplicate_name_error(name: str) -> UserError:

@@ -17,6 +17,7 @@ import tomli_w
 from lmcraft.errors import UserError
 from lmcraft.folder import atomic_write
 from lmcraft.server.errors import ApiError
+from lmcraft.text_file import read_text
 
 DEFAULT_NAME = "default"
 """The name of every key given on the command line. They belong to one user, who keeps their chats when the key changes."""
@@ -131,7 +132,7 @@ def read_file(path: Path) -> list[Key]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path)
     except FileNotFoundError as error:
         raise UserError(f"api_keys='{path}' does not exist; create it with `lmcraft serve --new-api-key NAME`") from error
     except (OSError, UnicodeDecodeError) as error:
