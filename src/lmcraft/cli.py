@@ -199,6 +199,7 @@ def _join_booleans(tokens: Sequence[str]) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 2 for bad input, 1 for a run that failed, 128 + n for signal n."""
     prepare_standard_streams()
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # for torch's import: what Apple's GPUs lack, the CPU does
     tokens = list(sys.argv[1:] if argv is None else argv)
     print_config = "--print-config" in tokens
     if print_config:

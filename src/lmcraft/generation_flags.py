@@ -73,7 +73,7 @@ class LoadingFlags(Config):
     """How a command loads the model that it generates with."""
 
     device: str = "auto"
-    """cpu, cuda, or one GPU such as cuda:1; auto: a GPU if there is one."""
+    """cpu, cuda, mps (Apple), or one GPU such as cuda:1; auto: a GPU if there is one."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Data type of weights and activations; auto: that of the model's files."""
     weights: Literal["keep", "int8", "int4"] = "keep"

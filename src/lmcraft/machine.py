@@ -20,6 +20,7 @@ from lmcraft.processor import cpu_name, has_bf16
 
 Precision = Literal["auto", "bf16", "fp32"]
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+GPU_KINDS = ("cuda", "mps")
 
 # bfloat16 has a third of float32's digits, so it must be clearly faster to be worth it.
 MIN_BF16_SPEEDUP = 1.4
@@ -27,7 +28,7 @@ MIN_BF16_SPEEDUP = 1.4
 MAX_MEASUREMENTS = 12  # of each type: enough that some run undisturbed
 MEASUREMENTS_PER_SIZE = 3  # before deciding whether there is time for the next size
 # The smallest product takes no time even where bfloat16 is emulated; each size takes 8 times as long as the one before.
-MATRIX_SIZES = {"cpu": (32, 64, 128, 256, 512, 1024), "cuda": (1024, 2048, 4096, 8192)}
+MATRIX_SIZES = {"cpu": (32, 64, 128, 256, 512, 1024), "gpu": (1024, 2048, 4096, 8192)}
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,29 @@ def choose_device(device: str) -> str:
     """The name of a device that exists; auto picks a GPU if there is one.
 
     Raises:
-        UserError: a GPU is requested and torch sees none.
+        UserError: there is no such device here.
     """
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device='{device}', but torch sees no GPU here: use --device cpu")
+        return gpu_kind() or "cpu"
+    try:
+        kind, index = torch.device(device).type, torch.device(device).index or 0
+    except RuntimeError:
+        kind, index = "", 0
+    if kind not in ("cpu", *GPU_KINDS):
+        raise UserError(f"device='{device}' is not a device: use auto, cpu, {' or '.join(GPU_KINDS)}")
+    if kind == "cpu":
+        return "cpu"
+    if kind != gpu_kind():
+        raise UserError(f"device='{device}', but torch sees no {'such ' if gpu_kind() else ''}GPU here: use --device cpu")
+    if index >= (count := torch.accelerator.device_count()):
+        raise UserError(f"device='{device}', but torch sees {count} GPU{'s' if count > 1 else ''} here: use --device {kind}")
     return device
+
+
+def gpu_kind() -> str:
+    """The kind of GPU that torch sees, as in `--device`: cuda (NVIDIA's, and AMD's with ROCm) or mps (Apple's); "": none."""
+    gpu = torch.accelerator.current_accelerator(check_available=True)
+    return gpu.type if gpu is not None and gpu.type in GPU_KINDS else ""
 
 
 @cache
@@ -112,7 +129,7 @@ def _measure_on_one_thread(precisions: Sequence[str]) -> dict[str, float]:
 
 def _measure_flops(device: str, precisions: Sequence[str]) -> dict[str, float]:
     """The best speed of each precision; the sizes are tried in order while there is time left for the next one."""
-    sizes = MATRIX_SIZES["cpu" if device == "cpu" else "cuda"]
+    sizes = MATRIX_SIZES["cpu" if device == "cpu" else "gpu"]
     begin = time.perf_counter()
     operands: dict[str, tuple[Tensor, Tensor]] = {}
     seconds: dict[str, float] = {}  # of the fastest product of each type's latest size
@@ -156,7 +173,7 @@ def _time_product(a: Tensor, b: Tensor) -> float:
     begin = time.perf_counter()
     a @ b
     if a.device.type != "cpu":
-        torch.cuda.synchronize(a.device)
+        torch.accelerator.synchronize(a.device)
     return time.perf_counter() - begin
 
 
@@ -164,20 +181,24 @@ def machine_name(device: torch.device) -> str:
     """The processor and its number of threads, or the GPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"the GPU of {cpu_name()} (mps)"
     count = torch.get_num_threads()
     return f"{cpu_name()}, {count} thread{'s' if count > 1 else ''}"
 
 
-def peak_memory() -> int:
-    """Peak resident memory of this process so far, in bytes."""
+def peak_memory(device: torch.device | None = None) -> int:
+    """Peak memory of this process so far, in bytes: of a GPU's memory, else of the machine's."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def free_memory(device: torch.device) -> int:
     """Bytes that a device can still allocate; on the CPU within the limits of this process's control groups."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+    if device.type != "cpu":
+        return _gpu_memory(device)[0]
     try:
         meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:  # not Linux
@@ -188,9 +209,17 @@ def free_memory(device: torch.device) -> int:
 
 def total_memory(device: torch.device) -> int:
     """Total memory of a device, in bytes."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[1]
+    if device.type != "cpu":
+        return _gpu_memory(device)[1]
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _gpu_memory(device: torch.device) -> tuple[int, int]:
+    """Free and total memory of a GPU, in bytes. Apple's share the machine's; the driver grants them a part."""
+    if device.type == "mps":
+        total = torch.mps.recommended_max_memory()
+        return max(0, total - torch.mps.driver_allocated_memory()), total
+    return torch.cuda.mem_get_info(device)
 
 
 def _free_in_control_groups(root: Path, membership: Path) -> list[int]:

@@ -31,7 +31,7 @@ class ClassifyConfig(Config):
     encoding: str = "utf-8"
     """Encoding of standard input, such as gb18030 or cp1252."""
     device: str = "auto"
-    """Device: cpu, cuda or auto."""
+    """cpu, cuda, mps (Apple), or one GPU such as cuda:1; auto: a GPU if there is one."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Data type of weights and activations."""
 

@@ -74,7 +74,7 @@ class ServeConfig(Config):
     allowed_origins: Annotated[tuple[str, ...], ACCESS] = ()
     """Origins of other sites whose pages may use the server from a browser (CORS), such as https://example.org."""
     device: Annotated[str, MACHINE] = "auto"
-    """Device: "cpu", "cuda", or a GPU's name such as "cuda:1"; auto: a GPU if there is one."""
+    """cpu, cuda, mps (Apple), or one GPU such as cuda:1; auto: a GPU if there is one."""
     precision: Annotated[Literal["auto", "bf16", "fp32"], MACHINE] = "auto"
     """Data type of weights and activations; auto: that of the model's files."""
     weights: Annotated[Literal["keep", "int8", "int4"], MACHINE] = "keep"

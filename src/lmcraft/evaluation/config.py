@@ -40,7 +40,7 @@ class TaskSettings(Config):
     weights: Annotated[Literal["auto", "float32", "bfloat16", "int8", "int4"], MACHINE] = "auto"
     """Data type of the weights while answers are generated."""
     device: Annotated[str, MACHINE] = "auto"
-    """Device: cpu, cuda or auto."""
+    """cpu, cuda, mps (Apple), or one GPU such as cuda:1; auto: a GPU if there is one."""
     precision: Annotated[Literal["auto", "bf16", "fp32"], MACHINE] = "auto"
     """Data type of weights and activations."""
     sampling: Annotated[SamplingConfig, ADVANCED] = field(default_factory=SamplingConfig)

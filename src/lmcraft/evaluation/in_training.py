@@ -72,7 +72,7 @@ class RunTasks:
             RunError: the model's outputs are not numbers.
         """
         device = model.transformer.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        with torch.random.fork_rng([] if device.type == "cpu" else [device]):
             scores: dict[str, TaskScore] = {}
             for method in self.methods:
                 items: list[ItemResult] = []

@@ -47,6 +47,7 @@ def evaluate_labels(model: Transformer, rows: Dataset, labels: Labels) -> LabelR
 def build_report(outputs_NL: Tensor, targets_N: Tensor, labels: Labels) -> LabelReport:
     """Compare the head's outputs with the targets."""
     L = len(labels.names)
+    outputs_NL, targets_N = outputs_NL.cpu(), targets_N.cpu()  # float64 below, which not every GPU has
     if labels.multi_label:
         predicted, true = outputs_NL > 0, multi_hot(targets_N, L).bool()
         accuracy = (predicted == true).all(dim=1).double().mean()
@@ -58,7 +59,7 @@ def build_report(outputs_NL: Tensor, targets_N: Tensor, labels: Labels) -> Label
         accuracy = (predicted_N == targets_N).double().mean()
         matrix = torch.zeros(L, L, dtype=torch.int64)
         ones = torch.ones(len(predicted_N), dtype=torch.int64)
-        matrix.index_put_((targets_N.cpu(), predicted_N.cpu()), ones, accumulate=True)
+        matrix.index_put_((targets_N, predicted_N), ones, accumulate=True)
         tp = matrix.diagonal().double()
         fp, fn = matrix.sum(dim=0) - tp, matrix.sum(dim=1) - tp
         confusion = matrix.tolist()

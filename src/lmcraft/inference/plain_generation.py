@@ -74,7 +74,7 @@ def generate(
 def _sample(sequences: SequenceBatch, sampler: Sampler, continuations: list[Continuation]) -> Iterator[Token]:
     generator = None
     if sampler.config.seed is not None:
-        generator = torch.Generator(sequences.tokens_BT.device).manual_seed(sampler.config.seed)
+        generator = torch.Generator().manual_seed(sampler.config.seed)
     while True:
         logits_BV = sequences.next_logits()
         ids_B = sampler.next_tokens(

@@ -84,7 +84,7 @@ class Sampler:
             logits_BV: the model's, float32.
             tokens_BT: prompt and continuation so far; the penalties depend on them.
             prompt_length: number of prompt tokens at the start of `tokens_BT`.
-            generator: on the device of the logits; None is torch's global one.
+            generator: on the CPU; None is torch's global one.
         """
         logits_BV = self.penalize(logits_BV, tokens_BT, prompt_length=prompt_length)
         if self.config.greedy:
@@ -159,19 +159,21 @@ def draw(probs_BV: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """One token id for each row, (B,), by inverting the cumulative distribution.
 
     This takes one random number per row, where torch.multinomial takes one per token: 3 ms for a vocabulary of 150,000. Sums
-    are in float64: float32 rounding errors are larger than the probabilities of rare tokens.
+    are in float64, on the CPU, since not every GPU has it: float32 rounding errors are larger than the probabilities of rare
+    tokens. So a seed draws the same tokens on every device.
 
     Raises:
         UserError: the probabilities are not finite, because settings have made the logits overflow.
     """
-    cumulative_BV = probs_BV.double().cumsum(dim=-1)
+    cumulative_BV = probs_BV.cpu().double().cumsum(dim=-1)
     if not bool(cumulative_BV[:, -1].isfinite().all()):
         raise UserError(
             "the logits overflow: set repetition_penalty and temperature nearer to 1, and logit_bias nearer to 0"
         )
-    point_B1 = torch.rand(len(probs_BV), 1, dtype=torch.float64, device=probs_BV.device, generator=generator)
+    point_B1 = torch.rand(len(probs_BV), 1, dtype=torch.float64, generator=generator)
     # right=True: the first sum above the point, which is never that of a token with probability zero
-    return torch.searchsorted(cumulative_BV, point_B1 * cumulative_BV[:, -1:], right=True).squeeze(1)
+    ids_B1 = torch.searchsorted(cumulative_BV, point_B1 * cumulative_BV[:, -1:], right=True)
+    return ids_B1.squeeze(1).to(probs_BV.device)
 
 
 def log_probabilities(logits_BV: Tensor, ids_B: Tensor) -> Tensor:

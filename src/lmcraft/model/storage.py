@@ -170,7 +170,7 @@ def save_model(
     family = family_for(model.config)
     dtype = _dtype_name(model.embed_tokens.weight.dtype)
     hf_config = family.write_config(model.config) | dict(token_ids) | {"dtype": dtype}
-    tensors = family.to_hf(model.config, model.state_dict())
+    tensors = family.to_hf(model.config, {name: tensor.cpu() for name, tensor in model.state_dict().items()})
     linear_layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear)}
     if quantized := {f"{name}.weight": form for name, layer in linear_layers.items() if (form := quantized_form(layer))}:
         plain = {

@@ -36,7 +36,7 @@ def make_plan(config: PlanConfig) -> Plan:
         dtype = torch.float32 if config.precision == "fp32" else torch.bfloat16
         model = _meta_model(config)
         memory = _estimate_memory(config, model, dtype)
-        if config.device != "cuda":
+        if _is_here(config):
             memory["program"] = program_bytes
         seconds = _estimate_seconds(config, model.flops_per_token(config.sequence_length))
         return _build_plan(config, model, None, memory, seconds)
@@ -47,8 +47,7 @@ def make_plan(config: PlanConfig) -> Plan:
         model = _meta_model(config)
         memory = _estimate_memory(config, model, machine.dtype)
         seconds = _measure_seconds(replace(run, config=config))
-    peak_bytes = torch.cuda.max_memory_allocated() if machine.device.type == "cuda" else peak_memory()
-    memory["program and buffers"] = max(0, peak_bytes - sum(memory.values()))
+    memory["program and buffers"] = max(0, peak_memory(machine.device) - sum(memory.values()))
     return _build_plan(config, model, machine, memory, seconds)
 
 
@@ -85,10 +84,15 @@ def _build_plan(
     )
 
 
+def _is_here(config: PlanConfig) -> bool:
+    """Whether the plan is for this machine; a GPU need not be here."""
+    return config.device in ("auto", "cpu")
+
+
 def _memory_of(config: PlanConfig, machine: Machine | None) -> int:
     """Bytes of the machine that the plan is for; 0 if it is a GPU that need not be here."""
     if machine is None:
-        return 0 if config.device == "cuda" else total_memory(torch.device("cpu"))
+        return total_memory(torch.device("cpu")) if _is_here(config) else 0
     return total_memory(machine.device)
 
 

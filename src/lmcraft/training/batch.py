@@ -28,8 +28,8 @@ def to_device(batch: Batch, device: torch.device) -> TensorBatch:
     """The loader's arrays as tensors, without document ids if each row is a single document."""
     one_document = bool((batch.document_ids == batch.document_ids[:, :1]).all())
     return TensorBatch(
-        torch.from_numpy(batch.input_ids).to(device, non_blocking=True),
-        torch.from_numpy(batch.targets).to(device, non_blocking=True),
-        None if one_document else torch.from_numpy(batch.document_ids).to(device, non_blocking=True),
-        None if batch.values is None else torch.from_numpy(batch.values).to(device, non_blocking=True),
+        torch.from_numpy(batch.input_ids).to(device),
+        torch.from_numpy(batch.targets).to(device),
+        None if one_document else torch.from_numpy(batch.document_ids).to(device),
+        None if batch.values is None else torch.from_numpy(batch.values).to(device),
     )

@@ -27,6 +27,7 @@ from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, Hu
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.tensor import DTensor
 
 from lmcraft.errors import RunError, UserError, explain_os_error
 from lmcraft.folder import ModelFolder, atomic_write, name_file, remove_path, sha256_of
@@ -124,7 +125,7 @@ class Checkpoints:
         """
         self.wait()
         self.check_in_place()
-        copied = {name: tensor.detach().clone() for name, tensor in state.items()}
+        copied = {name: _copy(tensor) for name, tensor in state.items()}
         self._writing = self._writer.submit(self._write, replace(progress), copied, save_model, settings)
         self._latest = self.path(progress.step)
 
@@ -317,6 +318,12 @@ def _latest_whole(saved: Checkpoints, steps: Sequence[int]) -> int | None:
             continue
         return step
     return None
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    """A copy in the machine's memory; a `DTensor` stays on its device."""
+    tensor = tensor.detach()
+    return tensor.clone() if isinstance(tensor, DTensor) else tensor.to("cpu", copy=True)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

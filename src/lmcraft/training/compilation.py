@@ -40,6 +40,8 @@ def missing_compiler(device: torch.device) -> str:
         from torch.utils._triton import has_triton
 
         return "" if has_triton() else "Triton is not installed"
+    if device.type != "cpu":
+        return f"it has not been tried on {device.type}"
     # Importing torch's compiler takes 1.5 s, so only runs that may use it do.
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler

@@ -95,7 +95,7 @@ class TrainConfig(Config):
     seed: Annotated[int, ADVANCED] = 1
     """Random seed for weights, data order and dropout."""
     device: Annotated[str, MACHINE] = "auto"
-    """Device: cpu, cuda or auto."""
+    """cpu, cuda, mps (Apple), or one GPU such as cuda:1; auto: a GPU if there is one."""
     precision: Annotated[Literal["auto", "bf16", "fp32"], MACHINE] = "auto"
     """Data type of the activations; auto: bf16 if it is measurably faster on this machine."""
     attention: Annotated[Literal["auto", "matmul", "sdpa"], MACHINE] = "auto"

@@ -171,7 +171,7 @@ class Trainer:
             tokens=p.tokens,
             tokens_per_second=speed,
             seconds=p.seconds,
-            peak_memory=peak_memory(),
+            peak_memory=peak_memory(self.machine.device),
             **share_of_peak,
         )
         display.update(p.step, status, seconds_left=(config.max_steps - p.step) * p.seconds / p.step)

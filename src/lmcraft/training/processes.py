@@ -16,6 +16,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from lmcraft.errors import LmcraftError, RunError, UserError, explain_os_error
+from lmcraft.machine import choose_device
 
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ def join_processes(device: str = "auto", tensor_parallel: int = 1) -> Iterator[P
         tensor_parallel: number of processes that share the work on the same rows.
 
     Raises:
-        UserError: `tensor_parallel` does not divide the number of processes.
+        UserError: `tensor_parallel` does not divide the number of processes, or the device computes in one process only.
         RunError: another process was lost.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
@@ -96,7 +97,10 @@ def join_processes(device: str = "auto", tensor_parallel: int = 1) -> Iterator[P
     if count == 1:
         yield Processes()
         return
-    gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    kind = choose_device(device).partition(":")[0]
+    if kind == "mps":
+        raise UserError(f"device='{device}', but mps computes in one process: use --device cpu, or start without torchrun")
+    gpu = kind == "cuda"
     if gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     store, _, _ = next(iter(rendezvous("env://")))

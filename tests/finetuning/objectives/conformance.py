@@ -45,6 +45,7 @@ class ObjectiveConformance:
     """The value of --objective."""
     rows: list[dict[str, Any]]
     """The data file."""
+    device = "cpu"
     eval_every = 2
     """Evaluation interval of the test that stops after step 2 and leaves a due evaluation to the resumed run."""
 
@@ -138,7 +139,7 @@ class ObjectiveConformance:
             (folder / "general.txt").write_text("The quick brown fox jumps over the lazy dogs.\n" * 5)
             self.data_path = self.data(folder)
         settings = {"general_text": folder / "general.txt", "max_new_tokens": 3} | self.settings(folder)
-        defaults: dict[str, Any] = {"device": "cpu", "precision": "fp32", "attention": "matmul", "batch_size": 4}
+        defaults: dict[str, Any] = {"device": self.device, "precision": "fp32", "attention": "matmul", "batch_size": 4}
         defaults |= {"sequence_length": 128, "max_steps": 1, "sample_every": 100, "validation": 0.2, "report_answers": 1}
         defaults |= {"optimizer": FinetuneOptimizerConfig(learning_rate=0.01), "method": MethodConfig(name="full")}
         return FinetuneConfig(
@@ -152,7 +153,7 @@ class ObjectiveConformance:
 
     def build(self, folder: Path, out: str, **options: Any) -> tuple[Trainer, FinetuneRun]:
         """A trainer whose model has moved away from the starting model, and its run."""
-        config, machine = self.config(folder, out, **options).resolved(), choose_machine("cpu", "fp32")
+        config, machine = self.config(folder, out, **options).resolved(), choose_machine(self.device, "fp32")
         with open_model(config.model) as source:
             run = open_run(config, source, read_splits(config), lambda line: None).autotuned(machine, Processes())
             run = run.with_reference(machine, ModelFolder(config.out))
@@ -160,7 +161,7 @@ class ObjectiveConformance:
             generator = torch.Generator().manual_seed(7)
             with torch.no_grad():
                 for p in trainer.model.parameters():
-                    p += 0.02 * torch.randn(p.shape, generator=generator)
+                    p += 0.02 * torch.randn(p.shape, generator=generator).to(p.device)
         return trainer, run
 
 

@@ -111,3 +111,18 @@ def test_a_damaged_library_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_file_of_the_source_is_at_most_400_lines() -> None:
     for file in SOURCE.parent.glob("*.[hc]*"):
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file
+
+
+@pytest.mark.parametrize(
+    ("machine", "target", "option"),
+    [
+        ("x86_64", "native", "-march=native"),
+        ("x86_64", "x86-64-v3", "-march=x86-64-v3"),
+        ("aarch64", "native", "-mcpu=native"),
+        ("arm64", "native", "-mcpu=native"),
+        ("aarch64", "armv8.2-a+dotprod", "-march=armv8.2-a+dotprod"),
+    ],
+)
+def test_the_option_for_a_processor(machine: str, target: str, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler.platform, "machine", lambda: machine)
+    assert compiler.Compiler(("g++",)).target_option(target) == option

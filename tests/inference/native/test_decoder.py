@@ -1,7 +1,5 @@
 """The native decode step against the Transformer: every architecture switch, weight type, number of rows and threads."""
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
@@ -11,8 +9,8 @@ from lmcraft.inference.native.build import BuildError, load_library
 from lmcraft.inference.native.decoder import DecodeRow, NativeDecoder, unsupported_reason
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
-from lmcraft.model.config import RopeScaling
 from lmcraft.model.transformer import Transformer
+from tests.inference.native.models import MODELS
 from tests.tiny import tiny_config, tiny_model
 
 try:
@@ -20,20 +18,6 @@ try:
 except BuildError as error:
     pytest.skip(str(error), allow_module_level=True)
 
-MODELS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "one-kv-head": {"num_key_value_heads": 1, "head_dim": 16, "hidden_size": 40},
-    "gpt2": {"norm": "layernorm", "position": "learned", "feed_forward": "gelu", "qk_norm": False}
-    | {"attention_bias": "all", "mlp_bias": True},
-    "gemma": {"norm": "gemma_rmsnorm", "norm_placement": "both", "scale_embeddings": True, "feed_forward": "geglu_tanh"}
-    | {"sliding_window": 8, "layer_types": ("sliding_attention", "full_attention"), "rope_local_theta": 100.0}
-    | {"query_pre_attn_scalar": 20.0},
-    "neox": {"parallel_residual": True, "partial_rotary_factor": 0.5, "tie_word_embeddings": False}
-    | {"feed_forward": "gelu_tanh", "norm": "layernorm", "mlp_bias": True},
-    "after": {"norm_placement": "after", "feed_forward": "relu2"},
-    "qwen2": {"attention_bias": "qkv", "qk_norm": False, "sliding_window": 6},
-    "llama3": {"rope_scaling": RopeScaling(rope_type="llama3", factor=4.0, original_max_position_embeddings=16)},
-}
 TOKENS = 40
 
 

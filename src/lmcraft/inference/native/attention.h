@@ -16,7 +16,7 @@ void rotate(float* x, const float* cosines, const float* sines, int n) {
 }
 
 inline float convert(float value, float) { return value; }
-inline _Float16 convert(float value, _Float16) { return _Float16(std::clamp(value, -65504.0f, 65504.0f)); }
+inline Half convert(float value, Half) { return Half(std::clamp(value, -65504.0f, 65504.0f)); }
 
 // The first position that a token at `position` attends to.
 inline int first_visible(const Layer& layer, int position) {

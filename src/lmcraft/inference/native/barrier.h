@@ -33,6 +33,8 @@ class Barrier {
       if (value.load(std::memory_order_acquire) != old) return;
 #if defined(__x86_64__)
       _mm_pause();
+#elif defined(__aarch64__)
+      asm volatile("isb");  // `yield` does nothing on most processors
 #endif
     }
     for (int i = 0; i < MAX_YIELDS; i++) {

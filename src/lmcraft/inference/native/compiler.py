@@ -1,6 +1,7 @@
 """The C++ compilers of this machine."""
 
 import os
+import platform
 import shlex
 import shutil
 import sys
@@ -26,6 +27,8 @@ class Compiler:
 
     def target_option(self, target: str) -> str:
         """The option that chooses the CPU, as g++'s -march names it."""
+        if target == "native" and platform.machine() in ("aarch64", "arm64"):
+            return "-mcpu=native"  # -march would be the oldest ARM to clang
         return f"-march={target.replace('-', '_') if self.is_zig else target}"
 
 

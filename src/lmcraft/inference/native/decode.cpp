@@ -71,7 +71,7 @@ int64_t lmcraft_sizeof(const char* name) {
 }
 
 void* lmcraft_open(const ModelLayout* model) {
-  if (model->cache_type == FLOAT16) return static_cast<DecoderBase*>(new Decoder<_Float16>(*model));
+  if (model->cache_type == FLOAT16) return static_cast<DecoderBase*>(new Decoder<Half>(*model));
   return static_cast<DecoderBase*>(new Decoder<float>(*model));
 }
 // prompt: whether the rows are tokens of prompts; at most MAX_PROMPT_ROWS_PER_STEP.

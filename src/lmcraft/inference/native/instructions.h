@@ -3,7 +3,7 @@
 //   LANES            float32 or int32 numbers in a register; and the types FloatRegister, IntRegister, ByteRegister
 //   SUM_REGISTERS    registers that a loop may use for its sums
 //   multiply_add     a * b + c
-//   load_register    LANES numbers: float32, bfloat16 (uint16_t), float16 (_Float16)
+//   load_register    LANES numbers: float32, bfloat16 (uint16_t), float16 (Half)
 //   store_bytes      LANES int32 numbers, each within int8
 //   load_bytes       4 bytes for each lane
 //   repeat_4_bytes   the same 4 bytes for each lane
@@ -29,10 +29,24 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX512F__) && defined(__AVX512BW__)
+namespace {
+
+#if defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+typedef __fp16 Half;
+#else
+typedef _Float16 Half;
+#endif
+
+}  // namespace
+
+#if defined(LMCRAFT_PORTABLE)  // for tests
+#include "instructions_portable.h"
+#elif defined(__AVX512F__) && defined(__AVX512BW__)
 #include "instructions_avx512.h"
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #include "instructions_avx2.h"
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include "instructions_neon.h"
 #else
 #include "instructions_portable.h"
 #endif

@@ -21,7 +21,7 @@ inline FloatRegister load_register(const uint16_t* p) {
   __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return FloatRegister(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
-inline FloatRegister load_register(const _Float16* p) {
+inline FloatRegister load_register(const Half* p) {
   return FloatRegister(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 inline void store_bytes(int8_t* p, IntRegister v) {

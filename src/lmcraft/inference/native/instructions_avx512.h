@@ -20,7 +20,7 @@ inline FloatRegister load_register(const uint16_t* p) {
   __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return FloatRegister(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
-inline FloatRegister load_register(const _Float16* p) {
+inline FloatRegister load_register(const Half* p) {
   return FloatRegister(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
 }
 inline void store_bytes(int8_t* p, IntRegister v) {

@@ -14,7 +14,14 @@ typedef IntRegister Int4Sums;
 typedef float DenseInput;
 constexpr int INT8_OFFSET = 128;
 
-inline FloatRegister multiply_add(FloatRegister a, FloatRegister b, FloatRegister c) { return a * b + c; }
+inline FloatRegister multiply_add(FloatRegister a, FloatRegister b, FloatRegister c) {
+#if defined(__FP_FAST_FMAF)
+  for (int i = 0; i < LANES; i++) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return c;
+#else
+  return a * b + c;
+#endif
+}
 inline FloatRegister load_register(const float* p) {
   FloatRegister v;
   std::memcpy(&v, p, sizeof v);
@@ -25,7 +32,7 @@ inline FloatRegister load_register(const uint16_t* p) {
   for (int i = 0; i < LANES; i++) wide[i] = int32_t(uint32_t(p[i]) << 16);
   return FloatRegister(wide);
 }
-inline FloatRegister load_register(const _Float16* p) {
+inline FloatRegister load_register(const Half* p) {
   FloatRegister wide;
   for (int i = 0; i < LANES; i++) wide[i] = float(p[i]);
   return wide;

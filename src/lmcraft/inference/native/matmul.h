@@ -15,7 +15,7 @@ inline void quantized_products(const Matrix& m, const QuantizedRow* x, int i, fl
   if (m.type == INT8) {
     multiply_int8<R>(static_cast<const uint8_t*>(m.data) + begin, x, m.padded_columns, sums);
   } else {
-    const _Float16* scale = static_cast<const _Float16*>(m.scale) + begin / COLUMNS_PER_GROUP;
+    const Half* scale = static_cast<const Half*>(m.scale) + begin / COLUMNS_PER_GROUP;
     multiply_int4<R>(static_cast<const uint8_t*>(m.data) + begin / 2, scale, x, m.padded_columns, sums);
   }
   for (int j = 0; j < REGISTERS_PER_TILE; j++) {

@@ -75,7 +75,7 @@ inline void multiply_int8(const uint8_t* w, const QuantizedRow* x, int columns, 
 // The same for int4 weights: 512 bytes hold 32 columns of 32 rows. The low 4 bits of each 128 bytes are four of the first
 // 16 columns, the high 4 bits four of the last 16, each weight + 8.
 template <int R>
-inline void multiply_int4(const uint8_t* w, const _Float16* scale, const QuantizedRow* x, int columns,
+inline void multiply_int4(const uint8_t* w, const Half* scale, const QuantizedRow* x, int columns,
                           FloatRegister (*out)[REGISTERS_PER_TILE]) {
   constexpr int together = registers_together<R>();
   for (int g = 0; g < columns / COLUMNS_PER_GROUP; g++, w += ROWS_PER_TILE * COLUMNS_PER_GROUP / 2, scale += ROWS_PER_TILE) {
