@@ -1,6 +1,7 @@
 """The choice of device and dtype, and the measurement behind it."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -164,21 +165,50 @@ def test_a_cpu_is_measured_once_for_all_processes(monkeypatch: pytest.MonkeyPatc
     assert json.loads(measurements._cache_file("products").read_text()) == FLOPS
 
 
-def test_a_missing_device_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto") == "cpu" == choose_device("cpu")
-    with pytest.raises(UserError, match="device='cuda:1', but torch sees no GPU here: use --device cpu"):
-        choose_device("cuda:1")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert choose_device("auto") == "cuda" and choose_device("cuda:1") == "cuda:1"
+def see_gpus(monkeypatch: pytest.MonkeyPatch, kind: str, count: int) -> None:
+    """Let torch see GPUs."""
+    gpu = torch.device(kind) if kind else None
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: gpu)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
 
 
-@pytest.mark.gpu
-def test_a_gpu_is_measured_in_each_process() -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
-    chosen = choose_machine("cuda")
-    assert chosen.device.type == "cuda" and chosen.peak_flops > 1e12 and not measurements._cache_file("products").exists()
+@pytest.mark.parametrize(
+    ("device", "kind", "count", "chosen"),
+    [
+        ("auto", "", 0, "cpu"),
+        ("cpu", "cuda", 1, "cpu"),
+        ("auto", "cuda", 2, "cuda"),
+        ("auto", "mps", 1, "mps"),
+        ("auto", "xpu", 1, "cpu"),
+        ("cuda:1", "cuda", 2, "cuda:1"),
+        ("mps", "mps", 1, "mps"),
+    ],
+)
+def test_a_device_that_exists_is_chosen(
+    device: str, kind: str, count: int, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    see_gpus(monkeypatch, kind, count)
+    assert choose_device(device) == chosen
+
+
+@pytest.mark.parametrize(
+    ("device", "kind", "count", "message"),
+    [
+        ("cuda:1", "", 0, "device='cuda:1', but torch sees no GPU here: use --device cpu"),
+        ("mps", "", 0, "device='mps', but torch sees no GPU here: use --device cpu"),
+        ("mps", "cuda", 1, "device='mps', but torch sees no such GPU here: use --device cpu"),
+        ("cuda", "mps", 1, "device='cuda', but torch sees no such GPU here: use --device cpu"),
+        ("cuda:2", "cuda", 2, "device='cuda:2', but torch sees 2 GPUs here: use --device cuda"),
+        ("mps:1", "mps", 1, "device='mps:1', but torch sees 1 GPU here: use --device mps"),
+        *((name, "cuda", 1, f"device='{name}' is not a device") for name in ("gpu", "", "cuda:x", "meta", "xpu", "CPU")),
+    ],
+)
+def test_a_missing_device_is_an_error(
+    device: str, kind: str, count: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    see_gpus(monkeypatch, kind, count)
+    with pytest.raises(UserError, match=re.escape(message)):
+        choose_device(device)
 
 
 def test_free_memory_honors_control_groups(tmp_path: Path) -> None:

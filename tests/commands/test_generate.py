@@ -114,6 +114,6 @@ def test_errors_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_missing_gpu_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("lmcraft.machine.gpu_kind", lambda: "")
     with pytest.raises(UserError, match="--device cpu"):
         generate(GenerateConfig(folder, PROMPT, device="cuda:1"))

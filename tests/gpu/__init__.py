@@ -1,1 +1,1 @@
-"""What runs on a GPU gives the CPU's results. `scripts/gpu-check` runs these tests; elsewhere they run on a simulated GPU."""
+"""A GPU computes what the CPU computes: run by `scripts/gpu-check`, and elsewhere on a simulated GPU."""

@@ -54,15 +54,24 @@ class SimulatedTensor(Tensor):
         return _compute(function, args, kwargs or {})
 
 
+class _Stream:
+    """What torch's distributed checkpoints expect."""
+
+    def synchronize(self) -> None: ...
+
+
 class _Backend(_DummyBackendModule):  # type: ignore[misc]
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.bfloat16]
 
-    def current_stream(self) -> None:  # for torch's distributed checkpoints
-        return None
+    def current_stream(self) -> _Stream:
+        return STREAM
 
-    def stream(self, stream: None) -> AbstractContextManager[None]:
+    def stream(self, stream: _Stream) -> AbstractContextManager[None]:
         return nullcontext()
+
+
+STREAM = _Stream()
 
 
 def install() -> None:
@@ -75,6 +84,7 @@ def install() -> None:
         return made if device is None else made.to(device)
 
     torch.tensor = tensor
+    torch.accelerator.synchronize = lambda device=None: None
     torch.inference_mode = lambda mode=True: (
         torch.no_grad() if mode else nullcontext()
     )  # it does not support wrapped tensors

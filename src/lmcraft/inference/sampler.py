@@ -206,8 +206,8 @@ def _mask_of(logits_BV: Tensor, token_ids: Collection[int]) -> Tensor:
     """True for these tokens, (1, V); ids outside the vocabulary are left out, as in transformers."""
     vocab_size = logits_BV.shape[1]
     mask_1V = torch.zeros(1, vocab_size, dtype=torch.bool, device=logits_BV.device)
-    mask_1V[0, [token_id for token_id in token_ids if 0 <= token_id < vocab_size]] = True
-    return mask_1V
+    ids = torch.tensor([i for i in token_ids if 0 <= i < vocab_size], dtype=torch.int64, device=logits_BV.device)
+    return mask_1V.index_fill_(1, ids, True)
 
 
 def find_repeated(logits_BV: Tensor, tokens_BT: Tensor, size: int) -> Tensor:

@@ -22,7 +22,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """
     with atomic_write(path) as temporary:
         try:
-            save_file(dict(tensors), temporary, metadata={"format": "pt"})
+            save_file({name: tensor.cpu() for name, tensor in tensors.items()}, temporary, metadata={"format": "pt"})
         except SafetensorError as error:
             if number := SYSTEM_ERROR.search(str(error)):
                 raise OSError(int(number[1]), os.strerror(int(number[1])), str(temporary)) from error
