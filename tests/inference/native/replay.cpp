@@ -1,5 +1,5 @@
 // Runs decode steps on the memory that replay.py wrote into a file, and writes the logits to standard output.
-// Usage: replay FILE THREADS. The numbers at the beginning of the file are the fields of `Header`.
+// Usage: replay FILE THREADS PROMPT (0 or 1). The numbers at the beginning of the file are the fields of `Header`.
 
 #include "decode.cpp"
 
@@ -35,7 +35,8 @@ int main(int, char** arguments) {
   }
   void* decoder = lmcraft_open(reinterpret_cast<ModelLayout*>(memory + header.model));
   for (int64_t i = 0; i < header.num_steps; i++)
-    lmcraft_step(decoder, reinterpret_cast<Row*>(memory + steps[i].rows), int(steps[i].count), std::atoi(arguments[2]));
+    lmcraft_step(decoder, reinterpret_cast<Row*>(memory + steps[i].rows), int(steps[i].count), std::atoi(arguments[2]),
+                 std::atoi(arguments[3]));
   lmcraft_close(decoder);
   std::fwrite(memory + header.logits, 1, header.logits_bytes, stdout);
 }

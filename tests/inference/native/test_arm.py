@@ -54,8 +54,9 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         return dict(zip(PROCESSORS, pool.map(compile_for, PROCESSORS), strict=True))
 
 
-def run(program: list[str], file: Path, threads: int) -> Tensor:
-    output = subprocess.run([*program, str(file), str(threads)], check=True, capture_output=True, timeout=300).stdout
+def run(program: list[str], file: Path, threads: int, *, prompt: bool = False) -> Tensor:
+    command = [*program, str(file), str(threads), str(int(prompt))]
+    output = subprocess.run(command, check=True, capture_output=True, timeout=300).stdout
     return torch.frombuffer(bytearray(output), dtype=torch.float32).view(TOKENS, -1)
 
 
@@ -68,12 +69,23 @@ def test_every_instruction_set_computes_the_same_numbers(
     ids = torch.randint(0, 96, (TOKENS,)).tolist()
     with torch.no_grad():
         expected = model(torch.tensor([ids]))[0]
-    for rows in (1, 7):
-        write_steps(tmp_path / f"{rows}.bin", model, weights, ids, rows)
-    portable = run(programs["portable"], tmp_path / "1.bin", 1)
     tolerance = {"float32": 1e-4, "bfloat16": 0.02, "int8": 0.06, "int4": 0.6}[weights]
-    assert (portable - expected).norm() < tolerance * expected.norm()
-    for processor in ("neon", "dotprod", "i8mm") if weights in ("int8", "int4") else ("neon",):
-        assert torch.equal(run(programs[processor], tmp_path / "7.bin", 2), portable), processor
-        if name == "plain":
-            assert torch.equal(run(programs[processor], tmp_path / "1.bin", 1), portable), processor
+    processors = ("neon", "dotprod", "i8mm") if weights in ("int8", "int4") else ("neon",)
+    write_steps(tmp_path / "steps.bin", model, weights, ids, rows_per_step=10)
+    for prompt in (False, True):
+        portable = run(programs["portable"], tmp_path / "steps.bin", 1, prompt=prompt)
+        assert (portable - expected).norm() < tolerance * expected.norm()
+        for processor in processors:
+            assert torch.equal(run(programs[processor], tmp_path / "steps.bin", 2, prompt=prompt), portable), processor
+
+
+@pytest.mark.parametrize("weights", ["bfloat16", "int8", "int4"])
+def test_a_row_does_not_depend_on_its_neighbors(weights: Weights, programs: dict[str, list[str]], tmp_path: Path) -> None:
+    model = tiny_model(3)
+    ids = torch.randint(0, 96, (TOKENS,)).tolist()
+    for prompt in (False, True):
+        logits = []
+        for rows in (1, 5, 8):
+            write_steps(tmp_path / "steps.bin", model, weights, ids, rows)
+            logits.append(run(programs["i8mm"], tmp_path / "steps.bin", 2, prompt=prompt))
+        assert torch.equal(logits[1], logits[0]) and torch.equal(logits[2], logits[0])

@@ -7,6 +7,7 @@ namespace {
 
 constexpr int LANES = 4;
 constexpr int SUM_REGISTERS = 16;  // of 32
+constexpr int PANEL_REGISTERS = 4;
 typedef float FloatRegister __attribute__((vector_size(16)));
 typedef int32_t IntRegister __attribute__((vector_size(16)));
 typedef uint8x16_t ByteRegister;
@@ -27,10 +28,14 @@ inline void store_bytes(int8_t* p, IntRegister v) {
 }
 
 inline ByteRegister load_bytes(const uint8_t* p) { return vld1q_u8(p); }
-inline ByteRegister repeat_4_bytes(const int8_t* p) {
+inline ByteRegister repeat_4_bytes(const void* p) {
   uint32_t bytes;
   std::memcpy(&bytes, p, 4);
   return vreinterpretq_u8_u32(vdupq_n_u32(bytes));
+}
+template <typename V>
+inline void keep_in_register(V& v) {
+  asm volatile("" : "+w"(v));
 }
 inline ByteRegister low_half(ByteRegister bytes) { return vandq_u8(bytes, vdupq_n_u8(15)); }
 inline ByteRegister high_half(ByteRegister bytes) { return vshrq_n_u8(bytes, 4); }
@@ -57,6 +62,11 @@ inline IntRegister add_int8_products(IntRegister sums, Int8Weights weights, Byte
 }
 #endif
 
+typedef int8_t PanelInt8;
+inline IntRegister add_panel_products(IntRegister sums, ByteRegister weights, ByteRegister activations) {
+  return add_int8_products(sums, prepare_int8(weights), activations);
+}
+
 #if defined(__ARM_FEATURE_DOTPROD)
 typedef IntRegister Int4Sums;
 inline Int4Sums add_int4_products(Int4Sums sums, ByteRegister weights, ByteRegister activations) {
@@ -64,14 +74,12 @@ inline Int4Sums add_int4_products(Int4Sums sums, ByteRegister weights, ByteRegis
 }
 inline IntRegister widen(Int4Sums sums) { return sums; }
 #else
-struct Int4Sums {  // of 8 products each: 15 * 127 * 16 fits into 16 bits
-  int16x8_t low, high;
-};
+typedef int16x8_t Int4Sums;  // of 16 products each: 15 * 127 * 16 fits into 16 bits
 inline Int4Sums add_int4_products(Int4Sums sums, ByteRegister weights, ByteRegister activations) {
   int8x16_t w = vreinterpretq_s8_u8(weights), x = vreinterpretq_s8_u8(activations);
-  return {vmlal_s8(sums.low, vget_low_s8(w), vget_low_s8(x)), vmlal_high_s8(sums.high, w, x)};
+  return vaddq_s16(sums, vpaddq_s16(vmull_s8(vget_low_s8(w), vget_low_s8(x)), vmull_high_s8(w, x)));
 }
-inline IntRegister widen(Int4Sums sums) { return IntRegister(vpaddlq_s16(vpaddq_s16(sums.low, sums.high))); }
+inline IntRegister widen(Int4Sums sums) { return IntRegister(vpaddlq_s16(sums)); }
 #endif
 
 }  // namespace

@@ -134,7 +134,7 @@ inline Panel fill_panel(const Matrix& m, int i, FloatRegister* buffer) {
   } else if (m.type == INT8) {
     fill_wide_panel(data + begin + 4 * row, m.padded_columns, buffer);
   } else if (m.type == INT4) {
-    panel.scale = static_cast<const _Float16*>(m.scale) + begin / COLUMNS_PER_GROUP + row;
+    panel.scale = static_cast<const Half*>(m.scale) + begin / COLUMNS_PER_GROUP + row;
     fill_int4_panel(data + begin / 2 + 4 * row, m.padded_columns, buffer);
   } else if (m.type == FLOAT32) {
     fill_dense_panel<float>(static_cast<const float*>(m.data) + int64_t(i) * m.columns, rows, m.columns, buffer);

@@ -15,7 +15,7 @@ static_assert(ROWS_PER_TILE % PANEL_ROWS == 0 && PANEL_ROWS % FLOATS_PER_VECTOR 
 struct Panel {
   const uint8_t* data;  // 4 bytes of each row, then the next 4
   int stride;           // in bytes
-  const _Float16* scale;  // int4
+  const Half* scale;  // int4
 };
 
 struct Block {  // rows of activations in the type that a panel is multiplied with
