@@ -68,7 +68,7 @@ def print_table(shape: str, length: int, arguments: argparse.Namespace, measured
     rows = max(1, (arguments.tokens or side.SHAPES[shape].tokens) // length)
     flops, tokens = side.SHAPES[shape].flops_per_token(length), rows * length
     peak = max((row["peak_flops"] for runs in measured.values() for row in runs if "peak_flops" in row), default=0.0)
-    print(f"\n### {shape}, T={length}, {rows} rows per step ({peak / 1e12:.3f} TFLOP/s of bf16 measured)\n")
+    print(f"\n### {shape}, T={length}, {rows} rows per step ({peak / 1e12:.3f} TFLOP/s measured)\n")
     columns = (
         "",
         "how",

@@ -3,7 +3,8 @@
 import pytest
 
 from lmcraft.inference import prompt_speed
-from lmcraft.inference.native.build import BuildError, load_library
+from lmcraft.cpp.library import BuildError
+from lmcraft.inference.native.build import load_library
 from lmcraft.inference.prompt_speed import prompt_flops
 
 

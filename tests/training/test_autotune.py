@@ -63,7 +63,7 @@ def test_attention_is_measured_forward_and_backward(documents: bool) -> None:
 
 def test_each_decision_is_made_and_printed_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_sdpa_fast(monkeypatch)
-    monkeypatch.setattr(micro_batch, "CPU_TOKENS_PER_MICRO_BATCH", 512)
+    monkeypatch.setattr(micro_batch, "CPU_TOKENS_PER_MICRO_BATCH", dict.fromkeys((torch.bfloat16, torch.float32), 512))
     estimates = []
     estimate = autotune.estimate_step_memory
     monkeypatch.setattr(autotune, "estimate_step_memory", lambda *a, **k: estimates.append(1) or estimate(*a, **k))
@@ -121,7 +121,7 @@ def test_a_resumed_run_keeps_the_decisions(data: Path, tmp_path: Path, monkeypat
         data, out=tmp_path / "model", depth=1, model=SIZES, sequence_length=256, batch_size=4, max_steps=2
     )
     make_sdpa_fast(monkeypatch)
-    monkeypatch.setattr(micro_batch, "CPU_TOKENS_PER_MICRO_BATCH", 512)
+    monkeypatch.setattr(micro_batch, "CPU_TOKENS_PER_MICRO_BATCH", dict.fromkeys((torch.bfloat16, torch.float32), 512))
     pretrain(config)
     file = ModelFolder(config.out).config_toml
     saved = PretrainConfig.from_toml(file)

@@ -18,11 +18,11 @@ def inputs(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("z_loss", [0.0, 0.01])
-@pytest.mark.parametrize("logits_per_chunk", [2**26, 500, 7])
+@pytest.mark.parametrize("chunk_bytes", [2**26, 2000, 28])
 def test_loss_and_gradients_match_torch(
-    smoothing: float, z_loss: float, logits_per_chunk: int, monkeypatch: pytest.MonkeyPatch
+    smoothing: float, z_loss: float, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cross_entropy, "LOGITS_PER_CHUNK", logits_per_chunk)
+    monkeypatch.setattr(cross_entropy, "CHUNK_BYTES", chunk_bytes)
     monkeypatch.setattr(cross_entropy, "CPU_LOGITS_PER_SOFTMAX", 150)
     x, w, targets = inputs(torch.float32)
     loss = linear_cross_entropy(x, w, targets, label_smoothing=smoothing, z_loss=z_loss)

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from lmcraft.errors import UserError
+from lmcraft.machine import Machine
 from lmcraft.training import micro_batch
 from lmcraft.training.config import OptimizerConfig
 from lmcraft.training.micro_batch import StepMemory, choose_micro_batch, estimate_step_memory, fast_rows
 from lmcraft.training.objective import NextToken
 from tests.tiny import tiny_config
 
-CPU = torch.device("cpu")
+CPU = Machine(torch.device("cpu"), torch.float32)
 MEMORY = StepMemory(weights=1000, first_row=200, next_row=100)
 
 
@@ -31,7 +32,7 @@ def test_the_micro_batch_fits_and_divides_the_batch(monkeypatch: pytest.MonkeyPa
         6,
         12,
     ]
-    assert choose(2**40, monkeypatch, batch_size=1024) == micro_batch.CPU_TOKENS_PER_MICRO_BATCH // 64
+    assert choose(2**40, monkeypatch, batch_size=1024) == micro_batch.CPU_TOKENS_PER_MICRO_BATCH[torch.float32] // 64
     with pytest.raises(UserError, match=r"one row of 64 tokens needs 1.2 KiB, but .*--activation-checkpointing"):
         choose(1000, monkeypatch)
 

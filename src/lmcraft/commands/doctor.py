@@ -108,8 +108,9 @@ def _gpus() -> list[dict[str, Any]]:
 
 
 def _generation() -> dict[str, Any]:
-    from lmcraft.inference.native.build import BuildError, instruction_set
-    from lmcraft.inference.native.compiler import find_compilers
+    from lmcraft.cpp.compiler import find_compilers
+    from lmcraft.cpp.library import BuildError
+    from lmcraft.inference.native.build import instruction_set
 
     compilers = [str(compiler) for compiler in find_compilers()]
     try:
@@ -149,7 +150,7 @@ def _extras() -> dict[str, dict[str, Any]]:
 def _advice(report: dict[str, Any]) -> list[str]:
     """Sentences about what can be improved, the most important first."""
     from lmcraft.extras import install_command
-    from lmcraft.inference.native.compiler import INSTALL_COMPILER
+    from lmcraft.cpp.compiler import INSTALL_COMPILER
 
     advice = []
     generation = report["generation"]

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.kernels.elementwise import SwiGluFunction, can_compute
 from lmcraft.model.linear import Linear
 
 
@@ -30,6 +31,8 @@ class FeedForward(nn.Module):
         up: Tensor = self.up_proj(x)
         if self.gate_proj is not None:
             gate = self.gate_proj(x)
+            if self.kind == "swiglu" and can_compute(gate, up):
+                return SwiGluFunction.apply(gate, up)  # type: ignore[no-any-return, no-untyped-call]
             return (F.silu(gate) if self.kind == "swiglu" else F.gelu(gate, approximate="tanh")) * up
         if self.kind == "relu2":
             return F.relu(up).square()

@@ -1,8 +1,8 @@
 """A linear layer that computes in its input's dtype, so that float32 weights train in bfloat16 without autocast."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lmcraft.model.kernels.product import linear
 from lmcraft.model.quantized_matrix import QuantizedMatrix
 
 
@@ -24,5 +24,5 @@ class Linear(nn.Linear):
     """Whether `lmcraft quantize` may quantize it: transformers reads quantized matrices only of its own Linear layers."""
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.linear(x, self.weight.to(x.dtype), bias)
+        y = linear(x, self.weight.to(x.dtype))
+        return y if self.bias is None else y + self.bias.to(x.dtype)

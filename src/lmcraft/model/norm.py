@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.kernels.elementwise import RMSNormFunction, can_compute
 
 
 class RMSNorm(nn.Module):
@@ -18,7 +19,8 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return _RMSNorm.apply(x, self.weight, self.eps)  # type: ignore[no-any-return, no-untyped-call]
+        function = RMSNormFunction if can_compute(x, self.weight) else _RMSNorm
+        return function.apply(x, self.weight, self.eps)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _RMSNorm(torch.autograd.Function):

@@ -30,10 +30,10 @@ def make_plan(config: PlanConfig) -> Plan:
     config = config.resolved()
     program_bytes = peak_memory()
     if config.tflops:
-        if not config.micro_batch_size:
-            rows = fast_rows(config.batch_size, config.sequence_length, CPU_TOKENS_PER_MICRO_BATCH)
-            config = replace(config, micro_batch_size=rows)
         dtype = torch.float32 if config.precision == "fp32" else torch.bfloat16
+        if not config.micro_batch_size:
+            rows = fast_rows(config.batch_size, config.sequence_length, CPU_TOKENS_PER_MICRO_BATCH[dtype])
+            config = replace(config, micro_batch_size=rows)
         model = _meta_model(config)
         memory = _estimate_memory(config, model, dtype)
         if _is_here(config):

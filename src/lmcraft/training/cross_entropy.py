@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from lmcraft.data.loader import IGNORE_INDEX
+from lmcraft.model.kernels.product import multiply
 
-LOGITS_PER_CHUNK = 2**26  # in memory at a time
+CHUNK_BYTES = 2**27  # of the logits that are in memory at a time
 CPU_LOGITS_PER_SOFTMAX = 2**20  # in float32 at a time, so that they stay in the cache
 
 
@@ -51,18 +52,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
             for tensor, needed in zip((x_NC, weight_VC), ctx.needs_input_grad[:2], strict=True)
         )
         total = torch.zeros((), device=x_NC.device)
-        chunk = max(1, LOGITS_PER_CHUNK // V)
+        chunk = max(1, CHUNK_BYTES // x_NC.itemsize // V)
         softmax_rows = max(1, CPU_LOGITS_PER_SOFTMAX // V) if x_NC.device.type == "cpu" else chunk
         for start in range(0, len(x_NC), chunk):
             x, targets = x_NC[start : start + chunk], targets_N[start : start + chunk]
-            logits = x @ w_VC.T
+            logits = multiply(x, w_VC.T)
             for part in range(0, len(x), softmax_rows):
                 rows = slice(part, part + softmax_rows)
                 total += _loss_and_gradient(logits[rows], targets[rows], smoothing, z_loss)
             if grad_x_NC is not None:
-                torch.mm(logits, w_VC, out=grad_x_NC[start : start + chunk])
+                multiply(logits, w_VC, grad_x_NC[start : start + chunk])
             if grad_w_VC is not None:
-                grad_w_VC = grad_w_VC.add_(logits.T @ x) if start else grad_w_VC.copy_(logits.T @ x)
+                multiply(logits.T, x, grad_w_VC, accumulate=start > 0)
         if trains:
             ctx.save_for_backward(grad_x_NC, grad_w_VC)
         return total

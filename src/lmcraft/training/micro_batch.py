@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from lmcraft.errors import UserError
-from lmcraft.machine import free_memory
+from lmcraft.machine import Machine, free_memory
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.transformer import Transformer
 from lmcraft.terminal import format_bytes
@@ -16,7 +16,7 @@ from lmcraft.training.objective import Objective
 
 # With fewer tokens a CPU spends more time reading weights than computing; more tokens gain nothing. Measured in models of
 # 14M and 117M parameters (docs/lab-notes.md).
-CPU_TOKENS_PER_MICRO_BATCH = 4096
+CPU_TOKENS_PER_MICRO_BATCH = {torch.bfloat16: 4096, torch.float32: 2048}
 MAX_SHARE_OF_FREE_MEMORY = 0.8  # the remainder is for logits, validation and estimation errors
 
 
@@ -54,14 +54,15 @@ def estimate_step_memory(
     return StepMemory(weights, one, two - one)
 
 
-def choose_micro_batch(memory: StepMemory, batch_size: int, length: int, device: torch.device) -> tuple[int, str]:
+def choose_micro_batch(memory: StepMemory, batch_size: int, length: int, machine: Machine) -> tuple[int, str]:
     """The rows of a micro-batch, a divisor of the batch size, and a message that explains the choice.
 
     Raises:
         UserError: not even a single row fits.
     """
-    free = free_memory(device)
-    max_rows = max(1, CPU_TOKENS_PER_MICRO_BATCH // length) if device.type == "cpu" else batch_size
+    free = free_memory(machine.device)
+    on_cpu = machine.device.type == "cpu"
+    max_rows = max(1, CPU_TOKENS_PER_MICRO_BATCH[machine.dtype] // length) if on_cpu else batch_size
     fitting = (n for n in _divisors(batch_size, max_rows) if memory.bytes(n) <= MAX_SHARE_OF_FREE_MEMORY * free)
     rows = next(fitting, 0)
     if not rows:

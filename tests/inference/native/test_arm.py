@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lmcraft.inference.native.build import FLAGS, SOURCE
+from lmcraft.cpp.library import FLAGS
+from lmcraft.inference.native.build import SOURCE
 from lmcraft.inference.native.weight_packing import Weights
 from tests.inference.native.models import MODELS
 from tests.inference.native.replay import write_steps
@@ -41,12 +42,12 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed: apt-get install g++-aarch64-linux-gnu qemu-user")
     folder = tmp_path_factory.mktemp("programs")
-    flags = [flag for flag in FLAGS if flag not in ("-shared", "-fPIC")]
+    flags = [flag for flag in (*FLAGS, *SOURCE.flags) if flag not in ("-shared", "-fPIC")]
 
     def compile_for(name: str) -> list[str]:
         options, processor = PROCESSORS[name]
         source = Path(__file__).with_name("replay.cpp")
-        command = [COMPILER, *flags, *options, "-static", f"-I{SOURCE.parent}", str(source), "-o", str(folder / name)]
+        command = [COMPILER, *flags, *options, "-static", f"-I{SOURCE.file.parent}", str(source), "-o", str(folder / name)]
         subprocess.run(command, check=True)
         return [EMULATOR, "-cpu", processor, str(folder / name)]
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lmcraft.cpp.library import BuildError
 from lmcraft.inference.block_pool import BlockPool, BlockTable
-from lmcraft.inference.native.build import BuildError, load_library
+from lmcraft.inference.native.build import load_library
 from lmcraft.inference.native.decoder import DecodeRow, NativeDecoder, unsupported_reason
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits

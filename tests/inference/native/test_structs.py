@@ -4,8 +4,9 @@ import ctypes
 
 import pytest
 
+from lmcraft.cpp.library import BuildError
 from lmcraft.inference.native import structs
-from lmcraft.inference.native.build import BuildError, load_library
+from lmcraft.inference.native.build import load_library
 
 try:
     LIBRARY = load_library()

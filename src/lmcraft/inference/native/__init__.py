@@ -1,6 +1,5 @@
 """The native tier: the decode step as one C++ operation, compiled once for this machine and called with ctypes.
 
-compiler        finds a C++ compiler
 build           compiles and loads the library
 structs         the C structures and constants, checked at load
 weight_packing  a Transformer's tensors as pointers in those structures

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lmcraft.cpp.library import BuildError
 from lmcraft.inference.block_pool import SLOTS_PER_TILE, BlockPool
 from lmcraft.inference.model_changes import find_modification
-from lmcraft.inference.native.build import BuildError, load_library
+from lmcraft.inference.native.build import load_library
 from lmcraft.inference.native.structs import MAX_PROMPT_ROWS_PER_STEP, MAX_ROWS_PER_STEP, Row
 from lmcraft.inference.native.weight_packing import ModelPacker, Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits

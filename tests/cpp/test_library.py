@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
-from lmcraft.inference.native import build, compiler
-from lmcraft.inference.native.build import SOURCE, BuildError, load_library
-from lmcraft.inference.native.compiler import find_compilers
+from lmcraft.cpp import compiler, library
+from lmcraft.cpp.compiler import find_compilers
+from lmcraft.cpp.library import BuildError, Source, load_library
+from lmcraft.inference.native.build import SOURCE
+from lmcraft.model.kernels.library import SOURCE as TRAINING_SOURCE
 
 
 @pytest.fixture(autouse=True)
 def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty cache, in memory and on the disk."""
     load_library.cache_clear()
-    monkeypatch.setattr(build, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(library, "cache_folder", lambda: tmp_path)
 
 
 class FakeCompilers:
@@ -45,17 +47,17 @@ def test_no_compiler_is_reported_with_the_way_to_one(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
     monkeypatch.setattr(compiler, "find_spec", lambda name: None)
     with pytest.raises(BuildError, match=r"no C\+\+ compiler \(pip install ziglang brings one"):
-        load_library()
+        load_library(SOURCE)
 
 
 @pytest.mark.usefixtures("two_compilers")
 def test_the_compiler_on_the_path_comes_first_and_the_packages_is_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMCRAFT_ISA", "x86-64-v3")
-    files = {each: build._library_file(each, "x86-64-v3") for each in find_compilers()}
+    files = {each: library._library_file(SOURCE, each, "x86-64-v3") for each in find_compilers()}
     for broken, chosen in (((), 0), (("/bin/g++",), 1)):
         compilers = FakeCompilers(*broken)
-        monkeypatch.setattr(build.subprocess, "run", compilers.run)
-        file = build._compile(files, "x86-64-v3")
+        monkeypatch.setattr(library.subprocess, "run", compilers.run)
+        file = library._compile(SOURCE, files, "x86-64-v3")
         assert file == list(files.values())[chosen] and file.read_text() == list(files)[chosen].command[0]
         file.unlink()
     assert "-march=x86-64-v3" in compilers.commands[0] and "-march=x86_64_v3" in compilers.commands[1]
@@ -64,18 +66,18 @@ def test_the_compiler_on_the_path_comes_first_and_the_packages_is_next(monkeypat
 
 @pytest.mark.usefixtures("two_compilers")
 def test_the_error_is_about_the_first_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build.subprocess, "run", FakeCompilers("/bin/g++", sys.executable).run)
+    monkeypatch.setattr(library.subprocess, "run", FakeCompilers("/bin/g++", sys.executable).run)
     with pytest.raises(BuildError, match=r"/bin/g\+\+ could not compile decode\.cpp: /bin/g\+\+: error: too old"):
-        load_library()
+        load_library(SOURCE)
 
 
 @pytest.mark.usefixtures("two_compilers")
 def test_what_the_second_compiler_made_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     compilers = FakeCompilers("/bin/g++")
-    monkeypatch.setattr(build.subprocess, "run", compilers.run)
+    monkeypatch.setattr(library.subprocess, "run", compilers.run)
     for _ in range(2):
         with pytest.raises(BuildError, match="cannot be loaded"):
-            load_library()
+            load_library(SOURCE)
     assert len(compilers.commands) == 2
 
 
@@ -90,26 +92,27 @@ def test_the_first_error_of_the_compiler_is_reported(monkeypatch: pytest.MonkeyP
         raise subprocess.CalledProcessError(1, command, stderr="In file\nx.h:3: error: no such thing\nmore")
 
     monkeypatch.setenv("CXX", "my-compiler")
-    monkeypatch.setattr(build.subprocess, "run", fail)
+    monkeypatch.setattr(library.subprocess, "run", fail)
     with pytest.raises(BuildError, match=r"my-compiler could not compile decode\.cpp: x\.h:3: error: no such thing"):
-        load_library()
+        load_library(SOURCE)
 
 
 def test_a_compiler_that_does_not_run_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "/nowhere/compiler")
     with pytest.raises(BuildError, match="/nowhere/compiler could not be run"):
-        load_library()
+        load_library(SOURCE)
 
 
 def test_a_damaged_library_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "my-compiler")
-    monkeypatch.setattr(build.subprocess, "run", lambda command, **_: Path(command[-1]).write_bytes(b"no library"))
+    monkeypatch.setattr(library.subprocess, "run", lambda command, **_: Path(command[-1]).write_bytes(b"no library"))
     with pytest.raises(BuildError, match=r"cannot be loaded .* remove it"):
-        load_library()
+        load_library(SOURCE)
 
 
-def test_every_file_of_the_source_is_at_most_400_lines() -> None:
-    for file in SOURCE.parent.glob("*.[hc]*"):
+@pytest.mark.parametrize("source", [SOURCE, TRAINING_SOURCE], ids=lambda source: source.purpose)
+def test_every_file_of_the_source_is_at_most_400_lines(source: Source) -> None:
+    for file in source.file.parent.glob("*.[hc]*"):
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file
 
 

@@ -1,0 +1,42 @@
+"""Compiled RMSNorm and SwiGLU: values and gradients of torch's formulas."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lmcraft.model.kernels.elementwise import MIN_NUMBERS, RMSNormFunction, SwiGluFunction, can_compute
+from lmcraft.model.kernels.library import is_available
+
+pytestmark = pytest.mark.skipif(not is_available(torch.ones(1)), reason="no C++ compiler, or torch has other threads")
+
+
+def _check(function: Callable[..., Tensor], formula: Callable[..., Tensor], *inputs: Tensor) -> None:
+    y, expected = function(*inputs), formula(*inputs)
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-6)
+    grad = torch.randn_like(y)
+    pairs = (torch.autograd.grad(out, inputs, grad) for out in (y, expected))
+    for gradient, right in zip(*pairs, strict=True):
+        torch.testing.assert_close(gradient, right, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 16), (3, 5, 64), (100, 48)])
+def test_rms_norm(shape: tuple[int, ...]) -> None:
+    x, weight = torch.randn(shape, requires_grad=True), torch.randn(shape[-1], requires_grad=True)
+    _check(lambda x, w: RMSNormFunction.apply(x, w, 1e-3), lambda x, w: F.rms_norm(x, w.shape, w, 1e-3), x, weight)  # type: ignore[no-untyped-call]
+
+
+def test_swiglu_also_of_large_numbers() -> None:
+    gate, up = torch.linspace(-200, 200, 1600).view(100, 16).requires_grad_(), torch.randn(100, 16, requires_grad=True)
+    _check(SwiGluFunction.apply, lambda gate, up: F.silu(gate) * up, gate, up)
+
+
+def test_what_torch_computes() -> None:
+    weight, large = torch.ones(64), torch.randn(MIN_NUMBERS // 64, 64)
+    assert can_compute(large, weight)
+    strange = (large[:1], large.bfloat16(), large.T.contiguous().T, large.view(-1, 8), large.to("meta"))
+    assert not any(can_compute(x, weight) for x in strange)
+    with torch.no_grad():
+        assert not can_compute(large, weight)
