@@ -9,9 +9,10 @@ import lmcraft
 from lmcraft import extras
 from lmcraft.cli import main
 from lmcraft.commands import doctor
+from lmcraft.cpp import compiler, library
 from lmcraft.extras import PURPOSES
 from lmcraft.inference import prompt_speed
-from lmcraft.inference.native import build, compiler
+from lmcraft.inference.native import build
 
 SPEEDS = {"float32": 1e11, "int8": 3e11}
 
@@ -34,6 +35,7 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
     monkeypatch.setattr(compiler, "find_spec", lambda name: None)
     build.load_library.cache_clear()
+    library.load_library.cache_clear()
     monkeypatch.setattr(build, "instruction_set", build.load_library)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lmcraft.inference import prompt_speed
 from lmcraft.cpp.library import BuildError
+from lmcraft.inference import prompt_speed
 from lmcraft.inference.native.build import load_library
 from lmcraft.inference.prompt_speed import prompt_flops
 

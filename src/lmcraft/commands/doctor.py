@@ -149,8 +149,8 @@ def _extras() -> dict[str, dict[str, Any]]:
 
 def _advice(report: dict[str, Any]) -> list[str]:
     """Sentences about what can be improved, the most important first."""
-    from lmcraft.extras import install_command
     from lmcraft.cpp.compiler import INSTALL_COMPILER
+    from lmcraft.extras import install_command
 
     advice = []
     generation = report["generation"]

@@ -6,6 +6,7 @@ attention          grouped-query attention
 rotary             rotary position embeddings and their scaling
 feedforward        feed-forward layers and mixture of experts
 norm               RMSNorm, Gemma's RMSNorm, LayerNorm
+kernels            compiled parts of training in float32 on a CPU
 linear             a linear layer that computes in its input's dtype
 initialization     weight initialization
 storage            model folders: config.json and safetensors

@@ -1,6 +1,7 @@
 """Compiles `decode.cpp` and its headers for this machine, once, and loads the library."""
 
 import ctypes
+from functools import cache
 from pathlib import Path
 
 from lmcraft.cpp.library import Source
@@ -11,8 +12,9 @@ from lmcraft.inference.native.structs import check_struct_sizes
 SOURCE = Source(Path(__file__).with_name("decode.cpp"), "the decode step", ("-ffp-contract=off",))
 
 
+@cache
 def load_library(target: str = "") -> ctypes.CDLL:
-    """The compiled decode step, for a `target` as in `lmcraft.cpp.library.load_library`.
+    """The compiled decode step, for a `target` as in `load_cpp_library`.
 
     Raises:
         BuildError: it cannot be compiled or loaded.
