@@ -9,6 +9,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder.names import is_gguf_name
 
 TOKENS_PER_SEQUENCE = 256  # of calibration or evaluation text; fewer if the model's context is shorter
+MIN_AVERAGE_BITS = 4.5  # 4 and a scale of 16 bits for 32 weights
 MIN_SEQUENCES = 4  # for calibration and evaluation together
 
 
@@ -63,7 +64,7 @@ class QuantizeConfig(Config):
     """Quantize a model to 8 or 4 bits per weight, and report the cost in quality on your own text.
 
     The first half of the text is for calibration (4 bits), the second half for evaluation: perplexity, KL divergence, and
-    how often both models predict the same token. Embeddings and output projection are not quantized.
+    how often both models predict the same token.
     """
 
     model: str
@@ -77,6 +78,11 @@ class QuantizeConfig(Config):
     """Bits per weight; 8: one scale per row; 4: one scale per 32 weights of a row."""
     method: Literal["gptq", "nearest"] = "gptq"
     """Rounding to 4 bits: gptq compensates each rounding error in the following weights; nearest only rounds."""
+    average_bits: float = 5.5
+    """With gptq and 4 bits: bits per weight on average, scales included; the matrices that matter most get 8 bits, up to
+    this average. 4.5 gives all of them 4 bits."""
+    embeddings: Literal["keep", "int8"] = "keep"
+    """int8 stores the embeddings and the output projection with 8 bits, too; transformers and vLLM cannot open that."""
     tokens: int = 8192
     """Number of tokens to use, half for calibration and half for evaluation."""
     overwrite: bool = False
@@ -85,4 +91,8 @@ class QuantizeConfig(Config):
     def resolved(self) -> "QuantizeConfig":
         if self.tokens < MIN_SEQUENCES * TOKENS_PER_SEQUENCE:
             raise UserError(f"tokens={self.tokens} must be at least {MIN_SEQUENCES * TOKENS_PER_SEQUENCE}")
+        if not self.average_bits >= MIN_AVERAGE_BITS:
+            raise UserError(
+                f"average_bits={self.average_bits:g} must be at least {MIN_AVERAGE_BITS}: 4 bits and half a bit of scale"
+            )
         return self

@@ -3,18 +3,20 @@
 Shapes: N samples of T tokens, C width, V vocabulary.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from lmcraft.conversion.sensitivity import Sensitivity, choose_8_bits, measure_sensitivity
 from lmcraft.errors import UserError
 from lmcraft.inference.engine import Engine
 from lmcraft.model.linear import Linear
 from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits, quantize_groups, quantize_groups_gptq, quantize_rows
-from lmcraft.model.transformer import Transformer
+from lmcraft.model.transformer import Embedding, Transformer
 from lmcraft.statistics.intervals import perplexity
 from lmcraft.terminal import ReportProgress
 
@@ -26,17 +28,20 @@ def quantize_model(
     samples_NT: Tensor,
     *,
     calibrated: bool = True,
+    average_bits: float = 0,
     report: ReportProgress = lambda done, total: None,
 ) -> None:
     """Quantize the matrices of all blocks in place; embeddings, routers of experts and output projection stay.
 
     With 4 bits each block is calibrated with GPTQ (arXiv 2210.17323), on the outputs of the quantized blocks before it.
+    Tokens count by how much the next-token distribution depends on the matrix's outputs there (arXiv 2505.07004).
 
     Args:
         model: changed in place: its weights become the dequantized ones.
         bits: 8 or 4.
         samples_NT: token ids of the calibration text.
         calibrated: False rounds 4-bit weights to nearest, as 8-bit weights always are.
+        average_bits: with 4 calibrated bits, matrices that matter most get 8 instead, up to this average with the scales.
         report: called after each block with the number of blocks done and in total.
 
     Raises:
@@ -46,19 +51,35 @@ def quantize_model(
         if bits == 4 and layer.weight.shape[1] % GROUP_SIZE:
             columns = layer.weight.shape[1]
             raise UserError(f"bits=4 needs a multiple of {GROUP_SIZE} columns, 'layers.{name}' has {columns}: use bits=8")
-    gptq = bits == 4 and calibrated
-    hidden = [model.embed(sample[None]) for sample in samples_NT] if gptq else []
+    if bits == 8 or not calibrated:
+        for number, block in enumerate(model.layers):
+            for _, layer in _matrices(block):
+                _quantize(layer, bits, None)
+            report(number + 1, len(model.layers))
+        return
+    layers = dict(_matrices(model.layers))
+    sensitivities = measure_sensitivity(model, list(layers.values()), samples_NT)
+    in_8_bits = choose_8_bits(layers, sensitivities, average_bits)
+    hidden = [model.embed(sample[None]) for sample in samples_NT]
     layer_inputs = model.layer_inputs(samples_NT.shape[1])
     for number, block in enumerate(model.layers):
         hessians: dict[Linear, Tensor] = {}
-        if gptq:
-            with _collect_hessians(block, hessians):
-                for x_1TC in hidden:
-                    block(x_1TC, *layer_inputs[number], None)
+        with _collect_hessians(block, sensitivities, hessians):
+            for x_1TC in hidden:
+                block(x_1TC, *layer_inputs[number], None)
         for _, layer in _matrices(block):
-            _quantize(layer, bits, hessians.get(layer))
+            _quantize(layer, 8 if layer in in_8_bits else 4, hessians.get(layer))
         hidden = [block(x_1TC, *layer_inputs[number], None) for x_1TC in hidden]
         report(number + 1, len(model.layers))
+
+
+@torch.no_grad()
+def quantize_vocabulary(model: Transformer) -> None:
+    """Quantize the embedding and the output projection to 8 bits in place."""
+    layers: list[Linear | Embedding] = [model.embed_tokens, *([model.lm_head] if model.lm_head is not None else [])]
+    for layer in layers:
+        layer.quantized = quantize_rows(layer.weight.float())
+        layer.weight.copy_(layer.quantized.dequantize())
 
 
 def _matrices(module: nn.Module) -> Iterator[tuple[str, Linear]]:
@@ -79,14 +100,25 @@ def _quantize(layer: Linear, bits: Bits, hessian: Tensor | None) -> None:
 
 
 @contextmanager
-def _collect_hessians(block: nn.Module, hessians: dict[Linear, Tensor]) -> Iterator[None]:
-    """Add X^T X of the inputs of each linear layer to `hessians`, for every pass inside the context."""
+def _collect_hessians(
+    block: nn.Module, sensitivities: Mapping[Linear, Sensitivity], hessians: dict[Linear, Tensor]
+) -> Iterator[None]:
+    """Add X^T X of the inputs of each linear layer to `hessians`, for the pass of each calibration sample in turn.
+
+    Each token has its weight, except in experts: after quantization a token may reach others than before.
+    """
+    num_passes: Counter[Linear] = Counter()
 
     def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(layer, Linear)
         x = inputs[0].flatten(0, -2).float()
-        hessians[layer] = hessians.get(layer, 0) + x.T @ x
+        weighted = x
+        if layer not in in_experts:
+            weighted = x * sensitivities[layer].token_weights[num_passes[layer]][:, None]
+        num_passes[layer] += 1
+        hessians[layer] = hessians.get(layer, 0) + weighted.T @ x
 
+    in_experts = {layer for name, layer in _matrices(block) if "experts." in name}
     handles = [layer.register_forward_hook(hook) for _, layer in _matrices(block)]
     try:
         yield

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.conversion.config import MIN_SEQUENCES, TOKENS_PER_SEQUENCE, QuantizeConfig
-from lmcraft.conversion.quantization import QualityLoss, measure_quality_loss, quantize_model
+from lmcraft.conversion.quantization import QualityLoss, measure_quality_loss, quantize_model, quantize_vocabulary
 from lmcraft.data.pipes import find_contents
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, replace_output, write_json, write_lineage
@@ -55,8 +55,15 @@ def write_quantized(config: QuantizeConfig) -> QualityLoss:
             parameter.data = parameter.data.clone()
         with progress_bar("quantizing") as report:
             quantize_model(
-                after.transformer, config.bits, sequences_NT[:half], calibrated=config.method == "gptq", report=report
+                after.transformer,
+                config.bits,
+                sequences_NT[:half],
+                calibrated=config.method == "gptq",
+                average_bits=config.average_bits,
+                report=report,
             )
+        if config.embeddings == "int8":
+            quantize_vocabulary(after.transformer)
         with progress_bar("measuring") as report:
             quality = measure_quality_loss(
                 Engine(before.transformer), Engine(after.transformer), sequences_NT[half:], report

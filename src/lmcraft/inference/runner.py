@@ -109,10 +109,9 @@ def build_runner(
 
 def stored_weights(model: Transformer) -> Weights:
     """The native weight type nearest to that of the model's folder."""
-    projection = getattr(model.layers[0].attention, "o_proj", None)  # a replaced attention may lack it
-    stored = None if projection is None else quantized_form(projection)
-    if stored is not None:
-        return "int8" if stored.bits == 8 else "int4"
+    forms = [quantized_form(layer) for layer in model.layers.modules()]
+    if stored := {form.bits for form in forms if form is not None}:
+        return "int4" if 4 in stored else "int8"
     return "float32" if model.compute_dtype == torch.float32 else "bfloat16"
 
 

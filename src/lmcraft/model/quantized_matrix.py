@@ -19,8 +19,12 @@ SAMPLED_ROWS = 16
 ROUNDING = 2**-7  # of bfloat16
 GROUP_SIZE = 32
 GROUPS_PER_CHUNK = 4096  # keeps the intermediate results in the CPU caches
+COLUMNS_PER_UPDATE = 64  # GPTQ corrects the columns after these together
+DAMPING = 0.4
 CLIP_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # candidates for the share of a group's maximum that maps to -8
 QUANT_METHOD = "compressed-tensors"
+NAMED_GROUP = "named_group"  # of the layers in 8 bits that config.json names one by one
+OUTPUT_PROJECTION = "lm_head"
 QUANTIZED_PARTS = ("packed", "scale", "shape")  # of a matrix in a model folder
 Bits = Literal[4, 8]
 
@@ -47,6 +51,11 @@ class QuantizedMatrix:
         step = max(1, len(self.numbers) // SAMPLED_ROWS)
         sample = QuantizedMatrix(self.numbers[::step], self.scales[::step], self.bits).dequantize().to(weight.device)
         return torch.allclose(weight[::step].float(), sample, rtol=ROUNDING, atol=0, equal_nan=True)
+
+
+def stored_bits(shape: torch.Size, bits: Bits) -> int:
+    """The size of a matrix of (rows, columns) with its scales, in bits."""
+    return bits * shape.numel() + (32 * shape[0] if bits == 8 else 16 * shape.numel() // GROUP_SIZE)
 
 
 def quantize_rows(weight: Tensor) -> QuantizedMatrix:
@@ -81,39 +90,41 @@ def _best_scales(groups: Tensor) -> Tensor:
     return candidates.gather(0, errors.argmin(dim=0, keepdim=True)).squeeze(0)
 
 
-def quantize_groups_gptq(weight: Tensor, hessian: Tensor, *, damping: float = 0.01) -> QuantizedMatrix:
+def quantize_groups_gptq(weight: Tensor, hessian: Tensor, *, damping: float = DAMPING) -> QuantizedMatrix:
     """Quantize to 4 bits with GPTQ: later columns compensate each column's error (arXiv 2210.17323, eq. 2, 3).
+
+    The columns with the largest diagonal are rounded first, when most columns can still compensate.
 
     Args:
         weight: (rows, columns), float32; columns must be a multiple of 32.
         hessian: X^T X of the matrix's inputs, (columns, columns).
-        damping: share of the Hessian's mean diagonal that is added to its diagonal.
+        damping: share of the Hessian's mean diagonal that is added to its diagonal, against fitting the calibration text.
     """
-    weight, columns = weight.clone(), weight.shape[1]
     hessian = hessian.double().clone()
     hessian.diagonal().add_(damping * hessian.diagonal().mean() + 1e-9)
+    order = hessian.diagonal().argsort(descending=True)
+    hessian = hessian[order][:, order]
     inverse = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(hessian)), upper=True).float()
+    group_scale = group_scales(weight.view(len(weight), -1, GROUP_SIZE))
+    scales, weight = group_scale[:, order // GROUP_SIZE], weight[:, order]
     numbers = torch.empty_like(weight)
-    scales = weight.new_empty(len(weight), columns // GROUP_SIZE)
-    for start in range(0, columns, GROUP_SIZE):
-        block, stop = weight[:, start : start + GROUP_SIZE], start + GROUP_SIZE
-        scale = group_scales(block)
-        scales[:, start // GROUP_SIZE] = scale
+    for start in range(0, len(order), COLUMNS_PER_UPDATE):
+        block, stop = weight[:, start : start + COLUMNS_PER_UPDATE], min(start + COLUMNS_PER_UPDATE, len(order))
         errors = torch.empty_like(block)
-        for n in range(GROUP_SIZE):
+        for n in range(stop - start):
             column, i = block[:, n], start + n
-            numbers[:, i] = (column / _replace_zeros(scale)).round().clamp(-8, 7)
-            errors[:, n] = (column - numbers[:, i] * scale) / inverse[i, i]
+            numbers[:, i] = (column / _replace_zeros(scales[:, i])).round().clamp(-8, 7)
+            errors[:, n] = (column - numbers[:, i] * scales[:, i]) / inverse[i, i]
             block[:, n + 1 :] -= errors[:, n : n + 1] * inverse[i, i + 1 : stop]
         weight[:, stop:] -= errors @ inverse[start:stop, stop:]
-    return QuantizedMatrix(numbers.to(torch.int8), scales, 4)
+    return QuantizedMatrix(numbers[:, order.argsort()].to(torch.int8).contiguous(), group_scale, 4)
 
 
 # Storage
 
 
 def quantization_bits(hf_config: Mapping[str, Any]) -> Bits | None:
-    """Bits of a model folder's quantized matrices; None if they are not quantized.
+    """Bits of a model folder's quantized matrices, except `names_in_8_bits`; None if they are not quantized.
 
     Raises:
         UserError: the quantization format is not supported.
@@ -122,10 +133,11 @@ def quantization_bits(hf_config: Mapping[str, Any]) -> Bits | None:
     if not hf_quantization:
         return None
     all_bits: tuple[Bits, ...] = get_args(Bits)
-    for bits in all_bits:
-        ignored = hf_quantization.get("ignore") if isinstance(hf_quantization, Mapping) else None
-        if isinstance(ignored, list) and hf_quantization == quantization_config(bits, ignored[1:]):
-            return bits
+    if isinstance(hf_quantization, Mapping) and isinstance(ignored := hf_quantization.get("ignore"), list):
+        named, unnamed = names_in_8_bits(hf_config), [name for name in ignored if name != OUTPUT_PROJECTION]
+        for bits in all_bits:
+            if hf_quantization == quantization_config(bits, unnamed, named):
+                return bits
     raise UserError(
         f"config.json: quantization_config {_name_difference(hf_quantization)} is not supported; use a model from "
         "`lmcraft quantize`, the unquantized model or a GGUF file"
@@ -156,23 +168,38 @@ def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def quantization_config(bits: Bits, ignored: Sequence[str] = ()) -> dict[str, Any]:
+def names_in_8_bits(hf_config: Mapping[str, Any]) -> list[str]:
+    """The layers of a quantized model folder that have 8 bits whatever the others have, by their names in config.json."""
+    group: Any = hf_config.get("quantization_config")
+    for key in ("config_groups", NAMED_GROUP, "targets"):
+        group = group.get(key) if isinstance(group, Mapping) else None
+    return group if isinstance(group, list) and all(isinstance(name, str) for name in group) else []
+
+
+def quantization_config(bits: Bits, ignored: Sequence[str] = (), in_8_bits: Sequence[str] = ()) -> dict[str, Any]:
     """The quantization_config of config.json, as compressed-tensors defines it.
 
     Args:
         bits: of the quantized matrices.
         ignored: names of the blocks' linear layers that are not quantized.
+        in_8_bits: names of layers with 8 bits, whatever the others have.
     """
-    spread: dict[str, Any] = {"strategy": "channel"} if bits == 8 else {"strategy": "group", "group_size": GROUP_SIZE}
-    weights = {"type": "int", "symmetric": True, "num_bits": bits, **spread, "dynamic": False}
-    group = {"targets": ["Linear"], "weights": weights, "input_activations": None, "output_activations": None}
+    named = {NAMED_GROUP: _config_group(in_8_bits, 8)} if in_8_bits else {}
+    groups = {**named, "group_0": _config_group(["Linear"], bits)}  # compressed-tensors takes the first that matches
+    output = [] if OUTPUT_PROJECTION in in_8_bits else [OUTPUT_PROJECTION]
     return {
         "quant_method": QUANT_METHOD,
         "format": "pack-quantized",
         "quantization_status": "compressed",
-        "config_groups": {"group_0": group},
-        "ignore": ["lm_head", *ignored],
+        "config_groups": groups,
+        "ignore": [*output, *ignored],
     }
+
+
+def _config_group(targets: Sequence[str], bits: Bits) -> dict[str, Any]:
+    spread: dict[str, Any] = {"strategy": "channel"} if bits == 8 else {"strategy": "group", "group_size": GROUP_SIZE}
+    weights = {"type": "int", "symmetric": True, "num_bits": bits, **spread, "dynamic": False}
+    return {"targets": list(targets), "weights": weights, "input_activations": None, "output_activations": None}
 
 
 def to_tensors(name: str, quantized: QuantizedMatrix) -> dict[str, Tensor]:

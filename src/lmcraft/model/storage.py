@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,12 +23,13 @@ from lmcraft.model.quantized_matrix import (
     Bits,
     QuantizedMatrix,
     from_tensors,
+    names_in_8_bits,
     quantization_bits,
     quantization_config,
     to_tensors,
 )
 from lmcraft.model.tensor_file import save_tensors
-from lmcraft.model.transformer import Transformer
+from lmcraft.model.transformer import Embedding, Transformer
 
 log = logging.getLogger(__name__)
 
@@ -171,16 +172,8 @@ def save_model(
     dtype = _dtype_name(model.embed_tokens.weight.dtype)
     hf_config = family.write_config(model.config) | dict(token_ids) | {"dtype": dtype}
     tensors = family.to_hf(model.config, {name: tensor.cpu() for name, tensor in model.state_dict().items()})
-    linear_layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear)}
-    if quantized := {f"{name}.weight": form for name, layer in linear_layers.items() if (form := quantized_form(layer))}:
-        plain = {
-            f"{name}.weight": layer.weight
-            for name, layer in linear_layers.items()
-            if name.startswith("layers.") and f"{name}.weight" not in quantized
-        }
-        ignored = [name.removesuffix(".weight") for name in family.to_hf(model.config, plain)]
-        hf_config["quantization_config"] = quantization_config(next(iter(quantized.values())).bits, ignored)
-        tensors = _with_quantized(tensors, family, model.config, quantized)
+    if any(quantized_form(layer) for layer in model.modules()):
+        tensors, hf_config["quantization_config"] = _quantized_tensors(model, family, tensors)
     write_json(folder / "config.json", hf_config)
     split = split_torch_state_dict_into_shards(tensors, max_shard_size=max_shard_size)
     for name, members in split.filename_to_tensors.items():
@@ -212,16 +205,26 @@ def _check_tensors(model: Transformer) -> None:
     )
 
 
-def _with_quantized(
-    tensors: dict[str, Tensor], family: Family, config: TransformerConfig, quantized: Mapping[str, QuantizedMatrix]
-) -> dict[str, Tensor]:
-    numbers = family.to_hf(config, {name: matrix.numbers for name, matrix in quantized.items()})
-    scales = family.to_hf(config, {name: matrix.scales for name, matrix in quantized.items()})
-    bits = next(iter(quantized.values())).bits
-    plain = {name: tensor for name, tensor in tensors.items() if name not in numbers}
-    for name in numbers:
-        plain |= to_tensors(name, QuantizedMatrix(numbers[name], scales[name], bits))
-    return plain
+def _quantized_tensors(
+    model: Transformer, family: Family, tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a model some of whose matrices are quantized, and its quantization_config."""
+    forms = {f"{name}.weight": form for name, layer in model.named_modules() if (form := quantized_form(layer))}
+    in_4_bits = any(form.bits == 4 for form in forms.values())
+    result = dict(tensors)
+    for bits in get_args(Bits):
+        matrices = {name: form for name, form in forms.items() if form.bits == bits}
+        numbers = family.to_hf(model.config, {name: form.numbers for name, form in matrices.items()})
+        scales = family.to_hf(model.config, {name: form.scales for name, form in matrices.items()})
+        for name in numbers:
+            del result[name]
+            result |= to_tensors(name, QuantizedMatrix(numbers[name], scales[name], bits))
+
+    hf_names = {ours: hf.removesuffix(".weight") for hf, stack in family.stacks(model.config) for ours in stack}
+    linear = [f"layers.{name}.weight" for name, layer in model.layers.named_modules() if isinstance(layer, Linear)]
+    ignored = [hf_names[name] for name in linear if name not in forms]
+    named = [hf_names[name] for name, form in forms.items() if form.bits == 8 and (in_4_bits or name not in linear)]
+    return result, quantization_config(4 if in_4_bits else 8, *(list(dict.fromkeys(names)) for names in (ignored, named)))
 
 
 def load_model(folder: Path, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> Transformer:
@@ -275,7 +278,7 @@ def build_model(
         family = family_of(checkpoint.hf_config)
         for name, quantized in family.quantized_from_hf(config, checkpoint.read_quantized, shapes):
             module = model.get_submodule(name.removesuffix(".weight"))
-            assert isinstance(module, Linear)
+            assert isinstance(module, Linear | Embedding)
             module.quantized = quantized
     model.compute_dtype = model.embed_tokens.weight.dtype
     model.source = checkpoint.source
@@ -285,7 +288,7 @@ def build_model(
 def convert_weights(model: Transformer, dtype: torch.dtype) -> None:
     """Give all weights a data type, in place; quantized matrices become ordinary ones."""
     for module in model.modules():
-        if isinstance(module, Linear):
+        if isinstance(module, Linear | Embedding):
             module.quantized = None
     model.to(dtype)
     model.compute_dtype = dtype
@@ -320,12 +323,13 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
 def _dequantize(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
     """A checkpoint that dequantizes matrices as they are read."""
     quantized = {name.removesuffix("_scale") for name in checkpoint.names if name.endswith("weight_scale")}
+    in_8_bits = {f"{name}.weight" for name in names_in_8_bits(checkpoint.hf_config)}
 
     def read_quantized(name: str) -> QuantizedMatrix | None:
         if name not in quantized:
             return None
         try:
-            return from_tensors(name, bits, checkpoint.read)
+            return from_tensors(name, 8 if name in in_8_bits else bits, checkpoint.read)
         except (SafetensorError, RuntimeError, LookupError, ValueError, TypeError) as error:
             raise UserError(
                 f"'{checkpoint.source}': the quantized '{name}' is damaged ({error}); download it again"

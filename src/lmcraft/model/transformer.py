@@ -16,9 +16,17 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.feedforward import make_feed_forward
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_norm
+from lmcraft.model.quantized_matrix import QuantizedMatrix
 from lmcraft.model.rotary import RotaryTables
 from lmcraft.model.token_tree import TokenTree
 from lmcraft.terminal import format_count
+
+
+class Embedding(nn.Embedding):
+    """A vector for each token, or for each position."""
+
+    quantized: QuantizedMatrix | None = None
+    """As of a `Linear`."""
 
 
 class Block(nn.Module):
@@ -262,8 +270,8 @@ class Transformer(nn.Module):
         return self._rotary.rows(start, stop, sliding=sliding, device=self.device, dtype=self.compute_dtype)
 
 
-def _embedding(rows: int, width: int) -> nn.Embedding:
+def _embedding(rows: int, width: int) -> Embedding:
     weight = torch.empty(rows, width)
     if not weight.is_meta:  # on the meta device, torch would import its whole compiler for this
         nn.init.normal_(weight, std=0.02)
-    return nn.Embedding(rows, width, _weight=weight)
+    return Embedding(rows, width, _weight=weight)

@@ -76,7 +76,8 @@ class ModelPacker:
     """Packs a model and its adapters. Keep it alive as long as its results: it owns the memory that they point to.
 
     Args:
-        weights: the type that matrices are packed in; int8 and int4 are quantized here unless the model is already.
+        weights: the type that matrices are packed in; int8 and int4 are quantized here unless the model is already. int4
+            leaves matrices that the model's folder stores in 8 bits as they are.
     """
 
     def __init__(self, weights: Weights) -> None:
@@ -189,6 +190,8 @@ class ModelPacker:
     def _matrix(self, *parts: nn.Module, weights: Weights | None = None) -> Matrix:
         """The weights of one or more layers as one matrix, row after row."""
         weights = weights or self._weights
+        if weights == "int4" and all(stored is not None and stored.bits == 8 for stored in map(quantized_form, parts)):
+            weights = "int8"
         parts_OI: list[Tensor] = [part.weight for part in parts]  # type: ignore[misc]
         biases = [bias for part in parts if (bias := getattr(part, "bias", None)) is not None]
         rows, columns = sum(len(weight_OI) for weight_OI in parts_OI), parts_OI[0].shape[1]
