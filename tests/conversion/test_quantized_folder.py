@@ -13,8 +13,8 @@ from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.decoder import unsupported_reason
 from lmcraft.inference.native.weight_packing import ModelPacker
 from lmcraft.language_model import load
-from lmcraft.model.linear import Linear
-from lmcraft.model.quantized_matrix import Bits, quantize_groups, quantize_groups_gptq, quantize_rows
+from lmcraft.model.linear import Linear, quantized_form
+from lmcraft.model.quantized_matrix import Bits, quantize_groups, quantize_groups_gptq, quantize_rows, stored_bits
 from lmcraft.model.transformer import Transformer
 from tests.inference.helpers import TEXT, language_model
 from tests.tiny import GPT2
@@ -105,6 +105,44 @@ def test_a_model_has_no_quality_loss_against_itself() -> None:
     assert loss.perplexity_before == loss.perplexity_after
 
 
+@pytest.mark.parametrize("bits", ["8", "4"])
+def test_our_layout_holds_the_vocabulary_and_shifts(home: Path, tmp_path: Path, bits: str) -> None:
+    assert main(command(home, tmp_path / "out", "--bits", bits, "--layout", "lmcraft", "--average-bits", "6")) == 0
+    assert json.loads((tmp_path / "out/config.json").read_text())["quantization_config"]["quant_method"] == "lmcraft"
+    model, forms = load(tmp_path / "out"), {}
+    for name, layer in model.transformer.named_modules():
+        if (form := quantized_form(layer)) is not None:
+            forms[name] = form
+            dense = layer.weight.float()  # type: ignore[union-attr, operator]
+            torch.testing.assert_close(dense, form.dequantize(), rtol=1e-2, atol=1e-3)
+    assert forms.keys() == {"embed_tokens", *(f"layers.{name}" for name in matrices(model.transformer))}
+    assert any(form.shifts is not None for form in forms.values()) == (bits == "4")
+    model.save(tmp_path / "again")
+    again = dict(load(tmp_path / "again").transformer.named_modules())
+    for name, form in forms.items():
+        stored = quantized_form(again[name])
+        assert stored is not None and torch.equal(stored.dequantize(), form.dequantize()), name
+    assert main(["export", str(tmp_path / "out"), "--out", str(tmp_path / "dense"), "--dtype", "float32"]) == 0
+    assert load(tmp_path / "dense").transformer.embed_tokens.quantized is None
+
+
+def test_the_matrices_that_matter_most_get_8_bits_within_the_average() -> None:
+    shares = []
+    for average in (4.5, 6, 9.5):
+        model: Any = language_model(intermediate_size=64).transformer
+        for block in model.layers:
+            block.attention.v_proj.weight.data *= 30
+        quantization.quantize_model(model, 4, torch.randint(0, 200, (4, 60)), average_bits=average)
+        layers = list(matrices(model).values())
+        size = sum(stored_bits(layer.weight.shape, layer.quantized.bits) for layer in layers if layer.quantized)
+        assert size <= average * sum(layer.weight.numel() for layer in layers)
+        shares.append([layer.quantized.bits for layer in layers if layer.quantized].count(8))
+        for block in model.layers:  # one matrix for vLLM and for the decode step
+            attention = block.attention
+            assert len({part.quantized.bits for part in (attention.q_proj, attention.k_proj, attention.v_proj)}) == 1
+    assert 0 == shares[0] < shares[1] < shares[2] == len(layers)
+
+
 def test_gptq_is_nearer_than_rounding_on_inputs_that_depend_on_one_another() -> None:
     torch.manual_seed(0)
     weight, inputs = torch.randn(48, 64), torch.randn(500, 8) @ torch.randn(8, 64) + 0.1 * torch.randn(500, 64)
@@ -179,6 +217,7 @@ def test_invalid_input_is_refused(home: Path, tmp_path: Path, capsys: pytest.Cap
     model, text = home / "model", home / "text.txt"
     assert_refused(model, tmp_path / "none.txt", expected="none.txt' does not exist")
     assert_refused(model, tmp_path / "short.txt", expected="give a text of at least")
+    assert_refused(model, text, "--average-bits", "4", expected="average_bits=4 must be at least 4.5")
     assert_refused(model, text, "--tokens", "10", expected="tokens=10 must be at least 1024")
     assert_refused(tmp_path / "48", text, "--bits", "4", expected="has 48: use bits=8")
     assert_refused(tmp_path / "gpt2", text, expected="store their matrices transposed")

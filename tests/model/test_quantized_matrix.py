@@ -6,6 +6,7 @@ import torch
 from lmcraft.errors import UserError
 from lmcraft.model.quantized_matrix import (
     from_tensors,
+    names_in_8_bits,
     quantization_bits,
     quantization_config,
     quantize_groups,
@@ -27,6 +28,19 @@ def test_4_bits_use_all_levels_and_lose_little() -> None:
     quantized = quantize_groups(weight)
     assert quantized.scales.shape == (16, 3) and quantized.numbers.unique().tolist() == list(range(-8, 8))
     assert ((quantized.dequantize() - weight).norm() / weight.norm()).item() < 0.12
+
+
+def test_shifted_groups_hold_weights_that_lie_on_16_levels() -> None:
+    levels = torch.randint(0, 16, (8, 96)).view(8, 3, 32)
+    levels[..., :2] = torch.tensor([0, 15])
+    weight = (levels * torch.rand(8, 3, 1).half().float() - torch.rand(8, 3, 1).half().float()).flatten(1)
+    quantized = quantize_groups(weight, shifted=True)
+    torch.testing.assert_close(quantized.dequantize(), weight, rtol=2e-3, atol=2e-3)
+    tensors = to_tensors("weight", quantized)
+    assert torch.equal(from_tensors("weight", 4, tensors.__getitem__, shifted=True).dequantize(), quantized.dequantize())
+    config = quantization_config(4, ["gate"], ["embed"], own=True)
+    assert quantization_bits({"quantization_config": config}) == 4
+    assert names_in_8_bits({"quantization_config": config}) == ["embed"]
 
 
 @pytest.mark.parametrize(("bits", "columns"), [(8, 64), (8, 61), (4, 64)])

@@ -81,8 +81,9 @@ class QuantizeConfig(Config):
     average_bits: float = 5.5
     """With gptq and 4 bits: bits per weight on average, scales included; the matrices that matter most get 8 bits, up to
     this average. 4.5 gives all of them 4 bits."""
-    embeddings: Literal["keep", "int8"] = "keep"
-    """int8 stores the embeddings and the output projection with 8 bits, too; transformers and vLLM cannot open that."""
+    layout: Literal["compressed-tensors", "lmcraft"] = "compressed-tensors"
+    """Layout of the folder. transformers and vLLM open compressed-tensors. lmcraft is smaller and nearer to the original: it
+    has 8 bits for embeddings and output projection, and a shift beside the scale of each group of 4-bit weights."""
     tokens: int = 8192
     """Number of tokens to use, half for calibration and half for evaluation."""
     overwrite: bool = False

@@ -29,6 +29,7 @@ def quantize_model(
     *,
     calibrated: bool = True,
     average_bits: float = 0,
+    shifted: bool = False,
     report: ReportProgress = lambda done, total: None,
 ) -> None:
     """Quantize the matrices of all blocks in place; embeddings, routers of experts and output projection stay.
@@ -42,6 +43,7 @@ def quantize_model(
         samples_NT: token ids of the calibration text.
         calibrated: False rounds 4-bit weights to nearest, as 8-bit weights always are.
         average_bits: with 4 calibrated bits, matrices that matter most get 8 instead, up to this average with the scales.
+        shifted: whether groups of 4-bit weights have a shift beside their scale.
         report: called after each block with the number of blocks done and in total.
 
     Raises:
@@ -54,12 +56,12 @@ def quantize_model(
     if bits == 8 or not calibrated:
         for number, block in enumerate(model.layers):
             for _, layer in _matrices(block):
-                _quantize(layer, bits, None)
+                _quantize(layer, bits, None, shifted)
             report(number + 1, len(model.layers))
         return
     layers = dict(_matrices(model.layers))
     sensitivities = measure_sensitivity(model, list(layers.values()), samples_NT)
-    in_8_bits = choose_8_bits(layers, sensitivities, average_bits)
+    in_8_bits = choose_8_bits(layers, sensitivities, average_bits, shifted=shifted)
     hidden = [model.embed(sample[None]) for sample in samples_NT]
     layer_inputs = model.layer_inputs(samples_NT.shape[1])
     for number, block in enumerate(model.layers):
@@ -68,7 +70,7 @@ def quantize_model(
             for x_1TC in hidden:
                 block(x_1TC, *layer_inputs[number], None)
         for _, layer in _matrices(block):
-            _quantize(layer, 8 if layer in in_8_bits else 4, hessians.get(layer))
+            _quantize(layer, 8 if layer in in_8_bits else 4, hessians.get(layer), shifted)
         hidden = [block(x_1TC, *layer_inputs[number], None) for x_1TC in hidden]
         report(number + 1, len(model.layers))
 
@@ -88,14 +90,14 @@ def _matrices(module: nn.Module) -> Iterator[tuple[str, Linear]]:
             yield name, layer
 
 
-def _quantize(layer: Linear, bits: Bits, hessian: Tensor | None) -> None:
+def _quantize(layer: Linear, bits: Bits, hessian: Tensor | None, shifted: bool) -> None:
     weight = layer.weight.float()
     if bits == 8:
         layer.quantized = quantize_rows(weight)
     elif hessian is None or not bool(hessian.any()):
-        layer.quantized = quantize_groups(weight)
+        layer.quantized = quantize_groups(weight, shifted=shifted)
     else:
-        layer.quantized = quantize_groups_gptq(weight, hessian)
+        layer.quantized = quantize_groups_gptq(weight, hessian, shifted=shifted)
     layer.weight.copy_(layer.quantized.dequantize())
 
 

@@ -60,9 +60,10 @@ def write_quantized(config: QuantizeConfig) -> QualityLoss:
                 sequences_NT[:half],
                 calibrated=config.method == "gptq",
                 average_bits=config.average_bits,
+                shifted=config.layout == "lmcraft",
                 report=report,
             )
-        if config.embeddings == "int8":
+        if config.layout == "lmcraft":
             quantize_vocabulary(after.transformer)
         with progress_bar("measuring") as report:
             quality = measure_quality_loss(

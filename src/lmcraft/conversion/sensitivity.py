@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.model.linear import Linear
-from lmcraft.model.quantized_matrix import quantize_groups, stored_bits
+from lmcraft.model.quantized_matrix import QuantizedMatrix, quantize_groups, quantize_rows, stored_bits
 from lmcraft.model.transformer import Transformer
 
 UNITS = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "gate_proj": "gate_up", "up_proj": "gate_up"}
@@ -28,9 +28,9 @@ class Sensitivity:
     column_weights: Tensor | float = 0.0
     """(I,): the sum over all tokens of their weights times their squared inputs."""
 
-    def divergence(self, weight: Tensor) -> float:
-        """Estimate of the divergence, summed over all tokens, if `weight` had 4 bits, rounded to nearest."""
-        squared_errors_I = (quantize_groups(weight).dequantize() - weight).square().sum(dim=0)
+    def divergence(self, weight: Tensor, rounded: QuantizedMatrix) -> float:
+        """Estimate of the divergence if the matrix were rounded, summed over all tokens."""
+        squared_errors_I = (rounded.dequantize() - weight).square().sum(dim=0)
         return float((self.column_weights * squared_errors_I).sum()) / 2
 
 
@@ -69,30 +69,36 @@ def measure_sensitivity(model: Transformer, layers: Collection[Linear], samples_
 
 
 def choose_8_bits(
-    layers: Mapping[str, Linear], sensitivities: Mapping[Linear, Sensitivity], average_bits: float
+    layers: Mapping[str, Linear], sensitivities: Mapping[Linear, Sensitivity], average_bits: float, *, shifted: bool
 ) -> set[Linear]:
-    """The layers that get 8 bits, so that all have `average_bits` per weight or fewer: those that save most for their bytes.
+    """The layers that get 8 bits, so that all have `average_bits` per weight or fewer: those that gain most for their bytes.
 
-    Matrices that vLLM and our decode step keep as one (queries, keys and values; gate and up) get the same bits; experts, which
-    these keep as one too, have 4.
+    Matrices that vLLM and our decode step keep as one (queries, keys and values; gate and up) get the same bits; experts,
+    which these keep as one too, have 4.
     """
     units: dict[str, list[Linear]] = {}
     for name, layer in layers.items():
         parent, _, last = name.rpartition(".")
-        if ".experts." not in name:
+        if ".experts." not in name and layer in sensitivities:
             units.setdefault(f"{parent}.{UNITS.get(last, last)}", []).append(layer)
 
-    def gain(unit: list[Linear]) -> float:
-        measured = [(sensitivities[layer], layer.weight.float()) for layer in unit if layer in sensitivities]
-        return sum(sensitivity.divergence(weight) for sensitivity, weight in measured) / extra_bits(unit)
+    def gain(layer: Linear) -> float:
+        weight, sensitivity = layer.weight.float(), sensitivities[layer]
+        rounded = quantize_groups(weight, shifted=shifted), quantize_rows(weight)
+        in_4_bits, in_8_bits = (sensitivity.divergence(weight, matrix) for matrix in rounded)
+        return in_4_bits - in_8_bits
 
-    def extra_bits(unit: list[Linear]) -> int:
-        return sum(stored_bits(layer.weight.shape, 8) - stored_bits(layer.weight.shape, 4) for layer in unit)
+    def in_4_bits(layer: Linear) -> int:
+        return stored_bits(layer.weight.shape, 4, shifted=shifted)
 
-    spare = sum(average_bits * layer.weight.numel() - stored_bits(layer.weight.shape, 4) for layer in layers.values())
+    spare = sum(average_bits * layer.weight.numel() - in_4_bits(layer) for layer in layers.values())
+    if spare <= 0:
+        return set()
+    extra = {name: sum(stored_bits(m.weight.shape, 8) - in_4_bits(m) for m in unit) for name, unit in units.items()}
+    gains = {name: sum(map(gain, unit)) / extra[name] for name, unit in units.items()}
     chosen: set[Linear] = set()
-    for unit in sorted(units.values(), key=gain, reverse=True) if spare > 0 else []:
-        if extra_bits(unit) <= spare:
-            spare -= extra_bits(unit)
-            chosen.update(unit)
+    for name in sorted(gains, key=gains.__getitem__, reverse=True):
+        if gains[name] > 0 and extra[name] <= spare:
+            spare -= extra[name]
+            chosen.update(units[name])
     return chosen

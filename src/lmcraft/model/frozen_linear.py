@@ -28,12 +28,14 @@ class FrozenLinear(nn.Module):
         self.scales: Tensor
         self.register_buffer("numbers", quantized.numbers if bits == 8 else _pack(quantized.numbers), persistent=False)
         self.register_buffer("scales", quantized.scales.clone(), persistent=False)
+        self.shifts: Tensor | None
+        self.register_buffer("shifts", None if quantized.shifts is None else quantized.shifts.clone(), persistent=False)
 
     @property
     def weight(self) -> Tensor:
         """The dequantized matrix, (out, in), float32."""
         numbers = self.numbers if self.bits == 8 else _unpack(self.numbers)
-        return QuantizedMatrix(numbers, self.scales, self.bits).dequantize()
+        return QuantizedMatrix(numbers, self.scales, self.bits, self.shifts).dequantize()
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = _QuantizedProduct.apply(x, self)  # type: ignore[no-untyped-call]

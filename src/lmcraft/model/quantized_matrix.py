@@ -5,8 +5,9 @@ matrices in compressed-tensors' format for weights alone, which transformers and
 values + 128 or eight values + 8 each, lowest bits first), `weight_scale` and `weight_shape`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal, get_args
 
 import torch
@@ -25,37 +26,46 @@ CLIP_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # candidates for the share of a
 QUANT_METHOD = "compressed-tensors"
 NAMED_GROUP = "named_group"  # of the layers in 8 bits that config.json names one by one
 OUTPUT_PROJECTION = "lm_head"
-QUANTIZED_PARTS = ("packed", "scale", "shape")  # of a matrix in a model folder
+QUANTIZED_PARTS = ("packed", "scale", "shift", "shape")  # of a matrix in a model folder
 Bits = Literal[4, 8]
 
 
 @dataclass(frozen=True)
 class QuantizedMatrix:
-    """A quantized matrix; its value is `numbers * scales`."""
+    """A quantized matrix; its value is `numbers * scales + shifts`."""
 
     numbers: Tensor
     """(rows, columns), int8."""
     scales: Tensor
     """(rows, 1) for 8 bits, (rows, groups of 32 columns) for 4, float32."""
     bits: Bits
+    shifts: Tensor | None = None
+    """As the scales of 4-bit weights; None: zeros."""
 
     def dequantize(self) -> Tensor:
         """The float32 matrix, (rows, columns)."""
         rows = len(self.numbers)
-        return (self.numbers.view(rows, self.scales.shape[1], -1) * self.scales[:, :, None]).view(rows, -1)
+        groups = self.numbers.view(rows, self.scales.shape[1], -1) * self.scales[:, :, None]
+        return (groups if self.shifts is None else groups + self.shifts[:, :, None]).view(rows, -1)
+
+    def with_tensors(self, change: Callable[[Tensor], Tensor]) -> "QuantizedMatrix":
+        """The matrix with each of its tensors changed, such as other rows of it."""
+        shifts = None if self.shifts is None else change(self.shifts)
+        return QuantizedMatrix(change(self.numbers), change(self.scales), self.bits, shifts)
 
     def matches(self, weight: Tensor) -> bool:
         """Whether a weight, (rows, columns), is still this matrix, up to rounding, by a sample of its rows."""
         if weight.shape != self.numbers.shape:
             return False
         step = max(1, len(self.numbers) // SAMPLED_ROWS)
-        sample = QuantizedMatrix(self.numbers[::step], self.scales[::step], self.bits).dequantize().to(weight.device)
+        sample = self.with_tensors(lambda tensor: tensor[::step]).dequantize().to(weight.device)
         return torch.allclose(weight[::step].float(), sample, rtol=ROUNDING, atol=0, equal_nan=True)
 
 
-def stored_bits(shape: torch.Size, bits: Bits) -> int:
-    """The size of a matrix of (rows, columns) with its scales, in bits."""
-    return bits * shape.numel() + (32 * shape[0] if bits == 8 else 16 * shape.numel() // GROUP_SIZE)
+def stored_bits(shape: torch.Size, bits: Bits, *, shifted: bool = False) -> int:
+    """The size of a matrix of (rows, columns) with its scales and shifts, in bits."""
+    per_group = 32 if shifted else 16
+    return bits * shape.numel() + (32 * shape[0] if bits == 8 else per_group * shape.numel() // GROUP_SIZE)
 
 
 def quantize_rows(weight: Tensor) -> QuantizedMatrix:
@@ -64,33 +74,51 @@ def quantize_rows(weight: Tensor) -> QuantizedMatrix:
     return QuantizedMatrix((weight / _replace_zeros(scales)).round().to(torch.int8), scales, 8)
 
 
-def quantize_groups(weight: Tensor) -> QuantizedMatrix:
-    """Quantize to 4 bits: -8 to 7 with a scale per 32 columns, rounded to nearest; `weight` is (rows, multiple of 32)."""
+def quantize_groups(weight: Tensor, *, shifted: bool = False) -> QuantizedMatrix:
+    """Quantize to 4 bits: -8 to 7 with a scale per 32 columns, rounded to nearest; `weight` is (rows, multiple of 32).
+
+    With `shifted`, each group has a shift, too.
+    """
     groups = weight.view(len(weight), -1, GROUP_SIZE)
-    scales = group_scales(groups)
-    numbers = (groups / _replace_zeros(scales)[:, :, None]).round().clamp(-8, 7)
-    return QuantizedMatrix(numbers.flatten(1).to(torch.int8), scales, 4)
+    scales, shifts = group_scales(groups, shifted=shifted)
+    numbers = _round(groups, scales[..., None], shifts[..., None])
+    return QuantizedMatrix(numbers.flatten(1).to(torch.int8), scales, 4, shifts if shifted else None)
 
 
-def group_scales(groups: Tensor) -> Tensor:
-    """The scale of each group, (...), for groups (..., 32), rounded to 16 bits as it is stored.
+def _round(values: Tensor, scales: Tensor, shifts: Tensor) -> Tensor:
+    return ((values - shifts) / _replace_zeros(scales)).round().clamp(-8, 7)
 
-    The value of largest magnitude maps to -8, whatever its sign, so that all 16 levels are used (as in ggml's Q4_0); it is
-    clipped a little if that lowers the group's squared error.
+
+def group_scales(groups: Tensor, *, shifted: bool) -> tuple[Tensor, Tensor]:
+    """Scale and shift of each group, (...), for groups (..., 32), rounded to 16 bits as they are stored.
+
+    Without shifts the value of largest magnitude maps to -8, whatever its sign, so that all 16 levels are used (as in ggml's
+    Q4_0); with them the smallest maps to -8 and the largest to 7 (as in Q4_1). They are clipped a little if that lowers the
+    group's squared error.
     """
     chunks = torch.split(groups.flatten(0, -2), GROUPS_PER_CHUNK)
-    return torch.cat([_best_scales(chunk) for chunk in chunks]).view(groups.shape[:-1])
+    scales, shifts = zip(*(_best_scales(chunk, shifted) for chunk in chunks), strict=True)
+    return torch.cat(scales).view(groups.shape[:-1]), torch.cat(shifts).view(groups.shape[:-1])
 
 
-def _best_scales(groups: Tensor) -> Tensor:
-    largest = groups.gather(-1, groups.abs().argmax(dim=-1, keepdim=True)).squeeze(-1)
-    candidates = torch.stack([(ratio * largest / -8).half().float() for ratio in CLIP_RATIOS])
-    divisors = _replace_zeros(candidates)[..., None]
-    errors = ((groups / divisors).round().clamp(-8, 7) * divisors - groups).square().sum(dim=-1)
-    return candidates.gather(0, errors.argmin(dim=0, keepdim=True)).squeeze(0)
+def _best_scales(groups: Tensor, shifted: bool) -> tuple[Tensor, Tensor]:
+    ratios = torch.tensor(CLIP_RATIOS, device=groups.device)[:, None]
+    if shifted:
+        low, high = groups.aminmax(dim=-1)
+        scales = (ratios * (high - low) / 15).half().float()
+        shifts = ((low + high + scales) / 2).half().float()  # the middle of the group between the levels -1 and 0
+    else:
+        largest = groups.gather(-1, groups.abs().argmax(dim=-1, keepdim=True)).squeeze(-1)
+        scales = (ratios * largest / -8).half().float()
+        shifts = torch.zeros_like(scales)
+    numbers = _round(groups, scales[..., None], shifts[..., None])
+    best = (numbers * scales[..., None] + shifts[..., None] - groups).square().sum(dim=-1).argmin(dim=0, keepdim=True)
+    return scales.gather(0, best).squeeze(0), shifts.gather(0, best).squeeze(0)
 
 
-def quantize_groups_gptq(weight: Tensor, hessian: Tensor, *, damping: float = DAMPING) -> QuantizedMatrix:
+def quantize_groups_gptq(
+    weight: Tensor, hessian: Tensor, *, damping: float = DAMPING, shifted: bool = False
+) -> QuantizedMatrix:
     """Quantize to 4 bits with GPTQ: later columns compensate each column's error (arXiv 2210.17323, eq. 2, 3).
 
     The columns with the largest diagonal are rounded first, when most columns can still compensate.
@@ -99,25 +127,27 @@ def quantize_groups_gptq(weight: Tensor, hessian: Tensor, *, damping: float = DA
         weight: (rows, columns), float32; columns must be a multiple of 32.
         hessian: X^T X of the matrix's inputs, (columns, columns).
         damping: share of the Hessian's mean diagonal that is added to its diagonal, against fitting the calibration text.
+        shifted: as in `quantize_groups`.
     """
     hessian = hessian.double().clone()
     hessian.diagonal().add_(damping * hessian.diagonal().mean() + 1e-9)
     order = hessian.diagonal().argsort(descending=True)
     hessian = hessian[order][:, order]
     inverse = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(hessian)), upper=True).float()
-    group_scale = group_scales(weight.view(len(weight), -1, GROUP_SIZE))
-    scales, weight = group_scale[:, order // GROUP_SIZE], weight[:, order]
+    group_scale, group_shift = group_scales(weight.view(len(weight), -1, GROUP_SIZE), shifted=shifted)
+    scales, shifts, weight = group_scale[:, order // GROUP_SIZE], group_shift[:, order // GROUP_SIZE], weight[:, order]
     numbers = torch.empty_like(weight)
     for start in range(0, len(order), COLUMNS_PER_UPDATE):
         block, stop = weight[:, start : start + COLUMNS_PER_UPDATE], min(start + COLUMNS_PER_UPDATE, len(order))
         errors = torch.empty_like(block)
         for n in range(stop - start):
             column, i = block[:, n], start + n
-            numbers[:, i] = (column / _replace_zeros(scales[:, i])).round().clamp(-8, 7)
-            errors[:, n] = (column - numbers[:, i] * scales[:, i]) / inverse[i, i]
+            numbers[:, i] = _round(column, scales[:, i], shifts[:, i])
+            errors[:, n] = (column - numbers[:, i] * scales[:, i] - shifts[:, i]) / inverse[i, i]
             block[:, n + 1 :] -= errors[:, n : n + 1] * inverse[i, i + 1 : stop]
         weight[:, stop:] -= errors @ inverse[start:stop, stop:]
-    return QuantizedMatrix(numbers[:, order.argsort()].to(torch.int8).contiguous(), group_scale, 4)
+    numbers = numbers[:, order.argsort()].to(torch.int8).contiguous()
+    return QuantizedMatrix(numbers, group_scale, 4, group_shift if shifted else None)
 
 
 # Storage
@@ -135,8 +165,8 @@ def quantization_bits(hf_config: Mapping[str, Any]) -> Bits | None:
     all_bits: tuple[Bits, ...] = get_args(Bits)
     if isinstance(hf_quantization, Mapping) and isinstance(ignored := hf_quantization.get("ignore"), list):
         named, unnamed = names_in_8_bits(hf_config), [name for name in ignored if name != OUTPUT_PROJECTION]
-        for bits in all_bits:
-            if hf_quantization == quantization_config(bits, unnamed, named):
+        for bits, own in product(all_bits, (False, True)):
+            if hf_quantization == quantization_config(bits, unnamed, named, own=own):
                 return bits
     raise UserError(
         f"config.json: quantization_config {_name_difference(hf_quantization)} is not supported; use a model from "
@@ -176,19 +206,25 @@ def names_in_8_bits(hf_config: Mapping[str, Any]) -> list[str]:
     return group if isinstance(group, list) and all(isinstance(name, str) for name in group) else []
 
 
-def quantization_config(bits: Bits, ignored: Sequence[str] = (), in_8_bits: Sequence[str] = ()) -> dict[str, Any]:
-    """The quantization_config of config.json, as compressed-tensors defines it.
+def quantization_config(
+    bits: Bits, ignored: Sequence[str] = (), in_8_bits: Sequence[str] = (), *, own: bool = False
+) -> dict[str, Any]:
+    """The quantization_config of config.json, as compressed-tensors defines it, or with a name of our own.
 
     Args:
         bits: of the quantized matrices.
         ignored: names of the blocks' linear layers that are not quantized.
         in_8_bits: names of layers with 8 bits, whatever the others have.
+        own: there are shifts or quantized embeddings, which other programs would not read.
     """
     named = {NAMED_GROUP: _config_group(in_8_bits, 8)} if in_8_bits else {}
-    groups = {**named, "group_0": _config_group(["Linear"], bits)}  # compressed-tensors takes the first that matches
+    groups = {
+        **named,
+        "group_0": _config_group(["Linear"], bits, symmetric=bits == 8 or not own),
+    }  # compressed-tensors takes the first that matches
     output = [] if OUTPUT_PROJECTION in in_8_bits else [OUTPUT_PROJECTION]
     return {
-        "quant_method": QUANT_METHOD,
+        "quant_method": "lmcraft" if own else QUANT_METHOD,
         "format": "pack-quantized",
         "quantization_status": "compressed",
         "config_groups": groups,
@@ -196,9 +232,9 @@ def quantization_config(bits: Bits, ignored: Sequence[str] = (), in_8_bits: Sequ
     }
 
 
-def _config_group(targets: Sequence[str], bits: Bits) -> dict[str, Any]:
+def _config_group(targets: Sequence[str], bits: Bits, *, symmetric: bool = True) -> dict[str, Any]:
     spread: dict[str, Any] = {"strategy": "channel"} if bits == 8 else {"strategy": "group", "group_size": GROUP_SIZE}
-    weights = {"type": "int", "symmetric": True, "num_bits": bits, **spread, "dynamic": False}
+    weights = {"type": "int", "symmetric": symmetric, "num_bits": bits, **spread, "dynamic": False}
     return {"targets": list(targets), "weights": weights, "input_activations": None, "output_activations": None}
 
 
@@ -210,11 +246,12 @@ def to_tensors(name: str, quantized: QuantizedMatrix) -> dict[str, Tensor]:
     unsigned = F.pad(numbers.to(torch.int64) + (1 << bits - 1), (0, padding)).view(len(numbers), -1, per_word)
     packed = (unsigned << torch.arange(0, 32, bits)).sum(dim=2).to(torch.int32)
     scales = quantized.scales if bits == 8 else quantized.scales.half()
-    return {f"{name}_packed": packed, f"{name}_scale": scales, f"{name}_shape": torch.tensor(numbers.shape)}
+    tensors = {f"{name}_packed": packed, f"{name}_scale": scales, f"{name}_shape": torch.tensor(numbers.shape)}
+    return tensors if quantized.shifts is None else {**tensors, f"{name}_shift": quantized.shifts.half()}
 
 
-def from_tensors(name: str, bits: Bits, read: Any) -> QuantizedMatrix:
-    """The inverse of `to_tensors`; `read` returns a tensor by name.
+def from_tensors(name: str, bits: Bits, read: Any, *, shifted: bool = False) -> QuantizedMatrix:
+    """The inverse of `to_tensors`; `read` returns a tensor by name, and `shifted` says whether there are shifts.
 
     Raises:
         ValueError: the tensors do not belong together.
@@ -228,7 +265,10 @@ def from_tensors(name: str, bits: Bits, read: Any) -> QuantizedMatrix:
     if bits == 4:
         unsigned = torch.stack((unsigned & 15, unsigned >> 4), dim=2).flatten(1)
     numbers = (unsigned - (1 << bits - 1)).view(torch.int8)[:, :columns]
-    return QuantizedMatrix(numbers.contiguous(), scales.float(), bits)
+    shifts = read(f"{name}_shift").float() if shifted else None
+    if shifts is not None and shifts.shape != scales.shape:
+        raise ValueError(f"{tuple(shifts.shape)} shifts for {tuple(scales.shape)} scales")
+    return QuantizedMatrix(numbers.contiguous(), scales.float(), bits, shifts)
 
 
 def _replace_zeros(scales: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -212,19 +212,23 @@ def _quantized_tensors(
     forms = {f"{name}.weight": form for name, layer in model.named_modules() if (form := quantized_form(layer))}
     in_4_bits = any(form.bits == 4 for form in forms.values())
     result = dict(tensors)
-    for bits in get_args(Bits):
-        matrices = {name: form for name, form in forms.items() if form.bits == bits}
-        numbers = family.to_hf(model.config, {name: form.numbers for name, form in matrices.items()})
-        scales = family.to_hf(model.config, {name: form.scales for name, form in matrices.items()})
+    kinds = {(form.bits, form.shifts is None) for form in forms.values()}
+    for kind in kinds:  # a stored matrix may hold several of ours, of one kind
+        same = {name: form for name, form in forms.items() if (form.bits, form.shifts is None) == kind}
+        numbers = family.to_hf(model.config, {name: form.numbers for name, form in same.items()})
+        scales = family.to_hf(model.config, {name: form.scales for name, form in same.items()})
+        shifts = family.to_hf(model.config, {name: form.shifts for name, form in same.items() if form.shifts is not None})
         for name in numbers:
             del result[name]
-            result |= to_tensors(name, QuantizedMatrix(numbers[name], scales[name], bits))
+            result |= to_tensors(name, QuantizedMatrix(numbers[name], scales[name], kind[0], shifts.get(name)))
 
     hf_names = {ours: hf.removesuffix(".weight") for hf, stack in family.stacks(model.config) for ours in stack}
     linear = [f"layers.{name}.weight" for name, layer in model.layers.named_modules() if isinstance(layer, Linear)]
     ignored = [hf_names[name] for name in linear if name not in forms]
     named = [hf_names[name] for name, form in forms.items() if form.bits == 8 and (in_4_bits or name not in linear)]
-    return result, quantization_config(4 if in_4_bits else 8, *(list(dict.fromkeys(names)) for names in (ignored, named)))
+    own = model.embed_tokens.quantized is not None or (4, False) in kinds
+    lists = [list(dict.fromkeys(names)) for names in (ignored, named)]
+    return result, quantization_config(4 if in_4_bits else 8, *lists, own=own)
 
 
 def load_model(folder: Path, *, dtype: torch.dtype | None = None, device: str | torch.device = "cpu") -> Transformer:
@@ -329,7 +333,8 @@ def _dequantize(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
         if name not in quantized:
             return None
         try:
-            return from_tensors(name, 8 if name in in_8_bits else bits, checkpoint.read)
+            own_bits: Bits = 8 if name in in_8_bits else bits
+            return from_tensors(name, own_bits, checkpoint.read, shifted=f"{name}_shift" in checkpoint.names)
         except (SafetensorError, RuntimeError, LookupError, ValueError, TypeError) as error:
             raise UserError(
                 f"'{checkpoint.source}': the quantized '{name}' is damaged ({error}); download it again"

@@ -84,6 +84,23 @@ def test_quantized_weights_equal_weights_rounded_in_pytorch(weights: Weights) ->
     assert error(decode(model, weights, ids), logits) < 0.03
 
 
+def test_shifts_and_8_bits_that_are_stored_are_computed_with() -> None:
+    from lmcraft.conversion.quantization import quantize_model, quantize_vocabulary
+
+    model = tiny_model(5, head_dim=16, intermediate_size=128)
+    for block in model.layers:
+        for parameter in block.parameters():
+            parameter.data += 0.3 * (parameter.ndim == 2)  # groups far from symmetric
+    ids = torch.randint(0, 96, (TOKENS,))
+    quantize_model(model, 4, ids[None], average_bits=6, shifted=True)
+    quantize_vocabulary(model)
+    matrices = {name: layer.quantized for name, layer in model.named_modules() if getattr(layer, "quantized", None)}
+    assert {(form.bits, form.shifts is None) for form in matrices.values()} == {(4, False), (8, True)}
+    logits = model(ids[None])[0].detach()
+    assert error(decode(model, "int4", ids.tolist()), logits) < 0.03
+    assert torch.equal(decode(model, "int4", ids.tolist(), 3, 2), decode(model, "int4", ids.tolist()))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["x86-64-v3", "x86-64"])
 def test_other_cpus_compute_the_same_integers(target: str) -> None:

@@ -16,7 +16,8 @@ inline void quantized_products(const Matrix& m, const QuantizedRow* x, int i, fl
     multiply_int8<R>(static_cast<const uint8_t*>(m.data) + begin, x, m.padded_columns, sums);
   } else {
     const Half* scale = static_cast<const Half*>(m.scale) + begin / COLUMNS_PER_GROUP;
-    multiply_int4<R>(static_cast<const uint8_t*>(m.data) + begin / 2, scale, x, m.padded_columns, sums);
+    const Half* shift = m.shift ? static_cast<const Half*>(m.shift) + begin / COLUMNS_PER_GROUP : nullptr;
+    multiply_int4<R>(static_cast<const uint8_t*>(m.data) + begin / 2, scale, shift, x, m.padded_columns, sums);
   }
   for (int j = 0; j < REGISTERS_PER_TILE; j++) {
     const float* scale = static_cast<const float*>(m.scale) + i + j * LANES;
@@ -127,7 +128,7 @@ inline Panel fill_panel(const Matrix& m, int i, FloatRegister* buffer) {
   int64_t begin = int64_t(i / ROWS_PER_TILE) * ROWS_PER_TILE * m.padded_columns;  // of the tile
   int row = i % ROWS_PER_TILE, rows = std::min(PANEL_ROWS, m.rows - i);
   const uint8_t* data = static_cast<const uint8_t*>(m.data);
-  Panel panel{reinterpret_cast<const uint8_t*>(buffer), 4 * PANEL_ROWS, nullptr};
+  Panel panel{reinterpret_cast<const uint8_t*>(buffer), 4 * PANEL_ROWS, nullptr, nullptr};
   if (m.type == INT8 && sizeof(PanelInt8) == 1) {
     panel.data = data + begin + 4 * row;
     panel.stride = BYTES_PER_4_COLUMNS;
@@ -135,6 +136,7 @@ inline Panel fill_panel(const Matrix& m, int i, FloatRegister* buffer) {
     fill_wide_panel(data + begin + 4 * row, m.padded_columns, buffer);
   } else if (m.type == INT4) {
     panel.scale = static_cast<const Half*>(m.scale) + begin / COLUMNS_PER_GROUP + row;
+    if (m.shift) panel.shift = static_cast<const Half*>(m.shift) + begin / COLUMNS_PER_GROUP + row;
     fill_int4_panel(data + begin / 2 + 4 * row, m.padded_columns, buffer);
   } else if (m.type == FLOAT32) {
     fill_dense_panel<float>(static_cast<const float*>(m.data) + int64_t(i) * m.columns, rows, m.columns, buffer);

@@ -26,6 +26,7 @@ extern "C" {
 struct Matrix {          // rows x columns
   const void* data;      // float32, bfloat16: row after row; int8, int4: tiles of 32 rows, see multiply_int8 and _int4
   const void* scale;     // int8: a float32 per row; int4: a float16 per group of each row, 32 rows interleaved
+  const void* shift;     // int4: added to the weights of a group, laid out as the scales; or null
   const float* bias;     // or null; padded to a multiple of 32 rows
   int32_t type, rows, columns, padded_columns;
   int32_t number;        // index into Row::deltas; -1: a matrix without deltas

@@ -16,6 +16,7 @@ struct Panel {
   const uint8_t* data;  // 4 bytes of each row, then the next 4
   int stride;           // in bytes
   const Half* scale;  // int4
+  const Half* shift;  // int4, or null
 };
 
 struct Block {  // rows of activations in the type that a panel is multiplied with
@@ -86,6 +87,12 @@ typedef FloatRegister PanelSums[ROWS_PER_BLOCK][PANEL_REGISTERS];
       repeat<ROWS_PER_BLOCK>([&](auto r) LMCRAFT_INLINE {
         FloatRegister factor = scales * block.scale[r][g * COLUMNS_PER_GROUP / COLUMNS_PER_SPAN];
         out[r][i] = multiply_add(to_floats(widen(sums[r][i]) + block.offset[r][g]), factor, out[r][i]);
+      });
+      if (!panel.shift) return;
+      FloatRegister shifts = load_register(panel.shift + g * ROWS_PER_TILE + LANES * i);
+      repeat<ROWS_PER_BLOCK>([&](auto r) LMCRAFT_INLINE {
+        float total = sum_of_group(block.offset[r], block.scale[r], g);
+        out[r][i] = multiply_add(shifts, total - FloatRegister{}, out[r][i]);
       });
     });
   }

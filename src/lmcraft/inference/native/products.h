@@ -72,10 +72,15 @@ inline void multiply_int8(const uint8_t* w, const QuantizedRow* x, int columns, 
   }
 }
 
+// The sum of the activations of an int4 group.
+inline float sum_of_group(const int32_t* offset, const float* scale, int g) {
+  return scale[g * COLUMNS_PER_GROUP / COLUMNS_PER_SPAN] * float(offset[g] / -8);
+}
+
 // The same for int4 weights: 512 bytes hold 32 columns of 32 rows. The low 4 bits of each 128 bytes are four of the first
-// 16 columns, the high 4 bits four of the last 16, each weight + 8.
+// 16 columns, the high 4 bits four of the last 16, each weight + 8. `shift` may be null.
 template <int R>
-inline void multiply_int4(const uint8_t* w, const Half* scale, const QuantizedRow* x, int columns,
+inline void multiply_int4(const uint8_t* w, const Half* scale, const Half* shift, const QuantizedRow* x, int columns,
                           FloatRegister (*out)[REGISTERS_PER_TILE]) {
   constexpr int together = registers_together<R>();
   for (int g = 0; g < columns / COLUMNS_PER_GROUP; g++, w += ROWS_PER_TILE * COLUMNS_PER_GROUP / 2, scale += ROWS_PER_TILE) {
@@ -104,6 +109,12 @@ inline void multiply_int4(const uint8_t* w, const Half* scale, const QuantizedRo
           FloatRegister factor = scales * x[r].scale[g * COLUMNS_PER_GROUP / COLUMNS_PER_SPAN];
           IntRegister total = widen(sums[r][i]) + x[r].offset[g];
           out[r][first + i] = multiply_add(to_floats(total), factor, out[r][first + i]);
+        }
+        if (!shift) continue;
+        FloatRegister shifts = load_register(shift + g * ROWS_PER_TILE + LANES * (first + i));
+        for (int r = 0; r < R; r++) {
+          float total = sum_of_group(x[r].offset, x[r].scale, g);
+          out[r][first + i] = multiply_add(shifts, total - FloatRegister{}, out[r][first + i]);
         }
       }
     }

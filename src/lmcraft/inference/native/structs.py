@@ -17,7 +17,7 @@ NO_NORM, RMSNORM, LAYERNORM = range(3)
 
 class Matrix(Structure):
     _fields_ = [
-        *((name, c_void_p) for name in ("data", "scale", "bias")),
+        *((name, c_void_p) for name in ("data", "scale", "shift", "bias")),
         *((name, c_int32) for name in ("type", "rows", "columns", "padded_columns", "number")),
     ]
 

@@ -201,21 +201,42 @@ class ModelPacker:
         if weights in ("float32", "bfloat16"):
             weight_OI = parts_OI[0] if len(parts_OI) == 1 else torch.cat(parts_OI)
             dense = self._dense(weight_OI.to(getattr(torch, weights)))
-            return Matrix(dense.data_ptr(), None, bias, number_type, rows, columns, columns)
+            return Matrix(dense.data_ptr(), None, None, bias, number_type, rows, columns, columns)
         bits: Bits = 8 if weights == "int8" else 4
         padded_columns = -(-columns // COLUMNS_PER_SPAN) * COLUMNS_PER_SPAN
         quantized = [self._quantize(part, padded_columns, bits) for part in parts]
-        if not all(bool(part.scales.isfinite().all()) for part in quantized):
+        if not all(
+            bool(tensor.isfinite().all())
+            for part in quantized
+            for tensor in (part.scales, part.shifts)
+            if tensor is not None
+        ):
             raise damaged_model_error(self._model)
         numbers = nn.functional.pad(torch.cat([part.numbers for part in quantized]), (0, 0, 0, padding))
-        scales = nn.functional.pad(torch.cat([part.scales for part in quantized]), (0, 0, 0, padding))
-        scales = scales.view(-1, ROWS_PER_TILE, scales.shape[1]).transpose(1, 2)  # (tiles, groups, 32)
+        scales = self._interleave([part.scales for part in quantized], padding)
         if bits == 8:
-            data, scale = self._aligned(tile_int8(numbers)), self._floats(scales)
-        else:
-            data = self._aligned(tile_int4(numbers))
-            scale = self._own(scales.to(torch.float16).contiguous()).data_ptr()
-        return Matrix(data, scale, bias, number_type, rows, columns, padded_columns)
+            return Matrix(
+                self._aligned(tile_int8(numbers)),
+                self._floats(scales),
+                None,
+                bias,
+                number_type,
+                rows,
+                columns,
+                padded_columns,
+            )
+        shift = None
+        if any(part.shifts is not None for part in quantized):
+            shifts = [torch.zeros_like(part.scales) if part.shifts is None else part.shifts for part in quantized]
+            shift = self._own(self._interleave(shifts, padding).half().contiguous()).data_ptr()
+        data, scale = self._aligned(tile_int4(numbers)), self._own(scales.half().contiguous()).data_ptr()
+        return Matrix(data, scale, shift, bias, number_type, rows, columns, padded_columns)
+
+    @staticmethod
+    def _interleave(parts: Sequence[Tensor], padding: int) -> Tensor:
+        """Scales or shifts of one matrix in the order of its tiles, (tiles, groups, 32)."""
+        joined = nn.functional.pad(torch.cat(list(parts)), (0, 0, 0, padding))
+        return joined.view(-1, ROWS_PER_TILE, joined.shape[1]).transpose(1, 2)
 
     @staticmethod
     def _quantize(part: nn.Module, padded_columns: int, bits: Bits) -> QuantizedMatrix:
@@ -227,8 +248,9 @@ class ModelPacker:
             padded = nn.functional.pad(weight.float(), (0, padding))
             return quantize_rows(padded) if bits == 8 else quantize_groups(padded)
         groups = padded_columns // GROUP_SIZE - stored.scales.shape[1] if bits == 4 else 0
-        numbers, scales = nn.functional.pad(stored.numbers, (0, padding)), nn.functional.pad(stored.scales, (0, groups))
-        return QuantizedMatrix(numbers, scales, bits)
+        return stored.with_tensors(
+            lambda tensor: nn.functional.pad(tensor, (0, padding if tensor is stored.numbers else groups))
+        )
 
     def _dense(self, tensor: Tensor) -> Tensor:
         """The tensor, contiguous and in a type that the step reads; the same tensor if possible."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -185,10 +186,13 @@ class Family:
             if (matrix := read(weight.hf.format(**index))) is not None:
                 names = [ours.format(**index) for ours in weight.ours]
                 rows = [shapes[ours][0] for ours in names]
-                numbers = self._split_rows(config, weight, names, rows, matrix.numbers)
-                scales = self._split_rows(config, weight, names, rows, matrix.scales)
-                for (name, part_numbers), (_, part_scales) in zip(numbers, scales, strict=True):
-                    yield name, QuantizedMatrix(part_numbers, part_scales, matrix.bits)
+                for number, name in enumerate(names):
+                    yield name, matrix.with_tensors(partial(self._rows_of, config, weight, names, rows, number))
+
+    def _rows_of(
+        self, config: TransformerConfig, weight: Weight, names: list[str], rows: list[int], number: int, tensor: Tensor
+    ) -> Tensor:
+        return list(self._split_rows(config, weight, names, rows, tensor))[number][1]
 
     def _split_rows(
         self, config: TransformerConfig, weight: Weight, names: list[str], rows: list[int], tensor: Tensor
