@@ -10,6 +10,8 @@ from lmcraft.inference.native.build import load_library
 from lmcraft.inference.native.decoder import DecodeRow, NativeDecoder, unsupported_reason
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
+from lmcraft.model.linear import Linear
+from lmcraft.model.quantized_matrix import quantize_groups, quantize_rows
 from lmcraft.model.transformer import Transformer
 from tests.inference.native.models import MODELS
 from tests.tiny import tiny_config, tiny_model
@@ -68,7 +70,6 @@ def test_a_row_depends_on_neither_other_rows_nor_threads(name: str, weights: Wei
 @pytest.mark.parametrize("weights", ["int8", "int4"])
 def test_quantized_weights_equal_weights_rounded_in_pytorch(weights: Weights) -> None:
     """Against the same network with weights that were rounded in PyTorch: what is left is the activations' rounding."""
-    from lmcraft.model.quantized_matrix import quantize_groups, quantize_rows
 
     def quantize_and_dequantize(weight: Tensor, bits: int) -> Tensor:
         wide = torch.nn.functional.pad(weight, (0, -weight.shape[1] % 64))
@@ -84,21 +85,32 @@ def test_quantized_weights_equal_weights_rounded_in_pytorch(weights: Weights) ->
     assert error(decode(model, weights, ids), logits) < 0.03
 
 
-def test_shifts_and_8_bits_that_are_stored_are_computed_with() -> None:
+def shifted_model() -> Transformer:
+    """A model in 4 bits with shifts and in 8 bits, with groups far from symmetric."""
     from lmcraft.conversion.quantization import quantize_model, quantize_vocabulary
 
-    model = tiny_model(5, head_dim=16, intermediate_size=128)
-    for block in model.layers:
-        for parameter in block.parameters():
-            parameter.data += 0.3 * (parameter.ndim == 2)  # groups far from symmetric
-    ids = torch.randint(0, 96, (TOKENS,))
-    quantize_model(model, 4, ids[None], average_bits=6, shifted=True)
+    model = tiny_model(5, head_dim=16, intermediate_size=128, max_position_embeddings=256)
+    for parameter in model.layers.parameters():
+        parameter.data += 0.3 * (parameter.ndim == 2)
+    quantize_model(model, 4, torch.randint(0, 96, (1, TOKENS)), average_bits=6, shifted=True)
     quantize_vocabulary(model)
-    matrices = {name: layer.quantized for name, layer in model.named_modules() if getattr(layer, "quantized", None)}
-    assert {(form.bits, form.shifts is None) for form in matrices.values()} == {(4, False), (8, True)}
-    logits = model(ids[None])[0].detach()
-    assert error(decode(model, "int4", ids.tolist()), logits) < 0.03
+    forms = [layer.quantized for layer in model.layers.modules() if isinstance(layer, Linear) and layer.quantized]
+    assert {(form.bits, form.shifts is None) for form in forms} == {(4, False), (8, True)}
+    return model.requires_grad_(False)
+
+
+def test_shifts_and_8_bits_that_are_stored_are_computed_with() -> None:
+    model, ids = shifted_model(), torch.randint(0, 96, (TOKENS,))
+    assert error(decode(model, "int4", ids.tolist()), model(ids[None])[0]) < 0.03
     assert torch.equal(decode(model, "int4", ids.tolist(), 3, 2), decode(model, "int4", ids.tolist()))
+
+
+def test_matrices_that_share_their_input_have_one_type() -> None:
+    model, ids = shifted_model(), torch.randint(0, 96, (TOKENS,))
+    for block in model.layers:
+        block.feed_forward.gate_proj.quantized = quantize_rows(block.feed_forward.gate_proj.weight)  # type: ignore[union-attr]
+        block.feed_forward.up_proj.quantized = None  # type: ignore[union-attr]
+    assert error(decode(model, "int4", ids.tolist()), model(ids[None])[0]) < 0.2
 
 
 @pytest.mark.slow

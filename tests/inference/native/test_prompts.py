@@ -11,7 +11,7 @@ from lmcraft.inference.native.decoder import DecodeRow, NativeDecoder
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.model.transformer import Transformer
 from tests.inference.helpers import NATIVE_ONLY
-from tests.inference.native.test_decoder import MODELS, decode, error
+from tests.inference.native.test_decoder import MODELS, decode, error, shifted_model
 from tests.tiny import tiny_model
 
 pytestmark = NATIVE_ONLY
@@ -101,3 +101,11 @@ def test_other_cpus_compute_the_same(target: str) -> None:
     for weights in ALL_WEIGHTS:
         native, other = Prompts(model, weights), Prompts(model, weights, target)
         assert error(other.logits(other.rows(ids)), native.logits(native.rows(ids))) < 2e-2, weights
+
+
+def test_shifts_are_added_as_in_a_decode_step() -> None:
+    model, ids = shifted_model(), random_ids()
+    prompts = Prompts(model, "int4")
+    actual = prompts.logits(prompts.rows(ids))
+    assert error(actual, model(torch.tensor([ids]))[0]) < 0.03
+    assert torch.equal(actual, decode(model, "int4", ids))

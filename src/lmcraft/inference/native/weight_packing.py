@@ -142,8 +142,10 @@ class ModelPacker:
             setattr(layer, name, self._norm(getattr(block, name)))
         if attention.q_norm is not None:
             layer.q_norm, layer.k_norm = self._norm(attention.q_norm).weight, self._norm(attention.k_norm).weight
-        for index, (name, parts) in enumerate(matrices_of(block).items()):
-            matrix = self._matrix(*parts)
+        matrices = matrices_of(block)
+        gate_and_up = [*matrices["gate"], *matrices.get("up", [])]  # of one type, for they share their converted input
+        for index, (name, parts) in enumerate(matrices.items()):
+            matrix = self._matrix(*parts, weights=self._weights_of(gate_and_up if name in ("gate", "up") else parts))
             matrix.number = number * MATRICES_PER_LAYER + index
             setattr(layer, name, matrix)
         sliding = model.config.is_sliding(number)
@@ -187,11 +189,14 @@ class ModelPacker:
             return Norm(self._floats(weight), self._floats(norm.bias), LAYERNORM)
         return Norm(self._floats(weight), None, RMSNORM)
 
-    def _matrix(self, *parts: nn.Module, weights: Weights | None = None) -> Matrix:
+    def _weights_of(self, parts: Sequence[nn.Module]) -> Weights:
+        """The type of a matrix of these layers: with int4 it is int8 if all are stored so."""
+        stored = [quantized_form(part) for part in parts] if self._weights == "int4" else []
+        in_8_bits = [form is not None and form.bits == 8 for form in stored]
+        return "int8" if in_8_bits and all(in_8_bits) else self._weights
+
+    def _matrix(self, *parts: nn.Module, weights: Weights) -> Matrix:
         """The weights of one or more layers as one matrix, row after row."""
-        weights = weights or self._weights
-        if weights == "int4" and all(stored is not None and stored.bits == 8 for stored in map(quantized_form, parts)):
-            weights = "int8"
         parts_OI: list[Tensor] = [part.weight for part in parts]  # type: ignore[misc]
         biases = [bias for part in parts if (bias := getattr(part, "bias", None)) is not None]
         rows, columns = sum(len(weight_OI) for weight_OI in parts_OI), parts_OI[0].shape[1]
