@@ -159,7 +159,7 @@ def has_repetition(tokens: list[int], start: int) -> bool:
 @pytest.mark.parametrize("prompt_lookup", [False, True])
 def test_greedy_text_and_speculation_obey_dry(tier: Any, prompt_lookup: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A strong penalty rules out all repetitions: the shortcut for greedy text and prompt lookup do not bypass it."""
-    monkeypatch.setattr(Speculator, "best_length", lambda speculator, request: 7)
+    monkeypatch.setattr(Speculator, "best_length", lambda *arguments: 7)
     model = network()
     prompt_ids = tuple([3, 1, 4, 1, 5, 9, 2, 6] * 5)
     strong = config(do_sample=False, max_new_tokens=60, dry_multiplier=100.0)

@@ -20,5 +20,5 @@ def test_each_sequence_is_computed_by_the_model_of_its_adapter() -> None:
 
 def test_it_verifies_no_proposals() -> None:
     runner = EagerRunner({"": network()}, BlockPool(network().config, num_tokens=64))
-    assert not runner.can_verify("") and runner.step_seconds(4) == 0
+    assert not runner.can_verify("")
     assert runner.context_length == 64  # of the pool, which is smaller than the model's

@@ -42,10 +42,18 @@ def take_steps(tuner: ThreadTuner, clock: Clock, count: int, seconds: dict[int, 
 def test_both_candidates_are_tried_and_the_faster_is_kept(seconds: dict[int, float], best: int, clock: Clock) -> None:
     tuner = ThreadTuner(4)
     num_trials = {1: TRIAL_STEPS_PER_CANDIDATE, 4: TRIAL_STEPS_PER_CANDIDATE if best == 4 else MAX_TRIAL_STEPS}
-    assert tuner.step_seconds == 0
+    assert not tuner.uses_all_threads
     assert Counter(take_steps(tuner, clock, sum(num_trials.values()), seconds)) == num_trials
     assert take_steps(tuner, clock, 10, seconds) == [best] * 10
-    assert tuner.step_seconds == 1.0
+    assert tuner.uses_all_threads == (best == 4)
+
+
+def test_trials_that_are_skipped_come_later(clock: Clock) -> None:
+    tuner = ThreadTuner(4)
+    tuner.skip_trials()
+    assert set(take_steps(tuner, clock, STEPS_BETWEEN_TRIALS, {4: 1.0})) == {4}
+    assert set(take_steps(tuner, clock, 6, {1: 2.0, 4: 1.0})) == {1, 4}
+    assert tuner.uses_all_threads
 
 
 def test_candidates_are_tried_again_after_slow_steps_and_regularly(clock: Clock) -> None:
@@ -74,4 +82,4 @@ def test_threads_that_start_slowly_get_more_steps(clock: Clock) -> None:
     take_steps(tuner, clock, 3, {1: 2.0})
     take_steps(tuner, clock, 3, {2: 4.0})
     take_steps(tuner, clock, 1, {2: 1.0})
-    assert tuner.threads == 2 and tuner.step_seconds == 1.0
+    assert tuner.threads == 2 and tuner.uses_all_threads

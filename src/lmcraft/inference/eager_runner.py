@@ -39,9 +39,6 @@ class EagerRunner:
     def can_verify(self, adapter: str) -> bool:
         return False
 
-    def step_seconds(self, num_rows: int) -> float:
-        return 0.0
-
     def prefill(self, chunks: Sequence[PromptChunk]) -> Iterator[NextTokenLogits]:
         return map(self._prefill, chunks)
 

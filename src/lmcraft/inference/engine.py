@@ -26,7 +26,7 @@ from lmcraft.inference.runner import Tier, build_runner, stored_weights
 from lmcraft.inference.sampler import Sampler
 from lmcraft.inference.scheduler import Scheduler
 from lmcraft.inference.speculation.draft import DraftProposer
-from lmcraft.inference.speculation.prompt_lookup import PromptLookupProposer
+from lmcraft.inference.speculation.prompt_lookup import NGRAM_LENGTHS, PromptLookupProposer
 from lmcraft.inference.speculation.proposer import Proposer
 from lmcraft.inference.speculation.speculator import Speculator
 from lmcraft.inference.turns import Turns
@@ -77,12 +77,13 @@ class Engine:
         self.runner = build_runner(model, tier=tier, weights=weights, cache_tokens=cache_tokens, adapters=adapters)
         self.pool = self.runner.pool
         self._turns = Turns()
-        proposers: list[Proposer] = [PromptLookupProposer()] if prompt_lookup else []
+        proposers: list[Proposer] = [PromptLookupProposer(lengths) for lengths in NGRAM_LENGTHS] if prompt_lookup else []
         if draft is not None:
             proposers.append(self._draft_proposer(draft))
+        self._speculator = Speculator(proposers, self.runner)
         self.scheduler = Scheduler(
             self.pool,
-            Speculator(proposers, self.runner),
+            self._speculator,
             context_length=self.context_length,
             max_num_seqs=max_num_seqs,
             max_num_batched_tokens=max_num_batched_tokens,
@@ -258,6 +259,8 @@ class Engine:
         start = self._charge({sequence.request.client for sequence, _ in batch.prefill}, start)
         for sequence, ids, logits, first_row in self.runner.decode(batch.decode):
             tokens += self._accept(sequence, ids, logits, first_row)
+        if len(batch.decode) == 1:
+            self._speculator.step_times.record(len(batch.decode[0][1]), time.perf_counter() - start)
         self._charge({sequence.request.client for sequence, _ in batch.decode}, start)
         self.scheduler.remove_finished()
         return tokens
@@ -327,7 +330,6 @@ class Engine:
     ) -> list[tuple[SequenceState, Token]]:
         """Sample after each of the computed tokens, up to the first proposal that differs from the token sampled for it."""
         tokens: list[tuple[SequenceState, Token]] = []
-        num_known = len(sequence.tokens) - sequence.num_computed
         for n, token_id in enumerate(ids):
             position = sequence.num_computed
             if position < len(sequence.tokens):
@@ -338,8 +340,6 @@ class Engine:
             sequence.num_computed += 1
             if sequence.num_computed == len(sequence.tokens) and not sequence.finished:
                 tokens += self._sample(sequence, logits, first_row + n)
-        if num_known == 1:
-            sequence.acceptance.record(len(ids) - 1, max(0, len(tokens) - 1))
         return tokens
 
     def _sample(self, sequence: SequenceState, logits: NextTokenLogits, row: int) -> list[tuple[SequenceState, Token]]:

@@ -16,7 +16,6 @@ from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.inference.pooling import HiddenStatePool, Pooling
 from lmcraft.inference.sampler import LogitsProcessor, Sampler
 from lmcraft.inference.scoring import TokenScore, score_next_tokens
-from lmcraft.inference.speculation.acceptance import AcceptanceRate
 from lmcraft.inference.text_stream import TextStream
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
@@ -98,8 +97,6 @@ class SequenceState:
         self.constraint = constraint
         self.takes_argmax = constraint is None and request.config.is_model_argmax and not request.logits_processor
         """Whether each token is the model's most likely one, so that no sampler needs to run."""
-        self.acceptance = AcceptanceRate()
-        """Acceptance rate of the tokens proposed for it."""
         self.generated: list[Token] = []
         self.prompt_scores: list[TokenScore] = []
         """Scores of the prompt's tokens from `Request.first_scored` on, if it asks for them."""

@@ -52,10 +52,6 @@ class Runner(Protocol):
         """Whether a decode step computes several tokens of a sequence together, so that proposals save steps."""
         ...
 
-    def step_seconds(self, num_rows: int) -> float:
-        """Usual duration of a decode step of `num_rows` tokens; 0 if unknown."""
-        ...
-
     def prefill(self, chunks: Sequence[PromptChunk]) -> Iterator[NextTokenLogits]:
         """Compute chunks of prompts, several together where that is faster.
 

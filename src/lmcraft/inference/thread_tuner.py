@@ -22,6 +22,7 @@ class ThreadTuner:
 
     def __init__(self, max_threads: int) -> None:
         self._candidates = sorted({1, max(1, max_threads)})
+        self._trials: list[int] = []
         self._seconds: dict[int, list[float]] = {}
         self._start_trials()
 
@@ -31,9 +32,13 @@ class ThreadTuner:
         return self._trials[0] if self._trials else self._best
 
     @property
-    def step_seconds(self) -> float:
-        """Usual duration of a step; 0 before the first."""
-        return self._usual or min((min(seconds) for seconds in self._seconds.values() if seconds), default=0.0)
+    def uses_all_threads(self) -> bool:
+        """Whether all threads were measured to be the faster choice."""
+        return not self._trials and self._best == self._candidates[-1]
+
+    def skip_trials(self) -> None:
+        """Use all threads until the next regular trials."""
+        self._trials = []
 
     @contextmanager
     def measure_step(self) -> Iterator[int]:
@@ -60,6 +65,7 @@ class ThreadTuner:
                 self._usual = min(self._seconds[self._best])
             return
         self._num_steps += 1
+        self._usual = self._usual or seconds
         slow = self._best > 1 and seconds > SLOW_STEP_RATIO * self._usual
         self._num_slow = self._num_slow + 1 if slow else 0
         if self._num_slow >= TRIAL_STEPS_PER_CANDIDATE or self._num_steps >= STEPS_BETWEEN_TRIALS:

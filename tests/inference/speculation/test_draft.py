@@ -15,7 +15,7 @@ from tests.tiny import tiny_model
 @NATIVE_ONLY
 @pytest.mark.parametrize("settings", [{"do_sample": False}, {"temperature": 0.8, "top_k": 20}, {"repetition_penalty": 1.3}])
 def test_a_draft_saves_steps_and_keeps_the_text(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Speculator, "best_length", lambda speculator, request: 7)
+    monkeypatch.setattr(Speculator, "best_length", lambda *arguments: 7)
     requests = [request_of(length, seed, **settings) for length, seed in ((5, 1), (40, 2), (40, 3))]
     model, other = network(), tiny_model(2, max_position_embeddings=64)
     num_steps, ids = {}, {}

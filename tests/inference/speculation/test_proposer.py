@@ -11,7 +11,7 @@ from lmcraft.inference.speculation.proposer import Proposer
 from tests.inference.helpers import network, request_of, sequence_of
 
 PROPOSERS: dict[str, Callable[[], Proposer]] = {
-    "prompt lookup": PromptLookupProposer,
+    "prompt lookup": lambda: PromptLookupProposer((4, 3, 2)),
     "draft": lambda: DraftProposer(build_runner(network(), tier="eager")),
 }
 
@@ -28,4 +28,4 @@ def test_a_proposal_has_at_most_the_requested_length_and_changes_nothing(name: s
         assert len(proposal) <= max_tokens and all(0 <= token_id < 96 for token_id in proposal)
         assert proposer.propose(sequence, max_tokens) == proposal
     assert sequence.tokens == tokens and sequence.generator.get_state().equal(state)
-    assert proposer.seconds_per_token >= 0
+    assert proposer.seconds_per_token >= 0 and (proposer.seconds_per_token == 0 or not proposer.is_free)

@@ -43,7 +43,8 @@ class NativeRunner:
     ) -> None:
         self._eager = eager
         self._max_threads = torch.get_num_threads()
-        self._tuners = {rows: ThreadTuner(self._max_threads) for rows in range(1, MAX_ROWS_PER_STEP + 1)}
+        self._tuners: dict[int, ThreadTuner] = {}
+        """Those of the numbers of rows that were used."""
         self._decoder = NativeDecoder(model, eager.pool, weights, max_threads=self._max_threads, adapters=adapters)
 
     @property
@@ -56,9 +57,6 @@ class NativeRunner:
 
     def can_verify(self, adapter: str) -> bool:
         return adapter in self._decoder.adapters
-
-    def step_seconds(self, num_rows: int) -> float:
-        return self._tuners[num_rows].step_seconds
 
     def prefill(self, chunks: Sequence[PromptChunk]) -> Iterator[NextTokenLogits]:
         """A chunk of one token is a step of decoding: a draft computes one at a time."""
@@ -125,8 +123,16 @@ class NativeRunner:
                         first_row += len(ids)
 
     def _step(self, rows: list[DecodeRow]) -> NextTokenLogits:
-        with self._tuners[len(rows)].measure_step() as threads:
+        with self._tuner(len(rows)).measure_step() as threads:
             return self._decoder.step(rows, threads)
+
+    def _tuner(self, num_rows: int) -> ThreadTuner:
+        """Where all threads are faster for fewer rows, they are for more: only the regular trials check it."""
+        if num_rows not in self._tuners:
+            self._tuners[num_rows] = ThreadTuner(self._max_threads)
+            if any(tuner.uses_all_threads for rows, tuner in self._tuners.items() if rows < num_rows):
+                self._tuners[num_rows].skip_trials()
+        return self._tuners[num_rows]
 
 
 def _rows_of(chunk: PromptChunk) -> list[DecodeRow]:

@@ -3,6 +3,7 @@
 proposer        the interface of proposers
 prompt_lookup   proposes the tokens that followed the same words earlier in the text
 draft           proposes the tokens that a smaller model generates
-speculator      how many tokens to propose, by which proposer
+speculator      whether to propose, how many tokens, and by which proposer
 acceptance      how often proposals are accepted
+step_times      how long a step takes, by its number of rows
 """

@@ -22,6 +22,8 @@ class DraftProposer:
         runner: runs the smaller model; used by nothing else.
     """
 
+    is_free = False
+
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._block_table = BlockTable()

@@ -8,35 +8,50 @@ from weakref import WeakKeyDictionary
 
 from lmcraft.inference.request import SequenceState
 
-MIN_NGRAM_TOKENS, MAX_NGRAM_TOKENS = 2, 4
+NGRAM_LENGTHS = ((4,), (3, 2))  # of the proposers of an engine: more equal tokens, more accepted proposals
 
 
 class NgramIndex:
-    """The last position after each n-gram of a text that only grows."""
+    """The last position after each n-gram of a text that only grows.
 
-    def __init__(self) -> None:
+    Args:
+        lengths: of the n-grams, in tokens, the longest first.
+    """
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self._lengths = lengths
         self._position_after: dict[tuple[int, ...], int] = {}
-        self._num_indexed = MIN_NGRAM_TOKENS
+        self._num_indexed = min(lengths)
 
     def continuation(self, tokens: Sequence[int], max_tokens: int) -> list[int]:
-        """Up to `max_tokens` tokens that followed the longest n-gram at the end of `tokens`, where it occurred last."""
+        """`max_tokens` tokens that followed the longest n-gram at the end of `tokens`, where it occurred last.
+
+        If they reach the end of the text, its last tokens repeat.
+        """
         for end in range(self._num_indexed, len(tokens)):
-            for length in range(MIN_NGRAM_TOKENS, min(MAX_NGRAM_TOKENS, end) + 1):
-                self._position_after[tuple(tokens[end - length : end])] = end
+            for length in self._lengths:
+                if length <= end:
+                    self._position_after[tuple(tokens[end - length : end])] = end
         self._num_indexed = max(self._num_indexed, len(tokens))
-        for length in range(min(MAX_NGRAM_TOKENS, len(tokens)), MIN_NGRAM_TOKENS - 1, -1):
-            position = self._position_after.get(tuple(tokens[-length:]))
+        for length in self._lengths:
+            position = self._position_after.get(tuple(tokens[-length:])) if length <= len(tokens) else None
             if position is not None:
-                return list(tokens[position : position + max(0, max_tokens)])
+                return [tokens[position + n % (len(tokens) - position)] for n in range(max_tokens)]
         return []
 
 
 class PromptLookupProposer:
-    """Proposes tokens for greedy requests from an index of each sequence's own text."""
+    """Proposes tokens for greedy requests from an index of each sequence's own text.
 
+    Args:
+        lengths: of the n-grams to look for, the longest first.
+    """
+
+    is_free = True
     seconds_per_token = 0.0
 
-    def __init__(self) -> None:
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self._lengths = lengths
         self._indexes: WeakKeyDictionary[SequenceState, NgramIndex] = WeakKeyDictionary()
 
     def supports(self, sequence: SequenceState) -> bool:
@@ -45,5 +60,5 @@ class PromptLookupProposer:
     def propose(self, sequence: SequenceState, max_tokens: int) -> list[int]:
         index = self._indexes.get(sequence)
         if index is None:
-            index = self._indexes[sequence] = NgramIndex()
+            index = self._indexes[sequence] = NgramIndex(self._lengths)
         return index.continuation(sequence.tokens, max_tokens)

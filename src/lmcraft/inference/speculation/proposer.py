@@ -9,6 +9,11 @@ class Proposer(Protocol):
     """Proposes tokens that may follow a sequence's text. The model verifies all of them in one step."""
 
     @property
+    def is_free(self) -> bool:
+        """Whether its proposals take next to no time. Such proposals are compared with the text before they are used."""
+        ...
+
+    @property
     def seconds_per_token(self) -> float:
         """Recent time that a proposed token took; 0 if negligible or not known yet."""
         ...
