@@ -109,14 +109,30 @@ inline void Decoder<T>::attend(const Layer& layer, int n, Scratch& s, int thread
   const ModelLayout& m = model_;
   int group = m.heads / m.kv_heads, pairs = int(runs_.size()) * m.kv_heads;
   int parts = std::min(group, (threads_ + pairs - 1) / pairs);  // a group is split if some threads would be idle
-  auto attend_unit = [&](int unit) {
+  if (prompt_) {
+    share(pairs, s, [&](int unit) { attend_prompt_run(layer, n, runs_[unit / m.kv_heads], unit % m.kv_heads, s); });
+    return;
+  }
+  Range units = range(pairs * parts, 1, thread);
+  for (int unit = units.begin; unit < units.end; unit++) {
     Range heads = split_range(group, 1, unit % parts, parts);
     int pair = unit / parts, k = pair % m.kv_heads;
     attend_run(layer, n, runs_[pair / m.kv_heads], k, {k * group + heads.begin, k * group + heads.end}, s);
-  };
-  if (prompt_) return share(pairs * parts, s, attend_unit);
-  Range units = range(pairs * parts, 1, thread);
-  for (int unit = units.begin; unit < units.end; unit++) attend_unit(unit);
+  }
+}
+
+// The queries of some heads of a run, row after row, as they are multiplied with the keys.
+template <typename T>
+inline void Decoder<T>::scale_queries(const Layer& layer, Range rows, Range heads, Scratch& s) {
+  int D = model_.head_dim;
+  float* to = s.queries.data();
+  for (int r = rows.begin; r < rows.end; r++) {
+    for (int head = heads.begin; head < heads.end; head++, to += D) {
+      float* query = &qkv_[r * layer.qkv.rows + head * D];
+      norm_and_rotate(layer, layer.q_norm, rows_[r].position, query);
+      for (int i = 0; i < D; i++) to[i] = query[i] * model_.attention_scale;
+    }
+  }
 }
 
 template <typename T>
@@ -129,11 +145,7 @@ inline void Decoder<T>::attend_run(const Layer& layer, int n, Range rows, int k,
   auto row_of = [&](int q) { return rows.begin + q / num_heads; };
   auto head_of = [&](int q) { return heads.begin + q % num_heads; };
   if (s.scores.size() < size_t(count) * span) s.scores.resize(size_t(count) * span);
-  for (int q = 0; q < count; q++) {
-    float* query = &qkv_[row_of(q) * layer.qkv.rows + head_of(q) * D];
-    norm_and_rotate(layer, layer.q_norm, rows_[row_of(q)].position, query);
-    for (int i = 0; i < D; i++) s.queries[q * D + i] = query[i] * m.attention_scale;
-  }
+  scale_queries(layer, rows, heads, s);
   for (int t = 0; t < span; t += SLOTS_PER_TILE) {
     const T* tile = key_tile(blocks, n, k, start + t);
     for (int q = 0; q < count; q += 8) {

@@ -13,7 +13,7 @@
 //   panels.h                products of weights and the many rows of prompts
 //   barrier.h  cpu.h        how threads wait for each other, and stay out of each other's way
 //   decoder.h               threads, buffers, and the order of a step
-//   embedding_and_logits.h  norm.h  matmul.h  lora.h  attention.h  feed_forward.h    the parts of a step
+//   embedding_and_logits.h  norm.h  matmul.h  lora.h  attention.h  prompt_attention.h  feed_forward.h    the parts of a step
 
 #include "attention.h"
 #include "decoder.h"
@@ -22,6 +22,7 @@
 #include "lora.h"
 #include "matmul.h"
 #include "model_layout.h"
+#include "prompt_attention.h"
 
 extern "C" {
 

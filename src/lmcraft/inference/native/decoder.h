@@ -58,8 +58,12 @@ struct Inputs {  // of a product: rows in the types that matrices are multiplied
 struct Scratch {  // buffers of one thread
   Scratch(int thread, int longest, int group, int head_dim)
       : thread(thread), inputs(MAX_ROWS_PER_STEP, longest), panel((longest + COLUMNS_PER_SPAN) * PANEL_REGISTERS) {
-    queries.resize(MAX_ROWS_PER_RUN * group * head_dim);
-    totals.resize(MAX_ROWS_PER_RUN * group);
+    int queries_per_run = std::max(MAX_ROWS_PER_RUN, MAX_PROMPT_ROWS_PER_RUN) * group;
+    int width = (head_dim + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
+    queries.resize(queries_per_run * head_dim);
+    totals.resize(queries_per_run);
+    sums.resize(queries_per_run * width);
+    values.resize(VALUES_PER_PANEL * width);
   }
   const int thread;
   Inputs inputs;
@@ -67,6 +71,7 @@ struct Scratch {  // buffers of one thread
   int taken = 0;  // units of work that all threads took in the earlier parts of a step, see `share`
   // Of attention: the scaled queries of a run's rows and heads, their scores, and the sums of exp(score).
   std::vector<float> queries, scores, totals;
+  std::vector<float> sums, values;  // of prompts: the sums of weight * value, and values as a panel
 };
 
 struct DecoderBase {
@@ -107,8 +112,9 @@ class Decoder : public DecoderBase {
     prompt_ = prompt;
     taken_ = 0;
     runs_.clear();
+    int max_rows = prompt ? MAX_PROMPT_ROWS_PER_RUN : MAX_ROWS_PER_RUN;
     for (int r = 0; r < count; r++) {
-      bool follows = !runs_.empty() && r - runs_.back().begin < MAX_ROWS_PER_RUN && rows[r].blocks == rows[r - 1].blocks &&
+      bool follows = !runs_.empty() && r - runs_.back().begin < max_rows && rows[r].blocks == rows[r - 1].blocks &&
                      rows[r].position == rows[r - 1].position + 1;
       if (!follows) runs_.push_back({r, r});
       runs_.back().end = r + 1;
@@ -206,6 +212,7 @@ class Decoder : public DecoderBase {
   void project_qkv(const Layer& layer, Scratch& s);
   void store_keys_and_values(const Layer& layer, int n, int thread);
   void attend(const Layer& layer, int n, Scratch& s, int thread);
+  void scale_queries(const Layer& layer, Range rows, Range heads, Scratch& s);
   void attend_run(const Layer& layer, int n, Range rows, int k, Range heads, Scratch& s);
   template <int Q, int V>
   void weighted_values(const float* weights, int span, int last, const int32_t* blocks, int layer, int kv_head, int start,
@@ -214,6 +221,11 @@ class Decoder : public DecoderBase {
   int64_t slot(const int32_t* blocks, int position) const;
   T* key_tile(const int32_t* blocks, int layer, int kv_head, int position) const;
   T* value_row(const int32_t* blocks, int layer, int kv_head, int position) const;
+
+  // prompt_attention.h
+  void attend_prompt_run(const Layer& layer, int n, Range rows, int k, Scratch& s);
+  void score_keys(int n, Range rows, int k, int start, int span, int stride, Scratch& s);
+  void add_values(int n, Range rows, int k, int start, int span, int stride, int width, Scratch& s);
 
   // feed_forward.h
   void feed_forward(const Layer& layer, Scratch& s);

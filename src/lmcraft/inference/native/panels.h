@@ -103,7 +103,7 @@ template <typename N>
 [[gnu::noinline]] void multiply_dense_panel(const Panel& panel, const Block& block, int steps, PanelSums& out) {
   PanelSums sums;
   repeat<ROWS_PER_BLOCK>([&](auto r) LMCRAFT_INLINE {
-    repeat<PANEL_REGISTERS>([&](auto i) LMCRAFT_INLINE { sums[r][i] = FloatRegister{}; });
+    repeat<PANEL_REGISTERS>([&](auto i) LMCRAFT_INLINE { sums[r][i] = out[r][i]; });
   });
   add_steps(panel.data, panel.stride, block, 0, steps, sums, [](auto s, ByteRegister w, ByteRegister x) LMCRAFT_INLINE {
     if constexpr (std::is_same_v<N, float>) {
