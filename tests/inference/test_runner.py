@@ -7,8 +7,16 @@ import torch
 
 from lmcraft.errors import UserError
 from lmcraft.inference.block_pool import BlockTable
+from lmcraft.inference.native import decoder
+from lmcraft.inference.native.build import BuildError
 from lmcraft.inference.prompt_chunk import PromptChunk
-from lmcraft.inference.runner import DEFAULT_CACHE_TOKENS, build_runner, default_cache_tokens, stored_weights
+from lmcraft.inference.runner import (
+    DEFAULT_CACHE_TOKENS,
+    _explain_slow_tier,
+    build_runner,
+    default_cache_tokens,
+    stored_weights,
+)
 from tests.inference.helpers import NATIVE_ONLY, TIERS, network, prompt, request_of, sequence_of
 from tests.tiny import tiny_model
 
@@ -20,6 +28,21 @@ def test_an_unsupported_model_is_eager_unless_native_is_required() -> None:
         with pytest.raises(UserError, match="mixture of experts; use tier='eager'"):
             build_runner(model, **settings)  # type: ignore[arg-type]
     assert build_runner(model, tier="eager", weights="int8").tier == "eager"
+
+
+def test_without_a_compiler_pytorch_decodes_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise BuildError("there is no C++ compiler (pip install ziglang brings one)")
+
+    monkeypatch.setattr(decoder, "load_library", fail)
+    _explain_slow_tier.cache_clear()
+    for _ in range(2):
+        assert build_runner(tiny_model()).tier == build_runner(tiny_model(), tier="eager").tier == "eager"
+    assert capsys.readouterr().err.count("pip install ziglang") == 1
+    with pytest.raises(UserError, match="pip install ziglang"):
+        build_runner(tiny_model(), tier="native")
 
 
 @NATIVE_ONLY

@@ -15,7 +15,7 @@ from lmcraft.hub.download_cache import cache_folder
 from lmcraft.processor import cpu_key
 
 FLAGS = ("-O3", "-std=c++20", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-Wno-psabi")
-COMPILE_TIMEOUT_SECONDS = 300
+COMPILE_TIMEOUT_SECONDS = 900  # ziglang first compiles its C++ library; a minute on two idle cores
 
 
 class BuildError(Exception):

@@ -3,7 +3,9 @@
 Shapes: T tokens, C hidden size.
 """
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Literal, Protocol
 
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.inference.block_pool import BLOCK_TOKENS, BlockPool, BlockTable
 from lmcraft.inference.eager_runner import EagerRunner
-from lmcraft.inference.native.decoder import unsupported_reason
+from lmcraft.inference.native.decoder import unsupported_feature, unsupported_reason
 from lmcraft.inference.native.runner import NativeRunner
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
@@ -94,6 +96,8 @@ def build_runner(
     reason = unsupported_reason(model) if tier != "eager" else ""
     if reason and (tier == "native" or weights in ("int8", "int4")):
         raise UserError(f"the native decode step does not support this model: {reason}; use tier='eager'")
+    if reason and not unsupported_feature(model):
+        _explain_slow_tier(reason)
     native = tier != "eager" and not reason
     weights = weights or stored_weights(model)
     dtype = torch.float16 if native and weights != "float32" else model.compute_dtype
@@ -101,6 +105,12 @@ def build_runner(
     pool = BlockPool(model.config, num_tokens=num_tokens, dtype=dtype, device=model.device)
     eager = EagerRunner({**(adapters or {}), "": model}, pool)
     return NativeRunner(eager, model, weights, adapters or {}) if native else eager
+
+
+@cache
+def _explain_slow_tier(reason: str) -> None:
+    """Say once why a model that the native step could run is decoded in PyTorch."""
+    print(f"PyTorch decodes, several times slower than the native kernels: {reason}", file=sys.stderr, flush=True)
 
 
 def stored_weights(model: Transformer) -> Weights:

@@ -36,6 +36,17 @@ class DecodeRow:
 
 def unsupported_reason(model: Transformer) -> str:
     """Why the native step cannot run a model on this machine; empty if it can."""
+    if reason := unsupported_feature(model):
+        return reason
+    try:
+        load_library()
+    except BuildError as error:
+        return str(error)
+    return ""
+
+
+def unsupported_feature(model: Transformer) -> str:
+    """Why the native step cannot run a model on any machine; empty if it can."""
     config = model.config
     if model.device.type != "cpu":
         return f"the model is on {model.device.type}"
@@ -47,13 +58,7 @@ def unsupported_reason(model: Transformer) -> str:
         return "its QK norm is over all heads together"
     if config.parallel_residual and config.norm_placement != "before":
         return "it has parallel sub-layers with norms of their outputs"
-    if modification := find_modification(model):
-        return modification
-    try:
-        load_library()
-    except BuildError as error:
-        return str(error)
-    return ""
+    return find_modification(model)
 
 
 class NativeDecoder:
