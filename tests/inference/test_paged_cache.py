@@ -16,7 +16,7 @@ def test_it_holds_the_tokens_of_blocks_in_any_order() -> None:
     length = 0
     for num_new in (5, 30, 1, 12):
         for name, blocks in (("other", other), ("table", table)):
-            cache = PagedCache(pool, blocks, length)
+            cache = PagedCache(pool, blocks, length, num_new)
             k_1KTD, v_1KTD = torch.randn(2, 1, 2, num_new, 8).unbind()
             expected[name].append((k_1KTD, v_1KTD))
             held = cache.update(1, k_1KTD, v_1KTD)

@@ -57,7 +57,7 @@ class EagerRunner:
 
     def _hidden_states(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> Tensor:
         model = self._models[adapter]
-        cache = PagedCache(self.pool, table, num_computed)
+        cache = PagedCache(self.pool, table, num_computed, len(ids))
         return model.hidden_states(torch.tensor([ids], device=model.device), cache=cache)
 
     def decode(

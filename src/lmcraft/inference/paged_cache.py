@@ -14,15 +14,19 @@ class PagedCache:
 
     Args:
         pool: holds the keys and values.
-        table: the request's blocks, enough for the tokens held and the new ones.
+        table: the request's blocks, enough for both.
         length: number of tokens held.
+        new_tokens: number of tokens that each layer appends.
     """
 
-    def __init__(self, pool: BlockPool, table: BlockTable, length: int) -> None:
+    def __init__(self, pool: BlockPool, table: BlockTable, length: int, new_tokens: int) -> None:
         self._pool = pool
         self._length = length
         first = torch.tensor(table.blocks, device=pool.values.device) * pool.block_tokens
-        self._slots = (first[:, None] + torch.arange(pool.block_tokens, device=first.device)).flatten()
+        slots = (first[:, None] + torch.arange(pool.block_tokens, device=first.device)).flatten()
+        self._held, self._new = slots[: length + new_tokens], slots[length : length + new_tokens]
+        self._held_tiles = self._held[::SLOTS_PER_TILE] // SLOTS_PER_TILE
+        self._new_tiles, self._new_places = self._new // SLOTS_PER_TILE, self._new % SLOTS_PER_TILE
 
     @property
     def length(self) -> int:
@@ -30,10 +34,8 @@ class PagedCache:
 
     def update(self, layer: int, k_BKTD: Tensor, v_BKTD: Tensor) -> tuple[Tensor, Tensor]:
         """Store one layer's new keys and values; returns all of them, (1, K, S, D), in the type of the new ones."""
-        stop = self._length + k_BKTD.shape[2]
         keys, values = self._pool.keys[layer], self._pool.values[layer, ..., : v_BKTD.shape[3]]
-        new, held = self._slots[self._length : stop], self._slots[:stop]
-        keys[:, new // SLOTS_PER_TILE, :, new % SLOTS_PER_TILE] = k_BKTD[0].transpose(0, 1).to(keys.dtype)
-        values[:, new] = v_BKTD[0].to(values.dtype)
-        tiles = keys[:, held[::SLOTS_PER_TILE] // SLOTS_PER_TILE].transpose(2, 3).flatten(1, 2)
-        return tiles[None, :, :stop].to(k_BKTD.dtype), values[None, :, held].to(v_BKTD.dtype)
+        keys[:, self._new_tiles, :, self._new_places] = k_BKTD[0].transpose(0, 1).to(keys.dtype)
+        values[:, self._new] = v_BKTD[0].to(values.dtype)
+        tiles = keys[:, self._held_tiles].transpose(2, 3).flatten(1, 2)
+        return tiles[None, :, : len(self._held)].to(k_BKTD.dtype), values[None, :, self._held].to(v_BKTD.dtype)

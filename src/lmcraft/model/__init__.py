@@ -7,6 +7,7 @@ rotary             rotary position embeddings and their scaling
 feedforward        feed-forward layers and mixture of experts
 norm               RMSNorm, Gemma's RMSNorm, LayerNorm
 kernels            compiled parts of training in float32 on a CPU
+products           products in the activations' type, except where the processor would emulate it
 linear             a linear layer that computes in its input's dtype
 initialization     weight initialization
 storage            model folders: config.json and safetensors

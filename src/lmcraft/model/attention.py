@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_rms_norm
+from lmcraft.model.products import is_emulated
 from lmcraft.model.rotary import rotate
 
 AttentionKind = Literal["auto", "matmul", "sdpa"]
@@ -106,6 +107,10 @@ def attend(
     kind: AttentionKind = "auto",
 ) -> Tensor:
     """softmax(scale q k^T + mask) v, (B, H, T, D). Later keys are never attended to, whatever the mask allows."""
+    if is_emulated(q_BHTD) and q_BHTD.shape[2] > 1:
+        wide_mask = None if mask is None else mask.float()
+        y_BHTD = attend(q_BHTD.float(), k_BKSD.float(), v_BKSD.float(), wide_mask, scale, dropout, kind)
+        return y_BHTD.to(q_BHTD.dtype)
     if mask is not None and use_matmul(q_BHTD.device, k_BKSD.shape[2], kind):
         return _attend_by_matmul(q_BHTD, k_BKSD, v_BKSD, mask, scale, dropout)
     return F.scaled_dot_product_attention(

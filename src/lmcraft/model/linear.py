@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from lmcraft.model.kernels.product import linear
+from lmcraft.model.products import linear
 from lmcraft.model.quantized_matrix import QuantizedMatrix
 
 
@@ -24,5 +24,4 @@ class Linear(nn.Linear):
     """Whether `lmcraft quantize` may quantize it: transformers reads quantized matrices only of its own Linear layers."""
 
     def forward(self, x: Tensor) -> Tensor:
-        y = linear(x, self.weight.to(x.dtype))
-        return y if self.bias is None else y + self.bias.to(x.dtype)
+        return linear(x, self.weight, self.bias)

@@ -19,8 +19,17 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():  # autograd's functions take longer than a short row
+            return _rms_norm(x, self.weight, self.eps)[0]
         function = RMSNormFunction if can_compute(x, self.weight) else _RMSNorm
         return function.apply(x, self.weight, self.eps)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The normed rows, and the float32 scale of each."""
+    x_f32 = x.float()
+    scale = torch.rsqrt(x_f32.pow(2).mean(-1, keepdim=True) + eps)
+    return (x_f32 * scale).to(x.dtype) * weight.to(x.dtype), scale
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -28,10 +37,9 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        x_f32 = x.float()
-        scale = torch.rsqrt(x_f32.pow(2).mean(-1, keepdim=True) + eps)
+        normed, scale = _rms_norm(x, weight, eps)
         ctx.save_for_backward(x, weight, scale)
-        return (x_f32 * scale).to(x.dtype) * weight.to(x.dtype)
+        return normed
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:

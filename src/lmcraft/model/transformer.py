@@ -16,6 +16,7 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.feedforward import make_feed_forward
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_norm
+from lmcraft.model.products import linear
 from lmcraft.model.quantized_matrix import QuantizedMatrix
 from lmcraft.model.rotary import RotaryTables
 from lmcraft.model.token_tree import TokenTree
@@ -197,7 +198,7 @@ class Transformer(nn.Module):
 
     def logits(self, x_BTC: Tensor) -> Tensor:
         """Logits of normed hidden states, (B, T, V)."""
-        return F.linear(x_BTC, self.output_weight.to(x_BTC.dtype))
+        return linear(x_BTC, self.output_weight)
 
     @property
     def output_weight(self) -> Tensor:
