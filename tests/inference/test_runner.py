@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 
+from lmcraft.cpp.library import BuildError
 from lmcraft.errors import UserError
 from lmcraft.inference.block_pool import BlockTable
 from lmcraft.inference.native import decoder
-from lmcraft.inference.native.build import BuildError
 from lmcraft.inference.prompt_chunk import PromptChunk
 from lmcraft.inference.runner import (
     DEFAULT_CACHE_TOKENS,
