@@ -116,7 +116,7 @@ def test_the_number_of_proposals_maximizes_tokens_per_second() -> None:
     def best_length(seconds: Callable[[int], float], rate: float = 0.95) -> int:
         proposer = PromptLookupProposer((2,))
         speculator = Speculator([proposer], Verifier())
-        for rows in (1, 4, 8, 16) * 8:
+        for rows in (1, 2, 4, 8, 16) * 8:
             if seconds(rows):
                 speculator.step_times.record(rows, seconds(rows))
         return speculator.best_length(request, proposer, AcceptanceRate((rate, 1 - rate)))

@@ -28,7 +28,7 @@ def test_a_cost_that_is_not_measured_is_assumed_from_fewer_rows() -> None:
     assert times.cost(5) == 1 + 4 * StepTimes.ASSUMED_COST_PER_ROW
     times.record(1, 2.0)
     times.record(4, 3.0)
-    assert times.cost(8) == times.hoped_cost(8) == pytest.approx(1.5 + 4 * StepTimes.ASSUMED_COST_PER_ROW)
+    assert times.cost(8) == times.hoped_cost(8) == pytest.approx(1 + 7 * 0.5 / 3)
 
 
 def test_a_few_slow_steps_do_not_rule_a_number_of_rows_out() -> None:

@@ -15,7 +15,7 @@ from lmcraft.inference.speculation.acceptance import AcceptanceRate
 from lmcraft.inference.speculation.proposer import Proposer
 from lmcraft.inference.speculation.step_times import StepTimes
 
-PROPOSAL_LENGTHS = (15, 7, 3)  # plus the last token: multiples of 4 rows, which the native step multiplies together
+PROPOSAL_LENGTHS = (15, 7, 3, 1)  # plus the last token: multiples of the rows that the native step multiplies together
 MIN_SPEEDUP = 1.1  # expected of a step with proposals
 INITIAL_CREDIT, CREDIT_PER_TOKEN = 1.0, 0.01  # steps of one row that a sequence may lose
 FREE_PRIOR, DRAFT_PRIOR = (

@@ -51,9 +51,10 @@ class StepTimes:
         return self._num_steps - self._last_step.get(num_rows, -self.MAX_AGE_STEPS) < self.MAX_AGE_STEPS
 
     def _assumed_cost(self, num_rows: int) -> float:
-        """From that of the next smaller number of rows that is known."""
-        rows = max((rows for rows in self._recent if rows < num_rows and self._is_known(rows)), default=1)
-        return self.cost(rows) + (num_rows - rows) * self.ASSUMED_COST_PER_ROW
+        """As if each row cost what it does in a step of the next smaller number of rows that is measured."""
+        rows = max((rows for rows in self._recent if 1 < rows < num_rows and self._is_known(rows)), default=0)
+        cost_per_row = (self.cost(rows) - 1) / (rows - 1) if rows else self.ASSUMED_COST_PER_ROW
+        return 1 + (num_rows - 1) * max(0.0, cost_per_row)
 
 
 def lower_quartile(durations: Collection[float]) -> float:
