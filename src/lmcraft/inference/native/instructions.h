@@ -2,6 +2,8 @@
 //
 //   LANES            float32 or int32 numbers in a register; and the types FloatRegister, IntRegister, ByteRegister
 //   SUM_REGISTERS    registers that a loop may use for its sums
+//   INT8_STEPS_UNROLLED, INT4_STEPS_UNROLLED    of the loops over four columns. With 32 registers all of them: GCC copies the
+//                    sums of a loop with VNNI otherwise. With 16, GCC would move the activations of all steps to the stack.
 //   multiply_add     a * b + c
 //   load_register    LANES numbers: float32, bfloat16 (uint16_t), float16 (Half)
 //   store_bytes      LANES int32 numbers, each within int8

@@ -6,6 +6,7 @@
 namespace {
 
 constexpr int LANES = 8;
+constexpr int INT8_STEPS_UNROLLED = 4, INT4_STEPS_UNROLLED = 1;
 constexpr int SUM_REGISTERS = 8;
 constexpr int PANEL_REGISTERS = 2;
 typedef float FloatRegister __attribute__((vector_size(32)));

@@ -6,6 +6,7 @@
 namespace {
 
 constexpr int LANES = 16;
+constexpr int INT8_STEPS_UNROLLED = 16, INT4_STEPS_UNROLLED = 4;
 constexpr int SUM_REGISTERS = 8;
 constexpr int PANEL_REGISTERS = 2;
 typedef float FloatRegister __attribute__((vector_size(64)));

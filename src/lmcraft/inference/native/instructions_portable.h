@@ -4,6 +4,7 @@
 namespace {
 
 constexpr int LANES = 4;
+constexpr int INT8_STEPS_UNROLLED = 16, INT4_STEPS_UNROLLED = 4;
 constexpr int SUM_REGISTERS = 8;
 constexpr int PANEL_REGISTERS = 4;
 typedef float FloatRegister __attribute__((vector_size(16)));

@@ -55,14 +55,17 @@ inline void multiply_int8(const uint8_t* w, const QuantizedRow* x, int columns, 
       IntRegister sums[R][together];
       for (int r = 0; r < R; r++)
         for (int i = 0; i < together; i++) sums[r][i] = (INT8_OFFSET ? x[r].offset[g] : 0) - IntRegister{};
-#pragma GCC unroll 16  // without unrolling, the compiler copies every sum
+#pragma GCC unroll INT8_STEPS_UNROLLED
       for (int column = 0; column < COLUMNS_PER_SPAN; column += 4) {
         Int8Weights weights[together];
         for (int i = 0; i < together; i++)
           weights[i] = prepare_int8(load_bytes(w + ROWS_PER_TILE * column + 4 * LANES * (first + i)));
         for (int r = 0; r < R; r++) {
           ByteRegister activations = repeat_4_bytes(x[r].data + g * COLUMNS_PER_SPAN + column);
-          for (int i = 0; i < together; i++) sums[r][i] = add_int8_products(sums[r][i], weights[i], activations);
+          for (int i = 0; i < together; i++) {
+            sums[r][i] = add_int8_products(sums[r][i], weights[i], activations);
+            keep_in_register(sums[r][i]);
+          }
         }
       }
       for (int r = 0; r < R; r++)
@@ -86,7 +89,7 @@ inline void multiply_int4(const uint8_t* w, const Half* scale, const Half* shift
   for (int g = 0; g < columns / COLUMNS_PER_GROUP; g++, w += ROWS_PER_TILE * COLUMNS_PER_GROUP / 2, scale += ROWS_PER_TILE) {
     for (int first = 0; first < REGISTERS_PER_TILE; first += together) {
       Int4Sums sums[R][together]{};
-#pragma GCC unroll 4
+#pragma GCC unroll INT4_STEPS_UNROLLED
       for (int column = 0; column < COLUMNS_PER_GROUP / 2; column += 4) {
         ByteRegister low[together], high[together];
         for (int i = 0; i < together; i++) {
@@ -100,6 +103,7 @@ inline void multiply_int4(const uint8_t* w, const Half* scale, const Half* shift
           for (int i = 0; i < together; i++) {
             sums[r][i] = add_int4_products(sums[r][i], low[i], first_half);
             sums[r][i] = add_int4_products(sums[r][i], high[i], last_half);
+            keep_in_register(sums[r][i]);
           }
         }
       }
