@@ -151,7 +151,7 @@ def parse_arguments() -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--steps", type=int, default=2, help="measured steps, after one warm-up step")
     common.add_argument("--tokens", type=int, default=0, help="tokens per step; 0: 8,192 for 17M, 2,048 for 124M")
-    common.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    common.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu")
     common.add_argument("--clock", choices=("wall", "processor"), default="wall")
     common.add_argument("--nanochat", default="", metavar="DIR", help="a checkout of nanochat")
     common.add_argument("--litgpt", default=sys.executable, metavar="PYTHON", help="a Python that has litgpt")

@@ -111,8 +111,8 @@ class Clock:
 
 def now(task: Task) -> float:
     """The time in seconds; with --clock=processor, processor time per thread, for machines with other load."""
-    if task.device == "cuda":
-        torch.cuda.synchronize()
+    if task.device != "cpu":
+        torch.accelerator.synchronize()
     return time.perf_counter() if task.clock == "wall" else time.process_time() / torch.get_num_threads()
 
 
@@ -139,6 +139,8 @@ def peak_memory(device: str) -> int:
     """Peak memory of this process in bytes; on a GPU, of its memory."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
+    if device == "mps":
+        return torch.mps.driver_allocated_memory()  # now; the peak is not known
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
