@@ -33,8 +33,7 @@ def logits(model: Transformer, device: torch.device, dtype: torch.dtype, packed:
     return result.float().cpu()
 
 
-@pytest.mark.parametrize("kind", ["matmul", "sdpa"])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("packed", "kind"), [(False, "sdpa"), (True, "matmul")])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_logits_equal_the_cpus(name: str, packed: bool, kind: AttentionKind, gpu: torch.device) -> None:
     settings = ARCHITECTURES[name]
