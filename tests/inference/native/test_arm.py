@@ -18,6 +18,7 @@ from lmcraft.inference.native.build import SOURCE
 from lmcraft.inference.native.weight_packing import Weights
 from tests.inference.native.models import MODELS
 from tests.inference.native.replay import write_steps
+from tests.inference.native.test_decoder import shifted_model
 from tests.tiny import tiny_model
 
 pytestmark = pytest.mark.slow
@@ -78,6 +79,13 @@ def test_every_instruction_set_computes_the_same_numbers(
         assert (portable - expected).norm() < tolerance * expected.norm()
         for processor in processors:
             assert torch.equal(run(programs[processor], tmp_path / "steps.bin", 2, prompt=prompt), portable), processor
+
+
+def test_shifts_of_4_bit_weights_are_the_same_numbers(programs: dict[str, list[str]], tmp_path: Path) -> None:
+    write_steps(tmp_path / "steps.bin", shifted_model(), "int4", torch.randint(0, 96, (TOKENS,)).tolist(), rows_per_step=10)
+    for prompt in (False, True):
+        results = [run(program, tmp_path / "steps.bin", 2, prompt=prompt) for program in programs.values()]
+        assert all(torch.equal(result, results[0]) for result in results)
 
 
 @pytest.mark.parametrize("weights", ["bfloat16", "int8", "int4"])
