@@ -142,18 +142,22 @@ inline void multiply_dense(const N* w, const X* x, int stride, int columns, floa
   int whole_columns = columns / (2 * FLOATS_PER_VECTOR) * 2 * FLOATS_PER_VECTOR, remainder = columns - whole_columns;
   for (int j = 0; j < W; j++, w += columns) {
     Floats s[R]{};
-    for (int i = 0; i < whole_columns; i += 2 * FLOATS_PER_VECTOR)
+    for (int i = 0; i < whole_columns; i += 2 * FLOATS_PER_VECTOR) {
+#pragma GCC unroll 8  // here and below, so that the sums stay in registers
       for (int r = 0; r < R; r++) s[r] = add_products(w + i, x + r * stride + i, s[r]);
-    for (int r = 0; r < R; r++) {
-      if (remainder) {
-        N a[2 * FLOATS_PER_VECTOR]{};
+    }
+    if (remainder) {
+      N a[2 * FLOATS_PER_VECTOR]{};
+      std::copy_n(w + whole_columns, remainder, a);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; r++) {
         X b[2 * FLOATS_PER_VECTOR]{};
-        std::copy_n(w + whole_columns, remainder, a);
         std::copy_n(x + r * stride + whole_columns, remainder, b);
         s[r] = add_products(a, b, s[r]);
       }
-      v[r * W + j] = s[r];
     }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++) v[r * W + j] = s[r];
   }
   float y[FLOATS_PER_VECTOR];
   store(y, sum_each(v));
