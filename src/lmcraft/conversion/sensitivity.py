@@ -19,7 +19,7 @@ UNITS = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "gate_proj": "gate_u
 
 
 def measure_sensitivity(model: Transformer, layers: Collection[Linear], samples_NT: Tensor) -> dict[Linear, Tensor]:
-    """For each layer that a token reached, (I,): the squared inputs, summed over tokens with the gradient's squared norms."""
+    """For each layer that a token reached, (I,): the sum of its squared inputs times the gradient's squared norm."""
     result: dict[Linear, Tensor] = {}
     generator = torch.Generator().manual_seed(0)
 
