@@ -80,6 +80,16 @@ def test_a_row_depends_on_neither_its_neighbors_nor_threads(name: str, weights: 
 
 
 @pytest.mark.parametrize("weights", ALL_WEIGHTS)
+@pytest.mark.parametrize("name", ["plain", "gemma", "neox"])
+def test_rows_without_logits_leave_the_last_layer_early(name: str, weights: Weights) -> None:
+    model, ids = tiny_model(3, max_position_embeddings=256, **MODELS[name]), random_ids()
+    prompts = Prompts(model, weights)
+    expected = prompts.logits(prompts.rows(ids))[-3:]
+    assert torch.equal(prompts.logits(prompts.rows(ids, scored=3), (TOKENS - 3, 3), threads=2), expected)
+    assert torch.equal(prompts.logits(prompts.rows(ids, scored=3)), expected)
+
+
+@pytest.mark.parametrize("weights", ALL_WEIGHTS)
 def test_widths_that_do_not_divide_by_vectors(weights: Weights) -> None:
     model = tiny_model(3, hidden_size=36, intermediate_size=45, num_attention_heads=3, num_key_value_heads=1, head_dim=12)
     ids = random_ids()

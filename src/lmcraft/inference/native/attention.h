@@ -90,12 +90,12 @@ inline void Decoder<T>::store_keys_and_values(const Layer& layer, int n, int thr
   int stride = layer.qkv.rows;
   Range units = range(count_ * m.kv_heads, 1, thread);
   for (int unit = units.begin; unit < units.end; unit++) {
-    int r = unit / m.kv_heads, k = unit % m.kv_heads, position = rows_[r].position;
+    int r = unit / m.kv_heads, k = unit % m.kv_heads, position = rows_[r]->position;
     float* key = &qkv_[r * stride + (m.heads + k) * m.head_dim];
     const float* value = &qkv_[r * stride + (m.heads + m.kv_heads + k) * m.head_dim];
     norm_and_rotate(layer, layer.k_norm, position, key);
-    T* key_to = key_tile(rows_[r].blocks, n, k, position) + position % SLOTS_PER_TILE;
-    T* value_to = value_row(rows_[r].blocks, n, k, position);
+    T* key_to = key_tile(rows_[r]->blocks, n, k, position) + position % SLOTS_PER_TILE;
+    T* value_to = value_row(rows_[r]->blocks, n, k, position);
     for (int i = 0; i < m.head_dim; i++) {
       key_to[i * SLOTS_PER_TILE] = convert(key[i], T());
       value_to[i] = convert(value[i], T());
@@ -108,11 +108,11 @@ template <typename T>
 inline void Decoder<T>::attend(const Layer& layer, int n, Scratch& s, int thread) {
   const ModelLayout& m = model_;
   int group = m.heads / m.kv_heads, pairs = int(runs_.size()) * m.kv_heads;
-  int parts = std::min(group, (threads_ + pairs - 1) / pairs);  // a group is split if some threads would be idle
   if (prompt_) {
     share(pairs, s, [&](int unit) { attend_prompt_run(layer, n, runs_[unit / m.kv_heads], unit % m.kv_heads, s); });
     return;
   }
+  int parts = std::min(group, (threads_ + pairs - 1) / pairs);  // a group is split if some threads would be idle
   Range units = range(pairs * parts, 1, thread);
   for (int unit = units.begin; unit < units.end; unit++) {
     Range heads = split_range(group, 1, unit % parts, parts);
@@ -129,7 +129,7 @@ inline void Decoder<T>::scale_queries(const Layer& layer, Range rows, Range head
   for (int r = rows.begin; r < rows.end; r++) {
     for (int head = heads.begin; head < heads.end; head++, to += D) {
       float* query = &qkv_[r * layer.qkv.rows + head * D];
-      norm_and_rotate(layer, layer.q_norm, rows_[r].position, query);
+      norm_and_rotate(layer, layer.q_norm, rows_[r]->position, query);
       for (int i = 0; i < D; i++) to[i] = query[i] * model_.attention_scale;
     }
   }
@@ -139,9 +139,9 @@ template <typename T>
 inline void Decoder<T>::attend_run(const Layer& layer, int n, Range rows, int k, Range heads, Scratch& s) {
   const ModelLayout& m = model_;
   int D = m.head_dim, num_heads = heads.end - heads.begin, count = (rows.end - rows.begin) * num_heads;
-  int start = first_visible(layer, rows_[rows.begin].position) / SLOTS_PER_TILE * SLOTS_PER_TILE;
-  int span = (rows_[rows.end - 1].position - start) / SLOTS_PER_TILE * SLOTS_PER_TILE + SLOTS_PER_TILE;
-  const int32_t* blocks = rows_[rows.begin].blocks;
+  int start = first_visible(layer, rows_[rows.begin]->position) / SLOTS_PER_TILE * SLOTS_PER_TILE;
+  int span = (rows_[rows.end - 1]->position - start) / SLOTS_PER_TILE * SLOTS_PER_TILE + SLOTS_PER_TILE;
+  const int32_t* blocks = rows_[rows.begin]->blocks;
   auto row_of = [&](int q) { return rows.begin + q / num_heads; };
   auto head_of = [&](int q) { return heads.begin + q % num_heads; };
   if (s.scores.size() < size_t(count) * span) s.scores.resize(size_t(count) * span);
@@ -161,13 +161,13 @@ inline void Decoder<T>::attend_run(const Layer& layer, int n, Range rows, int k,
     }
   }
   for (int q = 0; q < count; q++) {
-    int position = rows_[row_of(q)].position;
+    int position = rows_[row_of(q)]->position;
     float* scores = &s.scores[size_t(q) * span];
     s.totals[q] = softmax_numerators(scores, span, first_visible(layer, position) - start, position - start);
   }
   for (int q = 0; q < count; q += 4) {
     dispatch<4>(count - q, [&](auto Q) {
-      int last = rows_[row_of(q + Q.value - 1)].position - start;
+      int last = rows_[row_of(q + Q.value - 1)]->position - start;
       for (int i = 0; i < D; i += 4 * FLOATS_PER_VECTOR) {
         dispatch<4>((D - i + FLOATS_PER_VECTOR - 1) / FLOATS_PER_VECTOR, [&](auto V) {
           float sums[Q.value][V.value * FLOATS_PER_VECTOR];

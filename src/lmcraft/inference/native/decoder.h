@@ -106,19 +106,12 @@ class Decoder : public DecoderBase {
   }
 
   void step(Row* rows, int count, int threads, bool prompt) override {
-    rows_ = rows;
     count_ = count;
     threads_ = threads;
     prompt_ = prompt;
     taken_ = 0;
-    runs_.clear();
-    int max_rows = prompt ? MAX_PROMPT_ROWS_PER_RUN : MAX_ROWS_PER_RUN;
-    for (int r = 0; r < count; r++) {
-      bool follows = !runs_.empty() && r - runs_.back().begin < max_rows && rows[r].blocks == rows[r - 1].blocks &&
-                     rows[r].position == rows[r - 1].position + 1;
-      if (!follows) runs_.push_back({r, r});
-      runs_.back().end = r + 1;
-    }
+    for (int r = 0; r < count; r++) rows_[r] = &rows[r];
+    find_runs();
     barrier_.set_threads(threads);
     cpu_.store(current_cpu(), std::memory_order_relaxed);
     signal_.store((++steps_ << 8) | uint32_t(threads), std::memory_order_seq_cst);
@@ -151,6 +144,10 @@ class Decoder : public DecoderBase {
       barrier_.wait();
       store_keys_and_values(layer, n, thread);
       barrier_.wait();
+      if (prompt_ && n == m.num_layers - 1) {
+        if (thread == 0) keep_rows_with_logits(layer.qkv.rows);
+        barrier_.wait();
+      }
       attend(layer, n, s, thread);
       barrier_.wait();
       // With a parallel residual the feed-forward layer reads x as it was before attention.
@@ -167,6 +164,32 @@ class Decoder : public DecoderBase {
     }
     output_logits(s, thread);
     barrier_.wait();
+  }
+
+  void find_runs() {
+    runs_.clear();
+    int max_rows = prompt_ ? MAX_PROMPT_ROWS_PER_RUN : MAX_ROWS_PER_RUN;
+    for (int r = 0; r < count_; r++) {
+      bool follows = !runs_.empty() && r - runs_.back().begin < max_rows && rows_[r]->blocks == rows_[r - 1]->blocks &&
+                     rows_[r]->position == rows_[r - 1]->position + 1;
+      if (!follows) runs_.push_back({r, r});
+      runs_.back().end = r + 1;
+    }
+  }
+
+  // Of the last layer the other rows need only their keys and values.
+  void keep_rows_with_logits(int qkv_columns) {
+    int kept = 0;
+    for (int r = 0; r < count_; r++) {
+      if (!rows_[r]->logits) continue;
+      if (kept < r) {
+        std::copy_n(&x_[r * model_.width], model_.width, &x_[kept * model_.width]);
+        std::copy_n(&qkv_[r * qkv_columns], qkv_columns, &qkv_[kept * qkv_columns]);
+      }
+      rows_[kept++] = rows_[r];
+    }
+    count_ = kept;
+    find_runs();
   }
 
   Range range(int count, int unit, int thread) const { return split_range(count, unit, thread, threads_); }
@@ -243,7 +266,7 @@ class Decoder : public DecoderBase {
   std::atomic<int> cpu_{-1};  // on which the caller of the step runs
   std::atomic<bool> stop_{false};
   std::atomic<int> taken_{0};
-  Row* rows_ = nullptr;
+  Row* rows_[MAX_PROMPT_ROWS_PER_STEP];
   std::vector<Range> runs_;  // of rows that are consecutive tokens of one request
   int count_ = 0, threads_ = 1;
   bool prompt_ = false;

@@ -9,7 +9,7 @@ template <typename T>
 inline void Decoder<T>::embed(Range columns) {
   const ModelLayout& m = model_;
   for (int r = 0; r < count_; r++) {
-    const char* line = static_cast<const char*>(m.embedding) + int64_t(rows_[r].token) * m.embedding_stride_bytes;
+    const char* line = static_cast<const char*>(m.embedding) + int64_t(rows_[r]->token) * m.embedding_stride_bytes;
     for (int i = columns.begin; i < columns.end; i++) {
       float value;
       if (m.embedding_type == BFLOAT16) {
@@ -17,7 +17,7 @@ inline void Decoder<T>::embed(Range columns) {
       } else {
         value = reinterpret_cast<const float*>(line)[i];
       }
-      if (m.position_embedding) value += m.position_embedding[int64_t(rows_[r].position) * m.width + i];
+      if (m.position_embedding) value += m.position_embedding[int64_t(rows_[r]->position) * m.width + i];
       x_[r * m.width + i] = value * m.embedding_scale;
     }
   }
@@ -30,9 +30,9 @@ inline void Decoder<T>::output_logits(Scratch& s, int thread) {
   Row* selected[MAX_ROWS_PER_STEP];
   int count = 0;
   for (int r = 0; r < count_; r++) {
-    if (!rows_[r].logits) continue;
+    if (!rows_[r]->logits) continue;
     normalize(m.norm, m.norm_eps, &x_[r * m.width], m.width, &s.inputs.floats[count * m.width]);
-    selected[count++] = &rows_[r];
+    selected[count++] = rows_[r];
   }
   const float* input = s.inputs.floats.data();
   convert_input(m.head, input, {0, count}, s.inputs);

@@ -7,7 +7,7 @@ namespace {
 
 template <typename T>
 inline const LoraDelta* Decoder<T>::delta_of(const Matrix& m, int r) const {
-  const LoraDelta* deltas = m.number < 0 ? nullptr : rows_[r].deltas;
+  const LoraDelta* deltas = m.number < 0 ? nullptr : rows_[r]->deltas;
   return deltas && deltas[m.number].rank ? &deltas[m.number] : nullptr;
 }
 

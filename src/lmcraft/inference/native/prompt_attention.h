@@ -19,15 +19,15 @@ template <typename T>
 inline void Decoder<T>::attend_prompt_run(const Layer& layer, int n, Range rows, int k, Scratch& s) {
   const ModelLayout& m = model_;
   int D = m.head_dim, group = m.heads / m.kv_heads, count = (rows.end - rows.begin) * group;
-  int first = rows_[rows.begin].position, start = first_visible(layer, first) / SLOTS_PER_TILE * SLOTS_PER_TILE;
-  int span = rows_[rows.end - 1].position + 1 - start;
+  int first = rows_[rows.begin]->position, start = first_visible(layer, first) / SLOTS_PER_TILE * SLOTS_PER_TILE;
+  int span = rows_[rows.end - 1]->position + 1 - start;
   int stride = (span + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
   Range heads{k * group, k * group + group};
   scale_queries(layer, rows, heads, s);
   if (s.scores.size() < size_t(count) * stride) s.scores.resize(size_t(count) * stride);
   score_keys(n, rows, k, start, span, stride, s);
   for (int q = 0; q < count; q++) {
-    int position = rows_[rows.begin + q / group].position;
+    int position = rows_[rows.begin + q / group]->position;
     float* scores = &s.scores[size_t(q) * stride];
     s.totals[q] = softmax_numerators(scores, stride, first_visible(layer, position) - start, position - start);
   }
@@ -46,10 +46,10 @@ inline void Decoder<T>::score_keys(int n, Range rows, int k, int start, int span
   Panel panel{reinterpret_cast<const uint8_t*>(keys), 4 * PANEL_ROWS, nullptr};
   for (int t = 0; t < span; t += PANEL_ROWS) {
     for (int tile = t; tile < std::min(t + PANEL_ROWS, span); tile += SLOTS_PER_TILE) {
-      const T* from = key_tile(rows_[rows.begin].blocks, n, k, start + tile);
+      const T* from = key_tile(rows_[rows.begin]->blocks, n, k, start + tile);
       for (int i = 0; i < D; i++) store(keys + i * PANEL_ROWS + tile - t, load(from + i * SLOTS_PER_TILE));
     }
-    int sees = std::max(0, start + t - rows_[rows.begin].position) * group;  // the first query that sees the first key
+    int sees = std::max(0, start + t - rows_[rows.begin]->position) * group;  // the first query that sees the first key
     for (int q = sees; q < count; q += ROWS_PER_BLOCK) {
       PanelSums sums{};
       multiply_dense_panel<float>(panel, block_of_floats(s.queries.data(), D, q, count), D, sums);
@@ -67,10 +67,10 @@ inline void Decoder<T>::add_values(int n, Range rows, int k, int start, int span
   for (int t = 0; t < span; t += VALUES_PER_PANEL) {
     int values = std::min(VALUES_PER_PANEL, span - t);
     for (int v = 0; v < values; v++) {
-      const T* from = value_row(rows_[rows.begin].blocks, n, k, start + t + v);
+      const T* from = value_row(rows_[rows.begin]->blocks, n, k, start + t + v);
       for (int i = 0; i < padded_head_dim_; i += FLOATS_PER_VECTOR) store(&s.values[v * width + i], load(from + i));
     }
-    int sees = std::max(0, start + t - rows_[rows.begin].position) * group;
+    int sees = std::max(0, start + t - rows_[rows.begin]->position) * group;
     for (int i = 0; i < width; i += PANEL_ROWS) {
       Panel panel{reinterpret_cast<const uint8_t*>(&s.values[i]), 4 * width, nullptr};
       for (int q = sees; q < count; q += ROWS_PER_BLOCK) {
