@@ -27,6 +27,7 @@ def write_random_dataset(path: Path, task: Task) -> Path:
         save=tokenizer.save,
         vocab_size=task.shape.vocab_size,
         eos_token_id=None,
+        special_tokens=(),
         count_lost_bytes=lambda text, ids: 0,
         decode_bytes=tokenizer.decode_bytes,
     )

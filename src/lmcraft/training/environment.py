@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from typing import Any
 
 from lmcraft.hub.download_cache import cache_folder
 
@@ -15,6 +16,12 @@ def set_up_environment() -> None:
     """Keep freed memory in the process, and torch.compile's results in the cache folder."""
     _keep_freed_memory()
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
+
+
+def release_freed_memory() -> None:
+    """Return freed memory to the kernel: what a part of a run that is over has used."""
+    if malloc_trim := _glibc_function("malloc_trim"):
+        malloc_trim(0)
 
 
 def let_threads_sleep() -> None:
@@ -34,7 +41,11 @@ def _keep_freed_memory() -> None:
     if not sys.platform.startswith("linux"):
         return
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch reads it at its first large tensor
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # musl has none
+    if mallopt := _glibc_function("mallopt"):
         for parameter, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, HEAP_GROWTH_BYTES)):
             mallopt(parameter, value)
+
+
+def _glibc_function(name: str) -> Any:
+    """A function of the C library; None where it has none of this name, as musl."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

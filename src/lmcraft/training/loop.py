@@ -26,6 +26,7 @@ from lmcraft.training.batch import TensorBatch, to_device
 from lmcraft.training.checkpoint import Checkpoints, Progress
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.display import Display
+from lmcraft.training.environment import release_freed_memory
 from lmcraft.training.objective import Objective
 from lmcraft.training.optimizer import Group, Optimizer
 from lmcraft.training.processes import Processes
@@ -119,6 +120,7 @@ class Trainer:
         if start == 0 and not self.checkpoints.steps():
             self.save()  # so that there is always one to fall back on
             self.checkpoints.wait()
+        release_freed_memory()  # of measurements before the first step
         main = self.processes.is_main
         events = self.folder.run / "tensorboard" if self.config.tensorboard else None
         run_log = (

@@ -13,12 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from lmcraft.training.sharding import gather_matrices, local_matrices, shard_like
 
 # Coefficients of the quintic iteration: steep at zero, so that small singular values grow fast.
 A, B, C = 3.4445, -4.7750, 2.0315
 ITERATIONS = 5
+NUMBERS_PER_PRODUCT = 2**21  # of the matrices that are updated together: enough for fast products, and little memory
 EPS = 1e-7  # in denominators
 
 
@@ -53,7 +55,7 @@ class Muon(torch.optim.Optimizer):
             for p in group["params"]:
                 if p.grad is not None:
                     by_shape[p.shape].append(p)
-            for shape, params in by_shape.items():
+            for shape, params in ((shape, part) for shape, same in by_shape.items() for part in _parts(same)):
                 mine = local_matrices([self._direction(p, group).to(self.compute_dtype) for p in params])
                 updates = gather_matrices(orthogonalize(mine), like=params).to(params[0].dtype)
                 if group["beta2"]:
@@ -82,6 +84,12 @@ class Muon(torch.optim.Optimizer):
         normalized: Tensor = updates / (means.sqrt() + EPS)
         before, after = (x.norm(dim=(-2, -1), keepdim=True) for x in (updates, normalized))
         return normalized.mul_(before / (after + EPS))
+
+
+def _parts(params: list[Tensor]) -> list[list[Tensor]]:
+    """Matrices of a shape, in parts that are updated together; sharded ones in one, which the processes share."""
+    size = len(params) if isinstance(params[0], DTensor) else max(1, NUMBERS_PER_PRODUCT // params[0].numel())
+    return [params[start : start + size] for start in range(0, len(params), size)]
 
 
 def orthogonalize(x: Tensor) -> Tensor:
