@@ -58,7 +58,7 @@ def test_every_label_occurs_in_training() -> None:
     [
         ([Labeled("a", ("x",))], "there is one example, so that none can be held out"),
         ([Labeled("a", ("x",))] * 12, "all 12 examples are equal, so that none can be held out"),
-        ([Labeled("a", ("x",)), Labeled("b", ("y",))], "each of the 2 examples has a label that no other has"),
+        ([Labeled("a", ("x",)), Labeled("b", ("y",))], "each of the 2 examples has a label that no other text has"),
     ],
 )
 def test_examples_that_cannot_be_split_are_refused(examples: list[Example], reason: str) -> None:

@@ -39,6 +39,23 @@ def render(template: str, messages: list[dict[str, Any]], *, spell_out: bool = F
     return tokenizer.apply_chat_template(messages, tools=tools, spell_out_tools=spell_out).splitlines()
 
 
+@pytest.mark.parametrize("template", [CHATML, DEEPSEEK, MISTRAL])
+def test_results_have_the_order_of_their_calls(template: str) -> None:
+    calls = [{**CALL, "id": name} for name in ("call_a", "call_b", "call_c")]
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": f"result of {call['id']}"} for call in calls]
+    asked = [USER, {"role": "assistant", "content": "", "tool_calls": calls}]
+    for spell_out in (False, True):
+        expected = render(template, [*asked, *results], spell_out=spell_out)
+        assert render(template, [*asked, *reversed(results)], spell_out=spell_out) == expected
+    unknown = {"role": "tool", "content": "without an id"}
+    shown = render(CHATML, [*asked, results[1], unknown, results[0]])
+    assert [line for line in shown if line.startswith("<tool>")] == [
+        "<tool>result of call_b",
+        "<tool>without an id",
+        "<tool>result of call_a",
+    ]
+
+
 def called(content: str | None, arguments: Any = None) -> dict[str, Any]:
     function = {"name": "weather", "arguments": CALL["function"]["arguments"] if arguments is None else arguments}
     return {"role": "assistant", "content": content, "tool_calls": [{**CALL, "function": function}]}

@@ -146,8 +146,8 @@ def _first_with_common_labels(examples: Sequence[Example], draws: Sequence[float
         if all(len(draws_of_label[label]) > 1 for label in labels):
             return draw
     raise UserError(
-        f"each of the {len(examples)} examples has a label that no other has, so that none can be held out for "
-        "validation: add examples, or give --validation-data"
+        f"each of the {len(examples)} examples has a label that no other text has, so that none can be held out for "
+        "validation: add other texts, or give --validation-data"
     )
 
 

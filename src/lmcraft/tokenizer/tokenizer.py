@@ -337,6 +337,7 @@ class Tokenizer:
         messages = clean(messages)
         if tools or any(message.get("tool_calls") or message.get("role") == "tool" for message in messages):
             form = self._tool_form(chosen)
+            messages = tool_messages.order_results(messages)
             if spell_out_tools:
                 messages, names["tools"] = tool_messages.spell_out(messages, names["tools"], form)
             messages = tool_messages.adapt(messages, form)

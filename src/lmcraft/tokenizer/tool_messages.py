@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 from lmcraft.errors import UserError
@@ -82,6 +83,22 @@ def _try(render: Render, messages: Sequence[Message], tools: Sequence[Message] |
         return render(messages, tools)
     except UserError:
         return ""
+
+
+def order_results(messages: Sequence[Message]) -> list[Message]:
+    """Messages whose results have the order of their calls: few templates show the ids that tell results apart."""
+    ordered: list[Message] = []
+    position_of_call: dict[Any, int] = {}
+    for is_result, group in groupby(messages, key=lambda message: message.get("role") == "tool"):
+        block = list(group)
+        ids = [message.get("tool_call_id") for message in block]
+        if is_result and position_of_call.keys() >= set(ids):
+            block.sort(key=lambda message: position_of_call[message["tool_call_id"]])
+        elif not is_result:
+            calls = enumerate(block[-1].get("tool_calls") or ())
+            position_of_call = {call["id"]: n for n, call in calls if call.get("id") is not None}
+        ordered += block
+    return ordered
 
 
 def adapt(messages: Sequence[Message], form: ToolForm) -> list[Message]:
