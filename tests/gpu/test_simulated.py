@@ -16,5 +16,5 @@ from tests.gpu.conftest import SIMULATED_GPU_VARIABLE
 def test_they_pass_on_a_simulated_gpu() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", str(Path(__file__).parent)]
     environment = os.environ | {SIMULATED_GPU_VARIABLE: "1"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
     assert result.returncode == 0 and " passed" in result.stdout, result.stdout[-5000:]
