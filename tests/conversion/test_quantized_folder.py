@@ -108,7 +108,7 @@ def test_a_model_has_no_quality_loss_against_itself() -> None:
 @pytest.mark.parametrize("bits", ["8", "4"])
 def test_our_layout_holds_the_vocabulary_and_shifts(home: Path, tmp_path: Path, bits: str) -> None:
     assert main(command(home, tmp_path / "out", "--bits", bits, "--layout", "lmcraft", "--average-bits", "6")) == 0
-    assert json.loads((tmp_path / "out/config.json").read_text())["quantization_config"]["quant_method"] == "lmcraft"
+    assert json.loads((tmp_path / "out/config.json").read_text())["quantization_config"]["format"] == "lmcraft"
     model, forms = load(tmp_path / "out"), {}
     for name, layer in model.transformer.named_modules():
         if (form := quantized_form(layer)) is not None:
@@ -124,6 +124,15 @@ def test_our_layout_holds_the_vocabulary_and_shifts(home: Path, tmp_path: Path, 
         assert stored is not None and torch.equal(stored.dequantize(), form.dequantize()), name
     assert main(["export", str(tmp_path / "out"), "--out", str(tmp_path / "dense"), "--dtype", "float32"]) == 0
     assert load(tmp_path / "dense").transformer.embed_tokens.quantized is None
+
+
+def test_transformers_refuses_our_layout(home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("compressed_tensors")
+    import transformers
+
+    assert main(command(home, tmp_path / "out", "--layout", "lmcraft")) == 0
+    with pytest.raises(ValueError, match="only lmcraft opens this folder"):
+        transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
 
 
 def test_the_matrices_that_matter_most_get_8_bits_within_the_average() -> None:

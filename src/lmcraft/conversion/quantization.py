@@ -3,14 +3,15 @@
 Shapes: N samples of T tokens, C width, V vocabulary.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from lmcraft.conversion.sensitivity import choose_8_bits, measure_sensitivity
+from lmcraft.conversion.sensitivity import Sensitivity, choose_8_bits, measure_sensitivity
 from lmcraft.errors import UserError
 from lmcraft.inference.engine import Engine
 from lmcraft.model.linear import Linear
@@ -34,6 +35,7 @@ def quantize_model(
     """Quantize the matrices of all blocks in place; embeddings, routers of experts and output projection stay.
 
     With 4 bits each block is calibrated with GPTQ (arXiv 2210.17323), on the outputs of the quantized blocks before it.
+    Tokens count by how much the next-token distribution depends on the matrix's outputs there (arXiv 2505.07004).
 
     Args:
         model: changed in place: its weights become the dequantized ones.
@@ -58,13 +60,13 @@ def quantize_model(
             report(number + 1, len(model.layers))
         return
     layers = dict(_matrices(model.layers))
-    sensitivities = measure_sensitivity(model, list(layers.values()), samples_NT) if average_bits else {}
+    sensitivities = measure_sensitivity(model, list(layers.values()), samples_NT)
     in_8_bits = choose_8_bits(layers, sensitivities, average_bits, shifted=shifted)
     hidden = [model.embed(sample[None]) for sample in samples_NT]
     layer_inputs = model.layer_inputs(samples_NT.shape[1])
     for number, block in enumerate(model.layers):
         hessians: dict[Linear, Tensor] = {}
-        with _collect_hessians(block, hessians):
+        with _collect_hessians(block, sensitivities, hessians):
             for x_1TC in hidden:
                 block(x_1TC, *layer_inputs[number], None)
         for _, layer in _matrices(block):
@@ -100,14 +102,25 @@ def _quantize(layer: Linear, bits: Bits, hessian: Tensor | None, shifted: bool) 
 
 
 @contextmanager
-def _collect_hessians(block: nn.Module, hessians: dict[Linear, Tensor]) -> Iterator[None]:
-    """Add X^T X of the inputs of each linear layer to `hessians`, for every pass inside the context."""
+def _collect_hessians(
+    block: nn.Module, sensitivities: Mapping[Linear, Sensitivity], hessians: dict[Linear, Tensor]
+) -> Iterator[None]:
+    """Add X^T X of the inputs of each linear layer to `hessians`, for the pass of each calibration sample in turn.
+
+    Each token has its weight, except in experts: after quantization a token may reach others than before.
+    """
+    num_passes: Counter[Linear] = Counter()
 
     def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(layer, Linear)
         x = inputs[0].flatten(0, -2).float()
-        hessians[layer] = hessians.get(layer, 0) + x.T @ x
+        weighted = x
+        if layer not in in_experts:
+            weighted = x * sensitivities[layer].token_weights[num_passes[layer]][:, None]
+        num_passes[layer] += 1
+        hessians[layer] = hessians.get(layer, 0) + weighted.T @ x
 
+    in_experts = {layer for name, layer in _matrices(block) if "experts." in name}
     handles = [layer.register_forward_hook(hook) for _, layer in _matrices(block)]
     try:
         yield

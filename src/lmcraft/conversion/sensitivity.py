@@ -7,20 +7,36 @@ Shapes: N samples of T tokens, I columns (inputs) of a matrix.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from lmcraft.model.linear import Linear
-from lmcraft.model.quantized_matrix import quantize_groups, quantize_rows, stored_bits
+from lmcraft.model.quantized_matrix import QuantizedMatrix, quantize_groups, quantize_rows, stored_bits
 from lmcraft.model.transformer import Transformer
 
 UNITS = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "gate_proj": "gate_up", "up_proj": "gate_up"}
 
 
-def measure_sensitivity(model: Transformer, layers: Collection[Linear], samples_NT: Tensor) -> dict[Linear, Tensor]:
-    """For each layer that a token reached, (I,): the sum of its squared inputs times the gradient's squared norm."""
-    result: dict[Linear, Tensor] = {}
+@dataclass
+class Sensitivity:
+    """Of the next-token distribution to changes of one matrix."""
+
+    token_weights: list[Tensor] = field(default_factory=list)
+    """For each sample the squared norm of the gradient at each row of the matrix's outputs."""
+    column_weights: Tensor | float = 0.0
+    """(I,): the sum over all tokens of their weights times their squared inputs."""
+
+    def divergence(self, weight: Tensor, rounded: QuantizedMatrix) -> float:
+        """Estimate of the divergence if the matrix were rounded, summed over all tokens."""
+        squared_errors_I = (rounded.dequantize() - weight).square().sum(dim=0)
+        return float((self.column_weights * squared_errors_I).sum()) / 2
+
+
+def measure_sensitivity(model: Transformer, layers: Collection[Linear], samples_NT: Tensor) -> dict[Linear, Sensitivity]:
+    """The sensitivity to each of the layers' matrices; layers that no token reached are missing."""
+    result: dict[Linear, Sensitivity] = {}
     generator = torch.Generator().manual_seed(0)
 
     def hook(layer: Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -28,7 +44,10 @@ def measure_sensitivity(model: Transformer, layers: Collection[Linear], samples_
         output.register_hook(lambda gradient: add(layer, x, gradient.flatten(0, -2).float()))  # type: ignore[no-untyped-call]
 
     def add(layer: Linear, x: Tensor, gradient: Tensor) -> None:
-        result[layer] = result.get(layer, 0) + gradient.square().sum(dim=1) @ x.square()
+        weights = gradient.square().sum(dim=1)
+        sensitivity = result.setdefault(layer, Sensitivity())
+        sensitivity.token_weights.append(weights)
+        sensitivity.column_weights = sensitivity.column_weights + weights @ x.square()
 
     handles = [layer.register_forward_hook(hook) for layer in layers]
     try:
@@ -50,7 +69,7 @@ def measure_sensitivity(model: Transformer, layers: Collection[Linear], samples_
 
 
 def choose_8_bits(
-    layers: Mapping[str, Linear], sensitivities: Mapping[Linear, Tensor], average_bits: float, *, shifted: bool
+    layers: Mapping[str, Linear], sensitivities: Mapping[Linear, Sensitivity], average_bits: float, *, shifted: bool
 ) -> set[Linear]:
     """The layers that get 8 bits, so that all have `average_bits` per weight or fewer: those that gain most for their bytes.
 
@@ -64,12 +83,9 @@ def choose_8_bits(
             units.setdefault(f"{parent}.{UNITS.get(last, last)}", []).append(layer)
 
     def gain(layer: Linear) -> float:
-        """How much less divergence 8 bits cause than 4, both rounded to nearest, summed over all tokens."""
-        weight = layer.weight.float()
-        in_4_bits, in_8_bits = (
-            float((sensitivities[layer] * (matrix.dequantize() - weight).square().sum(dim=0)).sum()) / 2
-            for matrix in (quantize_groups(weight, shifted=shifted), quantize_rows(weight))
-        )
+        weight, sensitivity = layer.weight.float(), sensitivities[layer]
+        rounded = quantize_groups(weight, shifted=shifted), quantize_rows(weight)
+        in_4_bits, in_8_bits = (sensitivity.divergence(weight, matrix) for matrix in rounded)
         return in_4_bits - in_8_bits
 
     def in_4_bits(layer: Linear) -> int:

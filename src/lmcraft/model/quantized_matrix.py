@@ -26,6 +26,7 @@ CLIP_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # candidates for the share of a
 QUANT_METHOD = "compressed-tensors"
 NAMED_GROUP = "named_group"  # of the layers in 8 bits that config.json names one by one
 OUTPUT_PROJECTION = "lm_head"
+OWN_STATUS = "only lmcraft opens this folder"  # transformers stops at it; at a method that it does not know, it goes on
 QUANTIZED_PARTS = ("packed", "scale", "shift", "shape")  # of a matrix in a model folder
 Bits = Literal[4, 8]
 
@@ -224,9 +225,9 @@ def quantization_config(
     }  # compressed-tensors takes the first that matches
     output = [] if OUTPUT_PROJECTION in in_8_bits else [OUTPUT_PROJECTION]
     return {
-        "quant_method": "lmcraft" if own else QUANT_METHOD,
-        "format": "pack-quantized",
-        "quantization_status": "compressed",
+        "quant_method": QUANT_METHOD,
+        "format": "lmcraft" if own else "pack-quantized",
+        "quantization_status": OWN_STATUS if own else "compressed",
         "config_groups": groups,
         "ignore": [*output, *ignored],
     }
