@@ -16,7 +16,7 @@ from lmcraft.training.objective import Objective
 
 # With fewer tokens a CPU spends more time reading weights than computing; more tokens gain nothing. Measured in models of
 # 14M and 117M parameters (docs/lab-notes.md).
-CPU_TOKENS_PER_MICRO_BATCH = {torch.bfloat16: 4096, torch.float32: 2048}
+CPU_TOKENS_PER_MICRO_BATCH = {torch.bfloat16: 4096, torch.float32: 1024}
 MAX_SHARE_OF_FREE_MEMORY = 0.8  # the remainder is for logits, validation and estimation errors
 
 
