@@ -50,6 +50,15 @@ def test_python_gets_the_figures(folder: Path, task: Path, tmp_path: Path) -> No
     assert again.was_cached
 
 
+def test_a_report_of_somebody_else_is_kept(folder: Path, task: Path, tmp_path: Path) -> None:
+    (page := tmp_path / "notes" / "report.html").parent.mkdir()
+    page.write_text("<h1>mine</h1>")
+    config = EvaluateConfig(str(folder), tasks=(str(task),), out=page.parent, precision="fp32", limit=2)
+    with pytest.raises(UserError, match="which no evaluation wrote: choose another --out"):
+        evaluate(config)
+    assert page.read_text() == "<h1>mine</h1>" and list(page.parent.iterdir()) == [page]
+
+
 def test_a_signal_during_the_last_items_of_a_task_is_not_forgotten(
     folder: Path, task: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,7 +70,7 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
     """
     from lmcraft.evaluation.catalog import open_tasks
     from lmcraft.folder.lock import lock_folder
-    from lmcraft.reports.evaluation import figure_rows, write_evaluation
+    from lmcraft.reports.evaluation import check_page, figure_rows, write_evaluation
     from lmcraft.terminal import column_table, line_printer, print_result
 
     config = config.resolved()
@@ -79,6 +79,7 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
         return []
     tasks = open_tasks(config.tasks)
     with open_evaluation(config) as evaluation:
+        check_page(evaluation.folder)
         evaluation.folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(evaluation.folder, wait=False):
             for task in tasks:

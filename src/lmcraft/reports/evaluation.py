@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from lmcraft.errors import UserError
 from lmcraft.evaluation.results import Figure, TaskResult
 from lmcraft.folder import write_text
 from lmcraft.reports.chart import Interval, Series, interval_chart, line_chart
@@ -12,9 +13,16 @@ from lmcraft.reports.table import html_table
 from lmcraft.reports.template import fill_page
 from lmcraft.statistics.calibration import reliability_bins
 
-PAGE_NAME = "report.html"
+PAGE_NAME, TITLE = "report.html", "Evaluation of"
 COLUMNS = ("task", "items", "figure", "value", "95% interval", "chance")
 OVERLAP_COLUMNS = ("in training data", "without these")
+
+
+def check_page(folder: Path) -> None:
+    """Raise UserError if the page in `folder` would replace a file of somebody else."""
+    path = folder / PAGE_NAME
+    if path.exists() and not (path.is_file() and f"<title>{TITLE} " in path.read_text(encoding="utf-8", errors="replace")):
+        raise UserError(f"out='{folder}' holds '{PAGE_NAME}', which no evaluation wrote: choose another --out")
 
 
 def write_evaluation(folder: Path, model: str, settings: Mapping[str, object], results: Sequence[TaskResult]) -> Path:
@@ -28,7 +36,7 @@ def write_evaluation(folder: Path, model: str, settings: Mapping[str, object], r
     head, rows = figure_rows(results)
     page = fill_page(
         "evaluation.html",
-        f"Evaluation of {escape(model)}",
+        f"{TITLE} {escape(model)}",
         settings=escape(f"{shown}. Values with 95% intervals; chance is what a model that guesses reaches."),
         figures=html_table(head, rows),
         charts="".join(interval_chart(entries, x_label=name) for name, entries in charts.items() if len(entries) > 1),
