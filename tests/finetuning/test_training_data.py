@@ -122,7 +122,8 @@ def test_judgments_are_paired_after_bad_ones_are_left_out(tmp_path: Path) -> Non
 
 def test_judgments_beside_long_ones_are_left_out_as_well(tmp_path: Path) -> None:
     rows = [{"prompt": f"q{n}", "completion": "a" * (30 if n == 1 else 1), "label": True} for n in range(4)]
-    with pytest.raises(UserError, match=r"2 examples are longer than sequence_length=64 \(.*data.jsonl:1, .*data.jsonl:2"):
+    reason = r"2 examples, with both answers in one row, are longer than sequence_length=64 \(.*data.jsonl:1, .*data.jsonl:2"
+    with pytest.raises(UserError, match=reason):
         read(tmp_path, rows, objective="kto", sequence_length=64)
     data, _, _ = read(tmp_path, rows, objective="kto", sequence_length=64, too_long="skip")
     assert data.num_examples == 2
