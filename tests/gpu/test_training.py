@@ -1,7 +1,6 @@
 """Runs on a GPU: the CPU's losses, resuming, adapters that the CPU reads, and the memory that is reported."""
 
 import json
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from lmcraft.errors import InterruptedRunError
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.folder import ModelFolder
 from lmcraft.model.config import TransformerConfig
-from lmcraft.training.loop import Trainer
 from tests.finetuning.chat import chat_folder, message, write_rows
+from tests.interruption import interrupted_after
 from tests.tiny import tiny_dataset
 
 pytestmark = pytest.mark.gpu
@@ -57,24 +56,13 @@ def test_a_run_has_the_cpus_losses(data: Path, tmp_path: Path, gpu: torch.device
 
 @pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_resumed_run_repeats_every_number(
-    precision: str, data: Path, tmp_path: Path, gpu: torch.device, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_repeats_every_number(precision: str, data: Path, tmp_path: Path, gpu: torch.device) -> None:
     model = replace(SIZES, residual_dropout=0.1)
     settings: dict[str, Any] = {"precision": precision, "model": model, "attention": "matmul"}
     whole = pretrain(config_of(data, tmp_path / "whole", gpu.type, **settings))
     stopped = config_of(data, tmp_path / "stopped", gpu.type, **settings)
-    step = Trainer._step
-
-    def step_and_stop(trainer: Trainer, *arguments: Any) -> None:
-        step(trainer, *arguments)
-        if trainer.progress.step == 4:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(Trainer, "_step", step_and_stop)
-    with pytest.raises(InterruptedRunError):
+    with interrupted_after(step=4), pytest.raises(InterruptedRunError):
         pretrain(stopped)
-    monkeypatch.undo()
     resumed = pretrain(replace(stopped, resume=True))
     assert losses(resumed) == losses(whole)
     weights = [(folder.path / "model.safetensors").read_bytes() for folder in (whole, resumed)]

@@ -1,7 +1,6 @@
 """The tests that every objective must pass. Each objective's test file derives a class from `ObjectiveConformance`."""
 
 import json
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import Objective
 from lmcraft.training.processes import Processes
 from tests.finetuning.chat import chat_folder, chat_tokenizer, message
+from tests.interruption import interrupted_after
 
 COLORS = ("red", "green", "blue", "white")
 QUESTIONS = [f"Say {color} {'please ' * (n % 2)}{n}" for n in range(5) for color in COLORS]
@@ -109,22 +109,13 @@ class ObjectiveConformance:
             expected = self.expected_loss(trainer.model, run, start)
         assert actual.item() == pytest.approx(expected, rel=1e-4)
 
-    def test_a_resumed_run_repeats_every_number(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_resumed_run_repeats_every_number(self, tmp_path: Path) -> None:
         method = MethodConfig(rank=2, dropout=0.1) if OBJECTIVES[self.name].example_type else MethodConfig(name="full")
         options: dict[str, Any] = {"max_steps": 4, "eval_every": self.eval_every, "save_every": 1, "method": method}
         whole = finetune(self.config(tmp_path, "whole", **options))
         config = self.config(tmp_path, "stopped", **options)
-        step = Trainer._step
-
-        def step_and_stop(trainer: Trainer, *arguments: Any) -> None:
-            step(trainer, *arguments)
-            if trainer.progress.step == 2:
-                signal.raise_signal(signal.SIGINT)
-
-        monkeypatch.setattr(Trainer, "_step", step_and_stop)
-        with pytest.raises(InterruptedRunError, match=r"step 2 of 4.*--resume"):
+        with interrupted_after(step=2), pytest.raises(InterruptedRunError, match=r"step 2 of 4.*--resume"):
             finetune(config)
-        monkeypatch.undo()
         resumed = finetune(replace(config, resume=True))
         assert metrics(resumed) == metrics(whole) and len(metrics(whole)) == 4 + 4 // self.eval_every
         evaluations = [json.loads((folder.run / "evaluation.json").read_text()) for folder in (whole, resumed)]

@@ -2,7 +2,7 @@
 
 An accepted proposal saves a step; a rejected one costs a row of the next step. Proposals that take no time are compared with
 the text while the model decodes it plainly, so that it is known whether they pay before they are used. And a sequence
-spends no more on them than they have saved, and a hundredth of its time: speculation does not make any text slower.
+spends no more on them than they have saved, a step, and a hundredth of its time, as far as the measured costs are right.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,8 @@ from lmcraft.inference.speculation.step_times import StepTimes
 PROPOSAL_LENGTHS = (15, 7, 3, 1)  # plus the last token: multiples of the rows that the native step multiplies together
 MIN_SPEEDUP = 1.1  # expected of a step with proposals
 INITIAL_CREDIT, CREDIT_PER_TOKEN = 1.0, 0.01  # steps of one row that a sequence may lose
-FREE_PRIOR, DRAFT_PRIOR = (
-    (0.5, 1.5),
-    (2.0, 0.5),
-)  # tokens accepted and rejected: a draft is used at once, others are observed
+# Tokens accepted and rejected before there are any: a draft is used at once, free proposals are compared first.
+FREE_PRIOR, DRAFT_PRIOR = (0.5, 1.5), (2.0, 0.5)
 
 
 class Verifier(Protocol):
