@@ -1,9 +1,7 @@
 """Stored responses: each owner's own, chained into conversations, within limits."""
 
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -103,21 +101,3 @@ def test_threads_share_the_database_in_memory() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: add(store, n), range(40)))
         assert all(pool.map(lambda n: is_kept(store, n), range(40)))
-
-
-def test_a_store_of_version_1_gets_the_table(tmp_path: Path) -> None:
-    path = tmp_path / "chats.sqlite"
-    store = Store.open(path)
-    conversation = store.create("ann", title="kept")
-    store.close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE responses")
-        connection.execute("UPDATE lmcraft_store SET version = 1")
-    connection.close()
-    for _ in range(2):
-        store = Store.open(path)
-        assert store.get("ann", conversation["id"])["title"] == "kept"
-        store.close()
-    store = Store.open(path)
-    assert ResponseStore(store.engine).get("ann", add(ResponseStore(store.engine), 1))
-    store.close()

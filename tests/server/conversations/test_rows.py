@@ -20,7 +20,7 @@ ANSWER: dict[str, Any] = {"id": "1", "conversation": "c", "parent": "q", "role":
 def test_a_conversation_row_leaves_out_missing_values() -> None:
     assert conversation_row({"title": "Sky", "settings": {"seed": 1}}) == {"title": "Sky", "settings": '{"seed":1}'}
     row = {**conversation_row({"settings": {"seed": 1}}), "id": "1", "title": "", "system": "", "model": "", "leaf": None}
-    conversation = conversation_json({**row, "created": 1.0, "updated": 2.0, "owner": "ann"})
+    conversation = conversation_json({**row, "pinned": False, "created": 1.0, "updated": 2.0, "owner": "ann"})
     assert conversation["settings"] == {"seed": 1} and "owner" not in conversation
 
 

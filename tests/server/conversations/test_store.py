@@ -147,6 +147,17 @@ def test_paging_returns_everything_once_even_with_equal_times(store: Store) -> N
     assert store.find("ann", limit=7)[1] is False
 
 
+def test_pinned_conversations_come_first_and_only_on_the_first_page(store: Store) -> None:
+    store.load("ann", [{"title": f"{n}", "created": float(n), "messages": []} for n in range(5)])
+    oldest = store.find("ann")[0][-1]
+    store.change("ann", oldest["id"], {"pinned": True})
+    page, has_more = store.find("ann", limit=2)
+    assert [row["title"] for row in page] == ["0", "4", "3"] and has_more
+    assert page[0]["updated"] == oldest["updated"]  # a pin is no change to what the conversation says
+    page, has_more = store.find("ann", limit=2, before=page[-1]["updated"])
+    assert [row["title"] for row in page] == ["2", "1"] and not has_more
+
+
 @pytest.mark.parametrize("bad", ["a\0b", "a\ud800", "\udfff"])
 def test_text_that_cannot_be_stored_is_refused_by_field(store: Store, bad: str) -> None:
     conversation, question = create_conversation(store)

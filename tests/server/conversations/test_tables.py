@@ -1,13 +1,16 @@
 """Opening a store: files and URLs that are refused, and files that are damaged."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.server.conversations.store import Store
+from lmcraft.server.conversations.response_store import ResponseStore
+from lmcraft.server.conversations.store import NotFoundError, Store
+from lmcraft.server.conversations.tables import ADDED_COLUMNS, VERSION
 
 
 def make_foreign_database(path: Path) -> None:
@@ -108,3 +111,25 @@ def test_a_store_is_created_only_on_request(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "chats.sqlite") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+@pytest.mark.parametrize("old", range(1, VERSION))
+def test_an_older_store_gets_the_tables_and_columns_that_it_lacks(tmp_path: Path, old: int) -> None:
+    path = tmp_path / "chats.sqlite"
+    store = Store.open(path)
+    conversation = store.create("ann", title="kept")
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        for column in (column for added, columns in ADDED_COLUMNS.items() if added > old for column in columns):
+            connection.execute(f"ALTER TABLE {column.table.name} DROP COLUMN {column.name}")
+        if old == 1:
+            connection.execute("DROP TABLE responses")
+        connection.execute(f"UPDATE lmcraft_store SET version = {old}")
+        connection.commit()
+    for _ in range(2):
+        store = Store.open(path)
+        assert store.get("ann", conversation["id"]) == conversation
+        assert store.change("ann", conversation["id"], {"pinned": False}) | {"messages": []} == conversation
+        with pytest.raises(NotFoundError):
+            ResponseStore(store.engine).get("ann", "resp_none")
+        store.close()

@@ -66,7 +66,7 @@ def _import_conversation(
     messages = conversation["messages"]
     if len(messages) > validation.MAX_MESSAGES:
         raise UserError(f"it has {len(messages):,} messages; give at most {validation.MAX_MESSAGES:,}")
-    row = {"title": "", "system": "", "model": ""} | conversation_row({"settings": {}, **conversation})
+    row = {"title": "", "system": "", "model": "", "pinned": False} | conversation_row({"settings": {}, **conversation})
     created = conversation.get("created", now)
     row |= {"id": uuid4().hex, "owner": owner, "created": created, "updated": conversation.get("updated", created)}
     message_rows: dict[str, Row] = {}

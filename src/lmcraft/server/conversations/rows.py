@@ -26,6 +26,8 @@ def conversation_row(values: Row) -> dict[str, Any]:
     for name, max_chars in bounds.items():
         if name in values:
             row[name] = validation.check_text(name, values[name], max_chars)
+    if "pinned" in values:
+        row["pinned"] = values["pinned"]
     if "settings" in values:
         row["settings"] = validation.to_json("settings", values["settings"], validation.MAX_SETTINGS_BYTES)
     return row
@@ -57,7 +59,7 @@ def message_row(values: Row) -> dict[str, Any]:
 
 def conversation_json(row: Row) -> dict[str, Any]:
     """A conversation as clients see it, without its messages."""
-    names = ("id", "title", "system", "model", "leaf", "created", "updated")
+    names = ("id", "title", "system", "model", "leaf", "created", "updated", "pinned")
     return {name: row[name] for name in names} | {"settings": json.loads(row["settings"])}
 
 

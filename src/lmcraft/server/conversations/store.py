@@ -30,7 +30,7 @@ from lmcraft.server.conversations.tables import conversations, messages, open_da
 
 Json = dict[str, Any]
 MAX_MERGE_MILLISECONDS = 1000  # how long `close` waits for readers in other processes
-SUMMARY_COLUMNS = [conversations.c[name] for name in ("id", "title", "created", "updated", "model")]
+SUMMARY_COLUMNS = [conversations.c[name] for name in ("id", "title", "created", "updated", "model", "pinned")]
 
 
 class StoreError(RunError):
@@ -84,6 +84,7 @@ class Store:
 
     def find(self, owner: str, *, search: str = "", limit: int = 50, before: float | None = None) -> tuple[list[Json], bool]:
         """A page of conversations, newest first, and whether there are more. Conversations with the same time share a page.
+        The first page begins with all pinned ones.
 
         Args:
             owner: whose conversations.
@@ -97,10 +98,12 @@ class Store:
             text = validation.check_text("search", search, validation.MAX_SEARCH_CHARS)
             within = (messages.c.conversation == c.id) & messages.c.content.icontains(text, autoescape=True)
             query = query.where(c.title.icontains(text, autoescape=True) | sa.exists().where(within))
+        query = query.order_by(c.updated.desc(), c.id)
+        pinned, query = query.where(c.pinned), query.where(~c.pinned)
         if before is not None:
             query = query.where(c.updated < before)
-        query = query.order_by(c.updated.desc(), c.id)
         with transaction(self.engine) as connection:
+            pinned_rows = list(connection.execute(pinned)) if before is None else []
             rows = list(connection.execute(query.limit(limit + 1)))
             has_more = len(rows) > limit
             if has_more and rows[-1].updated == (last := rows[limit - 1].updated):
@@ -108,7 +111,7 @@ class Store:
                 has_more = connection.execute(query.where(c.updated < last).limit(1)).first() is not None
             elif has_more:
                 rows.pop()
-        return [row._asdict() for row in rows], has_more
+        return [row._asdict() for row in pinned_rows + rows], has_more
 
     def create(
         self, owner: str, *, title: str = "", system: str = "", model: str = "", settings: Mapping[str, Any] | None = None
@@ -119,7 +122,14 @@ class Store:
             UserError: a value is too long, or cannot be stored.
         """
         row = conversation_row({"title": title, "system": system, "model": model, "settings": settings or {}})
-        row |= {"id": uuid4().hex, "owner": owner, "created": (now := time.time()), "updated": now, "leaf": None}
+        row |= {
+            "id": uuid4().hex,
+            "owner": owner,
+            "created": (now := time.time()),
+            "updated": now,
+            "leaf": None,
+            "pinned": False,
+        }
         with transaction(self._writer) as connection:
             connection.execute(conversations.insert().values(row))
         return conversation_json(row) | {"messages": []}
@@ -152,7 +162,7 @@ class Store:
         return conversation_json(row) | {"messages": messages_json}, [preference._asdict() for preference in preference_rows]
 
     def change(self, owner: str, conversation: str, changes: Mapping[str, Any]) -> Json:
-        """Change a conversation's title, system, model, settings or leaf; returns it without its messages.
+        """Change a conversation's title, system, model, settings, pin or leaf; returns it without its messages.
 
         Raises:
             NotFoundError: this owner has no such conversation, or the conversation no such message.
@@ -163,7 +173,7 @@ class Store:
             _conversation(connection, owner, conversation)
             if "leaf" in changes:
                 row["leaf"] = _message_in(connection, conversation, changes["leaf"])["id"]
-            if set(row) - {"leaf"}:  # viewing another branch is not a change
+            if set(row) - {"leaf", "pinned"}:  # neither changes what the conversation says
                 row["updated"] = time.time()
             if row:
                 connection.execute(conversations.update().where(conversations.c.id == conversation).values(row))

@@ -16,7 +16,7 @@ from lmcraft.database import connect, control_transactions, error_text
 from lmcraft.errors import UserError
 from lmcraft.setting_values import expand_user
 
-VERSION = 2  # version 1 had no responses
+VERSION = 3  # version 1 had no responses; ADDED_COLUMNS has what later versions added
 
 metadata = sa.MetaData()
 version = sa.Table("lmcraft_store", metadata, sa.Column("version", sa.Integer, nullable=False))
@@ -33,6 +33,7 @@ conversations = sa.Table(
     sa.Column("leaf", sa.String(32)),  # the last message of the branch on display
     sa.Column("created", sa.Double, nullable=False),
     sa.Column("updated", sa.Double, nullable=False),
+    sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.false()),  # stays at the top of the list
     sa.Index("conversations_by_time", "owner", "updated"),
 )
 
@@ -79,6 +80,9 @@ responses = sa.Table(
     sa.Index("responses_by_owner", "owner", "position", "size"),
     sqlite_autoincrement=True,
 )
+
+ADDED_COLUMNS = {3: (conversations.c.pinned,)}
+"""The columns that each version added to a table that existed before it; each needs a default in the server."""
 
 
 def open_database(location: str, *, create: bool) -> sa.Engine:
@@ -201,9 +205,17 @@ def _check(connection: sa.Connection, name: str) -> None:
     missing = "tables are missing" if number is None or not expected_names <= table_names else ""
     if damage := missing or _find_damage(connection):
         raise UserError(f"store '{name}' is damaged ({damage}); restore its backup, or use another")
-    if number != VERSION:
-        metadata.create_all(connection)
-        connection.execute(version.update().values(version=VERSION))
+    if number is not None and number < VERSION:
+        _upgrade(connection, number)
+
+
+def _upgrade(connection: sa.Connection, number: int) -> None:
+    """Add the tables and columns that a store of version `number` lacks."""
+    metadata.create_all(connection)
+    for column in (column for added, columns in ADDED_COLUMNS.items() if added > number for column in columns):
+        definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}")
+    connection.execute(version.update().values(version=VERSION))
 
 
 def _find_damage(connection: sa.Connection) -> str:

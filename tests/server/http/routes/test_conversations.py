@@ -72,7 +72,7 @@ def test_the_life_of_a_conversation(client: TestClient) -> None:
         right["id"],
     ]
     page = client.get("/api/conversations", params={"search": "RIGHT"}).json()
-    assert set(page["data"][0]) == {"id", "title", "created", "updated", "model"} and page["has_more"] is False
+    assert set(page["data"][0]) == {"id", "title", "created", "updated", "model", "pinned"} and page["has_more"] is False
     assert client.get("/api/conversations", params={"before": page["data"][0]["updated"]}).json()["data"] == []
     assert client.delete(f"/api/messages/{question['id']}").json()["deleted"] is True
     assert client.get(address).json()["messages"] == []

@@ -34,6 +34,7 @@ class NewConversation(Body):
 
 class ConversationChanges(NewConversation):
     leaf: Id | None = None
+    pinned: bool | None = None
 
 
 class NewMessage(Body):

@@ -55,7 +55,8 @@ def list_conversations(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
     before: Time | None = None,
 ) -> Json:
-    """Conversations, newest first. For the next page, `before` is the `updated` of the last one on this page."""
+    """Conversations: the pinned ones, then the others, newest first. For the next page, `before` is the `updated` of the
+    last one on this page."""
     conversations, has_more = store.find(owner, search=search, limit=limit, before=before)
     return {"data": conversations, "has_more": has_more}
 
