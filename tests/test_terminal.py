@@ -9,6 +9,7 @@ from rich.console import Console
 
 from lmcraft.terminal import (
     column_table,
+    escape_control_characters,
     format_bytes,
     format_count,
     format_duration,
@@ -17,7 +18,6 @@ from lmcraft.terminal import (
     print_notice,
     print_result,
     progress_bar,
-    replace_control_characters,
     shows_bars,
     write_text,
 )
@@ -80,15 +80,33 @@ class Screen(io.StringIO):
         return True
 
 
-def test_control_characters_are_replaced() -> None:
-    assert replace_control_characters("a\x1b[2J\tb\n\x7f\x9b从") == "a\ufffd[2J\tb\n\ufffd\ufffd从"
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[2J\tb\n\x7f\x9b从", r"a\x1b[2J" "\tb\n" r"\x7f\x9b从"),
+        ("\0\a\b\x0b\x0c", r"\x00\x07\x08\x0b\x0c"),
+        ("\x1b]52;c;aGk=\x07\x1bc\x9d0;title\x9c", r"\x1b]52;c;aGk=\x07\x1bc\x9d0;title\x9c"),
+        ("one\r\ntwo\rthree", "one\ntwo" r"\rthree"),
+        ("abc\u202edcba\u2066\u2069", r"abc\u202edcba\u2066\u2069"),
+        ("👩\u200d👩 שלום e\u0301", "👩\u200d👩 שלום e\u0301"),
+    ],
+)
+def test_control_characters_are_shown_as_escapes(text: str, shown: str) -> None:
+    assert escape_control_characters(text) == shown
+
+
+def test_tables_show_control_characters_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\x1b[2J"
+    print_result(hostile, key_value_table(hostile, {"b": hostile}), column_table(hostile, ["c"], [[hostile]]))
+    out = capsys.readouterr().out
+    assert out.count(r"a\x1b[2J") == 5 and "\x1b" not in out
 
 
 def test_a_terminal_gets_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", screen := Screen())
     monkeypatch.delenv("NO_COLOR", raising=False)
     write_text("a\x1b从", dim=True)
-    assert screen.getvalue() == "\x1b[2ma??\x1b[0m"
+    assert screen.getvalue() == "\x1b[2ma" r"\x1b?" "\x1b[0m"
     monkeypatch.setenv("NO_COLOR", "1")
     write_text("b", dim=True)
     assert screen.getvalue().endswith("\x1b[0mb")
@@ -97,7 +115,7 @@ def test_a_terminal_gets_no_control_characters(monkeypatch: pytest.MonkeyPatch) 
 def test_a_pipe_gets_the_text_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     write_text("a\x1b从", dim=True)
     print_notice("b\x1b")
-    assert capsys.readouterr() == ("a\x1b从", "b\ufffd\n")
+    assert capsys.readouterr() == ("a\x1b从", "b" r"\x1b" "\n")
 
 
 @pytest.mark.parametrize(

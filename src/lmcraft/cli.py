@@ -21,7 +21,7 @@ from lmcraft.folder import ModelFolder
 from lmcraft.folder.names import CHECKPOINTS, FAMILY_CONFIG, FAMILY_RUNS, RUN, RUN_CONFIG
 from lmcraft.setting_values import expand_user
 from lmcraft.standard_streams import flush_standard_output, prepare_standard_streams
-from lmcraft.terminal import replace_control_characters
+from lmcraft.terminal import escape_control_characters
 
 HELP = """Train, fine-tune, run and serve small language models.
 
@@ -227,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print_error(command: str, error: LmcraftError) -> int:
     if str(error):  # empty in all but one process of a run
-        message = LONG_WORD.sub(r"\1...\2", replace_control_characters(str(error)))
+        message = LONG_WORD.sub(r"\1...\2", escape_control_characters(str(error)))
         print(f"lmcraft{command and ' ' + command}: {message}", file=sys.stderr)
     return error.exit_status
 

@@ -19,8 +19,9 @@ ReportProgress = Callable[[int, int], None]
 """Shows that a number of steps out of a total is done."""
 
 MIN_TABLE_WIDTH = 60  # characters
-# All but tab and newline. They are never sent to a terminal, since a model or a server can write any of them.
-CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# All but tab and line feed, and those that reverse the order of text. They are never sent to a terminal, since a model
+# or a server can write any of them.
+CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def stderr_console(*, quiet: bool = False) -> Console:
@@ -59,37 +60,40 @@ class BarDisplay:
 
     def print_line(self, text: str) -> None:
         """Print a line above the bar, without the control characters that a model can write."""
-        self.console.print(replace_control_characters(text), soft_wrap=True)
+        self.console.print(escape_control_characters(text), soft_wrap=True)
 
 
 def line_printer(*, quiet: bool = False) -> PrintLine:
     """A function that prints a line to standard error without markup or wrapping; with `quiet`, it prints nothing."""
     console = stderr_console(quiet=quiet)
-    return lambda line: console.print(replace_control_characters(line), soft_wrap=True)
+    return lambda line: console.print(escape_control_characters(line), soft_wrap=True)
 
 
 def print_result(*parts: RenderableType) -> None:
     """Print tables and text to standard output, the text without markup or wrapping."""
     console = Console(highlight=False, markup=False)
     for part in parts:
-        console.print(part, soft_wrap=isinstance(part, str))
+        if isinstance(part, str):
+            console.print(escape_control_characters(part), soft_wrap=True)
+        else:
+            console.print(part)
 
 
 def key_value_table(title: str, rows: Mapping[str, str]) -> Table:
     """A table of names and values; a value is shown as it is, without markup."""
-    table = Table(title=title, title_justify="left", show_header=False, min_width=MIN_TABLE_WIDTH)
+    table = Table(title=escape_control_characters(title), title_justify="left", show_header=False, min_width=MIN_TABLE_WIDTH)
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(name, escape_control_characters(value))
     return table
 
 
 def column_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """A table with a header, its columns justified right."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape_control_characters(title), title_justify="left")
     for column in columns:
         table.add_column(column, justify="right")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape_control_characters, row))
     return table
 
 
@@ -128,9 +132,9 @@ def format_count(value: float) -> str:
     return f"{value:.3g}"
 
 
-def replace_control_characters(text: str) -> str:
-    """`text` with U+FFFD in place of every character that a terminal would execute instead of showing it."""
-    return CONTROL_CHARACTERS.sub("\ufffd", text)
+def escape_control_characters(text: str) -> str:
+    """`text` with escapes, such as \\x1b, in place of all characters that a terminal would execute instead of showing."""
+    return CONTROL_CHARACTERS.sub(lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
 
 
 def write_text(text: str, *, dim: bool = False) -> None:
@@ -141,7 +145,7 @@ def write_text(text: str, *, dim: bool = False) -> None:
         dim: show the text in a fainter color, on a terminal only.
     """
     if sys.stdout.isatty():
-        text = replace_control_characters(text)
+        text = escape_control_characters(text)
         if dim and "NO_COLOR" not in os.environ:
             text = f"\x1b[2m{text}\x1b[0m"
     encoding = sys.stdout.encoding or "utf-8"
@@ -150,4 +154,4 @@ def write_text(text: str, *, dim: bool = False) -> None:
 
 def print_notice(text: str) -> None:
     """Print a message about the conversation to standard error."""
-    print(replace_control_characters(text), file=sys.stderr, flush=True)
+    print(escape_control_characters(text), file=sys.stderr, flush=True)

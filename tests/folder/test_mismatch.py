@@ -91,7 +91,7 @@ def test_the_error_names_content_and_remedy(command: str, message: str, capsys: 
         ("inspect page.gguf", "'page.gguf' is a web page, not a file of a model: download it again"),
         ("inspect http://localhost:1", "'http://localhost:1' is the address of a server, which only `lmcraft chat` takes"),
         (f"inspect {'a' * 5000}", "aaa...aaa"),
-        ("inspect ./a\x1b[31mb\x07", "'a\ufffd[31mb\ufffd' does not exist"),
+        ("inspect ./a\x1b[31mb\x07", r"'a\x1b[31mb\x07' does not exist"),
     ],
     ids=lambda text: text[:30],
 )

@@ -193,7 +193,7 @@ def test_errors_of_a_server_are_one_line(
         assert error.startswith("lmcraft chat: ") and error.count("\n") == 1
         return error
 
-    assert "there is no model\ufffd of that name" in error_of(server.url + "#other")
+    assert r"there is no model\x07 of that name" in error_of(server.url + "#other")
     assert f"--adapter does not apply to a model behind a server: name it as the model, {server.url}#NAME" in error_of(
         server.url, "--adapter", "x"
     )
@@ -216,4 +216,4 @@ def test_text_from_a_server_cannot_control_the_terminal(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert chat_with_server(server.url, "Hi\n/branch\n", monkeypatch) == 0
     out, err = capsys.readouterr()
-    assert "\x1b" not in out + err and "Hello\ufffd[2J" in out and "Hello\ufffd[2J" in err
+    assert "\x1b" not in out + err and r"Hello\x1b[2J" in out and r"Hello\x1b[2J" in err

@@ -33,7 +33,7 @@ from lmcraft.reports.search_record import (
 from lmcraft.reports.table import html_table
 from lmcraft.reports.template import fill_page
 from lmcraft.statistics.intervals import Metric
-from lmcraft.terminal import column_table, format_count, format_duration, replace_control_characters
+from lmcraft.terminal import column_table, escape_control_characters, format_count, format_duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -67,13 +67,13 @@ def write_search(folder: Path, record: SearchRecord) -> Path:
         trials=html_table(*trial_table(record)),
     )
     path = folder / PAGE_NAME
-    write_text(path, replace_control_characters(page))
+    write_text(path, escape_control_characters(page))
     return path
 
 
 def summarize_search(record: SearchRecord) -> Iterator["RenderableType"]:
     """For the terminal: the verdict, the winner, the best trials, which settings matter, and the cost."""
-    yield replace_control_characters("\n".join(verdict_sentences(record)))
+    yield escape_control_characters("\n".join(verdict_sentences(record)))
     if record.winner is not None:
         yield column_table("The winner", *winner_table(record, record.winner))
     if record.verdict is not None and record.verdict.finalists[0].holdout:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from lmcraft.errors import LmcraftError, RunError, UserError
 from lmcraft.hub.address import repository_of_page
 from lmcraft.inference.generation_settings import to_request
-from lmcraft.terminal import replace_control_characters
+from lmcraft.terminal import escape_control_characters
 from lmcraft.terminal_chat.tree import AnswerChunk, ChatMessages, TooLongError
 
 API_KEY_VARIABLE = "LMCRAFT_API_KEY"
@@ -195,4 +195,4 @@ def _parse_json(text: str | bytes) -> Any:
 
 def _one_line(text: str) -> str:
     """A server's message, shortened, on one line and without control characters."""
-    return replace_control_characters(" ".join(text[:MAX_ERROR_CHARACTERS].split()))
+    return escape_control_characters(" ".join(text[:MAX_ERROR_CHARACTERS].split()))
