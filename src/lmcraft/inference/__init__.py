@@ -12,6 +12,7 @@ request              a request, and its state in the engine
 prompt               from text to token ids, and the checks of a prompt
 continuation         one text as it grows: its tokens, and when it ends
 text_stream          detokenizing, and stop strings
+thoughts             what a model thinks before its answer, told apart from it
 grammar              structured output: JSON schema, regular expression, grammar
 json_schema/         JSON schemas rewritten into what the grammar library enforces exactly
 sampler              from logits to a token

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmcraft.inference.thoughts import ThoughtParser
 from lmcraft.language_model import LanguageModel
+from lmcraft.server.http.chat_answer import ChatChoice
 from lmcraft.server.http.protocol.chat import ChatRequest
-from lmcraft.server.http.thoughts import ThoughtParser
 from tests.finetuning.chat import CHATML, chat_model, chat_tokenizer
 from tests.server.tiny_server import Server, running
 
@@ -80,7 +81,7 @@ def test_where_thoughts_begin(template: str, fields: dict[str, Any], is_open: bo
     tokenizer = chat_tokenizer(template)
     text = tokenizer.apply_chat_template(HELLO)
     chat = ChatRequest.model_validate({"messages": HELLO, **fields})
-    parser = ThoughtParser.of(tokenizer, chat, tokenizer.encode(text, parse_special=True))
+    parser = ChatChoice.start(chat, tokenizer, tokenizer.encode(text, parse_special=True)).thought_parser
     assert (None if parser is None else parser.is_thinking) == is_open
 
 

@@ -13,7 +13,6 @@
 | `openai_format.py`, `tool_calls.py` | parts of OpenAI's response format; parsing tool calls |
 | `chat_answer.py` | starts the answer to a chat, and divides it into thoughts, text and calls |
 | `shown_tokens.py` | which tokens are part of the text of an answer |
-| `thoughts.py` | what a model thinks before its answer |
 | `answer_blocks.py` | an answer as a sequence of thoughts, texts and calls |
 | `response_object.py`, `message_object.py` | the objects and events of /v1/responses and /v1/messages |
 | `kept_responses.py` | keeps the responses of requests that ask for it |

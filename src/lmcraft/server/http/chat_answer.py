@@ -8,11 +8,11 @@ from typing import Any
 from fastapi import Request
 
 from lmcraft.inference.continuation import Token
+from lmcraft.inference.thoughts import ThoughtParser
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import PreparedRequest, build_chat, encode_conversation, encode_newest_turns
 from lmcraft.server.http.state import Generation, prepare_in_thread, server_state, start_generation
-from lmcraft.server.http.thoughts import ThoughtParser
 from lmcraft.server.http.tool_calls import Call, CallFormat, ToolParser, allows_repeated_items
 from lmcraft.tokenizer.chat_template import find_named_roles
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -90,15 +90,14 @@ class ChatChoice:
 
     @classmethod
     def start(cls, body: ChatRequest, tokenizer: Tokenizer, prompt_ids: Sequence[int]) -> "ChatChoice":
-        thought_parser = ThoughtParser.of(tokenizer, body, prompt_ids)
-        thought_tags = () if thought_parser is None else thought_parser.tags
-        hidden_tags = {tokenizer.special_tokens[tag]: tag for tag in thought_tags if tag in tokenizer.special_tokens}
+        thought_parser = _thought_parser(body, tokenizer, prompt_ids)
+        hidden_tags = {} if thought_parser is None else thought_parser.hidden_tags(tokenizer)
         if not (names := [tool.function.name for tool in body.callable_tools]):
             return cls(None, thought_parser, hidden_tags)
         call_format = CallFormat.of(tokenizer)
         max_calls = 1 if body.parallel_tool_calls is False else sys.maxsize
         parser = ToolParser(names, call_format.new_id, is_forced=body.forces_call, max_calls=max_calls)
-        return cls(parser, thought_parser, hidden_tags | call_format.hidden_tags)
+        return cls(parser, thought_parser, {**hidden_tags, **call_format.hidden_tags})
 
     def add(self, tokens: Sequence[Token]) -> tuple[str, str, list[Call]]:
         """Add tokens; returns the thoughts, the text and the calls that they complete."""
@@ -133,3 +132,11 @@ class ChatChoice:
             last_thoughts, last_text = self.thought_parser.end()
             thoughts, text = thoughts + last_thoughts, text + last_text
         return thoughts, text
+
+
+def _thought_parser(body: ChatRequest, tokenizer: Tokenizer, prompt_ids: Sequence[int]) -> ThoughtParser | None:
+    """The parser of the answer's thoughts; None if it can have none, or is to show them as they are."""
+    if body.reasoning_format == "none" or body.forces_call or body.has_structure:
+        return None
+    begun = body.messages[-1].text() if body.continue_final_message else None
+    return ThoughtParser.of(tokenizer, prompt_ids, begun)

@@ -1,10 +1,9 @@
 """What a model thinks before its answer, told apart from the answer by the tags that its chat template knows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from lmcraft.inference.text_stream import overlap
-from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 TAGS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"))
@@ -29,17 +28,27 @@ class ThoughtParser:
         self._has_thoughts = False
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, chat: ChatRequest, prompt_ids: Sequence[int]) -> "ThoughtParser | None":
-        """The parser for the answer to a chat; None if it has no thoughts, or shows them as they are."""
+    def of(cls, tokenizer: Tokenizer, prompt_ids: Sequence[int], begun: str | None = None) -> "ThoughtParser | None":
+        """The parser for the answer to a prompt; None if the chat template knows no thoughts, or the answer is past them.
+
+        Args:
+            tokenizer: has the chat template, and decodes the prompt.
+            prompt_ids: the prompt.
+            begun: the answer's text in the prompt, which the model continues; None: the answer begins after the prompt.
+        """
         template = tokenizer.chat_template or ""
         tags = next((tags for tags in TAGS if all(tag in template for tag in tags)), None)
-        if tags is None or chat.reasoning_format == "none" or chat.forces_call or chat.has_structure:
+        if tags is None:
             return None
-        if not chat.continue_final_message:
+        if begun is None:
             prompt_end = tokenizer.decode(prompt_ids[-MAX_TAG_TOKENS:], skip_special_tokens=False)
             return cls(tags, is_open=prompt_end.rstrip().endswith(tags[0]))
-        begun = chat.messages[-1].text().lstrip()
-        return cls(tags, is_open=True) if begun.startswith(tags[0]) and tags[1] not in begun else None
+        is_open = begun.lstrip().startswith(tags[0]) and tags[1] not in begun
+        return cls(tags, is_open=True) if is_open else None
+
+    def hidden_tags(self, tokenizer: Tokenizer) -> Mapping[int, str]:
+        """The tags that are special tokens, by id: decoding leaves them out."""
+        return {tokenizer.special_tokens[tag]: tag for tag in self.tags if tag in tokenizer.special_tokens}
 
     @property
     def is_thinking(self) -> bool:
