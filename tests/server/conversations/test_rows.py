@@ -7,7 +7,7 @@ import pytest
 from lmcraft.errors import UserError
 from lmcraft.server.conversations.rows import (
     check_edit,
-    check_preference,
+    check_versions,
     conversation_json,
     conversation_row,
     message_json,
@@ -20,7 +20,7 @@ ANSWER: dict[str, Any] = {"id": "1", "conversation": "c", "parent": "q", "role":
 def test_a_conversation_row_leaves_out_missing_values() -> None:
     assert conversation_row({"title": "Sky", "settings": {"seed": 1}}) == {"title": "Sky", "settings": '{"seed":1}'}
     row = {**conversation_row({"settings": {"seed": 1}}), "id": "1", "title": "", "system": "", "model": "", "leaf": None}
-    conversation = conversation_json({**row, "pinned": False, "created": 1.0, "updated": 2.0, "owner": "ann"})
+    conversation = conversation_json({**row, "pinned": False, "pair": "[]", "created": 1.0, "updated": 2.0, "owner": "ann"})
     assert conversation["settings"] == {"seed": 1} and "owner" not in conversation
 
 
@@ -53,7 +53,7 @@ def test_an_edit_has_the_parent_of_its_original() -> None:
 
 
 def test_a_preference_is_between_two_answers_to_one_prompt() -> None:
-    check_preference({**ANSWER, "id": "2"}, ANSWER)
+    check_versions("pair", {**ANSWER, "id": "2"}, ANSWER)
     for change in ({}, {"id": "2", "parent": "other"}, {"id": "2", "conversation": "d"}, {"id": "2", "role": "user"}):
         with pytest.raises(UserError, match="chosen and rejected must name two assistant messages"):
-            check_preference({**ANSWER, **change}, ANSWER)
+            check_versions("chosen and rejected", {**ANSWER, **change}, ANSWER)

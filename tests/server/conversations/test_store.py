@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from lmcraft.errors import UserError
 from lmcraft.server.conversations import validation
-from lmcraft.server.conversations.store import NotFoundError, Store
+from lmcraft.server.conversations.store import ConflictError, NotFoundError, Store
 from lmcraft.server.conversations.tables import metadata
 
 
@@ -119,6 +119,56 @@ def test_only_answers_to_one_prompt_can_be_edited_rated_and_compared(store: Stor
     store.prefer("ann", first, second)
     latest = store.prefer("ann", second, first, "changed my mind")
     assert store.get_with_preferences("ann", conversation)[1] == [latest]
+
+
+def test_a_client_may_choose_ids_and_repeat_itself(store: Store) -> None:
+    conversation, question, answer = (f"{n:032x}" for n in (1, 2, 3))
+    for _ in range(2):
+        assert store.create("ann", id=conversation, title="Sky")["id"] == conversation
+    for _ in range(2):
+        store.add("ann", conversation, id=question, role="user", content="why?", parent=None)
+    for rating in (1, 0):
+        added = store.add(
+            "ann", conversation, id=answer, role="assistant", content="so", parent=question, details={"a": 0.1}
+        )
+        assert store.rate("ann", answer, rating)["rating"] == rating and added["id"] == answer
+    assert [message["id"] for message in store.get("ann", conversation)["messages"]] == [question, answer]
+    other = store.create("bob")["id"]
+    for call in (
+        lambda: store.create("ann", id=conversation, title="Sea"),
+        lambda: store.create("bob", id=conversation, title="Sky"),
+        lambda: store.add("ann", conversation, id=question, role="user", content="why not?", parent=None),
+        lambda: store.add("bob", other, id=question, role="user", content="why?", parent=None),
+    ):
+        with pytest.raises(ConflictError, match="choose another id"):
+            call()
+    for bad in ("", "1", "X" * 32, "é" * 32):
+        with pytest.raises(UserError, match=r"id=.* is invalid"):
+            store.create("ann", id=bad)
+        with pytest.raises(UserError, match=r"id=.* is invalid"):
+            store.add("ann", conversation, id=bad, role="user", content="why?", parent=None)
+
+
+def test_the_two_answers_that_are_compared_are_stored(store: Store) -> None:
+    conversation, question = create_conversation(store)
+    left, right = add_answer(store, conversation, question, "left"), add_answer(store, conversation, question, "right")
+    updated = store.get("ann", conversation)["updated"]
+    assert store.change("ann", conversation, {"pair": [right, left]})["pair"] == [right, left]
+    stored = store.get("ann", conversation)
+    assert stored["pair"] == [right, left] and stored["updated"] == updated
+    store.load("ann", [stored])
+    imported = store.get("ann", store.find("ann")[0][0]["id"])
+    copy = imported if imported["id"] != conversation else store.get("ann", store.find("ann")[0][1]["id"])
+    contents = {message["id"]: message["content"] for message in copy["messages"]}
+    assert [contents[member] for member in copy["pair"]] == ["right", "left"]
+    for pair in ([left], [left, left], [left, question]):
+        with pytest.raises(UserError, match="pair"):
+            store.change("ann", conversation, {"pair": pair})
+    with pytest.raises(NotFoundError):
+        store.change("ann", conversation, {"pair": [left, "f" * 32]})
+    store.delete_message("ann", left)
+    assert store.get("ann", conversation)["pair"] == []
+    assert store.change("ann", copy["id"], {"pair": []})["pair"] == []
 
 
 MATCHES_BY_SEARCH = {"ÉTÉ": 1, "第一": 1, "50%": 1, "0%_": 1, "5_%": 0, "": 3, "BLUE": 1}

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from lmcraft.errors import UserError
 from lmcraft.server.conversations import validation
-from lmcraft.server.conversations.rows import check_edit, check_preference, conversation_row, message_row
+from lmcraft.server.conversations.rows import check_edit, check_versions, conversation_row, message_row, pair_column
 
 Json = Mapping[str, Any]
 Row = dict[str, Any]
@@ -77,6 +77,8 @@ def _import_conversation(
         message_rows[message["id"]] = _import_message(message, row, message_rows, old_ids)
     leaf = conversation.get("leaf")
     row["leaf"] = _look_up(message_rows, "leaf", leaf)["id"] if leaf else None
+    pair = [_look_up(message_rows, "pair", old_id) for old_id in conversation.get("pair", [])]
+    row["pair"] = pair_column(pair)
     rows_by_old_id.update(message_rows)
     return row, list(message_rows.values())
 
@@ -99,7 +101,7 @@ def _import_message(message: Json, conversation: Json, earlier_rows: Mapping[str
 def _import_preference(n: int, preference: Json, now: float, rows_by_old_id: Mapping[str, Row]) -> Row:
     try:
         chosen, rejected = (_look_up(rows_by_old_id, name, preference[name]) for name in ("chosen", "rejected"))
-        check_preference(chosen, rejected)
+        check_versions("chosen and rejected", chosen, rejected)
         reason = validation.check_text("reason", preference.get("reason", ""), validation.MAX_REASON_CHARS)
     except UserError as error:
         raise UserError(f"preferences.{n}: {error}") from error

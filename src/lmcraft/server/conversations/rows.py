@@ -1,7 +1,7 @@
 """Converts conversations and messages to table rows and back, and checks rows that refer to each other."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lmcraft.errors import UserError
@@ -60,7 +60,7 @@ def message_row(values: Row) -> dict[str, Any]:
 def conversation_json(row: Row) -> dict[str, Any]:
     """A conversation as clients see it, without its messages."""
     names = ("id", "title", "system", "model", "leaf", "created", "updated", "pinned")
-    return {name: row[name] for name in names} | {"settings": json.loads(row["settings"])}
+    return {name: row[name] for name in names} | {name: json.loads(row[name]) for name in ("settings", "pair")}
 
 
 def message_json(row: Row) -> dict[str, Any]:
@@ -75,8 +75,21 @@ def check_edit(edit: Row, original: Row) -> None:
         raise UserError("edited_from must name an assistant message with the same parent as the edit")
 
 
-def check_preference(chosen: Row, rejected: Row) -> None:
-    """Raise UserError unless these are two answers to one prompt."""
-    same_prompt = all(chosen[name] == rejected[name] for name in ("conversation", "parent"))
-    if chosen["id"] == rejected["id"] or not same_prompt or {chosen["role"], rejected["role"]} != {"assistant"}:
-        raise UserError("chosen and rejected must name two assistant messages with the same parent")
+def pair_column(members: Sequence[Row]) -> str:
+    """The column for the two answers that are being compared, or for none.
+
+    Raises:
+        UserError: they are not two answers to one prompt.
+    """
+    if len(members) == 1:
+        raise UserError("pair has one message; give two, or an empty list")
+    if members:
+        check_versions("pair", *members)
+    return json.dumps([member["id"] for member in members])
+
+
+def check_versions(fields: str, first: Row, second: Row) -> None:
+    """Raise UserError, about these fields, unless the messages are two answers to one prompt."""
+    same_prompt = all(first[name] == second[name] for name in ("conversation", "parent"))
+    if first["id"] == second["id"] or not same_prompt or {first["role"], second["role"]} != {"assistant"}:
+        raise UserError(f"{fields} must name two assistant messages with the same parent")

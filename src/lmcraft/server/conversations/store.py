@@ -4,6 +4,7 @@ A conversation is a tree of messages; alternative answers are siblings. Every ca
 connection, so any thread may call. Another owner's id is reported as missing, exactly like one that never existed.
 """
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +21,14 @@ from lmcraft.server.conversations import validation
 from lmcraft.server.conversations.importer import import_rows
 from lmcraft.server.conversations.rows import (
     check_edit,
-    check_preference,
+    check_versions,
     conversation_json,
     conversation_row,
     message_json,
     message_row,
+    pair_column,
 )
-from lmcraft.server.conversations.tables import conversations, messages, open_database, preferences
+from lmcraft.server.conversations.tables import conversations, messages, open_database, preferences, version
 
 Json = dict[str, Any]
 MAX_MERGE_MILLISECONDS = 1000  # how long `close` waits for readers in other processes
@@ -45,11 +47,20 @@ class NotFoundError(UserError):
         super().__init__(f"there is no {kind} {id_[:64]!a} here{clause}; it may have been deleted")
 
 
+class ConflictError(UserError):
+    """The id that a client chose already belongs to something else."""
+
+    def __init__(self, kind: str, id_: str) -> None:
+        super().__init__(f"id={id_!a} belongs to another {kind}, or to this one with other content; choose another id")
+
+
 class Store:
     """A database of conversations; open one with `Store.open`."""
 
     def __init__(self, engine: sa.Engine, name: str) -> None:
         self.name, self.engine = name, engine
+        with transaction(engine) as connection:
+            self.id: str = connection.execute(sa.select(version.c.id)).scalar_one()
         self._writer = engine.execution_options(immediate=True)
 
     @classmethod
@@ -114,25 +125,28 @@ class Store:
         return [row._asdict() for row in pinned_rows + rows], has_more
 
     def create(
-        self, owner: str, *, title: str = "", system: str = "", model: str = "", settings: Mapping[str, Any] | None = None
+        self,
+        owner: str,
+        *,
+        id: str | None = None,
+        title: str = "",
+        system: str = "",
+        model: str = "",
+        settings: Mapping[str, Any] | None = None,
     ) -> Json:
-        """Create a conversation.
+        """Create a conversation. With an id that the client chose, a repetition changes nothing and returns the same.
 
         Raises:
+            ConflictError: the id belongs to another conversation, or this one has been changed.
             UserError: a value is too long, or cannot be stored.
         """
         row = conversation_row({"title": title, "system": system, "model": model, "settings": settings or {}})
-        row |= {
-            "id": uuid4().hex,
-            "owner": owner,
-            "created": (now := time.time()),
-            "updated": now,
-            "leaf": None,
-            "pinned": False,
-        }
+        row |= {"id": uuid4().hex if id is None else validation.check_id(id), "owner": owner}
         with transaction(self._writer) as connection:
-            connection.execute(conversations.insert().values(row))
-        return conversation_json(row) | {"messages": []}
+            if _stored(connection, conversations, row, "conversation") is None:
+                row |= {"created": (now := time.time()), "updated": now, "leaf": None, "pair": "[]", "pinned": False}
+                connection.execute(conversations.insert().values(row))
+        return self.get(owner, row["id"])
 
     def get(self, owner: str, conversation: str) -> Json:
         """A conversation with its messages, oldest first.
@@ -162,7 +176,7 @@ class Store:
         return conversation_json(row) | {"messages": messages_json}, [preference._asdict() for preference in preference_rows]
 
     def change(self, owner: str, conversation: str, changes: Mapping[str, Any]) -> Json:
-        """Change a conversation's title, system, model, settings, pin or leaf; returns it without its messages.
+        """Change a conversation's title, system, model, settings, pin, leaf or pair; returns it without its messages.
 
         Raises:
             NotFoundError: this owner has no such conversation, or the conversation no such message.
@@ -173,7 +187,9 @@ class Store:
             _conversation(connection, owner, conversation)
             if "leaf" in changes:
                 row["leaf"] = _message_in(connection, conversation, changes["leaf"])["id"]
-            if set(row) - {"leaf", "pinned"}:  # neither changes what the conversation says
+            if "pair" in changes:
+                row["pair"] = pair_column([_message_in(connection, conversation, message) for message in changes["pair"]])
+            if set(row) - {"leaf", "pair", "pinned"}:  # these do not change what the conversation says
                 row["updated"] = time.time()
             if row:
                 connection.execute(conversations.update().where(conversations.c.id == conversation).values(row))
@@ -194,6 +210,7 @@ class Store:
         owner: str,
         conversation: str,
         *,
+        id: str | None = None,
         role: str,
         content: str,
         parent: str | None,
@@ -201,17 +218,22 @@ class Store:
         edited_from: str | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> Json:
-        """Add a message; it becomes the conversation's leaf.
+        """Add a message; it becomes the leaf. With an id that the client chose, a repetition changes nothing and returns it.
 
         Raises:
             NotFoundError: this owner has no such conversation, or the conversation no such message.
+            ConflictError: the id belongs to another message.
             UserError: a value is too long or cannot be stored, or the conversation is full.
         """
         row = message_row({"role": role, "content": content, "model": model, "details": details or {}})
-        row |= {"id": uuid4().hex, "conversation": conversation, "parent": parent, "edited_from": edited_from}
-        row["created"] = time.time()
+        row |= {"id": uuid4().hex if id is None else validation.check_id(id), "conversation": conversation}
+        row |= {"parent": parent, "edited_from": edited_from}
         with transaction(self._writer) as connection:
             _conversation(connection, owner, conversation)
+            original = {name: value for name, value in row.items() if name not in ("rating", "reason")}
+            if stored := _stored(connection, messages, original, "message"):
+                return message_json(stored)
+            row["created"] = time.time()
             count = sa.select(sa.func.count()).where(messages.c.conversation == conversation)
             if connection.execute(count).scalar_one() >= validation.MAX_MESSAGES:
                 raise UserError(f"the conversation has {validation.MAX_MESSAGES:,} messages, the maximum; start another")
@@ -239,6 +261,9 @@ class Store:
             leaf_is_deleted = (c.id == row["conversation"]) & c.leaf.in_(deleted_ids)
             connection.execute(conversations.update().where(leaf_is_deleted).values(leaf=row["parent"]))
             connection.execute(conversations.update().where(c.id == row["conversation"]).values(updated=time.time()))
+            pair = json.loads(_conversation(connection, owner, row["conversation"])["pair"])
+            if connection.execute(deleted_ids.where(branch.c.id.in_(pair))).first():
+                connection.execute(conversations.update().where(c.id == row["conversation"]).values(pair="[]"))
             connection.execute(messages.delete().where(m.id.in_(deleted_ids)))
 
     def rate(self, owner: str, message: str, rating: int, reason: str = "") -> Json:
@@ -266,7 +291,8 @@ class Store:
         row["reason"] = validation.check_text("reason", reason, validation.MAX_REASON_CHARS)
         p = preferences.c
         with transaction(self._writer) as connection:
-            check_preference(_message(connection, owner, chosen), _message(connection, owner, rejected))
+            answers = _message(connection, owner, chosen), _message(connection, owner, rejected)
+            check_versions("chosen and rejected", *answers)
             pair = p.chosen.in_([chosen, rejected]) & p.rejected.in_([chosen, rejected])
             connection.execute(preferences.delete().where(pair))
             connection.execute(preferences.insert().values(row))
@@ -320,6 +346,19 @@ def _conversation(connection: sa.Connection, owner: str, conversation: str) -> J
     c = conversations.c
     query = sa.select(conversations).where(c.id == conversation, c.owner == owner)
     return _row(connection, query, "conversation", conversation)
+
+
+def _stored(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], kind: str) -> Json | None:
+    """The row of a table with the id of `row`, or None.
+
+    Raises:
+        ConflictError: it differs from `row`.
+    """
+    match = connection.execute(sa.select(table).where(table.c.id == row["id"])).first()
+    stored = None if match is None else match._asdict()
+    if stored is not None and any(stored[name] != value for name, value in row.items()):
+        raise ConflictError(kind, row["id"])
+    return stored
 
 
 def _message(connection: sa.Connection, owner: str, message: str) -> Json:

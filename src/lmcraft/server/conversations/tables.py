@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import sqlalchemy as sa
 
@@ -16,10 +17,15 @@ from lmcraft.database import connect, control_transactions, error_text
 from lmcraft.errors import UserError
 from lmcraft.setting_values import expand_user
 
-VERSION = 3  # version 1 had no responses; ADDED_COLUMNS has what later versions added
+VERSION = 4  # version 1 had no responses; ADDED_COLUMNS has what later versions added
 
 metadata = sa.MetaData()
-version = sa.Table("lmcraft_store", metadata, sa.Column("version", sa.Integer, nullable=False))
+version = sa.Table(
+    "lmcraft_store",
+    metadata,
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("id", sa.String(32), nullable=False, server_default=""),
+)
 
 conversations = sa.Table(
     "conversations",
@@ -31,6 +37,7 @@ conversations = sa.Table(
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("settings", sa.Text, nullable=False),
     sa.Column("leaf", sa.String(32)),  # the last message of the branch on display
+    sa.Column("pair", sa.Text, nullable=False, server_default="[]"),  # the two answers that are being compared
     sa.Column("created", sa.Double, nullable=False),
     sa.Column("updated", sa.Double, nullable=False),
     sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.false()),  # stays at the top of the list
@@ -81,7 +88,7 @@ responses = sa.Table(
     sqlite_autoincrement=True,
 )
 
-ADDED_COLUMNS = {3: (conversations.c.pinned,)}
+ADDED_COLUMNS = {3: (conversations.c.pinned,), 4: (version.c.id, conversations.c.pair)}
 """The columns that each version added to a table that existed before it; each needs a default in the server."""
 
 
@@ -189,7 +196,7 @@ def _check(connection: sa.Connection, name: str) -> None:
     table_names = set(sa.inspect(connection).get_table_names())
     if not table_names:
         metadata.create_all(connection)
-        connection.execute(version.insert().values(version=VERSION))
+        connection.execute(version.insert().values(version=VERSION, id=uuid4().hex))
         return
     if version.name not in table_names:
         raise UserError(
@@ -216,6 +223,7 @@ def _upgrade(connection: sa.Connection, number: int) -> None:
         definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
         connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}")
     connection.execute(version.update().values(version=VERSION))
+    connection.execute(version.update().where(version.c.id == "").values(id=uuid4().hex))
 
 
 def _find_damage(connection: sa.Connection) -> str:

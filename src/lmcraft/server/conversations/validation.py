@@ -56,6 +56,17 @@ def to_json(name: str, value: Mapping[str, Any], max_bytes: int) -> str:
     return text
 
 
+def check_id(value: str) -> str:
+    """Return `value` unchanged.
+
+    Raises:
+        UserError: it does not have the form of an id.
+    """
+    if not is_id(value):
+        raise UserError(f"id={value[:40]!a} is invalid; use 32 random hexadecimal digits, or leave it out")
+    return value
+
+
 def is_id(value: str) -> bool:
     """Whether a text has the form of an id."""
     return _ID_PATTERN.fullmatch(value) is not None

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from lmcraft.errors import UserError
 from lmcraft.inference.damaged_model import DamagedModelError
-from lmcraft.server.conversations.store import NotFoundError, StoreError
+from lmcraft.server.conversations.store import ConflictError, NotFoundError, StoreError
 from lmcraft.server.errors import ApiError, damaged_model_response, error_json
 from lmcraft.server.http.protocol.invalid_values import as_api_error
 
@@ -25,6 +25,7 @@ def install(app: FastAPI) -> None:
         ApiError: lambda error: error,
         UserError: lambda error: ApiError(400, str(error), code="invalid_value"),
         DamagedModelError: damaged_model_response,
+        ConflictError: lambda error: ApiError(409, str(error), code="id_taken", param="id"),
         NotFoundError: lambda error: ApiError(404, str(error), code="not_found"),
         StoreError: lambda error: ApiError(503, str(error), code="store_failed", headers={"Retry-After": "1"}),
         RequestValidationError: lambda error: as_api_error(error.errors(), error.body),

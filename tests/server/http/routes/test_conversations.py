@@ -80,6 +80,21 @@ def test_the_life_of_a_conversation(client: TestClient) -> None:
     assert client.get(address).status_code == 404
 
 
+def test_a_repeated_request_with_an_id_of_the_client_is_answered_alike(client: TestClient) -> None:
+    conversation, message = "a" * 32, "b" * 32
+    address = f"/api/conversations/{conversation}"
+    for _ in range(2):
+        assert client.post("/api/conversations", json={"id": conversation}).json()["id"] == conversation
+        body = {"id": message, "role": "user", "content": "why?"}
+        assert client.post(f"{address}/messages", json=body).json()["id"] == message
+    assert len(client.get(address).json()["messages"]) == 1
+    for path, changed in (("", {"id": conversation, "title": "x"}), (f"/{conversation}/messages", {**body, "content": "x"})):
+        answer = client.post(f"/api/conversations{path}", json=changed)
+        assert answer.status_code == 409 and answer.json()["error"]["code"] == "id_taken"
+    assert client.post("/api/conversations", json={"id": "A" * 32}).status_code == 400
+    assert client.patch(address, json={"pair": [message]}).status_code == 400
+
+
 def test_another_owner_sees_nothing(client: TestClient) -> None:
     conversation, question, (left, right) = create_conversation(client)
     other = {"headers": {"authorization": "bob"}}

@@ -25,19 +25,25 @@ class Body(Strict):
         return {name: value for name, value in self if value is not None}
 
 
-class NewConversation(Body):
+class ConversationFields(Body):
     title: Title | None = None
     system: Content | None = None
     model: Name | None = None
     settings: dict[str, Any] | None = None
 
 
-class ConversationChanges(NewConversation):
+class NewConversation(ConversationFields):
+    id: Id | None = None
+
+
+class ConversationChanges(ConversationFields):
     leaf: Id | None = None
     pinned: bool | None = None
+    pair: Annotated[list[Id], Field(max_length=2)] | None = None  # two answers, or an empty list
 
 
 class NewMessage(Body):
+    id: Id | None = None
     role: Role
     content: Content
     parent: Id | None = None

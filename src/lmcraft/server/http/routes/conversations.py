@@ -63,7 +63,7 @@ def list_conversations(
 
 @router.post("/conversations", status_code=201)
 def new_conversation(store: StoreOfServer, owner: Owner, body: NewConversation) -> Json:
-    """Create a conversation without messages."""
+    """Create a conversation without messages. With an `id` of your own (32 random hexadecimal digits) you may repeat it."""
     return store.create(owner, **body.set_fields())
 
 
@@ -75,7 +75,7 @@ def get_conversation(store: StoreOfServer, owner: Owner, conversation: str) -> J
 
 @router.patch("/conversations/{conversation}")
 def change_conversation(store: StoreOfServer, owner: Owner, conversation: str, body: ConversationChanges) -> Json:
-    """Change some fields; `settings` is replaced as a whole. The response has no messages."""
+    """Change some fields; `settings` is replaced as a whole. `pair` has the two answers that are compared, or is empty."""
     return store.change(owner, conversation, body.set_fields())
 
 
@@ -88,7 +88,7 @@ def delete_conversation(store: StoreOfServer, owner: Owner, conversation: str) -
 
 @router.post("/conversations/{conversation}/messages", status_code=201)
 def new_message(store: StoreOfServer, owner: Owner, conversation: str, body: NewMessage) -> Json:
-    """Add a message after `parent`; it becomes the conversation's leaf."""
+    """Add a message after `parent`; it becomes the conversation's leaf. With an `id` of your own you may repeat it."""
     return store.add(owner, conversation, **{"parent": None, **body.set_fields()})
 
 

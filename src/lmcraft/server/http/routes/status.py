@@ -1,5 +1,6 @@
 """`/api/info`, `/health`, `/ready` and `/metrics`, the same for local models and for a gateway."""
 
+from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
 
@@ -17,19 +18,23 @@ public_router = APIRouter()
 
 @public_router.get("/api/info")
 async def info(request: Request) -> dict[str, Any]:
-    """Models and settings for the chat page; without a valid key, only the version and whether a key and a store exist."""
-    keys = server_state(request).keys
+    """Models and settings for the chat page; without a valid key, only the version and whether a key and a store exist.
+
+    `scope` identifies the conversations that this key can read.
+    """
+    keys, store = server_state(request).keys, request.app.state.store
     public_info = {
         "version": version("lmcraft"),
         "key_required": bool(keys),
-        "store": request.app.state.store is not None,
+        "store": store is not None,
     }
     try:
-        keys.identify(request.headers)
+        owner = keys.identify(request.headers)
     except ApiError:
         return public_info
     backend = backend_of(request)
-    return public_info | {"models": await backend.describe_models(), "settings": backend.panel_settings()}
+    scope = {} if store is None else {"scope": sha256(f"{store.id} {owner}".encode()).hexdigest()}
+    return public_info | scope | {"models": await backend.describe_models(), "settings": backend.panel_settings()}
 
 
 @public_router.get("/health")
