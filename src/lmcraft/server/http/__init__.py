@@ -18,5 +18,6 @@
 | `kept_responses.py` | keeps the responses of requests that ask for it |
 | `keys.py`, `quotas.py` | API keys; their quotas of requests and tokens per minute |
 | `backend.py`, `upstream.py` | where answers come from: the local models, or an engine at another address |
+| `page_files.py` | serves the chat page: compressed, and cached by content |
 | `error_handlers.py` | turns exceptions into error responses |
 """

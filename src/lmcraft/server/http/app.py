@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager
 from ctypes import CDLL
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
-from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from lmcraft.server.conversations.response_store import ResponseStore
@@ -21,6 +20,7 @@ from lmcraft.server.errors import error_schema
 from lmcraft.server.http import error_handlers
 from lmcraft.server.http.backend import LocalBackend
 from lmcraft.server.http.middleware.security import SecurityMiddleware
+from lmcraft.server.http.page_files import PageFiles
 from lmcraft.server.http.routes import (
     chat,
     classify,
@@ -82,9 +82,9 @@ def build_app(
     app.include_router(status.public_router)
     for module in (*SHARED_ROUTES, *(LOCAL_ROUTES if upstream is None else (gateway,))):
         app.include_router(module.router)
-    page = (PAGES / "index.html").read_text(encoding="utf-8")
-    app.get("/", include_in_schema=False)(lambda: HTMLResponse(page))
-    app.mount("/pages", StaticFiles(directory=str(PAGES)))
+    pages = PageFiles(Path(str(PAGES)))
+    app.get("/", include_in_schema=False)(pages.index)
+    app.get("/pages/{path:path}", include_in_schema=False)(pages.file)
     identify, record_refusal = state.keys.identify, state.metrics.record_refusal
     return SecurityMiddleware(
         app, identify=identify, hosts=hosts, origins=origins, limits=state.limits, on_error=record_refusal

@@ -82,8 +82,10 @@ class SecurityMiddleware:
 
     def _added_headers(self, scope: Scope, headers: Headers) -> dict[str, str]:
         is_page = scope["path"] == "/" or scope["path"].startswith("/pages/")
-        cache_control = "no-cache" if is_page else "no-store"  # pages are revalidated, so that browsers see a new version
-        own = {"cache-control": cache_control, REQUEST_ID_HEADER: scope["state"]["request_id"]}
+        caching = (
+            {} if is_page else {"cache-control": "no-store"}
+        )  # page_files.py decides how long the page's files are kept
+        own = {**caching, REQUEST_ID_HEADER: scope["state"]["request_id"]}
         return {**SECURITY_HEADERS, **own, **self._origins.response_headers(headers)}
 
     async def _handle(self, scope: Scope, headers: Headers, body: RequestBody, sender: ResponseSender) -> None:
