@@ -12,11 +12,16 @@ export class Answer {
   /**
    * path, body: the HTTP request. A continuation or a branch also has its starting point: `content`, those of its
    * `tokens` that are known, the `promptIds` before them, and `prefix`, the number of characters before the first token.
+   * The text of completions has the thoughts between the tags of `thoughtTags`, if the model thinks.
    */
-  constructor({ path, body, content = "", tokens = [], promptIds = null, prefix = 0 }) {
-    Object.assign(this, { path, body, content, prefix, promptIds, usage: null, finish: null, problem: null, stopped: false });
+  constructor({ path, body, content = "", thoughts = "", thoughtSeconds = 0, thoughtTags = null, tokens = [], promptIds = null, prefix = 0 }) {
+    Object.assign(this, { path, body, content, thoughts, thoughtTags, prefix, promptIds, usage: null, finish: null, problem: null, stopped: false });
+    this.text = content; // of completions, with the thoughts
+    this.earlierThoughtSeconds = thoughtSeconds;
+    if (thoughtTags) this.#divide();
     this.tokens = [...tokens];
     this.initialTokenCount = tokens.length;
+    this.pieceCount = 0; // about as many as tokens, of a server that does not report tokens
     this.maxDetailsBytes = MAX_DETAILS_BYTES;
     this.abortController = new AbortController();
   }
@@ -49,15 +54,39 @@ export class Answer {
     const choice = event.choices?.[0];
     this.promptIds ??= event.prompt_token_ids ?? choice?.prompt_token_ids ?? null;
     if (!choice) return;
-    const text = choice.text ?? choice.delta?.content ?? "";
+    const { content, reasoning_content: reasoning, reasoning: vllmReasoning } = choice.delta ?? {};
+    const text = choice.text ?? content ?? "";
+    const thoughts = reasoning ?? vllmReasoning ?? "";
     const tokens = parseTokens(choice);
-    if (text || tokens.length) {
+    if (text || thoughts || tokens.length) {
       this.lastTokenTime = performance.now();
       this.firstTokenTime ??= this.lastTokenTime;
+      this.pieceCount += 1;
     }
-    this.content += text;
+    if (this.thoughtTags) {
+      this.text += tokens.some(({ text: spelling }) => this.thoughtTags.has(spelling)) ? joinTexts(tokens) : text;
+      this.#divide();
+    } else {
+      this.thoughts += thoughts;
+      this.content += text;
+    }
+    if (this.thoughts && !this.content) this.lastThoughtTime = this.lastTokenTime;
     this.tokens.push(...tokens);
     this.finish = choice.finish_reason ?? this.finish;
+  }
+
+  #divide() {
+    Object.assign(this, this.thoughtTags.divide(this.text));
+  }
+
+  get isEmpty() {
+    return !this.content && !this.thoughts;
+  }
+
+  /** How long the model has been thinking. */
+  get thoughtSeconds() {
+    const milliseconds = this.lastThoughtTime ? this.lastThoughtTime - this.firstTokenTime : 0;
+    return round(this.earlierThoughtSeconds + milliseconds / 1000);
   }
 
   /** Tokens of prompt and answer so far, as counted by the server once it has reported its usage. */
@@ -69,7 +98,7 @@ export class Answer {
   /** {tokens, first: seconds until the first token, rate: tokens per second, or 0}; null before the first token. */
   timings() {
     if (!this.firstTokenTime) return null;
-    const tokens = this.usage?.completion_tokens ?? this.tokens.length - this.initialTokenCount;
+    const tokens = this.usage?.completion_tokens ?? (this.tokens.length - this.initialTokenCount || this.pieceCount);
     const seconds = (this.lastTokenTime - this.firstTokenTime) / 1000;
     const rate = seconds > MIN_RATE_SECONDS ? round((tokens - 1) / seconds) : 0;
     return { tokens, first: round((this.firstTokenTime - this.startTime) / 1000), rate };
@@ -81,6 +110,8 @@ export class Answer {
     const details = {
       seed: this.body.seed,
       settings,
+      thoughts: this.thoughts,
+      thoughtSeconds: this.thoughtSeconds,
       tokens: this.tokens,
       prompt_ids: this.promptIds,
       prefix: this.prefix,
@@ -93,6 +124,8 @@ export class Answer {
     return trimDetails(details, this.maxDetailsBytes);
   }
 }
+
+const joinTexts = (tokens) => tokens.map(({ text }) => text).join("");
 
 const round = (value) => Math.round(value * 1e4) / 1e4;
 

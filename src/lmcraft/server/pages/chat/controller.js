@@ -191,12 +191,12 @@ export class Controller {
 
   async #finishAnswer(conversation, message, answer) {
     Object.assign(message, { live: null, details: answer.details(), problem: answer.problem });
-    if (answer.stopped && !message.content && !conversation.pair) {
+    if (answer.stopped && answer.isEmpty && !conversation.pair) {
       conversation.tree.remove(message.id);
       if (conversation.leaf === message.id) conversation.leaf = message.parent;
       return this.#showAndRefresh(conversation);
     }
-    message.complete = Boolean(message.content) || !answer.problem;
+    message.complete = !answer.isEmpty || !answer.problem;
     if (message.complete) await this.#saveAnswer(conversation, message);
     else this.#show(conversation);
     if (conversation === this.conversation) this.page.announceAnswer(message.problem || message.content || t("emptyAnswer"));

@@ -2,11 +2,10 @@
 
 import { ApiError, fetchJson } from "../net/api.js";
 import { t } from "../strings.js";
+import { ThoughtTags } from "./thought_tags.js";
 
 const MAX_ALTERNATIVES = 5; // per token
 const COMMON_FIELDS = { stream: true, stream_options: { include_usage: true }, return_token_ids: true };
-// The token view shows all tokens of an answer, the model's thoughts among them, so content must have their whole text.
-const THOUGHTS_IN_CONTENT = { reasoning_format: "none" };
 const CHAT_PATH = "/v1/chat/completions";
 const COMPLETION_PATH = "/v1/completions";
 
@@ -21,7 +20,8 @@ export function buildAnswerRequest(conversation, parent, model, seed) {
 
 /** The continuation of an answer that was cut off or edited. */
 export function buildContinuationRequest(conversation, message, model) {
-  const start = { content: message.content, prefix: message.content.length };
+  const { thoughts, thoughtSeconds } = message.details ?? {};
+  const start = { content: message.content, thoughts, thoughtSeconds, prefix: message.content.length };
   if (model.kind === "completion") return { ...buildCompletion(conversation, model, joinText(conversation, message.id)), ...start };
   const messages = listMessages(conversation, message.id);
   const fields = { messages, continue_final_message: true, add_generation_prompt: false };
@@ -30,12 +30,15 @@ export function buildContinuationRequest(conversation, message, model) {
 
 /** The continuation of the first `count` tokens of an answer and `alternative` as the next token. */
 export async function buildBranchRequest(conversation, message, model, count, alternative) {
-  const { tokens: original, prompt_ids: promptIds, prefix } = message.details;
+  const { tokens: original, prompt_ids: promptIds, prefix, thoughts } = message.details;
   const id = alternative.id ?? (await fetchTokenId(alternative.text, model));
   const tokens = [...original.slice(0, count), { ...alternative, id, alternatives: original[count].alternatives }];
   const ids = tokens.map((token) => token.id);
   const content = message.content.slice(0, prefix) + (await joinTokens(tokens, ids, model));
-  return { ...buildCompletion(conversation, model, [...promptIds, ...ids]), content, tokens, promptIds, prefix };
+  const request = { ...buildCompletion(conversation, model, [...promptIds, ...ids]), content, tokens, promptIds, prefix };
+  if (!model.thought_tags || prefix) return { ...request, thoughts };
+  const begins = joinTexts(original).trimStart().startsWith(model.thought_tags.start);
+  return { ...request, thoughtTags: new ThoughtTags(model.thought_tags, Boolean(thoughts) && !begins) };
 }
 
 /** The prompt of an answer: its text, its token ids and its tokens' strings. */
@@ -47,9 +50,11 @@ export async function fetchPrompt(conversation, message, model) {
   return { text: await joinTokens(tokens, ids, model), ids, strings };
 }
 
-/** The messages up to and including `id`, in the form of the chat endpoint. */
+/** The messages up to and including `id`, in the form of the chat endpoint. The template decides which thoughts stay. */
 function listMessages(conversation, id) {
-  const messages = conversation.tree.path(id).map(({ role, content }) => ({ role, content }));
+  const messages = conversation.tree.path(id).map(({ role, content, details }) => {
+    return details?.thoughts ? { role, content, reasoning_content: details.thoughts } : { role, content };
+  });
   return conversation.system ? [{ role: "system", content: conversation.system }, ...messages] : messages;
 }
 
@@ -58,7 +63,7 @@ const joinText = (conversation, id) => conversation.tree.path(id).map(({ content
 
 function buildChat(conversation, model, seed, fields) {
   const settings = mergeSettings(conversation, seed);
-  const body = { ...settings, ...COMMON_FIELDS, ...THOUGHTS_IN_CONTENT, model: model.id, logprobs: true, top_logprobs: MAX_ALTERNATIVES, ...fields };
+  const body = { ...settings, ...COMMON_FIELDS, model: model.id, logprobs: true, top_logprobs: MAX_ALTERNATIVES, ...fields };
   return { path: CHAT_PATH, model: model.id, body };
 }
 
@@ -81,9 +86,11 @@ async function fetchTokenId(text, model) {
   return tokens[0];
 }
 
+const joinTexts = (tokens) => tokens.map(({ text }) => text).join("");
+
 /** The text of tokens. The server joins tokens that hold parts of a character. */
 async function joinTokens(tokens, ids, model) {
-  const text = tokens.map((token) => token.text).join("");
+  const text = joinTexts(tokens);
   if (!text.includes("\ufffd")) return text;
   return (await fetchJson("POST", "/detokenize", { model: model.id, tokens: ids })).prompt;
 }

@@ -6,6 +6,7 @@ import { buildIcon } from "./icons.js";
 import { renderMarkdown } from "./markdown.js";
 import { buildActions, formatStats } from "./message_actions.js";
 import { buildEditor } from "./message_editor.js";
+import { ThoughtsView } from "./thoughts_view.js";
 import { TokenView } from "./token_view.js";
 
 export class MessageView {
@@ -13,7 +14,8 @@ export class MessageView {
   constructor(controller, handlers) {
     Object.assign(this, { controller, handlers, isEditing: false, drawnState: [] });
     this.head = el("header");
-    this.body = el("div", { class: "body" });
+    this.thoughts = new ThoughtsView();
+    this.body = el("div", { class: "body markdown" });
     this.foot = el("footer");
     this.node = el("li", { tabindex: "-1" }, this.head, this.body, this.foot);
   }
@@ -80,7 +82,9 @@ export class MessageView {
   #drawBody() {
     const { message, body } = this;
     if (this.isEditing) return this.#drawEditor();
-    const isWaiting = Boolean(message.live) && !message.content;
+    this.thoughts.show(message);
+    if (!this.thoughts.isEmpty && !this.thoughts.node.parentNode) body.before(this.thoughts.node);
+    const isWaiting = Boolean(message.live) && !message.content && !message.live.thoughts;
     body.classList.toggle("waiting", isWaiting);
     body.setAttribute("aria-busy", String(Boolean(message.live)));
     if (isWaiting) return body.replaceChildren(...buildWaitingDots());
@@ -127,8 +131,9 @@ export class MessageView {
     const problem = this.message.problem ?? details?.problem;
     if (problem) return [this.#buildProblem(problem)];
     const finish = { length: t("cutByLength"), stopped: t("stopped") };
-    const note = content ? finish[details?.finish] : t("emptyAnswer");
-    return note ? [el("p", { class: "note" }, note)] : [];
+    const note = (content || details?.thoughts) && finish[details?.finish];
+    if (note || content) return note ? [el("p", { class: "note" }, note)] : [];
+    return [el("p", { class: "note" }, t("emptyAnswer"))];
   }
 
   #buildProblem(text) {

@@ -1,0 +1,102 @@
+"""What a model thinks before its answer, on the chat page."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.server.scripted_engine import ScriptedEngine, in_words, scripted_engine
+from tests.server.tiny_server import running
+
+playwright = pytest.importorskip("playwright.sync_api")
+expect = playwright.expect
+
+ANSWER = "#messages > li.assistant"
+THOUGHTS = f"{ANSWER} details.thoughts"
+
+
+def think(text: str, field: str = "reasoning_content") -> list[dict[str, str]]:
+    return [{field: word} for word in in_words(text)]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[ScriptedEngine]:
+    with scripted_engine() as running_engine:
+        yield running_engine
+
+
+@pytest.fixture(scope="module")
+def url(engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if shutil.which("chromium") is None:
+        pytest.skip("chromium is not installed")
+    with running(tmp_path_factory.mktemp("gateway"), upstream=engine.url) as gateway:
+        yield gateway.url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, url: str) -> Iterator[Any]:
+    context = browser.new_context(locale="en-US", viewport={"width": 1000, "height": 700})
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.goto(url)
+    expect(page.locator("#model option")).not_to_have_count(0)
+    yield page
+    context.close()
+
+
+def ask(page: Any, text: str) -> None:
+    page.fill("#input", text)
+    page.press("#input", "Enter")
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_thoughts_are_folded_above_the_answer(page: Any, engine: ScriptedEngine, field: str) -> None:
+    engine.script = lambda body: [*think("First I *count* the words.", field), *in_words("There are nine words.")]
+    ask(page, "How many?")
+    expect(page.locator(f"{ANSWER} .body")).to_have_text("There are nine words.")
+    expect(page.locator(f"{THOUGHTS} summary")).to_contain_text("Thought for")
+    expect(page.locator(f"{THOUGHTS} .thought-text")).to_be_hidden()
+    page.click(f"{THOUGHTS} summary")
+    expect(page.locator(f"{THOUGHTS} .thought-text em")).to_have_text("count")
+    page.reload()
+    expect(page.locator(f"{THOUGHTS} summary")).to_contain_text("Thought for")
+    page.click(f"{THOUGHTS} summary")
+    expect(page.locator(f"{THOUGHTS} .thought-text")).to_have_text("First I count the words.")
+    expect(page.locator(f"{ANSWER} .body")).to_have_text("There are nine words.")
+
+
+def test_the_next_prompt_has_the_thoughts_apart_from_the_answer(page: Any, engine: ScriptedEngine) -> None:
+    engine.script = lambda body: [*think("hm"), "Yes."]
+    ask(page, "Really?")
+    expect(page.locator(f"{ANSWER} .body")).to_have_text("Yes.")
+    ask(page, "Sure?")
+    expect(page.locator(f"{ANSWER} .body")).to_have_count(2)
+    expect(page.locator(f"{ANSWER} .body").last).to_have_text("Yes.")
+    answered = engine.requests[-1]["messages"][1]
+    assert answered == {"role": "assistant", "content": "Yes.", "reasoning_content": "hm"}
+
+
+def test_thoughts_are_shown_while_the_model_thinks(page: Any, engine: ScriptedEngine) -> None:
+    engine.script = lambda body: [*think("I am thinking about it, " * 40), "Done."]
+    engine.seconds_per_piece = 0.02
+    try:
+        ask(page, "Think!")
+        expect(page.locator(f"{THOUGHTS} summary")).to_contain_text("Thinking")
+        expect(page.locator(f"{THOUGHTS} .thought-text")).to_be_visible()
+        page.press("#input", "Escape")
+    finally:
+        engine.seconds_per_piece = 0
+    expect(page.locator(f"{ANSWER} .note")).to_have_text("Stopped.")
+    expect(page.locator(f"{THOUGHTS} summary")).to_contain_text("Thought")
+    page.reload()
+    page.click(f"{THOUGHTS} summary")
+    expect(page.locator(f"{THOUGHTS} .thought-text")).to_contain_text("thinking about it")
