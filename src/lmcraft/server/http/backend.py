@@ -1,5 +1,6 @@
 """The backend behind the endpoints for models and health: the local models, or an upstream engine."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from fastapi import Request
@@ -26,7 +27,8 @@ class Backend(Protocol):
         """
 
     async def describe_models(self) -> list[dict[str, Any]]:
-        """Each model's fields for the chat page: id, kind, context, adapter_of, defaults."""
+        """Each model's fields for the chat page: id, kind, context, adapter_of, defaults, and chat_defaults: those that
+        the server adds because the model brings no sampling settings."""
 
     def panel_settings(self) -> list[dict[str, Any]]:
         """The generation settings that the chat page's panel offers."""
@@ -87,11 +89,14 @@ def _model_entry(name: str, served: ServedModel | None) -> dict[str, Any]:
 
 
 def _describe(served: ServedModel) -> dict[str, Any]:
-    defaults = {}
+    defaults: dict[str, Any] = {}
+    chat_defaults: Mapping[str, float] = {}
     if isinstance(served.model, LanguageModel):
         config = served.model.generation_config
-        config = config.updated(config.chat_defaults)
+        chat_defaults = config.chat_defaults
+        config = config.updated(chat_defaults)
         defaults = {setting.name: getattr(config, setting.name) for setting in SAMPLING_SETTINGS if setting.label}
         defaults["temperature"] = 0.0 if config.greedy else config.temperature
     parent = served.worker.name if served.adapter else None
-    return {"id": served.name, "kind": served.kind, "context": served.context, "adapter_of": parent, "defaults": defaults}
+    description = {"id": served.name, "kind": served.kind, "context": served.context, "adapter_of": parent}
+    return {**description, "defaults": defaults, "chat_defaults": chat_defaults}

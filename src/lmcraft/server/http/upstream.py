@@ -55,6 +55,7 @@ class Upstream:
                 "context": model.get("max_model_len"),
                 "adapter_of": model.get("parent"),
                 "defaults": {},
+                "chat_defaults": {},
             }
             for model in await self.list_models()
         ]

@@ -18,6 +18,7 @@ import { Scroller } from "./views/scroller.js";
 import { Sidebar } from "./views/sidebar.js";
 import { showToast } from "./views/toasts.js";
 import { Transcript } from "./views/transcript.js";
+import { drawWelcome } from "./views/welcome.js";
 
 const MAX_ANNOUNCED_CHARACTERS = 500; // of a finished answer, for screen readers
 
@@ -44,6 +45,7 @@ export class App {
     await this.#openFromUrl();
     this.sidebar.scheduleReload();
     addEventListener("popstate", () => this.#openFromUrl());
+    this.composer.focus();
   }
 
   #createViews(settings) {
@@ -88,6 +90,7 @@ export class App {
     this.transcript.show(conversation);
     this.composer.show(conversation.busy, conversation.countUsedTokens(), model?.context);
     this.panel.show(conversation, model);
+    drawWelcome(model, (text) => this.composer.fill(text));
     this.sidebar.markCurrent(conversation.id);
     if (this.hasStore) writeConversationId(conversation.id);
   }
@@ -121,14 +124,15 @@ export class App {
 
   #startConversation() {
     this.drawers.close();
-    this.controller.startConversation(this.controller.conversation.model);
-    byId("input").focus();
+    this.controller.startConversation();
+    this.composer.focus();
   }
 
   async #open(id) {
     this.drawers.close();
     try {
       await this.controller.open(id);
+      this.composer.focus();
       return true;
     } catch (error) {
       showToast(error.message);
@@ -140,7 +144,7 @@ export class App {
     const { conversation } = this.controller;
     const id = this.hasStore ? readConversationId() : null;
     if (id !== null && id === conversation.id) return;
-    if (id === null || !(await this.#open(id))) this.controller.startConversation(this.controller.conversation.model);
+    if (id === null || !(await this.#open(id))) this.controller.startConversation();
   }
 
   #renameConversation(id, title) {

@@ -25,6 +25,11 @@ const STRINGS = {
   showMore: ["Show more", "显示更多"],
   noChats: ["No chats", "暂无对话"],
   memoryOnly: ["This server does not save chats. They are lost when you close this page.", "此服务器不保存对话，关闭页面后对话会丢失。"],
+  pinned: ["Pinned", "置顶"],
+  today: ["Today", "今天"],
+  yesterday: ["Yesterday", "昨天"],
+  lastWeek: ["Previous 7 days", "过去 7 天"],
+  pin: ["Pin", "置顶"],
   rename: ["Rename", "重命名"],
   chatTitle: ["Chat title", "对话标题"],
   delete: ["Delete", "删除"],
@@ -40,7 +45,22 @@ const STRINGS = {
   completionModel: ["{name} (text completion)", "{name}（文本续写）"],
   // Message box
   welcome: ["What’s on your mind?", "想聊点什么？"],
+  welcomeCompletion: ["Begin a text, and the model continues it", "写个开头，让模型接着写"],
+  introductionCompletion: [
+    "This is a base model: it has learned to continue texts, not to answer questions.",
+    "这是一个基座模型：它学会的是续写文本，而不是回答问题。",
+  ],
+  examples: ["Examples", "示例"],
+  exampleExplain: ["Explain why the sky is blue to a ten-year-old.", "给十岁的孩子讲讲天空为什么是蓝色的。"],
+  exampleWrite: ["Write a short, friendly email that moves a meeting to Friday.", "写一封简短友好的邮件，把会议改到周五。"],
+  exampleTutor: ["Quiz me on fractions, one question at a time.", "出几道分数题考考我，一次一道。"],
+  exampleCode: ["Write a Python function that counts the words in a file.", "用 Python 写一个统计文件词数的函数。"],
+  beginStory: ["Once upon a time, in a village by the sea,", "从前，海边有一个小村庄，"],
+  beginList: ["Three things to know before you visit Rome:\n1.", "第一次去北京要知道的三件事：\n1."],
+  beginArticle: ["The history of the printing press begins", "造纸术的历史可以追溯到"],
+  beginCode: ["def fibonacci(n):\n", "def fibonacci(n):\n"],
   message: ["Type a message", "输入消息"],
+  messageCompletion: ["Type the beginning of a text", "输入文本的开头"],
   compare: ["Compare", "对比回答"],
   secondModel: ["Second model", "对比模型"],
   context: ["Context used", "已用上下文"],
@@ -59,7 +79,10 @@ const STRINGS = {
   thoughtFor: ["Thought for {seconds} s", "思考了 {seconds} 秒"],
   thoughts: ["Thoughts", "思考过程"],
   answerComplete: ["Answer complete: {text}", "回答完成：{text}"],
-  stats: ["{rate} tokens/s · first token in {first} s · {n} tokens", "{rate} 词元/秒 · 首词元 {first} 秒 · 共 {n} 个词元"],
+  stats: ["{rate} tokens/s · first token in {first} s · {count}", "{rate} 词元/秒 · 首词元 {first} 秒 · {count}"],
+  tokenCount: ["{n} tokens", "共 {n} 个词元"],
+  tokensOfLimit: ["{n} of {limit} tokens", "{n} / {limit} 词元"],
+  limit: ["Limit of this answer, in tokens", "本次回答的词元上限"],
   cutByLength: ["Stopped at the token limit.", "已达词元上限，回答被截断。"],
   stopped: ["Stopped.", "已停止。"],
   emptyAnswer: ["The model returned an empty answer.", "模型没有生成任何内容。"],
@@ -73,7 +96,14 @@ const STRINGS = {
   bad: ["Bad answer", "回答得不好"],
   reason: ["Why? (optional)", "原因（选填）"],
   tokens: ["Tokens", "词元"],
-  prompt: ["Exact prompt", "完整提示词"],
+  tokensTitle: ["See every token, how likely it was, and what else could have come", "查看每个词元、其概率以及备选词元"],
+  prompt: ["Prompt", "提示词"],
+  promptTitle: ["See the exact prompt that the model read", "查看模型实际读到的完整提示词"],
+  hint: [
+    "Tokens shows how likely each piece of this answer was; pick another one to branch from it. Prompt shows exactly what the model read.",
+    "“词元”显示回答中每个片段的概率，选择其他词元即可创建分支；“提示词”显示模型实际读到的内容。",
+  ],
+  gotIt: ["Got it", "知道了"],
   previous: ["Previous version", "上一个版本"],
   next: ["Next version", "下一个版本"],
   version: ["Version {n} of {count}", "第 {n} 个版本，共 {count} 个"],
@@ -113,6 +143,17 @@ const STRINGS = {
   settings: ["Settings", "设置"],
   system: ["System prompt", "系统提示词"],
   systemMore: ["Instructions that the model reads before the chat.", "对话开始前提供给模型的指令。"],
+  presets: ["Presets", "预设"],
+  choosePreset: ["Choose a preset", "选择预设"],
+  noPresets: ["None saved yet", "暂无预设"],
+  savePreset: ["Save as a preset", "保存为预设"],
+  removePreset: ["Delete this preset", "删除此预设"],
+  presetName: ["Name of the preset: it keeps the system prompt and all settings", "预设名称：将保存系统提示词和全部设置"],
+  chatDefaults: [
+    "This model brings no sampling settings of its own. Unless you set others, it uses {values}.",
+    "此模型未自带采样设置。如未另行设置，将使用{values}。",
+  ],
+  listSeparator: [", ", "、"],
   reset: ["Reset to the model’s defaults", "恢复模型默认值"],
   moreSettings: ["More settings", "更多设置"],
   random: ["random", "随机"],
@@ -147,6 +188,11 @@ export function toggleLanguage() {
   language = language === "en" ? "zh" : "en";
   localStorage.setItem(LANGUAGE_ITEM, language);
 }
+
+/** `seconds`: since 1970. */
+export const formatDateTime = (seconds) => new Date(seconds * 1000).toLocaleString(language, { dateStyle: "full", timeStyle: "short" });
+
+export const formatMonth = (seconds) => new Date(seconds * 1000).toLocaleDateString(language, { month: "long", year: "numeric" });
 
 export function formatNumber(value, digits = 0) {
   return value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });

@@ -95,6 +95,11 @@ export class Answer {
     return (this.promptIds?.length ?? 0) + this.tokens.length;
   }
 
+  /** The most tokens that this answer may have; undefined: as many as fit into the context. */
+  get limit() {
+    return this.body.max_tokens;
+  }
+
   /** {tokens, first: seconds until the first token, rate: tokens per second, or 0}; null before the first token. */
   timings() {
     if (!this.firstTokenTime) return null;

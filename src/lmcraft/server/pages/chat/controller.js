@@ -3,9 +3,9 @@
 import { t } from "../strings.js";
 import { Answer } from "./answer.js";
 import { Conversation } from "./conversation.js";
+import { readLastUsed, saveLastUsed } from "./last_used.js";
 import { buildAnswerRequest, buildBranchRequest, buildContinuationRequest, drawSeed } from "./request_builder.js";
-
-const MAX_TITLE_CHARACTERS = 60; // of the first message
+import { buildTitle } from "../title.js";
 
 export class Controller {
   /**
@@ -21,8 +21,9 @@ export class Controller {
 
   // Conversations
 
-  startConversation(model) {
-    this.conversation = new Conversation({ model });
+  /** A new chat, with the model, system prompt and settings that were chosen last. */
+  startConversation() {
+    this.conversation = new Conversation(readLastUsed());
     this.page.showConversation(this.conversation);
   }
 
@@ -35,6 +36,7 @@ export class Controller {
   /** Sets fields of the conversation, and saves them if the store has the conversation. */
   async update(fields, conversation = this.conversation) {
     Object.assign(conversation, fields);
+    saveLastUsed(conversation);
     if (conversation.id) await this.#attempt(() => this.store.update(conversation.id, fields));
   }
 
@@ -217,7 +219,7 @@ export class Controller {
 
   async #create(conversation, text) {
     if (conversation.id) return;
-    conversation.title = text.trim().split("\n")[0].slice(0, MAX_TITLE_CHARACTERS);
+    conversation.title = buildTitle(text);
     const { title, system, model, settings } = conversation;
     conversation.id = (await this.store.create({ title, system, model, settings })).id;
     this.page.refreshSidebar();

@@ -11,3 +11,8 @@ export function formatModelName({ id, adapter_of: base, kind }) {
   if (base) return t("adapterModel", { name: id, base });
   return kind === "completion" ? t("completionModel", { name: id }) : id;
 }
+
+const DEFAULT_LIMITS = { chat: 2048, completion: 256 }; // tokens; a base model does not know when to stop
+
+/** The most tokens of an answer whose length is not set, if the context has room for them; undefined without a model. */
+export const getDefaultLimit = (model) => model && Math.min(DEFAULT_LIMITS[model.kind], Math.floor((model.context ?? Infinity) / 2));

@@ -2,9 +2,12 @@
 
 import { ApiError, fetchJson } from "../net/api.js";
 import { t } from "../strings.js";
+import { getDefaultLimit } from "./models.js";
 import { ThoughtTags } from "./thought_tags.js";
 
 const MAX_ALTERNATIVES = 5; // per token
+const MAX_TOKENS_PER_CHARACTER = 2; // only the server knows how many tokens a text has
+const TEMPLATE_TOKENS = 32; // allowance for what a chat template adds
 const COMMON_FIELDS = { stream: true, stream_options: { include_usage: true }, return_token_ids: true };
 const CHAT_PATH = "/v1/chat/completions";
 const COMPLETION_PATH = "/v1/completions";
@@ -62,18 +65,25 @@ function listMessages(conversation, id) {
 const joinText = (conversation, id) => conversation.tree.path(id).map(({ content }) => content).join("");
 
 function buildChat(conversation, model, seed, fields) {
-  const settings = mergeSettings(conversation, seed);
+  const characters = JSON.stringify(fields.messages).length;
+  const settings = { ...limitLength(model, MAX_TOKENS_PER_CHARACTER * characters), ...mergeSettings(conversation, seed) };
   const body = { ...settings, ...COMMON_FIELDS, model: model.id, logprobs: true, top_logprobs: MAX_ALTERNATIVES, ...fields };
   return { path: CHAT_PATH, model: model.id, body };
 }
 
 function buildCompletion(conversation, model, prompt, seed) {
-  // The endpoint's default is 16 tokens. Only the server knows how many tokens a text has: assume two per character at most.
-  const promptTokens = typeof prompt === "string" ? 2 * prompt.length : prompt.length;
-  const maxTokens = Math.max(1, model.context - promptTokens);
-  const settings = { max_tokens: maxTokens, ...mergeSettings(conversation, seed) };
+  const promptTokens = typeof prompt === "string" ? MAX_TOKENS_PER_CHARACTER * prompt.length : prompt.length;
+  const limit = limitLength(model, promptTokens) ?? { max_tokens: Math.max(1, model.context - promptTokens) }; // the endpoint's default is 16
+  const settings = { ...limit, ...mergeSettings(conversation, seed) };
   const body = { ...settings, ...COMMON_FIELDS, model: model.id, prompt, logprobs: MAX_ALTERNATIVES };
   return { path: COMPLETION_PATH, model: model.id, body };
+}
+
+/** The default length of an answer; nothing where it may not fit after the prompt: then the context is the limit. */
+function limitLength(model, promptTokens) {
+  const limit = getDefaultLimit(model);
+  const fits = !model.context || promptTokens + TEMPLATE_TOKENS + limit <= model.context;
+  return fits ? { max_tokens: limit } : null;
 }
 
 function mergeSettings({ settings }, seed) {

@@ -1,6 +1,6 @@
 // Conversations in this page's memory, for servers without a store. It has the methods of ServerStore.
 
-const MAX_TITLE_CHARACTERS = 60;
+import { buildTitle } from "../title.js";
 
 const createId = () => crypto.getRandomValues(new Uint32Array(4)).reduce((text, n) => text + n.toString(16).padStart(8, "0"), "");
 const now = () => Date.now() / 1000;
@@ -17,12 +17,12 @@ export class MemoryStore {
       const texts = [title, ...messages.map(({ content }) => content)];
       return texts.some((text) => text.toLowerCase().includes(query));
     };
-    const data = [...this.conversations.values()].filter(matches).sort((a, b) => b.updated - a.updated);
+    const data = [...this.conversations.values()].filter(matches).sort((a, b) => b.pinned - a.pinned || b.updated - a.updated);
     return { data, has_more: false };
   }
 
   async create({ title = "", system = "", model = "", settings = {} }) {
-    const conversation = { id: createId(), title, system, model, settings, leaf: null, created: now(), updated: now(), messages: [] };
+    const conversation = { id: createId(), title, system, model, settings, leaf: null, pinned: false, created: now(), updated: now(), messages: [] };
     this.conversations.set(conversation.id, conversation);
     return conversation;
   }
@@ -32,7 +32,8 @@ export class MemoryStore {
   }
 
   async update(id, fields) {
-    Object.assign(this.conversations.get(id), fields, { updated: now() });
+    const changesText = Object.keys(fields).some((name) => !["leaf", "pinned"].includes(name));
+    Object.assign(this.conversations.get(id), fields, changesText ? { updated: now() } : {});
   }
 
   async remove(id) {
@@ -84,7 +85,7 @@ function createConversation({ messages }) {
   for (const { role, content } of messages) {
     if (role === "user" || role === "assistant") chain.push(createMessage({ role, content, parent: chain.at(-1)?.id ?? null }));
   }
-  const title = (chain[0]?.content ?? "").slice(0, MAX_TITLE_CHARACTERS);
+  const title = buildTitle(chain[0]?.content ?? "");
   const leaf = chain.at(-1)?.id ?? null;
-  return { id: createId(), title, system, model: "", settings: {}, leaf, created: now(), updated: now(), messages: chain };
+  return { id: createId(), title, system, model: "", settings: {}, leaf, pinned: false, created: now(), updated: now(), messages: chain };
 }

@@ -7,6 +7,7 @@ import { isComposing } from "./keyboard.js";
 
 const GROWS_WITH_TEXT = CSS.supports("field-sizing", "content"); // otherwise this module sets the height
 const CONTEXT_WARNING = 0.9; // fraction of the context
+const HAS_SCREEN_KEYBOARD = matchMedia("(pointer: coarse)").matches; // it would cover half of the page
 
 export class Composer {
   /** handlers: {send(text) -> whether it was saved, stop(), editLast() -> whether there was a message to edit}. */
@@ -42,6 +43,16 @@ export class Composer {
     byId("stop").hidden = !busy;
     if (hadFocus) this.input.focus();
     this.showContextUsage(usedTokens, context);
+  }
+
+  focus() {
+    if (!HAS_SCREEN_KEYBOARD) this.input.focus();
+  }
+
+  /** Puts an example into the message box, to be changed or sent. */
+  fill(text) {
+    this.#setText(text);
+    this.input.focus();
   }
 
   /** Both in tokens. */

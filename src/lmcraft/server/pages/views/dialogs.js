@@ -44,6 +44,10 @@ export function askTitle(title) {
   return askText(t("rename"), { label: t("chatTitle"), value: title, maxlength: 200 });
 }
 
+export function askPresetName(name) {
+  return askText(t("savePreset"), { label: t("presetName"), value: name, maxlength: 60 });
+}
+
 export function askReason(rating) {
   return askText(t(rating > 0 ? "good" : "bad"), { label: t("reason") });
 }

@@ -4,7 +4,8 @@ import { formatNumber, t } from "../strings.js";
 import { copyText } from "./clipboard.js";
 import { askReason } from "./dialogs.js";
 import { el } from "./dom.js";
-import { buildIconButton } from "./icons.js";
+import { markHintSeen } from "./first_use_hint.js";
+import { buildIcon, buildIconButton } from "./icons.js";
 
 const IDLE_ONLY = { class: "icon idle-only" }; // disabled while the conversation has an answer in progress
 
@@ -24,8 +25,8 @@ export function buildActions(message, display, controller, handlers) {
     return [versions, copy, edit, answer];
   }
   const inspection = [
-    message.details?.tokens?.length > 0 && buildButton("tokens", handlers.toggleTokens, { "aria-pressed": String(display.showTokens) }),
-    buildButton("prompt", handlers.showPrompt),
+    message.details?.tokens?.length > 0 && buildWordButton("tokens", handlers.toggleTokens, { "aria-pressed": String(display.showTokens) }),
+    buildWordButton("prompt", handlers.showPrompt),
   ];
   if (display.isPaired) return [copy, ...inspection];
   const canContinue = saved && display.isLast && message.details?.finish !== "stop";
@@ -44,6 +45,14 @@ export function buildActions(message, display, controller, handlers) {
 /** A button whose icon and label both have the action's name. */
 function buildButton(action, onclick, attributes = {}) {
   return buildIconButton(action, t(action), onclick, { "data-act": action, ...attributes });
+}
+
+/** A button that shows the action's name, because its icon alone tells nobody what it does. */
+function buildWordButton(action, onclick, attributes = {}) {
+  const button = el("button", { type: "button", class: "icon word", "data-act": action, title: t(`${action}Title`), ...attributes });
+  button.append(buildIcon(action), t(action));
+  button.addEventListener("click", () => (markHintSeen(), onclick()));
+  return button;
 }
 
 function buildRatingButton(message, rating, controller) {
@@ -72,10 +81,14 @@ function buildVersionSwitcher({ id }, { siblings }, controller) {
   );
 }
 
-/** The speed of an answer; empty if it was not measured. */
-export function formatStats({ live, details }) {
+/** The speed of an answer and its length, with a meter of the limit while it grows; nothing if it was not measured. */
+export function buildStats({ live, details }) {
   const timings = live?.timings() ?? details?.timings;
-  if (!timings) return "";
+  if (!timings) return [];
   const { rate, first, tokens } = timings;
-  return t("stats", { rate: rate ? formatNumber(rate, 1) : "–", first: formatNumber(first, 2), n: formatNumber(tokens) });
+  const limit = live ? live.limit : details.settings?.max_tokens;
+  const count = limit ? t("tokensOfLimit", { n: formatNumber(tokens), limit: formatNumber(limit) }) : t("tokenCount", { n: formatNumber(tokens) });
+  const text = t("stats", { rate: rate ? formatNumber(rate, 1) : "–", first: formatNumber(first, 2), count });
+  const meter = live && limit && el("meter", { min: "0", max: limit, value: tokens, "aria-label": t("limit"), title: t("limit") });
+  return [text, meter].filter(Boolean);
 }

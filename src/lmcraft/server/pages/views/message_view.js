@@ -2,9 +2,10 @@
 
 import { t } from "../strings.js";
 import { el, escapeControls } from "./dom.js";
+import { buildHint, isHintSeen } from "./first_use_hint.js";
 import { buildIcon } from "./icons.js";
 import { renderMarkdown } from "./markdown.js";
-import { buildActions, formatStats } from "./message_actions.js";
+import { buildActions, buildStats } from "./message_actions.js";
 import { buildEditor } from "./message_editor.js";
 import { ThoughtsView } from "./thoughts_view.js";
 import { TokenView } from "./token_view.js";
@@ -36,7 +37,7 @@ export class MessageView {
   /** Draws the text and the speed of an answer in progress, nothing else. */
   drawProgress() {
     this.#drawBody();
-    this.stats.textContent = formatStats(this.message);
+    this.stats.replaceChildren(...buildStats(this.message));
   }
 
   edit() {
@@ -60,7 +61,7 @@ export class MessageView {
     this.body.replaceChildren();
     this.body.blocks = null; // the cache of renderMarkdown
     this.#drawBody();
-    this.stats = el("span", { class: "stats" }, formatStats(message));
+    this.stats = el("span", { class: "stats" }, ...buildStats(message));
     if (message.details?.seed !== undefined) this.stats.title = `${t("seed")}: ${message.details.seed}`;
     const handlers = {
       edit: () => this.edit(),
@@ -131,9 +132,9 @@ export class MessageView {
     const problem = this.message.problem ?? details?.problem;
     if (problem) return [this.#buildProblem(problem)];
     const finish = { length: t("cutByLength"), stopped: t("stopped") };
-    const note = (content || details?.thoughts) && finish[details?.finish];
-    if (note || content) return note ? [el("p", { class: "note" }, note)] : [];
-    return [el("p", { class: "note" }, t("emptyAnswer"))];
+    const note = ((content || details?.thoughts) && finish[details?.finish]) || (!content && t("emptyAnswer"));
+    const hint = this.display.isLast && details?.tokens?.length && !isHintSeen();
+    return [note && el("p", { class: "note" }, note), hint && buildHint()].filter(Boolean);
   }
 
   #buildProblem(text) {

@@ -1,7 +1,9 @@
 // The settings panel: the system prompt and a field for each generation setting that /api/info describes.
 
+import { getDefaultLimit } from "../chat/models.js";
 import { formatNumber, localize, t } from "../strings.js";
 import { byId, el } from "./dom.js";
+import { buildPresetRow } from "./presets.js";
 
 export class Panel {
   /**
@@ -22,8 +24,14 @@ export class Panel {
     this.controls = controls.map(([, control]) => control);
     const selectFields = (advanced) => controls.filter(([setting]) => setting.advanced === advanced).map(([, control]) => control.field);
     const more = selectFields(true);
+    this.chatDefaults = el("p", { class: "note" });
     byId("fields").replaceChildren(
+      buildPresetRow(
+        () => this.conversation,
+        (preset) => this.#apply(preset),
+      ),
       buildField("f-system", t("system"), t("systemMore"), this.system),
+      this.chatDefaults,
       ...selectFields(false),
       ...(more.length ? [el("details", { open: byId("fields").querySelector("details")?.open }, el("summary", {}, t("moreSettings")), ...more)] : []),
       el("button", { type: "button", class: "quiet", onclick: () => this.#save({}) }, t("reset")),
@@ -34,12 +42,25 @@ export class Panel {
   show(conversation, model) {
     Object.assign(this, { conversation, model });
     setUnlessFocused(this.system, conversation.system);
-    for (const control of this.controls) control.show(conversation.settings[control.name], model?.defaults[control.name]);
+    for (const control of this.controls) control.show(conversation.settings[control.name], getPreset(model, control.name));
+    const names = Object.entries(model?.chat_defaults ?? {}).map(([name, value]) => `${this.#getLabel(name)} ${formatNumber(value, countDecimals(value))}`);
+    this.chatDefaults.hidden = !names.length;
+    this.chatDefaults.textContent = t("chatDefaults", { values: names.join(t("listSeparator")) });
   }
 
   #buildControl(setting) {
     const build = setting.kind === "texts" ? buildTextsControl : buildNumberControl;
     return { name: setting.name, ...build(setting, (value) => this.#set(setting.name, value)) };
+  }
+
+  #getLabel(name) {
+    return localize(this.settings.find((setting) => setting.name === name).label);
+  }
+
+  #apply({ system = "", settings = {} }) {
+    document.activeElement?.blur(); // a field with the focus would keep its value
+    this.change({ system, settings });
+    this.show(this.conversation, this.model);
   }
 
   #set(name, value) {
@@ -53,6 +74,9 @@ export class Panel {
     this.show(this.conversation, this.model);
   }
 }
+
+/** What applies where the conversation sets nothing. */
+const getPreset = (model, name) => (name === "max_tokens" ? getDefaultLimit(model) : undefined) ?? model?.defaults[name];
 
 /** A control is {field, show(value, preset)}; preset is the model's default, shown where there is no value. */
 function buildNumberControl({ name, kind, label, help, minimum, maximum, slider }, set) {

@@ -1,11 +1,12 @@
 // The list of conversations: search, open, rename, delete, import and export.
 
-import { t } from "../strings.js";
+import { formatDateTime, formatMonth, t } from "../strings.js";
 import { askTitle, confirmDeletion } from "./dialogs.js";
 import { byId, el } from "./dom.js";
 import { buildIconButton } from "./icons.js";
 import { showToast } from "./toasts.js";
 
+const SECONDS_PER_DAY = 24 * 60 * 60;
 const RELOAD_DELAY_MS = 200; // several changes in a row make one request
 const URL_LIFETIME_MS = 60_000; // of an export, until its download has started
 
@@ -55,17 +56,23 @@ export class Sidebar {
 
   draw() {
     const focusedId = document.activeElement?.closest("#conversations li")?.dataset.id;
-    this.list.replaceChildren(...this.entries.map((entry) => this.#buildRow(entry)));
-    if (!this.entries.length) this.list.append(el("li", { class: "note" }, t("noChats")));
+    const groups = Map.groupBy(this.entries, formatAge);
+    const buildGroup = ([name, entries]) =>
+      el("section", {}, el("h3", {}, name), el("ol", {}, ...entries.map((entry) => this.#buildRow(entry))));
+    this.list.replaceChildren(...[...groups].map(buildGroup));
+    if (!this.entries.length) this.list.append(el("p", { class: "note" }, t("noChats")));
     if (focusedId) this.list.querySelector(`li[data-id="${CSS.escape(focusedId)}"] button`)?.focus();
   }
 
-  #buildRow({ id, title }) {
+  #buildRow({ id, title, updated, pinned }) {
     const name = title || t("newChat");
+    const tooltip = `${name}\n${formatDateTime(updated)}`;
+    const pin = () => this.#pin(id, !pinned);
     const row = el(
       "li",
       { "data-id": id },
-      el("button", { type: "button", class: "open", dir: "auto", title: name, onclick: () => this.handlers.open(id) }, name),
+      el("button", { type: "button", class: "open", dir: "auto", title: tooltip, onclick: () => this.handlers.open(id) }, name),
+      buildIconButton("pin", `${t("pin")}: ${name}`, pin, { "aria-pressed": String(pinned) }),
       buildIconButton("edit", `${t("rename")}: ${name}`, () => this.#rename(id, title)),
       buildIconButton("trash", `${t("delete")}: ${name}`, () => this.#remove(id, name)),
     );
@@ -78,6 +85,13 @@ export class Sidebar {
     row.classList.toggle("live", this.handlers.isLive(id));
     if (id === this.current) row.firstChild.setAttribute("aria-current", "page");
     else row.firstChild.removeAttribute("aria-current");
+  }
+
+  #pin(id, pinned) {
+    return this.#attempt(async () => {
+      await this.store.update(id, { pinned });
+      this.scheduleReload();
+    });
   }
 
   async #rename(id, oldTitle) {
@@ -128,6 +142,16 @@ export class Sidebar {
       showToast(error.message);
     }
   }
+}
+
+/** The heading under which the list shows a conversation. */
+function formatAge({ updated, pinned }) {
+  if (pinned) return t("pinned");
+  const midnight = new Date().setHours(0, 0, 0, 0) / 1000;
+  const days = Math.ceil((midnight - updated) / SECONDS_PER_DAY); // since the conversation, by the calendar
+  if (days <= 0) return t("today");
+  if (days === 1) return t("yesterday");
+  return days <= 7 ? t("lastWeek") : formatMonth(updated);
 }
 
 async function readJson(file) {
