@@ -25,6 +25,7 @@ from lmcraft.inference.prompt import check_token_ids, encode_prompt
 from lmcraft.inference.request import Request
 from lmcraft.inference.runner import Tier
 from lmcraft.inference.sampler import LogitsProcessor, as_processors
+from lmcraft.inference.thoughts import Thinking, find_format
 from lmcraft.model.adapter import Adapter
 from lmcraft.model.lora_linear import select_adapter, with_adapter
 from lmcraft.model.storage import MAX_SHARD_BYTES, build_model, save_model, weight_files
@@ -335,12 +336,12 @@ class LanguageModel:
         )
 
     def _engine_for(self, config: GenerationConfig) -> Engine | None:
-        """The engine, for structured output and native decoding; otherwise all samples run in one PyTorch batch."""
-        structured = bool(structured_output(config)[0])
-        if config.num_beams > 1 or (self._tier == "eager" and not structured):
+        """The engine, for constrained and native decoding; otherwise all samples run in one PyTorch batch."""
+        is_constrained = bool(structured_output(config)[0]) or config.thinking_token_budget >= 0
+        if config.num_beams > 1 or (self._tier == "eager" and not is_constrained):
             return None
         engine = self.engine
-        return engine if structured or engine.tier == "native" else None
+        return engine if is_constrained or engine.tier == "native" else None
 
     def _requests(
         self,
@@ -351,6 +352,9 @@ class LanguageModel:
         processors: tuple[LogitsProcessor, ...],
     ) -> list[Request]:
         """A request for each continuation of a prompt."""
+        thinking = None
+        if config.thinking_token_budget >= 0:
+            thinking = Thinking.after(prompt_ids, self.tokenizer, find_format(self.tokenizer))
         return [
             Request(
                 prompt_ids=tuple(prompt_ids),
@@ -360,6 +364,7 @@ class LanguageModel:
                 row=row,
                 adapter=adapter,
                 logits_processor=processors,
+                thinking=thinking,
             )
             for row in range(config.num_return_sequences)
         ]

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from lmcraft.config import MACHINE, Config, command_config, section, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
+from lmcraft.inference.thought_format import ReasoningParser
 from lmcraft.server.limits import Limits
 from lmcraft.setting_values import expand_user
 
@@ -53,6 +54,9 @@ class ServeConfig(Config):
     """Adapters of the first model, each served under its own name: --adapters.NAME FOLDER."""
     model_root: Path | None = None
     """Folder of further models, each loaded on the first request for it."""
+    reasoning_parser: ReasoningParser = "auto"
+    """How models write what they think before an answer, which becomes its reasoning_content: one of vLLM's names; auto: as
+    in the chat template; none: thoughts stay in the answer."""
     engine: Literal["lmcraft", "vllm"] = "lmcraft"
     """Engine that runs the model: lmcraft itself, or the server at --upstream (vLLM, or any other with OpenAI's endpoints),
     with lmcraft's keys, quotas, queue and pages in front of it."""
@@ -94,6 +98,10 @@ class ServeConfig(Config):
             )
         if self.upstream and (self.model or self.model_root is not None):
             raise UserError("model and upstream cannot both be served; remove one of them")
+        if self.upstream and self.reasoning_parser != "auto":
+            raise UserError(
+                f"reasoning_parser={self.reasoning_parser} does not apply to the engine at upstream; set it there, not here"
+            )
         if not self.new_api_key and not self.upstream and not self.model and self.model_root is None:
             raise UserError("model is empty; name a folder, an address such as smollm2-135m-instruct, or --model-root")
         if self.adapters and not self.model:
@@ -193,6 +201,7 @@ def _load_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
         dtype=DTYPES.get(config.precision),
         device=choose_device(config.device),
         weights=None if config.weights == "keep" else config.weights,
+        reasoning_parser=config.reasoning_parser,
     )
     registry = Registry(config.limits, metrics, options, config.model_root)
     for n, (name, address) in enumerate(parse_model_arguments(config.model).items()):

@@ -12,7 +12,9 @@ request              a request, and its state in the engine
 prompt               from text to token ids, and the checks of a prompt
 continuation         one text as it grows: its tokens, and when it ends
 text_stream          detokenizing, and stop strings
-thoughts             what a model thinks before its answer, told apart from it
+thought_format       how families of models write what they think before an answer
+thoughts             thoughts, told apart from the answer
+thought_limit        a limit of their tokens
 grammar              structured output: JSON schema, regular expression, grammar
 json_schema/         JSON schemas rewritten into what the grammar library enforces exactly
 sampler              from logits to a token

@@ -29,6 +29,7 @@ from lmcraft.inference.speculation.draft import DraftProposer
 from lmcraft.inference.speculation.prompt_lookup import NGRAM_LENGTHS, PromptLookupProposer
 from lmcraft.inference.speculation.proposer import Proposer
 from lmcraft.inference.speculation.speculator import Speculator
+from lmcraft.inference.thought_limit import ThoughtLimit
 from lmcraft.inference.turns import Turns
 from lmcraft.model.lora_linear import select_adapter
 from lmcraft.model.transformer import Transformer
@@ -155,13 +156,15 @@ class Engine:
             tokenizer=request.tokenizer,
             logits_processor=request.logits_processor,
         )
-        constraint = None
+        constraint: GrammarConstraint | ThoughtLimit | None = None
         if name := structured_output(config)[0]:
             if request.tokenizer is None:
                 raise UserError(f"{name} needs a tokenizer: give one, or leave {name} out")
             ends = request.eos_token_ids
             last_resort, owner = request.last_resort_ids, request.owner
             constraint = GrammarConstraint(config, request.tokenizer, vocab_size, ends, last_resort, owner)
+        elif config.thinking_token_budget >= 0 and request.thinking is not None and request.tokenizer is not None:
+            constraint = ThoughtLimit(request.thinking, request.tokenizer, config.thinking_token_budget)
         return SequenceState(request, max_new_tokens if request.generates else 0, sampler, constraint)
 
     def enqueue(self, sequence: SequenceState) -> None:

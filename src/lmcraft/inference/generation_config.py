@@ -83,6 +83,8 @@ class GenerationConfig(GenerationSettings):
         names = ["stop", *(name for name, setting in SETTINGS.items() if setting.group == "structure")]
         if self.uses_dry:
             names.append("dry_sequence_breakers")
+        if self.thinking_token_budget >= 0:
+            return "thinking_token_budget"
         return next((name for name in names if getattr(self, name)), "")
 
     @property
@@ -120,6 +122,11 @@ class GenerationConfig(GenerationSettings):
         if self.num_beams > 1 and not self.greedy:
             raise UserError(
                 f"num_beams={self.num_beams} and do_sample=true exclude each other: set do_sample=false or num_beams=1"
+            )
+        if self.num_beams > 1 and self.thinking_token_budget >= 0:
+            raise UserError(
+                f"num_beams={self.num_beams} and thinking_token_budget={self.thinking_token_budget} exclude each other: "
+                "leave one of them out"
             )
         if self.num_return_sequences > self.num_beams and self.num_beams > 1:
             raise UserError(

@@ -300,6 +300,21 @@ class GenerationSettings:
         ),
     ] = ()
     """Texts that end the continuation, without being part of it."""
+    thinking_token_budget: Annotated[
+        int,
+        Setting(
+            group="stopping",
+            minimum=-1,
+            request_field="thinking_token_budget",
+            request_maximum=2**31 - 1,
+            label="Thinking budget",
+            label_zh="思考预算",
+            page_help="The most tokens that a reasoning model thinks before it answers; 0 is none, -1 is no limit.",
+            help_zh="推理模型回答前最多思考的词元数；0 表示不思考，-1 表示不限。",
+            advanced=True,
+        ),
+    ] = -1
+    """Number of tokens after which a model's thoughts are closed, so that it answers; 0: no thoughts, -1: no limit."""
     json_schema: Annotated[str, Setting(group="structure", request_field="structured_outputs.json")] = ""
     """Constrain the output to JSON that matches this schema."""
     regex: Annotated[str, Setting(group="structure", request_field="structured_outputs.regex")] = ""

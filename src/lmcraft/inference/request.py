@@ -17,6 +17,8 @@ from lmcraft.inference.pooling import HiddenStatePool, Pooling
 from lmcraft.inference.sampler import LogitsProcessor, Sampler
 from lmcraft.inference.scoring import TokenScore, score_next_tokens
 from lmcraft.inference.text_stream import TextStream
+from lmcraft.inference.thought_limit import ThoughtLimit
+from lmcraft.inference.thoughts import Thinking
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
@@ -49,6 +51,8 @@ class Request:
     """Collect the hidden states of the prompt (`SequenceState.pooled`) instead of generating."""
     generates: bool = True
     """Whether the prompt is continued; otherwise the request ends when its prompt is computed."""
+    thinking: Thinking | None = None
+    """How the continuation begins, if it may begin with thoughts; `config.thinking_token_budget` limits them."""
     structure_field: str = ""
     """How errors call the schema, the regular expression or the grammar; empty: by the name of its setting."""
     client: str = ""
@@ -80,7 +84,11 @@ class SequenceState:
     """
 
     def __init__(
-        self, request: Request, max_new_tokens: int, sampler: Sampler, constraint: GrammarConstraint | None = None
+        self,
+        request: Request,
+        max_new_tokens: int,
+        sampler: Sampler,
+        constraint: GrammarConstraint | ThoughtLimit | None = None,
     ) -> None:
         self.request = request
         self.tokens = list(request.prompt_ids)

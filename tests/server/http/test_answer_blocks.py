@@ -8,6 +8,8 @@ from typing import Any, cast
 import pytest
 
 from lmcraft.inference.continuation import Token
+from lmcraft.inference.thought_format import FORMATS
+from lmcraft.inference.thoughts import Thinking
 from lmcraft.server.http.answer_blocks import (
     AnswerBlocks,
     BlockEnd,
@@ -31,7 +33,7 @@ class Generation:
     def __init__(self, texts: list[str]) -> None:
         tokenizer = chat_tokenizer(CHATML + "{# <think></think> #}")
         self.served = SimpleNamespace(model=SimpleNamespace(tokenizer=tokenizer))
-        self.prepared = SimpleNamespace(prompts=[[]])
+        self.prepared = SimpleNamespace(prompts=[[]], thinking=Thinking(FORMATS["qwen3"], is_open=False))
         self._texts = texts
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, list[Token]]]:

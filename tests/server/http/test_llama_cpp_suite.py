@@ -127,7 +127,7 @@ def test_invalid_chats_are_refused_and_the_server_goes_on(server: Server, fields
     "field",
     [
         "n_predict", "n_probs", "post_sampling_probs", "grammar", "json_schema", "timings_per_token", "return_progress",
-        "response_fields", "id_slot", "cache_prompt", "return_tokens", "lora", "reasoning_budget", "thinking_budget_tokens",
+        "response_fields", "id_slot", "cache_prompt", "return_tokens", "lora", "reasoning_budget",
     ],
 )  # fmt: skip
 def test_fields_of_llama_cpp_are_refused_by_name(server: Server, field: str) -> None:

@@ -8,59 +8,17 @@ from typing import Any
 import httpx2 as httpx
 import openai
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lmcraft.inference.thoughts import ThoughtParser
+from lmcraft.inference.thoughts import find_format
 from lmcraft.language_model import LanguageModel
-from lmcraft.server.http.chat_answer import ChatChoice
 from lmcraft.server.http.protocol.chat import ChatRequest
+from lmcraft.server.http.request_builder import find_thinking
 from tests.finetuning.chat import CHATML, chat_model, chat_tokenizer
 from tests.server.tiny_server import Server, running
 
-TAGS = ("<think>", "</think>")
 KNOWS_TAGS = CHATML + "{# <think></think> #}"
 BEGINS_THOUGHTS = CHATML.replace("assistant\\n'", "assistant\\n<think>\\n'") + "{# </think> #}"
 HELLO = [{"role": "user", "content": "what is <think>?"}]
-
-
-def parse(text: str, *, is_open: bool = False, size: int = 1) -> tuple[str, str]:
-    """The thoughts and the answer of a text that arrives in pieces of this size."""
-    parser = ThoughtParser(TAGS, is_open=is_open)
-    parts = [parser.put(text[n : n + size]) for n in range(0, len(text), size)] + [parser.end()]
-    return "".join(thoughts for thoughts, _ in parts), "".join(answer for _, answer in parts)
-
-
-@pytest.mark.parametrize("size", [1, 3, 1000])
-@pytest.mark.parametrize(
-    ("text", "is_open", "expected"),
-    [
-        ("<think>\nwhy?\n</think>\n\nSo.", False, ("why?", "So.")),
-        ("why?\n</think>\n\nSo.", True, ("why?", "So.")),
-        ("\n <think>a < b\n\nc</think>So. <think>x</think>", False, ("a < b\n\nc", "So. <think>x</think>")),
-        ("So.", False, ("", "So.")),
-        ("  So. <think>", False, ("", "  So. <think>")),
-        ("<think></think>So.", False, ("", "So.")),
-        ("<think>\n\n</think>\n\n", False, ("", "")),
-        ("<think>cut off </thi", False, ("cut off </thi", "")),
-        ("cut off\n", True, ("cut off", "")),
-        ("<thi", False, ("", "<thi")),
-        ("</think>So.", False, ("", "</think>So.")),
-        ("", True, ("", "")),
-        (" \n", False, ("", " \n")),
-    ],
-)
-def test_texts_are_divided(text: str, is_open: bool, expected: tuple[str, str], size: int) -> None:
-    assert parse(text, is_open=is_open, size=size) == expected
-
-
-@given(st.text(alphabet="<think>/ \nab", max_size=40), st.booleans(), st.integers(1, 9))
-def test_the_pieces_make_no_difference(text: str, is_open: bool, size: int) -> None:
-    thoughts, answer = parse(text, is_open=is_open, size=size)
-    assert (thoughts, answer) == parse(text, is_open=is_open, size=1000)
-    if not is_open and not text.lstrip().startswith("<think>"):
-        assert (thoughts, answer) == ("", text)
-    assert thoughts == thoughts.strip() and len(thoughts) + len(answer) <= len(text)
 
 
 @pytest.mark.parametrize(
@@ -69,20 +27,21 @@ def test_the_pieces_make_no_difference(text: str, is_open: bool, size: int) -> N
         (CHATML, {}, None),
         (KNOWS_TAGS, {}, False),
         (BEGINS_THOUGHTS, {}, True),
-        (BEGINS_THOUGHTS, {"reasoning_format": "none"}, None),
         (BEGINS_THOUGHTS, {"response_format": {"type": "json_object"}}, None),
         (KNOWS_TAGS, {"add_generation_prompt": False, "continue_final_message": True, "messages":
                       [*HELLO, {"role": "assistant", "content": "<think>\nwell"}]}, True),
         (KNOWS_TAGS, {"add_generation_prompt": False, "continue_final_message": True, "messages":
                       [*HELLO, {"role": "assistant", "content": "well"}]}, None),
+        (KNOWS_TAGS, {"add_generation_prompt": False, "continue_final_message": True, "messages":
+                      [*HELLO, {"role": "assistant", "content": "", "reasoning_content": "well"}]}, True),
     ],
 )  # fmt: skip
 def test_where_thoughts_begin(template: str, fields: dict[str, Any], is_open: bool | None) -> None:
     tokenizer = chat_tokenizer(template)
     text = tokenizer.apply_chat_template(HELLO)
     chat = ChatRequest.model_validate({"messages": HELLO, **fields})
-    parser = ChatChoice.start(chat, tokenizer, tokenizer.encode(text, parse_special=True)).thought_parser
-    assert (None if parser is None else parser.is_thinking) == is_open
+    thinking = find_thinking(chat, tokenizer.encode(text, parse_special=True), tokenizer, find_format(tokenizer))
+    assert (None if thinking is None else thinking.is_open) == is_open
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +96,51 @@ def test_thoughts_of_messages(thinker: Server) -> None:
     assert "".join(deltas) == block["thinking"]
     turns = [*HELLO, {"role": "assistant", "content": message["content"]}, *HELLO]
     assert httpx.post(thinker.url + "/v1/messages", json={**body, "messages": turns}).status_code == 200
+
+
+@pytest.mark.parametrize("field", ["thinking_token_budget", "thinking_budget_tokens", "thinking_budget"])
+def test_a_budget_ends_the_thoughts(thinker: Server, field: str) -> None:
+    body = {"model": "thinker", "messages": HELLO, "max_tokens": 40, "seed": 1, field: 4}
+    response = httpx.post(thinker.url + "/v1/chat/completions", json=body)
+    message, usage = response.json()["choices"][0]["message"], response.json()["usage"]
+    closing = usage["completion_tokens_details"]["reasoning_tokens"] - 4
+    assert message["reasoning_content"] and message["content"] and 0 <= closing < 20
+    assert "X-Ignored-Fields" not in response.headers
+    none = httpx.post(thinker.url + "/v1/chat/completions", json={**body, field: 0}).json()["choices"][0]["message"]
+    assert "reasoning_content" not in none and none["content"]
+    endless = httpx.post(thinker.url + "/v1/chat/completions", json={**body, field: -1}).json()["choices"][0]["message"]
+    assert endless["content"] == ""
+
+
+def test_a_budget_without_thoughts_is_reported_as_ignored(thinker: Server) -> None:
+    body = {"model": "tiny", "messages": HELLO, "max_tokens": 4, "thinking_token_budget": 4}
+    response = httpx.post(thinker.url + "/v1/chat/completions", json=body)
+    assert response.headers["X-Ignored-Fields"] == "thinking_token_budget"
+
+
+def test_a_budget_of_anthropics_form_ends_the_thoughts(thinker: Server) -> None:
+    body = {"model": "thinker", "messages": HELLO, "max_tokens": 40, "thinking": {"type": "enabled", "budget_tokens": 4}}
+    content = httpx.post(thinker.url + "/v1/messages", json=body).json()["content"]
+    assert [block["type"] for block in content] == ["thinking", "text"]
+
+
+def test_thoughts_are_continued_where_they_stopped(thinker: Server) -> None:
+    """The prompt ends with them, although the template would show an ended block or nothing."""
+    fields = {"model": "thinker", "add_generation_prompt": False, "continue_final_message": True}
+
+    def prompt(**answer: str) -> str:
+        body = {**fields, "messages": [*HELLO, {"role": "assistant", **answer}], "return_token_strs": True}
+        tokens = httpx.post(thinker.url + "/tokenize", json=body).json()["tokens"]
+        return str(httpx.post(thinker.url + "/detokenize", json={"model": "thinker", "tokens": tokens}).json()["prompt"])
+
+    assert prompt(content="", reasoning_content="the fox").endswith("<think>\nthe fox")
+    assert prompt(content="jumps", reasoning_content="the fox").endswith("<think>\nthe fox\n</think>\n\njumps")
+    body = {**fields, "messages": [*HELLO, {"role": "assistant", "content": "", "reasoning_content": "the fox"}]}
+    answer = httpx.post(thinker.url + "/v1/chat/completions", json={**body, "max_tokens": 8}).json()["choices"][0]
+    assert answer["message"]["reasoning_content"] and not answer["message"]["content"]
+
+
+def test_the_page_learns_the_tags(thinker: Server) -> None:
+    models = {model["id"]: model for model in httpx.get(thinker.url + "/api/info").json()["models"]}
+    assert models["thinker"]["thought_tags"] == {"start": "<think>", "end": "</think>"}
+    assert models["tiny"]["thought_tags"] is None

@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Union
 
@@ -16,6 +16,8 @@ from lmcraft.folder.names import is_gguf_name
 from lmcraft.hub import fetch_model
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.weight_packing import Weights
+from lmcraft.inference.thought_format import ReasoningParser, ThoughtFormat
+from lmcraft.inference.thoughts import find_format
 from lmcraft.language_model import LanguageModel
 from lmcraft.server.engine.worker import Worker
 from lmcraft.server.errors import ApiError
@@ -39,6 +41,7 @@ class LoadOptions:
     device: str = "cpu"
     weights: Weights | None = None
     """Format in which decoding reads the weights; None: the one nearest to `dtype`."""
+    reasoning_parser: ReasoningParser = "auto"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class ServedModel:
     model: Union[LanguageModel, "Classifier"]
     kind: Kind
     adapter: str = ""
+    thoughts: ThoughtFormat | None = None
+    """How it writes what it thinks before an answer; None: it does not think, or its thoughts stay in the answer."""
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -126,6 +131,7 @@ class Registry:
         path = fetch_model(address).path
         model: LanguageModel | Classifier
         kind: Kind = "classifier"
+        thoughts = None
         if ModelFolder(path).labels.is_file():
             if adapters:
                 raise UserError(f"'{address}' is a classifier, which cannot have adapters; remove them")
@@ -133,10 +139,11 @@ class Registry:
         else:
             model, worker = self._load_language_model(name, path, adapters)
             kind = "completion" if model.tokenizer.chat_template is None else "chat"
+            thoughts = find_format(model.tokenizer, self._options.reasoning_parser)
         worker.start()
         self._metrics.add_source(worker)
-        self._models |= {name: ServedModel(name, worker, model, kind)}
-        self._models |= {adapter: ServedModel(adapter, worker, model, kind, adapter) for adapter in adapters}
+        served = ServedModel(name, worker, model, kind, thoughts=thoughts)
+        self._models |= {name: served, **{adapter: replace(served, name=adapter, adapter=adapter) for adapter in adapters}}
         return self._models[name]
 
     def _load_classifier(self, name: str, path: Path) -> tuple["Classifier", Worker]:

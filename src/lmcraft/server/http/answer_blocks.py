@@ -80,7 +80,7 @@ class AnswerBlocks:
 
     def __init__(self, generation: Generation, chat: ChatRequest) -> None:
         self._generation, self._with_logprobs = generation, chat.logprobs
-        self._choice = ChatChoice.start(chat, generation.served.model.tokenizer, generation.prepared.prompts[0])
+        self._choice = ChatChoice.start(chat, generation)
         self._white_space = ""
         """Text that belongs to the next text block, if there is one."""
         self._logprobs: list[dict[str, Any]] = []

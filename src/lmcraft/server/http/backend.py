@@ -27,8 +27,8 @@ class Backend(Protocol):
         """
 
     async def describe_models(self) -> list[dict[str, Any]]:
-        """Each model's fields for the chat page: id, kind, context, adapter_of, defaults, and chat_defaults: those that
-        the server adds because the model brings no sampling settings."""
+        """Each model's fields for the chat page: id, kind, context, adapter_of, defaults, chat_defaults (those that the server
+        adds because the model brings no sampling settings), and thought_tags (those around what it thinks)."""
 
     def panel_settings(self) -> list[dict[str, Any]]:
         """The generation settings that the chat page's panel offers."""
@@ -98,5 +98,7 @@ def _describe(served: ServedModel) -> dict[str, Any]:
         defaults = {setting.name: getattr(config, setting.name) for setting in SAMPLING_SETTINGS if setting.label}
         defaults["temperature"] = 0.0 if config.greedy else config.temperature
     parent = served.worker.name if served.adapter else None
+    thoughts = served.thoughts
+    tags = None if thoughts is None else {"start": thoughts.start_tag, "end": thoughts.end_tag}
     description = {"id": served.name, "kind": served.kind, "context": served.context, "adapter_of": parent}
-    return {**description, "defaults": defaults, "chat_defaults": chat_defaults}
+    return {**description, "defaults": defaults, "chat_defaults": chat_defaults, "thought_tags": tags}

@@ -15,7 +15,6 @@ from lmcraft.server.http.request_builder import PreparedRequest, build_chat, enc
 from lmcraft.server.http.state import Generation, prepare_in_thread, server_state, start_generation
 from lmcraft.server.http.tool_calls import Call, CallFormat, ToolParser, allows_repeated_items
 from lmcraft.tokenizer.chat_template import find_named_roles
-from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
 async def start_answer(
@@ -89,8 +88,11 @@ class ChatChoice:
     last_token: Token | None = None
 
     @classmethod
-    def start(cls, body: ChatRequest, tokenizer: Tokenizer, prompt_ids: Sequence[int]) -> "ChatChoice":
-        thought_parser = _thought_parser(body, tokenizer, prompt_ids)
+    def start(cls, body: ChatRequest, generation: Generation) -> "ChatChoice":
+        tokenizer, thinking = generation.served.model.tokenizer, generation.prepared.thinking
+        thought_parser = None
+        if thinking is not None and body.reasoning_format != "none":
+            thought_parser = ThoughtParser(thinking.form, is_open=thinking.is_open)
         hidden_tags = {} if thought_parser is None else thought_parser.hidden_tags(tokenizer)
         if not (names := [tool.function.name for tool in body.callable_tools]):
             return cls(None, thought_parser, hidden_tags)
@@ -132,11 +134,3 @@ class ChatChoice:
             last_thoughts, last_text = self.thought_parser.end()
             thoughts, text = thoughts + last_thoughts, text + last_text
         return thoughts, text
-
-
-def _thought_parser(body: ChatRequest, tokenizer: Tokenizer, prompt_ids: Sequence[int]) -> ThoughtParser | None:
-    """The parser of the answer's thoughts; None if it can have none, or is to show them as they are."""
-    if body.reasoning_format == "none" or body.forces_call or body.has_structure:
-        return None
-    begun = body.messages[-1].text() if body.continue_final_message else None
-    return ThoughtParser.of(tokenizer, prompt_ids, begun)

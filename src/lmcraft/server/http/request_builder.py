@@ -14,6 +14,8 @@ from lmcraft.inference.grammar import StructureError, structured_output
 from lmcraft.inference.prompt import check_token_ids
 from lmcraft.inference.prompt import encode_prompt as encode_text
 from lmcraft.inference.request import Request, SequenceState
+from lmcraft.inference.thought_format import ThoughtFormat
+from lmcraft.inference.thoughts import Thinking
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.errors import ApiError, structure_error
 from lmcraft.server.http.protocol.chat import ChatInput, ChatRequest, Message, Tool
@@ -22,6 +24,7 @@ from lmcraft.server.http.protocol.sampling import Sampling
 from lmcraft.server.http.protocol.tokenize import TokenizeRequest
 from lmcraft.server.http.tool_calls import call_schema
 from lmcraft.server.limits import Limits
+from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.tokenizer.tool_messages import parse_arguments
 
 FILL_IN_MIDDLE_TOKENS = (  # prefix, suffix and middle, as vocabularies spell them
@@ -44,6 +47,8 @@ class PreparedRequest:
     sequences: tuple[SequenceState, ...]
     """n for the first prompt, then n for the second, and so on."""
     n: int
+    thinking: Thinking | None = None
+    """How the answers to a chat begin, if they may begin with thoughts."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -74,7 +79,20 @@ def build_chat(
     if request.forces_call:
         settings = {name: value for name, value in settings.items() if name not in ("regex", "grammar")}
         settings["json_schema"] = call_schema(request.callable_tools)
-    return _prepare(served, [prompt], request, settings, owner, limits, request.top_logprobs or 0)
+    thinking = find_thinking(request, prompt, served.language_model.tokenizer, served.thoughts)
+    return _prepare(served, [prompt], request, settings, owner, limits, request.top_logprobs or 0, thinking=thinking)
+
+
+def find_thinking(
+    request: ChatRequest, prompt_ids: Sequence[int], tokenizer: Tokenizer, form: ThoughtFormat | None
+) -> Thinking | None:
+    """How the answer to a chat begins; None: without thoughts, as text of a given structure does."""
+    if form is None or request.forces_call or request.has_structure:
+        return None
+    last = request.messages[-1] if request.continue_final_message else None
+    if last is not None and last.thoughts and not last.text():
+        return Thinking(form, is_open=True)
+    return Thinking.after(prompt_ids, tokenizer, form, None if last is None else last.text())
 
 
 def build_completion(
@@ -111,6 +129,7 @@ def _prepare(
     *,
     echo_logprobs: int | None = None,
     generates: bool = True,
+    thinking: Thinking | None = None,
 ) -> PreparedRequest:
     n = request.n or 1
     if generates and (texts := n * len(prompts)) > limits.max_texts:
@@ -143,6 +162,7 @@ def _prepare(
                 top_logprobs=top_logprobs,
                 prompt_logprobs=None if row else prompt_logprobs,
                 generates=generates,
+                thinking=thinking,
                 structure_field=request.structure_field,
                 client=owner,
                 owner=cache_owner,
@@ -152,7 +172,7 @@ def _prepare(
                 sequences.append(engine.prepare(sequence))
             except StructureError as error:
                 raise structure_error(error.reason, request.structure_field) from error
-    return PreparedRequest(tuple(map(tuple, prompts)), tuple(sequences), n)
+    return PreparedRequest(tuple(map(tuple, prompts)), tuple(sequences), n, thinking)
 
 
 def _stop_token_ids(served: ServedModel, request: Sampling) -> frozenset[int]:
@@ -262,14 +282,20 @@ def encode_conversation(served: ServedModel, body: ChatInput | TokenizeRequest, 
     if reserved := variables.keys() & RESERVED_TEMPLATE_VARIABLES:
         message = f"chat_template_kwargs cannot set '{min(reserved)}'; leave it out, or use the request's field of that name"
         raise ApiError(400, message, param="chat_template_kwargs")
+    begun = None
+    if body.continue_final_message and served.thoughts is not None and messages[-1].get("reasoning_content"):
+        *messages, begun = messages  # a template may leave the thoughts out, or end them
     text = tokenizer.apply_chat_template(
         messages,
-        body.add_generation_prompt,
+        body.add_generation_prompt or begun is not None,
         tools=[tool.as_json() for tool in tools] or None,
-        continue_final_message=body.continue_final_message,
+        continue_final_message=body.continue_final_message and begun is None,
         spell_out_tools=True,
         **variables,
     )
+    if begun is not None and served.thoughts is not None:
+        thoughts, answer = tokenizer.special_spellings.remove([begun["reasoning_content"], begun["content"]])
+        text = served.thoughts.begin_answer(text, thoughts, answer)
     return tokenizer.encode(text, parse_special=True)
 
 
@@ -300,8 +326,8 @@ def _template_message(message: Message) -> dict[str, Any]:
         "role": "system" if message.role == "developer" else message.role,
         "content": message.text(),
     }
-    if reasoning := message.reasoning_content or message.reasoning:
-        entry["reasoning_content"] = reasoning
+    if message.thoughts:
+        entry["reasoning_content"] = message.thoughts
     if message.tool_calls:
         entry["tool_calls"] = [
             {

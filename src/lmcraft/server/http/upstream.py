@@ -56,6 +56,7 @@ class Upstream:
                 "adapter_of": model.get("parent"),
                 "defaults": {},
                 "chat_defaults": {},
+                "thought_tags": None,
             }
             for model in await self.list_models()
         ]

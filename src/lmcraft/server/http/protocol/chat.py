@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from lmcraft.inference.thought_format import FORMATS
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.base import Ignored, Metadata, Name, Strict, Text, ToolName, unsupported
 from lmcraft.server.http.protocol.invalid_values import as_api_error, unknown_call
@@ -15,6 +16,10 @@ from lmcraft.server.http.protocol.sampling import Sampling, request_field
 MAX_MESSAGES = 2048
 EFFORT_VARIABLES = ("reasoning_effort", "enable_thinking")
 """The variables that say to a chat template how much to think: gpt-oss's, and Qwen 3's."""
+END_TAGS = tuple(form.end_tag for form in FORMATS.values())
+"""The template of a model that thinks has one of them."""
+BUDGET_FIELDS = ("thinking_token_budget", "thinking_budget_tokens", "thinking_budget")
+"""The names of the limit of thoughts: vLLM's, llama.cpp's and Qwen's. The first one that is set applies."""
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
@@ -87,6 +92,11 @@ class Message(Strict):
     def unused_fields(self) -> set[str]:
         refusal = {"refusal"} if text_of(self.content or "") else set()
         return refusal | ({"reasoning"} if self.reasoning_content else set())
+
+    @property
+    def thoughts(self) -> str:
+        """What the model thought before an answer."""
+        return self.reasoning_content or self.reasoning or ""
 
     def text(self) -> str:
         """The content as one text; of a refusal, its text."""
@@ -202,6 +212,8 @@ class ChatRequest(Sampling, ChatInput):
     ) = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: Effort | None = None
+    thinking_budget_tokens: Annotated[int | None, request_field("thinking_token_budget")] = None
+    thinking_budget: Annotated[int | None, request_field("thinking_token_budget")] = None
     reasoning_format: Literal["auto", "none", "deepseek"] = Field(
         default="auto",
         description="As in llama.cpp: whether reasoning_content has the thoughts, or content has all, with its tags (none).",
@@ -231,6 +243,16 @@ class ChatRequest(Sampling, ChatInput):
     def length_field(self) -> str:
         return "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
 
+    def settings(self) -> dict[str, Any]:
+        """The fields of `GenerationConfig` that the request sets."""
+        settings = super().settings()
+        return {**settings, "thinking_token_budget": next(iter(self._budgets.values()))} if self._budgets else settings
+
+    @property
+    def _budgets(self) -> dict[str, int]:
+        """The limits of thoughts that the request sets, by field."""
+        return {name: budget for name in BUDGET_FIELDS if (budget := getattr(self, name)) is not None}
+
     @property
     def echoed_text(self) -> str:
         """The text with which the answer begins: that of the assistant's last message, if `echo` is set."""
@@ -249,6 +271,7 @@ class ChatRequest(Sampling, ChatInput):
         fields: dict[str, Collection[str]] = {}
         if self.reasoning_effort is not None:
             fields["reasoning_effort"] = EFFORT_VARIABLES
+        fields |= {name: END_TAGS for name, budget in self._budgets.items() if budget >= 0}
         for n, message in enumerate(self.messages):
             if name := next((name for name in ("reasoning_content", "reasoning") if getattr(message, name)), None):
                 fields[f"messages[{n}].{name}"] = ["reasoning_content"]

@@ -11,6 +11,7 @@ from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.base import IGNORED, Ignored, Name, StopText, Strict, Text, ToolName, unsupported
 from lmcraft.server.http.protocol.chat import (
     EFFORT_VARIABLES,
+    END_TAGS,
     MAX_MESSAGES,
     ChatRequest,
     Function,
@@ -23,7 +24,7 @@ from lmcraft.server.http.protocol.chat import (
     translated_request,
 )
 from lmcraft.server.http.protocol.invalid_values import unknown_call
-from lmcraft.server.http.protocol.sampling import Decoding, JsonSchema, ResponseFormat
+from lmcraft.server.http.protocol.sampling import Decoding, JsonSchema, ResponseFormat, request_field
 
 FIELD_NAMES = {
     "response_format.json_schema.schema": "output_config.format.schema",
@@ -153,7 +154,7 @@ class ThinkingConfig(Strict):
     """Whether the model thinks before it answers; templates may read it as `enable_thinking`."""
 
     type: Literal["enabled", "adaptive", "between_tools", "disabled"]
-    budget_tokens: Annotated[int | None, IGNORED] = None
+    budget_tokens: Annotated[int | None, request_field("thinking_token_budget")] = None
     display: Ignored = None
 
 
@@ -203,7 +204,9 @@ class MessagesInput(Strict):
         if output_config.format is not None:
             schema = JsonSchema(schema=output_config.format.schema_)
             output_format = ResponseFormat(type="json_schema", json_schema=schema)
-        thinking = self.thinking
+        thinking, generation_fields = self.thinking, self._generation_fields()
+        if thinking is not None and thinking.type == "enabled" and thinking.budget_tokens is not None:
+            generation_fields["thinking_token_budget"] = thinking.budget_tokens
         choice = self.tool_choice or ToolChoice(type="auto")
         with translated_request():
             messages = self._chat_messages()
@@ -219,7 +222,7 @@ class MessagesInput(Strict):
                 tools=[tool.as_tool() for tool in self.tools or ()] or None,
                 tool_choice=_chat_tool_choice(choice),
                 parallel_tool_calls=False if choice.disable_parallel_tool_use else None,
-                **self._generation_fields(),
+                **generation_fields,
             )
 
     def template_fields(self) -> dict[str, Collection[str]]:
@@ -227,6 +230,8 @@ class MessagesInput(Strict):
         fields: dict[str, Collection[str]] = {}
         if self.thinking is not None:
             fields["thinking"] = ["enable_thinking"]
+            if self.thinking.type == "enabled" and self.thinking.budget_tokens is not None:
+                fields["thinking.budget_tokens"] = END_TAGS
         if self.output_config is not None and self.output_config.effort is not None:
             fields["output_config.effort"] = EFFORT_VARIABLES
         for n, message in enumerate(self.messages):

@@ -53,8 +53,7 @@ async def _keep(request: Request, body: ChatRequest, completion: dict[str, Any])
 async def _collect(generation: Generation, body: ChatRequest) -> dict[str, Any]:
     """All choices in one response."""
     tokenizer = generation.served.model.tokenizer
-    prompt_ids = generation.prepared.prompts[0]
-    choices = [ChatChoice.start(body, tokenizer, prompt_ids) for _ in generation.prepared.sequences]
+    choices = [ChatChoice.start(body, generation) for _ in generation.prepared.sequences]
     shown = [ShownTokens(tokenizer) for _ in choices]
     async for n, tokens in generation:
         choices[n].add(tokens)
@@ -104,8 +103,7 @@ async def _events(
 ) -> AsyncIterator[bytes]:
     tokenizer = generation.served.model.tokenizer
     fields = response_fields("chatcmpl", "chat.completion.chunk", generation.served.name)
-    prompt_ids = generation.prepared.prompts[0]
-    choices = [ChatChoice.start(body, tokenizer, prompt_ids) for _ in generation.prepared.sequences]
+    choices = [ChatChoice.start(body, generation) for _ in generation.prepared.sequences]
 
     def chunk(n: int, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> dict[str, Any]:
         usage = {"usage": _usage(generation, choices) if body.repeats_usage else None} if include_usage else {}
