@@ -27,8 +27,8 @@ class Backend(Protocol):
         """
 
     async def describe_models(self) -> list[dict[str, Any]]:
-        """Each model's fields for the chat page: id, kind, context, adapter_of, defaults, chat_defaults (those that the server
-        adds because the model brings no sampling settings), and thought_tags (those around what it thinks)."""
+        """Each model's fields for the chat page: id, kind, context, adapter_of, defaults, chat_defaults (those that the
+        server adds because the model brings no sampling settings), and thought_tags (those around what it thinks)."""
 
     def panel_settings(self) -> list[dict[str, Any]]:
         """The generation settings that the chat page's panel offers."""
