@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from lmcraft.language_model import LanguageModel
+from tests.finetuning.chat import CHATML, chat_model, chat_tokenizer
 from tests.server.scripted_engine import ScriptedEngine, in_words, scripted_engine
 from tests.server.tiny_server import running
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
 
+BEGINS_THOUGHTS = CHATML.replace("assistant\\n'", "assistant\\n<think>\\n'") + "{# </think> #}"
 ANSWER = "#messages > li.assistant"
 THOUGHTS = f"{ANSWER} details.thoughts"
 
@@ -54,6 +57,7 @@ def page(browser: Any, url: str) -> Iterator[Any]:
 
 
 def ask(page: Any, text: str) -> None:
+    expect(page.locator("#send")).to_be_visible()
     page.fill("#input", text)
     page.press("#input", "Enter")
 
@@ -98,5 +102,61 @@ def test_thoughts_are_shown_while_the_model_thinks(page: Any, engine: ScriptedEn
     expect(page.locator(f"{ANSWER} .note")).to_have_text("Stopped.")
     expect(page.locator(f"{THOUGHTS} summary")).to_contain_text("Thought")
     page.reload()
-    page.click(f"{THOUGHTS} summary")
     expect(page.locator(f"{THOUGHTS} .thought-text")).to_contain_text("thinking about it")
+
+
+@pytest.fixture
+def thinker_page(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The page of a model that answers after eight tokens of thoughts."""
+    folder = tmp_path_factory.mktemp("thinker")
+    with running(folder) as server:
+        LanguageModel(chat_model(), chat_tokenizer(BEGINS_THOUGHTS)).save(folder / "thinker")
+        server.state.registry.open("thinker", folder / "thinker")
+        context = browser.new_context(locale="en-US", viewport={"width": 1000, "height": 900})
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.goto(server.url)
+        page.select_option("#model", "thinker")
+        page.click("#open-panel")
+        page.click("#fields summary")
+        page.fill("#f-thinking_token_budget", "8")
+        page.fill("#f-max_tokens", "60")
+        page.press("#f-max_tokens", "Tab")
+        yield page
+        context.close()
+
+
+def test_a_branch_from_a_token_of_the_thoughts_thinks_on(thinker_page: Any) -> None:
+    page = thinker_page
+    ask(page, "the fox")
+    expect(page.locator("#messages .live")).to_have_count(0)
+    expect(page.locator(f"{THOUGHTS} summary")).to_contain_text("Thought")
+    page.click(f"{THOUGHTS} summary")
+    thoughts = page.locator(f"{THOUGHTS} .thought-text").inner_text()
+    page.click(f'{ANSWER} [data-act="tokens"]')
+    texts = page.locator(f"{ANSWER} .token").all_inner_texts()
+    assert "".join(texts).replace("⏎", "").strip().startswith(thoughts[:3].strip())
+    page.locator(f"{ANSWER} .token").nth(4).click()
+    page.locator("#alternatives button:enabled").last.click()
+    expect(page.locator(f"{ANSWER} .switcher > span")).to_have_text("2/2")
+    expect(page.locator("#messages .live")).to_have_count(0)
+    branch = page.locator(f"{THOUGHTS} .thought-text")
+    if not branch.is_visible():
+        page.click(f"{THOUGHTS} summary")
+    assert branch.inner_text()[:2] == thoughts[:2] and branch.inner_text() != thoughts
+
+
+def test_thoughts_that_were_cut_off_go_on(thinker_page: Any) -> None:
+    page = thinker_page
+    page.fill("#f-thinking_token_budget", "")
+    page.fill("#f-max_tokens", "6")
+    page.press("#f-max_tokens", "Tab")
+    ask(page, "the fox")
+    expect(page.locator(f"{ANSWER} .note")).to_contain_text("limit")
+    thoughts = page.locator(f"{THOUGHTS} .thought-text").inner_text()
+    page.click(f'{ANSWER} [data-act="continue"]')
+    expect(page.locator(f"{ANSWER} .switcher > span")).to_have_text("2/2")
+    expect(page.locator("#messages .live")).to_have_count(0)
+    longer = page.locator(f"{THOUGHTS} .thought-text").inner_text()
+    assert longer.startswith(thoughts.strip()) and len(longer) > len(thoughts)
+    expect(page.locator(f"{ANSWER} .body")).to_have_text("")

@@ -1,4 +1,4 @@
-// What the model thought before its answer: folded, with the time it took; open while the model is thinking.
+// What the model thought before its answer: folded, with the time it took; open while there is no answer.
 
 import { formatNumber, t } from "../strings.js";
 import { el } from "./dom.js";
@@ -27,7 +27,7 @@ export class ThoughtsView {
     this.thoughts = thoughts;
     this.node.classList.toggle("thinking", isThinking);
     this.label.textContent = isThinking ? t("thinking", { seconds }) : thoughtSeconds ? t("thoughtFor", { seconds }) : t("thoughts");
-    if (!this.isUsersChoice) this.node.open = isThinking && Boolean(thoughts);
+    if (!this.isUsersChoice) this.node.open = !content;
     this.#drawText();
   }
 
