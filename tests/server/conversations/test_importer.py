@@ -71,8 +71,7 @@ def test_a_transcript_becomes_a_chain_with_a_title() -> None:
         {"role": "assistant", "content": "Rayleigh."},
     ]
     conversation = from_transcript(transcript)
-    assert conversation["system"] == "Be brief." and conversation["title"].startswith("Why is the sky blue? x")
-    assert len(conversation["title"]) == 60
+    assert conversation["system"] == "Be brief." and conversation["title"] == "Why is the sky blue?…"
     assert [message["parent"] for message in conversation["messages"]] == [None, conversation["messages"][0]["id"]]
     assert from_transcript([]) == {"title": "", "system": "", "messages": []}
     with pytest.raises(UserError, match="a system prompt follows other messages"):

@@ -194,3 +194,23 @@ def test_the_list_shows_dates_and_pins(page: Any, server_url: str) -> None:
 def test_titles_are_cut_between_words(page: Any, text: str, title: str) -> None:
     send(page, text)
     expect(page.locator("#title")).to_have_text(title)
+
+
+def test_chats_of_other_programs_are_imported_and_exported(page: Any) -> None:
+    messages = [
+        {"id": "0", "type": "root", "role": "system", "content": "", "parent": None},
+        {"id": "1", "role": "user", "content": "from llama.cpp", "parent": "0"},
+        {"id": "2", "role": "assistant", "content": "**bold**", "parent": "1"},
+    ]
+    file = {"name": "conversation.json", "mimeType": "application/json"}
+    content = json.dumps({"conv": {"name": "Imported chat"}, "messages": messages})
+    page.set_input_files("#file", {**file, "buffer": content.encode()})
+    page.locator("#conversations .open", has_text="Imported chat").click()
+    expect(page.locator(f"{LAST} strong")).to_have_text("bold")
+    page.click("#export")
+    page.select_option("dialog select", "chatgpt")
+    with page.expect_download() as download:
+        page.click("dialog .main")
+    assert download.value.suggested_filename == "chatgpt-conversations.json"
+    exported = json.loads(download.value.path().read_text())
+    assert "Imported chat" in [conversation["title"] for conversation in exported]

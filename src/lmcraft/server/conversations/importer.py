@@ -53,10 +53,19 @@ def from_transcript(transcript: Sequence[Mapping[str, str]]) -> Row:
     if any(message["role"] == "system" for message in messages):
         raise UserError("a system prompt follows other messages; put it first, or remove it")
     question = next((message["content"] for message in messages if message["role"] == "user"), "")
-    title = " ".join(question[:1000].split())[:TITLE_CHARS]
+    title = cut_title(question)
     ids = [uuid4().hex for _ in messages]
     chain = [{**message, "id": ids[n], "parent": ids[n - 1] if n else None} for n, message in enumerate(messages)]
     return {"title": title, "system": system, "messages": chain}
+
+
+def cut_title(text: str) -> str:
+    """The beginning of a text as a title, cut between two words if it has several."""
+    line = " ".join(text[:1000].split())
+    if len(line) <= TITLE_CHARS:
+        return line
+    head, _, _ = line[: TITLE_CHARS + 1].rpartition(" ")
+    return (head or line[:TITLE_CHARS]) + "…"
 
 
 def _import_conversation(

@@ -38,6 +38,11 @@ def check_text(name: str, value: str, max_chars: int) -> str:
     return value
 
 
+def replace_invalid(text: str) -> str:
+    """The text with U+FFFD in place of each character that cannot be stored."""
+    return _INVALID_CHARACTERS.sub("\ufffd", text)
+
+
 def to_json(name: str, value: Mapping[str, Any], max_bytes: int) -> str:
     """`value` as JSON.
 

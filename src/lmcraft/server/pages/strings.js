@@ -34,10 +34,11 @@ const STRINGS = {
   chatTitle: ["Chat title", "对话标题"],
   delete: ["Delete", "删除"],
   confirmDeletion: ["Delete “{title}”? This cannot be undone.", "确定删除“{title}”吗？删除后无法恢复。"],
-  import: ["Import chats", "导入对话"],
+  import: ["Import chats (of lmcraft, Open WebUI, ChatGPT or llama.cpp)", "导入对话（来自 lmcraft、Open WebUI、ChatGPT 或 llama.cpp）"],
   imported: ["Chats imported: {n}", "已导入 {n} 个对话"],
   notJson: ["{name} is not a valid JSON file.", "{name} 不是有效的 JSON 文件。"],
   export: ["Export all chats", "导出全部对话"],
+  exportFormat: ["For which program? Only lmcraft’s own file keeps ratings, picks and settings.", "导出给哪个程序？只有 lmcraft 自己的格式保留评分、偏好和设置。"],
   // Models
   model: ["Model", "模型"],
   noModels: ["This server has no chat models.", "此服务器上没有可用的对话模型。"],

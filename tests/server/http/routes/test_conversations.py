@@ -247,3 +247,13 @@ def test_a_locked_store_is_503_for_writers_and_still_readable(tmp_path: Path, mo
         assert client.get("/api/conversations").json()["data"] == []
         other.execute("ROLLBACK")
     assert client.post("/api/conversations", json={}).status_code == 201
+
+
+@pytest.mark.parametrize("program", ["open-webui", "chatgpt", "llama.cpp"])
+def test_exports_for_other_programs_are_imported_again(client: TestClient, program: str) -> None:
+    transcript = [{"role": "user", "content": "6 x 7?"}, {"role": "assistant", "content": "42"}]
+    client.post("/api/import", json=[{"messages": transcript}])
+    exported = client.get("/api/export", params={"format": program}).json()
+    assert client.post("/api/import", json=exported).json() == {"imported": len(exported)}
+    assert client.post("/api/import", json=[exported[0], 7]).status_code == 400
+    assert client.get("/api/export", params={"format": "word"}).status_code == 400

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, RootModel, Tag
 
 from lmcraft.server.conversations import validation
+from lmcraft.server.conversations.exchange import find_program
 from lmcraft.server.http.protocol.base import Strict
 
 Title = Annotated[str, Field(max_length=validation.MAX_TITLE_CHARS)]
@@ -105,8 +106,20 @@ class ChatTranscript(Body):
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=validation.MAX_MESSAGES)]
 
 
+class OtherExport(RootModel[Annotated[list[Any], Field(max_length=validation.MAX_CONVERSATIONS)] | dict[str, Any]]):
+    """The file of another program; see `lmcraft.server.conversations.exchange`."""
+
+
+def _find_kind(value: Any) -> str:
+    """The tag of an import, as JSON or parsed."""
+    if isinstance(value, OtherExport) or find_program(value):
+        return "tagged-other"
+    return "tagged-list" if isinstance(value, list) else "tagged-export"
+
+
 ImportBody = Annotated[
     Annotated[ExportFile, Tag("tagged-export")]
-    | Annotated[list[ChatTranscript], Field(max_length=validation.MAX_CONVERSATIONS), Tag("tagged-list")],
-    Discriminator(lambda value: "tagged-list" if isinstance(value, list) else "tagged-export"),
+    | Annotated[list[ChatTranscript], Field(max_length=validation.MAX_CONVERSATIONS), Tag("tagged-list")]
+    | Annotated[OtherExport, Tag("tagged-other")],
+    Discriminator(_find_kind),
 ]

@@ -4,13 +4,13 @@ The routes are plain functions, which FastAPI runs in threads, because the store
 """
 
 import json
-from collections.abc import Iterator
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
-from lmcraft.server.conversations import importer, validation
+from lmcraft.server.conversations import exchange, importer, validation
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import JsonRoute
@@ -22,11 +22,13 @@ from lmcraft.server.http.protocol.conversations import (
     NewMessage,
     NewPreference,
     NewRating,
+    OtherExport,
     Time,
 )
 
 Json = dict[str, Any]
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
+Program = Literal["lmcraft", "open-webui", "chatgpt", "llama.cpp"]
 
 
 def _store(request: Request) -> Store:
@@ -112,21 +114,38 @@ def new_preference(store: StoreOfServer, owner: Owner, body: NewPreference) -> J
 
 
 @router.get("/export")
-def export_all(store: StoreOfServer, owner: Owner) -> StreamingResponse:
+def export_all(
+    store: StoreOfServer,
+    owner: Owner,
+    program: Annotated[
+        Program, Query(alias="format", description="Whose file: other programs' lack ratings and picks.")
+    ] = "lmcraft",
+) -> StreamingResponse:
     """All conversations of this owner, in a file that /api/import accepts; streamed one conversation at a time."""
-    return StreamingResponse(_export_chunks(store, owner), media_type="application/json")
+    chunks = _export_chunks(store, owner) if program == "lmcraft" else _write_chunks(store, owner, exchange.writer(program))
+    return StreamingResponse(chunks, media_type="application/json")
 
 
 @router.post("/import", status_code=201)
 def import_all(store: StoreOfServer, owner: Owner, body: Annotated[ImportBody, Body()]) -> Json:
-    """Import a file of /api/export, or a list of {"messages": [{"role", "content"}...]}, under new ids: all or nothing."""
-    if isinstance(body, ExportFile):
+    """Import a file of /api/export, a list of {"messages": [{"role", "content"}...]}, or an export of Open WebUI, ChatGPT or
+    llama.cpp's page, under new ids: all or nothing."""
+    if isinstance(body, OtherExport):
+        conversations, preferences = exchange.read_conversations(body.root), list[Json]()
+    elif isinstance(body, ExportFile):
         conversations = [conversation.set_fields() for conversation in body.conversations]
         preferences = [preference.set_fields() for preference in body.preferences]
     else:
         transcripts = [[message.set_fields() for message in transcript.messages] for transcript in body]
         conversations, preferences = [importer.from_transcript(transcript) for transcript in transcripts], []
     return {"imported": store.load(owner, conversations, preferences)}
+
+
+def _write_chunks(store: Store, owner: str, write: Callable[[Json], Json]) -> Iterator[str]:
+    yield "["
+    for n, (conversation, _) in enumerate(store.export(owner)):
+        yield (",\n" if n else "\n") + json.dumps(write(conversation), ensure_ascii=False)
+    yield "\n]\n"
 
 
 def _export_chunks(store: Store, owner: str) -> Iterator[str]:

@@ -61,6 +61,10 @@ export class MemoryStore {
     this.preferences.push({ chosen, rejected, reason, created: now() });
   }
 
+  get exportFormats() {
+    return ["lmcraft"];
+  }
+
   async exportAll() {
     const conversations = [...this.conversations.values()];
     return { format: "lmcraft-conversations", version: 1, conversations, preferences: this.preferences };

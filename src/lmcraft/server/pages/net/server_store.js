@@ -46,8 +46,13 @@ export class ServerStore {
     return fetchJson("POST", "/api/preferences", { chosen, rejected, reason });
   }
 
-  exportAll() {
-    return fetchJson("GET", "/api/export");
+  /** Whose files `exportAll` writes; the first keeps everything. */
+  get exportFormats() {
+    return ["lmcraft", "open-webui", "chatgpt", "llama.cpp"];
+  }
+
+  exportAll(format) {
+    return fetchJson("GET", `/api/export?format=${encodeURIComponent(format)}`);
   }
 
   importAll(data) {

@@ -4,6 +4,8 @@ import { t } from "../strings.js";
 import { el, escapeControls } from "./dom.js";
 import { buildIconButton } from "./icons.js";
 
+const EXPORT_NAMES = { lmcraft: "lmcraft", "open-webui": "Open WebUI", chatgpt: "ChatGPT", "llama.cpp": "llama.cpp" };
+
 /** Opens a dialog that removes itself when it is closed; `onclose` runs then. */
 export function openDialog(title, children, { small = false, onclose = () => {} } = {}) {
   const heading = el("h2", { id: "dialog-title" }, title);
@@ -55,6 +57,15 @@ export function askReason(rating) {
 /** `message`: why the server refused the previous key, if there was one. */
 export function askKey(message) {
   return askText(t("key"), { label: message || t("keyHelp"), type: "password", maxlength: 4096 });
+}
+
+/** Resolves to one of the formats, or to null. With a single one there is nothing to ask. */
+export async function askExportFormat(formats) {
+  if (formats.length === 1) return formats[0];
+  const options = formats.map((format) => el("option", { value: format }, EXPORT_NAMES[format]));
+  const select = el("select", { "aria-label": t("exportFormat") }, ...options);
+  const note = el("p", { class: "note" }, t("exportFormat"));
+  return askForm(t("export"), [note, select], { submitLabel: t("ok"), getResult: () => select.value });
 }
 
 export function confirmDeletion(title) {

@@ -1,7 +1,7 @@
 // The list of conversations: search, open, rename, delete, import and export.
 
 import { formatDateTime, formatMonth, t } from "../strings.js";
-import { askTitle, confirmDeletion } from "./dialogs.js";
+import { askExportFormat, askTitle, confirmDeletion } from "./dialogs.js";
 import { byId, el } from "./dom.js";
 import { buildIconButton } from "./icons.js";
 import { showToast } from "./toasts.js";
@@ -126,11 +126,13 @@ export class Sidebar {
     });
   }
 
-  #export() {
-    return this.#attempt(async () => {
-      const text = JSON.stringify(await this.store.exportAll(), null, 2);
+  async #export() {
+    const format = await askExportFormat(this.store.exportFormats);
+    if (!format) return;
+    await this.#attempt(async () => {
+      const text = JSON.stringify(await this.store.exportAll(format), null, 2);
       const href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-      el("a", { href, download: "lmcraft-conversations.json" }).click();
+      el("a", { href, download: `${format}-conversations.json` }).click();
       setTimeout(() => URL.revokeObjectURL(href), URL_LIFETIME_MS);
     });
   }
