@@ -8,5 +8,6 @@
 | `rows.py` | converts conversations and messages to table rows and back |
 | `validation.py` | limits on texts and JSON |
 | `importer.py` | converts imported conversations to rows |
+| `exchange/` | reads and writes the files of other programs |
 | `exporter.py` | writes ratings, edits and preferences as files for `lmcraft finetune` |
 """
