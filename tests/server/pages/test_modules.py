@@ -1,9 +1,11 @@
 """The chat page's ES modules and styles, without a browser: syntax, imports, strings and media types."""
 
+import gzip
 import json
 import re
 import shutil
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -12,7 +14,9 @@ import pytest
 from tests.server.tiny_server import Server
 
 PAGES = Path(__file__).parents[3] / "src" / "lmcraft" / "server" / "pages"
-MODULES = sorted(PAGES.rglob("*.js"))
+VENDOR = PAGES / "vendor"
+MODULES = sorted(path for path in PAGES.rglob("*.js") if path.parent != VENDOR)
+VENDOR_MODULES = sorted(VENDOR.glob("*.js"))
 # Parses and links every module without running it, and prints the imports. Linking checks that imported names are exported.
 LINK = """
 import { readFileSync } from "node:fs";
@@ -37,10 +41,13 @@ console.log(JSON.stringify(imports));
 ALLOWED_IMPORTS = {
     "net": {"net", "."},
     "chat": {"chat", "net", "."},
-    "views": {"views", "chat", "."},
+    "views": {"views", "chat", "vendor", "."},
 }
 EXPORT = re.compile(r"^export (?:async )?(?:function\*?|class|const|let) (\w+)", re.MULTILINE)
-IMPORT = re.compile(r"^import \{([^}]+)\} from", re.MULTILINE)
+IMPORT = re.compile(r"^(?:import|\s+const) \{([^}]+)\} (?:from|= await import)", re.MULTILINE)
+MAX_SENT_BYTES = 250_000  # of all files of the page, compressed
+MAX_BYTES = 400_000  # of the files that every page loads
+LOADED_WHEN_NEEDED = ("temml.js", "prism.js")  # for the first formula, for the first block of code
 STRING_KEY = re.compile(r"^  (\w+): \[", re.MULTILINE)
 
 
@@ -51,14 +58,14 @@ def imports(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, list[Path]]:
         pytest.skip("node is not installed")
     script = tmp_path_factory.mktemp("node") / "link.mjs"
     script.write_text(LINK, encoding="utf-8")
-    command = [node, "--experimental-vm-modules", "--no-warnings", str(script), *map(str, MODULES)]
+    command = [node, "--experimental-vm-modules", "--no-warnings", str(script), *map(str, [*MODULES, *VENDOR_MODULES])]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
     return {Path(path): [Path(target) for target in targets] for path, targets in json.loads(result.stdout).items()}
 
 
 def test_every_module_parses_and_every_import_resolves(imports: dict[Path, list[Path]]) -> None:
-    assert sorted(imports) == MODULES
+    assert sorted(imports) == sorted([*MODULES, *VENDOR_MODULES])
 
 
 def test_imports_have_no_cycles(imports: dict[Path, list[Path]]) -> None:
@@ -98,7 +105,7 @@ def test_strings_are_defined_and_used() -> None:
 
 def test_every_class_and_id_in_the_styles_is_used() -> None:
     markup = "\n".join(path.read_text("utf-8") for path in [*MODULES, PAGES / "index.html"])
-    for path in PAGES.rglob("*.css"):
+    for path in [path for path in PAGES.rglob("*.css") if path.parent != VENDOR]:
         selectors = re.sub(r"/\*.*?\*/|\{[^{}]*\}", "", path.read_text("utf-8"), flags=re.DOTALL)
         for name in re.findall(r"[.#]([a-z][\w-]*)", selectors):
             stem = name.rstrip("0123456789")  # numbered classes, such as h1 and p9, are composed in the code
@@ -118,3 +125,24 @@ def test_files_are_served_with_their_media_type(server: Server) -> None:
         with urlopen(f"{server.url}/pages/{path.relative_to(PAGES)}", timeout=10) as response:
             assert response.headers.get_content_type() == media_types[path.suffix]
             assert response.read() == path.read_bytes()
+
+
+def test_vendored_files_are_those_of_the_manifest() -> None:
+    manifest = json.loads((VENDOR / "manifest.json").read_text("utf-8"))
+    hashes = {
+        path.name: sha256(path.read_bytes()).hexdigest() for path in VENDOR.iterdir() if path.suffix in (".js", ".css")
+    }
+    assert {name: file["sha256"] for name, file in manifest["files"].items()} == hashes
+    licenses = (VENDOR / "LICENSES.txt").read_text("utf-8")
+    for name in {name for file in manifest["files"].values() for name in file["packages"]}:
+        assert (
+            re.fullmatch(r"\d+\.\d+\.\d+", manifest["packages"][name]["version"])
+            and manifest["packages"][name]["license"] == "MIT"
+        )
+        assert f"{name}\n\n" in licenses
+
+
+def test_the_page_is_light() -> None:
+    paths = [path for path in PAGES.rglob("*") if path.suffix in (".js", ".css", ".html")]
+    assert sum(len(gzip.compress(path.read_bytes())) for path in paths) < MAX_SENT_BYTES
+    assert sum(path.stat().st_size for path in paths if path.name not in LOADED_WHEN_NEEDED) < MAX_BYTES

@@ -7,13 +7,15 @@ export function toHtml(node) {
   const kind = node.classList[0];
   if (kind === "html") return node.textContent; // HTML is drawn as text
   if (kind === "code") return codeToHtml(node);
+  if (kind === "math") return mathToHtml(node);
   if (kind === "image") return imageToHtml(node);
   const children = [...node.childNodes].map(toHtml).join("");
   if (kind === "wide-table") return children;
   const tag = /^h[1-6]$/.test(kind ?? "") ? kind : node.localName;
-  const attributes = ["href", "start", "checked"].filter((name) => node.hasAttribute(name)).map((name) => format(name, node.getAttribute(name)));
+  const attributes = ["href", "start"].filter((name) => node.hasAttribute(name)).map((name) => format(name, node.getAttribute(name)));
   if (tag === "a") attributes.push(...titleOf(node));
   const open = `<${[tag, ...attributes].join(" ")}`;
+  if (tag === "input") return "<input>";
   return VOID.includes(tag) ? `${open} />${tag === "br" ? "\n" : ""}` : `${open}>${children}</${tag}>`;
 }
 
@@ -32,6 +34,11 @@ function codeToHtml(node) {
   const text = node.querySelector("code").textContent;
   const attribute = language === "Code" ? "" : ` class="language-${escapeHtml(language)}"`;
   return `<pre><code${attribute}>${escapeHtml(text && `${text}\n`)}</code></pre>`;
+}
+
+/** Its source, which it shows until it is drawn. */
+function mathToHtml(node) {
+  return `<math${node.classList.contains("display") ? " display" : ""}>${escapeHtml(node.textContent)}</math>`;
 }
 
 function imageToHtml(node) {

@@ -133,6 +133,8 @@ const STRINGS = {
   copyIds: ["Copy IDs", "复制 ID"],
   copyText: ["Copy text", "复制文本"],
   copyCode: ["Copy code", "复制代码"],
+  taskDone: ["Done", "已完成"],
+  taskOpen: ["Not done", "未完成"],
   code: ["Code", "代码"],
   // Connection
   unreachable: ["Cannot reach the server.", "无法连接到服务器。"],

@@ -7,22 +7,17 @@ import { updateChildren } from "./virtual_nodes.js";
 
 // Lines at the end that later ones may still change: the last line may be incomplete, and the one before may be the head of a table.
 const UNSETTLED_LINES = 2;
-const drawings = new WeakMap(); // container -> Drawing
 
-/** Shows `text` in `container`. A growing text is parsed again from its last blocks on, and nodes that show the same stay. */
-export function renderMarkdown(container, text) {
-  if (!drawings.has(container)) drawings.set(container, new Drawing(container));
-  drawings.get(container).show(text.replace(/\r\n?/g, "\n"));
-}
-
-class Drawing {
+export class MarkdownView {
   constructor(container) {
     this.container = container;
     this.nodes = []; // the virtual nodes that the container shows
     this.#forget();
   }
 
-  show(text) {
+  /** A growing text is parsed again from its last blocks on, and nodes that show the same stay. */
+  show(source) {
+    const text = source.replace(/\r\n?/g, "\n");
     if (!text.startsWith(this.settled)) this.#forget();
     let env = {};
     let tree = buildTree(parser.parse(text.slice(this.settled.length), env));

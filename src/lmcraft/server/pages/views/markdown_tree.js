@@ -1,5 +1,6 @@
 // The parser's tokens as a tree of virtual nodes (virtual_nodes.js). HTML stays text, except a few plain tags; an image is a link to it.
 
+import { t } from "../strings.js";
 import { codePart } from "./code_block.js";
 import { escapeControls } from "./dom.js";
 import { parser } from "./markdown_parser.js";
@@ -8,6 +9,7 @@ import { scrollToNote, scrollToReference } from "./notes.js";
 
 const LINK_ATTRIBUTES = { target: "_blank", rel: "noopener noreferrer" };
 const PLAIN_TAG = /^<(\/?)(b|del|em|i|ins|kbd|mark|s|small|strong|sub|sup|u)>$/i; // drawn if they are closed, and have no attributes
+const ALIGNMENTS = { "text-align:left": "align-left", "text-align:center": "align-center", "text-align:right": "align-right" };
 const LINE_BREAK = /^<br\s*\/?>$/i;
 const TASK = /^\[([ xX])\](?=\s|$)/;
 
@@ -139,8 +141,7 @@ const visible = (text) => (text ? [escapeControls(text)] : []);
 const readLanguage = (info) => parser.utils.unescapeAll(info).trim().split(/\s/, 1)[0].slice(0, 40);
 
 function openCell(builder, { tag, attrs }) {
-  const align = /left|center|right/.exec(attrs?.[0]?.[1] ?? "");
-  builder.open(tag, { dir: "auto", class: align && `align-${align[0]}` });
+  builder.open(tag, { dir: "auto", class: ALIGNMENTS[attrs?.[0]?.[1]] });
 }
 
 function openLink(builder, token) {
@@ -178,8 +179,9 @@ function markTask(item) {
   const children = item.children[0]?.tag === "p" ? item.children[0].children : item.children;
   const match = typeof children[0] === "string" && TASK.exec(children[0]);
   if (!match) return;
+  const isDone = match[1] !== " ";
   const rest = children[0].slice(match[0].length);
-  const box = { tag: "input", attributes: { type: "checkbox", disabled: true, checked: match[1] !== " " }, children: [] };
+  const box = { tag: "input", attributes: { type: "checkbox", disabled: true, checked: isDone, "aria-label": t(isDone ? "taskDone" : "taskOpen") }, children: [] };
   children.splice(0, 1, box, ...visible(rest));
   item.attributes = { ...item.attributes, class: "task" };
 }

@@ -4,7 +4,7 @@ import { t } from "../strings.js";
 import { el, escapeControls } from "./dom.js";
 import { buildHint, isHintSeen } from "./first_use_hint.js";
 import { buildIcon } from "./icons.js";
-import { renderMarkdown } from "./markdown.js";
+import { MarkdownView } from "./markdown.js";
 import { buildActions, buildStats } from "./message_actions.js";
 import { buildEditor } from "./message_editor.js";
 import { ThoughtsView } from "./thoughts_view.js";
@@ -57,9 +57,6 @@ export class MessageView {
     this.node.className = `message ${message.role}${message.live ? " live" : ""}${display.isLast ? " last" : ""}`;
     this.node.dataset.id = message.id;
     this.head.replaceChildren(...this.#buildHead());
-    this.tokenView = null;
-    this.body.replaceChildren();
-    this.body.blocks = null; // the cache of renderMarkdown
     this.#drawBody();
     this.stats = el("span", { class: "stats" }, ...buildStats(message));
     if (message.details?.seed !== undefined) this.stats.title = `${t("seed")}: ${message.details.seed}`;
@@ -82,37 +79,63 @@ export class MessageView {
 
   #drawBody() {
     const { message, body } = this;
+    const { role, content, live, details } = message;
     if (this.isEditing) return this.#drawEditor();
     this.thoughts.show(message);
     if (!this.thoughts.isEmpty && !this.thoughts.node.parentNode) body.before(this.thoughts.node);
-    const isWaiting = Boolean(message.live) && !message.content && !message.live.thoughts;
+    const isWaiting = Boolean(live) && !content && !live.thoughts;
     body.classList.toggle("waiting", isWaiting);
-    body.setAttribute("aria-busy", String(Boolean(message.live)));
-    if (isWaiting) return body.replaceChildren(...buildWaitingDots());
-    if (body.querySelector(".dot")) body.replaceChildren();
-    if (message.role === "user") return body.replaceChildren(el("p", { class: "plain", dir: "auto" }, escapeControls(message.content)));
-    const tokens = message.live?.tokens ?? message.details?.tokens ?? [];
-    if (this.display.showTokens && tokens.length) this.#drawTokens(tokens);
-    else renderMarkdown(body, message.content);
+    body.setAttribute("aria-busy", String(Boolean(live)));
+    const tokens = live?.tokens ?? details?.tokens ?? [];
+    if (isWaiting) this.#fillBody("waiting", buildWaitingDots);
+    else if (role === "user") this.#drawPlainText(content);
+    else if (this.display.showTokens && tokens.length) this.#drawTokens(tokens);
+    else this.#drawMarkdown(content);
+  }
+
+  /** Fills the body anew, unless it shows the same kind of content: then its nodes stay, and with them a selection or the text in the editor. */
+  #fillBody(kind, build) {
+    const state = `${kind} ${document.documentElement.lang}`;
+    if (state === this.bodyState) return;
+    this.bodyState = state;
+    this.body.replaceChildren(...build());
+  }
+
+  #drawPlainText(content) {
+    this.#fillBody("plain", () => [el("p", { class: "plain", dir: "auto" })]);
+    const text = escapeControls(content);
+    const [paragraph] = this.body.children;
+    if (paragraph.textContent !== text) paragraph.textContent = text;
+  }
+
+  #drawMarkdown(content) {
+    this.#fillBody("markdown", () => {
+      this.markdown = new MarkdownView(this.body);
+      return [];
+    });
+    this.markdown.show(content);
   }
 
   #drawTokens(tokens) {
     const { live, content, details, unsaved } = this.message;
-    if (!this.tokenView) {
+    this.#fillBody("tokens", () => {
       this.tokenView = new TokenView((index, alternative) => this.handlers.branch(this.message, index, alternative));
-      this.body.replaceChildren(this.tokenView.node);
-    }
+      return [this.tokenView.node];
+    });
     const prefix = content.slice(0, live?.prefix ?? details?.prefix ?? 0);
     this.tokenView.show(prefix, tokens, !live && Boolean(details?.prompt_ids) && !unsaved);
   }
 
   #drawEditor() {
-    if (this.body.querySelector(".editor")) return; // keeps the text typed so far
+    this.#fillBody("editor", () => [this.#buildEditor()]);
+  }
+
+  #buildEditor() {
     const close = () => {
       this.isEditing = false;
       this.#redraw();
     };
-    const editor = buildEditor(this.message, {
+    return buildEditor(this.message, {
       save: async (text, thenContinue) => {
         const saved = await this.controller.edit(this.message.id, text, thenContinue);
         if (saved) close();
@@ -123,7 +146,6 @@ export class MessageView {
         this.node.querySelector('[data-act="edit"]')?.focus();
       },
     });
-    this.body.replaceChildren(editor);
   }
 
   #buildNotices() {

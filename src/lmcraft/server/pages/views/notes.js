@@ -5,7 +5,7 @@ export const scrollToNote = ({ currentTarget }) => scroll(currentTarget, "data-n
 export const scrollToReference = ({ currentTarget }) => scroll(currentTarget, "data-note-reference", currentTarget.getAttribute("data-note-back"));
 
 function scroll(button, name, number) {
-  const target = button.closest(".body")?.querySelector(`[${name}="${number}"]`);
+  const target = button.closest(".markdown")?.querySelector(`[${name}="${number}"]`);
   target?.scrollIntoView({ block: "center" });
   target?.focus({ preventScroll: true });
 }

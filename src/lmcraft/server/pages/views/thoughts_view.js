@@ -2,7 +2,7 @@
 
 import { formatNumber, t } from "../strings.js";
 import { el } from "./dom.js";
-import { renderMarkdown } from "./markdown.js";
+import { MarkdownView } from "./markdown.js";
 
 const FOLLOW_PIXELS = 24; // so near its end, the text scrolls as it grows
 
@@ -11,6 +11,7 @@ export class ThoughtsView {
     this.label = el("span");
     this.summary = el("summary", {}, this.label, el("span", { class: "dot", "aria-hidden": "true" }));
     this.body = el("div", { class: "thought-text markdown" });
+    this.markdown = new MarkdownView(this.body);
     this.node = el("details", { class: "thoughts" }, this.summary, this.body);
     this.summary.addEventListener("click", () => (this.isUsersChoice = true)); // then the page no longer opens and closes it
     this.node.addEventListener("toggle", () => this.#drawText());
@@ -36,7 +37,7 @@ export class ThoughtsView {
     if (!this.node.open || this.drawnThoughts === this.thoughts) return;
     this.drawnThoughts = this.thoughts;
     const { scrollTop, clientHeight, scrollHeight } = this.body;
-    renderMarkdown(this.body, this.thoughts);
+    this.markdown.show(this.thoughts);
     if (scrollTop + clientHeight > scrollHeight - FOLLOW_PIXELS) this.body.scrollTop = this.body.scrollHeight;
   }
 }

@@ -1,8 +1,14 @@
 // Runs in a worker (background.js): libraries that are large, and that hostile text could keep busy for long.
 
 const KINDS = {
-  color: async ({ text, language }) => (await import("./code_colors.js")).colorCode(text, language),
-  math: async ({ tex, display }) => (await import("./math_tree.js")).buildMathTree(tex, display),
+  async color({ text, language }) {
+    const { colorCode } = await import("./code_colors.js");
+    return colorCode(text, language);
+  },
+  async math({ tex, display }) {
+    const { buildMathTree } = await import("./math_tree.js");
+    return buildMathTree(tex, display);
+  },
 };
 
 self.addEventListener("message", async ({ data: { kind, data } }) => {
