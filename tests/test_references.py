@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("src", "tests", "benchmarks", "scripts", "docs", "recipes")
-SKIPPED_PARTS = {"shared", "__pycache__", "node_modules"}
+SKIPPED_PARTS = {"shared", "__pycache__", "node_modules", "vendor"}
 FILE_NAME = re.compile(r"(?<![\w./*{-])((?:[\w-]+/)*[\w-]+\.(?:py|js|css|cpp|h|md))(?![\w*(-])")
 DOTTED_NAME = re.compile(r"(?<![\w./])lmcraft((?:\.[A-Za-z_]\w*)+)")
 PLACEHOLDER = re.compile(r"(?:^|_)[A-Z]{2,}$")  # FILE.py, test_NAME.py
