@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from lmcraft.model.kernels import product
+from lmcraft.model.kernels.library import is_available
 from lmcraft.training.muon import Muon, orthogonalize
 
 
@@ -12,6 +14,15 @@ def test_orthogonalized_singular_values_are_near_one(shape: tuple[int, ...]) -> 
     spread = torch.linspace(0.02, 1.0, s.shape[-1])
     values = torch.linalg.svdvals(orthogonalize(u * spread @ v))
     assert values.min() > 0.6 and values.max() < 1.3
+
+
+@pytest.mark.skipif(not is_available(torch.ones(1)), reason="no C++ compiler, or torch has other threads")
+@pytest.mark.parametrize("shape", [(2, 70, 70), (2, 130, 40), (1, 40, 130), (0, 40, 40)])
+def test_iterating_on_gram_matrices_gives_the_same_update(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(shape) * torch.logspace(0, -6, shape[-1])
+    expected = orthogonalize(x.double())
+    monkeypatch.setattr(product, "MIN_OPERATIONS", 0)
+    torch.testing.assert_close(orthogonalize(x), expected.float(), rtol=0, atol=1e-3)  # bfloat16 would be off by 4e-3
 
 
 def test_batched_updates_match_single_updates() -> None:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.kernels.attention import CausalAttention, can_compute
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_rms_norm
 from lmcraft.model.products import is_emulated
@@ -132,6 +133,9 @@ def use_matmul(device: torch.device, keys: int, kind: AttentionKind = "auto") ->
 
 def _attend_by_matmul(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
     T, S = q_BHTD.shape[2], k_BKSD.shape[2]
+    inputs = (q_BHTD.transpose(1, 2), k_BKSD.transpose(1, 2), v_BKSD.transpose(1, 2), mask)
+    if not dropout and can_compute(*inputs):
+        return CausalAttention.apply(*inputs, scale).transpose(1, 2)  # type: ignore[no-any-return, no-untyped-call]
     size = max(MIN_QUERIES_PER_CHUNK, ceil(T / MAX_QUERY_CHUNKS))
     if T != S or size >= T:
         return _attend_to_all(q_BHTD, k_BKSD, v_BKSD, mask, scale, dropout)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lmcraft.model.kernels import product
 from lmcraft.model.kernels.library import is_available
-from lmcraft.model.kernels.product import linear, multiply
+from lmcraft.model.kernels.product import linear, multiply, multiply_symmetric
 from lmcraft.model.linear import Linear
 
 pytestmark = pytest.mark.skipif(not is_available(torch.ones(1)), reason="no C++ compiler, or torch has other threads")
@@ -32,6 +32,14 @@ def test_products_equal_those_of_torch(n: int, i: int, o: int, transposed: tuple
     expected = out + a @ b
     torch.testing.assert_close(multiply(a, b), a @ b, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(multiply(a, b, out, accumulate=True), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("n", "i"), [(1, 3), (15, 7), (97, 40), (250, 1030)])
+def test_symmetric_products_equal_those_of_torch(n: int, i: int) -> None:
+    a = torch.randn(n, i)
+    symmetric = multiply_symmetric(a, a.T)
+    torch.testing.assert_close(symmetric, a @ a.T, rtol=1e-4, atol=1e-4)
+    assert torch.equal(symmetric, symmetric.T)
 
 
 def test_a_view_with_gaps_is_multiplied() -> None:

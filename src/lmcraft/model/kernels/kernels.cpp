@@ -1,11 +1,23 @@
 // The compiled parts of training in float32 on a CPU. Several threads call a function at the same time with the same argument.
+#include "attention.h"
 #include "products.h"
 #include "rms_norm.h"
 #include "swiglu.h"
 
+// Computes the products' rows from the diagonal on, A_ROWS at a time.
+static void multiply_symmetric(Product* product) {
+  const Product& p = *product;
+  for (int64_t row; (row = product->next_part.fetch_add(1) * A_ROWS) < p.rows;) {
+    int64_t last_row = std::min(p.rows, row + A_ROWS);
+    multiply_part(p, row, last_row, row, p.columns);
+    mirror_rows(p.c, row, last_row, p.columns);
+  }
+}
+
 // Computes parts of a product until none is left; several threads call it at the same time.
 extern "C" void multiply(Product* product) {
   const Product& p = *product;
+  if (p.symmetric) return multiply_symmetric(product);
   int64_t row_parts = 1, least_cost = INT64_MAX;
   for (int64_t parts = 1; parts <= p.parts; parts++) {
     int64_t cost = p.rows / parts + p.columns / (p.parts / parts);  // each part copies its rows of A and columns of B
@@ -39,5 +51,15 @@ extern "C" void swiglu(SwiGlu* s) {
 extern "C" void swiglu_backward(SwiGlu* s) {
   compute_parts(s->next_part, s->count / LANES, [s](int64_t, int64_t first, int64_t last) {
     for (int64_t i = first; i < last; i++) gated_gradients(*s, i * LANES);
+  });
+}
+
+extern "C" void attention(Attention* attention) {
+  attend_parts(*attention, 1, [](const QueryBlock& block, bool, float* scores) { attend_block(block, scores); });
+}
+
+extern "C" void attention_backward(Attention* attention) {
+  attend_parts(*attention, 2, [](const QueryBlock& block, bool is_first, float* scores) {
+    attention_gradients(block, scores, scores + QUERIES * block.attention.tokens, !is_first);
   });
 }

@@ -26,7 +26,7 @@ class _Product(ctypes.Structure):
     _fields_ = (
         *((name, _Matrix) for name in ("a", "b", "c")),
         *((name, ctypes.c_int64) for name in ("rows", "columns", "depth")),
-        *((name, ctypes.c_int32) for name in ("accumulate", "parts", "next_part")),
+        *((name, ctypes.c_int32) for name in ("accumulate", "symmetric", "parts", "next_part")),
     )
 
 
@@ -39,7 +39,7 @@ def multiply(a: Tensor, b: Tensor, out: Tensor | None = None, *, accumulate: boo
         out: (N, O) with contiguous rows, receives the product; None: a new matrix.
         accumulate: add the product to `out`.
     """
-    if _is_compiled(a, b) and (out is None or out.dtype == a.dtype):
+    if can_compute(a, b) and (out is None or out.dtype == a.dtype):
         return _multiply_compiled(a, b, torch.empty(len(a), b.shape[1]) if out is None else out, accumulate)
     if out is None:
         return a @ b
@@ -48,11 +48,22 @@ def multiply(a: Tensor, b: Tensor, out: Tensor | None = None, *, accumulate: boo
     return out.addmm_(a, b) if accumulate else torch.mm(a, b, out=out)
 
 
+def multiply_symmetric(a: Tensor, b: Tensor) -> Tensor:
+    """The product a b of two float32 matrices that `can_compute`, known to be symmetric: half of it is computed."""
+    return _multiply_compiled(a, b, torch.empty(len(a), len(a)), accumulate=False, symmetric=True)
+
+
+def can_compute(a: Tensor, b: Tensor) -> bool:
+    """Whether this product is computed by the compiled function."""
+    large = len(a) >= MIN_ROWS and 2 * a.numel() * b.shape[1] >= MIN_OPERATIONS
+    return large and is_available(a, b)
+
+
 def linear(x: Tensor, weight: Tensor) -> Tensor:
     """x W^T, (..., O), for x (..., I) and a weight (O, I) of its type."""
     if torch.is_grad_enabled() and x.ndim > 1:
         x_NI = x.flatten(0, -2)
-        if _is_compiled(x_NI, weight.T):
+        if can_compute(x_NI, weight.T):
             return _Linear.apply(x_NI, weight).view(*x.shape[:-1], len(weight))  # type: ignore[no-any-return, no-untyped-call]
     return F.linear(x, weight)
 
@@ -70,15 +81,9 @@ class _Linear(torch.autograd.Function):
         return by_x, multiply(grad_NO.T, x_NI) if ctx.needs_input_grad[1] else None
 
 
-def _is_compiled(a: Tensor, b: Tensor) -> bool:
-    """Whether this product is computed by the compiled function."""
-    large = len(a) >= MIN_ROWS and 2 * a.numel() * b.shape[1] >= MIN_OPERATIONS
-    return large and is_available(a, b)
-
-
-def _multiply_compiled(a: Tensor, b: Tensor, out: Tensor, accumulate: bool) -> Tensor:
+def _multiply_compiled(a: Tensor, b: Tensor, out: Tensor, accumulate: bool, symmetric: bool = False) -> Tensor:
     a, b = (x if 1 in x.stride() else x.contiguous() for x in (a, b))
     assert out.stride(1) == 1
     matrices = (_Matrix(x.data_ptr(), *x.stride()) for x in (a, b, out))
-    call("multiply", _Product(*matrices, len(a), b.shape[1], a.shape[1], accumulate, torch.get_num_threads(), 0))
+    call("multiply", _Product(*matrices, len(a), b.shape[1], a.shape[1], accumulate, symmetric, torch.get_num_threads(), 0))
     return out

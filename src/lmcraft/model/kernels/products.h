@@ -22,7 +22,8 @@ struct Matrix {
 struct Product {
   Matrix a, b, c;  // c's rows are contiguous
   int64_t rows, columns, depth;
-  int32_t accumulate, parts;  // parts that are computed at the same time
+  int32_t accumulate, symmetric;
+  int32_t parts;  // that are computed at the same time
   std::atomic<int32_t> next_part;
 };
 
@@ -60,40 +61,37 @@ void add_partial_tile(bool row_major, const float* a, const float* b, int64_t de
     }
 }
 
+// Copies `count` contiguous numbers into panels of WIDTH.
+template <int WIDTH>
+inline void copy_panels(const float* from, int64_t count, int64_t depth, float* to) {
+  for (; count >= WIDTH; count -= WIDTH, from += WIDTH, to += WIDTH * depth) std::memcpy(to, from, sizeof(float) * WIDTH);
+  if (count) std::memcpy(to, from, sizeof(float) * count);
+}
+
 // Panels of ROWS rows, each in the order of the source, with zeros after the last row.
 void pack_a(const Matrix& a, int64_t row, int64_t rows, int64_t k, int64_t depth, float* to) {
-  for (int64_t start = 0; start < rows; start += ROWS, to += ROWS * depth) {
-    int64_t count = std::min<int64_t>(ROWS, rows - start);
-    if (count < ROWS) std::memset(to, 0, sizeof(float) * ROWS * depth);
-    if (a.column_stride == 1) {
-      for (int64_t r = 0; r < count; r++) std::memcpy(to + r * depth, a.at(row + start + r, k), sizeof(float) * depth);
-    } else {
-      const float* from = a.at(row + start, k);
-      if (count == ROWS)
-        for (int64_t d = 0; d < depth; d++) std::memcpy(to + d * ROWS, from + d * a.column_stride, sizeof(float) * ROWS);
-      else
-        for (int64_t d = 0; d < depth; d++) std::memcpy(to + d * ROWS, from + d * a.column_stride, sizeof(float) * count);
-    }
+  if (int64_t last = rows / ROWS * ROWS; last < rows) std::memset(to + last * depth, 0, sizeof(float) * ROWS * depth);
+  if (a.column_stride == 1) {
+    for (int64_t r = 0; r < rows; r++) std::memcpy(to + r * depth, a.at(row + r, k), sizeof(float) * depth);
+    return;
   }
+  for (int64_t d = 0; d < depth; d++) copy_panels<ROWS>(a.at(row, k + d), rows, depth, to + d * ROWS);
 }
 
 // Panels of COLUMNS columns, depth x COLUMNS each, with zeros after the last column.
 void pack_b(const Matrix& b, int64_t k, int64_t depth, int64_t column, int64_t columns, float* to) {
+  if (int64_t last = columns / COLUMNS * COLUMNS; last < columns) std::memset(to + last * depth, 0, sizeof(float) * COLUMNS * depth);
+  if (b.column_stride == 1) {
+    for (int64_t d = 0; d < depth; d++) copy_panels<COLUMNS>(b.at(k + d, column), columns, depth, to + d * COLUMNS);
+    return;
+  }
   for (int64_t start = 0; start < columns; start += COLUMNS, to += COLUMNS * depth) {
     int64_t count = std::min<int64_t>(COLUMNS, columns - start);
-    if (count < COLUMNS) std::memset(to, 0, sizeof(float) * COLUMNS * depth);
     const float* from = b.at(k, column + start);
-    if (b.column_stride == 1) {
-      if (count == COLUMNS)
-        for (int64_t d = 0; d < depth; d++) std::memcpy(to + d * COLUMNS, from + d * b.row_stride, sizeof(float) * COLUMNS);
-      else
-        for (int64_t d = 0; d < depth; d++) std::memcpy(to + d * COLUMNS, from + d * b.row_stride, sizeof(float) * count);
-    } else {
-      for (int64_t first = 0; first < depth; first += 16) {  // a cache line of each column
-        int64_t last = std::min(depth, first + 16);
-        for (int64_t n = 0; n < count; n++)
-          for (int64_t d = first; d < last; d++) to[d * COLUMNS + n] = from[n * b.column_stride + d];
-      }
+    for (int64_t first = 0; first < depth; first += 16) {  // a cache line of each column
+      int64_t last = std::min(depth, first + 16);
+      for (int64_t n = 0; n < count; n++)
+        for (int64_t d = first; d < last; d++) to[d * COLUMNS + n] = from[n * b.column_stride + d];
     }
   }
 }
@@ -123,6 +121,7 @@ void multiply_part(const Product& p, int64_t row, int64_t last_row, int64_t colu
         pack_a(p.a, i, rows, k, depth, buffers.a);
         for (int64_t n = 0; n < columns; n += COLUMNS)
           for (int64_t m = 0; m < rows; m += ROWS) {
+            if (p.symmetric && j + n + COLUMNS <= i + m) break;  // below the diagonal
             const float *a = buffers.a + m * depth, *b = buffers.b + n * depth;
             float* c = p.c.at(i + m, j + n);
             if (rows - m < ROWS || columns - n < COLUMNS)
@@ -135,6 +134,13 @@ void multiply_part(const Product& p, int64_t row, int64_t last_row, int64_t colu
       }
     }
   }
+}
+
+// Copies the right part of C's rows below the diagonal.
+void mirror_rows(const Matrix& c, int64_t row, int64_t last_row, int64_t last_column) {
+  for (int64_t start = row; start < last_column; start += 16)  // a cache line of each row
+    for (int64_t r = row; r < last_row; r++)
+      for (int64_t n = std::max(start, r + 1); n < std::min(start + 16, last_column); n++) *c.at(n, r) = *c.at(r, n);
 }
 
 }  // namespace
