@@ -1,9 +1,10 @@
-"""The eager tier: one sequence after another in plain PyTorch, on any device.
+"""The eager tier: plain PyTorch, on any device.
 
 Shapes: T tokens, C hidden size, V vocabulary.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -14,6 +15,7 @@ from lmcraft.inference.next_token_logits import NextTokenLogits
 from lmcraft.inference.paged_cache import PagedCache
 from lmcraft.inference.prompt_chunk import PromptChunk
 from lmcraft.inference.request import SequenceState
+from lmcraft.inference.row_model import DecodeToken, RowModel, can_compute_rows
 from lmcraft.model.transformer import Transformer
 
 
@@ -63,6 +65,21 @@ class EagerRunner:
     def decode(
         self, work: Sequence[tuple[SequenceState, Sequence[int]]]
     ) -> Iterator[tuple[SequenceState, Sequence[int], NextTokenLogits, int]]:
+        """Sequences with adapters are computed one by one, as a chunk of a prompt is."""
+        together = [item for item in work if not item[0].request.adapter] if self._row_model else []
         for sequence, ids in work:
-            chunk = PromptChunk(sequence.block_table, sequence.num_computed, ids[:1], sequence.request.adapter)
-            yield sequence, ids[:1], self._prefill(chunk), 0
+            if not together or sequence.request.adapter:
+                chunk = PromptChunk(sequence.block_table, sequence.num_computed, ids[:1], sequence.request.adapter)
+                yield sequence, ids[:1], self._prefill(chunk), 0
+        if self._row_model:
+            for start in range(0, len(together), self._row_model.max_rows):
+                rows = together[start : start + self._row_model.max_rows]
+                tokens = [DecodeToken(ids[0], sequence.num_computed, sequence.block_table) for sequence, ids in rows]
+                logits = NextTokenLogits.of(self._row_model.logits(tokens))
+                for number, (sequence, ids) in enumerate(rows):
+                    yield sequence, ids[:1], logits, number
+
+    @cached_property
+    def _row_model(self) -> RowModel | None:
+        """Built by the first step, because a native runner may need none."""
+        return RowModel(self._models[""], self.pool) if can_compute_rows(self._models[""]) else None

@@ -27,7 +27,8 @@ class NextTokenLogits:
 
     @classmethod
     def of(cls, logits_RV: Tensor) -> "NextTokenLogits":
-        return cls(logits_RV, logits_RV.argmax(dim=-1).tolist(), logits_RV.logsumexp(dim=-1).tolist())
+        """Each row on its own, because a sum over several rows may be rounded differently."""
+        return cls(logits_RV, logits_RV.argmax(dim=-1).tolist(), [float(row.logsumexp(dim=-1)) for row in logits_RV])
 
     @classmethod
     def cat(cls, parts: Sequence["NextTokenLogits"]) -> "NextTokenLogits":

@@ -8,6 +8,7 @@ feedforward        feed-forward layers and mixture of experts
 norm               RMSNorm, Gemma's RMSNorm, LayerNorm
 kernels            compiled parts of training in float32 on a CPU
 products           products in the activations' type, except where the processor would emulate it
+packed_linear      products of a few rows, each as it would be alone
 linear             a linear layer that computes in its input's dtype
 initialization     weight initialization
 storage            model folders: config.json and safetensors

@@ -7,7 +7,6 @@ Shapes: I inputs, O outputs of a layer, r rank.
 """
 
 from collections.abc import Mapping
-from copy import deepcopy
 from math import sqrt
 
 import torch
@@ -20,7 +19,7 @@ from lmcraft.model.families import family_for
 from lmcraft.model.frozen_linear import FrozenLinear
 from lmcraft.model.linear import Linear
 from lmcraft.model.quantized_matrix import Bits
-from lmcraft.model.transformer import Transformer
+from lmcraft.model.transformer import Transformer, copy_sharing_weights
 
 
 class LoraLinear(nn.Module):
@@ -81,10 +80,7 @@ def with_adapter(model: Transformer, adapter: Adapter) -> Transformer:
     Raises:
         UserError: as in `load_adapter`.
     """
-    shared: list[object] = [*model.buffers(), *(m.quantized for m in model.modules() if isinstance(m, Linear))]
-    memo: dict[int, object] = {id(tensor): tensor for tensor in shared}
-    memo |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
-    copy: Transformer = deepcopy(model, memo)
+    copy = copy_sharing_weights(model)
     load_adapter(copy, adapter)
     for module in copy.modules():
         if isinstance(module, LoraLinear):

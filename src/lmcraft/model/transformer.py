@@ -3,6 +3,8 @@
 Shapes: B batch, T new tokens, S tokens attended to (cached and new), C width, V vocabulary, R rotated dimensions of a head.
 """
 
+from collections.abc import Sequence
+from copy import deepcopy
 from typing import get_args
 
 import torch
@@ -157,6 +159,22 @@ class Transformer(nn.Module):
             x_1TC = layer(x_1TC, *inputs[self.config.is_sliding(number)], None)
         return self.norm(x_1TC)[0]  # type: ignore[no-any-return]
 
+    def last_hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> Tensor:
+        """The residual stream after the final norm for the last token of each of several texts, (B, C).
+
+        The attention functions of the layers keep the keys and values of the tokens before.
+        """
+        ids_B1, positions_B1 = torch.tensor([ids, positions], device=self.device)[..., None]
+        x_B1C = self._scaled(self.embed_tokens(ids_B1), positions_B1)
+        rotary, no_mask = {}, x_B1C.new_empty(0)
+        for sliding in {self.config.is_sliding(number) for number in range(len(self.layers))}:
+            rows = [self._rotary_rows(position, position + 1, sliding) for position in positions]
+            cos, sin = zip(*[row for row in rows if row is not None], strict=True) if rows[0] is not None else ((), ())
+            rotary[sliding] = (torch.cat(cos), torch.cat(sin)) if cos else None
+        for number, layer in enumerate(self.layers):
+            x_B1C = layer(x_B1C, rotary[self.config.is_sliding(number)], no_mask, None)
+        return self.norm(x_B1C)[:, 0]  # type: ignore[no-any-return]
+
     def embed(self, input_ids: Tensor, *, document_ids: Tensor | None = None, past: int = 0) -> Tensor:
         """The residual stream before the first block, (B, T, C); `past` is the number of earlier tokens."""
         T = input_ids.shape[1]
@@ -269,6 +287,14 @@ class Transformer(nn.Module):
         if self.config.position != "rotary":
             return None
         return self._rotary.rows(start, stop, sliding=sliding, device=self.device, dtype=self.compute_dtype)
+
+
+def copy_sharing_weights(model: Transformer) -> Transformer:
+    """A copy of a model whose layers can be replaced; its weights are those of the model, without gradients."""
+    shared: list[object] = [*model.buffers(), *(m.quantized for m in model.modules() if isinstance(m, Linear))]
+    memo: dict[int, object] = {id(tensor): tensor for tensor in shared}
+    memo |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
+    return deepcopy(model, memo)
 
 
 def _embedding(rows: int, width: int) -> Embedding:
