@@ -312,7 +312,7 @@ def as_dict(config: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for f in fields(config):
         if (value := getattr(config, f.name)) is not None:
-            values |= _plain(value) if _is_flat(hints[f.name]) else {f.name: _plain(value)}
+            values |= _plain(value) if _is_flat(hints[f.name]) else {f.name.removesuffix("_"): _plain(value)}
     return values
 
 

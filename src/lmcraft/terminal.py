@@ -152,6 +152,9 @@ def write_text(text: str, *, dim: bool = False) -> None:
     print(text.encode(encoding, "replace").decode(encoding), end="", flush=True)
 
 
-def print_notice(text: str) -> None:
-    """Print a message about the conversation to standard error."""
-    print(escape_control_characters(text), file=sys.stderr, flush=True)
+def print_notice(*parts: RenderableType) -> None:
+    """Print messages about the conversation, texts or tables, to standard error; a terminal gets lines of whole words."""
+    console = stderr_console()
+    for part in parts:
+        text = escape_control_characters(part) if isinstance(part, str) else part
+        console.print(text, soft_wrap=isinstance(part, str) and not console.is_terminal)

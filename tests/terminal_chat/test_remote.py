@@ -1,99 +1,17 @@
 import io
 import json
 import sys
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
 from lmcraft.cli import main
 from lmcraft.errors import RunError
 from lmcraft.terminal_chat.remote import RemoteBackend
-from lmcraft.terminal_chat.tree import Conversation
+from lmcraft.terminal_chat.tree import AnswerChunk, Conversation
+from tests.terminal_chat.fake_server import FakeServer, server
 
-
-@dataclass
-class FakeServer:
-    """Answers chat requests as `lmcraft serve` does; its context has room for `fits` messages."""
-
-    url: str = ""
-    pieces: list[str] = field(default_factory=lambda: ["Hel", "lo\x1b[2J 从前"])
-    fits: int = 100
-    endless: bool = False
-    broken: bool = False
-    requests: list[dict[str, Any]] = field(default_factory=list)
-    disconnected: threading.Event = field(default_factory=threading.Event)
-    """Set when a client disconnects before the end."""
-
-    def info(self, key: str | None) -> dict[str, Any]:
-        models = [{"id": name, "kind": kind, "context": 64} for name, kind in (("base", "completion"), ("talks", "chat"))]
-        return {"key_required": True} | ({"models": models} if key == "Bearer secret" else {})
-
-    def refusal(self, body: dict[str, Any]) -> dict[str, Any] | None:
-        if body["model"] != "talks":
-            return {"message": "there is no\nmodel\x07 of that name", "code": "model_not_found"}
-        if len(body["messages"]) > self.fits:
-            return {"message": "too long: shorten it", "code": "context_length_exceeded"}
-        return None
-
-    def events(self) -> Iterator[bytes]:
-        yield b": a comment\n\n"
-        for text in self.pieces * (10**6 if self.endless else 1):
-            chunk = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}], "usage": None}
-            yield b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n"
-        if not self.broken:
-            yield b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-            yield b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}\n\n'
-            yield b"data: [DONE]\n\n"
-
-
-def handler_of(fake: FakeServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            assert self.path == "/api/info"
-            self.send_whole(200, fake.info(self.headers["Authorization"]))
-
-        def do_POST(self) -> None:
-            assert self.path == "/v1/chat/completions" and self.headers["Authorization"] == "Bearer secret"
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            fake.requests.append(body)
-            if (error := fake.refusal(body)) is not None:
-                self.send_whole(404 if error["code"] == "model_not_found" else 400, {"error": error})
-                return
-            self.send_response(200)
-            self.send_header("Content-Type", "text/event-stream; charset=utf-8")
-            self.end_headers()
-            try:
-                for event in fake.events():
-                    self.wfile.write(event)
-            except ConnectionError:
-                fake.disconnected.set()
-
-        def send_whole(self, status: int, value: dict[str, Any]) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(value).encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
-    monkeypatch.setenv("LMCRAFT_API_KEY", "secret\n")
-    fake = FakeServer()
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler_of(fake)) as listening:
-        fake.url = f"http://127.0.0.1:{listening.server_port}"
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield fake
-        listening.shutdown()
-        thread.join()
+__all__ = ["server"]
 
 
 def chat_with_server(address: str, lines: str, monkeypatch: pytest.MonkeyPatch, *flags: str) -> int:
@@ -167,11 +85,11 @@ def test_ctrl_c_closes_the_connection(server: FakeServer) -> None:
     server.endless = True
     conversation = Conversation(RemoteBackend(server.url, {}))
 
-    def on_text(text: str) -> None:
+    def on_chunk(chunk: AnswerChunk) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:  # held, so that what closes it is not the end of the frame
-        conversation.answer("Hi", on_text)
+        conversation.answer("Hi", on_chunk)
     assert server.disconnected.wait(5), caught
     assert conversation.last is not None and conversation.last.content == "Hel"
 

@@ -14,13 +14,13 @@ def test_ctrl_c_stops_the_answer_and_keeps_it(plain_model: Path) -> None:
     conversation = Conversation(LocalBackend(LanguageModel.load(plain_model), {"max_new_tokens": 50, "seed": 1}))
     pieces: list[str] = []
 
-    def on_text(text: str) -> None:
-        pieces.append(text)
+    def on_chunk(chunk: AnswerChunk) -> None:
+        pieces.append(chunk.text)
         if len(pieces) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        conversation.answer("Once", on_text)
+        conversation.answer("Once", on_chunk)
     assert [message.content for message in conversation.messages] == ["Once", "".join(pieces)]
 
 

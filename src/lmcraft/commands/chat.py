@@ -1,31 +1,21 @@
 """`lmcraft chat`: a conversation with a model in the terminal."""
 
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, fields
-from pathlib import Path
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from functools import partial
 
 from lmcraft.config import command_config, takes_settings
-from lmcraft.errors import RunError, UserError
+from lmcraft.errors import LmcraftError, RunError, UserError
 from lmcraft.generation_flags import ConversationFlags, load_model
 from lmcraft.inference.generation_settings import SETTINGS
-from lmcraft.json_lines import format_json_line
 from lmcraft.standard_streams import check_decoded, undecoded_error
-from lmcraft.terminal import print_notice, write_text
+from lmcraft.terminal import print_notice
+from lmcraft.terminal_chat.commands import COMMANDS, command_of, completions, run_command
+from lmcraft.terminal_chat.kept import ChatFile, data_folder, find_chat, read_chat
 from lmcraft.terminal_chat.remote import RemoteBackend, is_remote
-from lmcraft.terminal_chat.tree import Backend, Conversation, Message, OnText
-
-HELP = """\
-/regenerate   answer the last message again; the previous answer stays as a branch
-/back         take the last message back; it stays as a branch
-/branch N     switch to branch N; without N, list the branches
-/save FILE    append this branch to a JSONL file that lmcraft finetune reads
-/system TEXT  set the system prompt; without TEXT, remove it
-/reset        start a new conversation
-/quit         quit (or Ctrl-D; Ctrl-C stops an answer)
-/help         show this list"""
-MAX_SUMMARY_CHARACTERS = 36  # of a message in the list of branches
+from lmcraft.terminal_chat.session import ChatSession, Choice, Manner, show_last_turn
+from lmcraft.terminal_chat.tree import Backend
 
 
 @command_config
@@ -37,9 +27,10 @@ class ChatConfig(ConversationFlags):
     own gets temperature 0.8, top-p 0.95 and min-p 0.05.
     """
 
-    model: str
+    model: str = ""
     """Model folder, GGUF file, address (hf:owner/name), or the http://HOST:PORT of a running server, with #NAME to choose a
-    model other than its first. A server's API key goes into the environment variable LMCRAFT_API_KEY."""
+    model other than its first. A server's API key goes into the environment variable LMCRAFT_API_KEY. With --continue or
+    --resume, the conversation's own by default."""
 
     _: KW_ONLY
 
@@ -47,11 +38,24 @@ class ChatConfig(ConversationFlags):
     """System prompt."""
     adapter: str | None = None
     """Folder or address of a LoRA or DoRA adapter (PEFT format) for this model, applied without merging."""
+    continue_: bool = False
+    """Continue the latest conversation that was kept."""
+    resume: str = ""
+    """Continue the conversation with this id, or this number in the list of /load."""
+    keep: bool = True
+    """Keep conversations at a terminal in the data folder ($LMCRAFT_DATA, else ~/.local/share/lmcraft); --no-keep leaves no
+    trace."""
+    plain: bool = False
+    """At a terminal, show answers as the model writes them, instead of drawing their Markdown."""
     json: bool = False
     """Print each complete answer as one line of JSON, with its finish reason and token counts."""
 
     def resolved(self) -> "ChatConfig":
         self.check_settings()
+        if not (self.model or self.continue_ or self.resume):
+            raise UserError("chat needs a model, lmcraft chat MODEL, or a conversation to continue, --continue")
+        if self.continue_ and self.resume:
+            raise UserError(f"--continue and --resume {self.resume} exclude each other: give one")
         if is_remote(self.model):
             self._check_remote()
         return self
@@ -60,14 +64,15 @@ class ChatConfig(ConversationFlags):
         """Raise UserError for a setting that requests to a server do not have."""
         request_settings = {name for name, setting in SETTINGS.items() if setting.request_field}
         for f in fields(self):
-            if f.name not in {"model", "system", "json", *request_settings} and getattr(self, f.name) != f.default:
+            own = {"model", "system", "json", "continue_", "resume", "keep", "plain"}
+            if f.name not in {*own, *request_settings} and getattr(self, f.name) != f.default:
                 base = self.model.partition("#")[0]
                 remedy = f"name it as the model, {base}#NAME" if f.name == "adapter" else "leave it out"
                 raise UserError(f"--{f.name.replace('_', '-')} does not apply to a model behind a server: {remedy}")
 
 
 @takes_settings(ChatConfig)
-def chat(config: ChatConfig) -> None:
+def chat(config: ChatConfig = ChatConfig()) -> None:
     """Answer each line of standard input on standard output; notices go to standard error.
 
     Raises:
@@ -75,136 +80,115 @@ def chat(config: ChatConfig) -> None:
         RunError: the server does not answer. In a terminal, once the conversation has started, this is only a notice.
     """
     config = config.resolved()
-    interactive = sys.stdin.isatty()
-    session = _Session(Conversation(_open_backend(config, interactive), config.system), interactive, config.json)
-    if interactive:
-        _enable_line_editing()
-        print_notice("Type /help for the list of commands.")
-    while True:
-        try:
-            line = input("> " if interactive and not config.json else "").strip()
-        except EOFError:
-            return session.check()
-        except UnicodeDecodeError as error:
-            raise undecoded_error("a line of standard input") from error
-        check_decoded(line, "a line of standard input")
-        if line == "/quit":
-            return session.check()
-        if line:
-            session.handle_line(line)
+    session = _open_session(config)
+    try:
+        if session.manner.is_interactive and not config.json:
+            _converse(session)
+        else:
+            _answer_lines(session)
+    finally:
+        session.close()
 
 
-def _open_backend(config: ChatConfig, interactive: bool) -> Backend:
-    if is_remote(config.model):
-        remote = RemoteBackend(config.model, config.settings())
-        if interactive:
+def _open_session(config: ChatConfig) -> ChatSession:
+    is_interactive = sys.stdin.isatty()
+    manner = Manner(is_interactive, config.json, config.plain, keeps=config.keep and is_interactive)
+    if not (config.continue_ or config.resume):
+        choice = Choice(config.model, config.adapter, config.settings())
+        return ChatSession(choice, partial(_open_backend, config, manner), manner, system=config.system)
+    path = find_chat(config.resume)
+    loaded = read_chat(path)
+    state = loaded.state
+    model = config.model or str(state.get("model") or "")
+    if not model:
+        raise UserError(f"the conversation {path.stem} names no model: give one, lmcraft chat MODEL --resume {path.stem}")
+    adapter = config.adapter or (state.get("adapter") if model == state.get("model") else None)
+    choice = Choice(model, adapter, {**(state.get("settings") or {}), **config.settings()})
+    file = ChatFile(path)
+    return ChatSession(
+        choice, partial(_open_backend, config, manner), manner, system=config.system or None, loaded=loaded, file=file
+    )
+
+
+def _open_backend(config: ChatConfig, manner: Manner, choice: Choice) -> Backend:
+    divides = manner.is_interactive and not manner.as_json
+    if is_remote(choice.model):
+        remote = RemoteBackend(choice.model, choice.settings, divides=divides)
+        if manner.is_interactive:
             print_notice(f"Connected to {remote.name}.")
         return remote
     from lmcraft.terminal_chat.local import LocalBackend
 
-    adapters = {} if config.adapter is None else {config.adapter: config.adapter}
-    model = load_model(config.model, config, adapters)
+    adapters = {} if choice.adapter is None else {choice.adapter: choice.adapter}
+    flags = config if choice.model == config.model else replace(config, draft=None)  # which fits one model
+    model = load_model(choice.model, flags, adapters)
     if model.tokenizer.chat_template is None:
         print_notice("This model has no chat template, so it continues the conversation as plain text.")
     if defaults := model.generation_config.describe_chat_defaults():
-        print_notice(f"{config.model}: {defaults}.")
-    return LocalBackend(model, config.settings(), adapter=config.adapter or "")
+        print_notice(f"{choice.model}: {defaults}.")
+    return LocalBackend(model, choice.settings, name=choice.model, adapter=choice.adapter or "", divides=divides)
 
 
-@dataclass
-class _Session:
-    """Handles the lines that the user types."""
+def _answer_lines(session: ChatSession) -> None:
+    """Answer each line of standard input.
 
-    conversation: Conversation
-    interactive: bool
-    as_json: bool
-    lines: int = 0
-    failed: int = 0
+    Raises:
+        UserError: a line cannot be decoded; or lines failed, and nobody has seen it: a script needs the exit status.
+        RunError: the server does not answer.
+    """
+    lines = failed = 0
+    with suppress(EOFError):
+        while True:
+            try:
+                line = input().strip()
+            except UnicodeDecodeError as error:
+                raise undecoded_error("a line of standard input") from error
+            check_decoded(line, "a line of standard input")
+            if not line:
+                continue
+            try:
+                _handle(session, line)
+            except UserError as error:
+                failed += 1
+                print_notice(str(error))
+            except RunError as error:
+                if not session.manner.is_interactive:
+                    raise
+                print_notice(str(error))
+            lines += 1
+    if failed and not session.manner.is_interactive:
+        raise UserError(f"{failed} of the {lines} lines failed, as the notices above say")
 
-    def handle_line(self, line: str) -> None:
-        """Run a command, or answer a message."""
-        self.lines += 1
+
+def _converse(session: ChatSession) -> None:
+    """Answer what the user types at a terminal."""
+    from lmcraft.terminal_chat.entry import Entry, unquoted
+
+    print_notice("Type /help for the list of commands.")
+    entry = Entry(completions(), data_folder() / "typed" if session.manner.keeps else None)
+    show_last_turn(session.conversation, session.manner.view())
+    while (text := entry.read(session.conversation.draft)) is not None:
+        session.conversation.draft = ""
+        message = unquoted(text)
         try:
-            if line.startswith("/"):
-                self._run_command(*line.split(maxsplit=1))
-            else:
-                self._print_answer(lambda on_text: self.conversation.answer(line, on_text))
-        except UserError as error:
-            self.failed += 1
+            if message is not None:
+                session.answer(partial(session.conversation.answer, message))
+            elif text:
+                _handle(session, text)
+        except LmcraftError as error:
             print_notice(str(error))
-        except RunError as error:
-            if not self.interactive:  # a script needs the exit status
-                raise
-            print_notice(str(error))
-
-    def check(self) -> None:
-        """Raise UserError if lines failed and no user saw it happen: a script needs the exit status."""
-        if self.failed and not self.interactive:
-            raise UserError(f"{self.failed} of the {self.lines} lines failed, as the notices above say")
-
-    def _run_command(self, command: str, argument: str = "") -> None:
-        conversation = self.conversation
-        if command == "/regenerate":
-            self._print_answer(conversation.regenerate)
-        elif command == "/back":
-            print_notice(f"Taken back, and kept as a branch: {_summary(conversation.back())}")
-        elif command == "/branch":
-            self._switch_branch(argument)
-        elif command == "/save":
-            if not argument:
-                raise UserError("/save needs a file name: /save FILE")
-            conversation.save(Path(argument))
-            print_notice(f"Appended this branch to {argument}.")
-        elif command == "/reset":
-            conversation.messages.clear()
-            conversation.last = None
-            print_notice("Started a new conversation.")
-        elif command == "/system":
-            conversation.system = argument
-        elif command == "/help":
-            print_notice(HELP)
-        else:
-            raise UserError(f"there is no command {command}: type /help for the list of commands")
-
-    def _switch_branch(self, number: str) -> None:
-        """Switch to a branch, or list all branches if `number` is empty."""
-        conversation, branches = self.conversation, self.conversation.branches
-        if not branches:
-            raise UserError("there are no branches yet: ask something first")
-        if number:
-            numbers = [str(n) for n in range(1, len(branches) + 1)]
-            if number not in numbers:
-                raise UserError(f"there is no branch {number}: /branch lists the branches")
-            conversation.last = branches[numbers.index(number)]
-        for n, last in enumerate(branches, start=1):
-            if not number or last is conversation.last:
-                assert last.parent is not None
-                marker = "*" if last is conversation.last else " "
-                print_notice(f"{marker} {n}  {_summary(last.parent)} -> {_summary(last)}")
-
-    def _print_answer(self, answer: Callable[[OnText], None]) -> None:
-        try:
-            answer((lambda text: None) if self.as_json else write_text)
-        except UserError as error:
-            if self.as_json:  # one line of output for each line of input
-                write_text(format_json_line({"error": {"message": str(error)}}))
-            raise
         except KeyboardInterrupt:
-            if not self.interactive:
-                raise
-        finally:
-            if not self.as_json:
-                write_text("\n")
-        if self.as_json and (last := self.conversation.last) is not None:
-            message = {"role": last.role, "content": last.content, "finish_reason": last.finish_reason, "usage": last.usage}
-            write_text(format_json_line(message))
+            print_notice("[Stopped]")
+        except EOFError:
+            break
+    if session.file is not None and session.file.is_written and session.file.path is not None:
+        print_notice(f"Kept: `lmcraft chat --resume {session.file.path.stem}` continues this conversation.")
 
 
-def _summary(message: Message) -> str:
-    text = " ".join(message.content.split())
-    return text if len(text) <= MAX_SUMMARY_CHARACTERS else text[:MAX_SUMMARY_CHARACTERS] + "..."
-
-
-def _enable_line_editing() -> None:
-    with suppress(ImportError):  # some builds of Python lack it; the terminal's own editing remains
-        import readline  # noqa: F401 - importing it gives `input` its editing and history
+def _handle(session: ChatSession, text: str) -> None:
+    """Run a command, or answer a message."""
+    is_command = text.startswith("/") and ("\n" not in text or command_of(text)[0] in COMMANDS)
+    if is_command:
+        run_command(session, text)
+    else:
+        session.answer(partial(session.conversation.answer, text))

@@ -4,13 +4,16 @@ import json
 import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
 from lmcraft.errors import LmcraftError, RunError, UserError
 from lmcraft.hub.address import repository_of_page
-from lmcraft.inference.generation_settings import to_request
+from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.generation_settings import SETTINGS, to_request
+from lmcraft.inference.thoughts import TAGS, ThoughtParser
 from lmcraft.terminal import escape_control_characters
 from lmcraft.terminal_chat.tree import AnswerChunk, ChatMessages, TooLongError
 
@@ -33,13 +36,14 @@ class RemoteBackend:
     Args:
         address: http://HOST:PORT, and #NAME for a model other than the first chat model.
         settings: fields of `GenerationConfig` that requests have (`Setting.request_field`).
+        divides: tell what the model thinks apart from its answer; otherwise the text has both, with the tags.
 
     Raises:
         UserError: the address is malformed, or it names no model and the server has no chat model.
         RunError: the server does not answer, or requires a key.
     """
 
-    def __init__(self, address: str, settings: Mapping[str, Any]) -> None:
+    def __init__(self, address: str, settings: Mapping[str, Any], *, divides: bool = False) -> None:
         if (page := repository_of_page(address)) is not None:
             raise UserError(f"'{address}' is a page of the Hugging Face hub, not a server: write {page}")
         self._base, _, name = address.partition("#")
@@ -57,29 +61,55 @@ class RemoteBackend:
         self._key = os.environ.get(API_KEY_VARIABLE, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
             raise UserError(f"the key in {API_KEY_VARIABLE} contains invalid characters: copy it again")
+        self._divides = divides
+        self._takes_thoughts = True  # until it turns out to be a server of others, which may refuse the field
+        self.use(settings)
+        self._model, self.context = self._choose_model(name)
+        self.name = f"{self._base}#{self._model}"
+
+    def use(self, settings: Mapping[str, Any]) -> None:
+        """Answer with these settings from now on; see `lmcraft.terminal_chat.tree.Backend`."""
+        GenerationConfig().updated(settings)
+        if local := next((name for name in settings if not SETTINGS[name].request_field), None):
+            raise UserError(f"{local.replace('_', '-')} does not apply to a model behind a server: leave it out")
         self._settings = to_request(settings)
         self._seed: int | None = settings.get("seed")
-        self.name, self.context = self._choose_model(name)
+        self.max_new_tokens: int = settings.get("max_new_tokens") or 0
 
     def stream(self, messages: ChatMessages, attempt: int) -> Generator[AnswerChunk, None, None]:
         """Answer the last message; see `lmcraft.terminal_chat.tree.Backend`."""
         fields = dict(self._settings)
         if self._seed is not None:
             fields["seed"] = (self._seed + attempt) % 2**63
-        if "max_tokens" not in fields and self.context and any(message["role"] == "assistant" for message in messages):
+        if "max_tokens" not in fields and self.context and any(message["role"] == "assistant" for message in messages[:-1]):
             # Reserve half of the context for the answer, as `LocalBackend` does. Without max_tokens, a server accepts a
             # conversation that leaves room for a single token.
             fields["max_tokens"] = max(1, self.context // 2)
-        body = {"model": self.name, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
-        body["reasoning_format"] = "none"  # thoughts are shown as a local model shows them
+        body = {"model": self._model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+        continues = messages[-1]["role"] == "assistant"
+        if not self._divides:
+            body["reasoning_format"] = "none"
+        if not self._takes_thoughts:
+            body["messages"] = [{"role": message["role"], "content": message["content"]} for message in messages]
+        if continues:
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
+        # For servers that leave the thoughts in the text.
+        parser = ThoughtParser(TAGS[0], is_open=False) if self._divides and not continues else None
         with self._request("POST", "/v1/chat/completions", body | fields) as response:
             self._raise_for_status(response)
             if response.headers.get_content_type() != "text/event-stream":
                 raise self._protocol_error()
             for data in self._events(response):
                 if data == "[DONE]":
+                    if parser is not None:
+                        thoughts, text = parser.end()
+                        yield AnswerChunk(text, thoughts=thoughts)
                     return
-                yield self._parse_chunk(_parse_json(data))
+                chunk = self._parse_chunk(_parse_json(data))
+                if parser is not None:
+                    thoughts, text = parser.put(chunk.text)
+                    chunk = replace(chunk, text=text, thoughts=chunk.thoughts + thoughts)
+                yield chunk
             raise RunError(f"the answer from {self._base} was cut off: try again")
 
     def _choose_model(self, requested: str) -> tuple[str, int | None]:
@@ -102,6 +132,7 @@ class RemoteBackend:
                         f"{self._base} requires a valid API key: put it into the environment variable {API_KEY_VARIABLE}"
                     )
                 return self._objects(info, "models")
+        self._takes_thoughts = False
         with self._request("GET", "/v1/models") as response:  # not lmcraft's server
             self._raise_for_status(response)
             models = self._objects(_parse_json(response.read(MAX_RESPONSE_BYTES)), "data")
@@ -175,10 +206,12 @@ class RemoteBackend:
             case _:
                 raise self._protocol_error()
         try:
-            text, reason = choice.get("delta", {}).get("content") or "", choice.get("finish_reason")
+            delta, reason = choice.get("delta", {}), choice.get("finish_reason")
+            thoughts, text = delta.get("reasoning_content") or delta.get("reasoning") or "", delta.get("content") or ""
             counts = {name: int(usage[name]) for name in ("prompt_tokens", "completion_tokens")} if usage else None
             # JSON can contain half of a surrogate pair, which no encoding can write.
-            return AnswerChunk(text.encode("utf-8", "replace").decode(), None if reason is None else str(reason), counts)
+            text, thoughts = (part.encode("utf-8", "replace").decode() for part in (text, thoughts))
+            return AnswerChunk(text, None if reason is None else str(reason), counts, thoughts)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._protocol_error() from error
 

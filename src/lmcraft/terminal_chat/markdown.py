@@ -1,0 +1,209 @@
+"""Markdown for the terminal: parsed by markdown-it, drawn by rich.
+
+Nothing that a model wrote is left out: HTML is text, the addresses of links and images stand beside their names, formulas
+keep their source, and a single line feed is a line break.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import CodeBlock, Heading, ListItem, Markdown, MarkdownContext, TableElement, TextElement
+from rich.segment import Segment
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+from rich.theme import Theme
+
+from lmcraft.terminal_chat.growing_lines import allow_line_breaks
+
+THEME = Theme(
+    {
+        "markdown.h1": "bold underline",
+        "markdown.h2": "bold",
+        "markdown.h3": "bold",
+        "markdown.h4": "bold",
+        "markdown.h5": "bold",
+        "markdown.h6": "bold",
+        "markdown.code": "cyan",
+        "markdown.math": "cyan",
+        "markdown.link_url": "blue underline",
+        "markdown.block_quote": "none",
+        "markdown.item.bullet": "bold",
+        "markdown.item.number": "bold",
+    }
+)
+CODE_THEME = "ansi_dark"  # the terminal's own colors, for light and dark ones
+# Pandoc's rule: no space inside of single dollars, and no digit after them, as in "from $5 to $6".
+MATH = re.compile(r"\\\(.+?\\\)|\\\[.+?\\\]|\$\$.+?\$\$|\$(?![\s$])(?:\\.|[^$\\])+?(?<!\s)\$(?!\d)", re.DOTALL)
+MATH_BLOCK = re.compile(r" {0,3}(?:\\\[.*?\\\]|\$\$.*?\$\$)[ \t]*(?:\n|\Z)", re.DOTALL)
+
+
+class ChatMarkdown(Markdown):
+    """An answer, or a part of it, as rich draws it.
+
+    Args:
+        source: Markdown without control characters.
+    """
+
+    inlines = Markdown.inlines | {"math", "link_url"}
+
+    def __init__(self, source: str) -> None:
+        super().__init__("", code_theme=CODE_THEME)
+        self.parsed = _PARSER.parse(source)
+        for token in self.parsed:
+            if token.children is not None:
+                token.children = list(_without_hidden_parts(token.children))
+
+
+class _Heading(Heading):
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        self.text.justify = "left"
+        yield self.text
+
+
+class _CodeBlock(CodeBlock):
+    """Code between the lines of its fence, at the left margin, so that it can be copied."""
+
+    @classmethod
+    def create(cls, markdown: Markdown, token: Token) -> "_CodeBlock":
+        block = cls(token.info.partition(" ")[0] or "text", markdown.code_theme)
+        block.fence, block.info = token.markup or "```", token.info
+        return block
+
+    fence = info = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        code = str(self.text).removesuffix("\n")
+        yield Text(self.fence + self.info, style="dim")
+        yield Syntax(code, self.lexer_name, theme=self.theme, word_wrap=True, background_color="default")
+        yield Text(self.fence, style="dim")
+
+
+class _ListItem(ListItem):
+    def render_number(self, console: Console, options: ConsoleOptions, number: int, last_number: int) -> RenderResult:
+        width = len(str(last_number)) + 3
+        lines = console.render_lines(
+            self.elements, options.update(width=max(1, options.max_width - width)), style=self.style
+        )
+        for n, line in enumerate(lines):
+            label = "" if n else f"{number}."
+            yield Segment(f"{label:>{width - 1}} ", console.get_style("markdown.item.number"))
+            yield from line
+            yield Segment.line()
+
+
+class _Table(TableElement):
+    """A table without empty lines above and below."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for table in super().__rich_console__(console, options):
+            assert isinstance(table, Table)
+            table.show_edge = False
+            yield table
+
+
+class _MathBlock(TextElement):
+    style_name = "markdown.math"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.text
+
+    def on_text(self, context: MarkdownContext, text: str | Text) -> None:
+        self.text.append(str(text).removesuffix("\n"), context.current_style)
+
+
+ChatMarkdown.elements = {
+    **Markdown.elements,
+    "heading_open": _Heading,
+    "fence": _CodeBlock,
+    "code_block": _CodeBlock,
+    "list_item_open": _ListItem,
+    "math_block": _MathBlock,
+    "table_open": _Table,
+}
+
+
+def last_block_start(source: str) -> int:
+    """The position at which the last top-level block of a growing text begins; what is before it will not change."""
+    complete = source[: source.rfind("\n") + 1]
+    starts = [token.map[0] for token in _BLOCK_PARSER.parse(complete) if token.level == 0 and token.map is not None]
+    if len(starts) < 2:
+        return 0
+    lines = source.splitlines(keepends=True) if "\r" not in source else source.split("\n")
+    return sum(map(len, lines[: starts[-1]]))
+
+
+def _inline_math(state: StateInline, silent: bool) -> bool:
+    match = MATH.match(state.src, state.pos, state.posMax)
+    if match is None:
+        return False
+    if not silent:
+        state.push("math", "math", 0).content = match[0]
+    state.pos = match.end()
+    return True
+
+
+def _math_block(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
+    start = state.bMarks[start_line] + state.tShift[start_line]
+    if state.is_code_block(start_line) or not state.src.startswith(("\\[", "$$"), start):
+        return False
+    match = MATH_BLOCK.match(state.src, start)
+    if match is None or match.end() > state.eMarks[end_line - 1] + 1:
+        return False
+    if not silent:
+        end = start_line + match[0].rstrip("\n").count("\n") + 1
+        token = state.push("math_block", "", 0)
+        token.map, token.content = [start_line, end], state.getLines(start_line, end, state.blkIndent, False)
+        state.line = end
+    return True
+
+
+def _without_hidden_parts(tokens: Iterable[Token]) -> Iterator[Token]:
+    """Tokens of inline text in which everything is shown: the addresses of links and images, and line breaks."""
+    links: list[tuple[str, str]] = []
+    for token in tokens:
+        if token.type == "softbreak":
+            token.type = "hardbreak"
+        if token.type == "link_open":
+            links.append((str(token.attrs.get("href", "")), ""))
+            continue
+        if token.type == "link_close":
+            address, name = links.pop()
+            yield from _address(address, name)
+            continue
+        links = [(address, name + token.content) for address, name in links]
+        if token.type == "text":
+            token.content = allow_line_breaks(token.content)
+        if token.type == "image":
+            yield Token("text", "", 0, content=allow_line_breaks(token.content))
+            yield from _address(str(token.attrs.get("src", "")), token.content)
+        else:
+            yield token
+
+
+def _address(address: str, name: str) -> Iterator[Token]:
+    if address.removeprefix("mailto:") != name:
+        yield Token("text", "", 0, content=" (" if name else "(")
+        yield Token("link_url", "link_url", 0, content=address)
+        yield Token("text", "", 0, content=")")
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+    parser.disable("reference")  # a definition would be left out, and could change what is already on the screen
+    for name in ("normalizeLink", "normalizeLinkText"):
+        setattr(parser, name, lambda address: address)
+    setattr(parser, "validateLink", lambda address: True)  # noqa: B010 - it is shown, not opened; mypy takes it for a method
+    parser.inline.ruler.before("escape", "math", _inline_math)
+    parser.block.ruler.before("fence", "math_block", _math_block, {"alt": ["paragraph", "blockquote", "list"]})
+    return parser
+
+
+_PARSER = _parser()
+_BLOCK_PARSER = _parser()
+_BLOCK_PARSER.core.ruler.enableOnly(["normalize", "block"])
