@@ -4,7 +4,7 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from lmcraft.inference.generation_settings import SETTINGS
-from lmcraft.inference.thoughts import ThoughtParser
+from lmcraft.inference.thoughts import ThoughtParser, find_format
 from lmcraft.language_model import LanguageModel
 from lmcraft.terminal_chat.tree import AnswerChunk, ChatMessages, TooLongError
 
@@ -64,11 +64,19 @@ class LocalBackend:
         if tokenizer.chat_template is None:
             text = "".join(message["content"] + "\n" for message in messages)
             return tokenizer.encode(text.removesuffix("\n") if continues else text)
-        text = tokenizer.apply_chat_template(messages, continue_final_message=continues)
+        form, begun = find_format(tokenizer), messages[-1]
+        if continues and form is not None and "reasoning_content" in begun:  # which a template may leave out, or end
+            prompt = tokenizer.apply_chat_template(messages[:-1])
+            thoughts, answer = tokenizer.special_spellings.remove([begun["reasoning_content"], begun["content"]])
+            text = form.begin_answer(prompt, thoughts, answer)
+        else:
+            text = tokenizer.apply_chat_template(messages, continue_final_message=continues)
         return tokenizer.encode(text, parse_special=True)
 
     def _thought_parser(self, messages: ChatMessages, prompt_ids: list[int]) -> ThoughtParser | None:
-        if not self._divides:
+        form, last = find_format(self.model.tokenizer), messages[-1]
+        if not self._divides or form is None:
             return None
-        last = messages[-1]
-        return ThoughtParser.of(self.model.tokenizer, prompt_ids, last["content"] if last["role"] == "assistant" else None)
+        thoughts = last.get("reasoning_content", "")
+        begun = form.begin_answer("", thoughts, last["content"]) if thoughts else last["content"]
+        return ThoughtParser.of(self.model.tokenizer, prompt_ids, begun if last["role"] == "assistant" else None)

@@ -13,7 +13,8 @@ from lmcraft.errors import LmcraftError, RunError, UserError
 from lmcraft.hub.address import repository_of_page
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.generation_settings import SETTINGS, to_request
-from lmcraft.inference.thoughts import TAGS, ThoughtParser
+from lmcraft.inference.thought_format import FORMATS
+from lmcraft.inference.thoughts import ThoughtParser
 from lmcraft.terminal import escape_control_characters
 from lmcraft.terminal_chat.tree import AnswerChunk, ChatMessages, TooLongError
 
@@ -94,7 +95,7 @@ class RemoteBackend:
         if continues:
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         # For servers that leave the thoughts in the text.
-        parser = ThoughtParser(TAGS[0], is_open=False) if self._divides and not continues else None
+        parser = ThoughtParser(FORMATS["qwen3"], is_open=False) if self._divides and not continues else None
         with self._request("POST", "/v1/chat/completions", body | fields) as response:
             self._raise_for_status(response)
             if response.headers.get_content_type() != "text/event-stream":

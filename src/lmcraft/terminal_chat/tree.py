@@ -190,7 +190,7 @@ class Conversation:
         """
         if self.last is None or not self.last.is_unfinished:
             raise UserError("there is no unfinished answer to continue: ask something, or /regenerate")
-        if not self.last.content.strip():
+        if not (self.last.content.strip() or self.last.thoughts):
             raise UserError("the answer has no text to continue yet: /regenerate answers again")
         self._answer(self._question(self.last), self.last, on_chunk)
 
@@ -276,7 +276,7 @@ class Conversation:
     def _chunks(self, question: Message, answer: Message, attempt: int) -> Generator[AnswerChunk, None, None]:
         """Stream the answer to `question`, or go on with it, dropping the oldest turns of its branch until the rest fits."""
         dropped_turns, turns = question.dropped_turns, len(question.path()) // 2
-        last = answer if answer.content else question
+        last = answer if answer.content or answer.thoughts else question
         while True:
             try:
                 with closing(self.backend.stream(self.chat_messages(last, dropped_turns), attempt)) as chunks:
