@@ -15,8 +15,8 @@ self.addEventListener("message", async ({ data: { kind, data } }) => {
   let result = null;
   try {
     result = await KINDS[kind](data);
-  } catch (error) {
-    console.debug(error);
+  } catch {
+    // Wrong TeX, or a library that did not arrive: the text stays as it is.
   }
   self.postMessage(result);
 });
