@@ -19,6 +19,7 @@ PURPOSES = {
     "parquet": "Parquet files",
     "zstd": "files compressed with Zstandard",
     "hf": "datasets of the Hugging Face hub",
+    "pdf": "PDF files in the chat page",
     "search": "lmcraft search",
     "postgresql": "searches over several machines",
     "translation": "lmcraft evaluate: translations (BLEU, chrF)",

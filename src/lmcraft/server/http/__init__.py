@@ -18,6 +18,7 @@
 | `kept_responses.py` | keeps the responses of requests that ask for it |
 | `keys.py`, `quotas.py` | API keys; their quotas of requests and tokens per minute |
 | `backend.py`, `upstream.py` | where answers come from: the local models, or an engine at another address |
+| `pdf_text.py`, `pdf_process.py` | the text of a PDF file, read by a process of its own |
 | `page_files.py` | serves the chat page: compressed, and cached by content |
 | `error_handlers.py` | turns exceptions into error responses |
 """

@@ -54,6 +54,7 @@ export class App {
       send: (text) => controller.send(text),
       stop: () => controller.conversation.stop(),
       editLast: () => this.transcript.editLast(),
+      getModel: () => this.models.get(controller.conversation.model),
     });
     this.transcript = new Transcript(controller, new Scroller(), {
       showPrompt: (message) => this.#showPrompt(message),

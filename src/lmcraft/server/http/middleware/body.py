@@ -9,7 +9,7 @@ from starlette.types import Message, Receive
 from lmcraft.server.errors import ApiError
 from lmcraft.server.limits import Limits
 
-IMPORT_PATH = "/api/import"
+FILE_PATHS = {"/api/import", "/api/text"}  # a file of the user, which may be long
 MAX_LENGTH_DIGITS = 18  # of a Content-Length header
 DRAIN_SECONDS = 5.0
 MAX_DRAIN_BYTES = 8 * 2**20
@@ -64,9 +64,9 @@ class RequestBody:
             ClientDisconnectedError: the client disconnected.
         """
         self._owner = owner
-        is_import = path == IMPORT_PATH
-        bound = "max_import_bytes" if is_import else "max_body_bytes"
-        max_bytes = limits.max_import_bytes if is_import else limits.max_body_bytes
+        is_file = path in FILE_PATHS
+        bound = "max_import_bytes" if is_file else "max_body_bytes"
+        max_bytes = limits.max_import_bytes if is_file else limits.max_body_bytes
         too_long = ApiError(413, f"the body is longer than {max_bytes} bytes ({bound}); send less", code="body_too_long")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):

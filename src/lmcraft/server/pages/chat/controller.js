@@ -2,6 +2,7 @@
 
 import { t } from "../strings.js";
 import { Answer } from "./answer.js";
+import { summarize } from "./attached_files.js";
 import { Conversation } from "./conversation.js";
 import { readLastUsed, saveLastUsed } from "./last_used.js";
 import { buildAnswerRequest, buildBranchRequest, buildContinuationRequest, drawSeed } from "./request_builder.js";
@@ -219,7 +220,7 @@ export class Controller {
 
   async #create(conversation, text) {
     if (conversation.id) return;
-    conversation.title = buildTitle(text);
+    conversation.title = buildTitle(summarize(text));
     const { title, system, model, settings } = conversation;
     conversation.id = (await this.store.create({ title, system, model, settings })).id;
     this.page.refreshSidebar();

@@ -29,7 +29,7 @@ export async function sendRequest(path, options) {
   for (;;) {
     const key = sessionStorage.getItem(KEY_ITEM);
     const headers = {};
-    if (options.body !== undefined) headers["Content-Type"] = "application/json";
+    if (typeof options.body === "string") headers["Content-Type"] = "application/json";
     if (key) headers.Authorization = `Bearer ${key}`;
     let response;
     try {

@@ -1,7 +1,9 @@
 // The message box with its buttons, and the context meter.
 
+import { joinFiles, splitFiles } from "../chat/attached_files.js";
 import { formatModelName } from "../chat/models.js";
 import { formatNumber, t } from "../strings.js";
+import { Attachments } from "./attachments.js";
 import { byId, el } from "./dom.js";
 import { isComposing } from "./keyboard.js";
 
@@ -10,11 +12,12 @@ const CONTEXT_WARNING = 0.9; // fraction of the context
 const HAS_SCREEN_KEYBOARD = matchMedia("(pointer: coarse)").matches; // it would cover half of the page
 
 export class Composer {
-  /** handlers: {send(text) -> whether it was saved, stop(), editLast() -> whether there was a message to edit}. */
+  /** handlers: {send(text) -> whether it was saved, stop(), editLast() -> whether there was a message to edit, getModel()}. */
   constructor(handlers) {
     this.handlers = handlers;
     this.input = byId("input");
     this.secondModel = byId("second-model");
+    this.attachments = new Attachments({ changed: () => {}, getModel: handlers.getModel });
     byId("composer").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
@@ -67,14 +70,21 @@ export class Composer {
     meter.title = `${t("context")}: ${text}`;
   }
 
+  /** The message so far, with its files. */
+  get content() {
+    return joinFiles(this.attachments.files, this.input.value);
+  }
+
   async #send() {
-    const text = this.input.value;
+    const text = this.content;
     if (!text.trim() || !byId("stop").hidden) return;
     this.#setText("");
     if (!(await this.handlers.send(text)) && !this.input.value) this.#setText(text);
   }
 
-  #setText(text) {
+  #setText(content) {
+    const { files, text } = splitFiles(content);
+    this.attachments.show(files);
     this.input.value = text;
     this.#fitHeight();
   }

@@ -1,5 +1,6 @@
 // One message of the conversation.
 
+import { splitFiles } from "../chat/attached_files.js";
 import { t } from "../strings.js";
 import { el, escapeControls } from "./dom.js";
 import { buildHint, isHintSeen } from "./first_use_hint.js";
@@ -88,7 +89,7 @@ export class MessageView {
     body.setAttribute("aria-busy", String(Boolean(live)));
     const tokens = live?.tokens ?? details?.tokens ?? [];
     if (isWaiting) this.#fillBody("waiting", buildWaitingDots);
-    else if (role === "user") this.#drawPlainText(content);
+    else if (role === "user") this.#fillBody(`question ${content}`, () => buildQuestion(content));
     else if (this.display.showTokens && tokens.length) this.#drawTokens(tokens);
     else this.#drawMarkdown(content);
   }
@@ -99,13 +100,6 @@ export class MessageView {
     if (state === this.bodyState) return;
     this.bodyState = state;
     this.body.replaceChildren(...build());
-  }
-
-  #drawPlainText(content) {
-    this.#fillBody("plain", () => [el("p", { class: "plain", dir: "auto" })]);
-    const text = escapeControls(content);
-    const [paragraph] = this.body.children;
-    if (paragraph.textContent !== text) paragraph.textContent = text;
   }
 
   #drawMarkdown(content) {
@@ -164,6 +158,13 @@ export class MessageView {
     const button = el("button", { type: "button", class: "quiet idle-only", "data-act": "retry", onclick: retry }, t("retry"));
     return el("div", { class: "notice", role: "group" }, buildIcon("alert"), el("span", { dir: "auto" }, text), button);
   }
+}
+
+/** The files of a question, folded, and its text. */
+function buildQuestion(content) {
+  const { files, text } = splitFiles(content);
+  const buildFile = ({ name, text }) => el("details", { class: "file" }, el("summary", { dir: "auto" }, escapeControls(name)), el("pre", { dir: "auto", tabindex: "0" }, escapeControls(text)));
+  return [...files.map(buildFile), text && el("p", { class: "plain", dir: "auto" }, escapeControls(text))].filter(Boolean);
 }
 
 function buildWaitingDots() {
