@@ -2,12 +2,25 @@
 
 import errno
 import os
+from collections.abc import Mapping
+
+ErrorValues = Mapping[str, str | int | float]
 
 
 class LmcraftError(Exception):
-    """An error whose message is written for the user; the command line prints it without a traceback."""
+    """An error whose message is written for the user; the command line prints it without a traceback.
+
+    Args:
+        message: one sentence.
+        code: names the sentence, for programs that say it in another language; empty: it has no name.
+        values: the numbers and names in it.
+    """
 
     exit_status = 1
+
+    def __init__(self, message: str = "", *, code: str = "", values: ErrorValues | None = None) -> None:
+        super().__init__(message)
+        self.code, self.values = code, dict(values or {})
 
 
 class UserError(LmcraftError, ValueError):

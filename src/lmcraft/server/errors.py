@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from lmcraft.errors import ErrorValues, UserError
 from lmcraft.inference.damaged_model import DamagedModelError
 
 log = logging.getLogger("lmcraft.server")
@@ -33,6 +34,7 @@ class ApiError(Exception):
         message: names the field, the value and the remedy, in a single sentence.
         code: a machine-readable code.
         param: the request field at fault.
+        values: the numbers and names in the message; with the code, the chat page words it in its own language.
         error_type: one of OpenAI's error types; None: derived from the status.
         headers: extra headers of the response.
     """
@@ -44,6 +46,7 @@ class ApiError(Exception):
         *,
         code: str | None = None,
         param: str | None = None,
+        values: ErrorValues | None = None,
         error_type: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -51,16 +54,29 @@ class ApiError(Exception):
         self.status, self.message, self.code, self.param = status, message, code, param
         default_type = "server_error" if status >= 500 else "invalid_request_error"
         self.error_type = error_type or ERROR_TYPES.get(status, default_type)
+        self.values = dict(values or {})
         self.headers = dict(headers or {})
 
     def as_json(self) -> dict[str, Any]:
         """The body of the error response."""
-        return {"error": {"message": self.message, "type": self.error_type, "param": self.param, "code": self.code}}
+        fields = {"message": self.message, "type": self.error_type, "param": self.param, "code": self.code}
+        return {"error": {**fields, "values": self.values} if self.values else fields}
+
+    @classmethod
+    def of(cls, error: UserError) -> "ApiError":
+        """A request with invalid input."""
+        return cls(400, str(error), code=error.code or "invalid_value", values=error.values)
 
 
 def structure_error(reason: str, field: str) -> ApiError:
     """The error for a schema, regular expression or grammar that a request has in a field."""
     return ApiError(400, f"{field} {reason}", code="invalid_value", param=field)
+
+
+def shutdown_error() -> ApiError:
+    """The error for the requests of a server that ends."""
+    message = "the server is shutting down; try again later"
+    return ApiError(503, message, code="shutting_down", headers={"Retry-After": "5"})
 
 
 def damaged_model_response(error: DamagedModelError) -> ApiError:
@@ -77,7 +93,8 @@ def _log_once(message: str) -> None:
 def error_schema() -> dict[str, Any]:
     """The JSON Schema of every error response; of /v1/messages it has other fields beside the message and the type."""
     text = {"type": "string"}
-    fields = {"message": text, "type": text, "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}
+    fields: dict[str, Any] = {"message": text, "type": text}
+    fields |= {name: {"type": ["string", "null"]} for name in ("param", "code")} | {"values": {"type": "object"}}
     error = {"type": "object", "properties": fields, "required": ["message", "type"]}
     return {"type": "object", "properties": {"error": error}, "required": ["error"]}
 
@@ -103,5 +120,5 @@ def renamed_fields(names: Mapping[str, str]) -> Iterator[None]:
     except ApiError as error:
         message = pattern.sub(lambda match: names[match[0]], error.message)
         param = None if error.param is None else pattern.sub(lambda match: names[match[0]], error.param)
-        code, error_type, headers = error.code, error.error_type, error.headers
-        raise ApiError(error.status, message, code=code, param=param, error_type=error_type, headers=headers) from error
+        fields: dict[str, Any] = {name: getattr(error, name) for name in ("code", "values", "error_type", "headers")}
+        raise ApiError(error.status, message, param=param, **fields) from error

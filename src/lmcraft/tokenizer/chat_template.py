@@ -30,7 +30,9 @@ def render(template: str, messages: Sequence[Mapping[str, Any]], variables: Mapp
     except Exception as error:  # a template is a program, which may fail in any way; compiling one can be a SyntaxError
         refused = type(error).__name__ == "TemplateError"  # by `raise_exception`; Jinja's own errors are subclasses
         remedy = _explain_system_message(template, messages, variables) if refused else ""
-        raise UserError(f"the chat template cannot render these messages: {error}{remedy}") from error
+        message = f"the chat template cannot render these messages: {error}{remedy}"
+        code = "no_system_message" if remedy else "template_failed"
+        raise UserError(message, code=code, values={"reason": str(error)}) from error
     finally:
         BUDGET.reset(token)
     return text

@@ -35,7 +35,7 @@ def import_rows(
         try:
             row, rows = _import_conversation(owner, conversation, now, rows_by_old_id)
         except UserError as error:
-            raise UserError(f"conversations.{n}: {error}") from error
+            raise _located(error, "conversations", n) from error
         conversation_rows.append(row)
         message_rows += rows
     preference_rows = [_import_preference(n, values, now, rows_by_old_id) for n, values in enumerate(preferences)]
@@ -51,7 +51,7 @@ def from_transcript(transcript: Sequence[Mapping[str, str]]) -> Row:
     has_system = bool(transcript) and transcript[0]["role"] == "system"
     system, messages = (transcript[0]["content"], transcript[1:]) if has_system else ("", transcript)
     if any(message["role"] == "system" for message in messages):
-        raise UserError("a system prompt follows other messages; put it first, or remove it")
+        raise UserError("a system prompt follows other messages; put it first, or remove it", code="system_not_first")
     question = next((message["content"] for message in messages if message["role"] == "user"), "")
     title = cut_title(question)
     ids = [uuid4().hex for _ in messages]
@@ -74,7 +74,8 @@ def _import_conversation(
     """A conversation's row and its messages' rows, which are also added to `rows_by_old_id`."""
     messages = conversation["messages"]
     if len(messages) > validation.MAX_MESSAGES:
-        raise UserError(f"it has {len(messages):,} messages; give at most {validation.MAX_MESSAGES:,}")
+        message = f"it has {len(messages):,} messages; give at most {validation.MAX_MESSAGES:,}"
+        raise UserError(message, code="conversation_full", values={"max": validation.MAX_MESSAGES})
     row = {"title": "", "system": "", "model": "", "pinned": False} | conversation_row({"settings": {}, **conversation})
     created = conversation.get("created", now)
     row |= {"id": uuid4().hex, "owner": owner, "created": created, "updated": conversation.get("updated", created)}
@@ -82,7 +83,8 @@ def _import_conversation(
     old_ids = {message["id"] for message in messages}
     for message in messages:
         if message["id"] in message_rows or message["id"] in rows_by_old_id:
-            raise UserError(f"two messages have the id {message['id']!a}; give each its own")
+            message_text = f"two messages have the id {message['id']!a}; give each its own"
+            raise UserError(message_text, code="repeated_message_id")
         message_rows[message["id"]] = _import_message(message, row, message_rows, old_ids)
     leaf = conversation.get("leaf")
     row["leaf"] = _look_up(message_rows, "leaf", leaf)["id"] if leaf else None
@@ -113,12 +115,18 @@ def _import_preference(n: int, preference: Json, now: float, rows_by_old_id: Map
         check_versions("chosen and rejected", chosen, rejected)
         reason = validation.check_text("reason", preference.get("reason", ""), validation.MAX_REASON_CHARS)
     except UserError as error:
-        raise UserError(f"preferences.{n}: {error}") from error
+        raise _located(error, "preferences", n) from error
     ids = {"id": uuid4().hex, "chosen": chosen["id"], "rejected": rejected["id"]}
     return ids | {"reason": reason, "created": preference.get("created", now)}
 
 
+def _located(error: UserError, part: str, n: int) -> UserError:
+    """The error with the place in the file."""
+    return UserError(f"{part}.{n}: {error}", code=error.code, values={**error.values, "part": part, "number": n + 1})
+
+
 def _look_up(rows: Mapping[str, Row], field: str, old_id: str) -> Row:
     if old_id not in rows:
-        raise UserError(f"{field}={old_id!a} is not an earlier message; put each message after those it refers to")
+        message = f"{field}={old_id!a} is not an earlier message; put each message after those it refers to"
+        raise UserError(message, code="unknown_message", values={"field": field})
     return rows[old_id]

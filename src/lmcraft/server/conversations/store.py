@@ -44,7 +44,8 @@ class NotFoundError(UserError):
 
     def __init__(self, kind: str, id_: str, *, continued_by: str = "") -> None:
         clause = f", which {continued_by!a} continues" if continued_by else ""
-        super().__init__(f"there is no {kind} {id_[:64]!a} here{clause}; it may have been deleted")
+        message = f"there is no {kind} {id_[:64]!a} here{clause}; it may have been deleted"
+        super().__init__(message, code="not_found", values={"kind": kind})
 
 
 class ConflictError(UserError):
@@ -236,7 +237,8 @@ class Store:
             row["created"] = time.time()
             count = sa.select(sa.func.count()).where(messages.c.conversation == conversation)
             if connection.execute(count).scalar_one() >= validation.MAX_MESSAGES:
-                raise UserError(f"the conversation has {validation.MAX_MESSAGES:,} messages, the maximum; start another")
+                message = f"the conversation has {validation.MAX_MESSAGES:,} messages, the maximum; start another"
+                raise UserError(message, code="conversation_full", values={"max": validation.MAX_MESSAGES})
             if parent is not None:
                 _message_in(connection, conversation, parent)
             if edited_from is not None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lmcraft.errors import UserError
+from lmcraft.errors import ErrorValues, UserError
 from lmcraft.json_lines import is_deeper
 
 MAX_TITLE_CHARS = 200
@@ -31,7 +31,9 @@ def check_text(name: str, value: str, max_chars: int) -> str:
         UserError: it has more than `max_chars` characters, or one that cannot be stored.
     """
     if len(value) > max_chars:
-        raise UserError(f"{name} has {len(value):,} characters; give at most {max_chars:,}")
+        values: ErrorValues = {"field": name, "length": len(value), "max": max_chars}
+        message = f"{name} has {len(value):,} characters; give at most {max_chars:,}"
+        raise UserError(message, code="text_too_long", values=values)
     if match := _INVALID_CHARACTERS.search(value):
         character = "NUL" if match[0] == "\0" else "half of a surrogate pair"
         raise UserError(f"{name} has {character} ({match[0]!a}) at character {match.start()}; remove it")
@@ -57,7 +59,9 @@ def to_json(name: str, value: Mapping[str, Any], max_bytes: int) -> str:
     except (TypeError, ValueError) as error:  # a number that is not finite, a surrogate
         raise UserError(f"{name} cannot be stored as JSON ({error}); use finite numbers and whole characters") from error
     if size > max_bytes:
-        raise UserError(f"{name} takes {size:,} bytes of JSON; give at most {max_bytes:,}")
+        values: ErrorValues = {"field": name, "bytes": size, "max_bytes": max_bytes}
+        message = f"{name} takes {size:,} bytes of JSON; give at most {max_bytes:,}"
+        raise UserError(message, code="json_too_long", values=values)
     return text
 
 

@@ -66,10 +66,10 @@ def queue_full_error(waiting: int, limits: Limits, wait_seconds: float) -> ApiEr
     """The error for a request that finds the queue full; `wait_seconds` is the estimated wait."""
     retry_after = str(max(MIN_RETRY_SECONDS, min(MAX_RETRY_SECONDS, round(wait_seconds))))
     message = f"{waiting} requests are already queued (max_queue={limits.max_queue}); try again in {retry_after} s"
-    return ApiError(429, message, code="queue_full", headers={"Retry-After": retry_after})
+    return ApiError(429, message, code="queue_full", values={"waiting": waiting}, headers={"Retry-After": retry_after})
 
 
 def timeout_error(limits: Limits) -> ApiError:
     """The error for a request that takes longer than it may."""
     message = f"the request did not finish within {limits.request_timeout:g} s (request_timeout); lower max_tokens, or retry"
-    return ApiError(504, message, code="timeout")
+    return ApiError(504, message, code="timeout", values={"seconds": limits.request_timeout})

@@ -20,7 +20,7 @@ from lmcraft.inference.thought_format import ReasoningParser, ThoughtFormat
 from lmcraft.inference.thoughts import find_format
 from lmcraft.language_model import LanguageModel
 from lmcraft.server.engine.worker import Worker
-from lmcraft.server.errors import ApiError
+from lmcraft.server.errors import ApiError, shutdown_error
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 
@@ -97,7 +97,7 @@ class ServedModel:
         """
         if self.worker.engine is None:
             message = f"the engine of '{self.name}' is restarting; try again"
-            raise ApiError(503, message, headers={"Retry-After": "2"})
+            raise ApiError(503, message, code="engine_not_ready", headers={"Retry-After": "2"})
         return self.worker.engine
 
 
@@ -181,7 +181,7 @@ class Registry:
         if name not in self._root_models:
             available = ", ".join(self.names()) or "none"
             message = f"there is no model '{name[:80]}' here; available: {available}"
-            raise ApiError(404, message, code="model_not_found", param="model")
+            raise ApiError(404, message, code="model_not_found", param="model", values={"model": name[:80]})
         with self._lock:
             if name not in self._models:
                 try:
@@ -209,7 +209,7 @@ class Registry:
     def end_work(self) -> None:
         """End all requests with an error, because the server is shutting down."""
         for worker in self.workers():
-            worker.end_work(ApiError(503, "the server is shutting down; try again later", headers={"Retry-After": "5"}))
+            worker.end_work(shutdown_error())
 
     def stop(self) -> None:
         """Stop all workers."""

@@ -114,7 +114,7 @@ class Worker:
         with self._changed:
             if self.state != "ready" or self._stopping:
                 message = f"the engine of '{self.name}' is {self.state}; try again"
-                raise ApiError(503, message, headers={"Retry-After": "2"})
+                raise ApiError(503, message, code="engine_not_ready", headers={"Retry-After": "2"})
             self._streams.append(stream)
             queued = self._queued()
             if len(queued) > self._limits.max_queue:
@@ -159,7 +159,7 @@ class Worker:
             except Exception:
                 log.exception("the engine of '%s' failed", self.name)
                 self._handle_failure()
-        self._abort_all(ApiError(503, "the server is shutting down; try again later"))
+        self._abort_all(ApiError(503, "the server is shutting down; try again later", code="shutting_down"))
 
     def _handle_failure(self) -> None:
         """Abort all work, then pause before the restart: longer after each further failure within the window."""
@@ -167,7 +167,7 @@ class Worker:
         self._failure_times = [t for t in self._failure_times if now - t < FAILURE_WINDOW_SECONDS] + [now]
         with self._changed:
             self.state, self.engine = "failed", None
-        self._abort_all(ApiError(503, "the engine failed and is restarting; send the request again"))
+        self._abort_all(ApiError(503, "the engine failed and is restarting; send the request again", code="engine_failed"))
         doublings = min(len(self._failure_times) - 1, MAX_PAUSE_DOUBLINGS)
         with self._changed:
             self._changed.wait_for(lambda: self._stopping, RESTART_PAUSE_SECONDS * (2**doublings - 1))
@@ -235,7 +235,7 @@ class Worker:
         if isinstance(sequence.error, StructureError):
             return structure_error(sequence.error.reason, sequence.request.structure_field)
         if isinstance(sequence.error, UserError):
-            return ApiError(400, str(sequence.error), code="invalid_value")
+            return ApiError.of(sequence.error)
         if isinstance(sequence.error, DamagedModelError):
             return damaged_model_response(sequence.error)
         if sequence.error is not None:

@@ -23,10 +23,10 @@ def install(app: FastAPI) -> None:
     """Add the handlers to an application."""
     conversions: dict[type[Exception], Callable[[Any], ApiError]] = {
         ApiError: lambda error: error,
-        UserError: lambda error: ApiError(400, str(error), code="invalid_value"),
+        UserError: ApiError.of,
         DamagedModelError: damaged_model_response,
         ConflictError: lambda error: ApiError(409, str(error), code="id_taken", param="id"),
-        NotFoundError: lambda error: ApiError(404, str(error), code="not_found"),
+        NotFoundError: lambda error: ApiError(404, str(error), code="not_found", values=error.values),
         StoreError: lambda error: ApiError(503, str(error), code="store_failed", headers={"Retry-After": "1"}),
         RequestValidationError: lambda error: as_api_error(error.errors(), error.body),
         HTTPException: _http_error,

@@ -96,19 +96,20 @@ class Keys:
         if scheme.lower() != "bearer":
             key = headers.get("x-api-key", "")
         if not key.strip():
-            raise _unauthorized("this server needs an API key; send the header Authorization: Bearer KEY", "Bearer")
+            message = "this server needs an API key; send the header Authorization: Bearer KEY"
+            raise _unauthorized(message, "missing_api_key", "Bearer")
         digest, name = _hash(key.strip()), None
         for candidate in self._keys:  # compare all of them in constant time, so that the time reveals nothing
             if hmac.compare_digest(candidate.sha256, digest):
                 name = candidate.name
         if name is None:
             message = "this API key is unknown; check it, or ask for a new one"
-            raise _unauthorized(message, 'Bearer error="invalid_token"')
+            raise _unauthorized(message, "invalid_api_key", 'Bearer error="invalid_token"')
         return name
 
 
-def _unauthorized(message: str, challenge: str) -> ApiError:
-    return ApiError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": challenge})
+def _unauthorized(message: str, code: str, challenge: str) -> ApiError:
+    return ApiError(401, message, code=code, headers={"WWW-Authenticate": challenge})
 
 
 def _hash(key: str) -> str:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 
+from lmcraft.errors import ErrorValues
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.keys import Keys
 
@@ -57,7 +58,8 @@ class Quotas:
                     f"this request may use {count} tokens, but its key has {bucket.per_minute} a minute; "
                     "lower max_tokens, or shorten the prompt"
                 )
-                raise ApiError(400, message, code="tokens_per_minute", param="max_tokens")
+                limits = {"tokens": count, "per_minute": bucket.per_minute}
+                raise ApiError(400, message, code="tokens_per_minute", param="max_tokens", values=limits)
         waits = [(seconds, bucket) for bucket, count in charges if (seconds := bucket.wait_seconds(count))]
         if waits:
             seconds, bucket = max(waits, key=lambda pair: pair[0])
@@ -65,7 +67,8 @@ class Quotas:
             message = (
                 f"the key '{owner}' has used up its {bucket.per_minute} {bucket.unit} a minute; try again in {retry_after} s"
             )
-            raise ApiError(429, message, code="rate_limit_exceeded", headers={"Retry-After": retry_after})
+            values: ErrorValues = {"unit": bucket.unit, "per_minute": bucket.per_minute}
+            raise ApiError(429, message, code="rate_limit_exceeded", values=values, headers={"Retry-After": retry_after})
         for bucket, count in charges:
             bucket.take(count)
 

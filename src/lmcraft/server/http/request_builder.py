@@ -262,6 +262,7 @@ def check_context(
             f"the model's context is {served.context} tokens, but the prompt has {prompt_tokens}{requested}; shorten "
             f"{'one of them' if max_tokens else 'it'}",
             code="context_length_exceeded",
+            values={"context": served.context, "prompt_tokens": prompt_tokens, "max_tokens": max_tokens},
             param=length_field if max_tokens and prompt_tokens < served.context else prompt_field,
         )
 
@@ -276,7 +277,7 @@ def encode_conversation(served: ServedModel, body: ChatInput | TokenizeRequest, 
     tokenizer = served.language_model.tokenizer
     if tokenizer.chat_template is None:
         message = f"'{served.name}' has no chat template; use /v1/completions, or a model that was tuned for chat"
-        raise ApiError(400, message, param="model")
+        raise ApiError(400, message, code="no_chat_template", param="model", values={"model": served.name})
     messages = [_template_message(message) for message in body.messages or []]
     variables = body.template_variables
     if reserved := variables.keys() & RESERVED_TEMPLATE_VARIABLES:

@@ -36,7 +36,8 @@ class Upstream:
             await response.aread()
             if response.status_code >= 400:
                 message = f"the engine at {self.url} answered /v1/models with status {response.status_code}"
-                raise ApiError(503, message)
+                values = {"status": response.status_code}
+                raise ApiError(503, message, code="upstream_failed", values=values)
             models: list[dict[str, Any]] = response.json()["data"]
             return models
 
@@ -44,7 +45,7 @@ class Upstream:
         models = {model["id"]: model for model in await self.list_models()}
         if name not in models:
             message = f"there is no model '{name[:80]}' here; available: {', '.join(models)}"
-            raise ApiError(404, message, code="model_not_found", param="model")
+            raise ApiError(404, message, code="model_not_found", param="model", values={"model": name[:80]})
         return models[name]
 
     async def describe_models(self) -> list[dict[str, Any]]:
@@ -89,7 +90,8 @@ class Upstream:
             raise ApiError(504, message, code="timeout") from error
         except httpx2.TransportError as error:
             message = f"the engine at {self.url} cannot be reached; start it, or retry later"
-            raise ApiError(503, message, headers={"Retry-After": str(RETRY_SECONDS)}) from error
+            headers = {"Retry-After": str(RETRY_SECONDS)}
+            raise ApiError(503, message, code="upstream_unreachable", headers=headers) from error
 
     async def forward(self, owner: str, method: str, path: str, content: bytes) -> tuple[httpx2.Response, AsyncExitStack]:
         """Wait for a slot, and send a request. The caller reads the response, then closes the stack, which frees the slot.

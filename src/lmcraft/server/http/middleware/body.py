@@ -67,7 +67,8 @@ class RequestBody:
         is_file = path in FILE_PATHS
         bound = "max_import_bytes" if is_file else "max_body_bytes"
         max_bytes = limits.max_import_bytes if is_file else limits.max_body_bytes
-        too_long = ApiError(413, f"the body is longer than {max_bytes} bytes ({bound}); send less", code="body_too_long")
+        message = f"the body is longer than {max_bytes} bytes ({bound}); send less"
+        too_long = ApiError(413, message, code="body_too_long", values={"max_bytes": max_bytes})
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             raise ApiError(400, "Content-Length must be a number; send the body's length in bytes", code="content_length")
@@ -84,7 +85,7 @@ class RequestBody:
                     self._content += part
         except TimeoutError as error:
             message = f"the body did not arrive within {limits.body_timeout:g} s (body_timeout); send it faster, or less"
-            raise ApiError(408, message, code="body_timeout") from error
+            raise ApiError(408, message, code="body_timeout", values={"seconds": limits.body_timeout}) from error
 
     async def drain(self) -> None:
         """Read and discard the rest of the body for a while: closing the connection now would lose the response."""

@@ -11,7 +11,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lmcraft.server.errors import ApiError
+from lmcraft.server.errors import ApiError, shutdown_error
 from lmcraft.server.http.middleware.body import BodyBudget, ClientDisconnectedError, RequestBody
 from lmcraft.server.http.middleware.cors import AllowedOrigins, is_preflight, preflight_headers
 from lmcraft.server.http.middleware.response import SECURITY_HEADERS, ResponseSender
@@ -71,8 +71,7 @@ class SecurityMiddleware:
             log.debug("request dropped: %s", error)
         except asyncio.CancelledError:  # only the server cancels: its drain is over
             with suppress(Exception):
-                shutdown = ApiError(503, "the server is shutting down; try again later", headers={"Retry-After": "5"})
-                await sender.end_early(shutdown, scope["path"])
+                await sender.end_early(shutdown_error(), scope["path"])
         except Exception:
             if not sender.disconnected:  # otherwise the disconnect caused the exception
                 raise
@@ -122,7 +121,8 @@ class SecurityMiddleware:
         share = -(-max_requests // 2) if owner else max_requests
         if self._open_requests.total() >= max_requests or self._open_requests[owner] >= share:
             message = f"{self._open_requests.total()} requests are already open (max_requests={max_requests}); try again"
-            raise ApiError(503, message, code="max_requests", headers={"Retry-After": "1"})
+            count = {"max": max_requests}
+            raise ApiError(503, message, code="max_requests", values=count, headers={"Retry-After": "1"})
 
     def _record(self, scope: Scope, status: int) -> None:
         """Count an error, and log the request without its words: the route's pattern instead of the path and the query."""

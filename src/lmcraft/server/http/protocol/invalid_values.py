@@ -60,7 +60,9 @@ def as_api_error(errors: Sequence[Json], body: Any) -> ApiError:
     same = [item for other, item in located if other == path]
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
     first = next((item for item in same if item["type"] not in KINDS), same[0])
-    return ApiError(400, _describe(first, field, same), code=_code(first), param=field or None)
+    context = {name: value for name, value in first.get("ctx", {}).items() if isinstance(value, str | int | float)}
+    values = {"value": quote(first["input"]), **context, "rule": first["type"]}
+    return ApiError(400, _describe(first, field, same), code=_code(first), param=field or None, values=values)
 
 
 def unknown_call(field: str, call_id: str) -> ApiError:

@@ -157,6 +157,6 @@ async def _chunks(response: httpx2.Response, charge: _Charge) -> AsyncIterator[b
             yield chunk
     except httpx2.HTTPError as error:
         message = f"the engine stopped in the middle of its answer ({type(error).__name__}); send the request again"
-        yield b"data: " + json.dumps(ApiError(503, message).as_json()).encode() + b"\n\n"
+        yield b"data: " + json.dumps(ApiError(503, message, code="upstream_stopped").as_json()).encode() + b"\n\n"
     finally:
         charge.settle(num_events + charge.prompt_tokens if usage is None else usage)

@@ -1,0 +1,85 @@
+// The server's errors in the page's language. An error has a code, and the numbers and names of its message as `values`.
+
+import { formatNumber, getLanguage } from "./strings.js";
+
+// code: [English, Chinese]; other codes are shown with the server's English message.
+const ERRORS = {
+  // Reported by the page itself
+  unreachable: ["Cannot reach the server.", "无法连接到服务器。"],
+  connection_lost: ["The connection was lost before the answer was complete.", "连接中断，回答不完整。"],
+  status: ["The server answered with status {status}.", "服务器返回了状态码 {status}。"],
+  // Access
+  missing_api_key: ["This server requires an API key.", "此服务器需要 API 密钥。"],
+  invalid_api_key: ["This API key is unknown. Check it, or ask for a new one.", "API 密钥不正确。请检查后重试，或申请新的密钥。"],
+  rate_limit_exceeded: {
+    requests: ["This key has used up its {per_minute} requests a minute.", "此密钥每分钟 {per_minute} 次请求的额度已用完。"],
+    tokens: ["This key has used up its {per_minute} tokens a minute.", "此密钥每分钟 {per_minute} 个词元的额度已用完。"],
+  },
+  tokens_per_minute: [
+    "This message may use {tokens} tokens, but the key has {per_minute} a minute. Lower the maximum of tokens, or shorten the chat.",
+    "此消息最多需要 {tokens} 个词元，而密钥每分钟的额度为 {per_minute} 个。请调低最大词元数，或缩短对话。",
+  ],
+  // Load
+  queue_full: ["The server is busy: {waiting} requests are waiting.", "服务器繁忙，已有 {waiting} 个请求在排队。"],
+  max_requests: ["The server is busy.", "服务器繁忙。"],
+  max_open_body_bytes: ["The server is busy.", "服务器繁忙。"],
+  timeout: ["The answer took longer than {seconds} s. Lower the maximum of tokens, or try again.", "回答超过了 {seconds} 秒的时限。请调低最大词元数，或重试。"],
+  body_timeout: ["The request did not arrive within {seconds} s.", "请求未能在 {seconds} 秒内送达。"],
+  body_too_long: ["This is too large: the server accepts {max_bytes} bytes.", "内容过大：服务器最多接受 {max_bytes} 字节。"],
+  engine_not_ready: ["The model is starting.", "模型正在启动。"],
+  engine_failed: ["The model failed and is starting again.", "模型出错，正在重新启动。"],
+  shutting_down: ["The server is shutting down.", "服务器正在关闭。"],
+  internal_error: ["The server failed. Its log says why.", "服务器内部错误，原因请查看服务器日志。"],
+  upstream_failed: ["The engine behind this server answered with status {status}.", "后端引擎返回了状态码 {status}。"],
+  upstream_unreachable: ["The engine behind this server cannot be reached.", "无法连接到后端引擎。"],
+  upstream_timeout: ["The engine behind this server took too long. Lower the maximum of tokens, or try again.", "后端引擎响应超时。请调低最大词元数，或重试。"],
+  upstream_stopped: ["The engine behind this server stopped in the middle of the answer.", "后端引擎在回答中途停止了。"],
+  // Models
+  model_not_found: ["The server has no model “{model}”.", "服务器上没有模型“{model}”。"],
+  model_damaged: ["The weights of this model are damaged. Download or save it again.", "模型的权重已损坏，请重新下载或保存。"],
+  no_chat_template: ["“{model}” has no chat template: choose a model that was tuned for chat.", "“{model}”没有对话模板，请选择对话模型。"],
+  no_system_message: ["This model takes no system prompt. Clear it in the settings.", "此模型不支持系统提示词，请在设置中清空。"],
+  template_failed: ["The model’s chat template refuses this chat: {reason}", "模型的对话模板无法处理此对话：{reason}"],
+  context_length_exceeded: [
+    "This chat is too long: it has {prompt_tokens} tokens, and the model reads {context} with its answer.",
+    "对话过长：已有 {prompt_tokens} 个词元，而模型的上下文（含回答）为 {context} 个。",
+  ],
+  // Saved chats
+  no_store: ["This server does not save chats.", "此服务器不保存对话。"],
+  not_found: ["It may have been deleted.", "内容不存在，可能已被删除。"],
+  id_taken: ["Another chat or message has the same id.", "已存在编号相同的对话或消息。"],
+  store_failed: ["The chats could not be saved.", "保存失败：对话数据库出错。"],
+  conversation_full: ["A chat has at most {max} messages. Start another.", "一个对话最多包含 {max} 条消息，请新建对话。"],
+  text_too_long: ["A text has {length} characters, and at most {max} are saved.", "文本有 {length} 个字符，最多保存 {max} 个。"],
+  json_too_long: ["A message has {bytes} bytes of details, and at most {max_bytes} are saved.", "消息的附加数据有 {bytes} 字节，最多保存 {max_bytes} 字节。"],
+  unknown_message: ["A message in the file refers to one that does not come before it.", "文件中的某条消息引用了不在其之前的消息。"],
+  repeated_message_id: ["Two messages in the file have the same id.", "文件中有两条消息的编号相同。"],
+  system_not_first: ["A system prompt in the file is not at the beginning of its chat.", "文件中的系统提示词不在对话开头。"],
+  // Values
+  json: ["This is not valid JSON.", "JSON 格式不正确。"],
+  missing_required_parameter: ["“{param}” is missing.", "缺少“{param}”。"],
+  unknown_parameter: ["“{param}” is not supported here.", "此处不支持“{param}”。"],
+  invalid_type: ["“{param}” has a value of the wrong kind: {value}", "“{param}”的值类型不正确：{value}"],
+  invalid_value: {
+    greater_than: ["“{param}” is {value}, and must be above {gt}.", "“{param}”为 {value}，必须大于 {gt}。"],
+    greater_than_equal: ["“{param}” is {value}, and must be at least {ge}.", "“{param}”为 {value}，不能小于 {ge}。"],
+    less_than: ["“{param}” is {value}, and must be below {lt}.", "“{param}”为 {value}，必须小于 {lt}。"],
+    less_than_equal: ["“{param}” is {value}, and must be at most {le}.", "“{param}”为 {value}，不能大于 {le}。"],
+    literal_error: ["“{param}” is {value}; use {expected}.", "“{param}”为 {value}，应为 {expected}。"],
+    string_too_long: ["“{param}” has more than {max_length} characters.", "“{param}”超过 {max_length} 个字符。"],
+    too_long: ["“{param}” has more than {max_length} entries.", "“{param}”超过 {max_length} 项。"],
+    too_short: ["“{param}” has too few entries.", "“{param}”的项数不足。"],
+  },
+};
+
+/** The text of an error object of the server. */
+export function wordError({ code, param, message, values = {} }) {
+  const entry = ERRORS[code];
+  const texts = Array.isArray(entry) ? entry : entry?.[values.unit ?? values.rule];
+  const known = { ...values, param };
+  const text = texts?.[getLanguage() === "zh" ? 1 : 0];
+  const names = text ? [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name) : [];
+  if (!text || names.some((name) => known[name] === undefined || known[name] === null)) return message;
+  const place = values.number ? `${values.part}[${values.number - 1}]: ` : "";
+  return place + text.replace(/\{(\w+)\}/g, (_, name) => (typeof known[name] === "number" ? formatNumber(known[name]) : known[name]));
+}
