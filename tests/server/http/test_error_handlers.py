@@ -83,7 +83,7 @@ def test_an_invalid_request_gets_a_one_line_error(
     body = {"model": "tiny", "messages": HELLO, field: value}
     response = httpx.post(server.url + "/v1/chat/completions", json=body)
     error = response.json()["error"]
-    assert (response.status_code, set(error)) == (status, {"message", "type", "param", "code"})
+    assert (response.status_code, set(error) - {"values"}) == (status, {"message", "type", "param", "code"})
     assert message in error["message"] and "\n" not in error["message"]
 
 

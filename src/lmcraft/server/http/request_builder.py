@@ -262,7 +262,12 @@ def check_context(
             f"the model's context is {served.context} tokens, but the prompt has {prompt_tokens}{requested}; shorten "
             f"{'one of them' if max_tokens else 'it'}",
             code="context_length_exceeded",
-            values={"context": served.context, "prompt_tokens": prompt_tokens, "max_tokens": max_tokens},
+            values={
+                "context": served.context,
+                "prompt_tokens": prompt_tokens,
+                "max_tokens": max_tokens,
+                "rule": "max_tokens" if max_tokens else "prompt",
+            },
             param=length_field if max_tokens and prompt_tokens < served.context else prompt_field,
         )
 

@@ -40,10 +40,16 @@ const ERRORS = {
   no_chat_template: ["“{model}” has no chat template: choose a model that was tuned for chat.", "“{model}”没有对话模板，请选择对话模型。"],
   no_system_message: ["This model takes no system prompt. Clear it in the settings.", "此模型不支持系统提示词，请在设置中清空。"],
   template_failed: ["The model’s chat template refuses this chat: {reason}", "模型的对话模板无法处理此对话：{reason}"],
-  context_length_exceeded: [
-    "This chat is too long: it has {prompt_tokens} tokens, and the model reads {context} with its answer.",
-    "对话过长：已有 {prompt_tokens} 个词元，而模型的上下文（含回答）为 {context} 个。",
-  ],
+  context_length_exceeded: {
+    prompt: [
+      "This chat is too long: it has {prompt_tokens} tokens, and the model reads at most {context}, its answer included.",
+      "对话过长：已有 {prompt_tokens} 个词元，而模型最多能处理 {context} 个（含回答）。",
+    ],
+    max_tokens: [
+      "Chat and answer are too long: {prompt_tokens} tokens and at most {max_tokens} more, and the model reads at most {context}.",
+      "对话加回答过长：已有 {prompt_tokens} 个词元，回答最多 {max_tokens} 个，而模型最多能处理 {context} 个。",
+    ],
+  },
   // Saved chats
   no_store: ["This server does not save chats.", "此服务器不保存对话。"],
   not_found: ["It may have been deleted.", "内容不存在，可能已被删除。"],

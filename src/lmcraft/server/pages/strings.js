@@ -16,7 +16,6 @@ const STRINGS = {
   themeLight: ["Theme: light", "主题：浅色"],
   themeDark: ["Theme: dark", "主题：深色"],
   otherLanguage: ["中文", "English"],
-  otherLanguageShort: ["中", "En"],
   introduction: ["Edit any message, branch anywhere, compare answers, and inspect every token.", "编辑任意消息，从任意位置创建分支，对比不同回答，查看每个词元。"],
   // Sidebar
   chats: ["Chats", "对话"],
@@ -145,8 +144,6 @@ const STRINGS = {
   taskOpen: ["Not done", "未完成"],
   code: ["Code", "代码"],
   // Connection
-  unreachable: ["Cannot reach the server.", "无法连接到服务器。"],
-  connectionLost: ["The connection was lost before the answer was complete.", "连接中断，回答不完整。"],
   retryAfter: ["Try again in {seconds} s.", "请在 {seconds} 秒后重试。"],
   key: ["API key", "API 密钥"],
   keyHelp: ["This server requires an API key. It is kept until you close this tab.", "此服务器需要 API 密钥。关闭此标签页后，密钥会被清除。"],
@@ -194,6 +191,9 @@ export function t(key, values = {}) {
 export function localize(texts) {
   return texts[language];
 }
+
+/** "en" or "zh". */
+export const getLanguage = () => language;
 
 export function toggleLanguage() {
   language = language === "en" ? "zh" : "en";

@@ -1,5 +1,6 @@
 // Requests to the server: the API key, JSON, and errors with messages for the user.
 
+import { wordError } from "../error_texts.js";
 import { t } from "../strings.js";
 
 const KEY_ITEM = "lmcraft-key"; // in the session storage
@@ -36,7 +37,7 @@ export async function sendRequest(path, options) {
       response = await fetch(path, { ...options, headers, cache: "no-store" });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new ApiError(t("unreachable"));
+      throw new ApiError(wordError({ code: "unreachable" }));
     }
     if (response.ok) return response;
     const error = await readError(response);
@@ -51,7 +52,7 @@ async function readError(response) {
   let message = `${response.status} ${response.statusText}`.trim();
   try {
     const { error } = await response.json();
-    message = error.message || message;
+    message = wordError(error) || message;
   } catch {
     // The body is not JSON, for example because a proxy wrote it. Show the status instead.
   }
