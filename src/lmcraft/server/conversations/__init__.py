@@ -9,5 +9,6 @@
 | `validation.py` | limits on texts and JSON |
 | `importer.py` | converts imported conversations to rows |
 | `exchange/` | reads and writes the files of other programs |
+| `feedback.py` | lists ratings, picks and edits, and counts how often each model was picked |
 | `exporter.py` | writes ratings, edits and preferences as files for `lmcraft finetune` |
 """

@@ -13,7 +13,7 @@ and none that passes through an answer that was rated down or edited.
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
 from importlib.metadata import version
@@ -35,12 +35,13 @@ FILE_KINDS = {
 MAX_CSV_FIELD_CHARS = 131_072  # the longest field that Python's csv module reads
 
 
-def export_examples(store: Store, out: Path) -> dict[str, int]:
-    """Write the feedback of all owners as a folder of examples; the folder appears only when it is complete.
+def export_examples(store: Store, out: Path, owners: Sequence[str] | None = None) -> dict[str, int]:
+    """Write the feedback of owners as a folder of examples; the folder appears only when it is complete.
 
     Args:
         store: read one conversation at a time.
         out: the folder; an existing one is replaced.
+        owners: whose feedback; None: everyone's.
 
     Returns:
         The number of rows of each file; files without rows are not written.
@@ -54,7 +55,7 @@ def export_examples(store: Store, out: Path) -> dict[str, int]:
         folder.mkdir()
         with ExitStack() as stack:
             files = {name: stack.enter_context(_RowFile(folder / name)) for name in FILE_KINDS}
-            for owner in store.owners():
+            for owner in store.owners() if owners is None else owners:
                 rows_read["owners"] += 1
                 for conversation, preferences in store.export(owner):
                     rows_read["conversations"] += 1

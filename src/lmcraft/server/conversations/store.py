@@ -300,6 +300,18 @@ class Store:
             connection.execute(preferences.insert().values(row))
         return row
 
+    def delete_preference(self, owner: str, preference: str) -> None:
+        """Delete a preference; the answers stay.
+
+        Raises:
+            NotFoundError: this owner has no such preference.
+        """
+        p, m, c = preferences.c, messages.c, conversations.c
+        owned = sa.select(p.id).join(messages, m.id == p.chosen).join(conversations, c.id == m.conversation)
+        with transaction(self._writer) as connection:
+            _row(connection, owned.where(p.id == preference, c.owner == owner), "preference", preference)
+            connection.execute(preferences.delete().where(p.id == preference))
+
     def export(self, owner: str) -> Iterator[tuple[Json, list[Json]]]:
         """Each conversation of an owner with its messages, and the preferences in it; one at a time, oldest first."""
         c = conversations.c

@@ -27,6 +27,7 @@ from lmcraft.server.http.routes import (
     completions,
     conversations,
     embeddings,
+    feedback,
     file_texts,
     gateway,
     messages,
@@ -47,7 +48,7 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": {"application/json": {"schema": error_schema()}}}
     for status, description in {"4XX": "The request is refused.", "5XX": "The server cannot answer; try again."}.items()
 }
-SHARED_ROUTES = (models, status, moderations, conversations, file_texts)
+SHARED_ROUTES = (models, status, moderations, conversations, feedback, file_texts)
 LOCAL_ROUTES = (chat, stored_completions, completions, responses, messages, embeddings, classify, tokenize)
 
 

@@ -113,6 +113,13 @@ def new_preference(store: StoreOfServer, owner: Owner, body: NewPreference) -> J
     return store.prefer(owner, body.chosen, body.rejected, body.reason)
 
 
+@router.delete("/preferences/{preference}")
+def delete_preference(store: StoreOfServer, owner: Owner, preference: str) -> Json:
+    """Delete a preference; the answers stay."""
+    store.delete_preference(owner, preference)
+    return {"id": preference, "deleted": True}
+
+
 @router.get("/export")
 def export_all(
     store: StoreOfServer,
