@@ -3,8 +3,7 @@
 import { Controller } from "./chat/controller.js";
 import { selectChatModels } from "./chat/models.js";
 import { readConversationId, writeConversationId } from "./chat/url.js";
-import { MemoryStore } from "./net/memory_store.js";
-import { ServerStore } from "./net/server_store.js";
+import { JournaledStore } from "./net/journaled_store.js";
 import { t } from "./strings.js";
 import { Composer } from "./views/composer.js";
 import { byId } from "./views/dom.js";
@@ -26,7 +25,10 @@ export class App {
   constructor() {
     this.models = new Map();
     this.header = new Header({
-      selectModel: (model) => this.controller.update({ model }).then(() => this.showConversation(this.controller.conversation)),
+      selectModel: (model) => {
+        this.controller.update({ model });
+        this.showConversation(this.controller.conversation);
+      },
       languageChanged: () => this.#redrawAll(),
     });
     this.header.translate();
@@ -34,14 +36,20 @@ export class App {
   }
 
   /** Takes the fields of /api/info. */
-  async start({ models, settings, store, version }) {
+  async start({ models, settings, store, scope, version }) {
     this.version = version;
     this.models = selectChatModels(models);
     this.hasStore = store;
-    this.controller = new Controller(store ? new ServerStore() : new MemoryStore(), this.models, this);
+    this.store = new JournaledStore(store ? scope : null, {
+      savingChanged: () => this.#showAndRefresh(),
+      changedElsewhere: (id) => this.#showChange(id),
+      removedElsewhere: (id) => this.#showRemoval(id),
+    });
+    this.controller = new Controller(this.store, this.models, this);
     this.#createViews(settings);
     byId("memory-only").hidden = store;
     if (!this.models.size) showToast(t("noModels"));
+    await this.store.start();
     await this.#openFromUrl();
     this.sidebar.scheduleReload();
     addEventListener("popstate", () => this.#openFromUrl());
@@ -52,6 +60,7 @@ export class App {
     const { controller } = this;
     this.composer = new Composer({
       send: (text) => controller.send(text),
+      draft: (text) => controller.setDraft(text),
       stop: () => controller.conversation.stop(),
       editLast: () => this.transcript.editLast(),
       getModel: () => this.models.get(controller.conversation.model),
@@ -64,15 +73,21 @@ export class App {
     this.panel = new Panel(settings, (fields) => controller.update(fields));
     this.sidebar = new Sidebar(controller.store, {
       open: (id) => this.#open(id),
-      renamed: (id, title) => this.#renameConversation(id, title),
-      removed: (id) => id === controller.conversation.id && this.#startConversation(),
+      rename: (id, title) => controller.rename(id, title),
+      remove: (id) => {
+        controller.remove(id);
+        this.#showRemoval(id);
+      },
       isLive: (id) => controller.liveConversations.has(id),
     });
     this.header.showModels(this.models);
     this.composer.showModels(this.models);
     byId("new").addEventListener("click", () => this.#startConversation());
     byId("help").addEventListener("click", () => showHelp(this.version));
-    addEventListener("pagehide", () => controller.liveConversations.forEach((conversation) => conversation.stopForUnload()));
+    addEventListener("pagehide", () => {
+      document.activeElement?.blur(); // a setting that is being typed counts
+      controller.suspend();
+    });
     listenForShortcuts({
       escape: () => this.drawers.close() || controller.conversation.stop(),
       search: () => (this.drawers.showSidebar(), byId("search").focus()),
@@ -87,6 +102,8 @@ export class App {
   showConversation(conversation) {
     if (!this.models.has(conversation.model)) conversation.model = this.models.keys().next().value ?? "";
     const model = this.models.get(conversation.model);
+    if (conversation !== this.shownConversation) this.composer.setText(this.controller.getDraft());
+    this.shownConversation = conversation;
     this.header.show(conversation);
     this.transcript.show(conversation);
     this.composer.show(conversation.busy, conversation.countUsedTokens(), model?.context);
@@ -98,10 +115,6 @@ export class App {
 
   showProgress(message) {
     this.transcript.scheduleProgress(message);
-  }
-
-  renameMessage(id, savedId) {
-    this.transcript.renameMessage(id, savedId);
   }
 
   announceAnswer(text) {
@@ -148,12 +161,21 @@ export class App {
     if (id === null || !(await this.#open(id))) this.controller.startConversation();
   }
 
-  #renameConversation(id, title) {
-    const { conversation: current, liveConversations } = this.controller;
-    const renamed = current.id === id ? current : liveConversations.get(id);
-    if (!renamed) return;
-    renamed.title = title;
-    this.header.show(current);
+  #showAndRefresh() {
+    if (!this.shownConversation) return;
+    this.showConversation(this.controller.conversation);
+    this.refreshSidebar();
+  }
+
+  /** Another tab has changed a conversation, or several if there is no id. */
+  #showChange(id) {
+    this.refreshSidebar();
+    if (!id || id === this.controller.conversation.id) this.controller.refresh();
+  }
+
+  #showRemoval(id) {
+    this.refreshSidebar();
+    if (id === this.controller.conversation.id) this.#startConversation();
   }
 
   async #showPrompt(message) {

@@ -95,6 +95,7 @@ const STRINGS = {
   stopped: ["Stopped.", "已停止。"],
   emptyAnswer: ["The model returned an empty answer.", "模型没有生成任何内容。"],
   notSaved: ["Could not save: {reason}", "保存失败：{reason}"],
+  notSavedYet: ["Not saved yet: the server is away. It will be saved when the server is back.", "尚未保存：服务器无法连接，恢复后会自动保存。"],
   // Message buttons
   copy: ["Copy", "复制"],
   edit: ["Edit", "编辑"],
@@ -116,6 +117,7 @@ const STRINGS = {
   next: ["Next version", "下一个版本"],
   version: ["Version {n} of {count}", "第 {n} 个版本，共 {count} 个"],
   retry: ["Retry", "重试"],
+  compareVersions: ["Compare versions", "对比版本"],
   editMessage: ["Edit message", "编辑消息"],
   saveAndContinue: ["Save and continue", "保存并继续生成"],
   // Two answers

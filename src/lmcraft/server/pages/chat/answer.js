@@ -4,7 +4,7 @@ import { fetchEvents } from "../net/stream.js";
 
 const MIN_RATE_SECONDS = 0.05; // tokens that arrive in a single packet say nothing about the speed
 const MAX_DETAILS_BYTES = 1_000_000; // just below the store's limit for the details of a message
-const MAX_UNLOAD_DETAILS_BYTES = 10_000; // while the page unloads; see MAX_KEEPALIVE_BYTES in net/api.js
+const MAX_GROWING_DETAILS_BYTES = 200_000; // of an answer in progress, which is recorded again and again
 const ALTERNATIVES_KEPT = [5, 2, 0]; // per token, until the details are small enough
 
 /** The answer to a request of request_builder.js. */
@@ -22,18 +22,13 @@ export class Answer {
     this.tokens = [...tokens];
     this.initialTokenCount = tokens.length;
     this.pieceCount = 0; // about as many as tokens, of a server that does not report tokens
-    this.maxDetailsBytes = MAX_DETAILS_BYTES;
+    this.initialLength = this.#countCharacters();
     this.abortController = new AbortController();
   }
 
   stop() {
     this.stopped = true;
     this.abortController.abort();
-  }
-
-  stopForUnload() {
-    this.maxDetailsBytes = MAX_UNLOAD_DETAILS_BYTES;
-    this.stop();
   }
 
   /** Generates until the end, an error or a stop. The text so far is kept in all three cases. */
@@ -79,8 +74,13 @@ export class Answer {
     Object.assign(this, this.thoughtTags.divide(this.text));
   }
 
-  get isEmpty() {
-    return !this.content && !this.thoughts;
+  #countCharacters() {
+    return this.content.length + (this.thoughts ?? "").length;
+  }
+
+  /** Whether there is text beyond that of its starting point. */
+  get hasGrown() {
+    return this.#countCharacters() > this.initialLength;
   }
 
   /** How long the model has been thinking. */
@@ -109,8 +109,8 @@ export class Answer {
     return { tokens, first: round((this.firstTokenTime - this.startTime) / 1000), rate };
   }
 
-  /** The data that is stored with the answer's text. */
-  details() {
+  /** The data that is stored with the answer's text. Until it is complete, an interruption is taken for a stop. */
+  details(isGrowing = false) {
     const { model: _, messages: __, prompt: ___, ...settings } = this.body;
     const details = {
       seed: this.body.seed,
@@ -123,10 +123,10 @@ export class Answer {
       usage: this.usage,
       used: this.countUsedTokens(),
       timings: this.timings(),
-      finish: this.stopped ? "stopped" : this.finish,
+      finish: this.stopped || isGrowing ? "stopped" : this.finish,
       problem: this.problem,
     };
-    return trimDetails(details, this.maxDetailsBytes);
+    return trimDetails(details, isGrowing ? MAX_GROWING_DETAILS_BYTES : MAX_DETAILS_BYTES);
   }
 }
 

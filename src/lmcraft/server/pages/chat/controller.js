@@ -1,23 +1,24 @@
-// The user's actions on conversations. The controller passes their results to the page and to the store.
+// The user's actions on conversations. The controller passes their results to the page, and records them in the store.
 
+import { createId } from "../net/ids.js";
 import { t } from "../strings.js";
 import { Answer } from "./answer.js";
 import { summarize } from "./attached_files.js";
 import { Conversation } from "./conversation.js";
 import { readLastUsed, saveLastUsed } from "./last_used.js";
+import { Pace } from "./pace.js";
 import { buildAnswerRequest, buildBranchRequest, buildContinuationRequest, drawSeed } from "./request_builder.js";
 import { buildTitle } from "../title.js";
 
 export class Controller {
   /**
-   * store: a ServerStore or a MemoryStore; models: Map of id -> model; page: {showConversation, showProgress,
-   * renameMessage, announceAnswer, refreshSidebar, showError, getSecondModel}.
+   * store: a JournaledStore, whose writes cannot fail; models: Map of id -> model; page: {showConversation, showProgress,
+   * announceAnswer, refreshSidebar, showError, getSecondModel}.
    */
   constructor(store, models, page) {
     Object.assign(this, { store, models, page });
     this.conversation = new Conversation();
     this.liveConversations = new Map(); // id -> conversation with an answer in progress, whether or not it is on screen
-    this.answerCount = 0;
   }
 
   // Conversations
@@ -34,32 +35,83 @@ export class Controller {
     this.page.showConversation(conversation);
   }
 
-  /** Sets fields of the conversation, and saves them if the store has the conversation. */
-  async update(fields, conversation = this.conversation) {
+  /** Shows what another tab has changed, unless an answer is in progress here. */
+  async refresh() {
+    const { conversation } = this;
+    if (!conversation.id || conversation.busy) return;
+    const stored = await this.store.get(conversation.id).catch(() => null);
+    if (!stored || conversation.busy) return;
+    conversation.load(stored);
+    this.#show(conversation);
+  }
+
+  /** Sets fields of the conversation. */
+  update(fields, conversation = this.conversation) {
     Object.assign(conversation, fields);
     saveLastUsed(conversation);
-    if (conversation.id) await this.#attempt(() => this.store.update(conversation.id, fields));
+    if (conversation.id) this.store.update(conversation.id, fields);
+  }
+
+  rename(id, title) {
+    this.store.update(id, { title });
+    for (const conversation of [this.conversation, this.liveConversations.get(id)]) if (conversation?.id === id) conversation.title = title;
+    this.#showAndRefresh(this.conversation);
+  }
+
+  remove(id) {
+    const live = this.liveConversations.get(id);
+    if (live) live.isRemoved = true;
+    live?.stop();
+    this.store.remove(id);
+  }
+
+  /** Records answers in progress as they are, because the page may end now. */
+  suspend() {
+    for (const conversation of this.liveConversations.values()) {
+      for (const [id, answer] of conversation.answers) {
+        answer.stop();
+        this.#finishAnswer(conversation, conversation.tree.get(id));
+      }
+    }
+    this.store.release();
+  }
+
+  // Text that is typed and not sent
+
+  getDraft() {
+    return this.store.getDraft(this.conversation.id);
+  }
+
+  setDraft(text) {
+    this.store.setDraft(this.conversation.id, text);
+  }
+
+  getEditorText(id) {
+    return this.conversation.id && this.store.getEditorText(this.conversation.id, id);
+  }
+
+  /** text: null once the editor is closed. */
+  setEditorText(id, text) {
+    this.store.setEditorText(this.conversation.id, id, text);
   }
 
   // Messages
 
-  /** Saves a question and answers it. False if it could not be saved: the text then stays in the message box. */
-  async send(text, parent) {
+  /** Whether a message waits to be saved for longer than usual: {problem: why it was refused, or ""}; otherwise null. */
+  describeSaving(id) {
+    return this.conversation.id ? this.store.describeSaving(this.conversation.id, id) : null;
+  }
+
+  /** Adds a question and answers it. Returns whether it was added: not while an answer is in progress. */
+  send(text, parent) {
     const { conversation } = this;
-    if (conversation.busy || this.sending) return false;
-    this.sending = true;
-    try {
-      conversation.endPair();
-      conversation.dropUnsavedLeaf();
-      await this.#create(conversation, text);
-      await this.#addMessage(conversation, { role: "user", content: text, parent: parent === undefined ? conversation.leaf : parent });
-    } catch (error) {
-      this.page.showError(error.message);
-      return false;
-    } finally {
-      this.sending = false;
-    }
-    this.#answer(conversation, conversation.leaf);
+    if (conversation.busy) return false;
+    this.#leavePair(conversation);
+    const failed = conversation.tree.get(conversation.leaf);
+    if (failed?.isTransient) conversation.discard(failed);
+    if (!conversation.id) this.#create(conversation, text);
+    const question = this.#addMessage(conversation, { role: "user", content: text, parent: parent === undefined ? conversation.leaf : parent });
+    this.#answer(conversation, question.id);
     return true;
   }
 
@@ -70,23 +122,18 @@ export class Controller {
 
   regenerate(id) {
     const { conversation } = this;
-    if (conversation.busy) return;
-    const { parent, unsaved } = conversation.tree.get(id);
-    if (unsaved) conversation.tree.remove(id);
-    conversation.leaf = parent;
-    this.#answer(conversation, parent);
+    if (!conversation.busy) this.#answer(conversation, conversation.tree.get(id).parent);
   }
 
-  /** Saves a new version of a message; `thenContinue` lets the model continue an edited answer. Returns whether it was saved. */
-  async edit(id, text, thenContinue = false) {
+  /** Adds a new version of a message; `thenContinue` lets the model continue an edited answer. Returns whether it was added. */
+  edit(id, text, thenContinue = false) {
     const { conversation } = this;
     if (conversation.busy) return false;
     const { role, parent, model } = conversation.tree.get(id);
     if (role === "user") return this.send(text, parent);
-    const version = { role: "assistant", content: text, parent, model, edited_from: id };
-    const message = await this.#attempt(() => this.#addMessage(conversation, version));
-    if (message && thenContinue) this.#continue(conversation, message);
-    return Boolean(message);
+    const version = this.#addMessage(conversation, { role: "assistant", content: text, parent, model, edited_from: id });
+    if (thenContinue) this.#continue(conversation, version);
+    return true;
   }
 
   continueAnswer(id) {
@@ -100,53 +147,85 @@ export class Controller {
     if (conversation.busy) return;
     if (conversation.pair?.includes(id)) conversation.endPair(id); // records no preference
     const message = conversation.tree.get(id);
-    const model = this.#findModel(message);
-    const request = await this.#attempt(() => buildBranchRequest(conversation, message, model, count, alternative));
-    if (request) this.#generate(conversation, message.parent, request);
+    try {
+      const request = await buildBranchRequest(conversation, message, this.#findModel(message), count, alternative);
+      if (!conversation.busy) this.#generate(conversation, message.parent, request);
+    } catch (error) {
+      this.page.showError(error.message);
+    }
   }
 
-  /** Shows the version `offset` places after this one. */
+  /** Shows the version `offset` places after this one; of a pair, on its side. */
   switchVersion(id, offset) {
     const { conversation } = this;
     const siblings = conversation.tree.siblings(id);
-    const version = siblings[siblings.indexOf(id) + offset];
+    const isOther = (version) => conversation.pair?.includes(id) && conversation.pair.includes(version);
+    let index = siblings.indexOf(id) + offset;
+    if (isOther(siblings[index])) index += offset;
+    const version = siblings[index];
     if (!version) return;
-    conversation.leaf = conversation.tree.newestLeaf(version);
-    this.#showAndSaveLeaf(conversation);
+    if (conversation.pair?.includes(id)) conversation.pair = conversation.pair.map((member) => (member === id ? version : member));
+    else conversation.leaf = conversation.tree.newestLeaf(version);
+    this.#showAndSaveView(conversation);
   }
 
-  async rate(id, rating, reason) {
-    const message = this.conversation.tree.get(id);
-    Object.assign(message, { rating, reason });
-    this.page.showConversation(this.conversation);
-    await this.#attempt(() => this.store.rate(id, rating, reason));
+  rate(id, rating, reason) {
+    const { conversation } = this;
+    Object.assign(conversation.tree.get(id), { rating, reason });
+    this.store.rate(conversation.id, id, rating, reason);
+    this.#show(conversation);
+  }
+
+  /** Repeats a failed request. An answer that has text stays, as a version. */
+  retry(id) {
+    const { conversation } = this;
+    if (conversation.busy) return;
+    const message = conversation.tree.get(id);
+    const pairIndex = conversation.pair?.indexOf(id);
+    const request = message.request ?? buildAnswerRequest(conversation, message.parent, this.#findModel(message));
+    if (message.isTransient && pairIndex >= 0) conversation.tree.remove(id);
+    else if (message.isTransient) conversation.discard(message);
+    this.#generate(conversation, message.parent, request, { pairIndex });
+  }
+
+  /** Tries again to save what the store has refused. */
+  saveAgain() {
+    this.store.saveAgain(this.conversation);
+    this.#show(this.conversation);
+  }
+
+  // Two answers
+
+  /** Shows an answer beside the version before it, or after it if it is the first one. */
+  compare(id) {
+    const { conversation } = this;
+    const { parent } = conversation.tree.get(id);
+    const siblings = conversation.tree.siblings(id).filter((version) => !conversation.tree.get(version).isTransient);
+    const first = Math.max(0, siblings.indexOf(id) - 1);
+    conversation.startPair(siblings.slice(first, first + 2), parent);
+    this.#showAndSaveView(conversation);
   }
 
   /** Records a preference for one answer of the pair, and continues from it. */
-  async prefer(id, reason) {
+  prefer(id, reason) {
     const { conversation } = this;
     const rejected = conversation.pair.find((member) => member !== id);
-    const saved = await this.#attempt(async () => (await this.store.addPreference(id, rejected, reason), true));
-    if (!saved) return;
+    this.store.addPreference(conversation.id, id, rejected, reason);
     conversation.endPair(id);
-    this.#showAndSaveLeaf(conversation);
+    this.#showAndSaveView(conversation);
   }
 
   skipPreference() {
-    const { conversation } = this;
-    conversation.endPair();
-    this.#showAndSaveLeaf(conversation);
+    this.#leavePair(this.conversation);
+    this.#show(this.conversation);
   }
 
-  /** Repeats a failed request, or tries again to save an answer. */
-  retry(id) {
-    const { conversation } = this;
-    const message = conversation.tree.get(id);
-    if (!message.unsaved) return this.regenerate(id);
-    if (message.complete) return this.#saveAnswer(conversation, message);
-    const pairIndex = conversation.pair?.indexOf(id);
-    conversation.tree.remove(id);
-    return this.#generate(conversation, message.parent, message.request, pairIndex);
+  #leavePair(conversation) {
+    if (!conversation.pair) return;
+    const { pair } = conversation;
+    conversation.endPair();
+    for (const id of pair) if (conversation.tree.get(id).isTransient && conversation.leaf !== id) conversation.tree.remove(id);
+    this.#saveView(conversation);
   }
 
   // Answers
@@ -159,20 +238,21 @@ export class Controller {
     const seed = conversation.settings.seed ?? drawSeed();
     // Two answers of one model need two seeds. Two models are best compared with the same seed.
     const secondSeed = secondModel === model ? seed + 1 : seed;
-    conversation.pair = [null, null];
-    this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, model, seed), 0);
-    this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, secondModel, secondSeed), 1);
+    const leafBefore = conversation.leaf;
+    conversation.startPair([null, null], parent);
+    this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, model, seed), { pairIndex: 0, leafBefore });
+    this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, secondModel, secondSeed), { pairIndex: 1, leafBefore });
   }
 
   #continue(conversation, message) {
     this.#generate(conversation, message.parent, buildContinuationRequest(conversation, message, this.#findModel(message)));
   }
 
-  /** pairIndex: 0 or 1 for an answer of a pair. */
-  async #generate(conversation, parent, request, pairIndex) {
+  /** pairIndex: 0 or 1 for an answer of a pair; leafBefore: what to show again if there is no answer. */
+  async #generate(conversation, parent, request, { pairIndex = -1, leafBefore = conversation.leaf } = {}) {
     const answer = new Answer(request);
-    const message = { id: `live-${++this.answerCount}`, parent, role: "assistant", content: answer.content, model: request.model };
-    Object.assign(message, { rating: 0, reason: "", details: {}, live: answer, request, unsaved: true });
+    const message = createMessage({ role: "assistant", parent, content: answer.content, model: request.model });
+    Object.assign(message, { live: answer, request, leafBefore, isTransient: true });
     conversation.tree.add(message);
     conversation.answers.set(message.id, answer);
     this.liveConversations.set(conversation.id, conversation);
@@ -183,55 +263,57 @@ export class Controller {
       conversation.leaf = message.id;
     }
     if (!conversation.pair?.includes(null)) this.#show(conversation);
+    const pace = new Pace();
     await answer.run(() => {
       message.content = answer.content;
       this.page.showProgress(message);
+      if (message.live && answer.hasGrown) pace.run(() => this.#keepAnswer(conversation, message));
     });
-    conversation.answers.delete(message.id);
-    if (!conversation.busy) this.liveConversations.delete(conversation.id);
-    await this.#finishAnswer(conversation, message, answer);
+    this.#finishAnswer(conversation, message);
   }
 
-  async #finishAnswer(conversation, message, answer) {
-    Object.assign(message, { live: null, details: answer.details(), problem: answer.problem });
-    if (answer.stopped && answer.isEmpty && !conversation.pair) {
-      conversation.tree.remove(message.id);
-      if (conversation.leaf === message.id) conversation.leaf = message.parent;
-      return this.#showAndRefresh(conversation);
-    }
-    message.complete = !answer.isEmpty || !answer.problem;
-    if (message.complete) await this.#saveAnswer(conversation, message);
-    else this.#show(conversation);
+  /** Does nothing if the answer was finished before, when the page was about to end. */
+  #finishAnswer(conversation, message) {
+    const { live: answer } = message;
+    if (!answer) return;
+    Object.assign(message, { live: null, content: answer.content, details: answer.details(), problem: answer.problem });
+    conversation.answers.delete(message.id);
+    if (!conversation.busy) this.liveConversations.delete(conversation.id);
+    // An answer without any text is only kept if the model has ended it.
+    if (answer.hasGrown || (!answer.stopped && !answer.problem)) this.#keepAnswer(conversation, message);
+    else if (answer.stopped) conversation.discard(message);
+    this.#showAndSaveView(conversation);
     if (conversation === this.conversation) this.page.announceAnswer(message.problem || message.content || t("emptyAnswer"));
   }
 
-  async #saveAnswer(conversation, { id, parent, role, content, model, details }) {
-    try {
-      const saved = await this.store.addMessage(conversation.id, { role, content, parent, model, details });
-      conversation.replace(id, { ...saved, details });
-      this.page.renameMessage(id, saved.id);
-      // The store now has this answer as its leaf, but another branch may have been opened since it was started.
-      if (!conversation.pair && conversation.leaf !== saved.id) this.#saveLeaf(conversation);
-    } catch (error) {
-      conversation.tree.get(id).problem = t("notSaved", { reason: error.message });
-    }
-    this.#showAndRefresh(conversation);
+  #keepAnswer(conversation, message) {
+    const { live } = message;
+    const isFirst = message.isTransient;
+    message.isTransient = false;
+    this.#store(conversation, live ? { ...message, details: live.details(true) } : message, { isGrowing: Boolean(live) });
+    if (isFirst || !live) this.#saveView(conversation);
   }
 
-  async #create(conversation, text) {
-    if (conversation.id) return;
+  #create(conversation, text) {
+    conversation.id = createId();
     conversation.title = buildTitle(summarize(text));
-    const { title, system, model, settings } = conversation;
-    conversation.id = (await this.store.create({ title, system, model, settings })).id;
-    this.page.refreshSidebar();
+    this.store.setDraft(null, "");
+    this.store.create(conversation.id, conversation);
   }
 
-  async #addMessage(conversation, message) {
-    const saved = await this.store.addMessage(conversation.id, message);
-    conversation.tree.add(saved);
-    conversation.leaf = saved.id;
-    this.#showAndRefresh(conversation);
-    return saved;
+  #addMessage(conversation, fields) {
+    const message = createMessage(fields);
+    conversation.tree.add(message);
+    conversation.leaf = message.id;
+    this.#store(conversation, message);
+    this.#showAndSaveView(conversation);
+    return message;
+  }
+
+  #store(conversation, message, options) {
+    if (conversation.isRemoved) return;
+    this.store.addMessage(conversation.id, message, options);
+    conversation.storedView.leaf = null; // the store opens the branch of each message that it saves
   }
 
   /** The model that wrote a message, or the conversation's model if the server no longer has it. */
@@ -248,24 +330,17 @@ export class Controller {
     this.page.refreshSidebar();
   }
 
-  #showAndSaveLeaf(conversation) {
+  #showAndSaveView(conversation) {
+    this.#saveView(conversation);
     this.#showAndRefresh(conversation);
-    this.#saveLeaf(conversation);
   }
 
-  /** Saves which branch is open, so that a reload opens it. The store itself only follows new messages. */
-  #saveLeaf(conversation) {
-    const leaf = conversation.tree.get(conversation.leaf);
-    if (leaf && !leaf.unsaved) this.#attempt(() => this.store.update(conversation.id, { leaf: leaf.id }));
+  /** Records which versions are open, so that a reload opens them. */
+  #saveView(conversation) {
+    if (conversation.id && !conversation.isRemoved) this.store.update(conversation.id, conversation.takeChangedView());
   }
+}
 
-  /** The action's result, or null after showing its error. */
-  async #attempt(action) {
-    try {
-      return await action();
-    } catch (error) {
-      this.page.showError(error.message);
-      return null;
-    }
-  }
+function createMessage({ role, parent, content, model = "", edited_from = null }) {
+  return { id: createId(), role, parent, content, model, edited_from, details: {}, created: Date.now() / 1000, rating: 0, reason: "" };
 }

@@ -11,19 +11,14 @@ export class MessageTree {
     return this.messages.get(id);
   }
 
+  /** All messages, each after its parent. */
+  list() {
+    return [...this.messages.values()];
+  }
+
   add(message) {
     this.messages.set(message.id, message);
     this.#childrenOf(message.parent).push(message.id);
-  }
-
-  /** Puts a saved message where its unsaved version was. */
-  replace(id, message) {
-    const siblings = this.#childrenOf(message.parent);
-    siblings[siblings.indexOf(id)] = message.id;
-    this.messages.delete(id);
-    this.messages.set(message.id, message);
-    this.children.set(message.id, this.children.get(id) ?? []);
-    this.children.delete(id);
   }
 
   remove(id) {

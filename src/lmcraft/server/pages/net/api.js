@@ -6,8 +6,28 @@ import { t } from "../strings.js";
 const KEY_ITEM = "lmcraft-key"; // in the session storage
 const MAX_KEEPALIVE_BYTES = 30_000; // browsers let 64 KiB of requests in total outlive their page
 
-/** An error whose message is shown to the user. */
-export class ApiError extends Error {}
+const TEMPORARY_STATUSES = [0, 401, 408, 429, 502, 503, 504]; // 0: the server cannot be reached
+
+/** An error whose message is shown to the user. status: of the response. */
+export class ApiError extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+
+  /** Whether the same request may succeed later. */
+  get isTemporary() {
+    return TEMPORARY_STATUSES.includes(this.status);
+  }
+
+  get isUnauthorized() {
+    return this.status === 401;
+  }
+
+  get isConflict() {
+    return this.status === 409;
+  }
+}
 
 let askForKey = async () => null;
 let pendingKey = null;
@@ -57,7 +77,7 @@ async function readError(response) {
     // The body is not JSON, for example because a proxy wrote it. Show the status instead.
   }
   if (seconds) message += ` ${t("retryAfter", { seconds })}`;
-  return new ApiError(message);
+  return new ApiError(message, response.status);
 }
 
 export async function fetchJson(method, path, data) {

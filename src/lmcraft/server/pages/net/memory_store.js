@@ -1,8 +1,8 @@
 // Conversations in this page's memory, for servers without a store. It has the methods of ServerStore.
 
 import { buildTitle } from "../title.js";
+import { createId } from "./ids.js";
 
-const createId = () => crypto.getRandomValues(new Uint32Array(4)).reduce((text, n) => text + n.toString(16).padStart(8, "0"), "");
 const now = () => Date.now() / 1000;
 
 export class MemoryStore {
@@ -21,10 +21,9 @@ export class MemoryStore {
     return { data, has_more: false };
   }
 
-  async create({ title = "", system = "", model = "", settings = {} }) {
-    const conversation = { id: createId(), title, system, model, settings, leaf: null, pinned: false, created: now(), updated: now(), messages: [] };
+  async create(fields) {
+    const conversation = { ...fields, leaf: null, pair: [], pinned: false, created: now(), updated: now(), messages: [] };
     this.conversations.set(conversation.id, conversation);
-    return conversation;
   }
 
   async get(id) {
@@ -41,13 +40,10 @@ export class MemoryStore {
   }
 
   async addMessage(id, fields) {
-    const message = createMessage(fields);
     const conversation = this.conversations.get(id);
-    if (!conversation) return message; // deleted while it was being answered
-    conversation.messages.push(message);
-    conversation.leaf = message.id;
+    conversation.messages.push(createMessage(fields));
+    conversation.leaf = fields.id;
     conversation.updated = now();
-    return message;
   }
 
   async rate(id, rating, reason) {
@@ -79,8 +75,8 @@ export class MemoryStore {
   }
 }
 
-function createMessage({ role, content, parent, model = "", edited_from = null, details = {} }) {
-  return { id: createId(), parent, role, content, model, edited_from, details, created: now(), rating: 0, reason: "" };
+function createMessage({ id = createId(), role, content, parent, model = "", edited_from = null, details = {} }) {
+  return { id, parent, role, content, model, edited_from, details, created: now(), rating: 0, reason: "" };
 }
 
 function createConversation({ messages }) {
@@ -91,5 +87,5 @@ function createConversation({ messages }) {
   }
   const title = buildTitle(chain[0]?.content ?? "");
   const leaf = chain.at(-1)?.id ?? null;
-  return { id: createId(), title, system, model: "", settings: {}, leaf, pinned: false, created: now(), updated: now(), messages: chain };
+  return { id: createId(), title, system, model: "", settings: {}, leaf, pair: [], pinned: false, created: now(), updated: now(), messages: chain };
 }

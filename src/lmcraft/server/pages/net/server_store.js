@@ -4,9 +4,6 @@ import { fetchJson } from "./api.js";
 
 const PAGE_SIZE = 50; // conversations
 
-/** The store refuses NUL and unpaired surrogates. A model may write either, and a shortened title may end in the latter. */
-const sanitize = (text) => text.replaceAll("\0", "\ufffd").toWellFormed();
-
 const conversationUrl = (id) => `/api/conversations/${encodeURIComponent(id)}`;
 
 export class ServerStore {
@@ -19,7 +16,7 @@ export class ServerStore {
   }
 
   create(conversation) {
-    return fetchJson("POST", "/api/conversations", { ...conversation, title: sanitize(conversation.title) });
+    return fetchJson("POST", "/api/conversations", conversation);
   }
 
   get(id) {
@@ -35,7 +32,7 @@ export class ServerStore {
   }
 
   addMessage(id, message) {
-    return fetchJson("POST", `${conversationUrl(id)}/messages`, { ...message, content: sanitize(message.content) });
+    return fetchJson("POST", `${conversationUrl(id)}/messages`, message);
   }
 
   rate(id, rating, reason) {

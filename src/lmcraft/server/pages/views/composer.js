@@ -12,12 +12,12 @@ const CONTEXT_WARNING = 0.9; // fraction of the context
 const HAS_SCREEN_KEYBOARD = matchMedia("(pointer: coarse)").matches; // it would cover half of the page
 
 export class Composer {
-  /** handlers: {send(text) -> whether it was saved, stop(), editLast() -> whether there was a message to edit, getModel()}. */
+  /** handlers: {send(text) -> whether it was sent, draft(text), stop(), editLast() -> whether there was a message to edit, getModel()}. */
   constructor(handlers) {
     this.handlers = handlers;
     this.input = byId("input");
     this.secondModel = byId("second-model");
-    this.attachments = new Attachments({ changed: () => {}, getModel: handlers.getModel });
+    this.attachments = new Attachments({ changed: () => handlers.draft(this.content), getModel: handlers.getModel });
     byId("composer").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
@@ -25,7 +25,10 @@ export class Composer {
     byId("stop").addEventListener("click", () => handlers.stop());
     byId("compare").addEventListener("click", () => this.#toggleComparison());
     this.input.addEventListener("keydown", (event) => this.#handleKey(event));
-    this.input.addEventListener("input", () => this.#fitHeight());
+    this.input.addEventListener("input", () => {
+      this.#fitHeight();
+      handlers.draft(this.content);
+    });
   }
 
   showModels(models) {
@@ -54,7 +57,8 @@ export class Composer {
 
   /** Puts an example into the message box, to be changed or sent. */
   fill(text) {
-    this.#setText(text);
+    this.setText(text);
+    this.handlers.draft(text);
     this.input.focus();
   }
 
@@ -75,14 +79,14 @@ export class Composer {
     return joinFiles(this.attachments.files, this.input.value);
   }
 
-  async #send() {
+  #send() {
     const text = this.content;
-    if (!text.trim() || !byId("stop").hidden) return;
-    this.#setText("");
-    if (!(await this.handlers.send(text)) && !this.input.value) this.#setText(text);
+    if (!text.trim() || !this.handlers.send(text)) return;
+    this.setText("");
+    this.handlers.draft("");
   }
 
-  #setText(content) {
+  setText(content) {
     const { files, text } = splitFiles(content);
     this.attachments.show(files);
     this.input.value = text;

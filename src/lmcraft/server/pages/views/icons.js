@@ -21,7 +21,7 @@ const ICONS = {
   prompt: "M8 8l-4 4 4 4M16 8l4 4-4 4M13.5 5l-3 14",
   continue: "M5 12h14M13 6l6 6-6 6",
   sliders: "M4 8h9M19 8h1M4 16h1M11 16h9M13 8a3 3 0 1 0 6 0a3 3 0 1 0-6 0M5 16a3 3 0 1 0 6 0a3 3 0 1 0-6 0",
-  columns: "M4 5h6v14H4zM14 5h6v14h-6z",
+  compareVersions: "M4 5h6v14H4zM14 5h6v14h-6z",
   pin: "M9 4h6l-1 6 3 3v2H7v-2l3-3zM12 15v6",
   clip: "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.5 3.5 0 0 1 5 5l-8.5 8.5a1.8 1.8 0 0 1-2.6-2.6L14.5 7.5",
   trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5",

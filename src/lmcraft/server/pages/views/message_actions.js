@@ -10,16 +10,16 @@ import { buildIcon, buildIconButton } from "./icons.js";
 const IDLE_ONLY = { class: "icon idle-only" }; // disabled while the conversation has an answer in progress
 
 /**
- * display: {siblings, isLast, showTokens, isPaired}; handlers: {edit(), toggleTokens(), showPrompt()}.
+ * display: {siblings, isLast, showTokens, pairedWith}; handlers: {edit(), toggleTokens(), showPrompt()}.
  * `data-act` identifies a button across redraws.
  */
 export function buildActions(message, display, controller, handlers) {
   const { id, role } = message;
   const versions = buildVersionSwitcher(message, display, controller);
   if (message.live) return [versions];
-  const saved = !message.unsaved;
+  const kept = !message.isTransient;
   const copy = buildButton("copy", (event) => copyText(message.content, event.currentTarget));
-  const edit = saved && buildButton("edit", handlers.edit, IDLE_ONLY);
+  const edit = kept && buildButton("edit", handlers.edit, IDLE_ONLY);
   if (role === "user") {
     const answer = display.isLast && buildButton("regenerate", () => controller.answer(id), IDLE_ONLY);
     return [versions, copy, edit, answer];
@@ -28,16 +28,17 @@ export function buildActions(message, display, controller, handlers) {
     message.details?.tokens?.length > 0 && buildWordButton("tokens", handlers.toggleTokens, { "aria-pressed": String(display.showTokens) }),
     buildWordButton("prompt", handlers.showPrompt),
   ];
-  if (display.isPaired) return [copy, ...inspection];
-  const canContinue = saved && display.isLast && message.details?.finish !== "stop";
+  if (display.pairedWith) return [display.siblings.length > 2 && versions, copy, ...inspection];
+  const canContinue = kept && display.isLast && message.details?.finish !== "stop" && !message.details?.problem;
   return [
     versions,
+    kept && versions && buildButton("compareVersions", () => controller.compare(id), IDLE_ONLY),
     copy,
     edit,
     buildButton("regenerate", () => controller.regenerate(id), IDLE_ONLY),
     canContinue && buildButton("continue", () => controller.continueAnswer(id), IDLE_ONLY),
-    saved && buildRatingButton(message, 1, controller),
-    saved && buildRatingButton(message, -1, controller),
+    kept && buildRatingButton(message, 1, controller),
+    kept && buildRatingButton(message, -1, controller),
     ...inspection,
   ];
 }
@@ -61,23 +62,25 @@ function buildRatingButton(message, rating, controller) {
   const label = isSet && message.reason ? `${t(action)}: ${message.reason}` : t(action);
   const rate = async () => {
     if (isSet) return controller.rate(message.id, 0, "");
-    await controller.rate(message.id, rating, ""); // counts even if the user closes the dialog
+    controller.rate(message.id, rating, ""); // counts even if the user closes the dialog
     const reason = (await askReason(rating))?.trim();
-    if (reason) await controller.rate(message.id, rating, reason);
+    if (reason) controller.rate(message.id, rating, reason);
   };
   return buildIconButton(action, label, rate, { "data-act": action, "aria-pressed": String(isSet) });
 }
 
-function buildVersionSwitcher({ id }, { siblings }, controller) {
+/** The other answer of a pair is passed over. */
+function buildVersionSwitcher({ id }, { siblings, pairedWith }, controller) {
   if (siblings.length < 2) return null;
   const n = siblings.indexOf(id) + 1;
   const count = siblings.length;
+  const choices = siblings.filter((version) => version !== pairedWith);
   return el(
     "span",
     { class: "switcher", role: "group", "aria-label": t("version", { n, count }) },
-    buildButton("previous", () => controller.switchVersion(id, -1), { disabled: n === 1 }),
+    buildButton("previous", () => controller.switchVersion(id, -1), { disabled: choices[0] === id }),
     el("span", {}, `${n}/${count}`),
-    buildButton("next", () => controller.switchVersion(id, 1), { disabled: n === count }),
+    buildButton("next", () => controller.switchVersion(id, 1), { disabled: choices.at(-1) === id }),
   );
 }
 

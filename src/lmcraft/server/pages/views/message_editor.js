@@ -6,17 +6,14 @@ import { isComposing } from "./keyboard.js";
 
 const MAX_ROWS = 16;
 
-/** handlers: {save(text, thenContinue) -> whether it was saved, cancel()}. Answers can be saved, or saved and continued. */
-export function buildEditor({ role, content }, handlers) {
+/** handlers: {change(text), save(text, thenContinue), cancel()}. Answers can be saved, or saved and continued. */
+export function buildEditor(role, content, handlers) {
   const rows = Math.min(MAX_ROWS, content.split("\n").length + 1);
   const area = el("textarea", { value: content, dir: "auto", maxlength: "1000000", "aria-label": t("editMessage"), rows });
   const buildButton = (label, kind, onclick) => el("button", { type: "button", class: kind, onclick }, label);
-  const save = async (thenContinue) => {
-    if (!area.value.trim() || area.disabled) return;
-    area.disabled = true; // so that a second Enter does not save again
-    if (!(await handlers.save(area.value, thenContinue))) area.disabled = false;
-  };
+  const save = (thenContinue) => area.value.trim() && handlers.save(area.value, thenContinue);
   const isUser = role === "user";
+  area.addEventListener("input", () => handlers.change(area.value));
   area.addEventListener("keydown", (event) => {
     if (isComposing(event)) return;
     if (event.key === "Escape") handlers.cancel();

@@ -22,14 +22,16 @@ export class MessageView {
     this.node = el("li", { tabindex: "-1" }, this.head, this.body, this.foot);
   }
 
-  /** display: {siblings, isLast, showTokens, isPaired}. Redraws only if something changed. */
+  /** display: {siblings, isLast, showTokens, pairedWith: the other answer of a pair}. Redraws only if something changed. */
   show(message, display) {
     Object.assign(this, { message, display });
     const { content, rating, reason, live, problem, id } = message;
-    const { siblings, isLast, showTokens, isPaired } = display;
+    const { siblings, isLast, showTokens, pairedWith } = display;
     const version = [siblings.indexOf(id), siblings.length];
     const { lang } = document.documentElement;
-    const state = [id, content, rating, reason, live, problem, ...version, isLast, showTokens, isPaired, lang, this.isEditing];
+    const saving = this.controller.describeSaving(id)?.problem;
+    if (!this.drawnState.length && !pairedWith && this.controller.getEditorText(id) !== null) this.isEditing = true;
+    const state = [id, content, rating, reason, live, problem, ...version, isLast, showTokens, pairedWith, lang, saving, this.isEditing];
     if (state.every((value, i) => value === this.drawnState[i])) return;
     this.drawnState = state;
     this.#draw();
@@ -96,7 +98,7 @@ export class MessageView {
 
   /** Fills the body anew, unless it shows the same kind of content: then its nodes stay, and with them a selection or the text in the editor. */
   #fillBody(kind, build) {
-    const state = `${kind} ${document.documentElement.lang}`;
+    const state = `${kind} ${this.message.id} ${document.documentElement.lang}`;
     if (state === this.bodyState) return;
     this.bodyState = state;
     this.body.replaceChildren(...build());
@@ -111,13 +113,13 @@ export class MessageView {
   }
 
   #drawTokens(tokens) {
-    const { live, content, details, unsaved } = this.message;
+    const { live, content, details, isTransient } = this.message;
     this.#fillBody("tokens", () => {
       this.tokenView = new TokenView((index, alternative) => this.handlers.branch(this.message, index, alternative));
       return [this.tokenView.node];
     });
     const prefix = content.slice(0, live?.prefix ?? details?.prefix ?? 0);
-    this.tokenView.show(prefix, tokens, !live && Boolean(details?.prompt_ids) && !unsaved);
+    this.tokenView.show(prefix, tokens, !live && Boolean(details?.prompt_ids) && !isTransient);
   }
 
   #drawEditor() {
@@ -125,16 +127,15 @@ export class MessageView {
   }
 
   #buildEditor() {
+    const { id, role, content } = this.message;
     const close = () => {
       this.isEditing = false;
+      this.controller.setEditorText(id, null);
       this.#redraw();
     };
-    return buildEditor(this.message, {
-      save: async (text, thenContinue) => {
-        const saved = await this.controller.edit(this.message.id, text, thenContinue);
-        if (saved) close();
-        return saved;
-      },
+    return buildEditor(role, this.controller.getEditorText(id) ?? content, {
+      change: (text) => this.controller.setEditorText(id, text),
+      save: (text, thenContinue) => this.controller.edit(id, text, thenContinue) && close(),
       cancel: () => {
         close();
         this.node.querySelector('[data-act="edit"]')?.focus();
@@ -143,21 +144,44 @@ export class MessageView {
   }
 
   #buildNotices() {
+    const { live, details } = this.message;
+    const hint = this.display.isLast && !live && details?.tokens?.length && !isHintSeen();
+    return [this.#buildAnswerNotice(), hint && buildHint(), this.#buildSavingNotice()].filter(Boolean);
+  }
+
+  #buildAnswerNotice() {
     const { role, live, content, details } = this.message;
-    if (role !== "assistant" || live) return [];
+    if (role !== "assistant" || live) return null;
     const problem = this.message.problem ?? details?.problem;
-    if (problem) return [this.#buildProblem(problem)];
+    if (problem) return this.#buildProblem(problem);
     const finish = { length: t("cutByLength"), stopped: t("stopped") };
     const note = ((content || details?.thoughts) && finish[details?.finish]) || (!content && t("emptyAnswer"));
-    const hint = this.display.isLast && details?.tokens?.length && !isHintSeen();
-    return [note && el("p", { class: "note" }, note), hint && buildHint()].filter(Boolean);
+    return note ? el("p", { class: "note" }, note) : null;
   }
 
   #buildProblem(text) {
-    const retry = () => this.controller.retry(this.message.id);
-    const button = el("button", { type: "button", class: "quiet idle-only", "data-act": "retry", onclick: retry }, t("retry"));
-    return el("div", { class: "notice", role: "group" }, buildIcon("alert"), el("span", { dir: "auto" }, text), button);
+    const { id, isTransient } = this.message;
+    const canContinue = this.display.isLast && !this.display.pairedWith && !isTransient;
+    return buildNotice(text, [
+      canContinue && buildNoticeButton("continue", () => this.controller.continueAnswer(id)),
+      buildNoticeButton("retry", () => this.controller.retry(id)),
+    ]);
   }
+
+  #buildSavingNotice() {
+    const saving = this.controller.describeSaving(this.message.id);
+    if (!saving) return null;
+    if (!saving.problem) return el("p", { class: "note unsaved" }, t("notSavedYet"));
+    return buildNotice(t("notSaved", { reason: saving.problem }), [buildNoticeButton("retry", () => this.controller.saveAgain())]);
+  }
+}
+
+function buildNotice(text, buttons) {
+  return el("div", { class: "notice", role: "group" }, buildIcon("alert"), el("span", { dir: "auto" }, text), ...buttons);
+}
+
+function buildNoticeButton(action, onclick) {
+  return el("button", { type: "button", class: "quiet idle-only", "data-act": action, onclick }, t(action));
 }
 
 /** The files of a question, folded, and its text. */

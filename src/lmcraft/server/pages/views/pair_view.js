@@ -1,16 +1,19 @@
-// Two answers to one message side by side, until the user picks one.
+// Two answers to one message side by side, until the user picks one or skips.
 
 import { t } from "../strings.js";
 import { el } from "./dom.js";
 import { MessageView } from "./message_view.js";
+
+const REASON = "reason"; // in place of the id of a message that is edited
 
 export class PairView {
   constructor(controller, handlers) {
     this.controller = controller;
     this.views = [0, 1].map(() => new MessageView(controller, handlers));
     this.picks = [0, 1].map((i) => el("button", { type: "button", class: "main", onclick: () => this.#pick(i) }));
-    this.reason = el("input", { type: "text", maxlength: "2000", dir: "auto" });
-    this.skip = el("button", { type: "button", class: "quiet", onclick: () => controller.skipPreference() });
+    this.reason = el("input", { type: "text", maxlength: "2000", dir: "auto", value: controller.getEditorText(REASON) ?? "" });
+    this.reason.addEventListener("input", () => controller.setEditorText(REASON, this.reason.value || null));
+    this.skip = el("button", { type: "button", class: "quiet", onclick: () => this.#skip() });
     this.list = el("ol", { class: "columns" }, ...this.views.map(({ node }) => node));
     this.node = el("li", { class: "pair", tabindex: "-1" }, this.list, el("div", { class: "row" }, this.reason, this.skip));
   }
@@ -18,7 +21,7 @@ export class PairView {
   show(messages, display) {
     this.messages = messages;
     messages.forEach((message, i) => {
-      this.views[i].show(message, { ...display, isPaired: true, isLast: true });
+      this.views[i].show(message, { ...display, pairedWith: messages[1 - i].id, isLast: true });
       this.views[i].node.append(this.picks[i]);
     });
     this.list.setAttribute("aria-label", t("pair"));
@@ -27,8 +30,7 @@ export class PairView {
     this.reason.setAttribute("aria-label", t("preferReason"));
     this.skip.textContent = t("skipPreference");
     this.skip.disabled = messages.some(({ live }) => live);
-    // Both answers of a preference must be in the store.
-    for (const pick of this.picks) pick.disabled = messages.some(({ unsaved }) => unsaved);
+    for (const pick of this.picks) pick.disabled = messages.some(({ live, isTransient }) => live || isTransient);
   }
 
   /** The view of a message, if it is one of the pair. */
@@ -36,7 +38,13 @@ export class PairView {
     return this.views.find(({ message }) => message.id === id);
   }
 
+  #skip() {
+    this.controller.setEditorText(REASON, null);
+    this.controller.skipPreference();
+  }
+
   #pick(i) {
-    return this.controller.prefer(this.messages[i].id, this.reason.value.trim());
+    this.controller.setEditorText(REASON, null);
+    this.controller.prefer(this.messages[i].id, this.reason.value.trim());
   }
 }

@@ -11,7 +11,7 @@ const RELOAD_DELAY_MS = 200; // several changes in a row make one request
 const URL_LIFETIME_MS = 60_000; // of an export, until its download has started
 
 export class Sidebar {
-  /** handlers: {open(id), renamed(id, title), removed(id), isLive(id)}. */
+  /** handlers: {open(id), rename(id, title), remove(id), isLive(id)}. */
   constructor(store, handlers) {
     Object.assign(this, { store, handlers, entries: [], current: null, requestCount: 0, timer: null, shouldReset: false });
     this.list = byId("conversations");
@@ -88,31 +88,23 @@ export class Sidebar {
   }
 
   #pin(id, pinned) {
-    return this.#attempt(async () => {
-      await this.store.update(id, { pinned });
-      this.scheduleReload();
-    });
+    this.store.update(id, { pinned });
+    this.scheduleReload();
   }
 
   async #rename(id, oldTitle) {
     const title = (await askTitle(oldTitle))?.trim();
     if (!title || title === oldTitle) return;
-    await this.#attempt(async () => {
-      await this.store.update(id, { title });
-      this.entries.find((entry) => entry.id === id).title = title;
-      this.draw();
-      this.handlers.renamed(id, title);
-    });
+    this.entries.find((entry) => entry.id === id).title = title;
+    this.draw();
+    this.handlers.rename(id, title);
   }
 
   async #remove(id, name) {
     if (!(await confirmDeletion(name))) return;
-    await this.#attempt(async () => {
-      await this.store.remove(id);
-      this.entries = this.entries.filter((entry) => entry.id !== id);
-      this.draw();
-      this.handlers.removed(id);
-    });
+    this.entries = this.entries.filter((entry) => entry.id !== id);
+    this.draw();
+    this.handlers.remove(id);
   }
 
   async #import() {

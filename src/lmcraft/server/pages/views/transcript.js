@@ -36,13 +36,6 @@ export class Transcript {
     this.messagesInProgress.add(message.id);
   }
 
-  renameMessage(id, savedId) {
-    const view = this.views.get(id);
-    if (!view) return;
-    this.views.delete(id);
-    this.views.set(savedId, view);
-  }
-
   /** Opens the last question for editing. Returns whether there was one. */
   editLast() {
     const question = this.conversation.busy ? null : this.conversation.path().findLast(({ role }) => role === "user");
@@ -62,7 +55,7 @@ export class Transcript {
   #showMessage(message, isLast) {
     if (!this.views.has(message.id)) this.views.set(message.id, new MessageView(this.controller, this.handlers));
     const view = this.views.get(message.id);
-    view.show(message, { ...this.#displayOptions(message), isLast, isPaired: false });
+    view.show(message, { ...this.#displayOptions(message), isLast, pairedWith: null });
     return view.node;
   }
 
