@@ -284,7 +284,7 @@ def test_a_page_that_ends_without_notice(page: Any) -> None:
 def test_regenerating_and_stopping_before_the_first_token(page: Any, engine: ScriptedEngine) -> None:
     finish(page, "one")
     gate = threading.Event()
-    engine.script = lambda body: [] if gate.wait(60) else []
+    engine.script = lambda body: in_words(WORDS) if gate.wait(60) else []
     page.click(f'{LAST} [data-act="regenerate"]')
     expect(page.locator(".dot")).not_to_have_count(0)
     page.keyboard.press("Escape")
