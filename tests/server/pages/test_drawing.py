@@ -124,9 +124,20 @@ def test_a_selection_stays_while_the_answer_grows(page: Any, engine: ScriptedEng
     expect(page.locator("#messages .live")).to_have_count(0)
     expect(page.locator("#send")).to_be_visible()
     assert page.evaluate("getSelection().toString()") == selected
-    page.locator(f'{LAST} [data-act="good"]').dispatch_event("click")  # redraws the message
-    expect(page.locator(f'{LAST} [data-act="good"]')).to_have_attribute("aria-pressed", "true")
-    assert page.evaluate("getSelection().toString()") == selected
+
+
+def test_long_code_is_copied_as_it_is(page: Any, engine: ScriptedEngine) -> None:
+    lines = ["" if i % 7 == 3 else f"x{i} = {i}  # c" for i in range(130)]
+    code = "\n".join(lines)
+    engine.script, engine.seconds_per_piece = lambda body: ["```py\n", *(f"{line}\n" for line in lines), "```"], 0.002
+    page.fill("#input", "go")
+    page.press("#input", "Enter")
+    expect(page.locator(f"{LAST} .code-comment").last).to_be_attached()
+    expect(page.locator("#messages .live")).to_have_count(0)
+    expect(page.locator(f"{LAST} .code-number")).to_have_count(sum(map(bool, lines)))
+    assert page.locator(f"{LAST} code").text_content() == code
+    page.evaluate("(selector) => getSelection().selectAllChildren(document.querySelector(selector))", f"{LAST} code")
+    assert page.evaluate("getSelection().toString()") == code
 
 
 def test_mathematics_and_code_are_drawn(page: Any, engine: ScriptedEngine) -> None:

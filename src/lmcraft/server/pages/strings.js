@@ -208,8 +208,12 @@ export const formatDateTime = (seconds) => new Date(seconds * 1000).toLocaleStri
 export const formatMonth = (seconds) => new Date(seconds * 1000).toLocaleDateString(language, { month: "long", year: "numeric" });
 
 export function formatNumber(value, digits = 0) {
-  return value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const key = `${language} ${digits}`;
+  numberFormats[key] ??= new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return numberFormats[key].format(value);
 }
+
+const numberFormats = {}; // building one takes longer than formatting with it
 
 /** Translates the elements of index.html that have data-t, data-t-label or data-t-placeholder. */
 export function translatePage() {

@@ -23,7 +23,7 @@ const CLASSES = {
   punctuation: "", operator: "", interpolation: "",
 };
 
-/** The pieces [class or "", text] of the code, or null if the language is not known. */
+/** The pieces of the code as [class or "", text, class or "", text, ...], or null if the language is not known. */
 export function colorCode(text, language) {
   const name = language.toLowerCase().replace(/^[{.]+|[},].*$/g, "");
   const grammar = findGrammar(OTHER_NAMES[name] ?? name);
@@ -40,7 +40,7 @@ function findGrammar(name) {
 function collect(tokens, kind, pieces) {
   for (const token of Array.isArray(tokens) ? tokens : [tokens]) {
     if (typeof token !== "string") collect(token.content, CLASSES[token.type] ?? kind, pieces);
-    else if (pieces.at(-1)?.[0] === kind) pieces.at(-1)[1] += token;
-    else if (token) pieces.push([kind, token]);
+    else if (pieces.at(-2) === kind) pieces.push(pieces.pop() + token);
+    else pieces.push(kind, token);
   }
 }
