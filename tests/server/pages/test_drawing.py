@@ -127,7 +127,7 @@ def test_a_selection_stays_while_the_answer_grows(page: Any, engine: ScriptedEng
 
 
 def test_long_code_is_copied_as_it_is(page: Any, engine: ScriptedEngine) -> None:
-    lines = ["" if i % 7 == 3 else f"x{i} = {i}  # c" for i in range(130)]
+    lines = ["" if i % 7 == 3 else f"x{i} = {i}  # c" for i in range(128)]
     code = "\n".join(lines)
     engine.script, engine.seconds_per_piece = lambda body: ["```py\n", *(f"{line}\n" for line in lines), "```"], 0.002
     page.fill("#input", "go")
