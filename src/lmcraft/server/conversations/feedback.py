@@ -24,16 +24,15 @@ def count_feedback(store: Store, owner: str) -> Json:
     c, m = conversations.c, messages.c
     with transaction(store.engine) as connection:
         is_owned = (m.conversation == c.id) & (c.owner == owner)
-        rated = sa.select(m.rating, sa.func.count()).where(is_owned, m.rating != 0).group_by(m.rating)
-        ratings = dict(connection.execute(rated))
+        rated = sa.select(m.rating, sa.func.count().label("number")).where(is_owned, m.rating != 0).group_by(m.rating)
+        ratings = {row.rating: row.number for row in connection.execute(rated)}
         edits = connection.execute(sa.select(sa.func.count()).where(is_owned, m.edited_from.is_not(None))).scalar_one()
         picked = sa.select(CHOSEN.c.model, REJECTED.c.model, sa.func.count()).select_from(_picks())
         grouped = picked.where(c.owner == owner).group_by(CHOSEN.c.model, REJECTED.c.model)
         picks = {(chosen, rejected): count for chosen, rejected, count in connection.execute(grouped)}
+    pairs = sorted({(min(pair), max(pair)) for pair in picks})
     counts = {"good": ratings.get(1, 0), "bad": ratings.get(-1, 0), "picks": sum(picks.values()), "edits": edits}
-    return counts | {
-        "models": [_compare(first, second, picks) for first, second in sorted({(min(pair), max(pair)) for pair in picks})]
-    }
+    return counts | {"models": [_compare(first, second, picks) for first, second in pairs]}
 
 
 def list_feedback(store: Store, owner: str, *, kind: str = "", limit: int = 50, offset: int = 0) -> tuple[list[Json], bool]:
