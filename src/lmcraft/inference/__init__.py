@@ -6,7 +6,7 @@ scheduler            which requests run, and which tokens the next step computes
 fair_share           how much of the engine's time each client has used
 runner               the interface of a tier (native or eager), and the choice between them
 eager_runner         the tier in plain PyTorch
-row_model            decodes several sequences together in PyTorch, each as it would be alone
+packed_model         a model with packed weights in PyTorch: decodes several sequences together, each as it would be alone
 native/              the tier in C++
 speculation/         proposing tokens that the model verifies in one step
 request              a request, and its state in the engine

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from lmcraft.inference.block_pool import BlockPool, BlockTable
 from lmcraft.inference.next_token_logits import NextTokenLogits
+from lmcraft.inference.packed_model import DecodeToken, PackedModel, can_pack
 from lmcraft.inference.paged_cache import PagedCache
 from lmcraft.inference.prompt_chunk import PromptChunk
 from lmcraft.inference.request import SequenceState
-from lmcraft.inference.row_model import DecodeToken, RowModel, can_compute_rows
 from lmcraft.model.transformer import Transformer
 
 
@@ -45,8 +45,8 @@ class EagerRunner:
         return map(self._prefill, chunks)
 
     def _prefill(self, chunk: PromptChunk) -> NextTokenLogits:
-        model = self._models[chunk.adapter]
-        hidden_1TC = self._hidden_states(chunk.table, chunk.num_computed, chunk.ids, chunk.adapter)
+        model = self._models[chunk.adapter] if chunk.adapter or not self._packed else self._packed.for_prompts
+        hidden_1TC = self._hidden_states(model, chunk.table, chunk.num_computed, chunk.ids)
         logits_TV = model.logits(hidden_1TC[:, -1:])[0]
         if (
             chunk.all_rows and len(chunk.ids) > 1
@@ -55,31 +55,37 @@ class EagerRunner:
         return NextTokenLogits.of(logits_TV.float().cpu())
 
     def hidden_states(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> Tensor:
-        return self._hidden_states(table, num_computed, ids, adapter)[0].cpu()
+        return self._hidden_states(self._models[adapter], table, num_computed, ids)[0].cpu()
 
-    def _hidden_states(self, table: BlockTable, num_computed: int, ids: Sequence[int], adapter: str) -> Tensor:
-        model = self._models[adapter]
+    def _hidden_states(
+        self, model: Transformer | PackedModel, table: BlockTable, num_computed: int, ids: Sequence[int]
+    ) -> Tensor:
         cache = PagedCache(self.pool, table, num_computed, len(ids))
-        return model.hidden_states(torch.tensor([ids], device=model.device), cache=cache)
+        return model.hidden_states(torch.tensor([ids], device=self.pool.keys.device), cache=cache)
 
     def decode(
         self, work: Sequence[tuple[SequenceState, Sequence[int]]]
     ) -> Iterator[tuple[SequenceState, Sequence[int], NextTokenLogits, int]]:
-        """Sequences with adapters are computed one by one, as a chunk of a prompt is."""
-        together = [item for item in work if not item[0].request.adapter] if self._row_model else []
+        """Sequences with adapters are computed one by one, as chunks of a prompt are."""
+        together = [item for item in work if self._packed and not item[0].request.adapter]
         for sequence, ids in work:
-            if not together or sequence.request.adapter:
+            if not self._packed or sequence.request.adapter:
                 chunk = PromptChunk(sequence.block_table, sequence.num_computed, ids[:1], sequence.request.adapter)
                 yield sequence, ids[:1], self._prefill(chunk), 0
-        if self._row_model:
-            for start in range(0, len(together), self._row_model.max_rows):
-                rows = together[start : start + self._row_model.max_rows]
-                tokens = [DecodeToken(ids[0], sequence.num_computed, sequence.block_table) for sequence, ids in rows]
-                logits = NextTokenLogits.of(self._row_model.logits(tokens))
-                for number, (sequence, ids) in enumerate(rows):
-                    yield sequence, ids[:1], logits, number
+        size = self._packed.max_rows if self._packed else 1
+        for start in range(0, len(together), size):
+            yield from self._decode_together(together[start : start + size])
+
+    def _decode_together(
+        self, work: Sequence[tuple[SequenceState, Sequence[int]]]
+    ) -> Iterator[tuple[SequenceState, Sequence[int], NextTokenLogits, int]]:
+        assert self._packed
+        tokens = [DecodeToken(ids[0], sequence.num_computed, sequence.block_table) for sequence, ids in work]
+        logits = NextTokenLogits.of(self._packed.decode(tokens))
+        for row, (sequence, ids) in enumerate(work):
+            yield sequence, ids[:1], logits, row
 
     @cached_property
-    def _row_model(self) -> RowModel | None:
+    def _packed(self) -> PackedModel | None:
         """Built by the first step, because a native runner may need none."""
-        return RowModel(self._models[""], self.pool) if can_compute_rows(self._models[""]) else None
+        return PackedModel(self._models[""], self.pool) if can_pack(self._models[""]) else None

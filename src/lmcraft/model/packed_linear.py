@@ -17,10 +17,11 @@ Product = Callable[[Tensor], Tensor]
 """Maps float32 rows (R, I) to float32 rows (R, O)."""
 
 MAX_PACKED_ROWS = 8
+LAYOUT_ROWS = 64  # oneDNN's layout for so many rows was fast for 1, 8 and 256
 
 
 class PackedLinear(nn.Module):
-    """x W^T + b for at most 8 float32 rows: each is computed as it would be alone, bit for bit.
+    """x W^T + b for float32 rows: up to 8 are computed as each would be alone, bit for bit.
 
     Args:
         weight: (O, I), of any type, on the CPU.
@@ -67,7 +68,7 @@ def _pack_float16(weight: Tensor) -> Product:
 
 def _pack_float32(weight: Tensor) -> Product:
     """oneDNN's product, with zeros below too few rows: of one row it may be another function than of several."""
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().float().contiguous(), MAX_PACKED_ROWS)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().float().contiguous(), LAYOUT_ROWS)
     zeros_RI = torch.zeros(MAX_PACKED_ROWS, weight.shape[1])
 
     def multiply(x_RI: Tensor) -> Tensor:

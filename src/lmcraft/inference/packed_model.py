@@ -1,6 +1,7 @@
-"""Decodes several sequences together in PyTorch, without letting a sequence's numbers depend on the others.
+"""A model for PyTorch's fastest products: decodes several sequences together, each as it would be alone.
 
-Shapes: R rows (sequences), H query heads, K key-value heads, G = H / K, S tokens held, D head width, V vocabulary.
+Shapes: R rows (sequences), H query heads, K key-value heads, G = H / K, S tokens held, D head width, V vocabulary,
+T tokens, C hidden size.
 """
 
 from collections.abc import Sequence
@@ -13,9 +14,11 @@ from torch import Tensor
 from lmcraft.inference.block_pool import SLOTS_PER_TILE, BlockPool, BlockTable
 from lmcraft.inference.model_changes import find_modification
 from lmcraft.machine import free_memory
+from lmcraft.model.attention import Cache
 from lmcraft.model.linear import Linear
 from lmcraft.model.packed_linear import MAX_PACKED_ROWS, PackedLinear, packed_bytes
 from lmcraft.model.transformer import Transformer, copy_sharing_weights
+from lmcraft.processor import has_bf16
 
 # PyTorch computes e^x for this many numbers at a time, and rounds those that remain differently.
 VECTOR_NUMBERS = 32
@@ -33,16 +36,20 @@ class DecodeToken:
     """The sequence's blocks, which hold `position`."""
 
 
-class RowModel:
-    """A Transformer that computes one token of each of several sequences, in float32, on the CPU.
+class PackedModel:
+    """A Transformer with packed weights, which computes in float32 on the CPU.
 
     Args:
-        model: unmodified; its weights are packed, in a copy.
+        model: unmodified; this is a copy of it.
         pool: of keys and values.
     """
 
     def __init__(self, model: Transformer, pool: BlockPool) -> None:
         self.max_rows = _max_rows(model)
+        """How many tokens `decode` computes at most."""
+        fast = model.compute_dtype == torch.bfloat16 and has_bf16()
+        self.for_prompts: Transformer | PackedModel = model if fast else self
+        """What computes chunks of prompts faster: instructions for bfloat16, or packed weights in float32."""
         self._pool = pool
         self._model = copy_sharing_weights(model)
         self._model.compute_dtype = torch.float32
@@ -50,23 +57,31 @@ class RowModel:
         layers = {name: layer for name, layer in self._model.layers.named_modules() if isinstance(layer, Linear)}
         num_bytes = sum(packed_bytes(weight) for weight in [head, *(layer.weight for layer in layers.values())])
         pack = num_bytes <= free_memory(model.device) // 2
-        self._head = PackedLinear(head, pack=pack)
+        self.logits = PackedLinear(head, pack=pack)
         for name, layer in layers.items():
             self._model.layers.set_submodule(name, PackedLinear(layer.weight, layer.bias, pack=pack))
-        for number, block in enumerate(self._model.layers):
-            window = model.config.sliding_window if model.config.is_sliding(number) else 0
-            attention: Any = block.attention
-            attention.kind = _RowAttention(self, number, window)
 
-    def logits(self, tokens: Sequence[DecodeToken]) -> Tensor:
+    def decode(self, tokens: Sequence[DecodeToken]) -> Tensor:
         """Store the keys and values of at most `max_rows` tokens, and score those after them, (R, V), float32."""
-        self.caches = _RowCaches(self._pool, tokens)
+        caches, config = _RowCaches(self._pool, tokens), self._model.config
+        windows = [config.sliding_window if config.is_sliding(n) else 0 for n in range(config.num_hidden_layers)]
+        self._attend_by([_RowAttention(caches, number, window) for number, window in enumerate(windows)])
         hidden_RC = self._model.last_hidden_states([token.id for token in tokens], [token.position for token in tokens])
-        return self._head(hidden_RC)  # type: ignore[no-any-return]
+        return self.logits(hidden_RC)  # type: ignore[no-any-return]
+
+    def hidden_states(self, input_ids: Tensor, *, cache: Cache) -> Tensor:
+        """As that of a Transformer, (1, T, C), for a chunk of a prompt, (1, T)."""
+        self._attend_by(["sdpa"] * len(self._model.layers))
+        return self._model.hidden_states(input_ids, cache=cache)
+
+    def _attend_by(self, functions: Sequence[Any]) -> None:
+        for block, function in zip(self._model.layers, functions, strict=True):
+            attention: Any = block.attention
+            attention.kind = function
 
 
-def can_compute_rows(model: Transformer) -> bool:
-    """Whether `RowModel` supports a model."""
+def can_pack(model: Transformer) -> bool:
+    """Whether `PackedModel` supports a model."""
     return model.device.type == "cpu" and not find_modification(model)
 
 
@@ -115,13 +130,13 @@ class _RowCaches:
 class _RowAttention:
     """Attention of a layer, sequence by sequence; a `lmcraft.model.attention.AttentionFunction`."""
 
-    def __init__(self, model: RowModel, layer: int, window: int) -> None:
-        self._model, self._layer, self._window = model, layer, window
+    def __init__(self, caches: _RowCaches, layer: int, window: int) -> None:
+        self._caches, self._layer, self._window = caches, layer, window
 
     def __call__(self, q_RH1D: Tensor, k_RK1D: Tensor, v_RK1D: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
         R, K, _, D = k_RK1D.shape
         q_RKGD = (q_RH1D * scale).view(R, K, -1, D)
-        caches = self._model.caches.update(self._layer, k_RK1D[:, :, 0], v_RK1D[:, :, 0], self._window)
+        caches = self._caches.update(self._layer, k_RK1D[:, :, 0], v_RK1D[:, :, 0], self._window)
         outputs = [
             torch.bmm(torch.bmm(q_KGD, k_KDS).softmax(dim=-1), v_KSD)
             for q_KGD, (k_KDS, v_KSD) in zip(q_RKGD, caches, strict=True)

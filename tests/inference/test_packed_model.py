@@ -7,7 +7,7 @@ import torch
 
 from lmcraft.inference.block_pool import BlockPool, BlockTable
 from lmcraft.inference.engine import Engine
-from lmcraft.inference.row_model import DecodeToken, RowModel, can_compute_rows
+from lmcraft.inference.packed_model import DecodeToken, PackedModel, can_pack
 from lmcraft.model.transformer import Transformer
 from tests.inference.helpers import request_of, texts
 from tests.tiny import GPT2, tiny_model
@@ -26,7 +26,7 @@ def model(kind: str, **settings: Any) -> Transformer:
     return tiny_model(3, **(WIDE | KINDS[kind] | settings))
 
 
-def decode(rows: RowModel, pool: BlockPool, together: bool) -> torch.Tensor:
+def decode(rows: PackedModel, pool: BlockPool, together: bool) -> torch.Tensor:
     """The logits after the last token of each text, whose tokens are decoded one after another."""
     tables = [BlockTable() for _ in LENGTHS]
     for table, length in zip(tables, LENGTHS, strict=True):
@@ -36,7 +36,7 @@ def decode(rows: RowModel, pool: BlockPool, together: bool) -> torch.Tensor:
         step = [n for n, length in enumerate(LENGTHS) if position < length]
         for group in [step] if together else [[n] for n in step]:
             tokens = [DecodeToken((7 * n + position) % 96, position, tables[n]) for n in group]
-            last |= dict(zip(group, rows.logits(tokens), strict=True))
+            last |= dict(zip(group, rows.decode(tokens), strict=True))
     for table in tables:
         pool.free(table)
     return torch.stack([last[n] for n in range(len(LENGTHS))])
@@ -49,7 +49,7 @@ def test_the_numbers_of_a_sequence_do_not_depend_on_the_others(kind: str, dtype:
     network = model(kind).to(dtype)
     network.compute_dtype = dtype
     pool = BlockPool(network.config, num_tokens=512, dtype=dtype)
-    rows = RowModel(network, pool)
+    rows = PackedModel(network, pool)
     assert rows.max_rows >= len(LENGTHS)
     together = decode(rows, pool, together=True)
     assert torch.equal(together, decode(rows, pool, together=False))
@@ -70,13 +70,13 @@ def test_texts_are_the_same_alone_and_in_a_batch() -> None:
 
 def test_odd_widths_are_computed_one_by_one() -> None:
     pool = BlockPool(model("qwen3").config, num_tokens=64)
-    assert RowModel(model("qwen3"), pool).max_rows == 8
-    assert RowModel(model("qwen3", intermediate_size=100), pool).max_rows == 1
-    assert RowModel(model("qwen3", intermediate_size=8192), pool).max_rows == 4
+    assert PackedModel(model("qwen3"), pool).max_rows == 8
+    assert PackedModel(model("qwen3", intermediate_size=100), pool).max_rows == 1
+    assert PackedModel(model("qwen3", intermediate_size=8192), pool).max_rows == 4
 
 
 def test_modified_models_are_not_supported() -> None:
     network = model("qwen3")
-    assert can_compute_rows(network)
+    assert can_pack(network)
     network.layers[0].register_forward_hook(lambda *_: None)
-    assert not can_compute_rows(network)
+    assert not can_pack(network)
