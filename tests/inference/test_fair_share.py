@@ -99,6 +99,17 @@ def test_a_client_with_the_whole_pool_makes_room(engine: Engine) -> None:
     engine.pool.check([])
 
 
+def test_short_prompts_of_several_clients_are_computed_in_the_time_of_one_chunk(engine: Engine) -> None:
+    short = [submit(engine, client, 10, owner=client) for client in "abb"]
+    engine.step()
+    assert [len(sequence.generated) for sequence in short] == [1, 1, 0], "one of each client"
+    long = [submit(engine, client, 30) for client in "cd"]
+    for number in (1, 2):
+        engine.step()
+        assert sum(bool(sequence.generated) for sequence in long) == number, "two would be more than a chunk"
+    list(run(engine))
+
+
 def test_two_clients_take_turns_and_neither_starves(engine: Engine) -> None:
     queued = {client: [submit(engine, client, 70, tokens=12, owner=client) for _ in range(5)] for client in "abc"}
     list(run(engine))

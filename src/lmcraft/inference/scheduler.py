@@ -4,7 +4,8 @@ A step computes chunks of prompts and the next token, or a few, of every sequenc
 Prompts are always cut at multiples of the same length, so that a text does not depend on what else is in the batch.
 
 Clients share the engine's time fairly (`fair_share.py`): the waiting sequence and the chunk of the client that used the
-least come first, and a chunk waits while it would slow down clients that used less. A client that holds more than its share
+least come first, and a chunk waits while it would slow down clients that used less. Short prompts of several clients, one
+of each, are computed in one step, in the time of one chunk. A client that holds more than its share
 of the slots or of the pool makes room for one that used less.
 
 Within a client, its generations go on beside its long work: every other chunk goes to the prompt that arrived first, and the
@@ -155,12 +156,16 @@ class Scheduler:
         if not pending:
             return []
         decoding_clients = {sequence.request.client for sequence, _ in decode}
-        chunks, num_clients = [], len({sequence.request.client for sequence in self.running})
+        chunks, several = [], len({sequence.request.client for sequence in self.running}) > 1
+        budget = min(budget, PREFILL_CHUNK_TOKENS) if several else budget  # other clients wait no longer than for one chunk
+        clients: set[str] = set()
         self._takes_oldest = not self._takes_oldest
         for sequence in sorted(pending, key=self._used if self._takes_oldest else self._used_and_left):
             slowed = decoding_clients - {sequence.request.client}
             if self._used(sequence) > min(map(self.share.used, slowed), default=inf):
                 break
+            if several and (sequence.request.client in clients or (clients and not sequence.request.generates)):
+                continue  # the next step may belong to another client
             length = chunk_tokens(sequence)
             chunk_end = (sequence.num_computed // length + 1) * length
             stop = min(chunk_end, sequence.prompt_length)
@@ -168,7 +173,8 @@ class Scheduler:
             if budget < 0:
                 break
             chunks.append((sequence, stop))
-            if num_clients > 1 or not sequence.request.generates:  # the next step may belong to another client
+            clients.add(sequence.request.client)
+            if not sequence.request.generates:
                 break
         return chunks
 
