@@ -38,11 +38,16 @@ FLAG_NOTES = {
 """Notes that the command line adds to the help of a setting."""
 
 
-def _flag(setting: Setting) -> tuple[str, Any, None]:
-    """A dataclass field for a setting: its name, type and default; None leaves the setting to the model's folder."""
+def _flag(setting: Setting, default: str) -> tuple[str, Any, None]:
+    """A dataclass field for a setting: its name, type and default; None leaves the setting to the model's folder.
+
+    Args:
+        setting: from the table.
+        default: as the help shows it; empty: that of the table.
+    """
     notes = [setting.help, FLAG_NOTES.get(setting.name, "")]
-    if isinstance(setting.default, bool | int | float):
-        notes.append(f"[default: {str(setting.default).lower()}]")
+    if default or isinstance(setting.default, bool | int | float):
+        notes.append(f"[default: {default or str(setting.default).lower()}]")
     is_texts = get_origin(setting.type) is tuple
     # The keys of a table are strings in TOML and on the command line.
     value_type = dict[str, float] if isinstance(setting.default, Mapping) else setting.type
@@ -51,8 +56,8 @@ def _flag(setting: Setting) -> tuple[str, Any, None]:
     return setting.name, Annotated[value_type | None, parameter], None
 
 
-def _flags_for(name: str, *, without: tuple[SettingGroup, ...] = ()) -> type:
-    flags = [_flag(setting) for setting in SETTINGS.values() if setting.group not in without]
+def _flags_for(name: str, *, without: tuple[SettingGroup, ...] = (), **defaults: str) -> type:
+    flags = [_flag(setting, defaults.get(setting.name, "")) for setting in SETTINGS.values() if setting.group not in without]
     return make_dataclass(name, [(n, kind, default) for n, kind, default in flags], frozen=True, kw_only=True)
 
 
@@ -65,7 +70,7 @@ if TYPE_CHECKING:  # the same fields; at run time each may also be None
         pass
 else:
     _AllFlags = _flags_for("_AllFlags")
-    _FlagsWithoutBeams = _flags_for("_FlagsWithoutBeams", without=("beams",))
+    _FlagsWithoutBeams = _flags_for("_FlagsWithoutBeams", without=("beams",), max_new_tokens="0")
 
 
 @dataclass(frozen=True, kw_only=True)

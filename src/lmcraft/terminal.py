@@ -154,7 +154,7 @@ def write_text(text: str, *, dim: bool = False) -> None:
 
 def print_notice(*parts: RenderableType) -> None:
     """Print messages about the conversation, texts or tables, to standard error; a terminal gets lines of whole words."""
-    console = stderr_console()
+    console, wraps = stderr_console(), sys.stderr.isatty()
     for part in parts:
         text = escape_control_characters(part) if isinstance(part, str) else part
-        console.print(text, soft_wrap=isinstance(part, str) and not console.is_terminal)
+        console.print(text, soft_wrap=not wraps and isinstance(part, str))

@@ -14,7 +14,7 @@ from lmcraft.terminal import print_notice
 from lmcraft.terminal_chat.commands import COMMANDS, command_of, completions, run_command
 from lmcraft.terminal_chat.kept import ChatFile, data_folder, find_chat, read_chat
 from lmcraft.terminal_chat.remote import RemoteBackend, is_remote
-from lmcraft.terminal_chat.session import ChatSession, Choice, Manner, show_last_turn
+from lmcraft.terminal_chat.session import ChatSession, Choice, Manner, explain_rest, show_last_turn
 from lmcraft.terminal_chat.tree import Backend
 
 
@@ -97,6 +97,7 @@ def _open_session(config: ChatConfig) -> ChatSession:
         choice = Choice(config.model, config.adapter, config.settings())
         return ChatSession(choice, partial(_open_backend, config, manner), manner, system=config.system)
     path = find_chat(config.resume)
+    file = ChatFile(path)  # before it is read, since another program may write
     loaded = read_chat(path)
     state = loaded.state
     model = config.model or str(state.get("model") or "")
@@ -104,14 +105,13 @@ def _open_session(config: ChatConfig) -> ChatSession:
         raise UserError(f"the conversation {path.stem} names no model: give one, lmcraft chat MODEL --resume {path.stem}")
     adapter = config.adapter or (state.get("adapter") if model == state.get("model") else None)
     choice = Choice(model, adapter, {**(state.get("settings") or {}), **config.settings()})
-    file = ChatFile(path)
     return ChatSession(
         choice, partial(_open_backend, config, manner), manner, system=config.system or None, loaded=loaded, file=file
     )
 
 
 def _open_backend(config: ChatConfig, manner: Manner, choice: Choice) -> Backend:
-    divides = manner.is_interactive and not manner.as_json
+    divides = manner.is_interactive and not manner.as_json and sys.stdout.isatty()
     if is_remote(choice.model):
         remote = RemoteBackend(choice.model, choice.settings, divides=divides)
         if manner.is_interactive:
@@ -177,6 +177,7 @@ def _converse(session: ChatSession) -> None:
                 _handle(session, text)
         except LmcraftError as error:
             print_notice(str(error))
+            explain_rest(session.conversation)
         except KeyboardInterrupt:
             print_notice("[Stopped]")
         except EOFError:

@@ -160,6 +160,9 @@ def can_draw() -> bool:
 class PlainView:
     """An answer as the model writes it, for pipes and for terminals on which the cursor cannot move."""
 
+    def __init__(self) -> None:
+        self._is_thinking = False
+
     def __enter__(self) -> Self:
         return self
 
@@ -172,6 +175,10 @@ class PlainView:
         """Show the next piece."""
         if chunk.thoughts:
             write_text(chunk.thoughts, dim=True)
+            self._is_thinking = True
+        if chunk.text and self._is_thinking:
+            write_text("\n\n")
+            self._is_thinking = False
         write_text(chunk.text)
 
 

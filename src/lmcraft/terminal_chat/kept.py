@@ -13,11 +13,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from lmcraft.errors import UserError
-from lmcraft.json_lines import format_json_line, read_json_lines
-from lmcraft.setting_values import expand_user
+from lmcraft.json_lines import format_json, format_json_line, read_json_lines
+from lmcraft.setting_values import convert_value, expand_user
 from lmcraft.terminal import print_notice
 from lmcraft.terminal_chat.tree import Backend, Conversation, Message
 
@@ -128,9 +128,35 @@ class LoadedChat:
     state: dict[str, Any] = field(default_factory=dict)
     messages: dict[int, Message] = field(default_factory=dict)
 
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Apply a row of the file.
+
+        Raises:
+            LookupError, TypeError, ValueError: it is not one.
+        """
+        if "id" not in row:
+            types = {"model": str, "adapter": str | None, "settings": dict, "system": str, "last": int | None}
+            self.state |= {name: convert_value(hint, row[name], name) for name, hint in types.items() if name in row}
+            return
+        number = row["id"]
+        if number not in self.messages:
+            parent = None if row["parent"] is None else self.messages[row["parent"]]
+            expected: Literal["user", "assistant"] = "user" if parent is None or parent.role == "assistant" else "assistant"
+            if row["role"] != expected:
+                raise ValueError("questions and answers do not alternate")
+            self.messages[number] = Message(expected, "", parent)
+            if expected == "assistant":
+                self.state["last"] = number
+        message = self.messages[number]
+        message.content += row.get("text", "")
+        message.thoughts += row.get("thoughts", "")
+        for name in ("dropped_turns", "finish_reason", "usage"):
+            setattr(message, name, row.get(name, getattr(message, name)))
+
     def resume(self, backend: Backend, file: ChatFile) -> Conversation:
         """The conversation, which goes on in its file."""
-        last = self.messages.get(self.state.get("last", -1))
+        number = self.state.get("last")
+        last = None if number is None else self.messages.get(number)
         return Conversation.restored(backend, self.state.get("system", ""), self.messages, last, file.add)
 
 
@@ -142,23 +168,10 @@ def read_chat(path: Path) -> LoadedChat:
     """
     chat = LoadedChat()
     for row in read_json_lines(path):
-        if "id" not in row:
-            chat.state |= row
-            continue
-        number = row["id"]
         try:
-            if number not in chat.messages:
-                parent = row["parent"]
-                chat.messages[number] = Message(row["role"], "", None if parent is None else chat.messages[parent])
-                if row["role"] == "assistant":
-                    chat.state["last"] = number
-            message = chat.messages[number]
-            message.content += row.get("text", "")
-            message.thoughts += row.get("thoughts", "")
-            for name in ("dropped_turns", "finish_reason", "usage"):
-                setattr(message, name, row.get(name, getattr(message, name)))
-        except (KeyError, TypeError) as error:
-            raise UserError(f"'{path}' is damaged at message {number!r}: delete the file, or restore it") from error
+            chat.add(row)
+        except (LookupError, TypeError, ValueError) as error:
+            raise UserError(f"'{path}' is damaged at {format_json(row)}: restore it, or delete it") from error
     return chat
 
 
@@ -181,6 +194,8 @@ def _open(path: Path) -> IO[bytes]:
         raise UserError(f"the conversation {path.stem} is open in another terminal: close it there") from error
     except OSError:  # some network file systems have no locks
         pass
+    contents = path.read_bytes()
+    file.truncate(contents.rfind(b"\n") + 1)  # without a row that a crash cut short
     return file
 
 

@@ -40,7 +40,7 @@ THEME = Theme(
 CODE_THEME = "ansi_dark"  # the terminal's own colors, for light and dark ones
 # Pandoc's rule: no space inside of single dollars, and no digit after them, as in "from $5 to $6".
 MATH = re.compile(r"\\\(.+?\\\)|\\\[.+?\\\]|\$\$.+?\$\$|\$(?![\s$])(?:\\.|[^$\\])+?(?<!\s)\$(?!\d)", re.DOTALL)
-MATH_BLOCK = re.compile(r" {0,3}(?:\\\[.*?\\\]|\$\$.*?\$\$)[ \t]*(?:\n|\Z)", re.DOTALL)
+MATH_CLOSING = {"\\[": "\\]", "$$": "$$"}
 
 
 class ChatMarkdown(Markdown):
@@ -149,14 +149,25 @@ def _inline_math(state: StateInline, silent: bool) -> bool:
 
 
 def _math_block(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
+    """A formula on lines of its own. One that is not closed yet goes to the end, unless an empty line ends it."""
     start = state.bMarks[start_line] + state.tShift[start_line]
-    if state.is_code_block(start_line) or not state.src.startswith(("\\[", "$$"), start):
+    closing = MATH_CLOSING.get(state.src[start : start + 2], "")
+    if state.is_code_block(start_line) or not closing:
         return False
-    match = MATH_BLOCK.match(state.src, start)
-    if match is None or match.end() > state.eMarks[end_line - 1] + 1:
-        return False
+    end, start = end_line, start + 2
+    for line in range(start_line, end_line):
+        text = state.src[start : state.eMarks[line]]
+        if line > start_line and not text.strip():
+            return False
+        _, close, after = text.partition(closing)
+        if close:
+            if after.strip():
+                return False
+            end = line + 1
+            break
+        if line + 1 < end_line:
+            start = state.bMarks[line + 1] + state.tShift[line + 1]
     if not silent:
-        end = start_line + match[0].rstrip("\n").count("\n") + 1
         token = state.push("math_block", "", 0)
         token.map, token.content = [start_line, end], state.getLines(start_line, end, state.blkIndent, False)
         state.line = end
@@ -165,32 +176,33 @@ def _math_block(state: StateBlock, start_line: int, end_line: int, silent: bool)
 
 def _without_hidden_parts(tokens: Iterable[Token]) -> Iterator[Token]:
     """Tokens of inline text in which everything is shown: the addresses of links and images, and line breaks."""
-    links: list[tuple[str, str]] = []
+    links: list[tuple[Token, str]] = []
     for token in tokens:
         if token.type == "softbreak":
             token.type = "hardbreak"
         if token.type == "link_open":
-            links.append((str(token.attrs.get("href", "")), ""))
+            links.append((token, ""))
             continue
         if token.type == "link_close":
-            address, name = links.pop()
-            yield from _address(address, name)
+            yield from _address(*links.pop())
             continue
-        links = [(address, name + token.content) for address, name in links]
+        links = [(link, name + token.content) for link, name in links]
         if token.type == "text":
             token.content = allow_line_breaks(token.content)
         if token.type == "image":
             yield Token("text", "", 0, content=allow_line_breaks(token.content))
-            yield from _address(str(token.attrs.get("src", "")), token.content)
+            yield from _address(token, token.content)
         else:
             yield token
 
 
-def _address(address: str, name: str) -> Iterator[Token]:
-    if address.removeprefix("mailto:") != name:
+def _address(link: Token, name: str) -> Iterator[Token]:
+    """The address and the title of a link or an image, in parentheses, unless its name says the same."""
+    address, title = (str(link.attrs.get(key, "")) for key in ("src" if link.type == "image" else "href", "title"))
+    if title or address.removeprefix("mailto:") != name:
         yield Token("text", "", 0, content=" (" if name else "(")
         yield Token("link_url", "link_url", 0, content=address)
-        yield Token("text", "", 0, content=")")
+        yield Token("text", "", 0, content=f' "{title}")' if title else ")")
 
 
 def _parser() -> MarkdownIt:

@@ -112,7 +112,8 @@ class ChatSession:
             except KeyboardInterrupt:
                 if not self.manner.is_interactive:
                     raise
-        if self.manner.as_json and (last := conversation.last) is not None:
+        last = conversation.last
+        if self.manner.as_json and last is not None and not conversation.draft:
             message = {"role": last.role, "content": last.content, "finish_reason": last.finish_reason, "usage": last.usage}
             write_text(format_json_line(message))
         elif self.manner.is_interactive:
@@ -121,8 +122,7 @@ class ChatSession:
     def _explain_end(self, finished: bool) -> None:
         last = self.conversation.last
         if not finished:
-            stopped = "Stopped before the first word" if self.conversation.draft else "Stopped: /continue goes on"
-            print_notice(f"[{stopped}]")
+            print_notice("[Stopped before the first word]" if self.conversation.draft else "[Stopped: /continue goes on]")
         elif last is not None and last.finish_reason == "length":
             limit = self._backend.max_new_tokens
             count = (last.usage or {}).get("completion_tokens", 0)
@@ -131,7 +131,10 @@ class ChatSession:
                     f"[Stopped at the limit of {limit} tokens: /continue goes on, /set max-new-tokens N changes it]"
                 )
             else:
-                print_notice(f"[Stopped after {count} tokens, since the model's context is full: /reset begins anew]")
+                print_notice(
+                    f"[Stopped after {count} tokens, for which the model's context had room: /continue forgets the oldest "
+                    "turns and goes on]"
+                )
 
     def start_new(self) -> None:
         """Begin a new conversation with the same model, settings and system prompt."""
@@ -146,7 +149,8 @@ class ChatSession:
         """
         if self.file is not None and self.file.path == path:
             raise UserError(f"the conversation {path.stem} is this one")
-        loaded, file = read_chat(path), ChatFile(path)
+        file = ChatFile(path)  # before it is read, since another program may write
+        loaded = read_chat(path)
         self._change_file(file)
         self.conversation = self._resume(loaded)
         model = loaded.state.get("model")
@@ -160,16 +164,23 @@ class ChatSession:
         Raises:
             UserError: the file has none.
         """
-        rows = list(read_json_lines(path, messages=list))
-        messages = rows[-1]["messages"] if rows else []
-        system = messages.pop(0)["content"] if messages and messages[0].get("role") == "system" else ""
-        roles = [message.get("role") for message in messages]
-        if not roles or roles != ["user", "assistant"] * (len(roles) // 2):
+        try:
+            rows = list(read_json_lines(path, messages=list))
+            messages = [
+                (message["role"], message["content"], message.get("reasoning_content") or "")
+                for message in rows[-1]["messages"]
+            ]
+        except (OSError, LookupError, TypeError, AttributeError) as error:
+            raise UserError(f"'{path}' has no conversation as /save writes them: choose another file") from error
+        system = messages.pop(0)[1] if messages and messages[0][0] == "system" else ""
+        roles = [role for role, _, _ in messages]
+        is_text = all(isinstance(part, str) for message in messages for part in message) and isinstance(system, str)
+        if not (roles and is_text and roles == ["user", "assistant"] * (len(roles) // 2)):
             raise UserError(f"the last line of '{path}' is no conversation of questions and answers: choose another file")
         self._change_file(None)
         self.conversation = self._begin(system)
-        for question, answer in zip(messages[::2], messages[1::2], strict=True):
-            self.conversation.append(question["content"], answer["content"], answer.get("reasoning_content", ""))
+        for (_, question, _), (_, answer, thoughts) in zip(messages[::2], messages[1::2], strict=True):
+            self.conversation.append(question, answer, thoughts)
 
     def switch_model(self, address: str) -> None:
         """Go on with another model; the present one stays if it cannot be opened.
@@ -222,6 +233,12 @@ class ChatSession:
         if self.file is not None:
             choice = self.choice
             self.file.add({"model": choice.model, "adapter": choice.adapter, "settings": choice.settings})
+
+
+def explain_rest(conversation: Conversation) -> None:
+    """Say what to do with an answer that an error cut off; a question without an answer is the draft of the next one."""
+    if not conversation.draft and conversation.last is not None and conversation.last.finish_reason is None:
+        print_notice("[What came of the answer is kept: /continue goes on]")
 
 
 def show_last_turn(conversation: Conversation, view: AbstractContextManager[View]) -> None:
