@@ -224,6 +224,33 @@ def test_settings_models_and_limits(server: FakeServer, tmp_path: Path) -> None:
     assert request["temperature"] == 0.5 and request["stop"] == ["\n\n"] and request["max_tokens"] == 2
 
 
+def test_errors_are_notices_and_leave_the_question_to_be_edited(server: FakeServer, tmp_path: Path) -> None:
+    with chat_at_terminal(tmp_path, server.url) as terminal:
+        terminal.wait_for_prompt()
+        server.fits = 0
+        terminal.type("Hi" + ENTER)
+        terminal.wait_for("too long: shorten it", "> Hi\n")
+        server.fits, server.broken = 9, True
+        terminal.type(ENTER)
+        terminal.wait_for("was cut off", "What came of the answer is kept: /continue goes on")
+        terminal.wait_for_prompt()
+        server.broken = False
+        terminal.type("/continue" + ENTER)
+        terminal.wait_for("从前\n", count=2)
+        leave(terminal)
+
+
+@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "NO_COLOR": "1"}])
+def test_poor_terminals(server: FakeServer, tmp_path: Path, environment: dict[str, str]) -> None:
+    server.pieces = ["plain ", "words"]
+    with chat_at_terminal(tmp_path, server.url, environment={"PYTHONCOERCECLOCALE": "0", **environment}) as terminal:
+        terminal.wait_for(">")
+        terminal.type("Hi" + ENTER)
+        terminal.wait_for("plain words\n")
+        terminal.type("/quit" + ENTER)
+        assert terminal.wait_for_end() == 0 and "Traceback" not in terminal.text
+
+
 def test_what_is_typed_during_an_answer_waits_for_its_end(server: FakeServer, tmp_path: Path) -> None:
     server.pieces, server.seconds_between_pieces = WORDS, 0.01
     with chat_at_terminal(tmp_path, server.url) as terminal:

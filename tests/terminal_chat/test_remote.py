@@ -81,6 +81,22 @@ def test_turns_are_dropped_when_the_server_reports_a_full_context(
     )
 
 
+def test_thoughts_stay_out_of_pipes(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.thoughts, server.pieces = ["hm"], ["yes"]
+    assert chat_with_server(server.url, "Hi\nHo\n", monkeypatch) == 0
+    assert capsys.readouterr().out == "yes\nyes\n"
+    assert server.requests[1]["messages"][1] == {"role": "assistant", "content": "yes"}
+
+
+def test_thoughts_in_the_text_of_other_servers_are_told_apart(server: FakeServer) -> None:
+    server.pieces = ["<thi", "nk>\nhm", "\n</think>\n\n", "yes"]
+    conversation = Conversation(RemoteBackend(server.url, {}, divides=True))
+    conversation.answer("Hi", lambda chunk: None)
+    assert conversation.last is not None and (conversation.last.thoughts, conversation.last.content) == ("hm", "yes")
+
+
 def test_ctrl_c_closes_the_connection(server: FakeServer) -> None:
     server.endless = True
     conversation = Conversation(RemoteBackend(server.url, {}))

@@ -57,7 +57,8 @@ class AnswerView:
         self._thinking_since: float | None = None
 
     def __enter__(self) -> Self:
-        self._waiting = self._console.status(Text("Ctrl-C stops", style="dim"), spinner="dots")
+        spinner = "dots" if self._console.encoding.startswith("utf") else "line"  # the second is of ASCII characters
+        self._waiting = self._console.status(Text("Ctrl-C stops", style="dim"), spinner=spinner)
         self._waiting.start()
         return self
 

@@ -6,6 +6,7 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 
 class Interruption:
@@ -45,15 +46,24 @@ class Interruption:
 @contextmanager
 def silent_typing() -> Iterator[None]:
     """Show nothing of what is typed, and keep it for the next line; Ctrl-C still interrupts."""
-    with suppress(termios.error, OSError, ValueError):  # standard input is no terminal
-        before = termios.tcgetattr(sys.stdin)
-        modes = termios.tcgetattr(sys.stdin)
-        modes[0] &= ~termios.ICRNL  # so that Enter stays Enter for the line that is read later
-        modes[3] &= ~(termios.ECHO | termios.ICANON)
-        termios.tcsetattr(sys.stdin, termios.TCSANOW, modes)
-        try:
-            yield
-        finally:
-            termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
+    modes = _modes()
+    if modes is None:
+        yield
         return
-    yield
+    silent = list(modes)
+    silent[0] &= ~termios.ICRNL  # so that Enter stays Enter for the line that is read later
+    silent[3] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, silent)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, modes)
+
+
+def _modes() -> list[Any] | None:
+    """The modes of the terminal; None if standard input is none."""
+    try:
+        return termios.tcgetattr(sys.stdin)
+    except (termios.error, OSError, ValueError):
+        return None

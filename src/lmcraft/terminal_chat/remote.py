@@ -212,7 +212,7 @@ class RemoteBackend:
             counts = {name: int(usage[name]) for name in ("prompt_tokens", "completion_tokens")} if usage else None
             # JSON can contain half of a surrogate pair, which no encoding can write.
             text, thoughts = (part.encode("utf-8", "replace").decode() for part in (text, thoughts))
-            return AnswerChunk(text, None if reason is None else str(reason), counts, thoughts)
+            return AnswerChunk(text, None if reason is None else str(reason), counts, thoughts if self._divides else "")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._protocol_error() from error
 
