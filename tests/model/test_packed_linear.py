@@ -13,8 +13,10 @@ def layer(dtype: torch.dtype, outputs: int = 70, inputs: int = 45, pack: bool = 
 
 @pytest.mark.parametrize("pack", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@torch.inference_mode()
 def test_rows_are_multiplied_as_each_would_be_alone(dtype: torch.dtype, pack: bool) -> None:
     linear, matrix = layer(dtype, pack=pack)
+    assert linear(torch.randn(1, 20, 45)).shape == (1, 20, 70)
     x = torch.randn(MAX_PACKED_ROWS, 1, 45)
     alone = torch.cat([linear(row) for row in x.split(1)])
     expected = x @ matrix[:, :-1].T + matrix[:, -1]

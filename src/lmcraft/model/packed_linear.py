@@ -10,8 +10,9 @@ from collections.abc import Callable
 from functools import cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from lmcraft.model.products import linear
 
 Product = Callable[[Tensor], Tensor]
 """Maps float32 rows (R, I) to float32 rows (R, O)."""
@@ -94,5 +95,11 @@ def _fewest_rows(multiply: Product, num_inputs: int) -> int:
 
 
 def _product_row_by_row(weight: Tensor) -> Product:
+    """Of up to 8 rows; more, which are a chunk of a prompt, are one product."""
     weight = weight.detach()
-    return lambda x_RI: torch.cat([F.linear(x_RI[n : n + 1].to(weight.dtype), weight) for n in range(len(x_RI))]).float()
+
+    def multiply(x_RI: Tensor) -> Tensor:
+        rows = [x_RI] if len(x_RI) > MAX_PACKED_ROWS else [x_RI[n : n + 1] for n in range(len(x_RI))]
+        return torch.cat([linear(row.to(weight.dtype), weight) for row in rows]).float()
+
+    return multiply
