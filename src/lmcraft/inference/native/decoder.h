@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -27,14 +28,18 @@ Range split_range(int count, int unit, int thread, int threads) {
   return {std::min(count, begin * unit), std::min(count, end * unit)};
 }
 
-// Calls f with a constant: `count` or MAX, whichever is less.
-template <int MAX, typename F>
-static void dispatch(int count, F f) {
-  if constexpr (MAX > 1) {
-    if (count < MAX) return dispatch<MAX - 1>(count, f);
-  }
-  f(std::integral_constant<int, MAX>());
-}
+template <typename T>
+struct AlignedAllocator {  // to cache lines: a load across two of them takes twice the time
+  typedef T value_type;
+  AlignedAllocator() = default;
+  template <typename U>
+  AlignedAllocator(const AlignedAllocator<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(64))); }
+  void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t(64)); }
+  bool operator==(const AlignedAllocator&) const { return true; }
+};
+template <typename T>
+using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
 struct Inputs {  // of a product: rows in the types that matrices are multiplied in
   Inputs(int rows, int longest) : floats(rows * longest), halves(rows * (longest + 1)), x(rows), low_rank(rows) {
@@ -45,8 +50,8 @@ struct Inputs {  // of a product: rows in the types that matrices are multiplied
     scales.resize(rows * spans);
     for (int r = 0; r < rows; r++) x[r] = {&bytes[r * spans * COLUMNS_PER_SPAN], &offsets[r * groups], &scales[r * spans]};
   }
-  std::vector<float> floats;
-  std::vector<uint16_t> halves;  // bfloat16
+  AlignedVector<float> floats;
+  AlignedVector<uint16_t> halves;  // bfloat16
   std::vector<int8_t> bytes;
   std::vector<PanelInt8> wide;  // the bytes in the type of panels, row after row of a product
   std::vector<int32_t> offsets;
@@ -256,7 +261,7 @@ class Decoder : public DecoderBase {
   ModelLayout model_;
   int padded_head_dim_;
   Barrier barrier_;
-  std::vector<float> x_, sublayer_, qkv_, attended_, inner_;  // R rows each; sublayer_: an output not yet added to x_
+  AlignedVector<float> x_, sublayer_, qkv_, attended_, inner_;  // R rows each; sublayer_: an output not yet added to x_
   std::unique_ptr<Inputs> prompt_inputs_;
   std::vector<std::unique_ptr<Scratch>> scratch_;
   std::vector<std::thread> workers_;

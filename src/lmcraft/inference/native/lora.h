@@ -17,9 +17,11 @@ inline void Decoder<T>::multiply_lora_a(const Matrix& m, const float* input, Ran
   for (int r = rows.begin; r < rows.end; r++) {
     const LoraDelta* delta = delta_of(m, r);
     in.low_rank[r].resize(delta ? (delta->rank + FLOATS_PER_VECTOR - 1) / FLOATS_PER_VECTOR * FLOATS_PER_VECTOR : 0);
-    for (int k = 0; k < int(in.low_rank[r].size()); k += FLOATS_PER_VECTOR)
-      multiply_dense<1, FLOATS_PER_VECTOR>(delta->a + int64_t(k) * m.columns, input + r * m.columns, 0, m.columns,
-                                           &in.low_rank[r][k]);
+    for (int k = 0; k < int(in.low_rank[r].size()); k += FLOATS_PER_VECTOR) {
+      float y[1][ROWS_PER_TILE];
+      multiply_dense(delta->a + int64_t(k) * m.columns, FLOATS_PER_VECTOR, input + r * m.columns, 0, 1, m.columns, y);
+      std::copy_n(y[0], FLOATS_PER_VECTOR, &in.low_rank[r][k]);
+    }
   }
 }
 

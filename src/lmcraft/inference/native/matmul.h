@@ -29,21 +29,10 @@ inline void quantized_products(const Matrix& m, const QuantizedRow* x, int i, fl
   }
 }
 
-template <int R, typename N, typename X>
-inline void dense_products(const N* w, const X* x, int stride, const Matrix& m, int i, float (*y)[ROWS_PER_TILE]) {
-  int rows = std::min(ROWS_PER_TILE, m.rows - i);
-  constexpr int rows_per_vector = FLOATS_PER_VECTOR / R;  // rows of weights whose products with R rows fill a vector of sums
-  for (int j = 0; j < rows; j += rows_per_vector) {
-    dispatch<rows_per_vector>(rows - j, [&](auto count) {
-      multiply_dense<R, count.value>(w + int64_t(i + j) * m.columns, x, stride, m.columns, &y[0][j]);
-    });
-  }
-}
-
 template <typename T>
 inline const float* Decoder<T>::normalize_rows(const Norm& norm, Scratch& s) {
   const ModelLayout& m = model_;
-  std::vector<float>& floats = inputs(s).floats;
+  AlignedVector<float>& floats = inputs(s).floats;
   Range rows = input_rows(s);
   for (int r = rows.begin; r < rows.end; r++) normalize(norm, m.norm_eps, &x_[r * m.width], m.width, &floats[r * m.width]);
   return floats.data();
@@ -84,28 +73,30 @@ template <typename T>
 template <typename Put>
 inline void Decoder<T>::multiply_few(const Matrix& m, const float* input, int count, const Inputs& in, Range rows, Put put) {
   if (m.type == INT8 || m.type == INT4) return multiply_blocks<4>(m, input, count, in, rows, put);
-  multiply_blocks<8>(m, input, count, in, rows, put);
+  for (int i = rows.begin; i < rows.end; i += ROWS_PER_TILE) {
+    float y[MAX_ROWS_PER_STEP][ROWS_PER_TILE];
+    int tile = std::min(ROWS_PER_TILE, m.rows - i), columns = m.columns;
+    int64_t begin = int64_t(i) * columns;
+    if (m.type == FLOAT32) {
+      multiply_dense(static_cast<const float*>(m.data) + begin, tile, input, columns, count, columns, y);
+    } else if constexpr (std::is_same_v<DenseInput, float>) {
+      multiply_dense(static_cast<const uint16_t*>(m.data) + begin, tile, input, columns, count, columns, y);
+    } else {
+      multiply_dense(static_cast<const uint16_t*>(m.data) + begin, tile, in.halves.data(), even(columns), count, columns, y);
+    }
+    for (int r = 0; r < count; r++) finish_row(m, in, r, i, ROWS_PER_TILE, y[r], put);
+  }
 }
 
 // BLOCK rows of activations are multiplied together, as many as fit their sums into registers.
 template <typename T>
 template <int BLOCK, typename Put>
-inline void Decoder<T>::multiply_blocks(const Matrix& m, const float* input, int count, const Inputs& in, Range rows,
-                                        Put put) {
+inline void Decoder<T>::multiply_blocks(const Matrix& m, const float*, int count, const Inputs& in, Range rows, Put put) {
   for (int i = rows.begin; i < rows.end; i += ROWS_PER_TILE) {
     for (int r = 0; r < count; r += BLOCK) {
       dispatch<BLOCK>(count - r, [&](auto block) {
         float y[block.value][ROWS_PER_TILE];
-        if constexpr (BLOCK == 4) {
-          quantized_products<block.value>(m, &in.x[r], i, y);
-        } else if (m.type == FLOAT32) {
-          dense_products<block.value>(static_cast<const float*>(m.data), input + r * m.columns, m.columns, m, i, y);
-        } else if constexpr (std::is_same_v<DenseInput, float>) {
-          dense_products<block.value>(static_cast<const uint16_t*>(m.data), input + r * m.columns, m.columns, m, i, y);
-        } else {
-          int stride = even(m.columns);
-          dense_products<block.value>(static_cast<const uint16_t*>(m.data), &in.halves[r * stride], stride, m, i, y);
-        }
+        quantized_products<block.value>(m, &in.x[r], i, y);
         for (int n = 0; n < block.value; n++) finish_row(m, in, r + n, i, ROWS_PER_TILE, y[n], put);
       });
     }

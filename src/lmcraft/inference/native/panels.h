@@ -25,15 +25,6 @@ struct Block {  // rows of activations in the type that a panel is multiplied wi
   const float* scale[ROWS_PER_BLOCK];
 };
 
-#define LMCRAFT_INLINE __attribute__((always_inline))  // before arrays of sums are placed in registers or in memory
-
-// Calls f with the constants 0 to N - 1: only arrays with constant indices are kept in registers.
-template <int N, typename F>
-LMCRAFT_INLINE inline void repeat(F f) {
-  [&]<int... I>(std::integer_sequence<int, I...>) LMCRAFT_INLINE { (f(std::integral_constant<int, I>()), ...); }
-  (std::make_integer_sequence<int, N>());
-}
-
 // Adds the products of some steps, of 4 bytes of each row, to the sums.
 template <typename Sum, typename Add>
 LMCRAFT_INLINE inline void add_steps(const uint8_t* panel, int stride, const Block& block, int first, int steps,

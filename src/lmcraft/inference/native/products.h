@@ -125,43 +125,93 @@ inline void multiply_int4(const uint8_t* w, const Half* scale, const Half* shift
   }
 }
 
-// Adds the products of 32 pairs of numbers to 16 sums.
-template <typename W>
-inline Floats add_products(const W* a, const float* b, const Floats& s) {
-  return fma(load(a + FLOATS_PER_VECTOR), load(b + FLOATS_PER_VECTOR), fma(load(a), load(b), s));
-}
-#if defined(__AVX512BF16__)
-inline Floats add_products(const uint16_t* a, const uint16_t* b, const Floats& s) { return add_bf16_products(s, a, b); }
-#endif
+// Numbers of weights and activations whose products a register of sums takes in one step.
+template <typename X>
+constexpr int COLUMNS_PER_STEP = LANES * sizeof(float) / sizeof(X);
 
-// W rows of weights, float32 or bfloat16, with R rows of activations, `stride` apart: out[weight row + ROWS_PER_TILE * r].
-// One row of weights after another: reading several streams in parallel costs more than the arithmetic that it saves.
+constexpr int DENSE_ROWS_TOGETHER = 4;  // of activations; with 3 rows of weights their sums fit into 16 registers
+
+// Adds the products of a step of W rows of weights with R rows of activations.
+template <typename X, int R, int W, typename N>
+LMCRAFT_INLINE inline void add_dense_step(const N* const (&w)[W], const X* const (&x)[R], int i, FloatRegister (&sums)[R][W]) {
+  auto load_numbers = [](const auto* p) LMCRAFT_INLINE {
+    if constexpr (std::is_same_v<X, float>) return load_register(p);
+    else return load_bytes(reinterpret_cast<const uint8_t*>(p));
+  };
+  decltype(load_numbers(w[0])) weights[W];
+  repeat<W>([&](auto j) LMCRAFT_INLINE { weights[j] = load_numbers(w[j] + i); });
+  repeat<R>([&](auto r) LMCRAFT_INLINE {
+    auto activations = load_numbers(x[r] + i);
+    keep_in_register(activations);  // loads cost more than products
+    repeat<W>([&](auto j) LMCRAFT_INLINE {
+      if constexpr (std::is_same_v<X, float>) sums[r][j] = multiply_add(weights[j], activations, sums[r][j]);
+      else sums[r][j] = add_bf16_products(sums[r][j], weights[j], activations);
+      keep_in_register(sums[r][j]);
+    });
+  });
+}
+
+// W rows of weights with R rows of activations, `stride` apart: y[activation row][weight row]. Meanwhile the processor fetches
+// `bytes_per_step` of the memory at `next` in each step: it does not foresee which rows of weights are read side by side.
 template <int R, int W, typename N, typename X>
-inline void multiply_dense(const N* w, const X* x, int stride, int columns, float* out) {
-  Floats v[FLOATS_PER_VECTOR]{};
-  int whole_columns = columns / (2 * FLOATS_PER_VECTOR) * 2 * FLOATS_PER_VECTOR, remainder = columns - whole_columns;
-  for (int j = 0; j < W; j++, w += columns) {
-    Floats s[R]{};
-    for (int i = 0; i < whole_columns; i += 2 * FLOATS_PER_VECTOR) {
-#pragma GCC unroll 8  // here and below, so that the sums stay in registers
-      for (int r = 0; r < R; r++) s[r] = add_products(w + i, x + r * stride + i, s[r]);
-    }
-    if (remainder) {
-      N a[2 * FLOATS_PER_VECTOR]{};
-      std::copy_n(w + whole_columns, remainder, a);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; r++) {
-        X b[2 * FLOATS_PER_VECTOR]{};
-        std::copy_n(x + r * stride + whole_columns, remainder, b);
-        s[r] = add_products(a, b, s[r]);
-      }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++) v[r * W + j] = s[r];
+[[gnu::noinline]] void multiply_dense_rows(const N* w, const X* x, int stride, int columns, const char* next,
+                                           int bytes_per_step, float (*y)[ROWS_PER_TILE]) {
+  constexpr int step = COLUMNS_PER_STEP<X>, lines = (W * step * sizeof(N) + 63) / 64;
+  FloatRegister sums[R][W];
+  const N* weights[W];
+  const X* activations[R];
+  repeat<R>([&](auto r) LMCRAFT_INLINE {
+    activations[r] = x + int64_t(r) * stride;
+    repeat<W>([&](auto j) LMCRAFT_INLINE { sums[r][j] = FloatRegister{}; });
+  });
+  repeat<W>([&](auto j) LMCRAFT_INLINE { weights[j] = w + int64_t(j) * columns; });
+  int whole_columns = columns / step * step, remainder = columns - whole_columns;
+  for (int i = 0; i < whole_columns; i += step, next += bytes_per_step) {
+    repeat<lines>([&](auto line) LMCRAFT_INLINE { __builtin_prefetch(next + 64 * line); });
+    add_dense_step<X>(weights, activations, i, sums);
   }
-  float y[FLOATS_PER_VECTOR];
-  store(y, sum_each(v));
-  for (int r = 0; r < R; r++) std::copy_n(y + r * W, W, out + ROWS_PER_TILE * r);
+  if (remainder) {
+    N last_weights[W][step]{};
+    X last_activations[R][step]{};
+    repeat<W>([&](auto j) LMCRAFT_INLINE {
+      std::copy_n(weights[j] + whole_columns, remainder, last_weights[j]);
+      weights[j] = last_weights[j];
+    });
+    repeat<R>([&](auto r) LMCRAFT_INLINE {
+      std::copy_n(activations[r] + whole_columns, remainder, last_activations[r]);
+      activations[r] = last_activations[r];
+    });
+    add_dense_step<X>(weights, activations, 0, sums);
+  }
+  repeat<R>([&](auto r) LMCRAFT_INLINE {
+    repeat<W>([&](auto j) LMCRAFT_INLINE {
+      FloatRegister parts = sums[r][j];
+      y[r][j] = sum(parts);
+    });
+  });
+}
+
+// `rows` rows of weights, float32 or bfloat16, with `count` rows of activations. Some rows of weights are read side by side, and
+// multiplied with all rows of activations while they are in the cache.
+template <int W = 3, typename N, typename X>
+inline void multiply_dense(const N* w, int rows, const X* x, int stride, int count, int columns, float (*y)[ROWS_PER_TILE]) {
+  if (W < 4 && count <= 2) return multiply_dense<4>(w, rows, x, stride, count, columns, y);
+  int blocks = (count + DENSE_ROWS_TOGETHER - 1) / DENSE_ROWS_TOGETHER;
+  for (int j = 0; j < rows; j += W) {
+    const N* group = w + int64_t(j) * columns;
+    const char* next = reinterpret_cast<const char*>(group + W * columns);
+    for (int block = 0; block < blocks; block++) {
+      int begin = count * block / blocks, end = count * (block + 1) / blocks;
+      int bytes_per_step = W * COLUMNS_PER_STEP<X> * sizeof(N) / blocks;
+      const char* share = next + int64_t(W * columns * sizeof(N)) * block / blocks;
+      dispatch<W == 4 ? 2 : DENSE_ROWS_TOGETHER>(end - begin, [&](auto R) {
+        dispatch<W>(rows - j, [&](auto count) {
+          multiply_dense_rows<R.value, count.value>(group, x + int64_t(begin) * stride, stride, columns, share, bytes_per_step,
+                                                    reinterpret_cast<float(*)[ROWS_PER_TILE]>(&y[begin][j]));
+        });
+      });
+    }
+  }
 }
 
 }  // namespace

@@ -12,6 +12,24 @@
 
 namespace {
 
+#define LMCRAFT_INLINE __attribute__((always_inline))  // before arrays of sums are placed in registers or in memory
+
+// Calls f with the constants 0 to N - 1: only arrays with constant indices are kept in registers.
+template <int N, typename F>
+LMCRAFT_INLINE inline void repeat(F f) {
+  [&]<int... I>(std::integer_sequence<int, I...>) LMCRAFT_INLINE { (f(std::integral_constant<int, I>()), ...); }
+  (std::make_integer_sequence<int, N>());
+}
+
+// Calls f with a constant: `count` or MAX, whichever is less.
+template <int MAX, typename F>
+inline void dispatch(int count, F f) {
+  if constexpr (MAX > 1) {
+    if (count < MAX) return dispatch<MAX - 1>(count, f);
+  }
+  f(std::integral_constant<int, MAX>());
+}
+
 template <typename V>
 struct Pair {
   V low, high;
