@@ -167,7 +167,7 @@ template <int R, int W, typename N, typename X>
   repeat<W>([&](auto j) LMCRAFT_INLINE { weights[j] = w + int64_t(j) * columns; });
   int whole_columns = columns / step * step, remainder = columns - whole_columns;
   for (int i = 0; i < whole_columns; i += step, next += bytes_per_step) {
-    repeat<lines>([&](auto line) LMCRAFT_INLINE { __builtin_prefetch(next + 64 * line); });
+    if (W > 1) repeat<lines>([&](auto line) LMCRAFT_INLINE { __builtin_prefetch(next + 64 * line); });
     add_dense_step<X>(weights, activations, i, sums);
   }
   if (remainder) {
@@ -191,11 +191,11 @@ template <int R, int W, typename N, typename X>
   });
 }
 
-// `rows` rows of weights, float32 or bfloat16, with `count` rows of activations. Some rows of weights are read side by side, and
+// `rows` rows of weights, float32 or bfloat16, with `count` rows of activations. W rows of weights are read side by side, and
 // multiplied with all rows of activations while they are in the cache.
 template <int W = 3, typename N, typename X>
 inline void multiply_dense(const N* w, int rows, const X* x, int stride, int count, int columns, float (*y)[ROWS_PER_TILE]) {
-  if (W < 4 && count <= 2) return multiply_dense<4>(w, rows, x, stride, count, columns, y);
+  if (W > 1 && count <= 2) return multiply_dense<1>(w, rows, x, stride, count, columns, y);  // waits for memory only
   int blocks = (count + DENSE_ROWS_TOGETHER - 1) / DENSE_ROWS_TOGETHER;
   for (int j = 0; j < rows; j += W) {
     const N* group = w + int64_t(j) * columns;
@@ -204,7 +204,7 @@ inline void multiply_dense(const N* w, int rows, const X* x, int stride, int cou
       int begin = count * block / blocks, end = count * (block + 1) / blocks;
       int bytes_per_step = W * COLUMNS_PER_STEP<X> * sizeof(N) / blocks;
       const char* share = next + int64_t(W * columns * sizeof(N)) * block / blocks;
-      dispatch<W == 4 ? 2 : DENSE_ROWS_TOGETHER>(end - begin, [&](auto R) {
+      dispatch<W == 1 ? 2 : DENSE_ROWS_TOGETHER>(end - begin, [&](auto R) {
         dispatch<W>(rows - j, [&](auto count) {
           multiply_dense_rows<R.value, count.value>(group, x + int64_t(begin) * stride, stride, columns, share, bytes_per_step,
                                                     reinterpret_cast<float(*)[ROWS_PER_TILE]>(&y[begin][j]));
