@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.kernels.elementwise import MAX_LANES, RotateFunction, can_compute
 
 INITIAL_POSITIONS = 4096  # length of the first table; it grows with the longest sequence
 
@@ -107,6 +108,8 @@ def rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     R = cos.shape[-1]
     if x_BTHD.shape[-1] > R:
         return torch.cat((rotate(x_BTHD[..., :R], cos, sin), x_BTHD[..., R:]), dim=-1)
+    if R % (2 * MAX_LANES) == 0 and cos.shape[0] == 1 and sin.is_contiguous() and can_compute(x_BTHD, cos):
+        return RotateFunction.apply(x_BTHD, cos, sin)  # type: ignore[no-any-return, no-untyped-call]
     swapped = x_BTHD.roll(R // 2, dims=-1)  # (x2, x1)
     return torch.addcmul(x_BTHD * cos, swapped, sin)
 

@@ -7,8 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lmcraft.model.kernels.elementwise import MIN_NUMBERS, RMSNormFunction, SwiGluFunction, can_compute
+from lmcraft.model.config import TransformerConfig
+from lmcraft.model.kernels import elementwise
+from lmcraft.model.kernels.elementwise import MIN_NUMBERS, RMSNormFunction, RotateFunction, SwiGluFunction, can_compute
 from lmcraft.model.kernels.library import is_available
+from lmcraft.model.rotary import rotary_table, rotate
 
 pytestmark = pytest.mark.skipif(not is_available(torch.ones(1)), reason="no C++ compiler, or torch has other threads")
 
@@ -31,6 +34,14 @@ def test_rms_norm(shape: tuple[int, ...]) -> None:
 def test_swiglu_also_of_large_numbers() -> None:
     gate, up = torch.linspace(-200, 200, 1600).view(100, 16).requires_grad_(), torch.randn(100, 16, requires_grad=True)
     _check(SwiGluFunction.apply, lambda gate, up: F.silu(gate) * up, gate, up)
+
+
+def test_rotary_positions(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(2, 5, 3, 64, requires_grad=True)
+    cos, sin = (table[None, :, None] for table in rotary_table(5, TransformerConfig(head_dim=64, num_attention_heads=3)))
+    _check(lambda x: RotateFunction.apply(x, cos, sin), lambda x: rotate(x, cos, sin), x)
+    monkeypatch.setattr(elementwise, "MIN_NUMBERS", 0)
+    assert isinstance(rotate(x, cos, sin).grad_fn, RotateFunction._backward_cls)  # type: ignore[attr-defined]
 
 
 def test_what_torch_computes() -> None:

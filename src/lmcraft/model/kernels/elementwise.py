@@ -1,4 +1,4 @@
-"""RMSNorm and the gate of SwiGLU, with their gradients: each reads and writes its tensors once."""
+"""RMSNorm, rotary positions and the gate of SwiGLU, with their gradients: each reads and writes its tensors once."""
 
 import ctypes
 from typing import Any
@@ -20,6 +20,17 @@ class _Norm(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("x", "weight", "grad", "scale", "out", "grad_weight")),
         *((name, ctypes.c_int64) for name in ("rows", "width")),
         ("eps", ctypes.c_float),
+        ("next_part", ctypes.c_int32),
+    )
+
+
+class _Rotary(ctypes.Structure):
+    """The argument of `rotate` in rotary.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("x", "cos", "sin", "out")),
+        *((name, ctypes.c_int64) for name in ("batch", "tokens", "heads", "head_dim")),
+        ("sign", ctypes.c_float),
         ("next_part", ctypes.c_int32),
     )
 
@@ -59,6 +70,26 @@ class RMSNormFunction(torch.autograd.Function):
         pointers = [tensor.data_ptr() for tensor in (x, weight, grad, scale, grad_x, sums)]
         call("rms_norm_backward", _Norm(*pointers, len(scale), len(weight), 0.0, 0))
         return grad_x, sums.sum(0), None
+
+
+class RotateFunction(torch.autograd.Function):
+    """(x1, x2) cos + (x2, x1) sin for the halves of each head of x (B, T, H, D), and tables as of `rotary_table`."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _rotate(x_BTHD, cos, sin, 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, grad_BTHD: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _rotate(grad_BTHD.contiguous(), cos, sin, -1.0), None, None  # back by the same angle
+
+
+def _rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor, sign: float) -> Tensor:
+    out = torch.empty_like(x_BTHD)
+    call("rotate", _Rotary(*(x.data_ptr() for x in (x_BTHD, cos, sin, out)), *x_BTHD.shape, sign, 0))
+    return out
 
 
 class SwiGluFunction(torch.autograd.Function):

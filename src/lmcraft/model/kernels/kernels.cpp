@@ -2,6 +2,7 @@
 #include "attention.h"
 #include "products.h"
 #include "rms_norm.h"
+#include "rotary.h"
 #include "swiglu.h"
 
 // Computes the products' rows from the diagonal on, A_ROWS at a time.
@@ -39,6 +40,12 @@ extern "C" void rms_norm(Norm* norm) {
 extern "C" void rms_norm_backward(Norm* norm) {
   compute_parts(norm->next_part, norm->rows, [norm](int64_t part, int64_t first, int64_t last) {
     for (int64_t row = first; row < last; row++) add_norm_gradients(*norm, row, norm->grad_weight + part * norm->width);
+  });
+}
+
+extern "C" void rotate(Rotary* rotary) {
+  compute_parts(rotary->next_part, rotary->batch * rotary->tokens * rotary->heads, [rotary](int64_t, int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; row++) rotate_head(*rotary, row);
   });
 }
 
