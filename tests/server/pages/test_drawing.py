@@ -152,3 +152,30 @@ def test_mathematics_and_code_are_drawn(page: Any, engine: ScriptedEngine) -> No
     expect(page.locator(f"{LAST} .code-string")).to_have_text("'x'")
     assert page.locator(f"{LAST} pre").all_inner_texts() == ["def f(): return 'x' # c", "x"]
     assert page.evaluate("window.violations") == []
+
+
+def test_work_that_takes_too_long_is_ended(page: Any, engine: ScriptedEngine) -> None:
+    hangs = """addEventListener("message", ({ data: { kind } }) => {
+      while (kind === "color");
+      postMessage({ tag: "math", attributes: {}, style: {}, children: ["drawn"] });
+    });"""
+    page.route("**/worker.js", lambda route: route.fulfill(body=hangs, content_type="text/javascript"))
+    page.clock.install()
+    engine.script, engine.seconds_per_piece = lambda body: ["```py\nx = 1\n```\n\n$x$"], 0.0
+    page.fill("#input", "go")
+    page.press("#input", "Enter")
+    expect(page.locator(f"{LAST} .math.source")).to_have_text("$x$")
+    page.clock.fast_forward(60_000)
+    expect(page.locator(f"{LAST} math")).to_have_text("drawn")
+    expect(page.locator(f"{LAST} code")).to_have_text("x = 1")
+
+
+def test_footnotes_lead_to_their_references_and_back(page: Any, engine: ScriptedEngine) -> None:
+    engine.script, engine.seconds_per_piece = lambda body: ["a[^1]\n\n[^1]: note\n\n" + "text\n\n" * 50], 0.0
+    page.fill("#input", "go")
+    page.press("#input", "Enter")
+    page.get_by_role("button", name="[1]").click()
+    expect(page.locator(f"{LAST} .notes li")).to_be_focused()
+    page.get_by_role("button", name="↩").click()
+    expect(page.get_by_role("button", name="[1]")).to_be_focused()
+    assert "#c-" in page.url
