@@ -43,6 +43,7 @@ NOT_RUN = {
     "inspect gguf:some-model": "needs a file of the reader's own",
     "scaling datasets/python": "tells how the figures were measured",
     "chat http://127.0.0.1:8000": "needs a running server",
+    "chat --continue": "needs a conversation",
     "serve --engine vllm": "needs a running vLLM",
     "evaluate models/mine": "needs the reader's own task",
     "compare models/a": "needs the reader's own task",
