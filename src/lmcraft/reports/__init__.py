@@ -14,5 +14,6 @@
 | `search_charts` | its charts: history, learning curves, parallel coordinates, slices |
 | `search_record` | what they show: trials with their values, costs, the Pareto set |
 | `template` | fills the HTML templates, whose head is the same |
+| `language`, `chinese` | the texts of a page in English and Chinese |
 | `chart`, `axis`, `table` | SVG charts, sparklines and HTML tables |
 """

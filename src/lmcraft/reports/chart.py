@@ -7,6 +7,7 @@ from itertools import chain, repeat
 from math import ceil
 
 from lmcraft.reports.axis import Axis, shorten, ticks
+from lmcraft.reports.language import say
 
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 72, 20, 12, 40
@@ -42,7 +43,7 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: b
     xs = [x for s in series for x, _ in s.points]
     ys = [y for s in series for y in (*(y for _, y in s.points), *(end for ends in s.intervals for end in ends))]
     if not xs:
-        return "<p>No points yet.</p>"
+        return f"<p>{say('No points yet.')}</p>"
     return draw_chart(series, Axis.of_numbers(x_label, xs, log=log_x), Axis.of_numbers(y_label, ys))
 
 

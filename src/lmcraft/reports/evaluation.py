@@ -9,8 +9,9 @@ from lmcraft.errors import UserError
 from lmcraft.evaluation.results import Figure, TaskResult
 from lmcraft.folder import write_text
 from lmcraft.reports.chart import Interval, Series, interval_chart, line_chart
+from lmcraft.reports.language import say
 from lmcraft.reports.table import html_table
-from lmcraft.reports.template import fill_page
+from lmcraft.reports.template import fill_bilingual
 from lmcraft.statistics.calibration import reliability_bins
 
 PAGE_NAME, TITLE = "report.html", "Evaluation of"
@@ -33,15 +34,19 @@ def write_evaluation(folder: Path, model: str, settings: Mapping[str, object], r
             metric = figure.metric
             charts[figure.measure.name].append(Interval(result.task, metric.value, metric.low, metric.high))
     shown = ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (False, "auto"))
-    head, rows = figure_rows(results)
-    page = fill_page(
-        "evaluation.html",
-        f"{TITLE} {escape(model)}",
-        settings=escape(f"{shown}. Values with 95% intervals; chance is what a model that guesses reaches."),
-        figures=html_table(head, rows),
-        charts="".join(interval_chart(entries, x_label=name) for name, entries in charts.items() if len(entries) > 1),
-        calibration="".join(map(_reliability, results)),
-    )
+
+    def build() -> dict[str, str]:
+        head, rows = figure_rows(results)
+        meaning = say("Values with 95% intervals; chance is what a model that guesses reaches.")
+        return {
+            "title": escape(say(TITLE + " {model}", model=model)),
+            "settings": escape(f"{shown}. {meaning}"),
+            "figures": html_table([say(name) for name in head], rows),
+            "charts": "".join(interval_chart(entries, x_label=name) for name, entries in charts.items() if len(entries) > 1),
+            "calibration": "".join(map(_reliability, results)),
+        }
+
+    page = fill_bilingual("evaluation.html", build)
     path = folder / PAGE_NAME
     write_text(path, page)
     return path
@@ -68,7 +73,7 @@ def figure_rows(results: Sequence[TaskResult]) -> tuple[Sequence[str], list[list
 
 def _interval(figure: Figure) -> str:
     low, high = figure.metric.low, figure.metric.high
-    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    return "" if low is None or high is None else say("{low} to {high}", low=f"{low:.3f}", high=f"{high:.3f}")
 
 
 def _reliability(result: TaskResult) -> str:
@@ -78,8 +83,8 @@ def _reliability(result: TaskResult) -> str:
         return ""
     bins = reliability_bins([values["ece"] for values in items], [values["acc"] for values in items])
     series = [
-        Series("perfect", "ink dashed", [(0.0, 0.0), (1.0, 1.0)]),
+        Series(say("perfect"), "ink dashed", [(0.0, 0.0), (1.0, 1.0)]),
         Series(result.task, "a", [(entry.confidence, entry.accuracy.value) for entry in bins], dots=True),
     ]
-    chart = line_chart(series, x_label="confidence", y_label="share of right answers")
-    return f"<h2>Reliability: {escape(result.task)}</h2>{chart}"
+    chart = line_chart(series, x_label=say("confidence"), y_label=say("share of right answers"))
+    return f"<h2>{escape(say('Reliability: {task}', task=result.task))}</h2>{chart}"

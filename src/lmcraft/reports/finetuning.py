@@ -5,8 +5,8 @@ from html import escape
 from typing import Any
 
 from lmcraft.folder import ModelFolder
-from lmcraft.reports.table import html_table
-from lmcraft.statistics.intervals import describe_metric
+from lmcraft.reports.language import say
+from lmcraft.reports.table import html_table, say_metric
 
 
 def finetuning_section(folder: ModelFolder) -> str:
@@ -20,17 +20,18 @@ def finetuning_section(folder: ModelFolder) -> str:
 
 def _metrics(results: dict[str, Any]) -> str:
     rows = [
-        [name, _format_metric(pair["before"]), _format_metric(pair["after"])] for name, pair in results["metrics"].items()
+        [say(name), _format_metric(pair["before"]), _format_metric(pair["after"])]
+        for name, pair in results["metrics"].items()
     ]
     if general := results.get("general"):
-        name = f"perplexity of general text ({general['text']}), which rises with forgetting"
+        name = say("perplexity of general text ({text}), which rises with forgetting", text=general["text"])
         rows.append([name, _format_metric(general["before"]), _format_metric(general["after"])])
-    head = ["on held-out data", "before (95% interval)", "after (95% interval)"]
-    return f"<h2>Before and after</h2>{html_table(head, rows)}"
+    head = [say("on held-out data"), say("before (95% interval)"), say("after (95% interval)")]
+    return f"<h2>{say('Before and after')}</h2>{html_table(head, rows)}"
 
 
 def _format_metric(metric: dict[str, float | None] | None) -> str:
-    return "" if metric is None else describe_metric(metric)
+    return "" if metric is None else say_metric(metric)
 
 
 def _labels(results: dict[str, Any]) -> str:
@@ -38,15 +39,22 @@ def _labels(results: dict[str, Any]) -> str:
     if report is None:
         return ""
     single_label = len(report["confusion"][0]) == len(report["labels"])
-    counts = ["true negatives", "false positives", "false negatives", "true positives"]
+    counts = [say("true negatives"), say("false positives"), say("false negatives"), say("true positives")]
     columns = report["labels"] if single_label else counts
     rows = [
         [label, f"{f1:.3f}", *map(str, row)]
         for label, f1, row in zip(report["labels"], report["f1"], report["confusion"], strict=True)
     ]
-    summary = f"Accuracy {report['accuracy']:.3f}, macro F1 {report['macro_f1']:.3f}, on {report['texts']} texts."
-    heading = "Confusion matrix: true labels (rows), predicted labels (columns)" if single_label else "Predictions per label"
-    return f"<h3>{heading}</h3><p>{summary}</p>{html_table(['', 'F1', *columns], rows)}"
+    summary = say(
+        "Accuracy {accuracy}, macro F1 {f1}, on {n} texts.",
+        accuracy=f"{report['accuracy']:.3f}",
+        f1=f"{report['macro_f1']:.3f}",
+        n=report["texts"],
+    )
+    heading = say("Predictions per label")
+    if single_label:
+        heading = say("Confusion matrix: true labels (rows), predicted labels (columns)")
+    return f"<h3>{heading}</h3><p>{summary}</p>{html_table([say('label'), 'F1', *columns], rows)}"
 
 
 def _answers(results: dict[str, Any]) -> str:
@@ -54,5 +62,5 @@ def _answers(results: dict[str, Any]) -> str:
     rows = [[answer[key] for key in columns] for answer in results.get("answers", ())]
     if not rows:
         return ""
-    heading = escape(f"{len(rows)} held-out examples, not selected")
-    return f"<h3>{heading}</h3>{html_table(columns, rows)}"
+    heading = escape(say("{n} held-out examples, not selected", n=len(rows)))
+    return f"<h3>{heading}</h3>{html_table([say(column) for column in columns], rows)}"

@@ -12,9 +12,10 @@ from lmcraft.folder import ModelFolder, mismatch_error, write_text
 from lmcraft.json_lines import read_json_lines
 from lmcraft.reports.chart import Series, line_chart
 from lmcraft.reports.finetuning import finetuning_section
+from lmcraft.reports.language import say
 from lmcraft.reports.table import key_value_rows
 from lmcraft.reports.tasks import tasks_section
-from lmcraft.reports.template import fill_page
+from lmcraft.reports.template import fill_bilingual
 
 if TYPE_CHECKING:
     from lmcraft.training.range_test import RangeTest
@@ -33,46 +34,61 @@ def write_report(folder: ModelFolder) -> Path:
         state = "has no steps" if folder.metrics.exists() else "is missing"
         raise UserError(f"'{folder.metrics}' {state}, so that there is nothing to report: restore it from a copy")
     lineage = json.loads(folder.lineage.read_text(encoding="utf-8")) if folder.lineage.exists() else {}
-    page = fill_page(
-        "page.html",
-        escape(folder.path.resolve().name),
-        facts=key_value_rows(_facts(rows)),
-        tuning=finetuning_section(folder),
-        loss=line_chart(
-            [_series("training", "a", rows, "loss"), _series("validation", "b", rows, "validation_loss")],
-            x_label="step",
-            y_label="loss (nats per token)",
-        ),
-        tasks=tasks_section(rows),
-        speed=line_chart(
-            [_series("tokens per second", "a", rows, "tokens_per_second")], x_label="step", y_label="tokens per second"
-        ),
-        rate=line_chart([_series("learning rate", "a", rows, "learning_rate")], x_label="step", y_label="learning rate"),
-        samples="".join(
-            f"<h3>step {row['step']}</h3><pre>{escape(row['text'])}</pre>"
-            for row in read_json_lines(folder.samples, step=int)
-        ),
-        config=escape(folder.config_toml.read_text(encoding="utf-8")),
-        lineage=key_value_rows({name: str(value) for name, value in lineage.items()}),
-    )
-    write_text(folder.report, page)
+    samples = list(read_json_lines(folder.samples, step=int))
+    config = folder.config_toml.read_text(encoding="utf-8")
+
+    def build() -> dict[str, str]:
+        return {
+            "title": escape(folder.path.resolve().name),
+            "facts": key_value_rows(_facts(rows)),
+            "tuning": finetuning_section(folder),
+            "loss": _chart(
+                say("loss (nats per token)"),
+                _series(say("training"), "a", rows, "loss"),
+                _series(say("validation"), "b", rows, "validation_loss"),
+            ),
+            "tasks": tasks_section(rows),
+            "speed": _chart(say("tokens per second"), _series("", "a", rows, "tokens_per_second")),
+            "rate": _chart(say("learning rate"), _series("", "a", rows, "learning_rate")),
+            "samples": "".join(
+                f"<h3>{say('step {step}', step=row['step'])}</h3><pre>{escape(row['text'])}</pre>" for row in samples
+            ),
+            "config": escape(config),
+            "lineage": key_value_rows({name: str(value) for name, value in lineage.items()}),
+        }
+
+    write_text(folder.report, fill_bilingual("page.html", build))
     return folder.report
+
+
+def _chart(label: str, *series: Series) -> str:
+    return line_chart(series, x_label=say("step"), y_label=label)
 
 
 def write_range_test(folder: ModelFolder, test: "RangeTest", rates: dict[str, float]) -> Path:
     """Write `lmcraft/range_test.html`: the loss by learning rate, and each of `rates` scaled by the steepest factor."""
     points = [(math.log10(factor), loss) for factor, loss in test.points]
-    page = fill_page(
-        "range_test.html",
-        f"Learning rates of {escape(folder.path.resolve().name)}",
-        steps=len(points),
-        steepest=f"{test.steepest:.2g}",
-        lowest=f"{test.lowest:.2g}",
-        chart=line_chart(
-            [Series("training", "a", points)], x_label="learning rates times 10^x", y_label="loss (nats per token)"
-        ),
-        rates=key_value_rows({name: f"{rate:.3g} → {test.steepest * rate:.3g}" for name, rate in rates.items()}),
-    )
+
+    def build() -> dict[str, str]:
+        summary = say(
+            "The loss during {steps} steps with rising learning rates (arXiv 1506.01186). It falls fastest at {steepest} "
+            "times the run's learning rates, and rises above {lowest} times.",
+            steps=len(points),
+            steepest=f"{test.steepest:.2g}",
+            lowest=f"{test.lowest:.2g}",
+        )
+        return {
+            "title": escape(say("Learning rates of {name}", name=folder.path.resolve().name)),
+            "summary": escape(summary),
+            "chart": line_chart(
+                [Series(say("training"), "a", points)],
+                x_label=say("learning rates times 10^x"),
+                y_label=say("loss (nats per token)"),
+            ),
+            "rates": key_value_rows({name: f"{rate:.3g} → {test.steepest * rate:.3g}" for name, rate in rates.items()}),
+        }
+
+    page = fill_bilingual("range_test.html", build)
     path = folder.run / "range_test.html"
     write_text(path, page)
     return path
@@ -86,17 +102,18 @@ def _facts(rows: list[dict[str, Any]]) -> dict[str, str]:
     steps = [row for row in rows if "loss" in row]
     measured = [row for row in rows if "validation_loss" in row]
     facts = {
-        "steps": f"{steps[-1]['step']:,}",
-        "tokens": f"{steps[-1]['tokens']:,}",
-        "training time": f"{steps[-1]['seconds']:.0f} s",
-        "speed": f"{median(row['tokens_per_second'] for row in steps):,.0f} tokens/s",
-        "peak memory": f"{max(row['peak_memory'] for row in steps) / 2**30:.2f} GiB",
+        say("steps"): f"{steps[-1]['step']:,}",
+        say("tokens"): f"{steps[-1]['tokens']:,}",
+        say("training time"): say("{seconds} s", seconds=f"{steps[-1]['seconds']:.0f}"),
+        say("speed"): say("{rate} tokens/s", rate=f"{median(row['tokens_per_second'] for row in steps):,.0f}"),
+        say("peak memory"): f"{max(row['peak_memory'] for row in steps) / 2**30:.2f} GiB",
     }
     if shares := [row["share_of_peak"] for row in steps if "share_of_peak" in row]:
-        facts["share of peak speed"] = f"{sum(shares) / len(shares):.0%}"
+        facts[say("share of peak speed")] = f"{sum(shares) / len(shares):.0%}"
     if measured:
         best = min(measured, key=lambda row: row["validation_loss"])
-        facts["best validation loss"] = f"{best['validation_loss']:.4f} nats per token, at step {best['step']}"
+        loss = f"{best['validation_loss']:.4f}"
+        facts[say("best validation loss")] = say("{loss} nats per token, at step {step}", loss=loss, step=best["step"])
         if "bits_per_byte" in best:
-            facts["bits per byte"] = f"{best['bits_per_byte']:.4f}"
+            facts[say("bits per byte")] = f"{best['bits_per_byte']:.4f}"
     return facts

@@ -243,4 +243,4 @@ def parallel_chart(record: SearchRecord, objective: str) -> str:
 
 def figure(chart: str) -> str:
     """A chart that scrolls sideways where the window is narrow."""
-    return f"<figure>{chart}</figure>" if chart else ""
+    return f'<figure tabindex="0">{chart}</figure>' if chart else ""

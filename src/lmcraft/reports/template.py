@@ -1,10 +1,16 @@
 """Fills the HTML templates of this folder, which begin with the same head: `head.html` and the styles of `page.css`."""
 
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from string import Template
 
+from lmcraft.reports.language import LANGUAGES, say, writing_in
+
 FOLDER = Path(__file__).parent
 STYLE = (FOLDER / "page.css").read_text(encoding="utf-8")
+SPOKEN = re.compile(r"\[\[(.+?)\]\]")
+"""A text of a template that is said in the language of the page."""
 
 
 def fill_page(template: str, title: str, **values: object) -> str:
@@ -19,5 +25,23 @@ def fill_page(template: str, title: str, **values: object) -> str:
     return _read(template).substitute(values, head=head, title=title)
 
 
+def fill_bilingual(template: str, build: Callable[[], Mapping[str, object]]) -> str:
+    """A page in English and Chinese, with a switch that needs no script; it opens in English.
+
+    Args:
+        template: name of the file with the contents of a half.
+        build: gives the values of the template's variables, as HTML, in the language of `say`; `title` is that of the page.
+    """
+    halves, titles = [], []
+    for language in LANGUAGES:
+        with writing_in(language):
+            values = build()
+            contents = _read(template).substitute(values)
+        halves.append(f'<main lang="{language}">\n{contents}</main>')
+        titles.append(values["title"])
+    return fill_page("bilingual.html", str(titles[0]), halves="\n".join(halves))
+
+
 def _read(name: str) -> Template:
-    return Template((FOLDER / name).read_text(encoding="utf-8"))
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    return Template(SPOKEN.sub(lambda match: say(match[1]), text))
