@@ -27,7 +27,10 @@ def test_the_report_is_regenerated(tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.main(["report", str(folder.path)]) == 0
     assert capsys.readouterr().out.strip() == str(folder.report)
     page = folder.report.read_text()
-    assert "a &lt;sample&gt;" in page and "depth = 4" in page and page.count("<svg") == 3
+    _, english, chinese = page.split("<main")
+    for half in (english, chinese):
+        assert "a &lt;sample&gt;" in half and "depth = 4" in half and half.count("<svg") == 3
+    assert "1.7500 nat/词元（第 2 步）" in chinese
     assert "1.7500 nats per token, at step 2" in page and "1.00 GiB" in page and "50%" in page
     assert "src=" not in page and "$" not in page
 

@@ -76,7 +76,7 @@ def test_the_command_writes_a_page_and_no_model(data: Path, tmp_path: Path, caps
     output = capsys.readouterr().out
     assert "feed-forward" in output and "--base-width 8" in output
     page = (out / "lmcraft" / "coordinate_check.html").read_text()
-    charts = ET.fromstring(f"<p>{page[page.index('<h2>') : page.index('</body>')]}</p>").findall(".//svg")
+    charts = ET.fromstring(f"<p>{page[page.index('<h2>') : page.index('</main>')]}</p>").findall(".//svg")
     assert len(charts) == 2 * len(KINDS) and "$" not in page
     assert [file.name for file in (out / "lmcraft").iterdir()] == ["coordinate_check.html"]
     assert cli.main([*arguments, "--model.hidden-size", "16", "--max-steps", "2"]) == 0  # the folder can still be used
