@@ -44,6 +44,7 @@ NOT_RUN = {
     "scaling datasets/python": "tells how the figures were measured",
     "chat http://127.0.0.1:8000": "needs a running server",
     "chat --continue": "needs a conversation",
+    "chat --resume": "needs a conversation",
     "serve --engine vllm": "needs a running vLLM",
     "evaluate models/mine": "needs the reader's own task",
     "compare models/a": "needs the reader's own task",
