@@ -210,8 +210,8 @@ def test_two_answers_and_a_preference(page: Any, server_url: str) -> None:
 def test_a_rating_and_its_reason_are_saved(page: Any, server_url: str) -> None:
     send(page, "one")
     page.click(f'{LAST} [data-act="bad"]')
-    page.fill("dialog input", "too long")
-    page.press("dialog input", "Enter")
+    page.fill(".reason-form input", "too long")
+    page.press(".reason-form input", "Enter")
     expect(page.locator(f'{LAST} [data-act="bad"]')).to_have_attribute("aria-pressed", "true")
     page.reload()
     bad = page.locator(f'{LAST} [data-act="bad"]')

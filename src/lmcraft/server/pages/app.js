@@ -1,13 +1,14 @@
 // Connects the controller to the views: user actions go to the controller, and its updates come back to the views.
 
 import { Controller } from "./chat/controller.js";
-import { selectChatModels } from "./chat/models.js";
+import { selectChatModels, suggestSecondModel } from "./chat/models.js";
 import { readConversationId, writeConversationId } from "./chat/url.js";
 import { JournaledStore } from "./net/journaled_store.js";
 import { t } from "./strings.js";
 import { Composer } from "./views/composer.js";
 import { byId } from "./views/dom.js";
 import { Drawers } from "./views/drawers.js";
+import { FeedbackDialog } from "./views/feedback_dialog.js";
 import { Header } from "./views/header.js";
 import { showHelp } from "./views/help_dialog.js";
 import { listenForShortcuts } from "./views/keyboard.js";
@@ -64,6 +65,7 @@ export class App {
       stop: () => controller.conversation.stop(),
       editLast: () => this.transcript.editLast(),
       getModel: () => this.models.get(controller.conversation.model),
+      suggestSecondModel: () => suggestSecondModel(controller.conversation.model, this.models),
     });
     this.transcript = new Transcript(controller, new Scroller(), {
       showPrompt: (message) => this.#showPrompt(message),
@@ -83,6 +85,8 @@ export class App {
     this.header.showModels(this.models);
     this.composer.showModels(this.models);
     byId("new").addEventListener("click", () => this.#startConversation());
+    byId("feedback").hidden = !this.hasStore;
+    byId("feedback").addEventListener("click", () => this.#showFeedback());
     byId("help").addEventListener("click", () => showHelp(this.version));
     addEventListener("pagehide", () => {
       document.activeElement?.blur(); // a setting that is being typed counts
@@ -129,9 +133,9 @@ export class App {
     showToast(text);
   }
 
-  /** The model that writes a second answer, or undefined. */
-  getSecondModel() {
-    return this.models.get(this.composer.getSecondModelId());
+  /** The model that writes a second answer, or undefined; and whether the user is not to know which is which. */
+  getComparison() {
+    return { secondModel: this.models.get(this.composer.getSecondModelId()), isBlind: this.composer.isBlind };
   }
 
   // Called by the views
@@ -176,6 +180,16 @@ export class App {
   #showRemoval(id) {
     this.refreshSidebar();
     if (id === this.controller.conversation.id) this.#startConversation();
+  }
+
+  async #showFeedback() {
+    await this.store.save();
+    const dialog = new FeedbackDialog({
+      getModel: () => this.controller.conversation.model,
+      openChat: (id) => this.#open(id),
+      changed: () => this.controller.refresh(),
+    });
+    await dialog.open();
   }
 
   async #showPrompt(message) {

@@ -43,6 +43,30 @@ const STRINGS = {
   noModels: ["This server has no chat models.", "此服务器上没有可用的对话模型。"],
   adapterModel: ["{name} (adapter for {base})", "{name}（{base} 的适配器）"],
   completionModel: ["{name} (text completion)", "{name}（文本续写）"],
+  // Feedback
+  feedback: ["Feedback", "反馈"],
+  goodCount: ["good", "好评"],
+  badCount: ["bad", "差评"],
+  picksCount: ["picks", "次选择"],
+  editsCount: ["edits", "次修改"],
+  allFeedback: ["All", "全部"],
+  ratings: ["Ratings", "评分"],
+  picks: ["Picks", "选择"],
+  edits: ["Edits", "修改"],
+  noFeedback: ["None yet. Rate answers, edit them, or pick the better of two.", "暂无反馈。可以给回答评分、修改回答，或在两个回答中选择更好的一个。"],
+  pickedModels: ["Which model you picked", "你更常选择的模型"],
+  tally: ["{winner} over {loser}: {n} of {count} picks, {share}", "{winner} 胜过 {loser}：{count} 次中选 {n} 次，占 {share}"],
+  tallyInterval: ["(95% interval {low} to {high})", "（95% 置信区间 {low} 至 {high}）"],
+  trainOnFeedback: ["Train on it", "用反馈训练模型"],
+  undo: ["Undo", "撤销"],
+  reasonGiven: ["Why: {reason}", "原因：{reason}"],
+  pickedAnswer: ["Picked · {model}", "选中 · {model}"],
+  otherAnswer: ["Not picked · {model}", "未选中 · {model}"],
+  editedAnswer: ["As you wrote it", "你的版本"],
+  originalAnswer: ["Before · {model}", "修改前 · {model}"],
+  blind: ["Blind", "盲选"],
+  blindHelp: ["Hides which model wrote which answer until you pick one", "选择之前隐藏两个回答各自的模型"],
+  revealed: ["You picked {model} over {other}.", "你选择了 {model}，而不是 {other}。"],
   // Message box
   welcome: ["What’s on your mind?", "想聊点什么？"],
   welcomeCompletion: ["Begin a text, and the model continues it", "写个开头，让模型接着写"],
@@ -215,10 +239,11 @@ export function formatNumber(value, digits = 0) {
 
 const numberFormats = {}; // building one takes longer than formatting with it
 
-/** Translates the elements of index.html that have data-t, data-t-label or data-t-placeholder. */
+/** Translates the elements of index.html that have data-t, data-t-label, data-t-title or data-t-placeholder. */
 export function translatePage() {
   document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
   for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const node of document.querySelectorAll("[data-t-title]")) node.title = t(node.dataset.tTitle);
   for (const node of document.querySelectorAll("[data-t-placeholder]")) node.placeholder = t(node.dataset.tPlaceholder);
   for (const node of document.querySelectorAll("[data-t-label]")) {
     const label = t(node.dataset.tLabel);

@@ -13,7 +13,7 @@ import { buildTitle } from "../title.js";
 export class Controller {
   /**
    * store: a JournaledStore, whose writes cannot fail; models: Map of id -> model; page: {showConversation, showProgress,
-   * announceAnswer, refreshSidebar, showError, getSecondModel}.
+   * announceAnswer, refreshSidebar, showError, getComparison}.
    */
   constructor(store, models, page) {
     Object.assign(this, { store, models, page });
@@ -233,15 +233,17 @@ export class Controller {
   #answer(conversation, parent) {
     const model = this.models.get(conversation.model);
     if (!model) return this.page.showError(t("noModels"));
-    const secondModel = this.page.getSecondModel();
+    const { secondModel, isBlind } = this.page.getComparison();
     if (!secondModel) return this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, model));
     const seed = conversation.settings.seed ?? drawSeed();
     // Two answers of one model need two seeds. Two models are best compared with the same seed.
     const secondSeed = secondModel === model ? seed + 1 : seed;
     const leafBefore = conversation.leaf;
     conversation.startPair([null, null], parent);
-    this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, model, seed), { pairIndex: 0, leafBefore });
-    this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, secondModel, secondSeed), { pairIndex: 1, leafBefore });
+    conversation.isPairBlind = isBlind;
+    const pairIndex = isBlind ? drawSeed() % 2 : 0; // the side of the first model
+    this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, model, seed), { pairIndex, leafBefore });
+    this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, secondModel, secondSeed), { pairIndex: 1 - pairIndex, leafBefore });
   }
 
   #continue(conversation, message) {

@@ -16,3 +16,10 @@ const DEFAULT_LIMITS = { chat: 2048, completion: 256 }; // tokens; a base model 
 
 /** The most tokens of an answer whose length is not set, if the context has room for them; undefined without a model. */
 export const getDefaultLimit = (model) => model && Math.min(DEFAULT_LIMITS[model.kind], Math.floor((model.context ?? Infinity) / 2));
+
+/** The model that a user would compare with this one: its adapter, or the base of an adapter; otherwise itself. */
+export function suggestSecondModel(id, models) {
+  const base = models.get(id)?.adapter_of;
+  const adapter = [...models.values()].findLast(({ adapter_of: adapterOf }) => adapterOf === id);
+  return adapter?.id ?? (models.has(base) ? base : id);
+}

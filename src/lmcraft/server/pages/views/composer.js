@@ -12,7 +12,7 @@ const CONTEXT_WARNING = 0.9; // fraction of the context
 const HAS_SCREEN_KEYBOARD = matchMedia("(pointer: coarse)").matches; // it would cover half of the page
 
 export class Composer {
-  /** handlers: {send(text) -> whether it was sent, draft(text), stop(), editLast() -> whether there was a message to edit, getModel()}. */
+  /** handlers: {send(text) -> whether it was sent, draft(text), stop(), editLast() -> whether there was a message to edit, getModel(), suggestSecondModel() -> id}. */
   constructor(handlers) {
     this.handlers = handlers;
     this.input = byId("input");
@@ -41,6 +41,11 @@ export class Composer {
   /** The id of the model that writes a second answer; null without a comparison. */
   getSecondModelId() {
     return byId("compare").getAttribute("aria-pressed") === "true" ? this.secondModel.value : null;
+  }
+
+  /** Whether the names of the two models are hidden until one answer is picked. */
+  get isBlind() {
+    return byId("blind").checked;
   }
 
   show(busy, usedTokens, context) {
@@ -114,5 +119,7 @@ export class Composer {
     const pressed = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(pressed));
     byId("second-model-box").hidden = !pressed;
+    byId("blind-box").hidden = !pressed;
+    if (pressed) this.secondModel.value = this.handlers.suggestSecondModel();
   }
 }

@@ -50,10 +50,6 @@ export function askPresetName(name) {
   return askText(t("savePreset"), { label: t("presetName"), value: name, maxlength: 60 });
 }
 
-export function askReason(rating) {
-  return askText(t(rating > 0 ? "good" : "bad"), { label: t("reason") });
-}
-
 /** `message`: why the server refused the previous key, if there was one. */
 export function askKey(message) {
   return askText(t("key"), { label: message || t("keyHelp"), type: "password", maxlength: 4096 });

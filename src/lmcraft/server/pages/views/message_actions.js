@@ -2,7 +2,6 @@
 
 import { formatNumber, t } from "../strings.js";
 import { copyText } from "./clipboard.js";
-import { askReason } from "./dialogs.js";
 import { el } from "./dom.js";
 import { markHintSeen } from "./first_use_hint.js";
 import { buildIcon, buildIconButton } from "./icons.js";
@@ -10,7 +9,7 @@ import { buildIcon, buildIconButton } from "./icons.js";
 const IDLE_ONLY = { class: "icon idle-only" }; // disabled while the conversation has an answer in progress
 
 /**
- * display: {siblings, isLast, showTokens, pairedWith}; handlers: {edit(), toggleTokens(), showPrompt()}.
+ * display: {siblings, isLast, showTokens, pairedWith}; handlers: {edit(), toggleTokens(), showPrompt(), rate(rating)}.
  * `data-act` identifies a button across redraws.
  */
 export function buildActions(message, display, controller, handlers) {
@@ -28,6 +27,7 @@ export function buildActions(message, display, controller, handlers) {
     message.details?.tokens?.length > 0 && buildWordButton("tokens", handlers.toggleTokens, { "aria-pressed": String(display.showTokens) }),
     buildWordButton("prompt", handlers.showPrompt),
   ];
+  if (display.letter) return [copy]; // tokens and prompt would tell which model it is
   if (display.pairedWith) return [display.siblings.length > 2 && versions, copy, ...inspection];
   const canContinue = kept && display.isLast && message.details?.finish !== "stop" && !message.details?.problem;
   return [
@@ -37,8 +37,8 @@ export function buildActions(message, display, controller, handlers) {
     edit,
     buildButton("regenerate", () => controller.regenerate(id), IDLE_ONLY),
     canContinue && buildButton("continue", () => controller.continueAnswer(id), IDLE_ONLY),
-    kept && buildRatingButton(message, 1, controller),
-    kept && buildRatingButton(message, -1, controller),
+    kept && buildRatingButton(message, 1, handlers.rate),
+    kept && buildRatingButton(message, -1, handlers.rate),
     ...inspection,
   ];
 }
@@ -56,17 +56,11 @@ function buildWordButton(action, onclick, attributes = {}) {
   return button;
 }
 
-function buildRatingButton(message, rating, controller) {
+function buildRatingButton(message, rating, rate) {
   const action = rating > 0 ? "good" : "bad";
   const isSet = message.rating === rating;
   const label = isSet && message.reason ? `${t(action)}: ${message.reason}` : t(action);
-  const rate = async () => {
-    if (isSet) return controller.rate(message.id, 0, "");
-    controller.rate(message.id, rating, ""); // counts even if the user closes the dialog
-    const reason = (await askReason(rating))?.trim();
-    if (reason) controller.rate(message.id, rating, reason);
-  };
-  return buildIconButton(action, label, rate, { "data-act": action, "aria-pressed": String(isSet) });
+  return buildIconButton(action, label, () => rate(isSet ? 0 : rating), { "data-act": action, "aria-pressed": String(isSet) });
 }
 
 /** The other answer of a pair is passed over. */

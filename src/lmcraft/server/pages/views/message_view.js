@@ -8,13 +8,14 @@ import { buildIcon } from "./icons.js";
 import { MarkdownView } from "./markdown.js";
 import { buildActions, buildStats } from "./message_actions.js";
 import { buildEditor } from "./message_editor.js";
+import { buildReasonForm } from "./reason_form.js";
 import { ThoughtsView } from "./thoughts_view.js";
 import { TokenView } from "./token_view.js";
 
 export class MessageView {
   /** handlers: {toggleTokens(message), showPrompt(message), branch(message, index, alternative)}. */
   constructor(controller, handlers) {
-    Object.assign(this, { controller, handlers, isEditing: false, drawnState: [] });
+    Object.assign(this, { controller, handlers, isEditing: false, isRating: false, drawnState: [] });
     this.head = el("header");
     this.thoughts = new ThoughtsView();
     this.body = el("div", { class: "body markdown" });
@@ -22,16 +23,19 @@ export class MessageView {
     this.node = el("li", { tabindex: "-1" }, this.head, this.body, this.foot);
   }
 
-  /** display: {siblings, isLast, showTokens, pairedWith: the other answer of a pair}. Redraws only if something changed. */
+  /**
+   * display: {siblings, isLast, showTokens, pairedWith: the other answer of a pair, letter: in place of the model's name, so that
+   * the user does not know it}. Redraws only if something changed.
+   */
   show(message, display) {
     Object.assign(this, { message, display });
     const { content, rating, reason, live, problem, id } = message;
-    const { siblings, isLast, showTokens, pairedWith } = display;
+    const { siblings, isLast, showTokens, pairedWith, letter } = display;
     const version = [siblings.indexOf(id), siblings.length];
     const { lang } = document.documentElement;
     const saving = this.controller.describeSaving(id)?.problem;
     if (!this.drawnState.length && !pairedWith && this.controller.getEditorText(id) !== null) this.isEditing = true;
-    const state = [id, content, rating, reason, live, problem, ...version, isLast, showTokens, pairedWith, lang, saving, this.isEditing];
+    const state = [id, content, rating, reason, live, problem, ...version, isLast, showTokens, pairedWith, letter, lang, saving, this.isEditing, this.isRating];
     if (state.every((value, i) => value === this.drawnState[i])) return;
     this.drawnState = state;
     this.#draw();
@@ -40,7 +44,7 @@ export class MessageView {
   /** Draws the text and the speed of an answer in progress, nothing else. */
   drawProgress() {
     this.#drawBody();
-    this.stats.replaceChildren(...buildStats(this.message));
+    this.stats.replaceChildren(...this.#buildStats());
   }
 
   edit() {
@@ -61,22 +65,47 @@ export class MessageView {
     this.node.dataset.id = message.id;
     this.head.replaceChildren(...this.#buildHead());
     this.#drawBody();
-    this.stats = el("span", { class: "stats" }, ...buildStats(message));
+    this.stats = el("span", { class: "stats" }, ...this.#buildStats());
     if (message.details?.seed !== undefined) this.stats.title = `${t("seed")}: ${message.details.seed}`;
     const handlers = {
       edit: () => this.edit(),
       toggleTokens: () => this.handlers.toggleTokens(this.message),
       showPrompt: () => this.handlers.showPrompt(this.message),
+      rate: (rating) => this.#rate(rating),
     };
     const buttons = this.isEditing ? [] : buildActions(message, display, this.controller, handlers);
     const actions = el("div", { class: "actions" }, ...buttons.filter(Boolean), this.stats);
-    this.foot.replaceChildren(...this.#buildNotices(), actions);
+    this.foot.replaceChildren(...this.#buildNotices(), actions, ...this.#buildReasonForm());
+  }
+
+  /** The speed would tell which model it is. */
+  #buildStats() {
+    return this.display.letter ? [] : buildStats(this.message);
+  }
+
+  #rate(rating) {
+    this.isRating = rating !== 0;
+    this.controller.rate(this.message.id, rating, ""); // counts without a reason, too
+    this.foot.querySelector(".reason-form input")?.focus();
+  }
+
+  #buildReasonForm() {
+    if (!this.isRating || !this.message.rating) return [];
+    const close = () => {
+      this.isRating = false;
+      this.#redraw();
+    };
+    const save = (reason) => {
+      this.controller.rate(this.message.id, this.message.rating, reason);
+      close();
+    };
+    return [buildReasonForm(this.message.reason, save, close)];
   }
 
   #buildHead() {
     const { role, model, edited_from: editedFrom } = this.message;
     if (role === "user") return [el("h2", { class: "visually-hidden" }, t("you"))];
-    const parts = [el("h2", { class: "visually-hidden" }, t("answer")), el("span", { class: "model-name" }, model)];
+    const parts = [el("h2", { class: "visually-hidden" }, t("answer")), el("span", { class: "model-name" }, this.display.letter ?? model)];
     return editedFrom ? [...parts, el("span", { class: "tag" }, t("edited"))] : parts;
   }
 

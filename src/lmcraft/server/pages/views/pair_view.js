@@ -3,6 +3,7 @@
 import { t } from "../strings.js";
 import { el } from "./dom.js";
 import { MessageView } from "./message_view.js";
+import { showToast } from "./toasts.js";
 
 const REASON = "reason"; // in place of the id of a message that is edited
 
@@ -19,9 +20,9 @@ export class PairView {
   }
 
   show(messages, display) {
-    this.messages = messages;
+    Object.assign(this, { messages, isBlind: display.isBlind });
     messages.forEach((message, i) => {
-      this.views[i].show(message, { ...display, pairedWith: messages[1 - i].id, isLast: true });
+      this.views[i].show(message, { ...display, pairedWith: messages[1 - i].id, isLast: true, letter: display.isBlind ? "AB"[i] : null });
       this.views[i].node.append(this.picks[i]);
     });
     this.list.setAttribute("aria-label", t("pair"));
@@ -45,6 +46,8 @@ export class PairView {
 
   #pick(i) {
     this.controller.setEditorText(REASON, null);
-    this.controller.prefer(this.messages[i].id, this.reason.value.trim());
+    const { id, model } = this.messages[i];
+    if (this.isBlind) showToast(t("revealed", { model, other: this.messages[1 - i].model }), "done");
+    this.controller.prefer(id, this.reason.value.trim());
   }
 }

@@ -3,12 +3,12 @@
 import { formatDateTime, formatMonth, t } from "../strings.js";
 import { askExportFormat, askTitle, confirmDeletion } from "./dialogs.js";
 import { byId, el } from "./dom.js";
+import { downloadBlob } from "./download.js";
 import { buildIconButton } from "./icons.js";
 import { showToast } from "./toasts.js";
 
 const SECONDS_PER_DAY = 24 * 60 * 60;
 const RELOAD_DELAY_MS = 200; // several changes in a row make one request
-const URL_LIFETIME_MS = 60_000; // of an export, until its download has started
 
 export class Sidebar {
   /** handlers: {open(id), rename(id, title), remove(id), isLive(id)}. */
@@ -123,9 +123,7 @@ export class Sidebar {
     if (!format) return;
     await this.#attempt(async () => {
       const text = JSON.stringify(await this.store.exportAll(format), null, 2);
-      const href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-      el("a", { href, download: `${format}-conversations.json` }).click();
-      setTimeout(() => URL.revokeObjectURL(href), URL_LIFETIME_MS);
+      downloadBlob(new Blob([text], { type: "application/json" }), `${format}-conversations.json`);
     });
   }
 
