@@ -24,6 +24,14 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+def ask_the_only_model(route: Any) -> None:
+    """The adapter is the model with another seed."""
+    body = json.loads(route.request.post_data)
+    if body["model"] == "tuned":
+        body |= {"model": "tiny", "seed": body["seed"] + 1}
+    route.continue_(post_data=json.dumps(body))
+
+
 @pytest.fixture
 def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
     """The page of a server of its own, whose one model it sees as a model and its adapter."""
@@ -38,10 +46,7 @@ def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
             route.fulfill(json={**info, "models": [model, {**model, "id": "tuned", "adapter_of": model["id"]}]})
 
         page.route("**/api/info", add_adapter)
-        page.route(
-            "**/v1/chat/completions",
-            lambda route: route.continue_(post_data=route.request.post_data.replace('"tuned"', '"tiny"')),
-        )
+        page.route("**/v1/chat/completions", ask_the_only_model)
         page.goto(server.url)
         expect(page.locator("#model option")).to_have_count(2)
         yield page
