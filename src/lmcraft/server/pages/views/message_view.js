@@ -174,7 +174,7 @@ export class MessageView {
 
   #buildNotices() {
     const { live, details } = this.message;
-    const hint = this.display.isLast && !live && details?.tokens?.length && !isHintSeen();
+    const hint = this.display.isLast && !this.display.pairedWith && !live && details?.tokens?.length && !isHintSeen();
     return [this.#buildAnswerNotice(), hint && buildHint(), this.#buildSavingNotice()].filter(Boolean);
   }
 

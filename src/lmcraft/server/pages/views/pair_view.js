@@ -47,7 +47,8 @@ export class PairView {
   #pick(i) {
     this.controller.setEditorText(REASON, null);
     const { id, model } = this.messages[i];
-    if (this.isBlind) showToast(t("revealed", { model, other: this.messages[1 - i].model }), "done");
+    const { model: other } = this.messages[1 - i];
+    if (this.isBlind && model !== other) showToast(t("revealed", { model, other }), "done");
     this.controller.prefer(id, this.reason.value.trim());
   }
 }
