@@ -195,6 +195,11 @@ def test_no_word_of_commonmark_is_left_out() -> None:
         assert words(without_entities) <= words(draw(source)), source
 
 
+def test_a_text_that_takes_long_to_parse_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_view, "MAX_DRAWING_SECONDS", 0.0)
+    assert show(["*a* ", "*b*\n\n", "# c"], monkeypatch) == "*a* *b*\n\n# c"
+
+
 @pytest.mark.parametrize(
     "hostile",
     [

@@ -119,6 +119,8 @@ def _open_backend(config: ChatConfig, manner: Manner, choice: Choice) -> Backend
         return remote
     from lmcraft.terminal_chat.local import LocalBackend
 
+    if manner.is_interactive:
+        print_notice(f"Opening {choice.model} ...")
     adapters = {} if choice.adapter is None else {choice.adapter: choice.adapter}
     flags = config if choice.model == config.model else replace(config, draft=None)  # which fits one model
     model = load_model(choice.model, flags, adapters)

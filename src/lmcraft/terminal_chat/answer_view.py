@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, thread_time
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -17,6 +17,7 @@ from lmcraft.terminal_chat.tree import AnswerChunk
 
 MIN_SECONDS_BETWEEN_DRAWINGS = 0.03
 MAX_SHARE_OF_DRAWING = 0.2  # of the time, since the model runs in the same process
+MAX_DRAWING_SECONDS = 1.0  # of processor time; a text that takes longer, such as thousands of brackets, is no longer parsed
 
 
 class Form(NamedTuple):
@@ -118,9 +119,11 @@ class _GrowingText:
         self._pending += text
         if monotonic() < self._next_drawing:
             return
-        start = monotonic()
+        start, thread_start = monotonic(), thread_time()
         self._draw()
         end = monotonic()
+        if thread_time() - thread_start > MAX_DRAWING_SECONDS:
+            self._form = PLAIN
         self._next_drawing = end + max(MIN_SECONDS_BETWEEN_DRAWINGS, (end - start) / MAX_SHARE_OF_DRAWING)
 
     def end(self) -> None:

@@ -11,10 +11,12 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
+from pygments import token as token_types
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import CodeBlock, Heading, ListItem, Markdown, MarkdownContext, TableElement, TextElement
 from rich.segment import Segment
-from rich.syntax import Syntax
+from rich.style import Style
+from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
@@ -37,9 +39,24 @@ THEME = Theme(
         "markdown.item.number": "bold",
     }
 )
-CODE_THEME = "ansi_dark"  # the terminal's own colors, for light and dark ones
+CODE_THEME = ANSISyntaxTheme(
+    {  # those of the terminal's own colors that can be read on light and on dark ones
+        token_types.Comment: Style(dim=True),
+        token_types.Keyword: Style(color="magenta"),
+        token_types.Operator.Word: Style(color="magenta"),
+        token_types.String: Style(color="green"),
+        token_types.Number: Style(color="cyan"),
+        token_types.Name.Builtin: Style(color="cyan"),
+        token_types.Name.Decorator: Style(color="cyan"),
+        token_types.Name.Function: Style(bold=True),
+        token_types.Name.Class: Style(bold=True),
+        token_types.Name.Tag: Style(color="magenta"),
+    }
+)
 # Pandoc's rule: no space inside of single dollars, and no digit after them, as in "from $5 to $6".
-MATH = re.compile(r"\\\(.+?\\\)|\\\[.+?\\\]|\$\$.+?\$\$|\$(?![\s$])(?:\\.|[^$\\])+?(?<!\s)\$(?!\d)", re.DOTALL)
+MATH = re.compile(
+    r"\\\(.{1,999}?\\\)|\\\[.{1,999}?\\\]|\$\$.{1,999}?\$\$|\$(?![\s$])(?:\\.|[^$\\]){1,999}?(?<!\s)\$(?!\d)", re.DOTALL
+)
 MATH_CLOSING = {"\\[": "\\]", "$$": "$$"}
 
 
@@ -53,7 +70,7 @@ class ChatMarkdown(Markdown):
     inlines = Markdown.inlines | {"math", "link_url"}
 
     def __init__(self, source: str) -> None:
-        super().__init__("", code_theme=CODE_THEME)
+        super().__init__("")
         self.parsed = _PARSER.parse(source)
         for token in self.parsed:
             if token.children is not None:
@@ -71,7 +88,7 @@ class _CodeBlock(CodeBlock):
 
     @classmethod
     def create(cls, markdown: Markdown, token: Token) -> "_CodeBlock":
-        block = cls(token.info.partition(" ")[0] or "text", markdown.code_theme)
+        block = cls(token.info.partition(" ")[0] or "text", "")
         block.fence, block.info = token.markup or "```", token.info
         return block
 
@@ -80,7 +97,7 @@ class _CodeBlock(CodeBlock):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         code = str(self.text).removesuffix("\n")
         yield Text(self.fence + self.info, style="dim")
-        yield Syntax(code, self.lexer_name, theme=self.theme, word_wrap=True, background_color="default")
+        yield Syntax(code, self.lexer_name, theme=CODE_THEME, word_wrap=True, background_color="default")
         yield Text(self.fence, style="dim")
 
 
