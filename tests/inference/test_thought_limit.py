@@ -43,6 +43,12 @@ def test_thoughts_are_closed_after_the_budget(budget: int, is_open: bool, expect
     assert text == expected + "a" * (40 - len(tokenizer.encode(expected)))
 
 
+def test_implied_thoughts_are_closed_at_once_without_a_budget() -> None:
+    tokenizer = chat_tokenizer(CHATML)
+    limit = ThoughtLimit(Thinking(FORMATS["deepseek_r1"], is_open=False), tokenizer, 0)
+    assert follow(limit, tokenizer, tokenizer.encode("a") * 40).startswith("\n</think>\n\na")
+
+
 def test_thoughts_that_the_model_begins_itself_are_closed() -> None:
     tokenizer = chat_tokenizer(CHATML)
     limit = ThoughtLimit(Thinking(FORMATS["qwen3"], is_open=False), tokenizer, 0)

@@ -1,7 +1,11 @@
 """`ApiError` in OpenAI's and in Anthropic's form, and under the field names of an endpoint."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import lmcraft.server
 from lmcraft.server.errors import ApiError, error_json, renamed_fields
 
 
@@ -56,3 +60,17 @@ def test_fields_are_called_as_the_endpoint_calls_them() -> None:
         raise ApiError(400, message, code="c", param="max_tokens", headers={"a": "b"})
     assert error.value.message == ("max_output_tokens=5 or text.format.x, not my_max_tokens or max_tokens2; set text.format")
     assert (error.value.param, error.value.code, error.value.headers) == ("max_output_tokens", "c", {"a": "b"})
+
+
+def test_the_chat_page_has_words_for_every_code() -> None:
+    folder = Path(lmcraft.server.__file__).parent
+    words = set(
+        re.findall(r"^  (\w+): [\[{]", (folder / "pages" / "error_texts.js").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    sources = [path.read_text(encoding="utf-8") for path in folder.rglob("*.py")]
+    codes = {code for source in sources for code in re.findall(r'code="(\w+)"', source)}
+    of_other_clients = {
+        "client_closed_request", "content_length", "headers_too_long", "host", "origin", "thread_unsupported_request",
+        "unsupported_media_type",
+    }  # fmt: skip
+    assert codes - of_other_clients <= words

@@ -81,7 +81,7 @@ class ThoughtParser:
     @property
     def is_thinking(self) -> bool:
         """Whether the thoughts have begun and not ended."""
-        return self._state == "thoughts"
+        return self._state == "thoughts" or (self._state == "start" and self._form.is_implied)
 
     def put(self, piece: str) -> tuple[str, str]:
         """Add a piece; returns the thoughts and the part of the answer that are now known."""

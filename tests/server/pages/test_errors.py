@@ -94,7 +94,7 @@ def test_no_error_is_shown_in_english(page: Any, keyed: Server) -> None:
     words = dict(zip(errors, texts, strict=True))
     english = {name: text for name, text in words.items() if ENGLISH.search(text) or not re.search("[一-鿿]", text)}
     assert not english
-    assert "2,000" in words["quota"] and "512" in words["too long"] and "conversations[0]" in words["parent"]
+    assert "2,000" in words["quota"] and "512" in words["too long"] and "第 1 项" in words["parent"]
 
 
 def test_a_wrong_key_a_long_chat_and_a_wrong_file_are_explained_in_chinese(page: Any, keyed: Server) -> None:

@@ -122,7 +122,7 @@ def _import_preference(n: int, preference: Json, now: float, rows_by_old_id: Map
 
 def _located(error: UserError, part: str, n: int) -> UserError:
     """The error with the place in the file."""
-    return UserError(f"{part}.{n}: {error}", code=error.code, values={**error.values, "part": part, "number": n + 1})
+    return UserError(f"{part}.{n}: {error}", code=error.code, values={**error.values, "number": n + 1})
 
 
 def _look_up(rows: Mapping[str, Row], field: str, old_id: str) -> Row:

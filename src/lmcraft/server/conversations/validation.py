@@ -36,7 +36,8 @@ def check_text(name: str, value: str, max_chars: int) -> str:
         raise UserError(message, code="text_too_long", values=values)
     if match := _INVALID_CHARACTERS.search(value):
         character = "NUL" if match[0] == "\0" else "half of a surrogate pair"
-        raise UserError(f"{name} has {character} ({match[0]!a}) at character {match.start()}; remove it")
+        message = f"{name} has {character} ({match[0]!a}) at character {match.start()}; remove it"
+        raise UserError(message, code="invalid_character", values={"field": name, "position": match.start()})
     return value
 
 
@@ -52,7 +53,8 @@ def to_json(name: str, value: Mapping[str, Any], max_bytes: int) -> str:
         UserError: it is not JSON, is nested too deeply, or takes more than `max_bytes` bytes.
     """
     if is_deeper(value, MAX_DEPTH):
-        raise UserError(f"{name} is nested more than {MAX_DEPTH} levels deep; flatten it")
+        message = f"{name} is nested more than {MAX_DEPTH} levels deep; flatten it"
+        raise UserError(message, code="json_too_deep", values={"field": name, "max": MAX_DEPTH})
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size = len(text.encode())

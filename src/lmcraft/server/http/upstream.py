@@ -87,7 +87,7 @@ class Upstream:
                 yield response
         except httpx2.TimeoutException as error:
             message = f"the engine at {self.url} took too long; lower max_tokens, or retry later"
-            raise ApiError(504, message, code="timeout") from error
+            raise ApiError(504, message, code="upstream_timeout") from error
         except httpx2.TransportError as error:
             message = f"the engine at {self.url} cannot be reached; start it, or retry later"
             headers = {"Retry-After": str(RETRY_SECONDS)}

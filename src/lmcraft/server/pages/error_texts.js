@@ -8,6 +8,7 @@ const ERRORS = {
   unreachable: ["Cannot reach the server.", "无法连接到服务器。"],
   connection_lost: ["The connection was lost before the answer was complete.", "连接中断，回答不完整。"],
   status: ["The server answered with status {status}.", "服务器返回了状态码 {status}。"],
+  other: ["{message}", "请求失败：{message}"],
   // Access
   missing_api_key: ["This server requires an API key.", "此服务器需要 API 密钥。"],
   invalid_api_key: ["This API key is unknown. Check it, or ask for a new one.", "API 密钥不正确。请检查后重试，或申请新的密钥。"],
@@ -61,6 +62,15 @@ const ERRORS = {
   unknown_message: ["A message in the file refers to one that does not come before it.", "文件中的某条消息引用了不在其之前的消息。"],
   repeated_message_id: ["Two messages in the file have the same id.", "文件中有两条消息的编号相同。"],
   system_not_first: ["A system prompt in the file is not at the beginning of its chat.", "文件中的系统提示词不在对话开头。"],
+  circular_message: ["A message in the file comes after itself.", "文件中的消息引用关系形成了循环。"],
+  foreign_conversation: ["This is not a chat of {program}.", "这不是 {program} 的对话。"],
+  invalid_character: ["A text has a character that cannot be saved, at position {position}.", "文本中第 {position} 个字符无法保存。"],
+  json_too_deep: ["A value is nested more than {max} levels deep.", "数据嵌套超过 {max} 层。"],
+  no_feedback: ["There is no such feedback yet. Rate or pick some answers first.", "暂无此类反馈，请先评价或选择一些回答。"],
+  // Files
+  no_pypdf: ["This server cannot read PDF files: the package pypdf is not installed there.", "此服务器未安装 pypdf，无法读取 PDF 文件。"],
+  unreadable_pdf: ["The PDF file cannot be read. It may be damaged, encrypted or too large.", "无法读取此 PDF 文件，文件可能已损坏、已加密或过大。"],
+  pdf_without_text: ["The PDF file has no text. Scanned pages need text recognition first.", "此 PDF 文件没有文本；扫描件需先进行文字识别。"],
   // Values
   json: ["This is not valid JSON.", "JSON 格式不正确。"],
   missing_required_parameter: ["“{param}” is missing.", "缺少“{param}”。"],
@@ -78,14 +88,17 @@ const ERRORS = {
   },
 };
 
+const PLACE = ["Item {number} of the file: ", "文件第 {number} 项："];
+
 /** The text of an error object of the server. */
 export function wordError({ code, param, message, values = {} }) {
   const entry = ERRORS[code];
   const texts = Array.isArray(entry) ? entry : entry?.[values.unit ?? values.rule];
-  const known = { ...values, param };
-  const text = texts?.[getLanguage() === "zh" ? 1 : 0];
+  const known = { ...values, param, message };
+  const isChinese = getLanguage() === "zh";
+  const text = texts?.[isChinese ? 1 : 0];
   const names = text ? [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name) : [];
-  if (!text || names.some((name) => known[name] === undefined || known[name] === null)) return message;
-  const place = values.number ? `${values.part}[${values.number - 1}]: ` : "";
+  if (!text || names.some((name) => known[name] === undefined || known[name] === null)) return message && wordError({ code: "other", message });
+  const place = values.number ? PLACE[isChinese ? 1 : 0].replace("{number}", formatNumber(values.number)) : "";
   return place + text.replace(/\{(\w+)\}/g, (_, name) => (typeof known[name] === "number" ? formatNumber(known[name]) : known[name]));
 }

@@ -34,11 +34,13 @@ def read_conversations(data: list[Any] | Json) -> list[Json]:
     conversations = []
     for n, item in enumerate(data if isinstance(data, list) else [data]):
         if not isinstance(item, dict) or not PROGRAMS[program].recognizes(item):
-            raise UserError(f"conversation {n + 1} of the file is none of {program}'s; remove it, or export the file again")
+            message = f"conversation {n + 1} of the file is none of {program}'s; remove it, or export the file again"
+            raise UserError(message, code="foreign_conversation", values={"number": n + 1, "program": program})
         try:
             conversations.append(PROGRAMS[program].read(item))
         except UserError as error:
-            raise UserError(f"conversation {n + 1} of the file: {error}") from error
+            values = {**error.values, "number": n + 1}
+            raise UserError(f"conversation {n + 1} of the file: {error}", code=error.code, values=values) from error
     return conversations
 
 

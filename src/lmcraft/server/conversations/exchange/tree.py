@@ -58,7 +58,7 @@ def build_conversation(nodes: Sequence[Node], leaf: str | None, **fields: Any) -
     """
     by_id = {node.id: node for node in nodes}
     if len(by_id) != len(nodes):
-        raise UserError("two of its messages have the same id; remove one")
+        raise UserError("two of its messages have the same id; remove one", code="repeated_message_id")
     roots: list[str] = []
     for node in nodes:
         siblings = roots if node.parent is None or node.parent not in by_id else by_id[node.parent].children
@@ -76,7 +76,7 @@ def build_conversation(nodes: Sequence[Node], leaf: str | None, **fields: Any) -
         kept[id_] = id_ if is_kept else above
         stack += [(child, kept[id_], "" if is_kept else node.thoughts) for child in reversed(node.children)]
     if len(kept) != len(nodes):
-        raise UserError("a message of it is its own ancestor; remove it")
+        raise UserError("a message of it is its own ancestor; remove it", code="circular_message")
     system = fields.pop("system", "") or next((node.content for node in nodes if node.role == "system"), "")
     if (end := kept.get(leaf or "")) is None and messages:
         end = messages[-1]["id"]
