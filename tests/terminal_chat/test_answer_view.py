@@ -195,6 +195,14 @@ def test_no_word_of_commonmark_is_left_out() -> None:
         assert words(without_entities) <= words(draw(source)), source
 
 
+def test_code_that_was_cut_off_goes_on_as_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", screen := Screen(60, 40))
+    with AnswerView(draws_markdown=True, begun="Look:\n\n```python\ndef f(*a") as view:
+        for piece in (", **b", "):\n", "    pass\n```\n"):
+            view.add(AnswerChunk(piece))
+    assert screen.text == "```python\ndef f(*a, **b):\n    pass\n```"
+
+
 def test_a_text_that_takes_long_to_parse_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer_view, "MAX_DRAWING_SECONDS", 0.0)
     assert show(["*a* ", "*b*\n\n", "# c"], monkeypatch) == "*a* *b*\n\n# c"

@@ -111,7 +111,7 @@ def test_a_conversation_is_kept_word_for_word_when_the_program_is_killed(server:
         terminal.wait_for("word25")
         terminal.kill()
         shown = re.findall(r"word\d+", terminal.text)
-    server.pieces, server.seconds_between_pieces, server.endless = [" and the end."], 0, False
+    server.pieces, server.seconds_between_pieces, server.endless = ["and the end."], 0, False
     with chat_at_terminal(tmp_path, "--continue") as terminal:
         terminal.wait_for("[1 earlier turn]", "> Second question", shown[-1], "/continue goes on")
         terminal.wait_for_prompt()

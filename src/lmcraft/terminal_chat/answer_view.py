@@ -46,13 +46,14 @@ class AnswerView:
 
     Args:
         draws_markdown: draw Markdown, instead of showing the text as the model writes it.
+        begun: an earlier part of the answer, whose last block, such as code, goes on.
     """
 
-    def __init__(self, *, draws_markdown: bool) -> None:
+    def __init__(self, *, draws_markdown: bool, begun: str = "") -> None:
         from lmcraft.terminal_chat.markdown import THEME
 
         self._console = Console(highlight=False, markup=False, emoji=False, theme=THEME)
-        self._draws_markdown = draws_markdown
+        self._draws_markdown, self._begun = draws_markdown, begun
         self._waiting: Status | None = None
         self._text: _GrowingText | None = None
         self._thinking_since: float | None = None
@@ -80,14 +81,15 @@ class AnswerView:
             self._grow(chunk.thoughts)
         if self._thinking_since is not None and chunk.text:
             self._end_thoughts(monotonic() - self._thinking_since)
-        if chunk.text and (self._text is not None or chunk.text.strip()):
+        if chunk.text and (self._text is not None or self._begun or chunk.text.strip()):
             if self._text is None:
-                self._begin(markdown_form() if self._draws_markdown else PLAIN)
+                self._begin(markdown_form() if self._draws_markdown else PLAIN, self._begun)
             self._grow(chunk.text)
 
-    def _begin(self, form: Form) -> None:
+    def _begin(self, form: Form, begun: str = "") -> None:
         self._end_waiting()
         self._text = _GrowingText(self._console, form)
+        self._grow(begun[form.last_block_start(begun) :])
 
     def _grow(self, text: str) -> None:
         assert self._text is not None

@@ -64,7 +64,8 @@ def _regenerate(session: ChatSession, argument: str) -> None:
 
 
 def _continue(session: ChatSession, argument: str) -> None:
-    session.answer(session.conversation.continue_answer)
+    last = session.conversation.last
+    session.answer(session.conversation.continue_answer, "" if last is None else last.content)
 
 
 def _back(session: ChatSession, argument: str) -> None:

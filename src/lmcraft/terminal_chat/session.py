@@ -50,11 +50,12 @@ class Manner:
     keeps: bool = False
     """Keep conversations in the data folder."""
 
-    def view(self) -> View:
+    def view(self, begun: str = "") -> View:
+        """The view of an answer, of which an earlier part may have been shown."""
         if self.as_json:
             return HiddenView()
         if self.is_interactive and can_draw():
-            return AnswerView(draws_markdown=not self.is_plain)
+            return AnswerView(draws_markdown=not self.is_plain, begun=begun)
         return PlainView()
 
 
@@ -89,8 +90,12 @@ class ChatSession:
         if loaded is not None and system is not None:
             self.conversation.system = system
 
-    def answer(self, ask: Callable[[OnChunk], None]) -> None:
+    def answer(self, ask: Callable[[OnChunk], None], begun: str = "") -> None:
         """Show the answer to a question while it is written, and what ended it.
+
+        Args:
+            ask: calls its argument with each piece of the answer.
+            begun: an earlier part of the answer, which goes on.
 
         Raises:
             UserError, RunError: there is no answer.
@@ -98,7 +103,7 @@ class ChatSession:
         """
         conversation, finished = self.conversation, False
         with ExitStack() as stack:
-            view = stack.enter_context(self.manner.view())
+            view = stack.enter_context(self.manner.view(begun))
             if self.manner.is_interactive:
                 stack.enter_context(silent_typing())
                 conversation.wait = stack.enter_context(Interruption()).wait
