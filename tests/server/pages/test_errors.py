@@ -105,6 +105,10 @@ def test_a_wrong_key_a_long_chat_and_a_wrong_file_are_explained_in_chinese(page:
     page.fill("#input", "word " * 1000)
     page.press("#input", "Enter")
     expect(page.locator("#messages .notice")).to_contain_text("对话过长")
+    page.click("#language")
+    expect(page.locator("#messages .notice")).to_contain_text("This chat is too long")
+    page.click("#language")
+    expect(page.locator("#messages .notice")).to_contain_text("对话过长")
     file = {
         "name": "chats.json",
         "mimeType": "application/json",

@@ -1,6 +1,6 @@
 // The server's errors in the page's language. An error has a code, and the numbers and names of its message as `values`.
 
-import { formatNumber, getLanguage } from "./strings.js";
+import { formatNumber, getLanguage, t } from "./strings.js";
 
 // code: [English, Chinese]; other codes are shown with the server's English message.
 const ERRORS = {
@@ -90,15 +90,23 @@ const ERRORS = {
 
 const PLACE = ["Item {number} of the file: ", "文件第 {number} 项："];
 
-/** The text of an error object of the server. */
-export function wordError({ code, param, message, values = {} }) {
+/** Why an answer failed: an error object, or a text. */
+export const wordProblem = (problem) => (typeof problem === "object" && problem ? wordError(problem) : problem);
+
+/** The text of an error object of the server. seconds: until the request may succeed, if known. */
+export function wordError({ seconds, ...error }) {
+  const text = findWords(error);
+  return seconds ? `${text} ${t("retryAfter", { seconds })}` : text;
+}
+
+function findWords({ code, param, message, values = {} }) {
   const entry = ERRORS[code];
   const texts = Array.isArray(entry) ? entry : entry?.[values.unit ?? values.rule];
   const known = { ...values, param, message };
   const isChinese = getLanguage() === "zh";
   const text = texts?.[isChinese ? 1 : 0];
   const names = text ? [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name) : [];
-  if (!text || names.some((name) => known[name] === undefined || known[name] === null)) return message && wordError({ code: "other", message });
+  if (!text || names.some((name) => known[name] === undefined || known[name] === null)) return message && findWords({ code: "other", message });
   const place = values.number ? PLACE[isChinese ? 1 : 0].replace("{number}", formatNumber(values.number)) : "";
   return place + text.replace(/\{(\w+)\}/g, (_, name) => (typeof known[name] === "number" ? formatNumber(known[name]) : known[name]));
 }

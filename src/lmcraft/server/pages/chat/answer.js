@@ -40,7 +40,7 @@ export class Answer {
         onChange();
       }
     } catch (error) {
-      if (!this.stopped) this.problem = error.message;
+      if (!this.stopped) this.problem = error.report ?? error.message; // the view words it in the page's language
     }
   }
 

@@ -1,6 +1,7 @@
 // The user's actions on conversations. The controller passes their results to the page, and records them in the store.
 
 import { createId } from "../net/ids.js";
+import { wordProblem } from "../error_texts.js";
 import { t } from "../strings.js";
 import { Answer } from "./answer.js";
 import { summarize } from "./attached_files.js";
@@ -285,7 +286,7 @@ export class Controller {
     if (answer.hasGrown || (!answer.stopped && !answer.problem)) this.#keepAnswer(conversation, message);
     else if (answer.stopped) conversation.discard(message);
     this.#showAndSaveView(conversation);
-    if (conversation === this.conversation) this.page.announceAnswer(message.problem || message.content || t("emptyAnswer"));
+    if (conversation === this.conversation) this.page.announceAnswer(wordProblem(message.problem) || message.content || t("emptyAnswer"));
   }
 
   #keepAnswer(conversation, message) {

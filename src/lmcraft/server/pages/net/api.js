@@ -1,18 +1,22 @@
 // Requests to the server: the API key, JSON, and errors with messages for the user.
 
 import { wordError } from "../error_texts.js";
-import { t } from "../strings.js";
 
 const KEY_ITEM = "lmcraft-key"; // in the session storage
 const MAX_KEEPALIVE_BYTES = 30_000; // browsers let 64 KiB of requests in total outlive their page
 
 const TEMPORARY_STATUSES = [0, 401, 408, 429, 502, 503, 504]; // 0: the server cannot be reached
 
-/** An error whose message is shown to the user. status: of the response. */
+/** An error whose message is shown to the user. status: of the response; report: the server's error object. */
 export class ApiError extends Error {
-  constructor(message, status = 0) {
+  constructor(message, status = 0, report = null) {
     super(message);
-    this.status = status;
+    Object.assign(this, { status, report });
+  }
+
+  /** The error of a report, or of {code} for one of the page itself. */
+  static of(report, status = 0) {
+    return new ApiError(wordError(report), status, report);
   }
 
   /** Whether the same request may succeed later. */
@@ -57,7 +61,7 @@ export async function sendRequest(path, options) {
       response = await fetch(path, { ...options, headers, cache: "no-store" });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new ApiError(wordError({ code: "unreachable" }));
+      throw ApiError.of({ code: "unreachable" });
     }
     if (response.ok) return response;
     const error = await readError(response);
@@ -69,15 +73,14 @@ export async function sendRequest(path, options) {
 
 async function readError(response) {
   const seconds = Number(response.headers.get("Retry-After")) || 0;
-  let message = `${response.status} ${response.statusText}`.trim();
+  let report = { code: "status", values: { status: response.status } };
   try {
     const { error } = await response.json();
-    message = wordError(error) || message;
+    if (error.message) report = error;
   } catch {
     // The body is not JSON, for example because a proxy wrote it. Show the status instead.
   }
-  if (seconds) message += ` ${t("retryAfter", { seconds })}`;
-  return new ApiError(message, response.status);
+  return ApiError.of({ ...report, seconds }, response.status);
 }
 
 export async function fetchJson(method, path, data) {

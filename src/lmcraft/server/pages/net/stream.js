@@ -1,6 +1,5 @@
 // Reads streamed answers (server-sent events).
 
-import { wordError } from "../error_texts.js";
 import { ApiError, sendRequest } from "./api.js";
 
 /** The events of a streamed answer. The server writes one `data:` line per event, and `[DONE]` at the end. */
@@ -19,15 +18,15 @@ export async function* fetchEvents(path, body, signal) {
         const data = line.slice(5).trim();
         if (data === "[DONE]") return;
         const event = JSON.parse(data);
-        if (event.error) throw new ApiError(wordError(event.error));
+        if (event.error) throw ApiError.of(event.error);
         yield event;
       }
     }
   } catch (error) {
     if (error.name === "AbortError" || error instanceof ApiError) throw error;
-    throw new ApiError(wordError({ code: "connection_lost" }));
+    throw ApiError.of({ code: "connection_lost" });
   } finally {
     reader.cancel().catch(() => {});
   }
-  throw new ApiError(wordError({ code: "connection_lost" }));
+  throw ApiError.of({ code: "connection_lost" });
 }

@@ -1,6 +1,7 @@
 // One message of the conversation.
 
 import { splitFiles } from "../chat/attached_files.js";
+import { wordProblem } from "../error_texts.js";
 import { t } from "../strings.js";
 import { el, escapeControls } from "./dom.js";
 import { buildHint, isHintSeen } from "./first_use_hint.js";
@@ -182,7 +183,7 @@ export class MessageView {
     const { role, live, content, details } = this.message;
     if (role !== "assistant" || live) return null;
     const problem = this.message.problem ?? details?.problem;
-    if (problem) return this.#buildProblem(problem);
+    if (problem) return this.#buildProblem(wordProblem(problem));
     const finish = { length: t("cutByLength"), stopped: t("stopped") };
     const note = ((content || details?.thoughts) && finish[details?.finish]) || (!content && t("emptyAnswer"));
     return note ? el("p", { class: "note" }, note) : null;
