@@ -11,7 +11,6 @@
 //   vectors.h               vectors of 16 numbers
 //   products.h              products of weights and a few rows of activations, for each type of weights
 //   panels.h                products of weights and the many rows of prompts
-//   tiles.h                 products of int8 weights and five rows of activations or more
 //   barrier.h  cpu.h        how threads wait for each other, and stay out of each other's way
 //   decoder.h               threads, buffers, and the order of a step
 //   embedding_and_logits.h  norm.h  matmul.h  lora.h  attention.h  prompt_attention.h  feed_forward.h    the parts of a step

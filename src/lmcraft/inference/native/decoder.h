@@ -13,7 +13,7 @@
 #include "cpu.h"
 #include "model_layout.h"
 #include "norm.h"
-#include "tiles.h"
+#include "panels.h"
 
 namespace {
 
@@ -43,8 +43,7 @@ using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
 struct Inputs {  // of a product: rows in the types that matrices are multiplied in
   Inputs(int rows, int longest) : floats(rows * longest), halves(rows * (longest + 1)), x(rows), low_rank(rows) {
-    int spans = (longest + COLUMNS_PER_SPAN - 1) / COLUMNS_PER_SPAN | 1;  // odd: rows do not share places in the cache
-    int groups = spans * (COLUMNS_PER_SPAN / COLUMNS_PER_GROUP);
+    int spans = (longest + COLUMNS_PER_SPAN - 1) / COLUMNS_PER_SPAN, groups = spans * (COLUMNS_PER_SPAN / COLUMNS_PER_GROUP);
     bytes.resize(rows * spans * COLUMNS_PER_SPAN);
     wide.resize(sizeof(PanelInt8) > 1 ? bytes.size() : 0);
     offsets.resize(rows * groups);
@@ -225,8 +224,6 @@ class Decoder : public DecoderBase {
   void multiply(const Matrix& m, const float* input, Scratch& s, Put put);
   template <typename Put>
   void multiply_few(const Matrix& m, const float* input, int count, const Inputs& in, Range rows, Put put);
-  template <typename Put>
-  void multiply_int8_tiles(const Matrix& m, int count, const Inputs& in, Range rows, Put put);
   template <int BLOCK, typename Put>
   void multiply_blocks(const Matrix& m, const float* input, int count, const Inputs& in, Range rows, Put put);
   template <typename Put>

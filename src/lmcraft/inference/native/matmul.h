@@ -72,7 +72,6 @@ inline void Decoder<T>::multiply(const Matrix& m, const float* input, Scratch& s
 template <typename T>
 template <typename Put>
 inline void Decoder<T>::multiply_few(const Matrix& m, const float* input, int count, const Inputs& in, Range rows, Put put) {
-  if (m.type == INT8 && count >= MIN_ROWS_OF_TILES) return multiply_int8_tiles(m, count, in, rows, put);
   if (m.type == INT8 || m.type == INT4) return multiply_blocks<4>(m, input, count, in, rows, put);
   for (int i = rows.begin; i < rows.end; i += ROWS_PER_TILE) {
     float y[MAX_ROWS_PER_STEP][ROWS_PER_TILE];
@@ -86,22 +85,6 @@ inline void Decoder<T>::multiply_few(const Matrix& m, const float* input, int co
       multiply_dense(static_cast<const uint16_t*>(m.data) + begin, tile, in.halves.data(), even(columns), count, columns, y);
     }
     for (int r = 0; r < count; r++) finish_row(m, in, r, i, ROWS_PER_TILE, y[r], put);
-  }
-}
-
-template <typename T>
-template <typename Put>
-inline void Decoder<T>::multiply_int8_tiles(const Matrix& m, int count, const Inputs& in, Range rows, Put put) {
-  TileSums sums[MAX_ROWS_PER_STEP];
-  for (int i = rows.begin; i < rows.end; i += ROWS_PER_TILE) {
-    const uint8_t* data = static_cast<const uint8_t*>(m.data) + int64_t(i) * m.padded_columns;
-    std::fill_n(&sums[0][0], count * REGISTERS_PER_TILE, FloatRegister{});
-    multiply_int8_tile(data, in.x.data(), count, m.padded_columns, sums);
-    for (int r = 0; r < count; r++) {
-      for (int j = 0; j < REGISTERS_PER_TILE; j++)
-        sums[r][j] *= load_register(static_cast<const float*>(m.scale) + i + j * LANES);
-      finish_row(m, in, r, i, ROWS_PER_TILE, reinterpret_cast<float*>(sums[r]), put);
-    }
   }
 }
 
