@@ -191,6 +191,11 @@ def test_hostile_text_takes_linear_time(page: Any) -> None:
         "- ",
         "|-",
         "https://",
+        "<b>",
+        "<b>x</b>",
+        "$x$ ",
+        "**a** ",
+        "[a](http://b) ",
     ]
     texts = [piece * (40_000 // len(piece)) for piece in pieces] + ["[" * 9000 + "](http://a)" * 900]
     assert len(draw(page, texts)) == len(texts)

@@ -7,13 +7,14 @@ export const byId = (id) => document.getElementById(id);
 /** An element with attributes, properties (`value`, ...), event listeners (`onclick`, ...) and children; strings become text. */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
+  // Before the attributes: with dir="auto", a browser would look for the direction again with each child.
+  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (PROPERTIES.includes(name)) node[name] = value;
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }
 

@@ -10,7 +10,8 @@ const TAG = /^(?:math|m[a-z]+|semantics|none)$/;
 const ATTRIBUTE = /^(?:accent|accentunder|class|column[a-z]+|depth|dir|display|displaystyle|fence|form|height|largeop|linethickness|lspace|math[a-z]+|maxsize|minsize|movablelimits|row[a-z]+|rspace|scriptlevel|separator|stretchy|symmetric|voffset|width)$/;
 const ESCAPED_URL = /url\(|[\\@]/i; // no style needs them
 
-const trees = new Map(); // display and TeX -> the tree, or null if there is none
+const trees = new Map(); // display and TeX -> the tree
+const unfinished = new Map(); // display and TeX -> the promise of a tree
 const elements = new WeakMap(); // element -> what it shows
 
 /** The part {tex, source, display, closed} of virtual_nodes.js. */
@@ -32,15 +33,21 @@ export const mathPart = {
 async function draw(node, virtual) {
   const { tex, source, display, closed } = virtual;
   const key = `${display} ${tex}`;
-  if (!trees.get(key)) showSource(node, source);
+  if (!trees.has(key)) showSource(node, source);
   if (!closed || tex.length > MAX_CHARACTERS) return;
-  if (!trees.has(key)) {
-    const tree = await compute("math", { tex, display });
-    if (trees.size >= MAX_CACHED) trees.clear();
-    trees.set(key, tree);
-  }
-  const tree = trees.get(key);
+  const tree = trees.get(key) ?? (await computeTree(key, tex, display));
   if (tree && elements.get(node) === virtual) showTree(node, tree, tex, display);
+}
+
+/** The tree, or null if the TeX is wrong. The same formula is computed once, however often it is there. */
+function computeTree(key, tex, display) {
+  if (!unfinished.has(key)) unfinished.set(key, compute("math", { tex, display }));
+  return unfinished.get(key).then((tree) => {
+    unfinished.delete(key);
+    if (trees.size >= MAX_CACHED) trees.clear();
+    if (tree) trees.set(key, tree);
+    return tree;
+  });
 }
 
 function showSource(node, source) {
