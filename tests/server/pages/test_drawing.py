@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ SELECT = """([selector, text]) => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    if shutil.which("chromium") is None:
+        pytest.skip("chromium is not installed")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         yield browser

@@ -95,7 +95,7 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser(server_url: str) -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         yield browser
