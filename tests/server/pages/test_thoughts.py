@@ -78,6 +78,14 @@ def test_thoughts_are_folded_above_the_answer(page: Any, engine: ScriptedEngine,
     expect(page.locator(f"{ANSWER} .body")).to_have_text("There are nine words.")
 
 
+def test_thoughts_that_an_engine_leaves_in_the_text_are_folded(page: Any, engine: ScriptedEngine) -> None:
+    engine.script = lambda body: in_words("<think>\nFirst I count.\n</think>\n\nThere are nine words.")
+    ask(page, "How many?")
+    expect(page.locator(f"{ANSWER} .body")).to_have_text("There are nine words.")
+    page.click(f"{THOUGHTS} summary")
+    expect(page.locator(f"{THOUGHTS} .thought-text")).to_have_text("First I count.")
+
+
 def test_the_next_prompt_has_the_thoughts_apart_from_the_answer(page: Any, engine: ScriptedEngine) -> None:
     engine.script = lambda body: [*think("hm"), "Yes."]
     ask(page, "Really?")

@@ -57,7 +57,7 @@ class Upstream:
                 "adapter_of": model.get("parent"),
                 "defaults": {},
                 "chat_defaults": {},
-                "thought_tags": None,
+                "thought_tags": {"start": "<think>", "end": "</think>"},  # if it does not tell thoughts apart itself
             }
             for model in await self.list_models()
         ]

@@ -12,13 +12,14 @@ export class Answer {
   /**
    * path, body: the HTTP request. A continuation or a branch also has its starting point: `content`, those of its
    * `tokens` that are known, the `promptIds` before them, and `prefix`, the number of characters before the first token.
-   * The text of completions has the thoughts between the tags of `thoughtTags`, if the model thinks.
+   * Thoughts that the server does not report apart stand in the text, between the tags of `thoughtTags`.
    */
   constructor({ path, body, content = "", thoughts = "", thoughtSeconds = 0, thoughtTags = null, tokens = [], promptIds = null, prefix = 0 }) {
     Object.assign(this, { path, body, content, thoughts, thoughtTags, prefix, promptIds, usage: null, finish: null, problem: null, stopped: false });
-    this.text = content; // of completions, with the thoughts
+    this.text = content; // with the thoughts, where the server does not report them apart
     this.earlierThoughtSeconds = thoughtSeconds;
-    if (thoughtTags) this.#divide();
+    this.reportedThoughts = thoughts;
+    this.#divide();
     this.tokens = [...tokens];
     this.initialTokenCount = tokens.length;
     this.pieceCount = 0; // about as many as tokens, of a server that does not report tokens
@@ -58,20 +59,18 @@ export class Answer {
       this.firstTokenTime ??= this.lastTokenTime;
       this.pieceCount += 1;
     }
-    if (this.thoughtTags) {
-      this.text += tokens.some(({ text: spelling }) => this.thoughtTags.has(spelling)) ? joinTexts(tokens) : text;
-      this.#divide();
-    } else {
-      this.thoughts += thoughts;
-      this.content += text;
-    }
+    const hasTag = tokens.some(({ text: spelling }) => this.thoughtTags?.has(spelling)); // of which text has no trace if it is special
+    this.text += hasTag && choice.text !== undefined ? joinTexts(tokens) : text;
+    this.reportedThoughts += thoughts;
+    this.#divide();
     if (this.thoughts && !this.content) this.lastThoughtTime = this.lastTokenTime;
     this.tokens.push(...tokens);
     this.finish = choice.finish_reason ?? this.finish;
   }
 
   #divide() {
-    Object.assign(this, this.thoughtTags.divide(this.text));
+    if (this.thoughtTags && !this.reportedThoughts) Object.assign(this, this.thoughtTags.divide(this.text));
+    else Object.assign(this, { thoughts: this.reportedThoughts, content: this.text });
   }
 
   #countCharacters() {

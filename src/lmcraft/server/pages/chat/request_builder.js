@@ -68,7 +68,8 @@ function buildChat(conversation, model, seed, fields) {
   const characters = JSON.stringify(fields.messages).length;
   const settings = { ...limitLength(model, MAX_TOKENS_PER_CHARACTER * characters), ...mergeSettings(conversation, seed) };
   const body = { ...settings, ...COMMON_FIELDS, model: model.id, logprobs: true, top_logprobs: MAX_ALTERNATIVES, ...fields };
-  return { path: CHAT_PATH, model: model.id, body };
+  const thoughtTags = model.thought_tags && new ThoughtTags(model.thought_tags, false); // an engine behind a gateway may leave them
+  return { path: CHAT_PATH, model: model.id, body, thoughtTags };
 }
 
 function buildCompletion(conversation, model, prompt, seed) {

@@ -1,5 +1,6 @@
-// The tags around a model's thoughts. Chat completions report thoughts apart from the answer; in the text of other
-// completions, with which an answer is continued from a token, they stand before it.
+// The tags around a model's thoughts. Chat completions report thoughts apart from the answer, except those of engines
+// without a reasoning parser; in the text of other completions, with which an answer is continued from a token, they stand
+// before it.
 
 export class ThoughtTags {
   /** isOpen: whether the prompt has begun the thoughts. */
