@@ -86,6 +86,17 @@ def test_thoughts_that_an_engine_leaves_in_the_text_are_folded(page: Any, engine
     expect(page.locator(f"{THOUGHTS} .thought-text")).to_have_text("First I count.")
 
 
+def test_an_edited_answer_keeps_its_thoughts(page: Any, engine: ScriptedEngine) -> None:
+    engine.script = lambda body: [*think("hm"), "Yes."]
+    ask(page, "Really?")
+    expect(page.locator("#send")).to_be_visible()
+    page.click(f'{ANSWER} [data-act="edit"]')
+    page.fill(f"{ANSWER} textarea", "No.")
+    page.locator(f"{ANSWER} .editor .main").click()
+    expect(page.locator(f"{ANSWER} .body")).to_have_text("No.")
+    expect(page.locator(f"{THOUGHTS} summary")).to_be_visible()
+
+
 def test_the_next_prompt_has_the_thoughts_apart_from_the_answer(page: Any, engine: ScriptedEngine) -> None:
     engine.script = lambda body: [*think("hm"), "Yes."]
     ask(page, "Really?")

@@ -130,9 +130,11 @@ export class Controller {
   edit(id, text, thenContinue = false) {
     const { conversation } = this;
     if (conversation.busy) return false;
-    const { role, parent, model } = conversation.tree.get(id);
+    const { role, parent, model, details } = conversation.tree.get(id);
     if (role === "user") return this.send(text, parent);
-    const version = this.#addMessage(conversation, { role: "assistant", content: text, parent, model, edited_from: id });
+    const { thoughts, thoughtSeconds } = details ?? {};
+    const fields = { content: text, parent, model, edited_from: id, details: thoughts ? { thoughts, thoughtSeconds } : {} };
+    const version = this.#addMessage(conversation, { role: "assistant", ...fields });
     if (thenContinue) this.#continue(conversation, version);
     return true;
   }
@@ -344,6 +346,6 @@ export class Controller {
   }
 }
 
-function createMessage({ role, parent, content, model = "", edited_from = null }) {
-  return { id: createId(), role, parent, content, model, edited_from, details: {}, created: Date.now() / 1000, rating: 0, reason: "" };
+function createMessage({ role, parent, content, model = "", edited_from = null, details = {} }) {
+  return { id: createId(), role, parent, content, model, edited_from, details, created: Date.now() / 1000, rating: 0, reason: "" };
 }
