@@ -373,3 +373,18 @@ def test_both_of_two_answers_with_long_lines_are_within_reach(page: Any, engine:
     )
     assert len(sizes) == 4 and all(left >= 0 and right <= width for left, right in sizes)
     assert page.evaluate("document.getElementById('scroll').scrollWidth <= document.getElementById('scroll').clientWidth")
+
+
+def test_a_question_after_answers_that_failed_twice(page: Any, server: KillableServer) -> None:
+    finish(page, "one")
+    server.kill()
+    for _ in range(2):
+        page.click(f'{LAST} [data-act="regenerate"]')
+        expect(page.locator(f"{LAST} .notice")).to_contain_text("Cannot reach the server")
+    ask(page, "two")
+    server.start()
+    expect(page.locator(f"{LAST} .notice")).to_be_visible()
+    page.click(f'{LAST} [data-act="retry"]')
+    expect(page.locator(f"{LAST} .body")).to_have_text(WORDS)
+    wait_until_saved(page, conversation_id(page), ["one", WORDS, "two", WORDS])
+    expect(page.locator(".switcher")).to_have_count(0)

@@ -17,7 +17,7 @@ export class Controller {
    * announceAnswer, refreshSidebar, showError, getComparison}.
    */
   constructor(store, models, page) {
-    Object.assign(this, { store, models, page });
+    Object.assign(this, { store, models, page, openCount: 0 });
     this.conversation = new Conversation();
     this.liveConversations = new Map(); // id -> conversation with an answer in progress, whether or not it is on screen
   }
@@ -26,12 +26,21 @@ export class Controller {
 
   /** A new chat, with the model, system prompt and settings that were chosen last. */
   startConversation() {
-    this.conversation = new Conversation(readLastUsed());
-    this.page.showConversation(this.conversation);
+    this.#open(new Conversation(readLastUsed()));
   }
 
   async open(id) {
-    const conversation = this.liveConversations.get(id) ?? new Conversation(await this.store.get(id));
+    const live = this.liveConversations.get(id);
+    if (live) return this.#open(live);
+    const openCount = ++this.openCount;
+    const stored = await this.store.get(id);
+    if (openCount !== this.openCount) return; // the user has opened another one since
+    if (id === this.conversation.id) return this.#load(this.conversation, stored);
+    this.#open(this.liveConversations.get(id) ?? new Conversation(stored));
+  }
+
+  #open(conversation) {
+    this.openCount += 1;
     this.conversation = conversation;
     this.page.showConversation(conversation);
   }
@@ -41,7 +50,11 @@ export class Controller {
     const { conversation } = this;
     if (!conversation.id || conversation.busy) return;
     const stored = await this.store.get(conversation.id).catch(() => null);
-    if (!stored || conversation.busy) return;
+    if (stored) this.#load(conversation, stored);
+  }
+
+  #load(conversation, stored) {
+    if (conversation.busy) return;
     conversation.load(stored);
     this.#show(conversation);
   }
@@ -108,8 +121,7 @@ export class Controller {
     const { conversation } = this;
     if (conversation.busy) return false;
     this.#leavePair(conversation);
-    const failed = conversation.tree.get(conversation.leaf);
-    if (failed?.isTransient) conversation.discard(failed);
+    conversation.discardFailure();
     if (!conversation.id) this.#create(conversation, text);
     const question = this.#addMessage(conversation, { role: "user", content: text, parent: parent === undefined ? conversation.leaf : parent });
     this.#answer(conversation, question.id);
@@ -187,7 +199,6 @@ export class Controller {
     const pairIndex = conversation.pair?.indexOf(id);
     const request = message.request ?? buildAnswerRequest(conversation, message.parent, this.#findModel(message));
     if (message.isTransient && pairIndex >= 0) conversation.tree.remove(id);
-    else if (message.isTransient) conversation.discard(message);
     this.#generate(conversation, message.parent, request, { pairIndex });
   }
 
@@ -236,6 +247,7 @@ export class Controller {
   #answer(conversation, parent) {
     const model = this.models.get(conversation.model);
     if (!model) return this.page.showError(t("noModels"));
+    conversation.discardFailure();
     const { secondModel, isBlind } = this.page.getComparison();
     if (!secondModel) return this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, model));
     const seed = conversation.settings.seed ?? drawSeed();
@@ -254,10 +266,11 @@ export class Controller {
   }
 
   /** pairIndex: 0 or 1 for an answer of a pair; leafBefore: what to show again if there is no answer. */
-  async #generate(conversation, parent, request, { pairIndex = -1, leafBefore = conversation.leaf } = {}) {
+  async #generate(conversation, parent, request, { pairIndex = -1, leafBefore } = {}) {
+    conversation.discardFailure();
     const answer = new Answer(request);
     const message = createMessage({ role: "assistant", parent, content: answer.content, model: request.model });
-    Object.assign(message, { live: answer, request, leafBefore, isTransient: true });
+    Object.assign(message, { live: answer, request, leafBefore: leafBefore ?? conversation.leaf, isTransient: true });
     conversation.tree.add(message);
     conversation.answers.set(message.id, answer);
     this.liveConversations.set(conversation.id, conversation);

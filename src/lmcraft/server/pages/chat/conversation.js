@@ -65,6 +65,12 @@ export class Conversation {
     if (this.pair?.includes(id)) this.pair = null;
   }
 
+  /** Removes the leaf if it is an answer that has failed before its first token. */
+  discardFailure() {
+    const message = this.tree.get(this.leaf);
+    if (message?.isTransient && !message.live) this.discard(message);
+  }
+
   /** {leaf, pair} in terms of messages that the store has or will have; only what differs from the last call. */
   takeChangedView() {
     const isKept = (id) => this.tree.get(id) && !this.tree.get(id).isTransient;

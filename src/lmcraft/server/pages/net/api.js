@@ -4,7 +4,6 @@ import { wordError } from "../error_texts.js";
 
 const KEY_ITEM = "lmcraft-key"; // in the session storage
 const MAX_KEEPALIVE_BYTES = 30_000; // browsers let 64 KiB of requests in total outlive their page
-
 const TEMPORARY_STATUSES = [0, 401, 408, 429, 502, 503, 504]; // 0: the server cannot be reached
 
 /** An error whose message is shown to the user. status: of the response; report: the server's error object. */
@@ -87,6 +86,11 @@ export async function fetchJson(method, path, data) {
   const body = data === undefined ? undefined : JSON.stringify(data);
   const keepalive = body !== undefined && new Blob([body]).size <= MAX_KEEPALIVE_BYTES; // finishes even if the page unloads
   const response = await sendRequest(path, { method, body, keepalive });
-  const text = await response.text();
+  let text;
+  try {
+    text = await response.text();
+  } catch {
+    throw new ApiError(wordError({ code: "unreachable" })); // it died while it answered
+  }
   return text ? JSON.parse(text) : null;
 }

@@ -161,10 +161,10 @@ export class JournaledStore {
         this.#setAway(false);
       }
     } catch (error) {
-      if (!error.isTemporary) throw error;
       if (!error.isUnauthorized) this.timer = setTimeout(() => this.save(), this.retryMs); // else the user has entered no key
       this.retryMs = Math.min(MAX_RETRY_MS, this.retryMs * 2);
       this.#setAway(true);
+      if (!error.isTemporary) throw error; // a fault of this page
     } finally {
       this.isSaving = false;
       for (const id of changed) this.channel?.postMessage({ changed: id });
@@ -207,7 +207,7 @@ export class JournaledStore {
     try {
       await this.#send(item);
     } catch (error) {
-      if (error.isTemporary) throw error;
+      if (error.isTemporary ?? true) throw error;
       this.#handleRefusal(item, error);
       return;
     }
