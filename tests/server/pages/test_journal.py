@@ -388,3 +388,14 @@ def test_a_question_after_answers_that_failed_twice(page: Any, server: KillableS
     expect(page.locator(f"{LAST} .body")).to_have_text(WORDS)
     wait_until_saved(page, conversation_id(page), ["one", WORDS, "two", WORDS])
     expect(page.locator(".switcher")).to_have_count(0)
+
+
+def test_a_reload_while_the_server_comes_and_goes(page: Any, server: KillableServer) -> None:
+    finish(page, "one")
+    page.fill("#input", "a draft")
+    failures = [503, 503]
+    page.route("**/api/conversations/*", lambda route: route.fulfill(status=failures.pop()) if failures else route.fallback())
+    page.reload()
+    expect(page.locator(f"{LAST} .body")).to_have_text(WORDS)
+    expect(page.locator("#input")).to_have_value("a draft")
+    expect(page.locator(".toast")).to_have_count(1)

@@ -16,7 +16,7 @@ playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
 
 CONVERSATIONS, QUESTIONS, KILLS = 10, 5, 3
-TIMEOUT_MS = 20_000
+TIMEOUT_MS = 40_000
 # Tells the test the longest text that each message has shown.
 RECORD = """
 const shown = new Map();

@@ -21,6 +21,7 @@ import { Transcript } from "./views/transcript.js";
 import { drawWelcome } from "./views/welcome.js";
 
 const MAX_ANNOUNCED_CHARACTERS = 500; // of a finished answer, for screen readers
+const RETRY_MS = 1000; // between attempts to open the conversation of the page's address
 
 export class App {
   constructor() {
@@ -151,10 +152,8 @@ export class App {
     try {
       await this.controller.open(id);
       this.composer.focus();
-      return true;
     } catch (error) {
       showToast(error.message);
-      return false;
     }
   }
 
@@ -162,7 +161,23 @@ export class App {
     const { conversation } = this.controller;
     const id = this.hasStore ? readConversationId() : null;
     if (id !== null && id === conversation.id) return;
-    if (id === null || !(await this.#open(id))) this.controller.startConversation();
+    if (id !== null) await this.#openWhenReachable(id);
+    if (this.controller.conversation === conversation) this.controller.startConversation();
+  }
+
+  /** Opens a conversation, as soon as the server can be reached, unless the user opens another one before. */
+  async #openWhenReachable(id) {
+    const { conversation } = this.controller;
+    for (let isRepeated = false; this.controller.conversation === conversation; isRepeated = true) {
+      try {
+        return await this.controller.open(id);
+      } catch (error) {
+        if (!isRepeated) showToast(error.message);
+        if (!error.isTemporary) return null;
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+    return null;
   }
 
   #showAndRefresh() {

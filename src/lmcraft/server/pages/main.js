@@ -2,7 +2,7 @@
 //
 // chat/   conversations, answers, and the requests for them; no DOM
 // views/  everything on the screen
-// net/    the server's API, streams, and the stores of conversations
+// net/    the server's API, streams, the stores of conversations, and the journal of what they have not saved yet
 // style/  CSS
 //
 // app.js connects chat/ and views/; strings.js has the text of the page in English and Chinese.

@@ -119,7 +119,7 @@ const STRINGS = {
   stopped: ["Stopped.", "已停止。"],
   emptyAnswer: ["The model returned an empty answer.", "模型没有生成任何内容。"],
   notSaved: ["Could not save: {reason}", "保存失败：{reason}"],
-  notSavedYet: ["Not saved yet: the server is away. It will be saved when the server is back.", "尚未保存：服务器无法连接，恢复后会自动保存。"],
+  notSavedYet: ["Kept in this browser until the server is back.", "已保存在此浏览器中，服务器恢复后会自动同步。"],
   // Message buttons
   copy: ["Copy", "复制"],
   edit: ["Edit", "编辑"],
