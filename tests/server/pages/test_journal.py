@@ -245,8 +245,10 @@ def test_what_is_done_while_the_server_is_away(page: Any, server: KillableServer
     chat = conversation_id(page)
     server.kill()
     page.click(f'{LAST} [data-act="good"]')
-    page.fill(".reason-form input", "clear")
-    page.press(".reason-form input", "Enter")
+    page.type(".reason-form input", "cle")
+    expect(page.locator(f"{LAST} .unsaved")).to_be_visible()
+    page.keyboard.type("ar")  # the form has kept its text and the focus
+    page.keyboard.press("Enter")
     page.click(f'#conversations [data-id="{chat}"] [aria-label^="Rename"]')
     page.fill("dialog input", "Renamed")
     page.press("dialog input", "Enter")

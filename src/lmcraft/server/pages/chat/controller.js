@@ -217,6 +217,7 @@ export class Controller {
     const siblings = conversation.tree.siblings(id).filter((version) => !conversation.tree.get(version).isTransient);
     const first = Math.max(0, siblings.indexOf(id) - 1);
     conversation.startPair(siblings.slice(first, first + 2), parent);
+    conversation.isPairBlind = false;
     this.#showAndSaveView(conversation);
   }
 

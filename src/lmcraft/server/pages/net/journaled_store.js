@@ -23,7 +23,7 @@ export class JournaledStore {
   constructor(scope, handlers) {
     this.store = scope ? new ServerStore() : new MemoryStore();
     this.journal = new Journal(scope ? localStorage : new MemoryStorage(), scope);
-    Object.assign(this, { handlers, problems: new Map(), isAway: false, isSaving: false, retryMs: MIN_RETRY_MS, cachedPage: { data: [], has_more: false } });
+    Object.assign(this, { handlers, problems: new Map(), isAway: false, saving: null, retryMs: MIN_RETRY_MS, cachedPage: { data: [], has_more: false } });
     this.channel = scope ? new BroadcastChannel(`${CHANNEL}/${scope}`) : null;
     this.channel?.addEventListener("message", ({ data }) => this.#hear(data));
     addEventListener("online", () => this.save());
@@ -149,9 +149,12 @@ export class JournaledStore {
   // Saving
 
   /** Saves everything that can be saved now; repeated later if the store is away. */
-  async save() {
-    if (this.isSaving) return;
-    this.isSaving = true;
+  save() {
+    this.saving ??= this.#saveAll().finally(() => (this.saving = null));
+    return this.saving;
+  }
+
+  async #saveAll() {
     clearTimeout(this.timer);
     const changed = new Set();
     try {
@@ -166,7 +169,6 @@ export class JournaledStore {
       this.#setAway(true);
       if (!error.isTemporary) throw error; // a fault of this page
     } finally {
-      this.isSaving = false;
       for (const id of changed) this.channel?.postMessage({ changed: id });
     }
   }

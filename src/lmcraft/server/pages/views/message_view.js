@@ -76,7 +76,9 @@ export class MessageView {
     };
     const buttons = this.isEditing ? [] : buildActions(message, display, this.controller, handlers);
     const actions = el("div", { class: "actions" }, ...buttons.filter(Boolean), this.stats);
+    const focused = this.foot.contains(document.activeElement) ? document.activeElement : null;
     this.foot.replaceChildren(...this.#buildNotices(), actions, ...this.#buildReasonForm());
+    if (this.foot.contains(focused)) focused.focus(); // the reason that is being typed
   }
 
   /** The speed would tell which model it is. */
@@ -86,6 +88,7 @@ export class MessageView {
 
   #rate(rating) {
     this.isRating = rating !== 0;
+    this.reasonForm = null;
     this.controller.rate(this.message.id, rating, ""); // counts without a reason, too
     this.foot.querySelector(".reason-form input")?.focus();
   }
@@ -100,7 +103,8 @@ export class MessageView {
       this.controller.rate(this.message.id, this.message.rating, reason);
       close();
     };
-    return [buildReasonForm(this.message.reason, save, close)];
+    this.reasonForm ??= buildReasonForm(this.message.reason, save, close);
+    return [this.reasonForm];
   }
 
   #buildHead() {
