@@ -20,7 +20,7 @@ export class MarkdownView {
     const text = source.replace(/\r\n?/g, "\n");
     if (!text.startsWith(this.settled)) this.#forget();
     let env = {};
-    let tree = buildTree(parser.parse(text.slice(this.settled.length), env));
+    let tree = buildTree(parser.parse(text.slice(this.settled.length), env), this.settledOutline);
     if (hasDefinitions(env) && this.settled) {
       this.#forget(); // they may change blocks before them
       env = {};
@@ -35,16 +35,18 @@ export class MarkdownView {
   #forget() {
     this.settled = ""; // the beginning of the text whose nodes do not change any more
     this.settledNodes = [];
+    this.settledOutline = [];
   }
 
   /** Settles all blocks before the last one that begins after a blank line and above the unsettled lines. */
-  #settle(text, { nodes, lines }) {
+  #settle(text, { nodes, lines, outlines }) {
     const starts = findLineStarts(text, this.settled.length);
     const isBlank = (line) => !text.slice(starts[line], starts[line + 1]).trim();
     const last = lines.findLastIndex((line) => line > 0 && line < starts.length - UNSETTLED_LINES && isBlank(line - 1));
     if (last <= 0) return;
     this.settled = text.slice(0, starts[lines[last]]);
     this.settledNodes = [...this.settledNodes, ...nodes.slice(0, last)];
+    this.settledOutline = outlines[last - 1];
   }
 }
 

@@ -13,22 +13,28 @@ const ALIGNMENTS = { "text-align:left": "align-left", "text-align:center": "alig
 const LINE_BREAK = /^<br\s*\/?>$/i;
 const TASK = /^\[([ xX])\](?=\s|$)/;
 
-/** The nodes of the top-level blocks, and for each the line in which it begins: {nodes, lines}. */
-export function buildTree(tokens) {
+/**
+ * The nodes of the top-level blocks, and for each the line in which it begins, and the outline at its end: {nodes, lines, outlines}.
+ * An outline has the tags (h1 ... h6) of the headings that the text is under, from the outermost on.
+ */
+export function buildTree(tokens, outline = []) {
   const root = [];
   const lines = [];
-  const builder = new Builder(root);
+  const outlines = [];
+  const builder = new Builder(root, outline);
   for (const token of tokens) {
     const line = token.map?.[0] ?? lines.at(-1) ?? 0;
     builder.add(token);
     while (lines.length < root.length) lines.push(line);
+    outlines[root.length - 1] = builder.outline;
   }
-  return { nodes: root, lines };
+  return { nodes: root, lines, outlines };
 }
 
 class Builder {
-  constructor(children) {
+  constructor(children, outline) {
     this.stack = [children]; // the lists of children of the open elements
+    this.outline = outline;
     this.linkDepth = 0;
   }
 
@@ -104,8 +110,7 @@ const openBlock = (builder, token) => builder.open(token.tag, { dir: "auto" });
 const DRAW = {
   inline: (builder, token) => builder.inline(token.children),
   paragraph_open: (builder, token) => (token.hidden ? builder.stack.push(builder.children) : openBlock(builder, token)),
-  // The page itself uses h1 and h2, so the headings of an answer start at h3.
-  heading_open: (builder, { tag }) => builder.open(`h${Math.min(Number(tag[1]) + 2, 6)}`, { dir: "auto", class: tag }),
+  heading_open: openHeading,
   blockquote_open: openBlock,
   bullet_list_open: openBlock,
   ordered_list_open: (builder, token) => builder.open("ol", { dir: "auto", start: token.attrGet("start") }),
@@ -139,6 +144,12 @@ const DRAW = {
 const visible = (text) => (text ? [escapeControls(text)] : []);
 
 const readLanguage = (info) => parser.utils.unescapeAll(info).trim().split(/\s/, 1)[0].slice(0, 40);
+
+/** The page itself uses h1 and h2, so the headings of an answer start at h3. No level is left out, for those who read by headings. */
+function openHeading(builder, { tag }) {
+  builder.outline = [...builder.outline.filter((outer) => outer < tag), tag];
+  builder.open(`h${Math.min(builder.outline.length + 2, 6)}`, { dir: "auto", class: tag });
+}
 
 function openCell(builder, { tag, attrs }) {
   builder.open(tag, { dir: "auto", class: ALIGNMENTS[attrs?.[0]?.[1]] });
