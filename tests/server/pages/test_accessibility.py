@@ -53,11 +53,15 @@ FIND_WIDE = """() => {
 }"""
 
 
-def check(page: Any, view: str) -> None:
-    """Demand that axe finds nothing, and that nothing but code, tables, and formulas scrolls to the side."""
+def check(page: Any, view: str, open_view: Callable[[], None] = lambda: None) -> None:
+    """Demand that axe finds nothing, and that nothing but code, tables, and formulas scrolls to the side.
+
+    `open_view` is called for each width, for a view that is closed when the width changes.
+    """
     problems: list[str] = []
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
+        open_view()
         for theme in THEMES:
             page.emulate_media(color_scheme=theme, reduced_motion="reduce")
             rules = None if theme == THEMES[0] else ["color-contrast"]
@@ -80,7 +84,7 @@ def page(browser: Any, server_url: str, request: Any) -> Iterator[Any]:
     """The page, whose server has a model and an adapter of it."""
     context = browser.new_context(locale=request.param, viewport={"width": WIDTHS[0], "height": 800})
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(15_000)
 
     def add_adapter(route: Any) -> None:
         info = route.fetch().json()
@@ -124,14 +128,17 @@ def test_empty_page(page: Any) -> None:
     check(page, "empty page")
 
 
+def open_drawer(page: Any, name: str) -> None:
+    if not page.locator(f"#{name}").is_visible():
+        page.click(f"#open-{name}")
+    expect(page.locator(f"#{name}")).to_be_in_viewport(ratio=0.9)
+
+
 def test_drawers(page: Any) -> None:
-    page.set_viewport_size({"width": 320, "height": 800})
-    page.click("#open-sidebar")
-    check(page, "list of chats")
-    page.click("#open-panel")
+    check(page, "list of chats", lambda: open_drawer(page, "sidebar"))
+    open_drawer(page, "panel")
     page.locator("#fields summary").first.click()
-    check(page, "settings")
-    page.click("#close-panel")
+    check(page, "settings", lambda: open_drawer(page, "panel"))
 
 
 def test_attached_files(page: Any) -> None:
@@ -167,9 +174,13 @@ def test_tokens(page: Any) -> None:
     page.press(".reason-form input", "Escape")
     page.click(f'{LAST} [data-act="tokens"]')
     check(page, "tokens")
-    page.locator(f"{LAST} .token").first.click()
-    expect(page.locator("#alternatives")).to_be_visible()
-    check(page, "alternatives")
+
+    def open_alternatives() -> None:
+        page.evaluate("document.getElementById('alternatives').hidePopover()")
+        page.locator(f"{LAST} .token").first.press("Enter")
+        expect(page.locator("#alternatives")).to_be_visible()
+
+    check(page, "alternatives", open_alternatives)
     page.keyboard.press("Escape")
 
 
