@@ -233,6 +233,19 @@ def test_picking_another_token_by_keyboard_makes_a_branch(page: Any) -> None:
     assert page.locator(f"{LAST} .token").first.get_attribute("aria-label") != before
 
 
+def test_a_token_that_is_part_of_a_character_is_shown_as_bytes(page: Any) -> None:
+    token = {"token": "\ufffd", "token_id": 5, "logprob": -0.5, "bytes": [0xE4, 0xBD]}
+    logprobs = {"content": [{**token, "top_logprobs": [token]}]}
+    event = {"choices": [{"index": 0, "delta": {"content": "\ufffd"}, "logprobs": logprobs, "finish_reason": "length"}]}
+    body = f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n"
+    page.route("**/v1/chat/completions", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    send(page, "one")
+    page.click(f'{LAST} [data-act="tokens"]')
+    expect(page.locator(f"{LAST} .token")).to_have_text(r"\xE4\xBD")
+    page.locator(f"{LAST} .token").click()
+    expect(page.locator("#alternatives code")).to_have_text(r"\xE4\xBD")
+
+
 def test_the_exact_prompt(page: Any) -> None:
     send(page, "one")
     page.click(f'{LAST} [data-act="prompt"]')

@@ -147,7 +147,11 @@ function parseTokens({ logprobs, token_ids: ids }) {
   }));
 }
 
-const parseToken = ({ token, token_id, logprob }) => ({ id: token_id, text: token, logprob: round(logprob) });
+/** A token that is only part of a character, as in Chinese, has its `bytes`, too. */
+function parseToken({ token, token_id: id, logprob, bytes }) {
+  const isPart = bytes && token.includes("\ufffd");
+  return { id, text: token, logprob: round(logprob), ...(isPart && { bytes }) };
+}
 
 /** The completions endpoint names alternatives by text only. Their ids are fetched when one is picked. */
 function parseAlternatives({ top_logprobs: top }, i, chosenText, chosenId) {

@@ -2,7 +2,7 @@
 
 import { t } from "../strings.js";
 import { byId, el } from "./dom.js";
-import { formatProbability, formatToken } from "./token_text.js";
+import { formatProbability, formatToken, spellToken } from "./token_text.js";
 
 const GAP_PX = 6;
 
@@ -36,7 +36,7 @@ function buildChoice(choice, isChosen, onPick, popover) {
   return el(
     "button",
     { type: "button", disabled: isChosen || !onPick, onclick: pick },
-    el("code", {}, formatToken(choice.text)),
+    el("code", {}, formatToken(spellToken(choice))),
     el("meter", { min: "0", max: "1", value: Math.exp(choice.logprob), "aria-hidden": "true" }),
     el("span", {}, isChosen ? `${probability} ${t("chosen")}` : probability),
   );

@@ -7,3 +7,6 @@ export const formatProbability = (logprob) => `${formatNumber(100 * Math.exp(log
 
 /** A token's text with visible spaces, tabs and line breaks. */
 export const formatToken = (text) => escapeControls(text.replace(/\n/g, "⏎").replace(/\t/g, "⇥").replace(/ /g, "·")) || "∅";
+
+/** A token's text, or its bytes if it is only part of a character. */
+export const spellToken = ({ text, bytes }) => bytes?.map((byte) => `\\x${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("") ?? text;

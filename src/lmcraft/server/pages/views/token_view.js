@@ -3,7 +3,7 @@
 import { t } from "../strings.js";
 import { el, escapeControls } from "./dom.js";
 import { showAlternatives } from "./token_alternatives.js";
-import { formatProbability, formatToken } from "./token_text.js";
+import { formatProbability, formatToken, spellToken } from "./token_text.js";
 
 const MAX_SHADE = 9; // classes p0 to p9 in style/token_view.css
 
@@ -28,7 +28,9 @@ export class TokenView {
     this.tokens = tokens;
   }
 
-  #buildToken({ text, logprob }, index) {
+  #buildToken(token, index) {
+    const { logprob } = token;
+    const text = spellToken(token);
     const shade = Math.min(MAX_SHADE, Math.max(0, Math.round((1 - Math.exp(logprob)) * MAX_SHADE)));
     const label = `${formatToken(text)} ${formatProbability(logprob)}`;
     const attributes = { role: "button", class: `token p${shade}`, tabindex: index ? "-1" : "0", "aria-label": label, title: label };
