@@ -13,9 +13,31 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 TOPICS = [
-    "rainbows", "volcanoes", "the moon", "bread", "bicycles", "bees", "glaciers", "the printing press", "coral reefs", "chess",
-    "earthquakes", "photosynthesis", "the internet", "owls", "deserts", "vaccines", "gravity", "tea", "railways", "sleep",
-]  # fmt: skip
+    *(
+        "rainbows",
+        "volcanoes",
+        "tides",
+        "bread",
+        "bicycles",
+        "bees",
+        "glaciers",
+        "printing presses",
+        "coral reefs",
+        "chess games",
+    ),
+    *(
+        "earthquakes",
+        "deserts",
+        "vaccines",
+        "comets",
+        "owls",
+        "tea gardens",
+        "railways",
+        "dreams",
+        "lighthouses",
+        "computers",
+    ),
+]
 QUESTIONS = [question.format(topic) for topic in TOPICS for question in ("Tell me about {}.", "Why do {} matter?")]
 ROUNDS = {"first": QUESTIONS[::2] + QUESTIONS[1::2], "again": [f"What should I know about {topic}?" for topic in TOPICS] * 2}
 MAX_TOKENS = 120
@@ -40,7 +62,9 @@ def pick(server: str, question: str, models: list[str], seed: int) -> str:
     for n, model in enumerate(models):
         body = {"model": model, "messages": messages, "max_tokens": MAX_TOKENS, "temperature": 0.8, "seed": 2 * seed + n}
         content = call(server, "POST", "/v1/chat/completions", body)["choices"][0]["message"]["content"]
-        answers.append(call(server, "POST", address, {"role": "assistant", "content": content, "parent": parent, "model": model}))
+        answers.append(
+            call(server, "POST", address, {"role": "assistant", "content": content, "parent": parent, "model": model})
+        )
     chosen, rejected = sorted(answers, key=lambda answer: len(answer["content"]))
     call(server, "POST", "/api/preferences", {"chosen": chosen["id"], "rejected": rejected["id"], "reason": "shorter"})
     return str(chosen["model"])

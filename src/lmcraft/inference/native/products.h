@@ -130,6 +130,7 @@ template <typename X>
 constexpr int COLUMNS_PER_STEP = LANES * sizeof(float) / sizeof(X);
 
 constexpr int DENSE_ROWS_TOGETHER = 4;  // of activations; with 3 rows of weights their sums fit into 16 registers
+constexpr int ROWS_THAT_WAIT = LANES == 16 ? 3 : 2;  // of activations: so few wait for memory only, whatever the order
 
 // Adds the products of a step of W rows of weights with R rows of activations.
 template <typename X, int R, int W, typename N>
@@ -195,7 +196,7 @@ template <int R, int W, typename N, typename X>
 // multiplied with all rows of activations while they are in the cache.
 template <int W = 3, typename N, typename X>
 inline void multiply_dense(const N* w, int rows, const X* x, int stride, int count, int columns, float (*y)[ROWS_PER_TILE]) {
-  if (W > 1 && count <= 2) return multiply_dense<1>(w, rows, x, stride, count, columns, y);  // waits for memory only
+  if (W > 1 && count <= ROWS_THAT_WAIT) return multiply_dense<1>(w, rows, x, stride, count, columns, y);
   int blocks = (count + DENSE_ROWS_TOGETHER - 1) / DENSE_ROWS_TOGETHER;
   for (int j = 0; j < rows; j += W) {
     const N* group = w + int64_t(j) * columns;
@@ -204,7 +205,7 @@ inline void multiply_dense(const N* w, int rows, const X* x, int stride, int cou
       int begin = count * block / blocks, end = count * (block + 1) / blocks;
       int bytes_per_step = W * COLUMNS_PER_STEP<X> * sizeof(N) / blocks;
       const char* share = next + int64_t(W * columns * sizeof(N)) * block / blocks;
-      dispatch<W == 1 ? 2 : DENSE_ROWS_TOGETHER>(end - begin, [&](auto R) {
+      dispatch<W == 1 ? ROWS_THAT_WAIT : DENSE_ROWS_TOGETHER>(end - begin, [&](auto R) {
         dispatch<W>(rows - j, [&](auto count) {
           multiply_dense_rows<R.value, count.value>(group, x + int64_t(begin) * stride, stride, columns, share, bytes_per_step,
                                                     reinterpret_cast<float(*)[ROWS_PER_TILE]>(&y[begin][j]));

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, RootModel, Tag
+from pydantic import ConfigDict, Discriminator, Field, RootModel, Tag
 
 from lmcraft.server.conversations import validation
 from lmcraft.server.conversations.exchange import find_program
@@ -108,6 +108,8 @@ class ChatTranscript(Body):
 
 class OtherExport(RootModel[Annotated[list[Any], Field(max_length=validation.MAX_CONVERSATIONS)] | dict[str, Any]]):
     """The file of another program; see `lmcraft.server.conversations.exchange`."""
+
+    model_config = ConfigDict(frozen=True)
 
 
 def _find_kind(value: Any) -> str:
