@@ -114,7 +114,7 @@ def test_thoughts_are_shown_while_the_model_thinks(page: Any, engine: ScriptedEn
     try:
         ask(page, "Think!")
         expect(page.locator(f"{THOUGHTS} summary")).to_contain_text("Thinking")
-        expect(page.locator(f"{THOUGHTS} .thought-text")).to_be_visible()
+        expect(page.locator(f"{THOUGHTS} .thought-text")).to_contain_text("thinking about it")
         page.press("#input", "Escape")
     finally:
         engine.seconds_per_piece = 0
