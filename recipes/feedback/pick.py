@@ -40,7 +40,7 @@ TOPICS = [
 ]
 QUESTIONS = [question.format(topic) for topic in TOPICS for question in ("Tell me about {}.", "Why do {} matter?")]
 ROUNDS = {"first": QUESTIONS[::2] + QUESTIONS[1::2], "again": [f"What should I know about {topic}?" for topic in TOPICS] * 2}
-MAX_TOKENS = 120
+MAX_TOKENS = 300
 STREAMS = 4
 
 
