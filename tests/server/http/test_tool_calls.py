@@ -2,7 +2,8 @@
 
 import json
 import re
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -147,7 +148,10 @@ def test_tags_that_decoding_leaves_out_are_put_back() -> None:
     body = ChatRequest.model_validate(
         {"messages": [{"role": "user", "content": "1+1"}], "tools": [{"type": "function", "function": {"name": "add"}}]}
     )
-    choice, decoder = ChatChoice.start(body, tokenizer, ()), tokenizer.stream()
+    generation = SimpleNamespace(
+        served=SimpleNamespace(model=SimpleNamespace(tokenizer=tokenizer)), prepared=SimpleNamespace(thinking=None)
+    )
+    choice, decoder = ChatChoice.start(body, cast(Any, generation)), tokenizer.stream()
     ids = tokenizer.encode('So[TOOL_CALLS]add[ARGS]{"a": 1}', parse_special=True)
     for n, token_id in enumerate(ids):
         reason = "stop" if n == len(ids) - 1 else None

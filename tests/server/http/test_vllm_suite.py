@@ -21,7 +21,7 @@ What does not apply:
 - Endpoints that we do not have: /invocations, /score, /version, /load, /pooling; conversations as input of embeddings; a
   root path; background jobs in files.
 - vLLM's `min_tokens`, `truncate_prompt_tokens`, `truncation_side`, `use_beam_search`, `logprobs: -1`, `prompt_logprobs: -1`,
-  `return_tokens_as_token_ids`, `kv_transfer_params`, `thinking_token_budget`: refused by name or value.
+  `return_tokens_as_token_ids`, `kv_transfer_params`: refused by name or value.
 - Unknown fields of a message or of a content part, and roles of one's own: vLLM passes them on; here they are errors, so
   that a misspelled field is not lost.
 - `tool_choice: "auto"` without tools, and an empty `cache_salt`, change nothing and are accepted here.
@@ -235,7 +235,7 @@ def test_a_call_without_arguments_in_the_history(server: Server, arguments: str)
     "field",
     [
         "min_tokens", "truncate_prompt_tokens", "truncation_side", "use_beam_search", "return_tokens_as_token_ids",
-        "kv_transfer_params", "thinking_token_budget",
+        "kv_transfer_params",
     ],
 )  # fmt: skip
 def test_fields_of_vllm_that_are_refused_by_name(server: Server, field: str) -> None:

@@ -10,7 +10,6 @@ import pytest
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("axe_playwright_python")
 expect = playwright.expect
-expect.set_options(timeout=30_000)
 
 LAST = "#messages > li.assistant.last"
 USER = "#messages > li.user"
@@ -69,14 +68,6 @@ def check(page: Any, view: str, open_view: Callable[[], None] = lambda: None) ->
         problems += [f"{view}, {width} px: {problem}" for problem in page.evaluate(FIND_WIDE)]
     page.set_viewport_size({"width": WIDTHS[0], "height": 800})
     assert not problems, "\n".join(problems)
-
-
-@pytest.fixture(scope="module")
-def browser(server_url: str) -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module", params=["en-US", "zh-CN"])

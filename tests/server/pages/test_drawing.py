@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from tests.server.tiny_server import running
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
-expect.set_options(timeout=30_000)
 
 LAST = "#messages > li.assistant.last"
 INIT_SCRIPT = """
@@ -46,16 +44,6 @@ SELECT = """([selector, text]) => {
   const start = texts.currentNode.data.indexOf(text);
   getSelection().setBaseAndExtent(texts.currentNode, start, texts.currentNode, start + text.length);
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if shutil.which("chromium") is None:
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

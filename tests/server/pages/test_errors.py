@@ -31,14 +31,12 @@ def keyed(tmp_path_factory: pytest.TempPathFactory, server_url: str) -> Iterator
 
 
 @pytest.fixture
-def page(keyed: Server) -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(locale="zh-CN", viewport={"width": 1000, "height": 800})
-        page.set_default_timeout(30_000)
-        page.goto(keyed.url)
-        yield page
-        browser.close()
+def page(browser: Any, keyed: Server) -> Iterator[Any]:
+    page = browser.new_page(locale="zh-CN", viewport={"width": 1000, "height": 800})
+    page.set_default_timeout(30_000)
+    page.goto(keyed.url)
+    yield page
+    page.context.close()
 
 
 def log_in(page: Any, key: str = KEY) -> None:

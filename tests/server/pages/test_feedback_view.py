@@ -11,17 +11,8 @@ from tests.server.tiny_server import running
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
-expect.set_options(timeout=30_000)
 
 LAST = "#messages > li.assistant.last"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def ask_the_only_model(route: Any) -> None:
@@ -94,6 +85,8 @@ def test_a_blind_pick_reveals_the_models_only_afterwards(page: Any) -> None:
     expect(page.locator(".pair .model-name")).to_have_text(["A", "B"])
     expect(page.locator('.pair [data-act="tokens"]')).to_have_count(0)
     expect(page.locator(".pair .stats").first).to_be_empty()
+    page.reload()
+    expect(page.locator(".pair .model-name")).to_have_text(["A", "B"])
     page.locator(".pair .main").first.click()
     expect(page.locator("#toasts")).to_contain_text("You picked")
     expect(page.locator(f"{LAST} .model-name")).not_to_have_text("A")

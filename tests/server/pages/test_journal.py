@@ -36,14 +36,6 @@ def server(engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory) -> 
         yield running_server
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def context(browser: Any, server: KillableServer, engine: ScriptedEngine) -> Iterator[Any]:
     expect.set_options(timeout=TIMEOUT_MS)

@@ -1,7 +1,6 @@
 """The server is killed thirty times at random moments of conversations of ten messages: nothing that was shown is lost."""
 
 import random
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,32 +38,27 @@ def shown() -> dict[str, str]:
 
 
 @pytest.fixture
-def page(server: KillableServer, shown: dict[str, str]) -> Iterator[Any]:
+def page(browser: Any, server: KillableServer, shown: dict[str, str]) -> Iterator[Any]:
     def record(_: Any, id_: str, text: str) -> None:
         shown[id_] = max(shown.get(id_, ""), text, key=len)
 
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        context = browser.new_context(locale="en-US", viewport={"width": 1200, "height": 800})
-        context.set_default_timeout(TIMEOUT_MS)
-        context.expose_binding("recordShown", record)
-        context.add_init_script(RECORD)
-        expect.set_options(timeout=TIMEOUT_MS)
-        page = context.new_page()
-        exceptions: list[str] = []
-        page.on("pageerror", lambda error: exceptions.append(str(error.stack)))
-        page.goto(server.url)
-        expect(page.locator("#model option")).not_to_have_count(0)
-        yield page
-        assert exceptions == []
-        expect.set_options(timeout=5000)
-        browser.close()
+    context = browser.new_context(locale="en-US", viewport={"width": 1200, "height": 800})
+    context.set_default_timeout(TIMEOUT_MS)
+    context.expose_binding("recordShown", record)
+    context.add_init_script(RECORD)
+    expect.set_options(timeout=TIMEOUT_MS)
+    page = context.new_page()
+    exceptions: list[str] = []
+    page.on("pageerror", lambda error: exceptions.append(str(error.stack)))
+    page.goto(server.url)
+    expect(page.locator("#model option")).not_to_have_count(0)
+    yield page
+    assert exceptions == []
+    context.close()
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[KillableServer]:
-    if shutil.which("chromium") is None:
-        pytest.skip("chromium is not installed")
     count = iter(range(10**6))
 
     def answer(body: dict[str, Any]) -> list[str]:

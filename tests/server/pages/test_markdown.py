@@ -94,14 +94,6 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module")
-def browser(server_url: str) -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser: Any, server_url: str) -> Iterator[Any]:
     """The chat page. Nothing may violate the content security policy."""

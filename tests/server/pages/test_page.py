@@ -33,14 +33,6 @@ window.fetch = (path, options) => {
 """
 
 
-@pytest.fixture(scope="module")
-def browser(server_url: str) -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def console_errors() -> list[str]:
     """Errors in the page's console. A test that provokes one clears the list."""
@@ -202,9 +194,14 @@ def test_two_answers_and_a_preference(page: Any, server_url: str) -> None:
     page.locator(".pair .main").nth(1).click()
     expect(page.locator(".pair")).to_have_count(0)
     expect(version_label(page, LAST)).to_have_text("2/2")
-    preferences = page.request.get(f"{server_url}/api/export").json()["preferences"]
     chosen = page.locator(LAST).get_attribute("data-id")
-    assert [preference["reason"] for preference in preferences if preference["chosen"] == chosen] == ["shorter"]
+    page.wait_for_function(
+        """async (id) => {
+          const { preferences } = await (await fetch("/api/export")).json(); // it is saved in the background
+          return preferences.some(({ chosen, reason }) => chosen === id && reason === "shorter");
+        }""",
+        arg=chosen,
+    )
 
 
 def test_a_rating_and_its_reason_are_saved(page: Any, server_url: str) -> None:

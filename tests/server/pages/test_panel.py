@@ -13,18 +13,16 @@ expect = playwright.expect
 
 
 @pytest.fixture(scope="module")
-def page(server_url: str) -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(locale="en-US", viewport={"width": 1200, "height": 800})
-        page.set_default_timeout(15_000)
-        page.goto(server_url)
-        expect(page.locator("#model option")).not_to_have_count(0)
-        if page.locator("#panel").is_hidden():
-            page.click("#open-panel")
-        page.click("#fields summary")
-        yield page
-        browser.close()
+def page(browser: Any, server_url: str) -> Iterator[Any]:
+    page = browser.new_page(locale="en-US", viewport={"width": 1200, "height": 800})
+    page.set_default_timeout(15_000)
+    page.goto(server_url)
+    expect(page.locator("#model option")).not_to_have_count(0)
+    if page.locator("#panel").is_hidden():
+        page.click("#open-panel")
+    page.click("#fields summary")
+    yield page
+    page.context.close()
 
 
 def test_the_panel_has_every_setting_with_its_bounds_and_default(page: Any) -> None:

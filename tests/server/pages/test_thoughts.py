@@ -37,14 +37,6 @@ def url(engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield gateway.url
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser: Any, url: str) -> Iterator[Any]:
     context = browser.new_context(locale="en-US", viewport={"width": 1000, "height": 700})

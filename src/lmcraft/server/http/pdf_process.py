@@ -32,4 +32,5 @@ def main() -> None:
         sys.stdout.buffer.write(text.encode("utf-8", "replace"))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -227,7 +227,7 @@ export function toggleLanguage() {
 }
 
 /** `seconds`: since 1970. */
-export const formatDateTime = (seconds) => new Date(seconds * 1000).toLocaleString(language, { dateStyle: "full", timeStyle: "short" });
+export const formatDateTime = (seconds) => new Date(seconds * 1000).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
 
 export const formatMonth = (seconds) => new Date(seconds * 1000).toLocaleDateString(language, { month: "long", year: "numeric" });
 

@@ -11,6 +11,8 @@ import { Pace } from "./pace.js";
 import { buildAnswerRequest, buildBranchRequest, buildContinuationRequest, drawSeed } from "./request_builder.js";
 import { buildTitle } from "../title.js";
 
+const BLIND = "blind"; // in place of the id of a message that is edited
+
 export class Controller {
   /**
    * store: a JournaledStore, whose writes cannot fail; models: Map of id -> model; page: {showConversation, showProgress,
@@ -217,7 +219,7 @@ export class Controller {
     const siblings = conversation.tree.siblings(id).filter((version) => !conversation.tree.get(version).isTransient);
     const first = Math.max(0, siblings.indexOf(id) - 1);
     conversation.startPair(siblings.slice(first, first + 2), parent);
-    conversation.isPairBlind = false;
+    this.#setBlind(conversation, false);
     this.#showAndSaveView(conversation);
   }
 
@@ -226,6 +228,7 @@ export class Controller {
     const { conversation } = this;
     const rejected = conversation.pair.find((member) => member !== id);
     this.store.addPreference(conversation.id, id, rejected, reason);
+    this.#setBlind(conversation, false);
     conversation.endPair(id);
     this.#showAndSaveView(conversation);
   }
@@ -235,9 +238,20 @@ export class Controller {
     this.#show(this.conversation);
   }
 
+  /** Whether the user is not to know which model wrote which answer of the open pair; kept in this browser, as drafts are. */
+  get isPairBlind() {
+    const { pair, id } = this.conversation;
+    return Boolean(pair && id) && this.store.getEditorText(id, BLIND) !== null;
+  }
+
+  #setBlind({ id }, isBlind) {
+    this.store.setEditorText(id, BLIND, isBlind ? "blind" : null);
+  }
+
   #leavePair(conversation) {
     if (!conversation.pair) return;
     const { pair } = conversation;
+    this.#setBlind(conversation, false);
     conversation.endPair();
     for (const id of pair) if (conversation.tree.get(id).isTransient && conversation.leaf !== id) conversation.tree.remove(id);
     this.#saveView(conversation);
@@ -256,7 +270,7 @@ export class Controller {
     const secondSeed = secondModel === model ? seed + 1 : seed;
     const leafBefore = conversation.leaf;
     conversation.startPair([null, null], parent);
-    conversation.isPairBlind = isBlind;
+    this.#setBlind(conversation, isBlind);
     const pairIndex = isBlind ? drawSeed() % 2 : 0; // the side of the first model
     this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, model, seed), { pairIndex, leafBefore });
     this.#generate(conversation, parent, buildAnswerRequest(conversation, parent, secondModel, secondSeed), { pairIndex: 1 - pairIndex, leafBefore });

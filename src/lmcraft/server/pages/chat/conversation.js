@@ -54,7 +54,6 @@ export class Conversation {
     const returnsBefore = !chosen && this.pair.some((id) => this.tree.path(this.leafBeforePair).includes(this.tree.get(id)));
     this.leaf = returnsBefore ? this.leafBeforePair : this.tree.newestLeaf(member);
     this.pair = null;
-    this.isPairBlind = false;
   }
 
   /** Removes an answer without any text, and goes back to what was open before it. */

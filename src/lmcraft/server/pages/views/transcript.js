@@ -61,7 +61,7 @@ export class Transcript {
 
   #showPair(messages) {
     this.pair ??= new PairView(this.controller, this.handlers);
-    this.pair.show(messages, { ...this.#displayOptions(messages[0]), isBlind: Boolean(this.conversation.isPairBlind) });
+    this.pair.show(messages, { ...this.#displayOptions(messages[0]), isBlind: this.controller.isPairBlind });
     return this.pair.node;
   }
 
