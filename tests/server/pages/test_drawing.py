@@ -110,7 +110,8 @@ def test_a_selection_stays_while_the_answer_grows(page: Any, engine: ScriptedEng
     page.fill("#input", "go")
     page.press("#input", "Enter")
     body = f"{LAST} .body"
-    expect(page.locator(body)).to_contain_text(f"{selected.strip()}")
+    is_drawn = "([selector, text]) => document.querySelector(selector)?.textContent.includes(text)"
+    page.wait_for_function(is_drawn, arg=[body, selected])
     page.evaluate(SELECT, [body, selected])
     expect(page.locator("#messages .live")).to_have_count(0)
     expect(page.locator("#send")).to_be_visible()
