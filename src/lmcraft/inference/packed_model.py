@@ -105,10 +105,10 @@ class _RowCaches:
         slots: list[int] = []
         self._spans: list[tuple[int, int]] = []
         for token in tokens:
-            number, place = divmod(token.position, size)
+            number, offset = divmod(token.position, size)
             self._spans.append((len(blocks) * size, len(blocks) * size + token.position + 1))
             blocks += token.table.blocks[: number + 1]
-            slots.append(blocks[-1] * size + place)
+            slots.append(blocks[-1] * size + offset)
         self._slots_R = torch.tensor(slots)
         self._tiles = (torch.tensor(blocks)[:, None] * tiles_per_block + torch.arange(tiles_per_block)).flatten()
 

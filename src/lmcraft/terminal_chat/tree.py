@@ -196,11 +196,11 @@ class Conversation:
 
     def append(self, question: str, answer: str, thoughts: str = "") -> None:
         """Add a turn that is complete, as from a file."""
-        asked = Message("user", question, self.last)
-        self._record(self._row(asked, text=question))
-        answered = Message("assistant", answer, asked, thoughts, finish_reason="stop")
-        self._record(self._row(answered, text=answer, thoughts=thoughts))
-        self._keep(asked, answered)
+        user_message = Message("user", question, self.last)
+        self._record(self._row(user_message, text=question))
+        assistant_message = Message("assistant", answer, user_message, thoughts, finish_reason="stop")
+        self._record(self._row(assistant_message, text=answer, thoughts=thoughts))
+        self._keep(user_message, assistant_message)
 
     def back(self) -> Message:
         """Return to the point before the last question, and return that question; it stays in the tree.
@@ -266,12 +266,12 @@ class Conversation:
         self.last = answer
 
     def _row(self, message: Message, **changes: Any) -> dict[str, Any]:
-        """A change of a message as `kept` keeps it: with the message's place in the tree, the first time."""
-        place = {}
+        """A change of a message as `kept` keeps it: with the message's role and parent, the first time."""
+        position = {}
         if message not in self._ids:
-            place = {"role": message.role, "parent": message.parent and self._ids[message.parent]}
+            position = {"role": message.role, "parent": message.parent and self._ids[message.parent]}
             self._ids[message] = max(self._ids.values(), default=-1) + 1
-        return {"id": self._ids[message], **place, **{name: value for name, value in changes.items() if value}}
+        return {"id": self._ids[message], **position, **{name: value for name, value in changes.items() if value}}
 
     def _chunks(self, question: Message, answer: Message, attempt: int) -> Generator[AnswerChunk, None, None]:
         """Stream the answer to `question`, or go on with it, dropping the oldest turns of its branch until the rest fits."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.server.pages.conftest import open_page
+
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
 
@@ -15,13 +17,8 @@ USER = "#messages > li.user"
 
 @pytest.fixture
 def page(browser: Any, server_url: str) -> Iterator[Any]:
-    context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    page.goto(server_url)
-    expect(page.locator("#model option")).not_to_have_count(0)
-    yield page
-    context.close()
+    with open_page(browser, server_url) as page:
+        yield page
 
 
 def attach(page: Any, name: str, content: bytes) -> None:

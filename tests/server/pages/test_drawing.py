@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.server.pages.conftest import open_page
 from tests.server.scripted_engine import ScriptedEngine, in_words, scripted_engine
 from tests.server.tiny_server import running
 
@@ -60,14 +61,8 @@ def url(engine: ScriptedEngine, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Any, url: str) -> Iterator[Any]:
-    context = browser.new_context(locale="en-US", viewport={"width": 1200, "height": 800})
-    context.add_init_script(INIT_SCRIPT)
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    page.goto(url)
-    expect(page.locator("#model option")).not_to_have_count(0)
-    yield page
-    context.close()
+    with open_page(browser, url, width=1200, init_script=INIT_SCRIPT) as page:
+        yield page
 
 
 def import_answers(page: Any, url: str, answers: list[str]) -> None:

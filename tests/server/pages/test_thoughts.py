@@ -8,6 +8,7 @@ import pytest
 
 from lmcraft.language_model import LanguageModel
 from tests.finetuning.chat import CHATML, chat_model, chat_tokenizer
+from tests.server.pages.conftest import open_page
 from tests.server.scripted_engine import ScriptedEngine, in_words, scripted_engine
 from tests.server.tiny_server import running
 
@@ -39,13 +40,8 @@ def url(engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def page(browser: Any, url: str) -> Iterator[Any]:
-    context = browser.new_context(locale="en-US", viewport={"width": 1000, "height": 700})
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    page.goto(url)
-    expect(page.locator("#model option")).not_to_have_count(0)
-    yield page
-    context.close()
+    with open_page(browser, url, width=1000, height=700) as page:
+        yield page
 
 
 def ask(page: Any, text: str) -> None:
