@@ -1,0 +1,5 @@
+"""From raw text to a clean, mixed, documented dataset: `lmcraft prepare recipe.toml`.
+
+- `contracts.py`: what the parts agree on: documents, verdicts, units of work, results
+- `recipe.py`: the TOML file that describes a preparation
+"""

@@ -1,0 +1,202 @@
+"""What the parts of a preparation agree on: documents, verdicts of stages, units of work and their results."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+JsonObject = dict[str, Any]
+MAX_EXAMPLES = 20  # per stage and reason
+
+
+class DocumentId(NamedTuple):
+    """Where a document begins; the order of ids is the order of the corpus, whatever the units."""
+
+    source: int  # index in the recipe
+    file: int  # index in the survey
+    position: int  # byte, row or record of the unpacked contents
+    piece: int = 0  # of a text that was cut
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file of a source, as the survey lists it."""
+
+    source: int
+    number: int  # among all files of the recipe
+    path: str  # or URL
+    format: str  # text, html, jsonl, csv, tsv, parquet, warc, code, man, rst, po
+    compression: str  # "", gz, zst, zip, tar, tar.gz
+    size: int  # bytes as stored
+    sha256: str  # of its bytes; remote files: of etag and size
+    encoding: str = "utf-8"
+    license: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A range of a file, which one unit reads: bytes, or rows or members, as the format has it."""
+
+    file: int
+    start: int
+    end: int
+    block: str = ""  # the key of the unit that unpacked it and the name of the block, "KEY/NAME"; "": the file itself
+
+
+@dataclass(slots=True)
+class Record:
+    """A document on its way. Only the pipeline replaces `text`, which clears `words`."""
+
+    id: DocumentId
+    text: str
+    name: str  # file (and member), for people
+    line: int
+    language: str = ""
+    license: str = ""
+    notes: JsonObject = field(default_factory=dict)  # url, scores for later stages and histograms
+    words: NDArray[np.uint64] | None = None  # (W,); filled by `data.words.words_of(record)`
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a stage does with a document: it stays (no reason), is changed (a text and a reason), or goes (a reason)."""
+
+    reason: str = ""
+    text: str | None = None
+    value: float | None = None
+    threshold: float | None = None
+    match: DocumentId | None = None  # the document that it repeats
+    evidence: str = ""
+
+
+KEEP = Verdict()
+
+
+class Stage(Protocol):
+    """Judges one document at a time: a pure function of document and settings.
+
+    A stage is a frozen dataclass whose fields are its settings in the recipe; what is slow to open (a model, a table) is
+    opened when the first document is judged. Built once per worker.
+    """
+
+    name: str
+    version: int  # part of the keys; raised when results may change
+    reasons: Sequence[str]
+
+    def fingerprint(self) -> JsonObject:
+        """What the verdicts depend on besides the document: settings, versions of data and libraries; part of the keys."""
+
+    def judge(self, record: Record) -> Verdict:
+        """The verdict; may set `language`, `license` and `notes`."""
+
+
+class GlobalStage(Protocol):
+    """Judges documents by all others: sketches per unit, steps over the sketches, then verdicts per unit."""
+
+    name: str
+    version: int
+    reasons: Sequence[str]
+
+    def fingerprint(self) -> JsonObject:
+        """As `Stage.fingerprint`."""
+
+    def sketch(self, records: Iterable[Record], folder: Path) -> Iterator[Record]:
+        """Pass the records on, and write what the steps need of them into `folder`, which is `out / f"sketch-{name}"`."""
+
+    def steps(self) -> "Sequence[Step]":
+        """From the results of the step "sketch/NAME" to the step "verdicts/NAME", with a unit for each unit of records."""
+
+    def verdicts(self, folder: Path) -> Mapping[DocumentId, Verdict]:
+        """The verdicts other than `KEEP` in the output of a unit of "verdicts/NAME"; notes hold cluster sizes."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of work whose outputs depend on its key only."""
+
+    step: str
+    number: int  # order of results
+    function: str  # "lmcraft.preparation.module:function", a `RunUnit`
+    arguments: JsonObject  # small
+    inputs: tuple[str, ...] = ()  # keys of units whose outputs it reads
+    size: int = 0  # bytes of work, for the progress bar
+    version: int = 1
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that the outputs depend on."""
+        parts = [self.step, self.function, self.version, self.arguments, self.inputs]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass
+class Tally:
+    """Counts that merge in any order; names as in the agreements below."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    histograms: dict[str, list[int]] = field(default_factory=dict)  # fixed bins by name
+    examples: dict[str, list[tuple[str, JsonObject]]] = field(default_factory=dict)  # the least hashes of ids
+
+    def merge(self, other: "Tally") -> None:
+        """Add another tally."""
+        for name, count in other.counts.items():
+            self.counts[name] = self.counts.get(name, 0) + count
+        for name, bins in other.histograms.items():
+            own = self.histograms.get(name, [0] * len(bins))
+            self.histograms[name] = [a + b for a, b in zip(own, bins, strict=True)]
+        for name, examples in other.examples.items():
+            both = self.examples.get(name, []) + examples
+            self.examples[name] = sorted(both, key=lambda example: example[0])[:MAX_EXAMPLES]
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """The record of a finished unit, as the journal keeps it."""
+
+    unit: Unit
+    outputs: Mapping[str, tuple[int, str]]  # file name: size, sha256
+    tally: Tally
+    values: JsonObject  # what later steps need: numbers of documents, ranges of ids, paths of blocks
+    poisoned: Sequence[JsonObject] = ()
+    seconds: float = 0.0  # in no key and no dataset
+
+
+@dataclass(frozen=True)
+class Step:
+    """Units that may run at the same time; made when the steps before it are complete."""
+
+    name: str
+    units: Callable[[Mapping[str, Sequence[UnitResult]]], Sequence[Unit]]  # from the results of earlier steps
+
+
+class Position(Protocol):
+    """Tells the parent which document a worker reads, so that one that ends workers can be named and skipped."""
+
+    skipped: frozenset[DocumentId]
+    """Documents that ended a worker before: leave them out."""
+
+    def at(self, document: DocumentId) -> None:
+        """The worker begins a document."""
+
+
+class RunUnit(Protocol):
+    """The function of a unit: reads `inputs` (key: folder), writes into `out`, returns tally and values."""
+
+    def __call__(
+        self, arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position
+    ) -> tuple[Tally, JsonObject]: ...
+
+
+class Executor(Protocol):
+    """Runs units in any order, anywhere; their results are in the journal of `work` afterwards.
+
+    Raises:
+        RunError: the disk is full, or a unit cannot be done; finished units stay finished.
+    """
+
+    def run(self, units: Sequence[Unit], work: Path, report: Callable[[UnitResult], None]) -> None: ...
