@@ -80,7 +80,8 @@ KEEP = Verdict()
 class Stage(Protocol):
     """Judges one document at a time: a pure function of document and settings.
 
-    A stage is a frozen dataclass whose fields are its settings in the recipe; what is slow to open (a model, a table) is
+    The pipeline sets `name` to the name in the recipe; a pass writes `record.notes["kind"]`, "source" and "priority" before
+    the first stage. A stage is a frozen dataclass whose fields are its settings in the recipe; what is slow to open (a model, a table) is
     opened when the first document is judged. Built once per worker.
     """
 
@@ -93,6 +94,16 @@ class Stage(Protocol):
 
     def judge(self, record: Record) -> Verdict:
         """The verdict; may set `language`, `license` and `notes`."""
+
+
+class StageWithResource(Stage, Protocol):
+    """A stage that reads what one unit has built before, such as an index. Stages without one lack both methods."""
+
+    def resource(self) -> "Unit":
+        """The unit that builds it, of the step "resource/NAME"; it may import what workers do not."""
+
+    def open(self, folder: Path) -> None:
+        """Read the unit's output; called in each worker before the first document."""
 
 
 class GlobalStage(Protocol):
