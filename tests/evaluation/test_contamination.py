@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lmcraft import PrepareConfig, prepare
-from lmcraft.evaluation.contamination import find_overlap, read_documents, split_words
+from lmcraft.evaluation.contamination import find_overlap, read_documents
 from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.evaluation.run import Evaluation
 from lmcraft.folder import DatasetFolder
@@ -50,12 +50,6 @@ def test_twelve_words_of_a_long_item_are_not_enough() -> None:
     text = " ".join(WORDS[:30])
     assert not find_overlap({0: text}, [" ".join(WORDS[:12])]).contained
     assert find_overlap({0: text}, [" ".join(WORDS[5:18])]).contained == {0}
-
-
-def test_words() -> None:
-    assert split_words("The Café’s 3rd ＡＢＣ_x 天地玄黄abc 안녕") == [
-        *("the", "café", "s", "3rd", "abc", "x", "天", "地", "玄", "黄", "abc", "안", "녕")
-    ]
 
 
 def test_figures_are_shown_without_the_items_that_were_read(

@@ -1,23 +1,19 @@
 """Which items of a task the training data contain.
 
 An item counts as contained if a run of words of it stands in the training text: N_WORDS words, as in GPT-3's check (arXiv
-2005.14165, appendix C), or all of its words if it has fewer. Words are compared without case and punctuation; each Chinese,
-Japanese or Korean character is a word. Runs that several items share (instructions, a passage) tell nothing.
+2005.14165, appendix C), or all of its words (`data/words.py`) if it has fewer. Runs that several items share (instructions,
+a passage) tell nothing.
 
 Shapes: W words of a document.
 """
 
-import hashlib
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lmcraft.data.loader import TokenSplit
+from lmcraft.data.words import hash_words, run_hashes
 from lmcraft.evaluation.results import Overlap
 from lmcraft.folder import DatasetFolder
 from lmcraft.terminal import ReportProgress
@@ -25,11 +21,6 @@ from lmcraft.tokenizer.tokenizer import Tokenizer
 
 N_WORDS, MIN_WORDS = 13, 8
 MAX_ITEMS_PER_RUN = 2  # a run of words in more items is part of the template
-SINGLE = "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]"  # characters that are words
-WORD = re.compile(f"{SINGLE}|(?:(?!{SINGLE})[^\\W_])+")
-BASE = np.uint64(0x9E3779B97F4A7C15)  # of the rolling hash; odd
-
-Hashes = NDArray[np.uint64]
 
 
 def find_overlap(texts: Mapping[int, str], documents: Iterable[str]) -> Overlap:
@@ -43,9 +34,9 @@ def find_overlap(texts: Mapping[int, str], documents: Iterable[str]) -> Overlap:
     runs_of_length = {length: np.sort(np.array(sorted(owners[length]), dtype=np.uint64)) for length in lengths}
     contained: set[int] = set()
     for document in documents:
-        hashes_W = _word_hashes(document)
+        hashes_W = hash_words(document)
         for length, runs in runs_of_length.items():
-            windows = _run_hashes(hashes_W, length)
+            windows = run_hashes(hashes_W, length)
             positions = np.searchsorted(runs, windows).clip(max=len(runs) - 1)
             for run in np.unique(windows[runs[positions] == windows]).tolist():
                 contained |= owners[length][run]
@@ -71,12 +62,12 @@ def _index(texts: Mapping[int, str]) -> tuple[dict[int, dict[int, set[int]]], li
     owners: dict[int, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
     unchecked = set()
     for number, text in texts.items():
-        hashes_W = _word_hashes(text)
+        hashes_W = hash_words(text)
         if len(hashes_W) < MIN_WORDS:
             unchecked.add(number)
             continue
         length = min(N_WORDS, len(hashes_W))
-        for run in _run_hashes(hashes_W, length).tolist():
+        for run in run_hashes(hashes_W, length).tolist():
             owners[length][run].add(number)
     distinct = {
         length: {run: items for run, items in runs.items() if len(items) <= MAX_ITEMS_PER_RUN}
@@ -84,29 +75,3 @@ def _index(texts: Mapping[int, str]) -> tuple[dict[int, dict[int, set[int]]], li
     }
     checked = {item for runs in distinct.values() for items in runs.values() for item in items}
     return distinct, [length for length, runs in distinct.items() if runs], set(texts) - checked
-
-
-def split_words(text: str) -> list[str]:
-    """The words of a text, without case, punctuation and forms of characters."""
-    return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-
-
-def _word_hashes(text: str) -> Hashes:
-    return np.fromiter(map(_hash_word, split_words(text)), dtype=np.uint64)
-
-
-@lru_cache(2**20)
-def _hash_word(word: str) -> int:
-    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-
-
-def _run_hashes(hashes_W: Hashes, length: int) -> Hashes:
-    """The hash of each run of `length` words, (W - length + 1,): a polynomial modulo 2**64."""
-    count = len(hashes_W) - length + 1
-    if count <= 0:
-        return np.empty(0, dtype=np.uint64)
-    total = np.zeros(count, dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        for offset in range(length):
-            total = total * BASE + hashes_W[offset : offset + count]
-    return total

@@ -1,0 +1,64 @@
+"""Hashes of words stand for the words, and hashes of runs for the runs."""
+
+import random
+
+import numpy as np
+import pytest
+
+from lmcraft.data.words import BASE, BLOCK_CHARS, hash_words, run_hashes, split_words, words_of
+from lmcraft.preparation.contracts import DocumentId, Record
+
+TEXTS = [
+    "",
+    " \n\t…—",
+    "The Café’s 3rd ＡＢＣ_x 天地玄黄abc 안녕",
+    "Straße STRASSE strasse ﬁne fine",
+    "e\u0301 é ｶﾞ ガ İ",
+    "a\ud800b \udfff 1\x002 ١٢٣ 😀word",
+    "夏侯惇引兵先回。" * 50,
+]
+
+
+def test_words() -> None:
+    assert split_words("The Café’s 3rd ＡＢＣ_x 天地玄黄abc 안녕") == [
+        *("the", "café", "s", "3rd", "abc", "x", "天", "地", "玄", "黄", "abc", "안", "녕")
+    ]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_equal_words_have_equal_hashes_and_no_others(text: str) -> None:
+    words, hashes_W = split_words(text), hash_words(text)
+    assert hashes_W.dtype == np.uint64
+    assert len(hashes_W) == len(words)
+    assert len({*zip(words, hashes_W.tolist(), strict=True)}) == len({*words}) == len({*hashes_W.tolist()})
+    assert [hash_words(word).tolist() for word in words] == [[number] for number in hashes_W.tolist()]
+
+
+def test_no_word_is_cut_where_blocks_end() -> None:
+    numbers = random.Random(0)
+    text = "".join(numbers.choices("ab 天é.", k=3 * BLOCK_CHARS))
+    words, hashes_W = split_words(text), hash_words(text)
+    assert len({*zip(words, hashes_W.tolist(), strict=True)}) == len({*words})
+
+
+def test_hashes_are_the_same_in_every_process() -> None:
+    assert hash_words("The end. 完").tolist() == [5855504900032920383, 11114992193514999396, 782243897363278618]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 8, 13, 50])
+def test_the_hash_of_a_run_is_a_polynomial_of_its_words(length: int) -> None:
+    words_W = hash_words("one two three four five six seven " * 10)
+    expected = []
+    for start in range(len(words_W) - length + 1):
+        total = 0
+        for word in words_W[start : start + length].tolist():
+            total = (total * BASE + word) % 2**64
+        expected.append(total)
+    assert run_hashes(words_W, length).tolist() == expected
+    assert run_hashes(words_W[: length - 1], length).tolist() == []
+
+
+def test_a_record_remembers_its_words() -> None:
+    record = Record(DocumentId(0, 0, 0), "The end.", "a.txt", 1)
+    assert words_of(record) is words_of(record)
+    assert words_of(record).tolist() == hash_words("the END").tolist()
