@@ -72,6 +72,9 @@ class Verdict:
     threshold: float | None = None
     match: DocumentId | None = None  # the document that it repeats
     evidence: str = ""
+    notes: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # added to the record's, as {"cluster": 3}: documents it stands for
 
 
 KEEP = Verdict()
@@ -80,9 +83,9 @@ KEEP = Verdict()
 class Stage(Protocol):
     """Judges one document at a time: a pure function of document and settings.
 
-    The pipeline sets `name` to the name in the recipe; a pass writes `record.notes["kind"]`, "source" and "priority" before
-    the first stage. A stage is a frozen dataclass whose fields are its settings in the recipe; what is slow to open (a model, a table) is
-    opened when the first document is judged. Built once per worker.
+    A stage is a frozen dataclass whose fields are its settings in the recipe; what is slow to open (a model, a table) is
+    opened when the first document is judged. Built once per worker. The pipeline sets `name` to the name in the recipe.
+    Before the first stage, `record.notes` has "kind", "source" and "priority".
     """
 
     name: str
@@ -123,7 +126,7 @@ class GlobalStage(Protocol):
         """From the results of the step "sketch/NAME" to the step "verdicts/NAME", with a unit for each unit of records."""
 
     def verdicts(self, folder: Path) -> Mapping[DocumentId, Verdict]:
-        """The verdicts other than `KEEP` in the output of a unit of "verdicts/NAME"; notes hold cluster sizes."""
+        """The verdicts other than `KEEP` in the output of a unit of "verdicts/NAME"."""
 
 
 @dataclass(frozen=True)
