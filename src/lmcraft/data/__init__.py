@@ -16,6 +16,7 @@ documents           `Document`, and `ReadStats`: what was read, what was skipped
 document_progress   progress bar over documents
 shards              writes a dataset folder: token shards and manifest
 splits              divides documents between training and validation
+mixture             the share of training that each source has: weights, epochs, temperature, copies, schedule
 loader              memory-mapped shards, samples and batches
 shuffle             shuffling without memory, by a keyed permutation
 """
