@@ -135,7 +135,7 @@ class Unit:
 
     step: str
     number: int  # order of results
-    function: str  # "lmcraft.preparation.module:function", a `RunUnit`
+    function: str  # "module:function" with the name of a `RunUnit`
     arguments: JsonObject  # small
     inputs: tuple[str, ...] = ()  # keys of units whose outputs it reads
     size: int = 0  # bytes of work, for the progress bar

@@ -1,0 +1,236 @@
+"""The recipe of a preparation: sources, stages in order, the mixture, and where the work runs, read from a TOML file."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from lmcraft.config import read_toml
+from lmcraft.data.mixture import MixtureConfig
+from lmcraft.errors import UserError
+from lmcraft.preparation.stages.catalog import suggest
+from lmcraft.setting_values import convert_value, expand_user, field_types, is_group
+
+SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+T = TypeVar("T")
+Format = Literal["auto", "text", "html", "jsonl", "csv", "tsv", "parquet", "warc", "code", "man", "rst", "po"]
+SourceKind = Literal["auto", "web", "prose", "code", "reference"]
+UNIT_BYTES = 16 << 20
+MIN_UNIT_BYTES = 1 << 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """Files of one origin."""
+
+    name: str
+    """Names the source in the manifest, on the page and in training: lowercase letters, digits and hyphens."""
+    paths: tuple[str, ...]
+    """Files, folders, patterns, and addresses such as s3://bucket/folder/ or https://host/file.jsonl.zst."""
+    format: Format = "auto"
+    """Format of the files. [default: by name]"""
+    kind: SourceKind = "auto"
+    """Which quality rules apply: web pages, prose, code, or reference such as manual pages. [default: by format]"""
+    languages: tuple[str, ...] = ()
+    """Languages to keep, such as en and zh. [default: all]"""
+    license: str = ""
+    """License as an SPDX identifier or text; files of code may name their own."""
+    weight: float | None = None
+    """Share of the mixture, relative to the other weights. [default: in proportion to its tokens]"""
+    epochs: float | None = None
+    """Instead of a weight: how many times training reads the source."""
+    priority: int = 0
+    """Of two duplicates, the one in the source of higher priority is kept."""
+    text_field: str = "text"
+    """Field that holds the text in rows; a.b is the field b of a."""
+    encoding: str | None = None
+    """Encoding of the files. [default: UTF-8, else detected for each file]"""
+    include: tuple[str, ...] = ()
+    """Patterns of files to read in folders, such as "*.py". [default: all]"""
+    exclude: tuple[str, ...] = ()
+    """Patterns of files to skip in folders."""
+
+    def check(self) -> None:
+        """Raise UserError for an impossible setting."""
+        if not SOURCE_NAME.fullmatch(self.name):
+            raise UserError(
+                f"source name {self.name!r} is not a name for files and charts: use lowercase letters, digits and hyphens"
+            )
+        if not self.paths:
+            raise UserError(f"source {self.name!r}: paths is empty: name at least one file, folder, pattern or address")
+        if self.weight is not None and self.epochs is not None:
+            raise UserError(f"source {self.name!r}: weight and epochs both set its share: leave one of them out")
+        for name in ("weight", "epochs"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise UserError(f"source {self.name!r}: {name}={value} is negative: use 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """A stage: what it is, and which documents it judges. `settings` are those of its class in `stages/`."""
+
+    kind: str
+    name: str
+    sources: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def applies_to(self, source: str, language: str) -> bool:
+        """Whether it judges the documents of a source in a language."""
+        return (not self.sources or source in self.sources) and (not self.languages or language in self.languages)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorConfig:
+    """Where the work runs. Only `unit_bytes` may change the dataset."""
+
+    backend: Literal["processes", "ray", "slurm"] = "processes"
+    """Processes on this machine, tasks on a Ray cluster, or a job script for Slurm."""
+    workers: int = 0
+    """Number of workers; 0: one per core."""
+    work: Path | None = None
+    """Folder of unfinished work. [default: hidden, beside the dataset]"""
+    unit_bytes: int = UNIT_BYTES
+    """Size of a unit of work, in stored bytes."""
+    document_seconds: float = 60.0
+    """A document that takes longer is skipped and reported."""
+
+    def check(self) -> None:
+        """Raise UserError for a setting out of range."""
+        if self.workers < 0:
+            raise UserError(f"executor.workers={self.workers} is negative: use 0 for one worker per core")
+        if self.unit_bytes < MIN_UNIT_BYTES:
+            raise UserError(f"executor.unit_bytes={self.unit_bytes} is too small: use at least {MIN_UNIT_BYTES}")
+        if self.document_seconds <= 0:
+            raise UserError(f"executor.document_seconds={self.document_seconds} is too short: use a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that a dataset depends on."""
+
+    source: tuple[SourceConfig, ...]
+    """Where text comes from."""
+    stage: tuple[StageConfig, ...] = ()
+    """What happens to each document, in order."""
+    tokenizer: Path | None = None
+    """Folder of a tokenizer or a model. [default: train a tokenizer on the text]"""
+    tokenizer_type: Literal["bpe", "characters"] = "bpe"
+    """Type of tokenizer to train."""
+    vocab_size: int = 8192
+    """Vocabulary size of the tokenizer to train (BPE)."""
+    digits: int = 1
+    """Maximum number of digits per token (BPE); 0: no limit."""
+    validation: float = 0.01
+    """Share of each source held out for validation."""
+    document_chars: int = 1_000_000
+    """Maximum length of a document in characters; longer texts are split."""
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    """How training draws from the sources."""
+    executor: ExecutorConfig = field(default_factory=ExecutorConfig)
+    """Where the work runs."""
+
+    def check(self) -> None:
+        """Raise UserError for settings that are impossible, alone or together."""
+        if not self.source:
+            raise UserError("the recipe has no sources: add a table [[source]] with name and paths")
+        for source in self.source:
+            source.check()
+        self.executor.check()
+        _check_distinct([source.name for source in self.source], "source")
+        _check_distinct([stage.name for stage in self.stage], "stage")
+        names = [source.name for source in self.source]
+        for stage in self.stage:
+            for name in stage.sources:
+                if name not in names:
+                    raise UserError(
+                        f"stage {stage.name!r}: there is no source {name!r}: {suggest(name, dict.fromkeys(names))}"
+                    )
+        if not 0 <= self.validation < 1:
+            raise UserError(f"validation={self.validation} is not a share of the text: use at least 0 and less than 1")
+        if self.document_chars < 1:
+            raise UserError(f"document_chars={self.document_chars} is too small: the minimum is 1")
+
+
+def read_recipe(path: Path, **flags: Any) -> Recipe:
+    """Read a recipe; relative paths in it are relative to the current folder, as on the command line.
+
+    Args:
+        path: the TOML file.
+        flags: top-level settings that replace those of the file.
+
+    Raises:
+        UserError: the file cannot be read, a setting is unknown (the nearest is named), or a value does not fit.
+    """
+    return build_recipe(read_toml(path) | flags)
+
+
+def build_recipe(table: Mapping[str, Any]) -> Recipe:
+    """Check and convert a recipe as TOML has it; for what is raised, see `read_recipe`."""
+    values = dict(table)
+    sources = [_build(SourceConfig, entry, _title("source", entry, number)) for number, entry in _tables(values, "source")]
+    stages = [_build_stage(entry, number) for number, entry in _tables(values, "stage")]
+    for name in ("source", "stage"):
+        values.pop(name, None)
+    recipe = _build(Recipe, {**values, "source": tuple(sources), "stage": _with_names(stages)}, "")
+    if recipe.tokenizer is not None:
+        recipe = replace(recipe, tokenizer=expand_user(recipe.tokenizer))
+    recipe.check()
+    return recipe
+
+
+def _tables(values: Mapping[str, Any], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    entries = values.get(name, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise UserError(f"{name}={entries!r} is not a list of tables: begin each with [[{name}]]")
+    return enumerate(entries, 1)
+
+
+def _title(kind: str, entry: Mapping[str, Any], number: int) -> str:
+    name = entry.get("name", entry.get("kind"))
+    return f"{kind} {name!r}: " if isinstance(name, str) else f"{kind} {number}: "
+
+
+def _build(cls: Callable[..., T], table: Mapping[str, Any], title: str) -> T:
+    """A dataclass from a table; nested dataclasses from its tables."""
+    types = field_types(cls)
+    values = {}
+    for name, value in table.items():
+        if name not in types:
+            raise UserError(f"{title}there is no setting {name!r}: {suggest(name, types)}")
+        hint: Any = types[name]
+        if is_group(hint) and isinstance(value, Mapping):
+            values[name] = _build(hint, value, f"{title}{name}: ")
+        else:
+            values[name] = convert_value(hint, value, f"{title}{name}")
+    required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]  # type: ignore[arg-type]
+    for name in required:
+        if name not in values:
+            raise UserError(f"{title}{name} is missing: add {name} = ...")
+    return cls(**values)
+
+
+def _build_stage(entry: Mapping[str, Any], number: int) -> StageConfig:
+    title = _title("stage", entry, number)
+    if "kind" not in entry:
+        raise UserError(f'{title}kind is missing: add kind = "normalize", or another')
+    own = {name: entry[name] for name in ("kind", "name", "sources", "languages") if name in entry}
+    settings = {name: value for name, value in entry.items() if name not in own}
+    return _build(StageConfig, {"name": "", **own, "settings": settings}, title)
+
+
+def _with_names(stages: Sequence[StageConfig]) -> tuple[StageConfig, ...]:
+    """The stages; those without a name are named by their kind, and numbered from the second on."""
+    named: list[StageConfig] = []
+    for stage in stages:
+        before = sum(other.kind == stage.kind for other in named)
+        named.append(replace(stage, name=stage.name or (f"{stage.kind}-{before + 1}" if before else stage.kind)))
+    return tuple(named)
+
+
+def _check_distinct(names: Sequence[str], kind: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two {kind}s are named {name!r}: give each its own name")
