@@ -36,6 +36,7 @@ class InputFile:
     sha256: str  # of its bytes; remote files: of etag and size
     encoding: str = "utf-8"
     license: str = ""
+    ranges: bool = True  # parts of it can be read; not those of some HTTP servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Portion:
     start: int
     end: int
     block: str = ""  # the key of the unit that unpacked it and the name of the block, "KEY/NAME"; "": the file itself
+    line: int = 1  # number of its first line; 0: not known
+    size: int = 0  # bytes of work, as stored
 
 
 @dataclass(slots=True)
