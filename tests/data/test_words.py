@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from lmcraft.data.words import BASE, BLOCK_CHARS, hash_words, run_hashes, split_words, words_of
+from lmcraft.data.words import BASE, BLOCK_CHARS, hash_words, run_hashes, split_words, word_spans, words_of
 from lmcraft.preparation.contracts import DocumentId, Record
 
 TEXTS = [
@@ -62,3 +62,11 @@ def test_a_record_remembers_its_words() -> None:
     record = Record(DocumentId(0, 0, 0), "The end.", "a.txt", 1)
     assert words_of(record) is words_of(record)
     assert words_of(record).tolist() == hash_words("the END").tolist()
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_every_word_has_its_place_in_the_text(text: str) -> None:
+    spans = word_spans(text)
+    assert len(spans) == len(split_words(text))
+    for word, (start, end) in zip(split_words(text), spans, strict=True):
+        assert word in split_words(text[start:end])

@@ -12,6 +12,7 @@ missing             values that stand for a missing one: null, NaN, blank text
 value_kinds         what a value is that should be text, for errors
 html_text           the text of an HTML page
 words               words as hashes, and hashes of runs of words
+run_index           finds the runs of words that items of tasks have
 documents           `Document`, and `ReadStats`: what was read, what was skipped
 document_progress   progress bar over documents
 shards              writes a dataset folder: token shards and manifest

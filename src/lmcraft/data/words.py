@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 SINGLE = "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]"  # characters that are words
 WORD = re.compile(f"{SINGLE}|(?:(?!{SINGLE})[^\\W_])+")
+CHUNK = re.compile(r"\S+")
 BASE = 0x9E3779B97F4A7C15  # of the polynomials; odd
 N_POWERS = 2**12  # a character's power is its place in the word, modulo this
 BLOCK_CHARS = 2**16  # whose arrays fit into the processor's cache
@@ -39,6 +40,21 @@ def fold(text: str) -> str:
 def split_words(text: str) -> list[str]:
     """The words of a text, folded."""
     return WORD.findall(fold(text))
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where each word stands in the text, as (start, end).
+
+    Words that cannot be told apart there, such as those of a ligature, have the same place.
+    """
+    spans: list[tuple[int, int]] = []
+    for chunk in CHUNK.finditer(text):
+        words, parts = split_words(chunk[0]), list(WORD.finditer(chunk[0]))
+        if [split_words(part[0]) for part in parts] == [[word] for word in words]:
+            spans += [(chunk.start() + part.start(), chunk.start() + part.end()) for part in parts]
+        else:
+            spans += [chunk.span()] * len(words)
+    return spans
 
 
 def words_of(record: HasWords) -> Hashes:
