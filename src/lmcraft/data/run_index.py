@@ -55,9 +55,11 @@ class _Runs:
     def find(self, words_W: Hashes) -> Iterator[Occurrence]:
         runs = run_hashes(words_W, self.length)
         seen, shift = self._filter
-        for place in np.flatnonzero(seen[runs >> shift]).tolist():
-            start = np.searchsorted(self.hashes, runs[place], "left")
-            stop = np.searchsorted(self.hashes, runs[place], "right")
+        places = np.flatnonzero(seen[runs >> shift])
+        starts = np.searchsorted(self.hashes, runs[places]).clip(max=len(self.hashes) - 1)
+        hits = self.hashes[starts] == runs[places]
+        for place, start in zip(places[hits].tolist(), starts[hits].tolist(), strict=True):
+            stop = int(np.searchsorted(self.hashes, runs[place], "right"))
             for item in self.items[start:stop].tolist():
                 yield Occurrence(item, place, place + self.length)
 
