@@ -21,6 +21,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, atomic_write, sha256_of, write_json
 
 FORMAT_VERSION = 1
+BEGINNING_CHARS = 2  # of a special token: "<|" for most
 MAX_BATCH_DOCUMENTS, MAX_BATCH_CHARS = 512, 4_000_000  # encoded in one call, on all cores
 
 
@@ -83,19 +84,19 @@ def write_dataset(
     if not 0 <= validation < 1:
         raise UserError(f"validation {validation} is not a share of the text; use a number of at least 0 and less than 1")
     stats = ReadStats()
-    dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
+    dtype = token_dtype(tokenizer.vocab_size)
     with atomic_write(out) as folder:
         folder.mkdir()
         stats.malformed_list = DatasetFolder(folder).skipped
         token_file = folder / "tokens.tmp"
-        spellings: Counter[str] = Counter()
-        documents = _count_spellings(read(stats), tokenizer.special_tokens, spellings)
+        spellings = SpellingCounter(tokenizer.special_tokens)
+        documents = _count_spellings(read(stats), spellings)
         table = _encode(show_progress(documents, stats, "encoding"), token_file, dtype, tokenizer)
         if not table.tokens.sum():
             raise UserError("the sources contain no text: check their paths and --text-field")
         writer = _SplitWriter(folder, np.memmap(token_file, dtype, "r"), table, assign(table, validation, split))
         splits = {name: writer.write(name, tokenizer, shard_tokens) for name in (TRAIN, VALIDATION)}
-        _check_splits(splits, validation)
+        check_splits(splits, validation)
         del writer  # closes the file
         token_file.unlink()
         tokenizer.save(folder)
@@ -107,7 +108,7 @@ def write_dataset(
             "tokenizer_sha256": sha256_of(folder / "tokenizer.json"),
             "splits": {name: entry for name, entry in splits.items() if entry["tokens"]},
             **stats.as_manifest(),
-            "special_spellings": dict(spellings.most_common()),
+            "special_spellings": dict(spellings.counts.most_common()),
             **(notes or {}),
         }
         write_json(folder / "manifest.json", manifest)
@@ -115,27 +116,51 @@ def write_dataset(
 
 
 @dataclass(frozen=True)
-class _EncodedTable(DocumentTable):
+class EncodedTable(DocumentTable):
     """Also the number of bytes that the tokens of each document spell, and of those that they do not, (N,)."""
 
     bytes: Int64
     lost_bytes: Int64
 
 
-def _count_spellings(
-    documents: Iterable[Document], special_tokens: Collection[str], counts: Counter[str]
-) -> Iterator[Document]:
-    """The documents; `counts` gets how often they spell special tokens, which are read as plain text."""
-    for document in documents:
+def token_dtype(vocab_size: int) -> np.dtype[Any]:
+    """The smallest dtype of shards that holds all token ids."""
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
+
+
+def hash_text(text: str) -> int:
+    """The hash, of 64 bits, by which a text is chosen for validation."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+
+
+class SpellingCounter:
+    """Counts how often texts spell special tokens, which are read as plain text."""
+
+    def __init__(self, special_tokens: Iterable[str]) -> None:
+        self.counts: Counter[str] = Counter()
+        # Most texts lack even the beginnings, which the special tokens of a tokenizer share.
+        self._by_beginning: dict[str, list[str]] = {}
         for token in special_tokens:
-            if number := document.text.count(token):
-                counts[token] += number
+            self._by_beginning.setdefault(token[:BEGINNING_CHARS], []).append(token)
+
+    def add(self, text: str) -> None:
+        """Count the spellings in a text."""
+        for beginning, tokens in self._by_beginning.items():
+            if beginning in text:
+                for token in tokens:
+                    if number := text.count(token):
+                        self.counts[token] += number
+
+
+def _count_spellings(documents: Iterable[Document], spellings: SpellingCounter) -> Iterator[Document]:
+    for document in documents:
+        spellings.add(document.text)
         yield document
 
 
 def _encode(
     documents: Iterable[Document], token_file: Path, dtype: np.dtype[Any], tokenizer: DatasetTokenizer
-) -> _EncodedTable:
+) -> EncodedTable:
     """Write the tokens of all documents to a file, one after the other."""
     end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
     hashes, tokens, sizes, lost_sizes = array("Q"), array("q"), array("q"), array("q")
@@ -145,12 +170,12 @@ def _encode(
             for document, ids in zip(batch, encoded, strict=True):
                 file.write(np.array([*ids, *end], dtype=dtype).data)
                 lost = tokenizer.count_lost_bytes(document.text, ids)
-                hashes.append(int.from_bytes(hashlib.blake2b(document.text.encode(), digest_size=8).digest()))
+                hashes.append(hash_text(document.text))
                 tokens.append(len(ids) + len(end))
                 sizes.append(document.size - lost)
                 lost_sizes.append(lost)
     columns = (np.array(column, dtype=np.int64) for column in (tokens, sizes, lost_sizes))
-    return _EncodedTable(np.array(hashes, dtype=np.uint64), *columns)
+    return EncodedTable(np.array(hashes, dtype=np.uint64), *columns)
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -166,7 +191,13 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield batch
 
 
-def _check_splits(splits: Mapping[str, Mapping[str, Any]], validation: float) -> None:
+def check_splits(splits: Mapping[str, Mapping[str, Any]], validation: float) -> None:
+    """Raise UserError if a split that training needs is empty.
+
+    Args:
+        splits: the entries of the manifest; without one, a split is empty.
+        validation: share of the tokens held out for validation.
+    """
     needed = (TRAIN, VALIDATION) if validation else (TRAIN,)
     empty = next((name for name in needed if not splits[name]["tokens"]), None)
     if empty is not None:
@@ -177,6 +208,72 @@ def _check_splits(splits: Mapping[str, Mapping[str, Any]], validation: float) ->
         )
 
 
+def shard_ranges(lengths: Int64, shard_tokens: int) -> Iterator[tuple[int, int]]:
+    """The documents of each shard, as (first, last + 1): as many as fit into `shard_tokens`, and at least one.
+
+    Args:
+        lengths: tokens of each document, (N,).
+        shard_tokens: maximum tokens per shard.
+    """
+    ends = np.cumsum(lengths)
+    first = 0
+    while first < len(lengths):
+        before = int(ends[first] - lengths[first])
+        last = max(first + 1, int(np.searchsorted(ends, before + shard_tokens, side="right")))
+        yield first, last
+        first = last
+
+
+def save_shard(file: Path, tokens: NDArray[Any], lengths: Int64) -> dict[str, Any]:
+    """Write the tokens of a shard, and where its documents begin; returns its entry in the manifest.
+
+    Args:
+        file: the shard; the documents are beside it, in `NAME.documents.npy`.
+        tokens: of the documents, one after the other.
+        lengths: tokens of each document, (N,).
+    """
+    np.save(file, tokens)
+    documents = file.with_suffix(".documents.npy")
+    np.save(documents, (np.cumsum(lengths) - lengths).astype(np.uint64))
+    shard = {"file": file.name, "tokens": len(tokens), "sha256": sha256_of(file)}
+    return {**shard, "documents_sha256": sha256_of(documents)}
+
+
+def count_tail_bytes(
+    table: EncodedTable, training: Int64, read_tail: Callable[[int], Sequence[int]], tokenizer: DatasetTokenizer
+) -> tuple[Int64, Int64]:
+    """The bytes of each document that are for validation, and those of them that are lost; each (N,).
+
+    Args:
+        table: of the documents.
+        training: the number of tokens of each document that are for training, (N,).
+        read_tail: the other tokens of the document with an index, which is cut.
+        tokenizer: has encoded them.
+    """
+    size, lost = (np.where(training == 0, column, 0) for column in (table.bytes, table.lost_bytes))
+    for n in np.flatnonzero((training > 0) & (training < table.tokens)).tolist():
+        size[n] = min(len(tokenizer.decode_bytes(read_tail(n))), int(table.bytes[n]))
+        length = int(table.tokens[n])
+        lost[n] = int(table.lost_bytes[n]) * (length - int(training[n])) // length
+    return size, lost
+
+
+def summarize(table: EncodedTable, lengths: Int64, tail: tuple[Int64, Int64], name: str) -> dict[str, int]:
+    """The counts of a split in the manifest.
+
+    Args:
+        table: of all documents.
+        lengths: tokens of each document of the split, (M,).
+        tail: of `count_tail_bytes`.
+        name: of the split.
+    """
+    size, lost = (
+        int((column - rest if name == TRAIN else rest).sum())
+        for column, rest in zip((table.bytes, table.lost_bytes), tail, strict=True)
+    )
+    return {"documents": len(lengths), "tokens": int(lengths.sum()), "bytes": size, "lost_bytes": lost}
+
+
 @dataclass(frozen=True)
 class _SplitWriter:
     """Writes the tokens of a split in shards."""
@@ -184,42 +281,25 @@ class _SplitWriter:
     folder: Path
     tokens: NDArray[Any]
     """Of all documents, one after the other."""
-    table: _EncodedTable
+    table: EncodedTable
     training: Int64
     """The number of tokens of each document that are for training, (N,)."""
 
     def write(self, name: str, tokenizer: DatasetTokenizer, shard_tokens: int) -> dict[str, Any]:
         """Write the shards of a split; returns its entry in the manifest."""
         starts, lengths = parts_of(self.table, self.training, name)
-        ends = np.cumsum(lengths)
         shards: list[dict[str, Any]] = []
-        first = 0
-        while first < len(lengths):
-            before = int(ends[first] - lengths[first])
-            last = max(first + 1, int(np.searchsorted(ends, before + shard_tokens, side="right")))
+        for first, last in shard_ranges(lengths, shard_tokens):
             file = self.folder / f"{name}-{len(shards):05}.npy"
-            np.save(file, self._gather(starts[first:last], lengths[first:last]))
-            positions = (ends - lengths)[first:last] - before
-            documents = file.with_suffix(".documents.npy")
-            np.save(documents, positions.astype(np.uint64))
-            shard = {"file": file.name, "tokens": int(ends[last - 1]) - before, "sha256": sha256_of(file)}
-            shards.append({**shard, "documents_sha256": sha256_of(documents)})
-            first = last
-        tail, lost_tail = self._count_tail_bytes(tokenizer)
-        sizes, lost = (self.table.bytes - tail, self.table.lost_bytes - lost_tail) if name == TRAIN else (tail, lost_tail)
-        summary = {"documents": len(lengths), "tokens": int(lengths.sum()), "bytes": int(sizes.sum())}
-        return {**summary, "lost_bytes": int(lost.sum()), "shards": shards}
+            shards.append(save_shard(file, self._gather(starts[first:last], lengths[first:last]), lengths[first:last]))
+        tail = count_tail_bytes(self.table, self.training, self._read_tail, tokenizer)
+        return {**summarize(self.table, lengths, tail, name), "shards": shards}
 
-    def _count_tail_bytes(self, tokenizer: DatasetTokenizer) -> tuple[Int64, Int64]:
-        """The bytes of each document that are for validation, and those of them that are lost; each (N,)."""
-        table, training = self.table, self.training
-        size, lost = (np.where(training == 0, column, 0) for column in (table.bytes, table.lost_bytes))
-        for n in np.flatnonzero((training > 0) & (training < table.tokens)).tolist():
-            start, length, kept = int(table.starts[n]), int(table.tokens[n]), int(training[n])
-            tail = tokenizer.decode_bytes(self.tokens[start + kept : start + length].tolist())
-            size[n] = min(len(tail), int(table.bytes[n]))
-            lost[n] = int(table.lost_bytes[n]) * (length - kept) // length
-        return size, lost
+    def _read_tail(self, n: int) -> list[int]:
+        """The tokens of a document that is cut that are for validation."""
+        start = int(self.table.starts[n])
+        tokens: list[int] = self.tokens[start + int(self.training[n]) : start + int(self.table.tokens[n])].tolist()
+        return tokens
 
     def _gather(self, starts: Int64, lengths: Int64) -> NDArray[Any]:
         """The tokens of parts of documents; neighbors are copied together."""

@@ -9,6 +9,8 @@ from itertools import takewhile
 from textwrap import shorten
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
@@ -151,6 +153,10 @@ class Tokenizer:
         if any(not text.isascii() and _SURROGATE.search(text) for text in texts):
             return [self.encode(text) for text in texts]
         return [encoding.ids for encoding in self._hf.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def encode_to_array(self, text: str) -> NDArray[np.uint32]:
+        """The token ids of one of many texts, (T,): what a dataset is made of."""
+        return np.array(self.encode(text), dtype=np.uint32)
 
     def count_lost_bytes(self, text: str, ids: Sequence[int]) -> int:
         """The bytes of a text, in UTF-8, that its token ids do not spell, because its characters have no token."""

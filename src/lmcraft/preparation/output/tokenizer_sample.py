@@ -1,0 +1,109 @@
+"""The step "tokenizer": brings the tokenizer of the recipe, or trains one on a sample of the documents."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from lmcraft.data.shards import hash_text
+from lmcraft.errors import UserError
+from lmcraft.folder import sha256_of
+from lmcraft.preparation.contracts import JsonObject, Position, Tally, Unit, UnitResult
+from lmcraft.preparation.recipe import Recipe
+from lmcraft.preparation.records import read_records, write_records
+from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
+
+SAMPLE, TOKENIZER = "tokenizer-sample", "tokenizer"  # steps
+MAX_SAMPLE_BYTES = 30_000_000  # training takes up to 60 bytes of memory for each byte of Chinese
+TARGET_SHARE = 0.9  # of the maximum, which a sample by hashes misses a little
+
+
+def sample_units(recipe: Recipe, records: Sequence[UnitResult]) -> list[Unit]:
+    """Units that choose documents for training a tokenizer; none if all of them serve, or none are needed."""
+    total = sum(result.values["bytes"] for result in records)
+    if recipe.tokenizer is not None or recipe.tokenizer_type == "characters" or total <= MAX_SAMPLE_BYTES:
+        return []
+    share = TARGET_SHARE * MAX_SAMPLE_BYTES / total
+    return [
+        Unit(
+            step=SAMPLE,
+            number=number,
+            function=f"{__name__}:sample",
+            arguments={"records": result.unit.key, "share": share},
+            inputs=(result.unit.key,),
+            size=result.values["bytes"],
+        )
+        for number, result in enumerate(records)
+    ]
+
+
+def sample(
+    arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position
+) -> tuple[Tally, JsonObject]:
+    """A unit of the sample: the documents whose hash is under the share."""
+    bound = int(arguments["share"] * 2**64)
+    with write_records(out) as writer:
+        for record in read_records(inputs[arguments["records"]]):
+            if hash_text(record.text) < bound:
+                writer.write(record)
+    return Tally(), {"documents": writer.documents}
+
+
+def tokenizer_unit(recipe: Recipe, records: Sequence[UnitResult], samples: Sequence[UnitResult]) -> Unit:
+    """The unit that brings or trains the tokenizer.
+
+    Raises:
+        UserError: there is no document, or no tokenizer at the path of the recipe.
+    """
+    if not any(result.values["documents"] for result in records):
+        raise UserError("no document is left to make a dataset of: check the sources, or loosen the stages of the recipe")
+    if recipe.tokenizer is not None:
+        Tokenizer.load(recipe.tokenizer)  # to fail early
+        arguments: JsonObject = {"path": str(recipe.tokenizer.absolute()), "hashes": _hash_files(recipe.tokenizer)}
+        return Unit(step=TOKENIZER, number=0, function=f"{__name__}:bring", arguments=arguments)
+    texts = samples or records
+    settings = {"type": recipe.tokenizer_type, "vocab_size": recipe.vocab_size, "digits": recipe.digits}
+    keys = tuple(result.unit.key for result in texts)
+    size = min(sum(result.values["bytes"] for result in records), MAX_SAMPLE_BYTES)
+    return Unit(
+        step=TOKENIZER, number=0, function=f"{__name__}:train", arguments={**settings, "texts": keys}, inputs=keys, size=size
+    )
+
+
+def _hash_files(path: Path) -> dict[str, str]:
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix in (".json", ".txt", ".bpe"))
+    return {file.name: sha256_of(file) for file in files}
+
+
+def bring(
+    arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position
+) -> tuple[Tally, JsonObject]:
+    """Copy the tokenizer of the recipe."""
+    return Tally(), _save(Tokenizer.load(arguments["path"]), out)
+
+
+def train(
+    arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position
+) -> tuple[Tally, JsonObject]:
+    """Train a tokenizer on the documents of some units."""
+
+    def texts() -> Iterator[str]:
+        for key in arguments["texts"]:
+            for record in read_records(inputs[key]):
+                if record.id not in position.skipped:
+                    position.at(record.id)
+                    yield record.text
+
+    if arguments["type"] == "characters":
+        return Tally(), _save(train_characters(texts()), out)
+    return Tally(), _save(train_bpe(texts(), vocab_size=arguments["vocab_size"], digits=arguments["digits"]), out)
+
+
+def _save(tokenizer: Tokenizer, out: Path) -> JsonObject:
+    tokenizer.save(out)
+    return {"vocab_size": tokenizer.vocab_size, "eos_token_id": tokenizer.eos_token_id}
+
+
+@lru_cache(1)
+def open_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer in a unit's output; a worker opens it once."""
+    return Tokenizer.load(folder)
