@@ -21,12 +21,15 @@ class RecordWriter:
         self._file = file
         self._encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
         self.documents = 0
+        self.bytes = 0
 
     def write(self, record: Record) -> None:
         """Append a record, without its words."""
         row = [record.id, record.text, record.name, record.line, record.language, record.license, record.notes]
-        self._file.write(self._encode(row).encode("utf-8", "surrogatepass") + b"\n")
+        line = self._encode(row).encode("utf-8", "surrogatepass") + b"\n"
+        self._file.write(line)
         self.documents += 1
+        self.bytes += len(line)
 
 
 @contextmanager

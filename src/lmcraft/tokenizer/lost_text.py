@@ -38,7 +38,7 @@ class LostTextCounter:
             for token_id, spelling in bytes_of_id.items():
                 self._lengths[token_id] = 0 if token_id == self._unknown_id else len(spelling)
 
-    def count(self, text: str, ids: Sequence[int]) -> int:
+    def count(self, text: str, ids: Sequence[int] | NDArray[np.uint32]) -> int:
         """The bytes of a text, in UTF-8, that are not spelled by `ids`, its encoding."""
         if self.is_complete:
             return 0

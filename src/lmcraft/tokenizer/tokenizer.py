@@ -158,7 +158,7 @@ class Tokenizer:
         """The token ids of one of many texts, (T,): what a dataset is made of."""
         return np.array(self.encode(text), dtype=np.uint32)
 
-    def count_lost_bytes(self, text: str, ids: Sequence[int]) -> int:
+    def count_lost_bytes(self, text: str, ids: Sequence[int] | NDArray[np.uint32]) -> int:
         """The bytes of a text, in UTF-8, that its token ids do not spell, because its characters have no token."""
         return self._lost_text.count(text, ids)
 

@@ -1,0 +1,9 @@
+"""What comes after the last stage: tokens, shards and the description of a dataset.
+
+- `steps.py`: the steps from records to shards
+- `tokenizer_sample.py`: the tokenizer: brought, or trained on a sample
+- `encode.py`: records to tokens
+- `parts.py`: documents of one source and language that are read equally often
+- `assemble.py`: training and validation, order, shards
+- `finish.py`: the dataset folder
+"""

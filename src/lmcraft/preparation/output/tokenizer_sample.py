@@ -36,9 +36,7 @@ def sample_units(recipe: Recipe, records: Sequence[UnitResult]) -> list[Unit]:
     ]
 
 
-def sample(
-    arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position
-) -> tuple[Tally, JsonObject]:
+def sample(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position) -> tuple[Tally, JsonObject]:
     """A unit of the sample: the documents whose hash is under the share."""
     bound = int(arguments["share"] * 2**64)
     with write_records(out) as writer:
@@ -74,16 +72,12 @@ def _hash_files(path: Path) -> dict[str, str]:
     return {file.name: sha256_of(file) for file in files}
 
 
-def bring(
-    arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position
-) -> tuple[Tally, JsonObject]:
+def bring(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position) -> tuple[Tally, JsonObject]:
     """Copy the tokenizer of the recipe."""
     return Tally(), _save(Tokenizer.load(arguments["path"]), out)
 
 
-def train(
-    arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position
-) -> tuple[Tally, JsonObject]:
+def train(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position) -> tuple[Tally, JsonObject]:
     """Train a tokenizer on the documents of some units."""
 
     def texts() -> Iterator[str]:

@@ -1,0 +1,28 @@
+"""The steps from the records that all stages have left to shards."""
+
+from collections.abc import Mapping, Sequence
+
+from lmcraft.preparation.contracts import Step, UnitResult
+from lmcraft.preparation.output.assemble import ASSEMBLE, PLAN, assemble_units, plan_unit
+from lmcraft.preparation.output.encode import ENCODE, encode_units
+from lmcraft.preparation.output.tokenizer_sample import SAMPLE, TOKENIZER, sample_units, tokenizer_unit
+from lmcraft.preparation.recipe import Recipe
+
+Results = Mapping[str, Sequence[UnitResult]]
+
+
+def output_steps(recipe: Recipe, records_step: str) -> list[Step]:
+    """The steps from finished records to shards.
+
+    Args:
+        recipe: the recipe.
+        records_step: whose units wrote the records; their results have the values "documents" and "bytes".
+    """
+    share = recipe.validation
+    return [
+        Step(SAMPLE, lambda results: sample_units(recipe, results[records_step])),
+        Step(TOKENIZER, lambda results: [tokenizer_unit(recipe, results[records_step], results[SAMPLE])]),
+        Step(ENCODE, lambda results: encode_units(recipe.mixture.copies, results[records_step], results[TOKENIZER][0])),
+        Step(PLAN, lambda results: [plan_unit(share, results[ENCODE], results[TOKENIZER][0])]),
+        Step(ASSEMBLE, lambda results: assemble_units(results[PLAN][0], results[ENCODE], share)),
+    ]
