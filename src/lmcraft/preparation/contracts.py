@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -144,10 +145,11 @@ class Unit:
     size: int = 0  # bytes of work, for the progress bar
     version: int = 1
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Hash of everything that the outputs depend on."""
         parts = [self.step, self.function, self.version, self.arguments, self.inputs]
+        parts = json.loads(json.dumps(parts))  # keys that are numbers become strings, whose order is another
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -177,7 +179,7 @@ class UnitResult:
 
     unit: Unit
     outputs: Mapping[str, tuple[int, str]]  # file name: size, sha256
-    tally: Tally
+    tally: Tally  # empty in results that `run_steps` returns, to bound memory: `total_tally` sums those of the journal
     values: JsonObject  # what later steps need: numbers of documents, ranges of ids, paths of blocks
     poisoned: Sequence[JsonObject] = ()
     seconds: float = 0.0  # in no key and no dataset
@@ -189,6 +191,10 @@ class Step:
 
     name: str
     units: Callable[[Mapping[str, Sequence[UnitResult]]], Sequence[Unit]]  # from the results of earlier steps
+    reads: Sequence[str] | None = None
+    """Earlier steps whose outputs its units read; None: any. Outputs are deleted when no step to come reads them."""
+    weight: float = 1.0
+    """Its time, relative to that of other steps, for the progress bar."""
 
 
 class Position(Protocol):
@@ -197,8 +203,8 @@ class Position(Protocol):
     skipped: frozenset[DocumentId]
     """Documents that ended a worker before: leave them out."""
 
-    def at(self, document: DocumentId) -> None:
-        """The worker begins a document."""
+    def at(self, document: DocumentId | None) -> None:
+        """The worker begins a document, which may take a minute; None: something else, which may take long."""
 
 
 class RunUnit(Protocol):
@@ -217,3 +223,6 @@ class Executor(Protocol):
     """
 
     def run(self, units: Sequence[Unit], work: Path, report: Callable[[UnitResult], None]) -> None: ...
+
+    def close(self) -> None:
+        """End the workers, which stay for the next units until then."""
