@@ -29,9 +29,7 @@ class InProcess:
         while task := schedule.take():
             self._document = None
             answer = perform(task, self)
-            result = schedule.settle(
-                task.unit.key, Answer(answer.status, answer.text, answer.exit_status, self._document)
-            )
+            result = schedule.settle(task.unit.key, Answer(answer.status, answer.text, answer.exit_status, self._document))
             if result is not None:
                 report(result)
 

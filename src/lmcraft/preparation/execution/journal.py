@@ -9,9 +9,9 @@ Everything about a unit lies under its key, in `WORK/units/`:
 | `KEY.json` | the record: the unit, sizes and hashes of its files, and its values; written last |
 | `*.tmp-HOST-PID` | what a process is writing |
 
-A unit is finished if it has a record, and its files have the sizes in it. Everything is written under a temporary name, synced
-to the disk and renamed, so a kill or a power failure leaves a unit that is finished, or one that is done again. Processes
-that run the same unit at the same time write the same bytes, so none has to wait for another.
+A unit is finished if it has a record, and its files have the sizes in it. Everything is written under a temporary name,
+synced to the disk and renamed, so a kill or a power failure leaves a unit that is finished, or one that is done again.
+Processes that run the same unit at the same time write the same bytes, so none has to wait for another.
 
 Outputs that no later step reads are *released*: deleted, while the record stays and says so.
 """

@@ -51,7 +51,7 @@ class Processes:
         while not schedule.is_complete:
             self._assign(schedule)
             busy = [worker for worker in self._crew if worker.unit]
-            wait(busy, timeout=POLL_SECONDS)
+            wait([worker.fileno() for worker in busy], timeout=POLL_SECONDS)
             if stop:
                 raise InterruptedRunError("stopped by a signal; the same command continues", stop.signal_number)
             for worker in busy:

@@ -13,6 +13,7 @@ from lmcraft.terminal import format_bytes
 MAX_POISONED = 20  # documents of a unit
 MAX_FAILURES = 3  # of a unit in a row, none of which can be blamed on a document
 MAX_FAILURES_OF_DOCUMENT = 2
+KEPT = "what is finished is kept"
 
 
 class Schedule:
@@ -90,7 +91,7 @@ class Schedule:
                 self._blame(unit, document, answer)
         self._failures[unit.key] += 1
         if self._failures[unit.key] >= MAX_FAILURES or (answer.status == "failed" and document is None):
-            raise _error(answer, f"{_name(unit)} cannot be done: {answer.text}; what is finished is kept")
+            raise _error(answer, f"{_name(unit)} cannot be done: {answer.text}; {KEPT}")
         (self._alone if answer.status == "memory" else self._waiting).insert(0, unit)
 
     def _blame(self, unit: Unit, document: DocumentId, answer: Answer) -> None:
@@ -98,8 +99,7 @@ class Schedule:
         poisoned = [*self.journal.read_poisoned(unit.key), row]
         if len(poisoned) > MAX_POISONED:
             raise RunError(
-                f"{_name(unit)} cannot be done: {len(poisoned)} documents ended with an error, the last with: {answer.text}; "
-                "what is finished is kept"
+                f"{_name(unit)} cannot be done: {len(poisoned)} documents of it failed, the last since {answer.text}; {KEPT}"
             )
         self.journal.write_poisoned(unit.key, poisoned)
         self._failures[unit.key] = -1  # this one does not count
@@ -108,8 +108,8 @@ class Schedule:
         left = sum(unit.size for unit in (*self._waiting, *self._alone, *self._running.values(), unit))
         needed = left * (self._written_bytes / self._read_bytes if self._read_bytes else 1)
         return RunError(
-            f"the disk of '{self.journal.work}' is full after {self._done:,} of {self._total:,} units of step '{unit.step}': "
-            f"free about {format_bytes(max(needed, unit.size, 2**20))}, and run the same command again; what is finished is kept"
+            f"the disk of '{self.journal.work}' is full after {self._done:,} of {self._total:,} units of step "
+            f"'{unit.step}': free about {format_bytes(max(needed, unit.size, 2**20))} and run the same command again; {KEPT}"
         )
 
 

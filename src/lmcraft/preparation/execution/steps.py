@@ -59,9 +59,7 @@ class _Outputs:
 
     def __init__(self, journal: Journal, results: Results, needed: Collection[str]) -> None:
         self._journal, self._results = journal, results
-        self._unneeded = {
-            result.unit.key for name, finished in results.items() if name not in needed for result in finished
-        }
+        self._unneeded = {result.unit.key for name, finished in results.items() if name not in needed for result in finished}
         self._readers: Counter[str] = Counter()
 
     def count_readers(self, batches: Sequence[Sequence[Unit]]) -> None:
@@ -83,7 +81,7 @@ class _Outputs:
 
 
 def _batches(journal: Journal, units: Sequence[Unit]) -> list[list[Unit]]:
-    """What must run, in this order: first those whose outputs were deleted and are needed again, last the units themselves."""
+    """What must run, in order: first units whose outputs were deleted and are needed again, last the units themselves."""
     batches: list[dict[str, Unit]] = []
     batch = {unit.key: unit for unit in units if journal.find(unit) is None}
     while batch:

@@ -3,8 +3,8 @@
 Reads tasks from standard input and writes answers to standard output, both in JSON lines, and everything that libraries
 print to standard error. When standard input is closed, its parent has ended, however it did, and so does the worker.
 
-The argument is the descriptor of a small file that it shares with its parent: there, it writes the document that it reads, so
-that its parent can name a document that ends the worker, or keeps it for too long.
+The argument is the descriptor of a small file that it shares with its parent: there, it writes the document that it reads,
+so that its parent can name a document that ends the worker, or keeps it for too long.
 """
 
 import ctypes
@@ -21,6 +21,7 @@ from lmcraft.preparation.execution.position import SharedPosition
 from lmcraft.preparation.execution.task import Task, format_answer, parse_task, perform
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
+
 
 def _read_tasks(parent: int) -> Iterator[Task]:
     """Yield the tasks of the parent; the process ends when the parent does, whatever it does then."""

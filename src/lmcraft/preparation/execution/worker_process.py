@@ -37,7 +37,7 @@ class WorkerProcess:
             file.write(bytes(POSITION.size))
             file.flush()
             self._position = SharedPosition(file.fileno())
-            path = os.pathsep.join(part or os.getcwd() for part in sys.path)
+            path = os.pathsep.join(part or str(Path.cwd()) for part in sys.path)
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "lmcraft.preparation.execution.worker", str(file.fileno())],
                 stdin=subprocess.PIPE,
