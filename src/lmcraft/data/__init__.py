@@ -18,6 +18,7 @@ document_progress   progress bar over documents
 shards              writes a dataset folder: token shards and manifest
 splits              divides documents between training and validation
 mixture             the share of training that each source has: weights, epochs, temperature, copies, schedule
+parts               the parts of a dataset, mixed as a run reads them
 loader              memory-mapped shards, samples and batches
 shuffle             shuffling without memory, by a keyed permutation
 """

@@ -6,10 +6,10 @@ Shapes: B rows, T tokens of a row, K values per row.
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, sha256_of
 
 IGNORE_INDEX = -100  # targets without loss, as in torch's cross-entropy
+NPY_HEADER_BYTES = 128  # of an array with one dimension
 LENGTH_MULTIPLE = 32  # trimmed batches are rounded up to a multiple of this length
 Int64 = NDArray[np.int64]
 
@@ -36,19 +37,39 @@ class TokenSplit:
             UserError: it is not a dataset folder, the split does not exist, or a shard is missing or damaged.
         """
         folder = folder if isinstance(folder, DatasetFolder) else DatasetFolder(Path(folder))
-        splits = folder.token_manifest()["splits"]
+        manifest = folder.token_manifest()
+        splits = manifest["splits"]
         if split not in splits:
             remedy = "; prepare it again with --validation above 0" if split == "validation" else ""
             raise UserError(f"dataset '{folder.path}' has no split '{split}', only {', '.join(splits)}{remedy}")
-        self.name = split
-        self.fingerprint = hashlib.sha256(json.dumps(splits[split], sort_keys=True).encode()).hexdigest()
+        self._open_shards(folder.path, split, splits[split], manifest.get("dtype", "uint16"))
+
+    @classmethod
+    def of_part(cls, folder: DatasetFolder, split: str, part: Mapping[str, Any], dtype: str) -> "TokenSplit":
+        """Open the tokens that a part of a dataset, as the manifest lists it, has in a split.
+
+        Args:
+            folder: of the dataset.
+            split: "train" or "validation".
+            part: an entry of the manifest's `parts`.
+            dtype: the manifest's.
+
+        Raises:
+            UserError: a shard is missing or damaged.
+        """
+        tokens = cls.__new__(cls)
+        tokens._open_shards(folder.path, split, part[split], dtype)
+        return tokens
+
+    def _open_shards(self, folder: Path, name: str, summary: Mapping[str, Any], dtype: str) -> None:
+        self.name = name
+        self.fingerprint = hashlib.sha256(json.dumps(summary, sort_keys=True).encode()).hexdigest()
         """Hash of the split's summary, which has the hash of each shard."""
-        self.bytes: int = splits[split]["bytes"]
-        self.documents: int = splits[split]["documents"]
-        shards = splits[split]["shards"]
-        self._tokens = [_open(folder.path / shard["file"], shard["tokens"]) for shard in shards]
-        self._documents = [_open((folder.path / shard["file"]).with_suffix(".documents.npy")) for shard in shards]
-        self._borders = [0, *accumulate(len(tokens) for tokens in self._tokens)]
+        self.bytes: int = summary["bytes"]
+        self.documents: int = summary["documents"]
+        itemsize = np.dtype(dtype).itemsize
+        self._shards = [_Shard(folder / shard["file"], shard["tokens"], itemsize) for shard in summary["shards"]]
+        self._borders = [0, *accumulate(shard.length for shard in self._shards)]
 
     def __repr__(self) -> str:
         return f"TokenSplit({self.name!r}, {len(self):,} tokens)"
@@ -58,14 +79,14 @@ class TokenSplit:
 
     def slice(self, start: int, stop: int) -> NDArray[Any]:
         """The tokens at positions start..stop-1, (stop - start,), in the shards' dtype."""
-        parts = [self._tokens[shard][first:last] for shard, first, last in self._ranges(start, stop)]
+        parts = [self._shards[shard].tokens[first:last] for shard, first, last in self._ranges(start, stop)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def document_starts(self, start: int, stop: int) -> Int64:
         """Positions in start..stop-1 where a document begins, ascending."""
         parts = [np.empty(0, np.int64)]
         for shard, first, last in self._ranges(start, stop):
-            starts = self._documents[shard]
+            starts = self._shards[shard].documents
             low, high = np.searchsorted(starts, np.array([first, last], dtype=np.uint64))
             parts.append(starts[low:high].astype(np.int64) + self._borders[shard])
         return parts[1] if len(parts) == 2 else np.concatenate(parts)
@@ -79,6 +100,41 @@ class TokenSplit:
             end = min(stop, self._borders[shard + 1])
             yield shard, start - border, end - border
             start, shard = end, shard + 1
+
+
+class _Shard:
+    """A shard of tokens. A large dataset has thousands, so one is mapped into memory when it is first read.
+
+    A file whose size is not that of its tokens is opened at once, which says what is wrong with it.
+    """
+
+    def __init__(self, file: Path, length: int, itemsize: int) -> None:
+        self.file, self.length = file, length
+        if _size(file) != NPY_HEADER_BYTES + itemsize * length:
+            _ = self.tokens
+        if (_size(self._documents_file) - NPY_HEADER_BYTES) % np.dtype(np.uint64).itemsize:
+            _ = self.documents
+
+    @property
+    def _documents_file(self) -> Path:
+        return self.file.with_suffix(".documents.npy")
+
+    @cached_property
+    def tokens(self) -> NDArray[Any]:
+        return _open(self.file, self.length)
+
+    @cached_property
+    def documents(self) -> NDArray[Any]:
+        """The start of each document."""
+        return _open(self._documents_file)
+
+
+def _size(file: Path) -> int:
+    """The size in bytes; -1 if there is no such file."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
 
 
 def check_dataset(folder: DatasetFolder) -> None:
