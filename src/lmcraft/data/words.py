@@ -89,6 +89,21 @@ def run_hashes(words_W: Hashes, length: int) -> Hashes:
         size *= 2
 
 
+def count_single_words(text: str) -> int:
+    """The number of characters of a text that are words of their own: Chinese, Japanese, Korean."""
+    if text.isascii():
+        return 0
+    codes_C = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    return int(np.count_nonzero(_character_kinds()[codes_C] == 2))
+
+
+def mix_bits(values: Hashes) -> Hashes:
+    """Spread the differences of values over all bits (the finalizer of SplitMix64; values from Java's SplittableRandom)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
 def _power(exponent: int) -> np.uint64:
     return np.uint64(pow(BASE, exponent, 2**64))
 
@@ -117,14 +132,7 @@ def _hash_block(codes_C: NDArray[np.uint32], kinds_C: NDArray[np.uint8]) -> Hash
     places = np.arange(len(values))
     places -= np.repeat(begins, np.diff(begins, append=len(values)))
     places &= N_POWERS - 1
-    return _mix(np.add.reduceat((values + 1) * _powers()[places], begins))
-
-
-def _mix(values: Hashes) -> Hashes:
-    """Spread the differences of values over all bits (the finalizer of SplitMix64; values from Java's SplittableRandom)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    return mix_bits(np.add.reduceat((values + 1) * _powers()[places], begins))
 
 
 @cache

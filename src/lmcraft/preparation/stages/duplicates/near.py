@@ -1,0 +1,143 @@
+"""Near-duplicates: MinHash proposes pairs, the true Jaccard similarity of their sets of shingles decides.
+
+Sketches -> "pairs": documents that share a key of a band -> "verify": their similarity -> "resolve": in order of precedence,
+a document goes if it resembles one that stays. So every removed document is similar to the one that is named, which chains
+of similar documents would not be.
+
+Shapes: D documents with a sketch, E entries of a band, P pairs.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from lmcraft.data.words import Hashes, words_of
+from lmcraft.errors import UserError
+from lmcraft.preparation.contracts import DocumentId, JsonObject, Position, Record, Step, Tally, Verdict
+from lmcraft.preparation.stages.duplicates.clusters import read_verdicts, verdict_units
+from lmcraft.preparation.stages.duplicates.corpus import SketchTable, Within, group_of
+from lmcraft.preparation.stages.duplicates.index import against_step, check_datasets, describe_datasets, sketch_documents
+from lmcraft.preparation.stages.duplicates.minhash import Shingles, band_keys, library, shingle_set, shingle_words
+from lmcraft.preparation.stages.duplicates.pairs import pair_units, resolve_units, verify_units
+from lmcraft.preparation.stages.duplicates.verify import SetWriter
+
+MIN_SHINGLES = 5  # documents with fewer are compared by exact-duplicates only
+BATCH_SHINGLES = 2**18
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """Removes documents that are similar to one that stays: of the source of highest priority, then the first."""
+
+    name: ClassVar[str] = "near-duplicates"
+    version: ClassVar[int] = 1
+    reasons: ClassVar[Sequence[str]] = ("near-duplicate",)
+
+    jaccard: float = 0.8
+    """Similarity from which one of two documents goes: shared shingles per shingle of either."""
+    shingle: int = 5
+    """Words of a shingle; 1.7 times as many characters where most words are characters, as in Chinese."""
+    bands: int = 25
+    """Bands of a MinHash signature; documents that share one are compared."""
+    rows: int = 8
+    """Values of a band."""
+    within: Within = "all"
+    """Compare all documents, those of a source, or those of a language."""
+    against: tuple[str, ...] = ()
+    """Dataset folders, whose documents stay and are not written again."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.jaccard <= 1:
+            raise UserError(f"jaccard {self.jaccard} is not a similarity: use a number above 0, up to 1")
+        for setting, least in (("shingle", 1), ("bands", 1), ("rows", 1)):
+            if getattr(self, setting) < least:
+                raise UserError(f"{setting} {getattr(self, setting)} is too small: use {least} or more")
+        check_datasets(self.against)
+
+    def fingerprint(self) -> JsonObject:
+        """What the verdicts depend on."""
+        settings = {name: getattr(self, name) for name in ("jaccard", "shingle", "bands", "rows", "within")}
+        against = describe_datasets(self.against)
+        return {**settings, "against": against, "library": library(), "unicode": unicodedata.unidata_version}
+
+    def sketch(self, records: Iterable[Record], folder: Path) -> Iterator[Record]:
+        """Pass the records on; write the set of shingles of each document, and the keys of its bands."""
+        folder.mkdir(parents=True, exist_ok=True)
+        table, keys = SketchTable(), _KeyWriter(self.bands, self.rows)
+        writer = SetWriter(folder)
+        for record in records:
+            words_W = words_of(record)
+            shingles = shingle_set(words_W, shingle_words(record.text, len(words_W), self.shingle))
+            if len(shingles) >= MIN_SHINGLES:
+                keys.add(len(table), shingles, group_of(record, self.within))
+            writer.write(shingles)
+            table.add(record)
+            yield record
+        writer.close()
+        table.write(folder)
+        keys.write(folder)
+
+    def steps(self) -> Sequence[Step]:
+        """Pairs that share a key, their similarity, the clusters, and these cut to the units of records."""
+        name = self.name
+        resolve = f"resolve/{name}"
+        return (
+            *against_step(self, self.against, f"{__name__}:sketch_against"),
+            Step(f"pairs/{name}", lambda results: pair_units(name, results, self.bands)),
+            Step(f"verify/{name}", lambda results: verify_units(name, results, self.jaccard)),
+            Step(resolve, lambda results: resolve_units(name, results, self.jaccard)),
+            Step(f"verdicts/{name}", lambda results: verdict_units(name, results, resolve)),
+        )
+
+    def verdicts(self, folder: Path) -> Mapping[DocumentId, Verdict]:
+        """The documents that go, and the sizes of the clusters of those that stay."""
+        return read_verdicts(folder, self.reasons[0], self.jaccard, self.against)
+
+
+class _KeyWriter:
+    """Collects the sets of documents and computes their keys, many at a time.
+
+    `keys.npy` (bands, D) has the keys of each band in ascending order, `places.npy` (bands, D) the documents' places.
+    """
+
+    def __init__(self, bands: int, rows: int) -> None:
+        self._bands, self._rows = bands, rows
+        self._sets: list[Shingles] = []
+        self._groups: list[int] = []
+        self._places: list[int] = []
+        self._keys: list[Hashes] = [np.empty((0, bands), dtype=np.uint64)]
+        self._shingles = 0
+
+    def add(self, place: int, shingles: Shingles, group: str) -> None:
+        self._places.append(place)
+        self._sets.append(shingles)
+        self._groups.append(
+            int.from_bytes(hashlib.blake2b(group.encode(), digest_size=8).digest(), "little") if group else 0
+        )
+        self._shingles += len(shingles)
+        if self._shingles >= BATCH_SHINGLES:
+            self._compute()
+
+    def _compute(self) -> None:
+        keys_DB = band_keys(self._sets, self._bands, self._rows)
+        self._keys.append(keys_DB ^ np.array(self._groups, dtype=np.uint64)[:, None])
+        self._sets, self._groups, self._shingles = [], [], 0
+
+    def write(self, folder: Path) -> None:
+        self._compute()
+        keys_BD = np.ascontiguousarray(np.concatenate(self._keys).T)
+        order_BD = np.argsort(keys_BD, axis=1, kind="stable")
+        np.save(folder / "keys.npy", np.take_along_axis(keys_BD, order_BD, axis=1))
+        np.save(folder / "places.npy", np.array(self._places, dtype=np.uint32)[order_BD])
+
+
+def sketch_against(
+    arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position
+) -> tuple[Tally, JsonObject]:
+    """Sketch some documents of a finished dataset."""
+    return sketch_documents(NearDuplicates(**arguments["settings"]), arguments, out)
