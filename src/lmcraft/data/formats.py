@@ -192,9 +192,11 @@ def parquet_rows(file: BinaryIO, name: str, stats: ReadStats) -> Iterator[tuple[
         yield number, _without_nulls(row) | {column: None for column, value in row.items() if value is None}
 
 
-def _number_rows(batches: Iterable[Any], name: str, stats: ReadStats) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of Arrow batches with their numbers. Spark writes texts as bytes without a type: those are decoded."""
-    number = 0
+def _number_rows(
+    batches: Iterable[Any], name: str, stats: ReadStats, number: int = 0
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows of Arrow batches with their numbers, which begin after `number`. Spark writes texts as bytes without a
+    type: those are decoded."""
     for batch in batches:
         try:
             rows = batch.to_pylist()
@@ -263,10 +265,10 @@ def lookup(row: Mapping[str, Any], column: str) -> Any:
 def read_texts(table: "ReadTable", file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
     """Yield the text of each row of a table."""
     for number, row in table(file, name, stats):
-        yield from _text_of(row, name, number, text_field, stats)
+        yield from text_of_row(row, name, number, text_field, stats)
 
 
-def _text_of(row: Any, name: str, number: int, text_field: str, stats: ReadStats) -> Iterator[Row]:
+def text_of_row(row: Any, name: str, number: int, text_field: str, stats: ReadStats) -> Iterator[Row]:
     """The text of a row: its text field, or the row itself if it is a string; none if it is malformed."""
     try:
         value = lookup(row, text_field) if isinstance(row, dict) else row
@@ -282,13 +284,36 @@ def _text_of(row: Any, name: str, number: int, text_field: str, stats: ReadStats
         stats.malformed(name, number, f"{subject} is {describe_value(value)}{remark}")
 
 
-def read_parquet(file: BinaryIO, name: str, text_field: str, stats: ReadStats) -> Iterator[Row]:
-    """Yield the text column of a Parquet file; `a.b` is the field b of the objects in column a."""
+def read_parquet(
+    file: BinaryIO, name: str, text_field: str, stats: ReadStats, start: int = 0, end: int | None = None
+) -> Iterator[Row]:
+    """Yield the text column of a Parquet file; `a.b` is the field b of the objects in column a.
+
+    Only the row groups that hold rows from `start`, counted from 0, up to and without `end` are read.
+    """
     parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
     table = parquet.ParquetFile(file)
-    batches = table.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=[text_field])
-    for number, row in _number_rows(batches, name, stats):
-        yield from _text_of(row, name, number, text_field, stats)
+    first = 0
+    for group in range(table.num_row_groups):
+        rows = table.metadata.row_group(group).num_rows
+        begin, stop = max(start - first, 0), rows if end is None else min(end - first, rows)
+        if begin < stop:
+            batches = table.iter_batches(batch_size=PARQUET_BATCH_ROWS, row_groups=[group], columns=[text_field])
+            for number, row in _number_rows(_slice_batches(batches, begin, stop), name, stats, first + begin):
+                yield from text_of_row(row, name, number, text_field, stats)
+        first += rows
+
+
+def _slice_batches(batches: Iterable[Any], start: int, end: int) -> Iterator[Any]:
+    """The rows of Arrow batches from `start` to `end`."""
+    first = 0
+    for batch in batches:
+        begin, stop = max(start - first, 0), min(end - first, len(batch))
+        if begin < stop:
+            yield batch.slice(begin, stop - begin)
+        first += len(batch)
+        if first >= end:
+            return
 
 
 def _column_names(fields: Iterable[Any], prefix: str = "") -> Iterator[str]:
@@ -313,7 +338,7 @@ def read_hugging_face(name: str, text_field: str, stats: ReadStats) -> Iterator[
     except Exception as error:  # the library raises many types, for wrong names and for lost connections
         raise UserError(f"the dataset 'hf:{name}' cannot be loaded ({error}); check its name and the network") from error
     for number, row in enumerate(rows, start=1):
-        yield from _text_of(decode_bytes(dict(row)), f"hf:{name}", number, text_field, stats)
+        yield from text_of_row(decode_bytes(dict(row)), f"hf:{name}", number, text_field, stats)
 
 
 def columns_of(file: BinaryIO, suffix: str, name: str) -> list[str] | None:

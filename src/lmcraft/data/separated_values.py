@@ -4,14 +4,14 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from lmcraft.data.documents import ReadStats
 from lmcraft.data.missing import MISSING_SPELLINGS, MissingCell
 from lmcraft.errors import UserError
 
 DELIMITERS = (",", "\t", ";", "|")
-MAX_CELL_CHARS = 2**31 - 1  # the csv module's own limit is 131,072
+MAX_CELL_CHARS = 1 << 27  # beyond, a quote was never closed; the csv module's own limit is 131,072
 WHOLE_NUMBER = re.compile(r"-?[0-9]+\.0+")
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's first line
 
@@ -26,12 +26,22 @@ class WholeNumberCell(str):
         return self.strip().partition(".")[0]
 
 
-def read_separated(lines: TextIO, name: str, stats: ReadStats, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
+class Layout(NamedTuple):
+    """What the first lines of a file say of its rows."""
+
+    columns: list[str]
+    """Their names; none in a file without any text."""
+    delimiter: str
+    lines: int
+    """How many lines precede the first row."""
+
+
+def read_separated(lines: Iterator[str], name: str, stats: ReadStats, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
     """Yield (line, row) for each row; the first line names the columns. Rows without any text are skipped. A cell that
     spells a missing value becomes a `MissingCell`, and one such as 1.0 a `WholeNumberCell`.
 
     Args:
-        lines: opened with newline="".
+        lines: with their ends, of a file opened with newline="".
         name: of the file.
         stats: counts rows that cannot be read.
         delimiter: between cells, unless the first line has more columns with another of `DELIMITERS`.
@@ -39,30 +49,69 @@ def read_separated(lines: TextIO, name: str, stats: ReadStats, delimiter: str = 
     Raises:
         UserError: two columns have the same name.
     """
+    layout = read_layout(lines, name, stats, delimiter)
+    for line, row in read_rows(lines, layout, name, stats, layout.lines + 1):
+        if row is not None:
+            yield line, row
+
+
+def read_layout(lines: Iterator[str], name: str, stats: ReadStats, delimiter: str = ",") -> Layout:
+    """Read the lines up to the names of the columns; for the arguments, see `read_separated`.
+
+    Raises:
+        UserError: two columns have the same name.
+    """
     csv.field_size_limit(MAX_CELL_CHARS)
-    first, lines_before = lines.readline(), 0
+    first, before = next(lines, ""), 0
     if match := SEPARATOR_LINE.fullmatch(first):
-        delimiter, first, lines_before = match[1], lines.readline(), 1
+        delimiter, first, before = match[1], next(lines, ""), 1
     else:
         delimiter = _choose_delimiter(first, delimiter)
     reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
-    columns: list[str] = []
     while True:
-        line = lines_before + reader.line_num + 1
+        line = before + reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            stats.malformed(name, line, _explain(error, line, before + reader.line_num))
+            continue
+        if cells is None or any(cell.strip() for cell in cells):
+            return Layout(_check_columns(cells or [], name, line), delimiter, before + reader.line_num)
+
+
+def read_rows(
+    lines: Iterator[str], layout: Layout, name: str, stats: ReadStats, first_line: int
+) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Yield (line, row) for each row, as `read_separated`; the row is None if it is blank or cannot be read.
+
+    Only the lines of a row are read before it is yielded.
+
+    Args:
+        lines: after those of the layout, or from the beginning of any row on.
+        layout: of the file.
+        name: of the file.
+        stats: counts rows that cannot be read.
+        first_line: the number of the first of the lines.
+    """
+    csv.field_size_limit(MAX_CELL_CHARS)
+    columns, delimiter = layout.columns, layout.delimiter
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        line = first_line + reader.line_num
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            stats.malformed(name, line, _explain(error, line, lines_before + reader.line_num))
+            stats.malformed(name, line, _explain(error, line, first_line + reader.line_num - 1))
+            yield line, None
             continue
         if not any(cell.strip() for cell in cells):
-            continue
-        if not columns:
-            columns = _check_columns(cells, name, line)
+            yield line, None
         elif len(cells) < len(columns) or any(cells[len(columns) :]):
             hint = f"; put cells that contain {delimiter!r} in quotes" if len(cells) > len(columns) else ""
             stats.malformed(name, line, f"it has {len(cells)} columns, and the header has {len(columns)}{hint}")
+            yield line, None
         else:
             pairs = zip(columns, cells, strict=False)
             yield line, {column: _parse_cell(cell, stats) for column, cell in pairs if column}

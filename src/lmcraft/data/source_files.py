@@ -139,20 +139,10 @@ def survey(
         UserError: there are no readable files, or the source is a single file that cannot be read.
     """
     path = expand_user(source)
-    is_pattern = glob.has_magic(str(path)) and not path.exists()
-    if not is_pattern and not find_contents(path, "source").is_dir():
+    files = list_files(source, include, exclude)
+    if [file for file, _ in files] == [path]:
         return Survey([check_file(path, encoding, column)])
     result = Survey()
-    if not is_pattern:
-        status = path.stat()
-        walk = _walk(path, {(status.st_dev, status.st_ino)})
-        files = [
-            (file, reason)
-            for file, reason in walk
-            if reason.endswith(PRODUCT) or _is_included(file.relative_to(path), include, exclude)
-        ]
-    else:
-        files = list(_match(path))
     for file, left_out in files:
         reason = left_out
         try:
@@ -168,6 +158,25 @@ def survey(
         reasons = " | ".join(result.describe_skipped(path)) or "check the path and the include and exclude patterns"
         raise UserError(f"source '{source}' contains no text files; {reasons}")
     return result
+
+
+def list_files(source: str, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[tuple[Path, str]]:
+    """The files of a file, folder or pattern, in order, each with the reason why it is left out, or an empty text.
+
+    Raises:
+        UserError: there is nothing at the path.
+    """
+    path = expand_user(source)
+    if glob.has_magic(str(path)) and not path.exists():
+        return list(_match(path))
+    if not find_contents(path, "source").is_dir():
+        return [(path, "")]
+    status = path.stat()
+    return [
+        (file, reason)
+        for file, reason in _walk(path, {(status.st_dev, status.st_ino)})
+        if reason.endswith(PRODUCT) or _is_included(file.relative_to(path), include, exclude)
+    ]
 
 
 def check_file(path: Path, encoding: str | None = None, column: str | None = None) -> SourceFile:

@@ -1,0 +1,68 @@
+"""Reads a portion of a file as records: the documents of any format, as plain text."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lmcraft.data.formats import cut_text
+from lmcraft.preparation.contracts import DocumentId, InputFile, Portion, Position, Record, Tally
+from lmcraft.preparation.inputs.contents import Passage, Reading, read_contents
+from lmcraft.preparation.inputs.poison import TallyStats, skip_poisoned
+from lmcraft.preparation.inputs.ranges import Range
+from lmcraft.preparation.inputs.source_tree import language_of, license_tag
+from lmcraft.preparation.inputs.stored import open_stored
+from lmcraft.preparation.recipe import SourceConfig
+
+KINDS = {"html": "web", "warc": "web", "code": "code"}  # of sources whose kind is "auto", by format; else prose
+
+
+def read_portion(
+    file: InputFile,
+    portion: Portion,
+    source: SourceConfig,
+    inputs: Mapping[str, Path],
+    document_chars: int,
+    position: Position,
+    tally: Tally,
+) -> Iterator[Record]:
+    """Yield the documents of a portion, in order.
+
+    Args:
+        file: that the portion belongs to.
+        portion: what to read.
+        source: that the file belongs to.
+        inputs: the folders of the units that unpacked files, by key.
+        document_chars: longer texts are cut.
+        position: is told each document before it is yielded; those in `position.skipped` are left out.
+        tally: counts malformed rows, invalid bytes and files that cannot be read.
+
+    Raises:
+        RunError: the file has changed since the survey, or cannot be reached.
+    """
+    with skip_poisoned(tally, file.path):
+        for passage in _read_passages(file, portion, source, tally):
+            yield from _to_records(passage, file, source, document_chars, position)
+
+
+def _read_passages(file: InputFile, portion: Portion, source: SourceConfig, tally: Tally) -> Iterator[Passage]:
+    part = Range(portion.start, portion.end, portion.line)
+    reading = Reading(file.path, file.format, source.text_field, TallyStats(tally), part)
+    with open_stored(file) as stored:
+        yield from read_contents(stored, reading)
+
+
+def _to_records(
+    passage: Passage, file: InputFile, source: SourceConfig, document_chars: int, position: Position
+) -> Iterator[Record]:
+    name = passage.name or file.path
+    is_code = passage.format == "code"
+    kind = KINDS.get(passage.format, "prose") if source.kind == "auto" else source.kind
+    notes = {"kind": kind, "source": source.name, "priority": source.priority, **passage.notes}
+    license = (license_tag(passage.text) if is_code else "") or passage.license or file.license or source.license
+    language = language_of(name) if is_code else ""
+    line = passage.line
+    for number, piece in enumerate(cut_text(passage.text, document_chars)):
+        document = DocumentId(file.source, file.number, passage.position, number)
+        if document not in position.skipped:
+            position.at(document)
+            yield Record(document, piece, name, line, language, license, dict(notes))
+        line += piece.count("\n") if line else 0
