@@ -53,6 +53,7 @@ BY_DEPTH, OFF = automatic("set by --depth"), automatic("off")
 
 SECTIONS = (
     "Data",
+    "Recipe",
     "Length",
     "Method",
     "Objective",
@@ -74,7 +75,9 @@ def section(title: str, **parameter: Any) -> cyclopts.Parameter:
 
 
 SEVERAL_VALUES = cyclopts.Parameter(consume_multiple=True, negative="")
-DATA, LENGTH, OUTPUT, MACHINE, ADVANCED = map(section, ("Data", "Length", "Evaluation and output", "Machine", "Advanced"))
+DATA, RECIPE, LENGTH, OUTPUT, MACHINE, ADVANCED = map(
+    section, ("Data", "Recipe", "Length", "Evaluation and output", "Machine", "Advanced")
+)
 
 
 class Config:

@@ -4,7 +4,7 @@ from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from lmcraft.config import DATA, Config, as_dict, command_config, takes_settings
+from lmcraft.config import DATA, RECIPE, Config, as_dict, command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.output import DATASET
@@ -36,13 +36,17 @@ class TextConfig(Config):
         return {field.name: getattr(self, field.name) for field in fields(TextConfig)}
 
 
+RECIPE_FLAGS = ("write_recipe", "dry_run", "sample_bytes", "backend", "workers", "work", "fresh", "step", "units")
+
+
 @command_config
 @dataclass(frozen=True)
 class PrepareConfig(TextConfig):
-    """Tokenize text into a dataset folder, or export stored conversations as examples."""
+    """Tokenize text into a dataset folder, run a recipe, or export stored conversations as examples."""
 
     sources: tuple[str, ...] = ()
-    """Text, code, .html, .jsonl, .json, .csv, .tsv, .parquet (also .gz and .zst), folders, patterns, or hf:owner/name."""
+    """Text, code, .html, .jsonl, .json, .csv, .tsv, .parquet (also .gz and .zst), folders, patterns, or hf:owner/name; or
+    one recipe.toml."""
 
     _: KW_ONLY
 
@@ -79,12 +83,40 @@ class PrepareConfig(TextConfig):
     overwrite: bool = False
     """Replace --out if it is a dataset folder."""
 
+    write_recipe: Annotated[Path | None, RECIPE] = None
+    """Write a recipe with the usual stages for these sources into this file, to edit, and stop."""
+
+    dry_run: Annotated[bool, RECIPE] = False
+    """Run the recipe on a sample: what each stage removes, and time and disk for the whole."""
+
+    sample_bytes: Annotated[int, RECIPE] = 64 << 20
+    """Size of the sample of --dry-run."""
+
+    backend: Annotated[Literal["processes", "ray", "slurm"] | None, RECIPE] = None
+    """Processes on this machine, tasks on a Ray cluster, or a job script for Slurm. [default: the recipe's]"""
+
+    workers: Annotated[int | None, RECIPE] = None
+    """Number of workers; 0: one per core. [default: the recipe's]"""
+
+    work: Annotated[Path | None, RECIPE] = None
+    """Folder of unfinished work. [default: the recipe's, or hidden beside --out]"""
+
+    fresh: Annotated[bool, RECIPE] = False
+    """Forget unfinished work instead of going on with it."""
+
+    step: Annotated[str | None, RECIPE] = None
+    """Run only some units of this step, as a job script does."""
+
+    units: Annotated[str | None, RECIPE] = None
+    """Which units of the step: I::N is every N-th from the I-th on."""
+
     def resolved(self) -> "PrepareConfig":
         if self.from_store is not None and self.sources:
             raise UserError(f"sources ({', '.join(self.sources)}) and from_store cannot be combined: give one of them")
         if self.from_store is None and not self.sources:
             raise UserError("sources is empty: give files or folders, or `--from-store STORE`")
-        if self.split is not None or self.from_store is not None:
+        self._check_recipe_flags()
+        if self.split is not None or self.from_store is not None or self.is_recipe:
             return self
         from lmcraft.data.formats import has_rows
         from lmcraft.data.pipes import find_contents
@@ -94,6 +126,30 @@ class PrepareConfig(TextConfig):
         if only and only.exists():
             only = find_contents(only, "source")
         return replace(self, split="tail" if only and only.is_file() and not has_rows(only) else "hash")
+
+    @property
+    def is_recipe(self) -> bool:
+        """Whether the source is a recipe, which has the settings of its sources itself."""
+        return len(self.sources) == 1 and Path(self.sources[0]).suffix == ".toml"
+
+    def _check_recipe_flags(self) -> None:
+        """Raise UserError for flags of recipes without one, and for others beside one."""
+        beside = ("sources", "out", "overwrite", *RECIPE_FLAGS)
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value == f.default or f.name in ("sources", "out", "overwrite"):
+                continue
+            if self.is_recipe and f.name not in beside:
+                raise UserError(f"{f.name}={value!r} is set in the recipe: change it in {self.sources[0]}")
+            if not self.is_recipe and f.name in RECIPE_FLAGS and f.name != "write_recipe":
+                raise UserError(
+                    f"{f.name}={value!r} is for recipes: write one for these sources with --write-recipe recipe.toml, and "
+                    "prepare that"
+                )
+        if self.write_recipe is not None and (self.is_recipe or self.from_store is not None):
+            raise UserError(f"write_recipe='{self.write_recipe}' is for sources: name the files and folders that it reads")
+        if (self.step is None) != (self.units is None):
+            raise UserError("step and units belong together: give both, or neither")
 
 
 @takes_settings(PrepareConfig)
@@ -107,6 +163,10 @@ def prepare(config: PrepareConfig) -> DatasetFolder:
         UserError: a source cannot be read, the folder already exists, or a split would be empty.
     """
     config = config.resolved()
+    if config.is_recipe:
+        return _prepare_recipe(config)
+    if config.write_recipe is not None:
+        return _write_recipe(config)
     sources = [("source", source) for source in config.sources]
     if config.from_store is not None:
         sources.append(("store", config.from_store))
@@ -118,6 +178,37 @@ def prepare(config: PrepareConfig) -> DatasetFolder:
     dataset = DatasetFolder(config.out)
     (_print_summary if config.from_store is None else _print_examples)(dataset)
     return dataset
+
+
+def _prepare_recipe(config: PrepareConfig) -> DatasetFolder:
+    from lmcraft.preparation import read_recipe
+
+    recipe = read_recipe(expand_user(config.sources[0]))
+    changes = {name: getattr(config, name) for name in ("backend", "workers", "work") if getattr(config, name) is not None}
+    recipe = replace(recipe, executor=replace(recipe.executor, **changes))
+    recipe.check()
+    if config.dry_run:
+        from lmcraft.preparation.dry_run import dry_run
+
+        dry_run(recipe, config.out, sample_bytes=config.sample_bytes)
+        return DatasetFolder(config.out)
+    from lmcraft.preparation import prepare_recipe
+    from lmcraft.reports.preparation import write_preparation_report
+
+    dataset = prepare_recipe(recipe, config.out, overwrite=config.overwrite, fresh=config.fresh)
+    write_preparation_report(dataset)
+    _print_summary(dataset)
+    return dataset
+
+
+def _write_recipe(config: PrepareConfig) -> DatasetFolder:
+    """Write a recipe with the usual stages; the dataset folder is not written yet."""
+    from lmcraft.preparation.recipe import write_recipe
+
+    assert config.write_recipe is not None
+    write_recipe(config.write_recipe, config.sources, **config.source_settings())
+    print(f"next: edit {config.write_recipe}, and run lmcraft prepare {config.write_recipe} --out {config.out}")
+    return DatasetFolder(config.out)
 
 
 def _export_store(store_address: str, folder: Path) -> None:
@@ -142,8 +233,12 @@ def _tokenize_text(config: PrepareConfig, folder: Path) -> None:
         config.sources, malformed=config.malformed, document_chars=config.document_chars, **config.source_settings()
     )
     tokenizer = _load_or_train_tokenizer(config, sources)
-    notes = {**sources.notes, "settings": as_dict(config)}
+    notes = {**sources.notes, "settings": _text_settings(config)}
     write_dataset(folder, sources.read_nonempty, tokenizer, validation=config.validation, split=config.split, notes=notes)
+
+
+def _text_settings(config: PrepareConfig) -> dict[str, Any]:
+    return {name: value for name, value in as_dict(config).items() if name not in RECIPE_FLAGS}
 
 
 def _load_or_train_tokenizer(config: PrepareConfig, sources: "TextSources") -> "Tokenizer":

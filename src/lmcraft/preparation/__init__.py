@@ -5,4 +5,12 @@
 - `stages/`: what cleans, filters and compares documents
 - `output/`: tokens, shards, the manifest
 - `records.py`, `counting.py`: documents between two steps; what stages did with them
+- `pipeline.py`: from a recipe to steps; `passes.py`: a pass over documents; `run.py`: all of it
+- `execution/`: runs units of work: on processes, Ray or Slurm; `inputs/`: reads files in portions; `output/`: shards and
+  the manifest
 """
+
+from lmcraft.preparation.recipe import Recipe, read_recipe
+from lmcraft.preparation.run import prepare_recipe
+
+__all__ = ["Recipe", "prepare_recipe", "read_recipe"]

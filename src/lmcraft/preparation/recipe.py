@@ -6,13 +6,17 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import tomli_w
+
 from lmcraft.config import read_toml
 from lmcraft.data.mixture import MixtureConfig
 from lmcraft.errors import UserError
+from lmcraft.folder import atomic_write
 from lmcraft.preparation.stages.catalog import suggest
 from lmcraft.setting_values import convert_value, expand_user, field_types, is_group
 
 SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+USUAL_STAGES = ("normalize", "language", "quality", "exact-duplicates", "near-duplicates")
 T = TypeVar("T")
 Format = Literal["auto", "text", "html", "jsonl", "csv", "tsv", "parquet", "warc", "code", "man", "rst", "po"]
 SourceKind = Literal["auto", "web", "prose", "code", "reference"]
@@ -165,6 +169,34 @@ def read_recipe(path: Path, **flags: Any) -> Recipe:
         UserError: the file cannot be read, a setting is unknown (the nearest is named), or a value does not fit.
     """
     return build_recipe(read_toml(path) | flags)
+
+
+def write_recipe(path: Path, sources: Sequence[str], **settings: Any) -> None:
+    """Write a recipe with the usual stages, to edit.
+
+    Args:
+        path: the file; must not exist.
+        sources: one source of the recipe for each.
+        settings: of all sources, as in `SourceConfig`.
+
+    Raises:
+        UserError: the file exists.
+    """
+    if path.exists():
+        raise UserError(f"write_recipe='{path}' already exists: choose another file, or delete it")
+    names: list[str] = []
+    tables = []
+    for source in sources:
+        words = re.findall("[a-z0-9]+", Path(source.rstrip("/*")).name.lower()) or ["source"]
+        stem = "-".join(words)
+        taken = sum(name == stem or name.startswith(f"{stem}-") for name in names)
+        names.append(f"{stem}-{taken + 1}" if taken else stem)
+        changed = {name: value for name, value in settings.items() if value not in (None, (), "text")}
+        tables.append({"name": names[-1], "paths": [source], **changed})
+    stages = [{"kind": kind} for kind in USUAL_STAGES]
+    recipe = {"vocab_size": 8192, "validation": 0.01, "stage": stages, "source": tables}
+    with atomic_write(path) as temporary:
+        temporary.write_text(tomli_w.dumps(recipe), "utf-8")
 
 
 def build_recipe(table: Mapping[str, Any]) -> Recipe:

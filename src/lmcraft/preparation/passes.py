@@ -1,0 +1,152 @@
+"""A pass over documents: read them, apply verdicts, run stages, sketch for the next comparison, write what remains."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lmcraft.preparation.contracts import (
+    KEEP,
+    DocumentId,
+    GlobalStage,
+    InputFile,
+    JsonObject,
+    Portion,
+    Position,
+    Record,
+    Stage,
+    Tally,
+    Verdict,
+)
+from lmcraft.preparation.counting import count_verdict
+from lmcraft.preparation.inputs.readers import read_portion
+from lmcraft.preparation.recipe import SourceConfig, StageConfig
+from lmcraft.preparation.records import read_records, write_records
+from lmcraft.preparation.stages.catalog import build_stage
+
+READ = "read"  # the name under which a tally counts what the sources hold
+
+
+def run_pass(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position) -> tuple[Tally, JsonObject]:
+    """A unit of a pass.
+
+    Args:
+        arguments: `portions` with `files`, `sources` and `document_chars`, or `records`, the key of a unit of an earlier
+            pass; `verdicts`, pairs of a stage and the key of its verdicts on them; `stages`, judged one after the other;
+            `sketches`, stages that compare documents afterwards; `resources`, the keys of what stages read, by name.
+        inputs: the output folders of other units, by key.
+        out: gets the records that remain, and a folder for each sketch.
+        position: told of each document.
+    """
+    tally = Tally()
+    if "portions" in arguments:
+        records = _read_sources(arguments, inputs, position, tally)
+    else:
+        records = _at_position(read_records(inputs[arguments["records"]]), position)
+    for stage, key in arguments["verdicts"]:
+        config = StageConfig(**stage)
+        verdicts = _open_global(config).verdicts(inputs[key])
+        records = _apply(records, config, verdicts, tally)
+    stages = [(config, _open_stage(config, arguments, inputs)) for config in _configs(arguments["stages"])]
+    records = _judge(records, stages, tally)
+    for config in _configs(arguments["sketches"]):
+        folder = out / f"sketch-{config.name}"
+        folder.mkdir()
+        records = _open_global(config).sketch(records, folder)
+    with write_records(out) as writer:
+        for record in records:
+            writer.write(record)
+    return tally, {"documents": writer.documents}
+
+
+def _configs(tables: Sequence[JsonObject]) -> list[StageConfig]:
+    return [StageConfig(**table) for table in tables]
+
+
+def _open_global(config: StageConfig) -> GlobalStage:
+    stage: Any = build_stage(config.kind, config.name, config.settings)
+    return stage  # type: ignore[no-any-return]
+
+
+def _open_stage(config: StageConfig, arguments: JsonObject, inputs: Mapping[str, Path]) -> Stage:
+    key = arguments["resources"].get(config.name)
+    return _cached_stage(_Frozen(config), None if key is None else inputs[key])
+
+
+class _Frozen:
+    """A stage's configuration as a key: opened stages are kept from one unit to the next."""
+
+    def __init__(self, config: StageConfig) -> None:
+        self.config = config
+        self._text = repr(config)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Frozen) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@lru_cache(32)
+def _cached_stage(frozen: _Frozen, folder: Path | None) -> Stage:
+    stage: Any = build_stage(frozen.config.kind, frozen.config.name, frozen.config.settings)
+    if folder is not None:
+        stage.open(folder)
+    return stage  # type: ignore[no-any-return]
+
+
+def _read_sources(arguments: JsonObject, inputs: Mapping[str, Path], position: Position, tally: Tally) -> Iterator[Record]:
+    files = {entry["number"]: InputFile(**entry) for entry in arguments["files"]}
+    sources = {int(index): SourceConfig(**table) for index, table in arguments["sources"].items()}
+    for portion in (Portion(**table) for table in arguments["portions"]):
+        file = files[portion.file]
+        source = sources[file.source]
+        for record in read_portion(file, portion, source, inputs, arguments["document_chars"], position, tally):
+            record.notes.setdefault("kind", source.kind)
+            record.notes["source"], record.notes["priority"] = source.name, source.priority
+            size = _size(record.text)
+            count_verdict(tally, READ, record, KEEP, size, size)
+            yield record
+
+
+def _at_position(records: Iterator[Record], position: Position) -> Iterator[Record]:
+    for record in records:
+        if record.id not in position.skipped:
+            position.at(record.id)
+            yield record
+
+
+def _apply(
+    records: Iterator[Record], config: StageConfig, verdicts: Mapping[DocumentId, Verdict], tally: Tally
+) -> Iterator[Record]:
+    for record in records:
+        if _accept(record, config, verdicts.get(record.id, KEEP), tally):
+            yield record
+
+
+def _judge(records: Iterator[Record], stages: Sequence[tuple[StageConfig, Stage]], tally: Tally) -> Iterator[Record]:
+    for record in records:
+        for config, stage in stages:
+            if config.applies_to(record.notes["source"], record.language) and not _accept(
+                record, config, stage.judge(record), tally
+            ):
+                break
+        else:
+            yield record
+
+
+def _accept(record: Record, config: StageConfig, verdict: Verdict, tally: Tally) -> bool:
+    """Carry out and count a verdict; whether the document stays."""
+    size = _size(record.text)
+    removed = bool(verdict.reason) and verdict.text is None
+    new_size = 0 if removed else size if verdict.text is None else _size(verdict.text)
+    count_verdict(tally, config.name, record, verdict, size, new_size)
+    if verdict.text is not None:
+        record.text, record.words = verdict.text, None
+    if verdict.notes:
+        record.notes |= verdict.notes
+    return not removed
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

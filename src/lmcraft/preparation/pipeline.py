@@ -1,0 +1,167 @@
+"""From a recipe to steps: which stages share a pass over the documents, and what must be complete before what."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from lmcraft.errors import UserError
+from lmcraft.preparation.contracts import GlobalStage, InputFile, JsonObject, Portion, Stage, Step, Unit, UnitResult
+from lmcraft.preparation.inputs.cutting import cut
+from lmcraft.preparation.inputs.unpacking import unpack_units
+from lmcraft.preparation.output.steps import output_steps
+from lmcraft.preparation.recipe import Recipe, SourceConfig, StageConfig
+from lmcraft.preparation.stages.catalog import SHARE_A_PASS, build_stage
+
+RUN_PASS = "lmcraft.preparation.passes:run_pass"
+UNPACK = "unpack"
+Results = Mapping[str, Sequence[UnitResult]]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Stages that one pass runs, and the comparisons that it sketches for."""
+
+    name: str
+    stages: tuple[StageConfig, ...]
+    sketches: tuple[StageConfig, ...]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The steps of a preparation, in order; `passes` are those that count what stages do, the last leaves the dataset."""
+
+    steps: tuple[Step, ...]
+    passes: tuple[Pass, ...]
+
+
+def compile_steps(recipe: Recipe, files: Sequence[InputFile]) -> Pipeline:
+    """The steps of a recipe on files.
+
+    Raises:
+        UserError: a stage is unknown, or has an impossible setting.
+    """
+    opened = {config.name: build_stage(config.kind, config.name, config.settings) for config in recipe.stage}
+    passes = _group(recipe.stage, opened)
+    steps = [Step(UNPACK, lambda results: unpack_units(files))]
+    previous: Pass | None = None
+    for current in passes:
+        steps += _resource_steps(current, opened)
+        steps.append(Step(current.name, _units(recipe, files, current, previous, opened)))
+        for config in current.sketches:
+            stage: Any = opened[config.name]
+            steps += [_with_alias(step, f"sketch/{config.name}", current.name) for step in stage.steps()]
+        previous = current
+    steps += output_steps(recipe, passes[-1].name)
+    return Pipeline(tuple(steps), passes)
+
+
+def _group(configs: Sequence[StageConfig], opened: Mapping[str, Stage | GlobalStage]) -> tuple[Pass, ...]:
+    """The passes: a pass ends where documents are compared, and the next one begins with the verdicts."""
+    groups: list[tuple[list[StageConfig], list[StageConfig]]] = [([], [])]
+    for config in configs:
+        sketches = groups[-1][1]
+        if hasattr(opened[config.name], "judge"):
+            if sketches:
+                groups.append(([], []))
+            groups[-1][0].append(config)
+            continue
+        if config.sources or config.languages:
+            raise UserError(f"stage {config.name!r} compares all documents: leave out its sources and languages")
+        if sketches and not {config.kind, *(other.kind for other in sketches)} <= set(SHARE_A_PASS):
+            groups.append(([], []))
+        groups[-1][1].append(config)
+    if groups[-1][1]:
+        groups.append(([], []))  # carries out the last verdicts
+    return tuple(Pass(f"pass-{number}", tuple(stages), tuple(sketches)) for number, (stages, sketches) in enumerate(groups))
+
+
+def _resource_steps(current: Pass, opened: Mapping[str, Any]) -> Iterator[Step]:
+    for config in current.stages:
+        stage = opened[config.name]
+        if hasattr(stage, "resource"):
+            yield Step(_resource(config.name), lambda results, stage=stage: [stage.resource()])  # type: ignore[misc]
+
+
+def _resource(name: str) -> str:
+    return f"resource/{name}"
+
+
+def _units(
+    recipe: Recipe,
+    files: Sequence[InputFile],
+    current: Pass,
+    previous: Pass | None,
+    opened: Mapping[str, Stage | GlobalStage],
+) -> Callable[[Results], Sequence[Unit]]:
+    own = {
+        "stages": [asdict(config) for config in current.stages],
+        "sketches": [asdict(config) for config in current.sketches],
+        "fingerprints": {
+            config.name: [opened[config.name].version, opened[config.name].fingerprint()]
+            for config in (*current.stages, *current.sketches)
+        },
+    }
+
+    def units(results: Results) -> Sequence[Unit]:
+        with_resource = [config.name for config in current.stages if _resource(config.name) in results]
+        resources = {name: results[_resource(name)][0].unit.key for name in with_resource}
+        arguments = {**own, "resources": resources}
+        if previous is None:
+            sized = _first_units(recipe, files, results)
+        else:
+            sized = _next_units(previous, results)
+        return [
+            Unit(
+                step=current.name,
+                number=number,
+                function=RUN_PASS,
+                arguments={**arguments, **more},
+                inputs=(*inputs, *resources.values()),
+                size=size,
+            )
+            for number, (more, inputs, size) in enumerate(sized)
+        ]
+
+    return units
+
+
+def _first_units(
+    recipe: Recipe, files: Sequence[InputFile], results: Results
+) -> Iterator[tuple[JsonObject, tuple[str, ...], int]]:
+    by_number = {file.number: file for file in files}
+    for portions in cut(files, results[UNPACK], recipe.executor.unit_bytes):
+        used = [by_number[number] for number in dict.fromkeys(portion.file for portion in portions)]
+        sources = {file.source: _reading_settings(recipe.source[file.source]) for file in used}
+        arguments = {
+            "portions": [asdict(portion) for portion in portions],
+            "files": [asdict(file) for file in used],
+            "sources": {str(index): asdict(source) for index, source in sources.items()},
+            "document_chars": recipe.document_chars,
+            "verdicts": [],
+        }
+        blocks = dict.fromkeys(portion.block.partition("/")[0] for portion in portions if portion.block)
+        yield arguments, tuple(blocks), sum(map(_size, portions))
+
+
+def _size(portion: Portion) -> int:
+    return portion.end - portion.start
+
+
+def _reading_settings(source: SourceConfig) -> SourceConfig:
+    """The settings of a source without those that only matter when training reads it."""
+    return replace(source, weight=None, epochs=None)
+
+
+def _next_units(previous: Pass, results: Results) -> Iterator[tuple[JsonObject, tuple[str, ...], int]]:
+    for number, result in enumerate(results[previous.name]):
+        keys = [results[f"verdicts/{config.name}"][number].unit.key for config in previous.sketches]
+        arguments = {
+            "records": result.unit.key,
+            "verdicts": [[asdict(config), key] for config, key in zip(previous.sketches, keys, strict=True)],
+        }
+        yield arguments, (result.unit.key, *keys), result.unit.size
+
+
+def _with_alias(step: Step, alias: str, name: str) -> Step:
+    """A step that also sees the results of the step `name` under the name `alias`."""
+    return Step(step.name, lambda results: step.units({**results, alias: results[name]}))

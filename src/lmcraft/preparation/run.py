@@ -1,0 +1,56 @@
+"""Runs a preparation: survey, steps, and the dataset folder at the end."""
+
+import shutil
+from pathlib import Path
+
+from lmcraft.errors import UserError
+from lmcraft.folder import DatasetFolder, replace_output
+from lmcraft.folder.lock import lock_folder
+from lmcraft.folder.output import DATASET
+from lmcraft.preparation.execution import choose_executor, run_steps
+from lmcraft.preparation.inputs.survey import survey
+from lmcraft.preparation.output.finish import finish
+from lmcraft.preparation.output.manifest import write_evidence
+from lmcraft.preparation.pipeline import compile_steps
+from lmcraft.preparation.recipe import Recipe
+
+
+def prepare_recipe(recipe: Recipe, out: Path, *, overwrite: bool = False, fresh: bool = False) -> DatasetFolder:
+    """Prepare a dataset. Ended at any moment, it goes on where it was when it is called again.
+
+    Args:
+        recipe: sources, stages, mixture and executor.
+        out: the dataset folder to write; appears when it is complete.
+        overwrite: replace it if it is a dataset folder.
+        fresh: forget unfinished work.
+
+    Raises:
+        UserError: a source cannot be read, a setting is impossible, or `out` cannot be written.
+        RunError: the disk is full, or a unit of work cannot be done; what is finished is kept.
+    """
+    work = work_folder(recipe, out)
+    with replace_output(out, DATASET, overwrite=overwrite, sources=local_sources(recipe)) as folder:
+        if fresh and work.exists():
+            shutil.rmtree(work)
+        with lock_folder(work, wait=False, create=True):
+            surveyed = survey(recipe.source, work)
+            for line in surveyed.describe():
+                print(line)
+            if not surveyed.files:
+                raise UserError("the sources contain no file that can be read: check their paths")
+            pipeline = compile_steps(recipe, surveyed.files)
+            results = run_steps(pipeline.steps, work, choose_executor(recipe.executor))
+            output = finish(folder, results, recipe)
+            write_evidence(folder, recipe, surveyed, results, output)
+    shutil.rmtree(work)
+    return DatasetFolder(out)
+
+
+def work_folder(recipe: Recipe, out: Path) -> Path:
+    """Where unfinished work lies."""
+    return recipe.executor.work or out.parent / f".{out.name}.lmcraft-prepare"
+
+
+def local_sources(recipe: Recipe) -> list[tuple[str, str]]:
+    """The paths of the sources on this machine, which the output must not replace."""
+    return [("source", path) for source in recipe.source for path in source.paths if "://" not in path]
