@@ -15,7 +15,7 @@ from typing import Any
 import cyclopts
 
 from lmcraft.commands import COMMANDS, GROUPS
-from lmcraft.config import Config, parse, table_source, toml_source
+from lmcraft.config import Config, parse, read_toml, table_source, toml_source
 from lmcraft.errors import InterruptedRunError, LmcraftError, UserError, explain_os_error
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.names import CHECKPOINTS, FAMILY_CONFIG, FAMILY_RUNS, RUN, RUN_CONFIG
@@ -75,7 +75,7 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
     position = len(command.split())
     if command == "search":
         app.config = _search_sources(remaining[position:])
-    elif position and len(remaining) > position and remaining[position].endswith(".toml"):
+    elif position and len(remaining) > position and _is_settings_file(command, remaining[position]):
         file = Path(remaining.pop(position))
         run = _run_of(file)
         app.config = (toml_source(file) if run is None else toml_source(file, out=str(run)),)
@@ -84,6 +84,13 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
         if recorded.is_file():  # what the command leaves out is as in the run that it continues
             app.config = (toml_source(recorded, without=("max_steps", "resume", "out")),)
     return parse(app, remaining)
+
+
+def _is_settings_file(command: str, token: str) -> bool:
+    """Whether a command's first argument is a file with its settings. A recipe of `prepare` is not: it is what it reads."""
+    if not token.endswith(".toml"):
+        return False
+    return command != "prepare" or not {"source", "stage"} & read_toml(expand_user(token)).keys()
 
 
 # The commands that can be resumed, and the settings that they recorded in a folder.

@@ -56,7 +56,7 @@ def run_pass(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, posit
     with write_records(out) as writer:
         for record in records:
             writer.write(record)
-    return tally, {"documents": writer.documents}
+    return tally, {"documents": writer.documents, "bytes": writer.bytes}
 
 
 def _configs(tables: Sequence[JsonObject]) -> list[StageConfig]:

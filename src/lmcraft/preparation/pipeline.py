@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.preparation.contracts import GlobalStage, InputFile, JsonObject, Portion, Stage, Step, Unit, UnitResult
+from lmcraft.preparation.contracts import GlobalStage, InputFile, JsonObject, Stage, Step, Unit, UnitResult
 from lmcraft.preparation.inputs.cutting import cut
 from lmcraft.preparation.inputs.unpacking import unpack_units
 from lmcraft.preparation.output.steps import output_steps
@@ -46,7 +46,8 @@ def compile_steps(recipe: Recipe, files: Sequence[InputFile]) -> Pipeline:
     previous: Pass | None = None
     for current in passes:
         steps += _resource_steps(current, opened)
-        steps.append(Step(current.name, _units(recipe, files, current, previous, opened)))
+        units = _units(recipe, files, current, previous, opened)
+        steps.append(Step(current.name, units, reads=_inputs_of(current, previous)))
         for config in current.sketches:
             stage: Any = opened[config.name]
             steps += [_with_alias(step, f"sketch/{config.name}", current.name) for step in stage.steps()]
@@ -73,6 +74,14 @@ def _group(configs: Sequence[StageConfig], opened: Mapping[str, Stage | GlobalSt
     if groups[-1][1]:
         groups.append(([], []))  # carries out the last verdicts
     return tuple(Pass(f"pass-{number}", tuple(stages), tuple(sketches)) for number, (stages, sketches) in enumerate(groups))
+
+
+def _inputs_of(current: Pass, previous: Pass | None) -> list[str]:
+    """The steps whose outputs a pass reads."""
+    resources = [_resource(config.name) for config in current.stages]
+    if previous is None:
+        return [UNPACK, *resources]
+    return [previous.name, *(f"verdicts/{config.name}" for config in previous.sketches), *resources]
 
 
 def _resource_steps(current: Pass, opened: Mapping[str, Any]) -> Iterator[Step]:
@@ -140,11 +149,7 @@ def _first_units(
             "verdicts": [],
         }
         blocks = dict.fromkeys(portion.block.partition("/")[0] for portion in portions if portion.block)
-        yield arguments, tuple(blocks), sum(map(_size, portions))
-
-
-def _size(portion: Portion) -> int:
-    return portion.end - portion.start
+        yield arguments, tuple(blocks), sum(portion.size for portion in portions)
 
 
 def _reading_settings(source: SourceConfig) -> SourceConfig:
@@ -164,4 +169,5 @@ def _next_units(previous: Pass, results: Results) -> Iterator[tuple[JsonObject, 
 
 def _with_alias(step: Step, alias: str, name: str) -> Step:
     """A step that also sees the results of the step `name` under the name `alias`."""
-    return Step(step.name, lambda results: step.units({**results, alias: results[name]}))
+    reads = None if step.reads is None else [name if read == alias else read for read in step.reads]
+    return replace(step, units=lambda results: step.units({**results, alias: results[name]}), reads=reads)

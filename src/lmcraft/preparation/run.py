@@ -1,16 +1,20 @@
 """Runs a preparation: survey, steps, and the dataset folder at the end."""
 
 import shutil
+from itertools import chain
 from pathlib import Path
 
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.lock import lock_folder
 from lmcraft.folder.output import DATASET
-from lmcraft.preparation.execution import choose_executor, run_steps
+from lmcraft.preparation.execution import choose_executor
+from lmcraft.preparation.execution.journal import Journal, total_tally
+from lmcraft.preparation.execution.steps import run_steps
 from lmcraft.preparation.inputs.survey import survey
 from lmcraft.preparation.output.finish import finish
 from lmcraft.preparation.output.manifest import write_evidence
+from lmcraft.preparation.output.tokenizer_sample import TOKENIZER
 from lmcraft.preparation.pipeline import compile_steps
 from lmcraft.preparation.recipe import Recipe
 
@@ -34,14 +38,17 @@ def prepare_recipe(recipe: Recipe, out: Path, *, overwrite: bool = False, fresh:
             shutil.rmtree(work)
         with lock_folder(work, wait=False, create=True):
             surveyed = survey(recipe.source, work)
-            for line in surveyed.describe():
-                print(line)
+            for entry in surveyed.skipped:
+                print(f"skipped: {entry['file']}: {entry['reason']}")
             if not surveyed.files:
                 raise UserError("the sources contain no file that can be read: check their paths")
             pipeline = compile_steps(recipe, surveyed.files)
-            results = run_steps(pipeline.steps, work, choose_executor(recipe.executor))
-            output = finish(folder, results, recipe)
-            write_evidence(folder, recipe, surveyed, results, output)
+            results = run_steps(pipeline.steps, work, choose_executor(recipe.executor), keep=[TOKENIZER])
+            folder.mkdir()
+            journal = Journal(work)
+            output = finish(folder, results, lambda unit: journal.folder(unit.key))
+            tally = total_tally(chain.from_iterable(results.values()), work)
+            write_evidence(folder, recipe, surveyed, results, tally, output)
     shutil.rmtree(work)
     return DatasetFolder(out)
 
