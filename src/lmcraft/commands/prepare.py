@@ -187,17 +187,10 @@ def _prepare_recipe(config: PrepareConfig) -> DatasetFolder:
     changes = {name: getattr(config, name) for name in ("backend", "workers", "work") if getattr(config, name) is not None}
     recipe = replace(recipe, executor=replace(recipe.executor, **changes))
     recipe.check()
-    if config.dry_run:
-        from lmcraft.preparation.dry_run import dry_run
-
-        dry_run(recipe, config.out, sample_bytes=config.sample_bytes)
-        return DatasetFolder(config.out)
     from lmcraft.preparation import prepare_recipe
-    from lmcraft.reports.preparation import write_preparation_report
 
     dataset = prepare_recipe(recipe, config.out, overwrite=config.overwrite, fresh=config.fresh)
-    write_preparation_report(dataset)
-    _print_summary(dataset)
+    _print_splits(dataset)
     return dataset
 
 
@@ -254,9 +247,7 @@ def _load_or_train_tokenizer(config: PrepareConfig, sources: "TextSources") -> "
     return train_bpe(texts, vocab_size=config.vocab_size, digits=config.digits)
 
 
-def _print_summary(dataset: DatasetFolder) -> None:
-    from lmcraft.data.documents import describe_losses
-
+def _print_splits(dataset: DatasetFolder) -> None:
     manifest: dict[str, Any] = dataset.manifest()
     print(f"{dataset.path}: vocabulary of {manifest['vocab_size']:,} tokens")
     for name, split in manifest["splits"].items():
@@ -268,6 +259,13 @@ def _print_summary(dataset: DatasetFolder) -> None:
                 f"    lost: {split['lost_bytes']:,} of {total:,} bytes ({split['lost_bytes'] / total:.1%}) are characters "
                 "without a token: use a tokenizer trained on this text, or of type bpe"
             )
+
+
+def _print_summary(dataset: DatasetFolder) -> None:
+    from lmcraft.data.documents import describe_losses
+
+    _print_splits(dataset)
+    manifest = dataset.manifest()
     for line in describe_losses(manifest, dataset.skipped):
         print(line)
     for token, count in manifest["special_spellings"].items():

@@ -42,7 +42,7 @@ def compile_steps(recipe: Recipe, files: Sequence[InputFile]) -> Pipeline:
     """
     opened = {config.name: build_stage(config.kind, config.name, config.settings) for config in recipe.stage}
     passes = _group(recipe.stage, opened)
-    steps = [Step(UNPACK, lambda results: unpack_units(files))]
+    steps = [Step(UNPACK, lambda results: unpack_units(files, recipe.source))]
     previous: Pass | None = None
     for current in passes:
         steps += _resource_steps(current, opened)

@@ -1,0 +1,56 @@
+"""A recipe from the command line to a dataset folder."""
+
+from pathlib import Path
+
+import pytest
+
+from lmcraft import prepare
+from lmcraft.data.loader import TokenSplit
+from lmcraft.json_lines import format_json_line
+from lmcraft.tokenizer import Tokenizer
+
+STAGES = '{ kind = "exact-duplicates" }, { kind = "near-duplicates" }'
+
+
+def write_corpus(folder: Path) -> Path:
+    rows = [f"Document {number} tells of {number * 7919} ships that left harbor {number % 13}." for number in range(60)]
+    with (folder / "rows.jsonl").open("w") as file:
+        for text in [*rows, rows[3], rows[4]]:
+            file.write(format_json_line({"text": text}))
+    recipe = folder / "recipe.toml"
+    recipe.write_text(
+        f'vocab_size = 300\nvalidation = 0.1\nstage = [{STAGES}]\n[[source]]\nname = "ships"\n'
+        f'paths = ["{folder}/rows.jsonl"]\nweight = 2.0\n'
+    )
+    return recipe
+
+
+def test_a_recipe_becomes_a_dataset(tmp_path: Path) -> None:
+    dataset = prepare(str(write_corpus(tmp_path)), out=tmp_path / "out")
+    manifest = dataset.manifest()
+    assert [part["source"] for part in manifest["parts"]] == ["ships"]
+    assert manifest["mixture"]["weights"] == {"ships": 2.0}
+    assert sum(split["documents"] for split in manifest["splits"].values()) == 60
+    texts = Tokenizer.load(dataset.path).decode(TokenSplit(dataset, "train").slice(0, 200))
+    assert "ships that left harbor" in texts
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "recipe.toml", "rows.jsonl"]
+
+
+def test_settings_of_a_recipe_are_not_flags(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="vocab_size=500 is set in the recipe: change it in "):
+        prepare(str(write_corpus(tmp_path)), out=tmp_path / "out", vocab_size=500)
+
+
+def test_flags_of_recipes_need_one(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(ValueError, match="workers=2 is for recipes: write one for these sources with --write-recipe"):
+        prepare(str(tmp_path / "a.txt"), out=tmp_path / "out", workers=2)
+
+
+def test_a_written_recipe_can_be_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(tmp_path)
+    prepare(str(tmp_path / "rows.jsonl"), out=tmp_path / "out", write_recipe=tmp_path / "new.toml")
+    recipe = (tmp_path / "new.toml").read_text()
+    assert 'name = "rows-jsonl"' in recipe and 'kind = "quality"' in recipe
+    with pytest.raises(ValueError, match="already exists: choose another file"):
+        prepare(str(tmp_path / "rows.jsonl"), out=tmp_path / "out", write_recipe=tmp_path / "new.toml")
