@@ -1,13 +1,16 @@
 """The words of a text as numbers, which everything that compares texts shares: overlap with tasks, duplicates, statistics.
 
 Words are compared without case and punctuation; each Chinese, Japanese or Korean character is a word. `hash_words` computes
-with arrays what `split_words` spells: equal words have equal hashes, in every process and on every machine.
+with arrays what `split_words` spells: equal words have equal hashes, in every process and on every machine. `tokenize`
+also gives the punctuation between the words, and where each token stands in the text.
 
-Shapes: C characters, W words.
+Shapes: C characters, T tokens, W words.
 """
 
 import re
+import sys
 import unicodedata
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Protocol
@@ -17,12 +20,35 @@ from numpy.typing import NDArray
 
 SINGLE = "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]"  # characters that are words
 WORD = re.compile(f"{SINGLE}|(?:(?!{SINGLE})[^\\W_])+")
-CHUNK = re.compile(r"\S+")
-BASE = 0x9E3779B97F4A7C15  # of the polynomials; odd
-N_POWERS = 2**12  # a character's power is its place in the word, modulo this
+BASE = 0x9E3779B97F4A7C15  # of the polynomials; odd, so it has an inverse modulo 2**64
 BLOCK_CHARS = 2**16  # whose arrays fit into the processor's cache
+SPACE, PART, WHOLE, MARK = range(4)  # kinds of characters: between tokens; part of a word; a word; punctuation
 
 Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of a text: words, and runs of one punctuation character."""
+
+    hashes_T: Hashes
+    starts_T: NDArray[np.int64]
+    stops_T: NDArray[np.int64]
+    kinds_T: NDArray[np.uint8]
+    """PART, WHOLE or MARK, of its characters."""
+
+    def __len__(self) -> int:
+        return len(self.hashes_T)
+
+    @property
+    def are_words_T(self) -> NDArray[np.bool_]:
+        """Which tokens are words."""
+        return self.kinds_T != MARK
+
+    @property
+    def words_W(self) -> Hashes:
+        """The hashes of the words."""
+        return self.hashes_T[self.are_words_T]
 
 
 class HasWords(Protocol):
@@ -42,21 +68,6 @@ def split_words(text: str) -> list[str]:
     return WORD.findall(fold(text))
 
 
-def word_spans(text: str) -> list[tuple[int, int]]:
-    """Where each word stands in the text, as (start, end).
-
-    Words that cannot be told apart there, such as those of a ligature, have the same place.
-    """
-    spans: list[tuple[int, int]] = []
-    for chunk in CHUNK.finditer(text):
-        words, parts = split_words(chunk[0]), list(WORD.finditer(chunk[0]))
-        if [split_words(part[0]) for part in parts] == [[word] for word in words]:
-            spans += [(chunk.start() + part.start(), chunk.start() + part.end()) for part in parts]
-        else:
-            spans += [chunk.span()] * len(words)
-    return spans
-
-
 def words_of(record: HasWords) -> Hashes:
     """The hashes of a document's words, (W,), computed once; whoever changes the text sets `words` to None."""
     if record.words is None:
@@ -66,10 +77,36 @@ def words_of(record: HasWords) -> Hashes:
 
 def hash_words(text: str) -> Hashes:
     """A hash of each word, (W,): a polynomial of its characters modulo 2**64, with its bits mixed."""
-    codes_C = np.frombuffer(fold(text).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    kinds_C = _character_kinds()[codes_C]
-    blocks = [_hash_block(codes_C[start:stop], kinds_C[start:stop]) for start, stop in _blocks(kinds_C)]
-    return np.concatenate(blocks) if blocks else np.empty(0, dtype=np.uint64)
+    return tokenize(text).words_W
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where each word of `hash_words` stands in the text, as (start, end); words of one ligature have the same place."""
+    tokens = tokenize(text)
+    are_words = tokens.are_words
+    return list(zip(tokens.starts[are_words].tolist(), tokens.stops[are_words].tolist(), strict=True))
+
+
+def count_single_words(text: str) -> int:
+    """The number of characters of a text that are words of their own: Chinese, Japanese, Korean."""
+    if text.isascii():
+        return 0
+    codes_C = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    return int(np.count_nonzero(_character_kinds().take(codes_C) == WHOLE))
+
+
+def tokenize(text: str) -> Tokens:
+    """The tokens of a text; the hashes of words are those of `hash_words`."""
+    if text.isascii():
+        data = text.encode()
+        kinds_C = np.frombuffer(data.translate(_ascii_table(kinds=True)), dtype=np.uint8)
+        values_C = np.frombuffer(data.translate(_ascii_table(kinds=False)), dtype=np.uint8)
+        return _tokens(kinds_C, values_C)
+    codes_C = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.intp)
+    values_C = _folded_values().take(codes_C)
+    if unicodedata.is_normalized("NFC", text) and values_C.max() <= sys.maxunicode + 1:
+        return _tokens(_character_kinds().take(codes_C), values_C)
+    return _tokenize_folded(text)
 
 
 def run_hashes(words_W: Hashes, length: int) -> Hashes:
@@ -89,12 +126,64 @@ def run_hashes(words_W: Hashes, length: int) -> Hashes:
         size *= 2
 
 
-def count_single_words(text: str) -> int:
-    """The number of characters of a text that are words of their own: Chinese, Japanese, Korean."""
-    if text.isascii():
-        return 0
-    codes_C = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    return int(np.count_nonzero(_character_kinds()[codes_C] == 2))
+def _power(exponent: int) -> np.uint64:
+    return np.uint64(pow(BASE, exponent, 2**64))
+
+
+def _tokenize_folded(text: str) -> Tokens:
+    """The tokens of a text some of whose characters fold to none or several, or only together with the next."""
+    pieces, origins = [], []
+    for match in _cluster().finditer(text):
+        piece = fold(match[0])
+        pieces.append(piece)
+        origins += [match.start()] * (len(piece) - 1) + [match.end() - 1] * bool(piece)
+    codes_C = np.frombuffer("".join(pieces).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.intp)
+    if not len(codes_C):
+        return _tokens(np.empty(0, dtype=np.uint8), codes_C)
+    tokens = _tokens(_character_kinds().take(codes_C), _folded_values().take(codes_C))
+    ends_C = np.array(origins, dtype=np.int64)
+    starts_C = np.concatenate(([0], ends_C[:-1] + 1))
+    return Tokens(tokens.hashes_T, starts_C[tokens.starts_T], ends_C[tokens.stops_T - 1] + 1, tokens.kinds_T)
+
+
+def _tokens(kinds_C: NDArray[np.uint8], values_C: NDArray[np.unsignedinteger]) -> Tokens:
+    """The tokens of characters, of which `values_C` are what is hashed: 0 between tokens."""
+    parts = [_block(kinds_C[start:stop], values_C[start:stop], start) for start, stop in _blocks(kinds_C)]
+    if len(parts) == 1:
+        return Tokens(*parts[0])
+    empty = (np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint8))
+    return Tokens(*map(np.concatenate, zip(*parts, strict=True))) if parts else Tokens(*empty)
+
+
+def _blocks(kinds_C: NDArray[np.uint8]) -> list[tuple[int, int]]:
+    """Ranges of at most BLOCK_CHARS characters that cut no token shorter than that."""
+    borders = [0]
+    while borders[-1] < len(kinds_C):
+        start, stop = borders[-1], min(borders[-1] + BLOCK_CHARS, len(kinds_C))
+        if stop < len(kinds_C) and kinds_C[stop] in (PART, MARK):
+            ends = np.flatnonzero(kinds_C[start:stop] != kinds_C[stop])
+            stop = start + int(ends[-1]) + 1 if len(ends) else stop
+        borders.append(stop)
+    return list(pairwise(borders))
+
+
+def _block(
+    kinds_C: NDArray[np.uint8], values_C: NDArray[np.unsignedinteger], offset: int
+) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    begins_C = np.ones(len(kinds_C) + 1, dtype=np.bool_)  # of tokens, and of the spaces after them
+    inside_C = begins_C[1:-1]
+    np.not_equal(kinds_C[1:], kinds_C[:-1], out=inside_C)
+    inside_C |= kinds_C[1:] == WHOLE
+    inside_C |= (values_C[1:] != values_C[:-1]) & (kinds_C[1:] == MARK)
+    filled_C = kinds_C != SPACE
+    starts = np.flatnonzero(begins_C[:-1] & filled_C)
+    if not len(starts):
+        return np.empty(0, np.uint64), starts, starts, np.empty(0, np.uint8)
+    stops = np.flatnonzero(begins_C[1:] & filled_C) + 1
+    powers, inverses = _powers()
+    terms_C = values_C * powers[: len(values_C)]
+    hashes = mix_bits(np.add.reduceat(terms_C, starts) * inverses[starts])
+    return hashes, starts + offset, stops + offset, kinds_C[starts]
 
 
 def mix_bits(values: Hashes) -> Hashes:
@@ -104,48 +193,63 @@ def mix_bits(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(31))
 
 
-def _power(exponent: int) -> np.uint64:
-    return np.uint64(pow(BASE, exponent, 2**64))
-
-
-def _blocks(kinds_C: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """Ranges of about BLOCK_CHARS characters that cut no word shorter than that."""
-    borders = [0]
-    while borders[-1] < len(kinds_C):
-        start, stop = borders[-1], min(borders[-1] + BLOCK_CHARS, len(kinds_C))
-        if stop < len(kinds_C) and kinds_C[stop] == 1:
-            ends = np.flatnonzero(kinds_C[start:stop] != 1)
-            stop = start + int(ends[-1]) + 1 if len(ends) else stop
-        borders.append(stop)
-    return list(pairwise(borders))
-
-
-def _hash_block(codes_C: NDArray[np.uint32], kinds_C: NDArray[np.uint8]) -> Hashes:
-    begins_C = kinds_C == 1
-    begins_C[1:] &= kinds_C[:-1] != 1
-    begins_C |= kinds_C == 2
-    in_words_C = kinds_C > 0
-    begins = np.flatnonzero(begins_C[in_words_C])
-    if not len(begins):
-        return np.empty(0, dtype=np.uint64)
-    values = codes_C[in_words_C].astype(np.uint64)
-    places = np.arange(len(values))
-    places -= np.repeat(begins, np.diff(begins, append=len(values)))
-    places &= N_POWERS - 1
-    return mix_bits(np.add.reduceat((values + 1) * _powers()[places], begins))
+@cache
+def _powers() -> tuple[Hashes, Hashes]:
+    """BASE to the power of 1, 2, ..., and of 0, -1, ...: the hash of a token does not depend on its place."""
+    powers = np.cumprod(np.full(BLOCK_CHARS, BASE, dtype=np.uint64), dtype=np.uint64)
+    inverses = np.cumprod(np.full(BLOCK_CHARS, pow(BASE, -1, 2**64), dtype=np.uint64), dtype=np.uint64)
+    return powers, np.concatenate((np.ones(1, dtype=np.uint64), inverses[:-1]))
 
 
 @cache
-def _powers() -> Hashes:
-    return np.cumprod(np.full(N_POWERS, BASE, dtype=np.uint64), dtype=np.uint64)
+def _ascii_table(*, kinds: bool) -> bytes:
+    table = _character_kinds() if kinds else _folded_values()
+    return bytes(table[:128].astype(np.uint8)) + bytes(128)
 
 
 @cache
 def _character_kinds() -> NDArray[np.uint8]:
-    """By code point: 0 stands between words, 1 is part of a word, 2 is a word."""
-    characters = "".join(map(chr, range(0x110000)))
-    kinds = np.zeros(len(characters), dtype=np.uint8)
-    for kind, pattern in ((1, r"[^\W_]+"), (2, f"{SINGLE}+")):
+    """By code point: the kind of the character that it folds to."""
+    return _character_tables()[0]
+
+
+@cache
+def _folded_values() -> NDArray[np.uint32]:
+    """By code point: 1 + the code point that it folds to; 0 between tokens; above 0x110000 if it folds to several."""
+    return _character_tables()[1]
+
+
+@cache
+def _character_tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
+    characters = "".join(map(chr, range(sys.maxunicode + 1)))
+    kinds = np.full(len(characters), MARK, dtype=np.uint8)
+    for kind, pattern in ((SPACE, r"[\s\x00-\x1f\x7f]+"), (PART, r"[^\W_]+"), (WHOLE, f"{SINGLE}+")):
         for match in re.finditer(pattern, characters):
             kinds[match.start() : match.end()] = kind
-    return kinds
+    values = np.arange(1, len(characters) + 1, dtype=np.uint32)
+    for code in _changed_by_folding():
+        folded = fold(chr(code))
+        if len(folded) == 1:
+            values[code], kinds[code] = ord(folded) + 1, kinds[ord(folded)]
+        elif kinds[code] != MARK or WORD.search(folded):
+            values[code] = sys.maxunicode + 2
+    values[kinds == SPACE] = 0
+    return kinds, values
+
+
+def _changed_by_folding() -> list[int]:
+    codes = range(0x30000)  # beyond are private and unassigned characters
+    return [code for code in codes if (character := chr(code)) != fold(character)]
+
+
+@cache
+def _cluster() -> re.Pattern[str]:
+    """A character with those that may be composed with it."""
+    characters = (chr(code) for code in range(0x30000) if _composes(chr(code)))
+    return re.compile(f"(?s).[{''.join(map(re.escape, characters))}]*")
+
+
+def _composes(character: str) -> bool:
+    """Whether a character may be composed with the one before it, or change places with it."""
+    folded = unicodedata.normalize("NFKC", character)[:1]
+    return unicodedata.combining(folded) > 0 or 0x1161 <= ord(folded or "\0") <= 0x11C2
