@@ -22,33 +22,34 @@ SINGLE = "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]"  # cha
 WORD = re.compile(f"{SINGLE}|(?:(?!{SINGLE})[^\\W_])+")
 BASE = 0x9E3779B97F4A7C15  # of the polynomials; odd, so it has an inverse modulo 2**64
 BLOCK_CHARS = 2**16  # whose arrays fit into the processor's cache
-SPACE, PART, WHOLE, MARK = range(4)  # kinds of characters: between tokens; part of a word; a word; punctuation
+SPACE, MARK, WHOLE, DIGIT, LETTER = range(5)  # kinds of characters; WHOLE ones are words, the last two parts of words
 
 Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of a text: words, and runs of one punctuation character."""
+    """The tokens of a text: words, and runs of one punctuation character. All arrays are (T,)."""
 
-    hashes_T: Hashes
-    starts_T: NDArray[np.int64]
-    stops_T: NDArray[np.int64]
-    kinds_T: NDArray[np.uint8]
-    """PART, WHOLE or MARK, of its characters."""
+    hashes: Hashes
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    kinds: NDArray[np.uint8]
+    """MARK, WHOLE, DIGIT (a word without letters) or LETTER."""
 
     def __len__(self) -> int:
-        return len(self.hashes_T)
+        return len(self.hashes)
 
     @property
-    def are_words_T(self) -> NDArray[np.bool_]:
+    def are_words(self) -> NDArray[np.bool_]:
         """Which tokens are words."""
-        return self.kinds_T != MARK
+        are_words: NDArray[np.bool_] = self.kinds != MARK
+        return are_words
 
     @property
-    def words_W(self) -> Hashes:
-        """The hashes of the words."""
-        return self.hashes_T[self.are_words_T]
+    def words(self) -> Hashes:
+        """The hashes of the words, (W,)."""
+        return self.hashes[self.are_words]
 
 
 class HasWords(Protocol):
@@ -77,7 +78,7 @@ def words_of(record: HasWords) -> Hashes:
 
 def hash_words(text: str) -> Hashes:
     """A hash of each word, (W,): a polynomial of its characters modulo 2**64, with its bits mixed."""
-    return tokenize(text).words_W
+    return tokenize(text).words
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
@@ -100,8 +101,8 @@ def tokenize(text: str) -> Tokens:
     if text.isascii():
         data = text.encode()
         kinds_C = np.frombuffer(data.translate(_ascii_table(kinds=True)), dtype=np.uint8)
-        values_C = np.frombuffer(data.translate(_ascii_table(kinds=False)), dtype=np.uint8)
-        return _tokens(kinds_C, values_C)
+        ascii_C = np.frombuffer(data.translate(_ascii_table(kinds=False)), dtype=np.uint8)
+        return _tokens(kinds_C, ascii_C)
     codes_C = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.intp)
     values_C = _folded_values().take(codes_C)
     if unicodedata.is_normalized("NFC", text) and values_C.max() <= sys.maxunicode + 1:
@@ -126,6 +127,13 @@ def run_hashes(words_W: Hashes, length: int) -> Hashes:
         size *= 2
 
 
+def mix_bits(values: Hashes) -> Hashes:
+    """Spread the differences of values over all bits (the finalizer of SplitMix64; values from Java's SplittableRandom)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
 def _power(exponent: int) -> np.uint64:
     return np.uint64(pow(BASE, exponent, 2**64))
 
@@ -139,11 +147,11 @@ def _tokenize_folded(text: str) -> Tokens:
         origins += [match.start()] * (len(piece) - 1) + [match.end() - 1] * bool(piece)
     codes_C = np.frombuffer("".join(pieces).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.intp)
     if not len(codes_C):
-        return _tokens(np.empty(0, dtype=np.uint8), codes_C)
+        return _tokens(np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.uint8))
     tokens = _tokens(_character_kinds().take(codes_C), _folded_values().take(codes_C))
     ends_C = np.array(origins, dtype=np.int64)
     starts_C = np.concatenate(([0], ends_C[:-1] + 1))
-    return Tokens(tokens.hashes_T, starts_C[tokens.starts_T], ends_C[tokens.stops_T - 1] + 1, tokens.kinds_T)
+    return Tokens(tokens.hashes, starts_C[tokens.starts], ends_C[tokens.stops - 1] + 1, tokens.kinds)
 
 
 def _tokens(kinds_C: NDArray[np.uint8], values_C: NDArray[np.unsignedinteger]) -> Tokens:
@@ -160,8 +168,9 @@ def _blocks(kinds_C: NDArray[np.uint8]) -> list[tuple[int, int]]:
     borders = [0]
     while borders[-1] < len(kinds_C):
         start, stop = borders[-1], min(borders[-1] + BLOCK_CHARS, len(kinds_C))
-        if stop < len(kinds_C) and kinds_C[stop] in (PART, MARK):
-            ends = np.flatnonzero(kinds_C[start:stop] != kinds_C[stop])
+        if stop < len(kinds_C) and kinds_C[stop] not in (SPACE, WHOLE):
+            same = kinds_C[start:stop] >= DIGIT if kinds_C[stop] >= DIGIT else kinds_C[start:stop] == kinds_C[stop]
+            ends = np.flatnonzero(~same)
             stop = start + int(ends[-1]) + 1 if len(ends) else stop
         borders.append(stop)
     return list(pairwise(borders))
@@ -170,9 +179,10 @@ def _blocks(kinds_C: NDArray[np.uint8]) -> list[tuple[int, int]]:
 def _block(
     kinds_C: NDArray[np.uint8], values_C: NDArray[np.unsignedinteger], offset: int
 ) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    classes_C = np.minimum(kinds_C, DIGIT)
     begins_C = np.ones(len(kinds_C) + 1, dtype=np.bool_)  # of tokens, and of the spaces after them
     inside_C = begins_C[1:-1]
-    np.not_equal(kinds_C[1:], kinds_C[:-1], out=inside_C)
+    np.not_equal(classes_C[1:], classes_C[:-1], out=inside_C)
     inside_C |= kinds_C[1:] == WHOLE
     inside_C |= (values_C[1:] != values_C[:-1]) & (kinds_C[1:] == MARK)
     filled_C = kinds_C != SPACE
@@ -183,14 +193,7 @@ def _block(
     powers, inverses = _powers()
     terms_C = values_C * powers[: len(values_C)]
     hashes = mix_bits(np.add.reduceat(terms_C, starts) * inverses[starts])
-    return hashes, starts + offset, stops + offset, kinds_C[starts]
-
-
-def mix_bits(values: Hashes) -> Hashes:
-    """Spread the differences of values over all bits (the finalizer of SplitMix64; values from Java's SplittableRandom)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    return hashes, starts + offset, stops + offset, np.maximum.reduceat(kinds_C, starts)
 
 
 @cache
@@ -223,7 +226,9 @@ def _folded_values() -> NDArray[np.uint32]:
 def _character_tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
     characters = "".join(map(chr, range(sys.maxunicode + 1)))
     kinds = np.full(len(characters), MARK, dtype=np.uint8)
-    for kind, pattern in ((SPACE, r"[\s\x00-\x1f\x7f]+"), (PART, r"[^\W_]+"), (WHOLE, f"{SINGLE}+")):
+    kinds[np.fromiter(map(str.isalnum, characters), dtype=np.bool_)] = DIGIT
+    kinds[np.fromiter(map(str.isalpha, characters), dtype=np.bool_)] = LETTER
+    for kind, pattern in ((SPACE, r"[\s\x00-\x1f\x7f]+"), (WHOLE, f"{SINGLE}+")):
         for match in re.finditer(pattern, characters):
             kinds[match.start() : match.end()] = kind
     values = np.arange(1, len(characters) + 1, dtype=np.uint32)

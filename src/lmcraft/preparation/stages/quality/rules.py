@@ -1,0 +1,140 @@
+"""The rules of a profile: a measure, a threshold, and where the threshold is from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lmcraft.config import read_toml
+from lmcraft.errors import UserError
+from lmcraft.preparation.contracts import Verdict
+from lmcraft.preparation.stages.catalog import suggest
+from lmcraft.preparation.stages.quality.lines import LineRules
+from lmcraft.preparation.stages.quality.statistics import MEASURES, Statistics, evidence_of
+from lmcraft.setting_values import convert_value, field_types
+
+PROFILES = Path(__file__).parent / "profiles"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Removes the documents whose measure is above, or below, a threshold."""
+
+    reason: str
+    measure: str
+    """A function of `statistics.py`."""
+    above: float | None = None
+    below: float | None = None
+    tokens: int = 0
+    """Length of the runs that `top_run` and `repeated_runs` compare."""
+    joints: int = 0
+    """Spaces that `top_run` counts in a run."""
+    words: tuple[str, ...] = ()
+    """What `stop_words` and `phrases` look for."""
+    source: str
+    """Publication or file that has the threshold."""
+
+    def __post_init__(self) -> None:
+        if self.measure not in MEASURES:
+            raise UserError(f"rule {self.reason!r}: there is no measure {self.measure!r}: {suggest(self.measure, MEASURES)}")
+        if (self.above is None) == (self.below is None):
+            raise UserError(f"rule {self.reason!r} has no threshold, or two: set one of above and below")
+
+    @property
+    def threshold(self) -> float:
+        """The threshold, above or below which a document is removed."""
+        return self.above if self.above is not None else self.below or 0.0
+
+    def judge(self, statistics: Statistics) -> Verdict | None:
+        """The verdict on a document that this rule removes."""
+        value = MEASURES[self.measure](statistics, self)
+        failed = value > self.above if self.above is not None else value < self.threshold
+        if not failed:
+            return None
+        return Verdict(
+            self.reason, value=value, threshold=self.threshold, evidence=evidence_of(self.measure, statistics, self)
+        )
+
+    def with_threshold(self, threshold: float) -> "Rule":
+        """The same rule with another threshold."""
+        return replace(self, above=threshold) if self.above is not None else replace(self, below=threshold)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """The rules for one kind of text: in order, and what is cut from the text after the first `rules`."""
+
+    name: str
+    rule: tuple[Rule, ...] = ()
+    lines: LineRules | None = None
+    """Cuts lines, after the rules above."""
+    rule_after_lines: tuple[Rule, ...] = ()
+    """Judge the text without these lines."""
+    characters_per_word: float = 1.0
+    """How many Chinese, Japanese or Korean characters count as a word."""
+
+    @property
+    def reasons(self) -> list[str]:
+        """The reasons of its rules, in order."""
+        lines = self.lines.reasons if self.lines else []
+        return [*(rule.reason for rule in self.rule), *lines, *(rule.reason for rule in self.rule_after_lines)]
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> "Profile":
+        """The profile with other thresholds, by reason; a reason that it lacks changes nothing."""
+
+        def changed(rules: Sequence[Rule]) -> tuple[Rule, ...]:
+            return tuple(
+                rule.with_threshold(thresholds[rule.reason]) if rule.reason in thresholds else rule for rule in rules
+            )
+
+        return replace(self, rule=changed(self.rule), rule_after_lines=changed(self.rule_after_lines))
+
+
+@cache
+def profile_names() -> list[str]:
+    """The profiles that lmcraft brings."""
+    return sorted(path.stem for path in PROFILES.glob("*.toml"))
+
+
+@cache
+def read_profile(source: str) -> Profile:
+    """A profile by its name, or from a TOML file in the same form.
+
+    Raises:
+        UserError: it does not exist, or has an unknown or invalid setting.
+    """
+    if source in profile_names():
+        return _profile_of(source, PROFILES / f"{source}.toml")
+    if not source.endswith(".toml"):
+        raise UserError(
+            f"rules {source!r} are not known: use auto, {', '.join(profile_names())}, or the path of a TOML file"
+        )
+    return _profile_of(source, Path(source).expanduser())
+
+
+def _profile_of(name: str, path: Path) -> Profile:
+    values = read_toml(path)
+    profile = {"name": name, **values}
+    for key in ("rule", "rule_after_lines"):
+        profile[key] = tuple(_build(Rule, row, f"{path}: rule {row.get('reason')!r}") for row in values.get(key, []))
+    if "lines" in values:
+        profile["lines"] = _build(LineRules, values["lines"], f"{path}: lines")
+    result: Profile = _build(Profile, profile, str(path), checked=("rule", "rule_after_lines", "lines"))
+    return result
+
+
+def _build(cls: Any, values: Mapping[str, Any], where: str, checked: Sequence[str] = ()) -> Any:
+    types = field_types(cls)
+    for name in values:
+        if name not in types:
+            raise UserError(f"{where}: there is no setting {name!r}: {suggest(name, types)}")
+    missing = [name for name in ("reason", "measure", "source") if name in types and name not in values]
+    if missing:
+        raise UserError(f"{where} lacks {missing[0]!r}: add it")
+    return cls(
+        **{
+            name: value if name in checked else convert_value(types[name], value, f"{where}: {name}")
+            for name, value in values.items()
+        }
+    )
