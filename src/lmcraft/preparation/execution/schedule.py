@@ -92,7 +92,7 @@ class Schedule:
         self._failures[unit.key] += 1
         if self._failures[unit.key] >= MAX_FAILURES or (answer.status == "failed" and document is None):
             raise _error(answer, f"{_name(unit)} cannot be done: {answer.text}; {KEPT}")
-        (self._alone if answer.status == "memory" else self._waiting).insert(0, unit)
+        (self._alone if answer.status in ("memory", "killed") else self._waiting).insert(0, unit)
 
     def _blame(self, unit: Unit, document: DocumentId, answer: Answer) -> None:
         row: JsonObject = {"document": list(document), "reason": answer.status, "text": answer.text}

@@ -20,7 +20,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 MIN_FREE_BYTES = 2**20  # with less, any error is taken for one of a full disk: not every library says which it was
 MAX_TEXT_CHARACTERS = 2000  # of an error
 
-Status = Literal["done", "full", "refused", "system", "failed", "memory", "died", "hung"]
+Status = Literal["done", "full", "refused", "system", "failed", "memory", "killed", "died", "hung"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Answer:
 
     status: Status
     """full: the disk. refused: an error for the user. system: one of the operating system. failed: an exception of the code.
-    memory: there was too little, or the worker was killed, as the system does then. died: the worker ended. hung: it
-    was ended, since it read one document for too long."""
+    memory: there was too little. killed: by SIGKILL, as the system does when memory runs out. died: the worker ended.
+    hung: it was ended, since it read one document for too long."""
     text: str = ""
     """The error, or how the worker ended."""
     exit_status: int = 1

@@ -1,6 +1,7 @@
 """A worker as its parent sees it: started, given a task, watched, and ended."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 from lmcraft.preparation.contracts import Unit
 from lmcraft.preparation.execution.journal import Journal
 from lmcraft.preparation.execution.position import POSITION, SharedPosition
-from lmcraft.preparation.execution.task import Answer, Task, describe_end, format_task, parse_answer
+from lmcraft.preparation.execution.task import Answer, Status, Task, describe_end, format_task, parse_answer
 
 LOG = "log.txt"  # in the work folder: what workers and their libraries print
 MAX_TICK_SECONDS = 1.0  # between two looks; more has passed if this process was stopped, or the machine slept
@@ -75,8 +76,8 @@ class WorkerProcess:
             self._process.wait()
             returncode = self._process.returncode
             self.end()
-            # The system ends processes by SIGKILL when memory runs out.
-            return self._with_document(Answer("memory" if returncode == -9 else "died", describe_end(returncode)))
+            status: Status = "killed" if returncode == -signal.SIGKILL else "died"
+            return self._with_document(Answer(status, describe_end(returncode)))
         if self._is_stalled():
             self.end()
             return self._with_document(Answer("hung", f"it took longer than {self.document_seconds:g} s"))
