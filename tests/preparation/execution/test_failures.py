@@ -90,7 +90,7 @@ def read_nothing(*arguments: object) -> None:
         ),
         (refuse, UserError, "jaccard=2 is too large: use at most 1"),
         (read_nothing, RunError, "unit 0 of step 'bad' cannot be done: RuntimeError: a bug; what is finished is kept"),
-        (fill_the_disk, RunError, "the disk of '{work}' is full after 0 of 1 units of step 'bad': free about 1.0 MiB"),
+        (fill_the_disk, RunError, "the disk of '{work}' is full after 0 of 1 units of step 'bad': free at least 1.0 MiB"),
     ],
 )
 def test_a_unit_that_cannot_be_done_ends_the_run(

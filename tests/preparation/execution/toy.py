@@ -1,12 +1,17 @@
 """Steps of toy units: read numbers, square them, and add them up."""
 
+import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lmcraft.errors import LmcraftError
 from lmcraft.preparation.contracts import DocumentId, JsonObject, Position, Step, Tally, Unit, UnitResult
+from lmcraft.preparation.execution.processes import Processes
+from lmcraft.preparation.execution.steps import run_steps
 
 MODULE = "tests.preparation.execution.toy"
 
@@ -23,6 +28,7 @@ def read(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position:
         time.sleep(arguments.get("seconds", 0))
         kept.append(document.file + document.position)
     (out / "squares.txt").write_text("".join(f"{number**2}\n" for number in kept))
+    (out / "padding").write_bytes(bytes(arguments.get("padding", 0)))
     note_run(arguments, "read")
     return Tally({"read/documents": len(kept)}, {"numbers": [len(kept)]}), {"documents": len(kept)}
 
@@ -95,3 +101,19 @@ def outputs(work: Path, results: Mapping[str, Sequence[UnitResult]]) -> dict[str
         if folder.exists()
         for file in sorted(folder.iterdir())
     }
+
+
+def main() -> None:
+    """Run steps as a command does: WORK, the number of workers, and the arguments of `read_step`."""
+    work, workers, arguments = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+    steps = [read_step(**arguments), add_step(group=4), add_step("total", "add", 100)]
+    try:
+        results = run_steps(steps, work, Processes(workers, 60), keep=("read", "add"))
+    except LmcraftError as error:
+        print(error)
+        sys.exit(error.exit_status)
+    print(results["total"][0].values["total"])
+
+
+if __name__ == "__main__":
+    main()

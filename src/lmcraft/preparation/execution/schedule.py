@@ -109,7 +109,7 @@ class Schedule:
         needed = left * (self._written_bytes / self._read_bytes if self._read_bytes else 1)
         return RunError(
             f"the disk of '{self.journal.work}' is full after {self._done:,} of {self._total:,} units of step "
-            f"'{unit.step}': free about {format_bytes(max(needed, unit.size, 2**20))} and run the same command again; {KEPT}"
+            f"'{unit.step}': free at least {format_bytes(max(needed, unit.size, 2**20))} and run the same command again; {KEPT}"
         )
 
 
