@@ -7,7 +7,7 @@ from pathlib import Path
 from lmcraft.errors import LmcraftError, RunError, UserError
 from lmcraft.preparation.contracts import DocumentId, JsonObject, Unit, UnitResult
 from lmcraft.preparation.execution.journal import Journal
-from lmcraft.preparation.execution.task import Answer, Task
+from lmcraft.preparation.execution.task import MIN_FREE_BYTES, Answer, Task
 from lmcraft.terminal import format_bytes
 
 MAX_POISONED = 20  # documents of a unit
@@ -106,10 +106,10 @@ class Schedule:
 
     def _disk_is_full(self, unit: Unit) -> RunError:
         left = sum(unit.size for unit in (*self._waiting, *self._alone, *self._running.values(), unit))
-        needed = left * (self._written_bytes / self._read_bytes if self._read_bytes else 1)
+        needed = max(left * (self._written_bytes / self._read_bytes if self._read_bytes else 1), unit.size, MIN_FREE_BYTES)
         return RunError(
             f"the disk of '{self.journal.work}' is full after {self._done:,} of {self._total:,} units of step "
-            f"'{unit.step}': free at least {format_bytes(max(needed, unit.size, 2**20))} and run the same command again; {KEPT}"
+            f"'{unit.step}': free at least {format_bytes(needed)} and run the same command again; {KEPT}"
         )
 
 
