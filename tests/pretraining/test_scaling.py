@@ -19,7 +19,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_json_lines
 from lmcraft.model.config import TransformerConfig
 from lmcraft.pretraining import scaling_law
-from lmcraft.pretraining.run import fingerprint
+from lmcraft.pretraining.run_data import fingerprint
 from lmcraft.pretraining.scaling import Family, Member, build_member
 from lmcraft.training.checkpoint import Checkpoints, Progress
 from tests.tiny import tiny_dataset

@@ -31,19 +31,24 @@ def plan(config: PlanConfig) -> Plan:
     if config.json:
         print(format_json(asdict(estimate), indent=2))
     else:
-        print_result(_run_table(estimate, config.watts), _memory_table(estimate), _time_table(estimate))
+        print_result(_run_table(estimate, config.watts), _memory_table(estimate), _time_table(estimate), *estimate.warnings)
     return estimate
 
 
 def _run_table(plan: Plan, watts: float) -> Table:
     source = "from --tflops" if plan.share_of_peak is None else f"measured: {plan.share_of_peak:.0%} of the machine's peak"
     optimal = plan.tokens / plan.compute_optimal_tokens
+    mixture = {
+        f"source {use.source}": f"{use.share:.1%}: {use.tokens_read:,.0f} tokens, {use.epochs:.2g} epochs of {use.tokens:,}"
+        for use in plan.mixture
+    }
     rows = {
         "parameters": f"{plan.parameters:,} ({plan.embedding_parameters:,} in embeddings)",
         "tokens": f"{plan.tokens:,}: {plan.steps:,} steps of {plan.batch_size} x {plan.sequence_length}",
         "micro-batch": f"{plan.micro_batch_size} x {plan.sequence_length}",
         "compute-optimal": f"{plan.compute_optimal_tokens:,} tokens; this run has {optimal:.2g} times as many",
         "epochs": f"{plan.epochs:.2g}",
+        **mixture,
         "operations": f"{plan.flops:.3g} FLOP, {plan.flops_per_token:.3g} per token",
         "computing in": plan.computing,
         "speed": f"{plan.tokens_per_second:,.0f} tokens/s, {source}",

@@ -127,10 +127,7 @@ class SourceUse:
     tokens_read: float
     share: float
     """Of all tokens that the run reads."""
-
-    @property
-    def epochs(self) -> float:
-        return self.tokens_read / self.tokens
+    epochs: float
 
 
 class Course:
@@ -239,7 +236,7 @@ class Mixture:
         Raises:
             UserError: the run is longer than the one that it stands for.
         """
-        if not self.target_tokens:
+        if not self.target_tokens or not run_tokens:
             return 1.0
         if self.target_tokens < run_tokens:
             raise UserError(
@@ -261,7 +258,7 @@ class Mixture:
             numbers = [n for n, part in enumerate(self.parts) if part.source == source]
             tokens = max(1, round(share * sum(self.parts[n].tokens_per_epoch for n in numbers)))
             read = float(read_P[numbers].sum())
-            uses.append(SourceUse(source, tokens, read, read / max(1, rows * row_tokens)))
+            uses.append(SourceUse(source, tokens, read, read / max(1, rows * row_tokens), read / tokens))
         return uses
 
     def check_length(self, rows: int, row_tokens: int) -> None:

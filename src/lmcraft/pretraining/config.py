@@ -71,6 +71,11 @@ class PretrainConfig(TrainConfig):
     """Validation tokens per evaluation, from the start of the split."""
     document_mask: Annotated[bool, DATA] = True
     """Restrict attention to a token's own document when several share a row."""
+    mixture: Annotated[dict[str, float], Parameter(negative=""), DATA] = field(default_factory=dict)
+    """Weights of sources by name, such as --mixture.wiki 2, in place of those of the dataset's recipe (docs/prepare.md)."""
+    mixture_target_tokens: Annotated[int, ADVANCED, OFF] = 0
+    """Length in tokens of the run that this one is a small proxy for: it reads as much less of each source, so that text is
+    repeated as often, and the best weights stay the best (arXiv 2606.07597)."""
     label_smoothing: Annotated[float, ADVANCED, OFF] = 0.0
     """Share of the target probability that is spread over the whole vocabulary."""
     z_loss: Annotated[float, ADVANCED, OFF] = 0.0
@@ -148,11 +153,28 @@ class PretrainConfig(TrainConfig):
                 f"base_width={self.base_width} does not fit model.scale_embeddings=True, which multiplies the embeddings by "
                 "the square root of the width: leave one of them out"
             )
+        if self.mixture or self.mixture_target_tokens:
+            self._check_mixture()
         self.check_tasks()
         self.check_end()
         check_schedule(self.schedule)
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"label_smoothing={self.label_smoothing} must be at least 0 and less than 1")
+
+    def _check_mixture(self) -> None:
+        from lmcraft.data.mixture import Mixture  # imports numpy, which --help does without
+
+        if self.mixture_target_tokens < 0:
+            raise UserError(f"mixture_target_tokens={self.mixture_target_tokens} must not be negative")
+        manifest = DatasetFolder(self.data).token_manifest()
+        if "parts" not in manifest:
+            settings = {f"mixture.{name}": weight for name, weight in self.mixture.items()}
+            name, value = next(iter(settings.items()), ("mixture_target_tokens", self.mixture_target_tokens))
+            raise UserError(
+                f"{name}={value:g} needs the sources of a recipe, and dataset '{self.data}' has none: prepare it from one "
+                "(docs/prepare.md), or leave the setting out"
+            )
+        Mixture.read(manifest, self.mixture, self.mixture_target_tokens)
 
 
 @command_config

@@ -13,6 +13,7 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.pretraining.config import PlanConfig
 from lmcraft.pretraining.plan import Plan
 from lmcraft.pretraining.run import PretrainingRun
+from lmcraft.pretraining.run_data import open_mixture
 from lmcraft.training import depth_rule
 from lmcraft.training.memory import BYTES_PER_FLOAT, activation_bytes, state_bytes
 from lmcraft.training.micro_batch import CPU_TOKENS_PER_MICRO_BATCH, fast_rows
@@ -62,12 +63,17 @@ def _build_plan(
     parameters, flops_per_token = model.num_parameters(), model.flops_per_token(config.sequence_length)
     tokens = config.max_steps * config.batch_size * config.sequence_length
     tokens_per_second = tokens / seconds["steps"]
+    mixture, size = open_mixture(config), (config.max_steps * config.batch_size, config.sequence_length)
+    if mixture:
+        mixture.check_length(*size)
     return Plan(
         parameters=parameters,
         embedding_parameters=parameters - model.num_parameters(embeddings=False),
         tokens=tokens,
         compute_optimal_tokens=depth_rule.TOKENS_PER_PARAMETER * parameters,
         epochs=tokens / len(TokenSplit(DatasetFolder(config.data), "train")),
+        mixture=mixture.uses(*size) if mixture else [],
+        warnings=mixture.warnings(*size) if mixture else [],
         steps=config.max_steps,
         batch_size=config.batch_size,
         micro_batch_size=config.micro_batch_size,

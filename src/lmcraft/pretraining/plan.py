@@ -1,6 +1,10 @@
 """A plan: the memory, time and energy of a run, before it starts (`lmcraft.pretraining.estimation`)."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lmcraft.data.mixture import SourceUse  # imports numpy, which --help does without
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,10 @@ class Plan:
     """20 per parameter (arXiv 2203.15556, table 3)."""
     epochs: float
     """Passes over the training text."""
+    mixture: "list[SourceUse]"
+    """How much of each source is read; empty if the dataset was not made from a recipe."""
+    warnings: list[str]
+    """Sentences about text that is read too often."""
     steps: int
     batch_size: int
     micro_batch_size: int

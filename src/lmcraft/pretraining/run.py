@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from lmcraft.data.loader import TokenDataset, TokenSplit, check_dataset
+from lmcraft.data.loader import check_dataset
 from lmcraft.errors import UserError
 from lmcraft.evaluation.in_training import RunTasks
 from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage
@@ -21,8 +21,8 @@ from lmcraft.model.initialization import initialize
 from lmcraft.model.storage import load_model
 from lmcraft.model.transformer import Transformer
 from lmcraft.pretraining.config import PretrainConfig
+from lmcraft.pretraining.run_data import RunData, fingerprint
 from lmcraft.terminal import PrintLine
-from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training.autotune import Autotuned, autotune
 from lmcraft.training.checkpoint import Checkpoints, step_to_resume
 from lmcraft.training.compilation import compile_ahead, compile_blocks
@@ -36,33 +36,6 @@ from lmcraft.training.sharding import unsharded_copy
 from lmcraft.training.task_scores import TaskScores
 
 SAMPLE_TOKENS = 80
-
-
-@dataclass(frozen=True)
-class RunData:
-    """The splits and the tokenizer of a run's dataset."""
-
-    training: TokenDataset
-    validation: TokenDataset
-    holdout: TokenDataset | None
-    """The end of the validation split, if it is left out until the end of the run."""
-    tokenizer: Tokenizer
-
-    @classmethod
-    def open(cls, config: PretrainConfig) -> "RunData":
-        """Open the dataset folder of a resolved configuration.
-
-        Raises:
-            UserError: a split or shard is missing, or a shard is damaged.
-        """
-        training, validation = (TokenSplit(DatasetFolder(config.data), name) for name in ("train", "validation"))
-        length, border = config.sequence_length, 1 - config.holdout
-        return cls(
-            TokenDataset(training, length, config.seed),
-            TokenDataset(validation, length, part=(0.0, border)),
-            TokenDataset(validation, length, part=(border, 1.0)) if config.holdout else None,
-            Tokenizer.load(config.data),
-        )
 
 
 @dataclass(frozen=True)
@@ -121,7 +94,7 @@ class PretrainingRun:
             self.config,
             self.config.model,
             replace(self.objective, tensor_mesh=None),
-            self.data.training,
+            self.data.training_rows(self.config),
             self.machine,
             self.processes,
             print_line,
@@ -150,19 +123,20 @@ class PretrainingRun:
         """
         torch.manual_seed(self.config.seed)
         model = self._build_model(step)
-        validation, tokenizer = self.data.validation, self.data.tokenizer
+        tokenizer = self.data.tokenizer
         trainer = Trainer(
             model,
             self.objective,
-            self.data.training,
-            validation,
+            self.data.training_rows(self.config),
+            self.data.validation,
             self.config,
             self.machine,
             self.folder,
             snapshot=lambda model: LanguageModel(unsharded_copy(model), tokenizer, GenerationConfig()).save_files,
             sample=self._sample,
-            bytes_per_token=validation.split.bytes / len(validation.split),
+            bytes_per_token=self.data.bytes_per_token,
             processes=self.processes,
+            validation_sources=self.data.validation_sources,
             holdout=self.data.holdout,
             score_tasks=self._score_tasks if self.tasks else None,
             width_ratio=self.config.width_ratio,
@@ -232,6 +206,7 @@ def run_pretraining(
     run = replace(run, begin=begin, first_step=step or 0).autotuned(print_line)
     config = run.config
     check_length(config, step, folder)
+    run.data.check_length(config)
     trainer = run.build_trainer(step)
     if sentence := record_start(config, folder, step, processes, contents, tasks):
         print_line(sentence)
@@ -240,8 +215,10 @@ def run_pretraining(
     tokens = config.max_steps * config.batch_size * config.sequence_length
     print_line(
         f"{trainer.model.num_parameters():,} parameters, {tokens:,} tokens in {config.max_steps} steps of "
-        f"{config.batch_size} x {config.sequence_length}; the training text has {len(run.data.training.split):,} tokens"
+        f"{config.batch_size} x {config.sequence_length}; the training text has {run.data.training_tokens:,} tokens"
     )
+    for sentence in run.data.describe_mixture(config):
+        print_line(sentence)
     progress = trainer.run()
     if processes.is_main:
         write_lineage(folder, data=DatasetFolder(config.data))
@@ -286,8 +263,3 @@ def _open_run(config: PretrainConfig, folder: ModelFolder, processes: Processes,
             f"{processes.tensor_count} the work on each row"
         )
     return PretrainingRun.open(config, machine, folder, processes)
-
-
-def fingerprint(config: PretrainConfig) -> str:
-    """Hash of the tokens of both splits."""
-    return " ".join(TokenSplit(DatasetFolder(config.data), name).fingerprint for name in ("train", "validation"))

@@ -20,7 +20,8 @@ from lmcraft.json_lines import read_json_lines
 from lmcraft.machine import choose_machine
 from lmcraft.model.transformer import Transformer
 from lmcraft.pretraining.config import SINGLE_RUN_SETTINGS, PretrainConfig, ScalingConfig
-from lmcraft.pretraining.run import PretrainingRun, fingerprint
+from lmcraft.pretraining.run import PretrainingRun
+from lmcraft.pretraining.run_data import fingerprint
 from lmcraft.pretraining.scaling_law import Point
 from lmcraft.terminal import PrintLine, format_duration
 from lmcraft.tokenizer.tokenizer import Tokenizer

@@ -12,6 +12,7 @@ CHINESE = {
     "step": "步数",
     "step {step}": "第 {step} 步",
     "loss (nats per token)": "损失（nat/词元）",
+    "Validation loss by source": "各数据来源的验证损失",
     "tokens per second": "词元/秒",
     "learning rate": "学习率",
     "steps": "步数",

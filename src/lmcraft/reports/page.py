@@ -3,6 +3,7 @@
 import json
 import math
 from html import escape
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, mismatch_error, write_text
 from lmcraft.json_lines import read_json_lines
-from lmcraft.reports.chart import Series, line_chart
+from lmcraft.reports.chart import COLORS, Series, line_chart
 from lmcraft.reports.finetuning import finetuning_section
 from lmcraft.reports.language import say
 from lmcraft.reports.table import key_value_rows
@@ -19,6 +20,9 @@ from lmcraft.reports.template import fill_bilingual
 
 if TYPE_CHECKING:
     from lmcraft.training.range_test import RangeTest
+
+
+SOURCE_LOSS = "validation_loss/"  # followed by the name of the source
 
 
 def write_report(folder: ModelFolder) -> Path:
@@ -47,6 +51,7 @@ def write_report(folder: ModelFolder) -> Path:
                 _series(say("training"), "a", rows, "loss"),
                 _series(say("validation"), "b", rows, "validation_loss"),
             ),
+            "sources": _sources_section(rows),
             "tasks": tasks_section(rows),
             "speed": _chart(say("tokens per second"), _series("", "a", rows, "tokens_per_second")),
             "rate": _chart(say("learning rate"), _series("", "a", rows, "learning_rate")),
@@ -96,6 +101,18 @@ def write_range_test(folder: ModelFolder, test: "RangeTest", rates: dict[str, fl
 
 def _series(name: str, style: str, rows: list[dict[str, Any]], key: str) -> Series:
     return Series(name, style, [(row["step"], row[key]) for row in rows if key in row])
+
+
+def _sources_section(rows: list[dict[str, Any]]) -> str:
+    """The validation loss of each source; empty if the run had only one."""
+    names = dict.fromkeys(key for row in rows for key in row if key.startswith(SOURCE_LOSS))
+    if not names:
+        return ""
+    styles = (f"{color}{dash}" for dash in ("", " dashed") for color in COLORS)
+    series = [
+        _series(key.removeprefix(SOURCE_LOSS), style, rows, key) for key, style in zip(names, cycle(styles), strict=False)
+    ]
+    return f"<h3>{say('Validation loss by source')}</h3>{_chart(say('loss (nats per token)'), *series)}"
 
 
 def _facts(rows: list[dict[str, Any]]) -> dict[str, str]:

@@ -18,6 +18,7 @@
 | `processes`, `sharding` | the processes of a distributed run; tensor parallelism and FSDP |
 | `checkpoint` | checkpoints without pickles, written in the background |
 | `continuation`, `history` | what a resumed run may change; the starts of a run |
+| `validation` | the validation data and their loss, in total and of each source |
 | `run_log`, `display` | metrics.jsonl, samples.jsonl and TensorBoard; the progress bar |
 | `task_scores` | the scores of the weights on tasks |
 | `range_test` | the learning-rate range test |

@@ -8,11 +8,11 @@ the same batches.
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
-from math import ceil, gcd
+from functools import partial
+from math import gcd
 from pathlib import Path
 
 import torch
@@ -35,6 +35,7 @@ from lmcraft.training.schedule import check_schedule, learning_rate_factor
 from lmcraft.training.sharding import shard, unsharded_copy
 from lmcraft.training.signals import StopRequest, stop_on_signals
 from lmcraft.training.task_scores import ScoreTasks, TaskScores
+from lmcraft.training.validation import ValidationLoss, ValidationSource, batches_in_order
 
 END_SECONDS = 2.0  # from the last checkpoint to the end of a command
 
@@ -47,6 +48,7 @@ class Trainer:
         objective: the loss.
         training: the samples, by index.
         validation: the samples of the validation loss.
+        validation_sources: the validation data by source, each of whose losses is logged, too; None: there is one source.
         holdout: the samples of a loss that is measured after the last step only; None: there is none.
         config: resolved.
         machine: device, dtype and speed.
@@ -76,6 +78,7 @@ class Trainer:
         sample: Callable[[Transformer], str] | None,
         bytes_per_token: float,
         processes: Processes,
+        validation_sources: Mapping[str, ValidationSource] | None = None,
         holdout: Dataset | None = None,
         score_tasks: ScoreTasks | None = None,
         groups: Callable[[Transformer], list[Group]] | None = None,
@@ -86,7 +89,7 @@ class Trainer:
         check_schedule(config.schedule)
         shard(model, processes)
         self.model, self.objective, self.training = model, objective, training
-        self.validation, self.holdout = validation, holdout
+        self.validation, self.validation_sources, self.holdout = validation, validation_sources or {}, holdout
         self.config, self.machine, self.folder = config, machine, folder
         self.snapshot, self.generate_sample, self.bytes_per_token = snapshot, sample, bytes_per_token
         self._score_tasks = score_tasks
@@ -225,26 +228,27 @@ class Trainer:
         return int(self.processes.total(targets)[0])
 
     @torch.no_grad()  # FSDP cannot compute in inference_mode
-    def validate(self, stop: StopRequest | None = None, rows: Dataset | None = None) -> float:
-        """Mean loss per target over the first `eval_tokens` of `rows`, the validation data; NaN if a signal stops it."""
-        rows = self.validation if rows is None else rows
-        objective = self.objective_for(self._batches_in_order(rows))
+    def validate(self, stop: StopRequest | None = None, rows: Dataset | None = None, tokens: int = 0) -> float:
+        """Mean loss per target over the first `tokens` (0: `eval_tokens`) of the rows (None: the validation data).
+
+        It is NaN if a signal stops it.
+        """
+        rows, tokens = self.validation if rows is None else rows, tokens or self.config.eval_tokens
+        objective = self.objective_for(batches_in_order(rows, tokens, self.micro_batch_size, self.processes))
         self.model.eval()
         total, targets = 0.0, 0
-        for batch in self._batches_in_order(rows):
+        for batch in batches_in_order(rows, tokens, self.micro_batch_size, self.processes):
             if self._stop_signal(stop):
                 return math.nan
             total += objective.measure(self.model, self._to_device(batch)).item()
             targets += self._count_targets([batch])
         return self.processes.total(total)[0] / max(1, targets)
 
-    def _batches_in_order(self, dataset: Dataset) -> Iterator[Batch]:
-        """This process's share of the first batches. All processes have the same number; surplus ones have no targets."""
-        rows = islice(dataset.ordered(), ceil(self.config.eval_tokens / dataset.sequence_length))
-        size, ranks = self.micro_batch_size, self.processes.data_count
-        while samples := list(islice(rows, size * ranks)):
-            rank_samples = samples[self.processes.data_rank :: ranks]
-            yield (Batch.stack(rank_samples) if rank_samples else Batch.stack(samples[:1]).without_targets()).trim_padding()
+    def _measure_validation(self, stop: StopRequest) -> ValidationLoss:
+        if not self.validation_sources:
+            return ValidationLoss(self.validate(stop), self.bytes_per_token)
+        tokens, validate = self.config.eval_tokens, partial(self.validate, stop)
+        return ValidationLoss.of_sources(self.validation_sources, tokens, validate, self.bytes_per_token)
 
     def _stop_signal(self, stop: StopRequest | None) -> int:
         """The number of the signal that any process has received; 0: none."""
@@ -328,7 +332,8 @@ class Trainer:
 
     def _validate_and_log(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> bool:
         p = self.progress
-        loss = self.validate(stop)
+        measured = self._measure_validation(stop)
+        loss = measured.loss
         if math.isnan(loss) and self._stop_signal(stop):
             return False
         if not math.isfinite(loss):
@@ -337,24 +342,18 @@ class Trainer:
         if self._stop_signal(stop):
             return False
         p.measured_step = p.step
-        bits = self._bits_per_byte("bits_per_byte", loss)
-        run_log.log(p.step, validation_loss=loss, seconds=p.seconds, **bits, **holdout)
-        suffix = "".join(f"  {value:.3f} bits per byte" for value in bits.values())
-        display.print_line(f"step {p.step}: validation loss {loss:.4f}{suffix}")
+        run_log.log(p.step, seconds=p.seconds, **measured.metrics(), **holdout)
+        display.print_line(f"step {p.step}: validation loss {measured.describe()}")
         if loss >= p.best_loss:
             return False
         p.best_step, p.best_loss = p.step, loss
         return True
 
-    def _bits_per_byte(self, name: str, loss: float) -> dict[str, float]:
-        return {name: loss / math.log(2) / self.bytes_per_token} if self.bytes_per_token else {}
-
     def _validate_holdout(self, stop: StopRequest) -> dict[str, float]:
         """The loss on the holdout after the last step, as it is logged."""
         if self.holdout is None or self.progress.step != self.last_step or self._is_paused():
             return {}
-        loss = self.validate(stop, self.holdout)
-        return {"holdout_loss": loss, **self._bits_per_byte("holdout_bits_per_byte", loss)}
+        return ValidationLoss(self.validate(stop, self.holdout), self.bytes_per_token).metrics("holdout")
 
     def _tasks_due(self) -> bool:
         return self._score_tasks is not None and self._due(self.config.evaluate_every, self.progress.evaluated_step)

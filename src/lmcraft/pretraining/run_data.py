@@ -1,0 +1,106 @@
+"""The data of a pretraining run: rows of one text, or of the sources of a recipe, mixed."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lmcraft.data.loader import Dataset, TokenDataset, TokenSplit
+from lmcraft.data.mixture import Mixture
+from lmcraft.data.parts import MixedText, validation_rows
+from lmcraft.folder import DatasetFolder
+from lmcraft.pretraining.config import PretrainConfig
+from lmcraft.tokenizer.tokenizer import Tokenizer
+from lmcraft.training.validation import ValidationSource
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The splits and the tokenizer of a run's dataset."""
+
+    training: TokenDataset | MixedText
+    validation: Dataset
+    holdout: Dataset | None
+    """The end of the validation data, if it is left out until the end of the run."""
+    tokenizer: Tokenizer
+    training_tokens: int
+    bytes_per_token: float
+    """Of the validation text."""
+    validation_sources: Mapping[str, ValidationSource] = field(default_factory=dict)
+    """Those of a mixture of several sources."""
+
+    @classmethod
+    def open(cls, config: PretrainConfig) -> "RunData":
+        """Open the dataset folder of a resolved configuration.
+
+        Raises:
+            UserError: a split or shard is missing, or a shard is damaged.
+        """
+        folder, length, border = DatasetFolder(config.data), config.sequence_length, 1 - config.holdout
+        mixture = open_mixture(config)
+        training, validation = (TokenSplit(folder, name) for name in ("train", "validation"))
+        tokenizer, bytes_per_token = Tokenizer.load(config.data), validation.bytes / len(validation)
+        if mixture is None:
+            return cls(
+                TokenDataset(training, length, config.seed),
+                TokenDataset(validation, length, part=(0.0, border)),
+                TokenDataset(validation, length, part=(border, 1.0)) if config.holdout else None,
+                tokenizer,
+                len(training),
+                bytes_per_token,
+            )
+        rows = validation_rows(folder, length, (0.0, border))
+        whole = rows.pop("")
+        sources = {
+            name: ValidationSource(mixed, mixed.targets_per_epoch / whole.targets_per_epoch, mixed.bytes_per_token)
+            for name, mixed in rows.items()
+        }
+        return cls(
+            MixedText(folder, length, config.seed, mixture),
+            whole,
+            validation_rows(folder, length, (border, 1.0))[""] if config.holdout else None,
+            tokenizer,
+            len(training),
+            bytes_per_token,
+            sources if len(sources) > 1 else {},
+        )
+
+    def training_rows(self, config: PretrainConfig) -> Dataset:
+        """The rows of a run with the length of the configuration.
+
+        Raises:
+            UserError: the weights of a mixture leave nothing to read, or the run is longer than the one that it stands for.
+        """
+        if isinstance(self.training, TokenDataset):
+            return self.training
+        return self.training.rows(config.max_steps * config.batch_size)
+
+    def check_length(self, config: PretrainConfig) -> None:
+        """Raise UserError if the run is too short for the number of epochs of a source."""
+        if isinstance(self.training, MixedText):
+            self.training.mixture.check_length(config.max_steps * config.batch_size, config.sequence_length)
+
+    def describe_mixture(self, config: PretrainConfig) -> list[str]:
+        """A sentence about the sources that a run reads, and warnings."""
+        if isinstance(self.training, TokenDataset):
+            return []
+        mixture, size = self.training.mixture, (config.max_steps * config.batch_size, config.sequence_length)
+        uses = ", ".join(f"{use.source} {use.share:.1%} ({use.epochs:.2g} epochs)" for use in mixture.uses(*size))
+        return [f"mixture: {uses}", *mixture.warnings(*size)]
+
+
+def open_mixture(config: PretrainConfig) -> Mixture | None:
+    """The mixture of a run; None if its dataset was not made from a recipe."""
+    manifest = DatasetFolder(config.data).token_manifest()
+    return Mixture.read(manifest, config.mixture, config.mixture_target_tokens) if "parts" in manifest else None
+
+
+def fingerprint(config: PretrainConfig) -> str:
+    """Hash of the tokens of both splits, and of what the dataset says about their mixture."""
+    folder = DatasetFolder(config.data)
+    digests = [TokenSplit(folder, name).fingerprint for name in ("train", "validation")]
+    manifest = folder.token_manifest()
+    if "parts" in manifest:
+        mixture = json.dumps([manifest["parts"], manifest.get("mixture")], sort_keys=True)
+        digests.append(hashlib.sha256(mixture.encode()).hexdigest())
+    return " ".join(digests)
