@@ -43,7 +43,10 @@ STARTED_RUN = (
 )
 # The files of `lmcraft/` in a model folder that no run wrote.
 MODEL_RECORDS = ("lineage.json", "quantization.json", "evaluations")
-DATASET_FILES = ("manifest.json", "skipped.jsonl", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy")
+DATASET_FILES = (
+    *("manifest.json", "skipped.jsonl", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy"),
+    *("files.jsonl.gz", "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json", "report.html"),
+)
 MAX_GGUF_VERSION = 9  # bytes of a text would be a far higher number
 LITTER = (".DS_Store", LOCK_NAME)  # neither the user's nor a result
 

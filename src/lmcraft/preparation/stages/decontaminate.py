@@ -17,6 +17,7 @@ from lmcraft.data.words import word_spans, words_of
 from lmcraft.errors import LmcraftError, UserError
 from lmcraft.folder import read_json, write_json
 from lmcraft.preparation.contracts import KEEP, JsonObject, Position, Record, Tally, Unit, Verdict
+from lmcraft.preparation.counting import TASK_ITEMS
 
 if TYPE_CHECKING:
     from lmcraft.evaluation.task import Task
@@ -26,7 +27,6 @@ MARGIN_CHARS = 200  # cut on each side of a passage
 MIN_PIECE_CHARS = 200
 MAX_PIECES = 10  # a document that falls into more is removed
 TASKS = "tasks.json"
-TASK_ITEMS = "task_items"  # the note of a document that lists the items in it
 
 
 @dataclass(frozen=True)
