@@ -70,12 +70,13 @@ class ExactDuplicates:
     def steps(self) -> Sequence[Step]:
         """Sort the hashes in ranges, put the ranges together, cut them to the units of records."""
         name = self.name
-        resolve = f"resolve/{name}"
+        sketches = (f"against/{name}", f"sketch/{name}")
+        ranges, resolve = f"sort/{name}", f"resolve/{name}"
         return (
             *against_step(self, self.against, f"{__name__}:sketch_against"),
-            Step(f"sort/{name}", lambda results: _sort_units(name, results)),
-            Step(resolve, lambda results: _resolve_units(name, results)),
-            Step(f"verdicts/{name}", lambda results: verdict_units(name, results, resolve)),
+            Step(ranges, lambda results: _sort_units(name, results), sketches),
+            Step(resolve, lambda results: _resolve_units(name, results), (*sketches, ranges)),
+            Step(f"verdicts/{name}", lambda results: verdict_units(name, results, resolve), (resolve,)),
         )
 
     def verdicts(self, folder: Path) -> Mapping[DocumentId, Verdict]:

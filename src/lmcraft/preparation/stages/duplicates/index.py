@@ -79,7 +79,7 @@ def against_step(stage: Any, against: Sequence[str], function: str) -> tuple[Ste
             for number, part in enumerate(ranges)
         ]
 
-    return (Step(f"against/{stage.name}", units),)
+    return (Step(f"against/{stage.name}", units, reads=()),)
 
 
 def sketch_documents(stage: Any, arguments: JsonObject, out: Path) -> tuple[Tally, JsonObject]:

@@ -84,14 +84,15 @@ class NearDuplicates:
 
     def steps(self) -> Sequence[Step]:
         """Pairs that share a key, their similarity, the clusters, and these cut to the units of records."""
-        name = self.name
-        resolve = f"resolve/{name}"
+        name, against = self.name, f"against/{self.name}"
+        sketches = (against, f"sketch/{name}")
+        pairs, verify, resolve = (f"{step}/{name}" for step in ("pairs", "verify", "resolve"))
         return (
             *against_step(self, self.against, f"{__name__}:sketch_against"),
-            Step(f"pairs/{name}", lambda results: pair_units(name, results, self.bands)),
-            Step(f"verify/{name}", lambda results: verify_units(name, results, self.jaccard)),
-            Step(resolve, lambda results: resolve_units(name, results, self.jaccard)),
-            Step(f"verdicts/{name}", lambda results: verdict_units(name, results, resolve)),
+            Step(pairs, lambda results: pair_units(name, results, self.bands), sketches),
+            Step(verify, lambda results: verify_units(name, results, self.jaccard), (*sketches, pairs)),
+            Step(resolve, lambda results: resolve_units(name, results, self.jaccard), (*sketches, verify)),
+            Step(f"verdicts/{name}", lambda results: verdict_units(name, results, resolve), (resolve,)),
         )
 
     def verdicts(self, folder: Path) -> Mapping[DocumentId, Verdict]:
