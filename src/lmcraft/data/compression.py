@@ -30,13 +30,18 @@ def guess_compression(head: bytes) -> str:
     return next((suffix for suffix, signatures in SIGNATURES.items() if head.startswith(signatures)), "")
 
 
-def open_decompressed(path: Path, raw: BinaryIO) -> BinaryIO:
-    """Decompress `raw`, at its start, according to the suffix of `path`. Reading it raises EOFError if it is cut short.
+def open_decompressed(path: Path, raw: BinaryIO, suffix: str | None = None) -> BinaryIO:
+    """Decompress `raw`, at its start. Reading it raises EOFError if it is cut short.
+
+    Args:
+        path: of the file.
+        raw: its contents.
+        suffix: names the compression, as `SIGNATURES`; None: that of the path.
 
     Raises:
         UserError: its contents are not of that kind.
     """
-    suffix = compression_suffix(path)
+    suffix = compression_suffix(path) if suffix is None else suffix
     if not suffix:
         return raw
     head = raw.read(SIGNATURE_BYTES)

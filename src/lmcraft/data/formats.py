@@ -292,7 +292,7 @@ def read_parquet(
     Only the row groups that hold rows from `start`, counted from 0, up to and without `end` are read.
     """
     parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
-    table = parquet.ParquetFile(file)
+    table = parquet.ParquetFile(file, pre_buffer=False, buffer_size=BLOCK_BYTES)  # a group of rows can be large
     first = 0
     for group in range(table.num_row_groups):
         rows = table.metadata.row_group(group).num_rows
@@ -302,6 +302,14 @@ def read_parquet(
             for number, row in _number_rows(_slice_batches(batches, begin, stop), name, stats, first + begin):
                 yield from text_of_row(row, name, number, text_field, stats)
         first += rows
+
+
+def count_group_rows(file: BinaryIO, name: str) -> list[tuple[int, int]]:
+    """The number of rows and the size in bytes of each group of rows of a Parquet file."""
+    parquet = import_optional("pyarrow.parquet", "parquet", f"'{name}'")
+    metadata = parquet.ParquetFile(file).metadata
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    return [(group.num_rows, group.total_byte_size) for group in groups]
 
 
 def _slice_batches(batches: Iterable[Any], start: int, end: int) -> Iterator[Any]:

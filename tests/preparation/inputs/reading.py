@@ -69,3 +69,16 @@ def read_one(
 
 def texts(records: Iterable[Record]) -> list[str]:
     return [record.text for record in records]
+
+
+def record_of(page: str | bytes, headers: str = "Content-Type: text/html; charset=utf-8", kind: str = "response") -> bytes:
+    """A record of a web archive with a page."""
+    body = page.encode() if isinstance(page, str) else page
+    response = f"HTTP/1.1 200 OK\r\n{headers}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    contents = body if kind == "conversion" else response
+    header = (
+        f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: http://example.org/page\r\nWARC-Date: 2020-01-01T00:00:00Z\r\n"
+        f"Content-Type: {'text/plain' if kind == 'conversion' else 'application/http; msgtype=response'}\r\n"
+        f"Content-Length: {len(contents)}\r\n\r\n"
+    )
+    return header.encode() + contents + b"\r\n\r\n"

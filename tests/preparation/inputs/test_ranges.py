@@ -1,19 +1,25 @@
 """Whatever ranges a file is cut into, they give its documents, each once."""
 
+import csv
+import gzip
+import io
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from lmcraft.preparation.contracts import Portion, Record, Tally
 from lmcraft.preparation.inputs import ranges
 from lmcraft.preparation.inputs.ranges import END
 from lmcraft.preparation.inputs.survey import survey
-from tests.preparation.inputs.reading import read_one, source_of
+from tests.preparation.inputs.reading import read_all, read_one, record_of, source_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 CUTS = st.lists(st.integers(1, 400), max_size=8)
@@ -72,3 +78,68 @@ def test_a_line_longer_than_the_limit_is_left_out(monkeypatch: pytest.MonkeyPatc
     records = read_one(survey([source], tmp_path / "work").files, Portion(0, 0, END), source, tally)
     assert [(record.text, record.line) for record in records] == [("one", 1), ("two", 3)]
     assert tally.counts == {"malformed/longer than N MB": 1}
+
+
+@quickly
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", 'b"', "c\nd", "e,f", "", "g\r\nh", '"', "天\n\n"]), TEXT), max_size=20),
+    st.integers(1, 200),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_separated_values(rows: list[tuple[str, str]], unit_bytes: int, end: str) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator=end)
+    writer.writerows([("id", "text"), *rows, ("last", "row")])
+    check_units("a.csv", out.getvalue().encode(), unit_bytes)
+
+
+@quickly
+@given(
+    st.lists(st.sampled_from(['"', "a", ",", "\n", "b,c\n", '"x\ny",z\n', "\r\n", "\r"]), max_size=60), st.integers(1, 60)
+)
+def test_separated_values_with_stray_quotes(parts: list[str], unit_bytes: int) -> None:
+    check_units("a.csv", ("text,b\nfirst,1\n" + "".join(parts)).encode(), unit_bytes)
+
+
+@quickly
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=40), st.integers(1, 10), CUTS)
+def test_parquet(values: list[str], group: int, cuts: list[int]) -> None:
+    table = pa.table({"text": ["first", *values], "other": list(range(len(values) + 1))})
+    out = io.BytesIO()
+    parquet.write_table(table, out, row_group_size=group)
+    check_same(*read_cut("a.parquet", out.getvalue(), [cut % 40 + 1 for cut in cuts]))
+    check_units("a.parquet", out.getvalue(), group)
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_web_archives(compress: Callable[[bytes], bytes]) -> None:
+    contents = b"".join(
+        compress(record_of(f"<p>Page {number}, long enough to be kept as text.</p>")) for number in range(20)
+    )
+    name = "a.warc" if compress is bytes else "a.warc.gz"
+    for unit_bytes in (1, 700, 2000):
+        check_units(name, contents, unit_bytes)
+    with TemporaryDirectory() as folder:
+        (path := Path(folder) / name).write_bytes(contents)
+        _, _, units = read_all([path], Path(folder) / "work", unit_bytes=700)
+        assert len(units) > 3
+
+
+def check_units(name: str, contents: bytes, unit_bytes: int) -> None:
+    """Cut a file into units, and compare with the whole: texts, positions, lines and what is malformed."""
+    with TemporaryDirectory() as folder:
+        (path := Path(folder) / name).write_bytes(contents)
+        whole, counted, _ = read_all([path], Path(folder) / "work")
+        parts, counted_parts, _ = read_all([path], Path(folder) / "work", unit_bytes=unit_bytes)
+        assert parts == whole
+        assert counted_parts == counted
+
+
+def test_lines_are_numbered_in_any_unit(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"line {number}"}) for number in range(1, 200)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    (tmp_path / "b.txt").write_text("\n".join(f"line {number}" for number in range(1, 200)))
+    for name in ("a.jsonl", "b.txt"):
+        records, _, units = read_all([tmp_path / name], tmp_path / "work", unit_bytes=300)
+        assert len(units) > 5
+        assert all(record.text.startswith(f"line {record.line}") for record in records if record.text.startswith("line"))

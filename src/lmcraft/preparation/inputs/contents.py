@@ -12,6 +12,10 @@ from lmcraft.data import formats
 from lmcraft.data.documents import ReadStats
 from lmcraft.data.separated_values import read_layout, read_rows
 from lmcraft.json_lines import parse_json
+from lmcraft.preparation.inputs import warc
+from lmcraft.preparation.inputs.html import text_of_page
+from lmcraft.preparation.inputs.manual_pages import text_of_manual_page
+from lmcraft.preparation.inputs.markup import text_of_messages, text_of_rst
 from lmcraft.preparation.inputs.poison import MAX_PAGE_BYTES, MAX_WHOLE_BYTES, PoisonError
 from lmcraft.preparation.inputs.ranges import MAX_LINE_BYTES, Range, read_blocks, read_lines
 
@@ -152,6 +156,29 @@ def _read_whole(file: BinaryIO, limit: int, remedy: str) -> bytes:
     return contents
 
 
+CONVERTED = ("html", "man", "rst", "po")  # formats whose passages are not plain text
+
+
+def plain_text(passage: Passage) -> str:
+    """The text of a passage without the marks of its format; an empty string if none remains."""
+    match passage.format:
+        case "html":
+            return text_of_page(passage.text, passage.notes.get("url", ""))
+        case "man":
+            return text_of_manual_page(passage.text)
+        case "rst":
+            return text_of_rst(passage.text)
+        case "po":
+            return text_of_messages(passage.text)
+        case _:
+            return passage.text
+
+
+def _read_warc(file: BinaryIO, reading: Reading) -> Iterator[Passage]:
+    for position, format, text, url in warc.read_pages(file, reading.part, reading.name, reading.stats):
+        yield Passage(position, 0, text, format, notes={"url": url})
+
+
 READERS: dict[str, Callable[[BinaryIO, Reading], Iterator[Passage]]] = {
     "text": _read_text,
     "code": _read_text,
@@ -160,6 +187,7 @@ READERS: dict[str, Callable[[BinaryIO, Reading], Iterator[Passage]]] = {
     "csv": partial(_read_separated, delimiter=","),
     "tsv": partial(_read_separated, delimiter="\t"),
     "parquet": _read_parquet,
+    "warc": _read_warc,
     "html": partial(_read_page, limit=MAX_PAGE_BYTES, kind="a page"),
     "man": partial(_read_page, limit=MAX_PAGE_BYTES, kind="a manual page"),
     "rst": partial(_read_page, limit=MAX_WHOLE_BYTES, kind="a document"),

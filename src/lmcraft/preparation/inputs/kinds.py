@@ -9,6 +9,7 @@ from lmcraft.preparation.inputs.source_tree import language_of
 from lmcraft.preparation.recipe import SourceConfig
 
 COMPRESSIONS = {".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar", ".zip": "zip", ".gz": "gz", ".zst": "zst"}
+WITHOUT_ENCODING = ("parquet", "warc")
 ARCHIVES = ("zip", "tar", "tar.gz")
 FORMATS = {
     **{".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"},

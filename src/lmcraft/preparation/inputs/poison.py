@@ -27,7 +27,7 @@ class PoisonError(ValueError):
     """A file, or what is left of it, cannot be used; the message says why and what to do."""
 
 
-def explain_damage(error: Exception) -> str | None:
+def explain_damage(error: BaseException) -> str | None:
     """Why a file cannot be read, if its contents are at fault; None for an error of the disk, the network or the program."""
     if isinstance(error, RunError):
         return None
@@ -36,10 +36,15 @@ def explain_damage(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno and not isinstance(error, gzip.BadGzipFile):
         return None
     damages = (EOFError, zlib.error, OSError, zipfile.BadZipFile, tarfile.TarError, UnicodeError)
-    if isinstance(error, damages) or type(error).__module__.partition(".")[0] in DAMAGE_MODULES:
+    if isinstance(error, damages) or type(error).__module__.partition(".")[0] in DAMAGE_MODULES or _is_panic(error):
         detail = " ".join(str(error).split()) or type(error).__name__
         return f"damaged ({detail.rstrip('.')}); download it again, or leave it out"
     return None
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust met what it did not expect; its error is no `Exception`."""
+    return type(error).__name__ == "PanicException"
 
 
 @contextmanager
@@ -47,7 +52,7 @@ def skip_poisoned(tally: Tally, file: str) -> Iterator[None]:
     """Leave the block when the contents of a file are at fault, and report the file; other errors pass through."""
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
         reason = explain_damage(error)
         if reason is None:
             raise

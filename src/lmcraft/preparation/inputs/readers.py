@@ -5,11 +5,13 @@ from pathlib import Path
 
 from lmcraft.data.formats import cut_text
 from lmcraft.preparation.contracts import DocumentId, InputFile, Portion, Position, Record, Tally
-from lmcraft.preparation.inputs.contents import Passage, Reading, read_contents
+from lmcraft.preparation.inputs.archives import read_unpacked
+from lmcraft.preparation.inputs.contents import CONVERTED, Passage, Reading, plain_text, read_contents
 from lmcraft.preparation.inputs.poison import TallyStats, skip_poisoned
 from lmcraft.preparation.inputs.ranges import Range
 from lmcraft.preparation.inputs.source_tree import language_of, license_tag
 from lmcraft.preparation.inputs.stored import open_stored
+from lmcraft.preparation.inputs.unpacking import is_packed, read_block
 from lmcraft.preparation.recipe import SourceConfig
 
 KINDS = {"html": "web", "warc": "web", "code": "code"}  # of sources whose kind is "auto", by format; else prose
@@ -39,29 +41,44 @@ def read_portion(
         RunError: the file has changed since the survey, or cannot be reached.
     """
     with skip_poisoned(tally, file.path):
-        for passage in _read_passages(file, portion, source, tally):
+        for passage in _read_passages(file, portion, source, inputs, tally):
             yield from _to_records(passage, file, source, document_chars, position)
 
 
-def _read_passages(file: InputFile, portion: Portion, source: SourceConfig, tally: Tally) -> Iterator[Passage]:
-    part = Range(portion.start, portion.end, portion.line)
-    reading = Reading(file.path, file.format, source.text_field, TallyStats(tally), part)
-    with open_stored(file) as stored:
-        yield from read_contents(stored, reading)
+def _read_passages(
+    file: InputFile, portion: Portion, source: SourceConfig, inputs: Mapping[str, Path], tally: Tally
+) -> Iterator[Passage]:
+    if portion.block:
+        key, _, name = portion.block.partition("/")
+        yield from read_block(inputs[key] / name)
+    elif is_packed(file):  # a small file: none of it is used if it is damaged
+        yield from list(read_unpacked(file, source, tally, lambda count: None))
+    else:
+        part = Range(portion.start, portion.end, portion.line)
+        reading = Reading(file.path, file.format, source.text_field, TallyStats(tally), part)
+        with open_stored(file) as stored:
+            yield from read_contents(stored, reading)
 
 
 def _to_records(
     passage: Passage, file: InputFile, source: SourceConfig, document_chars: int, position: Position
 ) -> Iterator[Record]:
     name = passage.name or file.path
+    first = DocumentId(file.source, file.number, passage.position)
+    text = passage.text
+    if passage.format in CONVERTED:
+        if first in position.skipped:
+            return
+        position.at(first)
+        text = plain_text(passage)
     is_code = passage.format == "code"
     kind = KINDS.get(passage.format, "prose") if source.kind == "auto" else source.kind
     notes = {"kind": kind, "source": source.name, "priority": source.priority, **passage.notes}
     license = (license_tag(passage.text) if is_code else "") or passage.license or file.license or source.license
     language = language_of(name) if is_code else ""
     line = passage.line
-    for number, piece in enumerate(cut_text(passage.text, document_chars)):
-        document = DocumentId(file.source, file.number, passage.position, number)
+    for number, piece in enumerate(cut_text(text, document_chars)):
+        document = first._replace(piece=number)
         if document not in position.skipped:
             position.at(document)
             yield Record(document, piece, name, line, language, license, dict(notes))

@@ -23,3 +23,8 @@ def open_stored(file: InputFile) -> Iterator[BinaryIO]:
                 "run the same command again"
             )
         yield stream
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is an address, such as s3://bucket/file."""
+    return "://" in path

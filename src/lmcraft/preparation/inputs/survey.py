@@ -16,11 +16,10 @@ from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of, write_json_lines
 from lmcraft.json_lines import read_json_lines
 from lmcraft.preparation.contracts import InputFile, JsonObject
-from lmcraft.preparation.inputs.kinds import HEAD_BYTES, choose_format, compression_of, refine_format
+from lmcraft.preparation.inputs.kinds import HEAD_BYTES, WITHOUT_ENCODING, choose_format, compression_of, refine_format
 from lmcraft.preparation.inputs.source_tree import LICENSE_BYTES, is_license_file, nearest_license, recognize_license
 from lmcraft.preparation.recipe import SourceConfig
 
-BINARY = ("parquet", "warc")  # formats without an encoding
 CACHE = "survey.jsonl"  # in the work folder: what was seen of each file
 MAX_REASONS = 3  # why files were left out, in the error about a source without any
 
@@ -110,7 +109,7 @@ def _check(path: Path, source: SourceConfig) -> JsonObject:
         compression = compression_of(contents.name)
         format = choose_format(contents.name, source)
         encoding = UTF_8
-        if not compression and format not in BINARY:
+        if not compression and format not in WITHOUT_ENCODING:
             with contents.open("rb") as file:
                 format = refine_format(format, file.read(HEAD_BYTES))
             with ExitStack() as stack:
