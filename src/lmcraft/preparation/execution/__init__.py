@@ -6,6 +6,8 @@
 - `task.py`, `position.py`: what a worker gets and answers, and where it says which document it reads
 - `worker.py`, `worker_process.py`: the program of a worker, and a worker as its parent sees it
 - `processes.py`, `in_process.py`: executors of processes on this machine, and of none
+- `slurm.py`: the script that submits jobs to a Slurm cluster
+- `progress.py`: the bar
 """
 
 from lmcraft.errors import UserError
@@ -21,6 +23,6 @@ def choose_executor(config: ExecutorConfig) -> Executor:
     Raises:
         UserError: it cannot run units here.
     """
-    if config.backend == "processes":
+    if config.backend in ("processes", "slurm"):  # Slurm runs commands, each of which does units in processes
         return Processes(config.workers or usable_cpus(), config.document_seconds)
     raise UserError(f"executor.backend='{config.backend}' is not supported: use 'processes'")

@@ -93,6 +93,8 @@ class Journal:
             folder: as `writing` yields it.
         """
         key = result.unit.key
+        if self.find(result.unit):  # another process did it at the same time
+            return
         for part in [*folder.rglob("*"), folder]:
             sync(part)
         destination = self.folder(key)

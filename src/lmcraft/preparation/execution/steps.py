@@ -5,16 +5,17 @@ from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from lmcraft.errors import InterruptedRunError, RunError
+from lmcraft.errors import InterruptedRunError, RunError, UserError
 from lmcraft.preparation.contracts import Executor, Step, Unit, UnitResult
 from lmcraft.preparation.execution.journal import Journal
+from lmcraft.preparation.execution.progress import Progress
 from lmcraft.training.signals import stop_on_signals
 
 Results = dict[str, list[UnitResult]]
 
 
 def run_steps(
-    steps: Sequence[Step], work: Path, executor: Executor, *, keep: Collection[str] = ()
+    steps: Sequence[Step], work: Path, executor: Executor, *, keep: Collection[str] = (), quiet: bool = False
 ) -> dict[str, list[UnitResult]]:
     """Run steps, or what is not finished of them; the same call continues after an error, a signal or a kill.
 
@@ -23,6 +24,7 @@ def run_steps(
         work: the work folder, in which nothing else works.
         executor: closed at the end.
         keep: steps whose outputs stay, besides those that no later step reads.
+        quiet: show no progress.
 
     Returns:
         The results of each step by its name, in the order of its units. Their tallies are left out to bound memory:
@@ -33,20 +35,58 @@ def run_steps(
         RunError, UserError: a unit cannot be done, or the disk is full.
     """
     journal, results = Journal(work), Results()
-    with closing(executor), stop_on_signals() as stop:
+    with closing(executor), stop_on_signals() as stop, Progress(steps, quiet=quiet) as progress:
         journal.clean()
         for number, step in enumerate(steps):
             units = step.units(results)
             needed = _needed_after(steps, number) | set(keep)
             outputs, batches = _Outputs(journal, results, needed), _batches(journal, units)
             outputs.count_readers(batches)
+            progress.begin(step, units, batches)
+
+            def note_done(result: UnitResult, outputs: _Outputs = outputs) -> None:
+                outputs.note_done(result)
+                progress.advance(result)
+
             for batch in batches:
-                executor.run(batch, work, outputs.note_done)
+                executor.run(batch, work, note_done)
             results[step.name] = [_finished(journal, unit) for unit in units]
             outputs.release(results.keys() - needed)
             if stop:
                 raise InterruptedRunError("stopped by a signal; the same command continues", stop.signal_number)
     return results
+
+
+def run_share(steps: Sequence[Step], work: Path, executor: Executor, name: str, share: slice) -> None:
+    """Run some units of a step, as an element of an array job that shares the work folder with others.
+
+    Args:
+        steps: in order.
+        work: the work folder.
+        executor: closed at the end.
+        name: of the step.
+        share: of its units.
+
+    Raises:
+        InterruptedRunError: a signal came.
+        RunError, UserError: there is no such step, one before it is not complete, or a unit cannot be done.
+    """
+    journal, results = Journal(work), Results()
+    numbers = [number for number, step in enumerate(steps) if step.name == name]
+    if not numbers:
+        names = ", ".join(step.name for step in steps)
+        raise UserError(f"step='{name}' is no step of this preparation: use one of {names}")
+    for step in steps[: numbers[0]]:
+        units = step.units(results)
+        finished = [result for unit in units if (result := journal.find(unit))]
+        if len(finished) < len(units):
+            raise RunError(
+                f"step '{name}' needs step '{step.name}', which lacks {len(units) - len(finished):,} units: run it"
+            )
+        results[step.name] = finished
+    with closing(executor):
+        for batch in _batches(journal, steps[numbers[0]].units(results)[share]):
+            executor.run(batch, work, lambda result: None)
 
 
 class _Outputs:

@@ -1,10 +1,13 @@
 """What a worker gets and answers, as lines of JSON: a unit with the documents to skip, and how it ended."""
 
 import errno
+import os
+import shutil
 import signal
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -72,7 +75,7 @@ def _run_unit(task: Task, work: Path, position: Position) -> None:
     begin, unit, journal = time.monotonic(), task.unit, Journal(work)
     inputs = {key: journal.folder(key) for key in unit.inputs}
     position.skipped = frozenset(DocumentId(*row["document"]) for row in task.poisoned)
-    with journal.writing(unit.key) as out:
+    with journal.writing(unit.key) as out, _noting_full_disk(work):
         tally, values = _find_function(unit)(unit.arguments, inputs, out, position)
         position.at(None)
         for document in task.poisoned:
@@ -80,6 +83,22 @@ def _run_unit(task: Task, work: Path, position: Position) -> None:
             tally.counts[name] = tally.counts.get(name, 0) + 1
         outputs, seconds = describe_outputs(out), time.monotonic() - begin
         journal.finish(UnitResult(unit, outputs, tally, values, task.poisoned, seconds), out)
+
+
+@contextmanager
+def _noting_full_disk(folder: Path) -> Iterator[None]:
+    """Raise OSError in place of what libraries raise when the disk is full."""
+    try:
+        yield
+    except Exception as error:
+        if is_full(folder):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk of a folder is full."""
+    return shutil.disk_usage(folder).free < MIN_FREE_BYTES
 
 
 def _find_function(unit: Unit) -> RunUnit:

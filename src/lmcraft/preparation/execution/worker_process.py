@@ -12,7 +12,7 @@ from pathlib import Path
 from lmcraft.preparation.contracts import Unit
 from lmcraft.preparation.execution.journal import Journal
 from lmcraft.preparation.execution.position import POSITION, SharedPosition
-from lmcraft.preparation.execution.task import Answer, Status, Task, describe_end, format_task, parse_answer
+from lmcraft.preparation.execution.task import Answer, Status, Task, describe_end, format_task, is_full, parse_answer
 
 LOG = "log.txt"  # in the work folder: what workers and their libraries print
 MAX_TICK_SECONDS = 1.0  # between two looks; more has passed if this process was stopped, or the machine slept
@@ -74,9 +74,8 @@ class WorkerProcess:
             return self._with_document(answer)
         if not is_open:
             self._process.wait()
-            returncode = self._process.returncode
+            returncode, status = self._process.returncode, self._status_of_end()
             self.end()
-            status: Status = "killed" if returncode == -signal.SIGKILL else "died"
             return self._with_document(Answer(status, describe_end(returncode)))
         if self._is_stalled():
             self.end()
@@ -114,6 +113,11 @@ class WorkerProcess:
 
     def _with_document(self, answer: Answer) -> Answer:
         return Answer(answer.status, answer.text, answer.exit_status, self._position.read()[1])
+
+    def _status_of_end(self) -> Status:
+        if is_full(self.journal.work):  # what is written to a memory map of a file then ends the process by SIGBUS
+            return "full"
+        return "killed" if self._process.returncode == -signal.SIGKILL else "died"
 
     def _is_stalled(self) -> bool:
         """Whether it has read the same document for too long."""
