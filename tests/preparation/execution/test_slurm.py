@@ -78,9 +78,9 @@ def test_elements_do_the_same_as_one_machine(tmp_path: Path) -> None:
 def test_an_element_needs_the_steps_before_it(tmp_path: Path) -> None:
     steps = [read_step(7), add_step()]
     run_share(steps, tmp_path, InProcess(), "read", parse_share("0::2"))
-    with pytest.raises(RunError, match="^step 'add' needs step 'read', which lacks 3 units: run it$"):
+    with pytest.raises(RunError, match=r"^step 'add' needs step 'read', which lacks 3 units: run it$"):
         run_share(steps, tmp_path, InProcess(), "add", parse_share("0::2"))
-    with pytest.raises(UserError, match="^step='encode' is no step of this preparation: use one of read, add$"):
+    with pytest.raises(UserError, match=r"^step='encode' is no step of this preparation: use one of read, add$"):
         run_share(steps, tmp_path, InProcess(), "encode", parse_share("0::2"))
 
 

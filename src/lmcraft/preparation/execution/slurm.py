@@ -1,9 +1,9 @@
 """Preparations on a Slurm cluster: the script that submits their jobs.
 
 Each step is an array job that starts when the one before it has ended well. Its elements run `lmcraft prepare` with
-`--step NAME --units I::N`, which does every N-th unit of the step from the I-th on; N need not fit the number of units, which
-is not known before the earlier steps have run. The elements share the work folder, and need nothing of each other but its
-journal: one that is started again, by Slurm or by hand, does what is missing. The last job is a plain `lmcraft prepare`,
+`--step NAME --units I::N`, which does every N-th unit of the step from the I-th on; N need not fit the number of units,
+which is not known before the earlier steps have run. The elements share the work folder, and need nothing of each other but
+its journal: one that is started again, by Slurm or by hand, does what is missing. The last job is a plain `lmcraft prepare`,
 which finds all units done and writes the dataset.
 """
 
