@@ -72,6 +72,7 @@ SOURCE = '[[source]]\nname = "a"\npaths = ["x"]\n'
         (SOURCE + "weight = 1\nepochs = 1", "weight and epochs both set its share"),
         (SOURCE + 'format = "docx"', "source 'a': format='docx' is not"),
         (SOURCE + SOURCE, "two sources are named 'a'"),
+        (SOURCE + 'languages = ["en", "zh"]', "needs a stage that tells them apart: add"),
         ("stage = [{}]\n" + SOURCE, "stage 1: kind is missing"),
         ('stage = [{ kind = "quality", sources = ["b"] }]\n' + SOURCE, "there is no source 'b': did you mean|use one of a"),
         ('stage = [{ kind = "hook", name = "x" }, { kind = "hook", name = "x" }]\n' + SOURCE, "two stages are named 'x'"),

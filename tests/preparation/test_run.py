@@ -7,6 +7,7 @@ import pytest
 from lmcraft import prepare
 from lmcraft.data.loader import TokenSplit
 from lmcraft.json_lines import format_json_line
+from lmcraft.preparation.run import describe_skipped
 from lmcraft.tokenizer import Tokenizer
 
 STAGES = '{ kind = "exact-duplicates" }, { kind = "near-duplicates" }'
@@ -54,3 +55,24 @@ def test_a_written_recipe_can_be_prepared(tmp_path: Path, monkeypatch: pytest.Mo
     assert 'name = "rows-jsonl"' in recipe and 'kind = "quality"' in recipe
     with pytest.raises(ValueError, match="already exists: choose another file"):
         prepare(str(tmp_path / "rows.jsonl"), out=tmp_path / "out", write_recipe=tmp_path / "new.toml")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("vocab_size = 300", 'tokenizer = "nowhere"'), "there is no tokenizer at 'nowhere'"),
+        (("near-duplicates", "near-duplicate"), "there is no kind 'near-duplicate': did you mean 'near-duplicates'"),
+        (("rows.jsonl", "rows.csv"), "rows.csv' does not exist"),
+    ],
+)
+def test_an_error_leaves_nothing_behind(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    recipe = write_corpus(tmp_path)
+    recipe.write_text(recipe.read_text().replace(*change))
+    with pytest.raises(ValueError, match=message):
+        prepare(str(recipe), out=tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.toml", "rows.jsonl"]
+
+
+def test_files_left_out_are_summed_up() -> None:
+    skipped = [{"file": f"{name}.txt", "reason": "empty"} for name in "abc"] + [{"file": "d.bin", "reason": "binary"}]
+    assert list(describe_skipped(skipped)) == ["skipped: a.txt and 2 more files: empty", "skipped: d.bin: binary"]

@@ -89,7 +89,7 @@ class Stage(Protocol):
 
     A stage is a frozen dataclass whose fields are its settings in the recipe; what is slow to open (a model, a table) is
     opened when the first document is judged. Built once per worker. The pipeline sets `name` to the name in the recipe.
-    Before the first stage, `record.notes` has "kind", "source" and "priority".
+    Before the first stage, `record.notes` has "kind", "source", "priority", and "languages" of the source.
     """
 
     name: str

@@ -104,8 +104,9 @@ def _read_sources(arguments: JsonObject, inputs: Mapping[str, Path], position: P
         file = files[portion.file]
         source = sources[file.source]
         for record in read_portion(file, portion, source, inputs, arguments["document_chars"], position, tally):
-            record.notes.setdefault("kind", source.kind)
-            record.notes["source"], record.notes["priority"] = source.name, source.priority
+            record.notes["languages"] = list(source.languages)
+            if len(source.languages) == 1:
+                record.language = source.languages[0]
             size = _size(record.text)
             count_verdict(tally, READ, record, KEEP, size, size)
             count_length(tally, READ, record)

@@ -152,6 +152,12 @@ class Recipe:
                     raise UserError(
                         f"stage {stage.name!r}: there is no source {name!r}: {suggest(name, dict.fromkeys(names))}"
                     )
+        for source in self.source:
+            if len(source.languages) > 1 and not any(stage.kind == "language" for stage in self.stage):
+                raise UserError(
+                    f"source {source.name!r}: languages={list(source.languages)} needs a stage that tells them apart: add "
+                    '{ kind = "language" } to stage'
+                )
         if not 0 <= self.validation < 1:
             raise UserError(f"validation={self.validation} is not a share of the text: use at least 0 and less than 1")
         if self.document_chars < 1:

@@ -1,16 +1,18 @@
 """Runs a preparation: survey, steps, and the dataset folder at the end."""
 
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
-from lmcraft.errors import UserError
+from lmcraft.errors import LmcraftError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.lock import lock_folder
 from lmcraft.folder.output import DATASET
 from lmcraft.preparation.contracts import Unit
 from lmcraft.preparation.execution import choose_executor
-from lmcraft.preparation.execution.journal import Journal, total_tally
+from lmcraft.preparation.execution.journal import UNITS, Journal, total_tally
 from lmcraft.preparation.execution.steps import run_steps
 from lmcraft.preparation.inputs.survey import survey
 from lmcraft.preparation.output.finish import finish
@@ -18,6 +20,7 @@ from lmcraft.preparation.output.manifest import write_evidence
 from lmcraft.preparation.output.tokenizer_sample import TOKENIZER
 from lmcraft.preparation.pipeline import compile_steps
 from lmcraft.preparation.recipe import Recipe
+from lmcraft.tokenizer import Tokenizer
 
 
 def prepare_recipe(recipe: Recipe, out: Path, *, overwrite: bool = False, fresh: bool = False) -> DatasetFolder:
@@ -33,19 +36,20 @@ def prepare_recipe(recipe: Recipe, out: Path, *, overwrite: bool = False, fresh:
         UserError: a source cannot be read, a setting is impossible, or `out` cannot be written.
         RunError: the disk is full, or a unit of work cannot be done; what is finished is kept.
     """
-    work = work_folder(recipe, out)
+    if recipe.tokenizer is not None:
+        Tokenizer.load(recipe.tokenizer)
+    compile_steps(recipe, [])
+    executor, work = choose_executor(recipe.executor), work_folder(recipe, out)
     with replace_output(out, DATASET, overwrite=overwrite, sources=local_sources(recipe)) as folder:
         if fresh and work.exists():
             shutil.rmtree(work)
-        with lock_folder(work, wait=False, create=True):
+        with _work_folder(work):
             surveyed = survey(recipe.source, work)
-            for entry in surveyed.skipped:
-                print(f"skipped: {entry['file']}: {entry['reason']}")
-            if not surveyed.files:
-                raise UserError("the sources contain no file that can be read: check their paths")
+            for line in describe_skipped(surveyed.skipped):
+                print(line)
             pipeline = compile_steps(recipe, surveyed.files)
             kept = [TOKENIZER, *(f"verdicts/{stage.name}" for part in pipeline.passes for stage in part.sketches)]
-            results = run_steps(pipeline.steps, work, choose_executor(recipe.executor), keep=kept)
+            results = run_steps(pipeline.steps, work, executor, keep=kept)
             folder.mkdir()
             journal = Journal(work)
 
@@ -62,6 +66,27 @@ def prepare_recipe(recipe: Recipe, out: Path, *, overwrite: bool = False, fresh:
 def work_folder(recipe: Recipe, out: Path) -> Path:
     """Where unfinished work lies."""
     return recipe.executor.work or out.parent / f".{out.name}.lmcraft-prepare"
+
+
+@contextmanager
+def _work_folder(work: Path) -> Iterator[None]:
+    """Lock the work folder; it is removed if an error comes before anything is finished."""
+    try:
+        with lock_folder(work, wait=False, create=True):
+            yield
+    except LmcraftError:
+        if not any((work / UNITS).glob("*.json")):
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def describe_skipped(skipped: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """A line for each reason why files were left out, with the first of them."""
+    by_reason: dict[str, list[str]] = {}
+    for entry in skipped:
+        by_reason.setdefault(entry["reason"], []).append(entry["file"])
+    for reason, files in by_reason.items():
+        yield f"skipped: {files[0]}{f' and {len(files) - 1:,} more files' if len(files) > 1 else ''}: {reason}"
 
 
 def local_sources(recipe: Recipe) -> list[tuple[str, str]]:

@@ -14,7 +14,14 @@ from lmcraft.preparation.inputs.stored import open_stored
 from lmcraft.preparation.inputs.unpacking import is_packed, read_block
 from lmcraft.preparation.recipe import SourceConfig
 
-KINDS = {"html": "web", "warc": "web", "code": "code"}  # of sources whose kind is "auto", by format; else prose
+KINDS = {
+    "html": "web",
+    "warc": "web",
+    "code": "code",
+    "man": "reference",
+    "rst": "reference",
+    "po": "reference",
+}  # of sources whose kind is "auto", by format; else prose
 
 
 def read_portion(
