@@ -67,6 +67,13 @@ def _read_passages(
             yield from read_contents(stored, reading)
 
 
+def _kind_by_format(file_format: str, name: str) -> str:
+    """Markdown is full of code, links and lists, as reference works are."""
+    if file_format == "text" and name.lower().endswith((".md", ".markdown")):
+        return "reference"
+    return KINDS.get(file_format, "prose")
+
+
 def _to_records(
     passage: Passage, file: InputFile, source: SourceConfig, document_chars: int, position: Position
 ) -> Iterator[Record]:
@@ -79,7 +86,7 @@ def _to_records(
         position.at(first)
         text = plain_text(passage)
     is_code = passage.format == "code"
-    kind = KINDS.get(passage.format, "prose") if source.kind == "auto" else source.kind
+    kind = _kind_by_format(passage.format, name) if source.kind == "auto" else source.kind
     notes = {"kind": kind, "source": source.name, "priority": source.priority, **passage.notes}
     license = (license_tag(passage.text) if is_code else "") or passage.license or file.license or source.license
     language = language_of(name) if is_code else ""
