@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from lmcraft.data import Document, ReadStats, TokenDataset, TokenSplit, write_dataset
 from lmcraft.errors import UserError
@@ -29,10 +30,10 @@ class CodePoints:
     eos_token_id: int | None = END
     special_tokens: Mapping[str, int] = field(default_factory=dict)
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return code_points(texts)
+    def encode_arrays(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
+        return [np.array(ids, np.uint32) for ids in code_points(texts)]
 
-    def count_lost_bytes(self, text: str, ids: Sequence[int]) -> int:
+    def count_lost_bytes(self, text: str, ids: NDArray[np.uint32]) -> int:
         return 0
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:

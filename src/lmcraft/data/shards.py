@@ -40,10 +40,10 @@ class DatasetTokenizer(Protocol):
     def special_tokens(self) -> Mapping[str, int]:
         """Special tokens and their ids; in a text, they are plain text."""
 
-    def encode_batch(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
-        """The token ids of each text."""
+    def encode_arrays(self, texts: Sequence[str]) -> Sequence[NDArray[np.uint32]]:
+        """The token ids of each text, (T,)."""
 
-    def count_lost_bytes(self, text: str, ids: Sequence[int]) -> int:
+    def count_lost_bytes(self, text: str, ids: NDArray[np.uint32]) -> int:
         """The number of bytes of a text that its token ids do not spell."""
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
@@ -162,13 +162,13 @@ def _encode(
     documents: Iterable[Document], token_file: Path, dtype: np.dtype[Any], tokenizer: DatasetTokenizer
 ) -> EncodedTable:
     """Write the tokens of all documents to a file, one after the other."""
-    end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
+    end = np.array([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id], np.uint32)
     hashes, tokens, sizes, lost_sizes = array("Q"), array("q"), array("q"), array("q")
     with token_file.open("wb") as file:
         for batch in _batches(documents):
-            encoded = tokenizer.encode_batch([document.text for document in batch])
+            encoded = tokenizer.encode_arrays([document.text for document in batch])
             for document, ids in zip(batch, encoded, strict=True):
-                file.write(np.array([*ids, *end], dtype=dtype).data)
+                file.write(np.concatenate([ids, end]).astype(dtype).data)
                 lost = tokenizer.count_lost_bytes(document.text, ids)
                 hashes.append(hash_text(document.text))
                 tokens.append(len(ids) + len(end))

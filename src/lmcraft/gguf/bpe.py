@@ -12,16 +12,11 @@ from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
 from lmcraft.gguf.metadata import Metadata
-from lmcraft.tokenizer.train import SPLIT_PATTERN
+from lmcraft.tokenizer.patterns import CL100K_WORDS, GPT2_WORDS, QWEN35_WORDS
 
-_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _DIGIT = r"\p{N}"
-_QWEN2 = SPLIT_PATTERN.format(digits="")
-_LLAMA3 = SPLIT_PATTERN.format(digits="{1,3}")
-_QWEN35 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+_QWEN2 = CL100K_WORDS.format(digits="")
+_LLAMA3 = CL100K_WORDS.format(digits="{1,3}")
 _UPPER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
 _LOWER = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _OTHER = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -48,8 +43,8 @@ class PreTokenizer:
 
 
 PRE_TOKENIZERS = (
-    PreTokenizer(("gpt-2", "phi-2", "olmo", "mpt", "jais", "mellum", "gigachat"), (_GPT2,)),
-    PreTokenizer(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"), (_DIGIT, _GPT2)),
+    PreTokenizer(("gpt-2", "phi-2", "olmo", "mpt", "jais", "mellum", "gigachat"), (GPT2_WORDS,)),
+    PreTokenizer(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"), (_DIGIT, GPT2_WORDS)),
     PreTokenizer(("qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "hunyuan"), (_QWEN2,)),
     PreTokenizer(
         ("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "lfm2"),
@@ -58,10 +53,10 @@ PRE_TOKENIZERS = (
         adds_bos=True,
     ),
     PreTokenizer(("smaug-bpe", "dbrx"), (_LLAMA3,)),
-    PreTokenizer(("qwen35",), (_QWEN35,)),
+    PreTokenizer(("qwen35",), (QWEN35_WORDS,)),
     PreTokenizer(("tekken",), (_TEKKEN,), ignore_merges=True, adds_bos=True),
     PreTokenizer(("gpt-4o", "llama4"), (_GPT4O,)),
-    PreTokenizer(("default",), (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", r"[0-9][0-9][0-9]")),
+    PreTokenizer(("default",), (r"[\p{P}\$\+<=>\^~\|]+", GPT2_WORDS, r"\p{N}+", r"[0-9][0-9][0-9]")),
 )
 DROPPED_NORMALIZERS = ("NFC",)  # Qwen's; llama.cpp and its converter support no normalizer
 
@@ -153,7 +148,7 @@ def _steps(pre_tokenizers_json: Sequence[Mapping[str, Any]]) -> list[str]:
         elif step["type"] == "Digits" and step["individual_digits"]:
             steps.append(_DIGIT)
         elif step["type"] == "ByteLevel" and not step["add_prefix_space"]:
-            steps += [_GPT2] if step["use_regex"] else []
+            steps += [GPT2_WORDS] if step["use_regex"] else []
         else:
             steps.append(f"unsupported step: {step['type']}")
     return steps

@@ -6,6 +6,9 @@ loading            reads tokenizer.json and tokenizer_config.json
 vocabulary_and_merges  reads vocab.json + merges.txt, in folders without tokenizer.json
 added_tokens       adds the tokens that the other files list
 train              trains byte-level BPE or a character vocabulary
+patterns           the regular expressions that cut text into pieces
+bulk               encodes the texts of datasets
+native             byte-level BPE in C++, the ids of the library several times as fast
 lost_text          counts the characters that a tokenizer has no token for
 trial, trial_process  a tokenizer from a stranger is tried in a process of its own
 byte_level         the alphabet of byte-level BPE

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as HFTokenizer
 from lmcraft.errors import UserError
 from lmcraft.folder import to_path, write_json, write_text
 from lmcraft.tokenizer import chat_template, loading, tool_messages
+from lmcraft.tokenizer.bulk import MIN_CHARS, BulkEncoder
 from lmcraft.tokenizer.byte_level import byte_of_character, token_to_bytes
 from lmcraft.tokenizer.lost_text import LostTextCounter
 from lmcraft.tokenizer.special_spellings import SpecialSpellings
@@ -150,13 +151,22 @@ class Tokenizer:
         """
         if not all(isinstance(text, str) for text in texts):
             return [self.encode(text) for text in texts]
+        if sum(map(len, texts)) >= MIN_CHARS:
+            return [ids.tolist() for ids in self.encode_arrays(texts)]
+        return self._encode_with_library(texts)
+
+    def encode_arrays(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
+        """The token ids of texts of a dataset, each (T,); as `encode_batch`, and faster from the third megabyte on."""
+        return self._bulk.encode(texts)
+
+    def _encode_with_library(self, texts: Sequence[str]) -> list[list[int]]:
         if any(not text.isascii() and _SURROGATE.search(text) for text in texts):
             return [self.encode(text) for text in texts]
         return [encoding.ids for encoding in self._hf.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def encode_to_array(self, text: str) -> NDArray[np.uint32]:
-        """The token ids of one of many texts, (T,): what a dataset is made of."""
-        return np.array(self.encode(text), dtype=np.uint32)
+    @cached_property
+    def _bulk(self) -> BulkEncoder:
+        return BulkEncoder(self._hf, self._encode_with_library)
 
     def count_lost_bytes(self, text: str, ids: Sequence[int] | NDArray[np.uint32]) -> int:
         """The bytes of a text, in UTF-8, that its token ids do not spell, because its characters have no token."""

@@ -9,16 +9,11 @@ from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
 from lmcraft.tokenizer.byte_level import byte_of_character
+from lmcraft.tokenizer.patterns import CL100K_WORDS
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
 
-# Pre-tokenization: BPE merges only within pieces. Qwen2's pattern, which is GPT-4's with single digits.
-# {digits} limits the digits of a piece: "" is Qwen2, "{{1,3}}" is Llama 3 and GPT-4.
-SPLIT_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
-    r"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 # The unit of sampling: up to 8000 characters, ending before a space if possible.
 _CHUNK = re.compile(r"(?s).{1,8000}(?!\S)|.{1,8000}")
 
@@ -60,7 +55,7 @@ def train_bpe(
     if not sample:
         raise UserError("there is no text to train the tokenizer on; check the sources")
 
-    pattern = SPLIT_PATTERN.format(digits={0: "+", 1: ""}.get(digits, f"{{1,{digits}}}"))
+    pattern = CL100K_WORDS.format(digits={0: "+", 1: ""}.get(digits, f"{{1,{digits}}}"))
     split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     # Without spaces a piece can be a whole Chinese sentence or a base64 string, and the trainer scans a piece at each of

@@ -10,14 +10,13 @@ from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.errors import UserError
 from lmcraft.folder import has_file, read_json
+from lmcraft.tokenizer.patterns import CL100K_WORDS
 
 # The two files, as transformers and as OpenAI name them.
 FILE_NAMES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 GPT2_END_OF_TEXT = "<|endoftext|>"
 # As in transformers' Qwen2Tokenizer.
-QWEN2_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+QWEN2_WORDS = CL100K_WORDS.format(digits="")
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def encode(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, positio
         if record.id in position.skipped:
             continue
         position.at(record.id)
-        ids = tokenizer.encode_to_array(record.text)
+        [ids] = tokenizer.encode_arrays([record.text])
         lost = tokenizer.count_lost_bytes(record.text, ids)
         size = len(record.text.encode("utf-8", "surrogatepass")) - lost
         spellings.add(record.text)
