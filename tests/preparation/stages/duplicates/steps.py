@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.preparation.contracts import DocumentId, GlobalStage, Record, Tally, Unit, UnitResult, Verdict
+from lmcraft.preparation.records import write_records
 
 
 class NoPosition:
@@ -28,7 +29,10 @@ def compare(stage: GlobalStage, units: Sequence[Sequence[Record]], work: Path) -
         unit = Unit("pass-0", number, "sketch", {"number": number})
         passed = list(stage.sketch(iter(records), work / unit.key / f"sketch-{stage.name}"))
         assert passed == list(records)
-        sketched.append(UnitResult(unit, {}, Tally(), {"documents": len(passed)}))
+        with write_records(work / unit.key) as writer:
+            for each in passed:
+                writer.write(each)
+        sketched.append(UnitResult(unit, {}, Tally(), {"documents": writer.documents, "bytes": writer.bytes}))
     results: dict[str, Sequence[UnitResult]] = {f"sketch/{stage.name}": sketched}
     for step in stage.steps():
         results[step.name] = [run(unit, work) for unit in step.units(results)]

@@ -3,13 +3,17 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from lmcraft.data.words import hash_words
 from lmcraft.errors import UserError
 from lmcraft.preparation.contracts import DocumentId, Record
 from lmcraft.preparation.stages.duplicates import minhash, pairs
+from lmcraft.preparation.stages.duplicates.corpus import SketchTable
 from lmcraft.preparation.stages.duplicates.near import NearDuplicates
-from tests.preparation.stages.duplicates.steps import compare, record, removed, sizes
+from lmcraft.preparation.stages.duplicates.ragged import RaggedWriter
+from tests.preparation.stages.duplicates.steps import NoPosition, compare, record, removed, sizes
 
 
 def sentence(seed: int, words: int = 200) -> list[str]:
@@ -71,12 +75,26 @@ def test_chains_are_not_followed(tmp_path: Path) -> None:
     assert removed(compare(NearDuplicates(), [[record(0, a), record(1, b), record(2, c)]], tmp_path)) == {1: 0}
 
 
-def test_the_one_that_stands_for_a_similar_document_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the pair (b, c) was proposed for c; b went, and a, which stands for b, is as similar to c."""
-    monkeypatch.setattr(pairs, "BUCKET_DOCUMENTS", 1)
+@pytest.mark.parametrize("resembles", [True, False])
+def test_the_one_that_stands_for_a_similar_document_is_tried(resembles: bool, tmp_path: Path) -> None:
+    """For the last document only one was proposed that went: it goes if it resembles the one that stands for that."""
     words = sentence(2)
-    documents = [record(place, edited(words, [50 * place] if place else [])) for place in range(4)]
-    assert removed(compare(NearDuplicates(), [documents], tmp_path)) == {1: 0, 2: 0, 3: 0}
+    texts = [edited(words, []), edited(words, [20, 60]), edited(words, [60, 100] if resembles else [20, 60, 100, 140, 180])]
+    sets = [minhash.shingle_set(hash_words(text), 5) for text in texts]
+    folder = tmp_path / "one" / "sketch-near-duplicates"
+    folder.mkdir(parents=True)
+    table, writer = SketchTable(), RaggedWriter(folder, "sets")
+    for place, shingles in enumerate(sets):
+        writer.write(shingles)
+        table.add(record(place, texts[place]))
+    writer.close()
+    table.write(folder)
+    proposed = [(1, 0, minhash.jaccard(sets[0], sets[1]), 0), (2, 1, minhash.jaccard(sets[1], sets[2]), 0)]
+    np.save(tmp_path / "similar.npy", np.array(proposed, dtype=pairs.SIMILAR))
+    arguments = {"name": "near-duplicates", "corpus": [["one", 3]], "similar": ["two"], "priorities": [0], "threshold": 0.8}
+    (tmp_path / "out").mkdir()
+    pairs.resolve(arguments, {"one": tmp_path / "one", "two": tmp_path}, tmp_path / "out", NoPosition())
+    assert np.load(tmp_path / "out/keepers.npy").tolist() == [0, 0, 0 if resembles else 2]
 
 
 def test_priority_decides_which_stays(tmp_path: Path) -> None:
@@ -123,7 +141,7 @@ def test_neither_units_nor_ranges_change_the_result(tmp_path: Path, monkeypatch:
     expected = compare(NearDuplicates(), [documents], tmp_path / "one")
     assert compare(NearDuplicates(), cut(documents, 17), tmp_path / "many") == expected
     monkeypatch.setattr(pairs, "UNIT_ENTRIES", 60)
-    monkeypatch.setattr(pairs, "UNIT_DOCUMENTS", 30)
+    monkeypatch.setattr("lmcraft.preparation.stages.duplicates.corpus.GROUP_DOCUMENTS", 30)
     monkeypatch.setattr(pairs, "BLOCK_DOCUMENTS", 7)
     monkeypatch.setattr("lmcraft.preparation.stages.duplicates.near.BATCH_SHINGLES", 1000)
     assert compare(NearDuplicates(), cut(documents, 17), tmp_path / "ranges") == expected

@@ -3,9 +3,10 @@
 - `corpus.py`: the documents of all units, numbered; which of two duplicates takes precedence
 - `exact.py`: equal texts
 - `near.py`: similar texts; its sketches
-- `minhash.py`: shingles, and the keys of MinHash bands
+- `minhash.py`: shingles, their similarity, and the keys of MinHash bands
 - `pairs.py`: candidates from the keys, verified, resolved
-- `verify.py`: the sets of shingles on disk, true Jaccard similarity
+- `ragged.py`: arrays of each document on disk, such as sets of shingles
 - `clusters.py`: which document stands for which, and the verdicts
+- `passages.py`: passages that repeat; `winnowing.py` finds them, `cutting.py` cuts them out of a text
 - `index.py`: documents of finished datasets, to compare with
 """

@@ -6,11 +6,12 @@ A sketch is a folder per unit. Both kinds of sketch begin with the same table: `
 Shapes: N documents of a unit.
 """
 
+import hashlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from lmcraft.preparation.contracts import JsonObject, Record, UnitResult
 Within = Literal["all", "source", "language"]
 MAX_PRIORITY = 2**14  # of a source; documents of a finished dataset have one more
 NUMBER_BITS = np.uint64(48)
+GROUP_DOCUMENTS = 50_000  # at least, that one unit compares with others
 Int64 = NDArray[np.int64]
 
 
@@ -63,6 +65,11 @@ def group_of(record: Record, within: Within) -> str:
     if within == "all":
         return ""
     return str(record.notes.get("source", "")) if within == "source" else record.language
+
+
+def group_hash(group: str) -> int:
+    """8 bytes that keys of the group are combined with; 0 if all documents are compared."""
+    return int.from_bytes(hashlib.blake2b(group.encode(), digest_size=8).digest(), "little") if group else 0
 
 
 class Corpus:
@@ -126,3 +133,15 @@ def corpus_arguments(name: str, results: Mapping[str, Sequence[UnitResult]]) -> 
     units = list(sketches(name, results))
     corpus = [[result.unit.key, result.values["documents"]] for result in units]
     return {"name": name, "corpus": corpus}, tuple(dict.fromkeys(key for key, _ in corpus))
+
+
+def group_units(corpus: Sequence[Sequence[Any]]) -> list[tuple[int, int]]:
+    """Ranges of documents, of some neighboring units each; `corpus` as in the arguments of a unit."""
+    borders, number = [0], 0
+    for _, documents in corpus:
+        number += documents
+        if number - borders[-1] >= GROUP_DOCUMENTS:
+            borders.append(number)
+    if number > borders[-1]:
+        borders.append(number)
+    return list(pairwise(borders))

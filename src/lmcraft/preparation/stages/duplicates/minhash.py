@@ -1,4 +1,4 @@
-"""Shingles of documents, and the keys of their MinHash bands: similar sets probably share a key.
+"""Shingles of documents, their similarity, and the keys of their MinHash bands: similar sets probably share a key.
 
 With `bands` of `rows` values, two sets of Jaccard similarity s share a key with probability 1 - (1 - s**rows)**bands
 (Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, section 3.4): 99% for s = 0.8, 25 bands and 8 rows, 2% for s = 0.4.
@@ -31,6 +31,17 @@ def shingle_set(words_W: Hashes, length: int) -> Shingles:
     runs = (run_hashes(words_W, length) >> np.uint64(32)).astype(np.uint32)
     runs.sort()
     return runs[np.concatenate([[True], runs[1:] != runs[:-1]])] if len(runs) else runs
+
+
+def jaccard(own: Shingles, its: Shingles, threshold: float = 0.0) -> float:
+    """The Jaccard similarity of two sets; 0 if their sizes alone make it less than the threshold."""
+    if min(len(own), len(its)) < threshold * max(len(own), len(its)) - 1e-9:
+        return 0.0
+    both = np.concatenate([own, its])
+    both.sort()
+    shared = int(np.count_nonzero(both[1:] == both[:-1]))
+    total = len(both) - shared
+    return shared / total if total else 0.0
 
 
 def band_keys(sets: Sequence[Shingles], bands: int, rows: int) -> NDArray[np.uint64]:

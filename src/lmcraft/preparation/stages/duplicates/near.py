@@ -7,7 +7,6 @@ of similar documents would not be.
 Shapes: D documents with a sketch, E entries of a band, P pairs.
 """
 
-import hashlib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ from lmcraft.data.words import Hashes, words_of
 from lmcraft.errors import UserError
 from lmcraft.preparation.contracts import DocumentId, JsonObject, Position, Record, Step, Tally, Verdict
 from lmcraft.preparation.stages.duplicates.clusters import read_verdicts, verdict_units
-from lmcraft.preparation.stages.duplicates.corpus import SketchTable, Within, group_of
+from lmcraft.preparation.stages.duplicates.corpus import SketchTable, Within, group_hash, group_of
 from lmcraft.preparation.stages.duplicates.index import against_step, check_datasets, describe_datasets, sketch_documents
 from lmcraft.preparation.stages.duplicates.minhash import Shingles, band_keys, library, shingle_set, shingle_words
 from lmcraft.preparation.stages.duplicates.pairs import pair_units, resolve_units, verify_units
-from lmcraft.preparation.stages.duplicates.verify import SetWriter
+from lmcraft.preparation.stages.duplicates.ragged import RaggedWriter
 
 MIN_SHINGLES = 5  # documents with fewer are compared by exact-duplicates only
 BATCH_SHINGLES = 2**18
@@ -69,7 +68,7 @@ class NearDuplicates:
         """Pass the records on; write the set of shingles of each document, and the keys of its bands."""
         folder.mkdir(parents=True, exist_ok=True)
         table, keys = SketchTable(), _KeyWriter(self.bands, self.rows)
-        writer = SetWriter(folder)
+        writer = RaggedWriter(folder, "sets")
         for record in records:
             words_W = words_of(record)
             shingles = shingle_set(words_W, shingle_words(record.text, len(words_W), self.shingle))
@@ -117,9 +116,7 @@ class _KeyWriter:
     def add(self, place: int, shingles: Shingles, group: str) -> None:
         self._places.append(place)
         self._sets.append(shingles)
-        self._groups.append(
-            int.from_bytes(hashlib.blake2b(group.encode(), digest_size=8).digest(), "little") if group else 0
-        )
+        self._groups.append(group_hash(group))
         self._shingles += len(shingles)
         if self._shingles >= BATCH_SHINGLES:
             self._compute()

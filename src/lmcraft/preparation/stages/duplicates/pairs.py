@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from lmcraft.preparation.contracts import JsonObject, Position, Tally, Unit, UnitResult
 from lmcraft.preparation.stages.duplicates.clusters import Clusters
-from lmcraft.preparation.stages.duplicates.corpus import Corpus, Int64, corpus_arguments, sketches
-from lmcraft.preparation.stages.duplicates.verify import SetReader
+from lmcraft.preparation.stages.duplicates.corpus import Corpus, Int64, corpus_arguments, group_units, sketches
+from lmcraft.preparation.stages.duplicates.minhash import jaccard
+from lmcraft.preparation.stages.duplicates.ragged import RaggedReader
 
 VERSION = 1
 UNIT_ENTRIES = 2**20  # keys that one unit sorts
-UNIT_DOCUMENTS = 50_000  # whose pairs one unit verifies, at least
 BLOCK_DOCUMENTS = 2**13  # whose pairs are in memory at the same time
 BUCKET_DOCUMENTS = 16  # of those that share a key, each is compared with so many of the first
 SIMILAR = np.dtype([("number", "i8"), ("other", "i8"), ("jaccard", "f8"), ("priority", "i4")])
@@ -99,13 +99,6 @@ def verify_units(name: str, results: Results, threshold: float) -> list[Unit]:
     """A unit for the pairs of the documents of some neighboring units."""
     arguments, inputs = corpus_arguments(name, results)
     pair_keys = tuple(result.unit.key for result in results[f"pairs/{name}"])
-    borders, number = [0], 0
-    for _, documents in arguments["corpus"]:
-        number += documents
-        if number - borders[-1] >= UNIT_DOCUMENTS:
-            borders.append(number)
-    if number > borders[-1]:
-        borders.append(number)
     arguments |= {"pairs": pair_keys, "threshold": threshold}
     return [
         Unit(
@@ -117,7 +110,7 @@ def verify_units(name: str, results: Results, threshold: float) -> list[Unit]:
             size=stop - start,
             version=VERSION,
         )
-        for unit, (start, stop) in enumerate(pairwise(borders))
+        for unit, (start, stop) in enumerate(group_units(arguments["corpus"]))
     ]
 
 
@@ -128,11 +121,11 @@ def verify(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, positio
     threshold = arguments["threshold"]
     rows: list[tuple[int, int, float, int]] = []
     candidates = 0
-    with SetReader(corpus) as reader:
+    with RaggedReader(corpus, "sets", np.uint32) as sets:
         for pairs in _read_pairs(arguments, inputs, range(start, stop, BLOCK_DOCUMENTS), stop):
             candidates += len(pairs)
             for number, other in pairs[np.lexsort((corpus.precedences(pairs[:, 1]), pairs[:, 0]))].tolist():
-                similarity = reader.similarity(number, other, threshold)
+                similarity = jaccard(sets.read(number), sets.read(other), threshold)
                 if similarity >= threshold:
                     priority = 0 if corpus.priorities is None else int(corpus.priorities[number])
                     rows.append((number, other, similarity, priority))
@@ -164,12 +157,12 @@ def resolve(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, positi
     """Go through the documents in order of precedence; one that is similar to one that stays goes."""
     corpus = Corpus.open(arguments, inputs)
     clusters = Clusters(len(corpus))
-    with SetReader(corpus) as reader:
+    with RaggedReader(corpus, "sets", np.uint32) as sets:
         for priority in arguments["priorities"]:
             for key in arguments["similar"]:
                 rows = np.load(inputs[key] / "similar.npy")
                 for number, others in _by_document(rows[rows["priority"] == priority]):
-                    _place(number, others, clusters, reader, arguments["threshold"])
+                    _place(number, others, clusters, sets, arguments["threshold"])
     clusters.write(out, corpus)
     return Tally(), {}
 
@@ -181,14 +174,14 @@ def _by_document(rows: NDArray[Any]) -> Iterator[tuple[int, list[tuple[int, floa
         yield int(own["number"][0]), list(zip(own["other"].tolist(), own["jaccard"].tolist(), strict=True))
 
 
-def _place(number: int, others: list[tuple[int, float]], clusters: Clusters, reader: SetReader, threshold: float) -> None:
+def _place(number: int, others: list[tuple[int, float]], clusters: Clusters, sets: RaggedReader, threshold: float) -> None:
     """Find the document that stands for this one: a similar one that stays, or one that stands for a similar one."""
     for other, similarity in others:
         if clusters.stays(other):
             clusters.remove(number, other, similarity)
             return
     for keeper in dict.fromkeys(int(clusters.keepers[other]) for other, _ in others):
-        similarity = reader.similarity(number, keeper, threshold)
+        similarity = jaccard(sets.read(number), sets.read(keeper), threshold)
         if similarity >= threshold:
             clusters.remove(number, keeper, similarity)
             return
