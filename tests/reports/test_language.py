@@ -51,7 +51,7 @@ def test_a_page_has_both_languages() -> None:
     assert "<title>step</title>" in english and "<h1>step</h1>" in english and "<h1>步数</h1>" in chinese
 
 
-@pytest.mark.parametrize("name", ["page.html", "evaluation.html", "range_test.html"])
+@pytest.mark.parametrize("name", ["page.html", "evaluation.html", "range_test.html", "preparation.html"])
 def test_a_template_has_no_english_of_its_own(name: str) -> None:
     text = SPOKEN.sub("", (FOLDER / name).read_text(encoding="utf-8"))
     assert not re.search(r">[^<$]*[a-z]{2}", re.sub(r"\$\w+", "$", text))

@@ -12,6 +12,7 @@ from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
     from lmcraft.data import TextSources
+    from lmcraft.preparation import Recipe
     from lmcraft.tokenizer import Tokenizer
 
 
@@ -36,6 +37,7 @@ class TextConfig(Config):
         return {field.name: getattr(self, field.name) for field in fields(TextConfig)}
 
 
+NUM_EXAMPLES_PRINTED = 3  # of each reason
 RECIPE_FLAGS = ("write_recipe", "dry_run", "sample_bytes", "backend", "workers", "work", "fresh", "step", "units")
 
 
@@ -187,11 +189,43 @@ def _prepare_recipe(config: PrepareConfig) -> DatasetFolder:
     changes = {name: getattr(config, name) for name in ("backend", "workers", "work") if getattr(config, name) is not None}
     recipe = replace(recipe, executor=replace(recipe.executor, **changes))
     recipe.check()
+    if config.dry_run:
+        return _dry_run(recipe, config)
     from lmcraft.preparation import prepare_recipe
+    from lmcraft.reports.preparation import write_preparation
 
-    dataset = prepare_recipe(recipe, config.out, overwrite=config.overwrite, fresh=config.fresh)
+    dataset = prepare_recipe(recipe, config.out, overwrite=config.overwrite, fresh=config.fresh, describe=write_preparation)
+    _print_stages(dataset)
     _print_splits(dataset)
+    print(f"what each stage did, with examples: {dataset.path / 'report.html'}")
     return dataset
+
+
+def _dry_run(recipe: "Recipe", config: PrepareConfig) -> DatasetFolder:
+    """Prepare a sample in a temporary folder beside the output; only the page stays."""
+    from tempfile import TemporaryDirectory
+
+    from lmcraft.preparation.dry_run import dry_run
+    from lmcraft.reports.preparation import write_preparation
+    from lmcraft.terminal import format_bytes, format_duration
+
+    if config.sample_bytes < 1:
+        raise UserError(f"sample_bytes={config.sample_bytes} is too small: use a size in bytes, such as 64000000")
+    page = config.out.with_name(f"{config.out.name}.dry-run.html")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{config.out.name}.dry-run-", dir=page.parent) as work:
+        sample = DatasetFolder(Path(work) / "dataset")
+        forecast = dry_run(recipe, Path(work) / "work", sample.path, sample_bytes=config.sample_bytes)
+        write_preparation(sample, page, forecast)
+        share = forecast.sample_bytes / max(forecast.total_bytes, 1)
+        print(f"a sample of {format_bytes(forecast.sample_bytes)}, {share:.1%} of {format_bytes(forecast.total_bytes)}:")
+        _print_stages(sample)
+        _print_stage_examples(sample)
+    time, disk = format_duration(forecast.seconds), format_bytes(forecast.disk_bytes)
+    print(f"the whole takes about {time} with {forecast.workers} workers, and {disk} of disk while it runs")
+    print("a sample has fewer near-duplicates than the whole, since their pairs grow with its square")
+    print(f"the same as a page: {page}")
+    return DatasetFolder(config.out)
 
 
 def _write_recipe(config: PrepareConfig) -> DatasetFolder:
@@ -245,6 +279,40 @@ def _load_or_train_tokenizer(config: PrepareConfig, sources: "TextSources") -> "
     if config.tokenizer_type == "characters":
         return train_characters(texts)
     return train_bpe(texts, vocab_size=config.vocab_size, digits=config.digits)
+
+
+def _print_stages(dataset: DatasetFolder) -> None:
+    """A line for each stage, and one for each of its reasons."""
+    from lmcraft.terminal import format_bytes
+
+    for stage in dataset.manifest()["stages"]:
+        total = stage["total"]
+        came_in, removed = total["in"], total["removed"]
+        share = removed["bytes"] / max(came_in["bytes"], 1)
+        print(
+            f"  {stage['name']}: removed {removed['documents']:,} of {came_in['documents']:,} documents, "
+            f"{format_bytes(removed['bytes'])} ({share:.1%}); changed {total['changed']['documents']:,}"
+        )
+        for reason, counts in sorted(total["reasons"].items(), key=lambda reason: -reason[1]["documents"]):
+            print(f"    {reason}: {counts['documents']:,} documents, {format_bytes(counts['bytes'])}")
+
+
+def _print_stage_examples(dataset: DatasetFolder) -> None:
+    """The first examples of each reason, in a line each."""
+    from collections import Counter
+    from gzip import decompress
+
+    from lmcraft.json_lines import parse_json
+    from lmcraft.terminal import escape_control_characters
+
+    shown: Counter[tuple[str, str]] = Counter()
+    for line in decompress((dataset.path / "stages.jsonl.gz").read_bytes()).splitlines():
+        example = parse_json(line)
+        reason = (example["stage"], example["reason"])
+        shown[reason] += 1
+        if shown[reason] <= NUM_EXAMPLES_PRINTED:
+            text = " ".join((example["evidence"] or example["excerpt"]).split())
+            print(escape_control_characters(f"  {'/'.join(reason)}: {example['name']}:{example['line']}: {text:.100}"))
 
 
 def _print_splits(dataset: DatasetFolder) -> None:

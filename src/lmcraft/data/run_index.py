@@ -55,13 +55,13 @@ class _Runs:
     def find(self, words_W: Hashes) -> Iterator[Occurrence]:
         runs = run_hashes(words_W, self.length)
         seen, shift = self._filter
-        places = np.flatnonzero(seen[runs >> shift])
-        starts = np.searchsorted(self.hashes, runs[places]).clip(max=len(self.hashes) - 1)
-        hits = self.hashes[starts] == runs[places]
-        for place, start in zip(places[hits].tolist(), starts[hits].tolist(), strict=True):
-            stop = int(np.searchsorted(self.hashes, runs[place], "right"))
+        positions = np.flatnonzero(seen[runs >> shift])
+        starts = np.searchsorted(self.hashes, runs[positions]).clip(max=len(self.hashes) - 1)
+        hits = self.hashes[starts] == runs[positions]
+        for position, start in zip(positions[hits].tolist(), starts[hits].tolist(), strict=True):
+            stop = int(np.searchsorted(self.hashes, runs[position], "right"))
             for item in self.items[start:stop].tolist():
-                yield Occurrence(item, place, place + self.length)
+                yield Occurrence(item, position, position + self.length)
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class RunIndex:
 
     def find(self, words_W: Hashes) -> list[Occurrence]:
         """Where the runs of items stand among the words of a document, in order."""
-        found = [occurrence for runs in self.runs for occurrence in runs.find(words_W)]
-        return sorted(found, key=lambda occurrence: (occurrence.first, occurrence.last, occurrence.item))
+        occurrences = [occurrence for runs in self.runs for occurrence in runs.find(words_W)]
+        return sorted(occurrences, key=lambda occurrence: (occurrence.first, occurrence.last, occurrence.item))
 
     def save(self, folder: Path) -> None:
         """Write the arrays."""

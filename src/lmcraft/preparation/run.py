@@ -1,7 +1,7 @@
 """Runs a preparation: survey, steps, and the dataset folder at the end."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -10,20 +10,25 @@ from lmcraft.errors import LmcraftError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.lock import lock_folder
 from lmcraft.folder.output import DATASET
-from lmcraft.preparation.contracts import Unit
+from lmcraft.preparation.contracts import Executor, Unit
 from lmcraft.preparation.execution import choose_executor
 from lmcraft.preparation.execution.journal import UNITS, Journal, total_tally
 from lmcraft.preparation.execution.steps import run_steps
-from lmcraft.preparation.inputs.survey import survey
+from lmcraft.preparation.inputs.survey import Survey, survey
 from lmcraft.preparation.output.finish import finish
 from lmcraft.preparation.output.manifest import write_evidence
 from lmcraft.preparation.output.tokenizer_sample import TOKENIZER
-from lmcraft.preparation.pipeline import compile_steps
+from lmcraft.preparation.pipeline import Pipeline, Results, compile_steps
 from lmcraft.preparation.recipe import Recipe
 from lmcraft.tokenizer import Tokenizer
 
+Describe = Callable[[DatasetFolder], object]
+"""Adds a file for people to a dataset folder."""
 
-def prepare_recipe(recipe: Recipe, out: Path, *, overwrite: bool = False, fresh: bool = False) -> DatasetFolder:
+
+def prepare_recipe(
+    recipe: Recipe, out: Path, *, overwrite: bool = False, fresh: bool = False, describe: Describe | None = None
+) -> DatasetFolder:
     """Prepare a dataset. Ended at any moment, it goes on where it was when it is called again.
 
     Args:
@@ -31,6 +36,7 @@ def prepare_recipe(recipe: Recipe, out: Path, *, overwrite: bool = False, fresh:
         out: the dataset folder to write; appears when it is complete.
         overwrite: replace it if it is a dataset folder.
         fresh: forget unfinished work.
+        describe: called with the complete folder before it appears.
 
     Raises:
         UserError: a source cannot be read, a setting is impossible, or `out` cannot be written.
@@ -47,20 +53,29 @@ def prepare_recipe(recipe: Recipe, out: Path, *, overwrite: bool = False, fresh:
             surveyed = survey(recipe.source, work)
             for line in describe_skipped(surveyed.skipped):
                 print(line)
-            pipeline = compile_steps(recipe, surveyed.files)
-            kept = [TOKENIZER, *(f"verdicts/{stage.name}" for part in pipeline.passes for stage in part.sketches)]
-            results = run_steps(pipeline.steps, work, executor, keep=kept)
-            folder.mkdir()
-            journal = Journal(work)
-
-            def locate(unit: Unit) -> Path:
-                return journal.folder(unit.key)
-
-            output = finish(folder, results, locate)
-            tally = total_tally(chain.from_iterable(results.values()), work)
-            write_evidence(folder, recipe, surveyed, results, tally, output, locate)
+            run_pipeline(recipe, surveyed, compile_steps(recipe, surveyed.files), executor, work, folder)
+            if describe is not None:
+                describe(DatasetFolder(folder))
     shutil.rmtree(work)
     return DatasetFolder(out)
+
+
+def run_pipeline(
+    recipe: Recipe, surveyed: Survey, pipeline: Pipeline, executor: Executor, work: Path, folder: Path
+) -> Results:
+    """Run the steps in a work folder and write the dataset into a new folder; returns the results of the steps."""
+    kept = [TOKENIZER, *(f"verdicts/{stage.name}" for part in pipeline.passes for stage in part.sketches)]
+    results = run_steps(pipeline.steps, work, executor, keep=kept)
+    folder.mkdir()
+    journal = Journal(work)
+
+    def locate(unit: Unit) -> Path:
+        return journal.folder(unit.key)
+
+    output = finish(folder, results, locate)
+    tally = total_tally(chain.from_iterable(results.values()), work)
+    write_evidence(folder, recipe, surveyed, results, tally, output, locate)
+    return results
 
 
 def work_folder(recipe: Recipe, out: Path) -> Path:

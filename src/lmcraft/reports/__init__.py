@@ -13,6 +13,7 @@
 | `search` | the page of a search, and its summary for the terminal |
 | `search_charts` | its charts: history, learning curves, parallel coordinates, slices |
 | `search_record` | what they show: trials with their values, costs, the Pareto set |
+| `preparation`, `preparation_charts` | the page of a prepared dataset |
 | `template` | fills the HTML templates, whose head is the same |
 | `language`, `chinese` | the texts of a page in English and Chinese |
 | `chart`, `axis`, `table` | SVG charts, sparklines and HTML tables |

@@ -85,4 +85,83 @@ CHINESE = {
         "学习率逐步升高的 {steps} 步中的损失（arXiv 1506.01186）。"
         "学习率为设定值的 {steepest} 倍时下降最快，超过 {lowest} 倍后开始上升。"
     ),
+    # A prepared dataset
+    "From the sources to the dataset": "从来源到数据集",
+    "Bytes of text before each stage: kept, and removed.": "进入每个阶段的文本字节数：保留的与删除的。",
+    "What came in": "输入",
+    "What each stage did": "各阶段的处理",
+    (
+        "A removed document counts under the first reason that applies. Up to twenty documents of each reason can be read; "
+        "they are chosen by a hash, not by hand."
+    ): "被删除的文档按第一个命中的原因计数。每个原因最多列出二十篇文档，由哈希值选出，未经人工挑选。",
+    "What is left": "输出",
+    "Recipe": "配方（TOML）",
+    "Versions": "版本",
+    "came in": "输入",
+    "kept": "保留",
+    "removed": "删除",
+    "vocabulary": "词表",
+    "{n} documents, {size}": "{n} 篇文档，{size}",
+    "{n} documents, {tokens} tokens": "{n} 篇文档，{tokens} 个词元",
+    "{n} tokens": "{n} 个词元",
+    "Forecast": "预估",
+    (
+        "This is a dry run on {sample} of {total}. The whole takes about {time} with {workers} workers, and about {disk} of "
+        "disk while it runs. A sample has fewer near-duplicates than the whole, since their pairs grow with its square."
+    ): (
+        "这是试运行，只处理了 {total} 中的 {sample}。处理全部数据，用 {workers} 个工作进程约需 {time}，"
+        "运行期间约占用 {disk} 磁盘空间。样本中的近似重复比全部数据中少，因为重复对数随规模的平方增长。"
+    ),
+    "time of the sample": "样本用时",
+    "speed of one worker": "单个工作进程的速度",
+    "time of the whole": "全部用时",
+    "source": "来源",
+    "license": "许可证",
+    "not stated": "未注明",
+    "files": "文件",
+    "documents": "文档数",
+    "text": "文本",
+    "documents removed": "删除的文档",
+    "text removed": "删除的文本",
+    "share of documents": "占文档的比例",
+    "files left out": "跳过的文件",
+    "malformed rows": "无法使用的行",
+    "documents that ended a worker": "导致工作进程中止的文档",
+    "invalid bytes replaced": "被替换的无效字节",
+    "Everything could be read.": "所有内容均可读取。",
+    "What could not be read": "无法读取的内容",
+    "Files, rows and documents that were left out, the first {n}": "跳过的文件、行与文档（前 {n} 条）",
+    "file": "文件",
+    "line": "行号",
+    "reason": "原因",
+    "language": "语言",
+    "{n} documents, {size}. Removed: {removed} documents, {removed_size}. Changed: {changed} documents.": (
+        "共 {n} 篇文档，{size}。删除：{removed} 篇，{removed_size}。修改：{changed} 篇。"
+    ),
+    "Measurements, of one document in sixteen; the dashed line is the threshold": (
+        "测量值（每十六篇文档取一篇）；虚线为阈值"
+    ),
+    "{reason}: {shown} of {n} documents": "{reason}：{n} 篇文档中的 {shown} 篇",
+    "value {value}": "数值 {value}",
+    "threshold {threshold}": "阈值 {threshold}",
+    "repeats document {document}": "与文档 {document} 重复",
+    "Afterwards:": "处理后：",
+    "Duplicates: {stage}": "重复文档：{stage}",
+    "documents of": "文档来自",
+    "repeat documents of": "与之重复的文档来自",
+    "documents alike": "相似文档数",
+    "groups": "组数",
+    "larger": "更大",
+    "Items of tasks: {stage}": "任务题目：{stage}",
+    "long enough to check": "长度足以检查",
+    "in the text": "出现在文本中",
+    "These tasks could not be checked:": "以下任务无法检查：",
+    "Length of documents": "文档长度",
+    "characters of a document": "文档字符数",
+    "The recipe has no stages: all text was kept.": "配方中没有任何阶段：保留全部文本。",
+    "Parts and shards": "分部与分片",
+    "part": "分部",
+    "split": "划分",
+    "bytes per token": "每词元字节数",
+    "shards and their SHA-256": "分片及其 SHA-256",
 }

@@ -49,7 +49,7 @@ def test_sources_mixture_and_losses(tmp_path: Path) -> None:
     assert written["mixture"]["weights"] == {"wiki": 2.0}
     assert written["mixture"]["epochs"] == {"crawl": 1.5}
     assert written["malformed"]["count"] == 4
-    assert "workers" not in written["recipe"]["executor"]
+    assert written["recipe"]["executor"] == {"unit_bytes": 16 << 20}
     skipped = DatasetFolder(tmp_path / "data").skipped.read_text()
     assert "broken.html" in skipped
     assert "text is missing" in skipped

@@ -39,7 +39,7 @@ def run_steps(
         journal.clean()
         for number, step in enumerate(steps):
             units = step.units(results)
-            needed = _needed_after(steps, number) | set(keep)
+            needed = needed_after(steps, number) | set(keep)
             outputs, batches = _Outputs(journal, results, needed), _batches(journal, units)
             outputs.count_readers(batches)
             progress.begin(step, units, batches)
@@ -158,7 +158,7 @@ def _readers(steps: Sequence[Step], name: str) -> list[int]:
     return [k for k, step in enumerate(steps) if k > own and (step.reads is None or name in step.reads)]
 
 
-def _needed_after(steps: Sequence[Step], number: int) -> set[str]:
+def needed_after(steps: Sequence[Step], number: int) -> set[str]:
     """The steps whose outputs a step after this one reads, or none at all."""
     readers = {step.name: _readers(steps, step.name) for step in steps}
     return {name for name, numbers in readers.items() if not numbers or numbers[-1] > number}

@@ -75,5 +75,5 @@ def _share_bin(value: float) -> int:
 def _number_bin(value: float) -> int:
     if not value > 0:
         return 0
-    place = (min(log10(value), 99.0) - FIRST_DECADE) * BINS_PER_DECADE
-    return min(max(floor(place + 1e-9), 0), NUM_DECADES * BINS_PER_DECADE - 1)
+    position = (min(log10(value), 99.0) - FIRST_DECADE) * BINS_PER_DECADE
+    return min(max(floor(position + 1e-9), 0), NUM_DECADES * BINS_PER_DECADE - 1)

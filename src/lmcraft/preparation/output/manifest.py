@@ -87,7 +87,7 @@ def write_evidence(
         "decontamination": decontamination(recipe, tally, results),
         "histograms": {name: tally.histograms[name] for name in sorted(tally.histograms)},
         **_losses(tally, surveyed, poisoned),
-        "recipe": _plain(recipe),
+        "recipe": _plain_recipe(recipe),
         "versions": _versions(),
     }
     write_json(DatasetFolder(folder).manifest_file, manifest)
@@ -96,7 +96,7 @@ def write_evidence(
 
 
 def _mixture(recipe: Recipe) -> JsonObject:
-    settings = {name: _without_none(value) for name, value in asdict(recipe.mixture).items()}
+    settings = asdict(recipe.mixture) | {"schedule": [asdict(stage) for stage in recipe.mixture.schedule]}
     weights = {source.name: source.weight for source in recipe.source if source.weight is not None}
     epochs = {source.name: source.epochs for source in recipe.source if source.epochs is not None}
     return {"weights": weights, "epochs": epochs, **settings}
@@ -128,7 +128,13 @@ def _describe_file(file: InputFile, recipe: Recipe) -> JsonObject:
 
 def _describe_stage(stage: StageConfig, tally: Tally) -> JsonObject:
     counts = stage_counts(tally, stage.name)
-    return {**_plain(stage), "total": add_up(counts), "counts": counts}
+    return {
+        "kind": stage.kind,
+        "name": stage.name,
+        "settings": dict(stage.settings),
+        "total": add_up(counts),
+        "counts": counts,
+    }
 
 
 def _examples(recipe: Recipe, tally: Tally) -> Iterator[JsonObject]:
@@ -207,20 +213,20 @@ def _versions() -> JsonObject:
     return versions
 
 
-def _plain(config: Recipe | StageConfig) -> JsonObject:
-    """The settings that the dataset depends on, as JSON."""
-    values = asdict(config)
-    if isinstance(config, Recipe):
-        values["executor"] = {"unit_bytes": config.executor.unit_bytes}
-    plain: JsonObject = _without_none(values)
+def _plain_recipe(recipe: Recipe) -> JsonObject:
+    """A recipe that can be prepared again, without what the dataset does not depend on."""
+    plain: JsonObject = _without_empty(asdict(recipe)) | {"executor": {"unit_bytes": recipe.executor.unit_bytes}}
+    for stage in plain.get("stage", ()):
+        stage.update(stage.pop("settings", {}))
     return plain
 
 
-def _without_none(value: Any) -> Any:
+def _without_empty(value: Any) -> Any:
+    """A setting as JSON and TOML have it; what is unset is left out."""
     if isinstance(value, Mapping):
-        return {name: _without_none(entry) for name, entry in value.items() if entry is not None}
+        return {name: _without_empty(entry) for name, entry in value.items() if entry not in (None, "", (), [], {})}
     if isinstance(value, list | tuple):
-        return [_without_none(entry) for entry in value]
+        return [_without_empty(entry) for entry in value]
     return str(value) if isinstance(value, Path) else value
 
 
