@@ -6,11 +6,11 @@
 - `task.py`, `position.py`: what a worker gets and answers, and where it says which document it reads
 - `worker.py`, `worker_process.py`: the program of a worker, and a worker as its parent sees it
 - `processes.py`, `in_process.py`: executors of processes on this machine, and of none
+- `ray_cluster.py`: an executor on a Ray cluster
 - `slurm.py`: the script that submits jobs to a Slurm cluster
 - `progress.py`: the bar
 """
 
-from lmcraft.errors import UserError
 from lmcraft.preparation.contracts import Executor
 from lmcraft.preparation.execution.processes import Processes
 from lmcraft.preparation.recipe import ExecutorConfig
@@ -21,8 +21,12 @@ def choose_executor(config: ExecutorConfig) -> Executor:
     """The executor that a recipe names.
 
     Raises:
-        UserError: it cannot run units here.
+        UserError: Ray is not installed.
     """
-    if config.backend in ("processes", "slurm"):  # Slurm runs commands, each of which does units in processes
-        return Processes(config.workers or usable_cpus(), config.document_seconds)
-    raise UserError(f"executor.backend='{config.backend}' is not supported: use 'processes'")
+    if config.backend == "ray":
+        from lmcraft.preparation.execution.ray_cluster import RayCluster
+
+        return RayCluster(config.workers, config.document_seconds)
+    # An element of a job of Slurm has the cores that Slurm gives it; `workers` is the number of elements.
+    workers = config.workers if config.backend == "processes" else 0
+    return Processes(workers or usable_cpus(), config.document_seconds)
