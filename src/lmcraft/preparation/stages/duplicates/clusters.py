@@ -84,7 +84,7 @@ def write_verdicts(
     np.save(out / "sizes.npy", np.where(removed, 0, sizes)[rows])
     pairs = zip(arrays["ids"][numbers[removed]][:, 0].tolist(), arrays["ids"][keepers[removed]][:, 0].tolist(), strict=True)
     sources = [[*pair, count] for pair, count in sorted(Counter(pairs).items())]
-    tally = Tally(counts={f"duplicates/{arguments['name']}/{own}/{match}": count for own, match, count in sources})
+    tally = Tally(counts={f"duplicates/{arguments['name']}/{source}/{match}": count for source, match, count in sources})
     return tally, {"removed": int(removed.sum())}
 
 
@@ -92,12 +92,12 @@ def read_verdicts(folder: Path, reason: str, threshold: float | None, against: S
     """The verdicts of a unit: removed documents with their match, and the sizes of the clusters that others stand for."""
     columns = (np.load(folder / f"{name}.npy").tolist() for name in ("ids", "matches", "values", "sizes"))
     verdicts = {}
-    for own, match_row, value, size in zip(*columns, strict=True):
+    for own_row, match_row, value, size in zip(*columns, strict=True):
         match = DocumentId(*match_row)
         if size:
             verdict = Verdict(notes={"cluster": size})
         else:
             evidence = f"document {match.position} of {against[-1 - match.source]}" if match.source < 0 else ""
             verdict = Verdict(reason, value=round(value, 4), threshold=threshold, match=match, evidence=evidence)
-        verdicts[DocumentId(*own)] = verdict
+        verdicts[DocumentId(*own_row)] = verdict
     return verdicts

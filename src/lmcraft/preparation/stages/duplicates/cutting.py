@@ -57,4 +57,4 @@ def _sentences(text: str) -> list[str]:
 def _first_cut(cut: list[tuple[int, str]]) -> str:
     """The first sentences that were cut together."""
     first = cut[0][0]
-    return "".join(sentence for place, (number, sentence) in enumerate(cut) if number == first + place).strip()
+    return "".join(sentence for offset, (number, sentence) in enumerate(cut) if number == first + offset).strip()

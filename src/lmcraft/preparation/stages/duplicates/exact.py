@@ -120,9 +120,9 @@ def sort(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position:
     hashes, numbers = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)]
     number, ranges = arguments["range"]
     for unit, start in enumerate(corpus.starts[:-1]):
-        own = corpus.load(unit, "hashes")
-        inside = np.flatnonzero((own[:, 0] >> np.uint64(32)) * np.uint64(ranges) >> np.uint64(32) == number)
-        hashes.append(own[inside])
+        unit_hashes = corpus.load(unit, "hashes")
+        inside = np.flatnonzero((unit_hashes[:, 0] >> np.uint64(32)) * np.uint64(ranges) >> np.uint64(32) == number)
+        hashes.append(unit_hashes[inside])
         numbers.append(inside + start)
     hashes_N, numbers_N = np.concatenate(hashes), np.concatenate(numbers)
     order = np.lexsort((corpus.precedences(numbers_N), hashes_N[:, 1], hashes_N[:, 0]))

@@ -33,11 +33,11 @@ def shingle_set(words_W: Hashes, length: int) -> Shingles:
     return runs[np.concatenate([[True], runs[1:] != runs[:-1]])] if len(runs) else runs
 
 
-def jaccard(own: Shingles, its: Shingles, threshold: float = 0.0) -> float:
+def jaccard(shingles: Shingles, others: Shingles, threshold: float = 0.0) -> float:
     """The Jaccard similarity of two sets; 0 if their sizes alone make it less than the threshold."""
-    if min(len(own), len(its)) < threshold * max(len(own), len(its)) - 1e-9:
+    if min(len(shingles), len(others)) < threshold * max(len(shingles), len(others)) - 1e-9:
         return 0.0
-    both = np.concatenate([own, its])
+    both = np.concatenate([shingles, others])
     both.sort()
     shared = int(np.count_nonzero(both[1:] == both[:-1]))
     total = len(both) - shared

@@ -102,19 +102,19 @@ class NearDuplicates:
 class _KeyWriter:
     """Collects the sets of documents and computes their keys, many at a time.
 
-    `keys.npy` (bands, D) has the keys of each band in ascending order, `places.npy` (bands, D) the documents' places.
+    `keys.npy` (bands, D) has the keys of each band in ascending order, `indices.npy` (bands, D) the documents in the unit.
     """
 
     def __init__(self, bands: int, rows: int) -> None:
         self._bands, self._rows = bands, rows
         self._sets: list[Shingles] = []
         self._groups: list[int] = []
-        self._places: list[int] = []
+        self._indices: list[int] = []
         self._keys: list[Hashes] = [np.empty((0, bands), dtype=np.uint64)]
         self._shingles = 0
 
-    def add(self, place: int, shingles: Shingles, group: str) -> None:
-        self._places.append(place)
+    def add(self, index: int, shingles: Shingles, group: str) -> None:
+        self._indices.append(index)
         self._sets.append(shingles)
         self._groups.append(group_hash(group))
         self._shingles += len(shingles)
@@ -131,7 +131,7 @@ class _KeyWriter:
         keys_BD = np.ascontiguousarray(np.concatenate(self._keys).T)
         order_BD = np.argsort(keys_BD, axis=1, kind="stable")
         np.save(folder / "keys.npy", np.take_along_axis(keys_BD, order_BD, axis=1))
-        np.save(folder / "places.npy", np.array(self._places, dtype=np.uint32)[order_BD])
+        np.save(folder / "indices.npy", np.array(self._indices, dtype=np.uint32)[order_BD])
 
 
 def sketch_against(

@@ -52,8 +52,8 @@ def pair(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position:
     cut = 0
     for band in range(*arguments["bands"]):
         keys_E, numbers_E = _read_band(corpus, band, *arguments["range"])
-        found, n_cut = _pair_buckets(keys_E, numbers_E)
-        pairs.append(found)
+        bucket_pairs, n_cut = _pair_buckets(keys_E, numbers_E)
+        pairs.append(bucket_pairs)
         cut += n_cut
     np.save(out / "pairs.npy", _distinct(np.concatenate(pairs)))
     return Tally(counts={f"{arguments['name']}/compared-with-first-only": cut} if cut else {}), {}
@@ -64,11 +64,11 @@ def _read_band(corpus: Corpus, band: int, number: int, ranges: int) -> tuple[NDA
     low, high = (min(part * 2**64 // ranges, 2**64 - 1) for part in (number, number + 1))
     keys, numbers = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     for unit, start in enumerate(corpus.starts[:-1]):
-        own = corpus.load(unit, "keys", mapped=True)[band]
-        first = int(np.searchsorted(own, np.uint64(low)))
-        last = len(own) if number == ranges - 1 else int(np.searchsorted(own, np.uint64(high)))
-        keys.append(np.array(own[first:last]))
-        numbers.append(corpus.load(unit, "places", mapped=True)[band, first:last].astype(np.int64) + start)
+        band_keys = corpus.load(unit, "keys", mapped=True)[band]
+        first = int(np.searchsorted(band_keys, np.uint64(low)))
+        last = len(band_keys) if number == ranges - 1 else int(np.searchsorted(band_keys, np.uint64(high)))
+        keys.append(np.array(band_keys[first:last]))
+        numbers.append(corpus.load(unit, "indices", mapped=True)[band, first:last].astype(np.int64) + start)
     keys_E, numbers_E = np.concatenate(keys), np.concatenate(numbers)
     order = np.lexsort((corpus.precedences(numbers_E), keys_E))
     return keys_E[order], numbers_E[order]
@@ -170,8 +170,8 @@ def resolve(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, positi
 def _by_document(rows: NDArray[Any]) -> Iterator[tuple[int, list[tuple[int, float]]]]:
     borders = np.flatnonzero(np.diff(rows["number"], prepend=-1, append=-1)).tolist()
     for first, last in pairwise(borders):
-        own = rows[first:last]
-        yield int(own["number"][0]), list(zip(own["other"].tolist(), own["jaccard"].tolist(), strict=True))
+        group = rows[first:last]
+        yield int(group["number"][0]), list(zip(group["other"].tolist(), group["jaccard"].tolist(), strict=True))
 
 
 def _place(number: int, others: list[tuple[int, float]], clusters: Clusters, sets: RaggedReader, threshold: float) -> None:

@@ -59,9 +59,9 @@ class RaggedReader:
         if number in self._arrays:
             self._arrays.move_to_end(number)
             return self._arrays[number]
-        unit, place = self._corpus.locate(number)
+        unit, index = self._corpus.locate(number)
         values, offsets = self._open(unit)
-        first, last = np.frombuffer(os.pread(offsets, 16, 8 * place), dtype=np.int64).tolist()
+        first, last = np.frombuffer(os.pread(offsets, 16, 8 * index), dtype=np.int64).tolist()
         size = self._dtype.itemsize
         array = np.frombuffer(os.pread(values, size * (last - first), size * first), dtype=self._dtype)
         self._arrays[number] = array

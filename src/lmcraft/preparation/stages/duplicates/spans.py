@@ -67,10 +67,10 @@ def _read_range(corpus: Corpus, number: int, ranges: int) -> tuple[NDArray[np.ui
     columns = [np.empty((3, 0), dtype=np.uint64)]
     low, high = (part * 2**64 // ranges for part in (number, number + 1))
     for unit, start in enumerate(corpus.starts[:-1]):
-        own = corpus.load(unit, "fingerprints", mapped=True)
-        first = int(np.searchsorted(own[0], np.uint64(low)))
-        last = own.shape[1] if high == 2**64 else int(np.searchsorted(own[0], np.uint64(high)))
-        part = np.array(own[:, first:last])
+        unit_prints = corpus.load(unit, "fingerprints", mapped=True)
+        first = int(np.searchsorted(unit_prints[0], np.uint64(low)))
+        last = unit_prints.shape[1] if high == 2**64 else int(np.searchsorted(unit_prints[0], np.uint64(high)))
+        part = np.array(unit_prints[:, first:last])
         part[1] += np.uint64(start)
         columns.append(part)
     hashes, numbers, places = np.concatenate(columns, axis=1)
@@ -107,10 +107,10 @@ def find_spans(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, pos
             last = min(first + BLOCK_DOCUMENTS, stop)
             ranges = [np.searchsorted(file[:, 0], [first, last]).tolist() for file in files]
             hits = np.concatenate([np.array(file[a:b]) for file, (a, b) in zip(files, ranges, strict=True)])
-            for number, own in _by_document(hits):
-                for span in _spans_of(number, own, words, corpus):
-                    unit, place = corpus.locate(span.match)
-                    match = tuple(corpus.load(unit, "ids", mapped=True)[place].tolist())
+            for number, document_hits in _by_document(hits):
+                for span in _spans_of(number, document_hits, words, corpus):
+                    unit, index = corpus.locate(span.match)
+                    match = tuple(corpus.load(unit, "ids", mapped=True)[index].tolist())
                     rows.append((number, span.first, span.last, match))
     np.save(out / "spans.npy", np.array(rows, dtype=SPAN))
     return Tally(), {}
@@ -125,14 +125,14 @@ def _by_document(hits: Int64) -> Iterator[tuple[int, Int64]]:
 
 def _spans_of(number: int, hits: Int64, words: RaggedReader, corpus: Corpus) -> list[Span]:
     """The spans of a document that are long enough; a hit inside the span before it adds nothing."""
-    own = words.read(number)
-    unit, document = corpus.locate(number)
-    min_words = int(corpus.load(unit, "lengths", mapped=True)[document])
+    words_W = words.read(number)
+    unit, index = corpus.locate(number)
+    min_words = int(corpus.load(unit, "lengths", mapped=True)[index])
     spans: list[Span] = []
-    for place, match, other in hits.tolist():
-        if spans and spans[-1].first <= place <= spans[-1].last - min_words:
+    for word, match, other_word in hits.tolist():
+        if spans and spans[-1].first <= word <= spans[-1].last - min_words:
             continue
-        first, last = follow(own, place, words.read(match), other)
+        first, last = follow(words_W, word, words.read(match), other_word)
         if last - first >= min_words:
             spans.append(Span(first, last, match))
     return spans

@@ -46,11 +46,11 @@ def short_hashes(words_W: Hashes) -> Bytes:
     return (words_W >> np.uint64(56)).astype(np.uint8)
 
 
-def follow(own_W: Bytes, place: int, its_W: Bytes, other: int) -> tuple[int, int]:
-    """The first and the last word + 1 of the passage around the word at `place` that stands around `other`, too."""
-    back = min(place, other)
-    before = np.flatnonzero(own_W[place - back : place] != its_W[other - back : other])
-    first = place - back + (int(before[-1]) + 1 if len(before) else 0)
-    ahead = min(len(own_W) - place, len(its_W) - other)
-    after = np.flatnonzero(own_W[place : place + ahead] != its_W[other : other + ahead])
-    return first, place + (int(after[0]) if len(after) else ahead)
+def follow(words_W: Bytes, word: int, other_words_W: Bytes, other_word: int) -> tuple[int, int]:
+    """The first and the last word + 1 of the passage around a word that stands around a word of another document, too."""
+    back = min(word, other_word)
+    before = np.flatnonzero(words_W[word - back : word] != other_words_W[other_word - back : other_word])
+    first = word - back + (int(before[-1]) + 1 if len(before) else 0)
+    ahead = min(len(words_W) - word, len(other_words_W) - other_word)
+    after = np.flatnonzero(words_W[word : word + ahead] != other_words_W[other_word : other_word + ahead])
+    return first, word + (int(after[0]) if len(after) else ahead)
