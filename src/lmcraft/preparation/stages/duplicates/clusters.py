@@ -7,7 +7,6 @@ and `ids.npy`. The units of "verdicts/NAME" cut them to one unit of records each
 Shapes: N documents of the corpus.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ def verdict_units(name: str, results: Mapping[str, Sequence[UnitResult]], resolv
 def write_verdicts(
     arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position
 ) -> tuple[Tally, JsonObject]:
-    """Write the rows of the documents of one unit that do not simply stay; count sources by which document stays."""
+    """Write the rows of the documents of one unit that do not simply stay."""
     folder, start, stop = inputs[arguments["resolution"]], arguments["start"], arguments["stop"]
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("keepers", "values", "sizes", "ids")}
     keepers, sizes = (np.array(arrays[name][start:stop]).astype(np.int64) for name in ("keepers", "sizes"))
@@ -82,10 +81,7 @@ def write_verdicts(
     np.save(out / "matches.npy", arrays["ids"][keepers[rows]])
     np.save(out / "values.npy", arrays["values"][numbers[rows]])
     np.save(out / "sizes.npy", np.where(removed, 0, sizes)[rows])
-    pairs = zip(arrays["ids"][numbers[removed]][:, 0].tolist(), arrays["ids"][keepers[removed]][:, 0].tolist(), strict=True)
-    sources = [[*pair, count] for pair, count in sorted(Counter(pairs).items())]
-    tally = Tally(counts={f"duplicates/{arguments['name']}/{source}/{match}": count for source, match, count in sources})
-    return tally, {"removed": int(removed.sum())}
+    return Tally(), {"removed": int(removed.sum())}
 
 
 def read_verdicts(folder: Path, reason: str, threshold: float | None, against: Sequence[str]) -> dict[DocumentId, Verdict]:

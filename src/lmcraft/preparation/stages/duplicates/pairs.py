@@ -56,7 +56,7 @@ def pair(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position:
         pairs.append(bucket_pairs)
         cut += n_cut
     np.save(out / "pairs.npy", _distinct(np.concatenate(pairs)))
-    return Tally(counts={f"{arguments['name']}/compared-with-first-only": cut} if cut else {}), {}
+    return Tally(), {"compared_with_first_only": cut}
 
 
 def _read_band(corpus: Corpus, band: int, number: int, ranges: int) -> tuple[NDArray[np.uint64], Int64]:
