@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from corpora import Document, Half, Language, good_documents
+from corpora import Document, Half, Language, good_documents, shingles_of
 
 PHRASES = tomllib.loads((Path(__file__).parent / "junk_phrases.toml").read_text(encoding="utf-8"))
 SLOT = re.compile(r"\{(\w+)\}")
@@ -34,6 +34,7 @@ BOILERPLATE = {  # lists of a page's lines: fewest and most
 }
 SPAM = {"stuffing": ("stuffed", (6, 40)), "links": ("link", (10, 60)), "offers": ("offer", (5, 20))}
 COPIES = (2, 3, 4, 6, 12, 30)  # of a repeated page
+MIN_SIMILARITY = 0.82  # Jaccard of a copy and its page: below 0.8 two pages count as different
 
 
 @dataclass(frozen=True)
@@ -199,9 +200,13 @@ GARBLING = {"en": ENGLISH_GARBLING, "zh": CHINESE_GARBLING}
 
 def _slightly_changed(text: str, writer: Writer) -> str:
     """A copy as sites serve it: with another date, counter, menu or footer."""
-    head = writer.lines("archive", 0, 2) + writer.lines("menu", 0, 3)
-    foot = writer.lines("footer", 0, 3)
-    return "\n".join([*head, text.rstrip("\n"), *foot]) + "\n"
+    original = set(shingles_of(text))
+    while True:
+        head = writer.lines("archive", 0, 2) + writer.lines("menu", 0, 3)
+        copy = "\n".join([*head, text.rstrip("\n"), *writer.lines("footer", 0, 3)]) + "\n"
+        shingles = set(shingles_of(copy))
+        if len(original & shingles) >= MIN_SIMILARITY * len(original | shingles):
+            return copy
 
 
 def repeated(good: Sequence[Document], writer: Writer, count: int) -> list[Junk]:

@@ -1,7 +1,7 @@
 """Kill test of a preparation: SIGKILL to its whole process group at random moments, then the same command again.
 
-The dataset must equal, file by file, that of an undisturbed run: after the kills, with 1, 2 and 3 workers, and on a local Ray
-cluster with two workers. No unit that was finished may run again.
+The dataset must equal, file by file, that of an undisturbed run: after the kills, with 1, 2 and 3 workers, and on a local
+Ray cluster with two workers. No unit that was finished may run again.
 
 python benchmarks/preparation/kills.py --kills 10 --megabytes 12 [--no-ray]
 """

@@ -16,6 +16,8 @@ def stage_counts(tally: Tally, stage: str) -> JsonObject:
     """By source and language: documents and bytes that came in, were kept, changed and removed, and these by reason."""
     counts: JsonObject = {}
     for name, count in _below(tally.counts, stage):
+        if "/" not in name:  # a count of the stage's own, such as compared-with-first-only
+            continue
         source, language, kind, *reason, unit = name.split("/")
         entry = counts.setdefault(source, {}).setdefault(language, {})
         if reason:
