@@ -11,7 +11,9 @@ from tokenizers import Tokenizer as HFTokenizer
 from lmcraft.processor import usable_cpus
 from lmcraft.tokenizer.native.encoder import NativeEncoder, open_encoder
 
-MIN_CHARS = 2_000_000  # half a second of the library; the first compilation takes some seconds, opening a tenth of one
+MIN_CHARS = (
+    1_000_000  # a quarter of a second of the library; the first compilation takes some seconds, opening a tenth of one
+)
 MIN_THREADED_CHARS = 200_000
 Ids = NDArray[np.uint32]
 

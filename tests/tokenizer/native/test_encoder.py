@@ -17,8 +17,9 @@ from tokenizers import Tokenizer as HFTokenizer
 from lmcraft.cpp.library import BuildError
 from lmcraft.tokenizer import Tokenizer, train_bpe
 from lmcraft.tokenizer.byte_level import byte_of_character
+from lmcraft.tokenizer.native import classes
 from lmcraft.tokenizer.native import encoder as encoder_module
-from lmcraft.tokenizer.native.classes import code_point_classes, composing_code_points
+from lmcraft.tokenizer.native.classes import CLASS_MASK, COMPOSES, ask_library, code_point_flags
 from lmcraft.tokenizer.native.encoder import NativeEncoder, open_encoder
 from lmcraft.tokenizer.patterns import CL100K_WORDS, GPT2_WORDS, QWEN35_WORDS
 
@@ -94,8 +95,7 @@ def test_pieces_of_two_or_three_tricky_characters(splitting: str) -> None:
 
 @pytest.mark.parametrize("splitting", ["SmolLM", "digits", "cl100k{1,3}", "Qwen 3.5"])
 def test_every_code_point_is_in_the_class_that_the_library_has_it_in(splitting: str) -> None:
-    classes = code_point_classes()
-    borders = np.flatnonzero(np.diff(classes))
+    borders = np.flatnonzero(np.diff(code_point_flags() & CLASS_MASK))
     code_points = sorted({*range(0x3100), *borders.tolist(), *(borders + 1).tolist(), *range(0x3000, 0x110000, 611)})
     characters = [chr(value) for value in code_points if not 0xD800 <= value < 0xE000]
     for start in range(0, len(characters), 1000):
@@ -108,9 +108,22 @@ def test_every_code_point_is_in_the_class_that_the_library_has_it_in(splitting: 
 def test_text_is_composed_as_by_the_library(text: str) -> None:
     hf = all_pairs("cl100k", composes=True)
     assert_equal(compiled("cl100k", composes=True), hf, text)
-    flags = composing_code_points()
+    flags = code_point_flags() & COMPOSES
     if not any(flags[ord(character)] for character in text):
         assert normalizers.NFC().normalize_str(text) == text
+
+
+def test_flags_are_kept_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = code_point_flags()
+    monkeypatch.setattr(classes, "cache_folder", lambda: tmp_path)
+    for _ in range(2):
+        code_point_flags.cache_clear()
+        assert (code_point_flags() == expected).all()
+        [file] = (tmp_path / "tokenizers").iterdir()
+        assert np.load(file).tolist() == expected.tolist()
+    file.write_bytes(b"damaged")
+    code_point_flags.cache_clear()
+    assert (code_point_flags() == ask_library()).all()
 
 
 @given(st.text("ab", max_size=40), st.integers(1, 60))

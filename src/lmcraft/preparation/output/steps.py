@@ -20,9 +20,21 @@ def output_steps(recipe: Recipe, records_step: str) -> list[Step]:
     """
     share = recipe.validation
     return [
-        Step(SAMPLE, lambda results: sample_units(recipe, results[records_step])),
-        Step(TOKENIZER, lambda results: [tokenizer_unit(recipe, results[records_step], results[SAMPLE])]),
-        Step(ENCODE, lambda results: encode_units(recipe.mixture.copies, results[records_step], results[TOKENIZER][0])),
-        Step(PLAN, lambda results: [plan_unit(share, results[ENCODE], results[TOKENIZER][0])]),
-        Step(ASSEMBLE, lambda results: assemble_units(results[PLAN][0], results[ENCODE], share)),
+        Step(SAMPLE, lambda results: sample_units(recipe, results[records_step]), reads=[records_step]),
+        Step(
+            TOKENIZER,
+            lambda results: [tokenizer_unit(recipe, results[records_step], results[SAMPLE])],
+            reads=[records_step, SAMPLE],
+        ),
+        Step(
+            ENCODE,
+            lambda results: encode_units(recipe.mixture.copies, results[records_step], results[TOKENIZER][0]),
+            reads=[records_step, TOKENIZER],
+        ),
+        Step(
+            PLAN,
+            lambda results: [plan_unit(share, results[ENCODE], results[TOKENIZER][0])],
+            reads=[ENCODE, TOKENIZER],
+        ),
+        Step(ASSEMBLE, lambda results: assemble_units(results[PLAN][0], results[ENCODE], share), reads=[PLAN, ENCODE]),
     ]

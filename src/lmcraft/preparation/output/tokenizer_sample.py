@@ -13,16 +13,18 @@ from lmcraft.preparation.records import read_records, write_records
 from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
 
 SAMPLE, TOKENIZER = "tokenizer-sample", "tokenizer"  # steps
-MAX_SAMPLE_BYTES = 30_000_000  # training takes up to 60 bytes of memory for each byte of Chinese
+# Bytes of text to train on, by the size of the vocabulary. Training takes up to 60 bytes of memory for a byte of Chinese.
+MIN_SAMPLE_BYTES, MAX_SAMPLE_BYTES, SAMPLE_BYTES_PER_TOKEN = 16 << 20, 50_000_000, 1000
 TARGET_SHARE = 0.9  # of the maximum, which a sample by hashes misses a little
 
 
 def sample_units(recipe: Recipe, records: Sequence[UnitResult]) -> list[Unit]:
     """Units that choose documents for training a tokenizer; none if all of them serve, or none are needed."""
     total = sum(result.values["bytes"] for result in records)
-    if recipe.tokenizer is not None or recipe.tokenizer_type == "characters" or total <= MAX_SAMPLE_BYTES:
+    size = _sample_bytes(recipe)
+    if recipe.tokenizer is not None or recipe.tokenizer_type == "characters" or total <= size:
         return []
-    share = TARGET_SHARE * MAX_SAMPLE_BYTES / total
+    share = TARGET_SHARE * size / total
     return [
         Unit(
             step=SAMPLE,
@@ -34,6 +36,10 @@ def sample_units(recipe: Recipe, records: Sequence[UnitResult]) -> list[Unit]:
         )
         for number, result in enumerate(records)
     ]
+
+
+def _sample_bytes(recipe: Recipe) -> int:
+    return min(max(MIN_SAMPLE_BYTES, SAMPLE_BYTES_PER_TOKEN * recipe.vocab_size), MAX_SAMPLE_BYTES)
 
 
 def sample(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position) -> tuple[Tally, JsonObject]:
@@ -61,7 +67,7 @@ def tokenizer_unit(recipe: Recipe, records: Sequence[UnitResult], samples: Seque
     texts = samples or records
     settings = {"type": recipe.tokenizer_type, "vocab_size": recipe.vocab_size, "digits": recipe.digits}
     keys = tuple(result.unit.key for result in texts)
-    size = min(sum(result.values["bytes"] for result in records), MAX_SAMPLE_BYTES)
+    size = min(sum(result.values["bytes"] for result in records), _sample_bytes(recipe))
     return Unit(
         step=TOKENIZER, number=0, function=f"{__name__}:train", arguments={**settings, "texts": keys}, inputs=keys, size=size
     )

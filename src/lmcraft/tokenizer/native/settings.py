@@ -10,15 +10,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as HFTokenizer
 
 from lmcraft.tokenizer.byte_level import byte_of_character
-from lmcraft.tokenizer.native.classes import (
-    CLASS_MASK,
-    DIGIT,
-    LETTER,
-    NUMBER,
-    code_point_classes,
-    composing_code_points,
-    marks,
-)
+from lmcraft.tokenizer.native.classes import CLASS_MASK, DIGIT, LETTER, MARK, NUMBER, code_point_flags
 from lmcraft.tokenizer.patterns import CL100K_WORDS, GPT2_WORDS, QWEN35_WORDS
 
 GPT2, CL100K = 0, 1  # styles of `pieces.h`
@@ -82,20 +74,20 @@ def read_settings(hf: HFTokenizer) -> BpeSettings | None:
         byte_ids[byte] = vocabulary.get(character, NO_TOKEN)
     merges = [(vocabulary[a], vocabulary[b], vocabulary[a + b]) for a, b in map(_pair, model["merges"])]
     composes = normalizer is not None
-    classes = _choose_classes(splitting) | (composing_code_points() if composes else np.uint8(0))
+    classes = _choose_flags(splitting)
     whole = _spell(vocabulary) if model.get("ignore_merges") else {}
     return BpeSettings(splitting, composes, classes, byte_ids, np.array(merges, np.uint32).reshape(len(merges), 3), whole)
 
 
-def _choose_classes(splitting: Splitting) -> NDArray[np.uint8]:
-    """Class of each code point, and whether it is a digit, as a splitting has them, (0x110000,)."""
-    classes = code_point_classes().copy()
+def _choose_flags(splitting: Splitting) -> NDArray[np.uint8]:
+    """Class and flags of each code point, as a splitting has them, (0x110000,)."""
+    flags = code_point_flags().copy()
     if splitting.numbers_are_digits:
-        classes &= CLASS_MASK
-        classes[classes == NUMBER] |= DIGIT
+        flags &= ~np.uint8(DIGIT)
+        flags[flags & CLASS_MASK == NUMBER] |= DIGIT
     if splitting.marks_are_letters:
-        classes[marks()] = LETTER
-    return classes
+        flags[flags & MARK != 0] |= LETTER
+    return flags
 
 
 def _is_plain(model: Mapping[str, Any]) -> bool:
