@@ -9,9 +9,10 @@ import pytest
 
 from lmcraft.cpp import compiler, library
 from lmcraft.cpp.compiler import find_compilers
-from lmcraft.cpp.library import BuildError, Source, load_library
+from lmcraft.cpp.library import BuildError, Source, is_compiled, load_library
 from lmcraft.inference.native.build import SOURCE
 from lmcraft.model.kernels.library import SOURCE as TRAINING_SOURCE
+from lmcraft.tokenizer.native.encoder import SOURCE as TOKENIZER_SOURCE
 
 
 @pytest.fixture(autouse=True)
@@ -75,10 +76,11 @@ def test_the_error_is_about_the_first_compiler(monkeypatch: pytest.MonkeyPatch) 
 def test_what_the_second_compiler_made_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     compilers = FakeCompilers("/bin/g++")
     monkeypatch.setattr(library.subprocess, "run", compilers.run)
+    assert not is_compiled(SOURCE)
     for _ in range(2):
         with pytest.raises(BuildError, match="cannot be loaded"):
             load_library(SOURCE)
-    assert len(compilers.commands) == 2
+    assert len(compilers.commands) == 2 and is_compiled(SOURCE)
 
 
 @pytest.mark.usefixtures("two_compilers")
@@ -110,7 +112,7 @@ def test_a_damaged_library_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         load_library(SOURCE)
 
 
-@pytest.mark.parametrize("source", [SOURCE, TRAINING_SOURCE], ids=lambda source: source.purpose)
+@pytest.mark.parametrize("source", [SOURCE, TRAINING_SOURCE, TOKENIZER_SOURCE], ids=lambda source: source.purpose)
 def test_every_file_of_the_source_is_at_most_400_lines(source: Source) -> None:
     for file in source.file.parent.glob("*.[hc]*"):
         assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file

@@ -46,15 +46,20 @@ def load_library(source: Source, target: str = "") -> ctypes.CDLL:
         BuildError: it cannot be compiled or loaded.
     """
     target = target or os.environ.get("LMCRAFT_ISA") or "native"
-    compilers = find_compilers()
-    if not compilers:
+    files = {compiler: _library_file(source, compiler, target) for compiler in find_compilers()}
+    if not files:
         raise BuildError(f"there is no C++ compiler ({INSTALL_COMPILER} brings one; or install g++ or clang, or set CXX)")
-    files = {compiler: _library_file(source, compiler, target) for compiler in compilers}
     file = next((file for file in files.values() if file.is_file()), None) or _compile(source, files, target)
     try:
         return ctypes.CDLL(str(file))
     except OSError as error:
         raise BuildError(f"'{file}' cannot be loaded ({error}): remove it") from error
+
+
+def is_compiled(source: Source) -> bool:
+    """Whether `load_library` would find the source compiled, for the CPU that it chooses by default."""
+    target = os.environ.get("LMCRAFT_ISA") or "native"
+    return any(_library_file(source, compiler, target).is_file() for compiler in find_compilers())
 
 
 def _library_file(source: Source, compiler: Compiler, target: str) -> Path:

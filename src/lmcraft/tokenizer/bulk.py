@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer as HFTokenizer
 
+from lmcraft.cpp.library import is_compiled
 from lmcraft.processor import usable_cpus
-from lmcraft.tokenizer.native.encoder import NativeEncoder, open_encoder
+from lmcraft.tokenizer.native.encoder import SOURCE, NativeEncoder, open_encoder
 
-MIN_CHARS = (
-    1_000_000  # a quarter of a second of the library; the first compilation takes some seconds, opening a tenth of one
-)
+MIN_CHARS = 1_000_000  # a quarter of a second of the library, while the first compilation takes some seconds
+MIN_CHARS_COMPILED = 100_000  # opening takes a tenth of a second
 MIN_THREADED_CHARS = 200_000
 Ids = NDArray[np.uint32]
 
@@ -30,12 +30,15 @@ class BulkEncoder:
         """
         self._hf, self._encode = hf, encode
         self._chars = 0
+        self._min_chars: int | None = None  # before the compiled code is opened
         self._native: NativeEncoder | None = None
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """The token ids of each text, (T,); on all cores, or as many as RAYON_NUM_THREADS says, as in the library."""
         chars = sum(map(len, texts))
-        if self._chars < MIN_CHARS <= self._chars + chars:
+        if self._min_chars is None:
+            self._min_chars = min(MIN_CHARS, MIN_CHARS_COMPILED) if is_compiled(SOURCE) else MIN_CHARS
+        if self._chars < self._min_chars <= self._chars + chars:
             self._native = open_encoder(self._hf)
         self._chars += chars
         if self._native is None:
