@@ -1,11 +1,22 @@
 """Hashes of words stand for the words, and hashes of runs for the runs."""
 
 import random
+import re
 
 import numpy as np
 import pytest
 
-from lmcraft.data.words import BASE, BLOCK_CHARS, hash_words, run_hashes, split_words, word_spans, words_of
+from lmcraft.data.words import (
+    BASE,
+    BLOCK_CHARS,
+    fold,
+    hash_words,
+    plain_bytes,
+    run_hashes,
+    split_words,
+    word_spans,
+    words_of,
+)
 from lmcraft.preparation.contracts import DocumentId, Record
 
 TEXTS = [
@@ -70,3 +81,22 @@ def test_every_word_has_its_place_in_the_text(text: str) -> None:
     assert len(spans) == len(split_words(text))
     for word, (start, end) in zip(split_words(text), spans, strict=True):
         assert word in split_words(text[start:end])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \t",
+        "The  cat\r\nSAT.\x00\x1f",
+        "Ｔｈｅ\u3000cat，\u2028中文 ",
+        "cafe\u0301 \x85 CAFÉ",
+        "ﬁ ß Ⅷ ½ İ",
+        "\x00ß\x00",
+        "\ud800 x",
+        "か\u3099が",
+    ],
+)
+def test_plain_bytes_are_the_folded_text_with_single_spaces(text: str) -> None:
+    expected = re.sub(r"[\s\x00-\x1f\x7f]+", " ", fold(text)).strip(" ")
+    assert plain_bytes(text) == expected.encode("utf-8", "surrogatepass")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 SINGLE = "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]"  # characters that are words
 WORD = re.compile(f"{SINGLE}|(?:(?!{SINGLE})[^\\W_])+")
+SPACES = re.compile(r"[\s\x00-\x1f\x7f]+")
 BASE = 0x9E3779B97F4A7C15  # of the polynomials; odd, so it has an inverse modulo 2**64
 BLOCK_CHARS = 2**16  # whose arrays fit into the processor's cache
 SPACE, MARK, WHOLE, DIGIT, LETTER = range(5)  # kinds of characters; WHOLE ones are words, the last two parts of words
@@ -62,6 +63,24 @@ class HasWords(Protocol):
 def fold(text: str) -> str:
     """The text without case and forms of characters (full width, ligatures): NFKC, then case folding."""
     return text.casefold() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+
+
+def plain_bytes(text: str) -> bytes:
+    """The folded text in UTF-8, with a space for each run of white space and control characters inside it.
+
+    A punctuation mark that folds to several ("…") stays.
+    """
+    if text.isascii():
+        return b" ".join(text.encode().translate(_ascii_lower()).split())
+    codes_C = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.intp)
+    values_C = _folded_values().take(codes_C)
+    if values_C.max() > sys.maxunicode + 1 or not unicodedata.is_normalized("NFC", text):
+        return SPACES.sub(" ", fold(text)).strip(" ").encode("utf-8", "surrogatepass")
+    are_spaces_C = values_C == 0
+    values_C = np.where(are_spaces_C, ord(" "), values_C - 1)
+    values_C = values_C[~(are_spaces_C & np.append(are_spaces_C[1:], True))]  # the last space of each run, none at the end
+    folded: str = values_C.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    return folded.lstrip(" ").encode("utf-8", "surrogatepass")
 
 
 def split_words(text: str) -> list[str]:
@@ -205,6 +224,12 @@ def _powers() -> tuple[Hashes, Hashes]:
 
 
 @cache
+def _ascii_lower() -> bytes:
+    """Capitals as small letters, control characters as spaces."""
+    return bytes(32 if code < 32 or code == 127 else code for code in bytes(range(256)).lower())
+
+
+@cache
 def _ascii_table(*, kinds: bool) -> bytes:
     table = _character_kinds() if kinds else _folded_values()
     return bytes(table[:128].astype(np.uint8)) + bytes(128)
@@ -228,7 +253,7 @@ def _character_tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
     kinds = np.full(len(characters), MARK, dtype=np.uint8)
     kinds[np.fromiter(map(str.isalnum, characters), dtype=np.bool_)] = DIGIT
     kinds[np.fromiter(map(str.isalpha, characters), dtype=np.bool_)] = LETTER
-    for kind, pattern in ((SPACE, r"[\s\x00-\x1f\x7f]+"), (WHOLE, f"{SINGLE}+")):
+    for kind, pattern in ((SPACE, SPACES), (WHOLE, f"{SINGLE}+")):
         for match in re.finditer(pattern, characters):
             kinds[match.start() : match.end()] = kind
     values = np.arange(1, len(characters) + 1, dtype=np.uint32)

@@ -1,60 +1,51 @@
 """Cuts words out of a text together with their sentences or lines."""
 
 import re
+from bisect import bisect_left
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmcraft.data.words import SINGLE, split_words
+from lmcraft.data.words import SINGLE, word_spans
 
 MAX_SENTENCE_WORDS = 60  # longer ones are cut between words
 SENTENCE = re.compile(r"[^\n.!?。！？…；]*(?:[.!?。！？…；]+[\"'”’」』）)\]]*[^\S\n]*|\n+|$)")
 PIECE = re.compile(f"{SINGLE}|(?:(?!{SINGLE})\\S)+\\s*|\\s+")
 
 
-def cut_words(text: str, covered: NDArray[np.bool_]) -> tuple[str, str] | None:
-    """The text without the sentences of which at least half of the words are covered, and what was cut first.
+def cut_words(text: str, covered_W: NDArray[np.bool_]) -> tuple[str, str] | None:
+    """Cut the sentences of which at least half of the words are covered.
 
     Args:
         text: of a document.
-        covered: whether each of its words goes, (W,).
+        covered_W: whether each of its words goes, (W,).
 
     Returns:
-        None if sentences and text do not have the same words, or nothing is cut.
+        The text without them, and the first ones that were cut together; None if nothing is cut.
     """
-    sentences = _sentences(text)
-    counts = [len(split_words(sentence)) for sentence in sentences]
-    if sum(counts) != len(covered):
-        return None
+    starts = [start for start, _ in word_spans(text)]
     kept: list[str] = []
-    cut: list[tuple[int, str]] = []
-    start = 0
-    was_cut = False
-    for sentence, count in zip(sentences, counts, strict=True):
-        goes = 2 * int(covered[start : start + count].sum()) >= count if count else was_cut and not sentence.endswith("\n")
+    cut_first = cut_last = -1
+    goes = False
+    for first, last in _sentences(text, starts):
+        sentence, covered = text[first:last], covered_W[bisect_left(starts, first) : bisect_left(starts, last)]
+        goes = 2 * int(covered.sum()) >= len(covered) if len(covered) else goes and not sentence.endswith("\n")
         if goes:
-            cut.append((len(kept), sentence))
             kept.append("\n" if sentence.endswith("\n") else "")
+            cut_first = first if cut_first < 0 else cut_first
+            cut_last = last if cut_last in (-1, first) else cut_last
         else:
             kept.append(sentence)
-        start += count
-        was_cut = goes
-    if not cut:
+    if cut_first < 0:
         return None
-    return re.sub(r"\n{3,}", "\n\n", "".join(kept)).strip(), _first_cut(cut)
+    return re.sub(r"\n{3,}", "\n\n", "".join(kept)).strip(), text[cut_first:cut_last].strip()
 
 
-def _sentences(text: str) -> list[str]:
-    """The text in sentences; long ones in words."""
-    return [
-        piece
-        for sentence in SENTENCE.findall(text)
-        for piece in (PIECE.findall(sentence) if len(split_words(sentence)) > MAX_SENTENCE_WORDS else [sentence])
-        if piece
-    ]
-
-
-def _first_cut(cut: list[tuple[int, str]]) -> str:
-    """The first sentences that were cut together."""
-    first = cut[0][0]
-    return "".join(sentence for offset, (number, sentence) in enumerate(cut) if number == first + offset).strip()
+def _sentences(text: str, starts: list[int]) -> Iterator[tuple[int, int]]:
+    """Where sentences begin and end; of long ones, their words."""
+    for match in SENTENCE.finditer(text):
+        if bisect_left(starts, match.end()) - bisect_left(starts, match.start()) > MAX_SENTENCE_WORDS:
+            yield from (piece.span() for piece in PIECE.finditer(text, *match.span()))
+        elif match[0]:
+            yield match.span()

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lmcraft.data.words import fold
+from lmcraft.data.words import plain_bytes
 from lmcraft.preparation.contracts import (
     DocumentId,
     JsonObject,
@@ -93,9 +93,8 @@ def sketch_against(
 
 def _hash_text(text: str, group: str) -> bytes:
     """16 bytes."""
-    words = " ".join(fold(text).split())
-    key = hashlib.blake2b(group.encode("utf-8", "surrogatepass"), digest_size=16).digest() if group else b""
-    return hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16, key=key).digest()
+    key = hashlib.blake2b(group.encode(), digest_size=16).digest() if group else b""
+    return hashlib.blake2b(plain_bytes(text), digest_size=16, key=key).digest()
 
 
 def _sort_units(name: str, results: Mapping[str, Sequence[UnitResult]]) -> list[Unit]:
