@@ -32,7 +32,8 @@ class PhraseList:
         runs_R = run_hashes(words_W, self.length)
         candidates = np.flatnonzero(self.buckets[(runs_R & np.uint64(N_BUCKETS - 1)).astype(np.intp)])
         places = np.searchsorted(self.hashes, runs_R[candidates]).clip(max=len(self.hashes) - 1)
-        return candidates[self.hashes[places] == runs_R[candidates]]
+        begins: NDArray[np.intp] = candidates[self.hashes[places] == runs_R[candidates]]
+        return begins
 
 
 def phrase_share(words_W: Hashes, names: Sequence[str]) -> float:

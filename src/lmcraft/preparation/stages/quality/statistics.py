@@ -115,7 +115,7 @@ class Statistics:
 
 
 def join_words(text: str, tokens: Tokens) -> Tokens:
-    """Join words with the marks between them that leave no space: apostrophes, and the dots and such of names and numbers."""
+    """Join words with the marks between them that leave no space: apostrophes, the dots of names and numbers."""
     marks = np.flatnonzero(tokens.kinds[1:-1] == MARK) + 1
     inner = marks[
         (tokens.starts[marks] == tokens.stops[marks - 1])
@@ -340,7 +340,7 @@ def contacts(statistics: Statistics, rule: RuleSettings) -> float:
 
 
 def distinct_words(statistics: Statistics, rule: RuleSettings) -> float:
-    """The number of distinct words over the root of the number of words (Guiraud's index), which grows little with length."""
+    """The number of distinct words over the root of that of words (Guiraud's index): it grows little with length."""
     words_W = statistics.separate_tokens.words
     ordered_W = np.sort(words_W)
     count = 1 + int(np.count_nonzero(ordered_W[1:] != ordered_W[:-1]))
