@@ -5,6 +5,7 @@ import pytest
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.hyperparameters.space_file import read_space
+from lmcraft.hyperparameters.stages import nested
 from lmcraft.pretraining.config import PretrainConfig
 from tests.hyperparameters.spaces import CONDITIONAL, RATE, space_of
 
@@ -47,6 +48,13 @@ def test_settings_of_a_group_without_a_name_and_of_several_commands() -> None:
     assert space.settings["finetune"] == {"variables": {"name": "Ada"}}
 
 
+def test_an_entry_of_a_table_can_vary() -> None:
+    space = space_of("mixture = { wiki-zh = { low = 0.5, high = 4.0, log = true }, code = 1.0 }")
+    assert [(d.name, d.kind, d.low) for d in space.dimensions] == [("pretrain.mixture.wiki-zh", "float", 0.5)]
+    settings = space.settings_at({"pretrain.mixture.wiki-zh": 2.0})["pretrain"]
+    assert nested(settings) == {"mixture": {"wiki-zh": 2.0, "code": 1.0}}
+
+
 def test_the_last_value_of_steps_is_the_end_of_the_range() -> None:
     width, decay = space_of(
         "model.hidden_size = { low = 32, high = 100, step = 32 }", "schedule.decay = { low = 0.1, high = 0.95, step = 0.1 }"
@@ -70,6 +78,9 @@ BAD_SPACES = [
     ("depth = { low = 4, high = 1 }", "pretrain.depth: low=4 is above high=1, so the range is empty"),
     ("depth = { low = 4, high = 4 }", "pretrain.depth: low=4 and high=4 leave one value"),
     ("depth = { low = 4 }", "pretrain.depth has a range without high"),
+    ("mixture.wiki = { low = 2.0, high = 1.0 }", "pretrain.mixture.wiki: low=2.0 is above high=1.0"),
+    ("mixture.wiki = { high = 1.0 }", "pretrain.mixture.wiki has a range without low"),
+    ('mixture."a.b" = { low = 0, high = 1 }', "pretrain.mixture.a.b has a dot in its last name"),
     ("depth = {}", "pretrain.depth has a range without low and high"),
     ("depth = { low = 1, hihg = 4 }", "'hihg', which is no key of a range: is it 'high'?"),
     ("depth = { low = 1.5, high = 4 }", "pretrain.depth: low=1.5 is not a whole number"),

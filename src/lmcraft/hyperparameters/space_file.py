@@ -61,9 +61,15 @@ def _read_table(
     command: str, table: Mapping[str, Any], settings: Mapping[str, Setting]
 ) -> tuple[dict[str, Any], list[Dimension]]:
     """The fixed settings and the dimensions of a command."""
-    fixed, dimensions = {}, []
+    fixed: dict[str, Any] = {}
+    dimensions: list[Dimension] = []
     for name, value in _leaves(table, settings):
         full = f"{command}.{name}"
+        if get_origin(getattr(settings.get(name), "hint", None)) is dict and _has_ranges(value):
+            entries = _read_entries(command, name, value, settings[name])
+            fixed |= {key: entry for key, entry in entries.items() if not isinstance(entry, Dimension)}
+            dimensions += [entry for entry in entries.values() if isinstance(entry, Dimension)]
+            continue
         if name in SET_BY_THE_SEARCH:
             raise UserError(f"{full}={value!r} is set by the search itself: leave it out")
         if name not in settings:
@@ -73,6 +79,25 @@ def _read_table(
         else:
             fixed[name] = value
     return fixed, dimensions
+
+
+def _has_ranges(table: Any) -> bool:
+    """Whether a setting that is a table of values, such as the weights of a mixture, has a range for one of them."""
+    return isinstance(table, Mapping) and any(isinstance(value, Mapping) for value in table.values())
+
+
+def _read_entries(command: str, name: str, table: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
+    """The entries of a setting that is a table, each a fixed value or a dimension, by their names."""
+    hint = get_args(setting.hint)[1]
+    entries = {}
+    for key, value in table.items():
+        if "." in key:
+            raise UserError(f"{command}.{name}.{key} has a dot in its last name, so it cannot vary: rename it")
+        is_range = isinstance(value, Mapping)
+        entries[f"{name}.{key}"] = (
+            _read_range(command, f"{name}.{key}", value, Setting(hint, MISSING)) if is_range else value
+        )
+    return entries
 
 
 def _leaves(table: Mapping[str, Any], settings: Mapping[str, Setting], prefix: str = "") -> Iterator[tuple[str, Any]]:
