@@ -50,6 +50,9 @@ NOT_RUN = {
     "compare models/a": "needs the reader's own task",
     "prepare --from-store": "needs a store with ratings",
     "finetune MODEL datasets/feedback": "needs the output of the line above",
+    "inspect datasets/mix": "needs a dataset from the reader's own recipe",
+    "plan datasets/mix": "needs a dataset from the reader's own recipe",
+    "pretrain datasets/mix": "needs a dataset from the reader's own recipe",
     "search ": "trains many runs, in processes of its own",
     "pretrain searches/": "needs the output of a search",
 }

@@ -144,6 +144,19 @@ def test_a_manifest_is_read() -> None:
     assert Mixture.read({"parts": []}).sources == []
 
 
+def test_copies_are_switched_off_without_preparing_again() -> None:
+    recorded = manifest()
+    recorded["parts"][1]["copies"] = 9
+    assert shares(Mixture.read(recorded)) == [0.5, 0.5]
+    assert shares(Mixture.read(recorded, copies=False)) == [0.9, 0.1]
+
+
+def test_parts_without_training_text_are_left_out() -> None:
+    recorded = manifest()
+    del recorded["parts"][0]["train"]
+    assert Mixture.read(recorded).sources == ["books"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -59,6 +59,8 @@ def test_the_loss_of_each_source_is_logged_and_drawn(data: Path, tmp_path: Path,
     printed = capsys.readouterr().err
     assert "mixture: letters 68.8% (" in printed
     assert f"step 12: validation loss {mean:.4f} (letters {row['validation_loss/letters']:.4f}, digits " in printed
+    uses = json.loads(folder.lineage.read_text())["mixture"]
+    assert uses["letters"]["share"] == pytest.approx(0.6875) and uses["digits"]["epochs"] > uses["letters"]["epochs"]
     page = folder.report.read_text(encoding="utf-8")
     assert "Validation loss by source" in page and ">letters</text>" in page and ">digits</text>" in page
 
@@ -167,10 +169,12 @@ def test_impossible_mixtures_are_errors(data: Path, tmp_path: Path, settings: di
 
 def test_weights_need_a_dataset_with_sources(tmp_path: Path) -> None:
     data = tiny_dataset(tmp_path)
-    for settings, value in (
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"mixture_copies": False}, "mixture_copies=False"),
         ({"mixture": {"a": 2.0}}, "mixture.a=2"),
-        ({"mixture_target_tokens": 9}, "mixture_target_tokens=9"),
-    ):
+        ({"mixture_target_tokens": 1}, "mixture_target_tokens=1"),
+    ]
+    for settings, value in cases:
         with pytest.raises(UserError, match=f"{value} needs the sources of a recipe, and dataset"):
             pretrain(config_of(data, tmp_path / "model", **settings))
 

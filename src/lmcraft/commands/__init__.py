@@ -45,7 +45,7 @@ COMMANDS = {
     "chat": Command("chat", "chat", "ChatConfig", "Chat with a model in the terminal."),
     "serve": Command("serve", "serve", "ServeConfig", "Serve models: an OpenAI-compatible API and a chat page."),
     "pull": Command("pull", "pull", "PullConfig", "Download a model into a folder."),
-    "inspect": Command("inspect", "inspect", "InspectConfig", "Show what a model is made of, and where it comes from."),
+    "inspect": Command("inspect", "inspect", "InspectConfig", "Show what a model or a dataset is made of."),
     "export": Command("export", "export", "ExportConfig", "Convert a model to another data type or format, and check it."),
     "quantize": Command(
         "quantize",

@@ -1,11 +1,14 @@
-"""`lmcraft inspect`: a model's architecture, size and origin."""
+"""`lmcraft inspect`: a model's architecture, size and origin; a dataset's sources."""
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmcraft.config import Config, command_config, takes_settings
+from lmcraft.folder import DatasetFolder
 from lmcraft.json_lines import format_json
-from lmcraft.terminal import format_bytes, key_value_table, print_result
+from lmcraft.terminal import column_table, format_bytes, key_value_table, print_result
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,10 +17,13 @@ if TYPE_CHECKING:
 @command_config
 @dataclass(frozen=True)
 class InspectConfig(Config):
-    """Show a model's architecture, parameters, memory, chat template, lineage and license, without loading its weights."""
+    """Show a model's architecture, parameters, memory, chat template, lineage and license, without loading its weights.
+
+    Of a dataset folder, show its sources and their shares of training.
+    """
 
     model: str
-    """Model folder, GGUF file or address."""
+    """Model folder, GGUF file or address; or a dataset folder."""
     _: KW_ONLY
     json: bool = False
     """Print JSON instead of tables."""
@@ -25,19 +31,44 @@ class InspectConfig(Config):
 
 @takes_settings(InspectConfig)
 def inspect(config: InspectConfig) -> dict[str, Any]:
-    """Print a model's architecture, size and origin, and return them as a dict.
+    """Print a model's architecture, size and origin, or a dataset's sources, and return them as a dict.
 
     Raises:
         UserError: there is no such model, or it is damaged.
     """
-    from lmcraft.conversion.model_description import describe_model
+    if is_dataset := DatasetFolder(Path(config.model)).manifest_file.is_file():
+        from lmcraft.data.description import describe_dataset
 
-    description = describe_model(config.model)
+        description = describe_dataset(DatasetFolder(Path(config.model)))
+    else:
+        from lmcraft.conversion.model_description import describe_model
+
+        description = describe_model(config.model)
     if config.json:
         print(format_json(description, indent=2))
     else:
-        print_result(*_tables(description))
+        print_result(*(_dataset_tables(description) if is_dataset else _tables(description)))
     return description
+
+
+def _dataset_tables(description: dict[str, Any]) -> list["Table"]:
+    splits = {
+        name: f"{split['tokens']:,} tokens of {split['documents']:,} documents"
+        for name, split in description["splits"].items()
+    }
+    tables = [key_value_table(description["dataset"], splits)]
+    if description["parts"]:
+        rows = [
+            (part["source"], part["language"], str(part["copies"]), f"{part['tokens']:,}", _format_shares(part["shares"]))
+            for part in description["parts"]
+        ]
+        tables.append(column_table("Mixture", ("source", "language", "copies", "tokens", "share of training"), rows))
+    return tables
+
+
+def _format_shares(shares: Sequence[float]) -> str:
+    """The shares of a part in each stage of the schedule."""
+    return " → ".join(f"{share:.1%}" for share in shares)
 
 
 def _tables(description: dict[str, Any]) -> list["Table"]:
@@ -47,17 +78,23 @@ def _tables(description: dict[str, Any]) -> list["Table"]:
     memory = {f"weights in {kind}": format_bytes(size) for kind, size in description["bytes"].items()}
     memory |= {f"KV cache in bfloat16, {scope}": format_bytes(size) for scope, size in description["cache_bytes"].items()}
     template = description["tokenizer"]["chat_template"]
+    lineage = dict(description["lineage"])
+    mixture = {
+        source: f"{use['share']:.1%} of training, {use['epochs']:.2g} epochs"
+        for source, use in lineage.pop("mixture", {}).items()
+    }
     origin = {
         "license": description["license"] or "unknown",
         "chat template": f"{len(template):,} characters: {template[:60]!r} ..." if template else "none",
         "end tokens": ", ".join(map(str, description["tokenizer"]["eos_token_ids"])) or "none",
         "settings not applied": ", ".join(description["unsupported_settings"]),
-        **{name: str(value) for name, value in description["lineage"].items() if value},
+        **{name: str(value) for name, value in lineage.items() if value},
     }
     origin = {name: value for name, value in origin.items() if value}
     return [
         key_value_table(description["model"], description["architecture"]),
         key_value_table("Parameters", parameters),
         key_value_table("Memory", memory),
+        *([key_value_table("Mixture", mixture)] if mixture else []),
         key_value_table("Origin", origin),
     ]

@@ -89,6 +89,11 @@ class MixtureConfig:
         return self.copies[str(max(sizes))] if sizes else 1
 
 
+def parts_with_text(manifest: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
+    """The parts that a manifest lists, those that have enough tokens of a split."""
+    return [part for part in manifest["parts"] if part.get(split, {}).get("tokens", 0) >= MIN_TOKENS]
+
+
 def _convert_fields(config: MixtureStage | MixtureConfig, prefix: str) -> None:
     """Convert the values of a file or of Python to the types of the fields, so that they can be checked."""
     for name, value in converted_fields(config, prefix).items():
@@ -182,7 +187,12 @@ class Mixture:
 
     @classmethod
     def read(
-        cls, manifest: Mapping[str, Any], overrides: Mapping[str, float] | None = None, target_tokens: int = 0
+        cls,
+        manifest: Mapping[str, Any],
+        overrides: Mapping[str, float] | None = None,
+        target_tokens: int = 0,
+        *,
+        copies: bool = True,
     ) -> "Mixture":
         """The mixture of a dataset of several parts.
 
@@ -190,15 +200,16 @@ class Mixture:
             manifest: of the dataset.
             overrides: weights in place of those of the manifest.
             target_tokens: length of the run that this one stands for; 0: itself.
+            copies: whether documents are read as often as the recipe's `copies` say; False: once in an epoch.
 
         Raises:
             UserError: a weight is for no source of the dataset, or negative.
         """
         recorded = dict(manifest.get("mixture", {}))
         weights, epochs = recorded.pop("weights", {}), recorded.pop("epochs", {})
-        read = ((part["train"].get("tokens", 0), part) for part in manifest["parts"])
         parts = [
-            Part(part["source"], part["language"], part["copies"], tokens) for tokens, part in read if tokens >= MIN_TOKENS
+            Part(part["source"], part["language"], part["copies"] if copies else 1, part["train"]["tokens"])
+            for part in parts_with_text(manifest, "train")
         ]
         mixture = cls(parts, MixtureConfig(**recorded), weights, epochs, overrides or {}, target_tokens)
         mixture._check_overrides()
@@ -223,12 +234,27 @@ class Mixture:
         Raises:
             UserError: the weights leave nothing to read.
         """
-        stages = self.config.schedule or (MixtureStage(),)
-        shares = [self._shares(stage.weights, rows * row_tokens) for stage in stages]
+        stages, shares = self.stages, self.stage_shares(rows * row_tokens)
         knots = [(0.0, shares[0])]
         for (stage, before), (later, after) in pairwise(zip(stages, shares, strict=True)):
             knots += [(stage.until * rows, before), ((stage.until + later.ramp) * rows, after)]
         return Course(knots)
+
+    @property
+    def stages(self) -> Sequence[MixtureStage]:
+        """Those of the schedule, or the whole training as one."""
+        return self.config.schedule or (MixtureStage(),)
+
+    def stage_shares(self, run_tokens: int) -> list[Floats]:
+        """The share of each part in each stage, after its ramp, each (P,).
+
+        Args:
+            run_tokens: length of the run; 0: as long as an epoch of all parts.
+
+        Raises:
+            UserError: the weights leave nothing to read.
+        """
+        return [self._shares(stage.weights, run_tokens) for stage in self.stages]
 
     def part_share(self, run_tokens: int) -> float:
         """The share of each part that a run reads, from its start.
@@ -268,7 +294,7 @@ class Mixture:
             UserError: it is too short.
         """
         tokens = self.target_tokens or rows * row_tokens
-        for stage in self.config.schedule or (MixtureStage(),):
+        for stage in self.stages:
             epochs = self._epochs(stage.weights)
             needed = sum(epochs[part.source] * part.tokens_per_epoch for part in self.parts if part.source in epochs)
             if needed > tokens and set(self.sources) - set(epochs):

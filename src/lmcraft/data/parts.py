@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lmcraft.data.loader import Batch, Int64, Sample, TokenDataset, TokenSplit
-from lmcraft.data.mixture import MIN_TOKENS, Course, Mixture
+from lmcraft.data.mixture import MIN_TOKENS, Course, Mixture, parts_with_text
 from lmcraft.data.shuffle import permute
 from lmcraft.data.splits import TRAIN, VALIDATION
 from lmcraft.folder import DatasetFolder
@@ -160,5 +160,5 @@ def _proportional(datasets: Sequence[TokenDataset]) -> Course:
 def _open_parts(folder: DatasetFolder, split: str) -> list[tuple[dict[str, Any], TokenSplit]]:
     """The parts of a dataset that have enough tokens of a split, as the manifest lists them."""
     manifest = folder.token_manifest()
-    parts = [part for part in manifest["parts"] if part.get(split, {}).get("tokens", 0) >= MIN_TOKENS]
+    parts = parts_with_text(manifest, split)
     return [(part, TokenSplit.of_part(folder, split, part, manifest["dtype"])) for part in parts]

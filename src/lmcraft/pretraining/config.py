@@ -72,7 +72,9 @@ class PretrainConfig(TrainConfig):
     document_mask: Annotated[bool, DATA] = True
     """Restrict attention to a token's own document when several share a row."""
     mixture: Annotated[dict[str, float], Parameter(negative=""), DATA] = field(default_factory=dict)
-    """Weights of sources by name, such as --mixture.wiki 2, in place of those of the dataset's recipe (docs/prepare.md)."""
+    """Weights of sources by name, such as --mixture.wiki 2, in place of those of the dataset's recipe (docs/mixing.md)."""
+    mixture_copies: Annotated[bool, ADVANCED] = True
+    """Read documents as often as the recipe's table of copies says; otherwise once in an epoch."""
     mixture_target_tokens: Annotated[int, ADVANCED, OFF] = 0
     """Length in tokens of the run that this one is a small proxy for: it reads as much less of each source, so that text is
     repeated as often, and the best weights stay the best (arXiv 2606.07597)."""
@@ -153,7 +155,7 @@ class PretrainConfig(TrainConfig):
                 f"base_width={self.base_width} does not fit model.scale_embeddings=True, which multiplies the embeddings by "
                 "the square root of the width: leave one of them out"
             )
-        if self.mixture or self.mixture_target_tokens:
+        if self.mixture or self.mixture_target_tokens or not self.mixture_copies:
             self._check_mixture()
         self.check_tasks()
         self.check_end()
@@ -168,13 +170,14 @@ class PretrainConfig(TrainConfig):
             raise UserError(f"mixture_target_tokens={self.mixture_target_tokens} must not be negative")
         manifest = DatasetFolder(self.data).token_manifest()
         if "parts" not in manifest:
-            settings = {f"mixture.{name}": weight for name, weight in self.mixture.items()}
-            name, value = next(iter(settings.items()), ("mixture_target_tokens", self.mixture_target_tokens))
+            settings: dict[str, object] = {f"mixture.{name}": f"{weight:g}" for name, weight in self.mixture.items()}
+            settings |= {"mixture_target_tokens": self.mixture_target_tokens} if self.mixture_target_tokens else {}
+            name, value = next(iter(settings.items()), ("mixture_copies", self.mixture_copies))
             raise UserError(
-                f"{name}={value:g} needs the sources of a recipe, and dataset '{self.data}' has none: prepare it from one "
-                "(docs/prepare.md), or leave the setting out"
+                f"{name}={value} needs the sources of a recipe, and dataset '{self.data}' has none: prepare it from "
+                "one (docs/mixing.md), or leave the setting out"
             )
-        Mixture.read(manifest, self.mixture, self.mixture_target_tokens)
+        Mixture.read(manifest, self.mixture, self.mixture_target_tokens, copies=self.mixture_copies)
 
 
 @command_config

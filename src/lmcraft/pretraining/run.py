@@ -221,7 +221,8 @@ def run_pretraining(
         print_line(sentence)
     progress = trainer.run()
     if processes.is_main:
-        write_lineage(folder, data=DatasetFolder(config.data))
+        mixture = {use.source: {"share": use.share, "epochs": use.epochs} for use in run.data.uses(config)}
+        write_lineage(folder, data=DatasetFolder(config.data), mixture=mixture)
     print_line(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the model is in {folder.path}")
     return folder
 

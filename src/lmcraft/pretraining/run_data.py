@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lmcraft.data.loader import Dataset, TokenDataset, TokenSplit
-from lmcraft.data.mixture import Mixture
+from lmcraft.data.mixture import Mixture, SourceUse
 from lmcraft.data.parts import MixedText, validation_rows
 from lmcraft.folder import DatasetFolder
 from lmcraft.pretraining.config import PretrainConfig
@@ -80,19 +80,27 @@ class RunData:
         if isinstance(self.training, MixedText):
             self.training.mixture.check_length(config.max_steps * config.batch_size, config.sequence_length)
 
+    def uses(self, config: PretrainConfig) -> list[SourceUse]:
+        """How much of each source a run reads; empty if the dataset was not made from a recipe."""
+        if isinstance(self.training, TokenDataset):
+            return []
+        return self.training.mixture.uses(config.max_steps * config.batch_size, config.sequence_length)
+
     def describe_mixture(self, config: PretrainConfig) -> list[str]:
         """A sentence about the sources that a run reads, and warnings."""
         if isinstance(self.training, TokenDataset):
             return []
-        mixture, size = self.training.mixture, (config.max_steps * config.batch_size, config.sequence_length)
-        uses = ", ".join(f"{use.source} {use.share:.1%} ({use.epochs:.2g} epochs)" for use in mixture.uses(*size))
-        return [f"mixture: {uses}", *mixture.warnings(*size)]
+        uses = ", ".join(f"{use.source} {use.share:.1%} ({use.epochs:.2g} epochs)" for use in self.uses(config))
+        warnings = self.training.mixture.warnings(config.max_steps * config.batch_size, config.sequence_length)
+        return [f"mixture: {uses}", *warnings]
 
 
 def open_mixture(config: PretrainConfig) -> Mixture | None:
     """The mixture of a run; None if its dataset was not made from a recipe."""
     manifest = DatasetFolder(config.data).token_manifest()
-    return Mixture.read(manifest, config.mixture, config.mixture_target_tokens) if "parts" in manifest else None
+    if "parts" not in manifest:
+        return None
+    return Mixture.read(manifest, config.mixture, config.mixture_target_tokens, copies=config.mixture_copies)
 
 
 def fingerprint(config: PretrainConfig) -> str:
