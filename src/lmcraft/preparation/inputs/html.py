@@ -2,11 +2,14 @@
 
 import importlib.util
 import logging
+import re
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from lmcraft.data.html_text import text_of_html
+
+_ROOT = re.compile("<(?:html|body)", re.IGNORECASE)
 
 
 def text_of_page(page: str, url: str = "") -> str:
@@ -18,6 +21,8 @@ def text_of_page(page: str, url: str = "") -> str:
     extract = _load_extract()
     if extract is None:
         return text_of_html(page)
+    if not _ROOT.search(page):  # trafilatura takes a fragment for something else than HTML
+        page = f"<html><body>{page}</body></html>"
     return extract(page, url=url or None, favor_precision=True, include_comments=False, deduplicate=False) or ""
 
 
