@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from lmcraft.data import formats, html_text
@@ -175,7 +175,7 @@ def list_files(source: str, include: Sequence[str] = (), exclude: Sequence[str] 
     return [
         (file, reason)
         for file, reason in _walk(path, {(status.st_dev, status.st_ino)})
-        if reason.endswith(PRODUCT) or _is_included(file.relative_to(path), include, exclude)
+        if reason.endswith(PRODUCT) or is_included(file.relative_to(path).as_posix(), include, exclude)
     ]
 
 
@@ -271,8 +271,11 @@ def _match(pattern: Path) -> Iterator[tuple[Path, str]]:
             yield path, "" if path.is_file() else NOT_A_FILE
 
 
-def _is_included(path: Path, include: Sequence[str], exclude: Sequence[str]) -> bool:
+def is_included(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Whether a path within a folder is to be read, by patterns of names and of paths."""
+
     def matches(patterns: Sequence[str]) -> bool:
-        return any(fnmatch(path.name, pattern) or fnmatch(path.as_posix(), pattern) for pattern in patterns)
+        name = PurePath(path).name
+        return any(fnmatch(name, pattern) or fnmatch(path, pattern) for pattern in patterns)
 
     return (not include or matches(include)) and not matches(exclude)

@@ -7,6 +7,7 @@ from typing import Any
 from lmcraft.errors import UserError
 from lmcraft.preparation.contracts import GlobalStage, InputFile, JsonObject, Stage, Step, Unit, UnitResult
 from lmcraft.preparation.inputs.cutting import cut
+from lmcraft.preparation.inputs.readers import reading_version
 from lmcraft.preparation.inputs.unpacking import unpack_units
 from lmcraft.preparation.output.steps import output_steps
 from lmcraft.preparation.recipe import Recipe, SourceConfig, StageConfig
@@ -146,6 +147,7 @@ def _first_units(
             "files": [asdict(file) for file in used],
             "sources": {str(index): asdict(source) for index, source in sources.items()},
             "document_chars": recipe.document_chars,
+            "reading": reading_version(),
             "verdicts": [],
         }
         blocks = dict.fromkeys(portion.block.partition("/")[0] for portion in portions if portion.block)

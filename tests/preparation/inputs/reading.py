@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from lmcraft.preparation.contracts import DocumentId, InputFile, Portion, Record, Tally, UnitResult
@@ -38,7 +39,8 @@ def read_all(
     results = []
     for unit in unpack_units(surveyed.files, [source]):
         out = work / unit.key
-        out.mkdir(parents=True, exist_ok=True)
+        rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
         module, _, name = unit.function.partition(":")
         function = getattr(__import__(module, fromlist=[name]), name)
         counted, values = function(unit.arguments, {}, out, Positions())

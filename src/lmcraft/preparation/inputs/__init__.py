@@ -10,6 +10,7 @@ readers        the documents of a portion of a file, as records
 contents       the passages of a file by format: lines, rows, pages, blocks of text
 ranges         the lines and blocks of text that begin in a range of bytes
 stored         opens a file of the survey
+remote         files on S3, HTTP and other servers, through fsspec
 html           the main text of a page
 warc           the pages in web archives
 manual_pages   manual pages as plain text

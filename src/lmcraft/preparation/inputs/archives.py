@@ -17,10 +17,12 @@ from lmcraft.preparation.contracts import InputFile, Tally
 from lmcraft.preparation.inputs.contents import Passage, Reading, read_contents
 from lmcraft.preparation.inputs.kinds import (
     ARCHIVES,
+    DETECTION_BYTES,
     HEAD_BYTES,
     WITHOUT_ENCODING,
     choose_format,
     compression_of,
+    find_encoding_of_head,
     refine_format,
 )
 from lmcraft.preparation.inputs.poison import (
@@ -31,12 +33,14 @@ from lmcraft.preparation.inputs.poison import (
     skip_poisoned,
 )
 from lmcraft.preparation.inputs.ranges import WHOLE
+from lmcraft.preparation.inputs.remote import is_remote
 from lmcraft.preparation.inputs.source_tree import LICENSE_BYTES, is_license_file, nearest_license, recognize_license
 from lmcraft.preparation.inputs.stored import open_stored
 from lmcraft.preparation.recipe import SourceConfig
 
 MEMORY_BYTES = 32 << 20  # of a member of an archive that is kept in memory; a larger one is copied to a temporary file
 BUFFER_BYTES = 1 << 20
+UNKNOWN_BYTES = 1 << 30  # taken for the size of a file whose server does not say
 TICK_BYTES = 16 << 20  # decompressed between two signs of life
 
 
@@ -44,7 +48,7 @@ class _Meter:
     """Counts what a file expands to, and stops what expands too much."""
 
     def __init__(self, file: InputFile, tick: Callable[[int], None]) -> None:
-        self._limit = max(MIN_BOMB_BYTES, MAX_EXPANSION * file.size)
+        self._limit = max(MIN_BOMB_BYTES, MAX_EXPANSION * (file.size if file.size > 0 else UNKNOWN_BYTES))
         self._size, self._tick, self._total, self._next = file.size, tick, 0, TICK_BYTES
 
     def restart(self) -> None:
@@ -133,7 +137,11 @@ def _read_stream(
     encoding = "utf-8"
     if format not in WITHOUT_ENCODING:
         format = refine_format(format, restart().read(HEAD_BYTES))
-        encoding = find_encoding(restart, None if source.encoding is None else check_encoding(source.encoding))
+        named = None if source.encoding is None else check_encoding(source.encoding)
+        if is_remote(name):  # read once
+            encoding = find_encoding_of_head(restart().read(DETECTION_BYTES), named)
+        else:
+            encoding = find_encoding(restart, named)
     stream = restart()
     with ExitStack() as stack:
         if format in WITHOUT_ENCODING:  # their readers seek
@@ -151,6 +159,8 @@ def _spool(stream: BinaryIO) -> BinaryIO:
 
 
 def _read_archive(file: InputFile, stored: BinaryIO, source: SourceConfig, tally: Tally, meter: _Meter) -> Iterator[Passage]:
+    if file.compression == "zip" and not file.ranges:  # its directory is at its end
+        stored = _spool(stored)
     licenses: dict[str, str] = {}
     for member, stream in _open_members(file, stored, meter):
         if is_license_file(member) and (license := recognize_license(stream.read(LICENSE_BYTES).decode("utf-8", "replace"))):

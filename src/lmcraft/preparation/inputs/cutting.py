@@ -8,7 +8,8 @@ from lmcraft.preparation.contracts import InputFile, Portion, UnitResult
 from lmcraft.preparation.inputs.borders import CUT_BY_BYTES, CUT_BY_INDEX, Border, find_borders
 from lmcraft.preparation.inputs.poison import explain_damage
 from lmcraft.preparation.inputs.ranges import END
-from lmcraft.preparation.inputs.stored import is_remote, open_stored
+from lmcraft.preparation.inputs.remote import is_remote
+from lmcraft.preparation.inputs.stored import open_stored
 from lmcraft.preparation.inputs.unpacking import is_packed, is_small
 
 MAX_UNIT_FILES = 4096

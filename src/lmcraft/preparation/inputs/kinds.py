@@ -1,8 +1,10 @@
 """The format and the compression of a file, by its name and by how it begins."""
 
+import io
 import re
 from pathlib import PurePosixPath
 
+from lmcraft.data.encodings import find_encoding
 from lmcraft.data.formats import LINES_OF_OBJECTS
 from lmcraft.data.html_text import SUFFIXES as HTML_SUFFIXES
 from lmcraft.preparation.inputs.source_tree import language_of
@@ -18,6 +20,7 @@ FORMATS = {
 }
 MANUAL_PAGE = re.compile(r"\.(?:[1-9][a-z]{0,6}|man|mdoc)")  # as ls.1 and Encode.3pm
 HEAD_BYTES = 1 << 16  # looked at, to tell a JSON file from JSON lines and a manual page from other texts
+DETECTION_BYTES = 1 << 20  # of a file on a server, by which its encoding is found
 _MANUAL_MACRO = re.compile(rb"^[.']\s*(?:TH|Dd|so)\b", re.MULTILINE)
 _BOM = b"\xef\xbb\xbf"
 
@@ -64,3 +67,10 @@ def refine_format(name: str, head: bytes) -> str:
     if name == "man" and not _MANUAL_MACRO.search(head):
         return "text"
     return name
+
+
+def find_encoding_of_head(head: bytes, encoding: str | None) -> str:
+    """The encoding of a file by its first `DETECTION_BYTES`; for the rest, see `find_encoding`."""
+    if len(head) == DETECTION_BYTES:  # without the part of a line at its end
+        head = head[: head.rfind(b"\n") + 1] or head
+    return find_encoding(lambda: io.BytesIO(head), encoding)

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lmcraft.data.formats import cut_text
-from lmcraft.preparation.contracts import DocumentId, InputFile, Portion, Position, Record, Tally
+from lmcraft.preparation.contracts import DocumentId, InputFile, JsonObject, Portion, Position, Record, Tally
 from lmcraft.preparation.inputs.archives import read_unpacked
 from lmcraft.preparation.inputs.contents import CONVERTED, Passage, Reading, plain_text, read_contents
+from lmcraft.preparation.inputs.html import extractor
 from lmcraft.preparation.inputs.poison import TallyStats, skip_poisoned
 from lmcraft.preparation.inputs.ranges import Range
 from lmcraft.preparation.inputs.source_tree import language_of, license_tag
@@ -14,6 +15,7 @@ from lmcraft.preparation.inputs.stored import open_stored
 from lmcraft.preparation.inputs.unpacking import is_packed, read_block
 from lmcraft.preparation.recipe import SourceConfig
 
+VERSION = 1  # raised when a reader gives other documents
 KINDS = {
     "html": "web",
     "warc": "web",
@@ -22,6 +24,11 @@ KINDS = {
     "rst": "reference",
     "po": "reference",
 }  # of sources whose kind is "auto", by format; else prose
+
+
+def reading_version() -> JsonObject:
+    """What the documents of a portion depend on besides the file and the settings of its source."""
+    return {"readers": VERSION, "pages": extractor()}
 
 
 def read_portion(

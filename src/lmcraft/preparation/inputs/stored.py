@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from lmcraft.errors import RunError
 from lmcraft.preparation.contracts import InputFile
+from lmcraft.preparation.inputs.remote import is_remote, open_remote
 
 
 @contextmanager
@@ -16,15 +17,15 @@ def open_stored(file: InputFile) -> Iterator[BinaryIO]:
     Raises:
         RunError: it has changed since the survey, or cannot be reached.
     """
-    with Path(file.path).open("rb") as stream:
-        if (size := Path(file.path).stat().st_size) != file.size:
+    if is_remote(file.path):
+        with open_remote(file.path, file.sha256, ranges=file.ranges) as stream:
+            yield stream
+        return
+    path = Path(file.path)
+    with path.open("rb") as stream:
+        if (size := path.stat().st_size) != file.size:
             raise RunError(
                 f"'{file.path}' has changed since it was surveyed (from {file.size:,} to {size:,} bytes): "
                 "run the same command again"
             )
         yield stream
-
-
-def is_remote(path: str) -> bool:
-    """Whether a path is an address, such as s3://bucket/file."""
-    return "://" in path

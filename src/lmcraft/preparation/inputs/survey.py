@@ -8,18 +8,30 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
-from lmcraft.data.encodings import UTF_8, check_encoding, find_encoding
+from lmcraft.data.encodings import UTF_8, NotTextError, check_encoding, find_encoding
 from lmcraft.data.pipes import find_contents
 from lmcraft.data.source_files import explain_read_errors, list_files
 from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of, write_json_lines
 from lmcraft.json_lines import read_json_lines
 from lmcraft.preparation.contracts import InputFile, JsonObject
-from lmcraft.preparation.inputs.kinds import HEAD_BYTES, WITHOUT_ENCODING, choose_format, compression_of, refine_format
+from lmcraft.preparation.inputs.kinds import (
+    DETECTION_BYTES,
+    HEAD_BYTES,
+    WITHOUT_ENCODING,
+    choose_format,
+    compression_of,
+    find_encoding_of_head,
+    refine_format,
+)
+from lmcraft.preparation.inputs.remote import RemoteFile, is_remote, list_remote, open_remote
 from lmcraft.preparation.inputs.source_tree import LICENSE_BYTES, is_license_file, nearest_license, recognize_license
+from lmcraft.preparation.inputs.stored import open_stored
 from lmcraft.preparation.recipe import SourceConfig
 
+Entry = tuple[Path | RemoteFile, str]
 CACHE = "survey.jsonl"  # in the work folder: what was seen of each file
 MAX_REASONS = 3  # why files were left out, in the error about a source without any
 
@@ -46,15 +58,15 @@ def survey(sources: Sequence[SourceConfig], work: Path) -> Survey:
     cache = _Cache(work / CACHE)
     result = Survey()
     for number, source in enumerate(sources):
-        listed = [entry for path in source.paths for entry in list_files(path, source.include, source.exclude)]
+        listed = [entry for path in source.paths for entry in _list(path, source)]
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             checked = list(pool.map(partial(_describe, source=source, cache=cache), listed))
         first, left_out = len(result.files), []
         for (path, _), described in zip(listed, checked, strict=True):
             if reason := described.get("reason"):
-                left_out.append({"file": str(path), "reason": reason})
+                left_out.append({"file": _name(path), "reason": reason})
             else:
-                result.files.append(InputFile(source=number, number=len(result.files), path=str(path), **described))
+                result.files.append(InputFile(source=number, number=len(result.files), **described))
         if len(result.files) == first:
             raise UserError(f"source '{source.name}' has no file that can be read: {_summarize(left_out)}")
         result.skipped += left_out
@@ -83,19 +95,34 @@ class _Cache:
             write_json_lines(self._path, sorted(rows, key=lambda row: row["key"][0]))
 
 
-def _describe(entry: tuple[Path, str], source: SourceConfig, cache: _Cache) -> JsonObject:
+def _list(path: str, source: SourceConfig) -> Sequence[Entry]:
+    """The files of a path of a source, each with the reason why it is left out, or an empty text."""
+    return (list_remote if is_remote(path) else list_files)(path, source.include, source.exclude)
+
+
+def _name(file: Path | RemoteFile) -> str:
+    return file.url if isinstance(file, RemoteFile) else str(file)
+
+
+def _describe(entry: Entry, source: SourceConfig, cache: _Cache) -> JsonObject:
     """The fields of an `InputFile`, or the `reason` why it is left out."""
-    path, reason = entry
+    file, reason = entry
     if reason:
         return {"reason": reason}
     try:
-        status = path.stat()
-        key = (str(path), status.st_size, status.st_mtime_ns, source.format, source.kind, source.encoding)
-        return cache.look_up(key, partial(_check, path, source)) if status.st_size else {"reason": "empty"}
+        if isinstance(file, RemoteFile):
+            size, version, check = file.size, file.version, partial(_check_remote, file, source)
+        else:
+            status = file.stat()
+            size, version, check = status.st_size, str(status.st_mtime_ns), partial(_check, file, source)
+            if not size and file.is_file():
+                return {"reason": "empty"}
+        key = (_name(file), size, version, source.format, source.kind, source.encoding)
+        return cache.look_up(key, check)
     except OSError as error:
         return {"reason": str(error.strerror or error)}
-    except UserError as error:
-        return {"reason": str(error).removeprefix(f"'{path}' ").removeprefix("cannot be read: ")}
+    except (UserError, NotTextError) as error:
+        return {"reason": str(error).removeprefix(f"'{_name(file)}' ").removeprefix("cannot be read: ")}
 
 
 def _check(path: Path, source: SourceConfig) -> JsonObject:
@@ -106,16 +133,14 @@ def _check(path: Path, source: SourceConfig) -> JsonObject:
     """
     with explain_read_errors(path):
         contents = find_contents(path, "source")
-        compression = compression_of(contents.name)
-        format = choose_format(contents.name, source)
-        encoding = UTF_8
+        compression, format, encoding = compression_of(contents.name), choose_format(contents.name, source), UTF_8
         if not compression and format not in WITHOUT_ENCODING:
             with contents.open("rb") as file:
                 format = refine_format(format, file.read(HEAD_BYTES))
             with ExitStack() as stack:
-                name = None if source.encoding is None else check_encoding(source.encoding)
-                encoding = find_encoding(lambda: stack.enter_context(contents.open("rb")), name)
+                encoding = find_encoding(lambda: stack.enter_context(contents.open("rb")), _encoding_of(source))
         return {
+            "path": str(contents),
             "format": format,
             "compression": compression,
             "size": contents.stat().st_size,
@@ -124,12 +149,42 @@ def _check(path: Path, source: SourceConfig) -> JsonObject:
         }
 
 
+def _check_remote(file: RemoteFile, source: SourceConfig) -> JsonObject:
+    """Read the beginning of a file on a server: its format and its encoding.
+
+    Raises:
+        NotTextError: it is not text.
+        UserError: it may not be read.
+        RunError: the server cannot be reached.
+    """
+    name = urlsplit(file.url).path if file.url.startswith("http") else file.url
+    compression, format, encoding = compression_of(name), choose_format(name, source), UTF_8
+    if not compression and format not in WITHOUT_ENCODING:
+        with open_remote(file.url, file.version, ranges=file.ranges) as stream:
+            head = stream.read(DETECTION_BYTES)
+        format = refine_format(format, head[:HEAD_BYTES])
+        encoding = find_encoding_of_head(head, _encoding_of(source))
+    return {
+        "path": file.url,
+        "format": format,
+        "compression": compression,
+        "size": file.size,
+        "sha256": file.version,
+        "encoding": encoding,
+        "ranges": file.ranges,
+    }
+
+
+def _encoding_of(source: SourceConfig) -> str | None:
+    return None if source.encoding is None else check_encoding(source.encoding)
+
+
 def _with_licenses(files: Sequence[InputFile], source: SourceConfig) -> list[InputFile]:
     """The files, those of code with the license of the nearest folder above them that has one."""
     licenses: dict[str, str] = {}
     for file in files:
         if is_license_file(file.path) and not file.compression:
-            with Path(file.path).open("rb") as stream:
+            with open_stored(file) as stream:
                 text = stream.read(LICENSE_BYTES).decode(file.encoding, "replace")
             if license := recognize_license(text):
                 licenses.setdefault(str(PurePosixPath(file.path).parent), license)

@@ -14,7 +14,8 @@ from lmcraft.preparation.inputs.archives import read_unpacked
 from lmcraft.preparation.inputs.borders import CUT_BY_BYTES, CUT_BY_INDEX, find_borders
 from lmcraft.preparation.inputs.contents import Passage
 from lmcraft.preparation.inputs.poison import MAX_EXPANSION, MIN_BOMB_BYTES, report_poisoned, skip_poisoned
-from lmcraft.preparation.inputs.stored import is_remote, open_stored
+from lmcraft.preparation.inputs.remote import is_remote
+from lmcraft.preparation.inputs.stored import open_stored
 from lmcraft.preparation.recipe import SourceConfig
 from lmcraft.preparation.records import RecordWriter, read_records, write_records
 
@@ -57,7 +58,7 @@ def is_packed(file: InputFile) -> bool:
 
 def is_small(file: InputFile) -> bool:
     """Whether a packed file is unpacked as it is read."""
-    return file.size <= (SMALL_BYTES if file.compression else BLOCK_BYTES)
+    return 0 < file.size <= (SMALL_BYTES if file.compression else BLOCK_BYTES)
 
 
 def _needs_index(file: InputFile) -> bool:
