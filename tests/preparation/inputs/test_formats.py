@@ -162,6 +162,12 @@ def test_source_trees_have_languages_and_licenses(tmp_path: Path) -> None:
         assert {record.notes["kind"] for record in records} == {"code"}
 
 
+def test_rows_of_code_are_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "x = 1"}\n{"text": "y = 2"}\n')
+    records, _, _ = read_all([tmp_path / "a.jsonl"], tmp_path / "work", kind="code")
+    assert texts(records) == ["x = 1", "y = 2"]
+
+
 def test_long_texts_are_cut_into_pieces(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one two\n\n" * 100)
     records, _, _ = read_all([tmp_path / "a.txt"], tmp_path / "work", document_chars=100)

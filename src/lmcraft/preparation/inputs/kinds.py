@@ -19,6 +19,7 @@ FORMATS = {
     **dict.fromkeys(HTML_SUFFIXES, "html"),
 }
 MANUAL_PAGE = re.compile(r"\.(?:[1-9][a-z]{0,6}|man|mdoc)")  # as ls.1 and Encode.3pm
+ROWS_OF_TEXTS = ("jsonl", "parquet")  # collections of files also of code: no file of a program
 HEAD_BYTES = 1 << 16  # looked at, to tell a JSON file from JSON lines and a manual page from other texts
 DETECTION_BYTES = 1 << 20  # of a file on a server, by which its encoding is found
 _MANUAL_MACRO = re.compile(rb"^[.']\s*(?:TH|Dd|so)\b", re.MULTILINE)
@@ -46,7 +47,7 @@ def format_of(path: str) -> str:
 def choose_format(path: str, source: SourceConfig) -> str:
     """The format of a file of a source, by the source's settings and the file's name; "auto" for an archive of such."""
     if source.format == "auto" and source.kind == "code":
-        return "code"
+        return rows if (rows := format_of(path)) in ROWS_OF_TEXTS else "code"
     if source.format == "auto":
         return "auto" if compression_of(path) in ARCHIVES else format_of(path)
     return source.format
