@@ -35,7 +35,9 @@ from tests.tiny import TEXT
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "README.zh.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
-NAMED_FILE = re.compile(r"```toml\n# (\S+)\n(.*?)```", re.DOTALL)  # a file that the page shows, with its name on top
+NAMED_FILE = re.compile(
+    r"```(?:toml|python)\n# (\S+)\n(.*?)```", re.DOTALL
+)  # a file that the page shows, with its name on top
 QUOTED_PAGES = {"docs/add-a-family.md", "docs/add-an-objective.md"}  # their blocks quote the source
 INPUT_MODELS = ("quickstart/model", "models/mine", "models/base", "models/a", "models/b", "models/SmolLM2-135M-Instruct")
 NOT_RUN = {
@@ -66,6 +68,10 @@ def world(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my-texts").mkdir()
     for file in ("my.txt", "my-texts/some.txt", *(f"my-texts/{n}.txt" for n in range(20))):
         Path(file).write_text(f"{file}\n{2 * TEXT}", encoding="utf-8")
+    Path("my-crawl").mkdir()
+    sections = [part for file in PAGES for part in (ROOT / file).read_text(encoding="utf-8").split("\n## ")]
+    Path("my-crawl/pages.jsonl").write_text("".join(json.dumps({"text": section}) + "\n" for section in sections))
+    monkeypatch.syspath_prepend(tmp_path)
     numbers = range(24)
     turns = [[{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": f"{n}!"}] for n in numbers]
     Path("my-chats.jsonl").write_text("".join(json.dumps({"messages": messages}) + "\n" for messages in turns))

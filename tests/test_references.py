@@ -27,6 +27,7 @@ EXTERNAL_FILES = {
     "argparse.py",
     "malloc.h",
     "README.md",
+    "my_scrubber.py",  # of the reader
 }
 
 

@@ -294,7 +294,8 @@ def _print_stages(dataset: DatasetFolder) -> None:
             f"{format_bytes(removed['bytes'])} ({share:.1%}); changed {total['changed']['documents']:,}"
         )
         for reason, counts in sorted(total["reasons"].items(), key=lambda reason: -reason[1]["documents"]):
-            print(f"    {reason}: {counts['documents']:,} documents, {format_bytes(counts['bytes'])}")
+            change = "shorter" if counts["bytes"] >= 0 else "longer"
+            print(f"    {reason}: {counts['documents']:,} documents, {format_bytes(abs(counts['bytes']))} {change}")
 
 
 def _print_stage_examples(dataset: DatasetFolder) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,6 +58,8 @@ class Hook:
     @cached_property
     def _judge(self) -> Judge:
         module_name, _, name = self.function.partition(":")
+        if (folder := str(Path.cwd())) not in sys.path:  # the command has its own folder there instead
+            sys.path.append(folder)
         try:
             module = importlib.import_module(module_name)
         except ImportError as error:
