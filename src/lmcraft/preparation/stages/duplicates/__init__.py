@@ -8,5 +8,5 @@
 - `ragged.py`: arrays of each document on disk, such as sets of shingles
 - `clusters.py`: which document stands for which, and the verdicts
 - `passages.py`: passages that repeat; `winnowing.py` finds them, `cutting.py` cuts them out of a text
-- `index.py`: documents of finished datasets, to compare with
+- `finished.py`: documents of finished datasets, to compare with
 """

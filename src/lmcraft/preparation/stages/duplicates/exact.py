@@ -27,7 +27,7 @@ from lmcraft.preparation.contracts import (
 )
 from lmcraft.preparation.stages.duplicates.clusters import Clusters, read_verdicts, verdict_units
 from lmcraft.preparation.stages.duplicates.corpus import Corpus, SketchTable, Within, corpus_arguments, group_of, sketches
-from lmcraft.preparation.stages.duplicates.index import against_step, check_datasets, describe_datasets, sketch_documents
+from lmcraft.preparation.stages.duplicates.finished import against_step, check_datasets, describe_datasets, sketch_documents
 
 RANGE_DOCUMENTS = 2**21  # whose hashes one unit sorts
 
@@ -43,7 +43,7 @@ class ExactDuplicates:
     within: Within = "all"
     """Compare all documents, those of a source, or those of a language."""
     against: tuple[str, ...] = ()
-    """Dataset folders, whose documents stay and are not written again."""
+    """Finished datasets: their documents count as the first ones, and are not written again."""
 
     def __post_init__(self) -> None:
         check_datasets(self.against)

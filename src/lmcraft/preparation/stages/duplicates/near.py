@@ -20,7 +20,7 @@ from lmcraft.errors import UserError
 from lmcraft.preparation.contracts import DocumentId, JsonObject, Position, Record, Step, Tally, Verdict
 from lmcraft.preparation.stages.duplicates.clusters import read_verdicts, verdict_units
 from lmcraft.preparation.stages.duplicates.corpus import SketchTable, Within, group_hash, group_of
-from lmcraft.preparation.stages.duplicates.index import against_step, check_datasets, describe_datasets, sketch_documents
+from lmcraft.preparation.stages.duplicates.finished import against_step, check_datasets, describe_datasets, sketch_documents
 from lmcraft.preparation.stages.duplicates.minhash import Shingles, band_keys, library, shingle_set, shingle_words
 from lmcraft.preparation.stages.duplicates.pairs import pair_units, resolve_units, verify_units
 from lmcraft.preparation.stages.duplicates.ragged import RaggedWriter
@@ -48,7 +48,7 @@ class NearDuplicates:
     within: Within = "all"
     """Compare all documents, those of a source, or those of a language."""
     against: tuple[str, ...] = ()
-    """Dataset folders, whose documents stay and are not written again."""
+    """Finished datasets: their documents count as the first ones, and are not written again."""
 
     def __post_init__(self) -> None:
         if not 0 < self.jaccard <= 1:

@@ -41,7 +41,7 @@ def test_documents_of_a_finished_dataset_are_removed(stage: Any, old: Path, tmp_
 
 def test_a_dataset_that_was_cut_to_ranges_is_the_same(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = compare(NearDuplicates(against=(str(old),)), [documents()], tmp_path / "whole")
-    monkeypatch.setattr("lmcraft.preparation.stages.duplicates.index.UNIT_DOCUMENTS", 3)
+    monkeypatch.setattr("lmcraft.preparation.stages.duplicates.finished.UNIT_DOCUMENTS", 3)
     assert compare(NearDuplicates(against=(str(old),)), [documents()], tmp_path / "ranges") == whole
 
 
