@@ -39,6 +39,17 @@ def test_long_texts_are_encoded_in_cpp(tokenizer: Tokenizer, monkeypatch: pytest
     assert tokenizer.encode_batch(TEXTS) == expected and len(opened) == 1
 
 
+def test_expected_text_opens_the_compiled_code_at_once(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    monkeypatch.setattr(bulk, "open_encoder", lambda hf: opened.append(hf))
+    tokenizer.expect_text(bulk.MIN_CHARS_COMPILED - 1)
+    assert not opened
+    tokenizer.expect_text(bulk.MIN_CHARS)
+    assert len(opened) == 1
+    tokenizer.encode_arrays(TEXTS)
+    assert len(opened) == 1
+
+
 def test_characters_are_encoded_by_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "MIN_CHARS", 1)
     tokenizer = train_characters(["abc"])

@@ -33,14 +33,18 @@ class BulkEncoder:
         self._min_chars: int | None = None  # before the compiled code is opened
         self._native: NativeEncoder | None = None
 
-    def encode(self, texts: Sequence[str]) -> list[Ids]:
-        """The token ids of each text, (T,); on all cores, or as many as RAYON_NUM_THREADS says, as in the library."""
-        chars = sum(map(len, texts))
+    def expect(self, chars: int) -> None:
+        """Count text that is about to be encoded, and open the compiled code if it is enough with what came before."""
         if self._min_chars is None:
             self._min_chars = min(MIN_CHARS, MIN_CHARS_COMPILED) if is_compiled(SOURCE) else MIN_CHARS
         if self._chars < self._min_chars <= self._chars + chars:
             self._native = open_encoder(self._hf)
         self._chars += chars
+
+    def encode(self, texts: Sequence[str]) -> list[Ids]:
+        """The token ids of each text, (T,); on all cores, or as many as RAYON_NUM_THREADS says, as in the library."""
+        chars = sum(map(len, texts))
+        self.expect(chars)
         if self._native is None:
             return [np.array(ids, np.uint32) for ids in self._encode(texts)]
         threads = min(len(texts), _thread_count())

@@ -159,6 +159,10 @@ class Tokenizer:
         """The token ids of texts of a dataset, each (T,); as `encode_batch`, and faster from the third megabyte on."""
         return self._bulk.encode(texts)
 
+    def expect_text(self, chars: int) -> None:
+        """Prepare for `encode_arrays` of so much text, which may take some seconds."""
+        self._bulk.expect(chars)
+
     def _encode_with_library(self, texts: Sequence[str]) -> list[list[int]]:
         if any(not text.isascii() and _SURROGATE.search(text) for text in texts):
             return [self.encode(text) for text in texts]

@@ -17,7 +17,7 @@ class NoPosition:
 
     skipped: frozenset[DocumentId] = frozenset()
 
-    def at(self, document: DocumentId) -> None:
+    def at(self, document: DocumentId | None) -> None:
         pass
 
 

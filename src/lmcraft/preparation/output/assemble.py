@@ -152,6 +152,7 @@ def assemble_units(plan: UnitResult, encoded: Sequence[UnitResult], validation: 
             function=f"{__name__}:assemble",
             arguments={**shard, **common},
             inputs=(plan.unit.key, *keys),
+            size=shard["documents"][1] - shard["documents"][0],
         )
         for number, shard in enumerate(shards)
     ]

@@ -16,6 +16,7 @@ from lmcraft.preparation.records import read_records
 
 ENCODE = "encode"  # the step
 PARTS = "parts.json"  # in a unit's output: its parts
+MAX_EXPANSION = 8  # of compressed text
 MAX_BUFFERED_BYTES = 8 << 20  # of the tokens of all parts
 DOCUMENT = np.dtype([("hashes", "<u8"), ("tokens", "<i8"), ("bytes", "<i8"), ("lost_bytes", "<i8")])
 
@@ -48,6 +49,8 @@ def encode(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, positio
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     spellings = SpellingCounter(tokenizer.special_tokens)
     writer = _PartWriter(out)
+    stored = sum(file.stat().st_size for file in inputs[arguments["records"]].iterdir() if file.is_file())
+    tokenizer.expect_text(MAX_EXPANSION * stored)  # so that nothing is compiled while a document is waited for
     for record in read_records(inputs[arguments["records"]]):
         if record.id in position.skipped:
             continue
@@ -58,6 +61,7 @@ def encode(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, positio
         spellings.add(record.text)
         tokens = np.concatenate([ids, np.array(end, np.uint32)]).astype(dtype)
         writer.write(part_of(record, arguments["copies"]), tokens, (hash_text(record.text), len(tokens), size, lost))
+    position.at(None)
     writer.finish()
     return Tally(), {"special_spellings": dict(spellings.counts)}
 

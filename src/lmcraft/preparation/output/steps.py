@@ -8,6 +8,8 @@ from lmcraft.preparation.output.encode import ENCODE, encode_units
 from lmcraft.preparation.output.tokenizer_sample import SAMPLE, TOKENIZER, sample_units, tokenizer_unit
 from lmcraft.preparation.recipe import Recipe
 
+# Time of each step, relative to a pass of stages over the same text.
+SAMPLE_WEIGHT, TRAIN_WEIGHT, BRING_WEIGHT, ENCODE_WEIGHT, PLAN_WEIGHT, ASSEMBLE_WEIGHT = 0.05, 0.3, 0.01, 0.3, 0.01, 0.05
 Results = Mapping[str, Sequence[UnitResult]]
 
 
@@ -19,22 +21,33 @@ def output_steps(recipe: Recipe, records_step: str) -> list[Step]:
         records_step: whose units wrote the records; their results have the values "documents" and "bytes".
     """
     share = recipe.validation
+    trains = recipe.tokenizer is None
     return [
-        Step(SAMPLE, lambda results: sample_units(recipe, results[records_step]), reads=[records_step]),
+        Step(
+            SAMPLE, lambda results: sample_units(recipe, results[records_step]), reads=[records_step], weight=SAMPLE_WEIGHT
+        ),
         Step(
             TOKENIZER,
             lambda results: [tokenizer_unit(recipe, results[records_step], results[SAMPLE])],
             reads=[records_step, SAMPLE],
+            weight=TRAIN_WEIGHT if trains else BRING_WEIGHT,
         ),
         Step(
             ENCODE,
             lambda results: encode_units(recipe.mixture.copies, results[records_step], results[TOKENIZER][0]),
             reads=[records_step, TOKENIZER],
+            weight=ENCODE_WEIGHT,
         ),
         Step(
             PLAN,
             lambda results: [plan_unit(share, results[ENCODE], results[TOKENIZER][0])],
             reads=[ENCODE, TOKENIZER],
+            weight=PLAN_WEIGHT,
         ),
-        Step(ASSEMBLE, lambda results: assemble_units(results[PLAN][0], results[ENCODE], share), reads=[PLAN, ENCODE]),
+        Step(
+            ASSEMBLE,
+            lambda results: assemble_units(results[PLAN][0], results[ENCODE], share),
+            reads=[PLAN, ENCODE],
+            weight=ASSEMBLE_WEIGHT,
+        ),
     ]

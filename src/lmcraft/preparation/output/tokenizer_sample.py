@@ -92,6 +92,7 @@ def train(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position
                 if record.id not in position.skipped:
                     position.at(record.id)
                     yield record.text
+        position.at(None)
 
     if arguments["type"] == "characters":
         return Tally(), _save(train_characters(texts()), out)

@@ -92,7 +92,7 @@ def open_encoder(hf: HFTokenizer) -> NativeEncoder | None:
     try:
         encoder = NativeEncoder(hf, settings, _load())
     except BuildError as error:
-        print(f"encoding with `tokenizers`, a third as fast, because {error}", file=sys.stderr)
+        print(f"encoding with `tokenizers`, which is several times slower: {error}", file=sys.stderr)
         return None
     for text in (SAMPLE, *SAMPLE.splitlines()):
         ids = encoder.encode(text)
