@@ -191,6 +191,13 @@ def _prepare_recipe(config: PrepareConfig) -> DatasetFolder:
     recipe.check()
     if config.dry_run:
         return _dry_run(recipe, config)
+    if config.step is not None and config.units is not None:
+        from lmcraft.preparation.run import run_element
+
+        run_element(recipe, config.out, config.step, config.units)
+        return DatasetFolder(config.out)
+    if recipe.executor.backend == "slurm":
+        return _write_job_script(recipe, config)
     from lmcraft.preparation import prepare_recipe
     from lmcraft.reports.preparation import write_preparation
 
@@ -199,6 +206,23 @@ def _prepare_recipe(config: PrepareConfig) -> DatasetFolder:
     _print_splits(dataset)
     print(f"what each stage did, with examples: {dataset.path / 'report.html'}")
     return dataset
+
+
+def _write_job_script(recipe: "Recipe", config: PrepareConfig) -> DatasetFolder:
+    """Write the script that submits the work to Slurm; the dataset folder is not written yet."""
+    import sys
+
+    from lmcraft.preparation.execution.slurm import write_job_script
+    from lmcraft.preparation.pipeline import compile_steps
+
+    script = config.out.with_name(f"{config.out.name}.slurm.sh")
+    command = [sys.executable, "-m", "lmcraft", "prepare", config.sources[0], "--out", str(config.out)]
+    command += ["--backend", "processes", "--workers", "0", *(["--overwrite"] if config.overwrite else [])]
+    command += [] if config.work is None else ["--work", str(config.work)]
+    steps = [step.name for step in compile_steps(recipe, []).steps]
+    write_job_script(script, command, steps, elements=recipe.executor.workers)
+    print(f"the jobs are not submitted: where Slurm is, with this folder, run bash {script}")
+    return DatasetFolder(config.out)
 
 
 def _dry_run(recipe: "Recipe", config: PrepareConfig) -> DatasetFolder:

@@ -13,7 +13,8 @@ from lmcraft.folder.output import DATASET
 from lmcraft.preparation.contracts import Executor, Unit
 from lmcraft.preparation.execution import choose_executor
 from lmcraft.preparation.execution.journal import UNITS, Journal, total_tally
-from lmcraft.preparation.execution.steps import run_steps
+from lmcraft.preparation.execution.slurm import SURVEY, parse_share
+from lmcraft.preparation.execution.steps import run_share, run_steps
 from lmcraft.preparation.inputs.survey import Survey, survey
 from lmcraft.preparation.output.finish import finish
 from lmcraft.preparation.output.manifest import write_evidence
@@ -58,6 +59,26 @@ def prepare_recipe(
                 describe(DatasetFolder(folder))
     shutil.rmtree(work)
     return DatasetFolder(out)
+
+
+def run_element(recipe: Recipe, out: Path, step: str, units: str) -> None:
+    """Do some units of a step, as an element of an array job does; others may work in the same folder.
+
+    Args:
+        recipe: as for `prepare_recipe`.
+        out: the dataset folder, which is not written.
+        step: whose units, or `survey`.
+        units: as `parse_share` reads it.
+
+    Raises:
+        UserError: there is no such step, or as `prepare_recipe`.
+        RunError: a step before it is not complete, or as `prepare_recipe`.
+    """
+    share, executor, work = parse_share(units), choose_executor(recipe.executor), work_folder(recipe, out)
+    work.mkdir(parents=True, exist_ok=True)
+    surveyed = survey(recipe.source, work)
+    if step != SURVEY:
+        run_share(compile_steps(recipe, surveyed.files).steps, work, executor, step, share)
 
 
 def run_pipeline(

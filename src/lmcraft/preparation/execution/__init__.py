@@ -27,6 +27,4 @@ def choose_executor(config: ExecutorConfig) -> Executor:
         from lmcraft.preparation.execution.ray_cluster import RayCluster
 
         return RayCluster(config.workers, config.document_seconds)
-    # An element of a job of Slurm has the cores that Slurm gives it; `workers` is the number of elements.
-    workers = config.workers if config.backend == "processes" else 0
-    return Processes(workers or usable_cpus(), config.document_seconds)
+    return Processes(config.workers or usable_cpus(), config.document_seconds)  # Slurm runs commands that do so

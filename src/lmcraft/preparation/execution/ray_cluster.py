@@ -16,7 +16,7 @@ from lmcraft.extras import import_optional
 from lmcraft.preparation.contracts import Unit, UnitResult
 from lmcraft.preparation.execution.schedule import Schedule
 from lmcraft.preparation.execution.task import Answer, Task, format_answer, format_task, parse_answer, parse_task
-from lmcraft.preparation.execution.worker_process import WorkerProcess
+from lmcraft.preparation.execution.worker_process import WorkerProcess, module_path
 from lmcraft.processor import usable_cpus
 from lmcraft.training.signals import StopRequest, stop_on_signals
 
@@ -109,7 +109,8 @@ class RayCluster:
         limit = self.workers or TASKS_PER_CORE * max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         while not schedule.is_complete:
             while len(running) < limit and (task := schedule.take()):
-                running[remote.remote(format_task(task), self.document_seconds, str(Path.cwd()))] = task.unit.key
+                reference = remote.remote(format_task(task), self.document_seconds, str(Path.cwd()), module_path())
+                running[reference] = task.unit.key
             ended, _ = self._ray.wait(list(running), timeout=POLL_SECONDS)
             if stop:
                 raise InterruptedRunError("stopped by a signal; the same command continues", stop.signal_number)
@@ -125,13 +126,14 @@ class RayCluster:
             return Answer("killed", f"Ray lost its task ({type(error).__name__})")
 
 
-def run_task(line: bytes, document_seconds: float, folder: str) -> bytes:
+def run_task(line: bytes, document_seconds: float, folder: str, path: Sequence[str]) -> bytes:
     """Run a task in the worker of this process of Ray.
 
     Args:
         line: the task.
         document_seconds: the longest that the worker may read one document.
         folder: in which the worker starts, so that relative paths mean the same as for the user.
+        path: where it looks for modules first, such as those of hooks.
 
     Returns:
         The answer, as a line.
@@ -140,7 +142,7 @@ def run_task(line: bytes, document_seconds: float, folder: str) -> bytes:
     kind = task.work, document_seconds
     if kind not in _workers:
         os.chdir(folder)
-        _workers[kind] = WorkerProcess(Path(task.work), document_seconds)
+        _workers[kind] = WorkerProcess(Path(task.work), document_seconds, [*path, *module_path()])
     worker = _workers[kind]
     worker.begin(task)
     while (answer := worker.look()) is None:

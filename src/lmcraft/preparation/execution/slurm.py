@@ -51,7 +51,7 @@ def write_job_script(path: Path, command: Sequence[str], steps: Sequence[str], *
 
     Args:
         path: of the script.
-        command: that prepares the dataset on one machine, for the current folder.
+        command: that prepares the dataset in processes; run in the folder that is current now.
         steps: their names, in order.
         elements: of each array job, with one core each; 0: `ELEMENTS`.
     """

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,28 +24,33 @@ ONE_THREAD = dict.fromkeys(
 ONE_THREAD["TOKENIZERS_PARALLELISM"] = "false"
 
 
+def module_path() -> list[str]:
+    """Where this process finds modules."""
+    return [part or str(Path.cwd()) for part in sys.path]
+
+
 class WorkerProcess:
     """A process that does one unit after the other.
 
     Args:
         work: the work folder.
         document_seconds: the longest that it may read one document.
+        path: where it finds modules, as `sys.path`.
     """
 
-    def __init__(self, work: Path, document_seconds: float) -> None:
+    def __init__(self, work: Path, document_seconds: float, path: Sequence[str] = ()) -> None:
         self.journal, self.document_seconds = Journal(work), document_seconds
         self.unit: Unit | None = None
         with tempfile.TemporaryFile() as file, (work / LOG).open("ab") as log:
             file.write(bytes(POSITION.size))
             file.flush()
             self._position = SharedPosition(file.fileno())
-            path = os.pathsep.join(part or str(Path.cwd()) for part in sys.path)
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "lmcraft.preparation.execution.worker", str(file.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
+                env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(path or module_path())},
                 pass_fds=[file.fileno()],
             )
         assert self._process.stdin is not None and self._process.stdout is not None
