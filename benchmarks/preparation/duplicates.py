@@ -127,11 +127,13 @@ def by_similarity(removed: dict[int, int | None], rows: Sequence[dict[str, Any]]
 def prepare_texts(work: Path, documents: int) -> tuple[Path, list[dict[str, Any]], Pairs]:
     """The planted texts and the similar pairs among them, made once."""
     texts, truth = work / f"planted-{documents}.jsonl", work / f"pairs-{documents}.json"
+    if not texts.exists():
+        rows = [json.dumps(asdict(document), ensure_ascii=False) + "\n" for document in plant(documents)]
+        texts.write_text("".join(rows), encoding="utf-8")
     if not truth.exists():
-        rows = [asdict(document) for document in plant(documents)]
-        texts.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
         start = time.perf_counter()
-        pairs = similar_pairs([row["text"] for row in rows], BINS[0])
+        with texts.open(encoding="utf-8") as file:
+            pairs = similar_pairs([json.loads(row)["text"] for row in file], BINS[0])
         print(f"exact join: {len(pairs):,} pairs in {time.perf_counter() - start:.0f} s", file=sys.stderr)
         truth.write_text(json.dumps([[*pair, value] for pair, value in pairs.items()]), encoding="utf-8")
     with texts.open(encoding="utf-8") as file:

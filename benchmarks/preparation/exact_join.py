@@ -8,6 +8,7 @@ Shapes: N documents, H runs of all documents.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from math import ceil
 
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 
 from benchmarks.preparation.planted import jaccard, runs_of
 
+CACHED_DOCUMENTS = 256
 Uint64 = NDArray[np.uint64]
 
 
 def similar_pairs(texts: Sequence[str], threshold: float) -> dict[tuple[int, int], float]:
     """The similarity of each pair that reaches the threshold, by the smaller and the larger number."""
+    cached_runs = lru_cache(CACHED_DOCUMENTS)(lambda number: runs_of(texts[number]))
     sets = [_number_runs(text) for text in texts]
     ranks = _rank(sets)
     found = {}
@@ -28,7 +31,7 @@ def similar_pairs(texts: Sequence[str], threshold: float) -> dict[tuple[int, int
         own, its = ranks[first], ranks[second]
         shared = len(np.intersect1d(own, its, assume_unique=True))
         if shared >= (threshold - 0.01) * (len(own) + len(its) - shared):
-            similarity = jaccard(runs_of(texts[first]), runs_of(texts[second]))
+            similarity = jaccard(cached_runs(first), cached_runs(second))
             if similarity >= threshold:
                 found[first, second] = similarity
     return found

@@ -169,10 +169,20 @@ def test_a_large_bucket_is_one_cluster(tmp_path: Path) -> None:
         ({"jaccard": 80.0}, r"jaccard 80\.0"),
         ({"shingle": 0}, "shingle 0"),
         ({"bands": -1}, "bands -1"),
-        ({"rows": 0}, "rows 0"),
+        ({"rows": -1}, "rows -1"),
+        ({"rows": 8}, "bands 0 and rows 8"),
         ({"against": ("nowhere",)}, "nowhere"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         NearDuplicates(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("similarity", "banding"), [(0.8, (25, 8)), (0.5, (66, 3)), (0.9, (16, 12)), (1.0, (1, 200)), (0.01, (200, 1))]
+)
+def test_bands_follow_the_similarity(similarity: float, banding: tuple[int, int]) -> None:
+    assert minhash.choose_banding(similarity) == banding
+    assert NearDuplicates(jaccard=similarity).banding == banding
+    assert NearDuplicates(jaccard=similarity, bands=14, rows=7).banding == (14, 7)

@@ -18,7 +18,18 @@ from lmcraft.data.words import Hashes, count_single_words, mix_bits, run_hashes
 
 CHARS_PER_WORD = 1.7  # of Chinese, as jieba cuts modern text
 SEED = 20
+MAX_VALUES = 200  # of a signature
+MIN_SHARED = 0.989  # probability that two sets of the least similarity share a key
 Shingles = NDArray[np.uint32]
+
+
+def choose_banding(similarity: float) -> tuple[int, int]:
+    """Bands and rows: as many rows as still let 99% of the pairs of a similarity share a key; 25 and 8 for 0.8."""
+    for rows in range(MAX_VALUES, 1, -1):
+        bands = MAX_VALUES // rows
+        if 1 - (1 - similarity**rows) ** bands >= MIN_SHARED:
+            return bands, rows
+    return MAX_VALUES, 1
 
 
 def shingle_words(text: str, n_words: int, shingle: int) -> int:

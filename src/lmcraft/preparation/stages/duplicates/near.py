@@ -21,7 +21,14 @@ from lmcraft.preparation.contracts import DocumentId, JsonObject, Position, Reco
 from lmcraft.preparation.stages.duplicates.clusters import read_verdicts, verdict_units
 from lmcraft.preparation.stages.duplicates.corpus import SketchTable, Within, group_hash, group_of
 from lmcraft.preparation.stages.duplicates.finished import against_step, check_datasets, describe_datasets, sketch_documents
-from lmcraft.preparation.stages.duplicates.minhash import Shingles, band_keys, library, shingle_set, shingle_words
+from lmcraft.preparation.stages.duplicates.minhash import (
+    Shingles,
+    band_keys,
+    choose_banding,
+    library,
+    shingle_set,
+    shingle_words,
+)
 from lmcraft.preparation.stages.duplicates.pairs import pair_units, resolve_units, verify_units
 from lmcraft.preparation.stages.duplicates.ragged import RaggedWriter
 
@@ -41,10 +48,10 @@ class NearDuplicates:
     """Similarity from which one of two documents goes: shared shingles per shingle of either."""
     shingle: int = 5
     """Words of a shingle; 1.7 times as many characters where most words are characters, as in Chinese."""
-    bands: int = 25
-    """Bands of a MinHash signature; documents that share one are compared."""
-    rows: int = 8
-    """Values of a band."""
+    bands: int = 0
+    """Bands of a MinHash signature; documents that share one are compared. 0: chosen by `jaccard`, 25 for 0.8."""
+    rows: int = 0
+    """Values of a band. 0: chosen by `jaccard`, 8 for 0.8."""
     within: Within = "all"
     """Compare all documents, those of a source, or those of a language."""
     against: tuple[str, ...] = ()
@@ -53,21 +60,32 @@ class NearDuplicates:
     def __post_init__(self) -> None:
         if not 0 < self.jaccard <= 1:
             raise UserError(f"jaccard {self.jaccard} is not a similarity: use a number above 0, up to 1")
-        for setting, least in (("shingle", 1), ("bands", 1), ("rows", 1)):
+        for setting, least in (("shingle", 1), ("bands", 0), ("rows", 0)):
             if getattr(self, setting) < least:
                 raise UserError(f"{setting} {getattr(self, setting)} is too small: use {least} or more")
+        if bool(self.bands) != bool(self.rows):
+            raise UserError(f"bands {self.bands} and rows {self.rows} do not fit: set both, or neither")
         check_datasets(self.against)
+
+    @property
+    def banding(self) -> tuple[int, int]:
+        """Bands and rows."""
+        return (self.bands, self.rows) if self.bands else choose_banding(self.jaccard)
 
     def fingerprint(self) -> JsonObject:
         """What the verdicts depend on."""
-        settings = {name: getattr(self, name) for name in ("jaccard", "shingle", "bands", "rows", "within")}
-        against = describe_datasets(self.against)
-        return {**settings, "against": against, "library": library(), "unicode": unicodedata.unidata_version}
+        return {
+            **{name: getattr(self, name) for name in ("jaccard", "shingle", "within")},
+            "banding": self.banding,
+            "against": describe_datasets(self.against),
+            "library": library(),
+            "unicode": unicodedata.unidata_version,
+        }
 
     def sketch(self, records: Iterable[Record], folder: Path) -> Iterator[Record]:
         """Pass the records on; write the set of shingles of each document, and the keys of its bands."""
         folder.mkdir(parents=True, exist_ok=True)
-        table, keys = SketchTable(), _KeyWriter(self.bands, self.rows)
+        table, keys = SketchTable(), _KeyWriter(*self.banding)
         writer = RaggedWriter(folder, "sets")
         for record in records:
             words_W = words_of(record)
@@ -88,7 +106,7 @@ class NearDuplicates:
         pairs, verify, resolve = (f"{step}/{name}" for step in ("pairs", "verify", "resolve"))
         return (
             *against_step(self, self.against, f"{__name__}:sketch_against"),
-            Step(pairs, lambda results: pair_units(name, results, self.bands), sketches),
+            Step(pairs, lambda results: pair_units(name, results, self.banding[0]), sketches),
             Step(verify, lambda results: verify_units(name, results, self.jaccard), (*sketches, pairs)),
             Step(resolve, lambda results: resolve_units(name, results, self.jaccard), (*sketches, verify)),
             Step(f"verdicts/{name}", lambda results: verdict_units(name, results, resolve), (resolve,)),

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from lmcraft.preparation.stages.duplicates.corpus import Corpus
 
-MAX_OPEN_UNITS, MAX_CACHED_ARRAYS = 64, 512
+MAX_OPEN_UNITS, MAX_CACHED_BYTES = 64, 2**26
 
 
 class RaggedWriter:
@@ -44,6 +44,7 @@ class RaggedReader:
         self._corpus, self._name, self._dtype = corpus, name, np.dtype(dtype)
         self._files: OrderedDict[int, tuple[int, int]] = OrderedDict()
         self._arrays: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._cached_bytes = 0
 
     def __enter__(self) -> "RaggedReader":
         return self
@@ -65,8 +66,9 @@ class RaggedReader:
         size = self._dtype.itemsize
         array = np.frombuffer(os.pread(values, size * (last - first), size * first), dtype=self._dtype)
         self._arrays[number] = array
-        if len(self._arrays) > MAX_CACHED_ARRAYS:
-            self._arrays.popitem(last=False)
+        self._cached_bytes += array.nbytes
+        while self._cached_bytes > MAX_CACHED_BYTES:
+            self._cached_bytes -= self._arrays.popitem(last=False)[1].nbytes
         return array
 
     def _open(self, unit: int) -> tuple[int, int]:
