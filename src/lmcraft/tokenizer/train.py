@@ -42,14 +42,7 @@ def train_bpe(
         UserError: `vocab_size` leaves no room for the 256 bytes, `digits` is negative, there is no text, or a special
             token is also a token of the text.
     """
-    smallest = 256 + len(special_tokens)
-    if vocab_size < smallest:
-        raise UserError(
-            f"vocab_size {vocab_size} is too small for byte-level BPE; the 256 bytes and {len(special_tokens)} special "
-            f"tokens need at least {smallest}"
-        )
-    if digits < 0:
-        raise UserError(f"digits {digits} is negative; use 0 for no limit")
+    check_settings(vocab_size, digits, special_tokens)
     _check_special_tokens(special_tokens, byte_of_character())
     sample = sample_evenly(texts, max_bytes)
     if not sample:
@@ -77,6 +70,22 @@ def train_bpe(
     merges = json.loads(hf.model.__getstate__())["merges"]
     _check_special_tokens(special_tokens, {"".join(merge) for merge in merges})
     return Tokenizer(hf, _config(special_tokens))
+
+
+def check_settings(vocab_size: int, digits: int, special_tokens: Sequence[str] = (END_OF_TEXT,)) -> None:
+    """Check the settings of `train_bpe`.
+
+    Raises:
+        UserError: one of them is impossible.
+    """
+    smallest = 256 + len(special_tokens)
+    if vocab_size < smallest:
+        raise UserError(
+            f"vocab_size {vocab_size} is too small for byte-level BPE; the 256 bytes and {len(special_tokens)} special "
+            f"tokens need at least {smallest}"
+        )
+    if digits < 0:
+        raise UserError(f"digits {digits} is negative; use 0 for no limit")
 
 
 def train_characters(texts: Iterable[str], *, special_tokens: Sequence[str] = ()) -> Tokenizer:

@@ -163,3 +163,13 @@ def test_tokens_equal_those_of_the_library(tmp_path: Path) -> None:
 def test_too_little_text_is_an_error(tmp_path: Path, records: list[Record], message: str) -> None:
     with pytest.raises(UserError, match=message):
         prepare(tmp_path, records, validation=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"vocab_size": 10}, "vocab_size 10"), ({"digits": -1}, "digits -1"), ({"tokenizer": "nowhere"}, "'nowhere'")],
+)
+def test_an_impossible_tokenizer_is_named_before_the_work(settings: dict[str, Any], message: str) -> None:
+    recipe = build_recipe({"source": [{"name": "books", "paths": ["x"]}], **settings})
+    with pytest.raises(UserError, match=message):
+        output_steps(recipe, RECORDS)

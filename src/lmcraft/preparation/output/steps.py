@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from lmcraft.preparation.contracts import Step, UnitResult
 from lmcraft.preparation.output.assemble import ASSEMBLE, PLAN, assemble_units, plan_unit
 from lmcraft.preparation.output.encode import ENCODE, encode_units
-from lmcraft.preparation.output.tokenizer_sample import SAMPLE, TOKENIZER, sample_units, tokenizer_unit
+from lmcraft.preparation.output.tokenizer_sample import SAMPLE, TOKENIZER, check_tokenizer, sample_units, tokenizer_unit
 from lmcraft.preparation.recipe import Recipe
 
 # Time of each step, relative to a pass of stages over the same text.
@@ -19,7 +19,11 @@ def output_steps(recipe: Recipe, records_step: str) -> list[Step]:
     Args:
         recipe: the recipe.
         records_step: whose units wrote the records; their results have the values "documents" and "bytes".
+
+    Raises:
+        UserError: the recipe has no usable tokenizer, or cannot train one.
     """
+    check_tokenizer(recipe)
     share = recipe.validation
     trains = recipe.tokenizer is None
     return [

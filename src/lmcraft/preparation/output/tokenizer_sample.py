@@ -11,11 +11,24 @@ from lmcraft.preparation.contracts import JsonObject, Position, Tally, Unit, Uni
 from lmcraft.preparation.recipe import Recipe
 from lmcraft.preparation.records import read_records, write_records
 from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
+from lmcraft.tokenizer.train import check_settings
 
 SAMPLE, TOKENIZER = "tokenizer-sample", "tokenizer"  # steps
 # Bytes of text to train on, by the size of the vocabulary. Training takes up to 60 bytes of memory for a byte of Chinese.
 MIN_SAMPLE_BYTES, MAX_SAMPLE_BYTES, SAMPLE_BYTES_PER_TOKEN = 16 << 20, 50_000_000, 1000
 TARGET_SHARE = 0.9  # of the maximum, which a sample by hashes misses a little
+
+
+def check_tokenizer(recipe: Recipe) -> None:
+    """Check what a recipe says about the tokenizer, before hours of work that it is needed after.
+
+    Raises:
+        UserError: there is no tokenizer at its path, or one cannot be trained with its settings.
+    """
+    if recipe.tokenizer is not None:
+        Tokenizer.load(recipe.tokenizer)
+    elif recipe.tokenizer_type == "bpe":
+        check_settings(recipe.vocab_size, recipe.digits)
 
 
 def sample_units(recipe: Recipe, records: Sequence[UnitResult]) -> list[Unit]:
@@ -56,12 +69,11 @@ def tokenizer_unit(recipe: Recipe, records: Sequence[UnitResult], samples: Seque
     """The unit that brings or trains the tokenizer.
 
     Raises:
-        UserError: there is no document, or no tokenizer at the path of the recipe.
+        UserError: there is no document.
     """
     if not any(result.values["documents"] for result in records):
         raise UserError("no document is left to make a dataset of: check the sources, or loosen the stages of the recipe")
     if recipe.tokenizer is not None:
-        Tokenizer.load(recipe.tokenizer)  # to fail early
         arguments: JsonObject = {"path": str(recipe.tokenizer.absolute()), "hashes": _hash_files(recipe.tokenizer)}
         return Unit(step=TOKENIZER, number=0, function=f"{__name__}:bring", arguments=arguments)
     texts = samples or records
