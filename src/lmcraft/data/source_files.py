@@ -257,17 +257,21 @@ def _match(pattern: Path) -> Iterator[tuple[Path, str]]:
     Folders that the pattern names without wildcards are read whatever they hold.
     """
     products: dict[Path, str] = {}
+    left_out: dict[Path, bool] = {}  # by folder: whether it lies in one that is left out
     named = next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
     for path in map(Path, sorted(glob.glob(str(pattern), recursive=True))):  # noqa: PTH207 - absolute too
         if path.is_dir():
             continue
-        folders = [parent for parent in reversed(path.parents) if named in parent.parents]
-        for folder in folders:
-            if folder not in products:
-                products[folder] = name_product(folder)
-                if products[folder]:
-                    yield folder, products[folder] + PRODUCT
-        if not any(products[folder] for folder in folders):
+
+        if path.parent not in left_out:
+            folders = [parent for parent in reversed(path.parents) if named in parent.parents]
+            for folder in folders:
+                if folder not in products:
+                    products[folder] = name_product(folder)
+                    if products[folder]:
+                        yield folder, products[folder] + PRODUCT
+            left_out[path.parent] = any(products[folder] for folder in folders)
+        if not left_out[path.parent]:
             yield path, "" if path.is_file() else NOT_A_FILE
 
 

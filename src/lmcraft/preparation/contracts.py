@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 JsonObject = dict[str, Any]
 MAX_EXAMPLES = 20  # per stage and reason
+LISTED_IN_FULL = ("poisoned",)  # names of examples that are all kept
 
 
 class DocumentId(NamedTuple):
@@ -169,8 +170,15 @@ class Tally:
             own = self.histograms.get(name, [0] * len(bins))
             self.histograms[name] = [a + b for a, b in zip(own, bins, strict=True)]
         for name, examples in other.examples.items():
-            both = self.examples.get(name, []) + examples
-            self.examples[name] = sorted(both, key=lambda example: example[0])[:MAX_EXAMPLES]
+            self.examples[name] = both = self.examples.get(name, []) + examples
+            keep_least(name, both)
+
+
+def keep_least(name: str, examples: list[tuple[str, JsonObject]]) -> None:
+    """Sort the examples of a name, and keep `MAX_EXAMPLES` of them: the same ones in any order of the work."""
+    examples.sort(key=lambda example: example[0])
+    if name not in LISTED_IN_FULL:
+        del examples[MAX_EXAMPLES:]
 
 
 @dataclass(frozen=True)

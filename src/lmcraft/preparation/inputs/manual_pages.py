@@ -1,6 +1,8 @@
 """Manual pages (the macros `man` and `mdoc` of roff) as plain text: filled paragraphs, no fonts and no layout."""
 
 import re
+import sys
+import unicodedata
 from collections.abc import Iterator
 
 CHARACTERS = {  # special characters by their names in roff
@@ -8,10 +10,10 @@ CHARACTERS = {  # special characters by their names in roff
     **{"co": "©", "rg": "®", "tm": "™", "ha": "^", "ti": "~", "rs": "\\", "ga": "`", "sl": "/", "ul": "_", "or": "|"},
     **{"->": "→", "<-": "←", "<=": "≤", ">=": "≥", "!=": "≠", "mu": "×", "+-": "±", "de": "°", "12": "½", "14": "¼"},
     **{"la": "⟨", "ra": "⟩", "lB": "[", "rB": "]", "lC": "{", "rC": "}", "Fo": "«", "Fc": "»", "sc": "§", "ss": "ß"},
-    **{"'a": "á", "'e": "é", "'i": "í", "'o": "ó", "'u": "ú", ":a": "ä", ":o": "ö", ":u": "ü", ":A": "Ä", ":O": "Ö"},
-    **{":U": "Ü", "`a": "à", "`e": "è", ",c": "ç", "~n": "ñ", "^e": "ê", "/o": "ø", "/O": "Ø", "oa": "å", "ae": "æ"},
+    **{"/o": "ø", "/O": "Ø", "ae": "æ", "AE": "Æ", "oe": "œ", "OE": "Œ", "oa": "å", "oA": "Å", ".i": "ı", "Po": "£"},
     **{"Tm": "™", "R": "®", 'L"': "“", 'R"': "”", "--": "—", "C`": '"', "C'": '"', "PI": "π", "L<": "<", "R>": ">"},
 }
+ACCENTS = {"'": "\u0301", "`": "\u0300", "^": "\u0302", "~": "\u0303", ":": "\u0308", ",": "\u0327", "v": "\u030c"}
 _ESCAPE = re.compile(
     r"""\\(?:
     f(?:\[[^]]*\]|\(..|.)            # fonts
@@ -34,17 +36,25 @@ ALTERNATING = ("BR", "RB", "IR", "RI", "BI", "IB")
 PARAGRAPHS = ("PP", "LP", "P", "HP", "TP", "TQ", "IP", "sp", "Pp", "Lp", "It", "TS", "Bd", "Bl", "RS", "RE", "Ed", "El")
 ENCLOSED = {
     **{"Op": ("[", "]"), "Oo": ("[", ""), "Oc": ("", "]"), "Dq": ("“", "”"), "Sq": ("‘", "’"), "Qq": ('"', '"')},
-    **{"Pq": ("(", ")"), "Bq": ("[", "]"), "Brq": ("{", "}"), "Aq": ("<", ">"), "Ql": ("‘", "’"), "Fl": ("-", "")},
+    **{
+        "Pq": ("(", ")"),
+        "Bq": ("[", "]"),
+        "Brq": ("{", "}"),
+        "Aq": ("<", ">"),
+        "Ql": ("‘", "’"),
+        "Fl": ("-", ""),
+        "Nd": ("– ", ""),
+    },
 }
 WORDS = re.compile(  # macros of mdoc whose arguments are words
-    "A[drn]|Bx|C[dm]|D[1lv]|E[mrv]|F[antx]|I[cn]|L[ik]|M[st]|N[dmox]|O[sx]|Pa|S[ty]|Tn|Ux|V[at]|Xr"
+    "A[drn]|Bx|C[dm]|D[1lv]|E[mrv]|F[antx]|I[cn]|L[ik]|M[st]|N[mox]|O[sx]|Pa|S[ty]|Tn|Ux|V[at]|Xr"
 )
 
 
 def text_of_manual_page(text: str) -> str:
     """The words of a manual page: titles, paragraphs in one line each, examples line by line."""
     page = _Page()
-    lines = iter(text.replace("\\\n", "").splitlines())
+    lines = iter(text.replace("\\\n", "").replace("\\-", "-").splitlines())
     for line in lines:
         if not line.startswith((".", "'")):
             page.add(_unescape(line))
@@ -134,7 +144,7 @@ class _Page:
         """End the paragraph."""
         if self._words:
             text = (" " if self._is_filled else "\n").join(self._words)
-            self._blocks.append(re.sub(r" *\n *", "\n", text) if self._is_filled else text)
+            self._blocks.append(re.sub(r" *\n *", "\n", text) if self._is_filled and "\n" in text else text)
             self._words = []
 
 
@@ -179,7 +189,10 @@ def _unescape(line: str) -> str:
 
 def _replace(match: "re.Match[str]") -> str:
     name = match["named"] or match["two"] or match["string"] or match["pair"] or match["letter"]
-    if name:
-        unicode = _UNICODE.fullmatch(name)
-        return chr(int(unicode[1], 16)) if unicode and int(unicode[1], 16) < 0x110000 else CHARACTERS.get(name, "")
-    return _SINGLE.get(match["single"] or "", "")
+    if not name:
+        return _SINGLE.get(match["single"] or "", "")
+    if (unicode := _UNICODE.fullmatch(name)) and int(unicode[1], 16) <= sys.maxunicode:
+        return chr(int(unicode[1], 16))
+    if name not in CHARACTERS and len(name) == 2 and name[0] in ACCENTS and name[1].isalpha():
+        return unicodedata.normalize("NFC", name[1] + ACCENTS[name[0]])
+    return CHARACTERS.get(name, "")

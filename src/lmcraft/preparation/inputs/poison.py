@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from lmcraft.data.documents import ReadStats
 from lmcraft.data.encodings import NotTextError
 from lmcraft.errors import LmcraftError, RunError
-from lmcraft.preparation.contracts import MAX_EXAMPLES, JsonObject, Tally
+from lmcraft.preparation.contracts import LISTED_IN_FULL, MAX_EXAMPLES, JsonObject, Tally, keep_least
 
 MAX_EXPANSION = 1000  # a file that grows more when it is decompressed is a bomb
 MIN_BOMB_BYTES = 100 << 20  # decompressed; less does no harm
@@ -61,7 +61,7 @@ def skip_poisoned(tally: Tally, file: str) -> Iterator[None]:
 
 def report_poisoned(tally: Tally, file: str, reason: str) -> None:
     """Count a file, or a part of one, that is left out, and list it."""
-    reason = reason.removeprefix(f"'{file}' ").removeprefix("cannot be read: ")
+    reason = reason.removeprefix(f"'{file}' ").removeprefix("cannot be read: ").replace(f"{file}:", "line ")
     _add(tally, "poisoned", file, 0, reason)
 
 
@@ -70,11 +70,10 @@ def _add(tally: Tally, name: str, file: str, line: int, reason: str) -> None:
     tally.counts[kind] = tally.counts.get(kind, 0) + 1
     rank = hashlib.blake2b(f"{file}:{line}:{reason}".encode("utf-8", "replace"), digest_size=8).hexdigest()
     examples = tally.examples.setdefault(name, [])
-    if len(examples) < MAX_EXAMPLES or rank < examples[-1][0]:
+    if len(examples) < MAX_EXAMPLES or rank < examples[-1][0] or name in LISTED_IN_FULL:
         described: JsonObject = {"file": file, "reason": reason} | ({"line": line} if name == "malformed" else {})
         examples.append((rank, described))
-        examples.sort(key=lambda example: example[0])
-        del examples[MAX_EXAMPLES:]
+        keep_least(name, examples)
 
 
 class TallyStats(ReadStats):
