@@ -9,89 +9,39 @@ the page of benchmarks.
   removed; also by the similarity of planted copies. A document whose only similar one was removed may stay.
 - Precision: of the removed documents, those that are at least 0.8 similar to the one that is named and stays; for
   datatrove, which names none, to any other document.
-- Memory: the largest sum of the proportional set sizes of the process and those that it started, 20 times a second.
+- Memory: the peak of the sum of the proportional set sizes of all processes. MB/s: by processor time, of one core.
 """
 
 import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.preparation.exact_join import similar_pairs
+from benchmarks.preparation.measuring import Measurement, measure
 from benchmarks.preparation.planted import SIMILAR, plant
 
 BINS = (0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
+HEADS = (
+    "search",
+    "recall",
+    "precision",
+    "memory",
+    "processor time",
+    "MB/s",
+    "near misses",
+    *(f"{low:.2f}-" for low in BINS[1:-1]),
+    "1.00",
+)
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
 Pairs = dict[tuple[int, int], float]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a search did."""
-
-    removed: dict[int, int | None]  # document: the one that is named
-    seconds: float
-    cpu_seconds: float
-    peak_bytes: int
-    more: dict[str, Any]
-
-
-def measure(command: Sequence[str], log: Path) -> Run:
-    """Run a search in a process of its own."""
-    start = time.perf_counter()
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
-        peak = [0]
-        watching = threading.Thread(target=_watch, args=(process, peak))
-        watching.start()
-        output, _ = process.communicate()
-        watching.join()
-    if process.returncode:
-        raise SystemExit(f"{command[1]} failed: see {log}")
-    values = json.loads(output.splitlines()[-1])
-    seconds = time.perf_counter() - start
-    usage = os.times()
-    removed = {own: match for own, match, _ in values.pop("removed")}
-    return Run(removed, seconds, usage.children_user + usage.children_system, peak[0], values)
-
-
-def _watch(process: subprocess.Popen[bytes], peak: list[int]) -> None:
-    while process.poll() is None:
-        peak[0] = max(peak[0], sum(map(_resident_bytes, _tree(process.pid))))
-        time.sleep(0.05)
-
-
-def _tree(pid: int) -> list[int]:
-    """A process and its descendants."""
-    parents = defaultdict(list)
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int((folder / "stat").read_text().rpartition(")")[2].split()[1])].append(int(folder.name))
-        except OSError:
-            continue
-    members = [pid]
-    for member in members:
-        members += parents[member]
-    return members
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
 def recall(removed: dict[int, int | None], pairs: Pairs) -> tuple[int, int]:
@@ -112,16 +62,19 @@ def precision(removed: dict[int, int | None], pairs: Pairs) -> int:
     return right
 
 
-def by_similarity(removed: dict[int, int | None], rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Of the planted documents in each bin of similarity to their original, those that are removed though it stays."""
+def by_similarity(removed: dict[int, int | None], rows: Sequence[dict[str, Any]], pairs: Pairs) -> list[str]:
+    """By the similarity of planted documents to their original: near misses that are removed though similar to none, and
+    copies of which, or their originals, one is removed."""
+    similar = {number for pair, value in pairs.items() if value >= SIMILAR for number in pair}
     counts = {low: [0, 0] for low in BINS}
-    for row in rows:
-        # Whichever of the two comes first stays.
-        if row["original"] >= 0:
-            low = max(low for low in BINS if low <= row["jaccard"])
+    for row in (row for row in rows if row["original"] >= 0):
+        low = max(low for low in BINS if low <= row["jaccard"])
+        if row["role"] == "copy":
             counts[low][0] += row["id"] in removed or row["original"] in removed
-            counts[low][1] += 1
-    return [f"{gone / total:.1%} of {total}" if total else "-" for gone, total in counts.values()]
+        else:
+            counts[low][0] += row["id"] in removed and row["id"] not in similar
+        counts[low][1] += 1
+    return [f"{gone / total:.1%} of {total:,}" if total else "-" for gone, total in counts.values()]
 
 
 def prepare_texts(work: Path, documents: int) -> tuple[Path, list[dict[str, Any]], Pairs]:
@@ -151,32 +104,35 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     texts, rows, pairs = prepare_texts(arguments.work, arguments.documents)
     here = Path(__file__).parent
-    commands = {"lmcraft": [sys.executable, here / "near_ours.py"]}
+    commands = {"lmcraft": [sys.executable, here / "near_ours.py", "--workers", str(arguments.workers)]}
     if arguments.datatrove:
         commands["datatrove"] = [arguments.datatrove, here / "near_datatrove.py"]
-    heads = [f"{low:.2f}-" for low in BINS[:-1]]
-    print(f"| search | recall | precision | memory | seconds | MB/s | {' | '.join(heads)} | 1.00 |")
-    print("|---" * (6 + len(BINS)) + "|")
-    size = texts.stat().st_size / 1e6
+    print(f"| {' | '.join(HEADS)} |\n{'|---' * len(HEADS)}|")
     for name, command in commands.items():
-        scratch = arguments.work / f"run-{name}"
+        scratch, result = arguments.work / f"run-{name}", arguments.work / f"result-{name}.json"
         shutil.rmtree(scratch, ignore_errors=True)
-        extra = ["--workers", str(arguments.workers)] if name == "lmcraft" else []
-        run = measure([*map(str, command), str(texts), str(scratch), *extra], arguments.work / f"{name}.log")
+        run = measure([*command, texts, scratch, result], arguments.work / f"{name}.log", os.environ | ONE_THREAD)
+        if run.status:
+            raise SystemExit(f"{name} failed: see {arguments.work / f'{name}.log'}")
         shutil.rmtree(scratch)
-        gone, should = recall(run.removed, pairs)
-        right = precision(run.removed, pairs)
-        cells = [
-            name,
-            f"{gone / should:.2%} of {should:,}",
-            f"{right / len(run.removed):.2%} of {len(run.removed):,}",
-            f"{run.peak_bytes / 1e6:,.0f} MB",
-            f"{run.seconds:.0f}",
-            f"{size / run.seconds:.1f}",
-            *by_similarity(run.removed, rows),
-        ]
-        print(f"| {' | '.join(cells)} |", flush=True)
-        print(f"{name}: {run.more}", file=sys.stderr)
+        values = json.loads(result.read_text())
+        removed = {document: match for document, match, _ in values.pop("removed")}
+        print(f"{name}: {run.seconds:.0f} s, {values}", file=sys.stderr)
+        print(
+            f"| {' | '.join([name, *_cells(removed, pairs, run, texts), *by_similarity(removed, rows, pairs)])} |",
+            flush=True,
+        )
+
+
+def _cells(removed: dict[int, int | None], pairs: Pairs, run: Measurement, texts: Path) -> list[str]:
+    gone, should = recall(removed, pairs)
+    return [
+        f"{gone / should:.2%} of {should:,}",
+        f"{precision(removed, pairs) / len(removed):.2%} of {len(removed):,}",
+        f"{run.peak_bytes / 1e6:,.0f} MB",
+        f"{run.cpu_seconds:.0f} s",
+        f"{texts.stat().st_size / 1e6 / run.cpu_seconds:.1f}",
+    ]
 
 
 if __name__ == "__main__":

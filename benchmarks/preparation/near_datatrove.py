@@ -1,6 +1,6 @@
-"""Runs datatrove's MinHash (14 bands of 8, its default) on the texts of a file; prints what is removed as JSON.
+"""Runs datatrove's MinHash (14 bands of 8, its default) on the texts of a file; writes what is removed.
 
-PEERS/bin/python benchmarks/preparation/near_datatrove.py TEXTS.jsonl WORK
+PEERS/bin/python benchmarks/preparation/near_datatrove.py TEXTS.jsonl WORK RESULT.json
 
 Words are those of lmcraft's search instead of spaCy's and jieba's, so that both compare the same sets: runs of 5 English
 words or 8 Chinese characters, each language in a run of its own.
@@ -80,9 +80,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("texts", type=Path)
     parser.add_argument("work", type=Path)
+    parser.add_argument("result", type=Path)
     arguments = parser.parse_args()
     removed = [number for language in RUN_LENGTH for number in run(arguments.texts, language, arguments.work / language)]
-    print(json.dumps({"removed": [[number, None, None] for number in removed]}))
+    arguments.result.write_text(json.dumps({"removed": [[number, None, None] for number in removed]}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Runs lmcraft's search for near-duplicates on the texts of a file; prints what is removed, for whom, as JSON.
+"""Runs lmcraft's search for near-duplicates on the texts of a file; writes what is removed, for whom.
 
-python benchmarks/preparation/near_ours.py TEXTS.jsonl WORK [--workers 1]
+python benchmarks/preparation/near_ours.py TEXTS.jsonl WORK RESULT.json [--workers 1]
 """
 
 import argparse
@@ -43,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("texts", type=Path)
     parser.add_argument("work", type=Path)
+    parser.add_argument("result", type=Path)
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     stage, size = NearDuplicates(), arguments.texts.stat().st_size
@@ -63,7 +64,8 @@ def main() -> None:
                 removed.append([own.position, verdict.match.position, verdict.value])
     candidates = sum(result.values["candidates"] for result in results[f"verify/{stage.name}"])
     sketching = sum(result.values["cpu_seconds"] for result in results[sketch])
-    print(json.dumps({"removed": removed, "candidates": candidates, "sketch_cpu_seconds": sketching}))
+    values = {"removed": removed, "candidates": candidates, "sketch_cpu_seconds": round(sketching, 1)}
+    arguments.result.write_text(json.dumps(values))
 
 
 if __name__ == "__main__":
