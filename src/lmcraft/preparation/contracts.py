@@ -201,8 +201,8 @@ class Step:
     units: Callable[[Mapping[str, Sequence[UnitResult]]], Sequence[Unit]]  # from the results of earlier steps
     reads: Sequence[str] | None = None
     """Earlier steps whose outputs its units read; None: any. Outputs are deleted when no step to come reads them."""
-    weight: float = 1.0
-    """Its time, relative to that of other steps, for the progress bar."""
+    weight: float = 0.02
+    """Its time, relative to a pass of the usual stages over the same text, for the progress bar."""
 
 
 class Position(Protocol):
@@ -211,8 +211,11 @@ class Position(Protocol):
     skipped: frozenset[DocumentId]
     """Documents that ended a worker before: leave them out."""
 
+    is_timed: bool
+    """Whether a document that takes longer than the recipe's `document_seconds` is skipped; a unit may set it to false."""
+
     def at(self, document: DocumentId | None) -> None:
-        """The worker begins a document, which may take a minute; None: something else, which may take long."""
+        """The worker begins a document; None: something else, which may take long."""
 
 
 class RunUnit(Protocol):

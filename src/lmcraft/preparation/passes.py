@@ -39,6 +39,9 @@ def run_pass(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, posit
         position: told of each document.
     """
     tally = Tally()
+    position.is_timed = not any(
+        getattr(_open_global(config), "takes_long", False) for config in _configs(arguments["sketches"])
+    )
     if "portions" in arguments:
         records = _read_sources(arguments, inputs, position, tally)
     else:
@@ -111,6 +114,7 @@ def _read_sources(arguments: JsonObject, inputs: Mapping[str, Path], position: P
             count_verdict(tally, READ, record, KEEP, size, size)
             count_length(tally, READ, record)
             yield record
+    position.at(None)
 
 
 def _count_output(records: Iterator[Record], tally: Tally) -> Iterator[Record]:
@@ -127,6 +131,7 @@ def _at_position(records: Iterator[Record], position: Position) -> Iterator[Reco
         if record.id not in position.skipped:
             position.at(record.id)
             yield record
+    position.at(None)
 
 
 def _apply(

@@ -43,12 +43,12 @@ def compile_steps(recipe: Recipe, files: Sequence[InputFile]) -> Pipeline:
     """
     opened = {config.name: build_stage(config.kind, config.name, config.settings) for config in recipe.stage}
     passes = _group(recipe.stage, opened)
-    steps = [Step(UNPACK, lambda results: unpack_units(files, recipe.source))]
+    steps = [Step(UNPACK, lambda results: unpack_units(files, recipe.source), reads=())]
     previous: Pass | None = None
     for current in passes:
         steps += _resource_steps(current, opened)
         units = _units(recipe, files, current, previous, opened)
-        steps.append(Step(current.name, units, reads=_inputs_of(current, previous)))
+        steps.append(Step(current.name, units, reads=_inputs_of(current, previous), weight=_weight(current)))
         for config in current.sketches:
             stage: Any = opened[config.name]
             steps += [_with_alias(step, f"sketch/{config.name}", current.name) for step in stage.steps()]
@@ -77,6 +77,12 @@ def _group(configs: Sequence[StageConfig], opened: Mapping[str, Stage | GlobalSt
     return tuple(Pass(f"pass-{number}", tuple(stages), tuple(sketches)) for number, (stages, sketches) in enumerate(groups))
 
 
+def _weight(current: Pass) -> float:
+    """Its time, as `Step.weight`: three stages and two sketches are usual."""
+    models = sum(config.kind == "model" for config in current.sketches)
+    return 0.2 + 0.2 * len(current.stages) + 0.1 * len(current.sketches) + 10 * models
+
+
 def _inputs_of(current: Pass, previous: Pass | None) -> list[str]:
     """The steps whose outputs a pass reads."""
     resources = [_resource(config.name) for config in current.stages]
@@ -89,7 +95,7 @@ def _resource_steps(current: Pass, opened: Mapping[str, Any]) -> Iterator[Step]:
     for config in current.stages:
         stage = opened[config.name]
         if hasattr(stage, "resource"):
-            yield Step(_resource(config.name), lambda results, stage=stage: [stage.resource()])  # type: ignore[misc]
+            yield Step(_resource(config.name), lambda results, stage=stage: [stage.resource()], reads=())  # type: ignore[misc]
 
 
 def _resource(name: str) -> str:

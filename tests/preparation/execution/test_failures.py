@@ -57,6 +57,13 @@ def test_several_documents_of_a_unit_are_skipped(tmp_path: Path) -> None:
     assert again == results
 
 
+def test_a_unit_whose_documents_may_take_long_is_not_ended(tmp_path: Path) -> None:
+    first = run_steps([read_step(1, trouble={"3": "slow"}, is_timed=False)], tmp_path, Processes(1, 0.3))
+    assert first["read"][0].poisoned == []
+    second = run_steps([read_step(1, trouble={"3": "slow"})], tmp_path, Processes(1, 0.3))
+    assert [row["reason"] for row in second["read"][0].poisoned] == ["hung"]
+
+
 def test_a_worker_that_dies_once_costs_nothing(tmp_path: Path) -> None:
     steps = [read_step(3, trouble={"13": "kill-once"}, trace=str(tmp_path))]
     results = run_steps(steps, tmp_path / "work", Processes(2, 60))

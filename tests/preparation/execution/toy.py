@@ -20,6 +20,7 @@ def read(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position:
     """Write squares of the numbers from `first` on; a number in `trouble` brings some."""
     documents = [DocumentId(0, arguments["first"], number) for number in range(arguments["count"])]
     kept = []
+    position.is_timed = arguments.get("is_timed", True)
     for document in documents:
         if document in position.skipped:
             continue
@@ -52,6 +53,8 @@ def cause_trouble(kind: str, arguments: JsonObject) -> None:
             os._exit(7)
         case "hang":
             time.sleep(600)
+        case "slow":
+            time.sleep(1)
         case "raise":
             raise ValueError("a bad document")
         case "memory":

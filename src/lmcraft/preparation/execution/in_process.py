@@ -13,6 +13,7 @@ class InProcess:
 
     def __init__(self) -> None:
         self.skipped: frozenset[DocumentId] = frozenset()
+        self.is_timed = True  # though nothing here ends a document
         self._document: DocumentId | None = None
 
     def at(self, document: DocumentId | None) -> None:

@@ -5,7 +5,7 @@ import struct
 
 from lmcraft.preparation.contracts import DocumentId
 
-POSITION = struct.Struct("<qB4q")  # changes so far; whether there is a document; the document
+POSITION = struct.Struct("<q??4q")  # changes so far; whether there is a document, and a limit of time; the document
 
 
 class SharedPosition:
@@ -17,19 +17,20 @@ class SharedPosition:
     """
 
     def __init__(self, descriptor: int, skipped: frozenset[DocumentId] = frozenset()) -> None:
-        self.skipped = skipped
+        self.skipped, self.is_timed = skipped, True
         self._memory = mmap.mmap(descriptor, POSITION.size)
         self._changes = 0
 
     def at(self, document: DocumentId | None) -> None:
         """The worker begins a document, or something else."""
         self._changes += 1
-        self._memory[:] = POSITION.pack(self._changes, document is not None, *(document or (0, 0, 0, 0)))
+        is_timed = self.is_timed and document is not None
+        self._memory[:] = POSITION.pack(self._changes, document is not None, is_timed, *(document or (0, 0, 0, 0)))
 
-    def read(self) -> tuple[int, DocumentId | None]:
-        """The number of changes so far, and the document that the worker reads."""
-        changes, is_document, *document = POSITION.unpack(self._memory[:])
-        return changes, DocumentId(*document) if is_document else None
+    def read(self) -> tuple[int, DocumentId | None, bool]:
+        """The number of changes so far, the document that the worker reads, and whether its time is limited."""
+        changes, is_document, is_timed, *document = POSITION.unpack(self._memory[:])
+        return changes, DocumentId(*document) if is_document else None, is_timed
 
     def close(self) -> None:
         """Release the memory."""

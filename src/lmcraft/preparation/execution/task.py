@@ -74,6 +74,8 @@ def perform(task: Task, position: Position) -> Answer:
 def _run_unit(task: Task, work: Path, position: Position) -> None:
     begin, unit, journal = time.monotonic(), task.unit, Journal(work)
     inputs = {key: journal.folder(key) for key in unit.inputs}
+    position.at(None)
+    position.is_timed = True
     position.skipped = frozenset(DocumentId(*row["document"]) for row in task.poisoned)
     with journal.writing(unit.key) as out, _noting_full_disk(work):
         tally, values = _find_function(unit)(unit.arguments, inputs, out, position)

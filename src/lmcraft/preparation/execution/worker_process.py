@@ -129,7 +129,7 @@ class WorkerProcess:
         """Whether it has read the same document for too long."""
         now = time.monotonic()
         elapsed, self._last_look = min(now - self._last_look, MAX_TICK_SECONDS), now
-        changes, document = self._position.read()
-        self._stalled_seconds = self._stalled_seconds + elapsed if changes == self._changes and document else 0.0
+        changes, _, is_timed = self._position.read()
+        self._stalled_seconds = self._stalled_seconds + elapsed if changes == self._changes and is_timed else 0.0
         self._changes = changes
         return self._stalled_seconds > self.document_seconds

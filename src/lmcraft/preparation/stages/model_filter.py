@@ -63,6 +63,8 @@ class ModelFilter:
     """Number of tokens at a document's beginning that are scored."""
 
     name: ClassVar[str] = "model"
+    takes_long: ClassVar[bool] = True
+    """Documents are scored together, so none has a limit of time."""
     version: ClassVar[int] = 1
     reasons: ClassVar[Sequence[str]] = ("low-score", "high-score")
 
@@ -104,9 +106,10 @@ class ModelFilter:
 
     def steps(self) -> Sequence[Step]:
         """The bounds from all scores, then the verdicts of each unit."""
+        sketches = f"sketch/{self.name}"
         return [
-            Step(f"bounds/{self.name}", self._bound_units),
-            Step(f"verdicts/{self.name}", self._verdict_units),
+            Step(f"bounds/{self.name}", self._bound_units, (sketches,)),
+            Step(f"verdicts/{self.name}", self._verdict_units, (sketches, f"bounds/{self.name}")),
         ]
 
     def verdicts(self, folder: Path) -> Mapping[DocumentId, Verdict]:
