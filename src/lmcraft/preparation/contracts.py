@@ -104,6 +104,22 @@ class Stage(Protocol):
         """The verdict; may set `language`, `license` and `notes`."""
 
 
+class Measurement(NamedTuple):
+    """What a stage measures of a document, for histograms."""
+
+    group: str  # such as the profile of the rules
+    measure: str
+    value: float
+    threshold: float | None
+
+
+class StageWithMeasures(Stage, Protocol):
+    """A stage with numbers that people want to see the distribution of."""
+
+    def measures(self, record: Record) -> Iterable[Measurement]:
+        """All of a document, whichever rule it fails first."""
+
+
 class StageWithResource(Stage, Protocol):
     """A stage that reads what one unit has built before, such as an index. Stages without one lack both methods."""
 

@@ -12,6 +12,7 @@ from lmcraft.preparation.contracts import (
     DocumentId,
     InputFile,
     JsonObject,
+    Measurement,
     Record,
     Tally,
     Unit,
@@ -22,7 +23,7 @@ from lmcraft.preparation.counting import TASK_ITEMS, add_count, count_verdict
 from lmcraft.preparation.execution.journal import Journal, total_tally
 from lmcraft.preparation.inputs.survey import Survey
 from lmcraft.preparation.output import manifest
-from lmcraft.preparation.output.histograms import Measurement, count_length, count_value
+from lmcraft.preparation.output.histograms import count_length, count_value
 from lmcraft.preparation.output.summary import LICENSES, OUTPUT, READ
 from lmcraft.preparation.recipe import Recipe, build_recipe
 

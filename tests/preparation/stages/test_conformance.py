@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping
+from math import isfinite
 
 import pytest
 
@@ -67,6 +68,8 @@ def test_verdicts(kind: str, settings: Mapping[str, object], text: str) -> None:
         if verdict.text is not None:
             assert verdict.reason
             assert verdict.text != text
+        for measured in getattr(stage, "measures", lambda record: ())(records[0]):
+            assert isfinite(measured.value), measured
         json.dumps([records[0].notes, records[0].language, verdict.value, verdict.threshold])
 
 

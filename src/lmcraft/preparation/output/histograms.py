@@ -6,23 +6,14 @@ language, and the threshold is empty if there is none. Shares have 50 bins from 
 
 from collections.abc import Iterator
 from math import floor, log10
-from typing import Any, NamedTuple
+from typing import Any
 
-from lmcraft.preparation.contracts import Record, Stage, Tally
+from lmcraft.preparation.contracts import Measurement, Record, Stage, Tally
 
 SHARE_BINS = 50
 BINS_PER_DECADE, FIRST_DECADE, NUM_DECADES = 8, -3, 12
 SAMPLED = 16  # one of so many documents is measured by all rules of a stage
 LENGTH = "characters"
-
-
-class Measurement(NamedTuple):
-    """What a stage measured of a document."""
-
-    group: str
-    measure: str
-    value: float
-    threshold: float | None
 
 
 def count_value(tally: Tally, stage: str, measured: Measurement) -> None:

@@ -22,6 +22,7 @@ from lmcraft.json_lines import read_json_lines
 from lmcraft.preparation.contracts import (
     DocumentId,
     JsonObject,
+    Measurement,
     Position,
     Record,
     Step,
@@ -30,6 +31,7 @@ from lmcraft.preparation.contracts import (
     UnitResult,
     Verdict,
 )
+from lmcraft.preparation.output.histograms import count_value
 
 if TYPE_CHECKING:
     from lmcraft.evaluation.evaluated_model import EvaluatedModel
@@ -206,7 +208,7 @@ def compute_bounds(
     for folder in inputs.values():
         for _, language, score in _read_scores(folder, arguments["name"]):
             scores[language] += [] if score is None else [score]
-    share = arguments["keep_share"]
+    share, tally = arguments["keep_share"], Tally()
     bounds: dict[str, list[float | None]] = {}
     for language, values in sorted(scores.items()):
         low, high = arguments["keep_above"], arguments["keep_below"]
@@ -217,8 +219,12 @@ def compute_bounds(
                 (None, float(ordered[count - 1])) if arguments["measure"] == "perplexity" else (float(ordered[-count]), None)
             )
         bounds[language] = [low, high]
+        for score in values:
+            count_value(
+                tally, arguments["name"], Measurement(language, arguments["measure"], score, high if low is None else low)
+            )
     write_json(out / BOUNDS, bounds)
-    return Tally(), {"bounds": bounds}
+    return tally, {"bounds": bounds}
 
 
 def judge_scores(

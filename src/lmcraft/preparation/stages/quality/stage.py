@@ -1,17 +1,17 @@
 """The stage `quality`: removes what the rules of its language and kind of source do not take for good text."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 from lmcraft.errors import UserError
-from lmcraft.preparation.contracts import KEEP, JsonObject, Record, Verdict
+from lmcraft.preparation.contracts import KEEP, JsonObject, Measurement, Record, Verdict
 from lmcraft.preparation.stages.catalog import suggest
 from lmcraft.preparation.stages.quality.rules import PROFILES, Profile, Rule, profile_names, read_profile
-from lmcraft.preparation.stages.quality.statistics import Statistics
+from lmcraft.preparation.stages.quality.statistics import MEASURES, Statistics
 from lmcraft.preparation.stages.scripts import script_language
 
 BY_LANGUAGE = ("web", "prose")  # kinds with a profile for each of LANGUAGES, and one for the others
@@ -64,6 +64,13 @@ class Quality:
             rest = statistics if verdict.text is None else profile.measure(verdict.text)
             return _first(profile.rule_after_lines, rest) or verdict
         return verdict
+
+    def measures(self, record: Record) -> Iterator[Measurement]:
+        """What the rules measure of the whole text."""
+        profile = self._profiles[self._profile_name(record)]
+        statistics = profile.measure(record.text)
+        for rule in profile.rule:
+            yield Measurement(profile.name, rule.reason, MEASURES[rule.measure](statistics, rule), rule.threshold)
 
     def _profile_name(self, record: Record) -> str:
         if self.rules != "auto":
