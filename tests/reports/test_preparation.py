@@ -40,7 +40,10 @@ def test_texts_are_escaped_and_the_page_is_well_formed(dataset: DatasetFolder) -
 
 
 def test_equal_datasets_have_equal_pages(dataset: DatasetFolder) -> None:
-    assert write_preparation(dataset).read_bytes() == write_preparation(dataset).read_bytes()
+    page = write_preparation(dataset).read_bytes()
+    assert b"<title>Dataset of wiki, crawl</title>" in page
+    moved = DatasetFolder(dataset.path.rename(dataset.path.with_name(".other.tmp")))
+    assert write_preparation(moved).read_bytes() == page
 
 
 def test_a_dry_run_shows_time_and_disk(dataset: DatasetFolder, tmp_path: Path) -> None:
@@ -50,6 +53,7 @@ def test_a_dry_run_shows_time_and_disk(dataset: DatasetFolder, tmp_path: Path) -
     text = unescape(page.read_text(encoding="utf-8"))
     assert "takes about 52.0 s with 2 workers, and about 3.00 GiB" in text
     assert "2.0 MB/s" in text
+    assert "<title>Dry run of wiki, crawl</title>" in text
     assert not (dataset.path / "report.html").exists()
 
 

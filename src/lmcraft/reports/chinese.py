@@ -86,6 +86,8 @@ CHINESE = {
         "学习率为设定值的 {steepest} 倍时下降最快，超过 {lowest} 倍后开始上升。"
     ),
     # A prepared dataset
+    "Dataset of {sources}": "数据集：{sources}",
+    "Dry run of {sources}": "试运行：{sources}",
     "From the sources to the dataset": "从来源到数据集",
     "Bytes of text before each stage: kept, and removed.": "进入每个阶段的文本字节数：保留的与删除的。",
     "What came in": "输入",

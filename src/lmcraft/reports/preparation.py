@@ -42,12 +42,16 @@ def write_preparation(folder: DatasetFolder, page: Path | None = None, forecast:
     manifest = folder.manifest()
     examples = [parse_json(line) for line in gzip.decompress((folder.path / STAGES).read_bytes()).splitlines()]
     page = page or folder.path / "report.html"
-    title = folder.path.resolve().name if forecast is None else page.stem
+    sources = ", ".join(source["source"] for source in manifest["sources"])  # the folder still has a temporary name
     skipped = folder.skipped.read_bytes().splitlines()[:MAX_SKIPPED_SHOWN] if folder.skipped.exists() else []
 
     def build() -> dict[str, str]:
         return {
-            "title": escape(title),
+            "title": escape(
+                say("Dataset of {sources}", sources=sources)
+                if forecast is None
+                else say("Dry run of {sources}", sources=sources)
+            ),
             "facts": key_value_rows(_facts(manifest)),
             "forecast": _forecast(forecast) if forecast else "",
             "flow": flow_chart(manifest["stages"]),
