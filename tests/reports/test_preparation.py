@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from lmcraft.commands.report import report
+from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 from lmcraft.preparation.dry_run import Forecast, StepForecast
 from lmcraft.preparation.output import manifest
@@ -55,6 +57,15 @@ def test_a_dry_run_shows_time_and_disk(dataset: DatasetFolder, tmp_path: Path) -
     assert "2.0 MB/s" in text
     assert "<title>Dry run of wiki, crawl</title>" in text
     assert not (dataset.path / "report.html").exists()
+
+
+def test_a_page_can_be_written_again(dataset: DatasetFolder) -> None:
+    page = write_preparation(dataset).read_bytes()
+    (dataset.path / "report.html").unlink()
+    assert report(dataset.path).read_bytes() == page
+    manifest.write_json(dataset.manifest_file, {"splits": {}})
+    with pytest.raises(UserError, match="was not prepared from a recipe"):
+        report(dataset.path)
 
 
 def test_a_recipe_without_stages_has_a_page(dataset: DatasetFolder) -> None:

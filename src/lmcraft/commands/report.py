@@ -1,19 +1,19 @@
-"""`lmcraft report`: regenerate a run's HTML report."""
+"""`lmcraft report`: regenerate the HTML report of a run, or of a dataset."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from lmcraft.config import Config, command_config, takes_settings
-from lmcraft.folder import ModelFolder
+from lmcraft.folder import DatasetFolder, ModelFolder
 
 
 @command_config
 @dataclass(frozen=True)
 class ReportConfig(Config):
-    """Regenerate `lmcraft/report.html` of a model folder: curves, samples, settings."""
+    """Regenerate `lmcraft/report.html` of a model folder (curves, samples, settings), or `report.html` of a dataset."""
 
     model: Path
-    """Model folder written by a run."""
+    """Model folder written by a run, or dataset folder prepared from a recipe."""
 
 
 @takes_settings(ReportConfig)
@@ -21,10 +21,12 @@ def report(config: ReportConfig) -> Path:
     """Write the report and print its path.
 
     Raises:
-        UserError: the folder holds no run.
+        UserError: the folder holds no run, and no dataset that was prepared from a recipe.
     """
     from lmcraft.reports.page import write_report
+    from lmcraft.reports.preparation import write_preparation
 
-    page = write_report(ModelFolder(config.model))
+    dataset = DatasetFolder(config.model)
+    page = write_preparation(dataset) if dataset.manifest_file.is_file() else write_report(ModelFolder(config.model))
     print(page)
     return page

@@ -140,8 +140,8 @@ CHINESE = {
     "{n} documents, {size}. Removed: {removed} documents, {removed_size}. Changed: {changed} documents.": (
         "共 {n} 篇文档，{size}。删除：{removed} 篇，{removed_size}。修改：{changed} 篇。"
     ),
-    "Measurements, of one document in sixteen; the dashed line is the threshold": (
-        "测量值（每十六篇文档取一篇）；虚线为阈值"
+    "Measurements (of rules: of one document in {n}); the dashed line is the threshold": (
+        "测量值（规则每 {n} 篇文档取一篇测量）；虚线为阈值"
     ),
     "{reason}: {shown} of {n} documents": "{reason}：{n} 篇文档中的 {shown} 篇",
     "value {value}": "数值 {value}",

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, write_text
 from lmcraft.json_lines import parse_json
+from lmcraft.preparation.output.histograms import SAMPLED
 from lmcraft.preparation.output.manifest import STAGES
 from lmcraft.preparation.output.summary import OUTPUT, READ
 from lmcraft.reports.language import say
@@ -38,8 +40,15 @@ def write_preparation(folder: DatasetFolder, page: Path | None = None, forecast:
         folder: written by `lmcraft prepare` from a recipe.
         page: the file to write; None: `report.html` in the folder.
         forecast: of a dry run, whose folder holds a sample.
+
+    Raises:
+        UserError: this is no dataset folder, or it was not prepared from a recipe.
     """
     manifest = folder.manifest()
+    if "recipe" not in manifest:
+        raise UserError(
+            f"'{folder.path}' was not prepared from a recipe, so that there is nothing to report: prepare it from one"
+        )
     examples = [parse_json(line) for line in gzip.decompress((folder.path / STAGES).read_bytes()).splitlines()]
     page = page or folder.path / "report.html"
     sources = ", ".join(source["source"] for source in manifest["sources"])  # the folder still has a temporary name
@@ -180,7 +189,7 @@ def _stage(stage: JsonObject, examples: Sequence[JsonObject], histograms: Mappin
         parts.append(_examples(reason, own, total["reasons"][reason]["documents"]))
     charts = measure_charts(histograms, stage["name"])
     if charts:
-        label = say("Measurements, of one document in sixteen; the dashed line is the threshold")
+        label = say("Measurements (of rules: of one document in {n}); the dashed line is the threshold", n=SAMPLED)
         parts.append(f"<details><summary>{label}</summary>{charts}</details>")
     return "".join(parts)
 

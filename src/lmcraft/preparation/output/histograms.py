@@ -12,7 +12,7 @@ from lmcraft.preparation.contracts import Measurement, Record, Stage, Tally
 
 SHARE_BINS = 50
 BINS_PER_DECADE, FIRST_DECADE, NUM_DECADES = 8, -3, 12
-SAMPLED = 16  # one of so many documents is measured by all rules of a stage
+SAMPLED = 64  # one of so many documents is measured by all rules of a stage
 LENGTH = "characters"
 
 
