@@ -76,6 +76,8 @@ SOURCE = '[[source]]\nname = "a"\npaths = ["x"]\n'
         ("stage = [{}]\n" + SOURCE, "stage 1: kind is missing"),
         ('stage = [{ kind = "quality", sources = ["b"] }]\n' + SOURCE, "there is no source 'b': did you mean|use one of a"),
         ('stage = [{ kind = "hook", name = "x" }, { kind = "hook", name = "x" }]\n' + SOURCE, "two stages are named 'x'"),
+        ('stage = [{ kind = "quality", name = "a/b" }]\n' + SOURCE, "stage name 'a/b' is not a name for files"),
+        ('stage = [{ kind = "quality", name = "read" }]\n' + SOURCE, "stage name 'read' is not a name for files"),
         ("validation = 1\n" + SOURCE, "validation=1.0 is not a share"),
         ("document_chars = 0\n" + SOURCE, "document_chars=0 is too small"),
         ("vocabsize = 3\n" + SOURCE, "there is no setting 'vocabsize': did you mean 'vocab_size'"),

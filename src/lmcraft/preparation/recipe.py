@@ -15,6 +15,7 @@ from lmcraft.folder import atomic_write
 from lmcraft.preparation.stages.catalog import suggest
 from lmcraft.setting_values import convert_value, expand_user, field_types, is_group
 
+RESERVED_NAMES = ("read", "output", "licenses", "malformed", "poisoned")  # what a tally counts besides stages
 SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 USUAL_STAGES = ("normalize", "language", "quality", "exact-duplicates", "near-duplicates")
 T = TypeVar("T")
@@ -80,6 +81,14 @@ class StageConfig:
     sources: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise UserError for a name that no file can have, or that counts something else."""
+        if not SOURCE_NAME.fullmatch(self.name) or self.name in RESERVED_NAMES:
+            raise UserError(
+                f"stage name {self.name!r} is not a name for files and counts: use lowercase letters, digits and hyphens, but "
+                f"not {', '.join(RESERVED_NAMES)}"
+            )
 
     def applies_to(self, source: str, language: str) -> bool:
         """Whether it judges the documents of a source in a language."""
@@ -147,6 +156,7 @@ class Recipe:
         _check_distinct([stage.name for stage in self.stage], "stage")
         names = [source.name for source in self.source]
         for stage in self.stage:
+            stage.check()
             for name in stage.sources:
                 if name not in names:
                     raise UserError(
