@@ -86,8 +86,8 @@ class StageConfig:
         """Raise UserError for a name that no file can have, or that counts something else."""
         if not SOURCE_NAME.fullmatch(self.name) or self.name in RESERVED_NAMES:
             raise UserError(
-                f"stage name {self.name!r} is not a name for files and counts: use lowercase letters, digits and hyphens, but "
-                f"not {', '.join(RESERVED_NAMES)}"
+                f"stage name {self.name!r} is not a name for files and counts: use lowercase letters, digits and hyphens, "
+                f"but not {', '.join(RESERVED_NAMES)}"
             )
 
     def applies_to(self, source: str, language: str) -> bool:
