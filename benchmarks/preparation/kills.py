@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from volume import write_folders
 
 UNIT_BYTES = 512 << 10
 PATIENCE_SECONDS = 30.0
+STARTING_SHARE = 0.2  # of the kills, within two seconds of the start; the others while units run
 Digests = Mapping[str, str]
 
 
@@ -47,56 +47,72 @@ class Kills:
             folder / "recipe.toml", sources(folder / "input"), vocab_size=2048, executor={"unit_bytes": UNIT_BYTES}
         )
 
-    def start(self, out: Path, *flags: str) -> subprocess.Popen[bytes]:
+    def out(self, name: str) -> Path:
+        """The dataset of a run: always the same name, since it stands in the report."""
+        return self.folder / name / "data"
+
+    def start(self, name: str, *flags: str) -> subprocess.Popen[bytes]:
         """Start the preparation in a process group of its own."""
-        with (self.folder / f"{out.name}.log").open("ab") as log:
-            command = [str(part) for part in prepare_command(self.recipe, out, *flags)]
+        self.out(name).parent.mkdir(exist_ok=True)
+        with (self.folder / f"{name}.log").open("ab") as log:
+            command = [str(part) for part in prepare_command(self.recipe, self.out(name), *flags)]
             return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
 
-    def run(self, name: str, *flags: str) -> tuple[Digests, float]:
-        """Run to the end; returns the files' digests and the seconds."""
-        out, begin = self.folder / name, time.perf_counter()
-        status = self.start(out, *flags).wait()
-        seconds = time.perf_counter() - begin
+    def run(self, name: str, *flags: str) -> Digests:
+        """Run to the end; returns the files' digests."""
+        status = self.start(name, *flags).wait()
         if status:
             log = (self.folder / f"{name}.log").read_text(errors="replace")
             sys.exit(f"{name} ended with status {status}:\n{log[-2000:]}")
-        return digests(out), seconds
+        return digests(self.out(name))
+
+    def run_calmly(self, name: str) -> tuple[Digests, float]:
+        """Run with two workers to the end; returns the files' digests, and the seconds after the first unit began."""
+        process = self.start(name, "--workers", "2")
+        self._wait_for_work(process, name)
+        begin = time.perf_counter()
+        process.wait()
+        seconds = time.perf_counter() - begin
+        if process.returncode:
+            sys.exit(f"{name} ended with status {process.returncode}: see {name}.log")
+        return digests(self.out(name)), seconds
 
     def kill(self, name: str, kills: int, seconds: float) -> Digests:
-        """Run, and kill at `kills` moments spread over the time of an undisturbed run; the last run ends by itself."""
-        done = 0
-        finished = self._finished_units(name)
-        while done < kills:
-            process = self.start(self.folder / name, "--workers", "2")
-            # Each run gets a little further, so that the moments are spread over the whole preparation.
-            time.sleep(self.draw.uniform(0.3, 1.7) * seconds / kills + self.startup)
+        """Run, and kill at moments spread over the work of an undisturbed run; the last run ends by itself."""
+        finished: Mapping[str, int] = {}
+        for number in range(1, kills + 1):
+            process = self.start(name, "--workers", "2")
+            if self.draw.random() < STARTING_SHARE:
+                time.sleep(self.draw.uniform(0, 2))
+            else:
+                self._wait_for_work(process, name)
+                time.sleep(self.draw.uniform(0, 3) * seconds / kills)
             workers = descendants(process.pid)
             if process.poll() is not None:
-                print(f"the preparation was complete after {done} kills: raise --megabytes for more", flush=True)
+                print(f"the preparation was complete after {number - 1} kills: raise --megabytes", flush=True)
                 break
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            done += 1
             self._wait_for_end(workers)
             units = self._finished_units(name)
-            for file, changed in finished.items():
-                if file in units and units[file] != changed:
+            for file in finished.keys() & units.keys():
+                if units[file] != finished[file]:
                     self.fault(f"the finished unit {file} ran again")
-            print(f"kill {done}: {len(units)} units are finished", flush=True)
+            print(f"kill {number}: {len(units)} units are finished", flush=True)
             finished = units
-        return self.run(name, "--workers", "2")[0]
+        return self.run(name, "--workers", "2")
 
-    @property
-    def startup(self) -> float:
-        """Seconds until the first unit runs, roughly: Python, imports and the survey."""
-        return 1.0
+    def _work(self, name: str) -> Path:
+        return self.out(name).with_name(f".{self.out(name).name}.lmcraft-prepare") / "units"
 
     def _finished_units(self, name: str) -> dict[str, int]:
-        """The records of finished units in the work folder, with their times of writing."""
-        work = self.folder / f".{name}.lmcraft-prepare"
-        files = (file for file in work.rglob("*.json") if not file.name.startswith("."))
-        return {str(file.relative_to(work)): file.stat().st_mtime_ns for file in files if len(file.stem) == 32}
+        """The tallies of finished units in the work folder, which are written once, with their times."""
+        return {file.name: file.stat().st_mtime_ns for file in self._work(name).glob("*.tally.json")}
+
+    def _wait_for_work(self, process: subprocess.Popen[bytes], name: str) -> None:
+        """Wait until a worker begins a unit, or the command ends."""
+        while process.poll() is None and not any(self._work(name).glob("*.tmp-*")):
+            time.sleep(0.02)
 
     def _wait_for_end(self, processes: list[int]) -> None:
         """Workers must end with their parent."""
@@ -130,17 +146,15 @@ def main() -> int:
     arguments = parser.parse_args()
     with TemporaryDirectory(dir=arguments.scratch) as folder:
         test = Kills(Path(folder), arguments.megabytes, arguments.seed)
-        expected, seconds = test.run("calm", "--workers", "2")
-        print(f"undisturbed, 2 workers: {len(expected)} files in {seconds:.1f} s", flush=True)
+        expected, seconds = test.run_calmly("calm")
+        print(f"undisturbed, 2 workers: {len(expected)} files after {seconds:.1f} s of work", flush=True)
         for workers in ("1", "3"):
-            test.compare(f"{workers} workers", test.run(f"workers-{workers}", "--workers", workers)[0], expected)
+            test.compare(f"{workers} workers", test.run(f"workers-{workers}", "--workers", workers), expected)
         if not arguments.no_ray:
-            ray = test.run("ray", "--backend", "ray", "--workers", "2")[0]
-            test.compare("Ray, 2 workers", ray, expected)
+            test.compare("Ray, 2 workers", test.run("ray", "--backend", "ray", "--workers", "2"), expected)
         test.compare("after kills", test.kill("killed", arguments.kills, seconds), expected)
-        for left in Path(folder).glob(".*"):
-            test.fault(f"{left.name} is left")
-            shutil.rmtree(left)
+        for left in Path(folder).glob("*/.*"):
+            test.fault(f"{left} is left")
     print(f"{test.faults} faults")
     return 1 if test.faults else 0
 
