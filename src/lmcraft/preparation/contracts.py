@@ -33,7 +33,7 @@ class InputFile:
     number: int  # among all files of the recipe
     path: str  # or URL
     format: str  # text, html, jsonl, csv, tsv, parquet, warc, code, man, rst, po
-    compression: str  # "", gz, zst, zip, tar, tar.gz
+    compression: str  # "", gz, zst, zip, tar, tar.gz, tar.zst
     size: int  # bytes as stored
     sha256: str  # of its bytes; remote files: of etag and size
     encoding: str = "utf-8"

@@ -95,16 +95,19 @@ def archive_of(kind: str, files: dict[str, bytes], path: Path) -> Path:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, contents in files.items():
                 archive.writestr(name, contents)
-    else:
-        with tarfile.open(path, "w:gz" if kind != "tar" else "w") as tar:
-            for name, contents in files.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(contents)
-                tar.addfile(member, io.BytesIO(contents))
+        return path
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, contents in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(contents)
+            tar.addfile(member, io.BytesIO(contents))
+    compress = {"tar": bytes, "tar.zst": zstandard.compress}.get(kind, gzip.compress)
+    path.write_bytes(compress(out.getvalue()))
     return path
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tgz"])
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tgz", "tar.zst"])
 @pytest.mark.parametrize("small_bytes", [0, 1 << 20])
 def test_an_archive(kind: str, small_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unpacking, "SMALL_BYTES", small_bytes)

@@ -60,11 +60,12 @@ def tar_of(**files: bytes) -> bytes:
     return out.getvalue()
 
 
-def encrypted_zip() -> bytes:
+def changed_zip(entry_field: int, entry_value: int, file_field: int, file_value: int) -> bytes:
+    """An archive with a changed field of two bytes in its directory and before its file."""
     data = bytearray(zip_of(a_txt=b"secret"))
-    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        position = data.index(signature) + offset
-        data[position : position + 2] = struct.pack("<H", 1)
+    for signature, field, value in ((b"PK\x01\x02", entry_field, entry_value), (b"PK\x03\x04", file_field, file_value)):
+        position = data.index(signature) + field
+        data[position : position + 2] = struct.pack("<H", value)
     return bytes(data)
 
 
@@ -78,7 +79,8 @@ POISONED = {
     "not.zip": (b"PK nothing of the kind" * 20, "damaged"),
     "truncated.zip": (zip_of(a_jsonl=ROWS)[:-40], "damaged"),
     "flipped.zip": (flip(zip_of(a_jsonl=ROWS), 200), "damaged"),
-    "encrypted.zip": (encrypted_zip(), "encrypted"),
+    "deflate64.zip": (changed_zip(10, 9, 8, 9), "damaged (That compression method is not supported)"),
+    "encrypted.zip": (changed_zip(8, 1, 6, 1), "encrypted"),
     "nested.zip": (zip_of(inner_zip=zip_of(a_txt=b"x")), "an archive within an archive"),
     "truncated.tar": (tar_of(a_jsonl=ROWS, b_jsonl=ROWS)[:-14000], "damaged"),
     "truncated.tar.gz": (gzip.compress(tar_of(a_jsonl=ROWS, b_jsonl=ROWS))[:-500], "damaged"),
@@ -246,3 +248,21 @@ def test_errors_of_the_disk_are_no_damage() -> None:
     assert explain_damage(KeyboardInterrupt()) is None
     assert explain_damage(AssertionError()) is None
     assert explain_damage(zlib.error("bad")) == "damaged (bad); download it again, or leave it out"
+
+
+def test_pages_without_text_and_those_that_break_a_library_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.html").write_text("<html><body><script>x = 1</script></body></html>")
+    (tmp_path / "b.html").write_text(PAGE)
+    (tmp_path / "c.po").write_text('msgid ""\nmsgstr ""\n')
+    _, tally, _ = read_all([tmp_path], tmp_path.parent / f"{tmp_path.name}-work")
+    assert tally.counts == {"malformed/no text remains without its markup": 2}
+
+    def fail(*arguments: object) -> str:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(contents, "text_of_page", fail)
+    records, tally, _ = read_all([tmp_path / "b.html"], tmp_path.parent / f"{tmp_path.name}-work")
+    assert records == []
+    assert tally.counts == {"malformed/its markup cannot be read": 1}

@@ -176,7 +176,7 @@ def plain_text(passage: Passage) -> str:
 
 def _read_warc(file: BinaryIO, reading: Reading) -> Iterator[Passage]:
     for position, format, text, url in warc.read_pages(file, reading.part, reading.name, reading.stats):
-        yield Passage(position, 0, text, format, notes={"url": url})
+        yield Passage(position, 0, text, format, notes={"url": url, "kind": "web"})
 
 
 READERS: dict[str, Callable[[BinaryIO, Reading], Iterator[Passage]]] = {

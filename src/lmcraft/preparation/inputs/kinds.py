@@ -10,9 +10,12 @@ from lmcraft.data.html_text import SUFFIXES as HTML_SUFFIXES
 from lmcraft.preparation.inputs.source_tree import language_of
 from lmcraft.preparation.recipe import SourceConfig
 
-COMPRESSIONS = {".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar", ".zip": "zip", ".gz": "gz", ".zst": "zst"}
+COMPRESSIONS = {
+    **{".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar.zst": "tar.zst", ".tar": "tar"},
+    **{".zip": "zip", ".gz": "gz", ".zst": "zst"},
+}
 WITHOUT_ENCODING = ("parquet", "warc")
-ARCHIVES = ("zip", "tar", "tar.gz")
+ARCHIVES = ("zip", "tar", "tar.gz", "tar.zst")
 FORMATS = {
     **{".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"},
     **{".warc": "warc", ".wet": "warc", ".rst": "rst", ".po": "po", ".pot": "po"},

@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import lzma
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,8 +21,9 @@ MIN_BOMB_BYTES = 100 << 20  # decompressed; less does no harm
 MAX_PAGE_BYTES = 10 << 20  # of an HTML page
 MAX_WHOLE_BYTES = 256 << 20  # of a file that is read into memory as a whole
 DAMAGE_MODULES = ("zstd", "zstandard", "pyarrow", "fastwarc", "lxml")  # optional packages with their own exceptions
+FOREIGN = (NotImplementedError, RecursionError, OverflowError, lzma.LZMAError, struct.error)  # of parsers of archives
 _DETAIL = re.compile(r"[:;(].*", re.DOTALL)
-_NUMBER = re.compile(r"\d[\d,]*")
+_NUMBER = re.compile(r"\d+(?:,\d{3})*")
 
 
 class PoisonError(ValueError):
@@ -35,7 +38,7 @@ def explain_damage(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno and not isinstance(error, gzip.BadGzipFile):
         return None
-    damages = (EOFError, zlib.error, OSError, zipfile.BadZipFile, tarfile.TarError, UnicodeError)
+    damages = (EOFError, zlib.error, OSError, zipfile.BadZipFile, tarfile.TarError, UnicodeError, *FOREIGN)
     if isinstance(error, damages) or type(error).__module__.partition(".")[0] in DAMAGE_MODULES or _is_panic(error):
         detail = " ".join(str(error).split()) or type(error).__name__
         return f"damaged ({detail.rstrip('.')}); download it again, or leave it out"

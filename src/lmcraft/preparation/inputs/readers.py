@@ -56,7 +56,7 @@ def read_portion(
     """
     with skip_poisoned(tally, file.path):
         for passage in _read_passages(file, portion, source, inputs, tally):
-            yield from _to_records(passage, file, source, document_chars, position)
+            yield from _to_records(passage, file, source, document_chars, position, tally)
 
 
 def _read_passages(
@@ -74,15 +74,15 @@ def _read_passages(
             yield from read_contents(stored, reading)
 
 
-def _kind_by_format(file_format: str, name: str) -> str:
-    """Markdown is full of code, links and lists, as reference works are."""
-    if file_format == "text" and name.lower().endswith((".md", ".markdown")):
+def _kind_of(passage: Passage, name: str) -> str:
+    """The kind of a source whose kind is "auto". Markdown is full of code, links and lists, as reference works are."""
+    if passage.format == "text" and name.lower().endswith((".md", ".markdown")):
         return "reference"
-    return KINDS.get(file_format, "prose")
+    return passage.notes.get("kind") or KINDS.get(passage.format, "prose")
 
 
 def _to_records(
-    passage: Passage, file: InputFile, source: SourceConfig, document_chars: int, position: Position
+    passage: Passage, file: InputFile, source: SourceConfig, document_chars: int, position: Position, tally: Tally
 ) -> Iterator[Record]:
     name = passage.name or file.path
     first = DocumentId(file.source, file.number, passage.position)
@@ -91,10 +91,10 @@ def _to_records(
         if first in position.skipped:
             return
         position.at(first)
-        text = plain_text(passage)
+        text = _convert(passage, name, tally)
     is_code = passage.format == "code"
-    kind = _kind_by_format(passage.format, name) if source.kind == "auto" else source.kind
-    notes = {"kind": kind, "source": source.name, "priority": source.priority, **passage.notes}
+    kind = _kind_of(passage, name) if source.kind == "auto" else source.kind
+    notes = {**passage.notes, "kind": kind, "source": source.name, "priority": source.priority}
     license = (license_tag(passage.text) if is_code else "") or passage.license or file.license or source.license
     language = language_of(name) if is_code else ""
     line = passage.line
@@ -104,3 +104,16 @@ def _to_records(
             position.at(document)
             yield Record(document, piece, name, line, language, license, dict(notes))
         line += piece.count("\n") if line else 0
+
+
+def _convert(passage: Passage, name: str, tally: Tally) -> str:
+    """The plain text of a passage; an empty one is counted as malformed."""
+    reason = "no text remains without its markup"
+    try:
+        text = plain_text(passage)
+    except Exception as error:  # of the libraries that take pages apart
+        text, reason = "", f"its markup cannot be read: {error!r}"
+    if not text.strip():
+        TallyStats(tally).malformed(name, passage.line, reason)
+        return ""
+    return text

@@ -32,6 +32,7 @@ from lmcraft.preparation.inputs.stored import open_stored
 from lmcraft.preparation.recipe import SourceConfig
 
 Entry = tuple[Path | RemoteFile, str]
+VERSION = 1  # of what is kept of a file
 CACHE = "survey.jsonl"  # in the work folder: what was seen of each file
 MAX_REASONS = 3  # why files were left out, in the error about a source without any
 
@@ -117,7 +118,7 @@ def _describe(entry: Entry, source: SourceConfig, cache: _Cache) -> JsonObject:
             size, version, check = status.st_size, str(status.st_mtime_ns), partial(_check, file, source)
             if not size and file.is_file():
                 return {"reason": "empty"}
-        key = (_name(file), size, version, source.format, source.kind, source.encoding)
+        key = (_name(file), VERSION, size, version, source.format, source.kind, source.encoding)
         return cache.look_up(key, check)
     except OSError as error:
         return {"reason": str(error.strerror or error)}
