@@ -153,6 +153,7 @@ def mix_bits(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(31))
 
 
+@cache
 def _power(exponent: int) -> np.uint64:
     return np.uint64(pow(BASE, exponent, 2**64))
 

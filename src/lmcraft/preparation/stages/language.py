@@ -6,7 +6,6 @@ datatrove's LanguageFilter), for web pages; other texts were chosen by somebody,
 FineWeb-2's 0.692 for Chinese is for another model.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +23,7 @@ MIN_LETTERS = 20
 UNKNOWN = "unknown"
 MODEL_FILE = "resources/lid.176.ftz"
 # Frequent in English, and words of no other language of the Latin script that is written much.
-ENGLISH = re.compile(r"\b(?:the|of|and|with|that|which|this|from|was|were|are|have|has|been|their|they|you|would)\b", re.I)
+ENGLISH = frozenset("the of and with that which this from was were are have has been their they you would".split())
 MIN_ENGLISH_SHARE = 0.15  # of words
 
 
@@ -102,4 +101,5 @@ def _excerpt(text: str) -> str:
 
 
 def _english_share(text: str) -> float:
-    return len(ENGLISH.findall(text)) / max(1, len(text.split()))
+    words = text.lower().split()
+    return sum(map(ENGLISH.__contains__, words)) / max(1, len(words))

@@ -1,17 +1,20 @@
 """The stage `normalize`: one form of Unicode, no control characters, and repaired encodings."""
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from lmcraft.preparation.contracts import KEEP, JsonObject, Record, Verdict
-from lmcraft.preparation.stages.repair import garbling, library_versions, repair_encoding
+from lmcraft.preparation.stages.repair import (
+    UNWANTED_CHARACTERS,
+    count_characters,
+    garbling,
+    library_versions,
+    repair_encoding,
+)
 
-# Control characters but tab, line feed and carriage return; marks of byte order; soft hyphens; marks of direction, which
-# reorder what is shown; surrogates, which UTF-8 cannot hold. Joiners (U+200C, U+200D) belong to words and emoji, and stay.
-UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\xad\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+UNWANTED_ASCII = bytes(code for code in range(128) if UNWANTED_CHARACTERS.match(chr(code)))
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Normalize:
     """Repair texts that were read in a wrong encoding, and remove those beyond repair."""
 
     name: ClassVar[str] = "normalize"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reasons: ClassVar[Sequence[str]] = ("normalized", "repaired", "garbled")
 
     def fingerprint(self) -> JsonObject:
@@ -34,21 +37,31 @@ class Normalize:
 
     def judge(self, record: Record) -> Verdict:
         """The text in one form, if it had another; removed if it is garbled."""
-        text, reason = record.text, "normalized"
-        if self.repair and not text.isascii():
-            repaired = repair_encoding(text)
+        text = record.text
+        if text.isascii():
+            changed = _drop_ascii(text)
+            return Verdict("normalized", text=changed) if changed != text else KEEP
+        counts, reason = count_characters(text), "normalized"
+        if self.repair:
+            repaired = repair_encoding(text, counts)
             if repaired != text:
-                text, reason = repaired, "repaired"
-            if evidence := garbling(text):
+                text, counts, reason = repaired, count_characters(repaired), "repaired"
+            if evidence := garbling(text, counts):
                 return Verdict("garbled", evidence=evidence)
-        text = self._normalize(text)
+        if counts.unwanted:
+            text = UNWANTED_CHARACTERS.sub("", text)
+        if self.form != "none" and not unicodedata.is_normalized(self.form, text):
+            text = unicodedata.normalize(self.form, text)
+        text = _with_line_feeds(text)
         return Verdict(reason, text=text) if text != record.text else KEEP
 
-    def _normalize(self, text: str) -> str:
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        if not text.isprintable() and UNWANTED.search(text):
-            text = UNWANTED.sub("", text)
-        if self.form != "none" and not text.isascii() and not unicodedata.is_normalized(self.form, text):
-            text = unicodedata.normalize(self.form, text)
-        return text
+
+def _drop_ascii(text: str) -> str:
+    """A text of ASCII without control characters."""
+    data = text.encode()
+    kept = data.translate(None, UNWANTED_ASCII)
+    return _with_line_feeds(kept.decode() if len(kept) < len(data) else text)
+
+
+def _with_line_feeds(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text

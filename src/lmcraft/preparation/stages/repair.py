@@ -18,7 +18,7 @@ from lmcraft.extras import import_optional
 
 MISREAD_UTF8 = re.compile("[\x80-\x9f\xc2-\xf4][\x80-\xbf\u0152-\u2122]")  # what ftfy may repair; other texts are spared
 # U+FFFD in UTF-8, and the fresh memory of C programs, read as GBK.
-KNOWN_GARBAGE = re.compile("锟斤拷|烫烫烫|屯屯屯")
+KNOWN_GARBAGE = ("锟斤拷", "烫烫烫", "屯屯屯")
 EVIDENCE_CHARS = 60
 # All shares are ours.
 MAX_REPLACED_SHARE = 0.001  # U+FFFD, of all characters
@@ -32,26 +32,39 @@ MISREADINGS = (
     *(("latin-1", "utf-8"), ("gb18030", "utf-8"), ("latin-1", "gb18030"), ("cp1252", "gb18030")),
     *(("latin-1", "big5"), ("cp1252", "big5"), ("gb18030", "big5"), ("big5", "gb18030")),
 )
-COMMON, RARE, ASCII_LETTER, LATIN1, CONTROL, REPLACED, SPARED, OTHER = range(8)  # classes of characters
+COMMON, RARE, ASCII_LETTER, LATIN1, CONTROL, REPLACED, SPARED, UNWANTED, OTHER = range(9)  # classes of characters
+# Control characters but tab, line feed and carriage return; marks of byte order; soft hyphens; marks of direction, which
+# reorder what is shown; surrogates, which UTF-8 cannot hold. Joiners (U+200C, U+200D) belong to words and emoji, and stay.
+UNWANTED_CHARACTERS = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\xad\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
-class Suspects(NamedTuple):
-    """Numbers of characters of the classes that show a wrong encoding."""
+class CharacterCounts(NamedTuple):
+    """The numbers of characters of a text by class; a text may be counted once for all questions."""
 
-    characters: int
-    han: int
+    common: int
     rare: int
-    letters: int
+    ascii_letters: int
     latin1: int
     control: int
     replaced: int
+    spared: int
+    unwanted: int
+    others: int
 
     @property
     def is_chinese_misread(self) -> bool:
         """Whether there are too many rare or accented characters."""
-        return (self.rare >= MIN_SUSPECTS and self.rare > MAX_RARE_SHARE * self.han) or (
-            self.latin1 >= MIN_SUSPECTS and self.latin1 > MAX_LATIN1_SHARE * self.letters
+        return (self.rare >= MIN_SUSPECTS and self.rare > MAX_RARE_SHARE * (self.common + self.rare)) or (
+            self.latin1 >= MIN_SUSPECTS and self.latin1 > MAX_LATIN1_SHARE * (self.ascii_letters + self.latin1)
         )
+
+    @property
+    def is_common_chinese(self) -> bool:
+        """Whether nearly all characters are common ones of Chinese texts."""
+        expected = self.common + self.ascii_letters + self.spared
+        return self.common > self.ascii_letters * 0.05 and expected >= MIN_COMMON_SHARE * sum(self)
 
 
 def library_versions() -> dict[str, str]:
@@ -60,24 +73,26 @@ def library_versions() -> dict[str, str]:
     return {"ftfy": version("ftfy")}
 
 
-def repair_encoding(text: str) -> str:
+def repair_encoding(text: str, counts: CharacterCounts) -> str:
     """The text as it was written, if it was read in a wrong encoding and its bytes are all there; else the same text."""
-    if _suspects(text).is_chinese_misread:
+    if counts.is_chinese_misread:
         for read, written in MISREADINGS:
-            if (candidate := _reread(text, read, written)) and _is_common(candidate):
+            if (candidate := _reread(text, read, written)) and count_characters(candidate).is_common_chinese:
                 return candidate
-    fixed: str = _ftfy().fix_encoding(text) if MISREAD_UTF8.search(text) else text
-    return fixed
+    if counts.latin1 + counts.control and MISREAD_UTF8.search(text):
+        fixed: str = _ftfy().fix_encoding(text)
+        return fixed
+    return text
 
 
-def garbling(text: str) -> str:
+def garbling(text: str, counts: CharacterCounts) -> str:
     """What shows that a text is garbled beyond repair, for people; empty: nothing does."""
-    suspects = _suspects(text)
-    if match := KNOWN_GARBAGE.search(text):
-        return _around(text, match.start())
-    if suspects.replaced > MAX_REPLACED_SHARE * suspects.characters:
+    for garbage in KNOWN_GARBAGE:
+        if garbage in text:
+            return _around(text, text.index(garbage))
+    if counts.replaced > MAX_REPLACED_SHARE * sum(counts):
         return _around(text, text.index("\ufffd"))
-    if suspects.control > max(MIN_SUSPECTS - 1, MAX_CONTROL_SHARE * suspects.characters) or suspects.is_chinese_misread:
+    if counts.control > max(MIN_SUSPECTS - 1, MAX_CONTROL_SHARE * sum(counts)) or counts.is_chinese_misread:
         return _around(text, 0)
     return ""
 
@@ -94,31 +109,10 @@ def _reread(text: str, read: str, written: str) -> str:
         return ""
 
 
-def _is_common(text: str) -> bool:
-    counts = _counts(text)
-    expected = counts[COMMON] + counts[ASCII_LETTER] + counts[SPARED]
-    return counts[COMMON] > counts[ASCII_LETTER] * 0.05 and expected >= MIN_COMMON_SHARE * sum(counts)
-
-
-def _suspects(text: str) -> Suspects:
-    counts = _counts(text)
-    letters = counts[ASCII_LETTER] + counts[LATIN1]
-    return Suspects(
-        sum(counts),
-        counts[COMMON] + counts[RARE],
-        counts[RARE],
-        letters,
-        counts[LATIN1],
-        counts[CONTROL],
-        counts[REPLACED],
-    )
-
-
-def _counts(text: str) -> list[int]:
+def count_characters(text: str) -> CharacterCounts:
     """The number of characters of each class."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    numbers: list[int] = np.bincount(_classes().take(codes), minlength=OTHER + 1).tolist()
-    return numbers
+    return CharacterCounts(*np.bincount(_classes().take(codes), minlength=OTHER + 1).tolist())
 
 
 @cache
@@ -134,6 +128,9 @@ def _classes() -> NDArray[np.uint8]:
     classes[0x3400:0x4DC0] = classes[0x4E00:0xA000] = classes[0x20000:0x30000] = RARE
     classes[sorted(_common_han())] = COMMON
     classes[0xFFFD] = REPLACED
+    for code in (*range(0x80), 0xAD, *range(0x2000, 0x2070), *range(0xD800, 0xE000), 0xFEFF):
+        if UNWANTED_CHARACTERS.match(chr(code)):
+            classes[code] = UNWANTED
     return classes
 
 

@@ -5,9 +5,8 @@ apart, and the rules after these do not count them.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from lmcraft.preparation.contracts import KEEP, Verdict
 
@@ -37,17 +36,13 @@ class LineRules:
         """The reasons of verdicts."""
         return [CHANGED, *self.fatal_reasons, "too_few_sentences"]
 
-    @cached_property
-    def _cut(self) -> re.Pattern[str] | None:
-        return re.compile("|".join(map(re.escape, self.cut_phrases))) if self.cut_phrases else None
-
     def judge(self, text: str) -> Verdict:
         """Remove the page, or cut lines from it.
 
         Returns: `KEEP`, a reason to remove it, or its other lines with the reason "cut_lines".
         """
         low = text.lower()
-        cut = self._cut if self._cut and self._cut.search(low) else None
+        cut = [phrase for phrase in self.cut_phrases if phrase in low]
         fatal = [pair for pair in zip(self.fatal_phrases, self.fatal_reasons, strict=True) if pair[0] in low]
         lines, first_cut, sentences = [], "", 0
         for line, shortened in self._lines(text, cut):
@@ -61,7 +56,7 @@ class LineRules:
                 if phrase in shortened.lower():
                     return Verdict(reason, evidence=shortened)
             if sentences < self.min_sentences:
-                sentences += count_sentences(shortened)
+                sentences += count_sentences(shortened, self.min_sentences - sentences)
         if sentences < self.min_sentences:
             return Verdict("too_few_sentences", value=sentences, threshold=self.min_sentences)
         if not first_cut and "[" not in text:
@@ -69,7 +64,7 @@ class LineRules:
         remaining = BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
         return Verdict(CHANGED, text=remaining, evidence=first_cut) if remaining != text else KEEP
 
-    def _lines(self, text: str, cut: re.Pattern[str] | None) -> Iterator[tuple[str, str | None]]:
+    def _lines(self, text: str, cut: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         """Each line, and what stays of it; None if it is cut."""
         citations, longest = "[" in text, self.max_word_chars
         for line in text.splitlines():
@@ -78,14 +73,26 @@ class LineRules:
                 yield line, line
                 continue
             short = len(words) < self.min_words
-            long = len(line) > longest and max(map(len, line.split())) > longest
-            if short or long or (cut and cut.search(line.lower())):
+            long = len(line) > longest and _has_long_word(line, longest)
+            if short or long or (cut and any(phrase in line.lower() for phrase in cut)):
                 yield line, None
             else:
                 yield line, CITATION.sub("", line) if citations else line
 
 
-def count_sentences(line: str) -> int:
-    """The sentences of a line: at least one, and one for each end of a sentence that has more behind it."""
+def _has_long_word(line: str, length: int) -> bool:
+    """Whether a word has more characters: it then fills a piece of half that length, without a space."""
+    half = length // 2
+    pieces = (line[start : start + half] for start in range(0, len(line), half))
+    return not all(" " in piece for piece in pieces) and max(map(len, line.split())) > length
+
+
+def count_sentences(line: str, needed: int) -> int:
+    """The sentences of a line, at most `needed`: one, and one for each end of a sentence that has more behind it."""
     line = line.rstrip()
-    return 1 + sum(match.end() < len(line) for match in SENTENCE_BREAK.finditer(line))
+    count = 1
+    for match in SENTENCE_BREAK.finditer(line):
+        if count >= needed:
+            break
+        count += match.end() < len(line)
+    return count

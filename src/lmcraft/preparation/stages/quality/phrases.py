@@ -1,7 +1,7 @@
 """How much of a text consists of the words of menus, notices, shops and sales, which lists in `phrases/` name."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,49 +18,52 @@ N_BUCKETS = 2**16
 
 
 @dataclass(frozen=True)
-class PhraseList:
-    """Phrases of one length, as the hashes of runs of words."""
+class Phrases:
+    """Phrases, as the hashes of their words."""
 
-    length: int
-    hashes: Hashes
-    """In ascending order."""
-    buckets: NDArray[np.bool_]
-    """Whether some hash has these last bits: spares the search for nearly all runs."""
+    by_length: Mapping[int, Hashes]
+    """The hashes of phrases of so many words, as runs, in ascending order."""
+    words: NDArray[np.bool_]
+    """Whether some phrase of one word has a hash that ends with these bits."""
+    pairs: NDArray[np.bool_]
+    """Whether some two words that stand together in a phrase have a hash, as a run, that ends with these bits."""
 
-    def find(self, words_W: Hashes) -> NDArray[np.intp]:
-        """Where phrases begin, in words."""
-        runs_R = run_hashes(words_W, self.length)
-        candidates = np.flatnonzero(self.buckets[(runs_R & np.uint64(N_BUCKETS - 1)).astype(np.intp)])
-        places = np.searchsorted(self.hashes, runs_R[candidates]).clip(max=len(self.hashes) - 1)
-        begins: NDArray[np.intp] = candidates[self.hashes[places] == runs_R[candidates]]
-        return begins
+    def bound(self, words_W: Hashes) -> float:
+        """At least the share of words in phrases; costs little."""
+        single = np.count_nonzero(self.words.take(_buckets(words_W)))
+        pairs = np.count_nonzero(self.pairs.take(_buckets(run_hashes(words_W, 2))))
+        return float(single + 2 * pairs) / len(words_W)
+
+    def share(self, words_W: Hashes) -> float:
+        """The share of words in phrases."""
+        covered_W = np.zeros(len(words_W), dtype=np.bool_)
+        for length, hashes in self.by_length.items():
+            begins = np.flatnonzero(np.isin(run_hashes(words_W, length), hashes))
+            for offset in range(length):
+                covered_W[begins + offset] = True
+        return float(np.count_nonzero(covered_W)) / len(words_W)
 
 
-def phrase_share(words_W: Hashes, names: Sequence[str]) -> float:
-    """The share of words in phrases of the lists."""
-    if not len(words_W):
-        return 0.0
-    covered_W = np.zeros(len(words_W), dtype=np.bool_)
-    for phrases in _phrase_lists(tuple(names)):
-        begins = phrases.find(words_W)
-        for offset in range(phrases.length):
-            covered_W[begins + offset] = True
-    return float(np.count_nonzero(covered_W)) / len(words_W)
+def phrase_share(words_W: Hashes, names: Sequence[str], limit: float) -> float:
+    """The share of words in phrases of the lists; less if it is certain not to exceed `limit`."""
+    phrases = _read_phrases(tuple(names))
+    return phrases.share(words_W) if len(words_W) and phrases.bound(words_W) > limit else 0.0
+
+
+def _buckets(hashes: Hashes) -> NDArray[np.intp]:
+    return (hashes & np.uint64(N_BUCKETS - 1)).astype(np.intp)
 
 
 @cache
-def _phrase_lists(names: tuple[str, ...]) -> list[PhraseList]:
+def _read_phrases(names: tuple[str, ...]) -> Phrases:
+    sections = [section for name in names for section in read_toml(FOLDER / f"{name}.toml").values()]
+    phrases = [hash_words(phrase) for section in sections for phrase in SEPARATOR.split(section)]
     by_length: dict[int, set[int]] = {}
-    for name in names:
-        for section in read_toml(FOLDER / f"{name}.toml").values():
-            for phrase in SEPARATOR.split(section):
-                words_W = hash_words(phrase)
-                if length := len(words_W):
-                    by_length.setdefault(length, set()).add(int(run_hashes(words_W, length)[0]))
-    lists = []
-    for length, hashes in sorted(by_length.items()):
-        ordered = np.array(sorted(hashes), dtype=np.uint64)
-        buckets = np.zeros(N_BUCKETS, dtype=np.bool_)
-        buckets[(ordered & np.uint64(N_BUCKETS - 1)).astype(np.intp)] = True
-        lists.append(PhraseList(length, ordered, buckets))
-    return lists
+    words, pairs = np.zeros(N_BUCKETS, dtype=np.bool_), np.zeros(N_BUCKETS, dtype=np.bool_)
+    for words_W in phrases:
+        if length := len(words_W):
+            by_length.setdefault(length, set()).add(int(run_hashes(words_W, length)[0]))
+            pairs[_buckets(run_hashes(words_W, 2))] = True
+            words[_buckets(words_W) if length == 1 else []] = True
+    hashes = {length: np.array(sorted(runs), dtype=np.uint64) for length, runs in sorted(by_length.items())}
+    return Phrases(hashes, words, pairs)

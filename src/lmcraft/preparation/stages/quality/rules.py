@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from lmcraft.errors import UserError
 from lmcraft.preparation.contracts import Verdict
 from lmcraft.preparation.stages.catalog import suggest
 from lmcraft.preparation.stages.quality.lines import LineRules
-from lmcraft.preparation.stages.quality.statistics import MEASURES, Statistics, evidence_of
+from lmcraft.preparation.stages.quality.measures import MEASURES, Measure
+from lmcraft.preparation.stages.quality.repetition import Repetition, repeated_text
 from lmcraft.setting_values import convert_value, field_types
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -23,7 +25,7 @@ class Rule:
 
     reason: str
     measure: str
-    """A function of `statistics.py`."""
+    """A function of `measures.py` or `repetition.py`."""
     above: float | None = None
     below: float | None = None
     tokens: int = 0
@@ -41,24 +43,39 @@ class Rule:
         if (self.above is None) == (self.below is None):
             raise UserError(f"rule {self.reason!r} has no threshold, or two: set one of above and below")
 
-    @property
+    @cached_property
     def threshold(self) -> float:
         """The threshold, above or below which a document is removed."""
         return self.above if self.above is not None else self.below or 0.0
 
-    def judge(self, statistics: Statistics) -> Verdict | None:
-        """The verdict on a document that this rule removes."""
-        value = MEASURES[self.measure](statistics, self)
-        failed = value > self.above if self.above is not None else value < self.threshold
-        if not failed:
-            return None
-        return Verdict(
-            self.reason, value=value, threshold=self.threshold, evidence=evidence_of(self.measure, statistics, self)
-        )
+    @cached_property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest value of documents that stay."""
+        return (self.below if self.below is not None else -inf, self.above if self.above is not None else inf)
+
+    @cached_property
+    def function(self) -> Measure:
+        """The measure."""
+        return MEASURES[self.measure]
+
+    @cached_property
+    def exact(self) -> "Rule":
+        """The same rule with a threshold that every measure exceeds, so that measures are computed to the end."""
+        return replace(self, above=0.0) if self.above is not None else replace(self, below=inf)
 
     def with_threshold(self, threshold: float) -> "Rule":
         """The same rule with another threshold."""
         return replace(self, above=threshold) if self.above is not None else replace(self, below=threshold)
+
+
+def first_failure(rules: Sequence[Rule], statistics: Repetition) -> Verdict | None:
+    """The verdict of the first rule that removes the document."""
+    for rule in rules:
+        least, greatest = rule.bounds
+        if not least <= (value := rule.function(statistics, rule)) <= greatest:
+            evidence = repeated_text(rule.measure, statistics, rule)
+            return Verdict(rule.reason, value=value, threshold=rule.threshold, evidence=evidence)
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +99,9 @@ class Profile:
         lines = self.lines.reasons if self.lines else []
         return [*(rule.reason for rule in self.rule), *lines, *(rule.reason for rule in self.rule_after_lines)]
 
-    def measure(self, text: str) -> Statistics:
+    def measure(self, text: str) -> Repetition:
         """What the rules measure of a text."""
-        return Statistics(text, self.characters_per_word, joined=self.joined_words)
+        return Repetition(text, self.characters_per_word, joined=self.joined_words)
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> "Profile":
         """The profile with other thresholds, by reason; a reason that it lacks changes nothing."""

@@ -10,8 +10,7 @@ from typing import ClassVar
 from lmcraft.errors import UserError
 from lmcraft.preparation.contracts import KEEP, JsonObject, Measurement, Record, Verdict
 from lmcraft.preparation.stages.catalog import suggest
-from lmcraft.preparation.stages.quality.rules import PROFILES, Profile, Rule, profile_names, read_profile
-from lmcraft.preparation.stages.quality.statistics import MEASURES, Statistics
+from lmcraft.preparation.stages.quality.rules import PROFILES, Profile, first_failure, profile_names, read_profile
 from lmcraft.preparation.stages.scripts import script_language
 
 BY_LANGUAGE = ("web", "prose")  # kinds with a profile for each of LANGUAGES, and one for the others
@@ -54,23 +53,23 @@ class Quality:
         profile = self._profiles[self._profile_name(record)]
         statistics = profile.measure(record.text)
         if record.words is None:
-            record.words = statistics.separate_tokens.words
-        if verdict := _first(profile.rule, statistics):
+            record.words = statistics.words
+        if verdict := first_failure(profile.rule, statistics):
             return verdict
         verdict = profile.lines.judge(record.text) if profile.lines else KEEP
         if verdict.reason and verdict.text is None:
             return verdict
         if profile.rule_after_lines:
             rest = statistics if verdict.text is None else profile.measure(verdict.text)
-            return _first(profile.rule_after_lines, rest) or verdict
+            return first_failure(profile.rule_after_lines, rest) or verdict
         return verdict
 
     def measures(self, record: Record) -> Iterator[Measurement]:
-        """What the rules measure of the whole text."""
+        """What the rules measure of the whole text, to the end, whatever the thresholds."""
         profile = self._profiles[self._profile_name(record)]
         statistics = profile.measure(record.text)
         for rule in profile.rule:
-            yield Measurement(profile.name, rule.reason, MEASURES[rule.measure](statistics, rule), rule.threshold)
+            yield Measurement(profile.name, rule.reason, rule.exact.function(statistics, rule.exact), rule.threshold)
 
     def _profile_name(self, record: Record) -> str:
         if self.rules != "auto":
@@ -85,8 +84,3 @@ class Quality:
     def _profiles(self) -> dict[str, Profile]:
         names = profile_names() if self.rules == "auto" else [self.rules]
         return {name: read_profile(name).with_thresholds(self.thresholds) for name in names}
-
-
-def _first(rules: Sequence[Rule], statistics: Statistics) -> Verdict | None:
-    """The verdict of the first rule that removes the document."""
-    return next((verdict for rule in rules if (verdict := rule.judge(statistics))), None)
