@@ -23,7 +23,26 @@ MIN_LETTERS = 20
 UNKNOWN = "unknown"
 MODEL_FILE = "resources/lid.176.ftz"
 # Frequent in English, and words of no other language of the Latin script that is written much.
-ENGLISH = frozenset("the of and with that which this from was were are have has been their they you would".split())
+ENGLISH = frozenset(
+    (
+        "the",
+        "of",
+        "and",
+        "with",
+        "that",
+        "which",
+        "this",
+        "from",
+        "was",
+        "were",
+        "are",
+        "have",
+        "has",
+        "been",
+        "their",
+        "they",
+    )
+)
 MIN_ENGLISH_SHARE = 0.15  # of words
 
 

@@ -5,8 +5,9 @@ apart, and the rules after these do not count them.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 from lmcraft.preparation.contracts import KEEP, Verdict
 
@@ -22,19 +23,17 @@ class LineRules:
 
     min_words: int = 3
     max_word_chars: int = 1000
-    cut_phrases: tuple[str, ...] = ()
-    """A line with one of these is cut, in upper case or not."""
-    fatal_phrases: tuple[str, ...] = ()
-    """A page with a line that has one of these is removed."""
-    fatal_reasons: tuple[str, ...] = ()
-    """The reasons of `fatal_phrases`, one for each."""
+    phrases: tuple[str, ...] = ()
+    """Looked for in each line, in this order, in upper case or not: a line with one of them is cut."""
+    fatal: Mapping[str, str] = field(default_factory=dict)
+    """Phrases for which the whole page is removed, with the reasons."""
     min_sentences: int = 5
     source: str
 
     @property
     def reasons(self) -> list[str]:
         """The reasons of verdicts."""
-        return [CHANGED, *self.fatal_reasons, "too_few_sentences"]
+        return [CHANGED, *self.fatal.values(), "too_few_sentences"]
 
     def judge(self, text: str) -> Verdict:
         """Remove the page, or cut lines from it.
@@ -42,21 +41,21 @@ class LineRules:
         Returns: `KEEP`, a reason to remove it, or its other lines with the reason "cut_lines".
         """
         low = text.lower()
-        cut = [phrase for phrase in self.cut_phrases if phrase in low]
-        fatal = [pair for pair in zip(self.fatal_phrases, self.fatal_reasons, strict=True) if pair[0] in low]
-        lines, first_cut, sentences = [], "", 0
-        for line, shortened in self._lines(text, cut):
-            if shortened is None:
+        phrases = [phrase for phrase in self.phrases if phrase in low]
+        lines: list[str] = []
+        first_cut, sentences = "", 0
+        for line in text.splitlines():
+            shortened = self._shorten(line)
+            phrase = next((phrase for phrase in phrases if phrase in shortened.lower()), "") if shortened else ""
+            if phrase in self.fatal:
+                return Verdict(self.fatal[phrase], evidence=shortened)
+            is_blank = not line or line.isspace()
+            if phrase or (not shortened and not is_blank):
                 first_cut = first_cut or line.strip()
                 continue
             lines.append(shortened)
-            if not shortened or shortened.isspace():
-                continue
-            for phrase, reason in fatal:
-                if phrase in shortened.lower():
-                    return Verdict(reason, evidence=shortened)
-            if sentences < self.min_sentences:
-                sentences += count_sentences(shortened, self.min_sentences - sentences)
+            if not is_blank and sentences < self.min_sentences:
+                sentences += len(split_sentences(shortened))
         if sentences < self.min_sentences:
             return Verdict("too_few_sentences", value=sentences, threshold=self.min_sentences)
         if not first_cut and "[" not in text:
@@ -64,20 +63,13 @@ class LineRules:
         remaining = BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
         return Verdict(CHANGED, text=remaining, evidence=first_cut) if remaining != text else KEEP
 
-    def _lines(self, text: str, cut: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-        """Each line, and what stays of it; None if it is cut."""
-        citations, longest = "[" in text, self.max_word_chars
-        for line in text.splitlines():
-            words = line.split(None, self.min_words - 1)
-            if not words:
-                yield line, line
-                continue
-            short = len(words) < self.min_words
-            long = len(line) > longest and _has_long_word(line, longest)
-            if short or long or (cut and any(phrase in line.lower() for phrase in cut)):
-                yield line, None
-            else:
-                yield line, CITATION.sub("", line) if citations else line
+    def _shorten(self, line: str) -> str:
+        """The line without citations; empty if it is blank, too short, or has too long a word."""
+        if len(line.split(None, self.min_words - 1)) < self.min_words:
+            return ""
+        if len(line) > self.max_word_chars and _has_long_word(line, self.max_word_chars):
+            return ""
+        return CITATION.sub("", line) if "[" in line else line
 
 
 def _has_long_word(line: str, length: int) -> bool:
@@ -87,12 +79,8 @@ def _has_long_word(line: str, length: int) -> bool:
     return not all(" " in piece for piece in pieces) and max(map(len, line.split())) > length
 
 
-def count_sentences(line: str, needed: int) -> int:
-    """The sentences of a line, at most `needed`: one, and one for each end of a sentence that has more behind it."""
+def split_sentences(line: str) -> list[str]:
+    """The sentences of a line, of which each but the last ends with a full stop or such."""
     line = line.rstrip()
-    count = 1
-    for match in SENTENCE_BREAK.finditer(line):
-        if count >= needed:
-            break
-        count += match.end() < len(line)
-    return count
+    ends = [match.end() for match in SENTENCE_BREAK.finditer(line) if match.end() < len(line)]
+    return [line[start:end] for start, end in pairwise([0, *ends, len(line)])]
