@@ -59,6 +59,10 @@ def test_any_number_of_workers_gives_the_same_dataset(recipe: Path) -> None:
     first = reference(recipe)
     manifest = parse_json(first["manifest.json"])
     assert sum(split["documents"] for split in manifest["splits"].values()) == 119
+    [skipped] = [parse_json(line) for line in first["skipped.jsonl"].splitlines()]
+    assert skipped["file"] == f"{recipe.parent}/rows.jsonl"
+    assert skipped["reason"] == "its worker was ended by signal 9 (SIGKILL)"
+    assert manifest["poisoned"]["reasons"] == {skipped["reason"]: 1}
     for workers in (2, 3):
         dataset = prepare(str(recipe), out=recipe.parent / f"{workers}" / "out", workers=workers)
         assert contents(dataset.path) == first

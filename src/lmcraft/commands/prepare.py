@@ -204,6 +204,7 @@ def _prepare_recipe(config: PrepareConfig) -> DatasetFolder:
     dataset = prepare_recipe(recipe, config.out, overwrite=config.overwrite, fresh=config.fresh, describe=write_preparation)
     _print_stages(dataset)
     _print_splits(dataset)
+    _print_losses(dataset)
     print(f"what each stage did, with examples: {dataset.path / 'report.html'}")
     return dataset
 
@@ -354,13 +355,20 @@ def _print_splits(dataset: DatasetFolder) -> None:
             )
 
 
-def _print_summary(dataset: DatasetFolder) -> None:
+def _print_losses(dataset: DatasetFolder) -> None:
     from lmcraft.data.documents import describe_losses
 
-    _print_splits(dataset)
     manifest = dataset.manifest()
     for line in describe_losses(manifest, dataset.skipped):
         print(line)
+    for reason, count in manifest.get("poisoned", {}).get("reasons", {}).items():
+        print(f"  {count:,} files or documents were left out ({reason}): {dataset.skipped} lists them")
+
+
+def _print_summary(dataset: DatasetFolder) -> None:
+    _print_splits(dataset)
+    _print_losses(dataset)
+    manifest = dataset.manifest()
     for token, count in manifest["special_spellings"].items():
         times = "once" if count == 1 else f"{count:,} times"
         print(

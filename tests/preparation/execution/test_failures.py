@@ -43,7 +43,7 @@ def test_a_document_that_ends_its_worker_is_skipped_and_named(
         [],
     ]
     tally = total_tally(results["read"], tmp_path / "work")
-    assert tally.counts == {"read/documents": 29, f"poisoned/{reason}": 1}
+    assert tally.counts == {"read/documents": 29, f"poisoned/{text}": 1}
     # A worker that ends does not make others repeat what they have finished.
     assert sorted((tmp_path / "runs.txt").read_text().split("\n")) == ["", "add 0", "read 0", "read 10", "read 20"]
     assert not list((tmp_path / "work" / "units").glob("*.tmp-*"))

@@ -65,7 +65,9 @@ def perform(task: Task, position: Position) -> Answer:
         name_file(error, work)
         explained = explain_os_error(error)
         return Answer("full" if error.errno in DISK_FULL else "system", str(explained), explained.exit_status)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # such as a panic of a library in Rust
         traceback.print_exception(error)
         return Answer("failed", f"{type(error).__name__}: {error}"[:MAX_TEXT_CHARACTERS])
     return Answer("done")
@@ -81,7 +83,7 @@ def _run_unit(task: Task, work: Path, position: Position) -> None:
         tally, values = _find_function(unit)(unit.arguments, inputs, out, position)
         position.at(None)
         for document in task.poisoned:
-            name = f"poisoned/{document['reason']}"
+            name = f"poisoned/{document['text']}"
             tally.counts[name] = tally.counts.get(name, 0) + 1
         outputs, seconds = describe_outputs(out), time.monotonic() - begin
         journal.finish(UnitResult(unit, outputs, tally, values, task.poisoned, seconds), out)

@@ -69,7 +69,7 @@ def write_evidence(
         output: entries of the manifest about shards and tokenizer, as `finish` returns them.
         locate: the output folder of a unit.
     """
-    poisoned = [document for finished in results.values() for result in finished for document in result.poisoned]
+    poisoned = [_name_file(row, surveyed) for finished in results.values() for result in finished for row in result.poisoned]
     duplicates = _write_duplicates(folder / DUPLICATES, recipe, results, locate)
     _write_lines(folder / FILES, (_describe_file(file, recipe) for file in surveyed.files))
     _write_lines(folder / STAGES, _examples(recipe, tally))
@@ -187,6 +187,12 @@ def _write_skipped(folder: Path, surveyed: Survey, tally: Tally, poisoned: Seque
     rows = [*surveyed.skipped, *examples, *poisoned]
     if rows:
         write_json_lines(DatasetFolder(folder).skipped, rows)
+
+
+def _name_file(row: JsonObject, surveyed: Survey) -> JsonObject:
+    """A document that was skipped, for people."""
+    _, file, position, piece = row["document"]
+    return {"file": surveyed.files[file].path, "position": position, "piece": piece, "reason": row["text"]}
 
 
 def _losses(tally: Tally, surveyed: Survey, poisoned: Sequence[JsonObject]) -> JsonObject:
