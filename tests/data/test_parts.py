@@ -1,6 +1,7 @@
 """A run reads each part in its share, each row of a part in turn, and the same rows at each index."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,12 +43,13 @@ def test_shares_are_exact_within_a_row_at_each_block(weights: list[float], later
     first, second = np.array(weights) / sum(weights), np.array(later[: len(weights)]) / sum(later[: len(weights)])
     course = Course([(0.0, first), (1500.0, first), (2500.0, second)])
     dataset = MixedDataset({str(n): Numbered() for n in range(len(weights))}, course, seed)
-    for block in (1, 2, 3):
+    last = 3000 // BLOCK_ROWS
+    for block in range(1, last + 1):
         due, read = course.rows_before(block * BLOCK_ROWS), dataset._read_before(block)
         assert ((read <= due) & (due < read + 1)).all() and due.sum() == pytest.approx(block * BLOCK_ROWS)
-    located = [dataset.locate(index) for index in range(int(dataset._read_before(3).sum()))]
+    located = [dataset.locate(index) for index in range(int(dataset._read_before(last).sum()))]
     counts = Counter(part for part, _ in located)
-    assert [counts[part] for part in range(len(weights))] == dataset._read_before(3).tolist()
+    assert [counts[part] for part in range(len(weights))] == dataset._read_before(last).tolist()
     assert len(set(located)) == len(located)
     assert {part: max(row for p, row in located if p == part) for part in counts} == {p: c - 1 for p, c in counts.items()}
 
@@ -76,8 +78,14 @@ def test_each_epoch_of_a_part_has_each_of_its_tokens_once(folder: DatasetFolder)
         targets.update(t for t in rows.sample(index).targets.tolist() if t != IGNORE_INDEX)
     tokens = letters.split.slice(0, len(letters.split)).tolist()
     assert targets.total() == pytest.approx(len(tokens), rel=0.1)  # a block's order may cross the border of the epoch
-    located = sorted(rows.locate(index)[1] for index in range(BLOCK_ROWS))
-    assert located == list(range(BLOCK_ROWS))
+    located = sorted(rows.locate(index)[1] for index in range(8 * BLOCK_ROWS))
+    assert located == list(range(8 * BLOCK_ROWS))
+
+
+def test_a_short_run_follows_its_schedule(tmp_path: Path) -> None:
+    stages = [{"until": 0.5, "weights": {"digits": 0.0}}, {"weights": {"letters": 0.0}}]
+    rows = open_text(two_sources(tmp_path, {"schedule": stages})).rows(96)
+    assert [rows.locate(index)[0] for index in range(96)] == 48 * [0] + 48 * [1]
 
 
 def test_a_proxy_reads_the_start_of_each_part(folder: DatasetFolder) -> None:

@@ -17,7 +17,7 @@ from lmcraft.data.shuffle import permute
 from lmcraft.data.splits import TRAIN, VALIDATION
 from lmcraft.folder import DatasetFolder
 
-BLOCK_ROWS = 1024
+BLOCK_ROWS = 16  # few, so that a schedule holds in short runs, too
 
 
 class MixedDataset:
@@ -115,7 +115,10 @@ class MixedText:
         share = self.mixture.part_share(count * self.sequence_length)
         datasets = {
             name: TokenDataset(
-                split, self.sequence_length, _part_seed(self.seed, name), part=(0.0, max(share, MIN_TOKENS / len(split)))
+                split,
+                self.sequence_length,
+                _part_seed(self.seed, name),
+                part=(0.0, min(1.0, max(share, (self.sequence_length + 1) / len(split)))),  # at least a row
             )
             for name, split in self._splits.items()
         }
