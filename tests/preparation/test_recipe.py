@@ -75,6 +75,10 @@ SOURCE = '[[source]]\nname = "a"\npaths = ["x"]\n'
         (SOURCE + 'languages = ["en", "zh"]', "needs a stage that tells them apart: add"),
         ("stage = [{}]\n" + SOURCE, "stage 1: kind is missing"),
         ('stage = [{ kind = "quality", sources = ["b"] }]\n' + SOURCE, "there is no source 'b': did you mean|use one of a"),
+        (
+            SOURCE + "[[mixture.schedule]]\nweights = { b = 2 }",
+            "mixture.schedule: weights name 'b', which is no source: use one of a",
+        ),
         ('stage = [{ kind = "hook", name = "x" }, { kind = "hook", name = "x" }]\n' + SOURCE, "two stages are named 'x'"),
         ('stage = [{ kind = "quality", name = "a/b" }]\n' + SOURCE, "stage name 'a/b' is not a name for files"),
         ('stage = [{ kind = "quality", name = "read" }]\n' + SOURCE, "stage name 'read' is not a name for files"),

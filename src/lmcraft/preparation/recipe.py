@@ -162,6 +162,11 @@ class Recipe:
                     raise UserError(
                         f"stage {stage.name!r}: there is no source {name!r}: {suggest(name, dict.fromkeys(names))}"
                     )
+        for name in (name for stage in self.mixture.schedule for name in stage.weights):
+            if name not in names:
+                raise UserError(
+                    f"mixture.schedule: weights name {name!r}, which is no source: {suggest(name, dict.fromkeys(names))}"
+                )
         for source in self.source:
             if len(source.languages) > 1 and not any(stage.kind == "language" for stage in self.stage):
                 raise UserError(
