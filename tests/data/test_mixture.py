@@ -93,12 +93,13 @@ def test_a_run_that_outlasts_its_text_says_so() -> None:
     both = Mixture(WEB_BOOKS, epochs={"web": 1.0, "books": 2.0})
     assert shares(both, rows=100) == [pytest.approx(9 / 11, abs=1e-6), pytest.approx(2 / 11, abs=1e-6)]
     assert both.warnings(110, LENGTH) == []
-    assert both.warnings(220, LENGTH)[0].startswith("source 'web' is read 2 times, not 1: the run is longer")
+    assert both.warnings(220, LENGTH) == [
+        "the run is longer than the text of all sources lasts: it reads web 2 times, not 1, books 4 times, not 2"
+    ]
     weighted = Mixture(WEB_BOOKS, weights={"web": 1, "books": 1})
     assert weighted.warnings(80, LENGTH) == []
-    assert weighted.warnings(100, LENGTH)[0].startswith(
-        "source 'books' is read 5 times: the run is longer than its text lasts"
-    )
+    [sentence] = weighted.warnings(100, LENGTH)
+    assert sentence.startswith("the run is longer than the text of some sources lasts: it reads books 5 times; beyond 4")
 
 
 def test_a_run_too_short_for_the_epochs_of_a_source_is_an_error() -> None:
@@ -167,6 +168,16 @@ def test_parts_without_training_text_are_left_out() -> None:
 def test_bad_weights_of_a_run_are_errors(overrides: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Mixture.read(manifest(), overrides)
+
+
+def test_weights_of_any_size_have_shares() -> None:
+    assert shares(Mixture(WEB_BOOKS, overrides={"web": 1e308, "books": 1e308})) == [0.5, 0.5]
+    assert shares(Mixture(WEB_BOOKS, overrides={"web": 1e-300, "books": 3e-300})) == [0.25, 0.75]
+
+
+def test_a_damaged_manifest_is_one_sentence() -> None:
+    with pytest.raises(UserError, match=r"manifest\.json: mixture=\{'temperatur': 2\} is not a dict with these settings"):
+        Mixture.read(manifest(temperatur=2))
 
 
 def test_weights_that_leave_nothing_are_an_error() -> None:

@@ -72,6 +72,8 @@ def _format_shares(shares: Sequence[float]) -> str:
 
 
 def _tables(description: dict[str, Any]) -> list["Table"]:
+    from lmcraft.data.mixture import format_epochs  # imports numpy, which --help does without
+
     parameters = {part: f"{count:,}" for part, count in description["parameters"].items()}
     if description["parameters"]["active"] == description["parameters"]["total"]:
         del parameters["active"]
@@ -80,7 +82,7 @@ def _tables(description: dict[str, Any]) -> list["Table"]:
     template = description["tokenizer"]["chat_template"]
     lineage = dict(description["lineage"])
     mixture = {
-        source: f"{use['share']:.1%} of training, {use['epochs']:.2g} epochs"
+        source: f"{use['share']:.1%} of training, {format_epochs(use['epochs'])} epochs"
         for source, use in lineage.pop("mixture", {}).items()
     }
     origin = {

@@ -38,8 +38,11 @@ def plan(config: PlanConfig) -> Plan:
 def _run_table(plan: Plan, watts: float) -> Table:
     source = "from --tflops" if plan.share_of_peak is None else f"measured: {plan.share_of_peak:.0%} of the machine's peak"
     optimal = plan.tokens / plan.compute_optimal_tokens
+    from lmcraft.data.mixture import format_epochs  # imports numpy, which --help does without
+
     mixture = {
-        f"source {use.source}": f"{use.share:.1%}: {use.tokens_read:,.0f} tokens, {use.epochs:.2g} epochs of {use.tokens:,}"
+        f"source {use.source}": f"{use.share:.1%}: {use.tokens_read:,.0f} tokens, {format_epochs(use.epochs)} epochs of "
+        f"{use.tokens:,}"
         for use in plan.mixture
     }
     rows = {

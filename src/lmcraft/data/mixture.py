@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmcraft.errors import UserError
-from lmcraft.setting_values import converted_fields
+from lmcraft.setting_values import convert_value, converted_fields
 
 MIN_TOKENS = 2  # of a part: an input and a target
 MAX_USEFUL_EPOCHS = 4  # up to here, repeated text is nearly as good as new text (arXiv 2305.16264)
@@ -87,6 +87,11 @@ class MixtureConfig:
         """How often a document is read in an epoch whose cluster of near-duplicates has this size, itself included."""
         sizes = [size for size in map(int, self.copies) if size <= cluster_size]
         return self.copies[str(max(sizes))] if sizes else 1
+
+
+def format_epochs(number: float) -> str:
+    """A number of epochs with two digits, or as a whole number."""
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def parts_with_text(manifest: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
@@ -211,7 +216,8 @@ class Mixture:
             Part(part["source"], part["language"], part["copies"] if copies else 1, part["train"]["tokens"])
             for part in parts_with_text(manifest, "train")
         ]
-        mixture = cls(parts, MixtureConfig(**recorded), weights, epochs, overrides or {}, target_tokens)
+        config = convert_value(MixtureConfig, recorded, "manifest.json: mixture")
+        mixture = cls(parts, config, weights, epochs, overrides or {}, target_tokens)
         mixture._check_overrides()
         return mixture
 
@@ -307,19 +313,20 @@ class Mixture:
 
     def warnings(self, rows: int, row_tokens: int) -> list[str]:
         """Sentences about sources that a run reads more often than was set, or than is useful."""
+        wanted = {} if self.config.schedule else self._epochs({})
+        uses = self.uses(rows, row_tokens)
+        longer = [use for use in uses if use.epochs > (1 + EPOCHS_TOLERANCE) * wanted.get(use.source, use.epochs) > 0]
+        repeated = [use for use in uses if use.epochs > MAX_USEFUL_EPOCHS and use not in longer]
         sentences = []
-        for use in self.uses(rows, row_tokens):
-            wanted = None if self.config.schedule else self._epochs({}).get(use.source)
-            if wanted and use.epochs > (1 + EPOCHS_TOLERANCE) * wanted:
-                sentences.append(
-                    f"source '{use.source}' is read {use.epochs:.3g} times, not {wanted:g}: the run is longer than the "
-                    "text of all sources together lasts"
-                )
-            elif use.epochs > MAX_USEFUL_EPOCHS:
-                sentences.append(
-                    f"source '{use.source}' is read {use.epochs:.3g} times: the run is longer than its text lasts; beyond "
-                    f"{MAX_USEFUL_EPOCHS} epochs, repeated text teaches ever less (arXiv 2305.16264)"
-                )
+        if longer:
+            numbers = ", ".join(f"{u.source} {format_epochs(u.epochs)} times, not {wanted[u.source]:g}" for u in longer)
+            sentences.append(f"the run is longer than the text of all sources lasts: it reads {numbers}")
+        if repeated:
+            numbers = ", ".join(f"{use.source} {format_epochs(use.epochs)} times" for use in repeated)
+            sentences.append(
+                f"the run is longer than the text of some sources lasts: it reads {numbers}; beyond {MAX_USEFUL_EPOCHS}, "
+                "repeated text teaches ever less (arXiv 2305.16264)"
+            )
         return sentences
 
     def _epochs(self, stage_weights: Mapping[str, float]) -> dict[str, float]:
@@ -336,7 +343,8 @@ class Mixture:
         mean = sum(by_size) / max(1, len(by_size))
         values = {name: weights.get(name, 0.0 if name in epochs else size / (mean or 1)) for name, size in sizes.items()}
         inside_P = tokens_P / np.array([sizes[part.source] or 1.0 for part in self.parts])
-        weighted_P = self._by_language(np.array([values[part.source] for part in self.parts]) * inside_P)
+        largest = max(values.values()) or 1.0  # by which the weights are divided, since their sum could overflow
+        weighted_P = self._by_language(np.array([values[part.source] / largest for part in self.parts]) * inside_P)
         total = (self.target_tokens or run_tokens) or tokens_P.sum()
         fixed_P = np.array([epochs.get(part.source, 0.0) for part in self.parts]) * tokens_P / total
         if weighted_P.sum() == 0 or fixed_P.sum() > 1:

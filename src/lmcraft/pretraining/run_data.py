@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lmcraft.data.loader import Dataset, TokenDataset, TokenSplit
-from lmcraft.data.mixture import Mixture, SourceUse
+from lmcraft.data.mixture import Mixture, SourceUse, format_epochs
 from lmcraft.data.parts import MixedText, validation_rows
 from lmcraft.folder import DatasetFolder
 from lmcraft.pretraining.config import PretrainConfig
@@ -90,7 +90,7 @@ class RunData:
         """A sentence about the sources that a run reads, and warnings."""
         if isinstance(self.training, TokenDataset):
             return []
-        uses = ", ".join(f"{use.source} {use.share:.1%} ({use.epochs:.2g} epochs)" for use in self.uses(config))
+        uses = ", ".join(f"{use.source} {use.share:.1%} ({format_epochs(use.epochs)} epochs)" for use in self.uses(config))
         warnings = self.training.mixture.warnings(config.max_steps * config.batch_size, config.sequence_length)
         return [f"mixture: {uses}", *warnings]
 
