@@ -29,6 +29,7 @@ from lmcraft.preparation.stages.duplicates.clusters import Clusters, read_verdic
 from lmcraft.preparation.stages.duplicates.corpus import Corpus, SketchTable, Within, corpus_arguments, group_of, sketches
 from lmcraft.preparation.stages.duplicates.finished import against_step, check_datasets, describe_datasets, sketch_documents
 
+STEP_WEIGHT = 0.01  # as `Step.weight`
 RANGE_DOCUMENTS = 2**21  # whose hashes one unit sorts
 
 
@@ -74,9 +75,9 @@ class ExactDuplicates:
         ranges, resolve = f"sort/{name}", f"resolve/{name}"
         return (
             *against_step(self, self.against, f"{__name__}:sketch_against"),
-            Step(ranges, lambda results: _sort_units(name, results), sketches),
-            Step(resolve, lambda results: _resolve_units(name, results), (*sketches, ranges)),
-            Step(f"verdicts/{name}", lambda results: verdict_units(name, results, resolve), (resolve,)),
+            Step(ranges, lambda results: _sort_units(name, results), sketches, STEP_WEIGHT),
+            Step(resolve, lambda results: _resolve_units(name, results), (*sketches, ranges), STEP_WEIGHT),
+            Step(f"verdicts/{name}", lambda results: verdict_units(name, results, resolve), (resolve,), STEP_WEIGHT),
         )
 
     def verdicts(self, folder: Path) -> Mapping[DocumentId, Verdict]:

@@ -21,6 +21,7 @@ from lmcraft.preparation.stages.duplicates.corpus import MAX_PRIORITY
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 UNIT_DOCUMENTS = 2**15
+AGAINST_WEIGHT = 0.2  # as `Step.weight`
 SPLITS = (TRAIN, VALIDATION)
 
 
@@ -73,13 +74,12 @@ def against_step(stage: Any, against: Sequence[str], function: str) -> tuple[Ste
                 number,
                 function,
                 {"name": stage.name, "settings": settings, "fingerprint": fingerprint, "documents": asdict(part)},
-                size=(part.last - part.first) * 1000,
                 version=stage.version,
             )
             for number, part in enumerate(ranges)
         ]
 
-    return (Step(f"against/{stage.name}", units, reads=()),)
+    return (Step(f"against/{stage.name}", units, reads=(), weight=AGAINST_WEIGHT),)
 
 
 def sketch_documents(stage: Any, arguments: JsonObject, out: Path) -> tuple[Tally, JsonObject]:

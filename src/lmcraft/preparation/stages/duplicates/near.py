@@ -34,6 +34,7 @@ from lmcraft.preparation.stages.duplicates.ragged import RaggedWriter
 
 MIN_SHINGLES = 5  # documents with fewer are compared by exact-duplicates only
 BATCH_SHINGLES = 2**18
+PAIRS_WEIGHT, VERIFY_WEIGHT, RESOLVE_WEIGHT, VERDICTS_WEIGHT = 0.01, 0.03, 0.01, 0.005  # as `Step.weight`
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,10 @@ class NearDuplicates:
         pairs, verify, resolve = (f"{step}/{name}" for step in ("pairs", "verify", "resolve"))
         return (
             *against_step(self, self.against, f"{__name__}:sketch_against"),
-            Step(pairs, lambda results: pair_units(name, results, self.banding[0]), sketches),
-            Step(verify, lambda results: verify_units(name, results, self.jaccard), (*sketches, pairs)),
-            Step(resolve, lambda results: resolve_units(name, results, self.jaccard), (*sketches, verify)),
-            Step(f"verdicts/{name}", lambda results: verdict_units(name, results, resolve), (resolve,)),
+            Step(pairs, lambda results: pair_units(name, results, self.banding[0]), sketches, PAIRS_WEIGHT),
+            Step(verify, lambda results: verify_units(name, results, self.jaccard), (*sketches, pairs), VERIFY_WEIGHT),
+            Step(resolve, lambda results: resolve_units(name, results, self.jaccard), (*sketches, verify), RESOLVE_WEIGHT),
+            Step(f"verdicts/{name}", lambda results: verdict_units(name, results, resolve), (resolve,), VERDICTS_WEIGHT),
         )
 
     def verdicts(self, folder: Path) -> Mapping[DocumentId, Verdict]:

@@ -38,7 +38,6 @@ def pair_units(name: str, results: Results, bands: int) -> list[Unit]:
             f"{__name__}:pair",
             {**arguments, "bands": [first, min(first + together, bands)], "range": [number, ranges]},
             inputs,
-            size=documents * together // ranges,
             version=VERSION,
         )
         for unit, (first, number) in enumerate(parts)
@@ -107,7 +106,6 @@ def verify_units(name: str, results: Results, threshold: float) -> list[Unit]:
             f"{__name__}:verify",
             {**arguments, "documents": [start, stop]},
             (*inputs, *pair_keys),
-            size=stop - start,
             version=VERSION,
         )
         for unit, (start, stop) in enumerate(group_units(arguments["corpus"]))

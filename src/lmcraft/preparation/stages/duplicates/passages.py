@@ -25,6 +25,7 @@ from lmcraft.preparation.stages.duplicates.spans import sort_units, span_units, 
 from lmcraft.preparation.stages.duplicates.winnowing import fingerprints, short_hashes
 
 LEAST_WORDS = 10
+SORT_WEIGHT, SPANS_WEIGHT, VERDICTS_WEIGHT = 0.02, 0.03, 0.05  # as `Step.weight`
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,14 @@ class RepeatedPassages:
         sketches = f"sketch/{name}"
         ranges, spans = f"sort/{name}", f"spans/{name}"
         return (
-            Step(ranges, lambda results: sort_units(name, results), (sketches,)),
-            Step(spans, lambda results: span_units(name, results), (sketches, ranges)),
-            Step(f"verdicts/{name}", lambda results: verdict_units(name, results, settings), (sketches, spans)),
+            Step(ranges, lambda results: sort_units(name, results), (sketches,), SORT_WEIGHT),
+            Step(spans, lambda results: span_units(name, results), (sketches, ranges), SPANS_WEIGHT),
+            Step(
+                f"verdicts/{name}",
+                lambda results: verdict_units(name, results, settings),
+                (sketches, spans),
+                VERDICTS_WEIGHT,
+            ),
         )
 
     def verdicts(self, folder: Path) -> Mapping[DocumentId, Verdict]:

@@ -89,7 +89,6 @@ def span_units(name: str, results: Results) -> list[Unit]:
             f"{__name__}:find_spans",
             {**arguments, "documents": list(documents)},
             (*inputs, *hits),
-            size=documents[1] - documents[0],
             version=VERSION,
         )
         for number, documents in enumerate(group_units(arguments["corpus"]))
