@@ -12,7 +12,7 @@ import re
 import struct
 import unicodedata
 from collections.abc import Iterator
-from itertools import islice
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,35 +36,45 @@ class Words:
 
 
 class Reader:
-    """The texts of a language; a part of them for each task."""
+    """The texts of a part, a task each."""
 
     name, type = "texts", "reader"
 
-    def __init__(self, texts: Path, language: str) -> None:
-        self.texts, self.language = texts, language
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def __call__(self, data: Any, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
-        rows = texts_of(self.texts, self.language)
-        for row in islice(rows, rank * UNIT_DOCUMENTS, (rank + 1) * UNIT_DOCUMENTS):
-            yield Document(text=row["text"], id=str(row["id"]))
+        with (self.folder / f"{rank:05}.jsonl").open(encoding="utf-8") as file:
+            for row in map(json.loads, file):
+                yield Document(text=row["text"], id=str(row["id"]))
 
 
-def texts_of(texts: Path, language: str) -> Iterator[dict[str, Any]]:
-    """The rows of a language, in order."""
-    with texts.open(encoding="utf-8") as file:
-        yield from (row for row in map(json.loads, file) if row["language"] == language)
+def divide(texts: Path, language: str, folder: Path) -> list[int]:
+    """Write the texts of a language in parts; returns their ids."""
+    folder.mkdir(parents=True)
+    ids: list[int] = []
+    with texts.open(encoding="utf-8") as file, ExitStack() as parts:
+        for line in file:
+            row = json.loads(line)
+            if row["language"] == language:
+                if len(ids) % UNIT_DOCUMENTS == 0:
+                    name = f"{len(ids) // UNIT_DOCUMENTS:05}.jsonl"
+                    part = parts.enter_context((folder / name).open("w", encoding="utf-8"))
+                part.write(line)
+                ids.append(row["id"])
+    return ids
 
 
 def run(texts: Path, language: str, work: Path) -> list[int]:
     """The ids of the documents that are removed."""
-    ids = [row["id"] for row in texts_of(texts, language)]
+    ids = divide(texts, language, work / "texts")
     config = MinhashConfig(n_grams=RUN_LENGTH[language])
     signature = MinhashDedupSignature(output_folder=str(work / "signatures"), config=config, language=Languages.english)
     signature.word_tokenizer = Words()
     tasks = -(-len(ids) // UNIT_DOCUMENTS)
     options: dict[str, Any] = {"workers": 1, "skip_completed": False}
     for pipeline, count, name in (
-        ([Reader(texts, language), signature], tasks, "sign"),
+        ([Reader(work / "texts"), signature], tasks, "sign"),
         ([MinhashDedupBuckets(str(work / "signatures"), str(work / "pairs"), config=config)], config.num_buckets, "pair"),
         ([MinhashDedupCluster(str(work / "pairs"), str(work / "removed"), config=config)], 1, "cluster"),
     ):
