@@ -310,7 +310,8 @@ def _print_stages(dataset: DatasetFolder) -> None:
     """A line for each stage, and one for each of its reasons."""
     from lmcraft.terminal import format_bytes
 
-    for stage in dataset.manifest()["stages"]:
+    manifest = dataset.manifest()
+    for stage in manifest["stages"]:
         total = stage["total"]
         came_in, removed = total["in"], total["removed"]
         share = removed["bytes"] / max(came_in["bytes"], 1)
@@ -321,6 +322,8 @@ def _print_stages(dataset: DatasetFolder) -> None:
         for reason, counts in sorted(total["reasons"].items(), key=lambda reason: -reason[1]["documents"]):
             change = "shorter" if counts["bytes"] >= 0 else "longer"
             print(f"    {reason}: {counts['documents']:,} documents, {format_bytes(abs(counts['bytes']))} {change}")
+        for entry in manifest["decontamination"].get(stage["name"], {}).get("not_checked", ()):
+            print(f"    task {entry['task']} was not checked: {entry['reason']}")
 
 
 def _print_stage_examples(dataset: DatasetFolder) -> None:

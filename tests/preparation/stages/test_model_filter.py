@@ -11,6 +11,7 @@ import torch
 from lmcraft.errors import UserError
 from lmcraft.finetuning.head import HEAD, Labels, add_head
 from lmcraft.finetuning.text_classifier import Classifier
+from lmcraft.folder import ModelFolder
 from lmcraft.language_model import LanguageModel
 from lmcraft.preparation.contracts import DocumentId, Record, Tally, Unit, UnitResult
 from lmcraft.preparation.stages.model_filter import ModelFilter, compute_bounds, judge_scores, score_label
@@ -113,6 +114,17 @@ def test_the_key_depends_on_the_weights_not_on_the_path(model_folder: Path, tmp_
     one, two = (ModelFilter(model=str(path), keep_below=9).fingerprint() for path in (model_folder, tmp_path / "link"))
     assert one == two
     assert str(model_folder) not in str(one)
+
+
+def test_a_model_of_another_kind_is_refused_before_the_work(model_folder: Path) -> None:
+    with pytest.raises(UserError, match="not a classifier"):
+        ModelFilter(model=str(model_folder), measure="label", label="good", keep_above=0.5).fingerprint()
+    Labels(("good", "bad")).save(model_folder)
+    try:
+        with pytest.raises(UserError, match=r"label='fine' is none of the model .*: use one of good, bad"):
+            ModelFilter(model=str(model_folder), measure="label", label="fine", keep_above=0.5).fingerprint()
+    finally:
+        ModelFolder(model_folder).labels.unlink()
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,10 @@ def build_stage(kind: str, name: str, settings: Mapping[str, Any]) -> Stage | Gl
         if setting not in types:
             raise UserError(f"stage {name!r}: there is no setting {setting!r}: {suggest(setting, types)}")
         values[setting] = convert_value(types[setting], value, f"stage {name!r}: {setting}")
-    stage: Stage | GlobalStage = cls(**values)
+    try:
+        stage: Stage | GlobalStage = cls(**values)
+    except UserError as error:
+        raise UserError(f"stage {name!r}: {error}") from error
     object.__setattr__(stage, "name", name)  # the class has its kind
     return stage
 

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import islice
 from math import exp, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -37,7 +36,8 @@ if TYPE_CHECKING:
     from lmcraft.evaluation.evaluated_model import EvaluatedModel
     from lmcraft.finetuning.text_classifier import Classifier
 
-BATCH_DOCUMENTS = 64
+CHARS_PER_TOKEN = 4  # about
+MAX_BATCH_DOCUMENTS = 64
 MAX_CHARS_PER_TOKEN = 16  # a longer text is cut before it is encoded
 MAX_NATS = 700.0  # per token, of which the exponential is finite
 SCORES, BOUNDS, VERDICTS = "scores.jsonl", "bounds.json", "verdicts.jsonl"
@@ -92,14 +92,18 @@ class ModelFilter:
         from lmcraft.model_source import open_model
 
         with open_model(self.model) as source:
+            if self.measure == "label":
+                self._check_label(source.path)
+            else:
+                source.check_writes_text()
             model_hash = source.hash_contents()
         return {**self._bounds, "model": model_hash, "measure": self.measure, "label": self.label, "tokens": self.tokens}
 
     def sketch(self, records: Iterable[Record], folder: Path) -> Iterator[Record]:
         """Score the records, and note the scores."""
         folder.mkdir(parents=True, exist_ok=True)
-        rows, remaining = [], iter(records)
-        while batch := list(islice(remaining, BATCH_DOCUMENTS)):
+        rows = []
+        for batch in _batches(records, self.tokens * CHARS_PER_TOKEN):
             for record, score in zip(batch, self._score([record.text for record in batch]), strict=True):
                 record.notes[self.name] = score
                 rows.append([list(record.id), record.language, score])
@@ -120,6 +124,14 @@ class ModelFilter:
             DocumentId(*row["id"]): Verdict(row["reason"], value=row["value"], threshold=row["threshold"])
             for row in read_json_lines(folder / VERDICTS)
         }
+
+    def _check_label(self, folder: Path) -> None:
+        """Raise UserError unless the model is a classifier with the label."""
+        from lmcraft.finetuning.head import Labels
+
+        names = Labels.load(folder).names
+        if self.label not in names:
+            raise UserError(f"label={self.label!r} is none of the model '{self.model}': use one of {', '.join(names)}")
 
     @property
     def _bounds(self) -> JsonObject:
@@ -150,15 +162,25 @@ class ModelFilter:
         if self.measure == "label":
             from lmcraft.finetuning.text_classifier import Classifier
 
-            classifier = Classifier.load(self.model)
-            if self.label not in classifier.labels.names:
-                names = ", ".join(classifier.labels.names)
-                raise UserError(f"label={self.label!r} is none of the model '{self.model}': use one of {names}")
-            return partial(score_label, classifier, self.label, self.tokens)
+            return partial(score_label, Classifier.load(self.model), self.label, self.tokens)
         from lmcraft.evaluation.evaluated_model import EvaluatedModel
         from lmcraft.language_model import LanguageModel
 
         return partial(score_perplexity, EvaluatedModel(LanguageModel.load(self.model)), self.tokens)
+
+
+def _batches(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
+    """Records of about as many characters as are scored of one, since a worker that is silent for long counts as stuck."""
+    batch: list[Record] = []
+    chars = 0
+    for record in records:
+        batch.append(record)
+        chars += len(record.text)
+        if chars >= size or len(batch) == MAX_BATCH_DOCUMENTS:
+            yield batch
+            batch, chars = [], 0
+    if batch:
+        yield batch
 
 
 def score_perplexity(model: "EvaluatedModel", tokens: int, texts: Sequence[str]) -> list[float | None]:
