@@ -23,6 +23,7 @@ WORD = re.compile(f"{SINGLE}|(?:(?!{SINGLE})[^\\W_])+")
 SPACES = re.compile(r"[\s\x00-\x1f\x7f]+")
 BASE = 0x9E3779B97F4A7C15  # of the polynomials; odd, so it has an inverse modulo 2**64
 BLOCK_CHARS = 2**16  # whose arrays fit into the processor's cache
+MAX_LETTER = 0x3FFFF  # beyond are unassigned and private characters, and signs that nobody sees
 SPACE, MARK, WHOLE, DIGIT, LETTER = range(5)  # kinds of characters; WHOLE ones are words, the last two parts of words
 
 Hashes = NDArray[np.uint64]
@@ -250,14 +251,14 @@ def _folded_values() -> NDArray[np.uint32]:
 
 @cache
 def _character_tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    characters = "".join(map(chr, range(sys.maxunicode + 1)))
-    kinds = np.full(len(characters), MARK, dtype=np.uint8)
-    kinds[np.fromiter(map(str.isalnum, characters), dtype=np.bool_)] = DIGIT
-    kinds[np.fromiter(map(str.isalpha, characters), dtype=np.bool_)] = LETTER
+    characters = "".join(map(chr, range(MAX_LETTER + 1)))
+    kinds = np.full(sys.maxunicode + 1, MARK, dtype=np.uint8)
+    kinds[: len(characters)][np.fromiter(map(str.isalnum, characters), dtype=np.bool_)] = DIGIT
+    kinds[: len(characters)][np.fromiter(map(str.isalpha, characters), dtype=np.bool_)] = LETTER
     for kind, pattern in ((SPACE, SPACES), (WHOLE, f"{SINGLE}+")):
         for match in re.finditer(pattern, characters):
             kinds[match.start() : match.end()] = kind
-    values = np.arange(1, len(characters) + 1, dtype=np.uint32)
+    values = np.arange(1, len(kinds) + 1, dtype=np.uint32)
     for code in _changed_by_folding():
         folded = fold(chr(code))
         if len(folded) == 1:
