@@ -6,14 +6,18 @@ import re
 import numpy as np
 import pytest
 
+from lmcraft.data.native.library import Opener
 from lmcraft.data.words import (
     BASE,
     BLOCK_CHARS,
+    _character_tables,
+    count_runs,
     fold,
     hash_words,
     plain_bytes,
     run_hashes,
     split_words,
+    tokenize,
     word_spans,
     words_of,
 )
@@ -100,3 +104,28 @@ def test_every_word_has_its_place_in_the_text(text: str) -> None:
 def test_plain_bytes_are_the_folded_text_with_single_spaces(text: str) -> None:
     expected = re.sub(r"[\s\x00-\x1f\x7f]+", " ", fold(text)).strip(" ")
     assert plain_bytes(text) == expected.encode("utf-8", "surrogatepass")
+
+
+def test_compiled_words_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    native = Opener.open(*_character_tables())
+    if native is None:
+        pytest.skip("there is no C++ compiler")
+    numbers = random.Random(1)
+    pools = ("ab 天é.…==  \n'1٣ﬁ", "abc def. ", "== .. -- 天地。，", "".join(map(chr, range(0x20, 0x2000))))
+    texts = ["".join(numbers.choices(numbers.choice(pools), k=numbers.randint(0, 300))) for _ in range(300)]
+    for text in (*TEXTS, *texts, "=" * 150_000 + "a" * 140_000 + " " + "=-" * 40_000 + "é" * 70_000 + "天" * 70_000):
+        results = []
+        for library in (None, native):
+            monkeypatch.setattr("lmcraft.data.words._opened", [library])
+            tokens = tokenize(text)
+            counts = [count_runs(tokens.hashes, length) for length in (1, 2, 5, 9)]
+            results.append(([a.tolist() for a in (tokens.hashes, tokens.starts, tokens.stops, tokens.kinds)], counts))
+        assert results[0] == results[1]
+
+
+def test_runs_are_counted() -> None:
+    words_W = hash_words("a b c a b d a b c e")
+    assert count_runs(words_W, 2) == (3, 0, 3)
+    assert count_runs(words_W, 3) == (2, 0, 1)
+    assert count_runs(words_W, 10).most == 1
+    assert count_runs(words_W, 11) == (0, 0, 0)

@@ -11,7 +11,7 @@ separated_values    rows of CSV and TSV files
 missing             values that stand for a missing one: null, NaN, blank text
 value_kinds         what a value is that should be text, for errors
 html_text           the text of an HTML page
-words               words as hashes, and hashes of runs of words
+words               words as hashes, and hashes of runs of words; native/ is the same in C++
 run_index           finds the runs of words that items of tasks have
 documents           `Document`, and `ReadStats`: what was read, what was skipped
 document_progress   progress bar over documents

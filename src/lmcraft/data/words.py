@@ -13,10 +13,12 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lmcraft.data.native.library import NativeWords, Opener
 
 SINGLE = "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]"  # characters that are words
 WORD = re.compile(f"{SINGLE}|(?:(?!{SINGLE})[^\\W_])+")
@@ -118,16 +120,52 @@ def count_single_words(text: str) -> int:
 
 def tokenize(text: str) -> Tokens:
     """The tokens of a text; the hashes of words are those of `hash_words`."""
+    native = _native(len(text))
     if text.isascii():
         data = text.encode()
+        if native and (scanned := native.scan(data, 1)):
+            return Tokens(*scanned)
         kinds_C = np.frombuffer(data.translate(_ascii_table(kinds=True)), dtype=np.uint8)
         ascii_C = np.frombuffer(data.translate(_ascii_table(kinds=False)), dtype=np.uint8)
         return _tokens(kinds_C, ascii_C)
-    codes_C = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.intp)
+    data = text.encode("utf-32-le", "surrogatepass")
+    if not unicodedata.is_normalized("NFC", text):
+        return _tokenize_folded(text)
+    if native:
+        scanned = native.scan(data, 4)
+        return Tokens(*scanned) if scanned else _tokenize_folded(text)
+    codes_C = np.frombuffer(data, dtype=np.uint32).astype(np.intp)
     values_C = _folded_values().take(codes_C)
-    if unicodedata.is_normalized("NFC", text) and values_C.max() <= sys.maxunicode + 1:
-        return _tokens(_character_kinds().take(codes_C), values_C)
-    return _tokenize_folded(text)
+    if values_C.max() > sys.maxunicode + 1:
+        return _tokenize_folded(text)
+    return _tokens(_character_kinds().take(codes_C), values_C)
+
+
+class RunCounts(NamedTuple):
+    """How often runs of words stand in a text."""
+
+    most: int
+    """Of the most frequent run; 0: the text has no run of this length."""
+    first_of_most: int
+    """Where the first of the most frequent runs begins, in words; 0 if no run repeats."""
+    repeats: int
+    """Runs that repeat an earlier one."""
+
+
+def count_runs(words_W: Hashes, length: int) -> RunCounts:
+    """Count the runs of `length` words."""
+    if native := _native(0):
+        return RunCounts(*native.count_runs(np.ascontiguousarray(words_W), length))
+    hashes_R = run_hashes(words_W, length)
+    if not len(hashes_R):
+        return RunCounts(0, 0, 0)
+    ordered_R = np.sort(hashes_R)
+    borders = np.concatenate(([0], np.flatnonzero(ordered_R[1:] != ordered_R[:-1]) + 1, [len(ordered_R)]))
+    counts = np.diff(borders)
+    most = int(counts.max())
+    frequent = ordered_R[borders[:-1][counts == most]]
+    first = int(np.flatnonzero(np.isin(hashes_R, frequent))[0]) if most > 1 else 0
+    return RunCounts(most, first, len(hashes_R) - len(counts))
 
 
 def run_hashes(words_W: Hashes, length: int) -> Hashes:
@@ -175,22 +213,34 @@ def _tokenize_folded(text: str) -> Tokens:
     return Tokens(tokens.hashes, starts_C[tokens.starts], ends_C[tokens.stops - 1] + 1, tokens.kinds)
 
 
+_opener = Opener()
+_opened: list[NativeWords | None] = []
+
+
+def _native(chars: int) -> NativeWords | None:
+    """The compiled code, once there has been enough text, if there is a compiler; gives the same numbers."""
+    if not _opened and _opener.is_due(chars):
+        _opened.append(Opener.open(_character_kinds(), _folded_values()))
+    return _opened[0] if _opened else None
+
+
 def _tokens(kinds_C: NDArray[np.uint8], values_C: NDArray[np.unsignedinteger]) -> Tokens:
     """The tokens of characters, of which `values_C` are what is hashed: 0 between tokens."""
-    parts = [_block(kinds_C[start:stop], values_C[start:stop], start) for start, stop in _blocks(kinds_C)]
+    parts = [_block(kinds_C[start:stop], values_C[start:stop], start) for start, stop in _blocks(kinds_C, values_C)]
     if len(parts) == 1:
         return Tokens(*parts[0])
     empty = (np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint8))
     return Tokens(*map(np.concatenate, zip(*parts, strict=True))) if parts else Tokens(*empty)
 
 
-def _blocks(kinds_C: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """Ranges of at most BLOCK_CHARS characters that cut no token shorter than that."""
+def _blocks(kinds_C: NDArray[np.uint8], values_C: NDArray[np.unsignedinteger]) -> list[tuple[int, int]]:
+    """Ranges of at most BLOCK_CHARS characters that cut no token shorter than that, and longer ones into such pieces."""
     borders = [0]
     while borders[-1] < len(kinds_C):
         start, stop = borders[-1], min(borders[-1] + BLOCK_CHARS, len(kinds_C))
         if stop < len(kinds_C) and kinds_C[stop] not in (SPACE, WHOLE):
-            same = kinds_C[start:stop] >= DIGIT if kinds_C[stop] >= DIGIT else kinds_C[start:stop] == kinds_C[stop]
+            are_parts = kinds_C[start:stop] >= DIGIT
+            same = are_parts if kinds_C[stop] >= DIGIT else values_C[start:stop] == values_C[stop]
             ends = np.flatnonzero(~same)
             stop = start + int(ends[-1]) + 1 if len(ends) else stop
         borders.append(stop)

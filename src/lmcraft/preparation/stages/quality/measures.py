@@ -8,9 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import numpy as np
-
-from lmcraft.data.words import DIGIT, LETTER, WHOLE
+from lmcraft.data.words import DIGIT, LETTER, WHOLE, count_runs
 from lmcraft.preparation.stages.quality import repetition
 from lmcraft.preparation.stages.quality.phrases import phrase_share
 from lmcraft.preparation.stages.quality.punctuation import SENTENCE_ENDS
@@ -129,16 +127,16 @@ def generated_code(statistics: Repetition, rule: RuleSettings) -> float:
 def contacts(statistics: Repetition, rule: RuleSettings) -> float:
     """Addresses of sites, e-mail addresses and telephone numbers per 100 words."""
     text, n_words = statistics.text, max(1, statistics.n_words)
-    sites = len(DOMAIN.findall(text)) if 100 * text.count(".") > rule.threshold * n_words or "://" in text else 0
-    phones = len(PHONE.findall(text)) if statistics.kinds[DIGIT] else 0
-    return 100 * (sites + phones) / n_words
+    inner_dots = text.count(".") - text.count(". ") - text.count(".\n")
+    if 100 * (inner_dots + statistics.kinds[DIGIT]) <= rule.threshold * n_words:
+        return 0.0
+    return 100 * (len(DOMAIN.findall(text)) + len(PHONE.findall(text))) / n_words
 
 
 def distinct_words(statistics: Repetition, rule: RuleSettings) -> float:
     """The number of distinct words over the root of that of words (Guiraud's index): it grows little with length."""
-    ordered_W = np.sort(statistics.words)
-    count = 1 + int(np.count_nonzero(ordered_W[1:] != ordered_W[:-1]))
-    return float(count / max(1, len(ordered_W)) ** 0.5)
+    n_words = len(statistics.words)
+    return float((n_words - count_runs(statistics.words, 1).repeats) / max(1, n_words) ** 0.5)
 
 
 def page_phrases(statistics: Repetition, rule: RuleSettings) -> float:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lmcraft.data.words import run_hashes
+from lmcraft.data.words import RunCounts, count_runs, run_hashes
 from lmcraft.preparation.stages.quality.statistics import Statistics
 
 
@@ -36,15 +36,14 @@ class Repetition(Statistics):
         return [piece for piece in pieces if piece] or [""]
 
     @cached_property
-    def pairs(self) -> "Runs":
+    def pairs(self) -> RunCounts:
         """The runs of two tokens, of which each longer run that repeats is made."""
-        return Runs(self, 2)
+        return count_runs(self.tokens.hashes, 2)
 
     @cached_property
     def max_repeated_characters(self) -> int:
         """At least the number of characters in repeated runs of five tokens, and so of more."""
-        ordered_R = np.sort(run_hashes(self.tokens.hashes, 5))
-        repeats = int(np.count_nonzero(ordered_R[1:] == ordered_R[:-1]))
+        repeats = count_runs(self.tokens.hashes, 5).repeats
         return repeats * longest_run(self, 5) if repeats else 0
 
     @cached_property
@@ -57,27 +56,6 @@ class Repetition(Statistics):
         for offset in range(5):
             covered_T[later + offset] = True
         return int(self.lengths[covered_T].sum())
-
-
-class Runs:
-    """The runs of a number of tokens: how often each stands in the text."""
-
-    def __init__(self, statistics: Statistics, length: int) -> None:
-        self.hashes_R = run_hashes(statistics.tokens.hashes, length)
-        self.ordered_R = np.sort(self.hashes_R)
-        borders = np.flatnonzero(self.ordered_R[1:] != self.ordered_R[:-1]) + 1
-        self.firsts = np.empty(len(borders) + 2, dtype=np.intp)  # of each distinct run, and the end
-        self.firsts[0], self.firsts[1:-1], self.firsts[-1] = 0, borders, len(self.hashes_R)
-        counts = self.firsts[1:] - self.firsts[:-1]
-        self.most = int(counts.max())
-        """How often the most frequent run stands in the text."""
-        self.counts = counts
-
-    @property
-    def first_of_most(self) -> int:
-        """Where the first of the most frequent runs begins, in tokens."""
-        frequent = self.ordered_R[self.firsts[:-1][self.counts == self.most]]
-        return int(np.flatnonzero(np.isin(self.hashes_R, frequent))[0])
 
 
 def longest_run(statistics: Statistics, length: int) -> int:
@@ -126,7 +104,7 @@ def top_run(statistics: Repetition, rule: RunRule) -> float:
     longest = longest_run(statistics, rule.tokens) + rule.joints
     if statistics.pairs.most * longest <= limit:
         return 0.0
-    runs = statistics.pairs if rule.tokens == 2 else Runs(statistics, rule.tokens)
+    runs = statistics.pairs if rule.tokens == 2 else count_runs(statistics.tokens.hashes, rule.tokens)
     if runs.most * longest <= limit:
         return 0.0
     first = runs.first_of_most
@@ -164,7 +142,7 @@ def repeated_text(measure: str, statistics: Repetition, rule: RunRule) -> str:
         items = statistics.paragraphs if "paragraph" in measure else statistics.lines
         return Counter(items).most_common(1)[0][0].strip()
     if measure in ("top_run", "repeated_runs"):
-        first = Runs(statistics, rule.tokens).first_of_most
+        first = count_runs(statistics.tokens.hashes, rule.tokens).first_of_most
         tokens = statistics.tokens
         return statistics.text[tokens.starts[first] : tokens.stops[first + rule.tokens - 1]]
     return ""

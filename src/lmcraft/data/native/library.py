@@ -1,0 +1,75 @@
+"""Opens the compiled words after as much text as is worth compiling them for."""
+
+import ctypes
+from ctypes import c_int64, c_void_p
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmcraft.cpp.library import BuildError, Source, is_compiled, load_library
+
+SOURCE = Source(Path(__file__).with_name("words.cpp"), "the words of texts")
+MIN_CHARS = 20_000_000  # arrays need half a second for these; compiling takes some seconds
+MIN_CHARS_COMPILED = 20_000
+
+
+class NativeWords:
+    """The functions of words.cpp, on the tables of characters of `data/words.py`."""
+
+    def __init__(self, library: ctypes.CDLL, kinds: NDArray[np.uint8], values: NDArray[np.uint32]) -> None:
+        self._scan, self._count_runs = library.words_scan, library.words_count_runs
+        self._scan.restype = c_int64
+        self._tables = kinds, np.ascontiguousarray(values)
+        self._pointers = [table.ctypes.data_as(c_void_p) for table in self._tables]
+
+    def scan(
+        self, data: bytes, char_bytes: int
+    ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]] | None:
+        """The hashes, starts, stops and kinds of the tokens of a text in ASCII or UTF-32, (T,) each.
+
+        Returns: None if a character folds to several.
+        """
+        size = len(data) // char_bytes
+        out = np.empty(3 * size + size // 8 + 1, dtype=np.uint64)
+        count = self._scan(data, c_int64(char_bytes), c_int64(size), *self._pointers, c_void_p(out.ctypes.data))
+        if count < 0:
+            return None
+        places = out.view(np.int64)
+        return (
+            out[:count],
+            places[size : size + count],
+            places[2 * size : 2 * size + count],
+            out[3 * size :].view(np.uint8)[:count],
+        )
+
+    def count_runs(self, hashes: NDArray[np.uint64], length: int) -> list[int]:
+        """How often the most frequent run stands there, where it first begins, and how many runs repeat an earlier one."""
+        out = np.empty(3, dtype=np.int64)
+        pointers = c_void_p(hashes.ctypes.data), c_void_p(out.ctypes.data)
+        self._count_runs(pointers[0], c_int64(len(hashes)), c_int64(length), pointers[1])
+        counts: list[int] = out.tolist()
+        return counts
+
+
+class Opener:
+    """Counts text, and opens the library when that is enough."""
+
+    def __init__(self) -> None:
+        self._chars = 0
+        self._min_chars: int | None = None
+
+    def is_due(self, chars: int) -> bool:
+        """Whether the text that was counted, with these characters, reaches what is worth opening the library for."""
+        if self._min_chars is None:
+            self._min_chars = MIN_CHARS_COMPILED if is_compiled(SOURCE) else MIN_CHARS
+        before, self._chars = self._chars, self._chars + chars
+        return before < self._min_chars <= self._chars
+
+    @staticmethod
+    def open(kinds: NDArray[np.uint8], values: NDArray[np.uint32]) -> NativeWords | None:
+        """The library; None if there is no compiler."""
+        try:
+            return NativeWords(load_library(SOURCE), kinds, values)
+        except BuildError:
+            return None
