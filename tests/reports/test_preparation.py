@@ -25,9 +25,16 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetFolder:
 def test_the_page_shows_what_was_done(dataset: DatasetFolder) -> None:
     page = write_preparation(dataset).read_text(encoding="utf-8")
     english, chinese = page.split('<main lang="zh-Hans">')
-    for text in ("34 (34.0%)", "20 of 34 documents", "CC-BY-SA-4.0", "near-duplicates", "datasets/old", "no network"):
+    for text in (
+        "Removed: 34 documents (34.0%)",
+        "20 of 34 documents",
+        "CC-BY-SA-4.0",
+        "near-duplicates",
+        "datasets/old",
+        "no network",
+    ):
         assert text in unescape(english), text
-    for text in ("删除：34 (34.0%)", "34 篇文档中的 20 篇", "以下任务无法检查", "boolq", "阈值 50"):
+    for text in ("删除：34 篇 (34.0%)", "34 篇文档中的 20 篇", "以下任务无法检查", "boolq", "阈值 50"):
         assert text in unescape(chinese), text
     assert english.count("<svg") == 4  # flow, two measures, lengths
 

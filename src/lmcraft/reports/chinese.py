@@ -137,8 +137,8 @@ CHINESE = {
     "line": "行号",
     "reason": "原因",
     "language": "语言",
-    "{n} documents, {size}. Removed: {removed} documents, {removed_size}. Changed: {changed} documents.": (
-        "共 {n} 篇文档，{size}。删除：{removed} 篇，{removed_size}。修改：{changed} 篇。"
+    "{n} documents, {size}. Removed: {removed} documents{share}, {removed_size}{size_share}. Changed: {changed} documents.": (
+        "共 {n} 篇文档，{size}。删除：{removed} 篇{share}，{removed_size}{size_share}。修改：{changed} 篇。"
     ),
     "Measurements (of rules: of one document in {n}); the dashed line is the threshold": (
         "测量值（规则每 {n} 篇文档取一篇测量）；虚线为阈值"

@@ -172,11 +172,13 @@ def _stage(stage: JsonObject, examples: Sequence[JsonObject], histograms: Mappin
     total = stage["total"]
     came_in, removed = total["in"], total["removed"]
     summary = say(
-        "{n} documents, {size}. Removed: {removed} documents, {removed_size}. Changed: {changed} documents.",
+        "{n} documents, {size}. Removed: {removed} documents{share}, {removed_size}{size_share}. Changed: {changed} documents.",
         n=f"{came_in['documents']:,}",
         size=format_bytes(came_in["bytes"]),
-        removed=f"{removed['documents']:,}" + _share(removed["documents"], came_in["documents"]),
-        removed_size=format_bytes(removed["bytes"]) + _share(removed["bytes"], came_in["bytes"]),
+        removed=f"{removed['documents']:,}",
+        share=_share(removed["documents"], came_in["documents"]),
+        removed_size=format_bytes(removed["bytes"]),
+        size_share=_share(removed["bytes"], came_in["bytes"]),
         changed=f"{total['changed']['documents']:,}",
     )
     settings = ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in stage["settings"].items())
