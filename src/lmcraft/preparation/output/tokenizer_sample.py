@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 from lmcraft.data.shards import hash_text
@@ -77,7 +78,8 @@ def tokenizer_unit(recipe: Recipe, records: Sequence[UnitResult], samples: Seque
         arguments: JsonObject = {"path": str(recipe.tokenizer.absolute()), "hashes": _hash_files(recipe.tokenizer)}
         return Unit(step=TOKENIZER, number=0, function=f"{__name__}:bring", arguments=arguments)
     texts = samples or records
-    settings = {"type": recipe.tokenizer_type, "vocab_size": recipe.vocab_size, "digits": recipe.digits}
+    settings: JsonObject = {"type": recipe.tokenizer_type, "vocab_size": recipe.vocab_size, "digits": recipe.digits}
+    settings["library"] = version("tokenizers")
     keys = tuple(result.unit.key for result in texts)
     size = min(sum(result.values["bytes"] for result in records), _sample_bytes(recipe))
     return Unit(
