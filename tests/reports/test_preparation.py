@@ -26,7 +26,7 @@ def test_the_page_shows_what_was_done(dataset: DatasetFolder) -> None:
     page = write_preparation(dataset).read_text(encoding="utf-8")
     english, chinese = page.split('<main lang="zh-Hans">')
     for text in (
-        "Removed: 34 documents (34.0%)",
+        "removed: 34 (34.0%)",
         "20 of 34 documents",
         "CC-BY-SA-4.0",
         "near-duplicates",

@@ -137,7 +137,7 @@ CHINESE = {
     "line": "行号",
     "reason": "原因",
     "language": "语言",
-    "{n} documents, {size}. Removed: {removed} documents{share}, {removed_size}{size_share}. Changed: {changed} documents.": (
+    "{n} documents, {size}; removed: {removed}{share}, {removed_size}{size_share}; changed: {changed}.": (
         "共 {n} 篇文档，{size}。删除：{removed} 篇{share}，{removed_size}{size_share}。修改：{changed} 篇。"
     ),
     "Measurements (of rules: of one document in {n}); the dashed line is the threshold": (

@@ -172,7 +172,7 @@ def _stage(stage: JsonObject, examples: Sequence[JsonObject], histograms: Mappin
     total = stage["total"]
     came_in, removed = total["in"], total["removed"]
     summary = say(
-        "{n} documents, {size}. Removed: {removed} documents{share}, {removed_size}{size_share}. Changed: {changed} documents.",
+        "{n} documents, {size}; removed: {removed}{share}, {removed_size}{size_share}; changed: {changed}.",
         n=f"{came_in['documents']:,}",
         size=format_bytes(came_in["bytes"]),
         removed=f"{removed['documents']:,}",
