@@ -23,11 +23,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-from corpora import Document
-from junk_generator import FAMILIES, Junk, generate, good_and_spare
-from running import DEFAULT_STAGES, prepare_command, read_texts, write_recipe
-
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.preparation.corpora import Document
+from benchmarks.preparation.junk_generator import FAMILIES, Junk, generate, good_and_spare
+from benchmarks.preparation.running import DEFAULT_STAGES, prepare_command, read_texts, write_recipe
 from lmcraft.folder import DatasetFolder
 
 JUNK_SHARE = 0.1  # of all documents of a language

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-from corpora import Document, Half, Language, good_documents, shingles_of
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.preparation.corpora import Document, Half, Language, good_documents, shingles_of
 
 PHRASES = tomllib.loads((Path(__file__).parent / "junk_phrases.toml").read_text(encoding="utf-8"))
 SLOT = re.compile(r"\{(\w+)\}")

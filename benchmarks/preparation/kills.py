@@ -18,11 +18,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parent))
-from measuring import descendants
-from running import prepare_command, write_recipe
-from throughput import sources
-from volume import write_folders
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.preparation.measuring import descendants
+from benchmarks.preparation.running import prepare_command, write_recipe
+from benchmarks.preparation.throughput import sources
+from benchmarks.preparation.volume import write_folders
 
 UNIT_BYTES = 512 << 10
 PATIENCE_SECONDS = 30.0

@@ -26,11 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parent))
-from corpora import Document
-from junk_generator import generate, good_and_spare
-from running import DEFAULT_STAGES, prepare_command, write_recipe
-
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.preparation.corpora import Document
+from benchmarks.preparation.junk_generator import generate, good_and_spare
+from benchmarks.preparation.running import DEFAULT_STAGES, prepare_command, write_recipe
 from lmcraft.folder import DatasetFolder, ModelFolder
 from lmcraft.json_lines import read_json_lines
 from lmcraft.statistics.paired import Comparison, compare_paired

@@ -20,12 +20,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parent))
-from corpora import Language
-from measuring import Measurement, measure
-from running import prepare_command, write_recipe
-from volume import write_file, write_folders
-
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.preparation.corpora import Language
+from benchmarks.preparation.measuring import Measurement, measure
+from benchmarks.preparation.running import prepare_command, write_recipe
+from benchmarks.preparation.volume import write_file, write_folders
 from lmcraft.cli import main as lmcraft
 from lmcraft.folder import DatasetFolder
 from lmcraft.processor import cpu_name, usable_cpus

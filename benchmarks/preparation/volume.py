@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-from corpora import Language, good_documents
-from junk_generator import generate
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.preparation.corpora import Language, good_documents
+from benchmarks.preparation.junk_generator import generate
 
 EXACT_SHARE, NEAR_SHARE, JUNK_SHARE = 0.1, 0.1, 0.05
 RECENT_DOCUMENTS = 2000  # that may be copied
