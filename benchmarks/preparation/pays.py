@@ -16,12 +16,14 @@ python benchmarks/preparation/pays.py [--seeds 3] [--max-tokens 600000] [--junk 
 import argparse
 import hashlib
 import json
+import os
 import random
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -146,16 +148,37 @@ def prepare(
 
 
 @dataclass(frozen=True)
+class Condition:
+    """What a run reads, and how."""
+
+    name: str
+    data: DatasetFolder
+    flags: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Setup:
     """What all runs share."""
 
     folder: Path
     task: Path
     max_tokens: int
+    seeds: int
+    workers: int
+    """Runs at the same time, which share the cores: a model this small hardly gains from several threads."""
 
-    def train(self, data: DatasetFolder, name: str, seed: int, *flags: str) -> float:
-        """Train on a dataset; returns the loss on the clean documents after the last step, in nats per token."""
-        out = self.folder / "models" / f"{name}-{seed}"
+    def compare(self, first: Condition, second: Condition) -> list[list[float]]:
+        """Train under both conditions with each seed; returns the losses of each."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            jobs = [
+                [pool.submit(self.train, condition, seed) for condition in (first, second)] for seed in range(self.seeds)
+            ]
+            pairs = [[job.result() for job in pair] for pair in jobs]
+        return [list(losses) for losses in zip(*pairs, strict=True)]
+
+    def train(self, condition: Condition, seed: int) -> float:
+        """Train; returns the loss on the clean documents after the last step, in nats per token."""
+        out = self.folder / "models" / f"{condition.name}-{seed}"
         steps = self.max_tokens // (16 * 256)
         settings = {
             "depth": 4,
@@ -172,18 +195,22 @@ class Setup:
             "seed": seed,
             "out": out,
         }
-        command = [sys.executable, "-m", "lmcraft", "pretrain", data.path]
-        run([*command, *(part for key, value in settings.items() for part in (f"--{key}", str(value))), *flags])
+        command = [sys.executable, "-m", "lmcraft", "pretrain", condition.data.path, *condition.flags]
+        threads = max(1, len(os.sched_getaffinity(0)) // self.workers)
+        run(
+            [*command, *(part for key, value in settings.items() for part in (f"--{key}", value))],
+            OMP_NUM_THREADS=str(threads),
+        )
         rows = [row for row in read_json_lines(ModelFolder(out).metrics) if "tasks" in row]
         assert rows[-1]["step"] == steps, rows[-1]
         return float(rows[-1]["tasks"][TASK][MEASURE][0])
 
 
-def run(command: Sequence[str | Path]) -> None:
+def run(command: Sequence[object], **environment: str) -> None:
     """Run a command; its output is shown if it fails."""
-    result = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, env=os.environ | environment)
     if result.returncode:
-        sys.exit(f"{' '.join(map(str, command))}\n{result.stdout}{result.stderr}")
+        raise RuntimeError(f"{' '.join(map(str, command))}\n{result.stdout}{result.stderr}")
 
 
 def describe(title: str, names: Sequence[str], losses: Sequence[Sequence[float]]) -> str:
@@ -206,6 +233,7 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=600_000, help="of each run")
     parser.add_argument("--junk", type=float, default=0.3, help="share of the raw bytes")
     parser.add_argument("--only", choices=("prepared", "rehydration"), help="one of the two comparisons")
+    parser.add_argument("--workers", type=int, default=2, help="runs at the same time")
     parser.add_argument("--work", type=Path, help="folder to keep; default: a temporary one")
     arguments = parser.parse_args()
     begin = time.monotonic()
@@ -213,15 +241,15 @@ def main() -> None:
         folder = arguments.work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         texts = divide()
-        setup = Setup(folder, write_clean(texts.clean, folder), arguments.max_tokens)
+        setup = Setup(folder, write_clean(texts.clean, folder), arguments.max_tokens, arguments.seeds, arguments.workers)
         if arguments.only != "rehydration":
-            print(compare_prepared(setup, texts, arguments.junk, arguments.seeds))
+            print(compare_prepared(setup, texts, arguments.junk))
         if arguments.only != "prepared":
-            print(compare_rehydration(setup, texts, arguments.seeds))
+            print(compare_rehydration(setup, texts))
     print(f"{time.monotonic() - begin:.0f} s")
 
 
-def compare_prepared(setup: Setup, texts: Texts, junk: float, seeds: int) -> str:
+def compare_prepared(setup: Setup, texts: Texts, junk: float) -> str:
     """Raw text with junk against the same text after the usual stages."""
     documents = with_junk(texts.training, junk)
     raw = prepare(setup.folder, "raw", documents, (), vocab_size=VOCAB_SIZE)
@@ -229,11 +257,11 @@ def compare_prepared(setup: Setup, texts: Texts, junk: float, seeds: int) -> str
     print(
         f"raw: {tokens_of(raw):,} tokens; prepared: {tokens_of(prepared):,}; each run reads {setup.max_tokens:,}", flush=True
     )
-    pairs = [(setup.train(raw, "raw", seed), setup.train(prepared, "prepared", seed)) for seed in range(seeds)]
-    return describe(f"{junk:.0%} junk", ("raw", "prepared"), list(zip(*pairs, strict=True)))
+    losses = setup.compare(Condition("raw", raw), Condition("prepared", prepared))
+    return describe(f"{junk:.0%} junk", ("raw", "prepared"), losses)
 
 
-def compare_rehydration(setup: Setup, texts: Texts, seeds: int) -> str:
+def compare_rehydration(setup: Setup, texts: Texts) -> str:
     """The same deduplicated dataset, read with and without copies."""
     data = prepare(
         setup.folder,
@@ -244,8 +272,8 @@ def compare_rehydration(setup: Setup, texts: Texts, seeds: int) -> str:
         mixture={"copies": COPIES},
     )
     print(f"deduplicated: {tokens_of(data):,} tokens; each run reads {setup.max_tokens:,}", flush=True)
-    pairs = [(setup.train(data, "off", seed, "--no-mixture-copies"), setup.train(data, "on", seed)) for seed in range(seeds)]
-    return describe("clusters", ("rehydration off", "rehydration on"), list(zip(*pairs, strict=True)))
+    losses = setup.compare(Condition("off", data, ["--no-mixture-copies"]), Condition("on", data))
+    return describe("clusters", ("rehydration off", "rehydration on"), losses)
 
 
 def tokens_of(data: DatasetFolder) -> int:

@@ -141,14 +141,14 @@ def test_a_damaged_or_absent_split_is_a_user_error(tmp_path: Path) -> None:
 
 def test_shards_are_opened_when_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path / "data", [f"{n:03}" for n in range(50)], shard_tokens=40)
-    opened = list[Path]()
+    opened = list[str]()
     load = np.load
     monkeypatch.setattr(np, "load", lambda file, **options: opened.append(file) or load(file, **options))
     split = TokenSplit(folder, "train")
     assert opened == [] and len(split) == 200
     split.slice(45, 75)
     split.slice(41, 42)
-    assert [file.name for file in opened] == ["train-00001.npy"]
+    assert opened == [str(folder.path / "train-00001.npy")]
 
 
 def test_a_row_across_the_end_of_the_text_starts_a_document(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Shapes: B rows, T tokens of a row, K values per row.
 
 import hashlib
 import json
+import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from lmcraft.folder import DatasetFolder, sha256_of
 
 IGNORE_INDEX = -100  # targets without loss, as in torch's cross-entropy
 NPY_HEADER_BYTES = 128  # of an array with one dimension
+DOCUMENT_BYTES = 8  # of the position of a document, uint64
 LENGTH_MULTIPLE = 32  # trimmed batches are rounded up to a multiple of this length
 Int64 = NDArray[np.int64]
 
@@ -68,7 +70,7 @@ class TokenSplit:
         self.bytes: int = summary["bytes"]
         self.documents: int = summary["documents"]
         itemsize = np.dtype(dtype).itemsize
-        self._shards = [_Shard(folder / shard["file"], shard["tokens"], itemsize) for shard in summary["shards"]]
+        self._shards = [_Shard(f"{folder}/{shard['file']}", shard["tokens"], itemsize) for shard in summary["shards"]]
         self._borders = [0, *accumulate(shard.length for shard in self._shards)]
 
     def __repr__(self) -> str:
@@ -108,16 +110,13 @@ class _Shard:
     A file whose size is not that of its tokens is opened at once, which says what is wrong with it.
     """
 
-    def __init__(self, file: Path, length: int, itemsize: int) -> None:
+    def __init__(self, file: str, length: int, itemsize: int) -> None:
         self.file, self.length = file, length
+        self.documents_file = file.removesuffix(".npy") + ".documents.npy"
         if _size(file) != NPY_HEADER_BYTES + itemsize * length:
             _ = self.tokens
-        if (_size(self._documents_file) - NPY_HEADER_BYTES) % np.dtype(np.uint64).itemsize:
+        if (_size(self.documents_file) - NPY_HEADER_BYTES) % DOCUMENT_BYTES:
             _ = self.documents
-
-    @property
-    def _documents_file(self) -> Path:
-        return self.file.with_suffix(".documents.npy")
 
     @cached_property
     def tokens(self) -> NDArray[Any]:
@@ -126,13 +125,13 @@ class _Shard:
     @cached_property
     def documents(self) -> NDArray[Any]:
         """The start of each document."""
-        return _open(self._documents_file)
+        return _open(self.documents_file)
 
 
-def _size(file: Path) -> int:
+def _size(file: str) -> int:
     """The size in bytes; -1 if there is no such file."""
     try:
-        return file.stat().st_size
+        return os.stat(file).st_size  # noqa: PTH116  # a path object takes as long as the call
     except OSError:
         return -1
 
@@ -178,7 +177,7 @@ def _hash_version(file: Path, size: int, mtime_ns: int) -> str:
     return sha256_of(file)
 
 
-def _open(file: Path, length: int | None = None) -> NDArray[Any]:
+def _open(file: str, length: int | None = None) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError) as error:
