@@ -11,11 +11,11 @@ import pytest
 
 from lmcraft.errors import InterruptedRunError, RunError, UserError
 from lmcraft.preparation.contracts import Step, Unit
-from lmcraft.preparation.execution.in_process import InProcess
 from lmcraft.preparation.execution.journal import Journal, total_tally
 from lmcraft.preparation.execution.processes import Processes
 from lmcraft.preparation.execution.schedule import MAX_POISONED
 from lmcraft.preparation.execution.steps import run_steps
+from tests.preparation.execution.in_process import InProcess
 from tests.preparation.execution.toy import add_step, outputs, read_step
 
 
@@ -93,10 +93,14 @@ def read_nothing(*arguments: object) -> None:
         (
             end_at_once,
             RunError,
-            "unit 0 of step 'bad' cannot be done: its worker ended with status 3; what is finished is kept",
+            "unit 0 of step 'bad' cannot be done: its worker ended with status 3; '{work}/log.txt' has more; what is",
         ),
         (refuse, UserError, "jaccard=2 is too large: use at most 1"),
-        (read_nothing, RunError, "unit 0 of step 'bad' cannot be done: RuntimeError: a bug; what is finished is kept"),
+        (
+            read_nothing,
+            RunError,
+            "unit 0 of step 'bad' cannot be done: RuntimeError: a bug; '{work}/log.txt' has more; what is finished is kept",
+        ),
         (fill_the_disk, RunError, "the disk of '{work}' is full after 0 of 1 units of step 'bad': free at least 1.0 MiB"),
     ],
 )
@@ -113,7 +117,9 @@ def test_a_unit_that_cannot_be_done_ends_the_run(
 
 def test_too_many_bad_documents_end_the_run(tmp_path: Path) -> None:
     trouble = {str(number): "raise" for number in range(MAX_POISONED + 1)}
-    with pytest.raises(RunError, match="21 documents of it failed, the last since ValueError: a bad document; what is"):
+    with pytest.raises(
+        RunError, match=r"21 documents of it failed, the last since ValueError: a bad document; .*log.txt' has more"
+    ):
         run_steps([read_step(1, 30, trouble=trouble)], tmp_path, InProcess())
 
 

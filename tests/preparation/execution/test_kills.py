@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from lmcraft.json_lines import parse_json
-from lmcraft.preparation.execution.in_process import InProcess
 from lmcraft.preparation.execution.steps import run_steps
+from tests.preparation.execution.in_process import InProcess
 from tests.preparation.execution.toy import MODULE, add_step, outputs, read_step
 
 UNITS, KILLS = 40, 10

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lmcraft.preparation.execution import progress
-from lmcraft.preparation.execution.in_process import InProcess
 from lmcraft.preparation.execution.steps import run_steps
+from tests.preparation.execution.in_process import InProcess
 from tests.preparation.execution.toy import add_step, read_step
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from lmcraft.errors import RunError, UserError
 from lmcraft.preparation.contracts import Step, Unit
-from lmcraft.preparation.execution.in_process import InProcess
 from lmcraft.preparation.execution.ray_cluster import RayCluster
 from lmcraft.preparation.execution.steps import run_steps
 from tests.preparation.execution import toy
+from tests.preparation.execution.in_process import InProcess
 from tests.preparation.execution.toy import add_step, outputs, read_step
 
 pytestmark = [

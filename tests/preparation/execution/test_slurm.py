@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from lmcraft.errors import RunError, UserError
-from lmcraft.preparation.execution.in_process import InProcess
 from lmcraft.preparation.execution.journal import Journal
 from lmcraft.preparation.execution.slurm import parse_share, write_job_script
 from lmcraft.preparation.execution.steps import run_share, run_steps
+from tests.preparation.execution.in_process import InProcess
 from tests.preparation.execution.toy import add_step, outputs, read_step
 
 # Runs the job at once, element by element, and prints its number as `sbatch --parsable` does.

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from lmcraft.preparation.contracts import Executor
-from lmcraft.preparation.execution.in_process import InProcess
 from lmcraft.preparation.execution.journal import Journal, total_tally
 from lmcraft.preparation.execution.processes import Processes
 from lmcraft.preparation.execution.steps import run_steps
+from tests.preparation.execution.in_process import InProcess
 from tests.preparation.execution.toy import add_step, outputs, read_step
 
 SUM = sum(number**2 for number in range(60))

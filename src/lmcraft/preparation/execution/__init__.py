@@ -5,7 +5,7 @@
 - `schedule.py`: which unit runs next, and what becomes of one that failed
 - `task.py`, `position.py`: what a worker gets and answers, and where it says which document it reads
 - `worker.py`, `worker_process.py`: the program of a worker, and a worker as its parent sees it
-- `processes.py`, `in_process.py`: executors of processes on this machine, and of none
+- `processes.py`: an executor of processes on this machine
 - `ray_cluster.py`: an executor on a Ray cluster
 - `slurm.py`: the script that submits jobs to a Slurm cluster
 - `progress.py`: the bar

@@ -7,7 +7,7 @@ from pathlib import Path
 from lmcraft.errors import LmcraftError, RunError, UserError
 from lmcraft.preparation.contracts import DocumentId, JsonObject, Unit, UnitResult
 from lmcraft.preparation.execution.journal import Journal
-from lmcraft.preparation.execution.task import MIN_FREE_BYTES, Answer, Task
+from lmcraft.preparation.execution.task import LOG, MIN_FREE_BYTES, Answer, Task
 from lmcraft.terminal import format_bytes
 
 MAX_POISONED = 20  # documents of a unit
@@ -91,18 +91,20 @@ class Schedule:
                 self._blame(unit, document, answer)
         self._failures[unit.key] += 1
         if self._failures[unit.key] >= MAX_FAILURES or (answer.status == "failed" and document is None):
-            raise _error(answer, f"{_name(unit)} cannot be done: {answer.text}; {KEPT}")
+            raise self._failure(unit, answer, answer.text)
         (self._alone if answer.status in ("memory", "killed") else self._waiting).insert(0, unit)
 
     def _blame(self, unit: Unit, document: DocumentId, answer: Answer) -> None:
         row: JsonObject = {"document": list(document), "reason": answer.status, "text": answer.text}
         poisoned = [*self.journal.read_poisoned(unit.key), row]
         if len(poisoned) > MAX_POISONED:
-            raise RunError(
-                f"{_name(unit)} cannot be done: {len(poisoned)} documents of it failed, the last since {answer.text}; {KEPT}"
-            )
+            raise self._failure(unit, answer, f"{len(poisoned)} documents of it failed, the last since {answer.text}")
         self.journal.write_poisoned(unit.key, poisoned)
         self._failures[unit.key] = -1  # this one does not count
+
+    def _failure(self, unit: Unit, answer: Answer, reason: str) -> LmcraftError:
+        log = "" if answer.status == "system" else f"; '{self.journal.work / LOG}' has more"
+        return _error(answer, f"{_name(unit)} cannot be done: {reason}{log}; {KEPT}")
 
     def _disk_is_full(self, unit: Unit) -> RunError:
         left = sum(unit.size for unit in (*self._waiting, *self._alone, *self._running.values(), unit))

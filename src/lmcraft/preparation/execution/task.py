@@ -19,6 +19,7 @@ from lmcraft.json_lines import format_json_line, parse_json
 from lmcraft.preparation.contracts import DocumentId, JsonObject, Position, RunUnit, Unit, UnitResult
 from lmcraft.preparation.execution.journal import Journal, describe_outputs
 
+LOG = "log.txt"  # in the work folder: what workers and their libraries print
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 MIN_FREE_BYTES = 2**20  # with less, any error is taken for one of a full disk: not every library says which it was
 MAX_TEXT_CHARACTERS = 2000  # of an error

@@ -13,9 +13,8 @@ from pathlib import Path
 from lmcraft.preparation.contracts import Unit
 from lmcraft.preparation.execution.journal import Journal
 from lmcraft.preparation.execution.position import POSITION, SharedPosition
-from lmcraft.preparation.execution.task import Answer, Status, Task, describe_end, format_task, is_full, parse_answer
+from lmcraft.preparation.execution.task import LOG, Answer, Status, Task, describe_end, format_task, is_full, parse_answer
 
-LOG = "log.txt"  # in the work folder: what workers and their libraries print
 MAX_TICK_SECONDS = 1.0  # between two looks; more has passed if this process was stopped, or the machine slept
 # Units are what runs at the same time, so each has one thread.
 ONE_THREAD = dict.fromkeys(

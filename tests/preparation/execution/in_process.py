@@ -1,4 +1,4 @@
-"""Runs units in this process, for breakpoints in hooks and for tests: a document that ends the process ends the command."""
+"""An executor that runs units in this process: quick, but a document that ends the process ends the tests."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ class InProcess:
         self._document: DocumentId | None = None
 
     def at(self, document: DocumentId | None) -> None:
-        """As `Position.at`."""
+        """Remember the document for the answer."""
         self._document = document
 
     def run(self, units: Sequence[Unit], work: Path, report: Callable[[UnitResult], None]) -> None:
