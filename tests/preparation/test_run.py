@@ -1,5 +1,6 @@
 """A recipe from the command line to a dataset folder."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,9 @@ def write_corpus(folder: Path) -> Path:
     return recipe
 
 
-def test_a_recipe_becomes_a_dataset(tmp_path: Path) -> None:
+def test_a_recipe_becomes_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = prepare(str(write_corpus(tmp_path)), out=tmp_path / "out")
+    assert re.search(r"time of all workers: [\d.]+ s; .*pass-0 [\d.]+ s", capsys.readouterr().out)
     manifest = dataset.manifest()
     assert [part["source"] for part in manifest["parts"]] == ["ships"]
     assert manifest["mixture"]["weights"] == {"ships": 2.0}

@@ -21,8 +21,10 @@ from lmcraft.preparation.output.manifest import write_evidence
 from lmcraft.preparation.output.tokenizer_sample import TOKENIZER
 from lmcraft.preparation.pipeline import Pipeline, Results, compile_steps
 from lmcraft.preparation.recipe import Recipe
+from lmcraft.terminal import format_duration
 from lmcraft.tokenizer import Tokenizer
 
+MIN_SHARE_SHOWN = 0.02  # of the time of all steps
 Describe = Callable[[DatasetFolder], object]
 """Adds a file for people to a dataset folder."""
 
@@ -54,7 +56,8 @@ def prepare_recipe(
             surveyed = survey(recipe.source, work)
             for line in describe_skipped(surveyed.skipped):
                 print(line)
-            run_pipeline(recipe, surveyed, compile_steps(recipe, surveyed.files), executor, work, folder)
+            results = run_pipeline(recipe, surveyed, compile_steps(recipe, surveyed.files), executor, work, folder)
+            print(f"time of all workers: {describe_times(results)}")
             if describe is not None:
                 describe(DatasetFolder(folder))
     shutil.rmtree(work)
@@ -97,6 +100,19 @@ def run_pipeline(
     tally = total_tally(chain.from_iterable(results.values()), work)
     write_evidence(folder, recipe, surveyed, results, tally, output, locate)
     return results
+
+
+def describe_times(results: Results) -> str:
+    """The steps that took the most time, with their speed; the dataset itself holds no times."""
+    seconds = {name: sum(result.seconds for result in finished) for name, finished in results.items()}
+    total = sum(seconds.values())
+    longest = sorted((name for name in seconds if seconds[name] >= MIN_SHARE_SHOWN * total), key=lambda name: -seconds[name])
+    shown = []
+    for name in longest:
+        size = sum(result.unit.size for result in results[name])
+        speed = f" ({size / seconds[name] / 1e6:.1f} MB/s)" if size and seconds[name] else ""
+        shown.append(f"{name} {format_duration(seconds[name])}{speed}")
+    return f"{format_duration(total)}; {', '.join(shown)}"
 
 
 def work_folder(recipe: Recipe, out: Path) -> Path:
