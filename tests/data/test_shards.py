@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lmcraft.data import Document, ReadStats, TokenDataset, TokenSplit, write_dataset
+from lmcraft.data.shards import SpellingCounter
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 
@@ -160,3 +161,12 @@ def test_a_row_across_the_end_of_the_text_starts_a_document(tmp_path: Path) -> N
         jumps = np.flatnonzero(np.diff(row.input_ids[counted]) != 1) + 1
         assert np.flatnonzero(np.diff(row.document_ids[counted])).tolist() == (jumps - 1).tolist()
         assert (row.targets[counted] == row.input_ids[counted] + 1).all()
+
+
+@given(st.lists(st.text("<|ab>", max_size=20), max_size=5), st.sets(st.text("<|a>", min_size=1, max_size=4), max_size=4))
+def test_spellings_are_counted_like_each_token_alone(texts: list[str], special_tokens: set[str]) -> None:
+    counter = SpellingCounter(special_tokens)
+    for text in texts:
+        counter.add(text)
+    expected = {token: sum(text.count(token) for text in texts) for token in special_tokens}
+    assert dict(counter.counts) == {token: count for token, count in expected.items() if count}

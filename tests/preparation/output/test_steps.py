@@ -1,6 +1,8 @@
 """From records to shards: every document once, in parts, the same for any units and any order of the work."""
 
+import errno
 import itertools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,8 @@ def test_every_document_is_in_one_split_and_parts_have_their_own_shards(
     for part in manifest["parts"]:
         share = part["validation"]["tokens"] / (part["train"]["tokens"] + part["validation"]["tokens"])
         assert 0.15 < share < 0.25
+        tokens = TokenSplit.of_part(folder, "train", part, manifest["dtype"])
+        assert len(tokens) == part["train"]["tokens"] and tokens.documents == part["train"]["documents"]
     for split in ("train", "validation"):
         files = [shard["file"] for part in manifest["parts"] for shard in part[split]["shards"]]
         assert files == [shard["file"] for shard in manifest["splits"][split]["shards"]] and len(set(files)) == len(files)
@@ -87,6 +91,17 @@ def test_every_document_is_in_one_split_and_parts_have_their_own_shards(
         assert manifest["splits"][split]["bytes"] == sum(part[split]["bytes"] for part in manifest["parts"])
     sizes = sum(len(record.text.encode()) for record in records)
     assert sum(split["bytes"] + split["lost_bytes"] for split in manifest["splits"].values()) == sizes
+
+
+def test_shards_are_copied_where_they_cannot_be_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, _ = prepare(tmp_path / "a", corpus(), validation=0)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    actual, _ = prepare(tmp_path / "b", corpus(), validation=0)
+    assert contents(actual.path) == contents(expected.path)
 
 
 def test_documents_are_shuffled_inside_a_part(tmp_path: Path) -> None:
