@@ -32,7 +32,7 @@ from lmcraft.preparation.contracts import JsonObject, Tally, Unit, UnitResult
 
 UNITS = "units"  # the folder of the journal in a work folder
 TEMPORARY = re.compile(r".+\.tmp-(?P<host>[^-].*)-(?P<pid>\d+)", re.DOTALL)
-HASH_CHUNK_BYTES = 2**20
+RECORD_FIELDS = {field.name for field in fields(UnitResult)} - {"tally"} | {"released"}
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Journal:
     def _read_row(self, key: str) -> JsonObject | None:
         with suppress(OSError, ValueError):
             row = parse_json(self._record_file(key).read_bytes())
-            if isinstance(row, dict):
+            if isinstance(row, dict) and row.keys() == RECORD_FIELDS:  # else another version of lmcraft wrote it
                 return row
         return None
 

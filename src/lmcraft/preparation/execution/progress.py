@@ -18,17 +18,15 @@ class Progress(BarDisplay):
 
     Args:
         steps: all of them.
-        quiet: show nothing.
     """
 
-    def __init__(self, steps: Sequence[Step], *, quiet: bool = False) -> None:
+    def __init__(self, steps: Sequence[Step]) -> None:
         super().__init__(
             TextColumn("{task.fields[status]}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
             total=SCALE,
-            quiet=quiet,
         )
         total = sum(step.weight for step in steps)
         self._shares = {step.name: step.weight / total for step in steps}

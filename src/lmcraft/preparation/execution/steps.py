@@ -15,7 +15,7 @@ Results = dict[str, list[UnitResult]]
 
 
 def run_steps(
-    steps: Sequence[Step], work: Path, executor: Executor, *, keep: Collection[str] = (), quiet: bool = False
+    steps: Sequence[Step], work: Path, executor: Executor, *, keep: Collection[str] = ()
 ) -> dict[str, list[UnitResult]]:
     """Run steps, or what is not finished of them; the same call continues after an error, a signal or a kill.
 
@@ -24,7 +24,6 @@ def run_steps(
         work: the work folder, in which nothing else works.
         executor: closed at the end.
         keep: steps whose outputs stay, besides those that no later step reads.
-        quiet: show no progress.
 
     Returns:
         The results of each step by its name, in the order of its units. Their tallies are left out to bound memory:
@@ -35,7 +34,7 @@ def run_steps(
         RunError, UserError: a unit cannot be done, or the disk is full.
     """
     journal, results = Journal(work), Results()
-    with closing(executor), stop_on_signals() as stop, Progress(steps, quiet=quiet) as progress:
+    with closing(executor), stop_on_signals() as stop, Progress(steps) as progress:
         journal.clean()
         for number, step in enumerate(steps):
             units = step.units(results)
