@@ -92,7 +92,7 @@ class Language:
         excerpt = _excerpt(text)
         scripts = script_shares(excerpt)
         if scripts.letters < MIN_LETTERS:
-            return (expected[0] if len(expected) == 1 else UNKNOWN), 1.0
+            return UNKNOWN, 0.0
         if is_chinese(scripts):
             return "zh", 1.0
         if self.model == "scripts":

@@ -26,7 +26,7 @@ MAX_RARE_SHARE = 0.2  # rare ones, of Han characters
 MAX_LATIN1_SHARE = 0.3  # U+00C0 to U+00FF, of letters that are not Han
 MAX_CONTROL_SHARE = 0.01  # U+0080 to U+009F and private use, of all characters
 MIN_COMMON_SHARE = 0.95  # of the characters of a repaired text
-MIN_SUSPECTS = 4
+MIN_SUSPECTS, MIN_CONTROL = 8, 4  # fewer characters show nothing
 # The encoding a text was read in, and the one it is in.
 MISREADINGS = (
     *(("latin-1", "utf-8"), ("gb18030", "utf-8"), ("latin-1", "gb18030"), ("cp1252", "gb18030")),
@@ -92,7 +92,7 @@ def garbling(text: str, counts: CharacterCounts) -> str:
             return _around(text, text.index(garbage))
     if counts.replaced > MAX_REPLACED_SHARE * sum(counts):
         return _around(text, text.index("\ufffd"))
-    if counts.control > max(MIN_SUSPECTS - 1, MAX_CONTROL_SHARE * sum(counts)) or counts.is_chinese_misread:
+    if counts.control > max(MIN_CONTROL - 1, MAX_CONTROL_SHARE * sum(counts)) or counts.is_chinese_misread:
         return _around(text, 0)
     return ""
 

@@ -39,9 +39,9 @@ class Rule:
 
     def __post_init__(self) -> None:
         if self.measure not in MEASURES:
-            raise UserError(f"rule {self.reason!r}: there is no measure {self.measure!r}: {suggest(self.measure, MEASURES)}")
+            raise UserError(f"there is no measure {self.measure!r}: {suggest(self.measure, MEASURES)}")
         if (self.above is None) == (self.below is None):
-            raise UserError(f"rule {self.reason!r} has no threshold, or two: set one of above and below")
+            raise UserError("there is no threshold, or two: set one of above and below")
 
     @cached_property
     def threshold(self) -> float:
@@ -120,7 +120,6 @@ def profile_names() -> list[str]:
     return sorted(path.stem for path in PROFILES.glob("*.toml"))
 
 
-@cache
 def read_profile(source: str) -> Profile:
     """A profile by its name, or from a TOML file in the same form.
 
@@ -128,7 +127,7 @@ def read_profile(source: str) -> Profile:
         UserError: it does not exist, or has an unknown or invalid setting.
     """
     if source in profile_names():
-        return _profile_of(source, PROFILES / f"{source}.toml")
+        return _own_profile(source)
     if not source.endswith(".toml"):
         raise UserError(
             f"rules {source!r} are not known: use auto, {', '.join(profile_names())}, or the path of a TOML file"
@@ -136,11 +135,21 @@ def read_profile(source: str) -> Profile:
     return _profile_of(source, Path(source).expanduser())
 
 
+@cache
+def _own_profile(name: str) -> Profile:
+    return _profile_of(name, PROFILES / f"{name}.toml")
+
+
 def _profile_of(name: str, path: Path) -> Profile:
     values = read_toml(path)
     profile = {"name": name, **values}
     for key in ("rule", "rule_after_lines"):
-        profile[key] = tuple(_build(Rule, row, f"{path}: rule {row.get('reason')!r}") for row in values.get(key, []))
+        rows = values.get(key, [])
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise UserError(f"{path}: {key} is not a list of tables: write [[{key}]] above each")
+        profile[key] = tuple(_build(Rule, row, f"{path}: rule {row.get('reason')!r}") for row in rows)
+    if not isinstance(values.get("lines", {}), dict):
+        raise UserError(f"{path}: lines is not a table: write [lines] above its settings")
     if "lines" in values:
         profile["lines"] = _build(LineRules, values["lines"], f"{path}: lines")
     result: Profile = _build(Profile, profile, str(path), checked=("rule", "rule_after_lines", "lines"))
@@ -155,9 +164,11 @@ def _build(cls: Any, values: Mapping[str, Any], where: str, checked: Sequence[st
     missing = [name for name in ("reason", "measure", "source") if name in types and name not in values]
     if missing:
         raise UserError(f"{where} lacks {missing[0]!r}: add it")
-    return cls(
-        **{
-            name: value if name in checked else convert_value(types[name], value, f"{where}: {name}")
-            for name, value in values.items()
-        }
-    )
+    converted = {
+        name: value if name in checked else convert_value(types[name], value, f"{where}: {name}")
+        for name, value in values.items()
+    }
+    try:
+        return cls(**converted)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error

@@ -10,6 +10,7 @@ from typing import ClassVar
 from lmcraft.errors import UserError
 from lmcraft.preparation.contracts import KEEP, JsonObject, Measurement, Record, Verdict
 from lmcraft.preparation.stages.catalog import suggest
+from lmcraft.preparation.stages.quality.phrases import FOLDER as PHRASES
 from lmcraft.preparation.stages.quality.rules import PROFILES, Profile, first_failure, profile_names, read_profile
 from lmcraft.preparation.stages.scripts import script_language
 
@@ -41,12 +42,13 @@ class Quality:
         return list(dict.fromkeys(reason for profile in self._profiles.values() for reason in profile.reasons))
 
     def fingerprint(self) -> JsonObject:
-        """The settings, and the contents of the rules."""
+        """The settings, and the contents of the rules and lists of phrases."""
         paths = [
             PROFILES / f"{name}.toml" if name in profile_names() else Path(name).expanduser() for name in self._profiles
         ]
-        hashes = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-        return {"rules": self.rules, "thresholds": dict(self.thresholds), "profiles": hashes}
+        hashes = {name: _sha256(path) for name, path in zip(self._profiles, paths, strict=True)}
+        phrases = {path.stem: _sha256(path) for path in sorted(PHRASES.glob("*.toml"))}
+        return {"rules": self.rules, "thresholds": dict(self.thresholds), "profiles": hashes, "phrases": phrases}
 
     def judge(self, record: Record) -> Verdict:
         """The first rule that the document fails; else its text without boilerplate lines."""
@@ -84,3 +86,7 @@ class Quality:
     def _profiles(self) -> dict[str, Profile]:
         names = profile_names() if self.rules == "auto" else [self.rules]
         return {name: read_profile(name).with_thresholds(self.thresholds) for name in names}
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
