@@ -8,9 +8,12 @@ import pytest
 from lmcraft.commands.report import report
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
+from lmcraft.preparation.contracts import Measurement, Tally
 from lmcraft.preparation.dry_run import Forecast, StepForecast
 from lmcraft.preparation.output import manifest
+from lmcraft.preparation.output.histograms import count_value
 from lmcraft.reports.preparation import write_preparation
+from lmcraft.reports.preparation_charts import measure_charts
 from tests.preparation.output.finished import fake_stage, make_finished
 from tests.reports.test_search import Checker
 
@@ -82,3 +85,10 @@ def test_a_recipe_without_stages_has_a_page(dataset: DatasetFolder) -> None:
     text = write_preparation(dataset).read_text(encoding="utf-8")
     assert "all text was kept" in text
     assert "No points yet." in text
+
+
+def test_a_threshold_of_zero_is_drawn_on_a_logarithmic_axis() -> None:
+    tally = Tally()
+    for value in (0.0, 3.0):
+        count_value(tally, "quality", Measurement("code", "generated_code", value, 0.0))
+    assert "threshold 0" in measure_charts(tally.histograms, "quality")

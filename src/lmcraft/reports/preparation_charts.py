@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from lmcraft.preparation.output.histograms import LENGTH, SHARE_BINS, nonempty
+from lmcraft.preparation.output.histograms import LENGTH, SHARE_BINS, edges, nonempty
 from lmcraft.reports.chart import BOTTOM, NAME_WIDTH, RIGHT, ROW_HEIGHT, TOP, WIDTH, Series, draw_text, line_chart
 from lmcraft.reports.language import say
 from lmcraft.terminal import format_bytes
@@ -62,7 +62,8 @@ def measure_charts(histograms: Histograms, stage: str) -> str:
 def _histogram(bins: list[int], measure: str, threshold: str) -> str:
     series = [Series("", "a", _outline(bins))]
     if threshold:
-        line = [(float(threshold), 0.0), (float(threshold), float(max(bins)))]
+        place = max(float(threshold), edges(bins)[0])  # 0 is in the first bin of an axis that has no 0
+        line = [(place, 0.0), (place, float(max(bins)))]
         series.append(Series(say("threshold {threshold}", threshold=threshold), "ink dashed", line))
     return line_chart(series, x_label=measure, y_label=say("documents"), log_x=len(bins) != SHARE_BINS)
 
