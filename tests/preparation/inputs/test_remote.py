@@ -113,6 +113,15 @@ def test_what_is_missing_on_s3_is_named(s3: Any, tmp_path: Path) -> None:
         assert path in str(caught.value)
 
 
+def test_missing_credentials_are_named(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    with pytest.raises(UserError, match=r"may not be read .*set the credentials"):
+        survey([source_of(["s3://corpus/all/a.jsonl"])], tmp_path)
+
+
 def test_a_file_on_s3_that_changes_during_the_run(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "FETCH_BYTES", 500)
     s3.put_object(Bucket="corpus", Key="change.jsonl", Body=FILES["a.jsonl"])
@@ -198,5 +207,7 @@ def test_s3_that_fails_for_a_moment_and_for_long(s3: Any, tmp_path: Path, monkey
 
 
 def test_other_addresses_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="address 's3://' names no file"):
+        survey([source_of(["s3://"])], tmp_path)
     with pytest.raises(UserError, match="addresses of gopher:// cannot be read"):
         survey([source_of(["gopher://host/a.txt"])], tmp_path)

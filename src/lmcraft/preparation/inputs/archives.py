@@ -124,9 +124,7 @@ def _read_single(file: InputFile, stored: BinaryIO, source: SourceConfig, tally:
 
 
 def _decompress(name: str, compression: str, stored: BinaryIO, meter: _Meter) -> BinaryIO:
-    if not compression:
-        return stored
-    stream = open_decompressed(Path(name), stored, f".{compression}")
+    stream = open_decompressed(Path(name), stored, f".{compression}") if compression else stored
     return io.BufferedReader(_Metered(stream, meter), BUFFER_BYTES)
 
 

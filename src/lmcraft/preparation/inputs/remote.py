@@ -49,6 +49,8 @@ def list_remote(address: str, include: Sequence[str] = (), exclude: Sequence[str
         UserError: there is nothing at the address, or it may not be read.
         RunError: the server cannot be reached.
     """
+    if not address.partition("://")[2].strip("/"):
+        raise UserError(f"address '{address}' names no file: use one such as s3://bucket/folder/ or https://host/file.jsonl")
     files, path = _open_system(address)
     is_web = address.startswith("http")
     with _explained(address, is_read=False):
