@@ -1,6 +1,7 @@
 """Runs a recipe on a sample: the same steps, and how much time and disk the whole would take."""
 
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from lmcraft.processor import usable_cpus
 
 MIN_UNITS = 16  # of a sample, so that it comes from many places
 MIN_UNIT_BYTES = 1 << 16
+REST = "survey and start"  # what no unit does: all files are listed and hashed, and workers start
 FIXED = (SAMPLE, TOKENIZER)  # steps whose time does not grow with the text
 
 
@@ -63,6 +65,7 @@ def dry_run(recipe: Recipe, work: Path, folder: Path, *, sample_bytes: int) -> F
     Raises:
         UserError, RunError: as `prepare_recipe`.
     """
+    started = time.monotonic()
     unit_bytes = max(MIN_UNIT_BYTES, min(recipe.executor.unit_bytes, sample_bytes // MIN_UNITS))
     recipe = replace(recipe, executor=replace(recipe.executor, unit_bytes=unit_bytes))
     surveyed = survey(recipe.source, work)
@@ -74,6 +77,9 @@ def dry_run(recipe: Recipe, work: Path, folder: Path, *, sample_bytes: int) -> F
     workers = recipe.executor.workers or usable_cpus()
     scale = max(1.0, total_bytes / max(read, 1))
     steps = [_forecast_step(name, finished, scale, workers) for name, finished in results.items() if finished]
+    working = sum(_forecast_step(name, finished, 1.0, workers).seconds for name, finished in results.items())
+    rest = max(0.0, time.monotonic() - started - working)
+    steps.insert(0, StepForecast(REST, 0, rest, rest))
     disk = round(_peak_bytes(pipeline.steps, results) * scale)
     return Forecast(read, total_bytes, workers, steps, disk)
 
