@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from lmcraft.data.native.library import Opener
+from lmcraft.data.native.library import MIN_CHARS, Opener
 from lmcraft.data.words import (
     BASE,
     BLOCK_CHARS,
@@ -129,3 +129,13 @@ def test_runs_are_counted() -> None:
     assert count_runs(words_W, 3) == (2, 0, 1)
     assert count_runs(words_W, 10).most == 1
     assert count_runs(words_W, 11) == (0, 0, 0)
+
+
+def test_announced_text_is_all_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that reads a document must not compile for longer than the document may take."""
+    monkeypatch.setattr("lmcraft.data.native.library.is_compiled", lambda source: False)
+    counted, announced = Opener(), Opener()
+    assert [counted.is_due(MIN_CHARS - 1), counted.is_due(1), counted.is_due(1)] == [False, True, False]
+    assert not announced.announce(MIN_CHARS - 1)
+    assert not announced.is_due(MIN_CHARS)
+    assert announced.announce(1)

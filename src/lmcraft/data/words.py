@@ -217,6 +217,12 @@ _opener = Opener()
 _opened: list[NativeWords | None] = []
 
 
+def expect_text(chars: int) -> None:
+    """Prepare for so much text, which may take some seconds; after the first call, no other function does."""
+    if _opener.announce(chars) and not _opened:
+        _opened.append(Opener.open(_character_kinds(), _folded_values()))
+
+
 def _native(chars: int) -> NativeWords | None:
     """The compiled code, once there has been enough text, if there is a compiler; gives the same numbers."""
     if not _opened and _opener.is_due(chars):

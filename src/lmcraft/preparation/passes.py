@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from lmcraft.data.words import expect_text
 from lmcraft.preparation.contracts import (
     KEEP,
     DocumentId,
@@ -23,7 +24,7 @@ from lmcraft.preparation.inputs.readers import read_portion
 from lmcraft.preparation.output.histograms import count_length, count_measures
 from lmcraft.preparation.output.summary import LICENSES, OUTPUT, READ
 from lmcraft.preparation.recipe import SourceConfig, StageConfig
-from lmcraft.preparation.records import read_records, write_records
+from lmcraft.preparation.records import estimate_text_bytes, read_records, write_records
 from lmcraft.preparation.stages.catalog import build_stage
 
 
@@ -42,6 +43,7 @@ def run_pass(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, posit
     position.is_timed = not any(
         getattr(_open_global(config), "takes_long", False) for config in _configs(arguments["sketches"])
     )
+    expect_text(_size_of_text(arguments, inputs))  # so that nothing is compiled while a document is waited for
     if "portions" in arguments:
         records = _read_sources(arguments, inputs, position, tally)
     else:
@@ -62,6 +64,13 @@ def run_pass(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, posit
         for record in records:
             writer.write(record)
     return tally, {"documents": writer.documents, "bytes": writer.bytes}
+
+
+def _size_of_text(arguments: JsonObject, inputs: Mapping[str, Path]) -> int:
+    """About how many bytes of text a unit reads."""
+    if "portions" in arguments:
+        return sum(portion["size"] for portion in arguments["portions"])
+    return estimate_text_bytes(inputs[arguments["records"]])
 
 
 def _configs(tables: Sequence[JsonObject]) -> list[StageConfig]:

@@ -12,6 +12,7 @@ from lmcraft.data.compression import open_decompressed
 from lmcraft.preparation.contracts import DocumentId, Record
 
 NAME = "records.jsonl"
+MAX_COMPRESSION = 8  # of ordinary text
 
 
 class RecordWriter:
@@ -41,11 +42,20 @@ def write_records(folder: Path) -> Iterator[RecordWriter]:
 
 def read_records(folder: Path) -> Iterator[Record]:
     """The records in a unit's output, in order."""
-    path = next(folder.glob(f"{NAME}.*"))
+    path = _find(folder)
     with path.open("rb") as raw, open_decompressed(path, raw) as file:
         for line in file:
             number, text, *values = json.loads(line.decode("utf-8", "surrogatepass"))
             yield Record(DocumentId(*number), text, *values)
+
+
+def estimate_text_bytes(folder: Path) -> int:
+    """About how many bytes of text the records in a unit's output have, rather too many."""
+    return MAX_COMPRESSION * _find(folder).stat().st_size
+
+
+def _find(folder: Path) -> Path:
+    return next(folder.glob(f"{NAME}.*"))
 
 
 def _create(folder: Path) -> Any:

@@ -58,9 +58,18 @@ class Opener:
     def __init__(self) -> None:
         self._chars = 0
         self._min_chars: int | None = None
+        self._is_announced = False
 
     def is_due(self, chars: int) -> bool:
-        """Whether the text that was counted, with these characters, reaches what is worth opening the library for."""
+        """Whether the text so far, with these characters, is worth opening the library for; never if text is announced."""
+        return not self._is_announced and self._count(chars)
+
+    def announce(self, chars: int) -> bool:
+        """Whether the text announced so far, with these characters, is worth opening the library for."""
+        self._is_announced = True
+        return self._count(chars)
+
+    def _count(self, chars: int) -> bool:
         if self._min_chars is None:
             self._min_chars = MIN_CHARS_COMPILED if is_compiled(SOURCE) else MIN_CHARS
         before, self._chars = self._chars, self._chars + chars

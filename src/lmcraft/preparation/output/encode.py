@@ -12,11 +12,10 @@ from lmcraft.data.shards import SpellingCounter, hash_text, token_dtype
 from lmcraft.preparation.contracts import JsonObject, Position, Tally, Unit, UnitResult
 from lmcraft.preparation.output.parts import Part, part_of
 from lmcraft.preparation.output.tokenizer_sample import open_tokenizer
-from lmcraft.preparation.records import read_records
+from lmcraft.preparation.records import estimate_text_bytes, read_records
 
 ENCODE = "encode"  # the step
 PARTS = "parts.json"  # in a unit's output: its parts
-MAX_EXPANSION = 8  # of compressed text
 MAX_BUFFERED_BYTES = 8 << 20  # of the tokens of all parts
 DOCUMENT = np.dtype([("hashes", "<u8"), ("tokens", "<i8"), ("bytes", "<i8"), ("lost_bytes", "<i8")])
 
@@ -49,9 +48,9 @@ def encode(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, positio
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     spellings = SpellingCounter(tokenizer.special_tokens)
     writer = _PartWriter(out)
-    stored = sum(file.stat().st_size for file in inputs[arguments["records"]].iterdir() if file.is_file())
-    tokenizer.expect_text(MAX_EXPANSION * stored)  # so that nothing is compiled while a document is waited for
-    for record in read_records(inputs[arguments["records"]]):
+    folder = inputs[arguments["records"]]
+    tokenizer.expect_text(estimate_text_bytes(folder))  # so that nothing is compiled while a document is waited for
+    for record in read_records(folder):
         if record.id in position.skipped:
             continue
         position.at(record.id)
