@@ -266,3 +266,13 @@ def test_pages_without_text_and_those_that_break_a_library_are_counted(
     records, tally, _ = read_all([tmp_path / "b.html"], tmp_path.parent / f"{tmp_path.name}-work")
     assert records == []
     assert tally.counts == {"malformed/its markup cannot be read": 1}
+
+
+def test_a_file_that_takes_long_to_unpack_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "TICK_BYTES", 1 << 20)
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"word \n" * (1 << 20)))
+    source = source_of([tmp_path / "a.txt.gz"])
+    ticks: list[int] = []
+    passages = archives.read_unpacked(survey([source], tmp_path / "work").files[0], source, Tally(), ticks.append)
+    assert len(list(passages)) == 1
+    assert len(ticks) > 6  # its encoding is found first, and then it is read

@@ -53,7 +53,7 @@ class _Meter:
 
     def restart(self) -> None:
         """The file is read from its start again."""
-        self._total = 0
+        self._total, self._next = 0, TICK_BYTES
 
     def add(self, count: int) -> None:
         """Count bytes.
@@ -62,7 +62,7 @@ class _Meter:
             PoisonError: there are too many.
         """
         self._total += count
-        if self._total > self._next:
+        if self._total >= self._next:
             self._next = self._total + TICK_BYTES
             self._tick(self._total)
         self.check()
