@@ -77,7 +77,7 @@ class MixtureConfig:
                     f"ramp={stage.ramp:g} is longer than its stage of the mixture, which lasts {end - start:g}: shorten it"
                 )
         if self.schedule and starts[-1] != 1:
-            raise UserError(f"until={starts[-1]:g} of the last stage of the mixture leaves a rest: end it at 1.0")
+            raise UserError(f"until={starts[-1]:g} of the last stage of the mixture is before the end of training: use 1.0")
         if self.schedule and self.schedule[0].ramp:
             raise UserError(
                 f"ramp={self.schedule[0].ramp:g} of the first stage of the mixture has no stage before it: leave it out"
@@ -313,13 +313,13 @@ class Mixture:
 
     def warnings(self, rows: int, row_tokens: int) -> list[str]:
         """Sentences about sources that a run reads more often than was set, or than is useful."""
-        wanted = {} if self.config.schedule else self._epochs({})
+        planned = {} if self.config.schedule else self._epochs({})
         uses = self.uses(rows, row_tokens)
-        longer = [use for use in uses if use.epochs > (1 + EPOCHS_TOLERANCE) * wanted.get(use.source, use.epochs) > 0]
+        longer = [use for use in uses if use.epochs > (1 + EPOCHS_TOLERANCE) * planned.get(use.source, use.epochs) > 0]
         repeated = [use for use in uses if use.epochs > MAX_USEFUL_EPOCHS and use not in longer]
         sentences = []
         if longer:
-            numbers = ", ".join(f"{u.source} {format_epochs(u.epochs)} times, not {wanted[u.source]:g}" for u in longer)
+            numbers = ", ".join(f"{u.source} {format_epochs(u.epochs)} times, not {planned[u.source]:g}" for u in longer)
             sentences.append(f"the run is longer than the text of all sources lasts: it reads {numbers}")
         if repeated:
             numbers = ", ".join(f"{use.source} {format_epochs(use.epochs)} times" for use in repeated)
