@@ -199,7 +199,7 @@ def test_invalid_bytes_are_replaced_and_counted(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_bytes(b'{"text": "a \\ud800 lone half"}\n{"text": "\xff"}\n{"text": "good"}\n' + GOOD)
     records, tally, _ = read_all([tmp_path / "a.txt", tmp_path / "b.jsonl"], tmp_path / "work")
     assert texts(records) == ["naïve café. " * 50 + "\ufffd end", "a \ufffd lone half", "good", *["天地玄黄"] * 9]
-    assert tally.counts == {"invalid_bytes": 2, "malformed/not valid UTF-N": 1}
+    assert tally.counts == {"invalid_bytes": 2, "malformed/not valid UTF-8": 1}
 
 
 def test_the_survey_says_what_it_leaves_out(tmp_path: Path) -> None:

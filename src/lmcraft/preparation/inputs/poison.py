@@ -23,7 +23,7 @@ MAX_WHOLE_BYTES = 256 << 20  # of a file that is read into memory as a whole
 DAMAGE_MODULES = ("zstd", "zstandard", "pyarrow", "fastwarc", "lxml")  # optional packages with their own exceptions
 FOREIGN = (NotImplementedError, RecursionError, OverflowError, lzma.LZMAError, struct.error)  # of parsers of archives
 _DETAIL = re.compile(r"[:;(].*", re.DOTALL)
-_NUMBER = re.compile(r"\d+(?:,\d{3})*")
+_NUMBER = re.compile(r"(?<![\w-])\d+(?:,\d{3})*")  # but not that of UTF-8
 
 
 class PoisonError(ValueError):
