@@ -11,6 +11,7 @@ from lmcraft.data.words import (
     BASE,
     BLOCK_CHARS,
     _character_tables,
+    count_marked,
     count_runs,
     fold,
     hash_words,
@@ -18,6 +19,7 @@ from lmcraft.data.words import (
     run_hashes,
     split_words,
     tokenize,
+    tokenize_joined,
     word_spans,
     words_of,
 )
@@ -29,6 +31,8 @@ TEXTS = [
     "The Café’s 3rd ＡＢＣ_x 天地玄黄abc 안녕",
     "Straße STRASSE strasse ﬁne fine",
     "e\u0301 é ｶﾞ ガ İ",
+    "ｶﾞ ガ",
+    "½ a½b Ⅷ ™ x\u0301\u0327y ﬁﬂ ﷺ",
     "a\ud800b \udfff 1\x002 ١٢٣ 😀word",
     "夏侯惇引兵先回。" * 50,
 ]
@@ -111,15 +115,18 @@ def test_compiled_words_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     if native is None:
         pytest.skip("there is no C++ compiler")
     numbers = random.Random(1)
-    pools = ("ab 天é.…==  \n'1٣ﬁ", "abc def. ", "== .. -- 天地。，", "".join(map(chr, range(0x20, 0x2000))))
+    pools = ("ab 天é.…==  \n'1٣ﬁ", "abc def. ", "ab1.'_@ ", "== .. -- 天地。，", "".join(map(chr, range(0x20, 0x2000))))
     texts = ["".join(numbers.choices(numbers.choice(pools), k=numbers.randint(0, 300))) for _ in range(300)]
+    marks = [np.random.default_rng(n).random(65536) < 0.1 for n in range(2)]
     for text in (*TEXTS, *texts, "=" * 150_000 + "a" * 140_000 + " " + "=-" * 40_000 + "é" * 70_000 + "天" * 70_000):
         results = []
         for library in (None, native):
             monkeypatch.setattr("lmcraft.data.words._opened", [library])
             tokens = tokenize(text)
             counts = [count_runs(tokens.hashes, length) for length in (1, 2, 5, 9)]
-            results.append(([a.tolist() for a in (tokens.hashes, tokens.starts, tokens.stops, tokens.kinds)], counts))
+            joined = tokenize_joined(text, tokens)
+            arrays = [getattr(t, name).tolist() for t in (tokens, joined) for name in ("hashes", "starts", "stops", "kinds")]
+            results.append((arrays, counts, count_marked(tokens.hashes, *marks)))
         assert results[0] == results[1]
 
 

@@ -26,6 +26,7 @@ SPACES = re.compile(r"[\s\x00-\x1f\x7f]+")
 BASE = 0x9E3779B97F4A7C15  # of the polynomials; odd, so it has an inverse modulo 2**64
 BLOCK_CHARS = 2**16  # whose arrays fit into the processor's cache
 MAX_LETTER = 0x3FFFF  # beyond are unassigned and private characters, and signs that nobody sees
+JOINERS = frozenset("'’._@")
 SPACE, MARK, WHOLE, DIGIT, LETTER = range(5)  # kinds of characters; WHOLE ones are words, the last two parts of words
 
 Hashes = NDArray[np.uint64]
@@ -128,9 +129,9 @@ def tokenize(text: str) -> Tokens:
         kinds_C = np.frombuffer(data.translate(_ascii_table(kinds=True)), dtype=np.uint8)
         ascii_C = np.frombuffer(data.translate(_ascii_table(kinds=False)), dtype=np.uint8)
         return _tokens(kinds_C, ascii_C)
-    data = text.encode("utf-32-le", "surrogatepass")
     if not unicodedata.is_normalized("NFC", text):
         return _tokenize_folded(text)
+    data = text.encode("utf-32-le", "surrogatepass")
     if native:
         scanned = native.scan(data, 4)
         return Tokens(*scanned) if scanned else _tokenize_folded(text)
@@ -139,6 +140,49 @@ def tokenize(text: str) -> Tokens:
     if values_C.max() > sys.maxunicode + 1:
         return _tokenize_folded(text)
     return _tokens(_character_kinds().take(codes_C), values_C)
+
+
+def tokenize_joined(text: str, separate: Tokens) -> Tokens:
+    """The tokens of a text, with words joined across marks that leave no space: apostrophes, the dots of names and numbers.
+
+    Args:
+        text: the text.
+        separate: its tokens, as `tokenize` has them.
+    """
+    native = _native(0)
+    if native and text.isascii():
+        scanned = native.scan_joined(text.encode(), 1)
+        return Tokens(*scanned) if scanned else separate
+    return _join_words(text, separate)
+
+
+def _join_words(text: str, tokens: Tokens) -> Tokens:
+    kinds, starts, stops = tokens.kinds, tokens.starts, tokens.stops
+    inner = np.flatnonzero(kinds[1:-1] == MARK) + 1
+    inner = inner[(starts[inner] == stops[inner - 1]) & (stops[inner] == starts[inner + 1])]
+    inner = inner[(kinds[inner - 1] >= DIGIT) & (kinds[inner + 1] >= DIGIT) & (stops[inner] - starts[inner] == 1)]
+    places = zip(inner.tolist(), starts[inner].tolist(), strict=True)
+    joiners = np.array([token for token, place in places if text[place] in JOINERS], dtype=np.intp)
+    if not len(joiners):
+        return tokens
+    begins_T = np.ones(len(tokens), dtype=np.bool_)
+    begins_T[joiners] = begins_T[joiners + 1] = False
+    begins = np.flatnonzero(begins_T)
+    hashes = tokens.hashes.copy()
+    hashes[joiners + 1] *= np.uint64(3)  # "a.b" is not "b.a"
+    joined_stops = stops[np.append(begins[1:], len(tokens)) - 1]
+    return Tokens(np.add.reduceat(hashes, begins), starts[begins], joined_stops, np.maximum.reduceat(kinds, begins))
+
+
+def count_marked(words_W: Hashes, words: NDArray[np.bool_], pairs: NDArray[np.bool_]) -> tuple[int, int]:
+    """The number of words, and of runs of two, whose hashes have a mark in tables, (65536,), at the last 16 bits."""
+    if native := _native(0):
+        return native.count_marked(np.ascontiguousarray(words_W), words, pairs)
+    last_bits = np.uint64(0xFFFF)
+    return (
+        int(np.count_nonzero(words.take((words_W & last_bits).astype(np.intp)))),
+        int(np.count_nonzero(pairs.take((run_hashes(words_W, 2) & last_bits).astype(np.intp)))),
+    )
 
 
 class RunCounts(NamedTuple):
@@ -199,18 +243,24 @@ def _power(exponent: int) -> np.uint64:
 
 def _tokenize_folded(text: str) -> Tokens:
     """The tokens of a text some of whose characters fold to none or several, or only together with the next."""
-    pieces, origins = [], []
-    for match in _cluster().finditer(text):
-        piece = fold(match[0])
-        pieces.append(piece)
-        origins += [match.start()] * (len(piece) - 1) + [match.end() - 1] * bool(piece)
-    codes_C = np.frombuffer("".join(pieces).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.intp)
-    if not len(codes_C):
-        return _tokens(np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.uint8))
+    codes_C, places_C = _codes(text), np.arange(len(text))
+    codes, starts, ends, last = [], [], [], 0
+    for match in _special().finditer(text):
+        folded = _codes(fold(match[0]))
+        between = slice(last, match.start())
+        codes += [codes_C[between], folded]
+        starts += [places_C[between], np.full(len(folded), match.start())]
+        ends += [places_C[between] + 1, np.full(len(folded), match.end())]
+        last = match.end()
+    codes_C = np.concatenate([*codes, codes_C[last:]])
+    starts_C = np.concatenate([*starts, places_C[last:]])
+    ends_C = np.concatenate([*ends, places_C[last:] + 1])
     tokens = _tokens(_character_kinds().take(codes_C), _folded_values().take(codes_C))
-    ends_C = np.array(origins, dtype=np.int64)
-    starts_C = np.concatenate(([0], ends_C[:-1] + 1))
-    return Tokens(tokens.hashes, starts_C[tokens.starts], ends_C[tokens.stops - 1] + 1, tokens.kinds)
+    return Tokens(tokens.hashes, starts_C[tokens.starts], ends_C[tokens.stops - 1], tokens.kinds)
+
+
+def _codes(text: str) -> NDArray[np.intp]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.intp)
 
 
 _opener = Opener()
@@ -317,7 +367,7 @@ def _character_tables() -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
     values = np.arange(1, len(kinds) + 1, dtype=np.uint32)
     for code in _changed_by_folding():
         folded = fold(chr(code))
-        if len(folded) == 1:
+        if len(folded) == 1 and not unicodedata.combining(folded):
             values[code], kinds[code] = ord(folded) + 1, kinds[ord(folded)]
         elif kinds[code] != MARK or WORD.search(folded):
             values[code] = sys.maxunicode + 2
@@ -331,10 +381,11 @@ def _changed_by_folding() -> list[int]:
 
 
 @cache
-def _cluster() -> re.Pattern[str]:
-    """A character with those that may be composed with it."""
-    characters = (chr(code) for code in range(0x30000) if _composes(chr(code)))
-    return re.compile(f"(?s).[{''.join(map(re.escape, characters))}]*")
+def _special() -> re.Pattern[str]:
+    """A character that folds to several, or may be composed with those after it, and these."""
+    composing = "".join(re.escape(chr(code)) for code in range(0x30000) if _composes(chr(code)))
+    several = "".join(re.escape(chr(code)) for code in np.flatnonzero(_folded_values() > sys.maxunicode + 1).tolist())
+    return re.compile(f"(?s)(?:[{several}]|.(?=[{composing}]))[{composing}]*")
 
 
 def _composes(character: str) -> bool:

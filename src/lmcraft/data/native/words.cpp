@@ -53,6 +53,40 @@ int64_t scan(const Char* text, int64_t size, const uint8_t* kinds, const uint32_
     return count;
 }
 
+template <class Char>
+bool is_joiner(const Char* text, int64_t place) {
+    const uint32_t code = text[place];
+    return code == '\'' || code == 0x2019 || code == '.' || code == '_' || code == '@';
+}
+
+// Joins words in place, in arrays as `scan` writes them.
+template <class Char>
+int64_t join(const Char* text, int64_t size, int64_t count, uint64_t* tokens) {
+    uint64_t *hashes = tokens, *starts = tokens + size, *stops = tokens + 2 * size;
+    uint8_t* kinds = reinterpret_cast<uint8_t*>(tokens + 3 * size);
+    int64_t joined = -1;
+    bool after_joiner = false;
+    uint8_t before = SPACE;  // kind of the token before, as it was
+    for (int64_t token = 0; token < count; ++token) {
+        const bool joins = token > 0 && token + 1 < count && kinds[token] == MARK && stops[token] - starts[token] == 1 &&
+                           before >= DIGIT && kinds[token + 1] >= DIGIT && starts[token] == stops[joined] &&
+                           stops[token] == starts[token + 1] && is_joiner(text, starts[token]);
+        before = kinds[token];
+        if (joins || after_joiner) {
+            hashes[joined] += hashes[token] * (after_joiner ? 3 : 1);
+            kinds[joined] = std::max(kinds[joined], kinds[token]);
+        } else {
+            ++joined;
+            hashes[joined] = hashes[token];
+            starts[joined] = starts[token];
+            kinds[joined] = kinds[token];
+        }
+        stops[joined] = stops[token];
+        after_joiner = joins;
+    }
+    return joined + 1;
+}
+
 struct Slot {
     uint64_t run;
     uint32_t count;
@@ -64,6 +98,21 @@ extern "C" int64_t words_scan(const void* text, int64_t char_bytes, int64_t size
                               uint64_t* out) {
     return char_bytes == 1 ? scan(static_cast<const uint8_t*>(text), size, kinds, values, out)
                            : scan(static_cast<const uint32_t*>(text), size, kinds, values, out);
+}
+
+// The same, with words joined that have an apostrophe, dot, underscore or at sign between them, and no space.
+extern "C" int64_t words_join(const void* text, int64_t char_bytes, int64_t size, int64_t count, uint64_t* tokens) {
+    return char_bytes == 1 ? join(static_cast<const uint8_t*>(text), size, count, tokens)
+                           : join(static_cast<const uint32_t*>(text), size, count, tokens);
+}
+
+// The number of hashes, and of runs of two, whose last 16 bits have a mark in the tables.
+extern "C" void words_count_marked(const uint64_t* hashes, int64_t size, const uint8_t* words, const uint8_t* pairs, int64_t* out) {
+    out[0] = out[1] = 0;
+    for (int64_t place = 0; place < size; ++place) {
+        out[0] += words[hashes[place] & 0xFFFF];
+        if (place) out[1] += pairs[(hashes[place - 1] * BASE + hashes[place]) & 0xFFFF];
+    }
 }
 
 // Writes how often the most frequent run of `length` hashes stands there, where it begins first, and how many runs repeat

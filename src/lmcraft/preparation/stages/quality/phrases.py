@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmcraft.config import read_toml
-from lmcraft.data.words import Hashes, hash_words, run_hashes
+from lmcraft.data.words import Hashes, count_marked, hash_words, run_hashes
 
 FOLDER = Path(__file__).parent / "phrases"
 SEPARATOR = re.compile(r"[;\n]")
@@ -30,9 +30,8 @@ class Phrases:
 
     def bound(self, words_W: Hashes) -> float:
         """At least the share of words in phrases; costs little."""
-        single = np.count_nonzero(self.words.take(_buckets(words_W)))
-        pairs = np.count_nonzero(self.pairs.take(_buckets(run_hashes(words_W, 2))))
-        return float(single + 2 * pairs) / len(words_W)
+        words, pairs = count_marked(words_W, self.words, self.pairs)
+        return (words + 2 * pairs) / len(words_W)
 
     def share(self, words_W: Hashes) -> float:
         """The share of words in phrases."""

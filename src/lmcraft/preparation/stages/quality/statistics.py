@@ -5,10 +5,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lmcraft.data.words import DIGIT, LETTER, MARK, WHOLE, Tokens, tokenize
+from lmcraft.data.words import LETTER, MARK, WHOLE, Tokens, tokenize, tokenize_joined
 from lmcraft.preparation.stages.quality.punctuation import SYMBOLS
-
-JOINERS = frozenset("'’._@")
 
 
 class Statistics:
@@ -31,7 +29,7 @@ class Statistics:
     @cached_property
     def tokens(self) -> Tokens:
         """Words and punctuation, as the rules count them."""
-        return join_words(self.text, self.separate_tokens) if self.joined else self.separate_tokens
+        return tokenize_joined(self.text, self.separate_tokens) if self.joined else self.separate_tokens
 
     @cached_property
     def words(self) -> NDArray[np.uint64]:
@@ -94,22 +92,3 @@ class Statistics:
     def all_lines(self) -> list[str]:
         """Lines, blank ones included."""
         return self.text.splitlines()
-
-
-def join_words(text: str, tokens: Tokens) -> Tokens:
-    """Join words with the marks between them that leave no space: apostrophes, the dots of names and numbers."""
-    kinds, starts, stops = tokens.kinds, tokens.starts, tokens.stops
-    inner = np.flatnonzero(kinds[1:-1] == MARK) + 1
-    inner = inner[(starts[inner] == stops[inner - 1]) & (stops[inner] == starts[inner + 1])]
-    inner = inner[(kinds[inner - 1] >= DIGIT) & (kinds[inner + 1] >= DIGIT) & (stops[inner] - starts[inner] == 1)]
-    places = zip(inner.tolist(), starts[inner].tolist(), strict=True)
-    joiners = np.array([token for token, place in places if text[place] in JOINERS], dtype=np.intp)
-    if not len(joiners):
-        return tokens
-    begins_T = np.ones(len(tokens), dtype=np.bool_)
-    begins_T[joiners] = begins_T[joiners + 1] = False
-    begins = np.flatnonzero(begins_T)
-    hashes = tokens.hashes.copy()
-    hashes[joiners + 1] *= np.uint64(3)  # "a.b" is not "b.a"
-    joined_stops = stops[np.append(begins[1:], len(tokens)) - 1]
-    return Tokens(np.add.reduceat(hashes, begins), starts[begins], joined_stops, np.maximum.reduceat(kinds, begins))
