@@ -41,6 +41,7 @@ def test_the_fingerprint_is_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [
         ("no_such_module_here:f", "cannot be imported"),
         ("json:no_such_function", "has no function 'no_such_function'"),
+        ("", "write module:function"),
         ("json", "write module:function"),
         ("a b:c", "write module:function"),
         ("json:__doc__", "has no function"),

@@ -20,7 +20,7 @@ Judge = Callable[[Record], Verdict | str | None]
 class Hook:
     """Calls a function with each document."""
 
-    function: str
+    function: str = ""
     """Function as module:function, importable where the command runs; it takes a record and returns a verdict, or none."""
 
     name: ClassVar[str] = "hook"

@@ -133,6 +133,7 @@ def test_wrong_files_are_named(tmp_path: Path, contents: str, message: str) -> N
     [
         ({"rules": "web.de"}, "'web.de'"),
         ({"rules": "nowhere.toml"}, "does not exist"),
+        ({"thresholds": {"too_few_words": "x"}}, "too_few_words='x' is not a number"),
         ({"thresholds": {"too_few_word": 3}}, "did you mean 'too_few_words'"),
     ],
 )

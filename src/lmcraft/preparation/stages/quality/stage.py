@@ -32,7 +32,9 @@ class Quality:
 
     def __post_init__(self) -> None:
         reasons = dict.fromkeys(self.reasons)
-        for reason in self.thresholds:
+        for reason, threshold in self.thresholds.items():
+            if isinstance(threshold, bool) or not isinstance(threshold, int | float):
+                raise UserError(f"thresholds: {reason}={threshold!r} is not a number")
             if reason not in reasons:
                 raise UserError(f"thresholds: no rule has the reason {reason!r}: {suggest(reason, reasons)}")
 
