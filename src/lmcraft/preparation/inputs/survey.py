@@ -30,6 +30,7 @@ from lmcraft.preparation.inputs.remote import RemoteFile, is_remote, list_remote
 from lmcraft.preparation.inputs.source_tree import LICENSE_BYTES, is_license_file, nearest_license, recognize_license
 from lmcraft.preparation.inputs.stored import open_stored
 from lmcraft.preparation.recipe import SourceConfig
+from lmcraft.terminal import progress_bar
 
 Entry = tuple[Path | RemoteFile, str]
 VERSION = 1  # of what is kept of a file
@@ -60,8 +61,11 @@ def survey(sources: Sequence[SourceConfig], work: Path) -> Survey:
     result = Survey()
     for number, source in enumerate(sources):
         listed = [entry for path in source.paths for entry in _list(path, source)]
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            checked = list(pool.map(partial(_describe, source=source, cache=cache), listed))
+        checked = []
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool, progress_bar(f"survey of {source.name}") as report:
+            for described in pool.map(partial(_describe, source=source, cache=cache), listed):
+                checked.append(described)
+                report(len(checked), len(listed))
         first, left_out = len(result.files), []
         for (path, _), described in zip(listed, checked, strict=True):
             if reason := described.get("reason"):
