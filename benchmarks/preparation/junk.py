@@ -14,7 +14,6 @@ import re
 import subprocess
 import sys
 import unicodedata
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +22,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.preparation.corpora import Document
 from benchmarks.preparation.junk_generator import FAMILIES, Junk, generate, good_and_spare
 from benchmarks.preparation.running import DEFAULT_STAGES, prepare_command, read_texts, write_recipe
+from lmcraft.data.words import mix_bits, run_hashes
 from lmcraft.folder import DatasetFolder
 
 JUNK_SHARE = 0.1  # of all documents of a language
@@ -37,10 +39,10 @@ MIN_TRACE = 0.2  # share of an input's windows in an output, from which on the o
 
 def windows(text: str) -> frozenset[int]:
     """A sample of the hashes of a text's runs of characters."""
-    plain = re.sub(r"\s+", "", unicodedata.normalize("NFKC", text)).casefold().encode("utf-16-le", "surrogatepass")
-    ends = range(2 * WINDOW, max(len(plain), 2 * WINDOW) + 1, 2)
-    hashes = {zlib.crc32(plain[max(0, end - 2 * WINDOW) : end]) for end in ends}
-    return frozenset(hash for hash in hashes if hash % SAMPLED == 0) or frozenset([min(hashes)])
+    plain = re.sub(r"\s+", "", unicodedata.normalize("NFKC", text)).casefold().ljust(WINDOW)
+    codes = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    hashes = mix_bits(run_hashes(codes, WINDOW))
+    return frozenset(hashes[hashes % np.uint64(SAMPLED) == 0].tolist()) or frozenset([int(hashes.min())])
 
 
 @dataclass
@@ -182,13 +184,13 @@ def good_losses(planted: Sequence[Planted], language: str) -> dict[str, tuple[in
         outputs[document.key] += document.outputs
     losses: dict[str, tuple[int, int, float]] = {}
     good = [document for document in planted if document.language == language and document.family == "good"]
+    kept = {d.key: Planted(**{**vars_of(d), "outputs": outputs[d.key]}).kept for d in good}
     for kind in [*sorted({document.variant for document in good}), "all"]:
         chosen = [document for document in good if kind in (document.variant, "all")]
         size = sum(len(document.text) for document in chosen)
-        left = [Planted(**{**vars_of(d), "outputs": outputs[d.key]}) for d in chosen]
-        kept = [document.kept for document in left]
-        lost_characters = sum((1 - share) * len(document.text) for share, document in zip(kept, chosen, strict=True))
-        losses[kind] = (len(chosen), sum(share < MIN_TRACE for share in kept), lost_characters / size)
+        lost_characters = sum((1 - kept[document.key]) * len(document.text) for document in chosen)
+        lost = sum(kept[document.key] < MIN_TRACE for document in chosen)
+        losses[kind] = (len(chosen), lost, lost_characters / size)
     return losses
 
 

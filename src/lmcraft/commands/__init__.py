@@ -24,7 +24,12 @@ COMMANDS = {
     "quickstart": Command(
         "quickstart", "quickstart", "QuickstartConfig", "Run the whole pipeline in five minutes: tokenizer, training, text."
     ),
-    "prepare": Command("prepare", "prepare", "PrepareConfig", "Turn text into a dataset for training: tokenized, or cleaned and mixed by a recipe."),
+    "prepare": Command(
+        "prepare",
+        "prepare",
+        "PrepareConfig",
+        "Turn text into a dataset for training: tokenized, or cleaned and mixed by a recipe.",
+    ),
     "tokenizer train": Command("tokenizer", "train_tokenizer", "TokenizerTrainConfig", "Train a tokenizer on text."),
     "tokenizer inspect": Command(
         "tokenizer", "inspect_tokenizer", "TokenizerInspectConfig", "Show how a tokenizer splits a text."
