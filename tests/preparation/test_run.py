@@ -78,3 +78,11 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path, change: tuple[str, str],
 def test_files_left_out_are_summed_up() -> None:
     skipped = [{"file": f"{name}.txt", "reason": "empty"} for name in "abc"] + [{"file": "d.bin", "reason": "binary"}]
     assert list(describe_skipped(skipped)) == ["skipped: a.txt and 2 more files: empty", "skipped: d.bin: binary"]
+
+
+def test_a_work_folder_of_the_user_keeps_what_it_holds(tmp_path: Path) -> None:
+    recipe = write_corpus(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    prepare(str(recipe), out=tmp_path / "out", work=tmp_path / "mine", fresh=True)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]

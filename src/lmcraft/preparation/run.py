@@ -116,13 +116,14 @@ def describe_times(results: Results) -> str:
 
 
 def work_folder(recipe: Recipe, out: Path) -> Path:
-    """Where unfinished work lies."""
-    return recipe.executor.work or out.parent / f".{out.name}.lmcraft-prepare"
+    """Where unfinished work lies: a folder of its own, since it is removed at the end."""
+    return (recipe.executor.work or out.parent) / f".{out.name}.lmcraft-prepare"
 
 
 @contextmanager
 def _work_folder(work: Path) -> Iterator[None]:
     """Lock the work folder; it is removed if an error comes before anything is finished."""
+    work.parent.mkdir(parents=True, exist_ok=True)
     try:
         with lock_folder(work, wait=False, create=True):
             yield
