@@ -14,7 +14,7 @@ from tests.preparation.execution.toy import add_step, outputs, read_step
 SUM = sum(number**2 for number in range(60))
 
 
-@pytest.mark.parametrize("executor", [InProcess(), Processes(1, 60), Processes(3, 60)], ids=str)
+@pytest.mark.parametrize("executor", [InProcess(), Processes(1, 60), Processes(3, 60)], ids=["in-process", "one", "three"])
 def test_any_executor_gives_the_same(tmp_path: Path, executor: Executor) -> None:
     steps = [read_step(), add_step(), add_step("total", "add", 3)]
     results = run_steps(steps, tmp_path, executor, keep=["read", "add"])
