@@ -27,6 +27,7 @@ from benchmarks.preparation.running import DEFAULT_STAGES, prepare_command, read
 
 FOLDERS = {"spam-1": "spam", "spam-2": "spam", "easy-ham-1": "ham", "easy-ham-2": "ham", "hard-ham-1": "ham"}
 MIN_WORDS, MAX_CHARACTERS = 50, 4000
+CONTEXT_TOKENS, TRAINED_CHARACTERS = 256, 400  # of a mail, whose characters give fewer tokens than that
 TAG = re.compile(r"(?is)<(script|style).*?</\1>|<[^>]*>")
 
 
@@ -63,34 +64,26 @@ def lmcraft(*arguments: str | Path) -> None:
 
 def train_classifier(folder: Path, known: list[Planted], base: str | None) -> Path:
     """A classifier with the labels spam and ham."""
-    rows = "".join(json.dumps({"text": mail.text, "label": mail.variant}) + "\n" for mail in known)
+    rows = "".join(json.dumps({"text": mail.text[:TRAINED_CHARACTERS], "label": mail.variant}) + "\n" for mail in known)
     (folder / "labels.jsonl").write_text(rows, encoding="utf-8")
     if base is None:
         lmcraft("prepare", folder / "labels.jsonl", "--out", folder / "words", "--vocab-size", "4096")
-        sizes = ("--depth", "2", "--sequence-length", "256", "--batch-size", "8", "--max-steps", "100")
+        sizes = ("--depth", "2", "--sequence-length", str(CONTEXT_TOKENS), "--batch-size", "8", "--max-steps", "100")
         lmcraft("pretrain", folder / "words", "--out", folder / "base", *sizes)
     tuning = (
         "--objective",
         "classification",
         "--pooling",
         "mean",
-        "--sequence-length",
-        "256",
+        "--too-long",
+        "skip",
         "--method.name",
         "full",
         "--epochs",
         "3",
     )
-    lmcraft(
-        "finetune",
-        base or folder / "base",
-        folder / "labels.jsonl",
-        "--out",
-        folder / "classifier",
-        "--method.name",
-        "full",
-        *tuning,
-    )
+    data, out = folder / "labels.jsonl", folder / "classifier"
+    lmcraft("finetune", base or folder / "base", data, "--out", out, "--sequence-length", str(CONTEXT_TOKENS), *tuning)
     return folder / "classifier"
 
 
@@ -111,7 +104,7 @@ def judge(folder: Path, name: str, stages: list[object], planted: list[Planted])
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mails", type=int, default=400, help="of each label and half")
+    parser.add_argument("--mails", type=int, default=200, help="of each label and half")
     parser.add_argument("--base", help="model to tune [default: a small one, trained on the mails]")
     parser.add_argument("--keep-above", type=float, default=0.5, help="least probability of other mail")
     parser.add_argument("--scratch", type=Path)
@@ -120,7 +113,7 @@ def main() -> None:
     with TemporaryDirectory(dir=arguments.scratch) as name:
         folder = Path(name)
         classifier = train_classifier(folder, list(mails("tuning", arguments.mails)), arguments.base)
-        model = {"kind": "model", "model": str(classifier), "measure": "label", "label": "ham"}
+        model = {"kind": "model", "model": str(classifier), "measure": "label", "label": "ham", "tokens": CONTEXT_TOKENS}
         model_stage = {**model, "keep_above": arguments.keep_above}
         rules = judge(folder, "default", [*DEFAULT_STAGES], planted)
         both = judge(folder, "with-classifier", [*DEFAULT_STAGES, model_stage], planted)
