@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmcraft.config import Config, command_config, takes_settings
 from lmcraft.folder import DatasetFolder
+from lmcraft.folder.recognition import read_object
 from lmcraft.json_lines import format_json
+from lmcraft.setting_values import expand_user
 from lmcraft.terminal import column_table, format_bytes, key_value_table, print_result
 
 if TYPE_CHECKING:
@@ -36,10 +37,11 @@ def inspect(config: InspectConfig) -> dict[str, Any]:
     Raises:
         UserError: there is no such model, or it is damaged.
     """
-    if is_dataset := DatasetFolder(Path(config.model)).manifest_file.is_file():
+    dataset = DatasetFolder(expand_user(config.model))
+    if is_dataset := bool(read_object(dataset.manifest_file)):
         from lmcraft.data.description import describe_dataset
 
-        description = describe_dataset(DatasetFolder(Path(config.model)))
+        description = describe_dataset(dataset)
     else:
         from lmcraft.conversion.model_description import describe_model
 
