@@ -101,7 +101,7 @@ class PrepareConfig(TextConfig):
     """Number of workers; 0: one per core. [default: the recipe's]"""
 
     work: Annotated[Path | None, RECIPE] = None
-    """Folder for unfinished work, which lies hidden in it. [default: the recipe's, or that of --out]"""
+    """Folder in which a hidden work folder is made. [default: the recipe's, or that of --out]"""
 
     fresh: Annotated[bool, RECIPE] = False
     """Forget unfinished work instead of going on with it."""

@@ -104,7 +104,7 @@ class ExecutorConfig:
     workers: int = 0
     """Number of workers; 0: one per core."""
     work: Path | None = None
-    """Folder for unfinished work, which lies hidden in it. [default: that of the dataset]"""
+    """Folder in which a hidden work folder is made. [default: that of the dataset]"""
     unit_bytes: int = UNIT_BYTES
     """Size of a unit of work, in stored bytes."""
     document_seconds: float = 60.0
