@@ -98,6 +98,20 @@ def test_the_tail_is_a_share_of_all_characters(
         assert "".join(map(chr, split.slice(0, len(split)))) == part
 
 
+def test_the_training_part_of_a_text_that_is_cut_gets_an_end_token(tmp_path: Path) -> None:
+    texts = ["a" * 99, "b" * 99, "c" * 99]
+    train, validation = (
+        TokenSplit(folder, name)
+        for folder in [write(tmp_path / "data", texts, validation=0.1)]
+        for name in ("train", "validation")
+    )
+    kept = "".join(map(chr, train.slice(0, len(train)))).split(chr(END))
+    held_out = "".join(map(chr, validation.slice(0, len(validation))))
+    assert [set(text) for text in kept] == [{"a"}, {"b"}, {"c"}, set()]
+    assert len(held_out) == 30 and held_out.endswith(chr(END))
+    assert sorted("".join(kept) + held_out[:-1]) == sorted("".join(texts))
+
+
 def test_the_share_of_the_hash_split(tmp_path: Path) -> None:
     splits = write(tmp_path / "data", [f"text {n}" for n in range(4000)], validation=0.1).manifest()["splits"]
     assert 300 < splits["validation"]["documents"] < 500

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmcraft.data.splits import SHARE_TOLERANCE, DocumentTable, assign
+from lmcraft.data.splits import MAX_WHOLE_SHARE, SHARE_TOLERANCE, DocumentTable, assign
 from lmcraft.errors import UserError
 
 
@@ -73,3 +73,13 @@ def test_a_new_document_moves_few_of_the_others(number: int) -> None:
 def test_the_tail_is_the_end_of_all_tokens() -> None:
     assert assign(table_of([10, 10, 10]), 0.5, "tail").tolist() == [10, 5, 0]
     assert assign(table_of([10, 10]), 0, "tail").tolist() == [10, 10]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "is_cut"), [([100] * 6, False), ([100] * 3, True), ([1000], True), ([40, 2000, 50], True)]
+)
+def test_whole_documents_are_preferred_unless_they_hold_out_far_too_much(lengths: list[int], is_cut: bool) -> None:
+    table = table_of(lengths)
+    training = assign(table, 0.05, "hash", prefer_whole=True)
+    assert bool(((training > 0) & (training < table.tokens)).any()) == is_cut
+    assert 0.025 <= 1 - training.sum() / table.tokens.sum() <= MAX_WHOLE_SHARE

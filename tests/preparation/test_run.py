@@ -1,13 +1,15 @@
 """A recipe from the command line to a dataset folder."""
 
+import gzip
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from lmcraft import prepare
 from lmcraft.data.loader import TokenSplit
-from lmcraft.json_lines import format_json_line
+from lmcraft.json_lines import format_json_line, parse_json
 from lmcraft.preparation.run import describe_skipped
 from lmcraft.tokenizer import Tokenizer
 
@@ -34,6 +36,10 @@ def test_a_recipe_becomes_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [part["source"] for part in manifest["parts"]] == ["ships"]
     assert manifest["mixture"]["weights"] == {"ships": 2.0}
     assert sum(split["documents"] for split in manifest["splits"].values()) == 60
+    rows = [parse_json(line) for line in gzip.decompress((dataset.path / "duplicates.jsonl.gz").read_bytes()).splitlines()]
+    removed = {stage["name"]: stage["total"]["removed"]["documents"] for stage in manifest["stages"]}
+    assert Counter(row["stage"] for row in rows) == Counter(removed) == {"exact-duplicates": 2, "near-duplicates": 0}
+    assert "near-duplicates" not in {name for name, entry in manifest["duplicates"].items() if entry["sources"]}
     texts = Tokenizer.load(dataset.path).decode(TokenSplit(dataset, "train").slice(0, 200))
     assert "ships that left harbor" in texts
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "recipe.toml", "rows.jsonl"]

@@ -239,6 +239,12 @@ def save_shard(file: Path, tokens: NDArray[Any], lengths: Int64) -> dict[str, An
     return {**shard, "documents_sha256": sha256_of(documents)}
 
 
+def end_documents(tokens: NDArray[Any], lengths: Int64, end: int | None) -> None:
+    """Put the end token, if there is one, in place of the last token of each document, which is another if it was cut."""
+    if end is not None:
+        tokens[np.cumsum(lengths) - 1] = end
+
+
 def count_tail_bytes(
     table: EncodedTable, training: Int64, read_tail: Callable[[int], Sequence[int]], tokenizer: DatasetTokenizer
 ) -> tuple[Int64, Int64]:
@@ -287,11 +293,15 @@ class _SplitWriter:
 
     def write(self, name: str, tokenizer: DatasetTokenizer, shard_tokens: int) -> dict[str, Any]:
         """Write the shards of a split; returns its entry in the manifest."""
-        starts, lengths = parts_of(self.table, self.training, name)
+        firsts, lengths = parts_of(self.table, self.training, name, tokenizer.eos_token_id)
+        nonempty = lengths > 0
+        starts, lengths = (self.table.starts + firsts)[nonempty], lengths[nonempty]
         shards: list[dict[str, Any]] = []
         for first, last in shard_ranges(lengths, shard_tokens):
             file = self.folder / f"{name}-{len(shards):05}.npy"
-            shards.append(save_shard(file, self._gather(starts[first:last], lengths[first:last]), lengths[first:last]))
+            tokens = self._gather(starts[first:last], lengths[first:last])
+            end_documents(tokens, lengths[first:last], tokenizer.eos_token_id)
+            shards.append(save_shard(file, tokens, lengths[first:last]))
         tail = count_tail_bytes(self.table, self.training, self._read_tail, tokenizer)
         return {**summarize(self.table, lengths, tail, name), "shards": shards}
 

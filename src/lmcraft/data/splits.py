@@ -14,6 +14,7 @@ from lmcraft.errors import UserError
 Split = Literal["hash", "tail"]
 TRAIN, VALIDATION = "train", "validation"
 SHARE_TOLERANCE = 0.2  # of the share: whole documents that come this close are not cut
+MAX_WHOLE_SHARE = 0.2  # of the tokens: whole documents that hold out up to this are not cut, if cuts are to be avoided
 MIN_CUT_TOKENS = 32  # shorter texts are not cut
 MIN_SPLIT_TOKENS = 2  # one to read and one to predict
 Int64 = NDArray[np.int64]
@@ -32,13 +33,14 @@ class DocumentTable:
         return np.cumsum(self.tokens) - self.tokens
 
 
-def assign(table: DocumentTable, share: float, split: Split) -> Int64:
+def assign(table: DocumentTable, share: float, split: Split, *, prefer_whole: bool = False) -> Int64:
     """The number of tokens of each document that are for training, (N,); the others, at its end, are for validation.
 
     With "tail", validation is the end of the text. With "hash", documents are chosen by the hash of their text, so that
     equal ones are on the same side and new ones hardly move the old: those whose hash is under the share. If that misses
     the share of tokens by more than a fifth, because documents are few or of very different length, they are taken in the
-    order of their hashes up to the share of tokens, and at most one text is cut.
+    order of their hashes up to the share of tokens, and at most one text is cut. With `prefer_whole`, none is cut if whole
+    documents of at least half the share hold at most a fifth of the tokens.
 
     Raises:
         UserError: there are too few tokens, or, with "hash", too few different documents.
@@ -53,7 +55,7 @@ def assign(table: DocumentTable, share: float, split: Split) -> Int64:
     selected = table.hashes < np.uint64(min(int(share * 2**64), 2**64 - 1))
     if _is_close(int(table.tokens[selected].sum()), share * total, total):
         return np.where(selected, 0, table.tokens)
-    training = _take_in_order(table, share * total)
+    training = _take_in_order(table, share * total, prefer_whole=prefer_whole)
     if MIN_SPLIT_TOKENS <= training.sum() <= total - MIN_SPLIT_TOKENS:
         return training
     _check_different(table.hashes)
@@ -77,12 +79,15 @@ def _keep_first(table: DocumentTable, count: int) -> Int64:
     return np.clip(count - table.starts, 0, table.tokens)
 
 
-def _is_close(tokens: int, target: float, total: int) -> bool:
-    enough = MIN_SPLIT_TOKENS <= tokens <= total - MIN_SPLIT_TOKENS
-    return enough and abs(tokens - target) <= SHARE_TOLERANCE * min(target, total - target)
+def _is_close(tokens: int, target: float, total: int, *, prefer_whole: bool = False) -> bool:
+    if not MIN_SPLIT_TOKENS <= tokens <= total - MIN_SPLIT_TOKENS:
+        return False
+    if prefer_whole and target / 2 <= tokens <= MAX_WHOLE_SHARE * total:
+        return True
+    return abs(tokens - target) <= SHARE_TOLERANCE * min(target, total - target)
 
 
-def _take_in_order(table: DocumentTable, target: float) -> Int64:
+def _take_in_order(table: DocumentTable, target: float, *, prefer_whole: bool) -> Int64:
     """Take texts in the order of their hashes, up to about `target` tokens; equal texts are taken, and cut, together."""
     total = int(table.tokens.sum())
     _, first, group, copies = np.unique(table.hashes, return_index=True, return_inverse=True, return_counts=True)
@@ -93,16 +98,30 @@ def _take_in_order(table: DocumentTable, target: float) -> Int64:
     length = int(lengths[crossing])
     whole = [(before, crossing), (int(taken[crossing]), crossing + 1)]
     usable = [(abs(tokens - target), end) for tokens, end in whole if MIN_SPLIT_TOKENS <= tokens <= total - MIN_SPLIT_TOKENS]
-    error, end = min(usable, default=(0.0, 0))
-    if length < MIN_CUT_TOKENS or (usable and error <= SHARE_TOLERANCE * min(target, total - target)):
+    close = [
+        (abs(tokens - target), end) for tokens, end in whole if _is_close(tokens, target, total, prefer_whole=prefer_whole)
+    ]
+    if close or length < MIN_CUT_TOKENS:
+        _, end = min(close or usable, default=(0.0, 0))
         return np.where(group < end, 0, table.tokens)
     held_out = round((target - before) / int(copies[crossing]))
     kept = length - min(max(held_out, MIN_SPLIT_TOKENS), length - MIN_SPLIT_TOKENS)
     return np.where(group < crossing, 0, np.where(group == crossing, kept, table.tokens))
 
 
-def parts_of(table: DocumentTable, training: Int64, name: str) -> tuple[Int64, Int64]:
-    """The parts of documents in a split that are not empty: positions of their first tokens and their lengths, in order."""
-    starts, lengths = (table.starts, training) if name == TRAIN else (table.starts + training, table.tokens - training)
-    nonempty = lengths > 0
-    return starts[nonempty], lengths[nonempty]
+def parts_of(table: DocumentTable, training: Int64, name: str, end: int | None) -> tuple[Int64, Int64]:
+    """The parts of documents in a split: position of their first token in the document and number of tokens, each (N,).
+
+    The training part of a document that is cut is a token longer, for the end token: without, the next document would
+    seem to continue it. The caller puts the end token in place of the last token of each part.
+
+    Args:
+        table: of the documents.
+        training: as `assign` returns it, (N,).
+        name: of the split.
+        end: the end token; None: there is none.
+    """
+    if name == VALIDATION:
+        return training, table.tokens - training
+    is_cut = (training > 0) & (training < table.tokens)
+    return np.zeros_like(training), training + (is_cut & (end is not None))

@@ -135,6 +135,17 @@ def test_a_part_that_is_too_small_to_divide_is_for_training(tmp_path: Path) -> N
     assert part["train"]["documents"] == 1 and "validation" not in part
 
 
+@pytest.mark.parametrize(("count", "documents"), [(2, 3), (8, 8)])
+def test_every_training_document_ends_with_the_end_token(tmp_path: Path, count: int, documents: int) -> None:
+    records = [record(n, f"document {n} of " + "many different words " * 20, language="en") for n in range(count)]
+    folder, manifest = prepare(tmp_path, records, validation=0.05)
+    assert sum(split["documents"] for split in manifest["splits"].values()) == documents  # one of two is cut
+    for name in ("train", "validation"):
+        split = TokenSplit(folder, name)
+        ends = [*split.document_starts(0, len(split)).tolist()[1:], len(split)]
+        assert {int(split.slice(end - 1, end)[0]) for end in ends} == {manifest["eos_token_id"]}
+
+
 def test_the_tokenizer_of_the_recipe_is_brought(tmp_path: Path) -> None:
     train_characters(["document 0123456789 of many words"]).save(tmp_path / "own")
     records = [*corpus(), record(60, "many <|endoftext|> words", 0, language="en")]

@@ -16,13 +16,14 @@ from lmcraft.data.shards import (
     EncodedTable,
     check_splits,
     count_tail_bytes,
+    end_documents,
     save_shard,
     shard_ranges,
     summarize,
     token_dtype,
 )
 from lmcraft.data.shuffle import permute_all
-from lmcraft.data.splits import TRAIN, VALIDATION, Int64, assign
+from lmcraft.data.splits import TRAIN, VALIDATION, Int64, assign, parts_of
 from lmcraft.errors import UserError
 from lmcraft.preparation.contracts import JsonObject, Position, Tally, Unit, UnitResult
 from lmcraft.preparation.output.encode import DOCUMENT, EncodedPart, list_parts
@@ -51,7 +52,8 @@ def plan_unit(validation: float, encoded: Sequence[UnitResult], tokenizer: UnitR
         "validation": validation,
         "shard_tokens": SHARD_TOKENS,
     }
-    return Unit(step=PLAN, number=0, function=f"{__name__}:plan", arguments=arguments, inputs=(*keys, tokenizer.unit.key))
+    inputs = (*keys, tokenizer.unit.key)
+    return Unit(step=PLAN, number=0, function=f"{__name__}:plan", arguments=arguments, inputs=inputs, version=2)
 
 
 def plan(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position) -> tuple[Tally, JsonObject]:
@@ -70,7 +72,8 @@ def plan(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position:
             np.save(_order_file(out, index, split), order)
             entry[split] = {**counts, "ranges": list(shard_ranges(order["length"], arguments["shard_tokens"]))}
         entries.append(entry)
-    return Tally(), {"parts": entries, "dtype": token_dtype(tokenizer.vocab_size).name}
+    dtype = token_dtype(tokenizer.vocab_size).name
+    return Tally(), {"parts": entries, "dtype": dtype, "eos_token_id": tokenizer.eos_token_id}
 
 
 def _order_file(folder: Path, part: int, split: str) -> Path:
@@ -88,6 +91,7 @@ class _PartPlanner:
     def __init__(self, units: Mapping[int, EncodedPart], tokenizer: Tokenizer, validation: float) -> None:
         self._units = units
         self._dtype = token_dtype(tokenizer.vocab_size)
+        self._end = tokenizer.eos_token_id
         rows = [part.documents for part in units.values()]
         columns = {name: np.concatenate([table[name] for table in rows]) for name in DOCUMENT.names or ()}
         self._table = EncodedTable(**columns)
@@ -101,12 +105,11 @@ class _PartPlanner:
 
     def order(self, split: str, key: int) -> tuple[NDArray[Any], dict[str, int]]:
         """Where the documents of a split are, in the order of its shards, (M,) of `PIECE`; and the counts of the split."""
-        lengths = self._training if split == TRAIN else self._table.tokens - self._training
+        firsts, lengths = parts_of(self._table, self._training, split, self._end)
         documents = np.flatnonzero(lengths)
         pieces = self._pieces[documents]
         pieces["length"] = lengths[documents]
-        if split == VALIDATION:
-            pieces["first"] += self._training[documents]
+        pieces["first"] += firsts[documents]
         order = np.empty_like(pieces)
         order[permute_all(len(pieces), key)] = pieces
         return order, summarize(self._table, lengths[documents], self._tail, split)
@@ -123,7 +126,7 @@ class _PartPlanner:
 def _choose_training(table: EncodedTable, validation: float) -> Int64:
     """The tokens of each document for training, (N,): all of them in a part that is too small to hold any out."""
     try:
-        return assign(table, validation, "hash")
+        return assign(table, validation, "hash", prefer_whole=True)
     except UserError:
         return table.tokens
 
@@ -138,7 +141,7 @@ def assemble_units(plan: UnitResult, encoded: Sequence[UnitResult], validation: 
     totals = {split: {"tokens": sum(part[split]["tokens"] for part in parts)} for split in (TRAIN, VALIDATION)}
     check_splits(totals, validation)
     keys = [result.unit.key for result in encoded]
-    common = {"plan": plan.unit.key, "encoded": keys, "dtype": plan.values["dtype"]}
+    common = {"plan": plan.unit.key, "encoded": keys, "dtype": plan.values["dtype"], "end": plan.values["eos_token_id"]}
     shards = [
         {"part": index, "split": split, "shard": shard, "documents": documents}
         for index, part in enumerate(parts)
@@ -165,6 +168,7 @@ def assemble(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, posit
     pieces = np.load(_order_file(inputs[arguments["plan"]], part, split), mmap_mode="r")[first:last]
     folders = [inputs[key] for key in arguments["encoded"]]
     tokens = _gather(pieces, folders, np.dtype(arguments["dtype"]))
+    end_documents(tokens, pieces["length"], arguments["end"])
     file = out / f"{split}-{part:03}-{arguments['shard']:05}.npy"
     return Tally(), {"part": part, "split": split, "shard": save_shard(file, tokens, pieces["length"])}
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from lmcraft.folder import DatasetFolder, write_json, write_json_lines
 from lmcraft.json_lines import format_json_line
-from lmcraft.preparation.contracts import InputFile, JsonObject, Tally, Unit, UnitResult
+from lmcraft.preparation.contracts import DocumentId, InputFile, JsonObject, Tally, Unit, UnitResult, Verdict
 from lmcraft.preparation.inputs.survey import Survey
 from lmcraft.preparation.output.croissant import describe_as_croissant
 from lmcraft.preparation.output.summary import (
@@ -146,17 +146,27 @@ def _examples(recipe: Recipe, tally: Tally) -> Iterator[JsonObject]:
 
 
 def _write_duplicates(path: Path, recipe: Recipe, results: Results, locate: Callable[[Unit], Path]) -> JsonObject:
-    """Write the pairs; returns, by stage, how many documents of a source repeat one of another, and sizes of clusters."""
+    """Write the pairs; returns, by stage, how many documents of a source repeat one of another, and sizes of clusters.
+
+    Stages that share a pass judge the same documents: one that several would remove is a duplicate of the first of them.
+    """
     summary: JsonObject = {}
+    configs = [config for config in recipe.stage if results.get(f"verdicts/{config.name}")]
+    stages: list[Any] = [build_stage(config.kind, config.name, config.settings) for config in configs]
+
+    def verdicts(stage: int, number: int) -> Mapping[DocumentId, Verdict]:
+        unit = results[f"verdicts/{configs[stage].name}"][number].unit
+        return stages[stage].verdicts(locate(unit))  # type: ignore[no-any-return]
 
     def rows() -> Iterator[JsonObject]:
-        for config in recipe.stage:
-            finished = results.get(f"verdicts/{config.name}", ())
-            stage: Any = build_stage(config.kind, config.name, config.settings) if finished else None
+        for index, config in enumerate(configs):
             pairs, sizes = Counter[tuple[str, str]](), Counter[int]()
-            for result in finished:
-                for number, verdict in stage.verdicts(locate(result.unit)).items():
+            for unit in range(len(results[f"verdicts/{config.name}"])):  # the same documents in every step
+                removed = {document for stage in range(index) for document in _removed_by(verdicts(stage, unit))}
+                for number, verdict in verdicts(index, unit).items():
                     if verdict.match is not None:
+                        if number in removed:
+                            continue
                         pairs[
                             _source_name(number.source, recipe, config), _source_name(verdict.match.source, recipe, config)
                         ] += 1
@@ -175,6 +185,10 @@ def _write_duplicates(path: Path, recipe: Recipe, results: Results, locate: Call
 
     _write_lines(path, rows())
     return summary
+
+
+def _removed_by(verdicts: Mapping[DocumentId, Verdict]) -> Iterator[DocumentId]:
+    return (document for document, verdict in verdicts.items() if verdict.reason and verdict.text is None)
 
 
 def _source_name(number: int, recipe: Recipe, stage: StageConfig) -> str:
