@@ -79,6 +79,10 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
         file = Path(remaining.pop(position))
         run = _run_of(file)
         app.config = (toml_source(file) if run is None else toml_source(file, out=str(run)),)
+        call = parse(app, remaining)
+        if command == "prepare":
+            _check_sources(call.args[0], file)
+        return call
     elif command in RESUMED and (out := _out_to_resume(remaining)) is not None:
         recorded = RESUMED[command](out)
         if recorded.is_file():  # what the command leaves out is as in the run that it continues
@@ -91,6 +95,12 @@ def _is_settings_file(command: str, token: str) -> bool:
     if not token.endswith(".toml"):
         return False
     return command != "prepare" or not {"source", "stage"} & read_toml(expand_user(token)).keys()
+
+
+def _check_sources(config: Any, file: Path) -> None:
+    """Raise UserError if neither a settings file of `prepare` nor the flags beside it name a source: it may be a recipe."""
+    if not config.sources and config.from_store is None:
+        raise UserError(f"'{file}' has no sources: add a table [[source]] with name and paths, which makes it a recipe")
 
 
 # The commands that can be resumed, and the settings that they recorded in a folder.

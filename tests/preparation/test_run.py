@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lmcraft import prepare
+from lmcraft.cli import main
 from lmcraft.data.loader import TokenSplit
 from lmcraft.json_lines import format_json_line, parse_json
 from lmcraft.preparation.run import describe_skipped
@@ -92,3 +93,30 @@ def test_a_work_folder_of_the_user_keeps_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     prepare(str(recipe), out=tmp_path / "out", work=tmp_path / "mine", fresh=True)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("backend", ["processes", "slurm"])
+@pytest.mark.parametrize("work", ["out", "out/work", "other/../out/a/b"])
+def test_unfinished_work_lies_outside_the_dataset(work: str, backend: str, tmp_path: Path) -> None:
+    recipe = write_corpus(tmp_path)
+    with pytest.raises(ValueError, match=r"work='.*out.*' is the folder of --out, or lies in it: choose a folder outside "):
+        prepare(str(recipe), out=tmp_path / "out", work=tmp_path / work, backend=backend)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.toml", "rows.jsonl"]
+
+
+def test_a_recipe_is_not_read_as_text(tmp_path: Path) -> None:
+    recipe, text = write_corpus(tmp_path), tmp_path / "a.txt"
+    text.write_text("text")
+    with pytest.raises(ValueError, match=r"recipe.toml' is a recipe, which names its sources itself"):
+        prepare((str(text), str(recipe)), out=tmp_path / "out")
+    (tmp_path / "Cargo.toml").write_text("[package]\nname = 'x'\n")
+    prepare((str(text), str(tmp_path / "Cargo.toml")), out=tmp_path / "out", vocab_size=258)
+
+
+@pytest.mark.parametrize("contents", ["", "vocab_size = 300\n"])
+def test_a_recipe_without_sources_says_what_it_needs(
+    contents: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.toml").write_text(contents)
+    assert main(["prepare", str(tmp_path / "empty.toml"), "--out", str(tmp_path / "out")]) == 2
+    assert "empty.toml' has no sources: add a table [[source]] with name and paths" in capsys.readouterr().err

@@ -117,6 +117,9 @@ class PrepareConfig(TextConfig):
             raise UserError(f"sources ({', '.join(self.sources)}) and from_store cannot be combined: give one of them")
         if self.from_store is None and not self.sources:
             raise UserError("sources is empty: give files or folders, or `--from-store STORE`")
+        from lmcraft.preparation.recipe import check_sources
+
+        check_sources(self.sources)
         self._check_recipe_flags()
         if self.split is not None or self.from_store is not None or self.is_recipe:
             return self
@@ -215,7 +218,9 @@ def _write_job_script(recipe: "Recipe", config: PrepareConfig) -> DatasetFolder:
 
     from lmcraft.preparation.execution.slurm import write_job_script
     from lmcraft.preparation.pipeline import compile_steps
+    from lmcraft.preparation.run import work_folder
 
+    work_folder(recipe, config.out)  # refused here, before any job is
     script = config.out.with_name(f"{config.out.name}.slurm.sh")
     command = [sys.executable, "-m", "lmcraft", "prepare", config.sources[0], "--out", str(config.out)]
     command += ["--backend", "processes", "--workers", "0", *(["--overwrite"] if config.overwrite else [])]

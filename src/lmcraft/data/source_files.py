@@ -3,6 +3,7 @@
 import glob
 import gzip
 import os
+import stat
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,9 @@ from lmcraft.setting_values import expand_user
 MAX_FILES_LISTED = 20  # by name, of those in another encoding than UTF-8
 MAX_FILES_SKIPPED_LISTED = 6  # by name, for each reason; more are counted by their suffix
 NOT_A_FILE = "neither a file nor a folder"
+REPEATED = "read under another name"
 PRODUCT = ", not text; name it as a source to read it"  # the end of the reason for a folder of data or of weights
+UNREADABLE = "; nothing in this folder is read"  # the end of the reason for a folder that cannot be read
 
 
 @dataclass(frozen=True)
@@ -160,12 +163,21 @@ def survey(
     return result
 
 
+def check_source_path(path: str) -> None:
+    """Raise UserError for a text that names no file: the path of the current folder is `.`, not an empty text."""
+    if not path:
+        raise UserError("a source is an empty path: name a file or a folder; the current folder is '.'")
+    if "\0" in path:
+        raise UserError(f"source {path!r} has a zero byte, which no path has: correct it")
+
+
 def list_files(source: str, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[tuple[Path, str]]:
     """The files of a file, folder or pattern, in order, each with the reason why it is left out, or an empty text.
 
     Raises:
         UserError: there is nothing at the path.
     """
+    check_source_path(source)
     path = expand_user(source)
     if glob.has_magic(str(path)) and not path.exists():
         return list(_match(path))
@@ -175,7 +187,7 @@ def list_files(source: str, include: Sequence[str] = (), exclude: Sequence[str] 
     return [
         (file, reason)
         for file, reason in _walk(path, {(status.st_dev, status.st_ino)})
-        if reason.endswith(PRODUCT) or is_included(file.relative_to(path).as_posix(), include, exclude)
+        if reason.endswith((PRODUCT, UNREADABLE)) or is_included(file.relative_to(path).as_posix(), include, exclude)
     ]
 
 
@@ -221,7 +233,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, str]
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        yield folder, str(error.strerror or error)
+        yield folder, _describe_error(error) + UNREADABLE
         return
     folders = []
     for entry in ordered:
@@ -233,22 +245,35 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, str]
             continue
         try:
             status = entry.stat()
-        except OSError:
-            yield path, "a broken link"
+        except OSError as error:
+            yield path, "a broken link" if entry.is_symlink() else _describe_error(error)
             continue
         is_new = (status.st_dev, status.st_ino) not in seen
         seen.add((status.st_dev, status.st_ino))
         if is_new and entry.is_dir():
-            if product := name_product(path):
-                yield path, product + PRODUCT
+            if reason := _explain_left_out(path):
+                yield path, reason
             else:
                 folders.append(path)
         elif not is_new:
-            yield path, "read under another name"
+            yield path, REPEATED
         else:
             yield path, "" if entry.is_file() else NOT_A_FILE
     for subfolder in folders:
         yield from _walk(subfolder, seen)
+
+
+def _explain_left_out(folder: Path) -> str:
+    """Why a folder is left out: what it holds is not text, or it cannot be read; else ""."""
+    try:
+        product = name_product(folder)
+    except OSError as error:
+        return _describe_error(error) + UNREADABLE
+    return product + PRODUCT if product else ""
+
+
+def _describe_error(error: OSError) -> str:
+    return str(error.strerror or error)
 
 
 def _match(pattern: Path) -> Iterator[tuple[Path, str]]:
@@ -256,23 +281,33 @@ def _match(pattern: Path) -> Iterator[tuple[Path, str]]:
 
     Folders that the pattern names without wildcards are read whatever they hold.
     """
-    products: dict[Path, str] = {}
+    reasons: dict[Path, str] = {}
+    seen: set[tuple[int, int]] = set()  # device and inode of each file, which links give many names
     left_out: dict[Path, bool] = {}  # by folder: whether it lies in one that is left out
     named = next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
     for path in map(Path, sorted(glob.glob(str(pattern), recursive=True))):  # noqa: PTH207 - absolute too
-        if path.is_dir():
+        try:
+            status = path.stat()
+        except OSError as error:
+            yield path, "a broken link" if path.is_symlink() else _describe_error(error)
             continue
-
+        if stat.S_ISDIR(status.st_mode):
+            continue
         if path.parent not in left_out:
             folders = [parent for parent in reversed(path.parents) if named in parent.parents]
             for folder in folders:
-                if folder not in products:
-                    products[folder] = name_product(folder)
-                    if products[folder]:
-                        yield folder, products[folder] + PRODUCT
-            left_out[path.parent] = any(products[folder] for folder in folders)
-        if not left_out[path.parent]:
-            yield path, "" if path.is_file() else NOT_A_FILE
+                if folder not in reasons:
+                    reasons[folder] = _explain_left_out(folder)
+                    if reasons[folder]:
+                        yield folder, reasons[folder]
+            left_out[path.parent] = any(reasons[folder] for folder in folders)
+        if left_out[path.parent]:
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            yield path, REPEATED
+        else:
+            yield path, "" if stat.S_ISREG(status.st_mode) else NOT_A_FILE
+        seen.add((status.st_dev, status.st_ino))
 
 
 def is_included(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:

@@ -10,6 +10,7 @@ import tomli_w
 
 from lmcraft.config import read_toml
 from lmcraft.data.mixture import MixtureConfig
+from lmcraft.data.source_files import check_source_path
 from lmcraft.errors import UserError
 from lmcraft.folder import atomic_write
 from lmcraft.preparation.stages.catalog import suggest
@@ -64,6 +65,8 @@ class SourceConfig:
             )
         if not self.paths:
             raise UserError(f"source {self.name!r}: paths is empty: name at least one file, folder, pattern or address")
+        for path in self.paths:
+            check_source_path(path)
         if self.weight is not None and self.epochs is not None:
             raise UserError(f"source {self.name!r}: weight and epochs both set its share: leave one of them out")
         for name in ("weight", "epochs"):
@@ -218,6 +221,26 @@ def write_recipe(path: Path, sources: Sequence[str], **settings: Any) -> None:
     recipe = {"vocab_size": 8192, "validation": 0.01, "stage": stages, "source": tables}
     with atomic_write(path) as temporary:
         temporary.write_text(tomli_w.dumps(recipe), "utf-8")
+
+
+def check_sources(sources: Sequence[str]) -> None:
+    """Raise UserError for an empty path, and for a recipe beside other sources, which would be read as text."""
+    for source in sources:
+        check_source_path(source)
+        if len(sources) > 1 and _is_recipe(expand_user(source)):
+            raise UserError(
+                f"'{source}' is a recipe, which names its sources itself: add the others to it, each as a table [[source]], "
+                "and prepare it alone"
+            )
+
+
+def _is_recipe(path: Path) -> bool:
+    if path.suffix != ".toml" or not path.is_file():
+        return False
+    try:
+        return bool({"source", "stage"} & read_toml(path).keys())
+    except UserError:  # not TOML: text
+        return False
 
 
 def build_recipe(table: Mapping[str, Any]) -> Recipe:

@@ -1,12 +1,13 @@
 """Runs a preparation: survey, steps, and the dataset folder at the end."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
-from lmcraft.errors import LmcraftError
+from lmcraft.errors import LmcraftError, UserError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.lock import lock_folder
 from lmcraft.folder.output import DATASET
@@ -116,7 +117,14 @@ def describe_times(results: Results) -> str:
 
 
 def work_folder(recipe: Recipe, out: Path) -> Path:
-    """Where unfinished work lies: a folder of its own, since it is removed at the end."""
+    """Where unfinished work lies: a folder of its own, since it is removed at the end.
+
+    Raises:
+        UserError: it would lie in the dataset folder, which appears only when the work is done.
+    """
+    work = recipe.executor.work
+    if work is not None and Path(os.path.realpath(work)).is_relative_to(os.path.realpath(out)):
+        raise UserError(f"work='{work}' is the folder of --out, or lies in it: choose a folder outside '{out}'")
     return (recipe.executor.work or out.parent) / f".{out.name}.lmcraft-prepare"
 
 

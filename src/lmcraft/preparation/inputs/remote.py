@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from glob import has_magic
+from inspect import signature
 from typing import Any, BinaryIO, TypeVar, cast
 
 from lmcraft.data.source_files import is_included
@@ -227,9 +228,13 @@ def _system(protocol: str) -> Any:
         import_optional(package, "remote", f"'{protocol}://'")
     options = {"config_kwargs": {"retries": {"max_attempts": 1}}} if package == "s3fs" else {}  # `_retry` does it
     try:
+        signature(fsspec.get_filesystem_class(protocol).__init__).bind(
+            None, **options
+        )  # a half-made system warns at its end
         return fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True, **options)
-    except (ValueError, ImportError) as error:
-        raise UserError(f"addresses of {protocol}:// cannot be read ({error}); use s3://, http:// or https://") from error
+    except Exception as error:  # each system raises its own, such as a TypeError if it needs more than an address
+        detail = "" if isinstance(error, TypeError) else f" ({error})"
+        raise UserError(f"addresses of {protocol}:// cannot be read{detail}: use s3://, http:// or https://") from error
 
 
 def _open_system(address: str) -> tuple[Any, str]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from lmcraft.data.encodings import UTF_8, NotTextError, check_encoding, find_encoding
 from lmcraft.data.pipes import find_contents
-from lmcraft.data.source_files import explain_read_errors, list_files
+from lmcraft.data.source_files import NOT_A_FILE, REPEATED, explain_read_errors, list_files
 from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of, write_json_lines
 from lmcraft.json_lines import read_json_lines
@@ -30,6 +30,7 @@ from lmcraft.preparation.inputs.remote import RemoteFile, is_remote, list_remote
 from lmcraft.preparation.inputs.source_tree import LICENSE_BYTES, is_license_file, nearest_license, recognize_license
 from lmcraft.preparation.inputs.stored import open_stored
 from lmcraft.preparation.recipe import SourceConfig
+from lmcraft.setting_values import expand_user
 from lmcraft.terminal import progress_bar
 
 Entry = tuple[Path | RemoteFile, str]
@@ -60,7 +61,7 @@ def survey(sources: Sequence[SourceConfig], work: Path) -> Survey:
     cache = _Cache(work / CACHE)
     result = Survey()
     for number, source in enumerate(sources):
-        listed = [entry for path in source.paths for entry in _list(path, source)]
+        listed = _list_source(source)
         checked = []
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool, progress_bar(f"survey of {source.name}") as report:
             for described in pool.map(partial(_describe, source=source, cache=cache), listed):
@@ -69,7 +70,7 @@ def survey(sources: Sequence[SourceConfig], work: Path) -> Survey:
         first, left_out = len(result.files), []
         for (path, _), described in zip(listed, checked, strict=True):
             if reason := described.get("reason"):
-                left_out.append({"file": _name(path), "reason": reason})
+                left_out.append({"file": _escape(_name(path)), "reason": reason})
             else:
                 result.files.append(InputFile(source=number, number=len(result.files), **described))
         if len(result.files) == first:
@@ -100,8 +101,47 @@ class _Cache:
             write_json_lines(self._path, sorted(rows, key=lambda row: row["key"][0]))
 
 
+def _list_source(source: SourceConfig) -> list[Entry]:
+    """The files of a source, each with the reason why it is left out, or an empty text; its paths may overlap."""
+    listed: dict[str, Entry] = {}
+    seen = set()
+    for file, reason in (entry for path in source.paths for entry in _list(path, source)):
+        name = _name(file)
+        if name in listed and (reason or not listed[name][1]):  # another path of the source has it, as well or better
+            continue
+        if not reason:
+            identity = _identify(file)
+            reason = REPEATED if identity in seen else _explain_name(name)
+            seen.add(identity)
+        listed[name] = (file, reason)
+    return list(listed.values())
+
+
+def _identify(file: Path | RemoteFile) -> str | tuple[int, int]:
+    """What is the same for all names of a file."""
+    if isinstance(file, RemoteFile):
+        return file.url
+    try:
+        status = file.stat()
+    except OSError:
+        return str(file)
+    return status.st_dev, status.st_ino
+
+
+def _explain_name(name: str) -> str:
+    """Why a file of this name is left out: the names that a dataset records are text; else ""."""
+    return "" if _escape(name) == name else "its name is not UTF-8: rename it"
+
+
+def _escape(name: str) -> str:
+    """A name with escapes, such as \\xff, in place of the bytes that are not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def _list(path: str, source: SourceConfig) -> Sequence[Entry]:
     """The files of a path of a source, each with the reason why it is left out, or an empty text."""
+    if not is_remote(path) and expand_user(path).is_fifo():  # whose text would be gone when the work goes on later
+        return [(expand_user(path), NOT_A_FILE)]
     return (list_remote if is_remote(path) else list_files)(path, source.include, source.exclude)
 
 
