@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmcraft.data.documents import MAX_MALFORMED_KEPT, ReadStats
+from lmcraft.data.documents import MAX_MALFORMED_KEPT, ReadStats, describe_losses
 from lmcraft.errors import UserError
 
 
@@ -19,3 +19,15 @@ def test_invalid_bytes_are_replaced_and_counted() -> None:
     stats = ReadStats()
     assert stats.clean(b"a\xffb\xfe".decode(errors="surrogateescape")) == "a\ufffdb\ufffd"
     assert stats.clean("天地") == "天地" and stats.invalid_bytes == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "lines"),
+    [
+        ({}, ["  1 invalid byte or lone surrogate was replaced by U+FFFD"]),
+        ({"a.txt": 1}, ["  1 invalid byte or lone surrogate was replaced by U+FFFD:", "    a.txt: 1"]),
+    ],
+)
+def test_losses_end_in_a_colon_only_before_a_list(files: dict[str, int], lines: list[str]) -> None:
+    summary = {"invalid_bytes": 1, "invalid_bytes_by_file": files, "malformed": {"count": 0, "first": []}}
+    assert list(describe_losses(summary)) == lines

@@ -82,9 +82,42 @@ def test_an_error_leaves_nothing_behind(tmp_path: Path, change: tuple[str, str],
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.toml", "rows.jsonl"]
 
 
+def empty(text: str) -> str:
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("weight = 2.0", 'text_field = "body"'),
+            r"62 rows could not be used \(no field 'body': 62; such as .*rows.jsonl:\d+\); set text_field of the source",
+        ),
+        (
+            (STAGES, f'{{ kind = "hook", function = "{__name__}:empty" }}'),
+            r"stage 'hook' removed 62 of 62 documents \(nothing-left: 62\); loosen stage 'hook'",
+        ),
+        (
+            (STAGES, '{ kind = "exact-duplicates" }, { kind = "quality" }'),
+            r"'exact-duplicates' removed 2 of 62 .*, stage 'quality' removed 60 of 60 .*; loosen stage 'quality'$",
+        ),
+    ],
+)
+def test_a_dataset_without_documents_says_why(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    recipe = write_corpus(tmp_path)
+    recipe.write_text(recipe.read_text().replace(*change))
+    with pytest.raises(ValueError, match=f"^no document is left to make a dataset of: .*{message}"):
+        prepare(str(recipe), out=tmp_path / "out", workers=1)
+
+
 def test_files_left_out_are_summed_up() -> None:
-    skipped = [{"file": f"{name}.txt", "reason": "empty"} for name in "abc"] + [{"file": "d.bin", "reason": "binary"}]
-    assert list(describe_skipped(skipped)) == ["skipped: a.txt and 2 more files: empty", "skipped: d.bin: binary"]
+    skipped = [{"file": f"{name}.txt", "reason": "empty"} for name in "abc"]
+    skipped += [{"file": f"{name}.bin", "reason": "binary"} for name in "de"] + [{"file": "f.gz", "reason": "damaged"}]
+    assert list(describe_skipped(skipped)) == [
+        "skipped: a.txt and 2 more files: empty",
+        "skipped: d.bin and 1 more file: binary",
+        "skipped: f.gz: damaged",
+    ]
 
 
 def test_a_work_folder_of_the_user_keeps_what_it_holds(tmp_path: Path) -> None:

@@ -364,13 +364,14 @@ def _print_splits(dataset: DatasetFolder) -> None:
 
 
 def _print_losses(dataset: DatasetFolder) -> None:
-    from lmcraft.data.documents import describe_losses
+    from lmcraft.data.documents import count_noun, describe_losses
 
     manifest = dataset.manifest()
     for line in describe_losses(manifest, dataset.skipped):
         print(line)
     for reason, count in manifest.get("poisoned", {}).get("reasons", {}).items():
-        print(f"  {count:,} files or documents were left out ({reason}): {dataset.skipped} lists them")
+        left_out = count_noun(count, "file or document was", "files or documents were")
+        print(f"  {left_out} left out ({reason}): see {dataset.skipped}")
 
 
 def _print_summary(dataset: DatasetFolder) -> None:

@@ -107,6 +107,11 @@ class ReadStats:
         return text
 
 
+def count_noun(count: int, one: str, several: str) -> str:
+    """A count with the words after it, which depend on it: `1 file`, `2,000 files`."""
+    return f"{count:,} {one if count == 1 else several}"
+
+
 def describe_losses(summary: Mapping[str, Any], malformed_list: Path | None = None) -> Iterator[str]:
     """Lines for the user about invalid bytes and malformed rows.
 
@@ -115,13 +120,15 @@ def describe_losses(summary: Mapping[str, Any], malformed_list: Path | None = No
         malformed_list: the file that lists every malformed row, if there is one.
     """
     if summary["invalid_bytes"]:
-        yield f"  {summary['invalid_bytes']:,} bytes were not valid and were replaced by U+FFFD:"
+        invalid = count_noun(
+            summary["invalid_bytes"], "invalid byte or lone surrogate was", "invalid bytes or lone surrogates were"
+        )
+        yield f"  {invalid} replaced by U+FFFD{':' if summary['invalid_bytes_by_file'] else ''}"
         for file, count in list(summary["invalid_bytes_by_file"].items())[:MAX_FILES_SHOWN]:
             yield f"    {file}: {count:,}"
     malformed = summary["malformed"]
     if malformed["count"]:
-        rows = "row was" if malformed["count"] == 1 else "rows were"
-        yield f"  {malformed['count']:,} malformed {rows} skipped:"
+        yield f"  {count_noun(malformed['count'], 'malformed row was', 'malformed rows were')} skipped:"
         for row in malformed["first"]:
             yield f"    {row['file']}:{row['line']}: {row['reason']}"
         if others := malformed["count"] - len(malformed["first"]):

@@ -55,7 +55,8 @@ BYTE_ORDER_MARKS = (  # UTF-32's begins with UTF-16's
 )
 ESCAPE_SEQUENCES = (b"\x1b$", b"\x1b(")  # of ISO-2022-JP and its relatives, which are ASCII otherwise
 BINARY = "not text; convert it to text, or leave it out"
-UNKNOWN = "its encoding cannot be told; name it with --encoding, or convert the file to UTF-8"
+ENCODING_FLAG = "--encoding"  # where users name an encoding
+UNKNOWN = "its encoding cannot be told; name it with {setting}, or convert the file to UTF-8"
 NOT_OF_FILES = ("punycode", "idna", "unicode-escape", "raw-unicode-escape")  # of domain names and of Python's strings
 ICONV_NAMES = re.compile(
     r"UTF-\d.*|GB.*|BIG5.*|EUC-(JP|KR)|SHIFT_JIS|CP(?!1006|720)\d+|ISO8859-\d+|ISO-2022-(JP|KR)|KOI8-\w"
@@ -83,12 +84,13 @@ def check_encoding(name: str) -> str:
     return codec.name
 
 
-def find_encoding(restart: Callable[[], BinaryIO], encoding: str | None = None) -> str:
+def find_encoding(restart: Callable[[], BinaryIO], encoding: str | None = None, setting: str = ENCODING_FLAG) -> str:
     """Read a whole file, and return the encoding that decodes it.
 
     Args:
         restart: gives the file from its start; called several times, each time instead of what it gave before.
         encoding: as the user named it; None: detected.
+        setting: where users name it, for errors.
 
     Returns:
         Python's name of the encoding. If it is "utf-8" and not the user's, some bytes may be invalid.
@@ -105,7 +107,7 @@ def find_encoding(restart: Callable[[], BinaryIO], encoding: str | None = None) 
         name = encoding or str(marked)
         position = first_invalid_byte(restart(), name)
         if position is not None:
-            raise NotTextError(_explain_invalid(position, name))
+            raise NotTextError(_explain_invalid(position, name, setting))
         return name
     wide = b"\0" in head
     has_escapes = any(sequence in head for sequence in ESCAPE_SEQUENCES)
@@ -116,11 +118,11 @@ def find_encoding(restart: Callable[[], BinaryIO], encoding: str | None = None) 
     if not wide and (marked == UTF_8 or _invalid_share(sample) <= MAX_INVALID_SHARE):
         return _detect_escapes(sample) or UTF_8
     if not wide and _invalid_share(sample) < MIN_INVALID_SHARE:
-        raise NotTextError(UNKNOWN)
-    return _detect(sample, restart, wide=wide)
+        raise NotTextError(UNKNOWN.format(setting=setting))
+    return _detect(sample, restart, setting, wide=wide)
 
 
-def _detect(sample: bytes, restart: Callable[[], BinaryIO], *, wide: bool) -> str:
+def _detect(sample: bytes, restart: Callable[[], BinaryIO], setting: str, *, wide: bool) -> str:
     """The encoding of a text that is not UTF-8; `wide`: it has zero bytes, so it is UTF-16, UTF-32 or binary."""
     lines = b"\n".join(line for line in sample.split(b"\n") if not line.isascii())
     shown = lines if not wide and len(lines) < MAX_SHARE_OF_LINES * len(sample) else sample
@@ -136,10 +138,10 @@ def _detect(sample: bytes, restart: Callable[[], BinaryIO], *, wide: bool) -> st
     if wide and not (name or "").startswith(WIDE):
         raise NotTextError(BINARY)
     if name is None or name == NO_MATCH:
-        raise NotTextError(BINARY if CONTROLS.search(sample) else UNKNOWN)
+        raise NotTextError(BINARY if CONTROLS.search(sample) else UNKNOWN.format(setting=setting))
     position = first_invalid_byte(restart(), name)
     if position is not None:
-        raise NotTextError(_explain_invalid(position, name))
+        raise NotTextError(_explain_invalid(position, name, setting))
     text = sample.decode(name, "ignore")
     odd = sum(unicodedata.category(c) in ("Cc", "Cn", "Co") and c not in "\t\n\r\f\x1a" for c in text)
     if odd > MAX_ODD_SHARE * len(text) or (wide and looks_random(text)):
@@ -242,10 +244,10 @@ def _invalid_share(sample: bytes) -> float:
     return invalid / max(beyond_ascii, 1)
 
 
-def _explain_invalid(position: int, encoding: str) -> str:
+def _explain_invalid(position: int, encoding: str, setting: str) -> str:
     name = iconv_name(encoding)
     how = f"with `iconv -c -f {name} -t UTF-8`, which leaves such bytes out" if name else "to UTF-8"
-    remedy = f"name another encoding with --encoding, or convert the file {how}"
+    remedy = f"name another encoding with {setting}, or convert the file {how}"
     return f"its byte {position + 1:,} is not valid {encoding}; {remedy}"
 
 

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from lmcraft.data import formats, html_text
 from lmcraft.data.compression import compression_suffix, open_decompressed
+from lmcraft.data.documents import count_noun
 from lmcraft.data.encodings import UTF_8, NotTextError, find_encoding, read_as_utf8
 from lmcraft.data.pipes import find_contents
 from lmcraft.errors import UserError
@@ -76,7 +77,8 @@ class Survey:
         lines += [f"  {file.path}: read as {file.encoding}" for file in decoded[:MAX_FILES_LISTED]]
         if len(decoded) > MAX_FILES_LISTED:
             others = Counter(file.encoding for file in decoded[MAX_FILES_LISTED:])
-            lines.append("  and " + ", ".join(f"{count:,} more files as {name}" for name, count in others.most_common()))
+            counts = (f"{count_noun(count, 'more file', 'more files')} as {name}" for name, count in others.most_common())
+            lines.append("  and " + ", ".join(counts))
         return lines + [f"  skipped {line}" for line in self.describe_skipped(source)]
 
     def describe_skipped(self, source: Path) -> list[str]:

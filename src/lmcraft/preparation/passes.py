@@ -1,6 +1,7 @@
 """A pass over documents: read them, apply verdicts, run stages, sketch for the next comparison, write what remains."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from lmcraft.preparation.output.summary import LICENSES, OUTPUT, READ
 from lmcraft.preparation.recipe import SourceConfig, StageConfig
 from lmcraft.preparation.records import estimate_text_bytes, read_records, write_records
 from lmcraft.preparation.stages.catalog import build_stage
+
+NOTHING_LEFT = "nothing-left"  # the reason of documents whose text a stage has removed
 
 
 def run_pass(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position) -> tuple[Tally, JsonObject]:
@@ -164,7 +167,9 @@ def _judge(records: Iterator[Record], stages: Sequence[tuple[StageConfig, Stage]
 
 
 def _accept(record: Record, config: StageConfig, verdict: Verdict, tally: Tally) -> bool:
-    """Carry out and count a verdict; whether the document stays."""
+    """Carry out and count a verdict; whether the document stays: one that a stage leaves no text of goes."""
+    if verdict.text is not None and not verdict.text.strip():
+        verdict = replace(verdict, text=None, reason=NOTHING_LEFT)
     size = _size(record.text)
     removed = bool(verdict.reason) and verdict.text is None
     new_size = 0 if removed else size if verdict.text is None else _size(verdict.text)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
+from lmcraft.data.documents import count_noun
 from lmcraft.errors import LmcraftError, UserError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.lock import lock_folder
@@ -19,6 +20,8 @@ from lmcraft.preparation.execution.steps import run_share, run_steps
 from lmcraft.preparation.inputs.survey import Survey, survey
 from lmcraft.preparation.output.finish import finish
 from lmcraft.preparation.output.manifest import write_evidence
+from lmcraft.preparation.output.steps import NoDocumentsError
+from lmcraft.preparation.output.summary import explain_empty
 from lmcraft.preparation.output.tokenizer_sample import TOKENIZER
 from lmcraft.preparation.pipeline import Pipeline, Results, compile_steps
 from lmcraft.preparation.recipe import Recipe
@@ -90,7 +93,11 @@ def run_pipeline(
 ) -> Results:
     """Run the steps in a work folder and write the dataset into a new folder; returns the results of the steps."""
     kept = [TOKENIZER, *(f"verdicts/{stage.name}" for part in pipeline.passes for stage in part.sketches)]
-    results = run_steps(pipeline.steps, work, executor, keep=kept)
+    try:
+        results = run_steps(pipeline.steps, work, executor, keep=kept)
+    except NoDocumentsError as error:
+        tally = total_tally(chain.from_iterable(error.results.values()), work)
+        raise UserError(f"{error}: {explain_empty(recipe, tally)}") from error
     folder.mkdir()
     journal = Journal(work)
 
@@ -147,7 +154,8 @@ def describe_skipped(skipped: Sequence[Mapping[str, str]]) -> Iterator[str]:
     for entry in skipped:
         by_reason.setdefault(entry["reason"], []).append(entry["file"])
     for reason, files in by_reason.items():
-        yield f"skipped: {files[0]}{f' and {len(files) - 1:,} more files' if len(files) > 1 else ''}: {reason}"
+        others = count_noun(len(files) - 1, "more file", "more files")
+        yield f"skipped: {files[0]}{f' and {others}' if len(files) > 1 else ''}: {reason}"
 
 
 def local_sources(recipe: Recipe) -> list[tuple[str, str]]:

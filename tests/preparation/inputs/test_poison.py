@@ -134,7 +134,7 @@ def test_a_bomb(suffix: str, small_bytes: int, tmp_path: Path, monkeypatch: pyte
     (tmp_path / "z.txt").write_text("after")
     records, tally, _ = read_all([tmp_path / f"bomb.{suffix}", tmp_path / "z.txt"], tmp_path / "work")
     assert texts(records) == ["after"]
-    assert {example["reason"].partition(":")[0] for _, example in tally.examples["poisoned"]} == {"a bomb"}
+    assert {example["reason"].partition(":")[0] for _, example in tally.examples["poisoned"]} == {"a decompression bomb"}
 
 
 def test_many_members_can_be_a_bomb_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_many_members_can_be_a_bomb_together(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "bomb.zip").write_bytes(zip_of(**members))
     records, tally, _ = read_all([tmp_path / "bomb.zip"], tmp_path / "work")
     assert records == []
-    assert "a bomb" in tally.examples["poisoned"][0][1]["reason"]
+    assert "a decompression bomb" in tally.examples["poisoned"][0][1]["reason"]
 
 
 def test_what_comes_before_the_damage_of_a_web_archive_is_kept(tmp_path: Path) -> None:
@@ -276,3 +276,10 @@ def test_a_file_that_takes_long_to_unpack_gives_signs_of_life(tmp_path: Path, mo
     passages = archives.read_unpacked(survey([source], tmp_path / "work").files[0], source, Tally(), ticks.append)
     assert len(list(passages)) == 1
     assert len(ticks) > 6  # its encoding is found first, and then it is read
+
+
+def test_the_remedy_of_an_encoding_is_the_recipes_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes((CHINESE * 20).encode("gb18030"))
+    with pytest.raises(UserError, match="name another encoding with the source's setting `encoding`, or convert"):
+        survey([source_of([path], encoding="utf-8")], tmp_path / "work")

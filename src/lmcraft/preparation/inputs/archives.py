@@ -18,6 +18,7 @@ from lmcraft.preparation.inputs.contents import Passage, Reading, read_contents
 from lmcraft.preparation.inputs.kinds import (
     ARCHIVES,
     DETECTION_BYTES,
+    ENCODING_SETTING,
     HEAD_BYTES,
     WITHOUT_ENCODING,
     choose_format,
@@ -71,7 +72,8 @@ class _Meter:
         """Raise PoisonError if the file has expanded too much."""
         if self._total > self._limit:
             raise PoisonError(
-                f"a bomb: its {self._size:,} bytes expand to more than {self._limit:,}; unpack it, or leave it out"
+                f"a decompression bomb: its {self._size:,} bytes expand to more than {self._limit:,}; "
+                "unpack it, or leave it out"
             )
 
 
@@ -139,7 +141,7 @@ def _read_stream(
         if is_remote(name):  # read once
             encoding = find_encoding_of_head(restart().read(DETECTION_BYTES), named)
         else:
-            encoding = find_encoding(restart, named)
+            encoding = find_encoding(restart, named, ENCODING_SETTING)
     stream = restart()
     with ExitStack() as stack:
         if format in WITHOUT_ENCODING:  # their readers seek

@@ -25,6 +25,7 @@ MANUAL_PAGE = re.compile(r"\.(?:[1-9][a-z]{0,6}|man|mdoc)")  # as ls.1 and Encod
 ROWS_OF_TEXTS = ("jsonl", "parquet")  # collections of files also of code: no file of a program
 HEAD_BYTES = 1 << 16  # looked at, to tell a JSON file from JSON lines and a manual page from other texts
 DETECTION_BYTES = 1 << 20  # of a file on a server, by which its encoding is found
+ENCODING_SETTING = "the source's setting `encoding`"
 _MANUAL_MACRO = re.compile(rb"^[.']\s*(?:TH|Dd|so)\b", re.MULTILINE)
 _BOM = b"\xef\xbb\xbf"
 
@@ -77,4 +78,4 @@ def find_encoding_of_head(head: bytes, encoding: str | None) -> str:
     """The encoding of a file by its first `DETECTION_BYTES`; for the rest, see `find_encoding`."""
     if len(head) == DETECTION_BYTES:  # without the part of a line at its end
         head = head[: head.rfind(b"\n") + 1] or head
-    return find_encoding(lambda: io.BytesIO(head), encoding)
+    return find_encoding(lambda: io.BytesIO(head), encoding, ENCODING_SETTING)

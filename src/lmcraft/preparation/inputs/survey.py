@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from lmcraft.data.documents import count_noun
 from lmcraft.data.encodings import UTF_8, NotTextError, check_encoding, find_encoding
 from lmcraft.data.pipes import find_contents
 from lmcraft.data.source_files import NOT_A_FILE, REPEATED, explain_read_errors, list_files
@@ -19,6 +20,7 @@ from lmcraft.json_lines import read_json_lines
 from lmcraft.preparation.contracts import InputFile, JsonObject
 from lmcraft.preparation.inputs.kinds import (
     DETECTION_BYTES,
+    ENCODING_SETTING,
     HEAD_BYTES,
     WITHOUT_ENCODING,
     choose_format,
@@ -183,7 +185,9 @@ def _check(path: Path, source: SourceConfig) -> JsonObject:
             with contents.open("rb") as file:
                 format = refine_format(format, file.read(HEAD_BYTES))
             with ExitStack() as stack:
-                encoding = find_encoding(lambda: stack.enter_context(contents.open("rb")), _encoding_of(source))
+                encoding = find_encoding(
+                    lambda: stack.enter_context(contents.open("rb")), _encoding_of(source), ENCODING_SETTING
+                )
         return {
             "path": str(contents),
             "format": format,
@@ -243,5 +247,6 @@ def _summarize(skipped: Sequence[Mapping[str, str]]) -> str:
     if not skipped:
         return "check its paths, and its include and exclude patterns"
     reasons = [f"{entry['file']}: {entry['reason']}" for entry in skipped[:MAX_REASONS]]
-    others = [f"and {len(skipped) - MAX_REASONS:,} more files"] if len(skipped) > MAX_REASONS else []
+    more = len(skipped) - MAX_REASONS
+    others = [f"and {count_noun(more, 'more file', 'more files')}"] if more > 0 else []
     return " | ".join(reasons + others)

@@ -72,7 +72,8 @@ def _pages_of(record: Any, name: str, url: str, stats: ReadStats) -> Iterator[tu
     try:
         yield "html" if kind in PAGES else "text", decode_page(body, record.http_charset if is_response else UTF_8)
     except NotTextError as error:
-        stats.malformed(name, 0, f"a page that cannot be decoded: {url} ({error})")
+        reason = str(error).partition(";")[0]  # its remedy is for files
+        stats.malformed(name, 0, f"a page that cannot be decoded: {url} ({reason})")
 
 
 def decode_page(body: bytes, charset: str | None) -> str:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from lmcraft.preparation.contracts import Step, UnitResult
+from lmcraft.errors import UserError
+from lmcraft.preparation.contracts import Step, Unit, UnitResult
 from lmcraft.preparation.output.assemble import ASSEMBLE, PLAN, assemble_units, plan_unit
 from lmcraft.preparation.output.encode import ENCODE, encode_units
 from lmcraft.preparation.output.tokenizer_sample import SAMPLE, TOKENIZER, check_tokenizer, sample_units, tokenizer_unit
@@ -11,6 +12,14 @@ from lmcraft.preparation.recipe import Recipe
 # Time of each step, relative to a pass of stages over the same text.
 SAMPLE_WEIGHT, TRAIN_WEIGHT, BRING_WEIGHT, ENCODE_WEIGHT, PLAN_WEIGHT, ASSEMBLE_WEIGHT = 0.05, 0.3, 0.01, 0.3, 0.01, 0.05
 Results = Mapping[str, Sequence[UnitResult]]
+
+
+class NoDocumentsError(UserError):
+    """The stages have left no document; `results`, of the steps so far, say why."""
+
+    def __init__(self, results: Results) -> None:
+        super().__init__("no document is left to make a dataset of")
+        self.results = results
 
 
 def output_steps(recipe: Recipe, records_step: str) -> list[Step]:
@@ -32,7 +41,7 @@ def output_steps(recipe: Recipe, records_step: str) -> list[Step]:
         ),
         Step(
             TOKENIZER,
-            lambda results: [tokenizer_unit(recipe, results[records_step], results[SAMPLE])],
+            lambda results: _tokenizer_units(recipe, records_step, results),
             reads=[records_step, SAMPLE],
             weight=TRAIN_WEIGHT if trains else BRING_WEIGHT,
         ),
@@ -55,3 +64,9 @@ def output_steps(recipe: Recipe, records_step: str) -> list[Step]:
             weight=ASSEMBLE_WEIGHT,
         ),
     ]
+
+
+def _tokenizer_units(recipe: Recipe, records_step: str, results: Results) -> list[Unit]:
+    if not any(result.values["documents"] for result in results[records_step]):
+        raise NoDocumentsError(results)
+    return [tokenizer_unit(recipe, results[records_step], results[SAMPLE])]

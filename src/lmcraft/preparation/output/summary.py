@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from lmcraft.data.documents import count_noun
 from lmcraft.preparation.contracts import JsonObject, Tally, UnitResult
 from lmcraft.preparation.counting import TASK_ITEMS
 from lmcraft.preparation.recipe import Recipe
 
 READ, OUTPUT = "read", "output"  # count what the sources hold, and what the dataset holds
 LICENSES = "licenses"  # of the documents of the dataset
+MAX_REASONS = 3  # in a sentence
 KINDS = ("in", "kept", "changed", "removed")
 
 
@@ -78,6 +80,39 @@ def decontamination(recipe: Recipe, tally: Tally, results: Mapping[str, Sequence
         ]
         stages[stage.name] = {"tasks": tasks, "not_checked": built.values["skipped"]}
     return stages
+
+
+def explain_empty(recipe: Recipe, tally: Tally) -> str:
+    """Why no document is left, with the most frequent reasons, and what to change."""
+    causes, remedies = [], []
+    for name in ("malformed", "poisoned"):
+        if reasons := dict(_below(tally.counts, name)):
+            [(_, first), *_] = tally.examples[name]
+            subjects = ("row", "rows") if name == "malformed" else ("file or document", "files or documents")
+            counted = count_noun(sum(reasons.values()), *subjects)
+            place = f"{first['file']}:{first['line']}" if first.get("line") else first["file"]
+            causes.append(f"{counted} could not be used ({_most_frequent(reasons)}; such as {place})")
+            lacks_field = any("field" in reason for reason in reasons)
+            remedies.append("set text_field of the source" if lacks_field else "check the sources")
+    losses: dict[str, int] = {}
+    for stage in recipe.stage:
+        total = add_up(stage_counts(tally, stage.name))
+        if removed := total["removed"]["documents"]:
+            reasons = {reason: numbers["documents"] for reason, numbers in total["reasons"].items()}
+            documents = f"{removed:,} of {count_noun(total['in']['documents'], 'document', 'documents')}"
+            causes.append(f"stage '{stage.name}' removed {documents} ({_most_frequent(reasons)})")
+            losses[stage.name] = removed
+    if losses:
+        remedies.append(f"loosen stage '{max(losses, key=lambda name: losses[name])}'")
+    if not causes:
+        return "the sources hold no text: check their paths"
+    return f"{', '.join(causes)}; {' or '.join(dict.fromkeys(remedies))}"
+
+
+def _most_frequent(reasons: Mapping[str, int]) -> str:
+    """The reasons with the largest counts."""
+    ranked = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
+    return ", ".join(f"{reason}: {reasons[reason]:,}" for reason in ranked[:MAX_REASONS])
 
 
 def _below(counts: Mapping[str, int], prefix: str) -> Iterator[tuple[str, int]]:

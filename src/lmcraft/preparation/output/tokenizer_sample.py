@@ -6,7 +6,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lmcraft.data.shards import hash_text
-from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of
 from lmcraft.preparation.contracts import JsonObject, Position, Tally, Unit, UnitResult
 from lmcraft.preparation.recipe import Recipe
@@ -67,13 +66,7 @@ def sample(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, positio
 
 
 def tokenizer_unit(recipe: Recipe, records: Sequence[UnitResult], samples: Sequence[UnitResult]) -> Unit:
-    """The unit that brings or trains the tokenizer.
-
-    Raises:
-        UserError: there is no document.
-    """
-    if not any(result.values["documents"] for result in records):
-        raise UserError("no document is left to make a dataset of: check the sources, or loosen the stages of the recipe")
+    """The unit that brings or trains the tokenizer."""
     if recipe.tokenizer is not None:
         arguments: JsonObject = {"path": str(recipe.tokenizer.absolute()), "hashes": _hash_files(recipe.tokenizer)}
         return Unit(step=TOKENIZER, number=0, function=f"{__name__}:bring", arguments=arguments)
