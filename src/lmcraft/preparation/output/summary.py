@@ -103,7 +103,7 @@ def explain_empty(recipe: Recipe, tally: Tally) -> str:
             causes.append(f"stage '{stage.name}' removed {documents} ({_most_frequent(reasons)})")
             losses[stage.name] = removed
     if losses:
-        remedies.append(f"loosen stage '{max(losses, key=lambda name: losses[name])}'")
+        remedies.append(f"loosen stage '{max(losses, key=lambda name: losses[name])}', or leave it out")
     if not causes:
         return "the sources hold no text: check their paths"
     return f"{', '.join(causes)}; {' or '.join(dict.fromkeys(remedies))}"
@@ -112,7 +112,7 @@ def explain_empty(recipe: Recipe, tally: Tally) -> str:
 def _most_frequent(reasons: Mapping[str, int]) -> str:
     """The reasons with the largest counts."""
     ranked = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
-    return ", ".join(f"{reason}: {reasons[reason]:,}" for reason in ranked[:MAX_REASONS])
+    return ", ".join(f"{' '.join(reason.split())}: {reasons[reason]:,}" for reason in ranked[:MAX_REASONS])
 
 
 def _below(counts: Mapping[str, int], prefix: str) -> Iterator[tuple[str, int]]:
