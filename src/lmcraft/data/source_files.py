@@ -1,5 +1,6 @@
 """The files of a source: which are read, how each is decoded, and which are left out for what reason."""
 
+import errno
 import glob
 import gzip
 import os
@@ -248,7 +249,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, str]
         try:
             status = entry.stat()
         except OSError as error:
-            yield path, "a broken link" if entry.is_symlink() else _describe_error(error)
+            yield path, _explain_no_status(error)
             continue
         is_new = (status.st_dev, status.st_ino) not in seen
         seen.add((status.st_dev, status.st_ino))
@@ -274,6 +275,10 @@ def _explain_left_out(folder: Path) -> str:
     return product + PRODUCT if product else ""
 
 
+def _explain_no_status(error: OSError) -> str:
+    return _describe_error(error) if isinstance(error, PermissionError) else "a broken link"
+
+
 def _describe_error(error: OSError) -> str:
     return str(error.strerror or error)
 
@@ -287,13 +292,15 @@ def _match(pattern: Path) -> Iterator[tuple[Path, str]]:
     seen: set[tuple[int, int]] = set()  # device and inode of each file, which links give many names
     left_out: dict[Path, bool] = {}  # by folder: whether it lies in one that is left out
     named = next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
-    for path in map(Path, sorted(glob.glob(str(pattern), recursive=True))):  # noqa: PTH207 - absolute too
+    for path in sorted(set(_expand(pattern))):
         try:
             status = path.stat()
         except OSError as error:
-            yield path, "a broken link" if path.is_symlink() else _describe_error(error)
+            yield path, _explain_no_status(error)
             continue
         if stat.S_ISDIR(status.st_mode):
+            if not os.access(path, os.R_OK | os.X_OK):
+                yield path, os.strerror(errno.EACCES) + UNREADABLE
             continue
         if path.parent not in left_out:
             folders = [parent for parent in reversed(path.parents) if named in parent.parents]
@@ -310,6 +317,40 @@ def _match(pattern: Path) -> Iterator[tuple[Path, str]]:
         else:
             yield path, "" if stat.S_ISREG(status.st_mode) else NOT_A_FILE
         seen.add((status.st_dev, status.st_ino))
+
+
+def _expand(pattern: Path) -> Iterator[Path]:
+    """Yield the paths that match a pattern, and the folders that `**` enters: each once, or loops of links would not end."""
+    parts = pattern.parts
+    if "**" not in parts:
+        yield from map(Path, glob.glob(str(pattern)))  # noqa: PTH207 - absolute too
+        return
+    position = parts.index("**")
+    rest = parts[position + 1 :] or ("*",)
+    seen: set[tuple[int, int]] = set()
+    for start in sorted(_expand(Path(*parts[:position]))):
+        for folder in _enter(start, seen):
+            yield folder
+            yield from _expand(Path(glob.escape(str(folder)), *rest))
+
+
+def _enter(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Yield a folder and the folders in it that are not hidden; links are followed, and none is `seen` twice."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return
+    if not stat.S_ISDIR(status.st_mode) or (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    yield folder
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - names
+    except OSError:
+        return
+    for name in names:
+        if not name.startswith("."):
+            yield from _enter(folder / name, seen)
 
 
 def is_included(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:

@@ -37,11 +37,26 @@ def test_a_name_that_is_not_utf8_is_left_out_and_escaped(tmp_path: Path) -> None
     assert all(entry["file"].isprintable() for entry in surveyed.skipped)
 
 
-def test_a_pattern_reads_each_file_once(tmp_path: Path) -> None:
-    write(tmp_path, "in/loopy/a.md", "in/loopy/sub/b.md")
-    (tmp_path / "in" / "loopy" / "up").symlink_to("..")
-    listed = list_files(str(tmp_path / "in" / "loopy" / "**" / "*.md"))
-    assert [path.name for path, reason in listed if not reason] == ["a.md", "b.md"]
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("in/loopy/**/*.md", ["a.md", "b.md", "c.md"]),
+        ("in/**/*.md", ["a.md", "b.md", "c.md"]),
+        ("**/sub/*", ["b.md", "d.txt"]),
+        ("in/**/sub/**", ["a.md", "b.md", "c.md", "d.txt", "e[1].txt"]),
+        ("in/*/*.md", ["a.md", "c.md"]),
+    ],
+)
+def test_a_pattern_reads_each_file_once(
+    pattern: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = ("loopy/a.md", "loopy/sub/b.md", "loopy/sub/d.txt", "loopy/sub/x[y]/e[1].txt", "other/c.md", ".hidden/f.md")
+    write(tmp_path / "in", *files)
+    for folder in ("loopy", "loopy/sub", "other"):  # several loops have very many paths
+        (tmp_path / "in" / folder / "up").symlink_to("..")
+    monkeypatch.chdir(tmp_path)
+    listed = list_files(pattern)
+    assert sorted(path.name for path, reason in listed if not reason) == names
     assert {reason for _, reason in listed} <= {"", "read under another name"}
 
 
