@@ -162,7 +162,7 @@ def test_parts_without_training_text_are_left_out() -> None:
     ("overrides", "message"),
     [
         ({"bokks": 1.0}, "mixture.bokks=1 is for no source of the dataset that has text: use books"),
-        ({"web": -1.0}, "mixture.web=-1 is no weight: give a number from 0 on"),
+        ({"web": -1.0}, "mixture.web=-1 is not a weight: give a number from 0 on"),
     ],
 )
 def test_bad_weights_of_a_run_are_errors(overrides: dict[str, float], message: str) -> None:
@@ -181,7 +181,7 @@ def test_a_damaged_manifest_is_one_sentence() -> None:
 
 
 def test_weights_that_leave_nothing_are_an_error() -> None:
-    with pytest.raises(UserError, match="the weights of web, books are 0 at some time"):
+    with pytest.raises(UserError, match="the shares of web, books are all 0 at some time"):
         Mixture(WEB_BOOKS, overrides={"web": 0.0, "books": 0.0}).course(100, LENGTH)
 
 
@@ -190,7 +190,7 @@ def test_weights_that_leave_nothing_are_an_error() -> None:
     [
         ({"temperature": 0}, "temperature=0 of the mixture"),
         ({"temperature": "high"}, "mixture.temperature='high' is not a finite number"),
-        ({"copies": {"few": 1}}, "copies.few of the mixture is no size"),
+        ({"copies": {"few": 1}}, "copies.few of the mixture is not a size"),
         ({"copies": {"2": 0}}, "copies.2=0 of the mixture"),
         ({"copies": 3}, "mixture.copies=3 is not a table"),
         ({"schedule": [{"until": 0.5}]}, "until=0.5 of the last stage"),
@@ -198,7 +198,7 @@ def test_weights_that_leave_nothing_are_an_error() -> None:
         ({"schedule": [{"until": 0.5}, {"until": 0.5}]}, "until=0.5 of a stage of the mixture is not after 0.5"),
         ({"schedule": [{"ramp": 0.1}]}, "ramp=0.1 of the first stage"),
         ({"schedule": [{"until": 0.9}, {"ramp": 0.2}]}, "ramp=0.2 is longer than its stage"),
-        ({"schedule": [{"weights": {"web": -1}}]}, "weights.web=-1 is no weight"),
+        ({"schedule": [{"weights": {"web": -1}}]}, "weights.web=-1 is not a weight"),
     ],
 )
 def test_bad_settings_are_one_sentence(settings: dict[str, Any], message: str) -> None:

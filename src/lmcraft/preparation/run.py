@@ -16,7 +16,7 @@ from lmcraft.preparation.contracts import Executor, Unit
 from lmcraft.preparation.execution import choose_executor
 from lmcraft.preparation.execution.journal import UNITS, Journal, total_tally
 from lmcraft.preparation.execution.slurm import SURVEY, parse_share
-from lmcraft.preparation.execution.steps import run_share, run_steps
+from lmcraft.preparation.execution.steps import check_step, run_share, run_steps
 from lmcraft.preparation.inputs.survey import Survey, survey
 from lmcraft.preparation.output.finish import finish
 from lmcraft.preparation.output.manifest import write_evidence
@@ -82,8 +82,15 @@ def run_element(recipe: Recipe, out: Path, step: str, units: str) -> None:
         RunError: a step before it is not complete, or as `prepare_recipe`.
     """
     share, executor, work = parse_share(units), choose_executor(recipe.executor), work_folder(recipe, out)
+    check_step(step, [SURVEY, *(compiled.name for compiled in compile_steps(recipe, []).steps)])
+    is_new = not work.exists()
     work.mkdir(parents=True, exist_ok=True)
-    surveyed = survey(recipe.source, work)
+    try:
+        surveyed = survey(recipe.source, work)
+    except LmcraftError:
+        if is_new:  # so no other element is at work in it
+            shutil.rmtree(work, ignore_errors=True)
+        raise
     if step != SURVEY:
         run_share(compile_steps(recipe, surveyed.files).steps, work, executor, step, share)
 

@@ -80,11 +80,11 @@ def test_an_element_needs_the_steps_before_it(tmp_path: Path) -> None:
     run_share(steps, tmp_path, InProcess(), "read", parse_share("0::2"))
     with pytest.raises(RunError, match=r"^step 'add' needs step 'read', which lacks 3 units: run it$"):
         run_share(steps, tmp_path, InProcess(), "add", parse_share("0::2"))
-    with pytest.raises(UserError, match=r"^step='encode' is no step of this preparation: use one of read, add$"):
+    with pytest.raises(UserError, match=r"^step='encode' is not a step of this preparation: use one of read, add$"):
         run_share(steps, tmp_path, InProcess(), "encode", parse_share("0::2"))
 
 
 @pytest.mark.parametrize("text", ["", "1", "2::2", "-1::4", "0::0", "a::b", "1:2:3", "0::9999999999"])
 def test_a_share_is_refused_unless_it_is_one(text: str) -> None:
-    with pytest.raises(UserError, match=f"^units='{text}' names no share of the units: use I::N"):
+    with pytest.raises(UserError, match=f"^units='{text}' is not a share of the units: use I::N"):
         parse_share(text)

@@ -42,8 +42,9 @@ def prepare(
     backwards: bool = False,
     **settings: Any,
 ) -> tuple[DatasetFolder, JsonObject]:
+    defaults = {} if "tokenizer" in settings else {"vocab_size": 300}
     recipe = build_recipe(
-        {"source": [{"name": name, "paths": ["x"]} for name in ("books", "web-zh")], "vocab_size": 300, **settings}
+        {"source": [{"name": name, "paths": ["x"]} for name in ("books", "web-zh")], **defaults, **settings}
     )
     work, folder = tmp_path / "work", tmp_path / "data"
     units = [records[start : start + unit] for start in range(0, len(records), unit)]

@@ -52,7 +52,47 @@ def test_what_cannot_be_called_is_refused(function: str, message: str) -> None:
         Hook(function)
 
 
-def test_other_results_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_hook(tmp_path, monkeypatch, "hook_number", "def f(record): return 3\n")
-    with pytest.raises(UserError, match="returned int"):
-        judge(Hook("hook_number:f"), "text")
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("1/0\n", "the module 'hook_fails' fails \\(ZeroDivisionError: division by zero\\): correct it"),
+        ("def f(:\n", "the module 'hook_fails' fails \\(SyntaxError: "),
+        ("import sys\nsys.exit(7)\n", "the module 'hook_fails' fails \\(SystemExit: 7\\)"),
+        ("import no_such_module_here\n", "cannot be imported"),
+    ],
+)
+def test_a_module_that_fails_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, message: str) -> None:
+    write_hook(tmp_path, monkeypatch, "hook_fails", body)
+    with pytest.raises(UserError, match=message):
+        Hook("hook_fails:f")
+
+
+def test_a_text_that_is_changed_in_place_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "def f(record): record.text += 'x'; record.license = 'MIT'\n"
+    write_hook(tmp_path, monkeypatch, "hook_in_place", body)
+    record = Record(DocumentId(0, 0, 0), "text", "a", 1)
+    assert Hook("hook_in_place:f").judge(record) == Verdict("changed", text="textx")
+    assert record.text == "text" and record.license == "MIT"
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ("3", "returned int: return a Verdict, a text or None"),
+        ("True", "returned bool"),
+        ("b'x'", "returned bytes"),
+        ("r.text + '\\ud800'", "gave a text with a lone surrogate"),
+        ("setattr(r, 'text', 3)", "returned int"),
+        ("setattr(r, 'language', 3)", "gave the language 3, which is not a text"),
+        ("r.notes.update(a={3})", "wrote notes of the record that JSON cannot hold"),
+        ("Verdict(None)", "gave the reason None, which is not a text"),
+        ("Verdict('a', text=b'x')", "gave the text b'x', which is not a text"),
+        ("Verdict(text='x')", "gave a Verdict with a text, but without a reason"),
+        ("Verdict('a', value='x')", "gave the value 'x', which is not a number"),
+    ],
+)
+def test_other_results_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: str, message: str) -> None:
+    body = f"from lmcraft.preparation.contracts import Verdict\ndef f(r): return {result}\n"
+    write_hook(tmp_path, monkeypatch, name := tmp_path.name, body)
+    with pytest.raises(UserError, match=f"^function='{name}:f' {message}"):
+        judge(Hook(f"{name}:f"), "text")

@@ -57,7 +57,7 @@ def write_job_script(path: Path, command: Sequence[str], steps: Sequence[str], *
     """
     lines = [f"submit_step {SURVEY} 1", *(f'submit_step {shlex.quote(step)} "$elements"' for step in steps)]
     text = SCRIPT.format(
-        name=path.name,
+        name=shlex.quote(path.name),
         folder=shlex.quote(str(Path.cwd())),
         command=shlex.quote(shlex.join(command)),
         elements=elements or ELEMENTS,
@@ -74,5 +74,5 @@ def parse_share(text: str) -> slice:
     """
     match = SHARE.fullmatch(text)
     if match is None or not int(match[1]) < int(match[2]):
-        raise UserError(f"units='{text}' names no share of the units: use I::N with I from 0 to N - 1, such as 0::16")
+        raise UserError(f"units='{text}' is not a share of the units: use I::N with I from 0 to N - 1, such as 0::16")
     return slice(int(match[1]), None, int(match[2]))

@@ -71,11 +71,10 @@ def run_share(steps: Sequence[Step], work: Path, executor: Executor, name: str, 
         RunError, UserError: there is no such step, one before it is not complete, or a unit cannot be done.
     """
     journal, results = Journal(work), Results()
-    numbers = [number for number, step in enumerate(steps) if step.name == name]
-    if not numbers:
-        names = ", ".join(step.name for step in steps)
-        raise UserError(f"step='{name}' is no step of this preparation: use one of {names}")
-    for step in steps[: numbers[0]]:
+    names = [step.name for step in steps]
+    check_step(name, names)
+    number = names.index(name)
+    for step in steps[:number]:
         units = step.units(results)
         finished = [result for unit in units if (result := journal.find(unit))]
         if len(finished) < len(units):
@@ -84,8 +83,14 @@ def run_share(steps: Sequence[Step], work: Path, executor: Executor, name: str, 
             )
         results[step.name] = finished
     with closing(executor):
-        for batch in _batches(journal, steps[numbers[0]].units(results)[share]):
+        for batch in _batches(journal, steps[number].units(results)[share]):
             executor.run(batch, work, lambda result: None)
+
+
+def check_step(name: str, names: Sequence[str]) -> None:
+    """Raise UserError unless a step is one of those of a preparation."""
+    if name not in names:
+        raise UserError(f"step='{name}' is not a step of this preparation: use one of {', '.join(names)}")
 
 
 class _Outputs:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import inspect
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import ClassVar
 
 from lmcraft.errors import UserError
 from lmcraft.preparation.contracts import KEEP, JsonObject, Record, Verdict
+from lmcraft.preparation.inputs.poison import is_valid
 
 Judge = Callable[[Record], Verdict | str | None]
 
@@ -24,7 +26,7 @@ class Hook:
     """Function as module:function, importable where the command runs; it takes a record and returns a verdict, or none."""
 
     name: ClassVar[str] = "hook"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reasons: ClassVar[Sequence[str]] = ("changed",)
     """And those that the function gives."""
 
@@ -43,17 +45,48 @@ class Hook:
     def judge(self, record: Record) -> Verdict:
         """The function's verdict: a `Verdict`, a new text, or None to keep the document.
 
+        A text that the function replaces in the record itself counts as a new text. It may also write the record's
+        language, license and notes.
+
         Raises:
-            UserError: the function returned something else.
+            UserError: the function returned something else, or wrote what no file can hold.
         """
+        text = record.text
         result = self._judge(record)
+        changed, record.text = record.text, text
         if result is None:
-            return KEEP
+            result = changed
         if isinstance(result, str):
-            return Verdict("changed", text=result) if result != record.text else KEEP
+            result = Verdict("changed", text=result) if result != text else KEEP
         if not isinstance(result, Verdict):
             raise UserError(f"function={self.function!r} returned {type(result).__name__}: return a Verdict, a text or None")
+        self._check(record, result)
         return result
+
+    def _check(self, record: Record, verdict: Verdict) -> None:
+        """Raise UserError for what the pipeline cannot count or write."""
+        texts = {"language": record.language, "license": record.license, "reason": verdict.reason}
+        texts |= {"evidence": verdict.evidence, "text": verdict.text or ""}
+        for name, value in texts.items():
+            if not isinstance(value, str):
+                raise UserError(f"function={self.function!r} gave the {name} {value!r}, which is not a text: use a text")
+            if not is_valid(value):
+                raise UserError(
+                    f"function={self.function!r} gave a {name} with a lone surrogate, which no file can hold: leave it out"
+                )
+        if verdict.text is not None and not verdict.reason:
+            raise UserError(f"function={self.function!r} gave a Verdict with a text, but without a reason: add one")
+        for name in ("value", "threshold"):
+            value = getattr(verdict, name)
+            if value is not None and not isinstance(value, int | float):
+                raise UserError(f"function={self.function!r} gave the {name} {value!r}, which is not a number: use a number")
+        for name, notes in (("notes of the record", record.notes), ("notes of its Verdict", verdict.notes)):
+            try:
+                json.dumps(notes)
+            except (TypeError, ValueError) as error:
+                raise UserError(
+                    f"function={self.function!r} wrote {name} that JSON cannot hold ({error}): use texts, numbers and lists"
+                ) from error
 
     @cached_property
     def _judge(self) -> Judge:
@@ -66,6 +99,11 @@ class Hook:
             raise UserError(
                 f"function={self.function!r} cannot be imported ({error}): "
                 "put the module into the current folder or on PYTHONPATH"
+            ) from error
+        except (Exception, SystemExit) as error:  # the module is the user's, and may do anything
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(
+                f"function={self.function!r}: the module '{module_name}' fails ({reason}): correct it"
             ) from error
         function = getattr(module, name, None)
         if not callable(function):

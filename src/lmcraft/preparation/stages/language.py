@@ -16,11 +16,11 @@ from typing import Any, ClassVar, Literal
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.preparation.contracts import KEEP, JsonObject, Record, Verdict
+from lmcraft.preparation.stages.language_codes import UNKNOWN
 from lmcraft.preparation.stages.scripts import is_chinese, script_language, script_shares
 
 EXCERPT_CHARS = 300
 MIN_LETTERS = 20
-UNKNOWN = "unknown"
 MODEL_FILE = "resources/lid.176.ftz"
 # Frequent in English, and words of no other language of the Latin script that is written much.
 ENGLISH = frozenset(

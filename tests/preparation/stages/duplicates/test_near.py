@@ -169,6 +169,10 @@ def test_a_large_bucket_is_one_cluster(tmp_path: Path) -> None:
         ({"jaccard": 80.0}, r"jaccard 80\.0"),
         ({"shingle": 0}, "shingle 0"),
         ({"bands": -1}, "bands -1"),
+        (
+            {"bands": 1_000_000, "rows": 1000},
+            "bands 1000000 and rows 1000 make a signature of 1,000,000,000 values: use at most",
+        ),
         ({"rows": -1}, "rows -1"),
         ({"rows": 8}, "bands 0 and rows 8"),
         ({"against": ("nowhere",)}, "nowhere"),

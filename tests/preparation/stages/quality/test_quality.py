@@ -134,6 +134,8 @@ def test_wrong_files_are_named(tmp_path: Path, contents: str, message: str) -> N
         ({"rules": "web.de"}, "'web.de'"),
         ({"rules": "nowhere.toml"}, "does not exist"),
         ({"thresholds": {"too_few_words": "x"}}, "too_few_words='x' is not a number"),
+        ({"thresholds": {"duplicate_lines": -5}}, "duplicate_lines=-5 is not a number from 0 on"),
+        ({"thresholds": {"contacts": float("nan")}}, "contacts=nan is not a number from 0 on"),
         ({"thresholds": {"too_few_word": 3}}, "did you mean 'too_few_words'"),
     ],
 )

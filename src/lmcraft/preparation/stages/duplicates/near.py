@@ -34,6 +34,7 @@ from lmcraft.preparation.stages.duplicates.ragged import RaggedWriter
 
 MIN_SHINGLES = 5  # documents with fewer are compared by exact-duplicates only
 BATCH_SHINGLES = 2**18
+MAX_SIGNATURE = 10_000  # values; a worker holds those of a batch of documents
 PAIRS_WEIGHT, VERIFY_WEIGHT, RESOLVE_WEIGHT, VERDICTS_WEIGHT = 0.01, 0.03, 0.01, 0.005  # as `Step.weight`
 
 
@@ -66,6 +67,11 @@ class NearDuplicates:
                 raise UserError(f"{setting} {getattr(self, setting)} is too small: use {least} or more")
         if bool(self.bands) != bool(self.rows):
             raise UserError(f"bands {self.bands} and rows {self.rows} do not fit: set both, or neither")
+        if self.bands * self.rows > MAX_SIGNATURE:
+            raise UserError(
+                f"bands {self.bands} and rows {self.rows} make a signature of {self.bands * self.rows:,} values: "
+                f"use at most {MAX_SIGNATURE:,}"
+            )
         check_datasets(self.against)
 
     @property

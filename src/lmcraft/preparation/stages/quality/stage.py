@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,10 +32,11 @@ class Quality:
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        reasons = dict.fromkeys(self.reasons)
         for reason, threshold in self.thresholds.items():
-            if isinstance(threshold, bool) or not isinstance(threshold, int | float):
-                raise UserError(f"thresholds: {reason}={threshold!r} is not a number")
+            if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold < inf:
+                raise UserError(f"thresholds: {reason}={threshold!r} is not a number from 0 on")
+        reasons = dict.fromkeys(self.reasons)
+        for reason in self.thresholds:
             if reason not in reasons:
                 raise UserError(f"thresholds: no rule has the reason {reason!r}: {suggest(reason, reasons)}")
 
