@@ -92,7 +92,8 @@ def run_element(recipe: Recipe, out: Path, step: str, units: str) -> None:
             shutil.rmtree(work, ignore_errors=True)
         raise
     if step != SURVEY:
-        run_share(compile_steps(recipe, surveyed.files).steps, work, executor, step, share)
+        with _explain_no_documents(recipe, work):
+            run_share(compile_steps(recipe, surveyed.files).steps, work, executor, step, share)
 
 
 def run_pipeline(
@@ -100,11 +101,8 @@ def run_pipeline(
 ) -> Results:
     """Run the steps in a work folder and write the dataset into a new folder; returns the results of the steps."""
     kept = [TOKENIZER, *(f"verdicts/{stage.name}" for part in pipeline.passes for stage in part.sketches)]
-    try:
+    with _explain_no_documents(recipe, work):
         results = run_steps(pipeline.steps, work, executor, keep=kept)
-    except NoDocumentsError as error:
-        tally = total_tally(chain.from_iterable(error.results.values()), work)
-        raise UserError(f"{error}: {explain_empty(recipe, tally)}") from error
     folder.mkdir()
     journal = Journal(work)
 
@@ -115,6 +113,16 @@ def run_pipeline(
     tally = total_tally(chain.from_iterable(results.values()), work)
     write_evidence(folder, recipe, surveyed, results, tally, output, locate)
     return results
+
+
+@contextmanager
+def _explain_no_documents(recipe: Recipe, work: Path) -> Iterator[None]:
+    """Add to the error that no document is left what removed them."""
+    try:
+        yield
+    except NoDocumentsError as error:
+        tally = total_tally(chain.from_iterable(error.results.values()), work)
+        raise UserError(f"{error}: {explain_empty(recipe, tally)}") from error
 
 
 def describe_times(results: Results) -> str:
