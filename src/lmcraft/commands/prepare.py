@@ -254,7 +254,7 @@ def _dry_run(recipe: "Recipe", config: PrepareConfig) -> DatasetFolder:
         _print_stage_examples(sample)
     time, disk = format_duration(forecast.seconds), format_bytes(forecast.disk_bytes)
     print(f"the whole takes about {time} with {forecast.workers} workers, and {disk} of disk while it runs")
-    print("a sample has fewer near-duplicates than the whole, since their pairs grow with its square")
+    print("a sample shows fewer near-duplicates than the whole: pairs grow with the square of the size")
     print(f"the same as a page: {page}")
     return DatasetFolder(config.out)
 

@@ -109,7 +109,7 @@ CHINESE = {
     "Forecast": "预估",
     (
         "This is a dry run on {sample} of {total}. The whole takes about {time} with {workers} workers, and about {disk} of "
-        "disk while it runs. A sample has fewer near-duplicates than the whole, since their pairs grow with its square."
+        "disk while it runs. A sample shows too few near-duplicates: pairs grow with the square of the size."
     ): (
         "这是试运行，只处理了 {total} 中的 {sample}。处理全部数据，用 {workers} 个工作进程约需 {time}，"
         "运行期间约占用 {disk} 磁盘空间。样本中的近似重复比全部数据中少，因为重复对数随规模的平方增长。"

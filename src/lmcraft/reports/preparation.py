@@ -103,7 +103,7 @@ def _share(part: int, whole: int) -> str:
 def _forecast(forecast: "Forecast") -> str:
     summary = say(
         "This is a dry run on {sample} of {total}. The whole takes about {time} with {workers} workers, and about {disk} of "
-        "disk while it runs. A sample has fewer near-duplicates than the whole, since their pairs grow with its square.",
+        "disk while it runs. A sample shows too few near-duplicates: pairs grow with the square of the size.",
         sample=format_bytes(forecast.sample_bytes),
         total=format_bytes(forecast.total_bytes),
         time=format_duration(forecast.seconds),
