@@ -13,7 +13,8 @@ import pytest
 
 from lmcraft import prepare
 from lmcraft.errors import InterruptedRunError
-from lmcraft.json_lines import format_json_line, parse_json
+from lmcraft.json_lines import parse_json
+from tests.preparation.ships import write_ships
 
 STAGES = """
   { kind = "normalize" },
@@ -35,16 +36,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A recipe of some ten units; document 17 ends its worker."""
     (tmp_path / "fatal_hook.py").write_text(HOOK)
     monkeypatch.syspath_prepend(tmp_path)
-    rows = [f"Document number {n} tells of {n * 7919} ships that left harbor {n % 13} at {n * 31 % 24}." for n in range(120)]
-    with (tmp_path / "rows.jsonl").open("w") as file:
-        for text in [*rows, rows[3], rows[4]]:
-            file.write(format_json_line({"text": text}))
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(
-        f'vocab_size = 300\nvalidation = 0.1\nstage = [{STAGES}]\n[[source]]\nname = "ships"\n'
-        f'paths = ["{tmp_path}/rows.jsonl"]\n[executor]\nunit_bytes = 1024\n'
-    )
-    return recipe
+    return write_ships(tmp_path, 120, STAGES, "[executor]\nunit_bytes = 1024")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -10,24 +10,16 @@ import pytest
 from lmcraft import prepare
 from lmcraft.cli import main
 from lmcraft.data.loader import TokenSplit
-from lmcraft.json_lines import format_json_line, parse_json
+from lmcraft.json_lines import parse_json
 from lmcraft.preparation.run import describe_skipped
 from lmcraft.tokenizer import Tokenizer
+from tests.preparation.ships import write_ships
 
 STAGES = '{ kind = "exact-duplicates" }, { kind = "near-duplicates" }'
 
 
 def write_corpus(folder: Path) -> Path:
-    rows = [f"Document {number} tells of {number * 7919} ships that left harbor {number % 13}." for number in range(60)]
-    with (folder / "rows.jsonl").open("w") as file:
-        for text in [*rows, rows[3], rows[4]]:
-            file.write(format_json_line({"text": text}))
-    recipe = folder / "recipe.toml"
-    recipe.write_text(
-        f'vocab_size = 300\nvalidation = 0.1\nstage = [{STAGES}]\n[[source]]\nname = "ships"\n'
-        f'paths = ["{folder}/rows.jsonl"]\nweight = 2.0\n'
-    )
-    return recipe
+    return write_ships(folder, 60, STAGES, "weight = 2.0")
 
 
 def test_a_recipe_becomes_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -161,8 +161,8 @@ def _join_words(text: str, tokens: Tokens) -> Tokens:
     inner = np.flatnonzero(kinds[1:-1] == MARK) + 1
     inner = inner[(starts[inner] == stops[inner - 1]) & (stops[inner] == starts[inner + 1])]
     inner = inner[(kinds[inner - 1] >= DIGIT) & (kinds[inner + 1] >= DIGIT) & (stops[inner] - starts[inner] == 1)]
-    places = zip(inner.tolist(), starts[inner].tolist(), strict=True)
-    joiners = np.array([token for token, place in places if text[place] in JOINERS], dtype=np.intp)
+    marks = zip(inner.tolist(), starts[inner].tolist(), strict=True)
+    joiners = np.array([token for token, start in marks if text[start] in JOINERS], dtype=np.intp)
     if not len(joiners):
         return tokens
     begins_T = np.ones(len(tokens), dtype=np.bool_)

@@ -62,8 +62,8 @@ def measure_charts(histograms: Histograms, stage: str) -> str:
 def _histogram(bins: list[int], measure: str, threshold: str) -> str:
     series = [Series("", "a", _outline(bins))]
     if threshold:
-        place = max(float(threshold), edges(bins)[0])  # 0 is in the first bin of an axis that has no 0
-        line = [(place, 0.0), (place, float(max(bins)))]
+        position = max(float(threshold), edges(bins)[0])  # 0 is in the first bin of an axis that has no 0
+        line = [(position, 0.0), (position, float(max(bins)))]
         series.append(Series(say("threshold {threshold}", threshold=threshold), "ink dashed", line))
     return line_chart(series, x_label=measure, y_label=say("documents"), log_x=len(bins) != SHARE_BINS)
 

@@ -135,17 +135,13 @@ def _check_version(files: Any, url: str, version: str) -> None:
 
 
 def _changed(url: str) -> RunError:
-    return RunError(f"'{url}' has changed since it was surveyed: run the same command again, which reads it anew")
+    return RunError(f"'{url}' has changed since it was surveyed: run the same command again to read the new version")
 
 
-class _RangeReader(io.RawIOBase):
-    """Reads ranges of a file on a server."""
+class _RemoteReader(io.RawIOBase):
+    """Reads a file on a server from a position on."""
 
-    def __init__(self, files: Any, url: str) -> None:
-        self._url, self._position = url, 0
-        with _explained(url):
-            self._file = _retry(lambda: files.open(url, "rb", cache_type="none"))
-        self._size = int(self._file.size)
+    _position = 0
 
     def readable(self) -> bool:
         return True
@@ -155,6 +151,16 @@ class _RangeReader(io.RawIOBase):
 
     def tell(self) -> int:
         return self._position
+
+
+class _RangeReader(_RemoteReader):
+    """Reads ranges of a file on a server."""
+
+    def __init__(self, files: Any, url: str) -> None:
+        self._url = url
+        with _explained(url):
+            self._file = _retry(lambda: files.open(url, "rb", cache_type="none"))
+        self._size = int(self._file.size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
@@ -178,21 +184,12 @@ class _RangeReader(io.RawIOBase):
         return block
 
 
-class _StreamReader(io.RawIOBase):
+class _StreamReader(_RemoteReader):
     """Reads a file whose server does not send ranges, from its start on."""
 
     def __init__(self, files: Any, url: str) -> None:
-        self._files, self._url, self._position = files, url, 0
+        self._files, self._url = files, url
         self._file: Any = None
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         target = offset + (self._position if whence == io.SEEK_CUR else 0)

@@ -90,8 +90,8 @@ def explain_empty(recipe: Recipe, tally: Tally) -> str:
             [(_, first), *_] = tally.examples[name]
             subjects = ("row", "rows") if name == "malformed" else ("file or document", "files or documents")
             counted = count_noun(sum(reasons.values()), *subjects)
-            place = f"{first['file']}:{first['line']}" if first.get("line") else first["file"]
-            causes.append(f"{counted} could not be used ({_most_frequent(reasons)}; such as {place})")
+            example = f"{first['file']}:{first['line']}" if first.get("line") else first["file"]
+            causes.append(f"{counted} could not be used ({_most_frequent(reasons)}; such as {example})")
             lacks_field = any("field" in reason for reason in reasons)
             remedies.append("set text_field of the source" if lacks_field else "check the sources")
     losses: dict[str, int] = {}
