@@ -1,0 +1,5 @@
+"""Measures what a model may do to people: `lmcraft audit`, `lmcraft guard compare`.
+
+- `safety/`: harm, refusals and gaps between groups
+- `strategies/`: ways to train and steer a model towards less harm, compared
+"""

@@ -1,0 +1,15 @@
+"""Keeps harmful text out of training data, prompts and answers, by one policy: `lmcraft guard`.
+
+- `categories.py`: the kinds of harm, and their names in other lists
+- `policy.py`, `policies/`: the policy file; `decision.py`: what tiers report and what the policy decides
+- `normalized_text.py`, `normalization/`: a text with its disguises undone
+- `lexicon/`, `classifier/`, `guard_model/`: the tiers, cheap first
+- `moderator.py`: asks the tiers, and fails closed
+- `streaming.py`: holds back what is not judged yet; `judge_process.py`: a moderator in a process of its own
+"""
+
+from lmcraft.moderation.decision import Action, Decision, Finding
+from lmcraft.moderation.moderator import Moderator
+from lmcraft.moderation.policy import Policy, read_policy
+
+__all__ = ["Action", "Decision", "Finding", "Moderator", "Policy", "read_policy"]

@@ -1,0 +1,37 @@
+"""A text as the tiers read it: several views, each with the way back to the characters of the original."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One reading of a text."""
+
+    name: str
+    """"plain": compatibility forms, case, invisible characters, look-alikes and traditional characters undone; "unmasked":
+    also digits and signs for letters, split and stretched words; "pinyin": Chinese by sound."""
+    text: str
+    offsets: NDArray[np.int32] | None = None
+    """(len(text) + 1,): where each character comes from in the original, then the original's length; None: the same
+    positions. Never decreasing."""
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """The passage of the original for text[start:end]."""
+        if self.offsets is None:
+            return start, end
+        return int(self.offsets[start]), int(self.offsets[end - 1]) + 1 if end > start else int(self.offsets[start])
+
+
+@dataclass(frozen=True, slots=True)
+class NormalizedText:
+    """A text and its views; the first is "plain", further ones only where they say something else."""
+
+    original: str
+    views: tuple[View, ...]
+
+    @property
+    def plain(self) -> View:
+        return self.views[0]
