@@ -3,6 +3,7 @@
 | package | contents |
 |---|---|
 | `cli`, `commands` | the command line: one file per command |
+| `moderation`, `audits` | keeping harmful text out by a policy, and measuring what models do to people |
 | `server` | the OpenAI-compatible server and its pages |
 | `evaluation`, `statistics` | measuring models on tasks, and intervals of what is measured |
 | `finetuning`, `pretraining` | training a model on examples, and from scratch |
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from lmcraft.commands.finetune import finetune as finetune
     from lmcraft.commands.generate import GenerateConfig as GenerateConfig
     from lmcraft.commands.generate import generate as generate
+    from lmcraft.commands.guard import GuardCheckConfig as GuardCheckConfig
+    from lmcraft.commands.guard import GuardInitConfig as GuardInitConfig
+    from lmcraft.commands.guard import check_texts as check_texts
+    from lmcraft.commands.guard import init_policy as init_policy
     from lmcraft.commands.inspect import InspectConfig as InspectConfig
     from lmcraft.commands.inspect import inspect as inspect
     from lmcraft.commands.plan import plan as plan

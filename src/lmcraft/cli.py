@@ -91,8 +91,8 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
 
 
 def _is_settings_file(command: str, token: str) -> bool:
-    """Whether a command's first argument is a file with its settings. A recipe of `prepare` is not: it is what it reads."""
-    if not token.endswith(".toml"):
+    """Whether a command's first argument is a file with its settings, not one that it reads (a recipe) or writes (a policy)."""
+    if not token.endswith(".toml") or command == "guard init":
         return False
     return command != "prepare" or not {"source", "stage"} & read_toml(expand_user(token)).keys()
 
@@ -109,7 +109,13 @@ RESUMED: dict[str, Callable[[Path], Path]] = {
     "finetune": lambda out: ModelFolder(out).config_toml,
     "scaling": lambda out: out / FAMILY_CONFIG,
 }
-FILE_READERS = ("prepare", "tokenizer train", "finetune", "quantize")  # the commands that take `-` for standard input
+FILE_READERS = (
+    "prepare",
+    "tokenizer train",
+    "finetune",
+    "quantize",
+    "guard check",
+)  # the commands that take `-` for standard input
 BOOLEANS = ("true", "false", "yes", "no")
 CHECKPOINT_NAME = re.compile(r"latest|last|auto|best|(step-|checkpoint-)?\d+")  # as users write one after --resume
 STANDARD_INPUT = "/dev/stdin"

@@ -67,6 +67,8 @@ def field_types(cls: Any) -> dict[str, Any]:
 def _convert(hint: Any, value: Any) -> Any:
     """`value` as an instance of `hint`, or `_MISMATCH`. The same object is returned if nothing has to change."""
     value, origin, arguments = as_python(value), get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
     if origin in (Union, UnionType):
         return next((v for option in arguments if (v := _convert(option, value)) is not _MISMATCH), _MISMATCH)
     if origin is Literal:

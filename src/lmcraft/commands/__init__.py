@@ -49,6 +49,8 @@ COMMANDS = {
     "generate": Command("generate", "generate", "GenerateConfig", "Continue a text."),
     "chat": Command("chat", "chat", "ChatConfig", "Chat with a model in the terminal."),
     "serve": Command("serve", "serve", "ServeConfig", "Serve models: an OpenAI-compatible API and a chat page."),
+    "guard check": Command("guard", "check_texts", "GuardCheckConfig", "Judge texts by a policy, and say why."),
+    "guard init": Command("guard", "init_policy", "GuardInitConfig", "Write lmcraft's policy to a file, to edit."),
     "pull": Command("pull", "pull", "PullConfig", "Download a model into a folder."),
     "inspect": Command("inspect", "inspect", "InspectConfig", "Show what a model or a dataset is made of."),
     "export": Command("export", "export", "ExportConfig", "Convert a model to another data type or format, and check it."),
@@ -63,4 +65,7 @@ COMMANDS = {
     ),
     "report": Command("report", "report", "ReportConfig", "Regenerate a run's HTML report."),
 }
-GROUPS = {"tokenizer": "Train and inspect tokenizers."}
+GROUPS = {
+    "tokenizer": "Train and inspect tokenizers.",
+    "guard": "Keep harmful text out of training data, prompts and answers.",
+}

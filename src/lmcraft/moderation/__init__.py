@@ -5,7 +5,6 @@
 - `normalized_text.py`, `normalization/`: a text with its disguises undone
 - `lexicon/`, `classifier/`, `guard_model/`: the tiers, cheap first
 - `moderator.py`: asks the tiers, and fails closed
-- `streaming.py`: holds back what is not judged yet; `judge_process.py`: a moderator in a process of its own
 """
 
 from lmcraft.moderation.decision import Action, Decision, Finding
