@@ -91,7 +91,7 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
 
 
 def _is_settings_file(command: str, token: str) -> bool:
-    """Whether a command's first argument is a file with its settings, not one that it reads (a recipe) or writes (a policy)."""
+    """Whether a command's first argument has its settings; a recipe is what it reads, a new policy what it writes."""
     if not token.endswith(".toml") or command == "guard init":
         return False
     return command != "prepare" or not {"source", "stage"} & read_toml(expand_user(token)).keys()
