@@ -1,6 +1,6 @@
 """What a tier reports, and what the policy decides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal, get_args
@@ -91,11 +91,7 @@ class Decision:
 
     def redact(self, text: str) -> str:
         """The text with its passages replaced, as far as the action says so."""
-        pieces, position = [], 0
-        for start, end in self.passages:
-            pieces += [text[position:start], REDACTION]
-            position = end
-        return "".join((*pieces, text[position:]))
+        return replace_passages(text, self.passages)
 
     def as_json(self) -> dict[str, Any]:
         """The decision record."""
@@ -134,3 +130,12 @@ class Decision:
             tiers=record["tiers"],
             failed=record.get("failed", False),
         )
+
+
+def replace_passages(text: str, passages: Iterable[tuple[int, int]]) -> str:
+    """The text with passages, which come in order and do not overlap, replaced by `REDACTION`."""
+    pieces, position = [], 0
+    for start, end in passages:
+        pieces += [text[position:start], REDACTION]
+        position = end
+    return "".join((*pieces, text[position:]))
