@@ -67,7 +67,7 @@ class GuardModel:
         template = model.tokenizer.chat_template
         if template is None or not all(word in template for word in ("Safety", "Categories")):
             raise UserError(
-                f"tiers.model='{address}' is no guard model, since its template does not ask for 'Safety:' and 'Categories:': "
+                f"tiers.model='{address}' is no guard model: its template asks for no 'Safety:' and 'Categories:': "
                 "use one such as Qwen3Guard-Gen"
             )
         self._model, self._digest = model, digest
