@@ -108,3 +108,10 @@ def test_every_label_of_other_lists_has_a_category_and_back() -> None:
             assert translate_scores({category: 0.5}, taxonomy)[label] == 0.5
     with pytest.raises(UserError, match="'Mischief' is none of qwen3guard's"):
         nearest_category("Mischief", "qwen3guard")
+
+
+def test_the_documentation_has_the_table_of_categories() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "guard.md").read_text(encoding="utf-8")
+    for name, category in CATEGORIES.items():
+        labels = " | ".join(", ".join(category.labels(taxonomy)) for taxonomy in TAXONOMIES)
+        assert f"| `{name}`: {category.summary} | {labels} |" in page

@@ -6,6 +6,8 @@ from typing import Any
 from lmcraft.preparation.contracts import MAX_EXAMPLES, Record, Tally, Verdict
 
 MAX_EXCERPT_CHARS = 1000
+ATTRIBUTES = "attributes"  # the note of a record: the groups that it belongs to, by attribute, the most fitting one first
+GROUPS = "groups"  # counts by these groups
 TASK_ITEMS = "task_items"  # the note of a verdict that lists the items of tasks in a document
 UNDETERMINED = "und"  # the code of ISO 639 for a language that is not known
 
@@ -33,6 +35,11 @@ def count_verdict(tally: Tally, stage: str, record: Record, verdict: Verdict, si
     if verdict.reason:
         add_count(tally, f"{prefix}/reason/{verdict.reason}", size - new_size)
         add_example(tally, f"{stage}/{verdict.reason}", record, verdict)
+    for attribute, groups in record.notes.get(ATTRIBUTES, {}).items():
+        for group in groups:
+            group_prefix = f"{GROUPS}/{stage}/{attribute}/{group}"
+            add_count(tally, f"{group_prefix}/in", size)
+            add_count(tally, f"{group_prefix}/{'removed' if removed else 'kept'}", size if removed else new_size)
     for item in verdict.notes.get(TASK_ITEMS, ()):
         name = f"{TASK_ITEMS}/{stage}/{item}"
         tally.counts[name] = tally.counts.get(name, 0) + 1

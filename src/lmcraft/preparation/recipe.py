@@ -17,7 +17,7 @@ from lmcraft.preparation.stages.catalog import suggest
 from lmcraft.preparation.stages.language_codes import check_languages
 from lmcraft.setting_values import convert_value, expand_user, field_types, is_group
 
-RESERVED_NAMES = ("read", "output", "licenses", "malformed", "poisoned")  # what a tally counts besides stages
+RESERVED_NAMES = ("read", "output", "licenses", "malformed", "poisoned", "groups")  # what a tally counts besides stages
 SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 USUAL_STAGES = ("normalize", "language", "quality", "exact-duplicates", "near-duplicates")
 T = TypeVar("T")

@@ -154,6 +154,14 @@ CHINESE = {
     "documents alike": "相似文档数",
     "groups": "组数",
     "larger": "更大",
+    "What was lost, by group": "各群体的损失",
+    "A document can belong to several groups of one attribute. Shares are of the text in all groups.": (
+        "一篇文档可属于同一属性的多个群体。比例按所有群体的文本量计算。"
+    ),
+    "Share of text before and after": "处理前后的文本占比",
+    "group": "群体",
+    "lost": "损失",
+    "removed by {stage}": "由 {stage} 删除",
     "Items of tasks: {stage}": "任务题目：{stage}",
     "long enough to check": "长度足以检查",
     "in the text": "出现在文本中",

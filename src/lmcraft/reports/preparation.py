@@ -17,6 +17,7 @@ from lmcraft.preparation.output.manifest import STAGES
 from lmcraft.preparation.output.summary import OUTPUT, READ
 from lmcraft.reports.language import say
 from lmcraft.reports.preparation_charts import flow_chart, length_chart, measure_charts
+from lmcraft.reports.preparation_groups import groups_section
 from lmcraft.reports.table import html_table, key_value_rows
 from lmcraft.reports.template import fill_bilingual
 from lmcraft.terminal import format_bytes, format_duration
@@ -69,6 +70,7 @@ def write_preparation(folder: DatasetFolder, page: Path | None = None, forecast:
             "stages": "".join(_stage(stage, examples, manifest["histograms"]) for stage in manifest["stages"]),
             "duplicates": _duplicates(manifest["duplicates"]),
             "tasks": _tasks(manifest["decontamination"]),
+            "attributes": groups_section(manifest["attributes"]),
             "languages": _grouped(say("language"), manifest["languages"]),
             "licenses": _grouped(say("license"), manifest["licenses"]),
             "lengths": length_chart(manifest["histograms"], READ, OUTPUT),

@@ -18,6 +18,7 @@ STAGES: list[tuple[str, Mapping[str, object]]] = [
     ("quality", {}),
     ("quality", {"rules": "web.en"}),
     ("quality", {"rules": "web.zh"}),
+    ("attributes", {"attributes": ["identity", "dialect"]}),
     ("hook", {"function": "tests.preparation.stages.example_hook:scrub"}),
 ]
 KINDS = ("web", "prose", "code", "reference", "auto")

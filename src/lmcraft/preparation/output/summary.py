@@ -5,7 +5,7 @@ from typing import Any
 
 from lmcraft.data.documents import count_noun
 from lmcraft.preparation.contracts import JsonObject, Tally, UnitResult
-from lmcraft.preparation.counting import TASK_ITEMS
+from lmcraft.preparation.counting import GROUPS, TASK_ITEMS
 from lmcraft.preparation.recipe import Recipe
 
 READ, OUTPUT = "read", "output"  # count what the sources hold, and what the dataset holds
@@ -47,6 +47,26 @@ def group_counts(tally: Tally, name: str) -> JsonObject:
         group, _, unit = key.rpartition("/")
         groups.setdefault(group, {})[unit] = count
     return dict(sorted(groups.items(), key=lambda group: (-group[1].get("bytes", 0), group[0])))
+
+
+def attribute_counts(recipe: Recipe, tally: Tally) -> JsonObject:
+    """By attribute and group: documents and bytes before the stages that know it, afterwards, and removed by each stage."""
+    counts: JsonObject = {}
+    for name, count in _below(tally.counts, GROUPS):
+        stage, attribute, *group, kind, unit = name.split("/")
+        entry = counts.setdefault(attribute, {}).setdefault("/".join(group), {})
+        entry.setdefault(stage, {}).setdefault(kind, {})[unit] = count
+    stages = [stage.name for stage in recipe.stage]
+    summary: JsonObject = {}
+    for attribute, groups in counts.items():
+        first = next(stage for stage in (*stages, OUTPUT) if any(stage in entry for entry in groups.values()))
+        for group, entry in groups.items():
+            before, after = entry.get(first, {}).get("in", {}), entry.get(OUTPUT, {}).get("kept", {})
+            removed = {stage: entry[stage]["removed"] for stage in stages if "removed" in entry.get(stage, {})}
+            nothing = {"documents": 0, "bytes": 0}
+            row = {"before": nothing | before, "after": nothing | after, "removed": removed}
+            summary.setdefault(attribute, {})[group] = row
+    return summary
 
 
 def languages_of(counts: Mapping[str, Mapping[str, JsonObject]]) -> JsonObject:

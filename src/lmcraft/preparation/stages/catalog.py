@@ -19,6 +19,9 @@ KINDS = {
     "repeated-passages": "duplicates.passages:RepeatedPassages",
     "decontaminate": "decontaminate:Decontaminate",
     "model": "model_filter:ModelFilter",
+    "attributes": "attributes:Attributes",
+    "moderate": "moderate:Moderate",
+    "balance": "balance:Balance",
     "hook": "hook:Hook",
 }
 # Both judge whole documents in the same order, so the second may look at what the first removes.

@@ -209,12 +209,12 @@ def _perplexity(logprobs: Sequence[float]) -> float:
 def score_label(classifier: "Classifier", label: str, tokens: int, texts: Sequence[str]) -> list[float | None]:
     """The probability of a label for the first tokens of each text."""
     limit = min(tokens, classifier.transformer.config.max_position_embeddings)
-    shortened = {number: _shorten(classifier, text, limit) for number, text in enumerate(texts) if text.strip()}
+    shortened = {number: shorten(classifier, text, limit) for number, text in enumerate(texts) if text.strip()}
     rows = dict(zip(shortened, classifier.probabilities(list(shortened.values())), strict=True))
     return [round(rows[number][label], 6) if number in rows else None for number in range(len(texts))]
 
 
-def _shorten(classifier: "Classifier", text: str, limit: int) -> str:
+def shorten(classifier: "Classifier", text: str, limit: int) -> str:
     """The beginning of a text that the classifier encodes into at most `limit` tokens."""
     text = text[: limit * MAX_CHARS_PER_TOKEN]
     while (count := len(classifier.encode(text))) > limit and len(text) > 1:
