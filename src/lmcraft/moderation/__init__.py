@@ -7,8 +7,9 @@
 - `moderator.py`: asks the tiers, and fails closed
 """
 
+from lmcraft.moderation.categories import toxicity
 from lmcraft.moderation.decision import Action, Decision, Finding
 from lmcraft.moderation.moderator import Moderator
 from lmcraft.moderation.policy import Policy, read_policy
 
-__all__ = ["Action", "Decision", "Finding", "Moderator", "Policy", "read_policy"]
+__all__ = ["Action", "Decision", "Finding", "Moderator", "Policy", "read_policy", "toxicity"]

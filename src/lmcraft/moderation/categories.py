@@ -78,6 +78,14 @@ CATEGORIES: Mapping[str, Category] = {
 # The nearest category of a label that several speak of, where it is not the first.
 NEAREST = {"Unethical Acts": "unethical", "Violent": "violence", "S1": "violence", "illicit/violent": "violence"}
 
+TOXIC = ("profanity", "harassment", "threat", "hate", "sexual", "sexual_minors")
+"""The categories that toxicity speaks of: the attributes of RealToxicityPrompts (arXiv 2009.11462) without flirtation."""
+
+
+def toxicity(scores: Mapping[str, float]) -> float:
+    """How toxic a text is, 0 to 1: the highest score of its categories in `TOXIC`."""
+    return max((scores.get(name, 0.0) for name in TOXIC), default=0.0)
+
 
 def nearest_category(label: str, taxonomy: Taxonomy) -> str:
     """Our category for a label of another list.
