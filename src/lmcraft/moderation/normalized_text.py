@@ -12,17 +12,23 @@ class View:
 
     name: str
     """"plain": compatibility forms, case, invisible characters, look-alikes and traditional characters undone; "unmasked":
-    also digits and signs for letters, split and stretched words; "pinyin": Chinese by sound."""
+    also digits and signs for letters, split and stretched words; "pinyin": Chinese by sound, one private-use
+    character per syllable."""
     text: str
     offsets: NDArray[np.int32] | None = None
     """(len(text) + 1,): where each character comes from in the original, then the original's length; None: the same
     positions. Never decreasing."""
+    ends: NDArray[np.int32] | None = None
+    """(len(text),): where each character ends in the original, if some stand for several there; None: one behind its offset."""
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The passage of the original for text[start:end]."""
         if self.offsets is None:
             return start, end
-        return int(self.offsets[start]), int(self.offsets[end - 1]) + 1 if end > start else int(self.offsets[start])
+        first = int(self.offsets[start])
+        if end <= start:
+            return first, first
+        return first, int(self.offsets[end - 1]) + 1 if self.ends is None else int(self.ends[end - 1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,27 @@
-"""Undoes the disguises of words."""
+"""Undoes the disguises of words.
 
-import unicodedata
+- `plain.py`, `characters.py`: the plain view, character by character; `lookalikes.py`, `traditional.py`: their tables
+- `unmasking.py`, `kinds.py`: words that are split, stretched, masked, or spelled with digits and signs
+- `sounds.py`: Chinese by sound; `respelling.py`: what merely sounds alike
+"""
 
-from lmcraft.moderation.normalized_text import NormalizedText, View
+from lmcraft.moderation.normalization.plain import make_plain
+from lmcraft.moderation.normalization.respelling import is_respelling
+from lmcraft.moderation.normalization.sounds import hear, latin_pinyin, to_sounds
+from lmcraft.moderation.normalization.unmasking import WILDCARD, unmask
+from lmcraft.moderation.normalized_text import NormalizedText
+
+__all__ = ["WILDCARD", "is_respelling", "latin_pinyin", "normalize", "normalize_term", "to_sounds"]
 
 
 def normalize(text: str) -> NormalizedText:
     """The views of a text."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return NormalizedText(text, (View("plain", plain),))
+    plain = make_plain(text)
+    unmasked = tuple(unmask(plain, len(text)))
+    sounds = [] if text.isascii() else [hear(view) for view in (plain, *unmasked[:1])]
+    return NormalizedText(text, (plain, *unmasked, *(view for view in sounds if view is not None)))
+
+
+def normalize_term(term: str) -> str:
+    """A term as it stands in the plain view."""
+    return make_plain(term).text
