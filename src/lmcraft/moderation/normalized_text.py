@@ -19,7 +19,7 @@ class View:
     """(len(text) + 1,): where each character comes from in the original, then the original's length; None: the same
     positions. Never decreasing."""
     ends: NDArray[np.int32] | None = None
-    """(len(text),): where each character ends in the original, if some stand for several there; None: one behind its offset."""
+    """(len(text),): where each character ends in the original; None: each stands for one."""
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The passage of the original for text[start:end]."""

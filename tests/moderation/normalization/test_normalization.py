@@ -70,7 +70,9 @@ def test_unmasked_views(text):
     assert passage in passages
 
 
-@pytest.mark.parametrize("text", ["Plain text, and more.", "Stop! It costs 3.14 (or 10-12) dollars.", "他很笨，蛋也坏了。", "1234", ""])
+@pytest.mark.parametrize(
+    "text", ["Plain text, and more.", "Stop! It costs 3.14 (or 10-12) dollars.", "他很笨，蛋也坏了。", "1234", ""]
+)
 def test_clean_text_has_no_unmasked_view(text):
     assert [view.name for view in normalize(text).views if view.name == "unmasked"] == []
 

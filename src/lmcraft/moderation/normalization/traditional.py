@@ -1,3 +1,3 @@
-"""Traditional Chinese characters and their simplified forms, after the General List of Simplified Chinese Characters (1986)."""
+"""Traditional Chinese characters, after the General List of Simplified Chinese Characters of 1986."""
 
 SIMPLIFIED: dict[str, str] = {}

@@ -93,17 +93,22 @@ def find_words(text: str) -> Words | None:
 
 
 def _is_gap(kinds: NDArray[np.uint8]) -> Mask:
-    return (kinds == SPLITTER) | (kinds == SPACE) | (kinds == LINE_END)
+    is_gap: Mask = kinds >= SPLITTER
+    return is_gap
 
 
 def _find_joined(kinds: NDArray[np.uint8], positions: Indices) -> Indices:
-    """Where short gaps begin that split a word: signs between letters, or spaces between single letters or Han characters."""
+    """Where short gaps begin that split a word: signs in it, or spaces between single letters or Han characters."""
     gaps = np.diff(positions) - 1
     places = np.flatnonzero((gaps >= 1) & (gaps <= MAX_GAP_CHARS))
     if not len(places):
         return places
     before, lengths = positions[places], gaps[places]
-    only_splitters, only_gaps, has_line_end = (np.ones(len(places), bool), np.ones(len(places), bool), np.zeros(len(places), bool))
+    only_splitters, only_gaps, has_line_end = (
+        np.ones(len(places), bool),
+        np.ones(len(places), bool),
+        np.zeros(len(places), bool),
+    )
     for step in range(1, MAX_GAP_CHARS + 1):
         kind = kinds[before + np.minimum(step, lengths)]
         only_splitters &= kind == SPLITTER
@@ -113,7 +118,8 @@ def _find_joined(kinds: NDArray[np.uint8], positions: Indices) -> Indices:
     is_single = np.concatenate((edge, gaps > 0)) & np.concatenate((gaps > 0, edge))
     are_single = is_single[places] & is_single[places + 1]
     are_han = (kinds[before] == HAN) & (kinds[positions[places + 1]] == HAN) & ~has_line_end
-    return before[only_splitters | (only_gaps & (are_single | are_han))] + 1
+    starts: Indices = before[only_splitters | (only_gaps & (are_single | are_han))] + 1
+    return starts
 
 
 def _find_signs(kinds: NDArray[np.uint8]) -> Indices:
@@ -121,7 +127,8 @@ def _find_signs(kinds: NDArray[np.uint8]) -> Indices:
     signs = np.flatnonzero((kinds == DIGIT) | (kinds == SIGN))
     before = kinds[np.maximum(signs - 1, 0)]
     behind = kinds[np.minimum(signs + 1, len(kinds) - 1)]
-    return signs[(before == LETTER) | (behind == LETTER)]
+    beside: Indices = signs[(before == LETTER) | (behind == LETTER)]
+    return beside
 
 
 def _find_stretches(text: str, in_word: Mask) -> Indices:
