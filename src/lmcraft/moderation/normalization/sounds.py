@@ -1,7 +1,7 @@
 """Chinese by sound: the syllable of each character, without its tone.
 
 The characters of GB 2312's first level, which make up over 99% of modern text, are sorted by their reading in Mandarin, and
-Python's codec knows their order. So the first character of each syllable, in `tables/syllables.txt`, tells the reading of all.
+Python's codec knows their order. So the first character of each syllable (`tables/syllables.txt`) tells the reading of all.
 """
 
 import re
