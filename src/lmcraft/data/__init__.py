@@ -19,6 +19,7 @@ shards              writes a dataset folder: token shards and manifest
 splits              divides documents between training and validation
 mixture             the share of training that each source has: weights, epochs, temperature, copies, schedule
 parts               the parts of a dataset, mixed as a run reads them
+marks               special tokens that say which passages of a text are bad
 loader              memory-mapped shards, samples and batches
 description         a dataset's splits, and the shares of its parts
 shuffle             shuffling without memory, by a keyed permutation

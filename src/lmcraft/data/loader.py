@@ -248,6 +248,25 @@ class Dataset(Protocol):
         """Hash of what the rows are made of."""
 
 
+class RowReading(Protocol):
+    """How a run reads rows of text whose tokens are not all text, such as marks (`lmcraft.data.marks`)."""
+
+    look_back: int
+    """How many tokens before a row `judge` may depend on."""
+
+    def judge(self, tokens: NDArray[Any], starts: Int64) -> NDArray[np.bool_]:
+        """What is to be known about each token, (T,); `starts` are the positions where documents start."""
+
+    def read(self, row: Sample, judged: NDArray[np.bool_], key: Sequence[int]) -> Sample:
+        """The row as the run reads it.
+
+        Args:
+            row: its tokens.
+            judged: of each target, (T,).
+            key: of random choices; another one for each row and epoch.
+        """
+
+
 class TokenDataset:
     """Pretraining rows of `sequence_length` tokens; in each epoch, every token but the first is a target exactly once.
 
@@ -259,9 +278,15 @@ class TokenDataset:
     """
 
     def __init__(
-        self, split: TokenSplit, sequence_length: int, seed: int = 0, *, part: tuple[float, float] = (0.0, 1.0)
+        self,
+        split: TokenSplit,
+        sequence_length: int,
+        seed: int = 0,
+        *,
+        part: tuple[float, float] = (0.0, 1.0),
+        reading: RowReading | None = None,
     ) -> None:
-        """Read `split`, or a part of it, in rows.
+        """Read `split`, or a part of it, in rows, each as `reading` reads it.
 
         Raises:
             UserError: there are fewer than two tokens, or `sequence_length` is not positive.
@@ -275,6 +300,7 @@ class TokenDataset:
         self.split = split
         self.sequence_length = sequence_length
         self.seed = seed
+        self.reading = reading
         self.targets_per_epoch = tokens - 1
         self.samples_per_epoch = -(-self.targets_per_epoch // sequence_length)
 
@@ -286,7 +312,8 @@ class TokenDataset:
         assert index >= 0, index
         epoch, position = divmod(index, self.samples_per_epoch)
         offset, key = epoch_keys(self.seed, epoch)
-        return self._row(permute(position, self.samples_per_epoch, key), offset % self.targets_per_epoch)
+        row = permute(position, self.samples_per_epoch, key)
+        return self._row(row, offset % self.targets_per_epoch, (self.seed, index))
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The rows with these global indices, in this order."""
@@ -295,17 +322,18 @@ class TokenDataset:
     def ordered(self) -> Iterator[Sample]:
         """All rows once, from the first token to the last: for evaluation."""
         for row in range(self.samples_per_epoch):
-            yield self._row(row, 0)
+            yield self._row(row, 0, (row,))
 
     def fingerprint(self) -> str:
         """Hash of the tokens."""
         return self.split.fingerprint
 
-    def _row(self, row: int, offset: int) -> Sample:
-        """Row number `row` of the circle cut at `offset`."""
+    def _row(self, row: int, offset: int, key: Sequence[int]) -> Sample:
+        """Row number `row` of the circle cut at `offset`; random choices in it depend on the key."""
         T, n = self.sequence_length, self.targets_per_epoch
         length = min(T, n - row * T)  # shorter than T in the circle's last row
         inputs, targets, begins = np.zeros(T, np.int64), np.full(T, IGNORE_INDEX, np.int64), np.zeros(T, np.int64)
+        judged = np.zeros(T, np.bool_)
         start = (row * T + offset) % n
         filled = 0
         while filled < length:  # two passes if the row crosses the end of the text
@@ -316,7 +344,16 @@ class TokenDataset:
             inputs[filled:end], targets[filled:end] = tokens[:-1], tokens[1:]
             begins[self.split.document_starts(first, last) - first + filled] = 1
             begins[filled] = 1
+            if self.reading is not None:
+                judged[filled:end] = self._judge_targets(self.reading, first, last)
             filled, start = end, 0
         begins[length:][:1] = 1  # padding is a document of its own
         begins[0] = 0
-        return Sample(inputs, targets, np.cumsum(begins))
+        sample = Sample(inputs, targets, np.cumsum(begins))
+        return sample if self.reading is None else self.reading.read(sample, judged, key)
+
+    def _judge_targets(self, reading: RowReading, first: int, last: int) -> NDArray[np.bool_]:
+        """What the reading says about the tokens after position `first`, up to `last`, of the split."""
+        begin = max(0, first - reading.look_back)
+        starts = self.split.document_starts(begin, last + 1) - begin
+        return reading.judge(self.split.slice(begin, last + 1), starts)[first + 1 - begin :]

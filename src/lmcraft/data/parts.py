@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lmcraft.data.loader import Batch, Int64, Sample, TokenDataset, TokenSplit
+from lmcraft.data.loader import Batch, Int64, RowReading, Sample, TokenDataset, TokenSplit
 from lmcraft.data.mixture import MIN_TOKENS, Course, Mixture, parts_with_text
 from lmcraft.data.shuffle import permute
 from lmcraft.data.splits import TRAIN, VALIDATION
@@ -94,13 +94,20 @@ class MixedDataset:
 class MixedText:
     """The training text of a dataset folder of several parts."""
 
-    def __init__(self, folder: DatasetFolder, sequence_length: int, seed: int, mixture: Mixture) -> None:
-        """Open a folder whose `mixture` was read from its manifest.
+    def __init__(
+        self,
+        folder: DatasetFolder,
+        sequence_length: int,
+        seed: int,
+        mixture: Mixture,
+        reading: RowReading | None = None,
+    ) -> None:
+        """Open a folder whose `mixture` was read from its manifest; its rows are read as `reading` reads them.
 
         Raises:
             UserError: a shard is missing or damaged.
         """
-        self.mixture, self.sequence_length, self.seed = mixture, sequence_length, seed
+        self.mixture, self.sequence_length, self.seed, self.reading = mixture, sequence_length, seed, reading
         self._splits = {part["name"]: split for part, split in _open_parts(folder, TRAIN)}
 
     def __len__(self) -> int:
@@ -119,6 +126,7 @@ class MixedText:
                 self.sequence_length,
                 _part_seed(self.seed, name),
                 part=(0.0, min(1.0, max(share, (self.sequence_length + 1) / len(split)))),  # at least a row
+                reading=self.reading,
             )
             for name, split in self._splits.items()
         }
@@ -131,7 +139,10 @@ def _part_seed(seed: int, name: str) -> int:
 
 
 def validation_rows(
-    folder: DatasetFolder, sequence_length: int, portion: tuple[float, float] = (0.0, 1.0)
+    folder: DatasetFolder,
+    sequence_length: int,
+    portion: tuple[float, float] = (0.0, 1.0),
+    reading: RowReading | None = None,
 ) -> dict[str, MixedDataset]:
     """The validation rows of each source of a dataset of several parts, and under "" those of all, in proportion to tokens.
 
@@ -139,6 +150,7 @@ def validation_rows(
         folder: of the dataset.
         sequence_length: of the rows.
         portion: from which share of each part to which.
+        reading: how rows are read; None: as they are.
 
     Raises:
         UserError: a shard is missing or damaged, or there are fewer than two tokens.
@@ -147,10 +159,10 @@ def validation_rows(
     for part, split in _open_parts(folder, VALIDATION):
         first, stop = (round(share * len(split)) for share in portion)
         if stop - first >= MIN_TOKENS:
-            rows = TokenDataset(split, sequence_length, part=portion)
+            rows = TokenDataset(split, sequence_length, part=portion, reading=reading)
             sources[""][part["name"]] = sources.setdefault(part["source"], {})[part["name"]] = rows
     if not sources[""]:
-        whole = TokenDataset(TokenSplit(folder, VALIDATION), sequence_length, part=portion)
+        whole = TokenDataset(TokenSplit(folder, VALIDATION), sequence_length, part=portion, reading=reading)
         sources[""] = {VALIDATION: whole}
     return {name: MixedDataset(rows, _proportional(list(rows.values()))) for name, rows in sources.items()}
 

@@ -164,12 +164,28 @@ class Recipe:
                     raise UserError(
                         f"stage {stage.name!r}: there is no source {name!r}: {suggest(name, dict.fromkeys(names))}"
                     )
+        self._check_marks()
         self._check_weights()
         self._check_languages()
         if not 0 <= self.validation < 1:
             raise UserError(f"validation={self.validation} is not a share of the text: use at least 0 and less than 1")
         if self.document_chars < 1:
             raise UserError(f"document_chars={self.document_chars} is too small: the minimum is 1")
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether a stage puts marks into the text."""
+        return any(stage.kind == "mark" for stage in self.stage)
+
+    def _check_marks(self) -> None:
+        """Raise UserError for a stage after one that notes positions in the text."""
+        kinds = [stage.kind for stage in self.stage]
+        if self.has_marks and set(kinds[kinds.index("mark") :]) != {"mark"}:
+            later = next(stage for stage in self.stage[kinds.index("mark") :] if stage.kind != "mark")
+            raise UserError(
+                f"stage {later.name!r} comes after stage {self.stage[kinds.index('mark')].name!r}, whose marks stand in the "
+                "finished text: move the stage of kind 'mark' to the end"
+            )
 
     def _check_weights(self) -> None:
         """Raise UserError for weights of what is no source, and for weights that leave nothing to read."""

@@ -5,6 +5,7 @@
 | `config` | the settings of `lmcraft pretrain`, `plan` and `scaling` |
 | `run` | assembles and trains a run; the learning-rate range test |
 | `run_data` | the rows and the validation data of a run, of one text or of a mixture |
+| `objectives/` | what a run learns from text with marks |
 | `coordinate_check` | how far a few steps move the activations of models of different widths |
 | `plan`, `estimation` | the memory, time and energy of a run before it starts, and how they are estimated |
 | `scaling` | a family of small runs, and the larger one that they predict |

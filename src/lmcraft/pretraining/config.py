@@ -1,9 +1,9 @@
 """The settings of `lmcraft pretrain`, and of `plan` and `scaling`, which extend them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from cyclopts import Parameter
 
@@ -39,6 +39,12 @@ SINGLE_RUN_SETTINGS = (
 )  # which a family sets itself
 DEFAULT_DEPTH = 4
 HIDDEN = Parameter(show=False)
+PretrainObjectiveName = Literal["next-token", "conditional", "filtered", "unlikelihood"]
+# Settings that one objective has, with its name.
+OBJECTIVE_SETTINGS: Mapping[str, PretrainObjectiveName] = {
+    "mark_dropout": "conditional",
+    "unlikelihood_weight": "unlikelihood",
+}
 
 
 @command_config
@@ -78,6 +84,14 @@ class PretrainConfig(TrainConfig):
     mixture_target_tokens: Annotated[int, ADVANCED, OFF] = 0
     """Length in tokens of the run that this one is a small proxy for: it reads as much less of each source, so that text is
     repeated as often, and the best weights stay the best (arXiv 2606.07597)."""
+    objective: PretrainObjectiveName = "next-token"
+    """What to learn from text with marks (a recipe's stage mark; docs/guard.md): next-token ignores them; conditional learns
+    to write good and bad passages after their marks, and then writes after the good one; filtered learns good passages
+    only; unlikelihood also makes bad ones less likely."""
+    mark_dropout: Annotated[float, ADVANCED] = 0.1
+    """conditional: share of the marks inside documents that training removes."""
+    unlikelihood_weight: Annotated[float, ADVANCED] = 1.0
+    """unlikelihood: weight of the loss of bad passages."""
     label_smoothing: Annotated[float, ADVANCED, OFF] = 0.0
     """Share of the target probability that is spread over the whole vocabulary."""
     z_loss: Annotated[float, ADVANCED, OFF] = 0.0
@@ -157,11 +171,27 @@ class PretrainConfig(TrainConfig):
             )
         if self.mixture or self.mixture_target_tokens or not self.mixture_copies:
             self._check_mixture()
+        self._check_objective()
         self.check_tasks()
         self.check_end()
         check_schedule(self.schedule)
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"label_smoothing={self.label_smoothing} must be at least 0 and less than 1")
+
+    def _check_objective(self) -> None:
+        for name, owner in OBJECTIVE_SETTINGS.items():
+            value = getattr(self, name)
+            if self.objective != owner and value != getattr(type(self), name):
+                raise UserError(f"{name}={value:g} is for --objective {owner}, not {self.objective}: leave it out")
+        if not 0 <= self.mark_dropout <= 1:
+            raise UserError(f"mark_dropout={self.mark_dropout:g} is not a share of the marks: use 0 to 1")
+        if not 0 <= self.unlikelihood_weight < float("inf"):
+            raise UserError(f"unlikelihood_weight={self.unlikelihood_weight:g} is out of range: use 0 or more")
+        if self.objective != "next-token" and "marks" not in DatasetFolder(self.data).token_manifest():
+            raise UserError(
+                f"objective={self.objective} needs text with marks, and dataset '{self.data}' has none: prepare it from a "
+                'recipe whose last stage is { kind = "mark" } (docs/guard.md)'
+            )
 
     def _check_mixture(self) -> None:
         from lmcraft.data.mixture import Mixture  # imports numpy, which --help does without

@@ -11,13 +11,13 @@ from lmcraft.folder import DatasetFolder, ModelFolder
 from lmcraft.machine import Machine, choose_machine, peak_memory, total_memory
 from lmcraft.model.transformer import Transformer
 from lmcraft.pretraining.config import PlanConfig
+from lmcraft.pretraining.objectives.registry import build_objective
 from lmcraft.pretraining.plan import Plan
 from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.pretraining.run_data import open_mixture
 from lmcraft.training import depth_rule
 from lmcraft.training.memory import BYTES_PER_FLOAT, activation_bytes, state_bytes
 from lmcraft.training.micro_batch import CPU_TOKENS_PER_MICRO_BATCH, fast_rows
-from lmcraft.training.objective import NextToken
 
 JOULES_PER_KWH = 3.6e6
 
@@ -106,7 +106,7 @@ def _estimate_memory(config: PlanConfig, model: Transformer, dtype: torch.dtype)
     weights, state = BYTES_PER_FLOAT * model.num_parameters(), state_bytes(model, config.optimizer)
     activations = activation_bytes(
         config.model,
-        NextToken(config.label_smoothing, config.z_loss, config.document_mask),
+        build_objective(config).build_loss(),
         config.micro_batch_size,
         config.sequence_length,
         dtype,

@@ -21,6 +21,7 @@ from lmcraft.model.initialization import initialize
 from lmcraft.model.storage import load_model
 from lmcraft.model.transformer import Transformer
 from lmcraft.pretraining.config import PretrainConfig
+from lmcraft.pretraining.objectives.registry import build_objective
 from lmcraft.pretraining.run_data import RunData, fingerprint
 from lmcraft.terminal import PrintLine
 from lmcraft.training.autotune import Autotuned, autotune
@@ -76,9 +77,8 @@ class PretrainingRun:
 
     @property
     def objective(self) -> NextToken:
-        config = self.config
         mesh = self.processes.mesh["tensor"] if self.processes.mesh and self.processes.tensor_count > 1 else None
-        return NextToken(config.label_smoothing, config.z_loss, config.document_mask, mesh)
+        return replace(build_objective(self.config).build_loss(), tensor_mesh=mesh)
 
     def autotuned(self, print_line: PrintLine) -> "PretrainingRun":
         """The same run with attention, compilation, length and micro-batch chosen (`lmcraft.training.autotune`).
@@ -123,7 +123,6 @@ class PretrainingRun:
         """
         torch.manual_seed(self.config.seed)
         model = self._build_model(step)
-        tokenizer = self.data.tokenizer
         trainer = Trainer(
             model,
             self.objective,
@@ -132,7 +131,7 @@ class PretrainingRun:
             self.config,
             self.machine,
             self.folder,
-            snapshot=lambda model: LanguageModel(unsharded_copy(model), tokenizer, GenerationConfig()).save_files,
+            snapshot=lambda model: self._language_model(unsharded_copy(model)).save_files,
             sample=self._sample,
             bytes_per_token=self.data.bytes_per_token,
             processes=self.processes,
@@ -159,9 +158,15 @@ class PretrainingRun:
             compile_blocks(model)
         return model
 
+    def _language_model(self, transformer: Transformer) -> LanguageModel:
+        """The model as it is saved: it writes no marks."""
+        marks = self.data.marks
+        banned = () if marks is None else (marks.good, marks.bad)
+        return LanguageModel(transformer, self.data.tokenizer, GenerationConfig(suppress_tokens=banned))
+
     def _sample(self, transformer: Transformer) -> str:
         """Generate a text, with a separate random generator so that the run's random numbers do not change."""
-        model = LanguageModel(transformer.eval(), self.data.tokenizer, GenerationConfig())
+        model = self._language_model(transformer.eval())
         prompt = self.config.sample_prompt
         if not prompt and model.tokenizer.eos_token_id is None:
             prompt = "\n"  # a tokenizer without a token between documents has no other start
@@ -170,7 +175,7 @@ class PretrainingRun:
     def _score_tasks(self, transformer: Transformer, should_stop: Callable[[], bool]) -> TaskScores | None:
         assert self.tasks is not None
         whole = unsharded_copy(transformer) if self.processes.mesh else transformer
-        model = LanguageModel(whole, self.data.tokenizer, GenerationConfig())
+        model = self._language_model(whole)
         return self.tasks.score(model, should_stop) if self.processes.is_main else None
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lmcraft.data.loader import Dataset, TokenDataset, TokenSplit
+from lmcraft.data.marks import Marks
 from lmcraft.data.mixture import Mixture, SourceUse, format_epochs
 from lmcraft.data.parts import MixedText, validation_rows
 from lmcraft.folder import DatasetFolder
 from lmcraft.pretraining.config import PretrainConfig
+from lmcraft.pretraining.objectives.registry import build_objective
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training.validation import ValidationSource
 
@@ -26,6 +28,8 @@ class RunData:
     training_tokens: int
     bytes_per_token: float
     """Of the validation text."""
+    marks: Marks | None = None
+    """Those in the text, if any."""
     validation_sources: Mapping[str, ValidationSource] = field(default_factory=dict)
     """Those of a mixture of several sources."""
 
@@ -37,31 +41,42 @@ class RunData:
             UserError: a split or shard is missing, or a shard is damaged.
         """
         folder, length, border = DatasetFolder(config.data), config.sequence_length, 1 - config.holdout
-        mixture = open_mixture(config)
+        mixture, objective = open_mixture(config), build_objective(config)
+        marks = Marks.of(folder.token_manifest())
+        training_marks, validation_marks = (
+            (objective.training(marks), objective.validation(marks)) if marks else (None, None)
+        )
         training, validation = (TokenSplit(folder, name) for name in ("train", "validation"))
-        tokenizer, bytes_per_token = Tokenizer.load(config.data), validation.bytes / len(validation)
+        tokenizer, text_share = Tokenizer.load(config.data), 1 - (marks.share if marks else 0)
+        bytes_per_token = validation.bytes / len(validation) / text_share
+        if marks and objective.begins_good:
+            tokenizer = tokenizer.beginning_with(marks.good)
         if mixture is None:
             return cls(
-                TokenDataset(training, length, config.seed),
-                TokenDataset(validation, length, part=(0.0, border)),
-                TokenDataset(validation, length, part=(border, 1.0)) if config.holdout else None,
+                TokenDataset(training, length, config.seed, reading=training_marks),
+                TokenDataset(validation, length, part=(0.0, border), reading=validation_marks),
+                TokenDataset(validation, length, part=(border, 1.0), reading=validation_marks) if config.holdout else None,
                 tokenizer,
                 len(training),
                 bytes_per_token,
+                marks,
             )
-        rows = validation_rows(folder, length, (0.0, border))
+        rows = validation_rows(folder, length, (0.0, border), validation_marks)
         whole = rows.pop("")
         sources = {
-            name: ValidationSource(mixed, mixed.targets_per_epoch / whole.targets_per_epoch, mixed.bytes_per_token)
+            name: ValidationSource(
+                mixed, mixed.targets_per_epoch / whole.targets_per_epoch, mixed.bytes_per_token / text_share
+            )
             for name, mixed in rows.items()
         }
         return cls(
-            MixedText(folder, length, config.seed, mixture),
+            MixedText(folder, length, config.seed, mixture, training_marks),
             whole,
-            validation_rows(folder, length, (border, 1.0))[""] if config.holdout else None,
+            validation_rows(folder, length, (border, 1.0), validation_marks)[""] if config.holdout else None,
             tokenizer,
             len(training),
             bytes_per_token,
+            marks,
             sources if len(sources) > 1 else {},
         )
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenizers import AddedToken, processors
 from tokenizers import Tokenizer as HFTokenizer
-from tokenizers import processors
 
 from lmcraft.errors import UserError
 from lmcraft.folder import has_file, read_json
@@ -118,6 +118,13 @@ def with_end_token(hf: HFTokenizer, begin_ids: Sequence[int], end_id: int | None
     around = [hf.id_to_token(i) for i in begin_ids], [] if end_id is None else [hf.id_to_token(end_id)]
     template = [*around[0], "$A", *around[1]]
     copy.post_processor = processors.TemplateProcessing(single=template, special_tokens=list(tokens.items()))
+    return copy
+
+
+def with_special_tokens(hf: HFTokenizer, tokens: Sequence[str]) -> HFTokenizer:
+    """A copy of a tokenizer with more special tokens."""
+    copy = HFTokenizer.from_str(hf.to_str())
+    copy.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in tokens])
     return copy
 
 

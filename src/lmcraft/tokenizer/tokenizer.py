@@ -382,6 +382,14 @@ class Tokenizer:
         """The special token that the chat template puts after an answer; None if there is none."""
         return self.special_tokens.get(chat_template.find_turn_end(self.apply_chat_template, self.special_tokens))
 
+    def with_special_tokens(self, tokens: Sequence[str]) -> "Tokenizer":
+        """A copy with more special tokens; those that it has already keep their ids."""
+        return Tokenizer(loading.with_special_tokens(self._hf, tokens), self._config)
+
+    def beginning_with(self, token_id: int) -> "Tokenizer":
+        """A copy whose texts begin with one more token (`begin_ids`), in transformers too."""
+        return Tokenizer(loading.with_end_token(self._hf, (*self.begin_ids, token_id), None), self._config)
+
     def with_end_token(self) -> "Tokenizer":
         """A copy that puts the end token after a text in transformers; `encode` adds none."""
         return Tokenizer(loading.with_end_token(self._hf, self.begin_ids, self.eos_token_id), self._config)

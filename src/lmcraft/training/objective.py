@@ -59,15 +59,26 @@ class NextToken(Objective):
     """The tensor-parallel processes; each computes its share of the sum."""
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        return self._sum(model, batch, label_smoothing=self.label_smoothing, z_loss=self.z_loss)
+        x_BTC = self.hidden_states(model, batch)
+        return self.cross_entropy(x_BTC, model.output_weight, batch.targets)
 
     def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        return self._sum(model, batch)
+        tensors = self.share(self.hidden_states(model, batch), model.output_weight, batch.targets)
+        return linear_cross_entropy(*tensors)
 
-    def _sum(self, model: Transformer, batch: TensorBatch, **settings: float) -> Tensor:
+    def hidden_states(self, model: Transformer, batch: TensorBatch) -> Tensor:
+        """The model's last hidden states, (B, T, C)."""
         document_ids = batch.document_ids if self.document_mask else None
-        x_BTC = model.hidden_states(batch.input_ids, document_ids=document_ids)
-        x_NC, weight_VC, targets_N = x_BTC.flatten(0, 1), model.output_weight, batch.targets.flatten()
-        if self.tensor_mesh is not None:
-            x_NC, weight_VC, targets_N = share_tokens(self.tensor_mesh, x_NC, weight_VC, targets_N)
-        return linear_cross_entropy(x_NC, weight_VC, targets_N, **settings)
+        return model.hidden_states(batch.input_ids, document_ids=document_ids)
+
+    def cross_entropy(self, x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor) -> Tensor:
+        """The cross-entropy of the targets to train on, summed, a scalar."""
+        tensors = self.share(x_BTC, weight_VC, targets_BT)
+        return linear_cross_entropy(*tensors, label_smoothing=self.label_smoothing, z_loss=self.z_loss)
+
+    def share(self, x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """This process's share of the hidden states (N, C) and of the targets (N,), with the weight (V, C)."""
+        x_NC, targets_N = x_BTC.flatten(0, 1), targets_BT.flatten()
+        if self.tensor_mesh is None:
+            return x_NC, weight_VC, targets_N
+        return share_tokens(self.tensor_mesh, x_NC, weight_VC, targets_N)

@@ -3,6 +3,7 @@
 - `steps.py`: the steps from records to shards
 - `tokenizer_sample.py`: the tokenizer: brought, or trained on a sample
 - `encode.py`: records to tokens
+- `marks.py`: marks between the tokens of a document
 - `parts.py`: documents of one source and language that are read equally often
 - `assemble.py`: training and validation, order, shards
 - `finish.py`: the dataset folder

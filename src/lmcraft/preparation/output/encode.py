@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lmcraft.data.shards import SpellingCounter, hash_text, token_dtype
 from lmcraft.preparation.contracts import JsonObject, Position, Tally, Unit, UnitResult
+from lmcraft.preparation.output.marks import MarkInserter
 from lmcraft.preparation.output.parts import Part, part_of
 from lmcraft.preparation.output.tokenizer_sample import open_tokenizer
 from lmcraft.preparation.records import estimate_text_bytes, read_records
@@ -47,6 +48,7 @@ def encode(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, positio
     dtype = token_dtype(tokenizer.vocab_size)
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     spellings = SpellingCounter(tokenizer.special_tokens)
+    marks = MarkInserter(tokenizer)
     writer = _PartWriter(out)
     folder = inputs[arguments["records"]]
     tokenizer.expect_text(estimate_text_bytes(folder))  # so that nothing is compiled while a document is waited for
@@ -58,11 +60,11 @@ def encode(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, positio
         lost = tokenizer.count_lost_bytes(record.text, ids)
         size = len(record.text.encode("utf-8", "surrogatepass")) - lost
         spellings.add(record.text)
-        tokens = np.concatenate([ids, np.array(end, np.uint32)]).astype(dtype)
+        tokens = np.concatenate([marks.insert(record, ids), np.array(end, np.uint32)]).astype(dtype)
         writer.write(part_of(record, arguments["copies"]), tokens, (hash_text(record.text), len(tokens), size, lost))
     position.at(None)
     writer.finish()
-    return Tally(), {"special_spellings": dict(spellings.counts)}
+    return Tally(), {"special_spellings": dict(spellings.counts), **marks.counts()}
 
 
 class EncodedPart(NamedTuple):

@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from lmcraft.data.marks import BAD, GOOD
 from lmcraft.data.splits import TRAIN, VALIDATION
 from lmcraft.folder import sha256_of
 from lmcraft.preparation.contracts import JsonObject, Unit, UnitResult
 from lmcraft.preparation.output.assemble import ASSEMBLE, PLAN
 from lmcraft.preparation.output.encode import ENCODE
+from lmcraft.preparation.output.marks import COUNTS as COUNTS_OF_MARKS
 from lmcraft.preparation.output.tokenizer_sample import TOKENIZER
+from lmcraft.tokenizer import Tokenizer
 
 COUNTS = ("documents", "tokens", "bytes", "lost_bytes")
 NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -42,8 +45,18 @@ def finish(folder: Path, results: Mapping[str, Sequence[UnitResult]], locate: Ca
         "tokenizer_sha256": sha256_of(folder / "tokenizer.json"),
         "splits": {name: entry for name, entry in totals.items() if entry["tokens"]},
         "parts": parts,
+        **_describe_marks(folder, results[ENCODE]),
         "special_spellings": dict(sorted(spellings.items(), key=lambda pair: (-pair[1], pair[0]))),
     }
+
+
+def _describe_marks(folder: Path, encoded: Sequence[UnitResult]) -> JsonObject:
+    """The ids of the marks in the text, and how many passages have them; nothing if there are none."""
+    counts = {name: sum(result.values.get(name, 0) for result in encoded) for name in COUNTS_OF_MARKS}
+    if not any(counts.values()):
+        return {}
+    tokenizer = Tokenizer.load(folder)
+    return {"marks": {"good": tokenizer.id_of(GOOD), "bad": tokenizer.id_of(BAD), **counts}}
 
 
 def _part_entry(part: JsonObject, index: int, assembled: Sequence[UnitResult]) -> JsonObject:

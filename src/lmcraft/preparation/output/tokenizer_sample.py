@@ -5,13 +5,14 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
+from lmcraft.data.marks import MARKS
 from lmcraft.data.shards import hash_text
 from lmcraft.folder import sha256_of
 from lmcraft.preparation.contracts import JsonObject, Position, Tally, Unit, UnitResult
 from lmcraft.preparation.recipe import Recipe
 from lmcraft.preparation.records import read_records, write_records
 from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
-from lmcraft.tokenizer.train import check_settings
+from lmcraft.tokenizer.train import END_OF_TEXT, check_settings
 
 SAMPLE, TOKENIZER = "tokenizer-sample", "tokenizer"  # steps
 # Bytes of text to train on, by the size of the vocabulary. Training takes up to 60 bytes of memory for a byte of Chinese.
@@ -28,7 +29,7 @@ def check_tokenizer(recipe: Recipe) -> None:
     if recipe.tokenizer is not None:
         Tokenizer.load(recipe.tokenizer)
     elif recipe.tokenizer_type == "bpe":
-        check_settings(recipe.vocab_size, recipe.digits)
+        check_settings(recipe.vocab_size, recipe.digits, _special_tokens(recipe.has_marks))
 
 
 def sample_units(recipe: Recipe, records: Sequence[UnitResult]) -> list[Unit]:
@@ -67,17 +68,22 @@ def sample(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, positio
 
 def tokenizer_unit(recipe: Recipe, records: Sequence[UnitResult], samples: Sequence[UnitResult]) -> Unit:
     """The unit that brings or trains the tokenizer."""
+    marked = {"marks": MARKS} if recipe.has_marks else {}
     if recipe.tokenizer is not None:
-        arguments: JsonObject = {"path": str(recipe.tokenizer.absolute()), "hashes": _hash_files(recipe.tokenizer)}
+        arguments: JsonObject = {"path": str(recipe.tokenizer.absolute()), "hashes": _hash_files(recipe.tokenizer), **marked}
         return Unit(step=TOKENIZER, number=0, function=f"{__name__}:bring", arguments=arguments)
     texts = samples or records
     settings: JsonObject = {"type": recipe.tokenizer_type, "vocab_size": recipe.vocab_size, "digits": recipe.digits}
-    settings["library"] = version("tokenizers")
+    settings |= {"library": version("tokenizers"), **marked}
     keys = tuple(result.unit.key for result in texts)
     size = min(sum(result.values["bytes"] for result in records), _sample_bytes(recipe))
     return Unit(
         step=TOKENIZER, number=0, function=f"{__name__}:train", arguments={**settings, "texts": keys}, inputs=keys, size=size
     )
+
+
+def _special_tokens(marked: bool) -> tuple[str, ...]:
+    return (END_OF_TEXT, *(MARKS if marked else ()))
 
 
 def _hash_files(path: Path) -> dict[str, str]:
@@ -86,8 +92,8 @@ def _hash_files(path: Path) -> dict[str, str]:
 
 
 def bring(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position) -> tuple[Tally, JsonObject]:
-    """Copy the tokenizer of the recipe."""
-    return Tally(), _save(Tokenizer.load(arguments["path"]), out)
+    """Copy the tokenizer of the recipe, and add the marks if there are any."""
+    return Tally(), _save(Tokenizer.load(arguments["path"]).with_special_tokens(arguments.get("marks", ())), out)
 
 
 def train(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position) -> tuple[Tally, JsonObject]:
@@ -101,9 +107,11 @@ def train(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position
                     yield record.text
         position.at(None)
 
+    special_tokens = _special_tokens("marks" in arguments)
     if arguments["type"] == "characters":
-        return Tally(), _save(train_characters(texts()), out)
-    return Tally(), _save(train_bpe(texts(), vocab_size=arguments["vocab_size"], digits=arguments["digits"]), out)
+        return Tally(), _save(train_characters(texts()).with_special_tokens(special_tokens[1:]), out)
+    settings = {name: arguments[name] for name in ("vocab_size", "digits")}
+    return Tally(), _save(train_bpe(texts(), special_tokens=special_tokens, **settings), out)
 
 
 def _save(tokenizer: Tokenizer, out: Path) -> JsonObject:

@@ -23,6 +23,7 @@ KINDS = {
     "moderate": "moderate:Moderate",
     "balance": "balance:Balance",
     "hook": "hook:Hook",
+    "mark": "mark:Mark",
 }
 # Both judge whole documents in the same order, so the second may look at what the first removes.
 SHARE_A_PASS = ("exact-duplicates", "near-duplicates")
