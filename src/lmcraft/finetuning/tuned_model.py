@@ -59,7 +59,8 @@ def snapshot(
     state = trained_state(model)
     saved_tokenizer = tokenizer
     if HEAD_WEIGHT in state and ends_classified_texts(tokenizer):
-        saved_tokenizer = tokenizer.with_end_token()  # so that transformers classifies the same tokens as lmcraft
+        # so that transformers classifies the same tokens as lmcraft
+        saved_tokenizer = tokenizer.with_borders(end=tokenizer.eos_token_id)
     if method.adapts:
         tensors, config = adapter_tensors(model, state), adapter_config(model, method, base)
         if HEAD_WEIGHT in state:

@@ -85,7 +85,7 @@ class PretrainConfig(TrainConfig):
     """Length in tokens of the run that this one is a small proxy for: it reads as much less of each source, so that text is
     repeated as often, and the best weights stay the best (arXiv 2606.07597)."""
     objective: PretrainObjectiveName = "next-token"
-    """What to learn from text with marks (a recipe's stage mark; docs/guard.md): next-token ignores them; conditional learns
+    """What to learn from text with marks (a recipe's stage mark): next-token ignores them; conditional learns
     to write good and bad passages after their marks, and then writes after the good one; filtered learns good passages
     only; unlikelihood also makes bad ones less likely."""
     mark_dropout: Annotated[float, ADVANCED] = 0.1
@@ -190,7 +190,7 @@ class PretrainConfig(TrainConfig):
         if self.objective != "next-token" and "marks" not in DatasetFolder(self.data).token_manifest():
             raise UserError(
                 f"objective={self.objective} needs text with marks, and dataset '{self.data}' has none: prepare it from a "
-                'recipe whose last stage is { kind = "mark" } (docs/guard.md)'
+                'recipe whose last stage is { kind = "mark" }'
             )
 
     def _check_mixture(self) -> None:

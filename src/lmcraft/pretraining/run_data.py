@@ -50,7 +50,7 @@ class RunData:
         tokenizer, text_share = Tokenizer.load(config.data), 1 - (marks.share if marks else 0)
         bytes_per_token = validation.bytes / len(validation) / text_share
         if marks and objective.begins_good:
-            tokenizer = tokenizer.beginning_with(marks.good)
+            tokenizer = tokenizer.with_borders(begin=[marks.good])
         if mixture is None:
             return cls(
                 TokenDataset(training, length, config.seed, reading=training_marks),

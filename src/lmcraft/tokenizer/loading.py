@@ -48,7 +48,7 @@ def read_tokenizer(path: Path) -> tuple[HFTokenizer, dict[str, Any]]:
         add_listed_tokens(hf, config, folder)
         begin = hf.token_to_id(special_token(config, "bos_token") or "")
         if not has_file(file) and config.get("add_bos_token") and begin is not None:
-            hf = with_end_token(hf, [begin], None)
+            hf = with_borders(hf, [begin], None)
         return hf, config
     except UserError:
         raise
@@ -111,7 +111,7 @@ def chat_template_of(config: Mapping[str, Any], name: str = DEFAULT_TEMPLATE) ->
     return named.get(name, named.get(DEFAULT_TEMPLATE))
 
 
-def with_end_token(hf: HFTokenizer, begin_ids: Sequence[int], end_id: int | None) -> HFTokenizer:
+def with_borders(hf: HFTokenizer, begin_ids: Sequence[int], end_id: int | None) -> HFTokenizer:
     """A copy of a tokenizer whose post-processor puts these tokens around a text."""
     copy = HFTokenizer.from_str(hf.to_str())
     tokens = {hf.id_to_token(i): i for i in [*begin_ids, *([] if end_id is None else [end_id])]}

@@ -53,8 +53,7 @@ class Tokenizer:
 
     def __repr__(self) -> str:
         parts = [f"{self.vocab_size:,} tokens", *(f"{role}={token!r}" for role, token in self._roles.items())]
-        if self.chat_template is not None:
-            parts.append(f"chat templates {', '.join(self.chat_templates)}")
+        parts += [f"chat templates {', '.join(self.chat_templates)}"] if self.chat_templates else []
         return f"Tokenizer({', '.join(parts)})"
 
     @classmethod
@@ -218,8 +217,7 @@ class Tokenizer:
         """The bytes of token ids, valid UTF-8 or not: the inverse of `encode` for byte-level vocabularies."""
         if not self._concatenates:
             return self.decode(ids, skip_special_tokens=skip_special_tokens).encode()
-        skipped = self._special_ids if skip_special_tokens else frozenset()
-        table = self._bytes_of_id
+        skipped, table = self._special_ids if skip_special_tokens else frozenset(), self._bytes_of_id
         return b"".join(table.get(token_id, b"") for token_id in list_token_ids(ids) if token_id not in skipped)
 
     def stream(self, *, skip_special_tokens: bool = True) -> TokenStream:
@@ -281,8 +279,7 @@ class Tokenizer:
 
     def id_of(self, token: str) -> int | None:
         """The id of a token by its spelling in the vocabulary, such as "<|im_end|>"."""
-        token_id: int | None = self._hf.token_to_id(token)
-        return token_id
+        return self._hf.token_to_id(token)
 
     def _role(self, key: str) -> str | None:
         token = loading.special_token(self._config, key)
@@ -366,8 +363,7 @@ class Tokenizer:
     def _tool_form(self, template: str) -> tool_messages.ToolForm:
         """What a template does with tools."""
         if template not in self._tool_forms:
-            names: dict[str, Any] = {"documents": None, "add_generation_prompt": True}
-            names |= {key: token for key in ROLES if (token := self._role(key)) is not None}
+            names: dict[str, Any] = {"documents": None, "add_generation_prompt": True, **self._roles}
             self._tool_forms[template] = tool_messages.detect_form(
                 template, lambda messages, tools: chat_template.render(template, messages, {**names, "tools": tools})
             )
@@ -383,16 +379,12 @@ class Tokenizer:
         return self.special_tokens.get(chat_template.find_turn_end(self.apply_chat_template, self.special_tokens))
 
     def with_special_tokens(self, tokens: Sequence[str]) -> "Tokenizer":
-        """A copy with more special tokens; those that it has already keep their ids."""
+        """A copy with more special tokens."""
         return Tokenizer(loading.with_special_tokens(self._hf, tokens), self._config)
 
-    def beginning_with(self, token_id: int) -> "Tokenizer":
-        """A copy whose texts begin with one more token (`begin_ids`), in transformers too."""
-        return Tokenizer(loading.with_end_token(self._hf, (*self.begin_ids, token_id), None), self._config)
-
-    def with_end_token(self) -> "Tokenizer":
-        """A copy that puts the end token after a text in transformers; `encode` adds none."""
-        return Tokenizer(loading.with_end_token(self._hf, self.begin_ids, self.eos_token_id), self._config)
+    def with_borders(self, *, begin: Sequence[int] = (), end: int | None = None) -> "Tokenizer":
+        """A copy that puts more tokens before a text (`begin_ids`), and in transformers one after it."""
+        return Tokenizer(loading.with_borders(self._hf, (*self.begin_ids, *begin), end), self._config)
 
     def without_tokens_from(self, vocab_size: int) -> "Tokenizer":
         """A copy without the special tokens that a model of this size lacks and that no chat template contains."""

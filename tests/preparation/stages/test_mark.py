@@ -62,17 +62,18 @@ def test_sentences() -> None:
     assert passages(MARKED) == [
         ("The weather is fine and mild.", False),
         (" You are a fool, my friend!", True),
-        (" The harbor is open until noon. Fools are rare.", False),
+        (" The harbor is open until noon.", False),
+        (" Fools are rare.", False),
     ]
 
 
 @pytest.mark.parametrize(
     ("settings", "bad"),
     [
-        ({"threshold": 0.5}, [False, True, True]),
-        ({"threshold": 0.95}, [False, False, False]),
-        ({"categories": ("hate",)}, [False, False, False]),
-        ({"categories": ("hate", "harassment"), "threshold": 0.6}, [False, True, False]),
+        ({"threshold": 0.5}, [False, True, False, True]),
+        ({"threshold": 0.95}, [False] * 4),
+        ({"categories": ("hate",)}, [False] * 4),
+        ({"categories": ("hate", "harassment"), "threshold": 0.6}, [False, True, False, False]),
     ],
 )
 def test_what_counts(settings: Mapping[str, Any], bad: list[bool]) -> None:

@@ -21,10 +21,10 @@ from lmcraft.preparation.stages.catalog import suggest
 
 MIN_PASSAGE_CHARS = 20  # a shorter sentence, such as "Mr.", belongs to the next one
 NOTE = "marks"  # of a record: [position, whether the passage is bad], in order, the first at 0
-# Where a passage may end: after the full stops of a sentence with closing quotes, before white space or a Chinese
-# character; or at a line break. The white space belongs to the next passage, as it belongs to the next token.
+# Where a passage may end: after the full stops of a sentence and closing quotes, English ones before white space; or before
+# a line break. The white space belongs to the next passage, as it belongs to the next token.
 ENDS = {
-    "sentence": re.compile("""[.!?…。！？]+["'”’»)\\]」』》]*(?=\\s|[\u3000-\u9fff\uff00-\uffef]|$)|(?=\\n)"""),
+    "sentence": re.compile(r"""[。！？…]+["'”’»)\]」』》】]*|[.!?]+["'”’»)\]]*(?=\s|$)|(?=\n)"""),
     "line": re.compile(r"(?=\n)"),
 }
 NEVER = re.compile(r"(?!)")
