@@ -34,7 +34,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config_of(data: Path, out: Path, **settings: Any) -> PretrainConfig:
     common: dict[str, Any] = {"depth": 2, "model": SIZES, "sequence_length": 32, "batch_size": 8, "precision": "fp32"}
-    return PretrainConfig(data, out=out, **common | {"max_steps": 4, "eval_every": 2, "save_every": 2} | settings)
+    return PretrainConfig(
+        data, out=out, **common | {"max_steps": 4, "eval_every": 2, "save_every": 2, "sample_every": 100} | settings
+    )
 
 
 def losses(out: Path) -> list[tuple[int, float]]:
