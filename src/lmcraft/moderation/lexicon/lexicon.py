@@ -56,8 +56,13 @@ class Lexicon:
         self._severities = np.array([group[0].severity if group else ALLOWED for group in self._terms], dtype=np.int64)
         self._matcher = Matcher(keys)
         can_be_masked = (self._severities >= MIN_DISGUISED_SEVERITY).tolist()
-        self._masked = MaskedWords(["".join(key) if is_masked else "" for key, is_masked in zip(keys, can_be_masked, strict=True)])
-        contents = [VERSION, *sorted([key, [repr(term) for term in group]] for key, group in zip(keys, self._terms, strict=True))]
+        self._masked = MaskedWords(
+            ["".join(key) if is_masked else "" for key, is_masked in zip(keys, can_be_masked, strict=True)]
+        )
+        contents = [
+            VERSION,
+            *sorted([key, [repr(term) for term in group]] for key, group in zip(keys, self._terms, strict=True)),
+        ]
         self._fingerprint = hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 
     def fingerprint(self) -> str:
@@ -72,15 +77,14 @@ class Lexicon:
         for start, end, key in matches[order[:MAX_FINDINGS]].tolist():
             passage = text.original[start : min(end, start + MAX_EXCERPT_CHARS)]
             findings += [
-                Finding(term.category, term.score, self.name, term.describe(passage), start, end) for term in self._terms[key]
+                Finding(term.category, term.score, self.name, term.describe(passage), start, end)
+                for term in self._terms[key]
             ]
         return findings + self._summarize(matches[order[MAX_FINDINGS:]])
 
     def find_terms(self, text: NormalizedText) -> list[Match]:
         """All terms in a text, by position; also those that never count."""
-        return [
-            Match(term, start, end) for start, end, key in self._find(text).tolist() for term in self._terms[key]
-        ]
+        return [Match(term, start, end) for start, end, key in self._find(text).tolist() for term in self._terms[key]]
 
     def _summarize(self, matches: Matches) -> list[Finding]:
         """One finding for each category of matches too many to list."""

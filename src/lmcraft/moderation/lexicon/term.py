@@ -58,7 +58,9 @@ def expand_forms(word: str) -> list[str]:
     Raises:
         UserError: a parenthesis has no other, or there are too many forms.
     """
-    stack: list[tuple[list[str], list[str]]] = [([], [""])]  # of each open parenthesis: finished choices, and the present one
+    stack: list[tuple[list[str], list[str]]] = [
+        ([], [""])
+    ]  # of each open parenthesis: finished choices, and the present one
     for part in PARTS.findall(word):
         choices, forms = stack[-1]
         if part == "(":

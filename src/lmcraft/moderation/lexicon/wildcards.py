@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lmcraft.moderation.lexicon.matcher import Matches
+
 WILDCARD = "*"
 """A masked letter in an unmasked view."""
 

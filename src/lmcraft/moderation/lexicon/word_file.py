@@ -58,7 +58,9 @@ def read_entries(path: Path, encoding: Encoding, columns: Mapping[str, str]) -> 
     count = 0
     for entry in entries:
         if len(entry.word) > MAX_WORD_CHARS:
-            raise UserError(f"{path}:{entry.line}: the word has {len(entry.word):,} characters: shorten it to {MAX_WORD_CHARS:,}")
+            raise UserError(
+                f"{path}:{entry.line}: the word has {len(entry.word):,} characters: shorten it to {MAX_WORD_CHARS:,}"
+            )
         if entry.word.strip():
             count += 1
             yield entry
@@ -82,7 +84,9 @@ def _read_lines(text: str, path: Path, encoding: Encoding) -> Iterator[Entry]:
             try:
                 word = base64.b64decode(word, validate=True).decode("utf-8-sig").strip()
             except (binascii.Error, UnicodeDecodeError, ValueError) as error:
-                raise UserError(f"{path}:{number}: '{word[:40]}' is not base64 of UTF-8: leave out encoding, or the line") from error
+                raise UserError(
+                    f"{path}:{number}: '{word[:40]}' is not base64 of UTF-8: leave out encoding, or the line"
+                ) from error
         if word and not word.startswith("#"):
             yield Entry(word, line=number)
 
@@ -107,7 +111,9 @@ def _column(header: list[str], key: str, columns: Mapping[str, str], path: Path)
     position = next((at for at, name in enumerate(header) if name.casefold() in names or name in names), None)
     if position is None and (key == "word" or key in columns):
         remedy = f'write columns = {{{key} = "..."}} in a [[terms]] that names the file'
-        raise UserError(f"'{path}' has no column {' or '.join(map(repr, names[:3]))}, but {', '.join(map(repr, header[:8]))}: {remedy}")
+        raise UserError(
+            f"'{path}' has no column {' or '.join(map(repr, names[:3]))}, but {', '.join(map(repr, header[:8]))}: {remedy}"
+        )
     return position
 
 
@@ -124,7 +130,7 @@ def _read_json(text: str, path: Path, columns: Mapping[str, str]) -> Iterator[En
     elif isinstance(value, list):
         yield from (_entry(word, path, position, columns) for position, word in enumerate(value, 1))
     else:
-        raise UserError(f"'{path}' is no list of words: write [\"...\", \"...\"]")
+        raise UserError(f'\'{path}\' is no list of words: write ["...", "..."]')
 
 
 def _read_json_lines(text: str, path: Path, columns: Mapping[str, str]) -> Iterator[Entry]:
@@ -145,4 +151,4 @@ def _entry(value: Any, path: Path, position: int, columns: Mapping[str, str], ca
         cells = {key: next((value[name] for name in names[key] if name in value), None) for key in names}
         if isinstance(cells["word"], str):
             return Entry(cells["word"].strip(), str(cells["category"] or category), cells["severity"], position)
-    raise UserError(f"{path}:{position}: {str(value)[:60]!r} is no word, and no object with a word: write \"word\": \"...\"")
+    raise UserError(f'{path}:{position}: {str(value)[:60]!r} is no word, and no object with a word: write "word": "..."')

@@ -1,6 +1,5 @@
 """The automaton in C++."""
 
-import ctypes
 import weakref
 from collections.abc import Sequence
 from ctypes import c_int64, c_void_p
