@@ -24,6 +24,7 @@ PLAIN = {
     "Straße ﬁre": "strasse fire",
     "한글 が ไทย": "한글 が ไทย",
     "cliché": "cliche",
+    "這個笨蛋說國語": "这个笨蛋说国语",
     "": "",
 }
 

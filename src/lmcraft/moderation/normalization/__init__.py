@@ -1,6 +1,6 @@
 """Undoes the disguises of words.
 
-- `plain.py`, `characters.py`: the plain view, character by character; `lookalikes.py`, `traditional.py`: their tables
+- `plain.py`, `characters.py`, `lookalikes.py`: the plain view, character by character; `tables.py`, `tables/`: their tables
 - `unmasking.py`, `kinds.py`: words that are split, stretched, masked, or spelled with digits and signs
 - `sounds.py`: Chinese by sound; `respelling.py`: what merely sounds alike
 """

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmcraft.moderation.normalization.lookalikes import find_letters
-from lmcraft.moderation.normalization.traditional import SIMPLIFIED
+from lmcraft.moderation.normalization.tables import simplified_characters
 
 NUM_CODE_POINTS = 0x110000
 DELETED = 0xFFFFFFFF
@@ -59,7 +59,7 @@ def fold(char: str) -> str:
     pieces = unicodedata.normalize("NFKD", char).casefold()
     pieces = "".join(letters.get(piece, piece) for piece in unicodedata.normalize("NFKD", pieces) if not is_mark(piece))
     composed = unicodedata.normalize("NFC", pieces)
-    return "".join(SIMPLIFIED.get(piece, piece) for piece in composed)
+    return "".join(simplified_characters().get(piece, piece) for piece in composed)
 
 
 @cache
@@ -79,7 +79,7 @@ def expansions() -> dict[int, str]:
 
 @cache
 def _changes() -> dict[int, str]:
-    changes = {ord(traditional): simplified for traditional, simplified in SIMPLIFIED.items()}
+    changes = {ord(traditional): simplified for traditional, simplified in simplified_characters().items()}
     for first, last in CHANGING_BLOCKS:
         for code in range(first, last):
             char = chr(code)

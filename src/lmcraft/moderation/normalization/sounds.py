@@ -8,13 +8,13 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmcraft.moderation.normalization.characters import NUM_CODE_POINTS
 from lmcraft.moderation.normalization.plain import to_codes, to_text
+from lmcraft.moderation.normalization.tables import read_table
 from lmcraft.moderation.normalized_text import View
 
 FIRST_SOUND = 0xE000
@@ -79,7 +79,7 @@ def split_pinyin(letters: str) -> str:
 
 @cache
 def _syllables() -> tuple[str, ...]:
-    return tuple(entry[:-1] for entry in _entries("syllables.txt"))
+    return tuple(entry[:-1] for entry in read_table("syllables.txt"))
 
 
 @cache
@@ -90,20 +90,14 @@ def _sounds_by_name() -> dict[str, str]:
 @cache
 def _sound_table() -> NDArray[np.uint32]:
     table = np.arange(NUM_CODE_POINTS, dtype=np.uint32)
-    firsts = [entry[-1].encode("gb2312") for entry in _entries("syllables.txt")]
+    firsts = [entry[-1].encode("gb2312") for entry in read_table("syllables.txt")]
     for char in _first_level():
         table[ord(char)] = FIRST_SOUND + bisect_right(firsts, char.encode("gb2312")) - 1
-    for entry in _entries("readings.txt"):
+    for entry in read_table("readings.txt"):
         name = entry.rstrip("".join(char for char in entry if not char.isascii()))
         for char in entry[len(name) :]:
             table[ord(char)] = ord(_sounds_by_name()[name])
     return table
-
-
-def _entries(name: str) -> list[str]:
-    """The words of a table; lines with "#" are comments."""
-    lines = (files(__package__) / "tables" / name).read_text(encoding="utf-8").splitlines()
-    return [entry for line in lines if not line.startswith("#") for entry in line.split()]
 
 
 def _first_level() -> Iterator[str]:
