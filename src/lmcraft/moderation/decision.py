@@ -59,9 +59,9 @@ class Decision:
     scores: Mapping[str, float]
     """The highest score of each category in which something was seen."""
     findings: Sequence[Finding]
-    """Those at or above their threshold first, then by score."""
+    """Those at or above their threshold first, then by the strictness of their action, then by score."""
     categories: Sequence[str]
-    """Categories at or above their threshold at this stage."""
+    """Categories at or above their threshold at this stage; the first is the reason for the action."""
     reason: str
     """One sentence for people."""
     policy: str

@@ -80,18 +80,19 @@ class Moderator:
         """
         findings: list[Finding] = []
         names: list[str] = []
+        step = "normalization"
         try:
             normalized = self._normalize(text)
             decision = self.policy.decide(stage, findings, names)
             for tier in self.tiers:
+                step = f"{tier.name} tier"
                 findings += tier.judge(normalized, stage, question)
                 names.append(tier.name)
                 decision = self.policy.decide(stage, findings, names)
                 if decision.action is Action.REFUSE and not complete:
                     break
         except Exception as error:  # whatever it is, the text has not been judged
-            name = self.tiers[len(names)].name if len(names) < len(self.tiers) else "normalization"
-            return self.policy.fail(stage, f"the {name} tier failed ({type(error).__name__}: {error})")
+            return self.policy.fail(stage, f"the {step} failed ({type(error).__name__}: {error})")
         return decision
 
 

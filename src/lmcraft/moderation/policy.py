@@ -83,7 +83,8 @@ class Policy:
             scores[finding.category] = max(scores.get(finding.category, 0.0), finding.score)
         counted = [finding for finding in findings if self._counts(finding, stage)]
         action = max((self._action(finding, stage) for finding in counted), default=Action.ALLOW)
-        ordered = sorted(findings, key=lambda finding: (finding not in counted, -finding.score))
+        strictness = {id(finding): self._action(finding, stage) for finding in counted}
+        ordered = sorted(findings, key=lambda finding: (-strictness.get(id(finding), -1), -finding.score))
         return Decision(
             stage=stage,
             action=action,
