@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from lmcraft.server.http.state import ServerState
 from lmcraft.server.http.upstream import Upstream
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
+from lmcraft.server.moderation.guard import Guard
 from tests.finetuning.chat import chat_folder
 
 CONTEXT = 512
@@ -44,18 +45,22 @@ def running(
     limits: Limits | None = None,
     origins: Sequence[str] = (),
     upstream: str = "",
-    moderation: Path | None = None,
+    classifier: Path | None = None,
+    guard: Callable[[Metrics], Guard] | None = None,
     **model: Any,
 ) -> Iterator[Server]:
-    """A server of the model `tiny`, which is built in `folder` with the settings `model`; or a gateway to `upstream`."""
+    """A server of the model `tiny`, which is built in `folder` with the settings `model`; or a gateway to `upstream`.
+
+    The model `classifier` is served, too; `guard` makes what judges prompts and answers.
+    """
     limits, keys = limits or Limits(), keys or Keys()
     metrics = Metrics()
     registry = Registry(limits, metrics, LoadOptions())
     if not upstream:
         registry.open("tiny", chat_folder(folder / "tiny", **({"max_position_embeddings": CONTEXT} | model)))
-    if moderation is not None:
-        registry.open("moderation", moderation)
-    state = ServerState(registry, limits, metrics, keys, Quotas(keys), moderator="moderation" if moderation else "")
+    if classifier is not None:
+        registry.open("classifier", classifier)
+    state = ServerState(registry, limits, metrics, keys, Quotas(keys), None if guard is None else guard(metrics))
     engine = Upstream(upstream, "", limits) if upstream else None
     app = build_app(state, Store.open(str(folder / "chats.sqlite")), upstream=engine, origins=origins)
     socket = listen("127.0.0.1", 0)

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from lmcraft.server.engine.registry import Registry
     from lmcraft.server.http.keys import Keys
     from lmcraft.server.metrics import Metrics
+    from lmcraft.server.moderation.guard import Guard
 
-MODERATOR_NAME = "moderation"  # the name under which the moderation model is served
 ALL_INTERFACES = ("0.0.0.0", "::")
 MAX_PORT = 65_535
 ACCESS = section("Access", negative="")
 DEFAULT_STORE = "~/.local/share/lmcraft/chats.sqlite"
+DEFAULT_REVIEWS = "~/.local/share/lmcraft/reviews.jsonl"
 # How long a thread may hold Python's lock while others wait for it: with Python's default of 5 ms, a request that is parsed
 # would slow down every operation of the engine by that much.
 SWITCH_SECONDS = 0.0005
@@ -62,8 +63,11 @@ class ServeConfig(Config):
     with lmcraft's keys, quotas, queue and pages in front of it."""
     upstream: str = ""
     """Address of the other server, such as http://127.0.0.1:8001; its API key, if any, is read from LMCRAFT_UPSTREAM_KEY."""
-    moderation: str = ""
-    """Classifier for /v1/moderations (`lmcraft finetune --objective classification`); its labels are the categories."""
+    policy: str = ""
+    """Policy by which prompts and answers are judged: a file of `lmcraft guard init`, or lmcraft's own, "default"; empty:
+    nothing is judged, and /v1/moderations has lmcraft's own."""
+    reviews: str = DEFAULT_REVIEWS
+    """File for the texts that the policy sends to review, one JSON object per line; "none": they are only counted."""
     store: str = DEFAULT_STORE
     """Where to keep conversations, ratings, preferences and responses: a file, or a database's URL; "none": nowhere, and
     responses in memory."""
@@ -182,9 +186,9 @@ def _build_app(config: ServeConfig, keys: "Keys") -> tuple["ASGIApp", Callable[[
 
     store = _open_store(config.store)
     metrics = Metrics()
+    guard = _start_guard(config, metrics)
     registry = _load_models(config, metrics)
-    moderator = MODERATOR_NAME if config.moderation else ""
-    state = ServerState(registry, config.limits, metrics, keys, Quotas(keys), moderator)
+    state = ServerState(registry, config.limits, metrics, keys, Quotas(keys), guard)
     upstream = None
     if config.upstream:
         upstream = Upstream(config.upstream, os.environ.get("LMCRAFT_UPSTREAM_KEY", ""), config.limits)
@@ -209,9 +213,20 @@ def _load_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
     for served in registry.loaded():
         if isinstance(served.model, LanguageModel) and (defaults := served.model.generation_config.describe_chat_defaults()):
             print(f"{served.name}: {defaults}", file=sys.stderr)
-    if config.moderation:
-        registry.open(MODERATOR_NAME, config.moderation)
     return registry
+
+
+def _start_guard(config: ServeConfig, metrics: "Metrics") -> "Guard | None":
+    """Start the judge of the policy, before the models load."""
+    from lmcraft.server.moderation.guard import open_guard
+    from lmcraft.server.moderation.reviews import ReviewFile
+
+    if not config.policy:
+        return None
+    reviews = None if config.reviews == "none" else ReviewFile(expand_user(config.reviews))
+    guard = open_guard(config.policy, config.limits, metrics, reviews)
+    guard.start()
+    return guard
 
 
 def _open_store(location: str) -> "Store | None":

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import count
@@ -58,22 +58,27 @@ class JudgeProcess:
         self._child: Future[_Child] = Future()
         """The judge that is ready; not done while there is none."""
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="judge", daemon=True)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the process, and wait until it is ready.
+        """Start the process, and wait until it is ready; does nothing if it has been started.
 
         Raises:
             UserError: it cannot judge by this policy.
         """
-        self._child.set_result(_Child(self._command, self.policy))
-        self._thread.start()
+        with self._starting:
+            if self._thread is None:
+                self._child.set_result(_Child(self._command, self.policy))
+                self._thread = threading.Thread(target=self._run, name="judge", daemon=True)
+                self._thread.start()
 
     def close(self) -> None:
         """End the process; what it has not judged is refused."""
         self._closing.set()
-        if self._child.done():
-            self._child.result().end()
+        if self._thread is not None:
+            if self._child.done():
+                self._child.result().end()
             self._thread.join(END_SECONDS)
 
     @property
@@ -81,13 +86,13 @@ class JudgeProcess:
         """The process; None while it restarts."""
         return self._child.result().process_id if self._child.done() else None
 
-    async def __call__(self, text: str, stage: Stage, question: str = "") -> Decision:
+    async def __call__(self, text: str, stage: Stage, question: str = "", *, complete: bool = False) -> Decision:
         """Decide about a text, as `Moderator.judge`; if the process ends or takes too long, the text is refused."""
         try:
             child = await _wait(self._child, RESTART_WAIT_SECONDS)
         except TimeoutError:
             return self.policy.fail(stage, "there is no judge: it restarts")
-        answer = child.submit(text, stage, question)
+        answer = child.submit({"text": text, "stage": stage, "question": question, "complete": complete})
         while True:
             try:
                 record = await _wait(answer, self._timeout_seconds)
@@ -172,8 +177,11 @@ class _Child:
         if (identity := record["fingerprint"]["policy"]) != policy.identity:
             raise UserError(f"the policy file has changed from {policy.identity} to {identity}: restart the server")
 
-    def submit(self, text: str, stage: Stage, question: str) -> Future[dict[str, Any] | None]:
-        """Have it judge a text; the result is the decision record, or None if the process ends before."""
+    def submit(self, text: Mapping[str, Any]) -> Future[dict[str, Any] | None]:
+        """Have it judge a text, with the arguments of `Moderator.judge`.
+
+        The result is the decision record, or None if the process ends before.
+        """
         answer: Future[dict[str, Any] | None] = Future()
         answer.set_running_or_notify_cancel()  # nobody can cancel it
         with self._lock:
@@ -184,7 +192,7 @@ class _Child:
                 self._last_progress = time.monotonic()
             number = next(self._ids)
             self._pending[number] = answer
-        self._outbox.put(json.dumps({"id": number, "text": text, "stage": stage, "question": question}).encode() + b"\n")
+        self._outbox.put(json.dumps({"id": number, **text}).encode() + b"\n")
         return answer
 
     @property

@@ -33,8 +33,8 @@ def main() -> None:
             return
         output.write(_line({"fingerprint": moderator.fingerprint()}))
         for text in _read_texts(texts):
-            decision = moderator.judge(text["text"], text["stage"], question=text["question"])
-            output.write(_line({"id": text["id"], "decision": decision.as_json()}))
+            number = text.pop("id")
+            output.write(_line({"id": number, "decision": moderator.judge(**text).as_json()}))
 
 
 def _line(value: dict[str, Any]) -> bytes:

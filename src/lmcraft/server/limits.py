@@ -19,6 +19,8 @@ class Limits:
     """Seconds before a request times out."""
     drain_timeout: float = 30.0
     """Seconds that running requests have to finish after SIGTERM."""
+    judge_timeout: float = 10.0
+    """Seconds within which the policy's judge must decide about a text; otherwise the text is refused, and it restarts."""
     stream_interval: float = 0.05
     """Minimum seconds between two chunks of a stream; the first is sent immediately. Fewer chunks leave more CPU time for
     the model."""

@@ -7,16 +7,20 @@ from typing import Protocol
 
 PROMPT_TOKENS, GENERATION_TOKENS = "vllm:prompt_tokens_total", "vllm:generation_tokens_total"
 FINISHED_REQUESTS, REFUSED_REQUESTS = "vllm:request_success_total", "lmcraft:requests_refused_total"
+DECISIONS, JUDGE_RESTARTS = "lmcraft:moderation_decisions_total", "lmcraft:judge_restarts_total"
 COUNTERS = {
     PROMPT_TOKENS: "Prompt tokens of finished sequences.",
     GENERATION_TOKENS: "Generated tokens of finished sequences.",
     FINISHED_REQUESTS: "Finished sequences, by reason.",
     REFUSED_REQUESTS: "Error responses, by status.",
+    DECISIONS: "Prompts and answers that the policy has decided about, by stage and action.",
+    JUDGE_RESTARTS: "Judges that have ended, and were replaced.",
 }
 FINISH_REASONS = ("stop", "length", "abort")
 TIME_TO_FIRST_TOKEN = "vllm:time_to_first_token_seconds"
 INTER_TOKEN_LATENCY = "vllm:inter_token_latency_seconds"
 END_TO_END_LATENCY = "vllm:e2e_request_latency_seconds"
+JUDGMENT_SECONDS = "lmcraft:judgment_seconds"
 PROMPT_LENGTH, GENERATION_LENGTH = "vllm:request_prompt_tokens", "vllm:request_generation_tokens"
 SECONDS_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640)
 TOKEN_BUCKETS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
@@ -24,6 +28,10 @@ HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
     TIME_TO_FIRST_TOKEN: ("Seconds from a request to its first token.", (0.001, 0.002, *SECONDS_BUCKETS)),
     INTER_TOKEN_LATENCY: ("Seconds between two tokens of a sequence.", (0.001, 0.002, *SECONDS_BUCKETS[:-4])),
     END_TO_END_LATENCY: ("Seconds from a request to the end of a sequence.", (*SECONDS_BUCKETS, 1280, 2560, 5120)),
+    JUDGMENT_SECONDS: (
+        "Seconds that a prompt or a sentence of an answer waits for its judge.",
+        (0.001, 0.002, *SECONDS_BUCKETS),
+    ),
     PROMPT_LENGTH: ("Prompt tokens per sequence.", TOKEN_BUCKETS),
     GENERATION_LENGTH: ("Generated tokens per sequence.", TOKEN_BUCKETS),
 }
@@ -74,17 +82,17 @@ class Metrics:
             for reason in FINISH_REASONS:
                 self._record_finish(source.name, reason, 0, 0, 0.0, sequences=0)
             for name in (TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY):
-                self._observe(name, source.name, 0.0, 0)
+                self._observe(name, {"model_name": source.name}, 0.0, 0)
 
     def record_first_token(self, model: str, seconds: float) -> None:
         """Record a request's first token, `seconds` after the request arrived."""
         with self._lock:
-            self._observe(TIME_TO_FIRST_TOKEN, model, seconds, 1)
+            self._observe(TIME_TO_FIRST_TOKEN, {"model_name": model}, seconds, 1)
 
     def record_inter_token(self, model: str, seconds: float, count: int = 1) -> None:
         """Record `count` further tokens, each `seconds` after the one before."""
         with self._lock:
-            self._observe(INTER_TOKEN_LATENCY, model, seconds, count)
+            self._observe(INTER_TOKEN_LATENCY, {"model_name": model}, seconds, count)
 
     def record_finish(self, model: str, reason: str, prompt_tokens: int, generated: int, seconds: float) -> None:
         """Record the end of a sequence, `seconds` after its request arrived; `reason` is one of `FINISH_REASONS`."""
@@ -96,6 +104,21 @@ class Metrics:
         with self._lock:
             self._count(REFUSED_REQUESTS, {"status": str(status)}, 1)
 
+    def record_judgment(self, stage: str, seconds: float) -> None:
+        """Record how long a text waited for its judge."""
+        with self._lock:
+            self._observe(JUDGMENT_SECONDS, {"stage": stage}, seconds, 1)
+
+    def record_decision(self, stage: str, action: str) -> None:
+        """Record what the policy decides about a prompt or an answer."""
+        with self._lock:
+            self._count(DECISIONS, {"stage": stage, "action": action}, 1)
+
+    def record_judge_restart(self) -> None:
+        """Record that a judge has ended, and is replaced."""
+        with self._lock:
+            self._count(JUDGE_RESTARTS, {"judge": "policy"}, 1)
+
     def _record_finish(
         self, model: str, reason: str, prompt_tokens: int, generated: int, seconds: float, *, sequences: int
     ) -> None:
@@ -105,14 +128,14 @@ class Metrics:
         self._count(GENERATION_TOKENS, labels, generated)
         values = ((PROMPT_LENGTH, prompt_tokens), (GENERATION_LENGTH, generated), (END_TO_END_LATENCY, seconds))
         for name, value in values:
-            self._observe(name, model, value, sequences)
+            self._observe(name, labels, value, sequences)
 
     def _count(self, name: str, labels: Mapping[str, str], count: int) -> None:
         values, key = self._counters[name], _format_labels(labels)
         values[key] = values.get(key, 0) + count
 
-    def _observe(self, name: str, model: str, value: float, count: int) -> None:
-        key = _format_labels({"model_name": model})
+    def _observe(self, name: str, labels: Mapping[str, str], value: float, count: int) -> None:
+        key = _format_labels(labels)
         self._histograms[name].setdefault(key, _Histogram(HISTOGRAMS[name][1])).observe(value, count)
 
     def render(self) -> str:

@@ -21,6 +21,7 @@ from lmcraft.server.http.answer_blocks import (
 )
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.tool_calls import Call
+from lmcraft.server.moderation.held_answer import Piece
 from tests.finetuning.chat import CHATML, chat_tokenizer
 
 CALL = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
@@ -36,10 +37,10 @@ class Generation:
         self.prepared = SimpleNamespace(prompts=[[]], thinking=Thinking(FORMATS["qwen3"], is_open=False))
         self._texts = texts
 
-    async def __aiter__(self) -> AsyncIterator[tuple[int, list[Token]]]:
+    async def __aiter__(self) -> AsyncIterator[tuple[int, Piece]]:
         for n, text in enumerate(self._texts):
             last = n == len(self._texts) - 1
-            yield 0, [Token(0, n, -1.0, text, "stop" if last else None, stop="END" if last else "")]
+            yield 0, Piece([Token(0, n, -1.0, text, "stop" if last else None, stop="END" if last else "")])
 
 
 def read(texts: list[str], **fields: Any) -> tuple[AnswerBlocks, list[Any]]:

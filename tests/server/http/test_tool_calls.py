@@ -23,6 +23,7 @@ from lmcraft.server.http.tool_calls import (
     parse_calls,
     short_call_id,
 )
+from lmcraft.server.moderation.held_answer import Piece
 from lmcraft.tokenizer.train import train_bpe
 from tests.inference.json_schema.matching import Grammar
 
@@ -155,7 +156,7 @@ def test_tags_that_decoding_leaves_out_are_put_back() -> None:
     ids = tokenizer.encode('So[TOOL_CALLS]add[ARGS]{"a": 1}', parse_special=True)
     for n, token_id in enumerate(ids):
         reason = "stop" if n == len(ids) - 1 else None
-        choice.add([Token(row=0, id=token_id, logprob=0.0, text=decoder.put(token_id), finish_reason=reason)])
+        choice.add(Piece([Token(row=0, id=token_id, logprob=0.0, text=decoder.put(token_id), finish_reason=reason)]))
     assert choice.parser is not None and (choice.text, choice.finish_reason) == ("So", "tool_calls")
     assert [(call.name, call.arguments) for call in choice.parser.calls] == [("add", '{"a": 1}')]
     assert re.fullmatch("[a-zA-Z0-9]{9}", choice.parser.calls[0].id)

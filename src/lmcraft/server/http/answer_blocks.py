@@ -28,7 +28,14 @@ class ThoughtBlock:
     text: str = ""
 
 
-Block = TextBlock | ThoughtBlock | Call
+@dataclass
+class RefusalBlock:
+    """What the policy says in place of the rest of the answer."""
+
+    text: str = ""
+
+
+Block = TextBlock | ThoughtBlock | RefusalBlock | Call
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,14 @@ class ThoughtDelta:
 
 
 @dataclass(frozen=True)
+class RefusalDelta:
+    """The text of the refusal that was started last."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True)
 class BlockEnd:
     """A block is complete."""
 
@@ -64,14 +79,14 @@ class BlockEnd:
     block: Block
 
 
-BlockEvent = BlockStart | TextDelta | ThoughtDelta | BlockEnd
+BlockEvent = BlockStart | TextDelta | ThoughtDelta | RefusalDelta | BlockEnd
 
 
 class AnswerBlocks:
     """Divides one answer into blocks while it is generated.
 
-    There is at least one block; thoughts are the first. White space between two calls, or before the first one, is no
-    block of its own.
+    There is at least one block; thoughts are the first, a refusal is the last. White space between two calls, or before
+    the first one, is no block of its own.
 
     Args:
         generation: has started.
@@ -108,12 +123,14 @@ class AnswerBlocks:
         """Yield the events of the blocks, each as soon as it is known."""
         tokenizer = self._generation.served.model.tokenizer
         shown = ShownTokens(tokenizer)
-        async for _, tokens in self._generation:
+        async for _, piece in self._generation:
             if self._with_logprobs:
-                self._logprobs += [chat_logprob(tokenizer, token, with_ids=False) for token in shown.put(tokens)]
-            thoughts, text, calls = self._choice.add(tokens)
-            self.stop = tokens[-1].stop
+                self._logprobs += [chat_logprob(tokenizer, token, with_ids=False) for token in shown.put(piece.tokens)]
+            thoughts, text, calls = self._choice.add(piece)
+            self.stop = piece.tokens[-1].stop if piece.tokens else ""
             for event in self._add(thoughts, text, calls):
+                yield event
+            for event in self._add_refusal(piece.refusal):
                 yield event
         for event in self._end():
             yield event
@@ -155,6 +172,16 @@ class AnswerBlocks:
         block.text += text
         self._logprobs = []
         yield ThoughtDelta(len(self.blocks) - 1, text)
+
+    def _add_refusal(self, text: str | None) -> Iterator[BlockEvent]:
+        if text is None:
+            return
+        yield from self._end_block()
+        block = RefusalBlock()
+        self.blocks.append(block)
+        yield BlockStart(len(self.blocks) - 1, block)
+        block.text = text
+        yield RefusalDelta(len(self.blocks) - 1, text)
 
     def _start_text(self) -> Generator[BlockEvent, None, TextBlock]:
         yield from self._end_block()

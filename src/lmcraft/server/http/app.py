@@ -99,6 +99,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     trimming.cancel()
     app.state.server.registry.stop()
+    app.state.server.moderator.close()
     await app.state.backend.close()
     if app.state.store is not None:
         await to_thread.run_sync(app.state.store.close)

@@ -1,7 +1,7 @@
 """Starts the answer to a chat, and divides what is generated into thoughts, text and calls, for all endpoints that chat."""
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +10,13 @@ from fastapi import Request
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.thoughts import ThoughtParser
 from lmcraft.server.engine.registry import ServedModel
+from lmcraft.server.http.judged_prompts import begun_answer
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import PreparedRequest, build_chat, encode_conversation, encode_newest_turns
 from lmcraft.server.http.state import Generation, prepare_in_thread, server_state, start_generation
 from lmcraft.server.http.tool_calls import Call, CallFormat, ToolParser, allows_repeated_items
+from lmcraft.server.moderation.guard import JudgedPrompt
+from lmcraft.server.moderation.held_answer import Piece
 from lmcraft.tokenizer.chat_template import find_named_roles
 
 
@@ -24,6 +27,7 @@ async def start_answer(
     *,
     names: Mapping[str, str] | None = None,
     drops_old_turns: bool = False,
+    judged: JudgedPrompt | None = None,
 ) -> Generation:
     """Start to generate the answer to a chat, and list among the ignored fields those that its template does not read.
 
@@ -33,6 +37,7 @@ async def start_answer(
         template_fields: the variables that the template may read, by the field of the original request that sets them.
         names: the fields that name the author of a message, with the role of the message.
         drops_old_turns: leave out the oldest turns of a conversation that is too long for the model's context.
+        judged: the prompt, if a policy judges it and its answers.
 
     Raises:
         ApiError, UserError: as in `start_generation`.
@@ -55,7 +60,7 @@ async def start_answer(
         request.state.ignored_fields += unread
         return prepared
 
-    return await start_generation(request, chat.model, prepare)
+    return await start_generation(request, chat.model, prepare, judged, [begun_answer(chat)])
 
 
 async def count_chat_tokens(request: Request, chat: ChatRequest, *, drops_old_turns: bool = False) -> int:
@@ -85,6 +90,8 @@ class ChatChoice:
     logprobs: list[dict[str, Any]] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str | None = None
+    refusal: str | None = None
+    """What the client reads in place of the rest, if the policy refuses it."""
     last_token: Token | None = None
 
     @classmethod
@@ -101,36 +108,43 @@ class ChatChoice:
         parser = ToolParser(names, call_format.new_id, is_forced=body.forces_call, max_calls=max_calls)
         return cls(parser, thought_parser, {**hidden_tags, **call_format.hidden_tags})
 
-    def add(self, tokens: Sequence[Token]) -> tuple[str, str, list[Call]]:
-        """Add tokens; returns the thoughts, the text and the calls that they complete."""
-        thoughts, text = self._divide(tokens)
+    def add(self, piece: Piece) -> tuple[str, str, list[Call]]:
+        """Add what follows; returns the thoughts, the text and the calls that it completes.
+
+        A refusal is no part of the text. What it cuts off, such as a call, is left out.
+        """
+        thoughts, text = self._divide(piece)
         calls: list[Call] = []
         if self.parser is not None:
             text, calls = self.parser.put(text)
-        if tokens[-1].finish_reason is not None:
-            self.finish_reason = tokens[-1].finish_reason
-            if self.parser is not None:
-                last_text, last_calls = self.parser.end()
-                text, calls = text + last_text, calls + last_calls
-                if self.parser.calls and not self.parser.calls[-1].is_cut:
-                    self.finish_reason = "tool_calls"
+        self.finish_reason, self.refusal = piece.finish_reason, piece.refusal
+        if self.finish_reason is not None and self.refusal is None and self.parser is not None:
+            last_text, last_calls = self.parser.end()
+            text, calls = text + last_text, calls + last_calls
+            if self.parser.calls and not self.parser.calls[-1].is_cut:
+                self.finish_reason = "tool_calls"
         self.thoughts += thoughts
         self.text += text
-        self.last_token = tokens[-1]
-        self.token_ids += [token.id for token in tokens]
+        self.last_token = piece.last_token
+        self.token_ids += [token.id for token in piece.tokens]
         return thoughts, text, calls
 
-    def _divide(self, tokens: Sequence[Token]) -> tuple[str, str]:
-        """The tokens' text, divided into thoughts and the rest."""
-        pieces = [self.hidden_tags.get(token.id, "") + token.text for token in tokens]
+    @property
+    def refusal_paragraph(self) -> str:
+        """The refusal, if there is one, as it follows the text in the content of a message."""
+        return f"\n\n{self.refusal}" if self.refusal and self.text.strip() else self.refusal or ""
+
+    def _divide(self, piece: Piece) -> tuple[str, str]:
+        """A piece's text, divided into thoughts and the rest."""
+        texts = [self.hidden_tags.get(token.id, "") + token.text for token in piece.tokens]
         if self.thought_parser is None:
-            return "", "".join(pieces)
+            return "", "".join(texts)
         thoughts, text = "", ""
-        for piece in pieces:
-            new_thoughts, new_text = self.thought_parser.put(piece)
+        for token_text in texts:
+            new_thoughts, new_text = self.thought_parser.put(token_text)
             self.thought_tokens += bool(new_thoughts) or self.thought_parser.is_thinking
             thoughts, text = thoughts + new_thoughts, text + new_text
-        if tokens[-1].finish_reason is not None:
+        if piece.finish_reason is not None and piece.refusal is None:
             last_thoughts, last_text = self.thought_parser.end()
             thoughts, text = thoughts + last_thoughts, text + last_text
         return thoughts, text

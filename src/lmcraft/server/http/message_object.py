@@ -13,6 +13,8 @@ from lmcraft.server.http.answer_blocks import (
     Block,
     BlockEnd,
     BlockStart,
+    RefusalBlock,
+    RefusalDelta,
     TextBlock,
     TextDelta,
     ThoughtBlock,
@@ -23,7 +25,7 @@ from lmcraft.server.http.state import Generation
 from lmcraft.server.http.tool_calls import Call
 
 Json = dict[str, Any]
-STOP_REASONS = {"length": "max_tokens", "tool_calls": "tool_use"}
+STOP_REASONS = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 
 
 class MessageObject:
@@ -54,7 +56,7 @@ class MessageObject:
 
 def block_json(block: Block) -> Json:
     """A content block."""
-    if isinstance(block, TextBlock):
+    if isinstance(block, TextBlock | RefusalBlock):
         return {"type": "text", "text": block.text}
     if isinstance(block, ThoughtBlock):
         return {"type": "thinking", "thinking": block.text, "signature": ""}
@@ -103,6 +105,8 @@ async def message_events(message: MessageObject, answer: AnswerBlocks) -> AsyncI
                     delta = {"type": "input_json_delta", "partial_json": written}
                     yield _event("content_block_delta", index=index, delta=delta)
             case TextDelta(index, text, _):
+                yield _event("content_block_delta", index=index, delta={"type": "text_delta", "text": text})
+            case RefusalDelta(index, text):
                 yield _event("content_block_delta", index=index, delta={"type": "text_delta", "text": text})
             case ThoughtDelta(index, text):
                 yield _event("content_block_delta", index=index, delta={"type": "thinking_delta", "thinking": text})

@@ -10,6 +10,8 @@ from lmcraft.server.http.answer_blocks import (
     Block,
     BlockEnd,
     BlockStart,
+    RefusalBlock,
+    RefusalDelta,
     TextBlock,
     TextDelta,
     ThoughtBlock,
@@ -22,6 +24,8 @@ from lmcraft.server.http.state import Generation
 from lmcraft.server.http.tool_calls import Call
 
 Json = dict[str, Any]
+INCOMPLETE_REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""The reasons of an incomplete response, by the finish reason of a chat completion."""
 
 
 class ResponseObject:
@@ -74,12 +78,12 @@ class ResponseObject:
 
     def final(self, answer: AnswerBlocks) -> Json:
         """The response with its whole answer."""
-        truncated = answer.finish_reason == "length"
+        reason = INCOMPLETE_REASONS.get(answer.finish_reason or "")
         items = [self.item(n, block, _status(answer, n)) for n, block in enumerate(answer.blocks)]
         return {
             **self._fields,
-            "status": "incomplete" if truncated else "completed",
-            "incomplete_details": {"reason": "max_output_tokens"} if truncated else None,
+            "status": "completed" if reason is None else "incomplete",
+            "incomplete_details": None if reason is None else {"reason": reason},
             "output": items,
             "usage": self._usage(answer),
         }
@@ -101,8 +105,10 @@ def _status(answer: AnswerBlocks, index: int) -> str:
     return "incomplete" if is_last and answer.finish_reason == "length" else "completed"
 
 
-def block_part(block: TextBlock | ThoughtBlock) -> Json:
-    """The content part of a text or of thoughts."""
+def block_part(block: TextBlock | ThoughtBlock | RefusalBlock) -> Json:
+    """The content part of a text, of thoughts or of a refusal."""
+    if isinstance(block, RefusalBlock):
+        return {"type": "refusal", "refusal": block.text}
     if isinstance(block, ThoughtBlock):
         return {"type": "reasoning_text", "text": block.text}
     return {"type": "output_text", "text": block.text, "annotations": [], "logprobs": block.logprobs}
@@ -176,6 +182,8 @@ class ResponseEvents:
                     yield self._event(
                         "response.reasoning_text.delta", **self._part_fields(index, ThoughtBlock()), delta=text
                     )
+                case RefusalDelta(index, text):
+                    yield self._event("response.refusal.delta", **self._part_fields(index, RefusalBlock()), delta=text)
                 case BlockEnd(index, block):
                     for ended in self._end(index, block, _status(answer, index)):
                         yield ended
@@ -200,6 +208,8 @@ class ResponseEvents:
             part, fields = block_part(block), self._part_fields(index, block)
             if isinstance(block, ThoughtBlock):
                 yield self._event("response.reasoning_text.done", **fields, text=block.text)
+            elif isinstance(block, RefusalBlock):
+                yield self._event("response.refusal.done", **fields, refusal=block.text)
             else:
                 yield self._event("response.output_text.done", **fields, text=block.text, logprobs=block.logprobs)
             yield self._event("response.content_part.done", **fields, part=part)

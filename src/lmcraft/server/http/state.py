@@ -1,14 +1,13 @@
 """The state that routes share, and one request's generation: queued, streamed, canceled when the client disconnects."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from lmcraft.inference.continuation import Token
 from lmcraft.server.engine.preparation import PreparationThreads
 from lmcraft.server.engine.registry import Registry, ServedModel
 from lmcraft.server.engine.stream import TokenStream
@@ -18,6 +17,8 @@ from lmcraft.server.http.quotas import Quotas
 from lmcraft.server.http.request_builder import PreparedRequest
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
+from lmcraft.server.moderation.guard import Guard, JudgedPrompt, open_guard
+from lmcraft.server.moderation.held_answer import HeldAnswer, Piece
 
 R = TypeVar("R")
 
@@ -31,12 +32,15 @@ class ServerState:
     metrics: Metrics
     keys: Keys
     quotas: Quotas
-    moderator: str = ""
-    """Name of the classifier behind /v1/moderations; empty: none."""
+    guard: Guard | None = None
+    """Judges prompts and answers; None: nobody does."""
+    moderator: Guard = field(init=False)
+    """The guard, or one with lmcraft's policy for /v1/moderations alone."""
     preparation: PreparationThreads = field(init=False)
     """The threads that turn request bodies into sequences."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "moderator", self.guard or open_guard("default", self.limits, self.metrics))
         object.__setattr__(self, "preparation", PreparationThreads(self.limits, self.registry.serves_others))
 
     async def get_model(self, name: str) -> ServedModel:
@@ -56,21 +60,39 @@ def server_state(request: Request) -> ServerState:
 
 
 class Generation:
-    """One request's sequences from the queue to the last token; the caller of `start` must call `finish`."""
+    """One request's sequences from the queue to the last token; the caller of `start` must call `finish`.
 
-    def __init__(self, request: Request, served: ServedModel, prepared: PreparedRequest) -> None:
+    Args:
+        request: the HTTP request.
+        served: the model.
+        prepared: the sequences.
+        judged: the prompt, if a policy judges it and its answers.
+        contexts: for each prompt, the text that its answers continue.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        served: ServedModel,
+        prepared: PreparedRequest,
+        judged: JudgedPrompt | None = None,
+        contexts: Sequence[str] = (),
+    ) -> None:
         self.served, self.prepared = served, prepared
+        self._judged, self._contexts = judged, contexts
         self._state, self._owner = server_state(request), str(request.state.owner)
         self.generated_tokens = 0
         self._charged_tokens = 0
         self._stream: TokenStream | None = None
 
     async def start(self) -> None:
-        """Charge the quota, queue the sequences, and wait until they are admitted.
+        """Charge the quota, queue the sequences, and wait until they are admitted; a refused prompt is not generated from.
 
         Raises:
             ApiError: the quota is used up or the queue full (429), or the engine is not running (503).
         """
+        if self.is_refused:
+            return
         self._charged_tokens = self.prepared.max_total_tokens
         self._state.quotas.take(self._owner, self._charged_tokens)
         try:
@@ -80,12 +102,36 @@ class Generation:
             self.finish()
             raise
 
-    async def __aiter__(self) -> AsyncIterator[tuple[int, list[Token]]]:
-        """Yield sequence numbers with their new tokens, and count the tokens."""
+    @property
+    def is_refused(self) -> bool:
+        """Whether the prompt is refused."""
+        return self._judged is not None and self._judged.is_refused
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, Piece]]:
+        """Yield sequence numbers with what follows in their texts, and count the tokens. What a policy judges is held back
+        until it has been judged."""
+        if self._judged is not None and self.is_refused:
+            for n in range(len(self.prepared.sequences)):
+                yield n, Piece((), self._judged.refusal)
+            return
         assert self._stream is not None, "start the generation first"
+        answers = self._held_answers()
         async for n, tokens in self._stream:
             self.generated_tokens += len(tokens)
-            yield n, tokens
+            if not answers:
+                yield n, Piece(tokens)
+            elif not answers[n].has_ended and (piece := await answers[n].put(tokens)) is not None:
+                yield n, piece
+                if piece.refusal is not None:
+                    self.prepared.sequences[n].cancelled = True
+
+    def _held_answers(self) -> list[HeldAnswer]:
+        """An answer for each sequence; empty if nobody judges them."""
+        if self._judged is None:
+            return []
+        tokenizer, n = self.served.model.tokenizer, self.prepared.n
+        contexts = self._contexts or [""] * len(self.prepared.prompts)
+        return [HeldAnswer(self._judged, tokenizer, contexts[i // n]) for i in range(len(self.prepared.sequences))]
 
     async def wait(self) -> None:
         """Wait for the last token."""
@@ -113,8 +159,14 @@ class Generation:
         return {**counts, "prompt_tokens_details": {"cached_tokens": self.cached_tokens}}
 
 
-async def start_generation(request: Request, model: str, prepare: Callable[[ServedModel], PreparedRequest]) -> Generation:
-    """Get the model, prepare the sequences in a thread, and start generating.
+async def start_generation(
+    request: Request,
+    model: str,
+    prepare: Callable[[ServedModel], PreparedRequest],
+    judged: JudgedPrompt | None = None,
+    contexts: Sequence[str] = (),
+) -> Generation:
+    """Get the model, prepare the sequences in a thread, and start generating; the arguments are those of `Generation`.
 
     Raises:
         ApiError, UserError: as in `ServerState.get_model`, `prepare` and `Generation.start`; the client disconnected.
@@ -124,7 +176,7 @@ async def start_generation(request: Request, model: str, prepare: Callable[[Serv
         state = server_state(request)
         served = await state.get_model(model)
         prepared = await state.preparation.run(request.state.owner, lambda: prepare(served))
-        generation = Generation(request, served, prepared)
+        generation = Generation(request, served, prepared, judged, contexts)
         await generation.start()
         return generation
 

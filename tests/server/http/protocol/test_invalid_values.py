@@ -9,12 +9,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.chat import ChatRequest
-from lmcraft.server.http.protocol.classify import ClassifyRequest, ModerationRequest
+from lmcraft.server.http.protocol.classify import ClassifyRequest
 from lmcraft.server.http.protocol.completions import CompletionRequest
 from lmcraft.server.http.protocol.conversations import ImportBody, NewMessage, NewPreference, NewRating
 from lmcraft.server.http.protocol.embeddings import EmbeddingRequest
 from lmcraft.server.http.protocol.invalid_values import as_api_error
 from lmcraft.server.http.protocol.messages import MessagesRequest
+from lmcraft.server.http.protocol.moderations import ModerationRequest
 from lmcraft.server.http.protocol.responses import ResponsesRequest
 from lmcraft.server.http.protocol.tokenize import DetokenizeRequest, TokenizeRequest
 

@@ -1,63 +1,53 @@
-"""A fine-tuned classifier behind /v1/classify and /v1/moderations."""
+"""/v1/moderations with a policy of the server, and with lmcraft's own."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx2 as httpx
 import openai
 import pytest
-import torch
 
-from lmcraft.finetuning.config import MethodConfig
-from lmcraft.finetuning.head import Labels, add_head
-from lmcraft.finetuning.text_classifier import Classifier
-from lmcraft.finetuning.tuned_model import snapshot
-from lmcraft.model.storage import build_model
-from lmcraft.model_source import open_model
-from tests.finetuning.chat import chat_folder
-from tests.server.tiny_server import Server, running
-
-LABELS = Labels(("safe", "rude", "violent"), pooling="mean")
+from lmcraft.moderation.categories import CATEGORIES, all_labels
+from lmcraft.moderation.judge_process import JudgeProcess
+from tests.server.moderation.guarded_server import guarded_server
+from tests.server.tiny_server import Server
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base, out = chat_folder(tmp_path_factory.mktemp("base")), tmp_path_factory.mktemp("classifier")
-    with open_model(base) as source:
-        model = build_model(source.checkpoint, dtype=torch.float32)
-        torch.manual_seed(0)
-        add_head(model, len(LABELS.names))
-        snapshot(model, MethodConfig(name="full"), str(base), source.tokenizer, source.eos_token_ids, LABELS)(out)
-    LABELS.save(out)
-    return out
-
-
-@pytest.fixture(scope="module")
-def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("server"), moderation=folder) as server:
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with guarded_server(tmp_path_factory.mktemp("guarded")) as server:
         yield server
 
 
-def test_labels_and_categories_are_the_classifiers(served: Server, folder: Path) -> None:
-    client = openai.OpenAI(base_url=served.url + "/v1", api_key="none")
-    texts = ["the fox", "the lazy dog jumps"]
-    expected = Classifier.load(folder).probabilities(texts)
-    response = client.post("/classify", body={"model": "moderation", "input": texts}, cast_to=object)
-    for entry, probabilities in zip(response["data"], expected, strict=True):
-        assert dict(zip(entry["labels"], entry["probs"], strict=True)) == pytest.approx(probabilities)
-        assert entry["label"] == max(probabilities, key=probabilities.__getitem__)
-    results = client.moderations.create(input=texts).results
-    for result, probabilities in zip(results, expected, strict=True):
-        assert result.flagged == (max(probabilities, key=probabilities.__getitem__) != "safe")
-        assert result.category_scores.model_dump(exclude_none=True) == pytest.approx(
-            {k: probabilities[k] for k in ("rude", "violent")}
-        )
-    with pytest.raises(openai.BadRequestError, match="a classifier, which writes no text"):
-        client.chat.completions.create(model="moderation", messages=[{"role": "user", "content": "hi"}])
+def test_openais_client_reads_the_results(guarded: Server) -> None:
+    client = openai.OpenAI(base_url=guarded.url + "/v1", api_key="none")
+    response = client.moderations.create(input=["refuse it", "fine"], model="omni-moderation-latest")
+    harmful, harmless = response.results
+    assert harmful.flagged and harmful.categories.violence and harmful.category_scores.violence == 0.9
+    assert not harmful.categories.hate and harmful.category_applied_input_types.violence == ["text"]
+    assert not harmless.flagged and not any(harmless.categories.model_dump().values())
+    assert set(harmless.categories.model_dump(by_alias=True)) >= set(all_labels("openai"))
 
 
-def test_a_server_without_a_moderation_model(server: Server) -> None:
-    response = httpx.post(server.url + "/v1/moderations", json={"input": "a"})
-    assert response.status_code == 404 and "--moderation" in response.json()["error"]["message"]
-    response = httpx.post(server.url + "/v1/moderations", json={"input": "a", "model": "tiny"})
-    assert response.status_code == 400 and "no classification head" in response.json()["error"]["message"]
+def test_the_decision_and_our_categories_are_beside_them(guarded: Server) -> None:
+    body = {"input": [{"type": "text", "text": "a flag"}, {"type": "text", "text": "b"}], "stage": "training"}
+    response = httpx.post(guarded.url + "/v1/moderations", json=body).json()
+    [result] = response["results"]
+    assert response["model"].startswith("scripted 1 (") and result["flagged"]
+    own = result["lmcraft"]
+    assert own["categories"].keys() == own["category_scores"].keys() == CATEGORIES.keys() and own["categories"]["spam"]
+    assert own["decision"]["stage"] == "training" and own["decision"]["action"] == "flag"
+
+
+def test_a_text_that_cannot_be_judged_is_flagged(guarded: Server) -> None:
+    result = httpx.post(guarded.url + "/v1/moderations", json={"input": "crash"}).json()["results"][0]
+    assert result["flagged"] and result["lmcraft"]["decision"]["failed"]
+
+
+def test_a_server_without_a_policy_has_a_judge_from_the_first_request_on(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[None] = []
+    monkeypatch.setattr(JudgeProcess, "start", lambda judge: starts.append(None))
+    monkeypatch.setattr("lmcraft.moderation.judge_process.RESTART_WAIT_SECONDS", 0.01)
+    response = httpx.post(server.url + "/v1/moderations", json={"input": "a"}).json()
+    assert response["model"].startswith("default ") and starts

@@ -1,4 +1,4 @@
-"""The request bodies of `/v1/classify` and `/v1/moderations`."""
+"""The request body of `/v1/classify`."""
 
 from typing import Annotated
 
@@ -16,10 +16,3 @@ class ClassifyRequest(Strict):
         default=None, min_length=2, max_length=64
     )
     instruction: Text = "Which of these labels does the text have: {labels}?\n\nText: {text}\n\nAnswer with the label alone."
-
-
-class ModerationRequest(Strict):
-    """OpenAI's moderation request."""
-
-    model: Name = ""
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]

@@ -10,6 +10,7 @@ from lmcraft.inference.continuation import Token
 from lmcraft.server.http import kept_responses
 from lmcraft.server.http.chat_answer import ChatChoice, start_answer
 from lmcraft.server.http.json_route import JsonRoute
+from lmcraft.server.http.judged_prompts import judge_chat
 from lmcraft.server.http.openai_format import (
     STREAMED,
     EventStreamResponse,
@@ -31,7 +32,8 @@ router = APIRouter(route_class=JsonRoute)
 async def chat_completions(body: ChatRequest, request: Request) -> Response:
     """Answer a conversation; streamed if `stream` is set."""
     include_usage = body.includes_usage
-    generation = await start_answer(request, body, body.template_fields(), names=body.names())
+    body, judged = await judge_chat(request, body)
+    generation = await start_answer(request, body, body.template_fields(), names=body.names(), judged=judged)
     if body.stream:
         return EventStreamResponse(_events(generation, body, request, include_usage=include_usage), generation)
     try:
@@ -55,12 +57,13 @@ async def _collect(generation: Generation, body: ChatRequest) -> dict[str, Any]:
     tokenizer = generation.served.model.tokenizer
     choices = [ChatChoice.start(body, generation) for _ in generation.prepared.sequences]
     shown = [ShownTokens(tokenizer) for _ in choices]
-    async for n, tokens in generation:
-        choices[n].add(tokens)
+    async for n, piece in generation:
+        choices[n].add(piece)
         if body.logprobs:
-            choices[n].logprobs += _logprobs(shown[n].put(tokens), tokenizer, body)
+            choices[n].logprobs += _logprobs(shown[n].put(piece.tokens), tokenizer, body)
     fields = response_fields("chatcmpl", "chat.completion", generation.served.name)
-    scores = prompt_logprobs(tokenizer, generation.prepared.sequences[0], body.prompt_logprobs)
+    first, count = generation.prepared.sequences[0], body.prompt_logprobs
+    scores = {} if generation.is_refused else prompt_logprobs(tokenizer, first, count)
     return {**_completion(fields, generation, choices, body), **_prompt_ids(generation, body), **scores}
 
 
@@ -71,7 +74,8 @@ def _logprobs(tokens: Sequence[Token], tokenizer: Tokenizer, body: ChatRequest) 
 def _completion(
     fields: dict[str, Any], generation: Generation, choices: Sequence[ChatChoice], body: ChatRequest
 ) -> dict[str, Any]:
-    choices_json = [_choice_json(n, choice, body) for n, choice in enumerate(choices)]
+    begun = "" if generation.is_refused else body.echoed_text
+    choices_json = [_choice_json(n, choice, body, begun) for n, choice in enumerate(choices)]
     return {**fields, "object": "chat.completion", "choices": choices_json, "usage": _usage(generation, choices)}
 
 
@@ -84,10 +88,12 @@ def _prompt_ids(generation: Generation, body: ChatRequest) -> dict[str, Any]:
     return {"prompt_token_ids": list(generation.prepared.prompts[0])} if body.return_token_ids else {}
 
 
-def _choice_json(n: int, choice: ChatChoice, body: ChatRequest) -> dict[str, Any]:
+def _choice_json(n: int, choice: ChatChoice, body: ChatRequest, begun: str) -> dict[str, Any]:
     calls = choice.parser.calls if choice.parser is not None else []
-    text = body.echoed_text + choice.text
+    text = begun + choice.text + choice.refusal_paragraph
     message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
+    if choice.refusal is not None:
+        message["refusal"] = choice.refusal
     if choice.thoughts:
         message["reasoning_content"] = choice.thoughts
     if calls:
@@ -112,26 +118,29 @@ async def _events(
 
     shown = [ShownTokens(tokenizer) for _ in choices]
     for n in range(len(choices)):
-        yield sse_event(chunk(n, {"role": "assistant", "content": body.echoed_text}) | _prompt_ids(generation, body))
-    async for n, tokens in generation:
+        begun = "" if generation.is_refused else body.echoed_text
+        yield sse_event(chunk(n, {"role": "assistant", "content": begun}) | _prompt_ids(generation, body))
+    async for n, piece in generation:
         choice = choices[n]
         calls_before = len(choice.parser.calls) if choice.parser is not None else 0
-        thoughts, text, calls = choice.add(tokens)
+        thoughts, text, calls = choice.add(piece)
         delta: dict[str, Any] = {"reasoning_content": thoughts} if thoughts else {}
-        if text:
+        if text := text + choice.refusal_paragraph:
             delta["content"] = text
+        if choice.refusal is not None:
+            delta["refusal"] = choice.refusal
         if calls:
             delta["tool_calls"] = [{"index": calls_before + i, **call.as_json()} for i, call in enumerate(calls)]
         extra: dict[str, Any] = {}
         if choice.finish_reason is not None:
             extra["stop_reason"] = stop_reason(choice.last_token, body.stop_token_ids)
         if body.logprobs:
-            content = _logprobs(shown[n].put(tokens), tokenizer, body)
+            content = _logprobs(shown[n].put(piece.tokens), tokenizer, body)
             choice.logprobs += content
             if content or delta:
                 extra["logprobs"] = {"content": content}
         if body.return_token_ids:
-            extra["token_ids"] = [token.id for token in tokens]
+            extra["token_ids"] = [token.id for token in piece.tokens]
         if delta or extra or choice.finish_reason:
             yield sse_event(chunk(n, delta, choice.finish_reason, **extra))
     await _keep(request, body, _completion(fields, generation, choices, body))

@@ -11,6 +11,7 @@ from lmcraft.inference.continuation import Token
 from lmcraft.inference.request import SequenceState
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.http.json_route import JsonRoute
+from lmcraft.server.http.judged_prompts import judge_completion
 from lmcraft.server.http.openai_format import (
     STREAMED,
     EventStreamResponse,
@@ -25,6 +26,7 @@ from lmcraft.server.http.protocol.completions import CompletionRequest, as_promp
 from lmcraft.server.http.request_builder import build_completion, encode_fill_in_middle, encode_prompt
 from lmcraft.server.http.shown_tokens import ShownTokens
 from lmcraft.server.http.state import Generation, cancel_on_disconnect, server_state, start_generation
+from lmcraft.server.moderation.held_answer import Piece
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 router = APIRouter(route_class=JsonRoute)
@@ -36,10 +38,13 @@ async def completions(body: CompletionRequest, request: Request) -> Response:
     body.check()
     include_usage = body.includes_usage
     limits, owner = server_state(request).limits, request.state.owner
+    body, judged = await judge_completion(request, body)
     generation = await start_generation(
         request,
         body.model,
         lambda served: build_completion(served, body, _encode_prompts(served, body), owner, limits),
+        judged,
+        () if judged is None or body.suffix is not None else judged.released,
     )
     if body.stream:
         return EventStreamResponse(_events(generation, body, include_usage=include_usage), generation)
@@ -113,42 +118,47 @@ class _Choice:
     """If the request asks for them."""
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str | None = None
+    refusal: str | None = None
+    """What the policy says in place of the rest of the text, of which it is no part."""
     last_token: Token | None = None
 
-    def add(self, tokens: Sequence[Token]) -> None:
+    def add(self, piece: Piece) -> None:
         if self.logprobs is not None:
-            self.logprobs.extend(tokens)
-        self.text += "".join(token.text for token in tokens)
-        self.token_ids += [token.id for token in tokens]
-        self.last_token = tokens[-1] if tokens else None
-        self.finish_reason = tokens[-1].finish_reason if tokens else "length"  # max_tokens=0
+            self.logprobs.extend(piece.tokens)
+        self.text += piece.text
+        self.token_ids += [token.id for token in piece.tokens]
+        self.last_token = piece.last_token
+        self.finish_reason = piece.finish_reason or "length"  # max_tokens=0
+        self.refusal = piece.refusal
 
     def as_json(self, n: int, body: CompletionRequest, prompt_ids: Sequence[int]) -> dict[str, Any]:
         fields = {"index": n, "text": self.text, "finish_reason": self.finish_reason}
         fields["logprobs"] = None if self.logprobs is None else self.logprobs.take_json()
         fields["stop_reason"] = stop_reason(self.last_token, body.stop_token_ids)
+        fields |= {} if self.refusal is None else {"refusal": self.refusal}
         ids = {"token_ids": self.token_ids, "prompt_token_ids": list(prompt_ids)}
         return fields | ids if body.return_token_ids else fields
 
 
 async def _collect(generation: Generation, body: CompletionRequest, request: Request) -> JSONResponse:
     """All choices in one response."""
-    tokens: list[list[Token]] = [[] for _ in generation.prepared.sequences]
-    async for n, new_tokens in generation:
-        tokens[n] += new_tokens
+    pieces = [Piece(()) for _ in generation.prepared.sequences]
+    async for n, piece in generation:
+        pieces[n] = Piece((*pieces[n].tokens, *piece.tokens), piece.refusal)
     if any(sequence.prompt_scores for sequence in generation.prepared.sequences):  # thousands of entries
-        return await server_state(request).preparation.run(request.state.owner, lambda: _respond(generation, body, tokens))
-    return _respond(generation, body, tokens)
+        return await server_state(request).preparation.run(request.state.owner, lambda: _respond(generation, body, pieces))
+    return _respond(generation, body, pieces)
 
 
-def _respond(generation: Generation, body: CompletionRequest, tokens: Sequence[Sequence[Token]]) -> JSONResponse:
+def _respond(generation: Generation, body: CompletionRequest, pieces: Sequence[Piece]) -> JSONResponse:
     served, prepared = generation.served, generation.prepared
     choices = []
-    for n, new_tokens in enumerate(tokens):
+    for n, piece in enumerate(pieces):
         first = prepared.sequences[n // prepared.n * prepared.n]
-        choice = _start_choice(served, body, first)
-        choice.add(new_tokens)
-        scores = prompt_logprobs(served.language_model.tokenizer, first, body.prompt_logprobs)
+        choice = _Choice() if generation.is_refused else _start_choice(served, body, first)
+        choice.add(piece)
+        count = None if generation.is_refused else body.prompt_logprobs
+        scores = prompt_logprobs(served.language_model.tokenizer, first, count)
         choices.append({**choice.as_json(n, body, first.request.prompt_ids), **scores})
     fields = response_fields("cmpl", "text_completion", served.name)
     return JSONResponse({**fields, "choices": choices, "usage": generation.usage()})
@@ -180,23 +190,25 @@ async def _events(generation: Generation, body: CompletionRequest, *, include_us
     logprobs: list[CompletionLogprobs] = []
     for n in range(len(prepared.sequences)):
         prompt_ids = prepared.prompts[n // prepared.n]
-        text = tokenizer.decode(prompt_ids) if body.echo else ""
+        text = tokenizer.decode(prompt_ids) if body.echo and not generation.is_refused else ""
         logprobs.append(CompletionLogprobs(tokenizer, len(text)))
         if body.echo or body.return_token_ids:
             ids = {"prompt_token_ids": list(prompt_ids), "token_ids": []} if body.return_token_ids else {}
             choice: dict[str, Any] = {"index": n, "text": text, "logprobs": None, "finish_reason": None, **ids}
             yield event(choice)
-    async for n, tokens in generation:
-        text, finish_reason = "".join(token.text for token in tokens), tokens[-1].finish_reason
+    async for n, piece in generation:
+        text, finish_reason = piece.text, piece.finish_reason
         choice = {"index": n, "text": text, "logprobs": None, "finish_reason": finish_reason}
+        if piece.refusal is not None:
+            choice["refusal"] = piece.refusal
         if body.logprobs is not None:
-            logprobs[n].extend(tokens)
+            logprobs[n].extend(piece.tokens)
             scores = logprobs[n].take_json()
             choice["logprobs"] = scores if scores["tokens"] or text else None
         if body.return_token_ids:
-            choice["token_ids"] = [token.id for token in tokens]
+            choice["token_ids"] = [token.id for token in piece.tokens]
         if finish_reason is not None:
-            choice["stop_reason"] = stop_reason(tokens[-1], body.stop_token_ids)
+            choice["stop_reason"] = stop_reason(piece.last_token, body.stop_token_ids)
         if text or choice["logprobs"] or body.return_token_ids or finish_reason:
             yield event(choice)
     if include_usage:

@@ -10,6 +10,7 @@ from lmcraft.server.errors import renamed_fields
 from lmcraft.server.http.answer_blocks import AnswerBlocks
 from lmcraft.server.http.chat_answer import count_chat_tokens, start_answer
 from lmcraft.server.http.json_route import JsonRoute
+from lmcraft.server.http.judged_prompts import judge_chat
 from lmcraft.server.http.message_object import MessageObject, error_event, message_events
 from lmcraft.server.http.openai_format import STREAMED, EventStreamResponse
 from lmcraft.server.http.protocol.messages import FIELD_NAMES, MessagesInput, MessagesRequest
@@ -22,8 +23,8 @@ router = APIRouter(route_class=JsonRoute)
 async def create_message(body: MessagesRequest, request: Request) -> Response:
     """Answer a conversation; streamed as typed events if `stream` is set."""
     with renamed_fields(FIELD_NAMES):
-        chat = body.as_chat()
-        generation = await start_answer(request, chat, body.template_fields())
+        chat, judged = await judge_chat(request, body.as_chat())
+        generation = await start_answer(request, chat, body.template_fields(), judged=judged)
     message, answer = MessageObject(generation), AnswerBlocks(generation, chat)
     if body.stream:
         return EventStreamResponse(_stream(message, answer), generation, error_event=error_event, end=b"")

@@ -17,6 +17,7 @@ from lmcraft.server.http import kept_responses
 from lmcraft.server.http.answer_blocks import AnswerBlocks
 from lmcraft.server.http.chat_answer import count_chat_tokens, start_answer
 from lmcraft.server.http.json_route import JsonRoute
+from lmcraft.server.http.judged_prompts import judge_chat
 from lmcraft.server.http.kept_responses import DEFAULT_PAGE_SIZE, Order, PageSize
 from lmcraft.server.http.openai_format import STREAMED, EventStreamResponse
 from lmcraft.server.http.protocol.chat import ChatRequest
@@ -24,6 +25,7 @@ from lmcraft.server.http.protocol.items import InputItem, ItemReference
 from lmcraft.server.http.protocol.responses import FIELD_NAMES, ResponsesInput, ResponsesRequest, parse_items
 from lmcraft.server.http.response_object import ResponseEvents, ResponseObject
 from lmcraft.server.http.state import cancel_on_disconnect
+from lmcraft.server.moderation.guard import replace_texts
 
 router = APIRouter(route_class=JsonRoute)
 Json = dict[str, Any]
@@ -43,13 +45,17 @@ async def create_response(body: ResponsesRequest, request: Request) -> Response:
     """Answer a conversation; streamed as typed events if `stream` is set. The response is kept unless `store` is false."""
     with renamed_fields(FIELD_NAMES):
         conversation = await _open_conversation(body, request)
+        chat, judged = await judge_chat(request, conversation.chat)
         drops_old_turns = body.truncation == "auto"
-        generation = await start_answer(request, conversation.chat, body.template_fields(), drops_old_turns=drops_old_turns)
-    response, answer = ResponseObject(body, generation), AnswerBlocks(generation, conversation.chat)
+        generation = await start_answer(
+            request, chat, body.template_fields(), drops_old_turns=drops_old_turns, judged=judged
+        )
+    response, answer = ResponseObject(body, generation), AnswerBlocks(generation, chat)
 
     async def finish() -> Json:
         """The whole response, which is kept if the request asks for it; if the store cannot, the response says so."""
         whole, items = response.final(answer), response.input_items(conversation.items)
+        items = replace_texts(items, judged.replacements) if judged is not None else items
         if body.store and not await kept_responses.keep(request, whole, items, body.previous_response_id):
             return {**whole, "store": False}
         return whole

@@ -1,0 +1,193 @@
+"""Judges what clients send by the server's policy, begins the judgment of answers, and records the decisions."""
+
+import logging
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from starlette.concurrency import run_in_threadpool
+
+from lmcraft.errors import UserError
+from lmcraft.moderation.decision import Action, Decision, Stage, replace_passages
+from lmcraft.moderation.judge_process import JudgeProcess
+from lmcraft.moderation.streaming import LOOK_BACK_CHARS, MAX_PROMPT_CHARS, HeldText
+from lmcraft.server.errors import ApiError
+from lmcraft.server.limits import Limits
+from lmcraft.server.metrics import Metrics
+from lmcraft.server.moderation.reviews import ReviewQueue
+
+log = logging.getLogger("lmcraft.server")
+MAX_QUESTION_CHARS = 4000  # of the prompt, that a judge of its answer reads
+_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
+_ESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": " ", "f": " ", "n": "\n", "r": "\n", "t": "\t"}
+_HAN, _KANA = re.compile("[\u3400-\u9fff]"), re.compile("[\u3040-\u30ff]")
+
+
+class Guard:
+    """The policy of a server, and its judge.
+
+    Args:
+        judge: decides about texts.
+        metrics: records how long it takes, and what it decides.
+        reviews: keeps the texts that a person is to look at; None: they are only counted.
+    """
+
+    def __init__(self, judge: JudgeProcess, metrics: Metrics, reviews: ReviewQueue | None = None) -> None:
+        self._judge, self._metrics, self._reviews = judge, metrics, reviews
+        self.policy = judge.policy
+
+    def start(self) -> None:
+        """Start the judge, unless it runs, and wait until it is ready.
+
+        Raises:
+            UserError: it cannot start.
+        """
+        self._judge.start()
+
+    async def start_in_thread(self) -> None:
+        """Start the judge in a thread.
+
+        Raises:
+            ApiError: it cannot start.
+        """
+        try:
+            await run_in_threadpool(self.start)
+        except UserError as error:
+            raise ApiError(503, str(error), code="no_judge") from error
+
+    def close(self) -> None:
+        """End the judge; what follows is refused."""
+        self._judge.close()
+
+    async def judge_text(self, text: str, stage: Stage) -> Decision:
+        """Decide about a whole text by all tiers."""
+        return await self._judge(text, stage, complete=True)
+
+    async def judge(self, text: str, stage: Stage, question: str = "") -> Decision:
+        """Decide about a text, and about what it says when the escapes of JSON in it are undone: calls are JSON."""
+        start = time.monotonic()
+        decision = await self._judge(text, stage, question)
+        if decision.passes and (plain := unescape(text)) != text:
+            other = await self._judge(plain, stage, question)
+            if other.failed or other.action > decision.action:
+                decision = other if other.failed else self._without_passages(other)
+        self._metrics.record_judgment(stage, time.monotonic() - start)
+        return decision
+
+    def _without_passages(self, decision: Decision) -> Decision:
+        findings = [replace(finding, start=0, end=0) for finding in decision.findings]
+        return self.policy.decide(decision.stage, findings, decision.tiers)
+
+    async def judge_prompt(self, texts: Sequence[str], owner: str) -> "JudgedPrompt":
+        """Decide about the texts of a prompt, in their order; a refusal of one of them refuses the prompt.
+
+        Args:
+            texts: what people wrote, and what tools returned.
+            owner: of the request.
+        """
+        released: list[str] = []
+        judgments: list[HeldText] = []
+        context = ""
+        for text in texts:
+            held = HeldText(
+                self.judge, self.policy, "prompt", context=context, max_held_chars=MAX_PROMPT_CHARS, by_sentence=False
+            )
+            await held.put(text, flush=True)
+            judgments.append(held)
+            released.append(replace_passages(text, held.passages))
+            context = f"{context}{released[-1]}\n"[-2 * LOOK_BACK_CHARS :]
+        await self.record(judgments, "prompt", owner)
+        is_refused = any(held.refusal is not None for held in judgments)
+        question = texts[-1] if texts else ""
+        refusal = self.policy.refusal_text(language_of(question))
+        return JudgedPrompt(self, owner, tuple(texts), tuple(released), is_refused, refusal, question[-MAX_QUESTION_CHARS:])
+
+    async def record(self, texts: Sequence[HeldText], stage: Stage, owner: str) -> None:
+        """Count the decision about a prompt or an answer that is complete, and keep what the policy sends to review."""
+        decisions = [decision for text in texts for decision in text.decisions]
+        action = max((decision.action for decision, _ in decisions), default=Action.ALLOW)
+        self._metrics.record_decision(stage, str(action))
+        for decision, text in decisions:
+            if decision.action is Action.REVIEW and self._reviews is not None:
+                record = {"id": uuid4().hex, "time": datetime.now(UTC).isoformat(timespec="seconds"), "owner": owner}
+                try:
+                    await run_in_threadpool(self._reviews.add, {**record, "text": text, "decision": decision.as_json()})
+                except OSError as error:
+                    log.error("a text that needs review could not be kept (%s)", error)
+
+
+def open_guard(policy: str, limits: Limits, metrics: Metrics, reviews: ReviewQueue | None = None) -> Guard:
+    """The guard of a policy, whose judge has not started; the arguments are those of `Guard`.
+
+    Raises:
+        UserError: the policy cannot be read.
+    """
+    restarted = metrics.record_judge_restart
+    return Guard(JudgeProcess(policy, timeout_seconds=limits.judge_timeout, on_restart=restarted), metrics, reviews)
+
+
+@dataclass(frozen=True)
+class JudgedPrompt:
+    """A prompt that has been judged, and how to judge its answers."""
+
+    guard: Guard
+    owner: str
+    texts: tuple[str, ...]
+    """As the client sent them."""
+    released: tuple[str, ...]
+    """As the model may read them."""
+    is_refused: bool
+    refusal: str
+    """What the client reads in place of a refused prompt's answer, or of the rest of a refused answer."""
+    question: str
+
+    @property
+    def replacements(self) -> dict[str, str]:
+        """The texts of which passages are redacted, and what takes their place."""
+        return {text: other for text, other in zip(self.texts, self.released, strict=True) if text != other}
+
+    def hold_answer(self, context: str = "") -> HeldText:
+        """An answer of which nothing has been generated.
+
+        Args:
+            context: the text that the answer continues.
+        """
+        return HeldText(self.guard.judge, self.guard.policy, "answer", question=self.question, context=context)
+
+    async def record(self, held: HeldText) -> None:
+        """Record the decisions about an answer that is complete, or refused."""
+        await self.guard.record([held], "answer", self.owner)
+
+
+def replace_texts(value: Any, replacements: Mapping[str, str]) -> Any:
+    """A JSON value in which some texts are replaced by others."""
+    if isinstance(value, str):
+        return replacements.get(value, value)
+    if isinstance(value, Mapping):
+        return {key: replace_texts(item, replacements) for key, item in value.items()}
+    return [replace_texts(item, replacements) for item in value] if isinstance(value, list) else value
+
+
+def unescape(text: str) -> str:
+    """A text with the escapes of JSON undone."""
+    if "\\" not in text:
+        return text
+    plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)) if match[1] else _ESCAPED[match[2]], text)
+    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def language_of(text: str) -> str:
+    """The language of a text, as far as its script tells: "zh", "ja", "ko", or "en" for all others."""
+    if _KANA.search(text):
+        return "ja"
+    if any("\uac00" <= character <= "\ud7a3" for character in text):
+        return "ko"
+    return "zh" if len(_HAN.findall(text)) * 5 > _num_letters(text) else "en"
+
+
+def _num_letters(text: Iterable[str]) -> int:
+    return sum(character.isalpha() for character in text)
