@@ -10,7 +10,7 @@ from lmcraft.errors import UserError
 from lmcraft.generation_flags import ConversationFlags, GenerationFlags
 from lmcraft.inference.generation_settings import SETTINGS, GenerationSettings
 
-LOADING_FLAGS = {"device", "precision", "weights", "draft"}
+LOADING_FLAGS = {"device", "precision", "weights", "draft", "steer_toward", "steer_away", "steer_strength", "steer_top_p"}
 
 
 def test_there_is_a_flag_for_every_setting() -> None:

@@ -15,6 +15,7 @@ from lmcraft.inference.setting import Setting, SettingGroup
 from lmcraft.text_file import read_text
 
 if TYPE_CHECKING:
+    from lmcraft.inference.steering import Steering
     from lmcraft.language_model import LanguageModel
 
 GROUP_TITLES: dict[SettingGroup, str] = {
@@ -36,6 +37,7 @@ FLAG_NOTES = {
     "grammar": "Its text, or @FILE.",
 }
 """Notes that the command line adds to the help of a setting."""
+STEERING = Parameter(group=Group("Steering", sort_key=len(GROUP_TITLES)))
 
 
 def _flag(setting: Setting, default: str) -> tuple[str, Any, None]:
@@ -74,7 +76,30 @@ else:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadingFlags(Config):
+class SteeringFlags(Config):
+    """How a command steers what a model writes (`lmcraft.inference.steering`)."""
+
+    steer_toward: Annotated[str | None, STEERING] = None
+    """Model whose likely tokens become likelier: one that was fine-tuned, from the same model, on text as wanted."""
+    steer_away: Annotated[str | None, STEERING] = None
+    """Model whose likely tokens become less likely: one that was fine-tuned on text as not wanted, such as toxic text."""
+    steer_strength: Annotated[float, STEERING] = 2.0
+    """Multiplies the difference of the two models' logits, which is added to the model's (DExperts, arXiv 2105.03023)."""
+    steer_top_p: Annotated[float, STEERING] = 0.9
+    """Keep only tokens of the model's own nucleus of this probability before steering; 1: all tokens."""
+
+    def check_steering(self) -> None:
+        """Raise UserError for a strength without a model to steer by."""
+        for name in ("steer_strength", "steer_top_p"):
+            if not (self.steer_toward or self.steer_away) and getattr(self, name) != getattr(type(self), name):
+                raise UserError(
+                    f"{name}={getattr(self, name):g} needs a model to steer by: add --steer-away or --steer-toward, or "
+                    "leave it out"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadingFlags(SteeringFlags):
     """How a command loads the model that it generates with."""
 
     device: str = "auto"
@@ -102,6 +127,7 @@ class LoadingFlags(Config):
 
     def check_settings(self) -> None:
         """Raise UserError for a setting with an impossible value."""
+        self.check_steering()
         GenerationConfig().updated(self.settings())
 
 
@@ -127,7 +153,25 @@ def load_model(address: str, flags: LoadingFlags, adapters: Mapping[str, str | P
     dtype, device = DTYPES.get(flags.precision), choose_device(flags.device)
     weights = None if flags.weights == "keep" else flags.weights
     draft = None if flags.draft is None else LanguageModel.load(flags.draft, dtype=dtype, device=device)
-    return LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft, adapters=adapters)
+    model = LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft, adapters=adapters)
+    steering = load_steering(flags, dtype=dtype, device=device)
+    return model if steering is None else model.steered(steering)
+
+
+def load_steering(flags: SteeringFlags, **options: Any) -> "Steering | None":
+    """The steering that the flags ask for, if any; `options` as in `LanguageModel.load`.
+
+    Raises:
+        UserError: there is no such model, or a number is out of range.
+    """
+    if not (flags.steer_toward or flags.steer_away):
+        return None
+    from lmcraft.inference.steering import Steering
+    from lmcraft.language_model import LanguageModel
+
+    names = (flags.steer_toward, flags.steer_away)
+    toward, away = (LanguageModel.load(name, tier="eager", **options) if name else None for name in names)
+    return Steering(toward, away, flags.steer_strength, flags.steer_top_p)
 
 
 def _unescape(text: str) -> str:

@@ -3,10 +3,10 @@
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from itertools import chain
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import torch
@@ -21,17 +21,18 @@ from lmcraft.inference.grammar import structured_output
 from lmcraft.inference.model_changes import ModelSnapshot
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.plain_generation import generate
-from lmcraft.inference.prompt import check_token_ids, encode_prompt
+from lmcraft.inference.prompt import check_token_ids, list_prompt_ids
 from lmcraft.inference.request import Request
 from lmcraft.inference.runner import Tier
 from lmcraft.inference.sampler import LogitsProcessor, as_processors
+from lmcraft.inference.steering import Steering
 from lmcraft.inference.thoughts import Thinking, find_format
 from lmcraft.model.adapter import Adapter
 from lmcraft.model.lora_linear import select_adapter, with_adapter
 from lmcraft.model.storage import MAX_SHARD_BYTES, build_model, save_model, weight_files
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource, open_adapter, open_model
-from lmcraft.tokenizer.token_ids import MAX_SHOWN_CHARACTERS, list_rows, list_token_ids
+from lmcraft.tokenizer.token_ids import list_rows, list_token_ids
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 log = logging.getLogger("lmcraft")
@@ -94,6 +95,7 @@ class LanguageModel:
         self._tier: Tier = tier
         self._weights = weights
         self._draft = draft
+        self._steering: Steering | None = None
         self._engine: tuple[Engine, ModelSnapshot] | None = None
         self._lock = threading.Lock()  # of `_engine`
 
@@ -192,9 +194,19 @@ class LanguageModel:
             UserError: as in `engine`.
         """
         draft = None if self._draft is None else self._draft.transformer
-        return Engine(
-            self.transformer, tier=self._tier, weights=self._weights, draft=draft, adapters=self.adapters, **settings
-        )
+        own: dict[str, Any] = {"weights": self._weights, "draft": draft, "adapters": self.adapters}
+        return Engine(self.transformer, tier=self._tier, steering=self._steering, **own, **settings)
+
+    def steered(self, steering: Steering) -> "LanguageModel":
+        """A copy that shares the weights, and whose texts are steered; the likelihoods of texts stay the model's own.
+
+        Raises:
+            UserError: a guide has another vocabulary, or a shorter context.
+        """
+        steering.check(self)
+        model = copy(self)
+        model._steering = steering
+        return model
 
     def save(self, folder: str | os.PathLike[str], *, max_shard_size: int = MAX_SHARD_BYTES) -> None:
         """Write a model folder that lmcraft, transformers and vLLM open.
@@ -313,12 +325,7 @@ class LanguageModel:
         """
         config = self.generation_config.updated(settings)
         processors = as_processors(logits_processor)
-        if not isinstance(prompt, Iterable) or isinstance(prompt, bytes | Mapping):
-            shown = shorten(repr(prompt), MAX_SHOWN_CHARACTERS)
-            raise UserError(f"the prompt {shown} is neither a text nor a list of token ids: give one of them")
-        prompt_ids = encode_prompt(self.tokenizer, prompt) if isinstance(prompt, str) else prompt
-        if hasattr(prompt_ids, "tolist"):
-            prompt_ids = list_token_ids(prompt_ids)
+        prompt_ids = list_prompt_ids(self.tokenizer, prompt)
         requests = self._requests(prompt_ids, config, self.tokenizer, adapter, processors)
         engine = self._engine_for(config)
         return self._generate_eagerly(requests) if engine is None else engine.stream(requests)
@@ -332,7 +339,7 @@ class LanguageModel:
             first.config,
             eos_token_ids=self.eos_token_ids,
             tokenizer=first.tokenizer,
-            logits_processor=first.logits_processor,
+            logits_processor=(*([self._steering.start()] if self._steering else []), *first.logits_processor),
         )
 
     def _engine_for(self, config: GenerationConfig) -> Engine | None:

@@ -122,7 +122,9 @@ def _open_backend(config: ChatConfig, manner: Manner, choice: Choice) -> Backend
     if manner.is_interactive:
         print_notice(f"Opening {choice.model} ...")
     adapters = {} if choice.adapter is None else {choice.adapter: choice.adapter}
-    flags = config if choice.model == config.model else replace(config, draft=None)  # which fits one model
+    flags = config
+    if choice.model != config.model:  # which these fit
+        flags = replace(config, draft=None, steer_toward=None, steer_away=None)
     model = load_model(choice.model, flags, adapters)
     if model.tokenizer.chat_template is None:
         print_notice("This model has no chat template, so it continues the conversation as plain text.")

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from lmcraft.config import MACHINE, Config, command_config, section, takes_settings
+from lmcraft.config import MACHINE, command_config, section, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
+from lmcraft.generation_flags import SteeringFlags, load_steering
 from lmcraft.inference.thought_format import ReasoningParser
 from lmcraft.server.limits import Limits
 from lmcraft.setting_values import expand_user
@@ -39,7 +40,7 @@ SWITCH_SECONDS = 0.0005
 
 @command_config
 @dataclass(frozen=True)
-class ServeConfig(Config):
+class ServeConfig(SteeringFlags):
     """Serve models with OpenAI's endpoints under /v1 and a chat page. Only this machine can connect unless --host is set."""
 
     model: tuple[str, ...] = ()
@@ -93,6 +94,7 @@ class ServeConfig(Config):
 
     def resolved(self) -> "ServeConfig":
         self.limits.check()
+        self.check_steering()
         if self.new_api_key and self.api_keys is None:
             raise UserError(f"new_api_key={self.new_api_key} needs a file to add the key to; set --api-keys FILE")
         if (self.engine == "vllm") != bool(self.upstream):
@@ -102,6 +104,8 @@ class ServeConfig(Config):
             )
         if self.upstream and (self.model or self.model_root is not None):
             raise UserError("model and upstream cannot both be served; remove one of them")
+        if self.upstream and (guide := self.steer_toward or self.steer_away):
+            raise UserError(f"'{guide}' cannot steer the engine at upstream, which keeps its logits: leave it out")
         if self.upstream and self.reasoning_parser != "auto":
             raise UserError(
                 f"reasoning_parser={self.reasoning_parser} does not apply to the engine at upstream; set it there, not here"
@@ -201,9 +205,11 @@ def _load_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
     from lmcraft.machine import DTYPES, choose_device
     from lmcraft.server.engine.registry import LoadOptions, Registry, parse_model_arguments
 
+    dtype, device = DTYPES.get(config.precision), choose_device(config.device)
     options = LoadOptions(
-        dtype=DTYPES.get(config.precision),
-        device=choose_device(config.device),
+        dtype=dtype,
+        device=device,
+        steering=load_steering(config, dtype=dtype, device=device),
         weights=None if config.weights == "keep" else config.weights,
         reasoning_parser=config.reasoning_parser,
     )

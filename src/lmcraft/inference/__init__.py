@@ -19,6 +19,7 @@ thought_limit        a limit of their tokens
 grammar              structured output: JSON schema, regular expression, grammar
 json_schema/         JSON schemas rewritten into what the grammar library enforces exactly
 sampler              from logits to a token
+steering             logits moved toward one model and away from another
 dry_penalty          the DRY repetition penalty
 next_token_logits    the result of a step
 model_changes        what a caller changed in a model

@@ -29,6 +29,7 @@ from lmcraft.inference.speculation.draft import DraftProposer
 from lmcraft.inference.speculation.prompt_lookup import NGRAM_LENGTHS, PromptLookupProposer
 from lmcraft.inference.speculation.proposer import Proposer
 from lmcraft.inference.speculation.speculator import Speculator
+from lmcraft.inference.steering import Steering
 from lmcraft.inference.thought_limit import ThoughtLimit
 from lmcraft.inference.turns import Turns
 from lmcraft.model.lora_linear import select_adapter
@@ -53,6 +54,7 @@ class Engine:
             tier only).
         adapters: models that share the weights of `model` (`lmcraft.model.lora_linear.with_adapter`), by the names that
             requests use. Adapters trained over weights of other bits than `weights` run in PyTorch, without proposals.
+        steering: changes the logits before each token is drawn; None: nothing does.
 
     Raises:
         UserError: the native tier is required and does not support the model; the draft has a different vocabulary; the
@@ -71,8 +73,9 @@ class Engine:
         prompt_lookup: bool = True,
         draft: Transformer | None = None,
         adapters: Mapping[str, Transformer] | None = None,
+        steering: Steering | None = None,
     ) -> None:
-        self.model = model
+        self.model, self._steering = model, steering
         self.models = {**(adapters or {}), "": model}
         self.weights: Weights = weights or stored_weights(model)
         self.runner = build_runner(model, tier=tier, weights=weights, cache_tokens=cache_tokens, adapters=adapters)
@@ -154,7 +157,7 @@ class Engine:
             vocab_size=vocab_size,
             eos_token_ids=request.eos_token_ids,
             tokenizer=request.tokenizer,
-            logits_processor=request.logits_processor,
+            logits_processor=(*([self._steering.start()] if self._steering else []), *request.logits_processor),
         )
         constraint: GrammarConstraint | ThoughtLimit | None = None
         if name := structured_output(config)[0]:

@@ -45,6 +45,10 @@ class KVCache:
         for layer, (keys, values) in self._layers.items():
             self._layers[layer] = keys.index_select(0, rows), values.index_select(0, rows)
 
+    def truncate(self, length: int) -> None:
+        """Forget all tokens after the first `length`."""
+        self._lengths = {layer: min(held, length) for layer, held in self._lengths.items()}
+
     def _allocate(self, new: Tensor, old: Tensor | None, num_tokens: int) -> Tensor:
         """Storage like `new` for at least `num_tokens`, with the contents of `old`."""
         B, K, _, D = new.shape

@@ -1,10 +1,12 @@
 """Prompts: encodes a text as one, and checks that a model can continue it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import shorten
 from typing import SupportsIndex
 
 from lmcraft.errors import UserError
 from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.tokenizer.token_ids import MAX_SHOWN_CHARACTERS, list_token_ids
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
@@ -23,6 +25,20 @@ def encode_prompt(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool =
     if start is None:
         raise UserError("the prompt is empty, and the tokenizer has no token that begins a text: enter some text")
     return [start]
+
+
+def list_prompt_ids(tokenizer: Tokenizer, prompt: object) -> Sequence[int]:
+    """The token ids of a prompt that is a text, or token ids in a list, tensor or array.
+
+    Raises:
+        UserError: it is neither, or an empty text for which there is no token.
+    """
+    if isinstance(prompt, str):
+        return encode_prompt(tokenizer, prompt)
+    if not isinstance(prompt, Iterable) or isinstance(prompt, bytes | Mapping):
+        shown = shorten(repr(prompt), MAX_SHOWN_CHARACTERS)
+        raise UserError(f"the prompt {shown} is neither a text nor a list of token ids: give one of them")
+    return list_token_ids(prompt) if hasattr(prompt, "tolist") else prompt  # type: ignore[return-value]
 
 
 def check_token_ids(prompt_ids: Sequence[int], vocab_size: int) -> None:

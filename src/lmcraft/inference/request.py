@@ -103,7 +103,7 @@ class SequenceState:
         self._continuation = Continuation(request.row, max_new_tokens, request.eos_token_ids, text)
         self.sampler = sampler
         self.constraint = constraint
-        self.takes_argmax = constraint is None and request.config.is_model_argmax and not request.logits_processor
+        self.takes_argmax = constraint is None and request.config.is_model_argmax and not sampler.logits_processor
         """Whether each token is the model's most likely one, so that no sampler needs to run."""
         self.generated: list[Token] = []
         self.prompt_scores: list[TokenScore] = []

@@ -16,6 +16,7 @@ from lmcraft.folder.names import is_gguf_name
 from lmcraft.hub import fetch_model
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.weight_packing import Weights
+from lmcraft.inference.steering import Steering
 from lmcraft.inference.thought_format import ReasoningParser, ThoughtFormat
 from lmcraft.inference.thoughts import find_format
 from lmcraft.language_model import LanguageModel
@@ -42,6 +43,8 @@ class LoadOptions:
     weights: Weights | None = None
     """Format in which decoding reads the weights; None: the one nearest to `dtype`."""
     reasoning_parser: ReasoningParser = "auto"
+    steering: Steering | None = None
+    """How the logits of every language model are changed; None: not at all."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,7 @@ class Registry:
         model = LanguageModel.load(
             path, dtype=options.dtype, device=options.device, weights=options.weights, adapters=adapters
         )
+        model = model if options.steering is None else model.steered(options.steering)
         return model, Worker(name, lambda: model.new_engine(max_num_seqs=max_num_seqs), self._limits, self._metrics)
 
     def find(self, name: str = "") -> ServedModel | None:
