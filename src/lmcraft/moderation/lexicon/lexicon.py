@@ -3,18 +3,18 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from lmcraft.moderation.decision import Finding, Stage
+from lmcraft.moderation.lexicon.disguises import DisguisedWords, Spellings
 from lmcraft.moderation.lexicon.matcher import Matches, split_key
-from lmcraft.moderation.lexicon.opener import Matcher
-from lmcraft.moderation.lexicon.passages import drop_allowed, drop_covered, drop_overlapping, join_repeats
+from lmcraft.moderation.lexicon.passages import drop_allowed, drop_covered, drop_overlapping, in_original, join_repeats
 from lmcraft.moderation.lexicon.term import MIN_DISGUISED_SEVERITY, Term
-from lmcraft.moderation.lexicon.wildcards import MaskedWords
 from lmcraft.moderation.normalization import normalize
-from lmcraft.moderation.normalized_text import NormalizedText, View
+from lmcraft.moderation.normalized_text import NormalizedText
 
 VERSION = 1
 """Raised when other findings come of the same words."""
@@ -54,14 +54,17 @@ class Lexicon:
         self._terms = [_choose(group) for group in groups.values()]
         """Of each key, those that findings name; none if it is allowed."""
         self._severities = np.array([group[0].severity if group else ALLOWED for group in self._terms], dtype=np.int64)
-        self._matcher = Matcher(keys)
-        can_be_masked = (self._severities >= MIN_DISGUISED_SEVERITY).tolist()
-        self._masked = MaskedWords(
-            ["".join(key) if is_masked else "" for key, is_masked in zip(keys, can_be_masked, strict=True)]
-        )
+        self._words = Spellings([(key, number) for number, key in enumerate(keys)])
+        texts = {
+            number: "".join(keys[number]) for number in np.flatnonzero(self._severities >= MIN_DISGUISED_SEVERITY).tolist()
+        }
+        doubtful = {number: len(keys) + at for at, number in enumerate(n for n, text in texts.items() if len(text) == 2)}
+        self._terms += [tuple(replace(term, severity=1) for term in self._terms[number]) for number in doubtful]
+        self._severities = np.append(self._severities, np.ones(len(doubtful), dtype=np.int64))
+        self._disguised = DisguisedWords(texts, groups, doubtful)
         contents = [
             VERSION,
-            *sorted([key, [repr(term) for term in group]] for key, group in zip(keys, self._terms, strict=True)),
+            *sorted([key, [repr(term) for term in group]] for key, group in zip(keys, self._terms, strict=False)),
         ]
         self._fingerprint = hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 
@@ -101,30 +104,25 @@ class Lexicon:
 
     def _find(self, text: NormalizedText) -> Matches:
         """(start, end, key) of all passages of the original text, by start, without those that are allowed."""
-        matches, allowed = self._in_view(text.plain, self._matcher.find(text.plain.text))
-        for view in text.views[1:]:
-            candidates = np.concatenate([self._matcher.find(view.text), self._masked.find(view.text)])
-            severities = self._severities[candidates[:, 2]]
-            candidates = candidates[(severities >= MIN_DISGUISED_SEVERITY) | (severities == ALLOWED)]
-            disguised, _ = self._in_view(view, candidates)
-            disguised = drop_overlapping(drop_overlapping(disguised, matches), allowed)
+        found = self._words.find(text.plain.text)
+        are_allowed = self._severities[found[:, 2]] == ALLOWED
+        allowed = in_original(text.plain, found[are_allowed])
+        matches = self._resolve(in_original(text.plain, found[~are_allowed]), allowed)
+        for view in text.views:
+            candidates = self._disguised.find(text, view)
+            if view is not text.plain:
+                again = self._words.find(view.text)
+                again = again[self._severities[again[:, 2]] >= MIN_DISGUISED_SEVERITY]
+                candidates = np.concatenate([candidates, in_original(view, again)])
+            disguised = drop_overlapping(self._resolve(candidates, allowed), matches)
             if len(disguised):
                 matches = np.concatenate([matches, disguised])
                 matches = matches[np.argsort(matches[:, 0], kind="stable")]
         return matches
 
-    def _in_view(self, view: View, matches: Matches) -> tuple[Matches, Matches]:
-        """Those matches in a view that stand, and the allowed words, as passages of the original text."""
-        are_allowed = self._severities[matches[:, 2]] == ALLOWED
-        allowed, matches = matches[are_allowed], drop_allowed(matches[~are_allowed], matches[are_allowed])
-        matches = join_repeats(drop_covered(matches, self._severities[matches[:, 2]]))
-        return self._in_original(view, matches), self._in_original(view, allowed)
-
-    def _in_original(self, view: View, matches: Matches) -> Matches:
-        if view.offsets is None or not len(matches):
-            return matches
-        starts, ends, keys = matches.T
-        return np.stack([view.offsets[starts].astype(np.int64), view.offsets[ends - 1].astype(np.int64) + 1, keys], axis=1)
+    def _resolve(self, matches: Matches, allowed: Matches) -> Matches:
+        matches = drop_allowed(matches, allowed)
+        return join_repeats(drop_covered(matches, self._severities[matches[:, 2]]))
 
 
 def _choose(terms: Sequence[Term]) -> tuple[Term, ...]:

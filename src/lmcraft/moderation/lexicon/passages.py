@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lmcraft.moderation.lexicon.matcher import Matches
 from lmcraft.moderation.lexicon.term import MAX_SEVERITY
+from lmcraft.moderation.normalized_text import View
 
 MAX_REPEAT_GAP_CHARS = 1
 
@@ -69,3 +70,12 @@ def drop_overlapping(matches: Matches, others: Matches) -> Matches:
     before = np.searchsorted(others[:, 0], matches[:, 1], "left")  # those that start before the end of a match
     kept: Matches = matches[reach[before] <= matches[:, 0]]
     return kept
+
+
+def in_original(view: View, matches: Matches) -> Matches:
+    """Matches in a view as passages of the original text."""
+    if view.offsets is None or not len(matches):
+        return matches
+    starts_M, ends_M, keys_M = matches.T
+    stops_M = view.offsets[ends_M - 1] + 1 if view.ends is None else view.ends[ends_M - 1]
+    return np.stack([view.offsets[starts_M].astype(np.int64), stops_M.astype(np.int64), keys_M], axis=1)
