@@ -1,7 +1,7 @@
 """False alarms of lists of words on clean text: literature, manuals, code (`benchmarks/preparation/corpora.py`).
 
-python benchmarks/moderation/false_alarms.py                      a table: sentences with a word that counts at the default policy
-python benchmarks/moderation/false_alarms.py --half tuning --show  the half that the lists were corrected on, with the sentences
+python benchmarks/moderation/false_alarms.py                       sentences with a word that counts, at the default policy
+python benchmarks/moderation/false_alarms.py --half tuning --show  the half that the lists were corrected on, with sentences
 python benchmarks/moderation/false_alarms.py --lexicons words.txt  other lists
 """
 
@@ -12,8 +12,7 @@ from bisect import bisect_right
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "preparation")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "preparation"))
 from corpora import CORPORA, Document, good_documents
 
 from lmcraft.moderation import read_policy

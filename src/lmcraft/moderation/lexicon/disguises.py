@@ -8,18 +8,19 @@ import numpy as np
 from lmcraft.moderation.lexicon.matcher import Matches, split_key
 from lmcraft.moderation.lexicon.opener import Matcher
 from lmcraft.moderation.lexicon.passages import in_original
-from lmcraft.moderation.normalization import WILDCARD, is_respelling, latin_pinyin, to_sounds
+from lmcraft.moderation.normalization import is_respelling, latin_pinyin, to_sounds
 from lmcraft.moderation.normalized_text import NormalizedText, View
 
 SOUNDS = "pinyin"
 """The views of Chinese by sound."""
-MASKED = re.compile(rf"(?<!\S)[a-z{re.escape(WILDCARD)}]*[a-z][a-z{re.escape(WILDCARD)}]*(?!\S)")
-MASK = re.compile(r"(?:[^\W\d_]*[*#%&$@]+[^\W\d_]*)+|[^\W\d_]+[-.·•][^\W\d_]+")
-"""Masks as people write them: any number of asterisks and the like, or a single dot or hyphen."""
-TELLING = frozenset("傻屄肏屌婊骚贱淫妓嫖")
-"""Characters that hardly stand in a word that merely sounds like another."""
+MASKS = "*#%&$@-"
+MASK = re.compile(rf"(?<=[a-z])(?:[{MASKS[:-1]}]+(?=[a-z])|-(?=[a-z]))")
+LETTERS_AND_MASKS = frozenset("abcdefghijklmnopqrstuvwxyz" + MASKS)
 MIN_MASKED_CHARS, MAX_MASKED_CHARS = 4, 24
 """Of shorter words too little is left."""
+PHRASE = re.compile(r"[a-z]+(?: [a-z]+)+")
+TELLING = frozenset("傻屄肏屌婊骚贱淫妓嫖")
+"""Characters that hardly stand in a word that merely sounds like another."""
 
 
 class Spellings:
@@ -68,16 +69,19 @@ class DisguisedWords:
         self._sounds = Spellings([(tuple(split_key(sound)), key) for key, sound in sounds.items() if len(sound) > 1])
         latin = [(tuple(split_key(name)), key) for key, word in chinese.items() for name in latin_pinyin(word)]
         self._latin = Spellings([(tokens, key) for tokens, key in latin if tokens not in plain_words])
+        joined = [((word.replace(" ", ""),), key) for key, word in words.items() if PHRASE.fullmatch(word)]
+        self._joined = Spellings([(tokens, key) for tokens, key in joined if tokens not in plain_words])
 
     def find(self, text: NormalizedText, view: View) -> Matches:
         """(start, end, key) of the words in a view, as passages of the original text."""
         if view.name == SOUNDS:
             return self._find_sounds(text, view)
-        masked = in_original(view, self._find_masked(view.text))
-        are_plausible = [bool(MASK.fullmatch(text.original, start, end)) for start, end, _ in masked.tolist()]
-        return np.concatenate(
-            [in_original(view, self._latin.find(view.text)), masked[np.array(are_plausible, dtype=np.bool_)]]
-        )
+        spelled = self._latin.find(view.text)
+        if view is text.plain:
+            others = self._find_masked(view.text)
+        else:
+            others = self._joined.find(view.text)  # no spaces are left where a phrase was split
+        return in_original(view, np.concatenate([spelled, others]))
 
     def _find_sounds(self, text: NormalizedText, view: View) -> Matches:
         matches = self._sounds.find(view.text)
@@ -97,18 +101,33 @@ class DisguisedWords:
 
     def _find_masked(self, text: str) -> Matches:
         """Of several words that fit, the first."""
-        matches = []
-        if WILDCARD in text:
-            for match in MASKED.finditer(text):
-                key = self._complete(match[0])
+        matches: list[tuple[int, int, int]] = []
+        last = 0
+        for mask in MASK.finditer(text):
+            if mask.start() >= last:
+                start, last = _masked_word(text, mask.start())
+                key = self._complete(text[start:last])
                 if key is not None:
-                    matches.append((match.start(), match.end(), key))
+                    matches.append((start, last, key))
         return np.array(matches, dtype=np.int64).reshape(-1, 3)
 
     def _complete(self, masked: str) -> int | None:
-        if WILDCARD not in masked or not MIN_MASKED_CHARS <= len(masked) <= MAX_MASKED_CHARS:
-            return None
         for key in self._masked.get((len(masked), masked[0]), ()):
-            if all(sign in (letter, WILDCARD) for sign, letter in zip(masked, self._words[key], strict=True)):
-                return key
+            if all(sign == letter or sign in MASKS for sign, letter in zip(masked, self._words[key], strict=True)):
+                return key if 2 * sum(sign in MASKS for sign in masked) <= len(masked) else None
         return None
+
+
+def _masked_word(text: str, position: int) -> tuple[int, int]:
+    """Start and end of the letters and masks around a position; so far apart that it is no word if it is too long."""
+    start = end = position
+    while start > 0 and position - start < MAX_MASKED_CHARS and text[start - 1] in LETTERS_AND_MASKS:
+        start -= 1
+    while end < len(text) and end - position < MAX_MASKED_CHARS and text[end] in LETTERS_AND_MASKS:
+        end += 1
+    while text[start] in MASKS:  # emphasis
+        start += 1
+    while text[end - 1] in MASKS:
+        end -= 1
+    is_whole = not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
+    return (start, end) if is_whole else (end - 1, end)

@@ -26,6 +26,7 @@ class Matcher:
     def __init__(self, keys: Sequence[Sequence[str]]) -> None:
         self._keys = keys
         self._chars, self._is_due = 0, True
+        self._thread: threading.Thread | None = None
         self._finder: _Finder | None = None
         if is_compiled(SOURCE):
             self._open_native()
@@ -37,9 +38,20 @@ class Matcher:
         self._chars += len(text)
         if self._is_due and self._chars > MIN_CHARS:
             self._is_due = False
-            threading.Thread(target=self._open_native, name="compile-lexicon").start()
+            self._thread = threading.Thread(target=self._open_native, name="compile-lexicon")
+            self._thread.start()
         assert self._finder is not None
         return self._finder.find(text)
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the matcher in C++ is in use."""
+        return isinstance(self._finder, NativeMatcher)
+
+    def wait(self) -> None:
+        """Wait until the matcher in C++ is compiled, if it is being compiled."""
+        if self._thread is not None:
+            self._thread.join()
 
     def _open_native(self) -> None:
         self._is_due = False
