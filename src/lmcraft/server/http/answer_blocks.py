@@ -110,6 +110,11 @@ class AnswerBlocks:
         return self._choice.finish_reason
 
     @property
+    def refusal(self) -> str | None:
+        """What the policy says in place of the rest of the answer; None if it refuses nothing."""
+        return self._choice.refusal
+
+    @property
     def thought_tokens(self) -> int:
         """How many of the tokens are thoughts."""
         return self._choice.thought_tokens

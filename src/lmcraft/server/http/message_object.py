@@ -88,7 +88,10 @@ def _parse_cut(arguments: str) -> Json:
 def stop_fields(answer: AnswerBlocks) -> Json:
     """Why a complete answer has ended."""
     reason = STOP_REASONS.get(answer.finish_reason or "", "stop_sequence" if answer.stop else "end_turn")
-    return {"stop_reason": reason, "stop_sequence": answer.stop if reason == "stop_sequence" else None}
+    fields: Json = {"stop_reason": reason, "stop_sequence": answer.stop if reason == "stop_sequence" else None}
+    if reason == "refusal":
+        fields["stop_details"] = {"type": "refusal", "category": "general_harms", "explanation": answer.refusal}
+    return fields
 
 
 async def message_events(message: MessageObject, answer: AnswerBlocks) -> AsyncIterator[bytes]:

@@ -18,7 +18,7 @@ from lmcraft.server.http.request_builder import PreparedRequest
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 from lmcraft.server.moderation.guard import Guard, JudgedPrompt, open_guard
-from lmcraft.server.moderation.held_answer import HeldAnswer, Piece
+from lmcraft.server.moderation.held_answer import HeldAnswer, Piece, remove_harmful_alternatives
 
 R = TypeVar("R")
 
@@ -124,6 +124,9 @@ class Generation:
                 yield n, piece
                 if piece.refusal is not None:
                     self.prepared.sequences[n].cancelled = True
+        if self._judged is not None:
+            for sequence in self.prepared.sequences:
+                await remove_harmful_alternatives(self._judged, self.served.model.tokenizer, sequence.prompt_scores)
 
     def _held_answers(self) -> list[HeldAnswer]:
         """An answer for each sequence; empty if nobody judges them."""

@@ -1,9 +1,12 @@
 """Holds the tokens of an answer back until their text has been judged."""
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from lmcraft.inference.continuation import Token
+from lmcraft.inference.scoring import TokenScore
 from lmcraft.moderation.decision import Action, replace_passages
 from lmcraft.server.moderation.guard import JudgedPrompt
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -134,10 +137,41 @@ class HeldAnswer:
         return [*new[:-1], replace(new[-1], text=text, finish_reason=last.finish_reason, stop=last.stop)]
 
     async def _without_harmful_alternatives(self, tokens: list[Token]) -> list[Token]:
-        """The tokens; if their alternatives, which the client reads, too, are not harmless, without these."""
-        ids = dict.fromkeys(token_id for token in tokens for token_id, _ in token.alternatives)
-        if not ids:
-            return tokens
-        texts = "\n".join(self._tokenizer.decode([token_id]) for token_id in ids)
-        decision = await self._prompt.guard.judge(texts, "answer", self._prompt.question)
-        return tokens if decision.action < Action.REDACT else [replace(token, alternatives=()) for token in tokens]
+        """The tokens without those alternatives that the client must not read."""
+        ids = {token_id for token in tokens for token_id, _ in token.alternatives}
+        harmful = await harmful_tokens(self._prompt, self._tokenizer, ids)
+        return (
+            [replace(token, alternatives=_without(token.alternatives, harmful)) for token in tokens] if harmful else tokens
+        )
+
+
+async def remove_harmful_alternatives(prompt: JudgedPrompt, tokenizer: Tokenizer, scores: list[TokenScore]) -> None:
+    """Remove from the scores of a prompt those alternatives that the client must not read."""
+    ids = {token_id for score in scores for token_id, _ in score.alternatives}
+    if harmful := await harmful_tokens(prompt, tokenizer, ids):
+        scores[:] = [replace(score, alternatives=_without(score.alternatives, harmful)) for score in scores]
+
+
+async def harmful_tokens(prompt: JudgedPrompt, tokenizer: Tokenizer, token_ids: Collection[int]) -> set[int]:
+    """The tokens whose text, each by itself, is harmful in an answer; all of them if the judge cannot tell which."""
+    ids = sorted(token_ids)
+    lines = [tokenizer.decode([token_id]).replace("\n", " ") for token_id in ids]
+    if not "".join(lines).strip():
+        return set()
+    decision = await prompt.guard.judge("\n".join(lines), "answer", prompt.question)
+    if decision.action < Action.REDACT:
+        return set()
+    findings = [finding for finding in decision.findings if finding.category in decision.categories]
+    if decision.failed or not all(finding.has_passage for finding in findings):
+        return set(ids)
+    starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
+    return {
+        ids[n]
+        for finding in findings
+        for n in range(bisect_right(starts, finding.start) - 1, bisect_left(starts, finding.end))
+        if n < len(ids)
+    }
+
+
+def _without(alternatives: tuple[tuple[int, float], ...], token_ids: set[int]) -> tuple[tuple[int, float], ...]:
+    return tuple((token_id, logprob) for token_id, logprob in alternatives if token_id not in token_ids)

@@ -6,6 +6,7 @@ PAIRS = {
     "response.output_item.done": "response.output_item.added",
     "response.content_part.done": "response.content_part.added",
     "response.output_text.done": "response.output_text.delta",
+    "response.refusal.done": "response.refusal.delta",
     "response.function_call_arguments.done": "response.function_call_arguments.delta",
 }
 """What an event closes."""
