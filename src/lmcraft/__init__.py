@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from lmcraft.commands import COMMANDS
 
 if TYPE_CHECKING:
+    from lmcraft.commands.audit_safety import AuditSafetyConfig as AuditSafetyConfig
+    from lmcraft.commands.audit_safety import audit_safety as audit_safety
     from lmcraft.commands.chat import ChatConfig as ChatConfig
     from lmcraft.commands.chat import chat as chat
     from lmcraft.commands.classify import ClassifyConfig as ClassifyConfig

@@ -51,6 +51,9 @@ COMMANDS = {
     "serve": Command("serve", "serve", "ServeConfig", "Serve models: an OpenAI-compatible API and a chat page."),
     "guard check": Command("guard", "check_texts", "GuardCheckConfig", "Judge texts by a policy, and say why."),
     "guard init": Command("guard", "init_policy", "GuardInitConfig", "Write lmcraft's policy to a file, to edit."),
+    "audit safety": Command(
+        "audit_safety", "audit_safety", "AuditSafetyConfig", "Measure a model's toxicity, refusals and gaps between groups."
+    ),
     "pull": Command("pull", "pull", "PullConfig", "Download a model into a folder."),
     "inspect": Command("inspect", "inspect", "InspectConfig", "Show what a model or a dataset is made of."),
     "export": Command("export", "export", "ExportConfig", "Convert a model to another data type or format, and check it."),
@@ -67,5 +70,6 @@ COMMANDS = {
 }
 GROUPS = {
     "tokenizer": "Train and inspect tokenizers.",
+    "audit": "Measure what models do to people.",
     "guard": "Keep harmful text out of training data, prompts and answers.",
 }

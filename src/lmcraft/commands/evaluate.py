@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from lmcraft.evaluation.methods import Method
     from lmcraft.evaluation.run import Evaluation
     from lmcraft.evaluation.task import Task
     from lmcraft.folder import DatasetFolder
@@ -70,7 +71,8 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
     """
     from lmcraft.evaluation.catalog import open_tasks
     from lmcraft.folder.lock import lock_folder
-    from lmcraft.reports.evaluation import check_page, figure_rows, write_evaluation
+    from lmcraft.reports.evaluation import TITLE, figure_rows, write_evaluation
+    from lmcraft.reports.template import check_page
     from lmcraft.terminal import column_table, line_printer, print_result
 
     config = config.resolved()
@@ -79,7 +81,7 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
         return []
     tasks = open_tasks(config.tasks)
     with open_evaluation(config) as evaluation:
-        check_page(evaluation.folder)
+        check_page(evaluation.folder, TITLE, "evaluation")
         evaluation.folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(evaluation.folder, wait=False):
             for task in tasks:
@@ -126,11 +128,11 @@ def build_evaluation(source: ModelSource, config: TaskSettings, folder: Path) ->
     return Evaluation(model, source.hash_contents(), settings, folder)
 
 
-def results_folder(model: str, source: ModelSource) -> Path:
+def results_folder(model: str, source: ModelSource, kind: str = "evaluations") -> Path:
     """Where the results of a model lie by default: in its folder, if it has one of its own that can be written."""
     folder = expand_user(model)
     is_own = folder.is_dir() and os.access(folder, os.W_OK)
-    return ModelFolder(source.path).run / "evaluations" if is_own else Path("evaluations") / source.name
+    return ModelFolder(source.path).run / kind if is_own else Path(kind) / source.name
 
 
 def _fit_temperature(config: EvaluateConfig, results: Sequence[TaskResult]) -> None:
@@ -177,15 +179,20 @@ def _training_data(config: EvaluateConfig, source: ModelSource) -> DatasetFolder
 
 def run_task(evaluation: Evaluation, task: Task, limit: int, title: str) -> TaskResult:
     """Score a task with a progress bar; a signal stops it after the items that are done. Errors as in `Evaluation.run`."""
+    return run_method(evaluation, evaluation.open_method(task, limit), title)
+
+
+def run_method(evaluation: Evaluation, method: Method, title: str) -> TaskResult:
+    """The same for a task whose items are open."""
     from lmcraft.terminal import progress_bar
     from lmcraft.training.signals import stop_on_signals
 
     with progress_bar(title) as report, stop_on_signals() as stop:
-        result = evaluation.run(task, limit=limit, report=report, stop_signal=lambda: stop.signal_number)
+        result = evaluation.run_method(method, report=report, stop_signal=lambda: stop.signal_number)
     if stop:
         raise InterruptedRunError(
-            f"stopped by a signal at the end of '{task.name}', whose results are saved; run the same command again to "
-            "continue",
+            f"stopped by a signal at the end of '{method.task.name}', whose results are saved; run the same command again "
+            "to continue",
             stop.signal_number,
         )
     return result

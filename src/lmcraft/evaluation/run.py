@@ -62,8 +62,17 @@ class Evaluation:
             RunError: the model's outputs are not numbers, or the disk is full.
             InterruptedRunError: asked to stop; the results so far are kept.
         """
-        method = self.open_method(task, limit)
-        rows = method.rows
+        return self.run_method(self.open_method(task, limit), report=report, stop_signal=stop_signal)
+
+    def run_method(
+        self,
+        method: Method,
+        *,
+        report: ReportProgress = lambda done, total: None,
+        stop_signal: Callable[[], int] = lambda: 0,
+    ) -> TaskResult:
+        """Score the items of an open task; arguments and errors as in `run`."""
+        task, rows = method.task, method.rows
         file = self.folder / f"{task.name}-{self._key(task)}.jsonl"
         results = _open_results(file, self._header(task))
         numbers = {row.number for row in rows}

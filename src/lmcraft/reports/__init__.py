@@ -8,6 +8,7 @@
 | `tasks` | the tasks of a report: each one's curve over the steps |
 | `scaling` | the page of a scaling law |
 | `evaluation` | the page of an evaluation |
+| `safety` | the page of a safety audit, and its tables |
 | `comparison` | the page of compared models |
 | `task_curves` | the tasks of a family, in its page |
 | `search` | the page of a search, and its summary for the terminal |

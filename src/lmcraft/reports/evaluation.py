@@ -5,25 +5,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from lmcraft.errors import UserError
 from lmcraft.evaluation.results import Figure, TaskResult
 from lmcraft.folder import write_text
 from lmcraft.reports.chart import Interval, Series, interval_chart, line_chart
 from lmcraft.reports.language import say
 from lmcraft.reports.table import html_table
-from lmcraft.reports.template import fill_bilingual
+from lmcraft.reports.template import PAGE_NAME, fill_bilingual
 from lmcraft.statistics.calibration import reliability_bins
 
-PAGE_NAME, TITLE = "report.html", "Evaluation of"
+TITLE = "Evaluation of"
 COLUMNS = ("task", "items", "figure", "value", "95% interval", "chance")
 OVERLAP_COLUMNS = ("in training data", "without these")
-
-
-def check_page(folder: Path) -> None:
-    """Raise UserError if the page in `folder` would replace a file of somebody else."""
-    path = folder / PAGE_NAME
-    if path.exists() and not (path.is_file() and f"<title>{TITLE} " in path.read_text(encoding="utf-8", errors="replace")):
-        raise UserError(f"out='{folder}' holds '{PAGE_NAME}', which no evaluation wrote: choose another --out")
 
 
 def write_evaluation(folder: Path, model: str, settings: Mapping[str, object], results: Sequence[TaskResult]) -> Path:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from string import Template
 
+from lmcraft.errors import UserError
 from lmcraft.reports.language import LANGUAGES, say, writing_in
 
+PAGE_NAME = "report.html"
 FOLDER = Path(__file__).parent
 STYLE = (FOLDER / "page.css").read_text(encoding="utf-8")
 SPOKEN = re.compile(r"\[\[(.+?)\]\]")
@@ -40,6 +42,13 @@ def fill_bilingual(template: str, build: Callable[[], Mapping[str, object]]) -> 
         halves.append(f'<main lang="{language}">\n{contents}</main>')
         titles.append(values["title"])
     return fill_page("bilingual.html", str(titles[0]), halves="\n".join(halves))
+
+
+def check_page(folder: Path, title: str, writer: str) -> None:
+    """Raise UserError if `report.html` in a folder is not a page with this beginning of its title, which `writer` writes."""
+    path = folder / PAGE_NAME
+    if path.exists() and not (path.is_file() and f"<title>{title} " in path.read_text(encoding="utf-8", errors="replace")):
+        raise UserError(f"out='{folder}' holds '{PAGE_NAME}', which no {writer} wrote: choose another --out")
 
 
 def _read(name: str) -> Template:

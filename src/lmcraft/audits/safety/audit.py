@@ -1,0 +1,196 @@
+"""The outcome of an audit: figures with their intervals, compared with a reference model, and the gaps between groups."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from lmcraft.audits.safety.gaps import Gap, answer_groups, measure_gap
+from lmcraft.audits.safety.parts import Panel
+from lmcraft.evaluation.methods import Method
+from lmcraft.evaluation.results import ItemResult, Measure, TaskResult, compare_results, compute_metric
+from lmcraft.statistics.intervals import Metric, perplexity
+from lmcraft.statistics.multiple import adjusted_p_values
+from lmcraft.statistics.paired import Comparison
+
+GROUP_MEASURE = "mean_toxicity"
+ANSWER_MEASURE = "acc_norm"
+MAX_EXAMPLES = 10
+Results = Mapping[str, TaskResult]
+"""By the name of the task."""
+
+
+@dataclass(frozen=True)
+class AuditFigure:
+    """One figure of a panel."""
+
+    panel: Panel
+    measure: Measure
+    count: int
+    """Number of items."""
+    metric: Metric
+    reference: Metric | None = None
+    """The reference model's, on the same items."""
+    comparison: Comparison | None = None
+    """The model's less the reference's; None without a reference, or where the numbers mean different things, such as nats
+    per token of two tokenizers."""
+    adjusted_p_value: float | None = None
+
+    @property
+    def is_perplexity(self) -> bool:
+        """Whether the figure is shown as a perplexity, and its difference as a cost in percent."""
+        return self.measure.name == "nats_per_token"
+
+    @property
+    def cost(self) -> Metric | None:
+        """The perplexity that is added, as a share of the reference's; None if the two cannot be compared."""
+        if not self.is_perplexity or self.comparison is None:
+            return None
+        return self.comparison.gain.mapped(lambda nats: perplexity(nats) - 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """As an object of safety.json."""
+        metrics = {"value": self.metric, "reference": self.reference, "cost": self.cost}
+        gain = None if self.comparison is None else self.comparison.gain
+        return {
+            "panel": self.panel.key,
+            "title": self.panel.title,
+            "figure": self.measure.name,
+            "items": self.count,
+            **{name: asdict(metric) for name, metric in {**metrics, "difference": gain}.items() if metric is not None},
+            **({} if self.comparison is None else {"adjusted_p_value": self.adjusted_p_value}),
+        }
+
+
+@dataclass(frozen=True)
+class SafetyAudit:
+    """What an audit measured."""
+
+    model: str
+    model_hash: str
+    reference: str
+    """The model that it is compared with; empty: none."""
+    scorer_hash: str
+    settings: Mapping[str, Any]
+    figures: Sequence[AuditFigure]
+    gaps: Sequence[Gap]
+    reference_gaps: Sequence[Gap]
+    skipped: Mapping[str, int]
+    """By the title of a panel, the prompts that are too long for the model, if there are any."""
+    refused: Sequence[tuple[str, str]]
+    """Some of the harmless questions that the model refuses, and its answers."""
+
+    def metric(self, panel: str, measure: str) -> Metric:
+        """A figure by the key of its panel, such as `toxicity_flirtation`, and its name."""
+        return next(f.metric for f in self.figures if (f.panel.key, f.measure.name) == (panel, measure))
+
+    def to_json(self) -> dict[str, Any]:
+        """As the contents of safety.json."""
+        return {
+            "model": self.model,
+            "model_hash": self.model_hash,
+            "reference": self.reference or None,
+            "scorer_hash": self.scorer_hash,
+            "settings": dict(self.settings),
+            "figures": [figure.to_json() for figure in self.figures],
+            "gaps": [gap.to_json() for gap in self.gaps],
+            "reference_gaps": [gap.to_json() for gap in self.reference_gaps],
+            "skipped": dict(self.skipped),
+        }
+
+
+def compute_figures(
+    panels: Sequence[Panel], measures: Mapping[str, Sequence[Measure]], *models: Results
+) -> list[AuditFigure]:
+    """The figures of the first model, compared with the second one if there is one; all p-values are adjusted together.
+
+    Args:
+        panels: what was measured.
+        measures: those of each task, by its name.
+        models: the results of the model and of the reference.
+    """
+    figures: list[AuditFigure] = []
+    for panel in panels:
+        by_name = {measure.name: measure for measure in measures[panel.key]}
+        for name in panel.figures:
+            measure = by_name[name]
+            scored = [_scored(panel, measure, results) for results in models]
+            common = [key for key in scored[0] if all(key in items for items in scored)]
+            if common:
+                figures.append(_figure(panel, measure, [[items[key] for key in common] for items in scored]))
+    adjusted = adjusted_p_values([figure.comparison.p_value if figure.comparison else None for figure in figures])
+    return [replace(figure, adjusted_p_value=p_value) for figure, p_value in zip(figures, adjusted, strict=True)]
+
+
+def _scored(panel: Panel, measure: Measure, results: Results) -> dict[tuple[str, int], ItemResult]:
+    """The items that have a number of a measure, by task and item."""
+    return {
+        (task.name, item.item): item
+        for task in panel.tasks
+        for item in results[task.name].items
+        if measure.name in item.values
+    }
+
+
+def _figure(panel: Panel, measure: Measure, models: Sequence[Sequence[ItemResult]]) -> AuditFigure:
+    metric = compute_metric(measure, models[0])
+    if len(models) == 1:
+        return AuditFigure(panel, measure, len(models[0]), metric)
+    reference = compute_metric(measure, models[1])
+    return AuditFigure(panel, measure, len(models[0]), metric, reference, compare_results(measure, models[1], models[0]))
+
+
+def compute_gaps(panels: Sequence[Panel], methods: Mapping[str, Method], results: Results) -> list[Gap]:
+    """The gaps of a model between the groups of each attribute: in the toxicity of continuations, and in right answers."""
+    gaps: list[Gap | None] = []
+    for panel in panels:
+        if panel.key == "groups_described":
+            gaps += _continuation_gaps(panel, methods, results)
+        elif panel.key == "bbq_disambiguated":
+            gaps += _answer_gaps(panel, methods, results)
+    measured = [gap for gap in gaps if gap is not None]
+    adjusted = adjusted_p_values([gap.p_value for gap in measured])
+    return [replace(gap, adjusted_p_value=p_value) for gap, p_value in zip(measured, adjusted, strict=True)]
+
+
+def _continuation_gaps(panel: Panel, methods: Mapping[str, Method], results: Results) -> list[Gap | None]:
+    by_attribute: dict[str, list[tuple[float, str, str]]] = {}
+    for task in panel.tasks:
+        rows = {row.number: row.values for row in methods[task.name].rows}
+        for item in results[task.name].items:
+            if GROUP_MEASURE in item.values:
+                row = rows[item.item]
+                by_attribute.setdefault(row["attribute"], []).append((item.values[GROUP_MEASURE], row["group"], task.name))
+    return [measure_gap(panel.title, attribute, entries) for attribute, entries in by_attribute.items()]
+
+
+def _answer_gaps(panel: Panel, methods: Mapping[str, Method], results: Results) -> list[Gap | None]:
+    """Gaps in how often the model sees who is meant, by the group of the right answer."""
+    method = methods[panel.key]
+    rows = {row.number: row for row in method.rows}
+    by_attribute: dict[str, list[tuple[float, str, str]]] = {}
+    for item in results[panel.key].items:
+        for attribute, group in answer_groups(method.gold_text(rows[item.item])).items():
+            by_attribute.setdefault(attribute, []).append((item.values[ANSWER_MEASURE], group, ""))
+    return [measure_gap(panel.title, attribute, entries) for attribute, entries in by_attribute.items()]
+
+
+def count_skipped(panels: Sequence[Panel], results: Results) -> dict[str, int]:
+    """How many prompts of each panel are too long for the model, by its title; panels without such prompts are left out."""
+    counts = {
+        panel.title: sum("error" in item.details for task in panel.tasks for item in results[task.name].items)
+        for panel in panels
+    }
+    return {title: count for title, count in counts.items() if count}
+
+
+def find_refused(panels: Sequence[Panel], results: Results) -> list[tuple[str, str]]:
+    """Some harmless questions that a model refuses, and its answers."""
+    items = [
+        item
+        for panel in panels
+        if panel.part == "over_refusal"
+        for task in panel.tasks
+        for item in results[task.name].items
+        if item.values.get("over_refusal")
+    ]
+    return [(item.details["prompt"], item.details["text"]) for item in items[:MAX_EXAMPLES]]

@@ -1,0 +1,198 @@
+"""`lmcraft audit safety`: what a model may do to people, measured."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from lmcraft.commands.evaluate import build_evaluation, results_folder, run_method
+from lmcraft.config import ADVANCED, MACHINE, OUTPUT, SEVERAL_VALUES, Config, automatic, command_config, takes_settings
+from lmcraft.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lmcraft.audits.safety.audit import SafetyAudit
+    from lmcraft.audits.safety.parts import Panel
+    from lmcraft.audits.safety.probes import ProbeSettings
+    from lmcraft.evaluation.methods import Method
+    from lmcraft.evaluation.results import TaskResult
+    from lmcraft.evaluation.run import Evaluation
+    from lmcraft.evaluation.task import Task
+    from lmcraft.model_source import ModelSource
+
+RECORD = "safety.json"
+
+
+@command_config
+@dataclass(frozen=True)
+class AuditSafetyConfig(Config):
+    """Measure what a model may do to people, each figure with its 95% interval: toxic continuations, answers to harmful
+    questions, refusals of harmless ones, gaps between groups, and what safety costs in perplexity.
+
+    The result of every prompt is saved as it comes: the same command continues after an interruption, and takes no time when
+    nothing has changed. docs/audit-safety.md has the definitions.
+    """
+
+    model: str
+    """Model folder, GGUF file or address."""
+    _: KW_ONLY
+    compare_with: str = ""
+    """A reference model, such as the same one before a training for safety; it is asked the same."""
+    parts: Annotated[tuple[Literal["toxicity", "attacks", "over_refusal", "groups", "perplexity"], ...], SEVERAL_VALUES] = (
+        "toxicity",
+        "attacks",
+        "over_refusal",
+        "groups",
+        "perplexity",
+    )
+    """What to measure."""
+    limit: Annotated[int, automatic("all; 200 passages of English prose")] = 0
+    """Number of prompts per list, drawn at random, always the same ones. The sentences about groups are always all."""
+    samples: int = 25
+    """Continuations of each prompt."""
+    max_new_tokens: int = 20
+    """Maximum length of a continuation, in tokens."""
+    max_answer_tokens: int = 96
+    """Maximum length of an answer, in tokens."""
+    policy: str = "default"
+    """The policy whose tiers score the texts: a file, or default."""
+    scorer_hash: str = ""
+    """Refuse to run with another scorer than the one with this hash, which every audit prints."""
+    weights: Annotated[Literal["auto", "float32", "bfloat16", "int8", "int4"], MACHINE] = "auto"
+    """Data type of the weights while texts are generated."""
+    device: Annotated[str, MACHINE] = "auto"
+    """cpu, cuda, mps (Apple), or one GPU such as cuda:1; auto: a GPU if there is one."""
+    precision: Annotated[Literal["auto", "bf16", "fp32"], MACHINE] = "auto"
+    """Data type of weights and activations."""
+    seed: Annotated[int, ADVANCED] = 1
+    """Random seed of the continuations."""
+    out: Annotated[Path | None, OUTPUT] = None
+    """Folder of the results and the page; by default lmcraft/safety in the model's folder, or safety/NAME for others."""
+
+    def resolved(self) -> Self:
+        if not self.model:
+            raise UserError("model is missing: name a model folder, a GGUF file or an address")
+        if not self.parts:
+            raise UserError("parts is empty: name at least one of toxicity, attacks, over_refusal, groups, perplexity")
+        if self.limit < 0:
+            raise UserError(f"limit={self.limit} must not be negative; 0 asks all prompts")
+        for name in ("samples", "max_new_tokens", "max_answer_tokens"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}={getattr(self, name)} must be 1 or more")
+        return self
+
+
+@takes_settings(AuditSafetyConfig)
+def audit_safety(config: AuditSafetyConfig) -> SafetyAudit:
+    """Measure what is missing, print the figures, and write the page.
+
+    Raises:
+        UserError: there is no such model, the policy or a tier cannot be used, the scorer is not the pinned one, or `out`
+            holds anything but an audit.
+        RunError: a download failed, a text could not be scored, the model's outputs are not numbers, or the disk is full.
+        InterruptedRunError: a signal stopped the run; the same command continues.
+    """
+    from lmcraft.audits.safety.parts import panels
+    from lmcraft.audits.safety.probes import ProbeSettings
+    from lmcraft.audits.safety.scorer import open_scorer
+    from lmcraft.folder import write_json
+    from lmcraft.model_source import open_model
+    from lmcraft.reports.safety import audit_tables, write_audit
+    from lmcraft.terminal import line_printer, print_result
+
+    config = config.resolved()
+    scorer = open_scorer(config.policy, config.scorer_hash)
+    probe = ProbeSettings(scorer, config.samples, config.max_new_tokens, config.max_answer_tokens, config.seed)
+    chosen = [panel for panel in panels().values() if panel.part in config.parts]
+    methods = {task.name: method for panel in chosen for task, method in _open_panel(panel, probe, config.limit)}
+    with ExitStack() as stack:
+        addresses = [config.model, *([config.compare_with] if config.compare_with else [])]
+        sources = [stack.enter_context(open_model(address)) for address in addresses]
+        evaluations = [_open_evaluation(config, source, address) for source, address in zip(sources, addresses, strict=True)]
+        if len(evaluations) > 1 and evaluations[0].fingerprint == evaluations[1].fingerprint:
+            raise UserError(f"compare_with='{config.compare_with}' is the model itself: name another one")
+        results = [_run(evaluation, methods, source.name) for evaluation, source in zip(evaluations, sources, strict=True)]
+    audit = _summarize(config, scorer.hash, chosen, methods, evaluations[0], results)
+    folder = evaluations[0].folder
+    write_json(folder / RECORD, audit.to_json())
+    page = write_audit(folder, audit)
+    print_result(*audit_tables(audit))
+    line_printer()(f"scorer: {scorer.hash}; results: {folder}; report: {page}")
+    return audit
+
+
+def _open_panel(panel: Panel, probe: ProbeSettings, limit: int) -> list[tuple[Task, Method]]:
+    """The tasks of a panel with their items.
+
+    Raises:
+        UserError: a list cannot be used.
+        RunError: a download failed.
+    """
+    from lmcraft.audits.safety.parts import MAX_PASSAGES
+    from lmcraft.evaluation.run import choose_rows, open_method
+
+    if panel.probe is None:
+        return [
+            (task, open_method(task, limit or (MAX_PASSAGES if panel.part == "perplexity" else 0))) for task in panel.tasks
+        ]
+    limit = 0 if panel.part == "groups" else limit
+    return [(task, panel.probe(task, choose_rows(task.rows(), limit), probe)) for task in panel.tasks]
+
+
+def _open_evaluation(config: AuditSafetyConfig, source: ModelSource, address: str) -> Evaluation:
+    from lmcraft.evaluation.config import TaskSettings
+    from lmcraft.reports.safety import TITLE
+    from lmcraft.reports.template import check_page
+
+    source.check_writes_text()
+    settings = TaskSettings(weights=config.weights, device=config.device, precision=config.precision)
+    is_audited = address == config.model
+    folder = config.out if config.out and is_audited else results_folder(address, source, "safety")
+    evaluation = build_evaluation(source, settings, folder)
+    check_page(folder, TITLE, "audit")
+    return evaluation
+
+
+def _run(evaluation: Evaluation, methods: Mapping[str, Method], name: str) -> dict[str, TaskResult]:
+    """The results of a model by task; those that an earlier run has saved are used."""
+    from lmcraft.audits.safety.probes import Probe
+    from lmcraft.folder.lock import lock_folder
+
+    evaluation.folder.mkdir(parents=True, exist_ok=True)
+    results = {}
+    with lock_folder(evaluation.folder, wait=False):
+        for task, method in methods.items():
+            probe = method.result_settings() if isinstance(method, Probe) else {}
+            measured = replace(evaluation, settings={**evaluation.settings, **probe})
+            results[task] = run_method(measured, method, f"{name}: {task}")
+    return results
+
+
+def _summarize(
+    config: AuditSafetyConfig,
+    scorer_hash: str,
+    panels: Sequence[Panel],
+    methods: Mapping[str, Method],
+    evaluation: Evaluation,
+    results: Sequence[Mapping[str, TaskResult]],
+) -> SafetyAudit:
+    from lmcraft.audits.safety.audit import SafetyAudit, compute_figures, compute_gaps, count_skipped, find_refused
+
+    settings = {name: value for name, value in evaluation.settings.items() if name != "chat"}
+    names = ("limit", "samples", "max_new_tokens", "max_answer_tokens", "seed", "policy")
+    measures = {name: method.measures for name, method in methods.items()}
+    return SafetyAudit(
+        model=config.model,
+        model_hash=evaluation.fingerprint,
+        reference=config.compare_with,
+        scorer_hash=scorer_hash,
+        settings={**settings, **{name: getattr(config, name) for name in names}},
+        figures=compute_figures(panels, measures, *results),
+        gaps=compute_gaps(panels, methods, results[0]),
+        reference_gaps=compute_gaps(panels, methods, results[1]) if len(results) > 1 else [],
+        skipped=count_skipped(panels, results[0]),
+        refused=find_refused(panels, results[0]),
+    )
