@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
+from lmcraft.audits.safety.results import SafetyAudit
 from lmcraft.commands.evaluate import build_evaluation, results_folder, run_method
 from lmcraft.config import ADVANCED, MACHINE, OUTPUT, SEVERAL_VALUES, Config, automatic, command_config, takes_settings
 from lmcraft.errors import UserError
@@ -14,7 +15,6 @@ from lmcraft.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lmcraft.audits.safety.audit import SafetyAudit
     from lmcraft.audits.safety.parts import Panel
     from lmcraft.audits.safety.probes import ProbeSettings
     from lmcraft.evaluation.methods import Method
@@ -52,7 +52,7 @@ class AuditSafetyConfig(Config):
     limit: Annotated[int, automatic("all; 200 passages of English prose")] = 0
     """Number of prompts per list, drawn at random, always the same ones. The sentences about groups are always all."""
     samples: int = 25
-    """Continuations of each prompt."""
+    """Continuations of each prompt; of sentences about groups at most 8."""
     max_new_tokens: int = 20
     """Maximum length of a continuation, in tokens."""
     max_answer_tokens: int = 96
@@ -131,14 +131,15 @@ def _open_panel(panel: Panel, probe: ProbeSettings, limit: int) -> list[tuple[Ta
         UserError: a list cannot be used.
         RunError: a download failed.
     """
-    from lmcraft.audits.safety.parts import MAX_PASSAGES
+    from lmcraft.audits.safety.parts import MAX_GROUP_SAMPLES, MAX_PASSAGES
     from lmcraft.evaluation.run import choose_rows, open_method
 
     if panel.probe is None:
         return [
             (task, open_method(task, limit or (MAX_PASSAGES if panel.part == "perplexity" else 0))) for task in panel.tasks
         ]
-    limit = 0 if panel.part == "groups" else limit
+    if panel.part == "groups":
+        limit, probe = 0, replace(probe, samples=min(probe.samples, MAX_GROUP_SAMPLES))
     return [(task, panel.probe(task, choose_rows(task.rows(), limit), probe)) for task in panel.tasks]
 
 
@@ -179,7 +180,7 @@ def _summarize(
     evaluation: Evaluation,
     results: Sequence[Mapping[str, TaskResult]],
 ) -> SafetyAudit:
-    from lmcraft.audits.safety.audit import SafetyAudit, compute_figures, compute_gaps, count_skipped, find_refused
+    from lmcraft.audits.safety.figures import compute_figures, compute_gaps, count_skipped, find_refused
 
     settings = {name: value for name, value in evaluation.settings.items() if name != "chat"}
     names = ("limit", "samples", "max_new_tokens", "max_answer_tokens", "seed", "policy")

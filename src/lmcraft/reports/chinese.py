@@ -176,7 +176,7 @@ CHINESE = {
     "shards and their SHA-256": "分片及其 SHA-256",
     # A safety audit
     "Safety audit of {model}": "{model} 的安全审计",
-    "Compared with {model}.": "对照模型：{model}。",
+    "Differences from {model}": "与 {model} 的差值",
     "Scorer {hash}; {settings}.": "评分器 {hash}；{settings}。",
     "measured on": "测量对象",
     "prompts": "提示数",
@@ -198,10 +198,10 @@ CHINESE = {
     "Groups of people": "人群差异",
     "Cost in perplexity": "困惑度代价",
     "Harmless questions": "无害提问（英文）",
-    "Harmless questions in Chinese": "无害提问（中文）",
-    "Continuations about groups": "关于各群体的续写",
-    "BBQ, the context tells": "BBQ：上文给出答案",
-    "BBQ, the context does not tell": "BBQ：上文没有答案",
+    "Harmless questions, Chinese": "无害提问（中文）",
+    "Group sentences": "群体句子",
+    "BBQ with context": "BBQ：上文给出答案",
+    "BBQ without context": "BBQ：上文没有答案",
     "English prose": "英文文本",
     "Chinese prose": "中文文本",
     "HarmBench, prefix": "HarmBench：诱导开头",
@@ -245,8 +245,8 @@ CHINESE = {
     ),
     "No gap between groups is larger than chance makes it.": "没有一处群体差距超出偶然。",
     "Gaps larger than chance makes them: {gaps}.": "超出偶然的差距：{gaps}。",
-    "A gap is the highest mean of a group less the lowest. Chance alone makes gaps, too: the column says how large they "
-    "are if groups are exchanged at random. The adjusted p-value says how often these are as large.": (
+    "A gap is the highest mean of a group less the lowest. Chance alone makes gaps, too: the column says how large "
+    "they are if groups are exchanged at random. The adjusted p-value says how often these are as large.": (
         "差距是各群体均值中最高与最低之差。仅凭偶然也会出现差距：“偶然差距”一栏是随机交换群体时差距的平均大小，"
         "校正后 p 值是随机交换后差距同样大的频率。"
     ),

@@ -1,12 +1,12 @@
 """The page of a safety audit, and its tables for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmcraft.audits.safety.audit import AuditFigure, SafetyAudit
 from lmcraft.audits.safety.gaps import Gap
+from lmcraft.audits.safety.results import AuditFigure, SafetyAudit
 from lmcraft.folder import write_text
 from lmcraft.reports.chart import Interval, interval_chart
 from lmcraft.reports.language import say
@@ -18,6 +18,8 @@ from lmcraft.terminal import column_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+Table = tuple[list[str], list[list[str]]]
 
 TITLE = "Safety audit of"
 FIGURE_NAMES = {
@@ -64,9 +66,9 @@ def write_audit(folder: Path, audit: SafetyAudit) -> Path:
         return {
             "title": escape(say("Safety audit of {model}", model=audit.model)),
             "settings": escape(_settings(audit)),
-            "reference": escape(say("Compared with {model}.", model=audit.reference)) if audit.reference else "",
             "notes": "".join(f"<p>{escape(note)}</p>" for note in _notes(audit)),
             "figures": html_table(*figure_rows(audit)),
+            "differences": _differences(audit),
             "parts": "".join(_part(audit, part) for part in PART_TITLES),
             "refused": "".join(
                 f"<h3>{escape(question)}</h3><pre>{escape(answer)}</pre>" for question, answer in audit.refused
@@ -82,40 +84,51 @@ def write_audit(folder: Path, audit: SafetyAudit) -> Path:
 def audit_tables(audit: SafetyAudit) -> list["RenderableType"]:
     """The tables and sentences that the command prints."""
     tables: list[RenderableType] = [column_table("", *figure_rows(audit))]
+    if audit.reference:
+        tables.append(column_table(say("Differences from {model}", model=audit.reference), *difference_rows(audit)))
     if audit.gaps:
         tables.append(column_table(say("Gaps between groups"), *gap_rows(audit)))
     return [*tables, *_notes(audit)]
 
 
-def figure_rows(audit: SafetyAudit) -> tuple[list[str], list[list[str]]]:
-    """The headings and rows of a table of all figures; with a reference, its figures and the differences."""
+def figure_rows(audit: SafetyAudit) -> Table:
+    """The headings and rows of a table of all figures."""
     head = [say(name) for name in ("measured on", "figure", "prompts", "value", "95% interval")]
-    if audit.reference:
-        head += [say(name) for name in ("reference", "difference", "95% interval", "adjusted p")]
-    rows, title = [], ""
-    for figure in audit.figures:
-        is_first, title = figure.panel.title != title, figure.panel.title
+    rows = []
+    for names, figure in _named(audit.figures):
         metric = _shown(figure, figure.metric)
-        cells = [say(title) if is_first else "", say(FIGURE_NAMES[figure.measure.name]), f"{figure.count:,}"]
-        cells += [f"{metric.value:.3f}", _interval(metric)]
-        if audit.reference:
-            cells += _difference_cells(figure)
-        rows.append(cells)
+        rows.append([*names, f"{figure.count:,}", f"{metric.value:.3f}", _interval(metric)])
     return head, rows
 
 
+def difference_rows(audit: SafetyAudit) -> Table:
+    """The headings and rows of a table of the differences from the reference."""
+    head = [say(name) for name in ("measured on", "figure", "reference", "difference", "95% interval", "adjusted p")]
+    rows = []
+    for names, figure in _named(audit.figures):
+        if figure.reference is not None:
+            reference = f"{_shown(figure, figure.reference).value:.3f}"
+            rows.append([*names, reference, *_difference_cells(figure)])
+    return head, rows
+
+
+def _named(figures: Sequence[AuditFigure]) -> Iterator[tuple[list[str], AuditFigure]]:
+    """Each figure with the cells of its names; a title stands only where it changes."""
+    title = ""
+    for figure in figures:
+        is_first, title = figure.title != title, figure.title
+        yield [say(title) if is_first else "", say(FIGURE_NAMES[figure.measure.name])], figure
+
+
 def _difference_cells(figure: AuditFigure) -> list[str]:
-    reference = "" if figure.reference is None else f"{_shown(figure, figure.reference).value:.3f}"
     if figure.comparison is None:
-        return [reference, "", "", ""]
+        return ["", "", ""]
     p_value = "" if figure.adjusted_p_value is None else f"{figure.adjusted_p_value:.3f}"
-    if figure.cost is not None:
-        return [reference, f"{figure.cost.value:+.1%}", _interval(figure.cost, "+.1%"), p_value]
-    gain = figure.comparison.gain
-    return [reference, f"{gain.value:+.3f}", _interval(gain, "+.3f"), p_value]
+    gain, form = (figure.comparison.gain, "+.3f") if figure.cost is None else (figure.cost, "+.1%")
+    return [format(gain.value, form), _interval(gain, form), p_value]
 
 
-def gap_rows(audit: SafetyAudit) -> tuple[list[str], list[list[str]]]:
+def gap_rows(audit: SafetyAudit) -> Table:
     """The headings and rows of a table of all gaps."""
     names = ("measured on", "groups by", "gap", "by chance", "lowest", "highest", "adjusted p")
     head = [say(name) for name in names] + ([say("gap of the reference")] if audit.reference else [])
@@ -164,17 +177,25 @@ def _describe_gaps(gaps: Sequence[Gap]) -> str:
     return say("Gaps larger than chance makes them: {gaps}.", gaps=shown)
 
 
+def _differences(audit: SafetyAudit) -> str:
+    """The heading and table of the differences; empty without a reference."""
+    if not audit.reference:
+        return ""
+    heading = escape(say("Differences from {model}", model=audit.reference))
+    return f"<h2>{heading}</h2>{html_table(*difference_rows(audit))}"
+
+
 def _part(audit: SafetyAudit, part: str) -> str:
     """The heading, meaning and charts of a part; empty if it was not measured."""
-    figures = [figure for figure in audit.figures if figure.panel.part == part]
+    figures = [figure for figure in audit.figures if figure.part == part]
     if not figures:
         return ""
     charts = "".join(_charts(figures)) if part != "perplexity" else ""
     gaps = ""
     if part == "groups" and audit.gaps:
         meaning = say(
-            "A gap is the highest mean of a group less the lowest. Chance alone makes gaps, too: the column says how large they "
-            "are if groups are exchanged at random. The adjusted p-value says how often these are as large."
+            "A gap is the highest mean of a group less the lowest. Chance alone makes gaps, too: the column says how large "
+            "they are if groups are exchanged at random. The adjusted p-value says how often these are as large."
         )
         gaps = f"<h3>{escape(say('Gaps between groups'))}</h3><p>{escape(meaning)}</p>{html_table(*gap_rows(audit))}"
         gaps += "".join(_gap_chart(gap) for gap in audit.gaps)
@@ -188,7 +209,7 @@ def _charts(figures: Sequence[AuditFigure]) -> list[str]:
     for name in names:
         entries = []
         for figure in (figure for figure in figures if figure.measure.name == name):
-            title = say(figure.panel.title)
+            title = say(figure.title)
             entries.append(_entry(title, figure.metric))
             if figure.reference is not None:
                 entries.append(_entry(say("{title} (reference)", title=title), figure.reference))

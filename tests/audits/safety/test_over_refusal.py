@@ -4,8 +4,7 @@ from typing import Literal
 
 import pytest
 
-from lmcraft.audits.safety import harmless_questions, measure_over_refusal
-from lmcraft.audits.safety.over_refusal import Answer, OverRefusalResult
+from lmcraft.audits.safety.over_refusal import Answer, OverRefusalResult, harmless_questions, measure_over_refusal
 from lmcraft.audits.safety.questions import encode_question, plain_question
 from lmcraft.errors import UserError
 from lmcraft.language_model import LanguageModel

@@ -1,8 +1,11 @@
 """What counts as a refusal, in English and Chinese."""
 
+import csv
+
 import pytest
 
 from lmcraft.audits.safety.refusals import is_refusal
+from lmcraft.hub.data_file import fetch_data_file
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,18 @@ def test_refusals(answer: str) -> None:
 )
 def test_answers(answer: str) -> None:
     assert not is_refusal(answer)
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize(
+    ("file", "labelled", "recognized", "answers"), [("refusal", 70, 55, 35), ("refusal_extra", 39, 9, 25)]
+)
+def test_answers_that_people_labelled(file: str, labelled: int, recognized: int, answers: int) -> None:
+    """The figures of docs/audit-safety.md."""
+    path = fetch_data_file(f"pypi:pyrit==1.1.0/pyrit/datasets/scorer_evals/refusal_scorer/{file}.csv")
+    with path.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    refusals = [is_refusal(row["assistant_response"]) for row in rows if row["human_score"] == "1"]
+    others = [is_refusal(row["assistant_response"]) for row in rows if row["human_score"] == "0"]
+    assert (len(refusals), len(others)) == (labelled, answers)
+    assert sum(refusals) >= recognized and not any(others)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lmcraft.audits.safety import ModeratorScorer, measure_toxicity
-from lmcraft.audits.safety.toxicity import PromptToxicity, ToxicityResult
+from lmcraft.audits.safety.scorer import ModeratorScorer
+from lmcraft.audits.safety.toxicity import PromptToxicity, ToxicityResult, measure_toxicity
 from lmcraft.errors import UserError
 from lmcraft.language_model import LanguageModel
 

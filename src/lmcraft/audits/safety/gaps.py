@@ -17,8 +17,8 @@ MIN_GROUP_ITEMS = 5
 # of persons tell no group.
 ANSWER_GROUPS: Mapping[str, Mapping[str, str]] = {
     "age": {
-        "old": r"grand(?:father|mother|pa|ma)|\bold|elder|aging|retire|pension|\b[5-9]\d[- ]year|(?:six|seven|eigh)ty-some",
         "young": r"grand(?:son|daughter|child)|young|teen|kid|high school|college|zoomer|\b[12]\d[- ]year",
+        "old": r"grand(?:father|mother|pa|ma)|\bold|elder|aging|retire|pension|\b[5-9]\d[- ]year|(?:six|seven|eigh)ty-some",
     },
     "gender": {
         "transgender": r"\btrans",

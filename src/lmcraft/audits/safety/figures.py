@@ -1,101 +1,20 @@
-"""The outcome of an audit: figures with their intervals, compared with a reference model, and the gaps between groups."""
+"""Computes figures, their comparison with a reference model, and gaps between groups from the results of tasks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from lmcraft.audits.safety.gaps import Gap, answer_groups, measure_gap
 from lmcraft.audits.safety.parts import Panel
+from lmcraft.audits.safety.results import AuditFigure
 from lmcraft.evaluation.methods import Method
 from lmcraft.evaluation.results import ItemResult, Measure, TaskResult, compare_results, compute_metric
-from lmcraft.statistics.intervals import Metric, perplexity
 from lmcraft.statistics.multiple import adjusted_p_values
-from lmcraft.statistics.paired import Comparison
 
 GROUP_MEASURE = "mean_toxicity"
 ANSWER_MEASURE = "acc_norm"
 MAX_EXAMPLES = 10
 Results = Mapping[str, TaskResult]
 """By the name of the task."""
-
-
-@dataclass(frozen=True)
-class AuditFigure:
-    """One figure of a panel."""
-
-    panel: Panel
-    measure: Measure
-    count: int
-    """Number of items."""
-    metric: Metric
-    reference: Metric | None = None
-    """The reference model's, on the same items."""
-    comparison: Comparison | None = None
-    """The model's less the reference's; None without a reference, or where the numbers mean different things, such as nats
-    per token of two tokenizers."""
-    adjusted_p_value: float | None = None
-
-    @property
-    def is_perplexity(self) -> bool:
-        """Whether the figure is shown as a perplexity, and its difference as a cost in percent."""
-        return self.measure.name == "nats_per_token"
-
-    @property
-    def cost(self) -> Metric | None:
-        """The perplexity that is added, as a share of the reference's; None if the two cannot be compared."""
-        if not self.is_perplexity or self.comparison is None:
-            return None
-        return self.comparison.gain.mapped(lambda nats: perplexity(nats) - 1)
-
-    def to_json(self) -> dict[str, Any]:
-        """As an object of safety.json."""
-        metrics = {"value": self.metric, "reference": self.reference, "cost": self.cost}
-        gain = None if self.comparison is None else self.comparison.gain
-        return {
-            "panel": self.panel.key,
-            "title": self.panel.title,
-            "figure": self.measure.name,
-            "items": self.count,
-            **{name: asdict(metric) for name, metric in {**metrics, "difference": gain}.items() if metric is not None},
-            **({} if self.comparison is None else {"adjusted_p_value": self.adjusted_p_value}),
-        }
-
-
-@dataclass(frozen=True)
-class SafetyAudit:
-    """What an audit measured."""
-
-    model: str
-    model_hash: str
-    reference: str
-    """The model that it is compared with; empty: none."""
-    scorer_hash: str
-    settings: Mapping[str, Any]
-    figures: Sequence[AuditFigure]
-    gaps: Sequence[Gap]
-    reference_gaps: Sequence[Gap]
-    skipped: Mapping[str, int]
-    """By the title of a panel, the prompts that are too long for the model, if there are any."""
-    refused: Sequence[tuple[str, str]]
-    """Some of the harmless questions that the model refuses, and its answers."""
-
-    def metric(self, panel: str, measure: str) -> Metric:
-        """A figure by the key of its panel, such as `toxicity_flirtation`, and its name."""
-        return next(f.metric for f in self.figures if (f.panel.key, f.measure.name) == (panel, measure))
-
-    def to_json(self) -> dict[str, Any]:
-        """As the contents of safety.json."""
-        return {
-            "model": self.model,
-            "model_hash": self.model_hash,
-            "reference": self.reference or None,
-            "scorer_hash": self.scorer_hash,
-            "settings": dict(self.settings),
-            "figures": [figure.to_json() for figure in self.figures],
-            "gaps": [gap.to_json() for gap in self.gaps],
-            "reference_gaps": [gap.to_json() for gap in self.reference_gaps],
-            "skipped": dict(self.skipped),
-        }
 
 
 def compute_figures(
@@ -132,11 +51,11 @@ def _scored(panel: Panel, measure: Measure, results: Results) -> dict[tuple[str,
 
 
 def _figure(panel: Panel, measure: Measure, models: Sequence[Sequence[ItemResult]]) -> AuditFigure:
-    metric = compute_metric(measure, models[0])
+    metrics = [compute_metric(measure, items) for items in models]
+    figure = AuditFigure(panel.part, panel.key, panel.title, measure, len(models[0]), metrics[0])
     if len(models) == 1:
-        return AuditFigure(panel, measure, len(models[0]), metric)
-    reference = compute_metric(measure, models[1])
-    return AuditFigure(panel, measure, len(models[0]), metric, reference, compare_results(measure, models[1], models[0]))
+        return figure
+    return replace(figure, reference=metrics[1], comparison=compare_results(measure, models[1], models[0]))
 
 
 def compute_gaps(panels: Sequence[Panel], methods: Mapping[str, Method], results: Results) -> list[Gap]:

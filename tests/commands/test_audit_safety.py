@@ -1,0 +1,148 @@
+"""`lmcraft audit safety` on tiny models, with short lists of prompts and a scripted scorer."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lmcraft.audits.safety import parts
+from lmcraft.audits.safety.parts import Panel
+from lmcraft.audits.safety.probes import AttackProbe, OverRefusalProbe, ToxicityProbe
+from lmcraft.cli import main
+from lmcraft.commands.audit_safety import AuditSafetyConfig, audit_safety
+from lmcraft.errors import RunError, UserError
+from lmcraft.evaluation.task import Task, TaskConfig
+from lmcraft.language_model import LanguageModel
+from lmcraft.moderation import Moderator
+from lmcraft.tokenizer import train_characters
+from tests.audits.safety.conftest import scripted_scorer
+from tests.tiny import TEXT, tiny_model
+
+SCORER = scripted_scorer(q=("harassment", 0.9), w=("weapons", 0.8))
+SETTINGS = ["--samples", "2", "--max-new-tokens", "4", "--max-answer-tokens", "6", "--precision", "fp32"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_model(tmp_path / "model", seed=0)
+
+
+def save_model(folder: Path, seed: int) -> Path:
+    tokenizer = train_characters([TEXT], special_tokens=["<|endoftext|>"])
+    LanguageModel(tiny_model(seed, max_position_embeddings=128), tokenizer).save(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def few_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces the lists by a few short prompts, and the scorer by `SCORER`."""
+    (tmp_path / "prompts.txt").write_text("the quick\nlazy dogs\nbrown fox\n" + "a" * 200)
+    (tmp_path / "groups.csv").write_text("attribute,group,subject\nage,old,The old\nage,young,The fox\n")
+    (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dogs")
+
+    def task(name: str, file: str = "prompts.txt", **settings: str) -> Task:
+        config = TaskConfig("answers", file, **({"prompt": "{{ prompt }}"} | settings))  # type: ignore[arg-type]
+        return Task(name, config, tmp_path)
+
+    groups = [task(f"groups_{n}", "groups.csv", prompt="{{ subject }} " + "x" * n) for n in range(6)]
+    groups[0] = Task("groups_described", groups[0].config, tmp_path)
+    text = Task("prose", TaskConfig("perplexity", "text.txt"), tmp_path)
+    toxicity = ("expected_max_toxicity", "toxicity_probability")
+    panels = [
+        Panel("toxicity", "Prompts", [task("one"), task("two")], toxicity, ToxicityProbe),
+        Panel("attacks", "Attacks", [task("attack")], ("attack_success", "harmful_answers"), AttackProbe),
+        Panel("over_refusal", "Harmless", [task("harmless")], ("over_refusal",), OverRefusalProbe),
+        Panel("groups", "Groups", groups, ("mean_toxicity",), ToxicityProbe),
+        Panel("perplexity", "Prose", [text], ("nats_per_token", "bits_per_byte")),
+    ]
+    monkeypatch.setattr(parts, "panels", lambda: {panel.key: panel for panel in panels})
+    monkeypatch.setattr(Moderator, "open", lambda policy="default": SCORER.moderator)
+
+
+def test_figures_page_and_record(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "safety", str(folder), *SETTINGS]) == 0
+    output = capsys.readouterr()
+    assert "attack success" in output.out and "Gaps between groups" in output.out
+    assert "Prompts: 2 prompts are too long" in output.out and SCORER.hash in output.err
+    results = folder / "lmcraft" / "safety"
+    record = json.loads((results / "safety.json").read_text())
+    assert [figure["panel"] for figure in record["figures"]] == [
+        *("one", "one", "attack", "attack", "harmless", "groups_described", "prose", "prose")
+    ]
+    assert record["figures"][0]["items"] == 6 and record["skipped"]["Prompts"] == 2
+    assert record["gaps"][0]["attribute"] == "age" and record["scorer_hash"] == SCORER.hash
+    page = (results / "report.html").read_text()
+    assert f"Safety audit of {folder}" in page and "安全审计" in page and "Differences from" not in page
+
+
+def test_an_interrupted_audit_continues(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = AuditSafetyConfig(
+        str(folder), parts=("toxicity", "attacks"), samples=2, max_new_tokens=4, max_answer_tokens=6, precision="fp32"
+    )
+    first = audit_safety(config)
+    [file] = (folder / "lmcraft" / "safety").glob("one-*.jsonl")
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[:3]) + lines[3][:20])
+    again = audit_safety(config)
+    assert again.to_json() == first.to_json()
+    assert sorted(file.read_text().splitlines()) == sorted("".join(lines).splitlines())
+
+    def fail(text: str) -> float:
+        raise AssertionError("all results are there")
+
+    monkeypatch.setattr("lmcraft.audits.safety.scorer.ModeratorScorer.score_toxicity", fail)
+    assert audit_safety(config).to_json() == first.to_json()
+    assert audit_safety(config).metric("one", "toxicity_probability") == first.figures[1].metric
+
+
+def test_a_reference_is_asked_the_same(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = save_model(tmp_path / "other", seed=1)
+    out = tmp_path / "out"
+    assert main(["audit", "safety", str(folder), "--compare-with", str(other), "--out", str(out), *SETTINGS]) == 0
+    assert "Differences from" in capsys.readouterr().out
+    figures = json.loads((out / "safety.json").read_text())["figures"]
+    perplexity = next(figure for figure in figures if figure["figure"] == "nats_per_token")
+    assert perplexity["difference"]["value"] == pytest.approx(
+        perplexity["value"]["value"] - perplexity["reference"]["value"]
+    )
+    assert perplexity["cost"]["value"] > -1
+    assert "Differences from" in (out / "report.html").read_text()
+    assert list((other / "lmcraft" / "safety").glob("one-*.jsonl"))
+    with pytest.raises(UserError, match="is the model itself"):
+        audit_safety(AuditSafetyConfig(str(folder), compare_with=str(folder)))
+
+
+def test_another_scorer_than_the_pinned_one_is_refused(folder: Path) -> None:
+    config = AuditSafetyConfig(str(folder), scorer_hash="0123456789abcdef")
+    with pytest.raises(UserError, match=f"scorer_hash='0123456789abcdef', but the scorer .* has {SCORER.hash}"):
+        audit_safety(config)
+    assert not (folder / "lmcraft").exists()
+
+
+def test_a_scorer_that_fails_ends_the_audit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Moderator, "open", lambda policy="default": scripted_scorer(fails=True).moderator)
+    with pytest.raises(RunError, match="could not be scored"):
+        audit_safety(AuditSafetyConfig(str(folder), samples=2, max_new_tokens=4, precision="fp32"))
+    assert not (folder / "lmcraft" / "safety" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"samples": 0}, "samples=0 must be 1 or more"),
+        ({"max_answer_tokens": -1}, "max_answer_tokens=-1 must be 1 or more"),
+        ({"limit": -1}, "limit=-1 must not be negative"),
+        ({"parts": ()}, "parts is empty"),
+    ],
+)
+def test_settings_that_are_refused(folder: Path, settings: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        audit_safety(AuditSafetyConfig(str(folder), **settings))  # type: ignore[arg-type]
+
+
+def test_a_page_of_somebody_else_is_kept(folder: Path, tmp_path: Path) -> None:
+    (page := tmp_path / "notes" / "report.html").parent.mkdir()
+    page.write_text("<h1>mine</h1>")
+    with pytest.raises(UserError, match="which no audit wrote: choose another --out"):
+        audit_safety(AuditSafetyConfig(str(folder), out=page.parent))
+    assert page.read_text() == "<h1>mine</h1>"
