@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.server.pages.conftest import new_context, wait_until_ready
+
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("axe_playwright_python")
 expect = playwright.expect
@@ -73,22 +75,20 @@ def check(page: Any, view: str, open_view: Callable[[], None] = lambda: None) ->
 @pytest.fixture(scope="module", params=["en-US", "zh-CN"])
 def page(browser: Any, server_url: str, request: Any) -> Iterator[Any]:
     """The page, whose server has a model and an adapter of it."""
-    context = browser.new_context(locale=request.param, viewport={"width": WIDTHS[0], "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(15_000)
+    with new_context(browser, locale=request.param, width=WIDTHS[0]) as context:
+        page = context.new_page()
 
-    def add_adapter(route: Any) -> None:
-        info = route.fetch().json()
-        model = info["models"][0]
-        route.fulfill(json={**info, "models": [model, {**model, "id": "tuned", "adapter_of": model["id"]}]})
+        def add_adapter(route: Any) -> None:
+            info = route.fetch().json()
+            model = info["models"][0]
+            route.fulfill(json={**info, "models": [model, {**model, "id": "tuned", "adapter_of": model["id"]}]})
 
-    page.route("**/api/info", add_adapter)
-    page.route("**/v1/chat/completions", ask_the_only_model)
-    page.goto(server_url)
-    expect(page.locator("#model option")).to_have_count(2)
-    page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text("utf-8"))
-    yield page
-    context.close()
+        page.route("**/api/info", add_adapter)
+        page.route("**/v1/chat/completions", ask_the_only_model)
+        page.goto(server_url)
+        wait_until_ready(page)
+        page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text("utf-8"))
+        yield page
 
 
 def ask_the_only_model(route: Any) -> None:

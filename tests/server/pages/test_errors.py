@@ -10,6 +10,7 @@ import pytest
 
 from lmcraft.server.http.keys import Key, Keys
 from lmcraft.server.limits import Limits
+from tests.server.pages.conftest import new_context, wait_until_ready
 from tests.server.tiny_server import Server, running
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -32,11 +33,10 @@ def keyed(tmp_path_factory: pytest.TempPathFactory, server_url: str) -> Iterator
 
 @pytest.fixture
 def page(browser: Any, keyed: Server) -> Iterator[Any]:
-    page = browser.new_page(locale="zh-CN", viewport={"width": 1000, "height": 800})
-    page.set_default_timeout(30_000)
-    page.goto(keyed.url)
-    yield page
-    page.context.close()
+    with new_context(browser, locale="zh-CN", width=1000) as context:
+        page = context.new_page()
+        page.goto(keyed.url)
+        yield page
 
 
 def log_in(page: Any, key: str = KEY) -> None:
@@ -79,7 +79,7 @@ def provoke_errors(url: str) -> dict[str, dict[str, Any]]:
 
 def test_no_error_is_shown_in_english(page: Any, keyed: Server) -> None:
     log_in(page)
-    expect(page.locator("#model option")).not_to_have_count(0)
+    wait_until_ready(page)
     errors = provoke_errors(keyed.url)
     texts = page.evaluate(
         """async (errors) => {
@@ -99,7 +99,7 @@ def test_a_wrong_key_a_long_chat_and_a_wrong_file_are_explained_in_chinese(page:
     log_in(page, "wrong")
     expect(page.locator("dialog")).to_contain_text("API 密钥不正确")
     log_in(page)
-    expect(page.locator("#model option")).not_to_have_count(0)
+    wait_until_ready(page)
     page.fill("#input", "word " * 1000)
     page.press("#input", "Enter")
     expect(page.locator("#messages .notice")).to_contain_text("对话过长")
@@ -121,7 +121,7 @@ def test_a_wrong_key_a_long_chat_and_a_wrong_file_are_explained_in_chinese(page:
 def test_the_language_button_is_named_as_it_looks(page: Any) -> None:
     button = page.locator("#language")
     log_in(page)
-    expect(page.locator("#model option")).not_to_have_count(0)
+    wait_until_ready(page)
     for other_language in ("English", "中文"):
         expect(button).to_have_text(other_language)
         expect(button).to_have_accessible_name(button.inner_text())

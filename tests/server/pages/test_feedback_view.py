@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.server.pages.conftest import new_context, wait_until_ready
 from tests.server.tiny_server import running
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -26,10 +27,8 @@ def ask_the_only_model(route: Any) -> None:
 @pytest.fixture
 def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
     """The page of a server of its own, whose one model it sees as a model and its adapter."""
-    with running(tmp_path) as server:
-        context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 800})
+    with running(tmp_path) as server, new_context(browser) as context:
         page = context.new_page()
-        page.set_default_timeout(30_000)
 
         def add_adapter(route: Any) -> None:
             info = route.fetch().json()
@@ -39,9 +38,8 @@ def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
         page.route("**/api/info", add_adapter)
         page.route("**/v1/chat/completions", ask_the_only_model)
         page.goto(server.url)
-        expect(page.locator("#model option")).to_have_count(2)
+        wait_until_ready(page)
         yield page
-        context.close()
 
 
 def send(page: Any, text: str) -> None:

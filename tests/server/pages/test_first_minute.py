@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.pages.conftest import open_page
+from tests.server.pages.conftest import open_page, wait_until_ready
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -41,7 +41,7 @@ def serve_models(page: Any, **changes: Any) -> None:
 
     page.route("**/api/info", change)
     page.reload()
-    expect(page.locator("#model option")).not_to_have_count(0)
+    wait_until_ready(page)
 
 
 def test_the_message_box_has_the_focus(page: Any) -> None:
@@ -49,6 +49,24 @@ def test_the_message_box_has_the_focus(page: Any) -> None:
     send(page, "one")
     page.locator("#conversations .open").first.click()
     expect(page.locator("#input")).to_be_focused()
+
+
+@pytest.mark.parametrize("slow", ["**/api/info", "**/api/conversations/*"])
+def test_no_message_can_be_typed_before_the_chat_is_open(page: Any, slow: str) -> None:
+    send(page, "one")
+    expect(page.locator("#conversations .open")).not_to_have_count(0)
+    held: list[Any] = []
+    page.route(slow, lambda route: held.append(route))
+    with page.expect_request(slow):
+        page.reload()
+    for control in ("#input", "#send", "#attach", "#model"):
+        expect(page.locator(control)).to_be_disabled()
+    expect(page.locator("#fields > *")).to_have_count(0)
+    held[0].continue_()
+    page.unroute(slow)
+    expect(page.locator("#input")).to_be_focused()
+    send(page, "two")
+    expect(page.locator("#messages > li")).to_have_count(4)
 
 
 def test_an_example_goes_into_the_message_box(page: Any) -> None:
@@ -101,6 +119,7 @@ def test_settings_and_system_prompt_carry_over_to_the_next_chat(page: Any) -> No
         assert body["temperature"] == 0.3 and body["messages"][0] == {"role": "system", "content": "Be brief."}
         page.goto("about:blank")
         page.go_back()
+        wait_until_ready(page)
         page.click("#open-panel")
 
 

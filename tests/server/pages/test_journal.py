@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.server.killable_server import KillableServer, killable_server
+from tests.server.pages.conftest import new_context, wait_until_ready
 from tests.server.scripted_engine import ScriptedEngine, in_words, scripted_engine
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -19,7 +20,6 @@ USER = "#messages > li.user"
 PAIRED = ".pair li.assistant"
 WORDS = " ".join(f"word{n}" for n in range(40))
 SECONDS_PER_WORD = 0.03
-TIMEOUT_MS = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +38,11 @@ def server(engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def context(browser: Any, server: KillableServer, engine: ScriptedEngine) -> Iterator[Any]:
-    expect.set_options(timeout=TIMEOUT_MS)
     engine.script, engine.seconds_per_piece = lambda body: in_words(WORDS), SECONDS_PER_WORD
     if not server.process_id:
         server.start()
-    context = browser.new_context(locale="en-US", viewport={"width": 1200, "height": 800})
-    context.set_default_timeout(TIMEOUT_MS)
-    yield context
-    context.close()
-    expect.set_options(timeout=5000)
+    with new_context(browser, width=1200) as context:
+        yield context
 
 
 @pytest.fixture
@@ -62,7 +58,7 @@ def page(context: Any, server: KillableServer) -> Iterator[Any]:
 def open_page(context: Any, server: KillableServer, address: str = "") -> Any:
     page = context.new_page()
     page.goto(server.url + address)
-    expect(page.locator("#model option")).not_to_have_count(0)
+    wait_until_ready(page)
     return page
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from tests.server.killable_server import KillableServer, killable_server
+from tests.server.pages.conftest import new_context, wait_until_all_is_saved, wait_until_ready
 from tests.server.scripted_engine import in_words, scripted_engine
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
 
 CONVERSATIONS, QUESTIONS, KILLS = 10, 5, 3
-TIMEOUT_MS = 40_000
 # Tells the test the longest text that each message has shown.
 RECORD = """
 const shown = new Map();
@@ -42,19 +42,15 @@ def page(browser: Any, server: KillableServer, shown: dict[str, str]) -> Iterato
     def record(_: Any, id_: str, text: str) -> None:
         shown[id_] = max(shown.get(id_, ""), text, key=len)
 
-    context = browser.new_context(locale="en-US", viewport={"width": 1200, "height": 800})
-    context.set_default_timeout(TIMEOUT_MS)
-    context.expose_binding("recordShown", record)
-    context.add_init_script(RECORD)
-    expect.set_options(timeout=TIMEOUT_MS)
-    page = context.new_page()
-    exceptions: list[str] = []
-    page.on("pageerror", lambda error: exceptions.append(str(error.stack)))
-    page.goto(server.url)
-    expect(page.locator("#model option")).not_to_have_count(0)
-    yield page
-    assert exceptions == []
-    context.close()
+    with new_context(browser, width=1200, init_script=RECORD) as context:
+        context.expose_binding("recordShown", record)
+        page = context.new_page()
+        exceptions: list[str] = []
+        page.on("pageerror", lambda error: exceptions.append(str(error.stack)))
+        page.goto(server.url)
+        wait_until_ready(page)
+        yield page
+        assert exceptions == []
 
 
 @pytest.fixture
@@ -123,7 +119,7 @@ def reload(page: Any, is_alive: threading.Event) -> None:
         is_alive.wait(60)
         try:
             page.reload()
-            expect(page.locator("#model option")).not_to_have_count(0, timeout=5000)
+            expect(page.locator("#input")).to_be_enabled(timeout=5000)
             return
         except (playwright.Error, AssertionError):
             continue  # the server was killed in the meantime
@@ -155,7 +151,7 @@ def test_nothing_that_was_shown_is_lost(page: Any, server: KillableServer, shown
         log.append(act(page, rng, is_alive))
         wait_until_idle(page)
     killer.join()
-    contents = wait_until_saved(page, server)
+    contents = read_messages(page, server)
     lost = {id_: text for id_, text in shown.items() if not contents.get(id_, "").startswith(text)}
     assert lost == {}, log
     assert len(shown) >= QUESTIONS
@@ -163,14 +159,8 @@ def test_nothing_that_was_shown_is_lost(page: Any, server: KillableServer, shown
     expect(page.locator("#messages > li.user .body").last).to_have_text(f"question{seed} {QUESTIONS - 1}")
 
 
-def wait_until_saved(page: Any, server: KillableServer) -> dict[str, str]:
+def read_messages(page: Any, server: KillableServer) -> dict[str, str]:
     """The text of each message in the store, once the page has nothing left to save."""
-    for _ in range(600):
-        keys = page.evaluate("Object.keys(localStorage)")
-        if not any(key.startswith("lmcraft-journal") and "/draft/" not in key for key in keys):
-            break
-        page.wait_for_timeout(100)
-    else:
-        raise AssertionError(keys)
+    wait_until_all_is_saved(page)
     exported = page.request.get(f"{server.url}/api/export").json()["conversations"]
     return {message["id"]: message["content"] for conversation in exported for message in conversation["messages"]}

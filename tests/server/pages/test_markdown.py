@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.server.pages.conftest import open_page
+
 playwright = pytest.importorskip("playwright.sync_api")
 
 FOLDER = Path(__file__).parent
@@ -97,19 +99,14 @@ CASES = {
 @pytest.fixture
 def page(browser: Any, server_url: str) -> Iterator[Any]:
     """The chat page. Nothing may violate the content security policy."""
-    context = browser.new_context(locale="en-US")
-    context.add_init_script(
-        "window.violations = []; document.addEventListener('securitypolicyviolation', () => window.violations.push(1))"
-    )
-    page = context.new_page()
-    page.route(
-        "**/tests/to_html.js",
-        lambda route: route.fulfill(body=(FOLDER / "to_html.js").read_text(), content_type="text/javascript"),
-    )
-    page.goto(server_url)
-    yield page
-    assert page.evaluate("window.violations") == []
-    context.close()
+    record = "window.violations = []; document.addEventListener('securitypolicyviolation', () => window.violations.push(1))"
+    with open_page(browser, server_url, init_script=record) as page:
+        page.route(
+            "**/tests/to_html.js",
+            lambda route: route.fulfill(body=(FOLDER / "to_html.js").read_text(), content_type="text/javascript"),
+        )
+        yield page
+        assert page.evaluate("window.violations") == []
 
 
 def draw(page: Any, texts: list[str], *, allow_all_links: bool = False) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lmcraft.inference.generation_settings import panel_settings
+from tests.server.pages.conftest import open_page
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -14,15 +15,10 @@ expect = playwright.expect
 
 @pytest.fixture(scope="module")
 def page(browser: Any, server_url: str) -> Iterator[Any]:
-    page = browser.new_page(locale="en-US", viewport={"width": 1200, "height": 800})
-    page.set_default_timeout(15_000)
-    page.goto(server_url)
-    expect(page.locator("#model option")).not_to_have_count(0)
-    if page.locator("#panel").is_hidden():
+    with open_page(browser, server_url, width=1200) as page:
         page.click("#open-panel")
-    page.click("#fields summary")
-    yield page
-    page.context.close()
+        page.click("#fields summary")
+        yield page
 
 
 def test_the_panel_has_every_setting_with_its_bounds_and_default(page: Any) -> None:

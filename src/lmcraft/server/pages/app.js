@@ -228,6 +228,6 @@ export class App {
     this.composer.showModels(this.models);
     this.panel.draw();
     this.sidebar.draw();
-    this.showConversation(this.controller.conversation);
+    if (this.shownConversation) this.showConversation(this.shownConversation);
   }
 }

@@ -15,6 +15,7 @@ export class Composer {
   /** handlers: {send(text) -> whether it was sent, draft(text), stop(), editLast() -> whether there was a message to edit, getModel(), suggestSecondModel() -> id}. */
   constructor(handlers) {
     this.handlers = handlers;
+    this.box = byId("composer").querySelector("fieldset");
     this.input = byId("input");
     this.secondModel = byId("second-model");
     this.attachments = new Attachments({ changed: () => handlers.draft(this.content), getModel: handlers.getModel });
@@ -50,6 +51,7 @@ export class Composer {
 
   show(busy, usedTokens, context) {
     const hadFocus = [byId("send"), byId("stop")].includes(document.activeElement);
+    this.box.disabled = false; // until a conversation is shown, there is none to write to
     byId("send").hidden = busy;
     byId("stop").hidden = !busy;
     if (hadFocus) this.input.focus();

@@ -37,13 +37,13 @@ export class Header {
   showModels(models) {
     const options = [...models.values()].map((model) => el("option", { value: model.id }, formatModelName(model)));
     this.model.replaceChildren(...options);
-    this.model.disabled = !options.length;
   }
 
   show({ title, model }) {
     byId("title").textContent = title || t("newChat");
     document.title = title ? `${title} · lmcraft` : "lmcraft";
     this.model.value = model;
+    this.model.disabled = !this.model.length;
   }
 
   #drawThemeButton() {

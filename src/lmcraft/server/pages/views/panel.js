@@ -13,11 +13,11 @@ export class Panel {
   constructor(settings, change) {
     this.settings = settings;
     this.change = change;
-    this.draw();
   }
 
-  /** Builds all fields, in the language of the page. */
+  /** Builds all fields, in the language of the page, once there is a conversation whose settings they are. */
   draw() {
+    if (!this.conversation) return;
     this.system = el("textarea", { id: "f-system", rows: "4", maxlength: "1000000", dir: "auto", "aria-describedby": "f-system-more" });
     this.system.addEventListener("change", () => this.change({ system: this.system.value }));
     const controls = this.settings.map((setting) => [setting, this.#buildControl(setting)]);
@@ -36,11 +36,12 @@ export class Panel {
       ...(more.length ? [el("details", { open: byId("fields").querySelector("details")?.open }, el("summary", {}, t("moreSettings")), ...more)] : []),
       el("button", { type: "button", class: "quiet", onclick: () => this.#save({}) }, t("reset")),
     );
-    if (this.conversation) this.show(this.conversation, this.model);
+    this.show(this.conversation, this.model);
   }
 
   show(conversation, model) {
     Object.assign(this, { conversation, model });
+    if (!this.controls) return this.draw();
     setUnlessFocused(this.system, conversation.system);
     for (const control of this.controls) control.show(conversation.settings[control.name], getPreset(model, control.name));
     const names = Object.entries(model?.chat_defaults ?? {}).map(([name, value]) => `${this.#getLabel(name)} ${formatNumber(value, countDecimals(value))}`);
