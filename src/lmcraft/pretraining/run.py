@@ -24,10 +24,19 @@ from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.pretraining.objectives.registry import build_objective
 from lmcraft.pretraining.run_data import RunData, fingerprint
 from lmcraft.terminal import PrintLine
+from lmcraft.training import depth_rule
 from lmcraft.training.autotune import Autotuned, autotune
 from lmcraft.training.checkpoint import Checkpoints, step_to_resume
 from lmcraft.training.compilation import compile_ahead, compile_blocks
-from lmcraft.training.continuation import check_contents, check_length, check_tasks, continue_config, record_start
+from lmcraft.training.config import TrainConfig
+from lmcraft.training.continuation import (
+    INTERVALS,
+    check_contents,
+    check_length,
+    check_tasks,
+    continue_config,
+    record_start,
+)
 from lmcraft.training.costs import Costs, measure_costs
 from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
@@ -56,6 +65,8 @@ class PretrainingRun:
     """The steps that a resumed run has done."""
     tasks: RunTasks | None = None
     """What the weights are evaluated on during training."""
+    planned: PretrainConfig | None = None
+    """The configuration before `autotuned`, if its length follows from the time and may be planned again."""
 
     @property
     def deadline(self) -> float:
@@ -86,7 +97,9 @@ class PretrainingRun:
         Raises:
             UserError: a single row does not fit in memory.
         """
-        return replace(self, config=self.autotune(print_line).apply(self.config, self.config.sequence_length))
+        config = self.autotune(print_line).apply(self.config, self.config.sequence_length)
+        follows_from_time = not self.config.max_steps and self.data.is_readable_at_any_length
+        return replace(self, config=config, planned=self.config if follows_from_time else None)
 
     def autotune(self, print_line: PrintLine) -> Autotuned:
         """The choices that `autotuned` applies."""
@@ -140,10 +153,16 @@ class PretrainingRun:
             score_tasks=self._score_tasks if self.tasks else None,
             width_ratio=self.config.width_ratio,
             deadline=self.deadline,
+            change_length=self._change_length if self.planned else None,
         )
         if step is not None:
             trainer.restore(step)
         return trainer
+
+    def _change_length(self, config: TrainConfig, steps: int) -> TrainConfig:
+        """The settings of the run with another number of steps, and the intervals that follow from it."""
+        intervals = {name: getattr(self.planned, name) for name in INTERVALS}
+        return depth_rule.resolve_intervals(replace(config, **intervals), steps, self.config.sequence_length)
 
     def _build_model(self, step: int | None) -> Transformer:
         config = self.config

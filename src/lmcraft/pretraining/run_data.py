@@ -90,6 +90,11 @@ class RunData:
             return self.training
         return self.training.rows(config.max_steps * config.batch_size)
 
+    @property
+    def is_readable_at_any_length(self) -> bool:
+        """Whether the rows of a run do not depend on its length, as those of a mixture do."""
+        return isinstance(self.training, TokenDataset)
+
     def check_length(self, config: PretrainConfig) -> None:
         """Raise UserError if the run is too short for the number of epochs of a source."""
         if isinstance(self.training, MixedText):

@@ -24,16 +24,15 @@ from lmcraft.training.batch import to_device
 from lmcraft.training.compilation import USUAL_SHARE_OF_PEAK, choose_compile
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.costs import Costs
-from lmcraft.training.loop import END_SECONDS
 from lmcraft.training.micro_batch import StepMemory, choose_micro_batch, estimate_step_memory
 from lmcraft.training.objective import Objective
 from lmcraft.training.processes import Processes
+from lmcraft.training.time_limit import END_SECONDS, PLANNED_SHARE_OF_TIME
 
 MEASUREMENTS = 3  # of each kind of attention, alternating; the first one warms up
 TOKENS_PER_MEASUREMENT = 1024  # or one row
 MAX_UNMEASURED_LENGTH = 128  # tokens in a row: attention is a small part of a step up to here
 MIN_SDPA_SPEEDUP = 1.2  # over matrix products; below it, noise would change the choice from run to run
-PLANNED_SHARE_OF_TIME = 0.9  # of a run limited by time; the remainder is for slower steps than the measured ones
 TOKENS_PER_TIMED_STEP = 4096  # unless the batch is given
 
 AttentionKind = Literal["matmul", "sdpa"]

@@ -252,11 +252,17 @@ def record_start(
     row |= {"tasks": dict(tasks)} if tasks else {}
     if processes.is_main:
         write_json_lines(folder.history, (*rows, row))
-        write_text(folder.config_toml, replace(config, resume=False, pause_at=0).to_toml())
+    write_settings(config, folder, processes)
     if step is None:
         return ""
     listed = ", ".join(f"{name} {_format(before)} -> {_format(now)}" for name, (before, now) in changed.items())
     return f"continuing after step {step}{'; changed: ' if listed else ''}{listed}"
+
+
+def write_settings(config: TrainConfig, folder: ModelFolder, processes: Processes) -> None:
+    """Write `run.toml`, with which the run is continued, in the main process."""
+    if processes.is_main:
+        write_text(folder.config_toml, replace(config, resume=False, pause_at=0).to_toml())
 
 
 def _read_recorded(config: C, folder: ModelFolder, step: int) -> C:

@@ -28,6 +28,12 @@ class Display(BarDisplay):
         self._max_steps = max_steps
         self._last_line = float("-inf")
 
+    def set_length(self, max_steps: int, why: str) -> None:
+        """Show another number of steps, and why."""
+        self.print_line(why)
+        self._max_steps = max_steps
+        self._bar.update(self._task, total=max_steps)
+
     def update(self, step: int, status: str, *, seconds_left: float | None) -> None:
         """Show the state after `step`; `seconds_left` is None where nothing is known about it."""
         if not self._bar.disable:

@@ -5,11 +5,9 @@ dropout seed on the step. So a resumed run computes the same numbers as an unint
 the same batches.
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from math import gcd
@@ -25,19 +23,20 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.training.batch import TensorBatch, to_device
 from lmcraft.training.checkpoint import Checkpoints, Progress
 from lmcraft.training.config import TrainConfig
+from lmcraft.training.continuation import write_settings
 from lmcraft.training.display import Display
 from lmcraft.training.environment import release_freed_memory
 from lmcraft.training.objective import Objective
 from lmcraft.training.optimizer import Group, Optimizer
+from lmcraft.training.prefetch import Prefetcher
 from lmcraft.training.processes import Processes
 from lmcraft.training.run_log import NullRunLog, RunLog
 from lmcraft.training.schedule import check_schedule, learning_rate_factor
 from lmcraft.training.sharding import shard, unsharded_copy
 from lmcraft.training.signals import StopRequest, stop_on_signals
 from lmcraft.training.task_scores import ScoreTasks, TaskScores
+from lmcraft.training.time_limit import END_SECONDS, plan_again
 from lmcraft.training.validation import ValidationLoss, ValidationSource, batches_in_order
-
-END_SECONDS = 2.0  # from the last checkpoint to the end of a command
 
 
 class Trainer:
@@ -62,6 +61,7 @@ class Trainer:
         width_ratio: the model's width / the width that the learning rates are for.
         command: the command that continues the run, for the message after a signal.
         deadline: on `time.monotonic`'s clock; the run ends, evaluated and saved, at the last step that leaves time for that.
+        change_length: the settings with another number of steps, if the deadline decides how many; None: they are fixed.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Trainer:
         width_ratio: float = 1.0,
         command: str = "pretrain",
         deadline: float = math.inf,
+        change_length: Callable[[TrainConfig, int], TrainConfig] | None = None,
     ) -> None:
         check_schedule(config.schedule)
         shard(model, processes)
@@ -93,16 +94,14 @@ class Trainer:
         self.config, self.machine, self.folder = config, machine, folder
         self.snapshot, self.generate_sample, self.bytes_per_token = snapshot, sample, bytes_per_token
         self._score_tasks = score_tasks
-        self.processes, self.command, self.deadline = processes, command, deadline
+        self.processes, self.command, self.deadline, self.change_length = processes, command, deadline, change_length
         self.last_step = min(config.max_steps, config.pause_at or config.max_steps)  # earlier if the deadline is near
-        self._evaluation_seconds = 0.0  # of the latest validation, sample and checkpoint together
-        self._task_seconds = 0.0  # of the latest evaluation on tasks
+        self._evaluation_seconds = self._task_seconds = 0.0  # of the latest validation, sample and checkpoint; of the tasks
         self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model), width_ratio)
         self.checkpoints = Checkpoints(folder, processes)
         self.progress = Progress()
         self.micro_batch_size = gcd(config.batch_size // processes.data_count, config.micro_batch_size)
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        self._loaded: tuple[int, Future[list[Batch]]] | None = None
+        self._prefetcher = Prefetcher(training, config.batch_size, self.micro_batch_size, processes)
         self.all_trained = groups is None
         self.positions = 0  # tokens of the latest step in all processes, with or without a target
 
@@ -120,15 +119,14 @@ class Trainer:
             RunError: the loss is not a number, or a checkpoint cannot be written.
         """
         start = self.progress.step
+        self._begin = time.monotonic(), start  # of this command's steps
         if start == 0 and not self.checkpoints.steps():
             self.save()  # so that there is always one to fall back on
             self.checkpoints.wait()
         release_freed_memory()  # of measurements before the first step
-        main = self.processes.is_main
-        events = self.folder.run / "tensorboard" if self.config.tensorboard else None
-        run_log = (
-            RunLog(self.folder.metrics, self.folder.samples, self.progress, tensorboard=events) if main else NullRunLog()
-        )
+        folder, main = self.folder, self.processes.is_main
+        events = folder.run / "tensorboard" if self.config.tensorboard else None
+        run_log = RunLog(folder.metrics, folder.samples, self.progress, tensorboard=events) if main else NullRunLog()
         try:
             with stop_on_signals() as stop, Display(max_steps=self.config.max_steps, step=start, quiet=not main) as display:
                 self._finish_interrupted_step(run_log, display, stop)
@@ -192,10 +190,10 @@ class Trainer:
 
         Each micro-batch is divided by the targets of the whole batch, so that the result does not depend on the split.
         """
-        micro_batches = self._micro_batches(step)
+        micro_batches = self._prefetcher.micro_batches(step)
         objective = self.objective_for(micro_batches)
         self.model.train()
-        torch.manual_seed(_dropout_seed(self.config.seed, step, self.processes.data_rank))
+        self.processes.seed_dropout(self.config.seed, step)
         targets = max(1, self._count_targets(micro_batches))
         self.positions = self.processes.data_count * sum(batch.input_ids.size for batch in micro_batches)
         total = 0.0
@@ -204,19 +202,6 @@ class Trainer:
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return self.processes.total(total)[0], targets
-
-    def _micro_batches(self, step: int) -> list[Batch]:
-        """This process's rows of a step, prefetched during the previous step; starts prefetching the next ones."""
-        if self._loaded is None or self._loaded[0] != step:
-            self._loaded = step, self._loader.submit(self._read, step)
-        batches = self._loaded[1].result()
-        self._loaded = step + 1, self._loader.submit(self._read, step + 1)
-        return batches
-
-    def _read(self, step: int) -> list[Batch]:
-        rows, size = self.config.batch_size // self.processes.data_count, self.micro_batch_size
-        first = step * self.config.batch_size + self.processes.data_rank * rows
-        return [self.training.batch(range(start, start + size)) for start in range(first, first + rows, size)]
 
     def objective_for(self, batches: Iterable[Batch]) -> Objective:
         """The objective of the step or evaluation that consists of these batches, and those of the other processes."""
@@ -259,10 +244,14 @@ class Trainer:
         better = self._evaluate(run_log, display, stop)
         evaluated = self._evaluate_tasks(run_log, display, stop)
         signal_number = self._stop_signal(stop)
-        is_save_due = self.progress.step % self.config.save_every == 0
+        planned = self.progress.measured_step > measured and self._plan_again(display)
+        is_save_due = planned or self.progress.step % self.config.save_every == 0
         if better or evaluated or self._is_finished() or signal_number or is_save_due:
             run_log.sync()
             self.save()
+        if planned:  # a resumed run goes by the last plan
+            self.checkpoints.wait()
+            write_settings(self.config, self.folder, self.processes)
         if self.progress.measured_step > measured:
             self._evaluation_seconds = time.monotonic() - begin - evaluated * self._task_seconds
         self._stop_if(signal_number)
@@ -272,10 +261,27 @@ class Trainer:
         p = self.progress
         if self.deadline == math.inf or p.step == self.config.max_steps:
             return
-        seconds = self._evaluation_seconds + self._task_seconds + END_SECONDS + p.seconds / p.step
-        if self.processes.maximum(float(time.monotonic() + seconds > self.deadline)):
+        if self.processes.maximum(float(self._seconds_left() < p.seconds / p.step)):
             self.last_step = p.step
             display.print_line(f"the time is up after {self._remainder()}")
+
+    def _seconds_left(self) -> float:
+        """Time until the last evaluation must begin."""
+        return self.deadline - time.monotonic() - self._evaluation_seconds - self._task_seconds - END_SECONDS
+
+    def _plan_again(self, display: Display) -> bool:
+        """Change the number of steps if they are faster or slower than planned; returns whether that was done."""
+        step, (begin, first_step) = self.progress.step, self._begin
+        if self.change_length is None or not first_step < step < self.last_step:
+            return False
+        seconds = (time.monotonic() - begin) / (step - first_step)
+        steps = self.processes.agree(plan_again(self.config, step, seconds, self._seconds_left()))
+        if steps == self.config.max_steps:
+            return False
+        display.set_length(steps, f"time for {steps} steps, not {self.config.max_steps}, at {seconds:.3g} s per step")
+        self.config = self.change_length(self.config, steps)
+        self.last_step = min(steps, self.config.pause_at or steps)
+        return True
 
     def _remainder(self) -> str:
         return f"step {self.progress.step} of {self.config.max_steps}; to do the rest: {self._resume_command()}"
@@ -392,8 +398,3 @@ class Trainer:
 
     def _to_device(self, batch: Batch) -> TensorBatch:
         return to_device(batch, self.machine.device)
-
-
-def _dropout_seed(seed: int, step: int, data_rank: int) -> int:
-    """The seed of a step's dropout: different for each step and data rank, equal for tensor ranks, which share rows."""
-    return int.from_bytes(hashlib.blake2b(f"dropout {seed} {step} {data_rank}".encode(), digest_size=8).digest())

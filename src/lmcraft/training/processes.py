@@ -4,6 +4,7 @@ Every process runs the same program. Data ranks train on different rows of a bat
 rows (`lmcraft.training.sharding`).
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -50,6 +51,11 @@ class Processes:
         values = [value]
         dist.broadcast_object_list(values)
         return values[0]
+
+    def seed_dropout(self, seed: int, step: int) -> None:
+        """Seed a step's dropout: differently for each step and data rank, equally for tensor ranks, which share rows."""
+        text = f"dropout {seed} {step} {self.data_rank}"
+        torch.manual_seed(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()))
 
     @contextmanager
     def in_main(self, context: AbstractContextManager[object]) -> Iterator[None]:
