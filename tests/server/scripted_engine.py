@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,8 +11,11 @@ from typing import Any
 
 MODEL = "scripted"
 Delta = dict[str, Any]
-Script = Callable[[dict[str, Any]], Sequence[Delta | str]]
-"""From the body of a request to the pieces of its answer: texts, or deltas of a chat completion."""
+Script = Callable[[dict[str, Any]], Iterable[Delta | str]]
+"""From the body of a request to the pieces of its answer: texts, or deltas of a chat completion.
+
+It may wait between two pieces.
+"""
 
 
 def in_words(text: str) -> list[str]:
@@ -30,6 +33,18 @@ class ScriptedEngine:
     """The bodies of the chats so far."""
     url: str = ""
 
+    def hold(self, text: str, count: int) -> threading.Event:
+        """Answer with a text that stops after `count` words until the event is set."""
+        gate, words = threading.Event(), in_words(text)
+
+        def script(_: dict[str, Any]) -> Iterator[str]:
+            yield from words[:count]
+            gate.wait(300)
+            yield from words[count:]
+
+        self.script = script
+        return gate
+
     def events(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The events of a streamed chat completion."""
         common = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 0, "model": MODEL}
@@ -37,13 +52,13 @@ class ScriptedEngine:
         def event(delta: Delta, finish_reason: str | None = None) -> dict[str, Any]:
             return {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}
 
-        pieces = list(self.script(body))
         yield event({"role": "assistant", "content": ""})
-        for piece in pieces:
+        count = 0
+        for piece in self.script(body):
+            count += 1
             time.sleep(self.seconds_per_piece)
             yield event({"content": piece} if isinstance(piece, str) else piece)
         yield event({}, "stop")
-        count = len(pieces)
         usage = {"prompt_tokens": 4, "completion_tokens": count, "total_tokens": count + 4}
         yield {**common, "choices": [], "usage": usage}
 

@@ -1,7 +1,6 @@
 """The chat page loses no word: the server is killed at every step of a conversation, and the page is reloaded or closed."""
 
 import shutil
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,8 +108,7 @@ def finish(page: Any, text: str) -> None:
 
 
 def test_a_question_whose_answer_has_not_begun(page: Any, server: KillableServer, engine: ScriptedEngine) -> None:
-    gate = threading.Event()
-    engine.script = lambda body: in_words(WORDS) if gate.wait(60) else []
+    gate = engine.hold(WORDS, 0)
     ask(page, "one")
     expect(page.locator(".dot")).not_to_have_count(0)
     server.kill()
@@ -123,11 +121,13 @@ def test_a_question_whose_answer_has_not_begun(page: Any, server: KillableServer
     wait_until_saved(page, conversation_id(page), ["one", WORDS])
 
 
-def test_an_answer_that_is_cut_off_and_the_next_question(page: Any, server: KillableServer) -> None:
+def test_an_answer_that_is_cut_off_and_the_next_question(page: Any, server: KillableServer, engine: ScriptedEngine) -> None:
+    gate = engine.hold(WORDS, 5)
     ask(page, "one")
     expect(page.locator(f"{LAST} .body")).to_contain_text("word3")
     server.kill()
     expect(page.locator(f"{LAST} .notice")).to_be_visible()
+    gate.set()
     partial = body_text(page)
     ask(page, "two")
     expect(page.locator(f"{LAST} .notice")).to_contain_text("Cannot reach the server")
@@ -144,11 +144,13 @@ def test_an_answer_that_is_cut_off_and_the_next_question(page: Any, server: Kill
     expect(page.locator(f"{LAST} .body")).to_have_text(WORDS)
 
 
-def test_a_cut_answer_is_repeated_as_another_version(page: Any, server: KillableServer) -> None:
+def test_a_cut_answer_is_repeated_as_another_version(page: Any, server: KillableServer, engine: ScriptedEngine) -> None:
+    gate = engine.hold(WORDS, 5)
     ask(page, "one")
     expect(page.locator(f"{LAST} .body")).to_contain_text("word3")
     server.kill()
     expect(page.locator(f"{LAST} .notice")).to_be_visible()
+    gate.set()
     partial = body_text(page)
     server.start()
     page.reload()
@@ -184,9 +186,11 @@ def test_a_server_that_dies_while_saving(page: Any, server: KillableServer, role
     assert kills
 
 
-def test_two_answers_of_which_none_was_picked(page: Any, server: KillableServer) -> None:
+def test_two_answers_of_which_none_was_picked(page: Any, server: KillableServer, engine: ScriptedEngine) -> None:
+    engine.hold(WORDS, 5)
     page.click("#compare")
     ask(page, "one")
+    expect(page.locator(f"{PAIRED} .body").first).to_contain_text("word3")
     expect(page.locator(f"{PAIRED} .body").nth(1)).to_contain_text("word3")
     server.kill()
     expect(page.locator(f"{PAIRED} .notice")).to_have_count(2)
@@ -257,24 +261,25 @@ def test_what_is_done_while_the_server_is_away(page: Any, server: KillableServer
     expect(page.locator(f'{LAST} [data-act="good"]')).to_have_attribute("aria-label", "Good answer: clear")
 
 
-def test_a_page_that_ends_without_notice(page: Any) -> None:
+def test_a_page_that_ends_without_notice(page: Any, engine: ScriptedEngine) -> None:
     page.context.add_init_script(
         "const listen = window.addEventListener;"
         "window.addEventListener = (type, ...rest) => type === 'pagehide' || listen.call(window, type, ...rest);"
     )
     page.reload()
+    engine.script = lambda body: in_words(" ".join(f"word{n}" for n in range(5000)))
     ask(page, "one")
-    expect(page.locator(f"{LAST} .body")).to_contain_text("word19")  # what is recorded every quarter of a second
+    page.wait_for_function("() => Object.values(localStorage).some((text) => text.includes('word19'))")
+    expect(page.locator(f"{LAST}.live")).to_have_count(1)
     page.reload()
-    expect(page.locator(f"{LAST} .body")).to_contain_text("word5")
+    expect(page.locator(f"{LAST} .body")).to_contain_text("word19")
     expect(page.locator(f'{LAST} [data-act="continue"]')).to_be_visible()
     wait_until_saved(page, conversation_id(page), ["one", body_text(page)])
 
 
 def test_regenerating_and_stopping_before_the_first_token(page: Any, engine: ScriptedEngine) -> None:
     finish(page, "one")
-    gate = threading.Event()
-    engine.script = lambda body: in_words(WORDS) if gate.wait(60) else []
+    gate = engine.hold(WORDS, 0)
     page.click(f'{LAST} [data-act="regenerate"]')
     expect(page.locator(".dot")).not_to_have_count(0)
     page.keyboard.press("Escape")

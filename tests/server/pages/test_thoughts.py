@@ -97,7 +97,7 @@ def test_the_next_prompt_has_the_thoughts_apart_from_the_answer(page: Any, engin
 
 
 def test_thoughts_are_shown_while_the_model_thinks(page: Any, engine: ScriptedEngine) -> None:
-    engine.script = lambda body: [*think("I am thinking about it, " * 40), "Done."]
+    engine.script = lambda body: [*think("I am thinking about it, " * 1000), "Done."]
     engine.seconds_per_piece = 0.02
     try:
         ask(page, "Think!")
