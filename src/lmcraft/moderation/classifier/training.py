@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmcraft.moderation.classifier.features import extract
-from lmcraft.moderation.classifier.linear import Floats, LinearClassifier, sigmoid
+from lmcraft.moderation.classifier.linear import Floats, sigmoid
 
 HARM_BITS, CATEGORY_BITS = 19, 16
 BATCH_SEGMENTS = 512
@@ -30,8 +30,8 @@ class Fit:
     """L2: the square of the weights, per segment."""
 
 
-HARM_FIT = Fit(epochs=6, step=0.3, decay=1e-6)
-CATEGORY_FIT = Fit(epochs=12, step=0.3, decay=1e-5)
+HARM_FIT = Fit(epochs=3, step=0.3, decay=1e-6)
+CATEGORY_FIT = Fit(epochs=4, step=0.3, decay=1e-6)
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,12 @@ class Segments:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def select(self, chosen_N: NDArray[np.bool_]) -> Self:
+        """Some of the segments."""
+        sizes = np.diff(self.starts)
+        kept = np.append(0, np.cumsum(sizes[chosen_N]))
+        return type(self)(self.hashes[np.repeat(chosen_N, sizes)], kept, self.texts[chosen_N])
 
     def batches(self, bits: int, order: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], "Batch"]]:
         """The segments in this order, some at a time, with their places in tables of 2^bits weights."""

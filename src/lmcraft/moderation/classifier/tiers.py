@@ -1,0 +1,149 @@
+"""Classifiers as a tier of a policy."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmcraft.errors import UserError
+from lmcraft.moderation.classifier.linear import LinearClassifier
+from lmcraft.moderation.decision import Finding, Stage
+from lmcraft.moderation.normalized_text import NormalizedText
+from lmcraft.moderation.policy import DEFAULT, Policy
+
+if TYPE_CHECKING:
+    from lmcraft.finetuning.text_classifier import Classifier
+    from lmcraft.moderation.moderator import Tier
+
+NAME = "classifier"
+MIN_SCORE = 0.05
+"""Lower scores are not reported."""
+CHARS_PER_TOKEN = 4
+"""A piece of text for a model has at most a fourth as many characters as its context has tokens."""
+
+
+class LinearTier:
+    """The linear classifier, on the plain view.
+
+    Args:
+        classifier: its weights.
+    """
+
+    name = NAME
+
+    def __init__(self, classifier: LinearClassifier) -> None:
+        self.classifier = classifier
+
+    def fingerprint(self) -> str:
+        """Hash of the classifier's file."""
+        return self.classifier.fingerprint
+
+    def judge(self, text: NormalizedText, stage: Stage, question: str) -> Sequence[Finding]:
+        """The categories of each segment of the text."""
+        findings = []
+        for score in self.classifier.scores(text.plain.text):
+            start, end = text.plain.span(score.start, score.end)
+            findings += [
+                Finding(category, value, self.name, f"the wording is like that of texts labeled {category}", start, end)
+                for category, value in score.categories.items()
+                if value >= MIN_SCORE
+            ]
+        return findings
+
+
+class FineTunedTier:
+    """A classifier that `lmcraft finetune --objective classification` trained, on the text as it was written.
+
+    Args:
+        classifier: the model.
+        categories: the category of each label that names a harm.
+        digest: hash of the model's files.
+    """
+
+    name = NAME
+
+    def __init__(self, classifier: "Classifier", categories: Mapping[str, str], digest: str) -> None:
+        self.classifier, self.categories, self._digest = classifier, categories, digest
+        self._lock = threading.Lock()  # one pass at a time: each uses all cores
+
+    def fingerprint(self) -> str:
+        """Hash of the model's files, and of the labels' categories."""
+        return self._digest
+
+    def judge(self, text: NormalizedText, stage: Stage, question: str) -> Sequence[Finding]:
+        """The categories of each piece of the text that fits the model."""
+        from lmcraft.data.formats import cut_text
+
+        limit = max(1, self.classifier.transformer.config.max_position_embeddings // CHARS_PER_TOKEN)
+        pieces = list(cut_text(text.original, limit))
+        findings, start = [], 0
+        with self._lock:
+            readable = {n: piece for n, piece in enumerate(pieces) if piece.strip()}
+            probabilities = dict(zip(readable, self.classifier.probabilities(list(readable.values())), strict=True))
+        for number, piece in enumerate(pieces):
+            end = start + len(piece)
+            for label, value in probabilities.get(number, {}).items():
+                if label in self.categories and value >= MIN_SCORE:
+                    reason = f"the model's label is '{label}'"
+                    findings.append(Finding(self.categories[label], value, self.name, reason, start, end))
+            start = end
+        return findings
+
+
+def open_classifier(policy: Policy) -> "Tier":
+    """Open the classifier of a policy.
+
+    Raises:
+        UserError: it is neither "default", nor a file of `lmcraft guard train`, nor the folder of a classifier; or
+            `tiers.labels` does not fit its labels.
+    """
+    address = policy.tiers.classifier
+    if address == DEFAULT:
+        return LinearTier(default_classifier())
+    path = policy.folder / Path(address).expanduser()
+    if path.is_dir():
+        return _open_fine_tuned(path, policy.tiers.labels)
+    if policy.tiers.labels:
+        raise UserError(f"tiers.labels is for a fine-tuned classifier, but '{address}' is none: remove it")
+    if not path.exists():
+        raise UserError(f"tiers.classifier='{address}' does not exist: write \"default\", or the path of a classifier")
+    return LinearTier(LinearClassifier.read(path))
+
+
+@cache
+def default_classifier() -> LinearClassifier:
+    """The linear classifier that lmcraft ships."""
+    return LinearClassifier.read(Path(str(files("lmcraft.moderation.classifier") / "default.safetensors")))
+
+
+def _open_fine_tuned(folder: Path, labels: Mapping[str, str]) -> FineTunedTier:
+    from lmcraft.finetuning.text_classifier import Classifier
+    from lmcraft.moderation.categories import CATEGORIES
+
+    classifier = Classifier.load(folder)
+    names = classifier.labels.names
+    if unknown := [label for label in labels if label not in names]:
+        raise UserError(
+            f"tiers.labels.{unknown[0]}: classifier '{folder}' has no such label: its labels are {', '.join(names)}"
+        )
+    categories = {name: name for name in names if name in CATEGORIES} | dict(labels)
+    if not categories:
+        raise UserError(
+            f"none of the labels of classifier '{folder}' ({', '.join(names)}) is a category: "
+            f'name their categories in [tiers.labels], such as {names[0]} = "hate"'
+        )
+    return FineTunedTier(classifier, categories, _digest(folder, categories))
+
+
+def _digest(folder: Path, categories: Mapping[str, str]) -> str:
+    from hashlib import sha256
+
+    from lmcraft.folder import sha256_of
+
+    weights = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json") and path.is_file())
+    digest = sha256(repr(sorted(categories.items())).encode())
+    for path in weights:
+        digest.update(f"{path.name} {sha256_of(path)}\n".encode())
+    return digest.hexdigest()
