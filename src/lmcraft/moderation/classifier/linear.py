@@ -6,7 +6,7 @@ root of their number.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -78,11 +78,12 @@ class LinearClassifier:
     def harm_logits(self, block: Block) -> Floats:
         """(S,): the logarithm of the odds that each segment is harmful."""
         shift = np.uint32(32 - (len(self.harm_weights).bit_length() - 1))
-        total = np.zeros(len(block.spans))
+        total: Floats = np.zeros(len(block.spans))
         for hashes, bounds in block.kinds:
             sums = np.append(0, np.cumsum(self.harm_weights[hashes >> shift], dtype=np.int64))
             total += sums[bounds[1:]] - sums[bounds[:-1]]
-        return total * self.harm_scale / np.sqrt(block.counts()) + self.harm_bias
+        logits: Floats = total * self.harm_scale / np.sqrt(block.counts()) + self.harm_bias
+        return logits
 
     def _scores(self, block: Block) -> Iterator[Score]:
         harms = sigmoid(self.harm_logits(block))
@@ -97,7 +98,8 @@ class LinearClassifier:
         """(categories,): the logarithm of the odds of each category in a harmful segment with these features."""
         shift = np.uint32(32 - (len(self.category_weights).bit_length() - 1))
         sums = self.category_weights[hashes >> shift].sum(axis=0, dtype=np.int64)
-        return sums * np.array(self.category_scales) / np.sqrt(len(hashes)) + np.array(self.category_biases)
+        logits: Floats = sums * np.array(self.category_scales) / np.sqrt(len(hashes)) + np.array(self.category_biases)
+        return logits
 
     @cached_property
     def fingerprint(self) -> str:
@@ -136,7 +138,7 @@ class LinearClassifier:
         return classifier
 
     @classmethod
-    def _from_parts(cls, tensors: dict[str, NDArray[Any]], values: dict[str, Any]) -> "LinearClassifier":
+    def _from_parts(cls, tensors: Mapping[str, Any], values: dict[str, Any]) -> "LinearClassifier":
         if values.pop("format") != FORMAT:
             raise ValueError("another version")
         for name in ("categories", "category_scales", "category_biases"):

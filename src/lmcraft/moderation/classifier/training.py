@@ -93,7 +93,9 @@ class Batch:
 
     def gradient(self, errors: Floats, size: int) -> Floats:
         """The gradient of all weights, for the derivative of each segment's loss."""
-        gradient: Floats = np.bincount(self.places, np.repeat(errors / np.sqrt(self.sizes), self.sizes), minlength=size)
+        gradient: Floats = np.bincount(
+            self.places, np.repeat(errors / np.sqrt(self.sizes), self.sizes), minlength=size
+        ).astype(np.float64, copy=False)
         return gradient
 
 
