@@ -125,32 +125,41 @@ def test_flags_say_which_targets_are_bad(documents: list[list[tuple[int, list[in
             assert y == IGNORE_INDEX or flag == (y != END and tokens[y].is_bad)
 
 
-def test_kept_marks_come_before_their_passages(documents: list[list[tuple[int, list[int]]]], split: TokenSplit) -> None:
+@pytest.mark.parametrize("dropout", [0.0, 0.5, 1.0])
+def test_kept_marks_come_before_their_passages(
+    documents: list[list[tuple[int, list[int]]]], split: TokenSplit, dropout: float
+) -> None:
+    """A passage has its mark, or it is like the one before; and each token is a target once."""
     tokens, after = text_of(documents), following(documents)
-    both = 0
-    for row in epoch(split, MarkReading(MARKS, keeps=True)):
+    learned: list[int] = []
+    for row in epoch(split, MarkReading(MARKS, keeps=True, dropout=dropout)):
         assert not MARKS.find(row.targets).any(), "marks are never targets"
-        for x, y in pairs(row):
-            if x in (GOOD, BAD):
-                assert tokens[y].mark == x
-            elif x == END:
-                assert y not in tokens or tokens[y].mark is None, "the first token of a document follows its mark"
-            else:
-                assert after[x] == y
-                both += y != END and tokens[y].mark is not None
-    assert both, "a sentence is also predicted from the one before"
+        state, document = None, -1
+        for position, (x, y) in enumerate(zip(row.input_ids.tolist(), row.targets.tolist(), strict=True)):
+            if row.document_ids[position] != document:
+                state, document = None, row.document_ids[position]
+            state = x if x in (GOOD, BAD) else state
+            if y == IGNORE_INDEX:
+                continue
+            assert x in (GOOD, BAD, END) or after[x] == y
+            if y != END and state is not None and x != END:
+                assert tokens[y].is_bad == (state == BAD)
+            learned += [y] if y != END else []
+    assert len(learned) == len(set(learned))
 
 
-def test_dropout_removes_its_share_but_not_the_marks_that_begin_documents(split: TokenSplit) -> None:
-    def count(dropout: float) -> tuple[int, int]:
-        rows = epoch(split, MarkReading(MARKS, keeps=True, dropout=dropout))
-        begins = [np.append(False, np.diff(row.document_ids) > 0) & MARKS.find(row.input_ids) for row in rows]
-        return sum(int(b.sum()) for b in begins), sum(int(MARKS.find(row.input_ids).sum()) for row in rows)
+def test_dropout_removes_its_share_of_the_marks_that_repeat_the_one_before(split: TokenSplit) -> None:
+    def count(dropout: float) -> int:
+        rows = epoch(split, MarkReading(MARKS, keeps=True, dropout=dropout), length=64)
+        return sum(int(MARKS.find(row.input_ids).sum()) for row in rows)
 
-    (first, all_marks), (first_half, half), (first_only, least) = count(0.0), count(0.5), count(1.0)
-    assert first == first_half == first_only == least
-    assert first < half < all_marks
-    assert half - first == pytest.approx((all_marks - first) / 2, rel=0.3)
+    every, half, changes = count(0.0), count(0.5), count(1.0)
+    assert changes < half < every
+    assert half - changes == pytest.approx((every - changes) / 2, rel=0.3)
+    for row in epoch(split, MarkReading(MARKS, keeps=True, dropout=1.0), length=64):
+        positions = np.flatnonzero(MARKS.find(row.input_ids))
+        for a, b in pairwise(positions):
+            assert row.input_ids[a] != row.input_ids[b] or row.document_ids[a] != row.document_ids[b]
 
 
 def test_rows_depend_on_seed_and_index_only(split: TokenSplit) -> None:

@@ -63,13 +63,15 @@ class Marks:
 
 @dataclass(frozen=True)
 class MarkReading(RowReading):
-    """How a run reads rows of marked text. Each token of text that it learns is a target once, and after a mark again."""
+    """How a run reads rows of marked text. Each token of text that it learns is a target once, after its mark if it has
+    one."""
 
     marks: Marks
     keeps: bool = False
     """Marks stay as inputs."""
     dropout: float = 0.0
-    """Share of the marks inside documents that are removed all the same; the one that begins a document stays."""
+    """Share of the marks that repeat the one before them which are removed all the same. So a passage without a mark is like
+    the one before."""
     learns_bad: bool = True
     """Tokens of bad passages are targets."""
     flags_bad: bool = False
@@ -89,13 +91,11 @@ class MarkReading(RowReading):
             key: of the random choice of the marks that `dropout` removes.
         """
         inputs, targets = row.input_ids, row.targets
-        is_mark = self.marks.find(inputs)
-        removed = is_mark & ~self._choose_kept(is_mark, row.document_ids, key)
-        before_mark = self.marks.find(targets)  # its target becomes the token after the mark, if that is in the row
-        continues = before_mark & (np.append(inputs[1:], IGNORE_INDEX) == targets)
-        begins = np.append(np.diff(row.document_ids) > 0, False) & ~np.append(removed[1:], False)
+        removed = self.marks.find(inputs) & ~self._choose_kept(row, key)
+        before_mark = self.marks.find(targets)  # its target becomes the token after the mark, if the mark is removed
+        passes = np.append(removed[1:], False) & (np.append(inputs[1:], IGNORE_INDEX) == targets)
         following, following_bad = np.append(targets[1:], IGNORE_INDEX), np.append(judged[1:], False)
-        targets = np.where(before_mark, np.where(continues & ~begins, following, IGNORE_INDEX), targets)
+        targets = np.where(before_mark, np.where(passes, following, IGNORE_INDEX), targets)
         bad = np.where(before_mark, following_bad, judged)
         if not self.learns_bad:
             targets = np.where(bad, IGNORE_INDEX, targets)
@@ -104,12 +104,16 @@ class MarkReading(RowReading):
         documents = _shorten(row.document_ids, ~removed, row.document_ids[-1] + 1)  # padding is a document of its own
         return Sample(inputs, targets, documents, bad.astype(np.float32) if self.flags_bad else None)
 
-    def _choose_kept(self, is_mark: NDArray[np.bool_], document_ids: Int64, key: Sequence[int]) -> NDArray[np.bool_]:
+    def _choose_kept(self, row: Sample, key: Sequence[int]) -> NDArray[np.bool_]:
+        """Whether each token of a row is a mark that stays as an input, (T,)."""
+        kept = np.zeros(len(row.input_ids), np.bool_)
         if not self.keeps:
-            return np.zeros_like(is_mark)
-        begins = np.append(False, np.diff(document_ids) > 0)
-        drawn = np.random.default_rng(list(key)).random(len(is_mark)) if 0 < self.dropout < 1 else 0.0
-        kept: NDArray[np.bool_] = begins | (drawn >= self.dropout)
+            return kept
+        positions = np.flatnonzero(self.marks.find(row.input_ids))
+        same = (np.diff(row.input_ids[positions]) == 0) & (np.diff(row.document_ids[positions]) == 0)
+        repeats = np.append(np.zeros(min(1, len(positions)), np.bool_), same)
+        drawn = np.random.default_rng(list(key)).random(len(positions)) if 0 < self.dropout < 1 else np.zeros(len(positions))
+        kept[positions] = ~repeats | (drawn >= self.dropout)
         return kept
 
 

@@ -88,8 +88,8 @@ class PretrainConfig(TrainConfig):
     """What to learn from text with marks (a recipe's stage mark): next-token ignores them; conditional learns
     to write good and bad passages after their marks, and then writes after the good one; filtered learns good passages
     only; unlikelihood also makes bad ones less likely."""
-    mark_dropout: Annotated[float, ADVANCED] = 0.1
-    """conditional: share of the marks inside documents that training removes."""
+    mark_dropout: Annotated[float, ADVANCED] = 0.9
+    """conditional: share of the marks that training removes where they repeat the one before, as a written text has none."""
     unlikelihood_weight: Annotated[float, ADVANCED] = 1.0
     """unlikelihood: weight of the loss of bad passages."""
     label_smoothing: Annotated[float, ADVANCED, OFF] = 0.0

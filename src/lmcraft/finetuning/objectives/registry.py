@@ -13,6 +13,7 @@ _CLASSES = {
     "dpo": "dpo:DPO",
     "ipo": "dpo:IPO",
     "orpo": "orpo:ORPO",
+    "unlikelihood": "unlikelihood:Unlikelihood",
     "kto": "kto:KTO",
     "reward": "reward:RewardModel",
     "grpo": "grpo:GRPO",

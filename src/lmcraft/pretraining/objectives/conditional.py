@@ -1,7 +1,8 @@
-"""Conditional training: each passage follows a mark that says whether it is bad (arXiv 2302.08582, section 2).
+"""Conditional training: passages follow marks that say whether they are bad (arXiv 2302.08582, section 2).
 
-Unlike in the paper, marks are no targets, so the model spends nothing on predicting them, and its likelihood of a text
-without marks is that of text. The token after a mark is also predicted from the token before it.
+Unlike in the paper, a mark may be left out where it repeats the one before it. So a model that begins with the mark of a
+good passage, and writes no marks, goes on with good ones. Marks are no targets: the model spends nothing on predicting them,
+and the likelihood of a text without marks is that of the text.
 """
 
 from lmcraft.data.marks import MarkReading, Marks
@@ -9,11 +10,7 @@ from lmcraft.pretraining.objectives.base import PretrainObjective
 
 
 class Conditional(PretrainObjective):
-    """Learns the next token, given whether its passage is bad; the model writes after the mark of a good passage.
-
-    Training removes a share `mark_dropout` of the marks inside documents, since a generated text has none there. Validation
-    removes all of those.
-    """
+    """Learns the next token, given whether its passage is bad; the model writes after the mark of a good passage."""
 
     begins_good = True
 
