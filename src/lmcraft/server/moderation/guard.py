@@ -158,9 +158,9 @@ class JudgedPrompt:
         """
         return HeldText(self.guard.judge, self.guard.policy, "answer", question=self.question, context=context)
 
-    async def record(self, held: HeldText) -> None:
-        """Record the decisions about an answer that is complete, or refused."""
-        await self.guard.record([held], "answer", self.owner)
+    async def record(self, *texts: HeldText) -> None:
+        """Record the decisions about the texts of an answer that is complete, or refused."""
+        await self.guard.record(texts, "answer", self.owner)
 
 
 def replace_texts(value: Any, replacements: Mapping[str, str]) -> Any:

@@ -8,15 +8,20 @@ from typing import Any
 
 import httpx2
 from fastapi import APIRouter, Request, Response
-from starlette.responses import StreamingResponse
+from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lmcraft.server.conversations.store import NotFoundError
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import check_content_type, in_turn, parse_json
+from lmcraft.server.http.openai_format import EVENT_STREAM, sse_event
 from lmcraft.server.http.quotas import Quotas
 from lmcraft.server.http.state import cancel_on_disconnect, server_state
 from lmcraft.server.http.upstream import Upstream
+from lmcraft.server.moderation.forwarded_answer import ForwardedAnswer
+from lmcraft.server.moderation.forwarded_formats import FORMATS
+from lmcraft.server.moderation.forwarded_texts import prompt_texts
+from lmcraft.server.moderation.guard import replace_texts
 
 router = APIRouter()
 FORWARDED_PATHS = (
@@ -37,6 +42,8 @@ MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 BYTES_PER_TOKEN = 4
 DEFAULT_MAX_TOKENS = 512
 MAX_LINE_BYTES = 2**20  # of a stream's event, as far as it is kept
+MAX_EVENT_BYTES = 2**25  # of an event that is judged
+DONE = b"[DONE]"
 
 
 def _forwarder(path: str) -> Callable[[Request], Awaitable[Response]]:
@@ -51,7 +58,11 @@ async def _forward_stored(request: Request, stored_id: str) -> Response:
     if not STORED_ID.fullmatch(stored_id):  # nor may it lead to another path of the engine
         raise NotFoundError("response", stored_id)
     charge = _Charge(server_state(request).quotas, request.state.owner, 0, 0)
-    return await _relay(request, f"{request.url.path}?{request.url.query}".removesuffix("?"), b"", charge)
+    answer = None
+    if request.method == "GET" and (guard := server_state(request).guard) is not None:
+        path = next(path for path in FORMATS if request.url.path.startswith(f"{path}/"))
+        answer = ForwardedAnswer(FORMATS[path], await guard.judge_prompt([], str(request.state.owner)), {})
+    return await _relay(request, f"{request.url.path}?{request.url.query}".removesuffix("?"), b"", charge, answer)
 
 
 for _path in FORWARDED_PATHS:
@@ -67,24 +78,73 @@ async def _forward(request: Request, path: str) -> Response:
     body = await in_turn(request, content, lambda: parse_json(content))
     if not isinstance(body, dict):
         raise ApiError(400, "the body is not a JSON object; send one")
+    answer = None
+    if path in FORMATS and (guard := server_state(request).guard) is not None:
+        judged = await guard.judge_prompt(prompt_texts(body), str(request.state.owner))
+        body = replace_texts(body, judged.replacements)
+        content = json.dumps(body).encode()  # what has been judged, also if the body names a field twice
+        answer = ForwardedAnswer(FORMATS[path], judged, body)
+        if judged.is_refused:
+            return _refuse_prompt(answer, path)
     quotas, prompt_tokens = server_state(request).quotas, len(content) // BYTES_PER_TOKEN
     charge = _Charge(quotas, request.state.owner, prompt_tokens, _max_tokens(body))
-    return await _relay(request, path, content, charge)
+    return await _relay(request, path, content, charge, answer)
 
 
-async def _relay(request: Request, path: str, content: bytes, charge: "_Charge") -> Response:
-    """Wait for a slot, send the request to the upstream engine, and pass its response on."""
+async def _relay(request: Request, path: str, content: bytes, charge: "_Charge", answer: ForwardedAnswer | None) -> Response:
+    """Wait for a slot, send the request to the upstream engine, and pass its response on, as far as the policy lets it."""
     upstream: Upstream = request.app.state.backend
     with charge.refunding():
         forwarding = upstream.forward(charge.owner, request.method, path, content)
         response, stack = await cancel_on_disconnect(request, forwarding)
         headers = {name: response.headers[name] for name in FORWARDED_HEADERS if name in response.headers}
         if headers.get("content-type", "").startswith("text/event-stream"):
-            return _ForwardedStream(response, stack, headers, charge)
+            return _ForwardedStream(response, stack, headers, charge, answer)
         async with stack:
             response_body = await cancel_on_disconnect(request, response.aread())
         charge.settle(_used_tokens(response_body) if response.is_success else 0)
+    if answer is not None and response.is_success:
+        return JSONResponse(await _judge(answer, response_body, is_stored=not content), response.status_code)
     return Response(response_body, response.status_code, headers)
+
+
+async def _judge(answer: ForwardedAnswer, response_body: bytes, *, is_stored: bool) -> dict[str, Any]:
+    """The response as far as the policy lets it pass.
+
+    Raises:
+        ApiError: it is not JSON; it was stored, and the policy refuses it.
+    """
+    response = _parse_object(response_body)
+    judged = await answer.judge_stored(response) if is_stored else await answer.judge_response(response)
+    if judged is None:
+        raise ApiError(403, "the policy of this server refuses what is stored under this id", code="content_filter")
+    return judged
+
+
+def _parse_object(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        message = "the engine answered with something that the policy of this server cannot judge"
+        raise ApiError(503, message, code="not_judged")
+    return value
+
+
+def _refuse_prompt(answer: ForwardedAnswer, path: str) -> Response:
+    response = answer.refuse_prompt()
+    if isinstance(response, dict):
+        return JSONResponse(response)
+    return Response(b"".join([*map(_format_event, response), *_end_of_stream(path)]), media_type=EVENT_STREAM)
+
+
+def _format_event(event: dict[str, Any]) -> bytes:
+    return sse_event(event, str(event.get("type", "")))
+
+
+def _end_of_stream(path: str) -> list[bytes]:
+    return [b"data: [DONE]\n\n"] if path.endswith("completions") else []
 
 
 class _Charge:
@@ -134,8 +194,16 @@ def _used_tokens(response_body: bytes) -> int | None:
 class _ForwardedStream(StreamingResponse):
     """A stream from the upstream engine, which is closed there when the client disconnects."""
 
-    def __init__(self, response: httpx2.Response, stack: AsyncExitStack, headers: dict[str, str], charge: _Charge) -> None:
-        super().__init__(_chunks(response, charge), response.status_code, headers)
+    def __init__(
+        self,
+        response: httpx2.Response,
+        stack: AsyncExitStack,
+        headers: dict[str, str],
+        charge: _Charge,
+        answer: ForwardedAnswer | None,
+    ) -> None:
+        chunks = _chunks(response, charge) if answer is None else _judged_events(response, charge, answer)
+        super().__init__(chunks, response.status_code, headers)
         self._stack, self._charge = stack, charge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,18 +213,68 @@ class _ForwardedStream(StreamingResponse):
 
 async def _chunks(response: httpx2.Response, charge: _Charge) -> AsyncIterator[bytes]:
     """The stream's bytes; its usage is that of the last event that reports one, or else one token per event."""
-    usage, num_events, rest = None, 0, b""
+    usage, rest = _StreamUsage(charge), b""
     try:
         async for chunk in response.aiter_raw():
             *lines, rest = (rest + chunk).split(b"\n")
-            events = [line.removeprefix(b"data:").strip() for line in lines if line.startswith(b"data:")]
-            num_events += len(events)
-            reports = [tokens for event in events if b'"usage"' in event and (tokens := _used_tokens(event)) is not None]
-            usage = reports[-1] if reports else usage
+            for line in lines:
+                usage.add(line)
             rest = rest[-MAX_LINE_BYTES:]
             yield chunk
     except httpx2.HTTPError as error:
-        message = f"the engine stopped in the middle of its answer ({type(error).__name__}); send the request again"
-        yield b"data: " + json.dumps(ApiError(503, message, code="upstream_stopped").as_json()).encode() + b"\n\n"
+        yield _stopped_event(error)
     finally:
-        charge.settle(num_events + charge.prompt_tokens if usage is None else usage)
+        usage.settle()
+
+
+async def _judged_events(response: httpx2.Response, charge: _Charge, answer: ForwardedAnswer) -> AsyncIterator[bytes]:
+    """The stream's events, each as soon as the policy lets it pass; the stream ends when all of its answers are refused."""
+    usage, rest = _StreamUsage(charge), b""
+    try:
+        async for chunk in response.aiter_bytes():
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > MAX_EVENT_BYTES:
+                raise ApiError(503, "the engine sent an event that is too long to judge", code="not_judged")
+            for line in lines:
+                if (data := usage.add(line)) and data != DONE:
+                    for event in await answer.put(_parse_object(data)):
+                        yield _format_event(event)
+            if answer.has_ended:
+                break
+        for event in await answer.end():
+            yield _format_event(event)
+        for end in _end_of_stream(str(response.request.url.path)):
+            yield end
+    except httpx2.HTTPError as error:
+        yield _stopped_event(error)
+    except ApiError as error:
+        yield sse_event(error.as_json())
+    finally:
+        usage.settle()
+
+
+class _StreamUsage:
+    """The tokens of a stream: those of the last event that reports them, or else one for each event."""
+
+    def __init__(self, charge: _Charge) -> None:
+        self._charge, self._num_events = charge, 0
+        self._reported: int | None = None
+
+    def add(self, line: bytes) -> bytes:
+        """Add a line of the stream; returns the data of the event in it, if there is one."""
+        if not line.startswith(b"data:"):
+            return b""
+        data = line.removeprefix(b"data:").strip()
+        self._num_events += 1
+        if b'"usage"' in data and (tokens := _used_tokens(data)) is not None:
+            self._reported = tokens
+        return data
+
+    def settle(self) -> None:
+        estimate = self._num_events + self._charge.prompt_tokens
+        self._charge.settle(estimate if self._reported is None else self._reported)
+
+
+def _stopped_event(error: httpx2.HTTPError) -> bytes:
+    message = f"the engine stopped in the middle of its answer ({type(error).__name__}); send the request again"
+    return sse_event(ApiError(503, message, code="upstream_stopped").as_json())

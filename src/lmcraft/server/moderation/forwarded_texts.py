@@ -1,0 +1,125 @@
+"""The texts in the JSON of requests that a gateway forwards, and of their answers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lmcraft.server.errors import ApiError
+
+Json = dict[str, Any]
+STRUCTURAL_KEYS = frozenset(
+    {
+        "call_id", "created", "encrypted_content", "event", "finish_reason", "id", "index", "item_id", "model", "name",
+        "obfuscation", "object", "previous_response_id", "role", "service_tier", "signature", "status", "stop_reason",
+        "stop_sequence", "system_fingerprint", "tool_call_id", "tool_use_id", "type",
+    }
+)  # fmt: skip
+"""Their values are no texts that people or a model wrote."""
+TEXT_TYPES = (
+    "custom_tool_call_output", "function_call", "function_call_output", "input_text", "item_reference", "message",
+    "output_text", "reasoning", "reasoning_text", "redacted_thinking", "refusal", "summary_text", "text", "thinking",
+    "tool_result", "tool_use",
+)  # fmt: skip
+MEDIA_KEYS = (
+    "audio", "audio_url", "file", "file_data", "file_id", "image", "image_embeds", "image_url", "input_audio", "source",
+    "video_url",
+)  # fmt: skip
+UNJUDGED_FIELDS = ("logprobs", "top_logprobs", "prompt_logprobs", "return_token_ids")
+TOKEN_KEYS = frozenset({"logprobs", "prompt_logprobs", "token_ids", "prompt_token_ids", "prompt_text"})
+"""What of an answer would show its tokens before their text has been judged."""
+OPERATOR_ROLES = ("system", "developer")
+
+
+@dataclass(frozen=True)
+class TextSlot:
+    """A text in a JSON value, which another one may replace."""
+
+    parent: Any
+    key: str | int
+    path: str
+
+    @property
+    def text(self) -> str:
+        return str(self.parent[self.key])
+
+    def replace(self, text: str) -> None:
+        """Put another text in its place."""
+        self.parent[self.key] = text
+
+
+def text_slots(value: Any, path: str = "") -> Iterator[TextSlot]:
+    """The texts in a JSON value that somebody wrote, in their order."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        inner = f"{path}.{key}" if path else str(key)
+        if key in STRUCTURAL_KEYS:
+            continue
+        if isinstance(item, str):
+            yield TextSlot(value, key, inner)
+        else:
+            yield from text_slots(item, inner)
+
+
+def remove_tokens(value: Any) -> None:
+    """Remove the tokens and their probabilities from an answer."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if key in TOKEN_KEYS:
+            value[key] = [] if isinstance(item, list) else None
+        else:
+            remove_tokens(item)
+
+
+def prompt_texts(body: Mapping[str, Any]) -> list[str]:
+    """The texts of a request that the policy judges as its prompt.
+
+    Raises:
+        ApiError: the request has something that cannot be judged: images, tokens, or a wish for tokens.
+    """
+    for name in UNJUDGED_FIELDS:
+        if (value := body.get(name)) is not None and value is not False:
+            message = f"{name} cannot be judged by the policy of this server; leave it out"
+            raise ApiError(400, message, code="not_judged", param=name)
+    if "prompt" in body and "messages" not in body:
+        return [*_prompts(body["prompt"]), *filter(None, [body.get("suffix")])]
+    field = "messages" if "messages" in body else "input"
+    messages = body.get(field)
+    if isinstance(messages, str):
+        return [messages]
+    texts: list[str] = []
+    for n, message in enumerate(messages if isinstance(messages, list) else [messages]):
+        is_last = not isinstance(messages, list) or n == len(messages) - 1
+        if _is_judged(message, is_last=is_last):
+            _check_media(message, f"{field}[{n}]")
+            texts += [message] if isinstance(message, str) else [slot.text for slot in text_slots(message)]
+    return texts
+
+
+def _prompts(prompt: Any) -> list[str]:
+    prompts = prompt if isinstance(prompt, list) else [prompt]
+    if not all(isinstance(text, str) for text in prompts):
+        message = "prompt has token ids, which the policy of this server cannot judge; send text"
+        raise ApiError(400, message, code="not_judged", param="prompt")
+    return prompts
+
+
+def _is_judged(message: Any, *, is_last: bool) -> bool:
+    """Whether people or tools wrote a message; of the model's, only the last counts, which the answer may continue."""
+    if not isinstance(message, Mapping) or is_last:
+        return not isinstance(message, Mapping) or message.get("role") not in OPERATOR_ROLES
+    is_models = message.get("role") == "assistant" or message.get("type") in ("function_call", "reasoning")
+    return not is_models and message.get("role") not in OPERATOR_ROLES
+
+
+def _check_media(value: Any, path: str) -> None:
+    """Raise ApiError if a message has something else than text."""
+    if isinstance(value, list):
+        for n, item in enumerate(value):
+            _check_media(item, f"{path}[{n}]")
+    elif isinstance(value, Mapping):
+        media = [key for key in MEDIA_KEYS if value.get(key)]
+        if media or value.get("type", "text") not in TEXT_TYPES:
+            kind = media[0] if media else value["type"]
+            message = f"{path} has {str(kind)[:40]!r}, which the policy of this server cannot judge; send text"
+            raise ApiError(400, message, code="not_judged", param=path)
+        for key in ("content", "output"):
+            _check_media(value.get(key), f"{path}.{key}")
