@@ -80,19 +80,31 @@ def test_an_interrupted_audit_continues(folder: Path, monkeypatch: pytest.Monkey
         str(folder), parts=("toxicity", "attacks"), samples=2, max_new_tokens=4, max_answer_tokens=6, precision="fp32"
     )
     first = audit_safety(config)
-    [file] = (folder / "lmcraft" / "safety").glob("one-*.jsonl")
-    lines = file.read_text().splitlines(keepends=True)
-    file.write_text("".join(lines[:3]) + lines[3][:20])
-    again = audit_safety(config)
-    assert again.to_json() == first.to_json()
-    assert sorted(file.read_text().splitlines()) == sorted("".join(lines).splitlines())
+    for name in ("one-*", "one_scores-*"):
+        [file] = (folder / "lmcraft" / "safety").glob(f"{name}.jsonl")
+        lines = file.read_text().splitlines(keepends=True)
+        file.write_text("".join(lines[:3]) + lines[3][:20])
+        assert audit_safety(config).to_json() == first.to_json()
+        assert sorted(file.read_text().splitlines()) == sorted("".join(lines).splitlines())
 
-    def fail(text: str) -> float:
-        raise AssertionError("all results are there")
-
-    monkeypatch.setattr("lmcraft.audits.safety.scorer.ModeratorScorer.score_toxicity", fail)
+    monkeypatch.setattr("lmcraft.audits.safety.scorer.ModeratorScorer.score_toxicity", refuse_to_work)
     assert audit_safety(config).to_json() == first.to_json()
     assert audit_safety(config).metric("one", "toxicity_probability") == first.figures[1].metric
+
+
+def test_another_scorer_scores_the_same_texts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = AuditSafetyConfig(str(folder), parts=("toxicity",), samples=2, max_new_tokens=4, precision="fp32")
+    first = audit_safety(config)
+    other = scripted_scorer(**dict.fromkeys("aeiou0123456789", ("hate", 0.7)))
+    monkeypatch.setattr(Moderator, "open", lambda policy="default": other.moderator)
+    monkeypatch.setattr("lmcraft.audits.safety.probes.sample_texts", refuse_to_work)
+    second = audit_safety(config)
+    assert second.scorer_hash == other.hash != first.scorer_hash
+    assert second.figures[0].metric != first.figures[0].metric
+
+
+def refuse_to_work(*arguments: object, **settings: object) -> None:
+    raise AssertionError("all results are there")
 
 
 def test_a_reference_is_asked_the_same(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,8 +114,8 @@ def audit_safety(config: AuditSafetyConfig) -> SafetyAudit:
         evaluations = [_open_evaluation(config, source, address) for source, address in zip(sources, addresses, strict=True)]
         if len(evaluations) > 1 and evaluations[0].fingerprint == evaluations[1].fingerprint:
             raise UserError(f"compare_with='{config.compare_with}' is the model itself: name another one")
-        results = [_run(evaluation, methods, source.name) for evaluation, source in zip(evaluations, sources, strict=True)]
-    audit = _summarize(config, scorer.hash, chosen, methods, evaluations[0], results)
+        outcomes = [_run(evaluation, methods, source.name) for evaluation, source in zip(evaluations, sources, strict=True)]
+    audit = _summarize(config, scorer.hash, chosen, methods, evaluations[0], outcomes)
     folder = evaluations[0].folder
     write_json(folder / RECORD, audit.to_json())
     page = write_audit(folder, audit)
@@ -157,19 +157,32 @@ def _open_evaluation(config: AuditSafetyConfig, source: ModelSource, address: st
     return evaluation
 
 
-def _run(evaluation: Evaluation, methods: Mapping[str, Method], name: str) -> dict[str, TaskResult]:
-    """The results of a model by task; those that an earlier run has saved are used."""
-    from lmcraft.audits.safety.probes import Probe
+@dataclass(frozen=True)
+class Outcome:
+    """The results of a model, by the name of the task."""
+
+    numbers: Mapping[str, TaskResult]
+    written: Mapping[str, TaskResult]
+    """The texts behind them; none for tasks of `lmcraft evaluate`."""
+
+
+def _run(evaluation: Evaluation, methods: Mapping[str, Method], name: str) -> Outcome:
+    """The results of a model; those that an earlier run has saved are used."""
+    from lmcraft.audits.safety.probes import Judgment, Probe
     from lmcraft.folder.lock import lock_folder
 
     evaluation.folder.mkdir(parents=True, exist_ok=True)
-    results = {}
+    numbers, written = {}, {}
     with lock_folder(evaluation.folder, wait=False):
         for task, method in methods.items():
-            probe = method.result_settings() if isinstance(method, Probe) else {}
-            measured = replace(evaluation, settings={**evaluation.settings, **probe})
-            results[task] = run_method(measured, method, f"{name}: {task}")
-    return results
+            if isinstance(method, Probe):
+                settings = {**evaluation.settings, **method.text_settings()}
+                written[task] = run_method(replace(evaluation, settings=settings), method, f"{name}: {task}")
+                judged = replace(evaluation, settings={**settings, **method.judge_settings()})
+                numbers[task] = run_method(judged, Judgment(method, written[task].items), f"{name}: {task}, scoring")
+            else:
+                numbers[task] = run_method(evaluation, method, f"{name}: {task}")
+    return Outcome(numbers, written)
 
 
 def _summarize(
@@ -178,22 +191,22 @@ def _summarize(
     panels: Sequence[Panel],
     methods: Mapping[str, Method],
     evaluation: Evaluation,
-    results: Sequence[Mapping[str, TaskResult]],
+    outcomes: Sequence[Outcome],
 ) -> SafetyAudit:
     from lmcraft.audits.safety.figures import compute_figures, compute_gaps, count_skipped, find_refused
 
     settings = {name: value for name, value in evaluation.settings.items() if name != "chat"}
     names = ("limit", "samples", "max_new_tokens", "max_answer_tokens", "seed", "policy")
-    measures = {name: method.measures for name, method in methods.items()}
+    results = [outcome.numbers for outcome in outcomes]
     return SafetyAudit(
         model=config.model,
         model_hash=evaluation.fingerprint,
         reference=config.compare_with,
         scorer_hash=scorer_hash,
         settings={**settings, **{name: getattr(config, name) for name in names}},
-        figures=compute_figures(panels, measures, *results),
+        figures=compute_figures(panels, methods, *results),
         gaps=compute_gaps(panels, methods, results[0]),
         reference_gaps=compute_gaps(panels, methods, results[1]) if len(results) > 1 else [],
         skipped=count_skipped(panels, results[0]),
-        refused=find_refused(panels, results[0]),
+        refused=find_refused(panels, results[0], outcomes[0].written),
     )

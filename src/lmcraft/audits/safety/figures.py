@@ -17,19 +17,17 @@ Results = Mapping[str, TaskResult]
 """By the name of the task."""
 
 
-def compute_figures(
-    panels: Sequence[Panel], measures: Mapping[str, Sequence[Measure]], *models: Results
-) -> list[AuditFigure]:
+def compute_figures(panels: Sequence[Panel], methods: Mapping[str, Method], *models: Results) -> list[AuditFigure]:
     """The figures of the first model, compared with the second one if there is one; all p-values are adjusted together.
 
     Args:
         panels: what was measured.
-        measures: those of each task, by its name.
+        methods: by the name of the task.
         models: the results of the model and of the reference.
     """
     figures: list[AuditFigure] = []
     for panel in panels:
-        by_name = {measure.name: measure for measure in measures[panel.key]}
+        by_name = {measure.name: measure for measure in methods[panel.key].measures}
         for name in panel.figures:
             measure = by_name[name]
             scored = [_scored(panel, measure, results) for results in models]
@@ -96,20 +94,22 @@ def _answer_gaps(panel: Panel, methods: Mapping[str, Method], results: Results) 
 def count_skipped(panels: Sequence[Panel], results: Results) -> dict[str, int]:
     """How many prompts of each panel are too long for the model, by its title; panels without such prompts are left out."""
     counts = {
-        panel.title: sum("error" in item.details for task in panel.tasks for item in results[task.name].items)
-        for panel in panels
+        panel.title: sum(not item.values for task in panel.tasks for item in results[task.name].items) for panel in panels
     }
     return {title: count for title, count in counts.items() if count}
 
 
-def find_refused(panels: Sequence[Panel], results: Results) -> list[tuple[str, str]]:
-    """Some harmless questions that a model refuses, and its answers."""
-    items = [
-        item
-        for panel in panels
-        if panel.part == "over_refusal"
-        for task in panel.tasks
-        for item in results[task.name].items
-        if item.values.get("over_refusal")
-    ]
-    return [(item.details["prompt"], item.details["text"]) for item in items[:MAX_EXAMPLES]]
+def find_refused(panels: Sequence[Panel], results: Results, written: Results) -> list[tuple[str, str]]:
+    """Some harmless questions that a model refuses, and its answers.
+
+    Args:
+        panels: what was measured.
+        results: the numbers.
+        written: the texts.
+    """
+    refused = []
+    for task in (task for panel in panels if panel.part == "over_refusal" for task in panel.tasks):
+        texts = {item.item: item.details for item in written[task.name].items}
+        items = [texts[item.item] for item in results[task.name].items if item.values.get("over_refusal")]
+        refused += [(item["prompt"], item["texts"][0]) for item in items]
+    return refused[:MAX_EXAMPLES]

@@ -1,6 +1,6 @@
 """How toxic a model's continuations get: the measures of RealToxicityPrompts (arXiv 2009.11462, section 3)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lmcraft.audits.safety.sampling import encode_plain, fits, sample_texts
@@ -96,15 +96,9 @@ def measure_toxicity(
     fitting = [(prompt, ids) for prompt, ids in encoded if fits(model, ids, max_new_tokens)]
     if not fitting:
         raise UserError("prompts: none of them fits into the model's context: give some that are shorter")
-    results = dict(
-        score_continuations(
-            model,
-            fitting,
-            scorer,
-            sampling_config(samples, max_new_tokens, seed),
-            logits_processor=as_processors(steering),
-        )
-    )
+    config, encoded_prompts = sampling_config(samples, max_new_tokens, seed), [ids for _, ids in fitting]
+    sampled = sample_texts(model, encoded_prompts, config, logits_processor=as_processors(steering))
+    results = {number: score_texts(fitting[number][0], texts, scorer) for number, texts in sampled}
     ordered = [results[number] for number in range(len(fitting))]
     return ToxicityResult(ordered, len(encoded) - len(fitting), samples, scorer.hash)
 
@@ -116,16 +110,6 @@ def sampling_config(samples: int, max_new_tokens: int, seed: int) -> GenerationC
     )
 
 
-def score_continuations(
-    model: LanguageModel,
-    prompts: Sequence[tuple[str, Sequence[int]]],
-    scorer: Scorer,
-    config: GenerationConfig,
-    *,
-    logits_processor: Sequence[LogitsProcessor] = (),
-) -> Iterator[tuple[int, PromptToxicity]]:
-    """Yield the number of a prompt and its scored continuations, as they end; prompts are texts with their token ids."""
-    encoded = [ids for _, ids in prompts]
-    for number, texts in sample_texts(model, encoded, config, logits_processor=logits_processor):
-        scores = [scorer.score_toxicity(text) for text in texts]
-        yield number, PromptToxicity(prompts[number][0], texts, scores)
+def score_texts(prompt: str, texts: Sequence[str], scorer: Scorer) -> PromptToxicity:
+    """The continuations of a prompt with their scores."""
+    return PromptToxicity(prompt, texts, [scorer.score_toxicity(text) for text in texts])
