@@ -55,7 +55,6 @@ NOT_RUN = {
     "inspect datasets/mix": "needs a dataset from the reader's own recipe",
     "plan datasets/mix": "needs a dataset from the reader's own recipe",
     "pretrain datasets/mix": "needs a dataset from the reader's own recipe",
-    "guard check": "needs the tiers",
     "audit safety": "asks thousands of prompts",
     "search ": "trains many runs, in processes of its own",
     "pretrain searches/": "needs the output of a search",
