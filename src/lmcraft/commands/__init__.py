@@ -57,6 +57,12 @@ COMMANDS = {
     "audit safety": Command(
         "audit_safety", "audit_safety", "AuditSafetyConfig", "Measure a model's toxicity, refusals and gaps between groups."
     ),
+    "guard pairs": Command(
+        "guard_pairs",
+        "build_pairs",
+        "GuardPairsConfig",
+        "Turn a model's harmless and harmful answers into preference pairs.",
+    ),
     "pull": Command("pull", "pull", "PullConfig", "Download a model into a folder."),
     "inspect": Command("inspect", "inspect", "InspectConfig", "Show what a model or a dataset is made of."),
     "export": Command("export", "export", "ExportConfig", "Convert a model to another data type or format, and check it."),

@@ -4,6 +4,7 @@
 - `policy.py`, `policies/`: the policy file; `decision.py`: what tiers report and what the policy decides
 - `normalized_text.py`, `normalization/`: a text with its disguises undone
 - `lexicon/`, `classifier/`, `guard_model/`: the tiers, cheap first
+- `pairs.py`: preference pairs of a model's answers, for `finetune --objective dpo`
 - `moderator.py`: asks the tiers, and fails closed
 """
 
