@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.guard import GuardInitConfig as GuardInitConfig
     from lmcraft.commands.guard import check_texts as check_texts
     from lmcraft.commands.guard import init_policy as init_policy
+    from lmcraft.commands.guard_compare import GuardCompareConfig as GuardCompareConfig
+    from lmcraft.commands.guard_compare import compare_strategies as compare_strategies
     from lmcraft.commands.inspect import InspectConfig as InspectConfig
     from lmcraft.commands.inspect import inspect as inspect
     from lmcraft.commands.plan import plan as plan

@@ -91,8 +91,8 @@ def parse_command(tokens: Sequence[str]) -> "partial[Any]":
 
 
 def _is_settings_file(command: str, token: str) -> bool:
-    """Whether a command's first argument has its settings; a recipe is what it reads, a new policy what it writes."""
-    if not token.endswith(".toml") or command == "guard init":
+    """Whether a command's first argument has its settings; it reads a recipe or an experiment, and writes a new policy."""
+    if not token.endswith(".toml") or command in ("guard init", "guard compare"):
         return False
     return command != "prepare" or not {"source", "stage"} & read_toml(expand_user(token)).keys()
 

@@ -101,6 +101,7 @@ def column_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str
 def progress_bar(description: str) -> Iterator[ReportProgress]:
     """A bar on standard error with the time left, if `shows_bars`; yields the function that moves it."""
     console = stderr_console()
+    console.file = console.file  # stays there while a block redirects standard error
     with Progress(console=console, disable=not shows_bars(console)) as progress:
         task = progress.add_task(description, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

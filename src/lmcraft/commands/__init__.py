@@ -72,6 +72,12 @@ COMMANDS = {
         "QuantizeConfig",
         "Quantize a model to 8 or 4 bits per weight, and measure the loss in quality.",
     ),
+    "guard compare": Command(
+        "guard_compare",
+        "compare_strategies",
+        "GuardCompareConfig",
+        "Train ways to make a model less harmful, and compare harm, perplexity and cost.",
+    ),
     "doctor": Command(
         "doctor", "doctor", "DoctorConfig", "Show what this machine can do, which kernels will run, and what to install."
     ),

@@ -288,7 +288,9 @@ def _is_recipe(path: Path) -> bool:
 def build_recipe(table: Mapping[str, Any]) -> Recipe:
     """Check and convert a recipe as TOML has it; for what is raised, see `read_recipe`."""
     values = dict(table)
-    sources = [_build(SourceConfig, entry, _title("source", entry, number)) for number, entry in _tables(values, "source")]
+    sources = [
+        build_settings(SourceConfig, entry, _title("source", entry, number)) for number, entry in _tables(values, "source")
+    ]
     stages = [_build_stage(entry, number) for number, entry in _tables(values, "stage")]
     for name in ("source", "stage"):
         values.pop(name, None)
@@ -298,7 +300,7 @@ def build_recipe(table: Mapping[str, Any]) -> Recipe:
                 f"{name}={values[name]!r} is for a tokenizer to train, and tokenizer={values['tokenizer']!r} is there "
                 "already: leave one of them out"
             )
-    recipe = _build(Recipe, {**values, "source": tuple(sources), "stage": _with_names(stages)}, "")
+    recipe = build_settings(Recipe, {**values, "source": tuple(sources), "stage": _with_names(stages)}, "")
     if recipe.tokenizer is not None:
         recipe = replace(recipe, tokenizer=expand_user(recipe.tokenizer))
     recipe.check()
@@ -317,8 +319,17 @@ def _title(kind: str, entry: Mapping[str, Any], number: int) -> str:
     return f"{kind} {name!r}: " if isinstance(name, str) else f"{kind} {number}: "
 
 
-def _build(cls: Callable[..., T], table: Mapping[str, Any], title: str) -> T:
-    """A dataclass from a table; nested dataclasses from its tables."""
+def build_settings(cls: Callable[..., T], table: Mapping[str, Any], title: str) -> T:
+    """A dataclass from a table of a TOML file; nested dataclasses from its tables.
+
+    Args:
+        cls: the class.
+        table: the values of its fields.
+        title: what begins an error, such as "source 'web': ".
+
+    Raises:
+        UserError: a setting is unknown (the nearest is named) or missing, or a value does not fit.
+    """
     types = field_types(cls)
     values = {}
     for name, value in table.items():
@@ -326,7 +337,7 @@ def _build(cls: Callable[..., T], table: Mapping[str, Any], title: str) -> T:
             raise UserError(f"{title}there is no setting {name!r}: {suggest(name, types)}")
         hint: Any = types[name]
         if is_group(hint) and isinstance(value, Mapping):
-            values[name] = _build(hint, value, f"{title}{name}: ")
+            values[name] = build_settings(hint, value, f"{title}{name}: ")
         else:
             values[name] = convert_value(hint, value, f"{title}{name}")
     required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]  # type: ignore[arg-type]
@@ -342,7 +353,7 @@ def _build_stage(entry: Mapping[str, Any], number: int) -> StageConfig:
         raise UserError(f'{title}kind is missing: add kind = "normalize", or another')
     own = {name: entry[name] for name in ("kind", "name", "sources", "languages") if name in entry}
     settings = {name: value for name, value in entry.items() if name not in own}
-    return _build(StageConfig, {"name": "", **own, "settings": settings}, title)
+    return build_settings(StageConfig, {"name": "", **own, "settings": settings}, title)
 
 
 def _with_names(stages: Sequence[StageConfig]) -> tuple[StageConfig, ...]:

@@ -11,6 +11,7 @@
 | `safety` | the page of a safety audit, and its tables |
 | `comparison` | the page of compared models |
 | `task_curves` | the tasks of a family, in its page |
+| `strategies` | the page of compared strategies against harm |
 | `search` | the page of a search, and its summary for the terminal |
 | `search_charts` | its charts: history, learning curves, parallel coordinates, slices |
 | `search_record` | what they show: trials with their values, costs, the Pareto set |

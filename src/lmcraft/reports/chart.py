@@ -14,6 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 72, 20, 12, 40
 NAME_WIDTH, ROW_HEIGHT = 240, 24  # of an interval chart
 LEGEND_HEIGHT = 20  # of a row
 MIN_TICK_WIDTH = 50
+LABEL_GAP, LABEL_HEIGHT = 8, 13
 CHARACTER_WIDTH = 6.5  # about, of the font in page.css
 MAX_POINTS_PER_LINE = 600
 MANY_DOTS = 150  # from here on they are smaller
@@ -36,6 +37,10 @@ class Series:
     """The low and the high end at each point: a band around a line, bars through dots."""
     titles: Sequence[str] = ()
     """What the pointer shows at each point, or, one title, at the line."""
+    x_intervals: Sequence[tuple[float, float]] = ()
+    """The left and the right end at each point: bars through dots."""
+    labels: Sequence[str] = ()
+    """What stands beside each point."""
 
 
 def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: bool = False) -> str:
@@ -73,6 +78,7 @@ def draw_chart(series: Sequence[Series], x: Axis, y: Axis, width: int = WIDTH, h
     )
     for s in series:
         parts += [*_draw_intervals(s, to_pixels), *_draw_points(s, to_pixels)]
+    parts += _draw_labels(series, to_pixels, width)
     return "".join([*parts, "</svg>"])
 
 
@@ -153,13 +159,31 @@ def _draw_intervals(series: Series, to_pixels: ToPixels) -> list[str]:
         (to_pixels(x, low), to_pixels(x, high)) for (x, _), (low, high) in zip(series.points, series.intervals, strict=False)
     ]
     if series.dots:
+        across = [
+            (to_pixels(low, y), to_pixels(high, y))
+            for (_, y), (low, high) in zip(series.points, series.x_intervals, strict=False)
+        ]
         return [
-            f'<line class="{series.style}" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
-            for (x, low), (_, high) in ends
+            f'<line class="{series.style}" x1="{x:.1f}" x2="{right:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
+            for (x, low), (right, high) in (*ends, *across)
         ]
     outline = [low for low, _ in ends] + [high for _, high in reversed(ends)]
     corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in outline)
     return [f'<polygon class="{series.style} band" points="{corners}"/>'] if ends else []
+
+
+def _draw_labels(series: Sequence[Series], to_pixels: ToPixels, width: float) -> Iterator[str]:
+    """What stands beside the points: right of them, or left at the right edge; moved down where another is."""
+    labels = [(to_pixels(*point), text) for s in series for point, text in zip(s.points, s.labels, strict=False)]
+    drawn: list[tuple[float, float, float]] = []
+    for (x, y), text in sorted(labels, key=lambda label: label[0][1]):
+        size = CHARACTER_WIDTH * len(text)
+        is_left = x + LABEL_GAP + size > width
+        start = x - LABEL_GAP - size if is_left else x + LABEL_GAP
+        while any(abs(y - other) < LABEL_HEIGHT and start < end and left < start + size for left, end, other in drawn):
+            y += 1
+        drawn.append((start, start + size, y))
+        yield draw_text(x - LABEL_GAP if is_left else x + LABEL_GAP, y + 4, text, "end" if is_left else "start")
 
 
 def sparkline(values: Sequence[float]) -> str:
