@@ -89,10 +89,15 @@ def test_sounds(text):
     assert normalized.original[first:last] == text
 
 
-def test_respellings():
-    text = normalize("这个笨但")
+@pytest.mark.parametrize(
+    ("spelling", "term", "expected"),
+    [("苯但", "笨蛋", True), ("苯氮", "笨蛋", True), ("见人", "贱人", False), ("引起", "淫妻", False), ("汪八但", "王八蛋", True)],
+)
+def test_respellings(spelling, term, expected):
+    text = normalize(spelling)
     view = text.views[-1]
-    assert is_respelling(text, view, 2, 4, "笨蛋")
+    assert view.text == to_sounds(term)
+    assert is_respelling(text, view, 0, len(view.text), term) is expected
 
 
 def test_latin_pinyin():

@@ -1,10 +1,21 @@
-"""Tells a word that is respelled by sound from everyday words that merely sound alike."""
+"""Tells a Chinese word that is respelled by sound from everyday words that merely sound alike.
+
+Longer words hardly meet by chance, but of two syllables there are only some 160,000. So a pair of characters must be rarer
+than chance explains: the product of their frequencies decides.
+"""
+
+from functools import cache
 
 from lmcraft.moderation.normalization.plain import make_plain
+from lmcraft.moderation.normalization.tables import read_table
 from lmcraft.moderation.normalized_text import NormalizedText, View
 
-MIN_SOUNDS = 3
-"""Longer terms are not met by chance."""
+CERTAIN_SOUNDS = 3
+"""Words of so many syllables are not met by chance."""
+MIN_BITS = 24
+"""Of a pair in which no character of the word is left: it stands once in 2^24 characters, if characters met by chance."""
+MIN_BITS_KEPT = 20
+"""Of a pair that has one character of the word."""
 
 
 def is_respelling(text: NormalizedText, view: View, start: int, end: int, term: str) -> bool:
@@ -17,7 +28,21 @@ def is_respelling(text: NormalizedText, view: View, start: int, end: int, term: 
         end: where it ends.
         term: the term in plain characters.
     """
+    if end - start >= CERTAIN_SOUNDS:
+        return True
     first, last = view.span(start, end)
     spelling = make_plain(text.original[first:last]).text
-    kept = sum(mine == theirs for mine, theirs in zip(spelling, term, strict=False))
-    return end - start >= MIN_SOUNDS or kept > 0
+    bits = sum(_bits().get(char, len(_bits_lines())) for char in spelling)
+    is_kept = any(char in term for char in spelling)
+    return bits >= (MIN_BITS_KEPT if is_kept else MIN_BITS)
+
+
+@cache
+def _bits() -> dict[str, int]:
+    """The binary logarithm of how rare a character is."""
+    return {char: bits for bits, line in enumerate(_bits_lines()) for char in line}
+
+
+@cache
+def _bits_lines() -> list[str]:
+    return read_table("frequency.txt")
