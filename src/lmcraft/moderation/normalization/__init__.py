@@ -7,11 +7,11 @@
 
 from lmcraft.moderation.normalization.plain import make_plain
 from lmcraft.moderation.normalization.respelling import is_respelling
-from lmcraft.moderation.normalization.sounds import hear, latin_pinyin, to_sounds
-from lmcraft.moderation.normalization.unmasking import WILDCARD, unmask
+from lmcraft.moderation.normalization.sounds import SOUNDS, hear, latin_pinyin, to_sounds
+from lmcraft.moderation.normalization.unmasking import MERGED, UNMASKED, WILDCARD, merge_letters, unmask
 from lmcraft.moderation.normalized_text import NormalizedText
 
-__all__ = ["WILDCARD", "is_respelling", "latin_pinyin", "normalize", "normalize_term", "to_sounds"]
+__all__ = ["MERGED", "SOUNDS", "UNMASKED", "WILDCARD", "is_respelling", "latin_pinyin", "merge_letters", "normalize", "normalize_term", "to_sounds"]
 
 
 def normalize(text: str) -> NormalizedText:

@@ -12,7 +12,7 @@ OTHER, LETTER, HAN, DIGIT, SIGN, SPLITTER, SPACE, LINE_END = range(8)
 SIGNS = "@$€£¢¥"
 INNER_SIGNS = "!|+"
 """Signs for letters inside a word; at its end they are punctuation."""
-SPLITTERS = "*.-_~/\\#%&^=`·•∙⋅‧・°¤§¦†‡¶∗⁎★☆♥♡❤●○◦■□▪▫◆◇→←‐‑‒–−…'’´¨¸<>[]{}"
+SPLITTERS = "*.-_~/\\#%&^=`·•∙⋅‧・°¤§¦†‡¶∗⁎★☆♥♡❤●○◦■□▪▫◆◇→←‐‑‒–−…´¨¸<>[]{}"
 HAN_BLOCKS = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, 0x323B0), (0x3007, 0x3008))
 
 

@@ -17,10 +17,13 @@ from lmcraft.moderation.normalization.plain import to_codes, to_text
 from lmcraft.moderation.normalization.tables import read_table
 from lmcraft.moderation.normalized_text import View
 
+SOUNDS = "pinyin"
+"""The name of a view of sounds."""
 FIRST_SOUND = 0xE000
 """The private-use character of the first syllable in a view of sounds."""
 HAN = "\u3400-\u9fff\U00020000-\U000323af"
 LATIN_BESIDE_HAN = re.compile(f"(?<=[{HAN}])[a-z]{{2,24}}|[a-z]{{2,24}}(?=[{HAN}])")
+HAN_CHARACTER = re.compile(f"[{HAN}]")
 WORDS_OF_OTHER_LANGUAGES = frozenset({"made"})
 
 
@@ -40,17 +43,16 @@ def hear(view: View) -> View | None:
             keep[stop : match.end()] = False
             starts[start:stop], stops[start:stop] = start, match.end()
     if keep.all():
-        return View("pinyin", to_text(sounds), view.offsets)
+        return View(SOUNDS, to_text(sounds), view.offsets)
     offsets = np.arange(len(codes) + 1) if view.offsets is None else view.offsets
     ends = (offsets[stops - 1] + 1)[keep[:-1]]
-    return View("pinyin", to_text(sounds[keep[:-1]]), offsets[starts[keep]].astype(np.int32), ends.astype(np.int32))
+    return View(SOUNDS, to_text(sounds[keep[:-1]]), offsets[starts[keep]].astype(np.int32), ends.astype(np.int32))
 
 
 def to_sounds(term: str) -> str:
-    """A Chinese term of the plain view as it stands in a view of sounds; "" if the reading of a character is not known."""
-    codes = to_codes(term)
-    sounds = _sound_table()[codes]
-    return "" if (sounds == codes).any() else to_text(sounds)
+    """A term of the plain view as it stands in a view of sounds; "" if it has no Chinese, or an unknown character."""
+    sounds = hear(View("plain", term))
+    return "" if sounds is None or HAN_CHARACTER.search(sounds.text) else sounds.text
 
 
 def latin_pinyin(term: str) -> tuple[str, ...]:
@@ -58,7 +60,7 @@ def latin_pinyin(term: str) -> tuple[str, ...]:
     sounds = to_sounds(term)
     if len(sounds) < 2:
         return ()
-    names = [_syllables()[ord(sound) - FIRST_SOUND] for sound in sounds]
+    names = [_syllables()[ord(sound) - FIRST_SOUND] if sound >= chr(FIRST_SOUND) else sound for sound in sounds]
     spellings = ("".join(names), " ".join(names))
     with_u = [spelling.replace("v", "u") for spelling in spellings if "v" in spelling]
     return () if spellings[0] in WORDS_OF_OTHER_LANGUAGES else (*spellings, *with_u)

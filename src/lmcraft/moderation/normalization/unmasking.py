@@ -1,36 +1,35 @@
 """The unmasked views: words that are split, stretched, masked or spelled with digits and signs, as they may be meant.
 
-Only words with something suspicious in them are in these views, each followed by a line end, or by a space if the next word
-is there, too. One view is one reading of all of them: "1" is "i" in one and "l" in another.
+These views hold the surroundings of suspicious words, each followed by a line end. One view is one reading of all of them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmcraft.moderation.normalization.kinds import DIGIT, HAN, LETTER, LINE_END, SIGN, SPACE, SPLITTER, kinds_of
+from lmcraft.moderation.normalization.kinds import DIGIT, HAN, LETTER, LINE_END, SIGN, SPLITTER, kinds_of
 from lmcraft.moderation.normalization.plain import Codes, to_codes, to_text
 from lmcraft.moderation.normalized_text import View
 
+UNMASKED, MERGED = "unmasked", "merged"
+"""Names of views. In the merged one "l" is written "i", as in `merge_letters(term)`, since "1" and others can be either."""
 WILDCARD = "*"
 """A masked letter in an unmasked view."""
 MAX_GAP_CHARS = 3
 MIN_STRETCH = 3
-MAX_MASKED_CHARS = 20
-LETTERS_OF_SIGNS: tuple[Mapping[str, str], ...] = (
-    dict(zip("0123456789@$!|+€£¢¥", "oizeasbtbgasiitelcy", strict=True)),
-    dict(zip("0123456789@$!|+€£¢¥", "olreasgtbqaslltclcy", strict=True)),
-)
+CONTEXT_WORDS = 8
+"""Words on either side of a suspicious one that are in these views, too: it can be part of a phrase."""
+SIGNS, LETTERS = "0123456789@$!|+€£¢¥", "oizeasbtbgasiitelcy"
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """The suspicious words of a text, each with the character behind it."""
+class Passages:
+    """Suspicious words with their surroundings, and a line end behind each passage."""
 
     indices: Indices
     """(T,): their characters in the plain view."""
@@ -39,16 +38,7 @@ class Words:
     kinds: NDArray[np.uint8]
     """(T,)"""
     word_ids: Indices
-    """(T,)"""
-    is_end: Mask
-    """(T,): the character behind a word, which is already a space or line end."""
-
-    def select(self, words: Indices) -> "Words":
-        """Some of the words."""
-        chosen = np.zeros(int(self.word_ids[-1]) + 1, dtype=bool)
-        chosen[words] = True
-        keep = chosen[self.word_ids]
-        return Words(self.indices[keep], self.codes[keep], self.kinds[keep], self.word_ids[keep], self.is_end[keep])
+    """(T,): the suspicious word that a character belongs to; -1 outside of them."""
 
 
 def unmask(plain: View, num_chars: int) -> Iterator[View]:
@@ -58,18 +48,23 @@ def unmask(plain: View, num_chars: int) -> Iterator[View]:
         plain: its plain view.
         num_chars: the length of the original.
     """
-    words = find_words(plain.text)
-    if words is None:
+    passages = find_passages(plain.text)
+    if passages is None:
         return
-    for codes, indices in _read(words):
+    for name, codes, indices in _read(passages):
         offsets = np.append(indices, len(plain.text)).astype(np.int32)
         if plain.offsets is not None:
             offsets = plain.offsets[offsets]
         offsets[-1] = num_chars
-        yield View("unmasked", to_text(codes), offsets)
+        yield View(name, to_text(codes), offsets)
 
 
-def find_words(text: str) -> Words | None:
+def merge_letters(term: str) -> str:
+    """A term as it stands in the merged view."""
+    return term.replace("l", "i")
+
+
+def find_passages(text: str) -> Passages | None:
     """The suspicious words of a plain text; None if there are none."""
     kinds = kinds_of(text)
     in_word = (kinds >= LETTER) & (kinds <= SIGN)
@@ -142,85 +137,64 @@ def _codes(text: str) -> NDArray[np.uint8] | Codes:
     return np.frombuffer(text.encode(), dtype=np.uint8) if text.isascii() else to_codes(text)
 
 
-def _gather(text: str, kinds: NDArray[np.uint8], starts: Indices, stops: Indices, chosen: Indices) -> Words | None:
-    """The chosen words that have letters, each with one character more."""
+def _gather(text: str, kinds: NDArray[np.uint8], starts: Indices, stops: Indices, chosen: Indices) -> Passages | None:
+    """The chosen words that have letters, with their surroundings."""
     has_letters = np.logical_or.reduceat((kinds == LETTER) | (kinds == HAN), starts)[chosen]
     chosen = chosen[has_letters]
     if not len(chosen):
         return None
-    lengths = stops[chosen] - starts[chosen] + 1
+    first_words, last_words = np.maximum(chosen - CONTEXT_WORDS, 0), np.minimum(chosen + CONTEXT_WORDS, len(starts) - 1)
+    begins = np.append(True, first_words[1:] > last_words[:-1] + 1)
+    firsts = starts[first_words[begins]]
+    lasts = stops[last_words[np.append(begins[1:], True)]]
+    lengths = lasts - firsts + 1
     ends = np.cumsum(lengths)
-    indices = np.repeat(starts[chosen] - (ends - lengths), lengths) + np.arange(ends[-1])
-    inside = np.minimum(indices, len(text) - 1)
-    codes, word_kinds = _codes(text)[inside].astype(np.uint32), kinds[inside]
-    is_end = np.zeros(len(indices), dtype=bool)
-    is_end[ends - 1] = True
-    follows = np.append(np.diff(chosen) == 1, False) & (np.append(starts[chosen][1:], 0) == stops[chosen] + 1)
-    is_spaced = follows & (word_kinds[ends - 1] == SPACE)
-    codes[ends - 1] = np.where(is_spaced, ord(" "), ord("\n"))
-    word_kinds[ends - 1] = LINE_END
-    return Words(inside, codes, word_kinds, np.repeat(np.arange(len(chosen)), lengths), is_end)
+    indices = np.repeat(firsts - (ends - lengths), lengths) + np.arange(ends[-1])
+    indices[ends - 1] -= 1
+    codes, passage_kinds = _codes(text)[indices].astype(np.uint32), kinds[indices]
+    codes[ends - 1], passage_kinds[ends - 1] = ord("\n"), LINE_END
+    word_ids = np.searchsorted(starts[chosen], indices, "right") - 1
+    word_ids[(word_ids < 0) | (indices >= stops[chosen][word_ids])] = -1
+    word_ids[ends - 1] = -1
+    return Passages(indices, codes, passage_kinds, word_ids)
 
 
-def _read(words: Words) -> Iterator[tuple[Codes, Indices]]:
-    """The readings of words: characters and their indices in the plain view."""
-    is_split = _is_gap(words.kinds) & ~words.is_end
-    is_sign = ((words.kinds == DIGIT) | (words.kinds == SIGN)) & ~words.is_end
-    tables = [_sign_table(index) for index in range(len(LETTERS_OF_SIGNS))]
-    first, second = (np.where(is_sign, table[np.minimum(words.codes, len(table) - 1)], words.codes) for table in tables)
-    yield _squeeze(first, words.indices, ~is_split, 1)
-    is_stretched = _runs(first, ~is_split)[1] >= MIN_STRETCH
-    other = np.unique(np.concatenate((words.word_ids[first != second], words.word_ids[~is_split][is_stretched])))
-    if len(other):
-        keep = np.isin(words.word_ids, other)
-        yield _squeeze(second[keep], words.indices[keep], ~is_split[keep], 2)
-    is_masked = (words.kinds == SPLITTER) & is_split | (words.kinds == SIGN) & is_sign
-    if is_masked.any():
-        yield from _read_masked(words, first, is_masked, is_split)
-    yield from _read_tones(words, is_sign, is_split)
+def _read(passages: Passages) -> Iterator[tuple[str, Codes, Indices]]:
+    """The readings of suspicious words: the view's name, characters and their indices in the plain view."""
+    kinds, inside = passages.kinds, passages.word_ids >= 0
+    is_split = _is_gap(kinds) & inside
+    is_sign = ((kinds == DIGIT) | (kinds == SIGN)) & inside
+    codes = np.where(is_sign, _letters()[np.minimum(passages.codes, len(_letters()) - 1)], passages.codes)
+    yield UNMASKED, *_squeeze(codes, passages, ~is_split, 1)
+    lengths = _runs(codes[~is_split])[1]
+    if is_sign.any() or (lengths[inside[~is_split]] >= MIN_STRETCH).any():
+        yield MERGED, *_squeeze(np.where(codes == ord("l"), np.uint32(ord("i")), codes), passages, ~is_split, 2)
+        yield UNMASKED, *_squeeze(passages.codes, passages, ~(is_split | is_sign), 2)
+    is_mask = (kinds == SPLITTER) & is_split | (kinds == SIGN) & is_sign
+    if is_mask.any():
+        masked = np.where(is_mask, np.uint32(ord(WILDCARD)), codes)
+        yield UNMASKED, *_squeeze(masked, passages, is_mask | ~is_split, 2)
 
 
-def _read_masked(words: Words, codes: Codes, is_masked: Mask, is_split: Mask) -> Iterator[tuple[Codes, Indices]]:
-    lengths = np.bincount(words.word_ids) - 1
-    counts = np.bincount(words.word_ids[is_masked], minlength=len(lengths))
-    keep = ((counts > 0) & (counts * 2 <= lengths) & (lengths <= MAX_MASKED_CHARS))[words.word_ids]
-    if keep.any():
-        masked = np.where(is_masked, ord(WILDCARD), codes)
-        yield _squeeze(masked[keep], words.indices[keep], (is_masked | ~is_split)[keep], 2)
-
-
-def _read_tones(words: Words, is_sign: Mask, is_split: Mask) -> Iterator[tuple[Codes, Indices]]:
-    """Without the digits behind letters: tones of pinyin."""
-    letters, digits = words.kinds == LETTER, (words.codes >= ord("1")) & (words.codes <= ord("5")) & is_sign
-    is_tone = np.zeros(len(letters), dtype=bool)
-    is_tone[1:] = digits[1:] & letters[:-1]
-    is_tone[:-1] &= words.kinds[1:] != DIGIT
-    others = words.word_ids[is_sign & ~is_tone]
-    keep = np.isin(words.word_ids, np.setdiff1d(words.word_ids[is_tone], others))
-    if keep.any():
-        yield _squeeze(words.codes[keep], words.indices[keep], ~(is_split | is_tone)[keep], 2)
-
-
-def _squeeze(codes: Codes, indices: Indices, keep: Mask, max_repeats: int) -> tuple[Codes, Indices]:
-    """Keep some characters, and of stretches only `max_repeats`."""
-    codes, indices = codes[keep], indices[keep]
-    ranks, lengths = _runs(codes, np.ones(len(codes), dtype=bool))
-    kept = (lengths < MIN_STRETCH) | (ranks < max_repeats) | (codes == ord(WILDCARD))
+def _squeeze(codes: Codes, passages: Passages, keep: Mask, max_repeats: int) -> tuple[Codes, Indices]:
+    """Keep some characters, and of stretches in suspicious words only `max_repeats`."""
+    codes, indices = codes[keep], passages.indices[keep]
+    ranks, lengths = _runs(codes)
+    is_fixed = (passages.word_ids[keep] < 0) | (codes == ord(WILDCARD))
+    kept = (lengths < MIN_STRETCH) | (ranks < max_repeats) | is_fixed
     return codes[kept], indices[kept]
 
 
-def _runs(codes: Codes, keep: Mask) -> tuple[Indices, Indices]:
-    """Of each character that is kept, its place in its run of equal ones, and the run's length."""
-    codes = codes[keep]
+def _runs(codes: Codes) -> tuple[Indices, Indices]:
+    """Of each character its place in its run of equal ones, and the run's length."""
     starts = np.flatnonzero(np.append(True, codes[1:] != codes[:-1])[: len(codes)])
     lengths = np.diff(np.append(starts, len(codes)))
     return np.arange(len(codes)) - np.repeat(starts, lengths), np.repeat(lengths, lengths)
 
 
 @cache
-def _sign_table(index: int) -> Codes:
-    letters = LETTERS_OF_SIGNS[index]
-    table = np.arange(max(map(ord, letters)) + 2, dtype=np.uint32)
-    for sign, letter in letters.items():
-        table[ord(sign)] = ord(letter)
+def _letters() -> Codes:
+    """The letters of signs."""
+    table = np.arange(max(map(ord, SIGNS)) + 2, dtype=np.uint32)
+    table[to_codes(SIGNS)] = to_codes(LETTERS)
     return table
