@@ -86,13 +86,15 @@ def homoglyphs(word: str, rng: random.Random) -> str:
 
 @cache
 def lookalikes() -> dict[str, list[str]]:
-    """Of each letter the single characters that Unicode calls confusable with it in either case; none of right-to-left scripts."""
+    """Of each letter the characters that Unicode calls confusable with it, without those of right-to-left scripts."""
     table = json.loads(fetch_data_file(CONFUSABLES).read_text(encoding="utf-8"))
     result = {}
     for letter in "abcdefghijklmnopqrstuvwxyz":
         characters = [entry["c"] for case in (letter, letter.upper()) for entry in table.get(case, ())]
         result[letter] = [
-            char for char in characters if len(char) == 1 and unicodedata.bidirectional(char) in ("L", "ON") and not char.isascii()
+            char
+            for char in characters
+            if len(char) == 1 and unicodedata.bidirectional(char) in ("L", "ON") and not char.isascii()
         ]
     return result
 
@@ -101,12 +103,16 @@ def lookalikes() -> dict[str, list[str]]:
 def readings() -> dict[str, str]:
     """The first reading of each character of GB 2312, with its tone."""
     table = json.loads(fetch_data_file(READINGS).read_text(encoding="utf-8"))
-    characters = (bytes((row, column)).decode("gb2312", "ignore") for row in range(0xB0, 0xF8) for column in range(0xA1, 0xFF))
+    characters = (
+        bytes((row, column)).decode("gb2312", "ignore") for row in range(0xB0, 0xF8) for column in range(0xA1, 0xFF)
+    )
     return {char: table[str(ord(char))].split(",")[0] for char in characters if char and str(ord(char)) in table}
 
 
 def toneless(reading: str) -> str:
-    return "".join(char for char in unicodedata.normalize("NFD", reading) if char == "\u0308" or not unicodedata.combining(char))
+    return "".join(
+        char for char in unicodedata.normalize("NFD", reading) if char == "\u0308" or not unicodedata.combining(char)
+    )
 
 
 def tone(reading: str) -> int:
@@ -181,7 +187,8 @@ def disguised(
             place = rng.choice([0, *(place + 1 for place, char in enumerate(sentence) if char == " ")])
             text, start = f"{sentence[:place]}{changed} {sentence[place:]}", place
         else:
-            place = rng.randrange(len(sentence) + 1)
+            borders = [place for place in range(len(sentence) + 1) if not sentence[max(place - 1, 0) : place + 1].isascii()]
+            place = rng.choice(borders or [0])
             text, start = sentence[:place] + changed + sentence[place:], place
         samples -= 1
         yield word, text, start, start + len(changed)
@@ -202,7 +209,9 @@ def main() -> None:
     parser.add_argument("--show", type=int, default=0, help="misses to print of each row")
     options = parser.parse_args()
     lexicon = Lexicon(term for name in ("en", "zh", "reclaimed", "identity") for term in read_list(name, Path()))
-    print("| disguise | language | without normalization | plain view | all views | 95% interval |\n|---|---|---|---|---|---|")
+    print(
+        "| disguise | language | without normalization | plain view | all views | 95% interval |\n|---|---|---|---|---|---|"
+    )
     for family, (disguise, languages) in FAMILIES.items():
         for language in languages:
             rng = random.Random(f"{options.seed} {family} {language}")
@@ -212,7 +221,8 @@ def main() -> None:
                 full = normalize(text)
                 raw = NormalizedText(text, (View("plain", text),))
                 hits = [
-                    is_recognized(lexicon, variant, start, end) for variant in (raw, NormalizedText(text, full.views[:1]), full)
+                    is_recognized(lexicon, variant, start, end)
+                    for variant in (raw, NormalizedText(text, full.views[:1]), full)
                 ]
                 counts = [count + hit for count, hit in zip(counts, hits, strict=True)]
                 if not hits[-1]:

@@ -12,8 +12,8 @@ class View:
 
     name: str
     """"plain": compatibility forms, case, invisible characters, look-alikes and traditional characters undone; "unmasked":
-    also digits and signs for letters, split and stretched words; "pinyin": Chinese by sound, one private-use
-    character per syllable."""
+    also digits and signs for letters, split and stretched words, with their surroundings only; "merged": the same with "l"
+    written "i"; "pinyin": Chinese by sound, one private-use character per syllable."""
     text: str
     offsets: NDArray[np.int32] | None = None
     """(len(text) + 1,): where each character comes from in the original, then the original's length; None: the same

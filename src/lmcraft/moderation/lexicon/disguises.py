@@ -8,17 +8,15 @@ import numpy as np
 from lmcraft.moderation.lexicon.matcher import Matches, split_key
 from lmcraft.moderation.lexicon.opener import Matcher
 from lmcraft.moderation.lexicon.passages import in_original
-from lmcraft.moderation.normalization import is_respelling, latin_pinyin, to_sounds
+from lmcraft.moderation.normalization import MERGED, SOUNDS, is_respelling, latin_pinyin, merge_letters, to_sounds
 from lmcraft.moderation.normalized_text import NormalizedText, View
 
-SOUNDS = "pinyin"
-"""The views of Chinese by sound."""
 MASKS = "*#%&$@-"
 MASK = re.compile(rf"(?<=[a-z])(?:[{MASKS[:-1]}]+(?=[a-z])|-(?=[a-z]))")
 LETTERS_AND_MASKS = frozenset("abcdefghijklmnopqrstuvwxyz" + MASKS)
 MIN_MASKED_CHARS, MAX_MASKED_CHARS = 4, 24
 """Of shorter words too little is left."""
-PHRASE = re.compile(r"[a-z]+(?: [a-z]+)+")
+PHRASE = re.compile(r"[a-z']+(?:[ -][a-z']+)+")
 TELLING = frozenset("傻屄肏屌婊骚贱淫妓嫖")
 """Characters that hardly stand in a word that merely sounds like another."""
 
@@ -69,13 +67,19 @@ class DisguisedWords:
         self._sounds = Spellings([(tuple(split_key(sound)), key) for key, sound in sounds.items() if len(sound) > 1])
         latin = [(tuple(split_key(name)), key) for key, word in chinese.items() for name in latin_pinyin(word)]
         self._latin = Spellings([(tokens, key) for tokens, key in latin if tokens not in plain_words])
-        joined = [((word.replace(" ", ""),), key) for key, word in words.items() if PHRASE.fullmatch(word)]
-        self._joined = Spellings([(tokens, key) for tokens, key in joined if tokens not in plain_words])
+        joined = [(re.sub(r"[ '-]", "", word), key) for key, word in words.items() if PHRASE.fullmatch(word)]
+        joined = [(word, key) for word, key in joined if (word,) not in plain_words]
+        self._joined = Spellings([((word,), key) for word, key in joined])
+        merged = [(merge_letters(word), key) for key, word in words.items() if word.isascii()]
+        merged += [(merge_letters(word), key) for word, key in joined]
+        self._merged = Spellings([(tuple(split_key(word)), key) for word, key in merged])
 
     def find(self, text: NormalizedText, view: View) -> Matches:
         """(start, end, key) of the words in a view, as passages of the original text."""
         if view.name == SOUNDS:
             return self._find_sounds(text, view)
+        if view.name == MERGED:
+            return in_original(view, self._merged.find(view.text))
         spelled = self._latin.find(view.text)
         if view is text.plain:
             others = self._find_masked(view.text)

@@ -11,10 +11,10 @@ import numpy as np
 from lmcraft.moderation.decision import Finding, Stage
 from lmcraft.moderation.lexicon.disguises import DisguisedWords, Spellings
 from lmcraft.moderation.lexicon.matcher import Matches, split_key
-from lmcraft.moderation.lexicon.passages import drop_allowed, drop_covered, drop_overlapping, in_original, join_repeats
+from lmcraft.moderation.lexicon.passages import drop_allowed, drop_covered, in_original, join_repeats
 from lmcraft.moderation.lexicon.term import MIN_DISGUISED_SEVERITY, Term
-from lmcraft.moderation.normalization import normalize
-from lmcraft.moderation.normalized_text import NormalizedText
+from lmcraft.moderation.normalization import UNMASKED, normalize
+from lmcraft.moderation.normalized_text import NormalizedText, View
 
 VERSION = 1
 """Raised when other findings come of the same words."""
@@ -104,21 +104,19 @@ class Lexicon:
 
     def _find(self, text: NormalizedText) -> Matches:
         """(start, end, key) of all passages of the original text, by start, without those that are allowed."""
-        found = self._words.find(text.plain.text)
-        are_allowed = self._severities[found[:, 2]] == ALLOWED
-        allowed = in_original(text.plain, found[are_allowed])
-        matches = self._resolve(in_original(text.plain, found[~are_allowed]), allowed)
-        for view in text.views:
-            candidates = self._disguised.find(text, view)
-            if view is not text.plain:
-                again = self._words.find(view.text)
-                again = again[self._severities[again[:, 2]] >= MIN_DISGUISED_SEVERITY]
-                candidates = np.concatenate([candidates, in_original(view, again)])
-            disguised = drop_overlapping(self._resolve(candidates, allowed), matches)
-            if len(disguised):
-                matches = np.concatenate([matches, disguised])
-                matches = matches[np.argsort(matches[:, 0], kind="stable")]
-        return matches
+        matches = self._words.find(text.plain.text)
+        are_allowed = self._severities[matches[:, 2]] == ALLOWED
+        allowed, matches = in_original(text.plain, matches[are_allowed]), in_original(text.plain, matches[~are_allowed])
+        disguised = [self._find_disguised(text, view) for view in text.views]
+        return self._resolve(np.concatenate([matches, *disguised]), allowed)
+
+    def _find_disguised(self, text: NormalizedText, view: View) -> Matches:
+        candidates = self._disguised.find(text, view)
+        if view.name != UNMASKED:
+            return candidates
+        again = self._words.find(view.text)
+        again = again[self._severities[again[:, 2]] >= MIN_DISGUISED_SEVERITY]
+        return np.concatenate([candidates, in_original(view, again)])
 
     def _resolve(self, matches: Matches, allowed: Matches) -> Matches:
         matches = drop_allowed(matches, allowed)

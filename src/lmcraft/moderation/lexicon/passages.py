@@ -62,16 +62,6 @@ def join_repeats(matches: Matches) -> Matches:
     return np.stack([starts_M[firsts], np.maximum.reduceat(ends_M, firsts), keys_M[firsts]], axis=1)
 
 
-def drop_overlapping(matches: Matches, others: Matches) -> Matches:
-    """The matches that overlap none of others, which are ordered by start."""
-    if not len(matches) or not len(others):
-        return matches
-    reach = np.append(-1, np.maximum.accumulate(others[:, 1]))
-    before = np.searchsorted(others[:, 0], matches[:, 1], "left")  # those that start before the end of a match
-    kept: Matches = matches[reach[before] <= matches[:, 0]]
-    return kept
-
-
 def in_original(view: View, matches: Matches) -> Matches:
     """Matches in a view as passages of the original text."""
     if view.offsets is None or not len(matches):

@@ -1,17 +1,27 @@
 """Undoes the disguises of words.
 
 - `plain.py`, `characters.py`, `lookalikes.py`: the plain view, character by character; `tables.py`, `tables/`: their tables
-- `unmasking.py`, `kinds.py`: words that are split, stretched, masked, or spelled with digits and signs
+- `unmasking.py`, `splits.py`, `kinds.py`: words that are split, stretched, or spelled with digits and signs
 - `sounds.py`: Chinese by sound; `respelling.py`: what merely sounds alike
 """
 
 from lmcraft.moderation.normalization.plain import make_plain
 from lmcraft.moderation.normalization.respelling import is_respelling
 from lmcraft.moderation.normalization.sounds import SOUNDS, hear, latin_pinyin, to_sounds
-from lmcraft.moderation.normalization.unmasking import MERGED, UNMASKED, WILDCARD, merge_letters, unmask
+from lmcraft.moderation.normalization.unmasking import MERGED, UNMASKED, merge_letters, unmask
 from lmcraft.moderation.normalized_text import NormalizedText
 
-__all__ = ["MERGED", "SOUNDS", "UNMASKED", "WILDCARD", "is_respelling", "latin_pinyin", "merge_letters", "normalize", "normalize_term", "to_sounds"]
+__all__ = [
+    "MERGED",
+    "SOUNDS",
+    "UNMASKED",
+    "is_respelling",
+    "latin_pinyin",
+    "merge_letters",
+    "normalize",
+    "normalize_term",
+    "to_sounds",
+]
 
 
 def normalize(text: str) -> NormalizedText:

@@ -2,11 +2,12 @@
 
 import unicodedata
 from functools import cache
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmcraft.moderation.normalization.lookalikes import find_letters
+from lmcraft.moderation.normalization.lookalikes import BAR, find_letters
 from lmcraft.moderation.normalization.tables import simplified_characters
 
 NUM_CODE_POINTS = 0x110000
@@ -53,13 +54,19 @@ def fold(char: str) -> str:
         return ""
     if char in LINE_ENDS:
         return "\n"
+    return "".join(simplified_characters().get(piece, piece) for piece in _fold_letter(char))
+
+
+def _fold_letter(char: str) -> str:
     letters = _letters()
     if char in letters:
         return letters[char]
-    pieces = unicodedata.normalize("NFKD", char).casefold()
-    pieces = "".join(letters.get(piece, piece) for piece in unicodedata.normalize("NFKD", pieces) if not is_mark(piece))
-    composed = unicodedata.normalize("NFC", pieces)
-    return "".join(simplified_characters().get(piece, piece) for piece in composed)
+    pieces = "".join(piece for piece in unicodedata.normalize("NFKD", char) if not is_mark(piece))
+    if pieces == "I" and unicodedata.name(char).startswith("MATHEMATICAL"):
+        return BAR
+    pieces = "".join(letters.get(piece, piece) for piece in pieces)
+    pieces = "".join(letters.get(piece, piece) for piece in unicodedata.normalize("NFKD", pieces.casefold()))
+    return unicodedata.normalize("NFC", "".join(piece for piece in pieces if not is_mark(piece)))
 
 
 @cache
@@ -80,16 +87,15 @@ def expansions() -> dict[int, str]:
 @cache
 def _changes() -> dict[int, str]:
     changes = {ord(traditional): simplified for traditional, simplified in simplified_characters().items()}
-    for first, last in CHANGING_BLOCKS:
-        for code in range(first, last):
-            char = chr(code)
-            result = fold(char)
-            if result != char:
-                changes[code] = result
+    codes = chain(map(ord, _letters()), *(range(first, last) for first, last in CHANGING_BLOCKS))
+    for char in map(chr, codes):
+        result = fold(char)
+        if result != char:
+            changes[ord(char)] = result
     return changes
 
 
 @cache
 def _letters() -> dict[str, str]:
     letters = find_letters()
-    return {**letters, **{char.casefold(): letter for char, letter in letters.items() if len(char.casefold()) == 1}}
+    return {**{char.casefold(): letter for char, letter in letters.items() if len(char.casefold()) == 1}, **letters}
