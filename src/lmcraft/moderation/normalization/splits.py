@@ -41,7 +41,8 @@ class _Gaps:
 
     def only(self, *kinds: int) -> Mask:
         """(G,): whether all characters of a gap are of some kinds."""
-        return np.isin(self.kinds, kinds).all(axis=1)
+        are_only: Mask = np.all(np.isin(self.kinds, kinds), axis=1)
+        return are_only
 
     def mask(self, chosen_G: Mask, size: int) -> Mask:
         """(size,): the characters of the chosen gaps."""
