@@ -241,10 +241,10 @@ class Trainer:
 
     def _after_step(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
         begin, measured = time.monotonic(), self.progress.measured_step
+        planned = self._due(self.config.eval_every, measured) and self._plan_again(display)
         better = self._evaluate(run_log, display, stop)
         evaluated = self._evaluate_tasks(run_log, display, stop)
         signal_number = self._stop_signal(stop)
-        planned = self.progress.measured_step > measured and self._plan_again(display)
         is_save_due = planned or self.progress.step % self.config.save_every == 0
         if better or evaluated or self._is_finished() or signal_number or is_save_due:
             run_log.sync()
@@ -272,7 +272,7 @@ class Trainer:
     def _plan_again(self, display: Display) -> bool:
         """Change the number of steps if they are faster or slower than planned; returns whether that was done."""
         step, (begin, first_step) = self.progress.step, self._begin
-        if self.change_length is None or not first_step < step < self.last_step:
+        if self.change_length is None or step == self.last_step < self.config.max_steps:  # paused, or out of time
             return False
         seconds = (time.monotonic() - begin) / (step - first_step)
         steps = self.processes.agree(plan_again(self.config, step, seconds, self._seconds_left()))

@@ -9,10 +9,10 @@ MIN_GROWTH = 1.05  # of a run; less is left to the next evaluation
 
 
 def plan_again(config: TrainConfig, step: int, seconds_per_step: float, seconds_left: float) -> int:
-    """The number of steps of a run, planned before its last step by the speed of its steps so far.
+    """The number of steps of a run, planned again by the speed of its steps so far.
 
     A run that would not end in time gets shorter, so that its learning rate still decays. One with time left gets longer if
-    the decay has not begun, and only so long that its warmup is over.
+    that raises no learning rate, and only so long that its warmup is over.
 
     Args:
         config: the settings, with the number of steps so far.
@@ -21,10 +21,11 @@ def plan_again(config: TrainConfig, step: int, seconds_per_step: float, seconds_
         seconds_left: time until the last evaluation.
     """
     steps_left = seconds_left / seconds_per_step
-    planned = step + max(1, int(PLANNED_SHARE_OF_TIME * steps_left))
+    planned = step + int(PLANNED_SHARE_OF_TIME * steps_left)
     if step + steps_left < config.max_steps:
-        return min(planned, config.max_steps)
+        return min(max(planned, step + 1), config.max_steps)
     if config.schedule.warmup:
         planned = min(planned, int(step / config.schedule.warmup))
-    before, after = (learning_rate_factor(config.schedule, step, steps) for steps in (config.max_steps, planned))
-    return planned if planned > MIN_GROWTH * config.max_steps and after <= before else config.max_steps
+    latest = learning_rate_factor(config.schedule, step - 1, config.max_steps)
+    rises = learning_rate_factor(config.schedule, step, planned) > latest
+    return config.max_steps if rises or planned <= MIN_GROWTH * config.max_steps else planned
