@@ -33,7 +33,7 @@ def test_lines_and_single_texts_can_be_judged(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "lines.txt").write_text("good\n\nbad\n")
     assert main(["guard", "check", str(tmp_path / "lines.txt"), "--by-line", "--fail"]) == 1
     captured = capsys.readouterr()
-    assert "lines.txt:3: refuse" in captured.out and "1 of 2 texts are refused" in captured.err
+    assert "lines.txt:3: refuse" in captured.out and "refuses 1 of 2 texts" in captured.err
     assert main(["guard", "check", "--text", "--bad"]) == 0
     assert "text:1: refuse" in capsys.readouterr().out
 
@@ -65,6 +65,13 @@ def test_bad_input_is_one_sentence(arguments: list[str], message: str, capsys: p
     assert main(["guard", "check", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_a_row_that_cannot_be_judged_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "good"}\n{"body": "bad"}\n')
+    assert main(["guard", "check", str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "out.jsonl")]) == 2
+    assert "rows.jsonl:2 is malformed" in capsys.readouterr().err
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_finding_spans_are_characters_of_the_original() -> None:

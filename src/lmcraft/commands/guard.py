@@ -84,6 +84,7 @@ def check_texts(config: GuardCheckConfig = GuardCheckConfig()) -> dict[str, int]
         UserError: a source or the policy cannot be read, or --out cannot be written.
         RunError: a text is refused, and `fail` is set.
     """
+    from lmcraft.data.documents import count_noun
     from lmcraft.moderation import Action, Moderator
     from lmcraft.terminal import key_value_table, print_result
 
@@ -104,11 +105,10 @@ def check_texts(config: GuardCheckConfig = GuardCheckConfig()) -> dict[str, int]
     if config.text is None:
         rows = {str(action): f"{actions[action]:,}" for action in Action if actions[action]}
         rows |= {f"  {name}": f"{count:,}" for name, count in categories.most_common()}
-        print_result(key_value_table(f"{sum(actions.values()):,} texts, policy {moderator.policy.identity}", rows))
+        judged = count_noun(sum(actions.values()), "text", "texts")
+        print_result(key_value_table(f"{judged}, policy {moderator.policy.identity}", rows))
     if config.fail and (refused := actions[Action.REFUSE]):
-        raise RunError(
-            f"{refused:,} of {sum(actions.values()):,} texts are refused by the policy {moderator.policy.identity}"
-        )
+        raise RunError(f"the policy {moderator.policy.identity} refuses {refused:,} of {sum(actions.values()):,} texts")
     return {str(action): count for action, count in sorted(actions.items())}
 
 
@@ -142,8 +142,8 @@ def _documents(config: GuardCheckConfig) -> Iterator[Document]:
     if config.text is not None:
         yield Document(config.text, "text", 1)
         return
-    stats = ReadStats()
-    sources = TextSources(config.sources, **config.source_settings())
+    stats = ReadStats(remedy="fix the row, or name the field that holds its text with --text-field")
+    sources = TextSources(config.sources, malformed="fail", **config.source_settings())  # nothing passes without judgment
     for document in show_progress(sources.read_nonempty(stats), stats, "checking"):
         yield from _lines(document) if config.by_line else (document,)
 
