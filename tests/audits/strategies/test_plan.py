@@ -30,10 +30,14 @@ def test_strategies_share_what_is_equal(planner: Planner) -> None:
     assert {stage.name for stage in _arm(planner, "filter").model.lineage()} == {"corpus", "filtered", "filter seed 1"}
 
 
-@pytest.mark.parametrize("use", [(), ("filter",), ("conditional",), ("kl",), ("steering",), ("filter", "kl", "steering")])
+@pytest.mark.parametrize(
+    "use", [(), ("filter",), ("conditional",), ("kl",), ("steering",), ("filter", "kl", "dpo", "steering")]
+)
 def test_all_read_as_many_tokens(planner: Planner, use: tuple[str, ...]) -> None:
     arm = _arm(planner, *use)
-    stages = {stage.key: stage for part in arm.stages for stage in part.lineage() if stage.command != "dataset"}
+    stages = {
+        stage.key: stage for part in arm.stages for stage in part.lineage() if stage.command in ("pretrain", "finetune")
+    }
     assert sum(stage.settings["max_steps"] for stage in stages.values()) == STEPS
     assert {stage.settings["batch_size"] for stage in stages.values()} == {2}
 
@@ -53,6 +57,8 @@ def test_ingredients_change_data_and_objective(planner: Planner) -> None:
     toward, away = _arm(planner, "steering").steering
     assert [_texts(planner, stage) for stage in (toward, away)] == ["filtered.jsonl", "refused.jsonl"]
     assert _arm(planner, "kl").model.settings["kl"] > 0
+    model, pairs = _arm(planner, "dpo").model.inputs
+    assert pairs.command == "pairs" and pairs.inputs == (model,) and pairs.settings["texts"].endswith("refused.jsonl")
 
 
 def _arm(planner: Planner, *use: str, seed: int = 1) -> Arm:

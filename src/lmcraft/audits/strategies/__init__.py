@@ -2,7 +2,7 @@
 
 - `experiment.py`: the experiment file; `ingredients.py`: what strategies are made of
 - `corpus.py`: the texts of each dataset, clean and toxic, filtered and balanced
-- `stages.py`: what is trained from what, each once; `plan.py`: the stages of a strategy
+- `stages.py`, `answer_pairs.py`: what is trained from what, each once; `plan.py`: the stages of a strategy
 - `cost.py`: processor time and energy
 - `measurement.py`: toxicity, perplexity and over-refusal of a trained model
 - `results.py`: figures with intervals over seeds and prompts; `run.py`: the whole comparison

@@ -23,6 +23,8 @@ class Ingredient:
     summary: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of `lmcraft finetune`, for kind "tuning"; the table of its name in the experiment file replaces them."""
+    learns_from: Literal["filtered", "pairs"] = "filtered"
+    """For kind "tuning": the clean part of the corpus, or pairs of the model's own answers."""
 
 
 INGREDIENTS: Mapping[str, Ingredient] = {
@@ -32,6 +34,15 @@ INGREDIENTS: Mapping[str, Ingredient] = {
     "unlikelihood": Ingredient("objective", "the model learns not to write the tokens of bad passages"),
     "filtered-loss": Ingredient("objective", "bad passages are read, and not learned"),
     "kl": Ingredient("tuning", "tuned on clean text, close to itself", {"objective": "continued", "kl": 0.1}),
+    "dpo": Ingredient(
+        "tuning",
+        "tuned on pairs of its own continuations, one of which the policy refuses (DPO)",
+        {"objective": "dpo", "beta": 0.1},
+        "pairs",
+    ),
+    "unlikelihood-pairs": Ingredient(
+        "tuning", "tuned by unlikelihood of the refused ones of such pairs", {"objective": "unlikelihood"}, "pairs"
+    ),
     "steering": Ingredient("decoding", "a model tuned on clean and one tuned on toxic text steer each token (DExperts)"),
     "guard": Ingredient("decoding", "the policy judges the answer, and a refusal takes the place of what it refuses"),
 }

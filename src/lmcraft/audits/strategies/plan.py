@@ -14,6 +14,7 @@ from lmcraft.errors import UserError
 ATTACKS = ("benign", "hostile")
 ATTACK_STEPS = 200
 VALIDATION = 0.05  # of each dataset
+PAIR_PROMPTS, PAIR_SAMPLES = 300, 8
 VARIANTS = {"": "corpus", "filter": "filtered", "balance": "balanced"}
 """The texts that an ingredient of kind "data" trains on."""
 GUIDES = ("filtered", "refused")
@@ -104,15 +105,28 @@ class Planner:
         return Stage("pretrain", f"{name} seed {seed}", settings, (self._dataset(VARIANTS[data], marked=True),))
 
     def _tuned(self, model: Stage, tuning: str, steps: int, seed: int) -> Stage:
+        ingredient = INGREDIENTS[tuning]
         settings = _merge(
             FULL,
             self._batch,
             self.file.tables["tuning"],
-            INGREDIENTS[tuning].settings,
+            ingredient.settings,
             self.file.tables[tuning],
             {"max_steps": steps, "seed": seed},
         )
-        return Stage("finetune", f"{tuning} after {model.name}", settings, (model, self._dataset("filtered")))
+        data = self._pairs(model, seed) if ingredient.learns_from == "pairs" else self._dataset("filtered")
+        return Stage("finetune", f"{tuning} after {model.name}", settings, (model, data))
+
+    def _pairs(self, model: Stage, seed: int) -> Stage:
+        settings = {
+            "texts": str(self.corpus.file("refused")),
+            "policy": self.file.policy,
+            "prompts": PAIR_PROMPTS,
+            "samples": PAIR_SAMPLES,
+            "max_new_tokens": self.file.settings.measure.max_new_tokens,
+            "seed": seed,
+        }
+        return Stage("pairs", f"pairs of {model.name}", settings, (model,))
 
     def _expert(self, model: Stage, variant: str, steps: int, seed: int) -> Stage:
         settings = _merge(FULL, self._batch, self.file.tables["tuning"], {"max_steps": steps, "seed": seed})

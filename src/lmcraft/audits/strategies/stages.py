@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from lmcraft.audits.strategies.answer_pairs import PAIRS, TEMPLATE, PairSettings, write_pairs
 from lmcraft.audits.strategies.cost import Cost, read_cost, recording_cost
 from lmcraft.errors import InterruptedRunError
 from lmcraft.finetuning.config import FinetuneConfig
@@ -33,13 +34,15 @@ DONE = "stage.json"
 class Stage:
     """A command with its settings and what it reads."""
 
-    command: Literal["dataset", "pretrain", "finetune"]
+    command: Literal["dataset", "pretrain", "pairs", "finetune"]
     name: str
     """For people."""
     settings: Mapping[str, Any]
-    """A recipe without its tokenizer, or the settings of `lmcraft pretrain` or `finetune` without model and data."""
+    """A recipe without its tokenizer; the fields of `PairSettings`; settings of `lmcraft pretrain` or `finetune` without
+    model and data."""
     inputs: tuple["Stage", ...] = ()
-    """dataset: the one whose tokenizer it takes, if it does not train one. pretrain: a dataset. finetune: model, dataset."""
+    """dataset: the one whose tokenizer it takes, if it does not train one. pretrain: a dataset. pairs: a model. finetune: a
+    model, and a dataset or pairs."""
 
     @cached_property
     def key(self) -> str:
@@ -115,11 +118,16 @@ class Workshop:
             if not out.exists():  # complete, since it appears at the end
                 prepare_recipe(build_recipe({**stage.settings, **tokenizer}), out)
             return
+        if stage.command == "pairs":
+            return write_pairs(PairSettings(**stage.settings), Path(inputs[0]), out)
         settings = {**QUICK_SETTINGS[stage.command], **stage.settings, "out": str(out)}
         if stage.command == "pretrain":
             config: Any = PretrainConfig.from_table({**settings, "data": inputs[0]}, stage.name)
         else:
-            config = FinetuneConfig.from_table({**settings, "model": inputs[0], "data": inputs[1:]}, stage.name)
+            if stage.inputs[1].command == "pairs":
+                settings |= {"chat_template": str(Path(inputs[1]) / TEMPLATE)}
+                inputs[1] = str(Path(inputs[1]) / PAIRS)
+            config = FinetuneConfig.from_table({**settings, "model": inputs[0], "data": [inputs[1]]}, stage.name)
         resume = any(ModelFolder(out).checkpoints.glob("step-*"))
         if not (resume and ModelFolder(out).report.is_file()):  # killed between its end and our mark
             self.commands[stage.command](replace(config, resume=resume))
