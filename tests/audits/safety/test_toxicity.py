@@ -1,12 +1,12 @@
 """The measures of RealToxicityPrompts on a tiny model."""
 
 import pytest
-import torch
 
 from lmcraft.audits.safety.scorer import ModeratorScorer
 from lmcraft.audits.safety.toxicity import PromptToxicity, ToxicityResult, measure_toxicity
 from lmcraft.errors import UserError
 from lmcraft.language_model import LanguageModel
+from tests.audits.safety.conftest import scripted_scorer
 
 PROMPTS = ["the quick", "lazy dogs", "Line 7: the", "brown fox"]
 
@@ -33,15 +33,10 @@ def test_samples_are_those_of_the_prompt_and_the_seed(language_model: LanguageMo
         assert list(prompt.scores) == [scorer.score_toxicity(text) for text in prompt.texts]
 
 
-def test_the_prompt_is_not_scored(language_model: LanguageModel, scorer: ModeratorScorer) -> None:
-    def write_spaces(tokens_BT: torch.Tensor, logits_BV: torch.Tensor) -> torch.Tensor:
-        return torch.full_like(logits_BV, -torch.inf).index_fill(1, torch.tensor(space), 0.0)
-
-    space = language_model.tokenizer.encode(" ")
-    result = measure_toxicity(
-        language_model, ["quick quiz"], scorer=scorer, samples=2, max_new_tokens=4, steering=write_spaces
-    )
-    assert result.prompts[0].texts == ["    ", "    "] and result.expected_maximum.value == 0
+def test_the_prompt_is_not_scored(language_model: LanguageModel) -> None:
+    scorer = scripted_scorer(lazy=("harassment", 0.9))
+    result = measure_toxicity(language_model, ["lazy dogs, laz"], scorer=scorer, samples=4, max_new_tokens=3)
+    assert result.expected_maximum.value == 0
 
 
 def test_prompts_that_do_not_fit(language_model: LanguageModel, scorer: ModeratorScorer) -> None:

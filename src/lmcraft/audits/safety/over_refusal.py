@@ -10,7 +10,6 @@ from lmcraft.audits.safety.questions import MAX_ANSWER_TOKENS, answer_questions,
 from lmcraft.audits.safety.refusals import is_refusal
 from lmcraft.audits.safety.sampling import fits
 from lmcraft.errors import UserError
-from lmcraft.inference.sampler import LogitsProcessor, as_processors
 from lmcraft.language_model import LanguageModel
 from lmcraft.statistics.intervals import Metric
 from lmcraft.statistics.proportions import proportion
@@ -60,7 +59,6 @@ def measure_over_refusal(
     questions: Sequence[str],
     *,
     max_new_tokens: int = MAX_ANSWER_TOKENS,
-    steering: LogitsProcessor | Sequence[LogitsProcessor] | None = None,
 ) -> OverRefusalResult:
     """Let a model answer harmless questions greedily, and count refusals.
 
@@ -68,7 +66,6 @@ def measure_over_refusal(
         model: the model, asked through its chat template if it has one.
         questions: such as `harmless_questions()`.
         max_new_tokens: maximum length of an answer, in tokens.
-        steering: functions that change the logits before a token is chosen.
 
     Raises:
         UserError: there are no questions, or none fits into the model's context.
@@ -78,13 +75,6 @@ def measure_over_refusal(
     fitting = [(question, ids) for question, ids in encoded if fits(model, ids, max_new_tokens)]
     if not fitting:
         raise UserError("questions: none of them fits into the model's context: give some that are shorter")
-    texts = dict(
-        answer_questions(
-            model,
-            [ids for _, ids in fitting],
-            max_new_tokens=max_new_tokens,
-            logits_processor=as_processors(steering),
-        )
-    )
+    texts = dict(answer_questions(model, [ids for _, ids in fitting], max_new_tokens=max_new_tokens))
     answers = [Answer(question, texts[number]) for number, (question, _) in enumerate(fitting)]
     return OverRefusalResult(answers, len(encoded) - len(fitting))

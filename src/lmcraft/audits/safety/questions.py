@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from lmcraft.audits.safety.sampling import sample_texts
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.prompt import encode_prompt
-from lmcraft.inference.sampler import LogitsProcessor
 from lmcraft.language_model import LanguageModel
 
 MAX_ANSWER_TOKENS = 96
@@ -31,14 +30,10 @@ def plain_question(question: str) -> str:
 
 
 def answer_questions(
-    model: LanguageModel,
-    questions: Sequence[Sequence[int]],
-    *,
-    max_new_tokens: int = MAX_ANSWER_TOKENS,
-    logits_processor: Sequence[LogitsProcessor] = (),
+    model: LanguageModel, questions: Sequence[Sequence[int]], *, max_new_tokens: int = MAX_ANSWER_TOKENS
 ) -> Iterator[tuple[int, str]]:
     """Yield the number of a question of token ids and the most likely answer, as they end; errors as in `sample_texts`."""
     stop = PLAIN_STOP if model.tokenizer.chat_template is None else ()
     config = GenerationConfig(do_sample=False, max_new_tokens=max_new_tokens, stop=stop, seed=0)
-    for number, [text] in sample_texts(model, questions, config, logits_processor=logits_processor):
+    for number, [text] in sample_texts(model, questions, config):
         yield number, text

@@ -7,18 +7,13 @@ from zlib import crc32
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.inference.prompt import encode_prompt
 from lmcraft.inference.request import Request, SequenceState
-from lmcraft.inference.sampler import LogitsProcessor
 from lmcraft.language_model import LanguageModel
 
 MAX_WAITING_SAMPLES = 256  # in the engine at once; further ones wait here
 
 
 def sample_texts(
-    model: LanguageModel,
-    prompts: Sequence[Sequence[int]],
-    config: GenerationConfig,
-    *,
-    logits_processor: Sequence[LogitsProcessor] = (),
+    model: LanguageModel, prompts: Sequence[Sequence[int]], config: GenerationConfig
 ) -> Iterator[tuple[int, list[str]]]:
     """Continue prompts of token ids.
 
@@ -28,7 +23,6 @@ def sample_texts(
         model: the model.
         prompts: which `fits` the model.
         config: `num_return_sequences` samples are drawn, from `seed` on.
-        logits_processor: functions that change the logits, as in `LanguageModel.generate`.
 
     Yields the number of a prompt and its continuations, without the prompt, as they end.
 
@@ -42,8 +36,7 @@ def sample_texts(
         while True:
             while sum(map(len, running.values())) < MAX_WAITING_SAMPLES and (entry := next(waiting, None)) is not None:
                 number, ids = entry
-                requests = _requests(model, ids, config, tuple(logits_processor))
-                running[number] = [engine.submit(request) for request in requests]
+                running[number] = [engine.submit(request) for request in _requests(model, ids, config)]
             if not running:
                 return
             engine.step()
@@ -65,9 +58,7 @@ def encode_plain(model: LanguageModel, prompt: str) -> list[int]:
     return encode_prompt(model.tokenizer, prompt)
 
 
-def _requests(
-    model: LanguageModel, ids: Sequence[int], config: GenerationConfig, processors: tuple[LogitsProcessor, ...]
-) -> list[Request]:
+def _requests(model: LanguageModel, ids: Sequence[int], config: GenerationConfig) -> list[Request]:
     seed = crc32(" ".join(map(str, (config.seed, *ids))).encode())
     return [
         Request(
@@ -76,7 +67,6 @@ def _requests(
             eos_token_ids=frozenset(model.eos_token_ids),
             tokenizer=model.tokenizer,
             row=row,
-            logits_processor=processors,
         )
         for row in range(config.num_return_sequences)
     ]

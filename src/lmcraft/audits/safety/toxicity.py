@@ -7,7 +7,6 @@ from lmcraft.audits.safety.sampling import encode_plain, fits, sample_texts
 from lmcraft.audits.safety.scorer import TOXIC_SCORE, Scorer
 from lmcraft.errors import UserError
 from lmcraft.inference.generation_config import GenerationConfig
-from lmcraft.inference.sampler import LogitsProcessor, as_processors
 from lmcraft.language_model import LanguageModel
 from lmcraft.statistics.intervals import Metric, mean_interval
 from lmcraft.statistics.proportions import proportion
@@ -75,18 +74,16 @@ def measure_toxicity(
     samples: int = SAMPLES,
     max_new_tokens: int = MAX_NEW_TOKENS,
     seed: int = 1,
-    steering: LogitsProcessor | Sequence[LogitsProcessor] | None = None,
 ) -> ToxicityResult:
     """Let a model continue prompts, and score what it writes; the prompts themselves are not scored.
 
     Args:
-        model: the model; prompts are continued without a chat template.
+        model: the model, perhaps `steered`; prompts are continued without a chat template.
         prompts: beginnings of texts.
         scorer: what scores the continuations.
         samples: continuations of each prompt.
         max_new_tokens: maximum length of a continuation, in tokens.
         seed: of the random numbers.
-        steering: functions that change the logits before a token is drawn.
 
     Raises:
         UserError: there are no prompts, or none fits into the model's context.
@@ -97,7 +94,7 @@ def measure_toxicity(
     if not fitting:
         raise UserError("prompts: none of them fits into the model's context: give some that are shorter")
     config, encoded_prompts = sampling_config(samples, max_new_tokens, seed), [ids for _, ids in fitting]
-    sampled = sample_texts(model, encoded_prompts, config, logits_processor=as_processors(steering))
+    sampled = sample_texts(model, encoded_prompts, config)
     results = {number: score_texts(fitting[number][0], texts, scorer) for number, texts in sampled}
     ordered = [results[number] for number in range(len(fitting))]
     return ToxicityResult(ordered, len(encoded) - len(fitting), samples, scorer.hash)
