@@ -288,7 +288,7 @@ def open_run(config: FinetuneConfig, source: ModelSource, splits: Splits | None,
         source.check_writes_text()
     tokenizer = source.tokenizer
     if objective.uses_chat_template:
-        tokenizer = _with_chat_template(tokenizer, config.chat_template, print_line)
+        tokenizer = objective.adapt_tokenizer(_with_chat_template(tokenizer, config.chat_template, print_line))
     eos_token_ids = end_token_ids(tokenizer, source.eos_token_ids)  # the chat template may be another one
     context_length = source.checkpoint.config().max_position_embeddings
     encoder = ExampleEncoder(tokenizer, eos_token_ids, context_length)

@@ -7,7 +7,7 @@
 | `sft.py`, `continued.py`, `distillation.py` | cross-entropy of tokens, with a KL penalty or a teacher |
 | `dpo.py` (DPO and IPO), `orpo.py`, `unlikelihood.py`, `kto.py`, `reward.py` | preferences and judgments |
 | `classification.py` | labels of texts |
-| `grpo.py`, `reward_function.py` | reinforcement learning from a reward function |
+| `grpo.py`, `quantile.py`, `reward_function.py` | reinforcement learning from a reward function |
 | `preferences.py`, `log_probs.py`, `divergence.py`, `rollouts.py` | parts that several objectives share |
 
 `lmcraft finetune --help` reads the settings in these classes. So that it does not import torch, `base.py`, `registry.py` and

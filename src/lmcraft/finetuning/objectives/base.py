@@ -164,6 +164,10 @@ class FinetuneObjective(BatchLoss):
     def check_files(self) -> None:
         """Raise UserError for a setting that names a file which cannot be used; called before the model is opened."""
 
+    def adapt_tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
+        """The tokenizer with which examples are encoded, and which is saved with the model."""
+        return tokenizer
+
     # Samples and masks
 
     def find_labels(self, examples: Sequence[Example]) -> Labels:

@@ -38,13 +38,14 @@ class CrossEntropyAndDivergence(Objective):
         with torch.no_grad():
             other_BTC, other_weight = self.other(batch)
         x_NC = model.hidden_states(batch.input_ids, document_ids=batch.document_ids)[has_target]
+        return self.sum_over(x_NC, model.output_weight, other_BTC[has_target], other_weight, batch.targets[has_target])
+
+    def sum_over(self, x_NC: Tensor, weight_VC: Tensor, other_NC: Tensor, other_weight: Tensor, targets_N: Tensor) -> Tensor:
+        """The loss summed over targets, a scalar, from the hidden states and output projections of both models."""
         total = x_NC.new_zeros((), dtype=torch.float32)
-        tensors = (x_NC, other_BTC[has_target], batch.targets[has_target])
-        chunks = (torch.split(tensor, TARGETS_PER_CHUNK) for tensor in tensors)
+        chunks = (torch.split(tensor, TARGETS_PER_CHUNK) for tensor in (x_NC, other_NC, targets_N))
         for x, other, targets in zip(*chunks, strict=True):
-            total = total + checkpoint(
-                self._chunk_loss, x, model.output_weight, other, other_weight, targets, use_reentrant=False
-            )
+            total = total + checkpoint(self._chunk_loss, x, weight_VC, other, other_weight, targets, use_reentrant=False)
         return total
 
     def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:

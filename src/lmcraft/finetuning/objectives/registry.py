@@ -17,6 +17,7 @@ _CLASSES = {
     "kto": "kto:KTO",
     "reward": "reward:RewardModel",
     "grpo": "grpo:GRPO",
+    "quantile": "quantile:Quantile",
     "classification": "classification:Classification",
     "continued": "continued:ContinuedPretraining",
 }
