@@ -27,7 +27,8 @@ EXTERNAL_FILES = {
     "argparse.py",
     "malloc.h",
     "README.md",
-    "my_scrubber.py",  # of the reader
+    "my_scrubber.py",  # of the reader, as is the next
+    "harm.py",
 }
 
 
