@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lmcraft.cpp.library import BuildError
 from lmcraft.moderation.lexicon import opener
-from lmcraft.moderation.lexicon.matcher import TokenMatcher, split_key
+from lmcraft.moderation.lexicon.matcher import MAX_MATCHES_PER_END, TokenMatcher, split_key
 from lmcraft.moderation.lexicon.native.library import NativeMatcher
 from lmcraft.moderation.lexicon.opener import Matcher
 
@@ -102,3 +102,12 @@ def test_after_enough_text_the_native_matcher_is_compiled(monkeypatch: pytest.Mo
     assert matcher.find("ab" * 10).tolist() == []
     matcher.wait()
     assert matcher.find("ab").tolist() == [[0, 2, 1]] and matcher.is_native
+
+
+def test_keys_that_end_each_other_make_few_matches() -> None:
+    keys = [tuple(split_key("傻" * length)) for length in range(1, 60)]
+    text = "傻" * 300
+    native, python = NativeMatcher(keys).find(text), TokenMatcher(keys).find(text)
+    assert np.array_equal(native, python)
+    assert len(native) <= MAX_MATCHES_PER_END * len(text)
+    assert [240, 299, 58] in native.tolist()

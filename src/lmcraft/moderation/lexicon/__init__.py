@@ -3,7 +3,7 @@
 - `lexicon.py`: the tier; `passages.py`: which of several matches stand
 - `term.py`: an entry of a list; `word_list.py`, `word_file.py`: reading lists; `lists/`: those of lmcraft
 - `matcher.py`, `characters.py`: finding words in texts; `native/`: the same in C++; `opener.py`: which of them
-- `disguises.py`: words with masked letters, Chinese by sound
+- `vocabulary.py`: the words as they stand in each view of a text; masked words; Chinese by sound
 """
 
 from lmcraft.moderation.lexicon.lexicon import Lexicon, Match

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from lmcraft.moderation.decision import Finding, Stage
-from lmcraft.moderation.lexicon.disguises import DisguisedWords, Spellings
 from lmcraft.moderation.lexicon.matcher import Matches, split_key
-from lmcraft.moderation.lexicon.passages import drop_allowed, drop_covered, in_original, join_repeats
+from lmcraft.moderation.lexicon.passages import drop_allowed, drop_covered, join_repeats
 from lmcraft.moderation.lexicon.term import MIN_DISGUISED_SEVERITY, Term
-from lmcraft.moderation.normalization import UNMASKED, normalize
-from lmcraft.moderation.normalized_text import NormalizedText, View
+from lmcraft.moderation.lexicon.vocabulary import Vocabulary
+from lmcraft.moderation.normalization import normalize
+from lmcraft.moderation.normalized_text import NormalizedText
 
 VERSION = 1
 """Raised when other findings come of the same words."""
@@ -54,14 +54,14 @@ class Lexicon:
         self._terms = [_choose(group) for group in groups.values()]
         """Of each key, those that findings name; none if it is allowed."""
         self._severities = np.array([group[0].severity if group else ALLOWED for group in self._terms], dtype=np.int64)
-        self._words = Spellings([(key, number) for number, key in enumerate(keys)])
-        texts = {
-            number: "".join(keys[number]) for number in np.flatnonzero(self._severities >= MIN_DISGUISED_SEVERITY).tolist()
-        }
-        doubtful = {number: len(keys) + at for at, number in enumerate(n for n, text in texts.items() if len(text) == 2)}
-        self._terms += [tuple(replace(term, severity=1) for term in self._terms[number]) for number in doubtful]
-        self._severities = np.append(self._severities, np.ones(len(doubtful), dtype=np.int64))
-        self._disguised = DisguisedWords(texts, groups, doubtful)
+        strong = np.flatnonzero(self._severities >= MIN_DISGUISED_SEVERITY).tolist()
+        pairs = [number for number in strong if len("".join(keys[number])) == 2]
+        doubtful = {number: len(keys) + position for position, number in enumerate(pairs)}
+        self._terms += [
+            tuple(replace(term, severity=min(term.severity, 1)) for term in self._terms[number]) for number in pairs
+        ]
+        self._severities = np.append(self._severities, np.ones(len(pairs), dtype=np.int64))
+        self._vocabulary = Vocabulary(keys, strong, doubtful)
         contents = [
             VERSION,
             *sorted([key, [repr(term) for term in group]] for key, group in zip(keys, self._terms, strict=False)),
@@ -91,6 +91,8 @@ class Lexicon:
 
     def _summarize(self, matches: Matches) -> list[Finding]:
         """One finding for each category of matches too many to list."""
+        if not len(matches):
+            return []
         keys, counts = np.unique(matches[:, 2], return_counts=True)
         totals: dict[str, tuple[float, int]] = {}
         for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
@@ -104,22 +106,15 @@ class Lexicon:
 
     def _find(self, text: NormalizedText) -> Matches:
         """(start, end, key) of all passages of the original text, by start, without those that are allowed."""
-        matches = self._words.find(text.plain.text)
+        matches = self._vocabulary.find(text, text.plain)
         are_allowed = self._severities[matches[:, 2]] == ALLOWED
-        allowed, matches = in_original(text.plain, matches[are_allowed]), in_original(text.plain, matches[~are_allowed])
-        disguised = [self._find_disguised(text, view) for view in text.views]
-        return self._resolve(np.concatenate([matches, *disguised]), allowed)
-
-    def _find_disguised(self, text: NormalizedText, view: View) -> Matches:
-        candidates = self._disguised.find(text, view)
-        if view.name != UNMASKED:
-            return candidates
-        again = self._words.find(view.text)
-        again = again[self._severities[again[:, 2]] >= MIN_DISGUISED_SEVERITY]
-        return np.concatenate([candidates, in_original(view, again)])
+        disguised = [self._vocabulary.find(text, view) for view in text.views[1:]]
+        return self._resolve(np.concatenate([matches[~are_allowed], *disguised]), matches[are_allowed])
 
     def _resolve(self, matches: Matches, allowed: Matches) -> Matches:
         matches = drop_allowed(matches, allowed)
+        if not len(matches):
+            return matches
         return join_repeats(drop_covered(matches, self._severities[matches[:, 2]]))
 
 

@@ -13,6 +13,9 @@ from lmcraft.moderation.lexicon.characters import TOKEN, fold_token
 
 Matches = NDArray[np.int64]
 """(M, 3): start, end and the position of the key, ordered by start, then by end."""
+NO_MATCHES: Matches = np.empty((0, 3), dtype=np.int64)
+MAX_MATCHES_PER_END = 8
+"""Of keys that end each other, as "rat", "a rat", "not a rat": no list makes many times as many matches as characters."""
 JOINER = "\0"  # between the tokens of a prefix
 
 
@@ -43,7 +46,7 @@ class TokenMatcher:
             self._prefixes[prefix] = position
 
     def find(self, text: str) -> Matches:
-        """All matches of keys in a text, overlapping ones, too."""
+        """The matches of keys in a text, overlapping ones, too; of those with one end, the longest `MAX_MATCHES_PER_END`."""
         prefixes = self._prefixes
         tokens = [(match.start(), match.end(), match[0]) for match in TOKEN.finditer(text)]
         matches = []
@@ -56,4 +59,13 @@ class TokenMatcher:
                 if at == len(tokens):
                     break
                 prefix += fold_token(tokens[at][2]) + JOINER
-        return np.array(matches, dtype=np.int64).reshape(-1, 3)
+        return _limit(np.array(matches, dtype=np.int64).reshape(-1, 3))
+
+
+def _limit(matches: Matches) -> Matches:
+    """Of matches with one end, the longest `MAX_MATCHES_PER_END`."""
+    order = np.lexsort((matches[:, 0], matches[:, 1]))
+    ends_M = matches[order, 1]
+    ranks_M = np.arange(len(order)) - np.searchsorted(ends_M, ends_M)
+    kept: Matches = matches[np.sort(order[ranks_M < MAX_MATCHES_PER_END])]
+    return kept

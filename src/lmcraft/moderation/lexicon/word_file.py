@@ -61,6 +61,8 @@ def read_entries(path: Path, encoding: Encoding, columns: Mapping[str, str]) -> 
             raise UserError(
                 f"{path}:{entry.line}: the word has {len(entry.word):,} characters: shorten it to {MAX_WORD_CHARS:,}"
             )
+        if "\n" in entry.word:
+            raise UserError(f"{path}:{entry.line}: a word has a line break in it: close the quote before it")
         if entry.word.strip():
             count += 1
             yield entry

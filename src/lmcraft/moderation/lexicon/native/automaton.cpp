@@ -29,6 +29,8 @@ uint32_t fold(uint32_t code) {
 struct Automaton {
     const uint8_t* kinds;
     std::vector<int32_t> root = std::vector<int32_t>(SYMBOLS, ROOT);
+    int32_t word_start = NONE;  // the state after START
+    std::vector<int32_t> after_start;
     std::vector<Edge> edges;
     uint64_t mask = 0;
     std::vector<int32_t> fallback, key, shorter;  // per state; `shorter`: the next state on the way of fallbacks with a key
@@ -54,6 +56,7 @@ struct Automaton {
 
     int32_t step(int32_t state, uint32_t symbol) const {
         while (state != ROOT) {
+            if (state == word_start) return after_start[symbol];
             const int32_t next = target(state, symbol);
             if (next != NONE) return next;
             state = fallback[state];
@@ -110,6 +113,11 @@ struct Automaton {
             ends_word.push_back(kind(text[starts[number + 1] - 1]) == WORD);
         }
         link(parent, symbol_of, depth);
+        if (root[START] == ROOT) return;
+        after_start = root;  // its fallback
+        for (size_t state = 0; state < parent.size(); ++state)
+            if (parent[state] == root[START]) after_start[symbol_of[state]] = static_cast<int32_t>(state);
+        word_start = root[START];
     }
 
     void link(const std::vector<int32_t>& parent, const std::vector<uint32_t>& symbol_of, const std::vector<uint16_t>& depth) {
@@ -126,14 +134,15 @@ struct Automaton {
     }
 
     template <class Char>
-    int64_t find(const Char* text, int64_t size, int64_t* out, int64_t capacity) const {
+    int64_t find(const Char* text, int64_t size, int max_per_end, int64_t* out, int64_t capacity) const {
         thread_local std::vector<int64_t> history(HISTORY);
         int64_t count = 0, matches = 0;
         int32_t state = ROOT;
         scan(text, size, [&](uint32_t symbol, int64_t position) {
             history[count++ % HISTORY] = position;
             state = step(state, symbol);
-            for (int32_t end = key[state] != NONE ? state : shorter[state]; end != ROOT; end = shorter[end]) {
+            int taken = 0;
+            for (int32_t end = key[state] != NONE ? state : shorter[state]; end != ROOT && taken < max_per_end; end = shorter[end]) {
                 const int32_t number = key[end];
                 if (ends_word[number] && position + 1 < size && kind(text[position + 1]) == WORD) continue;
                 if (matches < capacity) {
@@ -142,6 +151,7 @@ struct Automaton {
                     out[3 * matches + 2] = number;
                 }
                 ++matches;
+                ++taken;
             }
         });
         return matches;
@@ -160,9 +170,11 @@ extern "C" Automaton* automaton_build(const uint32_t* text, const int64_t* start
 
 extern "C" void automaton_free(Automaton* automaton) { delete automaton; }
 
-// Writes (start, end, key) of at most `capacity` matches, in order of their ends, and returns how many there are.
-extern "C" int64_t automaton_find(const Automaton* automaton, const void* text, int64_t char_bytes, int64_t size, int64_t* out,
-                                  int64_t capacity) {
-    return char_bytes == 1 ? automaton->find(static_cast<const uint8_t*>(text), size, out, capacity)
-                           : automaton->find(static_cast<const uint32_t*>(text), size, out, capacity);
+// Writes (start, end, key) of at most `capacity` matches, in order of their ends, and returns how many there are; of those with
+// one end, the longest `max_per_end`.
+extern "C" int64_t automaton_find(const Automaton* automaton, const void* text, int64_t char_bytes, int64_t size, int64_t max_per_end,
+                                  int64_t* out, int64_t capacity) {
+    const int most = static_cast<int>(max_per_end);
+    return char_bytes == 1 ? automaton->find(static_cast<const uint8_t*>(text), size, most, out, capacity)
+                           : automaton->find(static_cast<const uint32_t*>(text), size, most, out, capacity);
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 from lmcraft.cpp.library import Source, load_library
 from lmcraft.moderation.lexicon.characters import character_kinds
-from lmcraft.moderation.lexicon.matcher import Matches
+from lmcraft.moderation.lexicon.matcher import MAX_MATCHES_PER_END, Matches
 
 SOURCE = Source(Path(__file__).with_name("automaton.cpp"), "the search for words")
 MIN_CAPACITY = 256  # matches for which there is room at first
@@ -45,7 +45,8 @@ class NativeMatcher:
         count, matches = MIN_CAPACITY, np.empty((0, 3), dtype=np.int64)
         while count > len(matches):  # twice at most
             matches = np.empty((count, 3), dtype=np.int64)
-            arguments = c_int64(char_bytes), c_int64(len(text)), c_void_p(matches.ctypes.data), c_int64(count)
-            count = self._find(self._automaton, data, *arguments)
+            pointer = c_void_p(matches.ctypes.data)
+            limits = c_int64(len(text)), c_int64(MAX_MATCHES_PER_END)
+            count = self._find(self._automaton, data, c_int64(char_bytes), *limits, pointer, c_int64(count))
         matches = matches[:count]
         return matches[np.lexsort((matches[:, 1], matches[:, 0]))]

@@ -15,7 +15,6 @@ LEXICON = Lexicon([Term(word, "harassment", severity, "harmful", "test") for wor
         ("a m*ppet", ["m*ppet"]),
         ("a m**pet, M**PETS", ["m**pet"]),
         ("a m###et", ["m###et"]),
-        ("a m-ppet", ["m-ppet"]),
         ("p = m**n; m*n*pet; *m", []),
         ("p*une", []),  # mild
         ("m.u.p.p.e.t", ["m.u.p.p.e.t"]),

@@ -1,19 +1,21 @@
-"""Words that are respelled: with masked letters, as d*ng, and Chinese by its sound."""
+"""Words in the views of a text, and what only a list of words can tell: masked letters (d*ng), Chinese by sound."""
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
-from lmcraft.moderation.lexicon.matcher import Matches, split_key
+from lmcraft.moderation.lexicon.matcher import NO_MATCHES, Matches, split_key
 from lmcraft.moderation.lexicon.opener import Matcher
 from lmcraft.moderation.lexicon.passages import in_original
 from lmcraft.moderation.normalization import MERGED, SOUNDS, is_respelling, latin_pinyin, merge_letters, to_sounds
 from lmcraft.moderation.normalized_text import NormalizedText, View
 
-MASKS = "*#%&$@-"
-MASK = re.compile(rf"(?<=[a-z])(?:[{MASKS[:-1]}]+(?=[a-z])|-(?=[a-z]))")
-LETTERS_AND_MASKS = frozenset("abcdefghijklmnopqrstuvwxyz" + MASKS)
+MASKS = "*#%&$@"
+MASK = re.compile(rf"[{MASKS}]+(?=[a-z])")
+LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
+LETTERS_AND_MASKS = LETTERS.union(MASKS)
 MIN_MASKED_CHARS, MAX_MASKED_CHARS = 4, 24
 """Of shorter words too little is left."""
 PHRASE = re.compile(r"[a-z']+(?:[ -][a-z']+)+")
@@ -28,7 +30,7 @@ class Spellings:
         spellings: the tokens of each, and what it stands for; the first of several with the same tokens counts.
     """
 
-    def __init__(self, spellings: Sequence[tuple[tuple[str, ...], int]]) -> None:
+    def __init__(self, spellings: Iterable[tuple[tuple[str, ...], int]]) -> None:
         unique: dict[tuple[str, ...], int] = {}
         for tokens, key in spellings:
             unique.setdefault(tokens, key)
@@ -38,41 +40,41 @@ class Spellings:
     def find(self, text: str) -> Matches:
         """(start, end, key) of all spellings in a text."""
         if self._matcher is None:
-            return np.empty((0, 3), dtype=np.int64)
+            return NO_MATCHES
         matches = self._matcher.find(text)
         matches[:, 2] = self._keys[matches[:, 2]]
         return matches
 
 
-class DisguisedWords:
-    """Finds words in disguises that no view undoes alone, since only a list of words can tell what is meant.
+class Vocabulary:
+    """Finds words in the views of a text: as they are, and in disguises that only a list of words can tell.
 
     Args:
-        words: the words to look for, in the plain view, by key.
-        plain_words: the tokens of all words, which are no disguises of others.
-        doubtful: keys of two Chinese characters, and the keys that stand for them where they may be meant: many ordinary
-            words sound like them.
+        words: the tokens of each word, in the plain view.
+        strong: the positions of those that are looked for in disguises.
+        doubtful: of some of two Chinese characters, what stands for them where they may be meant: many ordinary words sound
+            like them.
     """
 
-    def __init__(
-        self, words: Mapping[int, str], plain_words: Container[tuple[str, ...]], doubtful: Mapping[int, int]
-    ) -> None:
-        self._words, self._doubtful = words, doubtful
+    def __init__(self, words: Sequence[tuple[str, ...]], strong: Sequence[int], doubtful: Mapping[int, int]) -> None:
+        self._doubtful = doubtful
+        self._texts = {key: "".join(words[key]) for key in strong}
         self._masked: dict[tuple[int, str], list[int]] = {}  # by length and first letter
-        for key, word in words.items():
-            if MIN_MASKED_CHARS <= len(word) <= MAX_MASKED_CHARS and word.isascii() and word.isalpha():
-                self._masked.setdefault((len(word), word[0]), []).append(key)
-        chinese = {key: word for key, word in words.items() if not word.isascii()}
-        sounds = {key: to_sounds(word) for key, word in chinese.items()}
-        self._sounds = Spellings([(tuple(split_key(sound)), key) for key, sound in sounds.items() if len(sound) > 1])
-        latin = [(tuple(split_key(name)), key) for key, word in chinese.items() for name in latin_pinyin(word)]
-        self._latin = Spellings([(tokens, key) for tokens, key in latin if tokens not in plain_words])
-        joined = [(re.sub(r"[ '-]", "", word), key) for key, word in words.items() if PHRASE.fullmatch(word)]
-        joined = [(word, key) for word, key in joined if (word,) not in plain_words]
-        self._joined = Spellings([((word,), key) for word, key in joined])
-        merged = [(merge_letters(word), key) for key, word in words.items() if word.isascii()]
-        merged += [(merge_letters(word), key) for word, key in joined]
-        self._merged = Spellings([(tuple(split_key(word)), key) for word, key in merged])
+        for key, text in self._texts.items():
+            if MIN_MASKED_CHARS <= len(text) <= MAX_MASKED_CHARS and text.isascii() and text.isalpha():
+                self._masked.setdefault((len(text), text[0]), []).append(key)
+        chinese = {key: text for key, text in self._texts.items() if not text.isascii()}
+        latin = [(tuple(split_key(name)), key) for key, text in chinese.items() for name in latin_pinyin(text)]
+        sounds = {key: to_sounds(text) for key, text in chinese.items()}
+        joined = {key: re.sub("[ '-]", "", text) for key, text in self._texts.items() if PHRASE.fullmatch(text)}
+        merged = [(text, key) for key, text in self._texts.items() if text.isascii()]
+        self._plain = Spellings(chain(zip(words, range(len(words)), strict=True), latin))
+        # Of phrases that are split, no spaces are left.
+        unspaced = [((text,), key) for key, text in joined.items()]
+        self._unmasked = Spellings(chain(((words[key], key) for key in strong), latin, unspaced))
+        merged += [(text, key) for key, text in joined.items()]
+        self._merged = Spellings((tuple(split_key(merge_letters(text))), key) for text, key in merged)
+        self._sounds = Spellings((tuple(split_key(sound)), key) for key, sound in sounds.items() if len(sound) > 1)
 
     def find(self, text: NormalizedText, view: View) -> Matches:
         """(start, end, key) of the words in a view, as passages of the original text."""
@@ -80,21 +82,21 @@ class DisguisedWords:
             return self._find_sounds(text, view)
         if view.name == MERGED:
             return in_original(view, self._merged.find(view.text))
-        spelled = self._latin.find(view.text)
-        if view is text.plain:
-            others = self._find_masked(view.text)
-        else:
-            others = self._joined.find(view.text)  # no spaces are left where a phrase was split
-        return in_original(view, np.concatenate([spelled, others]))
+        if view is not text.plain:
+            return in_original(view, self._unmasked.find(view.text))
+        matches, masked = self._plain.find(view.text), self._find_masked(view.text)
+        return in_original(view, np.concatenate([matches, masked]) if len(masked) else matches)
 
     def _find_sounds(self, text: NormalizedText, view: View) -> Matches:
         matches = self._sounds.find(view.text)
+        if not len(matches):
+            return matches
         passages = in_original(view, matches)
         meanings: dict[tuple[str, int], int | None] = {}  # a hostile text repeats itself
         for number, (start, end, key) in enumerate(matches.tolist()):
             spelling = text.original[passages[number, 0] : passages[number, 1]], key
             if spelling not in meanings:
-                is_meant = is_respelling(text, view, start, end, self._words[key])
+                is_meant = is_respelling(text, view, start, end, self._texts[key])
                 meanings[spelling] = self._meaning(*spelling) if is_meant else None
             passages[number, 2] = -1 if (meaning := meanings[spelling]) is None else meaning
         return passages[passages[:, 2] >= 0]
@@ -108,16 +110,16 @@ class DisguisedWords:
         matches: list[tuple[int, int, int]] = []
         last = 0
         for mask in MASK.finditer(text):
-            if mask.start() >= last:
+            if mask.start() >= last and text[mask.start() - 1 : mask.start()] in LETTERS:
                 start, last = _masked_word(text, mask.start())
                 key = self._complete(text[start:last])
                 if key is not None:
                     matches.append((start, last, key))
-        return np.array(matches, dtype=np.int64).reshape(-1, 3)
+        return np.array(matches, dtype=np.int64).reshape(-1, 3) if matches else NO_MATCHES
 
     def _complete(self, masked: str) -> int | None:
         for key in self._masked.get((len(masked), masked[0]), ()):
-            if all(sign == letter or sign in MASKS for sign, letter in zip(masked, self._words[key], strict=True)):
+            if all(sign == letter or sign in MASKS for sign, letter in zip(masked, self._texts[key], strict=True)):
                 return key if 2 * sum(sign in MASKS for sign in masked) <= len(masked) else None
         return None
 
