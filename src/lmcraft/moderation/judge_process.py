@@ -86,6 +86,11 @@ class JudgeProcess:
         """The process; None while it restarts."""
         return self._child.result().process_id if self._child.done() else None
 
+    @property
+    def num_pending(self) -> int:
+        """How many texts the process has, and has not decided about."""
+        return self._child.result().num_pending if self._child.done() else 0
+
     async def __call__(self, text: str, stage: Stage, question: str = "", *, complete: bool = False) -> Decision:
         """Decide about a text, as `Moderator.judge`; if the process ends or takes too long, the text is refused."""
         try:
@@ -194,6 +199,11 @@ class _Child:
             self._pending[number] = answer
         self._outbox.put(json.dumps({"id": number, **text}).encode() + b"\n")
         return answer
+
+    @property
+    def num_pending(self) -> int:
+        """How many texts it has not decided about."""
+        return len(self._pending)
 
     @property
     def idle_seconds(self) -> float:
