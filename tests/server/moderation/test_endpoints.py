@@ -119,6 +119,11 @@ def test_a_completion_repeats_no_refused_prompt_and_redacts_others(server: Serve
     assert ask("a ref", **writes("use it."))["text"] == "a ref" and ask("a re", max_tokens=0)["text"] == "a re"
     ids = httpx.post(server.url + "/tokenize", json={"prompt": "a redact b"}).json()["tokens"]
     assert ask(ids, **writes("Fine."))["text"] == "a [redacted] bFine."
+    template = "<|im_start|>user\na redact b<|im_end|>"
+    tokenizer = server.state.registry.get("tiny").language_model.tokenizer
+    ids = tokenizer.encode(template, parse_special=True)
+    expected = tokenizer.encode(template.replace("redact", "[redacted]"), parse_special=True)
+    assert tokenizer.decode(ask(ids, **writes("Fine."))["prompt_token_ids"]) == tokenizer.decode(expected)
     ids = httpx.post(server.url + "/tokenize", json={"prompt": "refuse"}).json()["tokens"]
     assert ask([[5], ids], **writes("Fine."))["finish_reason"] == "content_filter"
 

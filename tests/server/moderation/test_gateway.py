@@ -116,9 +116,6 @@ def test_what_the_engine_has_stored_is_judged(engine: Server, gateway: Server) -
     [
         ("/v1/completions", {"prompt": [1, 2]}, "prompt"),
         ("/v1/completions", {"prompt": ["a", [1]]}, "prompt"),
-        ("/v1/completions", {"prompt": "a", "logprobs": 0}, "logprobs"),
-        ("/v1/chat/completions", {"messages": [], "logprobs": True}, "logprobs"),
-        ("/v1/chat/completions", {"messages": [], "return_token_ids": True}, "return_token_ids"),
         (
             "/v1/chat/completions",
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]},
@@ -131,6 +128,15 @@ def test_what_cannot_be_judged_is_refused(gateway: Server, path: str, body: Json
     response = httpx.post(gateway.url + path, json=body)
     error = response.json()["error"]
     assert (response.status_code, error["param"], error["code"]) == (400, param, "not_judged")
+
+
+@STREAM
+def test_tokens_are_left_out(gateway: Server, stream: bool) -> None:
+    fields = {"logprobs": True, "top_logprobs": 2, "return_token_ids": True, "stream": stream, **writes("Fine.")}
+    body = {"messages": [{"role": "user", "content": "hi"}], **fields}
+    response = httpx.post(gateway.url + "/v1/chat/completions", json=body)
+    assert response.headers["x-ignored-fields"] == "logprobs, top_logprobs, return_token_ids"
+    assert "ine." in response.text and "token_ids" not in response.text and '"bytes"' not in response.text
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from fastapi import Request
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.thoughts import ThoughtParser
 from lmcraft.server.engine.registry import ServedModel
-from lmcraft.server.http.judged_prompts import begun_answer
 from lmcraft.server.http.protocol.chat import ChatRequest
 from lmcraft.server.http.request_builder import PreparedRequest, build_chat, encode_conversation, encode_newest_turns
 from lmcraft.server.http.state import Generation, prepare_in_thread, server_state, start_generation
@@ -60,7 +59,7 @@ async def start_answer(
         request.state.ignored_fields += unread
         return prepared
 
-    return await start_generation(request, chat.model, prepare, judged, [begun_answer(chat)])
+    return await start_generation(request, chat.model, prepare, judged)
 
 
 async def count_chat_tokens(request: Request, chat: ChatRequest, *, drops_old_turns: bool = False) -> int:

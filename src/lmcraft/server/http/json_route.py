@@ -41,7 +41,7 @@ class JsonRoute(APIRoute):
             unknown = [name for name in request.query_params if name not in parameters]
             if self.body_field is None:
                 response = await handle(request)
-                _name_ignored(response, unknown)
+                name_ignored(response, unknown)
                 return response
             check_content_type(request)
             # FastAPI parses only a body of this type; its `request.json()` returns what was parsed here.
@@ -51,7 +51,7 @@ class JsonRoute(APIRoute):
             if content:
                 request._json, request.state.ignored_fields = await in_turn(request, content, lambda: self._parse(content))
             response = await handle(request)
-            _name_ignored(response, [*request.state.ignored_fields, *unknown])
+            name_ignored(response, [*request.state.ignored_fields, *unknown])
             return response
 
         return handle_json
@@ -76,7 +76,8 @@ class JsonRoute(APIRoute):
             raise RequestValidationError(located, body=value) from None
 
 
-def _name_ignored(response: Response, ignored: Sequence[str]) -> None:
+def name_ignored(response: Response, ignored: Sequence[str]) -> None:
+    """Name the fields of a request that change nothing in the header of its response."""
     if ignored:
         names = [name if _PLAIN_NAME.fullmatch(name) else ascii(name) for name in ignored[:MAX_IGNORED]]
         more = [f"and {len(ignored) - MAX_IGNORED} more"] if len(ignored) > MAX_IGNORED else []

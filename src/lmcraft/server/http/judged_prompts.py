@@ -5,6 +5,7 @@ model's; the last one counts, too, if the answer continues or repeats it.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from fastapi import Request
 
@@ -13,6 +14,7 @@ from lmcraft.server.http.protocol.completions import CompletionRequest, as_promp
 from lmcraft.server.http.request_builder import encode_prompt
 from lmcraft.server.http.state import prepare_in_thread, server_state
 from lmcraft.server.moderation.guard import JudgedPrompt, replace_texts
+from lmcraft.tokenizer.tokenizer import Tokenizer
 
 JUDGED_ROLES = ("user", "tool")
 
@@ -20,10 +22,12 @@ JUDGED_ROLES = ("user", "tool")
 async def judge_chat(request: Request, chat: ChatRequest) -> tuple[ChatRequest, JudgedPrompt | None]:
     """The chat as the model may read it, and the judged prompt; None if there is no policy."""
     judged = await _judge(request, list(_chat_texts(chat)))
-    if judged is not None and judged.replacements:
+    if judged is None:
+        return chat, None
+    if judged.replacements:
         fields = replace_texts(chat.model_dump(exclude_unset=True, by_alias=True), judged.replacements)
         chat = ChatRequest.model_validate(fields)
-    return chat, judged
+    return chat, replace(judged, contexts=(_begun_answer(chat),))
 
 
 async def judge_completion(request: Request, body: CompletionRequest) -> tuple[CompletionRequest, JudgedPrompt | None]:
@@ -34,19 +38,65 @@ async def judge_completion(request: Request, body: CompletionRequest) -> tuple[C
     """
     if server_state(request).guard is None:
         return body, None
-    prompts, suffix = as_prompt_list(body.prompt), [body.suffix] if body.suffix is not None else []
-    texts = [prompt if isinstance(prompt, str) else await _decode(request, body.model, prompt) for prompt in prompts]
-    judged = await _judge(request, [*texts, *suffix])
-    if judged is not None and judged.replacements:
-        fields = {"prompt": list(judged.released[: len(texts)]), "suffix": judged.released[-1] if suffix else None}
+    prompts = [await _divide(request, body.model, prompt) for prompt in as_prompt_list(body.prompt)]
+    suffix = [body.suffix] if body.suffix is not None else []
+    judged = await _judge(request, [text for prompt in prompts for text in prompt.texts] + suffix)
+    if judged is None:
+        return body, None
+    released = iter(judged.released)
+    for prompt in prompts:
+        prompt.texts[:] = [next(released) for _ in prompt.texts]
+    contexts = [] if suffix else [prompt.texts[-1] for prompt in prompts]
+    if judged.replacements:
+        fields = {"prompt": [prompt.join() for prompt in prompts], "suffix": next(released, None)}
         body = body.model_copy(update=fields)
-    return body, judged
+    return body, replace(judged, contexts=tuple(contexts))
 
 
-async def _decode(request: Request, model: str, token_ids: Sequence[int]) -> str:
+@dataclass
+class _Prompt:
+    """The prompt of a completion: a text, or the texts between the special tokens of its token ids."""
+
+    texts: list[str]
+    special_ids: list[int] = field(default_factory=list)
+    tokenizer: Tokenizer | None = None
+    """None: it is a text."""
+
+    def join(self) -> str | list[int]:
+        """The prompt with the texts as they are now."""
+        if self.tokenizer is None:
+            return self.texts[0]
+        ids = self.tokenizer.encode(self.texts[0])
+        for special_id, text in zip(self.special_ids, self.texts[1:], strict=True):
+            ids += [special_id, *self.tokenizer.encode(text)]
+        return ids
+
+
+async def _divide(request: Request, model: str, prompt: str | list[int]) -> _Prompt:
+    """The texts of a prompt, which may be token ids: special tokens are no text, and stay as they are."""
+    if isinstance(prompt, str):
+        return _Prompt([prompt])
     served = await server_state(request).get_model(model)
-    encode_prompt(served, token_ids)  # checks them
-    return await prepare_in_thread(request, lambda: served.language_model.tokenizer.decode(token_ids))
+    encode_prompt(served, prompt)  # checks them
+    tokenizer = served.language_model.tokenizer
+    special = frozenset(tokenizer.special_tokens.values())
+
+    def divide() -> _Prompt:
+        parts: list[list[int]] = [[]]
+        for token_id in prompt:
+            if token_id in special:
+                parts.append([])
+            else:
+                parts[-1].append(token_id)
+        special_ids = [token_id for token_id in prompt if token_id in special]
+        return _Prompt([tokenizer.decode(part) for part in parts], special_ids, tokenizer)
+
+    return await prepare_in_thread(request, divide)
+
+
+async def _judge(request: Request, texts: Sequence[str]) -> JudgedPrompt | None:
+    guard = server_state(request).guard
+    return None if guard is None else await guard.judge_prompt(texts, str(request.state.owner))
 
 
 def _chat_texts(chat: ChatRequest) -> Iterator[str]:
@@ -64,12 +114,7 @@ def _texts(message: Message) -> Iterator[str]:
     yield from filter(None, (message.refusal, message.reasoning_content, message.reasoning))
 
 
-def begun_answer(chat: ChatRequest) -> str:
+def _begun_answer(chat: ChatRequest) -> str:
     """The text that the answer continues."""
     last = chat.messages[-1]
     return f"{last.thoughts}{last.text()}" if chat.continue_final_message or chat.echo else ""
-
-
-async def _judge(request: Request, texts: Sequence[str]) -> JudgedPrompt | None:
-    guard = server_state(request).guard
-    return None if guard is None else await guard.judge_prompt(texts, str(request.state.owner))

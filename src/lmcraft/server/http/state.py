@@ -1,7 +1,7 @@
 """The state that routes share, and one request's generation: queued, streamed, canceled when the client disconnects."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -67,7 +67,6 @@ class Generation:
         served: the model.
         prepared: the sequences.
         judged: the prompt, if a policy judges it and its answers.
-        contexts: for each prompt, the text that its answers continue.
     """
 
     def __init__(
@@ -76,10 +75,8 @@ class Generation:
         served: ServedModel,
         prepared: PreparedRequest,
         judged: JudgedPrompt | None = None,
-        contexts: Sequence[str] = (),
     ) -> None:
-        self.served, self.prepared = served, prepared
-        self._judged, self._contexts = judged, contexts
+        self.served, self.prepared, self._judged = served, prepared, judged
         self._state, self._owner = server_state(request), str(request.state.owner)
         self.generated_tokens = 0
         self._charged_tokens = 0
@@ -133,7 +130,7 @@ class Generation:
         if self._judged is None:
             return []
         tokenizer, n = self.served.model.tokenizer, self.prepared.n
-        contexts = self._contexts or [""] * len(self.prepared.prompts)
+        contexts = self._judged.contexts or ("",) * len(self.prepared.prompts)
         return [HeldAnswer(self._judged, tokenizer, contexts[i // n]) for i in range(len(self.prepared.sequences))]
 
     async def wait(self) -> None:
@@ -167,7 +164,6 @@ async def start_generation(
     model: str,
     prepare: Callable[[ServedModel], PreparedRequest],
     judged: JudgedPrompt | None = None,
-    contexts: Sequence[str] = (),
 ) -> Generation:
     """Get the model, prepare the sequences in a thread, and start generating; the arguments are those of `Generation`.
 
@@ -179,7 +175,7 @@ async def start_generation(
         state = server_state(request)
         served = await state.get_model(model)
         prepared = await state.preparation.run(request.state.owner, lambda: prepare(served))
-        generation = Generation(request, served, prepared, judged, contexts)
+        generation = Generation(request, served, prepared, judged)
         await generation.start()
         return generation
 

@@ -24,7 +24,7 @@ MEDIA_KEYS = (
     "audio", "audio_url", "file", "file_data", "file_id", "image", "image_embeds", "image_url", "input_audio", "source",
     "video_url",
 )  # fmt: skip
-UNJUDGED_FIELDS = ("logprobs", "top_logprobs", "prompt_logprobs", "return_token_ids")
+TOKEN_FIELDS = ("logprobs", "top_logprobs", "prompt_logprobs", "return_token_ids")
 TOKEN_KEYS = frozenset({"logprobs", "prompt_logprobs", "token_ids", "prompt_token_ids", "prompt_text"})
 """What of an answer would show its tokens before their text has been judged."""
 OPERATOR_ROLES = ("system", "developer")
@@ -60,6 +60,14 @@ def text_slots(value: Any, path: str = "") -> Iterator[TextSlot]:
             yield from text_slots(item, inner)
 
 
+def remove_token_fields(body: Json) -> list[str]:
+    """Remove the fields that ask for tokens or their probabilities from a request; returns their names."""
+    names = [name for name in TOKEN_FIELDS if body.get(name) is not None and body[name] is not False]
+    for name in names:
+        del body[name]
+    return names
+
+
 def remove_tokens(value: Any) -> None:
     """Remove the tokens and their probabilities from an answer."""
     for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
@@ -73,12 +81,8 @@ def prompt_texts(body: Mapping[str, Any]) -> list[str]:
     """The texts of a request that the policy judges as its prompt.
 
     Raises:
-        ApiError: the request has something that cannot be judged: images, tokens, or a wish for tokens.
+        ApiError: the request has something that cannot be judged, such as images or token ids.
     """
-    for name in UNJUDGED_FIELDS:
-        if (value := body.get(name)) is not None and value is not False:
-            message = f"{name} cannot be judged by the policy of this server; leave it out"
-            raise ApiError(400, message, code="not_judged", param=name)
     if "prompt" in body and "messages" not in body:
         return [*_prompts(body["prompt"]), *filter(None, [body.get("suffix")])]
     field = "messages" if "messages" in body else "input"

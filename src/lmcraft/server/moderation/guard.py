@@ -144,6 +144,8 @@ class JudgedPrompt:
     refusal: str
     """What the client reads in place of a refused prompt's answer, or of the rest of a refused answer."""
     question: str
+    contexts: tuple[str, ...] = ()
+    """For each prompt of the request, the text that its answers continue; empty: they continue none."""
 
     @property
     def replacements(self) -> dict[str, str]:

@@ -117,6 +117,7 @@ const STRINGS = {
   limit: ["Limit of this answer, in tokens", "本次回答的词元上限"],
   cutByLength: ["Stopped at the token limit.", "已达词元上限，回答被截断。"],
   stopped: ["Stopped.", "已停止。"],
+  refused: ["Refused by the policy of this server.", "已被此服务器的安全策略拒绝。"],
   emptyAnswer: ["The model returned an empty answer.", "模型没有生成任何内容。"],
   notSaved: ["Could not save: {reason}", "保存失败：{reason}"],
   notSavedYet: ["Kept in this browser until the server is back.", "已保存在此浏览器中，服务器恢复后会自动同步。"],

@@ -44,7 +44,6 @@ async def completions(body: CompletionRequest, request: Request) -> Response:
         body.model,
         lambda served: build_completion(served, body, _encode_prompts(served, body), owner, limits),
         judged,
-        () if judged is None or body.suffix is not None else judged.released,
     )
     if body.stream:
         return EventStreamResponse(_events(generation, body, include_usage=include_usage), generation)

@@ -13,14 +13,14 @@ from starlette.types import Receive, Scope, Send
 
 from lmcraft.server.conversations.store import NotFoundError
 from lmcraft.server.errors import ApiError
-from lmcraft.server.http.json_route import check_content_type, in_turn, parse_json
+from lmcraft.server.http.json_route import check_content_type, in_turn, name_ignored, parse_json
 from lmcraft.server.http.openai_format import EVENT_STREAM, sse_event
 from lmcraft.server.http.quotas import Quotas
 from lmcraft.server.http.state import cancel_on_disconnect, server_state
 from lmcraft.server.http.upstream import Upstream
 from lmcraft.server.moderation.forwarded_answer import ForwardedAnswer
 from lmcraft.server.moderation.forwarded_formats import FORMATS
-from lmcraft.server.moderation.forwarded_texts import prompt_texts
+from lmcraft.server.moderation.forwarded_texts import prompt_texts, remove_token_fields
 from lmcraft.server.moderation.guard import replace_texts
 
 router = APIRouter()
@@ -78,9 +78,10 @@ async def _forward(request: Request, path: str) -> Response:
     body = await in_turn(request, content, lambda: parse_json(content))
     if not isinstance(body, dict):
         raise ApiError(400, "the body is not a JSON object; send one")
-    answer = None
+    answer, ignored = None, []
     if path in FORMATS and (guard := server_state(request).guard) is not None:
         judged = await guard.judge_prompt(prompt_texts(body), str(request.state.owner))
+        ignored = remove_token_fields(body)
         body = replace_texts(body, judged.replacements)
         content = json.dumps(body).encode()  # what has been judged, also if the body names a field twice
         answer = ForwardedAnswer(FORMATS[path], judged, body)
@@ -88,7 +89,9 @@ async def _forward(request: Request, path: str) -> Response:
             return _refuse_prompt(answer, path)
     quotas, prompt_tokens = server_state(request).quotas, len(content) // BYTES_PER_TOKEN
     charge = _Charge(quotas, request.state.owner, prompt_tokens, _max_tokens(body))
-    return await _relay(request, path, content, charge, answer)
+    response = await _relay(request, path, content, charge, answer)
+    name_ignored(response, ignored)
+    return response
 
 
 async def _relay(request: Request, path: str, content: bytes, charge: "_Charge", answer: ForwardedAnswer | None) -> Response:

@@ -51,7 +51,7 @@ export class Answer {
     this.promptIds ??= event.prompt_token_ids ?? choice?.prompt_token_ids ?? null;
     if (!choice) return;
     const { content, reasoning_content: reasoning, reasoning: vllmReasoning } = choice.delta ?? {};
-    const text = choice.text ?? content ?? "";
+    const text = (choice.text ?? content ?? "") + (choice.refusal ?? ""); // completions have it beside their text, chats in it
     const thoughts = reasoning ?? vllmReasoning ?? "";
     const tokens = parseTokens(choice);
     if (text || thoughts || tokens.length) {

@@ -29,7 +29,7 @@ export function buildActions(message, display, controller, handlers) {
   ];
   if (display.letter) return [copy]; // tokens and prompt would tell which model it is
   if (display.pairedWith) return [display.siblings.length > 2 && versions, copy, ...inspection];
-  const canContinue = kept && display.isLast && message.details?.finish !== "stop" && !message.details?.problem;
+  const canContinue = kept && display.isLast && !["stop", "content_filter"].includes(message.details?.finish) && !message.details?.problem;
   return [
     versions,
     kept && versions && buildButton("compareVersions", () => controller.compare(id), IDLE_ONLY),

@@ -188,6 +188,7 @@ export class MessageView {
     if (role !== "assistant" || live) return null;
     const problem = this.message.problem ?? details?.problem;
     if (problem) return this.#buildProblem(wordProblem(problem));
+    if (details?.finish === "content_filter") return el("p", { class: "note" }, t("refused"));
     const finish = { length: t("cutByLength"), stopped: t("stopped") };
     const note = ((content || details?.thoughts) && finish[details?.finish]) || (!content && t("emptyAnswer"));
     return note ? el("p", { class: "note" }, note) : null;
