@@ -9,7 +9,15 @@ import numpy as np
 from lmcraft.moderation.lexicon.matcher import NO_MATCHES, Matches, split_key
 from lmcraft.moderation.lexicon.opener import Matcher
 from lmcraft.moderation.lexicon.passages import in_original
-from lmcraft.moderation.normalization import MERGED, SOUNDS, is_respelling, latin_pinyin, merge_letters, to_sounds
+from lmcraft.moderation.normalization import (
+    MERGED,
+    SOUNDS,
+    is_respelling,
+    latin_pinyin,
+    merge_letters,
+    normalize_term,
+    to_sounds,
+)
 from lmcraft.moderation.normalized_text import NormalizedText, View
 
 MASKS = "*#%&$@"
@@ -18,7 +26,8 @@ LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 LETTERS_AND_MASKS = LETTERS.union(MASKS)
 MIN_MASKED_CHARS, MAX_MASKED_CHARS = 4, 24
 """Of shorter words too little is left."""
-PHRASE = re.compile(r"[a-z']+(?:[ -][a-z']+)+")
+PHRASE = re.compile(r"[a-z']+(?: [a-z']+)+")
+UNDISGUISED = re.compile(r"[a-z' ]+")
 TELLING = frozenset("傻屄肏屌婊骚贱淫妓嫖")
 """Characters that hardly stand in a word that merely sounds like another."""
 
@@ -66,7 +75,7 @@ class Vocabulary:
         chinese = {key: text for key, text in self._texts.items() if not text.isascii()}
         latin = [(tuple(split_key(name)), key) for key, text in chinese.items() for name in latin_pinyin(text)]
         sounds = {key: to_sounds(text) for key, text in chinese.items()}
-        joined = {key: re.sub("[ '-]", "", text) for key, text in self._texts.items() if PHRASE.fullmatch(text)}
+        joined = {key: re.sub("[ ']", "", text) for key, text in self._texts.items() if PHRASE.fullmatch(text)}
         merged = [(text, key) for key, text in self._texts.items() if text.isascii()]
         self._plain = Spellings(chain(zip(words, range(len(words)), strict=True), latin))
         # Of phrases that are split, no spaces are left.
@@ -81,11 +90,20 @@ class Vocabulary:
         if view.name == SOUNDS:
             return self._find_sounds(text, view)
         if view.name == MERGED:
-            return in_original(view, self._merged.find(view.text))
+            return self._find_merged(text, view)
         if view is not text.plain:
             return in_original(view, self._unmasked.find(view.text))
         matches, masked = self._plain.find(view.text), self._find_masked(view.text)
         return in_original(view, np.concatenate([matches, masked]) if len(masked) else matches)
+
+    def _find_merged(self, text: NormalizedText, view: View) -> Matches:
+        """Words with digits and signs; in one without any, an "i" is an "i"."""
+        matches = self._merged.find(view.text)
+        if not len(matches):
+            return matches
+        passages = in_original(view, matches)
+        plain = [normalize_term(text.original[start:end]) for start, end, _ in passages.tolist()]
+        return passages[np.array([UNDISGUISED.fullmatch(passage) is None for passage in plain], dtype=np.bool_)]
 
     def _find_sounds(self, text: NormalizedText, view: View) -> Matches:
         matches = self._sounds.find(view.text)

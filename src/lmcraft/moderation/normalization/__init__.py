@@ -2,6 +2,7 @@
 
 - `plain.py`, `characters.py`, `lookalikes.py`: the plain view, character by character; `tables.py`, `tables/`: their tables
 - `unmasking.py`, `splits.py`, `kinds.py`: words that are split, stretched, or spelled with digits and signs
+- `native/`: the same in C++
 - `sounds.py`: Chinese by sound; `respelling.py`: what merely sounds alike
 """
 

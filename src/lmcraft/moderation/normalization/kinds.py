@@ -27,9 +27,9 @@ def codes_of(text: str) -> Kinds | Codes:
 def kinds_of(text: str) -> Kinds:
     """(len(text),): the kind of each character of a plain view."""
     if text.isascii():
-        kinds = np.frombuffer(bytearray(text.encode().translate(_table()[:256].tobytes())), dtype=np.uint8)
+        kinds = np.frombuffer(bytearray(text.encode().translate(kind_table()[:256].tobytes())), dtype=np.uint8)
     else:
-        kinds = _table()[to_codes(text)]
+        kinds = kind_table()[to_codes(text)]
     if "!" in text:
         exclamations = np.flatnonzero(codes_of(text) == ord("!"))
         kinds[exclamations] = MARK
@@ -39,7 +39,8 @@ def kinds_of(text: str) -> Kinds:
 
 
 @cache
-def _table() -> Kinds:
+def kind_table() -> Kinds:
+    """(0x110000,): the kind of each code point; an exclamation mark is a sign only before a letter or digit."""
     table = np.zeros(NUM_CODE_POINTS, dtype=np.uint8)
     for first, last in HAN_BLOCKS:
         table[first:last] = HAN

@@ -10,12 +10,13 @@ from lmcraft.moderation.normalization.plain import make_plain
 from lmcraft.moderation.normalization.tables import read_table
 from lmcraft.moderation.normalized_text import NormalizedText, View
 
-CERTAIN_SOUNDS = 3
-"""Words of so many syllables are not met by chance."""
+MAX_PAIR_SOUNDS = 2
 MIN_BITS = 24
 """Of a pair in which no character of the word is left: it stands once in 2^24 characters, if characters met by chance."""
 MIN_BITS_KEPT = 20
 """Of a pair that has one character of the word."""
+MIN_BITS_CHANGED = 9
+"""Of the characters of a longer word that are not its own."""
 
 
 def is_respelling(text: NormalizedText, view: View, start: int, end: int, term: str) -> bool:
@@ -28,13 +29,15 @@ def is_respelling(text: NormalizedText, view: View, start: int, end: int, term: 
         end: where it ends.
         term: the term in plain characters.
     """
-    if end - start >= CERTAIN_SOUNDS:
-        return True
     first, last = view.span(start, end)
     spelling = make_plain(text.original[first:last]).text
-    bits = sum(_bits().get(char, len(_bits_lines())) for char in spelling)
-    is_kept = any(char in term for char in spelling)
-    return bits >= (MIN_BITS_KEPT if is_kept else MIN_BITS)
+    if end - start <= MAX_PAIR_SOUNDS:
+        return _rarity(spelling) >= (MIN_BITS_KEPT if any(char in term for char in spelling) else MIN_BITS)
+    return _rarity("".join(char for char in spelling if char not in term)) >= MIN_BITS_CHANGED
+
+
+def _rarity(characters: str) -> int:
+    return sum(_bits().get(char, len(_bits_lines())) for char in characters)
 
 
 @cache

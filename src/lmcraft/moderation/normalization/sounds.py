@@ -7,7 +7,7 @@ Python's codec knows their order. So the first character of each syllable (`tabl
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ def to_sounds(term: str) -> str:
 def latin_pinyin(term: str) -> tuple[str, ...]:
     """A Chinese term of the plain view in Latin letters, in one word and in several; () if that is a word elsewhere."""
     sounds = to_sounds(term)
-    if len(sounds) < 2:
+    if sum(sound >= chr(FIRST_SOUND) for sound in sounds) < 2:
         return ()
     names = [_syllables()[ord(sound) - FIRST_SOUND] if sound >= chr(FIRST_SOUND) else sound for sound in sounds]
     spellings = ("".join(names), " ".join(names))
@@ -66,6 +66,7 @@ def latin_pinyin(term: str) -> tuple[str, ...]:
     return () if spellings[0] in WORDS_OF_OTHER_LANGUAGES else (*spellings, *with_u)
 
 
+@lru_cache(maxsize=10_000)
 def split_pinyin(letters: str) -> str:
     """The syllables of a word in pinyin, as in a view of sounds; "" if it is none."""
     for cut in range(min(6, len(letters)), 0, -1):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lmcraft.moderation.normalization.kinds import HAN, LETTER, LINE_END, OTHER, SPACE, SPLITTER, STOP, Kinds
+from lmcraft.moderation.normalization.kinds import HAN, LETTER, LINE_END, MARK, OTHER, SPACE, SPLITTER, STOP, Kinds
 from lmcraft.moderation.normalization.plain import Codes
 
 MAX_GAP_CHARS = 3
@@ -41,8 +41,14 @@ class _Gaps:
 
     def only(self, *kinds: int) -> Mask:
         """(G,): whether all characters of a gap are of some kinds."""
-        are_only: Mask = np.all(np.isin(self.kinds, kinds), axis=1)
+        table = np.zeros(MARK + 1, dtype=np.bool_)
+        table[list(kinds)] = True
+        are_only: Mask = table[self.kinds].all(axis=1)
         return are_only
+
+    def any(self, *kinds: int) -> Mask:
+        """(G,): whether a character of a gap is of some kinds."""
+        return ~self.only(*(kind for kind in range(MARK + 1) if kind not in kinds))
 
     def mask(self, chosen_G: Mask, size: int) -> Mask:
         """(size,): the characters of the chosen gaps."""
@@ -61,17 +67,22 @@ def find_splits(codes: Kinds | Codes, kinds: Kinds, positions: Indices) -> Split
         positions: those that can spell words.
     """
     distances = np.diff(positions) - 1
-    places_G = np.flatnonzero((distances >= 1) & (distances <= MAX_GAP_CHARS))
+    is_single = np.ones(len(positions), dtype=np.bool_)
+    is_single[1:] = distances > 0
+    is_single[:-1] &= distances > 0
+    are_single = is_single[:-1] & is_single[1:]
+    is_han = kinds[positions] == HAN
+    are_han = is_han[:-1] & is_han[1:]
+    is_gap = (distances >= 1) & (distances <= MAX_GAP_CHARS)
+    is_gap &= (distances > 1) | are_single | are_han | (kinds[positions[:-1] + 1] != SPACE)  # most spaces end there
+    places_G = np.flatnonzero(is_gap)
     before_G, behind_G, lengths_G = positions[places_G], positions[places_G + 1], distances[places_G]
     steps = np.minimum(np.arange(MAX_GAP_CHARS), lengths_G[:, None] - 1)
     gaps = _Gaps(before_G + 1, lengths_G, kinds[before_G[:, None] + 1 + steps])
-    edge = np.array([True])
-    is_single = np.concatenate((edge, distances > 0)) & np.concatenate((distances > 0, edge))
-    has_signs_G, is_tight_G = gaps.only(SPLITTER, STOP), ~((gaps.kinds == SPACE) | (gaps.kinds == LINE_END)).any(axis=1)
-    are_single_G = is_single[places_G] & is_single[places_G + 1] & ~(gaps.kinds == OTHER).any(axis=1)
+    has_signs_G, is_tight_G = gaps.only(SPLITTER, STOP), ~gaps.any(SPACE, LINE_END)
+    are_single_G = are_single[places_G] & ~gaps.any(OTHER)
     are_single_G &= is_tight_G | ~_beside(are_single_G & is_tight_G, places_G)  # "a d.e.f" is "a def"
-    are_han_G = (kinds[before_G] == HAN) & (kinds[behind_G] == HAN) & gaps.only(SPLITTER, STOP, SPACE)
-    is_joined_G = has_signs_G | are_single_G | are_han_G
+    is_joined_G = has_signs_G | are_single_G | (are_han[places_G] & gaps.only(SPLITTER, STOP, SPACE))
     is_joined = gaps.mask(is_joined_G, len(kinds))
     is_dropped, hanging = is_joined.copy(), _hanging(gaps, kinds)
     is_dropped[hanging] = True
@@ -82,7 +93,10 @@ def find_splits(codes: Kinds | Codes, kinds: Kinds, positions: Indices) -> Split
 
 
 def _are_words(codes: Kinds | Codes) -> Mask:
-    return np.isin(codes, [ord(letter) for letter in WORDS_OF_ONE_LETTER])
+    are_words = np.zeros(len(codes), dtype=np.bool_)
+    for letter in WORDS_OF_ONE_LETTER:
+        are_words |= codes == ord(letter)
+    return are_words
 
 
 def _beside(chosen_G: Mask, places_G: Indices, before: bool | None = None) -> Mask:

@@ -10,7 +10,8 @@ from functools import cache
 
 import numpy as np
 
-from lmcraft.moderation.normalization.kinds import DIGIT, HAN, LETTER, LINE_END, SIGN, Kinds, codes_of, kinds_of
+from lmcraft.moderation.normalization.kinds import DIGIT, HAN, LETTER, LINE_END, SIGN, Kinds, codes_of, kind_table, kinds_of
+from lmcraft.moderation.normalization.native.library import Opener
 from lmcraft.moderation.normalization.plain import Codes, to_codes, to_text
 from lmcraft.moderation.normalization.splits import Indices, Mask, Splits, find_splits
 from lmcraft.moderation.normalized_text import View
@@ -21,6 +22,8 @@ MIN_STRETCH = 3
 STRETCH = re.compile(r"(.)\1{2,}")
 CONTEXT_WORDS = 8
 """Words on either side of a suspicious one that are in these views, too: it can be part of a phrase."""
+NAMES = UNMASKED, UNMASKED, MERGED, UNMASKED
+"""Of the readings: joined; with words of one letter apart; with signs that can be two letters; with signs dropped."""
 SIGNS, LETTERS = "0123456789@$!|+€£¢¥", "oizeasbtbgasiitelcy"
 
 
@@ -49,15 +52,18 @@ def unmask(plain: View, num_chars: int) -> Iterator[View]:
         plain: its plain view.
         num_chars: the length of the original.
     """
-    passages = find_passages(plain.text)
-    if passages is None:
-        return
-    for name, codes, indices in _read(passages):
+    library = _opener().count(len(plain.text))
+    for number, codes, indices in read(plain.text) if library is None else library.read(plain.text):
         offsets = np.append(indices, len(plain.text)).astype(np.int32)
         if plain.offsets is not None:
             offsets = plain.offsets[offsets]
         offsets[-1] = num_chars
-        yield View(name, to_text(codes), offsets)
+        yield View(NAMES[number], to_text(codes), offsets)
+
+
+@cache
+def _opener() -> Opener:
+    return Opener(kind_table(), _letters())
 
 
 def merge_letters(term: str) -> str:
@@ -119,21 +125,24 @@ def _gather(
     return Passages(indices, passage_codes, passage_kinds, is_suspicious, is_dropped, is_kept)
 
 
-def _read(passages: Passages) -> Iterator[tuple[str, Codes, Indices]]:
-    """The readings of suspicious words: the view's name, characters and their indices in the plain view."""
+def read(text: str) -> Iterator[tuple[int, Codes, Indices]]:
+    """The readings of suspicious words, in arrays: the position in `NAMES`, characters and their indices in the text."""
+    passages = find_passages(text)
+    if passages is None:
+        return
     kinds, is_suspicious, is_dropped = passages.kinds, passages.is_suspicious, passages.is_dropped
     letters = _letters()[np.minimum(passages.codes, len(_letters()) - 1)]
     letters = np.where(passages.codes < len(_letters()), letters, passages.codes)
     is_sign = ((kinds == DIGIT) | (kinds == SIGN)) & is_suspicious
     codes = np.where(is_sign, letters, passages.codes)
-    yield UNMASKED, *_squeeze(codes, passages, ~is_dropped, is_suspicious, 1)
+    yield 0, *_squeeze(codes, passages, ~is_dropped, is_suspicious, 1)
     if passages.is_kept.any():
-        yield UNMASKED, *_squeeze(codes, passages, ~is_dropped | passages.is_kept, is_suspicious, 1)
+        yield 1, *_squeeze(codes, passages, ~is_dropped | passages.is_kept, is_suspicious, 1)
     lengths = _runs(codes[~is_dropped])[1]
     if is_sign.any() or (lengths[is_suspicious[~is_dropped]] >= MIN_STRETCH).any():
         merged = np.where(letters == ord("l"), np.uint32(ord("i")), letters)
-        yield MERGED, *_squeeze(merged, passages, ~is_dropped, np.ones_like(is_dropped), 2)
-        yield UNMASKED, *_squeeze(passages.codes, passages, ~(is_dropped | is_sign), is_suspicious, 2)
+        yield 2, *_squeeze(merged, passages, ~is_dropped, np.ones_like(is_dropped), 2)
+        yield 3, *_squeeze(passages.codes, passages, ~(is_dropped | is_sign), is_suspicious, 2)
 
 
 def _squeeze(codes: Codes, passages: Passages, keep: Mask, where: Mask, max_repeats: int) -> tuple[Codes, Indices]:
