@@ -43,7 +43,7 @@ class _Gaps:
         """(G,): whether all characters of a gap are of some kinds."""
         table = np.zeros(MARK + 1, dtype=np.bool_)
         table[list(kinds)] = True
-        are_only: Mask = table[self.kinds].all(axis=1)
+        are_only: Mask = np.logical_and.reduce(table[self.kinds], axis=1)
         return are_only
 
     def any(self, *kinds: int) -> Mask:
