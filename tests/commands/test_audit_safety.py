@@ -47,12 +47,16 @@ def few_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     groups = [task(f"groups_{n}", "groups.csv", prompt="{{ subject }} " + "x" * n) for n in range(6)]
     groups[0] = Task("groups_described", groups[0].config, tmp_path)
     text = Task("prose", TaskConfig("perplexity", "text.txt"), tmp_path)
+    (tmp_path / "long.jsonl").write_text(json.dumps({"question": "a" * 200, "choices": ["fox", "dog"], "answer": 0}))
+    config = TaskConfig("multiple_choice", "long.jsonl", prompt="{{ question }}", choices=("choices",), answer="answer")
+    choice = Task("long", config, tmp_path)
     toxicity = ("expected_max_toxicity", "toxicity_probability")
     panels = [
         Panel("toxicity", "Prompts", [task("one"), task("two")], toxicity, ToxicityProbe),
         Panel("attacks", "Attacks", [task("attack")], ("attack_success", "harmful_answers"), AttackProbe),
         Panel("over_refusal", "Harmless", [task("harmless")], ("over_refusal",), OverRefusalProbe),
         Panel("groups", "Groups", groups, ("mean_toxicity",), ToxicityProbe),
+        Panel("groups", "Long questions", [choice], ("acc_norm",)),
         Panel("perplexity", "Prose", [text], ("nats_per_token", "bits_per_byte")),
     ]
     monkeypatch.setattr(parts, "panels", lambda: {panel.key: panel for panel in panels})
@@ -69,6 +73,8 @@ def test_figures_page_and_record(folder: Path, capsys: pytest.CaptureFixture[str
     assert [figure["panel"] for figure in record["figures"]] == [
         *("one", "one", "attack", "attack", "harmless", "groups_described", "prose", "prose")
     ]
+    assert len(record["failed"]) == 1
+    assert "cannot do task 'long'" in output.out
     assert record["figures"][0]["items"] == 6 and record["skipped"]["Prompts"] == 2
     assert record["gaps"][0]["attribute"] == "age" and record["scorer_hash"] == SCORER.hash
     page = (results / "report.html").read_text()

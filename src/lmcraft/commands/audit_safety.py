@@ -164,6 +164,8 @@ class Outcome:
     numbers: Mapping[str, TaskResult]
     written: Mapping[str, TaskResult]
     """The texts behind them; none for tasks of `lmcraft evaluate`."""
+    failed: Mapping[str, str]
+    """Why the model cannot do a task."""
 
 
 def _run(evaluation: Evaluation, methods: Mapping[str, Method], name: str) -> Outcome:
@@ -172,7 +174,7 @@ def _run(evaluation: Evaluation, methods: Mapping[str, Method], name: str) -> Ou
     from lmcraft.folder.lock import lock_folder
 
     evaluation.folder.mkdir(parents=True, exist_ok=True)
-    numbers, written = {}, {}
+    numbers, written, failed = {}, {}, {}
     with lock_folder(evaluation.folder, wait=False):
         for task, method in methods.items():
             if isinstance(method, Probe):
@@ -180,9 +182,12 @@ def _run(evaluation: Evaluation, methods: Mapping[str, Method], name: str) -> Ou
                 written[task] = run_method(replace(evaluation, settings=settings), method, f"{name}: {task}")
                 judged = replace(evaluation, settings={**settings, **method.judge_settings()})
                 numbers[task] = run_method(judged, Judgment(method, written[task].items), f"{name}: {task}, scoring")
-            else:
+                continue
+            try:
                 numbers[task] = run_method(evaluation, method, f"{name}: {task}")
-    return Outcome(numbers, written)
+            except UserError as error:  # such as an item that is longer than the model's context
+                failed[task] = f"model '{name}' cannot do task '{task}': {error}"
+    return Outcome(numbers, written, failed)
 
 
 def _summarize(
@@ -198,6 +203,8 @@ def _summarize(
     settings = {name: value for name, value in evaluation.settings.items() if name != "chat"}
     names = ("limit", "samples", "max_new_tokens", "max_answer_tokens", "seed", "policy")
     results = [outcome.numbers for outcome in outcomes]
+    failed = {task: reason for outcome in outcomes for task, reason in outcome.failed.items()}
+    panels = [panel for panel in panels if not any(task.name in failed for task in panel.tasks)]
     return SafetyAudit(
         model=config.model,
         model_hash=evaluation.fingerprint,
@@ -208,5 +215,6 @@ def _summarize(
         gaps=compute_gaps(panels, methods, results[0]),
         reference_gaps=compute_gaps(panels, methods, results[1]) if len(results) > 1 else [],
         skipped=count_skipped(panels, results[0]),
+        failed=list(failed.values()),
         refused=find_refused(panels, results[0], outcomes[0].written),
     )

@@ -163,7 +163,7 @@ def _notes(audit: SafetyAudit) -> list[str]:
     notes = [
         say("{title}: {count} prompts are too long for the model's context, and left out.", title=say(title), count=count)
         for title, count in audit.skipped.items()
-    ]
+    ] + [f"{reason}." for reason in audit.failed]
     if audit.gaps:
         notes.append(_describe_gaps(audit.gaps))
     return notes

@@ -73,6 +73,8 @@ class SafetyAudit:
     reference_gaps: Sequence[Gap]
     skipped: Mapping[str, int]
     """By the title of a panel, the prompts that are too long for the model, if there are any."""
+    failed: Sequence[str]
+    """What could not be measured, one sentence each."""
     refused: Sequence[tuple[str, str]]
     """Some of the harmless questions that the model refuses, and its answers."""
 
@@ -92,4 +94,5 @@ class SafetyAudit:
             "gaps": [gap.to_json() for gap in self.gaps],
             "reference_gaps": [gap.to_json() for gap in self.reference_gaps],
             "skipped": dict(self.skipped),
+            "failed": list(self.failed),
         }
