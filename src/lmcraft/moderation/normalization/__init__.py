@@ -28,7 +28,7 @@ __all__ = [
 def normalize(text: str) -> NormalizedText:
     """The views of a text."""
     plain = make_plain(text)
-    unmasked = tuple(unmask(plain, len(text)))
+    unmasked = tuple(unmask(plain))
     sounds = [] if text.isascii() else [hear(view) for view in (plain, *unmasked[:1])]
     return NormalizedText(text, (plain, *unmasked, *(view for view in sounds if view is not None)))
 

@@ -22,7 +22,8 @@ SOUNDS = "pinyin"
 FIRST_SOUND = 0xE000
 """The private-use character of the first syllable in a view of sounds."""
 HAN = "\u3400-\u9fff\U00020000-\U000323af"
-LATIN_BESIDE_HAN = re.compile(f"(?<=[{HAN}])[a-z]{{2,24}}|[a-z]{{2,24}}(?=[{HAN}])")
+LATIN_BESIDE_HAN = re.compile(f"(?<=[{HAN}])[a-z]{{2,}}+|(?<![a-z])[a-z]{{2,}}+(?=[{HAN}])")
+MAX_LATIN_CHARS = 60
 HAN_CHARACTER = re.compile(f"[{HAN}]")
 WORDS_OF_OTHER_LANGUAGES = frozenset({"made"})
 
@@ -33,10 +34,13 @@ def hear(view: View) -> View | None:
     sounds = _sound_table()[codes]
     if not (sounds != codes).any():
         return None
+    matches = list(LATIN_BESIDE_HAN.finditer(view.text))
+    if not matches:
+        return View(SOUNDS, to_text(sounds), view.offsets)
     starts, stops = np.arange(len(codes) + 1), np.arange(1, len(codes) + 1)
     keep = np.ones(len(codes) + 1, dtype=bool)
-    for match in LATIN_BESIDE_HAN.finditer(view.text):
-        syllables = split_pinyin(match[0])
+    for match in matches:
+        syllables = split_pinyin(match[0]) if match.end() - match.start() <= MAX_LATIN_CHARS else ""
         if syllables:
             start, stop = match.start(), match.start() + len(syllables)
             sounds[start:stop] = to_codes(syllables)

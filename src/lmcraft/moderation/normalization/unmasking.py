@@ -12,7 +12,7 @@ import numpy as np
 
 from lmcraft.moderation.normalization.kinds import DIGIT, HAN, LETTER, LINE_END, SIGN, Kinds, codes_of, kind_table, kinds_of
 from lmcraft.moderation.normalization.native.library import Opener
-from lmcraft.moderation.normalization.plain import Codes, to_codes, to_text
+from lmcraft.moderation.normalization.plain import Codes, Positions, to_codes, to_text
 from lmcraft.moderation.normalization.splits import Indices, Mask, Splits, find_splits
 from lmcraft.moderation.normalized_text import View
 
@@ -43,22 +43,15 @@ class Passages:
     """(T,): whether it splits one."""
     is_kept: Mask
     """(T,): whether it may not have been dropped."""
+    num_chars: int
+    """Of the plain view."""
 
 
-def unmask(plain: View, num_chars: int) -> Iterator[View]:
-    """The unmasked views of a text; none if nothing in it is suspicious.
-
-    Args:
-        plain: its plain view.
-        num_chars: the length of the original.
-    """
+def unmask(plain: View) -> Iterator[View]:
+    """The unmasked views of a text with this plain view; none if nothing in it is suspicious."""
     library = _opener().count(len(plain.text))
     for number, codes, indices in read(plain.text) if library is None else library.read(plain.text):
-        offsets = np.append(indices, len(plain.text)).astype(np.int32)
-        if plain.offsets is not None:
-            offsets = plain.offsets[offsets]
-        offsets[-1] = num_chars
-        yield View(NAMES[number], to_text(codes), offsets)
+        yield View(NAMES[number], to_text(codes), indices if plain.offsets is None else plain.offsets[indices])
 
 
 @cache
@@ -122,11 +115,11 @@ def _gather(
     is_suspicious = (words >= 0) & (indices < stops[chosen][words])
     is_dropped, is_kept = splits.is_dropped[indices], splits.is_kept[indices]
     is_suspicious[ends - 1] = is_dropped[ends - 1] = False
-    return Passages(indices, passage_codes, passage_kinds, is_suspicious, is_dropped, is_kept)
+    return Passages(indices, passage_codes, passage_kinds, is_suspicious, is_dropped, is_kept, len(codes))
 
 
-def read(text: str) -> Iterator[tuple[int, Codes, Indices]]:
-    """The readings of suspicious words, in arrays: the position in `NAMES`, characters and their indices in the text."""
+def read(text: str) -> Iterator[tuple[int, Codes, Positions]]:
+    """The readings of suspicious words, in arrays: see `NativeUnmasking.read`."""
     passages = find_passages(text)
     if passages is None:
         return
@@ -145,12 +138,12 @@ def read(text: str) -> Iterator[tuple[int, Codes, Indices]]:
         yield 3, *_squeeze(passages.codes, passages, ~(is_dropped | is_sign), is_suspicious, 2)
 
 
-def _squeeze(codes: Codes, passages: Passages, keep: Mask, where: Mask, max_repeats: int) -> tuple[Codes, Indices]:
+def _squeeze(codes: Codes, passages: Passages, keep: Mask, where: Mask, max_repeats: int) -> tuple[Codes, Positions]:
     """Keep some characters, and somewhere of stretches only `max_repeats`."""
     codes, indices = codes[keep], passages.indices[keep]
     ranks, lengths = _runs(codes)
     kept = (lengths < MIN_STRETCH) | (ranks < max_repeats) | ~where[keep]
-    return codes[kept], indices[kept]
+    return codes[kept], np.append(indices[kept], passages.num_chars).astype(np.int32)
 
 
 def _runs(codes: Codes) -> tuple[Indices, Indices]:

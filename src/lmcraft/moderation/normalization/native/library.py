@@ -33,21 +33,20 @@ class NativeUnmasking:
         self._kinds, self._letters = kinds, letters  # the library reads them
 
     def read(self, text: str) -> Iterator[tuple[int, NDArray[np.uint32], NDArray[np.int32]]]:
-        """The number of each reading that there is, its characters and their indices in the text."""
+        """Of each reading that there is: its number, (T,) characters, and (T + 1,) their indices in the text and its end."""
         char_bytes = 1 if text.isascii() else 4
         data = text.encode() if char_bytes == 1 else text.encode("utf-32-le", "surrogatepass")
-        capacity = READINGS * (2 * len(text) + 1)
-        codes, indices = np.empty(capacity, dtype=np.uint32), np.empty(capacity, dtype=np.int32)
+        capacity = 2 * len(text) + 2
+        codes, indices = np.empty(READINGS * capacity, np.uint32), np.empty(READINGS * capacity, np.int32)
         counts = np.empty(READINGS, dtype=np.int64)
         pointers = [c_void_p(array.ctypes.data) for array in (self._kinds, self._letters, codes, indices, counts)]
         self._unmask(
             data, c_int64(char_bytes), c_int64(len(text)), *pointers[:2], c_int64(len(self._letters)), *pointers[2:]
         )
-        start = 0
         for number, count in enumerate(counts.tolist()):
             if count >= 0:
-                yield number, codes[start : start + count], indices[start : start + count]
-                start += count
+                yield number, codes[:count], indices[: count + 1]
+                codes, indices = codes[count:], indices[count + 1 :]
 
 
 class Opener:

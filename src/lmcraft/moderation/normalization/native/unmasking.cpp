@@ -166,14 +166,15 @@ struct Unmasking {
 struct Output {
     uint32_t* codes;
     int32_t* indices;
-    int64_t count = 0;
+    int64_t size;  // of the text
 };
 
-// Appends the items that are kept, and of stretches only `max_repeats`.
+// Appends the items that are kept, and of stretches only `max_repeats`; behind their indices stands the size of the text.
 template <class Code, class Keep>
 int64_t squeeze(const std::vector<Item>& items, Output& out, bool everywhere, int64_t max_repeats, Code code, Keep keep) {
-    const int64_t begin = out.count;
+    uint32_t* const begin = out.codes;
     std::vector<size_t> kept;
+    kept.reserve(items.size());
     for (size_t at = 0; at < items.size(); ++at)
         if (keep(items[at])) kept.push_back(at);
     for (size_t first = 0, next; first < kept.size(); first = next) {
@@ -184,11 +185,12 @@ int64_t squeeze(const std::vector<Item>& items, Output& out, bool everywhere, in
             const bool is_squeezed = everywhere || item.flags & SUSPICIOUS;
             if (static_cast<int64_t>(next - first) >= MIN_STRETCH && static_cast<int64_t>(at - first) >= max_repeats && is_squeezed)
                 continue;
-            out.codes[out.count] = value;
-            out.indices[out.count++] = item.index;
+            *out.codes++ = value;
+            *out.indices++ = item.index;
         }
     }
-    return out.count - begin;
+    *out.indices++ = static_cast<int32_t>(out.size);
+    return out.codes - begin;
 }
 
 template <class Char>
@@ -202,7 +204,7 @@ void run(const Char* text, int64_t size, const uint8_t* table, const uint32_t* l
     if (!unmasking.has_anchors) return;
     const std::vector<Item> items = unmasking.gather();
     if (items.empty()) return;
-    Output out{codes, indices};
+    Output out{codes, indices, size};
     const auto letter = [&](const Item& item) { return item.code < letter_count ? letters[item.code] : item.code; };
     const auto is_sign = [](const Item& item) { return (item.kind == DIGIT || item.kind == SIGN) && item.flags & SUSPICIOUS; };
     const auto code = [&](const Item& item) { return is_sign(item) ? letter(item) : item.code; };
