@@ -29,7 +29,7 @@ def test_figures_and_ratios() -> None:
 
 @pytest.mark.parametrize(("toxic", "loss", "pays"), [(7, 3.0, True), (9, 3.0, False), (7, 3.028, True), (7, 3.04, False)])
 def test_the_bar(toxic: int, loss: float, pays: bool) -> None:
-    results = [_summary("baseline", 16, 3.0), _summary("other", toxic, loss)]
+    results = [summary("baseline", 16, 3.0), summary("other", toxic, loss)]
     assert results[1].pays is pays
     verdict = StrategyComparison("x", results, [], []).verdict()
     assert verdict.startswith("other halves" if pays else "no strategy halves")
@@ -42,7 +42,7 @@ def test_nothing_toxic_and_no_pairs() -> None:
     assert str(result.ratios["perplexity"].value) == "nan" and not result.pays
 
 
-def _summary(name: str, toxic: int, loss: float) -> StrategyResult:
+def summary(name: str, toxic: int, loss: float) -> StrategyResult:
     return summarize(name, [], [_result(1, toxic, loss)], [_result(1, 16, 3.0)], 10.0)
 
 

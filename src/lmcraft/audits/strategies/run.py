@@ -62,8 +62,8 @@ class Comparison:
             UserError, RunError: a command failed; what is done is kept.
             InterruptedRunError: a signal stopped it; the next call goes on.
         """
-        arms = [(self.planner.arm(strategy, seed), "") for seed in seeds for strategy in self.file.strategies]
-        work = [(arm, attack) for arm, _ in arms for attack in ("", *self.planner.attacks)]
+        arms = [self.planner.arm(strategy, seed) for seed in seeds for strategy in self.file.strategies]
+        work = [(arm, attack) for arm in arms for attack in ("", *self.planner.attacks)]
         for number, (arm, attack) in enumerate(work):
             title = f"{arm.strategy.name}, seed {arm.seed}" + (f", {attack} tuning" if attack else "")
             report(number, len(work), title)
