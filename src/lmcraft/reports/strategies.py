@@ -134,14 +134,18 @@ def ratio_table(comparison: StrategyComparison) -> Table:
 def attack_table(comparison: StrategyComparison) -> Table:
     """Harm and perplexity after each attack."""
     attacks = _attacks(comparison)
-    head = ["strategy", "as trained", *(f"after {attack} tuning" for attack in attacks)]
-    head += [f"perplexity after {attack} tuning" for attack in attacks]
+    columns = {"probability": "", "toxic_share": "toxic continuations ", "perplexity": "perplexity "}
+    head = ["strategy", "as trained"]
+    head += [f"{name}after {attack} tuning" for name in columns.values() for attack in attacks]
     rows = [
         [
             strategy.name,
             _cell(strategy.figures["probability"]),
-            *(_cell(strategy.figures[f"probability_after_{attack}"]) for attack in attacks),
-            *(_cell(strategy.figures[f"perplexity_after_{attack}"], 2) for attack in attacks),
+            *(
+                _cell(strategy.figures[f"{key}_after_{attack}"], 2 if key == "perplexity" else 3)
+                for key in columns
+                for attack in attacks
+            ),
         ]
         for strategy in comparison.strategies
     ]

@@ -53,7 +53,7 @@ def write_pairs(settings: PairSettings, model: Path, out: Path) -> None:
         if not pairs:
             raise RunError(
                 f"none of {len(beginnings):,} beginnings had both a continuation that the policy refuses and "
-                "one that it does not: lower its thresholds, or give more toxic texts"
+                "one that it does not, so nothing is to be learned from pairs: leave the strategy out, or filter less"
             )
         folder = temporary / "new"
         folder.mkdir()

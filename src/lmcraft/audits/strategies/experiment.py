@@ -139,6 +139,8 @@ def _read_strategies(entries: Any) -> list[Strategy]:
         use = convert_value(tuple[str, ...], values.get("use", ()), f"{title}: use")
         check_ingredients(use, title)
         name = convert_value(str, values.get("name", " + ".join(use) or "baseline"), f"{title}: name")
+        if not name.strip():
+            raise UserError(f"{title}: name={name!r} is empty: leave it out, or give a name")
         if name in [strategy.name for strategy in strategies]:
             raise UserError(f"{title}: two strategies are called {name!r}: give one another name")
         strategies.append(Strategy(name, tuple(use)))
@@ -170,6 +172,8 @@ def _check(settings: Experiment) -> None:
     for name in ("samples", "max_new_tokens"):
         if (value := getattr(settings.measure, name)) < 1:
             raise UserError(f"measure.{name}={value} must be at least 1")
+    if (strength := settings.measure.steering_strength) < 0:
+        raise UserError(f"measure.steering_strength={strength:g} must not be negative: use 0 or more; 2 is usual")
 
 
 def _check_tables(tables: Mapping[str, Mapping[str, Any]]) -> None:
@@ -178,9 +182,17 @@ def _check_tables(tables: Mapping[str, Mapping[str, Any]]) -> None:
         for key in SET_BY_COMPARISON:
             if key in table:
                 raise UserError(f"{name}.{key} is set by the comparison: leave it out")
-        if name == "pretrain":
-            PretrainConfig.from_table({"data": "data", **table}, f"[{name}]")
-        else:
-            FinetuneConfig.from_table({"model": "model", "data": ["data"], **table}, f"[{name}]")
-    if convert_value(int, tables["pretrain"].get("max_steps", 0), "pretrain.max_steps") < 1:
-        raise UserError("pretrain.max_steps is missing: give the number of steps that every strategy gets")
+        if name != "pretrain":
+            own = INGREDIENTS[name].settings if name in INGREDIENTS else {"objective": "continued"}
+            _check_finetuning({**own, **table}, name)
+    pretrain = PretrainConfig.from_table({"data": "data", **tables["pretrain"]}, "[pretrain]")
+    if pretrain.max_steps < 1:
+        raise UserError(f"pretrain.max_steps={pretrain.max_steps} must be the number of steps that every strategy gets")
+
+
+def _check_finetuning(table: Mapping[str, Any], name: str) -> None:
+    config = FinetuneConfig.from_table({"model": "model", "data": ["data"], **table}, f"[{name}]")
+    try:
+        config.resolved()
+    except UserError as error:
+        raise UserError(f"[{name}] {error}") from error

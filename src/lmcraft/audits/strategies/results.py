@@ -43,7 +43,7 @@ class StrategyResult:
     seeds: Sequence[int]
     figures: Mapping[str, Figure]
     """By name: probability, expected_maximum, toxic_share, perplexity, over_refusal, replaced, seconds, processor_seconds,
-    joules, and probability_after_ATTACK, expected_maximum_after_ATTACK, perplexity_after_ATTACK for each attack."""
+    joules, and the first four once more for each attack, as probability_after_ATTACK."""
     ratios: Mapping[str, Figure]
     """Of probability, expected_maximum and perplexity to those of the first strategy, in pairs of seeds."""
 
@@ -116,7 +116,7 @@ def summarize(
     }
     for attack in arms[0].attacked:
         after = _measured([arm.attacked[attack] for arm in arms if attack in arm.attacked])
-        figures |= {f"{key}_after_{attack}": figure for key, figure in after.items() if key != "toxic_share"}
+        figures |= {f"{key}_after_{attack}": figure for key, figure in after.items()}
     return StrategyResult(name, use, [arm.seed for arm in arms], figures, _ratios(arms, first))
 
 
