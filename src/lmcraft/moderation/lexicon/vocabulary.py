@@ -72,7 +72,7 @@ class Vocabulary:
         for key, text in self._texts.items():
             if MIN_MASKED_CHARS <= len(text) <= MAX_MASKED_CHARS and text.isascii() and text.isalpha():
                 self._masked.setdefault((len(text), text[0]), []).append(key)
-        chinese = {key: text for key, text in self._texts.items() if not text.isascii()}
+        chinese = {key: text for key, text in self._texts.items() if not any(map(str.isascii, text))}
         latin = [(tuple(split_key(name)), key) for key, text in chinese.items() for name in latin_pinyin(text)]
         sounds = {key: to_sounds(text) for key, text in chinese.items()}
         joined = {key: re.sub("[ ']", "", text) for key, text in self._texts.items() if PHRASE.fullmatch(text)}

@@ -32,24 +32,31 @@ struct Automaton {
     int32_t word_start = NONE;  // the state after START
     std::vector<int32_t> after_start;
     std::vector<Edge> edges;
-    uint64_t mask = 0;
+    std::vector<uint64_t> filter;  // a bit for each edge, which fits into the processor's cache
+    uint64_t mask = 0, filter_mask = 0;
     std::vector<int32_t> fallback, key, shorter;  // per state; `shorter`: the next state on the way of fallbacks with a key
     std::vector<uint16_t> length;                 // of each key, in symbols
     std::vector<uint8_t> ends_word;               // of each key
 
     Kind kind(uint32_t code) const { return code > MAX_LETTER ? MARK : static_cast<Kind>(kinds[code]); }
 
+    static uint64_t origin_of(int32_t state, uint32_t symbol) { return (static_cast<uint64_t>(state) << 21 | symbol) + 1; }
+
+    static uint64_t hash(uint64_t origin) { return origin * 0x9E3779B97F4A7C15; }
+
     int32_t* find_edge(int32_t state, uint32_t symbol) {
-        const uint64_t origin = (static_cast<uint64_t>(state) << 21 | symbol) + 1;
-        uint64_t at = (origin * 0x9E3779B97F4A7C15) >> 20 & mask;
+        const uint64_t origin = origin_of(state, symbol), bits = hash(origin);
+        uint64_t at = bits >> 20 & mask;
         while (edges[at].origin && edges[at].origin != origin) at = (at + 1) & mask;
         if (!edges[at].origin) edges[at] = {origin, NONE};
+        filter[bits >> 26 & filter_mask] |= uint64_t{1} << (bits >> 20 & 63);
         return &edges[at].state;
     }
 
     int32_t target(int32_t state, uint32_t symbol) const {
-        const uint64_t origin = (static_cast<uint64_t>(state) << 21 | symbol) + 1;
-        uint64_t at = (origin * 0x9E3779B97F4A7C15) >> 20 & mask;
+        const uint64_t origin = origin_of(state, symbol), bits = hash(origin);
+        if (!(filter[bits >> 26 & filter_mask] >> (bits >> 20 & 63) & 1)) return NONE;
+        uint64_t at = bits >> 20 & mask;
         while (edges[at].origin && edges[at].origin != origin) at = (at + 1) & mask;
         return edges[at].origin ? edges[at].state : NONE;
     }
@@ -89,6 +96,8 @@ struct Automaton {
         while (capacity < static_cast<uint64_t>(symbols) * 3 / 2) capacity *= 2;
         edges.assign(capacity, Edge{0, NONE});
         mask = capacity - 1;
+        filter.assign(capacity / 16, 0);
+        filter_mask = capacity / 16 - 1;
         std::vector<int32_t> parent{ROOT};
         std::vector<uint32_t> symbol_of{0};
         std::vector<uint16_t> depth{0};
