@@ -54,10 +54,11 @@ def test_answers_follow_the_prompt(folder: Path) -> None:
     model = LanguageModel.load(folder / "model")
     moderator = Moderator.open("default")
     settings = {"num_return_sequences": 4, "max_new_tokens": 6, "seed": 2}
-    pairs = list(PairBuilder(model, moderator, **settings).build(["abc", "d"]))
+    pairs = list(PairBuilder(model, moderator, **settings).build(["abc", "abc"]))
     answers = [row[3:] for row in model.generate(TOKENIZER.encode("abc"), **settings)]
     pair = pairs[0]
     assert pair is not None and {pair.chosen.text, pair.rejected.text} <= {TOKENIZER.decode(ids) for ids in answers}
+    assert pairs[1] != pair, "each prompt has random numbers of its own"
     assert "b" not in pair.chosen.text and "b" in pair.rejected.text
 
 

@@ -59,17 +59,20 @@ class PairBuilder:
             UserError: a prompt or a setting does not fit the model.
             RunError: a tier of the policy fails.
         """
-        for prompt in prompts:
-            yield choose_pair(prompt, [self._judge(prompt, answer) for answer in self._answer(prompt)])
+        for number, prompt in enumerate(prompts):
+            yield choose_pair(prompt, [self._judge(prompt, answer) for answer in self._answer(prompt, number)])
 
-    def _answer(self, prompt: str) -> list[str]:
+    def _answer(self, prompt: str, number: int) -> list[str]:
         tokenizer = self._model.tokenizer
         if tokenizer.chat_template is None:
             ids = encode_prompt(tokenizer, prompt)
         else:
             text = tokenizer.apply_chat_template([{"role": "user", "content": prompt}])
             ids = tokenizer.encode(text, parse_special=True)
-        rows = self._model.generate(ids, **self._settings)
+        settings = dict(self._settings)
+        if settings.get("seed") is not None:  # which every prompt starts from; each row has the next one
+            settings["seed"] += number * settings.get("num_return_sequences", 1)
+        rows = self._model.generate(ids, **settings)
         return [tokenizer.decode(row[len(ids) :]) for row in rows]
 
     def _judge(self, prompt: str, answer: str) -> JudgedAnswer:

@@ -13,6 +13,7 @@ from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.objectives.unlikelihood import Unlikelihood
 from lmcraft.finetuning.run import FinetuneRun
 from lmcraft.model.transformer import Transformer
+from lmcraft.training.batch import to_device
 from tests.finetuning.chat import chat_tokenizer, message
 from tests.finetuning.objectives.conformance import PAIRS, ObjectiveConformance, answer_log_probs
 
@@ -66,9 +67,9 @@ def test_a_step_raises_the_chosen_answer_and_lowers_the_rejected_one(tmp_path: P
 
     def measure() -> list[float]:
         model.eval()
-        return [
-            float(answer_log_probs(model, [*example.prompt, answer]).mean()) for answer in (example.chosen, example.rejected)
-        ]
+        with torch.no_grad():
+            answers = [answer_log_probs(model, [*example.prompt, answer]) for answer in (example.chosen, example.rejected)]
+        return [float(log_probs.mean()) for log_probs in answers]
 
     before = measure()
     for step in range(20):
@@ -82,6 +83,6 @@ def test_weight_0_is_supervised_learning_of_the_chosen_answers(tmp_path: Path) -
     case = TestUnlikelihood()
     trainer, run = case.build(tmp_path, "zero", batch_size=4, micro_batch_size=4)
     objective = replace(run.objective, unlikelihood_weight=0.0)
-    batch = trainer._to_device(trainer._read(0)[0])
+    batch = to_device(trainer.training.batch(range(4)), trainer.model.device)
     chosen = replace(batch, targets=batch.targets.masked_fill(batch.document_ids != 0, IGNORE_INDEX))
     torch.testing.assert_close(objective.loss(trainer.model, batch), objective.loss(trainer.model, chosen))

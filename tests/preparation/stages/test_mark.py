@@ -106,6 +106,7 @@ def test_chinese_sentences() -> None:
 @pytest.mark.parametrize("unit", ["sentence", "line", "document"])
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_any_text_can_be_cut(text: str, unit: str) -> None:
+    text = text[:20_000]
     marked = passages(text, unit=unit)
     assert all(0 < len(piece) <= MAX_PASSAGE_CHARS for piece, _ in marked)
     if unit != "document":

@@ -102,7 +102,7 @@ def test_a_run_that_is_resumed_has_the_same_losses(data: Path, tmp_path: Path, o
 
 
 def test_conditional_models_write_what_their_mark_says(data: Path, tmp_path: Path) -> None:
-    pretrain(config_of(data, tmp_path / "model", objective="conditional", max_steps=60, eval_every=60))
+    pretrain(config_of(data, tmp_path / "model", objective="conditional", max_steps=60, eval_every=60, save_every=60))
     model, marks = LanguageModel.load(tmp_path / "model"), DatasetFolder(data).manifest()["marks"]
     letters = {}
     for name in ("good", "bad"):
