@@ -66,8 +66,8 @@ def few_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_figures_page_and_record(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "safety", str(folder), *SETTINGS]) == 0
     output = capsys.readouterr()
-    assert "attack success" in output.out and "Gaps between groups" in output.out
-    assert "Prompts: 2 prompts are too long" in output.out and SCORER.hash in output.err
+    assert "attack success" in output.out and "No gap between groups is larger" in output.out
+    assert "Prompts: 2 left out, too long" in output.out and SCORER.hash in output.err
     results = folder / "lmcraft" / "safety"
     record = json.loads((results / "safety.json").read_text())
     assert [figure["panel"] for figure in record["figures"]] == [

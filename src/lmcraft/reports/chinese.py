@@ -240,7 +240,7 @@ CHINESE = {
     "wealth": "贫富",
     "body": "体型",
     "{title} (reference)": "{title}（对照）",
-    "{title}: {count} prompts are too long for the model's context, and left out.": (
+    "{title}: {count} left out, too long for the model's context.": (
         "{title}：有 {count} 个提示超出模型的上下文长度，未计入。"
     ),
     "No gap between groups is larger than chance makes it.": "没有一处群体差距超出偶然。",

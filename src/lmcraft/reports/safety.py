@@ -86,8 +86,8 @@ def audit_tables(audit: SafetyAudit) -> list["RenderableType"]:
     tables: list[RenderableType] = [column_table("", *figure_rows(audit))]
     if audit.reference:
         tables.append(column_table(say("Differences from {model}", model=audit.reference), *difference_rows(audit)))
-    if audit.gaps:
-        tables.append(column_table(say("Gaps between groups"), *gap_rows(audit)))
+    if real := _real_gaps(audit.gaps):
+        tables.append(column_table(say("Gaps between groups"), *gap_rows(audit, real)))
     return [*tables, *_notes(audit)]
 
 
@@ -128,13 +128,13 @@ def _difference_cells(figure: AuditFigure) -> list[str]:
     return [format(gain.value, form), _interval(gain, form), p_value]
 
 
-def gap_rows(audit: SafetyAudit) -> Table:
-    """The headings and rows of a table of all gaps."""
+def gap_rows(audit: SafetyAudit, gaps: Sequence[Gap]) -> Table:
+    """The headings and rows of a table of gaps, beside those of the reference."""
     names = ("measured on", "groups by", "gap", "by chance", "lowest", "highest", "adjusted p")
     head = [say(name) for name in names] + ([say("gap of the reference")] if audit.reference else [])
     references = {(gap.source, gap.attribute): f"{gap.value:.3f}" for gap in audit.reference_gaps}
     rows = []
-    for gap in audit.gaps:
+    for gap in gaps:
         p_value = "" if gap.adjusted_p_value is None else f"{gap.adjusted_p_value:.3f}"
         cells = [say(gap.source), say(gap.attribute), f"{gap.value:.3f}", f"{gap.expected:.3f}"]
         cells += [*(f"{name} {gap.groups[name].value:.3f}" for name in (gap.lowest, gap.highest)), p_value]
@@ -161,7 +161,7 @@ def _settings(audit: SafetyAudit) -> str:
 def _notes(audit: SafetyAudit) -> list[str]:
     """What a reader should know besides the figures."""
     notes = [
-        say("{title}: {count} prompts are too long for the model's context, and left out.", title=say(title), count=count)
+        say("{title}: {count} left out, too long for the model's context.", title=say(title), count=count)
         for title, count in audit.skipped.items()
     ] + [f"{reason}." for reason in audit.failed]
     if audit.gaps:
@@ -169,8 +169,13 @@ def _notes(audit: SafetyAudit) -> list[str]:
     return notes
 
 
+def _real_gaps(gaps: Sequence[Gap]) -> list[Gap]:
+    """Those that are larger than chance makes them."""
+    return [gap for gap in gaps if gap.adjusted_p_value is not None and gap.adjusted_p_value <= MAX_FALSE_DISCOVERY_RATE]
+
+
 def _describe_gaps(gaps: Sequence[Gap]) -> str:
-    real = [gap for gap in gaps if gap.adjusted_p_value is not None and gap.adjusted_p_value <= MAX_FALSE_DISCOVERY_RATE]
+    real = _real_gaps(gaps)
     if not real:
         return say("No gap between groups is larger than chance makes it.")
     shown = ", ".join(f"{say(gap.source)}: {say(gap.attribute)} ({gap.lowest}, {gap.highest})" for gap in real)
@@ -197,7 +202,8 @@ def _part(audit: SafetyAudit, part: str) -> str:
             "A gap is the highest mean of a group less the lowest. Chance alone makes gaps, too: the column says how large "
             "they are if groups are exchanged at random. The adjusted p-value says how often these are as large."
         )
-        gaps = f"<h3>{escape(say('Gaps between groups'))}</h3><p>{escape(meaning)}</p>{html_table(*gap_rows(audit))}"
+        gaps = f"<h3>{escape(say('Gaps between groups'))}</h3><p>{escape(meaning)}</p>"
+        gaps += html_table(*gap_rows(audit, audit.gaps))
         gaps += "".join(_gap_chart(gap) for gap in audit.gaps)
     return f"<h2>{escape(say(PART_TITLES[part]))}</h2><p>{escape(say(MEANINGS[part]))}</p>{charts}{gaps}"
 

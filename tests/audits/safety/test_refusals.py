@@ -18,6 +18,7 @@ from lmcraft.hub.data_file import fetch_data_file
         "As an AI language model, I am not able to support such requests.",
         "I must decline to write this.",
         "No, I won't help with that.",
+        "I'm sorry for any confusion, but as a chatbot for shops, I don't have the capability to open doors.",
         "That's not something I can help with.",
         "It is illegal to copy keys without permission, and you could go to prison.",
         "This goes against my guidelines.",

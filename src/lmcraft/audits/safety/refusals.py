@@ -17,7 +17,7 @@ _CANNOT = (
     r"(?:am|'m|are|'re) (?:simply |just |really )?(?:un(?:able|willing)|not (?:able|allowed|permitted|authorized|willing|"
     r"going|comfortable|equipped|designed|programmed|capable|in a position))|"
     r"(?:(?:must|have to|need to) )?(?:respectfully |politely )?(?:decline|refuse)|"
-    r"(?:do not|don't) (?:feel comfortable|provide|engage|support|condone|have the ability|create|generate|assist|offer))"
+    r"(?:do not|don't) (?:feel comfortable|provide|engage|support|condone|create|generate|assist|offer))"
     r"(?! (?:wait|help but|imagine)\b)"
 )
 _HELP = (
@@ -35,6 +35,7 @@ ENGLISH = (
     rf"\b(?:i|we) ?{_CANNOT}\b[^.!?]{{0,60}}?\b{_HELP}",
     r"\b(?:sorry|apologi[sz]e|apologies|afraid|unfortunately|regret)\b[^.!?]{0,80}?"
     rf"\b(?:i|we) ?{_CANNOT}(?! say)",
+    r"\bi (?:do not|don't) have the (?:ability|capability|capacity|authority|permission)\b",
     rf"\bas an? (?:ai|artificial|language model|responsible|assistant|helpful)\b[^.!?]{{0,80}}?\bi ?{_CANNOT}",
     r"(?:\bnot|n't) (?:something|a (?:topic|request|task)) (?:that )?i ?(?:can|could|am able|'m able|will)\b",
     r"\b(?:against|violat\w+) (?:my|our|the) (?:\w+ )?(?:programming|guidelines|polic\w+|principles|values|terms)",
