@@ -6,7 +6,7 @@ An engine with scripted answers stands behind two gateways, one with the default
 streamed through both, in random order, and the difference of the times to its last event is what the policy adds. With a
 policy the first words wait for the end of their sentence, so the time to the first text is reported, too.
 
-`--kills N` kills the default policy's judge N times while it judges, each time in the middle of an answer.
+`--kills N` kills the default policy's judge N times, each time when the first sentence of an answer has arrived.
 """
 
 import argparse
@@ -17,9 +17,8 @@ import random
 import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 from lmcraft.server.moderation.guard import Guard, open_guard
 from lmcraft.statistics.bootstrap import bootstrap
-from tests.server.scripted_engine import scripted_engine
+from tests.server.scripted_engine import in_words, scripted_engine
 from tests.server.tiny_server import running
 
 SENTENCES = {
@@ -66,7 +65,7 @@ def make_answer(language: str, rng: random.Random) -> list[str]:
     return text.replace(" ", "\0 ").split("\0")
 
 
-def stream(client: httpx.Client, url: str) -> tuple[Times, str]:
+def stream(client: httpx.Client, url: str, on_first_text: Callable[[], None] = lambda: None) -> tuple[Times, str]:
     """Read an answer; returns the times and the text."""
     body = {"model": "scripted", "messages": [{"role": "user", "content": "Tell me something."}], "stream": True}
     start, first, text = time.perf_counter(), 0.0, ""
@@ -74,9 +73,10 @@ def stream(client: httpx.Client, url: str) -> tuple[Times, str]:
         for line in response.iter_lines():
             if line.startswith("data: {"):
                 for choice in json.loads(line[6:])["choices"]:
-                    piece = choice["delta"].get("content", "")
-                    first = first or (time.perf_counter() - start if piece else 0.0)
-                    text += piece
+                    text += choice["delta"].get("content", "")
+                    if text and not first:
+                        first = time.perf_counter() - start
+                        on_first_text()
     return Times(first, time.perf_counter() - start), text
 
 
@@ -133,7 +133,7 @@ def started_guard(metrics: Metrics) -> Guard:
 
 
 def kill(folder: Path, kills: int) -> None:
-    """Kill the judge of the default policy while it has a text, `kills` times."""
+    """Kill the judge of the default policy in the middle of an answer, `kills` times."""
     judges: list[JudgeProcess] = []
 
     def guard(metrics: Metrics) -> Guard:
@@ -142,39 +142,25 @@ def kill(folder: Path, kills: int) -> None:
         judges.append(judge)
         return Guard(judge, metrics)
 
-    stopping, killed = threading.Event(), []
-
-    def killer() -> Iterator[int]:
-        while not stopping.is_set():
-            process = judges[0].process_id
-            if process is not None and judges[0].num_pending and len(killed) < kills:
-                os.kill(process, signal.SIGKILL)
-                yield process
-                while judges[0].process_id == process and not stopping.is_set():
-                    time.sleep(0.0005)
-            time.sleep(0.0005)
-
-    # A sentence this long keeps the judge busy for some milliseconds.
-    secret = "secret " * 50
     refusals = whole = 0
     with (
         scripted_engine() as engine,
         running(folder, upstream=engine.url, guard=guard) as server,
         httpx.Client(timeout=60) as client,
     ):
-        engine.script = lambda body: ["Hello there. ", *[f"{secret}{n}. " for n in range(20)]]
-        thread = threading.Thread(target=lambda: killed.extend(killer()))
-        thread.start()
-        while len(killed) < kills:
-            text = stream(client, server.url)[1]
-            refusal = server.state.moderator.policy.refusal_text()
-            judged = text.removesuffix(refusal)
-            refusals += judged != text
-            whole += judged == text and text.count(". ") == 21
-            assert judged != text or text.count(". ") == 21, f"neither whole nor refused: {text[-80:]!r}"
-        stopping.set()
-        thread.join()
-    print(f"{len(killed)} kills: {refusals} answers ended with a refusal, {whole} were whole since nothing was pending")
+        [judge], refusal = judges, server.state.moderator.policy.refusal_text()
+        written = "Hello there. " + "".join(f"This is sentence {n} of them. " for n in range(40))
+        engine.script = lambda body: in_words(written)
+        for _ in range(kills):
+            text = stream(client, server.url, lambda: os.kill(judge.process_id or 0, signal.SIGKILL))[1]
+            if text == written:
+                whole += 1
+            else:
+                assert text.endswith(refusal) and written.startswith(text.removesuffix(refusal).rstrip()), text[-80:]
+                refusals += 1
+    print(
+        f"{kills} kills: {refusals} answers ended with the refusal, {whole} were whole since another judge had seen the rest"
+    )
 
 
 def main() -> None:

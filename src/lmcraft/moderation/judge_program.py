@@ -21,7 +21,8 @@ from lmcraft.moderation.moderator import Moderator
 
 def main() -> None:
     """Judge the texts from standard input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to children, too; the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # terminals and service managers send them to children, too
+        signal.signal(number, signal.SIG_IGN)  # the parent decides
     texts, decisions = os.dup(0), os.dup(1)  # what the tiers and their libraries do with 0 and 1 stays apart
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)

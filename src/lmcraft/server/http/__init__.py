@@ -12,6 +12,7 @@
 | `state.py` | the state that routes share, and one request's generation |
 | `openai_format.py`, `tool_calls.py` | parts of OpenAI's response format; parsing tool calls |
 | `chat_answer.py` | starts the answer to a chat, and divides it into thoughts, text and calls |
+| `judged_prompts.py` | what of a request the policy judges, and the request without what it redacts |
 | `shown_tokens.py` | which tokens are part of the text of an answer |
 | `answer_blocks.py` | an answer as a sequence of thoughts, texts and calls |
 | `response_object.py`, `message_object.py` | the objects and events of /v1/responses and /v1/messages |
