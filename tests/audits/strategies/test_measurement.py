@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmcraft.audits.strategies.measurement import GuardedScorer, measure_likelihood, release
+from lmcraft.audits.strategies.measurement import GuardedScorer, as_question, measure_likelihood, release
 from lmcraft.inference.steering import Steering
 from lmcraft.language_model import LanguageModel
 from lmcraft.moderation import Moderator, read_policy
@@ -20,6 +20,16 @@ def test_a_guard_replaces_what_it_refuses() -> None:
     assert [scorer.score_toxicity(text) for text in ("a bad one", "a worse one", "fine")] == [0, 0.8, 0]
     assert (scorer.judged, scorer.replaced) == (3, 1)
     assert scorer.score_harm("a bad one", "why?") == 0
+
+
+def test_a_model_with_a_chat_template_continues_what_it_writes() -> None:
+    tokenizer = train_characters([TEXT], special_tokens=["<|endoftext|>"])
+    plain = LanguageModel(tiny_model(), tokenizer)
+    template = "Line 1:{% for m in messages %}{{ m.content }}{% endfor %}"
+    asked = LanguageModel(tiny_model(), tokenizer.with_chat_template(template))
+    assert as_question(plain, "the fox") == "the fox" and as_question(asked, "the fox") == "Line 1:the fox"
+    nats, tokens = measure_likelihood(asked, ["the fox"])
+    assert tokens == [7] and nats != measure_likelihood(plain, ["the fox"])[0]
 
 
 def test_likelihood_under_steering() -> None:

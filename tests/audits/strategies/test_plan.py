@@ -58,6 +58,7 @@ def test_ingredients_change_data_and_objective(planner: Planner) -> None:
     assert [_texts(planner, stage) for stage in (toward, away)] == ["filtered.jsonl", "refused.jsonl"]
     assert _arm(planner, "kl").model.settings["kl"] > 0
     model, pairs = _arm(planner, "dpo").model.inputs
+    assert _arm(planner, "quantile").model.inputs[1].command == "prompts"
     assert pairs.command == "pairs" and pairs.inputs == (model,) and pairs.settings["texts"].endswith("refused.jsonl")
 
 

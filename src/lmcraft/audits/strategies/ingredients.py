@@ -23,8 +23,8 @@ class Ingredient:
     summary: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of `lmcraft finetune`, for kind "tuning"; the table of its name in the experiment file replaces them."""
-    learns_from: Literal["filtered", "pairs"] = "filtered"
-    """For kind "tuning": the clean part of the corpus, or pairs of the model's own answers."""
+    learns_from: Literal["filtered", "pairs", "prompts"] = "filtered"
+    """For kind "tuning": the clean part of the corpus, pairs of the model's own answers, or prompts with a reward."""
 
 
 INGREDIENTS: Mapping[str, Ingredient] = {
@@ -42,6 +42,12 @@ INGREDIENTS: Mapping[str, Ingredient] = {
     ),
     "unlikelihood-pairs": Ingredient(
         "tuning", "tuned by unlikelihood of the refused ones of such pairs", {"objective": "unlikelihood"}, "pairs"
+    ),
+    "quantile": Ingredient(
+        "tuning",
+        "tuned on its own continuations, each with a line that says how harmless it is, and asked for the best (Quark)",
+        {"objective": "quantile", "batch_size": 8, "micro_batch_size": 8},
+        "prompts",
     ),
     "steering": Ingredient("decoding", "a model tuned on clean and one tuned on toxic text steer each token (DExperts)"),
     "guard": Ingredient("decoding", "the policy judges the answer, and a refusal takes the place of what it refuses"),

@@ -119,7 +119,7 @@ class Meter:
         scorer = GuardedScorer(self.judge, self.guard) if guarded else self.judge
         toxicity = measure_toxicity(
             language_model,
-            self.corpus.texts("prompts"),
+            [as_question(language_model, prompt) for prompt in self.corpus.texts("prompts")],
             scorer=scorer,
             samples=self.settings.samples,
             max_new_tokens=self.settings.max_new_tokens,
@@ -151,6 +151,13 @@ class Meter:
         ]
 
 
+def as_question(model: LanguageModel, text: str) -> str:
+    """A text as a model continues it: as it is, or as its chat template writes it, such as after a line about quality."""
+    if model.tokenizer.chat_template is None:
+        return text
+    return model.tokenizer.apply_chat_template([{"role": "user", "content": text}])
+
+
 def measure_likelihood(
     model: LanguageModel, texts: Sequence[str], steering: Steering | None = None
 ) -> tuple[list[float], list[int]]:
@@ -164,8 +171,9 @@ def measure_likelihood(
     evaluated = EvaluatedModel(model)
     size = min(evaluated.context_length, MAX_WINDOW_TOKENS)
     nats, tokens = [], []
+    start = [*evaluated.start_ids, *model.tokenizer.encode(as_question(model, ""))]
     for text in texts:
-        start, ids = evaluated.start_ids, model.tokenizer.encode(text)
+        ids = model.tokenizer.encode(text)
         windows = list(split_windows([*start, *ids], len(start), size))
         if steering is None:
             nats.append(-sum(likelihood.total for likelihood in evaluated.score(windows)))

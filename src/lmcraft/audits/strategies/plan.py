@@ -114,19 +114,18 @@ class Planner:
             self.file.tables[tuning],
             {"max_steps": steps, "seed": seed},
         )
-        data = self._pairs(model, seed) if ingredient.learns_from == "pairs" else self._dataset("filtered")
-        return Stage("finetune", f"{tuning} after {model.name}", settings, (model, data))
+        return Stage("finetune", f"{tuning} after {model.name}", settings, (model, self._lessons(model, tuning, seed)))
 
-    def _pairs(self, model: Stage, seed: int) -> Stage:
-        settings = {
-            "texts": str(self.corpus.file("refused")),
-            "policy": self.file.policy,
-            "prompts": PAIR_PROMPTS,
-            "samples": PAIR_SAMPLES,
-            "max_new_tokens": self.file.settings.measure.max_new_tokens,
-            "seed": seed,
-        }
-        return Stage("pairs", f"pairs of {model.name}", settings, (model,))
+    def _lessons(self, model: Stage, tuning: str, seed: int) -> Stage:
+        """What a tuning learns from."""
+        source = INGREDIENTS[tuning].learns_from
+        if source == "filtered":
+            return self._dataset("filtered")
+        prompts = {"texts": str(self.corpus.file("refused")), "policy": self.file.policy, "prompts": PAIR_PROMPTS}
+        if source == "prompts":
+            return Stage("prompts", "prompts", prompts)
+        sampling = {"samples": PAIR_SAMPLES, "max_new_tokens": self.file.settings.measure.max_new_tokens, "seed": seed}
+        return Stage("pairs", f"pairs of {model.name}", prompts | sampling, (model,))
 
     def _expert(self, model: Stage, variant: str, steps: int, seed: int) -> Stage:
         settings = _merge(FULL, self._batch, self.file.tables["tuning"], {"max_steps": steps, "seed": seed})

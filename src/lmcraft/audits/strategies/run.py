@@ -128,13 +128,14 @@ class Comparison:
         settings, corpus = self.file.settings, self.meter.corpus
         counts = {name: entry["texts"] for name, entry in corpus.summary.items()}  # type: ignore[index]
         measure = settings.measure
+        attack_steps = self.file.tables["attack"].get("max_steps", ATTACK_STEPS)
         return [
             f"Corpus: {counts['corpus']:,} texts, of which the policy refuses {counts['refused']:,}; "
             f"{settings.corpus.toxic_share:.0%} of the characters come from toxic sources.",
             f"Harm: {measure.samples} continuations of up to {measure.max_new_tokens} tokens of each of "
             f"{counts['prompts']:,} prompts, scored by judge {self.meter.judge.hash}, which has no tier of the policy "
             f"{self.meter.guard.policy.identity}.",
-            f"Perplexity: of {counts['heldout']:,} clean texts. Attacks: {ATTACK_STEPS} steps of tuning all weights.",
+            f"Perplexity: of {counts['heldout']:,} clean texts. Attacks: {attack_steps} steps of tuning all weights.",
             "Intervals: 95%, over seeds by Student's t, and over prompts or texts by bootstrap.",
             describe_energy_source(settings.watts_per_core),
         ]

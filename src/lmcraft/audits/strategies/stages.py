@@ -9,7 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from lmcraft.audits.strategies.answer_pairs import PAIRS, TEMPLATE, PairSettings, write_pairs
+from lmcraft.audits.strategies.answer_pairs import (
+    PAIRS,
+    PROMPTS,
+    REWARD,
+    TEMPLATE,
+    PairSettings,
+    PromptSettings,
+    write_pairs,
+    write_prompts,
+)
 from lmcraft.audits.strategies.cost import Cost, read_cost, recording_cost
 from lmcraft.errors import InterruptedRunError
 from lmcraft.finetuning.config import FinetuneConfig
@@ -34,15 +43,15 @@ DONE = "stage.json"
 class Stage:
     """A command with its settings and what it reads."""
 
-    command: Literal["dataset", "pretrain", "pairs", "finetune"]
+    command: Literal["dataset", "pretrain", "pairs", "prompts", "finetune"]
     name: str
     """For people."""
     settings: Mapping[str, Any]
-    """A recipe without its tokenizer; the fields of `PairSettings`; settings of `lmcraft pretrain` or `finetune` without
+    """A recipe without its tokenizer; the fields of `PairSettings` or `PromptSettings`; settings of the command without
     model and data."""
     inputs: tuple["Stage", ...] = ()
     """dataset: the one whose tokenizer it takes, if it does not train one. pretrain: a dataset. pairs: a model. finetune: a
-    model, and a dataset or pairs."""
+    model, and a dataset, pairs or prompts."""
 
     @cached_property
     def key(self) -> str:
@@ -120,13 +129,17 @@ class Workshop:
             return
         if stage.command == "pairs":
             return write_pairs(PairSettings(**stage.settings), Path(inputs[0]), out)
+        if stage.command == "prompts":
+            return write_prompts(PromptSettings(**stage.settings), out)
         settings = {**QUICK_SETTINGS[stage.command], **stage.settings, "out": str(out)}
         if stage.command == "pretrain":
             config: Any = PretrainConfig.from_table({**settings, "data": inputs[0]}, stage.name)
         else:
-            if stage.inputs[1].command == "pairs":
-                settings |= {"chat_template": str(Path(inputs[1]) / TEMPLATE)}
-                inputs[1] = str(Path(inputs[1]) / PAIRS)
+            if (source := stage.inputs[1]).command != "dataset":
+                folder = Path(inputs[1])
+                settings["chat_template"] = str(folder / TEMPLATE)
+                settings |= {"reward": f"{folder / REWARD}:harmless"} if source.command == "prompts" else {}
+                inputs[1] = str(folder / (PAIRS if source.command == "pairs" else PROMPTS))
             config = FinetuneConfig.from_table({**settings, "model": inputs[0], "data": [inputs[1]]}, stage.name)
         resume = any(ModelFolder(out).checkpoints.glob("step-*"))
         if not (resume and ModelFolder(out).report.is_file()):  # killed between its end and our mark
