@@ -10,7 +10,7 @@ from lmcraft.moderation.lexicon.lexicon import MAX_FINDINGS
 from lmcraft.moderation.lexicon.word_list import OWN_LISTS
 from lmcraft.moderation.normalization import normalize
 
-POLICY = 'name = "p"\n[tiers]\nlexicons = ["en", "zh", "identity", "reclaimed"]\n[categories.hate]\nanswer = "refuse"\n'
+POLICY = 'name = "p"\n[tiers]\nlexicons = ["identity", "reclaimed"]\n[categories.hate]\nanswer = "refuse"\n'
 
 
 def term(text: str, severity: int = 2, kind: str = "harmful", category: str = "profanity") -> Term:

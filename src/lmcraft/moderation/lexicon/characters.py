@@ -35,4 +35,6 @@ def character_kinds() -> NDArray[np.uint8]:
 
 def fold_token(token: str) -> str:
     """A match of `TOKEN` as terms and texts are compared: all runs of spaces are alike, and all apostrophes."""
+    if token.isalnum():
+        return token
     return " " if BLANK.match(token) else APOSTROPHES.get(token, token)
