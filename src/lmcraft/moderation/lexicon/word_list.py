@@ -43,7 +43,7 @@ def read_list(name: str, folder: Path) -> list[Term]:
         path = folder / Path(name).expanduser()
         if not path.is_file():
             problem = "is a folder" if path.is_dir() else "does not exist"
-            raise UserError(f"lexicon '{name}' {problem}: use {', '.join(OWN_LISTS)}, or the path of a file of words")
+            raise UserError(f"lexicon '{path}' {problem}: use {', '.join(OWN_LISTS)}, or the path of a file of words")
     if path.suffix.lower() != ".toml":
         return list(_terms_of_file({}, path, path.stem, str(path)))
     try:
