@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.data.loader import Batch, Dataset, TokenDataset, TokenSplit
+from lmcraft.data.marks import MarkReading, Marks
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.data_checks import EncodedExample, LongExample, check_lengths, select_fitting
@@ -223,12 +224,19 @@ def _read_dataset(
         )
     splits = [_open_split(tokenizer, config.data[0], name) for name in ("train", "validation")]
     length = choose_row_length(config, context_length, objective.min_row_tokens)
-    training = TokenDataset(splits[0], length, config.seed)
+    reading = _read_marks(tokenizer, config.data[0])
+    training = TokenDataset(splits[0], length, config.seed, reading=reading)
     print_line(f"{len(splits[0]):,} tokens of text for training, {len(splits[1]):,} for validation")
     rows, border = training.samples_per_epoch, 1 - config.holdout
-    validation = TokenDataset(splits[1], length, part=(0.0, border))
-    holdout = TokenDataset(splits[1], length, part=(border, 1.0)) if config.holdout else None
+    validation = TokenDataset(splits[1], length, part=(0.0, border), reading=reading)
+    holdout = TokenDataset(splits[1], length, part=(border, 1.0), reading=reading) if config.holdout else None
     return TrainingData(training, validation, length, rows, validation.samples_per_epoch, rows, holdout=holdout)
+
+
+def _read_marks(tokenizer: Tokenizer, data: Path) -> MarkReading | None:
+    """How text with marks is read: as plain text, unless the model was trained to write after them."""
+    marks = Marks.of(DatasetFolder(data).token_manifest())
+    return None if marks is None else MarkReading(marks, keeps=marks.good in tokenizer.begin_ids, dropout=1.0)
 
 
 def choose_row_length(config: FinetuneConfig, context_length: int, preferred: int) -> int:
