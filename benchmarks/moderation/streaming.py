@@ -142,25 +142,29 @@ def kill(folder: Path, kills: int) -> None:
         judges.append(judge)
         return Guard(judge, metrics)
 
-    refusals = whole = 0
+    def kill_judge() -> None:
+        nonlocal killed
+        if (process := judges[0].process_id) is not None:  # it restarts
+            os.kill(process, signal.SIGKILL)
+            killed += 1
+
+    killed = refusals = whole = 0
     with (
         scripted_engine() as engine,
         running(folder, upstream=engine.url, guard=guard) as server,
         httpx.Client(timeout=60) as client,
     ):
-        [judge], refusal = judges, server.state.moderator.policy.refusal_text()
+        refusal = server.state.moderator.policy.refusal_text()
         written = "Hello there. " + "".join(f"This is sentence {n} of them. " for n in range(40))
         engine.script = lambda body: in_words(written)
-        for _ in range(kills):
-            text = stream(client, server.url, lambda: os.kill(judge.process_id or 0, signal.SIGKILL))[1]
+        while killed < kills:
+            text = stream(client, server.url, kill_judge)[1]
             if text == written:
                 whole += 1
             else:
                 assert text.endswith(refusal) and written.startswith(text.removesuffix(refusal).rstrip()), text[-80:]
                 refusals += 1
-    print(
-        f"{kills} kills: {refusals} answers ended with the refusal, {whole} were whole since another judge had seen the rest"
-    )
+    print(f"{killed} kills: {refusals} answers ended with the refusal, {whole} were whole since another judge saw the rest")
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from lmcraft.moderation.policy import Policy, read_policy
 log = logging.getLogger("lmcraft.moderation")
 # Pauses before a restart, by how many judges in a row decided about nothing: none after the first, then 1, 3, 7, ... s.
 RESTART_PAUSE_SECONDS, MAX_PAUSE_DOUBLINGS = 1.0, 5
-RESTART_WAIT_SECONDS = 10.0  # for which a text waits for another judge
+RESTART_WAIT_SECONDS = 30.0  # for which a text waits for another judge
 END_SECONDS = 2.0
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ def main() -> None:
     texts, decisions = os.dup(0), os.dup(1)  # what the tiers and their libraries do with 0 and 1 stays apart
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    with os.fdopen(decisions, "wb", buffering=0) as output:
+    with suppress(BrokenPipeError), os.fdopen(decisions, "wb", buffering=0) as output:  # the parent has ended
         try:
             moderator = Moderator.open(sys.argv[1])
         except LmcraftError as error:

@@ -110,7 +110,8 @@ def _is_judged(message: Any, *, is_last: bool) -> bool:
     """Whether people or tools wrote a message; of the model's, only the last counts, which the answer may continue."""
     if not isinstance(message, Mapping) or is_last:
         return not isinstance(message, Mapping) or message.get("role") not in OPERATOR_ROLES
-    is_models = message.get("role") == "assistant" or message.get("type") in ("function_call", "reasoning")
+    kind = str(message.get("type"))
+    is_models = message.get("role") == "assistant" or kind == "reasoning" or kind.endswith("_call")
     return not is_models and message.get("role") not in OPERATOR_ROLES
 
 

@@ -1,0 +1,66 @@
+"""The texts in requests that a gateway forwards."""
+
+from typing import Any
+
+import pytest
+
+from lmcraft.server.errors import ApiError
+from lmcraft.server.moderation.forwarded_texts import prompt_texts, remove_token_fields
+
+
+@pytest.mark.parametrize(
+    ("body", "texts"),
+    [
+        ({"prompt": "a"}, ["a"]),
+        ({"prompt": ["a", "b"], "suffix": "c"}, ["a", "b", "c"]),
+        ({"input": "a", "instructions": "rules"}, ["a"]),
+        ({"input": ["a"]}, ["a"]),
+        ({}, []),
+        ({"messages": {"role": "user", "content": "a"}}, ["a"]),
+        (
+            {
+                "system": "rules",
+                "messages": [
+                    {"role": "system", "content": "rules"},
+                    {"role": "user", "content": "a", "name": "n"},
+                    {"role": "assistant", "content": "earlier"},
+                    {"role": "user", "content": [{"type": "tool_result", "content": [{"type": "text", "text": "b"}]}]},
+                    {"role": "assistant", "content": "begun"},
+                ],
+            },
+            ["a", "b", "begun"],
+        ),
+        (
+            {
+                "input": [
+                    {"type": "custom_tool_call", "call_id": "c", "input": "earlier"},
+                    {"type": "function_call_output", "call_id": "c", "output": "a"},
+                    {"role": "user", "content": [{"type": "input_text", "text": "b"}]},
+                ]
+            },
+            ["a", "b"],
+        ),
+    ],
+)  # fmt: skip
+def test_people_and_tools_are_judged(body: dict[str, Any], texts: list[str]) -> None:
+    assert prompt_texts(body) == texts
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:"}},
+        {"image_url": "data:"},
+        {"type": "document", "source": {"type": "base64"}},
+        {"type": "input_audio", "input_audio": {}},
+        {"type": "tool_result", "content": [{"type": "image", "source": {}}]},
+    ],
+)
+def test_what_is_no_text_is_refused(part: dict[str, Any]) -> None:
+    with pytest.raises(ApiError, match="cannot judge; send text"):
+        prompt_texts({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, part]}]})
+
+
+def test_fields_that_ask_for_tokens_are_removed() -> None:
+    body = {"prompt": "a", "logprobs": 0, "echo": True, "prompt_logprobs": None, "return_token_ids": False}
+    assert remove_token_fields(body) == ["logprobs"] and "logprobs" not in body
