@@ -62,7 +62,10 @@ def test_a_file_is_read_as_it_was_written(trained):
 def test_a_policy_names_its_file_and_the_passage_is_in_the_original(trained):
     (trained.parent / "p.toml").write_text(POLICY.format(trained.name))
     moderator = Moderator.open(str(trained.parent / "p.toml"))
-    text = "The boats came home today, and all was well. " * 5 + "You GRUFFLE of the hills!\u200b Fine."
+    text = (
+        "The boats came home today, and all was well. " * 5
+        + "You GRUFFLE number 4 of the 5 hills, you gruffle of the 3 hills!\u200b Fine."
+    )
     decision = moderator.judge(text, "answer")
     assert str(decision.action) == "refuse"
     [finding] = [f for f in decision.findings if f.score >= 0.5]
@@ -100,7 +103,7 @@ def test_a_classifier_that_does_not_exist_is_named(tmp_path):
         ([{"text": "x", "label": "rude"}], {}, "'rude' is no category.*--labels.rude"),
         ([{"text": "x", "label": "rude"}], {"labels": {"rude": "impolite"}}, "labels.rude='impolite' is no category"),
         ([{"text": "x", "labels": ["hate", "safe"]}], {}, "harmless and harmful"),
-        ([{"text": f"x{n}", "label": "hate"} for n in range(50)], {}, "0 harmless texts"),
+        ([{"text": f"x{n}", "label": "hate"} for n in range(50)], {}, r"too few harmless texts \(0\)"),
         ([{"text": "x", "label": "hate"}], {"validation": 1.0}, "validation=1"),
         ([{"text": "x", "label": None}], {}, "label"),
     ],

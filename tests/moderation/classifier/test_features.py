@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lmcraft.moderation.classifier.features import SEGMENT_CHARS, extract, fold, segment_bounds
+from lmcraft.moderation.classifier.features import MAX_SEGMENT_CHARS, MIN_SEGMENT_CHARS, extract, fold, segment_bounds
 
 
 def codes(text):
@@ -44,7 +44,8 @@ def test_segments_end_after_sentences_and_are_short():
     text = "A short one. " * 60 + "x" * 700
     bounds = segment_bounds(codes(text))
     assert bounds[0] == 0 and bounds[-1] == len(text)
-    assert np.diff(bounds).max() <= SEGMENT_CHARS
+    assert np.diff(bounds).max() <= MAX_SEGMENT_CHARS
+    assert np.diff(bounds)[:-1].min() >= MIN_SEGMENT_CHARS
     assert all(text[end - 1] in ".x" for end in bounds[1:-1])
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lmcraft.errors import UserError
 from lmcraft.moderation.categories import CATEGORIES
+from lmcraft.moderation.classifier.features import extract
 from lmcraft.moderation.classifier.linear import Floats, LinearClassifier
 from lmcraft.moderation.classifier.rows import LabeledText
 from lmcraft.moderation.classifier.training import (
@@ -72,7 +73,7 @@ def build_classifier(
     weights, scale, bias = _fit_harm(training, segments, seed, _part(report, 0.3, 0.7))
     categories = tuple(name for name in CATEGORIES if any(name in row.categories for row in training))
     tables = _fit_categories(training, segments, categories, seed, _part(report, 0.7, 0.9))
-    classifier = LinearClassifier(weights, tables[0], categories, scale, tables[1], bias, tables[2])
+    classifier = LinearClassifier(weights, tables[0], categories, (scale,) * 2, (bias,) * 2, *tables[1:])
     classifier = _calibrate(classifier, validating, harmful_share)
     return _measure(classifier, training, validating, _part(report, 0.9, 1.0))
 
@@ -90,14 +91,14 @@ def _check(rows: Sequence[LabeledText], split: str, *, categories: bool = True) 
     counts = Counter("harmful" if row.harmful else "harmless" for row in rows)
     for name in ("harmful", "harmless"):
         if counts[name] < MIN_ROWS:
-            raise UserError(f"the {split} rows have {counts[name]} {name} texts: give data with at least {MIN_ROWS}")
+            raise UserError(f"the {split} rows have too few {name} texts ({counts[name]}): give at least {MIN_ROWS}")
     named = Counter(name for row in rows for name in row.categories)
     if categories and not named:
         raise UserError("no row names a category: say what a label means, such as --labels.toxic harassment")
     for name, count in named.items():
         if categories and count < MIN_ROWS:
             raise UserError(
-                f"the {split} rows have {count} texts of {name}: give at least {MIN_ROWS}, or map the label to harmful"
+                f"the {split} rows have too few texts of {name} ({count}): give at least {MIN_ROWS}, or map the label to harmful"
             )
 
 
@@ -129,15 +130,24 @@ def _fit_categories(
 
 
 def _calibrate(classifier: LinearClassifier, rows: Sequence[LabeledText], harmful_share: float) -> LinearClassifier:
-    """Scale and shift the logits of harm so that they are right (Platt 1999) where this share of texts is harmful."""
+    """Scale and shift the logits of harm so that they are right (Platt 1999) where this share of texts is harmful.
+
+    Texts of ideographs are calibrated apart if there are enough of them.
+    """
     logits = np.array([classifier.harm_logit(row.text) for row in rows])
     targets = np.array([row.harmful for row in rows], dtype=float)
-    factor, shift = fit_sigmoid(logits, targets)
-    share = targets.mean()
-    shift += np.log(harmful_share / (1 - harmful_share)) - np.log(share / (1 - share))
-    return replace(
-        classifier, harm_scale=float(classifier.harm_scale * factor), harm_bias=float(classifier.harm_bias * factor + shift)
-    )
+    kinds = np.array([max((int(block.ideographic.max()) for block in extract(row.text)), default=0) for row in rows])
+    scales, biases = [], []
+    for kind in (0, 1):
+        chosen = kinds == kind
+        if min(targets[chosen].sum(), (1 - targets[chosen]).sum()) < MIN_ROWS:
+            chosen = np.ones(len(rows), dtype=bool)
+        factor, shift = fit_sigmoid(logits[chosen], targets[chosen])
+        share = targets[chosen].mean()
+        shift += np.log(harmful_share / (1 - harmful_share)) - np.log(share / (1 - share))
+        scales.append(float(classifier.harm_scales[kind] * factor))
+        biases.append(float(classifier.harm_biases[kind] * factor + shift))
+    return replace(classifier, harm_scales=tuple(scales), harm_biases=tuple(biases))
 
 
 def fit_sigmoid(logits: Floats, targets: Floats) -> tuple[float, float]:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 Codes = NDArray[np.uint32]
 Positions = NDArray[np.int64]
 
-NGRAM_CHARS = (2, 3, 4, 5)
-SEGMENT_CHARS = 240
-"""A longer text is cut after sentences, and each segment is judged alone."""
+NGRAM_CHARS = (3, 4, 5)
+MIN_SEGMENT_CHARS, MAX_SEGMENT_CHARS = 80, 240
+"""A text is cut after sentences, into segments of at least and at most as many characters. Each is judged alone."""
 BLOCK_CHARS = 1 << 15
 """Characters that are computed together, so that the arrays stay in the processor's cache."""
 SPACE = 32
@@ -39,6 +39,8 @@ class Block:
     highest b; and the first feature of each segment, then F, (S + 1,)."""
     spans: Positions
     """(S, 2): the characters of each segment in the text."""
+    ideographic: Positions
+    """(S,): 1 if at least a third of a segment's words are ideographs, else 0: such texts are calibrated apart."""
 
     def counts(self) -> Positions:
         """(S,): the number of features of each segment; at least 1."""
@@ -67,14 +69,15 @@ def extract(text: str) -> Iterator[Block]:
 
 
 def segment_bounds(raw: Codes) -> Positions:
-    """Where segments begin, then the length of the text: after sentences, so that each has at most SEGMENT_CHARS."""
+    """Where segments begin, then the length of the text."""
     ends = np.isin(raw, ENDERS)
     ends[:-1] |= (raw[:-1] == ord(".")) & (raw[1:] <= SPACE)
-    bounds, candidate = [0], 0
+    bounds = [0]
     for end in (*(np.flatnonzero(ends) + 1).tolist(), len(raw)):
-        while end - bounds[-1] > SEGMENT_CHARS:
-            bounds.append(candidate if candidate > bounds[-1] else bounds[-1] + SEGMENT_CHARS)
-        candidate = end
+        while end - bounds[-1] > MAX_SEGMENT_CHARS:
+            bounds.append(bounds[-1] + MAX_SEGMENT_CHARS)
+        if end - bounds[-1] >= MIN_SEGMENT_CHARS:
+            bounds.append(end)
     if bounds[-1] < len(raw):
         bounds.append(len(raw))
     return np.array(bounds)
@@ -111,7 +114,13 @@ def _extract_block(raw: Codes, bounds: Positions) -> Iterator[Block]:
     if len(kept):
         last = np.append(kept[1:], len(bounds) - 1)
         spans = np.stack([bounds[kept], bounds[last]], axis=1)
-        yield Block(tuple((hashes, np.append(at[kept], at[-1])) for hashes, at in kinds), spans)
+        kinds = [(hashes, np.append(at[kept], at[-1])) for hashes, at in kinds]
+        yield Block(tuple(kinds), spans, _are_ideographic(codes_C[starts], kinds[-2][1]))
+
+
+def _are_ideographic(first_letters: Codes, word_bounds: Positions) -> Positions:
+    ideographs = np.append(0, np.cumsum((first_letters >= IDEOGRAPHS[0]) & (first_letters <= IDEOGRAPHS[1])))
+    return (3 * np.diff(ideographs[word_bounds]) >= np.diff(word_bounds)).astype(np.int64)
 
 
 def _char_ngrams(codes: Codes) -> Iterator[Codes]:

@@ -24,7 +24,7 @@ from lmcraft.moderation.categories import CATEGORIES
 from lmcraft.moderation.classifier.features import Block, extract
 
 Floats = NDArray[np.float64]
-FORMAT = "lmcraft linear text classifier 1"
+FORMAT = "lmcraft linear text classifier 2"
 METADATA = "lmcraft"
 MIN_PROBABILITY = 0.02
 """Segments that are less likely to be harmful have no scores."""
@@ -51,11 +51,10 @@ class LinearClassifier:
     category_weights: NDArray[np.int8]
     """(2^b, categories)."""
     categories: tuple[str, ...]
-    harm_scale: float
-    """The weight that 1 stands for."""
+    harm_scales: tuple[float, ...]
+    """The weight that 1 stands for, in texts of letters and in texts of ideographs; these and the biases are calibrated."""
+    harm_biases: tuple[float, ...]
     category_scales: tuple[float, ...]
-    harm_bias: float
-    """With the calibration: the probability is that of a text in which one in `1 / prior` is harmful."""
     category_biases: tuple[float, ...]
     measurements: dict[str, Any] = field(default_factory=dict)
 
@@ -73,7 +72,7 @@ class LinearClassifier:
 
     def harm_logit(self, text: str) -> float:
         """Its logarithm of the odds; that of a segment without weights if the text has no letters."""
-        return max((float(self.harm_logits(block).max()) for block in extract(text)), default=self.harm_bias)
+        return max((float(self.harm_logits(block).max()) for block in extract(text)), default=min(self.harm_biases))
 
     def harm_logits(self, block: Block) -> Floats:
         """(S,): the logarithm of the odds that each segment is harmful."""
@@ -82,7 +81,8 @@ class LinearClassifier:
         for hashes, bounds in block.kinds:
             sums = np.append(0, np.cumsum(self.harm_weights[hashes >> shift], dtype=np.int64))
             total += sums[bounds[1:]] - sums[bounds[:-1]]
-        logits: Floats = total * self.harm_scale / np.sqrt(block.counts()) + self.harm_bias
+        scales, biases = np.array(self.harm_scales)[block.ideographic], np.array(self.harm_biases)[block.ideographic]
+        logits: Floats = total * scales / np.sqrt(block.counts()) + biases
         return logits
 
     def _scores(self, block: Block) -> Iterator[Score]:
@@ -141,7 +141,7 @@ class LinearClassifier:
     def _from_parts(cls, tensors: Mapping[str, Any], values: dict[str, Any]) -> "LinearClassifier":
         if values.pop("format") != FORMAT:
             raise ValueError("another version")
-        for name in ("categories", "category_scales", "category_biases"):
+        for name in ("categories", "harm_scales", "harm_biases", "category_scales", "category_biases"):
             values[name] = tuple(values[name])
         classifier = cls(**tensors, **values)
         width = len(classifier.categories)
@@ -151,8 +151,9 @@ class LinearClassifier:
             raise ValueError("tables of other shapes")
         if any(size & (size - 1) or size < 2 for size in sizes):
             raise ValueError("tables whose sizes are no powers of 2")
-        numbers = (classifier.harm_scale, classifier.harm_bias, *classifier.category_scales, *classifier.category_biases)
-        if len(numbers) != 2 + 2 * width or not np.isfinite(numbers).all():
+        pairs = (*classifier.harm_scales, *classifier.harm_biases)
+        numbers = (*pairs, *classifier.category_scales, *classifier.category_biases)
+        if len(pairs) != 4 or len(numbers) != 4 + 2 * width or not np.isfinite(numbers).all():
             raise ValueError("scales that are no numbers")
         return classifier
 

@@ -1,13 +1,16 @@
 """Classifiers as a tier of a policy."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmcraft.data.formats import cut_text
 from lmcraft.errors import UserError
+from lmcraft.moderation.categories import CATEGORIES
 from lmcraft.moderation.classifier.linear import LinearClassifier
 from lmcraft.moderation.decision import Finding, Stage
 from lmcraft.moderation.normalized_text import NormalizedText
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
 NAME = "classifier"
 MIN_SCORE = 0.05
 """Lower scores are not reported."""
-CHARS_PER_TOKEN = 4
-"""A piece of text for a model has at most a fourth as many characters as its context has tokens."""
 
 
 class LinearTier:
@@ -74,12 +75,9 @@ class FineTunedTier:
 
     def judge(self, text: NormalizedText, stage: Stage, question: str) -> Sequence[Finding]:
         """The categories of each piece of the text that fits the model."""
-        from lmcraft.data.formats import cut_text
-
-        limit = max(1, self.classifier.transformer.config.max_position_embeddings // CHARS_PER_TOKEN)
-        pieces = list(cut_text(text.original, limit))
         findings, start = [], 0
         with self._lock:
+            pieces = list(self._pieces(text.original))
             readable = {n: piece for n, piece in enumerate(pieces) if piece.strip()}
             probabilities = dict(zip(readable, self.classifier.probabilities(list(readable.values())), strict=True))
         for number, piece in enumerate(pieces):
@@ -90,6 +88,15 @@ class FineTunedTier:
                     findings.append(Finding(self.categories[label], value, self.name, reason, start, end))
             start = end
         return findings
+
+    def _pieces(self, text: str) -> Iterator[str]:
+        """The text, or halves of it, until each fits the model's context."""
+        context = self.classifier.transformer.config.max_position_embeddings
+        if len(text) < 2 or not text.strip() or len(self.classifier.encode(text)) <= context:
+            yield text
+        else:
+            for piece in cut_text(text, -(-len(text) // 2)):
+                yield from self._pieces(piece)
 
 
 def open_classifier(policy: Policy) -> "Tier":
@@ -120,7 +127,7 @@ def default_classifier() -> LinearClassifier:
 
 def _open_fine_tuned(folder: Path, labels: Mapping[str, str]) -> FineTunedTier:
     from lmcraft.finetuning.text_classifier import Classifier
-    from lmcraft.moderation.categories import CATEGORIES
+    from lmcraft.model_source import open_model
 
     classifier = Classifier.load(folder)
     names = classifier.labels.names
@@ -134,16 +141,6 @@ def _open_fine_tuned(folder: Path, labels: Mapping[str, str]) -> FineTunedTier:
             f"none of the labels of classifier '{folder}' ({', '.join(names)}) is a category: "
             f'name their categories in [tiers.labels], such as {names[0]} = "hate"'
         )
-    return FineTunedTier(classifier, categories, _digest(folder, categories))
-
-
-def _digest(folder: Path, categories: Mapping[str, str]) -> str:
-    from hashlib import sha256
-
-    from lmcraft.folder import sha256_of
-
-    weights = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json") and path.is_file())
-    digest = sha256(repr(sorted(categories.items())).encode())
-    for path in weights:
-        digest.update(f"{path.name} {sha256_of(path)}\n".encode())
-    return digest.hexdigest()
+    with open_model(folder) as source:
+        contents = f"{source.hash_contents()} {classifier.labels} {sorted(categories.items())}"
+    return FineTunedTier(classifier, categories, sha256(contents.encode()).hexdigest())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lmcraft.moderation.classifier.features import extract
 from lmcraft.moderation.classifier.linear import Floats, sigmoid
 
-HARM_BITS, CATEGORY_BITS = 19, 16
+HARM_BITS, CATEGORY_BITS = 20, 15
 BATCH_SEGMENTS = 512
 ROUNDING = 127  # largest weight
 MIN_STEP_DIVISOR = 1e-8
