@@ -28,7 +28,7 @@ from lmcraft.moderation.classifier.tiers import default_classifier
 from lmcraft.moderation.normalization import normalize_term
 from lmcraft.statistics.intervals import describe_metric
 from lmcraft.statistics.proportions import proportion
-from lmcraft.statistics.ranking import average_precision
+from lmcraft.statistics.ranking import average_precision, step_area
 
 Score = Callable[[str], float]
 LANGUAGES = {"en": "English", "zh": "Chinese"}
@@ -64,7 +64,6 @@ def build_scores(classifier: LinearClassifier) -> dict[str, Score]:
         print(f"without lexicons: {error}", file=sys.stderr)
     else:
         scores["lexicons"] = lambda text: max(lexicons.judge(text, "answer", complete=True).scores.values(), default=0.0)
-        scores["both"] = lambda text: max(scores["classifier"](text), scores["lexicons"](text))
     if (peer := peer_score()) is not None:
         scores["alt-profanity-check"] = peer
     return scores
@@ -96,12 +95,15 @@ def some(rows: Sequence[dict], count: int) -> list[dict]:
 
 def precision_tables(scores: dict[str, Score], held_out: Sequence[dict], clean: Sequence[dict]) -> Iterable[str]:
     """Average precision by language and by source, each alone and among clean sentences."""
-    yield "| held out | texts | harmful | among | " + " | ".join(scores) + " |"
-    yield "|---" * (4 + len(scores)) + "|"
+    names = [*scores, *(["both"] if "lexicons" in scores else [])]
+    yield "| held out | texts | harmful | among | " + " | ".join(names) + " |"
+    yield "|---" * (4 + len(names)) + "|"
     for language, title in LANGUAGES.items():
         rows = [row for row in held_out if row["language"] == language]
         literature = [row for row in clean if row["language"] == language]
         values = {name: score_all(score, (*rows, *literature)) for name, score in scores.items()}
+        if "lexicons" in values:
+            values["both"] = np.maximum(values["classifier"], values["lexicons"])
         sources = dict.fromkeys(row["source"] for row in rows)
         counted = [source for source in sources if source not in FUNCTIONAL_TESTS]
         for label, chosen in ((f"**{title}**", counted), *((source, [source]) for source in sources)):
@@ -114,12 +116,19 @@ def precision_tables(scores: dict[str, Score], held_out: Sequence[dict], clean: 
                 positive = np.append(harmful, np.zeros(len(literature), bool))[mask]
                 if positive.all():
                     continue
-                figures = [describe_metric(asdict(average_precision(value[mask], positive))) for value in values.values()]
+                figures = [describe_precision(value[mask], positive, label[0] == "*") for value in values.values()]
                 yield (
                     f"| {label} | {held.sum():,} | {harmful.sum() / held.sum():.0%} | {among} | "
                     + " | ".join(figures)
                     + " |"
                 )
+
+
+def describe_precision(scores: NDArray[np.float64], positive: NDArray[np.bool_], with_interval: bool) -> str:
+    """The average precision, and its interval."""
+    if not with_interval:
+        return f"{step_area(np.column_stack([scores, positive])[None])[0]:.3f}"
+    return describe_metric(asdict(average_precision(scores, positive)))
 
 
 def alarm_table(moderators: dict[str, Moderator], clean: Sequence[dict]) -> Iterable[str]:

@@ -98,7 +98,7 @@ def _check(rows: Sequence[LabeledText], split: str, *, categories: bool = True) 
     for name, count in named.items():
         if categories and count < MIN_ROWS:
             raise UserError(
-                f"the {split} rows have too few texts of {name} ({count}): give at least {MIN_ROWS}, or map the label to harmful"
+                f"the {split} rows have too few texts of {name} ({count}): give {MIN_ROWS}, or map the label to harmful"
             )
 
 
