@@ -115,6 +115,10 @@ target = {{ british = 0.5, american = 0.5 }}
     assert attributes["identity"]["women"]["after"]["documents"] == 100
     page = (dataset.path / "report.html").read_text(encoding="utf-8")
     assert "What was lost, by group" in page and "各群体的损失" in page
+    recipe = (tmp_path / "recipe.toml").read_text()
+    (tmp_path / "wrong.toml").write_text(recipe.replace("british = 0.5", "welsh = 0.5"))
+    with pytest.raises(UserError, match=r"stage 'balance': target\.welsh: no document has this group; there are american"):
+        prepare(str(tmp_path / "wrong.toml"), out=tmp_path / "wrong")
     again = prepare(str(tmp_path / "recipe.toml"), out=tmp_path / "again", workers=2)
     shards = [Counter(shard["sha256"] for shard in d.manifest()["splits"]["train"]["shards"]) for d in (dataset, again)]
     assert shards[0] == shards[1]

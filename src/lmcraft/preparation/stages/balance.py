@@ -140,7 +140,10 @@ def compute_shares(
     for folder in inputs.values():
         for row in _read_groups(folder, arguments["name"]):
             sizes[row["group"]] = sizes.get(row["group"], 0) + row["size"]
-    shares = kept_shares(dict(sorted(sizes.items())), arguments["target"])
+    try:
+        shares = kept_shares(dict(sorted(sizes.items())), arguments["target"])
+    except UserError as error:
+        raise UserError(f"stage '{arguments['name']}': {error}") from error
     write_json(out / SHARES, shares)
     return Tally(), {"sizes": dict(sorted(sizes.items())), "shares": shares}
 
